@@ -1,0 +1,8 @@
+/// The numbered schema migrations, in the order in which they are applied.
+///
+/// A landed migration is never edited: a change of schema is a new file and a new line here.
+package enum Migrations {
+    package static let all: [(name: String, sql: String)] = [
+        ("v0001_initial", String(decoding: PackageResources.v0001_initial_sql, as: UTF8.self))
+    ]
+}

@@ -1,0 +1,40 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let package = Package(
+    name: "WeightStore",
+    products: [
+        .library(name: "WeightStore", targets: ["WeightStore"]),
+        .executable(name: "weightstore", targets: ["WeightStoreCLI"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    ],
+    targets: [
+        .target(name: "CLinux"),
+        .target(name: "ModelFormats"),
+        .target(
+            name: "Migrations",
+            path: "Migrations",
+            resources: [.embedInCode("v0001_initial.sql")]),
+        .target(
+            name: "WeightStore",
+            dependencies: [
+                "CLinux", "Migrations", "ModelFormats",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Logging", package: "swift-log"),
+            ]),
+        .executableTarget(
+            name: "WeightStoreCLI",
+            dependencies: [
+                "WeightStore",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Sources/weightstore"),
+    ],
+    swiftLanguageModes: [.v6])

@@ -1,0 +1,13 @@
+// The Linux calls and constants that glibc hides without _GNU_SOURCE and Swift's Glibc module therefore lacks.
+#ifndef CLINUX_H
+#define CLINUX_H
+
+#include <stdint.h>
+
+/// `O_DIRECT`: its value differs between processors.
+extern const int clinux_O_DIRECT;
+
+/// The `f_type` of `statfs(2)` for the file system that holds `path`, or -1 with `errno` set.
+int64_t clinux_file_system_type(const char *path);
+
+#endif

@@ -1,0 +1,54 @@
+/// Random access to the bytes of one file: a file on disk, a range of an object behind HTTP, or
+/// bytes in memory.
+public protocol ByteSource {
+    /// What errors call the file: its path or URL.
+    var name: String { get }
+
+    /// The size of the file, in bytes.
+    var count: Int { get }
+
+    /// Fills the whole buffer with the bytes that begin at `offset`.
+    ///
+    /// - Parameters:
+    ///   - offset: Where the first byte is, in bytes from the start of the file.
+    ///   - buffer: Where the bytes go. `offset + buffer.count` is at most `count`.
+    /// - Throws: Whatever kept the bytes from being read. A short read is an error.
+    func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws
+}
+
+extension ByteSource {
+    /// The `count` bytes that begin at `offset`. The caller has checked that the file has them.
+    func bytes(at offset: Int, count: Int) throws -> [UInt8] {
+        try [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+            try read(at: offset, into: UnsafeMutableRawBufferPointer(buffer))
+            initialized = count
+        }
+    }
+}
+
+/// A file whose bytes are in memory.
+public struct MemorySource: ByteSource, Sendable {
+    public let name: String
+    public let bytes: [UInt8]
+
+    public init(name: String, bytes: [UInt8]) {
+        self.name = name
+        self.bytes = bytes
+    }
+
+    public var count: Int { bytes.count }
+
+    /// Copies bytes out of memory.
+    ///
+    /// - Throws: `FormatError` with `.cutShort` when the range is not inside the file.
+    public func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
+        guard offset >= 0, offset <= bytes.count, buffer.count <= bytes.count - offset else {
+            let found = max(0, bytes.count - max(0, offset))
+            throw FormatError(
+                file: name, offset: offset, problem: .cutShort(expected: buffer.count, found: found))
+        }
+        bytes.withUnsafeBytes { all in
+            buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: all[offset..<offset + buffer.count]))
+        }
+    }
+}

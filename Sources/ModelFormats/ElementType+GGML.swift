@@ -1,0 +1,60 @@
+extension ElementType {
+    /// The element types of GGUF by their number in the file.
+    ///
+    /// Source: `enum ggml_type` in ggml's `ggml.h` and `GGML_QUANT_SIZES` in llama.cpp's
+    /// `gguf-py/gguf/constants.py`. The types with blocks of 256 are built with `QK_K` = 256, as
+    /// every published file is.
+    public static let ggml: [UInt32: ElementType] = {
+        var types: [UInt32: ElementType] = [:]
+        for (number, name, elements, bytes) in ggmlBlocks {
+            types[number] = ElementType(name: name, bitsPerBlock: bytes * 8, elementsPerBlock: elements)
+        }
+        return types
+    }()
+
+    /// The numbers that earlier versions of ggml gave to types that are no longer read.
+    static let removedGGML: [UInt32: String] = [
+        4: "Q4_2", 5: "Q4_3",
+        31: "Q4_0_4_4", 32: "Q4_0_4_8", 33: "Q4_0_8_8",
+        36: "IQ4_NL_4_4", 37: "IQ4_NL_4_8", 38: "IQ4_NL_8_8",
+    ]
+
+    /// Number, name, elements per block, bytes per block.
+    private static let ggmlBlocks: [(UInt32, String, Int, Int)] = [
+        (0, "F32", 1, 4),
+        (1, "F16", 1, 2),
+        (2, "Q4_0", 32, 18),
+        (3, "Q4_1", 32, 20),
+        (6, "Q5_0", 32, 22),
+        (7, "Q5_1", 32, 24),
+        (8, "Q8_0", 32, 34),
+        (9, "Q8_1", 32, 40),
+        (10, "Q2_K", 256, 84),
+        (11, "Q3_K", 256, 110),
+        (12, "Q4_K", 256, 144),
+        (13, "Q5_K", 256, 176),
+        (14, "Q6_K", 256, 210),
+        (15, "Q8_K", 256, 292),
+        (16, "IQ2_XXS", 256, 66),
+        (17, "IQ2_XS", 256, 74),
+        (18, "IQ3_XXS", 256, 98),
+        (19, "IQ1_S", 256, 50),
+        (20, "IQ4_NL", 32, 18),
+        (21, "IQ3_S", 256, 110),
+        (22, "IQ2_S", 256, 82),
+        (23, "IQ4_XS", 256, 136),
+        (24, "I8", 1, 1),
+        (25, "I16", 1, 2),
+        (26, "I32", 1, 4),
+        (27, "I64", 1, 8),
+        (28, "F64", 1, 8),
+        (29, "IQ1_M", 256, 56),
+        (30, "BF16", 1, 2),
+        (34, "TQ1_0", 256, 54),
+        (35, "TQ2_0", 256, 66),
+        (39, "MXFP4", 32, 17),
+        (40, "NVFP4", 64, 36),
+        (41, "Q1_0", 128, 18),
+        (42, "Q2_0", 64, 18),
+    ]
+}

@@ -1,0 +1,205 @@
+/// Parses the header of a GGUF file, then checks that its tensors follow each other in the data.
+struct GGUFHeader {
+    private var reader: GGUFReader
+    private var entries: [Entry] = []
+    private var names: Set<String> = []
+    private var alignment = GGUF.defaultAlignment
+    private(set) var metadata: [String: String] = [:]
+
+    private struct Entry {
+        var name: String
+        var type: ElementType
+        var shape: [Int]
+        var bytes: Int
+        /// From the start of the data, in bytes, as the file gives it.
+        var begin: UInt64
+        /// Where in the file the tensor is described, for errors.
+        var offset: Int
+    }
+
+    init(reader: GGUFReader) { self.reader = reader }
+
+    /// Reads the whole header and checks every key and every tensor by itself.
+    mutating func parse() throws {
+        guard try reader.integer(UInt32.self) == Self.magic else {
+            throw reader.error(.notGGUF, at: 0)
+        }
+        try parseVersion()
+        let tensors = try parseCount(of: "tensors", leastBytes: Self.leastTensorBytes)
+        let keys = try parseCount(of: "metadata keys", leastBytes: Self.leastKeyBytes)
+        for _ in 0..<keys { try parseKeyAndValue() }
+        for _ in 0..<tensors { try parseTensor() }
+    }
+
+    /// "GGUF", read as a little-endian number.
+    private static let magic: UInt32 = 0x4655_4747
+    /// Length of the name, number of dimensions, type, offset.
+    private static let leastTensorBytes = 8 + 4 + 4 + 8
+    /// Length of the key, the key, value type, value.
+    private static let leastKeyBytes = 8 + 1 + 4 + 1
+
+    private mutating func parseVersion() throws {
+        let offset = reader.position
+        let version = try reader.integer(UInt32.self)
+        // A small number has its bytes at the other end in a big-endian file.
+        if 1...3 ~= version.byteSwapped { throw reader.error(.bigEndian, at: offset) }
+        guard 2...3 ~= version else { throw reader.error(.unsupportedVersion(version), at: offset) }
+    }
+
+    private mutating func parseCount(of what: String, leastBytes: Int) throws -> Int {
+        let offset = reader.position
+        let count = try reader.integer(UInt64.self)
+        let limit = reader.remaining / leastBytes
+        guard count <= limit else {
+            throw reader.error(.countTooLarge(of: what, count: count, limit: limit), at: offset)
+        }
+        return Int(count)
+    }
+
+    // MARK: Metadata
+
+    private mutating func parseKeyAndValue() throws {
+        let offset = reader.position
+        let key = try reader.name()
+        guard !key.isEmpty else { throw reader.error(.emptyKey, at: offset) }
+        let type = try parseValueType()
+        let text = try key == "general.alignment" ? parseAlignment(type) : parseValue(type)
+        guard metadata.updateValue(text, forKey: key) == nil else {
+            throw reader.error(.duplicateName(key), at: offset)
+        }
+    }
+
+    private mutating func parseValueType() throws -> GGUF.ValueType {
+        let offset = reader.position
+        let number = try reader.integer(UInt32.self)
+        guard let type = GGUF.ValueType(rawValue: number) else {
+            throw reader.error(.unknownValueType(number), at: offset)
+        }
+        return type
+    }
+
+    private mutating func parseAlignment(_ type: GGUF.ValueType) throws -> String {
+        let offset = reader.position
+        guard type == .uint32 else { throw reader.error(.alignmentType("\(type)"), at: offset) }
+        let value = try reader.integer(UInt32.self)
+        guard value.nonzeroBitCount == 1 else { throw reader.error(.alignmentValue(value), at: offset) }
+        alignment = Int(value)
+        return String(value)
+    }
+
+    private mutating func parseValue(_ type: GGUF.ValueType) throws -> String {
+        switch type {
+        case .uint8: try String(reader.integer(UInt8.self))
+        case .int8: try String(reader.integer(Int8.self))
+        case .uint16: try String(reader.integer(UInt16.self))
+        case .int16: try String(reader.integer(Int16.self))
+        case .uint32: try String(reader.integer(UInt32.self))
+        case .int32: try String(reader.integer(Int32.self))
+        case .uint64: try String(reader.integer(UInt64.self))
+        case .int64: try String(reader.integer(Int64.self))
+        case .float32: try Float(bitPattern: reader.integer()).description
+        case .float64: try Double(bitPattern: reader.integer()).description
+        case .bool: try reader.integer(UInt8.self) == 0 ? "false" : "true"
+        case .string: try reader.text(limit: GGUF.maximumMetadataBytes)
+        case .array: try parseArray(depth: 1)
+        }
+    }
+
+    /// Skips the elements of an array and describes it: `[3 × int32]`.
+    private mutating func parseArray(depth: Int) throws -> String {
+        guard depth <= GGUF.maximumArrayDepth else {
+            throw reader.error(.arraysTooDeep(limit: GGUF.maximumArrayDepth))
+        }
+        let type = try parseValueType()
+        let offset = reader.position
+        let count = try reader.integer(UInt64.self)
+        // A string is at least its length; an array is its type and count.
+        let leastBytes = type.bytes ?? (type == .string ? 8 : 12)
+        let limit = reader.remaining / leastBytes
+        guard count <= limit else {
+            throw reader.error(.countTooLarge(of: "array elements", count: count, limit: limit), at: offset)
+        }
+        switch type {
+        case .string: for _ in 0..<count { try reader.skipString() }
+        case .array: for _ in 0..<count { _ = try parseArray(depth: depth + 1) }
+        default: try reader.skip(count * UInt64(leastBytes))
+        }
+        return "[\(count) × \(type)]"
+    }
+
+    // MARK: Tensors
+
+    private mutating func parseTensor() throws {
+        let offset = reader.position
+        let name = try reader.name()
+        func error(_ problem: FormatError.Problem) -> FormatError {
+            reader.error(problem, tensor: name, at: offset)
+        }
+        guard names.insert(name).inserted else { throw error(.duplicateName(name)) }
+
+        let dimensions = try reader.integer(UInt32.self)
+        guard dimensions <= GGUF.maximumDimensions else {
+            throw error(.tooManyDimensions(limit: GGUF.maximumDimensions))
+        }
+        var shape: [Int] = []
+        for _ in 0..<dimensions {
+            let size = try reader.integer(UInt64.self)
+            guard size <= Int.max else { throw error(.dimensionTooLarge(size)) }
+            shape.append(Int(size))
+        }
+
+        let number = try reader.integer(UInt32.self)
+        guard let type = ElementType.ggml[number] else {
+            throw error(
+                ElementType.removedGGML[number].map { .removedType(number, name: $0) }
+                    ?? .unknownTypeNumber(number))
+        }
+        let row = shape.first ?? 1
+        guard row.isMultiple(of: type.elementsPerBlock) else {
+            throw error(.partialBlock(row: row, block: type.elementsPerBlock))
+        }
+        guard let elements = ElementType.elementCount(shape: shape),
+            let bytes = type.byteCount(elements: elements)
+        else { throw error(.sizeOverflow(shape: shape)) }
+
+        let begin = try reader.integer(UInt64.self)
+        entries.append(
+            Entry(name: name, type: type, shape: shape, bytes: bytes, begin: begin, offset: offset))
+    }
+
+    /// The tensors at their places in the file, sorted by offset, then by name.
+    ///
+    /// Each begins where the one described before it ends, rounded up to the alignment; only the
+    /// last may lack its padding. More bytes behind it are allowed, as llama.cpp allows them.
+    ///
+    /// - Parameter fileBytes: The size of the file, in bytes.
+    func place(fileBytes: Int) throws(FormatError) -> [TensorInfo] {
+        guard !entries.isEmpty else { return [] }
+        guard let dataStart = GGUF.padded(reader.position, to: alignment), dataStart <= fileBytes else {
+            throw reader.error(.cutShort(expected: alignment, found: fileBytes - reader.position))
+        }
+        var expected = 0
+        var tensors: [TensorInfo] = []
+        for entry in entries {
+            func error(_ problem: FormatError.Problem) -> FormatError {
+                reader.error(problem, tensor: entry.name, at: entry.offset)
+            }
+            guard entry.begin == expected else {
+                throw error(.notContiguous(expected: UInt64(expected), found: entry.begin))
+            }
+            let available = fileBytes - dataStart - expected
+            guard entry.bytes <= available else {
+                throw error(.cutShort(expected: entry.bytes, found: max(0, available)))
+            }
+            tensors.append(
+                TensorInfo(
+                    name: entry.name, dtype: entry.type.name, shape: entry.shape,
+                    offset: dataStart + expected, bytes: entry.bytes))
+            guard let next = GGUF.padded(expected + entry.bytes, to: alignment) else {
+                throw error(.sizeOverflow(shape: entry.shape))
+            }
+            expected = next
+        }
+        return tensors.sorted(by: FileLayout.precedes)
+    }
+}

@@ -1,0 +1,102 @@
+/// The place of a file among the parts of a split GGUF model, as its name gives it:
+/// `model-00001-of-00003.gguf`.
+///
+/// Source: `llama_split_path` and `tools/gguf-split` of ggml-org/llama.cpp.
+public struct GGUFSplit: Sendable, Hashable {
+    /// What the names of all parts begin with, folders included.
+    public let prefix: String
+
+    /// Which part this is, from 1. Metadata `split.no` counts from 0.
+    public let number: Int
+
+    /// How many parts the model has.
+    public let count: Int
+
+    /// Reads a name that ends in `-NNNNN-of-NNNNN.gguf`; nil for any other, and where the number is
+    /// 0 or above the count.
+    public init?(fileName: String) {
+        let name = Array(fileName.utf8)
+        let tail = name.suffix("-00001-of-00003.gguf".utf8.count)
+        let start = tail.startIndex
+        guard start > 0,
+            let number = Self.digits(tail[start + 1..<start + 6]), number >= 1,
+            let count = Self.digits(tail[start + 10..<start + 15]), number <= count
+        else { return nil }
+        self.init(
+            prefix: String(decoding: name[..<start], as: UTF8.self), number: number, count: count)
+        // The separators are right if the name comes out again.
+        guard self.fileName.utf8.elementsEqual(name) else { return nil }
+    }
+
+    private init(prefix: String, number: Int, count: Int) {
+        self.prefix = prefix
+        self.number = number
+        self.count = count
+    }
+
+    /// The name of the part's file.
+    public var fileName: String {
+        func padded(_ number: Int) -> String {
+            String(repeating: "0", count: max(0, 5 - String(number).count)) + String(number)
+        }
+        return "\(prefix)-\(padded(number))-of-\(padded(count)).gguf"
+    }
+
+    private static func digits(_ bytes: ArraySlice<UInt8>) -> Int? {
+        bytes.reduce(0 as Int?) { value, byte in
+            guard let value, byte &- 0x30 <= 9 else { return nil }
+            return value * 10 + Int(byte - 0x30)
+        }
+    }
+
+    /// Checks that the parts of one model are all there and agree with each other.
+    ///
+    /// - Parameter layouts: The layout of every part, by file name.
+    /// - Throws: `FormatError` when a part is missing, names differ in prefix or count, a tensor is
+    ///   in two parts, or `split.no`, `split.count` or `split.tensors.count` is missing or says
+    ///   otherwise.
+    public static func check(_ layouts: [String: FileLayout]) throws {
+        let names = layouts.keys.sorted()
+        guard let firstName = names.first else { return }
+        guard let first = GGUFSplit(fileName: firstName) else {
+            throw FormatError(file: firstName, offset: 0, problem: .notASplitName)
+        }
+        for name in names {
+            guard let split = GGUFSplit(fileName: name) else {
+                throw FormatError(file: name, offset: 0, problem: .notASplitName)
+            }
+            guard split.prefix == first.prefix, split.count == first.count else {
+                throw FormatError(file: name, offset: 0, problem: .mixedSplits(firstName, name))
+            }
+        }
+        var seen: Set<String> = []
+        let tensors = layouts.values.reduce(0) { $0 + $1.tensors.count }
+        for number in 1...first.count {
+            let name = GGUFSplit(prefix: first.prefix, number: number, count: first.count).fileName
+            guard let layout = layouts[name] else {
+                throw FormatError(file: firstName, offset: 0, problem: .missingFile(name))
+            }
+            try check(layout, of: name, key: "split.no", is: number - 1)
+            try check(layout, of: name, key: "split.count", is: first.count)
+            try check(layout, of: name, key: "split.tensors.count", is: tensors)
+            for tensor in layout.tensors where !seen.insert(tensor.name).inserted {
+                throw FormatError(
+                    file: name, tensor: tensor.name, offset: tensor.offset,
+                    problem: .duplicateName(tensor.name))
+            }
+        }
+    }
+
+    private static func check(
+        _ layout: FileLayout, of name: String, key: String, is expected: Int
+    ) throws(FormatError) {
+        guard let found = layout.metadata[key] else {
+            throw FormatError(file: name, offset: 0, problem: .missingMetadata(key))
+        }
+        guard Int(found) == expected else {
+            throw FormatError(
+                file: name, offset: 0,
+                problem: .splitDisagrees(key: key, expected: expected, found: found))
+        }
+    }
+}

@@ -1,0 +1,52 @@
+/// The safetensors format: 8 bytes of header length, a JSON header, the data of the tensors.
+///
+/// The header is an object from tensor name to type, shape and place, for example
+/// `{"__metadata__":{"format":"pt"},"q":{"dtype":"BF16","shape":[4,4],"data_offsets":[0,32]}}`.
+/// Offsets count from the end of the header; sorted, they cover the rest of the file without a
+/// hole. Source: `safetensors/src/tensor.rs` of huggingface/safetensors, and its README, "Format".
+///
+/// Stricter than that reader in what no writer produces: duplicate names are refused, the header
+/// begins with `{` at once, an entry is an object, and its numbers fit 63 bits.
+public enum Safetensors {
+    /// A longer header is refused, in bytes. The limit of the reference implementation.
+    public static let maximumHeaderBytes = 100_000_000
+
+    /// More dimensions are refused. The format has no limit; NumPy and PyTorch stop at 64.
+    public static let maximumDimensions = 64
+
+    private static let lengthBytes = 8
+
+    /// Reads and checks the header of a safetensors file, in two reads.
+    ///
+    /// - Throws: `FormatError`; errors of `source` pass through.
+    public static func readLayout(_ source: some ByteSource) throws -> FileLayout {
+        guard source.count >= lengthBytes else {
+            throw FormatError(
+                file: source.name, offset: 0,
+                problem: .cutShort(expected: lengthBytes, found: source.count))
+        }
+        let length = try source.bytes(at: 0, count: lengthBytes).reversed().reduce(0 as UInt64) {
+            $0 << 8 | UInt64($1)
+        }
+        guard length <= maximumHeaderBytes else {
+            throw FormatError(
+                file: source.name, offset: 0,
+                problem: .headerTooLong(bytes: length, limit: maximumHeaderBytes))
+        }
+        let dataStart = lengthBytes + Int(length)
+        guard dataStart <= source.count else {
+            throw FormatError(
+                file: source.name, offset: 0,
+                problem: .cutShort(expected: dataStart, found: source.count))
+        }
+        let header = try source.bytes(at: lengthBytes, count: Int(length))
+        if let byte = header.first, byte != UInt8(ascii: "{") {
+            throw FormatError(file: source.name, offset: lengthBytes, problem: .headerStart(found: byte))
+        }
+        var parser = SafetensorsHeader(file: source.name, bytes: header, base: lengthBytes)
+        try parser.parse()
+        let tensors = try parser.place(dataStart: dataStart, fileBytes: source.count)
+        return FileLayout(
+            format: .safetensors, bytes: source.count, tensors: tensors, metadata: parser.metadata)
+    }
+}

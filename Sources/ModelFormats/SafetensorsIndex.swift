@@ -1,0 +1,137 @@
+/// The index of a model whose tensors are spread over several safetensors files:
+/// `model.safetensors.index.json`, as Transformers and Diffusers write it.
+///
+///     {"metadata": {"total_size": 64}, "weight_map": {"q": "model-00001-of-00002.safetensors"}}
+public struct SafetensorsIndex: Sendable, Hashable {
+    /// The index's own file name, for errors.
+    public var name: String
+
+    /// The file that holds each tensor, as a path relative to the index.
+    public var weightMap: [String: String]
+
+    /// `metadata.total_size`: the size of all tensors as the writer counted it, in bytes. Some
+    /// writers count tied tensors twice, so it is a hint and is not checked.
+    public var totalBytes: Int?
+
+    /// The files that the map names, sorted, each once.
+    public var files: [String] { Set(weightMap.values).sorted() }
+
+    /// Reads an index. Keys other than `weight_map` and `metadata.total_size` are skipped.
+    ///
+    /// - Parameters:
+    ///   - name: What errors call the file.
+    ///   - bytes: The whole file.
+    /// - Throws: `FormatError` when the bytes are not such an index, name a tensor twice, or name a
+    ///   file by anything but a plain relative path (absolute, or with an empty, `.` or `..` part).
+    public static func parse(name: String, bytes: [UInt8]) throws -> SafetensorsIndex {
+        var parser = Parser(name: name, scanner: JSONScanner(file: name, bytes: bytes, base: 0))
+        try parser.parse()
+        guard let weightMap = parser.weightMap else {
+            throw FormatError(file: name, offset: 0, problem: .missingField("weight_map"))
+        }
+        return SafetensorsIndex(name: name, weightMap: weightMap, totalBytes: parser.totalBytes)
+    }
+
+    /// Checks the index against the files it names.
+    ///
+    /// - Parameter layouts: The layout of every file, by the name that the index uses.
+    /// - Throws: `FormatError`: `.missingFile` for a file without a layout, `.tensorNotInFile` for a
+    ///   tensor that is not where the index says. Tensors that the index does not name are allowed.
+    public func check(_ layouts: [String: FileLayout]) throws {
+        var tensors: [String: Set<String>] = [:]
+        for file in files {
+            guard let layout = layouts[file] else {
+                throw FormatError(file: name, offset: 0, problem: .missingFile(file))
+            }
+            tensors[file] = Set(layout.tensors.map(\.name))
+        }
+        let misplaced = weightMap.filter { tensor, file in tensors[file]?.contains(tensor) != true }
+        if let (tensor, file) = misplaced.min(by: { $0.key < $1.key }) {
+            throw FormatError(file: name, tensor: tensor, offset: 0, problem: .tensorNotInFile(file))
+        }
+    }
+}
+
+extension SafetensorsIndex {
+    private struct Parser: ~Copyable {
+        let name: String
+        var scanner: JSONScanner
+        var weightMap: [String: String]?
+        var totalBytes: Int?
+
+        init(name: String, scanner: consuming JSONScanner) {
+            self.name = name
+            self.scanner = scanner
+        }
+
+        mutating func parse() throws(FormatError) {
+            var keys: Set<String> = []
+            var first = true
+            try scanner.beginObject()
+            while let key = try scanner.key(first: &first) {
+                guard keys.insert(key).inserted else { throw duplicate(key) }
+                switch key {
+                case "weight_map": weightMap = try parseWeightMap()
+                case "metadata": try parseMetadata()
+                default: try scanner.skipValue()
+                }
+            }
+            try scanner.end()
+        }
+
+        private mutating func parseWeightMap() throws(FormatError) -> [String: String] {
+            var map: [String: String] = [:]
+            var first = true
+            try scanner.beginObject()
+            while let tensor = try scanner.key(first: &first) {
+                guard map[tensor] == nil else { throw duplicate(tensor) }
+                let file = try scanner.string()
+                guard Self.isPlainRelativePath(file) else {
+                    throw FormatError(
+                        file: name, tensor: tensor, offset: scanner.stringOffset,
+                        problem: .unsafeFileName(file))
+                }
+                map[tensor] = file
+            }
+            return map
+        }
+
+        private mutating func parseMetadata() throws(FormatError) {
+            if try scanner.null() { return }
+            var keys: Set<String> = []
+            var first = true
+            try scanner.beginObject()
+            while let key = try scanner.key(first: &first) {
+                guard keys.insert(key).inserted else { throw duplicate(key) }
+                if key == "total_size" {
+                    totalBytes = try parseTotalBytes()
+                } else {
+                    try scanner.skipValue()
+                }
+            }
+        }
+
+        /// Python writes the size as a float when it was computed with a division.
+        private mutating func parseTotalBytes() throws(FormatError) -> Int? {
+            if try scanner.null() { return nil }
+            let offset = scanner.offset
+            let number = try scanner.number()
+            guard number >= 0, let bytes = Int(exactly: number) else {
+                throw FormatError(
+                    file: name, offset: offset,
+                    problem: .json(.expected("a whole number of 0 or more")))
+            }
+            return bytes
+        }
+
+        private func duplicate(_ key: String) -> FormatError {
+            FormatError(file: name, offset: scanner.stringOffset, problem: .duplicateName(key))
+        }
+
+        private static func isPlainRelativePath(_ path: String) -> Bool {
+            !path.utf8.contains(0)
+                && path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+                    .allSatisfy { part in !part.isEmpty && !part.elementsEqual(".".utf8) && !part.elementsEqual("..".utf8) }
+        }
+    }
+}

@@ -1,0 +1,29 @@
+/// One tensor as the header of its file describes it.
+public struct TensorInfo: Sendable, Hashable {
+    public var name: String
+
+    /// The element type in the spelling of the format: `F32`, `BF16`, `F4` … in safetensors,
+    /// `F32`, `Q4_K`, `IQ2_XXS` … in GGUF. `ElementType` knows its size.
+    public var dtype: String
+
+    /// The number of elements along each dimension, in the order in which the file gives them.
+    ///
+    /// Safetensors is row-major, outermost dimension first. GGUF stores the innermost dimension
+    /// first: a matrix of 4096 rows of 1024 elements is `[4096, 1024]` in safetensors and
+    /// `[1024, 4096]` in GGUF. A scalar has an empty shape.
+    public var shape: [Int]
+
+    /// Where the tensor's first byte is, in bytes from the start of the file.
+    public var offset: Int
+
+    /// The size of the tensor's data, in bytes. 0 when a dimension is 0.
+    public var bytes: Int
+
+    public init(name: String, dtype: String, shape: [Int], offset: Int, bytes: Int) {
+        self.name = name
+        self.dtype = dtype
+        self.shape = shape
+        self.offset = offset
+        self.bytes = bytes
+    }
+}

@@ -1,0 +1,160 @@
+import CLinux
+import Glibc
+
+/// An open file: closed once, when the value goes.
+///
+/// Thin wrappers over the system calls; every error names the path.
+struct FileDescriptor: ~Copyable, Sendable {
+    let raw: Int32
+    let path: String
+
+    /// The corresponding C function is `open`. `O_CLOEXEC` is always set.
+    init(_ path: String, _ flags: Int32, mode: mode_t = 0o666) throws(StoreError) {
+        raw = try retrying("open", path) { Glibc.open(path, flags | O_CLOEXEC, mode) }
+        self.path = path
+    }
+
+    private init(raw: Int32, path: String) {
+        self.raw = raw
+        self.path = path
+    }
+
+    deinit { close(raw) }
+
+    /// Opens for reading.
+    ///
+    /// - Returns: nil if nothing is there.
+    static func openIfThere(_ path: String) throws(StoreError) -> FileDescriptor? {
+        let raw = Glibc.open(path, O_RDONLY | O_CLOEXEC)
+        if raw >= 0 { return FileDescriptor(raw: raw, path: path) }
+        if errno == ENOENT { return nil }
+        throw .system(operation: "open", path: path, code: errno)
+    }
+
+    /// The corresponding C function is `fstat`.
+    func status() throws(StoreError) -> FileStatus {
+        var facts = stat()
+        try retrying("fstat", path) { fstat(raw, &facts) }
+        return FileStatus(facts)
+    }
+
+    /// Fills `buffer` from `offset` on, and returns how many bytes there were: fewer only at the end of the file.
+    ///
+    /// The corresponding C function is `pread`.
+    func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(StoreError) -> Int {
+        var done = 0
+        while done < buffer.count {
+            let count = try retrying("read", path) {
+                pread(raw, buffer.baseAddress! + done, buffer.count - done, off_t(offset + done))
+            }
+            if count == 0 { break }
+            done += count
+        }
+        return done
+    }
+
+    /// As `read`, in one call: with O_DIRECT, what follows a short read at the end of the file would not be aligned.
+    func readOnce(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(StoreError) -> Int {
+        try retrying("read", path) { pread(raw, buffer.baseAddress!, buffer.count, off_t(offset)) }
+    }
+
+    /// Switches O_DIRECT: reads and writes past the page cache.
+    ///
+    /// - Returns: false if the file system has no such thing.
+    func setDirect(_ on: Bool) -> Bool {
+        let flags = fcntl(raw, F_GETFL)
+        let wanted = on ? flags | clinux_O_DIRECT : flags & ~clinux_O_DIRECT
+        return flags == wanted || fcntl(raw, F_SETFL, wanted) == 0
+    }
+
+    /// Writes all of `buffer` at `offset`. The corresponding C function is `pwrite`.
+    func write(_ buffer: UnsafeRawBufferPointer, at offset: Int) throws(StoreError) {
+        var done = 0
+        while done < buffer.count {
+            done += try retrying("write", path) {
+                pwrite(raw, buffer.baseAddress! + done, buffer.count - done, off_t(offset + done))
+            }
+        }
+    }
+
+    /// The corresponding C function is `fsync`. Never call it again after it failed: the second may succeed without
+    /// the data having reached the disk.
+    func sync() throws(StoreError) {
+        try retrying("fsync", path) { fsync(raw) }
+    }
+
+    /// As `sync`, without the times. The corresponding C function is `fdatasync`.
+    func syncData() throws(StoreError) {
+        try retrying("fdatasync", path) { fdatasync(raw) }
+    }
+
+    /// The corresponding C function is `ftruncate`.
+    func truncate(to bytes: Int) throws(StoreError) {
+        try retrying("ftruncate", path) { ftruncate(raw, off_t(bytes)) }
+    }
+
+    /// The corresponding C function is `fchmod`.
+    func setMode(_ mode: mode_t) throws(StoreError) {
+        try retrying("fchmod", path) { fchmod(raw, mode) }
+    }
+
+    /// Waits for the lock. The corresponding C function is `flock`.
+    func lock(shared: Bool = false) throws(StoreError) {
+        try retrying("flock", path) { flock(raw, shared ? LOCK_SH : LOCK_EX) }
+    }
+
+    /// - Returns: false if somebody else holds the lock.
+    func tryLock() throws(StoreError) -> Bool {
+        while true {
+            if flock(raw, LOCK_EX | LOCK_NB) == 0 { return true }
+            if errno == EWOULDBLOCK { return false }
+            if errno != EINTR { throw .system(operation: "flock", path: path, code: errno) }
+        }
+    }
+
+    func unlock() {
+        flock(raw, LOCK_UN)
+    }
+}
+
+/// The facts of `stat` that the store uses.
+struct FileStatus: Equatable {
+    let device: Int64
+    let inode: Int64
+    let bytes: Int
+    let links: Int
+    /// Nanoseconds since 1970.
+    let modified: Int64
+    let changed: Int64
+    private let mode: mode_t
+
+    init(_ facts: stat) {
+        device = Int64(bitPattern: UInt64(facts.st_dev))
+        inode = Int64(bitPattern: UInt64(facts.st_ino))
+        bytes = Int(facts.st_size)
+        links = Int(facts.st_nlink)
+        modified = Int64(facts.st_mtim.tv_sec) * 1_000_000_000 + Int64(facts.st_mtim.tv_nsec)
+        changed = Int64(facts.st_ctim.tv_sec) * 1_000_000_000 + Int64(facts.st_ctim.tv_nsec)
+        mode = facts.st_mode
+    }
+
+    var isDirectory: Bool { mode & S_IFMT == S_IFDIR }
+    var isFile: Bool { mode & S_IFMT == S_IFREG }
+    var isLink: Bool { mode & S_IFMT == S_IFLNK }
+}
+
+/// Repeats a call that a signal interrupted, and turns -1 into an error that names `path`.
+@discardableResult
+func retrying<Result: BinaryInteger>(
+    _ operation: String, _ path: String, _ call: () -> Result
+) throws(StoreError) -> Result {
+    while true {
+        let result = call()
+        if result != -1 { return result }
+        switch errno {
+        case EINTR: continue
+        case ENOSPC, EDQUOT: throw .diskFull(path: path)
+        default: throw .system(operation: operation, path: path, code: errno)
+        }
+    }
+}

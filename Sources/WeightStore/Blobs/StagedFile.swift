@@ -1,0 +1,54 @@
+import Glibc
+
+/// The one durable writer: a file in `staging/`, written front to back, then synced, ready to be installed as a blob.
+///
+/// Dropped before it is renamed to its place, it leaves nothing behind.
+///
+/// Sendable because it is used by one thread at a time: its shard's serial queue, then the committer.
+final class StagedFile: @unchecked Sendable {
+    /// O_DIRECT takes memory, offset and length in multiples of this.
+    static let alignment = 4096
+
+    let path: String
+    private let file: FileDescriptor
+
+    init(_ path: String) throws(StoreError) {
+        self.path = path
+        file = try FileDescriptor(path, O_WRONLY | O_CREAT | O_EXCL)
+    }
+
+    deinit { unlink(path) }
+
+    /// Large aligned parts bypass the page cache: no copy, no pages to clean, and the model that is being served
+    /// stays cached. File systems without O_DIRECT (tmpfs) are written through the cache.
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(StoreError) {
+        let aligned = bytes.count & ~(Self.alignment - 1)
+        let direct = UInt(bitPattern: bytes.baseAddress) % UInt(Self.alignment) == 0 && offset % Self.alignment == 0
+            && aligned >= 1 << 20 && file.setDirect(true)
+        guard direct else { return try file.write(bytes, at: offset) }
+        try file.write(UnsafeRawBufferPointer(rebasing: bytes[..<aligned]), at: offset)
+        if aligned < bytes.count {
+            _ = file.setDirect(false)
+            try file.write(UnsafeRawBufferPointer(rebasing: bytes[aligned...]), at: offset + aligned)
+        }
+    }
+
+    /// After this, the bytes survive a power cut, and nobody writes to them again.
+    func finish() throws(StoreError) {
+        try file.setMode(0o444)
+        try file.syncData()
+    }
+}
+
+extension StagedFile {
+    /// Writes all of a small blob, and finishes it.
+    ///
+    /// - Returns: its digest.
+    func writeWhole(_ bytes: [UInt8]) throws -> Digest {
+        try bytes.withUnsafeBytes { bytes in
+            try write(bytes, at: 0)
+            try finish()
+            return Digest(of: bytes)
+        }
+    }
+}

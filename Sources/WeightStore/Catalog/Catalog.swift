@@ -1,0 +1,189 @@
+import Foundation
+import GRDB
+import Glibc
+import Migrations
+import Synchronization
+
+/// The index of a store: `store.db`, SQLite in WAL mode, and the one place that opens connections to it.
+///
+/// **Reading** uses a pool of read-only connections; opening a store and reading from it writes nothing.
+/// **Writing** uses one connection, opened at the first write. Each write is one IMMEDIATE transaction under
+/// `write.lock` (why: `WriteLock`). Automatic checkpoints are off in every connection; a large log is checkpointed
+/// with TRUNCATE after a commit, still under the lock, and the connection is closed under it too, because the last
+/// one to close checkpoints.
+///
+/// **Durability**: `synchronous=FULL`. After "row deleted, committed, blob unlinked", a power cut must not bring the
+/// row back without its blob. Only access counts are committed without waiting for the disk.
+///
+/// **Schema**: the numbered files of `Migrations/`, applied under the lock at the first open; a catalog with a
+/// migration that this build does not know is refused, untouched.
+///
+/// `mmap_size` is 0: an I/O error is then an error code, not a SIGBUS. Nothing here holds a snapshot or a cursor
+/// after the call returns, so the log can always be reset.
+final class Catalog: Sendable {
+    let path: String
+    private let readers: DatabasePool
+    private let writeLock: WriteLock
+    private let writer = Mutex<DatabaseQueue?>(nil)
+    private let trace: (@Sendable (String) -> Void)?
+
+    /// A log beyond this many bytes is checkpointed after the commit.
+    static let checkpointBytes = 16 << 20
+
+    private static let migrator: DatabaseMigrator = {
+        var migrator = DatabaseMigrator()
+        for (name, sql) in Migrations.all {
+            migrator.registerMigration(name) { db in try db.execute(sql: sql) }
+        }
+        return migrator
+    }()
+
+    /// - Parameter trace: is told every statement that runs, for tests of query plans.
+    init(directory: String, trace: (@Sendable (String) -> Void)? = nil) throws {
+        try FileSystem.refuseNetwork(directory)
+        let path = directory + "/store.db"
+        self.path = path
+        self.trace = trace
+        writeLock = try WriteLock(directory + "/write.lock")
+        if !FileSystem.exists(path) {
+            try Self.migrate(path, under: writeLock)
+        }
+        readers = try Self.translating(path) {
+            try DatabasePool(path: path, configuration: Self.configuration(readonly: true, trace: trace))
+        }
+        let state = try read { db in
+            try (superseded: Self.migrator.hasBeenSuperseded(db), complete: Self.migrator.hasCompletedMigrations(db))
+        }
+        if state.superseded { throw StoreError.newerSchema(path: path) }
+        if !state.complete { try Self.migrate(path, under: writeLock) }
+    }
+
+    deinit {
+        writer.withLock { queue in
+            guard queue != nil else { return }
+            // Nothing to report to: what was committed is safe, and the next process checkpoints what is left.
+            try? writeLock.withLock { try queue?.close() }
+        }
+    }
+
+    func read<Result>(_ body: (Database) throws -> Result) throws -> Result {
+        try Self.translating(path) { try readers.read(body) }
+    }
+
+    /// Runs `body` in one IMMEDIATE transaction under the write lock.
+    ///
+    /// - Parameters:
+    ///   - dryRun: roll back in the end, and leave `afterCommit` out.
+    ///   - durable: whether to wait until the disk has it. Only what may be lost goes without.
+    ///   - afterCommit: runs after the commit, still under the lock.
+    func write<Result>(
+        dryRun: Bool = false,
+        durable: Bool = true,
+        _ body: (Database) throws -> Result,
+        afterCommit: (Database, Result) throws -> Void = { _, _ in }
+    ) throws -> Result {
+        try Self.translating(path) {
+            try writerQueue().inDatabase { db in
+                try writeLock.withLock {
+                    if !durable { try db.execute(sql: "PRAGMA synchronous = NORMAL") }
+                    defer {
+                        // Can't fail: it sets a flag of this connection.
+                        if !durable { try? db.execute(sql: "PRAGMA synchronous = FULL") }
+                    }
+                    var result: Result?
+                    try db.inTransaction(.immediate) {
+                        result = try body(db)
+                        return dryRun ? .rollback : .commit
+                    }
+                    if !dryRun { try afterCommit(db, result!) }
+                    if let log = try FileSystem.status(path + "-wal"), log.bytes > Self.checkpointBytes {
+                        try checkpoint(db)
+                    }
+                    return result!
+                }
+            }
+        }
+    }
+
+    /// The page of SQLite's facts that a test asserts: names of pragmas and their values on the writer connection.
+    func writerPragmas(_ names: [String]) throws -> [String: String] {
+        try writerQueue().inDatabase { db in
+            try Dictionary(uniqueKeysWithValues: names.map { name in
+                (name, try String.fetchOne(db, sql: "PRAGMA \(name)") ?? "")
+            })
+        }
+    }
+
+    /// A reader may keep the log from being reset: then it is tried again after the next commit, without waiting here.
+    private func checkpoint(_ db: Database) throws {
+        try db.execute(sql: "PRAGMA busy_timeout = 0")
+        defer {
+            // Can't fail: it sets a number of this connection.
+            try? db.execute(sql: "PRAGMA busy_timeout = 10000")
+        }
+        _ = try Row.fetchOne(db, sql: "PRAGMA wal_checkpoint(TRUNCATE)")
+    }
+
+    private func writerQueue() throws -> DatabaseQueue {
+        try writer.withLock { queue in
+            if let queue { return queue }
+            let opened = try writeLock.withLock {
+                try DatabaseQueue(path: path, configuration: Self.configuration(readonly: false, trace: trace))
+            }
+            queue = opened
+            return opened
+        }
+    }
+
+    private static func migrate(_ path: String, under lock: WriteLock) throws {
+        try translating(path) {
+            try lock.withLock {
+                let queue = try DatabaseQueue(path: path, configuration: configuration(readonly: false, trace: nil))
+                if try queue.read(migrator.hasBeenSuperseded) { throw StoreError.newerSchema(path: path) }
+                try migrator.migrate(queue)
+                try queue.close()
+            }
+        }
+    }
+
+    private static func configuration(readonly: Bool, trace: (@Sendable (String) -> Void)?) -> Configuration {
+        var configuration = Configuration()
+        configuration.readonly = readonly
+        configuration.busyMode = .timeout(10)
+        configuration.maximumReaderCount = 8
+        configuration.prepareDatabase { db in
+            // GRDB would set synchronous=NORMAL in its own WAL set-up: hence a queue in default mode, and this.
+            if !readonly {
+                try db.execute(sql: "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
+            }
+            try db.execute(sql: "PRAGMA wal_autocheckpoint = 0; PRAGMA mmap_size = 0")
+            if let trace { db.trace { event in trace(event.description) } }
+        }
+        return configuration
+    }
+
+    /// Turns SQLite's codes into the errors that callers treat differently.
+    private static func translating<Result>(_ path: String, _ body: () throws -> Result) throws -> Result {
+        do {
+            return try body()
+        } catch let error as DatabaseError {
+            switch error.resultCode {
+            case .SQLITE_CORRUPT, .SQLITE_NOTADB, .SQLITE_CANTOPEN:
+                throw StoreError.catalogDamaged(path: path, message: error.message ?? error.description)
+            case .SQLITE_FULL:
+                throw StoreError.diskFull(path: path)
+            default:
+                throw error
+            }
+        }
+    }
+}
+
+extension Digest: DatabaseValueConvertible {
+    public var databaseValue: DatabaseValue { Data(bytes).databaseValue }
+
+    public static func fromDatabaseValue(_ value: DatabaseValue) -> Digest? {
+        guard case .blob(let data) = value.storage else { return nil }
+        return Digest(data)
+    }
+}

@@ -1,0 +1,14 @@
+import Glibc
+
+/// The time as the catalog keeps it.
+enum Clock {
+    /// Seconds since 1970.
+    static var now: Int { time(nil) }
+
+    /// Nanoseconds since 1970.
+    static var nanoseconds: Int64 {
+        var moment = timespec()
+        clock_gettime(CLOCK_REALTIME, &moment)
+        return Int64(moment.tv_sec) * 1_000_000_000 + Int64(moment.tv_nsec)
+    }
+}

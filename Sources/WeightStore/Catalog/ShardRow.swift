@@ -1,0 +1,43 @@
+import GRDB
+
+/// Whether a shard's bytes can be had.
+public enum ShardState: String, Sendable, Codable {
+    case present
+    /// Its bytes were found changed, and were set aside.
+    case quarantined
+    /// Its file is gone.
+    case missing
+}
+
+/// The SQL of one shard's row.
+struct ShardRow {
+    var id: Int64
+    var state: ShardState
+
+    static func find(_ digest: Digest, _ db: Database) throws -> ShardRow? {
+        let statement = try db.cachedStatement(sql: "SELECT id, state FROM shard WHERE digest = ?")
+        return try Row.fetchOne(statement, arguments: [digest]).map { row in
+            ShardRow(id: row[0], state: ShardState(rawValue: row[1])!)
+        }
+    }
+
+    /// Makes the row of a shard that was just written, as an orphan; or heals the row that lost its bytes.
+    static func save(_ facts: ShardFacts, _ db: Database) throws -> Int64 {
+        let now = Clock.now
+        return try Int64.fetchOne(
+            try db.cachedStatement(sql: """
+                INSERT INTO shard (digest, bytes, kind, layer, head, last_access, inserted_at, verified_at, orphaned_at)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                ON CONFLICT (digest) DO UPDATE SET state = 'present', verified_at = excluded.verified_at
+                RETURNING id
+                """),
+            arguments: [
+                facts.digest, facts.bytes, facts.kind.rawValue, facts.layer, facts.head, now, now, now, now,
+            ])!
+    }
+
+    static func setState(_ state: ShardState, of digest: Digest, _ db: Database) throws {
+        try db.cachedStatement(sql: "UPDATE shard SET state = ? WHERE digest = ?")
+            .execute(arguments: [state.rawValue, digest])
+    }
+}

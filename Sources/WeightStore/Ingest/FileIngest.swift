@@ -1,0 +1,250 @@
+import Crypto
+import Dispatch
+import GRDB
+import ModelFormats
+import Synchronization
+
+/// One file on its way into the store.
+///
+/// The file is read once, front to back: for its own SHA-256, and cut into shards by its plan. Shards that are large
+/// stream through the buffers of the pool; small ones are gathered in memory. Only where more small tensors lie open
+/// at once than the budget allows are these read a second time, after the pass.
+///
+/// Sendable because one lane runs it; what other threads touch is behind the mutex.
+final class FileIngest: @unchecked Sendable {
+    let path: String
+    private let run: ImportRun
+    private(set) var digest: Digest?
+    /// The file's identity, if it may be remembered: not when it changed so recently that a change after our reading
+    /// might leave the same times.
+    private(set) var memo: FileStatus?
+
+    private var layout: FileLayout?
+    private var plan: FilePlan?
+    private let shards = Mutex<[Int: ShardFacts]>([:])
+    /// Shards that were taken for duplicates, and are not.
+    private let mistaken = Mutex<[Int]>([])
+    private let open = DispatchGroup()
+
+    /// File times come from a clock that ticks every few milliseconds.
+    private static let clockTick: Int64 = 100_000_000
+
+    init(_ path: String, run: ImportRun) {
+        self.path = path
+        self.run = run
+    }
+
+    /// Reads the file and starts its shards on their way. `content` is complete after `settle`.
+    ///
+    /// - Returns: the content at once, if the store knows this very file.
+    func start() throws -> FileContent? {
+        let source = try FileSource(path)
+        let status = source.status
+        let isSettled = Clock.nanoseconds - max(status.modified, status.changed) > Self.clockTick
+        let known = try run.catalog.read { db in try SourceMemo.find(status, db) }
+        if let digest = known?.digest, let content = try run.content(of: digest) {
+            run.progress.skipped(status.bytes)
+            return content
+        }
+        let layout = try FileLayout.read(source, format: FileFormat(path: path))
+        let plan = FilePlan(layout)
+        self.layout = layout
+        self.plan = plan
+        let safe = (known?.shards ?? [:]).filter { ordinal, facts in
+            plan.shards.indices.contains(ordinal) && run.isPresent(facts)
+        }
+        shards.withLock { $0 = safe }
+        memo = isSettled ? status : nil
+        if let digest = known?.digest, safe.count == plan.shards.count {
+            self.digest = digest
+            run.progress.skipped(status.bytes)
+            return nil
+        }
+        try read(source, plan, safe: Set(safe.keys))
+        try source.checkUnchanged()
+        open.notify(queue: .global()) { [self] in run.committer.add(complete: self) }
+        return nil
+    }
+
+    /// Waits until every shard is safe, reading again what was taken for a duplicate by mistake.
+    func settle() throws -> FileContent {
+        guard let layout, let plan, let digest else { fatalError("settle before start") }
+        open.wait()
+        run.committer.flush()
+        try run.check()
+        let again = mistaken.withLock { ordinals in
+            defer { ordinals = [] }
+            return ordinals
+        }
+        if !again.isEmpty {
+            let source = try FileSource(path)
+            for ordinal in again { try readAlone(ordinal, source, plan, trusting: false) }
+            try source.checkUnchanged()
+            open.wait()
+            run.committer.flush()
+            try run.check()
+        }
+        let facts = shards.withLock { $0 }
+        return FileContent(
+            digest: digest, bytes: layout.bytes, format: layout.format,
+            shards: try plan.shards.indices.map { ordinal in
+                guard let facts = facts[ordinal] else { throw StoreError.sourceChanged(path: path) }
+                return facts
+            },
+            extents: plan.extents, tensors: layout.tensors)
+    }
+
+    /// Waits until nothing of the file is on its way any more.
+    func drain() { open.wait() }
+
+    /// Called by the committer for each shard.
+    func settle(_ ordinal: Int, _ outcome: ShardStream.Outcome, isSafe: Bool) {
+        if isSafe {
+            shards.withLock { $0[ordinal] = outcome.facts }
+        } else {
+            mistaken.withLock { $0.append(ordinal) }
+        }
+        if isSafe, outcome.staged != nil { run.progress.written(outcome.facts.bytes) }
+    }
+
+    // MARK: The pass over the file
+
+    private func read(_ source: FileSource, _ plan: FilePlan, safe: Set<Int>) throws {
+        var fileHasher = SHA256()
+        var streams: [Int: ShardStream] = [:]
+        var gathers: [Int: (buffer: Buffer, missing: Int)] = [:]
+        var gathered = 0
+        var deferred: [Int] = []
+        var isDeferred: Set<Int> = []
+        let gatherJobs = DispatchGroup()
+        var extentCount = [Int](repeating: 0, count: plan.shards.count)
+        for extent in plan.extents { extentCount[extent.shard] += 1 }
+        do {
+            var offset = 0
+            for extent in plan.extents {
+                let ordinal = extent.shard
+                let shard = plan.shards[ordinal]
+                defer { offset += extent.length }
+
+                if extentCount[ordinal] > 1, !safe.contains(ordinal), gathers[ordinal] == nil,
+                    !isDeferred.contains(ordinal)
+                {
+                    // Packs that are complete leave memory as soon as they are written.
+                    if gathered + shard.bytes > run.gatherBytes {
+                        gatherJobs.wait()
+                        gathered = gathers.reduce(0) { $0 + $1.value.buffer.capacity }
+                    }
+                    if gathered + shard.bytes > run.gatherBytes {
+                        isDeferred.insert(ordinal)
+                        deferred.append(ordinal)
+                    } else {
+                        gathered += shard.bytes
+                        gathers[ordinal] = (Buffer(bytes: shard.bytes), extentCount[ordinal])
+                    }
+                }
+
+                if let gather = gathers[ordinal] {
+                    let room = gather.buffer.room(at: extent.shardOffset, extent.length)
+                    try source.read(at: offset, into: room)
+                    fileHasher.update(bufferPointer: UnsafeRawBufferPointer(room))
+                    run.progress.read(extent.length)
+                    gathers[ordinal]!.missing -= 1
+                    if gather.missing == 1 {
+                        gathers[ordinal] = nil
+                        gatherJobs.enter()
+                        let stream = stream(ordinal, shard) { gatherJobs.leave() }
+                        stream.append(gather.buffer, count: shard.bytes)
+                    }
+                    continue
+                }
+
+                if extentCount[ordinal] == 1, !safe.contains(ordinal) { streams[ordinal] = stream(ordinal, shard) }
+                try forEachChunk(source, offset, extent.length) { buffer, count in
+                    streams[ordinal]?.append(buffer, count: count)
+                    fileHasher.update(bufferPointer: buffer.bytes(count))
+                    run.progress.read(count)
+                }
+                streams[ordinal] = nil
+            }
+            for ordinal in deferred { try readAlone(ordinal, source, plan, trusting: true) }
+        } catch {
+            for stream in streams.values { stream.abandon(error) }
+            throw error
+        }
+        digest = Digest(fileHasher.finalize())
+    }
+
+    /// Reads the bytes of one shard again, alone.
+    ///
+    /// - Parameter trusting: whether a shard that looks like one in the store may be taken for it.
+    private func readAlone(_ ordinal: Int, _ source: FileSource, _ plan: FilePlan, trusting: Bool) throws {
+        let shard = plan.shards[ordinal]
+        let stream = stream(ordinal, shard, trusting: trusting)
+        do {
+            var offsets = 0
+            var pieces: [(file: Int, shard: Int, length: Int)] = []
+            for extent in plan.extents {
+                if extent.shard == ordinal { pieces.append((offsets, extent.shardOffset, extent.length)) }
+                offsets += extent.length
+            }
+            pieces.sort { $0.shard < $1.shard }
+            var next = 0
+            var done = 0
+            while done < shard.bytes {
+                let buffer = run.pool.take()
+                let count = min(buffer.capacity, shard.bytes - done)
+                buffer.room(count).initializeMemory(as: UInt8.self, repeating: 0)
+                var index = next
+                while index < pieces.count, pieces[index].shard < done + count {
+                    let piece = pieces[index]
+                    let begin = max(piece.shard, done)
+                    let end = min(piece.shard + piece.length, done + count)
+                    try source.read(
+                        at: piece.file + begin - piece.shard, into: buffer.room(at: begin - done, end - begin))
+                    if end == piece.shard + piece.length { next = index + 1 }
+                    index += 1
+                }
+                try run.check()
+                stream.append(buffer, count: count)
+                done += count
+            }
+        } catch {
+            stream.abandon(error)
+            throw error
+        }
+    }
+
+    private func forEachChunk(
+        _ source: FileSource, _ offset: Int, _ length: Int, _ body: (Buffer, Int) throws -> Void
+    ) throws {
+        var done = 0
+        while done < length {
+            try run.check()
+            let buffer = run.pool.take()
+            let count = min(buffer.capacity, length - done)
+            try source.read(at: offset + done, into: buffer.room(count))
+            try body(buffer, count)
+            done += count
+        }
+    }
+
+    private func stream(
+        _ ordinal: Int, _ shard: FilePlan.Shard, trusting: Bool = true, then: @escaping @Sendable () -> Void = {}
+    ) -> ShardStream {
+        open.enter()
+        return ShardStream(
+            shard,
+            mayHold: { [run] bytes, head in trusting ? try run.mayHold(bytes: bytes, head: head) : false },
+            stage: { [run] in try run.stage() },
+            finished: { [self] result in
+                switch result {
+                case .success(let outcome):
+                    run.committer.add(.init(file: self, ordinal: ordinal, outcome: outcome))
+                case .failure(let error):
+                    run.fail(error)
+                }
+                then()
+                open.leave()
+            })
+    }
+}

@@ -1,0 +1,79 @@
+import GRDB
+import Synchronization
+
+/// What the parts of one import share: where the bytes go, the memory they pass through, and the first thing that
+/// went wrong.
+final class ImportRun: Sendable {
+    let catalog: Catalog
+    let blobs: BlobDirectory
+    let pool = BufferPool(count: 16)
+    let committer: ShardCommitter
+    let progress: ImportProgress
+    /// Files that are read at the same time. Each keeps two cores busy: one hashes the file, one its shards.
+    let lanes: Int
+    private let staging: String
+    private let failure: FirstFailure
+    private let staged = Atomic<Int>(0)
+
+    /// The memory in which each lane gathers small tensors, in bytes.
+    var gatherBytes: Int { (64 << 20) / lanes }
+
+    /// - Parameter staging: the folder of this process's lease in `staging/`.
+    init(
+        catalog: Catalog, blobs: BlobDirectory, staging: String, lease: String, cores: Int, progress: ImportProgress
+    ) {
+        let failure = FirstFailure()
+        self.catalog = catalog
+        self.blobs = blobs
+        self.staging = staging
+        self.failure = failure
+        self.progress = progress
+        lanes = min(max(cores / 2, 1), 4)
+        committer = ShardCommitter(catalog: catalog, blobs: blobs, lease: lease) { failure.record($0) }
+    }
+
+    func fail(_ error: any Error) { failure.record(error) }
+
+    /// Throws the first failure of any part, or that the import was cancelled.
+    func check() throws {
+        if progress.isCancelled { throw StoreError.cancelled }
+        if let error = failure.first { throw error }
+    }
+
+    func stage() throws(StoreError) -> StagedFile {
+        try StagedFile("\(staging)/\(staged.add(1, ordering: .relaxed).newValue)")
+    }
+
+    func mayHold(bytes: Int, head: Int64) throws -> Bool {
+        try catalog.read { db in
+            try Bool.fetchOne(
+                db.cachedStatement(sql: """
+                    SELECT EXISTS (SELECT 1 FROM shard WHERE bytes = ? AND head = ? AND state = 'present')
+                    """),
+                arguments: [bytes, head])!
+        }
+    }
+
+    /// Whether the blob is there in its full size.
+    func isPresent(_ shard: ShardFacts) -> Bool {
+        // An error here means "not known to be there": the shard is read and written again.
+        (try? FileSystem.status(blobs.path(shard.digest)))??.bytes == shard.bytes
+    }
+
+    /// The content of a file by its digest, if the store holds all of it.
+    func content(of digest: Digest) throws -> FileContent? {
+        guard let content = try catalog.read({ db in try FileContent.find(digest, db) }) else { return nil }
+        return content.shards.allSatisfy(isPresent) ? content : nil
+    }
+}
+
+/// The first of several failures; the others follow from it.
+private final class FirstFailure: Sendable {
+    private let error = Mutex<(any Error)?>(nil)
+
+    var first: (any Error)? { error.withLock { $0 } }
+
+    func record(_ failure: any Error) {
+        error.withLock { if $0 == nil { $0 = failure } }
+    }
+}

@@ -1,0 +1,143 @@
+import Glibc
+import ModelFormats
+
+/// What is to be imported as one revision: files on disk, and the paths they get in it.
+struct ImportSource {
+    struct File {
+        /// In the revision: relative, `/` between the parts.
+        var path: String
+        /// On disk.
+        var location: String
+        var bytes: Int
+    }
+
+    var model: String
+    /// Where it lies: the directory, file or snapshot.
+    var location: String
+    /// The hub's commit, if there is one.
+    var commit: String?
+    var refs: [String]
+    var files: [File] = []
+    var skipped: [SkippedFile] = []
+    /// A directory must be whole; a hub cache holds what was asked for, which may be less.
+    var mustBeComplete: Bool
+
+    /// Finds what there is at `path`: one file, a directory, or a Hugging Face cache (one model of it, or all).
+    ///
+    /// - Parameters:
+    ///   - model: the model's name; nil takes it from the path.
+    ///   - refs: the refs for a file or a directory.
+    static func find(_ path: String, model: String?, refs: [String]) throws -> [ImportSource] {
+        guard let status = try FileSystem.status(path) else {
+            throw StoreError.notFound(kind: "file or directory", name: path, hint: "")
+        }
+        let location = try FileSystem.resolve(path)
+        if status.isFile {
+            let name = FileSystem.name(of: path)
+            let stem = name.lastIndex(of: ".").map { String(name[..<$0]) } ?? name
+            var source = ImportSource(
+                model: try ModelName.check(model ?? stem), location: location, refs: refs, mustBeComplete: false)
+            source.files = [File(path: name, location: location, bytes: status.bytes)]
+            return [source]
+        }
+        if HubCache.isModel(location) {
+            return try HubCache.sources(ofModel: location, name: model)
+        }
+        let models = try FileSystem.entries(location).filter { HubCache.isModel(location + "/" + $0) }
+        if !models.isEmpty {
+            if let model {
+                throw StoreError.invalid(
+                    what: "name for this import", value: model,
+                    reason: "\(path) is a cache of \(models.count) models, which keep their own names")
+            }
+            return try models.flatMap { try HubCache.sources(ofModel: location + "/" + $0, name: nil) }
+        }
+        var source = ImportSource(
+            model: try ModelName.check(model ?? FileSystem.name(of: location)), location: location, refs: refs,
+            mustBeComplete: true)
+        try source.walk(location, "")
+        guard !source.files.isEmpty else {
+            throw StoreError.notFound(kind: "file to import", name: path, hint: "The directory holds none.")
+        }
+        return [source]
+    }
+
+    /// Adds the files below a directory, in the order of their names; links are followed.
+    mutating func walk(_ directory: String, _ prefix: String, above: [FileStatus] = []) throws {
+        let status = try FileSystem.status(directory)
+        if let status, above.contains(where: { $0.device == status.device && $0.inode == status.inode }) {
+            skipped.append(SkippedFile(path: prefix, reason: "a link to a directory above it"))
+            return
+        }
+        for name in try FileSystem.entries(directory) {
+            let location = directory + "/" + name
+            let path = prefix.isEmpty ? name : prefix + "/" + name
+            guard !name.unicodeScalars.contains("\u{FFFD}") else {
+                throw StoreError.invalid(what: "file name", value: location, reason: "it is not UTF-8")
+            }
+            if let reason = Self.ignored(path) {
+                skipped.append(SkippedFile(path: path, reason: reason))
+                continue
+            }
+            guard let status = try FileSystem.status(location) else {
+                skipped.append(SkippedFile(path: path, reason: "a link to nothing"))
+                continue
+            }
+            if status.isDirectory {
+                try walk(location, path, above: above + [try FileSystem.status(directory)!])
+            } else if status.isFile {
+                files.append(File(path: path, location: location, bytes: status.bytes))
+            } else {
+                skipped.append(SkippedFile(path: path, reason: "neither a file nor a directory"))
+            }
+        }
+    }
+
+    private static func ignored(_ path: String) -> String? {
+        if path == ".git" || path.hasSuffix("/.git") { return "version control" }
+        if path == ".cache" { return "a downloader's notes" }
+        if path.hasSuffix(".incomplete") { return "half downloaded" }
+        return nil
+    }
+
+    /// Throws if files are missing that an index or the name of a split file speaks of.
+    ///
+    /// - Parameters:
+    ///   - contents: the layouts of the tensor files, by path.
+    ///   - read: gives the bytes of an index file.
+    static func checkComplete(
+        _ location: String, paths: Set<String>, layouts: [String: FileLayout], read: (String) throws -> [UInt8]
+    ) throws {
+        for path in paths.sorted() where path.hasSuffix(".safetensors.index.json") {
+            let index = try SafetensorsIndex.parse(name: "\(location)/\(path)", bytes: try read(path))
+            let directory = path.contains("/") ? FileSystem.parent(of: path) + "/" : ""
+            let missing = index.files.filter { !paths.contains(directory + $0) }
+            if !missing.isEmpty {
+                throw StoreError.incomplete(path: location, missing: missing.map { directory + $0 })
+            }
+            var here: [String: FileLayout] = [:]
+            for file in index.files { here[file] = layouts[directory + file] }
+            try index.check(here)
+        }
+        var splits: [String: [String: FileLayout]] = [:]
+        for (path, layout) in layouts {
+            if let split = GGUFSplit(fileName: path) { splits[split.prefix, default: [:]][path] = layout }
+        }
+        for (prefix, parts) in splits {
+            let split = GGUFSplit(fileName: parts.keys.first!)!
+            let missing = Set(1...split.count).subtracting(parts.keys.compactMap { GGUFSplit(fileName: $0)?.number })
+            if !missing.isEmpty {
+                throw StoreError.incomplete(
+                    path: location,
+                    missing: missing.sorted().map { "part \($0) of \(split.count) of \(prefix)" })
+            }
+            try GGUFSplit.check(parts)
+        }
+    }
+}
+
+/// A file that an import left out, and why.
+public struct SkippedFile: Sendable, Codable, Equatable {
+    public var path: String
+    public var reason: String
+}

@@ -1,0 +1,267 @@
+import GRDB
+import Dispatch
+import ModelFormats
+import Synchronization
+
+/// What to import.
+public struct ImportRequest: Sendable {
+    /// A directory, a file, or a Hugging Face cache.
+    public var source: String
+    /// The model's name; nil takes it from the source's.
+    public var name: String?
+    /// The refs that shall name the new revision. A hub cache brings its own.
+    public var refs = ["main"]
+    /// Remove each source file as soon as its bytes are safe.
+    public var move = false
+    /// Take a directory even if files are missing that its index names.
+    public var partial = false
+    /// Where the model's shards can be had again, the nearest first; empty leaves the model's origins as they are.
+    public var origins: [String] = []
+
+    public init(source: String, name: String? = nil) {
+        self.source = source
+        self.name = name
+    }
+}
+
+/// What an import did.
+public struct ImportSummary: Sendable, Codable {
+    public struct Imported: Sendable, Codable {
+        public var model: String
+        public var version: Int
+        public var digest: Digest
+        public var refs: [String]
+        public var files: Int
+        /// Bytes of its files.
+        public var bytes: Int
+        /// Whether the store held this very revision of the model before.
+        public var wasKnown: Bool
+    }
+
+    public var revisions: [Imported]
+    /// Bytes of all files.
+    public var bytes: Int
+    /// Bytes of shards that were written.
+    public var written: Int
+    /// Bytes of files that were not read, because the store knows them.
+    public var skippedBytes: Int
+    /// Source files removed (`move`).
+    public var moved: Int
+    public var skipped: [SkippedFile]
+}
+
+extension Store {
+    /// Brings a model in. Blocks until all of it is safe on disk.
+    ///
+    /// - Parameter progress: counts along, and can cancel.
+    /// - Throws: ``StoreError``, ``FormatError``. Whatever is thrown, the store is as it was, plus shards that the next
+    ///   import of the same files finds safe and that `gc` removes otherwise.
+    public func importModel(_ request: ImportRequest, progress: ImportProgress = ImportProgress()) throws
+        -> ImportSummary
+    {
+        let refs = try request.refs.map { try RefName.check($0) }
+        let sources = try ImportSource.find(request.source, model: request.name, refs: refs)
+        for source in sources { progress.expect(source.files.reduce(0) { $0 + $1.bytes }) }
+        let run = ImportRun(
+            catalog: catalog, blobs: blobs, staging: try stagingDirectory(), lease: leases.name, cores: cores,
+            progress: progress)
+        var summary = ImportSummary(
+            revisions: [], bytes: progress.total, written: 0, skippedBytes: 0, moved: 0,
+            skipped: sources.flatMap(\.skipped))
+        var importer = Importer(store: self, run: run, request: request)
+        if request.move { importer.countUses(in: sources) }
+        for source in sources {
+            summary.revisions.append(try importer.take(source))
+        }
+        summary.written = progress.written
+        summary.skippedBytes = progress.skipped
+        summary.moved = importer.moved
+        return summary
+    }
+}
+
+/// The steps from an `ImportSource` to a revision.
+private struct Importer {
+    let store: Store
+    let run: ImportRun
+    let request: ImportRequest
+    private(set) var moved = 0
+
+    /// The contents of files met before in this run, by identity: snapshots of a cache share their blobs.
+    private var met: [FileIdentity: FileContent] = [:]
+    /// How many of the sources' files still lead to one real file: it is removed with the last.
+    private var uses: [String: Int] = [:]
+
+    private struct FileIdentity: Hashable {
+        var device: Int64
+        var inode: Int64
+    }
+
+    init(store: Store, run: ImportRun, request: ImportRequest) {
+        self.store = store
+        self.run = run
+        self.request = request
+    }
+
+    mutating func countUses(in sources: [ImportSource]) {
+        for file in sources.flatMap(\.files) {
+            if let real = try? FileSystem.resolve(file.location) { uses[real, default: 0] += 1 }
+        }
+    }
+
+    mutating func take(_ source: ImportSource) throws -> ImportSummary.Imported {
+        // What an interrupted `--move` of the same directory brought in already.
+        var contents = request.move ? try store.catalog.read { try Self.partial(of: source, $0) } : [:]
+        if source.mustBeComplete && !request.partial {
+            try checkComplete(source, contents)
+        }
+        if request.move {
+            // File by file, each safe in a revision before its source goes.
+            for file in source.files {
+                contents[file.path] = try ingest([file])[file.path]
+                if file.path != source.files.last?.path {
+                    _ = try commit(source, contents, partial: true)
+                    try remove(file)
+                }
+            }
+        } else {
+            contents = try ingest(source.files)
+        }
+        let imported = try commit(source, contents, partial: false)
+        if request.move, let last = source.files.last { try remove(last) }
+        return imported
+    }
+
+    /// Reads files in parallel lanes, and waits until all of them are safe.
+    private mutating func ingest(_ files: [ImportSource.File]) throws -> [String: FileContent] {
+        var contents: [String: FileContent] = [:]
+        var todo: [(file: ImportSource.File, identity: FileIdentity)] = []
+        for file in files {
+            guard let status = try FileSystem.status(file.location) else {
+                throw StoreError.sourceChanged(path: file.location)
+            }
+            let identity = FileIdentity(device: status.device, inode: status.inode)
+            if let content = met[identity] {
+                contents[file.path] = content
+                run.progress.skipped(content.bytes)
+            } else {
+                todo.append((file, identity))
+            }
+        }
+        // The large ones first, so that no lane is left alone with one at the end.
+        todo.sort { $0.file.bytes > $1.file.bytes }
+        let reading = Reading(todo.map(\.file.location))
+        DispatchQueue.concurrentPerform(iterations: min(run.lanes, todo.count)) { [run] _ in reading.lane(run) }
+        for ingest in reading.started.values { ingest.drain() }
+        try run.check()
+        for (index, content) in reading.known { contents[todo[index].file.path] = content }
+        for (index, ingest) in reading.started { contents[todo[index].file.path] = try ingest.settle() }
+        for (file, identity) in todo { met[identity] = contents[file.path] }
+        return contents
+    }
+
+    private func commit(_ source: ImportSource, _ contents: [String: FileContent], partial: Bool) throws
+        -> ImportSummary.Imported
+    {
+        let manifest = Manifest(commit: source.commit, files: contents.map { .init(path: $0.key, content: $0.value) })
+        let staged = try run.stage()
+        let digest = try staged.writeWhole(manifest.encoded())
+        let origins = try request.origins.map { try Origin.check($0) }
+        let change = ModelChange(catalog: store.catalog, blobs: store.blobs, stage: run.stage)
+        return try change.commit { db in
+            try store.blobs.install([(staged.path, .init(digest: digest, kind: .manifest))])
+            let saved = try RevisionRow.save(
+                manifest, digest: digest, model: source.model, source: source.location,
+                refs: partial ? [] : source.refs, origins: origins, partial: partial, lease: store.leases.name, db)
+            let imported = ImportSummary.Imported(
+                model: source.model, version: saved.version ?? 0, digest: digest, refs: source.refs,
+                files: manifest.files.count, bytes: manifest.files.reduce(0) { $0 + $1.content.bytes },
+                wasKnown: saved.wasKnown)
+            return (imported, [saved.model])
+        }
+    }
+
+    /// Removes a source file, and what a link led to once nothing of this import leads there any more.
+    private mutating func remove(_ file: ImportSource.File) throws {
+        let real = try FileSystem.resolve(file.location)
+        try FileSystem.remove(file.location)
+        moved += 1
+        uses[real, default: 1] -= 1
+        // What lies outside the source is not ours to remove.
+        if uses[real] == 0, real.hasPrefix(try FileSystem.resolve(request.source) + "/") { try FileSystem.remove(real) }
+    }
+
+    /// The files of a revision that an interrupted `--move` left.
+    private static func partial(of source: ImportSource, _ db: Database) throws -> [String: FileContent] {
+        var contents: [String: FileContent] = [:]
+        for (path, digest) in try RevisionRow.partialFiles(model: source.model, source: source.location, db) {
+            contents[path] = try FileContent.find(digest, db)
+        }
+        return contents
+    }
+
+    /// Reads the headers first: a missing part is told before anything is copied.
+    private func checkComplete(_ source: ImportSource, _ moved: [String: FileContent]) throws {
+        var layouts = moved.mapValues {
+            FileLayout(format: $0.format, bytes: $0.bytes, tensors: $0.tensors, metadata: [:])
+        }
+        let paths = Set(source.files.map(\.path)).union(moved.keys)
+        let isSplit = { (path: String) in GGUFSplit(fileName: path) != nil }
+        let hasIndex = paths.contains { $0.hasSuffix(".safetensors.index.json") }
+        for file in source.files {
+            let format = FileFormat(path: file.path)
+            guard format == .gguf && isSplit(file.path) || format == .safetensors && hasIndex else { continue }
+            layouts[file.path] = try FileLayout.read(FileSource(file.location), format: format)
+        }
+        let locations = Dictionary(uniqueKeysWithValues: source.files.map { ($0.path, $0.location) })
+        try ImportSource.checkComplete(source.location, paths: paths, layouts: layouts) { path in
+            if let location = locations[path] { return try FileSystem.read(location) }
+            return try store.bytes(of: moved[path]!)
+        }
+    }
+}
+
+/// Files that several lanes read, each taking the next.
+private final class Reading: Sendable {
+    private struct State {
+        var next = 0
+        var started: [Int: FileIngest] = [:]
+        var known: [Int: FileContent] = [:]
+    }
+
+    private let locations: [String]
+    private let state = Mutex(State())
+
+    init(_ locations: [String]) { self.locations = locations }
+
+    /// Those that were read, by their places in the list.
+    var started: [Int: FileIngest] { state.withLock { $0.started } }
+    /// Those that the store knew.
+    var known: [Int: FileContent] { state.withLock { $0.known } }
+
+    /// Reads until no file is left, or something has failed.
+    func lane(_ run: ImportRun) {
+        while let index = take() {
+            let ingest = FileIngest(locations[index], run: run)
+            state.withLock { $0.started[index] = ingest }
+            do {
+                try run.check()
+                guard let content = try ingest.start() else { continue }
+                state.withLock { state in
+                    state.started[index] = nil
+                    state.known[index] = content
+                }
+            } catch {
+                return run.fail(error)
+            }
+        }
+    }
+
+    private func take() -> Int? {
+        state.withLock { state in
+            guard state.next < locations.count else { return nil }
+            defer { state.next += 1 }
+            return state.next
+        }
+    }
+}

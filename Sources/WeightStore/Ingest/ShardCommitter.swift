@@ -1,0 +1,124 @@
+import Dispatch
+import GRDB
+import Synchronization
+
+/// Takes finished shards into the store, many to a transaction: installed as blobs, made rows, and claimed for this
+/// process, so that no collector takes them before a revision references them.
+final class ShardCommitter: Sendable {
+    /// A shard that is staged and synced, or (without a staged file) that the store should hold already.
+    struct Finished: Sendable {
+        var file: FileIngest
+        var ordinal: Int
+        var outcome: ShardStream.Outcome
+    }
+
+    private struct Batch {
+        var shards: [Finished] = []
+        /// Files whose shards are all in this batch or before it.
+        var files: [FileIngest] = []
+        var bytes = 0
+    }
+
+    // Large enough that the fsyncs of a commit don't count, small enough that a kill costs a second of work.
+    private static let batchShards = 256
+    private static let batchBytes = 512 << 20
+
+    private let catalog: Catalog
+    private let blobs: BlobDirectory
+    private let lease: String
+    private let failed: @Sendable (any Error) -> Void
+    private let queue = DispatchQueue(label: "weightstore.commit")
+    private let pending = Mutex(Batch())
+
+    init(
+        catalog: Catalog, blobs: BlobDirectory, lease: String, failed: @escaping @Sendable (any Error) -> Void
+    ) {
+        self.catalog = catalog
+        self.blobs = blobs
+        self.lease = lease
+        self.failed = failed
+    }
+
+    func add(_ finished: Finished) {
+        let isFull = pending.withLock { batch in
+            batch.shards.append(finished)
+            batch.bytes += finished.outcome.facts.bytes
+            return batch.shards.count >= Self.batchShards || batch.bytes >= Self.batchBytes
+        }
+        if isFull { queue.async { self.commit() } }
+    }
+
+    /// To be called when all shards of the file have been added.
+    func add(complete file: FileIngest) {
+        pending.withLock { $0.files.append(file) }
+    }
+
+    /// Waits until all that was added is safe.
+    func flush() {
+        queue.sync { commit() }
+    }
+
+    private func commit() {
+        let batch = pending.withLock { batch in
+            defer { batch = Batch() }
+            return batch
+        }
+        if batch.shards.isEmpty && batch.files.isEmpty { return }
+        do {
+            let safe = try catalog.write { db in try install(batch, db) }
+            for (finished, isSafe) in zip(batch.shards, safe) {
+                finished.file.settle(finished.ordinal, finished.outcome, isSafe: isSafe)
+            }
+        } catch {
+            failed(error)
+        }
+    }
+
+    /// - Returns: for each shard whether it is in the store now. Not so: it was taken for one that the store holds,
+    ///   and that was a mistake, or it was removed in the meantime.
+    private func install(_ batch: Batch, _ db: Database) throws -> [Bool] {
+        var staged: [Digest: (path: String, name: BlobDirectory.Name)] = [:]
+        var safe: [Bool] = []
+        var sources: [ObjectIdentifier: Int64] = [:]
+
+        func source(of file: FileIngest) throws -> Int64? {
+            guard let status = file.memo else { return nil }
+            if let id = sources[ObjectIdentifier(file)] { return id }
+            let id = try SourceMemo.row(for: status, db)
+            sources[ObjectIdentifier(file)] = id
+            return id
+        }
+
+        for finished in batch.shards {
+            let facts = finished.outcome.facts
+            let known = try ShardRow.find(facts.digest, db)
+            let isThere = try staged[facts.digest] != nil
+                || known?.state == .present && FileSystem.status(blobs.path(facts.digest))?.bytes == facts.bytes
+            var id = known?.id
+            if !isThere {
+                guard let file = finished.outcome.staged else {
+                    safe.append(false)
+                    continue
+                }
+                staged[facts.digest] = (file.path, BlobDirectory.Name(digest: facts.digest, kind: .shard))
+                id = try ShardRow.save(facts, db)
+            }
+            try db.cachedStatement(sql: "INSERT OR IGNORE INTO claim (shard_id, lease) VALUES (?, ?)")
+                .execute(arguments: [id, lease])
+            if let source = try source(of: finished.file) {
+                try db.cachedStatement(sql: """
+                    INSERT OR REPLACE INTO source_shard (source_id, ordinal, shard_id) VALUES (?, ?, ?)
+                    """).execute(arguments: [source, finished.ordinal, id])
+            }
+            safe.append(true)
+        }
+        for file in batch.files {
+            if let source = try source(of: file) {
+                try db.cachedStatement(sql: "UPDATE source SET digest = ? WHERE id = ?")
+                    .execute(arguments: [file.digest, source])
+            }
+        }
+        try blobs.install(Array(staged.values))
+        return safe
+    }
+}

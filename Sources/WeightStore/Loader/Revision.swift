@@ -1,0 +1,86 @@
+import GRDB
+import ModelFormats
+
+/// One immutable state of a model, held: while the value lives, `rm` and `prune` refuse to remove the revision.
+public final class Revision: Sendable {
+    /// `org/name`.
+    public let model: String
+    /// 1, 2, 3 … per model; nil while `import --move` is still bringing files in.
+    public let version: Int?
+    /// The SHA-256 of the manifest.
+    public let digest: Digest
+    let id: Int64
+    let store: Store
+
+    init(_ row: RevisionRow, store: Store) {
+        model = row.modelName
+        version = row.version
+        digest = row.digest
+        id = row.id
+        self.store = store
+    }
+
+    deinit {
+        // The worst that can happen is a use that stays until the process ends.
+        try? store.leases.release(LeaseDirectory.Use(model: model, digest: digest))
+    }
+
+    /// `org/name@v3`.
+    public var name: String { "\(model)@\(version.map { "v\($0)" } ?? digest.short)" }
+}
+
+extension Store {
+    /// Finds and holds a revision.
+    ///
+    /// - Parameter name: `model`, `model@ref`, `model@v3`, `model@<commit>` or `model@<digest>` (6 digits or more).
+    ///   Without `@` it is the ref `main`, or else the last version.
+    /// - Throws: ``StoreError/notFound(kind:name:hint:)``, ``StoreError/ambiguous(name:matches:)``.
+    public func revision(_ name: String) throws -> Revision {
+        while true {
+            let row = try catalog.read { db in try RevisionRow.find(name, db) }
+            let isHeld = try leases.use(.init(model: row.modelName, digest: row.digest)) {
+                try catalog.read { db in
+                    try Bool.fetchOne(
+                        db, sql: "SELECT EXISTS (SELECT 1 FROM revision WHERE id = ?)", arguments: [row.id])!
+                }
+            }
+            // Removed between the look-up and the lease: look again, and say that it is not there.
+            guard isHeld else { continue }
+            accesses.revision(row.id)
+            return Revision(row, store: self)
+        }
+    }
+}
+
+/// A file of a revision.
+public struct FileInfo: Sendable, Codable {
+    public let path: String
+    public let bytes: Int
+    /// The SHA-256 of the whole file.
+    public let digest: Digest
+    /// `safetensors`, `gguf` or `other`.
+    public let format: String
+    public let shards: Int
+    public let tensors: Int
+}
+
+extension Revision {
+    /// The files, by path.
+    public func files() throws -> [FileInfo] {
+        try store.catalog.read { db in
+            try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT revision_file.path, file.bytes, file.digest, file.format,
+                           (SELECT count(DISTINCT shard_id) FROM extent WHERE extent.file_id = file.id),
+                           (SELECT count(*) FROM tensor WHERE tensor.file_id = file.id)
+                    FROM revision_file JOIN file ON file.id = revision_file.file_id
+                    WHERE revision_file.revision_id = ?
+                    ORDER BY revision_file.path
+                    """, arguments: [id])
+        }.map { row in
+            FileInfo(
+                path: row[0], bytes: row[1], digest: row[2], format: row[3], shards: row[4], tensors: row[5])
+        }
+    }
+}

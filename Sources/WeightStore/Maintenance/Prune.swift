@@ -1,0 +1,56 @@
+import GRDB
+
+/// Which revisions to prune. Every condition that is set must hold.
+public struct PruneRule: Sendable {
+    /// Only models that match, as a shell would: `org/*`.
+    public var models: String?
+    /// Only revisions that no ref names.
+    public var unreferenced = false
+    /// Only revisions that were neither imported nor read for this many seconds.
+    public var olderThanSeconds: Int?
+    /// All but this many newest versions of each model.
+    public var keepLast: Int?
+    /// Only until the store's shards are down to this many bytes, the longest unused first.
+    public var downToBytes: Int?
+
+    public init() {}
+}
+
+extension Store {
+    /// Removes revisions by rule; pinned and used ones are passed over and named. Models stay, so that their next
+    /// version has the next number.
+    public func prune(_ rule: PruneRule, dryRun: Bool = false) throws -> RemovalSummary {
+        accesses.flush()
+        var stop: ((Removal) throws -> Bool)?
+        return try prune(dryRun: dryRun) { db in
+            let stored = try rule.downToBytes.map { _ in try Self.storedBytes(db) }
+            if let stored, let limit = rule.downToBytes {
+                stop = { stored - $0.summary.bytes <= limit }
+            }
+            return try candidates(rule, db)
+        } until: { try stop?($0) ?? false }
+    }
+
+    private func candidates(_ rule: PruneRule, _ db: Database) throws -> [RevisionRow] {
+        try RevisionRow.all(
+            where: """
+                revision.version IS NOT NULL
+                AND (:models IS NULL OR model.name GLOB :models)
+                AND (NOT :unreferenced OR NOT EXISTS (SELECT 1 FROM ref WHERE ref.revision_id = revision.id))
+                AND (:before IS NULL OR max(revision.last_access, revision.created_at) < :before)
+                AND (:keep IS NULL OR revision.version NOT IN (
+                      SELECT newer.version FROM revision AS newer
+                      WHERE newer.model_id = revision.model_id AND newer.version IS NOT NULL
+                      ORDER BY newer.version DESC LIMIT :keep))
+                ORDER BY revision.last_access, revision.id
+                """,
+            [
+                "models": rule.models, "unreferenced": rule.unreferenced,
+                "before": rule.olderThanSeconds.map { Clock.now - $0 }, "keep": rule.keepLast,
+            ], db)
+    }
+
+    static func storedBytes(_ db: Database) throws -> Int {
+        try Int.fetchOne(db, sql: "SELECT coalesce(sum(bytes), 0) FROM shard WHERE state = 'present'")!
+    }
+}

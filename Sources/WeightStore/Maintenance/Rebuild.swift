@@ -1,0 +1,160 @@
+import GRDB
+import Glibc
+
+/// What a rebuild brought back.
+public struct RebuildSummary: Sendable, Codable {
+    public internal(set) var models = 0
+    public internal(set) var revisions = 0
+    public internal(set) var refs = 0
+    public internal(set) var tensors = 0
+    public internal(set) var shards = 0
+    /// Shards that a manifest names and that are not there, or in another size.
+    public internal(set) var missing = 0
+    /// Blobs that no revision names: `gc` removes them.
+    public internal(set) var strays = 0
+    /// Revisions that could not be brought back, and why.
+    public internal(set) var lost: [KeptRevision] = []
+    /// Where the old catalog was put aside, if there was one.
+    public internal(set) var old: String?
+}
+
+extension Store {
+    /// Makes a new catalog from the blobs alone: models, revisions, versions, refs, pins, origins, files, tensors,
+    /// shards. What is lost: access counts, and what was remembered of source files.
+    ///
+    /// The shards' sizes are checked, not their digests: `verify` does that. The old catalog is put aside.
+    ///
+    /// - Throws: ``StoreError/busy(what:holder:)`` if another process has the store open.
+    public static func rebuild(at path: String) throws -> RebuildSummary {
+        guard FileSystem.exists(path + "/blobs") else { throw StoreError.notAStore(path: path) }
+        let path = try FileSystem.resolve(path)
+        let leases = try LeaseDirectory(path + "/leases")
+        return try leases.whileNobodyStarts { holders in
+            let others = holders.filter { $0.lease != leases.name }.map(\.process)
+            guard others.isEmpty else {
+                throw StoreError.busy(what: path, holder: others.joined(separator: ", "))
+            }
+            var summary = RebuildSummary()
+            let aside = path + "/rebuild"
+            if FileSystem.exists(aside) { try FileSystem.removeTree(aside) }
+            try FileSystem.createDirectory(aside)
+            do {
+                let catalog = try Catalog(directory: aside)
+                try fill(catalog, BlobDirectory(root: path + "/blobs"), &summary)
+            }
+            // The new catalog is closed, and so is whole in one file.
+            let stamp = Clock.now
+            for suffix in ["-wal", "-shm", ""] where FileSystem.exists(path + "/store.db" + suffix) {
+                summary.old = "\(path)/store.db.\(stamp)"
+                try FileSystem.rename(path + "/store.db" + suffix, to: "\(path)/store.db.\(stamp)\(suffix)")
+            }
+            try FileSystem.rename(aside + "/store.db", to: path + "/store.db")
+            try FileSystem.syncDirectory(path)
+            try FileSystem.removeTree(aside)
+            return summary
+        }
+    }
+
+    private static func fill(_ catalog: Catalog, _ blobs: BlobDirectory, _ summary: inout RebuildSummary) throws {
+        var records: [String: (record: ModelRecord, digest: Digest)] = [:]
+        var shards = 0
+        for directory in BlobDirectory.fanOut {
+            for name in try blobs.contents(directory).blobs {
+                if name.kind == .shard { shards += 1 }
+                guard name.kind == .record else { continue }
+                let path = blobs.path(name.digest, .record)
+                do {
+                    let record = try ModelRecord(decoding: try checked(name, blobs), path: path)
+                    if records[record.model]?.record.sequence ?? -1 < record.sequence {
+                        records[record.model] = (record, name.digest)
+                    }
+                } catch let error as StoreError {
+                    summary.lost.append(KeptRevision(revision: path, reason: "\(error)"))
+                }
+            }
+        }
+        for (record, digest) in records.values.sorted(by: { $0.record.model < $1.record.model }) {
+            try catalog.write { db in try fill(record, digest, blobs, &summary, db) }
+        }
+        summary.strays = shards - (summary.shards - summary.missing)
+    }
+
+    private static func fill(
+        _ record: ModelRecord, _ digest: Digest, _ blobs: BlobDirectory, _ summary: inout RebuildSummary,
+        _ db: Database
+    ) throws {
+        try db.execute(
+            sql: """
+                INSERT INTO model (name, last_version, record, sequence, created_at) VALUES (?, ?, ?, ?, ?)
+                """,
+            arguments: [record.model, record.lastVersion, digest, record.sequence, record.createdAt])
+        let model = db.lastInsertedRowID
+        summary.models += 1
+        for revision in record.revisions {
+            let name = "\(record.model)@\(revision.version.map { "v\($0)" } ?? revision.digest.short)"
+            do {
+                let path = blobs.path(revision.digest, .manifest)
+                let bytes = try checked(.init(digest: revision.digest, kind: .manifest), blobs)
+                let manifest = try Manifest(decoding: bytes, path: path)
+                try fill(revision, manifest, of: model, blobs, &summary, db)
+            } catch let error as StoreError {
+                summary.lost.append(KeptRevision(revision: name, reason: "\(error)"))
+            }
+        }
+        for (ref, digest) in record.refs {
+            let id = try Int64.fetchOne(
+                db, sql: "SELECT id FROM revision WHERE model_id = ? AND digest = ?", arguments: [model, digest])
+            guard let id else { continue }
+            try RevisionRow.setRef(ref, of: model, to: id, db)
+            summary.refs += 1
+        }
+        try RevisionRow.setOrigins(record.origins, of: model, db)
+    }
+
+    private static func fill(
+        _ revision: ModelRecord.Revision, _ manifest: Manifest, of model: Int64, _ blobs: BlobDirectory,
+        _ summary: inout RebuildSummary, _ db: Database
+    ) throws {
+        let id = try RevisionRow.insert(
+            manifest, digest: revision.digest, model: model, version: revision.version, source: revision.source,
+            createdAt: revision.createdAt, db)
+        for file in manifest.files {
+            var ids: [Int64] = []
+            for facts in file.content.shards {
+                if let row = try ShardRow.find(facts.digest, db) {
+                    ids.append(row.id)
+                    continue
+                }
+                ids.append(try ShardRow.save(facts, db))
+                summary.shards += 1
+                if try FileSystem.status(blobs.path(facts.digest))?.bytes != facts.bytes {
+                    try ShardRow.setState(.missing, of: facts.digest, db)
+                    summary.missing += 1
+                }
+            }
+            try RevisionRow.link(id, file.path, try file.content.save(ids, db), db)
+            try RevisionRow.adopt(Set(ids), version: revision.version, db)
+        }
+        if let note = revision.pin {
+            try db.execute(
+                sql: "INSERT INTO pin (revision_id, note, created_at) VALUES (?, ?, ?)",
+                arguments: [id, note, Clock.now])
+        }
+        summary.revisions += 1
+        summary.tensors += manifest.files.reduce(0) { $0 + $1.content.tensors.count }
+    }
+
+    /// A small blob's bytes, if they are what its name says.
+    private static func checked(_ name: BlobDirectory.Name, _ blobs: BlobDirectory) throws -> [UInt8] {
+        let path = blobs.path(name.digest, name.kind)
+        guard FileSystem.exists(path) else { throw StoreError.missing(path: path, digest: name.digest) }
+        let bytes = try FileSystem.read(path)
+        let found = bytes.withUnsafeBytes { Digest(of: $0) }
+        guard found == name.digest else {
+            throw StoreError.damaged(
+                path: path, digest: name.digest, expected: "SHA-256 \(name.digest.short)",
+                found: "SHA-256 \(found.short)")
+        }
+        return bytes
+    }
+}

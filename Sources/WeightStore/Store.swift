@@ -1,0 +1,110 @@
+import Foundation
+import GRDB
+import Glibc
+import Logging
+import Synchronization
+
+/// A store of model weights on disk: what users of the library hold.
+///
+///     let store = try Store(at: "/var/lib/weightstore")
+///     let revision = try store.revision("org/name@main")
+///     let layer = try revision.layer(12)
+///     for tensor in layer.tensors { tensor.bytes.withUnsafeBytes { … } }
+///
+/// Many threads may use one store, and many processes one directory. Calls block on I/O: make them on threads of
+/// your own, not on Swift's cooperative pool.
+public final class Store: Sendable {
+    /// The directory, as an absolute path.
+    public let path: String
+    let catalog: Catalog
+    let blobs: BlobDirectory
+    let leases: LeaseDirectory
+    let accesses: AccessLog
+    let logger: Logger
+    let cores: Int
+
+    /// Opens the store in a directory.
+    ///
+    /// - Parameters:
+    ///   - create: make the directory and an empty store if there is none.
+    ///   - logger: is told what a caller is not.
+    ///   - trace: is told every SQL statement.
+    /// - Throws: ``StoreError``.
+    public convenience init(at path: String, create: Bool = false, logger: Logger = Logger(label: "weightstore")) throws {
+        try self.init(at: path, create: create, logger: logger, trace: nil)
+    }
+
+    package init(
+        at path: String, create: Bool, logger: Logger = Logger(label: "weightstore"),
+        trace: (@Sendable (String) -> Void)?
+    ) throws {
+        if !FileSystem.exists(path + "/blobs") {
+            guard create else { throw StoreError.notAStore(path: path) }
+            if !(try FileSystem.entries(path)).isEmpty, !FileSystem.exists(path + "/write.lock") {
+                throw StoreError.invalid(
+                    what: "place for a store", value: path, reason: "the directory holds other files")
+            }
+            try FileSystem.createDirectory(path)
+            try FileSystem.refuseNetwork(path)
+            // `blobs` last: it says that the rest is there.
+            for part in ["staging", "leases", "quarantine", "blobs"] {
+                try FileSystem.createDirectory("\(path)/\(part)")
+            }
+        }
+        let path = try FileSystem.resolve(path)
+        self.path = path
+        self.logger = logger
+        blobs = BlobDirectory(root: path + "/blobs")
+        cores = sysconf(Int32(_SC_NPROCESSORS_ONLN))
+        let reserve = Reserve(path: path + "/reserve")
+        do {
+            (leases, catalog) = try Self.openParts(path, trace)
+        } catch StoreError.diskFull {
+            // What the reserve is for: on a full disk SQLite can't even be opened, and gc could not help.
+            try reserve.giveUp()
+            (leases, catalog) = try Self.openParts(path, trace)
+        }
+        accesses = AccessLog(catalog: catalog, logger: logger)
+    }
+
+    deinit {
+        accesses.flush()
+        // A dead process's staging is gc's to clear; a living one's is its own.
+        try? FileSystem.removeTree(stagingPath)
+    }
+
+    /// Writes what was counted of accesses to the catalog. Happens by itself in batches, and when the store goes.
+    public func flush() { accesses.flush() }
+
+    private static func openParts(_ path: String, _ trace: (@Sendable (String) -> Void)?) throws
+        -> (LeaseDirectory, Catalog)
+    {
+        let leases = try LeaseDirectory(path + "/leases")
+        if !FileSystem.exists(path + "/store.db"), try !FileSystem.entries(path + "/blobs").isEmpty {
+            throw StoreError.catalogDamaged(path: path + "/store.db", message: "not there, although there are blobs")
+        }
+        return (leases, try Catalog(directory: path, trace: trace))
+    }
+
+    private var stagingPath: String { "\(path)/staging/\(leases.name)" }
+
+    /// This process's folder in `staging/`.
+    func stagingDirectory() throws -> String {
+        if mkdir(stagingPath, 0o777) == -1, errno != EEXIST {
+            throw errno == ENOSPC
+                ? StoreError.diskFull(path: stagingPath)
+                : StoreError.system(operation: "mkdir", path: stagingPath, code: errno)
+        }
+        return stagingPath
+    }
+
+    private static let smallFiles = Atomic<Int>(0)
+
+    /// A change to models, whose records are written anew with it.
+    func change() -> ModelChange {
+        ModelChange(catalog: catalog, blobs: blobs) {
+            let number = Self.smallFiles.add(1, ordering: .relaxed).newValue
+            return try StagedFile("\(try self.stagingDirectory())/record-\(number)")
+        }
+    }
+}

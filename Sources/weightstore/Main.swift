@@ -1,0 +1,3 @@
+import ArgumentParser
+import WeightStore
+@main struct W: ParsableCommand {}
