@@ -50,6 +50,7 @@ public final class Store: Sendable {
             for part in ["staging", "leases", "quarantine", "blobs"] {
                 try FileSystem.createDirectory("\(path)/\(part)")
             }
+            try Reserve(path: path + "/reserve").restore()
         }
         let path = try FileSystem.resolve(path)
         self.path = path

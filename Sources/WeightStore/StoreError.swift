@@ -30,6 +30,8 @@ public enum StoreError: Error, Sendable, Equatable {
     case incomplete(path: String, missing: [String])
     /// Somebody else holds the lock on `what`.
     case busy(what: String, holder: String)
+    /// A revision that a person pinned; `note` says why.
+    case pinned(revision: String, note: String)
     /// A revision that living processes hold a lease on.
     case inUse(revision: String, holders: [String])
     /// The caller, or Ctrl-C, asked to stop.
@@ -67,6 +69,8 @@ extension StoreError: CustomStringConvertible {
             "\(path): incomplete: \(missing.prefix(5).joined(separator: ", "))\(missing.count > 5 ? " and \(missing.count - 5) more" : "") not there. Fetch what is missing, or import what there is with --partial."
         case .busy(let what, let holder):
             "\(what): held by \(holder)."
+        case .pinned(let revision, let note):
+            "\(revision): pinned\(note.isEmpty ? "" : " (\(note))"). Unpin it first."
         case .inUse(let revision, let holders):
             "\(revision): in use by \(holders.joined(separator: ", ")). Stop it, or run the command again when it is done."
         case .cancelled:

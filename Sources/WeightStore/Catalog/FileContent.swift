@@ -40,3 +40,37 @@ struct FileContent: Hashable, Sendable {
     var extents: [Extent]
     var tensors: [TensorInfo]
 }
+
+extension FileContent {
+    /// The one form that every reading of the same bytes gives, and so the one that manifests are made of: each shard
+    /// once, in the order in which the file first uses it.
+    func canonical() -> FileContent {
+        var result = self
+        var places: [Digest: Int] = [:]
+        result.shards = []
+        for index in extents.indices {
+            let facts = shards[extents[index].shard]
+            if places[facts.digest] == nil {
+                places[facts.digest] = result.shards.count
+                result.shards.append(facts)
+            }
+            result.extents[index].shard = places[facts.digest]!
+        }
+        return result
+    }
+
+    /// Tells kind and layer of the shards by the tensors in them.
+    mutating func classifyShards() {
+        var starts: [Int: Int] = [:]
+        var offset = 0
+        for extent in extents {
+            starts[offset] = extent.shard
+            offset += extent.length
+        }
+        for tensor in tensors where tensor.bytes > 0 {
+            guard let shard = starts[tensor.offset] else { continue }
+            shards[shard].kind = tensor.bytes >= FilePlan.tensorBytes ? .tensor : .pack
+            shards[shard].layer = TensorPlace(tensorName: tensor.name).layer
+        }
+    }
+}

@@ -7,13 +7,14 @@ import ModelFormats
 ///     weightstore manifest 1
 ///     commit <40 hexadecimal digits>
 ///     file <sha256> <bytes> <format> <path>
-///     shard <sha256> <bytes> <kind> <layer or -> <head>
+///     shard <sha256> <bytes> <head>
 ///     extent <number of the shard in this file> <offset in the shard> <length>
 ///     tensor <dtype> <shape or -> <offset in the file> <bytes> <name>
 ///
-/// `commit` is there if the revision came from a hub. Files are sorted by path; `shard`, `extent` and `tensor` lines belong to the file above them, extents and tensors
-/// in file order. The last field of a line runs to its end, with `\n`, `\r` and `\\` escaped. The same files give the
-/// same text, whatever the model is called: its SHA-256 is the revision's digest.
+/// `commit` is there if the revision came from a hub. Files are sorted by path; `shard`, `extent` and `tensor` lines
+/// belong to the file above them: shards in the order of their first use, extents and tensors in file order. The last
+/// field of a line runs to its end, with `\n`, `\r` and `\\` escaped. The same files give the same text, whatever the
+/// model is called and whatever else the store holds: its SHA-256 is the revision's digest.
 struct Manifest: Equatable {
     struct File: Equatable {
         var path: String
@@ -38,8 +39,7 @@ struct Manifest: Equatable {
             let content = file.content
             text += "file \(content.digest) \(content.bytes) \(content.format.rawValue) \(Self.escape(file.path))\n"
             for shard in content.shards {
-                let layer = shard.layer.map(String.init) ?? "-"
-                text += "shard \(shard.digest) \(shard.bytes) \(shard.kind.rawValue) \(layer) \(shard.head)\n"
+                text += "shard \(shard.digest) \(shard.bytes) \(shard.head)\n"
             }
             for extent in content.extents {
                 text += "extent \(extent.shard) \(extent.shardOffset) \(extent.length)\n"
@@ -76,13 +76,11 @@ struct Manifest: Equatable {
                 let content = FileContent(
                     digest: digest, bytes: bytes, format: format, shards: [], extents: [], tensors: [])
                 files.append(File(path: rest(4), content: content))
-            case "shard" where fields.count == 6 && !files.isEmpty:
-                guard let digest = Digest(hex: fields[1]), let bytes = Int(fields[2]),
-                    let kind = ShardKind(rawValue: String(fields[3])), let head = Int64(fields[5]),
-                    fields[4] == "-" || Int(fields[4]) != nil
+            case "shard" where fields.count == 4 && !files.isEmpty:
+                guard let digest = Digest(hex: fields[1]), let bytes = Int(fields[2]), let head = Int64(fields[3])
                 else { throw malformed }
                 files[files.count - 1].content.shards.append(
-                    ShardFacts(digest: digest, bytes: bytes, kind: kind, layer: Int(fields[4]), head: head))
+                    ShardFacts(digest: digest, bytes: bytes, kind: .file, layer: nil, head: head))
             case "extent" where fields.count == 4 && !files.isEmpty:
                 guard let shard = Int(fields[1]), let offset = Int(fields[2]), let length = Int(fields[3]),
                     files[files.count - 1].content.shards.indices.contains(shard)
@@ -100,6 +98,7 @@ struct Manifest: Equatable {
             default: throw malformed
             }
         }
+        for index in files.indices { files[index].content.classifyShards() }
         self.files = files
     }
 

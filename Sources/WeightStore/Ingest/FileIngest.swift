@@ -91,7 +91,8 @@ final class FileIngest: @unchecked Sendable {
                 guard let facts = facts[ordinal] else { throw StoreError.sourceChanged(path: path) }
                 return facts
             },
-            extents: plan.extents, tensors: layout.tensors)
+            extents: plan.extents, tensors: layout.tensors
+        ).canonical()
     }
 
     /// Waits until nothing of the file is on its way any more.

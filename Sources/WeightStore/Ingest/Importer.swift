@@ -24,6 +24,34 @@ public struct ImportRequest: Sendable {
     }
 }
 
+/// What an import would take as one revision.
+public struct ImportPlan: Sendable, Codable {
+    public let model: String
+    /// Where the files lie.
+    public let source: String
+    public let refs: [String]
+    public let files: Int
+    /// Bytes of the files.
+    public let bytes: Int
+    public let skipped: [SkippedFile]
+}
+
+extension ImportRequest {
+    /// The revisions that an import would make. Nothing is read but directories.
+    public func plan() throws -> [ImportPlan] {
+        try sources().map { source in
+            ImportPlan(
+                model: source.model, source: source.location, refs: source.refs, files: source.files.count,
+                bytes: source.files.reduce(0) { $0 + $1.bytes }, skipped: source.skipped)
+        }
+    }
+
+    func sources() throws -> [ImportSource] {
+        let refs = try refs.map { try RefName.check($0) }
+        return try ImportSource.find(source, model: name, refs: refs)
+    }
+}
+
 /// What an import did.
 public struct ImportSummary: Sendable, Codable {
     public struct Imported: Sendable, Codable {
@@ -59,8 +87,7 @@ extension Store {
     public func importModel(_ request: ImportRequest, progress: ImportProgress = ImportProgress()) throws
         -> ImportSummary
     {
-        let refs = try request.refs.map { try RefName.check($0) }
-        let sources = try ImportSource.find(request.source, model: request.name, refs: refs)
+        let sources = try request.sources()
         for source in sources { progress.expect(source.files.reduce(0) { $0 + $1.bytes }) }
         let run = ImportRun(
             catalog: catalog, blobs: blobs, staging: try stagingDirectory(), lease: leases.name, cores: cores,

@@ -11,21 +11,24 @@ extension Revision {
     /// - Throws: ``StoreError/damaged(path:digest:expected:found:)`` in the end if what was handed out is not what was
     ///   imported.
     public func read(_ path: String, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
-        let content = try store.catalog.read { db in
+        let (content, shards) = try store.catalog.read { db in
             guard
-                let digest = try Digest.fetchOne(
+                let row = try Row.fetchOne(
                     db,
                     sql: """
-                        SELECT file.digest FROM revision_file JOIN file ON file.id = revision_file.file_id
+                        SELECT file.id, file.digest FROM revision_file JOIN file ON file.id = revision_file.file_id
                         WHERE revision_file.revision_id = ? AND revision_file.path = ?
                         """, arguments: [id, path]),
-                let content = try FileContent.find(digest, db)
+                let content = try FileContent.find(row[1], db)
             else {
                 throw StoreError.notFound(
                     kind: "file", name: "\(name) \(path)", hint: "\"weightstore files \(model)\" lists them.")
             }
-            return content
+            let shards = try Int64.fetchAll(
+                db, sql: "SELECT DISTINCT shard_id FROM extent WHERE file_id = ?", arguments: [row[0] as Int64])
+            return (content, shards)
         }
+        store.accesses.shards(shards)
         try store.read(content, name: "\(name) \(path)", body)
     }
 

@@ -52,6 +52,17 @@ extension Store {
     }
 }
 
+extension Revision {
+    /// What the catalog knows about the revision.
+    public func info() throws -> RevisionInfo {
+        let all = try store.catalog.read { db in try RevisionInfo.all(of: model, db) }
+        guard let info = all.first(where: { $0.digest == digest }) else {
+            throw StoreError.notFound(kind: "revision", name: name, hint: "")
+        }
+        return info
+    }
+}
+
 /// A file of a revision.
 public struct FileInfo: Sendable, Codable {
     public let path: String

@@ -27,6 +27,16 @@ public struct Tensor: Sendable {
     public let bytes: MappedBytes
 }
 
+/// What the catalog knows about a layer.
+public struct LayerInfo: Sendable, Codable {
+    /// The path up to the layer's number: `model.layers`.
+    public let stack: String
+    public let number: Int
+    public let tensors: Int
+    /// The sum of the tensors' bytes.
+    public let bytes: Int
+}
+
 /// The tensors of one transformer block.
 public struct Layer: Sendable {
     public let number: Int
@@ -63,13 +73,13 @@ extension Revision {
         let rows = try rows(layer: number).filter { stack == nil || $0.entry.stack == stack }
         guard !rows.isEmpty else {
             throw StoreError.notFound(
-                kind: "layer", name: "\(name) layer \(number)", hint: "\"weightstore show \(model)\" lists them.")
+                kind: "layer", name: "\(name) layer \(number)", hint: "\"weightstore show \(name)\" lists them.")
         }
         return Layer(number: number, tensors: try map(rows))
     }
 
-    /// The layers, by stack and number, with the sums of their tensors' bytes.
-    public func layers() throws -> [(stack: String, number: Int, tensors: Int, bytes: Int)] {
+    /// The layers, by stack and number.
+    public func layers() throws -> [LayerInfo] {
         try store.catalog.read { db in
             try Row.fetchAll(
                 db,
@@ -80,7 +90,7 @@ extension Revision {
                     GROUP BY tensor.stack, tensor.layer
                     ORDER BY tensor.stack, tensor.layer
                     """, arguments: [id])
-        }.map { ($0[0] ?? "", $0[1], $0[2], $0[3]) }
+        }.map { LayerInfo(stack: $0[0] ?? "", number: $0[1], tensors: $0[2], bytes: $0[3]) }
     }
 
     private struct Place {

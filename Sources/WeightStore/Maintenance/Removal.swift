@@ -22,7 +22,7 @@ extension Store {
     /// Removes revisions at a person's word: all of a model (`org/name`), or one (`org/name@rev`).
     ///
     /// - Throws: ``StoreError/inUse(revision:holders:)`` if a living process holds one;
-    ///   ``StoreError/invalid(what:value:reason:)`` if one is pinned and not `force`. Then nothing is removed.
+    ///   ``StoreError/pinned(revision:note:)`` if one is pinned and not `force`. Then nothing is removed.
     public func remove(_ names: [String], force: Bool = false, dryRun: Bool = false) throws -> RemovalSummary {
         try removing(dryRun: dryRun) { db, holders, removal in
             for name in names {
@@ -30,8 +30,7 @@ extension Store {
                 let revisions = name.contains("@") ? [first] : try RevisionRow.all(of: first.model, db)
                 for revision in revisions {
                     if let reason = try Self.hold(on: revision, holders, db) {
-                        if case .inUse = reason { throw reason }
-                        if !force { throw reason }
+                        guard case .pinned = reason, force else { throw reason }
                     }
                     try removal.remove(revision, db)
                 }
@@ -66,11 +65,7 @@ extension Store {
         if !users.isEmpty { return .inUse(revision: revision.name, holders: users) }
         let pin = try String.fetchOne(
             db, sql: "SELECT note FROM pin WHERE revision_id = ?", arguments: [revision.id])
-        return pin.map { note in
-            .invalid(
-                what: "revision to remove", value: revision.name,
-                reason: "it is pinned\(note.isEmpty ? "" : " (\(note))"); unpin it first")
-        }
+        return pin.map { .pinned(revision: revision.name, note: $0) }
     }
 
     private func removing(
@@ -94,7 +89,7 @@ extension StoreError {
     fileprivate var keeps: String {
         switch self {
         case .inUse(_, let holders): "in use by \(holders.joined(separator: ", "))"
-        case .invalid(_, _, let reason): reason
+        case .pinned(_, let note): note.isEmpty ? "pinned" : "pinned (\(note))"
         default: description
         }
     }

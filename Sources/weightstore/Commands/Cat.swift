@@ -1,0 +1,27 @@
+import ArgumentParser
+import Glibc
+import WeightStore
+
+struct Cat: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Write a file, or a tensor's bytes, to standard output.",
+        discussion: """
+            A file is checked against its SHA-256 as it passes; a difference is told at the end, with exit status 3.
+            """)
+
+    @Argument(help: "The revision.") var revision: String
+    @Argument(help: "The file's path in the revision, or with --tensor a tensor's name.") var name: String
+    @Flag(help: "The name is a tensor's.") var tensor = false
+    @OptionGroup var options: StoreOptions
+
+    func run() throws {
+        let revision = try options.open().revision(revision)
+        if tensor {
+            try revision.tensor(name).bytes.withUnsafeBytes { bytes in
+                try writeAll(bytes, to: STDOUT_FILENO, name: "standard output")
+            }
+        } else {
+            try revision.write(name, to: STDOUT_FILENO)
+        }
+    }
+}

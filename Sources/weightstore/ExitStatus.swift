@@ -1,0 +1,39 @@
+import ModelFormats
+import WeightStore
+
+/// What a run of the tool ends with; scripts tell failures apart by it.
+enum ExitStatus: Int32 {
+    case failed = 1
+    case notFound = 2
+    case damaged = 3
+    case held = 4
+    case diskFull = 5
+    case badInput = 6
+    case badStore = 7
+    case interrupted = 130
+
+    static let help = """
+        Exit status: 0 done; 1 failed otherwise; 2 no such model, revision, file or tensor; 3 stored bytes are damaged \
+        or missing; 4 pinned or in use; 5 disk full; 6 the files to import break their format's rules or are \
+        incomplete; 7 no store there, or one that can't be opened; 64 wrong usage; 130 interrupted.
+        """
+
+    /// - Returns: nil for errors that are not the library's.
+    init?(_ error: any Error) {
+        switch error {
+        case is FormatError: self = .badInput
+        case let error as StoreError:
+            switch error {
+            case .notFound, .ambiguous: self = .notFound
+            case .damaged, .missing: self = .damaged
+            case .pinned, .inUse, .busy: self = .held
+            case .diskFull: self = .diskFull
+            case .incomplete, .sourceChanged, .invalid: self = .badInput
+            case .notAStore, .newerSchema, .catalogDamaged, .networkFileSystem: self = .badStore
+            case .cancelled: self = .interrupted
+            case .system: self = .failed
+            }
+        default: return nil
+        }
+    }
+}

@@ -1,3 +1,0 @@
-import ArgumentParser
-import WeightStore
-@main struct W: ParsableCommand {}

@@ -1,0 +1,38 @@
+import Foundation
+import Glibc
+import WeightStore
+
+/// Standard output and standard error.
+enum Terminal {
+    /// Writes text to standard output in one go. A reader that has gone away (`| head`) ends the program quietly.
+    static func write(_ text: String) throws {
+        try write(text, to: STDOUT_FILENO, name: "standard output")
+    }
+
+    static func writeError(_ text: String) {
+        // There is nobody left to tell.
+        try? write(text, to: STDERR_FILENO, name: "standard error")
+    }
+
+    static func complain(_ message: String) { writeError("weightstore: \(message)\n") }
+
+    private static func write(_ text: String, to descriptor: Int32, name: String) throws {
+        var text = text
+        try text.withUTF8 { try writeAll(UnsafeRawBufferPointer($0), to: descriptor, name: name) }
+    }
+
+    /// Writes a value as JSON, keys sorted.
+    static func write(json value: some Encodable) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        try write(String(decoding: encoder.encode(value), as: UTF8.self) + "\n")
+    }
+
+    static var showsProgress: Bool { isatty(STDERR_FILENO) == 1 }
+
+    /// Columns of the terminal that standard error goes to.
+    static var width: Int {
+        var size = winsize()
+        return ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
+    }
+}

@@ -1,0 +1,43 @@
+import ArgumentParser
+import Foundation
+import Logging
+import WeightStore
+
+/// Which store, and how to answer: what every command takes.
+struct StoreOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "The store's directory (default: $WEIGHTSTORE_HOME, or ~/.local/share/weightstore).",
+            valueName: "directory"),
+        completion: .directory)
+    var store: String?
+
+    @Flag(help: "Answer in JSON.")
+    var json = false
+
+    var path: String {
+        let environment = ProcessInfo.processInfo.environment
+        if let store { return store }
+        if let home = environment["WEIGHTSTORE_HOME"], !home.isEmpty { return home }
+        let data = environment["XDG_DATA_HOME"] ?? (environment["HOME"] ?? "") + "/.local/share"
+        return data + "/weightstore"
+    }
+
+    func open(create: Bool = false) throws -> Store {
+        let logger = Logger(label: "weightstore") { _ in ComplainingLogHandler() }
+        return try Store(at: path, create: create, logger: logger)
+    }
+}
+
+/// The library's warnings, in the tool's own voice.
+private struct ComplainingLogHandler: LogHandler {
+    var metadata: Logger.Metadata = [:]
+    var logLevel = Logger.Level.warning
+
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) { Terminal.complain("\(event.message)") }
+}

@@ -1,0 +1,44 @@
+import ArgumentParser
+import Glibc
+import ModelFormats
+import WeightStore
+
+@main
+struct WeightStoreTool: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "weightstore",
+        abstract: "Keeps model weights on disk once, by content, and hands them out by layer.",
+        discussion: """
+            A revision is named as model, model@ref, model@v3, model@<commit> or model@<digest>; without @ it is \
+            the ref main, or else the last version. The store is the directory given with --store, or in \
+            WEIGHTSTORE_HOME, or ~/.local/share/weightstore.
+
+            \(ExitStatus.help)
+            """,
+        version: "0.1.0",
+        groupedSubcommands: [
+            CommandGroup(name: "Bringing in and giving back:", subcommands: [Import.self, Export.self, Cat.self]),
+            CommandGroup(
+                name: "Looking:",
+                subcommands: [
+                    List.self, Show.self, Files.self, Tensors.self, DiskUsage.self, Stats.self, Families.self,
+                ]),
+            CommandGroup(
+                name: "Naming and keeping:", subcommands: [Tag.self, Untag.self, Pin.self, Unpin.self]),
+            CommandGroup(name: "Removing:", subcommands: [Remove.self, Prune.self, CollectGarbage.self]),
+            CommandGroup(name: "Checking and mending:", subcommands: [Verify.self, Rebuild.self]),
+            CommandGroup(name: "Trying it out:", subcommands: [Demo.self, Generate.self]),
+        ])
+
+    static func main() {
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch let error as any CustomStringConvertible & Error where ExitStatus(error) != nil {
+            Terminal.complain("\(error)")
+            Glibc.exit(ExitStatus(error)!.rawValue)
+        } catch {
+            exit(withError: error)
+        }
+    }
+}
