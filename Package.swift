@@ -36,5 +36,12 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Sources/weightstore"),
+        .target(name: "TestSupport", dependencies: ["ModelFormats"], path: "Tests/TestSupport"),
+        .testTarget(
+            name: "WeightStoreTests",
+            dependencies: [
+                "TestSupport", "WeightStore", "Migrations", .product(name: "GRDB", package: "GRDB.swift"),
+            ]),
+        .testTarget(name: "CommandLineTests", dependencies: ["TestSupport", "WeightStoreCLI"]),
     ],
     swiftLanguageModes: [.v6])

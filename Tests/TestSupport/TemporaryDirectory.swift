@@ -1,0 +1,47 @@
+import Foundation
+
+/// A directory that goes with the value.
+package final class TemporaryDirectory: Sendable {
+    package let path: String
+
+    /// - Parameter parent: where to make it; nil means the directory for temporary files.
+    package init(in parent: String? = nil) throws {
+        let parent = parent ?? NSTemporaryDirectory()
+        path = "\(parent)/weightstore-test-\(UUID().uuidString.prefix(8))"
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    }
+
+    deinit {
+        // What a test could not remove lies in the directory for temporary files.
+        try? FileManager.default.removeItem(atPath: path)
+    }
+
+    /// A path in the directory.
+    package func callAsFunction(_ name: String) -> String { path + "/" + name }
+
+    /// Writes a file, and makes the directories above it.
+    @discardableResult
+    package func write(_ bytes: some Sequence<UInt8>, to name: String) throws -> String {
+        let url = URL(fileURLWithPath: self(name))
+        try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+        try Data(bytes).write(to: url)
+        return url.path
+    }
+
+    @discardableResult
+    package func write(_ text: String, to name: String) throws -> String { try write(text.utf8, to: name) }
+
+    /// Paths of all regular files below a directory, relative to it, sorted.
+    package static func files(below path: String) -> [String] {
+        let all = FileManager.default.enumerator(atPath: path)?.compactMap { $0 as? String } ?? []
+        return all.filter { name in
+            var isDirectory: ObjCBool = false
+            return FileManager.default.fileExists(atPath: "\(path)/\(name)", isDirectory: &isDirectory)
+                && !isDirectory.boolValue
+        }.sorted()
+    }
+}
+
+package func contents(_ path: String) throws -> [UInt8] {
+    [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
+}
