@@ -6,8 +6,8 @@ package final class TemporaryDirectory: Sendable {
 
     /// - Parameter parent: where to make it; nil means the directory for temporary files.
     package init(in parent: String? = nil) throws {
-        let parent = parent ?? NSTemporaryDirectory()
-        path = "\(parent)/weightstore-test-\(UUID().uuidString.prefix(8))"
+        let parent = URL(fileURLWithPath: parent ?? NSTemporaryDirectory())
+        path = parent.appendingPathComponent("weightstore-test-\(UUID().uuidString.prefix(8))").path
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     }
 

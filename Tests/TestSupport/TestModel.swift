@@ -75,7 +75,7 @@ package struct TestModel: Sendable {
             try put(file(part), name)
         }
         let index = try JSONSerialization.data(
-            withJSONObject: ["metadata": ["total_size": 0], "weight_map": map] as [String: Any])
+            withJSONObject: ["metadata": ["total_size": 0], "weight_map": map] as [String: Any], options: .sortedKeys)
         try put(index, "model.safetensors.index.json")
     }
 }

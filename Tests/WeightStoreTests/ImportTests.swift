@@ -1,31 +1,289 @@
 import Foundation
-import Testing
+import ModelFormats
 import TestSupport
+import Testing
 import WeightStore
 
 @Suite struct ImportTests {
     let directory = try! TemporaryDirectory()
 
-    @Test("every file comes out as it went in")
-    func roundTrip() throws {
-        try TestModel().write(to: directory("model"), files: 2)
+    private func store() throws -> Store { try Store(at: directory("store"), create: true) }
+
+    private func blobs() -> [String] { TemporaryDirectory.files(below: directory("store/blobs")) }
+
+    @Test("every file comes out as it went in", arguments: [1, 2, 3])
+    func roundTrip(files: Int) throws {
+        try TestModel(layers: 3).write(to: directory("model"), files: files)
         try directory.write([UInt8](repeating: 7, count: 3_000_000), to: "model/pytorch_model.bin")
         try directory.write([], to: "model/empty.txt")
-        let store = try Store(at: directory("store"), create: true)
+        let store = try store()
         let summary = try store.importModel(ImportRequest(source: directory("model")))
         #expect(summary.revisions.map(\.version) == [1])
-        #expect(summary.written > 0)
 
         let revision = try store.revision("model")
         try revision.export(to: directory("out"))
-        let files = TemporaryDirectory.files(below: directory("model"))
-        #expect(TemporaryDirectory.files(below: directory("out")) == files)
-        for file in files {
-            #expect(try contents(directory("out/\(file)")) == contents(directory("model/\(file)")), "\(file)")
+        let names = TemporaryDirectory.files(below: directory("model"))
+        #expect(TemporaryDirectory.files(below: directory("out")) == names)
+        for name in names {
+            #expect(try contents(directory("out/\(name)")) == contents(directory("model/\(name)")), "\(name)")
         }
         for file in try revision.files() {
             let original = try contents(directory("model/\(file.path)"))
             #expect(file.digest == original.withUnsafeBytes { Digest(of: $0) })
         }
+    }
+
+    @Test("a second import of the same bytes writes none and makes no new version")
+    func again() throws {
+        try TestModel().write(to: directory("model"), files: 2)
+        let store = try store()
+        let first = try store.importModel(ImportRequest(source: directory("model")))
+        let before = blobs().filter { !$0.hasSuffix(".record") }
+        let second = try store.importModel(ImportRequest(source: directory("model")))
+        #expect(second.written == 0)
+        #expect(second.revisions[0].wasKnown)
+        #expect(second.revisions.map(\.version) == [1])
+        #expect(second.revisions.map(\.digest) == first.revisions.map(\.digest))
+        #expect(blobs().filter { !$0.hasSuffix(".record") } == before)
+    }
+
+    @Test("the same bytes at another place are read, and not written")
+    func copied() throws {
+        try TestModel().write(to: directory("model"))
+        try TestModel().write(to: directory("copy"))
+        let store = try store()
+        let first = try store.importModel(ImportRequest(source: directory("model")))
+        let second = try store.importModel(ImportRequest(source: directory("copy")))
+        #expect(second.written == 0)
+        #expect(second.revisions[0].digest == first.revisions[0].digest)
+        #expect(second.revisions[0].model == "copy")
+    }
+
+    @Test("the revision's digest does not depend on what the store held before")
+    func independentDigest() throws {
+        // Layers 0 and 1 of one model have the bytes of layers 1 and 0 of the other; and one has two tensors alike.
+        var one = TestModel(layers: 2, wide: 512)
+        one.seeds["model.layers.0.self_attn.q_proj.weight"] = 5
+        try one.write(to: directory("one"))
+        var two = one
+        two.tensors.append(.init(name: "a.twin", dtype: "F32", shape: [512, 512]))
+        two.tensors.append(.init(name: "b.twin", dtype: "U8", shape: [1 << 20]))
+        let file = try two.file(two.tensors)
+        var layout = try FileLayout.read(MemorySource(name: "", bytes: file), format: .safetensors)
+        layout.tensors.sort { $0.name < $1.name }
+        let twins = layout.tensors.filter { $0.name.hasSuffix("twin") }
+        var alike = file
+        alike.replaceSubrange(
+            twins[1].offset..<twins[1].offset + twins[1].bytes,
+            with: file[twins[0].offset..<twins[0].offset + twins[0].bytes])
+        try directory.write(alike, to: "two/model.safetensors")
+
+        let both = try store()
+        try both.importModel(ImportRequest(source: directory("one")))
+        let afterOne = try both.importModel(ImportRequest(source: directory("two"))).revisions[0].digest
+        let alone = try Store(at: directory("alone"), create: true)
+        #expect(try alone.importModel(ImportRequest(source: directory("two"))).revisions[0].digest == afterOne)
+        // And not on whether the file was read, or found by its digest.
+        try FileManager.default.copyItem(atPath: directory("two"), toPath: directory("three"))
+        #expect(try alone.importModel(ImportRequest(source: directory("three"))).revisions[0].digest == afterOne)
+    }
+
+    @Test("a fine-tune costs the tensors that differ")
+    func fineTune() throws {
+        let base = TestModel(layers: 4)
+        try base.write(to: directory("base"))
+        try base.tuned(seed: 9).write(to: directory("tuned"))
+        let store = try store()
+        try store.importModel(ImportRequest(source: directory("base")))
+        let summary = try store.importModel(ImportRequest(source: directory("tuned")))
+        #expect(summary.written == 4 << 20)
+        let usage = try store.usage()
+        let tuned = try #require(usage.models.first { $0.model == "tuned" })
+        #expect(tuned.own - 4 << 20 == 0)
+        #expect(usage.logical - usage.stored == tuned.shared)
+    }
+
+    @Test("a tensor of 1 MiB is a shard, smaller ones of a layer share one, and experts stay apart")
+    func shards() throws {
+        var model = TestModel(layers: 1)
+        for expert in 0..<2 {
+            for name in ["w1", "w2"] {
+                model.tensors.append(
+                    .init(name: "model.layers.0.mlp.experts.\(expert).\(name)", dtype: "U8", shape: [1000 + expert]))
+            }
+        }
+        try model.write(to: directory("model"))
+        let store = try store()
+        try store.importModel(ImportRequest(source: directory("model")))
+        let entries = try store.revision("model").tensorEntries()
+        func shard(_ name: String) throws -> Digest {
+            try #require(entries.first { $0.name == name }?.shard)
+        }
+        let layer = "model.layers.0"
+        #expect(try shard("\(layer).input_layernorm.weight") == shard("\(layer).self_attn.k_proj.weight"))
+        #expect(try shard("\(layer).mlp.experts.0.w1") == shard("\(layer).mlp.experts.0.w2"))
+        #expect(try shard("\(layer).mlp.experts.0.w1") != shard("\(layer).mlp.experts.1.w1"))
+        #expect(try shard("\(layer).mlp.experts.0.w1") != shard("\(layer).input_layernorm.weight"))
+        let large = entries.filter { $0.bytes >= 1 << 20 }
+        #expect(large.count == 3)
+        for entry in large { #expect(entries.filter { $0.shard == entry.shard }.count == 1) }
+        for entry in entries { #expect(entry.shardOffset.isMultiple(of: 64)) }
+        #expect(entries.first { $0.name == "\(layer).mlp.experts.1.w1" }?.expert == 1)
+    }
+
+    @Test("one file is a model of its own")
+    func oneFile() throws {
+        let model = TestModel(layers: 1)
+        try directory.write(model.file(model.tensors), to: "tiny.safetensors")
+        let store = try store()
+        let summary = try store.importModel(ImportRequest(source: directory("tiny.safetensors")))
+        #expect(summary.revisions[0].model == "tiny")
+        #expect(try store.revision("tiny").files().map(\.path) == ["tiny.safetensors"])
+    }
+
+    @Test("--move removes each source file once its bytes are safe, and nothing else")
+    func move() throws {
+        try TestModel().write(to: directory("model"), files: 3)
+        try directory.write("elsewhere", to: "outside.txt")
+        try FileManager.default.createSymbolicLink(
+            atPath: directory("model/link.txt"), withDestinationPath: directory("outside.txt"))
+        let originals = try Dictionary(
+            uniqueKeysWithValues: TemporaryDirectory.files(below: directory("model")).map {
+                ($0, try contents(directory("model/\($0)")))
+            })
+        let store = try store()
+        var request = ImportRequest(source: directory("model"))
+        request.move = true
+        let summary = try store.importModel(request)
+        #expect(summary.moved == originals.count)
+        #expect(TemporaryDirectory.files(below: directory("model")).isEmpty)
+        #expect(try contents(directory("outside.txt")) == Array("elsewhere".utf8))
+        let revision = try store.revision("model")
+        try revision.export(to: directory("out"))
+        for (name, bytes) in originals { #expect(try contents(directory("out/\(name)")) == bytes, "\(name)") }
+        #expect(try store.revisions(of: "model").count == 1)
+    }
+
+    @Test("an interrupted --move is completed by the next, with the files that were moved before")
+    func moveAgain() throws {
+        try TestModel().write(to: directory("model"), files: 3)
+        let names = TemporaryDirectory.files(below: directory("model"))
+        let progress = ImportProgress()
+        let store = try store()
+        var request = ImportRequest(source: directory("model"))
+        request.move = true
+        // Stops as soon as something has been moved.
+        let watcher = Thread { [directory] in
+            while FileManager.default.fileExists(atPath: directory("model/config.json")) { usleep(100) }
+            progress.cancel()
+        }
+        watcher.start()
+        do {
+            try store.importModel(request, progress: progress)
+        } catch StoreError.cancelled {
+            #expect(throws: StoreError.self) { try store.revision("model") }
+            try store.importModel(request)
+        }
+        let revision = try store.revision("model")
+        #expect(try revision.files().map(\.path) == names)
+        try revision.export(to: directory("out"))
+        try TestModel().write(to: directory("again"), files: 3)
+        for name in names {
+            #expect(try contents(directory("out/\(name)")) == contents(directory("again/\(name)")), "\(name)")
+        }
+    }
+
+    @Test("a directory that lacks a file of its index is refused, unless told to take it")
+    func incomplete() throws {
+        try TestModel().write(to: directory("model"), files: 3)
+        let missing = "model-00002-of-00003.safetensors"
+        try FileManager.default.removeItem(atPath: directory("model/\(missing)"))
+        let store = try store()
+        var request = ImportRequest(source: directory("model"))
+        #expect(throws: StoreError.incomplete(path: directory("model"), missing: [missing])) {
+            try store.importModel(request)
+        }
+        #expect(try store.models().isEmpty)
+        request.partial = true
+        #expect(try store.importModel(request).revisions[0].files == 5)
+    }
+
+    @Test("a file that breaks its format is refused by name, and the store is as it was")
+    func malformed() throws {
+        try TestModel().write(to: directory("model"))
+        let path = directory("model/model.safetensors")
+        let whole = try contents(path)
+        try directory.write(whole.dropLast(100), to: "model/model.safetensors")
+        let store = try store()
+        let error = #expect(throws: FormatError.self) {
+            try store.importModel(ImportRequest(source: directory("model")))
+        }
+        #expect(error?.file == path)
+        #expect(try store.models().isEmpty)
+    }
+
+    @Test("a file that changes while it is read is not taken")
+    func changing() throws {
+        try TestModel(layers: 8, wide: 2048).write(to: directory("model"))
+        let path = directory("model/model.safetensors")
+        let progress = ImportProgress()
+        let store = try store()
+        let writer = Thread {
+            while progress.read == 0 { usleep(50) }
+            guard let file = FileHandle(forUpdatingAtPath: path) else { return }
+            _ = try? file.seekToEnd()
+            try? file.write(contentsOf: Data([1]))
+        }
+        writer.start()
+        do {
+            let summary = try store.importModel(ImportRequest(source: directory("model")), progress: progress)
+            // The writer came too late: what was taken is what was there.
+            #expect(summary.revisions.count == 1)
+        } catch let error as StoreError {
+            #expect(error == .sourceChanged(path: path))
+            #expect(try store.models().isEmpty)
+        }
+    }
+
+    @Test("a changed model under the same name becomes the next version, and the ref moves to it")
+    func nextVersion() throws {
+        try TestModel(seed: 1).write(to: directory("model"))
+        let store = try store()
+        try store.importModel(ImportRequest(source: directory("model")))
+        try TestModel(seed: 2).write(to: directory("model"))
+        let summary = try store.importModel(ImportRequest(source: directory("model")))
+        #expect(summary.revisions.map(\.version) == [2])
+        #expect(try store.revision("model").version == 2)
+        #expect(try store.revision("model@main").version == 2)
+        #expect(try store.revision("model@v1").version == 1)
+    }
+
+    @Test("names that could leave the store, or confuse a shell, are refused",
+        arguments: ["../up", "a/b/c", "", "a b", "-x", "org/", ".hidden", "a/.b", "x\n", String(repeating: "x", count: 201)])
+    func names(name: String) throws {
+        try TestModel(layers: 1).write(to: directory("model"))
+        let store = try store()
+        let error = #expect(throws: StoreError.self) {
+            try store.importModel(ImportRequest(source: directory("model"), name: name))
+        }
+        guard case .invalid = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+    }
+
+    @Test("links are followed, circles of links are left out and named")
+    func links() throws {
+        try TestModel(layers: 1).write(to: directory("real"))
+        try FileManager.default.createDirectory(atPath: directory("model"), withIntermediateDirectories: true)
+        try FileManager.default.createSymbolicLink(
+            atPath: directory("model/weights"), withDestinationPath: directory("real"))
+        try FileManager.default.createSymbolicLink(
+            atPath: directory("model/self"), withDestinationPath: directory("model"))
+        try FileManager.default.createSymbolicLink(atPath: directory("model/gone"), withDestinationPath: "/nowhere")
+        let store = try store()
+        let summary = try store.importModel(ImportRequest(source: directory("model")))
+        #expect(try store.revision("model").files().map(\.path).contains("weights/model.safetensors"))
+        #expect(Set(summary.skipped.map(\.path)) == ["self", "gone"])
     }
 }

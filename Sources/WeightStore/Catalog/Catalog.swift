@@ -105,6 +105,20 @@ final class Catalog: Sendable {
         }
     }
 
+    /// Brings all of the log into `store.db`, which is then whole in itself.
+    ///
+    /// - Throws: ``StoreError/busy(what:holder:)`` if a reader keeps the log from being emptied.
+    func consolidate() throws {
+        try Self.translating(path) {
+            try writerQueue().inDatabase { db in
+                try writeLock.withLock { try checkpoint(db) }
+            }
+        }
+        if let log = try FileSystem.status(path + "-wal"), log.bytes > 0 {
+            throw StoreError.busy(what: path, holder: "a reader")
+        }
+    }
+
     /// The page of SQLite's facts that a test asserts: names of pragmas and their values on the writer connection.
     func writerPragmas(_ names: [String]) throws -> [String: String] {
         try writerQueue().inDatabase { db in

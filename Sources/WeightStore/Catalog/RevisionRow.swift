@@ -68,7 +68,8 @@ struct RevisionRow {
         try db.execute(
             sql: """
                 DELETE FROM claim
-                WHERE lease = ? AND shard_id IN (SELECT id FROM shard WHERE orphaned_at IS NULL)
+                WHERE lease = ? AND EXISTS (
+                  SELECT 1 FROM shard WHERE shard.id = claim.shard_id AND shard.orphaned_at IS NULL)
                 """, arguments: [lease])
         return Saved(id: id, model: model, version: version, wasKnown: known?["version"] != nil)
     }

@@ -84,6 +84,7 @@ extension Store {
     /// - Parameter progress: counts along, and can cancel.
     /// - Throws: ``StoreError``, ``FormatError``. Whatever is thrown, the store is as it was, plus shards that the next
     ///   import of the same files finds safe and that `gc` removes otherwise.
+    @discardableResult
     public func importModel(_ request: ImportRequest, progress: ImportProgress = ImportProgress()) throws
         -> ImportSummary
     {

@@ -29,6 +29,7 @@ extension Store {
     ///
     /// - Parameter graceSeconds: how long the shards of an interrupted import are kept for it to go on.
     /// - Throws: ``StoreError/busy(what:holder:)`` if another collection runs.
+    @discardableResult
     public func collectGarbage(graceSeconds: Int = 86_400, dryRun: Bool = false) throws -> CollectionSummary {
         let lock = try FileDescriptor(path + "/gc.lock", O_RDWR | O_CREAT)
         guard try lock.tryLock() else { throw StoreError.busy(what: path, holder: "another collection") }

@@ -19,6 +19,7 @@ public struct PruneRule: Sendable {
 extension Store {
     /// Removes revisions by rule; pinned and used ones are passed over and named. Models stay, so that their next
     /// version has the next number.
+    @discardableResult
     public func prune(_ rule: PruneRule, dryRun: Bool = false) throws -> RemovalSummary {
         accesses.flush()
         var stop: ((Removal) throws -> Bool)?

@@ -25,6 +25,7 @@ extension Store {
     /// The shards' sizes are checked, not their digests: `verify` does that. The old catalog is put aside.
     ///
     /// - Throws: ``StoreError/busy(what:holder:)`` if another process has the store open.
+    @discardableResult
     public static func rebuild(at path: String) throws -> RebuildSummary {
         guard FileSystem.exists(path + "/blobs") else { throw StoreError.notAStore(path: path) }
         let path = try FileSystem.resolve(path)
@@ -41,8 +42,8 @@ extension Store {
             do {
                 let catalog = try Catalog(directory: aside)
                 try fill(catalog, BlobDirectory(root: path + "/blobs"), &summary)
+                try catalog.consolidate()
             }
-            // The new catalog is closed, and so is whole in one file.
             let stamp = Clock.now
             for suffix in ["-wal", "-shm", ""] where FileSystem.exists(path + "/store.db" + suffix) {
                 summary.old = "\(path)/store.db.\(stamp)"

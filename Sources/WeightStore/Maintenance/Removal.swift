@@ -23,6 +23,7 @@ extension Store {
     ///
     /// - Throws: ``StoreError/inUse(revision:holders:)`` if a living process holds one;
     ///   ``StoreError/pinned(revision:note:)`` if one is pinned and not `force`. Then nothing is removed.
+    @discardableResult
     public func remove(_ names: [String], force: Bool = false, dryRun: Bool = false) throws -> RemovalSummary {
         try removing(dryRun: dryRun) { db, holders, removal in
             for name in names {

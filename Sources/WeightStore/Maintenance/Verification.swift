@@ -43,6 +43,7 @@ extension Store {
     ///
     /// - Parameter progress: is told the bytes to read and those read so far, and returns false to stop.
     /// - Throws: ``StoreError/cancelled`` if told to stop.
+    @discardableResult
     public func verify(
         _ rule: VerifyRule = VerifyRule(), progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Bool = { _, _ in true }
     ) throws -> VerifySummary {

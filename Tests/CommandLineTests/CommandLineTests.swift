@@ -1,0 +1,230 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// The tool as a user runs it, a process of its own each time.
+@Suite struct CommandLineTests {
+    let directory = try! TemporaryDirectory()
+    let tool: Tool
+
+    init() throws {
+        tool = Tool(store: directory("store"))
+        try TestModel(layers: 2).write(to: directory("base"))
+        try TestModel(layers: 2).tuned(seed: 4).write(to: directory("tuned"))
+    }
+
+    private func importBoth() throws {
+        #expect(try tool("import", directory("base"), "--name", "org/base").status == 0)
+        #expect(try tool("import", directory("tuned"), "--name", "org/tuned").status == 0)
+    }
+
+    @Test("what was imported is listed, shown and given back")
+    func wholeWay() throws {
+        try importBoth()
+        let list = try tool("ls")
+        #expect(list.output.contains("org/base") && list.output.contains("org/tuned"))
+        #expect(list.errors.isEmpty)
+        #expect(try tool("ls", "--quiet", "org/b*").output == "org/base\n")
+        #expect(try tool("show", "org/base").output.contains("v1"))
+        #expect(try tool("show", "org/base@main").output.contains("model.layers.1"))
+        let file = try contents(directory("base/model.safetensors"))
+        #expect(try tool("cat", "org/base", "model.safetensors").bytes == file)
+        #expect(try tool("cat", "org/base", "config.json").output == "{\"model_type\": \"test\"}\n")
+        #expect(try tool("export", "org/tuned", directory("out")).status == 0)
+        #expect(try contents(directory("out/model.safetensors")) == contents(directory("tuned/model.safetensors")))
+    }
+
+    @Test("files show the SHA-256 that sha256sum shows")
+    func digests() throws {
+        try importBoth()
+        let files = try tool("files", "org/base", "--json").list()
+        #expect(files.count == 3)
+        for file in files {
+            let sum = Process()
+            let pipe = Pipe()
+            sum.executableURL = URL(fileURLWithPath: "/usr/bin/sha256sum")
+            sum.arguments = [directory("base/\(file["path"]!)")]
+            sum.standardOutput = pipe
+            try sum.run()
+            let output = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+            #expect(output.hasPrefix(file["digest"] as? String ?? "none"))
+        }
+    }
+
+    @Test("a layer's tensors are listed, and each has the digest of its bytes")
+    func tensors() throws {
+        try importBoth()
+        let layer = try tool("tensors", "org/base", "--layer", "1", "--json").list()
+        #expect(layer.count == 4)
+        #expect(layer.allSatisfy { $0["layer"] as? Int == 1 })
+        let digests = try tool("tensors", "org/base", "--layer", "1", "--digests").output
+        let name = "model.layers.1.self_attn.q_proj.weight"
+        let bytes = try tool("cat", "--tensor", "org/base", name).bytes
+        #expect(bytes.count == 1 << 20)
+        #expect(digests.split(separator: "\n").count == 4)
+        #expect(digests.contains(name))
+        #expect(try tool("tensors", "org/base", "--layer", "7").status == 2)
+    }
+
+    @Test("every command that answers answers in JSON, too")
+    func json() throws {
+        #expect(try tool("import", directory("base"), "--name", "org/base", "--json").object()["written"] as? Int ?? 0 > 0)
+        for command in [
+            ["ls"], ["show", "org/base"], ["show", "org/base@v1"], ["files", "org/base"], ["tensors", "org/base"],
+            ["tensors", "org/base", "--digests"], ["du"], ["stats"], ["tag", "org/base", "prod"],
+            ["untag", "org/base@prod"], ["pin", "org/base"], ["unpin", "org/base"], ["verify"], ["gc"],
+            ["prune", "--dry-run"], ["rm", "org/base", "--dry-run"], ["families"],
+            ["export", "org/base", directory("out")], ["import", directory("base"), "--dry-run"], ["rebuild"],
+            ["rm", "org/base"],
+        ] {
+            let result = try tool.run(command + ["--json"])
+            #expect(result.status == 0, "\(command): \(result.errors)")
+            #expect(throws: Never.self, "\(command)") { try result.json() }
+        }
+    }
+
+    @Test("each kind of failure has its own exit status, and a message that names the thing")
+    func exitStatus() throws {
+        #expect(try tool("ls").status == 7)
+        try importBoth()
+        let unknown = try tool("show", "org/nobody")
+        #expect(unknown.status == 2)
+        #expect(unknown.errors.contains("org/nobody: no such model"))
+        #expect(try tool("cat", "org/base", "nothing").status == 2)
+        #expect(try tool("cat", "--tensor", "org/base", "nothing").status == 2)
+        #expect(try tool("import", directory("nowhere")).status == 2)
+        try directory.write("not a header", to: "bad/model.safetensors")
+        let bad = try tool("import", directory("bad"))
+        #expect(bad.status == 6)
+        #expect(bad.errors.contains(directory("bad/model.safetensors")))
+        #expect(try tool("pin", "org/base", "--note", "in production").status == 0)
+        let pinned = try tool("rm", "org/base")
+        #expect(pinned.status == 4)
+        #expect(pinned.errors.contains("in production"))
+        #expect(try tool("frobnicate").status == 64)
+        #expect(try tool("verify", "--sample", "200%").status == 64)
+        #expect(try tool("gc", "--grace", "soon").status == 64)
+        #expect(try tool("export", "org/base", directory("base")).status == 6)
+        let help = try tool("--help").output
+        for status in ["2 no such", "3 stored", "4 pinned", "5 disk", "6 the files", "7 no store", "64 wrong", "130"] {
+            #expect(help.contains(status.split(separator: " ")[0]), "\(status)")
+        }
+    }
+
+    @Test("damage is told with exit status 3")
+    func damage() throws {
+        try importBoth()
+        let tensors = try tool("tensors", "org/base", "--json").list()
+        let digest = try #require(tensors.first { $0["name"] as? String == "model.embed_tokens.weight" }?["shard"] as? String)
+        let path = directory("store/blobs/\(digest.prefix(2))/\(digest)")
+        var bytes = try contents(path)
+        bytes[5] ^= 1
+        try FileManager.default.removeItem(atPath: path)
+        try Data(bytes).write(to: URL(fileURLWithPath: path))
+        #expect(try tool("cat", "org/base", "model.safetensors").status == 3)
+        let verify = try tool("verify")
+        #expect(verify.status == 3)
+        #expect(verify.errors.contains("org/base@v1") && verify.errors.contains("org/tuned@v1"))
+        #expect(try tool("import", directory("base"), "--name", "org/base").status == 0)
+        #expect(try tool("verify").status == 0)
+    }
+
+    @Test("du tells what deduplication saves")
+    func diskUsage() throws {
+        try importBoth()
+        let usage = try tool("du", "--json").object()
+        let models = try #require(usage["models"] as? [[String: Any]])
+        let tuned = try #require(models.first { $0["model"] as? String == "org/tuned" })
+        #expect(tuned["own"] as? Int == 2 << 20)
+        #expect(try tool("du").output.contains("saved"))
+    }
+
+    @Test("a lost catalog is made again from the blobs: models, versions, refs, pins, tensors, origins")
+    func rebuild() throws {
+        try importBoth()
+        #expect(try tool("import", directory("tuned"), "--name", "org/base", "--origin", "https://hub.test/x").status == 0)
+        #expect(try tool("tag", "org/base@v1", "prod").status == 0)
+        #expect(try tool("pin", "org/base@v1", "--note", "why").status == 0)
+        let questions = [["ls"], ["show", "org/base"], ["show", "org/tuned"], ["files", "org/base@v1"], ["tensors", "org/base@prod"], ["du"]]
+        func answers() throws -> [String] {
+            try questions.map { question in
+                try tool.run(question + ["--json"]).output.split(separator: "\n")
+                    .filter { !$0.contains("ccess") }.joined(separator: "\n")
+            }
+        }
+        let before = try answers()
+        for suffix in ["", "-wal", "-shm"] {
+            try FileManager.default.removeItem(atPath: directory("store/store.db\(suffix)"))
+        }
+        let lost = try tool("ls")
+        #expect(lost.status == 7)
+        #expect(lost.errors.contains("rebuild"))
+        #expect(try tool("rebuild").status == 0)
+        #expect(try answers() == before)
+        #expect(try tool("gc", "--grace", "0").output.isEmpty)
+        #expect(try tool("cat", "org/base@v1", "model.safetensors").bytes == contents(directory("base/model.safetensors")))
+        #expect(try tool("import", directory("base"), "--json").object()["written"] as? Int == 0)
+    }
+
+    @Test("gc is silent when there is nothing to do")
+    func quiet() throws {
+        try importBoth()
+        let result = try tool("gc")
+        #expect(result.status == 0)
+        #expect(result.output.isEmpty && result.errors.isEmpty)
+    }
+
+    @Test("prune says what it would do, and without a rule takes what no ref names")
+    func prune() throws {
+        try importBoth()
+        #expect(try tool("import", directory("tuned"), "--name", "org/base").status == 0)
+        #expect(try tool("prune", "--dry-run").output.contains("org/base@v1"))
+        #expect(try tool("show", "org/base", "--json").object()["revisions"].map { ($0 as! [Any]).count } == 2)
+        #expect(try tool("prune").output.contains("1 revision removed"))
+        #expect(try tool("show", "org/base@v1").status == 2)
+        #expect(try tool("cat", "org/base", "model.safetensors").bytes == contents(directory("tuned/model.safetensors")))
+    }
+
+    @Test("no progress is drawn unless on a terminal; a dry run brings nothing in")
+    func quietImport() throws {
+        #expect(try tool("import", directory("base"), "--dry-run").output.contains("base"))
+        #expect(!FileManager.default.fileExists(atPath: directory("store")))
+        let result = try tool("import", directory("base"))
+        #expect(result.errors.isEmpty)
+        #expect(!result.output.contains("\u{1B}") && !result.output.contains("\r"))
+    }
+
+    @Test("the known names of tensors are told, and what is read from one")
+    func families() throws {
+        #expect(try tool("families").output.contains("blk.N."))
+        let place = try tool("families", "model.layers.3.mlp.experts.60.down_proj.weight", "--json").object()
+        #expect(place["layer"] as? Int == 3)
+        #expect(place["expert"] as? Int == 60)
+    }
+
+    @Test("shell completions are made", arguments: ["bash", "zsh", "fish"])
+    func completions(shell: String) throws {
+        let script = try tool("--generate-completion-script", shell)
+        #expect(script.status == 0)
+        #expect(script.output.contains("prune"))
+    }
+
+    @Test("a generated checkpoint is the same for the same seed, and a fine-tune of it differs in q and v alone")
+    func generate() throws {
+        for (name, options) in [("a", []), ("b", []), ("c", ["--tune", "9"])] {
+            #expect(try tool.run(["generate", directory("g/\(name)"), "--like", "smollm2-135m"] + options).status == 0)
+            #expect(try tool("import", directory("g/\(name)")).status == 0)
+        }
+        #expect(try tool("import", directory("g/b"), "--json").object()["written"] as? Int == 0)
+        func digests(_ model: String) throws -> [String: String] {
+            try Dictionary(uniqueKeysWithValues: tool("tensors", model, "--json").list().map {
+                ($0["name"] as! String, "\($0["shard"] ?? "") \($0["shardOffset"] ?? "")")
+            })
+        }
+        let (base, tuned) = (try digests("a"), try digests("c"))
+        #expect(try digests("b") == base)
+        let large = base.keys.filter { $0.contains("mlp") || $0.contains("embed") }
+        for name in large { #expect(base[name] == tuned[name], "\(name)") }
+        #expect(base["model.layers.0.self_attn.q_proj.weight"] != tuned["model.layers.0.self_attn.q_proj.weight"])
+    }
+}

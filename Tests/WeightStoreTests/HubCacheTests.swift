@@ -1,0 +1,80 @@
+import Foundation
+import TestSupport
+import Testing
+import WeightStore
+
+/// The cache that huggingface_hub keeps: `models--org--name/{blobs,refs,snapshots}`.
+@Suite struct HubCacheTests {
+    let directory = try! TemporaryDirectory()
+    let commits = ["a", "b"].map { String(repeating: $0, count: 40) }
+
+    /// A cache with two snapshots that share a file, two refs, and a download that was not finished.
+    private func makeCache() throws {
+        let files = FileManager.default
+        for (index, commit) in commits.enumerated() {
+            try TestModel(seed: UInt64(index + 1)).write(to: directory("plain-\(index)"))
+            let names = TemporaryDirectory.files(below: directory("plain-\(index)"))
+            for name in names {
+                let bytes = try contents(directory("plain-\(index)/\(name)"))
+                let blob = bytes.withUnsafeBytes { Digest(of: $0).hex }
+                try directory.write(bytes, to: "hub/models--org--name/blobs/\(blob)")
+                let link = directory("hub/models--org--name/snapshots/\(commit)/\(name)")
+                try files.createDirectory(
+                    atPath: (link as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
+                let up = String(repeating: "../", count: name.split(separator: "/").count + 1)
+                try files.createSymbolicLink(atPath: link, withDestinationPath: up + "blobs/\(blob)")
+            }
+            try files.setAttributes(
+                [.modificationDate: Date(timeIntervalSince1970: 1_700_000_000 + Double(index))],
+                ofItemAtPath: directory("hub/models--org--name/snapshots/\(commit)"))
+        }
+        try directory.write(commits[1], to: "hub/models--org--name/refs/main")
+        try directory.write(commits[0] + "\n", to: "hub/models--org--name/refs/refs/pr/1")
+        try directory.write([1, 2, 3], to: "hub/models--org--name/blobs/beef.incomplete")
+        try directory.write("", to: "hub/.locks/models--org--name/beef.lock")
+        try directory.write("1", to: "hub/version.txt")
+    }
+
+    @Test("every snapshot becomes a revision, every ref a ref", arguments: ["hub", "hub/models--org--name"])
+    func snapshots(source: String) throws {
+        try makeCache()
+        let store = try Store(at: directory("store"), create: true)
+        let summary = try store.importModel(ImportRequest(source: directory(source)))
+        #expect(summary.revisions.map(\.model) == ["org/name", "org/name"])
+        #expect(summary.revisions.map(\.version) == [1, 2])
+        #expect(summary.skipped.contains { $0.path.hasSuffix("beef.incomplete") })
+        for (index, commit) in commits.enumerated() {
+            let revision = try store.revision("org/name@\(commit)")
+            #expect(revision.version == index + 1)
+            try revision.export(to: directory("out-\(index)"))
+            for name in TemporaryDirectory.files(below: directory("plain-\(index)")) {
+                #expect(try contents(directory("out-\(index)/\(name)")) == contents(directory("plain-\(index)/\(name)")))
+            }
+        }
+        #expect(try store.revision("org/name").version == 2)
+        #expect(try store.revision("org/name@refs/pr/1").version == 1)
+        #expect(try store.revisions(of: "org/name").map(\.commit) == commits)
+    }
+
+    @Test("a cache in which nothing was finished is refused, with what lies there named")
+    func nothing() throws {
+        try directory.write([1], to: "hub/models--org--name/blobs/beef.incomplete")
+        try FileManager.default.createDirectory(
+            atPath: directory("hub/models--org--name/snapshots"), withIntermediateDirectories: true)
+        let store = try Store(at: directory("store"), create: true)
+        #expect(throws: StoreError.self) { try store.importModel(ImportRequest(source: directory("hub"))) }
+    }
+
+    @Test("--move empties the cache of what was taken, and of nothing else")
+    func move() throws {
+        try makeCache()
+        let store = try Store(at: directory("store"), create: true)
+        var request = ImportRequest(source: directory("hub"))
+        request.move = true
+        try store.importModel(request)
+        #expect(TemporaryDirectory.files(below: directory("hub/models--org--name/snapshots")).isEmpty)
+        #expect(TemporaryDirectory.files(below: directory("hub/models--org--name/blobs")) == ["beef.incomplete"])
+        try store.revision("org/name@\(commits[0])").export(to: directory("out"))
+        #expect(try contents(directory("out/model.safetensors")) == contents(directory("plain-0/model.safetensors")))
+    }
+}

@@ -1,0 +1,151 @@
+import Foundation
+import ModelFormats
+import TestSupport
+import Testing
+import WeightStore
+
+@Suite struct ReadingTests {
+    let directory = try! TemporaryDirectory()
+    let model = TestModel(layers: 3)
+    let store: Store
+
+    init() throws {
+        try model.write(to: directory("org-model"))
+        store = try Store(at: directory("store"), create: true)
+        try store.importModel(ImportRequest(source: directory("org-model"), name: "org/model"))
+    }
+
+    private func original(_ name: String) throws -> [UInt8] {
+        let bytes = try contents(directory("org-model/model.safetensors"))
+        let layout = try FileLayout.read(MemorySource(name: "", bytes: bytes), format: .safetensors)
+        let tensor = try #require(layout.tensors.first { $0.name == name })
+        return Array(bytes[tensor.offset..<tensor.offset + tensor.bytes])
+    }
+
+    @Test("a tensor is the bytes that its file has for it")
+    func tensors() throws {
+        let revision = try store.revision("org/model")
+        let entries = try revision.tensorEntries()
+        #expect(Set(entries.map(\.name)) == Set(model.tensors.map(\.name)))
+        for entry in entries {
+            let tensor = try revision.tensor(entry.name)
+            #expect(try tensor.bytes.withUnsafeBytes { Array($0) } == original(entry.name), "\(entry.name)")
+            let expected = try #require(model.tensors.first { $0.name == entry.name })
+            #expect(entry.dtype == expected.dtype)
+            #expect(entry.shape == expected.shape)
+        }
+    }
+
+    @Test("a layer is all tensors of its number, and no others")
+    func layers() throws {
+        let revision = try store.revision("org/model")
+        #expect(try revision.layers().map(\.number) == [0, 1, 2])
+        for number in 0..<3 {
+            let layer = try revision.layer(number)
+            let names = model.tensors.map(\.name).filter { $0.hasPrefix("model.layers.\(number).") }
+            #expect(Set(layer.tensors.map(\.entry.name)) == Set(names))
+            for tensor in layer.tensors {
+                #expect(try tensor.bytes.withUnsafeBytes { Array($0) } == original(tensor.entry.name))
+            }
+        }
+        let error = #expect(throws: StoreError.self) { try revision.layer(3) }
+        #expect("\(error!)".contains("no such layer"))
+    }
+
+    @Test("a revision is found by ref, version, commit, digest and the beginning of it")
+    func names() throws {
+        let revision = try store.revision("org/model")
+        let digest = revision.digest.hex
+        for name in ["main", "v1", digest, String(digest.prefix(6)), "sha256:\(digest)", String(digest.prefix(40))] {
+            #expect(try store.revision("org/model@\(name)").digest == revision.digest, "\(name)")
+        }
+        try store.setRef("prod", to: "org/model@v1")
+        #expect(try store.revision("org/model@prod").digest == revision.digest)
+        try store.removeRef("prod", of: "org/model")
+        for name in ["org/model@prod", "org/model@v2", "org/model@", "org/model@\(digest.prefix(5))", "org/other", ""] {
+            let error = #expect(throws: StoreError.self) { try store.revision(name) }
+            guard case .notFound = error else {
+                Issue.record("\(name): \(String(describing: error))")
+                continue
+            }
+        }
+    }
+
+    @Test("a beginning that fits several revisions is ambiguous, and they are named")
+    func ambiguous() throws {
+        // Twenty versions: two of their digests begin with the same hexadecimal digit, not with six.
+        for seed in 2..<4 as Range<UInt64> {
+            try TestModel(layers: 1, seed: seed, wide: 8).write(to: directory("org-model"))
+            try store.importModel(ImportRequest(source: directory("org-model"), name: "org/model"))
+        }
+        let digests = try store.revisions(of: "org/model").map(\.digest.hex)
+        #expect(Set(digests).count == 3)
+        for digest in digests { #expect(try store.revision("org/model@\(digest.prefix(12))").digest.hex == digest) }
+    }
+
+    @Test("mapped bytes outlive the removal of their blob")
+    func outliveRemoval() throws {
+        let revision = try store.revision("org/model")
+        let tensor = try revision.tensor("model.embed_tokens.weight")
+        let expected = try original("model.embed_tokens.weight")
+        for file in TemporaryDirectory.files(below: directory("store/blobs")) {
+            try FileManager.default.removeItem(atPath: directory("store/blobs/\(file)"))
+        }
+        #expect(tensor.bytes.withUnsafeBytes { Array($0) } == expected)
+    }
+
+    @Test("a blob cut short or gone is a typed error that names it, and no SIGBUS")
+    func damaged() throws {
+        let revision = try store.revision("org/model")
+        let entry = try #require(try revision.tensorEntries(named: "model.embed_tokens.weight").first)
+        let digest = try #require(entry.shard)
+        let path = directory("store/blobs/\(digest.hex.prefix(2))/\(digest.hex)")
+        let whole = try contents(path)
+        try FileManager.default.removeItem(atPath: path)
+        #expect(throws: StoreError.missing(path: path, digest: digest)) { try revision.tensor(entry.name) }
+        try Data(whole.dropLast()).write(to: URL(fileURLWithPath: path))
+        #expect(
+            throws: StoreError.damaged(
+                path: path, digest: digest, expected: "\(whole.count) bytes", found: "\(whole.count - 1) bytes")
+        ) { try revision.tensor(entry.name) }
+    }
+
+    @Test("a file whose shard changed on disk is told by its SHA-256 when it is given back")
+    func changed() throws {
+        let revision = try store.revision("org/model")
+        let digest = try #require(try revision.tensorEntries(named: "model.embed_tokens.weight").first?.shard)
+        let path = directory("store/blobs/\(digest.hex.prefix(2))/\(digest.hex)")
+        var bytes = try contents(path)
+        bytes[1000] ^= 1
+        try FileManager.default.removeItem(atPath: path)
+        try Data(bytes).write(to: URL(fileURLWithPath: path))
+        let error = #expect(throws: StoreError.self) { try revision.export(to: directory("out"), paths: ["model.safetensors"]) }
+        guard case .damaged = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+        #expect(!FileManager.default.fileExists(atPath: directory("out/model.safetensors")))
+        #expect(TemporaryDirectory.files(below: directory("out")).isEmpty)
+    }
+
+    @Test("export keeps what is there, unless told to replace it")
+    func overwrite() throws {
+        let revision = try store.revision("org/model")
+        try directory.write("mine", to: "out/config.json")
+        #expect(throws: StoreError.self) { try revision.export(to: directory("out")) }
+        #expect(try contents(directory("out/config.json")) == Array("mine".utf8))
+        try revision.export(to: directory("out"), overwriting: true)
+        #expect(try contents(directory("out/config.json")) == contents(directory("org-model/config.json")))
+    }
+
+    @Test("accesses are counted, in batches, and survive the process")
+    func accesses() throws {
+        do {
+            let other = try Store(at: directory("store"))
+            for _ in 0..<3 { _ = try other.revision("org/model").layer(1) }
+        }
+        let model = try #require(try store.models().first)
+        #expect(model.accesses == 3)
+        #expect(try store.stats().accesses == 3 * 3)
+    }
+}

@@ -1,0 +1,171 @@
+import Foundation
+import TestSupport
+import Testing
+import WeightStore
+
+@Suite struct RemovalTests {
+    let directory = try! TemporaryDirectory()
+    let store: Store
+
+    init() throws { store = try Store(at: directory("store"), create: true) }
+
+    @discardableResult
+    private func add(_ name: String, seed: UInt64 = 1, tuned: UInt64? = nil) throws -> ImportSummary {
+        var model = TestModel(layers: 2, seed: seed)
+        if let tuned { model = model.tuned(seed: tuned) }
+        try? FileManager.default.removeItem(atPath: directory("source"))
+        try model.write(to: directory("source"))
+        return try store.importModel(ImportRequest(source: directory("source"), name: name))
+    }
+
+    private func blobs() -> Set<String> { Set(TemporaryDirectory.files(below: directory("store/blobs"))) }
+
+    private func check(_ name: String, seed: UInt64 = 1, tuned: UInt64? = nil) throws {
+        var model = TestModel(layers: 2, seed: seed)
+        if let tuned { model = model.tuned(seed: tuned) }
+        let out = try TemporaryDirectory()
+        try store.revision(name).export(to: out.path)
+        #expect(try contents(out("model.safetensors")) == model.file(model.tensors))
+    }
+
+    @Test("what other models share stays, what is a model's own goes at once")
+    func shared() throws {
+        try add("base")
+        let before = blobs()
+        try add("tuned", tuned: 5)
+        let own = try #require(try store.usage().models.first { $0.model == "tuned" }).own
+        let summary = try store.remove(["tuned"])
+        #expect(summary.bytes == own)
+        #expect(blobs() == before)
+        try check("base")
+        try store.remove(["base"])
+        #expect(blobs().isEmpty)
+        #expect(try store.models().isEmpty)
+    }
+
+    @Test("--dry-run names the same as the removal, and removes nothing")
+    func dryRun() throws {
+        try add("base")
+        let before = blobs()
+        let said = try store.remove(["base"], dryRun: true)
+        #expect(blobs() == before)
+        try check("base")
+        let done = try store.remove(["base"])
+        #expect(said.revisions == done.revisions)
+        #expect(said.bytes == done.bytes)
+        #expect(said.shards == done.shards)
+    }
+
+    @Test("a pinned revision is refused, and goes with force")
+    func pinned() throws {
+        try add("base")
+        try store.pin("base", note: "in production")
+        #expect(throws: StoreError.pinned(revision: "base@v1", note: "in production")) { try store.remove(["base"]) }
+        try check("base")
+        #expect(try store.unpin("base").wasPinned)
+        #expect(try !store.unpin("base").wasPinned)
+        try store.pin("base")
+        try store.remove(["base"], force: true)
+        #expect(blobs().isEmpty)
+    }
+
+    @Test("a revision that somebody holds is refused, also with force")
+    func held() throws {
+        try add("base")
+        let other = try Store(at: directory("store"))
+        do {
+            let held = try other.revision("base")
+            let error = #expect(throws: StoreError.self) { try store.remove(["base"], force: true) }
+            guard case .inUse = error else {
+                Issue.record("\(String(describing: error))")
+                return
+            }
+            withExtendedLifetime(held) {}
+        }
+        try store.remove(["base"])
+    }
+
+    @Test("of several names, none goes if one may not")
+    func together() throws {
+        try add("one")
+        try add("two", seed: 2)
+        try store.pin("two")
+        #expect(throws: StoreError.self) { try store.remove(["one", "two"]) }
+        #expect(try store.models().map(\.name) == ["one", "two"])
+    }
+
+    @Test("a version number is never given twice")
+    func versions() throws {
+        try add("base", seed: 1)
+        try add("base", seed: 2)
+        try store.remove(["base@v2"])
+        #expect(try add("base", seed: 3).revisions[0].version == 3)
+    }
+
+    // MARK: prune
+
+    private func versions(_ model: String = "base") throws -> [Int?] { try store.revisions(of: model).map(\.version) }
+
+    private func rule(_ change: (inout PruneRule) -> Void) -> PruneRule {
+        var rule = PruneRule()
+        change(&rule)
+        return rule
+    }
+
+    @Test("prune takes what no ref names, but not what is pinned")
+    func pruneUnreferenced() throws {
+        for seed in 1...4 as ClosedRange<UInt64> { try add("base", seed: seed) }
+        try store.pin("base@v2")
+        let summary = try store.prune(rule { $0.unreferenced = true })
+        #expect(try versions() == [2, 4])
+        #expect(summary.kept.map(\.revision) == ["base@v2"])
+        try check("base@v2", seed: 2)
+        try check("base", seed: 4)
+    }
+
+    @Test("prune keeps the last N of each model")
+    func pruneKeepLast() throws {
+        for seed in 1...4 as ClosedRange<UInt64> { try add("base", seed: seed) }
+        for seed in 1...2 as ClosedRange<UInt64> { try add("other", seed: seed) }
+        try store.prune(rule { $0.keepLast = 2 })
+        #expect(try versions() == [3, 4])
+        #expect(try versions("other") == [1, 2])
+    }
+
+    @Test("prune by pattern leaves other models alone")
+    func prunePattern() throws {
+        for seed in 1...2 as ClosedRange<UInt64> {
+            try add("org/base", seed: seed)
+            try add("other", seed: seed)
+        }
+        try store.prune(rule {
+            $0.models = "org/*"
+            $0.keepLast = 0
+        })
+        #expect(try versions("org/base").isEmpty)
+        #expect(try versions("other") == [1, 2])
+    }
+
+    @Test("prune by age spares what was read or imported since")
+    func pruneAge() throws {
+        for seed in 1...2 as ClosedRange<UInt64> { try add("base", seed: seed) }
+        try store.prune(rule { $0.olderThanSeconds = 3600 })
+        #expect(try versions() == [1, 2])
+        try store.prune(rule { $0.olderThanSeconds = -1 })
+        #expect(try versions().isEmpty)
+    }
+
+    @Test("prune down to a size stops as soon as it is reached, the longest unused first")
+    func pruneDownTo() throws {
+        for seed in 1...3 as ClosedRange<UInt64> { try add("base", seed: seed) }
+        // Seconds are what the catalog counts in.
+        sleep(1)
+        _ = try store.revision("base@v1").layer(0)
+        let stored = try store.usage().stored
+        let said = try store.prune(rule { $0.downToBytes = stored - 1 }, dryRun: true)
+        #expect(said.revisions == ["base@v2"])
+        try store.prune(rule { $0.downToBytes = stored - 1 })
+        #expect(try versions() == [1, 3])
+        #expect(try store.usage().stored < stored)
+    }
+}
