@@ -84,7 +84,7 @@ extension SafetensorsIndex {
             var first = true
             try scanner.beginObject()
             while let tensor = try scanner.key(first: &first) {
-                guard map[tensor] == nil else { throw duplicate(tensor) }
+                guard map[tensor] == nil else { throw duplicate(tensor, tensor: tensor) }
                 let file = try scanner.string()
                 guard Self.isPlainRelativePath(file) else {
                     throw FormatError(
@@ -124,14 +124,17 @@ extension SafetensorsIndex {
             return bytes
         }
 
-        private func duplicate(_ key: String) -> FormatError {
-            FormatError(file: name, offset: scanner.stringOffset, problem: .duplicateName(key))
+        private func duplicate(_ key: String, tensor: String? = nil) -> FormatError {
+            FormatError(
+                file: name, tensor: tensor, offset: scanner.stringOffset, problem: .duplicateName(key))
         }
 
         private static func isPlainRelativePath(_ path: String) -> Bool {
-            !path.utf8.contains(0)
-                && path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
-                    .allSatisfy { part in !part.isEmpty && !part.elementsEqual(".".utf8) && !part.elementsEqual("..".utf8) }
+            let parts = path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+            return !path.utf8.contains(0)
+                && parts.allSatisfy { part in
+                    !part.isEmpty && !part.elementsEqual(".".utf8) && !part.elementsEqual("..".utf8)
+                }
         }
     }
 }
