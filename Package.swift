@@ -36,5 +36,6 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Sources/weightstore"),
+        .testTarget(name: "ModelFormatsTests", dependencies: ["ModelFormats"]),
     ],
     swiftLanguageModes: [.v6])
