@@ -19,9 +19,16 @@ final class MeteredSource: ByteSource {
         precondition(offset >= 0 && buffer.count <= count - offset, "a read outside of the file")
         largestRead = max(largestRead, buffer.count)
         reads += 1
+        copy(at: offset, into: buffer)
+    }
+
+    /// Not inlined for the reason that `MemorySource` gives.
+    @inline(never)
+    private func copy(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) {
         let end = min(bytes.count, offset + buffer.count)
         let known = max(0, end - offset)
         if known > 0 { buffer.copyBytes(from: bytes[offset..<end]) }
-        UnsafeMutableRawBufferPointer(rebasing: buffer[known...]).initializeMemory(as: UInt8.self, repeating: 0)
+        UnsafeMutableRawBufferPointer(rebasing: buffer[known...]).initializeMemory(
+            as: UInt8.self, repeating: 0)
     }
 }
