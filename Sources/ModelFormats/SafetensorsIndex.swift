@@ -116,12 +116,13 @@ extension SafetensorsIndex {
             if try scanner.null() { return nil }
             let offset = scanner.offset
             let number = try scanner.number()
-            guard number >= 0, let bytes = Int(exactly: number) else {
+            // Not Int(exactly:), which calls trunc of libm: nothing else here needs it to be linked.
+            guard number >= 0, number < 0x1p63, Double(Int(number)) == number else {
                 throw FormatError(
                     file: name, offset: offset,
                     problem: .json(.expected("a whole number of 0 or more")))
             }
-            return bytes
+            return Int(number)
         }
 
         private func duplicate(_ key: String, tensor: String? = nil) -> FormatError {
