@@ -175,8 +175,9 @@ struct GGUFHeader {
     /// - Parameter fileBytes: The size of the file, in bytes.
     func place(fileBytes: Int) throws(FormatError) -> [TensorInfo] {
         guard !entries.isEmpty else { return [] }
-        guard let dataStart = GGUF.padded(reader.position, to: alignment), dataStart <= fileBytes else {
-            let padding = alignment - reader.position % alignment
+        let dataStart = GGUF.padded(reader.position, to: alignment)
+        guard dataStart <= fileBytes else {
+            let padding = dataStart - reader.position
             throw reader.error(.cutShort(expected: padding, found: fileBytes - reader.position))
         }
         var expected = 0
@@ -196,10 +197,9 @@ struct GGUFHeader {
                 TensorInfo(
                     name: entry.name, dtype: entry.type.name, shape: entry.shape,
                     offset: dataStart + expected, bytes: entry.bytes))
-            guard let next = GGUF.padded(end, to: alignment) else {
-                throw error(.sizeOverflow(shape: entry.shape))
-            }
-            expected = next
+            // No overflow: the data begins at a multiple of the alignment, so that `end` is at least
+            // one alignment below the largest number.
+            expected = GGUF.padded(end, to: alignment)
         }
         return tensors.sorted(by: FileLayout.precedes)
     }
