@@ -123,7 +123,7 @@ def safetensors_files(directory):
         count = int(np.prod(shape, dtype=np.int64)) * 4
         tensors[name] = ("float32", "F32", shape, content(2000 + index, count))
     files[path] = write_safetensors(
-        os.path.join(directory, path), tensors, {"ü\n\"": "ä\\\u001f", "format": "pt", "empty": ""}
+        os.path.join(directory, path), tensors, {'ü\n"': "ä\\\u001f", "format": "pt", "empty": ""}
     )
 
     path = "empty.safetensors"
@@ -185,13 +185,32 @@ def damaged(count):
     """Damaged files and what the reference finds in them."""
     choose = random.Random(5000)
     numbers = ["0", "1", "2", "8", "16", "-1", "1.0", "1e1", "00", str(2**63), str(2**64), "null", '"4"']
-    pieces = ["{", "}", "[", "]", ",", ":", '"', "\\", " ", "\n", "\0", "\\u00e9", "\\ud800", "é", '"x":[{}],', "true"]
+    pieces = [
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        '"',
+        "\\",
+        " ",
+        "\n",
+        "\0",
+        "\\u00e9",
+        "\\ud800",
+        "é",
+        '"x":[{}],',
+        "true",
+    ]
     names = ["a", "b", "\\u0061", "__metadata__", "é"]
     dtypes = ["F32", "U8", "F4", "F6_E2M3", "BF16", "F64", "f32", "F5"]
     verdicts = []
 
     def entry(start):
-        dtype, shape = choose.choice(dtypes[:6]), [choose.choice([0, 1, 2, 4]) for _ in range(choose.randrange(3))]
+        dtype, shape = choose.choice(dtypes[:6]), [
+            choose.choice([0, 1, 2, 4]) for _ in range(choose.randrange(3))
+        ]
         bits = {"F32": 32, "U8": 8, "F4": 4, "F6_E2M3": 6, "BF16": 16, "F64": 64}[dtype]
         end = start + int(np.prod(shape, dtype=np.int64)) * bits // 8
         fields = [f'"dtype":"{dtype}"', f'"shape":{shape}', f'"data_offsets":[{start},{end}]']
@@ -336,9 +355,7 @@ def gguf_files(directory):
     write_gguf(os.path.join(directory, path), {}, lambda writer: writer.add_token_list(["a", "b"]))
     files[path] = expect_gguf(os.path.join(directory, path), {})
 
-    write_gguf(
-        os.path.join(directory, "split.gguf"), tensors, lambda writer: None, split_max_tensors=13
-    )
+    write_gguf(os.path.join(directory, "split.gguf"), tensors, lambda writer: None, split_max_tensors=13)
     for path in sorted(os.listdir(directory)):
         if path.startswith("split-"):
             files[path] = expect_gguf(os.path.join(directory, path), tensors)

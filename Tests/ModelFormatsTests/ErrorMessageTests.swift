@@ -28,8 +28,10 @@ struct ErrorMessageTests {
         let problems: [FormatError.Problem] = [
             .cutShort(expected: 1, found: 0), .headerTooLong(bytes: 2, limit: 1), .duplicateName("x"),
             .sizeOverflow(shape: [1]), .tooManyDimensions(limit: 4), .notContiguous(expected: 1, found: 2),
-            .unknownType("x"), .headerStart(found: 1), .missingField("x"), .sizeMismatch(expected: 1, found: 2),
-            .partialByte(bits: 4), .offsetsReversed(begin: 2, end: 1), .dataEnd(expected: 1, found: 2), .notGGUF,
+            .unknownType("x"), .headerStart(found: 1), .missingField("x"),
+            .sizeMismatch(expected: 1, found: 2),
+            .partialByte(bits: 4), .offsetsReversed(begin: 2, end: 1), .dataEnd(expected: 1, found: 2),
+            .notGGUF,
             .bigEndian, .unsupportedVersion(1), .countTooLarge(of: "x", count: 2, limit: 1),
             .stringTooLong(bytes: 2, limit: 1), .emptyKey, .invalidUTF8, .unknownValueType(13),
             .arraysTooDeep(limit: 8), .alignmentType("x"), .alignmentValue(3), .dimensionTooLarge(.max),
@@ -42,7 +44,8 @@ struct ErrorMessageTests {
         }
         #expect(Set(texts).count == texts.count)
         for text in texts {
-            #expect(text.hasPrefix("f: ") && text.contains(" (at byte 7). ") && text.hasSuffix("."), "\(text)")
+            #expect(
+                text.hasPrefix("f: ") && text.contains(" (at byte 7). ") && text.hasSuffix("."), "\(text)")
         }
     }
 }

@@ -3,14 +3,17 @@ import Testing
 
 @Suite("Formats of files")
 struct FileFormatTests {
-    @Test("the extension tells the format", arguments: [
-        ("model.safetensors", .safetensors), ("a/b/model-00001-of-00002.safetensors", .safetensors),
-        ("M.GGUF", .gguf), ("m.q4_k.gguf", .gguf), ("/abs/m.SafeTensors", .safetensors),
-        (".hidden.gguf", .gguf), ("é.gguf", .gguf), ("..gguf", .gguf),
-        ("", .other), ("/", .other), ("gguf", .other), (".gguf", .other), ("a/.safetensors", .other),
-        ("m.gguf/", .other), ("dir.gguf/config.json", .other), ("m.gguf.part", .other), ("m.gguf ", .other),
-        ("m.", .other), ("m.bin", .other), ("model.safetensors.index.json", .other), ("mgguf", .other),
-    ] as [(String, FileFormat)])
+    @Test(
+        "the extension tells the format",
+        arguments: [
+            ("model.safetensors", .safetensors), ("a/b/model-00001-of-00002.safetensors", .safetensors),
+            ("M.GGUF", .gguf), ("m.q4_k.gguf", .gguf), ("/abs/m.SafeTensors", .safetensors),
+            (".hidden.gguf", .gguf), ("é.gguf", .gguf), ("..gguf", .gguf),
+            ("", .other), ("/", .other), ("gguf", .other), (".gguf", .other), ("a/.safetensors", .other),
+            ("m.gguf/", .other), ("dir.gguf/config.json", .other), ("m.gguf.part", .other),
+            ("m.gguf ", .other),
+            ("m.", .other), ("m.bin", .other), ("model.safetensors.index.json", .other), ("mgguf", .other),
+        ] as [(String, FileFormat)])
     func extensions(path: String, format: FileFormat) {
         #expect(FileFormat(path: path) == format)
     }

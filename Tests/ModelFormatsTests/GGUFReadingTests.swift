@@ -48,7 +48,8 @@ struct GGUFReadingTests {
         #expect(
             layout.tensors == [
                 TensorInfo(name: "b", dtype: "F32", shape: [5], offset: file.dataStart, bytes: 20),
-                TensorInfo(name: "a", dtype: "Q8_0", shape: [64, 2], offset: file.dataStart + 32, bytes: 136),
+                TensorInfo(
+                    name: "a", dtype: "Q8_0", shape: [64, 2], offset: file.dataStart + 32, bytes: 136),
                 TensorInfo(name: "c", dtype: "I8", shape: [], offset: file.dataStart + 192, bytes: 1),
             ])
     }
@@ -144,7 +145,8 @@ struct GGUFReadingTests {
     @Test("a tensor with a dimension of 0 has no bytes and shares its offset with the next")
     func emptyTensors() throws {
         let file = GGUFBuilder(tensors: [
-            .init(name: "b", shape: [4]), .init(name: "z", shape: [0]), .init(name: "y", type: 12, shape: [0, 3]),
+            .init(name: "b", shape: [4]), .init(name: "z", shape: [0]),
+            .init(name: "y", type: 12, shape: [0, 3]),
             .init(name: "a", shape: [4]),
         ]).build()
         let tensors = try file.read().tensors
@@ -180,6 +182,28 @@ struct GGUFReadingTests {
         #expect(layout.metadata["k"] == "v")
         #expect(source.largestRead <= 1 << 20)
         #expect(source.reads < 10)
+    }
+
+    @Test("fields that lie across the end of a window are read")
+    func windowEnd() throws {
+        for shift in 50..<180 {
+            let builder = GGUFBuilder(
+                metadata: [
+                    (
+                        "skipped",
+                        .raw(
+                            9,
+                            littleEndian(0 as UInt32) + littleEndian(UInt64(1 << 20 - shift))
+                                + [UInt8](repeating: 0, count: 1 << 20 - shift))
+                    ),
+                    ("number", .uint64(0x0102_0304_0506_0708)), ("text", .string("abc")),
+                ],
+                tensors: [.init(name: "tensor", type: 24, shape: [3, 5])])
+            let layout = try builder.read()
+            #expect(layout.metadata["number"] == "72623859790382856", "\(shift)")
+            #expect(layout.metadata["text"] == "abc", "\(shift)")
+            #expect(layout.tensors.map(\.shape) == [[3, 5]], "\(shift)")
+        }
     }
 
     @Test("data is not read")

@@ -44,6 +44,19 @@ struct GGUFRefusalTests {
         }
     }
 
+    @Test("one more than the file could hold is refused")
+    func countsByOne() {
+        expectRefusal(.countTooLarge(of: "tensors", count: 1, limit: 0), at: 8) {
+            try GGUFBuilder(tensorCount: 1, metadata: [("k", .uint8(1))], tensors: []).read()
+        }
+        expectRefusal(.countTooLarge(of: "metadata keys", count: 1, limit: 0), at: 16) {
+            try GGUFBuilder(keyCount: 1).read()
+        }
+        // The least key takes 14 bytes, the least tensor 24.
+        let key = GGUFBuilder(keyCount: 2, metadata: [("k", .uint8(1))]).build()
+        expectRefusal(.countTooLarge(of: "metadata keys", count: 2, limit: 1), at: 16, from: key.read)
+    }
+
     @Test("counts beyond what is there end with the file")
     func countsBeyond() {
         var builder = GGUFBuilder(metadata: [("k", .string("0123456789"))])
@@ -154,7 +167,9 @@ struct GGUFRefusalTests {
 
     // MARK: Names
 
-    @Test("a name that is not UTF-8 is refused", arguments: [[0xFF], [0xC0, 0x80], [0xED, 0xA0, 0x80]] as [[UInt8]])
+    @Test(
+        "a name that is not UTF-8 is refused",
+        arguments: [[0xFF], [0xC0, 0x80], [0xED, 0xA0, 0x80]] as [[UInt8]])
     func invalidUTF8(name: [UInt8]) {
         // A placeholder of the same length stands in until the file is built.
         let placeholder = String(repeating: "x", count: name.count)
@@ -209,10 +224,13 @@ struct GGUFRefusalTests {
         expectTensorRefusal(.init(name: "t", type: number, shape: [256]), .unknownTypeNumber(number))
     }
 
-    @Test("types that ggml removed are refused by name", arguments: [
-        (4, "Q4_2"), (5, "Q4_3"), (31, "Q4_0_4_4"), (32, "Q4_0_4_8"), (33, "Q4_0_8_8"), (36, "IQ4_NL_4_4"),
-        (37, "IQ4_NL_4_8"), (38, "IQ4_NL_8_8"),
-    ] as [(UInt32, String)])
+    @Test(
+        "types that ggml removed are refused by name",
+        arguments: [
+            (4, "Q4_2"), (5, "Q4_3"), (31, "Q4_0_4_4"), (32, "Q4_0_4_8"), (33, "Q4_0_8_8"),
+            (36, "IQ4_NL_4_4"),
+            (37, "IQ4_NL_4_8"), (38, "IQ4_NL_8_8"),
+        ] as [(UInt32, String)])
     func removedTypes(number: UInt32, name: String) {
         expectTensorRefusal(.init(name: "t", type: number, shape: [256]), .removedType(number, name: name))
     }
@@ -230,7 +248,9 @@ struct GGUFRefusalTests {
 
     // MARK: Data
 
-    @Test("tensors follow each other without a hole or an overlap", arguments: [0, 31, 64, 1 << 63, .max] as [UInt64])
+    @Test(
+        "tensors follow each other without a hole or an overlap",
+        arguments: [0, 31, 64, 1 << 63, .max] as [UInt64])
     func offsets(offset: UInt64) {
         let file = GGUFBuilder(tensors: [
             .init(name: "a", shape: [4]), .init(name: "b", shape: [4], offset: offset),
@@ -246,7 +266,8 @@ struct GGUFRefusalTests {
 
     @Test("data that the file does not have is cut short")
     func missingData() {
-        expectTensorRefusal(.init(name: "t", shape: [1 << 40], bytes: 10), .cutShort(expected: 1 << 42, found: 32))
+        expectTensorRefusal(
+            .init(name: "t", shape: [1 << 40], bytes: 10), .cutShort(expected: 1 << 42, found: 32))
         let file = GGUFBuilder(
             tensors: [.init(name: "a", shape: [9]), .init(name: "t", shape: [4], bytes: 15)], padsEnd: false
         ).build()
@@ -259,7 +280,8 @@ struct GGUFRefusalTests {
         let part: UInt64 = 1 << 57
         let tensors = (0..<9).map { index in
             GGUFBuilder.Tensor(
-                name: "t\(index)", type: 28, shape: [part - 32], offset: UInt64(index) * (part - 32) * 8, bytes: 0)
+                name: "t\(index)", type: 28, shape: [part - 32], offset: UInt64(index) * (part - 32) * 8,
+                bytes: 0)
         }
         let file = GGUFBuilder(tensors: tensors).build()
         let source = MeteredSource(file.bytes, count: .max)

@@ -13,12 +13,16 @@ struct GGUFSplitTests {
         #expect(GGUFSplit(fileName: "é-99999-of-99999.gguf")?.number == 99_999)
     }
 
-    @Test("other names are not of parts", arguments: [
-        "", "model.gguf", "-00001-of-00001.gguf", "m-00000-of-00002.gguf", "m-00003-of-00002.gguf",
-        "m-00001-of-00000.gguf", "m-0001-of-0002.gguf", "m-000001-of-000002.gguf", "m-00001-of-00002.GGUF",
-        "m-00001_of_00002.gguf", "m 00001-of-00002.gguf", "m-0000a-of-00002.gguf", "m-+0001-of-00002.gguf",
-        "m-00001-of-00002.gguf.part", "m-00001-of-00002.safetensors",
-    ])
+    @Test(
+        "other names are not of parts",
+        arguments: [
+            "", "model.gguf", "-00001-of-00001.gguf", "m-00000-of-00002.gguf", "m-00003-of-00002.gguf",
+            "m-00001-of-00000.gguf", "m-0001-of-0002.gguf", "m-000001-of-000002.gguf",
+            "m-00001-of-00002.GGUF",
+            "m-00001_of_00002.gguf", "m 00001-of-00002.gguf", "m-0000a-of-00002.gguf",
+            "m-+0001-of-00002.gguf",
+            "m-00001-of-00002.gguf.part", "m-00001-of-00002.safetensors",
+        ])
     func otherNames(name: String) {
         #expect(GGUFSplit(fileName: name) == nil)
     }
@@ -26,7 +30,9 @@ struct GGUFSplitTests {
     private func part(
         _ number: Int, of count: Int, _ names: String..., total: Int = 3, without missing: String? = nil
     ) -> FileLayout {
-        var metadata = ["split.no": "\(number)", "split.count": "\(count)", "split.tensors.count": "\(total)"]
+        var metadata = [
+            "split.no": "\(number)", "split.count": "\(count)", "split.tensors.count": "\(total)",
+        ]
         if let missing { metadata[missing] = nil }
         let tensors = names.map { TensorInfo(name: $0, dtype: "F32", shape: [1], offset: 64, bytes: 4) }
         return FileLayout(format: .gguf, bytes: 100, tensors: tensors, metadata: metadata)
@@ -78,9 +84,11 @@ struct GGUFSplitTests {
         }
     }
 
-    @Test("a part says its number, the count and the number of tensors", arguments: [
-        "split.no", "split.count", "split.tensors.count",
-    ])
+    @Test(
+        "a part says its number, the count and the number of tensors",
+        arguments: [
+            "split.no", "split.count", "split.tensors.count",
+        ])
     func missingMetadata(key: String) {
         expectRefusal(.missingMetadata(key), at: 0, of: two) {
             try GGUFSplit.check([one: part(0, of: 2, "a"), two: part(1, of: 2, "b", "c", without: key)])
@@ -89,7 +97,9 @@ struct GGUFSplitTests {
 
     @Test("metadata that disagrees with names and tensors is refused")
     func disagreeing() {
-        func refuse(_ key: String, _ expected: Int, _ found: String, _ first: FileLayout, _ second: FileLayout) {
+        func refuse(
+            _ key: String, _ expected: Int, _ found: String, _ first: FileLayout, _ second: FileLayout
+        ) {
             expectRefusal(.splitDisagrees(key: key, expected: expected, found: found), at: 0, of: two) {
                 try GGUFSplit.check([one: first, two: second])
             }

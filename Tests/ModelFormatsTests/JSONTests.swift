@@ -18,19 +18,26 @@ struct JSONTests {
             name: fileName, bytes: Array("{\"x\":\(value),\"weight_map\":{}}".utf8))
     }
 
-    @Test("escapes are resolved", arguments: [
-        (#"\"\\\/\b\f\n\r\t"#, "\"\\/\u{8}\u{C}\n\r\t"), (#"\u0041\u00e9\u00E9"#, "Aéé"),
-        (#"\u0000"#, "\0"), (#"a\u20acb"#, "a€b"), (#"\uD83D\uDE00"#, "😀"), (#"\ud800\udc00"#, "\u{10000}"),
-        (#"\uDBFF\uDFFF"#, "\u{10FFFF}"), (#"\uFFFF"#, "\u{FFFF}"), ("é€😀\u{7F}", "é€😀\u{7F}"), ("", ""),
-    ])
+    @Test(
+        "escapes are resolved",
+        arguments: [
+            (#"\"\\\/\b\f\n\r\t"#, "\"\\/\u{8}\u{C}\n\r\t"), (#"\u0041\u00e9\u00E9"#, "Aéé"),
+            (#"\u0000"#, "\0"), (#"a\u20acb"#, "a€b"), (#"\uD83D\uDE00"#, "😀"),
+            (#"\ud800\udc00"#, "\u{10000}"),
+            (#"\uDBFF\uDFFF"#, "\u{10FFFF}"), (#"\uFFFF"#, "\u{FFFF}"), ("é€😀\u{7F}", "é€😀\u{7F}"), ("", ""),
+        ])
     func escapes(text: String, expected: String) throws {
         #expect(try string(text) == expected)
     }
 
-    @Test("an escape that is no character is refused", arguments: [
-        #"\x"#, #"\'"#, #"\U0041"#, #"\u"#, #"\u12"#, #"\u12G4"#, #"\u+123"#, #"\ "#,
-        #"\uDC00"#, #"\uD800"#, #"\uD800x"#, #"\uD800\n"#, #"\uD800\u0041"#, #"\uD800\uD800"#, #"\uD800\u"#,
-    ])
+    @Test(
+        "an escape that is no character is refused",
+        arguments: [
+            #"\x"#, #"\'"#, #"\U0041"#, #"\u"#, #"\u12"#, #"\u12G4"#, #"\u+123"#, #"\ "#,
+            #"\uDC00"#, #"\uD800"#, #"\uD800x"#, #"\uD800\n"#, #"\uD800\u0041"#, #"\uD800\uD800"#,
+            #"\uD800\u"#,
+            #"\uD800\uE000"#, #"\uDC00\uDC00"#,
+        ])
     func badEscapes(text: String) {
         expectRefusal(.json(.badEscape), at: start + 3) { try string("abc" + text) }
     }
@@ -52,16 +59,21 @@ struct JSONTests {
         expectRefusal(.json(.badEscape), at: start, from: file.read)
     }
 
-    @Test("any JSON value can be skipped", arguments: [
-        "0", "-0", "10", "-1", "1.5", "1e5", "1E+5", "1e-5", "-0.0e-0", "1e-999", "123456789012345678901234567890",
-        "true", "false", "null", #""""#, #""\u0041""#, "[]", "[ ]", "[1]", "[ 1 , [ ] ]", "{}", "{ }",
-        #"{"a":{"b":[null,{}]}, "a" : 1 }"#, " \t\r\n1\n",
-    ])
+    @Test(
+        "any JSON value can be skipped",
+        arguments: [
+            "0", "-0", "10", "-1", "1.5", "1e5", "1E+5", "1e-5", "-0.0e-0", "1e-999",
+            "123456789012345678901234567890",
+            "true", "false", "null", #""""#, #""\u0041""#, "[]", "[ ]", "[1]", "[ 1 , [ ] ]", "{}", "{ }",
+            #"{"a":{"b":[null,{}]}, "a" : 1 }"#, " \t\r\n1\n",
+        ])
     func values(text: String) throws {
         try skip(text)
     }
 
-    @Test("a number is written as JSON writes numbers", arguments: ["-", "-a", "01", "-01", "1.", "1.e5", "1e", "1e+", "1E-x"])
+    @Test(
+        "a number is written as JSON writes numbers",
+        arguments: ["-", "-a", "01", "-01", "1.", "1.e5", "1e", "1e+", "1E-x"])
     func numbers(text: String) {
         expectRefusal(.json(.badNumber), at: 5) { try skip(text) }
     }
@@ -71,9 +83,12 @@ struct JSONTests {
         expectRefusal(.json(.numberTooLarge), at: 5) { try skip(text) }
     }
 
-    @Test("what is no value is refused", arguments: [
-        "", "+1", ".5", "NaN", "Infinity", "nul", "True", "tru", "'a'", "/**/1", "\u{A0}1", "}", "]", ",",
-    ])
+    @Test(
+        "what is no value is refused",
+        arguments: [
+            "", "+1", ".5", "NaN", "Infinity", "nul", "True", "tru", "'a'", "/**/1", "\u{A0}1", "\u{C}1",
+            "\u{B}1", "}", "]", ",",
+        ])
     func noValues(text: String) {
         expectRefusal(.json(.expected("a JSON value")), at: 5) { try skip(text) }
     }
@@ -97,7 +112,8 @@ struct JSONTests {
 
     @Test("no cut of a JSON text is a JSON text")
     func cuts() throws {
-        let json = #"{"weight_map":{"é\n":"a/b"},"x":[1.5e3,-2,{"y":null}],"z":true,"metadata":{"total_size":12}}"#
+        let json =
+            #"{"weight_map":{"é\n":"a/b"},"x":[1.5e3,-2,{"y":null}],"z":true,"metadata":{"total_size":12}}"#
         let bytes = Array(json.utf8)
         _ = try SafetensorsIndex.parse(name: fileName, bytes: bytes)
         for count in 0..<bytes.count {

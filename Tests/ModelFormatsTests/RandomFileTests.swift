@@ -26,7 +26,10 @@ struct RandomFileTests {
             #expect(layout.bytes == writer.fileBytes, "seed \(seed)")
             #expect(brokenPromise(of: layout) == nil, "seed \(seed)")
             #expect(
-                Set(layout.tensors.map { SafetensorsWriter.Tensor(name: $0.name, dtype: $0.dtype, shape: $0.shape) })
+                Set(
+                    layout.tensors.map {
+                        SafetensorsWriter.Tensor(name: $0.name, dtype: $0.dtype, shape: $0.shape)
+                    })
                     == Set(tensors), "seed \(seed)")
         }
     }
@@ -47,7 +50,8 @@ struct RandomFileTests {
                 return info
             }
             #expect(
-                layout.tensors == expected.sorted { ($0.offset, $0.name) < ($1.offset, $1.name) }, "seed \(seed)")
+                layout.tensors == expected.sorted { ($0.offset, $0.name) < ($1.offset, $1.name) },
+                "seed \(seed)")
             #expect(Set(layout.metadata.keys) == Set(builder.metadata.map(\.key)), "seed \(seed)")
             #expect(brokenPromise(of: layout) == nil, "seed \(seed)")
         }
@@ -99,7 +103,8 @@ struct RandomFileTests {
     private func safetensors(_ random: inout SeededRandom) throws -> [UInt8] {
         let (tensors, metadata) = random.safetensors()
         let writer = try SafetensorsWriter(tensors, metadata: metadata)
-        return writer.header + [UInt8](repeating: 0x31, count: min(2000, writer.fileBytes - writer.header.count))
+        return writer.header
+            + [UInt8](repeating: 0x31, count: min(2000, writer.fileBytes - writer.header.count))
     }
 
     @Test("a damaged GGUF file is refused or keeps the promises of a layout")
@@ -133,7 +138,8 @@ struct RandomFileTests {
                 UInt8.random(in: .min ... .max, using: &random)
             }
             outcome.read(noise, format: .safetensors, seed: seed)
-            outcome.read(littleEndian(UInt64(noise.count + 1)) + [0x7B] + noise, format: .safetensors, seed: seed)
+            outcome.read(
+                littleEndian(UInt64(noise.count + 1)) + [0x7B] + noise, format: .safetensors, seed: seed)
             outcome.read(Array("GGUF".utf8) + littleEndian(3 as UInt32) + noise, format: .gguf, seed: seed)
         }
         #expect(outcome.refused > 0)

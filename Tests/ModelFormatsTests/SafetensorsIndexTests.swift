@@ -32,25 +32,31 @@ struct SafetensorsIndexTests {
         #expect(index.totalBytes == 64)
     }
 
-    @Test("the total size may be missing, null or a whole float", arguments: [
-        ("", nil), (#""metadata":null,"#, nil), (#""metadata":{},"#, nil),
-        (#""metadata":{"total_size":null},"#, nil), (#""metadata":{"total_size":0},"#, 0),
-        (#""metadata":{"total_size":123.0},"#, 123), (#""metadata":{"total_size":1.6e10},"#, 16_000_000_000),
-    ] as [(String, Int?)])
+    @Test(
+        "the total size may be missing, null or a whole float",
+        arguments: [
+            ("", nil), (#""metadata":null,"#, nil), (#""metadata":{},"#, nil),
+            (#""metadata":{"total_size":null},"#, nil), (#""metadata":{"total_size":0},"#, 0),
+            (#""metadata":{"total_size":123.0},"#, 123),
+            (#""metadata":{"total_size":1.6e10},"#, 16_000_000_000),
+        ] as [(String, Int?)])
     func totalSize(metadata: String, expected: Int?) throws {
         #expect(try parse("{\(metadata)\"weight_map\":{}}").totalBytes == expected)
     }
 
-    @Test("a total size that is no size is refused", arguments: ["-1", "1.5", "1e300", "9223372036854775808"])
+    @Test(
+        "a total size that is no size is refused", arguments: ["-1", "1.5", "1e300", "9223372036854775808"])
     func badTotalSize(number: String) {
         expectRefusal(.json(.expected("a whole number of 0 or more")), at: 26) {
             try parse(#"{"metadata":{"total_size":\#(number)},"weight_map":{}}"#)
         }
     }
 
-    @Test("a file name is a plain relative path", arguments: [
-        "", "/", "/etc/passwd", "..", ".", "../x", "a/../b", "a/./b", "a//b", "a/", "./a", #"a\u0000b"#,
-    ])
+    @Test(
+        "a file name is a plain relative path",
+        arguments: [
+            "", "/", "/etc/passwd", "..", ".", "../x", "a/../b", "a/./b", "a//b", "a/", "./a", #"a\u0000b"#,
+        ])
     func unsafePaths(path: String) throws {
         let json = #"{"weight_map":{"a":"ok","t":"\#(path)"}}"#
         let name = path.replacing(#"\u0000"#, with: "\0")
@@ -67,7 +73,9 @@ struct SafetensorsIndexTests {
         expectRefusal(.duplicateName("t"), tensor: "t", at: 23) {
             try parse(#"{"weight_map":{"t":"a","\u0074":"b"}}"#)
         }
-        expectRefusal(.duplicateName("weight_map"), at: 17) { try parse(#"{"weight_map":{},"weight_map":{}}"#) }
+        expectRefusal(.duplicateName("weight_map"), at: 17) {
+            try parse(#"{"weight_map":{},"weight_map":{}}"#)
+        }
         expectRefusal(.duplicateName("x"), at: 7) { try parse(#"{"x":1,"x":2,"weight_map":{}}"#) }
         expectRefusal(.duplicateName("total_size"), at: 29) {
             try parse(#"{"metadata":{"total_size":1, "total_size":1},"weight_map":{}}"#)
@@ -82,7 +90,9 @@ struct SafetensorsIndexTests {
         expectRefusal(.json(.expected("an object")), at: 14) { try parse(#"{"weight_map":null}"#) }
         expectRefusal(.json(.expected("a string")), at: 19) { try parse(#"{"weight_map":{"t":1}}"#) }
         expectRefusal(.json(.expected("an object")), at: 12) { try parse(#"{"metadata":1}"#) }
-        expectRefusal(.json(.expected("the end of the JSON text")), at: 17) { try parse(#"{"weight_map":{}}x"#) }
+        expectRefusal(.json(.expected("the end of the JSON text")), at: 17) {
+            try parse(#"{"weight_map":{}}x"#)
+        }
     }
 
     private func layout(_ names: String...) -> FileLayout {

@@ -59,7 +59,8 @@ struct SafetensorsReadingTests {
 
     @Test("metadata is kept, and null stands for none")
     func metadata() throws {
-        #expect(try SafetensorsFile(#"{"__metadata__":{"a":"1","b":""}}"#).read().metadata == ["a": "1", "b": ""])
+        #expect(
+            try SafetensorsFile(#"{"__metadata__":{"a":"1","b":""}}"#).read().metadata == ["a": "1", "b": ""])
         #expect(try SafetensorsFile(#"{"__metadata__":null}"#).read().metadata == [:])
         #expect(try SafetensorsFile(#"{"__metadata__":{}}"#).read().metadata == [:])
     }

@@ -70,9 +70,11 @@ struct SafetensorsRefusalTests {
 
     // MARK: UTF-8
 
-    @Test("a name that is not UTF-8 is refused", arguments: [
-        [0xFF], [0xC0, 0x80], [0xED, 0xA0, 0x80], [0xF4, 0x90, 0x80, 0x80], [0xE2, 0x82],
-    ] as [[UInt8]])
+    @Test(
+        "a name that is not UTF-8 is refused",
+        arguments: [
+            [0xFF], [0xC0, 0x80], [0xED, 0xA0, 0x80], [0xF4, 0x90, 0x80, 0x80], [0xE2, 0x82],
+        ] as [[UInt8]])
     func invalidUTF8(name: [UInt8]) {
         var file = SafetensorsFile("")
         file.header = Array("{\"".utf8) + name + Array("\":{}}".utf8)
@@ -122,7 +124,8 @@ struct SafetensorsRefusalTests {
             #"{"dtype":"U8","shape":[1],"data_offsets":{}}"#, .json(.expected("an array")), at: "{}}")
     }
 
-    @Test("a dimension is a whole number of 0 or more", arguments: ["-1", "1.0", "1e2", "\"1\"", "null", "[1]"])
+    @Test(
+        "a dimension is a whole number of 0 or more", arguments: ["-1", "1.0", "1e2", "\"1\"", "null", "[1]"])
     func dimensions(text: String) {
         expectEntryRefusal(
             #"{"dtype":"U8","shape":[\#(text)],"data_offsets":[0,1]}"#,
@@ -196,10 +199,12 @@ struct SafetensorsRefusalTests {
             .sizeOverflow(shape: shape))
     }
 
-    @Test("numbers above 63 bits are refused", arguments: [
-        "9223372036854775808", "18446744073709551615", "18446744073709551616",
-        "99999999999999999999999999999999999999999999",
-    ])
+    @Test(
+        "numbers above 63 bits are refused",
+        arguments: [
+            "9223372036854775808", "18446744073709551615", "18446744073709551616",
+            "99999999999999999999999999999999999999999999",
+        ])
     func hugeNumbers(number: String) {
         expectEntryRefusal(
             #"{"dtype":"U8","shape":[\#(number)],"data_offsets":[0,1]}"#,

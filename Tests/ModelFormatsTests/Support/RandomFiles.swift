@@ -5,8 +5,11 @@ extension SeededRandom {
 
     /// A name of some of the letters that readers stumble over.
     mutating func name() -> String {
-        let parts = ["blk.", "layers.", "0", "7.", "\"", "\\", "\n", "é", "😀", "\0", "w", "\u{7F}", "/", " ", "𐀀"]
-        return (0..<Int.random(in: 1...6, using: &self)).map { _ in parts.randomElement(using: &self)! }.joined()
+        let parts = [
+            "blk.", "layers.", "0", "7.", "\"", "\\", "\n", "é", "😀", "\0", "w", "\u{7F}", "/", " ", "𐀀",
+        ]
+        return (0..<Int.random(in: 1...6, using: &self)).map { _ in parts.randomElement(using: &self)! }
+            .joined()
     }
 
     mutating func names(_ count: Int) -> [String] {
@@ -83,7 +86,8 @@ extension SeededRandom {
             case 0, 1: bytes[index] ^= 1 << UInt8.random(in: 0..<8, using: &self)
             case 2: bytes[index] = .random(in: .min ... .max, using: &self)
             case 3: bytes.removeSubrange(index...)
-            case 4: bytes.removeSubrange(index..<min(bytes.count, index + Int.random(in: 1...16, using: &self)))
+            case 4:
+                bytes.removeSubrange(index..<min(bytes.count, index + Int.random(in: 1...16, using: &self)))
             case 5: bytes.insert(contentsOf: slice(of: other), at: index)
             case 6:
                 let part = slice(of: other)
@@ -102,7 +106,8 @@ extension SeededRandom {
 
     private mutating func interestingNumber() -> UInt64 {
         [
-            0, 1, 2, 31, 32, 255, 65_535, 65_536, 100_000_000, 100_000_001, 1 << 31, 1 << 32, 1 << 60, 1 << 62,
+            0, 1, 2, 31, 32, 255, 65_535, 65_536, 100_000_000, 100_000_001, 1 << 31, 1 << 32, 1 << 60,
+            1 << 62,
             1 << 63 - 1, 1 << 63, .max - 7, .max,
         ].randomElement(using: &self)!
     }
