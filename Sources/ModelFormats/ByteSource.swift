@@ -51,8 +51,8 @@ public struct MemorySource: ByteSource, Sendable {
     }
 
     /// Not inlined: at the end of a throwing function an optimized build makes the copy a tail call
-    /// of `memmove` and does not restore the register of the error (Swift 6.3.1), so that the caller
-    /// catches an error that nobody threw.
+    /// of `memmove` and does not restore the register of the error, so that the caller catches an
+    /// error that nobody threw. Swift 6.3.1 does; see swiftlang/swift issue 90477.
     @inline(never)
     private func copy(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) {
         bytes.withUnsafeBytes { all in
