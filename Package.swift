@@ -36,6 +36,7 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Sources/weightstore"),
+        .testTarget(name: "ModelFormatsTests", dependencies: ["ModelFormats"]),
         .target(name: "TestSupport", dependencies: ["ModelFormats"], path: "Tests/TestSupport"),
         .testTarget(
             name: "WeightStoreTests",

@@ -47,6 +47,14 @@ public struct MemorySource: ByteSource, Sendable {
             throw FormatError(
                 file: name, offset: offset, problem: .cutShort(expected: buffer.count, found: found))
         }
+        copy(at: offset, into: buffer)
+    }
+
+    /// Not inlined: at the end of a throwing function an optimized build makes the copy a tail call
+    /// of `memmove` and does not restore the register of the error, so that the caller catches an
+    /// error that nobody threw. Swift 6.3.1 does; see swiftlang/swift issue 90477.
+    @inline(never)
+    private func copy(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) {
         bytes.withUnsafeBytes { all in
             buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: all[offset..<offset + buffer.count]))
         }

@@ -30,7 +30,6 @@ public struct FormatError: Error, Equatable {
         /// The header is longer than any honest one.
         case headerTooLong(bytes: UInt64, limit: Int)
         case duplicateName(String)
-        case unknownType(String)
         /// The number of elements or bytes does not fit 63 bits.
         case sizeOverflow(shape: [Int])
         case tooManyDimensions(limit: Int)
@@ -39,6 +38,7 @@ public struct FormatError: Error, Equatable {
         case notContiguous(expected: UInt64, found: UInt64)
 
         // Safetensors.
+        case unknownType(String)
         case headerStart(found: UInt8)
         case json(JSONProblem)
         case missingField(String)
@@ -62,7 +62,7 @@ public struct FormatError: Error, Equatable {
         case arraysTooDeep(limit: Int)
         case alignmentType(String)
         case alignmentValue(UInt32)
-                case dimensionTooLarge(UInt64)
+        case dimensionTooLarge(UInt64)
         case unknownTypeNumber(UInt32)
         case removedType(UInt32, name: String)
         /// A row does not fill whole blocks of its quantized type.

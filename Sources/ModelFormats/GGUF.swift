@@ -33,10 +33,9 @@ public enum GGUF {
             format: .gguf, bytes: source.count, tensors: tensors, metadata: header.metadata)
     }
 
-    /// `bytes` rounded up to a multiple of `alignment`, a power of two, or nil on overflow.
-    static func padded(_ bytes: Int, to alignment: Int) -> Int? {
-        let (sum, overflow) = bytes.addingReportingOverflow(alignment - 1)
-        return overflow ? nil : sum & ~(alignment - 1)
+    /// `bytes` rounded up to a multiple of `alignment`, a power of two. Traps on overflow.
+    static func padded(_ bytes: Int, to alignment: Int) -> Int {
+        (bytes + alignment - 1) & ~(alignment - 1)
     }
 
     /// The types of metadata values, by their number in the file: `gguf_metadata_value_type`.

@@ -175,8 +175,10 @@ struct GGUFHeader {
     /// - Parameter fileBytes: The size of the file, in bytes.
     func place(fileBytes: Int) throws(FormatError) -> [TensorInfo] {
         guard !entries.isEmpty else { return [] }
-        guard let dataStart = GGUF.padded(reader.position, to: alignment), dataStart <= fileBytes else {
-            throw reader.error(.cutShort(expected: alignment, found: fileBytes - reader.position))
+        let dataStart = GGUF.padded(reader.position, to: alignment)
+        guard dataStart <= fileBytes else {
+            let padding = dataStart - reader.position
+            throw reader.error(.cutShort(expected: padding, found: fileBytes - reader.position))
         }
         var expected = 0
         var tensors: [TensorInfo] = []
@@ -187,18 +189,17 @@ struct GGUFHeader {
             guard entry.begin == expected else {
                 throw error(.notContiguous(expected: UInt64(expected), found: entry.begin))
             }
-            let available = fileBytes - dataStart - expected
-            guard entry.bytes <= available else {
-                throw error(.cutShort(expected: entry.bytes, found: max(0, available)))
+            let (end, overflow) = expected.addingReportingOverflow(entry.bytes)
+            guard !overflow, end <= fileBytes - dataStart else {
+                throw error(.cutShort(expected: overflow ? .max : end, found: fileBytes - dataStart))
             }
             tensors.append(
                 TensorInfo(
                     name: entry.name, dtype: entry.type.name, shape: entry.shape,
                     offset: dataStart + expected, bytes: entry.bytes))
-            guard let next = GGUF.padded(expected + entry.bytes, to: alignment) else {
-                throw error(.sizeOverflow(shape: entry.shape))
-            }
-            expected = next
+            // No overflow: the data begins at a multiple of the alignment, so that `end` is at least
+            // one alignment below the largest number.
+            expected = GGUF.padded(end, to: alignment)
         }
         return tensors.sorted(by: FileLayout.precedes)
     }

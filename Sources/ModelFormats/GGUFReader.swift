@@ -56,10 +56,11 @@ struct GGUFReader {
     /// not UTF-8 become U+FFFD.
     mutating func text(limit: Int) throws -> String {
         let length = try integer(UInt64.self)
-        let kept = Int(min(length, UInt64(limit)))
+        guard length <= remaining else { throw pastEnd(needed: length) }
+        let kept = min(Int(length), limit)
         let first = try take(kept)
         var text = String(decoding: window[first..<first + kept], as: UTF8.self)
-        if length > limit {
+        if length > kept {
             try skip(length - UInt64(kept))
             // The cut may have gone through a character.
             while text.unicodeScalars.last == "\u{FFFD}" { text.unicodeScalars.removeLast() }

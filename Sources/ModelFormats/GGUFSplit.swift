@@ -69,13 +69,17 @@ public struct GGUFSplit: Sendable, Hashable {
                 throw FormatError(file: name, offset: 0, problem: .mixedSplits(firstName, name))
             }
         }
-        var seen: Set<String> = []
-        let tensors = layouts.values.reduce(0) { $0 + $1.tensors.count }
-        for number in 1...first.count {
+        // A missing part is told before what follows from it: a number of tensors that is too small.
+        let parts = try (1...first.count).map { number in
             let name = GGUFSplit(prefix: first.prefix, number: number, count: first.count).fileName
             guard let layout = layouts[name] else {
                 throw FormatError(file: firstName, offset: 0, problem: .missingFile(name))
             }
+            return (number: number, name: name, layout: layout)
+        }
+        let tensors = parts.reduce(0) { $0 + $1.layout.tensors.count }
+        var seen: Set<String> = []
+        for (number, name, layout) in parts {
             try check(layout, of: name, key: "split.no", is: number - 1)
             try check(layout, of: name, key: "split.count", is: first.count)
             try check(layout, of: name, key: "split.tensors.count", is: tensors)

@@ -5,8 +5,9 @@
 /// Offsets count from the end of the header; sorted, they cover the rest of the file without a
 /// hole. Source: `safetensors/src/tensor.rs` of huggingface/safetensors, and its README, "Format".
 ///
-/// Stricter than that reader in what no writer produces: duplicate names are refused, the header
-/// begins with `{` at once, an entry is an object, and its numbers fit 63 bits.
+/// Stricter than that reader in what no writer produces: duplicate names are refused (names that
+/// differ only in Unicode normalization are duplicates, because Swift's `String` holds them equal),
+/// the header begins with `{` at once, an entry is an object, and its numbers fit 63 bits.
 public enum Safetensors {
     /// A longer header is refused, in bytes. The limit of the reference implementation.
     public static let maximumHeaderBytes = 100_000_000

@@ -33,7 +33,9 @@ struct SafetensorsHeader: ~Copyable {
         while let name = try scanner.key(first: &first) {
             let offset = scanner.stringOffset
             guard names.insert(name).inserted else {
-                throw FormatError(file: file, offset: offset, problem: .duplicateName(name))
+                let tensor = name == "__metadata__" ? nil : name
+                throw FormatError(
+                    file: file, tensor: tensor, offset: offset, problem: .duplicateName(name))
             }
             if name == "__metadata__" {
                 try parseMetadata()
@@ -121,12 +123,14 @@ struct SafetensorsHeader: ~Copyable {
     private mutating func parseOffsets() throws(FormatError) -> (begin: Int, end: Int) {
         var first = true
         try scanner.beginArray()
-        let begin = try scanner.element(first: &first) ? scanner.integer() : nil
-        let end = try scanner.element(first: &first) ? scanner.integer() : nil
-        guard let begin, let end, try !scanner.element(first: &first) else {
+        var offsets: [Int] = []
+        while offsets.count <= 2, try scanner.element(first: &first) {
+            offsets.append(try scanner.integer())
+        }
+        guard offsets.count == 2 else {
             throw FormatError(file: file, offset: scanner.offset, problem: .json(.expected("two offsets")))
         }
-        return (begin, end)
+        return (offsets[0], offsets[1])
     }
 
     private func checkSize(_ entry: Entry) throws(FormatError) {

@@ -84,7 +84,7 @@ extension SafetensorsIndex {
             var first = true
             try scanner.beginObject()
             while let tensor = try scanner.key(first: &first) {
-                guard map[tensor] == nil else { throw duplicate(tensor) }
+                guard map[tensor] == nil else { throw duplicate(tensor, tensor: tensor) }
                 let file = try scanner.string()
                 guard Self.isPlainRelativePath(file) else {
                     throw FormatError(
@@ -116,22 +116,26 @@ extension SafetensorsIndex {
             if try scanner.null() { return nil }
             let offset = scanner.offset
             let number = try scanner.number()
-            guard number >= 0, let bytes = Int(exactly: number) else {
+            // Not Int(exactly:), which calls trunc of libm: nothing else here needs it to be linked.
+            guard number >= 0, number < 0x1p63, Double(Int(number)) == number else {
                 throw FormatError(
                     file: name, offset: offset,
                     problem: .json(.expected("a whole number of 0 or more")))
             }
-            return bytes
+            return Int(number)
         }
 
-        private func duplicate(_ key: String) -> FormatError {
-            FormatError(file: name, offset: scanner.stringOffset, problem: .duplicateName(key))
+        private func duplicate(_ key: String, tensor: String? = nil) -> FormatError {
+            FormatError(
+                file: name, tensor: tensor, offset: scanner.stringOffset, problem: .duplicateName(key))
         }
 
         private static func isPlainRelativePath(_ path: String) -> Bool {
-            !path.utf8.contains(0)
-                && path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
-                    .allSatisfy { part in !part.isEmpty && !part.elementsEqual(".".utf8) && !part.elementsEqual("..".utf8) }
+            let parts = path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+            return !path.utf8.contains(0)
+                && parts.allSatisfy { part in
+                    !part.isEmpty && !part.elementsEqual(".".utf8) && !part.elementsEqual("..".utf8)
+                }
         }
     }
 }
