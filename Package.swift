@@ -16,6 +16,7 @@ let package = Package(
     targets: [
         .target(name: "CLinux"),
         .target(name: "ModelFormats"),
+        .target(name: "DeviceMemory"),
         .target(
             name: "Migrations",
             path: "Migrations",
@@ -23,7 +24,7 @@ let package = Package(
         .target(
             name: "WeightStore",
             dependencies: [
-                "CLinux", "Migrations", "ModelFormats",
+                "CLinux", "DeviceMemory", "Migrations", "ModelFormats",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
@@ -31,7 +32,7 @@ let package = Package(
         .executableTarget(
             name: "WeightStoreCLI",
             dependencies: [
-                "WeightStore",
+                "CLinux", "WeightStore", "DeviceMemory", "ModelFormats",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -41,7 +42,7 @@ let package = Package(
         .testTarget(
             name: "WeightStoreTests",
             dependencies: [
-                "TestSupport", "WeightStore", "Migrations", .product(name: "GRDB", package: "GRDB.swift"),
+                "TestSupport", "WeightStore", "DeviceMemory", "Migrations", .product(name: "GRDB", package: "GRDB.swift"),
             ]),
         .testTarget(name: "CommandLineTests", dependencies: ["TestSupport", "WeightStoreCLI"]),
     ],

@@ -1,9 +1,11 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/vfs.h>
 
 const int clinux_O_DIRECT = O_DIRECT;
+const int clinux_MADV_POPULATE_READ = MADV_POPULATE_READ;
 
 int64_t clinux_file_system_type(const char *path) {
     struct statfs facts;

@@ -20,6 +20,7 @@ public final class Store: Sendable {
     let blobs: BlobDirectory
     let leases: LeaseDirectory
     let accesses: AccessLog
+    let tiers: TierSet
     let logger: Logger
     let cores: Int
 
@@ -55,7 +56,9 @@ public final class Store: Sendable {
         let path = try FileSystem.resolve(path)
         self.path = path
         self.logger = logger
-        blobs = BlobDirectory(root: path + "/blobs")
+        let blobs = BlobDirectory(root: path + "/blobs")
+        self.blobs = blobs
+        tiers = TierSet { blobs.path($0) }
         cores = sysconf(Int32(_SC_NPROCESSORS_ONLN))
         let reserve = Reserve(path: path + "/reserve")
         do {
@@ -65,7 +68,7 @@ public final class Store: Sendable {
             try reserve.giveUp()
             (leases, catalog) = try Self.openParts(path, trace)
         }
-        accesses = AccessLog(catalog: catalog, logger: logger)
+        accesses = AccessLog(catalog: catalog, tiers: tiers, logger: logger)
     }
 
     deinit {
@@ -86,6 +89,9 @@ public final class Store: Sendable {
         }
         return (leases, try Catalog(directory: path, trace: trace))
     }
+
+    /// Where a shard's blob is.
+    package func blobPath(_ digest: Digest) -> String { blobs.path(digest) }
 
     private var stagingPath: String { "\(path)/staging/\(leases.name)" }
 

@@ -34,6 +34,10 @@ public enum StoreError: Error, Sendable, Equatable {
     case pinned(revision: String, note: String)
     /// A revision that living processes hold a lease on.
     case inUse(revision: String, holders: [String])
+    /// The system lets this user lock no more memory.
+    case lockedMemoryLimit(path: String, bytes: Int)
+    /// A memory tier has no room: `asked` bytes are more than what may go of the `budget` while leases hold `leased`.
+    case tierFull(tier: Tier, asked: Int, budget: Int, leased: Int)
     /// The caller, or Ctrl-C, asked to stop.
     case cancelled
 }
@@ -73,6 +77,10 @@ extension StoreError: CustomStringConvertible {
             "\(revision): pinned\(note.isEmpty ? "" : " (\(note))"). Unpin it first."
         case .inUse(let revision, let holders):
             "\(revision): in use by \(holders.joined(separator: ", ")). Stop it, or run the command again when it is done."
+        case .lockedMemoryLimit(let path, let bytes):
+            "\(path): \(bytes) bytes can't be locked in memory: the limit is reached. Raise it (ulimit -l, or LimitMEMLOCK= in the systemd unit), or do without locking."
+        case .tierFull(let tier, let asked, let budget, let leased):
+            "\(tier): no room for \(asked) bytes: the budget is \(budget), and \(leased) of it are in use. Let go of leases, or give a larger budget."
         case .cancelled:
             "Interrupted. What is safe already stays, and the next run goes on from there; \"weightstore gc\" removes it if there is none."
         }

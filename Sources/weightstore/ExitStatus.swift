@@ -1,3 +1,4 @@
+import DeviceMemory
 import ModelFormats
 import WeightStore
 
@@ -31,8 +32,9 @@ enum ExitStatus: Int32 {
             case .incomplete, .sourceChanged, .invalid: self = .badInput
             case .notAStore, .newerSchema, .catalogDamaged, .networkFileSystem: self = .badStore
             case .cancelled: self = .interrupted
-            case .system: self = .failed
+            case .system, .tierFull, .lockedMemoryLimit: self = .failed
             }
+        case is DeviceError: self = .failed
         default: return nil
         }
     }

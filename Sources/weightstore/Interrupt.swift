@@ -18,6 +18,14 @@ final class Interrupt {
         }
     }
 
+    /// Blocks until the first of them.
+    static func wait() {
+        let arrived = DispatchSemaphore(value: 0)
+        let interrupt = Interrupt { arrived.signal() }
+        arrived.wait()
+        withExtendedLifetime(interrupt) {}
+    }
+
     deinit {
         for source in sources { source.cancel() }
         for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) }

@@ -7,6 +7,9 @@
 /// `O_DIRECT`: its value differs between processors.
 extern const int clinux_O_DIRECT;
 
+/// `MADV_POPULATE_READ`.
+extern const int clinux_MADV_POPULATE_READ;
+
 /// The `f_type` of `statfs(2)` for the file system that holds `path`, or -1 with `errno` set.
 int64_t clinux_file_system_type(const char *path);
 

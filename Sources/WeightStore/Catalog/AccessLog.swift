@@ -23,10 +23,13 @@ final class AccessLog: Sendable {
 
     private let catalog: Catalog
     private let logger: Logger
+    private let tiers: TierSet
     private let uses = Mutex(Uses())
 
-    init(catalog: Catalog, logger: Logger) {
+    /// - Parameter tiers: count the uses of their shards themselves, and are asked for them.
+    init(catalog: Catalog, tiers: TierSet, logger: Logger) {
         self.catalog = catalog
+        self.tiers = tiers
         self.logger = logger
     }
 
@@ -51,7 +54,8 @@ final class AccessLog: Sendable {
             defer { uses = Uses() }
             return uses
         }
-        if uses.isEmpty { return }
+        let resident = tiers.all.flatMap { $0.takeUses() }
+        if uses.isEmpty && resident.isEmpty { return }
         do {
             try catalog.write(durable: false) { db in
                 for (table, uses) in [("shard", uses.shards), ("revision", uses.revisions)] {
@@ -61,6 +65,15 @@ final class AccessLog: Sendable {
                         WHERE id = ?
                         """)
                     for (id, use) in uses { try update.execute(arguments: [use.count, use.last, id]) }
+                }
+                let update = try db.cachedStatement(sql: """
+                    UPDATE shard
+                    SET access_count = access_count + ?, last_access = max(last_access, ?)
+                    WHERE digest = ?
+                    """)
+                let now = Clock.now
+                for use in resident {
+                    try update.execute(arguments: [use.count, now - Int(use.secondsAgo), use.digest])
                 }
             }
         } catch {

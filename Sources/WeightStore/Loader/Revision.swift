@@ -11,22 +11,38 @@ public final class Revision: Sendable {
     public let digest: Digest
     let id: Int64
     let store: Store
+    let hold: RevisionHold
+    /// What it is in each tier, by the tier's slot.
+    let views = (0..<Tier.slots).map { _ in LazyView() }
 
+    /// Takes over a use of the revision.
     init(_ row: RevisionRow, store: Store) {
         model = row.modelName
         version = row.version
         digest = row.digest
         id = row.id
         self.store = store
-    }
-
-    deinit {
-        // The worst that can happen is a use that stays until the process ends.
-        try? store.leases.release(LeaseDirectory.Use(model: model, digest: digest))
+        hold = RevisionHold(LeaseDirectory.Use(model: row.modelName, digest: row.digest), in: store.leases)
     }
 
     /// `org/name@v3`.
     public var name: String { "\(model)@\(version.map { "v\($0)" } ?? digest.short)" }
+}
+
+/// A use of a revision, noted in this process's lease file as long as the value lives.
+final class RevisionHold: Sendable {
+    private let use: LeaseDirectory.Use
+    private let leases: LeaseDirectory
+
+    init(_ use: LeaseDirectory.Use, in leases: LeaseDirectory) {
+        self.use = use
+        self.leases = leases
+    }
+
+    deinit {
+        // The worst that can happen is a use that stays until the process ends.
+        try? leases.release(use)
+    }
 }
 
 extension Store {

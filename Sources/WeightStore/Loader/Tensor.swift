@@ -47,10 +47,19 @@ public struct Layer: Sendable {
     public var bytes: Int { tensors.reduce(0) { $0 + $1.entry.bytes } }
 }
 
+/// A tensor, and what must be known of its shard to map it.
+struct PlaceInShard {
+    let entry: TensorEntry
+    /// The shard's row; nil for a tensor of zero bytes.
+    let shard: Int64?
+    let shardBytes: Int
+    let state: ShardState
+}
+
 extension Revision {
     /// All tensors, or those of one layer, or of one name: by file and name. Nothing is mapped.
     public func tensorEntries(layer: Int? = nil, named name: String? = nil) throws -> [TensorEntry] {
-        try rows(layer: layer, named: name).map(\.entry)
+        try places(layer: layer, named: name).map(\.entry)
     }
 
     /// One tensor, mapped.
@@ -59,7 +68,7 @@ extension Revision {
     /// - Throws: ``StoreError/notFound(kind:name:hint:)``; ``StoreError/missing(path:digest:)`` or
     ///   ``StoreError/damaged(path:digest:expected:found:)`` if the shard can't be had.
     public func tensor(_ name: String, in file: String? = nil) throws -> Tensor {
-        guard let row = try rows(named: name).first(where: { file == nil || $0.entry.file == file }) else {
+        guard let row = try places(named: name).first(where: { file == nil || $0.entry.file == file }) else {
             throw StoreError.notFound(
                 kind: "tensor", name: name, hint: "\"weightstore tensors \(model)\" lists them.")
         }
@@ -70,7 +79,7 @@ extension Revision {
     ///
     /// - Parameter stack: only those of this one, such as `model.layers`.
     public func layer(_ number: Int, of stack: String? = nil) throws -> Layer {
-        let rows = try rows(layer: number).filter { stack == nil || $0.entry.stack == stack }
+        let rows = try places(layer: number).filter { stack == nil || $0.entry.stack == stack }
         guard !rows.isEmpty else {
             throw StoreError.notFound(
                 kind: "layer", name: "\(name) layer \(number)", hint: "\"weightstore show \(name)\" lists them.")
@@ -93,14 +102,7 @@ extension Revision {
         }.map { LayerInfo(stack: $0[0] ?? "", number: $0[1], tensors: $0[2], bytes: $0[3]) }
     }
 
-    private struct Place {
-        let entry: TensorEntry
-        let shard: Int64?
-        let shardBytes: Int
-        let state: ShardState
-    }
-
-    private func rows(layer: Int? = nil, named name: String? = nil) throws -> [Place] {
+    func places(layer: Int? = nil, named name: String? = nil) throws -> [PlaceInShard] {
         var condition = "revision_file.revision_id = ?"
         var arguments: StatementArguments = [id]
         if let layer {
@@ -127,7 +129,7 @@ extension Revision {
                     """),
                 arguments: arguments)
         }.map { row in
-            Place(
+            PlaceInShard(
                 entry: TensorEntry(
                     name: row[0], dtype: row[1], shape: try Shape.decode(row[2]), bytes: row[3], stack: row[4],
                     layer: row[5], expert: row[6], file: row[7], shard: row[8], shardOffset: row[9] ?? 0),
@@ -137,7 +139,7 @@ extension Revision {
     }
 
     /// Maps each shard once, and counts the access.
-    private func map(_ rows: [Place]) throws -> [Tensor] {
+    private func map(_ rows: [PlaceInShard]) throws -> [Tensor] {
         var blobs: [Digest: MappedBlob] = [:]
         let tensors = try rows.map { row in
             guard let digest = row.entry.shard else {

@@ -16,16 +16,20 @@ struct Generate: ParsableCommand {
     var tune: UInt64?
 
     func run() throws {
-        guard let architecture = Architecture.all.first(where: { $0.name == like }) else {
-            throw ValidationError(
-                "\(like): not known; give one of \(Architecture.all.map(\.name).joined(separator: ", "))")
-        }
+        let architecture = try Architecture.named(like)
         try Checkpoint(architecture: architecture, seed: seed, tuning: tune).writeShowingProgress(to: directory)
     }
 }
 
 extension Architecture {
     static var `default`: Architecture { all[1] }
+
+    static func named(_ name: String) throws -> Architecture {
+        guard let architecture = all.first(where: { $0.name == name }) else {
+            throw ValidationError("\(name): not known; give one of \(all.map(\.name).joined(separator: ", "))")
+        }
+        return architecture
+    }
 }
 
 extension Checkpoint {

@@ -1,0 +1,96 @@
+import DeviceMemory
+import Synchronization
+
+/// Tensors whose bytes are in a tier, and stay there as long as the lease does.
+///
+/// A lease is given back once: by ``release()``, or with the last reference to it. Until then none of its shards is
+/// evicted, and its revision is not removed. Its bytes stay readable as long as it is held, whatever becomes of the
+/// store.
+public final class Lease: Sendable {
+    public let tier: Tier
+    /// By file and name.
+    public var tensors: [LeasedTensor] { group.tensors }
+    /// The sum of the tensors' bytes.
+    public var bytes: Int { group.bytes }
+
+    /// The layer, if the lease is on one.
+    public var layer: Int? { group.layer }
+
+    let group: ShardGroup
+    private let isHeld = Atomic<Bool>(true)
+
+    /// Takes over leases on all shards of the group.
+    init(_ group: ShardGroup) {
+        self.group = group
+        tier = group.tier.tier
+    }
+
+    deinit { release() }
+
+    /// Gives the lease back now. Its tensors must not be read any more. A second call does nothing.
+    public func release() {
+        guard isHeld.exchange(false, ordering: .acquiringAndReleasing) else { return }
+        group.release()
+    }
+
+    /// The tensor of a name.
+    ///
+    /// - Throws: ``StoreError/notFound(kind:name:hint:)``.
+    public func tensor(_ name: String) throws -> LeasedTensor {
+        guard let tensor = tensors.first(where: { $0.entry.name == name }) else {
+            throw StoreError.notFound(kind: "tensor", name: name, hint: "The lease does not hold it.")
+        }
+        return tensor
+    }
+
+    /// A tensor's bytes in RAM, for the time of the call.
+    ///
+    /// - Parameter body: must not keep the bytes.
+    public func withUnsafeBytes<Result>(
+        of tensor: LeasedTensor, _ body: (UnsafeRawBufferPointer) throws -> Result
+    ) throws -> Result {
+        precondition(isHeld.load(ordering: .acquiring), "the lease was given back")
+        guard let shard = tensor.shard else { return try body(UnsafeRawBufferPointer(start: nil, count: 0)) }
+        let range = tensor.entry.shardOffset..<tensor.entry.shardOffset + tensor.entry.bytes
+        switch shard.payload {
+        case .mapped(let blob):
+            return try blob.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range])) }
+        case .device(let region):
+            let bytes = try region.device.read(region.address + range.lowerBound, bytes: range.count)
+            return try bytes.withUnsafeBytes(body)
+        }
+    }
+
+    /// Where a tensor's bytes are: an address in this process for `ram`, in the device's memory for a device. Valid as
+    /// long as the lease is held. Nil for a tensor of zero bytes.
+    public func address(of tensor: LeasedTensor) -> UInt64? {
+        guard let shard = tensor.shard else { return nil }
+        switch shard.payload {
+        case .mapped(let blob):
+            return blob.withUnsafeBytes { UInt64(UInt(bitPattern: $0.baseAddress)) } + UInt64(tensor.entry.shardOffset)
+        case .device(let region):
+            return region.address.raw + UInt64(tensor.entry.shardOffset)
+        }
+    }
+}
+
+/// A tensor of a lease.
+public struct LeasedTensor: Sendable {
+    public let entry: TensorEntry
+    /// Nil for a tensor of zero bytes.
+    let shard: Residency?
+}
+
+extension LeasedTensor {
+    /// Elements from one row to the next along each dimension, as DLPack counts them, for a tensor that is row-major
+    /// in `entry.shape`.
+    public var strides: [Int] {
+        var strides: [Int] = []
+        var step = 1
+        for dimension in entry.shape.reversed() {
+            strides.append(step)
+            step *= max(dimension, 1)
+        }
+        return strides.reversed()
+    }
+}

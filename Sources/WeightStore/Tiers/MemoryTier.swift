@@ -1,0 +1,362 @@
+import DeviceMemory
+import Dispatch
+import Synchronization
+
+/// A memory tier: shards whose bytes are in RAM or in a device's memory, under a budget, keyed by digest.
+///
+/// A shard that several models use is here once. Concurrent requests for one shard are one load. Over budget, the
+/// shards go that were not used for the longest time; one with a lease never goes.
+///
+/// Outside the lock, at any moment: `resident` is the sum of the bytes of the shards that are ready, `loading` that of
+/// those under way, and `resident + loading ≤ budget`.
+///
+/// A hit touches none of this: it is one atomic step on each `Residency`.
+final class MemoryTier: Sendable {
+    private struct Flight {
+        let shard: Residency
+        /// Who waits for it. When the last one is cancelled, the load is told to stop.
+        var requests: [LeaseRequest] = []
+        let stop = StopFlag()
+    }
+
+    private struct Departure {
+        let shard: Residency
+        let room: Room
+        let stop: StopFlag
+    }
+
+    private struct State {
+        var resident = 0
+        var loading = 0
+        var table: [Digest: Residency] = [:]
+        var flights: [Digest: Flight] = [:]
+        /// Requests that wait until leases are given back, in order.
+        var waiting: [LeaseRequest] = []
+        var misses = 0
+        var loaded = 0
+        var evictions = 0
+        var failures = 0
+        /// Uses that were taken from the residencies.
+        var uses = 0
+    }
+
+    let tier: Tier
+    /// Bytes.
+    let budget: Int
+    private let medium: any TierMedium
+    private let path: @Sendable (Digest) -> String
+    private let state = Mutex(State())
+    /// How many requests wait for room, or are about to: read by every release, without the lock.
+    private let waiters = Atomic<Int>(0)
+
+    /// - Parameter path: where a shard's blob is.
+    init(_ tier: Tier, medium: any TierMedium, budget: Int, path: @escaping @Sendable (Digest) -> String) {
+        self.tier = tier
+        self.medium = medium
+        self.budget = budget
+        self.path = path
+    }
+
+    /// The one value that stands for a shard in this tier.
+    func residency(_ digest: Digest, bytes: Int) -> Residency {
+        state.withLock { state in
+            if let known = state.table[digest] { return known }
+            let residency = Residency(digest: digest, bytes: bytes)
+            state.table[digest] = residency
+            return residency
+        }
+    }
+
+    var gauge: TierGauge {
+        state.withLock { state in
+            var gauge = TierGauge(tier: tier, budget: budget, bytes: state.resident, loading: state.loading)
+            var uses = state.uses
+            for shard in state.table.values {
+                uses += shard.uses
+                guard shard.phase == .ready else { continue }
+                gauge.shards += 1
+                if shard.leases > 0 { gauge.leased += shard.bytes }
+            }
+            gauge.misses = state.misses
+            gauge.hits = uses - state.misses
+            gauge.loaded = state.loaded
+            gauge.evictions = state.evictions
+            gauge.failures = state.failures
+            return gauge
+        }
+    }
+
+    /// Whether the gauge says what the residencies say: what every test asks in the end.
+    var isExact: Bool {
+        state.withLock { state in
+            let ready = state.table.values.reduce(0) { $0 + ($1.phase == .ready ? $1.bytes : 0) }
+            let loading = state.table.values.reduce(0) { $0 + ($1.phase == .loading ? $1.bytes : 0) }
+            return ready == state.resident && loading == state.loading && ready + loading <= budget
+                && state.flights.count == state.table.values.count { $0.phase == .loading }
+        }
+    }
+
+    /// The uses of shards since the last call, and when each was used last.
+    func takeUses() -> [(digest: Digest, count: Int, secondsAgo: Double)] {
+        let now = Clock.coarse
+        return state.withLock { state in
+            var taken: [(Digest, Int, Double)] = []
+            for shard in state.table.values {
+                let count = shard.takeUses()
+                if count > 0 { taken.append((shard.digest, count, Double(now - shard.lastUse) / 1e9)) }
+                state.uses += count
+            }
+            return taken
+        }
+    }
+
+    // MARK: Requests
+
+    /// Tries to fulfil a request: leases what is there, joins the loads that are under way, begins the others.
+    func start(_ request: LeaseRequest) {
+        var departures: [Departure] = []
+        var garbage: [Payload] = []
+        // Counted as waiting before the look at who holds leases: whoever gives one back after that look sees it.
+        if request.waitsForRoom { waiters.add(1, ordering: .sequentiallyConsistent) }
+        let failure = state.withLock { state -> (any Error)? in
+            if let failure = request.failure { return failure }
+            do {
+                departures = try depart(request, &state, &garbage)
+                return nil
+            } catch {
+                guard request.waitsForRoom, case .tierFull = error as? StoreError, waitingHelps(request, state) else {
+                    return error
+                }
+                state.waiting.append(request)
+                giveUp(request, after: Self.longestWait, error)
+                return Waiting()
+            }
+        }
+        // What was evicted goes here, outside the lock: unmapping takes its time.
+        garbage = []
+        if failure is Waiting { return }
+        if request.waitsForRoom { waiters.subtract(1, ordering: .sequentiallyConsistent) }
+        for departure in departures { load(departure) }
+        request.end(of: failure)
+    }
+
+    private struct Waiting: Error {}
+
+    /// A request that waits for room fails after this many seconds: who holds the leases may be waiting for it.
+    private static let longestWait = 60
+
+    private func giveUp(_ request: LeaseRequest, after seconds: Int, _ error: any Error) {
+        DispatchQueue.global().asyncAfter(deadline: .now() + .seconds(seconds)) { [weak self, weak request] in
+            guard let self, let request else { return }
+            let waited = state.withLock { state in
+                let place = state.waiting.firstIndex { $0 === request }
+                if let place { state.waiting.remove(at: place) }
+                return place != nil
+            }
+            guard waited else { return }
+            waiters.subtract(1, ordering: .sequentiallyConsistent)
+            request.end(of: error)
+        }
+    }
+
+    /// Whether giving leases back could make room.
+    private func waitingHelps(_ request: LeaseRequest, _ state: State) -> Bool {
+        request.wanted.reduce(0) { $0 + $1.bytes } <= budget
+    }
+
+    /// Gives a lease back.
+    func release(_ shard: Residency) {
+        if shard.release() { roomMayBe() }
+    }
+
+    /// Tries again what waits for room, in order, as far as there is some.
+    private func roomMayBe() {
+        while waiters.load(ordering: .sequentiallyConsistent) > 0 {
+            let (next, count) = state.withLock { state in
+                (state.waiting.isEmpty ? nil : state.waiting.removeFirst(), state.waiting.count)
+            }
+            guard let next else { return }
+            waiters.subtract(1, ordering: .sequentiallyConsistent)
+            start(next)
+            // It waits again: there was no room, and there is none for the others.
+            if state.withLock({ $0.waiting.count }) > count { return }
+        }
+    }
+
+    func cancel(_ request: LeaseRequest) {
+        request.fail(CancellationError())
+        let (left, waited) = state.withLock { state in
+            var left = 0
+            for shard in request.wanted {
+                guard let index = state.flights[shard.digest]?.requests.firstIndex(where: { $0 === request }) else {
+                    continue
+                }
+                state.flights[shard.digest]!.requests.remove(at: index)
+                if state.flights[shard.digest]!.requests.isEmpty { state.flights[shard.digest]!.stop.raise() }
+                left += 1
+            }
+            let place = state.waiting.firstIndex { $0 === request }
+            if let place { state.waiting.remove(at: place) }
+            return (left, place != nil)
+        }
+        for _ in 0..<left { request.settle(.failure(CancellationError())) }
+        if waited {
+            waiters.subtract(1, ordering: .sequentiallyConsistent)
+            request.end(of: CancellationError())
+        }
+    }
+
+    private func depart(_ request: LeaseRequest, _ state: inout State, _ garbage: inout [Payload]) throws -> [Departure] {
+        let missing = request.wanted.filter { $0.phase == .absent }
+        let rooms = try makeRoom(for: missing, sparing: request.wanted, &state, &garbage)
+        let now = Clock.coarse
+        for shard in request.wanted where shard.phase != .absent {
+            if shard.leaseIfReady(at: now) {
+                request.hold(shard)
+            } else {
+                state.flights[shard.digest]!.requests.append(request)
+                request.expect()
+                state.misses += 1
+            }
+        }
+        return zip(missing, rooms).map { shard, room in
+            shard.beginLoading()
+            state.loading += shard.bytes
+            state.misses += 1
+            request.expect()
+            let flight = Flight(shard: shard, requests: [request])
+            state.flights[shard.digest] = flight
+            return Departure(shard: shard, room: room, stop: flight.stop)
+        }
+    }
+
+    // MARK: Loads
+
+    private func load(_ departure: Departure) {
+        let shard = departure.shard
+        medium.load(
+            shard, at: path(shard.digest), into: departure.room, isCancelled: { departure.stop.isRaised }
+        ) { [self] result in land(departure, result) }
+    }
+
+    private func land(_ departure: Departure, _ result: Result<Payload, any Error>) {
+        let shard = departure.shard
+        var again: Departure?
+        let requests = state.withLock { state -> [LeaseRequest]? in
+            let requests = state.flights.removeValue(forKey: shard.digest)!.requests
+            if case .failure(is CancellationError) = result, !requests.isEmpty {
+                // Told to stop when nobody waited, and somebody does again.
+                let flight = Flight(shard: shard, requests: requests)
+                state.flights[shard.digest] = flight
+                again = Departure(shard: shard, room: departure.room, stop: flight.stop)
+                return nil
+            }
+            state.loading -= shard.bytes
+            switch result {
+            case .success(let payload):
+                shard.finishLoading(payload, leases: requests.count, at: Clock.coarse)
+                state.resident += shard.bytes
+                state.loaded += shard.bytes
+            case .failure:
+                shard.failLoading()
+                state.failures += 1
+            }
+            return requests
+        }
+        guard let requests else { return load(again!) }
+        for request in requests { request.settle(result.map { _ in shard }) }
+        // A failed load gave its room back; a shard that nobody waited for any more may go.
+        if case .success = result, !requests.isEmpty { return }
+        roomMayBe()
+    }
+
+    // MARK: Eviction
+
+    /// Takes room for shards, evicting others if it must.
+    ///
+    /// - Throws: ``StoreError/tierFull(tier:asked:budget:leased:)`` if what may go is not enough; then nothing goes.
+    private func makeRoom(
+        for shards: [Residency], sparing wanted: [Residency], _ state: inout State, _ garbage: inout [Payload]
+    ) throws -> [Room] {
+        if shards.isEmpty { return [] }
+        let asked = shards.reduce(0) { $0 + $1.bytes }
+        let spared = Set(wanted.map(ObjectIdentifier.init))
+        let excess = state.resident + state.loading + asked - budget
+        func full() -> StoreError {
+            let leased = state.table.values.reduce(0) { $0 + ($1.leases > 0 ? $1.bytes : 0) }
+            return .tierFull(tier: tier, asked: asked, budget: budget, leased: leased + state.loading)
+        }
+        var victims: ArraySlice<Residency>?
+        func oldest() -> ArraySlice<Residency> {
+            state.table.values
+                .filter { $0.phase == .ready && $0.leases == 0 && !spared.contains(ObjectIdentifier($0)) }
+                .sorted { $0.lastUse < $1.lastUse }[...]
+        }
+        /// Evicts one more shard; 0 if none may go.
+        func evictNext() -> Int {
+            var rest = victims ?? oldest()
+            defer { victims = rest }
+            while let victim = rest.popFirst() {
+                // A lease may have been taken since.
+                guard let payload = victim.evict() else { continue }
+                garbage.append(payload)
+                state.resident -= victim.bytes
+                state.evictions += 1
+                return victim.bytes
+            }
+            return 0
+        }
+        if excess > 0 {
+            let candidates = oldest()
+            guard candidates.reduce(0, { $0 + $1.bytes }) >= excess else { throw full() }
+            victims = candidates
+            var freed = 0
+            while freed < excess {
+                let bytes = evictNext()
+                guard bytes > 0 else { throw full() }
+                freed += bytes
+            }
+        }
+        return try shards.map { shard in
+            while true {
+                do {
+                    return try medium.reserve(bytes: shard.bytes)
+                } catch DeviceError.arenaFull {
+                    // Evicted regions are free only when their values are gone; and what is free may be in pieces.
+                    if !garbage.isEmpty {
+                        garbage = []
+                    } else if evictNext() == 0 {
+                        throw full()
+                    }
+                }
+            }
+        }
+    }
+
+    /// Evicts all that no lease holds.
+    ///
+    /// - Returns: bytes.
+    @discardableResult
+    func clear() -> Int {
+        var garbage: [Payload] = []
+        return state.withLock { state in
+            var bytes = 0
+            for shard in state.table.values {
+                guard let payload = shard.evict() else { continue }
+                garbage.append(payload)
+                bytes += shard.bytes
+                state.resident -= shard.bytes
+                state.evictions += 1
+            }
+            return bytes
+        }
+    }
+}
+
+/// Tells a load that nobody waits for it any more.
+final class StopFlag: Sendable {
+    private let raised = Atomic<Bool>(false)
+
+    var isRaised: Bool { raised.load(ordering: .relaxed) }
+    func raise() { raised.store(true, ordering: .relaxed) }
+}

@@ -1,0 +1,134 @@
+import Synchronization
+
+/// A revision's tensors as a tier sees them: which shards a layer, an expert or a tensor needs there. Made once for each
+/// revision and tier, from one look at the catalog.
+final class RevisionView: Sendable {
+    enum Part: Hashable {
+        case all
+        /// What belongs to no layer: embedding, final norm, head.
+        case rest
+        case layers(ClosedRange<Int>)
+        case stackLayer(String, Int)
+        case expert(layer: Int, Int)
+        /// What a layer has beside its experts.
+        case shared(layer: Int)
+        case tensor(String)
+    }
+
+    let tier: MemoryTier
+    /// The numbers of the layers, in order.
+    let layerNumbers: [Int]
+    private let name: String
+    private let tensors: [LeasedTensor]
+    private let layers: [Int: ShardGroup]
+    private let parts = Mutex<[Part: ShardGroup]>([:])
+    private let hold: RevisionHold
+
+    /// - Parameter places: the tensors, and the sizes of their shards.
+    init(_ places: [PlaceInShard], in tier: MemoryTier, name: String, hold: RevisionHold) {
+        self.tier = tier
+        self.name = name
+        self.hold = hold
+        let tensors = places.map { place in
+            LeasedTensor(
+                entry: place.entry, shard: place.entry.shard.map { tier.residency($0, bytes: place.shardBytes) })
+        }
+        self.tensors = tensors
+        layers = Dictionary(grouping: tensors.filter { $0.entry.layer != nil }, by: { $0.entry.layer! }).mapValues {
+            ShardGroup($0, layer: $0[0].entry.layer, in: tier, hold: hold)
+        }
+        layerNumbers = layers.keys.sorted()
+    }
+
+    /// How much of each layer is there.
+    var residency: [LayerResidency] {
+        layerNumbers.map { number in
+            let shards = layers[number]!.shards
+            return LayerResidency(
+                layer: number, bytes: shards.reduce(0) { $0 + $1.bytes },
+                resident: shards.reduce(0) { $0 + ($1.phase == .ready ? $1.bytes : 0) },
+                loading: shards.reduce(0) { $0 + ($1.phase == .loading ? $1.bytes : 0) })
+        }
+    }
+
+    func layer(_ number: Int) throws(StoreError) -> ShardGroup {
+        guard let group = layers[number] else {
+            throw .notFound(
+                kind: "layer", name: "\(name) layer \(number)", hint: "\"weightstore show \(name)\" lists them.")
+        }
+        return group
+    }
+
+    func part(_ part: Part) throws(StoreError) -> ShardGroup {
+        try parts.withLock { parts throws(StoreError) in
+            if let known = parts[part] { return known }
+            let chosen = tensors.filter { part.contains($0.entry) }
+            guard !chosen.isEmpty else {
+                throw .notFound(kind: part.kind, name: "\(name) \(part)", hint: "\"weightstore tensors \(name)\" lists them.")
+            }
+            let group = ShardGroup(chosen, layer: part.layer, in: tier, hold: hold)
+            parts[part] = group
+            return group
+        }
+    }
+}
+
+/// How much of a layer is in a tier, in bytes of its shards.
+public struct LayerResidency: Sendable, Encodable {
+    public let layer: Int
+    public let bytes: Int
+    public let resident: Int
+    public let loading: Int
+}
+
+extension RevisionView.Part: CustomStringConvertible {
+    func contains(_ entry: TensorEntry) -> Bool {
+        switch self {
+        case .all: true
+        case .rest: entry.layer == nil
+        case .layers(let range): entry.layer.map(range.contains) ?? false
+        case .stackLayer(let stack, let layer): entry.stack == stack && entry.layer == layer
+        case .expert(let layer, let expert): entry.layer == layer && entry.expert == expert
+        case .shared(let layer): entry.layer == layer && entry.expert == nil
+        case .tensor(let name): entry.name == name
+        }
+    }
+
+    var layer: Int? {
+        switch self {
+        case .all, .rest, .layers, .tensor: nil
+        case .stackLayer(_, let layer), .expert(let layer, _), .shared(let layer): layer
+        }
+    }
+
+    var kind: String {
+        switch self {
+        case .tensor: "tensor"
+        case .layers, .stackLayer, .shared: "layer"
+        case .expert: "expert"
+        case .all, .rest: "part"
+        }
+    }
+
+    var description: String {
+        switch self {
+        case .all: "(all tensors)"
+        case .rest: "(tensors outside the layers)"
+        case .layers(let range): "layers \(range.lowerBound)-\(range.upperBound)"
+        case .stackLayer(let stack, let layer): "\(stack).\(layer)"
+        case .expert(let layer, let expert): "layer \(layer) expert \(expert)"
+        case .shared(let layer): "layer \(layer) beside its experts"
+        case .tensor(let name): name
+        }
+    }
+}
+
+/// A view that is made at the first use, and read without a lock from then on.
+final class LazyView: Sendable {
+    private let reference = AtomicLazyReference<RevisionView>()
+
+    func get(_ make: () throws -> RevisionView) rethrows -> RevisionView {
+        if let view = reference.load() { return view }
+        return reference.storeIfNil(try make())
+    }
+}

@@ -1,0 +1,48 @@
+/// The shards that are leased together, such as those of a layer, in one tier.
+final class ShardGroup: Sendable {
+    let tier: MemoryTier
+    let layer: Int?
+    let shards: [Residency]
+    let tensors: [LeasedTensor]
+    /// The sum of the tensors' bytes.
+    let bytes: Int
+    /// Keeps the revision from being removed.
+    private let hold: RevisionHold
+
+    init(_ tensors: [LeasedTensor], layer: Int?, in tier: MemoryTier, hold: RevisionHold) {
+        self.tier = tier
+        self.layer = layer
+        self.tensors = tensors
+        self.hold = hold
+        bytes = tensors.reduce(0) { $0 + $1.entry.bytes }
+        var seen: Set<ObjectIdentifier> = []
+        shards = tensors.compactMap(\.shard).filter { seen.insert(ObjectIdentifier($0)).inserted }
+    }
+
+    /// The hit: leases on all shards, if all are there.
+    func leaseIfReady() -> Lease? {
+        for shard in shards where shard.phase != .ready { return nil }
+        let now = Clock.coarse
+        for index in shards.indices where !shards[index].leaseIfReady(at: now) {
+            for held in shards[..<index] { tier.release(held) }
+            return nil
+        }
+        return Lease(self)
+    }
+
+    /// Leases on all shards, which are brought in where they are not there.
+    func lease() async throws -> Lease {
+        if let lease = leaseIfReady() { return lease }
+        return try await PendingLease(self).value()
+    }
+
+    /// As `lease`, for callers on threads of their own: blocks.
+    func leaseBlocking() throws -> Lease {
+        if let lease = leaseIfReady() { return lease }
+        return try PendingLease(self).wait()
+    }
+
+    func release() {
+        for shard in shards { tier.release(shard) }
+    }
+}

@@ -1,0 +1,77 @@
+import DeviceMemory
+import Foundation
+import Synchronization
+
+/// How a tier is to be opened.
+public struct TierOptions: Sendable {
+    /// Bytes at most; nil means half of the memory that is free now, nine tenths of a GPU's.
+    public var budget: Int?
+    /// Lock the pages of the RAM tier, so that the kernel never takes them back.
+    public var locksPages = false
+
+    public init(budget: Int? = nil, locksPages: Bool = false) {
+        self.budget = budget
+        self.locksPages = locksPages
+    }
+}
+
+/// The memory tiers of a store, opened at their first use.
+final class TierSet: Sendable {
+    /// Threads that populate mappings: measured, one disk and two cores give the most with two to four.
+    static let readers = 4
+    /// Staging buffers of a device, and threads that fill them.
+    static let stagingBuffers = 6
+    static let stagingBytes = 8 << 20
+
+    private let tiers = Mutex<[Tier: MemoryTier]>([:])
+    private let path: @Sendable (Digest) -> String
+
+    init(path: @escaping @Sendable (Digest) -> String) { self.path = path }
+
+    var all: [MemoryTier] { tiers.withLock { Array($0.values) } }
+
+    /// The tier, opened with `options` if it is not open yet.
+    ///
+    /// - Throws: ``DeviceError``.
+    func open(_ tier: Tier, _ options: TierOptions = TierOptions()) throws -> MemoryTier {
+        try tiers.withLock { tiers in
+            if let open = tiers[tier] { return open }
+            let opened = try make(tier, options)
+            tiers[tier] = opened
+            return opened
+        }
+    }
+
+    func close(_ tier: Tier) { _ = tiers.withLock { $0.removeValue(forKey: tier) } }
+
+    private func make(_ tier: Tier, _ options: TierOptions) throws -> MemoryTier {
+        switch tier {
+        case .ram:
+            let threads = try WorkerThreads(count: Self.readers)
+            return MemoryTier(
+                tier, medium: RAMMedium(threads: threads, locksPages: options.locksPages),
+                budget: try options.budget ?? Self.availableMemory() / 2, path: path)
+        case .device(let name):
+            let device = try name.open()
+            let free = try device.memory().free
+            let budget = options.budget ?? (name == .host ? free / 2 : free / 10 * 9)
+            // Ordinary memory is there at once; a GPU's is taken up front, so that no load waits for cuMemAlloc.
+            let arena = try DeviceArena(device, budget: budget, upFront: name == .host ? 0 : nil)
+            let uploader = try Uploader(
+                device, buffers: Self.stagingBuffers, bufferBytes: Self.stagingBytes, fillers: Self.readers)
+            return MemoryTier(
+                tier, medium: DeviceMedium(arena: arena, uploader: uploader), budget: arena.budget, path: path)
+        }
+    }
+
+    /// `MemAvailable` of /proc/meminfo, in bytes.
+    private static func availableMemory() throws -> Int {
+        let text = try String(contentsOfFile: "/proc/meminfo", encoding: .utf8)
+        let line = text.split(separator: "\n").first { $0.hasPrefix("MemAvailable:") }
+        let kibibytes = line?.split(separator: " ").dropFirst().first.flatMap { Int($0) }
+        guard let kibibytes else {
+            throw StoreError.invalid(what: "memory report", value: "/proc/meminfo", reason: "it has no MemAvailable")
+        }
+        return kibibytes << 10
+    }
+}

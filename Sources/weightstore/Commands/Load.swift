@@ -1,0 +1,82 @@
+import ArgumentParser
+import DeviceMemory
+import WeightStore
+
+struct Load: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Bring a revision into RAM or onto a device, and show how it gets there.",
+        discussion: """
+            In RAM the pages stay with the kernel when the program ends, so the next engine finds them there; --hold \
+            keeps them until Ctrl-C, --lock keeps the kernel from taking them back.
+            """)
+
+    @Argument(help: "The revision.") var revision: String
+    @Option(help: ArgumentHelp("ram, gpu (the first CUDA device), cuda:1 …, or host.", valueName: "tier"))
+    var to = Tier.ram
+    @Option(help: ArgumentHelp("Only these layers: 3, or 0-11.", valueName: "layers")) var layers: LayerRange?
+    @Option(help: ArgumentHelp("How much memory the tier may take.", valueName: "size")) var budget: ByteSize?
+    @Flag(help: "Lock the pages in RAM.") var lock = false
+    @Flag(help: "Hold what was loaded until Ctrl-C.") var hold = false
+    @OptionGroup var options: StoreOptions
+
+    private struct Answer: Encodable {
+        let revision: String
+        let bytes: Int
+        let tensors: Int
+        let seconds: Double
+        let tier: TierGauge
+    }
+
+    func run() throws {
+        let store = try options.open()
+        let revision = try store.revision(revision)
+        try store.open(to, TierOptions(budget: budget?.bytes, locksPages: lock))
+        // The first look at the catalog before the clock runs.
+        _ = try revision.residency(in: to)
+        let picture = TierPicture(store, revision, to)
+        let start = ContinuousClock.now
+        let lease: Lease
+        do {
+            defer { picture.end() }
+            lease = try layers.map { try revision.waitForLease(layers: $0.range, in: to) }
+                ?? revision.waitForLease(in: to)
+        }
+        let seconds = (ContinuousClock.now - start) / .seconds(1)
+        let gauge = store.gauges[0]
+        if options.json {
+            try Terminal.write(json: Answer(
+                revision: revision.name, bytes: lease.bytes, tensors: lease.tensors.count, seconds: seconds, tier: gauge))
+        } else {
+            try Terminal.write(
+                "\(revision.name) in \(to): \(counted(lease.tensors.count, "tensor")), \(ByteSize.text(lease.bytes)); "
+                    + "\(TimeSpan.text(seconds)) (\(ByteSize.text(Double(gauge.loaded) / max(seconds, 1e-6)))/s), "
+                    + "\(ByteSize.text(gauge.bytes)) of \(ByteSize.text(gauge.budget)) in use\n")
+        }
+        if hold {
+            Terminal.writeError("Held until Ctrl-C.\n")
+            Interrupt.wait()
+        }
+        lease.release()
+    }
+}
+
+/// `3`, or `0-11`.
+struct LayerRange: ExpressibleByArgument {
+    let range: ClosedRange<Int>
+
+    init?(argument: String) {
+        let ends = argument.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }
+        guard let first = ends.first.flatMap(\.self), let last = ends.last.flatMap(\.self), ends.count <= 2,
+            0 <= first, first <= last
+        else { return nil }
+        range = first...last
+    }
+}
+
+extension Tier: ExpressibleByArgument {
+    public init?(argument: String) {
+        // The parser says what was not understood; the help says what would be.
+        guard let tier = try? Tier(argument) else { return nil }
+        self = tier
+    }
+}

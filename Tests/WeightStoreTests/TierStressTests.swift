@@ -1,0 +1,127 @@
+import DeviceMemory
+import Foundation
+import Synchronization
+import TestSupport
+import Testing
+@testable import WeightStore
+
+/// Thousands of random leases, cancellations, streams, evictions and failures at once.
+@Suite(.serialized) struct TierStressTests {
+    let directory = try! TemporaryDirectory()
+
+    /// Brings shards in as `inner` does, but for one in `rarity`, which fails.
+    private struct FailingMedium: TierMedium {
+        struct Failure: Error {}
+        let inner: any TierMedium
+        let rarity: UInt64
+
+        func reserve(bytes: Int) throws -> Room { try inner.reserve(bytes: bytes) }
+
+        func load(
+            _ shard: Residency, at path: String, into room: Room, isCancelled: @escaping @Sendable () -> Bool,
+            completion: @escaping @Sendable (Result<Payload, any Error>) -> Void
+        ) {
+            let fails = UInt64.random(in: 0..<rarity) == 0
+            inner.load(shard, at: path, into: room, isCancelled: isCancelled) {
+                completion(fails ? .failure(Failure()) : $0)
+            }
+        }
+    }
+
+    private func medium(_ tier: Tier, budget: Int) throws -> any TierMedium {
+        guard case .device(let name) = tier else {
+            return RAMMedium(threads: try WorkerThreads(count: 3), locksPages: false)
+        }
+        let device = try name.open()
+        return DeviceMedium(
+            arena: try DeviceArena(device, budget: budget),
+            uploader: try Uploader(device, buffers: 4, bufferBytes: 1 << 20, fillers: 2))
+    }
+
+    @Test("the sum of the residencies equals the gauge after any sequence of operations", arguments: TierTests.tiers, [1, 2])
+    func exact(tier: Tier, seed: UInt64) async throws {
+        let base = TestModel(layers: 6)
+        let store = try Store(at: directory("store"), create: true)
+        for (name, model) in [("base", base), ("one", base.tuned(seed: 1)), ("two", base.tuned(seed: 2))] {
+            try model.write(to: directory(name))
+            try store.importModel(ImportRequest(source: directory(name)))
+        }
+        // Room for about half of what there is.
+        let budget = 16 << 20
+        let memory = MemoryTier(
+            tier, medium: FailingMedium(inner: try medium(tier, budget: budget), rarity: 40), budget: budget
+        ) { [store] in store.blobs.path($0) }
+        let views = try ["base", "one", "two"].map { name in
+            let revision = try store.revision(name)
+            return RevisionView(try revision.places(), in: memory, name: name, hold: revision.hold)
+        }
+        let isOver = Atomic<Bool>(false)
+        let watcher = Task.detached {
+            while !isOver.load(ordering: .relaxed) {
+                #expect(memory.isExact)
+                try await Task.sleep(for: .milliseconds(1))
+            }
+        }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for worker in 0..<8 {
+                group.addTask {
+                    var random = Random(seed: seed &* 1000 &+ UInt64(worker))
+                    for _ in 0..<400 { try await Self.operate(views, memory, &random) }
+                }
+            }
+            try await group.waitForAll()
+        }
+        isOver.store(true, ordering: .relaxed)
+        try await watcher.value
+        for _ in 0..<500 where memory.gauge.loading > 0 { try await Task.sleep(for: .milliseconds(10)) }
+        let gauge = memory.gauge
+        #expect(memory.isExact)
+        #expect(gauge.leased == 0 && gauge.loading == 0)
+        #expect(gauge.evictions > 100 && gauge.failures > 10 && gauge.hits > 100)
+        let bytes = gauge.bytes
+        #expect(memory.clear() == bytes)
+        #expect(memory.isExact && memory.gauge.bytes == 0)
+    }
+
+    private static func operate(
+        _ views: [RevisionView], _ memory: MemoryTier, _ random: inout Random
+    ) async throws {
+        let view = views.randomElement(using: &random)!
+        let layer = Int.random(in: 0..<6, using: &random)
+        do {
+            switch Int.random(in: 0..<10, using: &random) {
+            case 0..<5:
+                let lease = try await view.layer(layer).lease()
+                if Bool.random(using: &random) { await Task.yield() }
+                // The bytes are there: a tensor's first and last are read.
+                try lease.withUnsafeBytes(of: lease.tensors[0]) { bytes in
+                    #expect(bytes.count == lease.tensors[0].entry.bytes)
+                    _ = bytes.first.map { $0 ^ bytes.last! }
+                }
+            case 5:
+                let pending = try PendingLease(view.layer(layer))
+                pending.cancel()
+                _ = try await pending.value()
+            case 6:
+                // Dropped before it was taken.
+                _ = try PendingLease(view.layer(layer), waitsForRoom: Bool.random(using: &random))
+            case 7:
+                var left = Int.random(in: 1..<6, using: &random)
+                let stream = LayerStream(groups: try view.layerNumbers.map { try view.layer($0) }, ahead: 2)
+                for try await _ in stream {
+                    left -= 1
+                    if left == 0 { break }
+                }
+            case 8:
+                let task = Task { try await view.layer(layer).lease().bytes }
+                task.cancel()
+                _ = try await task.value
+            default:
+                if Int.random(in: 0..<5, using: &random) == 0 { memory.clear() }
+            }
+        } catch is CancellationError {
+        } catch is FailingMedium.Failure {
+        } catch StoreError.tierFull {
+        }
+    }
+}
