@@ -23,18 +23,17 @@ struct Load: ParsableCommand {
         let revision: String
         let bytes: Int
         let tensors: Int
+        /// From opening the store until all bytes are there.
         let seconds: Double
         let tier: TierGauge
     }
 
     func run() throws {
+        let start = ContinuousClock.now
         let store = try options.open()
         let revision = try store.revision(revision)
         try store.open(to, TierOptions(budget: budget?.bytes, locksPages: lock))
-        // The first look at the catalog before the clock runs.
-        _ = try revision.residency(in: to)
         let picture = TierPicture(store, revision, to)
-        let start = ContinuousClock.now
         let lease: Lease
         do {
             defer { picture.end() }
