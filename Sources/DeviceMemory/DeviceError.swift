@@ -1,0 +1,48 @@
+import Glibc
+
+/// What can go wrong with a device. Each case is one that a caller would treat differently.
+public enum DeviceError: Error, Equatable, Sendable {
+    /// Not `host` or `cuda:` and a number.
+    case unknownName(String)
+    /// The CUDA driver's library can't be opened; `reason` is the loader's.
+    case driverMissing(path: String, reason: String)
+    /// The library lacks a function.
+    case symbolMissing(symbol: String, path: String)
+    /// There are only `count` CUDA devices.
+    case noSuchDevice(DeviceName, count: Int)
+    /// The device has no room: other programs, or other parts of this one, hold the rest. Sizes in bytes.
+    case outOfMemory(DeviceName, asked: Int, free: Int)
+    /// An arena has no room within its budget: evict, then ask again. `free` is all that is not in use, `largest`
+    /// the most that one allocation can get. Sizes in bytes.
+    case arenaFull(DeviceName, asked: Int, free: Int, largest: Int, budget: Int)
+    /// A function of the CUDA driver failed. `name` and `text` are the driver's own for `code`.
+    case driver(
+        function: String, code: Int32, name: String, text: String, device: DeviceName? = nil, bytes: Int? = nil)
+    /// A system call failed; `code` is its `errno`.
+    case system(operation: String, code: Int32)
+}
+
+extension DeviceError: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .unknownName(let name):
+            "\(name): no such device. Devices are \"host\", \"cuda:0\", \"cuda:1\" and so on."
+        case .driverMissing(let path, let reason):
+            "\(path): no CUDA driver: \(reason). Install the NVIDIA driver, name its libcuda.so.1 in \(CUDALibrary.variable), or use the device \"host\"."
+        case .symbolMissing(let symbol, let path):
+            "\(path): has no \(symbol). A CUDA driver of version 11.1 or newer is needed; update it, or use the device \"host\"."
+        case .noSuchDevice(let device, let count) where count == 0:
+            "\(device): the driver sees no CUDA device. Look at nvidia-smi and at CUDA_VISIBLE_DEVICES, or use the device \"host\"."
+        case .noSuchDevice(let device, let count):
+            "\(device): no such device: the last is cuda:\(count - 1). CUDA_VISIBLE_DEVICES may hide others."
+        case .outOfMemory(let device, let asked, let free):
+            "\(device): out of memory: \(asked) bytes asked, \(free) free on the device. Other users of it hold the rest; stop them, or give a smaller budget."
+        case .arenaFull(let device, let asked, let free, let largest, let budget):
+            "\(device): the budget of \(budget) bytes is used up: \(asked) bytes asked, \(free) free, the largest piece \(largest). Let go of leases, or give a larger budget."
+        case .driver(let function, let code, let name, let text, let device, let bytes):
+            "\(device.map { "\($0): " } ?? "")\(function): \(name) (\(code)): \(text)\(bytes.map { " (\($0) bytes)" } ?? "")."
+        case .system(let operation, let code):
+            "\(operation): \(String(cString: strerror(code)))."
+        }
+    }
+}

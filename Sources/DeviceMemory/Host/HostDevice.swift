@@ -1,0 +1,138 @@
+import Dispatch
+import Glibc
+
+/// The device `host`: ordinary memory, whose streams are threads. Copies are as late, events as real and order as
+/// binding as on a GPU.
+final class HostDevice: Device {
+    private let beforeEachCopy: @Sendable () -> Void
+
+    /// - Parameter beforeEachCopy: called on the stream's thread; tests hold copies back with it.
+    init(beforeEachCopy: @escaping @Sendable () -> Void = {}) {
+        self.beforeEachCopy = beforeEachCopy
+    }
+
+    var name: DeviceName { .host }
+    var model: String { "ordinary memory" }
+    var releaseFailure: DeviceError? { nil }
+
+    /// The machine's memory, and what the kernel holds to be available (`MemAvailable`): the page cache counts as free.
+    func memory() throws(DeviceError) -> MemorySize {
+        let total = sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
+        guard let file = fopen("/proc/meminfo", "re") else { throw .system(operation: "/proc/meminfo", code: errno) }
+        defer { fclose(file) }
+        var line = [CChar](repeating: 0, count: 256)
+        while fgets(&line, Int32(line.count), file) != nil {
+            let words = String(decoding: line.prefix { $0 != 0 }.map(UInt8.init), as: UTF8.self).split(separator: " ")
+            if words.count > 1, words[0] == "MemAvailable:", let kibibytes = Int(words[1]) {
+                return MemorySize(total: total, free: kibibytes << 10)
+            }
+        }
+        throw .system(operation: "/proc/meminfo: MemAvailable", code: ENOENT)
+    }
+
+    /// The corresponding C function is `mmap`: pages come when they are first written to.
+    func allocate(bytes: Int) throws(DeviceError) -> DeviceAddress {
+        let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+        guard let memory = mmap(nil, bytes, PROT_READ | PROT_WRITE, flags, -1, 0), memory != MAP_FAILED else {
+            if errno == ENOMEM { throw .outOfMemory(.host, asked: bytes, free: try memory().free) }
+            throw .system(operation: "mmap", code: errno)
+        }
+        return DeviceAddress(raw: UInt64(UInt(bitPattern: memory)))
+    }
+
+    func free(_ address: DeviceAddress, bytes: Int) {
+        munmap(address.pointer, bytes)
+    }
+
+    func allocatePinned(bytes: Int) throws(DeviceError) -> UnsafeMutableRawPointer {
+        try allocate(bytes: bytes).pointer
+    }
+
+    func freePinned(_ memory: UnsafeMutableRawPointer, bytes: Int) {
+        munmap(memory, bytes)
+    }
+
+    // Any memory will do here.
+    func register(_ pages: UnsafeRawBufferPointer) {}
+    func unregister(_ pages: UnsafeRawBufferPointer) {}
+
+    func createStream() throws(DeviceError) -> OpaquePointer {
+        OpaquePointer(Unmanaged.passRetained(try WorkerThreads(count: 1)).toOpaque())
+    }
+
+    func destroyStream(_ stream: OpaquePointer) {
+        Unmanaged<WorkerThreads>.fromOpaque(UnsafeRawPointer(stream)).release()
+    }
+
+    func createEvent() -> OpaquePointer {
+        OpaquePointer(Unmanaged.passRetained(HostEvent()).toOpaque())
+    }
+
+    func destroyEvent(_ event: OpaquePointer) {
+        Unmanaged<HostEvent>.fromOpaque(UnsafeRawPointer(event)).release()
+    }
+
+    func copy(from source: UnsafeRawBufferPointer, to address: DeviceAddress, on stream: OpaquePointer) {
+        copy(from: source.baseAddress, to: address.pointer, bytes: source.count, on: stream)
+    }
+
+    func copy(from address: DeviceAddress, to target: UnsafeMutableRawBufferPointer, on stream: OpaquePointer) {
+        copy(from: address.pointer, to: target.baseAddress, bytes: target.count, on: stream)
+    }
+
+    func copy(from source: DeviceAddress, to target: DeviceAddress, bytes: Int, on stream: OpaquePointer) {
+        copy(from: source.pointer, to: target.pointer, bytes: bytes, on: stream)
+    }
+
+    private func copy(
+        from source: UnsafeRawPointer?, to target: UnsafeMutableRawPointer?, bytes: Int, on stream: OpaquePointer
+    ) {
+        guard bytes > 0 else { return }
+        // The caller keeps both until the copy has run: the protocol's contract.
+        nonisolated(unsafe) let (source, target) = (source!, target!)
+        threads(stream).submit { [beforeEachCopy] in
+            beforeEachCopy()
+            memcpy(target, source, bytes)
+        }
+    }
+
+    func record(_ event: OpaquePointer, on stream: OpaquePointer) {
+        let event = self.event(event)
+        let mark = event.record()
+        threads(stream).submit { event.complete(mark) }
+    }
+
+    func wait(for event: OpaquePointer, on stream: OpaquePointer) {
+        let event = self.event(event)
+        let mark = event.mark
+        threads(stream).submit { event.wait(for: mark) }
+    }
+
+    func isComplete(_ event: OpaquePointer) -> Bool {
+        self.event(event).isComplete
+    }
+
+    func synchronize(event: OpaquePointer) {
+        let event = self.event(event)
+        event.wait(for: event.mark)
+    }
+
+    func synchronize(stream: OpaquePointer) {
+        let reached = DispatchSemaphore(value: 0)
+        threads(stream).submit { reached.signal() }
+        reached.wait()
+    }
+
+    private func threads(_ stream: OpaquePointer) -> WorkerThreads {
+        Unmanaged.fromOpaque(UnsafeRawPointer(stream)).takeUnretainedValue()
+    }
+
+    private func event(_ event: OpaquePointer) -> HostEvent {
+        Unmanaged.fromOpaque(UnsafeRawPointer(event)).takeUnretainedValue()
+    }
+}
+
+extension DeviceAddress {
+    /// For memory of the host device.
+    fileprivate var pointer: UnsafeMutableRawPointer { UnsafeMutableRawPointer(bitPattern: UInt(raw))! }
+}
