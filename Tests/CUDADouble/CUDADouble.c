@@ -101,7 +101,7 @@ static struct allocation *allocations;
 static struct host_range *host_ranges;
 static int live_streams, live_events;
 // Never used twice, so that what was freed stays known as freed; no canonical address, so that the host faults.
-static CUdeviceptr next_address = 0xdead000000000000, gap;
+static CUdeviceptr next_address = 0xdead000000000000, gap, shift;
 
 static __thread struct context *stack[16];
 static __thread int depth;
@@ -383,11 +383,11 @@ CUresult cuMemAlloc_v2(CUdeviceptr *address, size_t bytes) {
     if (!bytes) LEAVE(INVALID_VALUE);
     if (bytes > device_bytes - context->used) LEAVE(OUT_OF_MEMORY);
     struct allocation *a = malloc(sizeof *a);
-    *a = (struct allocation){next_address, bytes, malloc(bytes), context, 0, allocations};
+    *a = (struct allocation){next_address + shift, bytes, malloc(bytes), context, 0, allocations};
     allocations = a;
     context->used += bytes;
     // Every other one touches the one before.
-    next_address += (bytes + 511) / 512 * 512 + gap;
+    next_address += (bytes + shift + 511) / 512 * 512 + gap;
     gap = 512 - gap;
     *address = a->address;
     say("cuMemAlloc_v2 %zu", bytes);
@@ -641,6 +641,7 @@ void cuda_double_reset(void) {
         free(host_ranges);
         host_ranges = next;
     }
+    shift = 0;
     live_streams = live_events = initialized = copies = held = delay = copy_fault = 0;
     device_count = 2;
     device_bytes = 1 << 30;
@@ -656,6 +657,12 @@ void cuda_double_devices(int count, unsigned long bytes) {
     pthread_mutex_lock(&lock);
     device_count = count;
     device_bytes = bytes;
+    pthread_mutex_unlock(&lock);
+}
+
+void cuda_double_shift(int bytes) {
+    pthread_mutex_lock(&lock);
+    shift = bytes;
     pthread_mutex_unlock(&lock);
 }
 

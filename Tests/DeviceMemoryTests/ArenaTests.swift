@@ -79,6 +79,20 @@ struct ArenaTests {
         rig.check()
     }
 
+    @Test("regions are aligned even where the driver's memory is not")
+    func alignment() throws {
+        let rig = try Rig(.cuda)
+        rig.double!.shift(bytes: 256)
+        do {
+            let arena = try DeviceArena(try rig.open(), budget: 4096)
+            let regions = try (0..<8).map { _ in try arena.allocate(bytes: 512) }
+            #expect(regions.allSatisfy { $0.address.raw % 512 == 0 })
+            // The last one is within the memory too.
+            #expect(try regions.map { try $0.read().count } == Array(repeating: 512, count: 8))
+        }
+        rig.check()
+    }
+
     @Test("the best fit is taken, so what a region leaves the next of its size fills", arguments: Kind.allCases)
     func bestFit(_ kind: Kind) throws {
         let arena = try DeviceArena(try Rig(kind).open(), budget: 1 << 20)

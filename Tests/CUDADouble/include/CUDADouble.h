@@ -16,6 +16,8 @@
 void cuda_double_reset(void);
 /// How many devices there are (2), and how much memory each has (1 GiB).
 void cuda_double_devices(int count, unsigned long bytes);
+/// Where memory begins, in bytes after a multiple of 512 (0).
+void cuda_double_shift(int bytes);
 
 /// The `nth` call of `function` from now on, counted from 1, returns `code`. It does nothing else, unless it gives
 /// something back or waits: then it does its work, as the driver does when it reports an earlier copy's failure.

@@ -32,6 +32,8 @@ final class CUDADouble: Sendable {
         symbol("cuda_double_devices", as: (@convention(c) (Int32, UInt) -> Void).self)(Int32(count), UInt(bytes))
     }
 
+    func shift(bytes: Int) { symbol("cuda_double_shift", as: (@convention(c) (Int32) -> Void).self)(Int32(bytes)) }
+
     func fail(_ function: String, nth: Int = 1, code: Int32 = 999) {
         symbol("cuda_double_fail", as: (@convention(c) (UnsafePointer<CChar>, Int32, Int32) -> Void).self)(
             function, Int32(nth), code)
