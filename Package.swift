@@ -6,6 +6,8 @@ let package = Package(
     products: [
         .library(name: "WeightStore", targets: ["WeightStore"]),
         .executable(name: "weightstore", targets: ["WeightStoreCLI"]),
+        // For tests: opened at run time, as the CUDA driver is.
+        .library(name: "cuda-double", type: .dynamic, targets: ["CUDADouble"]),
     ],
     dependencies: [
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
@@ -15,6 +17,7 @@ let package = Package(
     ],
     targets: [
         .target(name: "CLinux"),
+        .target(name: "DeviceMemory"),
         .target(name: "ModelFormats"),
         .target(name: "DeviceMemory"),
         .target(
@@ -37,13 +40,7 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Sources/weightstore"),
-        .testTarget(name: "ModelFormatsTests", dependencies: ["ModelFormats"]),
-        .target(name: "TestSupport", dependencies: ["ModelFormats"], path: "Tests/TestSupport"),
-        .testTarget(
-            name: "WeightStoreTests",
-            dependencies: [
-                "TestSupport", "WeightStore", "DeviceMemory", "Migrations", .product(name: "GRDB", package: "GRDB.swift"),
-            ]),
-        .testTarget(name: "CommandLineTests", dependencies: ["TestSupport", "WeightStoreCLI"]),
+        .target(name: "CUDADouble", path: "Tests/CUDADouble"),
+        .testTarget(name: "DeviceMemoryTests", dependencies: ["DeviceMemory"]),
     ],
     swiftLanguageModes: [.v6])

@@ -17,7 +17,7 @@ package protocol Device: AnyObject, Sendable {
     /// How much the device has, and how much of it nobody holds (`cuMemGetInfo`).
     func memory() throws(DeviceError) -> MemorySize
 
-    /// Takes device memory, aligned to at least `DeviceArena.alignment` (`cuMemAlloc`). Slow; may wait for the device.
+    /// Takes device memory, aligned to at least 256 bytes (`cuMemAlloc`). Slow; may wait for the device.
     ///
     /// - Throws: ``DeviceError/outOfMemory(_:asked:free:)``.
     func allocate(bytes: Int) throws(DeviceError) -> DeviceAddress

@@ -12,11 +12,12 @@ public enum DeviceName: Hashable, Sendable {
     public init(_ name: String) throws(DeviceError) {
         if name == "host" {
             self = .host
-        } else if name.hasPrefix("cuda:"), let ordinal = Int(name.dropFirst(5)), name == "cuda:\(ordinal)", ordinal >= 0 {
-            self = .cuda(ordinal)
-        } else {
+            return
+        }
+        guard name.hasPrefix("cuda:"), let ordinal = Int(name.dropFirst(5)), ordinal >= 0, name == "cuda:\(ordinal)" else {
             throw .unknownName(name)
         }
+        self = .cuda(ordinal)
     }
 
     /// Makes the device ready.

@@ -1,21 +1,40 @@
 /// A large piece of device memory, given back with the value.
 package final class DeviceSlab: Sendable {
+    /// Bytes; as PyTorch has it. CUDA promises 256.
+    package static let alignment = 512
+
     package let device: any Device
+    /// A multiple of `alignment`.
     package let address: DeviceAddress
     package let bytes: Int
+    private let taken: (address: DeviceAddress, bytes: Int)
 
     package init(_ device: any Device, bytes: Int) throws(DeviceError) {
-        address = try device.allocate(bytes: bytes)
+        var taken = (address: try device.allocate(bytes: bytes), bytes: bytes)
+        var skipped = 0
+        if taken.address.raw % UInt64(Self.alignment) != 0 {
+            // Not met yet: large allocations begin at pages of 2 MiB.
+            device.free(taken.address, bytes: bytes)
+            taken.bytes += Self.alignment
+            taken.address = try device.allocate(bytes: taken.bytes)
+            skipped = (Self.alignment - Int(taken.address.raw % UInt64(Self.alignment))) % Self.alignment
+        }
+        self.taken = taken
+        address = taken.address + skipped
         self.device = device
         self.bytes = bytes
     }
 
-    deinit { device.free(address, bytes: bytes) }
+    deinit { device.free(taken.address, bytes: taken.bytes) }
+
+    /// Reads the bytes back, for checks. Blocks.
+    package func read() throws(DeviceError) -> [UInt8] {
+        try withExtendedLifetime(self) { () throws(DeviceError) in try device.read(address, bytes: bytes) }
+    }
 }
 
 extension Device {
-    /// Reads device memory back, for checks. Blocks.
-    package func read(_ address: DeviceAddress, bytes: Int) throws(DeviceError) -> [UInt8] {
+    func read(_ address: DeviceAddress, bytes: Int) throws(DeviceError) -> [UInt8] {
         let stream = try DeviceStream(self)
         let target = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes, alignment: 64)
         defer {

@@ -13,7 +13,8 @@ package final class DeviceStream: Sendable {
 
     deinit { device.destroyStream(handle) }
 
-    /// - Parameter source: must stay as it is until the copy has run.
+    /// - Parameter source: must stay as it is until the copy has run. Its owner too: `withExtendedLifetime`, where
+    ///   nothing else keeps it.
     package func copy(from source: UnsafeRawBufferPointer, to address: DeviceAddress) throws(DeviceError) {
         try device.copy(from: source, to: address, on: handle)
     }

@@ -13,9 +13,8 @@ import Synchronization
 /// * `used + free = held ≤ budget` at every moment.
 /// * Free neighbours in a slab are one piece: an arena that is not in use has one free piece a slab.
 package final class DeviceArena: Sendable {
-    /// Bytes. What `cuMemAlloc` promises at least is 256; the widest loads of kernels (TMA, 128-byte lines) and
-    /// O_DIRECT want no more than 512.
-    package static let alignment = 512
+    /// Bytes: the slabs'.
+    package static let alignment = DeviceSlab.alignment
 
     package let device: any Device
     /// The most that is taken from the device, in bytes.
@@ -180,4 +179,9 @@ package final class DeviceRegion: Sendable {
     }
 
     deinit { arena.giveBack(address, bytes: bytes) }
+
+    /// Reads the bytes back, for checks. Blocks.
+    package func read() throws(DeviceError) -> [UInt8] {
+        try withExtendedLifetime(self) { () throws(DeviceError) in try device.read(address, bytes: bytes) }
+    }
 }

@@ -4,8 +4,8 @@
 /// sizes, so what one leaves the next of its kind fills exactly.
 ///
 /// The order by size is a sorted array: a search is O(log n), an insertion moves 16 bytes for each larger piece. With
-/// 10 000 free pieces, more than a model has shards, an allocation and its return take about a microsecond; the copy
-/// they are for takes thirty and more.
+/// 4 000 free pieces an allocation or a return takes 0.8 µs; with 30 000, more than a model has shards, it takes 9 µs,
+/// and the copy of a MiB that it is for takes twenty and more.
 struct FreeBlocks {
     private struct Block: Comparable {
         var bytes: Int

@@ -22,8 +22,8 @@ final class HostDevice: Device {
         defer { fclose(file) }
         var line = [CChar](repeating: 0, count: 256)
         while fgets(&line, Int32(line.count), file) != nil {
-            let fields = line.prefix { $0 != 0 }.split(separator: 32).map { String(decoding: $0.map(UInt8.init), as: UTF8.self) }
-            if fields.count > 1, fields[0] == "MemAvailable:", let kibibytes = Int(fields[1]) {
+            let words = String(decoding: line.prefix { $0 != 0 }.map(UInt8.init), as: UTF8.self).split(separator: " ")
+            if words.count > 1, words[0] == "MemAvailable:", let kibibytes = Int(words[1]) {
                 return MemorySize(total: total, free: kibibytes << 10)
             }
         }

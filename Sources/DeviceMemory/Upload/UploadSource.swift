@@ -12,8 +12,10 @@ package enum UploadSource: Sendable {
     /// - Parameter owner: keeps `bytes` mapped as long as it lives.
     package static func mapped(_ bytes: UnsafeRawBufferPointer, owner: any Sendable, on device: any Device) -> Self {
         // Refusal is an answer here, not a failure; a broken device fails the copies too.
-        if bytes.count > 0, let memory = try? RegisteredMemory(device, bytes, owner: owner) { return .registered(memory) }
-        return .staged(bytes, owner: owner)
+        guard bytes.count > 0, let memory = try? RegisteredMemory(device, bytes, owner: owner) else {
+            return .staged(bytes, owner: owner)
+        }
+        return .registered(memory)
     }
 
     /// Memory that is copied through the staging buffers.

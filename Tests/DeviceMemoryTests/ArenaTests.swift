@@ -1,0 +1,198 @@
+import Synchronization
+import Testing
+
+@testable import DeviceMemory
+
+@Suite("The arena")
+struct ArenaTests {
+    @Test(
+        "regions do not overlap, are aligned and within a slab, the accounts are exact, and what is free joins again",
+        arguments: Kind.allCases, [UInt64](1...4))
+    func properties(_ kind: Kind, _ seed: UInt64) throws {
+        let rig = try Rig(kind)
+        do {
+            var random = SeededGenerator(state: seed)
+            let budget = 4 << 20
+            let arena = try DeviceArena(
+                try rig.open(), budget: budget, upFront: [0, 1 << 20, 4 << 20].randomElement(using: &random)!,
+                slabBytes: 512 << 10)
+            // The model: the regions there are, by address.
+            var model: [DeviceRegion] = []
+            func size(_ bytes: Int) -> Int { max(512, (bytes + 511) / 512 * 512) }
+            for _ in 0..<3000 {
+                if Int.random(in: 0..<100, using: &random) < 55 || model.isEmpty {
+                    let bytes = Int.random(in: 0...(1 << Int.random(in: 4...19, using: &random)), using: &random)
+                    let before = arena.usage
+                    do {
+                        let region = try arena.allocate(bytes: bytes)
+                        let place = model.firstIndex { $0.address.raw > region.address.raw } ?? model.count
+                        #expect(region.bytes == bytes && region.address.raw % 512 == 0)
+                        if place > 0 {
+                            let left = model[place - 1]
+                            #expect(left.address.raw + UInt64(size(left.bytes)) <= region.address.raw)
+                        }
+                        if place < model.count {
+                            #expect(region.address.raw + UInt64(size(bytes)) <= model[place].address.raw)
+                        }
+                        model.insert(region, at: place)
+                    } catch {
+                        let room = budget - before.held
+                        let largest = max(before.largest, room)
+                        #expect(
+                            error
+                                == .arenaFull(
+                                    arena.device.name, asked: size(bytes), free: before.free + room, largest: largest,
+                                    budget: budget))
+                        #expect(largest < size(bytes))
+                    }
+                } else {
+                    model.remove(at: Int.random(in: 0..<model.count, using: &random))
+                }
+                let usage = arena.usage
+                #expect(usage.used == model.reduce(0) { $0 + size($1.bytes) })
+                #expect(usage.used + usage.free == usage.held && usage.held <= budget)
+                #expect(usage.regions == model.count)
+                #expect(usage.largest <= usage.free && (usage.free == 0) == (usage.pieces == 0))
+            }
+            model.shuffle(using: &random)
+            while model.popLast() != nil {}
+            let usage = arena.usage
+            #expect(usage.used == 0 && usage.regions == 0 && usage.pieces == usage.slabs)
+            arena.trim()
+            #expect(arena.usage.held == 0 && arena.usage.slabs == 0)
+        }
+        rig.check()
+    }
+
+    @Test("an arena that took its budget at the start never asks the device again")
+    func upFront() throws {
+        let rig = try Rig(.cuda)
+        do {
+            let arena = try DeviceArena(try rig.open(), budget: 1 << 20)
+            for _ in 0..<100 {
+                let regions = try (0..<16).map { _ in try arena.allocate(bytes: 65536) }
+                keep(regions)
+            }
+            #expect(rig.double!.calls("cuMemAlloc_v2") == 1)
+            #expect(rig.double!.calls("cuMemFree_v2") == 0)
+        }
+        rig.check()
+    }
+
+    @Test("regions are aligned even where the driver's memory is not")
+    func alignment() throws {
+        let rig = try Rig(.cuda)
+        rig.double!.shift(bytes: 256)
+        do {
+            let arena = try DeviceArena(try rig.open(), budget: 4096)
+            let regions = try (0..<8).map { _ in try arena.allocate(bytes: 512) }
+            #expect(regions.allSatisfy { $0.address.raw % 512 == 0 })
+            // The last one is within the memory too.
+            #expect(try regions.map { try $0.read().count } == Array(repeating: 512, count: 8))
+        }
+        rig.check()
+    }
+
+    @Test("the best fit is taken, so what a region leaves the next of its size fills", arguments: Kind.allCases)
+    func bestFit(_ kind: Kind) throws {
+        let arena = try DeviceArena(try Rig(kind).open(), budget: 1 << 20)
+        var regions = try [512, 8192, 512, 4096, 512, 16384, 512].map { try arena.allocate(bytes: $0) }
+        let hole = regions[3].address
+        for index in [5, 3, 1] { regions.remove(at: index) }
+        #expect(try arena.allocate(bytes: 3800).address == hole)
+        #expect(try arena.allocate(bytes: 4096).address == hole)
+        keep(regions)
+    }
+
+    @Test("a region of no bytes has an address of its own", arguments: Kind.allCases)
+    func empty(_ kind: Kind) throws {
+        let arena = try DeviceArena(try Rig(kind).open(), budget: 1024)
+        let (one, other) = (try arena.allocate(bytes: 0), try arena.allocate(bytes: 0))
+        #expect(one.address != other.address)
+        #expect(throws: DeviceError.arenaFull(arena.device.name, asked: 512, free: 0, largest: 0, budget: 1024)) {
+            try arena.allocate(bytes: 0)
+        }
+        keep(one, other)
+    }
+
+    @Test("it grows by slabs up to its budget", arguments: Kind.allCases)
+    func growth(_ kind: Kind) throws {
+        let rig = try Rig(kind)
+        do {
+            let arena = try DeviceArena(try rig.open(), budget: 300_000, upFront: 0, slabBytes: 128 << 10)
+            #expect(arena.usage.held == 0)
+            var regions = [try arena.allocate(bytes: 1)]
+            #expect(arena.usage.held == 128 << 10)
+            // Larger than a slab, and it takes the rest of the budget.
+            regions.append(try arena.allocate(bytes: 160_000))
+            #expect(arena.usage.slabs == 2)
+            #expect(arena.usage.held == 131_072 + 160_256)
+            let rest = arena.budget - arena.usage.held
+            let error = #expect(throws: DeviceError.self) { try arena.allocate(bytes: 140_000) }
+            #expect(
+                error
+                    == .arenaFull(
+                        arena.device.name, asked: 140_288, free: 131_072 - 512 + rest, largest: 131_072 - 512,
+                        budget: arena.budget))
+            #expect("\(error!)".contains("140288 bytes asked"))
+        }
+        rig.check()
+    }
+
+    @Test("idle slabs are exchanged for one that is large enough", arguments: Kind.allCases)
+    func exchange(_ kind: Kind) throws {
+        let rig = try Rig(kind)
+        do {
+            let arena = try DeviceArena(try rig.open(), budget: 4 << 20, upFront: 0, slabBytes: 1 << 20)
+            var small = try (0..<4).map { _ in try arena.allocate(bytes: 1 << 20) }
+            small.removeLast(2)
+            #expect(throws: DeviceError.self) { try arena.allocate(bytes: 3 << 20) }
+            #expect(arena.usage.held == 4 << 20)
+            let large = try arena.allocate(bytes: 2 << 20)
+            #expect(arena.usage.slabs == 3 && arena.usage.free == 0)
+            keep(small, large)
+        }
+        rig.check()
+    }
+
+    @Test("a device with less than the budget is an error, and the arena stays good")
+    func deviceFull() throws {
+        let rig = try Rig(.cuda)
+        rig.double!.setDevices(1, bytes: 3 << 20)
+        do {
+            let device = try rig.open()
+            #expect(throws: DeviceError.outOfMemory(.cuda(0), asked: 8 << 20, free: 3 << 20)) {
+                try DeviceArena(device, budget: 8 << 20)
+            }
+            let arena = try DeviceArena(device, budget: 8 << 20, upFront: 2 << 20, slabBytes: 2 << 20)
+            let first = try arena.allocate(bytes: 2 << 20)
+            #expect(throws: DeviceError.outOfMemory(.cuda(0), asked: 2 << 20, free: 1 << 20)) {
+                try arena.allocate(bytes: 4096)
+            }
+            #expect(arena.usage.held == 2 << 20 && arena.usage.regions == 1)
+            keep(first)
+        }
+        rig.check()
+    }
+
+    @Test("many threads at once get regions of their own, and the accounts are exact", arguments: Kind.allCases)
+    func threads(_ kind: Kind) throws {
+        let rig = try Rig(kind)
+        do {
+            let arena = try DeviceArena(try rig.open(), budget: 4 << 20, upFront: 0, slabBytes: 256 << 10)
+            let taken = Mutex<Set<UInt64>>([])
+            try onThreads(8) { index in
+                var random = SeededGenerator(state: UInt64(index))
+                for _ in 0..<200 {
+                    let sizes = (0..<4).map { _ in Int.random(in: 0...32768, using: &random) }
+                    let regions = try sizes.map { try arena.allocate(bytes: $0) }
+                    for region in regions { #expect(taken.withLock { $0.insert(region.address.raw).inserted }) }
+                    for region in regions { taken.withLock { _ = $0.remove(region.address.raw) } }
+                }
+            }
+            let usage = arena.usage
+            #expect(usage.used == 0 && usage.regions == 0 && usage.pieces == usage.slabs)
+        }
+        rig.check()
+    }
+}
