@@ -17,7 +17,6 @@ let package = Package(
     ],
     targets: [
         .target(name: "CLinux"),
-        .target(name: "DeviceMemory"),
         .target(name: "ModelFormats"),
         .target(name: "DeviceMemory"),
         .target(
@@ -41,6 +40,14 @@ let package = Package(
             ],
             path: "Sources/weightstore"),
         .target(name: "CUDADouble", path: "Tests/CUDADouble"),
-        .testTarget(name: "DeviceMemoryTests", dependencies: ["DeviceMemory"]),
+        .target(name: "TestSupport", dependencies: ["DeviceMemory", "ModelFormats"], path: "Tests/TestSupport"),
+        .testTarget(name: "ModelFormatsTests", dependencies: ["ModelFormats"]),
+        .testTarget(name: "DeviceMemoryTests", dependencies: ["DeviceMemory", "TestSupport"]),
+        .testTarget(
+            name: "WeightStoreTests",
+            dependencies: [
+                "TestSupport", "WeightStore", "DeviceMemory", "Migrations", .product(name: "GRDB", package: "GRDB.swift"),
+            ]),
+        .testTarget(name: "CommandLineTests", dependencies: ["TestSupport", "WeightStoreCLI"]),
     ],
     swiftLanguageModes: [.v6])

@@ -34,7 +34,7 @@ package final class DeviceSlab: Sendable {
 }
 
 extension Device {
-    func read(_ address: DeviceAddress, bytes: Int) throws(DeviceError) -> [UInt8] {
+    package func read(_ address: DeviceAddress, bytes: Int) throws(DeviceError) -> [UInt8] {
         let stream = try DeviceStream(self)
         let target = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes, alignment: 64)
         defer {

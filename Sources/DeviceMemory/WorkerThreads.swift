@@ -6,14 +6,14 @@ import Synchronization
 /// threads are not.
 ///
 /// When the value goes, the threads do what was submitted, and end.
-final class WorkerThreads: Sendable {
-    typealias Work = @Sendable () -> Void
+package final class WorkerThreads: Sendable {
+    package typealias Work = @Sendable () -> Void
 
     private let count: Int
     private let queue = Queue()
 
     /// - Throws: ``DeviceError/system(operation:code:)`` if the system gives no more threads.
-    init(count: Int) throws(DeviceError) {
+    package init(count: Int) throws(DeviceError) {
         self.count = count
         for _ in 0..<count {
             var thread = pthread_t()
@@ -36,7 +36,7 @@ final class WorkerThreads: Sendable {
         for _ in 0..<count { queue.append(nil) }
     }
 
-    func submit(_ work: @escaping Work) {
+    package func submit(_ work: @escaping Work) {
         queue.append(work)
     }
 

@@ -13,6 +13,7 @@ import Testing
 
     init() throws {
         store = try Store(at: directory("store"), create: true)
+        for tier in Self.tiers { try store.open(tier, TierOptions(budget: 64 << 20)) }
         try add("base", base)
     }
 
@@ -28,7 +29,18 @@ import Testing
 
     private func gauge(_ tier: Tier) throws -> TierGauge { try #require(store.gauges.first { $0.tier == tier }) }
 
-    static let tiers: [Tier] = [.ram, .host]
+    /// RAM, the host device, and a GPU whose driver is the test double.
+    static let tiers: [Tier] = {
+        setenv("WEIGHTSTORE_CUDA_LIBRARY", driver.path, 1)
+        return [.ram, .host, .gpu]
+    }()
+
+    static let driver: CUDADouble = {
+        let driver = try! CUDADouble()
+        // Room for the tiers of all tests at once.
+        driver.setDevices(2, bytes: 64 << 30)
+        return driver
+    }()
 
     @Test("a lease is on the very bytes of the layer, in each tier", arguments: tiers)
     func bytes(tier: Tier) async throws {
@@ -50,6 +62,7 @@ import Testing
     func hit(tier: Tier) async throws {
         let statements = Mutex(0)
         let store = try Store(at: directory("store"), create: false) { _ in statements.withLock { $0 += 1 } }
+        try store.open(tier, TierOptions(budget: 64 << 20))
         let revision = try store.revision("base")
         _ = try await revision.lease(layer: 1, in: tier)
         let before = (statements.withLock { $0 }, store.gauges[0])
@@ -237,11 +250,23 @@ import Testing
     }
 
     @Test("an unknown device, a missing driver: a clear error, and never another tier")
-    func noDriver() async throws {
+    func noDriver() throws {
         #expect(throws: DeviceError.unknownName("tpu")) { try Tier("tpu") }
-        guard !FileManager.default.fileExists(atPath: "/dev/nvidiactl") else { return }
-        let error = await #expect(throws: DeviceError.self) { try await store.revision("base").lease(layer: 0, in: .gpu) }
-        #expect("\(error!)".contains("host"))
-        #expect(store.gauges.isEmpty)
+        var tool = Tool(store: directory("store"))
+        tool.environment["WEIGHTSTORE_CUDA_LIBRARY"] = "/nowhere/libcuda.so.1"
+        let result = try tool("load", "base", "--to", "gpu")
+        #expect(result.status == 1)
+        #expect(result.errors.contains("/nowhere/libcuda.so.1") && result.errors.contains("host"))
+        #expect(result.output.isEmpty)
+    }
+
+    @Test("with the driver in place the tool loads onto the GPU")
+    func driver() throws {
+        var tool = Tool(store: directory("store"))
+        tool.environment["WEIGHTSTORE_CUDA_LIBRARY"] = Self.driver.path
+        let answer = try tool("load", "base", "--to", "gpu", "--json").object()
+        #expect((answer["tier"] as? [String: Any])?["tier"] as? String == "cuda:0")
+        #expect(answer["tensors"] as? Int == base.tensors.count)
+        #expect(try tool("load", "base", "--to", "cuda:7").status == 1)
     }
 }

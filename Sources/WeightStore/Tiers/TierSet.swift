@@ -1,5 +1,4 @@
 import DeviceMemory
-import Foundation
 import Synchronization
 
 /// How a tier is to be opened.
@@ -50,7 +49,7 @@ final class TierSet: Sendable {
             let threads = try WorkerThreads(count: Self.readers)
             return MemoryTier(
                 tier, medium: RAMMedium(threads: threads, locksPages: options.locksPages),
-                budget: try options.budget ?? Self.availableMemory() / 2, path: path)
+                budget: try options.budget ?? DeviceName.host.open().memory().free / 2, path: path)
         case .device(let name):
             let device = try name.open()
             let free = try device.memory().free
@@ -62,16 +61,5 @@ final class TierSet: Sendable {
             return MemoryTier(
                 tier, medium: DeviceMedium(arena: arena, uploader: uploader), budget: arena.budget, path: path)
         }
-    }
-
-    /// `MemAvailable` of /proc/meminfo, in bytes.
-    private static func availableMemory() throws -> Int {
-        let text = try String(contentsOfFile: "/proc/meminfo", encoding: .utf8)
-        let line = text.split(separator: "\n").first { $0.hasPrefix("MemAvailable:") }
-        let kibibytes = line?.split(separator: " ").dropFirst().first.flatMap { Int($0) }
-        guard let kibibytes else {
-            throw StoreError.invalid(what: "memory report", value: "/proc/meminfo", reason: "it has no MemAvailable")
-        }
-        return kibibytes << 10
     }
 }

@@ -40,8 +40,11 @@ struct RawLimits {
         let slab = try DeviceSlab(device, bytes: bytes)
         let stream = try DeviceStream(device)
         return try best(of: 5) {
-            try stream.copy(from: UnsafeRawBufferPointer(pinned.bytes), to: slab.address)
-            try stream.synchronize()
+            // The copies go on when the call has returned.
+            try withExtendedLifetime((pinned, slab)) {
+                try stream.copy(from: UnsafeRawBufferPointer(pinned.bytes), to: slab.address)
+                try stream.synchronize()
+            }
             return bytes
         }
     }

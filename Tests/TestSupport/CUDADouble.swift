@@ -1,70 +1,62 @@
+import DeviceMemory
 import Glibc
-
-@testable import DeviceMemory
 
 /// A CUDA driver of the test's own: a copy of the test double's library (Tests/CUDADouble), which shares nothing with
 /// other tests'.
-final class CUDADouble: Sendable {
-    let path: String
+package final class CUDADouble: Sendable {
+    package let path: String
     private nonisolated(unsafe) let handle: UnsafeMutableRawPointer
 
-    init() throws {
+    package init() throws {
         path = try Self.copyLibrary()
         handle = dlopen(path, RTLD_NOW | RTLD_LOCAL)!
     }
 
     deinit { unlink(path) }
 
-    func open(_ ordinal: Int = 0) throws(DeviceError) -> any Device {
+    package func open(_ ordinal: Int = 0) throws(DeviceError) -> any Device {
         try DeviceName.cuda(ordinal).open(cudaLibrary: path)
     }
 
-    /// The driver's functions that the module calls.
-    static func functions() throws -> [String] {
-        let double = try CUDADouble()
-        let functions = try CUDALibrary(double.path).functions
-        return Mirror(reflecting: functions).children.compactMap(\.label)
-    }
+    package func reset() { symbol("cuda_double_reset", as: (@convention(c) () -> Void).self)() }
 
-    func reset() { symbol("cuda_double_reset", as: (@convention(c) () -> Void).self)() }
-
-    func setDevices(_ count: Int, bytes: Int = 1 << 30) {
+    package func setDevices(_ count: Int, bytes: Int = 1 << 30) {
         symbol("cuda_double_devices", as: (@convention(c) (Int32, UInt) -> Void).self)(Int32(count), UInt(bytes))
     }
 
-    func shift(bytes: Int) { symbol("cuda_double_shift", as: (@convention(c) (Int32) -> Void).self)(Int32(bytes)) }
+    package func shift(bytes: Int) { symbol("cuda_double_shift", as: (@convention(c) (Int32) -> Void).self)(Int32(bytes)) }
 
-    func fail(_ function: String, nth: Int = 1, code: Int32 = 999) {
+    package func fail(_ function: String, nth: Int = 1, code: Int32 = 999) {
         symbol("cuda_double_fail", as: (@convention(c) (UnsafePointer<CChar>, Int32, Int32) -> Void).self)(
             function, Int32(nth), code)
     }
 
-    func failCopy(nth: Int, code: Int32) {
+    package func failCopy(nth: Int, code: Int32) {
         symbol("cuda_double_fail_copy", as: (@convention(c) (Int32, Int32) -> Void).self)(Int32(nth), code)
     }
 
-    func calls(_ function: String) -> Int {
+    package func calls(_ function: String) -> Int {
         Int(symbol("cuda_double_calls", as: (@convention(c) (UnsafePointer<CChar>) -> Int32).self)(function))
     }
 
-    func hold(_ held: Bool) { symbol("cuda_double_hold", as: (@convention(c) (Int32) -> Void).self)(held ? 1 : 0) }
+    package func hold(_ held: Bool) { symbol("cuda_double_hold", as: (@convention(c) (Int32) -> Void).self)(held ? 1 : 0) }
 
-    func delay(microseconds: Int) {
+    package func delay(microseconds: Int) {
         symbol("cuda_double_delay", as: (@convention(c) (Int32) -> Void).self)(Int32(microseconds))
     }
 
-    func note(_ line: String) {
+    package func note(_ line: String) {
         symbol("cuda_double_note", as: (@convention(c) (UnsafePointer<CChar>) -> Void).self)(line)
     }
 
-    var log: [String] { lines("cuda_double_log") }
-    var violations: [String] { lines("cuda_double_violation_words") }
-    var live: Int { Int(symbol("cuda_double_live", as: (@convention(c) () -> Int32).self)()) }
-    var liveWords: String { lines("cuda_double_live_words").joined() }
+    package var log: [String] { lines("cuda_double_log") }
+    package var violations: [String] { lines("cuda_double_violation_words") }
+    package var live: Int { Int(symbol("cuda_double_live", as: (@convention(c) () -> Int32).self)()) }
+    package var liveWords: String { lines("cuda_double_live_words").joined() }
     /// How many contexts are current on this thread, one under the other.
-    var contextDepth: Int { Int(symbol("cuda_double_depth", as: (@convention(c) () -> Int32).self)()) }
+    package var contextDepth: Int { Int(symbol("cuda_double_depth", as: (@convention(c) () -> Int32).self)()) }
 
-    func pushForeignContext() -> OpaquePointer {
+    package func pushForeignContext() -> OpaquePointer {
         symbol("cuda_double_push_foreign", as: (@convention(c) () -> OpaquePointer).self)()
     }
 
