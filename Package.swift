@@ -5,11 +5,13 @@ let package = Package(
     name: "WeightStore",
     products: [
         .library(name: "WeightStore", targets: ["WeightStore"]),
+        .library(name: "Origins", targets: ["Origins"]),
         .executable(name: "weightstore", targets: ["WeightStoreCLI"]),
         // For tests: opened at run time, as the CUDA driver is.
         .library(name: "cuda-double", type: .dynamic, targets: ["CUDADouble"]),
     ],
     dependencies: [
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
@@ -31,10 +33,17 @@ let package = Package(
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
             ]),
+        .target(
+            name: "Origins",
+            dependencies: [
+                "WeightStore",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Crypto", package: "swift-crypto"),
+            ]),
         .executableTarget(
             name: "WeightStoreCLI",
             dependencies: [
-                "CLinux", "WeightStore", "DeviceMemory", "ModelFormats",
+                "CLinux", "WeightStore", "DeviceMemory", "ModelFormats", "Origins",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -48,6 +57,9 @@ let package = Package(
             dependencies: [
                 "TestSupport", "WeightStore", "DeviceMemory", "Migrations", .product(name: "GRDB", package: "GRDB.swift"),
             ]),
+        .testTarget(
+            name: "OriginsTests",
+            dependencies: ["TestSupport", "Origins", "WeightStore", "WeightStoreCLI"]),
         .testTarget(name: "CommandLineTests", dependencies: ["TestSupport", "WeightStoreCLI"]),
     ],
     swiftLanguageModes: [.v6])

@@ -20,6 +20,8 @@ CREATE TABLE revision (
     model_id      INTEGER NOT NULL REFERENCES model (id) ON DELETE CASCADE,
     -- The digest of the manifest blob.
     digest        BLOB    NOT NULL CHECK (length(digest) = 32),
+    -- The digest that it had before all of its bytes had come; NULL for what came at once. Leases go by both.
+    provisional   BLOB    CHECK (length(provisional) = 32),
     -- 1, 2, 3 … per model; NULL while `import --move` is still bringing files in.
     version       INTEGER CHECK (version > 0),
     -- 40 hexadecimal digits: the hub's commit, or the head of the digest for a local import.
@@ -71,7 +73,9 @@ CREATE TABLE file (
     id            INTEGER PRIMARY KEY,
     digest        BLOB    NOT NULL UNIQUE CHECK (length(digest) = 32),
     bytes         INTEGER NOT NULL,
-    format        TEXT    NOT NULL
+    format        TEXT    NOT NULL,
+    -- 1 while not all bytes have come, or not been compared with the digest. What has not come has no extent.
+    pending       INTEGER NOT NULL DEFAULT 0 CHECK (pending IN (0, 1))
 ) STRICT;
 
 CREATE TABLE revision_file (
@@ -113,7 +117,7 @@ CREATE INDEX shard_by_verified_at ON shard (verified_at);
 -- Reports of damage: damaged shards are few.
 CREATE INDEX shard_by_damage ON shard (state) WHERE state <> 'present';
 
--- The extents of a file cover each of its bytes once, in order of offset.
+-- The extents of a file cover each of its bytes once, in order of offset; of a pending file, those that have come.
 CREATE TABLE extent (
     file_id       INTEGER NOT NULL REFERENCES file (id) ON DELETE CASCADE,
     offset        INTEGER NOT NULL,

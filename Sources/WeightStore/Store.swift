@@ -21,6 +21,7 @@ public final class Store: Sendable {
     let leases: LeaseDirectory
     let accesses: AccessLog
     let tiers: TierSet
+    let origins = OriginRegistry()
     let logger: Logger
     let cores: Int
 

@@ -17,7 +17,7 @@ struct WeightStoreTool: ParsableCommand {
             """,
         version: "0.1.0",
         groupedSubcommands: [
-            CommandGroup(name: "Bringing in and giving back:", subcommands: [Import.self, Export.self, Cat.self]),
+            CommandGroup(name: "Bringing in and giving back:", subcommands: [Import.self, Pull.self, Export.self, Cat.self]),
             CommandGroup(
                 name: "Looking:",
                 subcommands: [

@@ -11,13 +11,34 @@ final class StagedFile: @unchecked Sendable {
 
     let path: String
     private let file: FileDescriptor
+    /// Whether it stays when it is dropped.
+    private let isKept: Bool
 
     init(_ path: String) throws(StoreError) {
         self.path = path
+        isKept = false
         file = try FileDescriptor(path, O_WRONLY | O_CREAT | O_EXCL)
     }
 
-    deinit { unlink(path) }
+    /// Takes over an open file that stays when it is dropped, so that somebody can go on with it.
+    init(keeping file: consuming FileDescriptor) {
+        path = file.path
+        isKept = true
+        self.file = file
+    }
+
+    deinit { if !isKept { unlink(path) } }
+
+    /// Bytes that are there.
+    func count() throws(StoreError) -> Int { try file.status().bytes }
+
+    /// As `FileDescriptor.read`.
+    func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(StoreError) -> Int {
+        _ = file.setDirect(false)
+        return try file.read(at: offset, into: buffer)
+    }
+
+    func truncate(to bytes: Int) throws(StoreError) { try file.truncate(to: bytes) }
 
     /// Large aligned parts bypass the page cache: no copy, no pages to clean, and the model that is being served
     /// stays cached. File systems without O_DIRECT (tmpfs) are written through the cache.

@@ -87,12 +87,12 @@ struct RevisionRow {
         try db.execute(
             sql: """
                 INSERT INTO revision
-                  (model_id, digest, version, commit_id, bytes, file_count, tensor_count, layer_count, source,
-                   created_at, last_access)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                  (model_id, digest, provisional, version, commit_id, bytes, file_count, tensor_count, layer_count,
+                   source, created_at, last_access)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
             arguments: [
-                model, digest, version, manifest.commit ?? String(digest.hex.prefix(40)),
+                model, digest, manifest.isPending ? digest : nil, version, manifest.commit ?? String(digest.hex.prefix(40)),
                 manifest.files.reduce(0) { $0 + $1.content.bytes }, manifest.files.count, tensors.count,
                 layers.count, source, createdAt, createdAt,
             ])
@@ -220,7 +220,7 @@ struct RevisionRow {
 }
 
 /// Where a model can be had again: a URL.
-enum Origin {
+enum OriginURL {
     static func check(_ url: String) throws(StoreError) -> String {
         let schemes = ["https://", "http://", "s3://", "file:///"]
         guard schemes.contains(where: url.hasPrefix), !url.contains(where: \.isWhitespace) else {

@@ -68,7 +68,7 @@ final class ImportRun: Sendable {
 }
 
 /// The first of several failures; the others follow from it.
-private final class FirstFailure: Sendable {
+final class FirstFailure: Sendable {
     private let error = Mutex<(any Error)?>(nil)
 
     var first: (any Error)? { error.withLock { $0 } }

@@ -194,7 +194,7 @@ private struct Importer {
         let manifest = Manifest(commit: source.commit, files: contents.map { .init(path: $0.key, content: $0.value) })
         let staged = try run.stage()
         let digest = try staged.writeWhole(manifest.encoded())
-        let origins = try request.origins.map { try Origin.check($0) }
+        let origins = try request.origins.map { try OriginURL.check($0) }
         let change = ModelChange(catalog: store.catalog, blobs: store.blobs, stage: run.stage)
         return try change.commit { db in
             try store.blobs.install([(staged.path, .init(digest: digest, kind: .manifest))])

@@ -11,6 +11,7 @@ extension Revision {
     /// - Throws: ``StoreError/damaged(path:digest:expected:found:)`` in the end if what was handed out is not what was
     ///   imported.
     public func read(_ path: String, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
+        try fetch(FetchSelection(files: [path]))
         let (content, shards) = try store.catalog.read { db in
             guard
                 let row = try Row.fetchOne(
@@ -51,6 +52,20 @@ package func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32, nam
 extension Store {
     func read(_ content: FileContent, name: String, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
         var hasher = SHA256()
+        try forEachRun(content) { bytes in
+            hasher.update(bufferPointer: bytes)
+            try body(bytes)
+        }
+        let found = Digest(hasher.finalize())
+        guard found == content.digest else {
+            throw StoreError.damaged(
+                path: name, digest: content.digest, expected: "SHA-256 \(content.digest.short)",
+                found: "SHA-256 \(found.short)")
+        }
+    }
+
+    /// Hands out a file's bytes, unchecked.
+    func forEachRun(_ content: FileContent, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
         // Packs and paddings come back again and again; large tensors once.
         var mapped: [Int: MappedBlob] = [:]
         var uses = [Int](repeating: 0, count: content.shards.count)
@@ -67,17 +82,10 @@ extension Store {
                 // In pieces that stay in the processor's cache between the hash and the write.
                 while !rest.isEmpty {
                     let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(1 << 20))
-                    hasher.update(bufferPointer: piece)
                     try body(piece)
                     rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(piece.count))
                 }
             }
-        }
-        let found = Digest(hasher.finalize())
-        guard found == content.digest else {
-            throw StoreError.damaged(
-                path: name, digest: content.digest, expected: "SHA-256 \(content.digest.short)",
-                found: "SHA-256 \(found.short)")
         }
     }
 
