@@ -33,7 +33,7 @@ final class RevisionView: Sendable {
     ///   - fetch: brings tensors here that have never come, and tells the places of all tensors in their files.
     init(
         _ places: [PlaceInShard], in tier: MemoryTier, name: String, hold: RevisionHold,
-        fetch: @escaping @Sendable ([TensorEntry]) throws -> [PlaceInShard]
+        fetch: @escaping @Sendable ([TensorEntry]) throws -> [PlaceInShard] = { _ in [] }
     ) {
         self.tier = tier
         self.name = name
