@@ -42,7 +42,12 @@ import WeightStore
     func interrupt() throws {
         let scene = try Scene(TestModel(layers: 2, wide: 3000))
         let process = try scene.tool().start(["pull", "org/model", "--limit-rate", "10M"])
-        usleep(1_500_000)
+        let partial = scene.directory("store/partial")
+        func come() -> Int {
+            // One that is a blob by now is not there any more.
+            TemporaryDirectory.files(below: partial).reduce(0) { $0 + ((try? contents("\(partial)/\($1)").count) ?? 0) }
+        }
+        for _ in 0..<1000 where come() < 2 << 20 { usleep(20_000) }
         process.signal(SIGINT)
         let result = process.result()
         #expect(result.status == 130)

@@ -11,23 +11,32 @@ final class StagedFile: @unchecked Sendable {
 
     let path: String
     private let file: FileDescriptor
-    /// Whether it stays when it is dropped.
-    private let isKept: Bool
+    /// Held as long as the value, for one that stays when it is dropped.
+    private let lock: FileDescriptor?
 
     init(_ path: String) throws(StoreError) {
         self.path = path
-        isKept = false
+        lock = nil
         file = try FileDescriptor(path, O_WRONLY | O_CREAT | O_EXCL)
     }
 
-    /// Takes over an open file that stays when it is dropped, so that somebody can go on with it.
-    init(keeping file: consuming FileDescriptor) {
-        path = file.path
-        isKept = true
-        self.file = file
+    /// Takes over a file that stays when it is dropped, so that somebody can go on with it.
+    ///
+    /// - Parameter lock: the same file, locked.
+    init(keeping lock: consuming FileDescriptor) throws(StoreError) {
+        path = lock.path
+        // It may have been finished before.
+        try lock.setMode(0o644)
+        file = try FileDescriptor(lock.path, O_RDWR)
+        self.lock = .some(consume lock)
     }
 
-    deinit { if !isKept { unlink(path) } }
+    deinit {
+        switch lock {
+        case nil: unlink(path)
+        default: break
+        }
+    }
 
     /// Bytes that are there.
     func count() throws(StoreError) -> Int { try file.status().bytes }

@@ -1,9 +1,13 @@
 import Dispatch
 import GRDB
+import Glibc
 import Synchronization
 
 /// Takes shards that have come into the store: blob, row and extents, in one transaction. While one commit is under way,
 /// the next ones gather.
+///
+/// A partial file becomes a blob by a second name, and loses its own after the commit: until then, whoever else wants the
+/// shard finds it locked.
 final class FetchCommitter: Sendable {
     struct Arrived: Sendable {
         var file: FetchFile
@@ -15,11 +19,17 @@ final class FetchCommitter: Sendable {
     private let catalog: Catalog
     private let blobs: BlobDirectory
     private let lease: String
+    private let staging: String
     private let failed: @Sendable (any Error) -> Void
     private let queue = DispatchQueue(label: "weightstore.fetch.commit")
     private let pending = Mutex<[Arrived]>([])
 
-    init(catalog: Catalog, blobs: BlobDirectory, lease: String, failed: @escaping @Sendable (any Error) -> Void) {
+    /// - Parameter staging: the folder of this process's lease in `staging/`.
+    init(
+        catalog: Catalog, blobs: BlobDirectory, lease: String, staging: String,
+        failed: @escaping @Sendable (any Error) -> Void
+    ) {
+        self.staging = staging
         self.catalog = catalog
         self.blobs = blobs
         self.lease = lease
@@ -60,7 +70,7 @@ final class FetchCommitter: Sendable {
             let isThere = try staged[facts.digest] != nil
                 || known?.state == .present && FileSystem.status(blobs.path(facts.digest))?.bytes == facts.bytes
             if !isThere {
-                staged[facts.digest] = (arrived.staged.path, .init(digest: facts.digest, kind: .shard))
+                staged[facts.digest] = (try link(arrived.staged), .init(digest: facts.digest, kind: .shard))
             }
             let id = isThere ? known?.id : nil
             let shard = try id ?? ShardRow.save(facts, db)
@@ -74,5 +84,13 @@ final class FetchCommitter: Sendable {
             }
         }
         try blobs.install(Array(staged.values))
+    }
+
+    private static let linkNumbers = Atomic<Int>(0)
+
+    private func link(_ file: StagedFile) throws -> String {
+        let path = "\(staging)/fetched-\(Self.linkNumbers.add(1, ordering: .relaxed).newValue)"
+        try retrying("link", path) { Glibc.link(file.path, path) }
+        return path
     }
 }

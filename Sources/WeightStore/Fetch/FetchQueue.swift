@@ -45,9 +45,11 @@ struct FetchQueue {
     /// Those of which bytes may be missing, when there is nothing more to be done.
     func unfinished() -> [ShardArrival] { arrivals }
 
-    /// - Parameter open: begins a shard.
+    /// - Parameters:
+    ///   - atMost: bytes of the range.
+    ///   - open: begins a shard.
     /// - Returns: the next range; nil if there is none.
-    mutating func next(open: Open) throws -> FetchJob? {
+    mutating func next(atMost limit: Int, open: Open) throws -> FetchJob? {
         var job: FetchJob?
         while true {
             guard file >= 0, extent < files[file].plan.extents.count else {
@@ -83,7 +85,7 @@ struct FetchQueue {
                 skip(run.length)
                 continue
             }
-            let room = BufferPool.bufferBytes - (job?.length ?? 0)
+            let room = limit - (job?.length ?? 0)
             // A shard that streams begins at the front of a buffer, as the disk likes it.
             if job != nil, !isGathered || room < run.length - done { return job }
             let length = min(run.length - done, room)
@@ -93,7 +95,7 @@ struct FetchQueue {
             next.length += length
             done += length
             if done == run.length { skip(run.length) }
-            if next.length == BufferPool.bufferBytes || !isGathered { return next }
+            if next.length == limit || !isGathered { return next }
             job = next
         }
     }

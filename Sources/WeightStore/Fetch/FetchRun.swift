@@ -4,8 +4,8 @@ import Synchronization
 
 /// Brings wanted shards from a hub: several ranges at a time, each straight through a buffer into its shards.
 ///
-/// **Order.** The bytes are asked for in the order of the files, a buffer's size at a time (4 MiB), by lanes that each
-/// take the next. A lane takes its buffer before it takes its work, so the lowest range that is missing always has a
+/// **Order.** The bytes are asked for in the order of the files, by lanes that each take the next range: one of the size
+/// of a buffer (4 MiB), or on a slow link of what comes in a second, because a range that is cut off is lost. A lane takes its buffer before it takes its work, so the lowest range that is missing always has a
 /// buffer, and those that came early never keep it from coming. So shards and files are hashed as they pass, with no
 /// more memory than the buffers.
 ///
@@ -28,16 +28,18 @@ final class FetchRun: Sendable {
     private let failure = FirstFailure()
     private let open = DispatchGroup()
     private let work: Mutex<FetchQueue>
+    /// Bytes of a range.
+    private let rangeBytes = Atomic<Int>(1 << 20)
 
-    init(_ store: Store, _ origin: any ModelOrigin, _ files: [FetchFile], _ progress: FetchProgress) {
+    init(_ store: Store, _ origin: any ModelOrigin, _ files: [FetchFile], _ progress: FetchProgress) throws {
         self.store = store
         self.origin = origin
         self.progress = progress
         partials = PartialShards(store: store.path)
         let failure = failure
-        committer = FetchCommitter(catalog: store.catalog, blobs: store.blobs, lease: store.leases.name) {
-            failure.record($0)
-        }
+        committer = FetchCommitter(
+            catalog: store.catalog, blobs: store.blobs, lease: store.leases.name, staging: try store.stagingDirectory()
+        ) { failure.record($0) }
         work = Mutex(FetchQueue(files))
     }
 
@@ -68,12 +70,22 @@ final class FetchRun: Sendable {
             let buffer = pool.take()
             do {
                 try progress.check()
-                guard let job = try work.withLock({ try $0.next(open: begin) }) else { return }
+                guard let job = try work.withLock({ try $0.next(atMost: rangeBytes.load(ordering: .relaxed), open: begin) }) else {
+                    return
+                }
+                let start = ContinuousClock.now
                 try bring(job, buffer)
+                adapt(to: ContinuousClock.now - start)
             } catch {
                 return failure.record(error)
             }
         }
+    }
+
+    private func adapt(to duration: Duration) {
+        let bytes = rangeBytes.load(ordering: .relaxed)
+        if duration < .milliseconds(250), bytes < BufferPool.bufferBytes { rangeBytes.store(bytes * 2, ordering: .relaxed) }
+        if duration > .seconds(1), bytes > 256 << 10 { rangeBytes.store(bytes / 2, ordering: .relaxed) }
     }
 
     private func bring(_ job: FetchJob, _ buffer: Buffer) throws {

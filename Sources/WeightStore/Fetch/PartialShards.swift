@@ -28,12 +28,13 @@ struct PartialShards: Sendable {
     func open(_ path: String) throws(StoreError) -> StagedFile? {
         try FileSystem.createDirectory(self.path)
         while true {
-            // One that was finished and not committed is read-only.
-            if FileSystem.exists(path) { chmod(path, 0o644) }
-            let file = try FileDescriptor(path, O_RDWR | O_CREAT)
+            let file = try FileDescriptor(path, O_RDONLY | O_CREAT)
             guard try file.tryLock() else { return nil }
-            // Between the open and the lock it may have become a blob, or been collected.
-            if try FileSystem.status(path)?.inode == file.status().inode { return StagedFile(keeping: file) }
+            // Between the open and the lock it may have been removed.
+            guard try FileSystem.status(path)?.inode == file.status().inode else { continue }
+            if try file.status().links == 1 { return try StagedFile(keeping: file) }
+            // It is a blob by now, and whoever made it one was killed before the name went.
+            try FileSystem.remove(path)
         }
     }
 

@@ -36,32 +36,17 @@ final class HubServer: Sendable {
     let port: Int
     let contentPort: Int
     var url: String { "http://127.0.0.1:\(port)" }
-    private let process: Process
-    private let input: Pipe
+    private let server: Daemon
 
     static let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().appendingPathComponent("hub-server.py").path
 
     init(_ root: String) throws {
-        process = Process()
-        input = Pipe()
-        let output = Pipe()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["python3", Self.script, root]
-        process.standardInput = input
-        process.standardOutput = output
-        try process.run()
-        var line = Data()
-        while line.last != 0x0A {
-            let more = output.fileHandleForReading.availableData
-            if more.isEmpty { throw CocoaError(.fileReadUnknown) }
-            line += more
-        }
-        let ports = String(decoding: line, as: UTF8.self).split(whereSeparator: \.isWhitespace).compactMap { Int($0) }
+        server = try Daemon(["/usr/bin/env", "python3", Self.script, root])
+        let line = try server.line()
+        let ports = line.split(whereSeparator: \.isWhitespace).compactMap { Int($0) }
         (port, contentPort) = (ports[0], ports[1])
     }
-
-    deinit { process.terminate() }
 
     /// Sets what is to go wrong, and forgets what was asked.
     func set(_ faults: [Fault] = [], page: Int = 1000, token: String? = nil) throws {

@@ -10,7 +10,7 @@ final class NGINX: Sendable {
     let port: Int
     let contentPort: Int
     let log: String
-    private let process: Process
+    private let server: Daemon
 
     init(_ scene: Scene, redirecting: Bool = true) throws {
         let directory = scene.directory("nginx")
@@ -28,7 +28,7 @@ final class NGINX: Sendable {
         let redirect = redirecting
             ? "location ~ ^/.*/resolve/.*safetensors$ { return 302 http://localhost:\(contentPort)$uri?signature=x; }" : ""
         try """
-            worker_processes 1; daemon off; pid \(directory)/pid; error_log \(directory)/error.log;
+            worker_processes 1; daemon off; master_process off; pid \(directory)/pid; error_log \(directory)/error.log;
             user root;
             events { worker_connections 256; }
             http {
@@ -43,19 +43,13 @@ final class NGINX: Sendable {
               server { listen 127.0.0.1:\(contentPort); listen [::1]:\(contentPort); root \(directory)/tree; }
             }
             """.write(toFile: directory + "/nginx.conf", atomically: true, encoding: .utf8)
-        process = Process()
-        process.executableURL = URL(fileURLWithPath: Self.path!)
-        process.arguments = ["-c", directory + "/nginx.conf", "-p", directory]
-        process.standardError = FileHandle.nullDevice
-        try process.run()
+        server = try Daemon([Self.path!, "-c", directory + "/nginx.conf", "-p", directory])
         for _ in 0..<200 {
             if (try? HTTP.get("http://127.0.0.1:\(port)/api/models/org/model/revision/main")) != nil { return }
             usleep(20_000)
         }
         throw CocoaError(.fileReadUnknown)
     }
-
-    deinit { process.terminate() }
 
     var url: String { "http://127.0.0.1:\(port)" }
 
