@@ -42,10 +42,11 @@ import WeightStore
     func interrupt() throws {
         let scene = try Scene(TestModel(layers: 2, wide: 3000))
         let process = try scene.tool().start(["pull", "org/model", "--limit-rate", "10M"])
-        let partial = scene.directory("store/partial")
         func come() -> Int {
+            let store = scene.directory("store")
             // One that is a blob by now is not there any more.
-            TemporaryDirectory.files(below: partial).reduce(0) { $0 + ((try? contents("\(partial)/\($1)").count) ?? 0) }
+            return TemporaryDirectory.files(below: store).filter { $0.hasPrefix("partial/") || $0.hasPrefix("blobs/") }
+                .reduce(0) { $0 + ((try? contents("\(store)/\($1)").count) ?? 0) }
         }
         for _ in 0..<1000 where come() < 2 << 20 { usleep(20_000) }
         process.signal(SIGINT)
