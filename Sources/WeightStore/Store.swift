@@ -40,13 +40,16 @@ public final class Store: Sendable {
     ) throws {
         if !FileSystem.exists(path + "/blobs") {
             guard create else { throw StoreError.notAStore(path: path) }
-            if !(try FileSystem.entries(path)).isEmpty, !FileSystem.exists(path + "/write.lock") {
+            let others = try FileSystem.entries(path).filter { $0 != "lost+found" }
+            if !others.isEmpty, !FileSystem.exists(path + "/write.lock") {
                 throw StoreError.invalid(
                     what: "place for a store", value: path, reason: "the directory holds other files")
             }
             try FileSystem.createDirectory(path)
             try FileSystem.refuseNetwork(path)
-            // `blobs` last: it says that the rest is there.
+            // `write.lock` first: it says that this is a store in the making, to another process that makes it at the
+            // same time, and to the next one after a crash. `blobs` last: it says that the rest is there.
+            _ = try WriteLock(path + "/write.lock")
             for part in ["staging", "leases", "quarantine", "blobs"] {
                 try FileSystem.createDirectory("\(path)/\(part)")
             }
