@@ -84,8 +84,15 @@ public final class Store: Sendable {
         -> (LeaseDirectory, Catalog)
     {
         let leases = try LeaseDirectory(path + "/leases")
-        if !FileSystem.exists(path + "/store.db"), try !FileSystem.entries(path + "/blobs").isEmpty {
-            throw StoreError.catalogDamaged(path: path + "/store.db", message: "not there, although there are blobs")
+        // A new catalog beside old blobs would make garbage of them. The blobs are looked at first: whoever brought
+        // them had a catalog before.
+        if try !FileSystem.entries(path + "/blobs").isEmpty {
+            let status = try FileSystem.status(path + "/store.db")
+            if status == nil || status?.bytes == 0 {
+                throw StoreError.catalogDamaged(
+                    path: path + "/store.db",
+                    message: "\(status == nil ? "not there" : "empty"), although there are blobs")
+            }
         }
         return (leases, try Catalog(directory: path, trace: trace))
     }
