@@ -59,10 +59,26 @@ final class Catalog: Sendable {
     }
 
     deinit {
+        // Nothing to report to: what was committed is safe, and the next process checkpoints what is left.
+        // The readers first, since SQLite checkpoints only when the last connection closes, and only if it can write.
+        try? readers.close()
         writer.withLock { queue in
             guard queue != nil else { return }
-            // Nothing to report to: what was committed is safe, and the next process checkpoints what is left.
             try? writeLock.withLock { try queue?.close() }
+        }
+    }
+
+    /// Moves all of the log into `store.db`, durably, so that the one file holds the whole catalog.
+    ///
+    /// - Throws: ``StoreError/busy(what:holder:)`` if somebody else reads the catalog.
+    func fold() throws {
+        try Self.translating(path) {
+            try writerQueue().inDatabase { db in
+                try writeLock.withLock { try checkpoint(db) }
+            }
+        }
+        if let log = try FileSystem.status(path + "-wal"), log.bytes > 0 {
+            throw StoreError.busy(what: path, holder: "another reader")
         }
     }
 

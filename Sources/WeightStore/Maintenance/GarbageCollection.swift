@@ -58,6 +58,13 @@ extension Store {
             }
             if !dryRun { try FileSystem.removeTree(folder) }
         }
+        // A rebuild is alone in the store: while this process has it open, what lies there is a dead one's.
+        let rebuild = path + "/rebuild"
+        for file in try FileSystem.entries(rebuild) {
+            summary.staged += 1
+            summary.bytes += try FileSystem.status("\(rebuild)/\(file)", following: false)?.bytes ?? 0
+        }
+        if !dryRun { try FileSystem.removeTree(rebuild) }
     }
 
     private func collectOrphans(graceSeconds: Int, _ summary: inout CollectionSummary, dryRun: Bool) throws {
