@@ -45,7 +45,9 @@ final class Catalog: Sendable {
         self.path = path
         self.trace = trace
         writeLock = try WriteLock(directory + "/write.lock")
-        if !FileSystem.exists(path) {
+        // A journal is what a process left that was killed while it made the catalog, before there was a log: readers
+        // may not roll it back.
+        if !FileSystem.exists(path) || FileSystem.exists(path + "-journal") {
             try Self.migrate(path, under: writeLock)
         }
         readers = try Self.translating(path) {
