@@ -19,9 +19,12 @@ public final class Store: Sendable {
     let catalog: Catalog
     let blobs: BlobDirectory
     let leases: LeaseDirectory
+    let reserve: Reserve
     let accesses: AccessLog
     let logger: Logger
     let cores: Int
+    /// The disk was full when the store was opened.
+    private let gaveUpReserve: Bool
 
     /// Opens the store in a directory.
     ///
@@ -60,14 +63,18 @@ public final class Store: Sendable {
         self.logger = logger
         blobs = BlobDirectory(root: path + "/blobs")
         cores = sysconf(Int32(_SC_NPROCESSORS_ONLN))
-        let reserve = Reserve(path: path + "/reserve")
+        reserve = Reserve(path: path + "/reserve")
+        let parts: (LeaseDirectory, Catalog)
         do {
-            (leases, catalog) = try Self.openParts(path, trace)
+            parts = try Self.openParts(path, trace)
+            gaveUpReserve = false
         } catch StoreError.diskFull {
             // What the reserve is for: on a full disk SQLite can't even be opened, and gc could not help.
             try reserve.giveUp()
-            (leases, catalog) = try Self.openParts(path, trace)
+            parts = try Self.openParts(path, trace)
+            gaveUpReserve = true
         }
+        (leases, catalog) = parts
         accesses = AccessLog(catalog: catalog, logger: logger)
     }
 
@@ -75,6 +82,8 @@ public final class Store: Sendable {
         accesses.flush()
         // A dead process's staging is gc's to clear; a living one's is its own.
         try? FileSystem.removeTree(stagingPath)
+        // What somebody else has taken of it in the meantime is gone; the next gc tries again.
+        if gaveUpReserve { try? reserve.takeBack() }
     }
 
     /// Writes what was counted of accesses to the catalog. Happens by itself in batches, and when the store goes.

@@ -109,6 +109,13 @@ enum FileSystem {
         return Int(facts.f_bavail) * Int(facts.f_frsize)
     }
 
+    /// Bytes that this user can still write to the file system of `path`: root may write what others may not.
+    static func freeBytes(_ path: String) throws(StoreError) -> Int {
+        var facts = statvfs()
+        try retrying("statvfs", path) { statvfs(path, &facts) }
+        return Int(geteuid() == 0 ? facts.f_bfree : facts.f_bavail) * Int(facts.f_frsize)
+    }
+
     /// Refuses the file systems on which SQLite's WAL can't work: they share no memory between machines.
     /// The numbers are those of statfs(2) and linux/magic.h.
     static func refuseNetwork(_ path: String) throws(StoreError) {

@@ -29,6 +29,8 @@ final class Catalog: Sendable {
 
     /// A log beyond this many bytes is checkpointed after the commit.
     static let checkpointBytes = 16 << 20
+    /// With less space than this, an I/O error of SQLite is taken for a full disk.
+    private static let leastFreeBytes = 128 << 10
 
     private static let migrator: DatabaseMigrator = {
         var migrator = DatabaseMigrator()
@@ -186,7 +188,15 @@ final class Catalog: Sendable {
             return try body()
         } catch let error as DatabaseError {
             switch error.resultCode {
-            case .SQLITE_CORRUPT, .SQLITE_NOTADB, .SQLITE_CANTOPEN:
+            case .SQLITE_IOERR, .SQLITE_CANTOPEN:
+                // Without space SQLite can't make its log or the memory that its processes share, and says only this.
+                let free = try FileSystem.freeBytes(FileSystem.parent(of: path))
+                if error.extendedResultCode == .SQLITE_IOERR_SHMSIZE || free < Self.leastFreeBytes {
+                    throw StoreError.diskFull(path: path)
+                }
+                if error.resultCode == .SQLITE_IOERR { throw error }
+                throw StoreError.catalogDamaged(path: path, message: error.message ?? error.description)
+            case .SQLITE_CORRUPT, .SQLITE_NOTADB:
                 throw StoreError.catalogDamaged(path: path, message: error.message ?? error.description)
             case .SQLITE_FULL:
                 throw StoreError.diskFull(path: path)

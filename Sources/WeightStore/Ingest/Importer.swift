@@ -88,6 +88,7 @@ extension Store {
         -> ImportSummary
     {
         let sources = try request.sources()
+        try reserve.require()
         for source in sources { progress.expect(source.files.reduce(0) { $0 + $1.bytes }) }
         let run = ImportRun(
             catalog: catalog, blobs: blobs, staging: try stagingDirectory(), lease: leases.name, cores: cores,

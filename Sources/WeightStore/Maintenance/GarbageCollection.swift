@@ -37,7 +37,7 @@ extension Store {
         try collectOrphans(graceSeconds: graceSeconds, &summary, dryRun: dryRun)
         for directory in BlobDirectory.fanOut { try collectStrays(directory, &summary, dryRun: dryRun) }
         try collectQuarantine(&summary, dryRun: dryRun)
-        if !dryRun { try Reserve(path: path + "/reserve").restore() }
+        if !dryRun { try reserve.restore() }
         return summary
     }
 
