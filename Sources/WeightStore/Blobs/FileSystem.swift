@@ -79,18 +79,7 @@ enum FileSystem {
 
     /// The whole of a small file.
     static func read(_ path: String) throws(StoreError) -> [UInt8] {
-        let file = try FileDescriptor(path, O_RDONLY)
-        var bytes = [UInt8](repeating: 0, count: try file.status().bytes)
-        var count = 0
-        do {
-            count = try bytes.withUnsafeMutableBytes { try file.read(at: 0, into: $0) }
-        } catch let error as StoreError {
-            throw error
-        } catch {
-            fatalError("read throws StoreError alone: \(error)")
-        }
-        bytes.removeLast(bytes.count - count)
-        return bytes
+        try FileDescriptor(path, O_RDONLY).readAll()
     }
 
     /// The absolute path with every link resolved.
