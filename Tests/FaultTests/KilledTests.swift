@@ -209,29 +209,46 @@ extension Faults {
             return directory("copy")
         }
 
-        @Test("a rebuild takes the record that was committed, not one that a killed change left")
+        @Test("a rebuild takes the record that was committed last, not one that a killed change left")
         func records() throws {
             let place = directory("store")
-            try Command.copy(directory("template"), to: place)
-            var tool = Tool(store: place)
-            tool.prefix = Trace.log(["fdatasync"], to: directory("log"))
-            try tool("tag", "org/base", "first")
-            // The last sync but those of the closing is the transaction's: the record is in its place by then.
-            let commit = try #require(
-                try Trace.calls(directory("log")).last { $0.line.contains("store.db-wal") })
-            var killed = 0
-            for ordinal in 1...commit.ordinal {
-                tool.prefix = Trace.inject("fdatasync", "signal=SIGKILL", when: "\(ordinal)")
-                if try tool("tag", "org/base", "killed\(ordinal)").status != 0 { killed += 1 }
-                tool.prefix = []
-                #expect(try tool("tag", "org/base", "safe\(ordinal)").status == 0)
+            let tool = Tool(store: place)
+            func records(in store: String) -> [String] {
+                TemporaryDirectory.files(below: store + "/blobs").filter { $0.hasSuffix(".record") }
             }
-            #expect(killed > 0)
-            try tool("pin", "org/base", "--note", "last")
-            let before = try tool("show", "org/base", "--json").object()
-            #expect(try tool("rebuild").status == 0)
-            let after = try tool("show", "org/base", "--json").object()
-            #expect(after["revisions"] as? NSArray == before["revisions"] as? NSArray)
+            func leave(_ record: String, of store: String) throws {
+                let target = "\(place)/blobs/\(record)"
+                try FileSystem.createDirectory(FileSystem.parent(of: target))
+                try Command.check("cp", "\(store)/blobs/\(record)", target)
+            }
+            func expectRebuilt() throws {
+                try tool("pin", "org/base", "--note", "last")
+                let before = try tool("show", "org/base", "--json").object()
+                #expect(try tool("rebuild").status == 0)
+                let after = try tool("show", "org/base", "--json").object()
+                #expect(after["revisions"] as? NSArray == before["revisions"] as? NSArray)
+            }
+
+            // Killed between the installing of a record and the commit: what each of these would have left.
+            try Command.copy(directory("template"), to: place)
+            for number in 1...6 {
+                let other = directory("other\(number)")
+                try Command.copy(directory("template"), to: other)
+                try Tool(store: other)("tag", "org/base", "killed\(number)")
+                try leave(try #require(records(in: other).first), of: other)
+            }
+            #expect(records(in: place).count == 7)
+            try expectRebuilt()
+
+            // Killed between the commit of an rm and the removal of the blobs, and then imported anew.
+            try Command.copy(directory("template"), to: place)
+            for number in 1...3 { try tool("tag", "org/base", "old\(number)") }
+            try Command.copy(place, to: directory("other"))
+            try tool("rm", "org/base")
+            try leave(try #require(records(in: directory("other")).first), of: directory("other"))
+            try tool("import", directory("base"), "--name", "org/base")
+            #expect(records(in: place).count == 2)
+            try expectRebuilt()
         }
     }
 }

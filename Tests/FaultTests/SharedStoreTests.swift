@@ -162,27 +162,24 @@ extension Faults {
             }
         }
 
-        @Test("a collector is not disturbed by processes that come and go")
+        @Test(
+            "a process that ends while another looks at its lease disturbs nobody",
+            .enabled(if: Machine.traces, Comment(rawValue: Machine.tracing)))
         func comingAndGoing() throws {
             try TestModel(layers: 1).write(to: directory("model"))
-            let tool = Tool(store: directory("store"))
+            var tool = Tool(store: directory("store"))
             try tool("import", directory("model"))
-            let leases = try LeaseDirectory(directory("store/leases"))
-            let isOver = Atomic<Bool>(false)
-            let workers = DispatchGroup()
-            let path = directory("store/leases")
-            for _ in 0..<2 {
-                Thread.detachNewThread(in: workers) {
-                    while !isOver.load(ordering: .relaxed) { _ = try? LeaseDirectory(path) }
-                }
-            }
-            defer {
-                isOver.store(true, ordering: .relaxed)
-                workers.wait()
-            }
-            for _ in 0..<3000 {
-                #expect(try leases.holders().contains { $0.lease == leases.name })
-            }
+            var living: Store? = try Store(at: directory("store"))
+            let lease = try #require(living?.leases.name)
+            // The third lock, after those of opening, is the one that asks whether we live.
+            tool.prefix = Trace.inject("flock", "delay_exit=1500000", when: "3", log: directory("log"))
+            let running = try tool.start(["stats"])
+            usleep(700_000)
+            living = nil
+            let result = running.result()
+            #expect(result.status == 0, "\(result.errors)")
+            let delayed = try Trace.calls(directory("log")).filter { $0.line.contains("DELAYED") }
+            #expect(delayed.contains { $0.line.contains("/leases/\(lease)") })
         }
     }
 }
