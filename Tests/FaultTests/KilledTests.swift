@@ -74,7 +74,7 @@ extension Faults {
         func imports() throws {
             var isEven = false
             try killing(
-                ["import", directory("tuned"), "--name", "org/tuned"], on: directory("template"), most: 7
+                ["import", directory("tuned"), "--name", "org/tuned"], on: directory("template"), most: 5
             ) { place, point, wasKilled in
                 let store = try Store(at: place)
                 let before: Set = ["org/base@v1"]
@@ -95,7 +95,7 @@ extension Faults {
 
         @Test("a store can be made after its first import was killed at any point")
         func firstImport() throws {
-            try killing(["import", directory("base"), "--name", "org/base"], on: nil, most: 5) { place, point, _ in
+            try killing(["import", directory("base"), "--name", "org/base"], on: nil, most: 4) { place, point, _ in
                 let again = try Tool(store: place)("import", directory("base"), "--name", "org/base")
                 #expect(again.status == 0, "\(point): \(again.errors)")
                 let store = try Store(at: place)
@@ -181,7 +181,7 @@ extension Faults {
         func rebuilds() throws {
             // With the last import in the log alone, as a killed process leaves it: losing the log would lose the model.
             let template = try logged()
-            try killing(["rebuild"], on: template, most: 4) { place, point, _ in
+            try killing(["rebuild"], on: template, most: 3) { place, point, _ in
                 do {
                     let store = try Store(at: place)
                     #expect(try Inspection.revisions(in: store) == ["org/base@v1", "org/tuned@v1"], "\(point)")

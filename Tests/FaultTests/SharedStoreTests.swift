@@ -36,7 +36,7 @@ extension Faults {
                     (tensor.name, base.bytes(of: tensor).withUnsafeBytes { Digest(of: $0) })
                 })
             let journal = Journal()
-            let end = ContinuousClock.now + .seconds(18)
+            let end = ContinuousClock.now + .seconds(15)
             let workers = DispatchGroup()
             /// Runs a command again and again; `allowed` are the statuses that it may end with.
             func loop(_ name: String, allowed: Set<Int32>, _ arguments: @escaping @Sendable (Int) -> [String]) {

@@ -29,10 +29,10 @@ final class Disk {
         server.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         server.arguments = ["bindfs", "-f", other, disk.path]
         try server.run()
+        let place = disk.path.split(separator: "/").suffix(2).joined(separator: "/")
         for _ in 0..<200 {
-            if String(decoding: try contents("/proc/mounts"), as: UTF8.self).contains("\(disk.path.split(separator: "/").suffix(2).joined(separator: "/")) fuse") {
-                return disk
-            }
+            let mounts = String(decoding: try contents("/proc/mounts"), as: UTF8.self)
+            if mounts.contains("\(place) fuse") { return disk }
             usleep(10_000)
         }
         throw Command.Failed(command: server.arguments!, status: 0, errors: "not mounted after 2 seconds")
@@ -75,7 +75,8 @@ final class Disk {
 
     /// Writes the journal, as any fsync of any other program might: what is not synced itself stays behind.
     func commitJournal() throws {
-        for name in [".", "store/blobs"] + (try FileManager.default.contentsOfDirectory(atPath: self("store/blobs"))).map({ "store/blobs/" + $0 }) {
+        let fanOut = try FileManager.default.contentsOfDirectory(atPath: self("store/blobs"))
+        for name in [".", "store/blobs"] + fanOut.map({ "store/blobs/" + $0 }) {
             let directory = open(self(name), O_RDONLY | O_DIRECTORY)
             fsync(directory)
             close(directory)
