@@ -25,6 +25,7 @@ final class Catalog: Sendable {
     private let readers: DatabasePool
     private let writeLock: WriteLock
     private let writer = Mutex<DatabaseQueue?>(nil)
+    private let wroteDurably = Atomic<Bool>(false)
     private let trace: (@Sendable (String) -> Void)?
 
     /// A log beyond this many bytes is checkpointed after the commit.
@@ -65,7 +66,8 @@ final class Catalog: Sendable {
     deinit {
         // Nothing to report to: what was committed is safe, and the next process checkpoints what is left.
         // The readers first, since SQLite checkpoints only when the last connection closes, and only if it can write.
-        try? readers.close()
+        // A process that read, and wrote no more than its counts, spares itself that.
+        if wroteDurably.load(ordering: .relaxed) { try? readers.close() }
         writer.withLock { queue in
             guard queue != nil else { return }
             try? writeLock.withLock { try queue?.close() }
@@ -102,7 +104,8 @@ final class Catalog: Sendable {
         _ body: (Database) throws -> Result,
         afterCommit: (Database, Result) throws -> Void = { _, _ in }
     ) throws -> Result {
-        try Self.translating(path) {
+        if durable { wroteDurably.store(true, ordering: .relaxed) }
+        return try Self.translating(path) {
             try writerQueue().inDatabase { db in
                 try writeLock.withLock {
                     if !durable { try db.execute(sql: "PRAGMA synchronous = NORMAL") }
