@@ -65,6 +65,9 @@ let package = Package(
             dependencies: [
                 "TestSupport", "WeightStore", "DeviceMemory", "Migrations", .product(name: "GRDB", package: "GRDB.swift"),
             ]),
+        .testTarget(
+            name: "ServerTests",
+            dependencies: ["TestSupport", "Server", "WeightStore", "WeightStoreCLI", .product(name: "Logging", package: "swift-log")]),
         .testTarget(name: "CommandLineTests", dependencies: ["TestSupport", "WeightStoreCLI"]),
     ],
     swiftLanguageModes: [.v6])

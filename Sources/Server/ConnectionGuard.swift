@@ -2,7 +2,8 @@ import HTTPTypes
 import NIOCore
 import NIOHTTPTypes
 
-/// Closes connections whose client is too slow: a request that does not end, an answer that is not taken.
+/// Closes connections whose client is too slow: a request that does not end, an answer that is not taken. And tells the
+/// `SendWindow` what was taken.
 ///
 /// (A request whose head does not end is closed by the idle timeout: for Hummingbird it has not begun.)
 final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
@@ -11,6 +12,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     typealias OutboundIn = HTTPResponsePart
     typealias OutboundOut = HTTPResponsePart
 
+    let window = SendWindow()
     private let requestTime: TimeAmount
     private let stallTime: TimeAmount
     private var request: Scheduled<Void>?
@@ -38,7 +40,9 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         let promise = promise ?? context.eventLoop.makePromise(of: Void.self)
         if unsent == 0 { lastSent = .now() }
         unsent += 1
+        let bytes = if case .body(let buffer) = unwrapOutboundIn(data) { buffer.readableBytes } else { 0 }
         promise.futureResult.assumeIsolated().whenComplete { _ in
+            self.window.give(bytes)
             self.unsent -= 1
             self.lastSent = .now()
         }
@@ -72,5 +76,6 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         stopWaitingForRequest()
         stall?.cancel()
         stall = nil
+        window.close()
     }
 }

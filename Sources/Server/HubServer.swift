@@ -76,6 +76,7 @@ public final class HubServer: Sendable {
             }
             tasks.cancelAll()
         }
+        try await flush.now()
     }
 
     /// Takes no more requests; those under way get ``ServerOptions/drainSeconds`` to end.
@@ -110,8 +111,10 @@ private struct AccessFlush: Service {
         try await cancelWhenGracefulShutdown {
             while true {
                 do { try await Task.sleep(for: .seconds(60)) } catch { return }
-                try await threads.run { store.flush() }
+                try await now()
             }
         }
     }
+
+    func now() async throws { try await threads.run { [store] in store.flush() } }
 }

@@ -37,7 +37,7 @@ struct Responder: HTTPResponder {
             if answer.status.kind == .serverError { logger.error("\(line.request): \(error)") }
         }
         metrics.answered(request.method, answer.status)
-        return response(answer, to: request, line)
+        return response(answer, to: request, context, line)
     }
 
     private func answer(_ request: Request) async throws -> Answer {
@@ -73,7 +73,7 @@ struct Responder: HTTPResponder {
         guard token.isShown(by: field) else { throw .unauthorized(isMissing: false) }
     }
 
-    private func response(_ answer: Answer, to request: Request, _ line: AccessLine) -> Response {
+    private func response(_ answer: Answer, to request: Request, _ context: ConnectionContext, _ line: AccessLine) -> Response {
         var fields = answer.fields
         if answer.status != .notModified { fields[.contentLength] = "\(answer.bytes)" }
         guard request.method != .head else {
@@ -94,7 +94,8 @@ struct Responder: HTTPResponder {
                 let count = metrics.begin()
                 defer { metrics.end() }
                 do {
-                    try await pieces.send(first: first, to: &writer) { bytes in
+                    let window = try await context.window()
+                    try await pieces.send(first: first, to: &writer, window: window) { bytes in
                         count.add(bytes)
                         metrics.sent(bytes)
                     }
@@ -112,9 +113,16 @@ struct Responder: HTTPResponder {
 
 /// What is known of the connection that a request came by.
 struct ConnectionContext: InitializableFromSource {
-    let peer: String
+    private let channel: any Channel
 
-    init(source: ApplicationRequestContextSource) {
-        peer = source.channel.remoteAddress?.ipAddress ?? "-"
+    init(source: ApplicationRequestContextSource) { channel = source.channel }
+
+    var peer: String { channel.remoteAddress?.ipAddress ?? "-" }
+
+    /// - Throws: `ChannelPipelineError` if the connection is closed.
+    func window() async throws -> SendWindow {
+        try await channel.eventLoop.submit { [channel] in
+            try channel.pipeline.syncOperations.handler(type: ConnectionGuard.self).window
+        }.get()
     }
 }

@@ -27,7 +27,7 @@ struct Pieces: Sendable {
     /// - Parameter sent: is told the size of each piece that was taken.
     /// - Throws: if the client has gone away, at once.
     func send(
-        first: ByteBuffer, to writer: inout any ResponseBodyWriter, sent: @Sendable (Int) -> Void
+        first: ByteBuffer, to writer: inout any ResponseBodyWriter, window: SendWindow, sent: @Sendable (Int) -> Void
     ) async throws {
         var piece = first
         var start = stored.range.lowerBound
@@ -35,10 +35,12 @@ struct Pieces: Sendable {
             let count = piece.readableBytes
             let end = start + count
             guard end < stored.range.upperBound else {
+                try await window.take(count)
                 try await writer.write(piece)
                 return sent(count)
             }
             async let next = self.piece(at: end)
+            try await window.take(count)
             try await writer.write(piece)
             sent(count)
             piece = try await next

@@ -8,12 +8,10 @@ extension Hub {
         do {
             return try await storedFile(model, revision, path, request)
         } catch {
-            switch HubError(error) {
-            case .noFile, .unavailable:
-                guard try await pulls.pull(file: path, model: model, revision: revision) else { throw error }
-                return try await storedFile(model, revision, path, request)
-            default: throw error
+            guard Self.isGap(error), try await pulls.pull(file: path, model: model, revision: revision) else {
+                throw error
             }
+            return try await storedFile(model, revision, path, request)
         }
     }
 
@@ -38,6 +36,13 @@ extension Hub {
             bytes: file.entry.bytes, tag: file.tag, fields: fields, threads: threads,
             open: { try held.revision.bytes(of: file.entry, in: $0) })
         return try await answer.answer(to: request)
+    }
+
+    /// Whether it is the file, or some of its bytes, that the store lacks.
+    private static func isGap(_ error: any Error) -> Bool {
+        if case StoreError.missing = error { return true }
+        if case HubError.noFile = error { return true }
+        return false
     }
 
     private static func type(of path: String) -> String {

@@ -79,11 +79,11 @@ extension Hub {
     func models(_ request: Request) async throws -> Answer {
         let query = Query(request.uri.query ?? "")
         let paging = Paging(request, most: pageEntries)
-        let search = query["search"]?.lowercased()
+        let search = query["search"]?.lowercased() ?? ""
         return try await threads.run { [store] in
             var models = try store.models().filter { model in
                 model.version != nil
-                    && (search.map { model.name.lowercased().contains($0) } ?? true)
+                    && (search.isEmpty || model.name.lowercased().contains(search))
                     && (query["author"].map { model.name.hasPrefix($0 + "/") } ?? true)
             }
             switch query["sort"] {
