@@ -67,7 +67,10 @@ let package = Package(
             ]),
         .testTarget(
             name: "ServerTests",
-            dependencies: ["TestSupport", "Server", "WeightStore", "WeightStoreCLI", .product(name: "Logging", package: "swift-log")]),
+            dependencies: [
+                "TestSupport", "Server", "ModelFormats", "WeightStore", "WeightStoreCLI",
+                .product(name: "HTTPTypes", package: "swift-http-types"), .product(name: "Logging", package: "swift-log"),
+            ]),
         .testTarget(name: "CommandLineTests", dependencies: ["TestSupport", "WeightStoreCLI"]),
     ],
     swiftLanguageModes: [.v6])

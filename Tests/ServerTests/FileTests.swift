@@ -160,7 +160,7 @@ struct FileTests {
     @Test("a revision that is being sent is not removed")
     func leased() async throws {
         let server = try await TestServer()
-        let connection = try await server.connect(receiveBuffer: 4096)
+        let connection = try await server.connect(receiveBuffer: 1 << 16)
         let bytes = try original("model.safetensors")
         try await onOwnThread { [weights] in
             try connection.send(TestServer.request("GET", weights))

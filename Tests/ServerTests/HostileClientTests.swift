@@ -84,7 +84,7 @@ struct HostileClientTests {
         var options = ServerOptions()
         options.stallSeconds = 1
         let server = try await TestServer(options)
-        let connection = try await server.connect(receiveBuffer: 4096)
+        let connection = try await server.connect(receiveBuffer: 1 << 16)
         try await onOwnThread { [weights] in
             // More than all buffers of the kernel hold.
             for _ in 0..<4 { try connection.send(TestServer.request("GET", weights)) }
@@ -100,7 +100,7 @@ struct HostileClientTests {
     func goesAway() async throws {
         let server = try await TestServer()
         for _ in 0..<5 {
-            let connection = try await server.connect(receiveBuffer: 4096)
+            let connection = try await server.connect(receiveBuffer: 1 << 16)
             try await onOwnThread { [weights] in
                 try connection.send(TestServer.request("GET", weights))
                 _ = try connection.receive(most: 1000)
@@ -145,7 +145,7 @@ struct HostileClientTests {
         (options.idleSeconds, options.stallSeconds) = (1, 2)
         let server = try await TestServer(options)
         let bytes = try TestServer.base.file(TestServer.base.tensors)
-        let connection = try await server.connect(receiveBuffer: 4096)
+        let connection = try await server.connect(receiveBuffer: 1 << 16)
         let received = try await onOwnThread { [weights] in
             try connection.send(TestServer.request("GET", weights))
             var count = 0

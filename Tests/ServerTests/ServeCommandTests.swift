@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import ModelFormats
 import TestSupport
 import Testing
 
@@ -24,6 +25,10 @@ struct ServeCommandTests {
         let port = try #require(
             line.split(whereSeparator: { !$0.isNumber }).last.flatMap { Int($0) }, "no port in \(line)")
         return (process, port, log)
+    }
+
+    private func tool(_ arguments: String...) async throws -> Tool.Result {
+        try await onOwnThread { [directory] in try Tool(store: directory("store")).run(arguments) }
     }
 
     private func ask(_ port: Int, _ path: String, _ fields: [String: String] = [:]) async throws -> HTTPAnswer {
@@ -51,10 +56,9 @@ struct ServeCommandTests {
     @Test("SIGTERM lets a download end, takes no more, and ends with 0", arguments: [SIGTERM, SIGINT])
     func stop(signal: Int32) async throws {
         try TestServer.base.write(to: directory("model"))
-        let tool = Tool(store: directory("store"))
-        #expect(try tool("import", directory("model"), "--name", "org/base").status == 0)
+        #expect(try await tool("import", directory("model"), "--name", "org/base").status == 0)
         let (process, port, log) = try await serve(directory("store"), ["--json"])
-        let connection = try await onOwnThread { try Connection(port: port, receiveBuffer: 4096) }
+        let connection = try await onOwnThread { try Connection(port: port, receiveBuffer: 1 << 16) }
         try await onOwnThread {
             try connection.send(TestServer.request("GET", "/org/base/resolve/main/model.safetensors"))
             _ = try connection.receive(most: 1)
@@ -74,30 +78,29 @@ struct ServeCommandTests {
         #expect(received > size)
         #expect(try await status(of: process) == 0)
         #expect(String(decoding: try contents(log), as: UTF8.self).contains("GET /org/base/resolve/main/model.safetensors 200 \(size) bytes"))
-        #expect(try tool("stats", "--json").object()["accesses"] as? Int ?? 0 > 0)
+        #expect(try await tool("stats", "--json").object()["accesses"] as? Int ?? 0 > 0)
     }
 
     @Test("a port that is taken, a store that is not there and a bad token are told")
     func refusals() async throws {
-        let tool = Tool(store: directory("store"))
-        #expect(try tool("serve").status == 7)
+        #expect(try await tool("serve").status == 7)
         try TestServer.base.write(to: directory("model"))
-        #expect(try tool("import", directory("model")).status == 0)
+        #expect(try await tool("import", directory("model")).status == 0)
         let (process, port, _) = try await serve(directory("store"))
-        let taken = try tool("serve", "--port", "\(port)")
+        let taken = try await tool("serve", "--port", "\(port)")
         #expect(taken.status == 1 && taken.errors.contains("127.0.0.1:\(port)") && taken.errors.contains("--port 0"))
         process.terminate()
         #expect(try await status(of: process) == 0)
         try directory.write("two words", to: "token")
-        let bad = try tool("serve", "--token-file", directory("token"))
+        let bad = try await tool("serve", "--token-file", directory("token"))
         #expect(bad.status == 1 && !bad.errors.contains("two words"))
-        #expect(try tool("serve", "--port", "65536").status == 64)
+        #expect(try await tool("serve", "--port", "65536").status == 64)
     }
 
     @Test("the token comes from a file or from the environment", arguments: [true, false])
     func token(fromFile: Bool) async throws {
         try TestServer.base.write(to: directory("model"))
-        #expect(try Tool(store: directory("store"))("import", directory("model"), "--name", "m").status == 0)
+        #expect(try await tool("import", directory("model"), "--name", "m").status == 0)
         try directory.write("s3cret\n", to: "token")
         let (process, port, log) = try await serve(
             directory("store"), fromFile ? ["--token-file", directory("token")] : [],
@@ -109,11 +112,14 @@ struct ServeCommandTests {
         #expect(!String(decoding: try contents(log), as: UTF8.self).contains("s3cret"))
     }
 
-    @Test("memory stays as it is while a file of 1 GB is sent to three clients")
+    @Test("memory stays as it is while a file of 1 GiB is sent to three clients")
     func memory() async throws {
-        let bytes = 1_000_000_000
-        truncate(try directory.write("", to: "large.dat"), bytes)
-        #expect(try Tool(store: directory("store"))("import", directory("large.dat"), "--name", "large", "--move").status == 0)
+        // Of zeros, so that only one of its 64 tensors is kept.
+        let writer = try SafetensorsWriter((0..<64).map { .init(name: "t\($0)", dtype: "U8", shape: [1 << 24]) })
+        let bytes = writer.header.count + (64 << 24)
+        let file = try directory.write(writer.header, to: "large.safetensors")
+        truncate(file, bytes)
+        #expect(try await tool("import", file, "--name", "large").status == 0)
         let (process, port, _) = try await serve(directory("store"), ["--quiet"])
         #expect(try await ask(port, "/health").status == 200)
         let before = try memory(process, "VmHWM")
@@ -122,7 +128,7 @@ struct ServeCommandTests {
                 group.addTask {
                     try await onOwnThread {
                         let connection = try Connection(port: port)
-                        try connection.send(TestServer.request("GET", "/large/resolve/main/large.dat"))
+                        try connection.send(TestServer.request("GET", "/large/resolve/main/large.safetensors"))
                         var count = 0
                         while count < bytes { count += try connection.receive(most: 1 << 20).count }
                         return count
