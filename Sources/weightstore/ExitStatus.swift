@@ -1,5 +1,6 @@
 import DeviceMemory
 import ModelFormats
+import Server
 import WeightStore
 
 /// What a run of the tool ends with; scripts tell failures apart by it.
@@ -38,7 +39,7 @@ enum ExitStatus: Int32 {
             case .cancelled: self = .interrupted
             case .system, .tierFull, .lockedMemoryLimit: self = .failed
             }
-        case is DeviceError: self = .failed
+        case is DeviceError, is ServerError: self = .failed
         case let error as FetchError:
             switch error {
             case .notFound, .noOrigin: self = .notFound

@@ -27,6 +27,7 @@ struct WeightStoreTool: ParsableCommand {
                 name: "Naming and keeping:", subcommands: [Tag.self, Untag.self, Pin.self, Unpin.self]),
             CommandGroup(name: "Removing:", subcommands: [Remove.self, Prune.self, CollectGarbage.self]),
             CommandGroup(name: "Memory:", subcommands: [Load.self, Bench.self]),
+            CommandGroup(name: "Serving:", subcommands: [Serve.self]),
             CommandGroup(name: "Checking and mending:", subcommands: [Verify.self, Rebuild.self]),
             CommandGroup(name: "Trying it out:", subcommands: [Demo.self, Generate.self]),
         ])

@@ -1,6 +1,6 @@
 /// What models are called: `name` or `org/name`.
-enum ModelName {
-    static func check(_ name: String) throws(StoreError) -> String {
+package enum ModelName {
+    package static func check(_ name: String) throws(StoreError) -> String {
         func refuse(_ reason: String) -> StoreError { .invalid(what: "model name", value: name, reason: reason) }
         let parts = name.split(separator: "/", omittingEmptySubsequences: false)
         guard parts.count <= 2 else { throw refuse("at most one \"/\", as in org/name") }

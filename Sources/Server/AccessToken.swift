@@ -1,0 +1,44 @@
+import Foundation
+import WeightStore
+
+/// What a client must show. Only its digest is kept, so it can neither be logged nor be told by how long a comparison
+/// takes.
+public struct AccessToken: Sendable {
+    private let digest: Digest
+
+    /// - Parameters:
+    ///   - text: white space around it is dropped.
+    ///   - source: where it is from, for the error.
+    /// - Throws: ``ServerError/token(source:reason:)``.
+    public init(_ text: String, source: String) throws(ServerError) {
+        let text = text.trimmingCharacters(in: .whitespacesAndNewlines)
+        guard !text.isEmpty else { throw .token(source: source, reason: "it is empty") }
+        guard text.utf8.allSatisfy({ 0x21...0x7E ~= $0 }) else {
+            throw .token(source: source, reason: "letters, digits and signs of ASCII are allowed, without spaces")
+        }
+        digest = Self.digest(text)
+    }
+
+    /// Whether the field `Authorization` shows the token: as `Bearer`, or as the password of `Basic`, which browsers ask
+    /// people for.
+    func isShown(by field: String) -> Bool {
+        let parts = field.split(separator: " ", maxSplits: 1)
+        guard parts.count == 2 else { return false }
+        let value = parts[1].trimmingCharacters(in: .whitespaces)
+        switch parts[0].lowercased() {
+        case "bearer": return Self.digest(value) == digest
+        case "basic":
+            guard let decoded = Data(base64Encoded: value),
+                let password = String(decoding: decoded, as: UTF8.self)
+                    .split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).last
+            else { return false }
+            return Self.digest(String(password)) == digest
+        default: return false
+        }
+    }
+
+    private static func digest(_ text: String) -> Digest {
+        var text = text
+        return text.withUTF8 { Digest(of: UnsafeRawBufferPointer($0)) }
+    }
+}

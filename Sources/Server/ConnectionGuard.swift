@@ -1,0 +1,81 @@
+import HTTPTypes
+import NIOCore
+import NIOHTTPTypes
+
+/// Closes connections whose client is too slow: a request that does not end, an answer that is not taken. And tells the
+/// `SendWindow` what was taken.
+///
+/// (A request whose head does not end is closed by the idle timeout: for Hummingbird it has not begun.)
+final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPRequestPart
+    typealias InboundOut = HTTPRequestPart
+    typealias OutboundIn = HTTPResponsePart
+    typealias OutboundOut = HTTPResponsePart
+
+    let window = SendWindow()
+    private let requestTime: TimeAmount
+    private let stallTime: TimeAmount
+    private var request: Scheduled<Void>?
+    private var stall: Scheduled<Void>?
+    /// Parts of answers that the kernel has not taken yet.
+    private var unsent = 0
+    private var lastSent = NIODeadline.now()
+
+    init(requestSeconds: Int, stallSeconds: Int) {
+        requestTime = .seconds(Int64(requestSeconds))
+        stallTime = .seconds(Int64(stallSeconds))
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .head:
+            request = context.eventLoop.assumeIsolated().scheduleTask(in: requestTime) { context.close(promise: nil) }
+        case .body: break
+        case .end: stopWaitingForRequest()
+        }
+        context.fireChannelRead(data)
+    }
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        let promise = promise ?? context.eventLoop.makePromise(of: Void.self)
+        if unsent == 0 { lastSent = .now() }
+        unsent += 1
+        let bytes = if case .body(let buffer) = unwrapOutboundIn(data) { buffer.readableBytes } else { 0 }
+        promise.futureResult.assumeIsolated().whenComplete { _ in
+            self.window.give(bytes)
+            self.unsent -= 1
+            self.lastSent = .now()
+        }
+        if stall == nil { watch(context, from: lastSent) }
+        context.write(data, promise: promise)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        stop()
+        context.fireChannelInactive()
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) { stop() }
+
+    /// Looks again when the client would have been too slow since `moment`, as long as something waits for it.
+    private func watch(_ context: ChannelHandlerContext, from moment: NIODeadline) {
+        stall = context.eventLoop.assumeIsolated().scheduleTask(deadline: moment + stallTime) {
+            self.stall = nil
+            if self.unsent == 0 { return }
+            if self.lastSent + self.stallTime <= .now() { return context.close(promise: nil) }
+            self.watch(context, from: self.lastSent)
+        }
+    }
+
+    private func stopWaitingForRequest() {
+        request?.cancel()
+        request = nil
+    }
+
+    private func stop() {
+        stopWaitingForRequest()
+        stall?.cancel()
+        stall = nil
+        window.close()
+    }
+}

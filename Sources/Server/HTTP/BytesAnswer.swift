@@ -1,0 +1,42 @@
+import HTTPTypes
+import Hummingbird
+import NIOCore
+import WeightStore
+
+/// Answers requests for bytes that never change under their name: whole, in part, or not at all.
+struct BytesAnswer: Sendable {
+    /// How many there are.
+    let bytes: Int
+    /// The entity tag, without its quotes.
+    let tag: String
+    let fields: HTTPFields
+    let threads: BlockingThreads
+    /// Some of the bytes. Blocks.
+    let open: @Sendable (Range<Int>) throws -> StoredBytes
+
+    /// - Throws: ``HubError``, ``StoreError``.
+    func answer(to request: Request) async throws -> Answer {
+        let conditions = Conditions(fields: request.headers, method: request.method)
+        var answer = Answer(fields: fields)
+        answer.fields[.eTag] = "\"\(tag)\""
+        answer.fields[.acceptRanges] = "bytes"
+        answer.fields[.xContentTypeOptions] = "nosniff"
+        var range = 0..<bytes
+        switch try conditions.verdict(tag: "\"\(tag)\"", bytes: bytes) {
+        case .notModified:
+            answer.status = .notModified
+            return answer
+        case .part(let part):
+            range = part
+            answer.status = .partialContent
+            answer.fields[.contentRange] = "bytes \(part.lowerBound)-\(part.upperBound - 1)/\(bytes)"
+        case .whole: break
+        }
+        answer.bytes = range.count
+        if request.method == .head || range.isEmpty { return answer }
+        let stored = try await threads.run { [range] in try open(range) }
+        let first = try await Pieces(stored: stored, threads: threads).piece(at: range.lowerBound)
+        answer.body = first.readableBytes == range.count ? .bytes(first) : .stream(stored, first: first)
+        return answer
+    }
+}

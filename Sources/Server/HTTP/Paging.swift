@@ -1,0 +1,44 @@
+import Foundation
+import HTTPTypes
+import Hummingbird
+
+/// A list, a page at a time: where the next one begins is told by the field `Link`, as the Hub does.
+struct Paging: Sendable {
+    private let limit: Int
+    private let cursor: String?
+    private let path: String
+    private let query: Query
+
+    /// - Parameter most: entries of a page at most.
+    init(_ request: Request, most: Int) {
+        query = Query(request.uri.query ?? "")
+        limit = min(max(query["limit"].flatMap { Int($0) } ?? most, 1), most)
+        cursor = query["cursor"].flatMap { Data(base64Encoded: $0) }.map { String(decoding: $0, as: UTF8.self) }
+        path = Self.base(request) + request.uri.path
+    }
+
+    /// The page that was asked for, and the field that tells the next.
+    ///
+    /// - Parameter key: names an entry. If the one that the last page ended with is gone, the next begins after the
+    ///   place that its name has in the order of names.
+    func page<Entry>(_ entries: [Entry], key: (Entry) -> String) -> (entries: ArraySlice<Entry>, fields: HTTPFields) {
+        var start = 0
+        if let cursor {
+            start = entries.firstIndex { key($0) == cursor }.map { $0 + 1 }
+                ?? entries.firstIndex { key($0) > cursor } ?? entries.count
+        }
+        let page = entries[start...].prefix(limit)
+        guard page.endIndex < entries.count, let last = page.last else { return (page, [:]) }
+        let next = query.with("cursor", Data(key(last).utf8).base64EncodedString())
+        return (page, [.link: "<\(path)?\(next.text)>; rel=\"next\""])
+    }
+
+    /// What the client calls the server: clients follow the link as it stands.
+    private static func base(_ request: Request) -> String {
+        let host = request.head.authority ?? ""
+        guard !host.isEmpty, host.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || ".-_:[]".contains($0)) })
+        else { return "" }
+        let scheme = request.headers[HTTPField.Name("X-Forwarded-Proto")!] == "https" ? "https" : "http"
+        return "\(scheme)://\(host)"
+    }
+}

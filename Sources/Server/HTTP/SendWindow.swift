@@ -1,0 +1,66 @@
+import Synchronization
+
+/// Bounds the bytes of a connection that are handed over to be sent and that the kernel has not taken yet.
+///
+/// The framework's own back-pressure counts only what has come to the event loop; while that is busy, a sender could
+/// hand over a whole file.
+final class SendWindow: Sendable {
+    /// The connection is closed.
+    struct Closed: Error {}
+
+    /// As many bytes are under way at most, and one piece more.
+    private static let bytes = Pieces.bytes
+
+    private struct State {
+        var unsent = 0
+        var isClosed = false
+        var waiter: CheckedContinuation<Void, any Error>?
+    }
+
+    private let state = Mutex(State())
+
+    /// Waits until there is room, and takes it. One task at a time: answers of a connection follow each other.
+    ///
+    /// - Throws: ``Closed``, `CancellationError`.
+    func take(_ count: Int) async throws {
+        try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { waiter in
+                let outcome: Result<Void, any Error>? = state.withLock { state in
+                    state.unsent += count
+                    if state.isClosed { return .failure(Closed()) }
+                    if Task.isCancelled { return .failure(CancellationError()) }
+                    if state.unsent <= Self.bytes + count { return .success(()) }
+                    state.waiter = waiter
+                    return nil
+                }
+                if let outcome { waiter.resume(with: outcome) }
+            }
+        } onCancel: {
+            resume(throwing: CancellationError()) { _ in true }
+        }
+    }
+
+    /// The kernel has taken bytes: of pieces, or of an answer before them, for which no room was taken.
+    func give(_ count: Int) {
+        resume { state in
+            state.unsent = max(state.unsent - count, 0)
+            return state.unsent <= 2 * Self.bytes
+        }
+    }
+
+    func close() {
+        resume(throwing: Closed()) { state in
+            state.isClosed = true
+            return true
+        }
+    }
+
+    private func resume(throwing error: (any Error)? = nil, if change: (inout State) -> Bool) {
+        let waiter = state.withLock { state -> CheckedContinuation<Void, any Error>? in
+            guard change(&state) else { return nil }
+            defer { state.waiter = nil }
+            return state.waiter
+        }
+        if let error { waiter?.resume(throwing: error) } else { waiter?.resume() }
+    }
+}

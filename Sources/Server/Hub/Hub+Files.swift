@@ -1,0 +1,55 @@
+import HTTPTypes
+import Hummingbird
+import WeightStore
+
+extension Hub {
+    /// A file's bytes. What is not there is pulled once, and looked for again.
+    func file(_ model: String, _ revision: String, _ path: String, _ request: Request) async throws -> Answer {
+        do {
+            return try await storedFile(model, revision, path, request)
+        } catch {
+            guard Self.isGap(error), try await pulls.pull(file: path, model: model, revision: revision) else {
+                throw error
+            }
+            return try await storedFile(model, revision, path, request)
+        }
+    }
+
+    private func storedFile(
+        _ model: String, _ revision: String, _ path: String, _ request: Request
+    ) async throws -> Answer {
+        let held = try await hold(model, revision)
+        let found = try await threads.run { [names] in
+            try held.revision.entry(path).map { try names.file($0, of: held.revision) }
+        }
+        guard let file = found else { throw HubError.noFile(commit: held.commit) }
+        var fields: HTTPFields = [
+            .xRepoCommit: held.commit, .contentType: Self.type(of: path),
+            // A page among the files of a model must not act as one of ours.
+            .contentSecurityPolicy: "default-src 'none'; sandbox",
+        ]
+        if file.isLFS {
+            fields[.xLinkedETag] = "\"\(file.tag)\""
+            fields[.xLinkedSize] = "\(file.entry.bytes)"
+        }
+        let answer = BytesAnswer(
+            bytes: file.entry.bytes, tag: file.tag, fields: fields, threads: threads,
+            open: { try held.revision.bytes(of: file.entry, in: $0) })
+        return try await answer.answer(to: request)
+    }
+
+    /// Whether it is the file, or some of its bytes, that the store lacks.
+    private static func isGap(_ error: any Error) -> Bool {
+        if case StoreError.missing = error { return true }
+        if case HubError.noFile = error { return true }
+        return false
+    }
+
+    private static func type(of path: String) -> String {
+        switch path.split(separator: ".").last {
+        case "json": "application/json"
+        case "txt", "md", "py", "yaml", "yml", "jinja", "gitattributes", "html": "text/plain; charset=utf-8"
+        default: "application/octet-stream"
+        }
+    }
+}

@@ -1,0 +1,63 @@
+import Hummingbird
+import WeightStore
+
+extension Hub {
+    private struct Refs: Encodable {
+        struct Ref: Encodable {
+            let name: String
+            let ref: String
+            let targetCommit: String
+        }
+
+        var branches: [Ref] = []
+        var tags: [Ref] = []
+        let converts: [Ref] = []
+        let pullRequests: [Ref] = []
+    }
+
+    /// Refs are branches, as they move; versions are tags, as they do not.
+    func refs(_ model: String) async throws -> Answer {
+        _ = try await hold(model, nil)
+        return try await threads.run { [store] in
+            var result = Refs()
+            for revision in try store.revisions(of: model) {
+                result.branches += revision.refs.map {
+                    .init(name: $0, ref: "refs/heads/\($0)", targetCommit: revision.commit)
+                }
+                guard let version = revision.version else { continue }
+                result.tags.append(
+                    .init(name: "v\(version)", ref: "refs/tags/v\(version)", targetCommit: revision.commit))
+            }
+            return try .json(result)
+        }
+    }
+
+    private struct Commit: Encodable {
+        struct Author: Encodable {
+            let user = "weightstore"
+        }
+
+        let id: String
+        let title: String
+        let message: String
+        let authors = [Author()]
+        let date: String
+    }
+
+    /// The versions of a model up to a revision, the newest first.
+    func commits(_ model: String, _ revision: String, _ request: Request) async throws -> Answer {
+        let held = try await hold(model, revision)
+        let paging = Paging(request, most: pageEntries)
+        return try await threads.run { [store] in
+            let last = held.revision.version ?? .max
+            let commits = try store.revisions(of: model).reversed().compactMap { info -> Commit? in
+                guard let version = info.version, version <= last else { return nil }
+                return Commit(id: info.commit, title: "v\(version)", message: "", date: Self.date(info.created))
+            }
+            let (page, fields) = paging.page(commits, key: \.id)
+            var answer = try Answer.json(Array(page))
+            answer.fields.append(contentsOf: fields)
+            return answer
+        }
+    }
+}

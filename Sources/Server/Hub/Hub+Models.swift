@@ -1,0 +1,105 @@
+import HTTPTypes
+import Hummingbird
+import WeightStore
+
+extension Hub {
+    /// A model, as the Hub writes it: in a list without `siblings`.
+    private struct ModelAnswer: Encodable {
+        struct Sibling: Encodable {
+            struct LFS: Encodable {
+                let sha256: String
+                let size: Int
+                let pointerSize: Int
+            }
+
+            let rfilename: String
+            var size: Int?
+            var blobId: String?
+            var lfs: LFS?
+        }
+
+        enum CodingKeys: String, CodingKey {
+            case id, modelId, author, sha, gated, disabled, tags, lastModified, createdAt, downloads, likes
+            case usedStorage, siblings
+            case isPrivate = "private"
+        }
+
+        let id: String
+        let modelId: String
+        let author: String?
+        let isPrivate = false
+        let gated = false
+        let disabled = false
+        let likes = 0
+        var downloads = 0
+        var tags: [String] = []
+        let lastModified: String
+        let createdAt: String
+        var sha: String?
+        var usedStorage: Int?
+        var siblings: [Sibling]?
+
+        init(_ name: String, modified: Int) {
+            id = name
+            modelId = name
+            author = name.contains("/") ? name.split(separator: "/").first.map(String.init) : nil
+            lastModified = Hub.date(modified)
+            createdAt = lastModified
+        }
+    }
+
+    /// A model at a revision. `blobs=true` tells sizes and digests of its files; `expand` and `securityStatus` change
+    /// nothing.
+    func model(_ model: String, _ revision: String?, _ request: Request) async throws -> Answer {
+        let held = try await hold(model, revision)
+        let tellsBlobs = Query(request.uri.query ?? "").isSet("blobs")
+        return try await threads.run { [names] in
+            let entries = try held.revision.entries()
+            var result = ModelAnswer(model, modified: held.created)
+            result.sha = held.commit
+            result.usedStorage = entries.reduce(0) { $0 + $1.bytes }
+            result.tags = ["gguf", "safetensors"].filter { format in entries.contains { $0.format == format } }
+            result.siblings = try entries.map { entry in
+                guard tellsBlobs else { return .init(rfilename: entry.path) }
+                let file = try names.file(entry, of: held.revision)
+                return .init(
+                    rfilename: entry.path, size: entry.bytes, blobId: file.objectID,
+                    lfs: file.pointerBytes.map {
+                        .init(sha256: entry.digest.hex, size: entry.bytes, pointerSize: $0)
+                    })
+            }
+            var answer = try Answer.json(result)
+            answer.fields[.xRepoCommit] = held.commit
+            return answer
+        }
+    }
+
+    /// The models whose names hold `search` and whose organization is `author`, by name, or by `sort`, the most first.
+    /// Other filters of the Hub, about what the store does not know, change nothing.
+    func models(_ request: Request) async throws -> Answer {
+        let query = Query(request.uri.query ?? "")
+        let paging = Paging(request, most: pageEntries)
+        let search = query["search"]?.lowercased() ?? ""
+        return try await threads.run { [store] in
+            var models = try store.models().filter { model in
+                model.version != nil
+                    && (search.isEmpty || model.name.lowercased().contains(search))
+                    && (query["author"].map { model.name.hasPrefix($0 + "/") } ?? true)
+            }
+            switch query["sort"] {
+            case "lastModified", "createdAt": models.sort { ($1.modified, $0.name) < ($0.modified, $1.name) }
+            case "downloads", "likes", "trendingScore":
+                models.sort { ($1.accesses, $0.name) < ($0.accesses, $1.name) }
+            default: break
+            }
+            let (page, fields) = paging.page(models, key: \.name)
+            var answer = try Answer.json(page.map { model in
+                var result = ModelAnswer(model.name, modified: model.modified)
+                result.downloads = model.accesses
+                return result
+            })
+            answer.fields.append(contentsOf: fields)
+            return answer
+        }
+    }
+}

@@ -1,0 +1,113 @@
+import Hummingbird
+import NIOCore
+import WeightStore
+
+extension Hub {
+    /// An entry of a listing, as the Hub writes it.
+    struct TreeEntry: Encodable {
+        struct LFS: Encodable {
+            let oid: String
+            let size: Int
+            let pointerSize: Int
+        }
+
+        struct Commit: Encodable {
+            let id: String
+            let title: String
+            let date: String
+        }
+
+        let type: String
+        let oid: String
+        let size: Int
+        let path: String
+        var lfs: LFS?
+        /// Only if asked for by `expand`.
+        var lastCommit: Commit?
+    }
+
+    private enum Item {
+        case file(FileEntry)
+        case folder(String, [FileEntry])
+
+        var path: String {
+            switch self {
+            case .file(let entry): entry.path
+            case .folder(let path, _): path
+            }
+        }
+    }
+
+    /// The files and folders below a path, by path.
+    ///
+    /// - Parameter path: empty for the whole revision.
+    func tree(_ model: String, _ revision: String, _ path: String, _ request: Request) async throws -> Answer {
+        let held = try await hold(model, revision)
+        let query = Query(request.uri.query ?? "")
+        let paging = Paging(request, most: pageEntries)
+        return try await threads.run {
+            let items = Self.items(try held.revision.entries(), below: path, recursive: query.isSet("recursive"))
+            if items.isEmpty && !path.isEmpty { throw HubError.noFile(commit: held.commit) }
+            let (page, fields) = paging.page(items, key: \.path)
+            var answer = try Answer.json(
+                try page.map { try describe($0, of: held, expanded: query.isSet("expand")) })
+            answer.fields.append(contentsOf: fields)
+            answer.fields[.xRepoCommit] = held.commit
+            return answer
+        }
+    }
+
+    /// Some files and folders by their paths; what is not there is left out.
+    func pathsInfo(_ model: String, _ revision: String, _ request: Request) async throws -> Answer {
+        let body: ByteBuffer
+        do {
+            body = try await request.body.collect(upTo: 1 << 20)
+        } catch {
+            throw HubError.badRequest("the body is broken, or longer than 1 MiB")
+        }
+        let form = Query(String(buffer: body))
+        let held = try await hold(model, revision)
+        return try await threads.run {
+            let entries = try held.revision.entries()
+            let items = form.all("paths").compactMap { path -> Item? in
+                if let entry = entries.first(where: { $0.path == path }) { return .file(entry) }
+                let inside = entries.filter { $0.path.hasPrefix(path + "/") }
+                return inside.isEmpty ? nil : .folder(path, inside)
+            }
+            return try .json(try items.map { try describe($0, of: held, expanded: form.isSet("expand")) })
+        }
+    }
+
+    private static func items(_ entries: [FileEntry], below path: String, recursive: Bool) -> [Item] {
+        let prefix = path.isEmpty ? "" : path + "/"
+        var items: [Item] = []
+        var folders: [String: [FileEntry]] = [:]
+        for entry in entries where entry.path.hasPrefix(prefix) {
+            let names = entry.path.dropFirst(prefix.count).split(separator: "/")
+            if names.count == 1 || recursive { items.append(.file(entry)) }
+            for depth in 1..<(recursive ? names.count : min(names.count, 2)) {
+                folders[prefix + names[..<depth].joined(separator: "/"), default: []].append(entry)
+            }
+        }
+        items += folders.map { Item.folder($0.key, $0.value) }
+        return items.sorted { $0.path < $1.path }
+    }
+
+    private func describe(_ item: Item, of held: Held, expanded: Bool) throws -> TreeEntry {
+        var result: TreeEntry
+        switch item {
+        case .folder(let path, let entries):
+            result = TreeEntry(type: "directory", oid: ObjectNames.folder(entries), size: 0, path: path)
+        case .file(let entry):
+            let file = try names.file(entry, of: held.revision)
+            result = TreeEntry(type: "file", oid: file.objectID, size: entry.bytes, path: entry.path)
+            result.lfs = file.pointerBytes.map { .init(oid: entry.digest.hex, size: entry.bytes, pointerSize: $0) }
+        }
+        if expanded {
+            result.lastCommit = .init(
+                id: held.commit, title: held.revision.version.map { "v\($0)" } ?? held.commit,
+                date: Self.date(held.created))
+        }
+        return result
+    }
+}

@@ -1,0 +1,84 @@
+import enum Crypto.Insecure
+import Foundation
+import Synchronization
+import WeightStore
+
+/// A file as the Hub has it: in git, named by git's SHA-1 of it, or in LFS, named by its SHA-256, with a pointer in git.
+struct HubFile: Sendable {
+    let entry: FileEntry
+    /// The SHA-1 of git's object: of the file, or of its pointer.
+    let objectID: String
+    /// Bytes of the pointer; nil for a file in git.
+    let pointerBytes: Int?
+
+    var isLFS: Bool { pointerBytes != nil }
+
+    /// What the client's cache names the file by.
+    var tag: String { isLFS ? entry.digest.hex : objectID }
+}
+
+/// Tells what git names files. The SHA-1 of a small file is computed when it is first asked for, and kept.
+final class ObjectNames: Sendable {
+    /// The Hub takes no larger file into git.
+    private static let gitBytes = 10_000_000
+    /// As many names are kept at most.
+    private static let kept = 1 << 17
+
+    /// What the Hub's default `.gitattributes` puts into LFS, whatever its size.
+    private static let suffixes: Set<String> = [
+        "7z", "arrow", "bin", "bz2", "ckpt", "ftz", "gguf", "gz", "h5", "joblib", "mlmodel", "model", "msgpack", "npy",
+        "npz", "onnx", "ot", "parquet", "pb", "pickle", "pkl", "pt", "pth", "rar", "safetensors", "tar", "tflite", "tgz",
+        "wasm", "xz", "zip", "zst",
+    ]
+
+    private let names = Mutex<[Digest: String]>([:])
+
+    /// Reads the file if it is a small one that was not asked for before. Blocks.
+    func file(_ entry: FileEntry, of revision: Revision) throws -> HubFile {
+        if Self.isLFS(entry) {
+            let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:\(entry.digest)\nsize \(entry.bytes)\n"
+            return HubFile(
+                entry: entry, objectID: Self.name(of: Array(pointer.utf8)), pointerBytes: pointer.utf8.count)
+        }
+        if let name = names.withLock({ $0[entry.digest] }) {
+            return HubFile(entry: entry, objectID: name, pointerBytes: nil)
+        }
+        var bytes = [UInt8](repeating: 0, count: entry.bytes)
+        if !bytes.isEmpty {
+            let stored = try revision.bytes(of: entry, in: 0..<entry.bytes)
+            _ = try bytes.withUnsafeMutableBytes { try stored.read(at: 0, into: $0) }
+        }
+        let name = Self.name(of: bytes)
+        names.withLock { names in
+            if names.count >= Self.kept { names = [:] }
+            names[entry.digest] = name
+        }
+        return HubFile(entry: entry, objectID: name, pointerBytes: nil)
+    }
+
+    static func isLFS(_ entry: FileEntry) -> Bool {
+        if entry.bytes > gitBytes || entry.format != "other" { return true }
+        let name = entry.path.split(separator: "/").last ?? ""
+        let suffix = name.split(separator: ".", omittingEmptySubsequences: false).dropFirst().last
+        return suffix.map { suffixes.contains(String($0)) } ?? false
+    }
+
+    /// What git names a blob.
+    private static func name(of bytes: [UInt8]) -> String {
+        var hasher = Insecure.SHA1()
+        hasher.update(data: Data("blob \(bytes.count)\0".utf8))
+        hasher.update(data: bytes)
+        return hex(hasher.finalize())
+    }
+
+    /// What a folder is called: an opaque name for what is in it.
+    static func folder(_ entries: some Sequence<FileEntry>) -> String {
+        var hasher = Insecure.SHA1()
+        for entry in entries { hasher.update(data: Data("\(entry.path)\0\(entry.digest)\n".utf8)) }
+        return hex(hasher.finalize())
+    }
+
+    private static func hex(_ digest: Insecure.SHA1.Digest) -> String {
+        digest.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+    }
+}

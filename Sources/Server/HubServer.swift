@@ -1,0 +1,120 @@
+import Foundation
+import Hummingbird
+import HummingbirdCore
+import Logging
+import NIOCore
+import ServiceLifecycle
+import WeightStore
+
+/// An HTTP server that gives out what is in a store: to clients of the Hugging Face Hub, to peers, to people.
+///
+///     let server = try HubServer(store, ServerOptions(port: 0), logger: logger)
+///     try await server.run { port in print("http://127.0.0.1:\(port)") }
+///
+/// **The way of a request**: `ConnectionGuard` watches the connection; `Responder` asks for the token, reads the
+/// `Route`, writes the log and the metrics; `Hub` answers as the Hub would, `Peers` other stores, `Operation` the
+/// operator. Everything that blocks runs on `BlockingThreads`. Bytes come from `StoredBytes`, one piece while the piece
+/// before it leaves for the client, so a slow client costs two pieces of memory, and no thread.
+///
+/// Nothing is written to the store but the counts of accesses; what is missing is asked of a ``PullThrough``.
+public final class HubServer: Sendable {
+    private let application: Application<Responder>
+    private let flush: AccessFlush
+    private let options: ServerOptions
+    private let logger: Logger
+    private let stopping = AsyncStream<Void>.makeStream()
+
+    /// - Parameters:
+    ///   - pullThrough: is asked for what the store lacks; nil answers 404.
+    ///   - logger: gets a line for each request, at `info`.
+    /// - Throws: ``DeviceError`` if the system gives no threads.
+    public init(
+        _ store: Store, _ options: ServerOptions = ServerOptions(), pullThrough: (any PullThrough)? = nil,
+        logger: Logger = Logger(label: "weightstore.server")
+    ) throws {
+        let threads = try BlockingThreads()
+        var quiet = logger
+        quiet.logLevel = max(.warning, logger.logLevel)
+        var limits = HTTP1Channel.Configuration.DecoderConfiguration()
+        (limits.maxHeaderFieldSize, limits.maxHeaderListSize, limits.maxHeaderFieldCount) = (16 << 10, 32 << 10, 100)
+        application = Application(
+            responder: Responder(store, options, threads: threads, pulls: PullGate(pullThrough), logger: logger),
+            server: .http1(configuration: .init(
+                additionalChannelHandlers: [
+                    ConnectionGuard(requestSeconds: options.requestSeconds, stallSeconds: options.stallSeconds)
+                ],
+                idleTimeout: .seconds(Int64(options.idleSeconds)), httpDecoderConfiguration: limits)),
+            configuration: ApplicationConfiguration(
+                address: .hostname(options.host, port: options.port), serverName: "weightstore", backlog: 1024,
+                availableConnectionsDelegate: MaximumAvailableConnections(options.connections, logger: quiet)),
+            logger: quiet)
+        flush = AccessFlush(store: store, threads: threads, logger: logger)
+        self.options = options
+        self.logger = quiet
+    }
+
+    /// Serves until ``stop()``, or until the task is cancelled.
+    ///
+    /// - Parameter listening: is told the port as soon as connections are accepted.
+    /// - Throws: ``ServerError/bind(host:port:reason:)``.
+    public func run(listening: @escaping @Sendable (_ port: Int) -> Void = { _ in }) async throws {
+        let application = ListeningApplication(application) { [port = options.port] channel in
+            listening(channel.localAddress?.port ?? port)
+        }
+        var configuration = ServiceGroupConfiguration(services: [application, flush], logger: logger)
+        configuration.maximumGracefulShutdownDuration = .seconds(options.drainSeconds)
+        let group = ServiceGroup(configuration: configuration)
+        try await withThrowingTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { [stopping = stopping.stream] in
+                for await _ in stopping { break }
+                await group.triggerGracefulShutdown()
+            }
+            do {
+                try await group.run()
+            } catch let error as IOError {
+                throw ServerError.bind(host: options.host, port: options.port, reason: "\(error)")
+            }
+            tasks.cancelAll()
+        }
+        try await flush.now()
+    }
+
+    /// Takes no more requests; those under way get ``ServerOptions/drainSeconds`` to end.
+    public func stop() { stopping.continuation.finish() }
+}
+
+/// The application, with one more thing to do once it listens.
+private struct ListeningApplication: ApplicationProtocol {
+    let base: Application<Responder>
+    let listening: @Sendable (any Channel) -> Void
+
+    init(_ base: Application<Responder>, _ listening: @escaping @Sendable (any Channel) -> Void) {
+        self.base = base
+        self.listening = listening
+    }
+
+    var responder: Responder { base.responder }
+    var server: HTTPServerBuilder { base.server }
+    var eventLoopGroup: any EventLoopGroup { base.eventLoopGroup }
+    var configuration: ApplicationConfiguration { base.configuration }
+    var logger: Logger { base.logger }
+    func onServerRunning(_ channel: any Channel) async { listening(channel) }
+}
+
+/// Writes the counts of accesses to the catalog every minute: a server may run for months.
+private struct AccessFlush: Service {
+    let store: Store
+    let threads: BlockingThreads
+    let logger: Logger
+
+    func run() async throws {
+        try await cancelWhenGracefulShutdown {
+            while true {
+                do { try await Task.sleep(for: .seconds(60)) } catch { return }
+                try await now()
+            }
+        }
+    }
+
+    func now() async throws { try await threads.run { [store] in store.flush() } }
+}

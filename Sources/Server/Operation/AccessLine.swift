@@ -1,0 +1,32 @@
+import Hummingbird
+import Logging
+
+/// A request's line in the log:
+///
+///     127.0.0.1 GET /org/name/resolve/main/model.safetensors 206 1048576 bytes 3.1 ms
+///
+/// Neither fields nor queries are written, as they may hold secrets, and no sign that a terminal would obey.
+struct AccessLine: Sendable {
+    /// Method and path.
+    let request: String
+    private let peer: String
+    private let logger: Logger
+    private let start = ContinuousClock.now
+
+    init(_ request: Request, peer: String, logger: Logger) {
+        let path = request.uri.path.unicodeScalars.prefix(500).map { 0x20 < $0.value && $0.value < 0x7F ? $0 : "?" }
+        self.request = "\(request.method) \(String(String.UnicodeScalarView(path)))"
+        self.peer = peer
+        self.logger = logger
+    }
+
+    /// - Parameters:
+    ///   - bytes: of the body, as far as it was sent.
+    ///   - broken: why not all of it was.
+    func write(_ status: HTTPResponse.Status, bytes: Int, broken: (any Error)? = nil) {
+        let milliseconds = (ContinuousClock.now - start) / .milliseconds(1)
+        let rounded = (milliseconds * 10).rounded() / 10
+        let end = broken.map { " broken off: \($0)" } ?? ""
+        logger.info("\(peer) \(request) \(status.code) \(bytes) bytes \(rounded) ms\(end)")
+    }
+}

@@ -1,0 +1,71 @@
+import WeightStore
+
+/// What an operator asks: is it well, what does it do, what does it hold.
+struct Operation: Sendable {
+    private let store: Store
+    private let threads: BlockingThreads
+    private let metrics: Metrics
+    /// Both read whole tables.
+    private let stats: Recent<StoreStats>
+    private let usage: Recent<StoreUsage>
+
+    init(store: Store, threads: BlockingThreads, metrics: Metrics) {
+        self.store = store
+        self.threads = threads
+        self.metrics = metrics
+        stats = Recent(for: .seconds(5)) { try await threads.run { try store.stats() } }
+        usage = Recent(for: .seconds(10)) { try await threads.run { try store.usage() } }
+    }
+
+    private struct Health: Encodable {
+        let status = "ok"
+    }
+
+    /// 200 as long as the catalog can be read.
+    func health() async throws -> Answer {
+        _ = try await threads.run { [store] in try store.origins(of: "") }
+        return try .json(Health())
+    }
+
+    func page() async throws -> Answer {
+        var answer = Answer.text(Page.html(usage: try await usage.value), type: "text/html; charset=utf-8")
+        answer.fields[.contentSecurityPolicy] = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+        return answer
+    }
+
+    /// The metrics.
+    func text() async throws -> Answer {
+        var text = Exposition()
+        text.add(
+            "weightstore_http_requests_total", .counter, "Requests answered.",
+            metrics.answers.map { ([("method", $0.request.method), ("status", "\($0.request.status)")], $0.count) })
+        text.add("weightstore_http_bytes_sent_total", .counter, "Bytes of bodies sent.", metrics.bytesSent)
+        text.add("weightstore_http_streams", .gauge, "Files and shards being sent.", metrics.streaming)
+        let stats = try await stats.value
+        text.add("weightstore_store_bytes", .gauge, "Bytes of all shards.", stats.stored)
+        text.add("weightstore_store_shards", .gauge, "Shards.", stats.shards)
+        text.add("weightstore_store_shards_damaged", .gauge, "Shards that are damaged or missing.", stats.damaged)
+        text.add("weightstore_store_models", .gauge, "Models.", stats.models)
+        text.add("weightstore_store_revisions", .gauge, "Revisions.", stats.revisions)
+        text.add("weightstore_store_available_bytes", .gauge, "Bytes that the disk still has.", stats.available)
+        tiers(&text)
+        return .text(text.text, type: "text/plain; version=0.0.4; charset=utf-8")
+    }
+
+    private func tiers(_ text: inout Exposition) {
+        let gauges = store.gauges
+        if gauges.isEmpty { return }
+        func add(_ name: String, _ kind: Exposition.Kind, _ help: String, _ value: (TierGauge) -> Int) {
+            text.add("weightstore_tier_\(name)", kind, help, gauges.map { ([("tier", "\($0.tier)")], value($0)) })
+        }
+        add("bytes", .gauge, "Bytes of the shards that are in the tier.", \.bytes)
+        add("budget_bytes", .gauge, "Bytes at most.", \.budget)
+        add("leased_bytes", .gauge, "Bytes that leases hold.", \.leased)
+        add("shards", .gauge, "Shards that are in the tier.", \.shards)
+        add("hits_total", .counter, "Leases on shards that were there.", \.hits)
+        add("misses_total", .counter, "Leases on shards that had to be brought in.", \.misses)
+        add("loaded_bytes_total", .counter, "Bytes brought in.", \.loaded)
+        add("evictions_total", .counter, "Shards evicted.", \.evictions)
+        add("failures_total", .counter, "Loads that failed.", \.failures)
+    }
+}

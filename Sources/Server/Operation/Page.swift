@@ -1,0 +1,58 @@
+import Foundation
+import WeightStore
+
+/// The page for people: what is there, and what is saved by keeping it once. No script, and nothing from elsewhere.
+enum Page {
+    static func html(usage: StoreUsage) -> String {
+        let rows = usage.models.map { model in
+            """
+            <tr><td><a href="/api/models/\(URLText.encode(model.model))">\(escape(model.model))</a></td>\
+            <td>\(model.revisions)</td><td>\(size(model.logical))</td><td>\(size(model.stored))</td>\
+            <td>\(size(model.shared))</td><td>\(size(model.own))</td></tr>
+            """
+        }.joined(separator: "\n")
+        let saved = usage.logical - (usage.stored - usage.orphaned)
+        let share = usage.logical > 0 ? max(saved, 0) * 100 / usage.logical : 0
+        return """
+            <!doctype html>
+            <html lang="en"><head><meta charset="utf-8"><title>WeightStore</title>
+            <meta name="viewport" content="width=device-width">
+            <meta name="color-scheme" content="light dark">
+            <style>
+            body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
+            table { border-collapse: collapse; width: 100% }
+            th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid color-mix(in srgb, currentColor 20%, transparent) }
+            th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere }
+            td { font-variant-numeric: tabular-nums }
+            a { color: inherit }
+            meter { width: 100% }
+            </style></head><body>
+            <h1>WeightStore</h1>
+            <p>\(usage.models.count) models, \(size(usage.logical)) of files, kept in \(size(usage.stored)):
+            \(size(max(saved, 0))) saved (\(share) %).</p>
+            <meter min="0" max="100" value="\(share)" aria-label="saved">\(share) %</meter>
+            <table><thead><tr><th>Model<th>Revisions<th>Files<th>Stored<th>Shared<th>Own</tr></thead><tbody>
+            \(rows)
+            </tbody></table>
+            <p>Stored: the distinct shards under a model. Shared: of these, what other models hold, too. Own: what its
+            removal would free. <a href="/metrics">Metrics</a></p>
+            </body></html>
+
+            """
+    }
+
+    private static func size(_ bytes: Int) -> String {
+        var value = Double(bytes)
+        let units = ["B", "kB", "MB", "GB", "TB", "PB"]
+        var unit = 0
+        while value >= 999.5, unit < units.count - 1 {
+            value /= 1000
+            unit += 1
+        }
+        return String(format: unit == 0 || value >= 99.95 ? "%.0f %@" : "%.1f %@", value, units[unit])
+    }
+
+    private static func escape(_ text: String) -> String {
+        text.replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing("\"", with: "&quot;")
+    }
+}

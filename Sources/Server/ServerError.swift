@@ -1,0 +1,18 @@
+/// What can keep a server from serving.
+public enum ServerError: Error, Sendable, Equatable {
+    /// The address can't be listened on.
+    case bind(host: String, port: Int, reason: String)
+    /// Not a token that a client could send. The token is not told.
+    case token(source: String, reason: String)
+}
+
+extension ServerError: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .bind(let host, let port, let reason):
+            "\(host):\(port): can't listen there: \(reason). --port 0 picks a free port."
+        case .token(let source, let reason):
+            "\(source): no access token: \(reason)."
+        }
+    }
+}

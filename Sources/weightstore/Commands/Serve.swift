@@ -1,0 +1,88 @@
+import ArgumentParser
+import Dispatch
+import Foundation
+import Logging
+import Server
+import Synchronization
+import WeightStore
+
+struct Serve: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "serve",
+        abstract: "Serve the models over HTTP, as the Hugging Face Hub does.",
+        discussion: """
+            Clients of the Hub need HF_ENDPOINT=http://host:port and nothing else. A line per request goes to standard \
+            error; / shows the models, /metrics the figures for Prometheus, /health whether all is well.
+
+            With a token, from --token-file or the environment variable WEIGHTSTORE_TOKEN, clients must show it \
+            (HF_TOKEN). There is no TLS here: put a proxy in front where others can listen in.
+            """)
+
+    @Option(help: "The name or address to bind to.") var host = "127.0.0.1"
+    @Option(help: "The port; 0 picks a free one, which is printed.") var port = 8000
+    @Option(help: ArgumentHelp("A file with the token to ask for.", valueName: "file"), completion: .file())
+    var tokenFile: String?
+    @Option(help: ArgumentHelp("Open connections at most.", valueName: "count")) var connections = 4096
+    @Flag(help: "No line per request.") var quiet = false
+    @OptionGroup var options: StoreOptions
+
+    private struct Answer: Encodable {
+        let url: String
+    }
+
+    func validate() throws {
+        guard 0...65535 ~= port else { throw ValidationError("A port is a number from 0 to 65535.") }
+        guard connections > 0 else { throw ValidationError("At least one connection is needed.") }
+    }
+
+    func run() throws {
+        let store = try options.open()
+        var settings = ServerOptions(host: host, port: port, token: try token())
+        // A connection that is sent a file has two shards open.
+        settings.connections = min(connections, max(OpenFiles.raiseLimit() / 4, 16))
+        if settings.token == nil, !["127.0.0.1", "::1", "localhost"].contains(host) {
+            Terminal.complain("\(host): everybody who reaches port \(port) can read all models; --token-file asks for a token")
+        }
+        let logger = Logger(label: "weightstore.server") { [quiet] _ in
+            ServiceLogHandler(logLevel: quiet ? .warning : .info)
+        }
+        let server = try HubServer(store, settings, logger: logger)
+        let interrupt = Interrupt { server.stop() }
+        try waitFor { [host, json = options.json] in
+            try await server.run { port in
+                let url = "http://\(host.contains(":") ? "[\(host)]" : host):\(port)"
+                // The reader of the answer may be gone; the clients are not.
+                try? json ? Terminal.write(json: Answer(url: url)) : Terminal.write("\(url)\n")
+            }
+        }
+        withExtendedLifetime((interrupt, store)) {}
+    }
+
+    private func token() throws -> AccessToken? {
+        if let tokenFile {
+            let text = try String(contentsOfFile: tokenFile, encoding: .utf8)
+            return try AccessToken(text, source: tokenFile)
+        }
+        return try ProcessInfo.processInfo.environment["WEIGHTSTORE_TOKEN"]
+            .map { try AccessToken($0, source: "WEIGHTSTORE_TOKEN") }
+    }
+
+    /// Blocks this thread, which is none of the cooperative pool's, until the work is done.
+    private func waitFor(_ work: @escaping @Sendable () async throws -> Void) throws {
+        let done = DispatchSemaphore(value: 0)
+        let result = Mutex<Result<Void, any Error>>(.success(()))
+        let begin: @Sendable () async -> Void = {
+            let ended: Result<Void, any Error>
+            do {
+                ended = .success(try await work())
+            } catch {
+                ended = .failure(error)
+            }
+            result.withLock { $0 = ended }
+            done.signal()
+        }
+        Task { await begin() }
+        done.wait()
+        try result.withLock { $0 }.get()
+    }
+}

@@ -1,0 +1,166 @@
+import Foundation
+import Server
+import TestSupport
+import Testing
+import WeightStore
+
+/// Clients that are broken, slow, many, or mean: none of them keeps the others from being served.
+struct HostileClientTests {
+    private let weights = "/org/base/resolve/main/model.safetensors"
+
+    /// Sends something, and gives what came back until the server closed the connection.
+    private func send(_ text: String, to server: TestServer) async throws -> String {
+        try await onOwnThread {
+            let connection = try Connection(port: server.port)
+            // The server may close before it has read all.
+            try? connection.send(text)
+            var answer: [UInt8] = []
+            while true {
+                let more = try connection.receive()
+                if more.isEmpty { break }
+                answer += more
+            }
+            return String(decoding: answer, as: UTF8.self)
+        }
+    }
+
+    private func isWell(_ server: TestServer) async throws -> Bool {
+        try await server.get("/org/base/resolve/main/config.json").status == 200
+    }
+
+    @Test("headers and paths without end are refused, and the connection is closed")
+    func huge() async throws {
+        let server = try await TestServer.shared.value
+        let long = String(repeating: "a", count: 1 << 20)
+        #expect(try await send("GET / HTTP/1.1\r\nHost: x\r\nX: \(long)\r\n\r\n", to: server).hasPrefix("HTTP/1.1 400"))
+        #expect(try await send("GET /\(long) HTTP/1.1\r\nHost: x\r\n\r\n", to: server).hasPrefix("HTTP/1.1 400"))
+        let many = (0..<1000).map { "X-\($0): y\r\n" }.joined()
+        #expect(try await send("GET / HTTP/1.1\r\nHost: x\r\n\(many)\r\n", to: server).hasPrefix("HTTP/1.1 400"))
+        #expect(try await isWell(server))
+    }
+
+    @Test("what is not HTTP is refused", arguments: [
+        "\u{0}\u{1}\u{2}\u{3}\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}",
+        "GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        "GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "GET / HTTP/1.1\r\nHost x\r\n\r\n",
+    ])
+    func garbage(text: String) async throws {
+        let server = try await TestServer.shared.value
+        #expect(try await send(text, to: server).hasPrefix("HTTP/1.1 400"))
+        #expect(try await isWell(server))
+    }
+
+    @Test("a request that never ends is cut off: in its head, and in its body")
+    func slow() async throws {
+        var options = ServerOptions()
+        (options.idleSeconds, options.requestSeconds) = (1, 1)
+        let server = try await TestServer(options)
+        let starts = ["GET / HT", "GET / HTTP/1.1\r\nX: ", "POST /api/models/org/base/paths-info/main HTTP/1.1\r\nContent-Length: 1000\r\n\r\n"]
+        let start = ContinuousClock.now
+        try await withThrowingTaskGroup(of: Bool.self) { group in
+            for text in starts {
+                group.addTask {
+                    try await onOwnThread {
+                        let connection = try Connection(port: server.port, timeoutSeconds: 1)
+                        try connection.send(text)
+                        // A byte now and then, for ever.
+                        for _ in 0..<60 {
+                            try? connection.send("a")
+                            usleep(100_000)
+                            if (try? connection.receive().isEmpty) == true { return true }
+                        }
+                        return false
+                    }
+                }
+            }
+            for try await isClosed in group { #expect(isClosed) }
+        }
+        #expect(ContinuousClock.now - start < .seconds(8))
+        #expect(try await isWell(server))
+    }
+
+    @Test("a client that takes nothing is let go, and what it was sent is given back")
+    func stalled() async throws {
+        var options = ServerOptions()
+        options.stallSeconds = 1
+        let server = try await TestServer(options)
+        let connection = try await server.connect(receiveBuffer: 1 << 16)
+        try await onOwnThread { [weights] in
+            // More than all buffers of the kernel hold.
+            for _ in 0..<4 { try connection.send(TestServer.request("GET", weights)) }
+        }
+        #expect(try await server.eventually { try await server.metric("weightstore_http_streams") == 1 })
+        #expect(try await server.eventually { try await server.metric("weightstore_http_streams") == 0 })
+        #expect(server.log.lines.contains { $0.contains("broken off") })
+        #expect(try await isWell(server))
+        withExtendedLifetime(connection) {}
+    }
+
+    @Test("a client that goes away in the middle of a file ends the work at once")
+    func goesAway() async throws {
+        let server = try await TestServer()
+        for _ in 0..<5 {
+            let connection = try await server.connect(receiveBuffer: 1 << 16)
+            try await onOwnThread { [weights] in
+                try connection.send(TestServer.request("GET", weights))
+                _ = try connection.receive(most: 1000)
+            }
+        }
+        #expect(try await server.eventually { try await server.metric("weightstore_http_streams") == 0 })
+        let size = try TestServer.base.file(TestServer.base.tensors).count
+        #expect(try #require(try await server.metric("weightstore_http_bytes_sent_total")) < 5 * size)
+        #expect(server.log.lines.filter { $0.contains("broken off") }.count == 5)
+        // Nothing holds the revision any more.
+        #expect(try await server.eventually { (try? server.store.remove(["org/base"])) != nil })
+    }
+
+    @Test("a thousand idle connections keep nobody from being served, and are closed in time")
+    func idle() async throws {
+        var options = ServerOptions()
+        options.idleSeconds = 8
+        let server = try await TestServer(options)
+        let connections = try await onOwnThread { try (0..<1000).map { _ in try Connection(port: server.port) } }
+        let start = ContinuousClock.now
+        #expect(try await isWell(server))
+        #expect(ContinuousClock.now - start < .seconds(7))
+        let closed = try await onOwnThread { try connections.filter { try $0.receive().isEmpty }.count }
+        #expect(closed == 1000)
+    }
+
+    @Test("beyond the limit, connections wait until others are closed")
+    func limit() async throws {
+        var options = ServerOptions()
+        (options.connections, options.idleSeconds) = (10, 2)
+        let server = try await TestServer(options)
+        let start = ContinuousClock.now
+        let idle = try await onOwnThread { try (0..<10).map { _ in try Connection(port: server.port) } }
+        #expect(try await isWell(server))
+        // The first of them is closed then.
+        #expect(ContinuousClock.now - start > .seconds(1.9))
+        withExtendedLifetime(idle) {}
+    }
+
+    @Test("an idle connection is closed, one that is sent a file slowly is not")
+    func slowReader() async throws {
+        var options = ServerOptions()
+        (options.idleSeconds, options.stallSeconds) = (1, 2)
+        let server = try await TestServer(options)
+        let bytes = try TestServer.base.file(TestServer.base.tensors)
+        let connection = try await server.connect(receiveBuffer: 1 << 16)
+        let received = try await onOwnThread { [weights] in
+            try connection.send(TestServer.request("GET", weights))
+            var count = 0
+            var next = ContinuousClock.now
+            while count < bytes.count {
+                let more = try connection.receive().count
+                if more == 0 { break }
+                count += more
+                // About three seconds for the whole file.
+                next += .seconds(3 * Double(more) / Double(bytes.count))
+                Thread.sleep(forTimeInterval: max((next - .now) / .seconds(1), 0))
+            }
+            return count
+        }
+        #expect(received > bytes.count)
+    }
+}

@@ -1,0 +1,50 @@
+import Foundation
+import Server
+import TestSupport
+import Testing
+import WeightStore
+
+/// A Python that has huggingface_hub; `Tests/run` makes one.
+private enum HubPython {
+    static let path = ProcessInfo.processInfo.environment["WEIGHTSTORE_HUB_PYTHON"]
+}
+
+/// The real Python client of the Hugging Face Hub against the server, with the real model.
+@Suite(
+    .enabled(if: RealModel.path != nil, "WEIGHTSTORE_REAL_MODEL is not set; Tests/run sets it"),
+    .enabled(if: HubPython.path != nil, "WEIGHTSTORE_HUB_PYTHON is not set; Tests/run sets it"))
+struct HubClientTests {
+    @Test("downloads, listings, metadata and errors are as from the Hub; with a token, too", arguments: [nil, "hf_t0ken"])
+    func client(token: String?) async throws {
+        let source = try #require(RealModel.path)
+        let model = "sentence-transformers/all-MiniLM-L6-v2"
+        var options = ServerOptions()
+        options.token = try token.map { try AccessToken($0, source: "test") }
+        let server = try await TestServer(options)
+        try await onOwnThread {
+            try server.store.importModel(ImportRequest(source: source, name: model))
+            try server.store.setRef("prod", to: model)
+        }
+        let work = server.directory("client")
+        try FileManager.default.createDirectory(atPath: work, withIntermediateDirectories: true)
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: try #require(HubPython.path))
+        let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        process.arguments = [script.appendingPathComponent("hub-client.py").path, model, source, work]
+        var environment = ProcessInfo.processInfo.environment
+        environment["HF_ENDPOINT"] = "http://127.0.0.1:\(server.port)"
+        environment["HF_TOKEN"] = token
+        for name in environment.keys where name.lowercased().hasSuffix("_proxy") { environment[name] = nil }
+        process.environment = environment
+        let pipe = Pipe()
+        (process.standardOutput, process.standardError) = (pipe, pipe)
+        try process.run()
+        let output = try await onOwnThread {
+            String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        }
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0, "\(output)")
+        #expect(output.hasSuffix("done\n"))
+        if let token { #expect(!server.log.lines.contains { $0.contains(token) }) }
+    }
+}

@@ -1,0 +1,88 @@
+import Server
+import Testing
+import WeightStore
+
+/// What operators see.
+struct OperationTests {
+    @Test("health, metrics and the page answer")
+    func answers() async throws {
+        let server = try await TestServer()
+        #expect(try await server.get("/health").object()["status"] as? String == "ok")
+        _ = try await server.get("/org/base/resolve/main/config.json")
+        _ = try await server.ask("PATCH", "/")
+        let metrics = try await server.get("/metrics")
+        #expect(metrics["content-type"]?.hasPrefix("text/plain; version=0.0.4") == true)
+        let lines = metrics.text.split(separator: "\n")
+        #expect(lines.contains("weightstore_http_requests_total{method=\"GET\",status=\"200\"} 2"))
+        #expect(lines.contains("weightstore_http_requests_total{method=\"other\",status=\"405\"} 1"))
+        let stats = try await onOwnThread { try server.store.stats() }
+        #expect(lines.contains("weightstore_store_bytes \(stats.stored)"))
+        #expect(lines.contains("weightstore_store_shards \(stats.shards)"))
+        for line in lines where !line.hasPrefix("#") {
+            #expect(line.contains(/^[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? -?\d+$/), "\(line)")
+        }
+        let page = try await server.get("/")
+        #expect(page["content-type"] == "text/html; charset=utf-8")
+        #expect(page.text.contains("org/tuned") && page.text.contains("saved") && !page.text.contains("<script"))
+    }
+
+    @Test("tiers that are open are in the metrics")
+    func tiers() async throws {
+        let server = try await TestServer()
+        try await onOwnThread {
+            try server.store.open(.ram, TierOptions(budget: 1 << 30))
+            try server.store.revision("org/base").waitForLease(layer: 0, in: .ram).release()
+        }
+        let text = try await server.get("/metrics").text
+        #expect(text.contains("weightstore_tier_budget_bytes{tier=\"ram\"} 1073741824"))
+        #expect(text.contains("# TYPE weightstore_tier_misses_total counter"))
+    }
+
+    @Test("a line is logged for each request, with no control characters")
+    func log() async throws {
+        let server = try await TestServer()
+        _ = try await server.get("/org/base/resolve/main/model.safetensors", ["Range": "bytes=10-19"])
+        _ = try await server.get("/nothing?token=geheim")
+        _ = try await server.get("/\u{1B}[2J\u{80}")
+        let lines = server.log.lines.filter { $0.hasPrefix("info 127.0.0.1") }
+        #expect(lines.contains { $0.contains("GET /org/base/resolve/main/model.safetensors 206 10 bytes") })
+        #expect(lines.contains { $0.contains("GET /nothing 404") })
+        #expect(!lines.contains { $0.contains("geheim") || $0.unicodeScalars.contains { $0.value < 0x20 } })
+    }
+
+    @Test("a token is asked for everywhere but at /health, and is nowhere written")
+    func token() async throws {
+        var options = ServerOptions()
+        options.token = try AccessToken(" s3cret-Token\n", source: "test")
+        let server = try await TestServer(options)
+        let paths = [
+            "/", "/metrics", "/api/models", "/api/models/org/base", "/org/base/resolve/main/config.json",
+            "/no/such/resolve/main/x", "/shards/\(String(repeating: "0", count: 64))", "/api/whoami-v2",
+        ]
+        for path in paths {
+            let none = try await server.get(path)
+            #expect(none.status == 401)
+            #expect(none["www-authenticate"]?.hasPrefix("Bearer") == true)
+            for wrong in ["Bearer s3cret-token", "Bearer", "Bearer ", "s3cret-Token", "Token s3cret-Token", "Basic !"] {
+                #expect(try await server.get(path, ["Authorization": wrong]).status == 401)
+            }
+        }
+        #expect(try await server.get("/health").status == 200)
+        // "user:s3cret-Token"
+        for right in ["Bearer s3cret-Token", "bearer  s3cret-Token", "Basic dXNlcjpzM2NyZXQtVG9rZW4="] {
+            #expect(try await server.get("/api/models", ["Authorization": right]).status == 200)
+            let shard = try await onOwnThread { try server.store.revision("org/base").tensorEntries()[0].shard! }
+            #expect(try await server.get("/shards/\(shard)", ["Authorization": right])["cache-control"]?.hasPrefix("private") == true)
+        }
+        #expect(!server.log.lines.contains { $0.contains("s3cret") || $0.contains("dXNlc") })
+    }
+
+    @Test("what can't be a token is refused, without telling it")
+    func badTokens() {
+        for text in ["", "  \n", "a b", "ä"] {
+            let error = #expect(throws: ServerError.self) { try AccessToken(text, source: "here") }
+            #expect(error?.description.contains("here") == true)
+            #expect(text.isEmpty || error?.description.contains(text) == false)
+        }
+    }
+}

@@ -1,0 +1,93 @@
+import Server
+import Synchronization
+import TestSupport
+import Testing
+import WeightStore
+
+/// What is not there is asked of a pull.
+struct PullThroughTests {
+    /// Imports what is asked for from a directory, as a hub would be pulled from.
+    final class Source: PullThrough {
+        private let store: Store
+        private let directory: TemporaryDirectory
+        let calls = Mutex<[String]>([])
+
+        init(_ store: Store, _ directory: TemporaryDirectory) {
+            self.store = store
+            self.directory = directory
+        }
+
+        func pull(model: String, revision: String) async throws -> Bool {
+            calls.withLock { $0.append("\(model)@\(revision)") }
+            if model == "org/broken" { throw StoreError.busy(what: "hub", holder: "somebody") }
+            guard model == "org/remote", revision == "main" else { return false }
+            try await onOwnThread { [store, directory] in
+                try TestServer.base.tuned(seed: 99).write(to: directory("remote"))
+                try store.importModel(ImportRequest(source: directory("remote"), name: model))
+            }
+            return true
+        }
+
+        func pull(file path: String, model: String, revision: String) async throws -> Bool {
+            calls.withLock { $0.append("\(model)@\(revision) \(path)") }
+            guard path == "late.json" else { return false }
+            try await onOwnThread { [store, directory] in
+                try directory.write("{}", to: "base/late.json")
+                try store.importModel(ImportRequest(source: directory("base"), name: model))
+            }
+            return true
+        }
+    }
+
+    private func start() async throws -> (TestServer, Source) {
+        let source = Mutex<Source?>(nil)
+        let server = try await TestServer(pullThrough: { store, directory in
+            let made = Source(store, directory)
+            source.withLock { $0 = made }
+            return made
+        })
+        return (server, try #require(source.withLock { $0 }))
+    }
+
+    @Test("many who ask for the same model wait for one pull, and get it")
+    func once() async throws {
+        let (server, source) = try await start()
+        let answers = try await withThrowingTaskGroup(of: Int.self) { group in
+            for number in 0..<10 {
+                group.addTask {
+                    let path = number % 2 == 0 ? "/api/models/org/remote/revision/main" : "/org/remote/resolve/main/config.json"
+                    return try await server.get(path).status
+                }
+            }
+            return try await group.reduce(into: []) { $0.append($1) }
+        }
+        #expect(answers == Array(repeating: 200, count: 10))
+        #expect(source.calls.withLock { $0 } == ["org/remote@main"])
+    }
+
+    @Test("what is there is not pulled; what can't be had is not found; a pull that fails is an error")
+    func misses() async throws {
+        let (server, source) = try await start()
+        #expect(try await server.get("/org/base/resolve/main/config.json").status == 200)
+        #expect(source.calls.withLock { $0.isEmpty })
+        let missing = try await server.get("/api/models/org/nowhere")
+        #expect(missing["x-error-code"] == "RepoNotFound")
+        let revision = try await server.get("/org/base/resolve/nope/config.json")
+        #expect(revision["x-error-code"] == "RevisionNotFound")
+        #expect(source.calls.withLock { $0 } == ["org/nowhere@main", "org/base@nope"])
+        #expect(try await server.get("/org/broken/resolve/main/config.json").status == 503)
+        // Names that no model can have are never asked for.
+        #expect(try await server.get("/or%20g/x/resolve/main/f").status == 404)
+        #expect(try await server.get("/datasets/x/resolve/main/f").status == 404)
+        #expect(source.calls.withLock { $0.count } == 3)
+    }
+
+    @Test("a file that its revision lacks is pulled by itself")
+    func file() async throws {
+        let (server, source) = try await start()
+        #expect(try await server.get("/org/base/resolve/main/late.json").text == "{}")
+        let missing = try await server.get("/org/base/resolve/main/never.json")
+        #expect(missing["x-error-code"] == "EntryNotFound" && missing["x-repo-commit"]?.count == 40)
+        #expect(source.calls.withLock { $0 } == ["org/base@main late.json", "org/base@main never.json"])
+    }
+}

@@ -1,0 +1,146 @@
+import Foundation
+import Glibc
+import ModelFormats
+import TestSupport
+import Testing
+
+/// `weightstore serve`, as a user runs it.
+struct ServeCommandTests {
+    private let directory = try! TemporaryDirectory()
+
+    /// Starts it on a free port, which it prints.
+    private func serve(
+        _ store: String, _ arguments: [String] = [], environment: [String: String] = [:]
+    ) async throws -> (process: Process, port: Int, log: String) {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: Tool.path)
+        process.arguments = ["serve", "--port", "0", "--store", store] + arguments
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+        let log = try directory.write("", to: "log-\(UInt32.random(in: 0 ... .max))")
+        process.standardError = FileHandle(forWritingAtPath: log)
+        let pipe = Pipe()
+        process.standardOutput = pipe
+        try process.run()
+        let line = try await onOwnThread { String(decoding: pipe.fileHandleForReading.availableData, as: UTF8.self) }
+        let port = try #require(
+            line.split(whereSeparator: { !$0.isNumber }).last.flatMap { Int($0) }, "no port in \(line)")
+        return (process, port, log)
+    }
+
+    private func tool(_ arguments: String...) async throws -> Tool.Result {
+        try await onOwnThread { [directory] in try Tool(store: directory("store")).run(arguments) }
+    }
+
+    private func ask(_ port: Int, _ path: String, _ fields: [String: String] = [:]) async throws -> HTTPAnswer {
+        try await onOwnThread {
+            let connection = try Connection(port: port)
+            try connection.send(TestServer.request("GET", path, fields))
+            return try connection.answer()
+        }
+    }
+
+    private func status(of process: Process) async throws -> Int32 {
+        try await onOwnThread {
+            process.waitUntilExit()
+            return process.terminationReason == .exit ? process.terminationStatus : 128 + process.terminationStatus
+        }
+    }
+
+    /// A line of `/proc/…/status`, in kB.
+    private func memory(_ process: Process, _ name: String) throws -> Int {
+        let text = String(decoding: try contents("/proc/\(process.processIdentifier)/status"), as: UTF8.self)
+        let line = try #require(text.split(separator: "\n").first { $0.hasPrefix(name + ":") })
+        return try #require(line.split(whereSeparator: { !$0.isNumber }).first.flatMap { Int($0) })
+    }
+
+    @Test("SIGTERM lets a download end, takes no more, and ends with 0", arguments: [SIGTERM, SIGINT])
+    func stop(signal: Int32) async throws {
+        try TestServer.base.write(to: directory("model"))
+        #expect(try await tool("import", directory("model"), "--name", "org/base").status == 0)
+        let (process, port, log) = try await serve(directory("store"), ["--json"])
+        let connection = try await onOwnThread { try Connection(port: port, receiveBuffer: 1 << 16) }
+        try await onOwnThread {
+            try connection.send(TestServer.request("GET", "/org/base/resolve/main/model.safetensors"))
+            _ = try connection.receive(most: 1)
+        }
+        kill(process.processIdentifier, signal)
+        try await Task.sleep(for: .milliseconds(300))
+        #expect(throws: (any Error).self) { try Connection(port: port) }
+        let size = try TestServer.base.file(TestServer.base.tensors).count
+        let received = try await onOwnThread {
+            var count = 0
+            while true {
+                let more = try connection.receive().count
+                if more == 0 { return count }
+                count += more
+            }
+        }
+        #expect(received > size)
+        #expect(try await status(of: process) == 0)
+        #expect(String(decoding: try contents(log), as: UTF8.self).contains("GET /org/base/resolve/main/model.safetensors 200 \(size) bytes"))
+        #expect(try await tool("stats", "--json").object()["accesses"] as? Int ?? 0 > 0)
+    }
+
+    @Test("a port that is taken, a store that is not there and a bad token are told")
+    func refusals() async throws {
+        #expect(try await tool("serve").status == 7)
+        try TestServer.base.write(to: directory("model"))
+        #expect(try await tool("import", directory("model")).status == 0)
+        let (process, port, _) = try await serve(directory("store"))
+        let taken = try await tool("serve", "--port", "\(port)")
+        #expect(taken.status == 1 && taken.errors.contains("127.0.0.1:\(port)") && taken.errors.contains("--port 0"))
+        process.terminate()
+        #expect(try await status(of: process) == 0)
+        try directory.write("two words", to: "token")
+        let bad = try await tool("serve", "--token-file", directory("token"))
+        #expect(bad.status == 1 && !bad.errors.contains("two words"))
+        #expect(try await tool("serve", "--port", "65536").status == 64)
+    }
+
+    @Test("the token comes from a file or from the environment", arguments: [true, false])
+    func token(fromFile: Bool) async throws {
+        try TestServer.base.write(to: directory("model"))
+        #expect(try await tool("import", directory("model"), "--name", "m").status == 0)
+        try directory.write("s3cret\n", to: "token")
+        let (process, port, log) = try await serve(
+            directory("store"), fromFile ? ["--token-file", directory("token")] : [],
+            environment: fromFile ? [:] : ["WEIGHTSTORE_TOKEN": "s3cret"])
+        #expect(try await ask(port, "/m/resolve/main/config.json").status == 401)
+        #expect(try await ask(port, "/m/resolve/main/config.json", ["Authorization": "Bearer s3cret"]).status == 200)
+        process.terminate()
+        #expect(try await status(of: process) == 0)
+        #expect(!String(decoding: try contents(log), as: UTF8.self).contains("s3cret"))
+    }
+
+    @Test("memory stays as it is while a file of 1 GiB is sent to three clients")
+    func memory() async throws {
+        // Of zeros, so that only one of its 64 tensors is kept.
+        let writer = try SafetensorsWriter((0..<64).map { .init(name: "t\($0)", dtype: "U8", shape: [1 << 24]) })
+        let bytes = writer.header.count + (64 << 24)
+        let file = try directory.write(writer.header, to: "large.safetensors")
+        truncate(file, bytes)
+        #expect(try await tool("import", file, "--name", "large").status == 0)
+        let (process, port, _) = try await serve(directory("store"), ["--quiet"])
+        #expect(try await ask(port, "/health").status == 200)
+        let before = try memory(process, "VmHWM")
+        let received = try await withThrowingTaskGroup(of: Int.self) { group in
+            for _ in 0..<3 {
+                group.addTask {
+                    try await onOwnThread {
+                        let connection = try Connection(port: port)
+                        try connection.send(TestServer.request("GET", "/large/resolve/main/large.safetensors"))
+                        var count = 0
+                        while count < bytes { count += try connection.receive(most: 1 << 20).count }
+                        return count
+                    }
+                }
+            }
+            return try await group.reduce(0, +)
+        }
+        #expect(received >= 3 * bytes)
+        let after = try memory(process, "VmHWM")
+        #expect(after - before < 40_000, "\(before) kB before, \(after) kB after")
+        process.terminate()
+        #expect(try await status(of: process) == 0)
+    }
+}

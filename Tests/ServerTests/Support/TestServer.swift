@@ -1,0 +1,115 @@
+import Foundation
+import Logging
+import Server
+import Synchronization
+import TestSupport
+import WeightStore
+
+/// A server in this process, on a port of its own, over a store with two models that share most of their bytes.
+final class TestServer: Sendable {
+    static let base = TestModel(layers: 2)
+    /// For tests that only ask.
+    static let shared = Task { try await TestServer() }
+
+    let directory = try! TemporaryDirectory()
+    let store: Store
+    let port: Int
+    let log = Log()
+    private let server: HubServer
+    private let running: Task<Void, any Error>
+
+    init(
+        _ options: ServerOptions = ServerOptions(), pullThrough: (@Sendable (Store, TemporaryDirectory) -> any PullThrough)? = nil
+    ) async throws {
+        try Self.base.write(to: directory("base"))
+        try Self.base.tuned(seed: 7).write(to: directory("tuned"), files: 2)
+        let store = try Store(at: directory("store"), create: true)
+        self.store = store
+        let directory = directory
+        try await onOwnThread {
+            for (name, path) in [("org/base", "base"), ("org/tuned", "tuned"), ("single", "base")] {
+                try store.importModel(ImportRequest(source: directory(path), name: name))
+            }
+            try store.setRef("prod", to: "org/base")
+        }
+        var options = options
+        options.port = 0
+        let log = log
+        server = try HubServer(
+            store, options, pullThrough: pullThrough?(store, directory),
+            logger: Logger(label: "test") { _ in log })
+        let (ports, port) = AsyncStream<Int>.makeStream()
+        running = Task { [server] in
+            defer { port.finish() }
+            try await server.run { port.yield($0) }
+        }
+        var first = ports.makeAsyncIterator()
+        guard let port = await first.next() else {
+            try await running.value
+            throw CancellationError()
+        }
+        self.port = port
+    }
+
+    deinit { server.stop() }
+
+    /// Stops it and waits for the end.
+    func stop() async throws {
+        server.stop()
+        try await running.value
+    }
+
+    func connect(receiveBuffer: Int32? = nil) async throws -> Connection {
+        try await onOwnThread { [port] in try Connection(port: port, receiveBuffer: receiveBuffer) }
+    }
+
+    /// One request on a connection of its own.
+    func ask(
+        _ method: String, _ path: String, _ fields: [String: String] = [:], body: String = ""
+    ) async throws -> HTTPAnswer {
+        try await onOwnThread { [port] in
+            let connection = try Connection(port: port)
+            try connection.send(Self.request(method, path, fields, body: body))
+            return try connection.answer(hasBody: method != "HEAD")
+        }
+    }
+
+    func get(_ path: String, _ fields: [String: String] = [:]) async throws -> HTTPAnswer {
+        try await ask("GET", path, fields)
+    }
+
+    static func request(
+        _ method: String, _ path: String, _ fields: [String: String] = [:], body: String = ""
+    ) -> String {
+        var fields = fields.merging(["Host": "hub.test"]) { own, _ in own }
+        if !body.isEmpty { fields["Content-Length"] = "\(body.utf8.count)" }
+        return "\(method) \(path) HTTP/1.1\r\n" + fields.map { "\($0): \($1)\r\n" }.joined() + "\r\n" + body
+    }
+
+    /// What a metric says now.
+    func metric(_ name: String, _ fields: [String: String] = [:]) async throws -> Int? {
+        try await get("/metrics", fields).text.split(separator: "\n").first { $0.hasPrefix(name + " ") }
+            .flatMap { Int($0.split(separator: " ")[1]) }
+    }
+
+    /// Waits until a condition holds, for some seconds.
+    func eventually(_ condition: () async throws -> Bool) async throws -> Bool {
+        for _ in 0..<200 {
+            if try await condition() { return true }
+            try await Task.sleep(for: .milliseconds(50))
+        }
+        return false
+    }
+}
+
+/// Keeps what is logged.
+final class Log: LogHandler, Sendable {
+    private let kept = Mutex<[String]>([])
+    var lines: [String] { kept.withLock { $0 } }
+
+    var metadata: Logger.Metadata { get { [:] } set {} }
+    var logLevel: Logger.Level { get { .trace } set {} }
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? { get { nil } set {} }
+
+    func log(event: LogEvent) { kept.withLock { $0.append("\(event.level) \(event.message)") } }
+}
