@@ -1,6 +1,9 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
+/// The built-in policies: files of Sources/WeightStore/Eviction/Policies.
+let policies = ["lru", "lfu", "size", "lfuda", "gdsf", "ttl", "slru", "hyperbolic", "heat"]
+
 let package = Package(
     name: "WeightStore",
     products: [
@@ -27,8 +30,10 @@ let package = Package(
                 "CLinux", "DeviceMemory", "Migrations", "ModelFormats",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
-            ]),
+            ],
+            resources: policies.map { .embedInCode("Eviction/Policies/\($0).sql") }),
         .executableTarget(
             name: "WeightStoreCLI",
             dependencies: [

@@ -29,9 +29,13 @@ final class RevisionView: Sendable {
         self.tier = tier
         self.name = name
         self.hold = hold
+        let model = hold.model
         let tensors = places.map { place in
             LeasedTensor(
-                entry: place.entry, shard: place.entry.shard.map { tier.residency($0, bytes: place.shardBytes) })
+                entry: place.entry,
+                shard: place.entry.shard.map {
+                    tier.residency($0, bytes: place.shardBytes, layer: place.entry.layer, model: model)
+                })
         }
         self.tensors = tensors
         layers = Dictionary(grouping: tensors.filter { $0.entry.layer != nil }, by: { $0.entry.layer! }).mapValues {
