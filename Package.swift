@@ -49,6 +49,6 @@ let package = Package(
             dependencies: [
                 "TestSupport", "WeightStore", "DeviceMemory", "Migrations", .product(name: "GRDB", package: "GRDB.swift"),
             ]),
-        .testTarget(name: "CommandLineTests", dependencies: ["TestSupport", "WeightStoreCLI"]),
+        .testTarget(name: "CommandLineTests", dependencies: ["TestSupport", "WeightStore", "WeightStoreCLI"]),
     ],
     swiftLanguageModes: [.v6])

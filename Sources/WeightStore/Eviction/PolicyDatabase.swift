@@ -177,6 +177,8 @@ final class PolicyDatabase {
         switch action {
         case SQLITE_SELECT, SQLITE_RECURSIVE: return SQLITE_OK
         case SQLITE_READ where first == "candidate" || view == "candidate": return SQLITE_OK
+        // No column of it: a common table expression, or rows that are merely counted.
+        case SQLITE_READ where second == "": return SQLITE_OK
         case SQLITE_FUNCTION where Self.functions.contains(second?.lowercased() ?? ""): return SQLITE_OK
         case SQLITE_FUNCTION: refused = second
         case SQLITE_READ: refused = first

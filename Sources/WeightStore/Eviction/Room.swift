@@ -16,8 +16,10 @@ extension Store {
     /// Before a fetch: evicts if the shard would not fit the quota. If too little may go, the fetch goes on.
     func makeRoomForFetch(_ bytes: Int) throws {
         guard let (quota, stored) = try evictFor(bytes) else { return }
+        // Once is enough: a model that does not fit comes in shard by shard.
+        guard !background.hasWarned.exchange(true, ordering: .relaxed) else { return }
         logger.warning(
-            "quota of \(quota) bytes exceeded: \(stored) are stored, none of them can be evicted, and \(bytes) more are in use")
+            "the quota of \(quota) bytes is exceeded: \(stored) are stored and can't be evicted, \(bytes) more are in use")
     }
 
     /// - Returns: the quota and what is stored, if there is no room for `bytes`.
@@ -66,4 +68,5 @@ extension Store {
 final class BackgroundEviction: Sendable {
     let queue = DispatchQueue(label: "weightstore.evict")
     let isRunning = Atomic<Bool>(false)
+    let hasWarned = Atomic<Bool>(false)
 }

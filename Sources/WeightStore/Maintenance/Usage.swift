@@ -23,6 +23,8 @@ public struct StoreUsage: Sendable, Codable {
     public let stored: Int
     /// Of these, bytes that no revision references: what `gc` will free after the grace period.
     public let orphaned: Int
+    /// Bytes of shards that went from the disk, and that an origin has.
+    public let evicted: Int
 }
 
 /// Counts of a store, and of its catalog.
@@ -85,7 +87,9 @@ extension Store {
                 orphaned: try Int.fetchOne(
                     db,
                     sql: "SELECT coalesce(sum(bytes), 0) FROM shard WHERE orphaned_at IS NOT NULL AND state = 'present'"
-                )!)
+                )!,
+                evicted: try Int.fetchOne(
+                    db, sql: "SELECT coalesce(sum(bytes), 0) FROM shard WHERE state = 'evicted'")!)
         }
     }
 
