@@ -1,6 +1,9 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
+/// The built-in policies: files of Sources/WeightStore/Eviction/Policies.
+let policies = ["lru", "lfu", "size", "lfuda", "gdsf", "ttl", "slru", "hyperbolic", "heat"]
+
 let package = Package(
     name: "WeightStore",
     products: [
@@ -36,8 +39,10 @@ let package = Package(
                 "CLinux", "DeviceMemory", "Migrations", "ModelFormats",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
-            ]),
+            ],
+            resources: policies.map { .embedInCode("Eviction/Policies/\($0).sql") }),
         .target(
             name: "Origins",
             dependencies: [
@@ -83,7 +88,7 @@ let package = Package(
                 "TestSupport", "Server", "ModelFormats", "WeightStore", "WeightStoreCLI",
                 .product(name: "HTTPTypes", package: "swift-http-types"), .product(name: "Logging", package: "swift-log"),
             ]),
-        .testTarget(name: "CommandLineTests", dependencies: ["TestSupport", "WeightStoreCLI"]),
+        .testTarget(name: "CommandLineTests", dependencies: ["TestSupport", "WeightStore", "WeightStoreCLI"]),
         .testTarget(
             name: "FaultTests",
             dependencies: [

@@ -50,19 +50,16 @@ public final class HubOrigin: ModelOrigin {
     }
 
     public func fetch(_ request: ShardRequest, _ body: (Int, UnsafeRawBufferPointer) throws -> Void) throws {
-        let resources = Dictionary(
-            Set(request.pieces.map(\.file)).map { path in
-                (path, resource(model: request.model, commit: request.commit, path: path, bytes: nil))
-            }) { first, _ in first }
+        let file = resource(model: request.model, commit: request.commit, path: request.path, bytes: nil)
         let parts = request.pieces.flatMap { piece in
             OrderedParts.cut(piece.length).map { part in
                 OrderedParts.Part(
-                    source: piece.file, offset: piece.fileOffset + part.lowerBound,
-                    shardOffset: piece.shardOffset + part.lowerBound, length: part.count)
+                    offset: piece.fileOffset + part.lowerBound, shardOffset: piece.shardOffset + part.lowerBound,
+                    length: part.count)
             }
         }
         try OrderedParts.fetch(parts, { [transport] part, memory, progress in
-            try transport.fill(memory, from: resources[part.source]!, at: part.offset, progress)
+            try transport.fill(memory, from: file, at: part.offset, progress)
         }, body)
     }
 

@@ -6,8 +6,6 @@ import WeightStore
 /// Fetches the parts of a shard several at a time, and hands them on in order.
 enum OrderedParts {
     struct Part: Sendable {
-        /// A file's path, or a URL.
-        var source: String
         var offset: Int
         var shardOffset: Int
         var length: Int

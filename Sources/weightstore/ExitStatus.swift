@@ -33,11 +33,11 @@ enum ExitStatus: Int32 {
             case .notFound, .ambiguous: self = .notFound
             case .damaged, .missing: self = .damaged
             case .pinned, .inUse, .busy: self = .held
-            case .diskFull: self = .diskFull
-            case .incomplete, .sourceChanged, .invalid: self = .badInput
+            case .diskFull, .quotaFull: self = .diskFull
+            case .incomplete, .sourceChanged, .invalid, .policyRefused: self = .badInput
             case .notAStore, .newerSchema, .catalogDamaged, .networkFileSystem: self = .badStore
             case .cancelled: self = .interrupted
-            case .system, .tierFull, .lockedMemoryLimit: self = .failed
+            case .system, .tierFull, .lockedMemoryLimit, .policyTooSlow, .originFailed, .originDiffers: self = .failed
             }
         case is DeviceError, is ServerError: self = .failed
         case let error as FetchError:

@@ -26,6 +26,9 @@ struct WeightStoreTool: ParsableCommand {
             CommandGroup(
                 name: "Naming and keeping:", subcommands: [Tag.self, Untag.self, Pin.self, Unpin.self]),
             CommandGroup(name: "Removing:", subcommands: [Remove.self, Prune.self, CollectGarbage.self]),
+            CommandGroup(
+                name: "Evicting:",
+                subcommands: [QuotaCommand.self, Evict.self, PolicyCommand.self, Record.self]),
             CommandGroup(name: "Memory:", subcommands: [Load.self, Bench.self]),
             CommandGroup(name: "Serving:", subcommands: [Serve.self]),
             CommandGroup(name: "Checking and mending:", subcommands: [Verify.self, Rebuild.self]),

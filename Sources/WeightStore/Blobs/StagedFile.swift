@@ -10,7 +10,7 @@ final class StagedFile: @unchecked Sendable {
     static let alignment = 4096
 
     let path: String
-    private let file: FileDescriptor
+    fileprivate let file: FileDescriptor
     /// Held as long as the value, for one that stays when it is dropped.
     private let lock: FileDescriptor?
 
@@ -71,6 +71,9 @@ final class StagedFile: @unchecked Sendable {
 }
 
 extension StagedFile {
+    /// Gives it its size before it is written, out of order perhaps; what is not written is zero.
+    func reserve(_ bytes: Int) throws(StoreError) { try file.truncate(to: bytes) }
+
     /// Writes all of a small blob, and finishes it.
     ///
     /// - Returns: its digest.

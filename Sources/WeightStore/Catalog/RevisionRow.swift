@@ -64,7 +64,10 @@ struct RevisionRow {
                 arguments: [model, source, id])
         }
         for ref in refs { try setRef(ref, of: model, to: id, db) }
-        if !origins.isEmpty { try setOrigins(origins, of: model, db) }
+        if !origins.isEmpty {
+            try setOrigins(origins, of: model, db)
+            try setRecoverable(id, db)
+        }
         try db.execute(
             sql: """
                 DELETE FROM claim
@@ -121,7 +124,15 @@ struct RevisionRow {
                 """, arguments: [model, name, revision, Clock.now])
     }
 
+    /// The model's origins hold this revision, too.
+    static func setRecoverable(_ revision: Int64, _ db: Database) throws {
+        try db.execute(sql: "UPDATE revision SET recoverable = 1 WHERE id = ?", arguments: [revision])
+    }
+
     static func setOrigins(_ urls: [String], of model: Int64, _ db: Database) throws {
+        let known = try String.fetchAll(
+            db, sql: "SELECT url FROM origin WHERE model_id = ? ORDER BY position", arguments: [model])
+        if known == urls { return }
         try db.execute(sql: "DELETE FROM origin WHERE model_id = ?", arguments: [model])
         for (position, url) in urls.enumerated() {
             try db.execute(

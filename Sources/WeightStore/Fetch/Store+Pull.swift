@@ -233,6 +233,7 @@ private struct Pull {
             guard let model else { throw StoreError.notFound(kind: "revision", name: request.model, hint: "It was removed.") }
             for ref in refs { try RevisionRow.setRef(ref, of: model, to: revision, db) }
             try RevisionRow.setOrigins(try origins(db), of: model, db)
+            try RevisionRow.setRecoverable(revision, db)
             return ((), [model])
         }
     }

@@ -15,7 +15,8 @@ public struct ImportRequest: Sendable {
     public var move = false
     /// Take a directory even if files are missing that its index names.
     public var partial = false
-    /// Where the model's shards can be had again, the nearest first; empty leaves the model's origins as they are.
+    /// Where the shards of this revision can be had again, the nearest first: they may then be evicted. Empty leaves the
+    /// model's origins as they are, and keeps what this import alone brings in.
     public var origins: [String] = []
 
     public init(source: String, name: String? = nil) {
@@ -93,7 +94,7 @@ extension Store {
         for source in sources { progress.expect(source.files.reduce(0) { $0 + $1.bytes }) }
         let run = ImportRun(
             catalog: catalog, blobs: blobs, staging: try stagingDirectory(), lease: leases.name, cores: cores,
-            progress: progress)
+            progress: progress, makeRoom: { [weak self] bytes in try self?.makeRoomForImport(bytes) })
         var summary = ImportSummary(
             revisions: [], bytes: progress.total, written: 0, skippedBytes: 0, moved: 0,
             skipped: sources.flatMap(\.skipped))
@@ -105,6 +106,7 @@ extension Store {
         summary.written = progress.written
         summary.skippedBytes = progress.skipped
         summary.moved = importer.moved
+        evictAboveWatermark()
         return summary
     }
 }

@@ -72,8 +72,7 @@ extension Store {
         for extent in content.extents { uses[extent.shard] += 1 }
         for extent in content.extents {
             let facts = content.shards[extent.shard]
-            let blob = try mapped[extent.shard]
-                ?? MappedBlob(path: blobs.path(facts.digest), digest: facts.digest, bytes: facts.bytes)
+            let blob = try mapped[extent.shard] ?? map(facts.digest, bytes: facts.bytes)
             uses[extent.shard] -= 1
             mapped[extent.shard] = uses[extent.shard] > 0 ? blob : nil
             try blob.withUnsafeBytes { bytes in

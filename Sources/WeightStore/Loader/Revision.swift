@@ -34,6 +34,8 @@ final class RevisionHold: Sendable {
     private let use: LeaseDirectory.Use
     private let leases: LeaseDirectory
 
+    var model: String { use.model }
+
     init(_ use: LeaseDirectory.Use, in leases: LeaseDirectory) {
         self.use = use
         self.leases = leases

@@ -160,10 +160,16 @@ extension Revision {
 }
 
 extension Store {
-    /// Maps a shard.
-    func map(_ digest: Digest, bytes: Int, state: ShardState) throws -> MappedBlob {
+    /// Maps a shard, which is fetched if it is not there.
+    func map(_ digest: Digest, bytes: Int, state: ShardState = .present) throws -> MappedBlob {
         let path = blobs.path(digest)
-        guard state == .present else { throw StoreError.missing(path: path, digest: digest) }
-        return try MappedBlob(path: path, digest: digest, bytes: bytes)
+        do {
+            guard state == .present else { throw StoreError.missing(path: path, digest: digest) }
+            return try MappedBlob(path: path, digest: digest, bytes: bytes)
+        } catch let error as StoreError {
+            guard case .missing = error else { throw error }
+            try bringBack(digest, after: error)
+            return try MappedBlob(path: path, digest: digest, bytes: bytes)
+        }
     }
 }

@@ -39,9 +39,13 @@ final class RevisionView: Sendable {
         self.name = name
         self.hold = hold
         self.fetch = fetch
+        let model = hold.model
         let tensors = places.map { place in
             LeasedTensor(
-                entry: place.entry, shard: place.entry.shard.map { tier.residency($0, bytes: place.shardBytes) })
+                entry: place.entry,
+                shard: place.entry.shard.map {
+                    tier.residency($0, bytes: place.shardBytes, layer: place.entry.layer, model: model)
+                })
         }
         self.tensors = tensors
         hasPending = tensors.contains(where: \.isPending)
@@ -103,7 +107,10 @@ final class RevisionView: Sendable {
             guard let place = places["\(tensor.entry.file)\n\(tensor.entry.name)"], let digest = place.entry.shard else {
                 throw FetchError.noOrigin(name: "\(name) \(tensor.entry.name)")
             }
-            return LeasedTensor(entry: place.entry, shard: tier.residency(digest, bytes: place.shardBytes))
+            return LeasedTensor(
+                entry: place.entry,
+                shard: tier.residency(
+                    digest, bytes: place.shardBytes, layer: place.entry.layer, model: hold.model))
         }
     }
 }
