@@ -8,6 +8,10 @@ struct Address: Sendable, Hashable {
     /// Scheme, host and port: whom a secret may be told that was meant for one of its addresses.
     let place: String
     let scheme: String
+    /// As the header `Host` has it.
+    let host: String
+    /// Without path and query.
+    var origin: String { "\(scheme)://\(host)" }
 
     init?(_ text: String) {
         guard let parts = URLComponents(string: text), let scheme = parts.scheme?.lowercased(),
@@ -15,6 +19,7 @@ struct Address: Sendable, Hashable {
         else { return nil }
         self.text = text
         self.scheme = scheme
+        self.host = host + (parts.port.map { ":\($0)" } ?? "")
         let port = parts.port ?? (scheme == "https" ? 443 : 80)
         place = "\(scheme)://\(host):\(port)"
         name = "\(scheme)://\(host)\(parts.port.map { ":\($0)" } ?? "")\(parts.percentEncodedPath)"

@@ -57,7 +57,7 @@ extension FileContent {
     /// - Returns: the id of the file's row, and those of the shards.
     func save(_ db: Database) throws -> (file: Int64, shards: [Int64]) {
         let shardIDs = try shards.map { facts in
-            guard let row = try ShardRow.find(facts.digest, db), row.state == .present else {
+            guard let row = try ShardRow.find(facts.digest, db), row.state == .present || row.state == .evicted else {
                 throw StoreError.missing(path: facts.digest.hex, digest: facts.digest)
             }
             return row.id

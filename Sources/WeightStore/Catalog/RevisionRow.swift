@@ -233,7 +233,7 @@ struct RevisionRow {
 /// Where a model can be had again: a URL.
 enum OriginURL {
     static func check(_ url: String) throws(StoreError) -> String {
-        let schemes = ["https://", "http://", "s3://", "file:///"]
+        let schemes = ["https://", "http://", "s3://", "peer+https://", "peer+http://", "file:///"]
         guard schemes.contains(where: url.hasPrefix), !url.contains(where: \.isWhitespace) else {
             throw .invalid(what: "origin", value: url, reason: "it begins with one of \(schemes.joined(separator: ", "))")
         }

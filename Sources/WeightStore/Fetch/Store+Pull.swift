@@ -9,7 +9,7 @@ import Synchronization
 public struct PullRequest: Sendable {
     /// `org/name`.
     public var model: String
-    /// A branch, a tag or a commit of the hub.
+    /// A branch, a tag or a commit of a hub; the digest of a revision in an object store or at a peer.
     public var revision: String
     /// What is to travel now. The rest is known, and travels when it is first used.
     public var selection = FetchSelection()
@@ -21,6 +21,17 @@ public struct PullRequest: Sendable {
         let parts = name.split(separator: "@", maxSplits: 1).map(String.init)
         model = try ModelName.check(parts.first ?? name)
         revision = parts.count == 2 ? parts[1] : "main"
+    }
+}
+
+extension PullRequest {
+    /// A model's origins, one of them `url`.
+    static func origins(of model: String, with url: String, _ db: Database) throws -> [String] {
+        let known = try String.fetchAll(
+            db,
+            sql: "SELECT url FROM origin WHERE model_id = (SELECT id FROM model WHERE name = ?) ORDER BY position",
+            arguments: [model])
+        return known.contains(url) ? known : known + [url]
     }
 }
 
@@ -58,8 +69,10 @@ extension Store {
                 switch try origins.origin(url) {
                 case let origin as any ModelOrigin:
                     return try Pull(store: self, request: request, origin: origin, url: url, progress: progress).run()
+                case let origin as any ManifestOrigin:
+                    return try ManifestPull(store: self, request: request, origin: origin, url: url, progress: progress).run()
                 default:
-                    throw FetchError.unusable(url: url, reason: "it knows no models by name")
+                    throw FetchError.unusable(url: url, reason: "it gives shards, and lists no models")
                 }
             } catch StoreError.cancelled {
                 throw StoreError.cancelled
@@ -221,7 +234,7 @@ private struct Pull {
             try store.blobs.install([(staged.path, .init(digest: digest, kind: .manifest))])
             let saved = try RevisionRow.save(
                 manifest, digest: digest, model: request.model, source: url, refs: refs,
-                origins: try origins(db), partial: false, lease: store.leases.name, db)
+                origins: try PullRequest.origins(of: request.model, with: url, db), partial: false, lease: store.leases.name, db)
             return (saved.id, [saved.model])
         }
     }
@@ -232,19 +245,10 @@ private struct Pull {
             let model = try Int64.fetchOne(db, sql: "SELECT model_id FROM revision WHERE id = ?", arguments: [revision])
             guard let model else { throw StoreError.notFound(kind: "revision", name: request.model, hint: "It was removed.") }
             for ref in refs { try RevisionRow.setRef(ref, of: model, to: revision, db) }
-            try RevisionRow.setOrigins(try origins(db), of: model, db)
+            try RevisionRow.setOrigins(try PullRequest.origins(of: request.model, with: url, db), of: model, db)
             try RevisionRow.setRecoverable(revision, db)
             return ((), [model])
         }
-    }
-
-    /// The model's origins, this one among them.
-    private func origins(_ db: Database) throws -> [String] {
-        let known = try String.fetchAll(
-            db,
-            sql: "SELECT url FROM origin WHERE model_id = (SELECT id FROM model WHERE name = ?) ORDER BY position",
-            arguments: [request.model])
-        return known.contains(url) ? known : known + [url]
     }
 
     private func summary(_ revision: Int64, _ remote: RemoteRevision) throws -> PullSummary {
