@@ -49,6 +49,8 @@ let package = Package(
             dependencies: [
                 "TestSupport", "WeightStore", "DeviceMemory", "Migrations", .product(name: "GRDB", package: "GRDB.swift"),
             ]),
-        .testTarget(name: "CommandLineTests", dependencies: ["TestSupport", "WeightStore", "WeightStoreCLI"]),
+        .testTarget(name: "CommandLineTests", dependencies: [
+                "TestSupport", "WeightStore", "WeightStoreCLI", "DeviceMemory", .product(name: "GRDB", package: "GRDB.swift"),
+            ]),
     ],
     swiftLanguageModes: [.v6])
