@@ -88,7 +88,11 @@ let package = Package(
                 "TestSupport", "Server", "ModelFormats", "WeightStore", "WeightStoreCLI",
                 .product(name: "HTTPTypes", package: "swift-http-types"), .product(name: "Logging", package: "swift-log"),
             ]),
-        .testTarget(name: "CommandLineTests", dependencies: ["TestSupport", "WeightStore", "WeightStoreCLI"]),
+        .testTarget(
+            name: "CommandLineTests",
+            dependencies: [
+                "TestSupport", "WeightStore", "WeightStoreCLI", "DeviceMemory", .product(name: "GRDB", package: "GRDB.swift"),
+            ]),
         .testTarget(
             name: "FaultTests",
             dependencies: [

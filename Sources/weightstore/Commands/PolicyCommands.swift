@@ -31,7 +31,8 @@ struct PolicyList: ParsableCommand {
         if options.json { return try Terminal.write(json: answers) }
         var table = Table("POLICY", "FROM", "WHAT")
         for answer in answers {
-            table.add(answer.name + (answer.isDefault ? " *" : ""), answer.path ?? "built in", answer.summary)
+            table.add(answer.name + (answer.isDefault ? " *" : ""), answer.path ?? "built in",
+                String(answer.summary.prefix { $0 != ":" && $0 != "." }))
         }
         try Terminal.write(table.text)
     }
