@@ -49,6 +49,8 @@ let package = Package(
                 "WeightStore",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
             ]),
         .target(
             name: "Server",
@@ -81,7 +83,10 @@ let package = Package(
             ]),
         .testTarget(
             name: "OriginsTests",
-            dependencies: ["TestSupport", "Origins", "WeightStore", "WeightStoreCLI"]),
+            dependencies: [
+                "TestSupport", "Origins", "WeightStore", "WeightStoreCLI",
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ]),
         .testTarget(
             name: "ServerTests",
             dependencies: [

@@ -12,13 +12,17 @@ public final class PeerOrigin: ManifestOrigin {
 
     /// - Parameter token: what the peer asks for; nil means `WEIGHTSTORE_TOKEN`, if it is set.
     public init(_ url: String, token: String? = nil, options: TransportOptions = TransportOptions()) throws {
-        guard url.hasPrefix("peer+"), let base = Address(String(url.dropFirst("peer+".count))) else {
+        guard url.hasPrefix("peer+"), let base = Address(Self.trimmed(url)) else {
             throw FetchError.unusable(url: url, reason: "a peer's URL is peer+http://host:port")
         }
         self.url = url
         self.base = base
         self.token = token ?? ProcessInfo.processInfo.environment["WEIGHTSTORE_TOKEN"]
         transport = Transport(options)
+    }
+
+    private static func trimmed(_ url: String) -> String {
+        url.hasSuffix("/") ? trimmed(String(url.dropLast())) : String(url.dropFirst("peer+".count))
     }
 
     public func manifest(_ digest: Digest) throws -> [UInt8] {
@@ -30,7 +34,7 @@ public final class PeerOrigin: ManifestOrigin {
     }
 
     private func resource(_ kind: String, _ digest: Digest, bytes: Int?) -> Transport.Resource {
-        let address = Address("\(base.origin)/\(kind)/\(digest.hex)") ?? base
+        let address = Address("\(base.name)/\(kind)/\(digest.hex)") ?? base
         var headers = HTTPHeaders()
         if let token, !token.isEmpty { headers.add(name: "authorization", value: "Bearer \(token)") }
         let request = Transport.Request(address: address, headers: headers)

@@ -17,6 +17,7 @@ public final class S3Origin: ManifestOrigin {
     /// `https://host`, and what stands before every object's name.
     private let base: Address
     private let prefix: String
+    private let bucket: String?
 
     /// - Parameter environment: where credentials, region and endpoint are looked for.
     public init(
@@ -40,6 +41,7 @@ public final class S3Origin: ManifestOrigin {
         self.url = url
         self.base = base
         let path = parts.path.split(separator: "/").joined(separator: "/")
+        self.bucket = isVirtual ? nil : bucket
         prefix = [isVirtual ? "" : bucket, path].filter { !$0.isEmpty }.joined(separator: "/")
         signer = SigV4(
             accessKey: credentials.accessKey, secretKey: credentials.secretKey, sessionToken: credentials.sessionToken,
@@ -73,14 +75,28 @@ public final class S3Origin: ManifestOrigin {
         }
     }
 
+    /// Makes the bucket. A bucket of one's own that is there stays as it is.
+    public func makeBucket() throws {
+        _ = try transport.collect(
+            resource(bucket ?? "", "bucket", bytes: nil, method: .PUT, body: [], isNew: false), limit: 1 << 20)
+    }
+
     private func resource(
         _ kind: String, _ digest: Digest, bytes: Int?, method: HTTPMethod = .GET, body: [UInt8]? = nil
     ) -> Transport.Resource {
-        let name = [prefix, kind, digest.hex].filter { !$0.isEmpty }.joined(separator: "/")
+        resource(
+            [prefix, kind, digest.hex].filter { !$0.isEmpty }.joined(separator: "/"), "\(kind.dropLast()) \(digest.short)",
+            bytes: bytes, method: method, body: body, isNew: method == .PUT)
+    }
+
+    /// - Parameter isNew: whether it must not be there yet.
+    private func resource(
+        _ name: String, _ what: String, bytes: Int?, method: HTTPMethod, body: [UInt8]?, isNew: Bool
+    ) -> Transport.Resource {
         let path = "/" + Address.encode(name, keepingSlashes: true)
         let (base, signer) = (base, signer)
         return Transport.Resource(
-            what: "\(kind.dropLast()) \(digest.short)",
+            what: what,
             request: { range in
                 guard let address = Address(base.origin + path) else {
                     throw FetchError.unusable(url: base.name, reason: "it can't be followed by \(path)")
@@ -88,7 +104,7 @@ public final class S3Origin: ManifestOrigin {
                 var headers = HTTPHeaders()
                 // Ranges are signed, too.
                 if let range { headers.add(name: "range", value: "bytes=\(range.lowerBound)-\(range.upperBound - 1)") }
-                if method == .PUT { headers.add(name: "if-none-match", value: "*") }
+                if isNew { headers.add(name: "if-none-match", value: "*") }
                 signer.sign(
                     method: method.rawValue, host: base.host, path: path, body: body, headers: &headers)
                 return Transport.Request(method: method, address: address, headers: headers, body: body)

@@ -34,7 +34,7 @@ extension FetchError: CustomStringConvertible {
     public var description: String {
         switch self {
         case .notFound(let what, let url, let status):
-            "\(url): status \(status): no such \(what). A private model needs a token: set HF_TOKEN."
+            "\(url): status \(status): no such \(what).\(what == "model" ? " A private one needs a token: set HF_TOKEN." : "")"
         case .unauthorized(let url, let status, let message):
             "\(url): status \(status): not allowed\(message.isEmpty ? "" : " (\(message))"). Set HF_TOKEN to a token that may read it, or ask for access on the model's page."
         case .expired(let url, let status):

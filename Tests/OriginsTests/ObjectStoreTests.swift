@@ -1,0 +1,121 @@
+import Foundation
+import NIOHTTP1
+import TestSupport
+import Testing
+@testable import Origins
+@testable import WeightStore
+
+@Suite struct ObjectStoreTests {
+    @Test("a request is signed as in the manual of Signature Version 4")
+    func signature() {
+        // "GET Object" in Amazon's "Signature Calculations for the Authorization Header".
+        let signer = SigV4(
+            accessKey: "AKIAIOSFODNN7EXAMPLE", secretKey: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", sessionToken: nil,
+            region: "us-east-1")
+        var headers: HTTPHeaders = ["range": "bytes=0-9"]
+        signer.sign(
+            method: "GET", host: "examplebucket.s3.amazonaws.com", path: "/test.txt", headers: &headers,
+            now: Date(timeIntervalSince1970: 1_369_353_600))
+        #expect(headers.first(name: "authorization")?.hasSuffix(
+            "Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41") == true)
+    }
+
+    @Test("credentials come from the environment, or from the files that other tools use")
+    func credentials() throws {
+        let directory = try TemporaryDirectory()
+        try directory.write("[other]\naws_access_key_id = A\n[p]\naws_access_key_id = B\naws_secret_access_key=S\n", to: ".aws/credentials")
+        try directory.write("[profile p]\nregion = here\nendpoint_url = http://e:1\n", to: ".aws/config")
+        var environment = ["HOME": directory(""), "AWS_PROFILE": "p"]
+        let found = try S3Credentials.find(for: "s3://b", environment)
+        #expect(found.accessKey == "B" && found.secretKey == "S" && found.region == "here" && found.endpoint == "http://e:1")
+        environment["AWS_ACCESS_KEY_ID"] = "E"
+        #expect(try S3Credentials.find(for: "s3://b", environment).accessKey == "E")
+        #expect(throws: FetchError.self) { try S3Credentials.find(for: "s3://b", ["HOME": "/nowhere"]) }
+    }
+
+    @Test(
+        "a revision in a RADOS gateway is pulled by layer, each shard checked; the rest comes when it is used",
+        .enabled(if: Gateway.isInstalled, "Ceph is not installed, or this is not root; Tests/run installs it"))
+    func gateway() throws {
+        let scene = try Scene(TestModel(layers: 3))
+        let gateway = try Gateway(scene)
+        let source = try Store(at: scene.directory("source"), create: true)
+        let imported = try source.importModel(ImportRequest(source: scene.directory("hub/org/model"))).revisions[0]
+        let url = "s3://weights/some/place"
+        let origin = try S3Origin(url, environment: gateway.environment)
+        try origin.makeBucket()
+        let manifest = source.blobs.path(imported.digest, .manifest)
+        #expect(try origin.put(contents(manifest), as: "manifests", imported.digest))
+        for file in TemporaryDirectory.files(below: source.blobs.root) {
+            guard let digest = Digest(hex: file.split(separator: "/").last ?? "") else { continue }
+            #expect(try origin.put(contents("\(source.blobs.root)/\(file)"), as: "shards", digest))
+            #expect(try !origin.put([0], as: "shards", digest), "what is there stays")
+        }
+
+        let store = try Store(at: scene.directory("store"), create: true)
+        store.register(scheme: "s3") { [environment = gateway.environment] in try S3Origin($0, environment: environment) }
+        var request = try scene.request(FetchSelection(layers: 1...1), "org/model@\(imported.digest)", from: url)
+        let summary = try store.pull(request)
+        #expect(!summary.complete && summary.digest == imported.digest)
+        let revision = try store.revision("org/model")
+        let layer = try revision.tensorEntries(layer: 1)
+        #expect(try Set(layer.compactMap(\.shard)).allSatisfy { FileManager.default.fileExists(atPath: store.blobPath($0)) })
+        #expect(summary.fetched < (try scene.bytes) / 2)
+        #expect(try revision.layer(2).tensors.count == 4)
+        #expect(try revision.waitForLease(layer: 0, in: .host).tensors.count == 4)
+        #expect(try revision.bytes(of: "model.safetensors") == scene.file())
+        request.selection = FetchSelection()
+        #expect(try store.pull(request).complete)
+        #expect(try store.verify().damage.isEmpty)
+
+        // Who may not, and what is not there.
+        var strangers = gateway.environment
+        strangers["AWS_SECRET_ACCESS_KEY"] = "wrongsecret"
+        let refused = #expect(throws: FetchError.self) { try S3Origin(url, environment: strangers).manifest(imported.digest) }
+        guard case .unauthorized(_, 403, "SignatureDoesNotMatch") = refused else {
+            Issue.record("\(refused!)")
+            return
+        }
+        #expect(!"\(refused!)".contains("wrongsecret"))
+        let nothing = #expect(throws: FetchError.self) { try origin.manifest(Digest(of: UnsafeRawBufferPointer(start: nil, count: 0))) }
+        guard case .notFound(_, _, 404) = nothing else {
+            Issue.record("\(nothing!)")
+            return
+        }
+    }
+
+    @Test("a peer's shards and manifests come by digest, and bytes that differ are not taken")
+    func peer() throws {
+        let scene = try Scene(TestModel(layers: 2))
+        let source = try Store(at: scene.directory("source"), create: true)
+        let imported = try source.importModel(ImportRequest(source: scene.directory("hub/org/model"))).revisions[0]
+        // A peer's two paths, from a web server over copies.
+        let tree = scene.directory("hub/org/peer")
+        for kind in ["shards", "manifests"] {
+            try FileManager.default.createDirectory(atPath: "\(tree)/\(kind)", withIntermediateDirectories: true)
+        }
+        try FileManager.default.copyItem(
+            atPath: source.blobs.path(imported.digest, .manifest), toPath: "\(tree)/manifests/\(imported.digest)")
+        for file in TemporaryDirectory.files(below: source.blobs.root) {
+            guard let digest = Digest(hex: file.split(separator: "/").last ?? "") else { continue }
+            try FileManager.default.copyItem(atPath: "\(source.blobs.root)/\(file)", toPath: "\(tree)/shards/\(digest)")
+        }
+        let nginx = try NGINX(scene, redirecting: false)
+        let commit = try JSONSerialization.jsonObject(
+            with: HTTP.get("\(nginx.url)/api/models/org/peer/revision/main")) as? [String: String]
+        let url = "peer+\(nginx.url)/org/peer/resolve/\(commit!["sha"]!)"
+        let store = try Store(at: scene.directory("store"), create: true)
+        store.register(scheme: "peer+http") { try PeerOrigin($0, token: "") }
+        let request = try scene.request(FetchSelection(layers: 0...0), "org/model@\(imported.digest)", from: url)
+        #expect(try !store.pull(request).complete)
+        let revision = try store.revision("org/model")
+        #expect(try revision.layer(0).tensors.count == 4)
+        // Another byte in one of the shards of layer 1.
+        let shard = try #require(try revision.tensorEntries(layer: 1).compactMap(\.shard).first)
+        var bytes = try contents("\(tree)/shards/\(shard)")
+        bytes[7] ^= 1
+        try FileManager.default.removeItem(atPath: "\(tree)/shards/\(shard)")
+        try Data(bytes).write(to: URL(fileURLWithPath: "\(tree)/shards/\(shard)"))
+        #expect(throws: StoreError.self) { try revision.layer(1) }
+    }
+}

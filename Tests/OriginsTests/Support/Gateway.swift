@@ -1,0 +1,32 @@
+import Foundation
+import Glibc
+
+/// A RADOS gateway of the test's own: `Tests/rgw`.
+final class Gateway: Sendable {
+    static let isInstalled = ["ceph-mon", "ceph-mgr", "ceph-osd", "radosgw"].allSatisfy {
+        FileManager.default.isExecutableFile(atPath: "/usr/bin/\($0)")
+    } && geteuid() == 0
+
+    let port: Int
+    /// What the environment says of who asks.
+    let environment: [String: String]
+    private let scene: Scene
+    private var directory: String { scene.directory("ceph") }
+
+    private static let script = URL(fileURLWithPath: HubServer.script).deletingLastPathComponent()
+        .appendingPathComponent("rgw").path
+
+    init(_ scene: Scene) throws {
+        self.scene = scene
+        let words = try Daemon(["/bin/bash", Self.script, "start", scene.directory("ceph")]).line().split(separator: " ").map(String.init)
+        port = Int(words[0])!
+        environment = [
+            "AWS_ACCESS_KEY_ID": words[1], "AWS_SECRET_ACCESS_KEY": words[2], "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:\(port)",
+        ]
+    }
+
+    deinit {
+        // It writes nothing, so the line ends with the script.
+        _ = try? Daemon(["/bin/bash", Self.script, "stop", directory]).line()
+    }
+}
