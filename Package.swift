@@ -72,5 +72,10 @@ let package = Package(
                 .product(name: "HTTPTypes", package: "swift-http-types"), .product(name: "Logging", package: "swift-log"),
             ]),
         .testTarget(name: "CommandLineTests", dependencies: ["TestSupport", "WeightStoreCLI"]),
+        .testTarget(
+            name: "FaultTests",
+            dependencies: [
+                "ModelFormats", "TestSupport", "WeightStore", "WeightStoreCLI", .product(name: "GRDB", package: "GRDB.swift"),
+            ]),
     ],
     swiftLanguageModes: [.v6])

@@ -10,7 +10,7 @@ CREATE TABLE model (
     last_version  INTEGER NOT NULL DEFAULT 0,
     -- The model's record: a blob with its revisions, refs, pins and origins, from which `rebuild` makes these rows again.
     record        BLOB    CHECK (length(record) = 32),
-    -- Counts the records written; the highest wins in a rebuild.
+    -- Grows with every record written; the highest wins in a rebuild.
     sequence      INTEGER NOT NULL DEFAULT 0,
     created_at    INTEGER NOT NULL
 ) STRICT;

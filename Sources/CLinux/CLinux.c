@@ -5,6 +5,7 @@
 #include <sys/vfs.h>
 
 const int clinux_O_DIRECT = O_DIRECT;
+const int clinux_MADV_HUGEPAGE = MADV_HUGEPAGE;
 const int clinux_MADV_POPULATE_READ = MADV_POPULATE_READ;
 
 int64_t clinux_file_system_type(const char *path) {

@@ -19,10 +19,13 @@ public final class Store: Sendable {
     let catalog: Catalog
     let blobs: BlobDirectory
     let leases: LeaseDirectory
+    let reserve: Reserve
     let accesses: AccessLog
     let tiers: TierSet
     let logger: Logger
     let cores: Int
+    /// The disk was full when the store was opened.
+    private let gaveUpReserve: Bool
 
     /// Opens the store in a directory.
     ///
@@ -41,13 +44,16 @@ public final class Store: Sendable {
     ) throws {
         if !FileSystem.exists(path + "/blobs") {
             guard create else { throw StoreError.notAStore(path: path) }
-            if !(try FileSystem.entries(path)).isEmpty, !FileSystem.exists(path + "/write.lock") {
+            let others = try FileSystem.entries(path).filter { $0 != "lost+found" }
+            if !others.isEmpty, !FileSystem.exists(path + "/write.lock") {
                 throw StoreError.invalid(
                     what: "place for a store", value: path, reason: "the directory holds other files")
             }
             try FileSystem.createDirectory(path)
             try FileSystem.refuseNetwork(path)
-            // `blobs` last: it says that the rest is there.
+            // `write.lock` first: it says that this is a store in the making, to another process that makes it at the
+            // same time, and to the next one after a crash. `blobs` last: it says that the rest is there.
+            _ = try WriteLock(path + "/write.lock")
             for part in ["staging", "leases", "quarantine", "blobs"] {
                 try FileSystem.createDirectory("\(path)/\(part)")
             }
@@ -60,14 +66,18 @@ public final class Store: Sendable {
         self.blobs = blobs
         tiers = TierSet { blobs.path($0) }
         cores = sysconf(Int32(_SC_NPROCESSORS_ONLN))
-        let reserve = Reserve(path: path + "/reserve")
+        reserve = Reserve(path: path + "/reserve")
+        let parts: (LeaseDirectory, Catalog)
         do {
-            (leases, catalog) = try Self.openParts(path, trace)
+            parts = try Self.openParts(path, trace)
+            gaveUpReserve = false
         } catch StoreError.diskFull {
             // What the reserve is for: on a full disk SQLite can't even be opened, and gc could not help.
             try reserve.giveUp()
-            (leases, catalog) = try Self.openParts(path, trace)
+            parts = try Self.openParts(path, trace)
+            gaveUpReserve = true
         }
+        (leases, catalog) = parts
         accesses = AccessLog(catalog: catalog, tiers: tiers, logger: logger)
     }
 
@@ -75,6 +85,8 @@ public final class Store: Sendable {
         accesses.flush()
         // A dead process's staging is gc's to clear; a living one's is its own.
         try? FileSystem.removeTree(stagingPath)
+        // What somebody else has taken of it in the meantime is gone; the next gc tries again.
+        if gaveUpReserve { try? reserve.takeBack() }
     }
 
     /// Writes what was counted of accesses to the catalog. Happens by itself in batches, and when the store goes.
@@ -84,8 +96,15 @@ public final class Store: Sendable {
         -> (LeaseDirectory, Catalog)
     {
         let leases = try LeaseDirectory(path + "/leases")
-        if !FileSystem.exists(path + "/store.db"), try !FileSystem.entries(path + "/blobs").isEmpty {
-            throw StoreError.catalogDamaged(path: path + "/store.db", message: "not there, although there are blobs")
+        // A new catalog beside old blobs would make garbage of them. The blobs are looked at first: whoever brought
+        // them had a catalog before.
+        if try !FileSystem.entries(path + "/blobs").isEmpty {
+            let status = try FileSystem.status(path + "/store.db")
+            if status == nil || status?.bytes == 0 {
+                throw StoreError.catalogDamaged(
+                    path: path + "/store.db",
+                    message: "\(status == nil ? "not there" : "empty"), although there are blobs")
+            }
         }
         return (leases, try Catalog(directory: path, trace: trace))
     }

@@ -7,6 +7,9 @@
 /// `O_DIRECT`: its value differs between processors.
 extern const int clinux_O_DIRECT;
 
+/// `MADV_HUGEPAGE`.
+extern const int clinux_MADV_HUGEPAGE;
+
 /// `MADV_POPULATE_READ`.
 extern const int clinux_MADV_POPULATE_READ;
 

@@ -58,6 +58,21 @@ struct FileDescriptor: ~Copyable, Sendable {
         try retrying("read", path) { pread(raw, buffer.baseAddress!, buffer.count, off_t(offset)) }
     }
 
+    /// The whole of a small file.
+    func readAll() throws(StoreError) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: try status().bytes)
+        var count = 0
+        do {
+            count = try bytes.withUnsafeMutableBytes { try read(at: 0, into: $0) }
+        } catch let error as StoreError {
+            throw error
+        } catch {
+            fatalError("read throws StoreError alone: \(error)")
+        }
+        bytes.removeLast(bytes.count - count)
+        return bytes
+    }
+
     /// Switches O_DIRECT: reads and writes past the page cache.
     ///
     /// - Returns: false if the file system has no such thing.

@@ -79,18 +79,7 @@ enum FileSystem {
 
     /// The whole of a small file.
     static func read(_ path: String) throws(StoreError) -> [UInt8] {
-        let file = try FileDescriptor(path, O_RDONLY)
-        var bytes = [UInt8](repeating: 0, count: try file.status().bytes)
-        var count = 0
-        do {
-            count = try bytes.withUnsafeMutableBytes { try file.read(at: 0, into: $0) }
-        } catch let error as StoreError {
-            throw error
-        } catch {
-            fatalError("read throws StoreError alone: \(error)")
-        }
-        bytes.removeLast(bytes.count - count)
-        return bytes
+        try FileDescriptor(path, O_RDONLY).readAll()
     }
 
     /// The absolute path with every link resolved.
@@ -107,6 +96,13 @@ enum FileSystem {
         var facts = statvfs()
         try retrying("statvfs", path) { statvfs(path, &facts) }
         return Int(facts.f_bavail) * Int(facts.f_frsize)
+    }
+
+    /// Bytes that this user can still write to the file system of `path`: root may write what others may not.
+    static func freeBytes(_ path: String) throws(StoreError) -> Int {
+        var facts = statvfs()
+        try retrying("statvfs", path) { statvfs(path, &facts) }
+        return Int(geteuid() == 0 ? facts.f_bfree : facts.f_bavail) * Int(facts.f_frsize)
     }
 
     /// Refuses the file systems on which SQLite's WAL can't work: they share no memory between machines.

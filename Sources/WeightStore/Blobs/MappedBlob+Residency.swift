@@ -9,7 +9,22 @@ extension MappedBlob {
     ///
     /// - Parameter range: begins at a page.
     func populate(_ range: Range<Int>, path: String) throws(StoreError) {
-        try advise(range, clinux_MADV_POPULATE_READ, "madvise(MADV_POPULATE_READ)", path)
+        try withUnsafeBytes { bytes throws(StoreError) in
+            let start = UnsafeMutableRawPointer(mutating: bytes.baseAddress! + range.lowerBound)
+            try retrying("madvise(MADV_POPULATE_READ)", path) {
+                madvise(start, range.count, clinux_MADV_POPULATE_READ)
+            }
+        }
+    }
+
+    /// Asks for huge pages: the kernel then reads the file 2 MiB at a time into pages of that size, where the file system
+    /// can. Measured on ext4 (Linux 6.18), that makes a cold populate half as fast again as any other way of reading,
+    /// and a warm one ten times as fast as with small pages. Elsewhere the advice is without effect.
+    ///
+    /// The corresponding C function is `madvise` with `MADV_HUGEPAGE`.
+    func preferHugePages() {
+        guard count > 0 else { return }
+        _ = withUnsafeBytes { madvise(UnsafeMutableRawPointer(mutating: $0.baseAddress!), $0.count, clinux_MADV_HUGEPAGE) }
     }
 
     /// Keeps the pages in memory until they are unmapped. The corresponding C function is `mlock`.
@@ -24,10 +39,12 @@ extension MappedBlob {
         }
     }
 
-    private func advise(_ range: Range<Int>, _ advice: Int32, _ name: String, _ path: String) throws(StoreError) {
-        try withUnsafeBytes { bytes throws(StoreError) in
-            let start = UnsafeMutableRawPointer(mutating: bytes.baseAddress! + range.lowerBound)
-            try retrying(name, path) { madvise(start, range.count, advice) }
-        }
+    /// Copies bytes out of the mapping.
+    ///
+    /// Not inlined: in release builds of Swift 6.3.1 for x86-64 a throwing caller that ends in a memory copy may seem to
+    /// throw (swiftlang/swift#90477).
+    @inline(never)
+    func copy(from offset: Int, to buffer: UnsafeMutableRawBufferPointer) {
+        withUnsafeBytes { buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[offset..<offset + buffer.count])) }
     }
 }

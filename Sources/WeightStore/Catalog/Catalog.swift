@@ -25,10 +25,13 @@ final class Catalog: Sendable {
     private let readers: DatabasePool
     private let writeLock: WriteLock
     private let writer = Mutex<DatabaseQueue?>(nil)
+    private let wroteDurably = Atomic<Bool>(false)
     private let trace: (@Sendable (String) -> Void)?
 
     /// A log beyond this many bytes is checkpointed after the commit.
     static let checkpointBytes = 16 << 20
+    /// With less space than this, an I/O error of SQLite is taken for a full disk.
+    private static let leastFreeBytes = 128 << 10
 
     private static let migrator: DatabaseMigrator = {
         var migrator = DatabaseMigrator()
@@ -45,7 +48,9 @@ final class Catalog: Sendable {
         self.path = path
         self.trace = trace
         writeLock = try WriteLock(directory + "/write.lock")
-        if !FileSystem.exists(path) {
+        // A journal is what a process left that was killed while it made the catalog, before there was a log: readers
+        // may not roll it back.
+        if !FileSystem.exists(path) || FileSystem.exists(path + "-journal") {
             try Self.migrate(path, under: writeLock)
         }
         readers = try Self.translating(path) {
@@ -59,10 +64,27 @@ final class Catalog: Sendable {
     }
 
     deinit {
+        // Nothing to report to: what was committed is safe, and the next process checkpoints what is left.
+        // The readers first, since SQLite checkpoints only when the last connection closes, and only if it can write.
+        // A process that read, and wrote no more than its counts, spares itself that.
+        if wroteDurably.load(ordering: .relaxed) { try? readers.close() }
         writer.withLock { queue in
             guard queue != nil else { return }
-            // Nothing to report to: what was committed is safe, and the next process checkpoints what is left.
             try? writeLock.withLock { try queue?.close() }
+        }
+    }
+
+    /// Moves all of the log into `store.db`, durably, so that the one file holds the whole catalog.
+    ///
+    /// - Throws: ``StoreError/busy(what:holder:)`` if somebody else reads the catalog.
+    func fold() throws {
+        try Self.translating(path) {
+            try writerQueue().inDatabase { db in
+                try writeLock.withLock { try checkpoint(db) }
+            }
+        }
+        if let log = try FileSystem.status(path + "-wal"), log.bytes > 0 {
+            throw StoreError.busy(what: path, holder: "another reader")
         }
     }
 
@@ -82,7 +104,8 @@ final class Catalog: Sendable {
         _ body: (Database) throws -> Result,
         afterCommit: (Database, Result) throws -> Void = { _, _ in }
     ) throws -> Result {
-        try Self.translating(path) {
+        if durable { wroteDurably.store(true, ordering: .relaxed) }
+        return try Self.translating(path) {
             try writerQueue().inDatabase { db in
                 try writeLock.withLock {
                     if !durable { try db.execute(sql: "PRAGMA synchronous = NORMAL") }
@@ -102,20 +125,6 @@ final class Catalog: Sendable {
                     return result!
                 }
             }
-        }
-    }
-
-    /// Brings all of the log into `store.db`, which is then whole in itself.
-    ///
-    /// - Throws: ``StoreError/busy(what:holder:)`` if a reader keeps the log from being emptied.
-    func consolidate() throws {
-        try Self.translating(path) {
-            try writerQueue().inDatabase { db in
-                try writeLock.withLock { try checkpoint(db) }
-            }
-        }
-        if let log = try FileSystem.status(path + "-wal"), log.bytes > 0 {
-            throw StoreError.busy(what: path, holder: "a reader")
         }
     }
 
@@ -182,7 +191,15 @@ final class Catalog: Sendable {
             return try body()
         } catch let error as DatabaseError {
             switch error.resultCode {
-            case .SQLITE_CORRUPT, .SQLITE_NOTADB, .SQLITE_CANTOPEN:
+            case .SQLITE_IOERR, .SQLITE_CANTOPEN:
+                // Without space SQLite can't make its log or the memory that its processes share, and says only this.
+                let free = try FileSystem.freeBytes(FileSystem.parent(of: path))
+                if error.extendedResultCode == .SQLITE_IOERR_SHMSIZE || free < Self.leastFreeBytes {
+                    throw StoreError.diskFull(path: path)
+                }
+                if error.resultCode == .SQLITE_IOERR { throw error }
+                throw StoreError.catalogDamaged(path: path, message: error.message ?? error.description)
+            case .SQLITE_CORRUPT, .SQLITE_NOTADB:
                 throw StoreError.catalogDamaged(path: path, message: error.message ?? error.description)
             case .SQLITE_FULL:
                 throw StoreError.diskFull(path: path)

@@ -65,8 +65,11 @@ extension ModelRecord {
         ).map { ($0[0] as String, $0[1] as Digest) }
         let origins = try String.fetchAll(
             db, sql: "SELECT url FROM origin WHERE model_id = ? ORDER BY position", arguments: [model])
+        // By the clock, so that it is also beyond what a crash left: the record of a change that was not committed, or
+        // of a model by this name that was removed.
+        let sequence = max(row[1] + 1, Int(Clock.nanoseconds))
         return ModelRecord(
-            model: row[0], sequence: row[1] + 1, lastVersion: row[2], createdAt: row[3], revisions: revisions,
+            model: row[0], sequence: sequence, lastVersion: row[2], createdAt: row[3], revisions: revisions,
             refs: Dictionary(uniqueKeysWithValues: refs), origins: origins)
     }
 }

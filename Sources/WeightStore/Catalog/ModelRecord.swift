@@ -3,7 +3,8 @@ import Foundation
 /// What the catalog knows about a model that no manifest says: its versions, refs, pins and origins.
 ///
 /// Written as a blob (`.record`) with every change, before the transaction that makes the change; the one before it
-/// is removed after. A rebuild takes, for each model, the record with the highest `sequence`.
+/// is removed after. A rebuild takes, for each model, the record with the highest `sequence`: nanoseconds since 1970,
+/// always more than in the record before.
 struct ModelRecord: Codable, Equatable {
     struct Revision: Codable, Equatable {
         var digest: Digest

@@ -36,12 +36,13 @@ final class FileIngest: @unchecked Sendable {
 
     /// Reads the file and starts its shards on their way. `content` is complete after `settle`.
     ///
+    /// - Parameter trusting: whether what is remembered of the file stands for reading it.
     /// - Returns: the content at once, if the store knows this very file.
-    func start() throws -> FileContent? {
+    func start(trusting: Bool) throws -> FileContent? {
         let source = try FileSource(path)
         let status = source.status
         let isSettled = Clock.nanoseconds - max(status.modified, status.changed) > Self.clockTick
-        let known = try run.catalog.read { db in try SourceMemo.find(status, db) }
+        let known = try trusting ? run.catalog.read { db in try SourceMemo.find(status, db) } : nil
         if let digest = known?.digest, let content = try run.content(of: digest) {
             run.progress.skipped(status.bytes)
             return content

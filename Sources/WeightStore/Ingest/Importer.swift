@@ -89,6 +89,7 @@ extension Store {
         -> ImportSummary
     {
         let sources = try request.sources()
+        try reserve.require()
         for source in sources { progress.expect(source.files.reduce(0) { $0 + $1.bytes }) }
         let run = ImportRun(
             catalog: catalog, blobs: blobs, staging: try stagingDirectory(), lease: leases.name, cores: cores,
@@ -145,23 +146,38 @@ private struct Importer {
         }
         if request.move {
             // File by file, each safe in a revision before its source goes.
-            for file in source.files {
-                contents[file.path] = try ingest([file])[file.path]
-                if file.path != source.files.last?.path {
-                    _ = try commit(source, contents, partial: true)
-                    try remove(file)
-                }
+            for file in source.files.dropLast() {
+                _ = try take([file], of: source, &contents, partial: true)
+                try remove(file)
             }
-        } else {
-            contents = try ingest(source.files)
+            let imported = try take(source.files.suffix(1), of: source, &contents, partial: false)
+            if let last = source.files.last { try remove(last) }
+            return imported
         }
-        let imported = try commit(source, contents, partial: false)
-        if request.move, let last = source.files.last { try remove(last) }
-        return imported
+        return try take(source.files, of: source, &contents, partial: false)
+    }
+
+    /// Reads files, and commits the revision with them and those that were read before.
+    ///
+    /// What the store was known to hold is not claimed, and may be removed before the commit, with the last model that
+    /// referenced it. Then the files are read after all, and each shard is claimed as it comes.
+    private mutating func take(
+        _ files: [ImportSource.File], of source: ImportSource, _ contents: inout [String: FileContent], partial: Bool
+    ) throws -> ImportSummary.Imported {
+        contents.merge(try ingest(files)) { $1 }
+        do {
+            return try commit(source, contents, partial: partial)
+        } catch StoreError.missing {
+            met = [:]
+            contents.merge(try ingest(files, trusting: false)) { $1 }
+            return try commit(source, contents, partial: partial)
+        }
     }
 
     /// Reads files in parallel lanes, and waits until all of them are safe.
-    private mutating func ingest(_ files: [ImportSource.File]) throws -> [String: FileContent] {
+    ///
+    /// - Parameter trusting: whether what is remembered of files stands for reading them.
+    private mutating func ingest(_ files: [ImportSource.File], trusting: Bool = true) throws -> [String: FileContent] {
         var contents: [String: FileContent] = [:]
         var todo: [(file: ImportSource.File, identity: FileIdentity)] = []
         for file in files {
@@ -178,7 +194,7 @@ private struct Importer {
         }
         // The large ones first, so that no lane is left alone with one at the end.
         todo.sort { $0.file.bytes > $1.file.bytes }
-        let reading = Reading(todo.map(\.file.location))
+        let reading = Reading(todo.map(\.file.location), trusting: trusting)
         DispatchQueue.concurrentPerform(iterations: min(run.lanes, todo.count)) { [run] _ in reading.lane(run) }
         for ingest in reading.started.values { ingest.drain() }
         try run.check()
@@ -258,9 +274,13 @@ private final class Reading: Sendable {
     }
 
     private let locations: [String]
+    private let trusting: Bool
     private let state = Mutex(State())
 
-    init(_ locations: [String]) { self.locations = locations }
+    init(_ locations: [String], trusting: Bool) {
+        self.locations = locations
+        self.trusting = trusting
+    }
 
     /// Those that were read, by their places in the list.
     var started: [Int: FileIngest] { state.withLock { $0.started } }
@@ -274,7 +294,7 @@ private final class Reading: Sendable {
             state.withLock { $0.started[index] = ingest }
             do {
                 try run.check()
-                guard let content = try ingest.start() else { continue }
+                guard let content = try ingest.start(trusting: trusting) else { continue }
                 state.withLock { state in
                     state.started[index] = nil
                     state.known[index] = content

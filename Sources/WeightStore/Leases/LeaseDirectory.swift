@@ -67,12 +67,17 @@ final class LeaseDirectory: Sendable {
         try withLock(shared: true) {
             try change { $0[revision, default: 0] += 1 }
             if try exists() { return true }
-            try release(revision)
+            try drop(revision)
             return false
         }
     }
 
-    func release(_ revision: Use) throws(StoreError) {
+    /// Takes a use away. Under the lock, too, so that nobody who looks for uses reads a line that is half written.
+    func release(_ revision: Use) throws {
+        try withLock(shared: true) { try drop(revision) }
+    }
+
+    private func drop(_ revision: Use) throws(StoreError) {
         try change { uses in
             uses[revision, default: 1] -= 1
             if uses[revision] == 0 { uses[revision] = nil }
@@ -89,14 +94,13 @@ final class LeaseDirectory: Sendable {
         var holders: [Holder] = []
         for name in try FileSystem.entries(path) where !name.hasPrefix(".") {
             let path = path + "/" + name
-            if name != self.name {
-                guard let file = try FileDescriptor.openIfThere(path) else { continue }
-                if try file.tryLock() {
-                    try FileSystem.remove(path)
-                    continue
-                }
+            guard let file = try FileDescriptor.openIfThere(path) else { continue }
+            if name != self.name, try file.tryLock() {
+                try FileSystem.remove(path)
+                continue
             }
-            let lines = String(decoding: try FileSystem.read(path), as: UTF8.self).split(separator: "\n")
+            // Read from what is open: by its path it may be gone, if the process ends now.
+            let lines = String(decoding: try file.readAll(), as: UTF8.self).split(separator: "\n")
             holders.append(Holder(
                 lease: name, process: lines.first.map(String.init) ?? "process \(name)",
                 revisions: Set(lines.dropFirst().compactMap(Use.init(line:)))))

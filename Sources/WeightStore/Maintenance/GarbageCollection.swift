@@ -38,7 +38,7 @@ extension Store {
         try collectOrphans(graceSeconds: graceSeconds, &summary, dryRun: dryRun)
         for directory in BlobDirectory.fanOut { try collectStrays(directory, &summary, dryRun: dryRun) }
         try collectQuarantine(&summary, dryRun: dryRun)
-        if !dryRun { try Reserve(path: path + "/reserve").restore() }
+        if !dryRun { try reserve.restore() }
         return summary
     }
 
@@ -59,6 +59,13 @@ extension Store {
             }
             if !dryRun { try FileSystem.removeTree(folder) }
         }
+        // A rebuild is alone in the store: while this process has it open, what lies there is a dead one's.
+        let rebuild = path + "/rebuild"
+        for file in try FileSystem.entries(rebuild) {
+            summary.staged += 1
+            summary.bytes += try FileSystem.status("\(rebuild)/\(file)", following: false)?.bytes ?? 0
+        }
+        if !dryRun { try FileSystem.removeTree(rebuild) }
     }
 
     private func collectOrphans(graceSeconds: Int, _ summary: inout CollectionSummary, dryRun: Bool) throws {

@@ -42,12 +42,16 @@ extension Store {
             do {
                 let catalog = try Catalog(directory: aside)
                 try fill(catalog, BlobDirectory(root: path + "/blobs"), &summary)
-                try catalog.consolidate()
+                try catalog.fold()
             }
+            // First the old catalog, then its log, then the new catalog: a catalog without its log would lack what was
+            // committed last, and gc would take that for garbage; a log beside another catalog would be played into it.
+            // Between the steps there is no catalog, which everybody refuses.
             let stamp = Clock.now
-            for suffix in ["-wal", "-shm", ""] where FileSystem.exists(path + "/store.db" + suffix) {
+            for suffix in ["", "-wal", "-shm"] where FileSystem.exists(path + "/store.db" + suffix) {
                 summary.old = "\(path)/store.db.\(stamp)"
                 try FileSystem.rename(path + "/store.db" + suffix, to: "\(path)/store.db.\(stamp)\(suffix)")
+                try FileSystem.syncDirectory(path)
             }
             try FileSystem.rename(aside + "/store.db", to: path + "/store.db")
             try FileSystem.syncDirectory(path)

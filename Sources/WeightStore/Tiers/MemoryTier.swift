@@ -170,7 +170,7 @@ final class MemoryTier: Sendable {
     }
 
     /// Tries again what waits for room, in order, as far as there is some.
-    private func roomMayBe() {
+    func roomMayBe() {
         while waiters.load(ordering: .sequentiallyConsistent) > 0 {
             let (next, count) = state.withLock { state in
                 (state.waiting.isEmpty ? nil : state.waiting.removeFirst(), state.waiting.count)

@@ -5,8 +5,8 @@ import Synchronization
 /// Shards in RAM: blobs mapped and populated, so that no reader stalls on a page fault.
 ///
 /// The pages are the page cache's: all processes that map the same blob share one copy. Population is
-/// `MADV_POPULATE_READ` in pieces, by several threads: the kernel reads one fault range at a time, and it takes a few of
-/// them to keep a disk busy. It reports a page that can't be read as an error where a touch would be a SIGBUS.
+/// `MADV_POPULATE_READ` on huge pages, in pieces, by several threads. It reports a page that can't be read as an error
+/// where a touch would be a SIGBUS.
 struct RAMMedium: TierMedium {
     /// Large enough that the system calls don't count, small enough that one large shard keeps all threads busy.
     static let pieceBytes = 4 << 20
@@ -24,6 +24,7 @@ struct RAMMedium: TierMedium {
         threads.submit { [self] in
             do {
                 let blob = try MappedBlob(path: path, digest: shard.digest, bytes: shard.bytes)
+                blob.preferHugePages()
                 populate(blob, path, isCancelled) { error in
                     completion(Result {
                         if let error { throw error }

@@ -42,18 +42,18 @@ final class Residency: Sendable {
     var payload: Payload { storage! }
 
     /// Takes a lease if the bytes are there.
+    ///
+    /// The lease is counted first, and taken back if the shard is not ready: an addition never has to be repeated, so
+    /// threads that want the same shard don't make each other try again. Who gets `false` must see whether somebody
+    /// waits for room: the count of a moment may have hidden that the last lease was given back.
     func leaseIfReady(at now: Int64) -> Bool {
-        var old = word.load(ordering: .relaxed)
-        while Self.phase(old) == .ready {
-            let (exchanged, found) = word.weakCompareExchange(
-                expected: old, desired: old &+ 1 &+ Self.useUnit, successOrdering: .acquiring, failureOrdering: .relaxed)
-            if exchanged {
-                used.store(now, ordering: .relaxed)
-                return true
-            }
-            old = found
+        let old = word.add(1 &+ Self.useUnit, ordering: .acquiring).oldValue
+        guard Self.phase(old) == .ready else {
+            word.subtract(1 &+ Self.useUnit, ordering: .sequentiallyConsistent)
+            return false
         }
-        return false
+        if used.load(ordering: .relaxed) != now { used.store(now, ordering: .relaxed) }
+        return true
     }
 
     /// Gives a lease back.

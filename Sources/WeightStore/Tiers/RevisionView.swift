@@ -103,10 +103,9 @@ extension RevisionView.Part: CustomStringConvertible {
 
     var kind: String {
         switch self {
-        case .tensor: "tensor"
+        case .all, .rest, .tensor: "tensor"
         case .layers, .stackLayer, .shared: "layer"
         case .expert: "expert"
-        case .all, .rest: "part"
         }
     }
 

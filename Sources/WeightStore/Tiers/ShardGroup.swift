@@ -25,6 +25,7 @@ final class ShardGroup: Sendable {
         let now = Clock.coarse
         for index in shards.indices where !shards[index].leaseIfReady(at: now) {
             for held in shards[..<index] { tier.release(held) }
+            tier.roomMayBe()
             return nil
         }
         return Lease(self)

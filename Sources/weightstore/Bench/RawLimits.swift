@@ -7,13 +7,15 @@ import WeightStore
 
 /// What the machine gives without us, in bytes per second: measured on the same bytes, right before.
 struct RawLimits {
-    /// Reads files past the page cache, four threads with large aligned reads.
-    static func directRead(_ paths: [String]) throws -> Double {
-        try read(paths, flags: directFlag)
+    /// Reads files past the page cache, with large aligned reads.
+    static func directRead(_ paths: [String], threads: Int) throws -> Double {
+        try read(paths, flags: Int32(clinux_O_DIRECT), threads: threads)
     }
 
-    /// Reads files through the page cache into a buffer, four threads.
-    static func bufferedRead(_ paths: [String]) throws -> Double { try read(paths, flags: 0) }
+    /// Reads files through the page cache into a buffer.
+    static func bufferedRead(_ paths: [String], threads: Int) throws -> Double {
+        try read(paths, flags: 0, threads: threads)
+    }
 
     /// Copies memory, one thread.
     static func memoryCopy() -> Double {
@@ -59,9 +61,7 @@ struct RawLimits {
         return rate
     }
 
-    private static let directFlag = Int32(clinux_O_DIRECT)
-
-    private static func read(_ paths: [String], flags: Int32) throws -> Double {
+    private static func read(_ paths: [String], flags: Int32, threads: Int) throws -> Double {
         let piece = 4 << 20
         var pieces: [(descriptor: Int32, offset: Int)] = []
         var descriptors: [Int32] = []
@@ -77,7 +77,7 @@ struct RawLimits {
         let done = Atomic<Int>(0)
         let failure = Atomic<Int32>(0)
         let start = ContinuousClock.now
-        DispatchQueue.concurrentPerform(iterations: 4) { [pieces] _ in
+        DispatchQueue.concurrentPerform(iterations: threads) { [pieces] _ in
             let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: piece, alignment: 4096)
             defer { buffer.deallocate() }
             while true {

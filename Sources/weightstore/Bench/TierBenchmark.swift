@@ -29,19 +29,22 @@ struct TierBenchmark {
         let paths = try shardPaths()
         let bytes = try openRevision { revision, _ in try revision.waitForLease(in: .ram).bytes }
 
-        let direct = try median("raw: direct read, 4 threads", bytes) {
-            dropCaches(paths)
-            return try RawLimits.directRead(paths)
-        }
-        let buffered = try median("raw: read through the page cache, 4 threads", bytes) {
-            dropCaches(paths)
-            return try RawLimits.bufferedRead(paths)
+        var disk = 0.0
+        for threads in [1, 4] {
+            let direct = try median("raw: direct read, \(counted(threads, "thread"))", bytes) {
+                dropCaches(paths)
+                return try RawLimits.directRead(paths, threads: threads)
+            }
+            let buffered = try median("raw: read through the page cache, \(counted(threads, "thread"))", bytes) {
+                dropCaches(paths)
+                return try RawLimits.bufferedRead(paths, threads: threads)
+            }
+            disk = max(disk, direct, buffered)
         }
         let copy = RawLimits.memoryCopy()
         try report(Figure(name: "raw: memcpy, 1 thread", rate: copy, seconds: Double(bytes) / copy, bytes: bytes))
 
-        let disk = max(direct, buffered)
-        try load("disk → ram, cold", to: .ram, cold: paths, limit: ("the faster raw read", disk))
+        try load("disk → ram, cold", to: .ram, cold: paths, limit: ("the fastest raw read", disk))
         try load("page cache → ram", to: .ram, cold: nil, limit: nil)
         if let device {
             guard case .device(let name) = device else { return }
@@ -110,26 +113,28 @@ struct TierBenchmark {
             let layer = try revision.residency(in: tier).last?.layer ?? 0
             let tensor = whole.tensors[0].entry.name
             for threads in [1, 2] {
-                let time = try hit(threads) { try revision.waitForLease(tensor: tensor, in: tier) }
+                let time = try hit(threads) { _ in try revision.waitForLease(tensor: tensor, in: tier) }
                 try report(Figure(name: "hit in \(tier): a tensor, \(counted(threads, "thread"))", seconds: time))
             }
             for threads in [1, 2] {
-                let time = try hit(threads) { try revision.waitForLease(layer: layer, in: tier) }
+                let time = try hit(threads) { _ in try revision.waitForLease(layer: layer, in: tier) }
                 try report(Figure(name: "hit in \(tier): a layer, \(counted(threads, "thread"))", seconds: time))
             }
+            let time = try hit(2) { thread in try revision.waitForLease(layer: max(layer - thread, 0), in: tier) }
+            try report(Figure(name: "hit in \(tier): two layers, 2 threads", seconds: time))
         }
     }
 
-    private func hit(_ threads: Int, _ lease: @escaping @Sendable () throws -> Lease) throws -> Double {
+    private func hit(_ threads: Int, _ lease: @escaping @Sendable (_ thread: Int) throws -> Lease) throws -> Double {
         let batch = 1000
         let medians = Mutex<[Double]>([])
         let failure = Mutex<(any Error)?>(nil)
-        DispatchQueue.concurrentPerform(iterations: threads) { _ in
+        DispatchQueue.concurrentPerform(iterations: threads) { thread in
             do {
                 var times: [Double] = []
                 for _ in 0..<200 {
                     let start = ContinuousClock.now
-                    for _ in 0..<batch { _ = try lease() }
+                    for _ in 0..<batch { _ = try lease(thread) }
                     times.append((ContinuousClock.now - start) / .seconds(1) / Double(batch))
                 }
                 let median = times.sorted()[times.count / 2]

@@ -4,6 +4,7 @@ import WeightStore
 
 struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "bench",
         abstract: "Measure the way into RAM and onto a device on this machine, next to its raw limits.",
         discussion: """
             Cold means that the kernel was told to forget the files. Without a model, a checkpoint and a fine-tune of \

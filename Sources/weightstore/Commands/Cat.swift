@@ -4,6 +4,7 @@ import WeightStore
 
 struct Cat: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "cat",
         abstract: "Write a file, or a tensor's bytes, to standard output.",
         discussion: """
             A file is checked against its SHA-256 as it passes; a difference is told at the end, with exit status 3.

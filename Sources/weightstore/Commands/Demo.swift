@@ -5,6 +5,7 @@ import WeightStore
 
 struct Demo: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "demo",
         abstract: "Import a model, list it, read one layer back and check it: the whole way, once.",
         discussion: """
             With a model's directory it goes into the store as with import. Without one, a checkpoint of real shapes \

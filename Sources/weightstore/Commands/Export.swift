@@ -4,6 +4,7 @@ import WeightStore
 
 struct Export: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "export",
         abstract: "Write a revision's files to a directory, byte for byte, each checked as it is written.")
 
     @Argument(help: "The revision.") var revision: String

@@ -4,6 +4,7 @@ import WeightStore
 
 struct Families: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "families",
         abstract: "Show which tensor names are known to tell layer and expert.",
         discussion: "With a name, show what is read from it.")
 

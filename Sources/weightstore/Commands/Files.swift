@@ -2,7 +2,7 @@ import ArgumentParser
 import WeightStore
 
 struct Files: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "List a revision's files.")
+    static let configuration = CommandConfiguration(commandName: "files", abstract: "List a revision's files.")
 
     @Argument(help: "The revision.") var revision: String
     @OptionGroup var options: StoreOptions

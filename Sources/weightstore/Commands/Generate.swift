@@ -4,6 +4,7 @@ import WeightStore
 
 struct Generate: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "generate",
         abstract: "Write a checkpoint of a published model's shapes with random weights, for trials and benchmarks.",
         discussion: "Known: \(Architecture.all.map(\.name).joined(separator: ", ")).")
 

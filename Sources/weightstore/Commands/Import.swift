@@ -3,6 +3,7 @@ import WeightStore
 
 struct Import: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "import",
         abstract: "Bring in a model: a directory, one file, or a Hugging Face cache.",
         discussion: """
             Of a cache (models--org--name, or the folder that holds several), every snapshot becomes a revision and \

@@ -4,6 +4,7 @@ import WeightStore
 
 struct Load: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "load",
         abstract: "Bring a revision into RAM or onto a device, and show how it gets there.",
         discussion: """
             In RAM the pages stay with the kernel when the program ends, so the next engine finds them there; --hold \

@@ -3,6 +3,7 @@ import WeightStore
 
 struct Tag: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "tag",
         abstract: "Let a ref (main, prod, …) name a revision: make it, or move it.")
 
     @Argument(help: "The revision.") var revision: String
@@ -16,7 +17,7 @@ struct Tag: ParsableCommand {
 }
 
 struct Untag: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Remove a ref; its revision stays.")
+    static let configuration = CommandConfiguration(commandName: "untag", abstract: "Remove a ref; its revision stays.")
 
     @Argument(help: "The ref, as model@ref.") var name: String
     @OptionGroup var options: StoreOptions
@@ -31,6 +32,7 @@ struct Untag: ParsableCommand {
 
 struct Pin: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "pin",
         abstract: "Keep a revision: prune passes it over and rm refuses it, until it is unpinned.")
 
     @Argument(help: "The revision.") var revision: String
@@ -44,7 +46,7 @@ struct Pin: ParsableCommand {
 }
 
 struct Unpin: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Take a pin away.")
+    static let configuration = CommandConfiguration(commandName: "unpin", abstract: "Take a pin away.")
 
     @Argument(help: "The revision.") var revision: String
     @OptionGroup var options: StoreOptions

@@ -3,6 +3,7 @@ import WeightStore
 
 struct Rebuild: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "rebuild",
         abstract: "Make a new catalog from the blobs, when store.db is lost or damaged.",
         discussion: """
             Models, revisions, refs, pins, origins and tensors come back; access counts do not. The old catalog is put \

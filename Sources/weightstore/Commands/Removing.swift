@@ -18,6 +18,7 @@ struct Remove: ParsableCommand {
 
 struct Prune: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "prune",
         abstract: "Remove revisions by rule.",
         discussion: """
             Every rule that is given must hold; without any, revisions go that no ref names. Pinned revisions and \

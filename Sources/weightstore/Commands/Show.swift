@@ -3,6 +3,7 @@ import WeightStore
 
 struct Show: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "show",
         abstract: "Show a model's revisions, or with @ one revision and its layers.")
 
     @Argument(help: "A model, or a revision of it.") var name: String

@@ -3,6 +3,7 @@ import WeightStore
 
 struct Tensors: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "tensors",
         abstract: "List a revision's tensors, or those of one layer.",
         discussion: "With --digests every tensor is read, and its SHA-256 shown.")
 

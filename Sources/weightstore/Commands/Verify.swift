@@ -4,6 +4,7 @@ import WeightStore
 
 struct Verify: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "verify",
         abstract: "Read shards from the disk again and compare them with their digests.",
         discussion: """
             A shard that differs is put into quarantine, and the models it hits are named; importing the same content \

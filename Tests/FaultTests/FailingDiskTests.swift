@@ -1,0 +1,102 @@
+import Foundation
+import TestSupport
+import Testing
+@testable import WeightStore
+
+extension Faults {
+    /// System calls that fail, one by one: what the user is told, and what is in the store then.
+    @Suite(.enabled(if: Machine.traces, Comment(rawValue: Machine.tracing)))
+    struct FailingDiskTests {
+        let directory = try! TemporaryDirectory()
+
+        init() throws {
+            try TestModel(layers: 1).write(to: directory("base"))
+            try TestModel(layers: 1).tuned(seed: 7).write(to: directory("tuned"))
+            let result = try Tool(store: directory("template"))("import", directory("base"), "--name", "org/base")
+            try #require(result.status == 0, "\(result.errors)")
+        }
+
+        /// Imports `tuned` into copies of the store, with a call that fails at ever other points.
+        private func failing(
+            _ calls: [String], with error: String, onward: Bool = false, most: Int,
+            check: (_ result: Tool.Result, _ store: Store, _ point: String) throws -> Void
+        ) throws {
+            let place = directory("store")
+            var tool = Tool(store: place)
+            let log = directory("log")
+            tool.prefix = Trace.log(calls, to: log)
+            try Command.copy(directory("template"), to: place)
+            try tool("import", directory("tuned"), "--name", "org/tuned")
+            let points = try Trace.points(log, in: place, most: most, of: calls)
+            try #require(!points.isEmpty)
+            for point in points {
+                try Command.copy(directory("template"), to: place)
+                tool.prefix = Trace.inject(
+                    point.call, "error=\(error)", when: "\(point.ordinal)\(onward ? "+" : "")", log: log)
+                let result = try tool("import", directory("tuned"), "--name", "org/tuned")
+                let store = try Store(at: place)
+                let revisions = try Inspection.revisions(in: store)
+                let isDone = result.status == 0
+                #expect(
+                    revisions == (isDone ? ["org/base@v1", "org/tuned@v1"] : ["org/base@v1"]),
+                    "\(point): \(result.status) \(result.errors)")
+                try check(result, store, "\(point)")
+                #expect(try Inspection.differences(of: "org/base", from: directory("base"), in: store) == [])
+                _ = try store.collectGarbage(graceSeconds: 0)
+                #expect(try Inspection.leftovers(in: store) == [], "\(point)")
+                _ = try store.importModel(ImportRequest(source: directory("tuned"), name: "org/tuned"))
+                #expect(try Inspection.differences(of: "org/tuned", from: directory("tuned"), in: store) == [])
+            }
+        }
+
+        @Test("a sync that fails fails the import, and is not tried again")
+        func syncs() throws {
+            var failed: [String] = []
+            try failing(["fdatasync", "fsync"], with: "EIO", most: 12) { result, _, point in
+                let calls = try Trace.calls(directory("log"))
+                // Threads share the work differently from run to run, so a run may not come to this point.
+                guard let injected = calls.firstIndex(where: { $0.line.contains("INJECTED") }) else { return }
+                let path = try #require(calls[injected].line.split(separator: "<").dropFirst().first?.split(separator: ">").first)
+                if result.status != 0 {
+                    #expect(result.status == 1, "\(point): \(result.errors)")
+                    #expect(
+                        result.errors.contains("Input/output error") || result.errors.contains("disk I/O error"),
+                        "\(point): \(result.errors)")
+                    failed.append(String(path))
+                } else {
+                    // What is committed is done: only the moving of the log into the database failed, or the syncing
+                    // of the directory for a log, whose failure SQLite passes over.
+                    #expect(
+                        ["/store.db", "/store.db-wal", "/store"].contains { path.hasSuffix($0) }, "\(point): \(path)")
+                }
+                if path.contains("/staging/") {
+                    #expect(!calls[(injected + 1)...].contains { $0.line.contains("<\(path)>") }, "\(point)")
+                }
+            }
+            for place in ["/staging/", "/blobs/", "/store.db-wal"] {
+                #expect(failed.contains { $0.contains(place) }, "no sync of \(place) failed: \(failed)")
+            }
+        }
+
+        @Test("a disk that fills up during an import ends it with status 5, and loses nothing")
+        func fullDisk() throws {
+            try failing(["pwrite64"], with: "ENOSPC", onward: true, most: 14) { result, store, point in
+                #expect([0, 5].contains(result.status), "\(point): \(result.status) \(result.errors)")
+                if result.status == 5 {
+                    #expect(result.errors.contains("no space left"), "\(point): \(result.errors)")
+                    #expect(result.errors.contains("weightstore gc"), "\(point): \(result.errors)")
+                }
+                _ = try store.collectGarbage()
+                #expect(FileSystem.exists(store.path + "/reserve"), "\(point): the reserve is back")
+            }
+        }
+
+        @Test("a rename that fails fails the import and leaves the store as it was")
+        func renames() throws {
+            try failing(["rename", "renameat2"], with: "EIO", most: 6) { result, _, point in
+                #expect(result.status == 1, "\(point): \(result.errors)")
+                #expect(result.errors.contains("rename: Input/output error"), "\(point): \(result.errors)")
+            }
+        }
+    }
+}

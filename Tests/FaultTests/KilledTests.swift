@@ -1,0 +1,254 @@
+import Foundation
+import TestSupport
+import Testing
+@testable import WeightStore
+
+extension Faults {
+    /// SIGKILL at system calls spread over a whole run: what another process finds afterwards.
+    @Suite(.enabled(if: Machine.traces, Comment(rawValue: Machine.tracing)))
+    struct KilledTests {
+        let directory = try! TemporaryDirectory()
+
+        static let calls = [
+            "openat", "pwrite64", "write", "fdatasync", "fsync", "rename", "renameat2", "unlink", "ftruncate", "mkdir",
+            "flock", "fchmod", "mmap",
+        ]
+
+        /// A store with one model, and the directories `base` and `tuned` that models come from.
+        init() throws {
+            try TestModel(layers: 1).write(to: directory("base"))
+            try TestModel(layers: 1).tuned(seed: 7).write(to: directory("tuned"), files: 2)
+            // A file that has just changed is not remembered, and so would be hashed again.
+            Thread.sleep(forTimeInterval: 0.2)
+            let result = try Tool(store: directory("template"))("import", directory("base"), "--name", "org/base")
+            try #require(result.status == 0, "\(result.errors)")
+        }
+
+        /// Runs a command on copies of a store, killed at ever other points, and then to its end.
+        ///
+        /// - Parameter check: is given each store that was left, and whether the run was killed.
+        private func killing(
+            _ arguments: [String], on template: String?, most: Int, of calls: [String] = calls,
+            check: (_ store: String, _ point: String, _ wasKilled: Bool) throws -> Void
+        ) throws {
+            let place = directory("store")
+            func prepare() throws {
+                try template.map { try Command.copy($0, to: place) } ?? Command.check("rm", "-rf", place)
+            }
+            var tool = Tool(store: place)
+            let log = directory("log")
+            tool.prefix = Trace.log(calls, to: log)
+            try prepare()
+            let whole = try tool.run(arguments)
+            try #require(whole.status == 0, "\(whole.errors)")
+            try check(place, "never", false)
+
+            let points = try Trace.points(log, in: place, most: most, of: calls)
+            var kills = 0
+            for point in points {
+                try prepare()
+                tool.prefix = Trace.inject(point.call, "signal=SIGKILL", when: "\(point.ordinal)")
+                let killed = try tool.run(arguments)
+                // Threads share the work differently from run to run, so a run may come through.
+                if killed.status == 128 + SIGKILL { kills += 1 }
+                #expect([0, 128 + SIGKILL].contains(killed.status), "\(point): \(killed.errors)")
+                try check(place, "\(arguments[0]) killed at \(point)", killed.status != 0)
+            }
+            #expect(kills >= points.count * 3 / 4, "\(kills) of \(points)")
+        }
+
+        private func collect(_ store: Store, _ point: String) throws {
+            _ = try store.collectGarbage(graceSeconds: 0)
+            #expect(try Inspection.leftovers(in: store) == [], "\(point)")
+        }
+
+        private func expectBase(_ store: Store, _ point: String) throws {
+            #expect(try Inspection.differences(of: "org/base", from: directory("base"), in: store) == [], "\(point)")
+        }
+
+        private func importTuned(into store: Store) throws -> ImportSummary {
+            try store.importModel(ImportRequest(source: directory("tuned"), name: "org/tuned"))
+        }
+
+        @Test("an import that is killed leaves the store as it was, and garbage that gc finds; run again, it succeeds")
+        func imports() throws {
+            var isEven = false
+            try killing(
+                ["import", directory("tuned"), "--name", "org/tuned"], on: directory("template"), most: 5
+            ) { place, point, wasKilled in
+                let store = try Store(at: place)
+                let before: Set = ["org/base@v1"]
+                let after = before.union(["org/tuned@v1"])
+                let revisions = try Inspection.revisions(in: store)
+                #expect(wasKilled ? revisions == before || revisions == after : revisions == after, "\(point)")
+                try expectBase(store, point)
+                // Every other time what the killed run left is still there when the next one comes.
+                isEven.toggle()
+                if isEven { try collect(store, point) }
+                #expect(try Inspection.revisions(in: store) == revisions, "\(point)")
+                _ = try importTuned(into: store)
+                #expect(try Inspection.differences(of: "org/tuned", from: directory("tuned"), in: store) == [], "\(point)")
+                try expectBase(store, point)
+                try collect(store, point)
+            }
+        }
+
+        @Test("a store can be made after its first import was killed at any point")
+        func firstImport() throws {
+            try killing(["import", directory("base"), "--name", "org/base"], on: nil, most: 4) { place, point, _ in
+                let again = try Tool(store: place)("import", directory("base"), "--name", "org/base")
+                #expect(again.status == 0, "\(point): \(again.errors)")
+                let store = try Store(at: place)
+                #expect(try Inspection.revisions(in: store) == ["org/base@v1"], "\(point)")
+                try expectBase(store, point)
+                try collect(store, point)
+            }
+        }
+
+        @Test("what was safe when an import was killed is not written again")
+        func goesOn() throws {
+            let place = directory("store")
+            var tool = Tool(store: place)
+            let log = directory("log")
+            tool.prefix = Trace.log(["rename"], to: log)
+            try Command.copy(directory("template"), to: place)
+            try tool("import", directory("tuned"), "--name", "org/tuned")
+            // The last rename installs the model's record, in the last transaction: all shards are safe by then.
+            let last = try #require(try Trace.points(log, in: place, most: 100, of: ["rename"]).last)
+            try Command.copy(directory("template"), to: place)
+            tool.prefix = Trace.inject("rename", "signal=SIGKILL", when: "\(last.ordinal)")
+            #expect(try tool("import", directory("tuned"), "--name", "org/tuned").status == 128 + SIGKILL)
+            #expect(try Inspection.revisions(in: Store(at: place)) == ["org/base@v1"])
+            tool.prefix = []
+            let again = try tool("import", directory("tuned"), "--name", "org/tuned", "--json").object()
+            #expect(again["written"] as? Int == 0)
+            #expect(again["skippedBytes"] as? Int == again["bytes"] as? Int)
+            #expect(again["bytes"] as? Int ?? 0 > 3_000_000)
+        }
+
+        /// `template`, with two models that share shards.
+        private func templateOfTwo() throws -> String {
+            try Command.copy(directory("template"), to: directory("two"))
+            let result = try Tool(store: directory("two"))("import", directory("tuned"), "--name", "org/tuned")
+            try #require(result.status == 0, "\(result.errors)")
+            return directory("two")
+        }
+
+        @Test("an rm that is killed removes a model whole or not at all, and nothing of another")
+        func removals() throws {
+            try killing(["rm", "org/tuned"], on: templateOfTwo(), most: 4) { place, point, wasKilled in
+                let store = try Store(at: place)
+                try expectBase(store, point)
+                let isThere = try Inspection.revisions(in: store).contains("org/tuned@v1")
+                #expect(wasKilled || !isThere, "\(point)")
+                if isThere {
+                    #expect(
+                        try Inspection.differences(of: "org/tuned", from: directory("tuned"), in: store) == [], "\(point)")
+                }
+                try collect(store, point)
+                try expectBase(store, point)
+            }
+        }
+
+        @Test("a gc that is killed loses nothing that rows own, and the next one finishes its work")
+        func collections() throws {
+            // An interrupted import's shards, stray blobs, staging of a dead process.
+            let dirty = directory("dirty")
+            try Command.copy(directory("template"), to: dirty)
+            var tool = Tool(store: dirty)
+            tool.prefix = Trace.log(["rename"], to: directory("log"))
+            try Command.copy(directory("template"), to: directory("store"))
+            try Tool(store: directory("store"))("rm", "org/base")
+            try tool("import", directory("tuned"), "--name", "org/tuned")
+            let last = try #require(try Trace.points(directory("log"), in: dirty, most: 100, of: ["rename"]).last)
+            try Command.copy(directory("template"), to: dirty)
+            tool.prefix = Trace.inject("rename", "signal=SIGKILL", when: "\(last.ordinal)")
+            #expect(try tool("import", directory("tuned"), "--name", "org/tuned").status == 128 + SIGKILL)
+            let stray = String(repeating: "ab", count: 32)
+            try FileManager.default.createDirectory(atPath: dirty + "/blobs/ab", withIntermediateDirectories: true)
+            try Data("stray".utf8).write(to: URL(fileURLWithPath: "\(dirty)/blobs/ab/\(stray)"))
+
+            try killing(["gc", "--grace", "0"], on: dirty, most: 4) { place, point, wasKilled in
+                let store = try Store(at: place)
+                try expectBase(store, point)
+                if !wasKilled { #expect(try Inspection.leftovers(in: store) == [], "\(point)") }
+                try collect(store, point)
+                try expectBase(store, point)
+            }
+        }
+
+        @Test("a rebuild that is killed leaves the old catalog, the new one, or a store that asks for a rebuild")
+        func rebuilds() throws {
+            // With the last import in the log alone, as a killed process leaves it: losing the log would lose the model.
+            let template = try logged()
+            try killing(["rebuild"], on: template, most: 3) { place, point, _ in
+                do {
+                    let store = try Store(at: place)
+                    #expect(try Inspection.revisions(in: store) == ["org/base@v1", "org/tuned@v1"], "\(point)")
+                } catch StoreError.catalogDamaged {
+                    #expect(try Tool(store: place)("ls").status == 7, "\(point)")
+                }
+                let again = try Tool(store: place)("rebuild")
+                #expect(again.status == 0, "\(point): \(again.errors)")
+                let store = try Store(at: place)
+                try collect(store, point)
+                #expect(try Inspection.revisions(in: store) == ["org/base@v1", "org/tuned@v1"], "\(point)")
+                try expectBase(store, point)
+                #expect(try Inspection.differences(of: "org/tuned", from: directory("tuned"), in: store) == [], "\(point)")
+            }
+        }
+
+        /// A store with two models whose last commits are only in the log.
+        private func logged() throws -> String {
+            let place = directory("logged")
+            try Command.copy(directory("template"), to: place)
+            let store = try Store(at: place)
+            _ = try importTuned(into: store)
+            try Command.copy(place, to: directory("copy"))
+            try Command.check("sh", "-c", "rm -f '\(directory("copy"))'/leases/* && test -s '\(directory("copy"))/store.db-wal'")
+            return directory("copy")
+        }
+
+        @Test("a rebuild takes the record that was committed last, not one that a killed change left")
+        func records() throws {
+            let place = directory("store")
+            let tool = Tool(store: place)
+            func records(in store: String) -> [String] {
+                TemporaryDirectory.files(below: store + "/blobs").filter { $0.hasSuffix(".record") }
+            }
+            func leave(_ record: String, of store: String) throws {
+                let target = "\(place)/blobs/\(record)"
+                try FileSystem.createDirectory(FileSystem.parent(of: target))
+                try Command.check("cp", "\(store)/blobs/\(record)", target)
+            }
+            func expectRebuilt() throws {
+                try tool("pin", "org/base", "--note", "last")
+                let before = try tool("show", "org/base", "--json").object()
+                #expect(try tool("rebuild").status == 0)
+                let after = try tool("show", "org/base", "--json").object()
+                #expect(after["revisions"] as? NSArray == before["revisions"] as? NSArray)
+            }
+
+            // Killed between the installing of a record and the commit: what each of these would have left.
+            try Command.copy(directory("template"), to: place)
+            for number in 1...6 {
+                let other = directory("other\(number)")
+                try Command.copy(directory("template"), to: other)
+                try Tool(store: other)("tag", "org/base", "killed\(number)")
+                try leave(try #require(records(in: other).first), of: other)
+            }
+            #expect(records(in: place).count == 7)
+            try expectRebuilt()
+
+            // Killed between the commit of an rm and the removal of the blobs, and then imported anew.
+            try Command.copy(directory("template"), to: place)
+            for number in 1...3 { try tool("tag", "org/base", "old\(number)") }
+            try Command.copy(place, to: directory("other"))
+            try tool("rm", "org/base")
+            try leave(try #require(records(in: directory("other")).first), of: directory("other"))
+            try tool("import", directory("base"), "--name", "org/base")
+            #expect(records(in: place).count == 2)
+            try expectRebuilt()
+        }
+    }
+}

@@ -1,0 +1,196 @@
+import Foundation
+import ModelFormats
+import Synchronization
+import TestSupport
+import Testing
+@testable import WeightStore
+
+extension Faults {
+    /// Many processes in one store.
+    @Suite struct SharedStoreTests {
+        let directory = try! TemporaryDirectory()
+
+        /// What went wrong, and how often things were done.
+        private final class Journal: Sendable {
+            private let state = Mutex<(problems: [String], counts: [String: Int])>(([], [:]))
+
+            func count(_ what: String) { state.withLock { $0.counts[what, default: 0] += 1 } }
+            func problem(_ text: String) { state.withLock { $0.problems.append(text) } }
+            var problems: [String] { state.withLock { $0.problems } }
+            func counted(_ what: String) -> Int { state.withLock { $0.counts[what] ?? 0 } }
+        }
+
+        @Test("gc in a loop beside imports, reads and removals takes nothing that anybody needs")
+        func crowd() throws {
+            let base = TestModel(layers: 1)
+            for (name, model) in [
+                ("kept", base), ("tuned1", base.tuned(seed: 1)), ("tuned2", base.tuned(seed: 2)),
+                ("distinct", TestModel(layers: 1, seed: 9)),
+            ] { try model.write(to: directory(name), files: name == "tuned2" ? 2 : 1) }
+            let place = directory("store")
+            let tool = Tool(store: place)
+            try #require(try tool("import", directory("kept"), "--name", "kept").status == 0)
+
+            let digests = try Dictionary(
+                uniqueKeysWithValues: SafetensorsWriter(base.tensors, metadata: [:]).tensors.map { tensor in
+                    (tensor.name, base.bytes(of: tensor).withUnsafeBytes { Digest(of: $0) })
+                })
+            let journal = Journal()
+            let end = ContinuousClock.now + .seconds(15)
+            let workers = DispatchGroup()
+            /// Runs a command again and again; `allowed` are the statuses that it may end with.
+            func loop(_ name: String, allowed: Set<Int32>, _ arguments: @escaping @Sendable (Int) -> [String]) {
+                Thread.detachNewThread(in: workers) {
+                    var round = 0
+                    while ContinuousClock.now < end {
+                        round += 1
+                        do {
+                            let result = try tool.run(arguments(round))
+                            journal.count("\(name) \(result.status)")
+                            if !allowed.contains(result.status) {
+                                journal.problem("\(arguments(round)): \(result.status) \(result.errors)")
+                            }
+                        } catch {
+                            journal.problem("\(name): \(error)")
+                        }
+                    }
+                }
+            }
+            let path = directory.path
+            // Overlapping and distinct models, under names that others use, too.
+            loop("import", allowed: [0]) { ["import", "\(path)/tuned\(1 + $0 % 2)", "--name", "a\($0 % 3)"] }
+            loop("import", allowed: [0]) { ["import", "\(path)/\($0 % 2 == 0 ? "tuned1" : "distinct")", "--name", "b\($0 % 2)"] }
+            loop("rm", allowed: [0, 2, 4]) { [["rm", "a0"], ["rm", "b0"], ["rm", "a1"], ["rm", "b1"]][$0 % 4] }
+            loop("gc", allowed: [0]) { _ in ["gc", "--grace", "0"] }
+            loop("export", allowed: [0]) { ["export", "kept", "\(path)/out\($0)"] }
+            // A model that comes and goes: there, or said not to be there. What is there is whole (export checks it).
+            loop("maybe", allowed: [0, 2]) { ["export", "a\($0 % 3)", "\(path)/maybe\($0)"] }
+            Thread.detachNewThread(in: workers) {
+                do {
+                    let store = try Store(at: place)
+                    while ContinuousClock.now < end {
+                        let revision = try store.revision("kept")
+                        for tensor in try revision.layer(0).tensors {
+                            let digest = tensor.bytes.withUnsafeBytes { Digest(of: $0) }
+                            if digest != digests[tensor.entry.name] { journal.problem("layer 0: \(tensor.entry.name) differs") }
+                        }
+                        journal.count("layer")
+                    }
+                } catch {
+                    journal.problem("layer: \(error)")
+                }
+            }
+            workers.wait()
+            #expect(journal.problems == [])
+            for name in ["import 0", "rm 0", "gc 0", "export 0", "maybe 0", "layer"] {
+                #expect(journal.counted(name) > 3, "\(name): \(journal.counted(name))")
+            }
+            let files = TemporaryDirectory.files(below: directory("kept"))
+            for round in 1...journal.counted("export 0") {
+                for file in files {
+                    #expect(try contents(directory("out\(round)/\(file)")) == contents(directory("kept/\(file)")))
+                }
+            }
+
+            let verified = try tool("verify")
+            #expect(verified.status == 0, "\(verified.errors)")
+            #expect(try tool("gc", "--grace", "0").status == 0)
+            #expect(try Inspection.leftovers(in: Store(at: place)) == [])
+            #expect(try tool("gc", "--grace", "0").output == "", "silent when there is nothing")
+        }
+
+        @Test("a second gc beside the first says so and ends with 0")
+        func twoCollections() throws {
+            try TestModel(layers: 1).write(to: directory("model"))
+            let tool = Tool(store: directory("store"))
+            try tool("import", directory("model"))
+            try tool("gc")
+            let lock = try FileDescriptor(directory("store/gc.lock"), O_RDWR)
+            #expect(try lock.tryLock())
+            let second = try tool("gc")
+            #expect(second.status == 0)
+            #expect(second.errors.contains("another collection"))
+            lock.unlock()
+            #expect(try tool("gc").errors == "")
+        }
+
+        @Test("a revision that a living process holds is not removed; when it is killed, it can be")
+        func holds() throws {
+            try TestModel(layers: 1).write(to: directory("model"))
+            var tool = Tool(store: directory("store"))
+            try tool("import", directory("model"))
+            // Writes to a pipe that nobody reads.
+            try Command.check("mkfifo", directory("pipe"))
+            let pipe = open(directory("pipe"), O_RDWR)
+            defer { close(pipe) }
+            tool.prefix = ["/bin/sh", "-c", "exec \"$@\" > '\(directory("pipe"))'", "sh"]
+            let holder = try tool.start(["cat", "model", "model.safetensors"])
+            tool.prefix = []
+            for _ in 0..<100 {
+                if try tool("rm", "model", "--dry-run").status == 4 { break }
+                usleep(20_000)
+            }
+            let refused = try tool("rm", "model")
+            #expect(refused.status == 4)
+            #expect(refused.errors.contains("in use by process \(holder.identifier)"), "\(refused.errors)")
+            let kept = try tool("prune", "--keep-last", "0", "--json").object()
+            #expect((kept["kept"] as? [[String: Any]])?.first?["revision"] as? String == "model@v1")
+            #expect(try tool("ls", "--quiet").output == "model\n")
+
+            holder.signal(SIGKILL)
+            #expect(holder.result().status == 128 + SIGKILL)
+            let removed = try tool("rm", "model")
+            #expect(removed.status == 0, "\(removed.errors)")
+            #expect(try tool("gc", "--grace", "0").status == 0)
+            #expect(try Inspection.leftovers(in: Store(at: directory("store"))) == [])
+        }
+
+        @Test("eight processes that open a new store at the same time all import into it")
+        func firstOpens() throws {
+            try TestModel(layers: 1).write(to: directory("model"))
+            for round in 1...6 {
+                let tool = Tool(store: directory("store\(round)"))
+                let running = try (1...8).map { try tool.start(["import", directory("model"), "--name", "m\($0)"]) }
+                for process in running {
+                    let result = process.result()
+                    #expect(result.status == 0, "round \(round): \(result.errors)")
+                }
+                let store = try Store(at: directory("store\(round)"))
+                #expect(try store.models().count == 8)
+                _ = try store.collectGarbage(graceSeconds: 0)
+                #expect(try Inspection.leftovers(in: store) == [])
+            }
+        }
+
+        @Test(
+            "a process that ends while another looks at its lease disturbs nobody",
+            .enabled(if: Machine.traces, Comment(rawValue: Machine.tracing)))
+        func comingAndGoing() throws {
+            try TestModel(layers: 1).write(to: directory("model"))
+            var tool = Tool(store: directory("store"))
+            try tool("import", directory("model"))
+            var living: Store? = try Store(at: directory("store"))
+            let lease = try #require(living?.leases.name)
+            // The third lock, after those of opening, is the one that asks whether we live.
+            tool.prefix = Trace.inject("flock", "delay_exit=1500000", when: "3", log: directory("log"))
+            let running = try tool.start(["stats"])
+            usleep(700_000)
+            living = nil
+            let result = running.result()
+            #expect(result.status == 0, "\(result.errors)")
+            let delayed = try Trace.calls(directory("log")).filter { $0.line.contains("DELAYED") }
+            #expect(delayed.contains { $0.line.contains("/leases/\(lease)") })
+        }
+    }
+}
+
+extension Thread {
+    /// Runs `body` on a thread of its own, as part of a group.
+    fileprivate static func detachNewThread(in group: DispatchGroup, _ body: @escaping @Sendable () -> Void) {
+        group.enter()
+        detachNewThread {
+            body()
+            group.leave()
+        }
+    }
+}

@@ -1,0 +1,102 @@
+import Foundation
+import Glibc
+import TestSupport
+
+/// A small file system of its own, mounted as long as the value lives.
+final class Disk {
+    let path: String
+    private let directory: TemporaryDirectory
+    private let image: String?
+
+    /// ext4 in an image file, through a loop device, without blocks kept back for root.
+    static func ext4(megabytes: Int) throws -> Disk {
+        let directory = try TemporaryDirectory()
+        let image = directory("image")
+        try Command.check("truncate", "-s", "\(megabytes)M", image)
+        try Command.check("mkfs.ext4", "-q", "-m", "0", image)
+        return try Disk(directory, image: image, "mount", "-o", "loop", image)
+    }
+
+    static func memory(megabytes: Int) throws -> Disk {
+        try Disk(TemporaryDirectory(), image: nil, "mount", "-t", "tmpfs", "-o", "size=\(megabytes)m", "none")
+    }
+
+    /// A view of another directory through FUSE.
+    static func fuse(of other: String) throws -> Disk {
+        let disk = try Disk(TemporaryDirectory(), image: nil)
+        // In the foreground: a daemon would keep what `Process` waits for.
+        let server = Process()
+        server.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        server.arguments = ["bindfs", "-f", other, disk.path]
+        try server.run()
+        let place = disk.path.split(separator: "/").suffix(2).joined(separator: "/")
+        for _ in 0..<200 {
+            let mounts = String(decoding: try contents("/proc/mounts"), as: UTF8.self)
+            if mounts.contains("\(place) fuse") { return disk }
+            usleep(10_000)
+        }
+        throw Command.Failed(command: server.arguments!, status: 0, errors: "not mounted after 2 seconds")
+    }
+
+    /// - Parameter mount: the command that mounts it, but for the place.
+    private init(_ directory: TemporaryDirectory, image: String?, _ mount: String...) throws {
+        self.directory = directory
+        self.image = image
+        path = directory("mounted")
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        if mount.isEmpty { return }
+        let (status, errors) = try Command.run(mount + [path])
+        guard status == 0 else { throw Command.Failed(command: mount, status: status, errors: errors) }
+    }
+
+    deinit {
+        // A disk that is still in use stays mounted until it is not.
+        _ = try? Command.run(["umount", "--lazy", path])
+    }
+
+    func callAsFunction(_ name: String) -> String { path + "/" + name }
+
+    /// Writes a file until nothing goes in any more.
+    func fill(_ name: String) throws {
+        let file = open(self(name), O_WRONLY | O_CREAT | O_APPEND, 0o644)
+        defer { close(file) }
+        for size in [1 << 20, 64 << 10, 4096, 512] {
+            let zeros = [UInt8](repeating: 0, count: size)
+            while write(file, zeros, size) > 0 {}
+        }
+        fsync(file)
+    }
+
+    var freeBytes: Int {
+        var facts = statvfs()
+        statvfs(path, &facts)
+        return Int(facts.f_bfree) * Int(facts.f_frsize)
+    }
+
+    /// Writes the journal, as any fsync of any other program might: what is not synced itself stays behind.
+    func commitJournal() throws {
+        let fanOut = try FileManager.default.contentsOfDirectory(atPath: self("store/blobs"))
+        for name in [".", "store/blobs"] + fanOut.map({ "store/blobs/" + $0 }) {
+            let directory = open(self(name), O_RDONLY | O_DIRECTORY)
+            fsync(directory)
+            close(directory)
+        }
+    }
+
+    /// What a power cut does: from now on nothing reaches the disk, not even the journal. Ends with `mountAgain`.
+    ///
+    /// The corresponding request is EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH.
+    func cutPower() throws {
+        var flags: UInt32 = 2
+        let root = open(path, O_RDONLY)
+        defer { close(root) }
+        guard ioctl(root, 0x8004_587D, &flags) == 0 else {
+            throw Command.Failed(command: ["ioctl EXT4_IOC_SHUTDOWN"], status: errno, errors: "")
+        }
+    }
+
+    func mountAgain() throws {
+        try Command.check("umount", path)
+        try Command.check("mount", "-o", "loop", image!, path)
+    }
+}

@@ -1,0 +1,33 @@
+import Foundation
+import Glibc
+
+/// What the machine that runs the tests can do.
+enum Machine {
+    static let isRoot = geteuid() == 0
+
+    /// Whether strace may trace children and tamper with their system calls.
+    static let traces = succeeds("strace", "-f", "-o", "/dev/null", "--seccomp-bpf", "-e", "trace=none", "true")
+
+    /// Whether file systems can be mounted from an image. Debian's e2fsprogs makes them.
+    static let mountsImages: Bool = {
+        guard isRoot, let disk = try? Disk.ext4(megabytes: 8) else { return false }
+        return FileManager.default.fileExists(atPath: disk("lost+found"))
+    }()
+
+    static let mountsMemory = isRoot && (try? Disk.memory(megabytes: 1)) != nil
+
+    /// Whether a FUSE file system can be mounted, with Debian's bindfs.
+    static let mountsFUSE = isRoot && access("/dev/fuse", R_OK | W_OK) == 0 && succeeds("bindfs", "--version")
+
+    static let measures = succeeds("/usr/bin/time", "-f", "%M", "true")
+
+    static let tracing = "strace is needed, and the right to use it"
+    static let images = "root is needed, with mount, loop devices and mkfs.ext4"
+    static let memory = "root is needed, to mount a tmpfs"
+    static let fuse = "root, /dev/fuse and bindfs are needed"
+    static let time = "GNU time is needed as /usr/bin/time"
+
+    private static func succeeds(_ command: String...) -> Bool {
+        (try? Command.run(command).status) == 0
+    }
+}
