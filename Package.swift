@@ -1,15 +1,20 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
+/// The built-in policies: files of Sources/WeightStore/Eviction/Policies.
+let policies = ["lru", "lfu", "size", "lfuda", "gdsf", "ttl", "slru", "hyperbolic", "heat"]
+
 let package = Package(
     name: "WeightStore",
     products: [
         .library(name: "WeightStore", targets: ["WeightStore"]),
+        .library(name: "Origins", targets: ["Origins"]),
         .executable(name: "weightstore", targets: ["WeightStoreCLI"]),
         // For tests: opened at run time, as the CUDA driver is.
         .library(name: "cuda-double", type: .dynamic, targets: ["CUDADouble"]),
     ],
     dependencies: [
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
@@ -34,7 +39,16 @@ let package = Package(
                 "CLinux", "DeviceMemory", "Migrations", "ModelFormats",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
+            ],
+            resources: policies.map { .embedInCode("Eviction/Policies/\($0).sql") }),
+        .target(
+            name: "Origins",
+            dependencies: [
+                "WeightStore",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Crypto", package: "swift-crypto"),
             ]),
         .target(
             name: "Server",
@@ -51,7 +65,7 @@ let package = Package(
         .executableTarget(
             name: "WeightStoreCLI",
             dependencies: [
-                "CLinux", "WeightStore", "DeviceMemory", "ModelFormats", "Server",
+                "CLinux", "WeightStore", "DeviceMemory", "ModelFormats", "Origins", "Server",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -66,12 +80,19 @@ let package = Package(
                 "TestSupport", "WeightStore", "DeviceMemory", "Migrations", .product(name: "GRDB", package: "GRDB.swift"),
             ]),
         .testTarget(
+            name: "OriginsTests",
+            dependencies: ["TestSupport", "Origins", "WeightStore", "WeightStoreCLI"]),
+        .testTarget(
             name: "ServerTests",
             dependencies: [
                 "TestSupport", "Server", "ModelFormats", "WeightStore", "WeightStoreCLI",
                 .product(name: "HTTPTypes", package: "swift-http-types"), .product(name: "Logging", package: "swift-log"),
             ]),
-        .testTarget(name: "CommandLineTests", dependencies: ["TestSupport", "WeightStoreCLI"]),
+        .testTarget(
+            name: "CommandLineTests",
+            dependencies: [
+                "TestSupport", "WeightStore", "WeightStoreCLI", "DeviceMemory", .product(name: "GRDB", package: "GRDB.swift"),
+            ]),
         .testTarget(
             name: "FaultTests",
             dependencies: [

@@ -22,8 +22,12 @@ public final class Store: Sendable {
     let reserve: Reserve
     let accesses: AccessLog
     let tiers: TierSet
+    let origins = OriginRegistry()
+    let recorder: AccessRecorder
+    let background = BackgroundEviction()
     let logger: Logger
     let cores: Int
+    static let processors = sysconf(Int32(_SC_NPROCESSORS_ONLN))
     /// The disk was full when the store was opened.
     private let gaveUpReserve: Bool
 
@@ -64,8 +68,9 @@ public final class Store: Sendable {
         self.logger = logger
         let blobs = BlobDirectory(root: path + "/blobs")
         self.blobs = blobs
-        tiers = TierSet { blobs.path($0) }
-        cores = sysconf(Int32(_SC_NPROCESSORS_ONLN))
+        recorder = AccessRecorder(path)
+        tiers = TierSet(recorder: recorder) { blobs.path($0) }
+        cores = Self.processors
         reserve = Reserve(path: path + "/reserve")
         let parts: (LeaseDirectory, Catalog)
         do {
@@ -78,11 +83,16 @@ public final class Store: Sendable {
             gaveUpReserve = true
         }
         (leases, catalog) = parts
-        accesses = AccessLog(catalog: catalog, tiers: tiers, logger: logger)
+        accesses = try AccessLog(catalog: catalog, tiers: tiers, recorder: recorder, logger: logger)
+        tiers.fetches { [weak self] digest in
+            // Without a store there is nobody to fetch any more.
+            guard let self else { throw CancellationError() }
+            try bringBack(digest)
+        }
     }
 
     deinit {
-        accesses.flush()
+        accesses.flush(isLast: true)
         // A dead process's staging is gc's to clear; a living one's is its own.
         try? FileSystem.removeTree(stagingPath)
         // What somebody else has taken of it in the meantime is gone; the next gc tries again.

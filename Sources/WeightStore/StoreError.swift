@@ -38,6 +38,16 @@ public enum StoreError: Error, Sendable, Equatable {
     case lockedMemoryLimit(path: String, bytes: Int)
     /// A memory tier has no room: `asked` bytes are more than what may go of the `budget` while leases hold `leased`.
     case tierFull(tier: Tier, asked: Int, budget: Int, leased: Int)
+    /// A policy that is not one read-only SELECT over `candidate`, or that SQLite refuses; `message` is SQLite's.
+    case policyRefused(policy: String, line: Int, message: String)
+    /// A policy that was not done in time.
+    case policyTooSlow(policy: String, seconds: Double)
+    /// The disk's quota has no room: `asked` bytes beside the `stored` ones, of which only `evictable` may go.
+    case quotaFull(quota: Int, stored: Int, asked: Int, evictable: Int)
+    /// An origin gave other bytes than the shard's.
+    case originDiffers(origin: String, digest: Digest, found: String)
+    /// An origin could not give a shard.
+    case originFailed(origin: String, digest: Digest, reason: String)
     /// The caller, or Ctrl-C, asked to stop.
     case cancelled
 }
@@ -81,6 +91,16 @@ extension StoreError: CustomStringConvertible {
             "\(path): \(bytes) bytes can't be locked in memory: the limit is reached. Raise it (ulimit -l, or LimitMEMLOCK= in the systemd unit), or do without locking."
         case .tierFull(let tier, let asked, let budget, let leased):
             "\(tier): no room for \(asked) bytes: the budget is \(budget), and \(leased) of it are in use. Let go of leases, or give a larger budget."
+        case .policyRefused(let policy, let line, let message):
+            "policy \(policy), line \(line): \(message)."
+        case .policyTooSlow(let policy, let seconds):
+            "policy \(policy): not done within \(seconds) s."
+        case .quotaFull(let quota, let stored, let asked, let evictable):
+            "no room for \(asked) bytes: the quota is \(quota), \(stored) are stored, and \(evictable) of them can be evicted. \"weightstore prune\" removes models, \"weightstore quota --set\" sets another quota."
+        case .originDiffers(let origin, let digest, let found):
+            "\(origin): gave \(found) for shard \(digest.short)."
+        case .originFailed(let origin, let digest, let reason):
+            "\(origin): can't give shard \(digest.short): \(reason)."
         case .cancelled:
             "Interrupted. What is safe already stays, and the next run goes on from there; \"weightstore gc\" removes it if there is none."
         }

@@ -12,12 +12,16 @@ enum ExitStatus: Int32 {
     case diskFull = 5
     case badInput = 6
     case badStore = 7
+    case unreachable = 8
+    case notAllowed = 9
+    case badAnswer = 10
     case interrupted = 130
 
     static let help = """
         Exit status: 0 done; 1 failed otherwise; 2 no such model, revision, file or tensor; 3 stored bytes are damaged \
-        or missing; 4 pinned or in use; 5 disk full; 6 the files to import break their format's rules or are \
-        incomplete; 7 no store there, or one that can't be opened; 64 wrong usage; 130 interrupted.
+        or missing; 4 pinned or in use; 5 disk or quota full; 6 the files to import break their format's rules or are \
+        incomplete; 7 no store there, or one that can't be opened; 8 an origin can't be reached; 9 it wants a \
+        token; 10 it gave other bytes than were expected; 64 wrong usage; 130 interrupted.
         """
 
     /// - Returns: nil for errors that are not the library's.
@@ -29,13 +33,20 @@ enum ExitStatus: Int32 {
             case .notFound, .ambiguous: self = .notFound
             case .damaged, .missing: self = .damaged
             case .pinned, .inUse, .busy: self = .held
-            case .diskFull: self = .diskFull
-            case .incomplete, .sourceChanged, .invalid: self = .badInput
+            case .diskFull, .quotaFull: self = .diskFull
+            case .incomplete, .sourceChanged, .invalid, .policyRefused: self = .badInput
             case .notAStore, .newerSchema, .catalogDamaged, .networkFileSystem: self = .badStore
             case .cancelled: self = .interrupted
-            case .system, .tierFull, .lockedMemoryLimit: self = .failed
+            case .system, .tierFull, .lockedMemoryLimit, .policyTooSlow, .originFailed, .originDiffers: self = .failed
             }
         case is DeviceError, is ServerError: self = .failed
+        case let error as FetchError:
+            switch error {
+            case .notFound, .noOrigin: self = .notFound
+            case .wrongDigest, .wrongLength, .wrongRange, .pageInsteadOfFile, .malformed: self = .badAnswer
+            case .unauthorized, .expired: self = .notAllowed
+            default: self = .unreachable
+            }
         default: return nil
         }
     }

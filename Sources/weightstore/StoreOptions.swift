@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Logging
+import Origins
 import WeightStore
 
 /// Which store, and how to answer: what every command takes.
@@ -23,9 +24,14 @@ struct StoreOptions: ParsableArguments {
         return data + "/weightstore"
     }
 
-    func open(create: Bool = false) throws -> Store {
+    /// - Parameter limitRate: bytes per second that origins may take.
+    func open(create: Bool = false, limitRate: Int? = nil) throws -> Store {
         let logger = Logger(label: "weightstore") { _ in ComplainingLogHandler() }
-        return try Store(at: path, create: create, logger: logger)
+        let store = try Store(at: path, create: create, logger: logger)
+        var transport = TransportOptions()
+        transport.bytesPerSecond = limitRate
+        Origins.register(in: store, options: transport)
+        return store
     }
 }
 

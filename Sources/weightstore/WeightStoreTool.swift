@@ -17,7 +17,7 @@ struct WeightStoreTool: ParsableCommand {
             """,
         version: "0.1.0",
         groupedSubcommands: [
-            CommandGroup(name: "Bringing in and giving back:", subcommands: [Import.self, Export.self, Cat.self]),
+            CommandGroup(name: "Bringing in and giving back:", subcommands: [Import.self, Pull.self, Export.self, Cat.self]),
             CommandGroup(
                 name: "Looking:",
                 subcommands: [
@@ -26,6 +26,9 @@ struct WeightStoreTool: ParsableCommand {
             CommandGroup(
                 name: "Naming and keeping:", subcommands: [Tag.self, Untag.self, Pin.self, Unpin.self]),
             CommandGroup(name: "Removing:", subcommands: [Remove.self, Prune.self, CollectGarbage.self]),
+            CommandGroup(
+                name: "Evicting:",
+                subcommands: [QuotaCommand.self, Evict.self, PolicyCommand.self, Record.self]),
             CommandGroup(name: "Memory:", subcommands: [Load.self, Bench.self]),
             CommandGroup(name: "Serving:", subcommands: [Serve.self]),
             CommandGroup(name: "Checking and mending:", subcommands: [Verify.self, Rebuild.self]),

@@ -10,14 +10,44 @@ final class StagedFile: @unchecked Sendable {
     static let alignment = 4096
 
     let path: String
-    private let file: FileDescriptor
+    fileprivate let file: FileDescriptor
+    /// Held as long as the value, for one that stays when it is dropped.
+    private let lock: FileDescriptor?
 
     init(_ path: String) throws(StoreError) {
         self.path = path
+        lock = nil
         file = try FileDescriptor(path, O_WRONLY | O_CREAT | O_EXCL)
     }
 
-    deinit { unlink(path) }
+    /// Takes over a file that stays when it is dropped, so that somebody can go on with it.
+    ///
+    /// - Parameter lock: the same file, locked.
+    init(keeping lock: consuming FileDescriptor) throws(StoreError) {
+        path = lock.path
+        // It may have been finished before.
+        try lock.setMode(0o644)
+        file = try FileDescriptor(lock.path, O_RDWR)
+        self.lock = .some(consume lock)
+    }
+
+    deinit {
+        switch lock {
+        case nil: unlink(path)
+        default: break
+        }
+    }
+
+    /// Bytes that are there.
+    func count() throws(StoreError) -> Int { try file.status().bytes }
+
+    /// As `FileDescriptor.read`.
+    func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(StoreError) -> Int {
+        _ = file.setDirect(false)
+        return try file.read(at: offset, into: buffer)
+    }
+
+    func truncate(to bytes: Int) throws(StoreError) { try file.truncate(to: bytes) }
 
     /// Large aligned parts bypass the page cache: no copy, no pages to clean, and the model that is being served
     /// stays cached. File systems without O_DIRECT (tmpfs) are written through the cache.
@@ -41,6 +71,9 @@ final class StagedFile: @unchecked Sendable {
 }
 
 extension StagedFile {
+    /// Gives it its size before it is written, out of order perhaps; what is not written is zero.
+    func reserve(_ bytes: Int) throws(StoreError) { try file.truncate(to: bytes) }
+
     /// Writes all of a small blob, and finishes it.
     ///
     /// - Returns: its digest.

@@ -1,83 +1,137 @@
+import Dispatch
 import GRDB
 import Logging
 import Synchronization
 
 /// Counts accesses in memory, and writes them to the catalog in batches: reads are not writes.
 ///
-/// A crash loses at most one batch of counts, and a full disk as many as it likes: never a read.
+/// A batch is written when it is large, after a minute, before an eviction, and when the store goes. No reader waits for
+/// that: it happens on a queue of its own, and waits for the write lock for a bounded time only; a batch that could not
+/// be written goes with the next. A crash, or a write lock that somebody holds while the store goes, loses at most one
+/// batch of counts, and a full disk as many as it likes: never a read.
 final class AccessLog: Sendable {
     private struct Use {
         var count = 0
         /// Seconds since 1970.
         var last = 0
+
+        mutating func add(_ count: Int, at moment: Int) {
+            self.count += count
+            last = max(last, moment)
+        }
     }
 
     private struct Uses {
         var shards: [Int64: Use] = [:]
+        /// Of shards in memory tiers, which know digests alone.
+        var digests: [Digest: Use] = [:]
         var revisions: [Int64: Use] = [:]
-        var isEmpty: Bool { shards.isEmpty && revisions.isEmpty }
+        var isEmpty: Bool { shards.isEmpty && digests.isEmpty && revisions.isEmpty }
+
+        mutating func merge(_ other: Uses) {
+            for (id, use) in other.shards { shards[id, default: Use()].add(use.count, at: use.last) }
+            for (digest, use) in other.digests { digests[digest, default: Use()].add(use.count, at: use.last) }
+            for (id, use) in other.revisions { revisions[id, default: Use()].add(use.count, at: use.last) }
+        }
     }
 
-    /// As many shards are counted in memory at most.
+    /// A batch of so many shards is written at once.
     static let batch = 4096
+    /// Seconds after which a smaller one is written.
+    static let interval = 60
+    /// How long a flush waits for the write lock.
+    static let patience = Duration.seconds(2)
 
     private let catalog: Catalog
     private let logger: Logger
     private let tiers: TierSet
+    private let recorder: AccessRecorder
     private let uses = Mutex(Uses())
+    private let queue = DispatchQueue(label: "weightstore.accesses")
+    /// Dispatch's own objects may be used from any thread.
+    nonisolated(unsafe) private let timer: any DispatchSourceTimer
 
     /// - Parameter tiers: count the uses of their shards themselves, and are asked for them.
-    init(catalog: Catalog, tiers: TierSet, logger: Logger) {
+    init(catalog: Catalog, tiers: TierSet, recorder: AccessRecorder, logger: Logger) throws {
         self.catalog = catalog
         self.tiers = tiers
+        self.recorder = recorder
         self.logger = logger
+        recorder.isOn = try catalog.read(AccessRecorder.isOn)
+        timer = DispatchSource.makeTimerSource(queue: queue)
+        timer.schedule(deadline: .now() + .seconds(Self.interval), repeating: .seconds(Self.interval), leeway: .seconds(5))
+        timer.setEventHandler { [weak self] in self?.write(isLast: false) }
+        timer.resume()
     }
 
+    deinit { timer.cancel() }
+
     func revision(_ id: Int64) {
-        uses.withLock { $0.revisions[id, default: Use()].count += 1; $0.revisions[id]!.last = Clock.now }
+        uses.withLock { $0.revisions[id, default: Use()].add(1, at: Clock.now) }
     }
 
     func shards(_ ids: some Sequence<Int64>) {
         let now = Clock.now
         let isFull = uses.withLock { uses in
-            for id in ids {
-                uses.shards[id, default: Use()].count += 1
-                uses.shards[id]!.last = now
-            }
+            for id in ids { uses.shards[id, default: Use()].add(1, at: now) }
             return uses.shards.count >= Self.batch
         }
-        if isFull { flush() }
+        if recorder.isOn { recorder.record(rows: ids) }
+        if isFull { queue.async { [weak self] in self?.write(isLast: false) } }
     }
 
-    func flush() {
-        let uses = uses.withLock { uses in
+    /// Writes what was counted, if the write lock is to be had soon.
+    ///
+    /// - Parameter isLast: whether what can't be written is given up.
+    func flush(isLast: Bool = false) {
+        queue.sync { write(isLast: isLast) }
+    }
+
+    private func write(isLast: Bool) {
+        var taken = uses.withLock { uses in
             defer { uses = Uses() }
             return uses
         }
-        let resident = tiers.all.flatMap { $0.takeUses() }
-        if uses.isEmpty && resident.isEmpty { return }
+        let now = Clock.now
+        for use in tiers.all.flatMap({ $0.takeUses() }) {
+            taken.digests[use.digest, default: Use()].add(use.count, at: now - Int(use.secondsAgo))
+        }
         do {
-            try catalog.write(durable: false) { db in
-                for (table, uses) in [("shard", uses.shards), ("revision", uses.revisions)] {
-                    let update = try db.cachedStatement(sql: """
-                        UPDATE \(table)
-                        SET access_count = access_count + ?, last_access = max(last_access, ?)
-                        WHERE id = ?
-                        """)
-                    for (id, use) in uses { try update.execute(arguments: [use.count, use.last, id]) }
-                }
-                let update = try db.cachedStatement(sql: """
-                    UPDATE shard
-                    SET access_count = access_count + ?, last_access = max(last_access, ?)
-                    WHERE digest = ?
-                    """)
-                let now = Clock.now
-                for use in resident {
-                    try update.execute(arguments: [use.count, now - Int(use.secondsAgo), use.digest])
-                }
+            if !taken.isEmpty {
+                try catalog.write(durable: false, within: Self.patience) { db in try Self.save(taken, db) }
             }
+            recorder.isOn = try catalog.read(AccessRecorder.isOn)
+            try recorder.flush(catalog)
+        } catch StoreError.busy where !isLast {
+            uses.withLock { $0.merge(taken) }
         } catch {
             logger.warning("access counts were lost: \(error)")
         }
+    }
+
+    private static func save(_ uses: Uses, _ db: Database) throws {
+        let clock = try EvictionClock.now(db)
+        func update(_ condition: String) throws -> Statement {
+            try db.cachedStatement(sql: """
+                UPDATE shard
+                SET access_count = access_count + :count, last_access = max(last_access, :last), clock = :clock,
+                    heat = heat * pow(0.5, max(:last - last_access, 0) / \(Heat.halfLife)) + :count
+                WHERE \(condition)
+                """)
+        }
+        let byRow = try update("id = :shard")
+        for (id, use) in uses.shards {
+            try byRow.execute(arguments: ["count": use.count, "last": use.last, "clock": clock, "shard": id])
+        }
+        let byDigest = try update("digest = :shard")
+        for (digest, use) in uses.digests {
+            try byDigest.execute(arguments: ["count": use.count, "last": use.last, "clock": clock, "shard": digest])
+        }
+        let revision = try db.cachedStatement(sql: """
+            UPDATE revision
+            SET access_count = access_count + ?, last_access = max(last_access, ?)
+            WHERE id = ?
+            """)
+        for (id, use) in uses.revisions { try revision.execute(arguments: [use.count, use.last, id]) }
     }
 }

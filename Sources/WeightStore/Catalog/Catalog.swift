@@ -97,17 +97,19 @@ final class Catalog: Sendable {
     /// - Parameters:
     ///   - dryRun: roll back in the end, and leave `afterCommit` out.
     ///   - durable: whether to wait until the disk has it. Only what may be lost goes without.
+    ///   - patience: how long to wait for the write lock; nil means as long as it takes.
     ///   - afterCommit: runs after the commit, still under the lock.
     func write<Result>(
         dryRun: Bool = false,
         durable: Bool = true,
+        within patience: Duration? = nil,
         _ body: (Database) throws -> Result,
         afterCommit: (Database, Result) throws -> Void = { _, _ in }
     ) throws -> Result {
         if durable { wroteDurably.store(true, ordering: .relaxed) }
         return try Self.translating(path) {
-            try writerQueue().inDatabase { db in
-                try writeLock.withLock {
+            try writerQueue(within: patience).inDatabase { db in
+                try writeLock.withLock(within: patience) {
                     if !durable { try db.execute(sql: "PRAGMA synchronous = NORMAL") }
                     defer {
                         // Can't fail: it sets a flag of this connection.
@@ -147,10 +149,10 @@ final class Catalog: Sendable {
         _ = try Row.fetchOne(db, sql: "PRAGMA wal_checkpoint(TRUNCATE)")
     }
 
-    private func writerQueue() throws -> DatabaseQueue {
+    private func writerQueue(within patience: Duration? = nil) throws -> DatabaseQueue {
         try writer.withLock { queue in
             if let queue { return queue }
-            let opened = try writeLock.withLock {
+            let opened = try writeLock.withLock(within: patience) {
                 try DatabaseQueue(path: path, configuration: Self.configuration(readonly: false, trace: trace))
             }
             queue = opened

@@ -4,11 +4,15 @@ import ModelFormats
 
 /// The rows of a file: `file`, `extent`, `tensor`, and the shards they speak of.
 extension FileContent {
-    static func find(_ digest: Digest, _ db: Database) throws -> FileContent? {
+    /// - Parameter pendingToo: find it even if its bytes were not compared with its digest, or not all have come.
+    /// - Returns: nil if there is no such file.
+    static func find(_ digest: Digest, pendingToo: Bool = false, _ db: Database) throws -> FileContent? {
         guard
             let row = try Row.fetchOne(
-                try db.cachedStatement(sql: "SELECT id, bytes, format FROM file WHERE digest = ?"),
-                arguments: [digest])
+                try db.cachedStatement(sql: """
+                    SELECT id, bytes, format FROM file WHERE digest = ? AND (NOT pending OR ?)
+                    """),
+                arguments: [digest, pendingToo])
         else { return nil }
         let id: Int64 = row[0]
         var content = FileContent(
@@ -32,15 +36,20 @@ extension FileContent {
             }
             content.extents.append(Extent(shard: indexes[shard]!, shardOffset: row[6], length: row[7]))
         }
-        content.tensors = try Row.fetchAll(
+        content.tensors = try tensors(of: id, db)
+        return content
+    }
+
+    /// The tensors of a file, in file order.
+    static func tensors(of file: Int64, _ db: Database) throws -> [TensorInfo] {
+        try Row.fetchAll(
             try db.cachedStatement(sql: """
                 SELECT name, dtype, shape, offset, bytes FROM tensor WHERE file_id = ?
                 """),
-            arguments: [id]
+            arguments: [file]
         ).map { row in
             TensorInfo(name: row[0], dtype: row[1], shape: try Shape.decode(row[2]), offset: row[3], bytes: row[4])
         }.sorted { ($0.offset, $0.name) < ($1.offset, $1.name) }
-        return content
     }
 
     /// Makes the rows, unless the file has them.
@@ -48,7 +57,7 @@ extension FileContent {
     /// - Returns: the id of the file's row, and those of the shards.
     func save(_ db: Database) throws -> (file: Int64, shards: [Int64]) {
         let shardIDs = try shards.map { facts in
-            guard let row = try ShardRow.find(facts.digest, db), row.state == .present else {
+            guard let row = try ShardRow.find(facts.digest, db), row.state == .present || row.state == .evicted else {
                 throw StoreError.missing(path: facts.digest.hex, digest: facts.digest)
             }
             return row.id
@@ -58,22 +67,21 @@ extension FileContent {
 
     /// Makes the rows, unless the file has them, with shards whose rows have the given ids.
     func save(_ shardIDs: [Int64], _ db: Database) throws -> Int64 {
-        let known = try db.cachedStatement(sql: "SELECT id FROM file WHERE digest = ?")
-        if let id = try Int64.fetchOne(known, arguments: [digest]) { return id }
-        try db.execute(
-            sql: "INSERT INTO file (digest, bytes, format) VALUES (?, ?, ?)",
-            arguments: [digest, bytes, format.rawValue])
-        let id = db.lastInsertedRowID
-        let insertExtent = try db.cachedStatement(sql: """
-            INSERT INTO extent (file_id, offset, length, shard_id, shard_offset) VALUES (?, ?, ?, ?, ?)
-            """)
-        var offset = 0
-        for extent in extents {
-            try insertExtent.execute(arguments: [
-                id, offset, extent.length, shardIDs[extent.shard], extent.shardOffset,
-            ])
-            offset += extent.length
+        let known = try db.cachedStatement(sql: "SELECT id, pending FROM file WHERE digest = ?")
+        if let row = try Row.fetchOne(known, arguments: [digest]) {
+            if !isPending, row[1] {
+                // What an origin was to give has come by another way.
+                try db.execute(sql: "DELETE FROM extent WHERE file_id = ?", arguments: [row[0] as Int64])
+                try insertExtents(row[0], shardIDs, db)
+                try db.execute(sql: "UPDATE file SET pending = 0 WHERE id = ?", arguments: [row[0] as Int64])
+            }
+            return row[0]
         }
+        try db.execute(
+            sql: "INSERT INTO file (digest, bytes, format, pending) VALUES (?, ?, ?, ?)",
+            arguments: [digest, bytes, format.rawValue, isPending])
+        let id = db.lastInsertedRowID
+        try insertExtents(id, shardIDs, db)
         let insertTensor = try db.cachedStatement(sql: """
             INSERT INTO tensor (file_id, name, dtype, shape, offset, bytes, stack, layer, expert)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -86,6 +94,19 @@ extension FileContent {
             ])
         }
         return id
+    }
+
+    private func insertExtents(_ id: Int64, _ shardIDs: [Int64], _ db: Database) throws {
+        let insertExtent = try db.cachedStatement(sql: """
+            INSERT INTO extent (file_id, offset, length, shard_id, shard_offset) VALUES (?, ?, ?, ?, ?)
+            """)
+        var offset = 0
+        for extent in extents {
+            try insertExtent.execute(arguments: [
+                id, offset, extent.length, shardIDs[extent.shard], extent.shardOffset,
+            ])
+            offset += extent.length
+        }
     }
 }
 

@@ -39,6 +39,8 @@ struct FileContent: Hashable, Sendable {
     var shards: [ShardFacts]
     var extents: [Extent]
     var tensors: [TensorInfo]
+    /// Not all bytes have come: there are neither shards nor extents, only what was published and the header says.
+    var isPending = false
 }
 
 extension FileContent {

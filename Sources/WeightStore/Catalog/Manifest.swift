@@ -10,6 +10,10 @@ import ModelFormats
 ///     shard <sha256> <bytes> <head>
 ///     extent <number of the shard in this file> <offset in the shard> <length>
 ///     tensor <dtype> <shape or -> <offset in the file> <bytes> <name>
+///     pending <sha256> <bytes> <format> <path>
+///
+/// `pending` is a file of which not all bytes have come: only tensors follow it, and what has come is not told. A
+/// revision has a manifest with such lines until its last byte is here, and then one without, with another digest.
 ///
 /// `commit` is there if the revision came from a hub. Files are sorted by path; `shard`, `extent` and `tensor` lines
 /// belong to the file above them: shards in the order of their first use, extents and tensors in file order. The last
@@ -25,6 +29,9 @@ struct Manifest: Equatable {
     var commit: String?
     var files: [File]
 
+    /// Whether there are files of which not all bytes have come.
+    var isPending: Bool { files.contains { $0.content.isPending } }
+
     private static let firstLine = "weightstore manifest 1"
 
     init(commit: String?, files: [File]) {
@@ -37,7 +44,8 @@ struct Manifest: Equatable {
         if let commit { text += "commit \(commit)\n" }
         for file in files {
             let content = file.content
-            text += "file \(content.digest) \(content.bytes) \(content.format.rawValue) \(Self.escape(file.path))\n"
+            let kind = content.isPending ? "pending" : "file"
+            text += "\(kind) \(content.digest) \(content.bytes) \(content.format.rawValue) \(Self.escape(file.path))\n"
             for shard in content.shards {
                 text += "shard \(shard.digest) \(shard.bytes) \(shard.head)\n"
             }
@@ -69,12 +77,13 @@ struct Manifest: Equatable {
             switch fields.first {
             case "commit" where fields.count == 2 && CommitName.isValid(String(fields[1])):
                 commit = String(fields[1])
-            case "file" where fields.count >= 5:
+            case "file" where fields.count >= 5, "pending" where fields.count >= 5:
                 guard let digest = Digest(hex: fields[1]), let bytes = Int(fields[2]),
                     let format = FileFormat(rawValue: String(fields[3]))
                 else { throw malformed }
                 let content = FileContent(
-                    digest: digest, bytes: bytes, format: format, shards: [], extents: [], tensors: [])
+                    digest: digest, bytes: bytes, format: format, shards: [], extents: [], tensors: [],
+                    isPending: fields[0] == "pending")
                 files.append(File(path: rest(4), content: content))
             case "shard" where fields.count == 4 && !files.isEmpty:
                 guard let digest = Digest(hex: fields[1]), let bytes = Int(fields[2]), let head = Int64(fields[3])

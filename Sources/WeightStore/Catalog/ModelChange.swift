@@ -47,14 +47,15 @@ extension ModelRecord {
             db,
             sql: """
                 SELECT revision.digest, revision.version, revision.commit_id, revision.source,
-                       revision.created_at, pin.note
+                       revision.created_at, pin.note, revision.recoverable
                 FROM revision LEFT JOIN pin ON pin.revision_id = revision.id
                 WHERE revision.model_id = ?
                 ORDER BY revision.id
                 """, arguments: [model]
         ).map { row in
             Revision(
-                digest: row[0], version: row[1], commit: row[2], source: row[3], createdAt: row[4], pin: row[5])
+                digest: row[0], version: row[1], commit: row[2], source: row[3], createdAt: row[4], pin: row[5],
+                recoverable: row[6] ? true : nil)
         }
         let refs = try Row.fetchAll(
             db,

@@ -15,6 +15,8 @@ struct ModelRecord: Codable, Equatable {
         var createdAt: Int
         /// The note of the pin; nil without a pin.
         var pin: String?
+        /// Whether the origins hold it; nil means no.
+        var recoverable: Bool?
     }
 
     var weightstore = "record 1"

@@ -64,7 +64,10 @@ struct RevisionRow {
                 arguments: [model, source, id])
         }
         for ref in refs { try setRef(ref, of: model, to: id, db) }
-        if !origins.isEmpty { try setOrigins(origins, of: model, db) }
+        if !origins.isEmpty {
+            try setOrigins(origins, of: model, db)
+            try setRecoverable(id, db)
+        }
         try db.execute(
             sql: """
                 DELETE FROM claim
@@ -87,12 +90,12 @@ struct RevisionRow {
         try db.execute(
             sql: """
                 INSERT INTO revision
-                  (model_id, digest, version, commit_id, bytes, file_count, tensor_count, layer_count, source,
-                   created_at, last_access)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                  (model_id, digest, provisional, version, commit_id, bytes, file_count, tensor_count, layer_count,
+                   source, created_at, last_access)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
             arguments: [
-                model, digest, version, manifest.commit ?? String(digest.hex.prefix(40)),
+                model, digest, manifest.isPending ? digest : nil, version, manifest.commit ?? String(digest.hex.prefix(40)),
                 manifest.files.reduce(0) { $0 + $1.content.bytes }, manifest.files.count, tensors.count,
                 layers.count, source, createdAt, createdAt,
             ])
@@ -121,7 +124,15 @@ struct RevisionRow {
                 """, arguments: [model, name, revision, Clock.now])
     }
 
+    /// The model's origins hold this revision, too.
+    static func setRecoverable(_ revision: Int64, _ db: Database) throws {
+        try db.execute(sql: "UPDATE revision SET recoverable = 1 WHERE id = ?", arguments: [revision])
+    }
+
     static func setOrigins(_ urls: [String], of model: Int64, _ db: Database) throws {
+        let known = try String.fetchAll(
+            db, sql: "SELECT url FROM origin WHERE model_id = ? ORDER BY position", arguments: [model])
+        if known == urls { return }
         try db.execute(sql: "DELETE FROM origin WHERE model_id = ?", arguments: [model])
         for (position, url) in urls.enumerated() {
             try db.execute(
@@ -220,9 +231,9 @@ struct RevisionRow {
 }
 
 /// Where a model can be had again: a URL.
-enum Origin {
+enum OriginURL {
     static func check(_ url: String) throws(StoreError) -> String {
-        let schemes = ["https://", "http://", "s3://", "file:///"]
+        let schemes = ["https://", "http://", "s3://", "peer+https://", "peer+http://", "file:///"]
         guard schemes.contains(where: url.hasPrefix), !url.contains(where: \.isWhitespace) else {
             throw .invalid(what: "origin", value: url, reason: "it begins with one of \(schemes.joined(separator: ", "))")
         }

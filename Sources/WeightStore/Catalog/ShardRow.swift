@@ -3,6 +3,8 @@ import GRDB
 /// Whether a shard's bytes can be had.
 public enum ShardState: String, Sendable, Codable {
     case present
+    /// Its file went because an origin has it: the next use fetches it.
+    case evicted
     /// Its bytes were found changed, and were set aside.
     case quarantined
     /// Its file is gone.
@@ -22,13 +24,18 @@ struct ShardRow {
     }
 
     /// Makes the row of a shard that was just written, as an orphan; or heals the row that lost its bytes.
+    /// Of an evicted shard `heat` alone goes on; its uses are counted anew.
     static func save(_ facts: ShardFacts, _ db: Database) throws -> Int64 {
         let now = Clock.now
         return try Int64.fetchOne(
             try db.cachedStatement(sql: """
-                INSERT INTO shard (digest, bytes, kind, layer, head, last_access, inserted_at, verified_at, orphaned_at)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-                ON CONFLICT (digest) DO UPDATE SET state = 'present', verified_at = excluded.verified_at
+                INSERT INTO shard
+                  (digest, bytes, kind, layer, head, last_access, inserted_at, verified_at, orphaned_at, clock)
+                VALUES
+                  (?, ?, ?, ?, ?, ?, ?, ?, ?, coalesce((SELECT value FROM setting WHERE name = 'eviction.clock'), 0))
+                ON CONFLICT (digest) DO UPDATE
+                SET state = 'present', verified_at = excluded.verified_at, inserted_at = excluded.inserted_at,
+                    access_count = 0, clock = excluded.clock
                 RETURNING id
                 """),
             arguments: [

@@ -13,8 +13,19 @@ final class WriteLock: Sendable {
     }
 
     /// Waits for the lock. Not for two threads at once: the catalog's one writer connection sees to that.
-    func withLock<Result>(_ body: () throws -> Result) throws -> Result {
-        try file.lock()
+    ///
+    /// - Parameter patience: how long; nil means as long as it takes.
+    /// - Throws: ``StoreError/busy(what:holder:)`` when the patience is at its end.
+    func withLock<Result>(within patience: Duration? = nil, _ body: () throws -> Result) throws -> Result {
+        if let patience {
+            let end = ContinuousClock.now + patience
+            while try !file.tryLock() {
+                guard ContinuousClock.now < end else { throw StoreError.busy(what: file.path, holder: "another process") }
+                usleep(2000)
+            }
+        } else {
+            try file.lock()
+        }
         defer { file.unlock() }
         return try body()
     }

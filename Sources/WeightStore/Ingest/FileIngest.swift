@@ -51,9 +51,10 @@ final class FileIngest: @unchecked Sendable {
         let plan = FilePlan(layout)
         self.layout = layout
         self.plan = plan
-        let safe = (known?.shards ?? [:]).filter { ordinal, facts in
+        var safe = (known?.shards ?? [:]).filter { ordinal, facts in
             plan.shards.indices.contains(ordinal) && run.isPresent(facts)
         }
+        if try !safe.isEmpty && !run.claim(Array(safe.values)) { safe = [:] }
         shards.withLock { $0 = safe }
         memo = isSettled ? status : nil
         if let digest = known?.digest, safe.count == plan.shards.count {

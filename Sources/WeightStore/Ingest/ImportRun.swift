@@ -11,6 +11,7 @@ final class ImportRun: Sendable {
     let progress: ImportProgress
     /// Files that are read at the same time. Each keeps two cores busy: one hashes the file, one its shards.
     let lanes: Int
+    private let lease: String
     private let staging: String
     private let failure: FirstFailure
     private let staged = Atomic<Int>(0)
@@ -20,8 +21,10 @@ final class ImportRun: Sendable {
 
     /// - Parameter staging: the folder of this process's lease in `staging/`.
     init(
-        catalog: Catalog, blobs: BlobDirectory, staging: String, lease: String, cores: Int, progress: ImportProgress
+        catalog: Catalog, blobs: BlobDirectory, staging: String, lease: String, cores: Int, progress: ImportProgress,
+        makeRoom: @escaping @Sendable (_ bytes: Int) throws -> Void
     ) {
+        self.lease = lease
         let failure = FirstFailure()
         self.catalog = catalog
         self.blobs = blobs
@@ -29,7 +32,7 @@ final class ImportRun: Sendable {
         self.failure = failure
         self.progress = progress
         lanes = min(max(cores / 2, 1), 4)
-        committer = ShardCommitter(catalog: catalog, blobs: blobs, lease: lease) { failure.record($0) }
+        committer = ShardCommitter(catalog: catalog, blobs: blobs, lease: lease, makeRoom: makeRoom) { failure.record($0) }
     }
 
     func fail(_ error: any Error) { failure.record(error) }
@@ -63,12 +66,27 @@ final class ImportRun: Sendable {
     /// The content of a file by its digest, if the store holds all of it.
     func content(of digest: Digest) throws -> FileContent? {
         guard let content = try catalog.read({ db in try FileContent.find(digest, db) }) else { return nil }
-        return content.shards.allSatisfy(isPresent) ? content : nil
+        guard content.shards.allSatisfy(isPresent), try claim(content.shards) else { return nil }
+        return content
+    }
+
+    /// Claims shards that need not be read, so that nothing evicts or collects them before a revision has them.
+    ///
+    /// - Returns: false if one of them is not there any more.
+    func claim(_ shards: [ShardFacts]) throws -> Bool {
+        try catalog.write(durable: false) { db in
+            let claim = try db.cachedStatement(sql: """
+                INSERT OR IGNORE INTO claim (shard_id, lease)
+                SELECT id, ? FROM shard WHERE digest = ? AND state = 'present'
+                """)
+            for shard in shards { try claim.execute(arguments: [lease, shard.digest]) }
+            return try shards.allSatisfy { try ShardRow.find($0.digest, db)?.state == .present }
+        }
     }
 }
 
 /// The first of several failures; the others follow from it.
-private final class FirstFailure: Sendable {
+final class FirstFailure: Sendable {
     private let error = Mutex<(any Error)?>(nil)
 
     var first: (any Error)? { error.withLock { $0 } }

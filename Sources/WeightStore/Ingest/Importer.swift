@@ -15,7 +15,8 @@ public struct ImportRequest: Sendable {
     public var move = false
     /// Take a directory even if files are missing that its index names.
     public var partial = false
-    /// Where the model's shards can be had again, the nearest first; empty leaves the model's origins as they are.
+    /// Where the shards of this revision can be had again, the nearest first: they may then be evicted. Empty leaves the
+    /// model's origins as they are, and keeps what this import alone brings in.
     public var origins: [String] = []
 
     public init(source: String, name: String? = nil) {
@@ -93,7 +94,7 @@ extension Store {
         for source in sources { progress.expect(source.files.reduce(0) { $0 + $1.bytes }) }
         let run = ImportRun(
             catalog: catalog, blobs: blobs, staging: try stagingDirectory(), lease: leases.name, cores: cores,
-            progress: progress)
+            progress: progress, makeRoom: { [weak self] bytes in try self?.makeRoomForImport(bytes) })
         var summary = ImportSummary(
             revisions: [], bytes: progress.total, written: 0, skippedBytes: 0, moved: 0,
             skipped: sources.flatMap(\.skipped))
@@ -105,6 +106,7 @@ extension Store {
         summary.written = progress.written
         summary.skippedBytes = progress.skipped
         summary.moved = importer.moved
+        evictAboveWatermark()
         return summary
     }
 }
@@ -210,7 +212,7 @@ private struct Importer {
         let manifest = Manifest(commit: source.commit, files: contents.map { .init(path: $0.key, content: $0.value) })
         let staged = try run.stage()
         let digest = try staged.writeWhole(manifest.encoded())
-        let origins = try request.origins.map { try Origin.check($0) }
+        let origins = try request.origins.map { try OriginURL.check($0) }
         let change = ModelChange(catalog: store.catalog, blobs: store.blobs, stage: run.stage)
         return try change.commit { db in
             try store.blobs.install([(staged.path, .init(digest: digest, kind: .manifest))])

@@ -26,13 +26,17 @@ final class ShardCommitter: Sendable {
     private let catalog: Catalog
     private let blobs: BlobDirectory
     private let lease: String
+    /// Sees to it that so many bytes more fit the quota.
+    private let makeRoom: @Sendable (_ bytes: Int) throws -> Void
     private let failed: @Sendable (any Error) -> Void
     private let queue = DispatchQueue(label: "weightstore.commit")
     private let pending = Mutex(Batch())
 
     init(
-        catalog: Catalog, blobs: BlobDirectory, lease: String, failed: @escaping @Sendable (any Error) -> Void
+        catalog: Catalog, blobs: BlobDirectory, lease: String, makeRoom: @escaping @Sendable (_ bytes: Int) throws -> Void,
+        failed: @escaping @Sendable (any Error) -> Void
     ) {
+        self.makeRoom = makeRoom
         self.catalog = catalog
         self.blobs = blobs
         self.lease = lease
@@ -65,6 +69,8 @@ final class ShardCommitter: Sendable {
         }
         if batch.shards.isEmpty && batch.files.isEmpty { return }
         do {
+            let new = batch.shards.filter { $0.outcome.staged != nil }
+            if !new.isEmpty { try makeRoom(new.reduce(0) { $0 + $1.outcome.facts.bytes }) }
             let safe = try catalog.write { db in try install(batch, db) }
             for (finished, isSafe) in zip(batch.shards, safe) {
                 finished.file.settle(finished.ordinal, finished.outcome, isSafe: isSafe)

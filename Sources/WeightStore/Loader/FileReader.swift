@@ -11,6 +11,7 @@ extension Revision {
     /// - Throws: ``StoreError/damaged(path:digest:expected:found:)`` in the end if what was handed out is not what was
     ///   imported.
     public func read(_ path: String, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
+        try fetch(FetchSelection(files: [path]))
         let (content, shards) = try store.catalog.read { db in
             guard
                 let row = try Row.fetchOne(
@@ -51,14 +52,27 @@ package func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32, nam
 extension Store {
     func read(_ content: FileContent, name: String, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
         var hasher = SHA256()
+        try forEachRun(content) { bytes in
+            hasher.update(bufferPointer: bytes)
+            try body(bytes)
+        }
+        let found = Digest(hasher.finalize())
+        guard found == content.digest else {
+            throw StoreError.damaged(
+                path: name, digest: content.digest, expected: "SHA-256 \(content.digest.short)",
+                found: "SHA-256 \(found.short)")
+        }
+    }
+
+    /// Hands out a file's bytes, unchecked.
+    func forEachRun(_ content: FileContent, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
         // Packs and paddings come back again and again; large tensors once.
         var mapped: [Int: MappedBlob] = [:]
         var uses = [Int](repeating: 0, count: content.shards.count)
         for extent in content.extents { uses[extent.shard] += 1 }
         for extent in content.extents {
             let facts = content.shards[extent.shard]
-            let blob = try mapped[extent.shard]
-                ?? MappedBlob(path: blobs.path(facts.digest), digest: facts.digest, bytes: facts.bytes)
+            let blob = try mapped[extent.shard] ?? map(facts.digest, bytes: facts.bytes)
             uses[extent.shard] -= 1
             mapped[extent.shard] = uses[extent.shard] > 0 ? blob : nil
             try blob.withUnsafeBytes { bytes in
@@ -67,17 +81,10 @@ extension Store {
                 // In pieces that stay in the processor's cache between the hash and the write.
                 while !rest.isEmpty {
                     let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(1 << 20))
-                    hasher.update(bufferPointer: piece)
                     try body(piece)
                     rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(piece.count))
                 }
             }
-        }
-        let found = Digest(hasher.finalize())
-        guard found == content.digest else {
-            throw StoreError.damaged(
-                path: name, digest: content.digest, expected: "SHA-256 \(content.digest.short)",
-                found: "SHA-256 \(found.short)")
         }
     }
 

@@ -1,4 +1,5 @@
 import DeviceMemory
+import Foundation
 import GRDB
 
 extension Store {
@@ -31,36 +32,36 @@ extension Revision {
     ///   ``StoreError/missing(path:digest:)``, ``StoreError/damaged(path:digest:expected:found:)``, ``DeviceError``,
     ///   `CancellationError`.
     public func lease(layer: Int, of stack: String? = nil, in tier: Tier) async throws -> Lease {
-        try await group(layer: layer, of: stack, in: tier).lease()
+        try await fetchedGroup(layer: layer, of: stack, in: tier).lease()
     }
 
     /// One expert of a layer.
     public func lease(expert: Int, ofLayer layer: Int, in tier: Tier) async throws -> Lease {
-        try await view(in: tier).part(.expert(layer: layer, expert)).lease()
+        try await fetchedGroup(.expert(layer: layer, expert), in: tier).lease()
     }
 
     /// What a layer has beside its experts.
     public func lease(sharedOfLayer layer: Int, in tier: Tier) async throws -> Lease {
-        try await view(in: tier).part(.shared(layer: layer)).lease()
+        try await fetchedGroup(.shared(layer: layer), in: tier).lease()
     }
 
     /// What belongs to no layer: embedding, final norm, head.
     public func leaseRest(in tier: Tier) async throws -> Lease {
-        try await view(in: tier).part(.rest).lease()
+        try await fetchedGroup(.rest, in: tier).lease()
     }
 
     public func lease(tensor name: String, in tier: Tier) async throws -> Lease {
-        try await view(in: tier).part(.tensor(name)).lease()
+        try await fetchedGroup(.tensor(name), in: tier).lease()
     }
 
     /// Several layers at once.
     public func lease(layers: ClosedRange<Int>, in tier: Tier) async throws -> Lease {
-        try await view(in: tier).part(.layers(layers)).lease()
+        try await fetchedGroup(.layers(layers), in: tier).lease()
     }
 
     /// The whole revision.
     public func lease(in tier: Tier) async throws -> Lease {
-        try await view(in: tier).part(.all).lease()
+        try await fetchedGroup(.all, in: tier).lease()
     }
 
     /// As ``lease(layer:of:in:)``, for callers on threads of their own: blocks.
@@ -107,9 +108,30 @@ extension Revision {
         return try stack.map { try view.part(.stackLayer($0, layer)) } ?? view.layer(layer)
     }
 
+    private func fetchedGroup(layer: Int, of stack: String?, in tier: Tier) async throws -> ShardGroup {
+        if let stack { return try await fetchedGroup(.stackLayer(stack, layer), in: tier) }
+        let view = try view(in: tier)
+        let part = RevisionView.Part.layers(layer...layer)
+        return view.isPending(part) ? try await fetchedGroup(part, in: tier) : try view.layer(layer)
+    }
+
+    /// A part's group, off Swift's own threads while bytes are fetched that have never come.
+    private func fetchedGroup(_ part: RevisionView.Part, in tier: Tier) async throws -> ShardGroup {
+        let view = try view(in: tier)
+        guard view.isPending(part) else { return try view.part(part) }
+        return try await withCheckedThrowingContinuation { continuation in
+            Thread.detachNewThread { continuation.resume(with: Result { try view.part(part) }) }
+        }
+    }
+
     func view(in tier: Tier) throws -> RevisionView {
         try views[tier.slot].get {
-            RevisionView(try places(), in: try store.tiers.open(tier), name: name, hold: hold)
+            RevisionView(try places(), in: try store.tiers.open(tier), name: name, hold: hold) { [weak self] pending in
+                // Whoever asks the view has the revision.
+                guard let self else { return [] }
+                try fetch(FetchSelection(pending))
+                return try places()
+            }
         }
     }
 }

@@ -34,6 +34,8 @@ final class RevisionHold: Sendable {
     private let use: LeaseDirectory.Use
     private let leases: LeaseDirectory
 
+    var model: String { use.model }
+
     init(_ use: LeaseDirectory.Use, in leases: LeaseDirectory) {
         self.use = use
         self.leases = leases
@@ -72,7 +74,8 @@ extension Revision {
     /// What the catalog knows about the revision.
     public func info() throws -> RevisionInfo {
         let all = try store.catalog.read { db in try RevisionInfo.all(of: model, db) }
-        guard let info = all.first(where: { $0.digest == digest }) else {
+        // The digest changes when the last byte comes.
+        guard let info = all.first(where: { $0.digest == digest || version != nil && $0.version == version }) else {
             throw StoreError.notFound(kind: "revision", name: name, hint: "")
         }
         return info

@@ -54,6 +54,9 @@ struct PlaceInShard {
     let shard: Int64?
     let shardBytes: Int
     let state: ShardState
+
+    /// Its bytes have never come.
+    var isPending: Bool { shard == nil && entry.bytes > 0 }
 }
 
 extension Revision {
@@ -68,7 +71,8 @@ extension Revision {
     /// - Throws: ``StoreError/notFound(kind:name:hint:)``; ``StoreError/missing(path:digest:)`` or
     ///   ``StoreError/damaged(path:digest:expected:found:)`` if the shard can't be had.
     public func tensor(_ name: String, in file: String? = nil) throws -> Tensor {
-        guard let row = try places(named: name).first(where: { file == nil || $0.entry.file == file }) else {
+        let rows = try fetchedPlaces(named: name) { file == nil || $0.entry.file == file }
+        guard let row = rows.first else {
             throw StoreError.notFound(
                 kind: "tensor", name: name, hint: "\"weightstore tensors \(model)\" lists them.")
         }
@@ -79,7 +83,7 @@ extension Revision {
     ///
     /// - Parameter stack: only those of this one, such as `model.layers`.
     public func layer(_ number: Int, of stack: String? = nil) throws -> Layer {
-        let rows = try places(layer: number).filter { stack == nil || $0.entry.stack == stack }
+        let rows = try fetchedPlaces(layer: number) { stack == nil || $0.entry.stack == stack }
         guard !rows.isEmpty else {
             throw StoreError.notFound(
                 kind: "layer", name: "\(name) layer \(number)", hint: "\"weightstore show \(name)\" lists them.")
@@ -156,10 +160,16 @@ extension Revision {
 }
 
 extension Store {
-    /// Maps a shard.
-    func map(_ digest: Digest, bytes: Int, state: ShardState) throws -> MappedBlob {
+    /// Maps a shard, which is fetched if it is not there.
+    func map(_ digest: Digest, bytes: Int, state: ShardState = .present) throws -> MappedBlob {
         let path = blobs.path(digest)
-        guard state == .present else { throw StoreError.missing(path: path, digest: digest) }
-        return try MappedBlob(path: path, digest: digest, bytes: bytes)
+        do {
+            guard state == .present else { throw StoreError.missing(path: path, digest: digest) }
+            return try MappedBlob(path: path, digest: digest, bytes: bytes)
+        } catch let error as StoreError {
+            guard case .missing = error else { throw error }
+            try bringBack(digest, after: error)
+            return try MappedBlob(path: path, digest: digest, bytes: bytes)
+        }
     }
 }

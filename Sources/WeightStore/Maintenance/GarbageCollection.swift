@@ -7,7 +7,7 @@ public struct CollectionSummary: Sendable, Codable {
     public internal(set) var orphans = 0
     /// Blobs without rows: what crashes leave.
     public internal(set) var strays = 0
-    /// Staging files of dead processes.
+    /// Staging files of dead processes, and shards that came in part and that nobody went on with.
     public internal(set) var staged = 0
     /// Quarantined blobs whose shard has been healed, or has gone.
     public internal(set) var quarantined = 0
@@ -35,6 +35,9 @@ extension Store {
         guard try lock.tryLock() else { throw StoreError.busy(what: path, holder: "another collection") }
         var summary = CollectionSummary()
         try collectStaging(&summary, dryRun: dryRun)
+        let partials = try PartialShards(store: path).collect(olderThanSeconds: graceSeconds, dryRun: dryRun)
+        summary.staged += partials.files
+        summary.bytes += partials.bytes
         try collectOrphans(graceSeconds: graceSeconds, &summary, dryRun: dryRun)
         for directory in BlobDirectory.fanOut { try collectStrays(directory, &summary, dryRun: dryRun) }
         try collectQuarantine(&summary, dryRun: dryRun)

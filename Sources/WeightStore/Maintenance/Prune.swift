@@ -52,6 +52,6 @@ extension Store {
     }
 
     static func storedBytes(_ db: Database) throws -> Int {
-        try Int.fetchOne(db, sql: "SELECT coalesce(sum(bytes), 0) FROM shard WHERE state = 'present'")!
+        try Int.fetchOne(db, sql: "SELECT bytes FROM tally WHERE id = 1")!
     }
 }

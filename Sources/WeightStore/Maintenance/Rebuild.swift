@@ -10,6 +10,8 @@ public struct RebuildSummary: Sendable, Codable {
     public internal(set) var shards = 0
     /// Shards that a manifest names and that are not there, or in another size.
     public internal(set) var missing = 0
+    /// Shards that are not there, and that an origin holds.
+    public internal(set) var evicted = 0
     /// Blobs that no revision names: `gc` removes them.
     public internal(set) var strays = 0
     /// Revisions that could not be brought back, and why.
@@ -81,7 +83,7 @@ extension Store {
         for (record, digest) in records.values.sorted(by: { $0.record.model < $1.record.model }) {
             try catalog.write { db in try fill(record, digest, blobs, &summary, db) }
         }
-        summary.strays = shards - (summary.shards - summary.missing)
+        summary.strays = shards - (summary.shards - summary.missing - summary.evicted)
     }
 
     private static func fill(
@@ -123,6 +125,7 @@ extension Store {
         let id = try RevisionRow.insert(
             manifest, digest: revision.digest, model: model, version: revision.version, source: revision.source,
             createdAt: revision.createdAt, db)
+        if revision.recoverable == true { try RevisionRow.setRecoverable(id, db) }
         for file in manifest.files {
             var ids: [Int64] = []
             for facts in file.content.shards {
@@ -133,8 +136,10 @@ extension Store {
                 ids.append(try ShardRow.save(facts, db))
                 summary.shards += 1
                 if try FileSystem.status(blobs.path(facts.digest))?.bytes != facts.bytes {
-                    try ShardRow.setState(.missing, of: facts.digest, db)
-                    summary.missing += 1
+                    let isEvicted = revision.recoverable == true
+                    try ShardRow.setState(isEvicted ? .evicted : .missing, of: facts.digest, db)
+                    summary.evicted += isEvicted ? 1 : 0
+                    summary.missing += isEvicted ? 0 : 1
                 }
             }
             try RevisionRow.link(id, file.path, try file.content.save(ids, db), db)

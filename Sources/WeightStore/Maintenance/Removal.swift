@@ -61,8 +61,13 @@ extension Store {
     private static func hold(
         on revision: RevisionRow, _ holders: [LeaseDirectory.Holder], _ db: Database
     ) throws -> StoreError? {
-        let use = LeaseDirectory.Use(model: revision.modelName, digest: revision.digest)
-        let users = holders.filter { $0.revisions.contains(use) }.map(\.process)
+        // Who has held it since before its last byte came knows it by another digest.
+        let provisional = try Digest.fetchOne(
+            db, sql: "SELECT provisional FROM revision WHERE id = ?", arguments: [revision.id])
+        let uses = [revision.digest, provisional].compactMap { digest in
+            digest.map { LeaseDirectory.Use(model: revision.modelName, digest: $0) }
+        }
+        let users = holders.filter { !$0.revisions.isDisjoint(with: uses) }.map(\.process)
         if !users.isEmpty { return .inUse(revision: revision.name, holders: users) }
         let pin = try String.fetchOne(
             db, sql: "SELECT note FROM pin WHERE revision_id = ?", arguments: [revision.id])

@@ -23,6 +23,8 @@ public struct StoreUsage: Sendable, Codable {
     public let stored: Int
     /// Of these, bytes that no revision references: what `gc` will free after the grace period.
     public let orphaned: Int
+    /// Bytes of shards that went from the disk, and that an origin has.
+    public let evicted: Int
 }
 
 /// Counts of a store, and of its catalog.
@@ -36,7 +38,7 @@ public struct StoreStats: Sendable, Codable {
     public let stored: Int
     public let damaged: Int
     public let pins: Int
-    /// Uses of shards since the store was made.
+    /// Uses of shards, each since it came in.
     public let accesses: Int
     /// Bytes of the catalog's file.
     public let catalog: Int
@@ -85,7 +87,9 @@ extension Store {
                 orphaned: try Int.fetchOne(
                     db,
                     sql: "SELECT coalesce(sum(bytes), 0) FROM shard WHERE orphaned_at IS NOT NULL AND state = 'present'"
-                )!)
+                )!,
+                evicted: try Int.fetchOne(
+                    db, sql: "SELECT coalesce(sum(bytes), 0) FROM shard WHERE state = 'evicted'")!)
         }
     }
 
@@ -98,7 +102,7 @@ extension Store {
             return StoreStats(
                 models: try count("model"), revisions: try count("revision"), files: try count("file"),
                 tensors: try count("tensor"), shards: try count("shard"), stored: try Self.storedBytes(db),
-                damaged: try count("shard WHERE state <> 'present'"), pins: try count("pin"),
+                damaged: try count("shard WHERE state IN ('quarantined', 'missing')"), pins: try count("pin"),
                 accesses: try Int.fetchOne(db, sql: "SELECT coalesce(sum(access_count), 0) FROM shard")!,
                 catalog: try FileSystem.status(catalog.path)?.bytes ?? 0,
                 available: try FileSystem.availableBytes(path), processes: processes)

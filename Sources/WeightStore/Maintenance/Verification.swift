@@ -157,7 +157,9 @@ extension Store {
 
     private func knownDamage(but found: Set<Digest>) throws -> [VerifySummary.Damage] {
         try catalog.read { db in
-            try Row.fetchAll(db, sql: "SELECT id, digest, state FROM shard WHERE state <> 'present'").compactMap { row in
+            try Row.fetchAll(
+                db, sql: "SELECT id, digest, state FROM shard WHERE state IN ('quarantined', 'missing')"
+            ).compactMap { row in
                 let digest: Digest = row[1]
                 guard !found.contains(digest) else { return nil }
                 return VerifySummary.Damage(

@@ -23,6 +23,7 @@ public final class Lease: Sendable {
     init(_ group: ShardGroup) {
         self.group = group
         tier = group.tier.tier
+        group.tier.record(group.shards)
     }
 
     deinit { release() }

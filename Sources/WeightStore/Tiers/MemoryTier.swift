@@ -4,15 +4,15 @@ import Synchronization
 
 /// A memory tier: shards whose bytes are in RAM or in a device's memory, under a budget, keyed by digest.
 ///
-/// A shard that several models use is here once. Concurrent requests for one shard are one load. Over budget, the
-/// shards go that were not used for the longest time; one with a lease never goes.
+/// A shard that several models use is here once. Concurrent requests for one shard are one load. Over budget, shards go
+/// in the order of the tier's policy; one with a lease never goes. A shard whose file is not there is fetched first.
 ///
 /// Outside the lock, at any moment: `resident` is the sum of the bytes of the shards that are ready, `loading` that of
 /// those under way, and `resident + loading ≤ budget`.
 ///
 /// A hit touches none of this: it is one atomic step on each `Residency`.
 final class MemoryTier: Sendable {
-    private struct Flight {
+    struct Flight {
         let shard: Residency
         /// Who waits for it. When the last one is cancelled, the load is told to stop.
         var requests: [LeaseRequest] = []
@@ -25,7 +25,7 @@ final class MemoryTier: Sendable {
         let stop: StopFlag
     }
 
-    private struct State {
+    struct State {
         var resident = 0
         var loading = 0
         var table: [Digest: Residency] = [:]
@@ -38,6 +38,12 @@ final class MemoryTier: Sendable {
         var failures = 0
         /// Uses that were taken from the residencies.
         var uses = 0
+        var order: EvictionOrder
+        var clock = TierClock()
+        /// Whether shards are being evicted in the background.
+        var isTrimming = false
+
+        init(order: EvictionOrder) { self.order = order }
     }
 
     let tier: Tier
@@ -45,12 +51,26 @@ final class MemoryTier: Sendable {
     let budget: Int
     private let medium: any TierMedium
     private let path: @Sendable (Digest) -> String
-    private let state = Mutex(State())
+    /// Above the first, shards are evicted in the background, down to the second, in bytes.
+    let watermarks: (high: Int, low: Int)?
+    private let fetcher: TierFetcher?
+    private let recorder: AccessRecorder?
+    let state: Mutex<State>
     /// How many requests wait for room, or are about to: read by every release, without the lock.
     private let waiters = Atomic<Int>(0)
 
-    /// - Parameter path: where a shard's blob is.
-    init(_ tier: Tier, medium: any TierMedium, budget: Int, path: @escaping @Sendable (Digest) -> String) {
+    /// - Parameters:
+    ///   - watermarks: shares of the budget.
+    ///   - path: where a shard's blob is.
+    init(
+        _ tier: Tier, medium: any TierMedium, budget: Int, order: EvictionOrder = .leastRecentlyUsed,
+        watermarks: (high: Double, low: Double)? = nil, fetcher: TierFetcher? = nil, recorder: AccessRecorder? = nil,
+        path: @escaping @Sendable (Digest) -> String
+    ) {
+        self.watermarks = watermarks.map { (Int($0.high * Double(budget)), Int($0.low * Double(budget))) }
+        self.fetcher = fetcher
+        self.recorder = recorder
+        state = Mutex(State(order: order))
         self.tier = tier
         self.medium = medium
         self.budget = budget
@@ -58,13 +78,18 @@ final class MemoryTier: Sendable {
     }
 
     /// The one value that stands for a shard in this tier.
-    func residency(_ digest: Digest, bytes: Int) -> Residency {
+    func residency(_ digest: Digest, bytes: Int, layer: Int? = nil, model: String? = nil) -> Residency {
         state.withLock { state in
-            if let known = state.table[digest] { return known }
-            let residency = Residency(digest: digest, bytes: bytes)
+            let residency = state.table[digest] ?? Residency(digest: digest, bytes: bytes, layer: layer)
             state.table[digest] = residency
+            if let model { residency.account.models.insert(model) }
             return residency
         }
+    }
+
+    /// Notes that a lease was taken on shards, if an operator wants to know.
+    func record(_ shards: [Residency]) {
+        if let recorder, recorder.isOn { recorder.record(shards) }
     }
 
     var gauge: TierGauge {
@@ -82,6 +107,7 @@ final class MemoryTier: Sendable {
             gauge.loaded = state.loaded
             gauge.evictions = state.evictions
             gauge.failures = state.failures
+            gauge.policy = state.order.name
             return gauge
         }
     }
@@ -103,7 +129,10 @@ final class MemoryTier: Sendable {
             var taken: [(Digest, Int, Double)] = []
             for shard in state.table.values {
                 let count = shard.takeUses()
-                if count > 0 { taken.append((shard.digest, count, Double(now - shard.lastUse) / 1e9)) }
+                if count > 0 {
+                    taken.append((shard.digest, count, Double(now - shard.lastUse) / 1e9))
+                    shard.account.add(count, at: shard.lastUse)
+                }
                 state.uses += count
             }
             return taken
@@ -221,6 +250,7 @@ final class MemoryTier: Sendable {
         }
         return zip(missing, rooms).map { shard, room in
             shard.beginLoading()
+            shard.account.departedAt = now
             state.loading += shard.bytes
             state.misses += 1
             request.expect()
@@ -236,7 +266,23 @@ final class MemoryTier: Sendable {
         let shard = departure.shard
         medium.load(
             shard, at: path(shard.digest), into: departure.room, isCancelled: { departure.stop.isRaised }
-        ) { [self] result in land(departure, result) }
+        ) { [self] result in
+            guard case .failure(StoreError.missing) = result, let fetcher else { return land(departure, result) }
+            fetch(departure, fetcher, after: result)
+        }
+    }
+
+    /// Has the shard's file brought back, and loads it then.
+    private func fetch(_ departure: Departure, _ fetcher: TierFetcher, after result: Result<Payload, any Error>) {
+        guard case .failure(let error) = result else { return }
+        let shard = departure.shard
+        let isCancelled: @Sendable () -> Bool = { departure.stop.isRaised }
+        fetcher.start(shard.digest, after: error, isCancelled: isCancelled) { [self] fetched in
+            if case .failure(let error) = fetched { return land(departure, .failure(error)) }
+            medium.load(shard, at: path(shard.digest), into: departure.room, isCancelled: isCancelled) { [self] result in
+                land(departure, result)
+            }
+        }
     }
 
     private func land(_ departure: Departure, _ result: Result<Payload, any Error>) {
@@ -254,7 +300,9 @@ final class MemoryTier: Sendable {
             state.loading -= shard.bytes
             switch result {
             case .success(let payload):
-                shard.finishLoading(payload, leases: requests.count, at: Clock.coarse)
+                let now = Clock.coarse
+                shard.account.begin(at: now)
+                shard.finishLoading(payload, leases: requests.count, at: now)
                 state.resident += shard.bytes
                 state.loaded += shard.bytes
             case .failure:
@@ -264,6 +312,7 @@ final class MemoryTier: Sendable {
             return requests
         }
         guard let requests else { return load(again!) }
+        trimIfAboveWatermark()
         for request in requests { request.settle(result.map { _ in shard }) }
         // A failed load gave its room back; a shard that nobody waited for any more may go.
         if case .success = result, !requests.isEmpty { return }
@@ -286,29 +335,25 @@ final class MemoryTier: Sendable {
             let leased = state.table.values.reduce(0) { $0 + ($1.leases > 0 ? $1.bytes : 0) }
             return .tierFull(tier: tier, asked: asked, budget: budget, leased: leased + state.loading)
         }
-        var victims: ArraySlice<Residency>?
-        func oldest() -> ArraySlice<Residency> {
-            state.table.values
-                .filter { $0.phase == .ready && $0.leases == 0 && !spared.contains(ObjectIdentifier($0)) }
-                .sorted { $0.lastUse < $1.lastUse }[...]
+        var victims: ArraySlice<Victim>?
+        func ranked() -> ArraySlice<Victim> {
+            state.rank(state.evictable.filter { !spared.contains(ObjectIdentifier($0)) }, bytes: max(excess, 1))[...]
         }
         /// Evicts one more shard; 0 if none may go.
         func evictNext() -> Int {
-            var rest = victims ?? oldest()
+            var rest = victims ?? ranked()
             defer { victims = rest }
             while let victim = rest.popFirst() {
                 // A lease may have been taken since.
-                guard let payload = victim.evict() else { continue }
+                guard let payload = state.evict(victim) else { continue }
                 garbage.append(payload)
-                state.resident -= victim.bytes
-                state.evictions += 1
-                return victim.bytes
+                return victim.shard.bytes
             }
             return 0
         }
         if excess > 0 {
-            let candidates = oldest()
-            guard candidates.reduce(0, { $0 + $1.bytes }) >= excess else { throw full() }
+            let candidates = ranked()
+            guard candidates.reduce(0, { $0 + $1.shard.bytes }) >= excess else { throw full() }
             victims = candidates
             var freed = 0
             while freed < excess {

@@ -7,6 +7,8 @@ final class PendingLease: Sendable {
         case pending
         case awaited(CheckedContinuation<Lease, any Error>)
         case done(Result<Lease, any Error>)
+        /// Whoever waited has it: kept here, it would be held for as long as a loader's thread looks back at it.
+        case taken
     }
 
     /// What the request calls back into: it outlives the value, the request does not.
@@ -16,8 +18,11 @@ final class PendingLease: Sendable {
 
         func settle(_ result: Result<Lease, any Error>) {
             let continuation = state.withLock { state -> CheckedContinuation<Lease, any Error>? in
-                defer { state = .done(result) }
-                guard case .awaited(let continuation) = state else { return nil }
+                guard case .awaited(let continuation) = state else {
+                    state = .done(result)
+                    return nil
+                }
+                state = .taken
                 return continuation
             }
             continuation?.resume(with: result)
@@ -52,7 +57,10 @@ final class PendingLease: Sendable {
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 let result = outcome.state.withLock { state -> Result<Lease, any Error>? in
-                    if case .done(let result) = state { return result }
+                    if case .done(let result) = state {
+                        state = .taken
+                        return result
+                    }
                     state = .awaited(continuation)
                     return nil
                 }
@@ -66,7 +74,11 @@ final class PendingLease: Sendable {
     /// As `value`, for callers on threads of their own: blocks.
     func wait() throws -> Lease {
         outcome.end.wait()
-        guard case .done(let result) = outcome.state.withLock({ $0 }) else { fatalError("signalled before it was done") }
+        let result = outcome.state.withLock { state -> Result<Lease, any Error> in
+            guard case .done(let result) = state else { fatalError("signalled before it was done") }
+            state = .taken
+            return result
+        }
         return try result.get()
     }
 }

@@ -28,10 +28,13 @@ final class Residency: Sendable {
     private let used = Atomic<Int64>(0)
     /// Written by the tier while nobody may read it: before ready, and after.
     nonisolated(unsafe) private var storage: Payload?
+    /// What eviction wants to know beside the word. For the tier, under its lock.
+    nonisolated(unsafe) var account: ResidencyAccount
 
-    init(digest: Digest, bytes: Int) {
+    init(digest: Digest, bytes: Int, layer: Int? = nil) {
         self.digest = digest
         self.bytes = bytes
+        account = ResidencyAccount(layer: layer)
     }
 
     var phase: Phase { Self.phase(word.load(ordering: .acquiring)) }

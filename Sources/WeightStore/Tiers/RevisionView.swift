@@ -20,24 +20,45 @@ final class RevisionView: Sendable {
     let layerNumbers: [Int]
     private let name: String
     private let tensors: [LeasedTensor]
+    private let hasPending: Bool
+    /// Fetches what has never come, and tells where it is.
+    private let fetch: @Sendable (_ pending: [TensorEntry]) throws -> [PlaceInShard]
+    /// Those all of whose bytes have come.
     private let layers: [Int: ShardGroup]
     private let parts = Mutex<[Part: ShardGroup]>([:])
     private let hold: RevisionHold
 
-    /// - Parameter places: the tensors, and the sizes of their shards.
-    init(_ places: [PlaceInShard], in tier: MemoryTier, name: String, hold: RevisionHold) {
+    /// - Parameters:
+    ///   - places: the tensors, and the sizes of their shards.
+    ///   - fetch: brings tensors here that have never come, and tells the places of all tensors in their files.
+    init(
+        _ places: [PlaceInShard], in tier: MemoryTier, name: String, hold: RevisionHold,
+        fetch: @escaping @Sendable ([TensorEntry]) throws -> [PlaceInShard] = { _ in [] }
+    ) {
         self.tier = tier
         self.name = name
         self.hold = hold
+        self.fetch = fetch
+        let model = hold.model
         let tensors = places.map { place in
             LeasedTensor(
-                entry: place.entry, shard: place.entry.shard.map { tier.residency($0, bytes: place.shardBytes) })
+                entry: place.entry,
+                shard: place.entry.shard.map {
+                    tier.residency($0, bytes: place.shardBytes, layer: place.entry.layer, model: model)
+                })
         }
         self.tensors = tensors
-        layers = Dictionary(grouping: tensors.filter { $0.entry.layer != nil }, by: { $0.entry.layer! }).mapValues {
+        hasPending = tensors.contains(where: \.isPending)
+        let byLayer = Dictionary(grouping: tensors.filter { $0.entry.layer != nil }, by: { $0.entry.layer! })
+        layers = byLayer.filter { !$0.value.contains(where: \.isPending) }.mapValues {
             ShardGroup($0, layer: $0[0].entry.layer, in: tier, hold: hold)
         }
-        layerNumbers = layers.keys.sorted()
+        layerNumbers = byLayer.keys.sorted()
+    }
+
+    /// Whether a part can't be leased before something has been fetched.
+    func isPending(_ part: Part) -> Bool {
+        hasPending && parts.withLock { $0[part] } == nil && tensors.contains { $0.isPending && part.contains($0.entry) }
     }
 
     /// How much of each layer is there.
@@ -51,26 +72,52 @@ final class RevisionView: Sendable {
         }
     }
 
-    func layer(_ number: Int) throws(StoreError) -> ShardGroup {
-        guard let group = layers[number] else {
-            throw .notFound(
+    /// Blocks while bytes of the layer are fetched that have never come.
+    func layer(_ number: Int) throws -> ShardGroup {
+        if let group = layers[number] { return group }
+        guard layerNumbers.contains(number) else {
+            throw StoreError.notFound(
                 kind: "layer", name: "\(name) layer \(number)", hint: "\"weightstore show \(name)\" lists them.")
         }
-        return group
+        return try part(.layers(number...number))
     }
 
-    func part(_ part: Part) throws(StoreError) -> ShardGroup {
-        try parts.withLock { parts throws(StoreError) in
+    /// Blocks while bytes of the part are fetched that have never come.
+    func part(_ part: Part) throws -> ShardGroup {
+        if let known = parts.withLock({ $0[part] }) { return known }
+        let chosen = try fetched(tensors.filter { part.contains($0.entry) })
+        guard !chosen.isEmpty else {
+            throw StoreError.notFound(
+                kind: part.kind, name: "\(name) \(part)", hint: "\"weightstore tensors \(name)\" lists them.")
+        }
+        return parts.withLock { parts in
             if let known = parts[part] { return known }
-            let chosen = tensors.filter { part.contains($0.entry) }
-            guard !chosen.isEmpty else {
-                throw .notFound(kind: part.kind, name: "\(name) \(part)", hint: "\"weightstore tensors \(name)\" lists them.")
-            }
             let group = ShardGroup(chosen, layer: part.layer, in: tier, hold: hold)
             parts[part] = group
             return group
         }
     }
+
+    private func fetched(_ tensors: [LeasedTensor]) throws -> [LeasedTensor] {
+        let pending = tensors.filter(\.isPending).map(\.entry)
+        if pending.isEmpty { return tensors }
+        let places = Dictionary(try fetch(pending).map { ("\($0.entry.file)\n\($0.entry.name)", $0) }) { first, _ in first }
+        return try tensors.map { tensor in
+            guard tensor.isPending else { return tensor }
+            guard let place = places["\(tensor.entry.file)\n\(tensor.entry.name)"], let digest = place.entry.shard else {
+                throw FetchError.noOrigin(name: "\(name) \(tensor.entry.name)")
+            }
+            return LeasedTensor(
+                entry: place.entry,
+                shard: tier.residency(
+                    digest, bytes: place.shardBytes, layer: place.entry.layer, model: hold.model))
+        }
+    }
+}
+
+extension LeasedTensor {
+    /// Its bytes have never come.
+    fileprivate var isPending: Bool { shard == nil && entry.bytes > 0 }
 }
 
 /// How much of a layer is in a tier, in bytes of its shards.
@@ -96,6 +143,7 @@ extension RevisionView.Part: CustomStringConvertible {
 
     var layer: Int? {
         switch self {
+        case .layers(let range) where range.count == 1: range.lowerBound
         case .all, .rest, .layers, .tensor: nil
         case .stackLayer(_, let layer), .expert(let layer, _), .shared(let layer): layer
         }

@@ -56,4 +56,6 @@ public struct TierGauge: Sendable, Encodable {
     public internal(set) var loaded = 0
     public internal(set) var evictions = 0
     public internal(set) var failures = 0
+    /// The policy by which shards go.
+    public internal(set) var policy = ""
 }

@@ -7,10 +7,19 @@ public struct TierOptions: Sendable {
     public var budget: Int?
     /// Lock the pages of the RAM tier, so that the kernel never takes them back.
     public var locksPages = false
+    /// Which shards go first when there is no room.
+    public var policy = Policy.lru
+    /// Shares of the budget: above `high` shards are evicted in the background, down to `low`, so that a load finds room
+    /// without evicting. nil evicts only for a load: right where what is used all the time fills the budget.
+    public var watermarks: (high: Double, low: Double)?
 
-    public init(budget: Int? = nil, locksPages: Bool = false) {
+    public init(
+        budget: Int? = nil, locksPages: Bool = false, policy: Policy = .lru, watermarks: (high: Double, low: Double)? = nil
+    ) {
         self.budget = budget
         self.locksPages = locksPages
+        self.policy = policy
+        self.watermarks = watermarks
     }
 }
 
@@ -24,8 +33,16 @@ final class TierSet: Sendable {
 
     private let tiers = Mutex<[Tier: MemoryTier]>([:])
     private let path: @Sendable (Digest) -> String
+    private let recorder: AccessRecorder
+    private let fetcher = TierFetcher()
 
-    init(path: @escaping @Sendable (Digest) -> String) { self.path = path }
+    init(recorder: AccessRecorder, path: @escaping @Sendable (Digest) -> String) {
+        self.recorder = recorder
+        self.path = path
+    }
+
+    /// Says how a shard is brought back whose file is not there.
+    func fetches(_ body: @escaping @Sendable (Digest) throws -> Void) { fetcher.setFetch(body) }
 
     var all: [MemoryTier] { tiers.withLock { Array($0.values) } }
 
@@ -44,12 +61,14 @@ final class TierSet: Sendable {
     func close(_ tier: Tier) { _ = tiers.withLock { $0.removeValue(forKey: tier) } }
 
     private func make(_ tier: Tier, _ options: TierOptions) throws -> MemoryTier {
+        let order = try EvictionOrder(options.policy)
         switch tier {
         case .ram:
             let threads = try WorkerThreads(count: Self.readers)
             return MemoryTier(
                 tier, medium: RAMMedium(threads: threads, locksPages: options.locksPages),
-                budget: try options.budget ?? DeviceName.host.open().memory().free / 2, path: path)
+                budget: try options.budget ?? DeviceName.host.open().memory().free / 2, order: order, watermarks: options.watermarks,
+                fetcher: fetcher, recorder: recorder, path: path)
         case .device(let name):
             let device = try name.open()
             let free = try device.memory().free
@@ -59,7 +78,8 @@ final class TierSet: Sendable {
             let uploader = try Uploader(
                 device, buffers: Self.stagingBuffers, bufferBytes: Self.stagingBytes, fillers: Self.readers)
             return MemoryTier(
-                tier, medium: DeviceMedium(arena: arena, uploader: uploader), budget: arena.budget, path: path)
+                tier, medium: DeviceMedium(arena: arena, uploader: uploader), budget: arena.budget, order: order,
+                watermarks: options.watermarks, fetcher: fetcher, recorder: recorder, path: path)
         }
     }
 }

@@ -20,11 +20,12 @@ struct DiskUsage: ParsableCommand {
                 model.model, "\(model.revisions)", ByteSize.text(model.logical), ByteSize.text(model.stored),
                 ByteSize.text(model.shared), ByteSize.text(model.own))
         }
-        let saved = max(usage.logical + usage.orphaned - usage.stored, 0)
+        let saved = max(usage.logical + usage.orphaned - usage.stored - usage.evicted, 0)
         let share = usage.logical > 0 ? Int((Double(saved) / Double(usage.logical) * 100).rounded()) : 0
         try Terminal.write(
             table.text + "\(ByteSize.text(usage.logical)) of files in \(ByteSize.text(usage.stored)) of shards: "
                 + "\(ByteSize.text(saved)) (\(share)%) saved"
-                + (usage.orphaned > 0 ? "; \(ByteSize.text(usage.orphaned)) of them unreferenced" : "") + "\n")
+                + (usage.orphaned > 0 ? "; \(ByteSize.text(usage.orphaned)) of them unreferenced" : "")
+                + (usage.evicted > 0 ? "; \(ByteSize.text(usage.evicted)) evicted" : "") + "\n")
     }
 }

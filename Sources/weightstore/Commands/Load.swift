@@ -16,6 +16,8 @@ struct Load: ParsableCommand {
     var to = Tier.ram
     @Option(help: ArgumentHelp("Only these layers: 3, or 0-11.", valueName: "layers")) var layers: LayerRange?
     @Option(help: ArgumentHelp("How much memory the tier may take.", valueName: "size")) var budget: ByteSize?
+    @Option(help: ArgumentHelp("By which policy shards go when the budget is full (weightstore policy ls).", valueName: "name"))
+    var policy: String?
     @Flag(help: "Lock the pages in RAM.") var lock = false
     @Flag(help: "Hold what was loaded until Ctrl-C.") var hold = false
     @OptionGroup var options: StoreOptions
@@ -33,7 +35,8 @@ struct Load: ParsableCommand {
         let start = ContinuousClock.now
         let store = try options.open()
         let revision = try store.revision(revision)
-        try store.open(to, TierOptions(budget: budget?.bytes, locksPages: lock))
+        try store.open(to, TierOptions(
+            budget: budget?.bytes, locksPages: lock, policy: try policy.map { try store.policy($0) } ?? .lru))
         let picture = TierPicture(store, revision, to)
         let lease: Lease
         do {

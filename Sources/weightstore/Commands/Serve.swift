@@ -8,6 +8,7 @@ import WeightStore
 
 struct Serve: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "serve",
         abstract: "Serve the models over HTTP, as the Hugging Face Hub does.",
         discussion: """
             Clients of the Hub need HF_ENDPOINT=http://host:port and nothing else. A line per request goes to standard \

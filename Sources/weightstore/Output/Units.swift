@@ -83,3 +83,8 @@ struct Share: ExpressibleByArgument {
 func counted(_ count: Int, _ noun: String) -> String {
     "\(count) \(noun)\(count == 1 ? "" : "s")"
 }
+
+/// A number without a unit, to three digits.
+enum Number {
+    static func text(_ value: Double) -> String { String(format: "%.3g", value) }
+}

@@ -1,0 +1,48 @@
+import Foundation
+
+/// A URL that requests go to.
+struct Address: Sendable, Hashable {
+    let text: String
+    /// What errors call it: without query, fragment and user, where secrets stand.
+    let name: String
+    /// Scheme, host and port: whom a secret may be told that was meant for one of its addresses.
+    let place: String
+    let scheme: String
+    /// As the header `Host` has it.
+    let host: String
+    /// Without path and query.
+    var origin: String { "\(scheme)://\(host)" }
+
+    init?(_ text: String) {
+        guard let parts = URLComponents(string: text), let scheme = parts.scheme?.lowercased(),
+            let host = parts.host?.lowercased(), !host.isEmpty, scheme == "https" || scheme == "http"
+        else { return nil }
+        self.text = text
+        self.scheme = scheme
+        self.host = host + (parts.port.map { ":\($0)" } ?? "")
+        let port = parts.port ?? (scheme == "https" ? 443 : 80)
+        place = "\(scheme)://\(host):\(port)"
+        name = "\(scheme)://\(host)\(parts.port.map { ":\($0)" } ?? "")\(parts.percentEncodedPath)"
+    }
+
+    /// Where a redirect from here leads.
+    func following(_ location: String) -> Address? {
+        URL(string: location, relativeTo: URL(string: text)).flatMap { Address($0.absoluteString) }
+    }
+
+    /// Percent-encodes all but letters, digits and `-._~`, as RFC 3986 and SigV4 want it.
+    static func encode(_ text: String, keepingSlashes: Bool = false) -> String {
+        var result = ""
+        for byte in text.utf8 {
+            let isPlain = (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
+                || byte == 0x2D || byte == 0x2E || byte == 0x5F || byte == 0x7E || keepingSlashes && byte == 0x2F
+            if isPlain {
+                result.unicodeScalars.append(UnicodeScalar(byte))
+            } else {
+                let digits = String(byte, radix: 16, uppercase: true)
+                result += digits.count == 1 ? "%0\(digits)" : "%\(digits)"
+            }
+        }
+        return result
+    }
+}

@@ -1,0 +1,22 @@
+import Foundation
+import WeightStore
+
+/// The token for the hub, where its own client keeps it: `HF_TOKEN`, or a file that `HF_TOKEN_PATH`, `HF_HOME` or the
+/// user's cache leads to.
+public enum HubToken {
+    /// - Returns: nil if there is none.
+    public static func find(_ environment: [String: String] = ProcessInfo.processInfo.environment) throws -> String? {
+        for name in ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"] {
+            if let token = clean(environment[name]) { return token }
+        }
+        let cache = environment["XDG_CACHE_HOME"] ?? (environment["HOME"] ?? "") + "/.cache"
+        let path = environment["HF_TOKEN_PATH"] ?? (environment["HF_HOME"] ?? cache + "/huggingface") + "/token"
+        guard FileManager.default.fileExists(atPath: path) else { return nil }
+        return clean(try String(contentsOfFile: path, encoding: .utf8))
+    }
+
+    private static func clean(_ text: String?) -> String? {
+        let token = text?.trimmingCharacters(in: .whitespacesAndNewlines) ?? ""
+        return token.isEmpty ? nil : token
+    }
+}

@@ -1,0 +1,52 @@
+import NIOHTTP1
+import WeightStore
+
+/// Decides by the head of an answer whether its body is what was asked for.
+struct Judge: Sendable {
+    let address: Address
+    let range: Range<Int>?
+    /// The size of the whole, if it is known.
+    let bytes: Int?
+    let isPage: Bool
+    /// Bytes of a body that is not a range.
+    let limit: Int
+
+    func plan(_ head: HTTPResponseHead) throws -> ResponseSink.Plan {
+        let status = Int(head.status.code)
+        guard status == 200 || status == 206 else { return Transport.keepingText }
+        let type = head.headers.first(name: "content-type") ?? ""
+        if !isPage, type.lowercased().hasPrefix("text/html") {
+            throw FetchError.pageInsteadOfFile(url: address.name, status: status, contentType: type)
+        }
+        let coding = head.headers.first(name: "content-encoding") ?? "identity"
+        guard coding == "identity" else {
+            throw FetchError.malformed(url: address.name, expected: "bytes as they are", found: "content-encoding \(coding)")
+        }
+        guard let range else { return .keep(limit: limit) }
+        let length = head.headers.first(name: "content-length").flatMap { Int($0) }
+        let whole = bytes.map(String.init) ?? "*"
+        let expected = "bytes \(range.lowerBound)-\(range.upperBound - 1)/\(whole)"
+        if status == 200 {
+            // A server without ranges does for what is asked for as a whole.
+            guard range == 0..<(bytes ?? length ?? -1) else {
+                if let bytes, let length, length != bytes {
+                    throw FetchError.wrongLength(url: address.name, status: status, expected: bytes, found: length)
+                }
+                throw FetchError.wrongRange(url: address.name, status: status, expected: expected, found: "the whole")
+            }
+        } else {
+            let found = head.headers.first(name: "content-range") ?? "no range"
+            let parts = found.split(separator: "/", maxSplits: 1)
+            guard parts.count == 2, parts[0] == expected.prefix(while: { $0 != "/" }) else {
+                throw FetchError.wrongRange(url: address.name, status: status, expected: expected, found: found)
+            }
+            if let bytes, let total = Int(parts[1]), total != bytes {
+                throw FetchError.wrongLength(url: address.name, status: status, expected: bytes, found: total)
+            }
+        }
+        if let length, length != range.count {
+            throw FetchError.wrongLength(url: address.name, status: status, expected: range.count, found: length)
+        }
+        return .fill(range.count)
+    }
+}

@@ -1,0 +1,88 @@
+import Dispatch
+import Foundation
+import Synchronization
+import WeightStore
+
+/// Fetches the parts of a shard several at a time, and hands them on in order.
+enum OrderedParts {
+    struct Part: Sendable {
+        var offset: Int
+        var shardOffset: Int
+        var length: Int
+    }
+
+    static let lanes = 4
+    static let partBytes = 4 << 20
+
+    /// A length in pieces of a part's size.
+    static func cut(_ length: Int) -> [Range<Int>] {
+        stride(from: 0, to: length, by: partBytes).map { $0..<min($0 + partBytes, length) }
+    }
+
+    private struct State {
+        var next = 0
+        /// Parts that have come, or why they have not.
+        var done: [Int: Result<[UInt8], any Error>] = [:]
+        /// Those handed on.
+        var taken = 0
+        var isOver = false
+    }
+
+    private final class Shared: Sendable {
+        let state = Mutex(State())
+        let progress = FetchProgress()
+        /// A part has come.
+        let arrived = DispatchSemaphore(value: 0)
+        /// A part has been handed on.
+        let room = DispatchSemaphore(value: 2 * OrderedParts.lanes)
+    }
+
+    static func fetch(
+        _ parts: [Part],
+        _ read: @escaping @Sendable (Part, UnsafeMutableRawBufferPointer, FetchProgress) throws -> Void,
+        _ body: (Int, UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        let shared = Shared()
+        for _ in 0..<min(lanes, parts.count) {
+            let thread = Thread {
+                while true {
+                    shared.room.wait()
+                    let index = shared.state.withLock { state -> Int? in
+                        guard state.next < parts.count, !state.isOver else { return nil }
+                        defer { state.next += 1 }
+                        return state.next
+                    }
+                    guard let index else {
+                        shared.room.signal()
+                        return
+                    }
+                    let part = parts[index]
+                    let result = Result {
+                        try [UInt8](unsafeUninitializedCapacity: part.length) { memory, count in
+                            try read(part, UnsafeMutableRawBufferPointer(memory), shared.progress)
+                            count = part.length
+                        }
+                    }
+                    shared.state.withLock { $0.done[index] = result }
+                    shared.arrived.signal()
+                }
+            }
+            thread.start()
+        }
+        defer {
+            // Lanes that still read stop soon.
+            shared.state.withLock { $0.isOver = true }
+            shared.progress.cancel()
+            shared.room.signal()
+        }
+        for (index, part) in parts.enumerated() {
+            var result: Result<[UInt8], any Error>?
+            while result == nil {
+                result = shared.state.withLock { $0.done.removeValue(forKey: index) }
+                if result == nil { shared.arrived.wait() }
+            }
+            try result!.get().withUnsafeBytes { try body(part.shardOffset, $0) }
+            shared.room.signal()
+        }
+    }
+}

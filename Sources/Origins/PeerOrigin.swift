@@ -1,0 +1,39 @@
+import Foundation
+import NIOHTTP1
+import WeightStore
+
+/// Another WeightStore that serves: `peer+http://host:port` or `peer+https://…`. It gives shards and manifests by digest:
+/// `GET /shards/<sha256>`, `GET /manifests/<sha256>`.
+public final class PeerOrigin: ManifestOrigin {
+    public let url: String
+    private let transport: Transport
+    private let base: Address
+    private let token: String?
+
+    /// - Parameter token: what the peer asks for; nil means `WEIGHTSTORE_TOKEN`, if it is set.
+    public init(_ url: String, token: String? = nil, options: TransportOptions = TransportOptions()) throws {
+        guard url.hasPrefix("peer+"), let base = Address(String(url.dropFirst("peer+".count))) else {
+            throw FetchError.unusable(url: url, reason: "a peer's URL is peer+http://host:port")
+        }
+        self.url = url
+        self.base = base
+        self.token = token ?? ProcessInfo.processInfo.environment["WEIGHTSTORE_TOKEN"]
+        transport = Transport(options)
+    }
+
+    public func manifest(_ digest: Digest) throws -> [UInt8] {
+        try transport.collect(resource("manifests", digest, bytes: nil), limit: BlobRequests.manifestBytes).text
+    }
+
+    public func fetch(_ request: ShardRequest, _ body: (Int, UnsafeRawBufferPointer) throws -> Void) throws {
+        try BlobRequests.fetch(resource("shards", request.digest, bytes: request.bytes), request.bytes, transport, body)
+    }
+
+    private func resource(_ kind: String, _ digest: Digest, bytes: Int?) -> Transport.Resource {
+        let address = Address("\(base.origin)/\(kind)/\(digest.hex)") ?? base
+        var headers = HTTPHeaders()
+        if let token, !token.isEmpty { headers.add(name: "authorization", value: "Bearer \(token)") }
+        let request = Transport.Request(address: address, headers: headers)
+        return Transport.Resource(what: "\(kind.dropLast()) \(digest.short)", request: { _ in request }, bytes: bytes)
+    }
+}

@@ -1,0 +1,110 @@
+import AsyncHTTPClient
+import NIOCore
+import NIOHTTP1
+import Synchronization
+import WeightStore
+
+/// Takes one response in: its head is judged as soon as it is there, its body goes straight into memory that the caller
+/// waits for.
+///
+/// Sendable because all of its state is behind the mutex, which is also what keeps the memory alive: after `close`,
+/// nothing is written any more.
+final class ResponseSink: HTTPClientResponseDelegate, @unchecked Sendable {
+    typealias Response = Void
+
+    /// What to do with the body.
+    enum Plan {
+        /// It has this many bytes, and goes into the memory.
+        case fill(Int)
+        /// It is kept as text, up to so many bytes.
+        case keep(limit: Int)
+    }
+
+    struct State {
+        var head: HTTPResponseHead?
+        var plan = Plan.keep(limit: 0)
+        /// Bytes of the memory that are filled.
+        var filled = 0
+        var text: [UInt8] = []
+        /// More came than was announced, or than is kept.
+        var isTooLong = false
+        var isClosed = false
+    }
+
+    private let memory: UnsafeMutableRawBufferPointer
+    private let judge: @Sendable (HTTPResponseHead) throws -> Plan
+    private let progress: FetchProgress
+    private let limit: RateLimit?
+    private let state = Mutex(State())
+
+    /// - Parameter judge: looks at the head; what it throws ends the request.
+    init(
+        _ memory: UnsafeMutableRawBufferPointer, _ progress: FetchProgress, _ limit: RateLimit?,
+        judge: @escaping @Sendable (HTTPResponseHead) throws -> Plan
+    ) {
+        self.memory = memory
+        self.progress = progress
+        self.limit = limit
+        self.judge = judge
+    }
+
+    /// What has come. The memory is not touched after this.
+    func close() -> State {
+        state.withLock { state in
+            state.isClosed = true
+            return state
+        }
+    }
+
+    func didReceiveHead(task: HTTPClient.Task<Void>, _ head: HTTPResponseHead) -> EventLoopFuture<Void> {
+        do {
+            let plan = try judge(head)
+            state.withLock { state in
+                state.head = head
+                state.plan = plan
+            }
+            return task.eventLoop.makeSucceededVoidFuture()
+        } catch {
+            state.withLock { $0.head = head }
+            return task.eventLoop.makeFailedFuture(error)
+        }
+    }
+
+    func didReceiveBodyPart(task: HTTPClient.Task<Void>, _ buffer: ByteBuffer) -> EventLoopFuture<Void> {
+        if progress.isCancelled { return task.eventLoop.makeFailedFuture(StoreError.cancelled) }
+        let (kept, isTooLong) = state.withLock { state in (take(buffer, &state), state.isTooLong) }
+        if isTooLong { return task.eventLoop.makeFailedFuture(TooLong()) }
+        progress.fetched(kept)
+        guard let pause = limit?.take(buffer.readableBytes), pause > .zero else {
+            return task.eventLoop.makeSucceededVoidFuture()
+        }
+        return task.eventLoop.scheduleTask(in: .nanoseconds(Int64(pause / .nanoseconds(1)))) {}.futureResult
+    }
+
+    func didFinishRequest(task: HTTPClient.Task<Void>) throws {}
+
+    struct TooLong: Error {}
+
+    /// - Returns: bytes that went into the memory.
+    private func take(_ buffer: ByteBuffer, _ state: inout State) -> Int {
+        if state.isClosed { return 0 }
+        let count = buffer.readableBytes
+        switch state.plan {
+        case .fill(let bytes):
+            guard state.filled + count <= bytes else {
+                state.isTooLong = true
+                return 0
+            }
+            buffer.withUnsafeReadableBytes { part in
+                UnsafeMutableRawBufferPointer(rebasing: memory[state.filled..<state.filled + count]).copyMemory(from: part)
+            }
+            state.filled += count
+            return count
+        case .keep(let limit):
+            let room = max(limit - state.text.count, 0)
+            state.text += buffer.readableBytesView.prefix(room)
+            if count > room { state.isTooLong = true }
+            return 0
+        }
+    }
+}

@@ -1,0 +1,57 @@
+import Foundation
+import WeightStore
+
+/// Who asks an object store, and where it is: from the environment, or from `~/.aws/credentials` and `~/.aws/config`, as
+/// other tools have it (`AWS_ACCESS_KEY_ID`, `AWS_PROFILE`, `AWS_ENDPOINT_URL_S3` …).
+struct S3Credentials: Sendable {
+    var accessKey: String
+    var secretKey: String
+    var sessionToken: String?
+    var region: String
+    /// Where the service is; nil means Amazon's own.
+    var endpoint: String?
+
+    /// - Throws: ``FetchError/unusable(url:reason:)`` if there are none.
+    static func find(for url: String, _ environment: [String: String] = ProcessInfo.processInfo.environment) throws -> S3Credentials {
+        let profile = environment["AWS_PROFILE"] ?? environment["AWS_DEFAULT_PROFILE"] ?? "default"
+        let home = environment["HOME"] ?? ""
+        let credentials = section(
+            profile, environment["AWS_SHARED_CREDENTIALS_FILE"] ?? home + "/.aws/credentials")
+        let configuration = section(
+            profile == "default" ? profile : "profile \(profile)", environment["AWS_CONFIG_FILE"] ?? home + "/.aws/config")
+        func value(_ variables: [String], _ name: String) -> String? {
+            for variable in variables {
+                if let value = environment[variable], !value.isEmpty { return value }
+            }
+            return credentials[name] ?? configuration[name]
+        }
+        guard let access = value(["AWS_ACCESS_KEY_ID"], "aws_access_key_id"),
+            let secret = value(["AWS_SECRET_ACCESS_KEY"], "aws_secret_access_key")
+        else {
+            throw FetchError.unusable(
+                url: url, reason: "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write ~/.aws/credentials")
+        }
+        return S3Credentials(
+            accessKey: access, secretKey: secret, sessionToken: value(["AWS_SESSION_TOKEN"], "aws_session_token"),
+            region: value(["AWS_REGION", "AWS_DEFAULT_REGION"], "region") ?? "us-east-1",
+            endpoint: value(["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"], "endpoint_url"))
+    }
+
+    /// The names and values of one section of a file; none if there is no such file.
+    private static func section(_ name: String, _ path: String) -> [String: String] {
+        // What can't be read says nothing.
+        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { return [:] }
+        var values: [String: String] = [:]
+        var isInside = false
+        for line in text.split(whereSeparator: \.isNewline) {
+            let line = line.trimmingCharacters(in: .whitespaces)
+            if line.hasPrefix("[") {
+                isInside = line == "[\(name)]"
+            } else if isInside, let equals = line.firstIndex(of: "="), !line.hasPrefix("#") {
+                values[line[..<equals].trimmingCharacters(in: .whitespaces)] =
+                    line[line.index(after: equals)...].trimmingCharacters(in: .whitespaces)
+            }
+        }
+        return values
+    }
+}

@@ -1,0 +1,99 @@
+import AsyncHTTPClient
+import Dispatch
+import NIOCore
+import NIOHTTP1
+import Synchronization
+import WeightStore
+
+/// HTTP requests as origins make them: blocking, on the caller's thread, in one attempt each. `Transport+Retry` tries
+/// again.
+final class Transport: Sendable {
+    let options: TransportOptions
+    private let client: HTTPClient
+    private let limit: RateLimit?
+
+    /// The most that is kept of an answer that is an error.
+    private static let errorBytes = 4096
+
+    init(_ options: TransportOptions) {
+        self.options = options
+        limit = options.bytesPerSecond.map(RateLimit.init)
+        var configuration = HTTPClient.Configuration()
+        // One connection for each range: HTTP/2 would send them all through one window.
+        configuration.httpVersion = .http1Only
+        // A redirect must not carry the token to another host.
+        configuration.redirectConfiguration = .disallow
+        configuration.timeout = .init(
+            connect: .nanoseconds(Int64(options.connectSeconds * 1e9)),
+            read: .nanoseconds(Int64(options.idleSeconds * 1e9)))
+        configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 32
+        configuration.connectionPool.retryConnectionEstablishment = false
+        client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+    }
+
+    deinit {
+        // Nobody is left to be told.
+        client.shutdown { _ in }
+    }
+
+    /// A request, as it is made anew with each attempt.
+    struct Request: Sendable {
+        var method = HTTPMethod.GET
+        var address: Address
+        var headers: HTTPHeaders = [:]
+        var body: [UInt8]?
+    }
+
+    struct Answer: Sendable {
+        var status: Int
+        var headers: HTTPHeaders
+        /// Bytes of the memory that were filled.
+        var filled: Int
+        /// The body of an answer that does not fill the memory.
+        var text: [UInt8]
+    }
+
+    /// One request, without retries and redirects.
+    ///
+    /// - Parameters:
+    ///   - memory: where the body goes if `judge` says so.
+    ///   - filled: is told how much of the memory is filled, even if an error is thrown.
+    func once(
+        _ request: Request, into memory: UnsafeMutableRawBufferPointer, filled: inout Int, _ progress: FetchProgress,
+        judge: @escaping @Sendable (HTTPResponseHead) throws -> ResponseSink.Plan
+    ) throws -> Answer {
+        let sink = ResponseSink(memory, progress, limit, judge: judge)
+        let made = try HTTPClient.Request(
+            url: request.address.text, method: request.method, headers: request.headers,
+            body: request.body.map { .bytes($0) })
+        let task = client.execute(request: made, delegate: sink)
+        let end = DispatchSemaphore(value: 0)
+        let outcome = Mutex<Result<Void, any Error>?>(nil)
+        let shared = Shared(outcome)
+        task.futureResult.whenComplete { result in
+            shared.value.withLock { $0 = result }
+            end.signal()
+        }
+        while end.wait(timeout: .now() + .milliseconds(100)) == .timedOut {
+            if progress.isCancelled { task.cancel() }
+        }
+        let state = sink.close()
+        filled = state.filled
+        if progress.isCancelled { throw StoreError.cancelled }
+        do {
+            try shared.value.withLock { $0! }.get()
+        } catch is ResponseSink.TooLong where state.text.count == Self.errorBytes {
+            // The beginning of an error's page does.
+        }
+        guard let head = state.head else { throw HTTPClientError.remoteConnectionClosed }
+        return Answer(status: Int(head.status.code), headers: head.headers, filled: state.filled, text: state.text)
+    }
+
+    /// What keeps the beginning of an answer that is not what was asked for.
+    static var keepingText: ResponseSink.Plan { .keep(limit: errorBytes) }
+
+    private final class Shared<Value: ~Copyable & Sendable>: Sendable {
+        let value: Value
+        init(_ value: consuming Value) { self.value = value }
+    }
+}

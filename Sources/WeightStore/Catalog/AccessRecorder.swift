@@ -1,0 +1,117 @@
+import GRDB
+import Glibc
+import Synchronization
+
+/// Writes down each access to a shard, for the simulator: off, unless an operator switches it on.
+///
+/// `accesses.csv` has a line for each access: `time,id,size`, the time in seconds since 1970, the id that of the shard's
+/// row, the size in bytes. When it is full it becomes `accesses.1.csv`, and the one before that goes: a ring of two. What
+/// is on its way to the file is in memory, as many as `room`; if more come before they are written, the rest is not
+/// recorded.
+final class AccessRecorder: Sendable {
+    private enum Shard: Sendable {
+        case row(Int64)
+        case digest(Digest)
+    }
+
+    private struct Access: Sendable {
+        /// Nanoseconds since 1970.
+        let time: Int64
+        let shard: Shard
+    }
+
+    /// Bytes of one of the two files at most.
+    static let fileBytes = 32 << 20
+    static let room = 1 << 18
+    private static let setting = "accesses.record"
+
+    let path: String
+    private let on = Atomic<Bool>(false)
+    private let accesses = Mutex<[Access]>([])
+
+    /// - Parameter directory: the store's.
+    init(_ directory: String) { path = directory + "/accesses" }
+
+    var isOn: Bool {
+        get { on.load(ordering: .relaxed) }
+        set { on.store(newValue, ordering: .relaxed) }
+    }
+
+    static func isOn(_ db: Database) throws -> Bool { try Settings.get(setting, db) ?? false }
+    static func set(_ on: Bool, _ db: Database) throws { try Settings.set(setting, on ? true : nil, db) }
+
+    /// The files, the older first, as far as they are there.
+    static func files(in directory: String) -> [String] {
+        ["\(directory)/accesses.1.csv", "\(directory)/accesses.csv"].filter(FileSystem.exists)
+    }
+
+    func record(rows: some Sequence<Int64>) { add(rows.map { .row($0) }) }
+    func record(_ shards: [Residency]) { add(shards.map { .digest($0.digest) }) }
+
+    private func add(_ shards: [Shard]) {
+        let now = Clock.nanoseconds
+        accesses.withLock { accesses in
+            let free = Self.room - accesses.count
+            accesses += shards.prefix(max(free, 0)).map { Access(time: now, shard: $0) }
+        }
+    }
+
+    /// Appends what was recorded to the file.
+    func flush(_ catalog: Catalog) throws {
+        let taken = accesses.withLock { accesses in
+            defer { accesses = [] }
+            return accesses
+        }
+        if taken.isEmpty { return }
+        let text = try catalog.read { db in try Self.lines(taken, db) }
+        // Processes take turns, so that one of them alone turns the ring.
+        let lock = try FileDescriptor(path + ".lock", O_RDWR | O_CREAT)
+        try lock.lock()
+        if let status = try FileSystem.status(path + ".csv"), status.bytes + text.utf8.count > Self.fileBytes {
+            try FileSystem.rename(path + ".csv", to: path + ".1.csv")
+        }
+        let file = try FileDescriptor(path + ".csv", O_WRONLY | O_CREAT)
+        let end = try file.status().bytes
+        try Array(text.utf8).withUnsafeBytes { bytes in try file.write(bytes, at: end) }
+    }
+
+    private static func lines(_ accesses: [Access], _ db: Database) throws -> String {
+        let byRow = try db.cachedStatement(sql: "SELECT id, bytes FROM shard WHERE id = ?")
+        let byDigest = try db.cachedStatement(sql: "SELECT id, bytes FROM shard WHERE digest = ?")
+        var rows: [Int64: Row?] = [:]
+        var digests: [Digest: Row?] = [:]
+        var text = ""
+        for access in accesses {
+            let row: Row?
+            switch access.shard {
+            case .row(let id):
+                if rows[id] == nil { rows[id] = .some(try Row.fetchOne(byRow, arguments: [id])) }
+                row = rows[id]!
+            case .digest(let digest):
+                if digests[digest] == nil { digests[digest] = .some(try Row.fetchOne(byDigest, arguments: [digest])) }
+                row = digests[digest]!
+            }
+            // A shard that was removed since has no row, and no place in a simulation of the store.
+            guard let row else { continue }
+            let micros = String(access.time / 1000)
+            text += "\(micros.dropLast(6)).\(micros.suffix(6)),\(row[0] as Int64),\(row[1] as Int)\n"
+        }
+        return text
+    }
+}
+
+extension Store {
+    /// Whether the accesses of all processes are written down. A process that has the store open learns of a change with
+    /// its next batch of counts.
+    public var recordsAccesses: Bool {
+        get throws { try catalog.read(AccessRecorder.isOn) }
+    }
+
+    public func setRecordsAccesses(_ on: Bool) throws {
+        try catalog.write { db in try AccessRecorder.set(on, db) }
+        recorder.isOn = on
+    }
+
+    /// The files in which accesses are recorded, the older first, as far as they are there.
+    public var accessFiles: [String] { AccessRecorder.files(in: path) }
+}

@@ -1,0 +1,227 @@
+import GRDB
+import Glibc
+
+/// How much to evict from the disk, and how to choose.
+public struct EvictionRequest: Sendable {
+    public enum Amount: Sendable {
+        /// Bytes to free, whatever the quota.
+        case free(Int)
+        /// Bytes that may stay.
+        case downTo(Int)
+        /// As the quota says: above the high watermark, down to the low one.
+        case quota
+    }
+
+    public var amount: Amount
+    /// nil means the quota's.
+    public var policy: Policy?
+    /// Say what would go, and evict nothing.
+    public var dryRun = false
+    /// Seconds that the policy may take.
+    public var seconds = 10.0
+
+    public init(_ amount: Amount) { self.amount = amount }
+}
+
+/// What an eviction did, or would do.
+public struct EvictionSummary: Sendable, Codable {
+    /// The policy that chose; the default, if the other was refused.
+    public internal(set) var policy: String
+    /// Bytes that were to be freed.
+    public internal(set) var wanted: Int
+    public internal(set) var shards = 0
+    /// Bytes of those shards: what the disk gets back.
+    public internal(set) var bytes = 0
+    /// Bytes that are stored now, or would be.
+    public internal(set) var stored: Int
+    /// Seconds that the policy took.
+    public internal(set) var seconds = 0.0
+    /// What a policy was refused for.
+    public internal(set) var refused: String?
+}
+
+/// A shard that a policy would evict, with its numbers.
+public struct EvictionCandidate: Sendable, Codable {
+    public let shard: Int64
+    public let digest: Digest
+    public let bytes: Int
+    public let lastAccess: Int
+    public let accesses: Int
+    public let heat: Double
+    public let fetchSeconds: Double
+    public let layer: Int?
+    public let kind: ShardKind
+    public let models: Int
+    public let priority: Double?
+}
+
+extension Store {
+    /// Evicts shards from the disk: their rows stay, their files go, and the next use fetches them from an origin.
+    ///
+    /// Nothing goes that no origin has, that is pinned, or that a living process uses. The policy runs beside everybody
+    /// else, on a connection of its own; its victims are then looked at again and marked in one transaction under the
+    /// write lock, and their files go after it. Evictions take turns (`evict.lock`), so what one has freed the next does
+    /// not free again.
+    ///
+    /// - Throws: ``StoreError``. A policy that is refused is none: the default goes on in its place, and the summary says so.
+    @discardableResult
+    public func evict(_ request: EvictionRequest) throws -> EvictionSummary {
+        let turn = try FileDescriptor(path + "/evict.lock", O_RDWR | O_CREAT)
+        try turn.lock()
+        return try evictInTurn(request)
+    }
+
+    /// As `evict`, unless another eviction is under way.
+    func evictIfIdle(_ request: EvictionRequest) throws {
+        let turn = try FileDescriptor(path + "/evict.lock", O_RDWR | O_CREAT)
+        if try turn.tryLock() { _ = try evictInTurn(request) }
+    }
+
+    private func evictInTurn(_ request: EvictionRequest) throws -> EvictionSummary {
+        let (quota, stored, shards) = try catalog.read { db in
+            (try Quota(db), try Self.storedBytes(db), try Int.fetchOne(db, sql: "SELECT shards FROM tally WHERE id = 1")!)
+        }
+        let wanted =
+            switch request.amount {
+            case .free(let bytes): max(bytes, 0)
+            case .downTo(let bytes): max(stored - bytes, 0)
+            case .quota: stored > quota.highBytes ?? .max ? stored - quota.lowBytes! : 0
+            }
+        var summary = EvictionSummary(policy: request.policy?.name ?? quota.policy, wanted: wanted, stored: stored)
+        if wanted == 0 { return summary }
+        accesses.flush()
+        var policies = [Policy.lru]
+        do {
+            policies.insert(try request.policy ?? policy(quota.policy), at: 0)
+        } catch {
+            summary.refused = "\(error)"
+        }
+        for policy in policies where summary.bytes < wanted {
+            do {
+                summary.policy = policy.name
+                try evict(wanted - summary.bytes, policy, request, average: stored / max(shards, 1), &summary)
+            } catch let error as StoreError where error.isThePolicys && policy != .lru {
+                summary.refused = "\(error)"
+            }
+            // A sound policy that found less has found all there is.
+            if summary.refused == nil { break }
+        }
+        if let refused = summary.refused { logger.warning("\(refused) Evicting by \(summary.policy) instead.") }
+        return summary
+    }
+
+    private func evict(
+        _ wanted: Int, _ policy: Policy, _ request: EvictionRequest, average: Int, _ summary: inout EvictionSummary
+    ) throws {
+        try startClock(of: policy, dryRun: request.dryRun)
+        let start = ContinuousClock.now
+        let victims = try victims(policy, bytes: wanted, expected: 2 * wanted / max(average, 1), seconds: request.seconds)
+        summary.seconds = (ContinuousClock.now - start) / .seconds(1)
+        // Between a look at who uses what and the commit nobody may begin to use a revision.
+        let gone = try leases.whileNobodyStarts { holders in
+            try catalog.write(dryRun: request.dryRun) { db in try Self.claim(victims, wanted, holders, db) }
+        }
+        if !request.dryRun { _ = try sweep(gone.map { .init(digest: $0.digest, kind: .shard) }) }
+        let bytes = gone.reduce(0) { $0 + $1.bytes }
+        summary.shards += gone.count
+        summary.bytes += bytes
+        summary.stored -= bytes
+    }
+
+    private func victims(_ policy: Policy, bytes: Int, count: Int = .max, expected: Int, seconds: Double) throws
+        -> [PolicyDatabase.Victim]
+    {
+        let candidates = try DiskCandidates(catalog.path, leases.holders())
+        let size = try candidates.database.prepare("SELECT bytes FROM main.shard WHERE id = ?")
+        return try candidates.database.victims(
+            policy, now: Double(Clock.now), bytes: bytes, count: count, expected: min(max(expected, 256), 1 << 20),
+            seconds: seconds
+        ) { shard in
+            size.bind(1, Int(shard))
+            defer { size.reset() }
+            return try size.step() ? size.integer(0) : nil
+        }
+    }
+
+    /// Marks victims as evicted, as far as they still may go and until it is enough.
+    private static func claim(
+        _ victims: [PolicyDatabase.Victim], _ wanted: Int, _ holders: [LeaseDirectory.Holder], _ db: Database
+    ) throws -> [(digest: Digest, bytes: Int)] {
+        try db.execute(sql: DiskCandidates.setUp(holders, now: Clock.now))
+        let mark = try db.cachedStatement(sql: """
+            UPDATE shard SET state = 'evicted'
+            WHERE id = ? AND evictable = 1 AND id NOT IN (SELECT shard_id FROM temp.held)
+            RETURNING digest, bytes
+            """)
+        var gone: [(digest: Digest, bytes: Int)] = []
+        var bytes = 0
+        var clock: Double?
+        for victim in victims {
+            guard bytes < wanted else { break }
+            guard let row = try Row.fetchOne(mark, arguments: [victim.shard]) else { continue }
+            gone.append((row[0], row[1]))
+            bytes += row[1]
+            clock = [clock, victim.priority].compactMap(\.self).max()
+        }
+        if let clock { try EvictionClock.advance(to: clock, db) }
+        return gone
+    }
+
+    /// Priorities of one policy mean nothing to another.
+    private func startClock(of policy: Policy, dryRun: Bool) throws {
+        guard try catalog.read({ try EvictionClock.policy($0) }) != policy.name else { return }
+        try catalog.write(dryRun: dryRun) { db in try EvictionClock.start(policy.name, db) }
+    }
+
+    // MARK: Looking
+
+    /// Checks a policy without running it.
+    ///
+    /// - Throws: ``StoreError/policyRefused(policy:line:message:)``.
+    public func check(_ policy: Policy) throws { try DiskCandidates(catalog.path, []).database.check(policy) }
+
+    /// SQLite's plan for a policy, a step a line.
+    public func plan(of policy: Policy) throws -> [String] { try DiskCandidates(catalog.path, []).database.plan(policy) }
+
+    /// The first shards that a policy would evict now, and how many seconds it took to find them.
+    ///
+    /// - Parameters:
+    ///   - bytes: until so many bytes are found;
+    ///   - count: or so many shards.
+    public func victims(of policy: Policy, bytes: Int = .max, count: Int = .max, seconds: Double = 10) throws
+        -> (victims: [EvictionCandidate], seconds: Double)
+    {
+        let start = ContinuousClock.now
+        let expected = bytes == .max ? count : try catalog.read { db in
+            try Int.fetchOne(db, sql: "SELECT 2 * ? / max(bytes / max(shards, 1), 1) FROM tally WHERE id = 1", arguments: [bytes])!
+        }
+        let found = try victims(policy, bytes: bytes, count: count, expected: expected, seconds: seconds)
+        let taken = (ContinuousClock.now - start) / .seconds(1)
+        let candidates = try DiskCandidates(catalog.path, leases.holders())
+        let facts = try candidates.database.prepare("""
+            SELECT bytes, last_access, access_count, heat, fetch_seconds, layer, layer IS NULL, kind, model_count,
+                   (SELECT lower(hex(digest)) FROM main.shard WHERE id = shard_id)
+            FROM candidate WHERE shard_id = ?
+            """)
+        return (try found.compactMap { victim in
+            facts.bind(1, Int(victim.shard))
+            defer { facts.reset() }
+            guard try facts.step(), let digest = Digest(hex: facts.text(9)) else { return nil }
+            return EvictionCandidate(
+                shard: victim.shard, digest: digest, bytes: facts.integer(0), lastAccess: facts.integer(1),
+                accesses: facts.integer(2), heat: facts.real(3), fetchSeconds: facts.real(4),
+                layer: facts.integer(6) == 1 ? nil : facts.integer(5),
+                kind: ShardKind(rawValue: facts.text(7)) ?? .file, models: facts.integer(8), priority: victim.priority)
+        }, taken)
+    }
+}
+
+extension StoreError {
+    /// Whether a policy is to blame.
+    var isThePolicys: Bool {
+        switch self {
+        case .policyRefused, .policyTooSlow: true
+        default: false
+        }
+    }
+}

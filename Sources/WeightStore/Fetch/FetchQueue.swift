@@ -1,0 +1,134 @@
+/// A range of a file that is brought in one go, and where its bytes belong.
+struct FetchJob {
+    struct Piece {
+        let arrival: ShardArrival
+        /// In the job's buffer.
+        let range: Range<Int>
+        let shardOffset: Int
+    }
+
+    let file: FetchFile
+    let offset: Int
+    var length: Int
+    var pieces: [Piece]
+}
+
+/// The ranges that are still to be brought, made as they are asked for, so that no more shards are open than are under
+/// way.
+struct FetchQueue {
+    enum Begin {
+        case here(ShardArrival)
+        /// Somebody else is at it.
+        case elsewhere
+        /// It has come in the meantime.
+        case present
+    }
+
+    typealias Open = (_ file: FetchFile, _ ordinal: Int, _ offset: Int, _ payload: Int, _ isGathered: Bool) throws -> Begin
+
+    private let files: [FetchFile]
+    private var file = -1
+    private var extent = 0
+    /// Where the extent begins in the file.
+    private var offset = 0
+    /// How much of it has been given out.
+    private var done = 0
+    private var counts: [Int] = []
+    private var payloads: [Int] = []
+    private var begun: [Int: Begin] = [:]
+    /// All that were begun here.
+    private var arrivals: [ShardArrival] = []
+    private(set) var elsewhere = 0
+
+    init(_ files: [FetchFile]) { self.files = files }
+
+    /// Those of which bytes may be missing, when there is nothing more to be done.
+    func unfinished() -> [ShardArrival] { arrivals }
+
+    /// - Parameters:
+    ///   - atMost: bytes of the range.
+    ///   - open: begins a shard.
+    /// - Returns: the next range; nil if there is none.
+    mutating func next(atMost limit: Int, open: Open) throws -> FetchJob? {
+        var job: FetchJob?
+        while true {
+            guard file >= 0, extent < files[file].plan.extents.count else {
+                if let job { return job }
+                file += 1
+                guard file < files.count else {
+                    file = files.count - 1
+                    return nil
+                }
+                beginFile()
+                continue
+            }
+            let run = files[file].plan.extents[extent]
+            guard files[file].wanted.contains(run.shard), case .here(let arrival) = try begin(run.shard, open) else {
+                if let job { return job }
+                files[file].hash?.giveUp()
+                skip(run.length)
+                continue
+            }
+            let isGathered = counts[run.shard] > 1
+            if !isGathered && done < arrival.have {
+                if let job { return job }
+                files[file].hash?.giveUp()
+                done = arrival.have
+            }
+            if isGathered && arrival.have > 0 {
+                if let job { return job }
+                files[file].hash?.giveUp()
+                skip(run.length)
+                continue
+            }
+            guard done < run.length else {
+                skip(run.length)
+                continue
+            }
+            let room = limit - (job?.length ?? 0)
+            // A shard that streams begins at the front of a buffer, as the disk likes it.
+            if job != nil, !isGathered || room < run.length - done { return job }
+            let length = min(run.length - done, room)
+            var next = job ?? FetchJob(file: files[file], offset: offset + done, length: 0, pieces: [])
+            next.pieces.append(.init(
+                arrival: arrival, range: next.length..<next.length + length, shardOffset: run.shardOffset + done))
+            next.length += length
+            done += length
+            if done == run.length { skip(run.length) }
+            if next.length == limit || !isGathered { return next }
+            job = next
+        }
+    }
+
+    private mutating func begin(_ shard: Int, _ open: Open) throws -> Begin {
+        if let known = begun[shard] { return known }
+        let result = try open(files[file], shard, offset, payloads[shard], counts[shard] > 1)
+        begun[shard] = result
+        switch result {
+        case .here(let arrival): arrivals.append(arrival)
+        case .elsewhere: elsewhere += 1
+        case .present: break
+        }
+        return result
+    }
+
+    private mutating func skip(_ length: Int) {
+        offset += length
+        extent += 1
+        done = 0
+    }
+
+    private mutating func beginFile() {
+        let plan = files[file].plan
+        extent = 0
+        offset = 0
+        done = 0
+        begun = [:]
+        counts = [Int](repeating: 0, count: plan.shards.count)
+        payloads = counts
+        for extent in plan.extents {
+            counts[extent.shard] += 1
+            payloads[extent.shard] += extent.length
+        }
+    }
+}

@@ -1,0 +1,120 @@
+import GRDB
+import ModelFormats
+
+/// The steps of a pull from an origin that holds manifests and shards under their digests.
+///
+/// The manifest names every shard, so all rows can be made at once: those that are not here are in the same state as
+/// evicted ones, and come the same way (`Store.bringBack`), each checked by its own digest.
+struct ManifestPull {
+    let store: Store
+    let request: PullRequest
+    let origin: any ManifestOrigin
+    let url: String
+    let progress: FetchProgress
+
+    func run() throws -> PullSummary {
+        guard let digest = Digest(hex: request.revision) else {
+            throw FetchError.unusable(
+                url: url, reason: "it knows revisions by digest alone: pull \(request.model)@<64 hexadecimal digits>")
+        }
+        let bytes = try origin.manifest(digest)
+        let found = bytes.withUnsafeBytes { Digest(of: $0) }
+        guard found == digest else {
+            throw FetchError.wrongDigest(
+                url: "\(url) manifest \(digest.short)", expected: "SHA-256 \(digest)", found: "SHA-256 \(found)")
+        }
+        let manifest = try Manifest(decoding: bytes, path: "\(url) manifest \(digest.short)")
+        guard !manifest.isPending else {
+            throw FetchError.malformed(url: url, expected: "the manifest of a whole revision", found: "one of a part of it")
+        }
+        for file in manifest.files { try FilePath.check(file.path, url: url) }
+        try save(manifest, digest, bytes)
+        try bring(manifest)
+        return try summary(digest, manifest)
+    }
+
+    private func save(_ manifest: Manifest, _ digest: Digest, _ bytes: [UInt8]) throws {
+        let change = store.change()
+        let staged = try change.stage()
+        _ = try staged.writeWhole(bytes)
+        try change.commit { db in
+            try store.blobs.install([(staged.path, .init(digest: digest, kind: .manifest))])
+            for facts in manifest.files.flatMap(\.content.shards) { try ShardRow.expect(facts, db) }
+            let origins = try PullRequest.origins(of: request.model, with: url, db)
+            // The first revision of a model is what its name alone means.
+            let hasRefs = try Bool.fetchOne(
+                db,
+                sql: "SELECT EXISTS (SELECT 1 FROM ref JOIN model ON model.id = ref.model_id WHERE model.name = ?)",
+                arguments: [request.model])!
+            let saved = try RevisionRow.save(
+                manifest, digest: digest, model: request.model, source: url, refs: hasRefs ? [] : ["main"],
+                origins: origins, partial: false, lease: store.leases.name, db)
+            return ((), [saved.model])
+        }
+    }
+
+    private func bring(_ manifest: Manifest) throws {
+        var wanted: [Digest: Int] = [:]
+        for file in manifest.files {
+            for shard in request.selection.shards(of: file) { wanted[shard.digest] = shard.bytes }
+        }
+        let missing = try store.catalog.read { db in
+            try wanted.filter { try ShardRow.find($0.key, db)?.state != .present }
+        }
+        progress.expect(missing.values.reduce(0, +))
+        let (store, progress) = (store, progress)
+        try Lanes.run(missing.sorted { $0.key < $1.key }) { shard in
+            try progress.check()
+            try store.bringBack(shard.key)
+            progress.fetched(shard.value)
+        }
+    }
+
+    private func summary(_ digest: Digest, _ manifest: Manifest) throws -> PullSummary {
+        try store.catalog.read { db in
+            let row = try RevisionRow.find("\(request.model)@\(digest.hex)", db)
+            let isComplete = try manifest.files.flatMap(\.content.shards).allSatisfy {
+                try ShardRow.find($0.digest, db)?.state == .present
+            }
+            return PullSummary(
+                model: request.model, version: row.version, digest: digest,
+                commit: manifest.commit ?? String(digest.hex.prefix(40)), origin: url, files: manifest.files.count,
+                bytes: manifest.files.reduce(0) { $0 + $1.content.bytes }, fetched: progress.fetched,
+                complete: isComplete)
+        }
+    }
+}
+
+extension ShardRow {
+    /// Makes the row of a shard that an origin has and that was never here, unless there is one.
+    static func expect(_ facts: ShardFacts, _ db: Database) throws {
+        let now = Clock.now
+        try db.cachedStatement(sql: """
+            INSERT INTO shard
+              (digest, bytes, kind, layer, head, state, last_access, inserted_at, verified_at, orphaned_at)
+            VALUES (?, ?, ?, ?, ?, 'evicted', ?, ?, ?, ?)
+            ON CONFLICT (digest) DO UPDATE SET state = iif(state = 'present', 'present', 'evicted')
+            """).execute(arguments: [
+                facts.digest, facts.bytes, facts.kind.rawValue, facts.layer, facts.head, now, now, now, now,
+            ])
+    }
+}
+
+extension FetchSelection {
+    /// The shards of a file that are asked for.
+    func shards(of file: Manifest.File) -> [ShardFacts] {
+        let content = file.content
+        if isEverything || include.contains(where: { ShellPattern.matches($0, file.path) }) { return content.shards }
+        guard let layers else { return [] }
+        let starts = Set(content.tensors.filter { tensor in
+            tensor.bytes > 0 && (TensorPlace(tensorName: tensor.name).layer.map(layers.contains) ?? false)
+        }.map(\.offset))
+        var offset = 0
+        var wanted: Set<Int> = []
+        for extent in content.extents {
+            if starts.contains(offset) { wanted.insert(extent.shard) }
+            offset += extent.length
+        }
+        return wanted.sorted().map { content.shards[$0] }
+    }
+}

@@ -1,0 +1,88 @@
+/// Where missing shards come from: a directory, a hub, an object store, a peer.
+///
+/// An origin is trusted with nothing: what it gives is hashed, and taken only if it is the shard.
+public protocol Origin: Sendable {
+    /// As it stands in the catalog.
+    var url: String { get }
+
+    /// Gets a shard's bytes. Blocks; called on threads of our own, several at once.
+    ///
+    /// - Parameters:
+    ///   - request: says what the shard is, by its digest and by the file it is a part of: serve it by either.
+    ///   - body: is given runs of the shard's bytes, best in order and of a few MiB. What no run covers is zero. Whatever it
+    ///     throws goes through.
+    func fetch(_ request: ShardRequest, _ body: (_ shardOffset: Int, UnsafeRawBufferPointer) throws -> Void) throws
+}
+
+/// A shard that is wanted, and one place where its bytes are.
+public struct ShardRequest: Sendable, Equatable {
+    /// Bytes of the file that are bytes of the shard. Between the pieces of a pack there are up to 63 zero bytes.
+    public struct Piece: Sendable, Equatable {
+        public let fileOffset: Int
+        public let shardOffset: Int
+        public let length: Int
+
+        public init(fileOffset: Int, shardOffset: Int, length: Int) {
+            self.fileOffset = fileOffset
+            self.shardOffset = shardOffset
+            self.length = length
+        }
+    }
+
+    public let digest: Digest
+    public let bytes: Int
+    /// `org/name`.
+    public let model: String
+    /// The revision: the hub's commit, or the first 40 digits of the manifest's digest.
+    public let commit: String
+    /// The file, by its path in the revision.
+    public let path: String
+    /// In the order of the shard.
+    public let pieces: [Piece]
+
+    public init(digest: Digest, bytes: Int, model: String, commit: String, path: String, pieces: [Piece]) {
+        self.digest = digest
+        self.bytes = bytes
+        self.model = model
+        self.commit = commit
+        self.path = path
+        self.pieces = pieces
+    }
+}
+
+/// Makes origins of URLs, by scheme.
+final class OriginRegistry: Sendable {
+    typealias Maker = @Sendable (_ url: String) throws -> any Origin
+
+    private let makers: SharedTable<String, Maker>
+    /// One for each URL: it keeps connections.
+    private let made = SharedTable<String, any Origin>()
+
+    init() { makers = SharedTable(["file": { try DirectoryOrigin($0) }]) }
+
+    func register(_ scheme: String, _ maker: @escaping Maker) {
+        makers[scheme] = maker
+        made.removeAll()
+    }
+
+    /// - Throws: ``StoreError/invalid(what:value:reason:)`` for a scheme that nobody has registered.
+    func origin(_ url: String) throws -> any Origin {
+        if let known = made[url] { return known }
+        let scheme = String(url.prefix { $0 != ":" })
+        guard let maker = makers[scheme] else {
+            throw StoreError.invalid(what: "origin", value: url, reason: "nothing here speaks \(scheme)")
+        }
+        let origin = try maker(url)
+        made[url] = origin
+        return origin
+    }
+}
+
+extension Store {
+    /// Says how the origins of a scheme (`https`, `s3`) are reached. `file` is known.
+    ///
+    /// - Parameter maker: makes the origin of a URL, as it stands in the catalog.
+    public func register(scheme: String, _ maker: @escaping @Sendable (_ url: String) throws -> any Origin) {
+        origins.register(scheme, maker)
+    }
+}

@@ -1,0 +1,59 @@
+import GRDB
+import Glibc
+
+/// `partial/`: one file for each shard that is on its way from an origin, written front to back, so that its size says
+/// how much of it is here. After a broken connection or kill -9 the next fetch goes on behind that.
+///
+/// Named after the boot, the file (its digest) and the place in it, so that every process finds the same one. The one
+/// that has it locked fetches; others wait, and then find the shard. No sync is needed on the way: a process that dies
+/// loses nothing of what it has written, and what was written before the machine went down is not trusted, because its
+/// boot had another name.
+struct PartialShards: Sendable {
+    let path: String
+
+    /// - Parameter store: the store's directory.
+    init(store: String) { path = store + "/partial" }
+
+    private static let boot: String = {
+        // Without it, nothing of another process is trusted.
+        let id = (try? FileSystem.read("/proc/sys/kernel/random/boot_id")).map { String(decoding: $0, as: UTF8.self) }
+        return String((id ?? "\(getpid())").filter { $0.isHexDigit }.prefix(12))
+    }()
+
+    func path(of file: String, at offset: Int) -> String { "\(path)/\(Self.boot)-\(file)-\(offset)" }
+
+    /// Takes over what is there of a shard, or begins it.
+    ///
+    /// - Returns: nil if somebody else is at it.
+    func open(_ path: String) throws(StoreError) -> StagedFile? {
+        try FileSystem.createDirectory(self.path)
+        while true {
+            let file = try FileDescriptor(path, O_RDONLY | O_CREAT)
+            guard try file.tryLock() else { return nil }
+            // Between the open and the lock it may have been removed.
+            guard try FileSystem.status(path)?.inode == file.status().inode else { continue }
+            if try file.status().links == 1 { return try StagedFile(keeping: file) }
+            // It is a blob by now, and whoever made it one was killed before the name went.
+            try FileSystem.remove(path)
+        }
+    }
+
+    /// Removes what nobody went on with.
+    ///
+    /// - Returns: files and bytes.
+    func collect(olderThanSeconds age: Int, dryRun: Bool) throws(StoreError) -> (files: Int, bytes: Int) {
+        var collected = (files: 0, bytes: 0)
+        for name in try FileSystem.entries(path) {
+            let path = "\(path)/\(name)"
+            guard let file = try FileDescriptor.openIfThere(path), try file.tryLock() else { continue }
+            let status = try file.status()
+            guard !name.hasPrefix(Self.boot) || Clock.nanoseconds - status.modified > Int64(age) * 1_000_000_000 else {
+                continue
+            }
+            collected.files += 1
+            collected.bytes += status.bytes
+            if !dryRun { try FileSystem.remove(path) }
+        }
+        return collected
+    }
+}

@@ -1,0 +1,25 @@
+import Glibc
+
+/// One lock for each shard, between threads and between processes, in one file: a lock on the byte at the offset that the
+/// digest begins with. It goes with the value, and with the process.
+///
+/// These are locks of open file descriptions (Linux 3.15): unlike POSIX locks they keep threads apart, too.
+struct ShardLock: ~Copyable {
+    private let file: FileDescriptor
+
+    /// `F_OFD_SETLKW` of linux/fcntl.h, which Swift's Glibc lacks.
+    private static let waitAndSet: Int32 = 38
+
+    /// Waits for the lock.
+    init(_ digest: Digest, in path: String) throws(StoreError) {
+        let file = try FileDescriptor(path, O_RDWR | O_CREAT)
+        var lock = flock()
+        lock.l_type = Int16(F_WRLCK)
+        lock.l_whence = Int16(SEEK_SET)
+        lock.l_start = off_t(UInt64(bitPattern: digest.head) >> 2)
+        lock.l_len = 1
+        let raw = file.raw
+        try retrying("fcntl(F_OFD_SETLKW)", path) { fcntl(raw, Self.waitAndSet, &lock) }
+        self.file = file
+    }
+}

@@ -1,0 +1,125 @@
+import Foundation
+import Glibc
+
+/// A sequence of accesses, for the simulator: which object, how large, when.
+///
+/// Read from text with a line `time,id,size` for each access: the time in seconds (or any unit that grows), the id any text
+/// without commas, the size in bytes. Lines that begin with `#` and a heading are passed over; further fields are ignored.
+/// A store's own `accesses.csv` has this form, and so have libCacheSim's CSV traces.
+public struct AccessTrace: Sendable {
+    /// An object: what a policy can ask about it beside its uses.
+    public struct Object: Sendable {
+        public var bytes: Int
+        public var fetchSeconds = 1.0
+        public var layer: Int?
+        public var kind = ShardKind.tensor
+        public var modelCount = 1
+    }
+
+    public private(set) var objects: [Object] = []
+    /// Places in `objects`, in order of time.
+    public private(set) var accesses: [Int32] = []
+    /// Seconds, strictly growing: of accesses at the same time the later is a microsecond later.
+    public private(set) var times: [Double] = []
+    /// The ids, by their objects' places.
+    private(set) var ids: [String] = []
+
+    public init() {}
+
+    /// - Parameter files: read as one, sorted by time.
+    /// - Throws: ``StoreError/invalid(what:value:reason:)`` with the line that is malformed.
+    public init(files: [String]) throws {
+        var lines: [(time: Double, object: Int32)] = []
+        var places: [String: Int32] = [:]
+        for path in files {
+            let text = try FileSystem.read(path)
+            var number = 0
+            for line in text.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
+                number += 1
+                if line.isEmpty || line.first == UInt8(ascii: "#") { continue }
+                let fields = line.split(separator: UInt8(ascii: ","), maxSplits: 3, omittingEmptySubsequences: false)
+                guard fields.count >= 3, let time = Double(Self.text(fields[0])), let bytes = Int(Self.text(fields[2])),
+                    bytes > 0
+                else {
+                    // The first line may be a heading.
+                    if number == 1, fields.count >= 3 { continue }
+                    throw StoreError.invalid(
+                        what: "trace", value: "\(path), line \(number)", reason: "time,id,size is expected, size 1 or more")
+                }
+                let id = Self.text(fields[1])
+                let object = places[id] ?? Int32(objects.count)
+                if places[id] == nil {
+                    places[id] = object
+                    objects.append(Object(bytes: bytes))
+                    ids.append(id)
+                }
+                lines.append((time, object))
+            }
+        }
+        lines.sort { $0.time < $1.time }
+        accesses = lines.map(\.object)
+        times.reserveCapacity(lines.count)
+        for line in lines { times.append(max(line.time, (times.last ?? -1) + 1e-6)) }
+    }
+
+    private static func text(_ bytes: ArraySlice<UInt8>) -> String {
+        String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .whitespaces)
+    }
+
+    /// Bytes of all accesses.
+    public var bytes: Int { accesses.reduce(0) { $0 + objects[Int($1)].bytes } }
+    /// Bytes of all objects: with so much room nothing is evicted.
+    public var footprint: Int { objects.reduce(0) { $0 + $1.bytes } }
+
+    /// For each access the next one of the same object: its place in `accesses`, or `Int.max`.
+    var nextUses: [Int] {
+        var next = [Int](repeating: .max, count: accesses.count)
+        var seen = [Int](repeating: .max, count: objects.count)
+        for index in accesses.indices.reversed() {
+            next[index] = seen[Int(accesses[index])]
+            seen[Int(accesses[index])] = index
+        }
+        return next
+    }
+}
+
+extension Store {
+    /// What the store recorded, with what the catalog knows of the shards.
+    ///
+    /// - Throws: ``StoreError/notFound(kind:name:hint:)`` if nothing was recorded.
+    public func recordedAccesses() throws -> AccessTrace {
+        flush()
+        guard !accessFiles.isEmpty else {
+            throw StoreError.notFound(
+                kind: "recorded access", name: path, hint: "\"weightstore record on\" starts recording.")
+        }
+        var trace = try AccessTrace(files: accessFiles)
+        let candidates = try DiskCandidates(catalog.path, [])
+        let facts = try candidates.database.prepare("""
+            SELECT coalesce(fetch_seconds, \(FetchCost.latency) + bytes / \(FetchCost.bytesPerSecond)), layer,
+                   layer IS NULL, kind,
+                   (SELECT count(DISTINCT revision.model_id)
+                    FROM extent
+                    JOIN revision_file ON revision_file.file_id = extent.file_id
+                    JOIN revision ON revision.id = revision_file.revision_id
+                    WHERE extent.shard_id = shard.id)
+            FROM main.shard WHERE id = ?
+            """)
+        try trace.describe { id, object in
+            facts.bind(1, Int(id) ?? 0)
+            defer { facts.reset() }
+            guard try facts.step() else { return }
+            object.fetchSeconds = facts.real(0)
+            object.layer = facts.integer(2) == 1 ? nil : facts.integer(1)
+            object.kind = ShardKind(rawValue: facts.text(3)) ?? .file
+            object.modelCount = facts.integer(4)
+        }
+        return trace
+    }
+}
+
+extension AccessTrace {
+    mutating func describe(_ body: (_ id: String, inout Object) throws -> Void) rethrows {
+        for index in objects.indices { try body(ids[index], &objects[index]) }
+    }
+}

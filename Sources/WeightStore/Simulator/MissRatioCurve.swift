@@ -1,0 +1,84 @@
+import Dispatch
+import Synchronization
+
+/// The miss ratios of several policies at several quotas.
+public struct MissRatioCurve: Sendable, Codable {
+    public struct Point: Sendable, Codable {
+        /// Bytes.
+        public let quota: Int
+        /// Misses as a share of the accesses.
+        public let missRatio: Double
+        /// Missed bytes as a share of the accesses' bytes.
+        public let byteMissRatio: Double
+    }
+
+    public struct Line: Sendable, Codable {
+        /// The policy, or `bound`: what no policy can go below.
+        public let name: String
+        public let points: [Point]
+        /// Seconds that replaying took, on average over the quotas.
+        public let seconds: Double
+    }
+
+    public let accesses: Int
+    public let objects: Int
+    /// Bytes of all objects.
+    public let footprint: Int
+    public let lines: [Line]
+
+    /// Replays a trace through policies, on as many threads as there are cores.
+    ///
+    /// - Parameters:
+    ///   - quotas: bytes, each 1 or more.
+    ///   - low: share of the quota down to which an eviction goes; 1 evicts just what is needed, as cache simulators do.
+    ///   - progress: is told the accesses that were replayed, and how many there are, and returns false to stop.
+    /// - Throws: ``StoreError/cancelled``, ``StoreError/policyRefused(policy:line:message:)``.
+    public init(
+        _ trace: AccessTrace, policies: [Policy], quotas: [Int], low: Double = 1,
+        progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Bool = { _, _ in true }
+    ) throws {
+        let runs = policies.flatMap { policy in quotas.map { (policy, $0) } }
+        let total = runs.count * trace.accesses.count
+        let next = Atomic<Int>(0)
+        let done = Atomic<Int>(0)
+        let results = Mutex<[Int: (Simulation.Result, Double)]>([:])
+        let failure = Mutex<(any Error)?>(nil)
+        DispatchQueue.concurrentPerform(iterations: min(Store.processors, runs.count)) { _ in
+            while failure.withLock({ $0 == nil }) {
+                let index = next.add(1, ordering: .relaxed).oldValue
+                guard index < runs.count else { return }
+                do {
+                    let start = ContinuousClock.now
+                    let simulation = Simulation(trace: trace, policy: runs[index].0, quota: runs[index].1, low: low)
+                    let result = try simulation.run {
+                        !progress(done.load(ordering: .relaxed), total)
+                    } progress: { done.add($0, ordering: .relaxed) }
+                    let seconds = (ContinuousClock.now - start) / .seconds(1)
+                    results.withLock { $0[index] = (result, seconds) }
+                } catch {
+                    failure.withLock { $0 = $0 ?? error }
+                }
+            }
+        }
+        if let failure = failure.withLock({ $0 }) { throw failure }
+        let all = results.withLock { $0 }
+        func point(_ quota: Int, _ result: Simulation.Result) -> Point {
+            Point(quota: quota, missRatio: result.missRatio, byteMissRatio: result.byteMissRatio)
+        }
+        var lines = policies.indices.map { policy in
+            let runs = quotas.indices.map { all[policy * quotas.count + $0]! }
+            return Line(
+                name: policies[policy].name, points: zip(quotas, runs).map { point($0, $1.0) },
+                seconds: runs.reduce(0) { $0 + $1.1 } / Double(max(runs.count, 1)))
+        }
+        let start = ContinuousClock.now
+        let bounds = quotas.map { point($0, Bound.result(trace, quota: $0)) }
+        lines.append(Line(
+            name: "bound", points: bounds,
+            seconds: (ContinuousClock.now - start) / .seconds(1) / Double(max(quotas.count, 1))))
+        self.lines = lines
+        accesses = trace.accesses.count
+        objects = trace.objects.count
+        footprint = trace.footprint
+    }
+}

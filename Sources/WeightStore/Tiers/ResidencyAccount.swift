@@ -1,0 +1,37 @@
+/// What a tier remembers of a resident shard, for its policy. Kept under the tier's lock: a hit does not touch it, but
+/// leaves its count in the residency's word.
+struct ResidencyAccount {
+    let layer: Int?
+    /// The models whose revisions have been looked at in the tier and hold the shard.
+    var models: Set<String> = []
+    /// Readings of `Clock.coarse`.
+    var departedAt: Int64 = 0
+    var insertedAt: Int64 = 0
+    /// Uses since it came in that were taken from the word already.
+    var counted = 0
+    /// Uses, fading, as of `heatAt`.
+    private(set) var heat = 0.0
+    private var heatAt: Int64 = 0
+
+    init(layer: Int?) { self.layer = layer }
+
+    /// Takes note of uses, the last of them at `moment`.
+    mutating func add(_ uses: Int, at moment: Int64) {
+        counted += uses
+        heat = faded(to: moment) + Double(uses)
+        heatAt = max(heatAt, moment)
+    }
+
+    /// It came in.
+    mutating func begin(at moment: Int64) {
+        insertedAt = moment
+        counted = 0
+    }
+
+    func faded(to moment: Int64) -> Double {
+        Heat.faded(heat, seconds: Double(moment - heatAt) / 1e9)
+    }
+
+    /// Seconds that bringing it in took.
+    var fetchSeconds: Double { Double(max(insertedAt - departedAt, 1)) / 1e9 }
+}

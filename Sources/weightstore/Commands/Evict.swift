@@ -1,0 +1,89 @@
+import ArgumentParser
+import WeightStore
+
+struct Evict: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Free disk by evicting shards that an origin can give back. Made for cron.",
+        discussion: """
+            Rows stay, files go, and the next use fetches them. Pinned revisions, revisions that a living process holds, and \
+            what no origin has are never touched. Without --free or --down-to it does what the quota says: nothing below its \
+            high watermark, and down to the low one above it. Silent when there is nothing to do.
+            """)
+
+    @Option(help: ArgumentHelp("Which tier. Memory tiers belong to the processes that open them.", valueName: "tier"))
+    var tier = "disk"
+    @Option(help: ArgumentHelp("Free so much: 50G.", valueName: "size")) var free: ByteSize?
+    @Option(help: ArgumentHelp("Evict until so much is left: 200G.", valueName: "size")) var downTo: ByteSize?
+    @OptionGroup var choice: PolicyChoice
+    @Flag(help: "Say what would go, and what may not, and evict nothing.") var dryRun = false
+    @OptionGroup var options: StoreOptions
+
+    private struct Answer: Encodable {
+        let eviction: EvictionSummary
+        let disk: DiskGauge
+    }
+
+    func validate() throws {
+        if tier != "disk" { throw ValidationError("--tier: only disk; a memory tier belongs to the process that opened it") }
+        if free != nil && downTo != nil { throw ValidationError("--free or --down-to, not both") }
+        try choice.check()
+    }
+
+    func run() throws {
+        let store = try options.open()
+        var request = EvictionRequest(free.map { .free($0.bytes) } ?? downTo.map { .downTo($0.bytes) } ?? .quota)
+        request.policy = try choice.policy(in: store)
+        request.dryRun = dryRun
+        let summary = try store.evict(request)
+        if !dryRun {
+            return try options.json ? Terminal.write(json: summary) : Terminal.write(summary.text(dryRun: false))
+        }
+        let gauge = try store.diskGauge()
+        if options.json { return try Terminal.write(json: Answer(eviction: summary, disk: gauge)) }
+        let text = summary.text(dryRun: true)
+        try Terminal.write((text.isEmpty ? "Nothing would be evicted.\n" : text) + gauge.text)
+    }
+}
+
+/// A policy by name, or from a file.
+struct PolicyChoice: ParsableArguments {
+    @Option(help: ArgumentHelp("A policy by name (weightstore policy ls).", valueName: "name")) var policy: String?
+    @Option(help: ArgumentHelp("A policy of your own: one SELECT.", valueName: "file"), completion: .file())
+    var policyFile: String?
+
+    func check() throws {
+        if policy != nil && policyFile != nil { throw ValidationError("--policy or --policy-file, not both") }
+    }
+
+    /// - Returns: nil if none was chosen.
+    func policy(in store: Store) throws -> Policy? {
+        try policyFile.map { try Policy(file: $0) } ?? policy.map { try store.policy($0) }
+    }
+}
+
+extension EvictionSummary {
+    /// One line, or nothing if nothing was to be done.
+    func text(dryRun: Bool) -> String {
+        if wanted == 0 { return "" }
+        let would = dryRun ? "would be " : ""
+        return "\(ByteSize.text(bytes)) \(would)evicted: \(counted(shards, "shard")) by \(policy); "
+            + (bytes < wanted ? "\(ByteSize.text(wanted - bytes)) less than wanted, " : "")
+            + "\(ByteSize.text(stored)) \(dryRun ? "would be left" : "left")\n"
+    }
+}
+
+extension DiskGauge {
+    var text: String {
+        var text = "stored     \(ByteSize.text(bytes)) in \(counted(shards, "shard"))"
+        if let limit = quota.bytes { text += ", \(Int((Double(bytes) / Double(limit) * 100).rounded()))% of the quota" }
+        return text + """
+
+            evictable  \(ByteSize.text(evictable)): an origin has it, and nobody uses it
+            in use     \(ByteSize.text(inUse)): a process holds it
+            pinned     \(ByteSize.text(pinned))
+            kept       \(ByteSize.text(withoutOrigin)): no origin has it; it goes when a person removes the model
+            evicted    \(ByteSize.text(evicted)): comes back from its origin on the next use
+
+            """
+    }
+}

@@ -1,0 +1,53 @@
+import ArgumentParser
+import Origins
+import WeightStore
+
+struct Pull: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Fetch a model from a hub: all of it, or some layers.",
+        discussion: """
+            The whole revision becomes known, with every tensor; with --layers or --include only these bytes travel \
+            now, and the rest when it is first used (load, cat, export, …). Interrupted at any instruction, the next \
+            pull goes on behind what is safe.
+
+            The hub is --origin, or the model's own, or HF_ENDPOINT, or https://huggingface.co. The token for it is \
+            taken from HF_TOKEN or ~/.cache/huggingface/token.
+            """)
+
+    @Argument(help: ArgumentHelp("org/name, or org/name@revision (a branch, a tag, a commit).", valueName: "model"))
+    var name: String
+    @Option(help: ArgumentHelp("Fetch the tensors of these layers: 3, or 0-15.", valueName: "layers"))
+    var layers: LayerRange?
+    @Option(
+        help: ArgumentHelp("Fetch these files whole, as a shell would choose them: '*.json'. May be repeated.", valueName: "pattern"))
+    var include: [String] = []
+    @Option(help: ArgumentHelp("Where from.", valueName: "url")) var origin: String?
+    @Option(help: ArgumentHelp("Bytes per second to take at most: 50M.", valueName: "size")) var limitRate: ByteSize?
+    @OptionGroup var options: StoreOptions
+
+    func run() throws {
+        let store = try options.open(create: true, limitRate: limitRate?.bytes)
+        var request = try PullRequest(name)
+        request.selection = FetchSelection(layers: layers?.range, include: include)
+        // A model that is not known yet has no origins.
+        let isKnown = (try? store.origins(of: request.model).isEmpty) == false
+        request.origin = origin ?? (isKnown ? nil : HubOrigin.defaultURL)
+        let progress = FetchProgress()
+        let interrupt = Interrupt { progress.cancel() }
+        let line = ProgressLine { .init(done: progress.fetched + progress.present, total: progress.total, label: name) }
+        let start = ContinuousClock.now
+        let summary: PullSummary
+        do {
+            defer { line.end() }
+            summary = try store.pull(request, progress: progress)
+        }
+        withExtendedLifetime(interrupt) {}
+        if options.json { return try Terminal.write(json: summary) }
+        let seconds = (ContinuousClock.now - start) / .seconds(1)
+        try Terminal.write(
+            "\(summary.model)\(summary.version.map { "@v\($0)" } ?? "")  \(summary.digest.short)  \(counted(summary.files, "file")), "
+                + "\(ByteSize.text(summary.bytes)); \(ByteSize.text(summary.fetched)) fetched"
+                + "; \(TimeSpan.text(seconds)) (\(ByteSize.text(Double(summary.fetched) / max(seconds, 0.001)))/s)"
+                + (summary.complete ? "" : "; the rest is fetched when it is used") + "\n")
+    }
+}

@@ -1,0 +1,170 @@
+import Foundation
+import Origins
+import TestSupport
+import Testing
+import WeightStore
+
+/// Everything that a server, or what is between, can do to a pull.
+@Suite struct FaultTests {
+    private func pull(_ faults: [HubServer.Fault], idle: Double = 2, attempts: Int = 4) throws -> (Scene, Store, Result<PullSummary, any Error>) {
+        let scene = try Scene()
+        let store = try scene.store(idle: idle, attempts: attempts)
+        try scene.hub.set(faults)
+        return (scene, store, Result { try store.pull(scene.request()) })
+    }
+
+    private func fault(_ kind: String, _ match: String = "^/org/model/model", times: Int = 1, _ change: (inout HubServer.Fault) -> Void = { _ in }) -> HubServer.Fault {
+        var fault = HubServer.Fault(kind, match, times: times)
+        change(&fault)
+        return fault
+    }
+
+    /// Passing troubles: the pull goes on, and no byte that came is asked for again.
+    @Test(
+        "what passes is tried again, and nothing that came travels twice",
+        arguments: ["429", "500", "502", "503", "504", "408", "reset", "cut", "freeze", "403"])
+    func passing(kind: String) throws {
+        let faults =
+            if let status = Int(kind) {
+                [
+                    fault("status", "^/org/model/model", times: 3) { $0.status = status },
+                    fault("status", "^/api", times: status == 403 ? 0 : 1) { $0.status = status },
+                ]
+            } else {
+                [fault(kind, times: 3) { $0.after = 100_000; $0.seconds = 3 }]
+            }
+        let (scene, store, result) = try pull(faults, idle: 0.5)
+        #expect(try result.get().complete)
+        // What a reset throws away in the kernels' buffers had been sent.
+        if kind != "reset" { #expect(try scene.hub.served() == scene.bytes) }
+        #expect(try result.get().fetched == scene.bytes)
+        #expect(try store.revision("org/model").bytes(of: "model.safetensors") == scene.file())
+    }
+
+    @Test("Retry-After is waited for")
+    func retryAfter() throws {
+        let start = ContinuousClock.now
+        let (_, _, result) = try pull([fault("status") { $0.status = 429; $0.headers = ["Retry-After": "1"] }])
+        #expect(try result.get().complete)
+        #expect(ContinuousClock.now - start > .seconds(1))
+        let (_, _, patient) = try pull([fault("status") { $0.status = 503; $0.headers = ["Retry-After": "86400"] }])
+        guard case .failure(FetchError.refused(_, 503, _, _)) = patient else { return #expect(Bool(false), "\(patient)") }
+    }
+
+    @Test("what stays is an error that names URL, status and what was expected")
+    func lasting() throws {
+        let cases: [(HubServer.Fault, (FetchError) -> Bool)] = [
+            (fault("status", times: 999) { $0.status = 503 }, {
+                if case .refused(let url, 503, "206", 4) = $0 { url.contains("/model.safetensors") } else { false }
+            }),
+            (fault("html"), {
+                if case .pageInsteadOfFile(_, 200, let type) = $0 { type.hasPrefix("text/html") } else { false }
+            }),
+            (fault("html", "^/api", times: 9), { if case .pageInsteadOfFile(_, 200, _) = $0 { true } else { false } }),
+            (fault("loop", times: 999), { if case .tooManyRedirects(_, 302, _) = $0 { true } else { false } }),
+            (fault("loop", "^/api", times: 999), { if case .tooManyRedirects(_, 302, _) = $0 { true } else { false } }),
+            (fault("shifted"), { if case .wrongRange(_, 206, let expected, let found) = $0 { expected != found } else { false } }),
+            (fault("whole"), { if case .wrongRange(_, 200, _, "the whole") = $0 { true } else { false } }),
+            (fault("long") { $0.extra = 7 }, {
+                if case .wrongLength(_, 206, let expected, let found) = $0 { found == expected + 7 } else { false }
+            }),
+            (fault("status", times: 999) { $0.status = 403 }, { if case .expired(_, 403) = $0 { true } else { false } }),
+            (fault("status", "resolve") { $0.status = 404 }, { if case .notFound(_, _, 404) = $0 { true } else { false } }),
+            (fault("stall", times: 999) { $0.seconds = 2 }, { if case .stalled(_, 0.3, 4) = $0 { true } else { false } }),
+            (fault("reset", times: 999) { $0.after = 0 }, { if case .disconnected(_, _, 4) = $0 { true } else { false } }),
+            (fault("redirect") { $0.location = "ftp://x/y" }, { if case .badRedirect(_, 302, _) = $0 { true } else { false } }),
+        ]
+        for (fault, isExpected) in cases {
+            let (_, _, result) = try pull([fault], idle: 0.3)
+            guard case .failure(let error as FetchError) = result else {
+                Issue.record("\(fault.kind): \(result)")
+                continue
+            }
+            #expect(isExpected(error), "\(fault.kind): \(error)")
+            #expect("\(error)".contains("http://") && !"\(error)".contains("secret"), "\(error)")
+        }
+    }
+
+    @Test("bytes that were changed on the way are set aside when the file is whole, and fetched anew")
+    func corruption() throws {
+        let (scene, store, result) = try pull([fault("corrupt", times: 999) { $0.after = 1_500_000 }])
+        guard case .failure(FetchError.wrongDigest(let url, let expected, let found)) = result else {
+            return #expect(Bool(false), "\(result)")
+        }
+        #expect(url.contains("model.safetensors") && expected != found)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: scene.directory("store/quarantine")).count > 0)
+        #expect(try store.verify().damage.isEmpty)
+        try scene.hub.set()
+        #expect(try store.pull(scene.request()).complete)
+        #expect(try store.revision("org/model").bytes(of: "model.safetensors") == scene.file())
+        try store.collectGarbage(graceSeconds: 0)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: scene.directory("store/quarantine")).isEmpty)
+    }
+
+    @Test("a small file is compared with git's name for it")
+    func gitObject() throws {
+        let (_, _, result) = try pull([fault("corrupt", "config.json") { $0.after = 3 }])
+        guard case .failure(FetchError.wrongDigest(let url, _, _)) = result else { return #expect(Bool(false), "\(result)") }
+        #expect(url.contains("config.json"))
+    }
+
+    @Test("the token goes to the hub alone, and into no error")
+    func token() throws {
+        let scene = try Scene()
+        try scene.hub.set(token: "hf_topsecret")
+        let refused = #expect(throws: FetchError.self) { try scene.store("none").pull(scene.request()) }
+        guard case .unauthorized(_, 401, _) = refused else { return #expect(Bool(false), "\(refused!)") }
+        let wrong = #expect(throws: FetchError.self) { try scene.store("wrong", token: "hf_wrong").pull(scene.request()) }
+        #expect(!"\(wrong!)".contains("hf_wrong"))
+        #expect(try scene.store(token: "hf_topsecret").pull(scene.request()).complete)
+        for request in try scene.hub.requests() where request.place == "cdn" { #expect(request.token == nil) }
+        #expect(try scene.hub.requests().contains { $0.token == "Bearer hf_topsecret" })
+    }
+
+    @Test("a path that leads out of the model is refused")
+    func paths() throws {
+        let scene = try Scene()
+        try FileManager.default.createDirectory(atPath: scene.directory("hub/org/model/a"), withIntermediateDirectories: true)
+        let store = try scene.store()
+        for path in ["../x", "/etc/x", "a//b", "a/./b", ""] {
+            let listing = RemoteRevision(
+                model: "org/model", commit: String(repeating: "a", count: 40),
+                files: [RemoteFile(
+                    model: "org/model", commit: String(repeating: "a", count: 40), path: path, bytes: 1, digest: nil,
+                    gitObject: nil)])
+            store.register(scheme: "file") { _ in Listing(url: "file:///x", revision: listing) }
+            let error = #expect(throws: FetchError.self) { try store.pull(scene.request(from: "file:///x")) }
+            guard case .malformed = error else { return #expect(Bool(false), "\(error!)") }
+        }
+    }
+
+    /// An origin that lists, and has nothing.
+    private struct Listing: ModelOrigin {
+        let url: String
+        let revision: RemoteRevision
+        func listing(of model: String, at name: String) throws -> RemoteRevision { revision }
+        func read(_: RemoteFile, at: Int, into: UnsafeMutableRawBufferPointer, _: FetchProgress) throws {}
+        func fetch(_: ShardRequest, _: (Int, UnsafeRawBufferPointer) throws -> Void) throws {}
+    }
+
+    @Test("no more than the rate travels")
+    func rate() throws {
+        let scene = try Scene()
+        let start = ContinuousClock.now
+        try scene.store(rate: 4_000_000).pull(scene.request())
+        let seconds = (ContinuousClock.now - start) / .seconds(1)
+        #expect(seconds > Double(try scene.bytes) / 4_000_000 * 0.8)
+    }
+
+    @Test("a pull that is cancelled stops soon, and keeps what came")
+    func cancelling() throws {
+        let scene = try Scene()
+        let store = try scene.store(idle: 30, rate: 2_000_000)
+        let progress = FetchProgress()
+        DispatchQueue.global().asyncAfter(deadline: .now() + 1.2) { progress.cancel() }
+        let start = ContinuousClock.now
+        #expect(throws: StoreError.cancelled) { try store.pull(scene.request(), progress: progress) }
+        #expect(ContinuousClock.now - start < .seconds(3))
+        #expect(try store.pull(scene.request(from: scene.hub.url)).complete)
+    }
+}

@@ -1,0 +1,62 @@
+import Foundation
+import Origins
+import TestSupport
+import Testing
+import WeightStore
+
+@Suite struct ResumeTests {
+    /// Bytes of the large file that are safe in a store that nobody has open.
+    private func safe(_ scene: Scene) throws -> Int {
+        let partial = scene.directory("store/partial")
+        let halves = try TemporaryDirectory.files(below: partial).reduce(0) { try $0 + contents("\(partial)/\($1)").count }
+        let usage = try JSONSerialization.jsonObject(with: Data(scene.tool()("du", "--json").bytes)) as? [String: Any]
+        return halves + (usage?["stored"] as? Int ?? 0)
+    }
+
+    @Test("killed at any moment, a pull goes on behind what is safe", arguments: [300, 600, 900, 1200, 1600, 2100])
+    func kill(milliseconds: Int) throws {
+        // A tensor of 24 MB among small ones.
+        let scene = try Scene(TestModel(layers: 2, wide: 3000))
+        try scene.hub.set((0..<400).map { _ in
+            var fault = HubServer.Fault("slow", "^/org/model/model")
+            fault.pace = 0.03
+            return fault
+        })
+        let process = try scene.tool().start(["pull", "org/model"])
+        usleep(UInt32(milliseconds * 1000))
+        process.signal(SIGKILL)
+        _ = process.result()
+        let safe = FileManager.default.fileExists(atPath: scene.directory("store/blobs")) ? try safe(scene) : 0
+        try scene.hub.set()
+        let again = try scene.tool()("pull", "org/model")
+        #expect(again.status == 0, "\(again.errors)")
+        // Small files of a pull that did not get as far as its rows come again, and a header that was not a shard yet.
+        #expect(try scene.hub.served() <= scene.bytes - safe + (300 << 10), "\(safe) bytes were safe")
+        #expect(try scene.tool()("cat", "org/model", "model.safetensors").bytes == scene.file())
+        #expect(try scene.tool()("verify").status == 0)
+        #expect(try scene.tool()("gc", "--grace", "0").status == 0)
+        #expect(TemporaryDirectory.files(below: scene.directory("store/partial")).isEmpty)
+    }
+
+    @Test("Ctrl-C keeps what came, and says so")
+    func interrupt() throws {
+        let scene = try Scene(TestModel(layers: 2, wide: 3000))
+        let process = try scene.tool().start(["pull", "org/model", "--limit-rate", "10M"])
+        func come() -> Int {
+            let store = scene.directory("store")
+            // One that is a blob by now is not there any more.
+            return TemporaryDirectory.files(below: store).filter { $0.hasPrefix("partial/") || $0.hasPrefix("blobs/") }
+                .reduce(0) { $0 + ((try? contents("\(store)/\($1)").count) ?? 0) }
+        }
+        for _ in 0..<1000 where come() < 2 << 20 { usleep(20_000) }
+        process.signal(SIGINT)
+        let result = process.result()
+        #expect(result.status == 130)
+        #expect(result.errors.contains("safe"))
+        let safe = try safe(scene)
+        #expect(safe > 1 << 20)
+        try scene.hub.set()
+        #expect(try scene.tool()("pull", "org/model").status == 0)
+        #expect(try scene.hub.served() <= scene.bytes - safe + (300 << 10))
+    }
+}

@@ -1,0 +1,119 @@
+import Foundation
+import Glibc
+import Synchronization
+
+/// Passes TCP connections on to a port, and does them harm on the way back.
+final class FaultProxy: Sendable {
+    enum Fault: Sendable {
+        /// The connection is reset.
+        case reset(after: Int)
+        /// It is closed, as if all had been sent.
+        case close(after: Int)
+        /// Nothing more comes.
+        case stall(after: Int)
+        /// One byte comes changed.
+        case flip(at: Int)
+    }
+
+    let port: Int
+    private let target: Int
+    private let listener: Int32
+    private let faults: Mutex<[Fault]>
+    /// Bytes that went through, back to the client.
+    private let passed = Atomic<Int>(0)
+
+    var bytes: Int { passed.load(ordering: .relaxed) }
+    /// Those that have not happened.
+    var left: Int { faults.withLock(\.count) }
+
+    /// - Parameter faults: each connection takes one, in order; counted are the bytes from the server. Once there is none
+    ///   left, all goes well.
+    init(to target: Int, _ faults: [Fault]) throws {
+        self.target = target
+        self.faults = Mutex(faults)
+        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        self.listener = listener
+        var address = Self.address(0)
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let code = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                bind(listener, address, length) | listen(listener, 128) | getsockname(listener, address, &length)
+            }
+        }
+        guard code == 0 else { throw CocoaError(.fileReadUnknown) }
+        port = Int(UInt16(bigEndian: address.sin_port))
+        Thread.detachNewThread { [weak self] in
+            while case let client = accept(listener, nil, nil), client >= 0 {
+                Thread.detachNewThread { [weak self] in self?.serve(client) }
+            }
+        }
+    }
+
+    deinit {
+        shutdown(listener, Int32(SHUT_RDWR))
+        close(listener)
+    }
+
+    private static func address(_ port: Int) -> sockaddr_in {
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = inet_addr("127.0.0.1")
+        address.sin_port = UInt16(port).bigEndian
+        return address
+    }
+
+    private func serve(_ client: Int32) {
+        let server = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = Self.address(target)
+        let code = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(server, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        guard code == 0 else { return [client, server].forEach { close($0) } }
+        let fault = faults.withLock { $0.isEmpty ? nil : $0.removeFirst() }
+        let there = Thread { Self.copy(from: client, to: server) { $0.count } }
+        there.start()
+        var seen = 0
+        Self.copy(from: server, to: client) { part in
+            defer { seen += part.count }
+            var count = part.count
+            switch fault {
+            case .reset(let after), .close(let after), .stall(let after): count = min(count, max(after - seen, 0))
+            case .flip(let place):
+                if (seen..<seen + count).contains(place) { part[place - seen] ^= 1 }
+            case nil: break
+            }
+            passed.add(count, ordering: .relaxed)
+            return count
+        }
+        switch fault {
+        case .reset:
+            var linger = linger(l_onoff: 1, l_linger: 0)
+            setsockopt(client, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout.size(ofValue: linger)))
+        case .stall: sleep(4)
+        default: break
+        }
+        shutdown(server, Int32(SHUT_RDWR))
+        if case .reset = fault {} else { shutdown(client, Int32(SHUT_RDWR)) }
+        close(client)
+        close(server)
+    }
+
+    /// - Parameter pass: how many of the bytes to pass on; fewer than there are end it.
+    private static func copy(from source: Int32, to target: Int32, _ pass: (UnsafeMutableBufferPointer<UInt8>) -> Int) {
+        var buffer = [UInt8](repeating: 0, count: 65536)
+        while true {
+            let count = recv(source, &buffer, buffer.count, 0)
+            if count <= 0 { return }
+            let passed = buffer.withUnsafeMutableBufferPointer { pass(UnsafeMutableBufferPointer(rebasing: $0[..<count])) }
+            var done = 0
+            while done < passed {
+                let sent = buffer.withUnsafeBytes { send(target, $0.baseAddress! + done, passed - done, Int32(MSG_NOSIGNAL)) }
+                if sent <= 0 { return }
+                done += sent
+            }
+            if passed < count { return }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+import Foundation
+import TestSupport
+
+/// `Tests/hub-server.py` over a directory: the hub's API, a content network that it redirects to, faults on request.
+final class HubServer: Sendable {
+    struct Request: Decodable {
+        let path: String
+        let range: String?
+        /// Bytes of files that were sent.
+        let bytes: Int
+        /// `hub` or `cdn`.
+        let place: String
+        /// The header `Authorization`.
+        let token: String?
+    }
+
+    struct Fault: Encodable {
+        var match: String
+        var kind: String
+        var times = 1
+        var after: Int?
+        var status: Int?
+        var headers: [String: String]?
+        var seconds: Double?
+        var pace: Double?
+        var extra: Int?
+        var location: String?
+
+        init(_ kind: String, _ match: String = "safetensors", times: Int = 1) {
+            self.kind = kind
+            self.match = match
+            self.times = times
+        }
+    }
+
+    let port: Int
+    let contentPort: Int
+    var url: String { "http://127.0.0.1:\(port)" }
+    private let server: Daemon
+
+    static let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().appendingPathComponent("hub-server.py").path
+
+    init(_ root: String) throws {
+        server = try Daemon(["/usr/bin/env", "python3", Self.script, root])
+        let line = try server.line()
+        let ports = line.split(whereSeparator: \.isWhitespace).compactMap { Int($0) }
+        (port, contentPort) = (ports[0], ports[1])
+    }
+
+    /// Sets what is to go wrong, and forgets what was asked.
+    func set(_ faults: [Fault] = [], page: Int = 1000, token: String? = nil) throws {
+        struct Control: Encodable {
+            let faults: [Fault]
+            let page: Int
+            let token: String?
+        }
+        let body = try JSONEncoder().encode(Control(faults: faults, page: page, token: token))
+        try HTTP.post("\(url)/control", body)
+    }
+
+    func requests() throws -> [Request] {
+        try JSONDecoder().decode([Request].self, from: HTTP.get("\(url)/control"))
+    }
+
+    /// Bytes of files that were sent since the last `set`.
+    func served() throws -> Int { try requests().reduce(0) { $0 + $1.bytes } }
+}
+
+/// The plainest of clients.
+enum HTTP {
+    static func get(_ url: String) throws -> Data { try curl([url]) }
+
+    static func post(_ url: String, _ body: Data) throws {
+        _ = try curl(["--data-binary", String(decoding: body, as: UTF8.self), url])
+    }
+
+    private static func curl(_ arguments: [String]) throws -> Data {
+        let process = Process()
+        let output = Pipe()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = ["curl", "-sf"] + arguments
+        process.standardOutput = output
+        try process.run()
+        let data = output.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        if process.terminationStatus != 0 { throw CocoaError(.fileReadUnknown) }
+        return data
+    }
+}

@@ -1,0 +1,71 @@
+import Foundation
+import Glibc
+import TestSupport
+
+/// A real web server over the hub's tree, on free ports: it answers the API from files, serves ranges, and redirects
+/// large files to another of its ports.
+final class NGINX: Sendable {
+    static let path = ["/usr/sbin/nginx", "/usr/bin/nginx"].first(where: FileManager.default.isExecutableFile)
+
+    let port: Int
+    let contentPort: Int
+    let log: String
+    private let server: Daemon
+
+    init(_ scene: Scene, redirecting: Bool = true) throws {
+        let directory = scene.directory("nginx")
+        let (port, contentPort) = (Self.freePort(), Self.freePort())
+        (self.port, self.contentPort) = (port, contentPort)
+        log = directory + "/access.log"
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        let tree = Process()
+        tree.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        tree.arguments = [
+            "python3", HubServer.script, "--tree", scene.directory("hub"), directory + "/tree", "http://localhost:\(contentPort)",
+        ]
+        try tree.run()
+        tree.waitUntilExit()
+        let redirect = redirecting
+            ? "location ~ ^/.*/resolve/.*safetensors$ { return 302 http://localhost:\(contentPort)$uri?signature=x; }" : ""
+        try """
+            worker_processes 1; daemon off; master_process off; pid \(directory)/pid; error_log \(directory)/error.log;
+            user root;
+            events { worker_connections 256; }
+            http {
+              access_log \(directory)/access.log; sendfile on; tcp_nopush on; default_type application/octet-stream;
+              client_body_temp_path \(directory)/a; proxy_temp_path \(directory)/b; fastcgi_temp_path \(directory)/c;
+              uwsgi_temp_path \(directory)/d; scgi_temp_path \(directory)/e;
+              server {
+                listen 127.0.0.1:\(port); root \(directory)/tree; index index.json;
+                location /api { try_files $uri/index.json =404; }
+                \(redirect)
+              }
+              server { listen 127.0.0.1:\(contentPort); listen [::1]:\(contentPort); root \(directory)/tree; }
+            }
+            """.write(toFile: directory + "/nginx.conf", atomically: true, encoding: .utf8)
+        server = try Daemon([Self.path!, "-c", directory + "/nginx.conf", "-p", directory])
+        for _ in 0..<200 {
+            if (try? HTTP.get("http://127.0.0.1:\(port)/api/models/org/model/revision/main")) != nil { return }
+            usleep(20_000)
+        }
+        throw CocoaError(.fileReadUnknown)
+    }
+
+    var url: String { "http://127.0.0.1:\(port)" }
+
+    private static func freePort() -> Int {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(descriptor) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = inet_addr("127.0.0.1")
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                _ = bind(descriptor, address, length)
+                getsockname(descriptor, address, &length)
+            }
+        }
+        return Int(UInt16(bigEndian: address.sin_port))
+    }
+}

@@ -1,0 +1,20 @@
+import Foundation
+import Origins
+import TestSupport
+import Testing
+import WeightStore
+
+@Suite(.enabled(if: NGINX.path != nil, "nginx is not installed; Tests/run installs it"))
+struct WebServerTests {
+    @Test("a tree served by nginx is pulled, by layer and then whole, each byte once", arguments: [true, false])
+    func pull(redirecting: Bool) throws {
+        let scene = try Scene(TestModel(layers: 4), files: 2)
+        let nginx = try NGINX(scene, redirecting: redirecting)
+        let store = try scene.store()
+        try store.pull(scene.request(FetchSelection(layers: 2...2), from: nginx.url))
+        _ = try store.revision("org/model").layer(3)
+        #expect(try store.pull(scene.request(from: nginx.url)).complete)
+        let revision = try store.revision("org/model")
+        for file in try revision.files() { #expect(try revision.bytes(of: file.path) == scene.file(file.path)) }
+    }
+}

@@ -1,0 +1,181 @@
+import Foundation
+import GRDB
+import TestSupport
+import Testing
+@testable import WeightStore
+
+/// Which shards may go from the disk.
+@Suite struct CandidateTests {
+    let directory = try! TemporaryDirectory()
+    let store: Store
+
+    init() throws {
+        store = try Store(at: directory("store"), create: true)
+        try add("base", TestModel(layers: 1, seed: 1))
+    }
+
+    private func add(_ name: String, _ model: TestModel, origin: Bool = true) throws {
+        try model.write(to: directory(name))
+        var request = ImportRequest(source: directory(name))
+        if origin { request.origins = ["file://\(directory(name))"] }
+        try store.importModel(request)
+    }
+
+    private func shards(of name: String) throws -> Set<Digest> {
+        try store.catalog.read { db in
+            try Set(Digest.fetchAll(
+                db,
+                sql: """
+                    SELECT shard.digest FROM model
+                    JOIN revision ON revision.model_id = model.id
+                    JOIN revision_file ON revision_file.revision_id = revision.id
+                    JOIN extent ON extent.file_id = revision_file.file_id
+                    JOIN shard ON shard.id = extent.shard_id
+                    WHERE model.name = ?
+                    """, arguments: [name]))
+        }
+    }
+
+    private func candidates(_ store: Store? = nil) throws -> Set<Digest> {
+        Set(try (store ?? self.store).victims(of: .lru, count: 1 << 20).victims.map(\.digest))
+    }
+
+    @Test("a shard that an origin has is a candidate, with all its numbers")
+    func plain() throws {
+        #expect(try candidates() == shards(of: "base"))
+        let victim = try #require(try store.victims(of: .lru, count: 100).victims.first { $0.layer == 0 && $0.kind == .pack })
+        #expect(victim.models == 1)
+        #expect(victim.fetchSeconds > 0.05)
+    }
+
+    @Test("a pinned shard is never a candidate")
+    func pinned() throws {
+        try add("tuned", TestModel(layers: 1, seed: 1).tuned(seed: 5))
+        try store.pin("base")
+        let own = try shards(of: "tuned").subtracting(shards(of: "base"))
+        #expect(try candidates() == own)
+        try store.unpin("base")
+        #expect(try candidates() == shards(of: "base").union(own))
+    }
+
+    @Test("a shard of a revision that a living process holds is never a candidate")
+    func held() throws {
+        let other = try Store(at: directory("store"))
+        var revision: Revision? = try other.revision("base")
+        #expect(try candidates().isEmpty)
+        #expect(try candidates(other).isEmpty)
+        withExtendedLifetime(revision) {}
+        revision = nil
+        #expect(try candidates() == shards(of: "base"))
+    }
+
+    @Test("a shard that the import of a living process has claimed is never a candidate")
+    func claimed() throws {
+        let other = try Store(at: directory("store"))
+        let digest = try #require(try candidates().first)
+        try other.catalog.write { db in
+            try db.execute(
+                sql: "INSERT INTO claim (shard_id, lease) SELECT id, ? FROM shard WHERE digest = ?",
+                arguments: [other.leases.name, digest])
+            // That of a process that died holds nothing.
+            try db.execute(sql: "INSERT INTO claim (shard_id, lease) SELECT id, '1-1' FROM shard")
+        }
+        #expect(try candidates() == shards(of: "base").subtracting([digest]))
+        withExtendedLifetime(other) {}
+    }
+
+    @Test("a shard that no origin has is never a candidate")
+    func withoutOrigin() throws {
+        try add("local", TestModel(layers: 1, seed: 2), origin: false)
+        #expect(try candidates() == shards(of: "base"))
+        let gauge = try store.diskGauge()
+        #expect(gauge.withoutOrigin > 0 && gauge.evictable > 0)
+        #expect(gauge.withoutOrigin + gauge.evictable == gauge.bytes)
+    }
+
+    @Test("a new version that was imported without an origin stays, although the model has origins")
+    func localVersion() throws {
+        let before = try shards(of: "base")
+        try TestModel(layers: 1, seed: 3).write(to: directory("next/base"))
+        try store.importModel(ImportRequest(source: directory("next/base")))
+        #expect(try shards(of: "base").count > before.count)
+        #expect(try candidates() == before)
+    }
+
+    @Test("manifests and records are never candidates")
+    func manifests() throws {
+        let names = try candidates().map { store.blobs.path($0) }
+        #expect(!names.isEmpty)
+        for name in names { #expect(FileManager.default.fileExists(atPath: name)) }
+        try store.evict(EvictionRequest(.downTo(0)))
+        let left = TemporaryDirectory.files(below: directory("store/blobs"))
+        #expect(left.count == 2)
+        #expect(left.allSatisfy { $0.hasSuffix(".manifest") || $0.hasSuffix(".record") })
+    }
+
+    @Test("what is not present is no candidate: evicted, missing, in quarantine")
+    func notPresent() throws {
+        let all = try Array(shards(of: "base"))
+        for (digest, state) in zip(all, [ShardState.evicted, .missing, .quarantined]) {
+            try store.catalog.write { db in try ShardRow.setState(state, of: digest, db) }
+        }
+        #expect(try candidates() == Set(all.dropFirst(3)))
+    }
+
+    @Test("whatever changes, a row says of itself what the rows around it say")
+    func standing() throws {
+        var random = Random(seed: 11)
+        for name in ["a", "b", "c"] { try add(name, TestModel(layers: 1, seed: 1).tuned(seed: UInt64(name.utf8.first!)), origin: false) }
+        for _ in 0..<60 {
+            let name = ["a", "b", "c", "base"].randomElement(using: &random)!
+            switch Int.random(in: 0..<8, using: &random) {
+            case 0: _ = try? store.pin(name)
+            case 1: _ = try? store.unpin(name)
+            case 2: _ = try? store.remove([name], force: true)
+            case 3, 4: try add(name, TestModel(layers: 1, seed: 1).tuned(seed: 97), origin: Bool.random(using: &random))
+            case 5: try store.evict(EvictionRequest(.free(1 << 20)))
+            case 6: try store.catalog.write { db in try RevisionRow.setOrigins([], of: Int64.random(in: 1...4, using: &random), db) }
+            default:
+                if let digest = try shards(of: name).randomElement(using: &random) { try? store.bringBack(digest) }
+            }
+            let (wrong, tally) = try store.catalog.read { db in
+                (
+                    try Int.fetchOne(
+                        db,
+                        sql: """
+                            SELECT count(*) FROM shard JOIN standing ON standing.shard_id = shard.id
+                            WHERE shard.evictable <> standing.evictable
+                            """)!,
+                    try Row.fetchOne(
+                        db,
+                        sql: """
+                            SELECT tally.bytes = (SELECT coalesce(sum(bytes), 0) FROM shard WHERE state = 'present')
+                                   AND tally.shards = (SELECT count(*) FROM shard WHERE state = 'present')
+                            FROM tally
+                            """)![0] as Bool
+                )
+            }
+            #expect(wrong == 0)
+            #expect(tally)
+        }
+    }
+
+    @Test("a rebuilt catalog knows what was evicted, and it still comes back")
+    func rebuild() throws {
+        try TestModel(layers: 1, seed: 9).write(to: directory("other"))
+        let path = directory("rebuilt")
+        do {
+            let store = try Store(at: path, create: true)
+            var request = ImportRequest(source: directory("other"))
+            request.origins = ["file://\(directory("other"))"]
+            try store.importModel(request)
+            try store.evict(EvictionRequest(.downTo(0)))
+        }
+        for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: "\(path)/store.db\(suffix)") }
+        let summary = try Store.rebuild(at: path)
+        #expect(summary.missing == 0 && summary.evicted > 3)
+        let store = try Store(at: path)
+        try store.revision("other").export(to: directory("out"))
+        #expect(try contents(directory("out/model.safetensors")) == contents(directory("other/model.safetensors")))
+    }
+}

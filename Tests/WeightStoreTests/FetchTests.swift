@@ -1,0 +1,221 @@
+import Foundation
+import ModelFormats
+import Synchronization
+import TestSupport
+import Testing
+@testable import WeightStore
+
+/// Shards whose files went come back from where they can be had.
+@Suite struct FetchTests {
+    let directory = try! TemporaryDirectory()
+    let model = TestModel(layers: 2)
+    let store: Store
+
+    init() throws {
+        store = try Store(at: directory("store"), create: true)
+        try model.write(to: directory("model"))
+        try add("model", origins: ["file://\(directory("model"))"])
+    }
+
+    private func add(_ name: String, origins: [String]) throws {
+        var request = ImportRequest(source: directory("model"), name: name)
+        request.origins = origins
+        try store.importModel(request)
+    }
+
+    private func evictAll() throws {
+        try store.evict(EvictionRequest(.downTo(0)))
+        #expect(try store.quotaBytes == 0)
+    }
+
+    private func digest(_ tensor: String = "model.embed_tokens.weight") throws -> Digest {
+        let digest = try store.revision("model").tensorEntries(named: tensor).first?.shard
+        return try #require(digest)
+    }
+
+    /// Answers with the shards' own bytes, in a way of its own.
+    private struct ScriptedOrigin: Origin {
+        let url: String
+        let blobs: [Digest: [UInt8]]
+        let calls: Counter
+        var change: @Sendable ([UInt8]) -> [UInt8] = { $0 }
+        var backwards = false
+
+        final class Counter: Sendable {
+            let count = Atomic<Int>(0)
+        }
+
+        struct Broken: Error {}
+
+        func fetch(_ request: ShardRequest, _ body: (_ shardOffset: Int, UnsafeRawBufferPointer) throws -> Void) throws {
+            calls.count.add(1, ordering: .relaxed)
+            guard let whole = blobs[request.digest] else { throw Broken() }
+            let bytes = change(whole)
+            usleep(20_000)
+            let pieces = stride(from: 0, to: bytes.count, by: 100_000).map { ($0, min($0 + 100_000, bytes.count)) }
+            try bytes.withUnsafeBytes { bytes in
+                for (begin, end) in backwards ? pieces.reversed() : pieces {
+                    try body(begin, UnsafeRawBufferPointer(rebasing: bytes[begin..<end]))
+                }
+            }
+        }
+    }
+
+    private func blobs() throws -> [Digest: [UInt8]] {
+        var blobs: [Digest: [UInt8]] = [:]
+        for name in TemporaryDirectory.files(below: store.path + "/blobs") {
+            if let digest = Digest(hex: name.suffix(64)) { blobs[digest] = try contents("\(store.path)/blobs/\(name)") }
+        }
+        return blobs
+    }
+
+    @Test("a file that is read, a layer that is mapped, a lease in each tier: all bring evicted shards back")
+    func everyWay() async throws {
+        let whole = try contents(directory("model/model.safetensors"))
+        try evictAll()
+        try store.revision("model").export(to: directory("out"))
+        #expect(try contents(directory("out/model.safetensors")) == whole)
+        try evictAll()
+        let layer = try store.revision("model").layer(1)
+        #expect(layer.tensors.count == 4)
+        for tier in TierTests.tiers {
+            try store.clear(.ram)
+            try evictAll()
+            let lease = try await store.revision("model").lease(in: tier)
+            for tensor in lease.tensors {
+                let info = try #require(try model.info(tensor.entry.name))
+                #expect(try lease.withUnsafeBytes(of: tensor) { Array($0) } == model.bytes(of: info))
+            }
+        }
+    }
+
+    @Test("what came back is counted anew, and knows what fetching it cost")
+    func numbers() throws {
+        try evictAll()
+        let digest = try digest()
+        try store.bringBack(digest)
+        let victim = try #require(try store.victims(of: .lru, count: 9).victims.first { $0.digest == digest })
+        #expect(victim.accesses == 0)
+        #expect(victim.fetchSeconds > 0 && victim.fetchSeconds < 30)
+    }
+
+    @Test("an origin that gives other bytes is passed over, and named if there is no other")
+    func mismatch() throws {
+        let blobs = try blobs()
+        let calls = ScriptedOrigin.Counter()
+        store.register(scheme: "https") { url in
+            ScriptedOrigin(url: url, blobs: blobs, calls: calls, change: { $0.dropLast() + [$0.last! ^ 1] })
+        }
+        try add("model", origins: ["https://hub.test/x", "file://\(directory("model"))"])
+        try evictAll()
+        let digest = try digest()
+        try store.bringBack(digest)
+        #expect(calls.count.load(ordering: .relaxed) == 1)
+        try add("model", origins: ["https://hub.test/x"])
+        try evictAll()
+        let error = #expect(throws: StoreError.self) { try store.bringBack(digest) }
+        guard case .originDiffers("https://hub.test/x", digest, _) = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+        #expect(try store.quotaBytes == 0)
+        #expect(TemporaryDirectory.files(below: store.path + "/staging").isEmpty)
+        #expect(throws: StoreError.self) { try store.revision("model").layer(0) }
+    }
+
+    @Test("runs that come out of order are taken")
+    func backwards() throws {
+        let blobs = try blobs()
+        store.register(scheme: "https") { url in
+            ScriptedOrigin(url: url, blobs: blobs, calls: .init(), backwards: true)
+        }
+        try add("model", origins: ["https://hub.test/x"])
+        try evictAll()
+        for digest in blobs.keys { try store.bringBack(digest) }
+        #expect(try store.verify().damage.isEmpty)
+        #expect(try self.blobs() == blobs)
+    }
+
+    @Test("an origin that fails is named, with what it said, and the next is asked")
+    func failing() throws {
+        store.register(scheme: "https") { url in ScriptedOrigin(url: url, blobs: [:], calls: .init()) }
+        try add("model", origins: ["https://hub.test/x"])
+        try evictAll()
+        let digest = try digest()
+        #expect(throws: StoreError.originFailed(origin: "https://hub.test/x", digest: digest, reason: "Broken()")) {
+            try store.bringBack(digest)
+        }
+        try add("model", origins: ["s3://bucket/x", "file://\(directory("model"))"])
+        try evictAll()
+        try store.bringBack(digest)
+    }
+
+    @Test("however many ask at once, in two processes' worth of stores, one fetches")
+    func singleFlight() throws {
+        let blobs = try blobs()
+        let calls = ScriptedOrigin.Counter()
+        let other = try Store(at: store.path)
+        for store in [store, other] {
+            store.register(scheme: "https") { url in ScriptedOrigin(url: url, blobs: blobs, calls: calls) }
+        }
+        try add("model", origins: ["https://hub.test/x"])
+        try evictAll()
+        let digest = try digest()
+        let failures = Mutex(0)
+        DispatchQueue.concurrentPerform(iterations: 8) { number in
+            do {
+                try (number % 2 == 0 ? store : other).bringBack(digest)
+            } catch {
+                failures.withLock { $0 += 1 }
+            }
+        }
+        #expect(failures.withLock { $0 } == 0)
+        #expect(calls.count.load(ordering: .relaxed) == 1)
+    }
+
+    @Test("a shard that is lost without having been evicted comes back, too; without an origin it is missing")
+    func healed() throws {
+        let digest = try digest()
+        let path = store.blobs.path(digest)
+        try FileManager.default.removeItem(atPath: path)
+        #expect(try store.revision("model").tensor("model.embed_tokens.weight").bytes.count > 0)
+        let local = try Store(at: directory("local"), create: true)
+        try local.importModel(ImportRequest(source: directory("model")))
+        try FileManager.default.removeItem(atPath: local.blobs.path(digest))
+        #expect(throws: StoreError.missing(path: local.blobs.path(digest), digest: digest)) {
+            try local.revision("model").tensor("model.embed_tokens.weight")
+        }
+    }
+
+    @Test("a directory gives files inside of it alone, and a hub cache the snapshot of the commit")
+    func places() throws {
+        let secret = try directory.write("secret", to: "secret.txt")
+        try FileManager.default.createSymbolicLink(atPath: directory("model/link"), withDestinationPath: secret)
+        let origin = try DirectoryOrigin("file://\(directory("model"))")
+        func fetch(_ origin: DirectoryOrigin, _ path: String) throws -> [UInt8] {
+            var bytes: [UInt8] = []
+            let request = ShardRequest(
+                digest: Digest(of: UnsafeRawBufferPointer(start: nil, count: 0)), bytes: 4, model: "m", commit: "c0ffee",
+                path: path, pieces: [.init(fileOffset: 0, shardOffset: 0, length: 4)])
+            try origin.fetch(request) { _, run in bytes += run }
+            return bytes
+        }
+        #expect(try fetch(origin, "config.json").count == 4)
+        for path in ["link", "../secret.txt", "nothing", "tokenizer"] {
+            #expect(throws: StoreError.self, "\(path)") { try fetch(origin, path) }
+        }
+        try directory.write("blob", to: "hub/blobs/1")
+        try FileManager.default.createDirectory(atPath: directory("hub/snapshots/c0ffee"), withIntermediateDirectories: true)
+        try FileManager.default.createSymbolicLink(
+            atPath: directory("hub/snapshots/c0ffee/a file"), withDestinationPath: "../../blobs/1")
+        #expect(try fetch(try DirectoryOrigin("file://\(directory("hub"))"), "a file") == Array("blob".utf8))
+        #expect(throws: StoreError.self) { try DirectoryOrigin("file://host/x") }
+        #expect(throws: StoreError.self) { try DirectoryOrigin("https://host/x") }
+    }
+}
+
+extension TestModel {
+    fileprivate func info(_ name: String) throws -> TensorInfo? {
+        try SafetensorsWriter(tensors).tensors.first { $0.name == name }
+    }
+}

@@ -1,0 +1,150 @@
+import Foundation
+import TestSupport
+import Testing
+@testable import WeightStore
+
+/// What an operator's own policy may do, and what becomes of one that tries more.
+@Suite struct PolicySandboxTests {
+    let directory = try! TemporaryDirectory()
+    let store: Store
+
+    init() throws {
+        store = try Store(at: directory("store"), create: true)
+        try TestModel(layers: 1).write(to: directory("model"))
+        var request = ImportRequest(source: directory("model"))
+        request.origins = ["file://\(directory("model"))"]
+        try store.importModel(request)
+    }
+
+    private func refusal(_ sql: String) -> (line: Int, message: String)? {
+        do {
+            try store.check(Policy(name: "mine", sql: sql))
+            return nil
+        } catch StoreError.policyRefused(let name, let line, let message) {
+            #expect(name == "mine")
+            return (line, message)
+        } catch {
+            return (0, "\(error)")
+        }
+    }
+
+    @Test(
+        "each of these is refused, with SQLite's message",
+        arguments: [
+            ("DELETE FROM candidate", ""), ("DELETE FROM shard", "not authorized"),
+            ("UPDATE shard SET bytes = 0", "not authorized"), ("INSERT INTO setting VALUES ('a', 1)", "not authorized"),
+            ("ATTACH '/tmp/x.db' AS x", ""), ("PRAGMA journal_mode", "not authorized"), ("BEGIN", ""),
+            ("CREATE TEMP TABLE t (a)", ""), ("CREATE TABLE t (a)", ""), ("DROP TABLE shard", ""), ("VACUUM", ""),
+            ("SELECT load_extension('/tmp/x.so') AS shard_id", "not authorized"),
+            ("SELECT length(randomblob(900000000)) AS shard_id", "not authorized"),
+            ("SELECT zeroblob(900000000) AS shard_id FROM candidate", "not authorized"),
+            ("SELECT printf('%900000000d', 1) AS shard_id", "not authorized"),
+            ("SELECT group_concat(shard_id) AS shard_id FROM candidate", "not authorized"),
+            ("SELECT readfile('/etc/passwd') AS shard_id", "no such function"),
+            ("SELECT shard_id FROM candidate; DELETE FROM shard", "more after it"),
+            ("SELECT shard_id FROM candidate; SELECT shard_id FROM candidate", "more after it"),
+            ("SELECT bytes FROM candidate", "must return shard_id"), ("SELECT * FROM candidate", "must return shard_id"),
+            ("SELECT shard_id, shard_id FROM candidate", "must return shard_id"),
+            ("SELECT shard_id, bytes, layer FROM candidate", "must return shard_id"),
+            ("SELECT id AS shard_id FROM shard", "prohibited"), ("SELECT shard_id FROM claim", "prohibited"),
+            ("SELECT url AS shard_id FROM origin", "prohibited"), ("SELECT name AS shard_id FROM sqlite_master", "prohibited"),
+            ("SELECT shard_id FROM candidate WHERE shard_id = ?", "only parameter"),
+            ("SELECT shard_id FROM candidate ORDER BY nowhere", "no such column"),
+            ("EXPLAIN SELECT shard_id FROM candidate", "one SELECT"), ("", "no statement"), ("-- nothing", "no statement"),
+            ("SELEC shard_id FROM candidate", "syntax error"),
+        ])
+    func refused(sql: String, message: String) throws {
+        let refusal = try #require(self.refusal(sql))
+        #expect(message.isEmpty || refusal.message.contains(message), "\(sql): \(refusal.message)")
+        #expect(refusal.line >= 1, "\(refusal.message)")
+    }
+
+    @Test("the refusal names the line")
+    func line() {
+        #expect(refusal("-- mine\n\nSELECT shard_id\nFROM candidate\nORDER BY nowhere")?.line == 5)
+        #expect(refusal("-- mine\nSELECT shard_id,\n  randomblob(9) AS priority\nFROM candidate")?.line == 3)
+        #expect(refusal("SELECT shard_id\nFROM candidate;\n\nSELECT 1")?.line == 4)
+        #expect(refusal("\n\nDELETE FROM shard")?.line == 3)
+    }
+
+    @Test(
+        "each of these is taken",
+        arguments: [
+            "SELECT shard_id FROM candidate", "SELECT shard_id FROM candidate;\n-- done\n/* quite */ ;",
+            "SELECT SHARD_ID, bytes, 1.0 AS priority FROM candidate ORDER BY pow(heat, 2), ln(bytes)",
+            "WITH big AS (SELECT * FROM candidate WHERE bytes > 10) SELECT shard_id FROM big ORDER BY rank() OVER (ORDER BY bytes)",
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3) SELECT shard_id FROM candidate, n",
+            "SELECT shard_id FROM candidate WHERE inserted_at < :now - 60 ORDER BY model_count, kind, layer",
+            "SELECT shard_id FROM candidate ORDER BY random()",
+        ])
+    func taken(sql: String) throws {
+        try store.check(Policy(name: "mine", sql: sql))
+        _ = try store.victims(of: Policy(name: "mine", sql: sql), count: 3)
+    }
+
+    @Test("an endless query is interrupted, and nothing is large on its way")
+    func endless() throws {
+        let endless = Policy(
+            name: "endless",
+            sql: """
+                WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
+                SELECT shard_id FROM candidate WHERE (SELECT max(i) FROM n) > 0
+                """)
+        let start = ContinuousClock.now
+        #expect(throws: StoreError.policyTooSlow(policy: "endless", seconds: 0.2)) {
+            try store.victims(of: endless, count: 1, seconds: 0.2)
+        }
+        #expect(ContinuousClock.now - start < .seconds(5))
+        let growing = Policy(
+            name: "growing",
+            sql: """
+                WITH RECURSIVE n (t) AS (SELECT 'x' UNION ALL SELECT t || t FROM n)
+                SELECT shard_id FROM candidate WHERE (SELECT max(length(t)) FROM n) > 0
+                """)
+        let error = #expect(throws: StoreError.self) { try store.victims(of: growing, count: 1, seconds: 5) }
+        #expect("\(error!)".contains("too big"))
+    }
+
+    @Test("in an eviction the default goes on for a policy that is refused, that takes too long, or that names nothing real")
+    func fallback() throws {
+        let stored = try store.quotaBytes
+        for sql in [
+            "DELETE FROM shard",
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i AS shard_id FROM n WHERE i < 0",
+        ] {
+            var request = EvictionRequest(.free(1))
+            request.policy = Policy(name: "mine", sql: sql)
+            request.seconds = 0.2
+            let summary = try store.evict(request)
+            #expect(summary.policy == "lru")
+            #expect(summary.refused?.contains("mine") == true)
+            #expect(summary.bytes > 0)
+        }
+        #expect(try store.quotaBytes < stored)
+    }
+
+    @Test("a file in policies/ is a policy, and goes before the built-in one of its name")
+    func files() throws {
+        try directory.write("-- Mine.\nSELECT shard_id FROM candidate ORDER BY bytes\n", to: "store/policies/mine.sql")
+        try directory.write("SELECT shard_id FROM candidate ORDER BY layer\n", to: "store/policies/size.sql")
+        try directory.write("not SQL", to: "store/policies/broken.sql")
+        #expect(try store.policy("mine").summary == "Mine.")
+        #expect(try store.policy("size").path == directory("store/policies/size.sql"))
+        #expect(throws: StoreError.self) { try store.policy("nobody") }
+        var quota = Quota(bytes: 1 << 30)
+        quota.policy = "mine"
+        try store.setQuota(quota)
+        #expect(try store.quota == quota)
+        quota.policy = "broken"
+        #expect(throws: StoreError.self) { try store.setQuota(quota) }
+        #expect(try store.quota.policy == "mine")
+        // The smallest goes first.
+        let victims = try store.victims(of: store.policy("mine"), count: 2).victims
+        #expect(victims[0].bytes < victims[1].bytes)
+    }
+}
+
+extension Store {
+    /// Bytes that are stored.
+    var quotaBytes: Int { get throws { try catalog.read(Store.storedBytes) } }
+}
