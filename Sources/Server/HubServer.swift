@@ -18,9 +18,10 @@ import WeightStore
 ///
 /// Nothing is written to the store but the counts of accesses; what is missing is asked of a ``PullThrough``.
 public final class HubServer: Sendable {
-    private let application: Application<Responder>
+    private let responder: Responder
     private let flush: AccessFlush
     private let options: ServerOptions
+    /// For what the frameworks say.
     private let logger: Logger
     private let stopping = AsyncStream<Void>.makeStream()
 
@@ -33,23 +34,11 @@ public final class HubServer: Sendable {
         logger: Logger = Logger(label: "weightstore.server")
     ) throws {
         let threads = try BlockingThreads()
+        responder = Responder(store, options, threads: threads, pulls: PullGate(pullThrough), logger: logger)
+        flush = AccessFlush(store: store, threads: threads)
+        self.options = options
         var quiet = logger
         quiet.logLevel = max(.warning, logger.logLevel)
-        var limits = HTTP1Channel.Configuration.DecoderConfiguration()
-        (limits.maxHeaderFieldSize, limits.maxHeaderListSize, limits.maxHeaderFieldCount) = (16 << 10, 32 << 10, 100)
-        application = Application(
-            responder: Responder(store, options, threads: threads, pulls: PullGate(pullThrough), logger: logger),
-            server: .http1(configuration: .init(
-                additionalChannelHandlers: [
-                    ConnectionGuard(requestSeconds: options.requestSeconds, stallSeconds: options.stallSeconds)
-                ],
-                idleTimeout: .seconds(Int64(options.idleSeconds)), httpDecoderConfiguration: limits)),
-            configuration: ApplicationConfiguration(
-                address: .hostname(options.host, port: options.port), serverName: "weightstore", backlog: 1024,
-                availableConnectionsDelegate: MaximumAvailableConnections(options.connections, logger: quiet)),
-            logger: quiet)
-        flush = AccessFlush(store: store, threads: threads, logger: logger)
-        self.options = options
         self.logger = quiet
     }
 
@@ -58,10 +47,7 @@ public final class HubServer: Sendable {
     /// - Parameter listening: is told the port as soon as connections are accepted.
     /// - Throws: ``ServerError/bind(host:port:reason:)``.
     public func run(listening: @escaping @Sendable (_ port: Int) -> Void = { _ in }) async throws {
-        let application = ListeningApplication(application) { [port = options.port] channel in
-            listening(channel.localAddress?.port ?? port)
-        }
-        var configuration = ServiceGroupConfiguration(services: [application, flush], logger: logger)
+        var configuration = ServiceGroupConfiguration(services: [application(listening), flush], logger: logger)
         configuration.maximumGracefulShutdownDuration = .seconds(options.drainSeconds)
         let group = ServiceGroup(configuration: configuration)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
@@ -79,33 +65,31 @@ public final class HubServer: Sendable {
         try await flush.now()
     }
 
-    /// Takes no more requests; those under way get ``ServerOptions/drainSeconds`` to end.
-    public func stop() { stopping.continuation.finish() }
-}
-
-/// The application, with one more thing to do once it listens.
-private struct ListeningApplication: ApplicationProtocol {
-    let base: Application<Responder>
-    let listening: @Sendable (any Channel) -> Void
-
-    init(_ base: Application<Responder>, _ listening: @escaping @Sendable (any Channel) -> Void) {
-        self.base = base
-        self.listening = listening
+    private func application(_ listening: @escaping @Sendable (Int) -> Void) -> Application<Responder> {
+        var limits = HTTP1Channel.Configuration.DecoderConfiguration()
+        (limits.maxHeaderFieldSize, limits.maxHeaderListSize, limits.maxHeaderFieldCount) = (16 << 10, 32 << 10, 100)
+        return Application(
+            responder: responder,
+            server: .http1(configuration: .init(
+                additionalChannelHandlers: [
+                    ConnectionGuard(requestSeconds: self.options.requestSeconds, stallSeconds: self.options.stallSeconds)
+                ],
+                idleTimeout: .seconds(Int64(options.idleSeconds)), httpDecoderConfiguration: limits)),
+            configuration: ApplicationConfiguration(
+                address: .hostname(options.host, port: options.port), serverName: "weightstore", backlog: 1024,
+                availableConnectionsDelegate: MaximumAvailableConnections(options.connections, logger: logger)),
+            onServerRunning: { [port = options.port] channel in listening(channel.localAddress?.port ?? port) },
+            logger: logger)
     }
 
-    var responder: Responder { base.responder }
-    var server: HTTPServerBuilder { base.server }
-    var eventLoopGroup: any EventLoopGroup { base.eventLoopGroup }
-    var configuration: ApplicationConfiguration { base.configuration }
-    var logger: Logger { base.logger }
-    func onServerRunning(_ channel: any Channel) async { listening(channel) }
+    /// Takes no more requests; those under way get ``ServerOptions/drainSeconds`` to end.
+    public func stop() { stopping.continuation.finish() }
 }
 
 /// Writes the counts of accesses to the catalog every minute: a server may run for months.
 private struct AccessFlush: Service {
     let store: Store
     let threads: BlockingThreads
-    let logger: Logger
 
     func run() async throws {
         try await cancelWhenGracefulShutdown {

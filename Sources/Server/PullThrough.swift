@@ -9,6 +9,9 @@ public protocol PullThrough: Sendable {
 
     /// Brings in a file of a revision that is in the store without it, or without its bytes.
     ///
+    /// Asked for every file that a client looks for in vain, and clients look for many that few models have: the answer
+    /// that it is nowhere to be had must cost little.
+    ///
     /// - Returns: false if it is nowhere to be had.
     func pull(file path: String, model: String, revision: String) async throws -> Bool
 }

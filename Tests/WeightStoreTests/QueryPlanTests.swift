@@ -55,6 +55,13 @@ import Testing
                 _ = try revision.tensorEntries()
                 _ = try revision.tensor("model.norm.weight")
                 _ = try revision.info()
+                _ = try revision.origin()
+                for entry in try revision.entries() {
+                    _ = try revision.entry(entry.path)
+                    _ = try revision.bytes(of: entry, in: 1..<min(entry.bytes, 100_000))
+                }
+                for entry in try revision.tensorEntries() { _ = try entry.shard.map { try store.shard($0) } }
+                _ = try store.manifest(revision.digest)
                 _ = try store.revision("\(revision.model)@\(revision.digest.hex.prefix(8))")
             }
             _ = try store.origins(of: "one")

@@ -68,13 +68,10 @@ extension Hub {
         let form = Query(String(buffer: body))
         let held = try await hold(model, revision)
         return try await threads.run {
-            let entries = try held.revision.entries()
-            let items = form.all("paths").compactMap { path -> Item? in
-                if let entry = entries.first(where: { $0.path == path }) { return .file(entry) }
-                let inside = entries.filter { $0.path.hasPrefix(path + "/") }
-                return inside.isEmpty ? nil : .folder(path, inside)
-            }
-            return try .json(try items.map { try describe($0, of: held, expanded: form.isSet("expand")) })
+            let all = Self.items(try held.revision.entries(), below: "", recursive: true)
+            let byPath = Dictionary(all.map { ($0.path, $0) }, uniquingKeysWith: { $1 })
+            let asked = form.all("paths").compactMap { byPath[$0] }
+            return try .json(try asked.map { try describe($0, of: held, expanded: form.isSet("expand")) })
         }
     }
 

@@ -37,18 +37,23 @@ final class ObjectNames: Sendable {
     func file(_ entry: FileEntry, of revision: Revision) throws -> HubFile {
         if Self.isLFS(entry) {
             let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:\(entry.digest)\nsize \(entry.bytes)\n"
+            var hasher = Self.hasher(bytes: pointer.utf8.count)
+            hasher.update(data: Data(pointer.utf8))
             return HubFile(
-                entry: entry, objectID: Self.name(of: Array(pointer.utf8)), pointerBytes: pointer.utf8.count)
+                entry: entry, objectID: Self.hex(hasher.finalize()), pointerBytes: pointer.utf8.count)
         }
         if let name = names.withLock({ $0[entry.digest] }) {
             return HubFile(entry: entry, objectID: name, pointerBytes: nil)
         }
-        var bytes = [UInt8](repeating: 0, count: entry.bytes)
-        if !bytes.isEmpty {
-            let stored = try revision.bytes(of: entry, in: 0..<entry.bytes)
-            _ = try bytes.withUnsafeMutableBytes { try stored.read(at: 0, into: $0) }
+        var hasher = Self.hasher(bytes: entry.bytes)
+        let stored = try revision.bytes(of: entry, in: 0..<entry.bytes)
+        var buffer = [UInt8](repeating: 0, count: min(entry.bytes, Pieces.bytes))
+        for offset in stride(from: 0, to: entry.bytes, by: Pieces.bytes) {
+            buffer.removeLast(max(buffer.count - (entry.bytes - offset), 0))
+            _ = try buffer.withUnsafeMutableBytes { try stored.read(at: offset, into: $0) }
+            hasher.update(data: buffer)
         }
-        let name = Self.name(of: bytes)
+        let name = Self.hex(hasher.finalize())
         names.withLock { names in
             if names.count >= Self.kept { names = [:] }
             names[entry.digest] = name
@@ -63,12 +68,11 @@ final class ObjectNames: Sendable {
         return suffix.map { suffixes.contains(String($0)) } ?? false
     }
 
-    /// What git names a blob.
-    private static func name(of bytes: [UInt8]) -> String {
+    /// Of what git names a blob by: its size, and then its bytes.
+    private static func hasher(bytes: Int) -> Insecure.SHA1 {
         var hasher = Insecure.SHA1()
-        hasher.update(data: Data("blob \(bytes.count)\0".utf8))
-        hasher.update(data: bytes)
-        return hex(hasher.finalize())
+        hasher.update(data: Data("blob \(bytes)\0".utf8))
+        return hasher
     }
 
     /// What a folder is called: an opaque name for what is in it.
