@@ -33,6 +33,7 @@ enum HubError: Error, Equatable {
             case .busy: self = .unavailable("the store is busy")
             default: self = .failed
             }
+        case is FetchError: self = .unavailable("the hub behind this one does not give it now")
         default: self = .failed
         }
     }

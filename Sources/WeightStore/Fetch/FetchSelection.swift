@@ -15,6 +15,9 @@ public struct FetchSelection: Sendable {
         self.include = include
     }
 
+    /// Nothing yet: the revision becomes known, and its bytes travel when they are used.
+    package static let nothing = FetchSelection(files: [])
+
     /// These files, whole.
     init(files: [String]) { self.files = Set(files) }
 

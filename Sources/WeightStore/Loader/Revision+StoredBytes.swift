@@ -46,11 +46,44 @@ extension Revision {
         }
     }
 
-    /// Some bytes of a file, and a use of their shards. The revision is held as long as the value lives.
+    /// Some bytes of a file, and a use of their shards. The revision is held as long as the value lives. What an origin
+    /// has, and is not here, is fetched first: the file, if it has never come, or the shards that were evicted.
     ///
-    /// - Throws: ``StoreError/missing(path:digest:)`` if a shard under them is not present.
+    /// - Throws: ``StoreError/missing(path:digest:)`` if a shard under them can't be had, ``FetchError``.
     package func bytes(of file: FileEntry, in range: Range<Int>) throws -> StoredBytes {
+        let file = try fetched(file)
+        var stored = try stored(file, range)
+        if !stored.absent.isEmpty {
+            for digest in stored.absent { try store.bringBack(digest) }
+            stored = try self.stored(file, range)
+        }
+        if let digest = stored.absent.first {
+            throw StoreError.missing(path: store.blobs.path(digest), digest: digest)
+        }
+        store.accesses.shards(stored.shards)
+        return StoredBytes(range, runs: stored.runs, hold: hold)
+    }
+
+    /// The file, with its bytes here or known to have been.
+    private func fetched(_ file: FileEntry) throws -> FileEntry {
+        let isPending = try store.catalog.read { db in
+            try Bool.fetchOne(
+                try db.cachedStatement(sql: "SELECT pending FROM file WHERE id = ?"), arguments: [file.id]) ?? true
+        }
+        guard isPending else { return file }
+        try fetch(FetchSelection(files: [file.path]))
+        guard let entry = try entry(file.path) else {
+            throw StoreError.notFound(kind: "file", name: "\(name) \(file.path)", hint: "")
+        }
+        return entry
+    }
+
+    /// Where the bytes lie, and which of the shards are not here.
+    private func stored(_ file: FileEntry, _ range: Range<Int>) throws
+        -> (runs: [StoredBytes.Run], shards: Set<Int64>, absent: Set<Digest>)
+    {
         var shards: Set<Int64> = []
+        var absent: Set<Digest> = []
         let runs = try store.catalog.read { db in
             try Row.fetchAll(
                 try db.cachedStatement(sql: """
@@ -65,17 +98,14 @@ extension Revision {
                 arguments: ["file": file.id, "start": range.lowerBound, "end": range.upperBound]
             ).map { row in
                 let digest: Digest = row[4]
-                guard row[5] == ShardState.present.rawValue else {
-                    throw StoreError.missing(path: store.blobs.path(digest), digest: digest)
-                }
                 shards.insert(row[6])
+                if row[5] != ShardState.present.rawValue { absent.insert(digest) }
                 return StoredBytes.Run(
                     offset: row[0], length: row[1], blobOffset: row[2], blobBytes: row[3], digest: digest,
                     path: store.blobs.path(digest))
             }
         }
-        store.accesses.shards(shards)
-        return StoredBytes(range, runs: runs, hold: hold)
+        return (runs, shards, absent)
     }
 }
 

@@ -3,6 +3,7 @@ import WeightStore
 
 struct Evict: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "evict",
         abstract: "Free disk by evicting shards that an origin can give back. Made for cron.",
         discussion: """
             Rows stay, files go, and the next use fetches them. Pinned revisions, revisions that a living process holds, and \

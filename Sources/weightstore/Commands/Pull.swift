@@ -4,6 +4,7 @@ import WeightStore
 
 struct Pull: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "pull",
         abstract: "Fetch a model from a hub: all of it, or some layers.",
         discussion: """
             The whole revision becomes known, with every tensor; with --layers or --include only these bytes travel \

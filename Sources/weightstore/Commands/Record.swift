@@ -3,6 +3,7 @@ import WeightStore
 
 struct Record: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "record",
         abstract: "Write down the accesses of all processes, for policy simulate: on, off, or neither to ask.",
         discussion: "The files are a ring of twice 32 MB, a line time,id,size for each access.")
 

@@ -23,6 +23,8 @@ struct Serve: ParsableCommand {
     @Option(help: ArgumentHelp("A file with the token to ask for.", valueName: "file"), completion: .file())
     var tokenFile: String?
     @Option(help: ArgumentHelp("Open connections at most.", valueName: "count")) var connections = 4096
+    @Option(help: ArgumentHelp("A hub to fetch from what is asked for and not in the store.", valueName: "url"))
+    var upstream: String?
     @Flag(help: "No line per request.") var quiet = false
     @OptionGroup var options: StoreOptions
 
@@ -36,7 +38,7 @@ struct Serve: ParsableCommand {
     }
 
     func run() throws {
-        let store = try options.open()
+        let store = try options.open(create: upstream != nil)
         var settings = ServerOptions(host: host, port: port, token: try token())
         // A connection that is sent a file has two shards open.
         settings.connections = min(connections, max(OpenFiles.raiseLimit() / 4, 16))
@@ -46,7 +48,8 @@ struct Serve: ParsableCommand {
         let logger = Logger(label: "weightstore.server") { [quiet] _ in
             ServiceLogHandler(logLevel: quiet ? .warning : .info)
         }
-        let server = try HubServer(store, settings, logger: logger)
+        let server = try HubServer(
+            store, settings, pullThrough: try upstream.map { try UpstreamHub(store, url: $0) }, logger: logger)
         let interrupt = Interrupt { server.stop() }
         try waitFor { [host, json = options.json] in
             try await server.run { port in
