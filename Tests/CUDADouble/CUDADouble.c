@@ -382,8 +382,10 @@ CUresult cuMemAlloc_v2(CUdeviceptr *address, size_t bytes) {
     NOT_LOST;
     if (!bytes) LEAVE(INVALID_VALUE);
     if (bytes > device_bytes - context->used) LEAVE(OUT_OF_MEMORY);
+    void *memory = malloc(bytes);
+    if (!memory) LEAVE(OUT_OF_MEMORY);
     struct allocation *a = malloc(sizeof *a);
-    *a = (struct allocation){next_address + shift, bytes, malloc(bytes), context, 0, allocations};
+    *a = (struct allocation){next_address + shift, bytes, memory, context, 0, allocations};
     allocations = a;
     context->used += bytes;
     // Every other one touches the one before.

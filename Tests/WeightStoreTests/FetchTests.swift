@@ -79,7 +79,7 @@ import Testing
         let layer = try store.revision("model").layer(1)
         #expect(layer.tensors.count == 4)
         for tier in TierTests.tiers {
-            try store.clear(.ram)
+            try store.open(tier, TierOptions(budget: 64 << 20))
             try evictAll()
             let lease = try await store.revision("model").lease(in: tier)
             for tensor in lease.tensors {
