@@ -117,7 +117,7 @@ struct HostileClientTests {
     @Test("a thousand idle connections keep nobody from being served, and are closed in time")
     func idle() async throws {
         var options = ServerOptions()
-        options.idleSeconds = 10
+        options.idleSeconds = 5
         let server = try await TestServer(options)
         let connections = try await onOwnThread { try (0..<1000).map { _ in try Connection(port: server.port) } }
         #expect(try await isWell(server))
