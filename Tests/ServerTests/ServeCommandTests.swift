@@ -53,6 +53,33 @@ struct ServeCommandTests {
         return try #require(line.split(whereSeparator: { !$0.isNumber }).first.flatMap { Int($0) })
     }
 
+    @Test("with an upstream an empty store serves what it lacks, and goes on without it")
+    func upstream() async throws {
+        let model = TestModel(layers: 2)
+        try model.write(to: directory("model"))
+        #expect(try await tool("import", directory("model"), "--name", "org/base").status == 0)
+        let (first, upstream, log) = try await serve(directory("store"))
+        let (second, port, _) = try await serve(directory("empty"), ["--upstream", "http://127.0.0.1:\(upstream)"])
+        let file = "/org/base/resolve/main/model.safetensors"
+        let bytes = try model.file(model.tensors)
+        for _ in 0..<2 {
+            let answer = try await ask(port, file)
+            #expect(answer.status == 200 && answer.body == bytes)
+        }
+        #expect(try await ask(port, "/org/nobody/resolve/main/model.safetensors").status == 404)
+        first.terminate()
+        #expect(try await status(of: first) == 0)
+        // time, level, client, GET, path, status, count, "bytes", …
+        let lines = String(decoding: try contents(log), as: UTF8.self).split(separator: "\n").map { $0.split(separator: " ") }
+        let sent = lines.filter { $0.count > 7 && $0[3] == "GET" && $0[4].hasSuffix("/model.safetensors") && $0[4].contains("org/base") }
+            .reduce(0) { $0 + (Int($1[6]) ?? 0) }
+        // Each byte came once; the beginning came before, to read the header from.
+        #expect(sent == bytes.count + (256 << 10))
+        #expect(try await ask(port, file).body == bytes)
+        second.terminate()
+        #expect(try await status(of: second) == 0)
+    }
+
     @Test("SIGTERM lets a download end, takes no more, and ends with 0", arguments: [SIGTERM, SIGINT])
     func stop(signal: Int32) async throws {
         try TestServer.base.write(to: directory("model"))
