@@ -175,16 +175,15 @@ import Testing
                     try contents(directory("out/model.safetensors")) == contents(Self.template("\(model)/model.safetensors")))
             } else {
                 let lease = try await store.revision(model).lease(in: Tier(way))
-                let source = try contents(Self.template("\(model)/model.safetensors"))
+                let source = Data(try contents(Self.template("\(model)/model.safetensors")))
                 for tensor in lease.tensors {
-                    let bytes = try lease.withUnsafeBytes(of: tensor) { Array($0) }
-                    #expect(source.firstRange(of: bytes.prefix(64)) != nil)
+                    let bytes = try lease.withUnsafeBytes(of: tensor) { Data($0) }
+                    #expect(source.range(of: bytes) != nil, "\(tensor.entry.name)")
                 }
                 lease.release()
             }
         }
         #expect(!digests.isEmpty)
-        #expect(try store.verify().damage.isEmpty)
         // And all models are whole.
         for model in Self.models {
             try store.revision(model).export(to: directory("all/\(model)"))
@@ -317,7 +316,10 @@ import Testing
                 """)
         #expect(throws: StoreError.self) { try store.open(tier, TierOptions(policy: Policy(name: "bad", sql: "DROP TABLE x"))) }
         try store.open(tier, TierOptions(budget: bytes + bytes / 2, policy: slow))
-        for model in ["one", "two", "three"] { _ = try await store.revision(model).lease(in: tier) }
+        for model in ["one", "two", "three"] {
+            let lease = try await store.revision(model).lease(in: tier)
+            lease.release()
+        }
         #expect(store.gauges[0].policy == "lru")
         #expect(store.gauges[0].bytes <= store.gauges[0].budget)
     }
