@@ -5,17 +5,18 @@
     .build/test-support/python/bin/python Tests/simulator-reference.py [--requests N] [TOOL]
 
 Prints both miss ratios of each pair; exit status 1 if one of lru, lfu, size, gdsf differs by more than 0.1 percentage
-points in one of them. Without TOOL, the release build's is run, or else the debug build's.
+points. Without TOOL, the release build's is run, or else the debug build's.
+
+One definition differs. libCacheSim's GDSF brings the new object in first and evicts then, so that the new object itself
+may go at once; its other policies, and this store, make room first: what is being fetched is in use. So gdsf is compared
+with GDSF written out both ways below: "first" must be libCacheSim's, "after" must be ours.
 """
-import argparse, json, math, os, random, subprocess, sys, tempfile
+import argparse, heapq, json, math, os, random, subprocess, sys, tempfile
 import libcachesim
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-THEIRS = {
-    "lru": libcachesim.LRU, "lfu": libcachesim.LFU, "size": libcachesim.Size, "gdsf": libcachesim.GDSF,
-    "lfuda": libcachesim.LFUDA,
-}
-MUST_AGREE = {"lru", "lfu", "size", "gdsf"}
+# Not lfuda: libcachesim 0.3.5 does not come back from it.
+THEIRS = {"lru": libcachesim.LRU, "lfu": libcachesim.LFU, "size": libcachesim.Size, "gdsf": libcachesim.GDSF}
 
 
 def zipf(requests, objects, alpha, seed):
@@ -52,6 +53,45 @@ def theirs(name, trace, size):
     return misses / len(trace), missed / total
 
 
+def gdsf(trace, size, first):
+    """GDSF with a heap: priority = clock + uses / bytes, of equals the least recently used first.
+
+    first: bring the new object in, then evict; or make room, then bring it in.
+    """
+    clock, stored, misses, missed, total = 0.0, 0, 0, 0, 0
+    entries, heap = {}, []  # id: (priority, last use, uses, bytes); the heap holds old entries, too
+
+    def enter(id, uses, bytes, now):
+        entries[id] = (clock + uses / bytes, now, uses, bytes)
+        heapq.heappush(heap, (entries[id][0], now, id))
+
+    def evict():
+        nonlocal clock, stored
+        while True:
+            priority, last, id = heapq.heappop(heap)
+            if id in entries and entries[id][1] == last:
+                clock = priority
+                stored -= entries.pop(id)[3]
+                return
+
+    for now, (_, id, bytes) in enumerate(trace):
+        total += bytes
+        if id in entries:
+            enter(id, entries[id][2] + 1, bytes, now)
+            continue
+        misses += 1
+        missed += bytes
+        if bytes > size:
+            continue
+        while not first and stored + bytes > size:
+            evict()
+        enter(id, 1, bytes, now)
+        stored += bytes
+        while stored > size:
+            evict()
+    return misses / len(trace), missed / total
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tool", nargs="?")
@@ -78,14 +118,19 @@ def main():
             ours = {line["name"]: line["points"] for line in json.loads(answer)["lines"]}
             for name in THEIRS:
                 for point in ours[name]:
-                    pair = theirs(name, trace, point["quota"])
                     mine = point["missRatio"], point["byteMissRatio"]
-                    off = max(abs(a - b) for a, b in zip(pair, mine)) * 100
-                    fails = off > 0.1 and name in MUST_AGREE
-                    bad += fails
-                    print(
-                        f"{title:9} {name:6} {point['quota']:14,}  ours {mine[0]:8.3%} {mine[1]:8.3%}"
-                        f"  libCacheSim {pair[0]:8.3%} {pair[1]:8.3%}  {off:6.3f} points {'DIFFERS' if fails else ''}")
+                    pairs = [("libCacheSim", theirs(name, trace, point["quota"]), mine)]
+                    if name == "gdsf":
+                        pairs = [
+                            ("libCacheSim, first", pairs[0][1], gdsf(trace, point["quota"], True)),
+                            ("by hand, after", gdsf(trace, point["quota"], False), mine),
+                        ]
+                    for other, pair, mine in pairs:
+                        off = max(abs(a - b) for a, b in zip(pair, mine)) * 100
+                        bad += off > 0.1
+                        print(
+                            f"{title:9} {name:5} {point['quota']:14,}  {mine[0]:8.3%} {mine[1]:8.3%}   {other:18}"
+                            f" {pair[0]:8.3%} {pair[1]:8.3%}  {off:6.3f} points {'DIFFERS' if off > 0.1 else ''}")
     sys.exit(1 if bad else 0)
 
 

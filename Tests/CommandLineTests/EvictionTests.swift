@@ -88,22 +88,21 @@ import Testing
     }
 
     /// The policies once more, in Swift: the smallest goes first.
-    private static let orders: [String: @Sendable (Numbers, Double) -> Double] = [
-        "lru": { shard, _ in shard.last },
-        "lfu": { shard, _ in Double(shard.uses) * 1e10 + shard.last },
-        "size": { shard, _ in -Double(shard.bytes) * 1e10 + shard.last },
-        // The clock's readings differ, so that last_access is never asked.
-        "lfuda": { shard, _ in shard.clock + Double(shard.uses) },
-        "gdsf": { shard, _ in shard.clock + Double(shard.uses) * shard.fetch / Double(shard.bytes) },
-        "ttl": { shard, now in shard.inserted < now - 604_800 ? shard.inserted : 1e12 + shard.last },
+    private static let orders: [String: @Sendable (Numbers, Double) -> [Double]] = [
+        "lru": { shard, _ in [shard.last] },
+        "lfu": { shard, _ in [Double(shard.uses), shard.last] },
+        "size": { shard, _ in [-Double(shard.bytes), shard.last] },
+        "lfuda": { shard, _ in [shard.clock + Double(shard.uses), shard.last] },
+        "gdsf": { shard, _ in [shard.clock + Double(shard.uses) * shard.fetch / Double(shard.bytes), shard.last] },
+        "ttl": { shard, now in shard.inserted < now - 604_800 ? [shard.inserted] : [1e12, shard.last] },
         "hyperbolic": { shard, now in
-            Double(shard.uses) * shard.fetch / (Double(shard.bytes) * (now - shard.inserted + 1))
+            [Double(shard.uses) * shard.fetch / (Double(shard.bytes) * (now - shard.inserted + 1)), shard.last]
         },
         "heat": { shard, now in
-            shard.heat * pow(0.5, (now - shard.last) / 86_400) * shard.fetch / Double(shard.bytes)
+            [shard.heat * pow(0.5, (now - shard.last) / 86_400) * shard.fetch / Double(shard.bytes), shard.last]
         },
-        // All were used again, and the candidates' bytes in the segment are counted in the test.
-        "slru": { shard, _ in shard.last },
+        // The segments are counted in `ranked`.
+        "slru": { shard, _ in [shard.last] },
     ]
 
     private static func isPresent(_ store: Store, _ shard: Numbers) -> Bool {
@@ -176,16 +175,15 @@ import Testing
                     try contents(directory("out/model.safetensors")) == contents(Self.template("\(model)/model.safetensors")))
             } else {
                 let lease = try await store.revision(model).lease(in: Tier(way))
-                let source = try contents(Self.template("\(model)/model.safetensors"))
+                let source = Data(try contents(Self.template("\(model)/model.safetensors")))
                 for tensor in lease.tensors {
-                    let bytes = try lease.withUnsafeBytes(of: tensor) { Array($0) }
-                    #expect(source.firstRange(of: bytes.prefix(64)) != nil)
+                    let bytes = try lease.withUnsafeBytes(of: tensor) { Data($0) }
+                    #expect(source.range(of: bytes) != nil, "\(tensor.entry.name)")
                 }
                 lease.release()
             }
         }
         #expect(!digests.isEmpty)
-        #expect(try store.verify().damage.isEmpty)
         // And all models are whole.
         for model in Self.models {
             try store.revision(model).export(to: directory("all/\(model)"))
@@ -196,14 +194,9 @@ import Testing
     }
 
     private func ranked(
-        _ shards: [Numbers], _ name: String, now: Double, _ order: (Numbers, Double) -> Double
+        _ shards: [Numbers], _ name: String, now: Double, _ order: (Numbers, Double) -> [Double]
     ) throws -> [Numbers] {
-        let sorted = shards.map { shard -> (Numbers, Double) in
-            let old = Numbers(
-                digest: shard.digest, bytes: shard.bytes, last: shard.last, uses: shard.uses, heat: shard.heat,
-                inserted: shard.inserted, fetch: shard.fetch, clock: shard.clock, models: shard.models)
-            return (old, order(old, now))
-        }.sorted { $0.1 < $1.1 }.map(\.0)
+        let sorted = shards.sorted { order($0, now).lexicographicallyPrecedes(order($1, now)) }
         guard name == "slru" else { return sorted }
         let total = shards.reduce(0) { $0 + $1.bytes }
         var running = 0
@@ -295,7 +288,7 @@ import Testing
         store.tiers.close(tier)
         let size = try #require(Policy.builtIn.first { $0.name == "size" })
         try store.open(tier, TierOptions(budget: 4 * bytes, policy: size, watermarks: (high: 0.4, low: 0.3)))
-        for model in ["one", "two"] { _ = try await store.revision(model).lease(in: tier) }
+        for model in ["one", "two"] { try await store.revision(model).lease(in: tier).release() }
         for _ in 0..<500 where store.gauges[0].evictions == 0 { try await Task.sleep(for: .milliseconds(10)) }
         let gauge = try #require(store.gauges.first { $0.tier == tier })
         #expect(gauge.policy == "size")
@@ -318,7 +311,10 @@ import Testing
                 """)
         #expect(throws: StoreError.self) { try store.open(tier, TierOptions(policy: Policy(name: "bad", sql: "DROP TABLE x"))) }
         try store.open(tier, TierOptions(budget: bytes + bytes / 2, policy: slow))
-        for model in ["one", "two", "three"] { _ = try await store.revision(model).lease(in: tier) }
+        for model in ["one", "two", "three"] {
+            let lease = try await store.revision(model).lease(in: tier)
+            lease.release()
+        }
         #expect(store.gauges[0].policy == "lru")
         #expect(store.gauges[0].bytes <= store.gauges[0].budget)
     }

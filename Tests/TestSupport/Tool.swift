@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Synchronization
 
 /// The command-line tool, run as a user would: the binary beside the tests, in a process of its own.
@@ -49,6 +50,8 @@ package struct Tool: Sendable {
         private let output = Mutex<[UInt8]>([])
         private let errors = Mutex<[UInt8]>([])
         private let readers = DispatchGroup()
+        /// Kept, because a pipe closes with its last reference.
+        private let pipesInUse = Mutex<[Pipe]>([])
 
         fileprivate init(_ command: [String], _ environment: [String: String]) throws {
             process = Process()
@@ -60,14 +63,28 @@ package struct Tool: Sendable {
             process.standardOutput = pipes.0
             process.standardError = pipes.1
             try process.run()
-            DispatchQueue.global().async(group: readers) { [self] in
-                let data = pipes.0.fileHandleForReading.readDataToEndOfFile()
-                output.withLock { $0 = [UInt8](data) }
+            // On threads of their own: as long as the tool runs, they would block two of the few that tests run on.
+            read(pipes.0) { [self] bytes in output.withLock { $0 = bytes } }
+            read(pipes.1) { [self] bytes in errors.withLock { $0 = bytes } }
+        }
+
+        private func read(_ pipe: Pipe, _ body: @escaping @Sendable ([UInt8]) -> Void) {
+            let file = pipe.fileHandleForReading.fileDescriptor
+            readers.enter()
+            Thread.detachNewThread { [self] in
+                var bytes: [UInt8] = []
+                let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 16, alignment: 16)
+                defer { buffer.deallocate() }
+                while true {
+                    let count = Glibc.read(file, buffer.baseAddress, buffer.count)
+                    if count < 0 && errno == EINTR { continue }
+                    if count <= 0 { break }
+                    bytes += buffer.prefix(count)
+                }
+                body(bytes)
+                readers.leave()
             }
-            DispatchQueue.global().async(group: readers) { [self] in
-                let data = pipes.1.fileHandleForReading.readDataToEndOfFile()
-                errors.withLock { $0 = [UInt8](data) }
-            }
+            pipesInUse.withLock { $0.append(pipe) }
         }
 
         package var identifier: Int32 { process.processIdentifier }

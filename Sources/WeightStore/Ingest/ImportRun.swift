@@ -14,7 +14,8 @@ final class ImportRun: Sendable {
     private let lease: String
     private let staging: String
     private let failure: FirstFailure
-    private let staged = Atomic<Int>(0)
+    /// For all runs of the process: what a cancelled one leaves open for a moment keeps its name.
+    private static let staged = Atomic<Int>(0)
 
     /// The memory in which each lane gathers small tensors, in bytes.
     var gatherBytes: Int { (64 << 20) / lanes }
@@ -44,7 +45,7 @@ final class ImportRun: Sendable {
     }
 
     func stage() throws(StoreError) -> StagedFile {
-        try StagedFile("\(staging)/\(staged.add(1, ordering: .relaxed).newValue)")
+        try StagedFile("\(staging)/\(Self.staged.add(1, ordering: .relaxed).newValue)")
     }
 
     func mayHold(bytes: Int, head: Int64) throws -> Bool {

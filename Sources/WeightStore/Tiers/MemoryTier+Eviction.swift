@@ -61,6 +61,8 @@ extension [Residency] {
 }
 
 extension MemoryTier {
+    /// Nanoseconds from one eviction in the background to the next.
+    private static let trimInterval: Int64 = 100_000_000
     private static let background = DispatchQueue(label: "weightstore.trim", attributes: .concurrent)
 
     /// Above the high watermark, evicts down to the low one, on another thread. The policy is asked outside the lock: no
@@ -68,7 +70,9 @@ extension MemoryTier {
     func trimIfAboveWatermark() {
         guard let watermarks else { return }
         let starts = state.withLock { state in
-            guard state.resident > watermarks.high, !state.isTrimming else { return false }
+            isAboveWatermark.store(state.resident > watermarks.high, ordering: .relaxed)
+            guard state.resident > watermarks.high, !state.isTrimming, nextTrim.load(ordering: .relaxed) <= Clock.coarse
+            else { return false }
             state.isTrimming = true
             return true
         }
@@ -101,6 +105,8 @@ extension MemoryTier {
                 if let payload = state.evict(victim) { garbage.append(payload) }
             }
             state.isTrimming = false
+            // What is left is in use, and may be given back in a moment.
+            nextTrim.store(Clock.coarse + Self.trimInterval, ordering: .relaxed)
         }
         garbage = []
         roomMayBe()

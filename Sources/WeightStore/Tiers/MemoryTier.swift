@@ -58,6 +58,10 @@ final class MemoryTier: Sendable {
     let state: Mutex<State>
     /// How many requests wait for room, or are about to: read by every release, without the lock.
     private let waiters = Atomic<Int>(0)
+    /// Whether more is resident than the high watermark; and the reading of `Clock.coarse` before which nothing is
+    /// evicted for that again. Read by releases, without the lock.
+    let isAboveWatermark = Atomic<Bool>(false)
+    let nextTrim = Atomic<Int64>(0)
 
     /// - Parameters:
     ///   - watermarks: shares of the budget.
@@ -195,7 +199,11 @@ final class MemoryTier: Sendable {
 
     /// Gives a lease back.
     func release(_ shard: Residency) {
-        if shard.release() { roomMayBe() }
+        guard shard.release() else { return }
+        roomMayBe()
+        if isAboveWatermark.load(ordering: .relaxed), nextTrim.load(ordering: .relaxed) <= Clock.coarse {
+            trimIfAboveWatermark()
+        }
     }
 
     /// Tries again what waits for room, in order, as far as there is some.
