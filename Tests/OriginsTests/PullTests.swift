@@ -61,6 +61,7 @@ import WeightStore
     func later() async throws {
         let scene = try Scene(TestModel(layers: 3))
         let store = try scene.store()
+        try scene.hub.set()
         try store.pull(scene.request(FetchSelection(layers: 0...0)))
         let revision = try store.revision("org/model")
         let before = revision.digest
@@ -71,10 +72,10 @@ import WeightStore
                 #expect(try lease.withUnsafeBytes(of: tensor) { Array($0) } == bytes(tensor.entry.name, scene))
             }
         }
-        try scene.hub.set()
         _ = try revision.tensor("model.norm.weight")
-        #expect(try scene.hub.served() > 0)
         #expect(try revision.bytes(of: "model.safetensors") == scene.file())
+        // With the header, too, each byte travelled once.
+        #expect(try scene.hub.served() == scene.bytes)
         let whole = try store.revision("org/model")
         #expect(whole.digest != before)
         #expect(try revision.info().digest == whole.digest)
@@ -83,6 +84,24 @@ import WeightStore
         var count = 0
         for try await layer in stream { count += layer.tensors.count }
         #expect(count == 12)
+    }
+
+    @Test("a stream of layers on a cold store fetches them ahead of their use, and only as far as it is asked")
+    func streaming() async throws {
+        let scene = try Scene(TestModel(layers: 6))
+        let store = try scene.store()
+        try store.pull(scene.request(FetchSelection(include: ["config.json"])))
+        let revision = try store.revision("org/model")
+        var count = 0
+        for try await layer in try revision.stream(to: .host, layers: 0...3, ahead: 2) {
+            #expect(layer.layer == count)
+            for tensor in layer.tensors {
+                #expect(try layer.withUnsafeBytes(of: tensor) { Array($0) } == bytes(tensor.entry.name, scene))
+            }
+            count += 1
+        }
+        #expect(count == 4)
+        #expect(try revision.tensorEntries(layer: 5).allSatisfy { $0.shard == nil })
     }
 
     @Test("a revision that is held since before its last byte came is in use after it, too")

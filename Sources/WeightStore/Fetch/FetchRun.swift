@@ -115,17 +115,15 @@ final class FetchRun: Sendable {
             try FileSystem.remove(staged.path)
             return .present
         }
-        open.enter()
         let arrival = try ShardArrival(
-            file.plan.shards[ordinal], payload: payload, isGathered: isGathered, staged: staged
-        ) { [committer, failure, open] result in
+            file.plan.shards[ordinal], payload: payload, isGathered: isGathered, staged: staged, group: open
+        ) { [committer, failure] result in
             switch result {
             case .success(let (facts, staged)):
                 committer.add(.init(file: file, ordinal: ordinal, facts: facts, staged: staged))
             case .failure(let error):
                 failure.record(error)
             }
-            open.leave()
         }
         progress.present(arrival.have)
         return .here(arrival)

@@ -9,6 +9,8 @@ public struct FetchSelection: Sendable {
     /// These tensors, by file and name.
     private var tensors: [String: Set<String>]?
     private var files: Set<String>?
+    /// These bytes of files.
+    private var ranges: [String: Range<Int>]?
 
     public init(layers: ClosedRange<Int>? = nil, include: [String] = []) {
         self.layers = layers
@@ -21,11 +23,14 @@ public struct FetchSelection: Sendable {
     /// These files, whole.
     init(files: [String]) { self.files = Set(files) }
 
+    /// Some bytes of a file.
+    init(file: String, in range: Range<Int>) { ranges = [file: range] }
+
     init(_ entries: [TensorEntry]) {
         tensors = Dictionary(grouping: entries, by: \.file).mapValues { Set($0.map(\.name)) }
     }
 
-    var isEverything: Bool { layers == nil && include.isEmpty && tensors == nil && files == nil }
+    var isEverything: Bool { layers == nil && include.isEmpty && tensors == nil && files == nil && ranges == nil }
 
     /// The shards of a file's plan that are asked for.
     func shards(path: String, _ layout: FileLayout, _ plan: FilePlan) -> Set<Int> {
@@ -33,6 +38,14 @@ public struct FetchSelection: Sendable {
             return Set(plan.shards.indices)
         }
         var wanted: Set<Int> = []
+        if let ranges {
+            guard let range = ranges[path] else { return [] }
+            for place in PendingFile.places(plan) {
+                let bytes = place.offset..<place.offset + place.extent.length
+                if bytes.overlaps(range) { wanted.insert(place.extent.shard) }
+            }
+            return wanted
+        }
         var starts: Set<Int> = []
         for tensor in layout.tensors where tensor.bytes > 0 {
             let isWanted = tensors?[path]?.contains(tensor.name)

@@ -38,6 +38,29 @@ struct PartialShards: Sendable {
         }
     }
 
+    /// Keeps bytes of a file that have come with its header, as the fronts of shards that are not wanted yet: so they need
+    /// not travel again.
+    func keep(_ prefix: [UInt8], of file: FetchFile) throws {
+        let places = Dictionary(grouping: PendingFile.places(file.plan), by: \.extent.shard)
+        for ordinal in file.wanted {
+            guard let places = places[ordinal], places[0].offset < prefix.count,
+                // One that is gathered is there as a whole, or not at all.
+                places.count == 1 || places.allSatisfy({ $0.offset + $0.extent.length <= prefix.count }),
+                let staged = try open(path(of: file.key, at: places[0].offset)), try staged.count() == 0
+            else { continue }
+            let end = min(places[0].offset + places[0].extent.length, prefix.count)
+            var front = Array(prefix[places[0].offset..<end])
+            if places.count > 1 {
+                front = [UInt8](repeating: 0, count: file.plan.shards[ordinal].bytes)
+                for (offset, extent) in places {
+                    front.replaceSubrange(
+                        extent.shardOffset..<extent.shardOffset + extent.length, with: prefix[offset..<offset + extent.length])
+                }
+            }
+            try front.withUnsafeBytes { try staged.write($0, at: 0) }
+        }
+    }
+
     /// Removes what nobody went on with.
     ///
     /// - Returns: files and bytes.

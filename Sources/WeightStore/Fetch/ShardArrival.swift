@@ -18,6 +18,7 @@ final class ShardArrival: @unchecked Sendable {
     let have: Int
     /// Let go of in the end: a model has more shards than a process has descriptors.
     private var staged: StagedFile?
+    private let group: DispatchGroup
     private let finished: Finished
     private let hashing = DispatchQueue(label: "weightstore.fetch.hash")
     private let writing = DispatchQueue(label: "weightstore.fetch.write")
@@ -41,22 +42,26 @@ final class ShardArrival: @unchecked Sendable {
     ///   - payload: bytes that travel. The padding between the tensors of a pack does not; it is zero.
     ///   - isGathered: whether its pieces come from several places of the file.
     ///   - staged: what is there of it. A gathered shard is there as a whole, or not at all.
+    ///   - group: entered until `finished` has been told.
     init(
-        _ shard: FilePlan.Shard, payload: Int, isGathered: Bool, staged: StagedFile, finished: @escaping Finished
+        _ shard: FilePlan.Shard, payload: Int, isGathered: Bool, staged: StagedFile,
+        group: DispatchGroup, finished: @escaping Finished
     ) throws {
         self.shard = shard
         self.staged = staged
         self.finished = finished
         let count = try staged.count()
+        self.group = group
         let isUsable = count <= shard.bytes && (!isGathered || count == shard.bytes)
         if !isUsable { try staged.truncate(to: 0) }
         have = isUsable ? count : 0
+        group.enter()
         state.withLock { [have] state in
             state.next = have
             state.missing = payload
             if isGathered && have < shard.bytes { state.gathered = Buffer(bytes: shard.bytes) }
         }
-        if have > 0 { hashing.async { [self] in attempt { try hashWhatIsThere() } } }
+        if have > 0 { hashing.async { self.hashWhatIsThere() } }
     }
 
     /// Takes the bytes of a piece.
@@ -91,9 +96,12 @@ final class ShardArrival: @unchecked Sendable {
             hash(Self.bytes(buffer, range))
             let facts = hashed == shard.bytes ? facts() : nil
             writing.async { [self] in
-                attempt {
+                do {
+                    // After a write that failed, none follows: the size of the file must not say more than is true.
                     try staged?.write(Self.bytes(buffer, range), at: offset)
                     if let facts { try finish(facts) }
+                } catch {
+                    end(.failure(error))
                 }
             }
         }
@@ -103,18 +111,25 @@ final class ShardArrival: @unchecked Sendable {
         UnsafeRawBufferPointer(rebasing: buffer.bytes(range.upperBound)[range.lowerBound...])
     }
 
-    private func hashWhatIsThere() throws {
-        let buffer = Buffer(bytes: BufferPool.bufferBytes)
-        while hashed < have {
-            let room = buffer.room(min(buffer.capacity, have - hashed))
-            guard try staged?.read(at: hashed, into: room) == room.count else {
-                throw StoreError.sourceChanged(path: staged?.path ?? "")
+    private func hashWhatIsThere() {
+        do {
+            let buffer = Buffer(bytes: BufferPool.bufferBytes)
+            while hashed < have {
+                let room = buffer.room(min(buffer.capacity, have - hashed))
+                guard let staged, try staged.read(at: hashed, into: room) == room.count else { return }
+                hash(UnsafeRawBufferPointer(room))
             }
-            hash(UnsafeRawBufferPointer(room))
+        } catch {
+            return writing.async { self.end(.failure(error)) }
         }
-        if have == shard.bytes {
-            let facts = facts()
-            writing.async { [self] in attempt { try finish(facts) } }
+        guard have == shard.bytes else { return }
+        let facts = facts()
+        writing.async { [self] in
+            do {
+                try finish(facts)
+            } catch {
+                end(.failure(error))
+            }
         }
     }
 
@@ -143,14 +158,6 @@ final class ShardArrival: @unchecked Sendable {
         end(.success((facts, staged)))
     }
 
-    private func attempt(_ work: () throws -> Void) {
-        do {
-            try work()
-        } catch {
-            writing.async { self.end(.failure(error)) }
-        }
-    }
-
     private func end(_ result: Result<(facts: ShardFacts, staged: StagedFile), any Error>) {
         guard !hasEnded else { return }
         hasEnded = true
@@ -158,5 +165,6 @@ final class ShardArrival: @unchecked Sendable {
         if case .failure = result, let staged, (try? staged.count()) == 0 { unlink(staged.path) }
         staged = nil
         finished(result)
+        group.leave()
     }
 }

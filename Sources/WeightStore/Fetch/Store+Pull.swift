@@ -111,7 +111,13 @@ private struct Pull {
             prefixes = headers
             revision = try save(Manifest(commit: remote.commit, files: files), ref)
         }
-        try store.fetch(request.selection, of: revision, from: origin, prefixes: prefixes, progress)
+        let (selection, partials) = (request.selection, PartialShards(store: store.path))
+        for file in try store.catalog.read({ db in try PendingFile.all(of: revision, db) }) {
+            guard let prefix = prefixes[file.remote.path], !prefix.isEmpty else { continue }
+            let later = file.missing.subtracting(selection.shards(path: file.remote.path, file.layout, file.plan))
+            try partials.keep(prefix, of: FetchFile(file.remote, file.layout, file.plan, id: file.id, wanted: later))
+        }
+        try store.fetch(selection, of: revision, from: origin, prefixes: prefixes, progress)
         return try summary(revision, remote)
     }
 

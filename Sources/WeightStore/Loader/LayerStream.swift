@@ -9,19 +9,32 @@
 public struct LayerStream: AsyncSequence, Sendable {
     public typealias Element = Lease
 
-    let groups: [ShardGroup]
+    /// A layer's shards; or, if some have never come, how they come.
+    enum Layer: Sendable {
+        case here(ShardGroup)
+        case toFetch(@Sendable () throws -> ShardGroup)
+    }
+
+    let layers: [Layer]
     let ahead: Int
 
-    public func makeAsyncIterator() -> Iterator { Iterator(groups: groups[...], ahead: ahead) }
+    init(layers: [Layer], ahead: Int) {
+        self.layers = layers
+        self.ahead = ahead
+    }
+
+    init(groups: [ShardGroup], ahead: Int) { self.init(layers: groups.map(Layer.here), ahead: ahead) }
+
+    public func makeAsyncIterator() -> Iterator { Iterator(layers: layers[...], ahead: ahead) }
 
     public struct Iterator: AsyncIteratorProtocol {
-        private var groups: ArraySlice<ShardGroup>
+        private var layers: ArraySlice<Layer>
         private let ahead: Int
         /// In order; dropped, they give back what they hold.
         private var pending: [PendingLease] = []
 
-        init(groups: ArraySlice<ShardGroup>, ahead: Int) {
-            self.groups = groups
+        init(layers: ArraySlice<Layer>, ahead: Int) {
+            self.layers = layers
             self.ahead = Swift.max(ahead, 1)
         }
 
@@ -40,14 +53,17 @@ public struct LayerStream: AsyncSequence, Sendable {
                 return lease
             } catch {
                 pending = []
-                groups = []
+                layers = []
                 throw error
             }
         }
 
         private mutating func fill() {
-            while pending.count < ahead, let group = groups.popFirst() {
-                pending.append(PendingLease(group, waitsForRoom: true))
+            while pending.count < ahead, let layer = layers.popFirst() {
+                switch layer {
+                case .here(let group): pending.append(PendingLease(group, waitsForRoom: true))
+                case .toFetch(let fetch): pending.append(PendingLease(fetching: fetch, waitsForRoom: true))
+                }
             }
         }
     }

@@ -91,13 +91,16 @@ extension Revision {
     ///   - ahead: how many may be under way or wait to be taken.
     public func stream(to tier: Tier, layers: ClosedRange<Int>? = nil, ahead: Int = 3) throws -> LayerStream {
         let view = try view(in: tier)
-        let groups = try view.layerNumbers.filter { layers?.contains($0) ?? true }.map { try view.layer($0) }
-        guard !groups.isEmpty else {
+        let chosen: [LayerStream.Layer] = try view.layerNumbers.filter { layers?.contains($0) ?? true }.map { number in
+            guard view.isPending(.layers(number...number)) else { return .here(try view.layer(number)) }
+            return .toFetch { try self.view(in: tier).layer(number) }
+        }
+        guard !chosen.isEmpty else {
             throw StoreError.notFound(
                 kind: "layer", name: "\(name) layers \(layers.map { "\($0)" } ?? "")",
                 hint: "\"weightstore show \(name)\" lists them.")
         }
-        return LayerStream(groups: groups, ahead: ahead)
+        return LayerStream(layers: chosen, ahead: ahead)
     }
 
     /// How much of each layer is in a tier now.

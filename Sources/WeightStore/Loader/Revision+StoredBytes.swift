@@ -47,11 +47,11 @@ extension Revision {
     }
 
     /// Some bytes of a file, and a use of their shards. The revision is held as long as the value lives. What an origin
-    /// has, and is not here, is fetched first: the file, if it has never come, or the shards that were evicted.
+    /// has, and is not here, is fetched first: the shards of these bytes that have never come, or that were evicted.
     ///
     /// - Throws: ``StoreError/missing(path:digest:)`` if a shard under them can't be had, ``FetchError``.
     package func bytes(of file: FileEntry, in range: Range<Int>) throws -> StoredBytes {
-        let file = try fetched(file)
+        let file = try fetched(file, range)
         var stored = try stored(file, range)
         if !stored.absent.isEmpty {
             for digest in stored.absent { try store.bringBack(digest) }
@@ -64,14 +64,14 @@ extension Revision {
         return StoredBytes(range, runs: stored.runs, hold: hold)
     }
 
-    /// The file, with its bytes here or known to have been.
-    private func fetched(_ file: FileEntry) throws -> FileEntry {
+    /// The file, with the bytes here or known to have been.
+    private func fetched(_ file: FileEntry, _ range: Range<Int>) throws -> FileEntry {
         let isPending = try store.catalog.read { db in
             try Bool.fetchOne(
                 try db.cachedStatement(sql: "SELECT pending FROM file WHERE id = ?"), arguments: [file.id]) ?? true
         }
         guard isPending else { return file }
-        try fetch(FetchSelection(files: [file.path]))
+        try fetch(FetchSelection(file: file.path, in: range))
         guard let entry = try entry(file.path) else {
             throw StoreError.notFound(kind: "file", name: "\(name) \(file.path)", hint: "")
         }

@@ -1,4 +1,5 @@
 import Dispatch
+import Foundation
 import Synchronization
 
 /// A lease that is on its way. Dropped before it was taken, it is given back.
@@ -30,8 +31,33 @@ final class PendingLease: Sendable {
         }
     }
 
-    private let tier: MemoryTier
-    private let request: LeaseRequest
+    /// What is asked of the tier, once it is known what that is.
+    private final class Wish: Sendable {
+        private struct State {
+            var request: (tier: MemoryTier, request: LeaseRequest)?
+            var isCancelled = false
+        }
+
+        private let state = Mutex(State())
+
+        /// - Returns: false if it was cancelled before.
+        func make(_ tier: MemoryTier, _ request: LeaseRequest) -> Bool {
+            state.withLock { state in
+                state.request = (tier, request)
+                return !state.isCancelled
+            }
+        }
+
+        func cancel() {
+            let wish = state.withLock { state in
+                state.isCancelled = true
+                return state.request
+            }
+            if let (tier, request) = wish { tier.cancel(request) }
+        }
+    }
+
+    private let wish = Wish()
     private let outcome = Outcome()
 
     /// Begins to bring the group's shards in.
@@ -39,18 +65,34 @@ final class PendingLease: Sendable {
     /// - Parameter waitsForRoom: if the tier is full of leased shards, wait until some are given back, behind those who
     ///   wait already.
     init(_ group: ShardGroup, waitsForRoom: Bool = false) {
+        Self.start(group, waitsForRoom, wish, outcome)
+    }
+
+    /// As `init(_:waitsForRoom:)`, with bytes of the group that must be fetched first, on a thread of its own.
+    ///
+    /// - Parameter fetch: gives the group; blocks.
+    init(fetching fetch: @escaping @Sendable () throws -> ShardGroup, waitsForRoom: Bool = false) {
+        Thread.detachNewThread { [wish, outcome] in
+            do {
+                Self.start(try fetch(), waitsForRoom, wish, outcome)
+            } catch {
+                outcome.settle(.failure(error))
+            }
+        }
+    }
+
+    private static func start(_ group: ShardGroup, _ waitsForRoom: Bool, _ wish: Wish, _ outcome: Outcome) {
         let tier = group.tier
-        let outcome = outcome
-        self.tier = tier
-        request = LeaseRequest(group.shards, waitsForRoom: waitsForRoom, release: { tier.release($0) }) { result in
+        let request = LeaseRequest(group.shards, waitsForRoom: waitsForRoom, release: { tier.release($0) }) { result in
             outcome.settle(result.map { Lease(group) })
         }
+        guard wish.make(tier, request) else { return outcome.settle(.failure(CancellationError())) }
         tier.start(request)
     }
 
     deinit { cancel() }
 
-    func cancel() { tier.cancel(request) }
+    func cancel() { wish.cancel() }
 
     /// The lease, when it is there. To be called once.
     func value() async throws -> Lease {
