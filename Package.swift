@@ -19,6 +19,7 @@ let package = Package(
         .target(name: "CLinux"),
         .target(name: "ModelFormats"),
         .target(name: "DeviceMemory"),
+        .target(name: "KVCache"),
         .target(
             name: "Migrations",
             path: "Migrations",
@@ -42,6 +43,7 @@ let package = Package(
         .target(name: "CUDADouble", path: "Tests/CUDADouble"),
         .target(name: "TestSupport", dependencies: ["DeviceMemory", "ModelFormats"], path: "Tests/TestSupport"),
         .testTarget(name: "ModelFormatsTests", dependencies: ["ModelFormats"]),
+        .testTarget(name: "KVCacheTests", dependencies: ["KVCache"]),
         .testTarget(name: "DeviceMemoryTests", dependencies: ["DeviceMemory", "TestSupport"]),
         .testTarget(
             name: "WeightStoreTests",
