@@ -262,9 +262,8 @@ def quantized(floats, element, bits, group, axis):
             low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
             scale = round_up((high - low) / levels, element)
             scales[where], zeros[where] = scale, low
-            with np.errstate(invalid="ignore"):
-                t = (x - low) / scale if scale else np.zeros_like(x)
-            t = np.where(np.isnan(x), 0, np.clip(np.nan_to_num(t, nan=0, posinf=levels, neginf=0), 0, levels))
+            x = np.clip(np.where(np.isnan(x), low, x), low, high)
+            t = np.clip((x - low) / scale, 0, levels) if scale else np.zeros_like(x)
             steps[at] = t
             result[at] = np.minimum(low + np.rint(t) * scale, greatest)
     return scales, zeros, steps, to_floats(to_bits(result, element), element)

@@ -29,9 +29,8 @@ final class KVMemory: @unchecked Sendable {
     }
 
     deinit {
-        if capacity < SpareMemory.least || !SpareMemory.keep(UnsafeMutableRawBufferPointer(start: start, count: capacity)) {
-            free(start)
-        }
+        let bytes = UnsafeMutableRawBufferPointer(start: start, count: capacity)
+        if capacity < SpareMemory.least || !SpareMemory.keep(bytes) { free(start) }
     }
 
     func withBytes<Result, Failure: Error>(

@@ -45,7 +45,10 @@ import Testing
             kept.append(try Window(last: 39_999).compress(layer).keys.tensor())
         }
         for (byte, tensor) in zip(UInt8(1)...3, kept) {
-            tensor.withBytes { #expect($0.count == 39_999 * 256 && $0[0] == byte && memcmp($0.baseAddress!, $0.baseAddress! + 1, $0.count - 1) == 0) }
+            tensor.withBytes { bytes in
+                let equal = memcmp(bytes.baseAddress!, bytes.baseAddress! + 1, bytes.count - 1) == 0
+                #expect(bytes.count == 39_999 * 256 && bytes[0] == byte && equal)
+            }
         }
     }
 }

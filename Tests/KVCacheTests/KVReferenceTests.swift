@@ -17,7 +17,9 @@ struct KVReferenceTests {
             let shape = KVShape(one.keys.shape[0], one.keys.shape[1], one.count!, 0)
             #expect(result.positions.count == shape.rows, "\(one.name)")
             var positions: [Int32] = []
-            for head in 0..<shape.batch * shape.heads { positions += result.positions[head / shape.heads, head % shape.heads] }
+            for head in 0..<shape.batch * shape.heads {
+                positions += result.positions[head / shape.heads, head % shape.heads]
+            }
             #expect(positions == reference.array(one.positions!), "\(one.name)")
             #expect(result.keys.tensor().withBytes { Array($0) } == reference.array(one.keptKeys!), "\(one.name)")
             #expect(result.values.tensor().withBytes { Array($0) } == reference.array(one.keptValues!), "\(one.name)")
@@ -58,7 +60,8 @@ struct KVReferenceTests {
         let count = layout.shape.batch * layout.shape.heads * layout.parametersPerHead
         let (scales, zeros) = tensor.withBytes { bytes in
             func part(_ offset: Int) -> [Float] {
-                Numbers.floats(UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + count * layout.element.bytes]), layout.element)
+                let own = bytes[offset..<offset + count * layout.element.bytes]
+                return Numbers.floats(UnsafeRawBufferPointer(rebasing: own), layout.element)
             }
             return (part(layout.scalesOffset), part(layout.zerosOffset))
         }

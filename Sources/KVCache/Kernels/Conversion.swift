@@ -22,14 +22,15 @@ enum Widening {
         }
     }
 
-    /// The multiplication moves the exponent from half's bias to float's, and makes subnormals normal. Infinities and
-    /// NaN then get the exponent that marks them.
+    /// The arithmetic shift leaves sign, exponent and fraction where float32 has them. The multiplication moves the
+    /// exponent from half's bias to float's, and makes subnormals normal. Infinities and NaN then get the exponent that
+    /// marks them.
     @inline(__always)
     static func value(half: UInt16) -> Float {
-        let bits = Int32(truncatingIfNeeded: half)
-        let magnitude = Float(bitPattern: UInt32(bitPattern: (bits & 0x7FFF) &<< 13)) * 0x1p112
-        let special: UInt32 = bits & 0x7FFF >= 0x7C00 ? 0x7F80_0000 : 0
-        return Float(bitPattern: magnitude.bitPattern | special | UInt32(bitPattern: bits & 0x8000) &<< 16)
+        let shifted = Int32(bitPattern: UInt32(truncatingIfNeeded: half) &<< 16) &>> 3
+        let bits = UInt32(bitPattern: shifted) & 0x8FFF_E000
+        let special: UInt32 = bits & 0x0F80_0000 == 0x0F80_0000 ? 0x7F80_0000 : 0
+        return Float(bitPattern: (Float(bitPattern: bits) * 0x1p112).bitPattern | special)
     }
 
     @inline(__always)
@@ -54,7 +55,8 @@ enum Narrowing {
     static func half(_ value: Float) -> UInt16 {
         let bits = Int32(bitPattern: value.bitPattern)
         let magnitude = bits & 0x7FFF_FFFF
-        let subnormal = Int32(bitPattern: (Float(bitPattern: UInt32(bitPattern: magnitude)) + 0.5).bitPattern) &- 0x3F00_0000
+        let shifted = Float(bitPattern: UInt32(bitPattern: magnitude)) + 0.5
+        let subnormal = Int32(bitPattern: shifted.bitPattern) &- 0x3F00_0000
         let normal = (magnitude &- 0x3800_0000 &+ 0xFFF &+ ((magnitude &>> 13) & 1)) &>> 13
         let special: Int32 = magnitude > 0x7F80_0000 ? 0x7E00 : 0x7C00
         var result = magnitude < 0x3880_0000 ? subnormal : normal

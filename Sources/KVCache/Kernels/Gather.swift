@@ -34,7 +34,8 @@ extension HeadRows {
         while first < range.upperBound {
             var end = first &+ 1
             if joins { while end < range.upperBound && positions[end] == positions[end &- 1] &+ 1 { end &+= 1 } }
-            (target + first &* rowBytes).copyMemory(from: row(Int(positions[first])), byteCount: (end &- first) &* rowBytes)
+            let source = row(Int(positions[first]))
+            (target + first &* rowBytes).copyMemory(from: source, byteCount: (end &- first) &* rowBytes)
             first = end
         }
     }

@@ -21,7 +21,8 @@ enum BlockQuantizer {
             let floats = memory.baseAddress!.assumingMemoryBound(to: Float.self)
             floats.initialize(repeating: 0, count: 2 * block + 3 * parameters)
             let clean = floats + block
-            let ranges = GroupRanges(least: clean + block, greatest: clean + block + parameters, inverse: clean + block + 2 * parameters)
+            let least = clean + block
+            let ranges = GroupRanges(least: least, greatest: least + parameters, inverse: least + 2 * parameters)
             let codes = (ranges.inverse + parameters).withMemoryRebound(to: UInt8.self, capacity: width) { $0 }
             codes.initialize(repeating: 0, count: width)
 
@@ -36,6 +37,7 @@ enum BlockQuantizer {
                 let outliers = countBeyond(floats, count)
                 if outliers > 0 { copyWithin(floats, count, to: clean) }
                 ranges.find(outliers > 0 ? clean : floats, rows: part.count, width: width, layout)
+                if outliers > 0 { ranges.clamp(floats, rows: part.count, width: width, layout) }
 
                 let parameters = layout.parameters(of: part)
                 let offset = layout.parameter(head: head, parameters.first)

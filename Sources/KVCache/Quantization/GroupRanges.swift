@@ -77,19 +77,32 @@ struct GroupRanges {
     @inline(__always)
     private static func greatest(_ a: Vector, _ b: Vector) -> Vector { b.replacing(with: a, where: a .> b) }
 
+    /// Puts what was beyond the limit to the nearest end of its group, NaN to the least; and all to 0 in a group that
+    /// has no other, whose least is +∞ then, and its greatest -∞.
+    @inline(never)
+    func clamp(_ block: UnsafeMutablePointer<Float>, rows: Int, width: Int, _ layout: QuantizedLayout) {
+        for index in 0..<layout.parameters(of: 0..<rows).count where least[index] > greatest[index] {
+            (least[index], greatest[index]) = (0, 0)
+        }
+        for row in 0..<rows {
+            for column in 0..<layout.shape.columns {
+                let index = layout.axis == .channel ? column : row &* layout.groups &+ column / layout.group
+                let value = block[row &* width &+ column]
+                let above = value > least[index] ? value : least[index]
+                block[row &* width &+ column] = above < greatest[index] ? above : greatest[index]
+            }
+        }
+    }
+
     /// Writes `count` scales and zero points as elements, and makes `inverse`.
     @inline(never)
     func store(_ count: Int, _ layout: QuantizedLayout, scales: UnsafeMutableRawPointer, zeros: UnsafeMutableRawPointer) {
         let levels = Float(layout.levels)
         for i in 0..<count {
-            // A group without a finite element has least +∞ and greatest -∞.
-            let empty = least[i] > greatest[i]
-            let low = empty ? 0 : least[i]
-            let high = empty ? 0 : greatest[i]
-            let scale = (high - low) / levels
-            least[i] = low
+            let range = greatest[i] - least[i]
+            let scale = range / levels
             // Below, 1 / scale would be infinite, and the scale of a group of subnormals 0.
-            greatest[i] = high > low && scale < .leastNormalMagnitude ? .leastNormalMagnitude : scale
+            greatest[i] = range > 0 && scale < .leastNormalMagnitude ? .leastNormalMagnitude : scale
         }
         switch layout.element {
         case .float32: break
@@ -112,30 +125,54 @@ struct GroupRanges {
         Float(bitPattern: (value.bitPattern &+ 0xFFFF) & 0xFFFF_0000)
     }
 
-    /// Writes a code per byte for the row `line` of the block.
+    /// Writes a code per byte for the row `line` of the block, which has nothing beyond the limit. Whole vectors, so up
+    /// to 15 codes behind the row's end are written too; they are 0, as the padding is.
     @inline(never)
-    func encode(_ values: UnsafePointer<Float>, line: Int, _ layout: QuantizedLayout, to codes: UnsafeMutablePointer<UInt8>) {
-        let levels = Float(layout.levels)
+    func encode(
+        _ values: UnsafePointer<Float>, line: Int, _ layout: QuantizedLayout, to codes: UnsafeMutablePointer<UInt8>
+    ) {
         let columns = layout.shape.columns
         if layout.axis == .channel {
-            for i in 0..<columns { codes[i] = Self.code(values[i], least[i], inverse[i], levels) }
+            var i = 0
+            while i < columns {
+                let vector = Self.codes(Self.wide(values + i), Self.wide(least + i), Self.wide(inverse + i))
+                UnsafeMutableRawPointer(codes + i).storeBytes(of: vector, as: SIMD16<UInt8>.self)
+                i &+= 16
+            }
             return
         }
         var index = line &* layout.groups
         for first in stride(from: 0, to: columns, by: layout.group) {
             let (zero, factor) = (least[index], inverse[index])
-            for i in first..<min(first &+ layout.group, columns) { codes[i] = Self.code(values[i], zero, factor, levels) }
+            let end = min(first &+ layout.group, columns)
+            var i = first
+            while i &+ 16 <= end {
+                let vector = Self.codes(Self.wide(values + i), SIMD16(repeating: zero), SIMD16(repeating: factor))
+                UnsafeMutableRawPointer(codes + i).storeBytes(of: vector, as: SIMD16<UInt8>.self)
+                i &+= 16
+            }
+            while i < end {
+                codes[i] = Self.codes(SIMD16(repeating: values[i]), SIMD16(repeating: zero), SIMD16(repeating: factor))[0]
+                i &+= 1
+            }
             index &+= 1
         }
     }
 
-    /// Adding 2^23 leaves the integer, rounded to the nearest and of ties to the even, in the lowest bits. NaN compares
-    /// as false, and becomes 0.
     @inline(__always)
-    private static func code(_ value: Float, _ zero: Float, _ inverse: Float, _ levels: Float) -> UInt8 {
-        var steps = (value - zero) * inverse
-        steps = steps > 0 ? steps : 0
-        steps = steps < levels ? steps : levels
-        return UInt8(truncatingIfNeeded: (steps + 0x1p23).bitPattern)
+    private static func wide(_ start: UnsafePointer<Float>) -> SIMD16<Float> {
+        UnsafeRawPointer(start).loadUnaligned(as: SIMD16<Float>.self)
+    }
+
+    /// Adding 2^23 leaves the integer, rounded to the nearest and of ties to the even, in the lowest bits. It is a code:
+    /// no element is below the zero point, and the scale is too near to the range's part for more than `levels`.
+    ///
+    /// A comparison of such vectors costs more than all of this, so there is none.
+    @inline(__always)
+    private static func codes(
+        _ values: SIMD16<Float>, _ zeros: SIMD16<Float>, _ inverses: SIMD16<Float>
+    ) -> SIMD16<UInt8> {
+        let steps = (values - zeros) * inverses
+        return SIMD16<UInt8>(truncatingIfNeeded: unsafeBitCast(steps + 0x1p23, to: SIMD16<UInt32>.self))
     }
 }

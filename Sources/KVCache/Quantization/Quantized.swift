@@ -6,7 +6,7 @@
 /// `round((x - zero) / scale)`, and `zero + code * scale` when it is dequantised.
 ///
 /// * The zero point is the least element of the group. The scale is (greatest - least) / (2^bits - 1), rounded up to
-///   what the element can hold (float32: to the nearest, and at least 2^-126); so the codes reach the greatest element.
+///   what the element can hold (float32: to the nearest, and at least 2^-126); so the codes reach the greatest.
 /// * The error of a finite element is at most half the scale, and the rounding of the result to the element:
 ///   `scale / 2 + ulp(greatest magnitude of the group)`; for float32, which is also what is computed in, 8 `ulp`.
 /// * An element that is NaN, infinite or beyond ±2^126 has no part in the scale. It becomes the nearest end of its group,

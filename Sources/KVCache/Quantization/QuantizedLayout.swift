@@ -87,5 +87,7 @@ public struct QuantizedLayout: Hashable, Sendable {
     var paddedColumns: Int { (shape.columns + 15) & ~15 }
 
     /// Rows that are worked on together: a group per channel; per token as many as stay in the first-level cache.
-    var blockRows: Int { axis == .channel ? max(min(group, shape.rows), 1) : max(min(4096 / max(paddedColumns, 1), 32), 1) }
+    var blockRows: Int {
+        axis == .channel ? max(min(group, shape.rows), 1) : max(min(4096 / max(paddedColumns, 1), 32), 1)
+    }
 }

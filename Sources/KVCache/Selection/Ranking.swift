@@ -4,8 +4,8 @@
 ///
 /// 1. A NaN counts as 0: no attention. Scores are summed in float32, query by query, query head by query head.
 /// 2. The last `recent` positions leave the contest.
-/// 3. The sums are pooled over `kernel` positions, the middle one first to last: the greatest of them, or their sum
-///    from left to right, which ranks as their mean does.
+/// 3. Each becomes a pool of `kernel` sums around it: the greatest of them but for NaN, or their sum from left to
+///    right, which ranks as their mean does.
 /// 4. The greatest win. Of equals the earlier position wins. A sum that is NaN (of infinities) is below all others.
 struct Ranking {
     var best: Int
