@@ -29,6 +29,7 @@ let package = Package(
         .target(name: "CLinux"),
         .target(name: "ModelFormats"),
         .target(name: "DeviceMemory"),
+        .target(name: "KVCache"),
         .target(
             name: "Migrations",
             path: "Migrations",
@@ -72,9 +73,12 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Sources/weightstore"),
+        // Measures; Tests/kv-benchmark runs it beside its peers.
+        .executableTarget(name: "kv-benchmark", dependencies: ["KVCache"], path: "Tests/KVBenchmark"),
         .target(name: "CUDADouble", path: "Tests/CUDADouble"),
         .target(name: "TestSupport", dependencies: ["DeviceMemory", "ModelFormats"], path: "Tests/TestSupport"),
         .testTarget(name: "ModelFormatsTests", dependencies: ["ModelFormats"]),
+        .testTarget(name: "KVCacheTests", dependencies: ["KVCache"]),
         .testTarget(name: "DeviceMemoryTests", dependencies: ["DeviceMemory", "TestSupport"]),
         .testTarget(
             name: "WeightStoreTests",

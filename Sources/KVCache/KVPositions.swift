@@ -1,0 +1,45 @@
+/// Which positions of a sequence were kept, sorted and unique in every head.
+///
+/// The engine needs them for rotary embeddings. Where keys are cached before rotation, the kept key number `i` gets
+/// the position `i`, as StreamingLLM does, or the position it had, as SnapKV and H2O do. Where keys are cached
+/// rotated, a key moves from `positions[i]` to `i` by a rotation of `i - positions[i]`.
+public struct KVPositions: Equatable, Sendable {
+    public let batch: Int
+    public let heads: Int
+    /// Positions kept in each head.
+    public let count: Int
+    /// `[count]` if all heads keep the same, else `[batch, heads, count]`.
+    public let indices: [Int32]
+    /// Whether all heads keep the same positions.
+    public let shared: Bool
+
+    /// The positions kept in one head, ascending.
+    public subscript(batch: Int, head: Int) -> ArraySlice<Int32> {
+        precondition(0..<self.batch ~= batch && 0..<heads ~= head, "no such head")
+        let first = shared ? 0 : (batch * heads + head) * count
+        return indices[first..<first + count]
+    }
+
+    /// The same positions in all heads.
+    init(of layer: KVLayer, shared indices: [Int32]) {
+        batch = layer.batch
+        heads = layer.heads
+        count = indices.count
+        self.indices = indices
+        shared = true
+    }
+
+    /// All positions.
+    init(all layer: KVLayer) {
+        self.init(of: layer, shared: Array(0..<Int32(layer.sequence)))
+    }
+
+    /// `count` positions for each head, `[batch, heads, count]`.
+    init(of layer: KVLayer, count: Int, perHead indices: [Int32]) {
+        batch = layer.batch
+        heads = layer.heads
+        self.count = count
+        self.indices = indices
+        shared = false
+    }
+}

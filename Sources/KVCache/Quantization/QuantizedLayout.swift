@@ -1,0 +1,93 @@
+/// Where what is in the bytes of a quantised tensor.
+///
+///     codes       [batch, heads, rows, rowBytes]   bits each, the first of a row in the lowest bits of its first byte
+///     scales      [batch, heads, parameters…]      in the tensor's element
+///     zero points [batch, heads, parameters…]      in the tensor's element
+///
+/// Each part begins at a multiple of 64 bytes; a row's last byte and the gaps are filled with zeros. An element is
+/// `zero + code * scale`. The parameters of a head are `[groups of rows, columns]` per channel and
+/// `[rows, groups of columns]` per token. The last group is smaller where `group` doesn't divide.
+public struct QuantizedLayout: Hashable, Sendable {
+    /// Which elements share a scale and a zero point.
+    public enum Axis: UInt8, Sendable {
+        /// `group` positions of one channel: for keys, which have channels of large values.
+        case channel
+        /// `group` channels of one position: for values.
+        case token
+    }
+
+    public let shape: KVShape
+    /// Of what was quantised, and so of the scales and zero points, and of what is dequantised.
+    public let element: KVElement
+    /// 8, 4 or 2.
+    public let bits: Int
+    /// Elements that share a scale, at most.
+    public let group: Int
+    public let axis: Axis
+
+    /// - Throws: `badShape`; `badParameter` if `bits` is not 8, 4 or 2, or `group` not positive.
+    public init(shape: KVShape, element: KVElement, bits: Int, group: Int, axis: Axis) throws(KVError) {
+        try shape.check()
+        guard bits == 8 || bits == 4 || bits == 2 else {
+            throw .badParameter(method: "Quantized", name: "bits", value: bits, need: "it is 8, 4 or 2")
+        }
+        guard group >= 1 else {
+            throw .badParameter(method: "Quantized", name: "group", value: group, need: "it is positive")
+        }
+        self.shape = shape
+        self.element = element
+        self.bits = bits
+        self.group = group
+        self.axis = axis
+    }
+
+    /// The greatest code.
+    public var levels: Int { 1 << bits - 1 }
+
+    /// Bytes of the codes of one row.
+    public var rowBytes: Int { (shape.columns * bits + 7) / 8 }
+
+    /// Groups along `axis` in one head.
+    public var groups: Int {
+        let length = axis == .channel ? shape.rows : shape.columns
+        return length / group + (length % group == 0 ? 0 : 1)
+    }
+
+    /// Scales of one head, and zero points too.
+    public var parametersPerHead: Int { groups * (axis == .channel ? shape.columns : shape.rows) }
+
+    /// Where the scales begin, in bytes.
+    public var scalesOffset: Int { aligned(shape.batch * shape.heads * shape.rows * rowBytes) }
+
+    /// Where the zero points begin, in bytes.
+    public var zerosOffset: Int { scalesOffset + aligned(parameterBytes) }
+
+    /// All bytes.
+    public var byteCount: Int { zerosOffset + aligned(parameterBytes) }
+
+    private var parameterBytes: Int { shape.batch * shape.heads * parametersPerHead * element.bytes }
+
+    private func aligned(_ count: Int) -> Int { (count + 63) & ~63 }
+
+    /// Where the codes of a row begin. `head` is the number among all `batch * heads`.
+    func codes(head: Int, row: Int) -> Int { (head * shape.rows + row) * rowBytes }
+
+    /// The bytes from the start of the scales, or zero points, to the parameter `index` of a head.
+    func parameter(head: Int, _ index: Int) -> Int { (head * parametersPerHead + index) * element.bytes }
+
+    /// The parameters of a block of rows that begins with a group: its first one, and how many.
+    func parameters(of rows: Range<Int>) -> (first: Int, count: Int) {
+        switch axis {
+        case .channel: (rows.lowerBound / group * shape.columns, shape.columns)
+        case .token: (rows.lowerBound * groups, rows.count * groups)
+        }
+    }
+
+    /// Floats from a row to the next in working memory: whole vectors.
+    var paddedColumns: Int { (shape.columns + 15) & ~15 }
+
+    /// Rows that are worked on together: a group per channel; per token as many as stay in the first-level cache.
+    var blockRows: Int {
+        axis == .channel ? max(min(group, shape.rows), 1) : max(min(4096 / max(paddedColumns, 1), 32), 1)
+    }
+}
