@@ -1,7 +1,7 @@
 import Foundation
 import Server
-import TestSupport
 import Synchronization
+import TestSupport
 import Testing
 import WeightStore
 
@@ -131,7 +131,15 @@ struct HostileClientTests {
         var options = ServerOptions()
         (options.connections, options.idleSeconds) = (10, 600)
         let server = try await TestServer(options)
-        var idle = try await onOwnThread { try (0..<10).map { _ in try Connection(port: server.port) } }
+        // Each is accepted before the next: several that come at once are accepted together.
+        var idle = try await onOwnThread {
+            try (0..<10).map { _ in
+                let connection = try Connection(port: server.port)
+                try connection.send(TestServer.request("GET", "/health"))
+                #expect(try connection.answer().status == 200)
+                return connection
+            }
+        }
         let isServed = Mutex(false)
         async let last = {
             defer { isServed.withLock { $0 = true } }
