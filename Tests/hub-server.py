@@ -191,7 +191,8 @@ def write_tree(root, out, cdn):
         for model in sorted(os.listdir(os.path.join(root, organization))):
             name = f"{organization}/{model}"
             repository = Repository(root, name)
-            for path, value in [("revision/main", {"sha": repository.commit}), (f"tree/{repository.commit}", repository.files)]:
+            answers = [("revision/main", {"id": name, "sha": repository.commit}), (f"tree/{repository.commit}", repository.files)]
+            for path, value in answers:
                 place = os.path.join(out, "api/models", name, path)
                 os.makedirs(place, exist_ok=True)
                 with open(place + "/index.json", "w") as file:
