@@ -19,6 +19,11 @@ final class ShardGroup: Sendable {
         shards = tensors.compactMap(\.shard).filter { seen.insert(ObjectIdentifier($0)).inserted }
     }
 
+    /// One of the tensors alone.
+    func one(_ tensor: LeasedTensor) -> ShardGroup {
+        ShardGroup([tensor], layer: tensor.entry.layer, in: tier, hold: hold)
+    }
+
     /// The hit: leases on all shards, if all are there.
     func leaseIfReady() -> Lease? {
         for shard in shards where shard.phase != .ready { return nil }
