@@ -122,7 +122,7 @@ let package = Package(
                 "TestSupport", "WeightStore", "WeightStoreCLI", "DeviceMemory", .product(name: "GRDB", package: "GRDB.swift"),
             ]),
         .testTarget(
-            name: "CInterfaceTests",
+            name: "EngineTests",
             dependencies: ["TestSupport", "CWeightStore", "ModelFormats", "WeightStore", "WeightStoreCLI"],
             exclude: ["Programs"]),
         .testTarget(

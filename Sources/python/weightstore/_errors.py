@@ -11,8 +11,15 @@ class WeightStoreError(Exception):
         self.status = status
 
 
-class SafetensorError(WeightStoreError):
-    """Where safetensors raises its own error: a tensor that is not there, a closed file, an impossible slice."""
+try:
+    from safetensors import SafetensorError as _Original
+except ImportError:
+    _Original = Exception
+
+
+class SafetensorError(WeightStoreError, _Original):
+    """Where safetensors raises its own error, and caught with it: a tensor that is not there, a closed file, an
+    impossible slice."""
 
 
 class NotFoundError(WeightStoreError, FileNotFoundError):

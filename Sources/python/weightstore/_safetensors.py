@@ -239,30 +239,37 @@ def _checked(index: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
     if len(parts) > len(shape):
         raise SafetensorError("more slicing indexes than dimensions in tensor")
 
+    parts = tuple(_from_start(part, dimension, shape[dimension]) for dimension, part in enumerate(parts))
+
     def shown(part: Any) -> str:
         if not isinstance(part, slice):
             return str(part)
         return ":".join("" if end is None else str(end) for end in (part.start, part.stop))
 
-    for dimension, part in enumerate(parts):
+    for dimension, part in reversed(list(enumerate(parts))):
         size = shape[dimension]
-        if isinstance(part, slice):
-            start, stop = part.start, part.stop
-            if start is not None and start < 0 or stop is not None and stop < 0:
-                continue  # Python's own meaning.
-            last = max((stop if stop is not None else size) - 1, 0)
-            wrong = start if start is not None and start >= size and start > 0 else last if last >= size and last > 0 else None
-        elif isinstance(part, int):
-            if part < -size:
-                raise SafetensorError(f"Invalid index {part} for dimension {dimension} of size {size}")
-            wrong = part if part >= size else None
+        if isinstance(part, int):
+            start, stop = part, part + 1
         else:
-            raise TypeError(f"a slice or an integer is wanted, not {type(part).__name__}")
-        if wrong is not None:
+            start, stop = 0 if part.start is None else part.start, size if part.stop is None else part.stop
+            if start < 0 or stop < 0:
+                continue  # Which safetensors does not know: Python's own meaning.
+        if start >= size or stop > size:
             raise SafetensorError(
                 f"Error during slicing [{', '.join(map(shown, parts))}] with shape {list(shape)}: "
-                f"index {wrong} out of bounds for tensor dimension #{dimension} of size {size}")
+                f"index {start if start >= size else stop - 1} out of bounds for tensor dimension #{dimension} of size {size}")
     return parts
+
+
+def _from_start(part: Any, dimension: int, size: int) -> Any:
+    """An index that does not count from the end."""
+    if isinstance(part, slice):
+        return part
+    if not isinstance(part, int):
+        raise TypeError(f"a slice or an integer is wanted, not {type(part).__name__}")
+    if part < -size:
+        raise SafetensorError(f"Invalid index {part} for dimension {dimension} of size {size}")
+    return part + size if part < 0 else part
 
 
 def load_file(

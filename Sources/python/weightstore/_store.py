@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from ctypes import byref, c_size_t, c_void_p
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Iterator
@@ -128,6 +129,7 @@ class Store(_Handle):
 
     def statistics(self, tier: str) -> TierStatistics:
         """How full a tier is, and what it did since it was opened."""
+        _settle()
         statistics = c.Statistics()
         library().statistics(self, tier.encode(), byref(statistics))
         return TierStatistics(*(getattr(statistics, name) for name in TierStatistics.__dataclass_fields__))
@@ -327,10 +329,11 @@ class LeasedTensor:
         return self._capsule(0, versioned=max_version is not None and max_version[0] >= 1)
 
     def _capsule(self, flags: int, versioned: bool = False) -> Any:
+        _settle()
         managed = c_void_p()
         export = library().dlpack_versioned if versioned else library().dlpack
         export(self._lease, self._index, flags, byref(managed))
-        return _new_capsule(managed, _NAMES[versioned], ctypes.cast(_DESTRUCTORS[versioned], c_void_p))
+        return _capsule_of(managed.value or 0, versioned)
 
 
 # A capsule keeps the address of its name, so these stay.
@@ -342,22 +345,33 @@ _new_capsule = ctypes.pythonapi.PyCapsule_New
 _new_capsule.restype = ctypes.py_object
 _new_capsule.argtypes = [c_void_p, ctypes.c_char_p, c_void_p]
 _capsule_is_valid = ctypes.pythonapi.PyCapsule_IsValid
-_capsule_is_valid.argtypes = [c_void_p, ctypes.c_char_p]
-_capsule_pointer = ctypes.pythonapi.PyCapsule_GetPointer
-_capsule_pointer.restype = c_void_p
-_capsule_pointer.argtypes = [c_void_p, ctypes.c_char_p]
+_capsule_is_valid.argtypes = [ctypes.py_object, ctypes.c_char_p]
+
+_handed_out: list[tuple[Any, int, bool]] = []
 
 
-def _destructor(versioned: bool) -> Any:
-    def destroy(capsule: int) -> None:
-        # A consumer that took the tensor has renamed the capsule.
-        if not _capsule_is_valid(capsule, _NAMES[versioned]):
-            return
-        managed = _capsule_pointer(capsule, _NAMES[versioned])
-        deleter = c_void_p.from_address(managed + _DELETERS[versioned]).value
-        ctypes.CFUNCTYPE(None, c_void_p)(deleter)(managed)
-
-    return ctypes.CFUNCTYPE(None, c_void_p)(destroy)
+def _capsule_of(managed: int, versioned: bool) -> Any:
+    """A capsule for a consumer. It has no destructor, which would run while the consumer's exception is pending, when no
+    Python may run: what nobody took is looked after by ``_settle``."""
+    capsule = _new_capsule(managed, _NAMES[versioned], None)
+    _handed_out.append((capsule, managed, versioned))
+    return capsule
 
 
-_DESTRUCTORS = {versioned: _destructor(versioned) for versioned in (False, True)}
+def _settle() -> None:
+    """Deletes the tensors of capsules that nobody took, and nobody can take any more."""
+    for entry in list(_handed_out):
+        capsule, managed, versioned = entry
+        if not _capsule_is_valid(capsule, _NAMES[versioned]):  # Who takes it renames it.
+            _remove(entry)
+        elif sys.getrefcount(capsule) == 3 and _remove(entry):  # The entry's, this function's, the call's.
+            deleter = c_void_p.from_address(managed + _DELETERS[versioned]).value
+            ctypes.CFUNCTYPE(None, c_void_p)(deleter)(managed)
+
+
+def _remove(entry: tuple[Any, int, bool]) -> bool:
+    try:
+        _handed_out.remove(entry)
+    except ValueError:  # Another thread was here.
+        return False
+    return True
