@@ -10,6 +10,8 @@ let package = Package(
         .library(name: "WeightStore", targets: ["WeightStore"]),
         .library(name: "Origins", targets: ["Origins"]),
         .executable(name: "weightstore", targets: ["WeightStoreCLI"]),
+        // libweightstore: Sources/CWeightStore/install gives it its name.
+        .library(name: "weightstore-c", type: .dynamic, targets: ["CWeightStore"]),
         // For tests: opened at run time, as the CUDA driver is.
         .library(name: "cuda-double", type: .dynamic, targets: ["CUDADouble"]),
     ],
@@ -65,6 +67,23 @@ let package = Package(
                 .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
+        .systemLibrary(name: "CWeightStoreHeader", path: "Sources/CWeightStore/Header"),
+        .target(
+            name: "CWeightStore",
+            dependencies: [
+                "CWeightStoreHeader", "DeviceMemory", "Origins", "WeightStore",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Sources/CWeightStore/Library",
+            // In release builds the library stands alone: the Swift runtime inside, nothing to be seen but the interface.
+            // It stays loaded once it is, because its threads live on.
+            linkerSettings: [
+                .unsafeFlags(
+                    [
+                        "-static-stdlib", "-Xlinker", "-soname=libweightstore.so.1", "-Xlinker", "-z", "-Xlinker", "nodelete",
+                        "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/CWeightStore/exports.map",
+                    ], .when(configuration: .release)),
+            ]),
         .executableTarget(
             name: "WeightStoreCLI",
             dependencies: [
@@ -102,6 +121,10 @@ let package = Package(
             dependencies: [
                 "TestSupport", "WeightStore", "WeightStoreCLI", "DeviceMemory", .product(name: "GRDB", package: "GRDB.swift"),
             ]),
+        .testTarget(
+            name: "EngineTests",
+            dependencies: ["TestSupport", "CWeightStore", "ModelFormats", "WeightStore", "WeightStoreCLI"],
+            exclude: ["Programs"]),
         .testTarget(
             name: "FaultTests",
             dependencies: [

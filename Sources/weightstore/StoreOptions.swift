@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import Logging
 import Origins
 import WeightStore
@@ -16,13 +15,7 @@ struct StoreOptions: ParsableArguments {
     @Flag(help: "Answer in JSON.")
     var json = false
 
-    var path: String {
-        let environment = ProcessInfo.processInfo.environment
-        if let store { return store }
-        if let home = environment["WEIGHTSTORE_HOME"], !home.isEmpty { return home }
-        let data = environment["XDG_DATA_HOME"] ?? (environment["HOME"] ?? "") + "/.local/share"
-        return data + "/weightstore"
-    }
+    var path: String { store ?? Store.defaultPath }
 
     /// - Parameter limitRate: bytes per second that origins may take.
     func open(create: Bool = false, limitRate: Int? = nil) throws -> Store {

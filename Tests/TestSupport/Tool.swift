@@ -53,7 +53,7 @@ package struct Tool: Sendable {
         /// Kept, because a pipe closes with its last reference.
         private let pipesInUse = Mutex<[Pipe]>([])
 
-        fileprivate init(_ command: [String], _ environment: [String: String]) throws {
+        package init(_ command: [String], _ environment: [String: String]) throws {
             process = Process()
             process.executableURL = URL(fileURLWithPath: command[0].hasPrefix("/") ? command[0] : "/usr/bin/env")
             process.arguments = command[0].hasPrefix("/") ? Array(command.dropFirst()) : command

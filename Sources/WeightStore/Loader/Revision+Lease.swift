@@ -84,6 +84,21 @@ extension Revision {
         try view(in: tier).part(.tensor(name)).leaseBlocking()
     }
 
+    /// One tensor of one file, for callers on threads of their own: blocks.
+    public func waitForLease(tensor name: String, ofFile file: String, in tier: Tier) throws -> Lease {
+        try view(in: tier).part(.tensorOfFile(name, file: file)).leaseBlocking()
+    }
+
+    /// All tensors of a file, for callers on threads of their own: blocks.
+    public func waitForLease(file: String, in tier: Tier) throws -> Lease {
+        try view(in: tier).part(.file(file)).leaseBlocking()
+    }
+
+    /// As ``leaseRest(in:)``, for callers on threads of their own: blocks.
+    public func waitForLeaseOfRest(in tier: Tier) throws -> Lease {
+        try view(in: tier).part(.rest).leaseBlocking()
+    }
+
     /// The layers in order, those after the one in use being on their way.
     ///
     /// - Parameters:

@@ -36,6 +36,14 @@ public final class Lease: Sendable {
 
     func preconditionHeld() { precondition(isHeld.load(ordering: .acquiring), "the lease was given back") }
 
+    /// A lease of its own on one of the tensors, which must be this lease's, and held by it: the others may go when this
+    /// lease ends.
+    public func share(_ tensor: LeasedTensor) -> Lease {
+        preconditionHeld()
+        // Its shard is there as long as this lease holds it.
+        return group.one(tensor).leaseIfReady()!
+    }
+
     /// The tensor of a name.
     ///
     /// - Throws: ``StoreError/notFound(kind:name:hint:)``.

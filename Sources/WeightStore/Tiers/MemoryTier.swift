@@ -52,7 +52,8 @@ final class MemoryTier: Sendable {
     /// Bytes.
     let budget: Int
     private let medium: any TierMedium
-    private let path: @Sendable (Digest) -> String
+    /// Where a shard's blob is.
+    let path: @Sendable (Digest) -> String
     /// Above the first, shards are evicted in the background, down to the second, in bytes.
     let watermarks: (high: Int, low: Int)?
     private let fetcher: TierFetcher?

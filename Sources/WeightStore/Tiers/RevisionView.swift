@@ -13,6 +13,8 @@ final class RevisionView: Sendable {
         /// What a layer has beside its experts.
         case shared(layer: Int)
         case tensor(String)
+        case tensorOfFile(String, file: String)
+        case file(String)
     }
 
     let tier: MemoryTier
@@ -138,20 +140,22 @@ extension RevisionView.Part: CustomStringConvertible {
         case .expert(let layer, let expert): entry.layer == layer && entry.expert == expert
         case .shared(let layer): entry.layer == layer && entry.expert == nil
         case .tensor(let name): entry.name == name
+        case .tensorOfFile(let name, let file): entry.name == name && entry.file == file
+        case .file(let file): entry.file == file
         }
     }
 
     var layer: Int? {
         switch self {
         case .layers(let range) where range.count == 1: range.lowerBound
-        case .all, .rest, .layers, .tensor: nil
+        case .all, .rest, .layers, .tensor, .tensorOfFile, .file: nil
         case .stackLayer(_, let layer), .expert(let layer, _), .shared(let layer): layer
         }
     }
 
     var kind: String {
         switch self {
-        case .all, .rest, .tensor: "tensor"
+        case .all, .rest, .tensor, .tensorOfFile, .file: "tensor"
         case .layers, .stackLayer, .shared: "layer"
         case .expert: "expert"
         }
@@ -166,6 +170,8 @@ extension RevisionView.Part: CustomStringConvertible {
         case .expert(let layer, let expert): "layer \(layer) expert \(expert)"
         case .shared(let layer): "layer \(layer) beside its experts"
         case .tensor(let name): name
+        case .tensorOfFile(let name, let file): "\(file) \(name)"
+        case .file(let file): "(tensors of \(file))"
         }
     }
 }

@@ -37,6 +37,11 @@ final class ShardGroup: Sendable {
 
     deinit { if isVisit { tier.leave(shards) } }
 
+    /// One of the tensors alone.
+    func one(_ tensor: LeasedTensor) -> ShardGroup {
+        ShardGroup([tensor], layer: tensor.entry.layer, in: tier, hold: hold)
+    }
+
     /// The hit: leases on all shards, if all are there.
     func leaseIfReady() -> Lease? {
         for shard in shards where shard.phase != .ready { return nil }

@@ -1,0 +1,48 @@
+/* The structures of DLPack 1.1 as they lie in memory, under their own tags: what the library fills in. Users of the
+ * library include the header of DLPack itself. */
+#ifndef WEIGHTSTORE_DLPACK_LAYOUT_H
+#define WEIGHTSTORE_DLPACK_LAYOUT_H
+
+#include <stdint.h>
+
+struct DLDevice {
+    int32_t device_type;
+    int32_t device_id;
+};
+
+struct DLDataType {
+    uint8_t code;
+    uint8_t bits;
+    uint16_t lanes;
+};
+
+struct DLTensor {
+    void *data;
+    struct DLDevice device;
+    int32_t ndim;
+    struct DLDataType dtype;
+    int64_t *shape;
+    int64_t *strides;
+    uint64_t byte_offset;
+};
+
+struct DLManagedTensor {
+    struct DLTensor dl_tensor;
+    void *manager_ctx;
+    void (*deleter)(struct DLManagedTensor *self);
+};
+
+struct DLPackVersion {
+    uint32_t major;
+    uint32_t minor;
+};
+
+struct DLManagedTensorVersioned {
+    struct DLPackVersion version;
+    void *manager_ctx;
+    void (*deleter)(struct DLManagedTensorVersioned *self);
+    uint64_t flags;
+    struct DLTensor dl_tensor;
+};
+
+#endif

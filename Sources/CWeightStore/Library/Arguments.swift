@@ -1,0 +1,61 @@
+import WeightStore
+
+/// A name that the caller gives.
+func text(_ argument: UnsafePointer<CChar>?, _ name: String) throws(CallError) -> String {
+    guard let argument else { throw .argument("the \(name) is NULL") }
+    return try optionalText(argument, name)!
+}
+
+/// A name that may be left out.
+func optionalText(_ argument: UnsafePointer<CChar>?, _ name: String) throws(CallError) -> String? {
+    guard let argument else { return nil }
+    guard let text = String(validatingCString: argument) else { throw .argument("the \(name) is not UTF-8") }
+    return text
+}
+
+func tier(_ argument: UnsafePointer<CChar>?) throws -> Tier { try Tier(text(argument, "tier")) }
+
+/// Where a result goes.
+func target<Value>(_ argument: UnsafeMutablePointer<Value>?, _ name: String) throws(CallError) -> UnsafeMutablePointer<Value> {
+    guard let argument else { throw .argument("the place for the \(name) is NULL") }
+    return argument
+}
+
+/// A structure of the interface, which begins with the size that the caller's header gives it.
+protocol Sized {
+    var struct_size: Int { get set }
+    /// The size in the first version of the interface.
+    static var firstSize: Int { get }
+}
+
+/// Where a structure goes.
+func target<Value: Sized>(_ argument: UnsafeMutablePointer<Value>?, _ name: String) throws(CallError) -> SizedTarget<Value> {
+    guard let argument else { throw .argument("the place for the \(name) is NULL") }
+    guard argument.pointee.struct_size >= Value.firstSize else {
+        throw .argument("struct_size of the \(name) is \(argument.pointee.struct_size): set it to sizeof")
+    }
+    return SizedTarget(pointer: argument)
+}
+
+struct SizedTarget<Value: Sized> {
+    let pointer: UnsafeMutablePointer<Value>
+
+    /// Fills in as much as the caller has room for.
+    ///
+    /// Not inlined: see `MappedBlob.copy`.
+    @inline(never) func fill(_ value: Value) {
+        let size = pointer.pointee.struct_size
+        var value = value
+        value.struct_size = size
+        withUnsafeBytes(of: &value) { bytes in
+            UnsafeMutableRawPointer(pointer).copyMemory(
+                from: bytes.baseAddress!, byteCount: min(size, bytes.count))
+        }
+    }
+}
+
+/// An element by its index.
+func element<Element>(_ all: [Element], _ index: Int, _ name: String) throws(CallError) -> Element {
+    guard all.indices.contains(index) else { throw .argument("\(name) \(index): there are \(all.count)") }
+    return all[index]
+}

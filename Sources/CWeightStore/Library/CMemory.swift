@@ -1,0 +1,29 @@
+import Glibc
+
+/// Strings and arrays as C reads them, valid as long as the value lives. Filled while it has one owner, and only read
+/// from then on.
+final class CMemory {
+    private var blocks: [UnsafeMutableRawPointer] = []
+
+    deinit {
+        for block in blocks { free(block) }
+    }
+
+    func string(_ text: String) -> UnsafePointer<CChar> {
+        let copy = strdup(text)!
+        blocks.append(copy)
+        return UnsafePointer(copy)
+    }
+
+    func string(_ text: String?) -> UnsafePointer<CChar>? { text.map { string($0) } }
+
+    /// - Returns: nil for no elements.
+    func array(_ elements: [Int]) -> UnsafeMutablePointer<Int64>? {
+        if elements.isEmpty { return nil }
+        let block = malloc(elements.count * MemoryLayout<Int64>.size)!
+        blocks.append(block)
+        let copy = block.bindMemory(to: Int64.self, capacity: elements.count)
+        for (index, element) in elements.enumerated() { copy[index] = Int64(element) }
+        return copy
+    }
+}

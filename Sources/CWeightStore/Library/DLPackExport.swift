@@ -1,0 +1,69 @@
+import CWeightStoreHeader
+import WeightStore
+
+/// What a DLPack tensor of ours keeps alive until its deleter is called.
+final class DLPackExport {
+    private let lease: Lease
+    private let mapping: PrivateMapping?
+    private let memory = CMemory()
+    private(set) var tensor = DLTensor()
+    let isReadOnly: Bool
+
+    init(_ handle: LeaseHandle, _ index: Int, flags: UInt32) throws {
+        let known = UInt32(WEIGHTSTORE_DLPACK_BYTES | WEIGHTSTORE_DLPACK_PRIVATE)
+        guard flags & ~known == 0 else { throw CallError.argument("flags \(flags): not known") }
+        let leased = try element(handle.lease.tensors, index, "tensor")
+        let asBytes = flags & UInt32(WEIGHTSTORE_DLPACK_BYTES) != 0
+        isReadOnly = flags & UInt32(WEIGHTSTORE_DLPACK_PRIVATE) == 0
+        guard isReadOnly || handle.lease.tier == .ram else {
+            throw CallError.argument("private pages are to be had in the tier ram, not in \(handle.lease.tier)")
+        }
+        guard let type = asBytes ? .bytes : DLPackType(leased.entry.dtype) else {
+            throw CallError.unsupported(dtype: leased.entry.dtype)
+        }
+        let format = try handle.revision.formats()[leased.entry.file]
+        mapping = isReadOnly ? nil : try handle.privateMapping(of: leased)
+        lease = handle.lease.share(leased)
+        let shape = asBytes ? [leased.entry.bytes] : TensorLayout(leased.entry, format: format).shape
+        let strides = asBytes ? [1] : TensorLayout(leased.entry, format: format).strides ?? []
+        let device = lease.tier.dlpackDevice
+        let address = mapping.map { $0.address + UInt(leased.entry.shardOffset) } ?? UInt(lease.address(of: leased) ?? 0)
+        tensor.data = UnsafeMutableRawPointer(bitPattern: address)
+        tensor.device = DLDevice(device_type: device.type, device_id: device.id)
+        tensor.ndim = Int32(shape.count)
+        tensor.dtype = type.structure
+        tensor.shape = memory.array(shape)
+        tensor.strides = memory.array(strides)
+    }
+
+    /// The tensor in the form that every consumer knows.
+    func managed() -> UnsafeMutablePointer<DLManagedTensor> {
+        let managed = UnsafeMutablePointer<DLManagedTensor>.allocate(capacity: 1)
+        managed.initialize(to: DLManagedTensor(
+            dl_tensor: tensor, manager_ctx: Unmanaged.passRetained(self).toOpaque(),
+            deleter: { managed in
+                guard let managed, DLPackExport.release(managed.pointee.manager_ctx) else { return }
+                managed.deallocate()
+            }))
+        return managed
+    }
+
+    /// The tensor in the form that says whether it may be written to.
+    func versioned() -> UnsafeMutablePointer<DLManagedTensorVersioned> {
+        let managed = UnsafeMutablePointer<DLManagedTensorVersioned>.allocate(capacity: 1)
+        managed.initialize(to: DLManagedTensorVersioned(
+            version: DLPackVersion(major: 1, minor: 1), manager_ctx: Unmanaged.passRetained(self).toOpaque(),
+            deleter: { managed in
+                guard let managed, DLPackExport.release(managed.pointee.manager_ctx) else { return }
+                managed.deallocate()
+            }, flags: isReadOnly ? 1 : 0, dl_tensor: tensor))
+        return managed
+    }
+
+    /// - Returns: false in a child of the process that owns it, where it must be left alone.
+    private static func release(_ context: UnsafeMutableRawPointer) -> Bool {
+        if OwningProcess.isAnother { return false }
+        Unmanaged<DLPackExport>.fromOpaque(context).release()
+        return true
+    }
+}

@@ -1,0 +1,145 @@
+import CWeightStoreHeader
+import WeightStore
+
+/// Gives a lease out.
+private func lease(
+    _ revision: OpaquePointer?, _ tierName: UnsafePointer<CChar>?, _ lease: UnsafeMutablePointer<OpaquePointer?>?,
+    _ body: (Revision, Tier) throws -> Lease
+) -> weightstore_status {
+    call {
+        let revision = try Handles.all.find(revision, RevisionHandle.self)
+        let tier = try tier(tierName)
+        let target = try target(lease, "lease")
+        target.pointee = Handles.all.add(LeaseHandle(try body(revision.revision, tier), of: revision))
+    }
+}
+
+@c @implementation
+public func weightstore_lease_layer(
+    _ revision: OpaquePointer?, _ stack: UnsafePointer<CChar>?, _ layer: Int64, _ tier: UnsafePointer<CChar>?,
+    _ result: UnsafeMutablePointer<OpaquePointer?>?
+) -> weightstore_status {
+    lease(revision, tier, result) { revision, tier in
+        try revision.waitForLease(layer: Int(layer), of: try optionalText(stack, "stack"), in: tier)
+    }
+}
+
+@c @implementation
+public func weightstore_lease_rest(
+    _ revision: OpaquePointer?, _ tier: UnsafePointer<CChar>?, _ result: UnsafeMutablePointer<OpaquePointer?>?
+) -> weightstore_status {
+    lease(revision, tier, result) { try $0.waitForLeaseOfRest(in: $1) }
+}
+
+@c @implementation
+public func weightstore_lease_tensor(
+    _ revision: OpaquePointer?, _ file: UnsafePointer<CChar>?, _ name: UnsafePointer<CChar>?,
+    _ tier: UnsafePointer<CChar>?, _ result: UnsafeMutablePointer<OpaquePointer?>?
+) -> weightstore_status {
+    lease(revision, tier, result) { revision, tier in
+        let name = try text(name, "name")
+        guard let file = try optionalText(file, "file") else { return try revision.waitForLease(tensor: name, in: tier) }
+        return try revision.waitForLease(tensor: name, ofFile: file, in: tier)
+    }
+}
+
+@c @implementation
+public func weightstore_lease_file(
+    _ revision: OpaquePointer?, _ file: UnsafePointer<CChar>?, _ tier: UnsafePointer<CChar>?,
+    _ result: UnsafeMutablePointer<OpaquePointer?>?
+) -> weightstore_status {
+    lease(revision, tier, result) { revision, tier in
+        guard let file = try optionalText(file, "file") else { return try revision.waitForLease(in: tier) }
+        return try revision.waitForLease(file: file, in: tier)
+    }
+}
+
+@c @implementation
+public func weightstore_prefetch_layers(
+    _ revision: OpaquePointer?, _ first: Int64, _ last: Int64, _ name: UnsafePointer<CChar>?
+) -> weightstore_status {
+    call {
+        let revision = try Handles.all.find(revision, RevisionHandle.self)
+        guard 0 <= first, first <= last else { throw CallError.argument("layers \(first) to \(last): not in order") }
+        try revision.revision.prefetch(layers: Int(first)...Int(last), in: try tier(name))
+    }
+}
+
+@c @implementation
+public func weightstore_lease_describe(
+    _ lease: OpaquePointer?, _ info: UnsafeMutablePointer<weightstore_lease_info>?
+) -> weightstore_status {
+    call {
+        let lease = try Handles.all.find(lease, LeaseHandle.self).lease
+        let target: SizedTarget = try target(info, "description")
+        target.fill(weightstore_lease_info(struct_size: 0, tensors: lease.tensors.count, bytes: UInt64(lease.bytes)))
+    }
+}
+
+@c @implementation
+public func weightstore_lease_tensor_at(
+    _ lease: OpaquePointer?, _ index: Int, _ tensor: UnsafeMutablePointer<weightstore_tensor>?
+) -> weightstore_status {
+    call {
+        let lease = try Handles.all.find(lease, LeaseHandle.self)
+        let target: SizedTarget = try target(tensor, "tensor")
+        target.fill(try element(try lease.tensors(), index, "tensor"))
+    }
+}
+
+@c @implementation
+public func weightstore_lease_find(
+    _ lease: OpaquePointer?, _ file: UnsafePointer<CChar>?, _ name: UnsafePointer<CChar>?,
+    _ index: UnsafeMutablePointer<Int>?
+) -> weightstore_status {
+    call {
+        let lease = try Handles.all.find(lease, LeaseHandle.self)
+        let target = try target(index, "index")
+        target.pointee = try lease.index(of: try text(name, "name"), in: try optionalText(file, "file"))
+    }
+}
+
+@c @implementation
+public func weightstore_lease_share(
+    _ lease: OpaquePointer?, _ index: Int, _ shared: UnsafeMutablePointer<OpaquePointer?>?
+) -> weightstore_status {
+    call {
+        let lease = try Handles.all.find(lease, LeaseHandle.self)
+        let target = try target(shared, "lease")
+        let tensor = try element(lease.lease.tensors, index, "tensor")
+        target.pointee = Handles.all.add(LeaseHandle(lease.lease.share(tensor), of: lease.revision))
+    }
+}
+
+@c @implementation
+public func weightstore_lease_release(_ lease: OpaquePointer?) -> weightstore_status {
+    call { _ = try Handles.all.remove(lease, LeaseHandle.self) }
+}
+
+@c @implementation
+public func weightstore_dlpack(
+    _ lease: OpaquePointer?, _ index: Int, _ flags: UInt32,
+    _ tensor: UnsafeMutablePointer<UnsafeMutablePointer<DLManagedTensor>?>?
+) -> weightstore_status {
+    call {
+        let lease = try Handles.all.find(lease, LeaseHandle.self)
+        let target = try target(tensor, "tensor")
+        target.pointee = try DLPackExport(lease, index, flags: flags).managed()
+    }
+}
+
+@c @implementation
+public func weightstore_dlpack_versioned(
+    _ lease: OpaquePointer?, _ index: Int, _ flags: UInt32,
+    _ tensor: UnsafeMutablePointer<UnsafeMutablePointer<DLManagedTensorVersioned>?>?
+) -> weightstore_status {
+    call {
+        let lease = try Handles.all.find(lease, LeaseHandle.self)
+        let target = try target(tensor, "tensor")
+        target.pointee = try DLPackExport(lease, index, flags: flags).versioned()
+    }
+}
+
+extension weightstore_lease_info: Sized {
+    static let firstSize = 24
+}

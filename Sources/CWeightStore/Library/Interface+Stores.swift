@@ -1,0 +1,92 @@
+import CWeightStoreHeader
+import WeightStore
+
+// What each function does is said once, in weightstore.h.
+
+@c @implementation
+public func weightstore_abi() -> UInt32 { UInt32(WEIGHTSTORE_ABI) }
+
+@c @implementation
+public func weightstore_last_status() -> weightstore_status { Failure.last?.status ?? WEIGHTSTORE_OK }
+
+@c @implementation
+public func weightstore_last_message() -> UnsafePointer<CChar>? {
+    guard let failure = Failure.last else { return UnsafePointer(noFailure) }
+    return UnsafePointer(failure.message)
+}
+
+// Never written to.
+private nonisolated(unsafe) let noFailure: UnsafeMutablePointer<CChar> = {
+    let empty = UnsafeMutablePointer<CChar>.allocate(capacity: 1)
+    empty.initialize(to: 0)
+    return empty
+}()
+
+@c @implementation
+public func weightstore_open_handles(_ count: UnsafeMutablePointer<Int>?) -> weightstore_status {
+    call { try target(count, "count").pointee = Handles.all.count }
+}
+
+@c @implementation
+public func weightstore_open(
+    _ path: UnsafePointer<CChar>?, _ store: UnsafeMutablePointer<OpaquePointer?>?
+) -> weightstore_status {
+    call {
+        let target = try target(store, "store")
+        let path = try optionalText(path, "path")
+        OwningProcess.claim()
+        target.pointee = Handles.all.add(try StoreHandle(path))
+    }
+}
+
+@c @implementation
+public func weightstore_close(_ store: OpaquePointer?) -> weightstore_status {
+    call { _ = try Handles.all.remove(store, StoreHandle.self) }
+}
+
+@c @implementation
+public func weightstore_open_tier(
+    _ store: OpaquePointer?, _ name: UnsafePointer<CChar>?, _ options: UnsafePointer<weightstore_tier_options>?
+) -> weightstore_status {
+    call {
+        let store = try Handles.all.find(store, StoreHandle.self).store
+        let tier = try tier(name)
+        guard let options else { throw CallError.argument("the options are NULL") }
+        guard options.pointee.struct_size >= weightstore_tier_options.firstSize else {
+            throw CallError.argument("struct_size of the options is \(options.pointee.struct_size): set it to sizeof")
+        }
+        let given = options.pointee
+        guard let budget = Int(exactly: given.budget) else { throw CallError.argument("budget \(given.budget): too large") }
+        try store.open(tier, TierOptions(
+            budget: budget == 0 ? nil : budget, locksPages: given.lock_pages != 0,
+            policy: try optionalText(given.policy, "policy").map { try store.policy($0) } ?? .lru))
+    }
+}
+
+@c @implementation
+public func weightstore_statistics(
+    _ store: OpaquePointer?, _ name: UnsafePointer<CChar>?,
+    _ statistics: UnsafeMutablePointer<weightstore_tier_statistics>?
+) -> weightstore_status {
+    call {
+        let store = try Handles.all.find(store, StoreHandle.self).store
+        let tier = try tier(name)
+        let target: SizedTarget = try target(statistics, "statistics")
+        guard let gauge = store.gauges.first(where: { $0.tier == tier }) else {
+            throw StoreError.notFound(kind: "tier", name: "\(tier)", hint: "It is not open yet.")
+        }
+        target.fill(weightstore_tier_statistics(
+            struct_size: 0, budget: UInt64(gauge.budget), bytes: UInt64(gauge.bytes), loading: UInt64(gauge.loading),
+            leased: UInt64(gauge.leased), shards: UInt64(gauge.shards), hits: UInt64(gauge.hits),
+            misses: UInt64(gauge.misses), loaded: UInt64(gauge.loaded), evictions: UInt64(gauge.evictions),
+            failures: UInt64(gauge.failures)))
+    }
+}
+
+extension weightstore_tier_options {
+    static let firstSize = 32
+}
+
+extension weightstore_tier_statistics: Sized {
+    static let firstSize = 88
+}

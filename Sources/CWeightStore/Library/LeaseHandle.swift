@@ -1,0 +1,53 @@
+import CWeightStoreHeader
+import Synchronization
+import WeightStore
+
+/// A lease, as C holds it. It ends with the last user of the value: a thread that is in a call when another releases the
+/// handle goes on with bytes that are there.
+final class LeaseHandle: Handled {
+    static let kind = "lease"
+    let lease: Lease
+    let revision: RevisionHandle
+    private let table = OnDemand<CTable<weightstore_tensor>>()
+    private let privates = Mutex<[Digest: PrivateMapping]>([:])
+
+    init(_ lease: Lease, of revision: RevisionHandle) {
+        self.lease = lease
+        self.revision = revision
+    }
+
+    func tensors() throws -> [weightstore_tensor] {
+        let formats = try revision.formats()
+        let device = lease.tier.dlpackDevice
+        return try table.get {
+            CTable { memory in
+                lease.tensors.map { leased in
+                    var tensor = weightstore_tensor(leased.entry, format: formats[leased.entry.file], memory)
+                    tensor.data = lease.address(of: leased).flatMap { UnsafeRawPointer(bitPattern: UInt($0)) }
+                    tensor.device_type = device.type
+                    tensor.device_id = device.id
+                    return tensor
+                }
+            }
+        }.rows
+    }
+
+    func index(of name: String, in file: String?) throws -> Int {
+        let index = lease.tensors.firstIndex { $0.entry.name == name && (file == nil || $0.entry.file == file) }
+        guard let index else {
+            throw StoreError.notFound(kind: "tensor", name: name, hint: "The lease does not hold it.")
+        }
+        return index
+    }
+
+    /// A mapping of a tensor's shard that may be written to; the same one for all tensors of the lease in the shard.
+    func privateMapping(of tensor: LeasedTensor) throws -> PrivateMapping? {
+        guard let digest = tensor.entry.shard else { return nil }
+        return try privates.withLock { privates in
+            if let known = privates[digest] { return known }
+            let mapping = try lease.privateMapping(of: tensor)
+            privates[digest] = mapping
+            return mapping
+        }
+    }
+}

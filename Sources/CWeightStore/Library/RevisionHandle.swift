@@ -1,0 +1,93 @@
+import CWeightStoreHeader
+import WeightStore
+
+/// A revision, as C holds it, with what C was told of it.
+final class RevisionHandle: Handled {
+    static let kind = "revision"
+    let revision: Revision
+    private let fileTable = OnDemand<CTable<weightstore_file>>()
+    private let layerTable = OnDemand<CTable<weightstore_layer>>()
+    private let tensorTable = OnDemand<CTable<weightstore_tensor>>()
+    private let infoTable = OnDemand<CTable<weightstore_revision_info>>()
+    private let formatsByFile = OnDemand<[String: String]>()
+
+    init(_ revision: Revision) { self.revision = revision }
+
+    func files() throws -> [weightstore_file] {
+        try fileTable.get {
+            try CTable { memory in
+                try revision.entries().map { entry in
+                    var file = weightstore_file()
+                    file.path = memory.string(entry.path)
+                    file.format = memory.string(entry.format)
+                    file.digest = memory.string(entry.digest.hex)
+                    file.bytes = UInt64(entry.bytes)
+                    return file
+                }
+            }
+        }.rows
+    }
+
+    /// The format of each file, by path.
+    func formats() throws -> [String: String] {
+        try formatsByFile.get {
+            Dictionary(try revision.entries().map { ($0.path, $0.format) }) { first, _ in first }
+        }
+    }
+
+    func layers() throws -> [weightstore_layer] {
+        try layerTable.get {
+            try CTable { memory in
+                try revision.layers().map { info in
+                    var layer = weightstore_layer()
+                    layer.stack = memory.string(info.stack)
+                    layer.number = Int64(info.number)
+                    layer.tensors = info.tensors
+                    layer.bytes = UInt64(info.bytes)
+                    return layer
+                }
+            }
+        }.rows
+    }
+
+    func tensors() throws -> [weightstore_tensor] {
+        let formats = try formats()
+        return try tensorTable.get {
+            try CTable { memory in
+                try revision.tensorEntries().map { weightstore_tensor($0, format: formats[$0.file], memory) }
+            }
+        }.rows
+    }
+
+    func info() throws -> weightstore_revision_info {
+        let (tensors, layers, files) = (try tensors(), try layers(), try files())
+        return try infoTable.get {
+            CTable { memory in
+                var info = weightstore_revision_info()
+                info.model = memory.string(revision.model)
+                info.name = memory.string(revision.name)
+                info.digest = memory.string(revision.digest.hex)
+                info.version = Int64(revision.version ?? -1)
+                info.tensors = tensors.count
+                info.layers = layers.count
+                info.files = files.count
+                info.bytes = tensors.reduce(0) { $0 + $1.bytes }
+                return [info]
+            }
+        }.rows[0]
+    }
+
+    /// Copies bytes of a file.
+    ///
+    /// - Returns: how many: fewer than there is room for only at the end of the file.
+    func read(_ path: String, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
+        guard let file = try revision.entry(path) else {
+            throw StoreError.notFound(
+                kind: "file", name: "\(revision.name) \(path)", hint: "\"weightstore files \(revision.model)\" lists them.")
+        }
+        guard let start = Int(exactly: offset), start < file.bytes, !buffer.isEmpty else { return 0 }
+        let end = start + min(buffer.count, file.bytes - start)
+        let bytes = try revision.bytes(of: file, in: start..<end)
+        return try bytes.read(at: start, into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<(end - start)]))
+    }
+}

@@ -1,0 +1,38 @@
+"""Model weights from a WeightStore, as NumPy arrays and PyTorch tensors that share its memory.
+
+    import weightstore
+
+    weights = weightstore.load_file("org/name@main")                 # {name: torch.Tensor}, no copy
+    with weightstore.safe_open("org/name", framework="np") as file:  # as safetensors.safe_open
+        rows = file.get_slice("model.embed_tokens.weight")[:100]
+
+    store = weightstore.open("/var/lib/weightstore")
+    revision = store.revision("org/name@v3")
+    with revision.lease_layer(12) as lease:
+        lease["model.layers.12.mlp.up_proj.weight"].numpy()
+
+All tensors are views. NumPy's are read-only, and say so. PyTorch has no read-only tensors: on the CPU its tensors lie in
+pages that are shared with everybody until they are written, and then the process's own; on a GPU they lie in the tier's
+memory and must not be written to. A tensor holds a lease as long as it lives, so that its bytes stay where they are.
+
+The package needs libweightstore (Sources/CWeightStore/install). NumPy and PyTorch are imported when they are asked for.
+"""
+
+from ._errors import (
+    BusyError,
+    DamagedError,
+    DeviceError,
+    ForkedError,
+    NotFoundError,
+    SafetensorError,
+    TierFullError,
+    WeightStoreError,
+)
+from ._safetensors import TensorSlice, load_file, safe_open
+from ._store import FileInfo, LayerInfo, Lease, LeasedTensor, Revision, Store, TensorInfo, TierStatistics, open
+
+__all__ = [
+    "BusyError", "DamagedError", "DeviceError", "FileInfo", "ForkedError", "LayerInfo", "Lease", "LeasedTensor",
+    "NotFoundError", "Revision", "SafetensorError", "Store", "TensorInfo", "TensorSlice", "TierFullError",
+    "TierStatistics", "WeightStoreError", "load_file", "open", "safe_open",
+]

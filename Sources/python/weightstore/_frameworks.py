@@ -1,0 +1,83 @@
+"""Arrays and tensors over leased bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import _library as c
+from ._errors import SafetensorError
+
+if TYPE_CHECKING:
+    import numpy
+    import torch
+
+    from ._store import LeasedTensor
+
+_NUMPY = {
+    "BOOL": "bool", "I8": "int8", "U8": "uint8", "I16": "int16", "U16": "uint16", "I32": "int32", "U32": "uint32",
+    "I64": "int64", "U64": "uint64", "F16": "float16", "F32": "float32", "F64": "float64", "C64": "complex64",
+}
+
+#: What NumPy knows only with the package ml_dtypes.
+_ML_DTYPES = {
+    "BF16": "bfloat16", "F8_E4M3": "float8_e4m3fn", "F8_E4M3FNUZ": "float8_e4m3fnuz", "F8_E5M2": "float8_e5m2",
+    "F8_E5M2FNUZ": "float8_e5m2fnuz", "F8_E8M0": "float8_e8m0fnu",
+}
+
+_TORCH = {**_NUMPY, **_ML_DTYPES, "F4": "float4_e2m1fn_x2"}
+
+
+def numpy_dtype(name: str) -> numpy.dtype[Any]:
+    import numpy
+
+    if name in _NUMPY:
+        return numpy.dtype(_NUMPY[name])
+    if name in _ML_DTYPES:
+        try:
+            import ml_dtypes
+        except ImportError:
+            raise SafetensorError(
+                f"{name}: NumPy has no such type. Ask for framework=\"pt\", or install ml_dtypes."
+            ) from None
+        return numpy.dtype(getattr(ml_dtypes, _ML_DTYPES[name]))
+    raise SafetensorError(f"Dtype not understood: {name}")
+
+
+def numpy_array(tensor: LeasedTensor) -> numpy.ndarray[Any, Any]:
+    import numpy
+
+    dtype = numpy_dtype(tensor.info.dtype)
+    if tensor.info.bytes == 0:
+        array = numpy.zeros(tensor.info.shape, dtype)
+        array.flags.writeable = False
+        return array
+    return numpy.frombuffer(tensor.memory(), dtype).reshape(tensor.info.shape)
+
+
+def torch_dtype(name: str) -> torch.dtype:
+    import torch
+
+    dtype = getattr(torch, _TORCH.get(name, ""), None)
+    if dtype is None:
+        known = " in this version of PyTorch" if name in _TORCH else ""
+        raise SafetensorError(f"Dtype not understood{known}: {name}")
+    return dtype
+
+
+def torch_tensor(tensor: LeasedTensor) -> torch.Tensor:
+    import torch
+    from torch.utils.dlpack import from_dlpack
+
+    dtype = torch_dtype(tensor.info.dtype)
+    shape = list(tensor.info.shape)
+    if tensor.info.dtype == "F4":
+        # Two elements in each byte.
+        if not shape or shape[-1] % 2:
+            raise SafetensorError(f"f4_x2 dtype requires that the last dim be divisible by 2 in torch: got {shape}")
+        shape[-1] //= 2
+    kind, number = tensor.__dlpack_device__()
+    if tensor.info.bytes == 0:
+        return torch.zeros(shape, dtype=dtype, device="cpu" if kind == 1 else f"cuda:{number}")
+    # As bytes, whatever the type: DLPack's consumers don't know all of them.
+    flags = c.DLPACK_BYTES | (c.DLPACK_PRIVATE if tensor.is_in_ram else 0)
+    return from_dlpack(tensor._capsule(flags)).view(dtype).reshape(shape)

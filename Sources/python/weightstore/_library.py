@@ -1,0 +1,160 @@
+"""libweightstore, as ctypes sees it. What each function does is said in weightstore.h."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from ctypes import POINTER, Structure, c_char_p, c_int, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
+from typing import Any
+
+from ._errors import WeightStoreError, error
+
+ABI = 1
+DLPACK_BYTES = 1
+DLPACK_PRIVATE = 2
+
+
+class _Sized(Structure):
+    """A structure that tells the library how large it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.struct_size = ctypes.sizeof(self)
+
+
+class TierOptions(_Sized):
+    _fields_ = [("struct_size", c_size_t), ("budget", c_uint64), ("policy", c_char_p), ("lock_pages", c_int32)]
+
+
+class Statistics(_Sized):
+    _fields_ = [("struct_size", c_size_t)] + [
+        (name, c_uint64)
+        for name in ("budget", "bytes", "loading", "leased", "shards", "hits", "misses", "loaded", "evictions", "failures")
+    ]
+
+
+class RevisionInfo(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("model", c_char_p), ("name", c_char_p), ("digest", c_char_p), ("version", c_int64),
+        ("tensors", c_size_t), ("layers", c_size_t), ("files", c_size_t), ("bytes", c_uint64),
+    ]
+
+
+class Tensor(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("name", c_char_p), ("dtype", c_char_p), ("file", c_char_p), ("stack", c_char_p),
+        ("layer", c_int64), ("expert", c_int64), ("rank", c_int64), ("shape", POINTER(c_int64)),
+        ("strides", POINTER(c_int64)), ("bytes", c_uint64), ("shard", c_char_p), ("data", c_void_p),
+        ("device_type", c_int32), ("device_id", c_int32),
+    ]
+
+
+class Layer(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("stack", c_char_p), ("number", c_int64), ("tensors", c_size_t), ("bytes", c_uint64),
+    ]
+
+
+class File(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("path", c_char_p), ("format", c_char_p), ("digest", c_char_p), ("bytes", c_uint64),
+    ]
+
+
+class LeaseInfo(_Sized):
+    _fields_ = [("struct_size", c_size_t), ("tensors", c_size_t), ("bytes", c_uint64)]
+
+
+_FUNCTIONS: dict[str, list[Any]] = {
+    "open_handles": [POINTER(c_size_t)],
+    "open": [c_char_p, POINTER(c_void_p)],
+    "close": [c_void_p],
+    "open_tier": [c_void_p, c_char_p, POINTER(TierOptions)],
+    "statistics": [c_void_p, c_char_p, POINTER(Statistics)],
+    "resolve": [c_void_p, c_char_p, POINTER(c_void_p)],
+    "revision_release": [c_void_p],
+    "revision_describe": [c_void_p, POINTER(RevisionInfo)],
+    "tensor_at": [c_void_p, c_size_t, POINTER(Tensor)],
+    "layer_at": [c_void_p, c_size_t, POINTER(Layer)],
+    "file_at": [c_void_p, c_size_t, POINTER(File)],
+    "read_file": [c_void_p, c_char_p, c_uint64, c_void_p, c_size_t, POINTER(c_size_t)],
+    "lease_layer": [c_void_p, c_char_p, c_int64, c_char_p, POINTER(c_void_p)],
+    "lease_rest": [c_void_p, c_char_p, POINTER(c_void_p)],
+    "lease_tensor": [c_void_p, c_char_p, c_char_p, c_char_p, POINTER(c_void_p)],
+    "lease_file": [c_void_p, c_char_p, c_char_p, POINTER(c_void_p)],
+    "prefetch_layers": [c_void_p, c_int64, c_int64, c_char_p],
+    "lease_describe": [c_void_p, POINTER(LeaseInfo)],
+    "lease_tensor_at": [c_void_p, c_size_t, POINTER(Tensor)],
+    "lease_find": [c_void_p, c_char_p, c_char_p, POINTER(c_size_t)],
+    "lease_share": [c_void_p, c_size_t, POINTER(c_void_p)],
+    "lease_release": [c_void_p],
+    "dlpack": [c_void_p, c_size_t, c_uint32, POINTER(c_void_p)],
+    "dlpack_versioned": [c_void_p, c_size_t, c_uint32, POINTER(c_void_p)],
+}
+
+
+class _Library:
+    """The functions by their names without the prefix; a status that is not 0 is raised."""
+
+    def __init__(self, path: str) -> None:
+        library = ctypes.CDLL(path)
+        library.weightstore_abi.restype = c_uint32
+        abi = library.weightstore_abi()
+        if abi != ABI:
+            raise WeightStoreError(f"{path}: has version {abi} of the interface; this package was made for {ABI}.")
+        library.weightstore_last_message.restype = c_char_p
+        self._message = library.weightstore_last_message
+        for name, arguments in _FUNCTIONS.items():
+            function = getattr(library, "weightstore_" + name)
+            function.argtypes = arguments
+            function.restype = c_int
+            function.errcheck = self._check
+            setattr(self, name, function)
+
+    def _check(self, status: int, function: Any, arguments: Any) -> int:
+        if status != 0:
+            raise error(status, (self._message() or b"").decode("utf-8", "replace"))
+        return status
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name)
+
+
+def _find() -> _Library:
+    named = os.environ.get("WEIGHTSTORE_LIBRARY")
+    if named:
+        return _Library(named)
+    file = f"libweightstore.so.{ABI}"
+    places = [os.path.join(sys.prefix, "lib", file), file, "/usr/local/lib/" + file]
+    problem: OSError | None = None
+    for place in places:
+        if place.startswith("/") and not os.path.exists(place):
+            continue
+        try:
+            return _Library(place)
+        except OSError as failure:
+            problem = failure
+    raise ImportError(
+        f"{file} is in none of {', '.join(places)}: install it with Sources/CWeightStore/install, or set "
+        f"WEIGHTSTORE_LIBRARY to its path ({problem})"
+    )
+
+
+_loaded: _Library | None = None
+
+
+def library() -> Any:
+    """The library, opened at the first use."""
+    global _loaded
+    if _loaded is None:
+        _loaded = _find()
+    return _loaded
+
+
+def text(value: bytes | None) -> str:
+    return (value or b"").decode("utf-8")
+
+
+def optional(value: str | None) -> bytes | None:
+    return None if value is None else value.encode("utf-8")

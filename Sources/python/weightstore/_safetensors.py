@@ -1,0 +1,285 @@
+"""``safe_open`` and ``load_file`` as safetensors has them, for models of a store."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import threading
+from typing import TYPE_CHECKING, Any, Callable
+
+from . import _frameworks as frameworks
+from ._errors import NotFoundError, SafetensorError
+from ._store import LeasedTensor, Revision, Store, TensorInfo
+from ._store import open as open_store
+
+if TYPE_CHECKING:
+    import torch
+
+INDEX = "model.safetensors.index.json"
+
+_FRAMEWORKS = {"pt": "pt", "torch": "pt", "pytorch": "pt", "np": "np", "numpy": "np"}
+
+_stores: dict[str, Store] = {}
+_lock = threading.Lock()
+
+
+def _forget() -> None:
+    # In a child the library refuses to work; it says why.
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+def _store(store: Store | str | os.PathLike[str] | None) -> Store:
+    """The store that is meant: opened once for each path, so that all callers share its tiers."""
+    if isinstance(store, Store):
+        return store
+    key = "" if store is None else os.path.realpath(os.fspath(store))
+    if store is None:
+        key = "\n".join(os.environ.get(name, "") for name in ("WEIGHTSTORE_HOME", "XDG_DATA_HOME", "HOME"))
+    with _lock:
+        if key not in _stores:
+            _stores[key] = open_store(store)
+        return _stores[key]
+
+
+class _Source:
+    """The tensors that a name means: those of one file, or of the files that make up the model."""
+
+    def __init__(self, model: str, file: str | None, store: Store | str | os.PathLike[str] | None) -> None:
+        self.revision: Revision = _store(store).revision(model)
+        self.files = [file] if file is not None else _files_of_model(self.revision)
+        chosen = set(self.files)
+        self.tensors: dict[str, TensorInfo] = {}
+        for tensor in self.revision.tensors():
+            if tensor.file not in chosen:
+                continue
+            if tensor.name in self.tensors:
+                raise SafetensorError(
+                    f"{tensor.name} is in {self.tensors[tensor.name].file} and in {tensor.file}: say which with file=")
+            self.tensors[tensor.name] = tensor
+        if not self.tensors and file is not None and all(known.path != file for known in self.revision.files()):
+            raise NotFoundError(f"No such file: {file} in {self.revision.name}", 4)
+
+    def header(self, file: str) -> dict[str, Any]:
+        """What a safetensors file says of itself; empty for another file."""
+        start = self.revision.read(file, 0, 8)
+        if not file.endswith(".safetensors") or len(start) < 8:
+            return {}
+        return json.loads(self.revision.read(file, 8, struct.unpack("<Q", start)[0]))
+
+
+def _files_of_model(revision: Revision) -> list[str]:
+    """The index's files; or ``model.safetensors``; or all safetensors files; or all GGUF files."""
+    files = {file.path: file.format for file in revision.files()}
+    if INDEX in files:
+        return sorted(set(json.loads(revision.read(INDEX))["weight_map"].values()))
+    if files.get("model.safetensors") == "safetensors":
+        return ["model.safetensors"]
+    for format in ("safetensors", "gguf"):
+        found = sorted(path for path, kind in files.items() if kind == format)
+        if found:
+            return found
+    raise NotFoundError(f"{revision.name}: has no files with tensors.", 4)
+
+
+class _Target:
+    """The framework and the device that tensors are wanted in."""
+
+    def __init__(self, framework: str, device: str | int | torch.device | None) -> None:
+        if framework not in _FRAMEWORKS:
+            raise SafetensorError(f"framework {framework} is invalid; here are \"pt\" and \"np\"")
+        self.framework = _FRAMEWORKS[framework]
+        if isinstance(device, int):
+            device = f"cuda:{device}"
+        name = "cpu" if device is None else str(device)
+        if name == "cuda":
+            name = "cuda:0"
+        kind, _, number = name.partition(":")
+        if not kind or (number and not number.isdigit()):
+            raise SafetensorError(f"device {name} is invalid")
+        if self.framework == "np" and name != "cpu":
+            raise SafetensorError(f"Device {name} is not supported for framework numpy")
+        self.tier = name if kind == "cuda" else "ram"
+        #: Where PyTorch has to move tensors to that no tier of ours reaches.
+        self.elsewhere = name if kind not in ("cpu", "cuda") else None
+        self.convert: Callable[[LeasedTensor], Any] = self._torch if self.framework == "pt" else frameworks.numpy_array
+        if self.framework == "pt":
+            import torch
+
+            if self.elsewhere is not None:
+                try:
+                    torch.device(self.elsewhere)
+                except RuntimeError:
+                    raise SafetensorError(f"device {name} is invalid") from None
+        else:
+            import numpy  # noqa: F401  What is not there is told at once.
+
+    def _torch(self, tensor: LeasedTensor) -> Any:
+        made = frameworks.torch_tensor(tensor)
+        return made if self.elsewhere is None else made.to(self.elsewhere)
+
+
+class safe_open:
+    """Opens a model lazily, and gives its tensors as they are asked for: as ``safetensors.safe_open``.
+
+    Args:
+        model: a revision, such as ``org/name@main``.
+        framework: ``pt`` or ``np``.
+        device: ``cpu``, or with ``pt`` what PyTorch knows; ``cuda`` and ``cuda:1`` are the store's GPU tiers.
+        backend: is accepted, and means nothing here.
+        file: only the tensors of this file. Without it, those of all files that make up the model.
+        store: an open :class:`Store`, or its directory; None as in :func:`open`.
+    """
+
+    def __init__(
+        self, model: str | os.PathLike[str], framework: str, device: str | int | torch.device | None = "cpu", *,
+        backend: str = "mmap", file: str | None = None, store: Store | str | os.PathLike[str] | None = None,
+    ) -> None:
+        if backend not in ("mmap", "pread"):
+            raise SafetensorError(f"backend \"{backend}\" is invalid (expected one of: \"mmap\", \"pread\")")
+        self._target = _Target(framework, device)
+        self._source: _Source | None = _Source(os.fspath(model), file, store)
+
+    def __enter__(self) -> safe_open:
+        self._opened()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._source = None
+
+    def _opened(self) -> _Source:
+        if self._source is None:
+            raise SafetensorError("File is closed")
+        return self._source
+
+    def keys(self) -> list[str]:
+        """The names of the tensors, sorted."""
+        return sorted(self._opened().tensors)
+
+    def offset_keys(self) -> list[str]:
+        """The names of the tensors, by file and place in it."""
+        source = self._opened()
+        keys: list[str] = []
+        for file in source.files:
+            header = source.header(file)
+            header.pop("__metadata__", None)
+            keys += sorted(header, key=lambda name: (header[name]["data_offsets"], name))
+        return keys or self.keys()
+
+    def metadata(self) -> dict[str, str] | None:
+        """What the file says about itself, or None. Of several files, the first word counts."""
+        source = self._opened()
+        found: dict[str, str] | None = None
+        for file in source.files:
+            said = source.header(file).get("__metadata__")
+            if said is not None:
+                found = {**said, **(found or {})}
+        return found
+
+    def get_tensor(self, name: str) -> Any:
+        """A tensor: a view, which holds its bytes as long as it lives."""
+        source = self._opened()
+        info = self._info(name)
+        with source.revision.lease_tensor(name, file=info.file, tier=self._target.tier) as lease:
+            return self._target.convert(lease.tensor(name))
+
+    def get_tensors(self) -> dict[str, Any]:
+        """All tensors, by file and place in it."""
+        source = self._opened()
+        tensors: dict[str, Any] = {}
+        for file in source.files:
+            with source.revision.lease(file=file, tier=self._target.tier) as lease:
+                tensors.update((tensor.info.name, self._target.convert(tensor)) for tensor in lease)
+        return tensors
+
+    def get_slice(self, name: str) -> TensorSlice:
+        """A tensor to be cut: ``get_slice(name)[:, 8:16]``."""
+        return TensorSlice(self, self._info(name), self._target.framework == "np")
+
+    def _info(self, name: str) -> TensorInfo:
+        info = self._opened().tensors.get(name)
+        if info is None:
+            raise SafetensorError(f"File does not contain tensor {name}")
+        return info
+
+
+class TensorSlice:
+    """A tensor that has not been asked for yet."""
+
+    def __init__(self, file: safe_open, info: TensorInfo, is_strict: bool) -> None:
+        self._file, self._info, self._is_strict = file, info, is_strict
+        # Usable after the file is closed, as safetensors' own.
+        self._source = file._opened()
+
+    def get_shape(self) -> list[int]:
+        return list(self._info.shape)
+
+    def get_dtype(self) -> str:
+        """As safetensors spells it: ``F32``."""
+        return self._info.dtype
+
+    def __getitem__(self, index: Any) -> Any:
+        if self._is_strict:
+            index = _checked(index, self._info.shape)
+        with self._source.revision.lease_tensor(self._info.name, file=self._info.file, tier=self._file._target.tier) as lease:
+            return self._file._target.convert(lease.tensor(self._info.name))[index]
+
+
+def _checked(index: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """The index for NumPy, refused where safetensors refuses it: it does not cut a slice short that goes too far."""
+    if isinstance(index, list):
+        if index:
+            raise SafetensorError("Non empty lists are not implemented")
+        index = slice(0, 0)
+    parts = index if isinstance(index, tuple) else (index,)
+    if len(parts) > len(shape):
+        raise SafetensorError("more slicing indexes than dimensions in tensor")
+
+    parts = tuple(_from_start(part, dimension, shape[dimension]) for dimension, part in enumerate(parts))
+
+    def shown(part: Any) -> str:
+        if not isinstance(part, slice):
+            return str(part)
+        return ":".join("" if end is None else str(end) for end in (part.start, part.stop))
+
+    for dimension, part in reversed(list(enumerate(parts))):
+        size = shape[dimension]
+        if isinstance(part, int):
+            start, stop = part, part + 1
+        else:
+            start, stop = 0 if part.start is None else part.start, size if part.stop is None else part.stop
+            if start < 0 or stop < 0:
+                continue  # Which safetensors does not know: Python's own meaning.
+        if start >= size or stop > size:
+            raise SafetensorError(
+                f"Error during slicing [{', '.join(map(shown, parts))}] with shape {list(shape)}: "
+                f"index {start if start >= size else stop - 1} out of bounds for tensor dimension #{dimension} of size {size}")
+    return parts
+
+
+def _from_start(part: Any, dimension: int, size: int) -> Any:
+    """An index that does not count from the end."""
+    if isinstance(part, slice):
+        return part
+    if not isinstance(part, int):
+        raise TypeError(f"a slice or an integer is wanted, not {type(part).__name__}")
+    if part < -size:
+        raise SafetensorError(f"Invalid index {part} for dimension {dimension} of size {size}")
+    return part + size if part < 0 else part
+
+
+def load_file(
+    model: str | os.PathLike[str], device: str | int | torch.device = "cpu", *, framework: str = "pt", backend: str = "mmap",
+    file: str | None = None, store: Store | str | os.PathLike[str] | None = None,
+) -> dict[str, Any]:
+    """All tensors of a model, or of one of its files, by name: as ``safetensors.torch.load_file``.
+
+    The arguments are those of :class:`safe_open`. With ``framework="pt"`` the values are ``torch.Tensor``, with ``np``
+    read-only NumPy arrays. Nothing is copied; each tensor holds its own bytes, and no others, as long as it lives.
+    """
+    with safe_open(model, framework, device, backend=backend, file=file, store=store) as source:
+        return source.get_tensors()

@@ -1,0 +1,377 @@
+"""Stores, revisions and leases."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from ctypes import byref, c_size_t, c_void_p
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Iterator
+
+from . import _library as c
+from ._errors import ForkedError, WeightStoreError
+from ._library import library, optional, text
+
+if TYPE_CHECKING:
+    import numpy
+    import torch
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """What is known of a tensor. ``shape`` has the outermost dimension first; ``dtype`` is spelled as the file does."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    bytes: int
+    file: str
+    stack: str | None
+    layer: int | None
+    expert: int | None
+    shard: str | None
+
+    @classmethod
+    def _from(cls, tensor: c.Tensor) -> TensorInfo:
+        return cls(
+            text(tensor.name), text(tensor.dtype), tuple(tensor.shape[i] for i in range(tensor.rank)), tensor.bytes,
+            text(tensor.file), text(tensor.stack) if tensor.stack is not None else None,
+            tensor.layer if tensor.layer >= 0 else None, tensor.expert if tensor.expert >= 0 else None,
+            text(tensor.shard) if tensor.shard is not None else None)
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    stack: str
+    number: int
+    tensors: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """``format`` is safetensors, gguf or other; ``digest`` the SHA-256 of the file."""
+
+    path: str
+    format: str
+    digest: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class TierStatistics:
+    """Sizes in bytes; hits, misses, evictions and failures count shards."""
+
+    budget: int
+    bytes: int
+    loading: int
+    leased: int
+    shards: int
+    hits: int
+    misses: int
+    loaded: int
+    evictions: int
+    failures: int
+
+
+class _Handle:
+    """A handle of the library, released with the value."""
+
+    _release = ""
+
+    def __init__(self, handle: int | None) -> None:
+        self._as_parameter_ = self._handle = handle
+
+    def _close(self) -> None:
+        handle, self._handle, self._as_parameter_ = self._handle, None, None
+        if handle is not None:
+            try:
+                getattr(library(), self._release)(handle)
+            except ForkedError:
+                pass  # It is the parent's, who goes on with it.
+
+    def __del__(self) -> None:
+        try:
+            self._close()
+        except Exception:  # The interpreter is going down, and the process's handles with it.
+            pass
+
+
+class Store(_Handle):
+    """A store, opened by :func:`open`. Many threads may use it; a process that is forked must not."""
+
+    _release = "close"
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        handle = c_void_p()
+        library().open(None if path is None else os.fsencode(path), byref(handle))
+        super().__init__(handle.value)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the store. It closes with the last of its revisions, leases and tensors."""
+        self._close()
+
+    def open_tier(self, tier: str, *, budget: int = 0, policy: str | None = None, lock_pages: bool = False) -> None:
+        """Opens a tier; without this it is opened with the default options at its first use.
+
+        ``tier`` is ``ram``, ``gpu``, ``cuda:1`` … or ``host``; ``budget`` is bytes at most, 0 half of the free memory.
+        """
+        options = c.TierOptions()
+        options.budget, options.policy, options.lock_pages = budget, optional(policy), lock_pages
+        library().open_tier(self, tier.encode(), byref(options))
+
+    def statistics(self, tier: str) -> TierStatistics:
+        """How full a tier is, and what it did since it was opened."""
+        _settle()
+        statistics = c.Statistics()
+        library().statistics(self, tier.encode(), byref(statistics))
+        return TierStatistics(*(getattr(statistics, name) for name in TierStatistics.__dataclass_fields__))
+
+    def revision(self, name: str) -> Revision:
+        """Finds and holds a revision: ``model``, ``model@ref``, ``model@v3``, ``model@<commit>`` or ``model@<digest>``."""
+        handle = c_void_p()
+        library().resolve(self, name.encode(), byref(handle))
+        return Revision(handle.value, self)
+
+
+def open(path: str | os.PathLike[str] | None = None) -> Store:
+    """Opens the store in a directory; without one that of the command-line tool: ``$WEIGHTSTORE_HOME``, or
+    ``~/.local/share/weightstore``."""
+    return Store(path)
+
+
+class Revision(_Handle):
+    """One immutable state of a model, held: nobody can remove it while the value lives."""
+
+    _release = "revision_release"
+
+    def __init__(self, handle: int | None, store: Store) -> None:
+        super().__init__(handle)
+        self.store = store
+        info = c.RevisionInfo()
+        library().revision_describe(self, byref(info))
+        self.model, self.name, self.digest = text(info.model), text(info.name), text(info.digest)
+        #: 1, 2, 3 … per model; None while an import is still bringing files in.
+        self.version: int | None = info.version if info.version >= 0 else None
+        self._counts = (info.tensors, info.layers, info.files)
+        self.bytes: int = info.bytes
+
+    def __enter__(self) -> Revision:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def __repr__(self) -> str:
+        return f"<weightstore.Revision {self.name}>"
+
+    def tensors(self) -> list[TensorInfo]:
+        """All tensors, by file and name. Nothing is loaded."""
+        tensor = c.Tensor()
+        found = []
+        for index in range(self._counts[0]):
+            library().tensor_at(self, index, byref(tensor))
+            found.append(TensorInfo._from(tensor))
+        return found
+
+    def layers(self) -> list[LayerInfo]:
+        """The layers, by stack and number."""
+        layer = c.Layer()
+        found = []
+        for index in range(self._counts[1]):
+            library().layer_at(self, index, byref(layer))
+            found.append(LayerInfo(text(layer.stack), layer.number, layer.tensors, layer.bytes))
+        return found
+
+    def files(self) -> list[FileInfo]:
+        """The files, by path."""
+        file = c.File()
+        found = []
+        for index in range(self._counts[2]):
+            library().file_at(self, index, byref(file))
+            found.append(FileInfo(text(file.path), text(file.format), text(file.digest), file.bytes))
+        return found
+
+    def read(self, path: str, offset: int = 0, size: int | None = None) -> bytes:
+        """Bytes of a file, all of them if ``size`` is None; fewer than asked for only at its end."""
+        if size is None:
+            size = next((file.bytes for file in self.files() if file.path == path), 0)
+        buffer = ctypes.create_string_buffer(max(size, 1))
+        count = c_size_t()
+        library().read_file(self, path.encode(), offset, buffer, size, byref(count))
+        return buffer.raw[:count.value]
+
+    def lease_layer(self, layer: int, *, stack: str | None = None, tier: str = "ram") -> Lease:
+        """The tensors of a layer, brought into a tier and held there. Blocks until they are there."""
+        handle = c_void_p()
+        library().lease_layer(self, optional(stack), layer, tier.encode(), byref(handle))
+        return Lease(handle.value, tier)
+
+    def lease_rest(self, *, tier: str = "ram") -> Lease:
+        """What belongs to no layer: embedding, final norm, head."""
+        handle = c_void_p()
+        library().lease_rest(self, tier.encode(), byref(handle))
+        return Lease(handle.value, tier)
+
+    def lease_tensor(self, name: str, *, file: str | None = None, tier: str = "ram") -> Lease:
+        handle = c_void_p()
+        library().lease_tensor(self, optional(file), name.encode(), tier.encode(), byref(handle))
+        return Lease(handle.value, tier)
+
+    def lease(self, *, file: str | None = None, tier: str = "ram") -> Lease:
+        """All tensors, or those of one file."""
+        handle = c_void_p()
+        library().lease_file(self, optional(file), tier.encode(), byref(handle))
+        return Lease(handle.value, tier)
+
+    def prefetch(self, first: int, last: int, *, tier: str = "ram") -> None:
+        """Begins to bring layers into a tier, and returns at once."""
+        library().prefetch_layers(self, first, last, tier.encode())
+
+
+class Lease(_Handle):
+    """Tensors whose bytes are in a tier, and stay there as long as the lease, or a tensor made from it, lives."""
+
+    _release = "lease_release"
+
+    def __init__(self, handle: int | None, tier: str) -> None:
+        super().__init__(handle)
+        self.tier = tier
+        info = c.LeaseInfo()
+        library().lease_describe(self, byref(info))
+        self._count: int = info.tensors
+        self.bytes: int = info.bytes
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Gives the lease back now. Arrays and tensors that were made from it have leases of their own."""
+        self._close()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[LeasedTensor]:
+        """The tensors, by file and name."""
+        for index in range(self._count):
+            yield LeasedTensor(self, index)
+
+    def __getitem__(self, name: str) -> LeasedTensor:
+        return self.tensor(name)
+
+    def tensor(self, name: str, *, file: str | None = None) -> LeasedTensor:
+        index = c_size_t()
+        library().lease_find(self, optional(file), name.encode(), byref(index))
+        return LeasedTensor(self, index.value)
+
+    def _share(self, index: int) -> Lease:
+        handle = c_void_p()
+        library().lease_share(self, index, byref(handle))
+        return Lease(handle.value, self.tier)
+
+
+class LeasedTensor:
+    """A tensor of a lease. It speaks DLPack, and makes NumPy arrays and PyTorch tensors that share its memory."""
+
+    def __init__(self, lease: Lease, index: int) -> None:
+        self._lease, self._index = lease, index
+        tensor = c.Tensor()
+        library().lease_tensor_at(lease, index, byref(tensor))
+        self.info = TensorInfo._from(tensor)
+        #: Where the bytes are: in this process, or on the device. 0 for zero bytes.
+        self.address: int = tensor.data or 0
+        self._device = (tensor.device_type, tensor.device_id)
+        self.is_in_ram = lease.tier == "ram"
+
+    def memory(self) -> memoryview:
+        """The bytes, read-only. They stay as long as the view lives."""
+        if self._device[0] != 1:
+            raise WeightStoreError(f"{self.info.name}: is on a device, not in this process's memory.", 1)
+        if self.info.bytes == 0:
+            return memoryview(b"")
+        bytes = (ctypes.c_ubyte * self.info.bytes).from_address(self.address)
+        bytes._lease = self._lease._share(self._index)
+        return memoryview(bytes).cast("B").toreadonly()
+
+    def numpy(self) -> numpy.ndarray[Any, Any]:
+        """A read-only array."""
+        from ._frameworks import numpy_array
+
+        return numpy_array(self)
+
+    def torch(self) -> torch.Tensor:
+        """A tensor, on the device of the lease's tier. In ``ram`` it may be written to: the pages become its own."""
+        from ._frameworks import torch_tensor
+
+        return torch_tensor(self)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._device
+
+    def __dlpack__(
+        self, *, stream: Any = None, max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None, copy: bool | None = None,
+    ) -> Any:
+        """A capsule for a consumer, which must take it. The bytes are there already: no stream has to wait."""
+        if copy or dl_device not in (None, self._device):
+            raise BufferError("only views where the tensor is can be had")
+        return self._capsule(0, versioned=max_version is not None and max_version[0] >= 1)
+
+    def _capsule(self, flags: int, versioned: bool = False) -> Any:
+        _settle()
+        managed = c_void_p()
+        export = library().dlpack_versioned if versioned else library().dlpack
+        export(self._lease, self._index, flags, byref(managed))
+        return _capsule_of(managed.value or 0, versioned)
+
+
+# A capsule keeps the address of its name, so these stay.
+_NAMES = {False: b"dltensor", True: b"dltensor_versioned"}
+# Where the deleter is in DLManagedTensor and in DLManagedTensorVersioned.
+_DELETERS = {False: 56, True: 16}
+
+_new_capsule = ctypes.pythonapi.PyCapsule_New
+_new_capsule.restype = ctypes.py_object
+_new_capsule.argtypes = [c_void_p, ctypes.c_char_p, c_void_p]
+_capsule_is_valid = ctypes.pythonapi.PyCapsule_IsValid
+_capsule_is_valid.argtypes = [ctypes.py_object, ctypes.c_char_p]
+
+_handed_out: list[tuple[Any, int, bool]] = []
+
+
+def _capsule_of(managed: int, versioned: bool) -> Any:
+    """A capsule for a consumer. It has no destructor, which would run while the consumer's exception is pending, when no
+    Python may run: what nobody took is looked after by ``_settle``."""
+    capsule = _new_capsule(managed, _NAMES[versioned], None)
+    _handed_out.append((capsule, managed, versioned))
+    return capsule
+
+
+def _settle() -> None:
+    """Deletes the tensors of capsules that nobody took, and nobody can take any more."""
+    for entry in list(_handed_out):
+        capsule, managed, versioned = entry
+        if not _capsule_is_valid(capsule, _NAMES[versioned]):  # Who takes it renames it.
+            _remove(entry)
+        elif sys.getrefcount(capsule) == 3 and _remove(entry):  # The entry's, this function's, the call's.
+            deleter = c_void_p.from_address(managed + _DELETERS[versioned]).value
+            ctypes.CFUNCTYPE(None, c_void_p)(deleter)(managed)
+
+
+def _remove(entry: tuple[Any, int, bool]) -> bool:
+    try:
+        _handed_out.remove(entry)
+    except ValueError:  # Another thread was here.
+        return False
+    return True

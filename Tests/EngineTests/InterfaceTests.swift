@@ -1,0 +1,58 @@
+import Foundation
+import ModelFormats
+import TestSupport
+import Testing
+
+/// The C interface, used by C programs.
+struct InterfaceTests {
+    let directory = try! TemporaryDirectory()
+
+    private func store(_ model: TestModel) throws -> String {
+        try model.write(to: directory("model"))
+        let tool = Tool(store: directory("store"))
+        let result = try tool("import", directory("model"), "--name", "test/model")
+        try #require(result.status == 0, "\(result.errors)")
+        return directory("store")
+    }
+
+    /// What the program is to print of a model.
+    private func lines(_ model: TestModel) throws -> [String] {
+        let layout = try SafetensorsWriter(model.tensors).tensors
+        return layout.sorted { $0.name < $1.name }.map { tensor in
+            let sum = model.bytes(of: tensor).reduce(0xCBF2_9CE4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+            let digits = String(sum, radix: 16)
+            let shape = tensor.shape.map(String.init).joined(separator: ",")
+            return "tensor \(tensor.name) \(tensor.dtype) \(shape) \(String(repeating: "0", count: 16 - digits.count))\(digits)"
+        } + ["done"]
+    }
+
+    @Test("the header is C and C++, without a warning", arguments: [["-x", "c", "-std=c99"], ["-x", "c++", "-std=c++11"]])
+    func header(language: [String]) throws {
+        let file = try directory.write("#include <weightstore.h>\n", to: "header.txt")
+        let command = ["cc"] + language
+            + ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", "-I", CProgram.header, file]
+        let result = try Command.run(command)
+        #expect(result.status == 0, "\(result.errors)")
+    }
+
+    @Test("a C program sees every tensor's bytes, gets a status for each wrong call, and leaves no handle")
+    func wholeInterface() throws {
+        let model = TestModel(layers: 2)
+        let result = try Command.run([try CProgram("interface").path, try store(model), "test/model"])
+        #expect(result.status == 0, "\(result.errors)")
+        #expect(result.output.split(separator: "\n").map(String.init) == (try lines(model)))
+    }
+
+    @Test("valgrind finds no leak and no access to memory that is not the program's")
+    func valgrind() throws {
+        let model = TestModel(layers: 2)
+        let program = try CProgram("interface", withoutDebugInformation: true)
+        let result = try Command.run([
+            "valgrind", "--leak-check=full", "--errors-for-leak-kinds=definite", "--error-exitcode=9",
+            "--child-silent-after-fork=yes", program.path, try store(model), "test/model",
+        ])
+        #expect(result.status == 0, "\(result.errors)")
+        #expect(result.errors.contains("ERROR SUMMARY: 0 errors"))
+        #expect(result.output.split(separator: "\n").map(String.init) == (try lines(model)))
+    }
+}

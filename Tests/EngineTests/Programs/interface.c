@@ -1,0 +1,408 @@
+/*
+ * The whole interface as a C program uses it: interface STORE MODEL
+ *
+ * Prints "tensor NAME DTYPE SHAPE FNV" for each tensor of the model, from its bytes in the tier ram, and "done".
+ */
+#include "check.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* DLPack's structures, as its own header has them. */
+typedef struct {
+    void *data;
+    struct { int32_t device_type, device_id; } device;
+    int32_t ndim;
+    struct { uint8_t code, bits; uint16_t lanes; } dtype;
+    int64_t *shape, *strides;
+    uint64_t byte_offset;
+} DLTensor;
+typedef struct DLManagedTensor {
+    DLTensor dl_tensor;
+    void *manager_ctx;
+    void (*deleter)(struct DLManagedTensor *);
+} DLManagedTensor;
+typedef struct DLManagedTensorVersioned {
+    struct { uint32_t major, minor; } version;
+    void *manager_ctx;
+    void (*deleter)(struct DLManagedTensorVersioned *);
+    uint64_t flags;
+    DLTensor dl_tensor;
+} DLManagedTensorVersioned;
+
+static uint64_t fnv(const void *data, size_t size) {
+    const unsigned char *bytes = data;
+    uint64_t sum = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < size; i++) sum = (sum ^ bytes[i]) * 0x100000001b3u;
+    return sum;
+}
+
+static size_t open_handles(void) {
+    size_t count;
+    OK(weightstore_open_handles(&count));
+    return count;
+}
+
+static weightstore_tensor leased(weightstore_lease *lease, size_t index) {
+    weightstore_tensor tensor = {.struct_size = sizeof tensor};
+    OK(weightstore_lease_tensor_at(lease, index, &tensor));
+    return tensor;
+}
+
+static void check_arguments(const char *path, const char *model) {
+    weightstore_store *store = NULL, *none = NULL;
+    weightstore_revision *revision = NULL;
+    weightstore_lease *lease = NULL;
+    weightstore_tensor tensor = {.struct_size = sizeof tensor};
+    weightstore_layer layer = {.struct_size = sizeof layer};
+    weightstore_file file = {.struct_size = sizeof file};
+    weightstore_revision_info info = {.struct_size = sizeof info};
+    weightstore_lease_info lease_info = {.struct_size = sizeof lease_info};
+    weightstore_tier_statistics statistics = {.struct_size = sizeof statistics};
+    weightstore_tier_options options = {.struct_size = sizeof options};
+    DLManagedTensor *managed;
+    size_t count;
+    char byte;
+
+    FAILS(WEIGHTSTORE_BAD_STORE, weightstore_open("/nowhere/at/all", &none));
+    EXPECT(none == NULL);
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_open(path, NULL));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_open("\xff", &none));
+    OK(weightstore_close(NULL));
+    OK(weightstore_revision_release(NULL));
+    OK(weightstore_lease_release(NULL));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_open_handles(NULL));
+
+    OK(weightstore_open(path, &store));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_resolve(NULL, model, &revision));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_resolve(store, NULL, &revision));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_resolve(store, model, NULL));
+    FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_resolve(store, "no/such", &revision));
+    FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_resolve(store, "", &revision));
+    EXPECT(revision == NULL);
+    OK(weightstore_resolve(store, model, &revision));
+
+    FAILS(WEIGHTSTORE_INVALID_HANDLE, weightstore_resolve((weightstore_store *)revision, model, &revision));
+    EXPECT(strstr(weightstore_last_message(), "it is a revision"));
+    FAILS(WEIGHTSTORE_INVALID_HANDLE, weightstore_close((weightstore_store *)revision));
+    FAILS(WEIGHTSTORE_INVALID_HANDLE, weightstore_close((weightstore_store *)&byte));
+
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_revision_describe(NULL, &info));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_revision_describe(revision, NULL));
+    info.struct_size = 0;
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_revision_describe(revision, &info));
+    info.struct_size = sizeof info;
+    OK(weightstore_revision_describe(revision, &info));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_tensor_at(revision, info.tensors, &tensor));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_tensor_at(revision, SIZE_MAX, &tensor));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_tensor_at(revision, 0, NULL));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_tensor_at(NULL, 0, &tensor));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_layer_at(revision, info.layers, &layer));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_layer_at(revision, 0, NULL));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_layer_at(NULL, 0, &layer));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_file_at(revision, info.files, &file));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_file_at(revision, 0, NULL));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_file_at(NULL, 0, &file));
+    FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_read_file(revision, "no.json", 0, &byte, 1, &count));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_read_file(revision, NULL, 0, &byte, 1, &count));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_read_file(revision, "config.json", 0, NULL, 1, &count));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_read_file(revision, "config.json", 0, &byte, SIZE_MAX, &count));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_read_file(revision, "config.json", 0, &byte, 1, NULL));
+    OK(weightstore_read_file(revision, "config.json", UINT64_MAX, &byte, 1, &count));
+    EXPECT(count == 0);
+
+    FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_statistics(store, "ram", &statistics));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_statistics(store, "disk", &statistics));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_statistics(store, NULL, &statistics));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_open_tier(store, "ram", NULL));
+    options.budget = UINT64_MAX;
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_open_tier(store, "ram", &options));
+    options.budget = 1 << 20;
+    options.policy = "no such policy";
+    EXPECT(weightstore_open_tier(store, "ram", &options) != WEIGHTSTORE_OK);
+    options.policy = "lfu";
+    OK(weightstore_open_tier(store, "ram", &options));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_open_tier(store, "ram", &options));
+    FAILS(WEIGHTSTORE_TIER_FULL, weightstore_lease_file(revision, NULL, "ram", &lease));
+    FAILS(WEIGHTSTORE_DEVICE, weightstore_lease_layer(revision, NULL, 0, "cuda:63", &lease));
+
+    FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_lease_layer(revision, NULL, 99, "host", &lease));
+    FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_lease_layer(revision, NULL, INT64_MIN, "host", &lease));
+    FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_lease_layer(revision, "no.stack", 0, "host", &lease));
+    FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_lease_tensor(revision, NULL, "no tensor", "host", &lease));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_tensor(revision, NULL, NULL, "host", &lease));
+    FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_lease_file(revision, "no file", "host", &lease));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_rest(revision, NULL, &lease));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_rest(revision, "host", NULL));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_rest(NULL, "host", &lease));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_prefetch_layers(revision, 1, 0, "host"));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_prefetch_layers(revision, -1, 0, "host"));
+    FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_prefetch_layers(revision, 98, 99, "host"));
+    EXPECT(lease == NULL);
+
+    OK(weightstore_lease_rest(revision, "host", &lease));
+    OK(weightstore_lease_describe(lease, &lease_info));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_describe(lease, NULL));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_tensor_at(lease, lease_info.tensors, &tensor));
+    FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_lease_find(lease, "no file", leased(lease, 0).name, &count));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_find(lease, NULL, NULL, &count));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_share(lease, lease_info.tensors, &lease));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_share(lease, 0, NULL));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_dlpack(lease, 0, 8, &managed));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_dlpack(lease, 0, 0, NULL));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_dlpack(lease, lease_info.tensors, 0, &managed));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_dlpack(lease, 0, WEIGHTSTORE_DLPACK_PRIVATE, &managed));
+
+    OK(weightstore_close(store));
+    FAILS(WEIGHTSTORE_INVALID_HANDLE, weightstore_close(store));
+    FAILS(WEIGHTSTORE_INVALID_HANDLE, weightstore_resolve(store, model, &revision));
+    /* What was taken of it goes on. */
+    OK(weightstore_tensor_at(revision, 0, &tensor));
+    OK(weightstore_revision_release(revision));
+    FAILS(WEIGHTSTORE_INVALID_HANDLE, weightstore_revision_release(revision));
+    FAILS(WEIGHTSTORE_INVALID_HANDLE, weightstore_tensor_at(revision, 0, &tensor));
+    tensor = leased(lease, 0);
+    EXPECT(fnv(tensor.data, tensor.bytes) != 0);
+    OK(weightstore_lease_release(lease));
+    FAILS(WEIGHTSTORE_INVALID_HANDLE, weightstore_lease_release(lease));
+    FAILS(WEIGHTSTORE_INVALID_HANDLE, weightstore_lease_tensor_at(lease, 0, &tensor));
+    EXPECT(open_handles() == 0);
+}
+
+/* A caller that was compiled against an older header has room for fewer fields. */
+static void check_sizes(weightstore_revision *revision) {
+    struct { weightstore_layer layer; char behind; } place;
+    memset(&place, 0x7f, sizeof place);
+    place.layer.struct_size = sizeof place.layer;
+    OK(weightstore_layer_at(revision, 0, &place.layer));
+    EXPECT(place.behind == 0x7f && place.layer.struct_size == sizeof place.layer && place.layer.number == 0);
+    /* One that was compiled against a newer one has more, which are left alone. */
+    struct { weightstore_layer layer; uint64_t more; } newer = {.layer.struct_size = sizeof newer, .more = 77};
+    OK(weightstore_layer_at(revision, 0, &newer.layer));
+    EXPECT(newer.more == 77 && newer.layer.tensors == place.layer.tensors);
+}
+
+static void print_tensors(weightstore_revision *revision) {
+    weightstore_revision_info info = {.struct_size = sizeof info};
+    OK(weightstore_revision_describe(revision, &info));
+    uint64_t bytes = 0;
+    size_t in_layers = 0, outside = 0;
+    for (size_t i = 0; i < info.layers; i++) {
+        weightstore_layer layer = {.struct_size = sizeof layer};
+        weightstore_lease *lease;
+        weightstore_lease_info lease_info = {.struct_size = sizeof lease_info};
+        OK(weightstore_layer_at(revision, i, &layer));
+        OK(weightstore_lease_layer(revision, layer.stack, layer.number, "ram", &lease));
+        OK(weightstore_lease_describe(lease, &lease_info));
+        EXPECT(lease_info.tensors == layer.tensors && lease_info.bytes == layer.bytes);
+        in_layers += layer.tensors;
+        bytes += layer.bytes;
+        for (size_t t = 0; t < lease_info.tensors; t++) EXPECT(leased(lease, t).layer == layer.number);
+        OK(weightstore_lease_release(lease));
+    }
+    for (size_t i = 0; i < info.tensors; i++) {
+        weightstore_tensor tensor = {.struct_size = sizeof tensor}, ram, host;
+        weightstore_lease *in_ram, *on_host;
+        size_t index;
+        OK(weightstore_tensor_at(revision, i, &tensor));
+        EXPECT(tensor.data == NULL && tensor.device_type == 0);
+        if (tensor.layer < 0) {
+            outside++;
+            bytes += tensor.bytes;
+        }
+        OK(weightstore_lease_tensor(revision, tensor.file, tensor.name, "ram", &in_ram));
+        OK(weightstore_lease_tensor(revision, NULL, tensor.name, "host", &on_host));
+        OK(weightstore_lease_find(in_ram, tensor.file, tensor.name, &index));
+        ram = leased(in_ram, index);
+        host = leased(on_host, 0);
+        EXPECT(ram.device_type == 1 && host.device_type == 1 && ram.bytes == tensor.bytes);
+        EXPECT(strcmp(ram.name, tensor.name) == 0 && ram.rank == tensor.rank);
+        EXPECT(tensor.bytes == 0 || (ram.data != host.data && memcmp(ram.data, host.data, tensor.bytes) == 0));
+        printf("tensor %s %s ", ram.name, ram.dtype);
+        int64_t step = 1;
+        for (int64_t d = ram.rank - 1; d >= 0; d--) {
+            EXPECT(ram.strides[d] == step);
+            step *= ram.shape[d];
+        }
+        for (int64_t d = 0; d < ram.rank; d++) printf("%s%" PRId64, d ? "," : "", ram.shape[d]);
+        printf(" %016" PRIx64 "\n", fnv(ram.data, ram.bytes));
+        OK(weightstore_lease_release(in_ram));
+        OK(weightstore_lease_release(on_host));
+    }
+    EXPECT(in_layers + outside == info.tensors && bytes == info.bytes);
+}
+
+static void check_files(weightstore_revision *revision) {
+    weightstore_revision_info info = {.struct_size = sizeof info};
+    OK(weightstore_revision_describe(revision, &info));
+    int seen = 0;
+    for (size_t i = 0; i < info.files; i++) {
+        weightstore_file file = {.struct_size = sizeof file};
+        OK(weightstore_file_at(revision, i, &file));
+        EXPECT(strlen(file.digest) == 64);
+        char *whole = malloc(file.bytes + 10), two[2];
+        size_t count;
+        OK(weightstore_read_file(revision, file.path, 0, whole, file.bytes + 10, &count));
+        EXPECT(count == file.bytes);
+        OK(weightstore_read_file(revision, file.path, file.bytes - 1, two, 2, &count));
+        EXPECT(count == 1 && two[0] == whole[file.bytes - 1]);
+        if (strcmp(file.path, "config.json") == 0) seen = whole[0] == '{' && strcmp(file.format, "other") == 0;
+        free(whole);
+    }
+    EXPECT(seen);
+}
+
+static void check_leases(weightstore_store *store, weightstore_revision *revision) {
+    weightstore_lease *all, *one;
+    weightstore_tier_statistics before = {.struct_size = sizeof before}, after = before;
+    OK(weightstore_statistics(store, "ram", &before));
+    EXPECT(before.leased == 0 && before.shards > 0 && before.misses > 0 && before.bytes <= before.budget);
+    OK(weightstore_lease_file(revision, NULL, "ram", &all));
+    OK(weightstore_statistics(store, "ram", &after));
+    EXPECT(after.leased == after.bytes && after.hits > before.hits);
+    /* A tensor that is shared out stays, when the others are given back. */
+    OK(weightstore_lease_share(all, 0, &one));
+    weightstore_tensor tensor = leased(one, 0);
+    uint64_t sum = fnv(tensor.data, tensor.bytes);
+    OK(weightstore_lease_release(all));
+    OK(weightstore_statistics(store, "ram", &after));
+    EXPECT(0 < after.leased && after.leased < after.bytes);
+    EXPECT(fnv(tensor.data, tensor.bytes) == sum);
+    OK(weightstore_lease_release(one));
+    OK(weightstore_statistics(store, "ram", &after));
+    EXPECT(after.leased == 0);
+}
+
+static void check_dlpack(weightstore_store *store, weightstore_revision *revision) {
+    weightstore_lease *lease;
+    weightstore_tier_statistics statistics = {.struct_size = sizeof statistics};
+    DLManagedTensor *plain, *bytes, *own, *again;
+    DLManagedTensorVersioned *versioned;
+    OK(weightstore_lease_layer(revision, NULL, 0, "ram", &lease));
+    weightstore_tensor tensor = leased(lease, 0);
+    OK(weightstore_dlpack(lease, 0, 0, &plain));
+    OK(weightstore_dlpack(lease, 0, WEIGHTSTORE_DLPACK_BYTES, &bytes));
+    OK(weightstore_dlpack(lease, 0, WEIGHTSTORE_DLPACK_PRIVATE, &own));
+    OK(weightstore_dlpack_versioned(lease, 0, 0, &versioned));
+    uint64_t sum = fnv(tensor.data, tensor.bytes);
+    EXPECT(plain->dl_tensor.data == tensor.data && plain->dl_tensor.ndim == tensor.rank);
+    EXPECT(plain->dl_tensor.device.device_type == 1 && plain->dl_tensor.dtype.lanes == 1);
+    for (int64_t d = 0; d < tensor.rank; d++) {
+        EXPECT(plain->dl_tensor.shape[d] == tensor.shape[d] && plain->dl_tensor.strides[d] == tensor.strides[d]);
+    }
+    EXPECT(bytes->dl_tensor.ndim == 1 && bytes->dl_tensor.shape[0] == (int64_t)tensor.bytes);
+    EXPECT(bytes->dl_tensor.dtype.code == 1 && bytes->dl_tensor.dtype.bits == 8);
+    EXPECT(versioned->version.major == 1 && versioned->flags == 1 && versioned->dl_tensor.data == tensor.data);
+    EXPECT(own->dl_tensor.data != tensor.data && fnv(own->dl_tensor.data, tensor.bytes) == sum);
+    memset(own->dl_tensor.data, 0x55, tensor.bytes);
+    EXPECT(fnv(tensor.data, tensor.bytes) == sum);
+    OK(weightstore_lease_release(lease));
+    /* The tensors hold their bytes without the lease. */
+    EXPECT(fnv(plain->dl_tensor.data, tensor.bytes) == sum);
+    OK(weightstore_statistics(store, "ram", &statistics));
+    EXPECT(statistics.leased > 0);
+    plain->deleter(plain);
+    bytes->deleter(bytes);
+    own->deleter(own);
+    versioned->deleter(versioned);
+    OK(weightstore_statistics(store, "ram", &statistics));
+    EXPECT(statistics.leased == 0);
+    /* What was written was its own. */
+    OK(weightstore_lease_layer(revision, NULL, 0, "ram", &lease));
+    OK(weightstore_dlpack(lease, 0, WEIGHTSTORE_DLPACK_PRIVATE, &again));
+    OK(weightstore_lease_release(lease));
+    EXPECT(fnv(again->dl_tensor.data, tensor.bytes) == sum);
+    again->deleter(again);
+}
+
+static weightstore_revision *shared_revision;
+static uint64_t layer_sums[2];
+
+static void *lease_in_turn(void *argument) {
+    unsigned seed = (unsigned)(size_t)argument;
+    const char *tier = seed % 2 ? "ram" : "host";
+    EXPECT(weightstore_last_message()[0] == 0 && weightstore_last_status() == WEIGHTSTORE_OK);
+    FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_prefetch_layers(shared_revision, 50 + seed, 60, tier));
+    char message[400];
+    snprintf(message, sizeof message, "%s", weightstore_last_message());
+    for (int i = 0; i < 50; i++) {
+        weightstore_lease *lease;
+        int layer = rand_r(&seed) % 2;
+        OK(weightstore_prefetch_layers(shared_revision, 0, 1, tier));
+        OK(weightstore_lease_layer(shared_revision, NULL, layer, tier, &lease));
+        weightstore_tensor tensor = leased(lease, 0);
+        EXPECT(tensor.layer == layer && fnv(tensor.data, tensor.bytes) == layer_sums[layer]);
+        OK(weightstore_lease_release(lease));
+    }
+    /* The thread's own, whatever the others met. */
+    EXPECT(strcmp(message, weightstore_last_message()) == 0);
+    return NULL;
+}
+
+static void check_threads(weightstore_revision *revision) {
+    pthread_t threads[4];
+    shared_revision = revision;
+    for (int layer = 0; layer < 2; layer++) {
+        weightstore_lease *lease;
+        OK(weightstore_lease_layer(revision, NULL, layer, "ram", &lease));
+        layer_sums[layer] = fnv(leased(lease, 0).data, leased(lease, 0).bytes);
+        OK(weightstore_lease_release(lease));
+    }
+    for (size_t i = 0; i < 4; i++) EXPECT(pthread_create(&threads[i], NULL, lease_in_turn, (void *)i) == 0);
+    for (size_t i = 0; i < 4; i++) EXPECT(pthread_join(threads[i], NULL) == 0);
+}
+
+static void check_fork(weightstore_store *store, weightstore_revision *revision) {
+    weightstore_lease *lease, *other;
+    DLManagedTensor *managed;
+    OK(weightstore_lease_layer(revision, NULL, 1, "ram", &lease));
+    OK(weightstore_dlpack(lease, 0, 0, &managed));
+    weightstore_tensor tensor = leased(lease, 0);
+    uint64_t sum = fnv(tensor.data, tensor.bytes);
+    pid_t child = fork();
+    EXPECT(child >= 0);
+    if (child == 0) {
+        size_t count;
+        EXPECT(fnv(tensor.data, tensor.bytes) == sum);
+        FAILS(WEIGHTSTORE_FORKED, weightstore_open(NULL, &store));
+        FAILS(WEIGHTSTORE_FORKED, weightstore_lease_layer(revision, NULL, 0, "ram", &other));
+        FAILS(WEIGHTSTORE_FORKED, weightstore_lease_release(lease));
+        FAILS(WEIGHTSTORE_FORKED, weightstore_close(store));
+        FAILS(WEIGHTSTORE_FORKED, weightstore_open_handles(&count));
+        managed->deleter(managed);
+        EXPECT(fnv(tensor.data, tensor.bytes) == sum);
+        /* Not _exit: a leak checker would look for what the parent holds. */
+        execl("/bin/true", "true", (char *)NULL);
+        _exit(1);
+    }
+    int status;
+    EXPECT(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    EXPECT(fnv(tensor.data, tensor.bytes) == sum);
+    managed->deleter(managed);
+    OK(weightstore_lease_release(lease));
+}
+
+int main(int argc, char **argv) {
+    EXPECT(argc == 3);
+    EXPECT(weightstore_abi() == WEIGHTSTORE_ABI);
+    EXPECT(weightstore_last_message()[0] == 0);
+    check_arguments(argv[1], argv[2]);
+    weightstore_store *store;
+    weightstore_revision *revision;
+    OK(weightstore_open(argv[1], &store));
+    OK(weightstore_resolve(store, argv[2], &revision));
+    check_sizes(revision);
+    print_tensors(revision);
+    check_files(revision);
+    check_leases(store, revision);
+    check_dlpack(store, revision);
+    check_threads(revision);
+    check_fork(store, revision);
+    OK(weightstore_revision_release(revision));
+    OK(weightstore_close(store));
+    EXPECT(open_handles() == 0);
+    puts("done");
+    return 0;
+}

@@ -1,0 +1,424 @@
+"""The Python package, beside safetensors on the same files.
+
+Run by PythonTests.swift: with the package on PYTHONPATH, WEIGHTSTORE_LIBRARY, and WEIGHTSTORE_TOOL. What needs PyTorch is
+passed over where there is none.
+"""
+
+import gc
+import importlib.util
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+import weightstore
+
+TORCH = importlib.util.find_spec("torch") is not None
+DIRECTORY = tempfile.TemporaryDirectory()
+STORE = os.path.join(DIRECTORY.name, "store")
+
+
+def imported(name, write):
+    """Imports a directory that `write` fills, and returns its path."""
+    path = os.path.join(DIRECTORY.name, name.replace("/", "-"))
+    os.mkdir(path)
+    write(path)
+    subprocess.run(
+        [os.environ["WEIGHTSTORE_TOOL"], "import", path, "--name", name, "--store", STORE], check=True,
+        stdout=subprocess.DEVNULL)
+    return path
+
+
+def some_tensors():
+    generator = np.random.default_rng(7)
+    tensors = {
+        "model.embed_tokens.weight": generator.standard_normal((640, 512)).astype(np.float32),
+        "model.norm.weight": generator.standard_normal(512).astype(np.float16),
+        "scalar": np.array(7.5, np.float64),
+        "empty": np.zeros((0, 5), np.float16),
+        "flags": generator.random(13) > 0.5,
+    }
+    for layer in range(3):
+        tensors[f"model.layers.{layer}.q_proj.weight"] = generator.standard_normal((512, 640)).astype(np.float32)
+        tensors[f"model.layers.{layer}.norm.weight"] = generator.integers(-99, 99, (3, 5, 7)).astype(np.int16)
+    return tensors
+
+
+def setUpModule():
+    global path, file
+    tensors = some_tensors()
+
+    def write(path):
+        safetensors.numpy.save_file(tensors, path + "/model.safetensors", metadata={"format": "np", "by": "tests"})
+        with open(path + "/config.json", "w") as config:
+            json.dump({"model_type": "test"}, config)
+
+    path = imported("test/model", write)
+    file = path + "/model.safetensors"
+
+
+def leased():
+    gc.collect()
+    return weightstore._safetensors._store(STORE).statistics("ram").leased
+
+
+class Loading(unittest.TestCase):
+    def test_load_file_gives_what_safetensors_gives_as_read_only_views(self):
+        ours = weightstore.load_file("test/model", framework="np", store=STORE)
+        theirs = safetensors.numpy.load_file(file)
+        self.assertEqual(list(ours), [tensor.info.name for tensor in self.lease()])
+        self.assertEqual(set(ours), set(theirs))
+        for name, array in theirs.items():
+            self.assertEqual((ours[name].dtype, ours[name].shape), (array.dtype, array.shape), name)
+            np.testing.assert_array_equal(ours[name], array)
+            self.assertFalse(ours[name].flags.writeable, name)
+            with self.assertRaises(ValueError):
+                ours[name][...] = 0
+
+    def lease(self):
+        return weightstore.open(STORE).revision("test/model").lease()
+
+    def test_two_loads_share_their_memory(self):
+        one = weightstore.load_file("test/model", framework="np", store=STORE)
+        two = weightstore.load_file("test/model", framework="np", store=STORE)
+        name = "model.embed_tokens.weight"
+        self.assertEqual(one[name].ctypes.data, two[name].ctypes.data)
+
+    def test_an_array_holds_its_bytes_as_long_as_it_lives_and_no_others(self):
+        arrays = weightstore.load_file("test/model", framework="np", store=STORE)
+        everything = leased()
+        name = "model.layers.1.q_proj.weight"
+        view = arrays[name].reshape(-1)[5:100]
+        expected = view.copy()
+        del arrays
+        self.assertEqual(leased(), 512 * 640 * 4)
+        self.assertLess(leased(), everything)
+        np.testing.assert_array_equal(view, expected)
+        del view
+        self.assertEqual(leased(), 0)
+
+    def test_arrays_outlive_the_store_that_they_came_from(self):
+        store = weightstore.open(STORE)
+        with store.revision("test/model").lease_tensor("model.embed_tokens.weight") as lease:
+            array = lease["model.embed_tokens.weight"].numpy()
+        store.close()
+        gc.collect()
+        np.testing.assert_array_equal(array, some_tensors()["model.embed_tokens.weight"])
+
+    def test_many_threads_load_at_once(self):
+        expected = safetensors.numpy.load_file(file)
+        failures = []
+
+        def load():
+            try:
+                for _ in range(5):
+                    for name, array in weightstore.load_file("test/model", framework="np", store=STORE).items():
+                        np.testing.assert_array_equal(array, expected[name])
+            except BaseException as failure:
+                failures.append(failure)
+
+        threads = [threading.Thread(target=load) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(failures, [])
+        self.assertEqual(leased(), 0)
+
+    def test_a_model_of_several_files_is_one_and_its_index_says_which_files_count(self):
+        tensors = some_tensors()
+        names = sorted(tensors)
+
+        def write(path):
+            parts = {"model-1.safetensors": names[::2], "model-2.safetensors": names[1::2]}
+            for part, chosen in parts.items():
+                safetensors.numpy.save_file({name: tensors[name] for name in chosen}, f"{path}/{part}", {"part": part})
+            safetensors.numpy.save_file({names[0]: tensors[names[0]]}, path + "/other.safetensors")
+            with open(path + "/model.safetensors.index.json", "w") as index:
+                json.dump({"weight_map": {name: part for part, chosen in parts.items() for name in chosen}}, index)
+
+        imported("test/sharded", write)
+        ours = weightstore.load_file("test/sharded", framework="np", store=STORE)
+        self.assertEqual(set(ours), set(names))
+        part = weightstore.load_file("test/sharded", framework="np", file="model-2.safetensors", store=STORE)
+        self.assertEqual(set(part), set(names[1::2]))
+        with weightstore.safe_open("test/sharded", "np", file="model-2.safetensors", store=STORE) as opened:
+            self.assertEqual(opened.metadata(), {"part": "model-2.safetensors"})
+        with self.assertRaises(FileNotFoundError):
+            weightstore.load_file("test/sharded", framework="np", file="model-3.safetensors", store=STORE)
+
+    def test_a_name_that_two_files_have_is_refused_unless_the_file_is_said(self):
+        one = {"a": np.arange(3)}
+
+        def write(path):
+            safetensors.numpy.save_file(one, path + "/x.safetensors")
+            safetensors.numpy.save_file({"a": np.arange(4)}, path + "/y.safetensors")
+
+        imported("test/twice", write)
+        with self.assertRaisesRegex(weightstore.SafetensorError, "x.safetensors and in y.safetensors"):
+            weightstore.load_file("test/twice", framework="np", store=STORE)
+        ours = weightstore.load_file("test/twice", framework="np", file="x.safetensors", store=STORE)
+        np.testing.assert_array_equal(ours["a"], one["a"])
+
+    def test_gguf_shapes_have_the_outermost_dimension_first(self):
+        import gguf
+
+        matrix = np.arange(96, dtype=np.float32).reshape(3, 32)
+        quantized = np.arange(64, dtype=np.float32).reshape(2, 32)
+
+        def write(path):
+            writer = gguf.GGUFWriter(path + "/model.gguf", "llama")
+            writer.add_tensor("blk.0.attn_q.weight", matrix)
+            packed = gguf.quantize(quantized, gguf.GGMLQuantizationType.Q8_0)
+            writer.add_tensor("blk.0.attn_k.weight", packed, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_tensors_to_file()
+            writer.close()
+
+        imported("test/gguf", write)
+        with weightstore.safe_open("test/gguf", "np", store=STORE) as opened:
+            np.testing.assert_array_equal(opened.get_tensor("blk.0.attn_q.weight"), matrix)
+            self.assertEqual(opened.get_slice("blk.0.attn_k.weight").get_shape(), [2, 32])
+            with self.assertRaisesRegex(weightstore.SafetensorError, "Q8_0"):
+                opened.get_tensor("blk.0.attn_k.weight")
+        with weightstore.open(STORE).revision("test/gguf").lease_layer(0) as lease:
+            memory = lease["blk.0.attn_k.weight"].memory()
+        self.assertEqual(bytes(memory), gguf.quantize(quantized, gguf.GGMLQuantizationType.Q8_0).tobytes())
+
+
+class SafeOpen(unittest.TestCase):
+    def test_names_metadata_and_tensors_are_those_of_safetensors(self):
+        with weightstore.safe_open("test/model", framework="np", store=STORE) as ours, \
+                safetensors.safe_open(file, framework="np") as theirs:
+            self.assertEqual(ours.keys(), theirs.keys())
+            self.assertEqual(ours.offset_keys(), theirs.offset_keys())
+            self.assertEqual(ours.metadata(), theirs.metadata())
+            for name in theirs.keys():
+                np.testing.assert_array_equal(ours.get_tensor(name), theirs.get_tensor(name))
+                self.assertEqual(ours.get_slice(name).get_shape(), list(theirs.get_slice(name).get_shape()))
+                self.assertEqual(ours.get_slice(name).get_dtype(), theirs.get_slice(name).get_dtype())
+
+    def test_slices_are_those_of_safetensors_and_refused_where_it_refuses(self):
+        chance = random.Random(11)
+
+        def part(size):
+            if chance.random() < 0.4:
+                return chance.randint(-size - 2, size + 2)
+            return slice(
+                chance.choice([None, chance.randint(0, size + 1)]), chance.choice([None, chance.randint(0, size + 2)]))
+
+        outcomes = {"same": 0, "refused": 0}
+        with weightstore.safe_open("test/model", framework="np", store=STORE) as ours, \
+                safetensors.safe_open(file, framework="np") as theirs:
+            for _ in range(400):
+                name = chance.choice(["model.layers.0.norm.weight", "model.norm.weight"])
+                shape = theirs.get_slice(name).get_shape()
+                index = tuple(part(size) for size in shape[:chance.randint(0, len(shape))])
+                if any(isinstance(one, slice) and None not in (one.start, one.stop) and one.start > one.stop for one in index):
+                    continue  # There safetensors 0.8 ends with a panic or an arithmetic error.
+                try:
+                    expected = theirs.get_slice(name)[index]
+                except safetensors.SafetensorError as refusal:
+                    with self.assertRaises(weightstore.SafetensorError) as caught:
+                        ours.get_slice(name)[index]
+                    self.assertEqual(str(caught.exception), str(refusal))
+                    outcomes["refused"] += 1
+                    continue
+                found = ours.get_slice(name)[index]
+                self.assertEqual(found.shape, expected.shape, index)
+                np.testing.assert_array_equal(found, expected)
+                outcomes["same"] += 1
+        self.assertGreater(min(outcomes.values()), 20)
+
+    def test_errors_are_of_the_kinds_that_safetensors_raises(self):
+        with weightstore.safe_open("test/model", "np", store=STORE) as opened:
+            with self.assertRaisesRegex(safetensors.SafetensorError, "File does not contain tensor nothing"):
+                opened.get_tensor("nothing")
+            with self.assertRaises(safetensors.SafetensorError):
+                opened.get_slice("nothing")
+            kept = opened.get_slice("scalar")
+        for call in (opened.keys, opened.metadata, opened.offset_keys, lambda: opened.get_tensor("scalar")):
+            with self.assertRaisesRegex(safetensors.SafetensorError, "File is closed"):
+                call()
+        self.assertEqual(kept[()], 7.5)
+        with self.assertRaisesRegex(safetensors.SafetensorError, "framework nonsense is invalid"):
+            weightstore.safe_open("test/model", "nonsense", store=STORE)
+        with self.assertRaisesRegex(safetensors.SafetensorError, "not supported for framework numpy"):
+            weightstore.safe_open("test/model", "np", "cuda:0", store=STORE)
+        for wrong in ("no/such", "test/model@v9", "test/model@nothing"):
+            with self.assertRaises(FileNotFoundError):
+                weightstore.safe_open(wrong, "np", store=STORE)
+        with self.assertRaises(FileNotFoundError):
+            weightstore.open("/nowhere/at/all")
+
+    def test_without_ml_dtypes_numpy_says_what_to_do_about_bfloat16(self):
+        header = json.dumps({"a": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}}).encode()
+
+        def write(path):
+            with open(path + "/model.safetensors", "wb") as out:
+                out.write(len(header).to_bytes(8, "little") + header + b"\x80\x3f\x00\x40")
+
+        imported("test/bfloat", write)
+        with weightstore.open(STORE).revision("test/bfloat").lease() as lease:
+            self.assertEqual(bytes(lease["a"].memory()), b"\x80\x3f\x00\x40")
+            with self.assertRaises(RuntimeError):
+                np.from_dlpack(lease["a"])
+        self.assertEqual(leased(), 0)
+        if importlib.util.find_spec("ml_dtypes") is None:
+            with self.assertRaisesRegex(weightstore.SafetensorError, "framework=\"pt\""):
+                weightstore.load_file("test/bfloat", framework="np", store=STORE)
+
+
+class Store(unittest.TestCase):
+    def test_what_a_revision_holds_can_be_listed_and_read(self):
+        with weightstore.open(STORE) as store, store.revision("test/model@v1") as revision:
+            self.assertEqual((revision.model, revision.version, revision.name), ("test/model", 1, "test/model@v1"))
+            self.assertEqual([layer.number for layer in revision.layers()], [0, 1, 2])
+            self.assertEqual({one.path: one.format for one in revision.files()},
+                             {"config.json": "other", "model.safetensors": "safetensors"})
+            with open(file, "rb") as original:
+                self.assertEqual(revision.read("model.safetensors"), original.read())
+            self.assertEqual(json.loads(revision.read("config.json")), {"model_type": "test"})
+            self.assertEqual(revision.read("config.json", 2, 5), b"model")
+            found = {tensor.name: (tensor.shape, tensor.layer) for tensor in revision.tensors()}
+            self.assertEqual(found["model.layers.2.norm.weight"], ((3, 5, 7), 2))
+            self.assertEqual(found["scalar"], ((), None))
+
+    def test_layers_are_prefetched_and_leased_in_a_tier_with_a_budget(self):
+        with weightstore.open(STORE) as store:
+            store.open_tier("host", budget=4 << 20, policy="lfu")
+            with self.assertRaises(weightstore.WeightStoreError):
+                store.open_tier("host")
+            revision = store.revision("test/model")
+            revision.prefetch(0, 1, tier="host")
+            with revision.lease_layer(1, tier="host") as lease:
+                array = np.from_dlpack(lease["model.layers.1.q_proj.weight"])
+                np.testing.assert_array_equal(array, some_tensors()["model.layers.1.q_proj.weight"])
+                self.assertFalse(array.flags.writeable)
+            with self.assertRaises(weightstore.TierFullError):
+                revision.lease(tier="host")
+            with self.assertRaises(weightstore.DeviceError):
+                revision.lease_layer(0, tier="cuda:63")
+            self.assertGreater(store.statistics("host").leased, 0)
+            del array
+            gc.collect()
+            self.assertEqual(store.statistics("host").leased, 0)
+
+    def test_a_capsule_that_nobody_takes_gives_its_lease_back(self):
+        with weightstore.open(STORE) as store:
+            with store.revision("test/model").lease_layer(0) as lease:
+                capsules = [lease["model.layers.0.q_proj.weight"].__dlpack__(max_version=version) for version in (None, (1, 0))]
+            gc.collect()
+            self.assertGreater(store.statistics("ram").leased, 0)
+            del capsules
+            gc.collect()
+            self.assertEqual(store.statistics("ram").leased, 0)
+
+    def test_a_forked_child_reads_its_arrays_and_is_told_to_spawn(self):
+        arrays = weightstore.load_file("test/model", framework="np", store=STORE)
+        expected = some_tensors()
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                np.testing.assert_array_equal(arrays["model.norm.weight"], expected["model.norm.weight"])
+                arrays.clear()
+                gc.collect()
+                try:
+                    weightstore.load_file("test/model", framework="np", store=STORE)
+                except weightstore.ForkedError as refusal:
+                    status = 0 if "spawn" in str(refusal) else 2
+            finally:
+                os._exit(status)
+        self.assertEqual(os.waitpid(child, 0)[1], 0)
+        np.testing.assert_array_equal(arrays["model.norm.weight"], expected["model.norm.weight"])
+
+    def test_another_program_starts_with_spawn(self):
+        import multiprocessing
+
+        weightstore.load_file("test/model", framework="np", store=STORE)
+        with multiprocessing.get_context("spawn").Pool(2) as pool:
+            sums = pool.map(embedding_sum, ["test/model", "test/model@v1"])
+        self.assertEqual(sums, [float(some_tensors()["model.embed_tokens.weight"].sum(dtype=np.float64))] * 2)
+
+    def test_the_library_of_another_interface_is_refused(self):
+        done = subprocess.run(
+            [sys.executable, "-c", "import weightstore; weightstore._library.ABI = 99; weightstore.open('/')"],
+            capture_output=True, text=True)
+        self.assertIn("has version 1 of the interface; this package was made for 99", done.stderr)
+
+
+def embedding_sum(model):
+    arrays = weightstore.load_file(model, framework="np", store=os.environ["SPAWNED_STORE"])
+    return float(arrays["model.embed_tokens.weight"].sum(dtype=np.float64))
+
+
+os.environ.setdefault("SPAWNED_STORE", STORE)
+
+
+@unittest.skipUnless(TORCH, "there is no PyTorch here")
+class Torch(unittest.TestCase):
+    def test_load_file_gives_what_safetensors_gives_in_every_type(self):
+        import safetensors.torch
+        import torch
+
+        names = [
+            "bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu", "float16",
+            "float32", "float64", "complex64", "bool", "uint8", "int8", "int16", "int32", "int64", "uint16", "uint32",
+            "uint64", "float4_e2m1fn_x2",
+        ]
+        tensors = {
+            name: torch.randint(0, 2, (4, 16), dtype=torch.uint8).view(getattr(torch, name))
+            for name in names if hasattr(torch, name)
+        }
+        path = imported("test/types", lambda path: safetensors.torch.save_file(tensors, path + "/model.safetensors"))
+        theirs = safetensors.torch.load_file(path + "/model.safetensors")
+        ours = weightstore.load_file("test/types", store=STORE)
+        self.assertEqual(set(ours), set(theirs))
+        for name, tensor in theirs.items():
+            self.assertEqual((ours[name].dtype, ours[name].shape), (tensor.dtype, tensor.shape), name)
+            self.assertTrue(torch.equal(ours[name].view(torch.uint8), tensor.view(torch.uint8)), name)
+
+    def test_what_is_written_to_a_tensor_stays_its_own(self):
+        import torch
+
+        one = weightstore.load_file("test/model", store=STORE)
+        one["model.embed_tokens.weight"].zero_()
+        one["model.norm.weight"] += 1
+        two = weightstore.load_file("test/model", store=STORE)
+        expected = some_tensors()
+        for name, tensor in two.items():
+            self.assertTrue(torch.equal(tensor, torch.from_numpy(expected[name])), name)
+        self.assertEqual(float(one["model.embed_tokens.weight"].abs().sum()), 0)
+        self.assertTrue(torch.equal(one["model.norm.weight"], torch.from_numpy(expected["model.norm.weight"]) + 1))
+
+    def test_a_tensor_holds_its_bytes_as_long_as_it_lives(self):
+        tensors = weightstore.load_file("test/model", store=STORE)
+        view = tensors["model.layers.2.q_proj.weight"][5:9].t()
+        del tensors
+        self.assertEqual(leased(), 512 * 640 * 4)
+        del view
+        self.assertEqual(leased(), 0)
+
+    def test_slices_are_views_as_safetensors_gives_them(self):
+        import torch
+
+        with weightstore.safe_open("test/model", "pt", store=STORE) as ours, safetensors.safe_open(file, "pt") as theirs:
+            for index in (slice(None), (slice(None), slice(3, 9)), (0, slice(2)), slice(2, 100), [], (Ellipsis, -1)):
+                name = "model.embed_tokens.weight"
+                found, expected = ours.get_slice(name)[index], theirs.get_slice(name)[index]
+                self.assertTrue(torch.equal(found, expected))
+                self.assertEqual(found.stride(), expected.stride())
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
