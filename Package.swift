@@ -33,7 +33,7 @@ let package = Package(
         .target(
             name: "Migrations",
             path: "Migrations",
-            resources: [.embedInCode("v0001_initial.sql")]),
+            resources: [.embedInCode("v0001_initial.sql"), .embedInCode("v0003_fleet.sql")]),
         .target(
             name: "WeightStore",
             dependencies: [
@@ -53,6 +53,7 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
             ]),
+        .target(name: "Fleet", dependencies: ["WeightStore", "Origins", .product(name: "NIOHTTP1", package: "swift-nio")]),
         .target(
             name: "Server",
             dependencies: [
@@ -68,7 +69,7 @@ let package = Package(
         .executableTarget(
             name: "WeightStoreCLI",
             dependencies: [
-                "CLinux", "WeightStore", "DeviceMemory", "ModelFormats", "Origins", "Server",
+                "CLinux", "WeightStore", "DeviceMemory", "Fleet", "ModelFormats", "Origins", "Server",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -91,6 +92,8 @@ let package = Package(
                 "TestSupport", "Origins", "WeightStore", "WeightStoreCLI",
                 .product(name: "NIOHTTP1", package: "swift-nio"),
             ]),
+        .testTarget(
+            name: "FleetTests", dependencies: ["TestSupport", "Fleet", "Origins", "WeightStore", "WeightStoreCLI"]),
         .testTarget(
             name: "ServerTests",
             dependencies: [
