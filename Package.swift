@@ -35,7 +35,7 @@ let package = Package(
         .target(
             name: "Migrations",
             path: "Migrations",
-            resources: [.embedInCode("v0001_initial.sql"), .embedInCode("v0002_kv.sql")]),
+            resources: ["v0001_initial", "v0002_kv", "v0003_fleet"].map { .embedInCode("\($0).sql") }),
         .target(
             name: "WeightStore",
             dependencies: [
@@ -55,6 +55,7 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
             ]),
+        .target(name: "Fleet", dependencies: ["WeightStore", "Origins", .product(name: "NIOHTTP1", package: "swift-nio")]),
         .target(
             name: "Server",
             dependencies: [
@@ -87,7 +88,7 @@ let package = Package(
         .executableTarget(
             name: "WeightStoreCLI",
             dependencies: [
-                "CLinux", "WeightStore", "DeviceMemory", "ModelFormats", "Origins", "Server",
+                "CLinux", "WeightStore", "DeviceMemory", "Fleet", "ModelFormats", "Origins", "Server",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -110,6 +111,8 @@ let package = Package(
                 "TestSupport", "Origins", "WeightStore", "WeightStoreCLI",
                 .product(name: "NIOHTTP1", package: "swift-nio"),
             ]),
+        .testTarget(
+            name: "FleetTests", dependencies: ["TestSupport", "Fleet", "Origins", "WeightStore", "WeightStoreCLI"]),
         .testTarget(
             name: "ServerTests",
             dependencies: [

@@ -5,5 +5,6 @@ package enum Migrations {
     package static let all: [(name: String, sql: String)] = [
         ("v0001_initial", String(decoding: PackageResources.v0001_initial_sql, as: UTF8.self)),
         ("v0002_kv", String(decoding: PackageResources.v0002_kv_sql, as: UTF8.self)),
+        ("v0003_fleet", String(decoding: PackageResources.v0003_fleet_sql, as: UTF8.self)),
     ]
 }

@@ -1,19 +1,19 @@
 import Foundation
 
 /// A URL that requests go to.
-struct Address: Sendable, Hashable {
-    let text: String
+package struct Address: Sendable, Hashable {
+    package let text: String
     /// What errors call it: without query, fragment and user, where secrets stand.
-    let name: String
+    package let name: String
     /// Scheme, host and port: whom a secret may be told that was meant for one of its addresses.
     let place: String
-    let scheme: String
+    package let scheme: String
     /// As the header `Host` has it.
-    let host: String
+    package let host: String
     /// Without path and query.
-    var origin: String { "\(scheme)://\(host)" }
+    package var origin: String { "\(scheme)://\(host)" }
 
-    init?(_ text: String) {
+    package init?(_ text: String) {
         guard let parts = URLComponents(string: text), let scheme = parts.scheme?.lowercased(),
             let host = parts.host?.lowercased(), !host.isEmpty, scheme == "https" || scheme == "http"
         else { return nil }
@@ -25,13 +25,19 @@ struct Address: Sendable, Hashable {
         name = "\(scheme)://\(host)\(parts.port.map { ":\($0)" } ?? "")\(parts.percentEncodedPath)"
     }
 
+    /// Whether it leads to this very machine.
+    package var isLoopback: Bool {
+        let name = host.hasPrefix("[") ? String(host.prefix { $0 != "]" }.dropFirst()) : String(host.prefix { $0 != ":" })
+        return name == "localhost" || name == "::1" || name.hasPrefix("127.")
+    }
+
     /// Where a redirect from here leads.
     func following(_ location: String) -> Address? {
         URL(string: location, relativeTo: URL(string: text)).flatMap { Address($0.absoluteString) }
     }
 
     /// Percent-encodes all but letters, digits and `-._~`, as RFC 3986 and SigV4 want it.
-    static func encode(_ text: String, keepingSlashes: Bool = false) -> String {
+    package static func encode(_ text: String, keepingSlashes: Bool = false) -> String {
         var result = ""
         for byte in text.utf8 {
             let isPlain = (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)

@@ -15,6 +15,7 @@ public final class PeerOrigin: ManifestOrigin {
         guard url.hasPrefix("peer+"), let base = Address(Self.trimmed(url)) else {
             throw FetchError.unusable(url: url, reason: "a peer's URL is peer+http://host:port")
         }
+        try options.check(base, for: url)
         self.url = url
         self.base = base
         self.token = token ?? ProcessInfo.processInfo.environment["WEIGHTSTORE_TOKEN"]

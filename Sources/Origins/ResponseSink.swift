@@ -48,6 +48,9 @@ final class ResponseSink: HTTPClientResponseDelegate, @unchecked Sendable {
         self.judge = judge
     }
 
+    /// Bytes of the memory that are filled by now.
+    var filled: Int { state.withLock { $0.filled } }
+
     /// What has come. The memory is not touched after this.
     func close() -> State {
         state.withLock { state in

@@ -7,7 +7,7 @@ import WeightStore
 
 extension Transport {
     /// Something behind a URL that is asked for, perhaps in parts, perhaps behind redirects.
-    struct Resource: Sendable {
+    package struct Resource: Sendable {
         /// What errors call it: a file, a shard, a revision.
         var what: String
         /// The request, signed anew for each attempt.
@@ -21,7 +21,26 @@ extension Transport {
         /// Where the last redirect led, to be asked at once next time.
         var shortcut: Shortcut?
         /// Tells more of an answer that says no; nil means that the status says enough.
-        var explain: @Sendable (Answer, Address) -> FetchError? = { _, _ in nil }
+        package var explain: @Sendable (Answer, Address) -> FetchError? = { _, _ in nil }
+
+        package init(what: String, request: @escaping @Sendable (_ range: Range<Int>?) throws -> Request) {
+            self.what = what
+            self.request = request
+        }
+
+        init(
+            what: String, request: @escaping @Sendable (_ range: Range<Int>?) throws -> Request,
+            secrets: Set<String> = ["authorization"], bytes: Int? = nil, isPage: Bool = false, shortcut: Shortcut? = nil,
+            explain: @escaping @Sendable (Answer, Address) -> FetchError? = { _, _ in nil }
+        ) {
+            self.what = what
+            self.request = request
+            self.secrets = secrets
+            self.bytes = bytes
+            self.isPage = isPage
+            self.shortcut = shortcut
+            self.explain = explain
+        }
     }
 
     static let longestRedirect = 8
@@ -49,7 +68,7 @@ extension Transport {
     /// The whole of something small.
     ///
     /// - Parameter limit: bytes at most.
-    func collect(_ resource: Resource, limit: Int, _ progress: FetchProgress = FetchProgress()) throws -> Answer {
+    package func collect(_ resource: Resource, limit: Int, _ progress: FetchProgress = FetchProgress()) throws -> Answer {
         var patience = Patience(options, progress)
         while true {
             var filled = 0
@@ -106,7 +125,7 @@ extension Transport {
                 }
                 if next.place != home { resource.shortcut?.address = next }
                 request = redirected(request, to: next, from: home, resource)
-            case 304 where range == nil: return answer
+            case 201 where range == nil, 204 where range == nil, 304 where range == nil: return answer
             case 408, 425, 429, 500, 502, 503, 504:
                 throw Failure(
                     .refused(url: address.name, status: answer.status, expected: range == nil ? "200" : "206", attempts: 1),
@@ -164,11 +183,7 @@ extension Transport {
     static func retryAfter(_ headers: HTTPHeaders) -> Double? {
         guard let text = headers.first(name: "retry-after") else { return nil }
         if let seconds = Double(text) { return max(seconds, 0) }
-        let format = DateFormatter()
-        format.locale = Locale(identifier: "en_US_POSIX")
-        format.timeZone = TimeZone(identifier: "GMT")
-        format.dateFormat = "EEE, dd MMM yyyy HH:mm:ss zzz"
-        return format.date(from: text).map { max($0.timeIntervalSinceNow, 0) }
+        return HTTPDate.parse(text).map { max($0.timeIntervalSinceNow, 0) }
     }
 }
 

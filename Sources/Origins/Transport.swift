@@ -7,15 +7,17 @@ import WeightStore
 
 /// HTTP requests as origins make them: blocking, on the caller's thread, in one attempt each. `Transport+Retry` tries
 /// again.
-final class Transport: Sendable {
-    let options: TransportOptions
-    private let client: HTTPClient
+package final class Transport: Sendable {
+    package let options: TransportOptions
+    let client: HTTPClient
     private let limit: RateLimit?
 
     /// The most that is kept of an answer that is an error.
     private static let errorBytes = 4096
+    /// Seconds before the rate of a request is looked at.
+    private static let patienceSeconds = 10.0
 
-    init(_ options: TransportOptions) {
+    package init(_ options: TransportOptions) {
         self.options = options
         limit = options.bytesPerSecond.map(RateLimit.init)
         var configuration = HTTPClient.Configuration()
@@ -37,20 +39,27 @@ final class Transport: Sendable {
     }
 
     /// A request, as it is made anew with each attempt.
-    struct Request: Sendable {
-        var method = HTTPMethod.GET
-        var address: Address
-        var headers: HTTPHeaders = [:]
-        var body: [UInt8]?
+    package struct Request: Sendable {
+        package var method = HTTPMethod.GET
+        package var address: Address
+        package var headers: HTTPHeaders = [:]
+        package var body: [UInt8]?
+
+        package init(method: HTTPMethod = .GET, address: Address, headers: HTTPHeaders = [:], body: [UInt8]? = nil) {
+            self.method = method
+            self.address = address
+            self.headers = headers
+            self.body = body
+        }
     }
 
-    struct Answer: Sendable {
-        var status: Int
-        var headers: HTTPHeaders
+    package struct Answer: Sendable {
+        package var status: Int
+        package var headers: HTTPHeaders
         /// Bytes of the memory that were filled.
         var filled: Int
         /// The body of an answer that does not fill the memory.
-        var text: [UInt8]
+        package var text: [UInt8]
     }
 
     /// One request, without retries and redirects.
@@ -74,12 +83,20 @@ final class Transport: Sendable {
             shared.value.withLock { $0 = result }
             end.signal()
         }
+        let start = ContinuousClock.now
+        var crawls = false
         while end.wait(timeout: .now() + .milliseconds(100)) == .timedOut {
             if progress.isCancelled { task.cancel() }
+            let seconds = (ContinuousClock.now - start) / .seconds(1) - Self.patienceSeconds
+            if seconds > 0, Double(sink.filled) < seconds * Double(options.leastBytesPerSecond) {
+                crawls = true
+                task.cancel()
+            }
         }
         let state = sink.close()
         filled = state.filled
         if progress.isCancelled { throw StoreError.cancelled }
+        if crawls { throw HTTPClientError.readTimeout }
         do {
             try shared.value.withLock { $0! }.get()
         } catch is ResponseSink.TooLong where state.text.count == Self.errorBytes {

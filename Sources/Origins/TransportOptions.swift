@@ -1,3 +1,6 @@
+import Foundation
+import WeightStore
+
 /// How an origin behaves on the network.
 public struct TransportOptions: Sendable {
     /// Seconds without a byte after which a request is given up, and made again.
@@ -10,10 +13,23 @@ public struct TransportOptions: Sendable {
     public var longestDelaySeconds = 30.0
     /// A server that wants more patience than this (Retry-After) is given up.
     public var longestRetryAfterSeconds = 300.0
+    /// Bytes per second, after ten seconds of a request, below which it is given up as stalled; 0 lets it crawl.
+    public var leastBytesPerSecond = 0
+    /// Whether secrets and weights may travel unencrypted to other machines.
+    public var allowsPlainHTTP = ProcessInfo.processInfo.environment["WEIGHTSTORE_INSECURE"] == "1"
     /// What all requests of the origin together may take.
     public var bytesPerSecond: Int?
 
     public init() {}
+
+    /// - Throws: ``FetchError/unusable(url:reason:)`` for plain HTTP to another machine, unless it is allowed.
+    package func check(_ address: Address, for url: String) throws {
+        guard address.scheme == "https" || address.isLoopback || allowsPlainHTTP else {
+            throw FetchError.unusable(
+                url: url,
+                reason: "plain http to another machine shows it all to whoever listens in: use https, or allow it with --insecure or WEIGHTSTORE_INSECURE=1")
+        }
+    }
 
     /// How long to wait before the next attempt: exponential backoff with full jitter, so that clients that failed
     /// together don't come back together.

@@ -23,6 +23,7 @@ public final class Store: Sendable {
     let accesses: AccessLog
     let tiers: TierSet
     let origins = OriginRegistry()
+    let nearer = NearerOriginsSlot()
     let recorder: AccessRecorder
     let background = BackgroundEviction()
     let kvBackground = BackgroundEviction()

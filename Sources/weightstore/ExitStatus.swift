@@ -1,4 +1,5 @@
 import DeviceMemory
+import Fleet
 import ModelFormats
 import Server
 import WeightStore
@@ -19,7 +20,7 @@ enum ExitStatus: Int32 {
 
     static let help = """
         Exit status: 0 done; 1 failed otherwise; 2 no such model, revision, file or tensor; 3 stored bytes are damaged \
-        or missing; 4 pinned or in use; 5 disk or quota full; 6 the files to import break their format's rules or are \
+        or missing; 4 pinned, in use, or somebody else was faster; 5 disk or quota full; 6 the files to import break their format's rules or are \
         incomplete; 7 no store there, or one that can't be opened; 8 an origin can't be reached; 9 it wants a \
         token; 10 it gave other bytes than were expected; 64 wrong usage; 130 interrupted.
         """
@@ -46,6 +47,14 @@ enum ExitStatus: Int32 {
             case .wrongDigest, .wrongLength, .wrongRange, .pageInsteadOfFile, .malformed: self = .badAnswer
             case .unauthorized, .expired: self = .notAllowed
             default: self = .unreachable
+            }
+        case let error as FleetError:
+            switch error {
+            case .unknown: self = .notFound
+            case .lostRace, .refMoved, .busy, .givenUp: self = .held
+            case .malformed: self = .badAnswer
+            case .etcd: self = .unreachable
+            case .unusable: self = .failed
             }
         default: return nil
         }

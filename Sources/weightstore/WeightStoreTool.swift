@@ -32,6 +32,7 @@ struct WeightStoreTool: ParsableCommand {
             CommandGroup(name: "KV cache:", subcommands: [KVCommand.self]),
             CommandGroup(name: "Memory:", subcommands: [Load.self, Bench.self]),
             CommandGroup(name: "Serving:", subcommands: [Serve.self]),
+            CommandGroup(name: "Many nodes:", subcommands: [Push.self, Rollback.self]),
             CommandGroup(name: "Checking and mending:", subcommands: [Verify.self, Rebuild.self]),
             CommandGroup(name: "Trying it out:", subcommands: [Demo.self, Generate.self]),
         ])

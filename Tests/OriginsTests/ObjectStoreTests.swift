@@ -43,13 +43,13 @@ import Testing
         let imported = try source.importModel(ImportRequest(source: scene.directory("hub/org/model"))).revisions[0]
         let url = "s3://weights/some/place"
         let origin = try S3Origin(url, environment: gateway.environment)
-        try origin.makeBucket()
+        try origin.bucket.make()
         let manifest = source.blobs.path(imported.digest, .manifest)
-        #expect(try origin.put(contents(manifest), as: "manifests", imported.digest))
+        #expect(try origin.bucket.create(S3Origin.manifest(imported.digest), contents(manifest)))
         for file in TemporaryDirectory.files(below: source.blobs.root) {
             guard let digest = Digest(hex: file.split(separator: "/").last ?? "") else { continue }
-            #expect(try origin.put(contents("\(source.blobs.root)/\(file)"), as: "shards", digest))
-            #expect(try !origin.put([0], as: "shards", digest), "what is there stays")
+            #expect(try origin.bucket.create(S3Origin.shard(digest), contents("\(source.blobs.root)/\(file)")))
+            #expect(try !origin.bucket.create(S3Origin.shard(digest), [0]), "what is there stays")
         }
 
         let store = try Store(at: scene.directory("store"), create: true)

@@ -15,8 +15,8 @@ package enum ModelName {
 }
 
 /// What refs are called: as git has them, in short.
-enum RefName {
-    static func check(_ name: String) throws(StoreError) -> String {
+package enum RefName {
+    package static func check(_ name: String) throws(StoreError) -> String {
         func refuse(_ reason: String) -> StoreError { .invalid(what: "ref", value: name, reason: reason) }
         guard !name.isEmpty, name.utf8.count <= 200,
             name.unicodeScalars.allSatisfy({ $0.value > 0x20 && $0.value < 0x7F && !"@~^:?*[\\".unicodeScalars.contains($0) })

@@ -21,9 +21,11 @@ struct RevisionRow {
     }
 
     /// Makes the rows of a revision whose shards are all present, and lets the refs name it.
+    ///
+    /// - Parameter wanted: the version it is to have; if another revision has it, or if it is nil, it gets the next one.
     static func save(
         _ manifest: Manifest, digest: Digest, model name: String, source: String, refs: [String],
-        origins: [String], partial: Bool, lease: String, _ db: Database
+        origins: [String], partial: Bool, lease: String, version wanted: Int? = nil, _ db: Database
     ) throws -> Saved {
         let now = Clock.now
         try db.execute(
@@ -35,9 +37,20 @@ struct RevisionRow {
         let id: Int64
         var version: Int? = known?["version"]
         if !partial && version == nil {
-            version = try Int.fetchOne(
-                db, sql: "UPDATE model SET last_version = last_version + 1 WHERE id = ? RETURNING last_version",
-                arguments: [model])
+            let isFree = try wanted.map { wanted in
+                try !Bool.fetchOne(
+                    db, sql: "SELECT EXISTS (SELECT 1 FROM revision WHERE model_id = ? AND version = ?)",
+                    arguments: [model, wanted])!
+            } ?? false
+            if isFree {
+                version = wanted
+                try db.execute(
+                    sql: "UPDATE model SET last_version = max(last_version, ?) WHERE id = ?", arguments: [wanted, model])
+            } else {
+                version = try Int.fetchOne(
+                    db, sql: "UPDATE model SET last_version = last_version + 1 WHERE id = ? RETURNING last_version",
+                    arguments: [model])
+            }
         }
         if let known {
             id = known["id"]

@@ -20,24 +20,40 @@ extension Store {
         guard let wanted = try catalog.read({ db in try WantedShard.find(digest, db) }) else { throw missing }
         if wanted.state == .present, FileSystem.exists(blobs.path(digest)) { return }
         var failure: (any Error)?
-        if !wanted.sources.isEmpty { try makeRoomForFetch(wanted.bytes) }
+        guard let first = wanted.sources.first else { throw missing }
+        try makeRoomForFetch(wanted.bytes)
+        let nearer = nearer.value
+        for origin in nearer?.origins(for: first.request) ?? [] {
+            if try tryFetch(wanted, first.request, origin.url, { origin }) == nil { return }
+        }
         for source in wanted.sources {
-            do {
-                try fetch(wanted, source)
-                return
-            } catch let error as StoreError where error.isTheDisks {
-                throw error
-            } catch {
-                logger.warning("\(error)")
-                failure = error
-            }
+            failure = try tryFetch(wanted, source.request, source.url) { try origins.origin(source.url) }
+            if failure == nil { return }
         }
         throw failure ?? missing
     }
 
-    private func fetch(_ wanted: WantedShard, _ source: (url: String, request: ShardRequest)) throws {
+    /// - Returns: why the shard did not come, if another origin may have it; nil if it came.
+    private func tryFetch(
+        _ wanted: WantedShard, _ request: ShardRequest, _ url: String, _ origin: () throws -> any Origin
+    ) throws -> (any Error)? {
+        do {
+            try fetch(wanted, (url, request), try origin())
+            nearer.value?.heard(from: url, request, nil)
+            return nil
+        } catch let error as StoreError where error.isTheDisks {
+            throw error
+        } catch {
+            logger.warning("\(error)")
+            nearer.value?.heard(from: url, request, error)
+            return error
+        }
+    }
+
+    private func fetch(
+        _ wanted: WantedShard, _ source: (url: String, request: ShardRequest), _ origin: any Origin
+    ) throws {
         let digest = wanted.digest
-        let origin = try origins.origin(source.url)
         let start = ContinuousClock.now
         let shard = try FetchedShard(
             try StagedFile("\(try stagingDirectory())/fetch-\(digest.short)"), bytes: wanted.bytes)
@@ -88,6 +104,7 @@ private struct WantedShard {
     let digest: Digest
     let bytes: Int
     let state: ShardState
+    /// Without any the shard can't be had.
     let sources: [(url: String, request: ShardRequest)]
 
     /// So many places are tried at most.

@@ -24,7 +24,7 @@ public final class FetchProgress: Sendable {
     /// For origins: bytes have come.
     public func fetched(_ bytes: Int) { fetchedBytes.add(bytes, ordering: .relaxed) }
 
-    func expect(_ bytes: Int) { totalBytes.add(bytes, ordering: .relaxed) }
-    func present(_ bytes: Int) { presentBytes.add(bytes, ordering: .relaxed) }
-    func check() throws { if isCancelled { throw StoreError.cancelled } }
+    package func expect(_ bytes: Int) { totalBytes.add(bytes, ordering: .relaxed) }
+    package func present(_ bytes: Int) { presentBytes.add(bytes, ordering: .relaxed) }
+    package func check() throws { if isCancelled { throw StoreError.cancelled } }
 }

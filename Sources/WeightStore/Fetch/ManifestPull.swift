@@ -17,40 +17,16 @@ struct ManifestPull {
             throw FetchError.unusable(
                 url: url, reason: "it knows revisions by digest alone: pull \(request.model)@<64 hexadecimal digits>")
         }
-        let bytes = try origin.manifest(digest)
-        let found = bytes.withUnsafeBytes { Digest(of: $0) }
-        guard found == digest else {
-            throw FetchError.wrongDigest(
-                url: "\(url) manifest \(digest.short)", expected: "SHA-256 \(digest)", found: "SHA-256 \(found)")
-        }
-        let manifest = try Manifest(decoding: bytes, path: "\(url) manifest \(digest.short)")
-        guard !manifest.isPending else {
-            throw FetchError.malformed(url: url, expected: "the manifest of a whole revision", found: "one of a part of it")
-        }
-        for file in manifest.files { try FilePath.check(file.path, url: url) }
-        try save(manifest, digest, bytes)
-        try bring(manifest)
-        return try summary(digest, manifest)
+        let shards = try RevisionShards(try origin.manifest(digest), digest: digest, origin: url)
+        try save(shards)
+        try bring(shards.manifest)
+        return try summary(digest, shards.manifest)
     }
 
-    private func save(_ manifest: Manifest, _ digest: Digest, _ bytes: [UInt8]) throws {
-        let change = store.change()
-        let staged = try change.stage()
-        _ = try staged.writeWhole(bytes)
-        try change.commit { db in
-            try store.blobs.install([(staged.path, .init(digest: digest, kind: .manifest))])
-            for facts in manifest.files.flatMap(\.content.shards) { try ShardRow.expect(facts, db) }
-            let origins = try PullRequest.origins(of: request.model, with: url, db)
-            // The first revision of a model is what its name alone means.
-            let hasRefs = try Bool.fetchOne(
-                db,
-                sql: "SELECT EXISTS (SELECT 1 FROM ref JOIN model ON model.id = ref.model_id WHERE model.name = ?)",
-                arguments: [request.model])!
-            let saved = try RevisionRow.save(
-                manifest, digest: digest, model: request.model, source: url, refs: hasRefs ? [] : ["main"],
-                origins: origins, partial: false, lease: store.leases.name, db)
-            return ((), [saved.model])
-        }
+    private func save(_ shards: RevisionShards) throws {
+        // The first revision of a model is what its name alone means.
+        let refs = try store.refs(of: request.model).isEmpty ? ["main"] : []
+        try store.expect(shards, model: request.model, version: nil, origin: url, refs: refs)
     }
 
     private func bring(_ manifest: Manifest) throws {

@@ -285,8 +285,8 @@ enum FilePath {
 }
 
 /// The same work for many values, a few at a time, on threads of our own.
-enum Lanes {
-    static func run<Value: Sendable>(_ values: [Value], _ work: @escaping @Sendable (Value) throws -> Void) throws {
+package enum Lanes {
+    package static func run<Value: Sendable>(_ values: [Value], _ work: @escaping @Sendable (Value) throws -> Void) throws {
         if values.isEmpty { return }
         let failure = FirstFailure()
         let group = DispatchGroup()

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSupport
 
 /// A RADOS gateway of the test's own: `Tests/rgw`.
 final class Gateway: Sendable {

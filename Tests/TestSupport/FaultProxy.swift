@@ -3,8 +3,8 @@ import Glibc
 import Synchronization
 
 /// Passes TCP connections on to a port, and does them harm on the way back.
-final class FaultProxy: Sendable {
-    enum Fault: Sendable {
+package final class FaultProxy: Sendable {
+    package enum Fault: Sendable {
         /// The connection is reset.
         case reset(after: Int)
         /// It is closed, as if all had been sent.
@@ -15,20 +15,20 @@ final class FaultProxy: Sendable {
         case flip(at: Int)
     }
 
-    let port: Int
+    package let port: Int
     private let target: Int
     private let listener: Int32
     private let faults: Mutex<[Fault]>
     /// Bytes that went through, back to the client.
     private let passed = Atomic<Int>(0)
 
-    var bytes: Int { passed.load(ordering: .relaxed) }
+    package var bytes: Int { passed.load(ordering: .relaxed) }
     /// Those that have not happened.
-    var left: Int { faults.withLock(\.count) }
+    package var left: Int { faults.withLock(\.count) }
 
     /// - Parameter faults: each connection takes one, in order; counted are the bytes from the server. Once there is none
     ///   left, all goes well.
-    init(to target: Int, _ faults: [Fault]) throws {
+    package init(to target: Int, _ faults: [Fault] = []) throws {
         self.target = target
         self.faults = Mutex(faults)
         let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)

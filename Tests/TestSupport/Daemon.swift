@@ -3,12 +3,12 @@ import Glibc
 
 /// A server that lives as long as the value. It inherits nothing but its standard streams: Foundation tells the end of a
 /// process by descriptors that must not be kept open by others.
-final class Daemon: Sendable {
+package final class Daemon: Sendable {
     private let process: pid_t
     private let input: Int32
     private let output: Int32
 
-    init(_ command: [String]) throws {
+    package init(_ command: [String]) throws {
         var (input, output): ([Int32], [Int32]) = ([0, 0], [0, 0])
         guard pipe(&input) == 0, pipe(&output) == 0 else { throw CocoaError(.fileReadUnknown) }
         for end in input + output { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
@@ -32,7 +32,7 @@ final class Daemon: Sendable {
     }
 
     /// The next line that it writes.
-    func line() throws -> String {
+    package func line() throws -> String {
         var bytes: [UInt8] = []
         while true {
             var byte: UInt8 = 0

@@ -1,0 +1,117 @@
+import Foundation
+import Origins
+import WeightStore
+
+/// A value in a bucket that is changed by compare-and-swap, with no more than "create if absent" (S3's `If-None-Match: *`)
+/// for it.
+///
+/// Each state is an object of its own, `<name>/<generation>`, created once and never changed: of several writers who all
+/// read generation 7, one creates 8. `<name>/head` says which generation is the last; it is written after, without
+/// conditions, and may be behind, if a writer died in between, or was overtaken. So readers go on from it until there is
+/// no next one. No listing is needed, and none could mislead.
+///
+/// (`If-Match` would do it in one object; Ceph's gateway answers its losers with 500 and compares tags without quotes,
+/// other services lack it.)
+struct Register: Sendable {
+    struct State: Sendable {
+        let generation: Int
+        let bytes: [UInt8]
+    }
+
+    let bucket: S3Bucket
+    let name: String
+
+    private var head: String { "\(name)/head" }
+
+    func place(_ generation: Int) -> String { "\(name)/\(String(format: "%012d", generation))" }
+
+    /// - Returns: nil if nothing was ever written.
+    func read() throws -> State? {
+        guard case .found(let object) = try bucket.get(head) else { return try follow(nil, from: 1) }
+        return try follow(nil, from: number(object))
+    }
+
+    /// Looks for a state that is newer than one that is known: two requests, neither of which carries a state if there
+    /// is none.
+    ///
+    /// - Parameter tag: of the head as it was last seen; asked for is only another.
+    /// - Returns: nil if there is none.
+    func read(after known: Int, head tag: inout String?) throws -> State? {
+        guard case .found(let object) = try bucket.get(head, unless: tag) else { return try follow(nil, from: known + 1) }
+        tag = object.tag
+        return try follow(nil, from: max(try number(object), known + 1))
+    }
+
+    /// Creates the next state.
+    ///
+    /// - Parameters:
+    ///   - bytes: must differ from what any other writer would write.
+    ///   - generation: one more than what was read.
+    /// - Returns: false if another writer was faster.
+    func write(_ bytes: [UInt8], as generation: Int) throws -> Bool {
+        let place = place(generation)
+        var isOurs: Bool
+        do {
+            isOurs = try bucket.create(place, bytes)
+        } catch let error as FetchError where error.leavesOpen {
+            // It may have arrived all the same: what is there now says so.
+            guard case .found(let object) = try bucket.get(place) else { throw error }
+            isOurs = object.bytes == bytes
+        }
+        if !isOurs, case .found(let object) = try bucket.get(place) {
+            // The answer to an earlier attempt of ours may have been lost.
+            isOurs = object.bytes == bytes
+        }
+        guard isOurs else { return false }
+        // Readers go on behind a head that is behind.
+        try? bucket.put(head, Array("\(generation)".utf8))
+        return true
+    }
+
+    /// Removes states that nobody needs any more: all but the last ones, and never one that the head may name.
+    ///
+    /// - Returns: how many there were.
+    func trim(before moment: Date, dryRun: Bool) throws -> Int {
+        guard let last = try read()?.generation else { return 0 }
+        // From here on the head names this one or a later one, unless its writer is one who has slept since.
+        if !dryRun { try bucket.put(head, Array("\(last)".utf8)) }
+        var old: [String] = []
+        try bucket.list(name + "/") { page in
+            for entry in page where entry.modified < moment {
+                guard let number = Int(entry.name.dropFirst(name.count + 1)), number + Self.kept < last else { continue }
+                old.append(entry.name)
+            }
+        }
+        if !dryRun { try Lanes.run(old) { [bucket] in try bucket.delete($0) } }
+        return old.count
+    }
+
+    private static let kept = 16
+
+    private func number(_ object: S3Bucket.Object) throws -> Int {
+        guard let number = Int(String(decoding: object.bytes, as: UTF8.self)), number > 0 else {
+            throw FleetError.malformed(place: "\(bucket.url) \(head)", reason: "not the number of a generation")
+        }
+        return number
+    }
+
+    private func follow(_ state: State?, from generation: Int) throws -> State? {
+        var (state, generation) = (state, generation)
+        while case .found(let object) = try bucket.get(place(generation)) {
+            state = State(generation: generation, bytes: object.bytes)
+            generation += 1
+        }
+        return state
+    }
+}
+
+extension FetchError {
+    /// Whether a request that ended so may have been carried out.
+    var leavesOpen: Bool {
+        switch self {
+        case .refused(_, let status, _, _): status >= 500
+        case .stalled, .disconnected: true
+        default: false
+        }
+    }
+}

@@ -1,0 +1,61 @@
+import Foundation
+import Origins
+import Synchronization
+import WeightStore
+
+/// A push's entry in the ledger: from before it looks at what the bucket has, until its version is made.
+final class LedgerEntry: Sendable {
+    private let bucket: S3Bucket
+    private let model: String
+    private let publisher: String
+    let id = UUID().uuidString
+    private let lastBeat = Mutex(ContinuousClock.now)
+
+    static func needs(_ id: String) -> String { "pushes/\(id)" }
+
+    init(bucket: S3Bucket, model: String, publisher: String) {
+        self.bucket = bucket
+        self.model = model
+        self.publisher = publisher
+    }
+
+    /// Waits while garbage is collected.
+    ///
+    /// - Parameter manifest: names what the push needs.
+    func enter(needing manifest: [UInt8]) throws {
+        try bucket.put(Self.needs(id), manifest)
+        while true {
+            let ledger = try Ledger.change(bucket) { ledger in
+                let now = bucket.now
+                if let collection = ledger.collection, Ledger.isDead(collection.seen, at: now) { ledger.collection = nil }
+                guard ledger.collection == nil else { return }
+                if !ledger.models.contains(model) { ledger.models = (ledger.models + [model]).sorted() }
+                ledger.pushes[id] = .init(model: model, publisher: publisher, seen: Int(now.timeIntervalSince1970))
+            }
+            if ledger.pushes[id] != nil { break }
+            usleep(200_000)
+        }
+        lastBeat.withLock { $0 = .now }
+    }
+
+    /// Gives a sign of life, if it is time for one.
+    ///
+    /// - Throws: ``FleetError/givenUp(what:)`` if the push was taken for dead.
+    func beat(force: Bool = false) throws {
+        let isDue = lastBeat.withLock { last in
+            guard force || ContinuousClock.now - last > .seconds(Ledger.beatSeconds) else { return false }
+            last = .now
+            return true
+        }
+        guard isDue else { return }
+        try Ledger.change(bucket) { ledger in
+            guard ledger.pushes[id] != nil else { throw FleetError.givenUp(what: "the push of \(model)") }
+            ledger.pushes[id]?.seen = Int(bucket.now.timeIntervalSince1970)
+        }
+    }
+
+    func leave() throws {
+        try Ledger.change(bucket) { $0.pushes[id] = nil }
+        try bucket.delete(Self.needs(id))
+    }
+}

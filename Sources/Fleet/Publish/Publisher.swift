@@ -1,0 +1,133 @@
+import Foundation
+import Origins
+import WeightStore
+
+/// What a push did, or would do.
+public struct PushSummary: Sendable, Codable {
+    public let model: String
+    public let version: Int
+    public let digest: Digest
+    public let origin: String
+    /// Whether the version is a new one.
+    public let created: Bool
+    public let refs: [String]
+    public let shards: Int
+    /// Of all shards.
+    public let bytes: Int
+    public let uploadedShards: Int
+    public let uploaded: Int
+    /// Whether etcd was told; without etcd nobody has to be.
+    public let told: Bool
+}
+
+extension Fleet {
+    /// Publishes a revision: its shards, as far as the bucket lacks them, its manifest, then the next version of the model,
+    /// if nobody else made that meanwhile, then the refs. Blocks.
+    ///
+    /// Broken off at any moment, nothing is seen of it, and the next push goes on from what is there.
+    ///
+    /// - Parameters:
+    ///   - refs: let these name the version.
+    ///   - partBytes: what is larger than two of these goes in parts of this size (5 MiB or more).
+    /// - Throws: ``FleetError/lostRace(model:version:digest:publisher:)`` if another publisher was faster.
+    @discardableResult
+    public func push(
+        _ revision: Revision, of store: Store, refs: [String] = ["main"], dryRun: Bool = false, partBytes: Int = 8 << 20,
+        progress: FetchProgress = FetchProgress()
+    ) throws -> PushSummary {
+        let refs = try refs.map { try RefName.check($0) }
+        return try Publisher(
+            fleet: self, store: store, revision: revision, refs: refs, partBytes: partBytes, progress: progress
+        ).run(dryRun: dryRun)
+    }
+}
+
+/// The steps of one push.
+private final class Publisher: Sendable {
+    private let fleet: Fleet
+    private let store: Store
+    private let model: String
+    private let digest: Digest
+    private let refs: [String]
+    private let progress: FetchProgress
+    private let uploader: Uploader
+    private let entry: LedgerEntry
+    private let shards: RevisionShards
+
+    init(
+        fleet: Fleet, store: Store, revision: Revision, refs: [String], partBytes: Int, progress: FetchProgress
+    ) throws {
+        self.fleet = fleet
+        self.store = store
+        model = revision.model
+        digest = try revision.info().digest
+        self.refs = refs
+        self.progress = progress
+        guard let shards = try store.shards(of: digest) else {
+            throw StoreError.notFound(kind: "revision", name: revision.name, hint: "It was removed.")
+        }
+        self.shards = shards
+        let entry = LedgerEntry(bucket: fleet.bucket, model: model, publisher: Fleet.host)
+        self.entry = entry
+        uploader = Uploader(bucket: fleet.bucket, store: store, partBytes: partBytes, progress: progress) { try entry.beat() }
+    }
+
+    func run(dryRun: Bool) throws -> PushSummary {
+        let before = try fleet.map.read(model)
+        if dryRun {
+            let missing = try uploader.missing(try unknown(before))
+            return summary(
+                before.version(digest)?.version ?? before.last + 1, created: before.version(digest) == nil, missing, told: false)
+        }
+        try entry.enter(needing: shards.text)
+        defer {
+            // One that stays is a dead one's within the hour.
+            try? entry.leave()
+        }
+        let missing = try uploader.missing(try unknown(before))
+        try uploader.upload(missing)
+        _ = try fleet.bucket.create(S3Origin.manifest(digest), shards.text)
+        try entry.beat(force: true)
+        let (number, told) = try create(version: before.last + 1)
+        return summary(number, created: before.version(digest) == nil, missing, told: told)
+    }
+
+    /// The shards of which it is not known that the bucket has them: those of the newest version are there as long as
+    /// the version is.
+    private func unknown(_ versions: ModelVersions) throws -> [Digest: Int] {
+        guard let newest = versions.versions.last,
+            // What can't be read says nothing, and keeps nobody from making a better version.
+            let known = try store.shards(of: newest.digest) ?? (try? published(newest.digest))
+        else { return shards.shards }
+        return shards.shards.filter { known.shards[$0.key] == nil }
+    }
+
+    private func published(_ digest: Digest) throws -> RevisionShards {
+        try RevisionShards(try S3Origin(fleet.bucket).manifest(digest), digest: digest, origin: fleet.origin)
+    }
+
+    private func create(version number: Int) throws -> (version: Int, told: Bool) {
+        let changed = try fleet.map.change(model) { versions in
+            if versions.version(digest) == nil {
+                guard versions.last + 1 == number else {
+                    let other = versions.version(number) ?? versions.versions.last
+                    throw FleetError.lostRace(
+                        model: model, version: number, digest: other?.digest ?? digest, publisher: other?.publisher ?? "another publisher")
+                }
+                versions.last = number
+                versions.versions.append(.init(
+                    version: number, digest: digest, bytes: shards.bytes,
+                    created: Int(fleet.bucket.now.timeIntervalSince1970), publisher: Fleet.host))
+            }
+            for ref in refs { versions.move(ref, to: versions.version(digest)!.version) }
+        }
+        return (changed.versions.version(digest)!.version, changed.told)
+    }
+
+    private func summary(_ version: Int, created: Bool, _ missing: [Digest: Int], told: Bool) -> PushSummary {
+        PushSummary(
+            model: model, version: version, digest: digest, origin: fleet.origin, created: created, refs: refs,
+            shards: shards.shards.count, bytes: shards.shards.values.reduce(0, +), uploadedShards: missing.count,
+            uploaded: missing.values.reduce(0, +), told: told)
+    }
+}

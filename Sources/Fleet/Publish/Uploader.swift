@@ -1,0 +1,142 @@
+import Foundation
+import Origins
+import Synchronization
+import WeightStore
+
+/// Brings shards into a bucket, several at a time, the large ones in parts that are sent in parallel.
+///
+/// A part that has arrived is never sent again: the service keeps the parts of an upload that was broken off, and the next
+/// push, of whatever machine, takes that upload up. (It finds it in a listing. One that is not listed yet is begun anew.)
+final class Uploader: Sendable {
+    private let bucket: S3Bucket
+    private let store: Store
+    private let partBytes: Int
+    private let progress: FetchProgress
+    private let alive: @Sendable () throws -> Void
+
+    /// The service takes so many parts at most.
+    private static let mostParts = 10_000
+
+    /// - Parameter alive: is called often while bytes go up.
+    init(
+        bucket: S3Bucket, store: Store, partBytes: Int, progress: FetchProgress, alive: @escaping @Sendable () throws -> Void
+    ) {
+        self.bucket = bucket
+        self.store = store
+        self.partBytes = partBytes
+        self.progress = progress
+        self.alive = alive
+    }
+
+    /// Those that the bucket lacks.
+    func missing(_ shards: [Digest: Int]) throws -> [Digest: Int] {
+        let missing = Mutex<[Digest: Int]>([:])
+        let shared = Shared(missing)
+        try Lanes.run(shards.sorted { $0.key < $1.key }) { [bucket, progress, alive] shard in
+            try progress.check()
+            try alive()
+            // One with another size is none of ours.
+            if try bucket.facts(S3Origin.shard(shard.key))?.bytes != shard.value {
+                shared.value.withLock { $0[shard.key] = shard.value }
+            }
+        }
+        return shared.value.withLock { $0 }
+    }
+
+    /// Blocks until all are in the bucket.
+    func upload(_ shards: [Digest: Int]) throws {
+        progress.expect(shards.values.reduce(0, +))
+        let sorted = shards.sorted { $0.key < $1.key }
+        let large = Shared(Mutex<[LargeShard]>([]))
+        try Lanes.run(sorted) { [self] shard in
+            if shard.value > 2 * partBytes {
+                let begun = try begin(shard.key, shard.value)
+                large.value.withLock { $0.append(begun) }
+            } else {
+                try bucket.put(S3Origin.shard(shard.key), try bytes(shard.key, 0..<shard.value))
+                sent(shard.value)
+            }
+            try check()
+        }
+        let begun = large.value.withLock { $0 }
+        try Lanes.run(begun.flatMap { shard in shard.parts.map { (shard, $0) } }) { [self] shard, part in
+            let bytes = try bytes(shard.digest, part.range)
+            let known = shard.tags.withLock { $0[part.number] }
+            if let known, known == S3Bucket.tag(of: bytes) {
+                progress.present(part.range.count)
+            } else {
+                let tag = try bucket.put(bytes, part: part.number, of: shard.upload)
+                shard.tags.withLock { $0[part.number] = tag }
+                sent(part.range.count)
+            }
+            try check()
+        }
+        try Lanes.run(begun) { [self] shard in
+            do {
+                try bucket.complete(shard.upload, shard.tags.withLock { $0 })
+            } catch FetchError.notFound {
+                // Another push took up the same upload, and was done first.
+            }
+            guard try bucket.facts(S3Origin.shard(shard.digest))?.bytes == shard.bytes else {
+                throw FetchError.malformed(
+                    url: "\(bucket.url) \(S3Origin.shard(shard.digest))", expected: "\(shard.bytes) bytes after the upload", found: "fewer")
+            }
+        }
+    }
+
+    private final class LargeShard: Sendable {
+        let digest: Digest
+        let bytes: Int
+        let upload: S3Bucket.Upload
+        let parts: [(number: Int, range: Range<Int>)]
+        /// Of the parts that are there.
+        let tags: Mutex<[Int: String]>
+
+        init(digest: Digest, bytes: Int, partBytes: Int, upload: S3Bucket.Upload, tags: [Int: String]) {
+            self.digest = digest
+            self.bytes = bytes
+            self.upload = upload
+            parts = stride(from: 0, to: bytes, by: partBytes).enumerated().map { index, start in
+                (index + 1, start..<min(start + partBytes, bytes))
+            }
+            self.tags = Mutex(tags.filter { [count = parts.count] in $0.key <= count })
+        }
+    }
+
+    private func begin(_ digest: Digest, _ bytes: Int) throws -> LargeShard {
+        let name = S3Origin.shard(digest)
+        let size = max(partBytes, (bytes + Self.mostParts - 1) / Self.mostParts)
+        for upload in try bucket.uploads(name) where upload.name == name {
+            do {
+                let tags = try bucket.parts(of: upload)
+                return LargeShard(digest: digest, bytes: bytes, partBytes: size, upload: upload, tags: tags)
+            } catch FetchError.notFound {
+                // It has ended since it was listed.
+            }
+        }
+        return LargeShard(digest: digest, bytes: bytes, partBytes: size, upload: try bucket.begin(name), tags: [:])
+    }
+
+    private func bytes(_ digest: Digest, _ range: Range<Int>) throws -> [UInt8] {
+        if let stored = try store.shard(digest) { return try stored.bytes(in: range) }
+        // Evicted: its origin has it.
+        try store.bringBack(digest)
+        guard let stored = try store.shard(digest) else {
+            throw StoreError.missing(path: store.blobPath(digest), digest: digest)
+        }
+        return try stored.bytes(in: range)
+    }
+
+    private func sent(_ bytes: Int) { progress.fetched(bytes) }
+
+    private func check() throws {
+        try progress.check()
+        try alive()
+    }
+}
+
+/// A value that closures share.
+final class Shared<Value: ~Copyable & Sendable>: Sendable {
+    let value: Value
+    init(_ value: consuming Value) { self.value = value }
+}

@@ -1,0 +1,231 @@
+import Foundation
+import NIOHTTP1
+import Synchronization
+import WeightStore
+
+/// A bucket of an object store that speaks S3, and the objects in it below a prefix.
+///
+///     s3://bucket/prefix                      Amazon, or the endpoint that the environment names
+///     s3://bucket/prefix?endpoint=https://s3.example&region=here&style=path
+///
+/// The bucket is part of the path (`style=path`) at an endpoint of one's own, and of the host (`style=virtual`) at
+/// Amazon's, if the URL does not say otherwise. Names here are relative to the prefix.
+///
+/// The service refuses requests whose signature is more than 15 minutes old. Every answer says what time it is there, so
+/// a machine whose clock is wrong learns by how much, and signs with the service's time.
+package final class S3Bucket: Sendable {
+    package let url: String
+    let transport: Transport
+    private let signer: SigV4
+    /// `https://host`.
+    private let base: Address
+    /// What stands before every object's name in a path.
+    private let prefix: String
+    /// The path of the bucket itself.
+    private let root: String
+    /// What stands before every object's name in a listing.
+    private let listed: String
+    /// Seconds by which the service's clock is ahead of ours.
+    private let ahead = Mutex(0.0)
+
+    /// Answers that are no object's bytes are at most so long.
+    static let answerBytes = 8 << 20
+
+    /// - Parameter environment: where credentials, region and endpoint are looked for.
+    package init(
+        _ url: String, options: TransportOptions = TransportOptions(),
+        environment: [String: String] = ProcessInfo.processInfo.environment
+    ) throws {
+        guard let parts = URLComponents(string: url), parts.scheme == "s3", let bucket = parts.host, !bucket.isEmpty else {
+            throw FetchError.unusable(url: url, reason: "a bucket's URL is s3://bucket/prefix")
+        }
+        var settings: [String: String] = [:]
+        for item in parts.queryItems ?? [] { settings[item.name] = item.value }
+        let credentials = try S3Credentials.find(for: url, environment)
+        let region = settings["region"] ?? credentials.region
+        let named = settings["endpoint"] ?? credentials.endpoint
+        let endpoint = named ?? "https://s3.\(region).amazonaws.com"
+        let isVirtual = settings["style"].map { $0 == "virtual" } ?? (named == nil)
+        guard let address = Address(endpoint),
+            let base = isVirtual
+                ? Address(endpoint.replacingOccurrences(of: "://", with: "://\(bucket).")) : address
+        else { throw FetchError.unusable(url: url, reason: "\(endpoint) is no endpoint") }
+        try options.check(address, for: url)
+        self.url = url
+        self.base = base
+        listed = parts.path.split(separator: "/").map { $0 + "/" }.joined()
+        root = isVirtual ? "" : bucket
+        prefix = (isVirtual ? "" : bucket + "/") + listed
+        signer = SigV4(
+            accessKey: credentials.accessKey, secretKey: credentials.secretKey, sessionToken: credentials.sessionToken,
+            region: region)
+        transport = Transport(options)
+    }
+
+    /// The time, as the service has it.
+    package var now: Date { Date() + ahead.withLock { $0 } }
+
+    // MARK: Objects
+
+    /// What is known of an object without its bytes.
+    package struct Facts: Sendable {
+        package let bytes: Int
+        package let modified: Date
+    }
+
+    /// An object's bytes, and the tag by which the service tells this state from others.
+    package struct Object: Sendable {
+        package let bytes: [UInt8]
+        package let tag: String
+    }
+
+    package enum Reading: Sendable {
+        case found(Object)
+        /// It still has the tag that was given.
+        case unchanged
+        case absent
+    }
+
+    /// Reads a small object.
+    ///
+    /// - Parameter tag: one that was read before: what still has it does not travel again.
+    package func get(_ name: String, unless tag: String? = nil, limit: Int = answerBytes) throws -> Reading {
+        do {
+            let answer = try ask(name, headers: HTTPHeaders(tag.map { [("if-none-match", $0)] } ?? []), limit: limit)
+            if answer.status == 304 { return .unchanged }
+            return .found(Object(bytes: answer.text, tag: answer.headers.first(name: "etag") ?? ""))
+        } catch FetchError.notFound {
+            return .absent
+        }
+    }
+
+    /// - Returns: nil if there is no such object.
+    package func facts(_ name: String) throws -> Facts? {
+        do {
+            let answer = try ask(name, .HEAD)
+            return Facts(
+                bytes: answer.headers.first(name: "content-length").flatMap { Int($0) } ?? 0,
+                modified: answer.headers.first(name: "last-modified").flatMap { HTTPDate.parse($0) } ?? now)
+        } catch FetchError.notFound {
+            return nil
+        }
+    }
+
+    package func put(_ name: String, _ bytes: [UInt8]) throws {
+        _ = try ask(name, .PUT, body: bytes)
+    }
+
+    /// Makes an object unless there is one by that name.
+    ///
+    /// - Returns: false if there was one. After a broken connection that may be this very one.
+    package func create(_ name: String, _ bytes: [UInt8]) throws -> Bool {
+        do {
+            _ = try ask(name, .PUT, headers: ["if-none-match": "*"], body: bytes)
+            return true
+        } catch FetchError.refused(_, let status, _, _) where status == 412 || status == 409 {
+            return false
+        }
+    }
+
+    /// An object that is not there is not an error.
+    package func delete(_ name: String) throws {
+        do {
+            _ = try ask(name, .DELETE)
+        } catch FetchError.notFound {}
+    }
+
+    /// Makes the bucket. A bucket of one's own that is there stays as it is.
+    package func make() throws {
+        _ = try collect(resource("bucket \(root)", path: "/" + root, .PUT, body: []), limit: Self.answerBytes)
+    }
+
+    // MARK: Requests
+
+    /// Asks for an object.
+    func ask(
+        _ name: String, _ method: HTTPMethod = .GET, query: [(String, String)] = [], headers: HTTPHeaders = [:],
+        body: [UInt8]? = nil, limit: Int = answerBytes
+    ) throws -> Transport.Answer {
+        try collect(
+            resource(name, path: "/" + prefix + name, method, query: query, headers: headers, body: body), limit: limit)
+    }
+
+    /// Asks for a listing of the bucket: `query` names it, with prefixes that begin with this bucket's.
+    func askBucket(_ query: [(String, String)]) throws -> Transport.Answer {
+        try collect(resource("listing", path: "/" + root, .GET, query: query), limit: Self.answerBytes)
+    }
+
+    /// A name as listings have it.
+    func full(_ name: String) -> String { listed + name }
+
+    /// - Returns: nil for a name that is not below the prefix.
+    func relative(_ name: String) -> String? {
+        name.hasPrefix(listed) ? String(name.dropFirst(listed.count)) : nil
+    }
+
+    /// An object whose bytes are asked for in ranges.
+    func resource(_ name: String, what: String, bytes: Int?) -> Transport.Resource {
+        resource(what, path: "/" + prefix + name, .GET, bytes: bytes)
+    }
+
+    /// Runs what asks the service, once more if it was refused because of our clock.
+    func withClock<Result>(_ body: () throws -> Result) throws -> Result {
+        let before = ahead.withLock { $0 }
+        do {
+            return try body()
+        } catch let error as FetchError {
+            guard case .unauthorized = error, abs(ahead.withLock { $0 } - before) > 60 else { throw error }
+            return try body()
+        }
+    }
+
+    private func collect(_ resource: Transport.Resource, limit: Int) throws -> Transport.Answer {
+        try withClock {
+            let answer = try transport.collect(resource, limit: limit)
+            learn(from: answer.headers)
+            return answer
+        }
+    }
+
+    private func learn(from headers: HTTPHeaders) {
+        guard let date = headers.first(name: "date").flatMap({ HTTPDate.parse($0) }) else { return }
+        let seconds = date.timeIntervalSinceNow
+        // The header has whole seconds, and has travelled.
+        ahead.withLock { if abs($0 - seconds) > 2 { $0 = seconds } }
+    }
+
+    private func resource(
+        _ what: String, path: String, _ method: HTTPMethod, query: [(String, String)] = [], headers: HTTPHeaders = [:],
+        body: [UInt8]? = nil, bytes: Int? = nil
+    ) -> Transport.Resource {
+        let path = Address.encode(path, keepingSlashes: true)
+        let text = query.map { "\(Address.encode($0.0))=\(Address.encode($0.1))" }.joined(separator: "&")
+        var resource = Transport.Resource(
+            what: what,
+            request: { [self] range in
+                guard let address = Address(base.origin + path + (text.isEmpty ? "" : "?" + text)) else {
+                    throw FetchError.unusable(url: base.name, reason: "it can't be followed by \(path)")
+                }
+                var headers = headers
+                // Ranges are signed, too.
+                if let range { headers.add(name: "range", value: "bytes=\(range.lowerBound)-\(range.upperBound - 1)") }
+                signer.sign(
+                    method: method.rawValue, host: base.host, path: path, query: query, body: body, headers: &headers,
+                    now: now)
+                return Transport.Request(method: method, address: address, headers: headers, body: body)
+            },
+            explain: { [self] answer, address in explain(answer, address) })
+        resource.secrets = ["authorization", "x-amz-security-token", "x-amz-date", "x-amz-content-sha256", "host"]
+        resource.bytes = bytes
+        return resource
+    }
+
+    /// S3 says what is wrong in XML: the code is enough.
+    private func explain(_ answer: Transport.Answer, _ address: Address) -> FetchError? {
+        let code = XMLText.values(of: "Code", in: String(decoding: answer.text, as: UTF8.self)).first ?? ""
+        if code == "NoSuchBucket" { return .notFound(what: "bucket", url: address.name, status: answer.status) }
+        guard answer.status == 403 else { return nil }
+        learn(from: answer.headers)
+        return .unauthorized(url: address.name, status: 403, message: String(code))
+    }
+}

@@ -1,0 +1,97 @@
+import AsyncHTTPClient
+import Dispatch
+import Foundation
+import NIOCore
+import NIOHTTP1
+import Synchronization
+import WeightStore
+
+extension Transport {
+    /// A request whose answer comes line by line, for as long as the server likes. Blocks until it ends.
+    ///
+    /// - Parameter body: is given each line, on the caller's thread. What it throws ends the request.
+    /// - Throws: ``FetchError/stalled(url:seconds:attempts:)`` if nothing comes for `idleSeconds`.
+    package func lines(_ request: Request, _ progress: FetchProgress, _ body: ([UInt8]) throws -> Void) throws {
+        let sink = LineSink()
+        let task = client.execute(
+            request: try HTTPClient.Request(
+                url: request.address.text, method: request.method, headers: request.headers,
+                body: request.body.map { .bytes($0) }),
+            delegate: sink)
+        task.futureResult.whenComplete { sink.end($0) }
+        defer { task.cancel() }
+        var rest: [UInt8] = []
+        while true {
+            if progress.isCancelled { throw StoreError.cancelled }
+            guard let news = sink.next(within: .milliseconds(100)) else { continue }
+            switch news {
+            case .bytes(let bytes):
+                rest += bytes
+                while let end = rest.firstIndex(of: 0x0A) {
+                    try body(Array(rest[..<end]))
+                    rest.removeFirst(end + 1)
+                }
+            case .end(nil):
+                if sink.status != 200 {
+                    throw FetchError.refused(url: request.address.name, status: sink.status, expected: "200", attempts: 1)
+                }
+                return
+            case .end(let error as HTTPClientError) where error == .readTimeout:
+                throw FetchError.stalled(url: request.address.name, seconds: options.idleSeconds, attempts: 1)
+            case .end(let error?):
+                throw FetchError.disconnected(
+                    url: request.address.name, reason: "the connection broke (\(error))", attempts: 1)
+            }
+        }
+    }
+}
+
+/// Hands on what comes to the thread that waits for it.
+private final class LineSink: HTTPClientResponseDelegate, Sendable {
+    typealias Response = Void
+
+    enum News {
+        case bytes([UInt8])
+        case end((any Error)?)
+    }
+
+    private struct State {
+        var news: [News] = []
+        var status = 0
+    }
+
+    private let state = Mutex(State())
+    private let arrived = DispatchSemaphore(value: 0)
+
+    var status: Int { state.withLock { $0.status } }
+
+    /// - Returns: nil if nothing came.
+    func next(within time: DispatchTimeInterval) -> News? {
+        guard arrived.wait(timeout: .now() + time) == .success else { return nil }
+        return state.withLock { $0.news.removeFirst() }
+    }
+
+    func end(_ result: Result<Void, any Error>) {
+        switch result {
+        case .success: add(.end(nil))
+        case .failure(let error): add(.end(error))
+        }
+    }
+
+    private func add(_ news: News) {
+        state.withLock { $0.news.append(news) }
+        arrived.signal()
+    }
+
+    func didReceiveHead(task: HTTPClient.Task<Void>, _ head: HTTPResponseHead) -> EventLoopFuture<Void> {
+        state.withLock { $0.status = Int(head.status.code) }
+        return task.eventLoop.makeSucceededVoidFuture()
+    }
+
+    func didReceiveBodyPart(task: HTTPClient.Task<Void>, _ buffer: ByteBuffer) -> EventLoopFuture<Void> {
+        if status == 200 { add(.bytes(Array(buffer.readableBytesView))) }
+        return task.eventLoop.makeSucceededVoidFuture()
+    }
+
+    func didFinishRequest(task: HTTPClient.Task<Void>) throws {}
+}

@@ -1,0 +1,88 @@
+import Foundation
+import Glibc
+import TestSupport
+
+/// The real engines, started by `Tests/rgw` and `Tests/etcd`.
+enum Engines {
+    static let areInstalled = geteuid() == 0 && ["ceph-mon", "ceph-mgr", "ceph-osd", "radosgw", "etcd"].allSatisfy {
+        FileManager.default.isExecutableFile(atPath: "/usr/bin/\($0)")
+    }
+
+    static func script(_ name: String) -> String {
+        URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+            .appendingPathComponent(name).path
+    }
+
+    /// Runs a script until it has written a line.
+    ///
+    /// - Returns: the words of the line.
+    @discardableResult
+    static func run(_ arguments: [String], environment: [String: String] = [:]) throws -> [String] {
+        let settings = environment.map { "\($0.key)=\($0.value)" }
+        return try Daemon(["/usr/bin/env"] + settings + ["/bin/bash"] + arguments).line().split(separator: " ").map(String.init)
+    }
+}
+
+/// A Ceph in memory with a gateway, one for all tests; it ends with the process. Each test has a bucket of its own.
+final class ObjectStore: Sendable {
+    static let shared = Result { try ObjectStore() }
+
+    let directory: TemporaryDirectory
+    let port: Int
+    /// What the environment says of who asks.
+    let credentials: [String: String]
+
+    private init() throws {
+        directory = try TemporaryDirectory()
+        let words = try Engines.run([Engines.script("rgw"), "start", directory("ceph"), "\(getpid())"])
+        port = Int(words[0])!
+        credentials = ["AWS_ACCESS_KEY_ID": words[1], "AWS_SECRET_ACCESS_KEY": words[2], "AWS_REGION": "us-east-1"]
+    }
+
+    /// One more gateway, which a test may kill.
+    func gateway(_ place: String = "") throws -> (port: Int, process: pid_t) {
+        let words = try Engines.run([Engines.script("rgw"), "gateway", directory("ceph")] + (place.isEmpty ? [] : [place]))
+        return (Int(words[0])!, pid_t(words[1])!)
+    }
+}
+
+/// An etcd of the test's own.
+final class Etcd: Sendable {
+    let port: Int
+    private let directory: String
+    private let address: String
+
+    /// - Parameter address: to listen at.
+    init(_ directory: String, address: String = "127.0.0.1") throws {
+        self.directory = directory
+        self.address = address
+        port = Int(try Engines.run(
+            [Engines.script("etcd"), "start", directory, "0", "\(getpid())"], environment: ["WEIGHTSTORE_ETCD_ADDRESS": address])[0])!
+    }
+
+    var url: String { "http://\(address):\(port)" }
+
+    func kill() throws { try Engines.run([Engines.script("etcd"), "stop", directory]) }
+
+    func restart() throws {
+        try Engines.run([Engines.script("etcd"), "start", directory, "\(port)", "\(getpid())"], environment: ["WEIGHTSTORE_ETCD_ADDRESS": address])
+    }
+
+    deinit {
+        // It ends with the process, too.
+        _ = try? Engines.run([Engines.script("etcd"), "stop", directory])
+    }
+}
+
+/// Waits until something is so; what never is ends the test.
+func wait(for what: String, seconds: Double = 120, _ isSo: () throws -> Bool) throws {
+    let end = ContinuousClock.now + .seconds(seconds)
+    while try !isSo() {
+        if ContinuousClock.now > end { throw Waited(what: what) }
+        usleep(20_000)
+    }
+}
+
+struct Waited: Error {
+    let what: String
+}
