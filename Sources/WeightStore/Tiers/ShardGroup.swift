@@ -19,6 +19,16 @@ final class ShardGroup: Sendable {
         shards = tensors.compactMap(\.shard).filter { seen.insert(ObjectIdentifier($0)).inserted }
     }
 
+    /// Shards to be warmed, whatever tensors they hold.
+    init(shards: [Residency], in tier: MemoryTier, hold: RevisionHold) {
+        self.tier = tier
+        self.shards = shards
+        self.hold = hold
+        layer = nil
+        tensors = []
+        bytes = shards.reduce(0) { $0 + $1.bytes }
+    }
+
     /// The hit: leases on all shards, if all are there.
     func leaseIfReady() -> Lease? {
         for shard in shards where shard.phase != .ready { return nil }
