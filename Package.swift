@@ -33,7 +33,7 @@ let package = Package(
         .target(
             name: "Migrations",
             path: "Migrations",
-            resources: [.embedInCode("v0001_initial.sql")]),
+            resources: [.embedInCode("v0001_initial.sql"), .embedInCode("v0004_prompts.sql")]),
         .target(
             name: "WeightStore",
             dependencies: [

@@ -3,6 +3,7 @@
 /// A landed migration is never edited: a change of schema is a new file and a new line here.
 package enum Migrations {
     package static let all: [(name: String, sql: String)] = [
-        ("v0001_initial", String(decoding: PackageResources.v0001_initial_sql, as: UTF8.self))
+        ("v0001_initial", String(decoding: PackageResources.v0001_initial_sql, as: UTF8.self)),
+        ("v0004_prompts", String(decoding: PackageResources.v0004_prompts_sql, as: UTF8.self)),
     ]
 }

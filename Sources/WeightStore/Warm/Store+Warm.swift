@@ -25,7 +25,7 @@ extension Store {
         let memory = try tiers.open(plan.tier)
         let wanted = Set(plan.steps.flatMap { $0.shards.map(\.digest) })
         // Held until all is done, so that nobody removes them meanwhile.
-        let revisions = try await onThread { plan.revisions.map { entry in Result { try self.warmed(entry, in: plan.tier) } } }
+        let revisions = try await onThread { plan.items.map { item in Result { try self.warmed(item, in: plan.tier) } } }
         var stopped: Set<Int> = []
         func take(_ step: WarmStep, _ result: Result<Void, any Error>) throws {
             switch result {
@@ -33,7 +33,7 @@ extension Store {
             case .failure(is CancellationError): throw CancellationError()
             case .failure(let error):
                 // The layers after it are of no use without it.
-                stopped.insert(step.revision)
+                stopped.insert(step.item)
                 summary.fail(step, error)
             }
             progress.finish(step.bytes)
@@ -45,13 +45,13 @@ extension Store {
                     underWay -= 1
                     try take(ended, result)
                 }
-                guard !stopped.contains(step.revision) else {
+                guard !stopped.contains(step.item) else {
                     try take(step, .failure(Warmer.Stopped()))
                     continue
                 }
                 group.addTask {
                     do {
-                        let warmer = Warmer(memory, try revisions[step.revision].get(), wanted)
+                        let warmer = Warmer(memory, try revisions[step.item].get(), wanted)
                         return (step, .success(try await warmer.bring(step)))
                     } catch {
                         return (step, .failure(error))
@@ -67,9 +67,8 @@ extension Store {
 
     /// Holds a revision of the plan. Looks at all of its tensors, as its first use will: what the catalog says of them is
     /// then in memory, too.
-    private func warmed(_ entry: WarmedRevision, in tier: Tier) throws -> Revision {
-        let model = String(entry.revision.prefix { $0 != "@" })
-        let revision = try heldRevision("\(model)@\(entry.digest)")
+    private func warmed(_ item: WarmItem, in tier: Tier) throws -> Revision {
+        let revision = try heldRevision("\(item.model)@\(item.digest)")
         _ = try revision.view(in: tier)
         return revision
     }
@@ -84,17 +83,18 @@ extension Store {
 
 extension WarmSummary {
     fileprivate mutating func fail(_ step: WarmStep, _ error: any Error) {
-        let name = plan.revisions[step.revision].revision
-        if error is Warmer.Stopped, let index = failed.firstIndex(where: { $0.revision == name }) {
-            let known = failed[index]
-            failed[index] = LeftOut(
-                revision: name, bytes: known.bytes + step.bytes, reason: known.reason, message: known.message)
+        let item = plan.items[step.item]
+        func entry(_ bytes: Int, _ reason: LeftOut.Reason, _ message: String) -> LeftOut {
+            LeftOut(revision: item.revision, prompt: item.prompt, bytes: bytes, reason: reason, message: message)
+        }
+        if let index = failed.firstIndex(where: { $0.revision == item.revision && $0.prompt == item.prompt }) {
+            // The first error is the one to tell.
+            failed[index] = entry(failed[index].bytes + step.bytes, failed[index].reason, failed[index].message)
             return
         }
         let isFull = if case StoreError.tierFull = error { true } else { false }
-        failed.append(LeftOut(
-            revision: name, bytes: step.bytes, reason: isFull ? .noRoom : .failed,
-            message: isFull ? "others took the room meanwhile" : "\(error)"))
+        failed.append(
+            entry(step.bytes, isFull ? .noRoom : .failed, isFull ? "others took the room meanwhile" : "\(error)"))
     }
 }
 
@@ -103,7 +103,7 @@ struct Warmer {
     /// So many steps are under way at once: enough that the tier's readers never wait, few enough that the order holds.
     static let stepsAtOnce = 3
 
-    /// A step that was not begun because one before it of the same revision failed.
+    /// A step that was not begun because one before it of the same item failed.
     struct Stopped: Error {}
 
     private let memory: MemoryTier

@@ -61,22 +61,22 @@ extension Store {
         for index in shards.indices { shards[index].uses = max(shards[index].uses, revision.inherited) }
         shards.removeAll { $0.uses <= 0 }
         func leaveOut(_ bytes: Int, _ reason: LeftOut.Reason, _ message: String) {
-            plan.leftOut.append(LeftOut(revision: revision.name, bytes: bytes, reason: reason, message: message))
+            plan.leftOut.append(LeftOut(revision: revision.name, prompt: nil, bytes: bytes, reason: reason, message: message))
         }
         let lost = shards.filter { !$0.isToBeHad }
         if !lost.isEmpty {
-            leaveOut(shards.bytes, .lost, "\(lost.bytes) bytes are not here, and no origin has them: import it again")
+            leaveOut(shards.bytes, .lost, "shards that it needs (\(lost.count)) are not here, and no origin has them: import it again")
             return nil
         }
         let evicted = shards.filter { !$0.isPresent }
         if !evicted.isEmpty, !request.fetches {
-            leaveOut(shards.bytes, .evicted, "\(evicted.bytes) bytes were evicted from the disk, and nothing is to be fetched")
+            leaveOut(shards.bytes, .evicted, "shards that it needs (\(evicted.count)) were evicted from the disk, and nothing is to be fetched")
             return nil
         }
         if pending > 0, revision.inherited > 0 {
-            leaveOut(pending, .neverCame, "\(pending) bytes have never come: \"weightstore pull \(revision.model)\" brings them")
+            leaveOut(pending, .neverCame, "it has never come: \"weightstore pull \(revision.model)\" brings it")
         }
-        return WarmPlanner.Candidate(revision: revision, shards: shards)
+        return WarmPlanner.Candidate(item: WarmItem(revision, uses: revision.uses), shards: shards)
     }
 
     /// Looks which bytes of the plan the page cache lacks.
@@ -86,7 +86,7 @@ extension Store {
                 let path = blobs.path(shard.digest)
                 do {
                     let blob = try MappedBlob(path: path, digest: shard.digest, bytes: shard.bytes)
-                    plan.revisions[step.revision].diskBytes += shard.bytes - (try blob.cachedBytes(path: path))
+                    plan.items[step.item].diskBytes += shard.bytes - (try blob.cachedBytes(path: path))
                 } catch StoreError.missing {
                     // Evicted a moment ago, or lost: the warm-up finds out.
                     continue

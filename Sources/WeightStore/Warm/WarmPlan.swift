@@ -4,7 +4,7 @@ public struct WarmPlan: Sendable, Encodable {
     /// Bytes that the tier may hold.
     public let budget: Int
     /// In the order in which they are warmed.
-    public internal(set) var revisions: [WarmedRevision] = []
+    public internal(set) var items: [WarmItem] = []
     public internal(set) var leftOut: [LeftOut] = []
     /// Revisions that were used, and that are not among the first so many that were asked for.
     public internal(set) var others = 0
@@ -21,27 +21,29 @@ public struct WarmPlan: Sendable, Encodable {
     }
 
     private enum CodingKeys: String, CodingKey {
-        case tier, budget, revisions, leftOut, others, bytes, evicted
+        case tier, budget, items, leftOut, others, bytes, evicted
     }
 
     /// Bytes that must be read from the disk, for all that the page cache holds now.
-    public var diskBytes: Int { revisions.reduce(0) { $0 + $1.diskBytes } }
+    public var diskBytes: Int { items.reduce(0) { $0 + $1.diskBytes } }
     /// Bytes that must be fetched from origins.
-    public var fetchBytes: Int { revisions.reduce(0) { $0 + $1.fetchBytes } }
+    public var fetchBytes: Int { items.reduce(0) { $0 + $1.fetchBytes } }
 }
 
-/// A revision in a plan. All sizes are bytes.
-public struct WarmedRevision: Sendable, Encodable {
+/// What a plan warms: the weights of a revision, or the KV blocks of a prompt. All sizes are bytes.
+public struct WarmItem: Sendable, Encodable {
     /// `org/name@v3`.
     public let revision: String
     public let digest: Digest
+    /// The prompt's name; nil for weights.
+    public internal(set) var prompt: String?
     /// Expected uses: those of the past, each halved for every day that has passed.
     public let uses: Double
     /// Seconds that having it in the tier is expected to save, per gigabyte that it adds.
-    public let benefit: Double
+    public internal(set) var benefit = 0.0
     /// What of it is in the tier in the end.
     public internal(set) var bytes = 0
-    /// Of these, what a revision before it brings along.
+    /// Of these, what an item before it brings along.
     public internal(set) var shared = 0
     /// Of these, what is in the tier already.
     public internal(set) var resident = 0
@@ -49,12 +51,27 @@ public struct WarmedRevision: Sendable, Encodable {
     public internal(set) var diskBytes = 0
     /// and what must be fetched from an origin.
     public internal(set) var fetchBytes = 0
-    /// The layers that are there in the end, of all that were ever used.
-    public internal(set) var layers = 0
-    public internal(set) var allLayers = 0
+    /// The layers that are there in the end; of a prompt, its KV blocks.
+    public internal(set) var parts = 0
+    /// Of so many: the layers that were ever used, the blocks that are in the store.
+    public internal(set) var allParts = 0
 
     /// What is to be brought in.
     public var added: Int { bytes - shared - resident }
+
+    let model: String
+
+    init(_ revision: PopularRevision, prompt: String? = nil, uses: Double) {
+        self.revision = revision.name
+        model = revision.model
+        digest = revision.digest
+        self.prompt = prompt
+        self.uses = uses
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case revision, digest, prompt, uses, benefit, bytes, shared, resident, diskBytes, fetchBytes, parts, allParts
+    }
 }
 
 /// Something that a plan leaves out, and why.
@@ -68,22 +85,29 @@ public struct LeftOut: Sendable, Encodable {
         case lost
         /// Bytes that have never come.
         case neverCame
+        /// KV blocks that only an engine can compute.
+        case notComputed
         /// Something went wrong.
         case failed
     }
 
     /// `org/name@v3`.
     public let revision: String
+    /// nil for weights.
+    public let prompt: String?
     public let bytes: Int
     public let reason: Reason
     /// The reason in a sentence.
     public let message: String
+
+    /// What a person calls it.
+    public var name: String { prompt.map { "\(revision) \($0)" } ?? revision }
 }
 
-/// Shards that come in together: those of one layer of a revision, or what it has outside its layers.
+/// Shards that come in together: those of one layer of a revision, what it has outside its layers, or a KV block.
 struct WarmStep: Sendable {
-    /// The revision's place in the plan.
-    let revision: Int
+    /// The item's place in the plan.
+    let item: Int
     /// The shards that are not in the tier.
     let shards: [WarmShard]
     /// What they may take the place of.

@@ -10,9 +10,9 @@
 /// Nothing in the tier goes that a lease holds, that the plan wants, or that is as hot as what comes (in uses, and in
 /// benefit per byte).
 struct WarmPlanner {
-    /// A revision to be planned, with those of its shards that are worth warming.
+    /// What is to be planned, with those of its shards that are worth warming.
     struct Candidate {
-        let revision: PopularRevision
+        let item: WarmItem
         let shards: [WarmShard]
     }
 
@@ -65,13 +65,11 @@ struct WarmPlanner {
 
     /// - Returns: the shards that are in the plan now and were not before.
     private mutating func add(_ candidate: Candidate, worth: Double) -> [Digest] {
-        let revision = candidate.revision
-        var entry = WarmedRevision(
-            revision: revision.name, digest: revision.digest, uses: revision.uses,
-            benefit: (worth.isFinite ? worth : candidate.shards.benefitPerByte ?? 0) * 1e9)
+        var entry = candidate.item
+        entry.benefit = (worth.isFinite ? worth : candidate.shards.benefitPerByte ?? 0) * 1e9
         // Outside the layers first.
         let parts = Dictionary(grouping: candidate.shards, by: { $0.layer ?? -1 }).sorted { $0.key < $1.key }
-        entry.allLayers = parts.count { $0.key >= 0 }
+        entry.allParts = parts.count { $0.key >= 0 }
         var added: [Digest] = []
         for (number, part) in parts {
             let new = part.filter { !planned.contains($0.digest) }
@@ -87,20 +85,21 @@ struct WarmPlanner {
             entry.shared += part.bytes - new.bytes
             entry.resident += new.bytes - absent.bytes
             entry.fetchBytes += absent.filter { !$0.isPresent }.bytes
-            entry.layers += number >= 0 ? 1 : 0
+            entry.parts += number >= 0 ? 1 : 0
             plan.bytes += absent.bytes
             if !absent.isEmpty {
-                plan.steps.append(WarmStep(revision: plan.revisions.count, shards: absent, victims: victims))
+                plan.steps.append(WarmStep(item: plan.items.count, shards: absent, victims: victims))
             }
         }
         let missing = candidate.shards.bytes - entry.bytes
         if missing > 0 {
-            let share = entry.bytes > 0 ? " \(entry.layers) of \(entry.allLayers) layers are in." : ""
+            let kind = entry.prompt == nil ? "layers" : "blocks"
+            let share = entry.bytes > 0 ? "; \(entry.parts) of \(entry.allParts) \(kind) are in" : ""
             plan.leftOut.append(LeftOut(
-                revision: revision.name, bytes: missing, reason: .noRoom,
-                message: "no room for \(missing) bytes beside what is hotter; the budget is \(plan.budget).\(share)"))
+                revision: entry.revision, prompt: entry.prompt, bytes: missing, reason: .noRoom,
+                message: "no room beside what is hotter, or worth more per byte\(share)"))
         }
-        if entry.bytes > 0 { plan.revisions.append(entry) }
+        if entry.bytes > 0 { plan.items.append(entry) }
         return added
     }
 

@@ -1,5 +1,4 @@
 import ArgumentParser
-import DeviceMemory
 import WeightStore
 
 struct Warm: ParsableCommand {
@@ -92,14 +91,14 @@ struct Warm: ParsableCommand {
         }
         try Terminal.write(summary.text(gauge, isHeld: hold))
         for failure in summary.failed {
-            Terminal.complain("\(failure.revision): \(ByteSize.text(failure.bytes)) left out: \(failure.message)")
+            Terminal.complain("\(failure.name): \(ByteSize.text(failure.bytes)) left out: \(failure.message)")
         }
     }
 }
 
 extension WarmPlan {
     fileprivate var text: String {
-        if revisions.isEmpty && leftOut.isEmpty {
+        if items.isEmpty && leftOut.isEmpty {
             return "Nothing was used yet: there is nothing to warm. Name a model, or come back later.\n"
         }
         return table + "\n\(tier): \(ByteSize.text(bytes)) to bring in, \(ByteSize.text(diskBytes)) of it from the disk and "
@@ -108,26 +107,27 @@ extension WarmPlan {
     }
 
     fileprivate var table: String {
-        var table = Table("REVISION", ">USES", ">LAYERS", ">SIZE", ">SHARED", ">THERE", ">FROM DISK", ">TO FETCH", ">BENEFIT")
-        for entry in revisions {
+        var table = Table("REVISION", "PROMPT", ">USES", ">PARTS", ">SIZE", ">SHARED", ">THERE", ">FROM DISK", ">TO FETCH", ">BENEFIT")
+        for item in items {
             table.add(
-                entry.revision, Number.text(entry.uses), "\(entry.layers)/\(entry.allLayers)", ByteSize.text(entry.bytes),
-                ByteSize.text(entry.shared), ByteSize.text(entry.resident), ByteSize.text(entry.diskBytes),
-                ByteSize.text(entry.fetchBytes), Number.text(entry.benefit))
+                item.revision, item.prompt ?? "", Number.text(item.uses),
+                "\(item.parts)/\(counted(item.allParts, item.prompt == nil ? "layer" : "block"))", ByteSize.text(item.bytes),
+                ByteSize.text(item.shared), ByteSize.text(item.resident), ByteSize.text(item.diskBytes),
+                ByteSize.text(item.fetchBytes), Number.text(item.benefit))
         }
         return table.isEmpty ? "" : table.text
     }
 
     /// What is not in it.
     fileprivate var rest: String {
-        leftOut.map { "left out: \($0.revision), \(ByteSize.text($0.bytes)): \($0.message)\n" }.joined()
+        leftOut.map { "left out: \($0.name), \(ByteSize.text($0.bytes)): \($0.message)\n" }.joined()
             + (others > 0 ? "\(counted(others, "revision")) more \(others == 1 ? "was" : "were") used; --top takes them in\n" : "")
     }
 }
 
 extension WarmSummary {
     fileprivate func text(_ gauge: TierGauge, isHeld: Bool) -> String {
-        if plan.revisions.isEmpty && plan.leftOut.isEmpty { return plan.text }
+        if plan.items.isEmpty && plan.leftOut.isEmpty { return plan.text }
         let remains = isHeld
             ? "held by this process"
             : plan.tier == .ram
