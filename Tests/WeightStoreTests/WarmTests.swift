@@ -130,7 +130,7 @@ import Testing
         try await use(["base": 2, "other": 1])
         let heat: (Store) throws -> [Double] = { store in
             store.flush()
-            return try store.warmPlan(WarmRequest(to: tier)).revisions.map(\.uses)
+            return try store.warmPlan(WarmRequest(to: tier)).items.map(\.uses)
         }
         let store = try open(tier)
         let uses = try heat(store)
@@ -289,7 +289,7 @@ import Testing
         #expect(plan.leftOut.isEmpty)
         try await Task.sleep(for: .seconds(1.1))
         try await use(["base@v1": 1])
-        #expect(try store.warmPlan(WarmRequest()).revisions.map(\.revision) == ["base@v1", "other@v1"])
+        #expect(try store.warmPlan(WarmRequest()).items.map(\.revision) == ["base@v1", "other@v1"])
     }
 
     @Test("a fine-tune that nobody uses is not popular beside its base, and layers that nobody uses stay out")
