@@ -2,7 +2,7 @@
 import PackageDescription
 
 /// The built-in policies: files of Sources/WeightStore/Eviction/Policies.
-let policies = ["lru", "lfu", "size", "lfuda", "gdsf", "ttl", "slru", "hyperbolic", "heat"]
+let policies = ["lru", "lfu", "size", "lfuda", "gdsf", "ttl", "slru", "hyperbolic", "heat", "tail"]
 
 let package = Package(
     name: "WeightStore",
@@ -33,7 +33,7 @@ let package = Package(
         .target(
             name: "Migrations",
             path: "Migrations",
-            resources: [.embedInCode("v0001_initial.sql"), .embedInCode("v0004_prompts.sql")]),
+            resources: ["v0001_initial", "v0002_kv", "v0004_prompts"].map { .embedInCode("\($0).sql") }),
         .target(
             name: "WeightStore",
             dependencies: [

@@ -4,6 +4,7 @@
 package enum Migrations {
     package static let all: [(name: String, sql: String)] = [
         ("v0001_initial", String(decoding: PackageResources.v0001_initial_sql, as: UTF8.self)),
+        ("v0002_kv", String(decoding: PackageResources.v0002_kv_sql, as: UTF8.self)),
         ("v0004_prompts", String(decoding: PackageResources.v0004_prompts_sql, as: UTF8.self)),
     ]
 }

@@ -24,7 +24,10 @@ public final class Store: Sendable {
     let tiers: TierSet
     let origins = OriginRegistry()
     let recorder: AccessRecorder
+    /// Changes with every prompt that this process registers or removes.
+    let promptChanges = Atomic<Int>(0)
     let background = BackgroundEviction()
+    let kvBackground = BackgroundEviction()
     let logger: Logger
     let cores: Int
     static let processors = sysconf(Int32(_SC_NPROCESSORS_ONLN))

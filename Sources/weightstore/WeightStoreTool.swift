@@ -29,7 +29,8 @@ struct WeightStoreTool: ParsableCommand {
             CommandGroup(
                 name: "Evicting:",
                 subcommands: [QuotaCommand.self, Evict.self, PolicyCommand.self, Record.self]),
-            CommandGroup(name: "Memory:", subcommands: [Load.self, Warm.self, PromptCommand.self, Bench.self]),
+            CommandGroup(name: "KV cache:", subcommands: [KVCommand.self, PromptCommand.self]),
+            CommandGroup(name: "Memory:", subcommands: [Load.self, Warm.self, Bench.self]),
             CommandGroup(name: "Serving:", subcommands: [Serve.self]),
             CommandGroup(name: "Checking and mending:", subcommands: [Verify.self, Rebuild.self]),
             CommandGroup(name: "Trying it out:", subcommands: [Demo.self, Generate.self]),

@@ -143,7 +143,7 @@ import Testing
         quota.policy = name
         // The clock starts anew with another policy, and so do its readings.
         try store.setQuota(quota)
-        try store.catalog.write { db in try EvictionClock.start(name, db) }
+        try store.catalog.write { db in try EvictionClock(.weights).start(name, db) }
         let summary = try store.evict(EvictionRequest(.quota))
         #expect(summary.policy == name && summary.refused == nil)
         #expect(summary.stored <= Int(Double(quota.bytes!) * quota.low))

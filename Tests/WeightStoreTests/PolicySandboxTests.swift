@@ -146,5 +146,5 @@ import Testing
 
 extension Store {
     /// Bytes that are stored.
-    var quotaBytes: Int { get throws { try catalog.read(Store.storedBytes) } }
+    var quotaBytes: Int { get throws { try catalog.read { db in try Store.storedBytes(.weights, db) } } }
 }

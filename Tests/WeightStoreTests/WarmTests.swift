@@ -192,7 +192,7 @@ import Testing
         let plan = try store.warmPlan(WarmRequest(to: tier))
         let progress = WarmProgress()
         TierTests.driver.hold(true)
-        let task = Task { try await store.warm(plan, progress: progress) }
+        let task = Task { try await store.bring(plan, progress) }
         // Copies are held back: something is under way, and can't end.
         while store.gauges[0].loading == 0 { try await Task.sleep(for: .milliseconds(5)) }
         task.cancel()

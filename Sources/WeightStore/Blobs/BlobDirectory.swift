@@ -57,13 +57,16 @@ struct BlobDirectory: Sendable {
     ///
     /// A file that is there without a row is what a crash left; it may be torn (a rename can survive a power cut that
     /// its data did not), so it is replaced, never trusted.
-    func install(_ staged: [(path: String, name: Name)]) throws(StoreError) {
+    ///
+    /// - Parameter durable: whether to wait for the directories. Only what may be lost goes without.
+    func install(_ staged: [(path: String, name: Name)], durable: Bool = true) throws(StoreError) {
         var directories: Set<String> = []
         for (path, name) in staged {
             let directory = directory(name.digest)
             if directories.insert(directory).inserted { try FileSystem.createDirectory(directory) }
             try FileSystem.rename(path, to: self.path(name.digest, name.kind))
         }
+        if !durable { return }
         for directory in directories { try FileSystem.syncDirectory(directory) }
     }
 }

@@ -62,6 +62,17 @@ public struct Digest: Hashable, Sendable {
     /// The first 12 hexadecimal digits: enough for people.
     public var short: String { String(hex.prefix(12)) }
 
+    /// Feeds the 32 bytes to a hash.
+    func update(_ hasher: inout SHA256) {
+        let big = SIMD4(words[0].bigEndian, words[1].bigEndian, words[2].bigEndian, words[3].bigEndian)
+        withUnsafeBytes(of: big) { hasher.update(bufferPointer: $0) }
+    }
+
+    /// 32 bytes of zero.
+    static let zero = Digest(words: .zero)
+
+    private init(words: SIMD4<UInt64>) { self.words = words }
+
     /// The first eight bytes, for the column `shard.head`.
     var head: Int64 { Int64(bitPattern: words[0]) }
 }

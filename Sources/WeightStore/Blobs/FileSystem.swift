@@ -93,9 +93,14 @@ enum FileSystem {
 
     /// Bytes that an ordinary user can still write to the file system of `path`.
     static func availableBytes(_ path: String) throws(StoreError) -> Int {
+        try space(path).available
+    }
+
+    /// Bytes that an ordinary user can still write to the file system of `path`, and all that it has.
+    static func space(_ path: String) throws(StoreError) -> (available: Int, total: Int) {
         var facts = statvfs()
         try retrying("statvfs", path) { statvfs(path, &facts) }
-        return Int(facts.f_bavail) * Int(facts.f_frsize)
+        return (Int(facts.f_bavail) * Int(facts.f_frsize), Int(facts.f_blocks) * Int(facts.f_frsize))
     }
 
     /// Bytes that this user can still write to the file system of `path`: root may write what others may not.

@@ -51,9 +51,11 @@ final class StagedFile: @unchecked Sendable {
 
     /// Large aligned parts bypass the page cache: no copy, no pages to clean, and the model that is being served
     /// stays cached. File systems without O_DIRECT (tmpfs) are written through the cache.
-    func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(StoreError) {
+    ///
+    /// - Parameter cached: write all of it through the page cache, because it will be read soon.
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: Int, cached: Bool = false) throws(StoreError) {
         let aligned = bytes.count & ~(Self.alignment - 1)
-        let direct = UInt(bitPattern: bytes.baseAddress) % UInt(Self.alignment) == 0 && offset % Self.alignment == 0
+        let direct = !cached && UInt(bitPattern: bytes.baseAddress) % UInt(Self.alignment) == 0 && offset % Self.alignment == 0
             && aligned >= 1 << 20 && file.setDirect(true)
         guard direct else { return try file.write(bytes, at: offset) }
         try file.write(UnsafeRawBufferPointer(rebasing: bytes[..<aligned]), at: offset)

@@ -118,22 +118,24 @@ final class AccessLog: Sendable {
     }
 
     private static func save(_ uses: Uses, _ db: Database) throws {
-        let clock = try EvictionClock.now(db)
+        let clock = try EvictionClock(.weights).now(db)
+        let kvClock = try EvictionClock(.kv).now(db)
         func update(_ condition: String) throws -> Statement {
             try db.cachedStatement(sql: """
                 UPDATE shard
-                SET access_count = access_count + :count, last_access = max(last_access, :last), clock = :clock,
+                SET access_count = access_count + :count, last_access = max(last_access, :last),
+                    clock = iif(kind = 'kv', :kvClock, :clock),
                     heat = heat * pow(0.5, max(:last - last_access, 0) / \(Heat.halfLife)) + :count
                 WHERE \(condition)
                 """)
         }
         let byRow = try update("id = :shard")
         for (id, use) in uses.shards {
-            try byRow.execute(arguments: ["count": use.count, "last": use.last, "clock": clock, "shard": id])
+            try byRow.execute(arguments: ["count": use.count, "last": use.last, "clock": clock, "kvClock": kvClock, "shard": id])
         }
         let byDigest = try update("digest = :shard")
         for (digest, use) in uses.digests {
-            try byDigest.execute(arguments: ["count": use.count, "last": use.last, "clock": clock, "shard": digest])
+            try byDigest.execute(arguments: ["count": use.count, "last": use.last, "clock": clock, "kvClock": kvClock, "shard": digest])
         }
         let revision = try db.cachedStatement(sql: """
             UPDATE revision

@@ -2,7 +2,7 @@ import GRDB
 import Glibc
 import Synchronization
 
-/// Writes down each access to a shard, for the simulator: off, unless an operator switches it on.
+/// Writes down each access to a shard of weights, for the simulator: off, unless an operator switches it on.
 ///
 /// `accesses.csv` has a line for each access: `time,id,size`, the time in seconds since 1970, the id that of the shard's
 /// row, the size in bytes. When it is full it becomes `accesses.1.csv`, and the one before that goes: a ring of two. What
@@ -76,8 +76,8 @@ final class AccessRecorder: Sendable {
     }
 
     private static func lines(_ accesses: [Access], _ db: Database) throws -> String {
-        let byRow = try db.cachedStatement(sql: "SELECT id, bytes FROM shard WHERE id = ?")
-        let byDigest = try db.cachedStatement(sql: "SELECT id, bytes FROM shard WHERE digest = ?")
+        let byRow = try db.cachedStatement(sql: "SELECT id, bytes FROM shard WHERE id = ? AND kind <> 'kv'")
+        let byDigest = try db.cachedStatement(sql: "SELECT id, bytes FROM shard WHERE digest = ? AND kind <> 'kv'")
         var rows: [Int64: Row?] = [:]
         var digests: [Digest: Row?] = [:]
         var text = ""

@@ -8,6 +8,8 @@ public enum ShardKind: String, Sendable, Codable {
     case pack
     /// Bytes of no tensor: headers and padding, or a whole file that holds no tensors.
     case file
+    /// Keys and values that an engine computed for a block of tokens. It belongs to no file.
+    case kv
 }
 
 /// A shard as a file's content speaks of it.

@@ -107,10 +107,14 @@ struct RevisionRow {
             .execute(arguments: [revision, path, file])
     }
 
-    /// The shards are orphans no more.
+    /// The shards are orphans no more. One that a KV block has left is a file's now.
     static func adopt(_ shards: Set<Int64>, version: Int?, _ db: Database) throws {
         let adopt = try db.cachedStatement(sql: """
-            UPDATE shard SET orphaned_at = NULL, version = coalesce(version, ?) WHERE id = ?
+            UPDATE shard
+            SET orphaned_at = NULL, version = coalesce(version, ?),
+                kind = iif(
+                  kind = 'kv' AND NOT EXISTS (SELECT 1 FROM kv_block WHERE kv_block.shard_id = shard.id), 'file', kind)
+            WHERE id = ?
             """)
         for shard in shards { try adopt.execute(arguments: [version, shard]) }
     }

@@ -15,11 +15,12 @@ public enum ShardState: String, Sendable, Codable {
 struct ShardRow {
     var id: Int64
     var state: ShardState
+    var kind: ShardKind
 
     static func find(_ digest: Digest, _ db: Database) throws -> ShardRow? {
-        let statement = try db.cachedStatement(sql: "SELECT id, state FROM shard WHERE digest = ?")
+        let statement = try db.cachedStatement(sql: "SELECT id, state, kind FROM shard WHERE digest = ?")
         return try Row.fetchOne(statement, arguments: [digest]).map { row in
-            ShardRow(id: row[0], state: ShardState(rawValue: row[1])!)
+            ShardRow(id: row[0], state: ShardState(rawValue: row[1])!, kind: ShardKind(rawValue: row[2])!)
         }
     }
 

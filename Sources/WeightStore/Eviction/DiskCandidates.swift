@@ -1,6 +1,6 @@
 import Glibc
 
-/// `candidate` on disk: the shards whose files may go now.
+/// `candidate` on disk: the shards of weights whose files may go now.
 ///
 /// A row says for itself whether an origin has the shard and no pin holds it (`shard.evictable`). What living processes
 /// use, revisions they hold and shards they have claimed for an import, is known from their lease files, and goes into
@@ -49,7 +49,7 @@ struct DiskCandidates {
                     JOIN main.revision_file ON revision_file.file_id = extent.file_id
                     JOIN main.revision ON revision.id = revision_file.revision_id
                     WHERE extent.shard_id = shard.id) AS model_count,
-                   shard.clock
+                   shard.clock, 0 AS depth, 0 AS children
             FROM main.shard
             WHERE shard.evictable = 1 AND shard.id NOT IN (SELECT shard_id FROM held);
             """

@@ -13,14 +13,21 @@ public struct EvictionRequest: Sendable {
     }
 
     public var amount: Amount
+    /// What is to go: shards of weights, or KV blocks.
+    public var kind = QuotaKind.weights
     /// nil means the quota's.
     public var policy: Policy?
     /// Say what would go, and evict nothing.
     public var dryRun = false
     /// Seconds that the policy may take.
     public var seconds = 10.0
+    /// A KV block that stays, and so all before it.
+    var spared: Int64?
 
-    public init(_ amount: Amount) { self.amount = amount }
+    public init(_ amount: Amount, of kind: QuotaKind = .weights) {
+        self.amount = amount
+        self.kind = kind
+    }
 }
 
 /// What an eviction did, or would do.
@@ -52,34 +59,38 @@ public struct EvictionCandidate: Sendable, Codable {
     public let layer: Int?
     public let kind: ShardKind
     public let models: Int
+    /// Of a KV block: how many blocks come before it; otherwise 0.
+    public let depth: Int
     public let priority: Double?
 }
 
 extension Store {
     /// Evicts shards from the disk: their rows stay, their files go, and the next use fetches them from an origin.
     ///
-    /// Nothing goes that no origin has, that is pinned, or that a living process uses. The policy runs beside everybody
+    /// KV blocks go altogether, leaves before what they build on.
+    ///
+    /// Of weights nothing goes that no origin has, that is pinned, or that a living process uses. The policy runs beside everybody
     /// else, on a connection of its own; its victims are then looked at again and marked in one transaction under the
-    /// write lock, and their files go after it. Evictions take turns (`evict.lock`), so what one has freed the next does
-    /// not free again.
+    /// write lock, and their files go after it. Evictions take turns (`evict.lock`, `evict.kv.lock`), so what one has freed
+    /// the next does not free again.
     ///
     /// - Throws: ``StoreError``. A policy that is refused is none: the default goes on in its place, and the summary says so.
     @discardableResult
     public func evict(_ request: EvictionRequest) throws -> EvictionSummary {
-        let turn = try FileDescriptor(path + "/evict.lock", O_RDWR | O_CREAT)
+        let turn = try FileDescriptor("\(path)/\(request.kind.setting("evict", "lock"))", O_RDWR | O_CREAT)
         try turn.lock()
         return try evictInTurn(request)
     }
 
     /// As `evict`, unless another eviction is under way.
     func evictIfIdle(_ request: EvictionRequest) throws {
-        let turn = try FileDescriptor(path + "/evict.lock", O_RDWR | O_CREAT)
+        let turn = try FileDescriptor("\(path)/\(request.kind.setting("evict", "lock"))", O_RDWR | O_CREAT)
         if try turn.tryLock() { _ = try evictInTurn(request) }
     }
 
     private func evictInTurn(_ request: EvictionRequest) throws -> EvictionSummary {
         let (quota, stored, shards) = try catalog.read { db in
-            (try Quota(db), try Self.storedBytes(db), try Int.fetchOne(db, sql: "SELECT shards FROM tally WHERE id = 1")!)
+            (try Quota(request.kind, db), try Self.storedBytes(request.kind, db), try Self.storedShards(request.kind, db))
         }
         let wanted =
             switch request.amount {
@@ -113,7 +124,8 @@ extension Store {
     private func evict(
         _ wanted: Int, _ policy: Policy, _ request: EvictionRequest, average: Int, _ summary: inout EvictionSummary
     ) throws {
-        try startClock(of: policy, dryRun: request.dryRun)
+        try startClock(request.kind, of: policy, dryRun: request.dryRun)
+        if request.kind == .kv { return try evictKV(wanted, policy, request, average: average, &summary) }
         let start = ContinuousClock.now
         let victims = try victims(policy, bytes: wanted, expected: 2 * wanted / max(average, 1), seconds: request.seconds)
         summary.seconds = (ContinuousClock.now - start) / .seconds(1)
@@ -163,14 +175,15 @@ extension Store {
             bytes += row[1]
             clock = [clock, victim.priority].compactMap(\.self).max()
         }
-        if let clock { try EvictionClock.advance(to: clock, db) }
+        if let clock { try EvictionClock(.weights).advance(to: clock, db) }
         return gone
     }
 
     /// Priorities of one policy mean nothing to another.
-    private func startClock(of policy: Policy, dryRun: Bool) throws {
-        guard try catalog.read({ try EvictionClock.policy($0) }) != policy.name else { return }
-        try catalog.write(dryRun: dryRun) { db in try EvictionClock.start(policy.name, db) }
+    private func startClock(_ kind: QuotaKind, of policy: Policy, dryRun: Bool) throws {
+        let clock = EvictionClock(kind)
+        guard try catalog.read({ try clock.policy($0) }) != policy.name else { return }
+        try catalog.write(dryRun: dryRun) { db in try clock.start(policy.name, db) }
     }
 
     // MARK: Looking
@@ -181,26 +194,41 @@ extension Store {
     public func check(_ policy: Policy) throws { try DiskCandidates(catalog.path, []).database.check(policy) }
 
     /// SQLite's plan for a policy, a step a line.
-    public func plan(of policy: Policy) throws -> [String] { try DiskCandidates(catalog.path, []).database.plan(policy) }
+    public func plan(of policy: Policy, for kind: QuotaKind = .weights) throws -> [String] {
+        try candidates(kind, []).plan(policy)
+    }
+
+    private func candidates(_ kind: QuotaKind, _ holders: [LeaseDirectory.Holder]) throws -> PolicyDatabase {
+        switch kind {
+        case .weights: try DiskCandidates(catalog.path, holders).database
+        case .kv: try KVCandidates(catalog.path).database
+        }
+    }
 
     /// The first shards that a policy would evict now, and how many seconds it took to find them.
     ///
     /// - Parameters:
     ///   - bytes: until so many bytes are found;
     ///   - count: or so many shards.
-    public func victims(of policy: Policy, bytes: Int = .max, count: Int = .max, seconds: Double = 10) throws
-        -> (victims: [EvictionCandidate], seconds: Double)
-    {
+    public func victims(
+        of policy: Policy, for kind: QuotaKind = .weights, bytes: Int = .max, count: Int = .max, seconds: Double = 10
+    ) throws -> (victims: [EvictionCandidate], seconds: Double) {
         let start = ContinuousClock.now
         let expected = bytes == .max ? count : try catalog.read { db in
-            try Int.fetchOne(db, sql: "SELECT 2 * ? / max(bytes / max(shards, 1), 1) FROM tally WHERE id = 1", arguments: [bytes])!
+            2 * bytes / max(try Self.storedBytes(kind, db) / max(try Self.storedShards(kind, db), 1), 1)
         }
-        let found = try victims(policy, bytes: bytes, count: count, expected: expected, seconds: seconds)
+        let found =
+            switch kind {
+            case .weights: try victims(policy, bytes: bytes, count: count, expected: expected, seconds: seconds)
+            case .kv:
+                try Array(KVCandidates(catalog.path).victims(
+                    policy, bytes: bytes, expected: min(max(expected, 256), 1 << 20), seconds: seconds
+                ).prefix(count))
+            }
         let taken = (ContinuousClock.now - start) / .seconds(1)
-        let candidates = try DiskCandidates(catalog.path, leases.holders())
-        let facts = try candidates.database.prepare("""
+        let facts = try candidates(kind, leases.holders()).prepare("""
             SELECT bytes, last_access, access_count, heat, fetch_seconds, layer, layer IS NULL, kind, model_count,
-                   (SELECT lower(hex(digest)) FROM main.shard WHERE id = shard_id)
+                   (SELECT lower(hex(digest)) FROM main.shard WHERE id = shard_id), depth
             FROM candidate WHERE shard_id = ?
             """)
         return (try found.compactMap { victim in
@@ -211,7 +239,8 @@ extension Store {
                 shard: victim.shard, digest: digest, bytes: facts.integer(0), lastAccess: facts.integer(1),
                 accesses: facts.integer(2), heat: facts.real(3), fetchSeconds: facts.real(4),
                 layer: facts.integer(6) == 1 ? nil : facts.integer(5),
-                kind: ShardKind(rawValue: facts.text(7)) ?? .file, models: facts.integer(8), priority: victim.priority)
+                kind: ShardKind(rawValue: facts.text(7)) ?? .file, models: facts.integer(8),
+                depth: facts.integer(10), priority: victim.priority)
         }, taken)
     }
 }

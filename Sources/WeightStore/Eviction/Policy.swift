@@ -16,6 +16,8 @@
 /// | `layer`, `kind` | as in the catalog; NULL for what belongs to no layer |
 /// | `model_count` | how many models hold it |
 /// | `clock` | what the tier's clock showed when the shard was last used |
+/// | `depth` | of a KV block: how many blocks come before it; otherwise 0 |
+/// | `children` | of a KV block: how many blocks build on it; otherwise 0, and in memory tiers |
 ///
 /// The query returns `shard_id`, then optionally `bytes` (spares a look-up) and `priority`: the tier's clock is the
 /// highest priority that was evicted, which is how the GreedyDual family ages. `:now` is the time in seconds since 1970.
@@ -38,7 +40,7 @@ public struct Policy: Sendable, Equatable {
         ("lru", PackageResources.lru_sql), ("lfu", PackageResources.lfu_sql), ("size", PackageResources.size_sql),
         ("lfuda", PackageResources.lfuda_sql), ("gdsf", PackageResources.gdsf_sql), ("ttl", PackageResources.ttl_sql),
         ("slru", PackageResources.slru_sql), ("hyperbolic", PackageResources.hyperbolic_sql),
-        ("heat", PackageResources.heat_sql),
+        ("heat", PackageResources.heat_sql), ("tail", PackageResources.tail_sql),
     ].map { Policy(name: $0.0, sql: String(decoding: $0.1, as: UTF8.self)) }
 
     /// Reads an operator's policy; its name is the file's.

@@ -1,6 +1,6 @@
 import GRDB
 
-/// How much of the disk the shards may take, and how eviction keeps it so.
+/// How much of the disk shards may take, and how eviction keeps it so.
 public struct Quota: Sendable, Codable, Equatable {
     /// Bytes of shards at most; nil means no limit.
     public var bytes: Int?
@@ -16,18 +16,18 @@ public struct Quota: Sendable, Codable, Equatable {
     var highBytes: Int? { bytes.map { Int(Double($0) * high) } }
     var lowBytes: Int? { bytes.map { Int(Double($0) * low) } }
 
-    init(_ db: Database) throws {
-        bytes = try Settings.get("quota.bytes", db)
-        high = try Settings.get("quota.high", db) ?? high
-        low = try Settings.get("quota.low", db) ?? low
-        policy = try Settings.get("quota.policy", db) ?? policy
+    init(_ kind: QuotaKind, _ db: Database) throws {
+        bytes = try Settings.get(kind.setting("quota", "bytes"), db)
+        high = try Settings.get(kind.setting("quota", "high"), db) ?? high
+        low = try Settings.get(kind.setting("quota", "low"), db) ?? low
+        policy = try Settings.get(kind.setting("quota", "policy"), db) ?? kind.defaultPolicy
     }
 
-    func save(_ db: Database) throws {
-        try Settings.set("quota.bytes", bytes, db)
-        try Settings.set("quota.high", high, db)
-        try Settings.set("quota.low", low, db)
-        try Settings.set("quota.policy", policy, db)
+    func save(_ kind: QuotaKind, _ db: Database) throws {
+        try Settings.set(kind.setting("quota", "bytes"), bytes, db)
+        try Settings.set(kind.setting("quota", "high"), high, db)
+        try Settings.set(kind.setting("quota", "low"), low, db)
+        try Settings.set(kind.setting("quota", "policy"), policy, db)
     }
 }
 
@@ -50,14 +50,17 @@ public struct DiskGauge: Sendable, Codable {
 }
 
 extension Store {
-    /// The disk's quota. It is kept in the catalog, so all processes have the same.
+    /// The disk's quota for weights. It is kept in the catalog, so all processes have the same.
     public var quota: Quota {
-        get throws { try catalog.read(Quota.init) }
+        get throws { try quota(of: .weights) }
     }
+
+    /// The disk's quota for weights, or for KV blocks.
+    public func quota(of kind: QuotaKind) throws -> Quota { try catalog.read { db in try Quota(kind, db) } }
 
     /// - Throws: ``StoreError/invalid(what:value:reason:)``; ``StoreError/notFound(kind:name:hint:)`` for a policy that is
     ///   not there; ``StoreError/policyRefused(policy:line:message:)`` for one that can't be run.
-    public func setQuota(_ quota: Quota) throws {
+    public func setQuota(_ quota: Quota, of kind: QuotaKind = .weights) throws {
         guard 0 < quota.low, quota.low <= quota.high, quota.high <= 1 else {
             throw StoreError.invalid(
                 what: "pair of watermarks", value: "high \(quota.high), low \(quota.low)",
@@ -67,10 +70,10 @@ extension Store {
             throw StoreError.invalid(what: "quota", value: "\(bytes)", reason: "it is a number of bytes, 1 or more")
         }
         try check(policy(quota.policy))
-        try catalog.write { db in try quota.save(db) }
+        try catalog.write { db in try quota.save(kind, db) }
     }
 
-    /// How full the disk tier is, and what of it may go.
+    /// How full the disk tier is, and what of it may go. KV blocks have a gauge of their own.
     public func diskGauge() throws -> DiskGauge {
         let holders = try leases.holders()
         let candidates = try DiskCandidates(catalog.path, holders)
@@ -83,14 +86,14 @@ extension Store {
                      JOIN revision_file ON revision_file.revision_id = pin.revision_id
                      JOIN extent ON extent.file_id = revision_file.file_id) THEN bytes END), 0),
                    coalesce(sum(bytes), 0), count(*)
-            FROM main.shard WHERE state = 'present'
+            FROM main.shard WHERE state = 'present' AND kind <> 'kv'
             """)
         _ = try sums.step()
         let bytes = sums.integer(3)
         let known = (evictable: sums.integer(0), inUse: sums.integer(1), pinned: sums.integer(2))
         return try catalog.read { db in
             DiskGauge(
-                quota: try Quota(db), shards: sums.integer(4), bytes: bytes,
+                quota: try Quota(.weights, db), shards: sums.integer(4), bytes: bytes,
                 evicted: try Int.fetchOne(
                     db, sql: "SELECT coalesce(sum(bytes), 0) FROM shard WHERE state = 'evicted'")!,
                 evictable: known.evictable, inUse: known.inUse, pinned: known.pinned,

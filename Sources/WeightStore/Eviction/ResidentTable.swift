@@ -25,20 +25,23 @@ final class ResidentTable {
                 layer         INTEGER,
                 kind          TEXT    NOT NULL,
                 model_count   INTEGER NOT NULL,
-                clock         REAL    NOT NULL
+                clock         REAL    NOT NULL,
+                depth         INTEGER NOT NULL,
+                children      INTEGER NOT NULL
             ) STRICT;
             CREATE TABLE moment (now REAL NOT NULL) STRICT;
             INSERT INTO moment (now) VALUES (0);
             CREATE VIEW candidate AS
             SELECT shard_id, bytes, last_access, access_count,
                    heat * pow(0.5, ((SELECT now FROM moment) - last_access) / \(Heat.halfLife)) AS heat,
-                   inserted_at, fetch_seconds, layer, kind, model_count, clock
+                   inserted_at, fetch_seconds, layer, kind, model_count, clock, depth, children
             FROM resident;
             """)
         insertRow = try database.prepare("""
             INSERT INTO resident
-              (shard_id, bytes, last_access, access_count, heat, inserted_at, fetch_seconds, layer, kind, model_count, clock)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+              (shard_id, bytes, last_access, access_count, heat, inserted_at, fetch_seconds, layer, kind, model_count, clock,
+               depth, children)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """)
         touchRow = try database.prepare("""
             UPDATE resident
@@ -65,6 +68,8 @@ final class ResidentTable {
         insertRow.bind(9, facts.kind)
         insertRow.bind(10, facts.modelCount)
         insertRow.bind(11, facts.clock)
+        insertRow.bind(12, facts.depth)
+        insertRow.bind(13, facts.children)
         try insertRow.run()
     }
 

@@ -67,7 +67,7 @@ extension Store {
                     WHERE digest = :digest
                     """,
                 arguments: [
-                    "now": Clock.now, "seconds": seconds, "clock": try EvictionClock.now(db), "digest": digest,
+                    "now": Clock.now, "seconds": seconds, "clock": try EvictionClock(.weights).now(db), "digest": digest,
                 ])
         }
         evictInBackground()

@@ -110,13 +110,13 @@ extension Revision {
 }
 
 extension Store {
-    /// A whole shard.
+    /// A whole shard of weights: a KV block is its tenant's, and is given to nobody by its digest.
     ///
     /// - Returns: nil if it is not present.
     package func shard(_ digest: Digest) throws -> StoredBytes? {
         let row = try catalog.read { db in
             try Row.fetchOne(
-                try db.cachedStatement(sql: "SELECT bytes, id FROM shard WHERE digest = ? AND state = 'present'"),
+                try db.cachedStatement(sql: "SELECT bytes, id FROM shard WHERE digest = ? AND state = 'present' AND kind <> 'kv'"),
                 arguments: [digest])
         }
         guard let row else { return nil }

@@ -16,11 +16,13 @@ public struct CollectionSummary: Sendable, Codable {
     /// Shards whose files are gone, found now; `hits` names the models.
     public internal(set) var missing = 0
     public internal(set) var hits: [String] = []
+    /// KV blocks whose files are gone, and what built on them: dropped, and nobody is hit.
+    public internal(set) var kvBlocks = 0
     /// Files in `blobs/` that are no blobs. They are left alone.
     public internal(set) var strangers: [String] = []
 
     public var isEmpty: Bool {
-        orphans + strays + staged + quarantined + missing == 0 && strangers.isEmpty
+        orphans + strays + staged + quarantined + missing + kvBlocks == 0 && strangers.isEmpty
     }
 }
 
@@ -106,15 +108,23 @@ extension Store {
         let there = Set(blobs)
         for name in known where name.kind == .shard && !there.contains(name) {
             // Looked at again under the lock: it may have been removed, rows and all, since.
+            var lost = KVRow.Dropped()
             let isMissing = try catalog.write(dryRun: dryRun) { db in
                 guard let row = try ShardRow.find(name.digest, db), row.state == .present,
                     !FileSystem.exists(self.blobs.path(name.digest))
                 else { return false }
+                if row.kind == .kv {
+                    lost = try KVRow.drop([row.id], db)
+                    return false
+                }
                 try ShardRow.setState(.missing, of: name.digest, db)
                 summary.hits += try Self.revisions(holding: row.id, db)
                 return true
             }
             if isMissing { summary.missing += 1 }
+            summary.kvBlocks += lost.blocks
+            let swept = try sweep(lost.blobs, dryRun: dryRun)
+            summary.bytes += swept.bytes
         }
         summary.hits = Array(Set(summary.hits)).sorted()
     }

@@ -24,7 +24,7 @@ extension Store {
         accesses.flush()
         var stop: ((Removal) throws -> Bool)?
         return try prune(dryRun: dryRun) { db in
-            let stored = try rule.downToBytes.map { _ in try Self.storedBytes(db) }
+            let stored = try rule.downToBytes.map { _ in try Self.storedBytes(.weights, db) }
             if let stored, let limit = rule.downToBytes {
                 stop = { stored - $0.summary.bytes <= limit }
             }
@@ -51,7 +51,11 @@ extension Store {
             ], db)
     }
 
-    static func storedBytes(_ db: Database) throws -> Int {
-        try Int.fetchOne(db, sql: "SELECT bytes FROM tally WHERE id = 1")!
+    static func storedBytes(_ kind: QuotaKind, _ db: Database) throws -> Int {
+        try Int.fetchOne(db, sql: "SELECT bytes FROM \(kind.tally) WHERE id = 1")!
+    }
+
+    static func storedShards(_ kind: QuotaKind, _ db: Database) throws -> Int {
+        try Int.fetchOne(db, sql: "SELECT shards FROM \(kind.tally) WHERE id = 1")!
     }
 }

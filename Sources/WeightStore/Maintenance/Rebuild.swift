@@ -23,7 +23,8 @@ public struct RebuildSummary: Sendable, Codable {
 
 extension Store {
     /// Makes a new catalog from the blobs alone: models, revisions, versions, refs, pins, origins, prompts, files,
-    /// tensors, shards. What is lost: access counts, and what was remembered of source files.
+    /// tensors, shards. What is lost: access counts, what was remembered of source files, and KV blocks, whose blobs are then
+    /// garbage.
     ///
     /// The shards' sizes are checked, not their digests: `verify` does that. The old catalog is put aside.
     ///

@@ -9,6 +9,8 @@ public struct RemovalSummary: Sendable, Codable {
     public internal(set) var shards = 0
     /// Bytes of those shards: what the disk gets back.
     public internal(set) var bytes = 0
+    /// Of the shards, KV blocks of the revisions.
+    public internal(set) var kvBlocks = 0
     /// Revisions passed over, and why.
     public internal(set) var kept: [KeptRevision] = []
 }
@@ -126,6 +128,17 @@ struct Removal {
         models.insert(revision.model)
         let files = try Int64.fetchAll(
             db, sql: "SELECT DISTINCT file_id FROM revision_file WHERE revision_id = ?", arguments: [revision.id])
+        let kv = try Int64.fetchAll(
+            db,
+            sql: """
+                SELECT kv_block.shard_id FROM kv_space JOIN kv_block ON kv_block.space_id = kv_space.id
+                WHERE kv_space.revision_id = ?
+                """, arguments: [revision.id])
+        let dropped = try KVRow.drop(kv, db)
+        blobs += dropped.blobs
+        summary.shards += dropped.blocks
+        summary.kvBlocks += dropped.blocks
+        summary.bytes += dropped.bytes
         try db.execute(sql: "DELETE FROM revision WHERE id = ?", arguments: [revision.id])
         blobs.append(.init(digest: revision.digest, kind: .manifest))
         for file in files { try removeIfUnused(file: file, db) }
@@ -150,11 +163,12 @@ struct Removal {
         for shard in shards { try removeIfUnused(shard: shard, db) }
     }
 
-    /// Removes a shard's row if neither a file nor the import of a living process needs it.
+    /// Removes a shard's row if neither a file, nor a KV block, nor the import of a living process needs it.
     mutating func removeIfUnused(shard: Int64, _ db: Database) throws {
         let use = try Row.fetchOne(
             db.cachedStatement(sql: """
-                SELECT EXISTS (SELECT 1 FROM extent WHERE shard_id = :shard),
+                SELECT EXISTS (SELECT 1 FROM extent WHERE shard_id = :shard)
+                       OR EXISTS (SELECT 1 FROM kv_block WHERE shard_id = :shard),
                        EXISTS (SELECT 1 FROM claim WHERE shard_id = :shard)
                 """),
             arguments: ["shard": shard])!

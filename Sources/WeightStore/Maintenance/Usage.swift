@@ -19,12 +19,14 @@ public struct StoreUsage: Sendable, Codable {
     public let models: [ModelUsage]
     /// Bytes of the files of all revisions.
     public let logical: Int
-    /// Bytes of all shards.
+    /// Bytes of all shards of weights.
     public let stored: Int
     /// Of these, bytes that no revision references: what `gc` will free after the grace period.
     public let orphaned: Int
     /// Bytes of shards that went from the disk, and that an origin has.
     public let evicted: Int
+    /// Bytes of KV blocks. They are not in the other figures.
+    public let kv: Int
 }
 
 /// Counts of a store, and of its catalog.
@@ -33,9 +35,12 @@ public struct StoreStats: Sendable, Codable {
     public let revisions: Int
     public let files: Int
     public let tensors: Int
+    /// Shards of weights, and their bytes.
     public let shards: Int
-    /// Bytes.
     public let stored: Int
+    public let kvBlocks: Int
+    /// Bytes of KV blocks.
+    public let kvStored: Int
     public let damaged: Int
     public let pins: Int
     /// Uses of shards, each since it came in.
@@ -83,13 +88,17 @@ extension Store {
                 ModelUsage(model: $0[0], revisions: $0[1], logical: $0[2], stored: $0[3], shared: $0[4], own: $0[3] - $0[4] as Int)
             }
             return StoreUsage(
-                models: models, logical: models.reduce(0) { $0 + $1.logical }, stored: try Self.storedBytes(db),
+                models: models, logical: models.reduce(0) { $0 + $1.logical }, stored: try Self.storedBytes(.weights, db),
                 orphaned: try Int.fetchOne(
                     db,
-                    sql: "SELECT coalesce(sum(bytes), 0) FROM shard WHERE orphaned_at IS NOT NULL AND state = 'present'"
+                    sql: """
+                        SELECT coalesce(sum(bytes), 0) FROM shard
+                        WHERE orphaned_at IS NOT NULL AND state = 'present' AND kind <> 'kv'
+                        """
                 )!,
                 evicted: try Int.fetchOne(
-                    db, sql: "SELECT coalesce(sum(bytes), 0) FROM shard WHERE state = 'evicted'")!)
+                    db, sql: "SELECT coalesce(sum(bytes), 0) FROM shard WHERE state = 'evicted'")!,
+                kv: try Self.storedBytes(.kv, db))
         }
     }
 
@@ -101,9 +110,10 @@ extension Store {
             }
             return StoreStats(
                 models: try count("model"), revisions: try count("revision"), files: try count("file"),
-                tensors: try count("tensor"), shards: try count("shard"), stored: try Self.storedBytes(db),
+                tensors: try count("tensor"), shards: try count("shard WHERE kind <> 'kv'"), stored: try Self.storedBytes(.weights, db),
+                kvBlocks: try Self.storedShards(.kv, db), kvStored: try Self.storedBytes(.kv, db),
                 damaged: try count("shard WHERE state IN ('quarantined', 'missing')"), pins: try count("pin"),
-                accesses: try Int.fetchOne(db, sql: "SELECT coalesce(sum(access_count), 0) FROM shard")!,
+                accesses: try Int.fetchOne(db, sql: "SELECT coalesce(sum(access_count), 0) FROM shard WHERE kind <> 'kv'")!,
                 catalog: try FileSystem.status(catalog.path)?.bytes ?? 0,
                 available: try FileSystem.availableBytes(path), processes: processes)
         }

@@ -33,13 +33,15 @@ public struct VerifySummary: Sendable, Codable {
     /// Bytes read.
     public internal(set) var bytes = 0
     public internal(set) var damage: [Damage] = []
+    /// KV blocks that were damaged or missing, and what built on them: dropped, for they can be computed again.
+    public internal(set) var kvDropped = 0
     /// Shards that were known to be damaged or missing before.
     public internal(set) var known: [Damage] = []
 }
 
 extension Store {
     /// Reads shards from the disk again, past the page cache, and compares them with their digests. A shard that
-    /// differs is moved to `quarantine/`; importing the same content again heals it.
+    /// differs is moved to `quarantine/`; importing the same content again heals it. A KV block that differs is dropped.
     ///
     /// - Parameter progress: is told the bytes to read and those read so far, and returns false to stop.
     /// - Throws: ``StoreError/cancelled`` if told to stop.
@@ -76,7 +78,7 @@ extension Store {
     private func shardsToVerify(_ rule: VerifyRule) throws -> [ShardToVerify] {
         let rows = try catalog.read { db in
             let revision = try rule.revision.map { try RevisionRow.find($0, db).id }
-            var sql = "SELECT id, digest, bytes FROM shard WHERE state = 'present' AND (? IS NULL OR verified_at < ?)"
+            var sql = "SELECT id, digest, bytes, kind FROM shard WHERE state = 'present' AND (? IS NULL OR verified_at < ?)"
             let before = rule.olderThanSeconds.map { Clock.now - $0 }
             var arguments: StatementArguments = [before, before]
             if let revision {
@@ -90,7 +92,7 @@ extension Store {
             }
             return try Row.fetchAll(db, sql: sql + " ORDER BY verified_at, id", arguments: arguments)
         }
-        var shards = rows.map { ShardToVerify(id: $0[0], digest: $0[1], bytes: $0[2]) }
+        var shards = rows.map { ShardToVerify(id: $0[0], digest: $0[1], bytes: $0[2], kind: ShardKind(rawValue: $0[3])!) }
         if let sample = rule.sample {
             var rest = Double(shards.reduce(0) { $0 + $1.bytes }) * min(max(sample, 0), 1)
             let count = shards.prefix { shard in
@@ -107,7 +109,7 @@ extension Store {
     {
         let path = blobs.path(shard.digest)
         guard let file = try FileDescriptor.openIfThere(path) else {
-            return try setAside(shard, .missing, detail: "its file is not there")
+            return try setAside(shard, .missing, detail: "its file is not there", work)
         }
         // What is on the disk counts, not what is in memory. Where O_DIRECT isn't to be had, memory must do.
         _ = file.setDirect(true)
@@ -123,11 +125,18 @@ extension Store {
         let found = Digest(hasher.finalize())
         if found == shard.digest { return nil }
         let detail = offset == shard.bytes ? "SHA-256 is \(found.short)" : "\(offset) bytes, expected \(shard.bytes)"
-        return try setAside(shard, .quarantined, detail: detail)
+        return try setAside(shard, .quarantined, detail: detail, work)
     }
 
     /// Takes a bad blob out of the way, unless it has been removed in the meantime.
-    private func setAside(_ shard: ShardToVerify, _ state: ShardState, detail: String) throws -> VerifySummary.Damage? {
+    private func setAside(_ shard: ShardToVerify, _ state: ShardState, detail: String, _ work: Verifying) throws
+        -> VerifySummary.Damage?
+    {
+        if shard.kind == .kv {
+            logger.warning("KV block \(shard.digest.short): \(detail); dropped")
+            work.dropped(try dropKVBlock(shard.digest))
+            return nil
+        }
         let revisions: [String]? = try catalog.write { db in
             guard let row = try ShardRow.find(shard.digest, db), row.state == .present else { return nil }
             let path = blobs.path(shard.digest)
@@ -174,6 +183,7 @@ private struct ShardToVerify: Sendable {
     let id: Int64
     let digest: Digest
     let bytes: Int
+    let kind: ShardKind
 }
 
 /// The state that the threads of one verification share.
@@ -240,6 +250,8 @@ private final class Verifying: Sendable {
             return state.verified
         }
     }
+
+    func dropped(_ blocks: Int) { state.withLock { $0.summary.kvDropped += blocks } }
 
     func fail(_ error: any Error) {
         state.withLock { if $0.failure == nil { $0.failure = error } }

@@ -35,6 +35,7 @@ extension Store {
         let list = TokenList(tokens)
         let digest = list.digest
         if let name { try Self.checkPromptName(name) }
+        defer { promptChanges.add(1, ordering: .relaxed) }
         return try change().commit { db in
             let id = try Self.model(model, db)
             let known = try PromptRow.find(digest, of: id, db)
@@ -69,6 +70,7 @@ extension Store {
 
     /// Forgets a prompt. Its KV blocks stay, until they are evicted.
     public func removePrompt(_ name: String, of model: String) throws {
+        defer { promptChanges.add(1, ordering: .relaxed) }
         try change().commit { db in
             let id = try Self.model(model, db)
             guard try PromptRow.delete(name, of: id, db) else { throw Self.noPrompt(name, of: model) }

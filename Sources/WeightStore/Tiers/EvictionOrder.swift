@@ -33,4 +33,8 @@ struct EvictionFacts {
     let layer: Int?
     let kind: String
     let modelCount: Int
+    /// Of a KV block: how many blocks come before it; otherwise 0.
+    var depth = 0
+    /// Of a KV block: how many blocks build on it, of those that are in the tier; otherwise 0.
+    var children = 0
 }

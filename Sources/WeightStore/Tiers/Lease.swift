@@ -36,6 +36,8 @@ public final class Lease: Sendable {
         group.release()
     }
 
+    func preconditionHeld() { precondition(isHeld.load(ordering: .acquiring), "the lease was given back") }
+
     /// The tensor of a name.
     ///
     /// - Throws: ``StoreError/notFound(kind:name:hint:)``.
@@ -52,10 +54,23 @@ public final class Lease: Sendable {
     public func withUnsafeBytes<Result>(
         of tensor: LeasedTensor, _ body: (UnsafeRawBufferPointer) throws -> Result
     ) throws -> Result {
-        precondition(isHeld.load(ordering: .acquiring), "the lease was given back")
+        preconditionHeld()
         guard let shard = tensor.shard else { return try body(UnsafeRawBufferPointer(start: nil, count: 0)) }
         let range = tensor.entry.shardOffset..<tensor.entry.shardOffset + tensor.entry.bytes
-        switch shard.payload {
+        return try shard.payload.withUnsafeBytes(range, body)
+    }
+
+    /// Where a tensor's bytes are: an address in this process for `ram`, in the device's memory for a device. Valid as
+    /// long as the lease is held. Nil for a tensor of zero bytes.
+    public func address(of tensor: LeasedTensor) -> UInt64? {
+        tensor.shard.map { $0.payload.address + UInt64(tensor.entry.shardOffset) }
+    }
+}
+
+extension Payload {
+    /// Some of the bytes in RAM, for the time of the call; those of a device are copied from there.
+    func withUnsafeBytes<Result>(_ range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
+        switch self {
         case .mapped(let blob):
             return try blob.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range])) }
         case .device(let region):
@@ -64,15 +79,11 @@ public final class Lease: Sendable {
         }
     }
 
-    /// Where a tensor's bytes are: an address in this process for `ram`, in the device's memory for a device. Valid as
-    /// long as the lease is held. Nil for a tensor of zero bytes.
-    public func address(of tensor: LeasedTensor) -> UInt64? {
-        guard let shard = tensor.shard else { return nil }
-        switch shard.payload {
-        case .mapped(let blob):
-            return blob.withUnsafeBytes { UInt64(UInt(bitPattern: $0.baseAddress)) } + UInt64(tensor.entry.shardOffset)
-        case .device(let region):
-            return region.address.raw + UInt64(tensor.entry.shardOffset)
+    /// Where the bytes begin.
+    var address: UInt64 {
+        switch self {
+        case .mapped(let blob): blob.withUnsafeBytes { UInt64(UInt(bitPattern: $0.baseAddress)) }
+        case .device(let region): region.address.raw
         }
     }
 }

@@ -11,12 +11,13 @@ extension MemoryTier.State {
     /// The shards that may go.
     var evictable: [Residency] { table.values.filter { $0.phase == .ready && $0.leases == 0 } }
 
-    /// Ranks shards by the policy, the first to go first; what it leaves out follows, the least recently used first. A
-    /// policy that fails is done without from then on: the load that needs the room goes on.
+    /// Ranks shards by the policy, the first to go first; what it leaves out follows, the least recently used first, of
+    /// KV blocks that were used together the last one. A policy that fails is done without from then on: the load that
+    /// needs the room goes on.
     ///
     /// - Parameter bytes: how many are needed.
     mutating func rank(_ shards: [Residency], bytes: Int) -> [Victim] {
-        let old = shards.sorted { $0.lastUse < $1.lastUse }
+        let old = shards.sorted { ($0.lastUse, $1.account.depth ?? 0) < ($1.lastUse, $0.account.depth ?? 0) }
         guard case .policy(let order) = order else { return old.map { Victim(shard: $0, priority: nil) } }
         let (facts, now) = old.facts(clock)
         do {
@@ -36,7 +37,18 @@ extension MemoryTier.State {
         resident -= victim.shard.bytes
         evictions += 1
         if let priority = victim.priority { clock.advance(to: priority, at: Clock.coarse) }
+        forgetIfGone(victim.shard)
         return payload
+    }
+
+    /// Forgets a KV block that nobody looks at and whose bytes are not here.
+    mutating func forgetIfGone(_ shard: Residency) {
+        guard shard.account.visitors == 0, shard.phase == .absent, table[shard.digest] === shard else { return }
+        table[shard.digest] = nil
+        let count = shard.takeUses()
+        if count == 0 { return }
+        uses += count
+        forgottenUses.append((shard.digest, count, shard.lastUse))
     }
 }
 
@@ -54,8 +66,8 @@ extension [Residency] {
                 bytes: shard.bytes, lastAccess: moment(last), accessCount: account.counted + uses,
                 heat: account.faded(to: last) + Double(uses), clock: clock.value(at: last),
                 insertedAt: moment(account.insertedAt), fetchSeconds: account.fetchSeconds, layer: account.layer,
-                kind: shard.bytes >= FilePlan.tensorBytes ? ShardKind.tensor.rawValue : ShardKind.pack.rawValue,
-                modelCount: account.models.count)
+                kind: account.kind(bytes: shard.bytes).rawValue, modelCount: account.models.count,
+                depth: account.depth ?? 0)
         }, now)
     }
 }
@@ -81,9 +93,12 @@ extension MemoryTier {
 
     private func trim(to low: Int) {
         var (ranking, excess, order) = state.withLock { state in
-            (state.evictable.map { (shard: $0, lastUse: $0.lastUse) }, state.resident - low, state.order)
+            (
+                state.evictable.map { (shard: $0, lastUse: $0.lastUse, depth: $0.account.depth ?? 0) },
+                state.resident - low, state.order
+            )
         }
-        ranking.sort { $0.lastUse < $1.lastUse }
+        ranking.sort { ($0.lastUse, $1.depth) < ($1.lastUse, $0.depth) }
         var victims = ranking.map { Victim(shard: $0.shard, priority: nil) }
         if case .policy(let policy) = order {
             let (facts, now) = state.withLock { state in ranking.map(\.shard).facts(state.clock) }

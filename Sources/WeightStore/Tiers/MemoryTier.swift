@@ -40,6 +40,8 @@ final class MemoryTier: Sendable {
         var uses = 0
         var order: EvictionOrder
         var clock = TierClock()
+        /// Uses of shards that were forgotten before anybody asked.
+        var forgottenUses: [(digest: Digest, count: Int, last: Int64)] = []
         /// Whether shards are being evicted in the background.
         var isTrimming = false
 
@@ -91,6 +93,29 @@ final class MemoryTier: Sendable {
         }
     }
 
+    /// The values that stand for KV blocks. Each visit ends with ``leave(_:)``.
+    func visit(_ blocks: [KVShard], model: String) -> [Residency] {
+        state.withLock { state in
+            blocks.map { block in
+                let residency = state.table[block.digest]
+                    ?? Residency(digest: block.digest, bytes: block.bytes, depth: block.depth)
+                state.table[block.digest] = residency
+                residency.account.models.insert(model)
+                residency.account.visitors? += 1
+                return residency
+            }
+        }
+    }
+
+    func leave(_ shards: [Residency]) {
+        state.withLock { state in
+            for shard in shards {
+                shard.account.visitors? -= 1
+                state.forgetIfGone(shard)
+            }
+        }
+    }
+
     /// Notes that a lease was taken on shards, if an operator wants to know.
     func record(_ shards: [Residency]) {
         if let recorder, recorder.isOn { recorder.record(shards) }
@@ -130,7 +155,8 @@ final class MemoryTier: Sendable {
     func takeUses() -> [(digest: Digest, count: Int, secondsAgo: Double)] {
         let now = Clock.coarse
         return state.withLock { state in
-            var taken: [(Digest, Int, Double)] = []
+            var taken = state.forgottenUses.map { ($0.digest, $0.count, Double(now - $0.last) / 1e9) }
+            state.forgottenUses = []
             for shard in state.table.values {
                 let count = shard.takeUses()
                 if count > 0 {
@@ -316,6 +342,7 @@ final class MemoryTier: Sendable {
             case .failure:
                 shard.failLoading()
                 state.failures += 1
+                state.forgetIfGone(shard)
             }
             return requests
         }
@@ -403,6 +430,7 @@ final class MemoryTier: Sendable {
                 bytes += shard.bytes
                 state.resident -= shard.bytes
                 state.evictions += 1
+                state.forgetIfGone(shard)
             }
             return bytes
         }

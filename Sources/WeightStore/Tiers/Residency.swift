@@ -31,10 +31,10 @@ final class Residency: Sendable {
     /// What eviction wants to know beside the word. For the tier, under its lock.
     nonisolated(unsafe) var account: ResidencyAccount
 
-    init(digest: Digest, bytes: Int, layer: Int? = nil) {
+    init(digest: Digest, bytes: Int, layer: Int? = nil, depth: Int? = nil) {
         self.digest = digest
         self.bytes = bytes
-        account = ResidencyAccount(layer: layer)
+        account = ResidencyAccount(layer: layer, depth: depth)
     }
 
     var phase: Phase { Self.phase(word.load(ordering: .acquiring)) }

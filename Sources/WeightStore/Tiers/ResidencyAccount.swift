@@ -2,6 +2,11 @@
 /// leaves its count in the residency's word.
 struct ResidencyAccount {
     let layer: Int?
+    /// Of a KV block: how many blocks come before it. Otherwise nil.
+    let depth: Int?
+    /// How many groups look at the shard, of one that is forgotten when none does and its bytes are gone: there are
+    /// without number of them. nil for one that stays known as long as the tier is open.
+    var visitors: Int?
     /// The models whose revisions have been looked at in the tier and hold the shard.
     var models: Set<String> = []
     /// Readings of `Clock.coarse`.
@@ -13,7 +18,11 @@ struct ResidencyAccount {
     private(set) var heat = 0.0
     private var heatAt: Int64 = 0
 
-    init(layer: Int?) { self.layer = layer }
+    init(layer: Int?, depth: Int?) {
+        self.layer = layer
+        self.depth = depth
+        visitors = depth.map { _ in 0 }
+    }
 
     /// Takes note of uses, the last of them at `moment`.
     mutating func add(_ uses: Int, at moment: Int64) {
@@ -33,6 +42,9 @@ struct ResidencyAccount {
         insertedAt = moment
         counted = 0
     }
+
+    /// In memory nobody remembers how a shard of weights was made; its size tells.
+    func kind(bytes: Int) -> ShardKind { depth != nil ? .kv : bytes >= FilePlan.tensorBytes ? .tensor : .pack }
 
     func faded(to moment: Int64) -> Double {
         Heat.faded(heat, seconds: Double(moment - heatAt) / 1e9)

@@ -6,6 +6,8 @@ final class ShardGroup: Sendable {
     let tensors: [LeasedTensor]
     /// The sum of the tensors' bytes.
     let bytes: Int
+    /// Whether the tier may forget the shards when the group has gone.
+    private let isVisit: Bool
     /// Keeps the revision from being removed.
     private let hold: RevisionHold
 
@@ -14,20 +16,26 @@ final class ShardGroup: Sendable {
         self.layer = layer
         self.tensors = tensors
         self.hold = hold
+        isVisit = false
         bytes = tensors.reduce(0) { $0 + $1.entry.bytes }
         var seen: Set<ObjectIdentifier> = []
         shards = tensors.compactMap(\.shard).filter { seen.insert(ObjectIdentifier($0)).inserted }
     }
 
-    /// Shards to be warmed, whatever tensors they hold.
-    init(shards: [Residency], in tier: MemoryTier, hold: RevisionHold) {
+    /// KV blocks, in order; or shards that are warmed, whatever they hold.
+    ///
+    /// - Parameter shards: visited in the tier; the group leaves them when it goes.
+    init(visiting shards: [Residency], in tier: MemoryTier, hold: RevisionHold) {
         self.tier = tier
         self.shards = shards
         self.hold = hold
         layer = nil
         tensors = []
         bytes = shards.reduce(0) { $0 + $1.bytes }
+        isVisit = true
     }
+
+    deinit { if isVisit { tier.leave(shards) } }
 
     /// The hit: leases on all shards, if all are there.
     func leaseIfReady() -> Lease? {

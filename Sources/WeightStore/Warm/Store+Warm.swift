@@ -1,25 +1,38 @@
 import Foundation
 
 extension Store {
-    /// Brings the revisions that are used most into a tier, so that their next use finds them there.
+    /// Brings the revisions that are used most into a tier, and the KV blocks of their common prompts, so that their next
+    /// use finds them there.
     ///
     /// What comes, in which order, and what is left out: ``warmPlan(_:)``. Warming is no use: it makes nothing more
     /// popular, and the tier's hits and misses don't count it. Again, with nothing changed, it moves nothing. What could
     /// not come in (an origin that can't be reached, room that others took meanwhile) is in the summary, and the rest
     /// comes in all the same.
     ///
+    /// With an engine, KV blocks that the store lacks are computed once the weights are in, one prompt after the other, and
+    /// stored; then they come in, too.
+    ///
     /// Cancelled, it stops what is under way and gives back what it held; what is in by then stays in the tier.
     ///
     /// - Throws: as ``warmPlan(_:)``; `CancellationError`.
     public func warm(_ request: WarmRequest, progress: WarmProgress = WarmProgress()) async throws -> WarmSummary {
+        let start = ContinuousClock.now
         let plan = try await onThread { try self.warmPlan(request) }
-        return try await warm(plan, progress: progress)
+        var summary = try await bring(plan, progress)
+        if let engine = request.engine, !plan.prefills.isEmpty {
+            for prefill in plan.prefills { try await compute(prefill, engine, &summary) }
+            // What was computed is now in the store, and may be planned.
+            let rest = try await bring(try await onThread { try self.warmPlan(request) }, progress)
+            summary.warmed += rest.warmed
+            summary.failed += rest.failed
+        }
+        summary.seconds = (ContinuousClock.now - start) / .seconds(1)
+        return summary
     }
 
-    /// Does what a plan says.
-    public func warm(_ plan: WarmPlan, progress: WarmProgress = WarmProgress()) async throws -> WarmSummary {
+    /// Does what a plan says, but for its prefills.
+    func bring(_ plan: WarmPlan, _ progress: WarmProgress = WarmProgress()) async throws -> WarmSummary {
         try Task.checkCancellation()
-        let start = ContinuousClock.now
         progress.expect(plan.bytes)
         var summary = WarmSummary(plan: plan)
         let memory = try tiers.open(plan.tier)
@@ -52,7 +65,7 @@ extension Store {
                 group.addTask {
                     do {
                         let warmer = Warmer(memory, try revisions[step.item].get(), wanted)
-                        return (step, .success(try await warmer.bring(step)))
+                        return (step, .success(try await warmer.bring(step, of: plan.items[step.item])))
                     } catch {
                         return (step, .failure(error))
                     }
@@ -61,15 +74,44 @@ extension Store {
             }
             for try await (ended, result) in group { try take(ended, result) }
         }
-        summary.seconds = (ContinuousClock.now - start) / .seconds(1)
         return summary
+    }
+
+    /// Has an engine compute what a prompt lacks, and stores it.
+    private func compute(_ prefill: PlannedPrefill, _ engine: any PrefillEngine, _ summary: inout WarmSummary) async throws {
+        try Task.checkCancellation()
+        do {
+            let start = ContinuousClock.now
+            let blocks = try await engine.prefill(prefill.kv, tokens: prefill.tokens, firstMissing: prefill.present)
+            let seconds = (ContinuousClock.now - start) / .seconds(1)
+            guard blocks.count <= prefill.missing else {
+                throw StoreError.invalid(
+                    what: "prefill", value: prefill.prompt, reason: "the engine gave \(blocks.count) blocks, \(prefill.missing) were missing")
+            }
+            if blocks.isEmpty {
+                return summary.failed.append(prefill.leftOut(.notComputed, "the engine gave no KV blocks"))
+            }
+            let put = try await onThread {
+                try prefill.kv.put(
+                    prefill.kv.chain(prefill.tokens), from: prefill.present, blocks, seconds: seconds / Double(blocks.count))
+            }
+            summary.computed += put.stored
+            if put.refused > 0 {
+                summary.failed.append(
+                    prefill.leftOut(.noRoom, "\(put.refused) KV blocks that were computed don't fit the quota, or the disk"))
+            }
+        } catch is CancellationError {
+            throw CancellationError()
+        } catch {
+            summary.failed.append(prefill.leftOut(.failed, "\(error)"))
+        }
     }
 
     /// Holds a revision of the plan. Looks at all of its tensors, as its first use will: what the catalog says of them is
     /// then in memory, too.
     private func warmed(_ item: WarmItem, in tier: Tier) throws -> Revision {
         let revision = try heldRevision("\(item.model)@\(item.digest)")
-        _ = try revision.view(in: tier)
+        if item.prompt == nil { _ = try revision.view(in: tier) }
         return revision
     }
 
@@ -95,40 +137,5 @@ extension WarmSummary {
         let isFull = if case StoreError.tierFull = error { true } else { false }
         failed.append(
             entry(step.bytes, isFull ? .noRoom : .failed, isFull ? "others took the room meanwhile" : "\(error)"))
-    }
-}
-
-/// Brings the steps of a plan into a tier.
-struct Warmer {
-    /// So many steps are under way at once: enough that the tier's readers never wait, few enough that the order holds.
-    static let stepsAtOnce = 3
-
-    /// A step that was not begun because one before it of the same item failed.
-    struct Stopped: Error {}
-
-    private let memory: MemoryTier
-    private let revision: Revision
-    private let wanted: Set<Digest>
-
-    /// - Parameter wanted: what the whole plan wants, of which nothing goes.
-    init(_ memory: MemoryTier, _ revision: Revision, _ wanted: Set<Digest>) {
-        self.memory = memory
-        self.revision = revision
-        self.wanted = wanted
-    }
-
-    func bring(_ step: WarmStep) async throws {
-        let shards = step.shards.map {
-            (shard: memory.residency($0.digest, bytes: $0.bytes, layer: $0.layer, model: revision.model), heat: $0.uses)
-        }
-        memory.remember(shards)
-        let uses = step.uses
-        // Chosen when the plan was made; it may have been used since.
-        let warming = Warming { [wanted] resident in
-            step.victims.contains(resident.digest) && !wanted.contains(resident.digest)
-                && resident.heat(at: Clock.coarse) < uses
-        }
-        let group = ShardGroup(shards: shards.map(\.shard), in: memory, hold: revision.hold)
-        try await PendingLease(group, warming: warming).value().release()
     }
 }

@@ -14,7 +14,12 @@ extension Store {
         var plan = WarmPlan(tier: request.tier, budget: memory.budget)
         let (chosen, others) = try catalog.read { db in try choose(request, now: now, db) }
         plan.others = others
-        let candidates = try chosen.compactMap { try candidate($0, request, now: now, &plan) }
+        var candidates: [WarmPlanner.Candidate] = []
+        for revision in chosen {
+            guard let weights = try candidate(revision, request, now: now, &plan) else { continue }
+            candidates.append(weights)
+            candidates += try PromptPlanner(self, revision, request.engine, now: now).candidates(&plan)
+        }
         let occupancy = memory.occupancy
         let heats = try catalog.read { db in try Popularity.uses(of: occupancy.shards.map(\.digest), now: now, db) }
         let residents = occupancy.shards.map { shard in

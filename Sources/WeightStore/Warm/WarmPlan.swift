@@ -6,6 +6,9 @@ public struct WarmPlan: Sendable, Encodable {
     /// In the order in which they are warmed.
     public internal(set) var items: [WarmItem] = []
     public internal(set) var leftOut: [LeftOut] = []
+    /// The KV blocks that an engine is asked for, in this order, once the weights are in. They come in after that, as far
+    /// as there is room.
+    public internal(set) var prefills: [PlannedPrefill] = []
     /// Revisions that were used, and that are not among the first so many that were asked for.
     public internal(set) var others = 0
     /// Bytes to be brought into the tier.
@@ -21,7 +24,7 @@ public struct WarmPlan: Sendable, Encodable {
     }
 
     private enum CodingKeys: String, CodingKey {
-        case tier, budget, items, leftOut, others, bytes, evicted
+        case tier, budget, items, leftOut, prefills, others, bytes, evicted
     }
 
     /// Bytes that must be read from the disk, for all that the page cache holds now.
@@ -87,6 +90,8 @@ public struct LeftOut: Sendable, Encodable {
         case neverCame
         /// KV blocks that only an engine can compute.
         case notComputed
+        /// A prompt with less tokens than a KV block.
+        case tooShort
         /// Something went wrong.
         case failed
     }

@@ -7,6 +7,8 @@ public struct WarmRequest: Sendable {
     public var revisions: [String] = []
     /// Whether shards that were evicted from the disk are fetched from their origins.
     public var fetches = true
+    /// Computes KV blocks of common prompts that the store lacks; nil leaves them out.
+    public var engine: (any PrefillEngine)?
 
     public init(to tier: Tier = .ram) { self.tier = tier }
 }

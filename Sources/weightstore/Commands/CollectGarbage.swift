@@ -52,7 +52,7 @@ struct CollectGarbage: ParsableCommand {
         }
         let parts = [
             (summary.orphans, "orphaned shard"), (summary.strays, "stray blob"), (summary.staged, "staging file"),
-            (summary.quarantined, "healed blob"),
+            (summary.quarantined, "healed blob"), (summary.kvBlocks, "lost KV block"),
         ].filter { $0.0 > 0 }.map { counted($0.0, $0.1) }
         let evicted = eviction.map { $0.text(dryRun: dryRun) } ?? ""
         if parts.isEmpty { return try Terminal.write(evicted) }

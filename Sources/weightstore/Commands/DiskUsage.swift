@@ -26,6 +26,7 @@ struct DiskUsage: ParsableCommand {
             table.text + "\(ByteSize.text(usage.logical)) of files in \(ByteSize.text(usage.stored)) of shards: "
                 + "\(ByteSize.text(saved)) (\(share)%) saved"
                 + (usage.orphaned > 0 ? "; \(ByteSize.text(usage.orphaned)) of them unreferenced" : "")
-                + (usage.evicted > 0 ? "; \(ByteSize.text(usage.evicted)) evicted" : "") + "\n")
+                + (usage.evicted > 0 ? "; \(ByteSize.text(usage.evicted)) evicted" : "")
+                + (usage.kv > 0 ? "; beside them \(ByteSize.text(usage.kv)) of KV blocks" : "") + "\n")
     }
 }

@@ -4,12 +4,15 @@ import WeightStore
 struct Evict: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "evict",
-        abstract: "Free disk by evicting shards that an origin can give back. Made for cron.",
+        abstract: "Free disk by evicting shards that an origin can give back, or KV blocks. Made for cron.",
         discussion: """
             Rows stay, files go, and the next use fetches them. Pinned revisions, revisions that a living process holds, and \
             what no origin has are never touched. Without --free or --down-to it does what the quota says: nothing below its \
-            high watermark, and down to the low one above it. Silent when there is nothing to do.
+            high watermark, and down to the low one above it. Silent when there is nothing to do. With --kind kv it drops KV \
+            blocks, which their engines can compute again; those of superseded revisions first.
             """)
+
+    @Option(help: ArgumentHelp("Which shards: weights, or kv.", valueName: "kind")) var kind = QuotaKind.weights
 
     @Option(help: ArgumentHelp("Which tier. Memory tiers belong to the processes that open them.", valueName: "tier"))
     var tier = "disk"
@@ -21,7 +24,8 @@ struct Evict: ParsableCommand {
 
     private struct Answer: Encodable {
         let eviction: EvictionSummary
-        let disk: DiskGauge
+        var disk: DiskGauge?
+        var kv: KVGauge?
     }
 
     func validate() throws {
@@ -32,17 +36,28 @@ struct Evict: ParsableCommand {
 
     func run() throws {
         let store = try options.open()
-        var request = EvictionRequest(free.map { .free($0.bytes) } ?? downTo.map { .downTo($0.bytes) } ?? .quota)
+        var request = EvictionRequest(free.map { .free($0.bytes) } ?? downTo.map { .downTo($0.bytes) } ?? .quota, of: kind)
         request.policy = try choice.policy(in: store)
         request.dryRun = dryRun
         let summary = try store.evict(request)
         if !dryRun {
             return try options.json ? Terminal.write(json: summary) : Terminal.write(summary.text(dryRun: false))
         }
-        let gauge = try store.diskGauge()
-        if options.json { return try Terminal.write(json: Answer(eviction: summary, disk: gauge)) }
+        switch kind {
+        case .weights:
+            let gauge = try store.diskGauge()
+            try options.json
+                ? Terminal.write(json: Answer(eviction: summary, disk: gauge)) : Terminal.write(text(of: summary) + gauge.text)
+        case .kv:
+            let gauge = try store.kvGauge()
+            try options.json
+                ? Terminal.write(json: Answer(eviction: summary, kv: gauge)) : Terminal.write(text(of: summary) + gauge.text)
+        }
+    }
+
+    private func text(of summary: EvictionSummary) -> String {
         let text = summary.text(dryRun: true)
-        try Terminal.write((text.isEmpty ? "Nothing would be evicted.\n" : text) + gauge.text)
+        return text.isEmpty ? "Nothing would be evicted.\n" : text
     }
 }
 

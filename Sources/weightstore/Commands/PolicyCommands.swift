@@ -103,6 +103,7 @@ struct PolicyExplain: ParsableCommand {
         commandName: "explain", abstract: "Show SQLite's plan for a policy, and the shards it would evict first.")
 
     @Argument(help: "A policy's name, or a file.") var policy: String
+    @Option(help: ArgumentHelp("Which shards: weights, or kv.", valueName: "kind")) var kind = QuotaKind.weights
     @Option(help: ArgumentHelp("How many victims to show.", valueName: "count")) var first: Int?
     @Option(help: ArgumentHelp("Find as many as make up so much, and tell how long that takes.", valueName: "size"))
     var free: ByteSize?
@@ -119,20 +120,20 @@ struct PolicyExplain: ParsableCommand {
     func run() throws {
         let store = try options.open()
         let policy = try policy.contains("/") || policy.hasSuffix(".sql") ? Policy(file: policy) : store.policy(policy)
-        let plan = try store.plan(of: policy)
+        let plan = try store.plan(of: policy, for: kind)
         let count = free == nil ? first ?? 10 : .max
-        let (victims, seconds) = try store.victims(of: policy, bytes: free?.bytes ?? .max, count: count)
+        let (victims, seconds) = try store.victims(of: policy, for: kind, bytes: free?.bytes ?? .max, count: count)
         let bytes = victims.reduce(0) { $0 + $1.bytes }
         let shown = Array(victims.prefix(first ?? 10))
         if options.json {
             return try Terminal.write(
                 json: Answer(plan: plan, seconds: seconds, found: victims.count, bytes: bytes, victims: shown))
         }
-        var table = Table("SHARD", ">SIZE", "USED", ">USES", ">HEAT", ">FETCH", ">LAYER", "KIND", ">MODELS", ">PRIORITY")
+        var table = Table("SHARD", ">SIZE", "USED", ">USES", ">HEAT", ">FETCH", kind == .kv ? ">DEPTH" : ">LAYER", "KIND", ">MODELS", ">PRIORITY")
         for victim in shown {
             table.add(
                 victim.digest.short, ByteSize.text(victim.bytes), TimeSpan.age(victim.lastAccess), "\(victim.accesses)",
-                Number.text(victim.heat), TimeSpan.text(victim.fetchSeconds), victim.layer.map { "\($0)" } ?? "",
+                Number.text(victim.heat), TimeSpan.text(victim.fetchSeconds), kind == .kv ? "\(victim.depth)" : victim.layer.map { "\($0)" } ?? "",
                 victim.kind.rawValue, "\(victim.models)", victim.priority.map(Number.text) ?? "")
         }
         try Terminal.write(

@@ -6,8 +6,8 @@ struct Rebuild: ParsableCommand {
         commandName: "rebuild",
         abstract: "Make a new catalog from the blobs, when store.db is lost or damaged.",
         discussion: """
-            Models, revisions, refs, pins, origins and tensors come back; access counts do not. The old catalog is put \
-            aside. Nothing else may have the store open.
+            Models, revisions, refs, pins, origins and tensors come back; access counts and KV blocks do not. The old \
+            catalog is put aside. Nothing else may have the store open.
             """)
 
     @OptionGroup var options: StoreOptions

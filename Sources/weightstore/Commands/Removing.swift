@@ -62,6 +62,7 @@ extension RemovalSummary {
         try Terminal.write(
             revisions.map { "\($0)\n" }.joined()
                 + "\(counted(revisions.count, "revision")) \(verb)"
+                + (kvBlocks > 0 ? ", with \(counted(kvBlocks, "KV block"))" : "")
                 + (refs.isEmpty ? "" : ", with \(counted(refs.count, "ref")) (\(refs.joined(separator: ", ")))")
                 + "; \(counted(shards, "shard")), \(ByteSize.text(bytes)) \(dryRun ? "would be " : "")freed\n")
     }

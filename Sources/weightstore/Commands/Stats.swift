@@ -16,6 +16,7 @@ struct Stats: ParsableCommand {
             files      \(stats.files)
             tensors    \(stats.tensors)
             shards     \(stats.shards), \(ByteSize.text(stats.stored)), \(stats.damaged) damaged or missing
+            KV         \(counted(stats.kvBlocks, "block")), \(ByteSize.text(stats.kvStored))
             reads      \(stats.accesses) of shards
             catalog    \(ByteSize.text(stats.catalog))
             disk       \(ByteSize.text(stats.available)) left

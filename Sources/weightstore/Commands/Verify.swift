@@ -54,6 +54,7 @@ struct Verify: ParsableCommand {
         let bad = summary.damage.count + summary.known.count
         try Terminal.write(
             "\(counted(summary.shards, "shard")), \(ByteSize.text(summary.bytes)) read; "
+                + (summary.kvDropped > 0 ? "\(counted(summary.kvDropped, "KV block")) dropped; " : "")
                 + (bad == 0 ? "all whole\n" : "\(bad) damaged or missing: import the models named again to heal them\n"))
     }
 }

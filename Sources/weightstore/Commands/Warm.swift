@@ -120,7 +120,7 @@ extension WarmPlan {
 
     /// What is not in it.
     fileprivate var rest: String {
-        leftOut.map { "left out: \($0.name), \(ByteSize.text($0.bytes)): \($0.message)\n" }.joined()
+        leftOut.map { "left out: \($0.name)\($0.bytes > 0 ? ", \(ByteSize.text($0.bytes))" : ""): \($0.message)\n" }.joined()
             + (others > 0 ? "\(counted(others, "revision")) more \(others == 1 ? "was" : "were") used; --top takes them in\n" : "")
     }
 }

@@ -1,0 +1,54 @@
+extension KVBlocks {
+    /// Blocks of a prefix in a tier, as far as they are here: brought in where they are not in the tier yet, once for all who
+    /// ask at the same time. If blocks have been dropped since the prefix was found, or are found damaged, the lease holds
+    /// fewer; without any it is empty.
+    ///
+    /// - Parameter prefix: such as ``longestPrefix(of:)-([UInt32])`` finds, or all of a chain (``KVChain/prefix(_:)``).
+    /// - Throws: ``StoreError/tierFull(tier:asked:budget:leased:)``; a shorter prefix may fit. `DeviceError`,
+    ///   `CancellationError`.
+    public func lease(_ prefix: KVPrefix, in tier: Tier) async throws -> KVLease {
+        try countPrompts(prefix)
+        while true {
+            let group = try group(prefix, in: tier)
+            do {
+                return KVLease(try await group.lease(), blockTokens: blockTokens)
+            } catch let error as StoreError {
+                try dropLost(error)
+            }
+        }
+    }
+
+    /// As ``lease(_:in:)``, for callers on threads of their own: blocks.
+    public func waitForLease(_ prefix: KVPrefix, in tier: Tier) throws -> KVLease {
+        try countPrompts(prefix)
+        while true {
+            let group = try group(prefix, in: tier)
+            do {
+                return KVLease(try group.leaseBlocking(), blockTokens: blockTokens)
+            } catch let error as StoreError {
+                try dropLost(error)
+            }
+        }
+    }
+
+    private func group(_ prefix: KVPrefix, in tier: Tier) throws -> ShardGroup {
+        let shards = try store.catalog.read { db -> [KVShard] in
+            let count = try KVRow.count(of: prefix.keys, db)
+            return count == 0 ? [] : try KVRow.chain(to: prefix.keys[prefix.keys.startIndex + count - 1], db)
+        }
+        let tier = try store.tiers.open(tier)
+        return ShardGroup(visiting: tier.visit(shards, model: revision.model), in: tier, hold: revision.hold)
+    }
+
+    /// Drops a block whose bytes can't be had any more, with those that build on it.
+    ///
+    /// - Throws: the error, if it is another one.
+    private func dropLost(_ error: StoreError) throws {
+        switch error {
+        case .missing(_, let digest), .damaged(_, let digest, _, _):
+            store.logger.warning("a KV block was lost: \(error)")
+            try store.dropKVBlock(digest)
+        default: throw error
+        }
+    }
+}

@@ -1,0 +1,173 @@
+import Crypto
+import Dispatch
+import GRDB
+import Synchronization
+
+/// What became of blocks that were put.
+public struct KVPutSummary: Sendable, Codable {
+    /// Blocks that are new in the store.
+    public internal(set) var stored = 0
+    /// Bytes of them, as they are stored.
+    public internal(set) var bytes = 0
+    /// Blocks that were there already.
+    public internal(set) var known = 0
+    /// Blocks that were not kept: the quota or the disk has no room for them, or what they build on is not here.
+    public internal(set) var refused = 0
+}
+
+extension KVBlocks {
+    /// Stores blocks, as ``put(_:blocks:seconds:bytes:)`` does.
+    ///
+    /// - Parameter first: which block of the chain the first of `blocks` is.
+    @discardableResult
+    public func put(_ chain: KVChain, from first: Int = 0, _ blocks: [[UInt8]], seconds: Double? = nil) throws -> KVPutSummary {
+        try put(chain, blocks: first..<first + blocks.count, seconds: seconds) { block, take in
+            try blocks[block - first].withUnsafeBytes(take)
+        }
+    }
+
+    /// Stores blocks of a chain, each behind the one that it builds on: that one must be here, or among them.
+    ///
+    /// What no longer fits the quota, or would leave less than a twentieth of the disk, is not kept, the last ones first; a
+    /// block that is here already is left as it is. Large runs go in several transactions.
+    ///
+    /// **Which syncs, and why.** KV may be lost, but must never be wrong. A block's bytes are on the disk (`fdatasync`)
+    /// before its row is committed: otherwise, after a power cut, a later commit could have made the row durable while the
+    /// file is torn, though of the right size. Directories and the catalog's log are not synced: a row without a file is a
+    /// lost block, which is found when it is opened, and a file without a row is garbage for `gc`.
+    ///
+    /// - Parameters:
+    ///   - blocks: which blocks of the chain.
+    ///   - seconds: what computing one of them took, for the policies that weigh it.
+    ///   - body: gives a block's bytes, by calling `take` with them once. Called on several threads, and only for blocks that
+    ///     the store lacks.
+    /// - Throws: ``StoreError/invalid(what:value:reason:)`` for a block without bytes, ``StoreError/diskFull(path:)``.
+    @discardableResult
+    public func put(
+        _ chain: KVChain, blocks: Range<Int>, seconds: Double? = nil,
+        bytes body: @Sendable (_ block: Int, _ take: (UnsafeRawBufferPointer) throws -> Void) throws -> Void
+    ) throws -> KVPutSummary {
+        precondition(chain.space == space.digest, "a chain of other KV blocks")
+        precondition(0 <= blocks.lowerBound && blocks.upperBound <= chain.blocks, "blocks beyond the chain")
+        var summary = KVPutSummary()
+        var rest = blocks
+        while !rest.isEmpty, summary.refused == 0 {
+            let batch = rest.prefix(Self.batch)
+            rest = batch.upperBound..<rest.upperBound
+            try put(chain.keys, batch, seconds, body, &summary)
+        }
+        summary.refused += rest.count
+        return summary
+    }
+
+    /// Blocks of one transaction: so many that its costs don't count, so few that nobody waits long for the write lock.
+    private static var batch: Int { 64 }
+
+    private func put(
+        _ keys: [Digest], _ blocks: Range<Int>, _ seconds: Double?,
+        _ body: @Sendable (Int, (UnsafeRawBufferPointer) throws -> Void) throws -> Void, _ summary: inout KVPutSummary
+    ) throws {
+        let here = try store.catalog.read { db in try KVRow.count(of: keys[..<blocks.upperBound], db) }
+        // What the first one builds on has gone: none can be kept.
+        guard here >= blocks.lowerBound else {
+            summary.refused += blocks.count
+            return
+        }
+        summary.known += here - blocks.lowerBound
+        let missing = here..<blocks.upperBound
+        if missing.isEmpty { return }
+        guard try store.hasDiskForKV() else {
+            summary.refused += missing.count
+            return
+        }
+        try store.reserve.require()
+        let staged = try stage(keys, missing, body)
+        let room = try store.makeRoomForKV(staged.map(\.shard.bytes), behind: missing.lowerBound > 0 ? keys[missing.lowerBound - 1] : nil)
+        let stored = try install(staged[..<room], seconds)
+        summary.stored += stored.blocks
+        summary.bytes += stored.bytes
+        summary.known += stored.known
+        summary.refused += missing.count - stored.blocks - stored.known
+        store.evictInBackground(.kv)
+    }
+
+    private struct Staged: Sendable {
+        let file: StagedFile
+        let key: Digest
+        /// nil for the first block.
+        let parent: Digest?
+        let shard: KVShard
+    }
+
+    /// Writes, hashes and syncs blobs, several at once.
+    private func stage(
+        _ keys: [Digest], _ blocks: Range<Int>, _ body: @Sendable (Int, (UnsafeRawBufferPointer) throws -> Void) throws -> Void
+    ) throws -> [Staged] {
+        let results = Mutex<[Int: Staged]>([:])
+        let failure = Mutex<(any Error)?>(nil)
+        DispatchQueue.concurrentPerform(iterations: blocks.count) { index in
+            guard failure.withLock({ $0 == nil }) else { return }
+            let block = blocks.lowerBound + index
+            do {
+                let file = try StagedFile(stagingPath())
+                var written: KVShard?
+                try body(block) { bytes in
+                    precondition(written == nil, "a block's bytes were given twice")
+                    written = try write(bytes, key: keys[block], depth: block, to: file)
+                }
+                guard let shard = written else {
+                    throw StoreError.invalid(what: "KV block", value: "block \(block)", reason: "it has no bytes")
+                }
+                let staged = Staged(file: file, key: keys[block], parent: block > 0 ? keys[block - 1] : nil, shard: shard)
+                results.withLock { $0[block] = staged }
+            } catch {
+                failure.withLock { $0 = $0 ?? error }
+            }
+        }
+        if let failure = failure.withLock({ $0 }) { throw failure }
+        let staged = results.withLock { $0 }
+        return blocks.map { staged[$0]! }
+    }
+
+    /// The blob: the block's bytes, and its key.
+    private func write(_ bytes: UnsafeRawBufferPointer, key: Digest, depth: Int, to file: StagedFile) throws -> KVShard {
+        guard !bytes.isEmpty else {
+            throw StoreError.invalid(what: "KV block", value: "block \(depth)", reason: "it has no bytes")
+        }
+        let trailer = key.bytes
+        try file.write(bytes, at: 0, cached: true)
+        try trailer.withUnsafeBytes { try file.write($0, at: bytes.count, cached: true) }
+        try file.finish()
+        var hasher = SHA256()
+        hasher.update(bufferPointer: bytes)
+        trailer.withUnsafeBytes { hasher.update(bufferPointer: $0) }
+        return KVShard(digest: Digest(hasher.finalize()), bytes: bytes.count + trailer.count, depth: depth)
+    }
+
+    private func install(_ staged: ArraySlice<Staged>, _ seconds: Double?) throws -> (blocks: Int, bytes: Int, known: Int) {
+        try store.catalog.write(durable: false) { db in
+            var stored = (blocks: 0, bytes: 0, known: 0)
+            var installed: [(path: String, name: BlobDirectory.Name)] = []
+            guard let space = try KVRow.save(space, revision: revision.id, db) else { return stored }
+            for block in staged {
+                // Somebody else may have put it meanwhile.
+                if try KVRow.id(of: block.key, db) != nil {
+                    stored.known += 1
+                    continue
+                }
+                let parent = try block.parent.flatMap { try KVRow.id(of: $0, db) }
+                // What it builds on has been dropped meanwhile.
+                if block.parent != nil && parent == nil { break }
+                guard
+                    try KVRow.insert(
+                        block.shard, key: block.key, parent: parent, space: space, seconds: seconds, db) != nil
+                else { break }
+                installed.append((block.file.path, .init(digest: block.shard.digest, kind: .shard)))
+                stored.blocks += 1
+                stored.bytes += block.shard.bytes
+            }
+            try store.blobs.install(installed, durable: false)
+            return stored
+        }
+    }
+}

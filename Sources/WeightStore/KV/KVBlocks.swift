@@ -1,0 +1,88 @@
+import Glibc
+import Synchronization
+
+/// The KV blocks of one revision, one layout and one tenant: keys and values that an engine computed for the tokens of a
+/// prefix, so that the next request that begins alike does not compute them again.
+///
+///     let kv = try store.kvBlocks(of: revision, format: "bf16 [32,2,8,256,128]", blockTokens: 256, tenant: "acme")
+///     let chain = kv.chain(prompt)
+///     let lease = try await kv.lease(chain.prefix(), in: .ram)           // the longest beginning that is here
+///     for block in 0..<lease.blocks { try lease.withUnsafeBytes(ofBlock: block) { … } }
+///     // The engine computes the rest, and gives it to the next one who asks.
+///     try kv.put(chain, from: lease.blocks, computed)
+///
+/// The bytes of a block are the engine's: `format` is any text that says how they are laid out, and blocks of another
+/// format, another revision (so of the next version of the model), or another tenant are never found.
+///
+/// KV may be lost at any time and any block with it, for it can be computed again: by eviction, with its revision, in a
+/// power cut, by `rebuild`. What is there is whole, and so is everything before it. A lease keeps its blocks readable, even
+/// if they are dropped from the disk meanwhile.
+///
+/// Calls that don't say otherwise block on I/O. The revision can't be removed as long as the value lives.
+public final class KVBlocks: Sendable {
+    public let revision: Revision
+    public let format: String
+    /// Tokens of a block.
+    public let blockTokens: Int
+    let space: KVSpace
+    private let prompts: PromptUses
+    var store: Store { revision.store }
+    /// Numbers staged files.
+    private static let numbers = Atomic<Int>(0)
+
+    init(_ revision: Revision, _ space: KVSpace) {
+        self.revision = revision
+        self.space = space
+        prompts = PromptUses(of: revision, KVChain(space))
+        format = space.format
+        blockTokens = space.blockTokens
+    }
+
+    /// Tokens, cut into blocks.
+    public func chain(_ tokens: [UInt32] = []) -> KVChain {
+        var chain = KVChain(space)
+        chain.append(tokens)
+        return chain
+    }
+
+    /// The blocks that are here of those that tokens begin with.
+    public func longestPrefix(of tokens: [UInt32]) throws -> KVPrefix { try longestPrefix(of: chain(tokens)) }
+
+    /// As ``longestPrefix(of:)-([UInt32])``, of tokens whose keys are known.
+    public func longestPrefix(of chain: KVChain) throws -> KVPrefix {
+        precondition(chain.space == space.digest, "a chain of other KV blocks")
+        let count = try store.catalog.read { db in try KVRow.count(of: chain.keys[...], db) }
+        // Those that end among the blocks found are counted when these are leased.
+        try prompts.count(chain.keys[...], behind: count)
+        return chain.prefix(count)
+    }
+
+    /// A request has asked for the blocks of a prefix.
+    func countPrompts(_ prefix: KVPrefix) throws { try prompts.count(prefix.keys) }
+
+    /// A path in `staging/` for a block.
+    func stagingPath() throws -> String {
+        "\(try store.stagingDirectory())/kv-\(Self.numbers.add(1, ordering: .relaxed).newValue)"
+    }
+}
+
+extension Store {
+    /// The KV blocks of a revision, for one layout of the bytes and one tenant.
+    ///
+    /// - Parameters:
+    ///   - format: says how a block's bytes are laid out: element, layers, heads, compression. At most 200 bytes.
+    ///   - blockTokens: tokens of a block. A prefix is found in whole blocks.
+    ///   - tenant: a salt. Who has another one finds nothing of this one's; the empty one is a tenant, too.
+    /// - Throws: ``StoreError/invalid(what:value:reason:)``.
+    public func kvBlocks(of revision: Revision, format: String, blockTokens: Int, tenant: String = "") throws -> KVBlocks {
+        guard 1...1 << 20 ~= blockTokens else {
+            throw StoreError.invalid(what: "block length", value: "\(blockTokens)", reason: "1 to \(1 << 20) tokens are")
+        }
+        guard 1...200 ~= format.utf8.count else {
+            throw StoreError.invalid(what: "KV format", value: format, reason: "1 to 200 bytes are")
+        }
+        precondition(revision.store === self, "a revision of another store")
+        return KVBlocks(revision, KVSpace(
+            revision: try revision.lastingDigest(), format: format, blockTokens: blockTokens, tenant: tenant))
+    }
+}

@@ -1,0 +1,164 @@
+import GRDB
+
+extension Store {
+    /// Drops a block, if it is still there, with those that build on it, by the digest of its shard.
+    ///
+    /// - Returns: how many blocks went.
+    @discardableResult
+    func dropKVBlock(_ digest: Digest) throws -> Int {
+        let dropped = try catalog.write(durable: false) { db in
+            guard let row = try ShardRow.find(digest, db), row.kind == .kv else { return KVRow.Dropped() }
+            return try KVRow.drop([row.id], db)
+        }
+        _ = try sweep(dropped.blobs)
+        return dropped.blocks
+    }
+}
+
+extension Revision {
+    /// The digest that the revision has had since it became known: it does not change when its last bytes come.
+    func lastingDigest() throws -> Digest {
+        try store.catalog.read { db in
+            try Digest.fetchOne(
+                db.cachedStatement(sql: "SELECT coalesce(provisional, digest) FROM revision WHERE id = ?"), arguments: [id])
+        } ?? digest
+    }
+}
+
+/// The KV blocks of one revision, format, tenant and block length.
+public struct KVSpaceInfo: Sendable, Codable {
+    public let model: String
+    /// `org/name@v3`.
+    public let revision: String
+    /// Whether a newer version has taken the revision's place: these blocks go first.
+    public let superseded: Bool
+    public let format: String
+    /// The SHA-256 of the tenant's salt.
+    public let tenant: Digest
+    /// Tokens of a block.
+    public let blockTokens: Int
+    public let blocks: Int
+    /// Bytes of the blobs.
+    public let bytes: Int
+    /// Tokens of the longest prefix.
+    public let longest: Int
+    public let accesses: Int
+    /// Seconds since 1970.
+    public let lastAccess: Int
+}
+
+/// How full the disk is with KV blocks.
+public struct KVGauge: Sendable, Codable {
+    public let quota: Quota
+    public let blocks: Int
+    public let bytes: Int
+    /// Of `bytes`, those of superseded revisions, which go first.
+    public let superseded: Int
+    public let spaces: Int
+}
+
+/// Which KV blocks to drop: those for which all of it holds.
+public struct KVSelection: Sendable {
+    /// A model, or one revision of it (as in ``Store/revision(_:)``); nil means all.
+    public var revision: String?
+    /// How the SHA-256 of the tenant's salt begins, in hexadecimal digits.
+    public var tenant: String?
+    /// Only those of superseded revisions.
+    public var superseded = false
+    /// Only those that were not used for so many seconds, and nothing that builds on them either.
+    public var olderThanSeconds: Int?
+
+    public init() {}
+}
+
+/// What was dropped, or would be.
+public struct KVDropSummary: Sendable, Codable {
+    public internal(set) var blocks = 0
+    /// What the disk gets back.
+    public internal(set) var bytes = 0
+}
+
+extension Store {
+    /// What KV blocks there are, by model, revision, format and tenant.
+    ///
+    /// - Parameter pattern: only of models that match, as in a shell.
+    public func kvSpaces(ofModelsMatching pattern: String? = nil) throws -> [KVSpaceInfo] {
+        let superseded = Set(try supersededSpaces())
+        return try catalog.read { db in
+            try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT kv_space.id, model.name, revision.version, revision.digest, kv_space.format, kv_space.tenant,
+                           kv_space.block_tokens, count(*), sum(shard.bytes), max(shard.depth) + 1, sum(shard.access_count),
+                           max(shard.last_access)
+                    FROM kv_space
+                    JOIN revision ON revision.id = kv_space.revision_id
+                    JOIN model ON model.id = revision.model_id
+                    JOIN kv_block ON kv_block.space_id = kv_space.id
+                    JOIN shard ON shard.id = kv_block.shard_id
+                    WHERE :pattern IS NULL OR model.name GLOB :pattern
+                    GROUP BY kv_space.id
+                    ORDER BY model.name, revision.version, kv_space.format, kv_space.tenant, kv_space.block_tokens
+                    """, arguments: ["pattern": pattern])
+        }.map { row in
+            let version: Int? = row[2]
+            let digest: Digest = row[3]
+            return KVSpaceInfo(
+                model: row[1], revision: "\(row[1] as String)@\(version.map { "v\($0)" } ?? digest.short)",
+                superseded: superseded.contains(row[0]), format: row[4], tenant: row[5], blockTokens: row[6],
+                blocks: row[7], bytes: row[8], longest: row[9] * row[6], accesses: row[10], lastAccess: row[11])
+        }
+    }
+
+    public func kvGauge() throws -> KVGauge {
+        let spaces = try kvSpaces()
+        return try catalog.read { db in
+            KVGauge(
+                quota: try Quota(.kv, db), blocks: try Self.storedShards(.kv, db), bytes: try Self.storedBytes(.kv, db),
+                superseded: spaces.reduce(0) { $0 + ($1.superseded ? $1.bytes : 0) }, spaces: spaces.count)
+        }
+    }
+
+    /// Drops KV blocks at a person's word. No harm is done: they can be computed again.
+    ///
+    /// - Throws: ``StoreError/notFound(kind:name:hint:)`` for a model or revision that is not there.
+    @discardableResult
+    public func dropKV(_ selection: KVSelection = KVSelection(), dryRun: Bool = false) throws -> KVDropSummary {
+        var summary = KVDropSummary()
+        var rest = try kvBlocks(selection)[...]
+        while !rest.isEmpty {
+            // In slices, so that nobody waits long. A dry run is rolled back, and so must be one.
+            let slice = rest.prefix(dryRun ? rest.count : 1024)
+            rest = rest.dropFirst(slice.count)
+            let dropped = try catalog.write(dryRun: dryRun, durable: false) { db in
+                try KVRow.drop(slice, leavesOnly: true, db)
+            }
+            if !dryRun { _ = try sweep(dropped.blobs) }
+            summary.blocks += dropped.blocks
+            summary.bytes += dropped.bytes
+        }
+        return summary
+    }
+
+    /// The rows of the chosen blocks, each before the one that it builds on.
+    private func kvBlocks(_ selection: KVSelection) throws -> [Int64] {
+        let superseded = selection.superseded ? Set(try supersededSpaces()) : nil
+        return try catalog.read { db in
+            let revisions = try selection.revision.map { name in
+                let first = try RevisionRow.find(name, db)
+                return Set((name.contains("@") ? [first] : try RevisionRow.all(of: first.model, db)).map(\.id))
+            }
+            let spaces = try Row.fetchAll(db, sql: "SELECT id, revision_id, tenant FROM kv_space").filter { row in
+                (revisions?.contains(row[1]) ?? true) && (superseded?.contains(row[0]) ?? true)
+                    && (selection.tenant.map { (row[2] as Digest).hex.hasPrefix($0.lowercased()) } ?? true)
+            }.map { $0[0] as Int64 }
+            let before = selection.olderThanSeconds.map { Clock.now - $0 }
+            let blocks = try db.cachedStatement(sql: """
+                SELECT kv_block.shard_id FROM kv_block JOIN shard ON shard.id = kv_block.shard_id
+                WHERE kv_block.space_id = ? AND (? IS NULL OR shard.last_access < ?)
+                ORDER BY shard.depth DESC
+                """)
+            return try spaces.flatMap { try Int64.fetchAll(blocks, arguments: [$0, before, before]) }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+import Foundation
+import GRDB
+import TestSupport
+import Testing
+@testable import WeightStore
+
+/// Putting, finding and leasing KV blocks.
+@Suite struct KVBlocksTests {
+    let scene = try! KVScene()
+
+    @Test("what was put is found by all that begins alike, and leased byte for byte", arguments: [Tier.ram, .host])
+    func roundTrip(tier: Tier) async throws {
+        let kv = try scene.blocks()
+        let tokens = scene.tokens(10 * 4 + 3, seed: 1)
+        let put = try kv.put(kv.chain(tokens), scene.bytes(of: tokens))
+        #expect(put.stored == 10 && put.known == 0 && put.refused == 0)
+        for (asked, found) in [
+            (tokens, 10), (Array(tokens.prefix(21)), 5), (Array(tokens.prefix(8)) + [1, 2, 3, 4, 5], 2), ([], 0),
+            (Array(tokens.dropFirst()), 0), (tokens + tokens, 10),
+        ] {
+            let prefix = try kv.longestPrefix(of: asked)
+            #expect(prefix.blocks == found && prefix.tokens == 4 * found)
+            let lease = try await kv.lease(prefix, in: tier)
+            #expect(lease.blocks == found && lease.tokens == 4 * found)
+            for block in 0..<found {
+                let bytes = try lease.withUnsafeBytes(ofBlock: block) { Array($0) }
+                #expect(bytes == scene.bytes(of: tokens)[block])
+            }
+        }
+        #expect(try scene.store.tiers.open(tier).isExact)
+    }
+
+    @Test("a chain that grows has the keys of one that is made at once")
+    func chains() throws {
+        let kv = try scene.blocks()
+        var random = Random(seed: 5)
+        for _ in 0..<50 {
+            let tokens = scene.tokens(Int.random(in: 0...60, using: &random), seed: UInt64.random(in: 0...9, using: &random))
+            var chain = kv.chain()
+            var rest = tokens[...]
+            while !rest.isEmpty {
+                let piece = rest.prefix(Int.random(in: 1...13, using: &random))
+                chain.append(Array(piece))
+                rest = rest.dropFirst(piece.count)
+            }
+            #expect(chain.keys == kv.chain(tokens).keys)
+            #expect(chain.tokens == tokens.count && chain.blocks == tokens.count / 4)
+        }
+    }
+
+    @Test("nobody finds the blocks of another model version, format, tenant or block length")
+    func isolation() throws {
+        let tokens = scene.tokens(40, seed: 1)
+        let kv = try scene.blocks()
+        try kv.put(kv.chain(tokens), scene.bytes(of: tokens))
+        try scene.addVersion()
+        let others = [
+            try scene.blocks(of: "org/model@v2"), try scene.blocks(format: "int8"), try scene.blocks(tenant: "b"),
+            try scene.blocks(tenant: ""), try scene.blocks(length: 8), try scene.blocks(format: "f16a", tenant: ""),
+        ]
+        for other in others { #expect(try other.longestPrefix(of: tokens).isEmpty) }
+        #expect(try scene.blocks().longestPrefix(of: tokens).blocks == 10)
+        // Each keeps its own.
+        for (index, other) in others.enumerated() where other.blockTokens == 4 {
+            try other.put(other.chain(tokens), scene.bytes(of: tokens).map { _ in [UInt8(index)] })
+        }
+        for (index, other) in others.enumerated() where other.blockTokens == 4 {
+            let lease = try other.waitForLease(other.chain(tokens).prefix(), in: .ram)
+            #expect(try (0..<lease.blocks).map { try lease.withUnsafeBytes(ofBlock: $0) { Array($0) } } == Array(repeating: [UInt8(index)], count: 10))
+        }
+    }
+
+    @Test("the same bytes of two tenants are two shards, and nobody gets one by its digest")
+    func ownShards() throws {
+        let tokens = scene.tokens(4, seed: 1)
+        for tenant in ["a", "b"] {
+            let kv = try scene.blocks(tenant: tenant)
+            let put = try kv.put(kv.chain(tokens), [[1, 2, 3]])
+            #expect(put.stored == 1)
+        }
+        let digests = try scene.shards()
+        #expect(digests.count == 2)
+        for digest in digests { #expect(try scene.store.shard(digest) == nil) }
+    }
+
+    @Test("blocks of random token trees: the longest prefix is the model's, whatever is put, dropped and evicted")
+    func tree() throws {
+        var random = Random(seed: 77)
+        let spaces = [try scene.blocks(), try scene.blocks(tenant: "b"), try scene.blocks(format: "int4")]
+        var model = [Set<[UInt32]>](repeating: [], count: spaces.count)
+        func sequence() -> [UInt32] {
+            // Few branches, so that sequences share beginnings.
+            (0..<Int.random(in: 0...7, using: &random)).flatMap { _ in Array(repeating: UInt32.random(in: 0...2, using: &random), count: 4) }
+                + Array(repeating: 9, count: Int.random(in: 0...3, using: &random))
+        }
+        func blocks(of tokens: [UInt32]) -> [[UInt32]] { (0..<tokens.count / 4).map { Array(tokens[..<(4 * $0 + 4)]) } }
+        for _ in 0..<400 {
+            let index = Int.random(in: 0..<spaces.count, using: &random)
+            let kv = spaces[index]
+            let tokens = sequence()
+            let all = blocks(of: tokens)
+            switch Int.random(in: 0..<10, using: &random) {
+            case 0..<5:
+                let first = Int.random(in: 0...all.count, using: &random)
+                let put = try kv.put(kv.chain(tokens), from: first, Array(scene.bytes(of: tokens).dropFirst(first)))
+                if first == 0 || model[index].contains(all[first - 1]) {
+                    #expect(put.refused == 0)
+                    #expect(put.known == all.dropFirst(first).filter(model[index].contains).count)
+                    model[index].formUnion(all.dropFirst(first))
+                } else {
+                    #expect(put.stored == 0 && put.refused == all.count - first)
+                }
+            case 5:
+                // A block that is lost takes with it what builds on it.
+                guard let lost = model[index].randomElement(using: &random) else { continue }
+                let digest = try #require(try scene.shard(kv, lost))
+                try scene.store.dropKVBlock(digest)
+                model[index] = model[index].filter { !$0.starts(with: lost) }
+            case 6:
+                let policy = ["lru", "lfu", "gdsf", "tail", "size", "slru"].randomElement(using: &random)!
+                var request = EvictionRequest(.free(Int.random(in: 1...2000, using: &random)), of: .kv)
+                request.policy = try scene.store.policy(policy)
+                try scene.store.evict(request)
+                for index in spaces.indices { model[index] = try scene.rows(spaces[index], among: model[index]) }
+            default:
+                let expected = all.prefix { model[index].contains($0) }.count
+                #expect(try kv.longestPrefix(of: tokens).blocks == expected)
+            }
+            #expect(try scene.orphans() == 0)
+            for index in spaces.indices {
+                for block in model[index] where block.count > 4 { #expect(model[index].contains(Array(block.dropLast(4)))) }
+            }
+        }
+        let gauge = try scene.store.kvGauge()
+        #expect(gauge.blocks == model.reduce(0) { $0 + $1.count })
+        #expect(try scene.differences() == [])
+    }
+
+    @Test("a block whose file is torn, too short or gone is never served; the lease holds what is before it")
+    func lost() async throws {
+        let tokens = scene.tokens(40, seed: 3)
+        for (number, damage) in ["", "short"].enumerated() {
+            let kv = try scene.blocks(tenant: "\(number)")
+            try kv.put(kv.chain(tokens), scene.bytes(of: tokens))
+            let digest = try #require(try scene.shard(kv, Array(tokens[..<28])))
+            let path = scene.store.blobs.path(digest)
+            try FileManager.default.removeItem(atPath: path)
+            if !damage.isEmpty { try Data(damage.utf8).write(to: URL(fileURLWithPath: path)) }
+            let lease = try await kv.lease(kv.chain(tokens).prefix(), in: .ram)
+            #expect(lease.blocks == 6)
+            #expect(try kv.longestPrefix(of: tokens).blocks == 6)
+            // The engine computes them again.
+            #expect(try kv.put(kv.chain(tokens), from: 6, Array(scene.bytes(of: tokens).dropFirst(6))).stored == 4)
+            #expect(try await kv.lease(kv.chain(tokens).prefix(), in: .ram).blocks == 10)
+        }
+        #expect(try scene.differences() == [])
+    }
+
+    @Test("a lease stays readable when its blocks are dropped, and the tier forgets them after it")
+    func droppedUnderLease() async throws {
+        let tokens = scene.tokens(40, seed: 4)
+        let kv = try scene.blocks()
+        try kv.put(kv.chain(tokens), scene.bytes(of: tokens))
+        let tier = try scene.store.tiers.open(.ram)
+        var lease: KVLease? = try await kv.lease(kv.chain(tokens).prefix(), in: .ram)
+        #expect(try scene.store.dropKV().blocks == 10)
+        #expect(try kv.longestPrefix(of: tokens).isEmpty)
+        for block in 0..<10 {
+            #expect(try lease!.withUnsafeBytes(ofBlock: block) { Array($0) } == scene.bytes(of: tokens)[block])
+        }
+        #expect(tier.state.withLock { $0.table.count } == 10)
+        lease = nil
+        try scene.store.clear(.ram)
+        #expect(tier.state.withLock { $0.table.count } == 0)
+        #expect(tier.isExact)
+    }
+
+    @Test("uses in a tier are counted for the blocks on disk, also for those that the tier has forgotten")
+    func uses() async throws {
+        let tokens = scene.tokens(12, seed: 4)
+        let kv = try scene.blocks()
+        try kv.put(kv.chain(tokens), scene.bytes(of: tokens))
+        for _ in 0..<2 {
+            try await kv.lease(kv.chain(tokens).prefix(), in: .ram).release()
+            try scene.store.clear(.ram)
+        }
+        _ = try await kv.lease(kv.chain(tokens).prefix(2), in: .ram)
+        scene.store.flush()
+        let counts = try scene.store.catalog.read { db in
+            try Int.fetchAll(db, sql: "SELECT access_count FROM shard WHERE kind = 'kv' ORDER BY depth")
+        }
+        #expect(counts == [3, 3, 2])
+    }
+
+    @Test("a block without bytes is refused, and nothing of its run is kept")
+    func empty() throws {
+        let kv = try scene.blocks()
+        #expect(throws: StoreError.self) { try kv.put(kv.chain(scene.tokens(8, seed: 1)), [[1], []]) }
+        #expect(try scene.store.kvGauge().blocks == 0)
+        #expect(throws: StoreError.self) { try scene.blocks(length: 0) }
+        #expect(throws: StoreError.self) { try scene.blocks(format: "") }
+    }
+}
