@@ -35,7 +35,7 @@ let package = Package(
         .target(
             name: "Migrations",
             path: "Migrations",
-            resources: ["v0001_initial", "v0002_kv", "v0003_fleet"].map { .embedInCode("\($0).sql") }),
+            resources: ["v0001_initial", "v0002_kv", "v0003_fleet", "v0004_prompts"].map { .embedInCode("\($0).sql") }),
         .target(
             name: "WeightStore",
             dependencies: [

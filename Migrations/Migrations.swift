@@ -6,5 +6,6 @@ package enum Migrations {
         ("v0001_initial", String(decoding: PackageResources.v0001_initial_sql, as: UTF8.self)),
         ("v0002_kv", String(decoding: PackageResources.v0002_kv_sql, as: UTF8.self)),
         ("v0003_fleet", String(decoding: PackageResources.v0003_fleet_sql, as: UTF8.self)),
+        ("v0004_prompts", String(decoding: PackageResources.v0004_prompts_sql, as: UTF8.self)),
     ]
 }

@@ -25,6 +25,8 @@ public final class Store: Sendable {
     let origins = OriginRegistry()
     let nearer = NearerOriginsSlot()
     let recorder: AccessRecorder
+    /// Changes with every prompt that this process registers or removes.
+    let promptChanges = Atomic<Int>(0)
     let background = BackgroundEviction()
     let kvBackground = BackgroundEviction()
     let logger: Logger

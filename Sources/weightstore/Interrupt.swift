@@ -19,11 +19,19 @@ final class Interrupt {
     }
 
     /// Blocks until the first of them.
-    static func wait() {
+    ///
+    /// - Parameter seconds: or until so many have passed; nil means without an end.
+    /// - Returns: whether there was one.
+    @discardableResult
+    static func wait(seconds: Int? = nil) -> Bool {
         let arrived = DispatchSemaphore(value: 0)
         let interrupt = Interrupt { arrived.signal() }
-        arrived.wait()
-        withExtendedLifetime(interrupt) {}
+        defer { withExtendedLifetime(interrupt) {} }
+        guard let seconds else {
+            arrived.wait()
+            return true
+        }
+        return arrived.wait(timeout: .now() + .seconds(seconds)) == .success
     }
 
     deinit {

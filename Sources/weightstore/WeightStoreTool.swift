@@ -29,8 +29,8 @@ struct WeightStoreTool: ParsableCommand {
             CommandGroup(
                 name: "Evicting:",
                 subcommands: [QuotaCommand.self, Evict.self, PolicyCommand.self, Record.self]),
-            CommandGroup(name: "KV cache:", subcommands: [KVCommand.self]),
-            CommandGroup(name: "Memory:", subcommands: [Load.self, Bench.self]),
+            CommandGroup(name: "KV cache:", subcommands: [KVCommand.self, PromptCommand.self]),
+            CommandGroup(name: "Memory:", subcommands: [Load.self, Warm.self, Bench.self]),
             CommandGroup(name: "Serving:", subcommands: [Serve.self]),
             CommandGroup(name: "Many nodes:", subcommands: [Push.self, Rollback.self]),
             CommandGroup(name: "Checking and mending:", subcommands: [Verify.self, Rebuild.self]),

@@ -88,7 +88,7 @@ import Testing
             let bytes = withUnsafeBytes(of: number) { Digest(of: $0) }
             let shard = Residency(digest: bytes, bytes: Int.random(in: 1...1000, using: &random))
             shard.beginLoading()
-            shard.finishLoading(.mapped(.empty), leases: 0, at: Int64(number) * 10_000_000)
+            shard.finishLoading(.mapped(.empty), leases: 0, uses: 0, at: Int64(number) * 10_000_000)
             return shard
         }.shuffled()
         let sorted = state.rank(shards, bytes: .max).map(\.shard.lastUse)

@@ -27,6 +27,22 @@ extension MappedBlob {
         _ = withUnsafeBytes { madvise(UnsafeMutableRawPointer(mutating: $0.baseAddress!), $0.count, clinux_MADV_HUGEPAGE) }
     }
 
+    /// How many of the bytes are in the page cache now, without reading any.
+    ///
+    /// The corresponding C function is `mincore`. To others than the file's owner the kernel says that all of them are.
+    func cachedBytes(path: String) throws(StoreError) -> Int {
+        guard count > 0 else { return 0 }
+        let page = sysconf(Int32(_SC_PAGESIZE))
+        var states = [UInt8](repeating: 0, count: (count + page - 1) / page)
+        let result = withUnsafeBytes { bytes in
+            states.withUnsafeMutableBufferPointer {
+                mincore(UnsafeMutableRawPointer(mutating: bytes.baseAddress!), bytes.count, $0.baseAddress!)
+            }
+        }
+        guard result == 0 else { throw .system(operation: "mincore", path: path, code: errno) }
+        return min(states.reduce(0) { $0 + Int($1 & 1) } * page, count)
+    }
+
     /// Keeps the pages in memory until they are unmapped. The corresponding C function is `mlock`.
     func lock(path: String) throws(StoreError) {
         guard count > 0 else { return }

@@ -26,12 +26,14 @@ final class AccessLog: Sendable {
         /// Of shards in memory tiers, which know digests alone.
         var digests: [Digest: Use] = [:]
         var revisions: [Int64: Use] = [:]
-        var isEmpty: Bool { shards.isEmpty && digests.isEmpty && revisions.isEmpty }
+        var prompts: [Int64: Use] = [:]
+        var isEmpty: Bool { shards.isEmpty && digests.isEmpty && revisions.isEmpty && prompts.isEmpty }
 
         mutating func merge(_ other: Uses) {
             for (id, use) in other.shards { shards[id, default: Use()].add(use.count, at: use.last) }
             for (digest, use) in other.digests { digests[digest, default: Use()].add(use.count, at: use.last) }
             for (id, use) in other.revisions { revisions[id, default: Use()].add(use.count, at: use.last) }
+            for (id, use) in other.prompts { prompts[id, default: Use()].add(use.count, at: use.last) }
         }
     }
 
@@ -68,6 +70,12 @@ final class AccessLog: Sendable {
 
     func revision(_ id: Int64) {
         uses.withLock { $0.revisions[id, default: Use()].add(1, at: Clock.now) }
+    }
+
+    func prompts(_ ids: some Sequence<Int64>) {
+        uses.withLock { uses in
+            for id in ids { uses.prompts[id, default: Use()].add(1, at: Clock.now) }
+        }
     }
 
     func shards(_ ids: some Sequence<Int64>) {
@@ -135,5 +143,6 @@ final class AccessLog: Sendable {
             WHERE id = ?
             """)
         for (id, use) in uses.revisions { try revision.execute(arguments: [use.count, use.last, id]) }
+        for (id, use) in uses.prompts { try PromptRow.count(id, uses: use.count, last: use.last, db) }
     }
 }

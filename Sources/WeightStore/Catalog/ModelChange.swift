@@ -66,11 +66,12 @@ extension ModelRecord {
         ).map { ($0[0] as String, $0[1] as Digest) }
         let origins = try String.fetchAll(
             db, sql: "SELECT url FROM origin WHERE model_id = ? ORDER BY position", arguments: [model])
+        let prompts = try PromptRow.records(of: model, db)
         // By the clock, so that it is also beyond what a crash left: the record of a change that was not committed, or
         // of a model by this name that was removed.
         let sequence = max(row[1] + 1, Int(Clock.nanoseconds))
         return ModelRecord(
             model: row[0], sequence: sequence, lastVersion: row[2], createdAt: row[3], revisions: revisions,
-            refs: Dictionary(uniqueKeysWithValues: refs), origins: origins)
+            refs: Dictionary(uniqueKeysWithValues: refs), origins: origins, prompts: prompts)
     }
 }

@@ -19,6 +19,13 @@ struct ModelRecord: Codable, Equatable {
         var recoverable: Bool?
     }
 
+    struct Prompt: Codable, Equatable {
+        var name: String
+        /// As ``TokenList`` writes them.
+        var tokens: Data
+        var createdAt: Int
+    }
+
     var weightstore = "record 1"
     var model: String
     var sequence: Int
@@ -27,6 +34,8 @@ struct ModelRecord: Codable, Equatable {
     var revisions: [Revision]
     var refs: [String: Digest]
     var origins: [String]
+    /// nil if there are none.
+    var prompts: [Prompt]?
 
     func encoded() throws -> [UInt8] {
         let encoder = JSONEncoder()
@@ -36,7 +45,7 @@ struct ModelRecord: Codable, Equatable {
 
     init(
         model: String, sequence: Int, lastVersion: Int, createdAt: Int, revisions: [Revision],
-        refs: [String: Digest], origins: [String]
+        refs: [String: Digest], origins: [String], prompts: [Prompt] = []
     ) {
         self.model = model
         self.sequence = sequence
@@ -45,6 +54,7 @@ struct ModelRecord: Codable, Equatable {
         self.revisions = revisions
         self.refs = refs
         self.origins = origins
+        self.prompts = prompts.isEmpty ? nil : prompts
     }
 
     /// - Parameter path: for the error.

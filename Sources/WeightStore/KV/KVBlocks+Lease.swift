@@ -7,6 +7,7 @@ extension KVBlocks {
     /// - Throws: ``StoreError/tierFull(tier:asked:budget:leased:)``; a shorter prefix may fit. `DeviceError`,
     ///   `CancellationError`.
     public func lease(_ prefix: KVPrefix, in tier: Tier) async throws -> KVLease {
+        try countPrompts(prefix)
         while true {
             let group = try group(prefix, in: tier)
             do {
@@ -19,6 +20,7 @@ extension KVBlocks {
 
     /// As ``lease(_:in:)``, for callers on threads of their own: blocks.
     public func waitForLease(_ prefix: KVPrefix, in tier: Tier) throws -> KVLease {
+        try countPrompts(prefix)
         while true {
             let group = try group(prefix, in: tier)
             do {

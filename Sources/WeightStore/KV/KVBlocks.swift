@@ -25,6 +25,7 @@ public final class KVBlocks: Sendable {
     /// Tokens of a block.
     public let blockTokens: Int
     let space: KVSpace
+    private let prompts: PromptUses
     var store: Store { revision.store }
     /// Numbers staged files.
     private static let numbers = Atomic<Int>(0)
@@ -32,6 +33,7 @@ public final class KVBlocks: Sendable {
     init(_ revision: Revision, _ space: KVSpace) {
         self.revision = revision
         self.space = space
+        prompts = PromptUses(of: revision, KVChain(space))
         format = space.format
         blockTokens = space.blockTokens
     }
@@ -50,8 +52,13 @@ public final class KVBlocks: Sendable {
     public func longestPrefix(of chain: KVChain) throws -> KVPrefix {
         precondition(chain.space == space.digest, "a chain of other KV blocks")
         let count = try store.catalog.read { db in try KVRow.count(of: chain.keys[...], db) }
+        // Those that end among the blocks found are counted when these are leased.
+        try prompts.count(chain.keys[...], behind: count)
         return chain.prefix(count)
     }
+
+    /// A request has asked for the blocks of a prefix.
+    func countPrompts(_ prefix: KVPrefix) throws { try prompts.count(prefix.keys) }
 
     /// A path in `staging/` for a block.
     func stagingPath() throws -> String {

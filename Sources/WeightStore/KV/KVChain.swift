@@ -16,9 +16,11 @@ public struct KVChain: Sendable {
     private(set) var keys: [Digest] = []
     private var rest: [UInt32] = []
 
-    init(_ space: KVSpace) {
-        self.space = space.digest
-        blockTokens = space.blockTokens
+    init(_ space: KVSpace) { self.init(space: space.digest, blockTokens: space.blockTokens) }
+
+    init(space: Digest, blockTokens: Int) {
+        self.space = space
+        self.blockTokens = blockTokens
     }
 
     /// Whole blocks.

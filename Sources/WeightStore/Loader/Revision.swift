@@ -54,6 +54,13 @@ extension Store {
     ///   Without `@` it is the ref `main`, or else the last version.
     /// - Throws: ``StoreError/notFound(kind:name:hint:)``, ``StoreError/ambiguous(name:matches:)``.
     public func revision(_ name: String) throws -> Revision {
+        let revision = try heldRevision(name)
+        accesses.revision(revision.id)
+        return revision
+    }
+
+    /// As `revision`, without counting a use.
+    func heldRevision(_ name: String) throws -> Revision {
         while true {
             let row = try catalog.read { db in try RevisionRow.find(name, db) }
             let isHeld = try leases.use(.init(model: row.modelName, digest: row.digest)) {
@@ -64,7 +71,6 @@ extension Store {
             }
             // Removed between the look-up and the lease: look again, and say that it is not there.
             guard isHeld else { continue }
-            accesses.revision(row.id)
             return Revision(row, store: self)
         }
     }

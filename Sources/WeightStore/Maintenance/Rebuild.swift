@@ -6,6 +6,7 @@ public struct RebuildSummary: Sendable, Codable {
     public internal(set) var models = 0
     public internal(set) var revisions = 0
     public internal(set) var refs = 0
+    public internal(set) var prompts = 0
     public internal(set) var tensors = 0
     public internal(set) var shards = 0
     /// Shards that a manifest names and that are not there, or in another size.
@@ -21,8 +22,8 @@ public struct RebuildSummary: Sendable, Codable {
 }
 
 extension Store {
-    /// Makes a new catalog from the blobs alone: models, revisions, versions, refs, pins, origins, files, tensors,
-    /// shards. What is lost: access counts, what was remembered of source files, and KV blocks, whose blobs are then
+    /// Makes a new catalog from the blobs alone: models, revisions, versions, refs, pins, origins, prompts, files,
+    /// tensors, shards. What is lost: access counts, what was remembered of source files, and KV blocks, whose blobs are then
     /// garbage.
     ///
     /// The shards' sizes are checked, not their digests: `verify` does that. The old catalog is put aside.
@@ -117,6 +118,10 @@ extension Store {
             summary.refs += 1
         }
         try RevisionRow.setOrigins(record.origins, of: model, db)
+        for prompt in record.prompts ?? [] {
+            try PromptRow.insert(prompt.name, TokenList(prompt.tokens), of: model, createdAt: prompt.createdAt, db)
+            summary.prompts += 1
+        }
     }
 
     private static func fill(

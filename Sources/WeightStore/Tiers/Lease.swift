@@ -20,10 +20,12 @@ public final class Lease: Sendable {
     private let isHeld = Atomic<Bool>(true)
 
     /// Takes over leases on all shards of the group.
-    init(_ group: ShardGroup) {
+    ///
+    /// - Parameter isUse: false if it only warms.
+    init(_ group: ShardGroup, isUse: Bool = true) {
         self.group = group
         tier = group.tier.tier
-        group.tier.record(group.shards)
+        if isUse { group.tier.record(group.shards) }
     }
 
     deinit { release() }

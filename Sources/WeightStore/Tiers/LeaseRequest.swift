@@ -16,18 +16,23 @@ final class LeaseRequest: Sendable {
     let wanted: [Residency]
     /// Whether to wait, when the tier is full of leased shards, until some are given back.
     let waitsForRoom: Bool
+    /// What the request may do that only warms; nil for one that uses its shards.
+    let warming: Warming?
     private let state: Mutex<State>
     private let release: @Sendable (Residency) -> Void
+
+    var isUse: Bool { warming == nil }
 
     /// - Parameters:
     ///   - release: gives a lease back.
     ///   - completion: on success the wanted shards are all leased. May be called on any thread.
     init(
-        _ wanted: [Residency], waitsForRoom: Bool, release: @escaping @Sendable (Residency) -> Void,
+        _ wanted: [Residency], waitsForRoom: Bool, warming: Warming? = nil, release: @escaping @Sendable (Residency) -> Void,
         completion: @escaping @Sendable (Result<Void, any Error>) -> Void
     ) {
         self.wanted = wanted
         self.waitsForRoom = waitsForRoom
+        self.warming = warming
         self.release = release
         state = Mutex(State(completion: completion))
     }

@@ -272,22 +272,22 @@ final class MemoryTier: Sendable {
 
     private func depart(_ request: LeaseRequest, _ state: inout State, _ garbage: inout [Payload]) throws -> [Departure] {
         let missing = request.wanted.filter { $0.phase == .absent }
-        let rooms = try makeRoom(for: missing, sparing: request.wanted, &state, &garbage)
+        let rooms = try makeRoom(for: missing, of: request, &state, &garbage)
         let now = Clock.coarse
         for shard in request.wanted where shard.phase != .absent {
-            if shard.leaseIfReady(at: now) {
+            if request.isUse ? shard.leaseIfReady(at: now) : shard.holdIfReady() {
                 request.hold(shard)
             } else {
                 state.flights[shard.digest]!.requests.append(request)
                 request.expect()
-                state.misses += 1
+                if request.isUse { state.misses += 1 }
             }
         }
         return zip(missing, rooms).map { shard, room in
             shard.beginLoading()
             shard.account.departedAt = now
             state.loading += shard.bytes
-            state.misses += 1
+            if request.isUse { state.misses += 1 }
             request.expect()
             let flight = Flight(shard: shard, requests: [request])
             state.flights[shard.digest] = flight
@@ -337,7 +337,7 @@ final class MemoryTier: Sendable {
             case .success(let payload):
                 let now = Clock.coarse
                 shard.account.begin(at: now)
-                shard.finishLoading(payload, leases: requests.count, at: now)
+                shard.finishLoading(payload, leases: requests.count, uses: requests.count(where: \.isUse), at: now)
                 state.resident += shard.bytes
                 state.loaded += shard.bytes
             case .failure:
@@ -357,15 +357,15 @@ final class MemoryTier: Sendable {
 
     // MARK: Eviction
 
-    /// Takes room for shards, evicting others if it must.
+    /// Takes room for the shards of a request that are not there, evicting others if it must.
     ///
     /// - Throws: ``StoreError/tierFull(tier:asked:budget:leased:)`` if what may go is not enough; then nothing goes.
     private func makeRoom(
-        for shards: [Residency], sparing wanted: [Residency], _ state: inout State, _ garbage: inout [Payload]
+        for shards: [Residency], of request: LeaseRequest, _ state: inout State, _ garbage: inout [Payload]
     ) throws -> [Room] {
         if shards.isEmpty { return [] }
         let asked = shards.reduce(0) { $0 + $1.bytes }
-        let spared = Set(wanted.map(ObjectIdentifier.init))
+        let spared = Set(request.wanted.map(ObjectIdentifier.init))
         let excess = state.resident + state.loading + asked - budget
         func full() -> StoreError {
             let leased = state.table.values.reduce(0) { $0 + ($1.leases > 0 ? $1.bytes : 0) }
@@ -373,7 +373,10 @@ final class MemoryTier: Sendable {
         }
         var victims: ArraySlice<Victim>?
         func ranked() -> ArraySlice<Victim> {
-            state.rank(state.evictable.filter { !spared.contains(ObjectIdentifier($0)) }, bytes: max(excess, 1))[...]
+            let mayGo = state.evictable.filter {
+                !spared.contains(ObjectIdentifier($0)) && request.warming?.mayEvict($0) ?? true
+            }
+            return state.rank(mayGo, bytes: max(excess, 1))[...]
         }
         /// Evicts one more shard; 0 if none may go.
         func evictNext() -> Int {

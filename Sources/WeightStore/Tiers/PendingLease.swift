@@ -62,10 +62,12 @@ final class PendingLease: Sendable {
 
     /// Begins to bring the group's shards in.
     ///
-    /// - Parameter waitsForRoom: if the tier is full of leased shards, wait until some are given back, behind those who
-    ///   wait already.
-    init(_ group: ShardGroup, waitsForRoom: Bool = false) {
-        Self.start(group, waitsForRoom, wish, outcome)
+    /// - Parameters:
+    ///   - waitsForRoom: if the tier is full of leased shards, wait until some are given back, behind those who wait
+    ///     already.
+    ///   - warming: the lease is no use, and may evict only what this says.
+    init(_ group: ShardGroup, waitsForRoom: Bool = false, warming: Warming? = nil) {
+        Self.start(group, waitsForRoom, warming, wish, outcome)
     }
 
     /// As `init(_:waitsForRoom:)`, with bytes of the group that must be fetched first, on a thread of its own.
@@ -74,17 +76,21 @@ final class PendingLease: Sendable {
     init(fetching fetch: @escaping @Sendable () throws -> ShardGroup, waitsForRoom: Bool = false) {
         Thread.detachNewThread { [wish, outcome] in
             do {
-                Self.start(try fetch(), waitsForRoom, wish, outcome)
+                Self.start(try fetch(), waitsForRoom, nil, wish, outcome)
             } catch {
                 outcome.settle(.failure(error))
             }
         }
     }
 
-    private static func start(_ group: ShardGroup, _ waitsForRoom: Bool, _ wish: Wish, _ outcome: Outcome) {
+    private static func start(
+        _ group: ShardGroup, _ waitsForRoom: Bool, _ warming: Warming?, _ wish: Wish, _ outcome: Outcome
+    ) {
         let tier = group.tier
-        let request = LeaseRequest(group.shards, waitsForRoom: waitsForRoom, release: { tier.release($0) }) { result in
-            outcome.settle(result.map { Lease(group) })
+        let request = LeaseRequest(
+            group.shards, waitsForRoom: waitsForRoom, warming: warming, release: { tier.release($0) }
+        ) { result in
+            outcome.settle(result.map { Lease(group, isUse: warming == nil) })
         }
         guard wish.make(tier, request) else { return outcome.settle(.failure(CancellationError())) }
         tier.start(request)

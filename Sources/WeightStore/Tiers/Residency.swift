@@ -59,6 +59,14 @@ final class Residency: Sendable {
         return true
     }
 
+    /// As `leaseIfReady`, for a lease that is no use of the shard: what warms does not make anything more popular.
+    func holdIfReady() -> Bool {
+        let old = word.add(1, ordering: .acquiring).oldValue
+        if Self.phase(old) == .ready { return true }
+        word.subtract(1, ordering: .sequentiallyConsistent)
+        return false
+    }
+
     /// Gives a lease back.
     ///
     /// - Returns: whether it was the last.
@@ -88,12 +96,12 @@ final class Residency: Sendable {
         word.add(Self.phaseUnit * (Phase.loading.rawValue - Phase.absent.rawValue), ordering: .relaxed)
     }
 
-    /// Makes the bytes usable, held by `leases` leases already.
-    func finishLoading(_ payload: Payload, leases: Int, at now: Int64) {
+    /// Makes the bytes usable, held by `leases` leases already, of which `uses` are uses.
+    func finishLoading(_ payload: Payload, leases: Int, uses: Int, at now: Int64) {
         storage = payload
         used.store(now, ordering: .relaxed)
         let step = Self.phaseUnit * (Phase.ready.rawValue - Phase.loading.rawValue)
-        word.add(step &+ UInt64(leases) &* (1 &+ Self.useUnit), ordering: .releasing)
+        word.add(step &+ UInt64(leases) &+ UInt64(uses) &* Self.useUnit, ordering: .releasing)
     }
 
     func failLoading() {

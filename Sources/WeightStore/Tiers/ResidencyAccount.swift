@@ -31,6 +31,12 @@ struct ResidencyAccount {
         heatAt = max(heatAt, moment)
     }
 
+    /// Takes note of what is known of uses before it came in.
+    mutating func remember(_ known: Double, at moment: Int64) {
+        heat = max(faded(to: moment), known)
+        heatAt = max(heatAt, moment)
+    }
+
     /// It came in.
     mutating func begin(at moment: Int64) {
         insertedAt = moment

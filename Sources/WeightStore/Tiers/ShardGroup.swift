@@ -22,7 +22,7 @@ final class ShardGroup: Sendable {
         shards = tensors.compactMap(\.shard).filter { seen.insert(ObjectIdentifier($0)).inserted }
     }
 
-    /// KV blocks, in order.
+    /// KV blocks, in order; or shards that are warmed, whatever they hold.
     ///
     /// - Parameter shards: visited in the tier; the group leaves them when it goes.
     init(visiting shards: [Residency], in tier: MemoryTier, hold: RevisionHold) {

@@ -18,7 +18,7 @@ struct Rebuild: ParsableCommand {
         for lost in summary.lost { Terminal.complain("\(lost.revision): lost: \(lost.reason)") }
         try Terminal.write(
             "\(counted(summary.models, "model")), \(counted(summary.revisions, "revision")), "
-                + "\(counted(summary.refs, "ref")), \(counted(summary.tensors, "tensor")), "
+                + "\(counted(summary.refs, "ref")), \(counted(summary.prompts, "prompt")), \(counted(summary.tensors, "tensor")), "
                 + "\(counted(summary.shards, "shard")) back"
                 + (summary.missing > 0 ? ", \(summary.missing) missing" : "")
                 + (summary.strays > 0 ? ", \(summary.strays) that nothing names" : "")

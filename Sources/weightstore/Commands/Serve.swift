@@ -1,9 +1,7 @@
 import ArgumentParser
-import Dispatch
 import Foundation
 import Logging
 import Server
-import Synchronization
 import WeightStore
 
 struct Serve: ParsableCommand {
@@ -51,7 +49,7 @@ struct Serve: ParsableCommand {
         let server = try HubServer(
             store, settings, pullThrough: try upstream.map { try UpstreamHub(store, url: $0) }, logger: logger)
         let interrupt = Interrupt { server.stop() }
-        try waitFor { [host, json = options.json] in
+        try Waiting.forWork { [host, json = options.json] in
             try await server.run { port in
                 let url = "http://\(host.contains(":") ? "[\(host)]" : host):\(port)"
                 // The reader of the answer may be gone; the clients are not.
@@ -68,24 +66,5 @@ struct Serve: ParsableCommand {
         }
         return try ProcessInfo.processInfo.environment["WEIGHTSTORE_TOKEN"]
             .map { try AccessToken($0, source: "WEIGHTSTORE_TOKEN") }
-    }
-
-    /// Blocks this thread, which is none of the cooperative pool's, until the work is done.
-    private func waitFor(_ work: @escaping @Sendable () async throws -> Void) throws {
-        let done = DispatchSemaphore(value: 0)
-        let result = Mutex<Result<Void, any Error>>(.success(()))
-        let begin: @Sendable () async -> Void = {
-            let ended: Result<Void, any Error>
-            do {
-                ended = .success(try await work())
-            } catch {
-                ended = .failure(error)
-            }
-            result.withLock { $0 = ended }
-            done.signal()
-        }
-        Task { await begin() }
-        done.wait()
-        try result.withLock { $0 }.get()
     }
 }

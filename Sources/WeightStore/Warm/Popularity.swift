@@ -1,0 +1,138 @@
+import GRDB
+
+/// A revision that was used, or is expected to be.
+struct PopularRevision: Sendable {
+    let id: Int64
+    let model: String
+    let digest: Digest
+    let version: Int?
+    /// Expected uses of the whole revision.
+    var uses = 0.0
+    /// Of these, uses that its shards don't know of: those of the revisions that it replaced.
+    var inherited = 0.0
+
+    /// `org/name@v3`.
+    var name: String { "\(model)@\(version.map { "v\($0)" } ?? digest.short)" }
+}
+
+/// Which revisions are used how much, from what the catalog counts.
+///
+/// The catalog counts uses of shards (`shard.heat`: each use halved for every day that has passed). What a revision
+/// alone holds was used by nobody else, so these shards tell how often the revision was used: its `uses` are the mean
+/// heat of its bytes that the fewest other revisions hold. A fine-tune that nobody uses stays unpopular beside a
+/// popular base; an engine that streams layers all day counts as often as it does.
+///
+/// A new version begins without uses. If what a revision was named by names another one now, and it has not been used
+/// since, its uses pass to the one that its model's name names.
+enum Popularity {
+    /// The revisions that were used, the most used first.
+    static func all(now: Int, _ db: Database) throws -> [PopularRevision] {
+        let rows = try Row.fetchAll(
+            db,
+            sql: """
+                WITH held AS MATERIALIZED (
+                  SELECT DISTINCT revision.id AS revision_id, extent.shard_id
+                  FROM revision
+                  JOIN revision_file ON revision_file.revision_id = revision.id
+                  JOIN extent ON extent.file_id = revision_file.file_id
+                  WHERE revision.access_count > 0
+                ), holders AS MATERIALIZED (
+                  SELECT shard_id, count(*) AS revisions FROM held GROUP BY shard_id
+                ), shares AS (
+                  SELECT held.revision_id, holders.revisions,
+                         sum(\(heat) * shard.bytes) / sum(shard.bytes) AS uses
+                  FROM held
+                  JOIN holders ON holders.shard_id = held.shard_id
+                  JOIN shard ON shard.id = held.shard_id
+                  WHERE shard.kind IN ('tensor', 'pack')
+                  GROUP BY held.revision_id, holders.revisions
+                ), rarest AS (
+                  SELECT revision_id, min(revisions), uses FROM shares GROUP BY revision_id
+                )
+                SELECT revision.id, model.name, revision.digest, revision.version, rarest.uses, revision.last_access,
+                       EXISTS (SELECT 1 FROM ref WHERE ref.revision_id = revision.id) AS named,
+                       (SELECT max(updated_at) FROM ref WHERE ref.model_id = model.id) AS moved
+                FROM rarest
+                JOIN revision ON revision.id = rarest.revision_id
+                JOIN model ON model.id = revision.model_id
+                WHERE rarest.uses > 0
+                ORDER BY rarest.uses DESC, revision.last_access DESC, model.name, revision.id
+                """, arguments: ["now": now])
+        var popular: [PopularRevision] = []
+        for row in rows {
+            var revision = PopularRevision(id: row[0], model: row[1], digest: row[2], version: row[3], uses: row[4])
+            let (lastAccess, isNamed, moved): (Int, Bool, Int?) = (row[5], row[6], row[7])
+            if !isNamed, let moved, lastAccess <= moved {
+                let uses = revision.uses
+                revision = PopularRevision(try RevisionRow.find(revision.model, db))
+                revision.uses = uses
+                revision.inherited = uses
+            }
+            if let known = popular.firstIndex(where: { $0.id == revision.id }) {
+                popular[known].uses += revision.uses
+                popular[known].inherited += revision.inherited
+            } else {
+                popular.append(revision)
+            }
+        }
+        return popular.enumerated().sorted { ($1.element.uses, $0.offset) < ($0.element.uses, $1.offset) }.map(\.element)
+    }
+
+    /// The shards of a revision that have ever come, outside the layers first.
+    ///
+    /// - Parameter isWhole: whether files that hold no tensors belong to it, too.
+    static func shards(of revision: Int64, isWhole: Bool, now: Int, _ db: Database) throws -> [WarmShard] {
+        try Row.fetchAll(
+            db.cachedStatement(sql: """
+                SELECT shard.digest, shard.bytes, shard.layer, shard.state = 'present', \(heat), shard.fetch_seconds,
+                       shard.state = 'present' OR EXISTS (
+                         SELECT 1
+                         FROM extent AS place
+                         JOIN revision_file AS path ON path.file_id = place.file_id
+                         JOIN revision AS holder ON holder.id = path.revision_id
+                         JOIN origin ON origin.model_id = holder.model_id
+                         WHERE place.shard_id = shard.id AND holder.recoverable)
+                FROM revision_file
+                JOIN extent ON extent.file_id = revision_file.file_id
+                JOIN shard ON shard.id = extent.shard_id
+                WHERE revision_file.revision_id = :revision AND (:whole OR shard.kind IN ('tensor', 'pack'))
+                GROUP BY shard.id
+                ORDER BY shard.layer, shard.id
+                """),
+            arguments: ["revision": revision, "whole": isWhole, "now": now]
+        ).map { row in
+            WarmShard(
+                digest: row[0], bytes: row[1], layer: row[2], isPresent: row[3], isToBeHad: row[6], uses: row[4],
+                fetchSeconds: row[5])
+        }
+    }
+
+    /// The uses of single shards.
+    static func uses(of digests: some Sequence<Digest>, now: Int, _ db: Database) throws -> [Digest: Double] {
+        let statement = try db.cachedStatement(sql: "SELECT \(heat) FROM shard WHERE digest = :digest")
+        var uses: [Digest: Double] = [:]
+        for digest in digests {
+            uses[digest] = try Double.fetchOne(statement, arguments: ["digest": digest, "now": now]) ?? 0
+        }
+        return uses
+    }
+
+    /// Bytes of a revision's files that have never come.
+    static func pendingBytes(of revision: Int64, _ db: Database) throws -> Int {
+        try Int.fetchOne(
+            db.cachedStatement(sql: """
+                SELECT coalesce(sum(file.bytes - (
+                  SELECT coalesce(sum(length), 0) FROM extent WHERE extent.file_id = file.id)), 0)
+                FROM revision_file JOIN file ON file.id = revision_file.file_id
+                WHERE revision_file.revision_id = ? AND file.pending
+                """), arguments: [revision])!
+    }
+
+    private static let heat = "shard.heat * pow(0.5, max(:now - shard.last_access, 0) / \(Heat.halfLife))"
+}
+
+extension PopularRevision {
+    init(_ row: RevisionRow) {
+        self.init(id: row.id, model: row.modelName, digest: row.digest, version: row.version)
+    }
+}

@@ -1,0 +1,100 @@
+import GRDB
+
+/// Looks which KV blocks of a revision's common prompts are in the store, and which are to be computed.
+///
+/// The keys of blocks depend on revision, format, tenant and block length. Those under which the store has blocks of the
+/// revision are known from the catalog; an engine tells those that it works with.
+struct PromptPlanner {
+    private struct Space {
+        let digest: Digest
+        let blockTokens: Int
+        /// nil if the engine does not work with it.
+        var kv: KVBlocks?
+    }
+
+    private let store: Store
+    private let revision: PopularRevision
+    private let engine: (any PrefillEngine)?
+    private let now: Int
+
+    init(_ store: Store, _ revision: PopularRevision, _ engine: (any PrefillEngine)?, now: Int) {
+        self.store = store
+        self.revision = revision
+        self.engine = engine
+        self.now = now
+    }
+
+    /// The blocks that are there, prompt by prompt. What is missing is added to the plan: to its prefills, or to what is left
+    /// out.
+    func candidates(_ plan: inout WarmPlan) throws -> [WarmPlanner.Candidate] {
+        let prompts = try store.catalog.read { db in try PromptRow.tokens(of: revision.model, now: now, db) }
+        if prompts.isEmpty { return [] }
+        let spaces = try spaces()
+        var candidates: [WarmPlanner.Candidate] = []
+        for prompt in prompts {
+            let item = WarmItem(revision, prompt: prompt.name, uses: prompt.uses)
+            func leaveOut(_ reason: LeftOut.Reason, _ message: String) {
+                plan.leftOut.append(
+                    LeftOut(revision: revision.name, prompt: prompt.name, bytes: 0, reason: reason, message: message))
+            }
+            if spaces.isEmpty { leaveOut(.notComputed, "its KV blocks were never computed, and only an engine can do that") }
+            for space in spaces {
+                var chain = KVChain(space: space.digest, blockTokens: space.blockTokens)
+                chain.append(prompt.tokens)
+                guard chain.blocks > 0 else {
+                    leaveOut(.tooShort, "it has \(chain.tokens) tokens, and a KV block has \(space.blockTokens)")
+                    continue
+                }
+                let present = try blocks(chain, uses: prompt.uses)
+                if !present.isEmpty { candidates.append(.init(item: item, shards: present)) }
+                let missing = chain.blocks - present.count
+                guard missing > 0 else { continue }
+                guard let kv = space.kv else {
+                    if engine == nil {
+                        leaveOut(.notComputed, "\(missing) of \(chain.blocks) KV blocks are missing, and only an engine can compute them")
+                    }
+                    continue
+                }
+                plan.prefills.append(PlannedPrefill(
+                    revision: revision.name, prompt: prompt.name, format: kv.format, tenant: kv.space.tenant,
+                    missing: missing, present: present.count, kv: kv,
+                    tokens: Array(prompt.tokens.prefix(chain.blocks * space.blockTokens))))
+            }
+        }
+        return candidates
+    }
+
+    private func spaces() throws -> [Space] {
+        var spaces = try store.catalog.read { db in
+            try Row.fetchAll(
+                db.cachedStatement(sql: "SELECT digest, block_tokens FROM kv_space WHERE revision_id = ? ORDER BY id"),
+                arguments: [revision.id]
+            ).map { Space(digest: $0[0], blockTokens: $0[1]) }
+        }
+        guard let engine else { return spaces }
+        let held = try store.heldRevision("\(revision.model)@\(revision.digest)")
+        for kv in try engine.kvBlocks(of: held, in: store) {
+            let space = Space(digest: kv.space.digest, blockTokens: kv.blockTokens, kv: kv)
+            if let known = spaces.firstIndex(where: { $0.digest == space.digest }) {
+                spaces[known] = space
+            } else {
+                spaces.append(space)
+            }
+        }
+        return spaces
+    }
+
+    private func blocks(_ chain: KVChain, uses: Double) throws -> [WarmShard] {
+        try store.catalog.read { db in
+            let count = try KVRow.count(of: chain.keys[...], db)
+            if count == 0 { return [] }
+            let shards = try KVRow.chain(to: chain.keys[count - 1], db)
+            let heats = try Popularity.uses(of: shards.map(\.digest), now: now, db)
+            return shards.map { shard in
+                WarmShard(
+                    digest: shard.digest, bytes: shard.bytes, layer: shard.depth, isPresent: true, isToBeHad: true,
+                    uses: max(uses, heats[shard.digest] ?? 0), fetchSeconds: nil)
+            }
+        }
+    }
+}

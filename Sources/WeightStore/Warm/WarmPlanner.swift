@@ -1,0 +1,143 @@
+/// Chooses what to warm.
+///
+/// What a byte in memory is worth is expected uses × seconds saved per byte, and a budget is used best if the bytes that
+/// are worth most go in first. A revision is worth what its shards are that no revision before it brings along; the one
+/// worth most per byte is next, and then the others are looked at again, since what they share with it is there. Within
+/// a revision what stands outside the layers comes first, then the layers in order, so that a revision which does not
+/// fit whole has those that are waited for first. It ends with the first layer that does not fit; a later revision may
+/// fill what is left.
+///
+/// Nothing in the tier goes that a lease holds, that the plan wants, or that is as hot as what comes (in uses, and in
+/// benefit per byte).
+struct WarmPlanner {
+    /// What is to be planned, with those of its shards that are worth warming.
+    struct Candidate {
+        let item: WarmItem
+        let shards: [WarmShard]
+    }
+
+    /// A shard that is in the tier.
+    struct Resident {
+        let bytes: Int
+        let isLeased: Bool
+        let uses: Double
+        let benefitPerByte: Double
+    }
+
+    private var plan: WarmPlan
+    private var residents: [Digest: Resident]
+    private let underWay: [Digest: Int]
+    private var free: Int
+    /// The shards that are in the plan.
+    private var planned: Set<Digest> = []
+
+    /// - Parameters:
+    ///   - plan: empty.
+    ///   - underWay: the sizes of what others bring in: its room is taken already.
+    init(_ plan: WarmPlan, residents: [Digest: Resident], underWay: [Digest: Int]) {
+        self.plan = plan
+        self.residents = residents
+        self.underWay = underWay
+        free = plan.budget - underWay.values.reduce(0, +) - residents.values.reduce(0) { $0 + $1.bytes }
+    }
+
+    mutating func plan(_ candidates: [Candidate]) -> WarmPlan {
+        var holders: [Digest: [Int]] = [:]
+        for (index, candidate) in candidates.enumerated() {
+            for shard in candidate.shards { holders[shard.digest, default: []].append(index) }
+        }
+        var worth = candidates.map(worth)
+        var left = Set(candidates.indices)
+        while let next = left.max(by: { (worth[$0], $1) < (worth[$1], $0) }) {
+            left.remove(next)
+            let added = add(candidates[next], worth: worth[next])
+            for changed in Set(added.flatMap { holders[$0] ?? [] }).intersection(left) {
+                worth[changed] = self.worth(candidates[changed])
+            }
+        }
+        return plan
+    }
+
+    /// Seconds saved per byte that the candidate adds; what adds nothing goes first.
+    private func worth(_ candidate: Candidate) -> Double {
+        candidate.shards.filter { !planned.contains($0.digest) }.benefitPerByte ?? .infinity
+    }
+
+    /// - Returns: the shards that are in the plan now and were not before.
+    private mutating func add(_ candidate: Candidate, worth: Double) -> [Digest] {
+        var entry = candidate.item
+        entry.benefit = (worth.isFinite ? worth : candidate.shards.benefitPerByte ?? 0) * 1e9
+        // Outside the layers first.
+        let parts = Dictionary(grouping: candidate.shards, by: { $0.layer ?? -1 }).sorted { $0.key < $1.key }
+        entry.allParts = parts.count { $0.key >= 0 }
+        var added: [Digest] = []
+        for (number, part) in parts {
+            let new = part.filter { !planned.contains($0.digest) }
+            let absent = new.filter { residents[$0.digest] == nil }
+            // Before the look for victims: the part's own shards are none.
+            planned.formUnion(new.map(\.digest))
+            guard let victims = makeRoom(for: absent) else {
+                planned.subtract(new.map(\.digest))
+                break
+            }
+            added += new.map(\.digest)
+            entry.bytes += part.bytes
+            entry.shared += part.bytes - new.bytes
+            entry.resident += new.bytes - absent.bytes
+            entry.fetchBytes += absent.filter { !$0.isPresent }.bytes
+            entry.parts += number >= 0 ? 1 : 0
+            plan.bytes += absent.bytes
+            if !absent.isEmpty {
+                plan.steps.append(WarmStep(item: plan.items.count, shards: absent, victims: victims))
+            }
+        }
+        let missing = candidate.shards.bytes - entry.bytes
+        if missing > 0 {
+            let kind = entry.prompt == nil ? "layers" : "blocks"
+            let share = entry.bytes > 0 ? "; \(entry.parts) of \(entry.allParts) \(kind) are in" : ""
+            plan.leftOut.append(LeftOut(
+                revision: entry.revision, prompt: entry.prompt, bytes: missing, reason: .noRoom,
+                message: "no room beside what is hotter, or worth more per byte\(share)"))
+        }
+        if entry.bytes > 0 { plan.items.append(entry) }
+        return added
+    }
+
+    /// Takes room for shards.
+    ///
+    /// - Returns: what must go for them; nil if there is no room, and then nothing goes.
+    private mutating func makeRoom(for shards: [WarmShard]) -> Set<Digest>? {
+        let shards = shards.filter { underWay[$0.digest] == nil }
+        let asked = shards.bytes
+        guard asked > free else {
+            free -= asked
+            return []
+        }
+        let uses = shards.reduce(.infinity) { min($0, $1.uses) }
+        let benefit = shards.benefitPerByte ?? 0
+        let colder = residents.filter { digest, resident in
+            !resident.isLeased && !planned.contains(digest) && resident.uses < uses && resident.benefitPerByte < benefit
+        }.sorted { ($0.value.benefitPerByte, $0.key.hex) < ($1.value.benefitPerByte, $1.key.hex) }
+        var victims: Set<Digest> = []
+        var freed = 0
+        for (digest, resident) in colder where free + freed < asked {
+            victims.insert(digest)
+            freed += resident.bytes
+        }
+        guard free + freed >= asked else { return nil }
+        for victim in victims { residents[victim] = nil }
+        free += freed - asked
+        plan.evicted += freed
+        return victims
+    }
+}
+
+extension [WarmShard] {
+    var bytes: Int { reduce(0) { $0 + $1.bytes } }
+
+    /// Seconds saved per byte; nil if there are no bytes.
+    var benefitPerByte: Double? {
+        let bytes = bytes
+        return bytes > 0 ? reduce(0) { $0 + $1.benefit } / Double(bytes) : nil
+    }
+}

@@ -1,0 +1,47 @@
+/// Brings the steps of a plan into a tier.
+struct Warmer {
+    /// So many steps are under way at once: enough that the tier's readers never wait, few enough that the order holds.
+    static let stepsAtOnce = 3
+
+    /// A step that was not begun because one before it of the same item failed.
+    struct Stopped: Error {}
+
+    private let memory: MemoryTier
+    private let revision: Revision
+    private let wanted: Set<Digest>
+
+    /// - Parameter wanted: what the whole plan wants, of which nothing goes.
+    init(_ memory: MemoryTier, _ revision: Revision, _ wanted: Set<Digest>) {
+        self.memory = memory
+        self.revision = revision
+        self.wanted = wanted
+    }
+
+    func bring(_ step: WarmStep, of item: WarmItem) async throws {
+        let shards = item.prompt == nil ? weights(step) : blocks(step)
+        let group = ShardGroup(visiting: shards, in: memory, hold: revision.hold)
+        memory.remember(zip(shards, step.shards).map { (shard: $0, heat: $1.uses) })
+        let uses = step.uses
+        // Chosen when the plan was made; it may have been used since.
+        let warming = Warming { [wanted] resident in
+            step.victims.contains(resident.digest) && !wanted.contains(resident.digest)
+                && resident.heat(at: Clock.coarse) < uses
+        }
+        do {
+            try await PendingLease(group, warming: warming).value().release()
+        } catch StoreError.missing(let path, let digest) where item.prompt != nil {
+            // A row without its block: it can be computed again.
+            try revision.store.dropKVBlock(digest)
+            throw StoreError.missing(path: path, digest: digest)
+        }
+    }
+
+    private func weights(_ step: WarmStep) -> [Residency] {
+        step.shards.map { memory.residency($0.digest, bytes: $0.bytes, layer: $0.layer, model: revision.model) }
+    }
+
+    private func blocks(_ step: WarmStep) -> [Residency] {
+        memory.visit(
+            step.shards.map { KVShard(digest: $0.digest, bytes: $0.bytes, depth: $0.layer ?? 0) }, model: revision.model)
+    }
+}
