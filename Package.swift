@@ -95,6 +95,8 @@ let package = Package(
             path: "Sources/weightstore"),
         // Measures; Tests/kv-benchmark runs it beside its peers.
         .executableTarget(name: "kv-benchmark", dependencies: ["KVCache"], path: "Tests/KVBenchmark"),
+        // A small engine in a process of its own: records use, is warmed, and tells what its first requests cost.
+        .executableTarget(name: "warm-engine", dependencies: ["WeightStore"], path: "Tests/WarmEngine"),
         .target(name: "CUDADouble", path: "Tests/CUDADouble"),
         .target(name: "TestSupport", dependencies: ["DeviceMemory", "ModelFormats"], path: "Tests/TestSupport"),
         .testTarget(name: "ModelFormatsTests", dependencies: ["ModelFormats"]),
@@ -122,7 +124,7 @@ let package = Package(
         .testTarget(
             name: "CommandLineTests",
             dependencies: [
-                "TestSupport", "WeightStore", "WeightStoreCLI", "DeviceMemory", .product(name: "GRDB", package: "GRDB.swift"),
+                "TestSupport", "warm-engine", "WeightStore", "WeightStoreCLI", "DeviceMemory", .product(name: "GRDB", package: "GRDB.swift"),
             ]),
         .testTarget(
             name: "EngineTests",
