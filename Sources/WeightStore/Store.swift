@@ -25,7 +25,6 @@ public final class Store: Sendable {
     let origins = OriginRegistry()
     let recorder: AccessRecorder
     let background = BackgroundEviction()
-    let kvBackground = BackgroundEviction()
     let logger: Logger
     let cores: Int
     static let processors = sysconf(Int32(_SC_NPROCESSORS_ONLN))
