@@ -74,7 +74,7 @@ let package = Package(
             ],
             path: "Sources/weightstore"),
         // Measures; Tests/kv-benchmark runs it beside its peers.
-        .executableTarget(name: "kv-benchmark", dependencies: ["KVCache"], path: "Tests/KVBenchmark"),
+        .executableTarget(name: "kv-benchmark", dependencies: ["KVCache", "WeightStore"], path: "Tests/KVBenchmark"),
         .target(name: "CUDADouble", path: "Tests/CUDADouble"),
         .target(name: "TestSupport", dependencies: ["DeviceMemory", "ModelFormats"], path: "Tests/TestSupport"),
         .testTarget(name: "ModelFormatsTests", dependencies: ["ModelFormats"]),
