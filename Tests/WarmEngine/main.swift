@@ -55,6 +55,9 @@ default:
     print((ContinuousClock.now - start) / .nanoseconds(1), sum)
 }
 
+// A global is never let go of, and counts are written when the store goes.
+store.flush()
+
 /// What the kernel counts of this process.
 struct Counters: Encodable {
     /// Bytes that were read from disks.
