@@ -4,8 +4,8 @@
 /// are worth most go in first. A revision is worth what its shards are that no revision before it brings along; the one
 /// worth most per byte is next, and then the others are looked at again, since what they share with it is there. Within
 /// a revision what stands outside the layers comes first, then the layers in order, so that a revision which does not
-/// fit whole has those that are waited for first; of a prompt, the blocks from the first on. It ends with the first layer that does not fit; a later revision may
-/// fill what is left.
+/// fit whole has those that are waited for first; of a prompt, the blocks from the first on. It ends with the first layer
+/// that does not fit; a later revision may fill what is left.
 ///
 /// Nothing in the tier goes that a lease holds, that the plan wants, or that is as hot as what comes (in uses, and in
 /// benefit per byte).
