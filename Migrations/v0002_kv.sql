@@ -71,13 +71,10 @@ CREATE INDEX candidate_by_access_count
 CREATE INDEX candidate_by_bytes
     ON shard (bytes DESC, last_access, id, access_count, heat, clock, inserted_at, fetch_seconds, layer, kind, evictable)
     WHERE evictable = 1;
--- The same for KV blocks: by tail (and lru, which sorts those of one second), by lfu.
-CREATE INDEX kv_by_last_access
-    ON shard (last_access, depth DESC, id, bytes, access_count, heat, clock, inserted_at, fetch_seconds)
-    WHERE kind = 'kv';
-CREATE INDEX kv_by_access_count
-    ON shard (access_count, last_access, id, bytes, depth, heat, clock, inserted_at, fetch_seconds)
-    WHERE kind = 'kv';
+-- The same for KV blocks: by tail, by lru, by lfu. There are fewer of them, and other orders may sort them.
+CREATE INDEX kv_by_tail ON shard (last_access - 2 * depth, depth DESC, id, bytes, orphaned_at) WHERE kind = 'kv';
+CREATE INDEX kv_by_last_access ON shard (last_access, id, bytes, orphaned_at) WHERE kind = 'kv';
+CREATE INDEX kv_by_access_count ON shard (access_count, last_access, id, bytes, orphaned_at) WHERE kind = 'kv';
 
 -- Blocks that can follow each other: one revision, one layout of the bytes, one tenant, one length.
 CREATE TABLE kv_space (

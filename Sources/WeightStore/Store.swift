@@ -27,7 +27,6 @@ public final class Store: Sendable {
     /// Changes with every prompt that this process registers or removes.
     let promptChanges = Atomic<Int>(0)
     let background = BackgroundEviction()
-    let kvBackground = BackgroundEviction()
     let logger: Logger
     let cores: Int
     static let processors = sysconf(Int32(_SC_NPROCESSORS_ONLN))

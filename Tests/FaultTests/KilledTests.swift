@@ -27,7 +27,7 @@ extension Faults {
         /// Runs a command on copies of a store, killed at ever other points, and then to its end.
         ///
         /// - Parameter check: is given each store that was left, and whether the run was killed.
-        private func killing(
+        func killing(
             _ arguments: [String], on template: String?, most: Int, of calls: [String] = calls,
             check: (_ store: String, _ point: String, _ wasKilled: Bool) throws -> Void
         ) throws {
@@ -57,12 +57,12 @@ extension Faults {
             #expect(kills >= points.count * 3 / 4, "\(kills) of \(points)")
         }
 
-        private func collect(_ store: Store, _ point: String) throws {
+        func collect(_ store: Store, _ point: String) throws {
             _ = try store.collectGarbage(graceSeconds: 0)
             #expect(try Inspection.leftovers(in: store) == [], "\(point)")
         }
 
-        private func expectBase(_ store: Store, _ point: String) throws {
+        func expectBase(_ store: Store, _ point: String) throws {
             #expect(try Inspection.differences(of: "org/base", from: directory("base"), in: store) == [], "\(point)")
         }
 

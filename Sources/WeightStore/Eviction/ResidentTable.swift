@@ -8,8 +8,10 @@ final class ResidentTable {
     private let deleteRow: PolicyStatement
     private let deleteAll: PolicyStatement
     private let setMoment: PolicyStatement
+    private let addChildren: PolicyStatement
 
-    init() throws {
+    /// - Parameter leavesOnly: only KV blocks that nothing in the table builds on are candidates.
+    init(leavesOnly: Bool = false) throws {
         database = try PolicyDatabase(nil)
         try database.execute("""
             PRAGMA temp_store = MEMORY;
@@ -35,7 +37,7 @@ final class ResidentTable {
             SELECT shard_id, bytes, last_access, access_count,
                    heat * pow(0.5, ((SELECT now FROM moment) - last_access) / \(Heat.halfLife)) AS heat,
                    inserted_at, fetch_seconds, layer, kind, model_count, clock, depth, children
-            FROM resident;
+            FROM resident\(leavesOnly ? " WHERE children = 0" : "");
             """)
         insertRow = try database.prepare("""
             INSERT INTO resident
@@ -51,6 +53,7 @@ final class ResidentTable {
             """)
         deleteRow = try database.prepare("DELETE FROM resident WHERE shard_id = ? RETURNING heat, last_access")
         deleteAll = try database.prepare("DELETE FROM resident")
+        addChildren = try database.prepare("UPDATE resident SET children = children + ? WHERE shard_id = ?")
         setMoment = try database.prepare("UPDATE moment SET now = ?")
         // One transaction that never ends: nothing here is to be kept.
         try database.execute("BEGIN")
@@ -89,6 +92,13 @@ final class ResidentTable {
         while try deleteRow.step() {}
         deleteRow.reset()
         return went
+    }
+
+    /// So many more blocks build on one.
+    func addChildren(_ count: Int, of shard: Int) throws {
+        addChildren.bind(1, count)
+        addChildren.bind(2, shard)
+        try addChildren.run()
     }
 
     func deleteEverything() throws { try deleteAll.run() }

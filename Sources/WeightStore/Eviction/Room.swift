@@ -33,16 +33,15 @@ extension Store {
 
     /// Above the high watermark, evicts down to the low one, on a thread of its own: nobody waits for it, unless the store
     /// goes.
-    func evictInBackground(_ kind: QuotaKind = .weights) {
-        // Without an answer there is nothing to do here: the next fetch or put asks again.
-        guard let (quota, stored) = try? quotaAndStored(kind), stored > quota.highBytes ?? .max else { return }
-        let background = kind == .kv ? kvBackground : background
+    func evictInBackground() {
+        // Without an answer there is nothing to do here: the next fetch asks again.
+        guard let (quota, stored) = try? quotaAndStored(), stored > quota.highBytes ?? .max else { return }
         guard !background.isRunning.exchange(true, ordering: .acquiringAndReleasing) else { return }
         background.queue.async { [weak self, background] in
             defer { background.isRunning.store(false, ordering: .releasing) }
             guard let self else { return }
             do {
-                try evictIfIdle(EvictionRequest(.quota, of: kind))
+                try evictIfIdle(EvictionRequest(.quota))
             } catch {
                 logger.warning("eviction in the background: \(error)")
             }
@@ -60,8 +59,8 @@ extension Store {
         }
     }
 
-    private func quotaAndStored(_ kind: QuotaKind = .weights) throws -> (Quota, Int) {
-        try catalog.read { db in (try Quota(kind, db), try Self.storedBytes(kind, db)) }
+    private func quotaAndStored() throws -> (Quota, Int) {
+        try catalog.read { db in (try Quota(.weights, db), try Self.storedBytes(.weights, db)) }
     }
 }
 

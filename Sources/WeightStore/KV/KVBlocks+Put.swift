@@ -88,7 +88,6 @@ extension KVBlocks {
         summary.bytes += stored.bytes
         summary.known += stored.known
         summary.refused += missing.count - stored.blocks - stored.known
-        store.evictInBackground(.kv)
     }
 
     private struct Staged: Sendable {

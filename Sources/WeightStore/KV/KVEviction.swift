@@ -59,7 +59,8 @@ extension Store {
         }
     }
 
-    /// Before blocks are kept: evicts if they would not fit the quota.
+    /// Before blocks are kept: evicts if they would not stay below the quota's high watermark. A put is nothing that anybody
+    /// waits for, so KV blocks need no eviction in the background.
     ///
     /// - Parameters:
     ///   - sizes: bytes of each.
@@ -70,7 +71,7 @@ extension Store {
             (try Quota(.kv, db), try Self.storedBytes(.kv, db), try parent.flatMap { try KVRow.id(of: $0, db) })
         }
         let bytes = sizes.reduce(0, +)
-        guard let limit = quota.bytes, stored + bytes > limit else { return sizes.count }
+        guard let limit = quota.highBytes, stored + bytes > limit else { return sizes.count }
         var request = EvictionRequest(.downTo(max(min(quota.lowBytes!, limit - bytes), 0)), of: .kv)
         request.spared = spared
         var room = limit - (try evict(request).stored)

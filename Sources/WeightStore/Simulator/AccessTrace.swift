@@ -6,6 +6,10 @@ import Glibc
 /// Read from text with a line `time,id,size` for each access: the time in seconds (or any unit that grows), the id any text
 /// without commas, the size in bytes. Lines that begin with `#` and a heading are passed over; further fields are ignored.
 /// A store's own `accesses.csv` has this form, and so have libCacheSim's CSV traces.
+///
+/// Or from requests to a language model, for KV blocks: a JSON object a line, with `timestamp` in milliseconds and
+/// `hash_ids`, the ids of the prompt's blocks in order; equal ids stand for equal prefixes up to that block. So are the
+/// traces that came with Mooncake (Qin et al., FAST 2025).
 public struct AccessTrace: Sendable {
     /// An object: what a policy can ask about it beside its uses.
     public struct Object: Sendable {
@@ -14,21 +18,38 @@ public struct AccessTrace: Sendable {
         public var layer: Int?
         public var kind = ShardKind.tensor
         public var modelCount = 1
+        /// Of a block of a prefix: the place of the block before it in `objects`; -1 for the first, and for other objects.
+        var parent: Int32 = -1
+        /// How many blocks come before it.
+        var depth = 0
     }
 
     public private(set) var objects: [Object] = []
     /// Places in `objects`, in order of time.
     public private(set) var accesses: [Int32] = []
-    /// Seconds, strictly growing: of accesses at the same time the later is a microsecond later.
+    /// Seconds, strictly growing: of accesses at the same time the later is a microsecond later. The blocks of one request
+    /// have one time.
     public private(set) var times: [Double] = []
+    /// Whether it is made of requests for prefixes: then an access counts as a hit only if all blocks before it are there.
+    public private(set) var isOfPrefixes = false
     /// The ids, by their objects' places.
     private(set) var ids: [String] = []
 
     public init() {}
 
-    /// - Parameter files: read as one, sorted by time.
+    /// - Parameters:
+    ///   - files: read as one, sorted by time.
+    ///   - blockBytes: the size of each block in a trace of requests for prefixes.
     /// - Throws: ``StoreError/invalid(what:value:reason:)`` with the line that is malformed.
-    public init(files: [String]) throws {
+    public init(files: [String], blockBytes: Int = 64 << 20) throws {
+        if let first = files.first, try FileSystem.read(first).first(where: { $0 > 32 }) == UInt8(ascii: "{") {
+            try readRequests(files, blockBytes: blockBytes)
+        } else {
+            try readAccesses(files)
+        }
+    }
+
+    private mutating func readAccesses(_ files: [String]) throws {
         var lines: [(time: Double, object: Int32)] = []
         var places: [String: Int32] = [:]
         for path in files {
@@ -60,6 +81,49 @@ public struct AccessTrace: Sendable {
         accesses = lines.map(\.object)
         times.reserveCapacity(lines.count)
         for line in lines { times.append(max(line.time, (times.last ?? -1) + 1e-6)) }
+    }
+
+    private struct Request: Decodable {
+        let timestamp: Double
+        let hash_ids: [Int]
+    }
+
+    private mutating func readRequests(_ files: [String], blockBytes: Int) throws {
+        var requests: [(time: Double, blocks: [Int32])] = []
+        var places: [Int: Int32] = [:]
+        let decoder = JSONDecoder()
+        for path in files {
+            for (number, line) in try FileSystem.read(path).split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated() {
+                if line.allSatisfy({ $0 <= 32 }) { continue }
+                func refuse(_ reason: String) -> StoreError {
+                    .invalid(what: "trace", value: "\(path), line \(number + 1)", reason: reason)
+                }
+                guard let request = try? decoder.decode(Request.self, from: Data(line)) else {
+                    throw refuse("an object with timestamp and hash_ids is expected")
+                }
+                var blocks: [Int32] = []
+                for id in request.hash_ids {
+                    let parent = blocks.last ?? -1
+                    let place = places[id] ?? Int32(objects.count)
+                    if places[id] == nil {
+                        places[id] = place
+                        objects.append(Object(bytes: blockBytes, kind: .kv, parent: parent, depth: blocks.count))
+                        ids.append("\(id)")
+                    }
+                    guard objects[Int(place)].parent == parent else { throw refuse("block \(id) comes behind different blocks") }
+                    blocks.append(place)
+                }
+                requests.append((request.timestamp / 1000, blocks))
+            }
+        }
+        requests.sort { $0.time < $1.time }
+        isOfPrefixes = true
+        var last = -1.0
+        for request in requests {
+            last = max(request.time, last + 1e-6)
+            accesses += request.blocks
+            times += [Double](repeating: last, count: request.blocks.count)
+        }
     }
 
     private static func text(_ bytes: ArraySlice<UInt8>) -> String {

@@ -24,6 +24,8 @@ public struct MissRatioCurve: Sendable, Codable {
     public let objects: Int
     /// Bytes of all objects.
     public let footprint: Int
+    /// Whether it is of prefixes: what misses counts is blocks that are not there, or behind one that is not.
+    public let isOfPrefixes: Bool
     public let lines: [Line]
 
     /// Replays a trace through policies, on as many threads as there are cores.
@@ -31,10 +33,12 @@ public struct MissRatioCurve: Sendable, Codable {
     /// - Parameters:
     ///   - quotas: bytes, each 1 or more.
     ///   - low: share of the quota down to which an eviction goes; 1 evicts just what is needed, as cache simulators do.
+    ///   - leavesFirst: in a trace of prefixes, a block goes only when nothing builds on it, as in the store. Without, the
+    ///     policy's word is all.
     ///   - progress: is told the accesses that were replayed, and how many there are, and returns false to stop.
     /// - Throws: ``StoreError/cancelled``, ``StoreError/policyRefused(policy:line:message:)``.
     public init(
-        _ trace: AccessTrace, policies: [Policy], quotas: [Int], low: Double = 1,
+        _ trace: AccessTrace, policies: [Policy], quotas: [Int], low: Double = 1, leavesFirst: Bool = true,
         progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Bool = { _, _ in true }
     ) throws {
         let runs = policies.flatMap { policy in quotas.map { (policy, $0) } }
@@ -49,10 +53,14 @@ public struct MissRatioCurve: Sendable, Codable {
                 guard index < runs.count else { return }
                 do {
                     let start = ContinuousClock.now
-                    let simulation = Simulation(trace: trace, policy: runs[index].0, quota: runs[index].1, low: low)
-                    let result = try simulation.run {
-                        !progress(done.load(ordering: .relaxed), total)
-                    } progress: { done.add($0, ordering: .relaxed) }
+                    let (policy, quota) = runs[index]
+                    let isCancelled = { !progress(done.load(ordering: .relaxed), total) }
+                    let count = { (accesses: Int) -> Void in done.add(accesses, ordering: .relaxed) }
+                    let result = trace.isOfPrefixes
+                        ? try PrefixSimulation(trace: trace, policy: policy, quota: quota, low: low, leavesFirst: leavesFirst)
+                            .run(isCancelled: isCancelled, progress: count)
+                        : try Simulation(trace: trace, policy: policy, quota: quota, low: low)
+                            .run(isCancelled: isCancelled, progress: count)
                     let seconds = (ContinuousClock.now - start) / .seconds(1)
                     results.withLock { $0[index] = (result, seconds) }
                 } catch {
@@ -77,6 +85,7 @@ public struct MissRatioCurve: Sendable, Codable {
             name: "bound", points: bounds,
             seconds: (ContinuousClock.now - start) / .seconds(1) / Double(max(quotas.count, 1))))
         self.lines = lines
+        isOfPrefixes = trace.isOfPrefixes
         accesses = trace.accesses.count
         objects = trace.objects.count
         footprint = trace.footprint

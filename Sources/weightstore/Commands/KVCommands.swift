@@ -8,7 +8,7 @@ struct KVCommand: ParsableCommand {
             Engines put and lease them through the library. Their quota is set with weightstore quota --kind kv, and \
             weightstore evict --kind kv does what it says. Losing them costs time alone.
             """,
-        subcommands: [KVList.self, KVStats.self, KVDrop.self])
+        subcommands: [KVList.self, KVStats.self, KVDrop.self, KVPut.self, KVGet.self])
 }
 
 struct KVList: ParsableCommand {

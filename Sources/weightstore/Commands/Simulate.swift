@@ -11,6 +11,9 @@ struct PolicySimulate: ParsableCommand {
             Replays what the store recorded (weightstore record on), or a trace: text with a line time,id,size for each \
             access. Each policy runs as the store runs it, the same SQL. "bound" is what no policy can go below, knowing the \
             future.
+
+            A trace may also be of requests to a language model, for KV blocks: a line {"timestamp": ms, "hash_ids": [...]} \
+            for each, as Mooncake's. Then a block is a hit only if all before it are there, and the hit ratio is drawn.
             """)
 
     @Option(help: ArgumentHelp("A trace instead of the store's own record.", valueName: "file"), completion: .file())
@@ -25,12 +28,17 @@ struct PolicySimulate: ParsableCommand {
             "Evict down to this share of the quota: 100% frees what is needed and no more, as cache simulators do.",
             valueName: "share"))
     var low = Share(argument: "100%")!
+    @Option(help: ArgumentHelp("The size of a KV block in a trace of requests.", valueName: "size"))
+    var blockSize = ByteSize(argument: "64Mi")!
+    @Flag(help: "In a trace of requests: let a policy drop blocks that others build on, as the store does not.")
+    var anyBlock = false
     @Flag(help: "Draw the byte miss ratio instead of the object miss ratio.") var byteRatio = false
     @Option(help: ArgumentHelp("Draw into this file, too.", valueName: "file"), completion: .file()) var svg: String?
     @OptionGroup var options: StoreOptions
 
     func validate() throws {
         if points < 1 { throw ValidationError("--points: 1 or more") }
+        if blockSize.bytes < 1 { throw ValidationError("--block-size: 1 or more") }
     }
 
     func run() throws {
@@ -39,13 +47,13 @@ struct PolicySimulate: ParsableCommand {
         let policies: [Policy]
         if let log, names.allSatisfy({ name in name.contains("/") || Policy.builtIn.contains { $0.name == name } }) {
             // No store is needed for that.
-            trace = try AccessTrace(files: [log])
+            trace = try AccessTrace(files: [log], blockBytes: blockSize.bytes)
             policies = try names.map { name in
                 try name.contains("/") ? Policy(file: name) : Policy.builtIn.first { $0.name == name }!
             }
         } else {
             let store = try options.open()
-            trace = try log.map { try AccessTrace(files: [$0]) } ?? store.recordedAccesses()
+            trace = try log.map { try AccessTrace(files: [$0], blockBytes: blockSize.bytes) } ?? store.recordedAccesses()
             policies = try names.map { try $0.contains("/") ? Policy(file: $0) : store.policy($0) }
         }
         guard !trace.accesses.isEmpty else { throw ValidationError("the trace holds no accesses") }
@@ -66,7 +74,8 @@ struct PolicySimulate: ParsableCommand {
             line.end()
             withExtendedLifetime(interrupt) {}
         }
-        return try MissRatioCurve(trace, policies: policies, quotas: quotas, low: low.fraction) { done, total in
+        return try MissRatioCurve(trace, policies: policies, quotas: quotas, low: low.fraction, leavesFirst: !anyBlock) {
+            done, total in
             state.withLock {
                 $0.done = done
                 $0.total = total

@@ -1,7 +1,7 @@
 import Foundation
 import WeightStore
 
-/// Miss-ratio curves, for the terminal and as SVG. The quotas' axis is logarithmic.
+/// Miss-ratio curves, or for prefixes hit-ratio curves, for the terminal and as SVG. The quotas' axis is logarithmic.
 struct CurveDrawing {
     let curve: MissRatioCurve
     /// Whether the byte miss ratio is drawn, or that of the objects.
@@ -11,7 +11,14 @@ struct CurveDrawing {
     private static let marks = Array("●▲■◆▼◇□△")
     private static let colors = ["#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#e377c2", "#17becf"]
 
-    private func ratio(_ point: MissRatioCurve.Point) -> Double { usesBytes ? point.byteMissRatio : point.missRatio }
+    private func ratio(_ point: MissRatioCurve.Point) -> Double {
+        let misses = usesBytes ? point.byteMissRatio : point.missRatio
+        return curve.isOfPrefixes ? 1 - misses : misses
+    }
+
+    private var title: String {
+        (usesBytes ? "byte" : curve.isOfPrefixes ? "block" : "object") + (curve.isOfPrefixes ? " hit ratio" : " miss ratio")
+    }
 
     private func mark(_ line: Int) -> Character {
         curve.lines[line].name == "bound" ? "·" : Self.marks[line % Self.marks.count]
@@ -49,7 +56,7 @@ struct CurveDrawing {
                 cells[min(max(row, 0), Self.rows)][column] = mark(line)
             }
         }
-        var text = "\(usesBytes ? "byte" : "object") miss ratio\n"
+        var text = title + "\n"
         for (row, line) in cells.enumerated() {
             let label = row % 7 == 0 ? String(format: "%4.0f%% ", (1 - Double(row) / Double(Self.rows)) * top * 100) : "      "
             var cells = String(line)
@@ -67,13 +74,15 @@ struct CurveDrawing {
         var lines = [["QUOTA"] + curve.lines.map(\.name)]
         for index in quotas.indices {
             lines.append([ByteSize.text(quotas[index])] + curve.lines.map { line in
-                String(format: "%.2f%% %.2f%%", line.points[index].missRatio * 100, line.points[index].byteMissRatio * 100)
+                curve.isOfPrefixes
+                    ? String(format: "%.2f%%", (1 - line.points[index].missRatio) * 100)
+                    : String(format: "%.2f%% %.2f%%", line.points[index].missRatio * 100, line.points[index].byteMissRatio * 100)
             })
         }
         let widths = lines[0].indices.map { column in lines.map { $0[column].count }.max()! }
         return lines.map { line in
             zip(line, widths).map { String(repeating: " ", count: $1 - $0.count) + $0 }.joined(separator: "  ") + "\n"
-        }.joined() + "(object and byte miss ratio)\n"
+        }.joined() + (curve.isOfPrefixes ? "(block hit ratio)\n" : "(object and byte miss ratio)\n")
     }
 
     // MARK: SVG
@@ -86,7 +95,7 @@ struct CurveDrawing {
         var svg = """
             <svg xmlns="http://www.w3.org/2000/svg" width="\(Int(width))" height="\(Int(height))" font-family="sans-serif" \
             font-size="12"><rect width="100%" height="100%" fill="white"/>
-            <text x="\(left)" y="18">\(usesBytes ? "Byte" : "Object") miss ratio by quota: \(curve.accesses) accesses, \
+            <text x="\(left)" y="18">\(title.prefix(1).uppercased() + title.dropFirst()) by quota: \(curve.accesses) accesses, \
             \(ByteSize.text(curve.footprint))</text>
 
             """

@@ -1,0 +1,225 @@
+import Foundation
+import GRDB
+import Synchronization
+import TestSupport
+import Testing
+@testable import WeightStore
+
+/// KV blocks beside gc, verify, rm and rebuild.
+@Suite struct KVMaintenanceTests {
+    let scene = try! KVScene()
+
+    private func put(_ tokens: [UInt32], of kv: KVBlocks) throws {
+        try kv.put(kv.chain(tokens), scene.bytes(of: tokens))
+    }
+
+    @Test("removing a revision removes its blocks, and says so; other revisions keep theirs")
+    func removal() throws {
+        let tokens = scene.tokens(20, seed: 1)
+        try put(tokens, of: scene.blocks())
+        try put(tokens, of: scene.blocks(tenant: "b"))
+        try scene.addVersion()
+        try put(tokens, of: scene.blocks(of: "org/model@v2"))
+        let user = try scene.blocks()
+        #expect(throws: StoreError.self) { try scene.store.remove(["org/model@v1"]) }
+        withExtendedLifetime(user) {}
+        #expect(try scene.store.remove(["org/model@v2"], dryRun: true).kvBlocks == 5)
+        #expect(try scene.store.kvGauge().blocks == 15)
+    }
+
+    @Test("rm of a revision nobody uses takes its blocks along")
+    func removed() throws {
+        let tokens = scene.tokens(20, seed: 1)
+        try put(tokens, of: scene.blocks())
+        try scene.addVersion()
+        try put(tokens, of: scene.blocks(of: "org/model@v2"))
+        let summary = try scene.store.remove(["org/model@v1"])
+        #expect(summary.kvBlocks == 5)
+        #expect(try scene.store.kvGauge().blocks == 5)
+        #expect(try scene.blocks(of: "org/model@v2").longestPrefix(of: tokens).blocks == 5)
+        #expect(try scene.differences() == [])
+        try scene.store.remove(["org/model"])
+        #expect(try scene.store.kvGauge().bytes == 0)
+        #expect(try scene.differences() == [])
+        #expect(TemporaryDirectory.files(below: scene.directory("store/blobs")) == [])
+    }
+
+    @Test("what cascades from a revision's row leaves to gc, at once, whatever the grace period")
+    func cascade() throws {
+        let tokens = scene.tokens(20, seed: 1)
+        try put(tokens, of: scene.blocks())
+        try scene.store.catalog.write { db in try db.execute(sql: "DELETE FROM revision") }
+        #expect(try scene.store.kvGauge().blocks == 5)
+        #expect(try scene.store.collectGarbage().orphans >= 5)
+        #expect(try scene.store.kvGauge().blocks == 0)
+        #expect(try scene.differences() == [])
+    }
+
+    @Test("gc drops a block whose file is gone with what builds on it, and no model is hit")
+    func missing() throws {
+        let kv = try scene.blocks()
+        let tokens = scene.tokens(20, seed: 1)
+        try put(tokens, of: kv)
+        let digest = try #require(try scene.shard(kv, Array(tokens[..<12])))
+        try FileManager.default.removeItem(atPath: scene.store.blobs.path(digest))
+        let dry = try scene.store.collectGarbage(dryRun: true)
+        #expect(dry.kvBlocks == 3 && dry.missing == 0)
+        let summary = try scene.store.collectGarbage()
+        #expect(summary.kvBlocks == 3 && summary.missing == 0 && summary.hits == [])
+        #expect(try kv.longestPrefix(of: tokens).blocks == 2)
+        #expect(try scene.differences() == [])
+    }
+
+    @Test("verify drops a block whose bytes have changed, and what builds on it; that is no damage")
+    func verify() throws {
+        let kv = try scene.blocks()
+        let tokens = scene.tokens(20, seed: 1)
+        try put(tokens, of: kv)
+        let path = scene.store.blobs.path(try #require(try scene.shard(kv, Array(tokens[..<8]))))
+        var bytes = try contents(path)
+        bytes[3] ^= 1
+        try FileManager.default.removeItem(atPath: path)
+        try Data(bytes).write(to: URL(fileURLWithPath: path))
+        let summary = try scene.store.verify()
+        #expect(summary.kvDropped == 4 && summary.damage.isEmpty && summary.known.isEmpty)
+        #expect(try kv.longestPrefix(of: tokens).blocks == 1)
+        #expect(try scene.differences() == [])
+        #expect(try scene.store.verify().kvDropped == 0)
+    }
+
+    @Test("gc in a loop beside puts, leases and evictions takes nothing that is there, and leaves nothing")
+    func beside() async throws {
+        let store = scene.store
+        let stop = Atomic<Bool>(false)
+        let collected = Atomic<Int>(0)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            // On threads of their own: they block.
+            func loop(_ body: @escaping @Sendable () throws -> Void) {
+                group.addTask {
+                    try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+                        Thread.detachNewThread { continuation.resume(with: Result { try body() }) }
+                    }
+                }
+            }
+            // Another store on the same directory, as another process has it.
+            let other = try Store(at: scene.directory("store"))
+            loop {
+                while !stop.load(ordering: .relaxed) {
+                    _ = try other.collectGarbage(graceSeconds: 0)
+                    try other.evict(EvictionRequest(.free(700), of: .kv))
+                    collected.add(1, ordering: .relaxed)
+                }
+            }
+            loop { [scene] in
+                defer { stop.store(true, ordering: .relaxed) }
+                let kv = try scene.blocks()
+                var random = Random(seed: 8)
+                var round = 0
+                while round < 150 || collected.load(ordering: .relaxed) < 5 {
+                    round += 1
+                    let tokens = scene.tokens(8, seed: UInt64.random(in: 0...2, using: &random)) + scene.tokens(16, seed: UInt64.random(in: 0...20, using: &random))
+                    let chain = kv.chain(tokens)
+                    _ = try kv.put(chain, scene.bytes(of: tokens))
+                    let lease = try kv.waitForLease(chain.prefix(), in: .ram)
+                    for block in 0..<lease.blocks {
+                        #expect(try lease.withUnsafeBytes(ofBlock: block) { Array($0) } == scene.bytes(of: tokens)[block])
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+        #expect(try scene.orphans() == 0)
+        _ = try store.collectGarbage(graceSeconds: 0)
+        #expect(try scene.differences() == [])
+        #expect(try store.tiers.open(.ram).isExact)
+    }
+
+    @Test("drop takes what is chosen: by tenant, revision, age; a dry run says the same")
+    func drop() throws {
+        let tokens = scene.tokens(20, seed: 1)
+        for tenant in ["a", "b"] { try put(tokens, of: scene.blocks(tenant: tenant)) }
+        var selection = KVSelection()
+        selection.tenant = String(try scene.store.kvSpaces()[0].tenant.hex.prefix(10))
+        #expect(try scene.store.dropKV(selection, dryRun: true).blocks == 5)
+        #expect(try scene.store.kvGauge().blocks == 10)
+        #expect(try scene.store.dropKV(selection).blocks == 5)
+        #expect(try scene.store.kvSpaces().count == 1)
+        selection = KVSelection()
+        selection.olderThanSeconds = 1000
+        #expect(try scene.store.dropKV(selection).blocks == 0)
+        // A block stays that something newer builds on.
+        try scene.store.catalog.write { db in try db.execute(sql: "UPDATE shard SET last_access = last_access - 2000 WHERE kind = 'kv' AND depth IN (0, 1, 4)") }
+        #expect(try scene.store.dropKV(selection).blocks == 1)
+        selection = KVSelection()
+        selection.revision = "org/nobody"
+        #expect(throws: StoreError.self) { try scene.store.dropKV(selection) }
+        selection.revision = "org/model@v1"
+        #expect(try scene.store.dropKV(selection).blocks == 4)
+        #expect(try scene.differences() == [])
+    }
+
+    @Test("a file that holds the very bytes of a block's blob keeps them when the block goes, and the other way round")
+    func sameBytes() throws {
+        let kv = try scene.blocks()
+        let tokens = scene.tokens(4, seed: 1)
+        try put(tokens, of: kv)
+        let blob = scene.store.blobs.path(try #require(try scene.shard(kv, tokens)))
+        try scene.directory.write(contents(blob), to: "copy/block.bin")
+        try scene.directory.write("{}", to: "copy/config.json")
+        try scene.store.importModel(ImportRequest(source: scene.directory("copy"), name: "copy"))
+        try scene.store.remove(["copy"])
+        #expect(try kv.waitForLease(kv.chain(tokens).prefix(), in: .ram).blocks == 1)
+        try scene.store.importModel(ImportRequest(source: scene.directory("copy"), name: "copy"))
+        try scene.store.evict(EvictionRequest(.downTo(0), of: .kv))
+        #expect(try scene.store.kvGauge().blocks == 0)
+        try scene.store.revision("copy").export(to: scene.directory("out"))
+        #expect(try contents(scene.directory("out/block.bin")) == contents(scene.directory("copy/block.bin")))
+        // Now a block can't have them.
+        #expect(try kv.put(kv.chain(tokens), scene.bytes(of: tokens)).refused == 1)
+        #expect(try scene.differences() == [])
+    }
+
+    @Test("a rebuilt catalog has no blocks, and gc removes what they have left")
+    func rebuild() throws {
+        let path = scene.directory("rebuilt")
+        do {
+            let store = try Store(at: path, create: true)
+            try store.importModel(ImportRequest(source: scene.directory("model-1"), name: "m"))
+            let kv = try store.kvBlocks(of: store.revision("m"), format: "f", blockTokens: 4)
+            let tokens = scene.tokens(20, seed: 1)
+            try kv.put(kv.chain(tokens), scene.bytes(of: tokens))
+        }
+        let summary = try Store.rebuild(at: path)
+        #expect(summary.strays == 5 && summary.missing == 0)
+        let store = try Store(at: path)
+        #expect(try store.collectGarbage().strays >= 5)
+        #expect(try store.kvGauge().blocks == 0)
+        #expect(try store.verify().damage.isEmpty)
+    }
+
+    @Test("finding, putting and leasing goes over no whole table")
+    func plans() throws {
+        let statements = Mutex<Set<String>>([])
+        let tokens = scene.tokens(40, seed: 1)
+        do {
+            let store = try Store(at: scene.directory("store"), create: false) { sql in statements.withLock { _ = $0.insert(sql) } }
+            let kv = try store.kvBlocks(of: store.revision("org/model"), format: "f", blockTokens: 4)
+            try kv.put(kv.chain(tokens), scene.bytes(of: tokens))
+            #expect(try kv.longestPrefix(of: tokens).blocks == 10)
+            _ = try kv.waitForLease(kv.chain(tokens).prefix(), in: .ram)
+        }
+        let queue = try DatabaseQueue(path: scene.directory("store/store.db"))
+        let scans = try queue.read { db in
+            try statements.withLock { $0 }.filter { sql in
+                ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"].contains(where: sql.hasPrefix) && sql.contains("kv_")
+            }.flatMap { sql -> [String] in
+                let explain = try db.makeStatement(sql: "EXPLAIN QUERY PLAN \(sql)")
+                explain.setUncheckedArguments([])
+                return try Row.fetchAll(explain).map { $0["detail"] as String }
+                    .filter { $0.hasPrefix("SCAN") && !$0.contains("chain") && !$0.contains("CONSTANT ROW") && !$0.contains("kv_tally") }
+                    .map { "\($0): \(sql)" }
+            }
+        }
+        #expect(scans.isEmpty, "\(scans.joined(separator: "\n"))")
+    }
+}
