@@ -15,7 +15,7 @@ struct WarmShard: Sendable {
     let seconds: Double
 
     /// What comes in together, in the order in which it does.
-    enum Part: Comparable {
+    enum Part: Comparable, Hashable {
         /// What a revision has outside its layers: embedding, final norm, head.
         case outside
         /// A layer, or a KV block.
