@@ -13,10 +13,8 @@ import WeightStore
     let prompt = (0..<100).map { UInt32($0 * 31 + 1) }
 
     init() throws {
-        // Where pages are, there must be a disk behind them.
-        var status = statfs()
-        let isMemory = statfs(NSTemporaryDirectory(), &status) == 0 && status.f_type == 0x0102_1994
-        directory = try TemporaryDirectory(in: isMemory ? FileManager.default.currentDirectoryPath + "/.build" : nil)
+        // On a disk, where /tmp may be memory.
+        directory = try TemporaryDirectory(in: "/var/tmp")
         store = directory("store")
         let base = TestModel(layers: 4)
         let store = try Store(at: store, create: true)

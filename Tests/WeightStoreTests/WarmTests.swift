@@ -310,6 +310,19 @@ import Testing
         #expect(try resident("tuned", in: store, .ram).allSatisfy { $0.resident == $0.bytes })
     }
 
+    @Test("a tier's policy sees what was warmed as hot as it was before the restart")
+    func policy() async throws {
+        try await use(["base": 5])
+        let store = try Store(at: directory("store"))
+        let budget = try bytes("base", in: store) + (4 << 20)
+        try store.open(.ram, TierOptions(budget: budget, policy: try store.policy("heat")))
+        _ = try await store.warm(WarmRequest())
+        // Used once each, and later; they take each other's place.
+        for layer in [0, 1, 2, 0, 1, 2] { _ = try await store.revision("other").lease(layer: layer, in: .ram) }
+        #expect(store.gauges[0].evictions > 0)
+        #expect(try resident("base", in: store, .ram).allSatisfy { $0.resident == $0.bytes })
+    }
+
     @Test("nothing used yet is nothing to warm; a name that is not there is an error")
     func empty() async throws {
         let store = try open(.ram)

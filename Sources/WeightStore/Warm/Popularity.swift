@@ -78,7 +78,7 @@ enum Popularity {
         return popular.enumerated().sorted { ($1.element.uses, $0.offset) < ($0.element.uses, $1.offset) }.map(\.element)
     }
 
-    /// The shards of a revision that have ever come, outside the layers first.
+    /// The shards of a revision that have ever come.
     ///
     /// - Parameter isWhole: whether files that hold no tensors belong to it, too.
     static func shards(of revision: Int64, isWhole: Bool, now: Int, _ db: Database) throws -> [WarmShard] {
@@ -91,19 +91,20 @@ enum Popularity {
                          JOIN revision_file AS path ON path.file_id = place.file_id
                          JOIN revision AS holder ON holder.id = path.revision_id
                          JOIN origin ON origin.model_id = holder.model_id
-                         WHERE place.shard_id = shard.id AND holder.recoverable)
+                         WHERE place.shard_id = shard.id AND holder.recoverable),
+                       shard.kind = 'file'
                 FROM revision_file
                 JOIN extent ON extent.file_id = revision_file.file_id
                 JOIN shard ON shard.id = extent.shard_id
                 WHERE revision_file.revision_id = :revision AND (:whole OR shard.kind IN ('tensor', 'pack'))
                 GROUP BY shard.id
-                ORDER BY shard.layer, shard.id
+                ORDER BY shard.id
                 """),
             arguments: ["revision": revision, "whole": isWhole, "now": now]
         ).map { row in
             WarmShard(
-                digest: row[0], bytes: row[1], layer: row[2], isPresent: row[3], isToBeHad: row[6], uses: row[4],
-                fetchSeconds: row[5])
+                digest: row[0], bytes: row[1], layer: row[2], isFile: row[7], isPresent: row[3], isToBeHad: row[6],
+                uses: row[4], fetchSeconds: row[5])
         }
     }
 

@@ -46,9 +46,9 @@ extension Store {
             let row = try RevisionRow.find(name, db)
             if chosen.contains(where: { $0.id == row.id }) { continue }
             var revision = popular.first { $0.id == row.id } ?? PopularRevision(row)
-            // Asked for, so it will be used: all of it, once at least.
-            revision.inherited = max(revision.inherited, 1)
+            // Asked for, so it will be used: all of it, as often as it was, and once at least.
             revision.uses = max(revision.uses, 1)
+            revision.inherited = revision.uses
             chosen.append(revision)
         }
         return (chosen, others: 0)

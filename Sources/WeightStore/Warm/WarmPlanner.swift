@@ -4,8 +4,8 @@
 /// are worth most go in first. A revision is worth what its shards are that no revision before it brings along; the one
 /// worth most per byte is next, and then the others are looked at again, since what they share with it is there. Within
 /// a revision what stands outside the layers comes first, then the layers in order, so that a revision which does not
-/// fit whole has those that are waited for first. It ends with the first layer that does not fit; a later revision may
-/// fill what is left.
+/// fit whole has those that are waited for first; of a prompt, the blocks from the first on. It ends with the first layer
+/// that does not fit; a later revision may fill what is left.
 ///
 /// Nothing in the tier goes that a lease holds, that the plan wants, or that is as hot as what comes (in uses, and in
 /// benefit per byte).
@@ -67,11 +67,10 @@ struct WarmPlanner {
     private mutating func add(_ candidate: Candidate, worth: Double) -> [Digest] {
         var entry = candidate.item
         entry.benefit = (worth.isFinite ? worth : candidate.shards.benefitPerByte ?? 0) * 1e9
-        // Outside the layers first.
-        let parts = Dictionary(grouping: candidate.shards, by: { $0.layer ?? -1 }).sorted { $0.key < $1.key }
-        entry.allParts = parts.count { $0.key >= 0 }
+        let parts = Dictionary(grouping: candidate.shards, by: \.part).sorted { $0.key < $1.key }
+        entry.allParts = parts.count(where: \.key.isNumber)
         var added: [Digest] = []
-        for (number, part) in parts {
+        for (key, part) in parts {
             let new = part.filter { !planned.contains($0.digest) }
             let absent = new.filter { residents[$0.digest] == nil }
             // Before the look for victims: the part's own shards are none.
@@ -85,7 +84,7 @@ struct WarmPlanner {
             entry.shared += part.bytes - new.bytes
             entry.resident += new.bytes - absent.bytes
             entry.fetchBytes += absent.filter { !$0.isPresent }.bytes
-            entry.parts += number >= 0 ? 1 : 0
+            entry.parts += key.isNumber ? 1 : 0
             plan.bytes += absent.bytes
             if !absent.isEmpty {
                 plan.steps.append(WarmStep(item: plan.items.count, shards: absent, victims: victims))
@@ -130,6 +129,10 @@ struct WarmPlanner {
         plan.evicted += freed
         return victims
     }
+}
+
+extension WarmShard.Part {
+    fileprivate var isNumber: Bool { if case .number = self { true } else { false } }
 }
 
 extension [WarmShard] {

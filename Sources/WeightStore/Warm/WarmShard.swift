@@ -2,7 +2,10 @@
 struct WarmShard: Sendable {
     let digest: Digest
     let bytes: Int
+    /// Of a KV block, how many blocks come before it.
     let layer: Int?
+    /// With which others it comes in.
+    let part: Part
     let isPresent: Bool
     /// Present, or had by an origin.
     let isToBeHad: Bool
@@ -11,16 +14,28 @@ struct WarmShard: Sendable {
     /// What a use waits for the shard if it is not in memory.
     let seconds: Double
 
+    /// What comes in together, in the order in which it does.
+    enum Part: Comparable, Hashable {
+        /// What a revision has outside its layers: embedding, final norm, head.
+        case outside
+        /// A layer, or a KV block.
+        case number(Int)
+        /// What holds no tensors.
+        case files
+    }
+
     /// What having it in memory saves.
     var benefit: Double { uses * seconds }
 
     /// - Parameter fetchSeconds: what the last fetch took, if there was one.
     init(
-        digest: Digest, bytes: Int, layer: Int?, isPresent: Bool, isToBeHad: Bool, uses: Double, fetchSeconds: Double?
+        digest: Digest, bytes: Int, layer: Int?, isFile: Bool = false, isPresent: Bool, isToBeHad: Bool, uses: Double,
+        fetchSeconds: Double?
     ) {
         self.digest = digest
         self.bytes = bytes
         self.layer = layer
+        part = isFile ? .files : layer.map(Part.number) ?? .outside
         self.isPresent = isPresent
         self.isToBeHad = isToBeHad
         self.uses = uses
