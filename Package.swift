@@ -94,6 +94,8 @@ let package = Package(
             path: "Sources/weightstore"),
         // Measures; Tests/kv-benchmark runs it beside its peers.
         .executableTarget(name: "kv-benchmark", dependencies: ["KVCache"], path: "Tests/KVBenchmark"),
+        // An engine of the tests' own: streams layers, and computes with them.
+        .executableTarget(name: "example-engine", dependencies: ["WeightStore"], path: "Tests/ExampleEngine"),
         .target(name: "CUDADouble", path: "Tests/CUDADouble"),
         .target(name: "TestSupport", dependencies: ["DeviceMemory", "ModelFormats"], path: "Tests/TestSupport"),
         .testTarget(name: "ModelFormatsTests", dependencies: ["ModelFormats"]),
@@ -123,8 +125,8 @@ let package = Package(
             ]),
         .testTarget(
             name: "EngineTests",
-            dependencies: ["TestSupport", "CWeightStore", "ModelFormats", "WeightStore", "WeightStoreCLI"],
-            exclude: ["Programs"]),
+            dependencies: ["TestSupport", "CWeightStore", "ModelFormats", "WeightStoreCLI", "example-engine"],
+            exclude: ["Programs", "Python"]),
         .testTarget(
             name: "FaultTests",
             dependencies: [

@@ -268,7 +268,7 @@ class SafeOpen(unittest.TestCase):
                 out.write(len(header).to_bytes(8, "little") + header + b"\x80\x3f\x00\x40")
 
         imported("test/bfloat", write)
-        with weightstore.open(STORE).revision("test/bfloat").lease() as lease:
+        with weightstore._safetensors._store(STORE).revision("test/bfloat").lease() as lease:
             self.assertEqual(bytes(lease["a"].memory()), b"\x80\x3f\x00\x40")
             with self.assertRaises(RuntimeError):
                 np.from_dlpack(lease["a"])
