@@ -38,7 +38,8 @@ struct InterfaceTests {
     @Test("a C program sees every tensor's bytes, gets a status for each wrong call, and leaves no handle")
     func wholeInterface() throws {
         let model = TestModel(layers: 2)
-        let result = try Command.run([try CProgram("interface").path, try store(model), "test/model"])
+        let program = try CProgram("interface")
+        let result = try Command.run([program.path, try store(model), "test/model"])
         #expect(result.status == 0, "\(result.errors)")
         #expect(result.output.split(separator: "\n").map(String.init) == (try lines(model)))
     }

@@ -27,8 +27,9 @@ struct RealModelTests {
         try #require(expected.status == 0, "\(expected.errors)")
         let meeting = directory("meeting")
         try FileManager.default.createDirectory(atPath: meeting, withIntermediateDirectories: true)
+        let program = try CProgram("embedding")
         let programs = [
-            [try CProgram("embedding").path, store, model, meeting],
+            [program.path, store, model, meeting],
             try EnginePython.command("embedding.py", store, model, meeting),
             [engine, store, model, "checksum", meeting],
         ]
