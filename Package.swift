@@ -125,7 +125,9 @@ let package = Package(
             ]),
         .testTarget(
             name: "EngineTests",
-            dependencies: ["TestSupport", "CWeightStore", "ModelFormats", "WeightStoreCLI", "example-engine"],
+            dependencies: [
+                "TestSupport", "CWeightStore", "ModelFormats", "WeightStore", "WeightStoreCLI", "example-engine",
+            ],
             exclude: ["Programs", "Python"]),
         .testTarget(
             name: "FaultTests",
