@@ -316,7 +316,7 @@ class LeasedTensor:
             raise WeightStoreError(f"{self.info.name}: is on a device, not in this process's memory.", 1)
         if self.info.bytes == 0:
             return memoryview(b"")
-        bytes = (ctypes.c_ubyte * self.info.bytes).from_address(self.address)
+        bytes: Any = (ctypes.c_ubyte * self.info.bytes).from_address(self.address)
         bytes._lease = self._lease._share(self._index)
         return memoryview(bytes).cast("B").toreadonly()
 
@@ -381,7 +381,7 @@ def _settle() -> None:
         if not _capsule_is_valid(capsule, _NAMES[versioned]):  # Who takes it renames it.
             _remove(entry)
         elif sys.getrefcount(capsule) == 3 and _remove(entry):  # The entry's, this function's, the call's.
-            deleter = c_void_p.from_address(managed + _DELETERS[versioned]).value
+            deleter = c_void_p.from_address(managed + _DELETERS[versioned]).value or 0
             ctypes.CFUNCTYPE(None, c_void_p)(deleter)(managed)
 
 

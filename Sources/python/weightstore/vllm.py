@@ -29,7 +29,7 @@ def register() -> None:
     from vllm.model_executor.model_loader import register_model_loader
     from vllm.model_executor.model_loader.base_loader import BaseModelLoader
 
-    class WeightStoreLoader(BaseModelLoader):
+    class WeightStoreLoader(BaseModelLoader):  # type: ignore[misc]
         def __init__(self, load_config: Any) -> None:
             super().__init__(load_config)
             extra = dict(load_config.model_loader_extra_config or {})
