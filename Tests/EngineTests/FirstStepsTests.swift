@@ -15,7 +15,7 @@ struct FirstStepsTests {
         let store = try Store(at: storePath, create: true)
 
         let summary = try store.importModel(ImportRequest(source: modelPath, name: "org/model"))
-        print("\(summary.imported[0].model) has version \(summary.imported[0].version)")
+        print("\(summary.revisions[0].model) has version \(summary.revisions[0].version)")
 
         let revision = try store.revision("org/model@main")
         for layer in try revision.layers() {
@@ -45,7 +45,7 @@ struct FirstStepsTests {
             print("\(gauge.tier): \(gauge.bytes) of \(gauge.budget) bytes, \(gauge.hits) hits, \(gauge.misses) misses")
         }
 
-        #expect(summary.imported[0].version == 1)
+        #expect(summary.revisions[0].version == 1)
         #expect(try revision.layers().count == 3)
         #expect(store.gauges[0].leased == 0)
         #expect(store.gauges[0].misses > 0)
