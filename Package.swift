@@ -97,6 +97,8 @@ let package = Package(
         .executableTarget(name: "kv-benchmark", dependencies: ["KVCache", "WeightStore"], path: "Tests/KVBenchmark"),
         // A small engine in a process of its own: records use, is warmed, and tells what its first requests cost.
         .executableTarget(name: "warm-engine", dependencies: ["WeightStore"], path: "Tests/WarmEngine"),
+        // An engine of the tests' own: streams layers, and computes with them.
+        .executableTarget(name: "example-engine", dependencies: ["WeightStore"], path: "Tests/ExampleEngine"),
         .target(name: "CUDADouble", path: "Tests/CUDADouble"),
         .target(name: "TestSupport", dependencies: ["DeviceMemory", "ModelFormats"], path: "Tests/TestSupport"),
         .testTarget(name: "ModelFormatsTests", dependencies: ["ModelFormats"]),
@@ -128,8 +130,10 @@ let package = Package(
             ]),
         .testTarget(
             name: "EngineTests",
-            dependencies: ["TestSupport", "CWeightStore", "ModelFormats", "WeightStore", "WeightStoreCLI"],
-            exclude: ["Programs"]),
+            dependencies: [
+                "TestSupport", "CWeightStore", "ModelFormats", "WeightStore", "WeightStoreCLI", "example-engine",
+            ],
+            exclude: ["Programs", "Python"]),
         .testTarget(
             name: "FaultTests",
             dependencies: [

@@ -3,7 +3,8 @@ import TestSupport
 import Testing
 
 /// A C program of `Programs/`, compiled against the header and the library as a user would, with every warning an error.
-struct CProgram {
+/// It goes with the value.
+final class CProgram: Sendable {
     let path: String
     private let directory: TemporaryDirectory
 

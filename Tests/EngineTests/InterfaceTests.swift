@@ -38,9 +38,19 @@ struct InterfaceTests {
     @Test("a C program sees every tensor's bytes, gets a status for each wrong call, and leaves no handle")
     func wholeInterface() throws {
         let model = TestModel(layers: 2)
-        let result = try Command.run([try CProgram("interface").path, try store(model), "test/model"])
+        let program = try CProgram("interface")
+        let result = try Command.run([program.path, try store(model), "test/model"])
         #expect(result.status == 0, "\(result.errors)")
         #expect(result.output.split(separator: "\n").map(String.init) == (try lines(model)))
+    }
+
+    @Test("on a GPU, whose driver is the tests' double, tensors have device addresses, in DLPack, too")
+    func gpu() throws {
+        let program = try CProgram("interface")
+        let result = try Command.run(
+            [program.path, try store(TestModel(layers: 2)), "test/model", "gpu"],
+            environment: ["WEIGHTSTORE_CUDA_LIBRARY": CProgram.build + "/libcuda-double.so"])
+        #expect(result.status == 0, "\(result.errors)")
     }
 
     @Test("valgrind finds no leak and no access to memory that is not the program's")

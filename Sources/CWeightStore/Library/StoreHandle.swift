@@ -1,6 +1,5 @@
 import Logging
 import Origins
-import Synchronization
 import WeightStore
 
 /// A store, as C holds it.
@@ -13,19 +12,5 @@ final class StoreHandle: Handled {
         logger.logLevel = .warning
         store = try Store(at: path ?? Store.defaultPath, logger: logger)
         Origins.register(in: store)
-    }
-}
-
-/// Something that is made at its first use.
-final class OnDemand<Value: Sendable>: Sendable {
-    private let value = Mutex<Value?>(nil)
-
-    func get(_ make: () throws -> Value) throws -> Value {
-        try value.withLock { value in
-            if let value { return value }
-            let made = try make()
-            value = made
-            return made
-        }
     }
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 
 class WeightStoreError(Exception):
     """A call that failed. ``status`` is the number that weightstore.h gives it."""
@@ -11,10 +13,13 @@ class WeightStoreError(Exception):
         self.status = status
 
 
-try:
-    from safetensors import SafetensorError as _Original
-except ImportError:
+if TYPE_CHECKING:
     _Original = Exception
+else:
+    try:
+        from safetensors import SafetensorError as _Original
+    except ImportError:
+        _Original = Exception
 
 
 class SafetensorError(WeightStoreError, _Original):

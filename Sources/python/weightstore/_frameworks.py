@@ -39,7 +39,8 @@ def numpy_dtype(name: str) -> numpy.dtype[Any]:
             raise SafetensorError(
                 f"{name}: NumPy has no such type. Ask for framework=\"pt\", or install ml_dtypes."
             ) from None
-        return numpy.dtype(getattr(ml_dtypes, _ML_DTYPES[name]))
+        dtype: numpy.dtype[Any] = numpy.dtype(getattr(ml_dtypes, _ML_DTYPES[name]))
+        return dtype
     raise SafetensorError(f"Dtype not understood: {name}")
 
 
@@ -57,7 +58,7 @@ def numpy_array(tensor: LeasedTensor) -> numpy.ndarray[Any, Any]:
 def torch_dtype(name: str) -> torch.dtype:
     import torch
 
-    dtype = getattr(torch, _TORCH.get(name, ""), None)
+    dtype: torch.dtype | None = getattr(torch, _TORCH.get(name, ""), None)
     if dtype is None:
         known = " in this version of PyTorch" if name in _TORCH else ""
         raise SafetensorError(f"Dtype not understood{known}: {name}")

@@ -69,7 +69,8 @@ class _Source:
         start = self.revision.read(file, 0, 8)
         if not file.endswith(".safetensors") or len(start) < 8:
             return {}
-        return json.loads(self.revision.read(file, 8, struct.unpack("<Q", start)[0]))
+        header: dict[str, Any] = json.loads(self.revision.read(file, 8, struct.unpack("<Q", start)[0]))
+        return header
 
 
 def _files_of_model(revision: Revision) -> list[str]:

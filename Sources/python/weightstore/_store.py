@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Iterator
 
 from . import _library as c
-from ._errors import ForkedError, WeightStoreError
+from ._errors import ForkedError, NotFoundError, WeightStoreError
 from ._library import library, optional, text
 
 if TYPE_CHECKING:
@@ -134,6 +134,14 @@ class Store(_Handle):
         library().statistics(self, tier.encode(), byref(statistics))
         return TierStatistics(*(getattr(statistics, name) for name in TierStatistics.__dataclass_fields__))
 
+    def is_open(self, tier: str) -> bool:
+        """Whether the tier is open already, and so has its options."""
+        try:
+            self.statistics(tier)
+        except NotFoundError:
+            return False
+        return True
+
     def revision(self, name: str) -> Revision:
         """Finds and holds a revision: ``model``, ``model@ref``, ``model@v3``, ``model@<commit>`` or ``model@<digest>``."""
         handle = c_void_p()
@@ -235,6 +243,14 @@ class Revision(_Handle):
         """Begins to bring layers into a tier, and returns at once."""
         library().prefetch_layers(self, first, last, tier.encode())
 
+    def stream(self, *, tier: str = "ram", ahead: int = 2) -> Iterator[Lease]:
+        """The layers in order, ``ahead`` of them on their way while one is used. Let go of each before the next."""
+        numbers = sorted({layer.number for layer in self.layers()})
+        for place, number in enumerate(numbers):
+            for coming in numbers[place + 1:place + 1 + ahead]:
+                self.prefetch(coming, coming, tier=tier)
+            yield self.lease_layer(number, tier=tier)
+
 
 class Lease(_Handle):
     """Tensors whose bytes are in a tier, and stay there as long as the lease, or a tensor made from it, lives."""
@@ -300,7 +316,7 @@ class LeasedTensor:
             raise WeightStoreError(f"{self.info.name}: is on a device, not in this process's memory.", 1)
         if self.info.bytes == 0:
             return memoryview(b"")
-        bytes = (ctypes.c_ubyte * self.info.bytes).from_address(self.address)
+        bytes: Any = (ctypes.c_ubyte * self.info.bytes).from_address(self.address)
         bytes._lease = self._lease._share(self._index)
         return memoryview(bytes).cast("B").toreadonly()
 
@@ -365,7 +381,7 @@ def _settle() -> None:
         if not _capsule_is_valid(capsule, _NAMES[versioned]):  # Who takes it renames it.
             _remove(entry)
         elif sys.getrefcount(capsule) == 3 and _remove(entry):  # The entry's, this function's, the call's.
-            deleter = c_void_p.from_address(managed + _DELETERS[versioned]).value
+            deleter = c_void_p.from_address(managed + _DELETERS[versioned]).value or 0
             ctypes.CFUNCTYPE(None, c_void_p)(deleter)(managed)
 
 

@@ -1,5 +1,5 @@
 /*
- * The whole interface as a C program uses it: interface STORE MODEL
+ * The whole interface as a C program uses it: interface STORE MODEL [gpu]
  *
  * Prints "tensor NAME DTYPE SHAPE FNV" for each tensor of the model, from its bytes in the tier ram, and "done".
  */
@@ -384,8 +384,32 @@ static void check_fork(weightstore_store *store, weightstore_revision *revision)
     OK(weightstore_lease_release(lease));
 }
 
+static void check_gpu(weightstore_store *store, weightstore_revision *revision) {
+    weightstore_lease *lease;
+    weightstore_tier_statistics statistics = {.struct_size = sizeof statistics};
+    weightstore_tier_options options = {.struct_size = sizeof options, .budget = 64 << 20};
+    DLManagedTensor *managed;
+    DLManagedTensorVersioned *versioned;
+    OK(weightstore_open_tier(store, "gpu", &options));
+    OK(weightstore_lease_layer(revision, NULL, 1, "gpu", &lease));
+    weightstore_tensor tensor = leased(lease, 0);
+    EXPECT(tensor.data != NULL && tensor.device_type == 2 && tensor.device_id == 0);
+    OK(weightstore_dlpack(lease, 0, 0, &managed));
+    OK(weightstore_dlpack_versioned(lease, 0, WEIGHTSTORE_DLPACK_BYTES, &versioned));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_dlpack(lease, 0, WEIGHTSTORE_DLPACK_PRIVATE, &managed));
+    EXPECT(managed->dl_tensor.device.device_type == 2 && managed->dl_tensor.data == tensor.data);
+    EXPECT(versioned->dl_tensor.device.device_type == 2 && versioned->dl_tensor.shape[0] == (int64_t)tensor.bytes);
+    OK(weightstore_lease_release(lease));
+    OK(weightstore_statistics(store, "cuda:0", &statistics));
+    EXPECT(statistics.leased > 0);
+    managed->deleter(managed);
+    versioned->deleter(versioned);
+    OK(weightstore_statistics(store, "gpu", &statistics));
+    EXPECT(statistics.leased == 0 && statistics.budget == options.budget);
+}
+
 int main(int argc, char **argv) {
-    EXPECT(argc == 3);
+    EXPECT(argc == 3 || (argc == 4 && strcmp(argv[3], "gpu") == 0));
     EXPECT(weightstore_abi() == WEIGHTSTORE_ABI);
     EXPECT(weightstore_last_message()[0] == 0);
     check_arguments(argv[1], argv[2]);
@@ -399,6 +423,7 @@ int main(int argc, char **argv) {
     check_leases(store, revision);
     check_dlpack(store, revision);
     check_threads(revision);
+    if (argc == 4) check_gpu(store, revision);
     check_fork(store, revision);
     OK(weightstore_revision_release(revision));
     OK(weightstore_close(store));

@@ -268,7 +268,7 @@ class SafeOpen(unittest.TestCase):
                 out.write(len(header).to_bytes(8, "little") + header + b"\x80\x3f\x00\x40")
 
         imported("test/bfloat", write)
-        with weightstore.open(STORE).revision("test/bfloat").lease() as lease:
+        with weightstore._safetensors._store(STORE).revision("test/bfloat").lease() as lease:
             self.assertEqual(bytes(lease["a"].memory()), b"\x80\x3f\x00\x40")
             with self.assertRaises(RuntimeError):
                 np.from_dlpack(lease["a"])
@@ -418,6 +418,58 @@ class Torch(unittest.TestCase):
                 found, expected = ours.get_slice(name)[index], theirs.get_slice(name)[index]
                 self.assertTrue(torch.equal(found, expected))
                 self.assertEqual(found.stride(), expected.stride())
+
+
+@unittest.skipUnless(TORCH and importlib.util.find_spec("transformers"), "there is no transformers here")
+class Transformers(unittest.TestCase):
+    def test_a_model_computes_the_same_with_the_store_s_tensors_as_its_parameters(self):
+        import torch
+        import transformers
+        import weightstore.transformers
+
+        config = transformers.BertConfig(
+            vocab_size=99, hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128)
+        original = transformers.BertModel(config).eval()
+        imported("test/bert", lambda path: original.save_pretrained(path))
+        loaded = weightstore.transformers.from_pretrained(transformers.AutoModel, "test/bert@main", store=STORE)
+        self.assertIsInstance(loaded, transformers.BertModel)
+        self.assertFalse(loaded.training)
+        tokens = torch.tensor([[2, 7, 1, 8]])
+        with torch.no_grad():
+            self.assertTrue(torch.equal(loaded(tokens)[0], original(tokens)[0]))
+        self.assertGreaterEqual(leased(), sum(tensor.numel() * 4 for tensor in original.state_dict().values()) * 0.9)
+        del loaded
+        self.assertEqual(leased(), 0)
+
+
+@unittest.skipUnless(TORCH and importlib.util.find_spec("vllm"), "there is no vLLM here")
+class VLLM(unittest.TestCase):
+    def test_its_loader_gives_a_model_all_weights(self):
+        import torch
+        import weightstore.vllm
+        from vllm.config.load import LoadConfig
+        from vllm.model_executor.model_loader import get_model_loader
+        from vllm.model_executor.model_loader.base_loader import BaseModelLoader
+
+        class Config:
+            model, revision = "test/model", "main"
+
+        class Model:
+            def load_weights(self, weights):
+                self.seen = {name: tensor.clone() for name, tensor in weights}
+
+        weightstore.vllm.register()
+        loader = get_model_loader(LoadConfig(load_format="weightstore", model_loader_extra_config={"store": STORE}))
+        self.assertIsInstance(loader, BaseModelLoader)
+        loader.download_model(Config)
+        model = Model()
+        loader.load_weights(model, Config)
+        self.assertEqual(set(model.seen), set(some_tensors()))
+        for name, array in some_tensors().items():
+            self.assertTrue(torch.equal(model.seen[name], torch.from_numpy(array)), name)
+        self.assertEqual(leased(), 0)
+        with self.assertRaisesRegex(ValueError, "unknown: nonsense"):
+            get_model_loader(LoadConfig(load_format="weightstore", model_loader_extra_config={"nonsense": 1}))
 
 
 if __name__ == "__main__":

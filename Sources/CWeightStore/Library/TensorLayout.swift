@@ -1,0 +1,27 @@
+import WeightStore
+
+/// How the elements of a tensor lie, whatever file it comes from.
+struct TensorLayout {
+    /// The outermost dimension first.
+    let shape: [Int]
+    /// In elements; nil if they are packed in blocks.
+    let strides: [Int]?
+
+    init(_ entry: TensorEntry, format: String?) {
+        // GGUF gives the innermost dimension first.
+        let shape = format == "gguf" ? entry.shape.reversed() : entry.shape
+        self.shape = shape
+        let isPlain = DLPackType(entry.dtype) != nil
+        strides = isPlain ? shape.indices.map { shape[($0 + 1)...].reduce(1) { $0 * max($1, 1) } } : nil
+    }
+}
+
+extension Tier {
+    /// DLPack's numbers.
+    var dlpackDevice: (type: Int32, id: Int32) {
+        switch self {
+        case .ram, .device(.host): (1, 0)
+        case .device(.cuda(let ordinal)): (2, Int32(ordinal))
+        }
+    }
+}

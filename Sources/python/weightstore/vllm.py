@@ -1,0 +1,74 @@
+"""A model loader for vLLM: weights come from a store, layer by layer, the next ones on their way.
+
+The package registers it as a plug-in, so that it is there in every process of vLLM:
+
+    vllm serve org/name --load-format weightstore
+    vllm serve org/name --load-format weightstore --model-loader-extra-config '{"store": "/srv/store", "model": "org/name@prod"}'
+
+Configuration and tokenizer come from where vLLM finds them: a directory, or a hub, which ``weightstore serve`` is one of.
+
+Extra configuration: ``store``, its directory; ``model``, the revision, if it is not vLLM's model and revision; ``tier``,
+where the weights go on their way (``ram``), and ``budget``, how many bytes they may take there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Iterator
+
+from ._safetensors import _files_of_model, _store
+from ._store import Revision
+
+if TYPE_CHECKING:
+    import torch
+
+LOAD_FORMAT = "weightstore"
+
+
+def register() -> None:
+    """Makes the load format known to vLLM, which calls this in each of its processes."""
+    from vllm.model_executor.model_loader import register_model_loader
+    from vllm.model_executor.model_loader.base_loader import BaseModelLoader
+
+    class WeightStoreLoader(BaseModelLoader):  # type: ignore[misc]
+        def __init__(self, load_config: Any) -> None:
+            super().__init__(load_config)
+            extra = dict(load_config.model_loader_extra_config or {})
+            self._directory, self._model = extra.pop("store", None), extra.pop("model", None)
+            self._tier, self._budget = extra.pop("tier", "ram"), extra.pop("budget", None)
+            if extra:
+                raise ValueError(f"model_loader_extra_config: unknown: {', '.join(sorted(extra))}")
+
+        def _revision(self, model_config: Any) -> Revision:
+            name = self._model
+            if name is None:
+                name = model_config.model + (f"@{model_config.revision}" if model_config.revision else "")
+            return _store(self._directory).revision(name)
+
+        def download_model(self, model_config: Any) -> None:
+            # What is not here is fetched when it is loaded.
+            self._revision(model_config)
+
+        def load_weights(self, model: Any, model_config: Any) -> None:
+            if self._budget is not None:
+                store = _store(self._directory)
+                if not store.is_open(self._tier):
+                    store.open_tier(self._tier, budget=self._budget)
+            model.load_weights(weights(self._revision(model_config), tier=self._tier))
+
+    register_model_loader(LOAD_FORMAT)(WeightStoreLoader)
+
+
+def weights(revision: Revision, *, tier: str = "ram", ahead: int = 2) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors of a model by name: what belongs to no layer, then the layers in order.
+
+    Args:
+        ahead: how many layers are brought in while one is being used.
+    """
+    chosen = set(_files_of_model(revision))
+    leases = revision.stream(tier=tier, ahead=ahead)
+    if any(tensor.layer is None for tensor in revision.tensors()):
+        with revision.lease_rest(tier=tier) as lease:
+            yield from ((tensor.info.name, tensor.torch()) for tensor in lease if tensor.info.file in chosen)
+    for lease in leases:
+        with lease:
+            yield from ((tensor.info.name, tensor.torch()) for tensor in lease if tensor.info.file in chosen)

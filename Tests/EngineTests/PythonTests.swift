@@ -1,0 +1,32 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// A Python with numpy, safetensors and gguf, and PyTorch if it could be had; `Tests/run` makes one.
+enum EnginePython {
+    static let path = ProcessInfo.processInfo.environment["WEIGHTSTORE_HUB_PYTHON"]
+
+    /// What a script of `Python/` needs to find the package, the library and the tool.
+    static var environment: [String: String] {
+        [
+            "PYTHONPATH": CProgram.sources.appendingPathComponent("../../Sources/python").standardizedFileURL.path,
+            "PYTHONDONTWRITEBYTECODE": "1", "WEIGHTSTORE_LIBRARY": CProgram.build + "/libweightstore-c.so",
+            "WEIGHTSTORE_TOOL": Tool.path,
+        ]
+    }
+
+    static func command(_ script: String, _ arguments: String...) throws -> [String] {
+        [try #require(path), CProgram.sources.appendingPathComponent("Python/\(script)").path] + arguments
+    }
+}
+
+@Suite(.enabled(if: EnginePython.path != nil, "WEIGHTSTORE_HUB_PYTHON is not set; Tests/run sets it"))
+struct PythonTests {
+    @Test("the Python package gives what safetensors gives", .timeLimit(.minutes(10)))
+    func package() throws {
+        let result = try Command.run(try EnginePython.command("test_weightstore.py"), environment: EnginePython.environment)
+        #expect(result.status == 0, "\(result.errors)")
+        #expect(result.errors.contains("\nOK"))
+        for line in result.errors.split(separator: "\n") where line.contains("skipped") { print(line) }
+    }
+}
