@@ -27,14 +27,15 @@ public final class HubServer: Sendable {
 
     /// - Parameters:
     ///   - pullThrough: is asked for what the store lacks; nil answers 404.
+    ///   - arrivals: is asked what is on its way here, for peers who wait for it.
     ///   - logger: gets a line for each request, at `info`.
     /// - Throws: ``DeviceError`` if the system gives no threads.
     public init(
         _ store: Store, _ options: ServerOptions = ServerOptions(), pullThrough: (any PullThrough)? = nil,
-        logger: Logger = Logger(label: "weightstore.server")
+        arrivals: (any Arrivals)? = nil, logger: Logger = Logger(label: "weightstore.server")
     ) throws {
         let threads = try BlockingThreads()
-        responder = Responder(store, options, threads: threads, pulls: PullGate(pullThrough), logger: logger)
+        responder = Responder(store, options, threads: threads, pulls: PullGate(pullThrough), arrivals: arrivals, logger: logger)
         flush = AccessFlush(store: store, threads: threads)
         self.options = options
         var quiet = logger

@@ -15,11 +15,12 @@ struct Responder: HTTPResponder {
     private let logger: Logger
 
     init(
-        _ store: Store, _ options: ServerOptions, threads: BlockingThreads, pulls: PullGate, logger: Logger
+        _ store: Store, _ options: ServerOptions, threads: BlockingThreads, pulls: PullGate, arrivals: (any Arrivals)?,
+        logger: Logger
     ) {
         metrics = Metrics()
         hub = Hub(store: store, threads: threads, pulls: pulls, pageEntries: options.pageEntries)
-        peers = Peers(store: store, threads: threads)
+        peers = Peers(store: store, threads: threads, arrivals: arrivals)
         operation = Operation(store: store, threads: threads, metrics: metrics)
         token = options.token
         self.threads = threads

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Fleet
 import Foundation
 import Logging
 import Origins
@@ -31,6 +32,7 @@ struct StoreOptions: ParsableArguments {
         var transport = TransportOptions()
         transport.bytesPerSecond = limitRate
         Origins.register(in: store, options: transport)
+        Fleet.askPeers(for: store)
         return store
     }
 }

@@ -1,9 +1,7 @@
 import ArgumentParser
-import Dispatch
 import Foundation
 import Logging
 import Server
-import Synchronization
 import WeightStore
 
 struct Serve: ParsableCommand {
@@ -39,7 +37,7 @@ struct Serve: ParsableCommand {
 
     func run() throws {
         let store = try options.open(create: upstream != nil)
-        var settings = ServerOptions(host: host, port: port, token: try token())
+        var settings = ServerOptions(host: host, port: port, token: try TokenFile.read(tokenFile))
         // A connection that is sent a file has two shards open.
         settings.connections = min(connections, max(OpenFiles.raiseLimit() / 4, 16))
         if settings.token == nil, !["127.0.0.1", "::1", "localhost"].contains(host) {
@@ -51,7 +49,7 @@ struct Serve: ParsableCommand {
         let server = try HubServer(
             store, settings, pullThrough: try upstream.map { try UpstreamHub(store, url: $0) }, logger: logger)
         let interrupt = Interrupt { server.stop() }
-        try waitFor { [host, json = options.json] in
+        try Blocking.wait { [host, json = options.json] in
             try await server.run { port in
                 let url = "http://\(host.contains(":") ? "[\(host)]" : host):\(port)"
                 // The reader of the answer may be gone; the clients are not.
@@ -59,33 +57,5 @@ struct Serve: ParsableCommand {
             }
         }
         withExtendedLifetime((interrupt, store)) {}
-    }
-
-    private func token() throws -> AccessToken? {
-        if let tokenFile {
-            let text = try String(contentsOfFile: tokenFile, encoding: .utf8)
-            return try AccessToken(text, source: tokenFile)
-        }
-        return try ProcessInfo.processInfo.environment["WEIGHTSTORE_TOKEN"]
-            .map { try AccessToken($0, source: "WEIGHTSTORE_TOKEN") }
-    }
-
-    /// Blocks this thread, which is none of the cooperative pool's, until the work is done.
-    private func waitFor(_ work: @escaping @Sendable () async throws -> Void) throws {
-        let done = DispatchSemaphore(value: 0)
-        let result = Mutex<Result<Void, any Error>>(.success(()))
-        let begin: @Sendable () async -> Void = {
-            let ended: Result<Void, any Error>
-            do {
-                ended = .success(try await work())
-            } catch {
-                ended = .failure(error)
-            }
-            result.withLock { $0 = ended }
-            done.signal()
-        }
-        Task { await begin() }
-        done.wait()
-        try result.withLock { $0 }.get()
     }
 }
