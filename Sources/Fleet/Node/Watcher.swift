@@ -89,7 +89,7 @@ final class Watcher: Sendable {
     /// Reads the nodes, which are not kept, and by that sees whether this is the cluster it was.
     private func connect(_ etcd: EtcdMap) throws {
         let nodes = try etcd.client.range(etcd.nodes)
-        set(Dictionary(nodes.values.compactMap { value in (try? info(value.value)).map { ($0.name, $0) } }) { $1 })
+        setNodes(nodes.values)
         let known = try table.position()
         if let known, known.cluster == nodes.cluster, known.revision <= nodes.revision {
             state.withLock { $0.heard = max(known.revision, $0.heard) }
@@ -137,9 +137,11 @@ final class Watcher: Sendable {
     }
 
     private func readAll(_ etcd: EtcdMap) throws {
-        let snapshot = try etcd.client.range(etcd.models)
+        // Models and nodes at one revision, from which the watch goes on.
+        let snapshot = try etcd.client.range(etcd.shared)
         let position = FleetTable.Position(cluster: snapshot.cluster, revision: snapshot.revision)
-        let entries = try snapshot.values.compactMap { try entry($0.key, $0.value, etcd) }
+        let entries = try snapshot.values.filter { $0.key.hasPrefix(etcd.models) }.compactMap { try entry($0.key, $0.value, etcd) }
+        setNodes(snapshot.values.filter { $0.key.hasPrefix(etcd.nodes) })
         if !(try table.apply(entries, at: position).isEmpty) { changed.ring() }
         fullReads.add(1, ordering: .relaxed)
         state.withLock { state in
@@ -162,6 +164,11 @@ final class Watcher: Sendable {
     }
 
     private func info(_ value: [UInt8]) throws -> NodeInfo { try JSONDecoder().decode(NodeInfo.self, from: Data(value)) }
+
+    private func setNodes(_ values: [EtcdClient.KeyValue]) {
+        // What can't be read is no peer.
+        set(Dictionary(values.compactMap { value in (try? info(value.value)).map { ($0.name, $0) } }) { $1 })
+    }
 
     private func set(_ nodes: [String: NodeInfo]) {
         state.withLock { $0.nodes = nodes }

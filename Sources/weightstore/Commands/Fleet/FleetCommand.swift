@@ -5,7 +5,7 @@ import WeightStore
 struct FleetCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "fleet", abstract: "Look at the fleet, and keep its bucket clean.",
-        subcommands: [FleetStatus.self, FleetDrop.self, FleetGarbage.self])
+        subcommands: [FleetStatus.self, FleetMakeBucket.self, FleetDrop.self, FleetGarbage.self])
 }
 
 struct FleetStatus: ParsableCommand {
@@ -47,6 +47,24 @@ struct FleetStatus: ParsableCommand {
             for node in nodes { if let failure = node.holdings?.failure { text += "\(node.info.name): \(failure)\n" } }
         }
         try Terminal.write(text)
+    }
+}
+
+struct FleetMakeBucket: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "make-bucket", abstract: "Make the fleet's bucket. One of your own that is there stays as it is.")
+
+    @OptionGroup var fleetOptions: FleetOptions
+    @OptionGroup var options: StoreOptions
+
+    private struct Answer: Encodable {
+        let origin: String
+    }
+
+    func run() throws {
+        let fleet = try fleetOptions.fleet()
+        try fleet.makeBucket()
+        if options.json { try Terminal.write(json: Answer(origin: fleet.origin)) }
     }
 }
 
