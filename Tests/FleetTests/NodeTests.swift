@@ -251,6 +251,48 @@ struct NodeTests {
         #expect(failures <= 8)
     }
 
+    @Test("a peer that hands out its bytes in a trickle is given up, and left out then")
+    func trickle() throws {
+        let yard = try Yard(etcd: true)
+        let store = try yard.publisher("publisher", [TestModel(layers: 3)])
+        let fleet = try yard.fleet()
+        let first = try fleet.push(try store.revision("org/model"), of: store)
+        let port = Int.random(in: 30_000..<32_000)
+        let proxy = try FaultProxy(to: port, Array(repeating: .trickle, count: 100))
+        let slow = try NodeProcess(
+            yard, "slow", ["org/model", "--port", "\(port)", "--advertise", "http://127.0.0.1:\(proxy.port)"])
+        try yard.wait(for: first.digest, on: [slow])
+        let node = try NodeProcess(yard, "node")
+        try yard.wait(for: first.digest, on: [node])
+        #expect(proxy.left < 100 && proxy.left >= 60, "it was asked, and not for everything")
+    }
+
+    @Test("what was evicted comes back from a peer before the object store is asked, in any process of the machine")
+    func missFromPeer() throws {
+        let yard = try Yard(etcd: true)
+        let base = TestModel(layers: 3)
+        let store = try yard.publisher("publisher", [base])
+        let first = try yard.fleet().push(try store.revision("org/model"), of: store)
+        let other = try NodeProcess(yard, "other")
+        let proxy = try FaultProxy(to: yard.objects.port)
+        let node = try NodeProcess(yard, "node", port: proxy.port)
+        try yard.wait(for: first.digest, on: [other, node])
+        try yard.waitForPeers([other, node])
+        // A process that is no node: it knows the peers by the catalog.
+        var tool = yard.tool("node", port: proxy.port)
+        tool.environment["WEIGHTSTORE_TOKEN"] = "the-fleets-token"
+        #expect(try tool("evict", "--free", "1G").status == 0)
+        let before = proxy.bytes
+        let cat = try tool("cat", "org/model", "model.safetensors")
+        #expect(cat.bytes == (try base.file(base.tensors)), "\(cat.errors)")
+        #expect(proxy.bytes - before < 256 << 10)
+        // Without peers there is the object store.
+        other.end(SIGKILL)
+        #expect(try tool("evict", "--free", "1G").status == 0)
+        #expect(try tool("cat", "org/model", "model.safetensors").bytes == base.file(base.tensors))
+        #expect(proxy.bytes - before > 4 << 20)
+    }
+
     @Test("a node shows its shards to nobody without the token, and does not bind beyond this machine without one")
     func tokens() throws {
         let yard = try Yard(etcd: true)

@@ -133,7 +133,13 @@ final class Watcher: Sendable {
             }
         }
         guard !entries.isEmpty else { return }
-        if !(try table.apply(entries, at: position).isEmpty) { changed.ring() }
+        try take(entries, at: position)
+    }
+
+    /// Writes down what was heard, and says so if it concerns what is followed.
+    private func take(_ entries: [FleetTable.Entry], at position: FleetTable.Position?) throws {
+        let news = try table.apply(entries, at: position)
+        if news.contains(where: { model in follows.contains { $0.model == model } }) { changed.ring() }
     }
 
     private func readAll(_ etcd: EtcdMap) throws {
@@ -142,7 +148,7 @@ final class Watcher: Sendable {
         let position = FleetTable.Position(cluster: snapshot.cluster, revision: snapshot.revision)
         let entries = try snapshot.values.filter { $0.key.hasPrefix(etcd.models) }.compactMap { try entry($0.key, $0.value, etcd) }
         setNodes(snapshot.values.filter { $0.key.hasPrefix(etcd.nodes) })
-        if !(try table.apply(entries, at: position).isEmpty) { changed.ring() }
+        try take(entries, at: position)
         fullReads.add(1, ordering: .relaxed)
         state.withLock { state in
             state.heard = max(state.heard, position.revision)
@@ -218,9 +224,7 @@ final class Watcher: Sendable {
         let known = try table.entries().first { $0.model == model }?.generation ?? 0
         guard let versions = try fleet.map.read(model, after: known, head: &head) else { return }
         let text = String(decoding: try versions.encoded(), as: UTF8.self)
-        let isNews = try !table.apply(
-            [.init(model: model, generation: versions.generation, versions: text)], at: nil).isEmpty
-        if isNews { changed.ring() }
+        try take([.init(model: model, generation: versions.generation, versions: text)], at: nil)
         fleet.map.tell(versions)
     }
 
