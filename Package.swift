@@ -55,7 +55,12 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
             ]),
-        .target(name: "Fleet", dependencies: ["WeightStore", "Origins", .product(name: "NIOHTTP1", package: "swift-nio")]),
+        .target(
+            name: "Fleet",
+            dependencies: [
+                "WeightStore", "Origins",
+                .product(name: "Logging", package: "swift-log"), .product(name: "NIOHTTP1", package: "swift-nio"),
+            ]),
         .target(
             name: "Server",
             dependencies: [

@@ -26,16 +26,30 @@ public final class PeerOrigin: ManifestOrigin {
         url.hasSuffix("/") ? trimmed(String(url.dropLast())) : String(url.dropFirst("peer+".count))
     }
 
-    public func manifest(_ digest: Digest) throws -> [UInt8] {
-        try transport.collect(resource("manifests", digest, bytes: nil), limit: BlobRequests.manifestBytes).text
-    }
+    public func manifest(_ digest: Digest) throws -> [UInt8] { try manifest(digest, waiting: false) }
 
     public func fetch(_ request: ShardRequest, _ body: (Int, UnsafeRawBufferPointer) throws -> Void) throws {
-        try BlobRequests.fetch(resource("shards", request.digest, bytes: request.bytes), request.bytes, transport, body)
+        try fetch(request, waiting: false, body)
     }
 
-    private func resource(_ kind: String, _ digest: Digest, bytes: Int?) -> Transport.Resource {
-        let address = Address("\(base.name)/\(kind)/\(digest.hex)") ?? base
+    /// Seconds that a peer is asked to wait for what it does not have yet.
+    package static let longestWait = 8
+
+    /// - Parameter waiting: let the peer wait for what is on its way to it; status 503 says that it still is.
+    package func manifest(_ digest: Digest, waiting: Bool) throws -> [UInt8] {
+        try transport.collect(resource("manifests", digest, bytes: nil, waiting), limit: BlobRequests.manifestBytes).text
+    }
+
+    /// - Parameter waiting: let the peer wait for what is on its way to it; status 503 says that it still is.
+    package func fetch(
+        _ request: ShardRequest, waiting: Bool, _ body: (Int, UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        try BlobRequests.fetch(
+            resource("shards", request.digest, bytes: request.bytes, waiting), request.bytes, transport, body)
+    }
+
+    private func resource(_ kind: String, _ digest: Digest, bytes: Int?, _ waiting: Bool) -> Transport.Resource {
+        let address = Address("\(base.name)/\(kind)/\(digest.hex)\(waiting ? "?wait=\(Self.longestWait)" : "")") ?? base
         var headers = HTTPHeaders()
         if let token, !token.isEmpty { headers.add(name: "authorization", value: "Bearer \(token)") }
         let request = Transport.Request(address: address, headers: headers)

@@ -27,16 +27,17 @@ public final class HubServer: Sendable {
 
     /// - Parameters:
     ///   - pullThrough: is asked for what the store lacks; nil answers 404.
+    ///   - arrivals: is asked what is on its way here, for peers who wait for it.
     ///   - logger: gets a line for each request, at `info`.
     /// - Throws: ``DeviceError`` if the system gives no threads.
     public init(
         _ store: Store, _ options: ServerOptions = ServerOptions(), pullThrough: (any PullThrough)? = nil,
-        logger: Logger = Logger(label: "weightstore.server")
+        arrivals: (any Arrivals)? = nil, logger: Logger = Logger(label: "weightstore.server")
     ) throws {
         let threads = try BlockingThreads(count: 16)
         responder = Responder(
             store, options, threads: threads, readers: try BlockingThreads(count: 32), pulls: PullGate(pullThrough),
-            logger: logger)
+            arrivals: arrivals, logger: logger)
         flush = AccessFlush(store: store, threads: threads)
         self.options = options
         var quiet = logger

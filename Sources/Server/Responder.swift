@@ -15,11 +15,11 @@ struct Responder: HTTPResponder {
 
     init(
         _ store: Store, _ options: ServerOptions, threads: BlockingThreads, readers: BlockingThreads, pulls: PullGate,
-        logger: Logger
+        arrivals: (any Arrivals)?, logger: Logger
     ) {
         metrics = Metrics()
         hub = Hub(store: store, threads: threads, readers: readers, pulls: pulls, pageEntries: options.pageEntries)
-        peers = Peers(store: store, threads: threads, readers: readers)
+        peers = Peers(store: store, threads: threads, readers: readers, arrivals: arrivals)
         operation = Operation(store: store, threads: threads, metrics: metrics)
         token = options.token
         self.logger = logger

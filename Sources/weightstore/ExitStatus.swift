@@ -16,13 +16,15 @@ enum ExitStatus: Int32 {
     case unreachable = 8
     case notAllowed = 9
     case badAnswer = 10
+    case behind = 11
     case interrupted = 130
 
     static let help = """
         Exit status: 0 done; 1 failed otherwise; 2 no such model, revision, file or tensor; 3 stored bytes are damaged \
         or missing; 4 pinned, in use, or somebody else was faster; 5 disk or quota full; 6 the files to import break their format's rules or are \
         incomplete; 7 no store there, or one that can't be opened; 8 an origin can't be reached; 9 it wants a \
-        token; 10 it gave other bytes than were expected; 64 wrong usage; 130 interrupted.
+        token; 10 it gave other bytes than were expected; 11 not \
+        what the fleet has; 64 wrong usage; 130 interrupted.
         """
 
     /// - Returns: nil for errors that are not the library's.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Fleet
 import Logging
 import Origins
 import WeightStore
@@ -24,6 +25,7 @@ struct StoreOptions: ParsableArguments {
         var transport = TransportOptions()
         transport.bytesPerSecond = limitRate
         Origins.register(in: store, options: transport)
+        Fleet.askPeers(for: store)
         return store
     }
 }

@@ -32,7 +32,7 @@ struct WeightStoreTool: ParsableCommand {
             CommandGroup(name: "KV cache:", subcommands: [KVCommand.self, PromptCommand.self]),
             CommandGroup(name: "Memory:", subcommands: [Load.self, Warm.self, Bench.self]),
             CommandGroup(name: "Serving:", subcommands: [Serve.self]),
-            CommandGroup(name: "Many nodes:", subcommands: [Push.self, Rollback.self]),
+            CommandGroup(name: "Many nodes:", subcommands: [Push.self, Rollback.self, Check.self, Sync.self, Node.self, FleetCommand.self]),
             CommandGroup(name: "Checking and mending:", subcommands: [Verify.self, Rebuild.self]),
             CommandGroup(name: "Trying it out:", subcommands: [Demo.self, Generate.self]),
         ])

@@ -178,7 +178,8 @@ struct PublishTests {
         #expect(second.fetched + second.present == summary.uploaded)
         #expect(try yard.checkVersions().versions.count == 1)
         let reader = yard.tool("reader")
-        #expect(try reader("pull", "org/model@\(summary.digest)", "--origin", yard.url()).status == 0)
+        let pulled = try reader("pull", "org/model@\(summary.digest)", "--origin", yard.url())
+        #expect(pulled.status == 0, "\(pulled.errors)")
         #expect(try reader("verify").status == 0)
     }
 
@@ -234,6 +235,30 @@ struct PublishTests {
         }
         let created = try yard.fleet().versions(of: "org/model").versions[0].created
         #expect(abs(created - Int(Date().timeIntervalSince1970)) < 1800, "by the object store's clock")
+    }
+
+    @Test("an etcd that asks who one is gets told by the environment, and tells nobody else")
+    func etcdUser() throws {
+        let yard = try Yard(etcd: true)
+        let store = try yard.publisher("publisher", [TestModel(layers: 1)])
+        for (path, body) in [
+            ("user/add", #"{"name":"root","password":"the-password"}"#), ("role/add", #"{"name":"root"}"#),
+            ("user/grant", #"{"user":"root","role":"root"}"#), ("enable", "{}"),
+        ] {
+            _ = try Daemon(["/usr/bin/curl", "-sf", "-w", "\n", "-d", body, "\(yard.etcd!.url)/v3/auth/\(path)"]).line()
+        }
+        func push(_ user: String?) throws -> PushSummary {
+            var environment = yard.objects.credentials
+            environment["ETCDCTL_USER"] = user
+            let fleet = try Fleet(origin: yard.url(), etcd: yard.etcd!.url, environment: environment)
+            return try fleet.push(try store.revision("org/model"), of: store)
+        }
+        #expect(try !push(nil).told)
+        #expect(try !push("root:another").told)
+        #expect(try push("root:the-password").told)
+        let node = try NodeProcess(yard, "node", environment: ["ETCDCTL_USER": "root:the-password"])
+        try yard.wait(for: try store.revision("org/model").digest, on: [node])
+        #expect(node.said.contains("etcd tells of changes") && !node.said.contains("the-password"))
     }
 
     @Test("plain http to another machine is refused unless it is allowed, and credentials are in no message")

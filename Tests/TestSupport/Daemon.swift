@@ -31,6 +31,17 @@ package final class Daemon: Sendable {
         self.output = output[0]
     }
 
+    package var identifier: Int32 { process }
+
+    package func signal(_ number: Int32) { kill(process, number) }
+
+    /// Ends it by a signal, and waits until it has ended.
+    package func end(_ number: Int32 = SIGTERM) {
+        kill(process, number)
+        // Waited for again when the value goes; then there is nobody left.
+        waitid(P_PID, id_t(process), nil, WEXITED | WNOWAIT)
+    }
+
     /// The next line that it writes.
     package func line() throws -> String {
         var bytes: [UInt8] = []

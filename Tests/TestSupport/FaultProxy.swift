@@ -11,6 +11,8 @@ package final class FaultProxy: Sendable {
         case close(after: Int)
         /// Nothing more comes.
         case stall(after: Int)
+        /// All comes, at some 50 kB/s.
+        case trickle
         /// One byte comes changed.
         case flip(at: Int)
     }
@@ -75,13 +77,18 @@ package final class FaultProxy: Sendable {
         let there = Thread { Self.copy(from: client, to: server) { $0.count } }
         there.start()
         var seen = 0
-        Self.copy(from: server, to: client) { part in
+        var piece = 65536
+        if case .trickle = fault { piece = 1024 }
+        Self.copy(from: server, to: client, piece) { part in
             defer { seen += part.count }
             var count = part.count
             switch fault {
             case .reset(let after), .close(let after), .stall(let after): count = min(count, max(after - seen, 0))
             case .flip(let place):
                 if (seen..<seen + count).contains(place) { part[place - seen] ^= 1 }
+            case .trickle:
+                // Little by little: by what is asked for at a time, see below.
+                usleep(20_000)
             case nil: break
             }
             passed.add(count, ordering: .relaxed)
@@ -101,8 +108,10 @@ package final class FaultProxy: Sendable {
     }
 
     /// - Parameter pass: how many of the bytes to pass on; fewer than there are end it.
-    private static func copy(from source: Int32, to target: Int32, _ pass: (UnsafeMutableBufferPointer<UInt8>) -> Int) {
-        var buffer = [UInt8](repeating: 0, count: 65536)
+    private static func copy(
+        from source: Int32, to target: Int32, _ piece: Int = 65536, _ pass: (UnsafeMutableBufferPointer<UInt8>) -> Int
+    ) {
+        var buffer = [UInt8](repeating: 0, count: piece)
         while true {
             let count = recv(source, &buffer, buffer.count, 0)
             if count <= 0 { return }

@@ -102,6 +102,11 @@ final class EtcdClient: Sendable {
         return answer.succeeded ?? false
     }
 
+    /// Forgets what keys were before a revision.
+    func compact(_ revision: Int) throws {
+        let _: Header = try ask("/v3/kv/compaction", ["revision": "\(revision)"])
+    }
+
     // MARK: Leases
 
     /// - Returns: the id of a lease that ends by itself after so many seconds.
@@ -136,8 +141,10 @@ final class EtcdClient: Sendable {
 
     /// Blocks, and tells of every change to the keys that begin with `prefix`, from `revision` on.
     ///
+    /// - Parameter body: ends the watch by returning false.
     /// - Throws: ``FetchError/stalled(url:seconds:attempts:)`` after a while without a change; whatever ends the connection.
-    func watch(_ prefix: String, from revision: Int, _ progress: FetchProgress, _ body: (Watched) throws -> Void) throws {
+    func watch(_ prefix: String, from revision: Int, _ progress: FetchProgress, _ body: (Watched) throws -> Bool) throws {
+        struct Ended: Error {}
         struct Create: Encodable {
             let key: Data
             let range_end: Data
@@ -167,16 +174,22 @@ final class EtcdClient: Sendable {
                 guard let result = answer.result else {
                     throw FleetError.etcd(url: name, message: answer.error?.message ?? "a watch that ended")
                 }
-                if result.compact_revision != nil { return try body(.compacted) }
+                if result.compact_revision != nil {
+                    if try !body(.compacted) { throw Ended() }
+                    return
+                }
                 if result.canceled == true {
                     throw FleetError.etcd(url: name, message: result.cancel_reason ?? "the watch was cancelled")
                 }
                 guard let events = result.events, !events.isEmpty else { return }
-                try body(.events(
+                let goesOn = try body(.events(
                     cluster: result.header.cluster_id ?? "",
                     revision: events.compactMap(\.kv.mod_revision).compactMap { Int($0) }.max() ?? revision,
                     events.map { ($0.kv.value.key, $0.type == "DELETE" ? nil : $0.kv.value.value) }))
+                if !goesOn { throw Ended() }
             }
+        } catch is Ended {
+            return
         } catch let error as FetchError {
             if case .stalled = error {} else { tryAnother() }
             throw error

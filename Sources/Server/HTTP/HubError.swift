@@ -17,6 +17,8 @@ enum HubError: Error, Equatable {
     case range(bytes: Int)
     /// The bytes are not there now.
     case unavailable(String)
+    /// It is on its way here.
+    case underWay
     case failed
 
     /// What an error of the store, or of a pull, is for a client.
@@ -46,7 +48,7 @@ enum HubError: Error, Equatable {
         case .method: .methodNotAllowed
         case .preconditionFailed: .preconditionFailed
         case .range: .rangeNotSatisfiable
-        case .unavailable: .serviceUnavailable
+        case .unavailable, .underWay: .serviceUnavailable
         case .failed: .internalServerError
         }
     }
@@ -74,6 +76,7 @@ enum HubError: Error, Equatable {
         case .preconditionFailed: "The file is not what If-Match says"
         case .range(let bytes): "The range lies outside of the \(bytes) bytes"
         case .unavailable(let reason): "Not available: \(reason)"
+        case .underWay: "On its way here: ask again"
         case .failed: "The server failed; its log says why"
         }
     }
@@ -87,6 +90,7 @@ enum HubError: Error, Equatable {
         case .method(let allowed): fields[.allow] = allowed
         case .range(let bytes): fields[.contentRange] = "bytes */\(bytes)"
         case .unavailable: fields[.retryAfter] = "10"
+        case .underWay: fields[.retryAfter] = "0"
         default: break
         }
         return fields

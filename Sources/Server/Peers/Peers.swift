@@ -8,6 +8,10 @@ struct Peers: Sendable {
     let threads: BlockingThreads
     /// For bytes of shards.
     let readers: BlockingThreads
+    let arrivals: (any Arrivals)?
+
+    /// A peer may ask to wait this long, in seconds.
+    private static let longestWait = 20.0
 
     func revisions(_ model: String) async throws -> Answer {
         try .json(try await threads.run { [store] in try store.revisions(of: model) })
@@ -21,11 +25,27 @@ struct Peers: Sendable {
         try await blob(digest, request, isPublic) { [store] in try store.manifest(digest) }
     }
 
+    private func look(
+        for digest: Digest, _ request: Request, _ find: @escaping @Sendable () throws -> StoredBytes?
+    ) async throws -> StoredBytes? {
+        if let stored = try await threads.run(find) { return stored }
+        guard let arrivals, let text = Query(request.uri.query ?? "")["wait"], let seconds = Double(text), seconds > 0 else {
+            return nil
+        }
+        guard let hasCome = try await arrivals.arrival(of: digest, within: min(seconds, Self.longestWait)) else {
+            // It may have come between the look and the question.
+            return try await threads.run(find)
+        }
+        if let stored = try await threads.run(find) { return stored }
+        if hasCome { return nil }
+        throw HubError.underWay
+    }
+
     /// - Parameter isPublic: whether a cache between may keep it for others: not if a token is asked for.
     private func blob(
         _ digest: Digest, _ request: Request, _ isPublic: Bool, _ find: @escaping @Sendable () throws -> StoredBytes?
     ) async throws -> Answer {
-        guard let stored = try await threads.run(find) else { throw HubError.noPage }
+        guard let stored = try await look(for: digest, request, find) else { throw HubError.noPage }
         let answer = BytesAnswer(
             bytes: stored.range.count, tag: digest.hex,
             fields: [

@@ -104,6 +104,14 @@ package struct FleetTable: Sendable {
         }
     }
 
+    /// The peers of all fleets that this store's node is in.
+    package static func allPeers(_ store: Store) throws -> [Peer] {
+        try store.catalog.read { db in
+            try Row.fetchAll(db, sql: "SELECT DISTINCT name, url, follows FROM fleet_peer ORDER BY name")
+                .map { Peer(name: $0[0], url: $0[1], follows: $0[2]) }
+        }
+    }
+
     package func setPeers(_ peers: [Peer]) throws {
         if try self.peers() == peers { return }
         // They are known again soon after a power cut.

@@ -37,7 +37,7 @@ struct Serve: ParsableCommand {
 
     func run() throws {
         let store = try options.open(create: upstream != nil)
-        var settings = ServerOptions(host: host, port: port, token: try token())
+        var settings = ServerOptions(host: host, port: port, token: try TokenFile.read(tokenFile))
         // A connection that is sent a file has two shards open.
         settings.connections = min(connections, max(OpenFiles.raiseLimit() / 4, 16))
         if settings.token == nil, !["127.0.0.1", "::1", "localhost"].contains(host) {
@@ -57,14 +57,5 @@ struct Serve: ParsableCommand {
             }
         }
         withExtendedLifetime((interrupt, store)) {}
-    }
-
-    private func token() throws -> AccessToken? {
-        if let tokenFile {
-            let text = try String(contentsOfFile: tokenFile, encoding: .utf8)
-            return try AccessToken(text, source: tokenFile)
-        }
-        return try ProcessInfo.processInfo.environment["WEIGHTSTORE_TOKEN"]
-            .map { try AccessToken($0, source: "WEIGHTSTORE_TOKEN") }
     }
 }

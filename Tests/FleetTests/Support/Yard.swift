@@ -12,10 +12,13 @@ final class Yard: Sendable {
     let etcd: Etcd?
     let bucket: String
 
-    init(etcd: Bool = false) throws {
+    convenience init(etcd: Bool = false) throws { try self.init(etcdAt: etcd ? "127.0.0.1" : nil) }
+
+    /// - Parameter address: where its etcd listens; nil without one.
+    init(etcdAt address: String?) throws {
         directory = try TemporaryDirectory()
         objects = try ObjectStore.shared.get()
-        self.etcd = etcd ? try Etcd(directory("etcd")) : nil
+        self.etcd = try address.map { [directory] in try Etcd(directory("etcd"), address: $0) }
         bucket = "test-" + UUID().uuidString.lowercased().prefix(8)
         try fleet().makeBucket()
     }
@@ -29,6 +32,7 @@ final class Yard: Sendable {
         var options = TransportOptions()
         options.attempts = attempts
         options.firstDelaySeconds = 0.05
+        options.allowsPlainHTTP = true
         return try Fleet(origin: url(port: port), etcd: etcd?.url, options: options, environment: objects.credentials)
     }
 

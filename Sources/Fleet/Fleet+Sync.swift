@@ -1,0 +1,52 @@
+import Foundation
+import Origins
+import WeightStore
+
+/// What a node has of a ref, beside what the map says.
+public typealias RefState = NodeHoldings.Holding
+
+extension Fleet {
+    /// What a store has of models, beside what the bucket says now.
+    public func check(_ follows: [Follow], of store: Store) throws -> [RefState] {
+        let versions = try Set(follows.map(\.model)).sorted().map { try self.versions(of: $0) }
+        return try syncer(store).holdings(versions, following: follows)
+    }
+
+    /// Brings a store to the versions that the bucket names now, once. Blocks.
+    @discardableResult
+    public func sync(_ follows: [Follow], into store: Store, progress: FetchProgress = FetchProgress()) throws -> SyncSummary {
+        let versions = try Set(follows.map(\.model)).sorted().map { try self.versions(of: $0) }
+        for follow in follows {
+            guard let ref = follow.ref, versions.first(where: { $0.model == follow.model })?.refs[ref] == nil else { continue }
+            throw FleetError.unknown(what: "ref", name: "\(follow)", hint: "\"weightstore fleet status\" lists them.")
+        }
+        let syncer = syncer(store)
+        store.ask(syncer.book)
+        defer { store.ask(nil) }
+        return try syncer.sync(versions, following: follows, progress: progress)
+    }
+
+    private func syncer(_ store: Store) -> Syncer {
+        Syncer(store: store, fleet: self, book: PeerBook(me: nil, load: peers(store)), board: ArrivalBoard())
+    }
+
+    /// The nodes, from etcd, or else as the node of this machine has written them down.
+    private func peers(_ store: Store) -> @Sendable () throws -> [NodeInfo] {
+        let (etcd, table) = (etcd, FleetTable(store, origin: origin))
+        return {
+            if let etcd, let nodes = try? etcd.client.range(etcd.nodes).values {
+                // What can't be read is no peer.
+                return nodes.compactMap { try? JSONDecoder().decode(NodeInfo.self, from: Data($0.value)) }
+            }
+            return try table.peers().map { try $0.info() }
+        }
+    }
+
+    /// Lets a process that is no node ask the peers which the node of its machine knows, before the models' origins.
+    public static func askPeers(for store: Store) {
+        store.ask(PeerBook(me: nil, load: { [weak store] in
+            guard let store else { return [] }
+            return try FleetTable.allPeers(store).map { try $0.info() }
+        }))
+    }
+}

@@ -1,0 +1,160 @@
+import Foundation
+import Logging
+import Origins
+import Synchronization
+import WeightStore
+
+/// A node of a fleet: it follows models, keeps its store at the versions that their refs name, and tells the others.
+///
+///     let node = FleetNode(store, fleet, NodeOptions(name: "node7", follows: [try Follow("org/name@prod")]))
+///     node.run(at: "peer+https://node7:8000")       // until node.stop()
+///
+/// Beside it a `HubServer` that asks ``board`` serves the peers.
+///
+/// Four threads: one hears of changes from etcd, one looks into the bucket, one announces, and the caller's brings in what
+/// differs. What they share is the catalog (what was heard) and two doorbells.
+public final class FleetNode: Sendable {
+    private let store: Store
+    private let fleet: Fleet
+    private let options: NodeOptions
+    private let table: FleetTable
+    private let book: PeerBook
+    private let watcher: Watcher
+    private let syncer: Syncer
+    private let changed = Doorbell()
+    private let news = Doorbell()
+    private let progress = FetchProgress()
+    private let failure = Mutex<String?>(nil)
+    private let logger: Logger
+
+    /// What is on its way into the store.
+    public let board = ArrivalBoard()
+
+    public init(_ store: Store, _ fleet: Fleet, _ options: NodeOptions, logger: Logger = Logger(label: "weightstore.node")) {
+        self.store = store
+        self.fleet = fleet
+        self.options = options
+        self.logger = logger
+        table = FleetTable(store, origin: fleet.origin)
+        book = PeerBook(me: options.name)
+        syncer = Syncer(store: store, fleet: fleet, book: book, board: board)
+        watcher = Watcher(
+            fleet: fleet, table: table, follows: options.follows, book: book, pollSeconds: options.pollSeconds,
+            changed: changed, progress: progress, logger: logger)
+    }
+
+    /// How often all of etcd's keys were read at once.
+    var fullReadCount: Int { watcher.fullReadCount }
+
+    /// Blocks until ``stop()``.
+    ///
+    /// - Parameter url: where peers reach this node.
+    public func run(at url: String) {
+        store.ask(book)
+        defer { store.ask(nil) }
+        let threads = DispatchGroup()
+        let announcing: @Sendable () -> Void = { [self] in announce(url) }
+        for work in [watcher.watch, watcher.poll, announcing] as [@Sendable () -> Void] {
+            threads.enter()
+            Thread {
+                work()
+                threads.leave()
+            }.start()
+        }
+        bringIn()
+        threads.wait()
+    }
+
+    /// Makes ``run()`` return soon.
+    public func stop() {
+        progress.cancel()
+        changed.ring()
+        news.ring()
+    }
+
+    /// The models that are followed, as far as this node has heard of them.
+    private func heard() throws -> [ModelVersions] {
+        let models = Set(options.follows.map(\.model))
+        return try table.entries().filter { models.contains($0.model) }
+            .map { try ModelVersions(decoding: Array($0.versions.utf8), place: "store.db") }
+    }
+
+    private func bringIn() {
+        var failures = 0
+        // What was heard before a restart is heard.
+        var seen = -1
+        while !progress.isCancelled {
+            changed.wait(beyond: seen, seconds: failures == 0 ? 30 : min(Double(failures), 10))
+            if progress.isCancelled { return }
+            let now = changed.count
+            seen = now
+            do {
+                let start = ContinuousClock.now
+                let (changed, progress) = (changed, progress)
+                let summary = try syncer.sync(try heard(), following: options.follows) {
+                    changed.count != now || progress.isCancelled
+                }
+                report(summary, (ContinuousClock.now - start) / .seconds(1))
+                failures = 0
+                failure.withLock { $0 = nil }
+            } catch StoreError.cancelled {
+                continue
+            } catch {
+                failures += 1
+                failure.withLock { $0 = "\(error)" }
+                logger.warning("\(error)")
+            }
+            news.ring()
+        }
+    }
+
+    private func report(_ summary: SyncSummary, _ seconds: Double) {
+        for move in summary.moved {
+            logger.notice(
+                "\(move.model)@\(move.ref) → v\(move.version) \(move.digest.short): \(summary.shards) shards, \(summary.bytes) bytes, \(summary.fromPeers) from peers, \(summary.fromOrigin) from the bucket, \(String(format: "%.2f", seconds)) s")
+        }
+    }
+
+    /// What this node has of what it follows.
+    public func holdings() throws -> NodeHoldings {
+        let bytes = book.bytes
+        return NodeHoldings(
+            name: options.name, hears: watcher.hears.rawValue,
+            holdings: try syncer.holdings(try heard(), following: options.follows), fromPeers: bytes.fromPeers,
+            fromOrigin: bytes.fromOrigin, failure: failure.withLock { $0 })
+    }
+
+    private func announce(_ url: String) {
+        guard let etcd = fleet.etcd else { return }
+        let membership = Membership(
+            etcd: etcd, info: NodeInfo(name: options.name, url: url, follows: options.follows))
+        var isFailing = false
+        while !progress.isCancelled {
+            let seen = news.count
+            do {
+                try membership.announce(try holdings())
+                if isFailing { logger.info("announced again") }
+                isFailing = false
+            } catch {
+                if !isFailing { logger.warning("announcing: \(error)") }
+                isFailing = true
+            }
+            news.wait(beyond: seen, seconds: Double(Membership.leaseSeconds) / 4)
+        }
+        membership.leave()
+    }
+}
+
+/// What a node is, and what it follows.
+public struct NodeOptions: Sendable {
+    /// Unlike that of any other node of the fleet.
+    public var name: String
+    public var follows: [Follow]
+    /// Seconds between looks into the bucket when etcd does not tell.
+    public var pollSeconds = 5.0
+
+    public init(name: String, follows: [Follow]) {
+        self.name = name
+        self.follows = follows
+    }
+}

@@ -1,0 +1,235 @@
+import Foundation
+import Logging
+import Synchronization
+import WeightStore
+
+/// Hears of changes: from etcd at once, and from the bucket now and then, or always if there is no etcd.
+///
+/// **From where.** etcd's events are applied in order, and the revision they were applied at stands in the catalog in the
+/// same transaction; a watch begins behind it. So a node that was down or cut off hears of all it has missed. If etcd has
+/// compacted that part of its history, or is not the cluster it was, all keys are read at one revision, and the watch goes
+/// on from there. All keys are read every ten minutes as well: nothing is perfect.
+///
+/// **Order.** A model's generation only grows here: what comes late, or twice, or by both ways, is not applied.
+final class Watcher: Sendable {
+    enum Hears: String, Sendable {
+        case watch, poll
+    }
+
+    private let fleet: Fleet
+    private let table: FleetTable
+    private let follows: [Follow]
+    private let book: PeerBook
+    private let changed: Doorbell
+    private let progress: FetchProgress
+    private let logger: Logger
+    private struct State {
+        var hears = Hears.poll
+        var nodes: [String: NodeInfo] = [:]
+        /// The last revision of which everything was heard.
+        var heard = 0
+        var lastFull = ContinuousClock.now
+    }
+    private let state = Mutex(State())
+    private let poller = Doorbell()
+    private let fullReads = Atomic<Int>(0)
+
+    /// Seconds after which all is read anew from etcd.
+    private static let fullSeconds = 600.0
+    /// Seconds between looks into the bucket while etcd tells.
+    private static let sweepSeconds = 300.0
+    private let pollSeconds: Double
+
+    init(
+        fleet: Fleet, table: FleetTable, follows: [Follow], book: PeerBook, pollSeconds: Double, changed: Doorbell,
+        progress: FetchProgress, logger: Logger
+    ) {
+        self.fleet = fleet
+        self.table = table
+        self.follows = follows
+        self.book = book
+        self.pollSeconds = pollSeconds
+        self.changed = changed
+        self.progress = progress
+        self.logger = logger
+    }
+
+    var hears: Hears { state.withLock { $0.hears } }
+
+    /// How often all keys were read at once.
+    var fullReadCount: Int { fullReads.load(ordering: .relaxed) }
+
+    // MARK: etcd
+
+    /// Blocks until the progress is cancelled.
+    func watch() {
+        guard let etcd = fleet.etcd else { return }
+        var failures = 0
+        var isConnected = false
+        while !progress.isCancelled {
+            do {
+                if !isConnected { try connect(etcd) }
+                isConnected = true
+                try watch(etcd)
+                failures = 0
+            } catch FetchError.stalled(_, EtcdClient.silenceSeconds, _) {
+                // Nothing happened: or the connection is dead, and the next one shows it.
+                failures = 0
+            } catch {
+                if progress.isCancelled { return }
+                isConnected = false
+                if hears(.poll) { logger.warning("etcd: \(error) Looking into the bucket every \(pollSeconds) s until it is back.") }
+                failures += 1
+                poller.ring()
+                pause(.random(in: 0.2...1) * min(Double(failures), 10))
+            }
+        }
+    }
+
+    /// Reads the nodes, which are not kept, and by that sees whether this is the cluster it was.
+    private func connect(_ etcd: EtcdMap) throws {
+        let nodes = try etcd.client.range(etcd.nodes)
+        setNodes(nodes.values)
+        let known = try table.position()
+        if let known, known.cluster == nodes.cluster, known.revision <= nodes.revision {
+            state.withLock { $0.heard = max(known.revision, $0.heard) }
+        } else {
+            state.withLock { $0.heard = 0 }
+            try readAll(etcd)
+        }
+    }
+
+    /// One watch, until it ends.
+    private func watch(_ etcd: EtcdMap) throws {
+        if state.withLock({ $0.lastFull }).duration(to: .now) > .seconds(Self.fullSeconds) { try readAll(etcd) }
+        let from = state.withLock { $0.heard } + 1
+        if hears(.watch) { logger.info("etcd tells of changes, from revision \(from) on") }
+        var isCompacted = false
+        try etcd.client.watch(etcd.shared, from: from, progress) { watched in
+            switch watched {
+            case .compacted: isCompacted = true
+            case .events(let cluster, let revision, let events):
+                try apply(events, .init(cluster: cluster, revision: revision), etcd)
+                state.withLock { $0.heard = max($0.heard, revision) }
+            }
+            return !isCompacted
+        }
+        guard isCompacted else { return }
+        logger.info("etcd has compacted its history beyond revision \(from): reading all of it")
+        try readAll(etcd)
+    }
+
+    private func apply(_ events: [(key: String, value: [UInt8]?)], _ position: FleetTable.Position, _ etcd: EtcdMap) throws {
+        var entries: [FleetTable.Entry] = []
+        for event in events {
+            if event.key.hasPrefix(etcd.models) {
+                if let entry = try entry(event.key, event.value, etcd) { entries.append(entry) }
+            } else if event.key.hasPrefix(etcd.nodes) {
+                let name = String(event.key.dropFirst(etcd.nodes.count))
+                var nodes = state.withLock { $0.nodes }
+                // What can't be read is no peer.
+                nodes[name] = event.value.flatMap { try? info($0) }
+                set(nodes)
+            }
+        }
+        guard !entries.isEmpty else { return }
+        try take(entries, at: position)
+    }
+
+    /// Writes down what was heard, and says so if it concerns what is followed.
+    private func take(_ entries: [FleetTable.Entry], at position: FleetTable.Position?) throws {
+        let news = try table.apply(entries, at: position)
+        if news.contains(where: { model in follows.contains { $0.model == model } }) { changed.ring() }
+    }
+
+    private func readAll(_ etcd: EtcdMap) throws {
+        // Models and nodes at one revision, from which the watch goes on.
+        let snapshot = try etcd.client.range(etcd.shared)
+        let position = FleetTable.Position(cluster: snapshot.cluster, revision: snapshot.revision)
+        let entries = try snapshot.values.filter { $0.key.hasPrefix(etcd.models) }.compactMap { try entry($0.key, $0.value, etcd) }
+        setNodes(snapshot.values.filter { $0.key.hasPrefix(etcd.nodes) })
+        try take(entries, at: position)
+        fullReads.add(1, ordering: .relaxed)
+        state.withLock { state in
+            state.heard = max(state.heard, position.revision)
+            state.lastFull = .now
+        }
+    }
+
+    private func entry(_ key: String, _ value: [UInt8]?, _ etcd: EtcdMap) throws -> FleetTable.Entry? {
+        guard let value else { return nil }
+        do {
+            let versions = try ModelVersions(decoding: value, place: key)
+            return FleetTable.Entry(
+                model: versions.model, generation: versions.generation, versions: String(decoding: value, as: UTF8.self))
+        } catch {
+            // Somebody else's: it must not keep what is ours from being heard.
+            logger.warning("\(error)")
+            return nil
+        }
+    }
+
+    private func info(_ value: [UInt8]) throws -> NodeInfo { try JSONDecoder().decode(NodeInfo.self, from: Data(value)) }
+
+    private func setNodes(_ values: [EtcdClient.KeyValue]) {
+        // What can't be read is no peer.
+        set(Dictionary(values.compactMap { value in (try? info(value.value)).map { ($0.name, $0) } }) { $1 })
+    }
+
+    private func set(_ nodes: [String: NodeInfo]) {
+        state.withLock { $0.nodes = nodes }
+        let infos = nodes.values.sorted { $0.name < $1.name }
+        book.set(infos)
+        do {
+            try table.setPeers(infos.map { try FleetTable.Peer($0) })
+        } catch {
+            // Only other processes of this machine miss them.
+            logger.warning("\(error)")
+        }
+    }
+
+    /// - Returns: whether it is another way than before.
+    private func hears(_ way: Hears) -> Bool {
+        state.withLock { state in
+            defer { state.hears = way }
+            return state.hears != way
+        }
+    }
+
+    // MARK: The bucket
+
+    /// Blocks until the progress is cancelled. Looks for newer generations, and tells etcd if it has not heard of them.
+    func poll() {
+        var heads: [String: String] = [:]
+        while !progress.isCancelled {
+            let seen = poller.count
+            for model in Set(follows.map(\.model)).sorted() {
+                do {
+                    try look(model, &heads[model])
+                } catch {
+                    logger.warning("\(error)")
+                }
+            }
+            let rest = hears == .watch ? Self.sweepSeconds : pollSeconds
+            let end = ContinuousClock.now + .seconds(rest * .random(in: 0.8...1.2))
+            while ContinuousClock.now < end, poller.count == seen, !progress.isCancelled {
+                poller.wait(beyond: seen, seconds: 0.5)
+            }
+            // etcd's failures ring; they must not make a storm.
+            if poller.count != seen { pause(min(pollSeconds, 1)) }
+        }
+    }
+
+    private func look(_ model: String, _ head: inout String?) throws {
+        let known = try table.entries().first { $0.model == model }?.generation ?? 0
+        guard let versions = try fleet.map.read(model, after: known, head: &head) else { return }
+        let text = String(decoding: try versions.encoded(), as: UTF8.self)
+        try take([.init(model: model, generation: versions.generation, versions: text)], at: nil)
+        fleet.map.tell(versions)
+    }
+
+    private func pause(_ seconds: Double) {
+        let end = ContinuousClock.now + .seconds(seconds)
+        while ContinuousClock.now < end, !progress.isCancelled { usleep(50_000) }
+    }
+}

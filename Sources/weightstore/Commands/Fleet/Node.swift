@@ -1,0 +1,99 @@
+import ArgumentParser
+import Dispatch
+import Fleet
+import Foundation
+import Glibc
+import Logging
+import Server
+import WeightStore
+
+struct Node: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "node",
+        abstract: "Be a node of the fleet: follow models, keep this store at their versions, serve the peers.",
+        discussion: """
+            What is followed is org/name (all its refs) or org/name@ref. Changes are heard from etcd at once, and from the \
+            bucket without it; only shards that differ travel, from the nearest node that has them. It serves what \
+            "weightstore serve" serves, too, to whoever shows the token: WEIGHTSTORE_TOKEN, or --token-file, the same for the \
+            whole fleet; beyond this machine it is a must.
+            """)
+
+    @Argument(help: ArgumentHelp("What to follow.", valueName: "model")) var follow: [String]
+    @Option(help: "The name or address to bind to.") var host = "127.0.0.1"
+    @Option(help: "The port; 0 picks a free one, which is printed.") var port = 8000
+    @Option(help: ArgumentHelp("Where peers reach this node, if not at host and port: https://node7.example.", valueName: "url"))
+    var advertise: String?
+    @Option(help: ArgumentHelp("The node's name (default: host name and port).", valueName: "name")) var name: String?
+    @Option(help: ArgumentHelp("A file with the token to ask for and to show.", valueName: "file"), completion: .file())
+    var tokenFile: String?
+    @Option(help: ArgumentHelp("How often to look into the bucket without etcd.", valueName: "span")) var poll = TimeSpan(argument: "5s")!
+    @Flag(help: "Warnings only.") var quiet = false
+    @OptionGroup var fleetOptions: FleetOptions
+    @OptionGroup var options: StoreOptions
+
+    private struct Answer: Encodable {
+        let name: String
+        let url: String
+    }
+
+    func validate() throws {
+        guard 0...65535 ~= port else { throw ValidationError("A port is a number from 0 to 65535.") }
+        if follow.isEmpty { throw ValidationError("Name at least one model to follow.") }
+    }
+
+    func run() throws {
+        let follows = try follow.map { try Follow($0) }
+        let token = try TokenFile.read(tokenFile)
+        if let tokenFile {
+            // What is asked of others is shown to them.
+            let text = try String(contentsOfFile: tokenFile, encoding: .utf8).trimmingCharacters(in: .whitespacesAndNewlines)
+            setenv("WEIGHTSTORE_TOKEN", text, 1)
+        }
+        guard token != nil || ["127.0.0.1", "::1", "localhost"].contains(host) else {
+            throw ValidationError("\(host) is beyond this machine: a token must be asked for (WEIGHTSTORE_TOKEN or --token-file).")
+        }
+        let fleet = try fleetOptions.fleet()
+        let store = try options.open(create: true)
+        var settings = ServerOptions(host: host, port: port, token: token)
+        settings.connections = min(settings.connections, max(OpenFiles.raiseLimit() / 4, 16))
+        let logger = Logger(label: "weightstore.node") { [quiet] _ in ServiceLogHandler(logLevel: quiet ? .warning : .info) }
+        let serving = Logger(label: "weightstore.server") { _ in ServiceLogHandler(logLevel: .warning) }
+        var nodeOptions = NodeOptions(
+            name: name ?? "\(Fleet.host):\(port == 0 ? Int(getpid()) : port)", follows: follows)
+        nodeOptions.pollSeconds = Double(max(poll.seconds, 1))
+        let node = FleetNode(store, fleet, nodeOptions, logger: logger)
+        let server = try HubServer(store, settings, arrivals: BoardArrivals(board: node.board), logger: serving)
+        let interrupt = Interrupt { server.stop() }
+        let running = DispatchGroup()
+        defer {
+            node.stop()
+            running.wait()
+        }
+        try Waiting.forWork { [host, advertise, json = options.json, name = nodeOptions.name] in
+            try await server.run { port in
+                let url = advertise ?? "http://\(host.contains(":") ? "[\(host)]" : host):\(port)"
+                // The reader of the answer may be gone; the peers are not.
+                try? json ? Terminal.write(json: Answer(name: name, url: url)) : Terminal.write("\(url)\n")
+                running.enter()
+                Thread {
+                    node.run(at: "peer+" + url)
+                    running.leave()
+                }.start()
+            }
+        }
+        withExtendedLifetime((interrupt, store)) {}
+    }
+}
+
+/// What a node expects, as its server asks for it.
+private struct BoardArrivals: Arrivals {
+    let board: ArrivalBoard
+
+    func arrival(of digest: Digest, within seconds: Double) async throws -> Bool? {
+        switch try await board.wait(for: digest, seconds: seconds) {
+        case .arrived: true
+        case .underWay: false
+        case .unknown: nil
+        }
+    }
+}

@@ -1,0 +1,140 @@
+import Foundation
+import Glibc
+import Origins
+import Synchronization
+import TestSupport
+import Testing
+@testable import Fleet
+@testable import WeightStore
+
+@Suite(.enabled(if: Engines.areInstalled, "Ceph and etcd are not installed, or this is not root; Tests/run installs them"))
+struct BucketGarbageTests {
+    private func objects(_ fleet: Fleet, _ prefix: String) throws -> Set<String> {
+        var names: Set<String> = []
+        try fleet.bucket.list(prefix) { names.formUnion($0.map(\.name)) }
+        return names
+    }
+
+    @Test("what no version needs goes after the grace period; what one needs stays, and so does what is young")
+    func collecting() throws {
+        let yard = try Yard()
+        let base = TestModel(layers: 2)
+        let store = try yard.publisher("publisher", [base, base.tuned(seed: 3)])
+        let fleet = try yard.fleet()
+        let first = try fleet.push(try store.revision("org/model@v1"), of: store)
+        let second = try fleet.push(try store.revision("org/model@v2"), of: store)
+        let tool = yard.tool("publisher")
+        #expect(try tool("fleet", "drop", "org/model@v2").status != 0, "main names it")
+        #expect(try tool("fleet", "drop", "org/model@v1").status == 0)
+        let all = try objects(fleet, "shards/")
+        #expect(try fleet.collectGarbage().shards == 0, "all is younger than a day")
+        let plan = try tool("fleet", "gc", "--grace", "0", "--dry-run", "--json").object()
+        #expect(plan["shards"] as? Int == 2 && plan["bytes"] as? Int ?? 0 >= 2 << 20 && plan["manifests"] as? Int == 1)
+        #expect(try objects(fleet, "shards/") == all)
+        // An upload that was broken off.
+        let gone = Digest(of: UnsafeRawBufferPointer(start: nil, count: 0))
+        _ = try fleet.bucket.begin(S3Origin.shard(gone))
+        sleep(1)
+        let summary = try fleet.collectGarbage(graceSeconds: 0)
+        #expect(summary.shards == 2 && summary.manifests == 1 && summary.uploads == 1)
+        #expect(try objects(fleet, "shards/").count == all.count - 2)
+        #expect(try yard.checkVersions().versions.map(\.version) == [2])
+        #expect(try fleet.collectGarbage(graceSeconds: 0).shards == 0)
+        // What was dropped can be published anew, under a new number.
+        #expect(try fleet.push(try store.revision("org/model@v1"), of: store).version == 3)
+        #expect(try yard.checkVersions().version(first.digest)?.version == 3)
+        #expect(second.digest != first.digest)
+    }
+
+    @Test("collections and pushes side by side: no version ever lacks a shard")
+    func besidePushes() throws {
+        let yard = try Yard()
+        let base = TestModel(layers: 1)
+        let store = try yard.publisher("publisher", [base, base.tuned(seed: 3)])
+        let fleet = try yard.fleet()
+        try fleet.push(try store.revision("org/model@v2"), of: store)
+        let isOver = Shared(Atomic<Bool>(false))
+        let removed = Shared(Atomic<Int>(0))
+        let collector = DispatchGroup()
+        collector.enter()
+        Thread.detachNewThread {
+            defer { collector.leave() }
+            while !isOver.value.load(ordering: .relaxed) {
+                do {
+                    removed.value.add(try fleet.collectGarbage(graceSeconds: 0).shards, ordering: .relaxed)
+                } catch FleetError.busy {
+                } catch {
+                    Issue.record("\(error)")
+                }
+            }
+        }
+        // The same bytes come and go: they are garbage, and needed again, time after time.
+        var rounds = 0
+        while rounds < 8 || removed.value.load(ordering: .relaxed) == 0, rounds < 100 {
+            let summary = try fleet.push(try store.revision("org/model@v1"), of: store, refs: [])
+            _ = try yard.checkVersions()
+            try fleet.drop(summary.version, of: "org/model")
+            rounds += 1
+        }
+        isOver.value.store(true, ordering: .relaxed)
+        collector.wait()
+        #expect(removed.value.load(ordering: .relaxed) > 0)
+        #expect(try yard.checkVersions().versions.map(\.version) == [1])
+    }
+
+    @Test("a push waits for a collection, goes on when its collector is dead, and needs no luck with what it has found")
+    func entries() throws {
+        let yard = try Yard()
+        let store = try yard.publisher("publisher", [TestModel(layers: 1)])
+        let fleet = try yard.fleet()
+        let now = Int(fleet.bucket.now.timeIntervalSince1970)
+        // A push under way: what it needs is not garbage, although no version names it yet.
+        let shards = try store.shards(of: try store.revision("org/model").digest)!
+        let entry = LedgerEntry(bucket: fleet.bucket, model: "org/other", publisher: "test")
+        for (digest, _) in shards.shards { try fleet.bucket.put(S3Origin.shard(digest), try store.shard(digest)!.all()) }
+        try entry.enter(needing: shards.text)
+        sleep(1)
+        #expect(try fleet.collectGarbage(graceSeconds: 0).shards == 0)
+        // One that has been silent for more than an hour is dead.
+        try Ledger.change(fleet.bucket) { $0.pushes[entry.id]?.seen = now - 2 * Ledger.deadSeconds }
+        #expect(try fleet.collectGarbage(graceSeconds: 0).shards == shards.shards.count)
+        #expect(throws: FleetError.givenUp(what: "the push of org/other")) { try entry.beat(force: true) }
+        // A collector that died keeps nobody waiting, and one that lives keeps others away.
+        try Ledger.change(fleet.bucket) { $0.collection = .init(id: "x", collector: "test", seen: now) }
+        #expect(throws: FleetError.self) { try fleet.collectGarbage(graceSeconds: 0) }
+        try Ledger.change(fleet.bucket) { $0.collection?.seen = now - 2 * Ledger.deadSeconds }
+        #expect(try fleet.push(try store.revision("org/model"), of: store).version == 1)
+        #expect(try yard.checkVersions().versions.count == 1)
+    }
+
+    @Test("a listing that lags makes nobody lose anything")
+    func laggingListing() throws {
+        let yard = try Yard()
+        let base = TestModel(layers: 1)
+        let store = try yard.publisher("publisher", [base, base.tuned(seed: 3), TestModel(layers: 1, seed: 8)])
+        let other = try yard.publisher("other", [TestModel(layers: 1, seed: 9)], as: "org/other")
+        let fleet = try yard.fleet()
+        for version in 1...2 { try fleet.push(try store.revision("org/model@v\(version)"), of: store) }
+        try fleet.drop(1, of: "org/model")
+        let proxy = try Daemon(["/usr/bin/env", "python3", Engines.script("s3-proxy.py"), "\(yard.objects.port)"])
+        let port = Int(try proxy.line())!
+        let lagging = try yard.fleet(port: port)
+        sleep(1)
+        // The listings freeze as they are now: they know v1's garbage, and nothing of what comes.
+        _ = try lagging.collectGarbage(graceSeconds: 0, dryRun: true)
+        #expect(try lagging.push(try store.revision("org/model@v1"), of: store).version == 3)
+        try lagging.push(try store.revision("org/model@v3"), of: store)
+        try lagging.push(try other.revision("org/other"), of: other)
+        try lagging.collectGarbage(graceSeconds: 0)
+        #expect(try yard.checkVersions().versions.map(\.version) == [2, 3, 4])
+        #expect(try yard.checkVersions(of: "org/other").versions.count == 1)
+        // And what is listed although it has gone is not an error.
+        try fleet.drop(2, of: "org/model")
+        try fleet.drop(3, of: "org/model")
+        try fleet.collectGarbage(graceSeconds: 0)
+        try lagging.collectGarbage(graceSeconds: 0)
+        #expect(try yard.checkVersions().versions.map(\.version) == [4])
+        let node = try NodeProcess(yard, "node", port: port)
+        try yard.wait(for: try store.revision("org/model@v3").digest, on: [node])
+    }
+}

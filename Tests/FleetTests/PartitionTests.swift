@@ -1,0 +1,41 @@
+import Foundation
+import Glibc
+import Origins
+import TestSupport
+import Testing
+@testable import Fleet
+@testable import WeightStore
+
+@Suite(.enabled(if: Engines.areInstalled && FileManager.default.isExecutableFile(atPath: "/usr/sbin/ip"), "needs root, iproute2, Ceph and etcd"))
+struct PartitionTests {
+    @Test("a node that is cut off from everybody keeps what it has, keeps nobody waiting, and catches up when the link is mended")
+    func partition() throws {
+        let network = try Namespace()
+        let yard = try Yard(etcdAt: network.host)
+        let store = try yard.publisher("publisher", (1...3).map { TestModel(layers: 2, seed: UInt64($0)) })
+        let (port, gateway) = try yard.objects.gateway("\(network.host):\(Int.random(in: 20_000..<30_000))")
+        defer { kill(gateway, SIGKILL) }
+        let environment = ["WEIGHTSTORE_ORIGIN": yard.url(port: port, host: network.host), "WEIGHTSTORE_INSECURE": "1"]
+        let near = try (0..<2).map { try NodeProcess(yard, "near\($0)", ["org/model", "--host", network.host], environment: environment) }
+        let far = try NodeProcess(
+            yard, "far", ["org/model", "--host", network.address], prefix: network.prefix, environment: environment)
+        try yard.waitForPeers(near + [far])
+        let fleet = try yard.fleet()
+        let first = try fleet.push(try store.revision("org/model@v1"), of: store)
+        try yard.wait(for: first.digest, on: near + [far])
+
+        try network.cut()
+        let second = try fleet.push(try store.revision("org/model@v2"), of: store)
+        try yard.wait(for: second.digest, on: near)
+        #expect(try far.main() == first.digest)
+        #expect(try Store(at: far.store).verify().damage.isEmpty)
+        // Its lease ends, and the operator sees it missing.
+        try wait(for: "the node to be given up") { try fleet.status().nodes!.map(\.info.name) == near.map(\.name) }
+
+        try network.mend()
+        try yard.wait(for: second.digest, on: [far])
+        try wait(for: "the node to be back") { try fleet.status().nodes!.count == 3 }
+        let third = try fleet.push(try store.revision("org/model@v3"), of: store)
+        try yard.wait(for: third.digest, on: near + [far])
+    }
+}
