@@ -37,7 +37,7 @@ struct Serve: ParsableCommand {
 
     func run() throws {
         let store = try options.open(create: upstream != nil)
-        var settings = ServerOptions(host: host, port: port, token: try TokenFile.read(tokenFile))
+        var settings = ServerOptions(host: host, port: port, token: try AccessTokenFile.read(tokenFile))
         // A connection that is sent a file has two shards open.
         settings.connections = min(connections, max(OpenFiles.raiseLimit() / 4, 16))
         if settings.token == nil, !["127.0.0.1", "::1", "localhost"].contains(host) {

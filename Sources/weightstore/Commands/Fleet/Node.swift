@@ -43,7 +43,7 @@ struct Node: ParsableCommand {
 
     func run() throws {
         let follows = try follow.map { try Follow($0) }
-        let token = try TokenFile.read(tokenFile)
+        let token = try AccessTokenFile.read(tokenFile)
         if let tokenFile {
             // What is asked of others is shown to them.
             let text = try String(contentsOfFile: tokenFile, encoding: .utf8).trimmingCharacters(in: .whitespacesAndNewlines)

@@ -2,7 +2,7 @@ import Foundation
 import Server
 
 /// The token that a server asks for: from a file, or the environment variable WEIGHTSTORE_TOKEN.
-enum TokenFile {
+enum AccessTokenFile {
     /// - Returns: nil if there is neither.
     static func read(_ file: String?) throws -> AccessToken? {
         if let file { return try AccessToken(String(contentsOfFile: file, encoding: .utf8), source: file) }
