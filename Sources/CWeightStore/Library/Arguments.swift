@@ -1,3 +1,4 @@
+import Glibc
 import WeightStore
 
 /// A name that the caller gives.
@@ -13,7 +14,11 @@ func optionalText(_ argument: UnsafePointer<CChar>?, _ name: String) throws(Call
     return text
 }
 
-func tier(_ argument: UnsafePointer<CChar>?) throws -> Tier { try Tier(text(argument, "tier")) }
+func tier(_ argument: UnsafePointer<CChar>?) throws -> Tier {
+    // The common one without a string: it is asked for in every lease.
+    if let argument, strcmp(argument, "ram") == 0 { return .ram }
+    return try Tier(text(argument, "tier"))
+}
 
 /// Where a result goes.
 func target<Value>(_ argument: UnsafeMutablePointer<Value>?, _ name: String) throws(CallError) -> UnsafeMutablePointer<Value> {

@@ -19,6 +19,7 @@ The package needs libweightstore (Sources/CWeightStore/install). NumPy and PyTor
 """
 
 from ._errors import (
+    BadStoreError,
     BusyError,
     DamagedError,
     DeviceError,
@@ -32,7 +33,7 @@ from ._safetensors import TensorSlice, load_file, safe_open
 from ._store import FileInfo, LayerInfo, Lease, LeasedTensor, Revision, Store, TensorInfo, TierStatistics, open
 
 __all__ = [
-    "BusyError", "DamagedError", "DeviceError", "FileInfo", "ForkedError", "LayerInfo", "Lease", "LeasedTensor",
+    "BadStoreError", "BusyError", "DamagedError", "DeviceError", "FileInfo", "ForkedError", "LayerInfo", "Lease", "LeasedTensor",
     "NotFoundError", "Revision", "SafetensorError", "Store", "TensorInfo", "TensorSlice", "TierFullError",
     "TierStatistics", "WeightStoreError", "load_file", "open", "safe_open",
 ]

@@ -28,10 +28,14 @@ class SafetensorError(WeightStoreError, _Original):
 
 
 class NotFoundError(WeightStoreError, FileNotFoundError):
-    """No such store, model, revision, file, layer or tensor."""
+    """No such model, revision, file, layer or tensor."""
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class BadStoreError(WeightStoreError):
+    """No store there, or one that can't be opened."""
 
 
 class DamagedError(WeightStoreError):
@@ -55,7 +59,7 @@ class ForkedError(WeightStoreError):
 
 
 _BY_STATUS: dict[int, type[WeightStoreError]] = {
-    3: ForkedError, 4: NotFoundError, 5: DamagedError, 6: NotFoundError, 8: TierFullError, 9: BusyError, 10: DeviceError,
+    3: ForkedError, 4: NotFoundError, 5: DamagedError, 6: BadStoreError, 8: TierFullError, 9: BusyError, 10: DeviceError,
 }
 
 

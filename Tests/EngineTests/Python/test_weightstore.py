@@ -195,6 +195,23 @@ class Loading(unittest.TestCase):
         self.assertEqual(bytes(memory), gguf.quantize(quantized, gguf.GGMLQuantizationType.Q8_0).tobytes())
 
 
+    def test_what_was_evicted_comes_back_from_its_origin(self):
+        array = np.random.default_rng(3).standard_normal((600, 512)).astype(np.float32)
+        path = os.path.join(DIRECTORY.name, "origin")
+        os.mkdir(path)
+        safetensors.numpy.save_file({"layers.0.weight": array}, path + "/model.safetensors")
+        tool = [os.environ["WEIGHTSTORE_TOOL"]]
+        end = ["--store", STORE]
+        subprocess.run(
+            tool + ["import", path, "--name", "test/origin", "--origin", "file://" + path] + end, check=True,
+            stdout=subprocess.DEVNULL)
+        subprocess.run(tool + ["evict", "--free", "1G"] + end, check=True, stdout=subprocess.DEVNULL)
+        shards = [tensor.shard for tensor in weightstore.open(STORE).revision("test/origin").tensors()]
+        self.assertFalse(os.path.exists(f"{STORE}/blobs/{shards[0][:2]}/{shards[0]}"))
+        loaded = weightstore.load_file("test/origin", framework="np", store=STORE)
+        np.testing.assert_array_equal(loaded["layers.0.weight"], array)
+
+
 class SafeOpen(unittest.TestCase):
     def test_names_metadata_and_tensors_are_those_of_safetensors(self):
         with weightstore.safe_open("test/model", framework="np", store=STORE) as ours, \
@@ -257,7 +274,7 @@ class SafeOpen(unittest.TestCase):
         for wrong in ("no/such", "test/model@v9", "test/model@nothing"):
             with self.assertRaises(FileNotFoundError):
                 weightstore.safe_open(wrong, "np", store=STORE)
-        with self.assertRaises(FileNotFoundError):
+        with self.assertRaises(weightstore.BadStoreError):
             weightstore.open("/nowhere/at/all")
 
     def test_without_ml_dtypes_numpy_says_what_to_do_about_bfloat16(self):
