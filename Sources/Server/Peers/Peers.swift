@@ -6,6 +6,8 @@ import WeightStore
 struct Peers: Sendable {
     let store: Store
     let threads: BlockingThreads
+    /// For bytes of shards.
+    let readers: BlockingThreads
     let arrivals: (any Arrivals)?
 
     /// A peer may ask to wait this long, in seconds.
@@ -50,7 +52,7 @@ struct Peers: Sendable {
                 .contentType: "application/octet-stream",
                 .cacheControl: "\(isPublic ? "public" : "private"), max-age=31536000, immutable",
             ],
-            threads: threads, open: { stored.part($0) })
+            threads: readers, open: { range, _ in stored.part(range) })
         return try await answer.answer(to: request)
     }
 }
