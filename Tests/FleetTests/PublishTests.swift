@@ -221,15 +221,13 @@ struct PublishTests {
     func wrongClock() throws {
         let yard = try Yard()
         _ = try yard.publisher("publisher", [TestModel(layers: 1)])
-        var tool = yard.tool("publisher")
         for (offset, store) in [("+1h", "ahead"), ("-1h", "behind")] {
-            tool.prefix = ["faketime", "-f", offset]
-            tool.environment["FAKETIME_DONT_FAKE_MONOTONIC"] = "1"
+            var tool = yard.tool("publisher")
+            tool.environment.merge(Engines.clock(offset)) { $1 }
             let pushed = try tool("push", "org/model", "--json")
             #expect(pushed.status == 0, "\(pushed.errors)")
             var reader = yard.tool(store)
-            reader.prefix = tool.prefix
-            reader.environment["FAKETIME_DONT_FAKE_MONOTONIC"] = "1"
+            reader.environment.merge(Engines.clock(offset)) { $1 }
             let digest = try #require(try pushed.object()["digest"] as? String)
             #expect(try reader("pull", "org/model@\(digest)", "--origin", yard.url()).status == 0)
         }
