@@ -1,7 +1,8 @@
 extension KVBlocks {
     /// Blocks of a prefix in a tier, as far as they are here: brought in where they are not in the tier yet, once for all who
-    /// ask at the same time. What was leased before and is still in the tier is had without asking catalog or disk. If blocks have been dropped since the prefix was found, or are found damaged, the lease holds
-    /// fewer; without any it is empty.
+    /// ask at the same time. What was leased before and is still in the tier is had without asking catalog or disk. If
+    /// blocks have been dropped since the prefix was found, or are found damaged, the lease holds fewer; without any it is
+    /// empty.
     ///
     /// - Parameter prefix: such as ``longestPrefix(of:)-([UInt32])`` finds, or all of a chain (``KVChain/prefix(_:)``).
     /// - Throws: ``StoreError/tierFull(tier:asked:budget:leased:)``; a shorter prefix may fit. `DeviceError`,
