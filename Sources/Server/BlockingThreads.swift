@@ -2,12 +2,10 @@ import DeviceMemory
 
 /// Threads for what blocks: the catalog, and the disk. Neither the event loops nor Swift's cooperative pool may wait.
 final class BlockingThreads: Sendable {
-    /// More than there are cores, as they wait for the disk most of the time.
-    static let count = 16
-
     private let threads: WorkerThreads
 
-    init() throws(DeviceError) { threads = try WorkerThreads(count: Self.count) }
+    /// - Parameter count: more than there are cores, as they wait most of the time.
+    init(count: Int) throws(DeviceError) { threads = try WorkerThreads(count: count) }
 
     /// Runs `body` on one of the threads, unless the task is cancelled already.
     func run<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result {

@@ -33,8 +33,10 @@ public final class HubServer: Sendable {
         _ store: Store, _ options: ServerOptions = ServerOptions(), pullThrough: (any PullThrough)? = nil,
         logger: Logger = Logger(label: "weightstore.server")
     ) throws {
-        let threads = try BlockingThreads()
-        responder = Responder(store, options, threads: threads, pulls: PullGate(pullThrough), logger: logger)
+        let threads = try BlockingThreads(count: 16)
+        responder = Responder(
+            store, options, threads: threads, readers: try BlockingThreads(count: 32), pulls: PullGate(pullThrough),
+            logger: logger)
         flush = AccessFlush(store: store, threads: threads)
         self.options = options
         var quiet = logger

@@ -10,19 +10,18 @@ struct Responder: HTTPResponder {
     private let peers: Peers
     private let operation: Operation
     private let token: AccessToken?
-    private let threads: BlockingThreads
     private let metrics: Metrics
     private let logger: Logger
 
     init(
-        _ store: Store, _ options: ServerOptions, threads: BlockingThreads, pulls: PullGate, logger: Logger
+        _ store: Store, _ options: ServerOptions, threads: BlockingThreads, readers: BlockingThreads, pulls: PullGate,
+        logger: Logger
     ) {
         metrics = Metrics()
-        hub = Hub(store: store, threads: threads, pulls: pulls, pageEntries: options.pageEntries)
-        peers = Peers(store: store, threads: threads)
+        hub = Hub(store: store, threads: threads, readers: readers, pulls: pulls, pageEntries: options.pageEntries)
+        peers = Peers(store: store, threads: threads, readers: readers)
         operation = Operation(store: store, threads: threads, metrics: metrics)
         token = options.token
-        self.threads = threads
         self.logger = logger
     }
 
@@ -88,8 +87,7 @@ struct Responder: HTTPResponder {
             metrics.sent(buffer.readableBytes)
             line.write(answer.status, bytes: buffer.readableBytes)
             return Response(status: answer.status, headers: fields, body: ResponseBody(byteBuffer: buffer))
-        case .stream(let stored, let first):
-            let pieces = Pieces(stored: stored, threads: threads)
+        case .stream(let pieces, let first):
             let body = ResponseBody(contentLength: answer.bytes) { [metrics] writer in
                 let count = metrics.begin()
                 defer { metrics.end() }

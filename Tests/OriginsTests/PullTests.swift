@@ -127,6 +127,21 @@ import WeightStore
         #expect(try revision.tensorEntries().filter { $0.shard != nil }.allSatisfy { $0.file.contains("00002") })
     }
 
+    @Test("one content under two paths comes once, whichever path is asked for", arguments: ["a.safetensors", "b.safetensors"])
+    func twoPaths(path: String) throws {
+        let scene = try Scene()
+        let original = try scene.file()
+        for name in ["a.safetensors", "b.safetensors"] {
+            try scene.directory.write(original, to: "hub/org/twice/\(name)")
+        }
+        let store = try scene.store()
+        try store.pull(scene.request(FetchSelection(include: ["none"]), "org/twice"))
+        let revision = try store.revision("org/twice")
+        #expect(try revision.bytes(of: path) == original)
+        for name in ["a.safetensors", "b.safetensors"] { #expect(try revision.bytes(of: name) == original) }
+        #expect(try scene.hub.served() == original.count)
+    }
+
     @Test("a shard that the store has already is kept once; a file that it has does not travel")
     func deduplication() throws {
         let scene = try Scene()

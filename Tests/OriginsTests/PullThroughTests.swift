@@ -4,6 +4,9 @@ import TestSupport
 import Testing
 import WeightStore
 
+/// A Python that has huggingface_hub; `Tests/run` makes one.
+private let clientPython = ProcessInfo.processInfo.environment["WEIGHTSTORE_HUB_PYTHON"]
+
 @Suite struct PullThroughTests {
     @Test("a server with an empty store gives all, each byte from upstream once; then it does without upstream")
     func chain() throws {
@@ -26,5 +29,53 @@ import WeightStore
         let second = try Store(at: directory("second"), create: true)
         second.register(scheme: "http") { try HubOrigin($0, token: "") }
         #expect(try second.pull(request).digest == first.digest)
+    }
+
+    @Test(
+        "the Python client gets the real model from an empty store, each byte from upstream once; a second one without upstream",
+        .enabled(if: RealModel.path != nil, "WEIGHTSTORE_REAL_MODEL is not set; Tests/run sets it"),
+        .enabled(if: clientPython != nil, "WEIGHTSTORE_HUB_PYTHON is not set; Tests/run sets it"))
+    func python() throws {
+        let source = try #require(RealModel.path)
+        let directory = try TemporaryDirectory()
+        try FileManager.default.createDirectory(atPath: directory("hub/org"), withIntermediateDirectories: true)
+        try FileManager.default.copyItem(atPath: source, toPath: directory("hub/org/real"))
+        var hub: HubServer? = try HubServer(directory("hub"))
+        let server = try Daemon([
+            Tool.path, "serve", "--port", "0", "--store", directory("store"), "--upstream", hub!.url, "--quiet",
+        ])
+        let line = try server.line()
+        let names = TemporaryDirectory.files(below: source)
+        let bytes = try names.reduce(0) { try $0 + contents("\(source)/\($1)").count }
+        for client in ["first", "second"] {
+            let snapshot = try download("org/real", from: line, to: directory(client))
+            #expect(TemporaryDirectory.files(below: snapshot) == names)
+            for name in names { #expect(try contents("\(snapshot)/\(name)") == contents("\(source)/\(name)"), "\(name)") }
+            if let served = try hub?.served() { #expect(served == bytes) }
+            hub = nil
+        }
+    }
+
+
+
+    /// `snapshot_download`, with a cache of its own.
+    ///
+    /// - Returns: the directory of the snapshot.
+    private func download(_ model: String, from endpoint: String, to cache: String) throws -> String {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: try #require(clientPython))
+        process.arguments = ["-c", "import huggingface_hub as h; print(h.snapshot_download('\(model)'))"]
+        process.environment = ProcessInfo.processInfo.environment
+            .filter { !$0.key.lowercased().hasSuffix("_proxy") }
+            .merging([
+                "HF_ENDPOINT": endpoint, "HF_HOME": cache, "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            ]) { $1 }
+        let pipe = Pipe()
+        process.standardOutput = pipe
+        try process.run()
+        let output = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0)
+        return output.trimmingCharacters(in: .whitespacesAndNewlines)
     }
 }

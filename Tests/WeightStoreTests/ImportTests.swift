@@ -164,6 +164,18 @@ import WeightStore
         #expect(try store.revisions(of: "model").count == 1)
     }
 
+    @Test("--move of one file removes it")
+    func moveFile() throws {
+        let model = TestModel(layers: 1)
+        let path = try directory.write(model.file(model.tensors), to: "one/model.safetensors")
+        let store = try Store(at: directory("store"), create: true)
+        var request = ImportRequest(source: path, name: "one")
+        request.move = true
+        #expect(try store.importModel(request).moved == 1)
+        #expect(!FileManager.default.fileExists(atPath: path))
+        #expect(try store.revision("one").files().map(\.path) == ["model.safetensors"])
+    }
+
     @Test("an interrupted --move is completed by the next, with the files that were moved before")
     func moveAgain() throws {
         try TestModel().write(to: directory("model"), files: 3)

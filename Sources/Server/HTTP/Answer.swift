@@ -1,7 +1,6 @@
 import Foundation
 import HTTPTypes
 import NIOCore
-import WeightStore
 
 /// What a request is answered with.
 struct Answer: Sendable {
@@ -10,7 +9,7 @@ struct Answer: Sendable {
         case bytes(ByteBuffer)
         /// Pieces of a file or blob, of which the first was read already, so that bytes which are not there are an
         /// error and not a broken answer.
-        case stream(StoredBytes, first: ByteBuffer)
+        case stream(Pieces, first: ByteBuffer)
     }
 
     var status: HTTPResponse.Status = .ok

@@ -11,8 +11,7 @@ struct BytesAnswer: Sendable {
     let tag: String
     let fields: HTTPFields
     let threads: BlockingThreads
-    /// Some of the bytes. Blocks.
-    let open: @Sendable (Range<Int>) throws -> StoredBytes
+    let open: Parts.Opener
 
     /// - Throws: ``HubError``, ``StoreError``.
     func answer(to request: Request) async throws -> Answer {
@@ -34,9 +33,9 @@ struct BytesAnswer: Sendable {
         }
         answer.bytes = range.count
         if request.method == .head || range.isEmpty { return answer }
-        let stored = try await threads.run { [range] in try open(range) }
-        let first = try await Pieces(stored: stored, threads: threads).piece(at: range.lowerBound)
-        answer.body = first.readableBytes == range.count ? .bytes(first) : .stream(stored, first: first)
+        let pieces = Pieces(parts: Parts(range, threads: threads, open: open), threads: threads)
+        let first = try await pieces.piece(at: range.lowerBound)
+        answer.body = first.readableBytes == range.count ? .bytes(first) : .stream(pieces, first: first)
         return answer
     }
 }

@@ -7,13 +7,14 @@ struct Pieces: Sendable {
     /// Large enough that the hops between threads cost little, small enough for thousands of clients at a time.
     static let bytes = 256 << 10
 
-    let stored: StoredBytes
+    let parts: Parts
     let threads: BlockingThreads
 
     /// The piece that begins at an offset.
     func piece(at offset: Int) async throws -> ByteBuffer {
+        let stored = try await parts.part(at: offset)
         let count = min(Self.bytes, stored.range.upperBound - offset)
-        return try await threads.run { [stored] in
+        return try await threads.run {
             var buffer = ByteBufferAllocator().buffer(capacity: count)
             _ = try buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: count) { memory in
                 try stored.read(at: offset, into: UnsafeMutableRawBufferPointer(rebasing: memory[..<count]))
@@ -30,11 +31,11 @@ struct Pieces: Sendable {
         first: ByteBuffer, to writer: inout any ResponseBodyWriter, window: SendWindow, sent: @Sendable (Int) -> Void
     ) async throws {
         var piece = first
-        var start = stored.range.lowerBound
+        var start = parts.range.lowerBound
         while true {
             let count = piece.readableBytes
             let end = start + count
-            guard end < stored.range.upperBound else {
+            guard end < parts.range.upperBound else {
                 try await window.take(count)
                 try await writer.write(piece)
                 return sent(count)

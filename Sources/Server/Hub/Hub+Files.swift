@@ -19,7 +19,8 @@ extension Hub {
         _ model: String, _ revision: String, _ path: String, _ request: Request
     ) async throws -> Answer {
         let held = try await hold(model, revision)
-        let found = try await threads.run { [names] in
+        // A small file is read to be named.
+        let found = try await readers.run { [names] in
             try held.revision.entry(path).map { try names.file($0, of: held.revision) }
         }
         guard let file = found else { throw HubError.noFile(commit: held.commit) }
@@ -33,8 +34,8 @@ extension Hub {
             fields[.xLinkedSize] = "\(file.entry.bytes)"
         }
         let answer = BytesAnswer(
-            bytes: file.entry.bytes, tag: file.tag, fields: fields, threads: threads,
-            open: { try held.revision.bytes(of: file.entry, in: $0) })
+            bytes: file.entry.bytes, tag: file.tag, fields: fields, threads: readers,
+            open: { try held.revision.bytes(of: file.entry, in: $0, continuing: $1) })
         return try await answer.answer(to: request)
     }
 

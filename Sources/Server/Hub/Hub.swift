@@ -6,6 +6,8 @@ import WeightStore
 struct Hub: Sendable {
     let store: Store
     let threads: BlockingThreads
+    /// For bytes of files, which may have to be fetched first: nobody else waits behind that.
+    let readers: BlockingThreads
     let pulls: PullGate
     /// Entries of a list in one answer at most.
     let pageEntries: Int

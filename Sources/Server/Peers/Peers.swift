@@ -6,6 +6,8 @@ import WeightStore
 struct Peers: Sendable {
     let store: Store
     let threads: BlockingThreads
+    /// For bytes of shards.
+    let readers: BlockingThreads
 
     func revisions(_ model: String) async throws -> Answer {
         try .json(try await threads.run { [store] in try store.revisions(of: model) })
@@ -30,7 +32,7 @@ struct Peers: Sendable {
                 .contentType: "application/octet-stream",
                 .cacheControl: "\(isPublic ? "public" : "private"), max-age=31536000, immutable",
             ],
-            threads: threads, open: { stored.part($0) })
+            threads: readers, open: { range, _ in stored.part(range) })
         return try await answer.answer(to: request)
     }
 }

@@ -8,6 +8,8 @@ import Glibc
 /// that has it locked fetches; others wait, and then find the shard. No sync is needed on the way: a process that dies
 /// loses nothing of what it has written, and what was written before the machine went down is not trusted, because its
 /// boot had another name.
+///
+/// Beside them, the fronts of files that came with their headers.
 struct PartialShards: Sendable {
     let path: String
 
@@ -38,28 +40,27 @@ struct PartialShards: Sendable {
         }
     }
 
-    /// Keeps bytes of a file that have come with its header, as the fronts of shards that are not wanted yet: so they need
-    /// not travel again.
-    func keep(_ prefix: [UInt8], of file: FetchFile) throws {
-        let places = Dictionary(grouping: PendingFile.places(file.plan), by: \.extent.shard)
-        for ordinal in file.wanted {
-            guard let places = places[ordinal], places[0].offset < prefix.count,
-                // One that is gathered is there as a whole, or not at all.
-                places.count == 1 || places.allSatisfy({ $0.offset + $0.extent.length <= prefix.count }),
-                let staged = try open(path(of: file.key, at: places[0].offset)), try staged.count() == 0
-            else { continue }
-            let end = min(places[0].offset + places[0].extent.length, prefix.count)
-            var front = Array(prefix[places[0].offset..<end])
-            if places.count > 1 {
-                front = [UInt8](repeating: 0, count: file.plan.shards[ordinal].bytes)
-                for (offset, extent) in places {
-                    front.replaceSubrange(
-                        extent.shardOffset..<extent.shardOffset + extent.length, with: prefix[offset..<offset + extent.length])
-                }
-            }
-            try front.withUnsafeBytes { try staged.write($0, at: 0) }
-        }
+    /// Keeps the bytes at the front of a file that have come with its header, for shards that are wanted later.
+    ///
+    /// - Parameters:
+    ///   - file: what names it, ``FetchFile/key``.
+    ///   - staged: where to write them first.
+    func keep(front bytes: [UInt8], of file: String, staged: StagedFile) throws {
+        try FileSystem.createDirectory(path)
+        try bytes.withUnsafeBytes { try staged.write($0, at: 0) }
+        // Not synced: of another boot, it is not trusted.
+        try FileSystem.rename(staged.path, to: frontPath(of: file))
     }
+
+    /// The bytes at the front of a file that were kept.
+    func front(of file: String) throws -> [UInt8] {
+        let path = frontPath(of: file)
+        return try FileSystem.exists(path) ? FileSystem.read(path) : []
+    }
+
+    func removeFront(of file: String) throws(StoreError) { try FileSystem.remove(frontPath(of: file)) }
+
+    private func frontPath(of file: String) -> String { "\(path)/\(Self.boot)-\(file)-front" }
 
     /// Removes what nobody went on with.
     ///

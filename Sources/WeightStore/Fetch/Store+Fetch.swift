@@ -15,15 +15,19 @@ extension Store {
 
     /// The files of which shards are missing that are asked for.
     private func wanted(_ selection: FetchSelection, of revision: Int64, prefixes: [String: [UInt8]] = [:]) throws -> [FetchFile] {
-        var seen: Set<Int64> = []
-        return try catalog.read { db in try PendingFile.all(of: revision, db) }.compactMap { file in
-            // One content may have two paths.
-            guard seen.insert(file.id).inserted else { return nil }
-            let wanted = selection.shards(path: file.remote.path, file.layout, file.plan).intersection(file.missing)
-            if wanted.isEmpty { return nil }
+        let pending = try catalog.read { db in try PendingFile.all(of: revision, db) }
+        // One content may have two paths, and be asked for by either; it comes by the first.
+        var wanted: [Int64: Set<Int>] = [:]
+        for file in pending {
+            let asked = selection.shards(path: file.remote.path, file.layout, file.plan)
+            wanted[file.id, default: []].formUnion(asked.intersection(file.missing))
+        }
+        let partials = PartialShards(store: path)
+        return try pending.compactMap { file in
+            guard let shards = wanted.removeValue(forKey: file.id), !shards.isEmpty else { return nil }
             return FetchFile(
-                file.remote, file.layout, file.plan, id: file.id, wanted: wanted,
-                prefix: prefixes[file.remote.path] ?? [])
+                file.remote, file.layout, file.plan, id: file.id, wanted: shards,
+                prefix: try prefixes[file.remote.path] ?? partials.front(of: file.remote.digest?.hex ?? ""))
         }
     }
 
@@ -61,6 +65,7 @@ extension Store {
             let found = try hashed[file.id] ?? hash(digest)
             guard found == digest else { throw try refuse(file, found, url: url) }
             try catalog.write { db in try db.execute(sql: "UPDATE file SET pending = 0 WHERE id = ?", arguments: [file.id]) }
+            try PartialShards(store: path).removeFront(of: digest.hex)
         }
         if pending.allSatisfy(\.missing.isEmpty) { try finish(revision) }
     }

@@ -111,13 +111,13 @@ private struct Pull {
             prefixes = headers
             revision = try save(Manifest(commit: remote.commit, files: files), ref)
         }
-        let (selection, partials) = (request.selection, PartialShards(store: store.path))
-        for file in try store.catalog.read({ db in try PendingFile.all(of: revision, db) }) {
-            guard let prefix = prefixes[file.remote.path], !prefix.isEmpty else { continue }
-            let later = file.missing.subtracting(selection.shards(path: file.remote.path, file.layout, file.plan))
-            try partials.keep(prefix, of: FetchFile(file.remote, file.layout, file.plan, id: file.id, wanted: later))
+        if !request.selection.isEverything {
+            for file in remote.files {
+                guard let digest = file.digest, let prefix = prefixes[file.path], !prefix.isEmpty else { continue }
+                try PartialShards(store: store.path).keep(front: prefix, of: digest.hex, staged: store.change().stage())
+            }
         }
-        try store.fetch(selection, of: revision, from: origin, prefixes: prefixes, progress)
+        try store.fetch(request.selection, of: revision, from: origin, prefixes: prefixes, progress)
         return try summary(revision, remote)
     }
 
@@ -143,28 +143,32 @@ private struct Pull {
     private func describe(_ files: [RemoteFile]) throws -> (files: [Manifest.File], prefixes: [String: [UInt8]]) {
         let described = Mutex<[String: (content: FileContent, prefix: [UInt8])]>([:])
         var whole: [RemoteFile] = []
-        var headers: [RemoteFile] = []
+        // One content may have several paths: its header comes once.
+        var headers: [Digest: [RemoteFile]] = [:]
         for file in files {
             if let digest = file.digest {
                 let known = try store.catalog.read { db in try FileContent.find(digest, db) ?? Self.pending(digest, db) }
                 if let known {
                     described.withLock { $0[file.path] = (known, []) }
                 } else {
-                    headers.append(file)
+                    headers[digest, default: []].append(file)
                 }
             } else {
                 whole.append(file)
             }
         }
         let (origin, progress) = (origin, progress)
-        try Lanes.run(headers) { file in
+        try Lanes.run(Array(headers.values)) { files in
+            let file = files[0]
             let source = RemoteSource(file, origin, progress)
             let format = FileFormat(path: file.path)
             let layout = try FileLayout.read(source, format: format)
             let content = FileContent(
                 digest: file.digest!, bytes: file.bytes, format: format, shards: [], extents: [],
                 tensors: layout.tensors, isPending: true)
-            described.withLock { $0[file.path] = (content, source.prefix) }
+            described.withLock { described in
+                for file in files { described[file.path] = (content, source.prefix) }
+            }
         }
         for (path, content) in try bringWhole(whole) { described.withLock { $0[path] = (content, []) } }
         let result = described.withLock { $0 }

@@ -98,7 +98,7 @@ extension Store {
         var summary = ImportSummary(
             revisions: [], bytes: progress.total, written: 0, skippedBytes: 0, moved: 0,
             skipped: sources.flatMap(\.skipped))
-        var importer = Importer(store: self, run: run, request: request)
+        var importer = try Importer(store: self, run: run, request: request)
         if request.move { importer.countUses(in: sources) }
         for source in sources {
             summary.revisions.append(try importer.take(source))
@@ -120,6 +120,8 @@ private struct Importer {
 
     /// The contents of files met before in this run, by identity: snapshots of a cache share their blobs.
     private var met: [FileIdentity: FileContent] = [:]
+    /// The directory that is imported, without links.
+    private let root: String
     /// How many of the sources' files still lead to one real file: it is removed with the last.
     private var uses: [String: Int] = [:]
 
@@ -128,10 +130,11 @@ private struct Importer {
         var inode: Int64
     }
 
-    init(store: Store, run: ImportRun, request: ImportRequest) {
+    init(store: Store, run: ImportRun, request: ImportRequest) throws {
         self.store = store
         self.run = run
         self.request = request
+        root = try FileSystem.resolve(request.source)
     }
 
     mutating func countUses(in sources: [ImportSource]) {
@@ -234,7 +237,7 @@ private struct Importer {
         moved += 1
         uses[real, default: 1] -= 1
         // What lies outside the source is not ours to remove.
-        if uses[real] == 0, real.hasPrefix(try FileSystem.resolve(request.source) + "/") { try FileSystem.remove(real) }
+        if uses[real] == 0, real.hasPrefix(root + "/") { try FileSystem.remove(real) }
     }
 
     /// The files of a revision that an interrupted `--move` left.

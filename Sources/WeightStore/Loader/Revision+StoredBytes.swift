@@ -49,8 +49,10 @@ extension Revision {
     /// Some bytes of a file, and a use of their shards. The revision is held as long as the value lives. What an origin
     /// has, and is not here, is fetched first: the shards of these bytes that have never come, or that were evicted.
     ///
+    /// - Parameter continuing: the bytes before them were asked for, too: a shard that holds some of both counts as used
+    ///   once.
     /// - Throws: ``StoreError/missing(path:digest:)`` if a shard under them can't be had, ``FetchError``.
-    package func bytes(of file: FileEntry, in range: Range<Int>) throws -> StoredBytes {
+    package func bytes(of file: FileEntry, in range: Range<Int>, continuing: Bool = false) throws -> StoredBytes {
         let file = try fetched(file, range)
         var stored = try stored(file, range)
         if !stored.absent.isEmpty {
@@ -60,7 +62,7 @@ extension Revision {
         if let digest = stored.absent.first {
             throw StoreError.missing(path: store.blobs.path(digest), digest: digest)
         }
-        store.accesses.shards(stored.shards)
+        store.accesses.shards(Set(stored.shards.filter { !continuing || $0.offset >= range.lowerBound }.map(\.id)))
         return StoredBytes(range, runs: stored.runs, hold: hold)
     }
 
@@ -80,9 +82,9 @@ extension Revision {
 
     /// Where the bytes lie, and which of the shards are not here.
     private func stored(_ file: FileEntry, _ range: Range<Int>) throws
-        -> (runs: [StoredBytes.Run], shards: Set<Int64>, absent: Set<Digest>)
+        -> (runs: [StoredBytes.Run], shards: [(id: Int64, offset: Int)], absent: Set<Digest>)
     {
-        var shards: Set<Int64> = []
+        var shards: [(id: Int64, offset: Int)] = []
         var absent: Set<Digest> = []
         let runs = try store.catalog.read { db in
             try Row.fetchAll(
@@ -98,7 +100,7 @@ extension Revision {
                 arguments: ["file": file.id, "start": range.lowerBound, "end": range.upperBound]
             ).map { row in
                 let digest: Digest = row[4]
-                shards.insert(row[6])
+                shards.append((row[6], row[0]))
                 if row[5] != ShardState.present.rawValue { absent.insert(digest) }
                 return StoredBytes.Run(
                     offset: row[0], length: row[1], blobOffset: row[2], blobBytes: row[3], digest: digest,
