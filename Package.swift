@@ -74,7 +74,7 @@ let package = Package(
             ],
             path: "Sources/weightstore"),
         // Measures; Tests/kv-benchmark runs it beside its peers.
-        .executableTarget(name: "kv-benchmark", dependencies: ["KVCache"], path: "Tests/KVBenchmark"),
+        .executableTarget(name: "kv-benchmark", dependencies: ["KVCache", "WeightStore"], path: "Tests/KVBenchmark"),
         // A small engine in a process of its own: records use, is warmed, and tells what its first requests cost.
         .executableTarget(name: "warm-engine", dependencies: ["WeightStore"], path: "Tests/WarmEngine"),
         .target(name: "CUDADouble", path: "Tests/CUDADouble"),

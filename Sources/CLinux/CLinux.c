@@ -8,6 +8,8 @@ const int clinux_O_DIRECT = O_DIRECT;
 const int clinux_MADV_HUGEPAGE = MADV_HUGEPAGE;
 const int clinux_MADV_POPULATE_READ = MADV_POPULATE_READ;
 
+int clinux_start_writeback(int file) { return sync_file_range(file, 0, 0, SYNC_FILE_RANGE_WRITE); }
+
 int64_t clinux_file_system_type(const char *path) {
     struct statfs facts;
     if (statfs(path, &facts) != 0) return -1;

@@ -101,6 +101,8 @@ import Testing
         "heat": { shard, now in
             [shard.heat * pow(0.5, (now - shard.last) / 86_400) * shard.fetch / Double(shard.bytes), shard.last]
         },
+        // No shard of weights has blocks before it.
+        "tail": { shard, _ in [shard.last] },
         // The segments are counted in `ranked`.
         "slru": { shard, _ in [shard.last] },
     ]

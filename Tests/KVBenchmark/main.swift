@@ -2,6 +2,7 @@
 // beside its peers.
 //
 //     kv-benchmark METHOD ELEMENT [RUNS]
+//     kv-benchmark store [BLOCKS] [OTHERS]       KV blocks in a store
 
 import Dispatch
 import Glibc
@@ -9,6 +10,10 @@ import KVCache
 
 let shape = KVShape(1, 32, 8192, 128)
 let arguments = CommandLine.arguments
+if arguments.dropFirst().first == "store" {
+    try StoreBenchmark.run(Array(arguments.dropFirst(2)))
+    exit(0)
+}
 guard arguments.count >= 3, let element = KVElement.allCases.first(where: { "\($0)" == arguments[2] }) else {
     print("usage: kv-benchmark METHOD \(KVElement.allCases) [RUNS]")
     exit(2)

@@ -29,15 +29,19 @@ import Testing
         return try scene.store.evict(request)
     }
 
-    @Test("whatever the policy says, a block goes only after all that build on it", arguments: ["lru", "lfu", "size", "gdsf", "lfuda", "ttl", "slru", "hyperbolic", "heat", "tail"])
+    @Test("whatever the policy says, a block goes only after all that build on it", arguments: Policy.builtIn.map(\.name))
     func leavesFirst(policy: String) throws {
         let kv = try scene.blocks()
         var random = Random(seed: 3)
         let trunk = scene.tokens(40, seed: 1)
-        let prompts = (0..<6).map { trunk.prefix(4 * Int.random(in: 1...9, using: &random)) + scene.tokens(40, seed: UInt64(10 + $0)) }
+        let prompts = (0..<6).map { number in
+            trunk.prefix(4 * Int.random(in: 1...9, using: &random)) + scene.tokens(40, seed: UInt64(10 + number))
+        }
         for prompt in prompts { try put(Array(prompt), of: kv) }
         // The trunk was used longest ago and least: it is what every policy would like to see go.
-        try scene.store.catalog.write { db in try db.execute(sql: "UPDATE shard SET last_access = 1000 + depth, access_count = depth WHERE kind = 'kv'") }
+        try scene.store.catalog.write { db in
+            try db.execute(sql: "UPDATE shard SET last_access = 1000 + depth, access_count = depth WHERE kind = 'kv'")
+        }
         while try scene.store.kvGauge().blocks > 0 {
             let before = try scene.store.kvGauge().blocks
             let went = try evict(500, policy)
@@ -164,7 +168,10 @@ import Testing
         try put(tokens, of: scene.blocks())
         try scene.addVersion()
         try put(tokens, of: scene.blocks(of: "org/model@v2"))
-        try store.catalog.write { db in try db.execute(sql: "UPDATE shard SET last_access = 10 WHERE id IN (SELECT shard_id FROM kv_block WHERE space_id = 2)") }
+        try store.catalog.write { db in
+            try db.execute(
+                sql: "UPDATE shard SET last_access = 10 WHERE id IN (SELECT shard_id FROM kv_block WHERE space_id = 2)")
+        }
         let sizes = try store.kvSpaces().map(\.bytes)
         let dry = try evict(sizes[0] + 1, "lru", dryRun: true)
         let real = try evict(sizes[0] + 1, "lru")

@@ -117,7 +117,8 @@ import Testing
                 var round = 0
                 while round < 150 || collected.load(ordering: .relaxed) < 5 {
                     round += 1
-                    let tokens = scene.tokens(8, seed: UInt64.random(in: 0...2, using: &random)) + scene.tokens(16, seed: UInt64.random(in: 0...20, using: &random))
+                    let tokens = scene.tokens(8, seed: UInt64.random(in: 0...2, using: &random))
+                        + scene.tokens(16, seed: UInt64.random(in: 0...20, using: &random))
                     let chain = kv.chain(tokens)
                     _ = try kv.put(chain, scene.bytes(of: tokens))
                     let lease = try kv.waitForLease(chain.prefix(), in: .ram)
@@ -148,7 +149,10 @@ import Testing
         selection.olderThanSeconds = 1000
         #expect(try scene.store.dropKV(selection).blocks == 0)
         // A block stays that something newer builds on.
-        try scene.store.catalog.write { db in try db.execute(sql: "UPDATE shard SET last_access = last_access - 2000 WHERE kind = 'kv' AND depth IN (0, 1, 4)") }
+        try scene.store.catalog.write { db in
+            try db.execute(
+                sql: "UPDATE shard SET last_access = last_access - 2000 WHERE kind = 'kv' AND depth IN (0, 1, 4)")
+        }
         #expect(try scene.store.dropKV(selection).blocks == 1)
         selection = KVSelection()
         selection.revision = "org/nobody"

@@ -42,8 +42,10 @@ struct Operation: Sendable {
         text.add("weightstore_http_bytes_sent_total", .counter, "Bytes of bodies sent.", metrics.bytesSent)
         text.add("weightstore_http_streams", .gauge, "Files and shards being sent.", metrics.streaming)
         let stats = try await stats.value
-        text.add("weightstore_store_bytes", .gauge, "Bytes of all shards.", stats.stored)
-        text.add("weightstore_store_shards", .gauge, "Shards.", stats.shards)
+        text.add("weightstore_store_bytes", .gauge, "Bytes of all shards of weights.", stats.stored)
+        text.add("weightstore_store_shards", .gauge, "Shards of weights.", stats.shards)
+        text.add("weightstore_store_kv_bytes", .gauge, "Bytes of KV blocks, which are not in the other figures.", stats.kvStored)
+        text.add("weightstore_store_kv_blocks", .gauge, "KV blocks.", stats.kvBlocks)
         text.add("weightstore_store_shards_damaged", .gauge, "Shards that are damaged or missing.", stats.damaged)
         text.add("weightstore_store_models", .gauge, "Models.", stats.models)
         text.add("weightstore_store_revisions", .gauge, "Revisions.", stats.revisions)

@@ -98,6 +98,10 @@ struct FileDescriptor: ~Copyable, Sendable {
         try retrying("fsync", path) { fsync(raw) }
     }
 
+    /// Lets the kernel begin to write what is dirty, so that several files are written at once and synced after it. Whether it
+    /// went well is for `sync` to say. The corresponding C function is `sync_file_range`.
+    func startWriteback() { _ = clinux_start_writeback(raw) }
+
     /// As `sync`, without the times. The corresponding C function is `fdatasync`.
     func syncData() throws(StoreError) {
         try retrying("fdatasync", path) { fdatasync(raw) }

@@ -65,6 +65,9 @@ final class StagedFile: @unchecked Sendable {
         }
     }
 
+    /// Lets the disk begin with what was written, before `finish` waits for it.
+    func startWriteback() { file.startWriteback() }
+
     /// After this, the bytes survive a power cut, and nobody writes to them again.
     func finish() throws(StoreError) {
         try file.setMode(0o444)

@@ -1,7 +1,8 @@
 extension KVBlocks {
     /// Blocks of a prefix in a tier, as far as they are here: brought in where they are not in the tier yet, once for all who
-    /// ask at the same time. If blocks have been dropped since the prefix was found, or are found damaged, the lease holds
-    /// fewer; without any it is empty.
+    /// ask at the same time. What was leased before and is still in the tier is had without asking catalog or disk. If
+    /// blocks have been dropped since the prefix was found, or are found damaged, the lease holds fewer; without any it is
+    /// empty.
     ///
     /// - Parameter prefix: such as ``longestPrefix(of:)-([UInt32])`` finds, or all of a chain (``KVChain/prefix(_:)``).
     /// - Throws: ``StoreError/tierFull(tier:asked:budget:leased:)``; a shorter prefix may fit. `DeviceError`,
@@ -32,12 +33,9 @@ extension KVBlocks {
     }
 
     private func group(_ prefix: KVPrefix, in tier: Tier) throws -> ShardGroup {
-        let shards = try store.catalog.read { db -> [KVShard] in
-            let count = try KVRow.count(of: prefix.keys, db)
-            return count == 0 ? [] : try KVRow.chain(to: prefix.keys[prefix.keys.startIndex + count - 1], db)
-        }
         let tier = try store.tiers.open(tier)
-        return ShardGroup(visiting: tier.visit(shards, model: revision.model), in: tier, hold: revision.hold)
+        let shards = tier.visit(try shards(of: prefix), model: revision.model)
+        return ShardGroup(visiting: shards, in: tier, hold: revision.hold)
     }
 
     /// Drops a block whose bytes can't be had any more, with those that build on it.
@@ -46,8 +44,9 @@ extension KVBlocks {
     private func dropLost(_ error: StoreError) throws {
         switch error {
         case .missing(_, let digest), .damaged(_, let digest, _, _):
-            store.logger.warning("a KV block was lost: \(error)")
-            try store.dropKVBlock(digest)
+            forgetSeen()
+            // Somebody else may have dropped it since it was seen: then there is nothing to say.
+            if try store.dropKVBlock(digest) > 0 { store.logger.warning("a KV block was lost: \(error)") }
         default: throw error
         }
     }

@@ -82,7 +82,8 @@ extension KVBlocks {
         }
         try store.reserve.require()
         let staged = try stage(keys, missing, body)
-        let room = try store.makeRoomForKV(staged.map(\.shard.bytes), behind: missing.lowerBound > 0 ? keys[missing.lowerBound - 1] : nil)
+        let parent = missing.lowerBound > 0 ? keys[missing.lowerBound - 1] : nil
+        let room = try store.makeRoomForKV(staged.map(\.shard.bytes), behind: parent)
         let stored = try install(staged[..<room], seconds)
         summary.stored += stored.blocks
         summary.bytes += stored.bytes
@@ -98,7 +99,8 @@ extension KVBlocks {
         let shard: KVShard
     }
 
-    /// Writes, hashes and syncs blobs, several at once.
+    /// Writes and hashes blobs, several at once, and syncs them. They are synced when all are on their way to the disk: the
+    /// first sync then waits for the disk and for the file system's journal, and the others find it done.
     private func stage(
         _ keys: [Digest], _ blocks: Range<Int>, _ body: @Sendable (Int, (UnsafeRawBufferPointer) throws -> Void) throws -> Void
     ) throws -> [Staged] {
@@ -124,8 +126,10 @@ extension KVBlocks {
             }
         }
         if let failure = failure.withLock({ $0 }) { throw failure }
-        let staged = results.withLock { $0 }
-        return blocks.map { staged[$0]! }
+        let all = results.withLock { $0 }
+        let staged = blocks.map { all[$0]! }
+        for block in staged { try block.file.finish() }
+        return staged
     }
 
     /// The blob: the block's bytes, and its key.
@@ -136,7 +140,7 @@ extension KVBlocks {
         let trailer = key.bytes
         try file.write(bytes, at: 0, cached: true)
         try trailer.withUnsafeBytes { try file.write($0, at: bytes.count, cached: true) }
-        try file.finish()
+        file.startWriteback()
         var hasher = SHA256()
         hasher.update(bufferPointer: bytes)
         trailer.withUnsafeBytes { hasher.update(bufferPointer: $0) }

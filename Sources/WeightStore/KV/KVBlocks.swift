@@ -27,6 +27,10 @@ public final class KVBlocks: Sendable {
     let space: KVSpace
     private let prompts: PromptUses
     var store: Store { revision.store }
+    /// The shards of blocks that were leased before, by their keys: a lease that finds them in its tier asks nobody else.
+    private let seen = Mutex<[Digest: KVShard]>([:])
+    /// So many are remembered.
+    private static let mostSeen = 1 << 16
     /// Numbers staged files.
     private static let numbers = Atomic<Int>(0)
 
@@ -59,6 +63,24 @@ public final class KVBlocks: Sendable {
 
     /// A request has asked for the blocks of a prefix.
     func countPrompts(_ prefix: KVPrefix) throws { try prompts.count(prefix.keys) }
+
+    /// The shards of a prefix's blocks, as far as they are here.
+    func shards(of prefix: KVPrefix) throws -> [KVShard] {
+        let known = seen.withLock { seen in prefix.keys.map { seen[$0] } }
+        if known.allSatisfy({ $0 != nil }) { return known.map { $0! } }
+        let shards = try store.catalog.read { db -> [KVShard] in
+            let count = try KVRow.count(of: prefix.keys, db)
+            return count == 0 ? [] : try KVRow.chain(to: prefix.keys[prefix.keys.startIndex + count - 1], db)
+        }
+        seen.withLock { seen in
+            if seen.count + shards.count > Self.mostSeen { seen = [:] }
+            for (key, shard) in zip(prefix.keys, shards) { seen[key] = shard }
+        }
+        return shards
+    }
+
+    /// To be called when a block that was seen can't be had any more.
+    func forgetSeen() { seen.withLock { $0 = [:] } }
 
     /// A path in `staging/` for a block.
     func stagingPath() throws -> String {

@@ -3,12 +3,15 @@ import GRDB
 extension Store {
     /// Drops KV blocks until so much is free: blocks that a removed revision has left, then those of superseded revisions,
     /// then others, each of the two in the policy's order, leaves before what they build on.
-    func evictKV(_ wanted: Int, _ policy: Policy, _ request: EvictionRequest, average: Int, _ summary: inout EvictionSummary) throws {
+    func evictKV(
+        _ wanted: Int, _ policy: Policy, _ request: EvictionRequest, average: Int, _ summary: inout EvictionSummary
+    ) throws {
         let start = ContinuousClock.now
         let superseded = try supersededSpaces()
         var victims: [PolicyDatabase.Victim] = []
         var rest = wanted
-        for spaces in superseded.isEmpty ? [nil] : [.only(superseded), .others(superseded)] as [KVCandidates.Spaces?] where rest > 0 {
+        let parts: [KVCandidates.Spaces?] = superseded.isEmpty ? [nil] : [.only(superseded), .others(superseded)]
+        for spaces in parts where rest > 0 {
             victims += try KVCandidates(catalog.path, spaces, sparing: request.spared).victims(
                 policy, bytes: rest, expected: min(max(2 * rest / max(average, 1), 256), 1 << 20), seconds: request.seconds)
             rest = wanted - victims.reduce(0) { $0 + $1.bytes }

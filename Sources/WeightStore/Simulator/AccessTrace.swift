@@ -93,7 +93,8 @@ public struct AccessTrace: Sendable {
         var places: [Int: Int32] = [:]
         let decoder = JSONDecoder()
         for path in files {
-            for (number, line) in try FileSystem.read(path).split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated() {
+            let lines = try FileSystem.read(path).split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+            for (number, line) in lines.enumerated() {
                 if line.allSatisfy({ $0 <= 32 }) { continue }
                 func refuse(_ reason: String) -> StoreError {
                     .invalid(what: "trace", value: "\(path), line \(number + 1)", reason: reason)

@@ -33,9 +33,9 @@ struct PrefixSimulation {
         var isIndexed = false
         if let terms = PolicyTerms.of(policy.sql), !terms.isEmpty {
             // Refused where a term is none of the row alone, such as :now: SQLite sorts then.
-            isIndexed = (try? table.database.execute("""
-                CREATE INDEX policy_order ON resident (\(terms.joined(separator: ", ")))\(leavesFirst ? " WHERE children = 0" : "")
-                """)) != nil
+            let leaves = leavesFirst ? " WHERE children = 0" : ""
+            isIndexed = (try? table.database.execute(
+                "CREATE INDEX policy_order ON resident (\(terms.joined(separator: ", ")))\(leaves)")) != nil
         }
         var state = State(
             table: table, query: try table.database.compile(policy, limit: Self.step), isIndexed: isIndexed,

@@ -50,7 +50,9 @@ struct KVStats: ParsableCommand {
 struct KVDrop: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "drop", abstract: "Drop KV blocks: all, or those for which everything holds that is given.",
-        discussion: "No harm is done: what is asked for again is computed again. What a running engine has leased stays readable.")
+        discussion: """
+            No harm is done: what is asked for again is computed again. What a running engine has leased stays readable.
+            """)
 
     @Argument(help: "Only those of a model, or with @ of a revision.") var revision: String?
     @Option(help: ArgumentHelp("Only those of the tenant whose digest begins so (weightstore kv ls).", valueName: "digits"))
@@ -75,7 +77,8 @@ struct KVDrop: ParsableCommand {
         let summary = try options.open().dropKV(selection, dryRun: dryRun)
         if options.json { return try Terminal.write(json: summary) }
         let would = dryRun ? "would be " : ""
-        try Terminal.write("\(counted(summary.blocks, "KV block")) \(would)dropped, \(ByteSize.text(summary.bytes)) \(would)freed\n")
+        try Terminal.write(
+            "\(counted(summary.blocks, "KV block")) \(would)dropped, \(ByteSize.text(summary.bytes)) \(would)freed\n")
     }
 }
 

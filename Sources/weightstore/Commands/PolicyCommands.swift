@@ -129,11 +129,13 @@ struct PolicyExplain: ParsableCommand {
             return try Terminal.write(
                 json: Answer(plan: plan, seconds: seconds, found: victims.count, bytes: bytes, victims: shown))
         }
-        var table = Table("SHARD", ">SIZE", "USED", ">USES", ">HEAT", ">FETCH", kind == .kv ? ">DEPTH" : ">LAYER", "KIND", ">MODELS", ">PRIORITY")
+        let place = kind == .kv ? ">DEPTH" : ">LAYER"
+        var table = Table("SHARD", ">SIZE", "USED", ">USES", ">HEAT", ">FETCH", place, "KIND", ">MODELS", ">PRIORITY")
         for victim in shown {
+            let place = kind == .kv ? victim.depth : victim.layer
             table.add(
                 victim.digest.short, ByteSize.text(victim.bytes), TimeSpan.age(victim.lastAccess), "\(victim.accesses)",
-                Number.text(victim.heat), TimeSpan.text(victim.fetchSeconds), kind == .kv ? "\(victim.depth)" : victim.layer.map { "\($0)" } ?? "",
+                Number.text(victim.heat), TimeSpan.text(victim.fetchSeconds), place.map { "\($0)" } ?? "",
                 victim.kind.rawValue, "\(victim.models)", victim.priority.map(Number.text) ?? "")
         }
         try Terminal.write(
