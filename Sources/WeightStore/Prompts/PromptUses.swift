@@ -1,3 +1,4 @@
+import Dispatch
 import Synchronization
 
 /// Counts the requests that begin with a common prompt, where they ask for KV blocks.
@@ -48,13 +49,29 @@ final class PromptUses: Sendable {
         if !used.isEmpty { store.accesses.prompts(used.map(\.prompt)) }
     }
 
+    /// Read at the first request, and when this process has changed prompts; what another one has changed is looked for now
+    /// and then on another thread, so that a lease on what is there asks nobody.
     private func marks() throws -> [Mark] {
         let now = Clock.coarse
         let changes = store.promptChanges.load(ordering: .relaxed)
-        let known = state.withLock { state in
-            state.readAt.map { now - $0 < Self.interval } == true && state.changes == changes ? state.marks : nil
+        let (known, isOld) = state.withLock { state -> ([Mark]?, Bool) in
+            guard let readAt = state.readAt, state.changes == changes else { return (nil, false) }
+            let isOld = now - readAt >= Self.interval
+            // One reader is enough.
+            if isOld { state.readAt = now }
+            return (state.marks, isOld)
         }
-        if let known { return known }
+        guard let known else { return try read(at: now, after: changes) }
+        if isOld {
+            DispatchQueue.global().async { [self] in
+                // A catalog that can't be read now may be the next time; until then the old prompts count.
+                _ = try? read(at: now, after: changes)
+            }
+        }
+        return known
+    }
+
+    private func read(at now: Int64, after changes: Int) throws -> [Mark] {
         let prompts = try store.catalog.read { db in try PromptRow.tokens(of: model, now: Clock.now, db) }
         let marks = prompts.compactMap { prompt in
             var chain = chain
