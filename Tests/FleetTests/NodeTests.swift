@@ -18,7 +18,7 @@ struct NodeTests {
         var nodes = try (0..<3).map { try NodeProcess(yard, "node\($0)", port: proxy.port) }
         // One whose clock is an hour off.
         nodes.append(try NodeProcess(
-            yard, "node3", port: proxy.port, environment: Engines.clock("+1h")))
+            yard, "node3", port: proxy.port, prefix: Engines.clock("+1h"), environment: ["FAKETIME_DONT_FAKE_MONOTONIC": "1"]))
         try yard.waitForPeers(nodes)
         let fleet = try yard.fleet()
         let before = proxy.bytes
