@@ -148,6 +148,7 @@ struct NodeTests {
         let first = try fleet.push(try store.revision("org/model@v1"), of: store, refs: ["main", "prod"])
         func prod() throws -> Digest? { try Store(at: node.store).refs(of: "org/model")["prod"] }
         try wait(for: "v1") { try prod() == first.digest }
+        #expect(node.said.contains("no etcd: looking into the bucket"))
         // Another ref is not this node's.
         let second = try fleet.push(try store.revision("org/model@v2"), of: store, refs: ["main"])
         try fleet.push(try store.revision("org/model@v2"), of: store, refs: ["prod"])

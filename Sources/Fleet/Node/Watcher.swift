@@ -205,6 +205,7 @@ final class Watcher: Sendable {
 
     /// Blocks until the progress is cancelled. Looks for newer generations, and tells etcd if it has not heard of them.
     func poll() {
+        if fleet.etcd == nil { logger.info("no etcd: looking into the bucket every \(pollSeconds) s") }
         var heads: [String: String] = [:]
         while !progress.isCancelled {
             let seen = poller.count
