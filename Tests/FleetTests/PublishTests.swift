@@ -223,11 +223,13 @@ struct PublishTests {
         _ = try yard.publisher("publisher", [TestModel(layers: 1)])
         for (offset, store) in [("+1h", "ahead"), ("-1h", "behind")] {
             var tool = yard.tool("publisher")
-            tool.environment.merge(Engines.clock(offset)) { $1 }
+            tool.prefix = Engines.clock(offset)
+            tool.environment["FAKETIME_DONT_FAKE_MONOTONIC"] = "1"
             let pushed = try tool("push", "org/model", "--json")
             #expect(pushed.status == 0, "\(pushed.errors)")
             var reader = yard.tool(store)
-            reader.environment.merge(Engines.clock(offset)) { $1 }
+            reader.prefix = tool.prefix
+            reader.environment["FAKETIME_DONT_FAKE_MONOTONIC"] = "1"
             let digest = try #require(try pushed.object()["digest"] as? String)
             #expect(try reader("pull", "org/model@\(digest)", "--origin", yard.url()).status == 0)
         }
