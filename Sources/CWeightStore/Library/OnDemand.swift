@@ -1,7 +1,7 @@
 import Synchronization
 
 /// Something that is made at its first use.
-struct OnDemand<Value: Sendable>: ~Copyable, Sendable {
+final class OnDemand<Value: Sendable>: Sendable {
     private let value = Mutex<Value?>(nil)
 
     func get(_ make: () throws -> Value) throws -> Value {
