@@ -81,12 +81,15 @@ public final class Fleet: Sendable {
     }
 
     /// Takes a version out of the map. Its shards are garbage then, unless others have them.
-    public func drop(_ version: Int, of model: String) throws {
-        _ = try map.change(model) { versions in
+    public func drop(_ version: Int, of model: String, dryRun: Bool = false) throws {
+        func check(_ versions: ModelVersions) throws {
             _ = try versions.named("v\(version)")
-            if let ref = versions.refs.first(where: { $0.value.version == version })?.key {
-                throw FleetError.unusable(what: "\(model)@v\(version)", reason: "the ref \(ref) names it: move that first")
-            }
+            guard let ref = versions.refs.first(where: { $0.value.version == version })?.key else { return }
+            throw FleetError.unusable(what: "\(model)@v\(version)", reason: "the ref \(ref) names it: move that first")
+        }
+        if dryRun { return try check(try versions(of: model)) }
+        _ = try map.change(model) { versions in
+            try check(versions)
             versions.versions.removeAll { $0.version == version }
             for ref in versions.refs.keys where versions.refs[ref]?.previous == version { versions.refs[ref]?.previous = nil }
         }

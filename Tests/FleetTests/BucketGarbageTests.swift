@@ -25,6 +25,8 @@ struct BucketGarbageTests {
         let second = try fleet.push(try store.revision("org/model@v2"), of: store)
         let tool = yard.tool("publisher")
         #expect(try tool("fleet", "drop", "org/model@v2").status != 0, "main names it")
+        #expect(try tool("fleet", "drop", "org/model@v1", "--dry-run").status == 0)
+        #expect(try fleet.versions(of: "org/model").versions.count == 2)
         #expect(try tool("fleet", "drop", "org/model@v1").status == 0)
         let all = try objects(fleet, "shards/")
         #expect(try fleet.collectGarbage().shards == 0, "all is younger than a day")

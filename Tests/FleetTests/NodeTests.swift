@@ -18,7 +18,7 @@ struct NodeTests {
         var nodes = try (0..<3).map { try NodeProcess(yard, "node\($0)", port: proxy.port) }
         // One whose clock is an hour off.
         nodes.append(try NodeProcess(
-            yard, "node3", port: proxy.port, environment: Engines.clock("+1h")))
+            yard, "node3", port: proxy.port, prefix: Engines.clock("+1h"), environment: ["FAKETIME_DONT_FAKE_MONOTONIC": "1"]))
         try yard.waitForPeers(nodes)
         let fleet = try yard.fleet()
         let before = proxy.bytes
@@ -110,7 +110,7 @@ struct NodeTests {
 
     private func isOverStore(_ flag: Shared<Atomic<Bool>>) { flag.value.store(true, ordering: .relaxed) }
 
-    @Test("without etcd nodes look into the bucket; when it is back they hear at once")
+    @Test("without etcd nodes look into the bucket; when it is back they hear at once, and a publisher who could not tell it is made up for")
     func etcdKilled() throws {
         let yard = try Yard(etcd: true)
         let store = try yard.publisher("publisher", (1...3).map { TestModel(layers: 1, seed: UInt64($0)) })
@@ -129,6 +129,11 @@ struct NodeTests {
             let nodes = try fleet.status().nodes!
             return nodes.count == 2 && nodes.allSatisfy { $0.holdings?.hears == "watch" && !$0.lags }
         }
+        // Somebody has told etcd of what it missed.
+        try wait(for: "etcd to know") {
+            guard let known = try fleet.etcd!.client.get(fleet.etcd!.models + "org/model") else { return false }
+            return try ModelVersions(decoding: known.value, place: "etcd").last == 2
+        }
         let third = try fleet.push(try store.revision("org/model@v3"), of: store)
         #expect(third.told)
         try yard.wait(for: third.digest, on: nodes)
@@ -143,6 +148,7 @@ struct NodeTests {
         let first = try fleet.push(try store.revision("org/model@v1"), of: store, refs: ["main", "prod"])
         func prod() throws -> Digest? { try Store(at: node.store).refs(of: "org/model")["prod"] }
         try wait(for: "v1") { try prod() == first.digest }
+        #expect(node.said.contains("no etcd: looking into the bucket"))
         // Another ref is not this node's.
         let second = try fleet.push(try store.revision("org/model@v2"), of: store, refs: ["main"])
         try fleet.push(try store.revision("org/model@v2"), of: store, refs: ["prod"])

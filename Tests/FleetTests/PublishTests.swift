@@ -221,9 +221,9 @@ struct PublishTests {
     func wrongClock() throws {
         let yard = try Yard()
         _ = try yard.publisher("publisher", [TestModel(layers: 1)])
-        var tool = yard.tool("publisher")
         for (offset, store) in [("+1h", "ahead"), ("-1h", "behind")] {
-            tool.prefix = ["faketime", "-f", offset]
+            var tool = yard.tool("publisher")
+            tool.prefix = Engines.clock(offset)
             tool.environment["FAKETIME_DONT_FAKE_MONOTONIC"] = "1"
             let pushed = try tool("push", "org/model", "--json")
             #expect(pushed.status == 0, "\(pushed.errors)")

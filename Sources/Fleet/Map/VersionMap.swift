@@ -5,8 +5,8 @@ import WeightStore
 /// The versions and refs of the fleet's models: kept in the bucket, told by etcd.
 ///
 /// The bucket is the truth: a change is made there, by compare-and-swap (`Register`), and is made then. etcd tells
-/// everybody at once: the same text, under a key for each model. If a publisher dies before it has told etcd, the first node
-/// that hears of the change from the bucket does, if etcd is there then; if etcd loses all it has, nothing is lost.
+/// everybody at once: the same text, under a key for each model. If a publisher dies before it has told etcd, the next one
+/// who finds the bucket ahead does; if etcd loses all it has, nothing is lost.
 struct VersionMap: Sendable {
     let bucket: S3Bucket
     let etcd: EtcdMap?

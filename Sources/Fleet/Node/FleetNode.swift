@@ -109,9 +109,10 @@ public final class FleetNode: Sendable {
     }
 
     private func report(_ summary: SyncSummary, _ seconds: Double) {
+        let brought = "\(summary.shards) shards, \(summary.bytes) bytes, \(summary.fromPeers) from peers, "
+            + "\(summary.fromOrigin) from the bucket, \(String(format: "%.2f", seconds)) s"
         for move in summary.moved {
-            logger.notice(
-                "\(move.model)@\(move.ref) → v\(move.version) \(move.digest.short): \(summary.shards) shards, \(summary.bytes) bytes, \(summary.fromPeers) from peers, \(summary.fromOrigin) from the bucket, \(String(format: "%.2f", seconds)) s")
+            logger.notice("\(move.model)@\(move.ref) → v\(move.version) \(move.digest.short): \(brought)")
         }
     }
 

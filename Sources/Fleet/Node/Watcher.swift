@@ -86,7 +86,8 @@ final class Watcher: Sendable {
         }
     }
 
-    /// Reads the nodes, which are not kept, and by that sees whether this is the cluster it was.
+    /// Reads the nodes, which are not kept, and by that sees whether this is the cluster it was; tells it what it may have
+    /// missed.
     private func connect(_ etcd: EtcdMap) throws {
         let nodes = try etcd.client.range(etcd.nodes)
         setNodes(nodes.values)
@@ -96,6 +97,10 @@ final class Watcher: Sendable {
         } else {
             state.withLock { $0.heard = 0 }
             try readAll(etcd)
+        }
+        // What was heard from the bucket meanwhile, nobody may have told etcd.
+        for entry in try table.entries() where follows.contains(where: { $0.model == entry.model }) {
+            try etcd.tell(try ModelVersions(decoding: Array(entry.versions.utf8), place: "store.db"))
         }
     }
 
@@ -200,6 +205,7 @@ final class Watcher: Sendable {
 
     /// Blocks until the progress is cancelled. Looks for newer generations, and tells etcd if it has not heard of them.
     func poll() {
+        if fleet.etcd == nil { logger.info("no etcd: looking into the bucket every \(pollSeconds) s") }
         var heads: [String: String] = [:]
         while !progress.isCancelled {
             let seen = poller.count

@@ -75,6 +75,7 @@ struct FleetDrop: ParsableCommand {
         discussion: "Nodes that hold it keep it until they prune it. A version that a ref names stays.")
 
     @Argument(help: ArgumentHelp("The version, as org/name@v3.", valueName: "version")) var name: String
+    @Flag(help: "Say whether it may go, and change nothing.") var dryRun = false
     @OptionGroup var fleetOptions: FleetOptions
     @OptionGroup var options: StoreOptions
 
@@ -88,9 +89,9 @@ struct FleetDrop: ParsableCommand {
         guard parts.count == 2, parts[1].hasPrefix("v"), let version = Int(parts[1].dropFirst()) else {
             throw ValidationError("Name the version as org/name@v3.")
         }
-        try fleetOptions.fleet().drop(version, of: parts[0])
+        try fleetOptions.fleet().drop(version, of: parts[0], dryRun: dryRun)
         try options.json
-            ? Terminal.write(json: Answer(model: parts[0], dropped: version)) : Terminal.write("\(name) dropped\n")
+            ? Terminal.write(json: Answer(model: parts[0], dropped: version)) : Terminal.write("\(name) \(dryRun ? "would be " : "")dropped\n")
     }
 }
 
