@@ -59,6 +59,7 @@ public final class Fleet: Sendable {
     ///   - dryRun: say what would be, and change nothing.
     /// - Returns: what the ref names then, and named before.
     /// - Throws: ``FleetError/refMoved(model:ref:expected:found:)`` if somebody else moved it at the same time.
+    @discardableResult
     public func move(_ ref: String, of model: String, to version: Int?, dryRun: Bool = false) throws -> (to: Int, from: Int) {
         let seen = try versions(of: model)
         guard let old = seen.refs[ref] else {
