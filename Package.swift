@@ -9,6 +9,7 @@ let package = Package(
     products: [
         .library(name: "WeightStore", targets: ["WeightStore"]),
         .library(name: "Origins", targets: ["Origins"]),
+        .library(name: "KVCache", targets: ["KVCache"]),
         .executable(name: "weightstore", targets: ["WeightStoreCLI"]),
         // libweightstore: Sources/CWeightStore/install gives it its name.
         .library(name: "weightstore-c", type: .dynamic, targets: ["CWeightStore"]),
