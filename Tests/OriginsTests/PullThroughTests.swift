@@ -4,9 +4,6 @@ import TestSupport
 import Testing
 import WeightStore
 
-/// A Python that has huggingface_hub; `Tests/run` makes one.
-private let clientPython = ProcessInfo.processInfo.environment["WEIGHTSTORE_HUB_PYTHON"]
-
 @Suite struct PullThroughTests {
     @Test("a server with an empty store gives all, each byte from upstream once; then it does without upstream")
     func chain() throws {
@@ -34,7 +31,7 @@ private let clientPython = ProcessInfo.processInfo.environment["WEIGHTSTORE_HUB_
     @Test(
         "the Python client gets the real model from an empty store, each byte from upstream once; a second one without upstream",
         .enabled(if: RealModel.path != nil, "WEIGHTSTORE_REAL_MODEL is not set; Tests/run sets it"),
-        .enabled(if: clientPython != nil, "WEIGHTSTORE_HUB_PYTHON is not set; Tests/run sets it"))
+        .enabled(if: HubPython.path != nil, "WEIGHTSTORE_HUB_PYTHON is not set; Tests/run sets it"))
     func python() throws {
         let source = try #require(RealModel.path)
         let directory = try TemporaryDirectory()
@@ -63,7 +60,7 @@ private let clientPython = ProcessInfo.processInfo.environment["WEIGHTSTORE_HUB_
     /// - Returns: the directory of the snapshot.
     private func download(_ model: String, from endpoint: String, to cache: String) throws -> String {
         let process = Process()
-        process.executableURL = URL(fileURLWithPath: try #require(clientPython))
+        process.executableURL = URL(fileURLWithPath: try #require(HubPython.path))
         process.arguments = ["-c", "import huggingface_hub as h; print(h.snapshot_download('\(model)'))"]
         process.environment = ProcessInfo.processInfo.environment
             .filter { !$0.key.lowercased().hasSuffix("_proxy") }

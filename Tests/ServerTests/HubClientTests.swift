@@ -4,11 +4,6 @@ import TestSupport
 import Testing
 import WeightStore
 
-/// A Python that has huggingface_hub; `Tests/run` makes one.
-private enum HubPython {
-    static let path = ProcessInfo.processInfo.environment["WEIGHTSTORE_HUB_PYTHON"]
-}
-
 /// The real Python client of the Hugging Face Hub against the server, with the real model.
 @Suite(
     .enabled(if: RealModel.path != nil, "WEIGHTSTORE_REAL_MODEL is not set; Tests/run sets it"),
