@@ -11,8 +11,8 @@ public enum HubToken {
         }
         let cache = environment["XDG_CACHE_HOME"] ?? (environment["HOME"] ?? "") + "/.cache"
         let path = environment["HF_TOKEN_PATH"] ?? (environment["HF_HOME"] ?? cache + "/huggingface") + "/token"
-        guard FileManager.default.fileExists(atPath: path) else { return nil }
-        return clean(try String(contentsOfFile: path, encoding: .utf8))
+        guard FileSystem.exists(path) else { return nil }
+        return clean(String(decoding: try FileSystem.read(path), as: UTF8.self))
     }
 
     private static func clean(_ text: String?) -> String? {

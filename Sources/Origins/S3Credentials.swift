@@ -40,7 +40,7 @@ struct S3Credentials: Sendable {
     /// The names and values of one section of a file; none if there is no such file.
     private static func section(_ name: String, _ path: String) -> [String: String] {
         // What can't be read says nothing.
-        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { return [:] }
+        guard let text = (try? FileSystem.read(path)).map({ String(decoding: $0, as: UTF8.self) }) else { return [:] }
         var values: [String: String] = [:]
         var isInside = false
         for line in text.split(whereSeparator: \.isNewline) {

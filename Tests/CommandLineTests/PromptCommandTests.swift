@@ -15,7 +15,7 @@ import Testing
 
     private func names() throws -> [String] { try tool("prompt", "ls", "--json").list().compactMap { $0["name"] as? String } }
 
-    @Test("prompts come from a file or standard input, are listed, named anew, replaced and removed")
+    @Test("prompts come from a file, a pipe or standard input, are listed, named anew, replaced and removed")
     func life() throws {
         try directory.write("[1, 2, 3, 4294967295]", to: "a.json")
         try directory.write(#"{"input_ids": [5, 6], "attention_mask": [1, 1]}"#, to: "b.json")
@@ -25,6 +25,11 @@ import Testing
         var piped = tool
         piped.prefix = ["sh", "-c", #"echo '{"tokens": [7]}' | "$0" "$@""#]
         #expect(try piped("prompt", "add", "org/model", "-", "--name", "piped").output == "org/model piped: 1 token\n")
+        // More than a pipe holds at once.
+        var substituted = tool
+        substituted.prefix = ["bash", "-c", #""$0" "$@" <(seq -s, 1 50000 | sed 's/.*/[&]/')"#]
+        #expect(try substituted("prompt", "add", "org/model", "--name", "many").output == "org/model many: 50000 tokens\n")
+        #expect(try tool("prompt", "rm", "org/model", "many").status == 0)
         #expect(try Set(names()).isSuperset(of: ["system", "piped"]) && names().count == 3)
         // The same tokens are the same prompt; the same name for others replaces it.
         #expect(try tool("prompt", "add", "org/model", directory("a.json"), "--name", "greeting").status == 0)
@@ -45,7 +50,7 @@ import Testing
             #expect(result.status == 6, "\(name)")
             #expect(result.errors.contains("token"), "\(name): \(result.errors)")
         }
-        #expect(try tool("prompt", "add", "org/model", directory("nowhere")).status == 6)
+        #expect(try tool("prompt", "add", "org/model", directory("nowhere")).status == 2)
         try directory.write("[1]", to: "one")
         #expect(try tool("prompt", "add", "org/other", directory("one")).status == 2)
         #expect(try tool("prompt", "add", "org/model", directory("one"), "--name", "a b").status == 6)

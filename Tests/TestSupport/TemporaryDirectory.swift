@@ -42,6 +42,12 @@ package final class TemporaryDirectory: Sendable {
     }
 }
 
+/// All bytes of a file, to the end: of files in /proc, too, whose size is said to be 0, and which come in pieces.
+/// `Data(contentsOf:)` takes the first piece of them.
 package func contents(_ path: String) throws -> [UInt8] {
-    [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
+    let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
+    defer { try? file.close() }
+    var bytes: [UInt8] = []
+    while let piece = try file.read(upToCount: 1 << 20), !piece.isEmpty { bytes += piece }
+    return bytes
 }

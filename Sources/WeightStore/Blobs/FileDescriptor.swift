@@ -58,18 +58,22 @@ struct FileDescriptor: ~Copyable, Sendable {
         try retrying("read", path) { pread(raw, buffer.baseAddress!, buffer.count, off_t(offset)) }
     }
 
-    /// The whole of a small file.
+    /// All bytes of a small file, a pipe, or a file in /proc, to the end: the last two say that their size is 0.
+    ///
+    /// The corresponding C function is `read`.
     func readAll() throws(StoreError) -> [UInt8] {
-        var bytes = [UInt8](repeating: 0, count: try status().bytes)
-        var count = 0
-        do {
-            count = try bytes.withUnsafeMutableBytes { try read(at: 0, into: $0) }
-        } catch let error as StoreError {
-            throw error
-        } catch {
-            fatalError("read throws StoreError alone: \(error)")
+        // One byte more than there should be: the end is seen without growing.
+        var bytes = [UInt8](repeating: 0, count: max(try status().bytes + 1, 4096))
+        var done = 0
+        while true {
+            let count = try retrying("read", path) {
+                bytes.withUnsafeMutableBytes { Glibc.read(raw, $0.baseAddress! + done, $0.count - done) }
+            }
+            if count == 0 { break }
+            done += count
+            if done == bytes.count { bytes += [UInt8](repeating: 0, count: bytes.count) }
         }
-        bytes.removeLast(bytes.count - count)
+        bytes.removeLast(bytes.count - done)
         return bytes
     }
 

@@ -2,7 +2,7 @@ import CLinux
 import Glibc
 
 /// System calls on paths.
-enum FileSystem {
+package enum FileSystem {
     /// - Parameter following: whether a symbolic link stands for what it points to.
     /// - Returns: nil if nothing is there.
     static func status(_ path: String, following: Bool = true) throws(StoreError) -> FileStatus? {
@@ -12,7 +12,7 @@ enum FileSystem {
         throw .system(operation: "stat", path: path, code: errno)
     }
 
-    static func exists(_ path: String) -> Bool {
+    package static func exists(_ path: String) -> Bool {
         access(path, F_OK) == 0
     }
 
@@ -77,8 +77,8 @@ enum FileSystem {
         return names.sorted()
     }
 
-    /// The whole of a small file.
-    static func read(_ path: String) throws(StoreError) -> [UInt8] {
+    /// All bytes of a small file, or of whatever else can be read to an end.
+    package static func read(_ path: String) throws(StoreError) -> [UInt8] {
         try FileDescriptor(path, O_RDONLY).readAll()
     }
 

@@ -42,18 +42,19 @@ public struct AccessTrace: Sendable {
     ///   - blockBytes: the size of each block in a trace of requests for prefixes.
     /// - Throws: ``StoreError/invalid(what:value:reason:)`` with the line that is malformed.
     public init(files: [String], blockBytes: Int = 64 << 20) throws {
-        if let first = files.first, try FileSystem.read(first).first(where: { $0 > 32 }) == UInt8(ascii: "{") {
+        // Each once: it may be a pipe.
+        let files = try files.map { (path: $0, text: try FileSystem.read($0)) }
+        if files.first?.text.first(where: { $0 > 32 }) == UInt8(ascii: "{") {
             try readRequests(files, blockBytes: blockBytes)
         } else {
             try readAccesses(files)
         }
     }
 
-    private mutating func readAccesses(_ files: [String]) throws {
+    private mutating func readAccesses(_ files: [(path: String, text: [UInt8])]) throws {
         var lines: [(time: Double, object: Int32)] = []
         var places: [String: Int32] = [:]
-        for path in files {
-            let text = try FileSystem.read(path)
+        for (path, text) in files {
             var number = 0
             for line in text.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
                 number += 1
@@ -88,12 +89,12 @@ public struct AccessTrace: Sendable {
         let hash_ids: [Int]
     }
 
-    private mutating func readRequests(_ files: [String], blockBytes: Int) throws {
+    private mutating func readRequests(_ files: [(path: String, text: [UInt8])], blockBytes: Int) throws {
         var requests: [(time: Double, blocks: [Int32])] = []
         var places: [Int: Int32] = [:]
         let decoder = JSONDecoder()
-        for path in files {
-            let lines = try FileSystem.read(path).split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        for (path, text) in files {
+            let lines = text.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
             for (number, line) in lines.enumerated() {
                 if line.allSatisfy({ $0 <= 32 }) { continue }
                 func refuse(_ reason: String) -> StoreError {

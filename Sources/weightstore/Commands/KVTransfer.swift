@@ -12,27 +12,19 @@ struct KVAddress: ParsableArguments {
     var tenantFile: String?
 
     func open(_ options: StoreOptions) throws -> (kv: KVBlocks, chain: KVChain) {
-        let tenant = try tenantFile.map { try Self.read($0) } ?? Data()
-        let bytes = try Self.read(tokens)
+        let tenant = try tenantFile.map { try InputFile.text($0) } ?? ""
+        let bytes = try InputFile.data(tokens)
         guard bytes.count % 4 == 0 else {
             throw StoreError.invalid(what: "file of tokens", value: tokens, reason: "its size is no multiple of 4")
         }
         let store = try options.open()
         let kv = try store.kvBlocks(
             of: store.revision(revision), format: format, blockTokens: blockTokens,
-            tenant: String(decoding: tenant, as: UTF8.self))
+            tenant: tenant)
         let numbers = (0..<bytes.count / 4).map { index in
             bytes.withUnsafeBytes { UInt32(littleEndian: $0.loadUnaligned(fromByteOffset: 4 * index, as: UInt32.self)) }
         }
         return (kv, kv.chain(numbers))
-    }
-
-    static func read(_ path: String) throws -> Data {
-        do {
-            return try Data(contentsOf: URL(fileURLWithPath: path), options: .mappedIfSafe)
-        } catch {
-            throw StoreError.invalid(what: "file", value: path, reason: "it can't be read")
-        }
     }
 }
 
@@ -48,7 +40,7 @@ struct KVPut: ParsableCommand {
 
     func run() throws {
         let (kv, chain) = try address.open(options)
-        let bytes = try KVAddress.read(blocks)
+        let bytes = try InputFile.data(blocks)
         guard chain.blocks > 0, bytes.count > 0, bytes.count % chain.blocks == 0 else {
             throw StoreError.invalid(
                 what: "file of blocks", value: blocks, reason: "\(bytes.count) bytes are no \(chain.blocks) blocks of one size")

@@ -82,13 +82,7 @@ enum TokenFile {
 
     /// - Parameter path: `-` means standard input.
     static func read(_ path: String) throws -> [UInt32] {
-        let name = path == "-" ? "standard input" : path
-        let data: Data
-        do {
-            data = path == "-" ? try FileHandle.standardInput.readToEnd() ?? Data() : try Data(contentsOf: URL(fileURLWithPath: path))
-        } catch {
-            throw StoreError.invalid(what: "file of tokens", value: name, reason: error.localizedDescription)
-        }
+        let data = try InputFile.data(path)
         let decoder = JSONDecoder()
         do {
             if let tokens = try? decoder.decode([UInt32].self, from: data) { return tokens }
@@ -98,7 +92,7 @@ enum TokenFile {
             // Said below, in words for people.
         }
         throw StoreError.invalid(
-            what: "file of tokens", value: name,
+            what: "file of tokens", value: path == "-" ? "standard input" : path,
             reason: "a JSON array of numbers from 0 to 4294967295 is, or an object with one as input_ids or tokens")
     }
 }

@@ -43,12 +43,7 @@ struct Node: ParsableCommand {
 
     func run() throws {
         let follows = try follow.map { try Follow($0) }
-        let token = try AccessTokenFile.read(tokenFile)
-        if let tokenFile {
-            // What is asked of others is shown to them.
-            let text = try String(contentsOfFile: tokenFile, encoding: .utf8).trimmingCharacters(in: .whitespacesAndNewlines)
-            setenv("WEIGHTSTORE_TOKEN", text, 1)
-        }
+        let token = try AccessTokenFile.read(tokenFile, isShown: true)
         guard token != nil || ["127.0.0.1", "::1", "localhost"].contains(host) else {
             throw ValidationError("\(host) is beyond this machine: a token must be asked for (WEIGHTSTORE_TOKEN or --token-file).")
         }
