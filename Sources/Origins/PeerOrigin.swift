@@ -15,7 +15,7 @@ public final class PeerOrigin: ManifestOrigin {
         try self.init(url, token: token, transport: Transport(options))
     }
 
-    /// - Parameter transport: may be that of other peers, too: each has its own idea of whom to trust, of some 100 kB.
+    /// - Parameter transport: may be that of other peers, too: each keeps its own copy of all authorities that it trusts.
     package init(_ url: String, token: String? = nil, transport: Transport) throws {
         guard url.hasPrefix("peer+"), let base = Address(Self.trimmed(url)) else {
             throw FetchError.unusable(url: url, reason: "a peer's URL is peer+http://host:port")

@@ -18,6 +18,8 @@ public struct Trust: Sendable {
         func value(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
         var configuration = TLSConfiguration.makeClientConfiguration()
         configuration.minimumTLSVersion = .tlsv12
+        // NIOSSL does not do without.
+        if !Self.system.contains(where: FileManager.default.fileExists) { configuration.trustRoots = .certificates([]) }
         var problem: FetchError?
         if let directories = value("SSL_CERT_DIR") {
             configuration.trustRoots = .certificates(directories.split(separator: ":").flatMap { Self.certificates(in: String($0)) })
@@ -31,6 +33,9 @@ public struct Trust: Sendable {
         }
         (self.configuration, self.problem) = (configuration, problem)
     }
+
+    /// Where NIOSSL looks for the system's authorities.
+    private static let system = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs"]
 
     /// Of all files there that have some.
     private static func certificates(in directory: String) -> [NIOSSLCertificate] {

@@ -86,6 +86,9 @@ extension Node {
         if let advertise, listen.isEncrypted, !advertise.hasPrefix("https://") {
             throw ValidationError("\(advertise) is not https, and with --tls-certificate this node speaks nothing else.")
         }
+        if advertise == nil, ["0.0.0.0", "::"].contains(listen.host) {
+            throw ValidationError("Peers can't ask for \(listen.host): say with --advertise where they reach this node.")
+        }
         if listen.isLoopback { return }
         guard hasToken else {
             throw ValidationError(
