@@ -3,7 +3,7 @@
 
     slow-client.py URL PACE [AUTHORITY]
 
-PACE is in bytes a second; with 0 it takes nothing, for ever. AUTHORITY is the certificate to trust. Writes "begun" when
+PACE is in bytes a second; with 0 it asks four times and takes nothing, for ever. AUTHORITY is the certificate to trust. Writes "begun" when
 the answer has begun, and in the end the number of bytes of its body.
 """
 import socket
@@ -19,7 +19,9 @@ connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
 connection.connect((url.hostname, url.port))
 if url.scheme == "https":
     connection = ssl.create_default_context(cafile=sys.argv[3]).wrap_socket(connection, server_hostname=url.hostname)
-connection.sendall(f"GET {url.path} HTTP/1.1\r\nHost: {url.netloc}\r\n\r\n".encode())
+request = f"GET {url.path} HTTP/1.1\r\nHost: {url.netloc}\r\n\r\n".encode()
+# What is not taken must be more than all buffers of the kernel hold.
+connection.sendall(request * (1 if pace else 4))
 answer = connection.recv(1)
 print("begun", flush=True)
 while pace == 0:

@@ -51,7 +51,7 @@ import WeightStore
                     return sum + (facts?[.size] as? Int ?? 0)
                 }
         }
-        try eventually { come() >= 2 << 20 }
+        try blockUntil { come() >= 2 << 20 }
         return process
     }
 

@@ -12,8 +12,10 @@ package func eventually(_ isSo: () async throws -> Bool) async throws -> Bool {
     return false
 }
 
+/// As `eventually`, for tests on a thread of their own. It has another name, because inside `#expect` the compiler takes
+/// what blocks, and a few such tests keep all others waiting.
 @discardableResult
-package func eventually(_ isSo: () throws -> Bool) throws -> Bool {
+package func blockUntil(_ isSo: () throws -> Bool) throws -> Bool {
     for _ in 0..<12_000 {
         if try isSo() { return true }
         usleep(10_000)
