@@ -36,7 +36,9 @@ let package = Package(
         .target(
             name: "Migrations",
             path: "Migrations",
-            resources: ["v0001_initial", "v0002_kv", "v0003_fleet", "v0004_prompts"].map { .embedInCode("\($0).sql") }),
+            resources: ["v0001_initial", "v0002_kv", "v0003_fleet", "v0004_prompts", "v0005_kv_sharing"].map {
+                .embedInCode("\($0).sql")
+            }),
         .target(
             name: "WeightStore",
             dependencies: [
