@@ -24,6 +24,8 @@ public final class Store: Sendable {
     let tiers: TierSet
     let origins = OriginRegistry()
     let nearer = NearerOriginsSlot()
+    /// Of all fetches of what is used and not here; they have no other.
+    package let misses = FetchProgress()
     let recorder: AccessRecorder
     /// Changes with every prompt that this process registers or removes.
     let promptChanges = Atomic<Int>(0)
@@ -87,10 +89,10 @@ public final class Store: Sendable {
         }
         (leases, catalog) = parts
         accesses = try AccessLog(catalog: catalog, tiers: tiers, recorder: recorder, logger: logger)
-        tiers.fetches { [weak self] digest in
+        tiers.fetches { [weak self] digest, isCancelled in
             // Without a store there is nobody to fetch any more.
             guard let self else { throw CancellationError() }
-            try bringBack(digest)
+            try bringBack(digest, isCancelled: isCancelled)
         }
     }
 
