@@ -41,12 +41,12 @@ public final class Store: Sendable {
     /// - Parameters:
     ///   - create: make the directory and an empty store if there is none.
     ///   - logger: is told what a caller is not.
-    ///   - trace: is told every SQL statement.
     /// - Throws: ``StoreError``.
     public convenience init(at path: String, create: Bool = false, logger: Logger = Logger(label: "weightstore")) throws {
         try self.init(at: path, create: create, logger: logger, trace: nil)
     }
 
+    /// - Parameter trace: is told every SQL statement.
     package init(
         at path: String, create: Bool, logger: Logger = Logger(label: "weightstore"),
         trace: (@Sendable (String) -> Void)?
@@ -79,12 +79,12 @@ public final class Store: Sendable {
         reserve = Reserve(path: path + "/reserve")
         let parts: (LeaseDirectory, Catalog)
         do {
-            parts = try Self.openParts(path, trace)
+            parts = try Self.openParts(path, logger, trace)
             gaveUpReserve = false
         } catch StoreError.diskFull {
             // What the reserve is for: on a full disk SQLite can't even be opened, and gc could not help.
             try reserve.giveUp()
-            parts = try Self.openParts(path, trace)
+            parts = try Self.openParts(path, logger, trace)
             gaveUpReserve = true
         }
         (leases, catalog) = parts
@@ -107,7 +107,7 @@ public final class Store: Sendable {
     /// Writes what was counted of accesses to the catalog. Happens by itself in batches, and when the store goes.
     public func flush() { accesses.flush() }
 
-    private static func openParts(_ path: String, _ trace: (@Sendable (String) -> Void)?) throws
+    private static func openParts(_ path: String, _ logger: Logger, _ trace: (@Sendable (String) -> Void)?) throws
         -> (LeaseDirectory, Catalog)
     {
         let leases = try LeaseDirectory(path + "/leases")
@@ -121,7 +121,7 @@ public final class Store: Sendable {
                     message: "\(status == nil ? "not there" : "empty"), although there are blobs")
             }
         }
-        return (leases, try Catalog(directory: path, trace: trace))
+        return (leases, try Catalog(directory: path, logger: logger, trace: trace))
     }
 
     /// Where a shard's blob is.
