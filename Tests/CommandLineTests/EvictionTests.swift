@@ -291,7 +291,7 @@ import Testing
         let size = try #require(Policy.builtIn.first { $0.name == "size" })
         try store.open(tier, TierOptions(budget: 4 * bytes, policy: size, watermarks: (high: 0.4, low: 0.3)))
         for model in ["one", "two"] { try await store.revision(model).lease(in: tier).release() }
-        for _ in 0..<500 where store.gauges[0].evictions == 0 { try await Task.sleep(for: .milliseconds(10)) }
+        try await eventually { store.gauges[0].evictions > 0 }
         let gauge = try #require(store.gauges.first { $0.tier == tier })
         #expect(gauge.policy == "size")
         #expect(gauge.evictions > 0)

@@ -19,7 +19,7 @@ extension Faults {
             tool.prefix = Trace.inject("fdatasync", "delay_exit=200000")
             tool.prefix.insert("-D", at: 1)
             let running = try tool.start(["import", directory("model"), "--name", "org/model"])
-            for _ in 0..<200 where TemporaryDirectory.files(below: place + "/staging").isEmpty { usleep(10_000) }
+            try eventually { !TemporaryDirectory.files(below: place + "/staging").isEmpty }
             #expect(!TemporaryDirectory.files(below: place + "/staging").isEmpty)
             running.signal(number)
             let result = running.result()

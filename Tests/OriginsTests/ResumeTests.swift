@@ -51,7 +51,7 @@ import WeightStore
                     return sum + (facts?[.size] as? Int ?? 0)
                 }
         }
-        for _ in 0..<1000 where come() < 2 << 20 { usleep(20_000) }
+        try eventually { come() >= 2 << 20 }
         return process
     }
 

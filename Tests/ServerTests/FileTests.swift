@@ -173,7 +173,7 @@ struct FileTests {
             return count
         }
         #expect(received >= bytes.count)
-        #expect(try await server.eventually { (try? server.store.remove(["org/base"])) != nil })
+        #expect(try await eventually { (try? server.store.remove(["org/base"])) != nil })
         #expect(try await server.get(weights).status == 404)
     }
 }

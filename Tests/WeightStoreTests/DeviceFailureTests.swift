@@ -38,7 +38,7 @@ import Testing
                 memory.clear()
             }
         } catch {
-            for _ in 0..<500 where memory.gauge.loading > 0 { try await Task.sleep(for: .milliseconds(5)) }
+            try await eventually { memory.gauge.loading == 0 }
             #expect(memory.isExact && memory.gauge.leased == 0 && memory.gauge.loading == 0)
             memory.clear()
             throw error
@@ -47,7 +47,7 @@ import Testing
 
     /// Waits until the uploader's threads have let go of what they hold.
     private func expectNothingLives(_ double: CUDADouble, _ what: String) async throws {
-        for _ in 0..<500 where double.live > 0 { try await Task.sleep(for: .milliseconds(5)) }
+        try await eventually { double.live == 0 }
         #expect(double.live == 0, "\(what): \(double.liveWords)")
         #expect(double.violations.isEmpty, "\(what): \(double.violations)")
     }

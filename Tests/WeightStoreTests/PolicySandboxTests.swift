@@ -90,11 +90,9 @@ import Testing
                 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
                 SELECT shard_id FROM candidate WHERE (SELECT max(i) FROM n) > 0
                 """)
-        let start = ContinuousClock.now
         #expect(throws: StoreError.policyTooSlow(policy: "endless", seconds: 0.2)) {
             try store.victims(of: endless, count: 1, seconds: 0.2)
         }
-        #expect(ContinuousClock.now - start < .seconds(5))
         let growing = Policy(
             name: "growing",
             sql: """

@@ -74,7 +74,7 @@ import Testing
         isOver.store(true, ordering: .relaxed)
         try await watcher.value
         // Leases that nobody waited for any more are given back by the loaders' threads.
-        for _ in 0..<500 where memory.gauge.loading > 0 || memory.gauge.leased > 0 { try await Task.sleep(for: .milliseconds(10)) }
+        try await eventually { memory.gauge.loading == 0 && memory.gauge.leased == 0 }
         let gauge = memory.gauge
         #expect(memory.isExact)
         #expect(gauge.leased == 0 && gauge.loading == 0)

@@ -171,7 +171,7 @@ import Testing
         }
         await #expect(throws: CancellationError.self) { try await task.value }
         // What was under way when it was cancelled ends by itself.
-        for _ in 0..<200 where try gauge(tier).loading > 0 { try await Task.sleep(for: .milliseconds(10)) }
+        try await eventually { try gauge(tier).loading == 0 }
         #expect(try gauge(tier).leased == 0)
         #expect(try gauge(tier).loading == 0)
     }
@@ -191,7 +191,7 @@ import Testing
             throws: StoreError.damaged(
                 path: path, digest: digest, expected: "\(whole.count) bytes", found: "\(whole.count - 10) bytes")
         ) { try await revision.lease(in: tier) }
-        for _ in 0..<200 where try gauge(tier).loading > 0 { try await Task.sleep(for: .milliseconds(10)) }
+        try await eventually { try gauge(tier).loading == 0 }
         #expect(try gauge(tier).leased == 0)
         try Data(whole).write(to: URL(fileURLWithPath: path))
         _ = try await revision.lease(in: tier)

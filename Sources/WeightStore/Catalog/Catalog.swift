@@ -122,9 +122,16 @@ final class Catalog: Sendable {
                         if !durable { try? db.execute(sql: "PRAGMA synchronous = FULL") }
                     }
                     var result: Result?
-                    try db.inTransaction(.immediate) {
-                        result = try body(db)
-                        return dryRun ? .rollback : .commit
+                    do {
+                        try db.inTransaction(.immediate) {
+                            result = try body(db)
+                            return dryRun ? .rollback : .commit
+                        }
+                    } catch let error as DatabaseError where error.resultCode == .SQLITE_IOERR {
+                        // If the log could not be synced, the commit that failed stands in it, whole, and the next
+                        // recovery would take it for done. On a disk that fails again, there is no more to be done.
+                        try? checkpoint(db)
+                        throw error
                     }
                     if !dryRun { try afterCommit(db, result!) }
                     try Self.checkpointIfLarge(path, db)

@@ -48,7 +48,7 @@ final class Rig: Sendable {
     func check(_ note: String = "", _ place: SourceLocation = #_sourceLocation) {
         guard let double else { return }
         // Threads let go of what they held a moment after the last result is out.
-        for _ in 0..<10_000 where double.live > 0 { usleep(1000) }
+        _ = try? eventually { double.live == 0 }
         #expect(double.live == 0, "\(note) leaves \(double.liveWords)", sourceLocation: place)
         #expect(double.violations == [], "\(note)", sourceLocation: place)
     }

@@ -91,15 +91,6 @@ final class TestServer: Sendable {
         try await get("/metrics", fields).text.split(separator: "\n").first { $0.hasPrefix(name + " ") }
             .flatMap { Int($0.split(separator: " ")[1]) }
     }
-
-    /// Waits until a condition holds, for some seconds.
-    func eventually(_ condition: () async throws -> Bool) async throws -> Bool {
-        for _ in 0..<200 {
-            if try await condition() { return true }
-            try await Task.sleep(for: .milliseconds(50))
-        }
-        return false
-    }
 }
 
 /// Keeps what is logged.
