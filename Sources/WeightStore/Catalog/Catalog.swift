@@ -130,7 +130,7 @@ final class Catalog: Sendable {
                     } catch let error as DatabaseError where error.resultCode == .SQLITE_IOERR {
                         // If the log could not be synced, the commit that failed stands in it, whole, and the next
                         // recovery would take it for done. On a disk that fails again, there is no more to be done.
-                        try? checkpoint(db)
+                        try? Self.checkpoint(db)
                         throw error
                     }
                     if !dryRun { try afterCommit(db, result!) }
