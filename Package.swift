@@ -37,7 +37,9 @@ let package = Package(
         .target(
             name: "Migrations",
             path: "Migrations",
-            resources: ["v0001_initial", "v0002_kv", "v0003_fleet", "v0004_prompts"].map { .embedInCode("\($0).sql") }),
+            resources: ["v0001_initial", "v0002_kv", "v0003_fleet", "v0004_prompts", "v0005_kv_sharing"].map {
+                .embedInCode("\($0).sql")
+            }),
         .target(
             name: "WeightStore",
             dependencies: [
@@ -110,7 +112,10 @@ let package = Package(
         // An engine of the tests' own: streams layers, and computes with them.
         .executableTarget(name: "example-engine", dependencies: ["WeightStore"], path: "Tests/ExampleEngine"),
         .target(name: "CUDADouble", path: "Tests/CUDADouble"),
-        .target(name: "TestSupport", dependencies: ["DeviceMemory", "ModelFormats"], path: "Tests/TestSupport"),
+        .target(
+            name: "TestSupport",
+            dependencies: ["DeviceMemory", "Migrations", "ModelFormats", .product(name: "GRDB", package: "GRDB.swift")],
+            path: "Tests/TestSupport"),
         .testTarget(name: "ModelFormatsTests", dependencies: ["ModelFormats"]),
         .testTarget(name: "KVCacheTests", dependencies: ["KVCache"]),
         .testTarget(name: "DeviceMemoryTests", dependencies: ["DeviceMemory", "TestSupport"]),

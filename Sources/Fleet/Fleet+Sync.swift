@@ -15,7 +15,8 @@ extension Fleet {
     /// Brings a store to the versions that the bucket names now, once. Blocks.
     @discardableResult
     public func sync(_ follows: [Follow], into store: Store, progress: FetchProgress = FetchProgress()) throws -> SyncSummary {
-        let versions = try Set(follows.map(\.model)).sorted().map { try self.versions(of: $0) }
+        let fleet = bound(to: progress)
+        let versions = try Set(follows.map(\.model)).sorted().map { try fleet.versions(of: $0) }
         for follow in follows {
             guard let ref = follow.ref, versions.first(where: { $0.model == follow.model })?.refs[ref] == nil else { continue }
             throw FleetError.unknown(what: "ref", name: "\(follow)", hint: "\"weightstore fleet status\" lists them.")

@@ -30,6 +30,16 @@ public final class Fleet: Sendable {
         map = VersionMap(bucket: bucket, etcd: self.etcd)
     }
 
+    private init(_ other: Fleet, _ progress: FetchProgress) {
+        origin = other.origin
+        bucket = other.bucket.bound(to: progress)
+        etcd = other.etcd
+        map = VersionMap(bucket: bucket, etcd: etcd)
+    }
+
+    /// The same fleet; what is asked of the bucket ends soon when the progress is cancelled.
+    func bound(to progress: FetchProgress) -> Fleet { Fleet(self, progress) }
+
     /// The name of this machine.
     public static let host: String = {
         var name = [CChar](repeating: 0, count: 256)

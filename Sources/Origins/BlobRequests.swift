@@ -7,13 +7,14 @@ enum BlobRequests {
 
     /// A shard, in parts.
     static func fetch(
-        _ resource: Transport.Resource, _ bytes: Int, _ transport: Transport,
+        _ resource: Transport.Resource, _ request: ShardRequest, _ transport: Transport, isCancelled: () -> Bool,
         _ body: (Int, UnsafeRawBufferPointer) throws -> Void
     ) throws {
-        let parts = OrderedParts.cut(bytes).map {
-            OrderedParts.Part(offset: $0.lowerBound, shardOffset: $0.lowerBound, length: $0.count)
+        let start = request.start
+        let parts = OrderedParts.cut(request.bytes - start).map {
+            OrderedParts.Part(offset: start + $0.lowerBound, shardOffset: start + $0.lowerBound, length: $0.count)
         }
-        try OrderedParts.fetch(parts, { part, memory, progress in
+        try OrderedParts.fetch(parts, isCancelled: isCancelled, { part, memory, progress in
             try transport.fill(memory, from: resource, at: part.offset, progress)
         }, body)
     }

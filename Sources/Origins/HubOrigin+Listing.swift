@@ -6,15 +6,17 @@ extension HubOrigin {
     private static let listingBytes = 256 << 20
     private static let longestPaging = 10_000
 
-    public func listing(of model: String, at revision: String) throws -> RemoteRevision {
+    public func listing(
+        of model: String, at revision: String, _ progress: FetchProgress = FetchProgress()
+    ) throws -> RemoteRevision {
         struct Info: Decodable { let sha: String }
         let info: Info = try decode(
-            ask("revision", request("/api/models/\(model)/revision/\(Address.encode(revision))")).body)
+            ask("revision", request("/api/models/\(model)/revision/\(Address.encode(revision))"), progress).body)
         var files: [RemoteFile] = []
         var next: Transport.Request? = request("/api/models/\(model)/tree/\(info.sha)?recursive=true&expand=false")
         for _ in 0..<Self.longestPaging {
             guard let page = next else { break }
-            let answer = try ask("revision", page)
+            let answer = try ask("revision", page, progress)
             let entries: [Entry] = try decode(answer.body)
             for entry in entries where entry.type == "file" {
                 files.append(RemoteFile(
@@ -67,9 +69,9 @@ extension HubOrigin {
         let next: String?
     }
 
-    private func ask(_ what: String, _ request: Transport.Request) throws -> Page {
+    private func ask(_ what: String, _ request: Transport.Request, _ progress: FetchProgress) throws -> Page {
         let answer = try transport.collect(
-            .init(what: what, request: { _ in request }, explain: Self.explain), limit: Self.listingBytes)
+            .init(what: what, request: { _ in request }, explain: Self.explain), limit: Self.listingBytes, progress)
         let link = answer.headers[canonicalForm: "link"].first { $0.contains("rel=\"next\"") }
         let next = link.flatMap { link -> String? in
             guard let start = link.firstIndex(of: "<"), let end = link.firstIndex(of: ">"), start < end else { return nil }

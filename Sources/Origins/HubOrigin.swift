@@ -49,16 +49,18 @@ public final class HubOrigin: ModelOrigin {
             progress)
     }
 
-    public func fetch(_ request: ShardRequest, _ body: (Int, UnsafeRawBufferPointer) throws -> Void) throws {
+    public func fetch(
+        _ request: ShardRequest, isCancelled: () -> Bool, _ body: (Int, UnsafeRawBufferPointer) throws -> Void
+    ) throws {
         let file = resource(model: request.model, commit: request.commit, path: request.path, bytes: nil)
-        let parts = request.pieces.flatMap { piece in
+        let parts = request.missing.flatMap { piece in
             OrderedParts.cut(piece.length).map { part in
                 OrderedParts.Part(
                     offset: piece.fileOffset + part.lowerBound, shardOffset: piece.shardOffset + part.lowerBound,
                     length: part.count)
             }
         }
-        try OrderedParts.fetch(parts, { [transport] part, memory, progress in
+        try OrderedParts.fetch(parts, isCancelled: isCancelled, { [transport] part, memory, progress in
             try transport.fill(memory, from: file, at: part.offset, progress)
         }, body)
     }

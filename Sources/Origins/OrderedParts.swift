@@ -34,15 +34,19 @@ enum OrderedParts {
         /// A part has come.
         let arrived = DispatchSemaphore(value: 0)
         /// A part has been handed on.
-        let room = DispatchSemaphore(value: 2 * OrderedParts.lanes)
+        let room = DispatchSemaphore(value: 0)
     }
 
+    /// - Parameter isCancelled: is asked while nothing comes.
+    /// - Throws: ``StoreError/cancelled``.
     static func fetch(
-        _ parts: [Part],
+        _ parts: [Part], isCancelled: () -> Bool,
         _ read: @escaping @Sendable (Part, UnsafeMutableRawBufferPointer, FetchProgress) throws -> Void,
         _ body: (Int, UnsafeRawBufferPointer) throws -> Void
     ) throws {
         let shared = Shared()
+        // One that is made with a value must have it again when it goes, and parts may never be handed on.
+        for _ in 0..<2 * lanes { shared.room.signal() }
         for _ in 0..<min(lanes, parts.count) {
             let thread = Thread {
                 while true {
@@ -79,7 +83,9 @@ enum OrderedParts {
             var result: Result<[UInt8], any Error>?
             while result == nil {
                 result = shared.state.withLock { $0.done.removeValue(forKey: index) }
-                if result == nil { shared.arrived.wait() }
+                if result == nil, shared.arrived.wait(timeout: .now() + .milliseconds(100)) == .timedOut, isCancelled() {
+                    throw StoreError.cancelled
+                }
             }
             try result!.get().withUnsafeBytes { try body(part.shardOffset, $0) }
             shared.room.signal()

@@ -31,26 +31,34 @@ public final class PeerOrigin: ManifestOrigin {
         url.hasSuffix("/") ? trimmed(String(url.dropLast())) : String(url.dropFirst("peer+".count))
     }
 
-    public func manifest(_ digest: Digest) throws -> [UInt8] { try manifest(digest, waiting: false) }
+    public func manifest(_ digest: Digest, _ progress: FetchProgress = FetchProgress()) throws -> [UInt8] {
+        try manifest(digest, waiting: false, progress)
+    }
 
-    public func fetch(_ request: ShardRequest, _ body: (Int, UnsafeRawBufferPointer) throws -> Void) throws {
-        try fetch(request, waiting: false, body)
+    public func fetch(
+        _ request: ShardRequest, isCancelled: () -> Bool, _ body: (Int, UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        try fetch(request, waiting: false, isCancelled: isCancelled, body)
     }
 
     /// Seconds that a peer is asked to wait for what it does not have yet.
     package static let longestWait = 8
 
     /// - Parameter waiting: let the peer wait for what is on its way to it; status 503 says that it still is.
-    package func manifest(_ digest: Digest, waiting: Bool) throws -> [UInt8] {
-        try transport.collect(resource("manifests", digest, bytes: nil, waiting), limit: BlobRequests.manifestBytes).text
+    package func manifest(_ digest: Digest, waiting: Bool, _ progress: FetchProgress) throws -> [UInt8] {
+        try transport.collect(
+            resource("manifests", digest, bytes: nil, waiting), limit: BlobRequests.manifestBytes, progress
+        ).text
     }
 
     /// - Parameter waiting: let the peer wait for what is on its way to it; status 503 says that it still is.
     package func fetch(
-        _ request: ShardRequest, waiting: Bool, _ body: (Int, UnsafeRawBufferPointer) throws -> Void
+        _ request: ShardRequest, waiting: Bool, isCancelled: () -> Bool,
+        _ body: (Int, UnsafeRawBufferPointer) throws -> Void
     ) throws {
         try BlobRequests.fetch(
-            resource("shards", request.digest, bytes: request.bytes, waiting), request.bytes, transport, body)
+            resource("shards", request.digest, bytes: request.bytes, waiting), request, transport, isCancelled: isCancelled,
+            body)
     }
 
     private func resource(_ kind: String, _ digest: Digest, bytes: Int?, _ waiting: Bool) -> Transport.Resource {

@@ -25,8 +25,9 @@ package final class S3Bucket: Sendable {
     private let root: String
     /// What stands before every object's name in a listing.
     private let listed: String
-    /// Seconds by which the service's clock is ahead of ours.
-    private let ahead = Mutex(0.0)
+    private let clock: ServiceClock
+    /// Ends what is asked for when it is cancelled.
+    private let progress: FetchProgress
 
     /// Answers that are no object's bytes are at most so long.
     static let answerBytes = 8 << 20
@@ -60,10 +61,21 @@ package final class S3Bucket: Sendable {
             accessKey: credentials.accessKey, secretKey: credentials.secretKey, sessionToken: credentials.sessionToken,
             region: region)
         transport = Transport(options)
+        clock = ServiceClock()
+        progress = FetchProgress()
     }
 
+    private init(_ other: S3Bucket, _ progress: FetchProgress) {
+        (url, transport, signer, base) = (other.url, other.transport, other.signer, other.base)
+        (prefix, root, listed, clock) = (other.prefix, other.root, other.listed, other.clock)
+        self.progress = progress
+    }
+
+    /// The same bucket; what is asked of it ends soon when the progress is cancelled.
+    package func bound(to progress: FetchProgress) -> S3Bucket { S3Bucket(self, progress) }
+
     /// The time, as the service has it.
-    package var now: Date { Date() + ahead.withLock { $0 } }
+    package var now: Date { Date() + clock.ahead.withLock { $0 } }
 
     // MARK: Objects
 
@@ -170,18 +182,18 @@ package final class S3Bucket: Sendable {
 
     /// Runs what asks the service, once more if it was refused because of our clock.
     func withClock<Result>(_ body: () throws -> Result) throws -> Result {
-        let before = ahead.withLock { $0 }
+        let before = clock.ahead.withLock { $0 }
         do {
             return try body()
         } catch let error as FetchError {
-            guard case .unauthorized = error, abs(ahead.withLock { $0 } - before) > 60 else { throw error }
+            guard case .unauthorized = error, abs(clock.ahead.withLock { $0 } - before) > 60 else { throw error }
             return try body()
         }
     }
 
     private func collect(_ resource: Transport.Resource, limit: Int) throws -> Transport.Answer {
         try withClock {
-            let answer = try transport.collect(resource, limit: limit)
+            let answer = try transport.collect(resource, limit: limit, progress)
             learn(from: answer.headers)
             return answer
         }
@@ -191,7 +203,7 @@ package final class S3Bucket: Sendable {
         guard let date = headers.first(name: "date").flatMap({ HTTPDate.parse($0) }) else { return }
         let seconds = date.timeIntervalSinceNow
         // The header has whole seconds, and has travelled.
-        ahead.withLock { if abs($0 - seconds) > 2 { $0 = seconds } }
+        clock.ahead.withLock { if abs($0 - seconds) > 2 { $0 = seconds } }
     }
 
     private func resource(
@@ -228,4 +240,9 @@ package final class S3Bucket: Sendable {
         learn(from: answer.headers)
         return .unauthorized(url: address.name, status: 403, message: String(code))
     }
+}
+
+private final class ServiceClock: Sendable {
+    /// Seconds by which it is ahead of ours.
+    let ahead = Mutex(0.0)
 }

@@ -26,16 +26,20 @@ public final class S3Origin: ManifestOrigin {
     /// Where a manifest is in the bucket.
     package static func manifest(_ digest: Digest) -> String { "manifests/\(digest.hex)" }
 
-    public func manifest(_ digest: Digest) throws -> [UInt8] {
-        guard case .found(let object) = try bucket.get(Self.manifest(digest), limit: BlobRequests.manifestBytes) else {
+    public func manifest(_ digest: Digest, _ progress: FetchProgress = FetchProgress()) throws -> [UInt8] {
+        guard case .found(let object) = try bucket.bound(to: progress).get(Self.manifest(digest), limit: BlobRequests.manifestBytes) else {
             throw FetchError.notFound(what: "manifest \(digest.short)", url: url, status: 404)
         }
         return object.bytes
     }
 
-    public func fetch(_ request: ShardRequest, _ body: (Int, UnsafeRawBufferPointer) throws -> Void) throws {
+    public func fetch(
+        _ request: ShardRequest, isCancelled: () -> Bool, _ body: (Int, UnsafeRawBufferPointer) throws -> Void
+    ) throws {
         let resource = bucket.resource(
             Self.shard(request.digest), what: "shard \(request.digest.short)", bytes: request.bytes)
-        try bucket.withClock { try BlobRequests.fetch(resource, request.bytes, bucket.transport, body) }
+        try bucket.withClock {
+            try BlobRequests.fetch(resource, request, bucket.transport, isCancelled: isCancelled, body)
+        }
     }
 }

@@ -24,6 +24,8 @@ public final class Store: Sendable {
     let tiers: TierSet
     let origins = OriginRegistry()
     let nearer = NearerOriginsSlot()
+    /// Of all fetches of what is used and not here; they have no other.
+    package let misses = FetchProgress()
     let recorder: AccessRecorder
     /// Changes with every prompt that this process registers or removes.
     let promptChanges = Atomic<Int>(0)
@@ -39,12 +41,12 @@ public final class Store: Sendable {
     /// - Parameters:
     ///   - create: make the directory and an empty store if there is none.
     ///   - logger: is told what a caller is not.
-    ///   - trace: is told every SQL statement.
     /// - Throws: ``StoreError``.
     public convenience init(at path: String, create: Bool = false, logger: Logger = Logger(label: "weightstore")) throws {
         try self.init(at: path, create: create, logger: logger, trace: nil)
     }
 
+    /// - Parameter trace: is told every SQL statement.
     package init(
         at path: String, create: Bool, logger: Logger = Logger(label: "weightstore"),
         trace: (@Sendable (String) -> Void)?
@@ -77,20 +79,20 @@ public final class Store: Sendable {
         reserve = Reserve(path: path + "/reserve")
         let parts: (LeaseDirectory, Catalog)
         do {
-            parts = try Self.openParts(path, trace)
+            parts = try Self.openParts(path, logger, trace)
             gaveUpReserve = false
         } catch StoreError.diskFull {
             // What the reserve is for: on a full disk SQLite can't even be opened, and gc could not help.
             try reserve.giveUp()
-            parts = try Self.openParts(path, trace)
+            parts = try Self.openParts(path, logger, trace)
             gaveUpReserve = true
         }
         (leases, catalog) = parts
         accesses = try AccessLog(catalog: catalog, tiers: tiers, recorder: recorder, logger: logger)
-        tiers.fetches { [weak self] digest in
+        tiers.fetches { [weak self] digest, isCancelled in
             // Without a store there is nobody to fetch any more.
             guard let self else { throw CancellationError() }
-            try bringBack(digest)
+            try bringBack(digest, isCancelled: isCancelled)
         }
     }
 
@@ -105,7 +107,7 @@ public final class Store: Sendable {
     /// Writes what was counted of accesses to the catalog. Happens by itself in batches, and when the store goes.
     public func flush() { accesses.flush() }
 
-    private static func openParts(_ path: String, _ trace: (@Sendable (String) -> Void)?) throws
+    private static func openParts(_ path: String, _ logger: Logger, _ trace: (@Sendable (String) -> Void)?) throws
         -> (LeaseDirectory, Catalog)
     {
         let leases = try LeaseDirectory(path + "/leases")
@@ -119,7 +121,7 @@ public final class Store: Sendable {
                     message: "\(status == nil ? "not there" : "empty"), although there are blobs")
             }
         }
-        return (leases, try Catalog(directory: path, trace: trace))
+        return (leases, try Catalog(directory: path, logger: logger, trace: trace))
     }
 
     /// Where a shard's blob is.

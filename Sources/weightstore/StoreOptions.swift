@@ -30,10 +30,10 @@ struct StoreOptions: ParsableArguments {
     }
 }
 
-/// The library's warnings, in the tool's own voice.
+/// The library's warnings, and on a terminal its notices, in the tool's own voice.
 private struct ComplainingLogHandler: LogHandler {
     var metadata: Logger.Metadata = [:]
-    var logLevel = Logger.Level.warning
+    var logLevel = Terminal.showsProgress ? Logger.Level.notice : .warning
 
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {
         get { metadata[key] }

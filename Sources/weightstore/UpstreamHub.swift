@@ -28,7 +28,7 @@ struct UpstreamHub: PullThrough {
         request.origin = url
         request.selection = .nothing
         do {
-            try store.pull(request)
+            try store.pull(request, progress: store.misses)
             return true
         } catch FetchError.notFound {
             return false

@@ -1,13 +1,15 @@
 import Dispatch
 import Synchronization
+import WeightStore
 
 /// Asynchronous work of a command, whose thread is none of the cooperative pool's.
 enum Waiting {
     /// Blocks until the work is done.
     ///
-    /// - Parameter isInterruptible: Ctrl-C and SIGTERM cancel the work.
+    /// - Parameter store: Ctrl-C and SIGTERM cancel the work, and what is fetched for it; nil leaves them alone.
+    /// - Throws: ``StoreError/cancelled`` after one of them.
     static func forWork<Value: Sendable>(
-        isInterruptible: Bool = false, _ work: @escaping @Sendable () async throws -> Value
+        interrupting store: Store? = nil, _ work: @escaping @Sendable () async throws -> Value
     ) throws -> Value {
         let done = DispatchSemaphore(value: 0)
         let outcome = Mutex<Result<Value, any Error>?>(nil)
@@ -15,14 +17,25 @@ enum Waiting {
             let ended: Result<Value, any Error>
             do {
                 ended = .success(try await work())
+            } catch is CancellationError where store != nil {
+                ended = .failure(StoreError.cancelled)
             } catch {
                 ended = .failure(error)
             }
             outcome.withLock { $0 = ended }
-            done.signal()
         }
         let task = Task { await begin() }
-        let interrupt = isInterruptible ? Interrupt { task.cancel() } : nil
+        // When it is done it has let go of what it used: a store that goes writes what it counted.
+        Task {
+            await task.value
+            done.signal()
+        }
+        let interrupt = store.map { store in
+            Interrupt { [weak store] in
+                task.cancel()
+                store?.stopFetching()
+            }
+        }
         done.wait()
         withExtendedLifetime(interrupt) {}
         return try outcome.withLock { $0! }.get()

@@ -20,7 +20,7 @@ import Testing
         try directory.write("[1, 2, 3, 4294967295]", to: "a.json")
         try directory.write(#"{"input_ids": [5, 6], "attention_mask": [1, 1]}"#, to: "b.json")
         let first = try tool("prompt", "add", "org/model", directory("a.json"), "--name", "system", "--json").object()
-        #expect(first["tokens"] as? Int == 4 && first["uses"] as? Double ?? 0 > 0.99)
+        #expect(first["tokens"] as? Int == 4 && first["accesses"] as? Int == 0 && first["expectedUses"] as? Double ?? 0 > 0.99)
         #expect(try tool("prompt", "add", "org/model", directory("b.json")).output.contains("2 tokens"))
         var piped = tool
         piped.prefix = ["sh", "-c", #"echo '{"tokens": [7]}' | "$0" "$@""#]
@@ -40,6 +40,15 @@ import Testing
         #expect(try tool("prompt", "rm", "org/model", "piped").status == 0)
         #expect(try names() == ["greeting"])
         #expect(try tool("prompt", "rm", "org/model", "piped").status == 2)
+    }
+
+    @Test("a prompt that was just added has no uses, was never used, and is expected to be used once")
+    func unused() throws {
+        try directory.write("[1, 2, 3, 4]", to: "a.json")
+        #expect(try tool("prompt", "add", "org/model", directory("a.json"), "--name", "system").status == 0)
+        let lines = try tool("prompt", "ls").output.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
+        #expect(lines[0] == ["MODEL", "PROMPT", "TOKENS", "USES", "LAST", "USED", "EXPECTED"])
+        #expect(lines[1] == ["org/model", "system", "4", "0", "never", "1"])
     }
 
     @Test("what is no list of tokens, and what has no model, is refused by name")

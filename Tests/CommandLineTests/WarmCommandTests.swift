@@ -87,7 +87,7 @@ import Testing
         let origin = try SilentServer()
         let model = TestModel(layers: 2, seed: 6)
         try model.write(to: directory("far"))
-        #expect(try tool("import", directory("far"), "--name", "org/far", "--origin", "http://127.0.0.1:\(origin.port)").status == 0)
+        #expect(try tool("import", directory("far"), "--name", "org/far", "--origin", origin.url).status == 0)
         #expect(try tool("load", "org/far").status == 0)
         #expect(try tool("evict", "--free", "1T").status == 0)
         let run = try tool.start(["warm"])
@@ -135,31 +135,6 @@ import Testing
             #expect(try tool.run(["warm"] + arguments).status == 64, "\(arguments)")
         }
     }
-}
-
-/// Accepts connections, and never answers.
-private final class SilentServer {
-    let port: UInt16
-    private let descriptor: Int32
-
-    init() throws {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        self.descriptor = descriptor
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let bound = withUnsafeMutablePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0 }
-        }
-        try #require(bound && listen(descriptor, 8) == 0)
-        port = UInt16(bigEndian: address.sin_port)
-    }
-
-    deinit { close(descriptor) }
-
-    /// Waits for a client.
-    func accept() { _ = Glibc.accept(descriptor, nil, nil) }
 }
 
 /// What systemd listens on.

@@ -138,7 +138,7 @@ import WeightStore
         let prompts = try Store(at: store).prompts(of: "base")
         // Two uses, and twice the first request of the process that was warmed; warming is none.
         #expect(prompts.map(\.accesses) == [4, 4])
-        #expect(prompts.allSatisfy { $0.uses > 4.9 && $0.uses < 5.1 })
+        #expect(prompts.allSatisfy { $0.expectedUses > 4.9 && $0.expectedUses < 5.1 })
         #expect(try Store(at: store).prompts(of: "tuned").map(\.accesses) == [0, 0])
     }
 

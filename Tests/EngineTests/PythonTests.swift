@@ -4,8 +4,6 @@ import Testing
 
 /// A Python with numpy, safetensors and gguf, and PyTorch if it could be had; `Tests/run` makes one.
 enum EnginePython {
-    static let path = ProcessInfo.processInfo.environment["WEIGHTSTORE_HUB_PYTHON"]
-
     /// What a script of `Python/` needs to find the package, the library and the tool.
     static var environment: [String: String] {
         [
@@ -16,11 +14,11 @@ enum EnginePython {
     }
 
     static func command(_ script: String, _ arguments: String...) throws -> [String] {
-        [try #require(path), CProgram.sources.appendingPathComponent("Python/\(script)").path] + arguments
+        [try #require(HubPython.path), CProgram.sources.appendingPathComponent("Python/\(script)").path] + arguments
     }
 }
 
-@Suite(.enabled(if: EnginePython.path != nil, "WEIGHTSTORE_HUB_PYTHON is not set; Tests/run sets it"))
+@Suite(.enabled(if: HubPython.path != nil, "WEIGHTSTORE_HUB_PYTHON is not set; Tests/run sets it"))
 struct PythonTests {
     @Test("the Python package gives what safetensors gives", .timeLimit(.minutes(10)))
     func package() throws {

@@ -142,9 +142,9 @@ import WeightStore
     private struct Listing: ModelOrigin {
         let url: String
         let revision: RemoteRevision
-        func listing(of model: String, at name: String) throws -> RemoteRevision { revision }
+        func listing(of model: String, at name: String, _: FetchProgress) throws -> RemoteRevision { revision }
         func read(_: RemoteFile, at: Int, into: UnsafeMutableRawBufferPointer, _: FetchProgress) throws {}
-        func fetch(_: ShardRequest, _: (Int, UnsafeRawBufferPointer) throws -> Void) throws {}
+        func fetch(_: ShardRequest, isCancelled: () -> Bool, _: (Int, UnsafeRawBufferPointer) throws -> Void) throws {}
     }
 
     @Test("no more than the rate travels")

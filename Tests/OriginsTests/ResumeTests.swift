@@ -55,6 +55,40 @@ import WeightStore
         return process
     }
 
+    @Test("what was evicted, and is broken off while it is fetched back, goes on behind what came", arguments: [SIGTERM, SIGKILL])
+    func broughtBack(number: Int32) throws {
+        // Tensors of 25 to 31 MB.
+        let scene = try Scene(TestModel(layers: 1, wide: 12_000))
+        #expect(try scene.tool()("pull", "org/model").status == 0)
+        #expect(try scene.tool()("evict", "--free", "1T").status == 0)
+        try scene.hub.set((0..<400).map { _ in
+            var fault = HubServer.Fault("slow", "^/org/model/model")
+            fault.pace = 0.01
+            return fault
+        })
+        let run = try scene.tool().start(["load", "org/model"])
+        let partial = scene.directory("store/partial")
+        func come() -> Int {
+            TemporaryDirectory.files(below: partial).reduce(0) { sum, name in
+                // One that is a blob by now is not there any more.
+                let facts = try? FileManager.default.attributesOfItem(atPath: "\(partial)/\(name)")
+                return sum + (facts?[.size] as? Int ?? 0)
+            }
+        }
+        for _ in 0..<3000 where come() < 5 << 20 { usleep(5_000) }
+        run.signal(number)
+        #expect(run.result().status == (number == SIGKILL ? 128 + SIGKILL : 130))
+        let safe = try safe(scene)
+        #expect(come() >= 4 << 20)
+        try scene.hub.set()
+        #expect(try scene.tool()("load", "org/model").status == 0)
+        // Without the files that hold no tensors: a load does not ask for them.
+        #expect(try scene.hub.served() <= scene.bytes - safe, "\(safe) bytes were safe")
+        #expect(try scene.tool()("cat", "org/model", "model.safetensors").bytes == scene.file())
+        #expect(try scene.tool()("verify").status == 0)
+        #expect(TemporaryDirectory.files(below: partial).isEmpty)
+    }
+
     @Test("what came before the machine went down is not trusted, since its size says nothing", .enabled(if: geteuid() == 0))
     func powerCut() throws {
         let scene = try Scene(TestModel(layers: 2, wide: 3000))

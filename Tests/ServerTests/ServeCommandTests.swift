@@ -81,6 +81,29 @@ struct ServeCommandTests {
         #expect(try await status(of: second) == 0)
     }
 
+    @Test(
+        "SIGTERM ends it at once while a client waits for an upstream that never answers, and the client is told",
+        arguments: ["/org/far/resolve/main/model.safetensors", "/org/other/resolve/main/config.json"])
+    func silentUpstream(path: String) async throws {
+        let origin = try SilentServer()
+        try TestModel(layers: 1).write(to: directory("far"))
+        #expect(try await tool("import", directory("far"), "--name", "org/far", "--origin", origin.url).status == 0)
+        #expect(try await tool("evict", "--free", "1T").status == 0)
+        let (process, port, _) = try await serve(directory("store"), ["--upstream", origin.url])
+        let answer = try await onOwnThread {
+            let connection = try Connection(port: port)
+            try connection.send(TestServer.request("GET", path, [:]))
+            origin.accept()
+            process.terminate()
+            return try connection.answer()
+        }
+        #expect(answer.status == 503)
+        #expect(try await status(of: process) == 0)
+        // Nobody waited for a time-out, and tried again.
+        #expect(origin.others() == 0)
+        #expect(try await tool("stats").output.contains("processes  none but this"))
+    }
+
     /// Bytes of model.safetensors that a server has sent, by its log.
     private func sent(_ log: String) throws -> Int {
         var sum = 0

@@ -40,21 +40,33 @@ import Testing
         let calls: Counter
         var change: @Sendable ([UInt8]) -> [UInt8] = { $0 }
         var backwards = false
+        /// Bytes after which nothing more comes.
+        var stallsAfter: Int?
 
         final class Counter: Sendable {
             let count = Atomic<Int>(0)
+            /// From where on bytes were asked for.
+            let starts = Mutex<[Int]>([])
         }
 
         struct Broken: Error {}
 
-        func fetch(_ request: ShardRequest, _ body: (_ shardOffset: Int, UnsafeRawBufferPointer) throws -> Void) throws {
+        func fetch(
+            _ request: ShardRequest, isCancelled: () -> Bool,
+            _ body: (_ shardOffset: Int, UnsafeRawBufferPointer) throws -> Void
+        ) throws {
             calls.count.add(1, ordering: .relaxed)
+            calls.starts.withLock { $0.append(request.start) }
             guard let whole = blobs[request.digest] else { throw Broken() }
             let bytes = change(whole)
             usleep(20_000)
-            let pieces = stride(from: 0, to: bytes.count, by: 100_000).map { ($0, min($0 + 100_000, bytes.count)) }
+            let pieces = stride(from: request.start, to: bytes.count, by: 100_000).map { ($0, min($0 + 100_000, bytes.count)) }
             try bytes.withUnsafeBytes { bytes in
                 for (begin, end) in backwards ? pieces.reversed() : pieces {
+                    if let stallsAfter, begin >= stallsAfter {
+                        while !isCancelled() { usleep(1000) }
+                        throw StoreError.cancelled
+                    }
                     try body(begin, UnsafeRawBufferPointer(rebasing: bytes[begin..<end]))
                 }
             }
@@ -150,6 +162,81 @@ import Testing
         try store.bringBack(digest)
     }
 
+    /// Registers an origin that gives so much of a shard, and then nothing more.
+    private func stall(_ calls: ScriptedOrigin.Counter, after bytes: Int?, _ blobs: [Digest: [UInt8]]) {
+        store.register(scheme: "https") { url in
+            ScriptedOrigin(url: url, blobs: blobs, calls: calls, stallsAfter: bytes)
+        }
+    }
+
+    private var partials: [Int] {
+        TemporaryDirectory.files(below: store.path + "/partial").compactMap { try? contents("\(store.path)/partial/\($0)").count }
+    }
+
+    @Test("a fetch that is cancelled ends, and the next one goes on behind what came")
+    func cancelled() throws {
+        let blobs = try blobs()
+        let calls = ScriptedOrigin.Counter()
+        stall(calls, after: 300_000, blobs)
+        try add("model", origins: ["https://hub.test/x"])
+        try evictAll()
+        let digest = try digest()
+        #expect(throws: StoreError.cancelled) {
+            // In the middle, when so much has come.
+            try store.bringBack(digest, isCancelled: { self.partials == [300_000] })
+        }
+        #expect(partials == [300_000])
+        #expect(TemporaryDirectory.files(below: store.path + "/staging").isEmpty)
+        #expect(try store.quotaBytes == 0)
+        stall(calls, after: nil, blobs)
+        try store.bringBack(digest)
+        #expect(calls.starts.withLock { $0 } == [0, 300_000])
+        #expect(partials == [])
+        #expect(try contents(store.blobs.path(digest)) == blobs[digest])
+    }
+
+    @Test("who waits for another's fetch is cancelled without it")
+    func cancelledWaiter() throws {
+        let blobs = try blobs()
+        stall(.init(), after: 300_000, blobs)
+        try add("model", origins: ["https://hub.test/x"])
+        try evictAll()
+        let digest = try digest()
+        let ended = DispatchSemaphore(value: 0)
+        Thread.detachNewThread { [store] in
+            #expect(throws: StoreError.cancelled) { try store.bringBack(digest) }
+            ended.signal()
+        }
+        while partials != [300_000] { usleep(1000) }
+        let other = try Store(at: store.path)
+        #expect(throws: StoreError.cancelled) { try other.bringBack(digest, isCancelled: { true }) }
+        // A process that ends lets none begin any more.
+        store.stopFetching()
+        ended.wait()
+        #expect(throws: StoreError.cancelled) { try store.bringBack(digest) }
+        #expect(throws: StoreError.cancelled) { try store.revision("model").waitForLease(in: .ram) }
+        other.register(scheme: "https") { url in ScriptedOrigin(url: url, blobs: blobs, calls: .init()) }
+        try other.bringBack(digest)
+        #expect(partials == [])
+    }
+
+    @Test("what an origin left that gave wrong bytes and failed is not held against the next")
+    func wrongBeginning() throws {
+        let blobs = try blobs()
+        let (wrong, right) = (ScriptedOrigin.Counter(), ScriptedOrigin.Counter())
+        store.register(scheme: "https") { url in
+            ScriptedOrigin(url: url, blobs: blobs, calls: wrong, change: { [9, 9, 9] + $0.dropFirst(3) }, stallsAfter: 200_000)
+        }
+        try add("model", origins: ["https://hub.test/x"])
+        try evictAll()
+        let digest = try digest()
+        #expect(throws: StoreError.cancelled) { try store.bringBack(digest, isCancelled: { self.partials == [200_000] }) }
+        stall(right, after: nil, blobs)
+        try store.bringBack(digest)
+        #expect(wrong.starts.withLock { $0 } == [0] && right.starts.withLock { $0 } == [200_000, 0])
+        #expect(try contents(store.blobs.path(digest)) == blobs[digest])
+    }
+
     @Test("however many ask at once, in two processes' worth of stores, one fetches")
     func singleFlight() throws {
         let blobs = try blobs()
@@ -197,7 +284,7 @@ import Testing
             let request = ShardRequest(
                 digest: Digest(of: UnsafeRawBufferPointer(start: nil, count: 0)), bytes: 4, model: "m", commit: "c0ffee",
                 path: path, pieces: [.init(fileOffset: 0, shardOffset: 0, length: 4)])
-            try origin.fetch(request) { _, run in bytes += run }
+            try origin.fetch(request, isCancelled: { false }) { _, run in bytes += run }
             return bytes
         }
         #expect(try fetch(origin, "config.json").count == 4)

@@ -30,6 +30,37 @@ import Testing
         #expect(try scene.store.tiers.open(tier).isExact)
     }
 
+    /// An operator's policy that would like the roots to go first.
+    private static let rootsFirst = "SELECT shard_id FROM candidate ORDER BY depth, children DESC, shard_id"
+
+    @Test(
+        "whatever a memory tier's policy says, a block goes only after all that build on it",
+        arguments: Policy.builtIn + [Policy(name: "roots", sql: rootsFirst)])
+    func leavesFirstInMemory(policy: Policy) throws {
+        let store = scene.store
+        let kv = try scene.blocks()
+        let trunk = scene.tokens(20, seed: 1)
+        let prompts = (0..<8).map { trunk.prefix(4 * (1 + $0 % 5)) + scene.tokens(24, seed: UInt64(10 + $0)) }
+        for prompt in prompts { try kv.put(kv.chain(Array(prompt)), scene.bytes(of: Array(prompt))) }
+        // Room for two or three of them.
+        try store.open(.ram, TierOptions(budget: 3000, policy: policy))
+        let memory = try store.tiers.open(.ram)
+        var (random, left) = (Random(seed: 4), 0)
+        for _ in 0..<60 {
+            let chain = kv.chain(Array(prompts[Int.random(in: 0..<8, using: &random)]))
+            #expect(try kv.waitForLease(chain.prefix(), in: .ram).blocks == chain.blocks)
+            for prompt in prompts {
+                let shards = try kv.shards(of: kv.chain(Array(prompt)).prefix())
+                let resident = memory.state.withLock { state in shards.map { state.table[$0.digest]?.phase == .ready } }
+                let count = resident.count { $0 }
+                #expect(resident.prefix(count).allSatisfy { $0 }, "\(resident)")
+                if 0 < count && count < resident.count { left += 1 }
+            }
+        }
+        #expect(left > 0, "some were cut short")
+        #expect(memory.isExact && memory.gauge.policy == policy.name)
+    }
+
     @Test("a chain that grows has the keys of one that is made at once")
     func chains() throws {
         let kv = try scene.blocks()

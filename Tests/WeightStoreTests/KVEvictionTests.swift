@@ -161,6 +161,19 @@ import Testing
         withExtendedLifetime(user) {}
     }
 
+    @Test("blocks that two models share are superseded when they are in both")
+    func supersededInBoth() throws {
+        let store = scene.store
+        try scene.add(seed: 1, name: "org/copy")
+        try put(scene.tokens(20, seed: 1), of: scene.blocks())
+        try scene.addVersion()
+        #expect(try store.kvSpaces().allSatisfy { !$0.superseded })
+        #expect(try store.kvGauge().superseded == 0)
+        try scene.add(seed: 3, name: "org/copy")
+        #expect(try store.kvSpaces().map(\.superseded) == [true, true])
+        #expect(try store.kvGauge().superseded == store.kvGauge().bytes)
+    }
+
     @Test("eviction takes superseded revisions' blocks first, whatever the policy says, and a dry run says the same")
     func supersededFirst() throws {
         let store = scene.store

@@ -44,6 +44,52 @@ import Testing
         #expect(TemporaryDirectory.files(below: scene.directory("store/blobs")) == [])
     }
 
+    @Test(
+        "blocks that two models share, because they are the same, stay until the last of them goes",
+        arguments: [["org/model", "org/copy"], ["org/copy", "org/model"], ["org/model@v1", "org/copy@v1"]])
+    func shared(order: [String]) throws {
+        let tokens = scene.tokens(20, seed: 1)
+        try scene.add(seed: 1, name: "org/copy")
+        try put(tokens, of: scene.blocks())
+        #expect(try scene.blocks(of: "org/copy@v1").longestPrefix(of: tokens).blocks == 5)
+        #expect(try scene.store.kvSpaces().map(\.revision) == ["org/copy@v1", "org/model@v1"])
+        #expect(try scene.store.kvGauge().spaces == 1 && scene.store.kvGauge().blocks == 5)
+        #expect(try scene.store.remove([order[0]]).kvBlocks == 0)
+        let left = String(order[1].prefix { $0 != "@" }) + "@v1"
+        #expect(try scene.store.kvSpaces().map(\.revision) == [left])
+        do {
+            let kv = try scene.blocks(of: left)
+            #expect(try kv.waitForLease(kv.chain(tokens).prefix(), in: .ram).blocks == 5)
+            try put(tokens + scene.tokens(8, seed: 2), of: kv)
+        }
+        #expect(try scene.differences() == [])
+        #expect(try scene.store.remove([order[1]], dryRun: true).kvBlocks == 7)
+        #expect(try scene.store.remove([order[1]]).kvBlocks == 7)
+        #expect(try scene.store.kvGauge().spaces == 0)
+        #expect(try scene.differences() == [])
+    }
+
+    @Test("blocks that two models share go once, if both go at once")
+    func sharedAtOnce() throws {
+        try scene.add(seed: 1, name: "org/copy")
+        try put(scene.tokens(20, seed: 1), of: scene.blocks())
+        #expect(try scene.store.remove(["org/model", "org/copy"]).kvBlocks == 5)
+        #expect(try scene.store.kvGauge().blocks == 0)
+        #expect(try scene.differences() == [])
+    }
+
+    @Test("blocks that two models share are dropped by the name of either")
+    func sharedDrop() throws {
+        try scene.add(seed: 1, name: "org/copy")
+        for (put, dropped) in [("org/model", "org/copy"), ("org/copy", "org/model")] {
+            try self.put(scene.tokens(20, seed: 1), of: scene.blocks(of: put))
+            var selection = KVSelection()
+            selection.revision = dropped
+            #expect(try scene.store.dropKV(selection).blocks == 5)
+        }
+        #expect(try scene.differences() == [])
+    }
+
     @Test("what cascades from a revision's row leaves to gc, at once, whatever the grace period")
     func cascade() throws {
         let tokens = scene.tokens(20, seed: 1)

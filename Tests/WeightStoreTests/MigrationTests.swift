@@ -1,6 +1,8 @@
 import Foundation
 import GRDB
+import Logging
 import Migrations
+import Synchronization
 import TestSupport
 import Testing
 @testable import WeightStore
@@ -8,43 +10,6 @@ import Testing
 /// Stores that an older version has made.
 @Suite struct MigrationTests {
     let directory = try! TemporaryDirectory()
-
-    /// A store's catalog as the first schema had it: its tables made by the first migration alone, its rows copied.
-    private func downgrade(_ store: String) throws -> [String: [Row]] {
-        var configuration = Configuration()
-        configuration.foreignKeysEnabled = false
-        let old = try DatabaseQueue(path: directory("old.db"), configuration: configuration)
-        var migrator = DatabaseMigrator()
-        migrator.registerMigration(Migrations.all[0].name) { db in try db.execute(sql: Migrations.all[0].sql) }
-        try migrator.migrate(old)
-        try old.writeWithoutTransaction { db in
-            try db.execute(sql: "ATTACH ? AS new", arguments: [store + "/store.db"])
-            for table in try tables(db) {
-                let columns = try db.columns(in: table).map(\.name).joined(separator: ", ")
-                try db.execute(sql: "INSERT OR REPLACE INTO main.\(table) (\(columns)) SELECT \(columns) FROM new.\(table)")
-            }
-            // The triggers have counted along; what was copied counts.
-            try db.execute(sql: "UPDATE main.tally SET (shards, bytes) = (SELECT shards, bytes FROM new.tally); DETACH new")
-        }
-        let all = try old.read { db in try self.rows(of: self.tables(db), db) }
-        try old.close()
-        for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: "\(store)/store.db\(suffix)") }
-        try FileManager.default.moveItem(atPath: directory("old.db"), toPath: store + "/store.db")
-        return all
-    }
-
-    private func tables(_ db: Database) throws -> [String] {
-        try String.fetchAll(
-            db, sql: "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE 'grdb%'")
-    }
-
-    /// All rows of tables, with the columns of the first schema.
-    private func rows(of tables: [String], _ db: Database) throws -> [String: [Row]] {
-        try Dictionary(uniqueKeysWithValues: tables.map { table in
-            let columns = try db.columns(in: table).map(\.name).filter { $0 != "depth" }.joined(separator: ", ")
-            return (table, try Row.fetchAll(db, sql: "SELECT \(columns) FROM \(table) ORDER BY \(columns)"))
-        })
-    }
 
     @Test("a store of the first schema opens with every row, and works: files, tensors, evictions, claims, pins")
     func first() throws {
@@ -67,12 +32,12 @@ import Testing
             try store.evict(EvictionRequest(.free(1 << 20)))
             try store.catalog.fold()
         }
-        let before = try downgrade(path)
+        let before = try OldStore.downgrade(path)
         #expect(before["shard"]!.count > 8 && before["extent"]!.count > 10)
 
         let store = try Store(at: path)
         try store.catalog.read { db in
-            let after = try rows(of: Array(before.keys), db)
+            let after = try OldStore.rows(of: Array(before.keys), db)
             for table in before.keys.sorted() { #expect(after[table] == before[table], "\(table)") }
             #expect(try Row.fetchAll(db, sql: "PRAGMA foreign_key_check").isEmpty)
             #expect(try String.fetchOne(db, sql: "PRAGMA integrity_check") == "ok")
@@ -99,5 +64,60 @@ import Testing
         #expect(try store.verify().damage.isEmpty)
         try store.remove(["local", "tuned"])
         #expect(try store.collectGarbage(graceSeconds: 0).missing == 0)
+    }
+
+    private func old() throws -> String {
+        let path = directory("old")
+        do {
+            try TestModel(layers: 2).write(to: directory("model"))
+            let store = try Store(at: path, create: true)
+            try store.importModel(ImportRequest(source: directory("model")))
+            try store.catalog.fold()
+        }
+        try OldStore.downgrade(path)
+        return path
+    }
+
+    /// Keeps what is logged.
+    private struct Listener: LogHandler {
+        final class Lines: Sendable {
+            let lines = Mutex<[String]>([])
+        }
+
+        let heard: Lines
+        var metadata: Logger.Metadata = [:]
+        var logLevel = Logger.Level.notice
+
+        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+            get { metadata[key] }
+            set { metadata[key] = newValue }
+        }
+
+        func log(event: LogEvent) { heard.lines.withLock { $0.append("\(event.message)") } }
+    }
+
+    @Test("many open an old store at once: it is migrated once, and whoever waits for that is told; then nobody is")
+    func atOnce() throws {
+        let path = try old()
+        let heard = Listener.Lines()
+        let logger = Logger(label: "test") { _ in Listener(heard: heard) }
+        let failures = Mutex<[String]>([])
+        DispatchQueue.concurrentPerform(iterations: 8) { _ in
+            do {
+                let store = try Store(at: path, logger: logger)
+                #expect(try store.revision("model").layer(1).tensors.count == 4)
+            } catch {
+                failures.withLock { $0.append("\(error)") }
+            }
+        }
+        #expect(failures.withLock { $0 } == [])
+        let lines = heard.lines.withLock { $0 }
+        #expect((1...8).contains(lines.count) && lines.allSatisfy { $0.contains("older version") })
+        let store = try Store(at: path, logger: logger)
+        #expect(heard.lines.withLock { $0.count } == lines.count)
+        let applied = try store.catalog.read { db in try String.fetchAll(db, sql: "SELECT identifier FROM grdb_migrations") }
+        #expect(applied == Migrations.all.map(\.name))
+        #expect(try Store(at: directory("new"), create: true, logger: logger).stats().models == 0)
+        #expect(heard.lines.withLock { $0.count } == lines.count, "a new store is none of an older version")
     }
 }

@@ -31,6 +31,8 @@ public final class FleetNode: Sendable {
     public let board = ArrivalBoard()
 
     public init(_ store: Store, _ fleet: Fleet, _ options: NodeOptions, logger: Logger = Logger(label: "weightstore.node")) {
+        // What it asks of the bucket ends when it stops.
+        let fleet = fleet.bound(to: progress)
         self.store = store
         self.fleet = fleet
         self.options = options
@@ -91,7 +93,7 @@ public final class FleetNode: Sendable {
             do {
                 let start = ContinuousClock.now
                 let (changed, progress) = (changed, progress)
-                let summary = try syncer.sync(try heard(), following: options.follows) {
+                let summary = try syncer.sync(try heard(), following: options.follows, progress: progress) {
                     changed.count != now || progress.isCancelled
                 }
                 report(summary, (ContinuousClock.now - start) / .seconds(1))

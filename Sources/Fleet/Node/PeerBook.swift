@@ -127,10 +127,11 @@ final class PeerBook: NearerOrigins {
     /// A manifest, from the same peers.
     ///
     /// - Returns: nil if none gives it.
-    func manifest(_ digest: Digest, model: String) -> RevisionShards? {
+    func manifest(_ digest: Digest, model: String, _ progress: FetchProgress) -> RevisionShards? {
         for peer in chain(digest, model) {
             do {
-                let bytes = try WaitingPeer(book: self, name: peer.name, origin: peer.origin, waits: me != nil).manifest(digest)
+                let peer = WaitingPeer(book: self, name: peer.name, origin: peer.origin, waits: me != nil)
+                let bytes = try peer.manifest(digest, progress)
                 return try RevisionShards(bytes, digest: digest, origin: peer.origin.url)
             } catch {
                 // Heard of already; wrong bytes are as good as none.
@@ -219,21 +220,23 @@ private struct WaitingPeer: Origin {
 
     var url: String { origin.url }
 
-    func fetch(_ request: ShardRequest, _ body: (Int, UnsafeRawBufferPointer) throws -> Void) throws {
-        try patiently { try origin.fetch(request, waiting: waits, body) }
+    func fetch(
+        _ request: ShardRequest, isCancelled: () -> Bool, _ body: (Int, UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        try patiently(isCancelled) { try origin.fetch(request, waiting: waits, isCancelled: isCancelled, body) }
     }
 
-    func manifest(_ digest: Digest) throws -> [UInt8] {
-        try patiently { try origin.manifest(digest, waiting: waits) }
+    func manifest(_ digest: Digest, _ progress: FetchProgress) throws -> [UInt8] {
+        try patiently({ progress.isCancelled }) { try origin.manifest(digest, waiting: waits, progress) }
     }
 
-    private func patiently<Result>(_ ask: () throws -> Result) throws -> Result {
+    private func patiently<Result>(_ isCancelled: () -> Bool, _ ask: () throws -> Result) throws -> Result {
         let end = ContinuousClock.now + .seconds(waits ? PeerBook.patienceSeconds : 0)
         while true {
             do {
                 return try ask()
             } catch FetchError.refused(_, 503, _, _) where ContinuousClock.now < end {
-                continue
+                if isCancelled() { throw StoreError.cancelled }
             } catch {
                 book.failed(name, error)
                 throw error

@@ -55,7 +55,7 @@ struct Syncer: Sendable {
         var seen: Set<Digest> = []
         for item in work {
             for digest in Set(item.refs.values) {
-                let shards = try known(digest, item.versions)
+                let shards = try known(digest, item.versions, progress)
                 for (digest, bytes) in try store.missing(of: shards) where seen.insert(digest).inserted {
                     wanted.append((digest, bytes, item.versions.model))
                 }
@@ -69,7 +69,7 @@ struct Syncer: Sendable {
         try Lanes.run(ordered.map(\.shard)) { [store, board] shard in
             if isStale() { throw StoreError.cancelled }
             try progress.check()
-            try store.bringBack(shard.digest)
+            try store.bringBack(shard.digest, isCancelled: { progress.isCancelled })
             board.arrived(shard.digest)
             progress.fetched(shard.bytes)
         }
@@ -111,12 +111,12 @@ struct Syncer: Sendable {
     }
 
     /// Makes a revision known here, and says what its shards are.
-    private func known(_ digest: Digest, _ versions: ModelVersions) throws -> RevisionShards {
+    private func known(_ digest: Digest, _ versions: ModelVersions, _ progress: FetchProgress) throws -> RevisionShards {
         if let known = try store.shards(of: digest) { return known }
         board.expect([digest])
         defer { board.forget([digest]) }
-        let shards = try book.manifest(digest, model: versions.model)
-            ?? RevisionShards(try S3Origin(fleet.bucket).manifest(digest), digest: digest, origin: fleet.origin)
+        let shards = try book.manifest(digest, model: versions.model, progress)
+            ?? RevisionShards(try S3Origin(fleet.bucket).manifest(digest, progress), digest: digest, origin: fleet.origin)
         try store.expect(
             shards, model: versions.model, version: versions.version(digest)?.version, origin: fleet.origin)
         board.arrived(digest)

@@ -120,7 +120,7 @@ final class Uploader: Sendable {
     private func bytes(_ digest: Digest, _ range: Range<Int>) throws -> [UInt8] {
         if let stored = try store.shard(digest) { return try stored.bytes(in: range) }
         // Evicted: its origin has it.
-        try store.bringBack(digest)
+        try store.bringBack(digest, isCancelled: { [progress] in progress.isCancelled })
         guard let stored = try store.shard(digest) else {
             throw StoreError.missing(path: store.blobPath(digest), digest: digest)
         }

@@ -33,6 +33,7 @@ enum HubError: Error, Equatable {
             case .missing: self = .unavailable("some of the bytes are not in the store")
             case .damaged: self = .unavailable("some of the bytes are damaged")
             case .busy: self = .unavailable("the store is busy")
+            case .cancelled: self = .unavailable("the server ends")
             default: self = .failed
             }
         case is FetchError: self = .unavailable("the hub behind this one does not give it now")

@@ -8,14 +8,9 @@ public final class MappedBlob: Sendable {
     public let count: Int
     public let digest: Digest
 
-    /// - Throws: ``StoreError/missing(path:digest:)`` without a file, ``StoreError/damaged(path:digest:expected:found:)``
-    ///   if it has another size than the catalog says: a shorter file would be a SIGBUS later.
+    /// - Throws: as `FileDescriptor.blob(_:digest:bytes:)`.
     init(path: String, digest: Digest, bytes: Int) throws(StoreError) {
-        guard let file = try FileDescriptor.openIfThere(path) else { throw .missing(path: path, digest: digest) }
-        let found = try file.status().bytes
-        guard found == bytes else {
-            throw .damaged(path: path, digest: digest, expected: "\(bytes) bytes", found: "\(found) bytes")
-        }
+        let file = try FileDescriptor.blob(path, digest: digest, bytes: bytes)
         self.digest = digest
         count = bytes
         guard bytes > 0 else {

@@ -9,13 +9,9 @@ package final class PrivateMapping: Sendable {
     package let address: UInt
     private let count: Int
 
-    /// - Throws: as `MappedBlob.init(path:digest:bytes:)`.
+    /// - Throws: as `FileDescriptor.blob(_:digest:bytes:)`.
     init(path: String, digest: Digest, bytes: Int) throws(StoreError) {
-        guard let file = try FileDescriptor.openIfThere(path) else { throw .missing(path: path, digest: digest) }
-        let found = try file.status().bytes
-        guard found == bytes else {
-            throw .damaged(path: path, digest: digest, expected: "\(bytes) bytes", found: "\(found) bytes")
-        }
+        let file = try FileDescriptor.blob(path, digest: digest, bytes: bytes)
         count = bytes
         guard bytes > 0 else {
             address = 0

@@ -1,6 +1,7 @@
 import Foundation
 import GRDB
 import Glibc
+import Logging
 import Migrations
 import Synchronization
 
@@ -15,8 +16,8 @@ import Synchronization
 /// **Durability**: `synchronous=FULL`. After "row deleted, committed, blob unlinked", a power cut must not bring the
 /// row back without its blob. Only access counts are committed without waiting for the disk.
 ///
-/// **Schema**: the numbered files of `Migrations/`, applied under the lock at the first open; a catalog with a
-/// migration that this build does not know is refused, untouched.
+/// **Schema**: the numbered files of `Migrations/`, applied under the lock at the first open, each in one transaction: who is
+/// killed in between is gone on from. A catalog with a migration that this build does not know is refused, untouched.
 ///
 /// `mmap_size` is 0: an I/O error is then an error code, not a SIGBUS. Nothing here holds a snapshot or a cursor
 /// after the call returns, so the log can always be reset.
@@ -41,8 +42,10 @@ final class Catalog: Sendable {
         return migrator
     }()
 
-    /// - Parameter trace: is told every statement that runs, for tests of query plans.
-    init(directory: String, trace: (@Sendable (String) -> Void)? = nil) throws {
+    /// - Parameters:
+    ///   - logger: is told, with a notice, of what takes long: an older version's catalog of many shards.
+    ///   - trace: is told every statement that runs, for tests of query plans.
+    init(directory: String, logger: Logger? = nil, trace: (@Sendable (String) -> Void)? = nil) throws {
         try FileSystem.refuseNetwork(directory)
         let path = directory + "/store.db"
         self.path = path
@@ -60,7 +63,10 @@ final class Catalog: Sendable {
             try (superseded: Self.migrator.hasBeenSuperseded(db), complete: Self.migrator.hasCompletedMigrations(db))
         }
         if state.superseded { throw StoreError.newerSchema(path: path) }
-        if !state.complete { try Self.migrate(path, under: writeLock) }
+        if !state.complete {
+            logger?.notice("\(path) was made by an older version; it is brought up to date, once")
+            try Self.migrate(path, under: writeLock)
+        }
     }
 
     deinit {
@@ -80,7 +86,7 @@ final class Catalog: Sendable {
     func fold() throws {
         try Self.translating(path) {
             try writerQueue().inDatabase { db in
-                try writeLock.withLock { try checkpoint(db) }
+                try writeLock.withLock { try Self.checkpoint(db) }
             }
         }
         if let log = try FileSystem.status(path + "-wal"), log.bytes > 0 {
@@ -124,13 +130,11 @@ final class Catalog: Sendable {
                     } catch let error as DatabaseError where error.resultCode == .SQLITE_IOERR {
                         // If the log could not be synced, the commit that failed stands in it, whole, and the next
                         // recovery would take it for done. On a disk that fails again, there is no more to be done.
-                        try? checkpoint(db)
+                        try? Self.checkpoint(db)
                         throw error
                     }
                     if !dryRun { try afterCommit(db, result!) }
-                    if let log = try FileSystem.status(path + "-wal"), log.bytes > Self.checkpointBytes {
-                        try checkpoint(db)
-                    }
+                    try Self.checkpointIfLarge(path, db)
                     return result!
                 }
             }
@@ -146,8 +150,12 @@ final class Catalog: Sendable {
         }
     }
 
+    private static func checkpointIfLarge(_ path: String, _ db: Database) throws {
+        if let log = try FileSystem.status(path + "-wal"), log.bytes > checkpointBytes { try checkpoint(db) }
+    }
+
     /// A reader may keep the log from being reset: then it is tried again after the next commit, without waiting here.
-    private func checkpoint(_ db: Database) throws {
+    private static func checkpoint(_ db: Database) throws {
         try db.execute(sql: "PRAGMA busy_timeout = 0")
         defer {
             // Can't fail: it sets a number of this connection.
@@ -173,6 +181,8 @@ final class Catalog: Sendable {
                 let queue = try DatabaseQueue(path: path, configuration: configuration(readonly: false, trace: nil))
                 if try queue.read(migrator.hasBeenSuperseded) { throw StoreError.newerSchema(path: path) }
                 try migrator.migrate(queue)
+                // Closing moves the log only if nobody else has the catalog open, as this process's readers have.
+                try queue.writeWithoutTransaction { db in try checkpointIfLarge(path, db) }
                 try queue.close()
             }
         }

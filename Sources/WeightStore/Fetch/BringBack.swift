@@ -7,14 +7,18 @@ extension Store {
     /// Reading does this by itself. However many ask at once, in this process or another, one fetches, and the others find
     /// the file. It goes the way of an import: staged, hashed, synced, renamed, then a row. Room for it is made by
     /// eviction first; if the quota leaves none, the shard comes in all the same, because what is in use has to be read.
+    /// What has come when it ends early is kept, and the next one goes on behind it.
     ///
     /// Blocks: for threads of your own.
     ///
+    /// - Parameter isCancelled: is asked now and then; if true, it ends soon with ``StoreError/cancelled``. So it does when
+    ///   ``stopFetching()`` is called.
     /// - Throws: ``StoreError/missing(path:digest:)`` if no origin is known to have it; the failure of the last origin
     ///   (``StoreError/originDiffers(origin:digest:found:)``, ``StoreError/originFailed(origin:digest:reason:)``) if none
     ///   could give it.
-    public func bringBack(_ digest: Digest) throws {
-        let lock = try ShardLock(digest, in: path + "/fetch.lock")
+    public func bringBack(_ digest: Digest, isCancelled: @Sendable () -> Bool = { false }) throws {
+        let isCancelled = { self.misses.isCancelled || isCancelled() }
+        let lock = try ShardLock(digest, in: path + "/fetch.lock", isCancelled: isCancelled)
         defer { withExtendedLifetime(lock) {} }
         let missing = StoreError.missing(path: blobs.path(digest), digest: digest)
         guard let wanted = try catalog.read({ db in try WantedShard.find(digest, db) }) else { throw missing }
@@ -24,24 +28,29 @@ extension Store {
         try makeRoomForFetch(wanted.bytes)
         let nearer = nearer.value
         for origin in nearer?.origins(for: first.request) ?? [] {
-            if try tryFetch(wanted, first.request, origin.url, { origin }) == nil { return }
+            if try tryFetch(wanted, first.request, origin.url, isCancelled, { origin }) == nil { return }
         }
         for source in wanted.sources {
-            failure = try tryFetch(wanted, source.request, source.url) { try origins.origin(source.url) }
+            failure = try tryFetch(wanted, source.request, source.url, isCancelled) { try origins.origin(source.url) }
             if failure == nil { return }
         }
         throw failure ?? missing
     }
 
+    /// Ends all fetches of what is used and not here, with ``StoreError/cancelled``, and lets none begin any more: for a
+    /// process that is about to end. What has come is kept. Pulls have a progress of their own.
+    public func stopFetching() { misses.cancel() }
+
     /// - Returns: why the shard did not come, if another origin may have it; nil if it came.
     private func tryFetch(
-        _ wanted: WantedShard, _ request: ShardRequest, _ url: String, _ origin: () throws -> any Origin
+        _ wanted: WantedShard, _ request: ShardRequest, _ url: String, _ isCancelled: () -> Bool,
+        _ origin: () throws -> any Origin
     ) throws -> (any Error)? {
         do {
-            try fetch(wanted, (url, request), try origin())
+            try fetch(wanted, (url, request), try origin(), isCancelled)
             nearer.value?.heard(from: url, request, nil)
             return nil
-        } catch let error as StoreError where error.isTheDisks {
+        } catch let error as StoreError where error.isNoOrigins {
             throw error
         } catch {
             logger.warning("\(error)")
@@ -51,27 +60,49 @@ extension Store {
     }
 
     private func fetch(
-        _ wanted: WantedShard, _ source: (url: String, request: ShardRequest), _ origin: any Origin
+        _ wanted: WantedShard, _ source: (url: String, request: ShardRequest), _ origin: any Origin, _ isCancelled: () -> Bool
     ) throws {
         let digest = wanted.digest
         let start = ContinuousClock.now
-        let shard = try FetchedShard(
-            try StagedFile("\(try stagingDirectory())/fetch-\(digest.short)"), bytes: wanted.bytes)
+        while true {
+            let shard = try FetchedShard(try PartialShards(store: path).open(digest), bytes: wanted.bytes)
+            try take(shard, wanted, source, origin, isCancelled)
+            let found = try shard.finish()
+            if found == digest { return try save(shard, digest, seconds: (ContinuousClock.now - start) / .seconds(1)) }
+            try shard.remove()
+            // What was here before may be to blame: all of it from this one, then.
+            guard shard.have > 0 else {
+                throw StoreError.originDiffers(origin: source.url, digest: digest, found: "SHA-256 \(found.short)")
+            }
+        }
+    }
+
+    /// Gets the bytes that are missing.
+    private func take(
+        _ shard: FetchedShard, _ wanted: WantedShard, _ source: (url: String, request: ShardRequest), _ origin: any Origin,
+        _ isCancelled: () -> Bool
+    ) throws {
+        if shard.have == wanted.bytes { return }
         do {
-            try origin.fetch(source.request) { offset, run in try shard.take(offset, run) }
-        } catch let error as StoreError {
-            throw error
+            try origin.fetch(source.request.from(shard.have), isCancelled: isCancelled) { offset, run in
+                if isCancelled() { throw StoreError.cancelled }
+                try shard.take(offset, run)
+            }
+        } catch StoreError.diskFull(let path) {
+            try shard.remove()
+            throw StoreError.diskFull(path: path)
         } catch {
-            throw StoreError.originFailed(origin: source.url, digest: digest, reason: "\(error)")
+            try shard.abandon()
+            if error is StoreError { throw error }
+            throw StoreError.originFailed(origin: source.url, digest: wanted.digest, reason: "\(error)")
         }
-        let found = try shard.finish()
-        let seconds = (ContinuousClock.now - start) / .seconds(1)
-        guard found == digest else {
-            throw StoreError.originDiffers(origin: source.url, digest: digest, found: "SHA-256 \(found.short)")
-        }
+    }
+
+    private func save(_ shard: FetchedShard, _ digest: Digest, seconds: Double) throws {
         try catalog.write { db in
             // Removed in the meantime: a blob without a row would be garbage.
             guard try ShardRow.find(digest, db) != nil else {
+                try shard.remove()
                 throw StoreError.missing(path: blobs.path(digest), digest: digest)
             }
             try blobs.install([(shard.staged.path, .init(digest: digest, kind: .shard))])
@@ -152,9 +183,9 @@ private struct WantedShard {
 
 extension StoreError {
     /// Whether trying another origin would not help.
-    fileprivate var isTheDisks: Bool {
+    fileprivate var isNoOrigins: Bool {
         switch self {
-        case .diskFull, .catalogDamaged: true
+        case .diskFull, .catalogDamaged, .cancelled: true
         default: false
         }
     }

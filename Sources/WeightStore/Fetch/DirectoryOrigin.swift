@@ -18,12 +18,14 @@ public struct DirectoryOrigin: Origin {
         root = parsed.path(percentEncoded: false)
     }
 
-    public func fetch(_ request: ShardRequest, _ body: (_ shardOffset: Int, UnsafeRawBufferPointer) throws -> Void) throws {
+    public func fetch(
+        _ request: ShardRequest, isCancelled: () -> Bool, _ body: (_ shardOffset: Int, UnsafeRawBufferPointer) throws -> Void
+    ) throws {
         let file = try FileDescriptor(try place(of: request), O_RDONLY | O_NONBLOCK)
         guard try file.status().isFile else { throw failure(request, "\(file.path) is no regular file") }
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.bufferBytes, alignment: 4096)
         defer { buffer.deallocate() }
-        for piece in request.pieces {
+        for piece in request.missing {
             var done = 0
             while done < piece.length {
                 let room = UnsafeMutableRawBufferPointer(rebasing: buffer.prefix(piece.length - done))

@@ -1,19 +1,32 @@
 import Crypto
 import Glibc
 
-/// A shard's bytes on their way from an origin to a staged file, hashed as they come.
+/// A shard's bytes on their way from an origin to its partial file, hashed as they come.
+///
+/// They are written front to back, so that the size of the file says what is here, and the next attempt goes on behind it.
+/// An origin that gives them in another order is fine, but nothing is left of it if it fails.
 final class FetchedShard {
     let staged: StagedFile
+    /// The bytes at the front that were here already.
+    let have: Int
     private let bytes: Int
     private var hasher = SHA256()
-    /// Bytes from the beginning on that were hashed; runs that come out of order are hashed in the end, from the file.
+    /// Bytes from the beginning on that were hashed; if runs come out of order, the file is hashed in the end.
     private var hashed = 0
     private var isInOrder = true
 
-    init(_ staged: StagedFile, bytes: Int) throws {
+    /// The tensors of a pack begin at multiples of this.
+    private static let alignment = 64
+    private static let bufferBytes = 1 << 20
+
+    /// - Parameter staged: what is there of the shard.
+    init(_ staged: StagedFile, bytes: Int) throws(StoreError) {
         self.staged = staged
         self.bytes = bytes
-        try staged.reserve(bytes)
+        let count = try staged.count()
+        have = count <= bytes ? count : 0
+        if have < count { try staged.truncate(to: 0) }
+        try hashFile(have)
     }
 
     func take(_ offset: Int, _ run: UnsafeRawBufferPointer) throws(StoreError) {
@@ -22,7 +35,7 @@ final class FetchedShard {
                 what: "part of the shard", value: "\(offset)..<\(offset + run.count)", reason: "it has \(bytes) bytes")
         }
         try staged.write(run, at: offset)
-        isInOrder = isInOrder && offset >= hashed
+        isInOrder = isInOrder && hashed <= offset && offset < hashed + Self.alignment
         guard isInOrder else { return }
         hashZeros(offset - hashed)
         hasher.update(bufferPointer: run)
@@ -33,15 +46,25 @@ final class FetchedShard {
     ///
     /// - Returns: their digest.
     func finish() throws(StoreError) -> Digest {
-        let digest = isInOrder ? wholeDigest() : try digestOfFile()
+        try staged.truncate(to: bytes)
+        if isInOrder {
+            hashZeros(bytes - hashed)
+        } else {
+            hasher = SHA256()
+            hashed = 0
+            try hashFile(bytes)
+        }
         try staged.finish()
-        return digest
-    }
-
-    private func wholeDigest() -> Digest {
-        hashZeros(bytes - hashed)
         return Digest(hasher.finalize())
     }
+
+    /// Leaves what can be gone on from.
+    func abandon() throws(StoreError) {
+        if !isInOrder { try staged.truncate(to: hashed) }
+        if try staged.count() == 0 { try remove() }
+    }
+
+    func remove() throws(StoreError) { try FileSystem.remove(staged.path) }
 
     private func hashZeros(_ count: Int) {
         var rest = count
@@ -50,10 +73,20 @@ final class FetchedShard {
             hasher.update(data: zeros.prefix(rest))
             rest -= min(zeros.count, rest)
         }
+        hashed += count
     }
 
-    private func digestOfFile() throws(StoreError) -> Digest {
-        let blob = try MappedBlob(path: staged.path, digest: Digest(of: UnsafeRawBufferPointer(start: nil, count: 0)), bytes: bytes)
-        return blob.withUnsafeBytes { Digest(of: $0) }
+    /// Hashes the file's bytes up to `end`.
+    private func hashFile(_ end: Int) throws(StoreError) {
+        if end == 0 { return }
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: min(end, Self.bufferBytes), alignment: StagedFile.alignment)
+        defer { buffer.deallocate() }
+        while hashed < end {
+            let count = try staged.read(at: hashed, into: UnsafeMutableRawBufferPointer(rebasing: buffer.prefix(end - hashed)))
+            // Nobody else writes to it; a file that has become shorter shows by its digest.
+            if count == 0 { return }
+            hasher.update(bufferPointer: UnsafeRawBufferPointer(rebasing: buffer.prefix(count)))
+            hashed += count
+        }
     }
 }

@@ -17,7 +17,7 @@ struct ManifestPull {
             throw FetchError.unusable(
                 url: url, reason: "it knows revisions by digest alone: pull \(request.model)@<64 hexadecimal digits>")
         }
-        let shards = try RevisionShards(try origin.manifest(digest), digest: digest, origin: url)
+        let shards = try RevisionShards(try origin.manifest(digest, progress), digest: digest, origin: url)
         try save(shards)
         try bring(shards.manifest)
         return try summary(digest, shards.manifest)
@@ -41,7 +41,7 @@ struct ManifestPull {
         let (store, progress) = (store, progress)
         try Lanes.run(missing.sorted { $0.key < $1.key }) { shard in
             try progress.check()
-            try store.bringBack(shard.key)
+            try store.bringBack(shard.key, isCancelled: { progress.isCancelled })
             progress.fetched(shard.value)
         }
     }

@@ -4,8 +4,10 @@
 public protocol ModelOrigin: Origin {
     /// Finds a revision, and lists its files. Blocks.
     ///
-    /// - Parameter revision: a branch, a tag or a commit.
-    func listing(of model: String, at revision: String) throws -> RemoteRevision
+    /// - Parameters:
+    ///   - revision: a branch, a tag or a commit.
+    ///   - progress: is asked whether to stop.
+    func listing(of model: String, at revision: String, _ progress: FetchProgress) throws -> RemoteRevision
 
     /// Fills memory with the bytes of a file that begin at `offset`. Blocks, and tries again as often as it makes sense.
     ///
@@ -16,7 +18,9 @@ public protocol ModelOrigin: Origin {
 /// An origin that holds revision manifests and shards under their digests: an object store, or another store.
 public protocol ManifestOrigin: Origin {
     /// The manifest of a revision. Blocks. The caller checks its digest.
-    func manifest(_ digest: Digest) throws -> [UInt8]
+    ///
+    /// - Parameter progress: is asked whether to stop.
+    func manifest(_ digest: Digest, _ progress: FetchProgress) throws -> [UInt8]
 }
 
 /// A revision, as a hub lists it.

@@ -9,9 +9,12 @@ public protocol Origin: Sendable {
     ///
     /// - Parameters:
     ///   - request: says what the shard is, by its digest and by the file it is a part of: serve it by either.
+    ///   - isCancelled: to be asked while nothing comes; if true, the fetch ends with ``StoreError/cancelled``.
     ///   - body: is given runs of the shard's bytes, best in order and of a few MiB. What no run covers is zero. Whatever it
     ///     throws goes through.
-    func fetch(_ request: ShardRequest, _ body: (_ shardOffset: Int, UnsafeRawBufferPointer) throws -> Void) throws
+    func fetch(
+        _ request: ShardRequest, isCancelled: () -> Bool, _ body: (_ shardOffset: Int, UnsafeRawBufferPointer) throws -> Void
+    ) throws
 }
 
 /// A shard that is wanted, and one place where its bytes are.
@@ -39,6 +42,8 @@ public struct ShardRequest: Sendable, Equatable {
     public let path: String
     /// In the order of the shard.
     public let pieces: [Piece]
+    /// The shard's bytes in front of this are here already, and need not travel.
+    public internal(set) var start = 0
 
     public init(digest: Digest, bytes: Int, model: String, commit: String, path: String, pieces: [Piece]) {
         self.digest = digest
@@ -47,6 +52,22 @@ public struct ShardRequest: Sendable, Equatable {
         self.commit = commit
         self.path = path
         self.pieces = pieces
+    }
+
+    /// The pieces, as far as they have to travel.
+    public var missing: [Piece] {
+        pieces.compactMap { piece in
+            let here = max(start - piece.shardOffset, 0)
+            guard here < piece.length else { return nil }
+            return Piece(
+                fileOffset: piece.fileOffset + here, shardOffset: piece.shardOffset + here, length: piece.length - here)
+        }
+    }
+
+    func from(_ start: Int) -> ShardRequest {
+        var request = self
+        request.start = start
+        return request
     }
 }
 

@@ -24,6 +24,16 @@ struct PartialShards: Sendable {
 
     func path(of file: String, at offset: Int) -> String { "\(path)/\(Self.boot)-\(file)-\(offset)" }
 
+    /// Takes over what is there of a shard that is known by its digest, or begins it.
+    ///
+    /// The caller has the shard's lock: nobody else is at it, but a collection may look at it for a moment.
+    func open(_ digest: Digest) throws(StoreError) -> StagedFile {
+        while true {
+            if let file = try open(path(of: "shard-\(digest)", at: 0)) { return file }
+            usleep(1000)
+        }
+    }
+
     /// Takes over what is there of a shard, or begins it.
     ///
     /// - Returns: nil if somebody else is at it.

@@ -20,7 +20,9 @@ extension Revision {
         for url in urls {
             do {
                 guard let origin = try store.origins.origin(url) as? any ModelOrigin else { continue }
-                return try store.fetch(selection, of: id, from: origin, FetchProgress())
+                return try store.fetch(selection, of: id, from: origin, store.misses)
+            } catch StoreError.cancelled {
+                throw StoreError.cancelled
             } catch {
                 // The next may have it.
                 if url != urls.last { store.logger.warning("\(error)") }

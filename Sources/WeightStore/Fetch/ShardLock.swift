@@ -7,11 +7,14 @@ import Glibc
 struct ShardLock: ~Copyable {
     private let file: FileDescriptor
 
-    /// `F_OFD_SETLKW` of linux/fcntl.h, which Swift's Glibc lacks.
-    private static let waitAndSet: Int32 = 38
+    /// `F_OFD_SETLK` of linux/fcntl.h, which Swift's Glibc lacks.
+    private static let set: Int32 = 37
 
     /// Waits for the lock.
-    init(_ digest: Digest, in path: String) throws(StoreError) {
+    ///
+    /// - Parameter isCancelled: is asked while somebody else has it.
+    /// - Throws: ``StoreError/cancelled``.
+    init(_ digest: Digest, in path: String, isCancelled: () -> Bool) throws(StoreError) {
         let file = try FileDescriptor(path, O_RDWR | O_CREAT)
         var lock = flock()
         lock.l_type = Int16(F_WRLCK)
@@ -19,7 +22,13 @@ struct ShardLock: ~Copyable {
         lock.l_start = off_t(UInt64(bitPattern: digest.head) >> 2)
         lock.l_len = 1
         let raw = file.raw
-        try retrying("fcntl(F_OFD_SETLKW)", path) { fcntl(raw, Self.waitAndSet, &lock) }
+        while fcntl(raw, Self.set, &lock) == -1 {
+            guard [EAGAIN, EACCES, EINTR].contains(errno) else {
+                throw .system(operation: "fcntl(F_OFD_SETLK)", path: path, code: errno)
+            }
+            if isCancelled() { throw .cancelled }
+            usleep(2000)
+        }
         self.file = file
     }
 }

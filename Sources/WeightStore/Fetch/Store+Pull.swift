@@ -94,7 +94,7 @@ private struct Pull {
     let progress: FetchProgress
 
     func run() throws -> PullSummary {
-        let remote = try origin.listing(of: request.model, at: request.revision)
+        let remote = try origin.listing(of: request.model, at: request.revision, progress)
         guard CommitName.isValid(remote.commit) else {
             throw FetchError.malformed(url: url, expected: "a commit of 40 hexadecimal digits", found: remote.commit)
         }

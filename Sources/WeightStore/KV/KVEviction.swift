@@ -39,27 +39,30 @@ extension Store {
         return dropped
     }
 
-    /// The spaces of superseded revisions: there is a newer version of the model, no ref names the revision, no pin and no
-    /// living process holds it.
+    /// The spaces of superseded revisions alone: there is a newer version of the model, no ref names the revision, no pin and
+    /// no living process holds it.
     func supersededSpaces() throws -> [Int64] {
         let used = Set(try leases.holders().flatMap(\.revisions))
-        return try catalog.read { db in
+        let rows = try catalog.read { db in
             try Row.fetchAll(
                 db,
                 sql: """
-                    SELECT kv_space.id, model.name, revision.digest, revision.provisional
-                    FROM kv_space
-                    JOIN revision ON revision.id = kv_space.revision_id
+                    SELECT kv_space_revision.space_id, model.name, revision.digest, revision.provisional,
+                           NOT EXISTS (SELECT 1 FROM ref WHERE ref.revision_id = revision.id)
+                           AND NOT EXISTS (SELECT 1 FROM pin WHERE pin.revision_id = revision.id)
+                           AND coalesce(revision.version < model.last_version, FALSE)
+                    FROM kv_space_revision
+                    JOIN revision ON revision.id = kv_space_revision.revision_id
                     JOIN model ON model.id = revision.model_id
-                    WHERE NOT EXISTS (SELECT 1 FROM ref WHERE ref.revision_id = revision.id)
-                          AND NOT EXISTS (SELECT 1 FROM pin WHERE pin.revision_id = revision.id)
-                          AND revision.version < model.last_version
                     """)
-        }.compactMap { row in
+        }
+        var current: Set<Int64> = []
+        for row in rows {
             let names: [Digest?] = [row[2], row[3]]
             let isUsed = names.compactMap(\.self).contains { used.contains(.init(model: row[1], digest: $0)) }
-            return isUsed ? nil : row[0]
+            if isUsed || !row[4] { current.insert(row[0]) }
         }
+        return Set(rows.map { $0[0] }).subtracting(current).sorted()
     }
 
     /// Before blocks are kept: evicts if they would not stay below the quota's high watermark. A put is nothing that anybody

@@ -15,6 +15,10 @@ struct KVShard: Sendable {
 /// beginning, and the longest prefix is found by bisection. Blocks come in behind blocks that are here (`insert`), and
 /// go with all that build on them (`drop`). A constraint of the schema holds against mistakes.
 ///
+/// **Blocks are shared by revisions that are the same.** A space is made from the digest that a revision became known by, and
+/// hangs on one of the revisions that have it; when that one goes, on another (`kv_space_inherited`), so that blocks stay
+/// as long as any revision that they are valid for (`kv_space_revision`).
+///
 /// **A block and its shard are one.** The blob ends in the block's key, so no two blocks share a shard, and no other
 /// shard has the bytes of a block. (Were they shared, the time that a `put` takes would tell a tenant what another one
 /// asked.) A block's shard is present, or has no row: what is found damaged or missing is dropped.

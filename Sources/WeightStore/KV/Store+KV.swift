@@ -59,7 +59,8 @@ public struct KVGauge: Sendable, Codable {
 
 /// Which KV blocks to drop: those for which all of it holds.
 public struct KVSelection: Sendable {
-    /// A model, or one revision of it (as in ``Store/revision(_:)``); nil means all.
+    /// A model, or one revision of it (as in ``Store/revision(_:)``); nil means all. Blocks that other revisions share are
+    /// dropped, too.
     public var revision: String?
     /// How the SHA-256 of the tenant's salt begins, in hexadecimal digits.
     public var tenant: String?
@@ -79,7 +80,8 @@ public struct KVDropSummary: Sendable, Codable {
 }
 
 extension Store {
-    /// What KV blocks there are, by model, revision, format and tenant.
+    /// What KV blocks there are, by model, revision, format and tenant. Those that are valid for several revisions, because
+    /// these are the same, stand with each.
     ///
     /// - Parameter pattern: only of models that match, as in a shell.
     public func kvSpaces(ofModelsMatching pattern: String? = nil) throws -> [KVSpaceInfo] {
@@ -92,12 +94,13 @@ extension Store {
                            kv_space.block_tokens, count(*), sum(shard.bytes), max(shard.depth) + 1, sum(shard.access_count),
                            max(shard.last_access)
                     FROM kv_space
-                    JOIN revision ON revision.id = kv_space.revision_id
+                    JOIN kv_space_revision ON kv_space_revision.space_id = kv_space.id
+                    JOIN revision ON revision.id = kv_space_revision.revision_id
                     JOIN model ON model.id = revision.model_id
                     JOIN kv_block ON kv_block.space_id = kv_space.id
                     JOIN shard ON shard.id = kv_block.shard_id
                     WHERE :pattern IS NULL OR model.name GLOB :pattern
-                    GROUP BY kv_space.id
+                    GROUP BY kv_space.id, revision.id
                     ORDER BY model.name, revision.version, kv_space.format, kv_space.tenant, kv_space.block_tokens
                     """, arguments: ["pattern": pattern])
         }.map { row in
@@ -111,11 +114,18 @@ extension Store {
     }
 
     public func kvGauge() throws -> KVGauge {
-        let spaces = try kvSpaces()
+        let superseded = try supersededSpaces()
         return try catalog.read { db in
             KVGauge(
                 quota: try Quota(.kv, db), blocks: try Self.storedShards(.kv, db), bytes: try Self.storedBytes(.kv, db),
-                superseded: spaces.reduce(0) { $0 + ($1.superseded ? $1.bytes : 0) }, spaces: spaces.count)
+                superseded: try Int.fetchOne(
+                    db,
+                    sql: """
+                        SELECT coalesce(sum(shard.bytes), 0)
+                        FROM kv_block JOIN shard ON shard.id = kv_block.shard_id
+                        WHERE kv_block.space_id IN (\(superseded.map(String.init).joined(separator: ", ")))
+                        """)!,
+                spaces: try Int.fetchOne(db, sql: "SELECT count(*) FROM kv_space")!)
         }
     }
 
@@ -148,7 +158,13 @@ extension Store {
                 let first = try RevisionRow.find(name, db)
                 return Set((name.contains("@") ? [first] : try RevisionRow.all(of: first.model, db)).map(\.id))
             }
-            let spaces = try Row.fetchAll(db, sql: "SELECT id, revision_id, tenant FROM kv_space").filter { row in
+            let spaces = try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT kv_space.id, kv_space_revision.revision_id, kv_space.tenant
+                    FROM kv_space JOIN kv_space_revision ON kv_space_revision.space_id = kv_space.id
+                    """
+            ).filter { row in
                 (revisions?.contains(row[1]) ?? true) && (superseded?.contains(row[0]) ?? true)
                     && (selection.tenant.map { (row[2] as Digest).hex.hasPrefix($0.lowercased()) } ?? true)
             }.map { $0[0] as Int64 }
@@ -158,7 +174,7 @@ extension Store {
                 WHERE kv_block.space_id = ? AND (? IS NULL OR shard.last_access < ?)
                 ORDER BY shard.depth DESC
                 """)
-            return try spaces.flatMap { try Int64.fetchAll(blocks, arguments: [$0, before, before]) }
+            return try Set(spaces).sorted().flatMap { try Int64.fetchAll(blocks, arguments: [$0, before, before]) }
         }
     }
 }

@@ -22,16 +22,8 @@ package final class StoredBytes: Sendable {
         let file: FileDescriptor
 
         init(_ run: Run) throws {
-            guard let file = try FileDescriptor.openIfThere(run.path) else {
-                throw StoreError.missing(path: run.path, digest: run.digest)
-            }
-            let found = try file.status().bytes
-            guard found == run.blobBytes else {
-                throw StoreError.damaged(
-                    path: run.path, digest: run.digest, expected: "\(run.blobBytes) bytes", found: "\(found) bytes")
-            }
+            file = try FileDescriptor.blob(run.path, digest: run.digest, bytes: run.blobBytes)
             digest = run.digest
-            self.file = file
         }
     }
 

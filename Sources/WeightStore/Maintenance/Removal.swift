@@ -9,7 +9,7 @@ public struct RemovalSummary: Sendable, Codable {
     public internal(set) var shards = 0
     /// Bytes of those shards: what the disk gets back.
     public internal(set) var bytes = 0
-    /// Of the shards, KV blocks of the revisions.
+    /// Of the shards, KV blocks of the revisions, valid for no other one.
     public internal(set) var kvBlocks = 0
     /// Revisions passed over, and why.
     public internal(set) var kept: [KeptRevision] = []
@@ -128,18 +128,13 @@ struct Removal {
         models.insert(revision.model)
         let files = try Int64.fetchAll(
             db, sql: "SELECT DISTINCT file_id FROM revision_file WHERE revision_id = ?", arguments: [revision.id])
-        let kv = try Int64.fetchAll(
-            db,
-            sql: """
-                SELECT kv_block.shard_id FROM kv_space JOIN kv_block ON kv_block.space_id = kv_space.id
-                WHERE kv_space.revision_id = ?
-                """, arguments: [revision.id])
-        let dropped = try KVRow.drop(kv, db)
+        try db.execute(sql: "DELETE FROM revision WHERE id = ?", arguments: [revision.id])
+        // KV blocks that are valid for no other revision have gone with it.
+        let dropped = try KVRow.dropOrphans(db)
         blobs += dropped.blobs
         summary.shards += dropped.blocks
         summary.kvBlocks += dropped.blocks
         summary.bytes += dropped.bytes
-        try db.execute(sql: "DELETE FROM revision WHERE id = ?", arguments: [revision.id])
         blobs.append(.init(digest: revision.digest, kind: .manifest))
         for file in files { try removeIfUnused(file: file, db) }
     }

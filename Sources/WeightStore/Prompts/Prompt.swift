@@ -12,8 +12,9 @@ public struct Prompt: Sendable, Codable {
     /// Requests that began with it, since it was registered.
     public let accesses: Int
     public let lastAccess: Int
-    /// Expected uses: those of the past, each halved for every day that has passed. Registering it counts as one.
-    public let uses: Double
+    /// What warming reckons with: the uses of the past, each halved for every day that has passed. Registering it counts as
+    /// one, so that a prompt is warm when it is first used.
+    public let expectedUses: Double
 }
 
 extension Store {

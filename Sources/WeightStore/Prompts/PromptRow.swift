@@ -54,7 +54,7 @@ enum PromptRow {
         ).map { row in
             Prompt(
                 model: row[0], name: row[1], digest: row[2], tokens: row[3], created: row[4], accesses: row[5],
-                lastAccess: row[6], uses: row[7])
+                lastAccess: row[6], expectedUses: row[7])
         }
     }
 

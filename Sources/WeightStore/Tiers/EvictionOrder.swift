@@ -35,6 +35,6 @@ struct EvictionFacts {
     let modelCount: Int
     /// Of a KV block: how many blocks come before it; otherwise 0.
     var depth = 0
-    /// Of a KV block: how many blocks build on it, of those that are in the tier; otherwise 0.
+    /// Of a KV block: how many blocks build on it, of those that may go; otherwise 0.
     var children = 0
 }

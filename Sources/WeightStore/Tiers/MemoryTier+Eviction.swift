@@ -11,23 +11,20 @@ extension MemoryTier.State {
     /// The shards that may go.
     var evictable: [Residency] { table.values.filter { $0.phase == .ready && $0.leases == 0 } }
 
-    /// Ranks shards by the policy, the first to go first; what it leaves out follows, the least recently used first, of
-    /// KV blocks that were used together the last one. A policy that fails is done without from then on: the load that
-    /// needs the room goes on.
+    /// Ranks shards by the policy, the first to go first; what it leaves out follows, the least recently used first. KV
+    /// blocks go after all that build on them. A policy that fails is done without from then on: the load that needs the
+    /// room goes on.
     ///
     /// - Parameter bytes: how many are needed.
     mutating func rank(_ shards: [Residency], bytes: Int) -> [Victim] {
-        let old = shards.sorted { ($0.lastUse, $1.account.depth ?? 0) < ($1.lastUse, $0.account.depth ?? 0) }
-        guard case .policy(let order) = order else { return old.map { Victim(shard: $0, priority: nil) } }
-        let (facts, now) = old.facts(clock)
+        let ranking = Ranking(shards, for: order, clock)
         do {
-            let first = try order.rank(facts, now: now, bytes: bytes)
-            let chosen = Set(first.map(\.index))
-            return first.map { Victim(shard: old[$0.index], priority: $0.priority) }
-                + old.indices.filter { !chosen.contains($0) }.map { Victim(shard: old[$0], priority: nil) }
+            let first = try ranking.victims(order, bytes: bytes)
+            let chosen = Set(first.map { ObjectIdentifier($0.shard) })
+            return ranking.tree.leavesFirst(first + ranking.leastRecentlyUsed.filter { !chosen.contains(ObjectIdentifier($0.shard)) })
         } catch {
-            self.order = .leastRecentlyUsed
-            return old.map { Victim(shard: $0, priority: nil) }
+            order = .leastRecentlyUsed
+            return ranking.tree.leavesFirst(ranking.leastRecentlyUsed)
         }
     }
 
@@ -52,14 +49,32 @@ extension MemoryTier.State {
     }
 }
 
-extension [Residency] {
-    /// What a policy sees of them. Under the tier's lock.
-    fileprivate func facts(_ clock: TierClock) -> (facts: [EvictionFacts], now: Double) {
+/// The shards that may go, as they were at one moment.
+private struct Ranking {
+    /// The least recently used first; of KV blocks that were used together, the last one.
+    let shards: [(shard: Residency, lastUse: Int64)]
+    let tree: BlockTree
+    private let facts: [EvictionFacts]
+    private let now: Double
+
+    var leastRecentlyUsed: [Victim] { shards.map { Victim(shard: $0.shard, priority: nil) } }
+
+    /// Under the tier's lock; what is done with it may be done outside.
+    init(_ evictable: [Residency], for order: EvictionOrder, _ clock: TierClock) {
+        let shards = evictable.map { (shard: $0, lastUse: $0.lastUse) }.sorted {
+            ($0.lastUse, $1.shard.account.depth ?? 0) < ($1.lastUse, $0.shard.account.depth ?? 0)
+        }
+        let tree = BlockTree(shards.map { (digest: $0.shard.digest, parent: $0.shard.account.parent) })
+        (self.shards, self.tree) = (shards, tree)
         let coarse = Clock.coarse
         let now = Double(Clock.nanoseconds) / 1e9
+        self.now = now
         func moment(_ reading: Int64) -> Double { now - Double(coarse - reading) / 1e9 }
-        return (map { shard in
-            let last = shard.lastUse
+        guard case .policy = order else {
+            facts = []
+            return
+        }
+        facts = shards.map { shard, last in
             let uses = shard.uses
             let account = shard.account
             return EvictionFacts(
@@ -67,8 +82,16 @@ extension [Residency] {
                 heat: account.faded(to: last) + Double(uses), clock: clock.value(at: last),
                 insertedAt: moment(account.insertedAt), fetchSeconds: account.fetchSeconds, layer: account.layer,
                 kind: account.kind(bytes: shard.bytes).rawValue, modelCount: account.models.count,
-                depth: account.depth ?? 0)
-        }, now)
+                depth: account.depth ?? 0, children: tree.children(of: shard.digest))
+        }
+    }
+
+    /// In the policy's order. Where blocks build on each other, all that it names: what must go first may be named late.
+    func victims(_ order: EvictionOrder, bytes: Int) throws -> [Victim] {
+        guard case .policy(let policy) = order else { return leastRecentlyUsed }
+        return try policy.rank(facts, now: now, bytes: tree.isEmpty ? bytes : .max).map {
+            Victim(shard: shards[$0.index].shard, priority: $0.priority)
+        }
     }
 }
 
@@ -93,24 +116,17 @@ extension MemoryTier {
 
     private func trim(to low: Int) {
         var (ranking, excess, order) = state.withLock { state in
-            (
-                state.evictable.map { (shard: $0, lastUse: $0.lastUse, depth: $0.account.depth ?? 0) },
-                state.resident - low, state.order
-            )
+            (Ranking(state.evictable, for: state.order, state.clock), state.resident - low, state.order)
         }
-        ranking.sort { ($0.lastUse, $1.depth) < ($1.lastUse, $0.depth) }
-        var victims = ranking.map { Victim(shard: $0.shard, priority: nil) }
-        if case .policy(let policy) = order {
-            let (facts, now) = state.withLock { state in ranking.map(\.shard).facts(state.clock) }
-            do {
-                victims = try policy.rank(facts, now: now, bytes: excess).map {
-                    Victim(shard: ranking[$0.index].shard, priority: $0.priority)
-                }
-            } catch {
-                order = .leastRecentlyUsed
-            }
+        var victims: [Victim]
+        do {
+            victims = try ranking.victims(order, bytes: excess)
+        } catch {
+            order = .leastRecentlyUsed
+            victims = ranking.leastRecentlyUsed
         }
-        let lastUses = Dictionary(uniqueKeysWithValues: ranking.map { (ObjectIdentifier($0.shard), $0.lastUse) })
+        victims = ranking.tree.leavesFirst(victims)
+        let lastUses = Dictionary(uniqueKeysWithValues: ranking.shards.map { (ObjectIdentifier($0.shard), $0.lastUse) })
         var garbage: [Payload] = []
         state.withLock { state in
             state.order = order

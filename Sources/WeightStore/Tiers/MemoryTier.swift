@@ -94,13 +94,16 @@ final class MemoryTier: Sendable {
         }
     }
 
-    /// The values that stand for KV blocks. Each visit ends with ``leave(_:)``.
+    /// The values that stand for KV blocks of one prefix, in order. Each visit ends with ``leave(_:)``.
     func visit(_ blocks: [KVShard], model: String) -> [Residency] {
         state.withLock { state in
-            blocks.map { block in
+            var last: KVShard?
+            return blocks.map { block in
                 let residency = state.table[block.digest]
                     ?? Residency(digest: block.digest, bytes: block.bytes, depth: block.depth)
                 state.table[block.digest] = residency
+                if let last, last.depth + 1 == block.depth { residency.account.parent = last.digest }
+                last = block
                 residency.account.models.insert(model)
                 residency.account.visitors? += 1
                 return residency

@@ -4,6 +4,8 @@ struct ResidencyAccount {
     let layer: Int?
     /// Of a KV block: how many blocks come before it. Otherwise nil.
     let depth: Int?
+    /// Of a KV block: the block before it, if it is known.
+    var parent: Digest?
     /// How many groups look at the shard, of one that is forgotten when none does and its bytes are gone: there are
     /// without number of them. nil for one that stays known as long as the tier is open.
     var visitors: Int?

@@ -7,13 +7,16 @@ final class TierFetcher: Sendable {
     /// Fetches under way at once.
     private static let threads = 4
 
-    private let fetch = Mutex<(@Sendable (Digest) throws -> Void)?>(nil)
+    typealias Fetch = @Sendable (_ digest: Digest, _ isCancelled: @Sendable () -> Bool) throws -> Void
+
+    private let fetch = Mutex<Fetch?>(nil)
     private let workers = Mutex<WorkerThreads?>(nil)
 
-    func setFetch(_ body: @escaping @Sendable (Digest) throws -> Void) { fetch.withLock { $0 = body } }
+    func setFetch(_ body: @escaping Fetch) { fetch.withLock { $0 = body } }
 
     /// - Parameters:
     ///   - error: why the shard could not be opened; also the outcome if nobody can fetch it.
+    ///   - isCancelled: is asked now and then; if true, the outcome may be `CancellationError`.
     ///   - completion: called once, on a thread of the fetcher's.
     func start(
         _ digest: Digest, after error: any Error, isCancelled: @escaping @Sendable () -> Bool,
@@ -30,9 +33,11 @@ final class TierFetcher: Sendable {
                 completion(Result {
                     if isCancelled() { throw CancellationError() }
                     do {
-                        try fetch(digest)
+                        try fetch(digest, isCancelled)
                     } catch StoreError.missing {
                         throw error
+                    } catch StoreError.cancelled where isCancelled() {
+                        throw CancellationError()
                     }
                 })
             }

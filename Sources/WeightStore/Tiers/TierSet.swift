@@ -42,7 +42,7 @@ final class TierSet: Sendable {
     }
 
     /// Says how a shard is brought back whose file is not there.
-    func fetches(_ body: @escaping @Sendable (Digest) throws -> Void) { fetcher.setFetch(body) }
+    func fetches(_ body: @escaping TierFetcher.Fetch) { fetcher.setFetch(body) }
 
     var all: [MemoryTier] { tiers.withLock { Array($0.values) } }
 

@@ -67,7 +67,12 @@ struct PromptPlanner {
     private func spaces() throws -> [Space] {
         var spaces = try store.catalog.read { db in
             try Row.fetchAll(
-                db.cachedStatement(sql: "SELECT digest, block_tokens FROM kv_space WHERE revision_id = ? ORDER BY id"),
+                db.cachedStatement(sql: """
+                    SELECT kv_space.digest, kv_space.block_tokens
+                    FROM kv_space_revision JOIN kv_space ON kv_space.id = kv_space_revision.space_id
+                    WHERE kv_space_revision.revision_id = ?
+                    ORDER BY kv_space.id
+                    """),
                 arguments: [revision.id]
             ).map { Space(digest: $0[0], blockTokens: $0[1]) }
         }

@@ -29,7 +29,10 @@ struct Export: ParsableCommand {
         }
         let state = Mutex(ProgressLine.State(done: 0, total: total))
         let cancelled = Atomic<Bool>(false)
-        let interrupt = Interrupt { cancelled.store(true, ordering: .relaxed) }
+        let interrupt = Interrupt { [weak store] in
+            cancelled.store(true, ordering: .relaxed)
+            store?.stopFetching()
+        }
         let line = ProgressLine { state.withLock { $0 } }
         let written: (files: Int, bytes: Int)
         do {

@@ -41,8 +41,10 @@ struct Load: ParsableCommand {
         let lease: Lease
         do {
             defer { picture.end() }
-            lease = try layers.map { try revision.waitForLease(layers: $0.range, in: to) }
-                ?? revision.waitForLease(in: to)
+            lease = try Waiting.forWork(interrupting: store) { [layers, to] in
+                guard let layers else { return try await revision.lease(in: to) }
+                return try await revision.lease(layers: layers.range, in: to)
+            }
         }
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         let gauge = store.gauges[0]

@@ -34,7 +34,12 @@ struct PromptCommand: ParsableCommand {
     }
 
     struct List: ParsableCommand {
-        static let configuration = CommandConfiguration(commandName: "ls", abstract: "List prompts, the most used first.")
+        static let configuration = CommandConfiguration(
+            commandName: "ls", abstract: "List prompts, the most used first.",
+            discussion: """
+                USES: how many requests began with the prompt, since it was added. EXPECTED: the uses that warm reckons with, \
+                those of the past, each halved for every day that has passed; adding a prompt counts as one.
+                """)
 
         @Argument(help: "Only this model's.") var model: String?
         @OptionGroup var options: StoreOptions
@@ -42,11 +47,11 @@ struct PromptCommand: ParsableCommand {
         func run() throws {
             let prompts = try options.open().prompts(of: model)
             if options.json { return try Terminal.write(json: prompts) }
-            var table = Table("MODEL", "PROMPT", ">TOKENS", ">USES", ">IN ALL", "LAST USED")
+            var table = Table("MODEL", "PROMPT", ">TOKENS", ">USES", "LAST USED", ">EXPECTED")
             for prompt in prompts {
                 table.add(
-                    prompt.model, prompt.name, "\(prompt.tokens)", Number.text(prompt.uses), "\(prompt.accesses)",
-                    prompt.accesses > 0 ? TimeSpan.age(prompt.lastAccess) : "never")
+                    prompt.model, prompt.name, "\(prompt.tokens)", "\(prompt.accesses)",
+                    prompt.accesses > 0 ? TimeSpan.age(prompt.lastAccess) : "never", Number.text(prompt.expectedUses))
             }
             if !table.isEmpty { try Terminal.write(table.text) }
         }

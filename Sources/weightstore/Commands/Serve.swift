@@ -52,7 +52,10 @@ struct Serve: ParsableCommand {
         }
         let server = try HubServer(
             store, settings, pullThrough: try upstream.map { try UpstreamHub(store, url: $0) }, logger: logger)
-        let interrupt = Interrupt { server.stop() }
+        let interrupt = Interrupt { [weak store] in
+            store?.stopFetching()
+            server.stop()
+        }
         try Waiting.forWork { [listen, json = options.json] in
             try await server.run { port in
                 let url = listen.url(port: port)

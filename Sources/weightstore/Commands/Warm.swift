@@ -77,11 +77,7 @@ struct Warm: ParsableCommand {
         let progress = WarmProgress()
         let line = ProgressLine { .init(done: progress.done, total: progress.total, label: "\(request.tier)") }
         defer { line.end() }
-        do {
-            return try Waiting.forWork(isInterruptible: true) { try await store.warm(request, progress: progress) }
-        } catch is CancellationError {
-            throw StoreError.cancelled
-        }
+        return try Waiting.forWork(interrupting: store) { try await store.warm(request, progress: progress) }
     }
 
     private func report(_ summary: WarmSummary, _ store: Store) throws {

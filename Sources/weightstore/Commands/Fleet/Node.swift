@@ -58,7 +58,11 @@ struct Node: ParsableCommand {
         nodeOptions.pollSeconds = Double(max(poll.seconds, 1))
         let node = FleetNode(store, fleet, nodeOptions, logger: logger)
         let server = try HubServer(store, settings, arrivals: BoardArrivals(board: node.board), logger: serving)
-        let interrupt = Interrupt { server.stop() }
+        let interrupt = Interrupt { [weak store] in
+            node.stop()
+            store?.stopFetching()
+            server.stop()
+        }
         let running = DispatchGroup()
         defer {
             node.stop()

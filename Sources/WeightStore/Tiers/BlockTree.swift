@@ -1,0 +1,46 @@
+/// Which KV blocks build on which, among the shards that may go from a memory tier.
+///
+/// A block without the one before it is found by nobody. So whatever a policy says, leaves go first, as on disk
+/// (`KVCandidates`): of the blocks that nothing builds on, always the one that the policy names first.
+struct BlockTree {
+    private var parents: [Digest: Digest] = [:]
+    private var children: [Digest: Int] = [:]
+
+    /// - Parameter shards: their digests, and of KV blocks those of the blocks before them.
+    init(_ shards: some Sequence<(digest: Digest, parent: Digest?)>) {
+        for shard in shards {
+            guard let parent = shard.parent else { continue }
+            parents[shard.digest] = parent
+            children[parent, default: 0] += 1
+        }
+    }
+
+    /// Whether nothing builds on anything: then every order is right.
+    var isEmpty: Bool { parents.isEmpty }
+
+    /// How many of the shards build on this one.
+    func children(of digest: Digest) -> Int { children[digest] ?? 0 }
+
+    /// Victims in an order in which they can go. A block on which something builds that is no victim stays.
+    func leavesFirst(_ victims: [Victim]) -> [Victim] {
+        if isEmpty { return victims }
+        var children = children
+        var waiting: [Digest: Victim] = [:]
+        var going: [Victim] = []
+        for victim in victims {
+            if children[victim.shard.digest, default: 0] > 0 {
+                waiting[victim.shard.digest] = victim
+                continue
+            }
+            var leaf = Optional(victim)
+            while let block = leaf {
+                going.append(block)
+                leaf = nil
+                guard let parent = parents[block.shard.digest] else { break }
+                children[parent]! -= 1
+                if children[parent] == 0 { leaf = waiting.removeValue(forKey: parent) }
+            }
+        }
+        return going
+    }
+}

@@ -1,0 +1,21 @@
+import TestSupport
+import Testing
+
+/// The first command on a store of an older version.
+@Suite struct OldStoreTests {
+    @Test("on a terminal it says why it takes its time, once; elsewhere it is silent")
+    func said() throws {
+        let directory = try TemporaryDirectory()
+        let tool = Tool(store: directory("store"))
+        try TestModel(layers: 1).write(to: directory("model"))
+        #expect(try tool("import", directory("model")).status == 0)
+        try OldStore.downgrade(directory("store"))
+        let silent = try tool("ls")
+        #expect(silent.status == 0 && silent.errors.isEmpty && silent.output.contains("model"))
+        try OldStore.downgrade(directory("store"))
+        var terminal = tool
+        terminal.prefix = ["sh", "-c", #"script -qec "'$0' $1" /dev/null"#]
+        #expect(try terminal("ls").output.contains("made by an older version"))
+        #expect(try !terminal("ls").output.contains("made by an older version"))
+    }
+}

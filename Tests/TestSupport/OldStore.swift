@@ -1,0 +1,48 @@
+import Foundation
+import GRDB
+import Migrations
+
+/// Makes of a store one that an older version has made.
+package enum OldStore {
+    /// Gives the catalog the first schema: its tables made by the first migration alone, its rows copied.
+    ///
+    /// - Parameter store: nobody has it open, and its log is folded in or empty.
+    /// - Returns: all rows, by table, with the columns of the first schema.
+    @discardableResult
+    package static func downgrade(_ store: String) throws -> [String: [Row]] {
+        let path = store + "/old.db"
+        var configuration = Configuration()
+        configuration.foreignKeysEnabled = false
+        let old = try DatabaseQueue(path: path, configuration: configuration)
+        var migrator = DatabaseMigrator()
+        migrator.registerMigration(Migrations.all[0].name) { db in try db.execute(sql: Migrations.all[0].sql) }
+        try migrator.migrate(old)
+        try old.writeWithoutTransaction { db in
+            try db.execute(sql: "ATTACH ? AS new", arguments: [store + "/store.db"])
+            for table in try tables(db) {
+                let columns = try db.columns(in: table).map(\.name).joined(separator: ", ")
+                try db.execute(sql: "INSERT OR REPLACE INTO main.\(table) (\(columns)) SELECT \(columns) FROM new.\(table)")
+            }
+            // The triggers have counted along; what was copied counts.
+            try db.execute(sql: "UPDATE main.tally SET (shards, bytes) = (SELECT shards, bytes FROM new.tally); DETACH new")
+        }
+        let all = try old.read { db in try rows(of: tables(db), db) }
+        try old.close()
+        for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: "\(store)/store.db\(suffix)") }
+        try FileManager.default.moveItem(atPath: path, toPath: store + "/store.db")
+        return all
+    }
+
+    private static func tables(_ db: Database) throws -> [String] {
+        try String.fetchAll(
+            db, sql: "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE 'grdb%'")
+    }
+
+    /// All rows of tables, with the columns of the first schema.
+    package static func rows(of tables: [String], _ db: Database) throws -> [String: [Row]] {
+        try Dictionary(uniqueKeysWithValues: tables.map { table in
+            let columns = try db.columns(in: table).map(\.name).filter { $0 != "depth" }.joined(separator: ", ")
+            return (table, try Row.fetchAll(db, sql: "SELECT \(columns) FROM \(table) ORDER BY \(columns)"))
+        })
+    }
+}
