@@ -10,6 +10,9 @@ package struct Address: Sendable, Hashable {
     package let scheme: String
     /// As the header `Host` has it.
     package let host: String
+    /// Without port, and an address of IPv6 without brackets.
+    let hostname: String
+    let port: Int
     /// Without path and query.
     package var origin: String { "\(scheme)://\(host)" }
 
@@ -20,16 +23,14 @@ package struct Address: Sendable, Hashable {
         self.text = text
         self.scheme = scheme
         self.host = host + (parts.port.map { ":\($0)" } ?? "")
-        let port = parts.port ?? (scheme == "https" ? 443 : 80)
+        hostname = host.trimmingCharacters(in: CharacterSet(charactersIn: "[]"))
+        port = parts.port ?? (scheme == "https" ? 443 : 80)
         place = "\(scheme)://\(host):\(port)"
         name = "\(scheme)://\(host)\(parts.port.map { ":\($0)" } ?? "")\(parts.percentEncodedPath)"
     }
 
     /// Whether it leads to this very machine.
-    package var isLoopback: Bool {
-        let name = host.hasPrefix("[") ? String(host.prefix { $0 != "]" }.dropFirst()) : String(host.prefix { $0 != ":" })
-        return name == "localhost" || name == "::1" || name.hasPrefix("127.")
-    }
+    package var isLoopback: Bool { hostname == "localhost" || hostname == "::1" || hostname.hasPrefix("127.") }
 
     /// Where a redirect from here leads.
     func following(_ location: String) -> Address? {

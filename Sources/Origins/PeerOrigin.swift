@@ -11,15 +11,20 @@ public final class PeerOrigin: ManifestOrigin {
     private let token: String?
 
     /// - Parameter token: what the peer asks for; nil means `WEIGHTSTORE_TOKEN`, if it is set.
-    public init(_ url: String, token: String? = nil, options: TransportOptions = TransportOptions()) throws {
+    public convenience init(_ url: String, token: String? = nil, options: TransportOptions = TransportOptions()) throws {
+        try self.init(url, token: token, transport: Transport(options))
+    }
+
+    /// - Parameter transport: may be that of other peers, too: each keeps its own copy of all authorities that it trusts.
+    package init(_ url: String, token: String? = nil, transport: Transport) throws {
         guard url.hasPrefix("peer+"), let base = Address(Self.trimmed(url)) else {
             throw FetchError.unusable(url: url, reason: "a peer's URL is peer+http://host:port")
         }
-        try options.check(base, for: url)
+        try transport.options.check(base, for: url)
         self.url = url
         self.base = base
         self.token = token ?? ProcessInfo.processInfo.environment["WEIGHTSTORE_TOKEN"]
-        transport = Transport(options)
+        self.transport = transport
     }
 
     private static func trimmed(_ url: String) -> String {

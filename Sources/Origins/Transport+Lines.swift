@@ -12,6 +12,7 @@ extension Transport {
     /// - Parameter body: is given each line, on the caller's thread. What it throws ends the request.
     /// - Throws: ``FetchError/stalled(url:seconds:attempts:)`` if nothing comes for `idleSeconds`.
     package func lines(_ request: Request, _ progress: FetchProgress, _ body: ([UInt8]) throws -> Void) throws {
+        if let problem = problem(with: request.address) { throw problem }
         let sink = LineSink()
         let task = client.execute(
             request: try HTTPClient.Request(
@@ -39,7 +40,7 @@ extension Transport {
             case .end(let error as HTTPClientError) where error == .readTimeout:
                 throw FetchError.stalled(url: request.address.name, seconds: options.idleSeconds, attempts: 1)
             case .end(let error?):
-                throw FetchError.disconnected(
+                throw distrust(error, at: request.address) ?? FetchError.disconnected(
                     url: request.address.name, reason: "the connection broke (\(error))", attempts: 1)
             }
         }

@@ -171,10 +171,11 @@ extension Transport {
             throw FetchError.malformed(url: address.name, expected: "as many bytes as were announced", found: "more")
         case let error as HTTPClientError where error == .readTimeout:
             return Failure(.stalled(url: address.name, seconds: options.idleSeconds, attempts: 1))
-        case let error as HTTPClientError where error == .connectTimeout:
+        case let error as HTTPClientError where error == .connectTimeout || error == .tlsHandshakeTimeout:
             return Failure(.disconnected(
                 url: address.name, reason: "no connection within \(options.connectSeconds) s", attempts: 1))
         default:
+            if let distrust = distrust(error, at: address) { throw distrust }
             return Failure(.disconnected(url: address.name, reason: "the connection broke (\(error))", attempts: 1))
         }
     }

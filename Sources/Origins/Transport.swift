@@ -25,6 +25,7 @@ package final class Transport: Sendable {
         configuration.httpVersion = .http1Only
         // A redirect must not carry the token to another host.
         configuration.redirectConfiguration = .disallow
+        configuration.tlsConfiguration = options.trust.configuration
         configuration.timeout = .init(
             connect: .nanoseconds(Int64(options.connectSeconds * 1e9)),
             read: .nanoseconds(Int64(options.idleSeconds * 1e9)))
@@ -71,6 +72,7 @@ package final class Transport: Sendable {
         _ request: Request, into memory: UnsafeMutableRawBufferPointer, filled: inout Int, _ progress: FetchProgress,
         judge: @escaping @Sendable (HTTPResponseHead) throws -> ResponseSink.Plan
     ) throws -> Answer {
+        if let problem = problem(with: request.address) { throw problem }
         let sink = ResponseSink(memory, progress, limit, judge: judge)
         let made = try HTTPClient.Request(
             url: request.address.text, method: request.method, headers: request.headers,
@@ -105,6 +107,9 @@ package final class Transport: Sendable {
         guard let head = state.head else { throw HTTPClientError.remoteConnectionClosed }
         return Answer(status: Int(head.status.code), headers: head.headers, filled: state.filled, text: state.text)
     }
+
+    /// Why an address can't be asked at all.
+    func problem(with address: Address) -> FetchError? { address.scheme == "https" ? options.trust.problem : nil }
 
     /// What keeps the beginning of an answer that is not what was asked for.
     static var keepingText: ResponseSink.Plan { .keep(limit: errorBytes) }

@@ -17,6 +17,8 @@ public struct TransportOptions: Sendable {
     public var leastBytesPerSecond = 0
     /// Whether secrets and weights may travel unencrypted to other machines.
     public var allowsPlainHTTP = ProcessInfo.processInfo.environment["WEIGHTSTORE_INSECURE"] == "1"
+    /// Whose certificates are believed.
+    public var trust = Trust.standard
     /// What all requests of the origin together may take.
     public var bytesPerSecond: Int?
 

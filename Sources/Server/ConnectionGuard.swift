@@ -13,6 +13,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     typealias OutboundOut = HTTPResponsePart
 
     let window = SendWindow()
+    private let isEncrypted: Bool
     private let requestTime: TimeAmount
     private let stallTime: TimeAmount
     private var request: Scheduled<Void>?
@@ -21,15 +22,20 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private var unsent = 0
     private var lastSent = NIODeadline.now()
 
-    init(requestSeconds: Int, stallSeconds: Int) {
+    /// - Parameter isEncrypted: whether the connection is within TLS.
+    init(isEncrypted: Bool, requestSeconds: Int, stallSeconds: Int) {
+        self.isEncrypted = isEncrypted
         requestTime = .seconds(Int64(requestSeconds))
         stallTime = .seconds(Int64(stallSeconds))
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch unwrapInboundIn(data) {
-        case .head:
+        case .head(var head):
             request = context.eventLoop.assumeIsolated().scheduleTask(in: requestTime) { context.close(promise: nil) }
+            // The framework takes every request for one by plain http.
+            head.scheme = isEncrypted ? "https" : "http"
+            return context.fireChannelRead(wrapInboundOut(.head(head)))
         case .body: break
         case .end: stopWaitingForRequest()
         }

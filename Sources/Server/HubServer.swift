@@ -11,7 +11,7 @@ import WeightStore
 ///     let server = try HubServer(store, ServerOptions(port: 0), logger: logger)
 ///     try await server.run { port in print("http://127.0.0.1:\(port)") }
 ///
-/// **The way of a request**: `ConnectionGuard` watches the connection; `Responder` asks for the token, reads the
+/// **The way of a request**: `TLSChannel` decrypts, if there is a certificate; `ConnectionGuard` watches the connection; `Responder` asks for the token, reads the
 /// `Route`, writes the log and the metrics; `Hub` answers as the Hub would, `Peers` other stores, `Operation` the
 /// operator. Everything that blocks runs on `BlockingThreads`. Bytes come from `StoredBytes`, one piece while the piece
 /// before it leaves for the client, so a slow client costs two pieces of memory, and no thread.
@@ -20,6 +20,7 @@ import WeightStore
 public final class HubServer: Sendable {
     private let responder: Responder
     private let flush: AccessFlush
+    private let renewal: CertificateRenewal?
     private let options: ServerOptions
     /// For what the frameworks say.
     private let logger: Logger
@@ -39,6 +40,7 @@ public final class HubServer: Sendable {
             store, options, threads: threads, readers: try BlockingThreads(count: 32), pulls: PullGate(pullThrough),
             arrivals: arrivals, logger: logger)
         flush = AccessFlush(store: store, threads: threads)
+        renewal = options.certificate.map { CertificateRenewal(certificate: $0, threads: threads, logger: logger) }
         self.options = options
         var quiet = logger
         quiet.logLevel = max(.warning, logger.logLevel)
@@ -50,7 +52,9 @@ public final class HubServer: Sendable {
     /// - Parameter listening: is told the port as soon as connections are accepted.
     /// - Throws: ``ServerError/bind(host:port:reason:)``.
     public func run(listening: @escaping @Sendable (_ port: Int) -> Void = { _ in }) async throws {
-        var configuration = ServiceGroupConfiguration(services: [application(listening), flush], logger: logger)
+        var services: [any Service] = [application(listening), flush]
+        if let renewal { services.append(renewal) }
+        var configuration = ServiceGroupConfiguration(services: services, logger: logger)
         configuration.maximumGracefulShutdownDuration = .seconds(options.drainSeconds)
         let group = ServiceGroup(configuration: configuration)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
@@ -71,13 +75,20 @@ public final class HubServer: Sendable {
     private func application(_ listening: @escaping @Sendable (Int) -> Void) -> Application<Responder> {
         var limits = HTTP1Channel.Configuration.DecoderConfiguration()
         (limits.maxHeaderFieldSize, limits.maxHeaderListSize, limits.maxHeaderFieldCount) = (16 << 10, 32 << 10, 100)
+        let http = HTTP1Channel.Configuration(
+            additionalChannelHandlers: [
+                ConnectionGuard(
+                    isEncrypted: self.options.certificate != nil, requestSeconds: self.options.requestSeconds,
+                    stallSeconds: self.options.stallSeconds)
+            ],
+            idleTimeout: .seconds(Int64(options.idleSeconds)), httpDecoderConfiguration: limits)
         return Application(
             responder: responder,
-            server: .http1(configuration: .init(
-                additionalChannelHandlers: [
-                    ConnectionGuard(requestSeconds: self.options.requestSeconds, stallSeconds: self.options.stallSeconds)
-                ],
-                idleTimeout: .seconds(Int64(options.idleSeconds)), httpDecoderConfiguration: limits)),
+            server: HTTPServerBuilder { [certificate = options.certificate] responder in
+                let channel = HTTP1Channel(responder: responder, configuration: http)
+                guard let certificate else { return channel }
+                return TLSChannel(base: channel, certificate: certificate)
+            },
             configuration: ApplicationConfiguration(
                 address: .hostname(options.host, port: options.port), serverName: "weightstore", backlog: 1024,
                 availableConnectionsDelegate: MaximumAvailableConnections(options.connections, logger: logger)),

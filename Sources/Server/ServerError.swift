@@ -4,6 +4,8 @@ public enum ServerError: Error, Sendable, Equatable {
     case bind(host: String, port: Int, reason: String)
     /// Not a token that a client could send. The token is not told.
     case token(source: String, reason: String)
+    /// A certificate, or a key, that can't be served with.
+    case certificate(path: String, reason: String)
 }
 
 extension ServerError: CustomStringConvertible {
@@ -13,6 +15,8 @@ extension ServerError: CustomStringConvertible {
             "\(host):\(port): can't listen there: \(reason). --port 0 picks a free port."
         case .token(let source, let reason):
             "\(source): no access token: \(reason)."
+        case .certificate(let path, let reason):
+            "\(path): can't serve https with it: \(reason)."
         }
     }
 }

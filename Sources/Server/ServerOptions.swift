@@ -6,6 +6,8 @@ public struct ServerOptions: Sendable {
     public var port = 8000
     /// Who may ask; nil means everybody who reaches the port.
     public var token: AccessToken?
+    /// With it the server speaks https, and nothing else; nil means plain http.
+    public var certificate: ServerCertificate?
     /// Open connections at most; more wait until one is closed.
     public var connections = 4096
     /// Seconds that a connection may stay without a request, or take for the head of one.

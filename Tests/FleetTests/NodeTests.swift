@@ -294,7 +294,7 @@ struct NodeTests {
         #expect(proxy.bytes - before > 4 << 20)
     }
 
-    @Test("a node shows its shards to nobody without the token, and does not bind beyond this machine without one")
+    @Test("a node shows its shards to nobody without the token, and binds beyond this machine neither without one nor without https")
     func tokens() throws {
         let yard = try Yard(etcd: true)
         let store = try yard.publisher("publisher", [TestModel(layers: 1)])
@@ -307,8 +307,17 @@ struct NodeTests {
         // A node with another token gets nothing from it, and all from the bucket.
         let stranger = try NodeProcess(yard, "stranger", environment: ["WEIGHTSTORE_TOKEN": "another"])
         try yard.wait(for: first.digest, on: [stranger])
-        let open = try yard.tool("open")("node", "org/model", "--host", "0.0.0.0", "--port", "0")
+        let nowhere = try yard.tool("open")("node", "org/model", "--host", "0.0.0.0", "--port", "0")
+        #expect(nowhere.status == 64 && nowhere.errors.contains("--advertise"))
+        let open = try yard.tool("open")("node", "org/model", "--host", "10.255.255.1", "--port", "0")
         #expect(open.status == 64 && open.errors.contains("token"))
+        var tool = yard.tool("open")
+        tool.environment["WEIGHTSTORE_TOKEN"] = "the-fleets-token"
+        let plain = try tool("node", "org/model", "--host", "10.255.255.1", "--port", "0")
+        #expect(plain.status == 64 && plain.errors.contains("--tls-certificate") && plain.errors.contains("--insecure"))
+        let both = try tool(
+            "node", "org/model", "--advertise", "http://node.example", "--tls-certificate", "any.pem", "--tls-key", "any.key")
+        #expect(both.status == 64 && both.errors.contains("http://node.example is not https"))
         #expect(!node.said.contains("the-fleets-token") && !node.said.contains("testsecret"))
     }
 }

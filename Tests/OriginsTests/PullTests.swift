@@ -28,6 +28,16 @@ import WeightStore
         #expect(try store.verify().damage.isEmpty)
     }
 
+    @Test("a file without tensors may have any size", arguments: [(1 << 20) + 1, 3_000_001, 9_085_657])
+    func sizes(bytes: Int) throws {
+        var model = TestModel(layers: 1)
+        model.others["tokenizer.json"] = String((0..<bytes).map { Character(UnicodeScalar(UInt8(0x20 + $0 * 7 % 90))) })
+        let scene = try Scene(model)
+        let store = try scene.store()
+        #expect(try store.pull(scene.request()).complete)
+        #expect(try store.revision("org/model").bytes(of: "tokenizer.json") == scene.file("tokenizer.json"))
+    }
+
     @Test("pulled again, nothing travels but the listing")
     func again() throws {
         let scene = try Scene()

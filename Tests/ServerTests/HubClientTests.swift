@@ -9,12 +9,19 @@ import WeightStore
     .enabled(if: RealModel.path != nil, "WEIGHTSTORE_REAL_MODEL is not set; Tests/run sets it"),
     .enabled(if: HubPython.path != nil, "WEIGHTSTORE_HUB_PYTHON is not set; Tests/run sets it"))
 struct HubClientTests {
-    @Test("downloads, listings, metadata and errors are as from the Hub; with a token, too", arguments: [nil, "hf_t0ken"])
-    func client(token: String?) async throws {
+    @Test("downloads, listings, metadata and errors are as from the Hub; with a token and by https, too", arguments: [
+        (nil, false), ("hf_t0ken", false), ("hf_t0ken", true),
+    ])
+    func client(token: String?, encrypted: Bool) async throws {
         let source = try #require(RealModel.path)
         let model = "sentence-transformers/all-MiniLM-L6-v2"
         var options = ServerOptions()
         options.token = try token.map { try AccessToken($0, source: "test") }
+        let certificates = try TemporaryDirectory()
+        let authority = encrypted ? try CertificateAuthority(certificates) : nil
+        if let certificate = try authority?.issue("server") {
+            options.certificate = try ServerCertificate(certificate: certificate.chain, key: certificate.key)
+        }
         let server = try await TestServer(options)
         try await onOwnThread {
             try server.store.importModel(ImportRequest(source: source, name: model))
@@ -27,7 +34,8 @@ struct HubClientTests {
         let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         process.arguments = [script.appendingPathComponent("hub-client.py").path, model, source, work]
         var environment = ProcessInfo.processInfo.environment
-        environment["HF_ENDPOINT"] = "http://127.0.0.1:\(server.port)"
+        environment["HF_ENDPOINT"] = "\(encrypted ? "https" : "http")://127.0.0.1:\(server.port)"
+        if let authority { environment.merge(authority.environment) { $1 } }
         environment["HF_TOKEN"] = token
         for name in environment.keys where name.lowercased().hasSuffix("_proxy") { environment[name] = nil }
         process.environment = environment

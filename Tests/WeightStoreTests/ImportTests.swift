@@ -33,6 +33,19 @@ import WeightStore
         }
     }
 
+    @Test("a file of any size comes in: whole parts, and what is left behind the last of them", arguments: [
+        (4 << 20) + 1, 9_085_657, (8 << 20) - 1, 16 << 20,
+    ])
+    func sizes(bytes: Int) throws {
+        let text = (0..<bytes).map { UInt8(truncatingIfNeeded: $0 &* 31 ^ $0 >> 12) }
+        try directory.write(text, to: "model/tokenizer.json")
+        let store = try store()
+        try store.importModel(ImportRequest(source: directory("model")))
+        var found: [UInt8] = []
+        try store.revision("model").read("tokenizer.json") { found += $0 }
+        #expect(found == text)
+    }
+
     @Test("a second import of the same bytes writes none and makes no new version")
     func again() throws {
         try TestModel().write(to: directory("model"), files: 2)

@@ -38,7 +38,7 @@ public final class FleetNode: Sendable {
         self.options = options
         self.logger = logger
         table = FleetTable(store, origin: fleet.origin)
-        book = PeerBook(me: options.name)
+        book = PeerBook(me: options.name, logger: logger)
         syncer = Syncer(store: store, fleet: fleet, book: book, board: board)
         watcher = Watcher(
             fleet: fleet, table: table, follows: options.follows, book: book, pollSeconds: options.pollSeconds,

@@ -1,4 +1,5 @@
 import Foundation
+import Logging
 import Origins
 import Synchronization
 import WeightStore
@@ -41,13 +42,19 @@ final class PeerBook: NearerOrigins {
 
     /// This node's name; nil for a process that nobody asks.
     private let me: String?
-    private let options: TransportOptions
+    /// Of all peers: what it takes to trust them is kept once.
+    private let transport: Transport
+    private let logger: Logger?
     private let load: (@Sendable () throws -> [NodeInfo])?
     private let state = Mutex(State())
 
     /// - Parameter load: finds the peers when they are first needed, for those who are not told of them.
-    init(me: String?, options: TransportOptions = TransportOptions(), load: (@Sendable () throws -> [NodeInfo])? = nil) {
+    init(
+        me: String?, options: TransportOptions = TransportOptions(), logger: Logger? = nil,
+        load: (@Sendable () throws -> [NodeInfo])? = nil
+    ) {
         self.me = me
+        self.logger = logger
         self.load = load
         var options = options
         // What a peer does not give at once, another one or the object store does.
@@ -55,7 +62,7 @@ final class PeerBook: NearerOrigins {
         options.connectSeconds = 2
         options.idleSeconds = Double(PeerOrigin.longestWait) + 4
         options.leastBytesPerSecond = 128 << 10
-        self.options = options
+        transport = Transport(options)
     }
 
     /// Bytes of shards that came.
@@ -68,7 +75,7 @@ final class PeerBook: NearerOrigins {
             for info in nodes where info.name != me {
                 if let known = state.peers[info.name], known.info == info {
                     peers[info.name] = known
-                } else if let origin = try? PeerOrigin(info.url, options: options) {
+                } else if let origin = try? PeerOrigin(info.url, transport: transport) {
                     // One with an address that is refused here (plain http) is no peer.
                     peers[info.name] = Peer(info: info, origin: origin)
                 }
@@ -184,6 +191,9 @@ final class PeerBook: NearerOrigins {
         case FetchError.notFound: avoid(name, seconds: 5)
         case FetchError.refused(_, 503, _, _): avoid(name, seconds: 10)
         case FetchError.unauthorized: avoid(name, seconds: 300)
+        case FetchError.untrusted:
+            logger?.warning("\(error)")
+            avoid(name, seconds: 300)
         case is StoreError:
             // Ours: a full disk, a cancelled fetch.
             break

@@ -38,7 +38,7 @@ struct Paging: Sendable {
         let host = request.head.authority ?? ""
         guard !host.isEmpty, host.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || ".-_:[]".contains($0)) })
         else { return "" }
-        let scheme = request.headers[HTTPField.Name("X-Forwarded-Proto")!] == "https" ? "https" : "http"
-        return "\(scheme)://\(host)"
+        let isEncrypted = request.head.scheme == "https" || request.headers[HTTPField.Name("X-Forwarded-Proto")!] == "https"
+        return "\(isEncrypted ? "https" : "http")://\(host)"
     }
 }

@@ -57,7 +57,11 @@ final class StagedFile: @unchecked Sendable {
         let aligned = bytes.count & ~(Self.alignment - 1)
         let direct = !cached && UInt(bitPattern: bytes.baseAddress) % UInt(Self.alignment) == 0 && offset % Self.alignment == 0
             && aligned >= 1 << 20 && file.setDirect(true)
-        guard direct else { return try file.write(bytes, at: offset) }
+        guard direct else {
+            // The part before this one may have been.
+            _ = file.setDirect(false)
+            return try file.write(bytes, at: offset)
+        }
         try file.write(UnsafeRawBufferPointer(rebasing: bytes[..<aligned]), at: offset)
         if aligned < bytes.count {
             _ = file.setDirect(false)

@@ -20,6 +20,8 @@ public enum FetchError: Error, Sendable, Equatable {
     case stalled(url: String, seconds: Double, attempts: Int)
     /// The connection could not be made, or broke, as often as it was tried.
     case disconnected(url: String, reason: String, attempts: Int)
+    /// The server did not show that it is who it should be, or does not speak TLS. Nothing was asked of it.
+    case untrusted(url: String, reason: String)
     /// An answer that is not what the protocol says.
     case malformed(url: String, expected: String, found: String)
     /// The bytes are not those whose digest was published. What came was set aside.
@@ -55,6 +57,8 @@ extension FetchError: CustomStringConvertible {
             "\(url): no byte for \(seconds) s, \(attempts) attempts. What is here is safe; run the command again to go on."
         case .disconnected(let url, let reason, let attempts):
             "\(url): \(reason), \(attempts) attempts. What is here is safe; run the command again to go on."
+        case .untrusted(let url, let reason):
+            "\(url): not trusted: \(reason)."
         case .malformed(let url, let expected, let found):
             "\(url): \(found), expected \(expected)."
         case .wrongDigest(let url, let expected, let found):

@@ -9,15 +9,14 @@ struct Serve: ParsableCommand {
         commandName: "serve",
         abstract: "Serve the models over HTTP, as the Hugging Face Hub does.",
         discussion: """
-            Clients of the Hub need HF_ENDPOINT=http://host:port and nothing else. A line per request goes to standard \
+            Clients of the Hub need HF_ENDPOINT=http://host:port (https with --tls-certificate) and nothing else. A line per request goes to standard \
             error; / shows the models, /metrics the figures for Prometheus, /health whether all is well.
 
             With a token, from --token-file or the environment variable WEIGHTSTORE_TOKEN, clients must show it \
-            (HF_TOKEN). There is no TLS here: put a proxy in front where others can listen in.
+            (HF_TOKEN). Where others can listen in, --tls-certificate and --tls-key encrypt it.
             """)
 
-    @Option(help: "The name or address to bind to.") var host = "127.0.0.1"
-    @Option(help: "The port; 0 picks a free one, which is printed.") var port = 8000
+    @OptionGroup var listen: ListenOptions
     @Option(help: ArgumentHelp("A file with the token to ask for.", valueName: "file"), completion: .file())
     var tokenFile: String?
     @Option(help: ArgumentHelp("Open connections at most.", valueName: "count")) var connections = 4096
@@ -31,17 +30,22 @@ struct Serve: ParsableCommand {
     }
 
     func validate() throws {
-        guard 0...65535 ~= port else { throw ValidationError("A port is a number from 0 to 65535.") }
         guard connections > 0 else { throw ValidationError("At least one connection is needed.") }
     }
 
     func run() throws {
         let store = try options.open(create: upstream != nil)
-        var settings = ServerOptions(host: host, port: port, token: try AccessTokenFile.read(tokenFile))
+        var settings = try listen.settings(try AccessTokenFile.read(tokenFile))
         // A connection that is sent a file has two shards open.
         settings.connections = min(connections, max(OpenFiles.raiseLimit() / 4, 16))
-        if settings.token == nil, !["127.0.0.1", "::1", "localhost"].contains(host) {
-            Terminal.complain("\(host): everybody who reaches port \(port) can read all models; --token-file asks for a token")
+        if !listen.isLoopback {
+            let place = "\(listen.host), port \(listen.port)"
+            if settings.token == nil {
+                Terminal.complain("\(place): everybody who gets there can read all models; --token-file asks for a token")
+            }
+            if !listen.isEncrypted {
+                Terminal.complain("\(place): whoever listens in sees models and tokens; --tls-certificate and --tls-key encrypt them")
+            }
         }
         let logger = Logger(label: "weightstore.server") { [quiet] _ in
             ServiceLogHandler(logLevel: quiet ? .warning : .info)
@@ -52,9 +56,9 @@ struct Serve: ParsableCommand {
             store?.stopFetching()
             server.stop()
         }
-        try Waiting.forWork { [host, json = options.json] in
+        try Waiting.forWork { [listen, json = options.json] in
             try await server.run { port in
-                let url = "http://\(host.contains(":") ? "[\(host)]" : host):\(port)"
+                let url = listen.url(port: port)
                 // The reader of the answer may be gone; the clients are not.
                 try? json ? Terminal.write(json: Answer(url: url)) : Terminal.write("\(url)\n")
             }

@@ -52,23 +52,29 @@ final class ObjectStore: Sendable {
 /// An etcd of the test's own.
 final class Etcd: Sendable {
     let port: Int
+    let url: String
     private let directory: String
-    private let address: String
+    private let environment: [String: String]
 
-    /// - Parameter address: to listen at.
-    init(_ directory: String, address: String = "127.0.0.1") throws {
+    /// - Parameters:
+    ///   - address: to listen at.
+    ///   - certificate: to be asked by https with.
+    init(_ directory: String, address: String = "127.0.0.1", certificate: CertificateAuthority.Certificate? = nil) throws {
         self.directory = directory
-        self.address = address
-        port = Int(try Engines.run(
-            [Engines.script("etcd"), "start", directory, "0", "\(getpid())"], environment: ["WEIGHTSTORE_ETCD_ADDRESS": address])[0])!
+        var environment = ["WEIGHTSTORE_ETCD_ADDRESS": address]
+        if let certificate {
+            environment["WEIGHTSTORE_ETCD_CERTIFICATE"] = certificate.chain
+            environment["WEIGHTSTORE_ETCD_KEY"] = certificate.key
+        }
+        self.environment = environment
+        port = Int(try Engines.run([Engines.script("etcd"), "start", directory, "0", "\(getpid())"], environment: environment)[0])!
+        url = "\(certificate == nil ? "http" : "https")://\(address):\(port)"
     }
-
-    var url: String { "http://\(address):\(port)" }
 
     func kill() throws { try Engines.run([Engines.script("etcd"), "stop", directory]) }
 
     func restart() throws {
-        try Engines.run([Engines.script("etcd"), "start", directory, "\(port)", "\(getpid())"], environment: ["WEIGHTSTORE_ETCD_ADDRESS": address])
+        try Engines.run([Engines.script("etcd"), "start", directory, "\(port)", "\(getpid())"], environment: environment)
     }
 
     deinit {

@@ -11,14 +11,24 @@ final class Yard: Sendable {
     let objects: ObjectStore
     let etcd: Etcd?
     let bucket: String
+    /// Whom all trust; nil where they speak plain http.
+    let authority: CertificateAuthority?
 
-    convenience init(etcd: Bool = false) throws { try self.init(etcdAt: etcd ? "127.0.0.1" : nil) }
+    convenience init(etcd: Bool = false, encrypted: Bool = false) throws {
+        try self.init(etcdAt: etcd ? "127.0.0.1" : nil, encrypted: encrypted)
+    }
 
-    /// - Parameter address: where its etcd listens; nil without one.
-    init(etcdAt address: String?) throws {
+    /// - Parameters:
+    ///   - address: where its etcd listens; nil without one.
+    ///   - encrypted: whether it is asked by https.
+    init(etcdAt address: String?, encrypted: Bool = false) throws {
         directory = try TemporaryDirectory()
         objects = try ObjectStore.shared.get()
-        self.etcd = try address.map { [directory] in try Etcd(directory("etcd"), address: $0) }
+        let authority = encrypted ? try CertificateAuthority(directory) : nil
+        self.authority = authority
+        self.etcd = try address.map { [directory] in
+            try Etcd(directory("etcd"), address: $0, certificate: try authority?.issue("etcd-server", for: "IP:\($0)"))
+        }
         bucket = "test-" + UUID().uuidString.lowercased().prefix(8)
         try fleet().makeBucket()
     }
@@ -33,6 +43,7 @@ final class Yard: Sendable {
         options.attempts = attempts
         options.firstDelaySeconds = 0.05
         options.allowsPlainHTTP = true
+        if let authority { options.trust = Trust(environment: authority.environment) }
         return try Fleet(origin: url(port: port), etcd: etcd?.url, options: options, environment: objects.credentials)
     }
 
@@ -54,6 +65,7 @@ final class Yard: Sendable {
         var tool = Tool(store: directory(store))
         tool.environment = objects.credentials.merging(["WEIGHTSTORE_ORIGIN": url(port: port), "HOME": directory("")]) { $1 }
         if let etcd { tool.environment["WEIGHTSTORE_ETCD"] = etcd.url }
+        if let authority { tool.environment.merge(authority.environment) { $1 } }
         return tool
     }
 

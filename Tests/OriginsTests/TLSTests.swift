@@ -1,0 +1,83 @@
+import Foundation
+import TestSupport
+import Testing
+import WeightStore
+
+/// Our client, as a user runs it, and our server, by https.
+@Suite struct TLSTests {
+    private let directory = try! TemporaryDirectory()
+    private let model = TestModel(layers: 2)
+
+    /// Serves `org/model`.
+    private func serve(_ certificate: CertificateAuthority.Certificate?, clock: String? = nil) throws -> ServeProcess {
+        try model.write(to: directory("model"))
+        try Tool(store: directory("served"))("import", directory("model"), "--name", "org/model")
+        return try ServeProcess(directory("served"), certificate?.arguments ?? [], clock: clock, log: directory("log"))
+    }
+
+    private func pull(_ name: String, from url: String, _ environment: [String: String]) throws -> Tool.Result {
+        var tool = Tool(store: directory("store-\(UUID().uuidString)"))
+        tool.environment = ["HF_TOKEN": "", "HOME": directory("")].merging(environment) { $1 }
+        let result = try tool("pull", name, "--origin", url)
+        if result.status == 0 {
+            #expect(try tool("cat", "org/model", "model.safetensors").bytes == model.file(model.tensors))
+        }
+        return result
+    }
+
+    @Test("a hub and a peer are asked by https, by name and by address, if the authority is named by a file or a directory")
+    func trusted() throws {
+        let authority = try CertificateAuthority(directory)
+        let server = try serve(try authority.intermediate("between").issue("server"))
+        let digest = try Store(at: directory("served")).revision("org/model").digest
+        try FileManager.default.createDirectory(atPath: directory("authorities"), withIntermediateDirectories: true)
+        try FileManager.default.copyItem(atPath: authority.certificate, toPath: directory("authorities/ours.pem"))
+        for environment in [authority.environment, ["SSL_CERT_DIR": "/nowhere:\(directory("authorities"))"]] {
+            for host in ["127.0.0.1", "localhost"] {
+                let hub = try pull("org/model", from: "https://\(host):\(server.port)", environment)
+                #expect(hub.status == 0, "\(hub.errors)")
+                let peer = try pull("org/model@\(digest)", from: "peer+https://\(host):\(server.port)", environment)
+                #expect(peer.status == 0, "\(peer.errors)")
+            }
+        }
+    }
+
+    @Test("a server that is not trusted is asked for nothing, and not again; the error names it, and says why", arguments: [
+        ("stranger", "its certificate is signed by nobody whom this machine trusts; for an authority of your own, name its certificate with SSL_CERT_FILE"),
+        ("old", "its certificate ended on"), ("early", "its certificate begins on"), ("elsewhere", "its certificate is not for 127.0.0.1"),
+        ("plain", "it does not speak TLS there"),
+    ])
+    func distrusted(kind: String, reason: String) throws {
+        let authority = try CertificateAuthority(directory)
+        let server =
+            switch kind {
+            case "stranger": try serve(try CertificateAuthority(directory, name: "stranger").issue("server"))
+            // Their clocks are as wrong: it would not begin with such a certificate.
+            case "old": try serve(try authority.issue("server", clock: "-10d"), clock: "-10d")
+            case "early": try serve(try authority.issue("server", clock: "+10d"), clock: "+10d")
+            case "elsewhere": try serve(try authority.issue("server", for: "DNS:elsewhere.test"))
+            default: try serve(nil)
+            }
+        let connections = 20
+        let proxy = try FaultProxy(to: server.port, Array(repeating: .flip(at: .max), count: connections))
+        for url in ["https://127.0.0.1:\(proxy.port)", "peer+https://127.0.0.1:\(proxy.port)"] {
+            let name = url.hasPrefix("peer") ? "org/model@" + String(repeating: "0", count: 64) : "org/model"
+            let result = try pull(name, from: url, authority.environment)
+            #expect(result.status == 8 && result.errors.contains("https://127.0.0.1:\(proxy.port)/"), "\(result.errors)")
+            #expect(result.errors.contains("not trusted: " + reason), "\(result.errors)")
+        }
+        // Each was asked once, and once more to see what it shows.
+        #expect(proxy.left >= connections - 4)
+        #expect(!server.said.contains("GET"))
+    }
+
+    @Test("a file of authorities that can't be read is told")
+    func unreadable() throws {
+        let authority = try CertificateAuthority(directory)
+        let server = try serve(try authority.issue("server"))
+        for file in [directory("none"), authority.certificate.replacingOccurrences(of: ".pem", with: ".key")] {
+            let result = try pull("org/model", from: server.url, ["SSL_CERT_FILE": file])
+            #expect(result.status == 8 && result.errors.contains("SSL_CERT_FILE=\(file)"), "\(result.errors)")
+        }
+    }
+}

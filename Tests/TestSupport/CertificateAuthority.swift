@@ -1,0 +1,75 @@
+import Foundation
+
+/// An authority of a test's own, and the certificates that it signs, made by the `openssl` program.
+package struct CertificateAuthority: Sendable {
+    package struct Certificate: Sendable {
+        /// PEM: the certificate, and those between it and the authority that clients trust.
+        package let chain: String
+        package let key: String
+
+        /// What a server is told of it.
+        package var arguments: [String] { ["--tls-certificate", chain, "--tls-key", key] }
+    }
+
+    /// What its clients trust.
+    package let certificate: String
+    private let key: String
+    private let directory: TemporaryDirectory
+    /// Those between this one and the one that clients trust.
+    private let between: [String]
+
+    package init(_ directory: TemporaryDirectory, name: String = "authority") throws {
+        (certificate, key) = (directory("\(name).pem"), directory("\(name).key"))
+        (self.directory, between) = (directory, [])
+        try Self.openssl(
+            ["req", "-x509", "-days", "2", "-nodes", "-keyout", key, "-out", certificate, "-subj", "/CN=\(name)",
+             "-addext", "basicConstraints=critical,CA:TRUE"] + Self.curve)
+    }
+
+    private init(_ certificate: Certificate, _ directory: TemporaryDirectory) {
+        (self.certificate, key, self.directory) = (certificate.chain, certificate.key, directory)
+        between = [certificate.chain]
+    }
+
+    /// What a client needs in its environment to trust it.
+    package var environment: [String: String] { ["SSL_CERT_FILE": certificate] }
+
+    /// An authority whose certificate this one signs.
+    package func intermediate(_ name: String) throws -> CertificateAuthority {
+        CertificateAuthority(try sign(name, "basicConstraints=critical,CA:TRUE", clock: nil), directory)
+    }
+
+    /// - Parameters:
+    ///   - name: of the files; those that are there are replaced.
+    ///   - names: as openssl writes them: `IP:127.0.0.1`, `DNS:localhost`.
+    ///   - clock: what the clock shows when it is made, beside the right time, such as `-10d`. It is good for a day.
+    package func issue(_ name: String, for names: String = "IP:127.0.0.1,DNS:localhost", clock: String? = nil) throws -> Certificate {
+        try sign(name, "subjectAltName=\(names)", clock: clock)
+    }
+
+    private func sign(_ name: String, _ facts: String, clock: String?) throws -> Certificate {
+        let result = Certificate(chain: directory("\(name).pem"), key: directory("\(name).key"))
+        let request = directory("\(name).csr")
+        try Self.openssl(["req", "-new", "-nodes", "-keyout", result.key, "-out", request, "-subj", "/CN=\(name)"] + Self.curve)
+        let extensions = try directory.write(facts + "\n", to: "\(name).ext")
+        try Self.openssl(
+            ["x509", "-req", "-in", request, "-CA", certificate, "-CAkey", key, "-days", "1", "-extfile", extensions,
+             "-set_serial", "\(UInt32.random(in: 1 ... .max))", "-out", result.chain], clock: clock)
+        let chain = try ([result.chain] + between).map { try contents($0) }
+        try Data(chain.joined()).write(to: URL(fileURLWithPath: result.chain))
+        return result
+    }
+
+    private static let curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+
+    private static func openssl(_ arguments: [String], clock: String? = nil) throws {
+        let command = (clock.map { ["faketime", "-f", $0] } ?? []) + ["openssl"] + arguments
+        let result = try Tool.Running(command, [:]).result()
+        guard result.status == 0 else { throw Failure(command: command.joined(separator: " "), errors: result.errors) }
+    }
+
+    package struct Failure: Error {
+        package let command: String
+        package let errors: String
+    }
+}
