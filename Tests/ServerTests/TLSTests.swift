@@ -83,7 +83,7 @@ struct TLSTests {
         let server = try await server { $0.stallSeconds = 2 }
         let address = url(server, weights)
         let client = try await onOwnThread { try SlowClient(address, pace: 0, trusting: try Self.authority.get()) }
-        #expect(try await server.eventually { server.log.lines.contains { $0.contains("broken off") } })
+        #expect(try await eventually { server.log.lines.contains { $0.contains("broken off") } })
         #expect(try await isWell(server))
         withExtendedLifetime(client) {}
     }
