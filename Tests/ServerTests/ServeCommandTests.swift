@@ -99,8 +99,9 @@ struct ServeCommandTests {
         }
         #expect(answer.status == 503)
         #expect(try await status(of: process) == 0)
-        // Nobody waited for a time-out, and tried again.
-        #expect(origin.others() == 0)
+        // A shard that lies in several places of the file comes by up to four connections. Nobody waited for a time-out, and
+        // came again.
+        #expect(origin.others() < 4)
         #expect(try await tool("stats").output.contains("processes  none but this"))
     }
 
