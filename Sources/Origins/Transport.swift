@@ -9,7 +9,7 @@ import WeightStore
 /// again.
 package final class Transport: Sendable {
     package let options: TransportOptions
-    let client: HTTPClient
+    private let lazyClient: Lazy<HTTPClient>
     private let limit: RateLimit?
 
     /// The most that is kept of an answer that is an error.
@@ -20,6 +20,12 @@ package final class Transport: Sendable {
     package init(_ options: TransportOptions) {
         self.options = options
         limit = options.bytesPerSecond.map(RateLimit.init)
+        lazyClient = Lazy { Self.client(options) }
+    }
+
+    var client: HTTPClient { lazyClient.value }
+
+    private static func client(_ options: TransportOptions) -> HTTPClient {
         var configuration = HTTPClient.Configuration()
         // One connection for each range: HTTP/2 would send them all through one window.
         configuration.httpVersion = .http1Only
@@ -31,12 +37,12 @@ package final class Transport: Sendable {
             read: .nanoseconds(Int64(options.idleSeconds * 1e9)))
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 32
         configuration.connectionPool.retryConnectionEstablishment = false
-        client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+        return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     }
 
     deinit {
         // Nobody is left to be told.
-        client.shutdown { _ in }
+        lazyClient.valueIfMade?.shutdown { _ in }
     }
 
     /// A request, as it is made anew with each attempt.

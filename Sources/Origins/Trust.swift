@@ -7,22 +7,27 @@ import WeightStore
 /// The authorities that this system trusts, and those of the file that `SSL_CERT_FILE` names (PEM), as OpenSSL and curl
 /// have it on Debian; with `SSL_CERT_DIR` those of its directories instead of the system's.
 public struct Trust: Sendable {
-    let configuration: TLSConfiguration
+    /// Read from the files at the first use.
+    private let read: Lazy<(configuration: TLSConfiguration, problem: FetchError?)>
+
+    var configuration: TLSConfiguration { read.value.configuration }
     /// Why what the environment names can't be used.
-    let problem: FetchError?
+    var problem: FetchError? { read.value.problem }
 
     /// What this process's environment says.
     public static let standard = Trust(environment: ProcessInfo.processInfo.environment)
 
-    public init(environment: [String: String]) {
+    public init(environment: [String: String]) { read = Lazy { Self.read(environment) } }
+
+    private static func read(_ environment: [String: String]) -> (configuration: TLSConfiguration, problem: FetchError?) {
         func value(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
         var configuration = TLSConfiguration.makeClientConfiguration()
         configuration.minimumTLSVersion = .tlsv12
         // NIOSSL does not do without.
-        if !Self.system.contains(where: FileManager.default.fileExists) { configuration.trustRoots = .certificates([]) }
+        if !system.contains(where: FileManager.default.fileExists) { configuration.trustRoots = .certificates([]) }
         var problem: FetchError?
         if let directories = value("SSL_CERT_DIR") {
-            configuration.trustRoots = .certificates(directories.split(separator: ":").flatMap { Self.certificates(in: String($0)) })
+            configuration.trustRoots = .certificates(directories.split(separator: ":").flatMap { certificates(in: String($0)) })
         }
         if let file = value("SSL_CERT_FILE") {
             if let certificates = try? NIOSSLCertificate.fromPEMFile(file), !certificates.isEmpty {
@@ -31,7 +36,7 @@ public struct Trust: Sendable {
                 problem = .unusable(url: "SSL_CERT_FILE=\(file)", reason: "no certificate in PEM form can be read there")
             }
         }
-        (self.configuration, self.problem) = (configuration, problem)
+        return (configuration, problem)
     }
 
     /// Where NIOSSL looks for the system's authorities.
