@@ -9,7 +9,8 @@ import WeightStore
 /// again.
 package final class Transport: Sendable {
     package let options: TransportOptions
-    private let lazyClient: Lazy<HTTPClient>
+    /// Most commands ask no server, and need not begin the threads for connections.
+    private let clientOnDemand = OnDemand<HTTPClient>()
     private let limit: RateLimit?
 
     /// The most that is kept of an answer that is an error.
@@ -20,10 +21,9 @@ package final class Transport: Sendable {
     package init(_ options: TransportOptions) {
         self.options = options
         limit = options.bytesPerSecond.map(RateLimit.init)
-        lazyClient = Lazy { Self.client(options) }
     }
 
-    var client: HTTPClient { lazyClient.value }
+    var client: HTTPClient { clientOnDemand.get { Self.client(options) } }
 
     private static func client(_ options: TransportOptions) -> HTTPClient {
         var configuration = HTTPClient.Configuration()
@@ -42,7 +42,7 @@ package final class Transport: Sendable {
 
     deinit {
         // Nobody is left to be told.
-        lazyClient.valueIfMade?.shutdown { _ in }
+        clientOnDemand.known?.shutdown { _ in }
     }
 
     /// A request, as it is made anew with each attempt.

@@ -7,19 +7,23 @@ import WeightStore
 /// The authorities that this system trusts, and those of the file that `SSL_CERT_FILE` names (PEM), as OpenSSL and curl
 /// have it on Debian; with `SSL_CERT_DIR` those of its directories instead of the system's.
 public struct Trust: Sendable {
-    /// Read from the files at the first use.
-    private let read: Lazy<(configuration: TLSConfiguration, problem: FetchError?)>
+    private typealias Read = (configuration: TLSConfiguration, problem: FetchError?)
 
-    var configuration: TLSConfiguration { read.value.configuration }
+    private let environment: [String: String]
+    private let readOnDemand = OnDemand<Read>()
+
+    var configuration: TLSConfiguration { read.configuration }
     /// Why what the environment names can't be used.
-    var problem: FetchError? { read.value.problem }
+    var problem: FetchError? { read.problem }
+    /// Read from the files at the first use.
+    private var read: Read { readOnDemand.get { Self.read(environment) } }
 
     /// What this process's environment says.
     public static let standard = Trust(environment: ProcessInfo.processInfo.environment)
 
-    public init(environment: [String: String]) { read = Lazy { Self.read(environment) } }
+    public init(environment: [String: String]) { self.environment = environment }
 
-    private static func read(_ environment: [String: String]) -> (configuration: TLSConfiguration, problem: FetchError?) {
+    private static func read(_ environment: [String: String]) -> Read {
         func value(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
         var configuration = TLSConfiguration.makeClientConfiguration()
         configuration.minimumTLSVersion = .tlsv12

@@ -20,6 +20,16 @@ import Testing
         #expect(TemporaryDirectory.files(below: directory("store/partial")).isEmpty)
     }
 
+    /// Interrupts a command that has asked for what will never come.
+    private func interrupt(_ run: Tool.Running, _ number: Int32, waitingFor origin: SilentServer) throws {
+        origin.accept()
+        run.signal(number)
+        let result = run.result()
+        #expect(result.status == 130 && result.errors.contains("Interrupted"), "\(result.errors)")
+        #expect(origin.others() < Self.lanes)
+        try checkNothingIsHeld()
+    }
+
     @Test("load ends at once while what was evicted is fetched", arguments: [SIGINT, SIGTERM], ["ram", "host"])
     func evicted(number: Int32, tier: String) throws {
         let origin = try SilentServer()
@@ -27,12 +37,7 @@ import Testing
         #expect(try tool("import", directory("far"), "--name", "org/far", "--origin", origin.url).status == 0)
         #expect(try tool("evict", "--free", "1T").status == 0)
         let run = try tool.start(["load", "org/far", "--to", tier])
-        origin.accept()
-        run.signal(number)
-        let result = run.result()
-        #expect(result.status == 130 && result.errors.contains("Interrupted"), "\(result.errors)")
-        #expect(origin.others() < Self.lanes)
-        try checkNothingIsHeld()
+        try interrupt(run, number, waitingFor: origin)
     }
 
     @Test("load, export and pull end at once while what has never come is fetched", arguments: ["load", "export", "pull"])
@@ -51,12 +56,7 @@ import Testing
         #expect(server.result().status == 0)
         let origin = try SilentServer(port: port)
         let run = try tool.start([command, "org/far"] + (command == "export" ? [directory("out")] : []))
-        origin.accept()
-        run.signal(SIGTERM)
-        let result = run.result()
-        #expect(result.status == 130 && result.errors.contains("Interrupted"), "\(result.errors)")
-        #expect(origin.others() < Self.lanes)
-        try checkNothingIsHeld()
+        try interrupt(run, SIGTERM, waitingFor: origin)
     }
 
     @Test("a node ends at once while it waits for the bucket")

@@ -73,10 +73,7 @@ struct TLSTests {
     @Test("a thousand connections that never shake hands keep nobody from being served, and are closed in time")
     func idle() async throws {
         let server = try await server { $0.idleSeconds = 5 }
-        let connections = try await onOwnThread { try (0..<1000).map { _ in try Connection(port: server.port) } }
-        #expect(try await isWell(server))
-        let closed = try await onOwnThread { try connections.filter { try $0.receive().isEmpty }.count }
-        #expect(closed == 1000)
+        try await server.checkIdleConnections(isWell: isWell)
     }
 
     @Test("a client that takes nothing is let go")
@@ -122,14 +119,19 @@ struct TLSCommandTests {
         try await onOwnThread { [directory] in try Tool(store: directory("store")).run(arguments) }
     }
 
+    /// What is served, as `org/base`.
+    private func importModel() async throws {
+        try TestServer.base.write(to: directory("model"))
+        #expect(try await tool(["import", directory("model"), "--name", "org/base"]).status == 0)
+    }
+
     private func curl(_ url: String, trusting authority: CertificateAuthority, _ arguments: [String] = []) async throws -> Tool.Result {
         try await onOwnThread { try Tool.Running(["curl", "-s", "--cacert", authority.certificate, url] + arguments, [:]).result() }
     }
 
     @Test("a renewed certificate is taken without a restart, one that can't be used is not; downloads go on")
     func renewal() async throws {
-        try TestServer.base.write(to: directory("model"))
-        #expect(try await tool(["import", directory("model"), "--name", "org/base"]).status == 0)
+        try await importModel()
         let (first, second) = (try CertificateAuthority(directory, name: "first"), try CertificateAuthority(directory, name: "second"))
         let certificate = try first.issue("server")
         let server = try ServeProcess(directory("store"), certificate.arguments, log: directory("log"))
@@ -160,8 +162,7 @@ struct TLSCommandTests {
 
     @Test("SIGTERM lets a download by https end")
     func stop() async throws {
-        try TestServer.base.write(to: directory("model"))
-        #expect(try await tool(["import", directory("model"), "--name", "org/base"]).status == 0)
+        try await importModel()
         let authority = try CertificateAuthority(directory)
         let server = try ServeProcess(directory("store"), try authority.issue("server").arguments, log: directory("log"))
         let file = server.url + "/org/base/resolve/main/model.safetensors"
@@ -175,8 +176,7 @@ struct TLSCommandTests {
 
     @Test("a certificate that can't be served with is told by its path, and why")
     func refusals() async throws {
-        try TestServer.base.write(to: directory("model"))
-        #expect(try await tool(["import", directory("model"), "--name", "org/base"]).status == 0)
+        try await importModel()
         let authority = try CertificateAuthority(directory)
         let (good, other) = (try authority.issue("good"), try authority.issue("other"))
         let (old, early) = (try authority.issue("old", clock: "-10d"), try authority.issue("early", clock: "+10d"))

@@ -3,6 +3,7 @@ import Logging
 import Server
 import Synchronization
 import TestSupport
+import Testing
 import WeightStore
 
 /// A server in this process, on a port of its own, over a store with two models that share most of their bytes.
@@ -84,6 +85,14 @@ final class TestServer: Sendable {
         var fields = fields.merging(["Host": "hub.test"]) { own, _ in own }
         if !body.isEmpty { fields["Content-Length"] = "\(body.utf8.count)" }
         return "\(method) \(path) HTTP/1.1\r\n" + fields.map { "\($0): \($1)\r\n" }.joined() + "\r\n" + body
+    }
+
+    /// Checks that a thousand connections on which nothing is said keep nobody from being served, and are closed.
+    func checkIdleConnections(isWell: (TestServer) async throws -> Bool) async throws {
+        let connections = try await onOwnThread { [port] in try (0..<1000).map { _ in try Connection(port: port) } }
+        #expect(try await isWell(self))
+        let closed = try await onOwnThread { try connections.filter { try $0.receive().isEmpty }.count }
+        #expect(closed == 1000)
     }
 
     /// What a metric says now.
