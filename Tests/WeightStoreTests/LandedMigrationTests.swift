@@ -1,0 +1,25 @@
+import Migrations
+import Testing
+import WeightStore
+
+/// Stores exist that have applied these migrations. A change of schema is a new migration.
+@Suite struct LandedMigrationTests {
+    /// Each migration that has landed, in order, with the SHA-256 of its SQL. A new one is appended when it lands; no line
+    /// is ever changed.
+    private static let landed = [
+        ("v0001_initial", "1c409fb0c9a3217913682c3308f73c108ea40406a970b2d2766bbd5731fa1ceb"),
+        ("v0002_kv", "3518d2e4d78bb2595dd17c10a624eb3c0ef054adb0eb893deaae82139c959213"),
+        ("v0003_fleet", "6c514dd10c13977003b7f3b3453448185c12db0971fb39db68a6d6232ca61a7b"),
+        ("v0004_prompts", "352f39e003c256e93371b084bd1ff001b7abb86c7f388f81ecdf0d19855a5b03"),
+        ("v0005_kv_sharing", "d4c05ebed1a3048e561e1d21ed89568fde82894ff6d6da8d4ba4e8ba35114ffa"),
+    ]
+
+    @Test("a landed migration is never edited, removed or moved")
+    func unchanged() {
+        #expect(Migrations.all.prefix(Self.landed.count).map(\.name) == Self.landed.map(\.0))
+        for (migration, landed) in zip(Migrations.all, Self.landed) {
+            let digest = Array(migration.sql.utf8).withUnsafeBytes { Digest(of: $0).hex }
+            #expect(digest == landed.1, "\(landed.0)")
+        }
+    }
+}
