@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Random and adversarial keys, values and attention scores, and what NumPy makes of them: the reference of KVCache.
+"""Random and adversarial keys, values and attention scores, and what NumPy makes of them: the reference of KVCompression.
 
     Tests/kv-reference.py DIRECTORY
     WEIGHTSTORE_KV_REFERENCE=DIRECTORY swift test --filter KVReferenceTests

@@ -12,19 +12,25 @@ extension Fleet {
         return try syncer(store).holdings(versions, following: follows)
     }
 
-    /// Brings a store to the versions that the bucket names now, once. Blocks.
+    /// Brings a store to the versions that the bucket names now, once.
     @discardableResult
-    public func sync(_ follows: [Follow], into store: Store, progress: FetchProgress = FetchProgress()) throws -> SyncSummary {
-        let fleet = bound(to: progress)
+    public func sync(_ follows: [Follow], into store: Store, work: Work = Work()) async throws -> SyncSummary {
+        try await work.run { [self] in try syncBlocking(follows, into: store, work: work) }
+    }
+
+    /// As ``sync(_:into:work:)``; blocks.
+    @discardableResult
+    public func syncBlocking(_ follows: [Follow], into store: Store, work: Work = Work()) throws -> SyncSummary {
+        let fleet = bound(to: work)
         let versions = try Set(follows.map(\.model)).sorted().map { try fleet.versions(of: $0) }
         for follow in follows {
             guard let ref = follow.ref, versions.first(where: { $0.model == follow.model })?.refs[ref] == nil else { continue }
-            throw FleetError.unknown(what: "ref", name: "\(follow)", hint: "\"weightstore fleet status\" lists them.")
+            throw FleetError.unknown(what: "ref", name: "\(follow)")
         }
         let syncer = syncer(store)
         store.ask(syncer.book)
         defer { store.ask(nil) }
-        return try syncer.sync(versions, following: follows, progress: progress)
+        return try syncer.sync(versions, following: follows, work: work)
     }
 
     private func syncer(_ store: Store) -> Syncer {

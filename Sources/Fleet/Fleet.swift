@@ -6,7 +6,7 @@ import WeightStore
 /// A fleet: a bucket that holds the bytes and the version map, and, where there is one, the etcd that tells everybody.
 ///
 ///     let fleet = try Fleet(origin: "s3://weights/prod", etcd: "https://etcd.example:2379")
-///     try fleet.push("org/name", of: store)
+///     try fleet.pushBlocking("org/name", of: store)
 public final class Fleet: Sendable {
     /// The bucket's URL.
     public let origin: String
@@ -30,15 +30,15 @@ public final class Fleet: Sendable {
         map = VersionMap(bucket: bucket, etcd: self.etcd)
     }
 
-    private init(_ other: Fleet, _ progress: FetchProgress) {
+    private init(_ other: Fleet, _ work: Work) {
         origin = other.origin
-        bucket = other.bucket.bound(to: progress)
+        bucket = other.bucket.bound(to: work)
         etcd = other.etcd
         map = VersionMap(bucket: bucket, etcd: etcd)
     }
 
-    /// The same fleet; what is asked of the bucket ends soon when the progress is cancelled.
-    func bound(to progress: FetchProgress) -> Fleet { Fleet(self, progress) }
+    /// The same fleet; what is asked of the bucket ends soon when the work is cancelled.
+    func bound(to work: Work) -> Fleet { Fleet(self, work) }
 
     /// The name of this machine.
     public static let host: String = {
@@ -51,7 +51,7 @@ public final class Fleet: Sendable {
     public func versions(of model: String) throws -> ModelVersions {
         let versions = try map.read(model)
         guard versions.generation > 0 else {
-            throw FleetError.unknown(what: "model", name: model, hint: "\"weightstore push\" brings it in.")
+            throw FleetError.unknown(what: "model", name: model)
         }
         return versions
     }
@@ -73,10 +73,10 @@ public final class Fleet: Sendable {
     public func move(_ ref: String, of model: String, to version: Int?, dryRun: Bool = false) throws -> (to: Int, from: Int) {
         let seen = try versions(of: model)
         guard let old = seen.refs[ref] else {
-            throw FleetError.unknown(what: "ref", name: "\(model)@\(ref)", hint: "\"weightstore fleet status\" lists them.")
+            throw FleetError.unknown(what: "ref", name: "\(model)@\(ref)")
         }
         guard let target = version ?? old.previous else {
-            throw FleetError.unknown(what: "version", name: "\(model)@\(ref)", hint: "It never named another; say which with --to.")
+            throw FleetError.unknown(what: "version", name: "\(model)@\(ref)", detail: "It named no other version before.")
         }
         let found = try seen.named("v\(target)")
         if dryRun { return (found.version, old.version) }

@@ -1,5 +1,4 @@
 import Foundation
-import WeightStore
 
 /// The fleet at a glance.
 public struct FleetStatus: Sendable, Encodable {

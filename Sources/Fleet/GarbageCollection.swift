@@ -59,7 +59,7 @@ private final class BucketCollection: Sendable {
             summary.bytes += bytes
         }
         for upload in try bucket.uploads("shards/") where upload.begun < moment {
-            guard let digest = Digest(hex: upload.name.dropFirst("shards/".count)), !needed.shards.contains(digest) else { continue }
+            guard let digest = ContentDigest(hex: upload.name.dropFirst("shards/".count)), !needed.shards.contains(digest) else { continue }
             summary.uploads += 1
             if !dryRun { try bucket.abort(upload) }
         }
@@ -104,8 +104,8 @@ private final class BucketCollection: Sendable {
     }
 
     /// What versions name, and pushes under way. Whatever of it can't be read ends the collection.
-    private func needed(_ ledger: Ledger) throws -> (shards: Set<Digest>, manifests: Set<Digest>) {
-        let needed = Mutex((shards: Set<Digest>(), manifests: Set<Digest>()))
+    private func needed(_ ledger: Ledger) throws -> (shards: Set<ContentDigest>, manifests: Set<ContentDigest>) {
+        let needed = Mutex((shards: Set<ContentDigest>(), manifests: Set<ContentDigest>()))
         let shared = Shared(needed)
         let versions = try ledger.models.flatMap { try fleet.map.read($0).versions }
         try Lanes.run(Array(Set(versions.map(\.digest)))) { [fleet] digest in
@@ -121,7 +121,7 @@ private final class BucketCollection: Sendable {
             guard case .found(let object) = try bucket.get(LedgerEntry.needs(id), limit: 1 << 30) else {
                 throw FleetError.busy(what: fleet.origin, holder: "a push has just ended")
             }
-            let digest = object.bytes.withUnsafeBytes { Digest(of: $0) }
+            let digest = object.bytes.withUnsafeBytes { ContentDigest(of: $0) }
             let shards = try RevisionShards(object.bytes, digest: digest, origin: fleet.origin)
             shared.value.withLock {
                 $0.manifests.insert(digest)
@@ -132,13 +132,13 @@ private final class BucketCollection: Sendable {
     }
 
     private func remove(
-        _ prefix: String, before moment: Date, _ needed: Set<Digest>, _ count: (_ count: Int, _ bytes: Int) -> Void
+        _ prefix: String, before moment: Date, _ needed: Set<ContentDigest>, _ count: (_ count: Int, _ bytes: Int) -> Void
     ) throws {
         let (bucket, dryRun) = (bucket, dryRun)
         try bucket.list(prefix) { page in
             try beat()
             let garbage = page.filter { entry in
-                guard entry.modified < moment, let digest = Digest(hex: entry.name.dropFirst(prefix.count)) else { return false }
+                guard entry.modified < moment, let digest = ContentDigest(hex: entry.name.dropFirst(prefix.count)) else { return false }
                 return !needed.contains(digest)
             }
             if !dryRun { try Lanes.run(garbage) { try bucket.delete($0.name) } }

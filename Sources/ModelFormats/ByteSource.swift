@@ -18,7 +18,7 @@ public protocol ByteSource {
 
 extension ByteSource {
     /// The `count` bytes that begin at `offset`. The caller has checked that the file has them.
-    func bytes(at offset: Int, count: Int) throws -> [UInt8] {
+    package func bytes(at offset: Int, count: Int) throws -> [UInt8] {
         try [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
             try read(at: offset, into: UnsafeMutableRawBufferPointer(buffer))
             initialized = count

@@ -43,7 +43,7 @@ public enum GGUF {
         case uint8, int8, uint16, int16, uint32, int32, float32, bool, string, array, uint64, int64, float64
 
         /// The size of a value in bytes, or nil where values differ in size.
-        var bytes: Int? {
+        package var bytes: Int? {
             switch self {
             case .uint8, .int8, .bool: 1
             case .uint16, .int16: 2

@@ -4,7 +4,7 @@ struct GGUFHeader {
     private var entries: [Entry] = []
     private var names: Set<String> = []
     private var alignment = GGUF.defaultAlignment
-    private(set) var metadata: [String: String] = [:]
+    package private(set) var metadata: [String: String] = [:]
 
     private struct Entry {
         var name: String
@@ -20,7 +20,7 @@ struct GGUFHeader {
     init(reader: GGUFReader) { self.reader = reader }
 
     /// Reads the whole header and checks every key and every tensor by itself.
-    mutating func parse() throws {
+    package mutating func parse() throws {
         guard try reader.integer(UInt32.self) == Self.magic else {
             throw reader.error(.notGGUF, at: 0)
         }
@@ -173,7 +173,7 @@ struct GGUFHeader {
     /// last may lack its padding. More bytes behind it are allowed, as llama.cpp allows them.
     ///
     /// - Parameter fileBytes: The size of the file, in bytes.
-    func place(fileBytes: Int) throws(FormatError) -> [TensorInfo] {
+    package func place(fileBytes: Int) throws(FormatError) -> [TensorInfo] {
         guard !entries.isEmpty else { return [] }
         let dataStart = GGUF.padded(reader.position, to: alignment)
         guard dataStart <= fileBytes else {

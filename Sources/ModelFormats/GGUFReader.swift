@@ -11,7 +11,7 @@ struct GGUFReader {
     private var window: [UInt8] = []
     private var windowStart = 0
     /// Where the next field is, in bytes from the start of the file.
-    private(set) var position = 0
+    package private(set) var position = 0
 
     /// - Parameters:
     ///   - source: The bytes of the file.
@@ -25,11 +25,11 @@ struct GGUFReader {
     var remaining: Int { limit - position }
 
     /// - Parameter offset: In bytes from the start of the file; where the next field is if nil.
-    func error(_ problem: FormatError.Problem, tensor: String? = nil, at offset: Int? = nil) -> FormatError {
+    package func error(_ problem: FormatError.Problem, tensor: String? = nil, at offset: Int? = nil) -> FormatError {
         FormatError(file: source.name, tensor: tensor, offset: offset ?? position, problem: problem)
     }
 
-    mutating func integer<Value: FixedWidthInteger & BitwiseCopyable>(
+    package mutating func integer<Value: FixedWidthInteger & BitwiseCopyable>(
         _ type: Value.Type = Value.self
     ) throws -> Value {
         let start = try take(MemoryLayout<Value>.size)
@@ -39,7 +39,7 @@ struct GGUFReader {
     }
 
     /// A name: a length of 8 bytes and that much UTF-8.
-    mutating func name() throws -> String {
+    package mutating func name() throws -> String {
         let start = position
         let length = try integer(UInt64.self)
         guard length <= GGUF.maximumNameBytes else {
@@ -54,7 +54,7 @@ struct GGUFReader {
 
     /// A string of any length, cut off after `limit` bytes and then ended with "…". Bytes that are
     /// not UTF-8 become U+FFFD.
-    mutating func text(limit: Int) throws -> String {
+    package mutating func text(limit: Int) throws -> String {
         let length = try integer(UInt64.self)
         guard length <= remaining else { throw pastEnd(needed: length) }
         let kept = min(Int(length), limit)
@@ -72,7 +72,7 @@ struct GGUFReader {
     mutating func skipString() throws { try skip(integer()) }
 
     /// Moves over `count` bytes without reading them.
-    mutating func skip(_ count: UInt64) throws {
+    package mutating func skip(_ count: UInt64) throws {
         guard count <= remaining else { throw pastEnd(needed: count) }
         position += Int(count)
     }

@@ -25,7 +25,7 @@ struct JSONScanner: ~Copyable {
     }
 
     /// Where the next byte is, in bytes from the start of the file.
-    var offset: Int { base + position }
+    package var offset: Int { base + position }
 
     /// Where the last string or key that was read began, in bytes from the start of the file.
     var stringOffset: Int { base + stringStart }
@@ -55,7 +55,7 @@ struct JSONScanner: ~Copyable {
     mutating func beginArray() throws(FormatError) { try take(UInt8(ascii: "["), "an array") }
 
     /// The next key of the object that was begun, with the colon behind it, or nil at its end.
-    mutating func key(first: inout Bool) throws(FormatError) -> String? {
+    package mutating func key(first: inout Bool) throws(FormatError) -> String? {
         guard try another(closing: UInt8(ascii: "}"), first: &first) else { return nil }
         let key = try string()
         try take(UInt8(ascii: ":"), "\":\"")
@@ -63,7 +63,7 @@ struct JSONScanner: ~Copyable {
     }
 
     /// Whether the array that was begun has another element.
-    mutating func element(first: inout Bool) throws(FormatError) -> Bool {
+    package mutating func element(first: inout Bool) throws(FormatError) -> Bool {
         try another(closing: UInt8(ascii: "]"), first: &first)
     }
 
@@ -78,7 +78,7 @@ struct JSONScanner: ~Copyable {
     }
 
     /// Checks that nothing but white space is left.
-    mutating func end() throws(FormatError) {
+    package mutating func end() throws(FormatError) {
         guard peek() == nil else { throw error(.expected("the end of the JSON text")) }
     }
 
@@ -102,7 +102,7 @@ struct JSONScanner: ~Copyable {
     // MARK: Numbers
 
     /// A whole number of 0 or more that fits an `Int`, written without fraction or exponent.
-    mutating func integer() throws(FormatError) -> Int {
+    package mutating func integer() throws(FormatError) -> Int {
         guard let byte = peek(), byte &- 0x30 <= 9 else {
             throw error(.expected("a whole number of 0 or more"))
         }
@@ -125,7 +125,7 @@ struct JSONScanner: ~Copyable {
     }
 
     /// Any JSON number that a `Double` can hold.
-    mutating func number() throws(FormatError) -> Double {
+    package mutating func number() throws(FormatError) -> Double {
         guard let byte = peek(), byte == UInt8(ascii: "-") || byte &- 0x30 <= 9 else {
             throw error(.expected("a number"))
         }
@@ -184,7 +184,7 @@ struct JSONScanner: ~Copyable {
     // MARK: Strings
 
     /// A string, with its escapes resolved.
-    mutating func string() throws(FormatError) -> String {
+    package mutating func string() throws(FormatError) -> String {
         try take(UInt8(ascii: "\""), "a string")
         let start = position
         stringStart = start - 1

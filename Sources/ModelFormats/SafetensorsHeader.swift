@@ -4,7 +4,7 @@ struct SafetensorsHeader: ~Copyable {
     private var scanner: JSONScanner
     private var entries: [Entry] = []
     private var names: Set<String> = []
-    private(set) var metadata: [String: String] = [:]
+    package private(set) var metadata: [String: String] = [:]
 
     private struct Entry {
         var name: String
@@ -27,7 +27,7 @@ struct SafetensorsHeader: ~Copyable {
     }
 
     /// Reads the whole header and checks every tensor by itself.
-    mutating func parse() throws(FormatError) {
+    package mutating func parse() throws(FormatError) {
         var first = true
         try scanner.beginObject()
         while let name = try scanner.key(first: &first) {
@@ -159,7 +159,7 @@ struct SafetensorsHeader: ~Copyable {
     ///   - fileBytes: The size of the file, in bytes.
     /// - Throws: `FormatError` unless the tensors cover the data from its start to the end of the
     ///   file without a hole or an overlap.
-    mutating func place(dataStart: Int, fileBytes: Int) throws(FormatError) -> [TensorInfo] {
+    package mutating func place(dataStart: Int, fileBytes: Int) throws(FormatError) -> [TensorInfo] {
         // An empty tensor lies before the tensor that begins at the same offset.
         entries.sort { ($0.begin, $0.end) < ($1.begin, $1.end) }
         var end = 0

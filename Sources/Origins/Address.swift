@@ -36,20 +36,4 @@ package struct Address: Sendable, Hashable {
     func following(_ location: String) -> Address? {
         URL(string: location, relativeTo: URL(string: text)).flatMap { Address($0.absoluteString) }
     }
-
-    /// Percent-encodes all but letters, digits and `-._~`, as RFC 3986 and SigV4 want it.
-    package static func encode(_ text: String, keepingSlashes: Bool = false) -> String {
-        var result = ""
-        for byte in text.utf8 {
-            let isPlain = (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
-                || byte == 0x2D || byte == 0x2E || byte == 0x5F || byte == 0x7E || keepingSlashes && byte == 0x2F
-            if isPlain {
-                result.unicodeScalars.append(UnicodeScalar(byte))
-            } else {
-                let digits = String(byte, radix: 16, uppercase: true)
-                result += digits.count == 1 ? "%0\(digits)" : "%\(digits)"
-            }
-        }
-        return result
-    }
 }

@@ -7,15 +7,15 @@ enum BlobRequests {
 
     /// A shard, in parts.
     static func fetch(
-        _ resource: Transport.Resource, _ request: ShardRequest, _ transport: Transport, isCancelled: () -> Bool,
+        _ resource: Transport.Resource, _ request: ShardRequest, _ transport: Transport, _ work: Work,
         _ body: (Int, UnsafeRawBufferPointer) throws -> Void
     ) throws {
         let start = request.start
         let parts = OrderedParts.cut(request.bytes - start).map {
             OrderedParts.Part(offset: start + $0.lowerBound, shardOffset: start + $0.lowerBound, length: $0.count)
         }
-        try OrderedParts.fetch(parts, isCancelled: isCancelled, { part, memory, progress in
-            try transport.fill(memory, from: resource, at: part.offset, progress)
+        try OrderedParts.fetch(parts, work, { part, memory, work in
+            try transport.fill(memory, from: resource, at: part.offset, work)
         }, body)
     }
 }

@@ -7,21 +7,21 @@ extension HubOrigin {
     private static let longestPaging = 10_000
 
     public func listing(
-        of model: String, at revision: String, _ progress: FetchProgress = FetchProgress()
+        of model: String, at revision: String, _ work: Work = Work()
     ) throws -> RemoteRevision {
         struct Info: Decodable { let sha: String }
         let info: Info = try decode(
-            ask("revision", request("/api/models/\(model)/revision/\(Address.encode(revision))"), progress).body)
+            ask("revision", request("/api/models/\(model)/revision/\(PercentEncoding.encode(revision))"), work).body)
         var files: [RemoteFile] = []
         var next: Transport.Request? = request("/api/models/\(model)/tree/\(info.sha)?recursive=true&expand=false")
         for _ in 0..<Self.longestPaging {
             guard let page = next else { break }
-            let answer = try ask("revision", page, progress)
+            let answer = try ask("revision", page, work)
             let entries: [Entry] = try decode(answer.body)
             for entry in entries where entry.type == "file" {
                 files.append(RemoteFile(
                     model: model, commit: info.sha, path: entry.path, bytes: entry.lfs?.size ?? entry.size,
-                    digest: entry.lfs.flatMap { Digest(hex: $0.oid) },
+                    digest: entry.lfs.flatMap { ContentDigest(hex: $0.oid) },
                     gitObject: entry.lfs == nil && entry.oid?.count == 40 ? entry.oid : nil))
             }
             next = try answer.next.map { link in
@@ -69,9 +69,9 @@ extension HubOrigin {
         let next: String?
     }
 
-    private func ask(_ what: String, _ request: Transport.Request, _ progress: FetchProgress) throws -> Page {
+    private func ask(_ what: String, _ request: Transport.Request, _ work: Work) throws -> Page {
         let answer = try transport.collect(
-            .init(what: what, request: { _ in request }, explain: Self.explain), limit: Self.listingBytes, progress)
+            .init(what: what, request: { _ in request }, explain: Self.explain), limit: Self.listingBytes, work)
         let link = answer.headers[canonicalForm: "link"].first { $0.contains("rel=\"next\"") }
         let next = link.flatMap { link -> String? in
             guard let start = link.firstIndex(of: "<"), let end = link.firstIndex(of: ">"), start < end else { return nil }

@@ -42,15 +42,15 @@ public final class HubOrigin: ModelOrigin {
     }
 
     public func read(
-        _ file: RemoteFile, at offset: Int, into buffer: UnsafeMutableRawBufferPointer, _ progress: FetchProgress
+        _ file: RemoteFile, at offset: Int, into buffer: UnsafeMutableRawBufferPointer, _ work: Work
     ) throws {
         try transport.fill(
             buffer, from: resource(model: file.model, commit: file.commit, path: file.path, bytes: file.bytes), at: offset,
-            progress)
+            work)
     }
 
     public func fetch(
-        _ request: ShardRequest, isCancelled: () -> Bool, _ body: (Int, UnsafeRawBufferPointer) throws -> Void
+        _ request: ShardRequest, _ work: Work, _ body: (Int, UnsafeRawBufferPointer) throws -> Void
     ) throws {
         let file = resource(model: request.model, commit: request.commit, path: request.path, bytes: nil)
         let parts = request.missing.flatMap { piece in
@@ -60,8 +60,8 @@ public final class HubOrigin: ModelOrigin {
                     length: part.count)
             }
         }
-        try OrderedParts.fetch(parts, isCancelled: isCancelled, { [transport] part, memory, progress in
-            try transport.fill(memory, from: file, at: part.offset, progress)
+        try OrderedParts.fetch(parts, work, { [transport] part, memory, work in
+            try transport.fill(memory, from: file, at: part.offset, work)
         }, body)
     }
 
@@ -77,7 +77,7 @@ public final class HubOrigin: ModelOrigin {
     }
 
     private func resource(model: String, commit: String, path: String, bytes: Int?) -> Transport.Resource {
-        let place = "/\(model)/resolve/\(Address.encode(commit))/\(Address.encode(path, keepingSlashes: true))"
+        let place = "/\(model)/resolve/\(PercentEncoding.encode(commit))/\(PercentEncoding.encode(path, keepingSlashes: true))"
         let shortcut = shortcuts.withLock { shortcuts in
             let shortcut = shortcuts[place] ?? Shortcut()
             shortcuts[place] = shortcut

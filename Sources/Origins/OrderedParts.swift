@@ -30,7 +30,7 @@ enum OrderedParts {
 
     private final class Shared: Sendable {
         let state = Mutex(State())
-        let progress = FetchProgress()
+        let work = Work()
         /// A part has come.
         let arrived = DispatchSemaphore(value: 0)
         /// A part has been handed on.
@@ -38,10 +38,10 @@ enum OrderedParts {
     }
 
     /// - Parameter isCancelled: is asked while nothing comes.
-    /// - Throws: ``StoreError/cancelled``.
+    /// - Throws: `CancellationError`.
     static func fetch(
-        _ parts: [Part], isCancelled: () -> Bool,
-        _ read: @escaping @Sendable (Part, UnsafeMutableRawBufferPointer, FetchProgress) throws -> Void,
+        _ parts: [Part], _ work: Work,
+        _ read: @escaping @Sendable (Part, UnsafeMutableRawBufferPointer, Work) throws -> Void,
         _ body: (Int, UnsafeRawBufferPointer) throws -> Void
     ) throws {
         let shared = Shared()
@@ -63,7 +63,7 @@ enum OrderedParts {
                     let part = parts[index]
                     let result = Result {
                         try [UInt8](unsafeUninitializedCapacity: part.length) { memory, count in
-                            try read(part, UnsafeMutableRawBufferPointer(memory), shared.progress)
+                            try read(part, UnsafeMutableRawBufferPointer(memory), shared.work)
                             count = part.length
                         }
                     }
@@ -76,15 +76,15 @@ enum OrderedParts {
         defer {
             // Lanes that still read stop soon.
             shared.state.withLock { $0.isOver = true }
-            shared.progress.cancel()
+            shared.work.cancel()
             shared.room.signal()
         }
         for (index, part) in parts.enumerated() {
             var result: Result<[UInt8], any Error>?
             while result == nil {
                 result = shared.state.withLock { $0.done.removeValue(forKey: index) }
-                if result == nil, shared.arrived.wait(timeout: .now() + .milliseconds(100)) == .timedOut, isCancelled() {
-                    throw StoreError.cancelled
+                if result == nil, shared.arrived.wait(timeout: .now() + .milliseconds(100)) == .timedOut, work.isCancelled {
+                    throw CancellationError()
                 }
             }
             try result!.get().withUnsafeBytes { try body(part.shardOffset, $0) }

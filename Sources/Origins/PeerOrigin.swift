@@ -31,37 +31,37 @@ public final class PeerOrigin: ManifestOrigin {
         url.hasSuffix("/") ? trimmed(String(url.dropLast())) : String(url.dropFirst("peer+".count))
     }
 
-    public func manifest(_ digest: Digest, _ progress: FetchProgress = FetchProgress()) throws -> [UInt8] {
-        try manifest(digest, waiting: false, progress)
+    public func manifest(_ digest: ContentDigest, _ work: Work = Work()) throws -> [UInt8] {
+        try manifest(digest, waiting: false, work)
     }
 
     public func fetch(
-        _ request: ShardRequest, isCancelled: () -> Bool, _ body: (Int, UnsafeRawBufferPointer) throws -> Void
+        _ request: ShardRequest, _ work: Work, _ body: (Int, UnsafeRawBufferPointer) throws -> Void
     ) throws {
-        try fetch(request, waiting: false, isCancelled: isCancelled, body)
+        try fetch(request, waiting: false, work, body)
     }
 
     /// Seconds that a peer is asked to wait for what it does not have yet.
     package static let longestWait = 8
 
     /// - Parameter waiting: let the peer wait for what is on its way to it; status 503 says that it still is.
-    package func manifest(_ digest: Digest, waiting: Bool, _ progress: FetchProgress) throws -> [UInt8] {
+    package func manifest(_ digest: ContentDigest, waiting: Bool, _ work: Work) throws -> [UInt8] {
         try transport.collect(
-            resource("manifests", digest, bytes: nil, waiting), limit: BlobRequests.manifestBytes, progress
+            resource("manifests", digest, bytes: nil, waiting), limit: BlobRequests.manifestBytes, work
         ).text
     }
 
     /// - Parameter waiting: let the peer wait for what is on its way to it; status 503 says that it still is.
     package func fetch(
-        _ request: ShardRequest, waiting: Bool, isCancelled: () -> Bool,
+        _ request: ShardRequest, waiting: Bool, _ work: Work,
         _ body: (Int, UnsafeRawBufferPointer) throws -> Void
     ) throws {
         try BlobRequests.fetch(
-            resource("shards", request.digest, bytes: request.bytes, waiting), request, transport, isCancelled: isCancelled,
+            resource("shards", request.digest, bytes: request.bytes, waiting), request, transport, work,
             body)
     }
 
-    private func resource(_ kind: String, _ digest: Digest, bytes: Int?, _ waiting: Bool) -> Transport.Resource {
+    private func resource(_ kind: String, _ digest: ContentDigest, bytes: Int?, _ waiting: Bool) -> Transport.Resource {
         let address = Address("\(base.name)/\(kind)/\(digest.hex)\(waiting ? "?wait=\(Self.longestWait)" : "")") ?? base
         var headers = HTTPHeaders()
         if let token, !token.isEmpty { headers.add(name: "authorization", value: "Bearer \(token)") }

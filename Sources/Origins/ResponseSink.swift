@@ -33,17 +33,17 @@ final class ResponseSink: HTTPClientResponseDelegate, @unchecked Sendable {
 
     private let memory: UnsafeMutableRawBufferPointer
     private let judge: @Sendable (HTTPResponseHead) throws -> Plan
-    private let progress: FetchProgress
+    private let work: Work
     private let limit: RateLimit?
     private let state = Mutex(State())
 
     /// - Parameter judge: looks at the head; what it throws ends the request.
     init(
-        _ memory: UnsafeMutableRawBufferPointer, _ progress: FetchProgress, _ limit: RateLimit?,
+        _ memory: UnsafeMutableRawBufferPointer, _ work: Work, _ limit: RateLimit?,
         judge: @escaping @Sendable (HTTPResponseHead) throws -> Plan
     ) {
         self.memory = memory
-        self.progress = progress
+        self.work = work
         self.limit = limit
         self.judge = judge
     }
@@ -74,10 +74,10 @@ final class ResponseSink: HTTPClientResponseDelegate, @unchecked Sendable {
     }
 
     func didReceiveBodyPart(task: HTTPClient.Task<Void>, _ buffer: ByteBuffer) -> EventLoopFuture<Void> {
-        if progress.isCancelled { return task.eventLoop.makeFailedFuture(StoreError.cancelled) }
+        if work.isCancelled { return task.eventLoop.makeFailedFuture(CancellationError()) }
         let (kept, isTooLong) = state.withLock { state in (take(buffer, &state), state.isTooLong) }
         if isTooLong { return task.eventLoop.makeFailedFuture(TooLong()) }
-        progress.fetched(kept)
+        work.advance(kept)
         guard let pause = limit?.take(buffer.readableBytes), pause > .zero else {
             return task.eventLoop.makeSucceededVoidFuture()
         }

@@ -1,6 +1,5 @@
 import Foundation
 import NIOHTTP1
-import WeightStore
 
 extension S3Bucket {
     /// An object, as a listing has it.

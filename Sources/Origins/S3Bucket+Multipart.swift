@@ -75,7 +75,7 @@ extension S3Bucket {
 
     /// The tag that the service gives a part with these bytes, unless it encrypts.
     package static func tag(of bytes: [UInt8]) -> String {
-        "\"" + Insecure.MD5.hash(data: bytes).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() + "\""
+        "\"\(Hex.encode(Insecure.MD5.hash(data: bytes)))\""
     }
 
     /// Makes the object of its parts.

@@ -27,7 +27,7 @@ package final class S3Bucket: Sendable {
     private let listed: String
     private let clock: ServiceClock
     /// Ends what is asked for when it is cancelled.
-    private let progress: FetchProgress
+    private let work: Work
 
     /// Answers that are no object's bytes are at most so long.
     static let answerBytes = 8 << 20
@@ -62,17 +62,17 @@ package final class S3Bucket: Sendable {
             region: region)
         transport = Transport(options)
         clock = ServiceClock()
-        progress = FetchProgress()
+        work = Work()
     }
 
-    private init(_ other: S3Bucket, _ progress: FetchProgress) {
+    private init(_ other: S3Bucket, _ work: Work) {
         (url, transport, signer, base) = (other.url, other.transport, other.signer, other.base)
         (prefix, root, listed, clock) = (other.prefix, other.root, other.listed, other.clock)
-        self.progress = progress
+        self.work = work
     }
 
-    /// The same bucket; what is asked of it ends soon when the progress is cancelled.
-    package func bound(to progress: FetchProgress) -> S3Bucket { S3Bucket(self, progress) }
+    /// The same bucket; what is asked of it ends soon when the work is cancelled.
+    package func bound(to work: Work) -> S3Bucket { S3Bucket(self, work) }
 
     /// The time, as the service has it.
     package var now: Date { Date() + clock.ahead.withLock { $0 } }
@@ -193,7 +193,7 @@ package final class S3Bucket: Sendable {
 
     private func collect(_ resource: Transport.Resource, limit: Int) throws -> Transport.Answer {
         try withClock {
-            let answer = try transport.collect(resource, limit: limit, progress)
+            let answer = try transport.collect(resource, limit: limit, work)
             learn(from: answer.headers)
             return answer
         }
@@ -210,8 +210,8 @@ package final class S3Bucket: Sendable {
         _ what: String, path: String, _ method: HTTPMethod, query: [(String, String)] = [], headers: HTTPHeaders = [:],
         body: [UInt8]? = nil, bytes: Int? = nil
     ) -> Transport.Resource {
-        let path = Address.encode(path, keepingSlashes: true)
-        let text = query.map { "\(Address.encode($0.0))=\(Address.encode($0.1))" }.joined(separator: "&")
+        let path = PercentEncoding.encode(path, keepingSlashes: true)
+        let text = query.map { "\(PercentEncoding.encode($0.0))=\(PercentEncoding.encode($0.1))" }.joined(separator: "&")
         var resource = Transport.Resource(
             what: what,
             request: { [self] range in

@@ -21,25 +21,25 @@ public final class S3Origin: ManifestOrigin {
     }
 
     /// Where a shard is in the bucket.
-    package static func shard(_ digest: Digest) -> String { "shards/\(digest.hex)" }
+    package static func shard(_ digest: ContentDigest) -> String { "shards/\(digest.hex)" }
 
     /// Where a manifest is in the bucket.
-    package static func manifest(_ digest: Digest) -> String { "manifests/\(digest.hex)" }
+    package static func manifest(_ digest: ContentDigest) -> String { "manifests/\(digest.hex)" }
 
-    public func manifest(_ digest: Digest, _ progress: FetchProgress = FetchProgress()) throws -> [UInt8] {
-        guard case .found(let object) = try bucket.bound(to: progress).get(Self.manifest(digest), limit: BlobRequests.manifestBytes) else {
+    public func manifest(_ digest: ContentDigest, _ work: Work = Work()) throws -> [UInt8] {
+        guard case .found(let object) = try bucket.bound(to: work).get(Self.manifest(digest), limit: BlobRequests.manifestBytes) else {
             throw FetchError.notFound(what: "manifest \(digest.short)", url: url, status: 404)
         }
         return object.bytes
     }
 
     public func fetch(
-        _ request: ShardRequest, isCancelled: () -> Bool, _ body: (Int, UnsafeRawBufferPointer) throws -> Void
+        _ request: ShardRequest, _ work: Work, _ body: (Int, UnsafeRawBufferPointer) throws -> Void
     ) throws {
         let resource = bucket.resource(
             Self.shard(request.digest), what: "shard \(request.digest.short)", bytes: request.bytes)
         try bucket.withClock {
-            try BlobRequests.fetch(resource, request, bucket.transport, isCancelled: isCancelled, body)
+            try BlobRequests.fetch(resource, request, bucket.transport, work, body)
         }
     }
 }

@@ -1,6 +1,7 @@
 import Crypto
 import Foundation
 import NIOHTTP1
+import WeightStore
 
 /// AWS Signature Version 4, as S3 wants it ("Authenticating Requests: Using the Authorization Header" in its manual).
 ///
@@ -13,7 +14,7 @@ struct SigV4: Sendable {
     var service = "s3"
 
     /// The SHA-256 of nothing, in hexadecimal.
-    static let emptyBody = hex(SHA256.hash(data: [UInt8]()))
+    static let emptyBody = Hex.encode(SHA256.hash(data: [UInt8]()))
 
     /// Adds the headers that sign a request.
     ///
@@ -27,7 +28,7 @@ struct SigV4: Sendable {
     ) {
         let stamp = Self.stamp(now)
         let day = stamp.prefix(8)
-        let bodyDigest = body.map { Self.hex(SHA256.hash(data: $0)) } ?? Self.emptyBody
+        let bodyDigest = body.map { Hex.encode(SHA256.hash(data: $0)) } ?? Self.emptyBody
         headers.replaceOrAdd(name: "host", value: host)
         headers.replaceOrAdd(name: "x-amz-date", value: stamp)
         headers.replaceOrAdd(name: "x-amz-content-sha256", value: bodyDigest)
@@ -36,19 +37,19 @@ struct SigV4: Sendable {
             .filter { $0.name == "host" || $0.name == "range" || $0.name == "if-none-match" || $0.name.hasPrefix("x-amz-") }
             .sorted { $0.name < $1.name }
         let names = signed.map(\.name).joined(separator: ";")
-        let canonicalQuery = query.map { (Address.encode($0.0), Address.encode($0.1)) }.sorted { $0 < $1 }
+        let canonicalQuery = query.map { (PercentEncoding.encode($0.0), PercentEncoding.encode($0.1)) }.sorted { $0 < $1 }
             .map { "\($0.0)=\($0.1)" }.joined(separator: "&")
         let canonical = [
             method, path, canonicalQuery,
             signed.map { "\($0.name):\($0.value.trimmingCharacters(in: .whitespaces))\n" }.joined(), names, bodyDigest,
         ].joined(separator: "\n")
         let scope = "\(day)/\(region)/\(service)/aws4_request"
-        let text = "AWS4-HMAC-SHA256\n\(stamp)\n\(scope)\n\(Self.hex(SHA256.hash(data: Array(canonical.utf8))))"
+        let text = "AWS4-HMAC-SHA256\n\(stamp)\n\(scope)\n\(Hex.encode(SHA256.hash(data: Array(canonical.utf8))))"
         var key = SymmetricKey(data: Array("AWS4\(secretKey)".utf8))
         for part in [String(day), region, service, "aws4_request"] {
             key = SymmetricKey(data: HMAC<SHA256>.authenticationCode(for: Array(part.utf8), using: key))
         }
-        let signature = Self.hex(HMAC<SHA256>.authenticationCode(for: Array(text.utf8), using: key))
+        let signature = Hex.encode(HMAC<SHA256>.authenticationCode(for: Array(text.utf8), using: key))
         headers.replaceOrAdd(
             name: "authorization",
             value: "AWS4-HMAC-SHA256 Credential=\(accessKey)/\(scope), SignedHeaders=\(names), Signature=\(signature)")
@@ -62,13 +63,5 @@ struct SigV4: Sendable {
         return String(
             format: "%04d%02d%02dT%02d%02d%02dZ", parts.year!, parts.month!, parts.day!, parts.hour!, parts.minute!,
             parts.second!)
-    }
-
-    private static func hex(_ bytes: some Sequence<UInt8>) -> String {
-        let digits = Array("0123456789abcdef")
-        return bytes.reduce(into: "") { text, byte in
-            text.append(digits[Int(byte >> 4)])
-            text.append(digits[Int(byte & 15)])
-        }
     }
 }

@@ -11,7 +11,7 @@ extension Transport {
     ///
     /// - Parameter body: is given each line, on the caller's thread. What it throws ends the request.
     /// - Throws: ``FetchError/stalled(url:seconds:attempts:)`` if nothing comes for `idleSeconds`.
-    package func lines(_ request: Request, _ progress: FetchProgress, _ body: ([UInt8]) throws -> Void) throws {
+    package func lines(_ request: Request, _ work: Work, _ body: ([UInt8]) throws -> Void) throws {
         if let problem = problem(with: request.address) { throw problem }
         let sink = LineSink()
         let task = client.execute(
@@ -23,7 +23,7 @@ extension Transport {
         defer { task.cancel() }
         var rest: [UInt8] = []
         while true {
-            if progress.isCancelled { throw StoreError.cancelled }
+            if work.isCancelled { throw CancellationError() }
             guard let news = sink.next(within: .milliseconds(100)) else { continue }
             switch news {
             case .bytes(let bytes):

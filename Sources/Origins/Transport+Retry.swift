@@ -47,15 +47,15 @@ extension Transport {
 
     /// Fills the memory with the bytes that begin at `offset`: with retries, each of which goes on where the last one
     /// broke off.
-    func fill(_ memory: UnsafeMutableRawBufferPointer, from resource: Resource, at offset: Int, _ progress: FetchProgress) throws {
+    func fill(_ memory: UnsafeMutableRawBufferPointer, from resource: Resource, at offset: Int, _ work: Work) throws {
         var done = 0
-        var patience = Patience(options, progress)
+        var patience = Patience(options, work)
         while done < memory.count {
             let range = offset + done..<offset + memory.count
             var filled = 0
             do {
                 _ = try follow(
-                    resource, range: range, into: UnsafeMutableRawBufferPointer(rebasing: memory[done...]), &filled, progress)
+                    resource, range: range, into: UnsafeMutableRawBufferPointer(rebasing: memory[done...]), &filled, work)
                 done += filled
             } catch let failure as Failure {
                 done += filled
@@ -68,14 +68,14 @@ extension Transport {
     /// The whole of something small.
     ///
     /// - Parameter limit: bytes at most.
-    package func collect(_ resource: Resource, limit: Int, _ progress: FetchProgress = FetchProgress()) throws -> Answer {
-        var patience = Patience(options, progress)
+    package func collect(_ resource: Resource, limit: Int, _ work: Work = Work()) throws -> Answer {
+        var patience = Patience(options, work)
         while true {
             var filled = 0
             do {
                 return try follow(
                     resource, range: nil, limit: limit, into: UnsafeMutableRawBufferPointer(start: nil, count: 0), &filled,
-                    progress)
+                    work)
             } catch let failure as Failure {
                 try patience.wait(failure)
             }
@@ -87,7 +87,7 @@ extension Transport {
     /// - Throws: `Failure` if another one may help, anything else if not.
     private func follow(
         _ resource: Resource, range: Range<Int>?, limit: Int = 0, into memory: UnsafeMutableRawBufferPointer,
-        _ filled: inout Int, _ progress: FetchProgress
+        _ filled: inout Int, _ work: Work
     ) throws -> Answer {
         var request = try resource.request(range)
         let home = request.address.place
@@ -104,7 +104,7 @@ extension Transport {
             let judge = Judge(address: address, range: range, bytes: resource.bytes, isPage: resource.isPage, limit: limit)
             let answer: Answer
             do {
-                answer = try once(request, into: memory, filled: &filled, progress) { head in try judge.plan(head) }
+                answer = try once(request, into: memory, filled: &filled, work) { head in try judge.plan(head) }
             } catch {
                 throw try failure(error, at: address)
             }
@@ -205,12 +205,12 @@ struct Failure: Error {
 /// How often, and after what waits, something is tried again.
 private struct Patience {
     private let options: TransportOptions
-    private let progress: FetchProgress
+    private let work: Work
     private var failures = 0
 
-    init(_ options: TransportOptions, _ progress: FetchProgress) {
+    init(_ options: TransportOptions, _ work: Work) {
         self.options = options
-        self.progress = progress
+        self.work = work
     }
 
     /// The last attempt brought something.
@@ -228,7 +228,7 @@ private struct Patience {
         let delay = max(options.delay(after: failures), failure.retryAfter ?? 0)
         let end = ContinuousClock.now + .seconds(delay)
         while ContinuousClock.now < end {
-            if progress.isCancelled { throw StoreError.cancelled }
+            if work.isCancelled { throw CancellationError() }
             usleep(UInt32(min(max((end - .now) / .microseconds(1), 1), 50_000)))
         }
     }

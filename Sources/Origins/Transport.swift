@@ -75,11 +75,11 @@ package final class Transport: Sendable {
     ///   - memory: where the body goes if `judge` says so.
     ///   - filled: is told how much of the memory is filled, even if an error is thrown.
     func once(
-        _ request: Request, into memory: UnsafeMutableRawBufferPointer, filled: inout Int, _ progress: FetchProgress,
+        _ request: Request, into memory: UnsafeMutableRawBufferPointer, filled: inout Int, _ work: Work,
         judge: @escaping @Sendable (HTTPResponseHead) throws -> ResponseSink.Plan
     ) throws -> Answer {
         if let problem = problem(with: request.address) { throw problem }
-        let sink = ResponseSink(memory, progress, limit, judge: judge)
+        let sink = ResponseSink(memory, work, limit, judge: judge)
         let made = try HTTPClient.Request(
             url: request.address.text, method: request.method, headers: request.headers,
             body: request.body.map { .bytes($0) })
@@ -94,7 +94,7 @@ package final class Transport: Sendable {
         let start = ContinuousClock.now
         var crawls = false
         while end.wait(timeout: .now() + .milliseconds(100)) == .timedOut {
-            if progress.isCancelled { task.cancel() }
+            if work.isCancelled { task.cancel() }
             let seconds = (ContinuousClock.now - start) / .seconds(1) - Self.patienceSeconds
             if seconds > 0, Double(sink.filled) < seconds * Double(options.leastBytesPerSecond) {
                 crawls = true
@@ -103,7 +103,7 @@ package final class Transport: Sendable {
         }
         let state = sink.close()
         filled = state.filled
-        if progress.isCancelled { throw StoreError.cancelled }
+        if work.isCancelled { throw CancellationError() }
         if crawls { throw HTTPClientError.readTimeout }
         do {
             try shared.value.withLock { $0! }.get()
@@ -119,9 +119,4 @@ package final class Transport: Sendable {
 
     /// What keeps the beginning of an answer that is not what was asked for.
     static var keepingText: ResponseSink.Plan { .keep(limit: errorBytes) }
-
-    private final class Shared<Value: ~Copyable & Sendable>: Sendable {
-        let value: Value
-        init(_ value: consuming Value) { self.value = value }
-    }
 }

@@ -29,7 +29,7 @@ public struct TransportOptions: Sendable {
         guard address.scheme == "https" || address.isLoopback || allowsPlainHTTP else {
             throw FetchError.unusable(
                 url: url,
-                reason: "plain http to another machine shows it all to whoever listens in: use https, or allow it with --insecure or WEIGHTSTORE_INSECURE=1")
+                reason: "plain http to another machine can be read on the way: use https, or allow it (WEIGHTSTORE_INSECURE=1)")
         }
     }
 

@@ -4,7 +4,7 @@ import WeightStore
 /// What a client must show. Only its digest is kept, so it can neither be logged nor be told by how long a comparison
 /// takes.
 public struct AccessToken: Sendable {
-    private let digest: Digest
+    private let digest: ContentDigest
 
     /// - Parameters:
     ///   - text: white space around it is dropped.
@@ -37,8 +37,8 @@ public struct AccessToken: Sendable {
         }
     }
 
-    private static func digest(_ text: String) -> Digest {
+    private static func digest(_ text: String) -> ContentDigest {
         var text = text
-        return text.withUTF8 { Digest(of: UnsafeRawBufferPointer($0)) }
+        return text.withUTF8 { ContentDigest(of: UnsafeRawBufferPointer($0)) }
     }
 }

@@ -3,6 +3,7 @@ import Hummingbird
 import HummingbirdCore
 import Logging
 import NIOCore
+import Origins
 import ServiceLifecycle
 import WeightStore
 
@@ -35,9 +36,9 @@ public final class HubServer: Sendable {
         _ store: Store, _ options: ServerOptions = ServerOptions(), pullThrough: (any PullThrough)? = nil,
         arrivals: (any Arrivals)? = nil, logger: Logger = Logger(label: "weightstore.server")
     ) throws {
-        let threads = try BlockingThreads(count: 16)
+        let threads = BlockingThreads(count: 16)
         responder = Responder(
-            store, options, threads: threads, readers: try BlockingThreads(count: 32), pulls: PullGate(pullThrough),
+            store, options, threads: threads, readers: BlockingThreads(count: 32), pulls: PullGate(pullThrough),
             arrivals: arrivals, logger: logger)
         flush = AccessFlush(store: store, threads: threads)
         renewal = options.certificate.map { CertificateRenewal(certificate: $0, threads: threads, logger: logger) }

@@ -7,7 +7,7 @@ enum EnginePython {
     /// What a script of `Python/` needs to find the package, the library and the tool.
     static var environment: [String: String] {
         [
-            "PYTHONPATH": CProgram.sources.appendingPathComponent("../../Sources/python").standardizedFileURL.path,
+            "PYTHONPATH": CProgram.sources.appendingPathComponent("../../Sources/Python").standardizedFileURL.path,
             "PYTHONDONTWRITEBYTECODE": "1", "WEIGHTSTORE_LIBRARY": CProgram.build + "/libweightstore-c.so",
             "WEIGHTSTORE_TOOL": Tool.path,
         ]

@@ -3,6 +3,7 @@ import GRDB
 import Synchronization
 import TestSupport
 import Testing
+@testable import Storage
 @testable import WeightStore
 
 extension Faults {

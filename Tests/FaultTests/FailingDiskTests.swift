@@ -44,7 +44,7 @@ extension Faults {
                 #expect(try Inspection.differences(of: "org/base", from: directory("base"), in: store) == [])
                 _ = try store.collectGarbage(graceSeconds: 0)
                 #expect(try Inspection.leftovers(in: store) == [], "\(point)")
-                _ = try store.importModel(ImportRequest(source: directory("tuned"), name: "org/tuned"))
+                _ = try store.importModelBlocking(ImportRequest(source: directory("tuned"), name: "org/tuned"))
                 #expect(try Inspection.differences(of: "org/tuned", from: directory("tuned"), in: store) == [])
             }
         }

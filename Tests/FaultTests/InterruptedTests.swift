@@ -32,7 +32,7 @@ extension Faults {
             let store = try Store(at: place)
             #expect(try Inspection.revisions(in: store) == ["base@v1"])
             #expect(try Inspection.differences(of: "base", from: directory("base"), in: store) == [])
-            _ = try store.importModel(ImportRequest(source: directory("model"), name: "org/model"))
+            _ = try store.importModelBlocking(ImportRequest(source: directory("model"), name: "org/model"))
             #expect(try Inspection.differences(of: "org/model", from: directory("model"), in: store) == [])
             _ = try store.collectGarbage(graceSeconds: 0)
             #expect(try Inspection.leftovers(in: store) == [])

@@ -37,7 +37,7 @@ extension Faults.KilledTests {
             let found = try kv.longestPrefix(of: chain).blocks
             #expect(wasKilled ? [3, 20].contains(found) : found == 20, "\(point): \(found)")
             func check() throws {
-                let lease = try kv.waitForLease(chain.prefix(), in: .ram)
+                let lease = try kv.leaseBlocking(chain.prefix(), in: .ram)
                 for block in 0..<lease.blocks {
                     #expect(try lease.withUnsafeBytes(ofBlock: block) { Array($0) } == blocks[block * 5000..<(block + 1) * 5000].map(\.self), "\(point)")
                 }
@@ -71,7 +71,7 @@ extension Faults.KilledTests {
             let store = try Store(at: place)
             try collect(store, point)
             let kv = try store.kvBlocks(of: store.revision("org/base"), format: "f", blockTokens: 4)
-            let lease = try kv.waitForLease(kv.chain(tokens).prefix(), in: .ram)
+            let lease = try kv.leaseBlocking(kv.chain(tokens).prefix(), in: .ram)
             #expect(try lease.blocks == store.kvGauge().blocks, "\(point)")
             #expect(wasKilled || lease.blocks < 12, "\(point)")
             for block in 0..<lease.blocks {
@@ -109,7 +109,7 @@ extension Faults {
             let kv = try store.kvBlocks(of: store.revision("org/base"), format: "f", blockTokens: 4)
             var found = 0
             for prompt in prompts {
-                let lease = try kv.waitForLease(kv.chain(prompt.tokens).prefix(), in: .ram)
+                let lease = try kv.leaseBlocking(kv.chain(prompt.tokens).prefix(), in: .ram)
                 found += lease.blocks
                 for block in 0..<lease.blocks {
                     #expect(try lease.withUnsafeBytes(ofBlock: block) { Array($0) } == prompt.blocks[block])
@@ -171,7 +171,7 @@ extension Faults {
                 _ = try expectWhole(store, prompts)
                 _ = try store.collectGarbage(graceSeconds: 0)
                 #expect(try Inspection.leftovers(in: store) == [])
-                #expect(try store.verify().kvDropped == 0)
+                #expect(try store.verifyBlocking().kvDropped == 0)
             }
         }
     }

@@ -67,7 +67,7 @@ extension Faults {
         }
 
         private func importTuned(into store: Store) throws -> ImportSummary {
-            try store.importModel(ImportRequest(source: directory("tuned"), name: "org/tuned"))
+            try store.importModelBlocking(ImportRequest(source: directory("tuned"), name: "org/tuned"))
         }
 
         @Test("an import that is killed leaves the store as it was, and garbage that gc finds; run again, it succeeds")
@@ -185,7 +185,7 @@ extension Faults {
                 do {
                     let store = try Store(at: place)
                     #expect(try Inspection.revisions(in: store) == ["org/base@v1", "org/tuned@v1"], "\(point)")
-                } catch StoreError.catalogDamaged {
+                } catch StorageError.catalogDamaged {
                     #expect(try Tool(store: place)("ls").status == 7, "\(point)")
                 }
                 let again = try Tool(store: place)("rebuild")

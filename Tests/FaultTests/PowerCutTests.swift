@@ -28,7 +28,7 @@ extension Faults {
             #expect(try Inspection.revisions(in: store) == ["org/base@v1", "org/tuned@v1"])
             #expect(try Inspection.differences(of: "org/base", from: directory("base"), in: store) == [])
             #expect(try Inspection.differences(of: "org/tuned", from: directory("tuned"), in: store) == [])
-            let verified = try store.verify()
+            let verified = try store.verifyBlocking()
             #expect(verified.damage.isEmpty && verified.known.isEmpty)
         }
 
@@ -58,7 +58,7 @@ extension Faults {
                 #expect(try Inspection.differences(of: "org/base", from: directory("base"), in: store) == [])
                 _ = try store.collectGarbage(graceSeconds: 0)
                 #expect(try Inspection.leftovers(in: store) == [], "step \(step)")
-                _ = try store.importModel(ImportRequest(source: directory("tuned"), name: "org/tuned"))
+                _ = try store.importModelBlocking(ImportRequest(source: directory("tuned"), name: "org/tuned"))
                 #expect(try Inspection.differences(of: "org/tuned", from: directory("tuned"), in: store) == [])
                 _ = try store.remove(["org/tuned"])
             }

@@ -103,7 +103,7 @@ extension Faults {
                 #expect(try Inspection.differences(of: "org/model@v1", from: directory("base"), in: store) == [])
                 #expect(try Inspection.differences(of: "org/model@prod", from: directory("tuned"), in: store) == [])
                 #expect(try Inspection.differences(of: "other", from: directory("other"), in: store) == [])
-                #expect(try store.verify().damage.isEmpty)
+                #expect(try store.verifyBlocking().damage.isEmpty)
             }
             // Life goes on: the pin holds, the next version has the next number, nothing is garbage.
             #expect(try tool("rm", "org/model@v1").status == 4)

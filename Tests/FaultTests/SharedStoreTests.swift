@@ -33,7 +33,7 @@ extension Faults {
 
             let digests = try Dictionary(
                 uniqueKeysWithValues: SafetensorsWriter(base.tensors, metadata: [:]).tensors.map { tensor in
-                    (tensor.name, base.bytes(of: tensor).withUnsafeBytes { Digest(of: $0) })
+                    (tensor.name, base.bytes(of: tensor).withUnsafeBytes { ContentDigest(of: $0) })
                 })
             let journal = Journal()
             let end = ContinuousClock.now + .seconds(15)
@@ -71,7 +71,7 @@ extension Faults {
                     while ContinuousClock.now < end {
                         let revision = try store.revision("kept")
                         for tensor in try revision.layer(0).tensors {
-                            let digest = tensor.bytes.withUnsafeBytes { Digest(of: $0) }
+                            let digest = tensor.bytes.withUnsafeBytes { ContentDigest(of: $0) }
                             if digest != digests[tensor.entry.name] { journal.problem("layer 0: \(tensor.entry.name) differs") }
                         }
                         journal.count("layer")

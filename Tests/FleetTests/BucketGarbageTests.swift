@@ -21,8 +21,8 @@ struct BucketGarbageTests {
         let base = TestModel(layers: 2)
         let store = try yard.publisher("publisher", [base, base.tuned(seed: 3)])
         let fleet = try yard.fleet()
-        let first = try fleet.push(try store.revision("org/model@v1"), of: store)
-        let second = try fleet.push(try store.revision("org/model@v2"), of: store)
+        let first = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store)
+        let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
         let tool = yard.tool("publisher")
         #expect(try tool("fleet", "drop", "org/model@v2").status != 0, "main names it")
         #expect(try tool("fleet", "drop", "org/model@v1", "--dry-run").status == 0)
@@ -34,7 +34,7 @@ struct BucketGarbageTests {
         #expect(plan["shards"] as? Int == 2 && plan["bytes"] as? Int ?? 0 >= 2 << 20 && plan["manifests"] as? Int == 1)
         #expect(try objects(fleet, "shards/") == all)
         // An upload that was broken off.
-        let gone = Digest(of: UnsafeRawBufferPointer(start: nil, count: 0))
+        let gone = ContentDigest(of: UnsafeRawBufferPointer(start: nil, count: 0))
         _ = try fleet.bucket.begin(S3Origin.shard(gone))
         sleep(1)
         let summary = try fleet.collectGarbage(graceSeconds: 0)
@@ -43,7 +43,7 @@ struct BucketGarbageTests {
         #expect(try yard.checkVersions().versions.map(\.version) == [2])
         #expect(try fleet.collectGarbage(graceSeconds: 0).shards == 0)
         // What was dropped can be published anew, under a new number.
-        #expect(try fleet.push(try store.revision("org/model@v1"), of: store).version == 3)
+        #expect(try fleet.pushBlocking(try store.revision("org/model@v1"), of: store).version == 3)
         #expect(try yard.checkVersions().version(first.digest)?.version == 3)
         #expect(second.digest != first.digest)
     }
@@ -54,7 +54,7 @@ struct BucketGarbageTests {
         let base = TestModel(layers: 1)
         let store = try yard.publisher("publisher", [base, base.tuned(seed: 3)])
         let fleet = try yard.fleet()
-        try fleet.push(try store.revision("org/model@v2"), of: store)
+        try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
         let isOver = Shared(Atomic<Bool>(false))
         let removed = Shared(Atomic<Int>(0))
         let collector = DispatchGroup()
@@ -73,7 +73,7 @@ struct BucketGarbageTests {
         // The same bytes come and go: they are garbage, and needed again, time after time.
         var rounds = 0
         while rounds < 8 || removed.value.load(ordering: .relaxed) == 0, rounds < 100 {
-            let summary = try fleet.push(try store.revision("org/model@v1"), of: store, refs: [])
+            let summary = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store, refs: [])
             _ = try yard.checkVersions()
             try fleet.drop(summary.version, of: "org/model")
             rounds += 1
@@ -105,7 +105,7 @@ struct BucketGarbageTests {
         try Ledger.change(fleet.bucket) { $0.collection = .init(id: "x", collector: "test", seen: now) }
         #expect(throws: FleetError.self) { try fleet.collectGarbage(graceSeconds: 0) }
         try Ledger.change(fleet.bucket) { $0.collection?.seen = now - 2 * Ledger.deadSeconds }
-        #expect(try fleet.push(try store.revision("org/model"), of: store).version == 1)
+        #expect(try fleet.pushBlocking(try store.revision("org/model"), of: store).version == 1)
         #expect(try yard.checkVersions().versions.count == 1)
     }
 
@@ -116,7 +116,7 @@ struct BucketGarbageTests {
         let store = try yard.publisher("publisher", [base, base.tuned(seed: 3), TestModel(layers: 1, seed: 8)])
         let other = try yard.publisher("other", [TestModel(layers: 1, seed: 9)], as: "org/other")
         let fleet = try yard.fleet()
-        for version in 1...2 { try fleet.push(try store.revision("org/model@v\(version)"), of: store) }
+        for version in 1...2 { try fleet.pushBlocking(try store.revision("org/model@v\(version)"), of: store) }
         try fleet.drop(1, of: "org/model")
         let proxy = try Daemon(["/usr/bin/env", "python3", Engines.script("s3-proxy.py"), "\(yard.objects.port)"])
         let port = Int(try proxy.line())!
@@ -124,9 +124,9 @@ struct BucketGarbageTests {
         sleep(1)
         // The listings freeze as they are now: they know v1's garbage, and nothing of what comes.
         _ = try lagging.collectGarbage(graceSeconds: 0, dryRun: true)
-        #expect(try lagging.push(try store.revision("org/model@v1"), of: store).version == 3)
-        try lagging.push(try store.revision("org/model@v3"), of: store)
-        try lagging.push(try other.revision("org/other"), of: other)
+        #expect(try lagging.pushBlocking(try store.revision("org/model@v1"), of: store).version == 3)
+        try lagging.pushBlocking(try store.revision("org/model@v3"), of: store)
+        try lagging.pushBlocking(try other.revision("org/other"), of: other)
         try lagging.collectGarbage(graceSeconds: 0)
         #expect(try yard.checkVersions().versions.map(\.version) == [2, 3, 4])
         #expect(try yard.checkVersions(of: "org/other").versions.count == 1)

@@ -22,12 +22,12 @@ struct NodeTests {
         try yard.waitForPeers(nodes)
         let fleet = try yard.fleet()
         let before = proxy.bytes
-        let first = try fleet.push(try store.revision("org/model@v1"), of: store)
+        let first = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store)
         try yard.wait(for: first.digest, on: nodes)
         let read = proxy.bytes - before
         #expect(read < 2 * first.bytes, "four nodes needed \(first.bytes) bytes, the object store gave \(read)")
 
-        let second = try fleet.push(try store.revision("org/model@v2"), of: store)
+        let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
         try yard.wait(for: second.digest, on: nodes)
         let after = proxy.bytes
         #expect(after - before - read < 4 * second.uploaded)
@@ -68,10 +68,10 @@ struct NodeTests {
         let expected = Dictionary(uniqueKeysWithValues: zip(digests, files))
         let nodes = try (0..<4).map { try NodeProcess(yard, "node\($0)") }
         try yard.waitForPeers(nodes)
-        try fleet.push(try publisher.revision("org/model@v1"), of: publisher)
+        try fleet.pushBlocking(try publisher.revision("org/model@v1"), of: publisher)
         try yard.wait(for: digests[0], on: nodes)
         let isOver = Atomic<Bool>(false)
-        let seen = Mutex<[Set<Digest>]>(Array(repeating: [], count: 4))
+        let seen = Mutex<[Set<ContentDigest>]>(Array(repeating: [], count: 4))
         let shared = Shared(seen)
         let loaders = DispatchGroup()
         let flag = Shared(isOver)
@@ -87,7 +87,7 @@ struct NodeTests {
                         try revision.read("model.safetensors") { bytes += $0 }
                         if bytes != expected[revision.digest] { Issue.record("a mixture on \(node.name)") }
                         // The layers, as an engine maps them, are of the same version.
-                        let layer = try revision.waitForLease(layer: 0, in: .ram)
+                        let layer = try revision.leaseBlocking(layer: 0, in: .ram)
                         if layer.tensors.count != 4 { Issue.record("a layer of \(layer.tensors.count) tensors") }
                         shared.value.withLock { _ = $0[index].insert(revision.digest) }
                     }
@@ -97,7 +97,7 @@ struct NodeTests {
             }
         }
         for version in 2...4 {
-            try fleet.push(try publisher.revision("org/model@v\(version)"), of: publisher)
+            try fleet.pushBlocking(try publisher.revision("org/model@v\(version)"), of: publisher)
             try yard.wait(for: digests[version - 1], on: nodes)
             try wait(for: "loads of v\(version)") { shared.value.withLock { $0.allSatisfy { $0.contains(digests[version - 1]) } } }
         }
@@ -117,10 +117,10 @@ struct NodeTests {
         let nodes = try (0..<2).map { try NodeProcess(yard, "node\($0)") }
         try yard.waitForPeers(nodes)
         let fleet = try yard.fleet()
-        let first = try fleet.push(try store.revision("org/model@v1"), of: store)
+        let first = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store)
         try yard.wait(for: first.digest, on: nodes)
         try yard.etcd!.kill()
-        let second = try fleet.push(try store.revision("org/model@v2"), of: store)
+        let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
         #expect(!second.told)
         try yard.wait(for: second.digest, on: nodes)
         #expect(nodes.allSatisfy { $0.said.contains("Looking into the bucket") })
@@ -134,7 +134,7 @@ struct NodeTests {
             guard let known = try fleet.etcd!.client.get(fleet.etcd!.models + "org/model") else { return false }
             return try ModelVersions(decoding: known.value, place: "etcd").last == 2
         }
-        let third = try fleet.push(try store.revision("org/model@v3"), of: store)
+        let third = try fleet.pushBlocking(try store.revision("org/model@v3"), of: store)
         #expect(third.told)
         try yard.wait(for: third.digest, on: nodes)
     }
@@ -145,13 +145,13 @@ struct NodeTests {
         let store = try yard.publisher("publisher", [TestModel(layers: 1), TestModel(layers: 1, seed: 2)])
         let node = try NodeProcess(yard, "node0", ["org/model@prod"])
         let fleet = try yard.fleet()
-        let first = try fleet.push(try store.revision("org/model@v1"), of: store, refs: ["main", "prod"])
-        func prod() throws -> Digest? { try Store(at: node.store).refs(of: "org/model")["prod"] }
+        let first = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store, refs: ["main", "prod"])
+        func prod() throws -> ContentDigest? { try Store(at: node.store).refs(of: "org/model")["prod"] }
         try wait(for: "v1") { try prod() == first.digest }
         #expect(node.said.contains("no etcd: looking into the bucket"))
         // Another ref is not this node's.
-        let second = try fleet.push(try store.revision("org/model@v2"), of: store, refs: ["main"])
-        try fleet.push(try store.revision("org/model@v2"), of: store, refs: ["prod"])
+        let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store, refs: ["main"])
+        try fleet.pushBlocking(try store.revision("org/model@v2"), of: store, refs: ["prod"])
         try wait(for: "v2") { try prod() == second.digest }
         #expect(try Store(at: node.store).refs(of: "org/model") == ["prod": second.digest])
         #expect(try yard.tool("publisher")("fleet", "status", "--json").object()["nodes"] == nil)
@@ -162,18 +162,18 @@ struct NodeTests {
         let yard = try Yard(etcd: true)
         let store = try yard.publisher("publisher", (1...3).map { TestModel(layers: 1, seed: UInt64($0)) })
         let fleet = try yard.fleet()
-        let first = try fleet.push(try store.revision("org/model@v1"), of: store)
+        let first = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store)
         var node = try NodeProcess(yard, "node0")
         try yard.wait(for: first.digest, on: [node])
         node.end(SIGKILL)
         let position = try #require(try FleetTable(try Store(at: node.store), origin: yard.url()).position())
         // One that it can hear of by going on from where it was.
-        let second = try fleet.push(try store.revision("org/model@v2"), of: store)
+        let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
         node = try NodeProcess(yard, "node0")
         try yard.wait(for: second.digest, on: [node])
         #expect(node.said.contains("from revision \(position.revision + 1) on") && !node.said.contains("compacted"))
         node.end(SIGKILL)
-        let third = try fleet.push(try store.revision("org/model@v3"), of: store)
+        let third = try fleet.pushBlocking(try store.revision("org/model@v3"), of: store)
         let now = try fleet.etcd!.client.range(fleet.etcd!.models).revision
         try fleet.etcd!.client.compact(now)
         node = try NodeProcess(yard, "node0")
@@ -186,11 +186,11 @@ struct NodeTests {
         let yard = try Yard(etcd: true)
         let store = try yard.publisher("publisher", [TestModel(layers: 1, seed: 9), TestModel(layers: 4)])
         let fleet = try yard.fleet()
-        let first = try fleet.push(try store.revision("org/model@v1"), of: store)
+        let first = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store)
         var node = try NodeProcess(yard, "node0")
         try yard.wait(for: first.digest, on: [node])
         node.end()
-        let second = try fleet.push(try store.revision("org/model@v2"), of: store)
+        let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
         // Every connection stalls behind its first shards.
         let proxy = try FaultProxy(to: yard.objects.port, Array(repeating: .stall(after: 1_300_000), count: 200))
         node = try NodeProcess(yard, "node0", port: proxy.port)
@@ -215,7 +215,7 @@ struct NodeTests {
         let yard = try Yard(etcd: true)
         let store = try yard.publisher("publisher", [TestModel(layers: 4)])
         let fleet = try yard.fleet()
-        let first = try fleet.push(try store.revision("org/model"), of: store)
+        let first = try fleet.pushBlocking(try store.revision("org/model"), of: store)
         let liar = try NodeProcess(yard, "liar")
         try yard.wait(for: first.digest, on: [liar])
         for digest in try store.shards(of: first.digest)!.shards.keys {
@@ -240,7 +240,7 @@ struct NodeTests {
         let yard = try Yard(etcd: true)
         let store = try yard.publisher("publisher", [TestModel(layers: 12)])
         let fleet = try yard.fleet()
-        let first = try fleet.push(try store.revision("org/model"), of: store)
+        let first = try fleet.pushBlocking(try store.revision("org/model"), of: store)
         let hung = try NodeProcess(yard, "hung")
         try yard.wait(for: first.digest, on: [hung])
         hung.signal(SIGSTOP)
@@ -257,7 +257,7 @@ struct NodeTests {
         let yard = try Yard(etcd: true)
         let store = try yard.publisher("publisher", [TestModel(layers: 3)])
         let fleet = try yard.fleet()
-        let first = try fleet.push(try store.revision("org/model"), of: store)
+        let first = try fleet.pushBlocking(try store.revision("org/model"), of: store)
         let port = Int.random(in: 30_000..<32_000)
         let proxy = try FaultProxy(to: port, Array(repeating: .trickle, count: 100))
         let slow = try NodeProcess(
@@ -273,7 +273,7 @@ struct NodeTests {
         let yard = try Yard(etcd: true)
         let base = TestModel(layers: 3)
         let store = try yard.publisher("publisher", [base])
-        let first = try yard.fleet().push(try store.revision("org/model"), of: store)
+        let first = try yard.fleet().pushBlocking(try store.revision("org/model"), of: store)
         let other = try NodeProcess(yard, "other")
         let proxy = try FaultProxy(to: yard.objects.port)
         let node = try NodeProcess(yard, "node", port: proxy.port)
@@ -298,7 +298,7 @@ struct NodeTests {
     func tokens() throws {
         let yard = try Yard(etcd: true)
         let store = try yard.publisher("publisher", [TestModel(layers: 1)])
-        let first = try yard.fleet().push(try store.revision("org/model"), of: store)
+        let first = try yard.fleet().pushBlocking(try store.revision("org/model"), of: store)
         let node = try NodeProcess(yard, "node")
         try yard.wait(for: first.digest, on: [node])
         #expect(throws: FetchError.self) { try PeerOrigin("peer+" + node.url, token: "").manifest(first.digest) }

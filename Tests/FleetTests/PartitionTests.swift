@@ -21,21 +21,21 @@ struct PartitionTests {
             yard, "far", ["org/model", "--host", network.address], prefix: network.prefix, environment: environment)
         try yard.waitForPeers(near + [far])
         let fleet = try yard.fleet()
-        let first = try fleet.push(try store.revision("org/model@v1"), of: store)
+        let first = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store)
         try yard.wait(for: first.digest, on: near + [far])
 
         try network.cut()
-        let second = try fleet.push(try store.revision("org/model@v2"), of: store)
+        let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
         try yard.wait(for: second.digest, on: near)
         #expect(try far.main() == first.digest)
-        #expect(try Store(at: far.store).verify().damage.isEmpty)
+        #expect(try Store(at: far.store).verifyBlocking().damage.isEmpty)
         // Its lease ends, and the operator sees it missing.
         try wait(for: "the node to be given up") { try fleet.status().nodes!.map(\.info.name) == near.map(\.name) }
 
         try network.mend()
         try yard.wait(for: second.digest, on: [far])
         try wait(for: "the node to be back") { try fleet.status().nodes!.count == 3 }
-        let third = try fleet.push(try store.revision("org/model@v3"), of: store)
+        let third = try fleet.pushBlocking(try store.revision("org/model@v3"), of: store)
         try yard.wait(for: third.digest, on: near + [far])
     }
 }

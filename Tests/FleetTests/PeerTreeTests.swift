@@ -16,7 +16,7 @@ struct PeerTreeTests {
     }
 
     private func request(_ number: Int) -> ShardRequest {
-        let digest = withUnsafeBytes(of: number) { Digest(of: $0) }
+        let digest = withUnsafeBytes(of: number) { ContentDigest(of: $0) }
         return ShardRequest(digest: digest, bytes: 1, model: "org/model", commit: "", path: "", pieces: [])
     }
 

@@ -23,11 +23,11 @@ struct PublishTests {
         #expect(first["version"] as? Int == 1 && first["created"] as? Bool == true && first["told"] as? Bool == true)
         #expect(first["uploaded"] as? Int == first["bytes"] as? Int)
         let fleet = try yard.fleet()
-        let second = try fleet.push(try store.revision("org/model@v2"), of: store, refs: ["main", "prod"])
+        let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store, refs: ["main", "prod"])
         #expect(second.version == 2 && second.created)
         // Three q_proj of 1 MiB.
         #expect(second.uploadedShards == 3 && second.uploaded == 3 << 20)
-        let third = try fleet.push(try store.revision("org/model@v2"), of: store)
+        let third = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
         #expect(third.version == 2 && !third.created && third.uploadedShards == 0)
         let versions = try yard.checkVersions()
         #expect(versions.versions.map(\.version) == [1, 2] && versions.refs["main"]?.version == 2)
@@ -84,7 +84,7 @@ struct PublishTests {
         let outcome = Mutex<Result<PushSummary, any Error>?>(nil)
         let shared = Shared(outcome)
         Thread.detachNewThread {
-            let result = Result { try fleet.push(try store.revision("org/model"), of: store) }
+            let result = Result { try fleet.pushBlocking(try store.revision("org/model"), of: store) }
             shared.value.withLock { $0 = result }
         }
         var waiting = false
@@ -92,7 +92,7 @@ struct PublishTests {
             try fleet.bucket.list("pushes/") { if !$0.isEmpty { waiting = true } }
             return waiting
         }
-        let other = Digest(of: UnsafeRawBufferPointer(start: nil, count: 0))
+        let other = ContentDigest(of: UnsafeRawBufferPointer(start: nil, count: 0))
         _ = try fleet.map.change("org/model") { versions in
             versions.last = 1
             versions.versions.append(.init(version: 1, digest: other, bytes: 1, created: 1, publisher: "other"))
@@ -130,7 +130,7 @@ struct PublishTests {
             let result = Result {
                 while true {
                     do {
-                        return try yard.fleet().push(try stores[index].revision("org/model"), of: stores[index])
+                        return try yard.fleet().pushBlocking(try stores[index].revision("org/model"), of: stores[index])
                     } catch FleetError.lostRace {
                         continue
                     }
@@ -154,16 +154,16 @@ struct PublishTests {
         let store = try yard.publisher("publisher", [TestModel(layers: 2, wide: 12_288)])
         let (port, process) = try yard.objects.gateway()
         let fleet = try yard.fleet(port: port, attempts: 2)
-        let progress = FetchProgress()
+        let work = Work()
         let outcome = Mutex<Result<PushSummary, any Error>?>(nil)
         let shared = Shared(outcome)
         Thread.detachNewThread {
             let result = Result {
-                try fleet.push(try store.revision("org/model"), of: store, partBytes: 5 << 20, progress: progress)
+                try fleet.pushBlocking(try store.revision("org/model"), of: store, partBytes: 5 << 20, work: work)
             }
             shared.value.withLock { $0 = result }
         }
-        try wait(for: "parts to arrive") { progress.fetched > 30 << 20 }
+        try wait(for: "parts to arrive") { work.progress.done > 30 << 20 }
         kill(process, SIGKILL)
         try wait(for: "the push to fail") { shared.value.withLock { $0 != nil } }
         #expect(throws: FetchError.self) { _ = try shared.value.withLock { $0! }.get() }
@@ -171,11 +171,11 @@ struct PublishTests {
         // The gateway comes back at the same place.
         let (_, restarted) = try yard.objects.gateway("127.0.0.1:\(port)")
         defer { kill(restarted, SIGKILL) }
-        let second = FetchProgress()
-        let summary = try fleet.push(try store.revision("org/model"), of: store, partBytes: 5 << 20, progress: second)
+        let second = Work()
+        let summary = try fleet.pushBlocking(try store.revision("org/model"), of: store, partBytes: 5 << 20, work: second)
         #expect(summary.created && summary.version == 1)
-        #expect(second.present >= 10 << 20, "parts that were there are not sent again")
-        #expect(second.fetched + second.present == summary.uploaded)
+        #expect(second.progress.skipped >= 10 << 20, "parts that were there are not sent again")
+        #expect(second.progress.done + second.progress.skipped == summary.uploaded)
         #expect(try yard.checkVersions().versions.count == 1)
         let reader = yard.tool("reader")
         let pulled = try reader("pull", "org/model@\(summary.digest)", "--origin", yard.url())
@@ -188,7 +188,7 @@ struct PublishTests {
         let yard = try Yard(etcd: true)
         let store = try yard.publisher("publisher", [TestModel(layers: 1), TestModel(layers: 1, seed: 2)])
         let fleet = try yard.fleet()
-        for version in 1...2 { try fleet.push(try store.revision("org/model@v\(version)"), of: store) }
+        for version in 1...2 { try fleet.pushBlocking(try store.revision("org/model@v\(version)"), of: store) }
         let tool = yard.tool("publisher")
         #expect(try tool("rollback", "org/model", "--dry-run").output.contains("v2 → v1"))
         #expect(try fleet.versions(of: "org/model").refs["main"]?.version == 2)
@@ -202,7 +202,7 @@ struct PublishTests {
         // One of those who move it at once does; the others may find it moved.
         let moved = Atomic<Int>(0)
         for version in 3...4 {
-            try fleet.push(try yard.publisher("p\(version)", [TestModel(layers: 1, seed: UInt64(version))]).revision("org/model"), of: try Store(at: yard.directory("p\(version)")), refs: [])
+            try fleet.pushBlocking(try yard.publisher("p\(version)", [TestModel(layers: 1, seed: UInt64(version))]).revision("org/model"), of: try Store(at: yard.directory("p\(version)")), refs: [])
         }
         DispatchQueue.concurrentPerform(iterations: 2) { index in
             do {
@@ -251,7 +251,7 @@ struct PublishTests {
             var environment = yard.objects.credentials
             environment["ETCDCTL_USER"] = user
             let fleet = try Fleet(origin: yard.url(), etcd: yard.etcd!.url, environment: environment)
-            return try fleet.push(try store.revision("org/model"), of: store)
+            return try fleet.pushBlocking(try store.revision("org/model"), of: store)
         }
         #expect(try !push(nil).told)
         #expect(try !push("root:another").told)

@@ -21,10 +21,10 @@ struct TLSTests {
         #expect(nodes.allSatisfy { $0.url.hasPrefix("https://127.0.0.1:") })
         try yard.waitForPeers(nodes)
         let fleet = try yard.fleet()
-        let first = try fleet.push(try store.revision("org/model@v1"), of: store)
+        let first = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store)
         #expect(first.told)
         try yard.wait(for: first.digest, on: nodes)
-        let second = try fleet.push(try store.revision("org/model@v2"), of: store)
+        let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
         try yard.wait(for: second.digest, on: nodes)
         try wait(for: "all to have said what they have") { try fleet.status().nodes!.allSatisfy { !$0.lags } }
         let status = try fleet.status().nodes!

@@ -17,7 +17,7 @@ enum StoreBenchmark {
         try FileManager.default.createDirectory(atPath: directory + "/model", withIntermediateDirectories: true)
         try Data("{}".utf8).write(to: URL(fileURLWithPath: directory + "/model/config.json"))
         let store = try Store(at: directory + "/store", create: true)
-        try store.importModel(ImportRequest(source: directory + "/model", name: "model"))
+        try store.importModelBlocking(ImportRequest(source: directory + "/model", name: "model"))
         let revision = try store.revision("model")
 
         for length in [16, 64, 256] {
@@ -37,13 +37,13 @@ enum StoreBenchmark {
                 let found = try kv.longestPrefix(of: asked).blocks
                 precondition(found == blocks)
             }
-            let held = try kv.waitForLease(chain.prefix(), in: .ram)
+            let held = try kv.leaseBlocking(chain.prefix(), in: .ram)
             try measure("\(blocks) blocks of \(length): lease in RAM, all there") {
-                let found = try kv.waitForLease(chain.prefix(), in: .ram).blocks
+                let found = try kv.leaseBlocking(chain.prefix(), in: .ram).blocks
                 precondition(found == blocks)
             }
             try measure("one block of \(length): lease in RAM, there") {
-                let found = try kv.waitForLease(chain.prefix(1), in: .ram).blocks
+                let found = try kv.leaseBlocking(chain.prefix(1), in: .ram).blocks
                 precondition(found == 1)
             }
             held.release()

@@ -6,7 +6,7 @@
 
 import Dispatch
 import Glibc
-import KVCache
+import KVCompression
 
 let shape = KVShape(1, 32, 8192, 128)
 let arguments = CommandLine.arguments

@@ -19,7 +19,7 @@ import WeightStore
         let nginx = try NGINX(scene, redirecting: false)
         let proxy = try FaultProxy(to: nginx.port, faults)
         let store = try scene.store(idle: 0.5, attempts: 6)
-        let summary = try store.pull(scene.request(from: "http://127.0.0.1:\(proxy.port)"))
+        let summary = try store.pullBlocking(scene.request(from: "http://127.0.0.1:\(proxy.port)"))
         #expect(summary.complete && proxy.left == 0)
         #expect(try summary.fetched == scene.bytes)
         #expect(try store.revision("org/model").bytes(of: "model.safetensors") == scene.file())
@@ -34,7 +34,7 @@ import WeightStore
         var failures = 0
         while failures < 5 {
             do {
-                try store.pull(scene.request(from: "http://127.0.0.1:\(proxy.port)"))
+                try store.pullBlocking(scene.request(from: "http://127.0.0.1:\(proxy.port)"))
                 break
             } catch FetchError.wrongDigest {
                 failures += 1

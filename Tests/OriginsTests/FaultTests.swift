@@ -10,7 +10,7 @@ import WeightStore
         let scene = try Scene()
         let store = try scene.store(idle: idle, attempts: attempts)
         try scene.hub.set(faults)
-        return (scene, store, Result { try store.pull(scene.request()) })
+        return (scene, store, Result { try store.pullBlocking(scene.request()) })
     }
 
     private func fault(_ kind: String, _ match: String = "^/org/model/model", times: Int = 1, _ change: (inout HubServer.Fault) -> Void = { _ in }) -> HubServer.Fault {
@@ -93,9 +93,9 @@ import WeightStore
         }
         #expect(url.contains("model.safetensors") && expected != found)
         #expect(try FileManager.default.contentsOfDirectory(atPath: scene.directory("store/quarantine")).count > 0)
-        #expect(try store.verify().damage.isEmpty)
+        #expect(try store.verifyBlocking().damage.isEmpty)
         try scene.hub.set()
-        #expect(try store.pull(scene.request()).complete)
+        #expect(try store.pullBlocking(scene.request()).complete)
         #expect(try store.revision("org/model").bytes(of: "model.safetensors") == scene.file())
         try store.collectGarbage(graceSeconds: 0)
         #expect(try FileManager.default.contentsOfDirectory(atPath: scene.directory("store/quarantine")).isEmpty)
@@ -112,11 +112,11 @@ import WeightStore
     func token() throws {
         let scene = try Scene()
         try scene.hub.set(token: "hf_topsecret")
-        let refused = #expect(throws: FetchError.self) { try scene.store("none").pull(scene.request()) }
+        let refused = #expect(throws: FetchError.self) { try scene.store("none").pullBlocking(scene.request()) }
         guard case .unauthorized(_, 401, _) = refused else { return #expect(Bool(false), "\(refused!)") }
-        let wrong = #expect(throws: FetchError.self) { try scene.store("wrong", token: "hf_wrong").pull(scene.request()) }
+        let wrong = #expect(throws: FetchError.self) { try scene.store("wrong", token: "hf_wrong").pullBlocking(scene.request()) }
         #expect(!"\(wrong!)".contains("hf_wrong"))
-        #expect(try scene.store(token: "hf_topsecret").pull(scene.request()).complete)
+        #expect(try scene.store(token: "hf_topsecret").pullBlocking(scene.request()).complete)
         for request in try scene.hub.requests() where request.place == "cdn" { #expect(request.token == nil) }
         #expect(try scene.hub.requests().contains { $0.token == "Bearer hf_topsecret" })
     }
@@ -133,7 +133,7 @@ import WeightStore
                     model: "org/model", commit: String(repeating: "a", count: 40), path: path, bytes: 1, digest: nil,
                     gitObject: nil)])
             store.register(scheme: "file") { _ in Listing(url: "file:///x", revision: listing) }
-            let error = #expect(throws: FetchError.self) { try store.pull(scene.request(from: "file:///x")) }
+            let error = #expect(throws: FetchError.self) { try store.pullBlocking(scene.request(from: "file:///x")) }
             guard case .malformed = error else { return #expect(Bool(false), "\(error!)") }
         }
     }
@@ -142,16 +142,16 @@ import WeightStore
     private struct Listing: ModelOrigin {
         let url: String
         let revision: RemoteRevision
-        func listing(of model: String, at name: String, _: FetchProgress) throws -> RemoteRevision { revision }
-        func read(_: RemoteFile, at: Int, into: UnsafeMutableRawBufferPointer, _: FetchProgress) throws {}
-        func fetch(_: ShardRequest, isCancelled: () -> Bool, _: (Int, UnsafeRawBufferPointer) throws -> Void) throws {}
+        func listing(of model: String, at name: String, _: Work) throws -> RemoteRevision { revision }
+        func read(_: RemoteFile, at: Int, into: UnsafeMutableRawBufferPointer, _: Work) throws {}
+        func fetch(_: ShardRequest, _: Work, _: (Int, UnsafeRawBufferPointer) throws -> Void) throws {}
     }
 
     @Test("no more than the rate travels")
     func rate() throws {
         let scene = try Scene()
         let start = ContinuousClock.now
-        try scene.store(rate: 4_000_000).pull(scene.request())
+        try scene.store(rate: 4_000_000).pullBlocking(scene.request())
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         #expect(seconds > Double(try scene.bytes) / 4_000_000 * 0.8)
     }
@@ -161,13 +161,13 @@ import WeightStore
         let scene = try Scene()
         // All of it would take minutes.
         let store = try scene.store(idle: 30, rate: 50_000)
-        let progress = FetchProgress()
+        let work = Work()
         Thread.detachNewThread {
-            while progress.fetched == 0 { usleep(10_000) }
-            progress.cancel()
+            while work.progress.done == 0 { usleep(10_000) }
+            work.cancel()
         }
-        #expect(throws: StoreError.cancelled) { try store.pull(scene.request(), progress: progress) }
-        #expect(try progress.fetched < scene.bytes)
-        #expect(try store.pull(scene.request(from: scene.hub.url)).complete)
+        #expect(throws: CancellationError.self) { try store.pullBlocking(scene.request(), work: work) }
+        #expect(try work.progress.done < scene.bytes)
+        #expect(try store.pullBlocking(scene.request(from: scene.hub.url)).complete)
     }
 }

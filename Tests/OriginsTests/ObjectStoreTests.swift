@@ -40,14 +40,14 @@ import Testing
         let scene = try Scene(TestModel(layers: 3))
         let gateway = try Gateway(scene)
         let source = try Store(at: scene.directory("source"), create: true)
-        let imported = try source.importModel(ImportRequest(source: scene.directory("hub/org/model"))).revisions[0]
+        let imported = try source.importModelBlocking(ImportRequest(source: scene.directory("hub/org/model"))).revisions[0]
         let url = "s3://weights/some/place"
         let origin = try S3Origin(url, environment: gateway.environment)
         try origin.bucket.make()
         let manifest = source.blobs.path(imported.digest, .manifest)
         #expect(try origin.bucket.create(S3Origin.manifest(imported.digest), contents(manifest)))
         for file in TemporaryDirectory.files(below: source.blobs.root) {
-            guard let digest = Digest(hex: file.split(separator: "/").last ?? "") else { continue }
+            guard let digest = ContentDigest(hex: file.split(separator: "/").last ?? "") else { continue }
             #expect(try origin.bucket.create(S3Origin.shard(digest), contents("\(source.blobs.root)/\(file)")))
             #expect(try !origin.bucket.create(S3Origin.shard(digest), [0]), "what is there stays")
         }
@@ -55,18 +55,18 @@ import Testing
         let store = try Store(at: scene.directory("store"), create: true)
         store.register(scheme: "s3") { [environment = gateway.environment] in try S3Origin($0, environment: environment) }
         var request = try scene.request(FetchSelection(layers: 1...1), "org/model@\(imported.digest)", from: url)
-        let summary = try store.pull(request)
+        let summary = try store.pullBlocking(request)
         #expect(!summary.complete && summary.digest == imported.digest)
         let revision = try store.revision("org/model")
         let layer = try revision.tensorEntries(layer: 1)
         #expect(try Set(layer.compactMap(\.shard)).allSatisfy { FileManager.default.fileExists(atPath: store.blobPath($0)) })
         #expect(summary.fetched < (try scene.bytes) / 2)
         #expect(try revision.layer(2).tensors.count == 4)
-        #expect(try revision.waitForLease(layer: 0, in: .host).tensors.count == 4)
+        #expect(try revision.leaseBlocking(layer: 0, in: .host).tensors.count == 4)
         #expect(try revision.bytes(of: "model.safetensors") == scene.file())
         request.selection = FetchSelection()
-        #expect(try store.pull(request).complete)
-        #expect(try store.verify().damage.isEmpty)
+        #expect(try store.pullBlocking(request).complete)
+        #expect(try store.verifyBlocking().damage.isEmpty)
 
         // Who may not, and what is not there.
         var strangers = gateway.environment
@@ -77,7 +77,7 @@ import Testing
             return
         }
         #expect(!"\(refused!)".contains("wrongsecret"))
-        let nothing = #expect(throws: FetchError.self) { try origin.manifest(Digest(of: UnsafeRawBufferPointer(start: nil, count: 0))) }
+        let nothing = #expect(throws: FetchError.self) { try origin.manifest(ContentDigest(of: UnsafeRawBufferPointer(start: nil, count: 0))) }
         guard case .notFound(_, _, 404) = nothing else {
             Issue.record("\(nothing!)")
             return
@@ -88,7 +88,7 @@ import Testing
     func peer() throws {
         let scene = try Scene(TestModel(layers: 2))
         let source = try Store(at: scene.directory("source"), create: true)
-        let imported = try source.importModel(ImportRequest(source: scene.directory("hub/org/model"))).revisions[0]
+        let imported = try source.importModelBlocking(ImportRequest(source: scene.directory("hub/org/model"))).revisions[0]
         // A peer's two paths, from a web server over copies.
         let tree = scene.directory("hub/org/peer")
         for kind in ["shards", "manifests"] {
@@ -97,7 +97,7 @@ import Testing
         try FileManager.default.copyItem(
             atPath: source.blobs.path(imported.digest, .manifest), toPath: "\(tree)/manifests/\(imported.digest)")
         for file in TemporaryDirectory.files(below: source.blobs.root) {
-            guard let digest = Digest(hex: file.split(separator: "/").last ?? "") else { continue }
+            guard let digest = ContentDigest(hex: file.split(separator: "/").last ?? "") else { continue }
             try FileManager.default.copyItem(atPath: "\(source.blobs.root)/\(file)", toPath: "\(tree)/shards/\(digest)")
         }
         let nginx = try NGINX(scene, redirecting: false)
@@ -107,7 +107,7 @@ import Testing
         let store = try Store(at: scene.directory("store"), create: true)
         store.register(scheme: "peer+http") { try PeerOrigin($0, token: "") }
         let request = try scene.request(FetchSelection(layers: 0...0), "org/model@\(imported.digest)", from: url)
-        #expect(try !store.pull(request).complete)
+        #expect(try !store.pullBlocking(request).complete)
         let revision = try store.revision("org/model")
         #expect(try revision.layer(0).tensors.count == 4)
         // Another byte in one of the shards of layer 1.

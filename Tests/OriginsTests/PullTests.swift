@@ -9,7 +9,7 @@ import WeightStore
     func whole() throws {
         let scene = try Scene(files: 2)
         let store = try scene.store()
-        let summary = try store.pull(scene.request())
+        let summary = try store.pullBlocking(scene.request())
         #expect(summary.complete)
         #expect(summary.fetched == (try scene.bytes))
         #expect(try scene.hub.served() == scene.bytes)
@@ -21,11 +21,11 @@ import WeightStore
         let snapshots = scene.directory("models--org--model/snapshots")
         try FileManager.default.createDirectory(atPath: snapshots, withIntermediateDirectories: true)
         try FileManager.default.copyItem(atPath: scene.directory("hub/org/model"), toPath: "\(snapshots)/\(summary.commit)")
-        let imported = try store.importModel(ImportRequest(source: scene.directory("models--org--model")))
+        let imported = try store.importModelBlocking(ImportRequest(source: scene.directory("models--org--model")))
         #expect(imported.revisions[0].digest == summary.digest)
         #expect(imported.revisions[0].wasKnown && imported.written == 0)
         #expect(try store.collectGarbage(graceSeconds: 0).isEmpty)
-        #expect(try store.verify().damage.isEmpty)
+        #expect(try store.verifyBlocking().damage.isEmpty)
     }
 
     @Test("a file without tensors may have any size", arguments: [(1 << 20) + 1, 3_000_001, 9_085_657])
@@ -34,7 +34,7 @@ import WeightStore
         model.others["tokenizer.json"] = String((0..<bytes).map { Character(UnicodeScalar(UInt8(0x20 + $0 * 7 % 90))) })
         let scene = try Scene(model)
         let store = try scene.store()
-        #expect(try store.pull(scene.request()).complete)
+        #expect(try store.pullBlocking(scene.request()).complete)
         #expect(try store.revision("org/model").bytes(of: "tokenizer.json") == scene.file("tokenizer.json"))
     }
 
@@ -42,9 +42,9 @@ import WeightStore
     func again() throws {
         let scene = try Scene()
         let store = try scene.store()
-        let first = try store.pull(scene.request())
+        let first = try store.pullBlocking(scene.request())
         try scene.hub.set()
-        let second = try store.pull(scene.request())
+        let second = try store.pullBlocking(scene.request())
         #expect(second.digest == first.digest && second.fetched == 0)
         #expect(try scene.hub.served() == 0)
     }
@@ -53,7 +53,7 @@ import WeightStore
     func layers() throws {
         let scene = try Scene(TestModel(layers: 4))
         let store = try scene.store()
-        let summary = try store.pull(scene.request(FetchSelection(layers: 1...2)))
+        let summary = try store.pullBlocking(scene.request(FetchSelection(layers: 1...2)))
         #expect(!summary.complete)
         let revision = try store.revision("org/model")
         let entries = try revision.tensorEntries()
@@ -72,7 +72,7 @@ import WeightStore
         let scene = try Scene(TestModel(layers: 3))
         let store = try scene.store()
         try scene.hub.set()
-        try store.pull(scene.request(FetchSelection(layers: 0...0)))
+        try store.pullBlocking(scene.request(FetchSelection(layers: 0...0)))
         let revision = try store.revision("org/model")
         let before = revision.digest
         for tier in [Tier.ram, .host] {
@@ -89,7 +89,7 @@ import WeightStore
         let whole = try store.revision("org/model")
         #expect(whole.digest != before)
         #expect(try revision.info().digest == whole.digest)
-        #expect(try scene.store("other").pull(scene.request()).digest == whole.digest)
+        #expect(try scene.store("other").pullBlocking(scene.request()).digest == whole.digest)
         let stream = try whole.stream(to: .ram)
         var count = 0
         for try await layer in stream { count += layer.tensors.count }
@@ -100,7 +100,7 @@ import WeightStore
     func streaming() async throws {
         let scene = try Scene(TestModel(layers: 6))
         let store = try scene.store()
-        try store.pull(scene.request(FetchSelection(include: ["config.json"])))
+        try store.pullBlocking(scene.request(FetchSelection(include: ["config.json"])))
         let revision = try store.revision("org/model")
         var count = 0
         for try await layer in try revision.stream(to: .host, layers: 0...3, ahead: 2) {
@@ -118,9 +118,9 @@ import WeightStore
     func held() throws {
         let scene = try Scene()
         let store = try scene.store()
-        try store.pull(scene.request(FetchSelection(layers: 0...0)))
+        try store.pullBlocking(scene.request(FetchSelection(layers: 0...0)))
         let revision = try store.revision("org/model")
-        try store.pull(scene.request())
+        try store.pullBlocking(scene.request())
         #expect(throws: StoreError.self) { try store.remove(["org/model"]) }
         withExtendedLifetime(revision) {}
     }
@@ -129,7 +129,7 @@ import WeightStore
     func include() throws {
         let scene = try Scene(files: 3)
         let store = try scene.store()
-        try store.pull(scene.request(FetchSelection(include: ["*-00002-*", "*.json"])))
+        try store.pullBlocking(scene.request(FetchSelection(include: ["*-00002-*", "*.json"])))
         let revision = try store.revision("org/model")
         try scene.hub.set()
         #expect(try revision.bytes(of: "model-00002-of-00003.safetensors") == scene.file("model-00002-of-00003.safetensors"))
@@ -145,7 +145,7 @@ import WeightStore
             try scene.directory.write(original, to: "hub/org/twice/\(name)")
         }
         let store = try scene.store()
-        try store.pull(scene.request(FetchSelection(include: ["none"]), "org/twice"))
+        try store.pullBlocking(scene.request(FetchSelection(include: ["none"]), "org/twice"))
         let revision = try store.revision("org/twice")
         #expect(try revision.bytes(of: path) == original)
         for name in ["a.safetensors", "b.safetensors"] { #expect(try revision.bytes(of: name) == original) }
@@ -157,10 +157,10 @@ import WeightStore
         let scene = try Scene()
         try scene.model.tuned(seed: 5).write(to: scene.directory("hub/org/tuned"))
         let store = try scene.store()
-        try store.importModel(ImportRequest(source: scene.directory("hub/org/model")))
-        #expect(try store.pull(scene.request()).fetched < 1000)
+        try store.importModelBlocking(ImportRequest(source: scene.directory("hub/org/model")))
+        #expect(try store.pullBlocking(scene.request()).fetched < 1000)
         let before = try store.usage().stored
-        try store.pull(scene.request(FetchSelection(), "org/tuned"))
+        try store.pullBlocking(scene.request(FetchSelection(), "org/tuned"))
         // q_proj of two layers, and the same header.
         #expect(try store.usage().stored - before == 2 << 20)
     }
@@ -170,12 +170,12 @@ import WeightStore
         let scene = try Scene(files: 3)
         try scene.hub.set(page: 2)
         let store = try scene.store()
-        let summary = try store.pull(scene.request(FetchSelection(), "org/model@refs/pr/1"))
+        let summary = try store.pullBlocking(scene.request(FetchSelection(), "org/model@refs/pr/1"))
         #expect(summary.files == 6)
         #expect(try store.revision("org/model@refs/pr/1").digest == summary.digest)
-        try store.pull(scene.request(FetchSelection(), "org/model@\(summary.commit)"))
+        try store.pullBlocking(scene.request(FetchSelection(), "org/model@\(summary.commit)"))
         for (name, what) in [("org/nobody", "model"), ("org/model@nothing", "revision")] {
-            let error = #expect(throws: FetchError.self) { try store.pull(scene.request(FetchSelection(), name)) }
+            let error = #expect(throws: FetchError.self) { try store.pullBlocking(scene.request(FetchSelection(), name)) }
             guard case .notFound(let found, let url, 404) = error else { Issue.record("\(error!)"); continue }
             #expect(found == what && url.hasPrefix(scene.hub.url))
         }
@@ -184,22 +184,22 @@ import WeightStore
     @Test("what is known of a revision in part survives the loss of the catalog")
     func rebuild() throws {
         let scene = try Scene()
-        do { try scene.store().pull(scene.request(FetchSelection(layers: 0...0))) }
+        do { try scene.store().pullBlocking(scene.request(FetchSelection(layers: 0...0))) }
         for suffix in ["", "-wal", "-shm"] { unlink(scene.directory("store/store.db\(suffix)")) }
-        try Store.rebuild(at: scene.directory("store"))
+        try Store.rebuildBlocking(at: scene.directory("store"))
         let store = try scene.store()
         let revision = try store.revision("org/model")
         #expect(try revision.tensorEntries().count == scene.model.tensors.count)
         #expect(try revision.bytes(of: "model.safetensors") == scene.file())
-        #expect(try store.pull(scene.request()).complete)
+        #expect(try store.pullBlocking(scene.request()).complete)
     }
 
     @Test("an import brings what an origin was to give")
     func importAfterwards() throws {
         let scene = try Scene()
         let store = try scene.store()
-        try store.pull(scene.request(FetchSelection(layers: 0...0)))
-        try store.importModel(ImportRequest(source: scene.directory("hub/org/model"), name: "other"))
+        try store.pullBlocking(scene.request(FetchSelection(layers: 0...0)))
+        try store.importModelBlocking(ImportRequest(source: scene.directory("hub/org/model"), name: "other"))
         try scene.hub.set()
         #expect(try store.revision("org/model").bytes(of: "model.safetensors") == scene.file())
         #expect(try scene.hub.served() == 0)

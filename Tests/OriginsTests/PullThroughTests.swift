@@ -14,7 +14,7 @@ import WeightStore
         ])
         let url = try server.line()
         let client = try scene!.store("client")
-        let first = try client.pull(scene!.request(from: url))
+        let first = try client.pullBlocking(scene!.request(from: url))
         #expect(first.complete)
         #expect(try scene!.hub.served() == scene!.bytes)
         let revision = try client.revision("org/model")
@@ -25,7 +25,7 @@ import WeightStore
         scene = nil
         let second = try Store(at: directory("second"), create: true)
         second.register(scheme: "http") { try HubOrigin($0, token: "") }
-        #expect(try second.pull(request).digest == first.digest)
+        #expect(try second.pullBlocking(request).digest == first.digest)
     }
 
     @Test(

@@ -28,7 +28,7 @@ import WeightStore
         #expect(try before.tensorEntries().contains { $0.shard == nil })
         switch trigger {
         case .pull:
-            let summary = try store.pull(PullRequest(model.name))
+            let summary = try store.pullBlocking(PullRequest(model.name))
             #expect(summary.complete && summary.version == expected.version && summary.commit == expected.commit)
             // Bytes that the store has already are not fetched again.
             #expect(summary.fetched > 0 && summary.fetched < expected.bytes)
@@ -42,7 +42,7 @@ import WeightStore
         hub.end()
         for file in expected.files {
             let bytes = try after.bytes(of: file.path)
-            let digest = bytes.withUnsafeBytes { Digest(of: $0).hex }
+            let digest = bytes.withUnsafeBytes { ContentDigest(of: $0).hex }
             #expect(bytes.count == file.bytes && digest == file.sha256, "\(file.path)")
         }
         for sequence in fixture.facts.kv where sequence.revision == pull.revision {
@@ -50,6 +50,6 @@ import WeightStore
                 of: after, format: sequence.format, blockTokens: sequence.blockTokens, tenant: sequence.tenant)
             #expect(try kv.longestPrefix(of: sequence.tokens).blocks == sequence.blocks.count)
         }
-        #expect(try store.verify().damage.isEmpty)
+        #expect(try store.verifyBlocking().damage.isEmpty)
     }
 }

@@ -11,9 +11,9 @@ struct WebServerTests {
         let scene = try Scene(TestModel(layers: 4), files: 2)
         let nginx = try NGINX(scene, redirecting: redirecting)
         let store = try scene.store()
-        try store.pull(scene.request(FetchSelection(layers: 2...2), from: nginx.url))
+        try store.pullBlocking(scene.request(FetchSelection(layers: 2...2), from: nginx.url))
         _ = try store.revision("org/model").layer(3)
-        #expect(try store.pull(scene.request(from: nginx.url)).complete)
+        #expect(try store.pullBlocking(scene.request(from: nginx.url)).complete)
         let revision = try store.revision("org/model")
         for file in try revision.files() { #expect(try revision.bytes(of: file.path) == scene.file(file.path)) }
     }

@@ -16,7 +16,7 @@ struct FileTests {
     @Test("every file comes as it went in, at each name of its revision")
     func whole() async throws {
         let server = try await TestServer.shared.value
-        let info = try await onOwnThread { try server.store.revisions(of: "org/base")[0] }
+        let info = try await onThread { try server.store.revisions(of: "org/base")[0] }
         for name in ["config.json", "tokenizer/vocab.txt", "model.safetensors"] {
             for revision in ["main", "prod", "v1", info.commit, info.digest.hex] {
                 let answer = try await server.get("/org/base/resolve/\(revision)/\(name)")
@@ -38,7 +38,7 @@ struct FileTests {
         #expect(vocabulary["etag"] == "\"de980441c3ab03a8c07dda1ad27b8a11f39deb1e\"")
         #expect(vocabulary["x-linked-etag"] == nil)
         let head = try await server.ask("HEAD", weights)
-        let digest = try await onOwnThread {
+        let digest = try await onThread {
             try server.store.revision("org/base").files().first { $0.path == "model.safetensors" }!
         }
         #expect(head["etag"] == "\"\(digest.digest)\"")
@@ -61,7 +61,7 @@ struct FileTests {
             let field = round % 5 == 0 ? "bytes=-\(length)" : "bytes=\(first)-\(first + length - 1)"
             let range = round % 5 == 0
                 ? max(bytes.count - length, 0)..<bytes.count : first..<min(first + length, bytes.count)
-            let answer = try await onOwnThread { [weights] in
+            let answer = try await onThread { [weights] in
                 try connection.send(TestServer.request("GET", weights, ["Range": field]))
                 return try connection.answer()
             }
@@ -102,7 +102,7 @@ struct FileTests {
         let server = try await TestServer.shared.value
         let connection = try await server.connect()
         let names = ["config.json", "tokenizer/vocab.txt", "nothing", "config.json"]
-        let answers = try await onOwnThread {
+        let answers = try await onThread {
             try connection.send(names.map { TestServer.request("GET", "/org/base/resolve/main/\($0)") }.joined())
             // In one piece of bytes or in several: so by what their bodies hold.
             var text = ""
@@ -142,7 +142,7 @@ struct FileTests {
     @Test("a shard whose bytes are gone, or cut short, is an error of the server and not a broken file")
     func damaged() async throws {
         let server = try await TestServer()
-        let blob = try await onOwnThread {
+        let blob = try await onThread {
             let tensor = try server.store.revision("org/base").tensorEntries(named: "model.embed_tokens.weight")[0]
             return server.store.blobPath(tensor.shard!)
         }
@@ -162,12 +162,12 @@ struct FileTests {
         let server = try await TestServer()
         let connection = try await server.connect(receiveBuffer: 1 << 16)
         let bytes = try original("model.safetensors")
-        try await onOwnThread { [weights] in
+        try await onThread { [weights] in
             try connection.send(TestServer.request("GET", weights))
             _ = try connection.receive(most: 100)
         }
         #expect(throws: StoreError.self) { try server.store.remove(["org/base"]) }
-        let received = try await onOwnThread {
+        let received = try await onThread {
             var count = 0
             while count < bytes.count { count += try connection.receive().count }
             return count

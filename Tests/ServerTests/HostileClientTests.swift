@@ -11,7 +11,7 @@ struct HostileClientTests {
 
     /// Sends something, and gives what came back until the server closed the connection.
     private func send(_ text: String, to server: TestServer) async throws -> String {
-        try await onOwnThread {
+        try await onThread {
             let connection = try Connection(port: server.port)
             // The server may close before it has read all.
             try? connection.send(text)
@@ -60,7 +60,7 @@ struct HostileClientTests {
         try await withThrowingTaskGroup(of: Bool.self) { group in
             for text in starts {
                 group.addTask {
-                    try await onOwnThread {
+                    try await onThread {
                         let connection = try Connection(port: server.port, timeoutSeconds: 1)
                         try connection.send(text)
                         // A byte now and then, for ever.
@@ -84,7 +84,7 @@ struct HostileClientTests {
         options.stallSeconds = 1
         let server = try await TestServer(options)
         let connection = try await server.connect(receiveBuffer: 1 << 16)
-        try await onOwnThread { [weights] in
+        try await onThread { [weights] in
             // More than all buffers of the kernel hold.
             for _ in 0..<4 { try connection.send(TestServer.request("GET", weights)) }
         }
@@ -99,7 +99,7 @@ struct HostileClientTests {
         let server = try await TestServer()
         for _ in 0..<5 {
             let connection = try await server.connect(receiveBuffer: 1 << 16)
-            try await onOwnThread { [weights] in
+            try await onThread { [weights] in
                 try connection.send(TestServer.request("GET", weights))
                 _ = try connection.receive(most: 1000)
             }
@@ -126,7 +126,7 @@ struct HostileClientTests {
         (options.connections, options.idleSeconds) = (10, 600)
         let server = try await TestServer(options)
         // Each is accepted before the next: several that come at once are accepted together.
-        var idle = try await onOwnThread {
+        var idle = try await onThread {
             try (0..<10).map { _ in
                 let connection = try Connection(port: server.port)
                 try connection.send(TestServer.request("GET", "/health"))
@@ -152,7 +152,7 @@ struct HostileClientTests {
         let server = try await TestServer(options)
         let bytes = try TestServer.base.file(TestServer.base.tensors)
         let connection = try await server.connect(receiveBuffer: 1 << 16)
-        let received = try await onOwnThread { [weights] in
+        let received = try await onThread { [weights] in
             try connection.send(TestServer.request("GET", weights))
             var count = 0
             var next = ContinuousClock.now

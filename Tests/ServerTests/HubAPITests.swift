@@ -7,7 +7,7 @@ struct HubAPITests {
     @Test("a model tells its files, and their sizes and digests if asked")
     func model() async throws {
         let server = try await TestServer.shared.value
-        let revision = try await onOwnThread { try server.store.revisions(of: "org/tuned")[0] }
+        let revision = try await onThread { try server.store.revisions(of: "org/tuned")[0] }
         let brief = try await server.get("/api/models/org/tuned").object()
         #expect(brief["id"] as? String == "org/tuned" && brief["author"] as? String == "org")
         #expect(brief["sha"] as? String == revision.commit)

@@ -23,8 +23,8 @@ struct HubClientTests {
             options.certificate = try ServerCertificate(certificate: certificate.chain, key: certificate.key)
         }
         let server = try await TestServer(options)
-        try await onOwnThread {
-            try server.store.importModel(ImportRequest(source: source, name: model))
+        try await onThread {
+            try server.store.importModelBlocking(ImportRequest(source: source, name: model))
             try server.store.setRef("prod", to: model)
         }
         let work = server.directory("client")
@@ -42,7 +42,7 @@ struct HubClientTests {
         let pipe = Pipe()
         (process.standardOutput, process.standardError) = (pipe, pipe)
         try process.run()
-        let output = try await onOwnThread {
+        let output = try await onThread {
             String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
         }
         process.waitUntilExit()

@@ -15,7 +15,7 @@ struct OperationTests {
         let lines = metrics.text.split(separator: "\n")
         #expect(lines.contains("weightstore_http_requests_total{method=\"GET\",status=\"200\"} 2"))
         #expect(lines.contains("weightstore_http_requests_total{method=\"other\",status=\"405\"} 1"))
-        let stats = try await onOwnThread { try server.store.stats() }
+        let stats = try await onThread { try server.store.stats() }
         #expect(lines.contains("weightstore_store_bytes \(stats.stored)"))
         #expect(lines.contains("weightstore_store_shards \(stats.shards)"))
         for line in lines where !line.hasPrefix("#") {
@@ -29,9 +29,9 @@ struct OperationTests {
     @Test("tiers that are open are in the metrics")
     func tiers() async throws {
         let server = try await TestServer()
-        try await onOwnThread {
+        try await onThread {
             try server.store.open(.ram, TierOptions(budget: 1 << 30))
-            try server.store.revision("org/base").waitForLease(layer: 0, in: .ram).release()
+            try server.store.revision("org/base").leaseBlocking(layer: 0, in: .ram).release()
         }
         let text = try await server.get("/metrics").text
         #expect(text.contains("weightstore_tier_budget_bytes{tier=\"ram\"} 1073741824"))
@@ -71,7 +71,7 @@ struct OperationTests {
         // "user:s3cret-Token"
         for right in ["Bearer s3cret-Token", "bearer  s3cret-Token", "Basic dXNlcjpzM2NyZXQtVG9rZW4="] {
             #expect(try await server.get("/api/models", ["Authorization": right]).status == 200)
-            let shard = try await onOwnThread { try server.store.revision("org/base").tensorEntries()[0].shard! }
+            let shard = try await onThread { try server.store.revision("org/base").tensorEntries()[0].shard! }
             #expect(try await server.get("/shards/\(shard)", ["Authorization": right])["cache-control"]?.hasPrefix("private") == true)
         }
         #expect(!server.log.lines.contains { $0.contains("s3cret") || $0.contains("dXNlc") })

@@ -7,13 +7,13 @@ struct PeerTests {
     @Test("shards come by digest, whole and in part, and may be kept for ever")
     func shards() async throws {
         let server = try await TestServer.shared.value
-        let digests = try await onOwnThread {
+        let digests = try await onThread {
             try server.store.revision("org/base").tensorEntries().compactMap(\.shard)
         }
         for digest in Set(digests) {
             let answer = try await server.get("/shards/\(digest)")
             #expect(answer.status == 200)
-            #expect(answer.body.withUnsafeBytes { Digest(of: $0) } == digest)
+            #expect(answer.body.withUnsafeBytes { ContentDigest(of: $0) } == digest)
             #expect(answer["cache-control"] == "public, max-age=31536000, immutable")
             #expect(answer["etag"] == "\"\(digest)\"")
             let part = try await server.get("/shards/\(digest)", ["Range": "bytes=3-70"])
@@ -28,7 +28,7 @@ struct PeerTests {
     func strangers() async throws {
         let server = try await TestServer.shared.value
         let bytes = Array("a shard that a crash left".utf8)
-        let digest = bytes.withUnsafeBytes { Digest(of: $0) }
+        let digest = bytes.withUnsafeBytes { ContentDigest(of: $0) }
         try server.directory.write(bytes, to: "store/blobs/\(digest.hex.prefix(2))/\(digest)")
         #expect(try await server.get("/shards/\(digest)").status == 404)
         try server.directory.write(bytes, to: "store/blobs/\(digest.hex.prefix(2))/\(digest).manifest")
@@ -42,7 +42,7 @@ struct PeerTests {
         let decoded = try JSONDecoder().decode([RevisionInfo].self, from: Data(answer.body))
         #expect(decoded.map(\.version) == [1] && decoded[0].refs == ["main", "prod"])
         let manifest = try await server.get("/manifests/\(decoded[0].digest)")
-        #expect(manifest.body.withUnsafeBytes { Digest(of: $0) } == decoded[0].digest)
+        #expect(manifest.body.withUnsafeBytes { ContentDigest(of: $0) } == decoded[0].digest)
         #expect(manifest.text.hasPrefix("weightstore manifest 1\n"))
         #expect(try await server.get("/shards/\(decoded[0].digest)").status == 404)
     }

@@ -1,3 +1,4 @@
+import Origins
 import Server
 import Synchronization
 import TestSupport
@@ -19,11 +20,11 @@ struct PullThroughTests {
 
         func pull(model: String, revision: String) async throws -> Bool {
             calls.withLock { $0.append("\(model)@\(revision)") }
-            if model == "org/broken" { throw StoreError.busy(what: "hub", holder: "somebody") }
+            if model == "org/broken" { throw StorageError.busy(what: "hub", holder: "somebody") }
             guard model == "org/remote", revision == "main" else { return false }
-            try await onOwnThread { [store, directory] in
+            try await onThread { [store, directory] in
                 try TestServer.base.tuned(seed: 99).write(to: directory("remote"))
-                try store.importModel(ImportRequest(source: directory("remote"), name: model))
+                try store.importModelBlocking(ImportRequest(source: directory("remote"), name: model))
             }
             return true
         }
@@ -31,9 +32,9 @@ struct PullThroughTests {
         func pull(file path: String, model: String, revision: String) async throws -> Bool {
             calls.withLock { $0.append("\(model)@\(revision) \(path)") }
             guard path == "late.json" else { return false }
-            try await onOwnThread { [store, directory] in
+            try await onThread { [store, directory] in
                 try directory.write("{}", to: "base/late.json")
-                try store.importModel(ImportRequest(source: directory("base"), name: model))
+                try store.importModelBlocking(ImportRequest(source: directory("base"), name: model))
             }
             return true
         }

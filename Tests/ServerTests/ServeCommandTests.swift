@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import ModelFormats
+import Support
 import TestSupport
 import Testing
 
@@ -21,18 +22,18 @@ struct ServeCommandTests {
         let pipe = Pipe()
         process.standardOutput = pipe
         try process.run()
-        let line = try await onOwnThread { String(decoding: pipe.fileHandleForReading.availableData, as: UTF8.self) }
+        let line = try await onThread { String(decoding: pipe.fileHandleForReading.availableData, as: UTF8.self) }
         let port = try #require(
             line.split(whereSeparator: { !$0.isNumber }).last.flatMap { Int($0) }, "no port in \(line)")
         return (process, port, log)
     }
 
     private func tool(_ arguments: String...) async throws -> Tool.Result {
-        try await onOwnThread { [directory] in try Tool(store: directory("store")).run(arguments) }
+        try await onThread { [directory] in try Tool(store: directory("store")).run(arguments) }
     }
 
     private func ask(_ port: Int, _ path: String, _ fields: [String: String] = [:]) async throws -> HTTPAnswer {
-        try await onOwnThread {
+        try await onThread {
             let connection = try Connection(port: port)
             try connection.send(TestServer.request("GET", path, fields))
             return try connection.answer()
@@ -40,7 +41,7 @@ struct ServeCommandTests {
     }
 
     private func status(of process: Process) async throws -> Int32 {
-        try await onOwnThread {
+        try await onThread {
             process.waitUntilExit()
             return process.terminationReason == .exit ? process.terminationStatus : 128 + process.terminationStatus
         }
@@ -90,7 +91,7 @@ struct ServeCommandTests {
         #expect(try await tool("import", directory("far"), "--name", "org/far", "--origin", origin.url).status == 0)
         #expect(try await tool("evict", "--free", "1T").status == 0)
         let (process, port, _) = try await serve(directory("store"), ["--upstream", origin.url])
-        let answer = try await onOwnThread {
+        let answer = try await onThread {
             let connection = try Connection(port: port)
             try connection.send(TestServer.request("GET", path, [:]))
             origin.accept()
@@ -122,15 +123,15 @@ struct ServeCommandTests {
         try TestServer.base.write(to: directory("model"))
         #expect(try await tool("import", directory("model"), "--name", "org/base").status == 0)
         let (process, port, log) = try await serve(directory("store"), ["--json"])
-        let connection = try await onOwnThread { try Connection(port: port, receiveBuffer: 1 << 16) }
-        try await onOwnThread {
+        let connection = try await onThread { try Connection(port: port, receiveBuffer: 1 << 16) }
+        try await onThread {
             try connection.send(TestServer.request("GET", "/org/base/resolve/main/model.safetensors"))
             _ = try connection.receive(most: 1)
         }
         kill(process.processIdentifier, signal)
         #expect(try await eventually { (try? Connection(port: port)) == nil })
         let size = try TestServer.base.file(TestServer.base.tensors).count
-        let received = try await onOwnThread {
+        let received = try await onThread {
             var count = 0
             while true {
                 let more = try connection.receive().count
@@ -189,7 +190,7 @@ struct ServeCommandTests {
         let received = try await withThrowingTaskGroup(of: Int.self) { group in
             for _ in 0..<3 {
                 group.addTask {
-                    try await onOwnThread {
+                    try await onThread {
                         let connection = try Connection(port: port)
                         try connection.send(TestServer.request("GET", "/large/resolve/main/large.safetensors"))
                         var count = 0

@@ -27,7 +27,7 @@ struct TLSTests {
 
     private func curl(_ arguments: String...) async throws -> Tool.Result {
         let authority = try Self.authority.get()
-        return try await onOwnThread { try Tool.Running(["curl", "-s", "--cacert", authority.certificate] + arguments, [:]).result() }
+        return try await onThread { try Tool.Running(["curl", "-s", "--cacert", authority.certificate] + arguments, [:]).result() }
     }
 
     private func url(_ server: TestServer, _ path: String, encrypted: Bool = true) -> String {
@@ -47,7 +47,7 @@ struct TLSTests {
         #expect(try await curl(url(server, weights), "--tls-max", "1.2", "-r", "5-9").bytes == Array(bytes[5..<10]))
         let page = try await curl(url(server, "/api/models"), "-i").output
         #expect(page.contains("HTTP/1.1 200") && page.contains("<https://127.0.0.1:\(server.port)/api/models?"))
-        let old = try await onOwnThread { [port = server.port] in
+        let old = try await onThread { [port = server.port] in
             try Tool.Running(
                 ["openssl", "s_client", "-connect", "127.0.0.1:\(port)", "-tls1_1", "-cipher", "DEFAULT:@SECLEVEL=0"], [:]).result()
         }
@@ -62,7 +62,7 @@ struct TLSTests {
         // Records that are none, that are too long, that never end; and nothing at all.
         for text in ["\u{16}\u{3}\u{1}\u{0}\u{4}abcd", "\u{16}\u{3}\u{1}\u{7f}\u{7f}" + String(repeating: "a", count: 1 << 20), "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}", ""] {
             let connection = try await server.connect()
-            try await onOwnThread {
+            try await onThread {
                 try? connection.send(text)
                 while try !connection.receive().isEmpty {}
             }
@@ -80,7 +80,7 @@ struct TLSTests {
     func stalled() async throws {
         let server = try await server { $0.stallSeconds = 2 }
         let address = url(server, weights)
-        let client = try await onOwnThread { try SlowClient(address, pace: 0, trusting: try Self.authority.get()) }
+        let client = try await onThread { try SlowClient(address, pace: 0, trusting: try Self.authority.get()) }
         #expect(try await eventually { server.log.lines.contains { $0.contains("broken off") } })
         #expect(try await isWell(server))
         withExtendedLifetime(client) {}
@@ -90,16 +90,16 @@ struct TLSTests {
     func stopped(encrypted: Bool) async throws {
         let server = try await server(encrypted: encrypted) { $0.drainSeconds = 600 }
         let address = url(server, weights, encrypted: encrypted)
-        let client = try await onOwnThread { try SlowClient(address, pace: 1 << 20, trusting: encrypted ? try Self.authority.get() : nil) }
+        let client = try await onThread { try SlowClient(address, pace: 1 << 20, trusting: encrypted ? try Self.authority.get() : nil) }
         try await server.stop()
-        #expect(try await onOwnThread { try client.received() } == TestServer.base.file(TestServer.base.tensors).count)
+        #expect(try await onThread { try client.received() } == TestServer.base.file(TestServer.base.tensors).count)
     }
 
     @Test("a client that takes nothing does not keep a server from ending", arguments: [false, true])
     func drained(encrypted: Bool) async throws {
         let server = try await server(encrypted: encrypted) { ($0.drainSeconds, $0.stallSeconds, $0.idleSeconds) = (1, 3600, 3600) }
         let address = url(server, weights, encrypted: encrypted)
-        let client = try await onOwnThread { try SlowClient(address, pace: 0, trusting: encrypted ? try Self.authority.get() : nil) }
+        let client = try await onThread { try SlowClient(address, pace: 0, trusting: encrypted ? try Self.authority.get() : nil) }
         let isOver = Mutex(false)
         async let end: Void = {
             defer { isOver.withLock { $0 = true } }
@@ -116,7 +116,7 @@ struct TLSCommandTests {
     private let directory = try! TemporaryDirectory()
 
     private func tool(_ arguments: [String]) async throws -> Tool.Result {
-        try await onOwnThread { [directory] in try Tool(store: directory("store")).run(arguments) }
+        try await onThread { [directory] in try Tool(store: directory("store")).run(arguments) }
     }
 
     /// What is served, as `org/base`.
@@ -126,7 +126,7 @@ struct TLSCommandTests {
     }
 
     private func curl(_ url: String, trusting authority: CertificateAuthority, _ arguments: [String] = []) async throws -> Tool.Result {
-        try await onOwnThread { try Tool.Running(["curl", "-s", "--cacert", authority.certificate, url] + arguments, [:]).result() }
+        try await onThread { try Tool.Running(["curl", "-s", "--cacert", authority.certificate, url] + arguments, [:]).result() }
     }
 
     @Test("a renewed certificate is taken without a restart, one that can't be used is not; downloads go on")
@@ -137,7 +137,7 @@ struct TLSCommandTests {
         let server = try ServeProcess(directory("store"), certificate.arguments, log: directory("log"))
         let file = server.url + "/org/base/resolve/main/model.safetensors"
         #expect(try await curl(server.url + "/health", trusting: first).status == 0)
-        let client = try await onOwnThread { try SlowClient(file, pace: 1 << 18, trusting: first) }
+        let client = try await onThread { try SlowClient(file, pace: 1 << 18, trusting: first) }
         // The new certificate comes before its key.
         let renewed = try second.issue("renewed")
         for (from, to, says) in [
@@ -156,7 +156,7 @@ struct TLSCommandTests {
         try FileManager.default.removeItem(atPath: certificate.chain)
         #expect(try await eventually { server.said.contains("\(certificate.chain): can't serve https with it: No such file") })
         #expect(try await curl(server.url + "/health", trusting: second).status == 0)
-        #expect(try await onOwnThread { try client.received() } == TestServer.base.file(TestServer.base.tensors).count)
+        #expect(try await onThread { try client.received() } == TestServer.base.file(TestServer.base.tensors).count)
         server.end()
     }
 
@@ -166,10 +166,10 @@ struct TLSCommandTests {
         let authority = try CertificateAuthority(directory)
         let server = try ServeProcess(directory("store"), try authority.issue("server").arguments, log: directory("log"))
         let file = server.url + "/org/base/resolve/main/model.safetensors"
-        let client = try await onOwnThread { try SlowClient(file, pace: 2 << 20, trusting: authority) }
+        let client = try await onThread { try SlowClient(file, pace: 2 << 20, trusting: authority) }
         server.signal(SIGTERM)
         let size = try TestServer.base.file(TestServer.base.tensors).count
-        #expect(try await onOwnThread { try client.received() } == size)
+        #expect(try await onThread { try client.received() } == size)
         #expect(try await eventually { server.said.contains("model.safetensors 200 \(size) bytes") })
         server.end()
     }

@@ -3,6 +3,7 @@ import GRDB
 import Glibc
 import TestSupport
 import Testing
+@testable import Storage
 @testable import WeightStore
 
 /// Counts, heat and the record of accesses.
@@ -15,7 +16,7 @@ import Testing
         try TestModel(layers: 1).write(to: directory("model"))
         var request = ImportRequest(source: directory("model"))
         request.origins = ["file://\(directory("model"))"]
-        try store.importModel(request)
+        try store.importModelBlocking(request)
     }
 
     @Test("uses are counted, and heat fades by half a day's worth")

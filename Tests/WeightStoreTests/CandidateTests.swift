@@ -18,12 +18,12 @@ import Testing
         try model.write(to: directory(name))
         var request = ImportRequest(source: directory(name))
         if origin { request.origins = ["file://\(directory(name))"] }
-        try store.importModel(request)
+        try store.importModelBlocking(request)
     }
 
-    private func shards(of name: String) throws -> Set<Digest> {
+    private func shards(of name: String) throws -> Set<ContentDigest> {
         try store.catalog.read { db in
-            try Set(Digest.fetchAll(
+            try Set(ContentDigest.fetchAll(
                 db,
                 sql: """
                     SELECT shard.digest FROM model
@@ -36,7 +36,7 @@ import Testing
         }
     }
 
-    private func candidates(_ store: Store? = nil) throws -> Set<Digest> {
+    private func candidates(_ store: Store? = nil) throws -> Set<ContentDigest> {
         Set(try (store ?? self.store).victims(of: .lru, count: 1 << 20).victims.map(\.digest))
     }
 
@@ -97,7 +97,7 @@ import Testing
     func localVersion() throws {
         let before = try shards(of: "base")
         try TestModel(layers: 1, seed: 3).write(to: directory("next/base"))
-        try store.importModel(ImportRequest(source: directory("next/base")))
+        try store.importModelBlocking(ImportRequest(source: directory("next/base")))
         #expect(try shards(of: "base").count > before.count)
         #expect(try candidates() == before)
     }
@@ -107,7 +107,7 @@ import Testing
         let names = try candidates().map { store.blobs.path($0) }
         #expect(!names.isEmpty)
         for name in names { #expect(FileManager.default.fileExists(atPath: name)) }
-        try store.evict(EvictionRequest(.downTo(0)))
+        try store.evictBlocking(EvictionRequest(.downTo(0)))
         let left = TemporaryDirectory.files(below: directory("store/blobs"))
         #expect(left.count == 2)
         #expect(left.allSatisfy { $0.hasSuffix(".manifest") || $0.hasSuffix(".record") })
@@ -133,7 +133,7 @@ import Testing
             case 1: _ = try? store.unpin(name)
             case 2: _ = try? store.remove([name], force: true)
             case 3, 4: try add(name, TestModel(layers: 1, seed: 1).tuned(seed: 97), origin: Bool.random(using: &random))
-            case 5: try store.evict(EvictionRequest(.free(1 << 20)))
+            case 5: try store.evictBlocking(EvictionRequest(.free(1 << 20)))
             case 6: try store.catalog.write { db in try RevisionRow.setOrigins([], of: Int64.random(in: 1...4, using: &random), db) }
             default:
                 if let digest = try shards(of: name).randomElement(using: &random) { try? store.bringBack(digest) }
@@ -168,14 +168,14 @@ import Testing
             let store = try Store(at: path, create: true)
             var request = ImportRequest(source: directory("other"))
             request.origins = ["file://\(directory("other"))"]
-            try store.importModel(request)
-            try store.evict(EvictionRequest(.downTo(0)))
+            try store.importModelBlocking(request)
+            try store.evictBlocking(EvictionRequest(.downTo(0)))
         }
         for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: "\(path)/store.db\(suffix)") }
-        let summary = try Store.rebuild(at: path)
+        let summary = try Store.rebuildBlocking(at: path)
         #expect(summary.missing == 0 && summary.evicted > 3)
         let store = try Store(at: path)
-        try store.revision("other").export(to: directory("out"))
+        try store.revision("other").exportBlocking(to: directory("out"))
         #expect(try contents(directory("out/model.safetensors")) == contents(directory("other/model.safetensors")))
     }
 }

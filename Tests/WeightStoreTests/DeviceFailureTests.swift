@@ -3,6 +3,7 @@ import Foundation
 import ModelFormats
 import TestSupport
 import Testing
+@testable import Tiers
 @testable import WeightStore
 
 /// A tier on a GPU whose driver is the test double, which counts what lives and what is forbidden.
@@ -14,7 +15,7 @@ import Testing
     init() throws {
         try model.write(to: directory("base"))
         store = try Store(at: directory("store"), create: true)
-        try store.importModel(ImportRequest(source: directory("base")))
+        try store.importModelBlocking(ImportRequest(source: directory("base")))
     }
 
     /// Loads the whole model onto a GPU of the double's, twice, and lets go of all.
@@ -28,7 +29,7 @@ import Testing
         let view = RevisionView(try revision.places(), in: memory, name: "base", hold: revision.hold)
         do {
             for _ in 0..<2 {
-                let lease = try await view.part(.all).lease()
+                let lease = try await view.part(.all, Work()).lease()
                 for tensor in lease.tensors {
                     let writer = try SafetensorsWriter(model.tensors)
                     let info = try #require(writer.tensors.first { $0.name == tensor.entry.name })

@@ -20,15 +20,15 @@ import Testing
     private func add(_ name: String, origins: [String]) throws {
         var request = ImportRequest(source: directory("model"), name: name)
         request.origins = origins
-        try store.importModel(request)
+        try store.importModelBlocking(request)
     }
 
     private func evictAll() throws {
-        try store.evict(EvictionRequest(.downTo(0)))
+        try store.evictBlocking(EvictionRequest(.downTo(0)))
         #expect(try store.quotaBytes == 0)
     }
 
-    private func digest(_ tensor: String = "model.embed_tokens.weight") throws -> Digest {
+    private func digest(_ tensor: String = "model.embed_tokens.weight") throws -> ContentDigest {
         let digest = try store.revision("model").tensorEntries(named: tensor).first?.shard
         return try #require(digest)
     }
@@ -36,7 +36,7 @@ import Testing
     /// Answers with the shards' own bytes, in a way of its own.
     private struct ScriptedOrigin: Origin {
         let url: String
-        let blobs: [Digest: [UInt8]]
+        let blobs: [ContentDigest: [UInt8]]
         let calls: Counter
         var change: @Sendable ([UInt8]) -> [UInt8] = { $0 }
         var backwards = false
@@ -52,7 +52,7 @@ import Testing
         struct Broken: Error {}
 
         func fetch(
-            _ request: ShardRequest, isCancelled: () -> Bool,
+            _ request: ShardRequest, _ work: Work,
             _ body: (_ shardOffset: Int, UnsafeRawBufferPointer) throws -> Void
         ) throws {
             calls.count.add(1, ordering: .relaxed)
@@ -64,8 +64,8 @@ import Testing
             try bytes.withUnsafeBytes { bytes in
                 for (begin, end) in backwards ? pieces.reversed() : pieces {
                     if let stallsAfter, begin >= stallsAfter {
-                        while !isCancelled() { usleep(1000) }
-                        throw StoreError.cancelled
+                        while !work.isCancelled { usleep(1000) }
+                        throw CancellationError()
                     }
                     try body(begin, UnsafeRawBufferPointer(rebasing: bytes[begin..<end]))
                 }
@@ -73,10 +73,10 @@ import Testing
         }
     }
 
-    private func blobs() throws -> [Digest: [UInt8]] {
-        var blobs: [Digest: [UInt8]] = [:]
+    private func blobs() throws -> [ContentDigest: [UInt8]] {
+        var blobs: [ContentDigest: [UInt8]] = [:]
         for name in TemporaryDirectory.files(below: store.path + "/blobs") {
-            if let digest = Digest(hex: name.suffix(64)) { blobs[digest] = try contents("\(store.path)/blobs/\(name)") }
+            if let digest = ContentDigest(hex: name.suffix(64)) { blobs[digest] = try contents("\(store.path)/blobs/\(name)") }
         }
         return blobs
     }
@@ -85,7 +85,7 @@ import Testing
     func everyWay() async throws {
         let whole = try contents(directory("model/model.safetensors"))
         try evictAll()
-        try store.revision("model").export(to: directory("out"))
+        try store.revision("model").exportBlocking(to: directory("out"))
         #expect(try contents(directory("out/model.safetensors")) == whole)
         try evictAll()
         let layer = try store.revision("model").layer(1)
@@ -144,7 +144,7 @@ import Testing
         try add("model", origins: ["https://hub.test/x"])
         try evictAll()
         for digest in blobs.keys { try store.bringBack(digest) }
-        #expect(try store.verify().damage.isEmpty)
+        #expect(try store.verifyBlocking().damage.isEmpty)
         #expect(try self.blobs() == blobs)
     }
 
@@ -163,7 +163,7 @@ import Testing
     }
 
     /// Registers an origin that gives so much of a shard, and then nothing more.
-    private func stall(_ calls: ScriptedOrigin.Counter, after bytes: Int?, _ blobs: [Digest: [UInt8]]) {
+    private func stall(_ calls: ScriptedOrigin.Counter, after bytes: Int?, _ blobs: [ContentDigest: [UInt8]]) {
         store.register(scheme: "https") { url in
             ScriptedOrigin(url: url, blobs: blobs, calls: calls, stallsAfter: bytes)
         }
@@ -171,6 +171,17 @@ import Testing
 
     private var partials: [Int] {
         TemporaryDirectory.files(below: store.path + "/partial").compactMap { try? contents("\(store.path)/partial/\($0)").count }
+    }
+
+    /// A work that is cancelled as soon as the condition holds.
+    private func cancelled(when condition: @escaping @Sendable () -> Bool) -> Work {
+        let work = Work()
+        if condition() { work.cancel() }
+        Thread.detachNewThread {
+            while !work.isCancelled, !condition() { usleep(1000) }
+            work.cancel()
+        }
+        return work
     }
 
     @Test("a fetch that is cancelled ends, and the next one goes on behind what came")
@@ -181,9 +192,9 @@ import Testing
         try add("model", origins: ["https://hub.test/x"])
         try evictAll()
         let digest = try digest()
-        #expect(throws: StoreError.cancelled) {
+        #expect(throws: CancellationError.self) {
             // In the middle, when so much has come.
-            try store.bringBack(digest, isCancelled: { self.partials == [300_000] })
+            try store.bringBack(digest, work: cancelled { self.partials == [300_000] })
         }
         #expect(partials == [300_000])
         #expect(TemporaryDirectory.files(below: store.path + "/staging").isEmpty)
@@ -204,17 +215,17 @@ import Testing
         let digest = try digest()
         let ended = DispatchSemaphore(value: 0)
         Thread.detachNewThread { [store] in
-            #expect(throws: StoreError.cancelled) { try store.bringBack(digest) }
+            #expect(throws: CancellationError.self) { try store.bringBack(digest) }
             ended.signal()
         }
         while partials != [300_000] { usleep(1000) }
         let other = try Store(at: store.path)
-        #expect(throws: StoreError.cancelled) { try other.bringBack(digest, isCancelled: { true }) }
+        #expect(throws: CancellationError.self) { try other.bringBack(digest, work: cancelled { true }) }
         // A process that ends lets none begin any more.
         store.stopFetching()
         ended.wait()
-        #expect(throws: StoreError.cancelled) { try store.bringBack(digest) }
-        #expect(throws: StoreError.cancelled) { try store.revision("model").waitForLease(in: .ram) }
+        #expect(throws: CancellationError.self) { try store.bringBack(digest) }
+        #expect(throws: CancellationError.self) { try store.revision("model").leaseBlocking(in: .ram) }
         other.register(scheme: "https") { url in ScriptedOrigin(url: url, blobs: blobs, calls: .init()) }
         try other.bringBack(digest)
         #expect(partials == [])
@@ -230,7 +241,7 @@ import Testing
         try add("model", origins: ["https://hub.test/x"])
         try evictAll()
         let digest = try digest()
-        #expect(throws: StoreError.cancelled) { try store.bringBack(digest, isCancelled: { self.partials == [200_000] }) }
+        #expect(throws: CancellationError.self) { try store.bringBack(digest, work: cancelled { self.partials == [200_000] }) }
         stall(right, after: nil, blobs)
         try store.bringBack(digest)
         #expect(wrong.starts.withLock { $0 } == [0] && right.starts.withLock { $0 } == [200_000, 0])
@@ -267,9 +278,9 @@ import Testing
         try FileManager.default.removeItem(atPath: path)
         #expect(try store.revision("model").tensor("model.embed_tokens.weight").bytes.count > 0)
         let local = try Store(at: directory("local"), create: true)
-        try local.importModel(ImportRequest(source: directory("model")))
+        try local.importModelBlocking(ImportRequest(source: directory("model")))
         try FileManager.default.removeItem(atPath: local.blobs.path(digest))
-        #expect(throws: StoreError.missing(path: local.blobs.path(digest), digest: digest)) {
+        #expect(throws: StorageError.missing(path: local.blobs.path(digest), digest: digest)) {
             try local.revision("model").tensor("model.embed_tokens.weight")
         }
     }
@@ -282,9 +293,9 @@ import Testing
         func fetch(_ origin: DirectoryOrigin, _ path: String) throws -> [UInt8] {
             var bytes: [UInt8] = []
             let request = ShardRequest(
-                digest: Digest(of: UnsafeRawBufferPointer(start: nil, count: 0)), bytes: 4, model: "m", commit: "c0ffee",
+                digest: ContentDigest(of: UnsafeRawBufferPointer(start: nil, count: 0)), bytes: 4, model: "m", commit: "c0ffee",
                 path: path, pieces: [.init(fileOffset: 0, shardOffset: 0, length: 4)])
-            try origin.fetch(request, isCancelled: { false }) { _, run in bytes += run }
+            try origin.fetch(request, Work()) { _, run in bytes += run }
             return bytes
         }
         #expect(try fetch(origin, "config.json").count == 4)

@@ -16,7 +16,7 @@ import WeightStore
             let names = TemporaryDirectory.files(below: directory("plain-\(index)"))
             for name in names {
                 let bytes = try contents(directory("plain-\(index)/\(name)"))
-                let blob = bytes.withUnsafeBytes { Digest(of: $0).hex }
+                let blob = bytes.withUnsafeBytes { ContentDigest(of: $0).hex }
                 try directory.write(bytes, to: "hub/models--org--name/blobs/\(blob)")
                 let link = directory("hub/models--org--name/snapshots/\(commit)/\(name)")
                 try files.createDirectory(
@@ -39,14 +39,14 @@ import WeightStore
     func snapshots(source: String) throws {
         try makeCache()
         let store = try Store(at: directory("store"), create: true)
-        let summary = try store.importModel(ImportRequest(source: directory(source)))
+        let summary = try store.importModelBlocking(ImportRequest(source: directory(source)))
         #expect(summary.revisions.map(\.model) == ["org/name", "org/name"])
         #expect(summary.revisions.map(\.version) == [1, 2])
         #expect(summary.skipped.contains { $0.path.hasSuffix("beef.incomplete") })
         for (index, commit) in commits.enumerated() {
             let revision = try store.revision("org/name@\(commit)")
             #expect(revision.version == index + 1)
-            try revision.export(to: directory("out-\(index)"))
+            try revision.exportBlocking(to: directory("out-\(index)"))
             for name in TemporaryDirectory.files(below: directory("plain-\(index)")) {
                 #expect(try contents(directory("out-\(index)/\(name)")) == contents(directory("plain-\(index)/\(name)")))
             }
@@ -62,7 +62,7 @@ import WeightStore
         try FileManager.default.createDirectory(
             atPath: directory("hub/models--org--name/snapshots"), withIntermediateDirectories: true)
         let store = try Store(at: directory("store"), create: true)
-        #expect(throws: StoreError.self) { try store.importModel(ImportRequest(source: directory("hub"))) }
+        #expect(throws: StoreError.self) { try store.importModelBlocking(ImportRequest(source: directory("hub"))) }
     }
 
     @Test("--move empties the cache of what was taken, and of nothing else")
@@ -71,10 +71,10 @@ import WeightStore
         let store = try Store(at: directory("store"), create: true)
         var request = ImportRequest(source: directory("hub"))
         request.move = true
-        try store.importModel(request)
+        try store.importModelBlocking(request)
         #expect(TemporaryDirectory.files(below: directory("hub/models--org--name/snapshots")).isEmpty)
         #expect(TemporaryDirectory.files(below: directory("hub/models--org--name/blobs")) == ["beef.incomplete"])
-        try store.revision("org/name@\(commits[0])").export(to: directory("out"))
+        try store.revision("org/name@\(commits[0])").exportBlocking(to: directory("out"))
         #expect(try contents(directory("out/model.safetensors")) == contents(directory("plain-0/model.safetensors")))
     }
 }

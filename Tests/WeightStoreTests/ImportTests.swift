@@ -17,11 +17,11 @@ import WeightStore
         try directory.write([UInt8](repeating: 7, count: 3_000_000), to: "model/pytorch_model.bin")
         try directory.write([], to: "model/empty.txt")
         let store = try store()
-        let summary = try store.importModel(ImportRequest(source: directory("model")))
+        let summary = try store.importModelBlocking(ImportRequest(source: directory("model")))
         #expect(summary.revisions.map(\.version) == [1])
 
         let revision = try store.revision("model")
-        try revision.export(to: directory("out"))
+        try revision.exportBlocking(to: directory("out"))
         let names = TemporaryDirectory.files(below: directory("model"))
         #expect(TemporaryDirectory.files(below: directory("out")) == names)
         for name in names {
@@ -29,7 +29,7 @@ import WeightStore
         }
         for file in try revision.files() {
             let original = try contents(directory("model/\(file.path)"))
-            #expect(file.digest == original.withUnsafeBytes { Digest(of: $0) })
+            #expect(file.digest == original.withUnsafeBytes { ContentDigest(of: $0) })
         }
     }
 
@@ -40,7 +40,7 @@ import WeightStore
         let text = (0..<bytes).map { UInt8(truncatingIfNeeded: $0 &* 31 ^ $0 >> 12) }
         try directory.write(text, to: "model/tokenizer.json")
         let store = try store()
-        try store.importModel(ImportRequest(source: directory("model")))
+        try store.importModelBlocking(ImportRequest(source: directory("model")))
         var found: [UInt8] = []
         try store.revision("model").read("tokenizer.json") { found += $0 }
         #expect(found == text)
@@ -50,9 +50,9 @@ import WeightStore
     func again() throws {
         try TestModel().write(to: directory("model"), files: 2)
         let store = try store()
-        let first = try store.importModel(ImportRequest(source: directory("model")))
+        let first = try store.importModelBlocking(ImportRequest(source: directory("model")))
         let before = blobs().filter { !$0.hasSuffix(".record") }
-        let second = try store.importModel(ImportRequest(source: directory("model")))
+        let second = try store.importModelBlocking(ImportRequest(source: directory("model")))
         #expect(second.written == 0)
         #expect(second.revisions[0].wasKnown)
         #expect(second.revisions.map(\.version) == [1])
@@ -65,8 +65,8 @@ import WeightStore
         try TestModel().write(to: directory("model"))
         try TestModel().write(to: directory("copy"))
         let store = try store()
-        let first = try store.importModel(ImportRequest(source: directory("model")))
-        let second = try store.importModel(ImportRequest(source: directory("copy")))
+        let first = try store.importModelBlocking(ImportRequest(source: directory("model")))
+        let second = try store.importModelBlocking(ImportRequest(source: directory("copy")))
         #expect(second.written == 0)
         #expect(second.revisions[0].digest == first.revisions[0].digest)
         #expect(second.revisions[0].model == "copy")
@@ -92,13 +92,13 @@ import WeightStore
         try directory.write(alike, to: "two/model.safetensors")
 
         let both = try store()
-        try both.importModel(ImportRequest(source: directory("one")))
-        let afterOne = try both.importModel(ImportRequest(source: directory("two"))).revisions[0].digest
+        try both.importModelBlocking(ImportRequest(source: directory("one")))
+        let afterOne = try both.importModelBlocking(ImportRequest(source: directory("two"))).revisions[0].digest
         let alone = try Store(at: directory("alone"), create: true)
-        #expect(try alone.importModel(ImportRequest(source: directory("two"))).revisions[0].digest == afterOne)
+        #expect(try alone.importModelBlocking(ImportRequest(source: directory("two"))).revisions[0].digest == afterOne)
         // And not on whether the file was read, or found by its digest.
         try FileManager.default.copyItem(atPath: directory("two"), toPath: directory("three"))
-        #expect(try alone.importModel(ImportRequest(source: directory("three"))).revisions[0].digest == afterOne)
+        #expect(try alone.importModelBlocking(ImportRequest(source: directory("three"))).revisions[0].digest == afterOne)
     }
 
     @Test("a fine-tune costs the tensors that differ")
@@ -107,8 +107,8 @@ import WeightStore
         try base.write(to: directory("base"))
         try base.tuned(seed: 9).write(to: directory("tuned"))
         let store = try store()
-        try store.importModel(ImportRequest(source: directory("base")))
-        let summary = try store.importModel(ImportRequest(source: directory("tuned")))
+        try store.importModelBlocking(ImportRequest(source: directory("base")))
+        let summary = try store.importModelBlocking(ImportRequest(source: directory("tuned")))
         #expect(summary.written == 4 << 20)
         let usage = try store.usage()
         let tuned = try #require(usage.models.first { $0.model == "tuned" })
@@ -127,9 +127,9 @@ import WeightStore
         }
         try model.write(to: directory("model"))
         let store = try store()
-        try store.importModel(ImportRequest(source: directory("model")))
+        try store.importModelBlocking(ImportRequest(source: directory("model")))
         let entries = try store.revision("model").tensorEntries()
-        func shard(_ name: String) throws -> Digest {
+        func shard(_ name: String) throws -> ContentDigest {
             try #require(entries.first { $0.name == name }?.shard)
         }
         let layer = "model.layers.0"
@@ -149,7 +149,7 @@ import WeightStore
         let model = TestModel(layers: 1)
         try directory.write(model.file(model.tensors), to: "tiny.safetensors")
         let store = try store()
-        let summary = try store.importModel(ImportRequest(source: directory("tiny.safetensors")))
+        let summary = try store.importModelBlocking(ImportRequest(source: directory("tiny.safetensors")))
         #expect(summary.revisions[0].model == "tiny")
         #expect(try store.revision("tiny").files().map(\.path) == ["tiny.safetensors"])
     }
@@ -167,12 +167,12 @@ import WeightStore
         let store = try store()
         var request = ImportRequest(source: directory("model"))
         request.move = true
-        let summary = try store.importModel(request)
+        let summary = try store.importModelBlocking(request)
         #expect(summary.moved == originals.count)
         #expect(TemporaryDirectory.files(below: directory("model")).isEmpty)
         #expect(try contents(directory("outside.txt")) == Array("elsewhere".utf8))
         let revision = try store.revision("model")
-        try revision.export(to: directory("out"))
+        try revision.exportBlocking(to: directory("out"))
         for (name, bytes) in originals { #expect(try contents(directory("out/\(name)")) == bytes, "\(name)") }
         #expect(try store.revisions(of: "model").count == 1)
     }
@@ -184,7 +184,7 @@ import WeightStore
         let store = try Store(at: directory("store"), create: true)
         var request = ImportRequest(source: path, name: "one")
         request.move = true
-        #expect(try store.importModel(request).moved == 1)
+        #expect(try store.importModelBlocking(request).moved == 1)
         #expect(!FileManager.default.fileExists(atPath: path))
         #expect(try store.revision("one").files().map(\.path) == ["model.safetensors"])
     }
@@ -193,25 +193,25 @@ import WeightStore
     func moveAgain() throws {
         try TestModel().write(to: directory("model"), files: 3)
         let names = TemporaryDirectory.files(below: directory("model"))
-        let progress = ImportProgress()
+        let work = Work()
         let store = try store()
         var request = ImportRequest(source: directory("model"))
         request.move = true
         // Stops as soon as something has been moved.
         let watcher = Thread { [directory] in
             while FileManager.default.fileExists(atPath: directory("model/config.json")) { usleep(100) }
-            progress.cancel()
+            work.cancel()
         }
         watcher.start()
         do {
-            try store.importModel(request, progress: progress)
-        } catch StoreError.cancelled {
-            #expect(throws: StoreError.self) { try store.revision("model") }
-            try store.importModel(request)
+            try store.importModelBlocking(request, work: work)
+        } catch is CancellationError {
+            #expect(throws: StorageError.self) { try store.revision("model") }
+            try store.importModelBlocking(request)
         }
         let revision = try store.revision("model")
         #expect(try revision.files().map(\.path) == names)
-        try revision.export(to: directory("out"))
+        try revision.exportBlocking(to: directory("out"))
         try TestModel().write(to: directory("again"), files: 3)
         for name in names {
             #expect(try contents(directory("out/\(name)")) == contents(directory("again/\(name)")), "\(name)")
@@ -226,11 +226,11 @@ import WeightStore
         let store = try store()
         var request = ImportRequest(source: directory("model"))
         #expect(throws: StoreError.incomplete(path: directory("model"), missing: [missing])) {
-            try store.importModel(request)
+            try store.importModelBlocking(request)
         }
         #expect(try store.models().isEmpty)
         request.partial = true
-        #expect(try store.importModel(request).revisions[0].files == 5)
+        #expect(try store.importModelBlocking(request).revisions[0].files == 5)
     }
 
     @Test("a file that breaks its format is refused by name, and the store is as it was")
@@ -241,7 +241,7 @@ import WeightStore
         try directory.write(whole.dropLast(100), to: "model/model.safetensors")
         let store = try store()
         let error = #expect(throws: FormatError.self) {
-            try store.importModel(ImportRequest(source: directory("model")))
+            try store.importModelBlocking(ImportRequest(source: directory("model")))
         }
         #expect(error?.file == path)
         #expect(try store.models().isEmpty)
@@ -251,17 +251,17 @@ import WeightStore
     func changing() throws {
         try TestModel(layers: 8, wide: 2048).write(to: directory("model"))
         let path = directory("model/model.safetensors")
-        let progress = ImportProgress()
+        let work = Work()
         let store = try store()
         let writer = Thread {
-            while progress.read == 0 { usleep(50) }
+            while work.progress.done == 0 { usleep(50) }
             guard let file = FileHandle(forUpdatingAtPath: path) else { return }
             _ = try? file.seekToEnd()
             try? file.write(contentsOf: Data([1]))
         }
         writer.start()
         do {
-            let summary = try store.importModel(ImportRequest(source: directory("model")), progress: progress)
+            let summary = try store.importModelBlocking(ImportRequest(source: directory("model")), work: work)
             // The writer came too late: what was taken is what was there.
             #expect(summary.revisions.count == 1)
         } catch let error as StoreError {
@@ -274,9 +274,9 @@ import WeightStore
     func nextVersion() throws {
         try TestModel(seed: 1).write(to: directory("model"))
         let store = try store()
-        try store.importModel(ImportRequest(source: directory("model")))
+        try store.importModelBlocking(ImportRequest(source: directory("model")))
         try TestModel(seed: 2).write(to: directory("model"))
-        let summary = try store.importModel(ImportRequest(source: directory("model")))
+        let summary = try store.importModelBlocking(ImportRequest(source: directory("model")))
         #expect(summary.revisions.map(\.version) == [2])
         #expect(try store.revision("model").version == 2)
         #expect(try store.revision("model@main").version == 2)
@@ -288,8 +288,8 @@ import WeightStore
     func names(name: String) throws {
         try TestModel(layers: 1).write(to: directory("model"))
         let store = try store()
-        let error = #expect(throws: StoreError.self) {
-            try store.importModel(ImportRequest(source: directory("model"), name: name))
+        let error = #expect(throws: StorageError.self) {
+            try store.importModelBlocking(ImportRequest(source: directory("model"), name: name))
         }
         guard case .invalid = error else {
             Issue.record("\(String(describing: error))")
@@ -307,7 +307,7 @@ import WeightStore
             atPath: directory("model/self"), withDestinationPath: directory("model"))
         try FileManager.default.createSymbolicLink(atPath: directory("model/gone"), withDestinationPath: "/nowhere")
         let store = try store()
-        let summary = try store.importModel(ImportRequest(source: directory("model")))
+        let summary = try store.importModelBlocking(ImportRequest(source: directory("model")))
         #expect(try store.revision("model").files().map(\.path).contains("weights/model.safetensors"))
         #expect(Set(summary.skipped.map(\.path)) == ["self", "gone"])
     }

@@ -2,6 +2,7 @@ import Foundation
 import GRDB
 import TestSupport
 import Testing
+@testable import Tiers
 @testable import WeightStore
 
 /// Putting, finding and leasing KV blocks.
@@ -48,7 +49,7 @@ import Testing
         var (random, left) = (Random(seed: 4), 0)
         for _ in 0..<60 {
             let chain = kv.chain(Array(prompts[Int.random(in: 0..<8, using: &random)]))
-            #expect(try kv.waitForLease(chain.prefix(), in: .ram).blocks == chain.blocks)
+            #expect(try kv.leaseBlocking(chain.prefix(), in: .ram).blocks == chain.blocks)
             for prompt in prompts {
                 let shards = try kv.shards(of: kv.chain(Array(prompt)).prefix())
                 let resident = memory.state.withLock { state in shards.map { state.table[$0.digest]?.phase == .ready } }
@@ -96,7 +97,7 @@ import Testing
             try other.put(other.chain(tokens), scene.bytes(of: tokens).map { _ in [UInt8(index)] })
         }
         for (index, other) in others.enumerated() where other.blockTokens == 4 {
-            let lease = try other.waitForLease(other.chain(tokens).prefix(), in: .ram)
+            let lease = try other.leaseBlocking(other.chain(tokens).prefix(), in: .ram)
             #expect(try (0..<lease.blocks).map { try lease.withUnsafeBytes(ofBlock: $0) { Array($0) } } == Array(repeating: [UInt8(index)], count: 10))
         }
     }
@@ -151,7 +152,7 @@ import Testing
                 let policy = ["lru", "lfu", "gdsf", "tail", "size", "slru"].randomElement(using: &random)!
                 var request = EvictionRequest(.free(Int.random(in: 1...2000, using: &random)), of: .kv)
                 request.policy = try scene.store.policy(policy)
-                try scene.store.evict(request)
+                try scene.store.evictBlocking(request)
                 for index in spaces.indices { model[index] = try scene.rows(spaces[index], among: model[index]) }
             default:
                 let expected = all.prefix { model[index].contains($0) }.count

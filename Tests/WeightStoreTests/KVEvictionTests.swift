@@ -26,7 +26,7 @@ import Testing
         var request = EvictionRequest(.free(bytes), of: .kv)
         request.policy = try scene.store.policy(policy)
         request.dryRun = dryRun
-        return try scene.store.evict(request)
+        return try scene.store.evictBlocking(request)
     }
 
     @Test("whatever the policy says, a block goes only after all that build on it", arguments: Policy.builtIn.map(\.name))
@@ -89,7 +89,7 @@ import Testing
         let store = scene.store
         var request = ImportRequest(source: scene.directory("model-1"), name: "org/model")
         request.origins = ["file://\(scene.directory("model-1"))"]
-        try store.importModel(request)
+        try store.importModelBlocking(request)
         let kv = try scene.blocks(of: "org/model")
         let tokens = scene.tokens(40, seed: 1)
         try put(tokens, of: kv)
@@ -98,10 +98,10 @@ import Testing
         #expect(try store.stats().shards == gauge.shards && store.stats().kvBlocks == 10)
         #expect(try store.usage().stored == gauge.bytes && store.usage().kv == store.kvGauge().bytes)
         #expect(try store.victims(of: .lru, count: 1000).victims.allSatisfy { $0.kind != .kv })
-        try store.evict(EvictionRequest(.downTo(0)))
+        try store.evictBlocking(EvictionRequest(.downTo(0)))
         #expect(try kv.longestPrefix(of: tokens).blocks == 10)
         let left = try store.diskGauge().bytes
-        try store.evict(EvictionRequest(.downTo(0), of: .kv))
+        try store.evictBlocking(EvictionRequest(.downTo(0), of: .kv))
         #expect(try kv.longestPrefix(of: tokens).isEmpty)
         #expect(try store.diskGauge().bytes == left)
         // Neither has the other's quota, policy or clock.
@@ -111,7 +111,7 @@ import Testing
         #expect(try store.quota.bytes == nil && store.quota.policy == "lru")
         #expect(try store.quota(of: .kv) == quota)
         try put(tokens, of: kv)
-        _ = try kv.waitForLease(kv.chain(tokens).prefix(), in: .ram)
+        _ = try kv.leaseBlocking(kv.chain(tokens).prefix(), in: .ram)
         _ = try evict(300, "gdsf")
         let clocks = try store.catalog.read { db in (try EvictionClock(.weights).now(db), try EvictionClock(.kv).now(db)) }
         #expect(clocks.0 == 0 && clocks.1 > 0)
@@ -213,7 +213,7 @@ import Testing
         try put(scene.tokens(20, seed: 1), of: kv)
         var request = EvictionRequest(.free(1), of: .kv)
         request.policy = Policy(name: "bad", sql: "SELECT shard_id FROM shard")
-        let summary = try scene.store.evict(request)
+        let summary = try scene.store.evictBlocking(request)
         #expect(summary.refused != nil && summary.policy == "lru" && summary.shards == 1)
     }
 }

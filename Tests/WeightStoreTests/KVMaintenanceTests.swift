@@ -3,6 +3,7 @@ import GRDB
 import Synchronization
 import TestSupport
 import Testing
+@testable import Tiers
 @testable import WeightStore
 
 /// KV blocks beside gc, verify, rm and rebuild.
@@ -59,7 +60,7 @@ import Testing
         #expect(try scene.store.kvSpaces().map(\.revision) == [left])
         do {
             let kv = try scene.blocks(of: left)
-            #expect(try kv.waitForLease(kv.chain(tokens).prefix(), in: .ram).blocks == 5)
+            #expect(try kv.leaseBlocking(kv.chain(tokens).prefix(), in: .ram).blocks == 5)
             try put(tokens + scene.tokens(8, seed: 2), of: kv)
         }
         #expect(try scene.differences() == [])
@@ -126,11 +127,11 @@ import Testing
         bytes[3] ^= 1
         try FileManager.default.removeItem(atPath: path)
         try Data(bytes).write(to: URL(fileURLWithPath: path))
-        let summary = try scene.store.verify()
+        let summary = try scene.store.verifyBlocking()
         #expect(summary.kvDropped == 4 && summary.damage.isEmpty && summary.known.isEmpty)
         #expect(try kv.longestPrefix(of: tokens).blocks == 1)
         #expect(try scene.differences() == [])
-        #expect(try scene.store.verify().kvDropped == 0)
+        #expect(try scene.store.verifyBlocking().kvDropped == 0)
     }
 
     @Test("gc in a loop beside puts, leases and evictions takes nothing that is there, and leaves nothing")
@@ -152,7 +153,7 @@ import Testing
             loop {
                 while !stop.load(ordering: .relaxed) {
                     _ = try other.collectGarbage(graceSeconds: 0)
-                    try other.evict(EvictionRequest(.free(700), of: .kv))
+                    try other.evictBlocking(EvictionRequest(.free(700), of: .kv))
                     collected.add(1, ordering: .relaxed)
                 }
             }
@@ -167,7 +168,7 @@ import Testing
                         + scene.tokens(16, seed: UInt64.random(in: 0...20, using: &random))
                     let chain = kv.chain(tokens)
                     _ = try kv.put(chain, scene.bytes(of: tokens))
-                    let lease = try kv.waitForLease(chain.prefix(), in: .ram)
+                    let lease = try kv.leaseBlocking(chain.prefix(), in: .ram)
                     for block in 0..<lease.blocks {
                         #expect(try lease.withUnsafeBytes(ofBlock: block) { Array($0) } == scene.bytes(of: tokens)[block])
                     }
@@ -216,13 +217,13 @@ import Testing
         let blob = scene.store.blobs.path(try #require(try scene.shard(kv, tokens)))
         try scene.directory.write(contents(blob), to: "copy/block.bin")
         try scene.directory.write("{}", to: "copy/config.json")
-        try scene.store.importModel(ImportRequest(source: scene.directory("copy"), name: "copy"))
+        try scene.store.importModelBlocking(ImportRequest(source: scene.directory("copy"), name: "copy"))
         try scene.store.remove(["copy"])
-        #expect(try kv.waitForLease(kv.chain(tokens).prefix(), in: .ram).blocks == 1)
-        try scene.store.importModel(ImportRequest(source: scene.directory("copy"), name: "copy"))
-        try scene.store.evict(EvictionRequest(.downTo(0), of: .kv))
+        #expect(try kv.leaseBlocking(kv.chain(tokens).prefix(), in: .ram).blocks == 1)
+        try scene.store.importModelBlocking(ImportRequest(source: scene.directory("copy"), name: "copy"))
+        try scene.store.evictBlocking(EvictionRequest(.downTo(0), of: .kv))
         #expect(try scene.store.kvGauge().blocks == 0)
-        try scene.store.revision("copy").export(to: scene.directory("out"))
+        try scene.store.revision("copy").exportBlocking(to: scene.directory("out"))
         #expect(try contents(scene.directory("out/block.bin")) == contents(scene.directory("copy/block.bin")))
         // Now a block can't have them.
         #expect(try kv.put(kv.chain(tokens), scene.bytes(of: tokens)).refused == 1)
@@ -234,17 +235,17 @@ import Testing
         let path = scene.directory("rebuilt")
         do {
             let store = try Store(at: path, create: true)
-            try store.importModel(ImportRequest(source: scene.directory("model-1"), name: "m"))
+            try store.importModelBlocking(ImportRequest(source: scene.directory("model-1"), name: "m"))
             let kv = try store.kvBlocks(of: store.revision("m"), format: "f", blockTokens: 4)
             let tokens = scene.tokens(20, seed: 1)
             try kv.put(kv.chain(tokens), scene.bytes(of: tokens))
         }
-        let summary = try Store.rebuild(at: path)
+        let summary = try Store.rebuildBlocking(at: path)
         #expect(summary.strays == 5 && summary.missing == 0)
         let store = try Store(at: path)
         #expect(try store.collectGarbage().strays >= 5)
         #expect(try store.kvGauge().blocks == 0)
-        #expect(try store.verify().damage.isEmpty)
+        #expect(try store.verifyBlocking().damage.isEmpty)
     }
 
     @Test("finding, putting and leasing goes over no whole table")
@@ -256,7 +257,7 @@ import Testing
             let kv = try store.kvBlocks(of: store.revision("org/model"), format: "f", blockTokens: 4)
             try kv.put(kv.chain(tokens), scene.bytes(of: tokens))
             #expect(try kv.longestPrefix(of: tokens).blocks == 10)
-            _ = try kv.waitForLease(kv.chain(tokens).prefix(), in: .ram)
+            _ = try kv.leaseBlocking(kv.chain(tokens).prefix(), in: .ram)
         }
         let queue = try DatabaseQueue(path: scene.directory("store/store.db"))
         let scans = try queue.read { db in

@@ -16,7 +16,7 @@ final class KVScene: Sendable {
 
     func add(seed: UInt64, name: String = "org/model") throws {
         try TestModel(layers: 1, seed: seed, wide: 8).write(to: directory("model-\(seed)"))
-        try store.importModel(ImportRequest(source: directory("model-\(seed)"), name: name))
+        try store.importModelBlocking(ImportRequest(source: directory("model-\(seed)"), name: name))
     }
 
     /// A new version of the model, which the ref `main` goes to.
@@ -40,10 +40,10 @@ final class KVScene: Sendable {
     }
 
     /// The shard of the block that ends a sequence of whole blocks.
-    func shard(_ kv: KVBlocks, _ tokens: [UInt32]) throws -> Digest? {
+    func shard(_ kv: KVBlocks, _ tokens: [UInt32]) throws -> ContentDigest? {
         let key = kv.chain(tokens).keys.last!
         return try store.catalog.read { db in
-            try Digest.fetchOne(
+            try ContentDigest.fetchOne(
                 db, sql: "SELECT shard.digest FROM kv_block JOIN shard ON shard.id = kv_block.shard_id WHERE key = ?",
                 arguments: [key])
         }
@@ -54,8 +54,8 @@ final class KVScene: Sendable {
         try sequences.filter { try shard(kv, $0) != nil }
     }
 
-    func shards() throws -> [Digest] {
-        try store.catalog.read { db in try Digest.fetchAll(db, sql: "SELECT digest FROM shard WHERE kind = 'kv'") }
+    func shards() throws -> [ContentDigest] {
+        try store.catalog.read { db in try ContentDigest.fetchAll(db, sql: "SELECT digest FROM shard WHERE kind = 'kv'") }
     }
 
     /// Blocks without the block that they build on, and shards without a block.

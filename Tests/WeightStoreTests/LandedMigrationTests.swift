@@ -18,7 +18,7 @@ import WeightStore
     func unchanged() {
         #expect(Migrations.all.prefix(Self.landed.count).map(\.name) == Self.landed.map(\.0))
         for (migration, landed) in zip(Migrations.all, Self.landed) {
-            let digest = Array(migration.sql.utf8).withUnsafeBytes { Digest(of: $0).hex }
+            let digest = Array(migration.sql.utf8).withUnsafeBytes { ContentDigest(of: $0).hex }
             #expect(digest == landed.1, "\(landed.0)")
         }
     }

@@ -22,14 +22,14 @@ import Testing
             for name in ["base", "tuned", "local"] {
                 var request = ImportRequest(source: directory(name))
                 if name != "local" { request.origins = ["file://\(directory(name))"] }
-                try store.importModel(request)
+                try store.importModelBlocking(request)
             }
             try store.pin("tuned", note: "kept")
             try store.setRef("prod", to: "base@v1")
             try store.setQuota(Quota(bytes: 1 << 30))
             for name in ["base", "tuned"] { _ = try store.revision(name).layer(1) }
             store.flush()
-            try store.evict(EvictionRequest(.free(1 << 20)))
+            try store.evictBlocking(EvictionRequest(.free(1 << 20)))
             try store.catalog.fold()
         }
         let before = try OldStore.downgrade(path)
@@ -47,7 +47,7 @@ import Testing
         }
         // What an eviction took comes back, and every file is what it was.
         for name in ["base", "tuned", "local"] {
-            try store.revision(name).export(to: directory("out-\(name)"))
+            try store.revision(name).exportBlocking(to: directory("out-\(name)"))
             for file in TemporaryDirectory.files(below: directory(name)) {
                 #expect(try contents(directory("out-\(name)/\(file)")) == contents(directory("\(name)/\(file)")), "\(name)/\(file)")
             }
@@ -61,7 +61,7 @@ import Testing
         let kv = try store.kvBlocks(of: store.revision("base@prod"), format: "f", blockTokens: 4)
         #expect(try kv.put(kv.chain(tokens), Array(repeating: [1], count: 10)).stored == 10)
         #expect(try store.diskGauge().bytes == gauge.bytes)
-        #expect(try store.verify().damage.isEmpty)
+        #expect(try store.verifyBlocking().damage.isEmpty)
         try store.remove(["local", "tuned"])
         #expect(try store.collectGarbage(graceSeconds: 0).missing == 0)
     }
@@ -71,7 +71,7 @@ import Testing
         do {
             try TestModel(layers: 2).write(to: directory("model"))
             let store = try Store(at: path, create: true)
-            try store.importModel(ImportRequest(source: directory("model")))
+            try store.importModelBlocking(ImportRequest(source: directory("model")))
             try store.catalog.fold()
         }
         try OldStore.downgrade(path)

@@ -1,4 +1,6 @@
 import Testing
+@testable import Policies
+@testable import Tiers
 @testable import WeightStore
 
 /// The order of each built-in policy, on examples that are small enough to be ranked by hand.
@@ -85,7 +87,7 @@ import Testing
         var state = MemoryTier.State(order: .leastRecentlyUsed)
         var random = SystemRandomNumberGenerator()
         let shards = (0..<200).map { number -> Residency in
-            let bytes = withUnsafeBytes(of: number) { Digest(of: $0) }
+            let bytes = withUnsafeBytes(of: number) { ContentDigest(of: $0) }
             let shard = Residency(digest: bytes, bytes: Int.random(in: 1...1000, using: &random))
             shard.beginLoading()
             shard.finishLoading(.mapped(.empty), leases: 0, uses: 0, at: Int64(number) * 10_000_000)

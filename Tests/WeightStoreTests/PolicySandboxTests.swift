@@ -13,14 +13,14 @@ import Testing
         try TestModel(layers: 1).write(to: directory("model"))
         var request = ImportRequest(source: directory("model"))
         request.origins = ["file://\(directory("model"))"]
-        try store.importModel(request)
+        try store.importModelBlocking(request)
     }
 
     private func refusal(_ sql: String) -> (line: Int, message: String)? {
         do {
             try store.check(Policy(name: "mine", sql: sql))
             return nil
-        } catch StoreError.policyRefused(let name, let line, let message) {
+        } catch PolicyError.refused(let name, let line, let message) {
             #expect(name == "mine")
             return (line, message)
         } catch {
@@ -90,7 +90,7 @@ import Testing
                 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
                 SELECT shard_id FROM candidate WHERE (SELECT max(i) FROM n) > 0
                 """)
-        #expect(throws: StoreError.policyTooSlow(policy: "endless", seconds: 0.2)) {
+        #expect(throws: PolicyError.tooSlow(policy: "endless", seconds: 0.2)) {
             try store.victims(of: endless, count: 1, seconds: 0.2)
         }
         let growing = Policy(
@@ -113,7 +113,7 @@ import Testing
             var request = EvictionRequest(.free(1))
             request.policy = Policy(name: "mine", sql: sql)
             request.seconds = 0.2
-            let summary = try store.evict(request)
+            let summary = try store.evictBlocking(request)
             #expect(summary.policy == "lru")
             #expect(summary.refused?.contains("mine") == true)
             #expect(summary.bytes > 0)
@@ -144,5 +144,5 @@ import Testing
 
 extension Store {
     /// Bytes that are stored.
-    var quotaBytes: Int { get throws { try catalog.read { db in try Store.storedBytes(.weights, db) } } }
+    var quotaBytes: Int { get throws { try catalog.read { db in try Totals.bytes(.weights, db) } } }
 }

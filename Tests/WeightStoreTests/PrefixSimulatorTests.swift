@@ -1,6 +1,7 @@
 import Foundation
 import TestSupport
 import Testing
+@testable import Policies
 @testable import WeightStore
 
 /// The simulator on requests for prefixes.
@@ -20,7 +21,7 @@ import Testing
         var policy = try #require(Policy.builtIn.first { $0.name == policy })
         if let sql { policy = Policy(name: "other", sql: sql) }
         return try PrefixSimulation(trace: trace, policy: policy, quota: 10 * blocks, low: 1, leavesFirst: leavesFirst)
-            .run(isCancelled: { false }, progress: { _ in })
+            .run()
     }
 
     /// Requests from a random tree: each goes some way down, the first branches oftener than the others.

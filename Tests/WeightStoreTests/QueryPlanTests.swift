@@ -38,7 +38,7 @@ import Testing
         let store = try Store(at: directory("store"), create: true)
         for (index, name) in ["one", "two", "three"].enumerated() {
             try TestModel(layers: 3, seed: UInt64(index)).write(to: directory(name))
-            try store.importModel(ImportRequest(source: directory(name)))
+            try store.importModelBlocking(ImportRequest(source: directory(name)))
         }
         try store.pin("one")
     }
@@ -74,7 +74,7 @@ import Testing
         try fill()
         try TestModel(layers: 3, seed: 7).write(to: directory("four"))
         let scans = try scans { store in
-            for _ in 0..<2 { try store.importModel(ImportRequest(source: directory("four"))) }
+            for _ in 0..<2 { try store.importModelBlocking(ImportRequest(source: directory("four"))) }
             _ = try store.setRef("prod", to: "four@v1")
             try store.removeRef("prod", of: "four")
             _ = try store.pin("four")

@@ -12,7 +12,7 @@ import WeightStore
     init() throws {
         try model.write(to: directory("org-model"))
         store = try Store(at: directory("store"), create: true)
-        try store.importModel(ImportRequest(source: directory("org-model"), name: "org/model"))
+        try store.importModelBlocking(ImportRequest(source: directory("org-model"), name: "org/model"))
     }
 
     private func original(_ name: String) throws -> [UInt8] {
@@ -48,7 +48,7 @@ import WeightStore
                 #expect(try tensor.bytes.withUnsafeBytes { Array($0) } == original(tensor.entry.name))
             }
         }
-        let error = #expect(throws: StoreError.self) { try revision.layer(3) }
+        let error = #expect(throws: StorageError.self) { try revision.layer(3) }
         #expect("\(error!)".contains("no such layer"))
     }
 
@@ -63,7 +63,7 @@ import WeightStore
         #expect(try store.revision("org/model@prod").digest == revision.digest)
         try store.removeRef("prod", of: "org/model")
         for name in ["org/model@prod", "org/model@v2", "org/model@", "org/model@\(digest.prefix(5))", "org/other", ""] {
-            let error = #expect(throws: StoreError.self) { try store.revision(name) }
+            let error = #expect(throws: StorageError.self) { try store.revision(name) }
             guard case .notFound = error else {
                 Issue.record("\(name): \(String(describing: error))")
                 continue
@@ -76,7 +76,7 @@ import WeightStore
         // Twenty versions: two of their digests begin with the same hexadecimal digit, not with six.
         for seed in 2..<4 as Range<UInt64> {
             try TestModel(layers: 1, seed: seed, wide: 8).write(to: directory("org-model"))
-            try store.importModel(ImportRequest(source: directory("org-model"), name: "org/model"))
+            try store.importModelBlocking(ImportRequest(source: directory("org-model"), name: "org/model"))
         }
         let digests = try store.revisions(of: "org/model").map(\.digest.hex)
         #expect(Set(digests).count == 3)
@@ -102,10 +102,10 @@ import WeightStore
         let path = directory("store/blobs/\(digest.hex.prefix(2))/\(digest.hex)")
         let whole = try contents(path)
         try FileManager.default.removeItem(atPath: path)
-        #expect(throws: StoreError.missing(path: path, digest: digest)) { try revision.tensor(entry.name) }
+        #expect(throws: StorageError.missing(path: path, digest: digest)) { try revision.tensor(entry.name) }
         try Data(whole.dropLast()).write(to: URL(fileURLWithPath: path))
         #expect(
-            throws: StoreError.damaged(
+            throws: StorageError.damaged(
                 path: path, digest: digest, expected: "\(whole.count) bytes", found: "\(whole.count - 1) bytes")
         ) { try revision.tensor(entry.name) }
     }
@@ -119,7 +119,7 @@ import WeightStore
         bytes[1000] ^= 1
         try FileManager.default.removeItem(atPath: path)
         try Data(bytes).write(to: URL(fileURLWithPath: path))
-        let error = #expect(throws: StoreError.self) { try revision.export(to: directory("out"), paths: ["model.safetensors"]) }
+        let error = #expect(throws: StorageError.self) { try revision.exportBlocking(to: directory("out"), paths: ["model.safetensors"]) }
         guard case .damaged = error else {
             Issue.record("\(String(describing: error))")
             return
@@ -132,9 +132,9 @@ import WeightStore
     func overwrite() throws {
         let revision = try store.revision("org/model")
         try directory.write("mine", to: "out/config.json")
-        #expect(throws: StoreError.self) { try revision.export(to: directory("out")) }
+        #expect(throws: StoreError.self) { try revision.exportBlocking(to: directory("out")) }
         #expect(try contents(directory("out/config.json")) == Array("mine".utf8))
-        try revision.export(to: directory("out"), overwriting: true)
+        try revision.exportBlocking(to: directory("out"), overwriting: true)
         #expect(try contents(directory("out/config.json")) == contents(directory("org-model/config.json")))
     }
 

@@ -15,7 +15,7 @@ import WeightStore
         if let tuned { model = model.tuned(seed: tuned) }
         try? FileManager.default.removeItem(atPath: directory("source"))
         try model.write(to: directory("source"))
-        return try store.importModel(ImportRequest(source: directory("source"), name: name))
+        return try store.importModelBlocking(ImportRequest(source: directory("source"), name: name))
     }
 
     private func blobs() -> Set<String> { Set(TemporaryDirectory.files(below: directory("store/blobs"))) }
@@ -24,7 +24,7 @@ import WeightStore
         var model = TestModel(layers: 2, seed: seed)
         if let tuned { model = model.tuned(seed: tuned) }
         let out = try TemporaryDirectory()
-        try store.revision(name).export(to: out.path)
+        try store.revision(name).exportBlocking(to: out.path)
         #expect(try contents(out("model.safetensors")) == model.file(model.tensors))
     }
 

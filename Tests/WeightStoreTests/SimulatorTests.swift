@@ -1,6 +1,7 @@
 import Foundation
 import TestSupport
 import Testing
+@testable import Policies
 @testable import WeightStore
 
 /// The simulator against caches written out by hand, and against itself.
@@ -145,7 +146,7 @@ import Testing
     @Test("a trace with a malformed line is refused with the line's number")
     func malformed() throws {
         let path = try directory.write("time,id,size\n1,a,10\n2,b\n", to: "bad.csv")
-        let error = #expect(throws: StoreError.self) { try AccessTrace(files: [path]) }
+        let error = #expect(throws: StorageError.self) { try AccessTrace(files: [path]) }
         #expect("\(error!)".contains("line 3"))
         let good = try directory.write("time,id,size\n# note\n5,a,10\n1,b,20,more\n5,a,10\n", to: "good.csv")
         let trace = try AccessTrace(files: [good])
@@ -156,14 +157,16 @@ import Testing
     @Test("a curve has a point for each quota and policy, and the bound beside them")
     func curve() throws {
         let trace = try trace(500)
-        let curve = try MissRatioCurve(trace, policies: [policy("lru"), policy("gdsf")], quotas: [100, 1000])
+        let curve = try MissRatioCurve.simulateBlocking(trace, policies: [policy("lru"), policy("gdsf")], quotas: [100, 1000])
         #expect(curve.lines.map(\.name) == ["lru", "gdsf", "bound"])
         #expect(curve.lines.allSatisfy { $0.points.map(\.quota) == [100, 1000] })
-        #expect(throws: StoreError.cancelled) {
-            try MissRatioCurve(trace, policies: [policy("lru")], quotas: [100]) { _, _ in false }
+        #expect(throws: CancellationError.self) {
+            let work = Work()
+            work.cancel()
+            _ = try MissRatioCurve.simulateBlocking(trace, policies: [policy("lru")], quotas: [100], work: work)
         }
-        #expect(throws: StoreError.self) {
-            try MissRatioCurve(trace, policies: [Policy(name: "bad", sql: "DELETE FROM resident")], quotas: [100])
+        #expect(throws: PolicyError.self) {
+            try MissRatioCurve.simulateBlocking(trace, policies: [Policy(name: "bad", sql: "DELETE FROM resident")], quotas: [100])
         }
     }
 }

@@ -3,6 +3,7 @@ import Foundation
 import Synchronization
 import TestSupport
 import Testing
+@testable import Tiers
 @testable import WeightStore
 
 /// Thousands of random leases, cancellations, streams, evictions and failures at once.
@@ -18,11 +19,11 @@ import Testing
         func reserve(bytes: Int) throws -> Room { try inner.reserve(bytes: bytes) }
 
         func load(
-            _ shard: Residency, at path: String, into room: Room, isCancelled: @escaping @Sendable () -> Bool,
+            _ shard: Residency, at path: String, into room: Room, _ work: Work,
             completion: @escaping @Sendable (Result<Payload, any Error>) -> Void
         ) {
             let fails = UInt64.random(in: 0..<rarity) == 0
-            inner.load(shard, at: path, into: room, isCancelled: isCancelled) {
+            inner.load(shard, at: path, into: room, work) {
                 completion(fails ? .failure(Failure()) : $0)
             }
         }
@@ -44,7 +45,7 @@ import Testing
         let store = try Store(at: directory("store"), create: true)
         for (name, model) in [("base", base), ("one", base.tuned(seed: 1)), ("two", base.tuned(seed: 2))] {
             try model.write(to: directory(name))
-            try store.importModel(ImportRequest(source: directory(name)))
+            try store.importModelBlocking(ImportRequest(source: directory(name)))
         }
         // Room for about half of what there is.
         let budget = 16 << 20
@@ -92,7 +93,7 @@ import Testing
         do {
             switch Int.random(in: 0..<10, using: &random) {
             case 0..<5:
-                let lease = try await view.layer(layer).lease()
+                let lease = try await view.layer(layer, Work()).lease()
                 if Bool.random(using: &random) { await Task.yield() }
                 // The bytes are there: a tensor's first and last are read.
                 try lease.withUnsafeBytes(of: lease.tensors[0]) { bytes in
@@ -100,21 +101,21 @@ import Testing
                     _ = bytes.first.map { $0 ^ bytes.last! }
                 }
             case 5:
-                let pending = try PendingLease(view.layer(layer))
+                let pending = try PendingLease(view.layer(layer, Work()))
                 pending.cancel()
                 _ = try await pending.value()
             case 6:
                 // Dropped before it was taken.
-                _ = try PendingLease(view.layer(layer), waitsForRoom: Bool.random(using: &random))
+                _ = try PendingLease(view.layer(layer, Work()), waitsForRoom: Bool.random(using: &random))
             case 7:
                 var left = Int.random(in: 1..<6, using: &random)
-                let stream = LayerStream(groups: try view.layerNumbers.map { try view.layer($0) }, ahead: 2)
+                let stream = LayerStream(groups: try view.layerNumbers.map { try view.layer($0, Work()) }, ahead: 2)
                 for try await _ in stream {
                     left -= 1
                     if left == 0 { break }
                 }
             case 8:
-                let task = Task { try await view.layer(layer).lease().bytes }
+                let task = Task { try await view.layer(layer, Work()).lease().bytes }
                 task.cancel()
                 _ = try await task.value
             default:
@@ -122,7 +123,7 @@ import Testing
             }
         } catch is CancellationError {
         } catch is FailingMedium.Failure {
-        } catch StoreError.tierFull {
+        } catch TierError.full {
         }
     }
 }

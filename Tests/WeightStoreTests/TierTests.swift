@@ -19,7 +19,7 @@ import Testing
 
     private func add(_ name: String, _ model: TestModel) throws {
         try model.write(to: directory(name))
-        try store.importModel(ImportRequest(source: directory(name)))
+        try store.importModelBlocking(ImportRequest(source: directory(name)))
     }
 
     private func expected(_ name: String, _ model: TestModel) throws -> [UInt8] {
@@ -111,8 +111,8 @@ import Testing
         let loaded = try gauge(tier).loaded
         _ = try await revision.lease(layer: 0, in: tier)
         #expect(try gauge(tier).loaded == loaded)
-        let error = await #expect(throws: StoreError.self) { try await revision.lease(in: tier) }
-        guard case .tierFull = error else {
+        let error = await #expect(throws: TierError.self) { try await revision.lease(in: tier) }
+        guard case .full = error else {
             Issue.record("\(String(describing: error))")
             return
         }
@@ -183,12 +183,12 @@ import Testing
         let path = store.blobs.path(digest)
         let whole = try contents(path)
         try FileManager.default.removeItem(atPath: path)
-        await #expect(throws: StoreError.missing(path: path, digest: digest)) {
+        await #expect(throws: StorageError.missing(path: path, digest: digest)) {
             try await revision.lease(tensor: "model.embed_tokens.weight", in: tier)
         }
         try Data(whole.dropLast(10)).write(to: URL(fileURLWithPath: path))
         await #expect(
-            throws: StoreError.damaged(
+            throws: StorageError.damaged(
                 path: path, digest: digest, expected: "\(whole.count) bytes", found: "\(whole.count - 10) bytes")
         ) { try await revision.lease(in: tier) }
         try await eventually { try gauge(tier).loading == 0 }

@@ -13,11 +13,11 @@ import WeightStore
         try model.write(to: directory("base"))
         try model.tuned(seed: 3).write(to: directory("tuned"))
         store = try Store(at: directory("store"), create: true)
-        try store.importModel(ImportRequest(source: directory("base")))
-        try store.importModel(ImportRequest(source: directory("tuned")))
+        try store.importModelBlocking(ImportRequest(source: directory("base")))
+        try store.importModelBlocking(ImportRequest(source: directory("tuned")))
     }
 
-    private func path(of tensor: String) throws -> (path: String, digest: Digest) {
+    private func path(of tensor: String) throws -> (path: String, digest: ContentDigest) {
         let digest = try #require(try store.revision("base").tensorEntries(named: tensor).first?.shard)
         return (directory("store/blobs/\(digest.hex.prefix(2))/\(digest.hex)"), digest)
     }
@@ -31,7 +31,7 @@ import WeightStore
 
     @Test("a whole store is found whole")
     func whole() throws {
-        let summary = try store.verify()
+        let summary = try store.verifyBlocking()
         #expect(summary.damage.isEmpty && summary.known.isEmpty)
         #expect(summary.shards == (try store.stats().shards))
         #expect(summary.bytes == (try store.stats().stored))
@@ -41,21 +41,21 @@ import WeightStore
     func heal() throws {
         let (path, digest) = try path(of: "model.embed_tokens.weight")
         try flip(path)
-        let summary = try store.verify()
+        let summary = try store.verifyBlocking()
         #expect(summary.damage.map(\.digest) == [digest])
         #expect(Set(summary.damage[0].revisions) == ["base@v1", "tuned@v1"])
         #expect(!FileManager.default.fileExists(atPath: path))
-        #expect(throws: StoreError.missing(path: path, digest: digest)) {
+        #expect(throws: StorageError.missing(path: path, digest: digest)) {
             try store.revision("base").tensor("model.embed_tokens.weight")
         }
-        #expect(try store.verify().known.map(\.digest) == [digest])
+        #expect(try store.verifyBlocking().known.map(\.digest) == [digest])
 
-        let healed = try store.importModel(ImportRequest(source: directory("base")))
+        let healed = try store.importModelBlocking(ImportRequest(source: directory("base")))
         #expect(healed.revisions[0].wasKnown)
         #expect(healed.written > 0)
-        let again = try store.verify()
+        let again = try store.verifyBlocking()
         #expect(again.damage.isEmpty && again.known.isEmpty)
-        try store.revision("tuned").export(to: directory("out"))
+        try store.revision("tuned").exportBlocking(to: directory("out"))
         #expect(try contents(directory("out/model.safetensors")) == contents(directory("tuned/model.safetensors")))
         #expect(try store.collectGarbage().quarantined == 1)
     }
@@ -64,11 +64,11 @@ import WeightStore
     func missing() throws {
         let (path, digest) = try path(of: "model.embed_tokens.weight")
         try FileManager.default.removeItem(atPath: path)
-        let summary = try store.verify()
+        let summary = try store.verifyBlocking()
         #expect(summary.damage.map(\.problem) == ["missing"])
         #expect(summary.damage.map(\.digest) == [digest])
-        try store.importModel(ImportRequest(source: directory("base")))
-        #expect(try store.verify().known.isEmpty)
+        try store.importModelBlocking(ImportRequest(source: directory("base")))
+        #expect(try store.verifyBlocking().known.isEmpty)
         #expect(FileManager.default.fileExists(atPath: path))
     }
 
@@ -76,14 +76,14 @@ import WeightStore
     func rules() throws {
         var rule = VerifyRule()
         rule.revision = "base"
-        let base = try store.verify(rule)
+        let base = try store.verifyBlocking(rule)
         #expect(base.shards < (try store.stats().shards))
         rule = VerifyRule()
         rule.olderThanSeconds = 3600
-        #expect(try store.verify(rule).shards == 0)
+        #expect(try store.verifyBlocking(rule).shards == 0)
         rule = VerifyRule()
         rule.sample = 0.3
-        let sample = try store.verify(rule)
+        let sample = try store.verifyBlocking(rule)
         let stored = try store.stats().stored
         #expect(sample.bytes > 0 && sample.bytes < stored)
     }
@@ -94,21 +94,26 @@ import WeightStore
         let stored = try store.stats().stored
         rule.bytesPerSecond = stored * 2
         let start = ContinuousClock.now
-        _ = try store.verify(rule)
+        _ = try store.verifyBlocking(rule)
         // Not a matter of speed: at this rate it can't be faster.
         #expect(ContinuousClock.now - start > .milliseconds(350))
     }
 
-    @Test("it stops when told to")
-    func cancel() throws {
-        let calls = Mutex(0)
-        #expect(throws: StoreError.cancelled) {
-            try store.verify { _, _ in
-                calls.withLock {
-                    $0 += 1
-                    return $0 < 3
-                }
-            }
+    @Test("a cancelled verify ends in the middle")
+    func cancel() async throws {
+        var rule = VerifyRule()
+        // Slow enough to be cancelled in the middle.
+        rule.bytesPerSecond = 200_000
+        let work = Work()
+        Thread.detachNewThread {
+            while work.progress.done == 0 { usleep(1000) }
+            work.cancel()
         }
+        #expect(throws: CancellationError.self) { try store.verifyBlocking(rule, work: work) }
+        #expect(work.progress.done < work.progress.total)
+        // A task that is cancelled ends its call, too.
+        let task = Task { [store, rule] in try await store.verify(rule) }
+        task.cancel()
+        await #expect(throws: CancellationError.self) { try await task.value }
     }
 }

@@ -14,7 +14,7 @@ import Testing
         store = try Store(at: directory("store"), create: true)
         try store.open(.ram, TierOptions(budget: 64 << 20))
         try TestModel(layers: 2).write(to: directory("model"))
-        try store.importModel(ImportRequest(source: directory("model")))
+        try store.importModelBlocking(ImportRequest(source: directory("model")))
         try store.addPrompt(tokens, name: "system", to: "model")
     }
 
@@ -141,7 +141,7 @@ import Testing
         _ = try await store.warm(request(engine))
         try store.clear(.ram)
         let digest = try #require(try store.catalog.read { db in
-            try Digest.fetchOne(db, sql: "SELECT digest FROM shard WHERE kind = 'kv' AND depth = 2")
+            try ContentDigest.fetchOne(db, sql: "SELECT digest FROM shard WHERE kind = 'kv' AND depth = 2")
         })
         try FileManager.default.removeItem(atPath: store.blobs.path(digest))
         let summary = try await store.warm(request(nil))
@@ -167,11 +167,11 @@ import Testing
         try kv.put(chain, (0..<3).map { _ in [1, 2, 3] })
         _ = try await kv.lease(kv.longestPrefix(of: chain), in: .ram)
         #expect(try counted() == ["system": 2, "head": 2, "else": 0])
-        _ = try kv.waitForLease(chain.prefix(), in: .ram)
+        _ = try kv.leaseBlocking(chain.prefix(), in: .ram)
         #expect(try counted() == ["system": 3, "head": 3, "else": 0])
         // Registered while the engine runs, it counts from the next request on.
         try store.addPrompt(Array(tokens.prefix(16)), name: "new", to: "model")
-        _ = try kv.waitForLease(chain.prefix(), in: .ram)
+        _ = try kv.leaseBlocking(chain.prefix(), in: .ram)
         #expect(try counted() == ["system": 4, "head": 4, "else": 0, "new": 1])
     }
 }

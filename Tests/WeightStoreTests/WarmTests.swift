@@ -3,6 +3,7 @@ import Foundation
 import Synchronization
 import TestSupport
 import Testing
+@testable import Tiers
 @testable import WeightStore
 
 /// What is used most is in memory before it is asked for.
@@ -24,7 +25,7 @@ import Testing
         try model.write(to: directory(source))
         var request = ImportRequest(source: directory(source), name: name)
         request.origins = ["file://\(directory(source))"]
-        try store.importModel(request)
+        try store.importModelBlocking(request)
     }
 
     private func open(_ tier: Tier, budget: Int = 64 << 20) throws -> Store {
@@ -48,7 +49,7 @@ import Testing
     }
 
     private func bytes(_ names: String..., in store: Store) throws -> Int {
-        var shards: [Digest: Int] = [:]
+        var shards: [ContentDigest: Int] = [:]
         for name in names {
             for place in try store.revision(name).places() { shards[place.entry.shard!] = place.shardBytes }
         }
@@ -190,9 +191,9 @@ import Testing
         try await use(["base": 2, "other": 1])
         let store = try open(tier)
         let plan = try store.warmPlan(WarmRequest(to: tier))
-        let progress = WarmProgress()
+        let work = Work()
         TierTests.driver.hold(true)
-        let task = Task { try await store.bring(plan, progress) }
+        let task = Task { try await store.bring(plan, work) }
         // Copies are held back: something is under way, and can't end.
         while store.gauges[0].loading == 0 { try await Task.sleep(for: .milliseconds(5)) }
         task.cancel()
@@ -201,7 +202,7 @@ import Testing
         while store.gauges[0].loading > 0 { try await Task.sleep(for: .milliseconds(5)) }
         let gauge = store.gauges[0]
         #expect(gauge.leased == 0)
-        #expect(gauge.bytes < plan.bytes && progress.done < progress.total)
+        #expect(gauge.bytes < plan.bytes && work.progress.done < work.progress.total)
         #expect(try store.tiers.open(tier).isExact)
         // Nobody is held any more, and the next run goes on from there.
         let rest = try await store.warm(WarmRequest(to: tier))
@@ -214,7 +215,7 @@ import Testing
     func evicted(tier: Tier) async throws {
         try await use(["base": 5, "other": 2])
         let store = try open(tier)
-        #expect(try store.evict(EvictionRequest(.downTo(0))).bytes > 0)
+        #expect(try store.evictBlocking(EvictionRequest(.downTo(0))).bytes > 0)
         var request = WarmRequest(to: tier)
         request.fetches = false
         let without = try await store.warm(request)
@@ -234,7 +235,7 @@ import Testing
     func failingOrigin() async throws {
         try await use(["base": 5, "other": 2])
         let store = try open(.ram)
-        try store.evict(EvictionRequest(.downTo(0)))
+        try store.evictBlocking(EvictionRequest(.downTo(0)))
         try FileManager.default.removeItem(atPath: directory("base/model.safetensors"))
         let summary = try await store.warm(WarmRequest())
         #expect(summary.failed.map(\.revision) == ["base@v1"])
@@ -248,11 +249,11 @@ import Testing
     func lost() async throws {
         let local = try Store(at: directory("store"))
         try TestModel(layers: 1, seed: 9).write(to: directory("local"))
-        try local.importModel(ImportRequest(source: directory("local")))
+        try local.importModelBlocking(ImportRequest(source: directory("local")))
         try await use(["local": 5, "base": 1])
         let digest = try #require(try local.revision("local").places().first { $0.entry.layer == 0 }?.entry.shard)
         try FileManager.default.removeItem(atPath: local.blobs.path(digest))
-        #expect(try local.verify(VerifyRule()).damage.count == 1)
+        #expect(try local.verifyBlocking(VerifyRule()).damage.count == 1)
         let summary = try await open(.ram).warm(WarmRequest())
         #expect(summary.plan.items.map(\.revision) == ["base@v1"])
         #expect(summary.plan.leftOut.map(\.revision) == ["local@v1"])
@@ -341,11 +342,11 @@ import Testing
     func worth() {
         func shards(_ name: UInt8, isPresent: Bool, uses: Double) -> [WarmShard] {
             [WarmShard(
-                digest: Digest([UInt8](repeating: name, count: 32))!, bytes: 10 << 20, layer: 0, isPresent: isPresent,
+                digest: ContentDigest([UInt8](repeating: name, count: 32))!, bytes: 10 << 20, layer: 0, isPresent: isPresent,
                 isToBeHad: true, uses: uses, fetchSeconds: nil)]
         }
         func candidate(_ number: UInt8, isPresent: Bool, uses: Double) -> WarmPlanner.Candidate {
-            var revision = PopularRevision(id: Int64(number), model: "\(number)", digest: Digest([UInt8](repeating: number, count: 32))!, version: 1)
+            var revision = PopularRevision(id: Int64(number), model: "\(number)", digest: ContentDigest([UInt8](repeating: number, count: 32))!, version: 1)
             revision.uses = uses
             return .init(item: WarmItem(revision, uses: uses), shards: shards(number, isPresent: isPresent, uses: uses))
         }

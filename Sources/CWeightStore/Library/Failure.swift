@@ -1,5 +1,4 @@
 import CWeightStoreHeader
-import DeviceMemory
 import Glibc
 import Origins
 import WeightStore
@@ -60,18 +59,30 @@ extension weightstore_status {
             }
         case let error as StoreError:
             switch error {
-            case .notFound, .ambiguous: WEIGHTSTORE_NOT_FOUND
-            case .invalid, .policyRefused: WEIGHTSTORE_INVALID_ARGUMENT
-            case .damaged, .missing: WEIGHTSTORE_DAMAGED
-            case .notAStore, .newerSchema, .catalogDamaged, .networkFileSystem: WEIGHTSTORE_BAD_STORE
-            case .diskFull, .quotaFull: WEIGHTSTORE_DISK_FULL
-            case .tierFull, .lockedMemoryLimit: WEIGHTSTORE_TIER_FULL
-            case .busy, .pinned, .inUse: WEIGHTSTORE_BUSY
+            case .quotaFull: WEIGHTSTORE_DISK_FULL
+            case .pinned, .inUse: WEIGHTSTORE_BUSY
             case .originFailed: WEIGHTSTORE_UNREACHABLE
             case .originDiffers: WEIGHTSTORE_BAD_ANSWER
-            case .system: WEIGHTSTORE_SYSTEM
-            default: WEIGHTSTORE_FAILED
+            case .sourceChanged, .incomplete: WEIGHTSTORE_FAILED
             }
+        case let error as StorageError:
+            switch error {
+            case .notFound, .ambiguous: WEIGHTSTORE_NOT_FOUND
+            case .invalid: WEIGHTSTORE_INVALID_ARGUMENT
+            case .damaged, .missing: WEIGHTSTORE_DAMAGED
+            case .notAStore, .newerSchema, .olderProcesses, .catalogDamaged: WEIGHTSTORE_BAD_STORE
+            case .busy: WEIGHTSTORE_BUSY
+            case .catalogFailed: WEIGHTSTORE_FAILED
+            }
+        case let error as FileError:
+            switch error {
+            case .system: WEIGHTSTORE_SYSTEM
+            case .diskFull: WEIGHTSTORE_DISK_FULL
+            case .networkFileSystem: WEIGHTSTORE_BAD_STORE
+            case .lockedMemoryLimit: WEIGHTSTORE_TIER_FULL
+            }
+        case PolicyError.refused: WEIGHTSTORE_INVALID_ARGUMENT
+        case is TierError: WEIGHTSTORE_TIER_FULL
         case DeviceError.unknownName: WEIGHTSTORE_INVALID_ARGUMENT
         case is DeviceError: WEIGHTSTORE_DEVICE
         case let error as FetchError:

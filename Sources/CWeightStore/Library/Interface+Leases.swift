@@ -20,7 +20,7 @@ public func weightstore_lease_layer(
     _ result: UnsafeMutablePointer<OpaquePointer?>?
 ) -> weightstore_status {
     lease(revision, tier, result) { revision, tier in
-        try revision.waitForLease(layer: Int(layer), of: try optionalText(stack, "stack"), in: tier)
+        try revision.leaseBlocking(layer: Int(layer), of: try optionalText(stack, "stack"), in: tier)
     }
 }
 
@@ -28,7 +28,7 @@ public func weightstore_lease_layer(
 public func weightstore_lease_rest(
     _ revision: OpaquePointer?, _ tier: UnsafePointer<CChar>?, _ result: UnsafeMutablePointer<OpaquePointer?>?
 ) -> weightstore_status {
-    lease(revision, tier, result) { try $0.waitForLeaseOfRest(in: $1) }
+    lease(revision, tier, result) { try $0.leaseRestBlocking(in: $1) }
 }
 
 @c @implementation
@@ -38,8 +38,8 @@ public func weightstore_lease_tensor(
 ) -> weightstore_status {
     lease(revision, tier, result) { revision, tier in
         let name = try text(name, "name")
-        guard let file = try optionalText(file, "file") else { return try revision.waitForLease(tensor: name, in: tier) }
-        return try revision.waitForLease(tensor: name, ofFile: file, in: tier)
+        guard let file = try optionalText(file, "file") else { return try revision.leaseBlocking(tensor: name, in: tier) }
+        return try revision.leaseBlocking(tensor: name, ofFile: file, in: tier)
     }
 }
 
@@ -49,8 +49,8 @@ public func weightstore_lease_file(
     _ result: UnsafeMutablePointer<OpaquePointer?>?
 ) -> weightstore_status {
     lease(revision, tier, result) { revision, tier in
-        guard let file = try optionalText(file, "file") else { return try revision.waitForLease(in: tier) }
-        return try revision.waitForLease(file: file, in: tier)
+        guard let file = try optionalText(file, "file") else { return try revision.leaseBlocking(in: tier) }
+        return try revision.leaseBlocking(file: file, in: tier)
     }
 }
 

@@ -1,5 +1,4 @@
 import CWeightStoreHeader
-import WeightStore
 
 @c @implementation
 public func weightstore_resolve(

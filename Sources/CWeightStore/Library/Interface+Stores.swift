@@ -73,7 +73,7 @@ public func weightstore_statistics(
         let tier = try tier(name)
         let target: SizedTarget = try target(statistics, "statistics")
         guard let gauge = store.gauges.first(where: { $0.tier == tier }) else {
-            throw StoreError.notFound(kind: "tier", name: "\(tier)", hint: "It is not open yet.")
+            throw StorageError.notFound(kind: "tier", name: "\(tier)", detail: "It is not open yet.")
         }
         target.fill(weightstore_tier_statistics(
             struct_size: 0, budget: UInt64(gauge.budget), bytes: UInt64(gauge.bytes), loading: UInt64(gauge.loading),

@@ -9,7 +9,7 @@ final class LeaseHandle: Handled {
     let lease: Lease
     let revision: RevisionHandle
     private let table = OnDemand<CTable<weightstore_tensor>>()
-    private let privates = Mutex<[Digest: PrivateMapping]>([:])
+    private let privates = Mutex<[ContentDigest: PrivateMapping]>([:])
 
     init(_ lease: Lease, of revision: RevisionHandle) {
         self.lease = lease
@@ -35,7 +35,7 @@ final class LeaseHandle: Handled {
     func index(of name: String, in file: String?) throws -> Int {
         let index = lease.tensors.firstIndex { $0.entry.name == name && (file == nil || $0.entry.file == file) }
         guard let index else {
-            throw StoreError.notFound(kind: "tensor", name: name, hint: "The lease does not hold it.")
+            throw StorageError.notFound(kind: "tensor", name: name, detail: "The lease does not hold it.")
         }
         return index
     }

@@ -82,8 +82,8 @@ final class RevisionHandle: Handled {
     /// - Returns: how many: fewer than there is room for only at the end of the file.
     func read(_ path: String, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
         guard let file = try revision.entry(path) else {
-            throw StoreError.notFound(
-                kind: "file", name: "\(revision.name) \(path)", hint: "\"weightstore files \(revision.model)\" lists them.")
+            throw StorageError.notFound(
+                kind: "file", name: "\(revision.name) \(path)")
         }
         guard let start = Int(exactly: offset), start < file.bytes, !buffer.isEmpty else { return 0 }
         let end = start + min(buffer.count, file.bytes - start)

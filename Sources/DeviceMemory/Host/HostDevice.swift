@@ -1,5 +1,6 @@
 import Dispatch
 import Glibc
+import Support
 
 /// The device `host`: ordinary memory, whose streams are threads. Copies are as late, events as real and order as
 /// binding as on a GPU.
@@ -59,7 +60,7 @@ final class HostDevice: Device {
     func unregister(_ pages: UnsafeRawBufferPointer) {}
 
     func createStream() throws(DeviceError) -> OpaquePointer {
-        OpaquePointer(Unmanaged.passRetained(try WorkerThreads(count: 1)).toOpaque())
+        OpaquePointer(Unmanaged.passRetained(try WorkerThreads.forDevice(1)).toOpaque())
     }
 
     func destroyStream(_ stream: OpaquePointer) {

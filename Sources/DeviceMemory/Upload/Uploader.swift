@@ -1,3 +1,4 @@
+import Support
 import Synchronization
 
 /// Brings bytes to a device: while the bus copies one buffer, the next ones are being filled.
@@ -29,8 +30,8 @@ package final class Uploader: Sendable {
         line = UploadLine(
             stream: try DeviceStream(device),
             ring: try StagingRing(device, buffers: buffers, bufferBytes: bufferBytes),
-            arrivals: try WorkerThreads(count: 1))
-        self.fillers = try WorkerThreads(count: fillers)
+            arrivals: try WorkerThreads.forDevice(1))
+        self.fillers = try WorkerThreads.forDevice(fillers)
     }
 
     /// Begins an upload.

@@ -143,7 +143,7 @@ final class EtcdClient: Sendable {
     ///
     /// - Parameter body: ends the watch by returning false.
     /// - Throws: ``FetchError/stalled(url:seconds:attempts:)`` after a while without a change; whatever ends the connection.
-    func watch(_ prefix: String, from revision: Int, _ progress: FetchProgress, _ body: (Watched) throws -> Bool) throws {
+    func watch(_ prefix: String, from revision: Int, _ work: Work, _ body: (Watched) throws -> Bool) throws {
         struct Ended: Error {}
         struct Create: Encodable {
             let key: Data
@@ -169,7 +169,7 @@ final class EtcdClient: Sendable {
             "/v3/watch",
             ["create_request": Create(key: Self.data(prefix), range_end: Self.end(prefix), start_revision: "\(revision)")])
         do {
-            try watching.lines(request, progress) { line in
+            try watching.lines(request, work) { line in
                 let answer: Answer = try decode(line)
                 guard let result = answer.result else {
                     throw FleetError.etcd(url: name, message: answer.error?.message ?? "a watch that ended")

@@ -1,5 +1,4 @@
 import Foundation
-import WeightStore
 
 /// Where a fleet keeps what in etcd:
 ///

@@ -1,6 +1,5 @@
 import Foundation
 import Origins
-import WeightStore
 
 /// What everybody who changes the bucket has to know of the others: which models there are, which pushes are under way,
 /// and whether garbage is being collected.

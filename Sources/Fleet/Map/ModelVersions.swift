@@ -7,7 +7,7 @@ public struct ModelVersions: Codable, Sendable, Equatable {
     public struct Version: Codable, Sendable, Equatable {
         public let version: Int
         /// The manifest's.
-        public let digest: Digest
+        public let digest: ContentDigest
         /// Of all files.
         public let bytes: Int
         /// Seconds since 1970, by the object store's clock.
@@ -62,13 +62,13 @@ public struct ModelVersions: Codable, Sendable, Equatable {
     }
 
     public func version(_ number: Int) -> Version? { versions.first { $0.version == number } }
-    public func version(_ digest: Digest) -> Version? { versions.first { $0.digest == digest } }
+    public func version(_ digest: ContentDigest) -> Version? { versions.first { $0.digest == digest } }
 
     /// The version that a ref names, or that a text `v3` means.
     func named(_ name: String) throws(FleetError) -> Version {
         let number = refs[name]?.version ?? (name.hasPrefix("v") ? Int(name.dropFirst()) : nil)
         guard let number, let found = version(number) else {
-            throw .unknown(what: "version", name: "\(model)@\(name)", hint: "\"weightstore fleet status\" lists them.")
+            throw .unknown(what: "version", name: "\(model)@\(name)")
         }
         return found
     }

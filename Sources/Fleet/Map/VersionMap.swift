@@ -1,6 +1,5 @@
 import Foundation
 import Origins
-import WeightStore
 
 /// The versions and refs of the fleet's models: kept in the bucket, told by etcd.
 ///

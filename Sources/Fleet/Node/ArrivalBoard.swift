@@ -10,22 +10,22 @@ public final class ArrivalBoard: Sendable {
         case unknown
     }
 
-    private let expected = Mutex<Set<Digest>>([])
+    private let expected = Mutex<Set<ContentDigest>>([])
 
     /// Others may hear of a version a little sooner than this node does.
     private static let hearSeconds = 3.0
 
     public init() {}
 
-    func expect(_ digests: some Sequence<Digest>) { expected.withLock { $0.formUnion(digests) } }
-    func arrived(_ digest: Digest) { expected.withLock { _ = $0.remove(digest) } }
+    func expect(_ digests: some Sequence<ContentDigest>) { expected.withLock { $0.formUnion(digests) } }
+    func arrived(_ digest: ContentDigest) { expected.withLock { _ = $0.remove(digest) } }
     /// They are not on their way any more.
-    func forget(_ digests: some Sequence<Digest>) { expected.withLock { $0.subtract(digests) } }
+    func forget(_ digests: some Sequence<ContentDigest>) { expected.withLock { $0.subtract(digests) } }
 
-    private func expects(_ digest: Digest) -> Bool { expected.withLock { $0.contains(digest) } }
+    private func expects(_ digest: ContentDigest) -> Bool { expected.withLock { $0.contains(digest) } }
 
     /// Waits until something that is not here has come.
-    public func wait(for digest: Digest, seconds: Double) async throws -> State {
+    public func wait(for digest: ContentDigest, seconds: Double) async throws -> State {
         let start = ContinuousClock.now
         var wasExpected = false
         while true {

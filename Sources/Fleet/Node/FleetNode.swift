@@ -23,7 +23,7 @@ public final class FleetNode: Sendable {
     private let syncer: Syncer
     private let changed = Doorbell()
     private let news = Doorbell()
-    private let progress = FetchProgress()
+    private let work = Work()
     private let failure = Mutex<String?>(nil)
     private let logger: Logger
 
@@ -32,7 +32,7 @@ public final class FleetNode: Sendable {
 
     public init(_ store: Store, _ fleet: Fleet, _ options: NodeOptions, logger: Logger = Logger(label: "weightstore.node")) {
         // What it asks of the bucket ends when it stops.
-        let fleet = fleet.bound(to: progress)
+        let fleet = fleet.bound(to: work)
         self.store = store
         self.fleet = fleet
         self.options = options
@@ -42,7 +42,7 @@ public final class FleetNode: Sendable {
         syncer = Syncer(store: store, fleet: fleet, book: book, board: board)
         watcher = Watcher(
             fleet: fleet, table: table, follows: options.follows, book: book, pollSeconds: options.pollSeconds,
-            changed: changed, progress: progress, logger: logger)
+            changed: changed, work: work, logger: logger)
     }
 
     /// How often all of etcd's keys were read at once.
@@ -56,10 +56,10 @@ public final class FleetNode: Sendable {
         defer { store.ask(nil) }
         let threads = DispatchGroup()
         let announcing: @Sendable () -> Void = { [self] in announce(url) }
-        for work in [watcher.watch, watcher.poll, announcing] as [@Sendable () -> Void] {
+        for body in [watcher.watch, watcher.poll, announcing] as [@Sendable () -> Void] {
             threads.enter()
             Thread {
-                work()
+                body()
                 threads.leave()
             }.start()
         }
@@ -69,7 +69,7 @@ public final class FleetNode: Sendable {
 
     /// Makes ``run()`` return soon.
     public func stop() {
-        progress.cancel()
+        work.cancel()
         changed.ring()
         news.ring()
     }
@@ -85,21 +85,21 @@ public final class FleetNode: Sendable {
         var failures = 0
         // What was heard before a restart is heard.
         var seen = -1
-        while !progress.isCancelled {
+        while !work.isCancelled {
             changed.wait(beyond: seen, seconds: failures == 0 ? 30 : min(Double(failures), 10))
-            if progress.isCancelled { return }
+            if work.isCancelled { return }
             let now = changed.count
             seen = now
             do {
                 let start = ContinuousClock.now
-                let (changed, progress) = (changed, progress)
-                let summary = try syncer.sync(try heard(), following: options.follows, progress: progress) {
-                    changed.count != now || progress.isCancelled
+                let (changed, work) = (changed, work)
+                let summary = try syncer.sync(try heard(), following: options.follows, work: work) {
+                    changed.count != now || work.isCancelled
                 }
                 report(summary, (ContinuousClock.now - start) / .seconds(1))
                 failures = 0
                 failure.withLock { $0 = nil }
-            } catch StoreError.cancelled {
+            } catch is CancellationError {
                 continue
             } catch {
                 failures += 1
@@ -132,7 +132,7 @@ public final class FleetNode: Sendable {
         let membership = Membership(
             etcd: etcd, info: NodeInfo(name: options.name, url: url, follows: options.follows))
         var isFailing = false
-        while !progress.isCancelled {
+        while !work.isCancelled {
             let seen = news.count
             do {
                 try membership.announce(try holdings())

@@ -1,6 +1,5 @@
 import Foundation
 import Synchronization
-import WeightStore
 
 /// This node's announcements in etcd: they live as long as its lease, and the lease as long as it is renewed.
 final class Membership: Sendable {

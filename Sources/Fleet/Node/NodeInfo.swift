@@ -22,7 +22,7 @@ public struct NodeHoldings: Codable, Sendable, Equatable {
         /// What loads get here; nil if there is nothing yet.
         public let held: Int?
         /// By its digest, which says more than a number.
-        public let digest: Digest?
+        public let digest: ContentDigest?
         /// Bytes that have still to come.
         public let missing: Int
 

@@ -88,7 +88,7 @@ final class PeerBook: NearerOrigins {
     // MARK: The order
 
     /// How many asked whom before a shard gets here: 0 for whoever reads the object store.
-    func depth(of digest: Digest, model: String) -> Int {
+    func depth(of digest: ContentDigest, model: String) -> Int {
         var place = order(digest, model).above.count
         var depth = 0
         while place > 0 {
@@ -99,7 +99,7 @@ final class PeerBook: NearerOrigins {
     }
 
     /// The peers before and behind this node, the first first.
-    private func order(_ digest: Digest, _ model: String) -> (above: [String], below: [String]) {
+    private func order(_ digest: ContentDigest, _ model: String) -> (above: [String], below: [String]) {
         let now = ContinuousClock.now
         let names = state.withLock { state in
             state.peers.values.filter { $0.info.follows(model: model) && ($0.avoidedUntil.map { $0 < now } ?? true) }
@@ -113,9 +113,9 @@ final class PeerBook: NearerOrigins {
         return (above.map(\.name), ranked.dropFirst(above.count).map(\.name))
     }
 
-    private static func score(_ digest: Digest, _ name: String) -> UInt64 {
+    private static func score(_ digest: ContentDigest, _ name: String) -> UInt64 {
         let bytes = Array(digest.bytes) + Array(name.utf8)
-        return bytes.withUnsafeBytes { Digest(of: $0) }.bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
+        return bytes.withUnsafeBytes { ContentDigest(of: $0) }.bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
     }
 
     // MARK: Asking
@@ -127,11 +127,11 @@ final class PeerBook: NearerOrigins {
     /// A manifest, from the same peers.
     ///
     /// - Returns: nil if none gives it.
-    func manifest(_ digest: Digest, model: String, _ progress: FetchProgress) -> RevisionShards? {
+    func manifest(_ digest: ContentDigest, model: String, _ work: Work) -> RevisionShards? {
         for peer in chain(digest, model) {
             do {
                 let peer = WaitingPeer(book: self, name: peer.name, origin: peer.origin, waits: me != nil)
-                let bytes = try peer.manifest(digest, progress)
+                let bytes = try peer.manifest(digest, work)
                 return try RevisionShards(bytes, digest: digest, origin: peer.origin.url)
             } catch {
                 // Heard of already; wrong bytes are as good as none.
@@ -141,7 +141,7 @@ final class PeerBook: NearerOrigins {
         return nil
     }
 
-    private func chain(_ digest: Digest, _ model: String) -> [(name: String, origin: PeerOrigin)] {
+    private func chain(_ digest: ContentDigest, _ model: String) -> [(name: String, origin: PeerOrigin)] {
         if let load, !state.withLock({ $0.isLoaded }) {
             // Without peers there is the object store.
             set((try? load()) ?? [])
@@ -221,22 +221,22 @@ private struct WaitingPeer: Origin {
     var url: String { origin.url }
 
     func fetch(
-        _ request: ShardRequest, isCancelled: () -> Bool, _ body: (Int, UnsafeRawBufferPointer) throws -> Void
+        _ request: ShardRequest, _ work: Work, _ body: (Int, UnsafeRawBufferPointer) throws -> Void
     ) throws {
-        try patiently(isCancelled) { try origin.fetch(request, waiting: waits, isCancelled: isCancelled, body) }
+        try patiently(work) { try origin.fetch(request, waiting: waits, work, body) }
     }
 
-    func manifest(_ digest: Digest, _ progress: FetchProgress) throws -> [UInt8] {
-        try patiently({ progress.isCancelled }) { try origin.manifest(digest, waiting: waits, progress) }
+    func manifest(_ digest: ContentDigest, _ work: Work) throws -> [UInt8] {
+        try patiently(work) { try origin.manifest(digest, waiting: waits, work) }
     }
 
-    private func patiently<Result>(_ isCancelled: () -> Bool, _ ask: () throws -> Result) throws -> Result {
+    private func patiently<Result>(_ work: Work, _ ask: () throws -> Result) throws -> Result {
         let end = ContinuousClock.now + .seconds(waits ? PeerBook.patienceSeconds : 0)
         while true {
             do {
                 return try ask()
             } catch FetchError.refused(_, 503, _, _) where ContinuousClock.now < end {
-                if isCancelled() { throw StoreError.cancelled }
+                if work.isCancelled { throw CancellationError() }
             } catch {
                 book.failed(name, error)
                 throw error

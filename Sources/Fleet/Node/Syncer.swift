@@ -9,7 +9,7 @@ public struct SyncSummary: Sendable, Codable {
         public let model: String
         public let ref: String
         public let version: Int
-        public let digest: Digest
+        public let digest: ContentDigest
     }
 
     /// Refs that name other versions than before.
@@ -33,47 +33,47 @@ struct Syncer: Sendable {
     let book: PeerBook
     let board: ArrivalBoard
 
-    private struct Work {
+    private struct Change {
         let versions: ModelVersions
         /// The followed refs that name something else here.
-        let refs: [String: Digest]
+        let refs: [String: ContentDigest]
     }
 
     /// - Parameters:
     ///   - versions: of the models that are followed.
     ///   - isStale: whether something newer was heard of, so that it is better to begin anew.
-    /// - Throws: ``StoreError/cancelled`` if it was stale; what has come stays.
+    /// - Throws: `CancellationError` if it was stale; what has come stays.
     @discardableResult
     func sync(
-        _ versions: [ModelVersions], following follows: [Follow], progress: FetchProgress = FetchProgress(),
+        _ versions: [ModelVersions], following follows: [Follow], work: Work = Work(),
         isStale: @escaping @Sendable () -> Bool = { false }
     ) throws -> SyncSummary {
         var summary = SyncSummary()
         let before = book.bytes
-        let work = try versions.compactMap { try self.work($0, follows) }
-        var wanted: [(digest: Digest, bytes: Int, model: String)] = []
-        var seen: Set<Digest> = []
-        for item in work {
+        let changes = try versions.compactMap { try change($0, follows) }
+        var wanted: [(digest: ContentDigest, bytes: Int, model: String)] = []
+        var seen: Set<ContentDigest> = []
+        for item in changes {
             for digest in Set(item.refs.values) {
-                let shards = try known(digest, item.versions, progress)
+                let shards = try known(digest, item.versions, work)
                 for (digest, bytes) in try store.missing(of: shards) where seen.insert(digest).inserted {
                     wanted.append((digest, bytes, item.versions.model))
                 }
             }
         }
-        progress.expect(wanted.reduce(0) { $0 + $1.bytes })
+        work.expect(wanted.reduce(0) { $0 + $1.bytes })
         let ordered = wanted.map { (depth: book.depth(of: $0.digest, model: $0.model), shard: $0) }
             .sorted { ($0.depth, $0.shard.digest) < ($1.depth, $1.shard.digest) }
         board.expect(seen)
         defer { board.forget(seen) }
         try Lanes.run(ordered.map(\.shard)) { [store, board] shard in
-            if isStale() { throw StoreError.cancelled }
-            try progress.check()
-            try store.bringBack(shard.digest, isCancelled: { progress.isCancelled })
+            if isStale() { throw CancellationError() }
+            try work.check()
+            try store.bringBack(shard.digest, work: work)
             board.arrived(shard.digest)
-            progress.fetched(shard.bytes)
+            work.advance(shard.bytes)
         }
-        for item in work {
+        for item in changes {
             try store.setRefs(item.refs, of: item.versions.model)
             summary.moved += item.refs.sorted { $0.key < $1.key }.map {
                 .init(
@@ -104,19 +104,19 @@ struct Syncer: Sendable {
         }
     }
 
-    private func work(_ versions: ModelVersions, _ follows: [Follow]) throws -> Work? {
+    private func change(_ versions: ModelVersions, _ follows: [Follow]) throws -> Change? {
         let here = try store.refs(of: versions.model)
         let refs = versions.targets(follows).mapValues(\.digest).filter { here[$0.key] != $0.value }
-        return refs.isEmpty ? nil : Work(versions: versions, refs: refs)
+        return refs.isEmpty ? nil : Change(versions: versions, refs: refs)
     }
 
     /// Makes a revision known here, and says what its shards are.
-    private func known(_ digest: Digest, _ versions: ModelVersions, _ progress: FetchProgress) throws -> RevisionShards {
+    private func known(_ digest: ContentDigest, _ versions: ModelVersions, _ work: Work) throws -> RevisionShards {
         if let known = try store.shards(of: digest) { return known }
         board.expect([digest])
         defer { board.forget([digest]) }
-        let shards = try book.manifest(digest, model: versions.model, progress)
-            ?? RevisionShards(try S3Origin(fleet.bucket).manifest(digest, progress), digest: digest, origin: fleet.origin)
+        let shards = try book.manifest(digest, model: versions.model, work)
+            ?? RevisionShards(try S3Origin(fleet.bucket).manifest(digest, work), digest: digest, origin: fleet.origin)
         try store.expect(
             shards, model: versions.model, version: versions.version(digest)?.version, origin: fleet.origin)
         board.arrived(digest)

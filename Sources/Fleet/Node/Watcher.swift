@@ -21,7 +21,7 @@ final class Watcher: Sendable {
     private let follows: [Follow]
     private let book: PeerBook
     private let changed: Doorbell
-    private let progress: FetchProgress
+    private let work: Work
     private let logger: Logger
     private struct State {
         var hears = Hears.poll
@@ -42,7 +42,7 @@ final class Watcher: Sendable {
 
     init(
         fleet: Fleet, table: FleetTable, follows: [Follow], book: PeerBook, pollSeconds: Double, changed: Doorbell,
-        progress: FetchProgress, logger: Logger
+        work: Work, logger: Logger
     ) {
         self.fleet = fleet
         self.table = table
@@ -50,7 +50,7 @@ final class Watcher: Sendable {
         self.book = book
         self.pollSeconds = pollSeconds
         self.changed = changed
-        self.progress = progress
+        self.work = work
         self.logger = logger
     }
 
@@ -61,12 +61,12 @@ final class Watcher: Sendable {
 
     // MARK: etcd
 
-    /// Blocks until the progress is cancelled.
+    /// Blocks until the work is cancelled.
     func watch() {
         guard let etcd = fleet.etcd else { return }
         var failures = 0
         var isConnected = false
-        while !progress.isCancelled {
+        while !work.isCancelled {
             do {
                 if !isConnected { try connect(etcd) }
                 isConnected = true
@@ -76,7 +76,7 @@ final class Watcher: Sendable {
                 // Nothing happened: or the connection is dead, and the next one shows it.
                 failures = 0
             } catch {
-                if progress.isCancelled { return }
+                if work.isCancelled { return }
                 isConnected = false
                 if hears(.poll) { logger.warning("etcd: \(error) Looking into the bucket every \(pollSeconds) s until it is back.") }
                 failures += 1
@@ -110,7 +110,7 @@ final class Watcher: Sendable {
         let from = state.withLock { $0.heard } + 1
         if hears(.watch) { logger.info("etcd tells of changes, from revision \(from) on") }
         var isCompacted = false
-        try etcd.client.watch(etcd.shared, from: from, progress) { watched in
+        try etcd.client.watch(etcd.shared, from: from, work) { watched in
             switch watched {
             case .compacted: isCompacted = true
             case .events(let cluster, let revision, let events):
@@ -203,11 +203,11 @@ final class Watcher: Sendable {
 
     // MARK: The bucket
 
-    /// Blocks until the progress is cancelled. Looks for newer generations, and tells etcd if it has not heard of them.
+    /// Blocks until the work is cancelled. Looks for newer generations, and tells etcd if it has not heard of them.
     func poll() {
         if fleet.etcd == nil { logger.info("no etcd: looking into the bucket every \(pollSeconds) s") }
         var heads: [String: String] = [:]
-        while !progress.isCancelled {
+        while !work.isCancelled {
             let seen = poller.count
             for model in Set(follows.map(\.model)).sorted() {
                 do {
@@ -218,7 +218,7 @@ final class Watcher: Sendable {
             }
             let rest = hears == .watch ? Self.sweepSeconds : pollSeconds
             let end = ContinuousClock.now + .seconds(rest * .random(in: 0.8...1.2))
-            while ContinuousClock.now < end, poller.count == seen, !progress.isCancelled {
+            while ContinuousClock.now < end, poller.count == seen, !work.isCancelled {
                 poller.wait(beyond: seen, seconds: 0.5)
             }
             // etcd's failures ring; they must not make a storm.
@@ -236,6 +236,6 @@ final class Watcher: Sendable {
 
     private func pause(_ seconds: Double) {
         let end = ContinuousClock.now + .seconds(seconds)
-        while ContinuousClock.now < end, !progress.isCancelled { usleep(50_000) }
+        while ContinuousClock.now < end, !work.isCancelled { usleep(50_000) }
     }
 }

@@ -1,7 +1,6 @@
 import Foundation
 import Origins
 import Synchronization
-import WeightStore
 
 /// A push's entry in the ledger: from before it looks at what the bucket has, until its version is made.
 final class LedgerEntry: Sendable {

@@ -6,7 +6,7 @@ import WeightStore
 public struct PushSummary: Sendable, Codable {
     public let model: String
     public let version: Int
-    public let digest: Digest
+    public let digest: ContentDigest
     public let origin: String
     /// Whether the version is a new one.
     public let created: Bool
@@ -22,22 +22,34 @@ public struct PushSummary: Sendable, Codable {
 
 extension Fleet {
     /// Publishes a revision: its shards, as far as the bucket lacks them, its manifest, then the next version of the model,
-    /// if nobody else made that meanwhile, then the refs. Blocks.
+    /// if no other publisher made it meanwhile, then the refs.
     ///
-    /// Broken off at any moment, nothing is seen of it, and the next push goes on from what is there.
+    /// An interrupted push changes nothing that others see; the next one resumes from the shards that are in the bucket.
     ///
     /// - Parameters:
-    ///   - refs: let these name the version.
-    ///   - partBytes: what is larger than two of these goes in parts of this size (5 MiB or more).
-    /// - Throws: ``FleetError/lostRace(model:version:digest:publisher:)`` if another publisher was faster.
+    ///   - refs: these name the version from then on.
+    ///   - partBytes: a shard larger than twice this is uploaded in parts of this size (5 MiB or more).
+    /// - Throws: ``FleetError/lostRace(model:version:digest:publisher:)`` if another publisher was faster;
+    ///   `CancellationError`.
     @discardableResult
     public func push(
         _ revision: Revision, of store: Store, refs: [String] = ["main"], dryRun: Bool = false, partBytes: Int = 8 << 20,
-        progress: FetchProgress = FetchProgress()
+        work: Work = Work()
+    ) async throws -> PushSummary {
+        try await work.run { [self] in
+            try pushBlocking(revision, of: store, refs: refs, dryRun: dryRun, partBytes: partBytes, work: work)
+        }
+    }
+
+    /// As ``push(_:of:refs:dryRun:partBytes:work:)``; blocks.
+    @discardableResult
+    public func pushBlocking(
+        _ revision: Revision, of store: Store, refs: [String] = ["main"], dryRun: Bool = false, partBytes: Int = 8 << 20,
+        work: Work = Work()
     ) throws -> PushSummary {
         let refs = try refs.map { try RefName.check($0) }
         return try Publisher(
-            fleet: self, store: store, revision: revision, refs: refs, partBytes: partBytes, progress: progress
+            fleet: self, store: store, revision: revision, refs: refs, partBytes: partBytes, work: work
         ).run(dryRun: dryRun)
     }
 }
@@ -47,29 +59,29 @@ private final class Publisher: Sendable {
     private let fleet: Fleet
     private let store: Store
     private let model: String
-    private let digest: Digest
+    private let digest: ContentDigest
     private let refs: [String]
-    private let progress: FetchProgress
+    private let work: Work
     private let uploader: Uploader
     private let entry: LedgerEntry
     private let shards: RevisionShards
 
     init(
-        fleet: Fleet, store: Store, revision: Revision, refs: [String], partBytes: Int, progress: FetchProgress
+        fleet: Fleet, store: Store, revision: Revision, refs: [String], partBytes: Int, work: Work
     ) throws {
         self.fleet = fleet
         self.store = store
         model = revision.model
         digest = try revision.info().digest
         self.refs = refs
-        self.progress = progress
+        self.work = work
         guard let shards = try store.shards(of: digest) else {
-            throw StoreError.notFound(kind: "revision", name: revision.name, hint: "It was removed.")
+            throw StorageError.notFound(kind: "revision", name: revision.name, detail: "It was removed.")
         }
         self.shards = shards
         let entry = LedgerEntry(bucket: fleet.bucket, model: model, publisher: Fleet.host)
         self.entry = entry
-        uploader = Uploader(bucket: fleet.bucket, store: store, partBytes: partBytes, progress: progress) { try entry.beat() }
+        uploader = Uploader(bucket: fleet.bucket, store: store, partBytes: partBytes, work: work) { try entry.beat() }
     }
 
     func run(dryRun: Bool) throws -> PushSummary {
@@ -94,7 +106,7 @@ private final class Publisher: Sendable {
 
     /// The shards of which it is not known that the bucket has them: those of the newest version are there as long as
     /// the version is.
-    private func unknown(_ versions: ModelVersions) throws -> [Digest: Int] {
+    private func unknown(_ versions: ModelVersions) throws -> [ContentDigest: Int] {
         guard let newest = versions.versions.last,
             // What can't be read says nothing, and keeps nobody from making a better version.
             let known = try store.shards(of: newest.digest) ?? (try? published(newest.digest))
@@ -102,7 +114,7 @@ private final class Publisher: Sendable {
         return shards.shards.filter { known.shards[$0.key] == nil }
     }
 
-    private func published(_ digest: Digest) throws -> RevisionShards {
+    private func published(_ digest: ContentDigest) throws -> RevisionShards {
         try RevisionShards(try S3Origin(fleet.bucket).manifest(digest), digest: digest, origin: fleet.origin)
     }
 
@@ -124,7 +136,7 @@ private final class Publisher: Sendable {
         return (changed.versions.version(digest)!.version, changed.told)
     }
 
-    private func summary(_ version: Int, created: Bool, _ missing: [Digest: Int], told: Bool) -> PushSummary {
+    private func summary(_ version: Int, created: Bool, _ missing: [ContentDigest: Int], told: Bool) -> PushSummary {
         PushSummary(
             model: model, version: version, digest: digest, origin: fleet.origin, created: created, refs: refs,
             shards: shards.shards.count, bytes: shards.shards.values.reduce(0, +), uploadedShards: missing.count,

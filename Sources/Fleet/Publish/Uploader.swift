@@ -11,7 +11,7 @@ final class Uploader: Sendable {
     private let bucket: S3Bucket
     private let store: Store
     private let partBytes: Int
-    private let progress: FetchProgress
+    private let work: Work
     private let alive: @Sendable () throws -> Void
 
     /// The service takes so many parts at most.
@@ -19,21 +19,21 @@ final class Uploader: Sendable {
 
     /// - Parameter alive: is called often while bytes go up.
     init(
-        bucket: S3Bucket, store: Store, partBytes: Int, progress: FetchProgress, alive: @escaping @Sendable () throws -> Void
+        bucket: S3Bucket, store: Store, partBytes: Int, work: Work, alive: @escaping @Sendable () throws -> Void
     ) {
         self.bucket = bucket
         self.store = store
         self.partBytes = partBytes
-        self.progress = progress
+        self.work = work
         self.alive = alive
     }
 
     /// Those that the bucket lacks.
-    func missing(_ shards: [Digest: Int]) throws -> [Digest: Int] {
-        let missing = Mutex<[Digest: Int]>([:])
+    func missing(_ shards: [ContentDigest: Int]) throws -> [ContentDigest: Int] {
+        let missing = Mutex<[ContentDigest: Int]>([:])
         let shared = Shared(missing)
-        try Lanes.run(shards.sorted { $0.key < $1.key }) { [bucket, progress, alive] shard in
-            try progress.check()
+        try Lanes.run(shards.sorted { $0.key < $1.key }) { [bucket, work, alive] shard in
+            try work.check()
             try alive()
             // One with another size is none of ours.
             if try bucket.facts(S3Origin.shard(shard.key))?.bytes != shard.value {
@@ -44,8 +44,8 @@ final class Uploader: Sendable {
     }
 
     /// Blocks until all are in the bucket.
-    func upload(_ shards: [Digest: Int]) throws {
-        progress.expect(shards.values.reduce(0, +))
+    func upload(_ shards: [ContentDigest: Int]) throws {
+        work.expect(shards.values.reduce(0, +))
         let sorted = shards.sorted { $0.key < $1.key }
         let large = Shared(Mutex<[LargeShard]>([]))
         try Lanes.run(sorted) { [self] shard in
@@ -63,7 +63,7 @@ final class Uploader: Sendable {
             let bytes = try bytes(shard.digest, part.range)
             let known = shard.tags.withLock { $0[part.number] }
             if let known, known == S3Bucket.tag(of: bytes) {
-                progress.present(part.range.count)
+                work.skip(part.range.count)
             } else {
                 let tag = try bucket.put(bytes, part: part.number, of: shard.upload)
                 shard.tags.withLock { $0[part.number] = tag }
@@ -85,14 +85,14 @@ final class Uploader: Sendable {
     }
 
     private final class LargeShard: Sendable {
-        let digest: Digest
+        let digest: ContentDigest
         let bytes: Int
         let upload: S3Bucket.Upload
         let parts: [(number: Int, range: Range<Int>)]
         /// Of the parts that are there.
         let tags: Mutex<[Int: String]>
 
-        init(digest: Digest, bytes: Int, partBytes: Int, upload: S3Bucket.Upload, tags: [Int: String]) {
+        init(digest: ContentDigest, bytes: Int, partBytes: Int, upload: S3Bucket.Upload, tags: [Int: String]) {
             self.digest = digest
             self.bytes = bytes
             self.upload = upload
@@ -103,7 +103,7 @@ final class Uploader: Sendable {
         }
     }
 
-    private func begin(_ digest: Digest, _ bytes: Int) throws -> LargeShard {
+    private func begin(_ digest: ContentDigest, _ bytes: Int) throws -> LargeShard {
         let name = S3Origin.shard(digest)
         let size = max(partBytes, (bytes + Self.mostParts - 1) / Self.mostParts)
         for upload in try bucket.uploads(name) where upload.name == name {
@@ -117,26 +117,20 @@ final class Uploader: Sendable {
         return LargeShard(digest: digest, bytes: bytes, partBytes: size, upload: try bucket.begin(name), tags: [:])
     }
 
-    private func bytes(_ digest: Digest, _ range: Range<Int>) throws -> [UInt8] {
+    private func bytes(_ digest: ContentDigest, _ range: Range<Int>) throws -> [UInt8] {
         if let stored = try store.shard(digest) { return try stored.bytes(in: range) }
         // Evicted: its origin has it.
-        try store.bringBack(digest, isCancelled: { [progress] in progress.isCancelled })
+        try store.bringBack(digest, work: work)
         guard let stored = try store.shard(digest) else {
-            throw StoreError.missing(path: store.blobPath(digest), digest: digest)
+            throw StorageError.missing(path: store.blobPath(digest), digest: digest)
         }
         return try stored.bytes(in: range)
     }
 
-    private func sent(_ bytes: Int) { progress.fetched(bytes) }
+    private func sent(_ bytes: Int) { work.advance(bytes) }
 
     private func check() throws {
-        try progress.check()
+        try work.check()
         try alive()
     }
-}
-
-/// A value that closures share.
-final class Shared<Value: ~Copyable & Sendable>: Sendable {
-    let value: Value
-    init(_ value: consuming Value) { self.value = value }
 }

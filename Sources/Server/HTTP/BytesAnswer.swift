@@ -1,7 +1,6 @@
 import HTTPTypes
 import Hummingbird
 import NIOCore
-import WeightStore
 
 /// Answers requests for bytes that never change under their name: whole, in part, or not at all.
 struct BytesAnswer: Sendable {

@@ -25,7 +25,7 @@ enum HubError: Error, Equatable {
     init(_ error: any Error) {
         switch error {
         case let error as HubError: self = error
-        case let error as StoreError:
+        case let error as StorageError:
             switch error {
             case .notFound(kind: "model", _, _): self = .noModel
             case .notFound(kind: "file", _, _): self = .noFile(commit: nil)
@@ -33,9 +33,9 @@ enum HubError: Error, Equatable {
             case .missing: self = .unavailable("some of the bytes are not in the store")
             case .damaged: self = .unavailable("some of the bytes are damaged")
             case .busy: self = .unavailable("the store is busy")
-            case .cancelled: self = .unavailable("the server ends")
             default: self = .failed
             }
+        case is CancellationError: self = .unavailable("the server ends")
         case is FetchError: self = .unavailable("the hub behind this one does not give it now")
         default: self = .failed
         }

@@ -1,6 +1,5 @@
 import Hummingbird
 import NIOCore
-import WeightStore
 
 /// Stored bytes on their way to a client.
 struct Pieces: Sendable {

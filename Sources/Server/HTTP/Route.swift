@@ -16,15 +16,15 @@ enum Route: Equatable {
     case authCheck(String)
     case file(String, revision: String, path: String)
     case revisions(String)
-    case shard(Digest)
-    case manifest(Digest)
+    case shard(ContentDigest)
+    case manifest(ContentDigest)
 
     /// - Parameter path: as the client sent it, without the query.
     init(_ path: String) throws(HubError) {
         guard path.hasPrefix("/") else { throw .badRequest("the path does not begin with /") }
         var parts: [String] = []
         for part in path.dropFirst().split(separator: "/", omittingEmptySubsequences: false) {
-            guard let part = URLText.decode(part) else {
+            guard let part = PercentEncoding.decode(part) else {
                 throw .badRequest("the path is not percent-encoded UTF-8")
             }
             parts.append(part)
@@ -100,8 +100,8 @@ enum Route: Equatable {
         return path
     }
 
-    private static func digest(_ text: String) throws(HubError) -> Digest {
-        guard let digest = Digest(hex: text) else { throw .noPage }
+    private static func digest(_ text: String) throws(HubError) -> ContentDigest {
+        guard let digest = ContentDigest(hex: text) else { throw .noPage }
         return digest
     }
 }

@@ -41,7 +41,7 @@ extension Hub {
 
     /// Whether it is the file, or some of its bytes, that the store lacks.
     private static func isGap(_ error: any Error) -> Bool {
-        if case StoreError.missing = error { return true }
+        if case StorageError.missing = error { return true }
         if case HubError.noFile = error { return true }
         return false
     }

@@ -1,5 +1,4 @@
 import Hummingbird
-import WeightStore
 
 extension Hub {
     private struct Refs: Encodable {

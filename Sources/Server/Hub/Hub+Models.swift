@@ -1,6 +1,5 @@
 import HTTPTypes
 import Hummingbird
-import WeightStore
 
 extension Hub {
     /// A model, as the Hub writes it: in a list without `siblings`.

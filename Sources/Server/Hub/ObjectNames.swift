@@ -1,7 +1,7 @@
-import enum Crypto.Insecure
 import Foundation
 import Synchronization
 import WeightStore
+import enum Crypto.Insecure
 
 /// A file as the Hub has it: in git, named by git's SHA-1 of it, or in LFS, named by its SHA-256, with a pointer in git.
 struct HubFile: Sendable {
@@ -31,7 +31,7 @@ final class ObjectNames: Sendable {
         "wasm", "xz", "zip", "zst",
     ]
 
-    private let names = Mutex<[Digest: String]>([:])
+    private let names = Mutex<[ContentDigest: String]>([:])
 
     /// Reads the file if it is a small one that was not asked for before. Blocks.
     func file(_ entry: FileEntry, of revision: Revision) throws -> HubFile {
@@ -40,7 +40,7 @@ final class ObjectNames: Sendable {
             var hasher = Self.hasher(bytes: pointer.utf8.count)
             hasher.update(data: Data(pointer.utf8))
             return HubFile(
-                entry: entry, objectID: Self.hex(hasher.finalize()), pointerBytes: pointer.utf8.count)
+                entry: entry, objectID: Hex.encode(hasher.finalize()), pointerBytes: pointer.utf8.count)
         }
         if let name = names.withLock({ $0[entry.digest] }) {
             return HubFile(entry: entry, objectID: name, pointerBytes: nil)
@@ -53,7 +53,7 @@ final class ObjectNames: Sendable {
             _ = try buffer.withUnsafeMutableBytes { try stored.read(at: offset, into: $0) }
             hasher.update(data: buffer)
         }
-        let name = Self.hex(hasher.finalize())
+        let name = Hex.encode(hasher.finalize())
         names.withLock { names in
             if names.count >= Self.kept { names = [:] }
             names[entry.digest] = name
@@ -79,10 +79,6 @@ final class ObjectNames: Sendable {
     static func folder(_ entries: some Sequence<FileEntry>) -> String {
         var hasher = Insecure.SHA1()
         for entry in entries { hasher.update(data: Data("\(entry.path)\0\(entry.digest)\n".utf8)) }
-        return hex(hasher.finalize())
-    }
-
-    private static func hex(_ digest: Insecure.SHA1.Digest) -> String {
-        digest.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+        return Hex.encode(hasher.finalize())
     }
 }

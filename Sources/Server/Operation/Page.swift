@@ -6,9 +6,9 @@ enum Page {
     static func html(usage: StoreUsage) -> String {
         let rows = usage.models.map { model in
             """
-            <tr><td><a href="/api/models/\(URLText.encode(model.model))">\(escape(model.model))</a></td>\
-            <td>\(model.revisions)</td><td>\(size(model.logical))</td><td>\(size(model.stored))</td>\
-            <td>\(size(model.shared))</td><td>\(size(model.own))</td></tr>
+            <tr><td><a href="/api/models/\(PercentEncoding.encode(model.model, keepingSlashes: true))">\(escape(model.model))</a></td>\
+            <td>\(model.revisions)</td><td>\(Quantity.bytes(model.logical))</td><td>\(Quantity.bytes(model.stored))</td>\
+            <td>\(Quantity.bytes(model.shared))</td><td>\(Quantity.bytes(model.own))</td></tr>
             """
         }.joined(separator: "\n")
         let saved = usage.logical - (usage.stored - usage.orphaned)
@@ -28,8 +28,8 @@ enum Page {
             meter { width: 100% }
             </style></head><body>
             <h1>WeightStore</h1>
-            <p>\(usage.models.count) models, \(size(usage.logical)) of files, kept in \(size(usage.stored)):
-            \(size(max(saved, 0))) saved (\(share) %).</p>
+            <p>\(usage.models.count) models, \(Quantity.bytes(usage.logical)) of files, kept in \(Quantity.bytes(usage.stored)):
+            \(Quantity.bytes(max(saved, 0))) saved (\(share) %).</p>
             <meter min="0" max="100" value="\(share)" aria-label="saved">\(share) %</meter>
             <table><thead><tr><th>Model<th>Revisions<th>Files<th>Stored<th>Shared<th>Own</tr></thead><tbody>
             \(rows)
@@ -39,17 +39,6 @@ enum Page {
             </body></html>
 
             """
-    }
-
-    private static func size(_ bytes: Int) -> String {
-        var value = Double(bytes)
-        let units = ["B", "kB", "MB", "GB", "TB", "PB"]
-        var unit = 0
-        while value >= 999.5, unit < units.count - 1 {
-            value /= 1000
-            unit += 1
-        }
-        return String(format: unit == 0 || value >= 99.95 ? "%.0f %@" : "%.1f %@", value, units[unit])
     }
 
     private static func escape(_ text: String) -> String {

@@ -6,5 +6,5 @@ public protocol Arrivals: Sendable {
     /// Waits until a shard or a manifest that is not here has come.
     ///
     /// - Returns: true if it has; false if it is still on its way; nil if it is not on its way.
-    func arrival(of digest: Digest, within seconds: Double) async throws -> Bool?
+    func arrival(of digest: ContentDigest, within seconds: Double) async throws -> Bool?
 }

@@ -17,16 +17,16 @@ struct Peers: Sendable {
         try .json(try await threads.run { [store] in try store.revisions(of: model) })
     }
 
-    func shard(_ digest: Digest, _ request: Request, isPublic: Bool) async throws -> Answer {
+    func shard(_ digest: ContentDigest, _ request: Request, isPublic: Bool) async throws -> Answer {
         try await blob(digest, request, isPublic) { [store] in try store.shard(digest) }
     }
 
-    func manifest(_ digest: Digest, _ request: Request, isPublic: Bool) async throws -> Answer {
+    func manifest(_ digest: ContentDigest, _ request: Request, isPublic: Bool) async throws -> Answer {
         try await blob(digest, request, isPublic) { [store] in try store.manifest(digest) }
     }
 
     private func look(
-        for digest: Digest, _ request: Request, _ find: @escaping @Sendable () throws -> StoredBytes?
+        for digest: ContentDigest, _ request: Request, _ find: @escaping @Sendable () throws -> StoredBytes?
     ) async throws -> StoredBytes? {
         if let stored = try await threads.run(find) { return stored }
         guard let arrivals, let text = Query(request.uri.query ?? "")["wait"], let seconds = Double(text), seconds > 0 else {
@@ -43,7 +43,7 @@ struct Peers: Sendable {
 
     /// - Parameter isPublic: whether a cache between may keep it for others: not if a token is asked for.
     private func blob(
-        _ digest: Digest, _ request: Request, _ isPublic: Bool, _ find: @escaping @Sendable () throws -> StoredBytes?
+        _ digest: ContentDigest, _ request: Request, _ isPublic: Bool, _ find: @escaping @Sendable () throws -> StoredBytes?
     ) async throws -> Answer {
         guard let stored = try await look(for: digest, request, find) else { throw HubError.noPage }
         let answer = BytesAnswer(

@@ -1,5 +1,8 @@
+import Files
 import Foundation
 import Glibc
+import Storage
+import Support
 
 /// A directory with a model's original files, or a Hugging Face cache of it, as `file:///…`.
 public struct DirectoryOrigin: Origin {
@@ -9,17 +12,17 @@ public struct DirectoryOrigin: Origin {
     /// Bytes that are read at a time.
     private static let bufferBytes = 4 << 20
 
-    /// - Throws: ``StoreError/invalid(what:value:reason:)`` unless it is a `file:` URL without a host.
+    /// - Throws: ``StorageError/invalid(what:value:reason:)`` unless it is a `file:` URL without a host.
     public init(_ url: String) throws {
         guard let parsed = URL(string: url), parsed.isFileURL, (parsed.host() ?? "").isEmpty else {
-            throw StoreError.invalid(what: "origin", value: url, reason: "file:/// and an absolute path are expected")
+            throw StorageError.invalid(what: "origin", value: url, reason: "file:/// and an absolute path are expected")
         }
         self.url = url
         root = parsed.path(percentEncoded: false)
     }
 
     public func fetch(
-        _ request: ShardRequest, isCancelled: () -> Bool, _ body: (_ shardOffset: Int, UnsafeRawBufferPointer) throws -> Void
+        _ request: ShardRequest, _ work: Work, _ body: (_ shardOffset: Int, UnsafeRawBufferPointer) throws -> Void
     ) throws {
         let file = try FileDescriptor(try place(of: request), O_RDONLY | O_NONBLOCK)
         guard try file.status().isFile else { throw failure(request, "\(file.path) is no regular file") }

@@ -1,6 +1,8 @@
 import Dispatch
+import Files
 import GRDB
 import Glibc
+import Storage
 import Synchronization
 
 /// Takes shards that have come into the store: blob, row and extents, in one transaction. While one commit is under way,
@@ -63,7 +65,7 @@ final class FetchCommitter: Sendable {
     }
 
     private func install(_ batch: [Arrived], _ db: Database) throws {
-        var staged: [Digest: (path: String, name: BlobDirectory.Name)] = [:]
+        var staged: [ContentDigest: (path: String, name: BlobDirectory.Name)] = [:]
         for arrived in batch {
             let facts = arrived.facts
             let known = try ShardRow.find(facts.digest, db)

@@ -64,7 +64,7 @@ extension FetchError: CustomStringConvertible {
         case .wrongDigest(let url, let expected, let found):
             "\(url): the bytes have \(found), expected \(expected). What came was set aside; run the command again to fetch it anew."
         case .noOrigin(let name):
-            "\(name): never fetched, and no origin is known that has it. \"weightstore pull --origin URL\" names one."
+            "\(name): never fetched, and no origin is known that has it."
         case .unusable(let url, let reason):
             "\(url): \(reason)."
         }

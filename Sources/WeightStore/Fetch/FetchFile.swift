@@ -1,11 +1,12 @@
 import ModelFormats
+import Storage
 import Synchronization
 
 /// A file, and those of its shards that a fetch is to bring.
 final class FetchFile: Sendable {
     let remote: RemoteFile
     let layout: FileLayout
-    let plan: FilePlan
+    let plan: ShardPlan
     /// The file's row; nil for one whose digest was not published, which gets its row when it is whole.
     let id: Int64?
     let wanted: Set<Int>
@@ -16,7 +17,7 @@ final class FetchFile: Sendable {
     private let shards = Mutex<[Int: ShardFacts]>([:])
 
     init(
-        _ remote: RemoteFile, _ layout: FileLayout, _ plan: FilePlan, id: Int64?, wanted: Set<Int>, prefix: [UInt8] = []
+        _ remote: RemoteFile, _ layout: FileLayout, _ plan: ShardPlan, id: Int64?, wanted: Set<Int>, prefix: [UInt8] = []
     ) {
         self.remote = remote
         self.layout = layout
@@ -38,7 +39,7 @@ final class FetchFile: Sendable {
     func has(_ ordinal: Int) -> Bool { shards.withLock { $0[ordinal] != nil } }
 
     /// The content, if all shards came here.
-    func content(_ digest: Digest) -> FileContent? {
+    func content(_ digest: ContentDigest) -> FileContent? {
         let facts = shards.withLock { $0 }
         let all = plan.shards.indices.compactMap { facts[$0] }
         guard all.count == plan.shards.count else { return nil }

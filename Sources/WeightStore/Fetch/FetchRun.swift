@@ -1,5 +1,6 @@
-import DeviceMemory
 import Dispatch
+import Files
+import Support
 import Synchronization
 
 /// Brings wanted shards from a hub: several ranges at a time, each straight through a buffer into its shards.
@@ -21,26 +22,26 @@ final class FetchRun: Sendable {
 
     private let store: Store
     private let origin: any ModelOrigin
-    private let progress: FetchProgress
+    private let work: Work
     private let partials: PartialShards
     private let committer: FetchCommitter
     private let pool = BufferPool(count: FetchRun.buffers)
     private let failure = FirstFailure()
     private let open = DispatchGroup()
-    private let work: Mutex<FetchQueue>
+    private let queue: Mutex<FetchQueue>
     /// Bytes of a range.
     private let rangeBytes = Atomic<Int>(1 << 20)
 
-    init(_ store: Store, _ origin: any ModelOrigin, _ files: [FetchFile], _ progress: FetchProgress) throws {
+    init(_ store: Store, _ origin: any ModelOrigin, _ files: [FetchFile], _ work: Work) throws {
         self.store = store
         self.origin = origin
-        self.progress = progress
+        self.work = work
         partials = PartialShards(store: store.path)
         let failure = failure
         committer = FetchCommitter(
             catalog: store.catalog, blobs: store.blobs, lease: store.leases.name, staging: try store.stagingDirectory()
         ) { failure.record($0) }
-        work = Mutex(FetchQueue(files))
+        queue = Mutex(FetchQueue(files))
     }
 
     /// Blocks until all is safe but what others are at.
@@ -57,8 +58,8 @@ final class FetchRun: Sendable {
             }
         }
         lanes.wait()
-        let (unfinished, elsewhere) = work.withLock { ($0.unfinished(), $0.elsewhere) }
-        for arrival in unfinished { arrival.abandon(failure.first ?? StoreError.cancelled) }
+        let (unfinished, elsewhere) = queue.withLock { ($0.unfinished(), $0.elsewhere) }
+        for arrival in unfinished { arrival.abandon(failure.first ?? CancellationError()) }
         open.wait()
         committer.flush()
         if let error = failure.first { throw error }
@@ -69,8 +70,8 @@ final class FetchRun: Sendable {
         while failure.first == nil {
             let buffer = pool.take()
             do {
-                try progress.check()
-                guard let job = try work.withLock({ try $0.next(atMost: rangeBytes.load(ordering: .relaxed), open: begin) }) else {
+                try work.check()
+                guard let job = try queue.withLock({ try $0.next(atMost: rangeBytes.load(ordering: .relaxed), open: begin) }) else {
                     return
                 }
                 let start = ContinuousClock.now
@@ -94,7 +95,7 @@ final class FetchRun: Sendable {
         if known > 0 { Self.copy(prefix[job.offset..<job.offset + known], to: buffer) }
         if known < job.length {
             try origin.read(
-                job.file.remote, at: job.offset + known, into: buffer.room(at: known, job.length - known), progress)
+                job.file.remote, at: job.offset + known, into: buffer.room(at: known, job.length - known), work)
         }
         job.file.hash?.add(buffer, job.length, at: job.offset)
         for piece in job.pieces { piece.arrival.add(buffer, piece.range, at: piece.shardOffset) }
@@ -125,7 +126,7 @@ final class FetchRun: Sendable {
                 failure.record(error)
             }
         }
-        progress.present(arrival.have)
+        work.skip(arrival.have)
         return .here(arrival)
     }
 }

@@ -1,4 +1,5 @@
 import ModelFormats
+import Storage
 
 /// Which bytes of a revision are asked for.
 public struct FetchSelection: Sendable {
@@ -33,14 +34,14 @@ public struct FetchSelection: Sendable {
     var isEverything: Bool { layers == nil && include.isEmpty && tensors == nil && files == nil && ranges == nil }
 
     /// The shards of a file's plan that are asked for.
-    func shards(path: String, _ layout: FileLayout, _ plan: FilePlan) -> Set<Int> {
+    func shards(path: String, _ layout: FileLayout, _ plan: ShardPlan) -> Set<Int> {
         if isEverything || files?.contains(path) == true || include.contains(where: { ShellPattern.matches($0, path) }) {
             return Set(plan.shards.indices)
         }
         var wanted: Set<Int> = []
         if let ranges {
             guard let range = ranges[path] else { return [] }
-            for place in PendingFile.places(plan) {
+            for place in plan.places {
                 let bytes = place.offset..<place.offset + place.extent.length
                 if bytes.overlaps(range) { wanted.insert(place.extent.shard) }
             }
@@ -52,7 +53,7 @@ public struct FetchSelection: Sendable {
                 ?? layers.map { TensorPlace(tensorName: tensor.name).layer.map($0.contains) ?? false } ?? false
             if isWanted { starts.insert(tensor.offset) }
         }
-        for place in PendingFile.places(plan) where starts.contains(place.offset) { wanted.insert(place.extent.shard) }
+        for place in plan.places where starts.contains(place.offset) { wanted.insert(place.extent.shard) }
         return wanted
     }
 }

@@ -1,5 +1,8 @@
 import Crypto
+import Files
 import Glibc
+import Storage
+import Support
 
 /// A shard's bytes on their way from an origin to its partial file, hashed as they come.
 ///
@@ -20,7 +23,7 @@ final class FetchedShard {
     private static let bufferBytes = 1 << 20
 
     /// - Parameter staged: what is there of the shard.
-    init(_ staged: StagedFile, bytes: Int) throws(StoreError) {
+    init(_ staged: StagedFile, bytes: Int) throws {
         self.staged = staged
         self.bytes = bytes
         let count = try staged.count()
@@ -29,9 +32,9 @@ final class FetchedShard {
         try hashFile(have)
     }
 
-    func take(_ offset: Int, _ run: UnsafeRawBufferPointer) throws(StoreError) {
+    func take(_ offset: Int, _ run: UnsafeRawBufferPointer) throws {
         guard offset >= 0, offset + run.count <= bytes else {
-            throw .invalid(
+            throw StorageError.invalid(
                 what: "part of the shard", value: "\(offset)..<\(offset + run.count)", reason: "it has \(bytes) bytes")
         }
         try staged.write(run, at: offset)
@@ -45,7 +48,7 @@ final class FetchedShard {
     /// Makes the bytes durable.
     ///
     /// - Returns: their digest.
-    func finish() throws(StoreError) -> Digest {
+    func finish() throws -> ContentDigest {
         try staged.truncate(to: bytes)
         if isInOrder {
             hashZeros(bytes - hashed)
@@ -55,16 +58,16 @@ final class FetchedShard {
             try hashFile(bytes)
         }
         try staged.finish()
-        return Digest(hasher.finalize())
+        return ContentDigest(hasher.finalize())
     }
 
     /// Leaves what can be gone on from.
-    func abandon() throws(StoreError) {
+    func abandon() throws {
         if !isInOrder { try staged.truncate(to: hashed) }
         if try staged.count() == 0 { try remove() }
     }
 
-    func remove() throws(StoreError) { try FileSystem.remove(staged.path) }
+    func remove() throws { try FileSystem.remove(staged.path) }
 
     private func hashZeros(_ count: Int) {
         var rest = count
@@ -77,9 +80,9 @@ final class FetchedShard {
     }
 
     /// Hashes the file's bytes up to `end`.
-    private func hashFile(_ end: Int) throws(StoreError) {
+    private func hashFile(_ end: Int) throws {
         if end == 0 { return }
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: min(end, Self.bufferBytes), alignment: StagedFile.alignment)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: min(end, Self.bufferBytes), alignment: Buffer.alignment)
         defer { buffer.deallocate() }
         while hashed < end {
             let count = try staged.read(at: hashed, into: UnsafeMutableRawBufferPointer(rebasing: buffer.prefix(end - hashed)))

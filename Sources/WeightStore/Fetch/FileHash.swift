@@ -1,5 +1,7 @@
 import Crypto
 import Dispatch
+import Storage
+import Support
 import Synchronization
 
 /// The SHA-256 of a whole file whose bytes come in pieces, in nearly the right order.
@@ -36,8 +38,8 @@ final class FileHash: @unchecked Sendable {
     func giveUp() { state.withLock { $0 = State(next: 0, early: [:], hasGivenUp: true) } }
 
     /// The digest, if all bytes have passed.
-    var digest: Digest? {
+    var digest: ContentDigest? {
         guard state.withLock({ !$0.hasGivenUp && $0.next == bytes }) else { return nil }
-        return queue.sync { Digest(hasher.finalize()) }
+        return queue.sync { ContentDigest(hasher.finalize()) }
     }
 }

@@ -1,5 +1,7 @@
 import GRDB
 import ModelFormats
+import Storage
+import Support
 
 /// The steps of a pull from an origin that holds manifests and shards under their digests.
 ///
@@ -10,14 +12,25 @@ struct ManifestPull {
     let request: PullRequest
     let origin: any ManifestOrigin
     let url: String
-    let progress: FetchProgress
+    let work: Work
+    /// Bytes that the work had counted before this pull.
+    private let fetchedBefore: Int
+
+    init(store: Store, request: PullRequest, origin: any ManifestOrigin, url: String, work: Work) {
+        self.store = store
+        self.request = request
+        self.origin = origin
+        self.url = url
+        self.work = work
+        fetchedBefore = work.progress.done
+    }
 
     func run() throws -> PullSummary {
-        guard let digest = Digest(hex: request.revision) else {
+        guard let digest = ContentDigest(hex: request.revision) else {
             throw FetchError.unusable(
                 url: url, reason: "it knows revisions by digest alone: pull \(request.model)@<64 hexadecimal digits>")
         }
-        let shards = try RevisionShards(try origin.manifest(digest, progress), digest: digest, origin: url)
+        let shards = try RevisionShards(try origin.manifest(digest, work), digest: digest, origin: url)
         try save(shards)
         try bring(shards.manifest)
         return try summary(digest, shards.manifest)
@@ -30,23 +43,23 @@ struct ManifestPull {
     }
 
     private func bring(_ manifest: Manifest) throws {
-        var wanted: [Digest: Int] = [:]
+        var wanted: [ContentDigest: Int] = [:]
         for file in manifest.files {
             for shard in request.selection.shards(of: file) { wanted[shard.digest] = shard.bytes }
         }
         let missing = try store.catalog.read { db in
             try wanted.filter { try ShardRow.find($0.key, db)?.state != .present }
         }
-        progress.expect(missing.values.reduce(0, +))
-        let (store, progress) = (store, progress)
+        work.expect(missing.values.reduce(0, +))
+        let (store, work) = (store, work)
         try Lanes.run(missing.sorted { $0.key < $1.key }) { shard in
-            try progress.check()
-            try store.bringBack(shard.key, isCancelled: { progress.isCancelled })
-            progress.fetched(shard.value)
+            try work.check()
+            try store.bringBack(shard.key, work: work)
+            work.advance(shard.value)
         }
     }
 
-    private func summary(_ digest: Digest, _ manifest: Manifest) throws -> PullSummary {
+    private func summary(_ digest: ContentDigest, _ manifest: Manifest) throws -> PullSummary {
         try store.catalog.read { db in
             let row = try RevisionRow.find("\(request.model)@\(digest.hex)", db)
             let isComplete = try manifest.files.flatMap(\.content.shards).allSatisfy {
@@ -55,7 +68,7 @@ struct ManifestPull {
             return PullSummary(
                 model: request.model, version: row.version, digest: digest,
                 commit: manifest.commit ?? String(digest.hex.prefix(40)), origin: url, files: manifest.files.count,
-                bytes: manifest.files.reduce(0) { $0 + $1.content.bytes }, fetched: progress.fetched,
+                bytes: manifest.files.reduce(0) { $0 + $1.content.bytes }, fetched: work.progress.done - fetchedBefore,
                 complete: isComplete)
         }
     }
@@ -64,7 +77,7 @@ struct ManifestPull {
 extension ShardRow {
     /// Makes the row of a shard that an origin has and that was never here, unless there is one.
     static func expect(_ facts: ShardFacts, _ db: Database) throws {
-        let now = Clock.now
+        let now = StoreClock.now
         try db.cachedStatement(sql: """
             INSERT INTO shard
               (digest, bytes, kind, layer, head, state, last_access, inserted_at, verified_at, orphaned_at)

@@ -1,3 +1,6 @@
+import Storage
+import Support
+
 /// An origin that knows models by name, and gives any range of their files: a hub.
 ///
 /// It publishes digests of whole files at most. What a shard's digest is shows when its bytes have come.
@@ -6,21 +9,21 @@ public protocol ModelOrigin: Origin {
     ///
     /// - Parameters:
     ///   - revision: a branch, a tag or a commit.
-    ///   - progress: is asked whether to stop.
-    func listing(of model: String, at revision: String, _ progress: FetchProgress) throws -> RemoteRevision
+    ///   - work: is asked whether to stop.
+    func listing(of model: String, at revision: String, _ work: Work) throws -> RemoteRevision
 
     /// Fills memory with the bytes of a file that begin at `offset`. Blocks, and tries again as often as it makes sense.
     ///
-    /// - Parameter progress: is told of bytes as they come, and asked whether to stop.
-    func read(_ file: RemoteFile, at offset: Int, into buffer: UnsafeMutableRawBufferPointer, _ progress: FetchProgress) throws
+    /// - Parameter work: is told of bytes as they come, and asked whether to stop.
+    func read(_ file: RemoteFile, at offset: Int, into buffer: UnsafeMutableRawBufferPointer, _ work: Work) throws
 }
 
 /// An origin that holds revision manifests and shards under their digests: an object store, or another store.
 public protocol ManifestOrigin: Origin {
     /// The manifest of a revision. Blocks. The caller checks its digest.
     ///
-    /// - Parameter progress: is asked whether to stop.
-    func manifest(_ digest: Digest, _ progress: FetchProgress) throws -> [UInt8]
+    /// - Parameter work: is asked whether to stop.
+    func manifest(_ digest: ContentDigest, _ work: Work) throws -> [UInt8]
 }
 
 /// A revision, as a hub lists it.
@@ -45,11 +48,11 @@ public struct RemoteFile: Sendable, Hashable {
     public let path: String
     public let bytes: Int
     /// The SHA-256 of the whole file, if it is published.
-    public let digest: Digest?
+    public let digest: ContentDigest?
     /// The name of git's blob, 40 hexadecimal digits: what is published of files that are not in LFS.
     public let gitObject: String?
 
-    public init(model: String, commit: String, path: String, bytes: Int, digest: Digest?, gitObject: String?) {
+    public init(model: String, commit: String, path: String, bytes: Int, digest: ContentDigest?, gitObject: String?) {
         self.model = model
         self.commit = commit
         self.path = path

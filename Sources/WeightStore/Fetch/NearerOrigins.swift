@@ -20,8 +20,3 @@ final class NearerOriginsSlot: Sendable {
         set { slot.withLock { $0 = newValue } }
     }
 }
-
-extension Store {
-    /// Says who is asked before the models' own origins; nil for nobody.
-    public func ask(_ nearer: (any NearerOrigins)?) { self.nearer.value = nearer }
-}

@@ -1,3 +1,6 @@
+import Storage
+import Support
+
 /// Where missing shards come from: a directory, a hub, an object store, a peer.
 ///
 /// An origin is trusted with nothing: what it gives is hashed, and taken only if it is the shard.
@@ -9,11 +12,12 @@ public protocol Origin: Sendable {
     ///
     /// - Parameters:
     ///   - request: says what the shard is, by its digest and by the file it is a part of: serve it by either.
-    ///   - isCancelled: to be asked while nothing comes; if true, the fetch ends with ``StoreError/cancelled``.
+    ///   - work: check it while nothing arrives; when it is cancelled, the fetch ends with `CancellationError`. The caller counts the
+    ///     bytes.
     ///   - body: is given runs of the shard's bytes, best in order and of a few MiB. What no run covers is zero. Whatever it
     ///     throws goes through.
     func fetch(
-        _ request: ShardRequest, isCancelled: () -> Bool, _ body: (_ shardOffset: Int, UnsafeRawBufferPointer) throws -> Void
+        _ request: ShardRequest, _ work: Work, _ body: (_ shardOffset: Int, UnsafeRawBufferPointer) throws -> Void
     ) throws
 }
 
@@ -32,7 +36,7 @@ public struct ShardRequest: Sendable, Equatable {
         }
     }
 
-    public let digest: Digest
+    public let digest: ContentDigest
     public let bytes: Int
     /// `org/name`.
     public let model: String
@@ -45,7 +49,7 @@ public struct ShardRequest: Sendable, Equatable {
     /// The shard's bytes in front of this are here already, and need not travel.
     public internal(set) var start = 0
 
-    public init(digest: Digest, bytes: Int, model: String, commit: String, path: String, pieces: [Piece]) {
+    public init(digest: ContentDigest, bytes: Int, model: String, commit: String, path: String, pieces: [Piece]) {
         self.digest = digest
         self.bytes = bytes
         self.model = model
@@ -68,42 +72,5 @@ public struct ShardRequest: Sendable, Equatable {
         var request = self
         request.start = start
         return request
-    }
-}
-
-/// Makes origins of URLs, by scheme.
-final class OriginRegistry: Sendable {
-    typealias Maker = @Sendable (_ url: String) throws -> any Origin
-
-    private let makers: SharedTable<String, Maker>
-    /// One for each URL: it keeps connections.
-    private let made = SharedTable<String, any Origin>()
-
-    init() { makers = SharedTable(["file": { try DirectoryOrigin($0) }]) }
-
-    func register(_ scheme: String, _ maker: @escaping Maker) {
-        makers[scheme] = maker
-        made.removeAll()
-    }
-
-    /// - Throws: ``StoreError/invalid(what:value:reason:)`` for a scheme that nobody has registered.
-    func origin(_ url: String) throws -> any Origin {
-        if let known = made[url] { return known }
-        let scheme = String(url.prefix { $0 != ":" })
-        guard let maker = makers[scheme] else {
-            throw StoreError.invalid(what: "origin", value: url, reason: "nothing here speaks \(scheme)")
-        }
-        let origin = try maker(url)
-        made[url] = origin
-        return origin
-    }
-}
-
-extension Store {
-    /// Says how the origins of a scheme (`https`, `s3`) are reached. `file` is known.
-    ///
-    /// - Parameter maker: makes the origin of a URL, as it stands in the catalog.
-    public func register(scheme: String, _ maker: @escaping @Sendable (_ url: String) throws -> any Origin) {
-        origins.register(scheme, maker)
     }
 }

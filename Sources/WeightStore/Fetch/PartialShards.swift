@@ -1,5 +1,7 @@
+import Files
 import GRDB
 import Glibc
+import Storage
 
 /// `partial/`: one file for each shard that is on its way from an origin, written front to back, so that its size says
 /// how much of it is here. After a broken connection or kill -9 the next fetch goes on behind that.
@@ -27,7 +29,7 @@ struct PartialShards: Sendable {
     /// Takes over what is there of a shard that is known by its digest, or begins it.
     ///
     /// The caller has the shard's lock: nobody else is at it, but a collection may look at it for a moment.
-    func open(_ digest: Digest) throws(StoreError) -> StagedFile {
+    func open(_ digest: ContentDigest) throws -> StagedFile {
         while true {
             if let file = try open(path(of: "shard-\(digest)", at: 0)) { return file }
             usleep(1000)
@@ -37,7 +39,7 @@ struct PartialShards: Sendable {
     /// Takes over what is there of a shard, or begins it.
     ///
     /// - Returns: nil if somebody else is at it.
-    func open(_ path: String) throws(StoreError) -> StagedFile? {
+    func open(_ path: String) throws -> StagedFile? {
         try FileSystem.createDirectory(self.path)
         while true {
             let file = try FileDescriptor(path, O_RDONLY | O_CREAT)
@@ -68,20 +70,20 @@ struct PartialShards: Sendable {
         return try FileSystem.exists(path) ? FileSystem.read(path) : []
     }
 
-    func removeFront(of file: String) throws(StoreError) { try FileSystem.remove(frontPath(of: file)) }
+    func removeFront(of file: String) throws { try FileSystem.remove(frontPath(of: file)) }
 
     private func frontPath(of file: String) -> String { "\(path)/\(Self.boot)-\(file)-front" }
 
     /// Removes what nobody went on with.
     ///
     /// - Returns: files and bytes.
-    func collect(olderThanSeconds age: Int, dryRun: Bool) throws(StoreError) -> (files: Int, bytes: Int) {
+    func collect(olderThanSeconds age: Int, dryRun: Bool) throws -> (files: Int, bytes: Int) {
         var collected = (files: 0, bytes: 0)
         for name in try FileSystem.entries(path) {
             let path = "\(path)/\(name)"
             guard let file = try FileDescriptor.openIfThere(path), try file.tryLock() else { continue }
             let status = try file.status()
-            guard !name.hasPrefix(Self.boot) || Clock.nanoseconds - status.modified > Int64(age) * 1_000_000_000 else {
+            guard !name.hasPrefix(Self.boot) || StoreClock.nanoseconds - status.modified > Int64(age) * 1_000_000_000 else {
                 continue
             }
             collected.files += 1

@@ -1,10 +1,11 @@
 import GRDB
 import ModelFormats
+import Storage
 
 /// A file of which not all bytes have come.
 ///
 /// A hub publishes the SHA-256 of a whole file, never that of a part, so a shard that has not come has no digest, and no
-/// row. It needs none: the header says where the tensors are, the plan (`FilePlan`) depends on the header alone, and so
+/// row. It needs none: the header says where the tensors are, the plan (`ShardPlan`) depends on the header alone, and so
 /// the rows `file` and `tensor` are all that must be kept of a shard to come. **What has not come has no extent**:
 /// there is no placeholder that a query could take for a shard, nothing to be renamed when the digest shows, and nothing
 /// that could contradict the plan. When a shard's bytes are here, its row, its extents and its blob appear in one
@@ -19,18 +20,9 @@ struct PendingFile: Sendable {
     let id: Int64
     let remote: RemoteFile
     let layout: FileLayout
-    let plan: FilePlan
+    let plan: ShardPlan
     /// The shards of the plan that have not come.
     let missing: Set<Int>
-
-    /// Where the extents of each shard begin in the file.
-    static func places(_ plan: FilePlan) -> [(offset: Int, extent: Extent)] {
-        var offset = 0
-        return plan.extents.map { extent in
-            defer { offset += extent.length }
-            return (offset, extent)
-        }
-    }
 
     /// The pending files of a revision, by path.
     static func all(of revision: Int64, _ db: Database) throws -> [PendingFile] {
@@ -51,31 +43,31 @@ struct PendingFile: Sendable {
             let layout = FileLayout(
                 format: FileFormat(rawValue: row[6]) ?? .other, bytes: remote.bytes,
                 tensors: try FileContent.tensors(of: row[0], db), metadata: [:])
-            let plan = FilePlan(layout)
+            let plan = ShardPlan(layout)
             return PendingFile(
                 id: row[0], remote: remote, layout: layout, plan: plan, missing: try missing(row[0], plan, db))
         }
     }
 
     /// The shards of a plan that have no extent yet.
-    static func missing(_ file: Int64, _ plan: FilePlan, _ db: Database) throws -> Set<Int> {
+    static func missing(_ file: Int64, _ plan: ShardPlan, _ db: Database) throws -> Set<Int> {
         let known = Set(try Int.fetchAll(
             try db.cachedStatement(sql: "SELECT offset FROM extent WHERE file_id = ?"), arguments: [file]))
-        return Set(places(plan).filter { !known.contains($0.offset) }.map(\.extent.shard))
+        return Set(plan.places.filter { !known.contains($0.offset) }.map(\.extent.shard))
     }
 
     static func isMissing(_ file: Int64, at offset: Int, _ db: Database) throws -> Bool {
-        try !Bool.fetchOne(
-            try db.cachedStatement(sql: "SELECT EXISTS (SELECT 1 FROM extent WHERE file_id = ? AND offset = ?)"),
-            arguments: [file, offset])!
+        try Bool.fetchOne(
+            try db.cachedStatement(sql: "SELECT NOT EXISTS (SELECT 1 FROM extent WHERE file_id = ? AND offset = ?)"),
+            arguments: [file, offset]) ?? true
     }
 
     /// Makes the extents of a shard that has come.
-    static func arrive(_ ordinal: Int, of plan: FilePlan, file: Int64, shard: Int64, _ db: Database) throws {
+    static func arrive(_ ordinal: Int, of plan: ShardPlan, file: Int64, shard: Int64, _ db: Database) throws {
         let insert = try db.cachedStatement(sql: """
             INSERT OR REPLACE INTO extent (file_id, offset, length, shard_id, shard_offset) VALUES (?, ?, ?, ?, ?)
             """)
-        for place in places(plan) where place.extent.shard == ordinal {
+        for place in plan.places where place.extent.shard == ordinal {
             try insert.execute(arguments: [file, place.offset, place.extent.length, shard, place.extent.shardOffset])
         }
     }

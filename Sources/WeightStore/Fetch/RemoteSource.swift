@@ -1,4 +1,5 @@
 import ModelFormats
+import Support
 
 /// The front of a file behind an origin, as the format readers see it: what they ask for is fetched with some read-ahead,
 /// and kept, so that it need not travel again.
@@ -13,12 +14,12 @@ final class RemoteSource: ByteSource {
 
     private let file: RemoteFile
     private let origin: any ModelOrigin
-    private let progress: FetchProgress
+    private let work: Work
 
-    init(_ file: RemoteFile, _ origin: any ModelOrigin, _ progress: FetchProgress) {
+    init(_ file: RemoteFile, _ origin: any ModelOrigin, _ work: Work) {
         self.file = file
         self.origin = origin
-        self.progress = progress
+        self.work = work
     }
 
     func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
@@ -31,7 +32,7 @@ final class RemoteSource: ByteSource {
         let here = prefix.count
         let target = min(max(end, here == 0 ? Self.readAhead : here * 2), file.bytes)
         let more = try [UInt8](unsafeUninitializedCapacity: target - here) { room, initialized in
-            try origin.read(file, at: here, into: UnsafeMutableRawBufferPointer(room), progress)
+            try origin.read(file, at: here, into: UnsafeMutableRawBufferPointer(room), work)
             initialized = target - here
         }
         prefix += more

@@ -1,6 +1,10 @@
 import Crypto
 import Dispatch
+import Files
 import Glibc
+import ModelFormats
+import Storage
+import Support
 import Synchronization
 
 /// One shard on its way from an origin. Its bytes come in pieces, in any order; they are hashed in order on one queue,
@@ -13,7 +17,7 @@ final class ShardArrival: @unchecked Sendable {
     /// What comes out in the end.
     typealias Finished = @Sendable (Result<(facts: ShardFacts, staged: StagedFile), any Error>) -> Void
 
-    let shard: FilePlan.Shard
+    let shard: ShardPlan.Shard
     /// The bytes at the front that are here already.
     let have: Int
     /// Let go of in the end: a model has more shards than a process has descriptors.
@@ -44,7 +48,7 @@ final class ShardArrival: @unchecked Sendable {
     ///   - staged: what is there of it. A gathered shard is there as a whole, or not at all.
     ///   - group: entered until `finished` has been told.
     init(
-        _ shard: FilePlan.Shard, payload: Int, isGathered: Bool, staged: StagedFile,
+        _ shard: ShardPlan.Shard, payload: Int, isGathered: Bool, staged: StagedFile,
         group: DispatchGroup, finished: @escaping Finished
     ) throws {
         self.shard = shard
@@ -140,7 +144,7 @@ final class ShardArrival: @unchecked Sendable {
         if head == nil, hashed + bytes.count >= limit {
             let beginning = UnsafeRawBufferPointer(rebasing: bytes[..<(limit - hashed)])
             hasher.update(bufferPointer: beginning)
-            head = Digest(hasher.finalize()).head
+            head = ContentDigest(hasher.finalize()).head
             rest = UnsafeRawBufferPointer(rebasing: bytes[beginning.count...])
         }
         hasher.update(bufferPointer: rest)
@@ -149,7 +153,7 @@ final class ShardArrival: @unchecked Sendable {
 
     private func facts() -> ShardFacts {
         ShardFacts(
-            digest: Digest(hasher.finalize()), bytes: shard.bytes, kind: shard.kind, layer: shard.layer, head: head!)
+            digest: ContentDigest(hasher.finalize()), bytes: shard.bytes, kind: ShardKind(shard.kind), layer: shard.layer, head: head!)
     }
 
     private func finish(_ facts: ShardFacts) throws {

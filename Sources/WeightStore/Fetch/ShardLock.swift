@@ -1,4 +1,7 @@
+import Files
 import Glibc
+import Storage
+import Support
 
 /// One lock for each shard, between threads and between processes, in one file: a lock on the byte at the offset that the
 /// digest begins with. It goes with the value, and with the process.
@@ -12,9 +15,9 @@ struct ShardLock: ~Copyable {
 
     /// Waits for the lock.
     ///
-    /// - Parameter isCancelled: is asked while somebody else has it.
-    /// - Throws: ``StoreError/cancelled``.
-    init(_ digest: Digest, in path: String, isCancelled: () -> Bool) throws(StoreError) {
+    /// - Parameter work: cancelling it ends the wait.
+    /// - Throws: `CancellationError`.
+    init(_ digest: ContentDigest, in path: String, _ work: Work) throws {
         let file = try FileDescriptor(path, O_RDWR | O_CREAT)
         var lock = flock()
         lock.l_type = Int16(F_WRLCK)
@@ -24,9 +27,9 @@ struct ShardLock: ~Copyable {
         let raw = file.raw
         while fcntl(raw, Self.set, &lock) == -1 {
             guard [EAGAIN, EACCES, EINTR].contains(errno) else {
-                throw .system(operation: "fcntl(F_OFD_SETLK)", path: path, code: errno)
+                throw FileError.system(operation: "fcntl(F_OFD_SETLK)", path: path, code: errno)
             }
-            if isCancelled() { throw .cancelled }
+            try work.check()
             usleep(2000)
         }
         self.file = file

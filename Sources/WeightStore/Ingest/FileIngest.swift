@@ -1,7 +1,10 @@
 import Crypto
 import Dispatch
+import Files
 import GRDB
 import ModelFormats
+import Storage
+import Support
 import Synchronization
 
 /// One file on its way into the store.
@@ -14,13 +17,13 @@ import Synchronization
 final class FileIngest: @unchecked Sendable {
     let path: String
     private let run: ImportRun
-    private(set) var digest: Digest?
+    private(set) var digest: ContentDigest?
     /// The file's identity, if it may be remembered: not when it changed so recently that a change after our reading
     /// might leave the same times.
     private(set) var memo: FileStatus?
 
     private var layout: FileLayout?
-    private var plan: FilePlan?
+    private var plan: ShardPlan?
     private let shards = Mutex<[Int: ShardFacts]>([:])
     /// Shards that were taken for duplicates, and are not.
     private let mistaken = Mutex<[Int]>([])
@@ -41,14 +44,14 @@ final class FileIngest: @unchecked Sendable {
     func start(trusting: Bool) throws -> FileContent? {
         let source = try FileSource(path)
         let status = source.status
-        let isSettled = Clock.nanoseconds - max(status.modified, status.changed) > Self.clockTick
+        let isSettled = StoreClock.nanoseconds - max(status.modified, status.changed) > Self.clockTick
         let known = try trusting ? run.catalog.read { db in try SourceMemo.find(status, db) } : nil
         if let digest = known?.digest, let content = try run.content(of: digest) {
-            run.progress.skipped(status.bytes)
+            run.skip(status.bytes)
             return content
         }
         let layout = try FileLayout.read(source, format: FileFormat(path: path))
-        let plan = FilePlan(layout)
+        let plan = ShardPlan(layout)
         self.layout = layout
         self.plan = plan
         var safe = (known?.shards ?? [:]).filter { ordinal, facts in
@@ -59,7 +62,7 @@ final class FileIngest: @unchecked Sendable {
         memo = isSettled ? status : nil
         if let digest = known?.digest, safe.count == plan.shards.count {
             self.digest = digest
-            run.progress.skipped(status.bytes)
+            run.skip(status.bytes)
             return nil
         }
         try read(source, plan, safe: Set(safe.keys))
@@ -107,12 +110,12 @@ final class FileIngest: @unchecked Sendable {
         } else {
             mistaken.withLock { $0.append(ordinal) }
         }
-        if isSafe, outcome.staged != nil { run.progress.written(outcome.facts.bytes) }
+        if isSafe, outcome.staged != nil { run.wrote(outcome.facts.bytes) }
     }
 
     // MARK: The pass over the file
 
-    private func read(_ source: FileSource, _ plan: FilePlan, safe: Set<Int>) throws {
+    private func read(_ source: FileSource, _ plan: ShardPlan, safe: Set<Int>) throws {
         var fileHasher = SHA256()
         var streams: [Int: ShardStream] = [:]
         var gathers: [Int: (buffer: Buffer, missing: Int)] = [:]
@@ -150,8 +153,8 @@ final class FileIngest: @unchecked Sendable {
                     let room = gather.buffer.room(at: extent.shardOffset, extent.length)
                     try source.read(at: offset, into: room)
                     fileHasher.update(bufferPointer: UnsafeRawBufferPointer(room))
-                    run.progress.read(extent.length)
-                    gathers[ordinal]!.missing -= 1
+                    run.work.advance(extent.length)
+                    gathers[ordinal]?.missing -= 1
                     if gather.missing == 1 {
                         gathers[ordinal] = nil
                         gatherJobs.enter()
@@ -165,7 +168,7 @@ final class FileIngest: @unchecked Sendable {
                 try forEachChunk(source, offset, extent.length) { buffer, count in
                     streams[ordinal]?.append(buffer, count: count)
                     fileHasher.update(bufferPointer: buffer.bytes(count))
-                    run.progress.read(count)
+                    run.work.advance(count)
                 }
                 streams[ordinal] = nil
             }
@@ -174,13 +177,13 @@ final class FileIngest: @unchecked Sendable {
             for stream in streams.values { stream.abandon(error) }
             throw error
         }
-        digest = Digest(fileHasher.finalize())
+        digest = ContentDigest(fileHasher.finalize())
     }
 
     /// Reads the bytes of one shard again, alone.
     ///
     /// - Parameter trusting: whether a shard that looks like one in the store may be taken for it.
-    private func readAlone(_ ordinal: Int, _ source: FileSource, _ plan: FilePlan, trusting: Bool) throws {
+    private func readAlone(_ ordinal: Int, _ source: FileSource, _ plan: ShardPlan, trusting: Bool) throws {
         let shard = plan.shards[ordinal]
         let stream = stream(ordinal, shard, trusting: trusting)
         do {
@@ -232,7 +235,7 @@ final class FileIngest: @unchecked Sendable {
     }
 
     private func stream(
-        _ ordinal: Int, _ shard: FilePlan.Shard, trusting: Bool = true, then: @escaping @Sendable () -> Void = {}
+        _ ordinal: Int, _ shard: ShardPlan.Shard, trusting: Bool = true, then: @escaping @Sendable () -> Void = {}
     ) -> ShardStream {
         open.enter()
         return ShardStream(

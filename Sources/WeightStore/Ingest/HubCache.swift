@@ -1,4 +1,6 @@
+import Files
 import Glibc
+import Storage
 
 /// The cache that huggingface_hub keeps: `models--org--name/{blobs,refs,snapshots}`.
 ///
@@ -42,7 +44,7 @@ enum HubCache {
         snapshots.sort { ($0.modified, $0.source.location) < ($1.modified, $1.source.location) }
         var sources = snapshots.map(\.source)
         guard !sources.isEmpty else {
-            throw StoreError.notFound(kind: "snapshot", name: path, hint: "The cache holds no file of the model.")
+            throw StorageError.notFound(kind: "snapshot", name: path, detail: "The cache holds no file of the model.")
         }
         sources[0].skipped += halves
         return sources

@@ -1,4 +1,7 @@
+import Files
 import GRDB
+import Storage
+import Support
 import Synchronization
 
 /// What the parts of one import share: where the bytes go, the memory they pass through, and the first thing that
@@ -8,7 +11,7 @@ final class ImportRun: Sendable {
     let blobs: BlobDirectory
     let pool = BufferPool(count: 16)
     let committer: ShardCommitter
-    let progress: ImportProgress
+    let work: Work
     /// Files that are read at the same time. Each keeps two cores busy: one hashes the file, one its shards.
     let lanes: Int
     private let lease: String
@@ -22,7 +25,7 @@ final class ImportRun: Sendable {
 
     /// - Parameter staging: the folder of this process's lease in `staging/`.
     init(
-        catalog: Catalog, blobs: BlobDirectory, staging: String, lease: String, cores: Int, progress: ImportProgress,
+        catalog: Catalog, blobs: BlobDirectory, staging: String, lease: String, cores: Int, work: Work,
         makeRoom: @escaping @Sendable (_ bytes: Int) throws -> Void
     ) {
         self.lease = lease
@@ -31,20 +34,35 @@ final class ImportRun: Sendable {
         self.blobs = blobs
         self.staging = staging
         self.failure = failure
-        self.progress = progress
+        self.work = work
         lanes = min(max(cores / 2, 1), 4)
         committer = ShardCommitter(catalog: catalog, blobs: blobs, lease: lease, makeRoom: makeRoom) { failure.record($0) }
+    }
+
+    private let writtenBytes = Atomic<Int>(0)
+    private let skippedBytes = Atomic<Int>(0)
+
+    /// Bytes of shards that were written and are durable.
+    var written: Int { writtenBytes.load(ordering: .relaxed) }
+    /// Bytes of files that were not read, because the store is known to hold them.
+    var skipped: Int { skippedBytes.load(ordering: .relaxed) }
+
+    func wrote(_ bytes: Int) { writtenBytes.add(bytes, ordering: .relaxed) }
+
+    func skip(_ bytes: Int) {
+        skippedBytes.add(bytes, ordering: .relaxed)
+        work.skip(bytes)
     }
 
     func fail(_ error: any Error) { failure.record(error) }
 
     /// Throws the first failure of any part, or that the import was cancelled.
     func check() throws {
-        if progress.isCancelled { throw StoreError.cancelled }
+        try work.check()
         if let error = failure.first { throw error }
     }
 
-    func stage() throws(StoreError) -> StagedFile {
+    func stage() throws -> StagedFile {
         try StagedFile("\(staging)/\(Self.staged.add(1, ordering: .relaxed).newValue)")
     }
 
@@ -54,7 +72,7 @@ final class ImportRun: Sendable {
                 db.cachedStatement(sql: """
                     SELECT EXISTS (SELECT 1 FROM shard WHERE bytes = ? AND head = ? AND state = 'present')
                     """),
-                arguments: [bytes, head])!
+                arguments: [bytes, head]) ?? false
         }
     }
 
@@ -65,7 +83,7 @@ final class ImportRun: Sendable {
     }
 
     /// The content of a file by its digest, if the store holds all of it.
-    func content(of digest: Digest) throws -> FileContent? {
+    func content(of digest: ContentDigest) throws -> FileContent? {
         guard let content = try catalog.read({ db in try FileContent.find(digest, db) }) else { return nil }
         guard content.shards.allSatisfy(isPresent), try claim(content.shards) else { return nil }
         return content
@@ -83,16 +101,5 @@ final class ImportRun: Sendable {
             for shard in shards { try claim.execute(arguments: [lease, shard.digest]) }
             return try shards.allSatisfy { try ShardRow.find($0.digest, db)?.state == .present }
         }
-    }
-}
-
-/// The first of several failures; the others follow from it.
-final class FirstFailure: Sendable {
-    private let error = Mutex<(any Error)?>(nil)
-
-    var first: (any Error)? { error.withLock { $0 } }
-
-    func record(_ failure: any Error) {
-        error.withLock { if $0 == nil { $0 = failure } }
     }
 }

@@ -1,5 +1,7 @@
+import Files
 import Glibc
 import ModelFormats
+import Storage
 
 /// What is to be imported as one revision: files on disk, and the paths they get in it.
 struct ImportSource {
@@ -29,7 +31,7 @@ struct ImportSource {
     ///   - refs: the refs for a file or a directory.
     static func find(_ path: String, model: String?, refs: [String]) throws -> [ImportSource] {
         guard let status = try FileSystem.status(path) else {
-            throw StoreError.notFound(kind: "file or directory", name: path, hint: "")
+            throw StorageError.notFound(kind: "file or directory", name: path)
         }
         let location = try FileSystem.resolve(path)
         if status.isFile {
@@ -46,7 +48,7 @@ struct ImportSource {
         let models = try FileSystem.entries(location).filter { HubCache.isModel(location + "/" + $0) }
         if !models.isEmpty {
             if let model {
-                throw StoreError.invalid(
+                throw StorageError.invalid(
                     what: "name for this import", value: model,
                     reason: "\(path) is a cache of \(models.count) models, which keep their own names")
             }
@@ -57,7 +59,7 @@ struct ImportSource {
             mustBeComplete: true)
         try source.walk(location, "")
         guard !source.files.isEmpty else {
-            throw StoreError.notFound(kind: "file to import", name: path, hint: "The directory holds none.")
+            throw StorageError.notFound(kind: "file to import", name: path, detail: "The directory holds none.")
         }
         return [source]
     }
@@ -73,20 +75,20 @@ struct ImportSource {
             let location = directory + "/" + name
             let path = prefix.isEmpty ? name : prefix + "/" + name
             guard !name.unicodeScalars.contains("\u{FFFD}") else {
-                throw StoreError.invalid(what: "file name", value: location, reason: "it is not UTF-8")
+                throw StorageError.invalid(what: "file name", value: location, reason: "it is not UTF-8")
             }
             if let reason = Self.ignored(path) {
                 skipped.append(SkippedFile(path: path, reason: reason))
                 continue
             }
-            guard let status = try FileSystem.status(location) else {
+            guard let entry = try FileSystem.status(location) else {
                 skipped.append(SkippedFile(path: path, reason: "a link to nothing"))
                 continue
             }
-            if status.isDirectory {
-                try walk(location, path, above: above + [try FileSystem.status(directory)!])
-            } else if status.isFile {
-                files.append(File(path: path, location: location, bytes: status.bytes))
+            if entry.isDirectory {
+                try walk(location, path, above: above + [status].compactMap(\.self))
+            } else if entry.isFile {
+                files.append(File(path: path, location: location, bytes: entry.bytes))
             } else {
                 skipped.append(SkippedFile(path: path, reason: "neither a file nor a directory"))
             }
@@ -124,7 +126,7 @@ struct ImportSource {
             if let split = GGUFSplit(fileName: path) { splits[split.prefix, default: [:]][path] = layout }
         }
         for (prefix, parts) in splits {
-            let split = GGUFSplit(fileName: parts.keys.first!)!
+            guard let split = parts.keys.first.flatMap({ GGUFSplit(fileName: $0) }) else { continue }
             let missing = Set(1...split.count).subtracting(parts.keys.compactMap { GGUFSplit(fileName: $0)?.number })
             if !missing.isEmpty {
                 throw StoreError.incomplete(

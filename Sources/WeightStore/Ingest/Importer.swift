@@ -1,118 +1,12 @@
-import GRDB
 import Dispatch
+import Files
+import GRDB
 import ModelFormats
+import Storage
 import Synchronization
 
-/// What to import.
-public struct ImportRequest: Sendable {
-    /// A directory, a file, or a Hugging Face cache.
-    public var source: String
-    /// The model's name; nil takes it from the source's.
-    public var name: String?
-    /// The refs that shall name the new revision. A hub cache brings its own.
-    public var refs = ["main"]
-    /// Remove each source file as soon as its bytes are safe.
-    public var move = false
-    /// Take a directory even if files are missing that its index names.
-    public var partial = false
-    /// Where the shards of this revision can be had again, the nearest first: they may then be evicted. Empty leaves the
-    /// model's origins as they are, and keeps what this import alone brings in.
-    public var origins: [String] = []
-
-    public init(source: String, name: String? = nil) {
-        self.source = source
-        self.name = name
-    }
-}
-
-/// What an import would take as one revision.
-public struct ImportPlan: Sendable, Codable {
-    public let model: String
-    /// Where the files lie.
-    public let source: String
-    public let refs: [String]
-    public let files: Int
-    /// Bytes of the files.
-    public let bytes: Int
-    public let skipped: [SkippedFile]
-}
-
-extension ImportRequest {
-    /// The revisions that an import would make. Nothing is read but directories.
-    public func plan() throws -> [ImportPlan] {
-        try sources().map { source in
-            ImportPlan(
-                model: source.model, source: source.location, refs: source.refs, files: source.files.count,
-                bytes: source.files.reduce(0) { $0 + $1.bytes }, skipped: source.skipped)
-        }
-    }
-
-    func sources() throws -> [ImportSource] {
-        let refs = try refs.map { try RefName.check($0) }
-        return try ImportSource.find(source, model: name, refs: refs)
-    }
-}
-
-/// What an import did.
-public struct ImportSummary: Sendable, Codable {
-    public struct Imported: Sendable, Codable {
-        public var model: String
-        public var version: Int
-        public var digest: Digest
-        public var refs: [String]
-        public var files: Int
-        /// Bytes of its files.
-        public var bytes: Int
-        /// Whether the store held this very revision of the model before.
-        public var wasKnown: Bool
-    }
-
-    public var revisions: [Imported]
-    /// Bytes of all files.
-    public var bytes: Int
-    /// Bytes of shards that were written.
-    public var written: Int
-    /// Bytes of files that were not read, because the store knows them.
-    public var skippedBytes: Int
-    /// Source files removed (`move`).
-    public var moved: Int
-    public var skipped: [SkippedFile]
-}
-
-extension Store {
-    /// Brings a model in. Blocks until all of it is safe on disk.
-    ///
-    /// - Parameter progress: counts along, and can cancel.
-    /// - Throws: ``StoreError``, ``FormatError``. Whatever is thrown, the store is as it was, plus shards that the next
-    ///   import of the same files finds safe and that `gc` removes otherwise.
-    @discardableResult
-    public func importModel(_ request: ImportRequest, progress: ImportProgress = ImportProgress()) throws
-        -> ImportSummary
-    {
-        let sources = try request.sources()
-        try reserve.require()
-        for source in sources { progress.expect(source.files.reduce(0) { $0 + $1.bytes }) }
-        let run = ImportRun(
-            catalog: catalog, blobs: blobs, staging: try stagingDirectory(), lease: leases.name, cores: cores,
-            progress: progress, makeRoom: { [weak self] bytes in try self?.makeRoomForImport(bytes) })
-        var summary = ImportSummary(
-            revisions: [], bytes: progress.total, written: 0, skippedBytes: 0, moved: 0,
-            skipped: sources.flatMap(\.skipped))
-        var importer = try Importer(store: self, run: run, request: request)
-        if request.move { importer.countUses(in: sources) }
-        for source in sources {
-            summary.revisions.append(try importer.take(source))
-        }
-        summary.written = progress.written
-        summary.skippedBytes = progress.skipped
-        summary.moved = importer.moved
-        evictAboveWatermark()
-        return summary
-    }
-}
-
 /// The steps from an `ImportSource` to a revision.
-private struct Importer {
+struct Importer {
     let store: Store
     let run: ImportRun
     let request: ImportRequest
@@ -172,7 +66,7 @@ private struct Importer {
         contents.merge(try ingest(files)) { $1 }
         do {
             return try commit(source, contents, partial: partial)
-        } catch StoreError.missing {
+        } catch StorageError.missing {
             met = [:]
             contents.merge(try ingest(files, trusting: false)) { $1 }
             return try commit(source, contents, partial: partial)
@@ -192,7 +86,7 @@ private struct Importer {
             let identity = FileIdentity(device: status.device, inode: status.inode)
             if let content = met[identity] {
                 contents[file.path] = content
-                run.progress.skipped(content.bytes)
+                run.skip(content.bytes)
             } else {
                 todo.append((file, identity))
             }
@@ -215,7 +109,7 @@ private struct Importer {
         let manifest = Manifest(commit: source.commit, files: contents.map { .init(path: $0.key, content: $0.value) })
         let staged = try run.stage()
         let digest = try staged.writeWhole(manifest.encoded())
-        let origins = try request.origins.map { try OriginURL.check($0) }
+        let origins = request.origins
         let change = ModelChange(catalog: store.catalog, blobs: store.blobs, stage: run.stage)
         return try change.commit { db in
             try store.blobs.install([(staged.path, .init(digest: digest, kind: .manifest))])

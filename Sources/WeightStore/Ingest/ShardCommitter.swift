@@ -1,5 +1,7 @@
 import Dispatch
+import Files
 import GRDB
+import Storage
 import Synchronization
 
 /// Takes finished shards into the store, many to a transaction: installed as blobs, made rows, and claimed for this
@@ -83,7 +85,7 @@ final class ShardCommitter: Sendable {
     /// - Returns: for each shard whether it is in the store now. Not so: it was taken for one that the store holds,
     ///   and that was a mistake, or it was removed in the meantime.
     private func install(_ batch: Batch, _ db: Database) throws -> [Bool] {
-        var staged: [Digest: (path: String, name: BlobDirectory.Name)] = [:]
+        var staged: [ContentDigest: (path: String, name: BlobDirectory.Name)] = [:]
         var safe: [Bool] = []
         var sources: [ObjectIdentifier: Int64] = [:]
 

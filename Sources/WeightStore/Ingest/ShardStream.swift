@@ -1,5 +1,9 @@
 import Crypto
 import Dispatch
+import Files
+import ModelFormats
+import Storage
+import Support
 
 /// One shard on its way in: chunks are hashed in order on one queue and written in order on another, so that hashing,
 /// writing and reading ahead overlap.
@@ -15,7 +19,7 @@ final class ShardStream: @unchecked Sendable {
         var staged: StagedFile?
     }
 
-    private let shard: FilePlan.Shard
+    private let shard: ShardPlan.Shard
     private let mayHold: @Sendable (_ bytes: Int, _ head: Int64) throws -> Bool
     private let stage: @Sendable () throws -> StagedFile
     private let finished: @Sendable (Result<Outcome, any Error>) -> Void
@@ -30,7 +34,7 @@ final class ShardStream: @unchecked Sendable {
     private var writeFailed = false
 
     init(
-        _ shard: FilePlan.Shard,
+        _ shard: ShardPlan.Shard,
         mayHold: @escaping @Sendable (Int, Int64) throws -> Bool,
         stage: @escaping @Sendable () throws -> StagedFile,
         finished: @escaping @Sendable (Result<Outcome, any Error>) -> Void
@@ -66,13 +70,13 @@ final class ShardStream: @unchecked Sendable {
         let beginning = offset == 0 ? min(count, ShardFacts.headBytes) : 0
         if beginning > 0 {
             hasher.update(bufferPointer: UnsafeRawBufferPointer(rebasing: bytes[..<beginning]))
-            head = Digest(hasher.finalize()).head
+            head = ContentDigest(hasher.finalize()).head
             if try !mayHold(shard.bytes, head) { staged = try stage() }
         }
         hasher.update(bufferPointer: UnsafeRawBufferPointer(rebasing: bytes[beginning...]))
         hashed += count
         let isLast = hashed == shard.bytes
-        let digest = isLast ? Digest(hasher.finalize()) : nil
+        let digest = isLast ? ContentDigest(hasher.finalize()) : nil
         writing.async { [self, staged] in
             guard !writeFailed else { return }
             do {
@@ -80,7 +84,7 @@ final class ShardStream: @unchecked Sendable {
                 guard let digest else { return }
                 try staged?.finish()
                 let facts = ShardFacts(
-                    digest: digest, bytes: shard.bytes, kind: shard.kind, layer: shard.layer, head: head)
+                    digest: digest, bytes: shard.bytes, kind: ShardKind(shard.kind), layer: shard.layer, head: head)
                 finished(.success(Outcome(facts: facts, staged: staged)))
             } catch {
                 writeFailed = true

@@ -1,3 +1,6 @@
+import Storage
+import Tiers
+
 extension KVBlocks {
     /// Blocks of a prefix in a tier, as far as they are here: brought in where they are not in the tier yet, once for all who
     /// ask at the same time. What was leased before and is still in the tier is had without asking catalog or disk. If
@@ -5,7 +8,7 @@ extension KVBlocks {
     /// empty.
     ///
     /// - Parameter prefix: such as ``longestPrefix(of:)-([UInt32])`` finds, or all of a chain (``KVChain/prefix(_:)``).
-    /// - Throws: ``StoreError/tierFull(tier:asked:budget:leased:)``; a shorter prefix may fit. `DeviceError`,
+    /// - Throws: ``TierError/full(tier:requested:budget:inUse:)``; a shorter prefix may fit. `DeviceError`,
     ///   `CancellationError`.
     public func lease(_ prefix: KVPrefix, in tier: Tier) async throws -> KVLease {
         try countPrompts(prefix)
@@ -13,20 +16,20 @@ extension KVBlocks {
             let group = try group(prefix, in: tier)
             do {
                 return KVLease(try await group.lease(), blockTokens: blockTokens)
-            } catch let error as StoreError {
+            } catch let error as StorageError {
                 try dropLost(error)
             }
         }
     }
 
     /// As ``lease(_:in:)``, for callers on threads of their own: blocks.
-    public func waitForLease(_ prefix: KVPrefix, in tier: Tier) throws -> KVLease {
+    public func leaseBlocking(_ prefix: KVPrefix, in tier: Tier) throws -> KVLease {
         try countPrompts(prefix)
         while true {
             let group = try group(prefix, in: tier)
             do {
                 return KVLease(try group.leaseBlocking(), blockTokens: blockTokens)
-            } catch let error as StoreError {
+            } catch let error as StorageError {
                 try dropLost(error)
             }
         }
@@ -41,7 +44,7 @@ extension KVBlocks {
     /// Drops a block whose bytes can't be had any more, with those that build on it.
     ///
     /// - Throws: the error, if it is another one.
-    private func dropLost(_ error: StoreError) throws {
+    private func dropLost(_ error: StorageError) throws {
         switch error {
         case .missing(_, let digest), .damaged(_, let digest, _, _):
             forgetSeen()

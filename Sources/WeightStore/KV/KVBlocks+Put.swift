@@ -1,6 +1,9 @@
 import Crypto
 import Dispatch
+import Files
 import GRDB
+import Storage
+import Support
 import Synchronization
 
 /// What became of blocks that were put.
@@ -41,7 +44,7 @@ extension KVBlocks {
     ///   - seconds: what computing one of them took, for the policies that weigh it.
     ///   - body: gives a block's bytes, by calling `take` with them once. Called on several threads, and only for blocks that
     ///     the store lacks.
-    /// - Throws: ``StoreError/invalid(what:value:reason:)`` for a block without bytes, ``StoreError/diskFull(path:)``.
+    /// - Throws: ``StorageError/invalid(what:value:reason:)`` for a block without bytes, ``FileError/diskFull(path:)``.
     @discardableResult
     public func put(
         _ chain: KVChain, blocks: Range<Int>, seconds: Double? = nil,
@@ -64,7 +67,7 @@ extension KVBlocks {
     private static var batch: Int { 64 }
 
     private func put(
-        _ keys: [Digest], _ blocks: Range<Int>, _ seconds: Double?,
+        _ keys: [ContentDigest], _ blocks: Range<Int>, _ seconds: Double?,
         _ body: @Sendable (Int, (UnsafeRawBufferPointer) throws -> Void) throws -> Void, _ summary: inout KVPutSummary
     ) throws {
         let here = try store.catalog.read { db in try KVRow.count(of: keys[..<blocks.upperBound], db) }
@@ -93,21 +96,21 @@ extension KVBlocks {
 
     private struct Staged: Sendable {
         let file: StagedFile
-        let key: Digest
+        let key: ContentDigest
         /// nil for the first block.
-        let parent: Digest?
+        let parent: ContentDigest?
         let shard: KVShard
     }
 
     /// Writes and hashes blobs, several at once, and syncs them. They are synced when all are on their way to the disk: the
     /// first sync then waits for the disk and for the file system's journal, and the others find it done.
     private func stage(
-        _ keys: [Digest], _ blocks: Range<Int>, _ body: @Sendable (Int, (UnsafeRawBufferPointer) throws -> Void) throws -> Void
+        _ keys: [ContentDigest], _ blocks: Range<Int>, _ body: @Sendable (Int, (UnsafeRawBufferPointer) throws -> Void) throws -> Void
     ) throws -> [Staged] {
         let results = Mutex<[Int: Staged]>([:])
-        let failure = Mutex<(any Error)?>(nil)
+        let failure = FirstFailure()
         DispatchQueue.concurrentPerform(iterations: blocks.count) { index in
-            guard failure.withLock({ $0 == nil }) else { return }
+            guard failure.first == nil else { return }
             let block = blocks.lowerBound + index
             do {
                 let file = try StagedFile(stagingPath())
@@ -117,25 +120,25 @@ extension KVBlocks {
                     written = try write(bytes, key: keys[block], depth: block, to: file)
                 }
                 guard let shard = written else {
-                    throw StoreError.invalid(what: "KV block", value: "block \(block)", reason: "it has no bytes")
+                    throw StorageError.invalid(what: "KV block", value: "block \(block)", reason: "it has no bytes")
                 }
                 let staged = Staged(file: file, key: keys[block], parent: block > 0 ? keys[block - 1] : nil, shard: shard)
                 results.withLock { $0[block] = staged }
             } catch {
-                failure.withLock { $0 = $0 ?? error }
+                failure.record(error)
             }
         }
-        if let failure = failure.withLock({ $0 }) { throw failure }
+        if let error = failure.first { throw error }
         let all = results.withLock { $0 }
-        let staged = blocks.map { all[$0]! }
+        let staged = blocks.compactMap { all[$0] }
         for block in staged { try block.file.finish() }
         return staged
     }
 
     /// The blob: the block's bytes, and its key.
-    private func write(_ bytes: UnsafeRawBufferPointer, key: Digest, depth: Int, to file: StagedFile) throws -> KVShard {
+    private func write(_ bytes: UnsafeRawBufferPointer, key: ContentDigest, depth: Int, to file: StagedFile) throws -> KVShard {
         guard !bytes.isEmpty else {
-            throw StoreError.invalid(what: "KV block", value: "block \(depth)", reason: "it has no bytes")
+            throw StorageError.invalid(what: "KV block", value: "block \(depth)", reason: "it has no bytes")
         }
         let trailer = key.bytes
         try file.write(bytes, at: 0, cached: true)
@@ -144,7 +147,7 @@ extension KVBlocks {
         var hasher = SHA256()
         hasher.update(bufferPointer: bytes)
         trailer.withUnsafeBytes { hasher.update(bufferPointer: $0) }
-        return KVShard(digest: Digest(hasher.finalize()), bytes: bytes.count + trailer.count, depth: depth)
+        return KVShard(digest: ContentDigest(hasher.finalize()), bytes: bytes.count + trailer.count, depth: depth)
     }
 
     private func install(_ staged: ArraySlice<Staged>, _ seconds: Double?) throws -> (blocks: Int, bytes: Int, known: Int) {

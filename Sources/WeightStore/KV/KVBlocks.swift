@@ -1,4 +1,5 @@
 import Glibc
+import Storage
 import Synchronization
 
 /// The KV blocks of one revision, one layout and one tenant: keys and values that an engine computed for the tokens of a
@@ -28,7 +29,7 @@ public final class KVBlocks: Sendable {
     private let prompts: PromptUses
     var store: Store { revision.store }
     /// The shards of blocks that were leased before, by their keys: a lease that finds them in its tier asks nobody else.
-    private let seen = Mutex<[Digest: KVShard]>([:])
+    private let seen = Mutex<[ContentDigest: KVShard]>([:])
     /// So many are remembered.
     private static let mostSeen = 1 << 16
     /// Numbers staged files.
@@ -67,7 +68,8 @@ public final class KVBlocks: Sendable {
     /// The shards of a prefix's blocks, as far as they are here.
     func shards(of prefix: KVPrefix) throws -> [KVShard] {
         let known = seen.withLock { seen in prefix.keys.map { seen[$0] } }
-        if known.allSatisfy({ $0 != nil }) { return known.map { $0! } }
+        let all = known.compactMap(\.self)
+        if all.count == known.count { return all }
         let shards = try store.catalog.read { db -> [KVShard] in
             let count = try KVRow.count(of: prefix.keys, db)
             return count == 0 ? [] : try KVRow.chain(to: prefix.keys[prefix.keys.startIndex + count - 1], db)
@@ -85,26 +87,5 @@ public final class KVBlocks: Sendable {
     /// A path in `staging/` for a block.
     func stagingPath() throws -> String {
         "\(try store.stagingDirectory())/kv-\(Self.numbers.add(1, ordering: .relaxed).newValue)"
-    }
-}
-
-extension Store {
-    /// The KV blocks of a revision, for one layout of the bytes and one tenant.
-    ///
-    /// - Parameters:
-    ///   - format: says how a block's bytes are laid out: element, layers, heads, compression. At most 200 bytes.
-    ///   - blockTokens: tokens of a block. A prefix is found in whole blocks.
-    ///   - tenant: a salt. Who has another one finds nothing of this one's; the empty one is a tenant, too.
-    /// - Throws: ``StoreError/invalid(what:value:reason:)``.
-    public func kvBlocks(of revision: Revision, format: String, blockTokens: Int, tenant: String = "") throws -> KVBlocks {
-        guard 1...1 << 20 ~= blockTokens else {
-            throw StoreError.invalid(what: "block length", value: "\(blockTokens)", reason: "1 to \(1 << 20) tokens are")
-        }
-        guard 1...200 ~= format.utf8.count else {
-            throw StoreError.invalid(what: "KV format", value: format, reason: "1 to 200 bytes are")
-        }
-        precondition(revision.store === self, "a revision of another store")
-        return KVBlocks(revision, KVSpace(
-            revision: try revision.lastingDigest(), format: format, blockTokens: blockTokens, tenant: tenant))
     }
 }

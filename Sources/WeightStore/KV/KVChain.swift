@@ -1,4 +1,5 @@
 import Crypto
+import Storage
 
 /// A sequence of tokens, cut into blocks, and the key of each: what KV blocks are looked for by.
 ///
@@ -12,13 +13,13 @@ import Crypto
 public struct KVChain: Sendable {
     /// Tokens of a block.
     public let blockTokens: Int
-    let space: Digest
-    private(set) var keys: [Digest] = []
+    let space: ContentDigest
+    private(set) var keys: [ContentDigest] = []
     private var rest: [UInt32] = []
 
     init(_ space: KVSpace) { self.init(space: space.digest, blockTokens: space.blockTokens) }
 
-    init(space: Digest, blockTokens: Int) {
+    init(space: ContentDigest, blockTokens: Int) {
         self.space = space
         self.blockTokens = blockTokens
     }
@@ -60,7 +61,7 @@ public struct KVChain: Sendable {
         space.update(&hasher)
         (keys.last ?? .zero).update(&hasher)
         hasher.update(bufferPointer: tokens)
-        keys.append(Digest(hasher.finalize()))
+        keys.append(ContentDigest(hasher.finalize()))
     }
 
     /// The first blocks.
@@ -75,7 +76,7 @@ public struct KVChain: Sendable {
 public struct KVPrefix: Sendable {
     /// Tokens of a block.
     public let blockTokens: Int
-    let keys: ArraySlice<Digest>
+    let keys: ArraySlice<ContentDigest>
 
     public var blocks: Int { keys.count }
     /// Tokens that the blocks stand for.

@@ -1,3 +1,6 @@
+import Storage
+import Tiers
+
 /// KV blocks whose bytes are in a tier, and stay there as long as the lease does: the first blocks of a prefix, in order.
 ///
 /// Given back once: by ``release()``, or with the last reference to it. Until then the blocks stay readable, whatever

@@ -1,4 +1,5 @@
 import GRDB
+import Storage
 
 /// What a removal freed, or would free.
 public struct RemovalSummary: Sendable, Codable {
@@ -20,81 +21,9 @@ public struct KeptRevision: Sendable, Codable {
     public let reason: String
 }
 
-extension Store {
-    /// Removes revisions at a person's word: all of a model (`org/name`), or one (`org/name@rev`).
-    ///
-    /// - Throws: ``StoreError/inUse(revision:holders:)`` if a living process holds one;
-    ///   ``StoreError/pinned(revision:note:)`` if one is pinned and not `force`. Then nothing is removed.
-    @discardableResult
-    public func remove(_ names: [String], force: Bool = false, dryRun: Bool = false) throws -> RemovalSummary {
-        try removing(dryRun: dryRun) { db, holders, removal in
-            for name in names {
-                let first = try RevisionRow.find(partialToo: name, db)
-                let revisions = name.contains("@") ? [first] : try RevisionRow.all(of: first.model, db)
-                for revision in revisions {
-                    if let reason = try Self.hold(on: revision, holders, db) {
-                        guard case .pinned = reason, force else { throw reason }
-                    }
-                    try removal.remove(revision, db)
-                }
-                if !name.contains("@") { try removal.removeModel(first.model, db) }
-            }
-        }
-    }
-
-    /// Removes the revisions that `choose` names, but for those that are pinned or in use, until it is enough.
-    func prune(
-        dryRun: Bool, _ choose: (Database) throws -> [RevisionRow], until isEnough: (Removal) throws -> Bool
-    ) throws -> RemovalSummary {
-        try removing(dryRun: dryRun) { db, holders, removal in
-            for revision in try choose(db) {
-                if try isEnough(removal) { return }
-                if let reason = try Self.hold(on: revision, holders, db) {
-                    removal.summary.kept.append(
-                        KeptRevision(revision: revision.name, reason: reason.keeps))
-                } else {
-                    try removal.remove(revision, db)
-                }
-            }
-        }
-    }
-
-    /// Why a revision may not go.
-    private static func hold(
-        on revision: RevisionRow, _ holders: [LeaseDirectory.Holder], _ db: Database
-    ) throws -> StoreError? {
-        // Who has held it since before its last byte came knows it by another digest.
-        let provisional = try Digest.fetchOne(
-            db, sql: "SELECT provisional FROM revision WHERE id = ?", arguments: [revision.id])
-        let uses = [revision.digest, provisional].compactMap { digest in
-            digest.map { LeaseDirectory.Use(model: revision.modelName, digest: $0) }
-        }
-        let users = holders.filter { !$0.revisions.isDisjoint(with: uses) }.map(\.process)
-        if !users.isEmpty { return .inUse(revision: revision.name, holders: users) }
-        let pin = try String.fetchOne(
-            db, sql: "SELECT note FROM pin WHERE revision_id = ?", arguments: [revision.id])
-        return pin.map { .pinned(revision: revision.name, note: $0) }
-    }
-
-    private func removing(
-        dryRun: Bool, _ body: (Database, [LeaseDirectory.Holder], inout Removal) throws -> Void
-    ) throws -> RemovalSummary {
-        let removal = try leases.whileNobodyStarts { holders in
-            try change().commit(dryRun: dryRun) { db in
-                var removal = Removal()
-                try Removal.dropDeadClaims(leases, db)
-                try body(db, holders, &removal)
-                return (removal, Array(removal.models))
-            }
-        }
-        if !dryRun { _ = try sweep(removal.blobs) }
-        return removal.summary
-    }
-}
-
 extension StoreError {
     /// The reason in a few words, for a list.
-    fileprivate var keeps: String {
+    var keeps: String {
         switch self {
         case .inUse(_, let holders): "in use by \(holders.joined(separator: ", "))"
         case .pinned(_, let note): note.isEmpty ? "pinned" : "pinned (\(note))"
@@ -140,7 +69,7 @@ struct Removal {
     }
 
     mutating func removeModel(_ model: Int64, _ db: Database) throws {
-        let record = try Digest.fetchOne(
+        let record = try ContentDigest.fetchOne(
             db, sql: "DELETE FROM model WHERE id = ? RETURNING record", arguments: [model])
         if let record { blobs.append(.init(digest: record, kind: .record)) }
         models.remove(model)
@@ -150,7 +79,7 @@ struct Removal {
     mutating func removeIfUnused(file: Int64, _ db: Database) throws {
         let isUsed = try Bool.fetchOne(
             db.cachedStatement(sql: "SELECT EXISTS (SELECT 1 FROM revision_file WHERE file_id = ?)"),
-            arguments: [file])!
+            arguments: [file]) ?? true
         if isUsed { return }
         let shards = try Int64.fetchAll(
             db.cachedStatement(sql: "SELECT DISTINCT shard_id FROM extent WHERE file_id = ?"), arguments: [file])
@@ -166,11 +95,11 @@ struct Removal {
                        OR EXISTS (SELECT 1 FROM kv_block WHERE shard_id = :shard),
                        EXISTS (SELECT 1 FROM claim WHERE shard_id = :shard)
                 """),
-            arguments: ["shard": shard])!
-        if use[0] { return }
+            arguments: ["shard": shard])
+        guard let use, !use[0] else { return }
         if use[1] {
             try db.cachedStatement(sql: "UPDATE shard SET orphaned_at = coalesce(orphaned_at, ?) WHERE id = ?")
-                .execute(arguments: [Clock.now, shard])
+                .execute(arguments: [StoreClock.now, shard])
             return
         }
         let row = try Row.fetchOne(
@@ -185,13 +114,13 @@ struct Removal {
 
 extension RevisionRow {
     /// As `find`; a model that has only an unfinished revision, or none, is found too.
-    fileprivate static func find(partialToo name: String, _ db: Database) throws -> RevisionRow {
+    static func find(partialToo name: String, _ db: Database) throws -> RevisionRow {
         do {
             return try find(name, db)
-        } catch StoreError.notFound(kind: "revision", _, _) where !name.contains("@") {
+        } catch StorageError.notFound(kind: "revision", _, _) where !name.contains("@") {
             let model = try Int64.fetchOne(db, sql: "SELECT id FROM model WHERE name = ?", arguments: [name])!
             if let row = try all(of: model, db).first { return row }
-            throw StoreError.notFound(kind: "revision", name: name, hint: "")
+            throw StorageError.notFound(kind: "revision", name: name)
         }
     }
 }

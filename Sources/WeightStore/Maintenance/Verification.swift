@@ -2,6 +2,8 @@ import Crypto
 import Dispatch
 import GRDB
 import Glibc
+import Storage
+import Support
 import Synchronization
 
 /// Which shards to verify, and how fast.
@@ -21,7 +23,7 @@ public struct VerifyRule: Sendable {
 /// What a verification found.
 public struct VerifySummary: Sendable, Codable {
     public struct Damage: Sendable, Codable {
-        public let digest: Digest
+        public let digest: ContentDigest
         /// `damaged` or `missing`.
         public let problem: String
         public let detail: String
@@ -39,155 +41,15 @@ public struct VerifySummary: Sendable, Codable {
     public internal(set) var known: [Damage] = []
 }
 
-extension Store {
-    /// Reads shards from the disk again, past the page cache, and compares them with their digests. A shard that
-    /// differs is moved to `quarantine/`; importing the same content again heals it. A KV block that differs is dropped.
-    ///
-    /// - Parameter progress: is told the bytes to read and those read so far, and returns false to stop.
-    /// - Throws: ``StoreError/cancelled`` if told to stop.
-    @discardableResult
-    public func verify(
-        _ rule: VerifyRule = VerifyRule(), progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Bool = { _, _ in true }
-    ) throws -> VerifySummary {
-        let shards = try shardsToVerify(rule)
-        let work = Verifying(shards, bytesPerSecond: rule.bytesPerSecond, progress: progress)
-        DispatchQueue.concurrentPerform(iterations: rule.bytesPerSecond == nil ? cores : 1) { _ in
-            self.lane(work)
-        }
-        let (found, rest, failure) = work.end()
-        try markVerified(rest)
-        if let failure { throw failure }
-        var summary = found
-        summary.known = try knownDamage(but: Set(found.damage.map(\.digest)))
-        return summary
-    }
-
-    /// Verifies until no shard is left, or something has failed.
-    private func lane(_ work: Verifying) {
-        let buffer = Buffer(bytes: BufferPool.bufferBytes)
-        while let shard = work.next() {
-            do {
-                let damage = try verify(shard, buffer, work)
-                try markVerified(work.verified(shard, damage))
-            } catch {
-                work.fail(error)
-            }
-        }
-    }
-
-    private func shardsToVerify(_ rule: VerifyRule) throws -> [ShardToVerify] {
-        let rows = try catalog.read { db in
-            let revision = try rule.revision.map { try RevisionRow.find($0, db).id }
-            var sql = "SELECT id, digest, bytes, kind FROM shard WHERE state = 'present' AND (? IS NULL OR verified_at < ?)"
-            let before = rule.olderThanSeconds.map { Clock.now - $0 }
-            var arguments: StatementArguments = [before, before]
-            if let revision {
-                sql += """
-                     AND id IN (
-                      SELECT extent.shard_id
-                      FROM revision_file JOIN extent ON extent.file_id = revision_file.file_id
-                      WHERE revision_file.revision_id = ?)
-                    """
-                arguments += [revision]
-            }
-            return try Row.fetchAll(db, sql: sql + " ORDER BY verified_at, id", arguments: arguments)
-        }
-        var shards = rows.map { ShardToVerify(id: $0[0], digest: $0[1], bytes: $0[2], kind: ShardKind(rawValue: $0[3])!) }
-        if let sample = rule.sample {
-            var rest = Double(shards.reduce(0) { $0 + $1.bytes }) * min(max(sample, 0), 1)
-            let count = shards.prefix { shard in
-                defer { rest -= Double(shard.bytes) }
-                return rest > 0
-            }.count
-            shards.removeLast(shards.count - count)
-        }
-        return shards
-    }
-
-    private func verify(_ shard: ShardToVerify, _ buffer: Buffer, _ work: Verifying) throws
-        -> VerifySummary.Damage?
-    {
-        let path = blobs.path(shard.digest)
-        guard let file = try FileDescriptor.openIfThere(path) else {
-            return try setAside(shard, .missing, detail: "its file is not there", work)
-        }
-        // What is on the disk counts, not what is in memory. Where O_DIRECT isn't to be had, memory must do.
-        _ = file.setDirect(true)
-        var hasher = SHA256()
-        var offset = 0
-        while true {
-            let count = try file.readOnce(at: offset, into: buffer.room(buffer.capacity))
-            hasher.update(bufferPointer: buffer.bytes(count))
-            offset += count
-            try work.read(count)
-            if count < buffer.capacity { break }
-        }
-        let found = Digest(hasher.finalize())
-        if found == shard.digest { return nil }
-        let detail = offset == shard.bytes ? "SHA-256 is \(found.short)" : "\(offset) bytes, expected \(shard.bytes)"
-        return try setAside(shard, .quarantined, detail: detail, work)
-    }
-
-    /// Takes a bad blob out of the way, unless it has been removed in the meantime.
-    private func setAside(_ shard: ShardToVerify, _ state: ShardState, detail: String, _ work: Verifying) throws
-        -> VerifySummary.Damage?
-    {
-        if shard.kind == .kv {
-            logger.warning("KV block \(shard.digest.short): \(detail); dropped")
-            work.dropped(try dropKVBlock(shard.digest))
-            return nil
-        }
-        let revisions: [String]? = try catalog.write { db in
-            guard let row = try ShardRow.find(shard.digest, db), row.state == .present else { return nil }
-            let path = blobs.path(shard.digest)
-            if state == .missing && FileSystem.exists(path) { return nil }
-            try ShardRow.setState(state, of: shard.digest, db)
-            if state == .quarantined {
-                try FileSystem.rename(path, to: "\(self.path)/quarantine/\(shard.digest)")
-                try FileSystem.syncDirectory(self.path + "/quarantine")
-                try FileSystem.syncDirectory(blobs.directory(shard.digest))
-            }
-            return try Self.revisions(holding: row.id, db)
-        }
-        guard let revisions else { return nil }
-        logger.error("shard \(shard.digest.short): \(detail); hit: \(revisions.joined(separator: ", "))")
-        return VerifySummary.Damage(
-            digest: shard.digest, problem: state == .missing ? "missing" : "damaged", detail: detail,
-            revisions: revisions)
-    }
-
-    private func markVerified(_ shards: [Int64]) throws {
-        if shards.isEmpty { return }
-        try catalog.write(durable: false) { db in
-            let mark = try db.cachedStatement(sql: "UPDATE shard SET verified_at = ? WHERE id = ?")
-            for shard in shards { try mark.execute(arguments: [Clock.now, shard]) }
-        }
-    }
-
-    private func knownDamage(but found: Set<Digest>) throws -> [VerifySummary.Damage] {
-        try catalog.read { db in
-            try Row.fetchAll(
-                db, sql: "SELECT id, digest, state FROM shard WHERE state IN ('quarantined', 'missing')"
-            ).compactMap { row in
-                let digest: Digest = row[1]
-                guard !found.contains(digest) else { return nil }
-                return VerifySummary.Damage(
-                    digest: digest, problem: row[2] == ShardState.missing.rawValue ? "missing" : "damaged",
-                    detail: "found before", revisions: try Self.revisions(holding: row[0], db))
-            }
-        }
-    }
-}
-
-private struct ShardToVerify: Sendable {
+struct ShardToVerify: Sendable {
     let id: Int64
-    let digest: Digest
+    let digest: ContentDigest
     let bytes: Int
     let kind: ShardKind
 }
 
 /// The state that the threads of one verification share.
-private final class Verifying: Sendable {
+final class Verifying: Sendable {
     private struct State {
         var next = 0
         var done = 0
@@ -199,20 +61,17 @@ private final class Verifying: Sendable {
 
     private static let batch = 1024
 
-    private let total: Int
     private let shards: [ShardToVerify]
     private let bytesPerSecond: Int?
-    private let progress: @Sendable (_ done: Int, _ total: Int) -> Bool
+    private let work: Work
     private let start = ContinuousClock.now
     private let state = Mutex(State())
 
-    init(
-        _ shards: [ShardToVerify], bytesPerSecond: Int?, progress: @escaping @Sendable (Int, Int) -> Bool
-    ) {
-        self.progress = progress
+    init(_ shards: [ShardToVerify], bytesPerSecond: Int?, work: Work) {
+        self.work = work
         self.shards = shards
         self.bytesPerSecond = bytesPerSecond
-        total = shards.reduce(0) { $0 + $1.bytes }
+        work.expect(shards.reduce(0) { $0 + $1.bytes })
     }
 
     func next() -> ShardToVerify? {
@@ -224,15 +83,20 @@ private final class Verifying: Sendable {
     }
 
     /// Counts bytes that were read, and waits until they are due.
-    func read(_ bytes: Int) throws(StoreError) {
+    func read(_ bytes: Int) throws {
         let done = state.withLock { state in
             state.done += bytes
             return state.done
         }
-        guard progress(done, total) else { throw .cancelled }
+        work.advance(bytes)
+        try work.check()
         guard let bytesPerSecond else { return }
         let early = start + .seconds(Double(done) / Double(max(bytesPerSecond, 1))) - .now
-        if early > .zero { usleep(UInt32(min(early / .microseconds(1), 1e9))) }
+        let end = ContinuousClock.now + early
+        while ContinuousClock.now < end {
+            try work.check()
+            usleep(UInt32(min(max((end - .now) / .microseconds(1), 1), 50_000)))
+        }
     }
 
     /// - Returns: shards to mark as verified: none, until there is a batch of them.
@@ -240,8 +104,8 @@ private final class Verifying: Sendable {
         state.withLock { state in
             state.summary.shards += 1
             if damage?.problem != "missing" { state.summary.bytes += shard.bytes }
-            guard damage == nil else {
-                state.summary.damage.append(damage!)
+            if let damage {
+                state.summary.damage.append(damage)
                 return []
             }
             state.verified.append(shard.id)

@@ -1,10 +1,11 @@
 import GRDB
+import Storage
 
 /// A revision that was used, or is expected to be.
 struct PopularRevision: Sendable {
     let id: Int64
     let model: String
-    let digest: Digest
+    let digest: ContentDigest
     let version: Int?
     /// Expected uses of the whole revision.
     var uses = 0.0
@@ -109,9 +110,9 @@ enum Popularity {
     }
 
     /// The uses of single shards.
-    static func uses(of digests: some Sequence<Digest>, now: Int, _ db: Database) throws -> [Digest: Double] {
+    static func uses(of digests: some Sequence<ContentDigest>, now: Int, _ db: Database) throws -> [ContentDigest: Double] {
         let statement = try db.cachedStatement(sql: "SELECT \(heat) FROM shard WHERE digest = :digest")
-        var uses: [Digest: Double] = [:]
+        var uses: [ContentDigest: Double] = [:]
         for digest in digests {
             uses[digest] = try Double.fetchOne(statement, arguments: ["digest": digest, "now": now]) ?? 0
         }

@@ -1,3 +1,5 @@
+import Storage
+
 /// An engine that computes keys and values: a warm-up asks it for KV blocks of common prompts that the store lacks.
 public protocol PrefillEngine: Sendable {
     /// The KV blocks of a revision that the engine looks for when it serves: one value for each tenant that is to be warmed.
@@ -25,7 +27,7 @@ public struct PlannedPrefill: Sendable, Encodable {
     public let prompt: String
     public let format: String
     /// The SHA-256 of the tenant's salt.
-    public let tenant: Digest
+    public let tenant: ContentDigest
     /// Blocks that are missing, behind so many that are there.
     public let missing: Int
     public let present: Int

@@ -1,4 +1,5 @@
 import GRDB
+import Storage
 
 /// Looks which KV blocks of a revision's common prompts are in the store, and which are to be computed.
 ///
@@ -6,7 +7,7 @@ import GRDB
 /// revision are known from the catalog; an engine tells those that it works with.
 struct PromptPlanner {
     private struct Space {
-        let digest: Digest
+        let digest: ContentDigest
         let blockTokens: Int
         /// nil if the engine does not work with it.
         var kv: KVBlocks?

@@ -1,3 +1,6 @@
+import Storage
+import Tiers
+
 /// What a warm-up brings into a tier, in its order, and what it leaves out.
 public struct WarmPlan: Sendable, Encodable {
     public let tier: Tier
@@ -37,7 +40,7 @@ public struct WarmPlan: Sendable, Encodable {
 public struct WarmItem: Sendable, Encodable {
     /// `org/name@v3`.
     public let revision: String
-    public let digest: Digest
+    public let digest: ContentDigest
     /// The prompt's name; nil for weights.
     public internal(set) var prompt: String?
     /// Expected uses: those of the past, each halved for every day that has passed.
@@ -116,7 +119,7 @@ struct WarmStep: Sendable {
     /// The shards that are not in the tier.
     let shards: [WarmShard]
     /// What they may take the place of.
-    let victims: Set<Digest>
+    let victims: Set<ContentDigest>
 
     var bytes: Int { shards.reduce(0) { $0 + $1.bytes } }
     /// The least uses of them: nothing hotter goes for them.

@@ -1,3 +1,5 @@
+import Storage
+
 /// Chooses what to warm.
 ///
 /// What a byte in memory is worth is expected uses × seconds saved per byte, and a budget is used best if the bytes that
@@ -25,16 +27,16 @@ struct WarmPlanner {
     }
 
     private var plan: WarmPlan
-    private var residents: [Digest: Resident]
-    private let underWay: [Digest: Int]
+    private var residents: [ContentDigest: Resident]
+    private let underWay: [ContentDigest: Int]
     private var free: Int
     /// The shards that are in the plan.
-    private var planned: Set<Digest> = []
+    private var planned: Set<ContentDigest> = []
 
     /// - Parameters:
     ///   - plan: empty.
     ///   - underWay: the sizes of what others bring in: its room is taken already.
-    init(_ plan: WarmPlan, residents: [Digest: Resident], underWay: [Digest: Int]) {
+    init(_ plan: WarmPlan, residents: [ContentDigest: Resident], underWay: [ContentDigest: Int]) {
         self.plan = plan
         self.residents = residents
         self.underWay = underWay
@@ -42,7 +44,7 @@ struct WarmPlanner {
     }
 
     mutating func plan(_ candidates: [Candidate]) -> WarmPlan {
-        var holders: [Digest: [Int]] = [:]
+        var holders: [ContentDigest: [Int]] = [:]
         for (index, candidate) in candidates.enumerated() {
             for shard in candidate.shards { holders[shard.digest, default: []].append(index) }
         }
@@ -64,12 +66,12 @@ struct WarmPlanner {
     }
 
     /// - Returns: the shards that are in the plan now and were not before.
-    private mutating func add(_ candidate: Candidate, worth: Double) -> [Digest] {
+    private mutating func add(_ candidate: Candidate, worth: Double) -> [ContentDigest] {
         var entry = candidate.item
         entry.benefit = (worth.isFinite ? worth : candidate.shards.benefitPerByte ?? 0) * 1e9
         let parts = Dictionary(grouping: candidate.shards, by: \.part).sorted { $0.key < $1.key }
         entry.allParts = parts.count(where: \.key.isNumber)
-        var added: [Digest] = []
+        var added: [ContentDigest] = []
         for (key, part) in parts {
             let new = part.filter { !planned.contains($0.digest) }
             let absent = new.filter { residents[$0.digest] == nil }
@@ -105,7 +107,7 @@ struct WarmPlanner {
     /// Takes room for shards.
     ///
     /// - Returns: what must go for them; nil if there is no room, and then nothing goes.
-    private mutating func makeRoom(for shards: [WarmShard]) -> Set<Digest>? {
+    private mutating func makeRoom(for shards: [WarmShard]) -> Set<ContentDigest>? {
         let shards = shards.filter { underWay[$0.digest] == nil }
         let asked = shards.bytes
         guard asked > free else {
@@ -117,7 +119,7 @@ struct WarmPlanner {
         let colder = residents.filter { digest, resident in
             !resident.isLeased && !planned.contains(digest) && resident.uses < uses && resident.benefitPerByte < benefit
         }.sorted { ($0.value.benefitPerByte, $0.key.hex) < ($1.value.benefitPerByte, $1.key.hex) }
-        var victims: Set<Digest> = []
+        var victims: Set<ContentDigest> = []
         var freed = 0
         for (digest, resident) in colder where free + freed < asked {
             victims.insert(digest)

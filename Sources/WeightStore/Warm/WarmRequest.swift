@@ -1,3 +1,5 @@
+import Tiers
+
 /// What to warm, and where.
 public struct WarmRequest: Sendable {
     public var tier: Tier

@@ -1,6 +1,8 @@
+import Storage
+
 /// A shard that may be warmed, and what that is worth.
 struct WarmShard: Sendable {
-    let digest: Digest
+    let digest: ContentDigest
     let bytes: Int
     /// Of a KV block, how many blocks come before it.
     let layer: Int?
@@ -29,7 +31,7 @@ struct WarmShard: Sendable {
 
     /// - Parameter fetchSeconds: what the last fetch took, if there was one.
     init(
-        digest: Digest, bytes: Int, layer: Int?, isFile: Bool = false, isPresent: Bool, isToBeHad: Bool, uses: Double,
+        digest: ContentDigest, bytes: Int, layer: Int?, isFile: Bool = false, isPresent: Bool, isToBeHad: Bool, uses: Double,
         fetchSeconds: Double?
     ) {
         self.digest = digest

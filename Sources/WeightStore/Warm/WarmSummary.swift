@@ -1,5 +1,3 @@
-import Synchronization
-
 /// What a warm-up did.
 public struct WarmSummary: Sendable, Encodable {
     public let plan: WarmPlan
@@ -12,20 +10,4 @@ public struct WarmSummary: Sendable, Encodable {
     public internal(set) var seconds = 0.0
 
     init(plan: WarmPlan) { self.plan = plan }
-}
-
-/// How far a warm-up is; may be read from any thread while it runs.
-public final class WarmProgress: Sendable {
-    private let totalBytes = Atomic<Int>(0)
-    private let doneBytes = Atomic<Int>(0)
-
-    public init() {}
-
-    /// Bytes to be brought in.
-    public var total: Int { totalBytes.load(ordering: .relaxed) }
-    /// Bytes that are in.
-    public var done: Int { doneBytes.load(ordering: .relaxed) }
-
-    func expect(_ bytes: Int) { totalBytes.add(bytes, ordering: .relaxed) }
-    func finish(_ bytes: Int) { doneBytes.add(bytes, ordering: .relaxed) }
 }

@@ -1,3 +1,6 @@
+import Storage
+import Tiers
+
 /// Brings the steps of a plan into a tier.
 struct Warmer {
     /// So many steps are under way at once: enough that the tier's readers never wait, few enough that the order holds.
@@ -8,10 +11,10 @@ struct Warmer {
 
     private let memory: MemoryTier
     private let revision: Revision
-    private let wanted: Set<Digest>
+    private let wanted: Set<ContentDigest>
 
     /// - Parameter wanted: what the whole plan wants, of which nothing goes.
-    init(_ memory: MemoryTier, _ revision: Revision, _ wanted: Set<Digest>) {
+    init(_ memory: MemoryTier, _ revision: Revision, _ wanted: Set<ContentDigest>) {
         self.memory = memory
         self.revision = revision
         self.wanted = wanted
@@ -25,14 +28,14 @@ struct Warmer {
         // Chosen when the plan was made; it may have been used since.
         let warming = Warming { [wanted] resident in
             step.victims.contains(resident.digest) && !wanted.contains(resident.digest)
-                && resident.heat(at: Clock.coarse) < uses
+                && resident.heat(at: StoreClock.coarse) < uses
         }
         do {
             try await PendingLease(group, warming: warming).value().release()
-        } catch StoreError.missing(let path, let digest) where item.prompt != nil {
+        } catch StorageError.missing(let path, let digest) where item.prompt != nil {
             // A row without its block: it can be computed again.
             try revision.store.dropKVBlock(digest)
-            throw StoreError.missing(path: path, digest: digest)
+            throw StorageError.missing(path: path, digest: digest)
         }
     }
 

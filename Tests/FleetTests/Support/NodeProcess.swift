@@ -39,20 +39,20 @@ final class NodeProcess: Sendable {
     var said: String { (try? String(contentsOfFile: log, encoding: .utf8)) ?? "" }
 
     /// What loads get there.
-    func main(_ model: String = "org/model") throws -> Digest? {
+    func main(_ model: String = "org/model") throws -> ContentDigest? {
         try Store(at: store).refs(of: model)["main"]
     }
 }
 
 extension Yard {
     /// Waits until `main` is this revision on all of the nodes, and every shard there is right.
-    func wait(for digest: Digest, on nodes: [NodeProcess]) throws {
+    func wait(for digest: ContentDigest, on nodes: [NodeProcess]) throws {
         for node in nodes {
             try FleetTests.wait(for: "\(digest.short) on \(node.name): \(node.said.suffix(2000))") {
                 FileManager.default.fileExists(atPath: node.store + "/store.db") ? try node.main() == digest : false
             }
             let store = try Store(at: node.store)
-            guard try store.verify().damage.isEmpty, try store.missing(of: try store.shards(of: digest)!).isEmpty else {
+            guard try store.verifyBlocking().damage.isEmpty, try store.missing(of: try store.shards(of: digest)!).isEmpty else {
                 throw Waited(what: "\(node.name): shards are wrong, or missing")
             }
         }

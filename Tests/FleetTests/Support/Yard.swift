@@ -55,7 +55,7 @@ final class Yard: Sendable {
             try content.write(to: source)
             var request = ImportRequest(source: source)
             request.name = model
-            try store.importModel(request)
+            try store.importModelBlocking(request)
         }
         return store
     }

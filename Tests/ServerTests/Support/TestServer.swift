@@ -1,5 +1,6 @@
 import Foundation
 import Logging
+import Origins
 import Server
 import Synchronization
 import TestSupport
@@ -27,9 +28,9 @@ final class TestServer: Sendable {
         let store = try Store(at: directory("store"), create: true)
         self.store = store
         let directory = directory
-        try await onOwnThread {
+        try await onThread {
             for (name, path) in [("org/base", "base"), ("org/tuned", "tuned"), ("single", "base")] {
-                try store.importModel(ImportRequest(source: directory(path), name: name))
+                try store.importModelBlocking(ImportRequest(source: directory(path), name: name))
             }
             try store.setRef("prod", to: "org/base")
         }
@@ -61,14 +62,14 @@ final class TestServer: Sendable {
     }
 
     func connect(receiveBuffer: Int32? = nil) async throws -> Connection {
-        try await onOwnThread { [port] in try Connection(port: port, receiveBuffer: receiveBuffer) }
+        try await onThread { [port] in try Connection(port: port, receiveBuffer: receiveBuffer) }
     }
 
     /// One request on a connection of its own.
     func ask(
         _ method: String, _ path: String, _ fields: [String: String] = [:], body: String = ""
     ) async throws -> HTTPAnswer {
-        try await onOwnThread { [port] in
+        try await onThread { [port] in
             let connection = try Connection(port: port)
             try connection.send(Self.request(method, path, fields, body: body))
             return try connection.answer(hasBody: method != "HEAD")
@@ -89,9 +90,9 @@ final class TestServer: Sendable {
 
     /// Checks that a thousand connections on which nothing is said keep nobody from being served, and are closed.
     func checkIdleConnections(isWell: (TestServer) async throws -> Bool) async throws {
-        let connections = try await onOwnThread { [port] in try (0..<1000).map { _ in try Connection(port: port) } }
+        let connections = try await onThread { [port] in try (0..<1000).map { _ in try Connection(port: port) } }
         #expect(try await isWell(self))
-        let closed = try await onOwnThread { try connections.filter { try $0.receive().isEmpty }.count }
+        let closed = try await onThread { try connections.filter { try $0.receive().isEmpty }.count }
         #expect(closed == 1000)
     }
 

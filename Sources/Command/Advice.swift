@@ -1,0 +1,67 @@
+import Fleet
+import WeightStore
+
+/// What a user of the tool can do about an error. The library's messages name no command; the tool adds these sentences.
+enum Advice {
+    /// The sentence for an error; nil if its own message says enough.
+    static func text(for error: any Error) -> String? {
+        switch error {
+        case let error as StorageError: text(for: error)
+        case let error as StoreError: text(for: error)
+        case let error as FleetError: text(for: error)
+        case FileError.diskFull:
+            "Free space with \"weightstore prune\" and \"weightstore gc\", then run the command again."
+        case FetchError.noOrigin: "\"weightstore pull --origin URL\" names one."
+        default: nil
+        }
+    }
+
+    private static func text(for error: StorageError) -> String? {
+        switch error {
+        case .notAStore: "\"weightstore import\" makes one; --store or WEIGHTSTORE_HOME names another place."
+        case .catalogDamaged:
+            "\"weightstore rebuild\" makes a new catalog from the blobs, and keeps the old one."
+        case .damaged: "\"weightstore verify\" finds all damage; import or pull the model again to heal it."
+        case .missing: "Import or pull the model again to heal it."
+        case .notFound(let kind, let name, let detail) where detail.isEmpty: list(kind, name)
+        default: nil
+        }
+    }
+
+    /// The command that lists what there is of a kind.
+    private static func list(_ kind: String, _ name: String) -> String? {
+        let revision = name.prefix { $0 != " " }
+        let model = revision.prefix { $0 != "@" }
+        return switch kind {
+        case "model": "\"weightstore ls\" lists them."
+        case "revision", "ref", "layer": "\"weightstore show \(model)\" lists them."
+        case "file": "\"weightstore files \(revision)\" lists them."
+        case "tensor", "expert": "\"weightstore tensors \(revision)\" lists them."
+        case "prompt": "\"weightstore prompt ls \(model)\" lists them."
+        case "policy": "\"weightstore policy ls\" lists them."
+        case "recorded access": "\"weightstore record on\" starts recording."
+        default: nil
+        }
+    }
+
+    private static func text(for error: StoreError) -> String? {
+        switch error {
+        case .sourceChanged: "Run the import again when no other program writes to it."
+        case .incomplete: "Fetch what is missing, or import what there is with --partial."
+        case .inUse: "Stop them, or run the command again when they are done."
+        case .quotaFull: "\"weightstore prune\" removes models, \"weightstore quota --set\" sets another quota."
+        default: nil
+        }
+    }
+
+    private static func text(for error: FleetError) -> String? {
+        switch error {
+        case .unknown("model", _, _): "\"weightstore push\" publishes it."
+        case .unknown("ref", _, let detail), .unknown("version", _, let detail):
+            detail.isEmpty ? "\"weightstore fleet status\" lists them." : nil
+        case .refMoved: "\"weightstore fleet status\" shows it; run the command again if it is still right."
+        case .lostRace, .busy, .givenUp: "Run the command again."
+        default: nil
+        }
+    }
+}

@@ -1,0 +1,70 @@
+import ArgumentParser
+import Server
+import WeightStore
+
+struct CollectGarbage: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "gc", abstract: "Remove what nothing needs any more. Made for cron.",
+        discussion: """
+            Shards that nothing references go after the grace period; files without rows, staging leftovers of dead \
+            processes and healed quarantine at once. Safe at any time. Silent when there is nothing to do; a second \
+            run beside the first says so and ends with 0. With --quota it then evicts, as evict --down-to does.
+            """)
+
+    @Option(
+        help: ArgumentHelp(
+            "How long the shards of an interrupted import are kept for it to go on.", valueName: "time"))
+    var grace = TimeSpan(argument: "1d")!
+    @Option(help: ArgumentHelp("Then evict down to this size, by the policy: 200G.", valueName: "size")) var quota: ByteSize?
+    @OptionGroup var choice: PolicyChoice
+    @Flag(help: "Say what would be removed, and remove nothing.") var dryRun = false
+    @OptionGroup var options: StoreOptions
+
+    private struct Answer: Encodable {
+        let garbage: CollectionSummary
+        let eviction: EvictionSummary
+    }
+
+    func validate() throws {
+        try choice.check()
+        if quota == nil && (choice.policy != nil || choice.policyFile != nil) {
+            throw ValidationError("--policy: goes with --quota")
+        }
+    }
+
+    func run() throws {
+        let store = try options.open()
+        let summary: CollectionSummary
+        do {
+            summary = try store.collectGarbage(graceSeconds: grace.seconds, dryRun: dryRun)
+        } catch let error as StorageError {
+            guard case .busy = error else { throw error }
+            return Terminal.complain("\(error) Nothing to do here.")
+        }
+        for path in summary.strangers { Terminal.complain("\(path): no blob; left alone") }
+        let eviction = try quota.map { try evict(store, downTo: $0.bytes) }
+        if options.json {
+            return try eviction.map { try Terminal.write(json: Answer(garbage: summary, eviction: $0)) }
+                ?? Terminal.write(json: summary)
+        }
+        if summary.missing > 0 {
+            Terminal.complain(
+                "\(Quantity.count(summary.missing, "shard")) missing, hit: \(summary.hits.joined(separator: ", ")). Import them again.")
+        }
+        let parts = [
+            (summary.orphans, "orphaned shard"), (summary.strays, "stray blob"), (summary.staged, "staging file"),
+            (summary.quarantined, "healed blob"), (summary.kvBlocks, "lost KV block"),
+        ].filter { $0.0 > 0 }.map { Quantity.count($0.0, $0.1) }
+        let evicted = eviction.map { $0.text(dryRun: dryRun) } ?? ""
+        if parts.isEmpty { return try Terminal.write(evicted) }
+        try Terminal.write(
+            evicted + "\(Quantity.bytes(summary.bytes)) \(dryRun ? "would be " : "")freed: \(parts.joined(separator: ", "))\n")
+    }
+
+    private func evict(_ store: Store, downTo bytes: Int) throws -> EvictionSummary {
+        var request = EvictionRequest(.downTo(bytes))
+        request.policy = try choice.policy(in: store)
+        request.dryRun = dryRun
+        return try store.evictBlocking(request)
+    }
+}

@@ -1,0 +1,45 @@
+import ArgumentParser
+import WeightStore
+
+struct Families: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "families",
+        abstract: "Show which tensor names are known to tell layer and expert.",
+        discussion: "With a name, show what is read from it.")
+
+    @Argument(help: "A tensor's name.") var name: String?
+    @Flag(help: "Answer in JSON.") var json = false
+
+    private struct Row: Encodable {
+        let pattern: String
+        let example: String
+        let layer: Int
+        let expert: Int?
+        let models: String
+    }
+
+    private struct Place: Encodable {
+        let stack: String?
+        let layer: Int?
+        let expert: Int?
+    }
+
+    func run() throws {
+        if let name {
+            let place = TensorPlace(tensorName: name)
+            let row = Place(stack: place.stack, layer: place.layer, expert: place.expert)
+            if json { return try Terminal.write(json: row) }
+            guard let layer = place.layer else { return try Terminal.write("\(name): belongs to no layer\n") }
+            return try Terminal.write(
+                "\(name): layer \(layer) of \(place.stack ?? "")"
+                    + (place.expert.map { ", expert \($0)" } ?? "") + "\n")
+        }
+        let rows = TensorPlace.families.map {
+            Row(pattern: $0.pattern, example: $0.example, layer: $0.layer, expert: $0.expert, models: $0.models)
+        }
+        if json { return try Terminal.write(json: rows) }
+        var table = Table("PATTERN", "MODELS")
+        for row in rows { table.add(row.pattern, row.models) }
+        try Terminal.write(table.text)
+    }
+}

@@ -1,0 +1,25 @@
+import ArgumentParser
+import WeightStore
+
+struct List: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ls", abstract: "List the models.", aliases: ["list"])
+
+    @Argument(help: "Only models that match, as in a shell: 'org/*'.") var pattern: String?
+    @Flag(name: .shortAndLong, help: "Names only.") var quiet = false
+    @OptionGroup var options: StoreOptions
+
+    func run() throws {
+        let models = try options.open().models(matching: pattern)
+        if options.json { return try Terminal.write(json: models) }
+        if quiet { return try Terminal.write(models.map { $0.name + "\n" }.joined()) }
+        var table = Table("MODEL", ">VERSION", ">SIZE", ">TENSORS", ">LAYERS", "REFS", "PINNED", "USED", ">TIMES")
+        for model in models {
+            table.add(
+                model.name, model.version.map { "v\($0)" } ?? "-", Quantity.bytes(model.bytes), "\(model.tensors)",
+                "\(model.layers)", model.refs.joined(separator: ","), model.pinned ? "yes" : "",
+                model.accesses > 0 ? Quantity.age(model.lastAccess) : "never", "\(model.accesses)")
+        }
+        try Terminal.write(table.text)
+    }
+}

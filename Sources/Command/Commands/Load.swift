@@ -1,0 +1,89 @@
+import ArgumentParser
+import Server
+import WeightStore
+
+struct Load: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "load",
+        abstract: "Bring a revision into RAM or onto a device, and show how it gets there.",
+        discussion: """
+            In RAM the pages stay with the kernel when the program ends, so the next engine finds them there; --hold \
+            keeps them until Ctrl-C, --lock keeps the kernel from taking them back.
+            """)
+
+    @Argument(help: "The revision.") var revision: String
+    @Option(help: ArgumentHelp("ram, gpu (the first CUDA device), cuda:1 …, or host.", valueName: "tier"))
+    var to = Tier.ram
+    @Option(help: ArgumentHelp("Only these layers: 3, or 0-11.", valueName: "layers")) var layers: LayerRange?
+    @Option(help: ArgumentHelp("How much memory the tier may take.", valueName: "size")) var budget: ByteSize?
+    @Option(help: ArgumentHelp("By which policy shards go when the budget is full (weightstore policy ls).", valueName: "name"))
+    var policy: String?
+    @Flag(help: "Lock the pages in RAM.") var lock = false
+    @Flag(help: "Hold what was loaded until Ctrl-C.") var hold = false
+    @OptionGroup var options: StoreOptions
+
+    private struct Answer: Encodable {
+        let revision: String
+        let bytes: Int
+        let tensors: Int
+        /// From opening the store until all bytes are there.
+        let seconds: Double
+        let tier: TierGauge
+    }
+
+    func run() throws {
+        let start = ContinuousClock.now
+        let store = try options.open()
+        let revision = try store.revision(revision)
+        try store.open(to, TierOptions(
+            budget: budget?.bytes, locksPages: lock, policy: try policy.map { try store.policy($0) } ?? .lru))
+        let picture = TierPicture(store, revision, to)
+        let lease: Lease
+        do {
+            defer { picture.end() }
+            lease = try LongCall.run(stopping: store) { work in
+                try work.wait { [layers, to] in
+                    guard let layers else { return try await revision.lease(in: to) }
+                    return try await revision.lease(layers: layers.range, in: to)
+                }
+            }
+        }
+        let seconds = (ContinuousClock.now - start) / .seconds(1)
+        let gauge = store.gauges[0]
+        if options.json {
+            try Terminal.write(json: Answer(
+                revision: revision.name, bytes: lease.bytes, tensors: lease.tensors.count, seconds: seconds, tier: gauge))
+        } else {
+            try Terminal.write(
+                "\(revision.name) in \(to): \(Quantity.count(lease.tensors.count, "tensor")), \(Quantity.bytes(lease.bytes)); "
+                    + "\(Quantity.seconds(seconds)) (\(Quantity.bytes(Double(gauge.loaded) / max(seconds, 1e-6)))/s), "
+                    + "\(Quantity.bytes(gauge.bytes)) of \(Quantity.bytes(gauge.budget)) in use\n")
+        }
+        if hold {
+            Terminal.writeError("Held until Ctrl-C.\n")
+            Interrupt.wait()
+        }
+        lease.release()
+    }
+}
+
+/// `3`, or `0-11`.
+struct LayerRange: ExpressibleByArgument {
+    let range: ClosedRange<Int>
+
+    init?(argument: String) {
+        let ends = argument.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }
+        guard let first = ends.first.flatMap(\.self), let last = ends.last.flatMap(\.self), ends.count <= 2,
+            0 <= first, first <= last
+        else { return nil }
+        range = first...last
+    }
+}
+
+extension Tier: ExpressibleByArgument {
+    public init?(argument: String) {
+        // The parser says what was not understood; the help says what would be.
+        guard let tier = try? Tier(argument) else { return nil }
+        self = tier
+    }
+}

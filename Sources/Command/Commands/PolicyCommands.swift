@@ -1,0 +1,147 @@
+import ArgumentParser
+import Server
+import WeightStore
+
+struct PolicyCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "policy", abstract: "The policies of eviction: SQL that names shards in the order in which they go.",
+        subcommands: [
+            PolicyList.self, PolicyShow.self, PolicyCheck.self, PolicyExplain.self, PolicySimulate.self,
+        ])
+}
+
+struct PolicyList: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ls", abstract: "List the built-in policies, and those in the store's policies/.")
+
+    @OptionGroup var options: StoreOptions
+
+    private struct Answer: Encodable {
+        let name: String
+        let path: String?
+        let summary: String
+        let isDefault: Bool
+    }
+
+    func run() throws {
+        let store = try options.open()
+        let current = try store.quota.policy
+        let answers = try store.policies().map {
+            Answer(name: $0.name, path: $0.path, summary: $0.summary, isDefault: $0.name == current)
+        }
+        if options.json { return try Terminal.write(json: answers) }
+        var table = Table("POLICY", "FROM", "WHAT")
+        for answer in answers {
+            table.add(answer.name + (answer.isDefault ? " *" : ""), answer.path ?? "built in",
+                String(answer.summary.prefix { $0 != ":" && $0 != "." }))
+        }
+        try Terminal.write(table.text)
+    }
+}
+
+struct PolicyShow: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "show", abstract: "Print a policy, to read or to start one of your own from.")
+
+    @Argument(help: "The policy.") var name: String
+    @OptionGroup var options: StoreOptions
+
+    private struct Answer: Encodable {
+        let name: String
+        let path: String?
+        let sql: String
+    }
+
+    func run() throws {
+        let policy = try options.open().policy(name)
+        if options.json {
+            return try Terminal.write(json: Answer(name: policy.name, path: policy.path, sql: policy.sql))
+        }
+        try Terminal.write(policy.sql)
+    }
+}
+
+struct PolicyCheck: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "check", abstract: "Check policies: that each is one read-only SELECT with the columns it must return.",
+        discussion: "Exit status 6 if one is refused.")
+
+    @Argument(help: "Files or names; without any, the store's policies/.") var policies: [String] = []
+    @OptionGroup var options: StoreOptions
+
+    private struct Answer: Encodable {
+        let policy: String
+        let refused: String?
+    }
+
+    func run() throws {
+        let store = try options.open()
+        let chosen = try policies.isEmpty
+            ? store.policies().filter { $0.path != nil }
+            : policies.map { try $0.contains("/") || $0.hasSuffix(".sql") ? Policy(file: $0) : store.policy($0) }
+        let answers = chosen.map { policy -> Answer in
+            do {
+                try store.check(policy)
+                return Answer(policy: policy.path ?? policy.name, refused: nil)
+            } catch {
+                return Answer(policy: policy.path ?? policy.name, refused: "\(error)")
+            }
+        }
+        if options.json {
+            try Terminal.write(json: answers)
+        } else {
+            for answer in answers {
+                if let refused = answer.refused { Terminal.complain("\(refused)") }
+                else { try Terminal.write("\(answer.policy): good\n") }
+            }
+        }
+        if answers.contains(where: { $0.refused != nil }) { throw ExitCode(ExitStatus.badInput.rawValue) }
+    }
+}
+
+struct PolicyExplain: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "explain", abstract: "Show SQLite's plan for a policy, and the shards it would evict first.")
+
+    @Argument(help: "A policy's name, or a file.") var policy: String
+    @Option(help: ArgumentHelp("Which shards: weights, or kv.", valueName: "kind")) var kind = QuotaKind.weights
+    @Option(help: ArgumentHelp("How many victims to show.", valueName: "count")) var first: Int?
+    @Option(help: ArgumentHelp("Find as many as make up so much, and tell how long that takes.", valueName: "size"))
+    var free: ByteSize?
+    @OptionGroup var options: StoreOptions
+
+    private struct Answer: Encodable {
+        let plan: [String]
+        let seconds: Double
+        let found: Int
+        let bytes: Int
+        let victims: [EvictionCandidate]
+    }
+
+    func run() throws {
+        let store = try options.open()
+        let policy = try policy.contains("/") || policy.hasSuffix(".sql") ? Policy(file: policy) : store.policy(policy)
+        let plan = try store.plan(of: policy, for: kind)
+        let count = free == nil ? first ?? 10 : .max
+        let (victims, seconds) = try store.victims(of: policy, for: kind, bytes: free?.bytes ?? .max, count: count)
+        let bytes = victims.reduce(0) { $0 + $1.bytes }
+        let shown = Array(victims.prefix(first ?? 10))
+        if options.json {
+            return try Terminal.write(
+                json: Answer(plan: plan, seconds: seconds, found: victims.count, bytes: bytes, victims: shown))
+        }
+        let place = kind == .kv ? ">DEPTH" : ">LAYER"
+        var table = Table("SHARD", ">SIZE", "USED", ">USES", ">HEAT", ">FETCH", place, "KIND", ">MODELS", ">PRIORITY")
+        for victim in shown {
+            let place = kind == .kv ? victim.depth : victim.layer
+            table.add(
+                victim.digest.short, Quantity.bytes(victim.bytes), Quantity.age(victim.lastAccess), "\(victim.accesses)",
+                Quantity.number(victim.heat), Quantity.seconds(victim.fetchSeconds), place.map { "\($0)" } ?? "",
+                victim.kind.rawValue, "\(victim.models)", victim.priority.map(Quantity.number) ?? "")
+        }
+        try Terminal.write(
+            plan.map { "plan  \($0)\n" }.joined()
+                + "found \(Quantity.count(victims.count, "shard")), \(Quantity.bytes(bytes)), in "
+                + String(Int((seconds * 1e6).rounded())) + " µs\n\n" + table.text)
+    }
+}

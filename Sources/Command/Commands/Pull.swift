@@ -1,0 +1,46 @@
+import ArgumentParser
+import Origins
+import WeightStore
+
+struct Pull: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "pull",
+        abstract: "Fetch a model from a hub: all of it, or some layers.",
+        discussion: """
+            The whole revision becomes known, with every tensor; with --layers or --include only these bytes travel \
+            now, and the rest when it is first used (load, cat, export, …). Interrupted at any instruction, the next \
+            pull goes on behind what is safe.
+
+            The hub is --origin, or the model's own, or HF_ENDPOINT, or https://huggingface.co. The token for it is \
+            taken from HF_TOKEN or ~/.cache/huggingface/token.
+            """)
+
+    @Argument(help: ArgumentHelp("org/name, or org/name@revision (a branch, a tag, a commit).", valueName: "model"))
+    var name: String
+    @Option(help: ArgumentHelp("Fetch the tensors of these layers: 3, or 0-15.", valueName: "layers"))
+    var layers: LayerRange?
+    @Option(
+        help: ArgumentHelp("Fetch these files whole, as a shell would choose them: '*.json'. May be repeated.", valueName: "pattern"))
+    var include: [String] = []
+    @Option(help: ArgumentHelp("Where from.", valueName: "url")) var origin: String?
+    @Option(help: ArgumentHelp("Bytes per second to take at most: 50M.", valueName: "size")) var limitRate: ByteSize?
+    @OptionGroup var options: StoreOptions
+
+    func run() throws {
+        let store = try options.open(create: true, limitRate: limitRate?.bytes)
+        var request = try PullRequest(name)
+        request.selection = FetchSelection(layers: layers?.range, include: include)
+        // A model that is not known yet has no origins.
+        let isKnown = (try? store.origins(of: request.model).isEmpty) == false
+        request.origin = origin ?? (isKnown ? nil : HubOrigin.defaultURL)
+        let start = ContinuousClock.now
+        let summary = try LongCall.run(name) { try store.pullBlocking(request, work: $0) }
+        if options.json { return try Terminal.write(json: summary) }
+        let seconds = (ContinuousClock.now - start) / .seconds(1)
+        try Terminal.write(
+            "\(summary.model)\(summary.version.map { "@v\($0)" } ?? "")  \(summary.digest.short)  \(Quantity.count(summary.files, "file")), "
+                + "\(Quantity.bytes(summary.bytes)); \(Quantity.bytes(summary.fetched)) fetched"
+                + "; \(Quantity.seconds(seconds)) (\(Quantity.bytes(Double(summary.fetched) / max(seconds, 0.001)))/s)"
+                + (summary.complete ? "" : "; the rest is fetched when it is used") + "\n")
+    }
+}

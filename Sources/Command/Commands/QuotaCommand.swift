@@ -1,0 +1,64 @@
+import ArgumentParser
+import WeightStore
+
+struct QuotaCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "quota", abstract: "Show or set how much of the disk the shards may take.",
+        discussion: """
+            Kept in the catalog, for all processes. An import or a fetch that would not fit evicts first; above the high \
+            watermark eviction starts, and goes down to the low one. KV blocks have a quota of their own (--kind kv).
+            """)
+
+    @Option(help: ArgumentHelp("Which shards: weights, or kv.", valueName: "kind")) var kind = QuotaKind.weights
+
+    @Option(help: ArgumentHelp("200G, or none.", valueName: "size")) var set: QuotaSize?
+    @Option(help: ArgumentHelp("Share of the quota above which eviction starts: 95%.", valueName: "share")) var high: Share?
+    @Option(help: ArgumentHelp("Share of the quota at which it stops: 85%.", valueName: "share")) var low: Share?
+    @Option(help: ArgumentHelp("The policy that chooses (weightstore policy ls).", valueName: "name")) var policy: String?
+    @OptionGroup var options: StoreOptions
+
+    func run() throws {
+        let store = try options.open()
+        var quota = try store.quota(of: kind)
+        let old = quota
+        if let set { quota.bytes = set.bytes }
+        if let high { quota.high = high.fraction }
+        if let low { quota.low = low.fraction }
+        if let policy { quota.policy = policy }
+        if quota != old { try store.setQuota(quota, of: kind) }
+        switch kind {
+        case .weights:
+            let gauge = try store.diskGauge()
+            try options.json ? Terminal.write(json: gauge) : Terminal.write(quota.text + gauge.text)
+        case .kv:
+            let gauge = try store.kvGauge()
+            try options.json ? Terminal.write(json: gauge) : Terminal.write(quota.text + gauge.text)
+        }
+    }
+}
+
+extension Quota {
+    fileprivate var text: String {
+        func percent(_ share: Double) -> String { "\(Int((share * 100).rounded()))%" }
+        let watermarks = "eviction by \(policy) from \(percent(high)) down to \(percent(low))"
+        return "quota      \(bytes.map { "\(Quantity.bytes($0)), \(watermarks)" } ?? "none")\n"
+    }
+}
+
+extension QuotaKind: ExpressibleByArgument {}
+
+/// A size, or `none`.
+struct QuotaSize: ExpressibleByArgument {
+    /// nil means none.
+    let bytes: Int?
+
+    init?(argument: String) {
+        if argument == "none" {
+            bytes = nil
+        } else if let size = ByteSize(argument: argument), size.bytes > 0 {
+            bytes = size.bytes
+        } else {
+            return nil
+        }
+    }
+}

@@ -1,0 +1,27 @@
+import ArgumentParser
+import WeightStore
+
+struct Rebuild: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rebuild",
+        abstract: "Make a new catalog from the blobs, when store.db is lost or damaged.",
+        discussion: """
+            Models, revisions, refs, pins, origins and tensors come back; access counts and KV blocks do not. The old \
+            catalog is put aside. Nothing else may have the store open.
+            """)
+
+    @OptionGroup var options: StoreOptions
+
+    func run() throws {
+        let summary = try Store.rebuildBlocking(at: options.path)
+        if options.json { return try Terminal.write(json: summary) }
+        for lost in summary.lost { Terminal.complain("\(lost.revision): lost: \(lost.reason)") }
+        try Terminal.write(
+            "\(Quantity.count(summary.models, "model")), \(Quantity.count(summary.revisions, "revision")), "
+                + "\(Quantity.count(summary.refs, "ref")), \(Quantity.count(summary.prompts, "prompt")), \(Quantity.count(summary.tensors, "tensor")), "
+                + "\(Quantity.count(summary.shards, "shard")) back"
+                + (summary.missing > 0 ? ", \(summary.missing) missing" : "")
+                + (summary.strays > 0 ? ", \(summary.strays) that nothing names" : "")
+                + (summary.old.map { "; the old catalog is \($0)" } ?? "") + "\n")
+    }
+}

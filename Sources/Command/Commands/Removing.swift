@@ -1,0 +1,69 @@
+import ArgumentParser
+import WeightStore
+
+struct Remove: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rm", abstract: "Remove models, or with @ single revisions.",
+        discussion: "Refuses, and removes nothing, if one of them is pinned or in use.")
+
+    @Argument(help: "Models or revisions.") var names: [String]
+    @Flag(name: .shortAndLong, help: "Remove pinned ones, too.") var force = false
+    @Flag(help: "Say what would be removed, and remove nothing.") var dryRun = false
+    @OptionGroup var options: StoreOptions
+
+    func run() throws {
+        try options.open().remove(names, force: force, dryRun: dryRun).report(dryRun: dryRun, options)
+    }
+}
+
+struct Prune: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "prune",
+        abstract: "Remove revisions by rule.",
+        discussion: """
+            Every rule that is given must hold; without any, revisions go that no ref names. Pinned revisions and \
+            those in use are passed over and named. Models keep their name and their next version number.
+            """)
+
+    @Argument(help: "Only models that match, as in a shell: 'org/*'.") var pattern: String?
+    @Flag(help: "Only revisions that no ref names.") var unreferenced = false
+    @Option(
+        help: ArgumentHelp("Only revisions neither imported nor read for so long: 12h, 30d, 2w.", valueName: "time"))
+    var olderThan: TimeSpan?
+    @Option(help: ArgumentHelp("All but the newest so many versions of each model.", valueName: "count"))
+    var keepLast: Int?
+    @Option(
+        help: ArgumentHelp(
+            "Only until the store is down to this size, the longest unused first: 200G.", valueName: "size"))
+    var downTo: ByteSize?
+    @Flag(help: "Say what would be removed, and remove nothing.") var dryRun = false
+    @OptionGroup var options: StoreOptions
+
+    func validate() throws {
+        if let keepLast, keepLast < 0 { throw ValidationError("--keep-last: 0 or more") }
+    }
+
+    func run() throws {
+        var rule = PruneRule()
+        rule.models = pattern
+        rule.unreferenced = unreferenced || (olderThan == nil && keepLast == nil && downTo == nil)
+        rule.olderThanSeconds = olderThan?.seconds
+        rule.keepLast = keepLast
+        rule.downToBytes = downTo?.bytes
+        try options.open().prune(rule, dryRun: dryRun).report(dryRun: dryRun, options)
+    }
+}
+
+extension RemovalSummary {
+    fileprivate func report(dryRun: Bool, _ options: StoreOptions) throws {
+        if options.json { return try Terminal.write(json: self) }
+        for revision in kept { Terminal.complain("\(revision.revision): kept: \(revision.reason)") }
+        let verb = dryRun ? "would be removed" : "removed"
+        try Terminal.write(
+            revisions.map { "\($0)\n" }.joined()
+                + "\(Quantity.count(revisions.count, "revision")) \(verb)"
+                + (kvBlocks > 0 ? ", with \(Quantity.count(kvBlocks, "KV block"))" : "")
+                + (refs.isEmpty ? "" : ", with \(Quantity.count(refs.count, "ref")) (\(refs.joined(separator: ", ")))")
+                + "; \(Quantity.count(shards, "shard")), \(Quantity.bytes(bytes)) \(dryRun ? "would be " : "")freed\n")
+    }
+}

@@ -1,0 +1,75 @@
+import ArgumentParser
+import WeightStore
+
+struct Show: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "show",
+        abstract: "Show a model's revisions, or with @ one revision and its layers.")
+
+    @Argument(help: "A model, or a revision of it.") var name: String
+    @OptionGroup var options: StoreOptions
+
+    private struct ModelAnswer: Encodable {
+        let model: String
+        let origins: [String]
+        let revisions: [RevisionInfo]
+    }
+
+    private struct RevisionAnswer: Encodable {
+        let revision: RevisionInfo
+        let layers: [LayerInfo]
+    }
+
+    func run() throws {
+        let store = try options.open()
+        try name.contains("@") ? showRevision(store) : showModel(store)
+    }
+
+    private func showModel(_ store: Store) throws {
+        let answer = ModelAnswer(
+            model: name, origins: try store.origins(of: name), revisions: try store.revisions(of: name))
+        if options.json { return try Terminal.write(json: answer) }
+        var table = Table("VERSION", "DIGEST", ">SIZE", ">FILES", ">TENSORS", ">LAYERS", "REFS", "PIN", "IMPORTED", "USED")
+        for revision in answer.revisions {
+            table.add(
+                Self.version(revision), revision.digest.short, Quantity.bytes(revision.bytes), "\(revision.files)",
+                "\(revision.tensors)", "\(revision.layers)", revision.refs.joined(separator: ","),
+                Self.pin(revision), Quantity.age(revision.created),
+                revision.accesses > 0 ? Quantity.age(revision.lastAccess) : "never")
+        }
+        let origins = answer.origins.map { "origin  \($0)\n" }.joined()
+        try Terminal.write("\(name)\n" + origins + table.text)
+    }
+
+    private func showRevision(_ store: Store) throws {
+        let revision = try store.revision(name)
+        let answer = RevisionAnswer(revision: try revision.info(), layers: try revision.layers())
+        if options.json { return try Terminal.write(json: answer) }
+        let info = answer.revision
+        var text = """
+            \(revision.name)
+            digest    \(info.digest)
+            commit    \(info.commit)
+            source    \(info.source)
+            size      \(Quantity.bytes(info.bytes)) in \(Quantity.count(info.files, "file"))
+            tensors   \(info.tensors)
+            refs      \(info.refs.joined(separator: ", "))
+            imported  \(Quantity.age(info.created))
+
+            """
+        if info.pin != nil { text += "pin       \(Self.pin(info))\n" }
+        var table = Table("LAYER", ">TENSORS", ">SIZE")
+        for layer in answer.layers {
+            table.add("\(layer.stack).\(layer.number)", "\(layer.tensors)", Quantity.bytes(layer.bytes))
+        }
+        try Terminal.write(text + (table.isEmpty ? "" : "\n" + table.text))
+    }
+
+    private static func version(_ revision: RevisionInfo) -> String {
+        revision.version.map { "v\($0)" } ?? "unfinished"
+    }
+
+    private static func pin(_ revision: RevisionInfo) -> String {
+        revision.pin.map { $0.isEmpty ? "yes" : $0 } ?? ""
+    }
+}

@@ -1,0 +1,100 @@
+import ArgumentParser
+import Foundation
+import Synchronization
+import WeightStore
+
+struct PolicySimulate: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "simulate",
+        abstract: "Replay accesses through policies at several quotas: how much disk, and which policy?",
+        discussion: """
+            Replays what the store recorded (weightstore record on), or a trace: text with a line time,id,size for each \
+            access. Each policy runs as the store runs it, the same SQL. "bound" is what no policy can go below, knowing the \
+            future.
+
+            A trace may also be of requests to a language model, for KV blocks: a line {"timestamp": ms, "hash_ids": [...]} \
+            for each, as Mooncake's. Then a block is a hit only if all before it are there, and the hit ratio is drawn.
+            """)
+
+    @Option(help: ArgumentHelp("A trace instead of the store's own record.", valueName: "file"), completion: .file())
+    var log: String?
+    @Option(help: ArgumentHelp("Policies by name, or files; separated by commas.", valueName: "names"))
+    var policy = "lru,lfu,gdsf"
+    @Option(help: ArgumentHelp("Quotas: 10G..500G, or 10G,50G,100G (default: 1% to 80% of all bytes).", valueName: "sizes"))
+    var quota: QuotaRange?
+    @Option(help: ArgumentHelp("How many quotas of a range.", valueName: "count")) var points = 8
+    @Option(
+        help: ArgumentHelp(
+            "Evict down to this share of the quota: 100% frees what is needed and no more, as cache simulators do.",
+            valueName: "share"))
+    var low = Share(argument: "100%")!
+    @Option(help: ArgumentHelp("The size of a KV block in a trace of requests.", valueName: "size"))
+    var blockSize = ByteSize(argument: "64Mi")!
+    @Flag(help: "In a trace of requests: let a policy drop blocks that others build on, as the store does not.")
+    var anyBlock = false
+    @Flag(help: "Draw the byte miss ratio instead of the object miss ratio.") var byteRatio = false
+    @Option(help: ArgumentHelp("Draw into this file, too.", valueName: "file"), completion: .file()) var svg: String?
+    @OptionGroup var options: StoreOptions
+
+    func validate() throws {
+        if points < 1 { throw ValidationError("--points: 1 or more") }
+        if blockSize.bytes < 1 { throw ValidationError("--block-size: 1 or more") }
+    }
+
+    func run() throws {
+        let names = policy.split(separator: ",").map(String.init)
+        let trace: AccessTrace
+        let policies: [Policy]
+        if let log, names.allSatisfy({ name in name.contains("/") || Policy.builtIn.contains { $0.name == name } }) {
+            // No store is needed for that.
+            trace = try AccessTrace(files: [log], blockBytes: blockSize.bytes)
+            policies = try names.map { name in
+                try name.contains("/") ? Policy(file: name) : Policy.builtIn.first { $0.name == name }!
+            }
+        } else {
+            let store = try options.open()
+            trace = try log.map { try AccessTrace(files: [$0], blockBytes: blockSize.bytes) } ?? store.recordedAccesses()
+            policies = try names.map { try $0.contains("/") ? Policy(file: $0) : store.policy($0) }
+        }
+        guard !trace.accesses.isEmpty else { throw ValidationError("the trace holds no accesses") }
+        let footprint = trace.footprint
+        let range = quota ?? .range(max(footprint / 100, 1), max(footprint / 5 * 4, 1))
+        let curve = try LongCall.run(unit: .things("accesses")) { work in
+            try MissRatioCurve.simulateBlocking(
+                trace, policies: policies, quotas: range.sizes(points), low: low.fraction, leavesFirst: !anyBlock, work: work)
+        }
+        let drawing = CurveDrawing(curve: curve, usesBytes: byteRatio)
+        if let svg { try Data(drawing.svg.utf8).write(to: URL(fileURLWithPath: svg)) }
+        try options.json ? Terminal.write(json: curve) : Terminal.write(drawing.text(width: Terminal.width))
+    }
+}
+
+/// `10G..500G`, or `10G,50G,100G`.
+enum QuotaRange: ExpressibleByArgument {
+    case range(Int, Int)
+    case list([Int])
+
+    init?(argument: String) {
+        if let dots = argument.range(of: "..") {
+            guard let low = ByteSize(argument: String(argument[..<dots.lowerBound])),
+                let high = ByteSize(argument: String(argument[dots.upperBound...])), 0 < low.bytes, low.bytes <= high.bytes
+            else { return nil }
+            self = .range(low.bytes, high.bytes)
+        } else {
+            let sizes = argument.split(separator: ",").map { ByteSize(argument: String($0))?.bytes ?? 0 }
+            guard !sizes.isEmpty, sizes.allSatisfy({ $0 > 0 }) else { return nil }
+            self = .list(sizes.sorted())
+        }
+    }
+
+    /// The quotas of a range grow by the same factor each.
+    func sizes(_ count: Int) -> [Int] {
+        switch self {
+        case .list(let sizes): return sizes
+        case .range(let low, let high):
+            if count == 1 || low == high { return [high] }
+            let factor = pow(Double(high) / Double(low), 1 / Double(count - 1))
+            return (0..<count).map { $0 == count - 1 ? high : Int((Double(low) * pow(factor, Double($0))).rounded()) }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+import Foundation
+import WeightStore
+
+/// A checkpoint with the shapes of a published model and random bytes for weights, written as Transformers would.
+///
+/// The same architecture, seed and tuning give the same bytes.
+struct Checkpoint {
+    let architecture: Architecture
+    var seed: UInt64 = 1
+    /// Another seed for `q_proj` and `v_proj`, what a merged LoRA changes: a fine-tune of the checkpoint with this
+    /// seed. Nil for the base.
+    var tuning: UInt64?
+
+    /// Transformers begins another file beyond this.
+    static let maximumFileBytes = 5_000_000_000
+
+    private struct File {
+        var tensors: [SafetensorsWriter.Tensor] = []
+        var bytes = 0
+    }
+
+    /// Writes the files into a directory, which is made if it is not there.
+    ///
+    func write(to directory: String, work: Work = Work()) throws {
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        var files = [File()]
+        for tensor in architecture.tensors {
+            let bytes = tensor.shape.reduce(2, *)
+            if files[files.count - 1].bytes > 0, files[files.count - 1].bytes + bytes > Self.maximumFileBytes {
+                files.append(File())
+            }
+            files[files.count - 1].tensors.append(tensor)
+            files[files.count - 1].bytes += bytes
+        }
+        let total = files.reduce(0) { $0 + $1.bytes }
+        work.expect(total)
+        var weightMap: [String: String] = [:]
+        for (index, file) in files.enumerated() {
+            let name = files.count == 1
+                ? "model.safetensors" : String(format: "model-%05d-of-%05d.safetensors", index + 1, files.count)
+            for tensor in file.tensors { weightMap[tensor.name] = name }
+            try write(file.tensors, to: "\(directory)/\(name)") { bytes in
+                try work.check()
+                work.advance(bytes)
+            }
+        }
+        if files.count > 1 {
+            let index: [String: Any] = ["metadata": ["total_size": total], "weight_map": weightMap]
+            try write(json: index, to: directory + "/model.safetensors.index.json")
+        }
+        try write(json: architecture.config, to: directory + "/config.json")
+    }
+
+    private func write(json: Any, to path: String) throws {
+        let data = try JSONSerialization.data(withJSONObject: json, options: [.prettyPrinted, .sortedKeys])
+        try data.write(to: URL(fileURLWithPath: path))
+    }
+
+    private func write(
+        _ tensors: [SafetensorsWriter.Tensor], to path: String, progress: (Int) throws -> Void
+    ) throws {
+        let writer = try SafetensorsWriter(file: path, tensors, metadata: ["format": "pt"])
+        guard FileManager.default.createFile(atPath: path, contents: Data(writer.header)) else {
+            throw FileError.system(operation: "open", path: path, code: errno)
+        }
+        let output = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
+        try output.seekToEnd()
+        let words = UnsafeMutableBufferPointer<UInt64>.allocate(capacity: 1 << 20)
+        defer { words.deallocate() }
+        for tensor in writer.tensors {
+            var random = SplitMix(seed: seed(of: tensor.name))
+            var left = tensor.bytes
+            while left > 0 {
+                for index in words.indices { words[index] = random.next() }
+                let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(words).prefix(left))
+                try writeAll(bytes, to: output.fileDescriptor, name: path)
+                left -= bytes.count
+                try progress(bytes.count)
+            }
+        }
+        try output.close()
+    }
+
+    private func seed(of tensor: String) -> UInt64 {
+        let isTuned = tensor.contains(".q_proj.") || tensor.contains(".v_proj.")
+        // FNV-1a: Swift's own hashes differ from run to run.
+        return tensor.utf8.reduce(0xCBF2_9CE4_8422_2325 ^ (isTuned ? tuning ?? seed : seed)) {
+            ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01B3
+        }
+    }
+}
+
+/// SplitMix64 (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators", 2014).
+private struct SplitMix {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var word = state
+        word = (word ^ word >> 30) &* 0xBF58_476D_1CE4_E5B9
+        word = (word ^ word >> 27) &* 0x94D0_49BB_1331_11EB
+        return word ^ word >> 31
+    }
+}

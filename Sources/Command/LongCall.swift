@@ -1,0 +1,24 @@
+import WeightStore
+
+/// A long call of a command: its progress is drawn on the terminal; Ctrl-C and SIGTERM cancel it.
+enum LongCall {
+    /// - Parameters:
+    ///   - label: drawn beside the progress, unless the call names what it processes.
+    ///   - store: its fetches end with the call, too.
+    /// - Throws: `CancellationError` after Ctrl-C or SIGTERM.
+    static func run<Value>(
+        _ label: String = "", unit: ProgressLine.Unit = .bytes, stopping store: Store? = nil, _ body: (Work) throws -> Value
+    ) throws -> Value {
+        let work = Work()
+        let interrupt = Interrupt { [weak store] in
+            work.cancel()
+            store?.stopFetching()
+        }
+        let line = ProgressLine(work, label: label, unit: unit)
+        defer {
+            line.end()
+            withExtendedLifetime(interrupt) {}
+        }
+        return try body(work)
+    }
+}

@@ -1,0 +1,129 @@
+import Foundation
+import WeightStore
+
+/// Miss-ratio curves, or for prefixes hit-ratio curves, for the terminal and as SVG. The quotas' axis is logarithmic.
+struct CurveDrawing {
+    let curve: MissRatioCurve
+    /// Whether the byte miss ratio is drawn, or that of the objects.
+    let usesBytes: Bool
+
+    private static let rows = 14
+    private static let marks = Array("●▲■◆▼◇□△")
+    private static let colors = ["#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#e377c2", "#17becf"]
+
+    private func ratio(_ point: MissRatioCurve.Point) -> Double {
+        let misses = usesBytes ? point.byteMissRatio : point.missRatio
+        return curve.isOfPrefixes ? 1 - misses : misses
+    }
+
+    private var title: String {
+        (usesBytes ? "byte" : curve.isOfPrefixes ? "block" : "object") + (curve.isOfPrefixes ? " hit ratio" : " miss ratio")
+    }
+
+    private func mark(_ line: Int) -> Character {
+        curve.lines[line].name == "bound" ? "·" : Self.marks[line % Self.marks.count]
+    }
+
+    private var quotas: [Int] { curve.lines[0].points.map(\.quota) }
+    private var top: Double {
+        let highest = curve.lines.flatMap { $0.points.map(ratio) }.max() ?? 1
+        return max((highest * 10).rounded(.up) / 10, 0.1)
+    }
+
+    /// Where a quota stands, 0 to 1.
+    private func place(_ quota: Int) -> Double {
+        let low = log(Double(quotas.first!))
+        let high = log(Double(quotas.last!))
+        return high > low ? (log(Double(quota)) - low) / (high - low) : 0.5
+    }
+
+    // MARK: Terminal
+
+    func text(width: Int) -> String {
+        var text = "\(curve.accesses) accesses to \(Quantity.count(curve.objects, "object")), \(Quantity.bytes(curve.footprint)) in all\n\n"
+        text += plot(width: min(max(width, 40), 100)) + "\n" + table
+        return text
+    }
+
+    private func plot(width: Int) -> String {
+        let columns = width - 8
+        var cells = [[Character]](repeating: [Character](repeating: " ", count: columns), count: Self.rows + 1)
+        // The first line is drawn last, over the others.
+        for line in curve.lines.indices.reversed() {
+            for point in curve.lines[line].points {
+                let row = Int(((1 - ratio(point) / top) * Double(Self.rows)).rounded())
+                let column = Int((place(point.quota) * Double(columns - 1)).rounded())
+                cells[min(max(row, 0), Self.rows)][column] = mark(line)
+            }
+        }
+        var text = title + "\n"
+        for (row, line) in cells.enumerated() {
+            let label = row % 7 == 0 ? String(format: "%4.0f%% ", (1 - Double(row) / Double(Self.rows)) * top * 100) : "      "
+            var cells = String(line)
+            while cells.last == " " { cells.removeLast() }
+            text += label + (row % 7 == 0 ? "┤" : "│") + cells + "\n"
+        }
+        let low = Quantity.bytes(quotas.first!)
+        let high = Quantity.bytes(quotas.last!)
+        text += "      └" + String(repeating: "─", count: columns) + "\n       " + low
+            + String(repeating: " ", count: max(columns - low.count - high.count, 1)) + high + "\n"
+        return text + "       " + curve.lines.indices.map { "\(mark($0)) \(curve.lines[$0].name)" }.joined(separator: "   ") + "\n"
+    }
+
+    private var table: String {
+        var lines = [["QUOTA"] + curve.lines.map(\.name)]
+        for index in quotas.indices {
+            lines.append([Quantity.bytes(quotas[index])] + curve.lines.map { line in
+                curve.isOfPrefixes
+                    ? String(format: "%.2f%%", (1 - line.points[index].missRatio) * 100)
+                    : String(format: "%.2f%% %.2f%%", line.points[index].missRatio * 100, line.points[index].byteMissRatio * 100)
+            })
+        }
+        let widths = lines[0].indices.map { column in lines.map { $0[column].count }.max()! }
+        return lines.map { line in
+            zip(line, widths).map { String(repeating: " ", count: $1 - $0.count) + $0 }.joined(separator: "  ") + "\n"
+        }.joined() + (curve.isOfPrefixes ? "(block hit ratio)\n" : "(object and byte miss ratio)\n")
+    }
+
+    // MARK: SVG
+
+    var svg: String {
+        let (width, height, left, bottom, right, above) = (760.0, 440.0, 64.0, 56.0, 150.0, 30.0)
+        func x(_ quota: Int) -> Double { left + place(quota) * (width - left - right) }
+        func y(_ ratio: Double) -> Double { above + (1 - ratio / top) * (height - above - bottom) }
+        func number(_ value: Double) -> String { String(format: "%.1f", value) }
+        var svg = """
+            <svg xmlns="http://www.w3.org/2000/svg" width="\(Int(width))" height="\(Int(height))" font-family="sans-serif" \
+            font-size="12"><rect width="100%" height="100%" fill="white"/>
+            <text x="\(left)" y="18">\(title.prefix(1).uppercased() + title.dropFirst()) by quota: \(curve.accesses) accesses, \
+            \(Quantity.bytes(curve.footprint))</text>
+
+            """
+        for step in 0...5 {
+            let value = top * Double(step) / 5
+            svg += "<line x1=\"\(number(left))\" x2=\"\(number(width - right))\" y1=\"\(number(y(value)))\" "
+                + "y2=\"\(number(y(value)))\" stroke=\"#ddd\"/>"
+                + "<text x=\"\(number(left - 6))\" y=\"\(number(y(value) + 4))\" text-anchor=\"end\">"
+                + String(format: "%.0f%%", value * 100) + "</text>\n"
+        }
+        for quota in quotas {
+            svg += "<text x=\"\(number(x(quota)))\" y=\"\(number(height - bottom + 18))\" text-anchor=\"middle\" "
+                + "font-size=\"10\">\(Quantity.bytes(quota))</text>\n"
+        }
+        for (index, line) in curve.lines.enumerated() {
+            let isBound = line.name == "bound"
+            let color = isBound ? "#555" : Self.colors[index % Self.colors.count]
+            let points = line.points.map { "\(number(x($0.quota))),\(number(y(ratio($0))))" }.joined(separator: " ")
+            let legend = above + 14 + 18 * Double(index)
+            svg += "<polyline points=\"\(points)\" fill=\"none\" stroke=\"\(color)\" stroke-width=\"2\""
+                + (isBound ? " stroke-dasharray=\"5 4\"" : "") + "/>"
+                + "<rect x=\"\(number(width - right + 16))\" y=\"\(number(legend - 9))\" width=\"10\" height=\"10\" "
+                + "fill=\"\(color)\"/><text x=\"\(number(width - right + 32))\" y=\"\(number(legend))\">\(Self.escaped(line.name))</text>\n"
+        }
+        return svg + "</svg>\n"
+    }
+
+    private static func escaped(_ text: String) -> String {
+        text.replacingOccurrences(of: "&", with: "&amp;").replacingOccurrences(of: "<", with: "&lt;")
+    }
+}

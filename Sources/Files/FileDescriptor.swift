@@ -1,0 +1,141 @@
+import CLinux
+import Glibc
+
+/// An open file: closed once, when the value goes.
+///
+/// Thin wrappers over the system calls; every error names the path.
+package struct FileDescriptor: ~Copyable, Sendable {
+    package let raw: Int32
+    package let path: String
+
+    /// The corresponding C function is `open`. `O_CLOEXEC` is always set.
+    package init(_ path: String, _ flags: Int32, mode: mode_t = 0o666) throws(FileError) {
+        raw = try retrying("open", path) { Glibc.open(path, flags | O_CLOEXEC, mode) }
+        self.path = path
+    }
+
+    private init(raw: Int32, path: String) {
+        self.raw = raw
+        self.path = path
+    }
+
+    deinit { close(raw) }
+
+    /// Opens for reading.
+    ///
+    /// - Returns: nil if nothing is there.
+    package static func openIfThere(_ path: String) throws(FileError) -> FileDescriptor? {
+        let raw = Glibc.open(path, O_RDONLY | O_CLOEXEC)
+        if raw >= 0 { return FileDescriptor(raw: raw, path: path) }
+        if errno == ENOENT { return nil }
+        throw .system(operation: "open", path: path, code: errno)
+    }
+
+    /// The corresponding C function is `fstat`.
+    package func status() throws(FileError) -> FileStatus {
+        var facts = stat()
+        try retrying("fstat", path) { fstat(raw, &facts) }
+        return FileStatus(facts)
+    }
+
+    /// Fills `buffer` from `offset` on, and returns how many bytes there were: fewer only at the end of the file.
+    ///
+    /// The corresponding C function is `pread`.
+    package func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(FileError) -> Int {
+        var done = 0
+        while done < buffer.count {
+            let count = try retrying("read", path) {
+                pread(raw, buffer.baseAddress! + done, buffer.count - done, off_t(offset + done))
+            }
+            if count == 0 { break }
+            done += count
+        }
+        return done
+    }
+
+    /// As `read`, in one call: with O_DIRECT, what follows a short read at the end of the file would not be aligned.
+    package func readOnce(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(FileError) -> Int {
+        try retrying("read", path) { pread(raw, buffer.baseAddress!, buffer.count, off_t(offset)) }
+    }
+
+    /// All bytes of a small file, a pipe, or a file in /proc, to the end: the last two say that their size is 0.
+    ///
+    /// The corresponding C function is `read`.
+    package func readAll() throws(FileError) -> [UInt8] {
+        // One byte more than there should be: the end is seen without growing.
+        var bytes = [UInt8](repeating: 0, count: max(try status().bytes + 1, 4096))
+        var done = 0
+        while true {
+            let count = try retrying("read", path) {
+                bytes.withUnsafeMutableBytes { Glibc.read(raw, $0.baseAddress! + done, $0.count - done) }
+            }
+            if count == 0 { break }
+            done += count
+            if done == bytes.count { bytes += [UInt8](repeating: 0, count: bytes.count) }
+        }
+        bytes.removeLast(bytes.count - done)
+        return bytes
+    }
+
+    /// Switches O_DIRECT: reads and writes past the page cache.
+    ///
+    /// - Returns: false if the file system has no such thing.
+    package func setDirect(_ on: Bool) -> Bool {
+        let flags = fcntl(raw, F_GETFL)
+        let wanted = on ? flags | clinux_O_DIRECT : flags & ~clinux_O_DIRECT
+        return flags == wanted || fcntl(raw, F_SETFL, wanted) == 0
+    }
+
+    /// Writes all of `buffer` at `offset`. The corresponding C function is `pwrite`.
+    package func write(_ buffer: UnsafeRawBufferPointer, at offset: Int) throws(FileError) {
+        var done = 0
+        while done < buffer.count {
+            done += try retrying("write", path) {
+                pwrite(raw, buffer.baseAddress! + done, buffer.count - done, off_t(offset + done))
+            }
+        }
+    }
+
+    /// The corresponding C function is `fsync`. Never call it again after it failed: the second may succeed without
+    /// the data having reached the disk.
+    package func sync() throws(FileError) {
+        try retrying("fsync", path) { fsync(raw) }
+    }
+
+    /// Lets the kernel begin to write what is dirty, so that several files are written at once and synced after it. Whether it
+    /// went well is for `sync` to say. The corresponding C function is `sync_file_range`.
+    package func startWriteback() { _ = clinux_start_writeback(raw) }
+
+    /// As `sync`, without the times. The corresponding C function is `fdatasync`.
+    func syncData() throws(FileError) {
+        try retrying("fdatasync", path) { fdatasync(raw) }
+    }
+
+    /// The corresponding C function is `ftruncate`.
+    package func truncate(to bytes: Int) throws(FileError) {
+        try retrying("ftruncate", path) { ftruncate(raw, off_t(bytes)) }
+    }
+
+    /// The corresponding C function is `fchmod`.
+    func setMode(_ mode: mode_t) throws(FileError) {
+        try retrying("fchmod", path) { fchmod(raw, mode) }
+    }
+
+    /// Waits for the lock. The corresponding C function is `flock`.
+    package func lock(shared: Bool = false) throws(FileError) {
+        try retrying("flock", path) { flock(raw, shared ? LOCK_SH : LOCK_EX) }
+    }
+
+    /// - Returns: false if somebody else holds the lock.
+    package func tryLock() throws(FileError) -> Bool {
+        while true {
+            if flock(raw, LOCK_EX | LOCK_NB) == 0 { return true }
+            if errno == EWOULDBLOCK { return false }
+            if errno != EINTR { throw .system(operation: "flock", path: path, code: errno) }
+        }
+    }
+
+    package func unlock() {
+        flock(raw, LOCK_UN)
+    }
+}

@@ -1,0 +1,26 @@
+import Glibc
+
+/// The facts of `stat` that the store uses.
+package struct FileStatus: Equatable {
+    package let device: Int64
+    package let inode: Int64
+    package let bytes: Int
+    package let links: Int
+    /// Nanoseconds since 1970.
+    package let modified: Int64
+    package let changed: Int64
+    private let mode: mode_t
+
+    package init(_ facts: stat) {
+        device = Int64(bitPattern: UInt64(facts.st_dev))
+        inode = Int64(bitPattern: UInt64(facts.st_ino))
+        bytes = Int(facts.st_size)
+        links = Int(facts.st_nlink)
+        modified = Int64(facts.st_mtim.tv_sec) * 1_000_000_000 + Int64(facts.st_mtim.tv_nsec)
+        changed = Int64(facts.st_ctim.tv_sec) * 1_000_000_000 + Int64(facts.st_ctim.tv_nsec)
+        mode = facts.st_mode
+    }
+
+    package var isDirectory: Bool { mode & S_IFMT == S_IFDIR }
+    package var isFile: Bool { mode & S_IFMT == S_IFREG }
+}

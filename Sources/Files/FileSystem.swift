@@ -1,0 +1,134 @@
+import CLinux
+import Glibc
+
+/// System calls on paths.
+package enum FileSystem {
+    /// - Parameter following: whether a symbolic link stands for what it points to.
+    /// - Returns: nil if nothing is there.
+    package static func status(_ path: String, following: Bool = true) throws(FileError) -> FileStatus? {
+        var facts = stat()
+        if (following ? stat(path, &facts) : lstat(path, &facts)) == 0 { return FileStatus(facts) }
+        if errno == ENOENT || errno == ENOTDIR { return nil }
+        throw .system(operation: "stat", path: path, code: errno)
+    }
+
+    package static func exists(_ path: String) -> Bool {
+        access(path, F_OK) == 0
+    }
+
+    /// Makes `path` and what is missing above it, durably.
+    package static func createDirectory(_ path: String) throws(FileError) {
+        if let status = try status(path) {
+            guard status.isDirectory else { throw .system(operation: "mkdir", path: path, code: ENOTDIR) }
+            return
+        }
+        let parent = parent(of: path)
+        try createDirectory(parent)
+        if mkdir(path, 0o777) == -1, errno != EEXIST {
+            throw errno == ENOSPC ? .diskFull(path: path) : .system(operation: "mkdir", path: path, code: errno)
+        }
+        try syncDirectory(parent)
+    }
+
+    /// Makes the entries of a directory durable: what was renamed into it or removed from it.
+    package static func syncDirectory(_ path: String) throws(FileError) {
+        try FileDescriptor(path, O_RDONLY | O_DIRECTORY).sync()
+    }
+
+    package static func rename(_ old: String, to new: String) throws(FileError) {
+        try retrying("rename", new) { Glibc.rename(old, new) }
+    }
+
+    /// - Returns: false if nothing was there.
+    @discardableResult
+    package static func remove(_ path: String) throws(FileError) -> Bool {
+        if unlink(path) == 0 { return true }
+        if errno == ENOENT { return false }
+        throw .system(operation: "unlink", path: path, code: errno)
+    }
+
+    /// Removes a directory and all in it; links are removed, not followed.
+    package static func removeTree(_ path: String) throws(FileError) {
+        for name in try entries(path) {
+            let child = path + "/" + name
+            if try status(child, following: false)?.isDirectory == true {
+                try removeTree(child)
+            } else {
+                try remove(child)
+            }
+        }
+        if rmdir(path) == -1, errno != ENOENT { throw .system(operation: "rmdir", path: path, code: errno) }
+    }
+
+    /// The names in a directory, sorted; none if there is no such directory.
+    package static func entries(_ path: String) throws(FileError) -> [String] {
+        guard let stream = opendir(path) else {
+            if errno == ENOENT { return [] }
+            throw .system(operation: "opendir", path: path, code: errno)
+        }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if name != "." && name != ".." { names.append(name) }
+        }
+        return names.sorted()
+    }
+
+    /// All bytes of a small file, or of whatever else can be read to an end.
+    package static func read(_ path: String) throws(FileError) -> [UInt8] {
+        try FileDescriptor(path, O_RDONLY).readAll()
+    }
+
+    /// The absolute path with every link resolved.
+    package static func resolve(_ path: String) throws(FileError) -> String {
+        guard let resolved = realpath(path, nil) else {
+            throw .system(operation: "realpath", path: path, code: errno)
+        }
+        defer { free(resolved) }
+        return String(cString: resolved)
+    }
+
+    /// Bytes that an ordinary user can still write to the file system of `path`.
+    package static func availableBytes(_ path: String) throws(FileError) -> Int {
+        try space(path).available
+    }
+
+    /// Bytes that an ordinary user can still write to the file system of `path`, and all that it has.
+    package static func space(_ path: String) throws(FileError) -> (available: Int, total: Int) {
+        var facts = statvfs()
+        try retrying("statvfs", path) { statvfs(path, &facts) }
+        return (Int(facts.f_bavail) * Int(facts.f_frsize), Int(facts.f_blocks) * Int(facts.f_frsize))
+    }
+
+    /// Bytes that this user can still write to the file system of `path`: root may write what others may not.
+    package static func freeBytes(_ path: String) throws(FileError) -> Int {
+        var facts = statvfs()
+        try retrying("statvfs", path) { statvfs(path, &facts) }
+        return Int(geteuid() == 0 ? facts.f_bfree : facts.f_bavail) * Int(facts.f_frsize)
+    }
+
+    /// Refuses the file systems on which SQLite's WAL can't work: they share no memory between machines.
+    /// The numbers are those of statfs(2) and linux/magic.h.
+    package static func refuseNetwork(_ path: String) throws(FileError) {
+        let networks: [Int64: String] = [
+            0x6969: "NFS", 0x517B: "SMB", 0xFF53_4D42: "CIFS", 0xFE53_4D42: "SMB2", 0x5346_414F: "AFS",
+            0x6B41_4653: "kAFS", 0x00C3_6400: "CephFS", 0x0102_1997: "9P", 0x0BD0_0BD0: "Lustre",
+            0x7461_636F: "OCFS2", 0x0116_1970: "GFS2", 0x4750_4653: "GPFS", 0x6573_5546: "FUSE",
+        ]
+        let type = clinux_file_system_type(path)
+        if type == -1 { throw .system(operation: "statfs", path: path, code: errno) }
+        if let name = networks[type & 0xFFFF_FFFF] { throw .networkFileSystem(path: path, fileSystem: name) }
+    }
+
+    package static func parent(of path: String) -> String {
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+
+    package static func name(of path: String) -> String {
+        String(path[(path.lastIndex(of: "/").map(path.index(after:)) ?? path.startIndex)...])
+    }
+}

@@ -1,0 +1,57 @@
+import Storage
+
+/// `candidate` on disk: the shards of weights whose files may go now.
+///
+/// A row says for itself whether an origin has the shard and no pin holds it (`shard.evictable`). What living processes
+/// use, revisions they hold and shards they have claimed for an import, is known from their lease files, and goes into
+/// the temporary table `held` beside the view.
+package struct DiskCandidates {
+    package let database: PolicyDatabase
+
+    /// A connection of its own to the catalog, with the view, as of now.
+    package init(_ catalog: String, _ holders: [LeaseDirectory.Holder]) throws {
+        database = try PolicyDatabase(catalog)
+        try database.execute(Self.setUp(holders, now: StoreClock.now))
+    }
+
+    /// The statements that make the view in a connection, or make it anew.
+    package static func setUp(_ holders: [LeaseDirectory.Holder], now: Int) -> String {
+        func quoted(_ text: String) -> String { "'\(text.replacing("'", with: "''"))'" }
+        let uses = Set(holders.flatMap(\.revisions)).map { "(\(quoted($0.model)), x'\($0.digest)')" }
+        let leases = holders.map { quoted($0.lease) }
+        return """
+            CREATE TEMP TABLE IF NOT EXISTS held (shard_id INTEGER PRIMARY KEY);
+            CREATE TEMP TABLE IF NOT EXISTS moment (now INTEGER NOT NULL);
+            DELETE FROM temp.held;
+            DELETE FROM temp.moment;
+            INSERT INTO temp.moment (now) VALUES (\(now));
+            INSERT OR IGNORE INTO temp.held (shard_id)
+            SELECT shard_id FROM main.claim WHERE lease IN (\(leases.joined(separator: ", ")));
+            \(uses.isEmpty ? "" : """
+                INSERT OR IGNORE INTO temp.held (shard_id)
+                WITH used (model, digest) AS (VALUES \(uses.joined(separator: ", ")))
+                SELECT extent.shard_id
+                FROM used
+                JOIN main.model ON model.name = used.model
+                JOIN main.revision ON revision.model_id = model.id AND revision.digest = used.digest
+                JOIN main.revision_file ON revision_file.revision_id = revision.id
+                JOIN main.extent ON extent.file_id = revision_file.file_id;
+                """)
+            CREATE TEMP VIEW IF NOT EXISTS candidate AS
+            SELECT shard.id AS shard_id, shard.bytes, shard.last_access, shard.access_count,
+                   shard.heat * pow(0.5, ((SELECT now FROM moment) - shard.last_access) / \(Heat.halfLife)) AS heat,
+                   shard.inserted_at,
+                   coalesce(shard.fetch_seconds, \(FetchCost.latency) + shard.bytes / \(FetchCost.bytesPerSecond))
+                     AS fetch_seconds,
+                   shard.layer, shard.kind,
+                   (SELECT count(DISTINCT revision.model_id)
+                    FROM main.extent
+                    JOIN main.revision_file ON revision_file.file_id = extent.file_id
+                    JOIN main.revision ON revision.id = revision_file.revision_id
+                    WHERE extent.shard_id = shard.id) AS model_count,
+                   shard.clock, 0 AS depth, 0 AS children
+            FROM main.shard
+            WHERE shard.evictable = 1 AND shard.id NOT IN (SELECT shard_id FROM held);
+            """
+    }
+}

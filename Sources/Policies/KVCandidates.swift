@@ -1,0 +1,106 @@
+import GRDB
+import Storage
+
+/// `candidate` for KV blocks: all of them, for a policy to put in order.
+///
+/// The policy orders blocks without a care for what builds on what; ``leavesFirst(_:until:)`` makes of that the order in which
+/// they can go. A lease is no obstacle: what it holds stays readable when the file has gone.
+package struct KVCandidates {
+    package enum Spaces {
+        case only([Int64])
+        case others([Int64])
+
+        fileprivate var condition: String {
+            let (ids, isIn) =
+                switch self {
+                case .only(let ids): (ids, "IN")
+                case .others(let ids): (ids, "NOT IN")
+                }
+            let list = ids.map(String.init).joined(separator: ", ")
+            return "AND (SELECT space_id FROM main.kv_block WHERE shard_id = shard.id) \(isIn) (\(list))"
+        }
+    }
+
+    package let database: PolicyDatabase
+
+    /// A connection of its own to the catalog, with the view, as of now.
+    ///
+    /// - Parameters:
+    ///   - spaces: whose blocks; nil means all.
+    ///   - spared: a block that stays.
+    package init(_ catalog: String, _ spaces: Spaces? = nil, sparing spared: Int64? = nil) throws {
+        database = try PolicyDatabase(catalog)
+        try database.execute("""
+            CREATE TEMP TABLE moment (now INTEGER NOT NULL);
+            INSERT INTO temp.moment (now) VALUES (\(StoreClock.now));
+            CREATE TEMP VIEW candidate AS
+            SELECT shard.id AS shard_id, shard.bytes, shard.last_access, shard.access_count,
+                   shard.heat * pow(0.5, ((SELECT now FROM moment) - shard.last_access) / \(Heat.halfLife)) AS heat,
+                   shard.inserted_at,
+                   coalesce(shard.fetch_seconds, \(FetchCost.latency) + shard.bytes / \(FetchCost.bytesPerSecond))
+                     AS fetch_seconds,
+                   shard.layer, shard.kind, 1 AS model_count, shard.clock, shard.depth,
+                   (SELECT count(*) FROM main.kv_block WHERE kv_block.parent_id = shard.id) AS children
+            FROM main.shard
+            WHERE shard.kind = 'kv' AND shard.orphaned_at IS NULL AND shard.id <> \(spared ?? 0)
+                  \(spaces?.condition ?? "");
+            """)
+    }
+
+    /// The blocks that go first under a policy, each behind all that build on it, until they make up enough.
+    ///
+    /// Of the blocks that nothing builds on, always the one goes that the policy names first. So a block that comes up before
+    /// what builds on it waits, and goes as soon as that has gone.
+    ///
+    /// - Throws: as ``PolicyDatabase/victims(_:now:bytes:count:expected:seconds:bytesOf:)``.
+    package func victims(_ policy: Policy, bytes: Int, expected: Int, seconds: Double) throws -> [PolicyDatabase.Victim] {
+        let size = try database.prepare("SELECT bytes FROM main.shard WHERE id = ? AND kind = 'kv'")
+        var count = expected
+        while true {
+            let ranked = try database.victims(
+                policy, now: Double(StoreClock.now), bytes: .max, count: count, expected: count, seconds: seconds
+            ) { shard in
+                size.bind(1, Int(shard))
+                defer { size.reset() }
+                return try size.step() ? size.integer(0) : nil
+            }
+            let (going, freed) = try leavesFirst(ranked, until: bytes)
+            if freed >= bytes || ranked.count < count { return going }
+            count *= 8
+        }
+    }
+
+    private func leavesFirst(_ ranked: [PolicyDatabase.Victim], until bytes: Int) throws
+        -> (going: [PolicyDatabase.Victim], freed: Int)
+    {
+        let parentOf = try database.prepare("SELECT coalesce(parent_id, 0) FROM main.kv_block WHERE shard_id = ?")
+        let childrenOf = try database.prepare("SELECT count(*) FROM main.kv_block WHERE parent_id = ?")
+        func number(_ statement: PolicyStatement, _ block: Int64) throws -> Int {
+            statement.bind(1, Int(block))
+            defer { statement.reset() }
+            return try statement.step() ? statement.integer(0) : 0
+        }
+        var children: [Int64: Int] = [:]
+        var waiting: [Int64: PolicyDatabase.Victim] = [:]
+        var going: [PolicyDatabase.Victim] = []
+        var freed = 0
+        for victim in ranked where freed < bytes {
+            let count = try children[victim.shard] ?? number(childrenOf, victim.shard)
+            if count > 0 {
+                children[victim.shard] = count
+                waiting[victim.shard] = victim
+                continue
+            }
+            var leaf = Optional(victim)
+            while let block = leaf, freed < bytes {
+                going.append(block)
+                freed += block.bytes
+                let parent = Int64(try number(parentOf, block.shard))
+                let left = try (children[parent] ?? number(childrenOf, parent)) - 1
+                children[parent] = left
+                leaf = left == 0 ? waiting.removeValue(forKey: parent) : nil
+            }
+        }
+        return (going, freed)
+    }
+}

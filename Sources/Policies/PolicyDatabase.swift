@@ -1,0 +1,211 @@
+import GRDBSQLite
+import Glibc
+import Storage
+
+/// A SQLite connection that runs policies, and nothing else.
+///
+/// It has its own handle, because a connection has one authorizer and GRDB owns that of its connections. Setting it up is
+/// ours (`execute`, `prepare`); while a policy is compiled the connection is *sealed*: the authorizer lets pass SELECT,
+/// reading `candidate`, recursion, and the functions named below. A progress handler ends what takes too long, a limit on
+/// the length of values keeps them from filling memory. Nothing that a policy does can change anything.
+///
+/// For one thread at a time.
+package final class PolicyDatabase {
+    /// A victim, as the policy names it.
+    package struct Victim: Equatable {
+        package let shard: Int64
+        package let bytes: Int
+        /// nil if the policy has no such column.
+        package let priority: Double?
+
+        package init(shard: Int64, bytes: Int, priority: Double?) {
+            self.shard = shard
+            self.bytes = bytes
+            self.priority = priority
+        }
+    }
+
+    package let handle: OpaquePointer
+    private let path: String
+    private var isSealed = false
+    /// What the authorizer refused last: an action or a name, to find the line by.
+    private var refused: String?
+    private var deadline: Int64 = .max
+
+    /// Values are at most so long, in bytes: a policy needs numbers and short names.
+    private static let longestValue: Int32 = 1 << 20
+    /// How many steps of SQLite's machine run between two looks at the time.
+    private static let stepsPerLook: Int32 = 10_000
+
+    /// - Parameter path: a database that is opened read-only; nil makes an empty one in memory.
+    package init(_ path: String?) throws {
+        self.path = path ?? ":memory:"
+        var handle: OpaquePointer?
+        let access = path == nil ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY
+        let code = sqlite3_open_v2(self.path, &handle, access | SQLITE_OPEN_NOMUTEX, nil)
+        guard code == SQLITE_OK, let handle else {
+            sqlite3_close_v2(handle)
+            throw StorageError.catalogDamaged(path: self.path, message: String(cString: sqlite3_errstr(code)))
+        }
+        self.handle = handle
+        sqlite3_busy_timeout(handle, 10_000)
+        sqlite3_limit(handle, SQLITE_LIMIT_LENGTH, Self.longestValue)
+        sqlite3_limit(handle, SQLITE_LIMIT_ATTACHED, 0)
+        let me = Unmanaged.passUnretained(self).toOpaque()
+        sqlite3_set_authorizer(
+            handle,
+            { me, action, first, second, _, view in
+                Unmanaged<PolicyDatabase>.fromOpaque(me!).takeUnretainedValue().authorize(
+                    action, first.map { String(cString: $0) }, second.map { String(cString: $0) },
+                    view.map { String(cString: $0) })
+            }, me)
+        sqlite3_progress_handler(
+            handle, Self.stepsPerLook,
+            { me in StoreClock.coarse > Unmanaged<PolicyDatabase>.fromOpaque(me!).takeUnretainedValue().deadline ? 1 : 0 }, me)
+        try execute("PRAGMA trusted_schema = OFF; PRAGMA mmap_size = 0; PRAGMA wal_autocheckpoint = 0")
+    }
+
+    deinit { sqlite3_close_v2(handle) }
+
+    // MARK: Ours
+
+    /// Runs statements of ours.
+    package func execute(_ sql: String) throws {
+        guard sqlite3_exec(handle, sql, nil, nil, nil) == SQLITE_OK else { throw failure() }
+    }
+
+    /// Compiles a statement of ours, to be used many times.
+    package func prepare(_ sql: String) throws -> PolicyStatement {
+        try PolicyStatement(self, sql, flags: UInt32(SQLITE_PREPARE_PERSISTENT))
+    }
+
+    package func failure() -> StorageError {
+        .catalogDamaged(path: path, message: String(cString: sqlite3_errmsg(handle)))
+    }
+
+    // MARK: The operator's
+
+    /// Checks a policy: one SELECT, allowed as a whole, with the columns it must return.
+    ///
+    /// - Throws: ``PolicyError/refused(policy:line:message:)``.
+    package func check(_ policy: Policy) throws { _ = try compile(policy, limit: nil) }
+
+    /// Compiles a policy.
+    ///
+    /// - Parameter limit: rows at most. SQLite then keeps only so many while it sorts, which is several times as fast as
+    ///   sorting all.
+    func compile(_ policy: Policy, limit: Int?) throws -> PolicyQuery {
+        let alone = try sealed(policy) { try PolicyStatement(self, policy.sql, flags: 0) }
+        let query = try PolicyQuery(alone, policy, self)
+        guard let limit else { return query }
+        let wrapped = "SELECT * FROM (\n\(query.text)\n) LIMIT \(limit)"
+        return try PolicyQuery(try sealed(policy) { try PolicyStatement(self, wrapped, flags: 0) }, policy, self)
+    }
+
+    /// The query plan, a step a line.
+    package func plan(_ policy: Policy) throws -> [String] {
+        let query = try compile(policy, limit: nil)
+        let explain = try sealed(policy) { try PolicyStatement(self, "EXPLAIN QUERY PLAN \(query.text)", flags: 0) }
+        var lines: [String] = []
+        var depths: [Int: Int] = [0: -1]
+        while try explain.step() {
+            depths[explain.integer(0)] = (depths[explain.integer(1)] ?? -1) + 1
+            lines.append(String(repeating: "  ", count: depths[explain.integer(0)] ?? 0) + explain.text(3))
+        }
+        return lines
+    }
+
+    /// The first victims in a policy's order, until they make up enough.
+    ///
+    /// - Parameters:
+    ///   - now: seconds since 1970.
+    ///   - bytes: how much is enough; and `count`, how many.
+    ///   - expected: how many victims that may take, as a first guess.
+    ///   - bytesOf: the size of a shard, for policies that don't return it; nil for what is no candidate.
+    ///   - seconds: the query may take at most.
+    /// - Throws: ``PolicyError/refused(policy:line:message:)``, ``PolicyError/tooSlow(policy:seconds:)``.
+    package func victims(
+        _ policy: Policy, now: Double, bytes: Int, count: Int = .max, expected: Int = 1024, seconds: Double,
+        bytesOf: (Int64) throws -> Int?
+    ) throws -> [Victim] {
+        deadline = StoreClock.coarse + Int64(seconds * 1e9)
+        defer { deadline = .max }
+        var limit = expected
+        while true {
+            var victims: [Victim] = []
+            var seen: Set<Int64> = []
+            var found = 0
+            var rows = 0
+            let query = try compile(policy, limit: limit)
+            query.bind(now: now)
+            while found < bytes, victims.count < count, try query.next(seconds: seconds) {
+                rows += 1
+                let shard = query.shard
+                guard seen.insert(shard).inserted, let size = try query.bytes ?? bytesOf(shard) else { continue }
+                victims.append(Victim(shard: shard, bytes: size, priority: query.priority))
+                found += size
+            }
+            if found >= bytes || victims.count >= count || rows < limit { return victims }
+            limit *= 8
+        }
+    }
+
+    /// The error of a policy's run: what SQLite says, and the line.
+    func refusal(_ policy: Policy, offset: Int32 = -1) -> PolicyError {
+        let text = policy.sql
+        let line: Int
+        if offset >= 0 {
+            line = 1 + text.utf8.prefix(Int(offset)).count { $0 == UInt8(ascii: "\n") }
+        } else {
+            let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+            let code = lines.map { $0.prefix { $0 != "-" }.lowercased() }
+            let word = refused?.lowercased()
+            line = 1 + (word.flatMap { word in code.firstIndex { $0.contains(word) } }
+                ?? code.firstIndex { !$0.allSatisfy(\.isWhitespace) } ?? 0)
+        }
+        return .refused(policy: policy.name, line: line, message: String(cString: sqlite3_errmsg(handle)))
+    }
+
+    private func sealed(_ policy: Policy, _ body: () throws -> PolicyStatement) throws -> PolicyStatement {
+        isSealed = true
+        refused = nil
+        defer { isSealed = false }
+        do {
+            return try body()
+        } catch is PolicyStatement.NoStatement {
+            throw PolicyError.refused(policy: policy.name, line: 1, message: "there is no statement in it")
+        } catch {
+            throw refusal(policy, offset: sqlite3_error_offset(handle))
+        }
+    }
+
+    private func authorize(_ action: Int32, _ first: String?, _ second: String?, _ view: String?) -> Int32 {
+        if !isSealed { return SQLITE_OK }
+        switch action {
+        case SQLITE_SELECT, SQLITE_RECURSIVE: return SQLITE_OK
+        case SQLITE_READ where first == "candidate" || view == "candidate": return SQLITE_OK
+        // No column of it: a common table expression, or rows that are merely counted.
+        case SQLITE_READ where second == "": return SQLITE_OK
+        case SQLITE_FUNCTION where Self.functions.contains(second?.lowercased() ?? ""): return SQLITE_OK
+        case SQLITE_FUNCTION: refused = second
+        case SQLITE_READ: refused = first
+        default: refused = Self.words[action]
+        }
+        return SQLITE_DENY
+    }
+
+    /// How the refused actions are spelled, to find their lines.
+    private static let words: [Int32: String] = [
+        SQLITE_DELETE: "delete", SQLITE_INSERT: "insert", SQLITE_UPDATE: "update", SQLITE_ATTACH: "attach",
+        SQLITE_DETACH: "detach", SQLITE_PRAGMA: "pragma", SQLITE_TRANSACTION: "begin",
+    ]
+
+    /// Functions that read nothing but their arguments and make nothing large.
+    private static let functions: Set<String> = [
+        "abs", "acos", "asin", "atan", "atan2", "avg", "ceil", "ceiling", "coalesce", "cos", "count", "cume_dist",
+        "dense_rank", "exp", "first_value", "floor", "glob", "ifnull", "iif", "instr", "lag", "last_value", "lead", "length",
+        "like", "likelihood", "likely", "ln", "log", "log10", "log2", "lower", "max", "min", "mod", "nth_value", "ntile",
+        "nullif", "percent_rank", "pi", "pow", "power", "random", "rank", "round", "row_number", "sign", "sin", "sqrt",
+        "substr", "substring", "sum", "tan", "tanh", "total", "trunc", "typeof", "unixepoch", "unlikely", "upper",
+    ]
+}

@@ -1,0 +1,105 @@
+import Storage
+import Support
+
+/// One cache of one size under one policy, replaying a trace.
+///
+/// The policy runs as the store runs it: the very same SQL over `candidate`, stepped until there is room. A miss brings the
+/// object in; what is larger than the cache is never brought in. What the policy does not name goes in no certain order.
+struct Simulation {
+    /// What came of it.
+    package struct Result: Sendable, Codable {
+        package var accesses = 0
+        package var misses = 0
+        /// Bytes of all accesses, and of those that missed.
+        package var bytes = 0
+        var missedBytes = 0
+
+        package var missRatio: Double { accesses == 0 ? 0 : Double(misses) / Double(accesses) }
+        package var byteMissRatio: Double { bytes == 0 ? 0 : Double(missedBytes) / Double(bytes) }
+    }
+
+    /// So many victims are asked for at once.
+    private static let step = 64
+
+    package let trace: AccessTrace
+    package let policy: Policy
+    package let quota: Int
+    /// Share of the quota down to which an eviction goes; 1 evicts just what is needed.
+    package let low: Double
+
+    /// - Parameter work: counts replayed accesses.
+    package func run(_ work: Work = Work()) throws -> Result {
+        let table = try ResidentTable()
+        // Heat fades with time, so no index can hold it; SQLite sorts then.
+        if let terms = PolicyTerms.of(policy.sql), !terms.isEmpty {
+            // Refused where a term is none of the row alone, such as :now: SQLite sorts then.
+            try? table.database.execute("CREATE INDEX policy_order ON resident (\(terms.joined(separator: ", ")))")
+        }
+        let query = try table.database.compile(policy, limit: Self.step)
+        var result = Result()
+        var resident = [Bool](repeating: false, count: trace.objects.count)
+        var heats = [(heat: Double, lastAccess: Double)](repeating: (0, 0), count: trace.objects.count)
+        var stored = 0
+        var clock = 0.0
+        for index in trace.accesses.indices {
+            if index & 0xFFF == 0 {
+                try work.check()
+                if index > 0 { work.advance(0x1000) }
+            }
+            let place = Int(trace.accesses[index])
+            let object = trace.objects[place]
+            let now = trace.times[index]
+            result.accesses += 1
+            result.bytes += object.bytes
+            if resident[place] {
+                try table.touch(place, at: now, clock: clock)
+                continue
+            }
+            result.misses += 1
+            result.missedBytes += object.bytes
+            guard object.bytes <= quota else { continue }
+            if stored + object.bytes > quota {
+                let target = min(quota - object.bytes, Int(Double(quota) * low))
+                try evict(table, query, now: now, &resident, &heats, &stored, &clock, target: max(target, 0))
+            }
+            let old = heats[place]
+            try table.insert(place, EvictionFacts(
+                bytes: object.bytes, lastAccess: now, accessCount: 1,
+                heat: Heat.faded(old.heat, seconds: now - old.lastAccess) + 1, clock: clock, insertedAt: now,
+                fetchSeconds: object.fetchSeconds, layer: object.layer, kind: object.kind.rawValue,
+                modelCount: object.modelCount))
+            resident[place] = true
+            stored += object.bytes
+        }
+        return result
+    }
+
+    private func evict(
+        _ table: ResidentTable, _ query: PolicyQuery, now: Double, _ resident: inout [Bool],
+        _ heats: inout [(heat: Double, lastAccess: Double)], _ stored: inout Int, _ clock: inout Double, target: Int
+    ) throws {
+        try table.setNow(now)
+        while stored > target {
+            var victims: [Int] = []
+            var freed = 0
+            query.bind(now: now)
+            while stored - freed > target, try query.next(seconds: .infinity) {
+                let victim = Int(query.shard)
+                guard resident.indices.contains(victim), resident[victim] else { continue }
+                resident[victim] = false
+                victims.append(victim)
+                freed += trace.objects[victim].bytes
+                clock = max(clock, query.priority ?? 0)
+            }
+            query.reset()
+            if victims.isEmpty {
+                guard let any = resident.firstIndex(of: true) else { return }
+                resident[any] = false
+                victims = [any]
+                freed = trace.objects[any].bytes
+            }
+            for victim in victims { heats[victim] = try table.delete(victim) }
+            stored -= freed
+        }
+    }
+}

@@ -1,0 +1,38 @@
+import Origins
+
+/// Lets everybody who waits for the same thing wait for one pull.
+actor PullGate {
+    private struct Key: Hashable {
+        let model: String
+        let revision: String
+        var path: String?
+    }
+
+    private let source: (any PullThrough)?
+    private var running: [Key: Task<Bool, any Error>] = [:]
+
+    init(_ source: (any PullThrough)?) { self.source = source }
+
+    func pull(model: String, revision: String) async throws -> Bool {
+        guard let source else { return false }
+        return try await once(Key(model: model, revision: revision)) {
+            try await source.pull(model: model, revision: revision)
+        }
+    }
+
+    func pull(file path: String, model: String, revision: String) async throws -> Bool {
+        guard let source else { return false }
+        return try await once(Key(model: model, revision: revision, path: path)) {
+            try await source.pull(file: path, model: model, revision: revision)
+        }
+    }
+
+    /// A client that goes away does not end a pull that others wait for, or will ask for again.
+    private func once(_ key: Key, _ pull: @escaping @Sendable () async throws -> Bool) async throws -> Bool {
+        if let task = running[key] { return try await task.value }
+        let task = Task { try await pull() }
+        running[key] = task
+        defer { running[key] = nil }
+        return try await task.value
+    }
+}

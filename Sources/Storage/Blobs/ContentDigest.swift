@@ -1,0 +1,104 @@
+import Crypto
+
+/// A SHA-256: what every shard, file, manifest and record is named by.
+public struct ContentDigest: Hashable, Sendable {
+    /// The 32 bytes as four big-endian words, so that comparing words compares bytes.
+    private var words: SIMD4<UInt64>
+
+    public static let byteCount = 32
+
+    /// - Returns: nil unless there are exactly 32 bytes.
+    public init?(_ bytes: some Collection<UInt8>) {
+        guard bytes.count == Self.byteCount else { return nil }
+        words = .zero
+        for (index, byte) in bytes.enumerated() {
+            words[index / 8] = words[index / 8] << 8 | UInt64(byte)
+        }
+    }
+
+    /// - Parameter hex: 64 hexadecimal digits, with or without `sha256:` before them.
+    public init?(hex: some StringProtocol) {
+        let digits = hex.hasPrefix("sha256:") ? hex.dropFirst(7) : hex[...]
+        guard digits.utf8.count == 2 * Self.byteCount else { return nil }
+        words = .zero
+        for (index, digit) in digits.utf8.enumerated() {
+            guard let value = Character(UnicodeScalar(digit)).hexDigitValue else { return nil }
+            words[index / 16] = words[index / 16] << 4 | UInt64(value)
+        }
+    }
+
+    package init(_ digest: SHA256.Digest) {
+        words = digest.withUnsafeBytes { bytes in
+            var words = SIMD4<UInt64>.zero
+            for index in 0..<4 {
+                words[index] = UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 8 * index, as: UInt64.self))
+            }
+            return words
+        }
+    }
+
+    /// The digest of bytes that are in memory.
+    public init(of bytes: UnsafeRawBufferPointer) {
+        var hasher = SHA256()
+        hasher.update(bufferPointer: bytes)
+        self.init(hasher.finalize())
+    }
+
+    public var bytes: [UInt8] {
+        (0..<4).flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: words[word] >> (56 - 8 * UInt64($0))) } }
+    }
+
+    /// 64 lower-case hexadecimal digits.
+    public var hex: String {
+        let digits = Array("0123456789abcdef".utf8)
+        return String(unsafeUninitializedCapacity: 64) { buffer in
+            for index in 0..<64 {
+                buffer[index] = digits[Int(words[index / 16] >> (60 - 4 * UInt64(index % 16)) & 15)]
+            }
+            return 64
+        }
+    }
+
+    /// The first 12 hexadecimal digits: enough for people.
+    public var short: String { String(hex.prefix(12)) }
+
+    /// Feeds the 32 bytes to a hash.
+    package func update(_ hasher: inout SHA256) {
+        let big = SIMD4(words[0].bigEndian, words[1].bigEndian, words[2].bigEndian, words[3].bigEndian)
+        withUnsafeBytes(of: big) { hasher.update(bufferPointer: $0) }
+    }
+
+    /// 32 bytes of zero.
+    package static let zero = ContentDigest(words: .zero)
+
+    private init(words: SIMD4<UInt64>) { self.words = words }
+
+    /// The first eight bytes, for the column `shard.head`.
+    package var head: Int64 { Int64(bitPattern: words[0]) }
+}
+
+extension ContentDigest: Comparable {
+    public static func < (left: ContentDigest, right: ContentDigest) -> Bool {
+        for index in 0..<4 where left.words[index] != right.words[index] {
+            return left.words[index] < right.words[index]
+        }
+        return false
+    }
+}
+
+extension ContentDigest: CustomStringConvertible, Codable {
+    public var description: String { hex }
+
+    public init(from decoder: any Decoder) throws {
+        let text = try decoder.singleValueContainer().decode(String.self)
+        guard let digest = ContentDigest(hex: text) else {
+            throw StorageError.invalid(what: "SHA-256", value: text, reason: "64 hexadecimal digits are expected")
+        }
+        self = digest
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(hex)
+    }
+}

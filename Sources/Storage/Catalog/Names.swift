@@ -1,0 +1,44 @@
+/// What models are called: `name` or `org/name`.
+package enum ModelName {
+    package static func check(_ name: String) throws(StorageError) -> String {
+        func refuse(_ reason: String) -> StorageError { .invalid(what: "model name", value: name, reason: reason) }
+        let parts = name.split(separator: "/", omittingEmptySubsequences: false)
+        guard parts.count <= 2 else { throw refuse("at most one \"/\", as in org/name") }
+        guard name.utf8.count <= 200 else { throw refuse("it is longer than 200 bytes") }
+        for part in parts {
+            guard part.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "._-".contains($0)) }),
+                let first = part.first, first != "." && first != "-"
+            else { throw refuse("letters, digits, \".\", \"_\" and \"-\" are allowed, the first a letter or digit") }
+        }
+        return name
+    }
+}
+
+/// What refs are called: as git has them, in short.
+package enum RefName {
+    package static func check(_ name: String) throws(StorageError) -> String {
+        func refuse(_ reason: String) -> StorageError { .invalid(what: "ref", value: name, reason: reason) }
+        guard !name.isEmpty, name.utf8.count <= 200,
+            name.unicodeScalars.allSatisfy({ $0.value > 0x20 && $0.value < 0x7F && !"@~^:?*[\\".unicodeScalars.contains($0) })
+        else { throw refuse("1 to 200 characters of ASCII, without spaces and @~^:?*[\\") }
+        guard !VersionName.isValid(name) else { throw refuse("v and a number mean a version") }
+        guard !CommitName.isValid(name) else { throw refuse("40 hexadecimal digits mean a commit") }
+        return name
+    }
+}
+
+/// `v3`: the third version of a model.
+enum VersionName {
+    package static func parse(_ name: String) -> Int? {
+        name.hasPrefix("v") ? Int(name.dropFirst()) : nil
+    }
+
+    package static func isValid(_ name: String) -> Bool { parse(name) != nil }
+}
+
+/// A commit of the hub: 40 hexadecimal digits.
+package enum CommitName {
+    package static func isValid(_ name: String) -> Bool {
+        name.utf8.count == 40 && name.allSatisfy { $0.isASCII && $0.isHexDigit && !$0.isUppercase }
+    }
+}

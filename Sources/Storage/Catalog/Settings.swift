@@ -1,0 +1,18 @@
+import GRDB
+
+/// The table `setting`: names and values, each type of value at its owner.
+enum Settings {
+    package static func get<Value: DatabaseValueConvertible>(_ name: String, _ db: Database) throws -> Value? {
+        try Value.fetchOne(db.cachedStatement(sql: "SELECT value FROM setting WHERE name = ?"), arguments: [name])
+    }
+
+    /// - Parameter value: nil removes the setting.
+    package static func set(_ name: String, _ value: (any DatabaseValueConvertible)?, _ db: Database) throws {
+        guard let value else {
+            return try db.execute(sql: "DELETE FROM setting WHERE name = ?", arguments: [name])
+        }
+        try db.execute(
+            sql: "INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            arguments: [name, value])
+    }
+}

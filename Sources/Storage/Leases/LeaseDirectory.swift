@@ -1,0 +1,132 @@
+import Files
+import Glibc
+import Synchronization
+
+/// `leases/`: one file for each living process, locked by it for as long as it lives.
+///
+/// The kernel drops the lock when the process dies, however it dies: no heartbeat, no stale lease. The file's name is
+/// the name of the lease (of the folder in `staging/`, of the claims in the catalog); its text is the process id and
+/// the command, then the revisions in use, a line each.
+///
+/// `leases/.lock` orders "I use this revision" against "nobody uses it, remove it": taken shared to add a use, and
+/// exclusive from looking at the uses until the removal is committed. A process that starts takes it shared, too, so
+/// that a rebuild, which holds it exclusively, is alone.
+package final class LeaseDirectory: Sendable {
+    package struct Holder: Sendable {
+        package let lease: String
+        package let process: String
+        package let revisions: Set<Use>
+    }
+
+    /// A revision of a model, as a line of a lease file.
+    package struct Use: Hashable, Sendable {
+        package let model: String
+        package let digest: ContentDigest
+
+        package var line: String { "\(digest) \(model)" }
+
+        package init(model: String, digest: ContentDigest) {
+            self.model = model
+            self.digest = digest
+        }
+
+        package init?(line: Substring) {
+            guard let digest = ContentDigest(hex: line.prefix(64)) else { return nil }
+            self.init(model: String(line.dropFirst(65)), digest: digest)
+        }
+    }
+
+    package let path: String
+    /// The name of this process's lease.
+    package let name: String
+    private let file: FileDescriptor
+    private let uses = Mutex<[Use: Int]>([:])
+
+    package init(_ path: String) throws {
+        self.path = path
+        let lock = try FileDescriptor(path + "/.lock", O_RDWR | O_CREAT)
+        try lock.lock(shared: true)
+        while true {
+            let name = "\(getpid())-\(UInt32.random(in: 0 ... .max))"
+            let file = try FileDescriptor(path + "/" + name, O_RDWR | O_CREAT | O_EXCL)
+            // Between the open and the lock a collector may have taken the file for a dead process's.
+            if try file.tryLock(), try file.status().links == 1 {
+                self.name = name
+                self.file = file
+                break
+            }
+        }
+        try write([:])
+    }
+
+    deinit {
+        unlink(path + "/" + name)
+    }
+
+    /// Adds a use of a revision, if `exists` says that it is still there.
+    package func use(_ revision: Use, ifStill exists: () throws -> Bool) throws -> Bool {
+        try withLock(shared: true) {
+            try change { $0[revision, default: 0] += 1 }
+            if try exists() { return true }
+            try drop(revision)
+            return false
+        }
+    }
+
+    /// Takes a use away. Under the lock, too, so that nobody who looks for uses reads a line that is half written.
+    package func release(_ revision: Use) throws {
+        try withLock(shared: true) { try drop(revision) }
+    }
+
+    private func drop(_ revision: Use) throws {
+        try change { uses in
+            uses[revision, default: 1] -= 1
+            if uses[revision] == 0 { uses[revision] = nil }
+        }
+    }
+
+    /// Runs `body` with the living holders, while no process can begin to use a revision.
+    package func whileNobodyStarts<Result>(_ body: ([Holder]) throws -> Result) throws -> Result {
+        try withLock(shared: false) { try body(holders()) }
+    }
+
+    /// The living processes, this one included. What dead ones left is removed.
+    package func holders() throws -> [Holder] {
+        var holders: [Holder] = []
+        for name in try FileSystem.entries(path) where !name.hasPrefix(".") {
+            let path = path + "/" + name
+            guard let file = try FileDescriptor.openIfThere(path) else { continue }
+            if name != self.name, try file.tryLock() {
+                try FileSystem.remove(path)
+                continue
+            }
+            // Read from what is open: by its path it may be gone, if the process ends now.
+            let lines = String(decoding: try file.readAll(), as: UTF8.self).split(separator: "\n")
+            holders.append(Holder(
+                lease: name, process: lines.first.map(String.init) ?? "process \(name)",
+                revisions: Set(lines.dropFirst().compactMap(Use.init(line:)))))
+        }
+        return holders
+    }
+
+    private func withLock<Result>(shared: Bool, _ body: () throws -> Result) throws -> Result {
+        let lock = try FileDescriptor(path + "/.lock", O_RDWR | O_CREAT)
+        try lock.lock(shared: shared)
+        return try body()
+    }
+
+    private func change(_ body: (inout [Use: Int]) -> Void) throws {
+        try uses.withLock { uses in
+            body(&uses)
+            try write(uses)
+        }
+    }
+
+    private func write(_ uses: [Use: Int]) throws {
+        let command = CommandLine.arguments.prefix(2).map { FileSystem.name(of: $0) }.joined(separator: " ")
+        let text = (["process \(getpid()) (\(command))"] + uses.keys.map(\.line)).joined(separator: "\n") + "\n"
+        let bytes = Array(text.utf8)
+        try bytes.withUnsafeBytes { try file.write($0, at: 0) }
+        try file.truncate(to: bytes.count)
+    }
+}

@@ -1,0 +1,59 @@
+import ModelFormats
+
+/// A file's bytes, told in shards: the extents, in order, cover every byte once.
+package struct FileContent: Hashable, Sendable {
+    package var digest: ContentDigest
+    package var bytes: Int
+    package var format: FileFormat
+    package var shards: [ShardFacts]
+    package var extents: [Extent]
+    package var tensors: [TensorInfo]
+    /// Not all bytes have come: there are neither shards nor extents, only what was published and the header says.
+    package var isPending = false
+
+    package init(
+        digest: ContentDigest, bytes: Int, format: FileFormat, shards: [ShardFacts], extents: [Extent], tensors: [TensorInfo], isPending: Bool = false
+    ) {
+        self.digest = digest
+        self.bytes = bytes
+        self.format = format
+        self.shards = shards
+        self.extents = extents
+        self.tensors = tensors
+        self.isPending = isPending
+    }
+}
+
+extension FileContent {
+    /// The one form that every reading of the same bytes gives, and so the one that manifests are made of: each shard
+    /// once, in the order in which the file first uses it.
+    package func canonical() -> FileContent {
+        var result = self
+        var places: [ContentDigest: Int] = [:]
+        result.shards = []
+        for index in extents.indices {
+            let facts = shards[extents[index].shard]
+            if places[facts.digest] == nil {
+                places[facts.digest] = result.shards.count
+                result.shards.append(facts)
+            }
+            result.extents[index].shard = places[facts.digest]!
+        }
+        return result
+    }
+
+    /// Tells kind and layer of the shards by the tensors in them.
+    mutating func classifyShards() {
+        var starts: [Int: Int] = [:]
+        var offset = 0
+        for extent in extents {
+            starts[offset] = extent.shard
+            offset += extent.length
+        }
+        for tensor in tensors where tensor.bytes > 0 {
+            guard let shard = starts[tensor.offset] else { continue }
+            shards[shard].kind = tensor.bytes >= ShardPlan.tensorBytes ? .tensor : .pack
+            shards[shard].layer = TensorPlace(tensorName: tensor.name).layer
+        }
+    }
+}

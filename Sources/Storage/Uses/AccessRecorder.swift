@@ -1,0 +1,106 @@
+import Files
+import GRDB
+import Glibc
+import Synchronization
+
+/// Writes down each access to a shard of weights, for the simulator: off, unless an operator switches it on.
+///
+/// `accesses.csv` has a line for each access: `time,id,size`, the time in seconds since 1970, the id that of the shard's
+/// row, the size in bytes. When it is full it becomes `accesses.1.csv`, and the one before that goes: a ring of two. What
+/// is on its way to the file is in memory, as many as `room`; if more come before they are written, the rest is not
+/// recorded.
+package final class AccessRecorder: Sendable {
+    private enum Shard: Sendable {
+        case row(Int64)
+        case digest(ContentDigest)
+    }
+
+    private struct Access: Sendable {
+        /// Nanoseconds since 1970.
+        let time: Int64
+        let shard: Shard
+    }
+
+    /// Bytes of one of the two files at most.
+    static let fileBytes = 32 << 20
+    package static let room = 1 << 18
+    private static let setting = "accesses.record"
+
+    package let path: String
+    private let on = Atomic<Bool>(false)
+    private let accesses = Mutex<[Access]>([])
+
+    /// - Parameter directory: the store's.
+    package init(_ directory: String) { path = directory + "/accesses" }
+
+    package var isOn: Bool {
+        get { on.load(ordering: .relaxed) }
+        set { on.store(newValue, ordering: .relaxed) }
+    }
+
+    package static func isOn(_ db: Database) throws -> Bool { try Settings.get(setting, db) ?? false }
+    package static func set(_ on: Bool, _ db: Database) throws { try Settings.set(setting, on ? true : nil, db) }
+
+    /// The files, the older first, as far as they are there.
+    package static func files(in directory: String) -> [String] {
+        ["\(directory)/accesses.1.csv", "\(directory)/accesses.csv"].filter(FileSystem.exists)
+    }
+
+    package func record(rows: some Sequence<Int64>) { add(rows.map { .row($0) }) }
+    package func record(digests: some Sequence<ContentDigest>) { add(digests.map { .digest($0) }) }
+
+    private func add(_ shards: [Shard]) {
+        let now = StoreClock.nanoseconds
+        accesses.withLock { accesses in
+            let free = Self.room - accesses.count
+            accesses += shards.prefix(max(free, 0)).map { Access(time: now, shard: $0) }
+        }
+    }
+
+    /// Appends what was recorded to the file.
+    package func flush(_ catalog: Catalog) throws {
+        let taken = accesses.withLock { accesses in
+            defer { accesses = [] }
+            return accesses
+        }
+        if taken.isEmpty { return }
+        let text = try catalog.read { db in try Self.lines(taken, db) }
+        // Processes take turns, so that one of them alone turns the ring.
+        let lock = try FileDescriptor(path + ".lock", O_RDWR | O_CREAT)
+        try lock.lock()
+        if let status = try FileSystem.status(path + ".csv"), status.bytes + text.utf8.count > Self.fileBytes {
+            try FileSystem.rename(path + ".csv", to: path + ".1.csv")
+        }
+        let file = try FileDescriptor(path + ".csv", O_WRONLY | O_CREAT)
+        let end = try file.status().bytes
+        try Array(text.utf8).withUnsafeBytes { bytes in try file.write(bytes, at: end) }
+    }
+
+    private static func lines(_ accesses: [Access], _ db: Database) throws -> String {
+        let byRow = try db.cachedStatement(sql: "SELECT id, bytes FROM shard WHERE id = ? AND kind <> 'kv'")
+        let byDigest = try db.cachedStatement(sql: "SELECT id, bytes FROM shard WHERE digest = ? AND kind <> 'kv'")
+        var rows: [Int64: Row?] = [:]
+        var digests: [ContentDigest: Row?] = [:]
+        var text = ""
+        for access in accesses {
+            let row: Row?
+            switch access.shard {
+            case .row(let id):
+                if let known = rows[id] { row = known } else {
+                    row = try Row.fetchOne(byRow, arguments: [id])
+                    rows[id] = .some(row)
+                }
+            case .digest(let digest):
+                if let known = digests[digest] { row = known } else {
+                    row = try Row.fetchOne(byDigest, arguments: [digest])
+                    digests[digest] = .some(row)
+                }
+            }
+            // A shard that was removed since has no row, and no place in a simulation of the store.
+            guard let row else { continue }
+            let micros = String(access.time / 1000)
+            text += "\(micros.dropLast(6)).\(micros.suffix(6)),\(row[0] as Int64),\(row[1] as Int)\n"
+        }
+        return text
+    }
+}

@@ -1,0 +1,46 @@
+import Dispatch
+import Glibc
+import Synchronization
+
+/// Aligned memory on its way from the reader to the disk.
+///
+/// Sendable because it has one writer, which fills it before it hands it on; from then on it is only read.
+package final class Buffer: @unchecked Sendable {
+    /// What O_DIRECT requires of memory, offset and length, in bytes.
+    package static let alignment = 4096
+
+    package let base: UnsafeMutableRawPointer
+    package let capacity: Int
+    private let release: @Sendable () -> Void
+
+    package init(base: UnsafeMutableRawPointer, capacity: Int, release: @escaping @Sendable () -> Void) {
+        self.base = base
+        self.capacity = capacity
+        self.release = release
+    }
+
+    /// Zeroed memory of its own, outside the pool.
+    package convenience init(bytes: Int) {
+        let memory = Buffer.allocate(bytes)
+        memory.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+        let address = UInt(bitPattern: memory)
+        self.init(base: memory, capacity: bytes) { free(UnsafeMutableRawPointer(bitPattern: address)) }
+    }
+
+    deinit { release() }
+
+    package func bytes(_ count: Int) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: base, count: count)
+    }
+
+    package func room(at offset: Int = 0, _ count: Int) -> UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(start: base + offset, count: count)
+    }
+
+    package static func allocate(_ bytes: Int) -> UnsafeMutableRawPointer {
+        var memory: UnsafeMutableRawPointer?
+        let code = posix_memalign(&memory, alignment, max(bytes, 1))
+        guard code == 0, let memory else { fatalError("out of memory: \(bytes) bytes") }
+        return memory
+    }
+}

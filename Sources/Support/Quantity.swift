@@ -1,0 +1,54 @@
+import Foundation
+
+/// Sizes, durations and counts as people read them.
+package enum Quantity {
+    /// Decimal units, as disks and hubs count: `1.23 GB`.
+    package static func bytes(_ count: Int) -> String { bytes(Double(count)) }
+
+    package static func bytes(_ count: Double) -> String {
+        let (value, prefix) = scaled(count)
+        return "\(value) \(prefix)B"
+    }
+
+    /// An amount without a unit: `999`, `1.23 k`, `45.6 M`.
+    package static func amount(_ count: Double) -> String {
+        let (value, prefix) = scaled(count)
+        return prefix.isEmpty ? value : "\(value) \(prefix)"
+    }
+
+    private static func scaled(_ count: Double) -> (value: String, prefix: String) {
+        var value = count
+        var step = 0
+        let prefixes = ["", "k", "M", "G", "T", "P"]
+        while value >= 999.5, step < prefixes.count - 1 {
+            value /= 1000
+            step += 1
+        }
+        let digits = step == 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2
+        return (String(format: "%.\(digits)f", value), prefixes[step])
+    }
+
+    /// `12 ms`, `1.5 s`, `3 min`.
+    package static func seconds(_ seconds: Double) -> String {
+        switch seconds {
+        case ..<0.9995: String(format: "%.0f ms", seconds * 1000)
+        case ..<10: String(format: "%.1f s", seconds)
+        case ..<90: String(format: "%.0f s", seconds)
+        case ..<5400: String(format: "%.0f min", seconds / 60)
+        case ..<129_600: String(format: "%.0f h", seconds / 3600)
+        default: String(format: "%.0f d", seconds / 86_400)
+        }
+    }
+
+    /// How long ago a moment was, given in seconds since 1970.
+    package static func age(_ moment: Int) -> String {
+        let seconds = Date.now.timeIntervalSince1970 - Double(moment)
+        return seconds < 60 ? "just now" : "\(self.seconds(seconds)) ago"
+    }
+
+    /// A number without a unit, to three digits.
+    package static func number(_ value: Double) -> String { String(format: "%.3g", value) }
+
+    /// `1 file`, `2 files`.
+    package static func count(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
+}

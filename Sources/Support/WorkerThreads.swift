@@ -1,0 +1,76 @@
+import Dispatch
+import Glibc
+import Synchronization
+
+/// Threads of our own that take work from one queue, first in, first out: the place to block, which Swift's own
+/// threads are not.
+///
+/// When the value goes, the threads do what was submitted, and end.
+package final class WorkerThreads: Sendable {
+    package typealias Job = @Sendable () -> Void
+
+    private let count: Int
+    private let queue = Queue()
+
+    /// - Throws: ``SupportError/noThread(code:)`` if the system gives no more threads.
+    package init(count: Int) throws(SupportError) {
+        self.count = count
+        for _ in 0..<count {
+            var thread = pthread_t()
+            let argument = Unmanaged.passRetained(queue)
+            let code = pthread_create(
+                &thread, nil,
+                { argument in
+                    Unmanaged<Queue>.fromOpaque(argument!).takeRetainedValue().run()
+                    return nil
+                }, argument.toOpaque())
+            guard code == 0 else {
+                argument.release()
+                throw SupportError.noThread(code: code)
+            }
+            pthread_detach(thread)
+        }
+    }
+
+    deinit {
+        for _ in 0..<count { queue.append(nil) }
+    }
+
+    package func submit(_ work: @escaping Job) {
+        queue.append(work)
+    }
+
+    private final class Queue: Sendable {
+        private struct State {
+            var items: [Job?] = []
+            var taken = 0
+        }
+
+        private let state = Mutex(State())
+        private let ready = DispatchSemaphore(value: 0)
+
+        /// - Parameter work: nil ends the thread that takes it.
+        func append(_ work: Job?) {
+            state.withLock { $0.items.append(work) }
+            ready.signal()
+        }
+
+        func run() {
+            while let work = next() { work() }
+        }
+
+        private func next() -> Job? {
+            ready.wait()
+            return state.withLock { state in
+                let work = state.items[state.taken]
+                state.items[state.taken] = nil
+                state.taken += 1
+                if state.taken * 2 > state.items.count {
+                    state.items.removeFirst(state.taken)
+                    state.taken = 0
+                }
+                return work
+            }
+        }
+    }
+}

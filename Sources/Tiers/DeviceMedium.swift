@@ -1,0 +1,32 @@
+import DeviceMemory
+import Storage
+import Support
+
+/// Shards in a device's memory: brought into the page cache as for RAM, copied into pinned buffers, and from there to
+/// the device while the next are being read.
+package struct DeviceMedium: TierMedium {
+    let arena: DeviceArena
+    package let uploader: Uploader
+
+    package func reserve(bytes: Int) throws -> Room { .device(try arena.allocate(bytes: bytes)) }
+
+    package func load(
+        _ shard: Residency, at path: String, into room: Room, _ work: Work,
+        completion: @escaping @Sendable (Result<Payload, any Error>) -> Void
+    ) {
+        guard case .device(let region) = room else { fatalError("a room of another medium") }
+        do {
+            let blob = try MappedBlob(path: path, digest: shard.digest, bytes: shard.bytes)
+            blob.mapping.preferHugePages()
+            _ = try uploader.start(
+                .filling { buffer, offset in
+                    try work.check()
+                    try blob.mapping.populate(offset..<offset + buffer.count)
+                    blob.mapping.copy(from: offset, to: buffer)
+                }, bytes: shard.bytes, to: region
+            ) { result in completion(result.map { .device(region) }) }
+        } catch {
+            completion(.failure(error))
+        }
+    }
+}

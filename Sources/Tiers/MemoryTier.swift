@@ -1,0 +1,445 @@
+import DeviceMemory
+import Dispatch
+import Policies
+import Storage
+import Support
+import Synchronization
+
+/// A memory tier: shards whose bytes are in RAM or in a device's memory, under a budget, keyed by digest.
+///
+/// A shard that several models use is here once. Concurrent requests for one shard are one load. Over budget, shards go
+/// in the order of the tier's policy; one with a lease never goes. A shard whose file is not there is fetched first.
+///
+/// Outside the lock, at any moment: `resident` is the sum of the bytes of the shards that are ready, `loading` that of
+/// those under way, and `resident + loading ≤ budget`.
+///
+/// A hit touches none of this: it is one atomic step on each `Residency`.
+package final class MemoryTier: UseSource {
+    package struct Flight {
+        package let shard: Residency
+        /// Who waits for it. When the last one is cancelled, the load is told to stop.
+        package var requests: [LeaseRequest] = []
+        package let work = Work()
+    }
+
+    private struct Departure {
+        let shard: Residency
+        let room: Room
+        let work: Work
+    }
+
+    package struct State {
+        package var resident = 0
+        package var loading = 0
+        package var table: [ContentDigest: Residency] = [:]
+        var flights: [ContentDigest: Flight] = [:]
+        /// Requests that wait until leases are given back, in order.
+        package var waiting: [LeaseRequest] = []
+        package var misses = 0
+        package var loaded = 0
+        package var evictions = 0
+        package var failures = 0
+        /// Uses that were taken from the residencies.
+        package var uses = 0
+        package var order: EvictionOrder
+        package var clock = TierClock()
+        /// Uses of shards that were forgotten before anybody asked.
+        var forgottenUses: [(digest: ContentDigest, count: Int, last: Int64)] = []
+        /// Whether shards are being evicted in the background.
+        var isTrimming = false
+
+        package init(order: EvictionOrder) { self.order = order }
+    }
+
+    package let tier: Tier
+    /// Bytes.
+    package let budget: Int
+    private let medium: any TierMedium
+    /// Where a shard's blob is.
+    package let path: @Sendable (ContentDigest) -> String
+    /// Above the first, shards are evicted in the background, down to the second, in bytes.
+    package let watermarks: (high: Int, low: Int)?
+    private let fetcher: TierFetcher?
+    private let recorder: AccessRecorder?
+    package let state: Mutex<State>
+    /// How many requests wait for room, or are about to: read by every release, without the lock.
+    private let waiters = Atomic<Int>(0)
+    /// Whether more is resident than the high watermark; and the reading of `StoreClock.coarse` before which nothing is
+    /// evicted for that again. Read by releases, without the lock.
+    let isAboveWatermark = Atomic<Bool>(false)
+    let nextTrim = Atomic<Int64>(0)
+
+    /// - Parameters:
+    ///   - watermarks: shares of the budget.
+    ///   - path: where a shard's blob is.
+    package init(
+        _ tier: Tier, medium: any TierMedium, budget: Int, order: EvictionOrder = .leastRecentlyUsed,
+        watermarks: (high: Double, low: Double)? = nil, fetcher: TierFetcher? = nil, recorder: AccessRecorder? = nil,
+        path: @escaping @Sendable (ContentDigest) -> String
+    ) {
+        self.watermarks = watermarks.map { (Int($0.high * Double(budget)), Int($0.low * Double(budget))) }
+        self.fetcher = fetcher
+        self.recorder = recorder
+        state = Mutex(State(order: order))
+        self.tier = tier
+        self.medium = medium
+        self.budget = budget
+        self.path = path
+    }
+
+    /// The one value that stands for a shard in this tier.
+    package func residency(_ digest: ContentDigest, bytes: Int, layer: Int? = nil, model: String? = nil) -> Residency {
+        state.withLock { state in
+            let residency = state.table[digest] ?? Residency(digest: digest, bytes: bytes, layer: layer)
+            state.table[digest] = residency
+            if let model { residency.account.models.insert(model) }
+            return residency
+        }
+    }
+
+    /// The values that stand for KV blocks of one prefix, in order. Each visit ends with ``leave(_:)``.
+    package func visit(_ blocks: [KVShard], model: String) -> [Residency] {
+        state.withLock { state in
+            var last: KVShard?
+            return blocks.map { block in
+                let residency = state.table[block.digest]
+                    ?? Residency(digest: block.digest, bytes: block.bytes, depth: block.depth)
+                state.table[block.digest] = residency
+                if let last, last.depth + 1 == block.depth { residency.account.parent = last.digest }
+                last = block
+                residency.account.models.insert(model)
+                residency.account.visitors? += 1
+                return residency
+            }
+        }
+    }
+
+    package func leave(_ shards: [Residency]) {
+        state.withLock { state in
+            for shard in shards {
+                shard.account.visitors? -= 1
+                state.forgetIfGone(shard)
+            }
+        }
+    }
+
+    /// Notes that a lease was taken on shards, if an operator wants to know.
+    package func record(_ shards: [Residency]) {
+        if let recorder, recorder.isOn { recorder.record(digests: shards.lazy.map(\.digest)) }
+    }
+
+    package var gauge: TierGauge {
+        state.withLock { state in
+            var gauge = TierGauge(tier: tier, budget: budget, bytes: state.resident, loading: state.loading)
+            var uses = state.uses
+            for shard in state.table.values {
+                uses += shard.uses
+                guard shard.phase == .ready else { continue }
+                gauge.shards += 1
+                if shard.leases > 0 { gauge.leased += shard.bytes }
+            }
+            gauge.misses = state.misses
+            gauge.hits = uses - state.misses
+            gauge.loaded = state.loaded
+            gauge.evictions = state.evictions
+            gauge.failures = state.failures
+            gauge.policy = state.order.name
+            return gauge
+        }
+    }
+
+    /// Whether the gauge says what the residencies say: what every test asks in the end.
+    var isExact: Bool {
+        state.withLock { state in
+            let ready = state.table.values.reduce(0) { $0 + ($1.phase == .ready ? $1.bytes : 0) }
+            let loading = state.table.values.reduce(0) { $0 + ($1.phase == .loading ? $1.bytes : 0) }
+            return ready == state.resident && loading == state.loading && ready + loading <= budget
+                && state.flights.count == state.table.values.count { $0.phase == .loading }
+        }
+    }
+
+    /// The uses of shards since the last call, and when each was used last.
+    package func takeUses() -> [(digest: ContentDigest, count: Int, secondsAgo: Double)] {
+        let now = StoreClock.coarse
+        return state.withLock { state in
+            var taken = state.forgottenUses.map { ($0.digest, $0.count, Double(now - $0.last) / 1e9) }
+            state.forgottenUses = []
+            for shard in state.table.values {
+                let count = shard.takeUses()
+                if count > 0 {
+                    taken.append((shard.digest, count, Double(now - shard.lastUse) / 1e9))
+                    shard.account.add(count, at: shard.lastUse)
+                }
+                state.uses += count
+            }
+            return taken
+        }
+    }
+
+    // MARK: Requests
+
+    /// Tries to fulfil a request: leases what is there, joins the loads that are under way, begins the others.
+    package func start(_ request: LeaseRequest) {
+        var departures: [Departure] = []
+        var garbage: [Payload] = []
+        // Counted as waiting before the look at who holds leases: whoever gives one back after that look sees it.
+        if request.waitsForRoom { waiters.add(1, ordering: .sequentiallyConsistent) }
+        let failure = state.withLock { state -> (any Error)? in
+            if let failure = request.failure { return failure }
+            do {
+                departures = try depart(request, &state, &garbage)
+                return nil
+            } catch {
+                guard request.waitsForRoom, case .full = error as? TierError, waitingHelps(request, state) else {
+                    return error
+                }
+                state.waiting.append(request)
+                giveUp(request, after: Self.longestWait, error)
+                return Waiting()
+            }
+        }
+        // What was evicted goes here, outside the lock: unmapping takes its time.
+        garbage = []
+        if failure is Waiting { return }
+        if request.waitsForRoom { waiters.subtract(1, ordering: .sequentiallyConsistent) }
+        for departure in departures { load(departure) }
+        request.end(of: failure)
+    }
+
+    private struct Waiting: Error {}
+
+    /// A request that waits for room fails after this many seconds: who holds the leases may be waiting for it.
+    private static let longestWait = 60
+
+    private func giveUp(_ request: LeaseRequest, after seconds: Int, _ error: any Error) {
+        DispatchQueue.global().asyncAfter(deadline: .now() + .seconds(seconds)) { [weak self, weak request] in
+            guard let self, let request else { return }
+            let waited = state.withLock { state in
+                let place = state.waiting.firstIndex { $0 === request }
+                if let place { state.waiting.remove(at: place) }
+                return place != nil
+            }
+            guard waited else { return }
+            waiters.subtract(1, ordering: .sequentiallyConsistent)
+            request.end(of: error)
+        }
+    }
+
+    /// Whether giving leases back could make room.
+    private func waitingHelps(_ request: LeaseRequest, _ state: State) -> Bool {
+        request.wanted.reduce(0) { $0 + $1.bytes } <= budget
+    }
+
+    /// Gives a lease back.
+    package func release(_ shard: Residency) {
+        guard shard.release() else { return }
+        roomMayBe()
+        if isAboveWatermark.load(ordering: .relaxed), nextTrim.load(ordering: .relaxed) <= StoreClock.coarse {
+            trimIfAboveWatermark()
+        }
+    }
+
+    /// Tries again what waits for room, in order, as far as there is some.
+    func roomMayBe() {
+        while waiters.load(ordering: .sequentiallyConsistent) > 0 {
+            let (next, count) = state.withLock { state in
+                (state.waiting.isEmpty ? nil : state.waiting.removeFirst(), state.waiting.count)
+            }
+            guard let next else { return }
+            waiters.subtract(1, ordering: .sequentiallyConsistent)
+            start(next)
+            // It waits again: there was no room, and there is none for the others.
+            if state.withLock({ $0.waiting.count }) > count { return }
+        }
+    }
+
+    package func cancel(_ request: LeaseRequest) {
+        request.fail(CancellationError())
+        let (left, waited) = state.withLock { state in
+            var left = 0
+            for shard in request.wanted {
+                guard var flight = state.flights[shard.digest],
+                    let index = flight.requests.firstIndex(where: { $0 === request })
+                else { continue }
+                flight.requests.remove(at: index)
+                if flight.requests.isEmpty { flight.work.cancel() }
+                state.flights[shard.digest] = flight
+                left += 1
+            }
+            let place = state.waiting.firstIndex { $0 === request }
+            if let place { state.waiting.remove(at: place) }
+            return (left, place != nil)
+        }
+        for _ in 0..<left { request.settle(.failure(CancellationError())) }
+        if waited {
+            waiters.subtract(1, ordering: .sequentiallyConsistent)
+            request.end(of: CancellationError())
+        }
+    }
+
+    private func depart(_ request: LeaseRequest, _ state: inout State, _ garbage: inout [Payload]) throws -> [Departure] {
+        let missing = request.wanted.filter { $0.phase == .absent }
+        let rooms = try makeRoom(for: missing, of: request, &state, &garbage)
+        let now = StoreClock.coarse
+        for shard in request.wanted where shard.phase != .absent {
+            if request.isUse ? shard.leaseIfReady(at: now) : shard.holdIfReady() {
+                request.hold(shard)
+            } else {
+                state.flights[shard.digest]!.requests.append(request)
+                request.expect()
+                if request.isUse { state.misses += 1 }
+            }
+        }
+        return zip(missing, rooms).map { shard, room in
+            shard.beginLoading()
+            shard.account.departedAt = now
+            state.loading += shard.bytes
+            if request.isUse { state.misses += 1 }
+            request.expect()
+            let flight = Flight(shard: shard, requests: [request])
+            state.flights[shard.digest] = flight
+            return Departure(shard: shard, room: room, work: flight.work)
+        }
+    }
+
+    // MARK: Loads
+
+    private func load(_ departure: Departure) {
+        let shard = departure.shard
+        medium.load(
+            shard, at: path(shard.digest), into: departure.room, departure.work
+        ) { [self] result in
+            guard case .failure(StorageError.missing) = result, let fetcher else { return land(departure, result) }
+            fetch(departure, fetcher, after: result)
+        }
+    }
+
+    /// Has the shard's file brought back, and loads it then.
+    private func fetch(_ departure: Departure, _ fetcher: TierFetcher, after result: Result<Payload, any Error>) {
+        guard case .failure(let error) = result else { return }
+        let shard = departure.shard
+        fetcher.start(shard.digest, after: error, departure.work) { [self] fetched in
+            if case .failure(let error) = fetched { return land(departure, .failure(error)) }
+            medium.load(shard, at: path(shard.digest), into: departure.room, departure.work) { [self] result in
+                land(departure, result)
+            }
+        }
+    }
+
+    private func land(_ departure: Departure, _ result: Result<Payload, any Error>) {
+        let shard = departure.shard
+        var again: Departure?
+        let requests = state.withLock { state -> [LeaseRequest]? in
+            let requests = state.flights.removeValue(forKey: shard.digest)!.requests
+            if case .failure(is CancellationError) = result, !requests.isEmpty {
+                // Told to stop when nobody waited, and somebody does again.
+                let flight = Flight(shard: shard, requests: requests)
+                state.flights[shard.digest] = flight
+                again = Departure(shard: shard, room: departure.room, work: flight.work)
+                return nil
+            }
+            state.loading -= shard.bytes
+            switch result {
+            case .success(let payload):
+                let now = StoreClock.coarse
+                shard.account.begin(at: now)
+                shard.finishLoading(payload, leases: requests.count, uses: requests.count(where: \.isUse), at: now)
+                state.resident += shard.bytes
+                state.loaded += shard.bytes
+            case .failure:
+                shard.failLoading()
+                state.failures += 1
+                state.forgetIfGone(shard)
+            }
+            return requests
+        }
+        guard let requests else { return load(again!) }
+        trimIfAboveWatermark()
+        for request in requests { request.settle(result.map { _ in shard }) }
+        // A failed load gave its room back; a shard that nobody waited for any more may go.
+        if case .success = result, !requests.isEmpty { return }
+        roomMayBe()
+    }
+
+    // MARK: Eviction
+
+    /// Takes room for the shards of a request that are not there, evicting others if it must.
+    ///
+    /// - Throws: ``TierError/full(tier:requested:budget:inUse:)`` if what may go is not enough; then nothing goes.
+    private func makeRoom(
+        for shards: [Residency], of request: LeaseRequest, _ state: inout State, _ garbage: inout [Payload]
+    ) throws -> [Room] {
+        if shards.isEmpty { return [] }
+        let asked = shards.reduce(0) { $0 + $1.bytes }
+        let spared = Set(request.wanted.map(ObjectIdentifier.init))
+        let excess = state.resident + state.loading + asked - budget
+        func full() -> TierError {
+            let leased = state.table.values.reduce(0) { $0 + ($1.leases > 0 ? $1.bytes : 0) }
+            return .full(tier: tier, requested: asked, budget: budget, inUse: leased + state.loading)
+        }
+        var victims: ArraySlice<Victim>?
+        func ranked() -> ArraySlice<Victim> {
+            let mayGo = state.evictable.filter {
+                !spared.contains(ObjectIdentifier($0)) && request.warming?.mayEvict($0) ?? true
+            }
+            return state.rank(mayGo, bytes: max(excess, 1))[...]
+        }
+        /// Evicts one more shard; 0 if none may go.
+        func evictNext() -> Int {
+            var rest = victims ?? ranked()
+            defer { victims = rest }
+            while let victim = rest.popFirst() {
+                // A lease may have been taken since.
+                guard let payload = state.evict(victim) else { continue }
+                garbage.append(payload)
+                return victim.shard.bytes
+            }
+            return 0
+        }
+        if excess > 0 {
+            let candidates = ranked()
+            guard candidates.reduce(0, { $0 + $1.shard.bytes }) >= excess else { throw full() }
+            victims = candidates
+            var freed = 0
+            while freed < excess {
+                let bytes = evictNext()
+                guard bytes > 0 else { throw full() }
+                freed += bytes
+            }
+        }
+        return try shards.map { shard in
+            while true {
+                do {
+                    return try medium.reserve(bytes: shard.bytes)
+                } catch DeviceError.arenaFull {
+                    // Evicted regions are free only when their values are gone; and what is free may be in pieces.
+                    if !garbage.isEmpty {
+                        garbage = []
+                    } else if evictNext() == 0 {
+                        throw full()
+                    }
+                }
+            }
+        }
+    }
+
+    /// Evicts all that no lease holds.
+    ///
+    /// - Returns: bytes.
+    @discardableResult
+    package func clear() -> Int {
+        var garbage: [Payload] = []
+        return state.withLock { state in
+            var bytes = 0
+            for shard in state.table.values {
+                guard let payload = shard.evict() else { continue }
+                garbage.append(payload)
+                bytes += shard.bytes
+                state.resident -= shard.bytes
+                state.evictions += 1
+                state.forgetIfGone(shard)
+            }
+            return bytes
+        }
+    }
+}

@@ -1,0 +1,63 @@
+import Files
+import Glibc
+import Storage
+import Support
+import Synchronization
+
+/// Shards in RAM: blobs mapped and populated, so that no reader stalls on a page fault.
+///
+/// The pages are the page cache's: all processes that map the same blob share one copy. Population is
+/// `MADV_POPULATE_READ` on huge pages, in pieces, by several threads. It reports a page that can't be read as an error
+/// where a touch would be a SIGBUS.
+package struct RAMMedium: TierMedium {
+    /// Large enough that the system calls don't count, small enough that one large shard keeps all threads busy.
+    static let pieceBytes = 4 << 20
+
+    package let threads: WorkerThreads
+    /// Whether to lock the pages, too.
+    package let locksPages: Bool
+
+    package func reserve(bytes: Int) -> Room { .pages }
+
+    package func load(
+        _ shard: Residency, at path: String, into room: Room, _ work: Work,
+        completion: @escaping @Sendable (Result<Payload, any Error>) -> Void
+    ) {
+        threads.submit { [self] in
+            do {
+                let blob = try MappedBlob(path: path, digest: shard.digest, bytes: shard.bytes)
+                blob.mapping.preferHugePages()
+                populate(blob.mapping, work) { error in
+                    completion(Result {
+                        if let error { throw error }
+                        if locksPages { try blob.mapping.lock() }
+                        return .mapped(blob)
+                    })
+                }
+            } catch {
+                completion(.failure(error))
+            }
+        }
+    }
+
+    private func populate(_ mapping: FileMapping, _ work: Work, then done: @escaping @Sendable ((any Error)?) -> Void) {
+        let pieces = (mapping.count + Self.pieceBytes - 1) / Self.pieceBytes
+        guard pieces > 0 else { return done(nil) }
+        let failure = FirstFailure()
+        let left = Shared(Atomic<Int>(pieces))
+        for piece in 0..<pieces {
+            let range = piece * Self.pieceBytes..<min((piece + 1) * Self.pieceBytes, mapping.count)
+            let populate: @Sendable () -> Void = {
+                do {
+                    try work.check()
+                    if failure.first == nil { try mapping.populate(range) }
+                } catch {
+                    failure.record(error)
+                }
+                if left.value.subtract(1, ordering: .acquiringAndReleasing).newValue == 0 { done(failure.first) }
+            }
+            // The last piece here: a shard of one piece goes through the queue once.
+            if piece == pieces - 1 { populate() } else { threads.submit(populate) }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+import Storage
+import Support
+import Synchronization
+
+/// A revision's tensors as a tier sees them: which shards a layer, an expert or a tensor needs there. Made once for each
+/// revision and tier, from one look at the catalog.
+package final class RevisionView: Sendable {
+    package enum Part: Hashable {
+        case all
+        /// What belongs to no layer: embedding, final norm, head.
+        case rest
+        case layers(ClosedRange<Int>)
+        case stackLayer(String, Int)
+        case expert(layer: Int, Int)
+        /// What a layer has beside its experts.
+        case shared(layer: Int)
+        case tensor(String)
+        case tensorOfFile(String, file: String)
+        case file(String)
+    }
+
+    package let tier: MemoryTier
+    /// The numbers of the layers, in order.
+    package let layerNumbers: [Int]
+    private let name: String
+    private let tensors: [LeasedTensor]
+    private let hasPending: Bool
+    /// Fetches tensors whose bytes were never here, and returns their places.
+    private let fetch: @Sendable (_ pending: [TensorEntry], Work) throws -> [TensorPlacement]
+    /// The layers that are fully fetched.
+    private let layers: [Int: ShardGroup]
+    private let parts = Mutex<[Part: ShardGroup]>([:])
+    private let hold: RevisionHold
+
+    /// - Parameters:
+    ///   - places: the tensors, and the sizes of their shards.
+    ///   - fetch: fetches tensors whose bytes were never here, and returns the places of all tensors in their files.
+    package init(
+        _ places: [TensorPlacement], in tier: MemoryTier, name: String, hold: RevisionHold,
+        fetch: @escaping @Sendable ([TensorEntry], Work) throws -> [TensorPlacement] = { _, _ in [] }
+    ) {
+        self.tier = tier
+        self.name = name
+        self.hold = hold
+        self.fetch = fetch
+        let model = hold.model
+        let tensors = places.map { place in
+            LeasedTensor(
+                entry: place.entry,
+                shard: place.entry.shard.map {
+                    tier.residency($0, bytes: place.shardBytes, layer: place.entry.layer, model: model)
+                })
+        }
+        self.tensors = tensors
+        hasPending = tensors.contains(where: \.isPending)
+        var byLayer: [Int: [LeasedTensor]] = [:]
+        for tensor in tensors {
+            if let layer = tensor.entry.layer { byLayer[layer, default: []].append(tensor) }
+        }
+        var layers: [Int: ShardGroup] = [:]
+        for (number, tensors) in byLayer where !tensors.contains(where: \.isPending) {
+            layers[number] = ShardGroup(tensors, layer: number, in: tier, hold: hold)
+        }
+        self.layers = layers
+        layerNumbers = byLayer.keys.sorted()
+    }
+
+    /// Whether a part can't be leased before something has been fetched.
+    package func isPending(_ part: Part) -> Bool {
+        hasPending && parts.withLock { $0[part] } == nil && tensors.contains { $0.isPending && part.contains($0.entry) }
+    }
+
+    /// How much of each layer is there.
+    package var residency: [LayerResidency] {
+        layerNumbers.map { number in
+            guard let shards = layers[number]?.shards else {
+                // Not fully fetched: the shards it will have are not known, but its tensors are.
+                let bytes = tensors.reduce(0) { $0 + ($1.entry.layer == number ? $1.entry.bytes : 0) }
+                return LayerResidency(layer: number, bytes: bytes, resident: 0, loading: 0)
+            }
+            return LayerResidency(
+                layer: number, bytes: shards.reduce(0) { $0 + $1.bytes },
+                resident: shards.reduce(0) { $0 + ($1.phase == .ready ? $1.bytes : 0) },
+                loading: shards.reduce(0) { $0 + ($1.phase == .loading ? $1.bytes : 0) })
+        }
+    }
+
+    /// Blocks while bytes of the layer are fetched.
+    package func layer(_ number: Int, _ work: Work) throws -> ShardGroup {
+        if let group = layers[number] { return group }
+        guard layerNumbers.contains(number) else {
+            throw StorageError.notFound(
+                kind: "layer", name: "\(name) layer \(number)")
+        }
+        return try part(.layers(number...number), work)
+    }
+
+    /// Blocks while bytes of the part are fetched.
+    package func part(_ part: Part, _ work: Work) throws -> ShardGroup {
+        if let known = parts.withLock({ $0[part] }) { return known }
+        let chosen = try fetched(tensors.filter { part.contains($0.entry) }, work)
+        guard !chosen.isEmpty else {
+            throw StorageError.notFound(
+                kind: part.kind, name: "\(name) \(part)")
+        }
+        return parts.withLock { parts in
+            if let known = parts[part] { return known }
+            let group = ShardGroup(chosen, layer: part.layer, in: tier, hold: hold)
+            parts[part] = group
+            return group
+        }
+    }
+
+    private func fetched(_ tensors: [LeasedTensor], _ work: Work) throws -> [LeasedTensor] {
+        let pending = tensors.filter(\.isPending).map(\.entry)
+        if pending.isEmpty { return tensors }
+        let places = Dictionary(try fetch(pending, work).map { ("\($0.entry.file)\n\($0.entry.name)", $0) }) { first, _ in first }
+        return try tensors.map { tensor in
+            guard tensor.isPending else { return tensor }
+            guard let place = places["\(tensor.entry.file)\n\(tensor.entry.name)"], let digest = place.entry.shard else {
+                throw StorageError.notFound(
+                    kind: "tensor", name: "\(name) \(tensor.entry.name)", detail: "Its bytes were never fetched.")
+            }
+            return LeasedTensor(
+                entry: place.entry,
+                shard: tier.residency(
+                    digest, bytes: place.shardBytes, layer: place.entry.layer, model: hold.model))
+        }
+    }
+}
+
+extension LeasedTensor {
+    /// Its bytes have never come.
+    fileprivate var isPending: Bool { shard == nil && entry.bytes > 0 }
+}
+
+/// How much of a layer is in a tier, in bytes of its shards.
+public struct LayerResidency: Sendable, Encodable {
+    public let layer: Int
+    public let bytes: Int
+    public let resident: Int
+    public let loading: Int
+}
+
+extension RevisionView.Part: CustomStringConvertible {
+    package func contains(_ entry: TensorEntry) -> Bool {
+        switch self {
+        case .all: true
+        case .rest: entry.layer == nil
+        case .layers(let range): entry.layer.map(range.contains) ?? false
+        case .stackLayer(let stack, let layer): entry.stack == stack && entry.layer == layer
+        case .expert(let layer, let expert): entry.layer == layer && entry.expert == expert
+        case .shared(let layer): entry.layer == layer && entry.expert == nil
+        case .tensor(let name): entry.name == name
+        case .tensorOfFile(let name, let file): entry.name == name && entry.file == file
+        case .file(let file): entry.file == file
+        }
+    }
+
+    package var layer: Int? {
+        switch self {
+        case .layers(let range) where range.count == 1: range.lowerBound
+        case .all, .rest, .layers, .tensor, .tensorOfFile, .file: nil
+        case .stackLayer(_, let layer), .expert(let layer, _), .shared(let layer): layer
+        }
+    }
+
+    package var kind: String {
+        switch self {
+        case .all, .rest, .tensor, .tensorOfFile, .file: "tensor"
+        case .layers, .stackLayer, .shared: "layer"
+        case .expert: "expert"
+        }
+    }
+
+    package var description: String {
+        switch self {
+        case .all: "(all tensors)"
+        case .rest: "(tensors outside the layers)"
+        case .layers(let range): "layers \(range.lowerBound)-\(range.upperBound)"
+        case .stackLayer(let stack, let layer): "\(stack).\(layer)"
+        case .expert(let layer, let expert): "layer \(layer) expert \(expert)"
+        case .shared(let layer): "layer \(layer) beside its experts"
+        case .tensor(let name): name
+        case .tensorOfFile(let name, let file): "\(file) \(name)"
+        case .file(let file): "(tensors of \(file))"
+        }
+    }
+}

@@ -1,0 +1,55 @@
+import Support
+
+/// Makes origins of URLs, by scheme.
+final class OriginRegistry: Sendable {
+    typealias Maker = @Sendable (_ url: String) throws -> any Origin
+
+    private let makers: SharedTable<String, Maker>
+    /// One for each URL: it keeps connections.
+    private let made = SharedTable<String, any Origin>()
+
+    init() { makers = SharedTable(["file": { try DirectoryOrigin($0) }]) }
+
+    func register(_ scheme: String, _ maker: @escaping Maker) {
+        makers[scheme] = maker
+        made.removeAll()
+    }
+
+    /// The schemes that are registered, sorted.
+    var schemes: [String] { makers.keys.sorted() }
+
+    /// Checks that a URL can be used as an origin, without reaching it.
+    ///
+    /// - Throws: ``FetchError/unusable(url:reason:)`` with the schemes there are.
+    func check(_ url: String) throws -> String {
+        guard let scheme = Self.scheme(url), makers[scheme] != nil else {
+            throw unsupported(url)
+        }
+        guard !url.utf8.contains(where: { $0 <= 0x20 || $0 == 0x7F }) else {
+            throw FetchError.unusable(url: url, reason: "it contains white space")
+        }
+        _ = try origin(url)
+        return url
+    }
+
+    /// - Throws: ``FetchError/unusable(url:reason:)`` for a scheme that is not registered; whatever the maker throws.
+    func origin(_ url: String) throws -> any Origin {
+        if let known = made[url] { return known }
+        guard let scheme = Self.scheme(url), let maker = makers[scheme] else {
+            throw unsupported(url)
+        }
+        let origin = try maker(url)
+        made[url] = origin
+        return origin
+    }
+
+    private func unsupported(_ url: String) -> FetchError {
+        .unusable(
+            url: url,
+            reason: "unsupported origin scheme \"\(Self.scheme(url) ?? "")\"; supported: \(schemes.map { "\($0)://" }.joined(separator: ", "))")
+    }
+
+    private static func scheme(_ url: String) -> String? {
+        url.utf8.firstIndex(of: UInt8(ascii: ":")).map { String(url[..<$0]) }
+    }
+}

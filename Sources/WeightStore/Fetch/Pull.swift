@@ -1,0 +1,217 @@
+import Crypto
+import Dispatch
+import GRDB
+import ModelFormats
+import Storage
+import Support
+import Synchronization
+
+/// The steps of one pull from a hub.
+struct Pull {
+    let store: Store
+    let request: PullRequest
+    let origin: any ModelOrigin
+    let url: String
+    let work: Work
+    /// Bytes that the work had counted before this pull.
+    private let fetchedBefore: Int
+
+    init(store: Store, request: PullRequest, origin: any ModelOrigin, url: String, work: Work) {
+        self.store = store
+        self.request = request
+        self.origin = origin
+        self.url = url
+        self.work = work
+        fetchedBefore = work.progress.done
+    }
+
+    func run() throws -> PullSummary {
+        let remote = try origin.listing(of: request.model, at: request.revision, work)
+        guard CommitName.isValid(remote.commit) else {
+            throw FetchError.malformed(url: url, expected: "a commit of 40 hexadecimal digits", found: remote.commit)
+        }
+        for file in remote.files { try FilePath.check(file.path, url: url) }
+        let known = try store.catalog.read { db in try Self.known(remote, db) }
+        let ref = CommitName.isValid(request.revision) ? [] : [try RefName.check(request.revision)]
+        var prefixes: [String: [UInt8]] = [:]
+        let revision: Int64
+        if let known {
+            revision = known
+            try name(known, ref)
+        } else {
+            let (files, headers) = try describe(remote.files)
+            prefixes = headers
+            revision = try save(Manifest(commit: remote.commit, files: files), ref)
+        }
+        if !request.selection.isEverything {
+            for file in remote.files {
+                guard let digest = file.digest, let prefix = prefixes[file.path], !prefix.isEmpty else { continue }
+                try PartialShards(store: store.path).keep(front: prefix, of: digest.hex, staged: store.change().stage())
+            }
+        }
+        try store.fetch(request.selection, of: revision, from: origin, prefixes: prefixes, work)
+        return try summary(revision, remote)
+    }
+
+    /// The revision, if it was pulled or imported before.
+    private static func known(_ remote: RemoteRevision, _ db: Database) throws -> Int64? {
+        let ids = try Int64.fetchAll(
+            db,
+            sql: """
+                SELECT revision.id FROM revision JOIN model ON model.id = revision.model_id
+                WHERE model.name = ? AND revision.commit_id = ? AND revision.version IS NOT NULL
+                ORDER BY revision.version
+                """, arguments: [remote.model, remote.commit])
+        // A cache that was imported may hold less than the hub lists.
+        return try ids.first { id in
+            let paths = try String.fetchAll(
+                db, sql: "SELECT path FROM revision_file WHERE revision_id = ?", arguments: [id])
+            return Set(paths) == Set(remote.files.map(\.path))
+        }
+    }
+
+    /// What is known of each file before its bytes are here: all that a manifest says, or `pending`. Files whose digest
+    /// is not published come at once; they are small.
+    private func describe(_ files: [RemoteFile]) throws -> (files: [Manifest.File], prefixes: [String: [UInt8]]) {
+        let described = Mutex<[String: (content: FileContent, prefix: [UInt8])]>([:])
+        var whole: [RemoteFile] = []
+        // One content may have several paths: its header comes once.
+        var headers: [ContentDigest: [RemoteFile]] = [:]
+        for file in files {
+            if let digest = file.digest {
+                let known = try store.catalog.read { db in try FileContent.find(digest, db) ?? Self.pending(digest, db) }
+                if let known {
+                    described.withLock { $0[file.path] = (known, []) }
+                } else {
+                    headers[digest, default: []].append(file)
+                }
+            } else {
+                whole.append(file)
+            }
+        }
+        let (origin, work) = (origin, work)
+        try Lanes.run(Array(headers.values)) { files in
+            let file = files[0]
+            let source = RemoteSource(file, origin, work)
+            let format = FileFormat(path: file.path)
+            let layout = try FileLayout.read(source, format: format)
+            guard let digest = file.digest else { return }
+            let content = FileContent(
+                digest: digest, bytes: file.bytes, format: format, shards: [], extents: [],
+                tensors: layout.tensors, isPending: true)
+            described.withLock { described in
+                for file in files { described[file.path] = (content, source.prefix) }
+            }
+        }
+        for (path, content) in try bringWhole(whole) { described.withLock { $0[path] = (content, []) } }
+        let result = described.withLock { $0 }
+        return (result.map { .init(path: $0.key, content: $0.value.content) }, result.mapValues(\.prefix))
+    }
+
+    private static func pending(_ digest: ContentDigest, _ db: Database) throws -> FileContent? {
+        guard
+            let row = try Row.fetchOne(
+                db, sql: "SELECT id, bytes, format FROM file WHERE digest = ? AND pending", arguments: [digest])
+        else { return nil }
+        return FileContent(
+            digest: digest, bytes: row[1], format: FileFormat(rawValue: row[2]) ?? .other, shards: [], extents: [],
+            tensors: try FileContent.tensors(of: row[0], db), isPending: true)
+    }
+
+    /// Files without a published SHA-256: what git's name for them says is checked.
+    private func bringWhole(_ files: [RemoteFile]) throws -> [String: FileContent] {
+        var contents: [String: FileContent] = [:]
+        let (origin, work) = (origin, work)
+        let fetches = Mutex<[FetchFile]>([])
+        try Lanes.run(files) { file in
+            let source = RemoteSource(file, origin, work)
+            let layout = try FileLayout.read(source, format: FileFormat(path: file.path))
+            let plan = ShardPlan(layout)
+            fetches.withLock {
+                $0.append(FetchFile(
+                    file, layout, plan, id: nil, wanted: Set(plan.shards.indices), prefix: source.prefix))
+            }
+        }
+        var rest = fetches.withLock { $0 }
+        work.expect(rest.reduce(0) { $0 + $1.bytes })
+        while !rest.isEmpty {
+            _ = try FetchRun(store, origin, rest, work).run()
+            try rest.removeAll { file in
+                guard file.plan.shards.indices.allSatisfy(file.has) else { return false }
+                contents[file.remote.path] = try checked(file)
+                return true
+            }
+            // Somebody else fetches the same: it has them soon, and then they are fetched here.
+            rest = rest.map { FetchFile($0.remote, $0.layout, $0.plan, id: nil, wanted: $0.wanted) }
+            if !rest.isEmpty { try work.check() }
+        }
+        return contents
+    }
+
+    private func checked(_ file: FetchFile) throws -> FileContent {
+        guard var content = file.content(ContentDigest(of: UnsafeRawBufferPointer(start: nil, count: 0))) else {
+            throw FetchError.noOrigin(name: file.remote.name)
+        }
+        var hasher = SHA256()
+        var git = Insecure.SHA1()
+        git.update(data: Array("blob \(content.bytes)\u{0}".utf8))
+        try store.forEachRun(content, work) {
+            hasher.update(bufferPointer: $0)
+            git.update(bufferPointer: $0)
+        }
+        content.digest = ContentDigest(hasher.finalize())
+        let found = Hex.encode(git.finalize())
+        if let expected = file.remote.gitObject, expected != found {
+            throw FetchError.wrongDigest(
+                url: "\(url) \(file.remote.name)", expected: "git object \(expected)", found: "git object \(found)")
+        }
+        return content
+    }
+
+    private func save(_ manifest: Manifest, _ refs: [String]) throws -> Int64 {
+        let change = store.change()
+        let staged = try change.stage()
+        let digest = try staged.writeWhole(manifest.encoded())
+        return try change.commit { db in
+            try store.blobs.install([(staged.path, .init(digest: digest, kind: .manifest))])
+            let saved = try RevisionRow.save(
+                manifest, digest: digest, model: request.model, source: url, refs: refs,
+                origins: try PullRequest.origins(of: request.model, with: url, db), partial: false, lease: store.leases.name, db)
+            return (saved.id, [saved.model])
+        }
+    }
+
+    /// Lets the ref name a revision that was known.
+    private func name(_ revision: Int64, _ refs: [String]) throws {
+        try store.change().commit { db in
+            let model = try Int64.fetchOne(db, sql: "SELECT model_id FROM revision WHERE id = ?", arguments: [revision])
+            guard let model else { throw StorageError.notFound(kind: "revision", name: request.model, detail: "It was removed.") }
+            for ref in refs { try RevisionRow.setRef(ref, of: model, to: revision, db) }
+            try RevisionRow.setOrigins(try PullRequest.origins(of: request.model, with: url, db), of: model, db)
+            try RevisionRow.setRecoverable(revision, db)
+            return ((), [model])
+        }
+    }
+
+    private func summary(_ revision: Int64, _ remote: RemoteRevision) throws -> PullSummary {
+        try store.catalog.read { db in
+            let row = try Row.fetchOne(
+                db, sql: "SELECT version, digest, file_count, bytes FROM revision WHERE id = ?", arguments: [revision])
+            guard let row else { throw StorageError.notFound(kind: "revision", name: request.model, detail: "It was removed.") }
+            return PullSummary(
+                model: remote.model, version: row[0], digest: row[1], commit: remote.commit, origin: url, files: row[2],
+                bytes: row[3], fetched: work.progress.done - fetchedBefore, complete: try !Store.isPending(revision, db))
+        }
+    }
+}
+
+/// A path that a hub gives a file: it must stay inside of what the file is exported to.
+enum FilePath {
+    static func check(_ path: String, url: String) throws(FetchError) {
+        let parts = path.split(separator: "/", omittingEmptySubsequences: false)
+        let isPlain = parts.allSatisfy { !$0.isEmpty && $0 != "." && $0 != ".." } && !path.utf8.contains(0)
+        guard isPlain, path.utf8.count < 4096 else {
+            throw .malformed(url: url, expected: "a path inside of the model", found: path)
+        }
+    }
+}

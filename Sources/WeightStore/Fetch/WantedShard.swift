@@ -1,0 +1,54 @@
+import GRDB
+import Glibc
+import Storage
+
+/// A shard, and the places where it can be had, the nearest first.
+struct WantedShard {
+    let digest: ContentDigest
+    let bytes: Int
+    let state: ShardState
+    /// Without any the shard can't be had.
+    let sources: [(url: String, request: ShardRequest)]
+
+    /// So many places are tried at most.
+    private static let mostSources = 16
+
+    static func find(_ digest: ContentDigest, _ db: Database) throws -> WantedShard? {
+        guard
+            let row = try Row.fetchOne(
+                db.cachedStatement(sql: "SELECT id, bytes, state FROM shard WHERE digest = ?"), arguments: [digest])
+        else { return nil }
+        let shard: Int64 = row[0]
+        let bytes: Int = row[1]
+        let places = try Row.fetchAll(
+            db.cachedStatement(sql: """
+                SELECT origin.url, model.name, revision.commit_id, revision_file.path, extent.file_id
+                FROM extent
+                JOIN revision_file ON revision_file.file_id = extent.file_id
+                JOIN revision ON revision.id = revision_file.revision_id
+                JOIN origin ON origin.model_id = revision.model_id
+                JOIN model ON model.id = revision.model_id
+                WHERE extent.shard_id = ? AND revision.recoverable
+                GROUP BY origin.url, revision.id
+                ORDER BY origin.position, revision.version DESC
+                LIMIT \(mostSources)
+                """),
+            arguments: [shard])
+        let sources = try places.map { place in
+            let pieces = try Row.fetchAll(
+                db.cachedStatement(sql: """
+                    SELECT offset, shard_offset, length FROM extent
+                    WHERE file_id = ? AND shard_id = ?
+                    ORDER BY shard_offset
+                    """),
+                arguments: [place[4] as Int64, shard]
+            ).map { ShardRequest.Piece(fileOffset: $0[0], shardOffset: $0[1], length: $0[2]) }
+            return (
+                url: place[0] as String,
+                request: ShardRequest(
+                    digest: digest, bytes: bytes, model: place[1], commit: place[2], path: place[3], pieces: pieces)
+            )
+        }
+        return WantedShard(digest: digest, bytes: bytes, state: ShardState(rawValue: row[2])!, sources: sources)
+    }
+}

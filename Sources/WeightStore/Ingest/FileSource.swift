@@ -1,0 +1,35 @@
+import Files
+import Glibc
+import ModelFormats
+import Storage
+
+/// A file on disk, as the format readers see it.
+final class FileSource: ByteSource {
+    let name: String
+    let count: Int
+    /// What the file was when it was opened.
+    let status: FileStatus
+    private let file: FileDescriptor
+
+    init(_ path: String) throws {
+        file = try FileDescriptor(path, O_RDONLY | O_NONBLOCK)
+        status = try file.status()
+        guard status.isFile else {
+            throw StorageError.invalid(what: "file to import", value: path, reason: "it is no regular file")
+        }
+        name = path
+        count = status.bytes
+        posix_fadvise(file.raw, 0, 0, POSIX_FADV_SEQUENTIAL)
+    }
+
+    func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
+        guard try file.read(at: offset, into: buffer) == buffer.count else {
+            throw StoreError.sourceChanged(path: name)
+        }
+    }
+
+    /// Throws if the file is not what it was when it was opened.
+    func checkUnchanged() throws {
+        guard try file.status() == status else { throw StoreError.sourceChanged(path: name) }
+    }
+}

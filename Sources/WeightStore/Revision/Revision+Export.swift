@@ -1,0 +1,70 @@
+import Files
+import Storage
+import Support
+
+/// What an export wrote.
+public struct ExportSummary: Sendable, Codable, Equatable {
+    public internal(set) var files = 0
+    public internal(set) var bytes = 0
+}
+
+extension Revision {
+    /// Writes files into a directory, each checked against its digest.
+    ///
+    /// A file that exists under its name is complete and durable: it is written under a temporary name, synced, renamed,
+    /// and its directory is synced.
+    ///
+    /// - Parameters:
+    ///   - paths: which files; nil means all.
+    ///   - overwriting: replace existing files. Otherwise they are an error.
+    ///   - work: counts bytes, and names the file being written. Cancelling it, or the task, ends the export, and whatever
+    ///     it fetches.
+    /// - Throws: ``StoreError``, ``FetchError``, `CancellationError`. Files written so far stay.
+    @discardableResult
+    public func export(
+        to directory: String, paths: [String]? = nil, overwriting: Bool = false, work: Work = Work()
+    ) async throws -> ExportSummary {
+        try await work.run { try self.exportBlocking(to: directory, paths: paths, overwriting: overwriting, work: work) }
+    }
+
+    /// As ``export(to:paths:overwriting:work:)``, for callers on threads of their own.
+    @discardableResult
+    public func exportBlocking(
+        to directory: String, paths: [String]? = nil, overwriting: Bool = false, work: Work = Work()
+    ) throws -> ExportSummary {
+        let all = try files()
+        for path in paths ?? [] where !all.contains(where: { $0.path == path }) {
+            throw StorageError.notFound(kind: "file", name: "\(name) \(path)")
+        }
+        let chosen = all.filter { paths?.contains($0.path) ?? true }
+        for file in chosen where !overwriting && FileSystem.exists(directory + "/" + file.path) {
+            throw StorageError.invalid(what: "place to export to", value: directory + "/" + file.path, reason: "a file exists there")
+        }
+        work.expect(chosen.reduce(0) { $0 + $1.bytes })
+        var summary = ExportSummary()
+        for file in chosen {
+            try work.check()
+            work.name(file.path)
+            try export(file, to: directory + "/" + file.path, work)
+            summary.files += 1
+            summary.bytes += file.bytes
+        }
+        return summary
+    }
+
+    private func export(_ file: FileInfo, to target: String, _ work: Work) throws {
+        let parent = FileSystem.parent(of: target)
+        try FileSystem.createDirectory(parent)
+        let staged = try StagedFile(beside: target)
+        var offset = 0
+        try read(file.path, work) { bytes in
+            try work.check()
+            try staged.write(bytes, at: offset, cached: true)
+            offset += bytes.count
+            work.advance(bytes.count)
+        }
+        try staged.finish(mode: 0o644)
+        try FileSystem.rename(staged.path, to: target)
+        try FileSystem.syncDirectory(parent)
+    }
+}

@@ -1,0 +1,37 @@
+import Storage
+import Support
+
+extension Revision {
+    /// As `places`; the bytes of those that are chosen are fetched if they have never come.
+    func fetchedPlaces(
+        layer: Int? = nil, named name: String? = nil, where isChosen: (TensorPlacement) -> Bool
+    ) throws -> [TensorPlacement] {
+        let chosen = try places(layer: layer, named: name).filter(isChosen)
+        let pending = chosen.filter(\.isPending).map(\.entry)
+        if pending.isEmpty { return chosen }
+        try fetch(FetchSelection(pending), store.misses)
+        return try places(layer: layer, named: name).filter(isChosen)
+    }
+
+    /// Brings the bytes of a selection here, if they have never come. What was here and went is brought back when it is
+    /// mapped.
+    func fetch(_ selection: FetchSelection, _ work: Work) throws {
+        let isPending = try store.catalog.read { db in try Store.isPending(id, db) }
+        guard isPending else { return }
+        let urls = try store.origins(of: model)
+        var failure: any Error = FetchError.noOrigin(name: name)
+        for url in urls {
+            do {
+                guard let origin = try store.origins.origin(url) as? any ModelOrigin else { continue }
+                return try store.fetch(selection, of: id, from: origin, Work(within: store.misses, work))
+            } catch let error as CancellationError {
+                throw error
+            } catch {
+                // The next may have it.
+                if url != urls.last { store.logger.warning("\(error)") }
+                failure = error
+            }
+        }
+        throw failure
+    }
+}

@@ -1,0 +1,47 @@
+import Crypto
+import Files
+import GRDB
+import Glibc
+import Storage
+import Support
+
+extension Revision {
+    /// Hands out a file's bytes, in order, and checks them against the file's digest as they pass.
+    ///
+    /// - Parameters:
+    ///   - path: the file's path in the revision.
+    ///   - body: is given each run of bytes; they are mapped, not copied.
+    /// - Throws: ``StorageError/damaged(path:digest:expected:found:)`` in the end if what was handed out is not what was
+    ///   imported.
+    public func read(_ path: String, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
+        try read(path, store.misses, body)
+    }
+
+    func read(_ path: String, _ work: Work, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
+        try fetch(FetchSelection(files: [path]), work)
+        let (content, shards) = try store.catalog.read { db in
+            guard
+                let row = try Row.fetchOne(
+                    db,
+                    sql: """
+                        SELECT file.id, file.digest FROM revision_file JOIN file ON file.id = revision_file.file_id
+                        WHERE revision_file.revision_id = ? AND revision_file.path = ?
+                        """, arguments: [id, path]),
+                let content = try FileContent.find(row[1], db)
+            else {
+                throw StorageError.notFound(
+                    kind: "file", name: "\(name) \(path)")
+            }
+            let shards = try Int64.fetchAll(
+                db, sql: "SELECT DISTINCT shard_id FROM extent WHERE file_id = ?", arguments: [row[0] as Int64])
+            return (content, shards)
+        }
+        store.accesses.shards(shards)
+        try store.read(content, name: "\(name) \(path)", work, body)
+    }
+
+    /// Writes a file's bytes to a descriptor, such as standard output.
+    public func write(_ path: String, to descriptor: Int32) throws {
+        try read(path) { bytes in try writeAll(bytes, to: descriptor, name: path) }
+    }
+}

@@ -1,0 +1,102 @@
+import GRDB
+import Storage
+
+extension Revision {
+    private static let entryColumns = """
+        SELECT revision_file.path, file.bytes, file.digest, file.format, file.id
+        FROM revision_file JOIN file ON file.id = revision_file.file_id
+        WHERE revision_file.revision_id = ?
+        """
+
+    /// The commit, and when the revision came into the store, in seconds since 1970.
+    package func origin() throws -> (commit: String, created: Int) {
+        try store.catalog.read { db in
+            let row = try Row.fetchOne(
+                try db.cachedStatement(sql: "SELECT commit_id, created_at FROM revision WHERE id = ?"), arguments: [id])
+            guard let row else { throw StorageError.notFound(kind: "revision", name: name) }
+            return (row[0], row[1])
+        }
+    }
+
+    /// The files, by path.
+    package func entries() throws -> [FileEntry] {
+        try store.catalog.read { db in
+            try Row.fetchAll(
+                try db.cachedStatement(sql: "\(Self.entryColumns) ORDER BY revision_file.path"), arguments: [id]
+            ).map(FileEntry.init)
+        }
+    }
+
+    /// - Returns: nil if the revision has no such file.
+    package func entry(_ path: String) throws -> FileEntry? {
+        try store.catalog.read { db in
+            try Row.fetchOne(
+                try db.cachedStatement(sql: "\(Self.entryColumns) AND revision_file.path = ?"), arguments: [id, path]
+            ).map(FileEntry.init)
+        }
+    }
+
+    /// Some bytes of a file, and a use of their shards. The revision is held as long as the value lives. What an origin
+    /// has, and is not here, is fetched first: the shards of these bytes that have never come, or that were evicted.
+    ///
+    /// - Parameter continuing: the bytes before them were asked for, too: a shard that holds some of both counts as used
+    ///   once.
+    /// - Throws: ``StorageError/missing(path:digest:)`` if a shard under them can't be had, ``FetchError``.
+    package func bytes(of file: FileEntry, in range: Range<Int>, continuing: Bool = false) throws -> StoredBytes {
+        let file = try fetched(file, range)
+        var stored = try stored(file, range)
+        if !stored.absent.isEmpty {
+            for digest in stored.absent { try store.bringBack(digest) }
+            stored = try self.stored(file, range)
+        }
+        if let digest = stored.absent.first {
+            throw StorageError.missing(path: store.blobs.path(digest), digest: digest)
+        }
+        store.accesses.shards(Set(stored.shards.filter { !continuing || $0.offset >= range.lowerBound }.map(\.id)))
+        return StoredBytes(range, runs: stored.runs, hold: hold)
+    }
+
+    /// The file, with the bytes here or known to have been.
+    private func fetched(_ file: FileEntry, _ range: Range<Int>) throws -> FileEntry {
+        let isPending = try store.catalog.read { db in
+            try Bool.fetchOne(
+                try db.cachedStatement(sql: "SELECT pending FROM file WHERE id = ?"), arguments: [file.id]) ?? true
+        }
+        guard isPending else { return file }
+        try fetch(FetchSelection(file: file.path, in: range), store.misses)
+        guard let entry = try entry(file.path) else {
+            throw StorageError.notFound(kind: "file", name: "\(name) \(file.path)")
+        }
+        return entry
+    }
+
+    /// Where the bytes lie, and which of the shards are not here.
+    private func stored(_ file: FileEntry, _ range: Range<Int>) throws
+        -> (runs: [StoredBytes.Run], shards: [(id: Int64, offset: Int)], absent: Set<ContentDigest>)
+    {
+        var shards: [(id: Int64, offset: Int)] = []
+        var absent: Set<ContentDigest> = []
+        let runs = try store.catalog.read { db in
+            try Row.fetchAll(
+                try db.cachedStatement(sql: """
+                    SELECT extent.offset, extent.length, extent.shard_offset, shard.bytes, shard.digest, shard.state,
+                           shard.id
+                    FROM extent JOIN shard ON shard.id = extent.shard_id
+                    WHERE extent.file_id = :file AND extent.offset < :end
+                      AND extent.offset >= coalesce(
+                        (SELECT max(offset) FROM extent WHERE file_id = :file AND offset <= :start), 0)
+                    ORDER BY extent.offset
+                    """),
+                arguments: ["file": file.id, "start": range.lowerBound, "end": range.upperBound]
+            ).map { row in
+                let digest: ContentDigest = row[4]
+                shards.append((row[6], row[0]))
+                if row[5] != ShardState.present.rawValue { absent.insert(digest) }
+                return StoredBytes.Run(
+                    offset: row[0], length: row[1], blobOffset: row[2], blobBytes: row[3], digest: digest,
+                    path: store.blobs.path(digest))
+            }
+        }
+        return (runs, shards, absent)
+    }
+}

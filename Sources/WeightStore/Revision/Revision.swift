@@ -1,0 +1,76 @@
+import GRDB
+import Storage
+import Tiers
+
+/// One immutable state of a model, held: while the value lives, `rm` and `prune` refuse to remove the revision.
+public final class Revision: Sendable {
+    /// `org/name`.
+    public let model: String
+    /// 1, 2, 3 … per model; nil while `import --move` is still bringing files in.
+    public let version: Int?
+    /// The SHA-256 of the manifest.
+    public let digest: ContentDigest
+    let id: Int64
+    let store: Store
+    let hold: RevisionHold
+    /// Its views in the tiers.
+    let views = ViewList()
+
+    /// Takes over a use of the revision.
+    init(_ row: RevisionRow, store: Store) {
+        model = row.modelName
+        version = row.version
+        digest = row.digest
+        id = row.id
+        self.store = store
+        hold = RevisionHold(LeaseDirectory.Use(model: row.modelName, digest: row.digest), in: store.leases)
+    }
+
+    /// `org/name@v3`.
+    public var name: String { "\(model)@\(version.map { "v\($0)" } ?? digest.short)" }
+}
+
+extension Revision {
+    /// What the catalog knows about the revision.
+    public func info() throws -> RevisionInfo {
+        let all = try store.catalog.read { db in try RevisionInfo.all(of: model, db) }
+        // The digest changes when the last byte comes.
+        guard let info = all.first(where: { $0.digest == digest || version != nil && $0.version == version }) else {
+            throw StorageError.notFound(kind: "revision", name: name)
+        }
+        return info
+    }
+}
+
+/// A file of a revision.
+public struct FileInfo: Sendable, Codable {
+    public let path: String
+    public let bytes: Int
+    /// The SHA-256 of the whole file.
+    public let digest: ContentDigest
+    /// `safetensors`, `gguf` or `other`.
+    public let format: String
+    public let shards: Int
+    public let tensors: Int
+}
+
+extension Revision {
+    /// The files, by path.
+    public func files() throws -> [FileInfo] {
+        try store.catalog.read { db in
+            try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT revision_file.path, file.bytes, file.digest, file.format,
+                           (SELECT count(DISTINCT shard_id) FROM extent WHERE extent.file_id = file.id),
+                           (SELECT count(*) FROM tensor WHERE tensor.file_id = file.id)
+                    FROM revision_file JOIN file ON file.id = revision_file.file_id
+                    WHERE revision_file.revision_id = ?
+                    ORDER BY revision_file.path
+                    """, arguments: [id])
+        }.map { row in
+            FileInfo(
+                path: row[0], bytes: row[1], digest: row[2], format: row[3], shards: row[4], tensors: row[5])
+        }
+    }
+}

@@ -1,0 +1,104 @@
+import Crypto
+import Files
+import GRDB
+import Glibc
+import Storage
+import Support
+
+extension Store {
+    /// A whole shard of weights: a KV block is its tenant's, and is given to nobody by its digest.
+    ///
+    /// - Returns: nil if it is not present.
+    package func shard(_ digest: ContentDigest) throws -> StoredBytes? {
+        let row = try catalog.read { db in
+            try Row.fetchOne(
+                try db.cachedStatement(sql: "SELECT bytes, id FROM shard WHERE digest = ? AND state = 'present' AND kind <> 'kv'"),
+                arguments: [digest])
+        }
+        guard let row else { return nil }
+        accesses.shards([row[1]])
+        return whole(digest, .shard, bytes: row[0])
+    }
+
+    /// The manifest of a revision.
+    ///
+    /// - Returns: nil if no revision has that digest.
+    package func manifest(_ digest: ContentDigest) throws -> StoredBytes? {
+        let isKnown = try catalog.read { db in
+            try Bool.fetchOne(
+                try db.cachedStatement(sql: "SELECT EXISTS (SELECT 1 FROM revision WHERE digest = ?)"),
+                arguments: [digest]) ?? false
+        }
+        guard isKnown, let status = try FileSystem.status(blobs.path(digest, .manifest)) else { return nil }
+        return whole(digest, .manifest, bytes: status.bytes)
+    }
+
+    private func whole(_ digest: ContentDigest, _ kind: BlobDirectory.Kind, bytes: Int) -> StoredBytes {
+        let run = StoredBytes.Run(
+            offset: 0, length: bytes, blobOffset: 0, blobBytes: bytes, digest: digest, path: blobs.path(digest, kind))
+        return StoredBytes(0..<bytes, runs: [run], hold: nil)
+    }
+}
+
+extension Store {
+    func read(
+        _ content: FileContent, name: String, _ work: Work, _ body: (UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        var hasher = SHA256()
+        try forEachRun(content, work) { bytes in
+            hasher.update(bufferPointer: bytes)
+            try body(bytes)
+        }
+        let found = ContentDigest(hasher.finalize())
+        guard found == content.digest else {
+            throw StorageError.damaged(
+                path: name, digest: content.digest, expected: "SHA-256 \(content.digest.short)",
+                found: "SHA-256 \(found.short)")
+        }
+    }
+
+    /// Hands out a file's bytes, unchecked.
+    func forEachRun(_ content: FileContent, _ work: Work, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
+        // Packs and paddings come back again and again; large tensors once.
+        var mapped: [Int: MappedBlob] = [:]
+        var uses = [Int](repeating: 0, count: content.shards.count)
+        for extent in content.extents { uses[extent.shard] += 1 }
+        for extent in content.extents {
+            let facts = content.shards[extent.shard]
+            let blob = try mapped[extent.shard] ?? map(facts.digest, bytes: facts.bytes, work)
+            uses[extent.shard] -= 1
+            mapped[extent.shard] = uses[extent.shard] > 0 ? blob : nil
+            try blob.withUnsafeBytes { bytes in
+                var rest = UnsafeRawBufferPointer(
+                    rebasing: bytes[extent.shardOffset..<extent.shardOffset + extent.length])
+                // In pieces that stay in the processor's cache between the hash and the write.
+                while !rest.isEmpty {
+                    let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(1 << 20))
+                    try body(piece)
+                    rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(piece.count))
+                }
+            }
+        }
+    }
+
+    /// All bytes of a small file.
+    func bytes(of content: FileContent) throws -> [UInt8] {
+        var bytes: [UInt8] = []
+        try read(content, name: content.digest.short, misses) { bytes.append(contentsOf: $0) }
+        return bytes
+    }
+}
+
+extension Store {
+    /// Maps a shard, which is fetched if it is not there.
+    func map(_ digest: ContentDigest, bytes: Int, state: ShardState = .present, _ work: Work) throws -> MappedBlob {
+        let path = blobs.path(digest)
+        do {
+            guard state == .present else { throw StorageError.missing(path: path, digest: digest) }
+            return try MappedBlob(path: path, digest: digest, bytes: bytes)
+        } catch StorageError.missing {
+            try bringBack(digest, work: work)
+            return try MappedBlob(path: path, digest: digest, bytes: bytes)
+        }
+    }
+}

@@ -1,0 +1,148 @@
+import Files
+import GRDB
+import Glibc
+import Storage
+
+extension Store {
+    /// Removes what nothing needs. Safe at any time, beside any number of readers and imports.
+    ///
+    /// - Parameter graceSeconds: how long the shards of an interrupted import are kept for it to go on.
+    /// - Throws: ``StorageError/busy(what:holder:)`` if another collection runs.
+    @discardableResult
+    public func collectGarbage(graceSeconds: Int = 86_400, dryRun: Bool = false) throws -> CollectionSummary {
+        let lock = try FileDescriptor(path + "/gc.lock", O_RDWR | O_CREAT)
+        guard try lock.tryLock() else { throw StorageError.busy(what: path, holder: "another collection") }
+        var summary = CollectionSummary()
+        try collectStaging(&summary, dryRun: dryRun)
+        let partials = try PartialShards(store: path).collect(olderThanSeconds: graceSeconds, dryRun: dryRun)
+        summary.staged += partials.files
+        summary.bytes += partials.bytes
+        try collectOrphans(graceSeconds: graceSeconds, &summary, dryRun: dryRun)
+        for directory in BlobDirectory.fanOut { try collectStrays(directory, &summary, dryRun: dryRun) }
+        try collectQuarantine(&summary, dryRun: dryRun)
+        if !dryRun { try reserve.restore() }
+        return summary
+    }
+
+    /// A folder in `staging/` is named after a lease; without the lease nobody writes there.
+    private func collectStaging(_ summary: inout CollectionSummary, dryRun: Bool) throws {
+        let staging = path + "/staging"
+        let folders = try FileSystem.entries(staging)
+        let living = Set(try leases.holders().map(\.lease))
+        for folder in folders where !living.contains(folder) {
+            let folder = "\(staging)/\(folder)"
+            guard try FileSystem.status(folder, following: false)?.isDirectory == true else {
+                summary.strangers.append(folder)
+                continue
+            }
+            for file in try FileSystem.entries(folder) {
+                summary.staged += 1
+                summary.bytes += try FileSystem.status("\(folder)/\(file)", following: false)?.bytes ?? 0
+            }
+            if !dryRun { try FileSystem.removeTree(folder) }
+        }
+        // A rebuild is alone in the store: while this process has it open, what lies there is a dead one's.
+        let rebuild = path + "/rebuild"
+        for file in try FileSystem.entries(rebuild) {
+            summary.staged += 1
+            summary.bytes += try FileSystem.status("\(rebuild)/\(file)", following: false)?.bytes ?? 0
+        }
+        if !dryRun { try FileSystem.removeTree(rebuild) }
+    }
+
+    private func collectOrphans(graceSeconds: Int, _ summary: inout CollectionSummary, dryRun: Bool) throws {
+        let removal = try catalog.write(dryRun: dryRun) { db in
+            var removal = Removal()
+            try Removal.dropDeadClaims(leases, db)
+            let files = try Int64.fetchAll(
+                db,
+                sql: """
+                    SELECT id FROM file
+                    WHERE NOT EXISTS (SELECT 1 FROM revision_file WHERE revision_file.file_id = file.id)
+                    """)
+            for file in files { try removal.removeIfUnused(file: file, db) }
+            let orphans = try Int64.fetchAll(
+                db, sql: "SELECT id FROM shard WHERE orphaned_at IS NOT NULL AND orphaned_at <= ?",
+                arguments: [StoreClock.now - graceSeconds])
+            for orphan in orphans { try removal.removeIfUnused(shard: orphan, db) }
+            // A source that nobody imported for a quarter of a year is only ballast.
+            try db.execute(sql: "DELETE FROM source WHERE seen_at < ?", arguments: [StoreClock.now - 90 * 86_400])
+            return removal
+        }
+        summary.orphans += removal.summary.shards
+        summary.bytes += removal.summary.bytes
+        if !dryRun { try sweep(removal.blobs) }
+    }
+
+    /// Compares one directory of blobs with the rows, both ways.
+    private func collectStrays(_ directory: String, _ summary: inout CollectionSummary, dryRun: Bool) throws {
+        let (blobs, strangers) = try blobs.contents(directory)
+        summary.strangers += strangers.map { "\(self.blobs.root)/\(directory)/\($0)" }
+        let known = try catalog.read { db in try Self.knownBlobs(directory, db) }
+        let swept = try sweep(blobs.filter { !known.contains($0) }, dryRun: dryRun)
+        summary.strays += swept.blobs
+        summary.bytes += swept.bytes
+        let there = Set(blobs)
+        for name in known where name.kind == .shard && !there.contains(name) {
+            // Looked at again under the lock: it may have been removed, rows and all, since.
+            var lost = KVRow.Dropped()
+            let isMissing = try catalog.write(dryRun: dryRun) { db in
+                guard let row = try ShardRow.find(name.digest, db), row.state == .present,
+                    !FileSystem.exists(self.blobs.path(name.digest))
+                else { return false }
+                if row.kind == .kv {
+                    lost = try KVRow.drop([row.id], db)
+                    return false
+                }
+                try ShardRow.setState(.missing, of: name.digest, db)
+                summary.hits += try Self.revisions(holding: row.id, db)
+                return true
+            }
+            if isMissing { summary.missing += 1 }
+            summary.kvBlocks += lost.blocks
+            let swept = try sweep(lost.blobs, dryRun: dryRun)
+            summary.bytes += swept.bytes
+        }
+        summary.hits = Array(Set(summary.hits)).sorted()
+    }
+
+    /// The blobs that should lie in one of the 256 directories.
+    private static func knownBlobs(_ directory: String, _ db: Database) throws -> Set<BlobDirectory.Name> {
+        let low = ContentDigest(hex: directory + String(repeating: "0", count: 62))!
+        let high = ContentDigest(hex: directory + String(repeating: "f", count: 62))!
+        var names: Set<BlobDirectory.Name> = []
+        for (kind, sql) in [
+            (BlobDirectory.Kind.shard, "SELECT digest FROM shard WHERE digest BETWEEN ? AND ? AND state = 'present'"),
+            (.manifest, "SELECT digest FROM revision WHERE digest BETWEEN ? AND ?"),
+            (.record, "SELECT record FROM model WHERE record BETWEEN ? AND ?"),
+        ] {
+            let digests = try ContentDigest.fetchCursor(db.cachedStatement(sql: sql), arguments: [low, high])
+            while let digest = try digests.next() { names.insert(.init(digest: digest, kind: kind)) }
+        }
+        return names
+    }
+
+    private func collectQuarantine(_ summary: inout CollectionSummary, dryRun: Bool) throws {
+        for name in try FileSystem.entries(path + "/quarantine") {
+            guard let digest = ContentDigest(hex: name.prefix(64)) else { continue }
+            let row = try catalog.read { db in try ShardRow.find(digest, db) }
+            guard row == nil || row?.state == .present else { continue }
+            let file = "\(path)/quarantine/\(name)"
+            summary.quarantined += 1
+            summary.bytes += try FileSystem.status(file)?.bytes ?? 0
+            if !dryRun { try FileSystem.remove(file) }
+        }
+    }
+
+    /// The names of the revisions that a shard belongs to.
+    static func revisions(holding shard: Int64, _ db: Database) throws -> [String] {
+        try RevisionRow.all(
+            where: """
+                revision.id IN (
+                  SELECT revision_file.revision_id
+                  FROM extent JOIN revision_file ON revision_file.file_id = extent.file_id
+                  WHERE extent.shard_id = ?)
+                """, [shard], db
+        ).map(\.name)
+    }
+}

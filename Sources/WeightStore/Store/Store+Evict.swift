@@ -1,0 +1,202 @@
+import Files
+import GRDB
+import Glibc
+import Policies
+import Storage
+import Support
+import Tiers
+
+extension Store {
+    /// Evicts shards from the disk: their rows stay, their files go, and the next use fetches them from an origin.
+    ///
+    /// KV blocks go altogether, leaves before what they build on.
+    ///
+    /// Of weights nothing goes that no origin has, that is pinned, or that a living process uses. The policy runs beside everybody
+    /// else, on a connection of its own; its victims are then looked at again and marked in one transaction under the
+    /// write lock, and their files go after it. Evictions take turns (`evict.lock`, `evict.kv.lock`), so what one has freed
+    /// the next does not free again.
+    ///
+    /// - Parameter work: cancelling it, or the task, ends the eviction before it changes anything. It counts bytes.
+    /// - Throws: ``StoreError``, `CancellationError`. If the policy is rejected, the default policy is used instead, and the
+    ///   summary says so.
+    @discardableResult
+    public func evict(_ request: EvictionRequest, work: Work = Work()) async throws -> EvictionSummary {
+        try await work.run { try self.evictBlocking(request, work: work) }
+    }
+
+    /// As ``evict(_:work:)``, for callers on threads of their own.
+    @discardableResult
+    public func evictBlocking(_ request: EvictionRequest, work: Work = Work()) throws -> EvictionSummary {
+        let turn = try FileDescriptor("\(path)/\(request.kind.setting("evict", "lock"))", O_RDWR | O_CREAT)
+        while try !turn.tryLock() {
+            try work.check()
+            usleep(5_000)
+        }
+        return try evictInTurn(request, work)
+    }
+
+    /// As `evict`, unless another eviction is under way.
+    func evictIfIdle(_ request: EvictionRequest) throws {
+        let turn = try FileDescriptor("\(path)/\(request.kind.setting("evict", "lock"))", O_RDWR | O_CREAT)
+        if try turn.tryLock() { _ = try evictInTurn(request, Work()) }
+    }
+
+    private func evictInTurn(_ request: EvictionRequest, _ work: Work) throws -> EvictionSummary {
+        let (quota, stored, shards) = try catalog.read { db in
+            (try Quota(request.kind, db), try Totals.bytes(request.kind, db), try Totals.shards(request.kind, db))
+        }
+        let wanted =
+            switch request.amount {
+            case .free(let bytes): max(bytes, 0)
+            case .downTo(let bytes): max(stored - bytes, 0)
+            case .quota: stored > quota.highBytes ?? .max ? stored - (quota.lowBytes ?? 0) : 0
+            }
+        var summary = EvictionSummary(policy: request.policy?.name ?? quota.policy, wanted: wanted, stored: stored)
+        if wanted == 0 { return summary }
+        work.expect(wanted)
+        accesses.flush()
+        var policies = [Policy.lru]
+        do {
+            policies.insert(try request.policy ?? policy(quota.policy), at: 0)
+        } catch {
+            summary.refused = "\(error)"
+        }
+        for policy in policies where summary.bytes < wanted {
+            try work.check()
+            do {
+                summary.policy = policy.name
+                try evict(wanted - summary.bytes, policy, request, average: stored / max(shards, 1), &summary)
+            } catch let error as PolicyError where policy != .lru {
+                summary.refused = "\(error)"
+            }
+            work.advance(summary.bytes - work.progress.done)
+            // A sound policy that found less has found all there is.
+            if summary.refused == nil { break }
+        }
+        if let refused = summary.refused { logger.warning("\(refused) Evicting by \(summary.policy) instead.") }
+        return summary
+    }
+
+    private func evict(
+        _ wanted: Int, _ policy: Policy, _ request: EvictionRequest, average: Int, _ summary: inout EvictionSummary
+    ) throws {
+        try startClock(request.kind, of: policy, dryRun: request.dryRun)
+        if request.kind == .kv { return try evictKV(wanted, policy, request, average: average, &summary) }
+        let start = ContinuousClock.now
+        let victims = try victims(policy, bytes: wanted, expected: 2 * wanted / max(average, 1), seconds: request.seconds)
+        summary.seconds = (ContinuousClock.now - start) / .seconds(1)
+        // Between a look at who uses what and the commit nobody may begin to use a revision.
+        let gone = try leases.whileNobodyStarts { holders in
+            try catalog.write(dryRun: request.dryRun) { db in try Self.claim(victims, wanted, holders, db) }
+        }
+        if !request.dryRun { try sweep(gone.map { .init(digest: $0.digest, kind: .shard) }) }
+        let bytes = gone.reduce(0) { $0 + $1.bytes }
+        summary.shards += gone.count
+        summary.bytes += bytes
+        summary.stored -= bytes
+    }
+
+    private func victims(_ policy: Policy, bytes: Int, count: Int = .max, expected: Int, seconds: Double) throws
+        -> [PolicyDatabase.Victim]
+    {
+        let candidates = try DiskCandidates(catalog.path, leases.holders())
+        let size = try candidates.database.prepare("SELECT bytes FROM main.shard WHERE id = ?")
+        return try candidates.database.victims(
+            policy, now: Double(StoreClock.now), bytes: bytes, count: count, expected: min(max(expected, 256), 1 << 20),
+            seconds: seconds
+        ) { shard in
+            size.bind(1, Int(shard))
+            defer { size.reset() }
+            return try size.step() ? size.integer(0) : nil
+        }
+    }
+
+    /// Marks victims as evicted, as far as they still may go and until it is enough.
+    private static func claim(
+        _ victims: [PolicyDatabase.Victim], _ wanted: Int, _ holders: [LeaseDirectory.Holder], _ db: Database
+    ) throws -> [(digest: ContentDigest, bytes: Int)] {
+        try db.execute(sql: DiskCandidates.setUp(holders, now: StoreClock.now))
+        let mark = try db.cachedStatement(sql: """
+            UPDATE shard SET state = 'evicted'
+            WHERE id = ? AND evictable = 1 AND id NOT IN (SELECT shard_id FROM temp.held)
+            RETURNING digest, bytes
+            """)
+        var gone: [(digest: ContentDigest, bytes: Int)] = []
+        var bytes = 0
+        var clock: Double?
+        for victim in victims {
+            guard bytes < wanted else { break }
+            guard let row = try Row.fetchOne(mark, arguments: [victim.shard]) else { continue }
+            gone.append((row[0], row[1]))
+            bytes += row[1]
+            clock = [clock, victim.priority].compactMap(\.self).max()
+        }
+        if let clock { try EvictionClock(.weights).advance(to: clock, db) }
+        return gone
+    }
+
+    /// Priorities of one policy mean nothing to another.
+    private func startClock(_ kind: QuotaKind, of policy: Policy, dryRun: Bool) throws {
+        let clock = EvictionClock(kind)
+        guard try catalog.read({ try clock.policy($0) }) != policy.name else { return }
+        try catalog.write(dryRun: dryRun) { db in try clock.start(policy.name, db) }
+    }
+
+    // MARK: Looking
+
+    /// Checks a policy without running it.
+    ///
+    /// - Throws: ``PolicyError/refused(policy:line:message:)``.
+    public func check(_ policy: Policy) throws { try DiskCandidates(catalog.path, []).database.check(policy) }
+
+    /// SQLite's plan for a policy, a step a line.
+    public func plan(of policy: Policy, for kind: QuotaKind = .weights) throws -> [String] {
+        try candidates(kind, []).plan(policy)
+    }
+
+    private func candidates(_ kind: QuotaKind, _ holders: [LeaseDirectory.Holder]) throws -> PolicyDatabase {
+        switch kind {
+        case .weights: try DiskCandidates(catalog.path, holders).database
+        case .kv: try KVCandidates(catalog.path).database
+        }
+    }
+
+    /// The first shards that a policy would evict now, and how many seconds it took to find them.
+    ///
+    /// - Parameters:
+    ///   - bytes: until so many bytes are found;
+    ///   - count: or so many shards.
+    public func victims(
+        of policy: Policy, for kind: QuotaKind = .weights, bytes: Int = .max, count: Int = .max, seconds: Double = 10
+    ) throws -> (victims: [EvictionCandidate], seconds: Double) {
+        let start = ContinuousClock.now
+        let expected = bytes == .max ? count : try catalog.read { db in
+            2 * bytes / max(try Totals.bytes(kind, db) / max(try Totals.shards(kind, db), 1), 1)
+        }
+        let found =
+            switch kind {
+            case .weights: try victims(policy, bytes: bytes, count: count, expected: expected, seconds: seconds)
+            case .kv:
+                try Array(KVCandidates(catalog.path).victims(
+                    policy, bytes: bytes, expected: min(max(expected, 256), 1 << 20), seconds: seconds
+                ).prefix(count))
+            }
+        let taken = (ContinuousClock.now - start) / .seconds(1)
+        let facts = try candidates(kind, leases.holders()).prepare("""
+            SELECT bytes, last_access, access_count, heat, fetch_seconds, layer, layer IS NULL, kind, model_count,
+                   (SELECT lower(hex(digest)) FROM main.shard WHERE id = shard_id), depth
+            FROM candidate WHERE shard_id = ?
+            """)
+        return (try found.compactMap { victim in
+            facts.bind(1, Int(victim.shard))
+            defer { facts.reset() }
+            guard try facts.step(), let digest = ContentDigest(hex: facts.text(9)) else { return nil }
+            return EvictionCandidate(
+                shard: victim.shard, digest: digest, bytes: facts.integer(0), lastAccess: facts.integer(1),
+                accesses: facts.integer(2), heat: facts.real(3), fetchSeconds: facts.real(4),
+                layer: facts.integer(6) == 1 ? nil : facts.integer(5),
+                kind: ShardKind(rawValue: facts.text(7)) ?? .file, models: facts.integer(8),
+                depth: facts.integer(10), priority: victim.priority)
+        }, taken)
+    }
+}

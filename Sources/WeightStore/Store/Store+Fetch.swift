@@ -1,0 +1,161 @@
+import Crypto
+import Files
+import GRDB
+import Glibc
+import Storage
+import Support
+
+extension Store {
+    static func isPending(_ revision: Int64, _ db: Database) throws -> Bool {
+        try Bool.fetchOne(
+            db.cachedStatement(sql: """
+                SELECT EXISTS (
+                  SELECT 1 FROM revision_file JOIN file ON file.id = revision_file.file_id
+                  WHERE revision_file.revision_id = ? AND file.pending)
+                """),
+            arguments: [revision]) ?? false
+    }
+
+    /// The files of which shards are missing that are asked for.
+    private func wanted(_ selection: FetchSelection, of revision: Int64, prefixes: [String: [UInt8]] = [:]) throws -> [FetchFile] {
+        let pending = try catalog.read { db in try PendingFile.all(of: revision, db) }
+        // One content may have two paths, and be asked for by either; it comes by the first.
+        var wanted: [Int64: Set<Int>] = [:]
+        for file in pending {
+            let asked = selection.shards(path: file.remote.path, file.layout, file.plan)
+            wanted[file.id, default: []].formUnion(asked.intersection(file.missing))
+        }
+        let partials = PartialShards(store: path)
+        return try pending.compactMap { file in
+            guard let shards = wanted.removeValue(forKey: file.id), !shards.isEmpty else { return nil }
+            return FetchFile(
+                file.remote, file.layout, file.plan, id: file.id, wanted: shards,
+                prefix: try prefixes[file.remote.path] ?? partials.front(of: file.remote.digest?.hex ?? ""))
+        }
+    }
+
+    /// Brings the missing shards of a selection here, and completes what is complete by then.
+    ///
+    /// - Parameter prefixes: bytes at the front of files that are in memory already, by path.
+    func fetch(
+        _ selection: FetchSelection, of revision: Int64, from origin: any ModelOrigin, prefixes: [String: [UInt8]] = [:],
+        _ work: Work
+    ) throws {
+        var isFirst = true
+        var prefixes = prefixes
+        while true {
+            let files = try wanted(selection, of: revision, prefixes: prefixes)
+            if isFirst { work.expect(files.reduce(0) { $0 + $1.bytes }) }
+            isFirst = false
+            prefixes = [:]
+            let elsewhere = files.isEmpty ? 0 : try FetchRun(self, origin, files, work).run()
+            let digests = files.compactMap { file in file.id.flatMap { id in file.hash?.digest.map { (id, $0) } } }
+            try complete(revision, hashed: Dictionary(digests) { first, _ in first }, url: origin.url)
+            if elsewhere == 0 { return }
+            try work.check()
+            usleep(50_000)
+        }
+    }
+
+    /// Compares files whose last byte has come with their digests, and gives revisions that are whole their final
+    /// manifests.
+    ///
+    /// - Parameter hashed: the digests of files all of whose bytes have just passed.
+    func complete(_ revision: Int64, hashed: [Int64: ContentDigest], url: String) throws {
+        let pending = try catalog.read { db in try PendingFile.all(of: revision, db) }
+        for file in pending where file.missing.isEmpty {
+            guard let digest = file.remote.digest else { continue }
+            let found = try hashed[file.id] ?? hash(digest)
+            guard found == digest else { throw try refuse(file, found, url: url) }
+            try catalog.write { db in try db.execute(sql: "UPDATE file SET pending = 0 WHERE id = ?", arguments: [file.id]) }
+            try PartialShards(store: path).removeFront(of: digest.hex)
+        }
+        if pending.allSatisfy(\.missing.isEmpty) { try finish(revision) }
+    }
+
+    private func hash(_ file: ContentDigest) throws -> ContentDigest {
+        guard let content = try catalog.read({ db in try FileContent.find(file, pendingToo: true, db) }) else {
+            throw StorageError.notFound(kind: "file", name: file.short, detail: "It was removed.")
+        }
+        return try digest(of: content)
+    }
+
+    /// The SHA-256 of a file's bytes as they are.
+    func digest(of content: FileContent) throws -> ContentDigest {
+        var hasher = SHA256()
+        try forEachRun(content, misses) { hasher.update(bufferPointer: $0) }
+        return ContentDigest(hasher.finalize())
+    }
+
+    /// Sets aside what came of a file that is not the one that was published, unless other files hold it, too.
+    private func refuse(_ file: PendingFile, _ found: ContentDigest, url: String) throws -> FetchError {
+        try catalog.write { db in
+            let shards = try Row.fetchAll(
+                db, sql: "SELECT DISTINCT shard.id, shard.digest FROM extent JOIN shard ON shard.id = extent.shard_id WHERE file_id = ?",
+                arguments: [file.id])
+            try db.execute(sql: "DELETE FROM extent WHERE file_id = ?", arguments: [file.id])
+            for row in shards {
+                let isUsed = try Bool.fetchOne(
+                    db, sql: "SELECT EXISTS (SELECT 1 FROM extent WHERE shard_id = ?)", arguments: [row[0] as Int64]) ?? true
+                if isUsed { continue }
+                let digest: ContentDigest = row[1]
+                try db.execute(
+                    sql: "UPDATE shard SET state = 'quarantined', orphaned_at = ? WHERE id = ?",
+                    arguments: [StoreClock.now, row[0] as Int64])
+                try FileSystem.rename(blobs.path(digest), to: "\(path)/quarantine/\(digest)")
+                try FileSystem.syncDirectory(blobs.directory(digest))
+            }
+            try FileSystem.syncDirectory(path + "/quarantine")
+        }
+        logger.error("\(file.remote.name): SHA-256 is \(found.short), published is \(file.remote.digest?.short ?? "none")")
+        return .wrongDigest(
+            url: "\(url) \(file.remote.name)", expected: "SHA-256 \(file.remote.digest?.hex ?? "")", found: "SHA-256 \(found.hex)")
+    }
+
+    /// Gives a revision whose last byte has come its final manifest.
+    private func finish(_ revision: Int64) throws {
+        let row = try catalog.read { db in
+            try Row.fetchOne(
+                db,
+                sql: """
+                    SELECT model_id, digest, commit_id FROM revision
+                    WHERE id = ? AND digest = provisional AND NOT EXISTS (
+                      SELECT 1 FROM revision_file JOIN file ON file.id = revision_file.file_id
+                      WHERE revision_file.revision_id = revision.id AND file.pending)
+                    """, arguments: [revision])
+        }
+        guard let row else { return }
+        let (model, provisional): (Int64, ContentDigest) = (row[0], row[1])
+        let files = try catalog.read { db in
+            try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT revision_file.path, file.digest
+                    FROM revision_file JOIN file ON file.id = revision_file.file_id
+                    WHERE revision_file.revision_id = ?
+                    """, arguments: [revision]
+            ).map { row in
+                guard let content = try FileContent.find(row[1], db) else {
+                    throw StorageError.notFound(kind: "file", name: row[0], detail: "It was removed.")
+                }
+                return Manifest.File(path: row[0], content: content.canonical())
+            }
+        }
+        let change = change()
+        let staged = try change.stage()
+        let digest = try staged.writeWhole(Manifest(commit: row[2], files: files).encoded())
+        try change.commit { db in
+            // The same files may have been imported meanwhile, and be a revision of their own.
+            let isKnown = try Bool.fetchOne(
+                db, sql: "SELECT EXISTS (SELECT 1 FROM revision WHERE model_id = ? AND digest = ?)",
+                arguments: [model, digest]) ?? false
+            if isKnown { return ((), []) }
+            try blobs.install([(staged.path, .init(digest: digest, kind: .manifest))])
+            try db.execute(
+                sql: "UPDATE revision SET digest = ? WHERE id = ? AND digest = ?",
+                arguments: [digest, revision, provisional])
+            return ((), [model])
+        }
+        try sweep([.init(digest: provisional, kind: .manifest)])
+    }
+}

@@ -1,0 +1,102 @@
+import Files
+import GRDB
+import Policies
+import Storage
+import Tiers
+
+extension Store {
+    /// Drops KV blocks until so much is free: blocks that a removed revision has left, then those of superseded revisions,
+    /// then others, each of the two in the policy's order, leaves before what they build on.
+    func evictKV(
+        _ wanted: Int, _ policy: Policy, _ request: EvictionRequest, average: Int, _ summary: inout EvictionSummary
+    ) throws {
+        let start = ContinuousClock.now
+        let superseded = try supersededSpaces()
+        var victims: [PolicyDatabase.Victim] = []
+        var rest = wanted
+        let parts: [KVCandidates.Spaces?] = superseded.isEmpty ? [nil] : [.only(superseded), .others(superseded)]
+        for spaces in parts where rest > 0 {
+            victims += try KVCandidates(catalog.path, spaces, sparing: request.spared).victims(
+                policy, bytes: rest, expected: min(max(2 * rest / max(average, 1), 256), 1 << 20), seconds: request.seconds)
+            rest = wanted - victims.reduce(0) { $0 + $1.bytes }
+        }
+        summary.seconds = (ContinuousClock.now - start) / .seconds(1)
+        let dropped = try catalog.write(dryRun: request.dryRun, durable: false) { db in try Self.claimKV(victims, wanted, db) }
+        if !request.dryRun { try sweep(dropped.blobs) }
+        summary.shards += dropped.blocks
+        summary.bytes += dropped.bytes
+        summary.stored -= dropped.bytes
+    }
+
+    /// Drops victims, as far as nothing has come to build on them and until it is enough.
+    private static func claimKV(_ victims: [PolicyDatabase.Victim], _ wanted: Int, _ db: Database) throws -> KVRow.Dropped {
+        var dropped = try KVRow.dropOrphans(db)
+        var clock: Double?
+        for victim in victims where dropped.bytes < wanted {
+            let gone = try KVRow.drop([victim.shard], leavesOnly: true, db)
+            guard gone.blocks > 0 else { continue }
+            dropped.blobs += gone.blobs
+            dropped.bytes += gone.bytes
+            clock = [clock, victim.priority].compactMap(\.self).max()
+        }
+        if let clock { try EvictionClock(.kv).advance(to: clock, db) }
+        return dropped
+    }
+
+    /// The spaces of superseded revisions alone: there is a newer version of the model, no ref names the revision, no pin and
+    /// no living process holds it.
+    func supersededSpaces() throws -> [Int64] {
+        let used = Set(try leases.holders().flatMap(\.revisions))
+        let rows = try catalog.read { db in
+            try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT kv_space_revision.space_id, model.name, revision.digest, revision.provisional,
+                           NOT EXISTS (SELECT 1 FROM ref WHERE ref.revision_id = revision.id)
+                           AND NOT EXISTS (SELECT 1 FROM pin WHERE pin.revision_id = revision.id)
+                           AND coalesce(revision.version < model.last_version, FALSE)
+                    FROM kv_space_revision
+                    JOIN revision ON revision.id = kv_space_revision.revision_id
+                    JOIN model ON model.id = revision.model_id
+                    """)
+        }
+        var current: Set<Int64> = []
+        for row in rows {
+            let names: [ContentDigest?] = [row[2], row[3]]
+            let isUsed = names.compactMap(\.self).contains { used.contains(.init(model: row[1], digest: $0)) }
+            if isUsed || !row[4] { current.insert(row[0]) }
+        }
+        return Set(rows.map { $0[0] }).subtracting(current).sorted()
+    }
+
+    /// Before blocks are kept: evicts if they would not stay below the quota's high watermark. A put is nothing that anybody
+    /// waits for, so KV blocks need no eviction in the background.
+    ///
+    /// - Parameters:
+    ///   - sizes: bytes of each.
+    ///   - parent: the key of the block that the first one builds on, which stays.
+    /// - Returns: how many of the first fit.
+    func makeRoomForKV(_ sizes: [Int], behind parent: ContentDigest?) throws -> Int {
+        let (quota, stored, spared) = try catalog.read { db in
+            (try Quota(.kv, db), try Totals.bytes(.kv, db), try parent.flatMap { try KVRow.id(of: $0, db) })
+        }
+        let bytes = sizes.reduce(0, +)
+        guard let limit = quota.highBytes, stored + bytes > limit else { return sizes.count }
+        var request = EvictionRequest(.downTo(max(min((quota.lowBytes ?? 0), limit - bytes), 0)), of: .kv)
+        request.spared = spared
+        var room = limit - (try evictBlocking(request).stored)
+        return sizes.prefix { size in
+            room -= size
+            return room >= 0
+        }.count
+    }
+
+    /// Whether the disk has room that a cache may take: KV must never be what fills it.
+    func hasDiskForKV() throws -> Bool {
+        let (available, total) = try FileSystem.space(path)
+        return available > total / Self.spareShare
+    }
+
+    /// One part in so many of the disk is left free.
+    private static var spareShare: Int { 20 }
+}

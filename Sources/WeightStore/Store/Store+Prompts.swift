@@ -1,0 +1,87 @@
+import GRDB
+import Storage
+
+extension Store {
+    /// Registers a common prompt of a model.
+    ///
+    /// Tokens that are registered already keep their counts, and take the new name if one is given; a name that stood for
+    /// other tokens stands for these now.
+    ///
+    /// - Parameters:
+    ///   - tokens: as the engine sees them, from the very first on.
+    ///   - name: letters, digits, `.`, `_` and `-`; nil means the beginning of the tokens' digest.
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)``, ``StorageError/invalid(what:value:reason:)``.
+    @discardableResult
+    public func addPrompt(_ tokens: [UInt32], name: String? = nil, to model: String) throws -> Prompt {
+        guard 1...TokenList.most ~= tokens.count else {
+            throw StorageError.invalid(
+                what: "prompt", value: name ?? model, reason: "it has \(tokens.count) tokens; 1 to \(TokenList.most) are taken")
+        }
+        let list = TokenList(tokens)
+        let digest = list.digest
+        if let name { try Self.checkPromptName(name) }
+        defer { promptChanges.add(1, ordering: .relaxed) }
+        let added: Prompt? = try change().commit { db in
+            let id = try Self.model(model, db)
+            let known = try PromptRow.find(digest, of: id, db)
+            let name = name ?? known ?? digest.short
+            if name != known {
+                _ = try PromptRow.delete(name, of: id, db)
+                if let known {
+                    try PromptRow.rename(known, to: name, of: id, db)
+                } else {
+                    try PromptRow.insert(name, list, of: id, createdAt: StoreClock.now, db)
+                }
+            }
+            return (try PromptRow.all(of: model, now: StoreClock.now, db).first { $0.digest == digest }, [id])
+        }
+        guard let added else { throw Self.noPrompt(name ?? digest.short, of: model) }
+        return added
+    }
+
+    /// The prompts of a model, or of all: by model, the most used first.
+    public func prompts(of model: String? = nil) throws -> [Prompt] {
+        accesses.flush()
+        return try catalog.read { db in
+            if let model { _ = try Self.model(model, db) }
+            return try PromptRow.all(of: model, now: StoreClock.now, db)
+        }
+    }
+
+    /// The tokens of a prompt.
+    public func tokens(ofPrompt name: String, of model: String) throws -> [UInt32] {
+        let all = try catalog.read { db in try PromptRow.tokens(of: model, now: StoreClock.now, db) }
+        guard let prompt = all.first(where: { $0.name == name }) else { throw Self.noPrompt(name, of: model) }
+        return prompt.tokens
+    }
+
+    /// Forgets a prompt. Its KV blocks stay, until they are evicted.
+    public func removePrompt(_ name: String, of model: String) throws {
+        defer { promptChanges.add(1, ordering: .relaxed) }
+        try change().commit { db in
+            let id = try Self.model(model, db)
+            guard try PromptRow.delete(name, of: id, db) else { throw Self.noPrompt(name, of: model) }
+            return ((), [id])
+        }
+    }
+
+    private static func noPrompt(_ name: String, of model: String) -> StorageError {
+        .notFound(kind: "prompt", name: "\(model) \(name)")
+    }
+
+    private static func model(_ name: String, _ db: Database) throws -> Int64 {
+        guard let id = try Int64.fetchOne(db, sql: "SELECT id FROM model WHERE name = ?", arguments: [name]) else {
+            throw StorageError.notFound(kind: "model", name: name)
+        }
+        return id
+    }
+
+    private static func checkPromptName(_ name: String) throws {
+        guard 1...200 ~= name.utf8.count,
+            name.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "._-".contains($0)) })
+        else {
+            throw StorageError.invalid(
+                what: "prompt's name", value: name, reason: "1 to 200 letters, digits, \".\", \"_\" and \"-\" are")
+        }
+    }
+}

@@ -1,0 +1,38 @@
+import GRDB
+import Storage
+
+extension Store {
+    /// Removes revisions by rule; pinned and used ones are passed over and named. Models stay, so that their next
+    /// version has the next number.
+    @discardableResult
+    public func prune(_ rule: PruneRule, dryRun: Bool = false) throws -> RemovalSummary {
+        accesses.flush()
+        var stop: ((Removal) throws -> Bool)?
+        return try prune(dryRun: dryRun) { db in
+            let stored = try rule.downToBytes.map { _ in try Totals.bytes(.weights, db) }
+            if let stored, let limit = rule.downToBytes {
+                stop = { stored - $0.summary.bytes <= limit }
+            }
+            return try candidates(rule, db)
+        } until: { try stop?($0) ?? false }
+    }
+
+    private func candidates(_ rule: PruneRule, _ db: Database) throws -> [RevisionRow] {
+        try RevisionRow.all(
+            where: """
+                revision.version IS NOT NULL
+                AND (:models IS NULL OR model.name GLOB :models)
+                AND (NOT :unreferenced OR NOT EXISTS (SELECT 1 FROM ref WHERE ref.revision_id = revision.id))
+                AND (:before IS NULL OR max(revision.last_access, revision.created_at) < :before)
+                AND (:keep IS NULL OR revision.version NOT IN (
+                      SELECT newer.version FROM revision AS newer
+                      WHERE newer.model_id = revision.model_id AND newer.version IS NOT NULL
+                      ORDER BY newer.version DESC LIMIT :keep))
+                ORDER BY revision.last_access, revision.id
+                """,
+            [
+                "models": rule.models, "unreferenced": rule.unreferenced,
+                "before": rule.olderThanSeconds.map { StoreClock.now - $0 }, "keep": rule.keepLast,
+            ], db)
+    }
+}

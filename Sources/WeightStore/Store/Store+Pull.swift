@@ -1,0 +1,47 @@
+import Crypto
+import Dispatch
+import GRDB
+import Support
+import Synchronization
+
+extension Store {
+    /// Makes a revision of a hub known, with all its tensors, and fetches the selected bytes.
+    ///
+    /// An interrupted pull, whatever interrupts it, resumes after the last durable byte.
+    ///
+    /// - Parameter work: counts bytes. Cancelling it, or the task, ends the pull.
+    /// - Throws: ``FetchError``, ``StoreError``, ``FormatError``, `CancellationError`.
+    @discardableResult
+    public func pull(_ request: PullRequest, work: Work = Work()) async throws -> PullSummary {
+        try await work.run { try self.pullBlocking(request, work: work) }
+    }
+
+    /// As ``pull(_:work:)``, for callers on threads of their own.
+    @discardableResult
+    public func pullBlocking(_ request: PullRequest, work: Work = Work()) throws -> PullSummary {
+        var urls = try request.origin.map { [try origins.check($0)] } ?? []
+        if urls.isEmpty {
+            // A model that is not known yet has none.
+            urls = (try? origins(of: request.model)) ?? []
+        }
+        var failure: any Error = FetchError.noOrigin(name: request.model)
+        for url in urls {
+            do {
+                switch try origins.origin(url) {
+                case let origin as any ModelOrigin:
+                    return try Pull(store: self, request: request, origin: origin, url: url, work: work).run()
+                case let origin as any ManifestOrigin:
+                    return try ManifestPull(store: self, request: request, origin: origin, url: url, work: work).run()
+                default:
+                    throw FetchError.unusable(url: url, reason: "it gives shards, and lists no models")
+                }
+            } catch let error as CancellationError {
+                throw error
+            } catch {
+                if url != urls.last { logger.warning("\(error)") }
+                failure = error
+            }
+        }
+        throw failure
+    }
+}

@@ -1,0 +1,56 @@
+import GRDB
+import Policies
+import Storage
+
+extension Store {
+    /// The disk's quota for weights. It is kept in the catalog, so all processes have the same.
+    public var quota: Quota {
+        get throws { try quota(of: .weights) }
+    }
+
+    /// The disk's quota for weights, or for KV blocks.
+    public func quota(of kind: QuotaKind) throws -> Quota { try catalog.read { db in try Quota(kind, db) } }
+
+    /// - Throws: ``StorageError/invalid(what:value:reason:)``; ``StorageError/notFound(kind:name:detail:)`` for a policy that is
+    ///   not there; ``PolicyError/refused(policy:line:message:)`` for one that can't be run.
+    public func setQuota(_ quota: Quota, of kind: QuotaKind = .weights) throws {
+        guard 0 < quota.low, quota.low <= quota.high, quota.high <= 1 else {
+            throw StorageError.invalid(
+                what: "pair of watermarks", value: "high \(quota.high), low \(quota.low)",
+                reason: "0 < low ≤ high ≤ 1 must hold")
+        }
+        if let bytes = quota.bytes, bytes < 1 {
+            throw StorageError.invalid(what: "quota", value: "\(bytes)", reason: "it is a number of bytes, 1 or more")
+        }
+        try check(policy(quota.policy))
+        try catalog.write { db in try quota.save(kind, db) }
+    }
+
+    /// How full the disk tier is, and what of it may go. KV blocks have a gauge of their own.
+    public func diskGauge() throws -> DiskGauge {
+        let holders = try leases.holders()
+        let candidates = try DiskCandidates(catalog.path, holders)
+        let sums = try candidates.database.prepare("""
+            SELECT coalesce(sum(CASE WHEN evictable AND id NOT IN held THEN bytes END), 0),
+                   coalesce(sum(CASE WHEN evictable AND id IN held THEN bytes END), 0),
+                   coalesce(sum(CASE WHEN NOT evictable AND id IN (
+                     SELECT extent.shard_id
+                     FROM pin
+                     JOIN revision_file ON revision_file.revision_id = pin.revision_id
+                     JOIN extent ON extent.file_id = revision_file.file_id) THEN bytes END), 0),
+                   coalesce(sum(bytes), 0), count(*)
+            FROM main.shard WHERE state = 'present' AND kind <> 'kv'
+            """)
+        _ = try sums.step()
+        let bytes = sums.integer(3)
+        let known = (evictable: sums.integer(0), inUse: sums.integer(1), pinned: sums.integer(2))
+        return try catalog.read { db in
+            DiskGauge(
+                quota: try Quota(.weights, db), shards: sums.integer(4), bytes: bytes,
+                evicted: try Int.fetchOne(
+                    db, sql: "SELECT coalesce(sum(bytes), 0) FROM shard WHERE state = 'evicted'") ?? 0,
+                evictable: known.evictable, inUse: known.inUse, pinned: known.pinned,
+                withoutOrigin: bytes - known.evictable - known.inUse - known.pinned)
+        }
+    }
+}

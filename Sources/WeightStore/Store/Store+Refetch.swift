@@ -1,0 +1,137 @@
+import Files
+import GRDB
+import Glibc
+import Storage
+import Support
+
+extension Store {
+    /// Brings a shard back whose file is not there: from the nearest of its models' origins that has it.
+    ///
+    /// Reading does this by itself. However many ask at once, in this process or another, one fetches, and the others find
+    /// the file. It goes the way of an import: staged, hashed, synced, renamed, then a row. Room for it is made by
+    /// eviction first; if the quota leaves none, the shard comes in all the same, because what is in use has to be read.
+    /// What has come when it ends early is kept, and the next one goes on behind it.
+    ///
+    /// Blocks: for threads of your own.
+    ///
+    /// - Parameter work: cancelling it ends the fetch soon, with `CancellationError`; ``stopFetching()`` does so, too.
+    /// - Throws: ``StorageError/missing(path:digest:)`` if no origin is known to have it; the failure of the last origin
+    ///   (``StoreError/originDiffers(origin:digest:found:)``, ``StoreError/originFailed(origin:digest:reason:)``) if none
+    ///   could give it.
+    public func bringBack(_ digest: ContentDigest, work: Work = Work()) throws {
+        let work = Work(within: misses, work)
+        let lock = try ShardLock(digest, in: path + "/fetch.lock", work)
+        defer { withExtendedLifetime(lock) {} }
+        let missing = StorageError.missing(path: blobs.path(digest), digest: digest)
+        guard let wanted = try catalog.read({ db in try WantedShard.find(digest, db) }) else { throw missing }
+        if wanted.state == .present, FileSystem.exists(blobs.path(digest)) { return }
+        var failure: (any Error)?
+        guard let first = wanted.sources.first else { throw missing }
+        try makeRoomForFetch(wanted.bytes)
+        let nearer = nearer.value
+        for origin in nearer?.origins(for: first.request) ?? [] {
+            if try tryFetch(wanted, first.request, origin.url, work, { origin }) == nil { return }
+        }
+        for source in wanted.sources {
+            failure = try tryFetch(wanted, source.request, source.url, work) { try origins.origin(source.url) }
+            if failure == nil { return }
+        }
+        throw failure ?? missing
+    }
+
+    /// Ends all fetches of what is used and not here, with `CancellationError`, and lets none begin any more: for a
+    /// process that is about to end. What has come is kept. Pulls have a work of their own.
+    public func stopFetching() { misses.cancel() }
+
+    /// - Returns: why the shard did not come, if another origin may have it; nil if it came.
+    private func tryFetch(
+        _ wanted: WantedShard, _ request: ShardRequest, _ url: String, _ work: Work,
+        _ origin: () throws -> any Origin
+    ) throws -> (any Error)? {
+        do {
+            try fetch(wanted, (url, request), try origin(), work)
+            nearer.value?.heard(from: url, request, nil)
+            return nil
+        } catch where Self.isFatalForAllOrigins(error) {
+            throw error
+        } catch {
+            logger.warning("\(error)")
+            nearer.value?.heard(from: url, request, error)
+            return error
+        }
+    }
+
+    private func fetch(
+        _ wanted: WantedShard, _ source: (url: String, request: ShardRequest), _ origin: any Origin, _ work: Work
+    ) throws {
+        let digest = wanted.digest
+        let start = ContinuousClock.now
+        while true {
+            let shard = try FetchedShard(try PartialShards(store: path).open(digest), bytes: wanted.bytes)
+            try take(shard, wanted, source, origin, work)
+            let found = try shard.finish()
+            if found == digest { return try save(shard, digest, seconds: (ContinuousClock.now - start) / .seconds(1)) }
+            try shard.remove()
+            // What was here before may be to blame: all of it from this one, then.
+            guard shard.have > 0 else {
+                throw StoreError.originDiffers(origin: source.url, digest: digest, found: "SHA-256 \(found.short)")
+            }
+        }
+    }
+
+    /// Gets the bytes that are missing.
+    private func take(
+        _ shard: FetchedShard, _ wanted: WantedShard, _ source: (url: String, request: ShardRequest), _ origin: any Origin,
+        _ work: Work
+    ) throws {
+        if shard.have == wanted.bytes { return }
+        do {
+            try origin.fetch(source.request.from(shard.have), work) { offset, run in
+                try work.check()
+                try shard.take(offset, run)
+            }
+        } catch FileError.diskFull(let path) {
+            try shard.remove()
+            throw FileError.diskFull(path: path)
+        } catch {
+            try shard.abandon()
+            if Self.isOwn(error) { throw error }
+            throw StoreError.originFailed(origin: source.url, digest: wanted.digest, reason: "\(error)")
+        }
+    }
+
+    private func save(_ shard: FetchedShard, _ digest: ContentDigest, seconds: Double) throws {
+        try catalog.write { db in
+            // Removed in the meantime: a blob without a row would be garbage.
+            guard try ShardRow.find(digest, db) != nil else {
+                try shard.remove()
+                throw StorageError.missing(path: blobs.path(digest), digest: digest)
+            }
+            try blobs.install([(shard.staged.path, .init(digest: digest, kind: .shard))])
+            try db.execute(
+                sql: """
+                    UPDATE shard
+                    SET state = 'present', inserted_at = :now, verified_at = :now, access_count = 0,
+                        fetch_seconds = :seconds, clock = :clock
+                    WHERE digest = :digest
+                    """,
+                arguments: [
+                    "now": StoreClock.now, "seconds": seconds, "clock": try EvictionClock(.weights).now(db), "digest": digest,
+                ])
+        }
+        evictInBackground()
+    }
+
+    /// Whether trying another origin would not help.
+    private static func isFatalForAllOrigins(_ error: any Error) -> Bool {
+        switch error {
+        case FileError.diskFull, StorageError.catalogDamaged, is CancellationError: true
+        default: false
+        }
+    }
+
+    /// Whether an error comes from the store itself, and not from an origin.
+    private static func isOwn(_ error: any Error) -> Bool {
+        error is FileError || error is StorageError || error is StoreError || error is CancellationError
+    }
+}

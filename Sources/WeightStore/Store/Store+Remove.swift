@@ -1,0 +1,74 @@
+import GRDB
+import Storage
+
+extension Store {
+    /// Removes revisions at a person's word: all of a model (`org/name`), or one (`org/name@rev`).
+    ///
+    /// - Throws: ``StoreError/inUse(revision:holders:)`` if a living process holds one;
+    ///   ``StoreError/pinned(revision:note:)`` if one is pinned and not `force`. Then nothing is removed.
+    @discardableResult
+    public func remove(_ names: [String], force: Bool = false, dryRun: Bool = false) throws -> RemovalSummary {
+        try removing(dryRun: dryRun) { db, holders, removal in
+            for name in names {
+                let first = try RevisionRow.find(partialToo: name, db)
+                let revisions = name.contains("@") ? [first] : try RevisionRow.all(of: first.model, db)
+                for revision in revisions {
+                    if let reason = try Self.hold(on: revision, holders, db) {
+                        guard case .pinned = reason, force else { throw reason }
+                    }
+                    try removal.remove(revision, db)
+                }
+                if !name.contains("@") { try removal.removeModel(first.model, db) }
+            }
+        }
+    }
+
+    /// Removes the revisions that `choose` names, but for those that are pinned or in use, until it is enough.
+    func prune(
+        dryRun: Bool, _ choose: (Database) throws -> [RevisionRow], until isEnough: (Removal) throws -> Bool
+    ) throws -> RemovalSummary {
+        try removing(dryRun: dryRun) { db, holders, removal in
+            for revision in try choose(db) {
+                if try isEnough(removal) { return }
+                if let reason = try Self.hold(on: revision, holders, db) {
+                    removal.summary.kept.append(
+                        KeptRevision(revision: revision.name, reason: reason.keeps))
+                } else {
+                    try removal.remove(revision, db)
+                }
+            }
+        }
+    }
+
+    /// Why a revision may not go.
+    private static func hold(
+        on revision: RevisionRow, _ holders: [LeaseDirectory.Holder], _ db: Database
+    ) throws -> StoreError? {
+        // Who has held it since before its last byte came knows it by another digest.
+        let provisional = try ContentDigest.fetchOne(
+            db, sql: "SELECT provisional FROM revision WHERE id = ?", arguments: [revision.id])
+        let uses = [revision.digest, provisional].compactMap { digest in
+            digest.map { LeaseDirectory.Use(model: revision.modelName, digest: $0) }
+        }
+        let users = holders.filter { !$0.revisions.isDisjoint(with: uses) }.map(\.process)
+        if !users.isEmpty { return .inUse(revision: revision.name, holders: users) }
+        let pin = try String.fetchOne(
+            db, sql: "SELECT note FROM pin WHERE revision_id = ?", arguments: [revision.id])
+        return pin.map { .pinned(revision: revision.name, note: $0) }
+    }
+
+    private func removing(
+        dryRun: Bool, _ body: (Database, [LeaseDirectory.Holder], inout Removal) throws -> Void
+    ) throws -> RemovalSummary {
+        let removal = try leases.whileNobodyStarts { holders in
+            try change().commit(dryRun: dryRun) { db in
+                var removal = Removal()
+                try Removal.dropDeadClaims(leases, db)
+                try body(db, holders, &removal)
+                return (removal, Array(removal.models))
+            }
+        }
+        if !dryRun { try sweep(removal.blobs) }
+        return removal.summary
+    }
+}

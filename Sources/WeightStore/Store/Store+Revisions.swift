@@ -1,0 +1,31 @@
+import GRDB
+import Storage
+
+extension Store {
+    /// Finds and holds a revision.
+    ///
+    /// - Parameter name: `model`, `model@ref`, `model@v3`, `model@<commit>` or `model@<digest>` (6 digits or more).
+    ///   Without `@` it is the ref `main`, or else the last version.
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)``, ``StorageError/ambiguous(name:matches:)``.
+    public func revision(_ name: String) throws -> Revision {
+        let revision = try heldRevision(name)
+        accesses.revision(revision.id)
+        return revision
+    }
+
+    /// As `revision`, without counting a use.
+    func heldRevision(_ name: String) throws -> Revision {
+        while true {
+            let row = try catalog.read { db in try RevisionRow.find(name, db) }
+            let isHeld = try leases.use(.init(model: row.modelName, digest: row.digest)) {
+                try catalog.read { db in
+                    try Bool.fetchOne(
+                        db, sql: "SELECT EXISTS (SELECT 1 FROM revision WHERE id = ?)", arguments: [row.id]) ?? false
+                }
+            }
+            // Removed between the look-up and the lease: look again, and say that it is not there.
+            guard isHeld else { continue }
+            return Revision(row, store: self)
+        }
+    }
+}

@@ -1,0 +1,70 @@
+import Files
+import GRDB
+import Storage
+
+extension Store {
+    /// What each model takes, and all together.
+    public func usage() throws -> StoreUsage {
+        try catalog.read { db in
+            // The distinct shards of each model; a shard counted by more than one model is shared.
+            let rows = try Row.fetchAll(
+                db,
+                sql: """
+                    WITH held AS MATERIALIZED (
+                      SELECT DISTINCT revision.model_id, extent.shard_id
+                      FROM revision
+                      JOIN revision_file ON revision_file.revision_id = revision.id
+                      JOIN extent ON extent.file_id = revision_file.file_id
+                    ), holders AS MATERIALIZED (
+                      SELECT shard_id, count(*) AS models FROM held GROUP BY shard_id
+                    ), sums AS (
+                      SELECT held.model_id, sum(shard.bytes) AS stored,
+                             sum(CASE WHEN holders.models > 1 THEN shard.bytes ELSE 0 END) AS shared
+                      FROM held
+                      JOIN shard ON shard.id = held.shard_id AND shard.state = 'present'
+                      JOIN holders ON holders.shard_id = held.shard_id
+                      GROUP BY held.model_id
+                    )
+                    SELECT model.name, count(revision.id), coalesce(sum(revision.bytes), 0),
+                           coalesce(sums.stored, 0), coalesce(sums.shared, 0)
+                    FROM model
+                    LEFT JOIN revision ON revision.model_id = model.id
+                    LEFT JOIN sums ON sums.model_id = model.id
+                    GROUP BY model.id
+                    ORDER BY model.name
+                    """)
+            let models = rows.map {
+                ModelUsage(model: $0[0], revisions: $0[1], logical: $0[2], stored: $0[3], shared: $0[4], own: $0[3] - $0[4] as Int)
+            }
+            return StoreUsage(
+                models: models, logical: models.reduce(0) { $0 + $1.logical }, stored: try Totals.bytes(.weights, db),
+                orphaned: try Int.fetchOne(
+                    db,
+                    sql: """
+                        SELECT coalesce(sum(bytes), 0) FROM shard
+                        WHERE orphaned_at IS NOT NULL AND state = 'present' AND kind <> 'kv'
+                        """
+                )!,
+                evicted: try Int.fetchOne(
+                    db, sql: "SELECT coalesce(sum(bytes), 0) FROM shard WHERE state = 'evicted'")!,
+                kv: try Totals.bytes(.kv, db))
+        }
+    }
+
+    public func stats() throws -> StoreStats {
+        let processes = try leases.holders().filter { $0.lease != leases.name }.map(\.process)
+        return try catalog.read { db in
+            func count(_ table: String) throws -> Int {
+                try Int.fetchOne(db, sql: "SELECT count(*) FROM \(table)")!
+            }
+            return StoreStats(
+                models: try count("model"), revisions: try count("revision"), files: try count("file"),
+                tensors: try count("tensor"), shards: try count("shard WHERE kind <> 'kv'"), stored: try Totals.bytes(.weights, db),
+                kvBlocks: try Totals.shards(.kv, db), kvStored: try Totals.bytes(.kv, db),
+                damaged: try count("shard WHERE state IN ('quarantined', 'missing')"), pins: try count("pin"),
+                accesses: try Int.fetchOne(db, sql: "SELECT coalesce(sum(access_count), 0) FROM shard WHERE kind <> 'kv'")!,
+                catalog: try FileSystem.status(catalog.path)?.bytes ?? 0,
+                available: try FileSystem.availableBytes(path), processes: processes)
+        }
+    }
+}

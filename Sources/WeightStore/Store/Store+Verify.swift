@@ -1,0 +1,152 @@
+import Crypto
+import Dispatch
+import Files
+import GRDB
+import Glibc
+import Storage
+import Support
+import Synchronization
+
+extension Store {
+    /// Reads shards from the disk again, past the page cache, and compares them with their digests. A shard that
+    /// differs is moved to `quarantine/`; importing the same content again heals it. A KV block that differs is dropped.
+    ///
+    /// - Parameter work: counts bytes read. Cancelling it, or the task, ends the verification.
+    /// - Throws: ``StoreError``, `CancellationError`. What was verified by then is recorded.
+    @discardableResult
+    public func verify(_ rule: VerifyRule = VerifyRule(), work: Work = Work()) async throws -> VerifySummary {
+        try await work.run { try self.verifyBlocking(rule, work: work) }
+    }
+
+    /// As ``verify(_:work:)``, for callers on threads of their own.
+    @discardableResult
+    public func verifyBlocking(_ rule: VerifyRule = VerifyRule(), work: Work = Work()) throws -> VerifySummary {
+        let shards = try shardsToVerify(rule)
+        let run = Verifying(shards, bytesPerSecond: rule.bytesPerSecond, work: work)
+        DispatchQueue.concurrentPerform(iterations: rule.bytesPerSecond == nil ? cores : 1) { _ in
+            self.lane(run)
+        }
+        let (found, rest, failure) = run.end()
+        try markVerified(rest)
+        if let failure { throw failure }
+        var summary = found
+        summary.known = try knownDamage(but: Set(found.damage.map(\.digest)))
+        return summary
+    }
+
+    /// Verifies until no shard is left, or something has failed.
+    private func lane(_ run: Verifying) {
+        let buffer = Buffer(bytes: BufferPool.bufferBytes)
+        while let shard = run.next() {
+            do {
+                let damage = try verify(shard, buffer, run)
+                try markVerified(run.verified(shard, damage))
+            } catch {
+                run.fail(error)
+            }
+        }
+    }
+
+    private func shardsToVerify(_ rule: VerifyRule) throws -> [ShardToVerify] {
+        let rows = try catalog.read { db in
+            let revision = try rule.revision.map { try RevisionRow.find($0, db).id }
+            var sql = "SELECT id, digest, bytes, kind FROM shard WHERE state = 'present' AND (? IS NULL OR verified_at < ?)"
+            let before = rule.olderThanSeconds.map { StoreClock.now - $0 }
+            var arguments: StatementArguments = [before, before]
+            if let revision {
+                sql += """
+                     AND id IN (
+                      SELECT extent.shard_id
+                      FROM revision_file JOIN extent ON extent.file_id = revision_file.file_id
+                      WHERE revision_file.revision_id = ?)
+                    """
+                arguments += [revision]
+            }
+            return try Row.fetchAll(db, sql: sql + " ORDER BY verified_at, id", arguments: arguments)
+        }
+        var shards = rows.map { ShardToVerify(id: $0[0], digest: $0[1], bytes: $0[2], kind: ShardKind(rawValue: $0[3]) ?? .file) }
+        if let sample = rule.sample {
+            var rest = Double(shards.reduce(0) { $0 + $1.bytes }) * min(max(sample, 0), 1)
+            let count = shards.prefix { shard in
+                defer { rest -= Double(shard.bytes) }
+                return rest > 0
+            }.count
+            shards.removeLast(shards.count - count)
+        }
+        return shards
+    }
+
+    private func verify(_ shard: ShardToVerify, _ buffer: Buffer, _ run: Verifying) throws
+        -> VerifySummary.Damage?
+    {
+        let path = blobs.path(shard.digest)
+        guard let file = try FileDescriptor.openIfThere(path) else {
+            return try setAside(shard, .missing, detail: "its file is not there", run)
+        }
+        // What is on the disk counts, not what is in memory. Where O_DIRECT isn't to be had, memory must do.
+        _ = file.setDirect(true)
+        var hasher = SHA256()
+        var offset = 0
+        while true {
+            let count = try file.readOnce(at: offset, into: buffer.room(buffer.capacity))
+            hasher.update(bufferPointer: buffer.bytes(count))
+            offset += count
+            try run.read(count)
+            if count < buffer.capacity { break }
+        }
+        let found = ContentDigest(hasher.finalize())
+        if found == shard.digest { return nil }
+        let detail = offset == shard.bytes ? "SHA-256 is \(found.short)" : "\(offset) bytes, expected \(shard.bytes)"
+        return try setAside(shard, .quarantined, detail: detail, run)
+    }
+
+    /// Takes a bad blob out of the way, unless it has been removed in the meantime.
+    private func setAside(_ shard: ShardToVerify, _ state: ShardState, detail: String, _ run: Verifying) throws
+        -> VerifySummary.Damage?
+    {
+        if shard.kind == .kv {
+            logger.warning("KV block \(shard.digest.short): \(detail); dropped")
+            run.dropped(try dropKVBlock(shard.digest))
+            return nil
+        }
+        let revisions: [String]? = try catalog.write { db in
+            guard let row = try ShardRow.find(shard.digest, db), row.state == .present else { return nil }
+            let path = blobs.path(shard.digest)
+            if state == .missing && FileSystem.exists(path) { return nil }
+            try ShardRow.setState(state, of: shard.digest, db)
+            if state == .quarantined {
+                try FileSystem.rename(path, to: "\(self.path)/quarantine/\(shard.digest)")
+                try FileSystem.syncDirectory(self.path + "/quarantine")
+                try FileSystem.syncDirectory(blobs.directory(shard.digest))
+            }
+            return try Self.revisions(holding: row.id, db)
+        }
+        guard let revisions else { return nil }
+        logger.error("shard \(shard.digest.short): \(detail); hit: \(revisions.joined(separator: ", "))")
+        return VerifySummary.Damage(
+            digest: shard.digest, problem: state == .missing ? "missing" : "damaged", detail: detail,
+            revisions: revisions)
+    }
+
+    private func markVerified(_ shards: [Int64]) throws {
+        if shards.isEmpty { return }
+        try catalog.write(durable: false) { db in
+            let mark = try db.cachedStatement(sql: "UPDATE shard SET verified_at = ? WHERE id = ?")
+            for shard in shards { try mark.execute(arguments: [StoreClock.now, shard]) }
+        }
+    }
+
+    private func knownDamage(but found: Set<ContentDigest>) throws -> [VerifySummary.Damage] {
+        try catalog.read { db in
+            try Row.fetchAll(
+                db, sql: "SELECT id, digest, state FROM shard WHERE state IN ('quarantined', 'missing')"
+            ).compactMap { row in
+                let digest: ContentDigest = row[1]
+                guard !found.contains(digest) else { return nil }
+                return VerifySummary.Damage(
+                    digest: digest, problem: row[2] == ShardState.missing.rawValue ? "missing" : "damaged",
+                    detail: "found before", revisions: try Self.revisions(holding: row[0], db))
+            }
+        }
+    }
+}

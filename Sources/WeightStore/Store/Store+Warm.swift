@@ -1,0 +1,146 @@
+import Foundation
+import Storage
+import Support
+import Tiers
+
+extension Store {
+    /// Brings the revisions that are used most into a tier, and the KV blocks of their common prompts, so that their next
+    /// use finds them there.
+    ///
+    /// What comes, in which order, and what is left out: ``warmPlan(_:)``. Warming is no use: it makes nothing more
+    /// popular, and the tier's hits and misses don't count it. Again, with nothing changed, it moves nothing. What could
+    /// not come in (an origin that can't be reached, room that others took meanwhile) is in the summary, and the rest
+    /// comes in all the same.
+    ///
+    /// With an engine, KV blocks that the store lacks are computed once the weights are in, one prompt after the other, and
+    /// stored; then they come in, too.
+    ///
+    /// Cancelled, it stops what is under way and gives back what it held; what is in by then stays in the tier.
+    ///
+    /// - Throws: as ``warmPlan(_:)``; `CancellationError`.
+    public func warm(_ request: WarmRequest, work: Work = Work()) async throws -> WarmSummary {
+        try await work.runTask { [self] in try await warm(request, work) }
+    }
+
+    /// As ``warm(_:work:)``; blocks.
+    public func warmBlocking(_ request: WarmRequest, work: Work = Work()) throws -> WarmSummary {
+        try work.wait { [self] in try await warm(request, work) }
+    }
+
+    private func warm(_ request: WarmRequest, _ work: Work) async throws -> WarmSummary {
+        let start = ContinuousClock.now
+        let plan = try await onThread { try self.warmPlan(request) }
+        var summary = try await bring(plan, work)
+        if let engine = request.engine, !plan.prefills.isEmpty {
+            for prefill in plan.prefills { try await compute(prefill, engine, &summary) }
+            // What was computed is now in the store, and may be planned.
+            let rest = try await bring(try await onThread { try self.warmPlan(request) }, work)
+            summary.warmed += rest.warmed
+            summary.failed += rest.failed
+        }
+        summary.seconds = (ContinuousClock.now - start) / .seconds(1)
+        return summary
+    }
+
+    /// Does what a plan says, but for its prefills.
+    func bring(_ plan: WarmPlan, _ work: Work = Work()) async throws -> WarmSummary {
+        try Task.checkCancellation()
+        work.expect(plan.bytes)
+        var summary = WarmSummary(plan: plan)
+        let memory = try tiers.open(plan.tier)
+        let wanted = Set(plan.steps.flatMap { $0.shards.map(\.digest) })
+        // Held until all is done, so that nobody removes them meanwhile.
+        let revisions = try await onThread { plan.items.map { item in Result { try self.warmed(item, in: plan.tier) } } }
+        var stopped: Set<Int> = []
+        func take(_ step: WarmStep, _ result: Result<Void, any Error>) throws {
+            switch result {
+            case .success: summary.warmed += step.bytes
+            case .failure(is CancellationError): throw CancellationError()
+            case .failure(let error):
+                // The layers after it are of no use without it.
+                stopped.insert(step.item)
+                summary.fail(step, error)
+            }
+            work.advance(step.bytes)
+        }
+        try await withThrowingTaskGroup(of: (WarmStep, Result<Void, any Error>).self) { group in
+            var underWay = 0
+            for step in plan.steps {
+                if underWay == Warmer.stepsAtOnce, let (ended, result) = try await group.next() {
+                    underWay -= 1
+                    try take(ended, result)
+                }
+                guard !stopped.contains(step.item) else {
+                    try take(step, .failure(Warmer.Stopped()))
+                    continue
+                }
+                group.addTask {
+                    do {
+                        let warmer = Warmer(memory, try revisions[step.item].get(), wanted)
+                        return (step, .success(try await warmer.bring(step, of: plan.items[step.item])))
+                    } catch {
+                        return (step, .failure(error))
+                    }
+                }
+                underWay += 1
+            }
+            for try await (ended, result) in group { try take(ended, result) }
+        }
+        return summary
+    }
+
+    /// Has an engine compute what a prompt lacks, and stores it.
+    private func compute(_ prefill: PlannedPrefill, _ engine: any PrefillEngine, _ summary: inout WarmSummary) async throws {
+        try Task.checkCancellation()
+        do {
+            let start = ContinuousClock.now
+            let blocks = try await engine.prefill(prefill.kv, tokens: prefill.tokens, firstMissing: prefill.present)
+            let seconds = (ContinuousClock.now - start) / .seconds(1)
+            guard blocks.count <= prefill.missing else {
+                throw StorageError.invalid(
+                    what: "prefill", value: prefill.prompt, reason: "the engine gave \(blocks.count) blocks, \(prefill.missing) were missing")
+            }
+            if blocks.isEmpty {
+                return summary.failed.append(prefill.leftOut(.notComputed, "the engine gave no KV blocks"))
+            }
+            let put = try await onThread {
+                try prefill.kv.put(
+                    prefill.kv.chain(prefill.tokens), from: prefill.present, blocks, seconds: seconds / Double(blocks.count))
+            }
+            summary.computed += put.stored
+            if put.refused > 0 {
+                summary.failed.append(
+                    prefill.leftOut(.noRoom, "\(put.refused) KV blocks that were computed don't fit the quota, or the disk"))
+            }
+        } catch is CancellationError {
+            throw CancellationError()
+        } catch {
+            summary.failed.append(prefill.leftOut(.failed, "\(error)"))
+        }
+    }
+
+    /// Holds a revision of the plan. Looks at all of its tensors, as its first use will: what the catalog says of them is
+    /// then in memory, too.
+    private func warmed(_ item: WarmItem, in tier: Tier) throws -> Revision {
+        let revision = try heldRevision("\(item.model)@\(item.digest)")
+        if item.prompt == nil { _ = try revision.view(in: tier) }
+        return revision
+    }
+}
+
+extension WarmSummary {
+    fileprivate mutating func fail(_ step: WarmStep, _ error: any Error) {
+        let item = plan.items[step.item]
+        func entry(_ bytes: Int, _ reason: LeftOut.Reason, _ message: String) -> LeftOut {
+            LeftOut(revision: item.revision, prompt: item.prompt, bytes: bytes, reason: reason, message: message)
+        }
+        if let index = failed.firstIndex(where: { $0.revision == item.revision && $0.prompt == item.prompt }) {
+            // The first error is the one to tell.
+            failed[index] = entry(failed[index].bytes + step.bytes, failed[index].reason, failed[index].message)
+            return
+        }
+        let isFull = if case TierError.full = error { true } else { false }
+        failed.append(
+            entry(step.bytes, isFull ? .noRoom : .failed, isFull ? "others took the room meanwhile" : "\(error)"))
+    }
+}
