@@ -11,6 +11,7 @@ enum Advice {
         case let error as FleetError: text(for: error)
         case FileError.diskFull:
             "Free space with \"weightstore prune\" and \"weightstore gc\", then run the command again."
+        case FetchError.stalled, FetchError.disconnected: "Run the command again to resume."
         case FetchError.noOrigin: "\"weightstore pull --origin URL\" names one."
         default: nil
         }

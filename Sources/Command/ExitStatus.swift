@@ -28,43 +28,7 @@ enum ExitStatus: Int32 {
     /// - Returns: nil for errors that are not the library's.
     init?(_ error: any Error) {
         switch error {
-        case is FormatError: self = .badInput
-        case is CancellationError: self = .interrupted
-        case let error as StoreError:
-            switch error {
-            case .pinned, .inUse: self = .held
-            case .quotaFull: self = .diskFull
-            case .incomplete, .sourceChanged: self = .badInput
-            case .originFailed, .originDiffers: self = .failed
-            }
-        case let error as StorageError:
-            switch error {
-            case .notFound, .ambiguous: self = .notFound
-            case .damaged, .missing: self = .damaged
-            case .busy, .olderProcesses: self = .held
-            case .invalid: self = .badInput
-            case .notAStore, .newerSchema, .catalogDamaged: self = .badStore
-            case .catalogFailed: self = .failed
-            }
-        case let error as FileError:
-            switch error {
-            case .diskFull: self = .diskFull
-            case .networkFileSystem: self = .badStore
-            case .system, .lockedMemoryLimit: self = .failed
-            }
-        case let error as PolicyError:
-            switch error {
-            case .refused: self = .badInput
-            case .tooSlow: self = .failed
-            }
-        case is TierError, is DeviceError, is SupportError, is ServerError: self = .failed
-        case let error as FetchError:
-            switch error {
-            case .notFound, .noOrigin: self = .notFound
-            case .wrongDigest, .wrongLength, .wrongRange, .pageInsteadOfFile, .malformed: self = .badAnswer
-            case .unauthorized, .expired: self = .notAllowed
-            default: self = .unreachable
-            }
+        case is ServerError: self = .failed
         case let error as FleetError:
             switch error {
             case .unknown: self = .notFound
@@ -73,7 +37,32 @@ enum ExitStatus: Int32 {
             case .etcd: self = .unreachable
             case .unusable: self = .failed
             }
-        default: return nil
+        default:
+            guard let status = Self.status(of: StoreError(error)) else { return nil }
+            self = status
+        }
+    }
+
+    private static func status(of error: StoreError) -> ExitStatus? {
+        switch error {
+        case .cancelled: .interrupted
+        case .pinned, .inUse, .storage(.busy), .storage(.olderProcesses): .held
+        case .quotaFull, .file(.diskFull): .diskFull
+        case .incomplete, .sourceChanged, .format, .storage(.invalid), .policy(.refused): .badInput
+        case .storage(.notFound), .storage(.ambiguous): .notFound
+        case .storage(.damaged), .storage(.missing): .damaged
+        case .storage(.notAStore), .storage(.newerSchema), .storage(.catalogDamaged), .file(.networkFileSystem): .badStore
+        case .fetch(let error):
+            switch error {
+            case .notFound, .noOrigin: .notFound
+            case .wrongDigest, .wrongLength, .wrongRange, .pageInsteadOfFile, .malformed: .badAnswer
+            case .unauthorized, .expired: .notAllowed
+            default: .unreachable
+            }
+        case .originFailed, .originDiffers, .storage(.catalogFailed), .file(.system), .file(.lockedMemoryLimit),
+            .policy(.tooSlow), .tier, .device, .support:
+            .failed
+        case .other: nil
         }
     }
 }

@@ -40,13 +40,7 @@ import Testing
         let files = try tool("files", "org/base", "--json").list()
         #expect(files.count == 3)
         for file in files {
-            let sum = Process()
-            let pipe = Pipe()
-            sum.executableURL = URL(fileURLWithPath: "/usr/bin/sha256sum")
-            sum.arguments = [directory("base/\(file["path"]!)")]
-            sum.standardOutput = pipe
-            try sum.run()
-            let output = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+            let output = try ChildProcess.check("sha256sum", directory("base/\(file["path"]!)"))
             #expect(output.hasPrefix(file["digest"] as? String ?? "none"))
         }
     }

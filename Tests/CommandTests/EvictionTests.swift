@@ -312,7 +312,7 @@ import Testing
                 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
                 SELECT shard_id FROM candidate WHERE (SELECT max(i) FROM n) > 0
                 """)
-        #expect(throws: StoreError.self) { try store.open(tier, TierOptions(policy: Policy(name: "bad", sql: "DROP TABLE x"))) }
+        #expect(throws: PolicyError.self) { try store.open(tier, TierOptions(policy: Policy(name: "bad", sql: "DROP TABLE x"))) }
         try store.open(tier, TierOptions(budget: bytes + bytes / 2, policy: slow))
         for model in ["one", "two", "three"] {
             let lease = try await store.revision(model).lease(in: tier)

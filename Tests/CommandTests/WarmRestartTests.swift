@@ -57,16 +57,10 @@ import WeightStore
     }
 
     private func engine(_ arguments: String...) throws -> Data {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: Tool.path).deletingLastPathComponent().appendingPathComponent("warm-engine")
-        process.arguments = arguments
-        let output = Pipe()
-        process.standardOutput = output
-        try process.run()
-        let data = try output.fileHandleForReading.readToEnd() ?? Data()
-        process.waitUntilExit()
-        try #require(process.terminationStatus == 0)
-        return data
+        let engine = URL(fileURLWithPath: Tool.path).deletingLastPathComponent().appendingPathComponent("warm-engine").path
+        let result = try ChildProcess.run([engine] + arguments)
+        try #require(result.status == 0, "\(result.errors)")
+        return Data(result.bytes)
     }
 
     private func first(_ temperature: String, _ models: String...) throws -> Report {

@@ -33,18 +33,7 @@ final class CProgram: Sendable {
 /// Runs a command that must succeed.
 @discardableResult
 func succeed(_ command: String..., environment: [String: String] = [:]) throws -> String {
-    let result = try Command.run(command, environment: environment)
+    let result = try ChildProcess.run(command, environment: environment)
     try #require(result.status == 0, "\(command.joined(separator: " ")): \(result.status)\n\(result.output)\(result.errors)")
     return result.output
-}
-
-/// A command, run to its end.
-enum Command {
-    static func run(_ command: [String], environment: [String: String] = [:]) throws -> Tool.Result {
-        try start(command, environment: environment).result()
-    }
-
-    static func start(_ command: [String], environment: [String: String] = [:]) throws -> Tool.Running {
-        try Tool.Running(command, environment)
-    }
 }

@@ -14,7 +14,7 @@ struct FirstStepsTests {
 
         let store = try Store(at: storePath, create: true)
 
-        let summary = try store.importModelBlocking(ImportRequest(source: modelPath, name: "org/model"))
+        let summary = try await store.importModel(ImportRequest(source: modelPath, name: "org/model"))
         print("\(summary.revisions[0].model) has version \(summary.revisions[0].version)")
 
         let revision = try store.revision("org/model@main")

@@ -31,7 +31,7 @@ struct InterfaceTests {
         let file = try directory.write("#include <weightstore.h>\n", to: "header.txt")
         let command = ["cc"] + language
             + ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", "-I", CProgram.header, file]
-        let result = try Command.run(command)
+        let result = try ChildProcess.run(command)
         #expect(result.status == 0, "\(result.errors)")
     }
 
@@ -39,7 +39,7 @@ struct InterfaceTests {
     func wholeInterface() throws {
         let model = TestModel(layers: 2)
         let program = try CProgram("interface")
-        let result = try Command.run([program.path, try store(model), "test/model"])
+        let result = try ChildProcess.run([program.path, try store(model), "test/model"])
         #expect(result.status == 0, "\(result.errors)")
         #expect(result.output.split(separator: "\n").map(String.init) == (try lines(model)))
     }
@@ -47,7 +47,7 @@ struct InterfaceTests {
     @Test("on a GPU, whose driver is the tests' double, tensors have device addresses, in DLPack, too")
     func gpu() throws {
         let program = try CProgram("interface")
-        let result = try Command.run(
+        let result = try ChildProcess.run(
             [program.path, try store(TestModel(layers: 2)), "test/model", "gpu"],
             environment: ["WEIGHTSTORE_CUDA_LIBRARY": CProgram.build + "/libcuda-double.so"])
         #expect(result.status == 0, "\(result.errors)")
@@ -57,7 +57,7 @@ struct InterfaceTests {
     func valgrind() throws {
         let model = TestModel(layers: 2)
         let program = try CProgram("interface", withoutDebugInformation: true)
-        let result = try Command.run([
+        let result = try ChildProcess.run([
             "valgrind", "--leak-check=full", "--errors-for-leak-kinds=definite", "--error-exitcode=9",
             "--child-silent-after-fork=yes", program.path, try store(model), "test/model",
         ])

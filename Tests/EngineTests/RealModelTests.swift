@@ -23,7 +23,7 @@ struct RealModelTests {
     func together() throws {
         let store = try importModel()
         let source = try #require(RealModel.path)
-        let expected = try Command.run(try EnginePython.command("embedding.py", source + "/model.safetensors"))
+        let expected = try ChildProcess.run(try EnginePython.command("embedding.py", source + "/model.safetensors"))
         try #require(expected.status == 0, "\(expected.errors)")
         let meeting = directory("meeting")
         try FileManager.default.createDirectory(atPath: meeting, withIntermediateDirectories: true)
@@ -33,7 +33,7 @@ struct RealModelTests {
             try EnginePython.command("embedding.py", store, model, meeting),
             [engine, store, model, "checksum", meeting],
         ]
-        let running = try programs.map { try Command.start($0, environment: EnginePython.environment) }
+        let running = try programs.map { try ChildProcess($0, environment: EnginePython.environment) }
         for (program, result) in zip(["C", "Python", "Swift"], running.map({ $0.result() })) {
             #expect(result.status == 0, "\(program): \(result.errors)")
             #expect(result.output == expected.output, "\(program)")
@@ -49,7 +49,7 @@ struct RealModelTests {
         let tokens = ["101", "1996", "4248", "2829", "4419", "102"]
         struct States: Decodable { let first, last: [Double] }
         func states(_ command: [String]) throws -> States {
-            let result = try Command.run(command)
+            let result = try ChildProcess.run(command)
             try #require(result.status == 0, "\(result.errors)")
             return try JSONDecoder().decode(States.self, from: Data(result.bytes))
         }

@@ -158,10 +158,10 @@ extension Faults {
             do {
                 let store = try Store(at: place)
                 try store.pin("org/model")
-                try Command.copy(place, to: copy)
+                try ChildProcess.copy(place, to: copy)
             }
-            try Command.check("sh", "-c", "test -s '\(copy)/store.db-wal' && rm -f '\(copy)'/leases/*")
-            for name in ["store.db", "store.db-wal"] { try Command.check("cp", "-p", "\(copy)/\(name)", directory(name)) }
+            try ChildProcess.check("sh", "-c", "test -s '\(copy)/store.db-wal' && rm -f '\(copy)'/leases/*")
+            for name in ["store.db", "store.db-wal"] { try ChildProcess.check("cp", "-p", "\(copy)/\(name)", directory(name)) }
             let names = ["store.db", "store.db-wal"]
             func times() throws -> [Int64?] { try names.map { try FileSystem.status("\(copy)/\($0)")?.modified } }
             let before = try times()
@@ -176,8 +176,8 @@ extension Faults {
                 #expect(try revision.layer(0).tensors.count > 0)
                 #expect(try times() == before)
                 // The use is counted, and written when the store goes.
-                try Command.check("cmp", "\(copy)/store.db", directory("store.db"))
-                try Command.check("cmp", "\(copy)/store.db-wal", directory("store.db-wal"))
+                try ChildProcess.check("cmp", "\(copy)/store.db", directory("store.db"))
+                try ChildProcess.check("cmp", "\(copy)/store.db-wal", directory("store.db-wal"))
             }
         }
 
@@ -192,7 +192,7 @@ extension Faults {
                 try queue.close()
             }
             let log = place + "/store.db-wal"
-            try Command.check("cp", "-p", place + "/store.db", directory("before"))
+            try ChildProcess.check("cp", "-p", place + "/store.db", directory("before"))
             for arguments in [
                 ["ls"], ["import", directory("model")], ["gc"], ["rm", "org/model"], ["verify"], ["stats"],
             ] {

@@ -25,12 +25,12 @@ extension Faults {
             var tool = Tool(store: place)
             let log = directory("log")
             tool.prefix = Trace.log(calls, to: log)
-            try Command.copy(directory("template"), to: place)
+            try ChildProcess.copy(directory("template"), to: place)
             try tool("import", directory("tuned"), "--name", "org/tuned")
             let points = try Trace.points(log, in: place, most: most, of: calls)
             try #require(!points.isEmpty)
             for point in points {
-                try Command.copy(directory("template"), to: place)
+                try ChildProcess.copy(directory("template"), to: place)
                 tool.prefix = Trace.inject(
                     point.call, "error=\(error)", when: "\(point.ordinal)\(onward ? "+" : "")", log: log)
                 let result = try tool("import", directory("tuned"), "--name", "org/tuned")

@@ -25,7 +25,7 @@ extension Faults {
             let result = running.result()
             #expect(result.status == 130)
             #expect(result.errors.contains("Interrupted"))
-            #expect(result.errors.contains("goes on"))
+            #expect(result.errors.contains("resumes"))
             #expect(result.output == "")
             #expect(TemporaryDirectory.files(below: place + "/staging") == [], "it cleans up behind itself")
 

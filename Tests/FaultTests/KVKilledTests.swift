@@ -21,7 +21,7 @@ extension Faults.KilledTests {
         let files = (try writeTokens(tokens, to: "tokens"), try directory.write(blocks, to: "blocks"))
         let address = ["org/base", files.0, "--format", "f", "--block-tokens", "4"]
         // Some are there already.
-        try Command.copy(directory("template"), to: directory("kv"))
+        try ChildProcess.copy(directory("template"), to: directory("kv"))
         let head = try directory.write(blocks.prefix(15_000), to: "head")
         let start = try writeTokens(Array(tokens.prefix(12)), to: "start")
         let first = try Tool(store: directory("kv")).run(
@@ -59,14 +59,14 @@ extension Faults.KilledTests {
     func drops() throws {
         let tokens = (0..<80).map { UInt32($0 * 7) }
         let place = directory("kv")
-        try Command.copy(directory("template"), to: place)
+        try ChildProcess.copy(directory("template"), to: place)
         do {
             let store = try Store(at: place)
             let kv = try store.kvBlocks(of: store.revision("org/base"), format: "f", blockTokens: 4)
             try kv.put(kv.chain(tokens), (0..<20).map { bytes(500, seed: UInt64($0)) })
             try store.catalog.fold()
         }
-        try Command.check("sh", "-c", "rm -f '\(place)'/leases/*")
+        try ChildProcess.check("sh", "-c", "rm -f '\(place)'/leases/*")
         try killing(["evict", "--kind", "kv", "--free", "5k"], on: place, most: 4) { place, point, wasKilled in
             let store = try Store(at: place)
             try collect(store, point)

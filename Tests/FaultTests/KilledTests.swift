@@ -33,7 +33,11 @@ extension Faults {
         ) throws {
             let place = directory("store")
             func prepare() throws {
-                try template.map { try Command.copy($0, to: place) } ?? Command.check("rm", "-rf", place)
+                if let template {
+                    try ChildProcess.copy(template, to: place)
+                } else {
+                    try ChildProcess.check("rm", "-rf", place)
+                }
             }
             var tool = Tool(store: place)
             let log = directory("log")
@@ -111,11 +115,11 @@ extension Faults {
             var tool = Tool(store: place)
             let log = directory("log")
             tool.prefix = Trace.log(["rename"], to: log)
-            try Command.copy(directory("template"), to: place)
+            try ChildProcess.copy(directory("template"), to: place)
             try tool("import", directory("tuned"), "--name", "org/tuned")
             // The last rename installs the model's record, in the last transaction: all shards are safe by then.
             let last = try #require(try Trace.points(log, in: place, most: 100, of: ["rename"]).last)
-            try Command.copy(directory("template"), to: place)
+            try ChildProcess.copy(directory("template"), to: place)
             tool.prefix = Trace.inject("rename", "signal=SIGKILL", when: "\(last.ordinal)")
             #expect(try tool("import", directory("tuned"), "--name", "org/tuned").status == 128 + SIGKILL)
             #expect(try Inspection.revisions(in: Store(at: place)) == ["org/base@v1"])
@@ -128,7 +132,7 @@ extension Faults {
 
         /// `template`, with two models that share shards.
         private func templateOfTwo() throws -> String {
-            try Command.copy(directory("template"), to: directory("two"))
+            try ChildProcess.copy(directory("template"), to: directory("two"))
             let result = try Tool(store: directory("two"))("import", directory("tuned"), "--name", "org/tuned")
             try #require(result.status == 0, "\(result.errors)")
             return directory("two")
@@ -154,14 +158,14 @@ extension Faults {
         func collections() throws {
             // An interrupted import's shards, stray blobs, staging of a dead process.
             let dirty = directory("dirty")
-            try Command.copy(directory("template"), to: dirty)
+            try ChildProcess.copy(directory("template"), to: dirty)
             var tool = Tool(store: dirty)
             tool.prefix = Trace.log(["rename"], to: directory("log"))
-            try Command.copy(directory("template"), to: directory("store"))
+            try ChildProcess.copy(directory("template"), to: directory("store"))
             try Tool(store: directory("store"))("rm", "org/base")
             try tool("import", directory("tuned"), "--name", "org/tuned")
             let last = try #require(try Trace.points(directory("log"), in: dirty, most: 100, of: ["rename"]).last)
-            try Command.copy(directory("template"), to: dirty)
+            try ChildProcess.copy(directory("template"), to: dirty)
             tool.prefix = Trace.inject("rename", "signal=SIGKILL", when: "\(last.ordinal)")
             #expect(try tool("import", directory("tuned"), "--name", "org/tuned").status == 128 + SIGKILL)
             let stray = String(repeating: "ab", count: 32)
@@ -201,11 +205,11 @@ extension Faults {
         /// A store with two models whose last commits are only in the log.
         private func logged() throws -> String {
             let place = directory("logged")
-            try Command.copy(directory("template"), to: place)
+            try ChildProcess.copy(directory("template"), to: place)
             let store = try Store(at: place)
             _ = try importTuned(into: store)
-            try Command.copy(place, to: directory("copy"))
-            try Command.check("sh", "-c", "rm -f '\(directory("copy"))'/leases/* && test -s '\(directory("copy"))/store.db-wal'")
+            try ChildProcess.copy(place, to: directory("copy"))
+            try ChildProcess.check("sh", "-c", "rm -f '\(directory("copy"))'/leases/* && test -s '\(directory("copy"))/store.db-wal'")
             return directory("copy")
         }
 
@@ -219,7 +223,7 @@ extension Faults {
             func leave(_ record: String, of store: String) throws {
                 let target = "\(place)/blobs/\(record)"
                 try FileSystem.createDirectory(FileSystem.parent(of: target))
-                try Command.check("cp", "\(store)/blobs/\(record)", target)
+                try ChildProcess.check("cp", "\(store)/blobs/\(record)", target)
             }
             func expectRebuilt() throws {
                 try tool("pin", "org/base", "--note", "last")
@@ -230,10 +234,10 @@ extension Faults {
             }
 
             // Killed between the installing of a record and the commit: what each of these would have left.
-            try Command.copy(directory("template"), to: place)
+            try ChildProcess.copy(directory("template"), to: place)
             for number in 1...6 {
                 let other = directory("other\(number)")
-                try Command.copy(directory("template"), to: other)
+                try ChildProcess.copy(directory("template"), to: other)
                 try Tool(store: other)("tag", "org/base", "killed\(number)")
                 try leave(try #require(records(in: other).first), of: other)
             }
@@ -241,9 +245,9 @@ extension Faults {
             try expectRebuilt()
 
             // Killed between the commit of an rm and the removal of the blobs, and then imported anew.
-            try Command.copy(directory("template"), to: place)
+            try ChildProcess.copy(directory("template"), to: place)
             for number in 1...3 { try tool("tag", "org/base", "old\(number)") }
-            try Command.copy(place, to: directory("other"))
+            try ChildProcess.copy(place, to: directory("other"))
             try tool("rm", "org/base")
             try leave(try #require(records(in: directory("other")).first), of: directory("other"))
             try tool("import", directory("base"), "--name", "org/base")

@@ -6,7 +6,7 @@ import Testing
 extension Faults.KilledTests {
     @Test("a migration that is killed is gone on with by whoever opens the store next, and nothing is lost")
     func migrations() throws {
-        try Command.copy(directory("template"), to: directory("old"))
+        try ChildProcess.copy(directory("template"), to: directory("old"))
         try Store(at: directory("old")).catalog.fold()
         let before = try OldStore.downgrade(directory("old"))
         try killing(["ls"], on: directory("old"), most: 4) { place, point, _ in

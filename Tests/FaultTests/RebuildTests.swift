@@ -36,7 +36,7 @@ extension Faults {
 
         init() throws {
             let template = try Self.template.get()
-            for name in ["base", "tuned", "other", "store"] { try Command.copy(template(name), to: directory(name)) }
+            for name in ["base", "tuned", "other", "store"] { try ChildProcess.copy(template(name), to: directory(name)) }
             place = directory("store")
             tool = Tool(store: place)
         }

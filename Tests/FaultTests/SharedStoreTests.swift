@@ -120,7 +120,7 @@ extension Faults {
             var tool = Tool(store: directory("store"))
             try tool("import", directory("model"))
             // Writes to a pipe that nobody reads.
-            try Command.check("mkfifo", directory("pipe"))
+            try ChildProcess.check("mkfifo", directory("pipe"))
             let pipe = open(directory("pipe"), O_RDWR)
             defer { close(pipe) }
             tool.prefix = ["/bin/sh", "-c", "exec \"$@\" > '\(directory("pipe"))'", "sh"]

@@ -118,7 +118,7 @@ struct BucketGarbageTests {
         let fleet = try yard.fleet()
         for version in 1...2 { try fleet.pushBlocking(try store.revision("org/model@v\(version)"), of: store) }
         try fleet.drop(1, of: "org/model")
-        let proxy = try Daemon(["/usr/bin/env", "python3", Engines.script("s3-proxy.py"), "\(yard.objects.port)"])
+        let proxy = try ChildProcess.daemon(["/usr/bin/env", "python3", Engines.script("s3-proxy.py"), "\(yard.objects.port)"])
         let port = Int(try proxy.line())!
         let lagging = try yard.fleet(port: port)
         sleep(1)

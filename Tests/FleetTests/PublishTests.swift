@@ -245,7 +245,7 @@ struct PublishTests {
             ("user/add", #"{"name":"root","password":"the-password"}"#), ("role/add", #"{"name":"root"}"#),
             ("user/grant", #"{"user":"root","role":"root"}"#), ("enable", "{}"),
         ] {
-            _ = try Daemon(["/usr/bin/curl", "-sf", "-w", "\n", "-d", body, "\(yard.etcd!.url)/v3/auth/\(path)"]).line()
+            _ = try ChildProcess.daemon(["/usr/bin/curl", "-sf", "-w", "\n", "-d", body, "\(yard.etcd!.url)/v3/auth/\(path)"]).line()
         }
         func push(_ user: String?) throws -> PushSummary {
             var environment = yard.objects.credentials

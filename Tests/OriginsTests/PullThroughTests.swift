@@ -9,7 +9,7 @@ import WeightStore
     func chain() throws {
         var scene: Scene? = try Scene(TestModel(layers: 2), files: 2)
         let directory = try TemporaryDirectory()
-        let server = try Daemon([
+        let server = try ChildProcess.daemon([
             Tool.path, "serve", "--port", "0", "--store", directory("middle"), "--upstream", scene!.hub.url, "--quiet",
         ])
         let url = try server.line()
@@ -38,7 +38,7 @@ import WeightStore
         try FileManager.default.createDirectory(atPath: directory("hub/org"), withIntermediateDirectories: true)
         try FileManager.default.copyItem(atPath: source, toPath: directory("hub/org/real"))
         var hub: HubServer? = try HubServer(directory("hub"))
-        let server = try Daemon([
+        let server = try ChildProcess.daemon([
             Tool.path, "serve", "--port", "0", "--store", directory("store"), "--upstream", hub!.url, "--quiet",
         ])
         let line = try server.line()
@@ -59,20 +59,11 @@ import WeightStore
     ///
     /// - Returns: the directory of the snapshot.
     private func download(_ model: String, from endpoint: String, to cache: String) throws -> String {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: try #require(HubPython.path))
-        process.arguments = ["-c", "import huggingface_hub as h; print(h.snapshot_download('\(model)'))"]
-        process.environment = ProcessInfo.processInfo.environment
-            .filter { !$0.key.lowercased().hasSuffix("_proxy") }
-            .merging([
+        try ChildProcess.check(
+            try #require(HubPython.path), "-c", "import huggingface_hub as h; print(h.snapshot_download('\(model)'))",
+            environment: HubPython.withoutProxies.merging([
                 "HF_ENDPOINT": endpoint, "HF_HOME": cache, "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
             ]) { $1 }
-        let pipe = Pipe()
-        process.standardOutput = pipe
-        try process.run()
-        let output = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        #expect(process.terminationStatus == 0)
-        return output.trimmingCharacters(in: .whitespacesAndNewlines)
+        ).trimmingCharacters(in: .whitespacesAndNewlines)
     }
 }

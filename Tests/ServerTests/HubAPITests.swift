@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 import WeightStore
 
@@ -41,13 +42,7 @@ struct HubAPITests {
         #expect(lfs["pointerSize"] as? Int == pointer.utf8.count)
         #expect(weights["size"] as? Int == lfs["size"] as? Int)
         try server.directory.write(pointer, to: "pointer")
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["git", "hash-object", server.directory("pointer")]
-        let pipe = Pipe()
-        process.standardOutput = pipe
-        try process.run()
-        let name = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        let name = try ChildProcess.check("git", "hash-object", server.directory("pointer"))
         #expect(weights["oid"] as? String == name.trimmingCharacters(in: .whitespacesAndNewlines))
     }
 

@@ -29,25 +29,16 @@ struct HubClientTests {
         }
         let work = server.directory("client")
         try FileManager.default.createDirectory(atPath: work, withIntermediateDirectories: true)
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: try #require(HubPython.path))
+        let python = try #require(HubPython.path)
         let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        process.arguments = [script.appendingPathComponent("hub-client.py").path, model, source, work]
-        var environment = ProcessInfo.processInfo.environment
+        let command = [python, script.appendingPathComponent("hub-client.py").path, model, source, work]
+        var environment = HubPython.withoutProxies
         environment["HF_ENDPOINT"] = "\(encrypted ? "https" : "http")://127.0.0.1:\(server.port)"
-        if let authority { environment.merge(authority.environment) { $1 } }
-        environment["HF_TOKEN"] = token
-        for name in environment.keys where name.lowercased().hasSuffix("_proxy") { environment[name] = nil }
-        process.environment = environment
-        let pipe = Pipe()
-        (process.standardOutput, process.standardError) = (pipe, pipe)
-        try process.run()
-        let output = try await onThread {
-            String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        }
-        process.waitUntilExit()
-        #expect(process.terminationStatus == 0, "\(output)")
-        #expect(output.hasSuffix("done\n"))
+        if let authority { environment.merge(authority.environment.mapValues(Optional.some)) { $1 } }
+        environment.updateValue(token, forKey: "HF_TOKEN")
+        let result = try await onThread { [environment] in try ChildProcess.run(command, environment: environment) }
+        #expect(result.status == 0, "\(result.output)\(result.errors)")
+        #expect(result.output.hasSuffix("done\n"))
         if let token { #expect(!server.log.lines.contains { $0.contains(token) }) }
     }
 }

@@ -12,17 +12,12 @@ struct ServeCommandTests {
     /// Starts it on a free port, which it prints.
     private func serve(
         _ store: String, _ arguments: [String] = [], environment: [String: String] = [:]
-    ) async throws -> (process: Process, port: Int, log: String) {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: Tool.path)
-        process.arguments = ["serve", "--port", "0", "--store", store] + arguments
-        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+    ) async throws -> (process: ChildProcess, port: Int, log: String) {
         let log = try directory.write("", to: "log-\(UInt32.random(in: 0 ... .max))")
-        process.standardError = FileHandle(forWritingAtPath: log)
-        let pipe = Pipe()
-        process.standardOutput = pipe
-        try process.run()
-        let line = try await onThread { String(decoding: pipe.fileHandleForReading.availableData, as: UTF8.self) }
+        let process = try ChildProcess(
+            [Tool.path, "serve", "--port", "0", "--store", store] + arguments, environment: environment.mapValues(\.self),
+            output: .lines, errors: .file(log))
+        let line = try await onThread { try process.line() }
         let port = try #require(
             line.split(whereSeparator: { !$0.isNumber }).last.flatMap { Int($0) }, "no port in \(line)")
         return (process, port, log)
@@ -40,16 +35,13 @@ struct ServeCommandTests {
         }
     }
 
-    private func status(of process: Process) async throws -> Int32 {
-        try await onThread {
-            process.waitUntilExit()
-            return process.terminationReason == .exit ? process.terminationStatus : 128 + process.terminationStatus
-        }
+    private func status(of process: ChildProcess) async throws -> Int32 {
+        try await onThread { process.wait() }
     }
 
     /// A line of `/proc/…/status`, in kB.
-    private func memory(_ process: Process, _ name: String) throws -> Int {
-        let text = String(decoding: try contents("/proc/\(process.processIdentifier)/status"), as: UTF8.self)
+    private func memory(_ process: ChildProcess, _ name: String) throws -> Int {
+        let text = String(decoding: try contents("/proc/\(process.identifier)/status"), as: UTF8.self)
         let line = try #require(text.split(separator: "\n").first { $0.hasPrefix(name + ":") })
         return try #require(line.split(whereSeparator: { !$0.isNumber }).first.flatMap { Int($0) })
     }
@@ -73,12 +65,12 @@ struct ServeCommandTests {
             #expect(answer.status == 200 && answer.body == bytes)
         }
         #expect(try await ask(port, "/org/nobody/resolve/main/model.safetensors").status == 404)
-        first.terminate()
+        first.signal(SIGTERM)
         #expect(try await status(of: first) == 0)
         // Each byte came once, the header too.
         #expect(try sent(log) == bytes.count)
         #expect(try await ask(port, file).body == bytes)
-        second.terminate()
+        second.signal(SIGTERM)
         #expect(try await status(of: second) == 0)
     }
 
@@ -95,7 +87,7 @@ struct ServeCommandTests {
             let connection = try Connection(port: port)
             try connection.send(TestServer.request("GET", path, [:]))
             origin.accept()
-            process.terminate()
+            process.signal(SIGTERM)
             return try connection.answer()
         }
         #expect(answer.status == 503)
@@ -128,7 +120,7 @@ struct ServeCommandTests {
             try connection.send(TestServer.request("GET", "/org/base/resolve/main/model.safetensors"))
             _ = try connection.receive(most: 1)
         }
-        kill(process.processIdentifier, signal)
+        process.signal(signal)
         #expect(try await eventually { (try? Connection(port: port)) == nil })
         let size = try TestServer.base.file(TestServer.base.tensors).count
         let received = try await onThread {
@@ -153,7 +145,7 @@ struct ServeCommandTests {
         let (process, port, _) = try await serve(directory("store"))
         let taken = try await tool("serve", "--port", "\(port)")
         #expect(taken.status == 1 && taken.errors.contains("127.0.0.1:\(port)") && taken.errors.contains("--port 0"))
-        process.terminate()
+        process.signal(SIGTERM)
         #expect(try await status(of: process) == 0)
         try directory.write("two words", to: "token")
         let bad = try await tool("serve", "--token-file", directory("token"))
@@ -171,7 +163,7 @@ struct ServeCommandTests {
             environment: fromFile ? [:] : ["WEIGHTSTORE_TOKEN": "s3cret"])
         #expect(try await ask(port, "/m/resolve/main/config.json").status == 401)
         #expect(try await ask(port, "/m/resolve/main/config.json", ["Authorization": "Bearer s3cret"]).status == 200)
-        process.terminate()
+        process.signal(SIGTERM)
         #expect(try await status(of: process) == 0)
         #expect(!String(decoding: try contents(log), as: UTF8.self).contains("s3cret"))
     }
@@ -204,7 +196,7 @@ struct ServeCommandTests {
         #expect(received >= 3 * bytes)
         let after = try memory(process, "VmHWM")
         #expect(after - before < 40_000, "\(before) kB before, \(after) kB after")
-        process.terminate()
+        process.signal(SIGTERM)
         #expect(try await status(of: process) == 0)
     }
 }

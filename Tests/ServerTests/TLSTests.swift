@@ -27,7 +27,7 @@ struct TLSTests {
 
     private func curl(_ arguments: String...) async throws -> Tool.Result {
         let authority = try Self.authority.get()
-        return try await onThread { try Tool.Running(["curl", "-s", "--cacert", authority.certificate] + arguments, [:]).result() }
+        return try await onThread { try ChildProcess(["curl", "-s", "--cacert", authority.certificate] + arguments).result() }
     }
 
     private func url(_ server: TestServer, _ path: String, encrypted: Bool = true) -> String {
@@ -48,8 +48,8 @@ struct TLSTests {
         let page = try await curl(url(server, "/api/models"), "-i").output
         #expect(page.contains("HTTP/1.1 200") && page.contains("<https://127.0.0.1:\(server.port)/api/models?"))
         let old = try await onThread { [port = server.port] in
-            try Tool.Running(
-                ["openssl", "s_client", "-connect", "127.0.0.1:\(port)", "-tls1_1", "-cipher", "DEFAULT:@SECLEVEL=0"], [:]).result()
+            try ChildProcess(
+                ["openssl", "s_client", "-connect", "127.0.0.1:\(port)", "-tls1_1", "-cipher", "DEFAULT:@SECLEVEL=0"]).result()
         }
         #expect(old.status != 0 && old.errors.contains("alert protocol version"))
     }
@@ -126,7 +126,7 @@ struct TLSCommandTests {
     }
 
     private func curl(_ url: String, trusting authority: CertificateAuthority, _ arguments: [String] = []) async throws -> Tool.Result {
-        try await onThread { try Tool.Running(["curl", "-s", "--cacert", authority.certificate, url] + arguments, [:]).result() }
+        try await onThread { try ChildProcess(["curl", "-s", "--cacert", authority.certificate, url] + arguments).result() }
     }
 
     @Test("a renewed certificate is taken without a restart, one that can't be used is not; downloads go on")

@@ -64,7 +64,7 @@ package struct CertificateAuthority: Sendable {
 
     private static func openssl(_ arguments: [String], clock: String? = nil) throws {
         let command = (clock.map { ["faketime", "-f", $0] } ?? []) + ["openssl"] + arguments
-        let result = try Tool.Running(command, [:]).result()
+        let result = try ChildProcess(command).result()
         guard result.status == 0 else { throw Failure(command: command.joined(separator: " "), errors: result.errors) }
     }
 

@@ -4,4 +4,8 @@ import Foundation
 package enum HubPython {
     /// The interpreter, if it is there.
     package static let path = ProcessInfo.processInfo.environment["WEIGHTSTORE_HUB_PYTHON"]
+    /// Takes the variables away by which a client would go through a proxy.
+    package static let withoutProxies = Dictionary(
+        uniqueKeysWithValues: ProcessInfo.processInfo.environment.keys
+            .filter { $0.lowercased().hasSuffix("_proxy") }.map { ($0, String?.none) })
 }

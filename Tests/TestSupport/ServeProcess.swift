@@ -5,14 +5,14 @@ package final class ServeProcess: Sendable {
     /// As it printed it.
     package let url: String
     private let log: String
-    private let daemon: Daemon
+    private let daemon: ChildProcess
 
     /// - Parameters:
     ///   - clock: what the clock shows there, beside the right time, such as `-10d`.
     ///   - log: the file that what it says goes to.
     package init(_ store: String, _ arguments: [String] = [], clock: String? = nil, log: String) throws {
         self.log = log
-        daemon = try Daemon(
+        daemon = try ChildProcess.daemon(
             ["/bin/sh", "-c", "log=$1; shift; exec \"$@\" 2>>$log", "sh", log]
                 + (clock.map { ["faketime", "-f", $0, "setpriv", "--pdeathsig", "KILL"] } ?? [])
                 + [Tool.path, "serve", "--port", "0", "--store", store] + arguments)

@@ -27,8 +27,8 @@ package struct StoreFixture: Sendable {
     /// Unpacks the fixture, and replaces the directories in its origins by the unpacked ones.
     package init() throws {
         directory = try TemporaryDirectory()
-        let tar = try Tool.Running(
-            ["tar", "--no-same-owner", "-xJf", Self.base + ".tar.xz", "-C", directory.path], [:]
+        let tar = try ChildProcess(
+            ["tar", "--no-same-owner", "-xJf", Self.base + ".tar.xz", "-C", directory.path]
         ).result()
         guard tar.status == 0 else { throw UnpackingFailed(message: tar.errors) }
         facts = try JSONDecoder().decode(Facts.self, from: Data(contents(Self.base + ".json")))

@@ -150,7 +150,9 @@ import Testing
 
     @Test("an origin that fails is named, with what it said, and the next is asked")
     func failing() throws {
-        store.register(scheme: "https") { url in ScriptedOrigin(url: url, blobs: [:], calls: .init()) }
+        for scheme in ["https", "s3"] {
+            store.register(scheme: scheme) { url in ScriptedOrigin(url: url, blobs: [:], calls: .init()) }
+        }
         try add("model", origins: ["https://hub.test/x"])
         try evictAll()
         let digest = try digest()
@@ -300,15 +302,15 @@ import Testing
         }
         #expect(try fetch(origin, "config.json").count == 4)
         for path in ["link", "../secret.txt", "nothing", "tokenizer"] {
-            #expect(throws: StoreError.self, "\(path)") { try fetch(origin, path) }
+            #expect(throws: StorageError.self, "\(path)") { try fetch(origin, path) }
         }
         try directory.write("blob", to: "hub/blobs/1")
         try FileManager.default.createDirectory(atPath: directory("hub/snapshots/c0ffee"), withIntermediateDirectories: true)
         try FileManager.default.createSymbolicLink(
             atPath: directory("hub/snapshots/c0ffee/a file"), withDestinationPath: "../../blobs/1")
         #expect(try fetch(try DirectoryOrigin("file://\(directory("hub"))"), "a file") == Array("blob".utf8))
-        #expect(throws: StoreError.self) { try DirectoryOrigin("file://host/x") }
-        #expect(throws: StoreError.self) { try DirectoryOrigin("https://host/x") }
+        #expect(throws: StorageError.self) { try DirectoryOrigin("file://host/x") }
+        #expect(throws: StorageError.self) { try DirectoryOrigin("https://host/x") }
     }
 }
 

@@ -62,7 +62,7 @@ import WeightStore
         try FileManager.default.createDirectory(
             atPath: directory("hub/models--org--name/snapshots"), withIntermediateDirectories: true)
         let store = try Store(at: directory("store"), create: true)
-        #expect(throws: StoreError.self) { try store.importModelBlocking(ImportRequest(source: directory("hub"))) }
+        #expect(throws: StorageError.self) { try store.importModelBlocking(ImportRequest(source: directory("hub"))) }
     }
 
     @Test("--move empties the cache of what was taken, and of nothing else")

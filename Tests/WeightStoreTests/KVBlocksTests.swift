@@ -227,9 +227,9 @@ import Testing
     @Test("a block without bytes is refused, and nothing of its run is kept")
     func empty() throws {
         let kv = try scene.blocks()
-        #expect(throws: StoreError.self) { try kv.put(kv.chain(scene.tokens(8, seed: 1)), [[1], []]) }
+        #expect(throws: StorageError.self) { try kv.put(kv.chain(scene.tokens(8, seed: 1)), [[1], []]) }
         #expect(try scene.store.kvGauge().blocks == 0)
-        #expect(throws: StoreError.self) { try scene.blocks(length: 0) }
-        #expect(throws: StoreError.self) { try scene.blocks(format: "") }
+        #expect(throws: StorageError.self) { try scene.blocks(length: 0) }
+        #expect(throws: StorageError.self) { try scene.blocks(format: "") }
     }
 }

@@ -203,7 +203,7 @@ import Testing
         #expect(try scene.store.dropKV(selection).blocks == 1)
         selection = KVSelection()
         selection.revision = "org/nobody"
-        #expect(throws: StoreError.self) { try scene.store.dropKV(selection) }
+        #expect(throws: StorageError.self) { try scene.store.dropKV(selection) }
         selection.revision = "org/model@v1"
         #expect(try scene.store.dropKV(selection).blocks == 4)
         #expect(try scene.differences() == [])

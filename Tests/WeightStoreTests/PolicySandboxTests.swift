@@ -99,7 +99,7 @@ import Testing
                 WITH RECURSIVE n (t) AS (SELECT 'x' UNION ALL SELECT t || t FROM n)
                 SELECT shard_id FROM candidate WHERE (SELECT max(length(t)) FROM n) > 0
                 """)
-        let error = #expect(throws: StoreError.self) { try store.victims(of: growing, count: 1, seconds: 5) }
+        let error = #expect(throws: PolicyError.self) { try store.victims(of: growing, count: 1, seconds: 5) }
         #expect("\(error!)".contains("too big"))
     }
 
@@ -128,13 +128,13 @@ import Testing
         try directory.write("not SQL", to: "store/policies/broken.sql")
         #expect(try store.policy("mine").summary == "Mine.")
         #expect(try store.policy("size").path == directory("store/policies/size.sql"))
-        #expect(throws: StoreError.self) { try store.policy("nobody") }
+        #expect(throws: StorageError.self) { try store.policy("nobody") }
         var quota = Quota(bytes: 1 << 30)
         quota.policy = "mine"
         try store.setQuota(quota)
         #expect(try store.quota == quota)
         quota.policy = "broken"
-        #expect(throws: StoreError.self) { try store.setQuota(quota) }
+        #expect(throws: StorageError.self) { try store.setQuota(quota) }
         #expect(try store.quota.policy == "mine")
         // The smallest goes first.
         let victims = try store.victims(of: store.policy("mine"), count: 2).victims

@@ -52,7 +52,7 @@ import Testing
     @Test("a malformed request is refused with its line", arguments: ["{\"timestamp\": 1}", "{", "{\"timestamp\": 1, \"hash_ids\": [1, 0]}"])
     func malformed(line: String) throws {
         let path = try directory.write("{\"timestamp\": 0, \"hash_ids\": [0, 1]}\n\n\(line)\n", to: "bad.jsonl")
-        let error = #expect(throws: StoreError.self) { try AccessTrace(files: [path]) }
+        let error = #expect(throws: StorageError.self) { try AccessTrace(files: [path]) }
         #expect("\(error!)".contains("line 3"))
     }
 

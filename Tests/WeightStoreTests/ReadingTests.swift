@@ -132,7 +132,7 @@ import WeightStore
     func overwrite() throws {
         let revision = try store.revision("org/model")
         try directory.write("mine", to: "out/config.json")
-        #expect(throws: StoreError.self) { try revision.exportBlocking(to: directory("out")) }
+        #expect(throws: StorageError.self) { try revision.exportBlocking(to: directory("out")) }
         #expect(try contents(directory("out/config.json")) == Array("mine".utf8))
         try revision.exportBlocking(to: directory("out"), overwriting: true)
         #expect(try contents(directory("out/config.json")) == contents(directory("org-model/config.json")))

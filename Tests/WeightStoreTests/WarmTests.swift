@@ -335,7 +335,7 @@ import Testing
         let store = try open(.ram)
         let summary = try await store.warm(WarmRequest())
         #expect(summary.plan.items.isEmpty && summary.plan.leftOut.isEmpty && summary.warmed == 0)
-        await #expect(throws: StoreError.self) { try await store.warm(request(.ram, "nobody")) }
+        await #expect(throws: StorageError.self) { try await store.warm(request(.ram, "nobody")) }
     }
 
     @Test("what can be fetched only slowly is worth more per byte than what the disk has")

@@ -57,42 +57,34 @@ extension weightstore_status {
             case .forked: WEIGHTSTORE_FORKED
             case .unsupported: WEIGHTSTORE_UNSUPPORTED
             }
-        case let error as StoreError:
-            switch error {
-            case .quotaFull: WEIGHTSTORE_DISK_FULL
-            case .pinned, .inUse: WEIGHTSTORE_BUSY
-            case .originFailed: WEIGHTSTORE_UNREACHABLE
-            case .originDiffers: WEIGHTSTORE_BAD_ANSWER
-            case .sourceChanged, .incomplete: WEIGHTSTORE_FAILED
-            }
-        case let error as StorageError:
-            switch error {
-            case .notFound, .ambiguous: WEIGHTSTORE_NOT_FOUND
-            case .invalid: WEIGHTSTORE_INVALID_ARGUMENT
-            case .damaged, .missing: WEIGHTSTORE_DAMAGED
-            case .notAStore, .newerSchema, .olderProcesses, .catalogDamaged: WEIGHTSTORE_BAD_STORE
-            case .busy: WEIGHTSTORE_BUSY
-            case .catalogFailed: WEIGHTSTORE_FAILED
-            }
-        case let error as FileError:
-            switch error {
-            case .system: WEIGHTSTORE_SYSTEM
-            case .diskFull: WEIGHTSTORE_DISK_FULL
-            case .networkFileSystem: WEIGHTSTORE_BAD_STORE
-            case .lockedMemoryLimit: WEIGHTSTORE_TIER_FULL
-            }
-        case PolicyError.refused: WEIGHTSTORE_INVALID_ARGUMENT
-        case is TierError: WEIGHTSTORE_TIER_FULL
-        case DeviceError.unknownName: WEIGHTSTORE_INVALID_ARGUMENT
-        case is DeviceError: WEIGHTSTORE_DEVICE
-        case let error as FetchError:
+        default: weightstore_status(StoreError(error))
+        }
+    }
+
+    private init(_ error: StoreError) {
+        self = switch error {
+        case .quotaFull, .file(.diskFull): WEIGHTSTORE_DISK_FULL
+        case .pinned, .inUse, .storage(.busy): WEIGHTSTORE_BUSY
+        case .originFailed: WEIGHTSTORE_UNREACHABLE
+        case .originDiffers: WEIGHTSTORE_BAD_ANSWER
+        case .storage(.notFound), .storage(.ambiguous): WEIGHTSTORE_NOT_FOUND
+        case .storage(.invalid), .policy(.refused), .device(.unknownName): WEIGHTSTORE_INVALID_ARGUMENT
+        case .storage(.damaged), .storage(.missing): WEIGHTSTORE_DAMAGED
+        case .storage(.notAStore), .storage(.newerSchema), .storage(.olderProcesses), .storage(.catalogDamaged),
+            .file(.networkFileSystem):
+            WEIGHTSTORE_BAD_STORE
+        case .tier, .file(.lockedMemoryLimit): WEIGHTSTORE_TIER_FULL
+        case .file(.system): WEIGHTSTORE_SYSTEM
+        case .device: WEIGHTSTORE_DEVICE
+        case .fetch(let error):
             switch error {
             case .notFound, .noOrigin: WEIGHTSTORE_NOT_FOUND
             case .wrongDigest, .wrongLength, .wrongRange, .pageInsteadOfFile, .malformed: WEIGHTSTORE_BAD_ANSWER
             case .unauthorized, .expired: WEIGHTSTORE_NOT_ALLOWED
             default: WEIGHTSTORE_UNREACHABLE
             }
-        default: WEIGHTSTORE_FAILED
+        case .sourceChanged, .incomplete, .support, .format, .policy, .storage(.catalogFailed), .cancelled, .other:
+            WEIGHTSTORE_FAILED
         }
     }
 }

@@ -25,18 +25,20 @@ enum HubError: Error, Equatable {
     init(_ error: any Error) {
         switch error {
         case let error as HubError: self = error
-        case let error as StorageError:
-            switch error {
-            case .notFound(kind: "model", _, _): self = .noModel
-            case .notFound(kind: "file", _, _): self = .noFile(commit: nil)
-            case .notFound, .ambiguous: self = .noRevision
-            case .missing: self = .unavailable("some of the bytes are not in the store")
-            case .damaged: self = .unavailable("some of the bytes are damaged")
-            case .busy: self = .unavailable("the store is busy")
-            default: self = .failed
-            }
-        case is CancellationError: self = .unavailable("the server ends")
-        case is FetchError: self = .unavailable("the hub behind this one does not give it now")
+        default: self.init(StoreError(error))
+        }
+    }
+
+    private init(_ error: StoreError) {
+        switch error {
+        case .storage(.notFound(kind: "model", _, _)): self = .noModel
+        case .storage(.notFound(kind: "file", _, _)): self = .noFile(commit: nil)
+        case .storage(.notFound), .storage(.ambiguous): self = .noRevision
+        case .storage(.missing): self = .unavailable("some of the bytes are not in the store")
+        case .storage(.damaged): self = .unavailable("some of the bytes are damaged")
+        case .storage(.busy): self = .unavailable("the store is busy")
+        case .cancelled: self = .unavailable("the server ends")
+        case .fetch: self = .unavailable("the hub behind this one does not give it now")
         default: self = .failed
         }
     }

@@ -54,9 +54,9 @@ extension FetchError: CustomStringConvertible {
         case .badRedirect(let url, let status, let location):
             "\(url): status \(status): redirected to \(location), expected a place that is as safe."
         case .stalled(let url, let seconds, let attempts):
-            "\(url): no byte for \(seconds) s, \(attempts) attempts. What is here is safe; run the command again to go on."
+            "\(url): no byte for \(seconds) s, \(attempts) attempts. What has arrived is kept."
         case .disconnected(let url, let reason, let attempts):
-            "\(url): \(reason), \(attempts) attempts. What is here is safe; run the command again to go on."
+            "\(url): \(reason), \(attempts) attempts. What has arrived is kept."
         case .untrusted(let url, let reason):
             "\(url): not trusted: \(reason)."
         case .malformed(let url, let expected, let found):

@@ -7,13 +7,15 @@ final class Disk {
     let path: String
     private let directory: TemporaryDirectory
     private let image: String?
+    /// Of a mount through FUSE: what serves it.
+    private var server: ChildProcess?
 
     /// ext4 in an image file, through a loop device, without blocks kept back for root.
     static func ext4(megabytes: Int) throws -> Disk {
         let directory = try TemporaryDirectory()
         let image = directory("image")
-        try Command.check("truncate", "-s", "\(megabytes)M", image)
-        try Command.check("mkfs.ext4", "-q", "-m", "0", image)
+        try ChildProcess.check("truncate", "-s", "\(megabytes)M", image)
+        try ChildProcess.check("mkfs.ext4", "-q", "-m", "0", image)
         return try Disk(directory, image: image, "mount", "-o", "loop", image)
     }
 
@@ -24,18 +26,15 @@ final class Disk {
     /// A view of another directory through FUSE.
     static func fuse(of other: String) throws -> Disk {
         let disk = try Disk(TemporaryDirectory(), image: nil)
-        // In the foreground: a daemon would keep what `Process` waits for.
-        let server = Process()
-        server.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        server.arguments = ["bindfs", "-f", other, disk.path]
-        try server.run()
+        let command = ["bindfs", "-f", other, disk.path]
+        disk.server = try ChildProcess(command, output: .null, errors: .null)
         let place = disk.path.split(separator: "/").suffix(2).joined(separator: "/")
         for _ in 0..<200 {
             let mounts = String(decoding: try contents("/proc/mounts"), as: UTF8.self)
             if mounts.contains("\(place) fuse") { return disk }
             usleep(10_000)
         }
-        throw Command.Failed(command: server.arguments!, status: 0, errors: "not mounted after 2 seconds")
+        throw ChildProcess.Failed(command: command, reason: "not mounted after 2 seconds")
     }
 
     /// - Parameter mount: the command that mounts it, but for the place.
@@ -45,13 +44,13 @@ final class Disk {
         path = directory("mounted")
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
         if mount.isEmpty { return }
-        let (status, errors) = try Command.run(mount + [path])
-        guard status == 0 else { throw Command.Failed(command: mount, status: status, errors: errors) }
+        let mounted = try ChildProcess.run(mount + [path])
+        guard mounted.status == 0 else { throw ChildProcess.Failed(command: mount, reason: mounted.errors) }
     }
 
     deinit {
         // A disk that is still in use stays mounted until it is not.
-        _ = try? Command.run(["umount", "--lazy", path])
+        _ = try? ChildProcess.run(["umount", "--lazy", path])
     }
 
     func callAsFunction(_ name: String) -> String { path + "/" + name }
@@ -91,12 +90,12 @@ final class Disk {
         let root = open(path, O_RDONLY)
         defer { close(root) }
         guard ioctl(root, 0x8004_587D, &flags) == 0 else {
-            throw Command.Failed(command: ["ioctl EXT4_IOC_SHUTDOWN"], status: errno, errors: "")
+            throw ChildProcess.Failed(command: ["ioctl EXT4_IOC_SHUTDOWN"], reason: String(cString: strerror(errno)))
         }
     }
 
     func mountAgain() throws {
-        try Command.check("umount", path)
-        try Command.check("mount", "-o", "loop", image!, path)
+        try ChildProcess.check("umount", path)
+        try ChildProcess.check("mount", "-o", "loop", image!, path)
     }
 }

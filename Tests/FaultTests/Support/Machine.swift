@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSupport
 
 /// What the machine that runs the tests can do.
 enum Machine {
@@ -28,6 +29,6 @@ enum Machine {
     static let time = "GNU time is needed as /usr/bin/time"
 
     private static func succeeds(_ command: String...) -> Bool {
-        (try? Command.run(command).status) == 0
+        (try? ChildProcess.run(command).status) == 0
     }
 }

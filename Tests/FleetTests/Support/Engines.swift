@@ -22,7 +22,7 @@ enum Engines {
     @discardableResult
     static func run(_ arguments: [String], environment: [String: String] = [:]) throws -> [String] {
         let settings = environment.map { "\($0.key)=\($0.value)" }
-        return try Daemon(["/usr/bin/env"] + settings + ["/bin/bash"] + arguments).line().split(separator: " ").map(String.init)
+        return try ChildProcess.daemon(["/usr/bin/env"] + settings + ["/bin/bash"] + arguments).line().split(separator: " ").map(String.init)
     }
 }
 

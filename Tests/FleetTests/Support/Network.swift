@@ -38,6 +38,6 @@ final class Namespace: Sendable {
 
     private static func ip(_ arguments: String...) throws {
         // A line is what the end of the command is told by.
-        _ = try Daemon(["/bin/sh", "-c", "/usr/sbin/ip \"$@\" && echo done", "sh"] + arguments).line()
+        _ = try ChildProcess.daemon(["/bin/sh", "-c", "/usr/sbin/ip \"$@\" && echo done", "sh"] + arguments).line()
     }
 }

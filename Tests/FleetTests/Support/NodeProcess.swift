@@ -10,7 +10,7 @@ final class NodeProcess: Sendable {
     let store: String
     let log: String
     let url: String
-    private let daemon: Daemon
+    private let daemon: ChildProcess
 
     /// - Parameters:
     ///   - port: of the gateway, or of a proxy in front.
@@ -26,7 +26,7 @@ final class NodeProcess: Sendable {
         settings["WEIGHTSTORE_HOME"] = store
         settings["WEIGHTSTORE_TOKEN"] = "the-fleets-token"
         settings.merge(environment) { $1 }
-        daemon = try Daemon(
+        daemon = try ChildProcess.daemon(
             ["/usr/bin/env"] + settings.map { "\($0.key)=\($0.value)" }
                 + ["/bin/sh", "-c", "log=$1; shift; exec \"$@\" 2>>$log", "sh", log] + prefix
                 + [Tool.path, "node", "--port", "0", "--name", name, "--poll", "1s"] + arguments)

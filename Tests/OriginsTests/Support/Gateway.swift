@@ -19,7 +19,7 @@ final class Gateway: Sendable {
 
     init(_ scene: Scene) throws {
         self.scene = scene
-        let words = try Daemon(["/bin/bash", Self.script, "start", scene.directory("ceph")]).line().split(separator: " ").map(String.init)
+        let words = try ChildProcess.daemon(["/bin/bash", Self.script, "start", scene.directory("ceph")]).line().split(separator: " ").map(String.init)
         port = Int(words[0])!
         environment = [
             "AWS_ACCESS_KEY_ID": words[1], "AWS_SECRET_ACCESS_KEY": words[2], "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:\(port)",
@@ -28,6 +28,6 @@ final class Gateway: Sendable {
 
     deinit {
         // It writes nothing, so the line ends with the script.
-        _ = try? Daemon(["/bin/bash", Self.script, "stop", directory]).line()
+        _ = try? ChildProcess.daemon(["/bin/bash", Self.script, "stop", directory]).line()
     }
 }

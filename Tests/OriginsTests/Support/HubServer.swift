@@ -36,13 +36,13 @@ final class HubServer: Sendable {
     let port: Int
     let contentPort: Int
     var url: String { "http://127.0.0.1:\(port)" }
-    private let server: Daemon
+    private let server: ChildProcess
 
     static let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().appendingPathComponent("hub-server.py").path
 
     init(_ root: String) throws {
-        server = try Daemon(["/usr/bin/env", "python3", Self.script, root])
+        server = try ChildProcess.daemon(["/usr/bin/env", "python3", Self.script, root])
         let line = try server.line()
         let ports = line.split(whereSeparator: \.isWhitespace).compactMap { Int($0) }
         (port, contentPort) = (ports[0], ports[1])
@@ -76,15 +76,8 @@ enum HTTP {
     }
 
     private static func curl(_ arguments: [String]) throws -> Data {
-        let process = Process()
-        let output = Pipe()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["curl", "-sf"] + arguments
-        process.standardOutput = output
-        try process.run()
-        let data = output.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        if process.terminationStatus != 0 { throw CocoaError(.fileReadUnknown) }
-        return data
+        let result = try ChildProcess.run(["curl", "-sf"] + arguments)
+        guard result.status == 0 else { throw ChildProcess.Failed(command: arguments, reason: "curl: status \(result.status)") }
+        return Data(result.bytes)
     }
 }

@@ -10,7 +10,7 @@ final class NGINX: Sendable {
     let port: Int
     let contentPort: Int
     let log: String
-    private let server: Daemon
+    private let server: ChildProcess
 
     init(_ scene: Scene, redirecting: Bool = true) throws {
         let directory = scene.directory("nginx")
@@ -18,13 +18,9 @@ final class NGINX: Sendable {
         (self.port, self.contentPort) = (port, contentPort)
         log = directory + "/access.log"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
-        let tree = Process()
-        tree.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        tree.arguments = [
-            "python3", HubServer.script, "--tree", scene.directory("hub"), directory + "/tree", "http://localhost:\(contentPort)",
-        ]
-        try tree.run()
-        tree.waitUntilExit()
+        try ChildProcess.check(
+            "python3", HubServer.script, "--tree", scene.directory("hub"), directory + "/tree",
+            "http://localhost:\(contentPort)")
         let redirect = redirecting
             ? "location ~ ^/.*/resolve/.*safetensors$ { return 302 http://localhost:\(contentPort)$uri?signature=x; }" : ""
         try """
@@ -43,7 +39,7 @@ final class NGINX: Sendable {
               server { listen 127.0.0.1:\(contentPort); listen [::1]:\(contentPort); root \(directory)/tree; }
             }
             """.write(toFile: directory + "/nginx.conf", atomically: true, encoding: .utf8)
-        server = try Daemon([Self.path!, "-c", directory + "/nginx.conf", "-p", directory])
+        server = try ChildProcess.daemon([Self.path!, "-c", directory + "/nginx.conf", "-p", directory])
         for _ in 0..<200 {
             if (try? HTTP.get("http://127.0.0.1:\(port)/api/models/org/model/revision/main")) != nil { return }
             usleep(20_000)

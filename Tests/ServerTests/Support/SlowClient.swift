@@ -6,13 +6,13 @@ final class SlowClient: Sendable {
     private static let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().appendingPathComponent("slow-client.py").path
 
-    private let daemon: Daemon
+    private let daemon: ChildProcess
 
     /// Returns when the answer has begun.
     ///
     /// - Parameter pace: bytes a second; 0 takes nothing.
     init(_ url: String, pace: Int, trusting authority: CertificateAuthority?) throws {
-        daemon = try Daemon(["/usr/bin/env", "python3", Self.script, url, "\(pace)"] + (authority.map { [$0.certificate] } ?? []))
+        daemon = try ChildProcess.daemon(["/usr/bin/env", "python3", Self.script, url, "\(pace)"] + (authority.map { [$0.certificate] } ?? []))
         _ = try daemon.line()
     }
 

@@ -1,0 +1,54 @@
+import TestSupport
+import Testing
+
+extension Faults {
+    /// What an export promises of the files that it writes.
+    @Suite struct ExportTests {
+        let directory = try! TemporaryDirectory()
+        let tool: Tool
+
+        init() throws {
+            tool = Tool(store: directory("store"))
+            try TestModel(layers: 4, wide: 2048).write(to: directory("model"))
+            #expect(try tool("import", directory("model"), "--name", "org/model").status == 0)
+        }
+
+        @Test("a file is synced before it has its name, and its directory after", .enabled(if: Machine.traces, Comment(rawValue: Machine.tracing)))
+        func durable() throws {
+            var traced = tool
+            let log = directory("log")
+            traced.prefix = Trace.log(["fsync", "fdatasync", "rename", "renameat", "renameat2"], to: log)
+            #expect(try traced("export", "org/model", directory("out")).status == 0)
+            let calls = try Trace.calls(log).filter { $0.line.contains("/out") }
+            let renames = calls.indices.filter { calls[$0].name.hasPrefix("rename") }
+            #expect(renames.count == TemporaryDirectory.files(below: directory("out")).count)
+            for index in renames {
+                // rename("/…/out/.temporary", "/…/out/name")
+                let source = try #require(calls[index].line.split(separator: "\"").dropFirst().first)
+                #expect(calls[..<index].contains { $0.name.hasSuffix("sync") && $0.line.contains("<\(source)>") }, "\(source)")
+                #expect(
+                    calls[index...].contains { $0.name == "fsync" && $0.line.contains("/out>") }, "\(calls[index].line)")
+            }
+        }
+
+        @Test("two exporters with the same process id don't write into one file", .enabled(if: Machine.isRoot))
+        func sameIdentifier() throws {
+            var contained = tool
+            // The tool is process 1 of a namespace of its own, as in a container.
+            contained.prefix = ["unshare", "--pid", "--fork"]
+            for _ in 0..<5 {
+                let running = try (0..<4).map { _ in
+                    try contained.start(["export", "org/model", directory("out"), "--force"])
+                }
+                for exporter in running {
+                    let result = exporter.result()
+                    #expect(result.status == 0, "\(result.errors)")
+                }
+                for name in TemporaryDirectory.files(below: directory("model")) {
+                    #expect(try contents(directory("out/\(name)")) == contents(directory("model/\(name)")), "\(name)")
+                }
+                #expect(TemporaryDirectory.files(below: directory("out")) == TemporaryDirectory.files(below: directory("model")))
+            }
+        }
+    }
+}
