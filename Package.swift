@@ -113,6 +113,7 @@ let tests: [Target] = [
         name: "TestSupport",
         dependencies: ["DeviceMemory", "Migrations", "ModelFormats", .product(name: "GRDB", package: "GRDB.swift")],
         path: "Tests/TestSupport"),
+    .testTarget(name: "SupportTests", dependencies: ["Support"]),
     .testTarget(name: "ModelFormatsTests", dependencies: ["ModelFormats"]),
     .testTarget(name: "KVCompressionTests", dependencies: ["KVCompression"]),
     .testTarget(name: "DeviceMemoryTests", dependencies: ["Support", "DeviceMemory", "TestSupport"]),

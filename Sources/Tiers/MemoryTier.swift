@@ -190,9 +190,8 @@ package final class MemoryTier: UseSource {
                 departures = try depart(request, &state, &garbage)
                 return nil
             } catch {
-                guard request.waitsForRoom, case .full = error as? TierError, waitingHelps(request, state) else {
-                    return error
-                }
+                guard case .full = error as? TierError, waitingHelps(request, state) else { return error }
+                if !request.waitsForRoom { waiters.add(1, ordering: .sequentiallyConsistent) }
                 state.waiting.append(request)
                 giveUp(request, after: Self.longestWait, error)
                 return Waiting()
@@ -225,9 +224,11 @@ package final class MemoryTier: UseSource {
         }
     }
 
-    /// Whether giving leases back could make room.
+    /// Whether there will be room: for a request that waits, when leases are released; for every request, when a load
+    /// ends that no request waits for any more, since its room is in use only until then.
     private func waitingHelps(_ request: LeaseRequest, _ state: State) -> Bool {
-        request.wanted.reduce(0) { $0 + $1.bytes } <= budget
+        guard request.wanted.reduce(0, { $0 + $1.bytes }) <= budget else { return false }
+        return request.waitsForRoom || state.flights.values.contains { $0.requests.isEmpty }
     }
 
     /// Gives a lease back.

@@ -170,4 +170,18 @@ import WeightStore
         #expect(try work.progress.done < scene.bytes)
         #expect(try store.pullBlocking(scene.request(from: scene.hub.url)).complete)
     }
+
+    @Test("a pull whose task is cancelled ends in the middle of a fetch")
+    func cancellingTask() async throws {
+        let scene = try Scene()
+        // All of it would take minutes.
+        let store = try scene.store(idle: 30, rate: 50_000)
+        let (request, work) = (try scene.request(), Work())
+        let task = Task { try await store.pull(request, work: work) }
+        while work.progress.done == 0 { try await Task.sleep(for: .milliseconds(10)) }
+        task.cancel()
+        await #expect(throws: CancellationError.self) { try await task.value }
+        #expect(work.isCancelled)
+        #expect(try work.progress.done < scene.bytes)
+    }
 }

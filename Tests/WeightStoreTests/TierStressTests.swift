@@ -29,6 +29,66 @@ import Testing
         }
     }
 
+    /// Ends no load, cancelled or not, until it may.
+    private final class HeldMedium: TierMedium {
+        private let inner: any TierMedium
+        private let held = Mutex<[@Sendable () -> Void]?>([])
+
+        init(_ inner: any TierMedium) { self.inner = inner }
+
+        func reserve(bytes: Int) throws -> Room { try inner.reserve(bytes: bytes) }
+
+        func load(
+            _ shard: Residency, at path: String, into room: Room, _ work: Work,
+            completion: @escaping @Sendable (Result<Payload, any Error>) -> Void
+        ) {
+            let load: @Sendable () -> Void = { [inner] in
+                inner.load(shard, at: path, into: room, work, completion: completion)
+            }
+            let isHeld = held.withLock { held in
+                held?.append(load)
+                return held != nil
+            }
+            if !isHeld { load() }
+        }
+
+        func release() {
+            let loads = held.withLock { held in
+                defer { held = nil }
+                return held ?? []
+            }
+            for load in loads { load() }
+        }
+    }
+
+    @Test("a request waits for loads that no request wants any more, and is not refused")
+    func abandonedLoad() async throws {
+        let model = TestModel(layers: 2)
+        let store = try Store(at: directory("store"), create: true)
+        try model.write(to: directory("model"))
+        try store.importModelBlocking(ImportRequest(source: directory("model")))
+        let medium = HeldMedium(RAMMedium(threads: try WorkerThreads(count: 1), locksPages: false))
+        let revision = try store.revision("model")
+        let bytes = try revision.layers().map(\.bytes).max() ?? 0
+        // Room for one layer.
+        let memory = MemoryTier(.ram, medium: medium, budget: bytes + bytes / 2) { [store] in store.blobs.path($0) }
+        let view = RevisionView(try revision.places(), in: memory, name: "model", hold: revision.hold)
+        let abandoned = PendingLease(try view.layer(0, Work()), waitsForRoom: false)
+        #expect(memory.gauge.loading > 0)
+        abandoned.cancel()
+        let pending = PendingLease(try view.layer(1, Work()), waitsForRoom: false)
+        medium.release()
+        #expect(try await pending.value().layer == 1)
+        await #expect(throws: CancellationError.self) { try await abandoned.value() }
+        try await eventually { memory.gauge.loading == 0 && memory.isExact }
+        // Leased bytes are in use as before: there a request that does not wait is refused.
+        let held = try await PendingLease(view.layer(1, Work())).value()
+        await #expect(throws: TierError.self) {
+            try await PendingLease(view.layer(0, Work()), waitsForRoom: false).value()
+        }
+        held.release()
+    }
+
     private func medium(_ tier: Tier, budget: Int) throws -> any TierMedium {
         guard case .device(let name) = tier else {
             return RAMMedium(threads: try WorkerThreads(count: 3), locksPages: false)

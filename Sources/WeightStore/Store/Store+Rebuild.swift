@@ -38,6 +38,10 @@ extension Store {
                 let catalog = try Catalog(directory: aside)
                 try fill(catalog, BlobDirectory(root: path + "/blobs"), work, &summary)
                 try catalog.fold()
+            } catch {
+                // What is left of it is no use to the next run, which removes it, too, if this fails.
+                try? FileSystem.removeTree(aside)
+                throw error
             }
             // First the old catalog, then its log, then the new catalog: a catalog without its log would lack what was
             // committed last, and gc would take that for garbage; a log beside another catalog would be played into it.
