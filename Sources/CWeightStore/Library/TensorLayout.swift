@@ -20,8 +20,8 @@ extension Tier {
     /// DLPack's numbers.
     var dlpackDevice: (type: Int32, id: Int32) {
         switch self {
-        case .ram, .device(.host): (1, 0)
-        case .device(.cuda(let ordinal)): (2, Int32(ordinal))
+        case .ram: (1, 0)
+        case .device(let name): (name.kind.dlpackType, Int32(clamping: name.number))
         }
     }
 }
