@@ -8,8 +8,8 @@ struct TensorLayout {
     let strides: [Int]?
 
     init(_ entry: TensorEntry, format: String?) {
-        // GGUF gives the innermost dimension first.
-        let shape = format == "gguf" ? entry.shape.reversed() : entry.shape
+        let isReversed = format.flatMap { FileFormat(rawValue: $0) }?.isInnermostFirst ?? false
+        let shape = isReversed ? entry.shape.reversed() : entry.shape
         self.shape = shape
         let isPlain = DLPackType(entry.dtype) != nil
         strides = isPlain ? shape.indices.map { shape[($0 + 1)...].reduce(1) { $0 * max($1, 1) } } : nil
