@@ -30,7 +30,7 @@ public struct KVPositions: Equatable, Sendable {
     }
 
     /// All positions.
-    init(all layer: KVLayer) {
+    public init(all layer: KVLayer) {
         self.init(of: layer, shared: Array(0..<Int32(layer.sequence)))
     }
 

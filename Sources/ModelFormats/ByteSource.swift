@@ -17,11 +17,22 @@ public protocol ByteSource {
 }
 
 extension ByteSource {
-    /// The `count` bytes that begin at `offset`. The caller has checked that the file has them.
-    package func bytes(at offset: Int, count: Int) throws -> [UInt8] {
-        try [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+    /// The `count` bytes that begin at `offset`.
+    ///
+    /// - Throws: `FormatError` with `.cutShort` where the file does not have them; errors of `read` pass through.
+    public func bytes(at offset: Int, count: Int) throws -> [UInt8] {
+        try check(at: offset, count: count)
+        return try [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
             try read(at: offset, into: UnsafeMutableRawBufferPointer(buffer))
             initialized = count
+        }
+    }
+
+    /// - Throws: `FormatError` with `.cutShort` unless `count` bytes at `offset` are inside the file.
+    package func check(at offset: Int, count: Int) throws(FormatError) {
+        guard offset >= 0, count >= 0, offset <= self.count, count <= self.count - offset else {
+            let found = max(0, self.count - max(0, offset))
+            throw FormatError(file: name, offset: offset, problem: .cutShort(expected: count, found: found))
         }
     }
 }
@@ -42,11 +53,7 @@ public struct MemorySource: ByteSource, Sendable {
     ///
     /// - Throws: `FormatError` with `.cutShort` when the range is not inside the file.
     public func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
-        guard offset >= 0, offset <= bytes.count, buffer.count <= bytes.count - offset else {
-            let found = max(0, bytes.count - max(0, offset))
-            throw FormatError(
-                file: name, offset: offset, problem: .cutShort(expected: buffer.count, found: found))
-        }
+        try check(at: offset, count: buffer.count)
         copy(at: offset, into: buffer)
     }
 

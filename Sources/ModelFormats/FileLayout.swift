@@ -27,14 +27,42 @@ public struct FileLayout: Sendable, Hashable {
     ///
     /// - Parameters:
     ///   - source: The bytes of the file.
-    ///   - format: How to read them. A file of format `.other` has no tensors and is not read.
-    /// - Throws: `FormatError` when the file breaks a rule of its format; errors of `source` pass
-    ///   through.
+    ///   - format: How to read them. A file of format `.other`, or of one that this version does not know, has no
+    ///     tensors and is not read.
+    /// - Throws: `FormatError` when the file breaks a rule of its format, or its layout would break a promise; errors
+    ///   of `source` pass through.
     public static func read(_ source: some ByteSource, format: FileFormat) throws -> FileLayout {
-        switch format {
-        case .safetensors: try Safetensors.readLayout(source)
-        case .gguf: try GGUF.readLayout(source)
-        case .other: FileLayout(format: .other, bytes: source.count, tensors: [], metadata: [:])
+        guard let reader = format.reader else {
+            return FileLayout(format: format, bytes: source.count, tensors: [], metadata: [:])
+        }
+        var layout = try reader.readLayout(source)
+        layout.format = format
+        layout.bytes = source.count
+        layout.tensors.sort(by: precedes)
+        try layout.check(source.name)
+        return layout
+    }
+
+    /// Holds the promises, whatever a format's reader makes of a file.
+    private func check(_ file: String) throws(FormatError) {
+        var names: Set<String> = []
+        var end = 0
+        for tensor in tensors {
+            func error(_ problem: FormatError.Problem) -> FormatError {
+                FormatError(file: file, tensor: tensor.name, offset: tensor.offset, problem: problem)
+            }
+            // Manifests separate the fields of a tensor by spaces.
+            guard FileFormat(rawValue: tensor.dtype) != nil else { throw error(.unknownType(tensor.dtype)) }
+            guard tensor.shape.allSatisfy({ $0 >= 0 }) else { throw error(.sizeOverflow(shape: tensor.shape)) }
+            guard tensor.offset >= 0, tensor.offset <= bytes, tensor.bytes >= 0, tensor.bytes <= bytes - tensor.offset else {
+                throw error(.cutShort(expected: tensor.bytes, found: max(0, bytes - max(0, tensor.offset))))
+            }
+            guard names.insert(tensor.name).inserted else { throw error(.duplicateName(tensor.name)) }
+            if tensor.bytes == 0 { continue }
+            guard tensor.offset >= end else {
+                throw error(.notContiguous(expected: UInt64(end), found: UInt64(tensor.offset)))
+            }
+            end = tensor.offset + tensor.bytes
         }
     }
 

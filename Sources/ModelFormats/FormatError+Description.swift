@@ -46,6 +46,7 @@ extension FormatError.Problem {
         case .removedType(let number, let name): "ggml type \(number) (\(name)), which ggml removed"
         case .partialBlock(let row, let block):
             "rows of \(row) elements do not fill whole blocks of \(block)"
+        case .rule(let fact): fact
         case .unsafeFileName(let name): "\"\(name)\" is not a plain relative path"
         case .missingFile(let name): "\"\(name)\" belongs to the model and is not there"
         case .tensorNotInFile(let name): "the index places it in \"\(name)\", which does not have it"

@@ -68,6 +68,10 @@ public struct FormatError: Error, Equatable {
         /// A row does not fill whole blocks of its quantized type.
         case partialBlock(row: Int, block: Int)
 
+        // Formats that are added.
+        /// A rule that has no case here, as a sentence without its full stop.
+        case rule(String)
+
         // Several files of one model.
         case unsafeFileName(String)
         case missingFile(String)

@@ -3,7 +3,11 @@
 /// Source: `docs/gguf.md` of ggml-org/ggml; where it is silent, what `ggml/src/gguf.cpp` of
 /// ggml-org/llama.cpp accepts. Nested metadata arrays follow the document. Tensor names may be
 /// longer than llama.cpp's 63 bytes: builds for diffusion models write longer ones.
-public enum GGUF {
+public enum GGUF: ModelFormat {
+    public static let name = "gguf"
+    public static let fileExtensions = ["gguf"]
+    public static let isInnermostFirst = true
+
     /// A longer header (everything before the data) is refused, in bytes.
     public static let maximumHeaderBytes = 1 << 30
 

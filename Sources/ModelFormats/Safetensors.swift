@@ -8,7 +8,10 @@
 /// Stricter than that reader in what no writer produces: duplicate names are refused (names that
 /// differ only in Unicode normalization are duplicates, because Swift's `String` holds them equal),
 /// the header begins with `{` at once, an entry is an object, and its numbers fit 63 bits.
-public enum Safetensors {
+public enum Safetensors: ModelFormat {
+    public static let name = "safetensors"
+    public static let fileExtensions = ["safetensors"]
+
     /// A longer header is refused, in bytes. The limit of the reference implementation.
     public static let maximumHeaderBytes = 100_000_000
 

@@ -75,9 +75,10 @@ package final class TierSet: Sendable {
         case .device(let name):
             let device = try name.open()
             let free = try device.memory().free
-            let budget = options.budget ?? (name == .host ? free / 2 : free / 10 * 9)
-            // Ordinary memory is there at once; a GPU's is taken up front, so that no load waits for cuMemAlloc.
-            let arena = try DeviceArena(device, budget: budget, upFront: name == .host ? 0 : nil)
+            let isHostMemory = name.kind.isHostMemory
+            let budget = options.budget ?? (isHostMemory ? free / 2 : free / 10 * 9)
+            // Ordinary memory is there at once; a GPU's is allocated up front, so that no load waits for cuMemAlloc.
+            let arena = try DeviceArena(device, budget: budget, upFront: isHostMemory ? 0 : nil)
             let uploader = try Uploader(
                 device, buffers: Self.stagingBuffers, bufferBytes: Self.stagingBytes, fillers: Self.readers)
             return MemoryTier(

@@ -105,6 +105,27 @@ import Testing
         }
     }
 
+    @Test("an origin of an unknown scheme is refused before a byte is read: the message names it, and those there are")
+    func unknownOrigin() throws {
+        // Reading it would be another failure, with exit status 6.
+        try directory.write("not a header", to: "bad/model.safetensors")
+        for arguments in [
+            ["import", directory("bad"), "--origin", "az://box/model"],
+            ["import", directory("base"), "--move", "--origin", "file://" + directory("base"), "--origin", "az://box/model"],
+            ["pull", "org/base", "--origin", "az://box/model"],
+        ] {
+            let result = try tool.run(arguments)
+            #expect(result.status == 8, "\(result.errors)")
+            #expect(result.errors.contains("az://box/model") && result.errors.contains("unsupported origin scheme \"az\""))
+            for scheme in ["file://", "https://", "s3://", "peer+https://"] { #expect(result.errors.contains(scheme)) }
+            #expect(result.output.isEmpty)
+        }
+        #expect(try tool("ls", "--quiet").output.isEmpty)
+        #expect(TemporaryDirectory.files(below: directory("store/blobs")).isEmpty)
+        #expect(TemporaryDirectory.files(below: directory("store/staging")).isEmpty)
+        #expect(FileManager.default.fileExists(atPath: directory("base/model.safetensors")))
+    }
+
     @Test("damage is told with exit status 3")
     func damage() throws {
         try importBoth()

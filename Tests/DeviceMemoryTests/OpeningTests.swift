@@ -25,7 +25,7 @@ struct OpeningTests {
 
     @Test("without a driver, the message says where it was looked for and what to do")
     func driverMissing() {
-        let error = #expect(throws: DeviceError.self) { try DeviceName.cuda(0).open(cudaLibrary: "/no/libcuda.so.1") }
+        let error = #expect(throws: DeviceError.self) { try CUDAKind.open(0, library: "/no/libcuda.so.1") }
         guard case .driverMissing("/no/libcuda.so.1", let reason) = error else {
             Issue.record("\(String(describing: error))")
             return
@@ -38,7 +38,7 @@ struct OpeningTests {
     @Test("a library that lacks a function is named with the function")
     func symbolMissing() {
         #expect(throws: DeviceError.symbolMissing(symbol: "cuInit", path: "libc.so.6")) {
-            try DeviceName.cuda(0).open(cudaLibrary: "libc.so.6")
+            try CUDAKind.open(0, library: "libc.so.6")
         }
     }
 

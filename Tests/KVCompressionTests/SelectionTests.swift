@@ -2,12 +2,7 @@ import KVCompression
 import Testing
 
 @Suite struct SelectionTests {
-    static let selectors: [any KVSelector] = [
-        .window(last: 0), .window(last: 7), .sinks(first: 4, last: 9), .sinks(first: 30, last: 30), .sinks(first: 3, last: 0),
-        .heavyHitters(heavy: 6, recent: 5), .heavyHitters(heavy: 0, recent: 4), .heavyHitters(heavy: 5, recent: 0),
-        .snap(budget: 12, window: 4), .snap(budget: 12, window: 4, kernel: 1), .snap(budget: 12, window: 0, pooling: .mean),
-        .snap(budget: 4, window: 4), .pyramid(layers: 3, budget: 14, window: 4),
-    ]
+    static let selectors = Methods.selectors
 
     @Test("positions kept are sorted, unique and there, as many in every head", arguments: 0..<selectors.count)
     func sorted(number: Int) throws {

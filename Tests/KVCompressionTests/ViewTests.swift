@@ -37,12 +37,7 @@ import Testing
             let view = try KVView(UnsafeRawBufferPointer(start: nil, count: 0), element: .float16, shape: shape)
             let scores = try Numbers(random: KVShape(shape.batch, shape.heads, 2, shape.rows))
             let layer = try KVLayer(keys: view, values: view, attention: scores.view)
-            let methods: [any KVMethod] = [
-                .window(last: 3), .sinks(first: 1, last: 1), .heavyHitters(heavy: 1, recent: 1),
-                .snap(budget: 3, window: 1), .pyramid(layers: 1, budget: 3, window: 1), .quantized(bits: 4),
-                Sinks(first: 1, last: 1).then(.quantized(bits: 2)),
-            ]
-            for method in methods {
+            for method in Methods.all {
                 let result = try method.compress(layer)
                 #expect(result.keys.floats == [] && result.values.floats == [])
             }

@@ -15,7 +15,7 @@ package final class CUDADouble: Sendable {
     deinit { unlink(path) }
 
     package func open(_ ordinal: Int = 0) throws(DeviceError) -> any Device {
-        try DeviceName.cuda(ordinal).open(cudaLibrary: path)
+        try CUDAKind.open(ordinal, library: path)
     }
 
     package func reset() { symbol("cuda_double_reset", as: (@convention(c) () -> Void).self)() }

@@ -135,6 +135,26 @@ import Testing
         #expect(throws: StoreError.self) { try store.revision("model").layer(0) }
     }
 
+    @Test("a scheme is an origin once it is registered; until then an import refuses it before it reads a byte")
+    func newScheme() throws {
+        let origin = "az://box/model"
+        // What would be refused if it were read.
+        try directory.write("not a header", to: "bad/model.safetensors")
+        var request = ImportRequest(source: directory("bad"))
+        request.origins = [origin]
+        let error = #expect(throws: FetchError.self) { try store.importModelBlocking(request) }
+        guard case .unusable(origin, let reason) = error else { return #expect(Bool(false), "\(error!)") }
+        #expect(reason == "unsupported origin scheme \"az\"; supported: file://")
+
+        let blobs = try blobs()
+        let calls = ScriptedOrigin.Counter()
+        store.register(scheme: "az") { ScriptedOrigin(url: $0, blobs: blobs, calls: calls) }
+        try add("model", origins: [origin])
+        try evictAll()
+        #expect(try store.revision("model").layer(1).tensors.count == 4)
+        #expect(calls.count.load(ordering: .relaxed) > 0)
+    }
+
     @Test("runs that come out of order are taken")
     func backwards() throws {
         let blobs = try blobs()
@@ -159,6 +179,7 @@ import Testing
         #expect(throws: StoreError.originFailed(origin: "https://hub.test/x", digest: digest, reason: "Broken()")) {
             try store.bringBack(digest)
         }
+        store.register(scheme: "s3") { url in ScriptedOrigin(url: url, blobs: [:], calls: .init()) }
         try add("model", origins: ["s3://bucket/x", "file://\(directory("model"))"])
         try evictAll()
         try store.bringBack(digest)

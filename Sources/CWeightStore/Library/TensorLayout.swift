@@ -8,8 +8,8 @@ struct TensorLayout {
     let strides: [Int]?
 
     init(_ entry: TensorEntry, format: String?) {
-        // GGUF gives the innermost dimension first.
-        let shape = format == "gguf" ? entry.shape.reversed() : entry.shape
+        let isReversed = format.flatMap { FileFormat(rawValue: $0) }?.isInnermostFirst ?? false
+        let shape = isReversed ? entry.shape.reversed() : entry.shape
         self.shape = shape
         let isPlain = DLPackType(entry.dtype) != nil
         strides = isPlain ? shape.indices.map { shape[($0 + 1)...].reduce(1) { $0 * max($1, 1) } } : nil
@@ -20,8 +20,8 @@ extension Tier {
     /// DLPack's numbers.
     var dlpackDevice: (type: Int32, id: Int32) {
         switch self {
-        case .ram, .device(.host): (1, 0)
-        case .device(.cuda(let ordinal)): (2, Int32(ordinal))
+        case .ram: (1, 0)
+        case .device(let name): (name.kind.dlpackType, Int32(clamping: name.number))
         }
     }
 }

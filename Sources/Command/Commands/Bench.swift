@@ -1,4 +1,5 @@
 import ArgumentParser
+import DeviceMemory
 import Foundation
 import WeightStore
 
@@ -14,7 +15,7 @@ struct Bench: ParsableCommand {
     @Argument(help: "A revision in the store.") var model: String?
     @Option(help: ArgumentHelp("A fine-tune of it, to be activated beside it.", valueName: "revision")) var tuned: String?
     @Option(help: ArgumentHelp("The shapes of the generated checkpoint.", valueName: "model")) var like = "llama-3.2-1b"
-    @Option(help: ArgumentHelp("host, gpu or cuda:1 …; none if not given.", valueName: "device")) var device: Tier?
+    @Option(help: ArgumentHelp("gpu, or a device: \(DeviceKinds.names); none if not given.", valueName: "device")) var device: Tier?
     @Option(help: ArgumentHelp("How often each is measured; the median is shown.", valueName: "count")) var runs = 5
     @OptionGroup var options: StoreOptions
 

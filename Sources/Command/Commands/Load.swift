@@ -1,4 +1,5 @@
 import ArgumentParser
+import DeviceMemory
 import Server
 import WeightStore
 
@@ -12,7 +13,7 @@ struct Load: ParsableCommand {
             """)
 
     @Argument(help: "The revision.") var revision: String
-    @Option(help: ArgumentHelp("ram, gpu (the first CUDA device), cuda:1 …, or host.", valueName: "tier"))
+    @Option(help: ArgumentHelp("ram, gpu (the first CUDA device), or a device: \(DeviceKinds.names).", valueName: "tier"))
     var to = Tier.ram
     @Option(help: ArgumentHelp("Only these layers: 3, or 0-11.", valueName: "layers")) var layers: LayerRange?
     @Option(help: ArgumentHelp("How much memory the tier may take.", valueName: "size")) var budget: ByteSize?

@@ -1,4 +1,5 @@
 import ArgumentParser
+import DeviceMemory
 import Server
 import WeightStore
 
@@ -19,7 +20,7 @@ struct Warm: ParsableCommand {
 
     @Argument(help: "Only these revisions, used or not.") var revisions: [String] = []
     @Option(help: ArgumentHelp("How many of the most used.", valueName: "count")) var top = 5
-    @Option(help: ArgumentHelp("ram, gpu (the first CUDA device), cuda:1 …, or host.", valueName: "tier"))
+    @Option(help: ArgumentHelp("ram, gpu (the first CUDA device), or a device: \(DeviceKinds.names).", valueName: "tier"))
     var to = Tier.ram
     @Option(help: ArgumentHelp("How much memory the tier may take (default: half of what is free, 90% of a GPU's).", valueName: "size"))
     var budget: ByteSize?

@@ -5,14 +5,17 @@ import Support
 /// The device `host`: ordinary memory, whose streams are threads. Copies are as late, events as real and order as
 /// binding as on a GPU.
 final class HostDevice: Device {
+    let name: DeviceName
     private let beforeEachCopy: @Sendable () -> Void
 
-    /// - Parameter beforeEachCopy: called on the stream's thread; tests hold copies back with it.
-    init(beforeEachCopy: @escaping @Sendable () -> Void = {}) {
+    /// - Parameters:
+    ///   - name: another name for the same memory, for kinds of devices that tests make up.
+    ///   - beforeEachCopy: called on the stream's thread; tests hold copies back with it.
+    init(name: DeviceName = .host, beforeEachCopy: @escaping @Sendable () -> Void = {}) {
+        self.name = name
         self.beforeEachCopy = beforeEachCopy
     }
 
-    var name: DeviceName { .host }
     var model: String { "ordinary memory" }
     var releaseFailure: DeviceError? { nil }
 
@@ -35,7 +38,7 @@ final class HostDevice: Device {
     func allocate(bytes: Int) throws(DeviceError) -> DeviceAddress {
         let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
         guard let memory = mmap(nil, bytes, PROT_READ | PROT_WRITE, flags, -1, 0), memory != MAP_FAILED else {
-            if errno == ENOMEM { throw .outOfMemory(.host, asked: bytes, free: try memory().free) }
+            if errno == ENOMEM { throw .outOfMemory(name, asked: bytes, free: try memory().free) }
             throw .system(operation: "mmap", code: errno)
         }
         // Advice: without huge pages it is the same memory, taken in smaller pieces.

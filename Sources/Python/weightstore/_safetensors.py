@@ -74,13 +74,13 @@ class _Source:
 
 
 def _files_of_model(revision: Revision) -> list[str]:
-    """The index's files; or ``model.safetensors``; or all safetensors files; or all GGUF files."""
+    """The index's files; or ``model.safetensors``; or all safetensors files; or all files of the next format with tensors."""
     files = {file.path: file.format for file in revision.files()}
     if INDEX in files:
         return sorted(set(json.loads(revision.read(INDEX))["weight_map"].values()))
     if files.get("model.safetensors") == "safetensors":
         return ["model.safetensors"]
-    for format in ("safetensors", "gguf"):
+    for format in ("safetensors", *sorted(set(files.values()) - {"safetensors", "other"})):
         found = sorted(path for path, kind in files.items() if kind == format)
         if found:
             return found

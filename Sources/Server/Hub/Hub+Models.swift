@@ -1,5 +1,6 @@
 import HTTPTypes
 import Hummingbird
+import WeightStore
 
 extension Hub {
     /// A model, as the Hub writes it: in a list without `siblings`.
@@ -57,7 +58,7 @@ extension Hub {
             var result = ModelAnswer(model, modified: held.created)
             result.sha = held.commit
             result.usedStorage = entries.reduce(0) { $0 + $1.bytes }
-            result.tags = ["gguf", "safetensors"].filter { format in entries.contains { $0.format == format } }
+            result.tags = FileFormat.readable.map(\.rawValue).sorted().filter { format in entries.contains { $0.format == format } }
             result.siblings = try entries.map { entry in
                 guard tellsBlobs else { return .init(rfilename: entry.path) }
                 let file = try names.file(entry, of: held.revision)

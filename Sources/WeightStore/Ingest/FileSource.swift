@@ -23,6 +23,7 @@ final class FileSource: ByteSource {
     }
 
     func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
+        try check(at: offset, count: buffer.count)
         guard try file.read(at: offset, into: buffer) == buffer.count else {
             throw StoreError.sourceChanged(path: name)
         }

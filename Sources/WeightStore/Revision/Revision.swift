@@ -48,7 +48,7 @@ public struct FileInfo: Sendable, Codable {
     public let bytes: Int
     /// The SHA-256 of the whole file.
     public let digest: ContentDigest
-    /// `safetensors`, `gguf` or `other`.
+    /// `safetensors`, `gguf`, `other`, …: ``FileFormat``.
     public let format: String
     public let shards: Int
     public let tensors: Int
