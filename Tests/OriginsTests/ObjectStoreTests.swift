@@ -116,6 +116,6 @@ import Testing
         bytes[7] ^= 1
         try FileManager.default.removeItem(atPath: "\(tree)/shards/\(shard)")
         try Data(bytes).write(to: URL(fileURLWithPath: "\(tree)/shards/\(shard)"))
-        #expect(throws: StorageError.self) { try revision.layer(1) }
+        #expect(throws: StoreError.self) { try revision.layer(1) }
     }
 }

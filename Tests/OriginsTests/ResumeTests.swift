@@ -122,7 +122,7 @@ import WeightStore
         process.signal(SIGINT)
         let result = process.result()
         #expect(result.status == 130)
-        #expect(result.errors.contains("safe"))
+        #expect(result.errors.contains("durable"))
         let safe = try safe(scene)
         #expect(safe > 1 << 20)
         try scene.hub.set()
