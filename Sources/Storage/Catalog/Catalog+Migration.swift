@@ -49,7 +49,7 @@ extension Catalog {
             if older.isEmpty { return }
             guard ContinuousClock.now < end else { throw StorageError.olderProcesses(path: path, processes: older) }
             if !hasWaited {
-                logger?.notice("\(path) waits \(patience) for \(older.joined(separator: ", ")) of an older version to end")
+                logger?.notice("\(path): waiting up to \(patience) for older processes to end: \(older.joined(separator: ", "))")
                 hasWaited = true
             }
             usleep(pollMicroseconds)
