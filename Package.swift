@@ -16,9 +16,9 @@ let modules: [Target] = [
     .target(
         name: "Migrations",
         path: "Migrations",
-        resources: ["v0001_initial", "v0002_kv", "v0003_fleet", "v0004_prompts", "v0005_kv_sharing"].map {
-            .embedInCode("\($0).sql")
-        }),
+        resources: [
+            "v0001_initial", "v0002_kv", "v0003_fleet", "v0004_prompts", "v0005_kv_sharing", "v0006_shard_version",
+        ].map { .embedInCode("\($0).sql") }),
     .target(
         name: "Storage",
         dependencies: [

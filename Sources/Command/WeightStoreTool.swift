@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import Support
 
 @main
 struct WeightStoreTool: ParsableCommand {
@@ -13,7 +14,7 @@ struct WeightStoreTool: ParsableCommand {
 
             \(ExitStatus.help)
             """,
-        version: "0.1.0",
+        version: ProgramVersion.current,
         groupedSubcommands: [
             CommandGroup(name: "Bringing in and giving back:", subcommands: [Import.self, Pull.self, Export.self, Cat.self]),
             CommandGroup(

@@ -38,18 +38,7 @@ package struct DiskCandidates {
                 JOIN main.extent ON extent.file_id = revision_file.file_id;
                 """)
             CREATE TEMP VIEW IF NOT EXISTS candidate AS
-            SELECT shard.id AS shard_id, shard.bytes, shard.last_access, shard.access_count,
-                   shard.heat * pow(0.5, ((SELECT now FROM moment) - shard.last_access) / \(Heat.halfLife)) AS heat,
-                   shard.inserted_at,
-                   coalesce(shard.fetch_seconds, \(FetchCost.latency) + shard.bytes / \(FetchCost.bytesPerSecond))
-                     AS fetch_seconds,
-                   shard.layer, shard.kind,
-                   (SELECT count(DISTINCT revision.model_id)
-                    FROM main.extent
-                    JOIN main.revision_file ON revision_file.file_id = extent.file_id
-                    JOIN main.revision ON revision.id = revision_file.revision_id
-                    WHERE extent.shard_id = shard.id) AS model_count,
-                   shard.clock, 0 AS depth, 0 AS children
+            SELECT \(CandidateColumn.select(\.disk))
             FROM main.shard
             WHERE shard.evictable = 1 AND shard.id NOT IN (SELECT shard_id FROM held);
             """

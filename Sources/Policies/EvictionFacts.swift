@@ -1,37 +1,26 @@
-/// A resident shard, as a policy sees it.
-package struct EvictionFacts {
-    package let bytes: Int
+/// A resident shard, as a policy sees it: the values of `CandidateColumn.all` in memory.
+package struct EvictionFacts: Sendable {
+    package var bytes: Int
     /// Seconds since 1970.
-    package let lastAccess: Double
-    package let accessCount: Int
+    package var lastAccess = 0.0
+    package var accessCount = 0
     /// As of `lastAccess`.
-    package let heat: Double
-    package let clock: Double
+    package var heat = 0.0
+    package var clock = 0.0
     /// Seconds since 1970.
-    package let insertedAt: Double
-    package let fetchSeconds: Double
-    package let layer: Int?
-    package let kind: String
-    package let modelCount: Int
+    package var insertedAt = 0.0
+    package var fetchSeconds = 0.0
+    package var layer: Int?
+    /// A raw value of `ShardKind`.
+    package var kind: String
+    package var modelCount = 1
     /// Of a KV block: how many blocks come before it; otherwise 0.
     package var depth = 0
     /// Of a KV block: how many blocks build on it, of those that may go; otherwise 0.
     package var children = 0
 
-    package init(
-        bytes: Int, lastAccess: Double, accessCount: Int, heat: Double, clock: Double, insertedAt: Double, fetchSeconds: Double, layer: Int?, kind: String, modelCount: Int, depth: Int = 0, children: Int = 0
-    ) {
+    package init(bytes: Int, kind: String) {
         self.bytes = bytes
-        self.lastAccess = lastAccess
-        self.accessCount = accessCount
-        self.heat = heat
-        self.clock = clock
-        self.insertedAt = insertedAt
-        self.fetchSeconds = fetchSeconds
-        self.layer = layer
         self.kind = kind
-        self.modelCount = modelCount
-        self.depth = depth
-        self.children = children
     }
 }

@@ -34,13 +34,7 @@ package struct KVCandidates {
             CREATE TEMP TABLE moment (now INTEGER NOT NULL);
             INSERT INTO temp.moment (now) VALUES (\(StoreClock.now));
             CREATE TEMP VIEW candidate AS
-            SELECT shard.id AS shard_id, shard.bytes, shard.last_access, shard.access_count,
-                   shard.heat * pow(0.5, ((SELECT now FROM moment) - shard.last_access) / \(Heat.halfLife)) AS heat,
-                   shard.inserted_at,
-                   coalesce(shard.fetch_seconds, \(FetchCost.latency) + shard.bytes / \(FetchCost.bytesPerSecond))
-                     AS fetch_seconds,
-                   shard.layer, shard.kind, 1 AS model_count, shard.clock, shard.depth,
-                   (SELECT count(*) FROM main.kv_block WHERE kv_block.parent_id = shard.id) AS children
+            SELECT \(CandidateColumn.select(\.kv))
             FROM main.shard
             WHERE shard.kind = 'kv' AND shard.orphaned_at IS NULL AND shard.id <> \(spared ?? 0)
                   \(spaces?.condition ?? "");

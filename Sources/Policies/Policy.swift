@@ -20,7 +20,7 @@ import Storage
 /// | `model_count` | how many models hold it |
 /// | `clock` | what the tier's clock showed when the shard was last used |
 /// | `depth` | of a KV block: how many blocks come before it; otherwise 0 |
-/// | `children` | of a KV block: how many blocks build on it; otherwise 0, and in memory tiers |
+/// | `children` | of a KV block: how many blocks build on it, in memory tiers of those that may go; otherwise 0 |
 ///
 /// The query returns `shard_id`, then optionally `bytes` (spares a look-up) and `priority`: the tier's clock is the
 /// highest priority that was evicted, which is how the GreedyDual family ages. `:now` is the time in seconds since 1970.

@@ -49,6 +49,9 @@ package final class PolicyStatement {
 
     package func reset() { sqlite3_reset(handle) }
 
+    /// The index of a named parameter; 0, which no value is bound to, if the statement lacks it.
+    func parameter(_ name: String) -> Int32 { sqlite3_bind_parameter_index(handle, name) }
+
     package func bind(_ index: Int32, _ value: Int) { sqlite3_bind_int64(handle, index, Int64(value)) }
     package func bind(_ index: Int32, _ value: Double) { sqlite3_bind_double(handle, index, value) }
 

@@ -5,8 +5,10 @@ import Storage
 /// For one thread at a time.
 final class ResidentTable {
     package let database: PolicyDatabase
+    private let values = CandidateColumn.all.map(\.memory)
     private let insertRow: PolicyStatement
     private let touchRow: PolicyStatement
+    private let touchParameters: (now: Int32, clock: Int32, shard: Int32)
     private let deleteRow: PolicyStatement
     private let deleteAll: PolicyStatement
     private let setMoment: PolicyStatement
@@ -19,40 +21,21 @@ final class ResidentTable {
             PRAGMA temp_store = MEMORY;
             PRAGMA journal_mode = OFF;
             CREATE TABLE resident (
-                shard_id      INTEGER PRIMARY KEY,
-                bytes         INTEGER NOT NULL,
-                last_access   REAL    NOT NULL,
-                access_count  INTEGER NOT NULL,
-                heat          REAL    NOT NULL,
-                inserted_at   REAL    NOT NULL,
-                fetch_seconds REAL    NOT NULL,
-                layer         INTEGER,
-                kind          TEXT    NOT NULL,
-                model_count   INTEGER NOT NULL,
-                clock         REAL    NOT NULL,
-                depth         INTEGER NOT NULL,
-                children      INTEGER NOT NULL
+                \(CandidateColumn.definitions)
             ) STRICT;
             CREATE TABLE moment (now REAL NOT NULL) STRICT;
             INSERT INTO moment (now) VALUES (0);
             CREATE VIEW candidate AS
-            SELECT shard_id, bytes, last_access, access_count,
-                   heat * pow(0.5, ((SELECT now FROM moment) - last_access) / \(Heat.halfLife)) AS heat,
-                   inserted_at, fetch_seconds, layer, kind, model_count, clock, depth, children
+            SELECT \(CandidateColumn.select(\.resident))
             FROM resident\(leavesOnly ? " WHERE children = 0" : "");
             """)
+        let (names, parameters) = (CandidateColumn.all.map(\.name), values.map { _ in "?" })
         insertRow = try database.prepare("""
-            INSERT INTO resident
-              (shard_id, bytes, last_access, access_count, heat, inserted_at, fetch_seconds, layer, kind, model_count, clock,
-               depth, children)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            INSERT INTO resident (\(names.joined(separator: ", ")))
+            VALUES (\(parameters.joined(separator: ", ")))
             """)
-        touchRow = try database.prepare("""
-            UPDATE resident
-            SET last_access = ?1, access_count = access_count + 1, clock = ?2,
-                heat = heat * pow(0.5, (?1 - last_access) / \(Heat.halfLife)) + 1
-            WHERE shard_id = ?3
-            """)
+        touchRow = try database.prepare("UPDATE resident SET \(CandidateColumn.use) WHERE shard_id = :shard_id")
+        touchParameters = (touchRow.parameter(":now"), touchRow.parameter(":clock"), touchRow.parameter(":shard_id"))
         deleteRow = try database.prepare("DELETE FROM resident WHERE shard_id = ? RETURNING heat, last_access")
         deleteAll = try database.prepare("DELETE FROM resident")
         addChildren = try database.prepare("UPDATE resident SET children = children + ? WHERE shard_id = ?")
@@ -62,27 +45,15 @@ final class ResidentTable {
     }
 
     package func insert(_ shard: Int, _ facts: EvictionFacts) throws {
-        insertRow.bind(1, shard)
-        insertRow.bind(2, facts.bytes)
-        insertRow.bind(3, facts.lastAccess)
-        insertRow.bind(4, facts.accessCount)
-        insertRow.bind(5, facts.heat)
-        insertRow.bind(6, facts.insertedAt)
-        insertRow.bind(7, facts.fetchSeconds)
-        insertRow.bind(8, facts.layer)
-        insertRow.bind(9, facts.kind)
-        insertRow.bind(10, facts.modelCount)
-        insertRow.bind(11, facts.clock)
-        insertRow.bind(12, facts.depth)
-        insertRow.bind(13, facts.children)
+        for (index, value) in values.enumerated() { value.bind(shard, facts, to: insertRow, Int32(1 + index)) }
         try insertRow.run()
     }
 
     /// A use of a shard.
     func touch(_ shard: Int, at moment: Double, clock: Double) throws {
-        touchRow.bind(1, moment)
-        touchRow.bind(2, clock)
-        touchRow.bind(3, shard)
+        touchRow.bind(touchParameters.now, moment)
+        touchRow.bind(touchParameters.clock, clock)
+        touchRow.bind(touchParameters.shard, shard)
         try touchRow.run()
     }
 

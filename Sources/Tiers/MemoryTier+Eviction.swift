@@ -79,12 +79,18 @@ private struct Ranking {
         facts = shards.map { shard, last in
             let uses = shard.uses
             let account = shard.account
-            return EvictionFacts(
-                bytes: shard.bytes, lastAccess: moment(last), accessCount: account.counted + uses,
-                heat: account.faded(to: last) + Double(uses), clock: clock.value(at: last),
-                insertedAt: moment(account.insertedAt), fetchSeconds: account.fetchSeconds, layer: account.layer,
-                kind: account.kind(bytes: shard.bytes).rawValue, modelCount: account.models.count,
-                depth: account.depth ?? 0, children: tree.children(of: shard.digest))
+            var facts = EvictionFacts(bytes: shard.bytes, kind: account.kind(bytes: shard.bytes).rawValue)
+            facts.lastAccess = moment(last)
+            facts.accessCount = account.counted + uses
+            facts.heat = account.faded(to: last) + Double(uses)
+            facts.clock = clock.value(at: last)
+            facts.insertedAt = moment(account.insertedAt)
+            facts.fetchSeconds = account.fetchSeconds
+            facts.layer = account.layer
+            facts.modelCount = account.models.count
+            facts.depth = account.depth ?? 0
+            facts.children = tree.children(of: shard.digest)
+            return facts
         }
     }
 

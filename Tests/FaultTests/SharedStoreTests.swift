@@ -171,8 +171,8 @@ extension Faults {
             try tool("import", directory("model"))
             var living: Store? = try Store(at: directory("store"))
             let lease = try #require(living?.leases.name)
-            // The third lock, after those of opening, is the one that asks whether we live.
-            tool.prefix = Trace.inject("flock", "delay_exit=1500000", when: "3", log: directory("log"))
+            // The fourth call, after the three of opening, is the one that finds out whether this process is alive.
+            tool.prefix = Trace.inject("flock", "delay_exit=1500000", when: "4", log: directory("log"))
             let running = try tool.start(["stats"])
             usleep(700_000)
             living = nil

@@ -7,7 +7,7 @@ package enum OldStore {
     /// Gives the catalog the first schema: its tables made by the first migration alone, its rows copied.
     ///
     /// - Parameter store: nobody has it open, and its log is folded in or empty.
-    /// - Returns: all rows, by table, with the columns of the first schema.
+    /// - Returns: all rows, by table, with the columns that the first schema and the last have.
     @discardableResult
     package static func downgrade(_ store: String) throws -> [String: [Row]] {
         let path = store + "/old.db"
@@ -20,7 +20,7 @@ package enum OldStore {
         try old.writeWithoutTransaction { db in
             try db.execute(sql: "ATTACH ? AS new", arguments: [store + "/store.db"])
             for table in try tables(db) {
-                let columns = try db.columns(in: table).map(\.name).joined(separator: ", ")
+                let columns = try kept(table, db).joined(separator: ", ")
                 try db.execute(sql: "INSERT OR REPLACE INTO main.\(table) (\(columns)) SELECT \(columns) FROM new.\(table)")
             }
             // The triggers have counted along; what was copied counts.
@@ -38,10 +38,15 @@ package enum OldStore {
             db, sql: "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE 'grdb%'")
     }
 
-    /// All rows of tables, with the columns of the first schema.
+    /// The columns that a table has in the first schema and in the last.
+    private static func kept(_ table: String, _ db: Database) throws -> [String] {
+        try db.columns(in: table).map(\.name).filter { $0 != "depth" && (table, $0) != ("shard", "version") }
+    }
+
+    /// All rows of tables, with the columns that the first schema and the last have.
     package static func rows(of tables: [String], _ db: Database) throws -> [String: [Row]] {
         try Dictionary(uniqueKeysWithValues: tables.map { table in
-            let columns = try db.columns(in: table).map(\.name).filter { $0 != "depth" }.joined(separator: ", ")
+            let columns = try kept(table, db).joined(separator: ", ")
             return (table, try Row.fetchAll(db, sql: "SELECT \(columns) FROM \(table) ORDER BY \(columns)"))
         })
     }

@@ -12,6 +12,7 @@ import WeightStore
         ("v0003_fleet", "6c514dd10c13977003b7f3b3453448185c12db0971fb39db68a6d6232ca61a7b"),
         ("v0004_prompts", "352f39e003c256e93371b084bd1ff001b7abb86c7f388f81ecdf0d19855a5b03"),
         ("v0005_kv_sharing", "d4c05ebed1a3048e561e1d21ed89568fde82894ff6d6da8d4ba4e8ba35114ffa"),
+        ("v0006_shard_version", "3322e59f88b7a4ce29ce24dcd9706eeafec768de45e6e5ae974599e356e7e347"),
     ]
 
     @Test("a landed migration is never edited, removed or moved")

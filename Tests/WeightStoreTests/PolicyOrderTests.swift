@@ -11,9 +11,14 @@ import Testing
         bytes: Int = 100, last: Double = 0, uses: Int = 1, heat: Double = 1, clock: Double = 0, inserted: Double = 0,
         fetch: Double = 1
     ) -> EvictionFacts {
-        EvictionFacts(
-            bytes: bytes, lastAccess: last, accessCount: uses, heat: heat, clock: clock, insertedAt: inserted,
-            fetchSeconds: fetch, layer: nil, kind: "tensor", modelCount: 1)
+        var facts = EvictionFacts(bytes: bytes, kind: "tensor")
+        facts.lastAccess = last
+        facts.accessCount = uses
+        facts.heat = heat
+        facts.clock = clock
+        facts.insertedAt = inserted
+        facts.fetchSeconds = fetch
+        return facts
     }
 
     private func order(_ name: String, _ shards: EvictionFacts...) throws -> [Int] {

@@ -85,12 +85,9 @@ struct PrefixSimulation {
             try evict(now: now, sparing: before, target: target, &state)
             guard state.stored + object.bytes <= quota else { return false }
         }
-        let old = state.heats[place]
-        try state.table.insert(place, EvictionFacts(
-            bytes: object.bytes, lastAccess: now, accessCount: 1,
-            heat: Heat.faded(old.heat, seconds: now - old.lastAccess) + 1, clock: state.clock, insertedAt: now,
-            fetchSeconds: object.fetchSeconds, layer: nil, kind: object.kind.rawValue, modelCount: 1, depth: object.depth,
-            children: state.children[place]))
+        var facts = object.facts(at: now, after: state.heats[place], clock: state.clock)
+        facts.children = state.children[place]
+        try state.table.insert(place, facts)
         state.resident[place] = true
         state.stored += object.bytes
         if object.parent >= 0 { try count(1, Int(object.parent), &state) }

@@ -62,12 +62,7 @@ struct Simulation {
                 let target = min(quota - object.bytes, Int(Double(quota) * low))
                 try evict(table, query, now: now, &resident, &heats, &stored, &clock, target: max(target, 0))
             }
-            let old = heats[place]
-            try table.insert(place, EvictionFacts(
-                bytes: object.bytes, lastAccess: now, accessCount: 1,
-                heat: Heat.faded(old.heat, seconds: now - old.lastAccess) + 1, clock: clock, insertedAt: now,
-                fetchSeconds: object.fetchSeconds, layer: object.layer, kind: object.kind.rawValue,
-                modelCount: object.modelCount))
+            try table.insert(place, object.facts(at: now, after: heats[place], clock: clock))
             resident[place] = true
             stored += object.bytes
         }

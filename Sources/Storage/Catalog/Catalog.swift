@@ -3,7 +3,6 @@ import Foundation
 import GRDB
 import Glibc
 import Logging
-import Migrations
 import Synchronization
 
 /// The index of a store: `store.db`, SQLite in WAL mode, and the one place that opens connections to it.
@@ -17,8 +16,9 @@ import Synchronization
 /// **Durability**: `synchronous=FULL`. After "row deleted, committed, blob unlinked", a power cut must not bring the
 /// row back without its blob. Only access counts are committed without waiting for the disk.
 ///
-/// **Schema**: the numbered files of `Migrations/`, applied under the lock at the first open, each in one transaction: who is
-/// killed in between is gone on from. A catalog with a migration that this build does not know is refused, untouched.
+/// **Schema**: the numbered files of `Migrations/`, applied under the lock at the first open, each in one transaction: if the
+/// process dies in between, the next open resumes. They run only while no process of an older program is alive
+/// (`Catalog+Migration.swift`). A catalog with a migration that this build does not know is refused, untouched.
 ///
 /// `mmap_size` is 0: an I/O error is then an error code, not a SIGBUS. Nothing here holds a snapshot or a cursor
 /// after the call returns, so the log can always be reset.
@@ -35,18 +35,14 @@ package final class Catalog: Sendable {
     /// With less space than this, an I/O error of SQLite is taken for a full disk.
     static let leastFreeBytes = 128 << 10
 
-    private static let migrator: DatabaseMigrator = {
-        var migrator = DatabaseMigrator()
-        for (name, sql) in Migrations.all {
-            migrator.registerMigration(name) { db in try db.execute(sql: sql) }
-        }
-        return migrator
-    }()
-
     /// - Parameters:
-    ///   - logger: is told, with a notice, of what takes long: an older version's catalog of many shards.
-    ///   - trace: is told every statement that runs, for tests of query plans.
-    package init(directory: String, logger: Logger? = nil, trace: (@Sendable (String) -> Void)? = nil) throws {
+    ///   - leases: where this process holds its lease already; nil for a catalog that no other process knows.
+    ///   - logger: receives a notice of what takes long: the migration of a catalog of many shards.
+    ///   - trace: receives every statement that runs, for tests of query plans.
+    /// - Throws: ``StorageError/newerSchema(path:)``; ``StorageError/olderProcesses(path:processes:)`` if it must be migrated.
+    package init(
+        directory: String, leases: LeaseDirectory?, logger: Logger? = nil, trace: (@Sendable (String) -> Void)? = nil
+    ) throws {
         try FileSystem.refuseNetwork(directory)
         let path = directory + "/store.db"
         self.path = path
@@ -55,7 +51,7 @@ package final class Catalog: Sendable {
         // A journal is what a process left that was killed while it made the catalog, before there was a log: readers
         // may not roll it back.
         if !FileSystem.exists(path) || FileSystem.exists(path + "-journal") {
-            try Self.migrate(path, under: writeLock)
+            try Self.migrate(path, under: writeLock, leases, logger)
         }
         readers = try Self.translating(path) {
             try DatabasePool(path: path, configuration: Self.configuration(readonly: true, trace: trace))
@@ -66,7 +62,7 @@ package final class Catalog: Sendable {
         if state.superseded { throw StorageError.newerSchema(path: path) }
         if !state.complete {
             logger?.notice("\(path) was made by an older version; it is brought up to date, once")
-            try Self.migrate(path, under: writeLock)
+            try Self.migrate(path, under: writeLock, leases, logger)
         }
     }
 
@@ -151,7 +147,7 @@ package final class Catalog: Sendable {
         }
     }
 
-    private static func checkpointIfLarge(_ path: String, _ db: Database) throws {
+    static func checkpointIfLarge(_ path: String, _ db: Database) throws {
         if let log = try FileSystem.status(path + "-wal"), log.bytes > checkpointBytes { try checkpoint(db) }
     }
 
@@ -176,20 +172,7 @@ package final class Catalog: Sendable {
         }
     }
 
-    private static func migrate(_ path: String, under lock: WriteLock) throws {
-        try translating(path) {
-            try lock.withLock {
-                let queue = try DatabaseQueue(path: path, configuration: configuration(readonly: false, trace: nil))
-                if try queue.read(migrator.hasBeenSuperseded) { throw StorageError.newerSchema(path: path) }
-                try migrator.migrate(queue)
-                // Closing moves the log only if nobody else has the catalog open, as this process's readers have.
-                try queue.writeWithoutTransaction { db in try checkpointIfLarge(path, db) }
-                try queue.close()
-            }
-        }
-    }
-
-    private static func configuration(readonly: Bool, trace: (@Sendable (String) -> Void)?) -> Configuration {
+    static func configuration(readonly: Bool, trace: (@Sendable (String) -> Void)?) -> Configuration {
         var configuration = Configuration()
         configuration.readonly = readonly
         configuration.busyMode = .timeout(10)
@@ -206,7 +189,7 @@ package final class Catalog: Sendable {
     }
 
     /// Turns SQLite's codes into the errors that callers treat differently.
-    private static func translating<Result>(_ path: String, _ body: () throws -> Result) throws -> Result {
+    static func translating<Result>(_ path: String, _ body: () throws -> Result) throws -> Result {
         do {
             return try body()
         } catch let error as DatabaseError {

@@ -6,16 +6,30 @@ import Synchronization
 ///
 /// The kernel drops the lock when the process dies, however it dies: no heartbeat, no stale lease. The file's name is
 /// the name of the lease (of the folder in `staging/`, of the claims in the catalog); its text is the process id and
-/// the command, then the revisions in use, a line each.
+/// the command, the schema and the version of the program, then the revisions in use, a line each:
+///
+///     process 4711 (weightstore serve)
+///     schema 6, version 0.1.0
+///     9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 org/name
 ///
 /// `leases/.lock` orders "I use this revision" against "nobody uses it, remove it": taken shared to add a use, and
 /// exclusive from looking at the uses until the removal is committed. A process that starts takes it shared, too, so
-/// that a rebuild, which holds it exclusively, is alone.
+/// that a rebuild or a migration, which holds it exclusively, is alone.
 package final class LeaseDirectory: Sendable {
     package struct Holder: Sendable {
         package let lease: String
         package let process: String
+        /// nil if its lease file does not name it: a program of schema 5 or older.
+        package let program: Program?
         package let revisions: Set<Use>
+
+        init(lease: String, text: String) {
+            let lines = text.split(separator: "\n")
+            self.lease = lease
+            process = lines.first.map(String.init) ?? "process \(lease)"
+            program = lines.dropFirst().first.flatMap(Program.init(line:))
+            revisions = Set(lines.dropFirst().compactMap(Use.init(line:)))
+        }
     }
 
     /// A revision of a model, as a line of a lease file.
@@ -46,6 +60,8 @@ package final class LeaseDirectory: Sendable {
         self.path = path
         let lock = try FileDescriptor(path + "/.lock", O_RDWR | O_CREAT)
         try lock.lock(shared: true)
+        // Until the file says what it must: a migration reads it.
+        defer { lock.unlock() }
         while true {
             let name = "\(getpid())-\(UInt32.random(in: 0 ... .max))"
             let file = try FileDescriptor(path + "/" + name, O_RDWR | O_CREAT | O_EXCL)
@@ -101,10 +117,7 @@ package final class LeaseDirectory: Sendable {
                 continue
             }
             // Read from what is open: by its path it may be gone, if the process ends now.
-            let lines = String(decoding: try file.readAll(), as: UTF8.self).split(separator: "\n")
-            holders.append(Holder(
-                lease: name, process: lines.first.map(String.init) ?? "process \(name)",
-                revisions: Set(lines.dropFirst().compactMap(Use.init(line:)))))
+            holders.append(Holder(lease: name, text: String(decoding: try file.readAll(), as: UTF8.self)))
         }
         return holders
     }
@@ -124,9 +137,14 @@ package final class LeaseDirectory: Sendable {
 
     private func write(_ uses: [Use: Int]) throws {
         let command = CommandLine.arguments.prefix(2).map { FileSystem.name(of: $0) }.joined(separator: " ")
-        let text = (["process \(getpid()) (\(command))"] + uses.keys.map(\.line)).joined(separator: "\n") + "\n"
+        let text = (["process \(getpid()) (\(command))", Program.current.line] + uses.keys.map(\.line)).joined(separator: "\n") + "\n"
         let bytes = Array(text.utf8)
         try bytes.withUnsafeBytes { try file.write($0, at: 0) }
         try file.truncate(to: bytes.count)
     }
+}
+
+extension LeaseDirectory.Holder: CustomStringConvertible {
+    /// The process, and its version if it is known.
+    package var description: String { process + (program.map { ", version \($0.version)" } ?? "") }
 }

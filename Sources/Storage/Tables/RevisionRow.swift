@@ -64,7 +64,7 @@ package struct RevisionRow {
                 shards.formUnion(saved.shards)
                 try link(id, file.path, saved.file, db)
             }
-            try adopt(shards, version: version, db)
+            try adopt(shards, db)
         }
         if !partial {
             // What an interrupted --move of the same source had brought in is in this revision, too.
@@ -121,15 +121,15 @@ package struct RevisionRow {
     }
 
     /// The shards are orphans no more. One that a KV block has left is a file's now.
-    package static func adopt(_ shards: Set<Int64>, version: Int?, _ db: Database) throws {
+    package static func adopt(_ shards: Set<Int64>, _ db: Database) throws {
         let adopt = try db.cachedStatement(sql: """
             UPDATE shard
-            SET orphaned_at = NULL, version = coalesce(version, ?),
+            SET orphaned_at = NULL,
                 kind = iif(
                   kind = 'kv' AND NOT EXISTS (SELECT 1 FROM kv_block WHERE kv_block.shard_id = shard.id), 'file', kind)
             WHERE id = ?
             """)
-        for shard in shards { try adopt.execute(arguments: [version, shard]) }
+        for shard in shards { try adopt.execute(arguments: [shard]) }
     }
 
     package static func setRef(_ name: String, of model: Int64, to revision: Int64, _ db: Database) throws {

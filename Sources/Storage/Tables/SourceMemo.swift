@@ -50,13 +50,6 @@ package struct SourceMemo {
                 """),
             arguments: facts + [StoreClock.now])!
     }
-
-    /// The file's row and extents say all of it from now on.
-    static func forgetShards(of status: FileStatus, _ db: Database) throws {
-        try db.cachedStatement(sql: """
-            DELETE FROM source_shard WHERE source_id IN (SELECT id FROM source WHERE device = ? AND inode = ?)
-            """).execute(arguments: [status.device, status.inode])
-    }
 }
 
 extension ShardFacts {

@@ -78,7 +78,7 @@ final class FetchCommitter: Sendable {
             let shard = try id ?? ShardRow.save(facts, db)
             if let file = arrived.file.id {
                 try PendingFile.arrive(arrived.ordinal, of: arrived.file.plan, file: file, shard: shard, db)
-                try RevisionRow.adopt([shard], version: nil, db)
+                try RevisionRow.adopt([shard], db)
             } else {
                 // Its file gets a row when all of it is here.
                 try db.cachedStatement(sql: "INSERT OR IGNORE INTO claim (shard_id, lease) VALUES (?, ?)")

@@ -35,7 +35,7 @@ extension Store {
             if FileSystem.exists(aside) { try FileSystem.removeTree(aside) }
             try FileSystem.createDirectory(aside)
             do {
-                let catalog = try Catalog(directory: aside)
+                let catalog = try Catalog(directory: aside, leases: nil)
                 try fill(catalog, BlobDirectory(root: path + "/blobs"), work, &summary)
                 try catalog.fold()
             } catch {
@@ -150,7 +150,7 @@ extension Store {
                 }
             }
             try RevisionRow.link(id, file.path, try file.content.save(ids, db), db)
-            try RevisionRow.adopt(Set(ids), version: revision.version, db)
+            try RevisionRow.adopt(Set(ids), db)
         }
         if let note = revision.pin {
             try db.execute(

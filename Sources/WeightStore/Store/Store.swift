@@ -124,7 +124,7 @@ public final class Store: Sendable {
                     message: "\(status == nil ? "not there" : "empty"), although there are blobs")
             }
         }
-        return (leases, try Catalog(directory: path, logger: logger, trace: trace))
+        return (leases, try Catalog(directory: path, leases: leases, logger: logger, trace: trace))
     }
 
     /// Where a shard's blob is.
