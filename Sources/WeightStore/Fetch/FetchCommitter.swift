@@ -68,21 +68,20 @@ final class FetchCommitter: Sendable {
         var staged: [ContentDigest: (path: String, name: BlobDirectory.Name)] = [:]
         for arrived in batch {
             let facts = arrived.facts
-            let known = try ShardRow.find(facts.digest, db)
+            let known = try ShardTable.find(facts.digest, db)
             let isThere = try staged[facts.digest] != nil
                 || known?.state == .present && FileSystem.status(blobs.path(facts.digest))?.bytes == facts.bytes
             if !isThere {
                 staged[facts.digest] = (try link(arrived.staged), .init(digest: facts.digest, kind: .shard))
             }
             let id = isThere ? known?.id : nil
-            let shard = try id ?? ShardRow.save(facts, db)
+            let shard = try id ?? ShardTable.markPresent(facts, db)
             if let file = arrived.file.id {
-                try PendingFile.arrive(arrived.ordinal, of: arrived.file.plan, file: file, shard: shard, db)
-                try RevisionRow.adopt([shard], version: nil, db)
+                try ExtentTable.insert(arrived: arrived.ordinal, of: arrived.file.plan, file: file, shard: shard, db)
+                try ShardTable.adopt([shard], db)
             } else {
                 // Its file gets a row when all of it is here.
-                try db.cachedStatement(sql: "INSERT OR IGNORE INTO claim (shard_id, lease) VALUES (?, ?)")
-                    .execute(arguments: [shard, lease])
+                try ClaimTable.claim(shard, lease: lease, db)
             }
         }
         try blobs.install(Array(staged.values))

@@ -112,7 +112,7 @@ final class FetchRun: Sendable {
     /// - Returns: nil if there is nothing to do here: somebody else is at it, or it has come.
     private func begin(_ file: FetchFile, _ ordinal: Int, _ offset: Int, _ payload: Int, isGathered: Bool) throws -> FetchQueue.Begin {
         guard let staged = try partials.open(partials.path(of: file.key, at: offset)) else { return .elsewhere }
-        if let id = file.id, try !store.catalog.read({ db in try PendingFile.isMissing(id, at: offset, db) }) {
+        if let id = file.id, try store.catalog.read({ db in try ExtentTable.contains(id, offset: offset, db) }) {
             try FileSystem.remove(staged.path)
             return .present
         }

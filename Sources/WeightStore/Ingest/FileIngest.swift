@@ -45,7 +45,7 @@ final class FileIngest: @unchecked Sendable {
         let source = try FileSource(path)
         let status = source.status
         let isSettled = StoreClock.nanoseconds - max(status.modified, status.changed) > Self.clockTick
-        let known = try trusting ? run.catalog.read { db in try SourceMemo.find(status, db) } : nil
+        let known = try trusting ? run.catalog.read { db in try SourceTable.find(status, db) } : nil
         if let digest = known?.digest, let content = try run.content(of: digest) {
             run.skip(status.bytes)
             return content

@@ -92,39 +92,35 @@ final class ShardCommitter: Sendable {
         func source(of file: FileIngest) throws -> Int64? {
             guard let status = file.memo else { return nil }
             if let id = sources[ObjectIdentifier(file)] { return id }
-            let id = try SourceMemo.row(for: status, db)
+            let id = try SourceTable.remember(status, db)
             sources[ObjectIdentifier(file)] = id
             return id
         }
 
         for finished in batch.shards {
             let facts = finished.outcome.facts
-            let known = try ShardRow.find(facts.digest, db)
+            let known = try ShardTable.find(facts.digest, db)
             let isThere = try staged[facts.digest] != nil
                 || known?.state == .present && FileSystem.status(blobs.path(facts.digest))?.bytes == facts.bytes
-            var id = known?.id
-            if !isThere {
+            let shard: Int64
+            if isThere, let known {
+                shard = known.id
+            } else {
                 guard let file = finished.outcome.staged else {
                     safe.append(false)
                     continue
                 }
                 staged[facts.digest] = (file.path, BlobDirectory.Name(digest: facts.digest, kind: .shard))
-                id = try ShardRow.save(facts, db)
+                shard = try ShardTable.markPresent(facts, db)
             }
-            try db.cachedStatement(sql: "INSERT OR IGNORE INTO claim (shard_id, lease) VALUES (?, ?)")
-                .execute(arguments: [id, lease])
+            try ClaimTable.claim(shard, lease: lease, db)
             if let source = try source(of: finished.file) {
-                try db.cachedStatement(sql: """
-                    INSERT OR REPLACE INTO source_shard (source_id, ordinal, shard_id) VALUES (?, ?, ?)
-                    """).execute(arguments: [source, finished.ordinal, id])
+                try SourceTable.remember(shard, ordinal: finished.ordinal, of: source, db)
             }
             safe.append(true)
         }
         for file in batch.files {
-            if let source = try source(of: file) {
-                try db.cachedStatement(sql: "UPDATE source SET digest = ? WHERE id = ?")
-                    .execute(arguments: [file.digest, source])
-            }
+            if let source = try source(of: file) { try SourceTable.setDigest(file.digest, of: source, db) }
         }
         try blobs.install(Array(staged.values))
         return safe

@@ -103,21 +103,12 @@ extension Store {
     private func save(_ shard: FetchedShard, _ digest: ContentDigest, seconds: Double) throws {
         try catalog.write { db in
             // Removed in the meantime: a blob without a row would be garbage.
-            guard try ShardRow.find(digest, db) != nil else {
+            guard try ShardTable.find(digest, db) != nil else {
                 try shard.remove()
                 throw StorageError.missing(path: blobs.path(digest), digest: digest)
             }
             try blobs.install([(shard.staged.path, .init(digest: digest, kind: .shard))])
-            try db.execute(
-                sql: """
-                    UPDATE shard
-                    SET state = 'present', inserted_at = :now, verified_at = :now, access_count = 0,
-                        fetch_seconds = :seconds, clock = :clock
-                    WHERE digest = :digest
-                    """,
-                arguments: [
-                    "now": StoreClock.now, "seconds": seconds, "clock": try EvictionClock(.weights).now(db), "digest": digest,
-                ])
+            try ShardTable.markFetched(digest, seconds: seconds, db)
         }
         evictInBackground()
     }
