@@ -36,7 +36,9 @@ final class ImportRun: Sendable {
         self.failure = failure
         self.work = work
         lanes = min(max(cores / 2, 1), 4)
-        committer = ShardCommitter(catalog: catalog, blobs: blobs, lease: lease, makeRoom: makeRoom) { failure.record($0) }
+        committer = ShardCommitter(
+            catalog: catalog, blobs: blobs, lease: lease, staging: staging, batch: .large, makeRoom: makeRoom
+        ) { failure.record($0) }
     }
 
     private let writtenBytes = Atomic<Int>(0)
