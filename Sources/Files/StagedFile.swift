@@ -9,11 +9,14 @@ import Support
 package final class StagedFile: @unchecked Sendable {
     package let path: String
     fileprivate let file: FileDescriptor
-    /// Held as long as the value, for one that stays when it is dropped.
+    /// Whether it stays when it is dropped.
+    package let stays: Bool
+    /// Held as long as the value, for one that stays.
     private let lock: FileDescriptor?
 
     package init(_ path: String) throws(FileError) {
         self.path = path
+        stays = false
         lock = nil
         file = try FileDescriptor(path, O_WRONLY | O_CREAT | O_EXCL)
     }
@@ -29,6 +32,7 @@ package final class StagedFile: @unchecked Sendable {
     /// - Parameter lock: the same file, locked.
     package init(keeping lock: consuming FileDescriptor) throws(FileError) {
         path = lock.path
+        stays = true
         // It may have been finished before.
         try lock.setMode(0o644)
         file = try FileDescriptor(lock.path, O_RDWR)
@@ -36,10 +40,7 @@ package final class StagedFile: @unchecked Sendable {
     }
 
     deinit {
-        switch lock {
-        case nil: unlink(path)
-        default: break
-        }
+        if !stays { unlink(path) }
     }
 
     /// Bytes that are there.

@@ -117,7 +117,7 @@ import Testing
     func notPresent() throws {
         let all = try Array(shards(of: "base"))
         for (digest, state) in zip(all, [ShardState.evicted, .missing, .quarantined]) {
-            try store.catalog.write { db in try ShardRow.setState(state, of: digest, db) }
+            try store.catalog.write { db in try ShardTable.mark(digest, as: state, db) }
         }
         #expect(try candidates() == Set(all.dropFirst(3)))
     }
@@ -134,7 +134,7 @@ import Testing
             case 2: _ = try? store.remove([name], force: true)
             case 3, 4: try add(name, TestModel(layers: 1, seed: 1).tuned(seed: 97), origin: Bool.random(using: &random))
             case 5: try store.evictBlocking(EvictionRequest(.free(1 << 20)))
-            case 6: try store.catalog.write { db in try RevisionRow.setOrigins([], of: Int64.random(in: 1...4, using: &random), db) }
+            case 6: try store.catalog.write { db in try OriginTable.set([], of: Int64.random(in: 1...4, using: &random), db) }
             default:
                 if let digest = try shards(of: name).randomElement(using: &random) { try? store.bringBack(digest) }
             }

@@ -27,6 +27,17 @@ public struct ContentDigest: Hashable, Sendable {
         }
     }
 
+    /// The digests that begin with some hexadecimal digits.
+    ///
+    /// - Returns: nil if there are more than 64, or other characters.
+    package static func range(prefix: some StringProtocol) -> ClosedRange<ContentDigest>? {
+        let rest = 2 * byteCount - prefix.utf8.count
+        guard rest >= 0, let low = ContentDigest(hex: prefix + String(repeating: "0", count: rest)),
+            let high = ContentDigest(hex: prefix + String(repeating: "f", count: rest))
+        else { return nil }
+        return low...high
+    }
+
     package init(_ digest: SHA256.Digest) {
         words = digest.withUnsafeBytes { bytes in
             var words = SIMD4<UInt64>.zero

@@ -38,12 +38,10 @@ package struct Sweep: Sendable {
     }
 
     private static func isKnown(_ name: BlobDirectory.Name, _ db: Database) throws -> Bool {
-        let sql =
-            switch name.kind {
-            case .shard: "SELECT EXISTS (SELECT 1 FROM shard WHERE digest = ? AND state = 'present')"
-            case .manifest: "SELECT EXISTS (SELECT 1 FROM revision WHERE digest = ?)"
-            case .record: "SELECT EXISTS (SELECT 1 FROM model WHERE record = ?)"
-            }
-        return try Bool.fetchOne(db.cachedStatement(sql: sql), arguments: [name.digest])!
+        switch name.kind {
+        case .shard: try ShardTable.isPresent(name.digest, db)
+        case .manifest: try RevisionTable.hasManifest(name.digest, db)
+        case .record: try ModelTable.hasRecord(name.digest, db)
+        }
     }
 }

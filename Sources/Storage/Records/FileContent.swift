@@ -33,11 +33,13 @@ extension FileContent {
         result.shards = []
         for index in extents.indices {
             let facts = shards[extents[index].shard]
-            if places[facts.digest] == nil {
-                places[facts.digest] = result.shards.count
+            let place: Int
+            if let known = places[facts.digest] { place = known } else {
+                place = result.shards.count
+                places[facts.digest] = place
                 result.shards.append(facts)
             }
-            result.extents[index].shard = places[facts.digest]!
+            result.extents[index].shard = place
         }
         return result
     }

@@ -31,13 +31,11 @@ package struct ModelChange {
     /// - Returns: the digest of the record that the new one replaces.
     private func writeRecord(of model: Int64, _ db: Database) throws -> ContentDigest? {
         guard let record = try ModelRecord.next(model, db) else { return nil }
-        let old = try ContentDigest.fetchOne(db, sql: "SELECT record FROM model WHERE id = ?", arguments: [model])
+        let old = try ModelTable.record(of: model, db)
         let staged = try stage()
         let digest = try staged.writeWhole(try record.encoded())
         try blobs.install([(staged.path, .init(digest: digest, kind: .record))])
-        try db.execute(
-            sql: "UPDATE model SET record = ?, sequence = ? WHERE id = ?",
-            arguments: [digest, record.sequence, model])
+        try ModelTable.setRecord(digest, sequence: record.sequence, of: model, db)
         return old
     }
 }
@@ -61,24 +59,16 @@ extension ModelRecord {
                 """, arguments: [model]
         ).map { row in
             Revision(
-                digest: row[0], version: row[1], commit: row[2], source: row[3], createdAt: row[4], pin: row[5],
-                recoverable: row[6] ? true : nil)
+                digest: row["digest"], version: row["version"], commit: row["commit_id"], source: row["source"],
+                createdAt: row["created_at"], pin: row["note"], recoverable: row["recoverable"] ? true : nil)
         }
-        let refs = try Row.fetchAll(
-            db,
-            sql: """
-                SELECT ref.name, revision.digest FROM ref JOIN revision ON revision.id = ref.revision_id
-                WHERE ref.model_id = ?
-                """, arguments: [model]
-        ).map { ($0[0] as String, $0[1] as ContentDigest) }
-        let origins = try String.fetchAll(
-            db, sql: "SELECT url FROM origin WHERE model_id = ? ORDER BY position", arguments: [model])
-        let prompts = try PromptRow.records(of: model, db)
+        let prompts = try PromptTable.records(of: model, db)
         // By the clock, so that it is also beyond what a crash left: the record of a change that was not committed, or
         // of a model by this name that was removed.
-        let sequence = max(row[1] + 1, Int(StoreClock.nanoseconds))
+        let sequence = max(row["sequence"] + 1, Int(StoreClock.nanoseconds))
         return ModelRecord(
-            model: row[0], sequence: sequence, lastVersion: row[2], createdAt: row[3], revisions: revisions,
-            refs: Dictionary(uniqueKeysWithValues: refs), origins: origins, prompts: prompts)
+            model: row["name"], sequence: sequence, lastVersion: row["last_version"], createdAt: row["created_at"],
+            revisions: revisions, refs: try RefTable.targets(of: model, db), origins: try OriginTable.urls(of: model, db),
+            prompts: prompts)
     }
 }

@@ -17,16 +17,16 @@ public struct Quota: Sendable, Codable, Equatable {
     package var lowBytes: Int? { bytes.map { Int(Double($0) * low) } }
 
     package init(_ kind: QuotaKind, _ db: Database) throws {
-        bytes = try Settings.get(kind.setting("quota", "bytes"), db)
-        high = try Settings.get(kind.setting("quota", "high"), db) ?? high
-        low = try Settings.get(kind.setting("quota", "low"), db) ?? low
-        policy = try Settings.get(kind.setting("quota", "policy"), db) ?? kind.defaultPolicy
+        bytes = try SettingTable.get(kind.setting("quota", "bytes"), db)
+        high = try SettingTable.get(kind.setting("quota", "high"), db) ?? high
+        low = try SettingTable.get(kind.setting("quota", "low"), db) ?? low
+        policy = try SettingTable.get(kind.setting("quota", "policy"), db) ?? kind.defaultPolicy
     }
 
     package func save(_ kind: QuotaKind, _ db: Database) throws {
-        try Settings.set(kind.setting("quota", "bytes"), bytes, db)
-        try Settings.set(kind.setting("quota", "high"), high, db)
-        try Settings.set(kind.setting("quota", "low"), low, db)
-        try Settings.set(kind.setting("quota", "policy"), policy, db)
+        try SettingTable.set(kind.setting("quota", "bytes"), bytes, db)
+        try SettingTable.set(kind.setting("quota", "high"), high, db)
+        try SettingTable.set(kind.setting("quota", "low"), low, db)
+        try SettingTable.set(kind.setting("quota", "policy"), policy, db)
     }
 }

@@ -24,15 +24,8 @@ public struct RevisionInfo: Sendable, Codable {
 
 extension RevisionInfo {
     package static func all(of model: String, _ db: Database) throws -> [RevisionInfo] {
-        guard let id = try Int64.fetchOne(db, sql: "SELECT id FROM model WHERE name = ?", arguments: [model]) else {
-            throw StorageError.notFound(kind: "model", name: model)
-        }
-        var refs: [Int64: [String]] = [:]
-        for row in try Row.fetchAll(
-            db, sql: "SELECT revision_id, name FROM ref WHERE model_id = ? ORDER BY name", arguments: [id])
-        {
-            refs[row[0], default: []].append(row[1])
-        }
+        let id = try ModelTable.id(of: model, db)
+        let refs = try RefTable.byRevision(of: id, db)
         return try Row.fetchAll(
             db,
             sql: """
@@ -45,9 +38,10 @@ extension RevisionInfo {
                 """, arguments: [id]
         ).map { row in
             RevisionInfo(
-                model: model, version: row[1], digest: row[2], commit: row[3], bytes: row[4], files: row[5],
-                tensors: row[6], layers: row[7], source: row[8], refs: refs[row[0]] ?? [], pin: row[9],
-                created: row[10], lastAccess: row[11], accesses: row[12])
+                model: model, version: row["version"], digest: row["digest"], commit: row["commit_id"],
+                bytes: row["bytes"], files: row["file_count"], tensors: row["tensor_count"],
+                layers: row["layer_count"], source: row["source"], refs: refs[row["id"]] ?? [], pin: row["note"],
+                created: row["created_at"], lastAccess: row["last_access"], accesses: row["access_count"])
         }
     }
 }

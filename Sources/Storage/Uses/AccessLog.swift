@@ -126,31 +126,14 @@ package final class AccessLog: Sendable {
     }
 
     private static func save(_ uses: Uses, _ db: Database) throws {
-        let clock = try EvictionClock(.weights).now(db)
-        let kvClock = try EvictionClock(.kv).now(db)
-        func update(_ condition: String) throws -> Statement {
-            try db.cachedStatement(sql: """
-                UPDATE shard
-                SET access_count = access_count + :count, last_access = max(last_access, :last),
-                    clock = iif(kind = 'kv', :kvClock, :clock),
-                    heat = heat * pow(0.5, max(:last - last_access, 0) / \(Heat.halfLife)) + :count
-                WHERE \(condition)
-                """)
-        }
-        let byRow = try update("id = :shard")
+        let clocks = (weights: try EvictionClock(.weights).now(db), kv: try EvictionClock(.kv).now(db))
         for (id, use) in uses.shards {
-            try byRow.execute(arguments: ["count": use.count, "last": use.last, "clock": clock, "kvClock": kvClock, "shard": id])
+            try ShardTable.countUses(of: .id(id), use.count, last: use.last, clocks: clocks, db)
         }
-        let byDigest = try update("digest = :shard")
         for (digest, use) in uses.digests {
-            try byDigest.execute(arguments: ["count": use.count, "last": use.last, "clock": clock, "kvClock": kvClock, "shard": digest])
+            try ShardTable.countUses(of: .digest(digest), use.count, last: use.last, clocks: clocks, db)
         }
-        let revision = try db.cachedStatement(sql: """
-            UPDATE revision
-            SET access_count = access_count + ?, last_access = max(last_access, ?)
-            WHERE id = ?
-            """)
-        for (id, use) in uses.revisions { try revision.execute(arguments: [use.count, use.last, id]) }
-        for (id, use) in uses.prompts { try PromptRow.count(id, uses: use.count, last: use.last, db) }
+        for (id, use) in uses.revisions { try RevisionTable.countUses(of: id, use.count, last: use.last, db) }
+        for (id, use) in uses.prompts { try PromptTable.countUses(of: id, use.count, last: use.last, db) }
     }
 }

@@ -38,8 +38,8 @@ package final class AccessRecorder: Sendable {
         set { on.store(newValue, ordering: .relaxed) }
     }
 
-    package static func isOn(_ db: Database) throws -> Bool { try Settings.get(setting, db) ?? false }
-    package static func set(_ on: Bool, _ db: Database) throws { try Settings.set(setting, on ? true : nil, db) }
+    package static func isOn(_ db: Database) throws -> Bool { try SettingTable.get(setting, db) ?? false }
+    package static func set(_ on: Bool, _ db: Database) throws { try SettingTable.set(setting, on ? true : nil, db) }
 
     /// The files, the older first, as far as they are there.
     package static func files(in directory: String) -> [String] {
@@ -99,7 +99,7 @@ package final class AccessRecorder: Sendable {
             // A shard that was removed since has no row, and no place in a simulation of the store.
             guard let row else { continue }
             let micros = String(access.time / 1000)
-            text += "\(micros.dropLast(6)).\(micros.suffix(6)),\(row[0] as Int64),\(row[1] as Int)\n"
+            text += "\(micros.dropLast(6)).\(micros.suffix(6)),\(row["id"] as Int64),\(row["bytes"] as Int)\n"
         }
         return text
     }

@@ -10,20 +10,20 @@ package struct EvictionClock {
 
     package init(_ kind: QuotaKind) { self.kind = kind }
 
-    package func now(_ db: Database) throws -> Double { try Settings.get(reading, db) ?? 0 }
+    package func now(_ db: Database) throws -> Double { try SettingTable.get(reading, db) ?? 0 }
 
     /// The policy whose priorities it counts in.
-    package func policy(_ db: Database) throws -> String? { try Settings.get(name, db) }
+    package func policy(_ db: Database) throws -> String? { try SettingTable.get(name, db) }
 
     package func advance(to priority: Double, _ db: Database) throws {
-        try Settings.set(reading, max(try now(db), priority), db)
+        try SettingTable.set(reading, max(try now(db), priority), db)
     }
 
     /// Starts it anew, for another policy.
     package func start(_ policy: String, _ db: Database) throws {
-        try Settings.set(name, policy, db)
+        try SettingTable.set(name, policy, db)
         guard try now(db) != 0 else { return }
-        try Settings.set(reading, 0.0, db)
-        try db.execute(sql: "UPDATE shard SET clock = 0 WHERE clock <> 0 AND kind \(kind == .kv ? "=" : "<>") 'kv'")
+        try SettingTable.set(reading, 0.0, db)
+        try ShardTable.resetClocks(kind, db)
     }
 }

@@ -1,3 +1,4 @@
+import GRDB
 import ModelFormats
 import Storage
 import Synchronization
@@ -34,8 +35,6 @@ final class FetchFile: Sendable {
     /// What names its shards while they have no digest.
     var key: String { remote.digest?.hex ?? remote.gitObject ?? "\(remote.commit)-\(remote.path.utf8.reduce(0) { $0 &* 31 &+ UInt64($1) })" }
 
-    func arrived(_ ordinal: Int, _ facts: ShardFacts) { shards.withLock { $0[ordinal] = facts } }
-
     func has(_ ordinal: Int) -> Bool { shards.withLock { $0[ordinal] != nil } }
 
     /// The content, if all shards came here.
@@ -47,5 +46,24 @@ final class FetchFile: Sendable {
             digest: digest, bytes: layout.bytes, format: layout.format, shards: all, extents: plan.extents,
             tensors: layout.tensors
         ).canonical()
+    }
+}
+
+extension FetchFile: CommittedFile {
+    /// The shards get their extents, and belong to the file. One that has no row yet gets it when all of it is here, and
+    /// its shards are claimed until then.
+    func reference(_ shards: [(ordinal: Int, shard: Int64)], isComplete: Bool, lease: String, _ db: Database) throws {
+        for (ordinal, shard) in shards {
+            if let id {
+                try ExtentTable.insert(arrived: ordinal, of: plan, file: id, shard: shard, db)
+                try ShardTable.adopt([shard], db)
+            } else {
+                try ClaimTable.claim(shard, lease: lease, db)
+            }
+        }
+    }
+
+    func committed(_ ordinal: Int, _ facts: ShardFacts, wasWritten: Bool, isSafe: Bool) {
+        shards.withLock { $0[ordinal] = facts }
     }
 }

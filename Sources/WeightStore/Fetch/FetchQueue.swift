@@ -1,7 +1,7 @@
 /// A range of a file that is brought in one go, and where its bytes belong.
 struct FetchJob {
     struct Piece {
-        let arrival: ShardArrival
+        let assembly: ShardAssembly
         /// In the job's buffer.
         let range: Range<Int>
         let shardOffset: Int
@@ -17,7 +17,7 @@ struct FetchJob {
 /// way.
 struct FetchQueue {
     enum Begin {
-        case here(ShardArrival)
+        case here(ShardAssembly)
         /// Somebody else is at it.
         case elsewhere
         /// It has come in the meantime.
@@ -37,13 +37,13 @@ struct FetchQueue {
     private var payloads: [Int] = []
     private var begun: [Int: Begin] = [:]
     /// All that were begun here.
-    private var arrivals: [ShardArrival] = []
+    private var assemblies: [ShardAssembly] = []
     private(set) var elsewhere = 0
 
     init(_ files: [FetchFile]) { self.files = files }
 
     /// Those of which bytes may be missing, when there is nothing more to be done.
-    func unfinished() -> [ShardArrival] { arrivals }
+    func unfinished() -> [ShardAssembly] { assemblies }
 
     /// - Parameters:
     ///   - atMost: bytes of the range.
@@ -63,19 +63,19 @@ struct FetchQueue {
                 continue
             }
             let run = files[file].plan.extents[extent]
-            guard files[file].wanted.contains(run.shard), case .here(let arrival) = try begin(run.shard, open) else {
+            guard files[file].wanted.contains(run.shard), case .here(let assembly) = try begin(run.shard, open) else {
                 if let job { return job }
                 files[file].hash?.giveUp()
                 skip(run.length)
                 continue
             }
             let isGathered = counts[run.shard] > 1
-            if !isGathered && done < arrival.have {
+            if !isGathered && done < assembly.have {
                 if let job { return job }
                 files[file].hash?.giveUp()
-                done = arrival.have
+                done = assembly.have
             }
-            if isGathered && arrival.have > 0 {
+            if isGathered && assembly.have > 0 {
                 if let job { return job }
                 files[file].hash?.giveUp()
                 skip(run.length)
@@ -91,7 +91,7 @@ struct FetchQueue {
             let length = min(run.length - done, room)
             var next = job ?? FetchJob(file: files[file], offset: offset + done, length: 0, pieces: [])
             next.pieces.append(.init(
-                arrival: arrival, range: next.length..<next.length + length, shardOffset: run.shardOffset + done))
+                assembly: assembly, range: next.length..<next.length + length, shardOffset: run.shardOffset + done))
             next.length += length
             done += length
             if done == run.length { skip(run.length) }
@@ -105,7 +105,7 @@ struct FetchQueue {
         let result = try open(files[file], shard, offset, payloads[shard], counts[shard] > 1)
         begun[shard] = result
         switch result {
-        case .here(let arrival): arrivals.append(arrival)
+        case .here(let assembly): assemblies.append(assembly)
         case .elsewhere: elsewhere += 1
         case .present: break
         }

@@ -24,7 +24,7 @@ final class FetchRun: Sendable {
     private let origin: any ModelOrigin
     private let work: Work
     private let partials: PartialShards
-    private let committer: FetchCommitter
+    private let committer: ShardCommitter
     private let pool = BufferPool(count: FetchRun.buffers)
     private let failure = FirstFailure()
     private let open = DispatchGroup()
@@ -38,8 +38,9 @@ final class FetchRun: Sendable {
         self.work = work
         partials = PartialShards(store: store.path)
         let failure = failure
-        committer = FetchCommitter(
-            catalog: store.catalog, blobs: store.blobs, lease: store.leases.name, staging: try store.stagingDirectory()
+        committer = ShardCommitter(
+            catalog: store.catalog, blobs: store.blobs, lease: store.leases.name, staging: try store.stagingDirectory(),
+            batch: .each
         ) { failure.record($0) }
         queue = Mutex(FetchQueue(files))
     }
@@ -59,7 +60,7 @@ final class FetchRun: Sendable {
         }
         lanes.wait()
         let (unfinished, elsewhere) = queue.withLock { ($0.unfinished(), $0.elsewhere) }
-        for arrival in unfinished { arrival.abandon(failure.first ?? CancellationError()) }
+        for assembly in unfinished { assembly.abandon(failure.first ?? CancellationError()) }
         open.wait()
         committer.flush()
         if let error = failure.first { throw error }
@@ -98,7 +99,7 @@ final class FetchRun: Sendable {
                 job.file.remote, at: job.offset + known, into: buffer.room(at: known, job.length - known), work)
         }
         job.file.hash?.add(buffer, job.length, at: job.offset)
-        for piece in job.pieces { piece.arrival.add(buffer, piece.range, at: piece.shardOffset) }
+        for piece in job.pieces { piece.assembly.add(buffer, piece.range, at: piece.shardOffset) }
     }
 
     /// Not at the end of a function that throws: see `MemorySource`.
@@ -112,21 +113,23 @@ final class FetchRun: Sendable {
     /// - Returns: nil if there is nothing to do here: somebody else is at it, or it has come.
     private func begin(_ file: FetchFile, _ ordinal: Int, _ offset: Int, _ payload: Int, isGathered: Bool) throws -> FetchQueue.Begin {
         guard let staged = try partials.open(partials.path(of: file.key, at: offset)) else { return .elsewhere }
-        if let id = file.id, try !store.catalog.read({ db in try PendingFile.isMissing(id, at: offset, db) }) {
+        if let id = file.id, try store.catalog.read({ db in try ExtentTable.contains(id, offset: offset, db) }) {
             try FileSystem.remove(staged.path)
             return .present
         }
-        let arrival = try ShardArrival(
-            file.plan.shards[ordinal], payload: payload, isGathered: isGathered, staged: staged, group: open
-        ) { [committer, failure] result in
+        let shard = file.plan.shards[ordinal]
+        let writer = try ShardWriter(bytes: shard.bytes, resuming: staged, isWhole: isGathered)
+        open.enter()
+        let assembly = ShardAssembly(shard, writer, payload: payload, isGathered: isGathered) { [committer, failure, open] result in
             switch result {
             case .success(let (facts, staged)):
                 committer.add(.init(file: file, ordinal: ordinal, facts: facts, staged: staged))
             case .failure(let error):
                 failure.record(error)
             }
+            open.leave()
         }
-        work.skip(arrival.have)
-        return .here(arrival)
+        work.skip(assembly.have)
+        return .here(assembly)
     }
 }

@@ -48,7 +48,7 @@ struct ManifestPull {
             for shard in request.selection.shards(of: file) { wanted[shard.digest] = shard.bytes }
         }
         let missing = try store.catalog.read { db in
-            try wanted.filter { try ShardRow.find($0.key, db)?.state != .present }
+            try wanted.filter { try ShardTable.find($0.key, db)?.state != .present }
         }
         work.expect(missing.values.reduce(0, +))
         let (store, work) = (store, work)
@@ -63,7 +63,7 @@ struct ManifestPull {
         try store.catalog.read { db in
             let row = try RevisionRow.find("\(request.model)@\(digest.hex)", db)
             let isComplete = try manifest.files.flatMap(\.content.shards).allSatisfy {
-                try ShardRow.find($0.digest, db)?.state == .present
+                try ShardTable.find($0.digest, db)?.state == .present
             }
             return PullSummary(
                 model: request.model, version: row.version, digest: digest,
@@ -71,21 +71,6 @@ struct ManifestPull {
                 bytes: manifest.files.reduce(0) { $0 + $1.content.bytes }, fetched: work.progress.done - fetchedBefore,
                 complete: isComplete)
         }
-    }
-}
-
-extension ShardRow {
-    /// Makes the row of a shard that an origin has and that was never here, unless there is one.
-    static func expect(_ facts: ShardFacts, _ db: Database) throws {
-        let now = StoreClock.now
-        try db.cachedStatement(sql: """
-            INSERT INTO shard
-              (digest, bytes, kind, layer, head, state, last_access, inserted_at, verified_at, orphaned_at)
-            VALUES (?, ?, ?, ?, ?, 'evicted', ?, ?, ?, ?)
-            ON CONFLICT (digest) DO UPDATE SET state = iif(state = 'present', 'present', 'evicted')
-            """).execute(arguments: [
-                facts.digest, facts.bytes, facts.kind.rawValue, facts.layer, facts.head, now, now, now, now,
-            ])
     }
 }
 

@@ -28,7 +28,7 @@ struct PendingFile: Sendable {
     static func all(of revision: Int64, _ db: Database) throws -> [PendingFile] {
         try Row.fetchAll(
             try db.cachedStatement(sql: """
-                SELECT file.id, model.name, revision.commit_id, revision_file.path, file.bytes, file.digest, file.format
+                SELECT file.id, model.name AS model, revision.commit_id, revision_file.path, file.bytes, file.digest, file.format
                 FROM revision_file
                 JOIN file ON file.id = revision_file.file_id
                 JOIN revision ON revision.id = revision_file.revision_id
@@ -39,36 +39,21 @@ struct PendingFile: Sendable {
             arguments: [revision]
         ).map { row in
             let remote = RemoteFile(
-                model: row[1], commit: row[2], path: row[3], bytes: row[4], digest: row[5], gitObject: nil)
+                model: row["model"], commit: row["commit_id"], path: row["path"], bytes: row["bytes"],
+                digest: row["digest"], gitObject: nil)
+            let id: Int64 = row["id"]
             let layout = FileLayout(
-                format: FileFormat(rawValue: row[6]) ?? .other, bytes: remote.bytes,
-                tensors: try FileContent.tensors(of: row[0], db), metadata: [:])
+                format: FileFormat(rawValue: row["format"]) ?? .other, bytes: remote.bytes,
+                tensors: try TensorTable.all(of: id, db), metadata: [:])
             let plan = ShardPlan(layout)
             return PendingFile(
-                id: row[0], remote: remote, layout: layout, plan: plan, missing: try missing(row[0], plan, db))
+                id: id, remote: remote, layout: layout, plan: plan, missing: try missing(id, plan, db))
         }
     }
 
     /// The shards of a plan that have no extent yet.
     static func missing(_ file: Int64, _ plan: ShardPlan, _ db: Database) throws -> Set<Int> {
-        let known = Set(try Int.fetchAll(
-            try db.cachedStatement(sql: "SELECT offset FROM extent WHERE file_id = ?"), arguments: [file]))
+        let known = try ExtentTable.offsets(of: file, db)
         return Set(plan.places.filter { !known.contains($0.offset) }.map(\.extent.shard))
-    }
-
-    static func isMissing(_ file: Int64, at offset: Int, _ db: Database) throws -> Bool {
-        try Bool.fetchOne(
-            try db.cachedStatement(sql: "SELECT NOT EXISTS (SELECT 1 FROM extent WHERE file_id = ? AND offset = ?)"),
-            arguments: [file, offset]) ?? true
-    }
-
-    /// Makes the extents of a shard that has come.
-    static func arrive(_ ordinal: Int, of plan: ShardPlan, file: Int64, shard: Int64, _ db: Database) throws {
-        let insert = try db.cachedStatement(sql: """
-            INSERT OR REPLACE INTO extent (file_id, offset, length, shard_id, shard_offset) VALUES (?, ?, ?, ?, ?)
-            """)
-        for place in plan.places where place.extent.shard == ordinal {
-            try insert.execute(arguments: [file, place.offset, place.extent.length, shard, place.extent.shardOffset])
-        }
     }
 }

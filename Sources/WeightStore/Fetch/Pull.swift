@@ -64,9 +64,7 @@ struct Pull {
                 """, arguments: [remote.model, remote.commit])
         // A cache that was imported may hold less than the hub lists.
         return try ids.first { id in
-            let paths = try String.fetchAll(
-                db, sql: "SELECT path FROM revision_file WHERE revision_id = ?", arguments: [id])
-            return Set(paths) == Set(remote.files.map(\.path))
+            Set(try RevisionTable.paths(of: id, db)) == Set(remote.files.map(\.path))
         }
     }
 
@@ -79,7 +77,7 @@ struct Pull {
         var headers: [ContentDigest: [RemoteFile]] = [:]
         for file in files {
             if let digest = file.digest {
-                let known = try store.catalog.read { db in try FileContent.find(digest, db) ?? Self.pending(digest, db) }
+                let known = try store.catalog.read { db in try FileContent.find(digest, db) ?? FileContent.findPending(digest, db) }
                 if let known {
                     described.withLock { $0[file.path] = (known, []) }
                 } else {
@@ -90,12 +88,11 @@ struct Pull {
             }
         }
         let (origin, work) = (origin, work)
-        try Lanes.run(Array(headers.values)) { files in
-            let file = files[0]
+        try Lanes.run(headers.map { (digest: $0.key, files: $0.value) }) { (digest, files) in
+            guard let file = files.first else { return }
             let source = RemoteSource(file, origin, work)
             let format = FileFormat(path: file.path)
             let layout = try FileLayout.read(source, format: format)
-            guard let digest = file.digest else { return }
             let content = FileContent(
                 digest: digest, bytes: file.bytes, format: format, shards: [], extents: [],
                 tensors: layout.tensors, isPending: true)
@@ -106,16 +103,6 @@ struct Pull {
         for (path, content) in try bringWhole(whole) { described.withLock { $0[path] = (content, []) } }
         let result = described.withLock { $0 }
         return (result.map { .init(path: $0.key, content: $0.value.content) }, result.mapValues(\.prefix))
-    }
-
-    private static func pending(_ digest: ContentDigest, _ db: Database) throws -> FileContent? {
-        guard
-            let row = try Row.fetchOne(
-                db, sql: "SELECT id, bytes, format FROM file WHERE digest = ? AND pending", arguments: [digest])
-        else { return nil }
-        return FileContent(
-            digest: digest, bytes: row[1], format: FileFormat(rawValue: row[2]) ?? .other, shards: [], extents: [],
-            tensors: try FileContent.tensors(of: row[0], db), isPending: true)
     }
 
     /// Files without a published SHA-256: what git's name for them says is checked.
@@ -184,11 +171,11 @@ struct Pull {
     /// Lets the ref name a revision that was known.
     private func name(_ revision: Int64, _ refs: [String]) throws {
         try store.change().commit { db in
-            let model = try Int64.fetchOne(db, sql: "SELECT model_id FROM revision WHERE id = ?", arguments: [revision])
-            guard let model else { throw StorageError.notFound(kind: "revision", name: request.model, detail: "It was removed.") }
-            for ref in refs { try RevisionRow.setRef(ref, of: model, to: revision, db) }
-            try RevisionRow.setOrigins(try PullRequest.origins(of: request.model, with: url, db), of: model, db)
-            try RevisionRow.setRecoverable(revision, db)
+            guard let model = try RevisionTable.model(of: revision, db) else {
+                throw StorageError.notFound(kind: "revision", name: request.model, detail: "It was removed.") }
+            for ref in refs { try RefTable.set(ref, of: model, to: revision, db) }
+            try OriginTable.set(try PullRequest.origins(of: request.model, with: url, db), of: model, db)
+            try RevisionTable.setRecoverable(revision, db)
             return ((), [model])
         }
     }
@@ -199,8 +186,9 @@ struct Pull {
                 db, sql: "SELECT version, digest, file_count, bytes FROM revision WHERE id = ?", arguments: [revision])
             guard let row else { throw StorageError.notFound(kind: "revision", name: request.model, detail: "It was removed.") }
             return PullSummary(
-                model: remote.model, version: row[0], digest: row[1], commit: remote.commit, origin: url, files: row[2],
-                bytes: row[3], fetched: work.progress.done - fetchedBefore, complete: try !Store.isPending(revision, db))
+                model: remote.model, version: row["version"], digest: row["digest"], commit: remote.commit, origin: url,
+                files: row["file_count"], bytes: row["bytes"], fetched: work.progress.done - fetchedBefore,
+                complete: try !RevisionTable.isPending(revision, db))
         }
     }
 }

@@ -19,17 +19,14 @@ public struct PullRequest: Sendable {
     public init(_ name: String) throws {
         let parts = name.split(separator: "@", maxSplits: 1).map(String.init)
         model = try ModelName.check(parts.first ?? name)
-        revision = parts.count == 2 ? parts[1] : "main"
+        revision = parts.dropFirst().first ?? "main"
     }
 }
 
 extension PullRequest {
     /// A model's origins, one of them `url`.
     static func origins(of model: String, with url: String, _ db: Database) throws -> [String] {
-        let known = try String.fetchAll(
-            db,
-            sql: "SELECT url FROM origin WHERE model_id = (SELECT id FROM model WHERE name = ?) ORDER BY position",
-            arguments: [model])
+        let known = try OriginTable.urls(ofModel: model, db)
         return known.contains(url) ? known : known + [url]
     }
 }

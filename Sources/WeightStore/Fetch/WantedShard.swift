@@ -14,15 +14,10 @@ struct WantedShard {
     private static let mostSources = 16
 
     static func find(_ digest: ContentDigest, _ db: Database) throws -> WantedShard? {
-        guard
-            let row = try Row.fetchOne(
-                db.cachedStatement(sql: "SELECT id, bytes, state FROM shard WHERE digest = ?"), arguments: [digest])
-        else { return nil }
-        let shard: Int64 = row[0]
-        let bytes: Int = row[1]
+        guard let shard = try ShardTable.find(digest, db) else { return nil }
         let places = try Row.fetchAll(
             db.cachedStatement(sql: """
-                SELECT origin.url, model.name, revision.commit_id, revision_file.path, extent.file_id
+                SELECT origin.url, model.name AS model, revision.commit_id, revision_file.path, extent.file_id
                 FROM extent
                 JOIN revision_file ON revision_file.file_id = extent.file_id
                 JOIN revision ON revision.id = revision_file.revision_id
@@ -33,7 +28,7 @@ struct WantedShard {
                 ORDER BY origin.position, revision.version DESC
                 LIMIT \(mostSources)
                 """),
-            arguments: [shard])
+            arguments: [shard.id])
         let sources = try places.map { place in
             let pieces = try Row.fetchAll(
                 db.cachedStatement(sql: """
@@ -41,14 +36,15 @@ struct WantedShard {
                     WHERE file_id = ? AND shard_id = ?
                     ORDER BY shard_offset
                     """),
-                arguments: [place[4] as Int64, shard]
-            ).map { ShardRequest.Piece(fileOffset: $0[0], shardOffset: $0[1], length: $0[2]) }
+                arguments: [place["file_id"] as Int64, shard.id]
+            ).map { ShardRequest.Piece(fileOffset: $0["offset"], shardOffset: $0["shard_offset"], length: $0["length"]) }
             return (
-                url: place[0] as String,
+                url: place["url"] as String,
                 request: ShardRequest(
-                    digest: digest, bytes: bytes, model: place[1], commit: place[2], path: place[3], pieces: pieces)
+                    digest: digest, bytes: shard.bytes, model: place["model"], commit: place["commit_id"],
+                    path: place["path"], pieces: pieces)
             )
         }
-        return WantedShard(digest: digest, bytes: bytes, state: ShardState(rawValue: row[2])!, sources: sources)
+        return WantedShard(digest: digest, bytes: shard.bytes, state: shard.state, sources: sources)
     }
 }

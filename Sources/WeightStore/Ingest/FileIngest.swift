@@ -45,7 +45,7 @@ final class FileIngest: @unchecked Sendable {
         let source = try FileSource(path)
         let status = source.status
         let isSettled = StoreClock.nanoseconds - max(status.modified, status.changed) > Self.clockTick
-        let known = try trusting ? run.catalog.read { db in try SourceMemo.find(status, db) } : nil
+        let known = try trusting ? run.catalog.read { db in try SourceTable.find(status, db) } : nil
         if let digest = known?.digest, let content = try run.content(of: digest) {
             run.skip(status.bytes)
             return content
@@ -103,21 +103,11 @@ final class FileIngest: @unchecked Sendable {
     /// Waits until nothing of the file is on its way any more.
     func drain() { open.wait() }
 
-    /// Called by the committer for each shard.
-    func settle(_ ordinal: Int, _ outcome: ShardStream.Outcome, isSafe: Bool) {
-        if isSafe {
-            shards.withLock { $0[ordinal] = outcome.facts }
-        } else {
-            mistaken.withLock { $0.append(ordinal) }
-        }
-        if isSafe, outcome.staged != nil { run.wrote(outcome.facts.bytes) }
-    }
-
     // MARK: The pass over the file
 
     private func read(_ source: FileSource, _ plan: ShardPlan, safe: Set<Int>) throws {
         var fileHasher = SHA256()
-        var streams: [Int: ShardStream] = [:]
+        var streams: [Int: ShardPipeline] = [:]
         var gathers: [Int: (buffer: Buffer, missing: Int)] = [:]
         var gathered = 0
         var deferred: [Int] = []
@@ -159,14 +149,14 @@ final class FileIngest: @unchecked Sendable {
                         gathers[ordinal] = nil
                         gatherJobs.enter()
                         let stream = stream(ordinal, shard) { gatherJobs.leave() }
-                        stream.append(gather.buffer, count: shard.bytes)
+                        stream.append(gather.buffer, 0..<shard.bytes)
                     }
                     continue
                 }
 
                 if extentCount[ordinal] == 1, !safe.contains(ordinal) { streams[ordinal] = stream(ordinal, shard) }
                 try forEachChunk(source, offset, extent.length) { buffer, count in
-                    streams[ordinal]?.append(buffer, count: count)
+                    streams[ordinal]?.append(buffer, 0..<count)
                     fileHasher.update(bufferPointer: buffer.bytes(count))
                     run.work.advance(count)
                 }
@@ -211,7 +201,7 @@ final class FileIngest: @unchecked Sendable {
                     index += 1
                 }
                 try run.check()
-                stream.append(buffer, count: count)
+                stream.append(buffer, 0..<count)
                 done += count
             }
         } catch {
@@ -236,21 +226,41 @@ final class FileIngest: @unchecked Sendable {
 
     private func stream(
         _ ordinal: Int, _ shard: ShardPlan.Shard, trusting: Bool = true, then: @escaping @Sendable () -> Void = {}
-    ) -> ShardStream {
+    ) -> ShardPipeline {
         open.enter()
-        return ShardStream(
-            shard,
-            mayHold: { [run] bytes, head in trusting ? try run.mayHold(bytes: bytes, head: head) : false },
-            stage: { [run] in try run.stage() },
-            finished: { [self] result in
-                switch result {
-                case .success(let outcome):
-                    run.committer.add(.init(file: self, ordinal: ordinal, outcome: outcome))
-                case .failure(let error):
-                    run.fail(error)
-                }
-                then()
-                open.leave()
-            })
+        return ShardPipeline(shard, ShardWriter(bytes: shard.bytes)) { [run] head in
+            let isKnown = try trusting && run.mayHold(bytes: shard.bytes, head: head)
+            return isKnown ? nil : try run.stage()
+        } finished: { [self] result in
+            switch result {
+            case .success(let (facts, staged)):
+                run.committer.add(.init(file: self, ordinal: ordinal, facts: facts, staged: staged))
+            case .failure(let error):
+                run.fail(error)
+            }
+            then()
+            open.leave()
+        }
+    }
+}
+
+extension FileIngest: CommittedFile {
+    /// The shards are claimed until the revision is saved, and remembered as safe, so that an import which is interrupted
+    /// does not read them again.
+    func reference(_ shards: [(ordinal: Int, shard: Int64)], isComplete: Bool, lease: String, _ db: Database) throws {
+        for (_, shard) in shards { try ClaimTable.claim(shard, lease: lease, db) }
+        guard let memo else { return }
+        let source = try SourceTable.remember(memo, db)
+        for (ordinal, shard) in shards { try SourceTable.remember(shard, ordinal: ordinal, of: source, db) }
+        if isComplete { try SourceTable.setDigest(digest, of: source, db) }
+    }
+
+    func committed(_ ordinal: Int, _ facts: ShardFacts, wasWritten: Bool, isSafe: Bool) {
+        if isSafe {
+            shards.withLock { $0[ordinal] = facts }
+            if wasWritten { run.wrote(facts.bytes) }
+        } else {
+            mistaken.withLock { $0.append(ordinal) }
+        }
     }
 }

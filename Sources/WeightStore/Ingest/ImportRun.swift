@@ -36,7 +36,9 @@ final class ImportRun: Sendable {
         self.failure = failure
         self.work = work
         lanes = min(max(cores / 2, 1), 4)
-        committer = ShardCommitter(catalog: catalog, blobs: blobs, lease: lease, makeRoom: makeRoom) { failure.record($0) }
+        committer = ShardCommitter(
+            catalog: catalog, blobs: blobs, lease: lease, staging: staging, batch: .large, makeRoom: makeRoom
+        ) { failure.record($0) }
     }
 
     private let writtenBytes = Atomic<Int>(0)
@@ -67,13 +69,7 @@ final class ImportRun: Sendable {
     }
 
     func mayHold(bytes: Int, head: Int64) throws -> Bool {
-        try catalog.read { db in
-            try Bool.fetchOne(
-                db.cachedStatement(sql: """
-                    SELECT EXISTS (SELECT 1 FROM shard WHERE bytes = ? AND head = ? AND state = 'present')
-                    """),
-                arguments: [bytes, head]) ?? false
-        }
+        try catalog.read { db in try ShardTable.hasPresent(bytes: bytes, head: head, db) }
     }
 
     /// Whether the blob is there in its full size.
@@ -93,13 +89,6 @@ final class ImportRun: Sendable {
     ///
     /// - Returns: false if one of them is not there any more.
     func claim(_ shards: [ShardFacts]) throws -> Bool {
-        try catalog.write(durable: false) { db in
-            let claim = try db.cachedStatement(sql: """
-                INSERT OR IGNORE INTO claim (shard_id, lease)
-                SELECT id, ? FROM shard WHERE digest = ? AND state = 'present'
-                """)
-            for shard in shards { try claim.execute(arguments: [lease, shard.digest]) }
-            return try shards.allSatisfy { try ShardRow.find($0.digest, db)?.state == .present }
-        }
+        try catalog.write(durable: false) { db in try ClaimTable.claim(present: shards.map(\.digest), lease: lease, db) }
     }
 }

@@ -159,7 +159,8 @@ struct Importer {
         let locations = Dictionary(uniqueKeysWithValues: source.files.map { ($0.path, $0.location) })
         try ImportSource.checkComplete(source.location, paths: paths, layouts: layouts) { path in
             if let location = locations[path] { return try FileSystem.read(location) }
-            return try store.bytes(of: moved[path]!)
+            guard let content = moved[path] else { throw StoreError.sourceChanged(path: path) }
+            return try store.bytes(of: content)
         }
     }
 }

@@ -1,62 +1,101 @@
 import Dispatch
 import Files
 import GRDB
+import Glibc
 import Storage
 import Synchronization
 
-/// Takes finished shards into the store, many to a transaction: installed as blobs, made rows, and claimed for this
-/// process, so that no collector takes them before a revision references them.
+/// A file whose shards are being committed.
+protocol CommittedFile: AnyObject, Sendable {
+    /// Makes the rows that need the shards, or claims them, in the transaction that makes them present: no collector removes
+    /// them before a revision references them.
+    ///
+    /// - Parameters:
+    ///   - shards: by their numbers in the file's plan.
+    ///   - isComplete: these are the last.
+    func reference(_ shards: [(ordinal: Int, shard: Int64)], isComplete: Bool, lease: String, _ db: Database) throws
+
+    /// Called after the commit, for each shard.
+    ///
+    /// - Parameters:
+    ///   - wasWritten: whether its bytes were written, and not only compared.
+    ///   - isSafe: whether the store has it now. Otherwise it was taken for one that the store holds, and that was a mistake,
+    ///     or it was removed in the meantime.
+    func committed(_ ordinal: Int, _ facts: ShardFacts, wasWritten: Bool, isSafe: Bool)
+}
+
+/// Commits finished shards to the store, many to a transaction: installed as blobs, made rows, and referenced by their
+/// file. Import and pull commit with this. While one commit is under way, the next ones gather.
+///
+/// A file in `partial/` becomes a blob by a second name, and loses its own after the commit: until then, others who want the
+/// shard find it locked.
 final class ShardCommitter: Sendable {
     /// A shard that is staged and synced, or (without a staged file) that the store should hold already.
     struct Finished: Sendable {
-        var file: FileIngest
+        var file: any CommittedFile
         var ordinal: Int
-        var outcome: ShardStream.Outcome
+        var facts: ShardFacts
+        var staged: StagedFile?
     }
 
-    private struct Batch {
+    /// After how much a commit begins, without a `flush`.
+    struct Batch: Sendable {
+        var shards: Int
+        var bytes: Int
+
+        /// Large enough that the fsyncs of a commit don't count, small enough that a kill costs a second of work.
+        static let large = Batch(shards: 256, bytes: 512 << 20)
+        /// For what arrives more slowly than it is committed.
+        static let each = Batch(shards: 1, bytes: 0)
+    }
+
+    private struct Pending {
         var shards: [Finished] = []
         /// Files whose shards are all in this batch or before it.
-        var files: [FileIngest] = []
+        var complete: [any CommittedFile] = []
         var bytes = 0
     }
-
-    // Large enough that the fsyncs of a commit don't count, small enough that a kill costs a second of work.
-    private static let batchShards = 256
-    private static let batchBytes = 512 << 20
 
     private let catalog: Catalog
     private let blobs: BlobDirectory
     private let lease: String
-    /// Sees to it that so many bytes more fit the quota.
+    private let staging: String
+    private let batch: Batch
     private let makeRoom: @Sendable (_ bytes: Int) throws -> Void
     private let failed: @Sendable (any Error) -> Void
     private let queue = DispatchQueue(label: "weightstore.commit")
-    private let pending = Mutex(Batch())
+    private let pending = Mutex(Pending())
 
+    /// - Parameters:
+    ///   - staging: the folder of this process's lease in `staging/`.
+    ///   - makeRoom: sees to it that so many bytes more fit the quota.
+    ///   - failed: receives what ends a commit; its shards are not in the store.
     init(
-        catalog: Catalog, blobs: BlobDirectory, lease: String, makeRoom: @escaping @Sendable (_ bytes: Int) throws -> Void,
+        catalog: Catalog, blobs: BlobDirectory, lease: String, staging: String, batch: Batch,
+        makeRoom: @escaping @Sendable (_ bytes: Int) throws -> Void = { _ in },
         failed: @escaping @Sendable (any Error) -> Void
     ) {
-        self.makeRoom = makeRoom
         self.catalog = catalog
         self.blobs = blobs
         self.lease = lease
+        self.staging = staging
+        self.batch = batch
+        self.makeRoom = makeRoom
         self.failed = failed
     }
 
     func add(_ finished: Finished) {
-        let isFull = pending.withLock { batch in
-            batch.shards.append(finished)
-            batch.bytes += finished.outcome.facts.bytes
-            return batch.shards.count >= Self.batchShards || batch.bytes >= Self.batchBytes
+        let isFull = pending.withLock { pending in
+            pending.shards.append(finished)
+            pending.bytes += finished.facts.bytes
+            return pending.shards.count >= batch.shards || pending.bytes >= batch.bytes
         }
         if isFull { queue.async { self.commit() } }
     }
 
     /// To be called when all shards of the file have been added.
-    func add(complete file: FileIngest) {
-        pending.withLock { $0.files.append(file) }
+    func add(complete file: any CommittedFile) {
+        pending.withLock { $0.complete.append(file) }
     }
 
     /// Waits until all that was added is safe.
@@ -65,68 +104,73 @@ final class ShardCommitter: Sendable {
     }
 
     private func commit() {
-        let batch = pending.withLock { batch in
-            defer { batch = Batch() }
-            return batch
+        let batch = pending.withLock { pending in
+            defer { pending = Pending() }
+            return pending
         }
-        if batch.shards.isEmpty && batch.files.isEmpty { return }
+        if batch.shards.isEmpty && batch.complete.isEmpty { return }
         do {
-            let new = batch.shards.filter { $0.outcome.staged != nil }
-            if !new.isEmpty { try makeRoom(new.reduce(0) { $0 + $1.outcome.facts.bytes }) }
+            let new = batch.shards.filter { $0.staged != nil }
+            if !new.isEmpty { try makeRoom(new.reduce(0) { $0 + $1.facts.bytes }) }
             let safe = try catalog.write { db in try install(batch, db) }
             for (finished, isSafe) in zip(batch.shards, safe) {
-                finished.file.settle(finished.ordinal, finished.outcome, isSafe: isSafe)
+                // What the store held already, or what came twice, is removed here, too.
+                if let staged = finished.staged, staged.stays { try FileSystem.remove(staged.path) }
+                finished.file.committed(
+                    finished.ordinal, finished.facts, wasWritten: finished.staged != nil, isSafe: isSafe)
             }
         } catch {
             failed(error)
         }
     }
 
-    /// - Returns: for each shard whether it is in the store now. Not so: it was taken for one that the store holds,
-    ///   and that was a mistake, or it was removed in the meantime.
-    private func install(_ batch: Batch, _ db: Database) throws -> [Bool] {
+    /// - Returns: for each shard whether it is in the store now.
+    private func install(_ batch: Pending, _ db: Database) throws -> [Bool] {
         var staged: [ContentDigest: (path: String, name: BlobDirectory.Name)] = [:]
         var safe: [Bool] = []
-        var sources: [ObjectIdentifier: Int64] = [:]
-
-        func source(of file: FileIngest) throws -> Int64? {
-            guard let status = file.memo else { return nil }
-            if let id = sources[ObjectIdentifier(file)] { return id }
-            let id = try SourceMemo.row(for: status, db)
-            sources[ObjectIdentifier(file)] = id
-            return id
-        }
-
+        var files: [ObjectIdentifier: (file: any CommittedFile, shards: [(ordinal: Int, shard: Int64)])] = [:]
+        for file in batch.complete { files[ObjectIdentifier(file)] = (file, []) }
         for finished in batch.shards {
-            let facts = finished.outcome.facts
-            let known = try ShardRow.find(facts.digest, db)
-            let isThere = try staged[facts.digest] != nil
-                || known?.state == .present && FileSystem.status(blobs.path(facts.digest))?.bytes == facts.bytes
-            var id = known?.id
-            if !isThere {
-                guard let file = finished.outcome.staged else {
-                    safe.append(false)
-                    continue
-                }
-                staged[facts.digest] = (file.path, BlobDirectory.Name(digest: facts.digest, kind: .shard))
-                id = try ShardRow.save(facts, db)
+            guard let shard = try present(finished, &staged, db) else {
+                safe.append(false)
+                continue
             }
-            try db.cachedStatement(sql: "INSERT OR IGNORE INTO claim (shard_id, lease) VALUES (?, ?)")
-                .execute(arguments: [id, lease])
-            if let source = try source(of: finished.file) {
-                try db.cachedStatement(sql: """
-                    INSERT OR REPLACE INTO source_shard (source_id, ordinal, shard_id) VALUES (?, ?, ?)
-                    """).execute(arguments: [source, finished.ordinal, id])
-            }
+            files[ObjectIdentifier(finished.file), default: (finished.file, [])].shards.append((finished.ordinal, shard))
             safe.append(true)
         }
-        for file in batch.files {
-            if let source = try source(of: file) {
-                try db.cachedStatement(sql: "UPDATE source SET digest = ? WHERE id = ?")
-                    .execute(arguments: [file.digest, source])
-            }
+        let complete = Set(batch.complete.map { ObjectIdentifier($0) })
+        for (id, entry) in files {
+            try entry.file.reference(entry.shards, isComplete: complete.contains(id), lease: lease, db)
         }
         try blobs.install(Array(staged.values))
         return safe
+    }
+
+    /// Makes the shard's row, unless the store holds the shard.
+    ///
+    /// - Parameter staged: what is to be installed.
+    /// - Returns: the row; nil if the store does not hold the shard, and it was not written.
+    private func present(
+        _ finished: Finished, _ staged: inout [ContentDigest: (path: String, name: BlobDirectory.Name)], _ db: Database
+    ) throws -> Int64? {
+        let facts = finished.facts
+        if let known = try ShardTable.find(facts.digest, db) {
+            if staged[facts.digest] != nil { return known.id }
+            if known.state == .present, try FileSystem.status(blobs.path(facts.digest))?.bytes == facts.bytes {
+                return known.id
+            }
+        }
+        guard let file = finished.staged else { return nil }
+        let path = file.stays ? try link(file) : file.path
+        staged[facts.digest] = (path, .init(digest: facts.digest, kind: .shard))
+        return try ShardTable.markPresent(facts, db)
+    }
+
+    private static let linkNumbers = Atomic<Int>(0)
+
+    private func link(_ file: StagedFile) throws -> String {
+        let path = "\(staging)/fetched-\(Self.linkNumbers.add(1, ordering: .relaxed).newValue)"
+        try retrying("link", path) { Glibc.link(file.path, path) }
+        return path
     }
 }

@@ -70,7 +70,7 @@ extension KVBlocks {
         _ keys: [ContentDigest], _ blocks: Range<Int>, _ seconds: Double?,
         _ body: @Sendable (Int, (UnsafeRawBufferPointer) throws -> Void) throws -> Void, _ summary: inout KVPutSummary
     ) throws {
-        let here = try store.catalog.read { db in try KVRow.count(of: keys[..<blocks.upperBound], db) }
+        let here = try store.catalog.read { db in try KVTable.count(of: keys[..<blocks.upperBound], db) }
         // What the first one builds on has gone: none can be kept.
         guard here >= blocks.lowerBound else {
             summary.refused += blocks.count
@@ -154,18 +154,18 @@ extension KVBlocks {
         try store.catalog.write(durable: false) { db in
             var stored = (blocks: 0, bytes: 0, known: 0)
             var installed: [(path: String, name: BlobDirectory.Name)] = []
-            guard let space = try KVRow.save(space, revision: revision.id, db) else { return stored }
+            guard let space = try KVTable.save(space, revision: revision.id, db) else { return stored }
             for block in staged {
                 // Somebody else may have put it meanwhile.
-                if try KVRow.id(of: block.key, db) != nil {
+                if try KVTable.id(of: block.key, db) != nil {
                     stored.known += 1
                     continue
                 }
-                let parent = try block.parent.flatMap { try KVRow.id(of: $0, db) }
+                let parent = try block.parent.flatMap { try KVTable.id(of: $0, db) }
                 // What it builds on has been dropped meanwhile.
                 if block.parent != nil && parent == nil { break }
                 guard
-                    try KVRow.insert(
+                    try KVTable.insert(
                         block.shard, key: block.key, parent: parent, space: space, seconds: seconds, db) != nil
                 else { break }
                 installed.append((block.file.path, .init(digest: block.shard.digest, kind: .shard)))

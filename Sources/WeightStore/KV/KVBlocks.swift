@@ -56,7 +56,7 @@ public final class KVBlocks: Sendable {
     /// As ``longestPrefix(of:)-([UInt32])``, of tokens whose keys are known.
     public func longestPrefix(of chain: KVChain) throws -> KVPrefix {
         precondition(chain.space == space.digest, "a chain of other KV blocks")
-        let count = try store.catalog.read { db in try KVRow.count(of: chain.keys[...], db) }
+        let count = try store.catalog.read { db in try KVTable.count(of: chain.keys[...], db) }
         // Those that end among the blocks found are counted when these are leased.
         try prompts.count(chain.keys[...], behind: count)
         return chain.prefix(count)
@@ -71,8 +71,8 @@ public final class KVBlocks: Sendable {
         let all = known.compactMap(\.self)
         if all.count == known.count { return all }
         let shards = try store.catalog.read { db -> [KVShard] in
-            let count = try KVRow.count(of: prefix.keys, db)
-            return count == 0 ? [] : try KVRow.chain(to: prefix.keys[prefix.keys.startIndex + count - 1], db)
+            let count = try KVTable.count(of: prefix.keys, db)
+            return count == 0 ? [] : try KVTable.chain(to: prefix.keys[prefix.keys.startIndex + count - 1], db)
         }
         seen.withLock { seen in
             if seen.count + shards.count > Self.mostSeen { seen = [:] }

@@ -20,7 +20,7 @@ public final class KVLease: Sendable {
     }
 
     /// The size of a block's bytes.
-    public func bytes(ofBlock block: Int) -> Int { lease.group.shards[block].bytes - KVRow.trailerBytes }
+    public func bytes(ofBlock block: Int) -> Int { lease.group.shards[block].bytes - KVTable.trailerBytes }
 
     /// A block's bytes in RAM, for the time of the call; those on a device are copied from there.
     ///

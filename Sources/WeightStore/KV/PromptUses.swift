@@ -73,7 +73,7 @@ final class PromptUses: Sendable {
     }
 
     private func read(at now: Int64, after changes: Int) throws -> [Mark] {
-        let prompts = try store.catalog.read { db in try PromptRow.tokens(of: model, now: StoreClock.now, db) }
+        let prompts = try store.catalog.read { db in try PromptTable.tokens(of: model, now: StoreClock.now, db) }
         let marks = prompts.compactMap { prompt in
             var chain = chain
             chain.append(prompt.tokens)

@@ -43,23 +43,17 @@ struct Removal {
     /// Claims of dead processes protect nothing. Who lives is looked up here, under the write lock: whoever has
     /// committed a claim by now has its lease.
     static func dropDeadClaims(_ leases: LeaseDirectory, _ db: Database) throws {
-        let holders = try leases.holders()
-        let marks = databaseQuestionMarks(count: holders.count)
-        try db.execute(
-            sql: "DELETE FROM claim WHERE lease NOT IN (\(marks))", arguments: StatementArguments(holders.map(\.lease)))
+        try ClaimTable.dropDead(living: try leases.holders().map(\.lease), db)
     }
 
     mutating func remove(_ revision: RevisionRow, _ db: Database) throws {
         summary.revisions.append(revision.name)
-        summary.refs += try String.fetchAll(
-            db, sql: "SELECT name FROM ref WHERE revision_id = ?", arguments: [revision.id]
-        ).map { "\(revision.modelName)@\($0)" }
+        summary.refs += try RefTable.names(of: revision.id, db).map { "\(revision.modelName)@\($0)" }
         models.insert(revision.model)
-        let files = try Int64.fetchAll(
-            db, sql: "SELECT DISTINCT file_id FROM revision_file WHERE revision_id = ?", arguments: [revision.id])
-        try db.execute(sql: "DELETE FROM revision WHERE id = ?", arguments: [revision.id])
+        let files = try RevisionTable.files(of: revision.id, db)
+        try RevisionTable.remove(revision.id, db)
         // KV blocks that are valid for no other revision have gone with it.
-        let dropped = try KVRow.dropOrphans(db)
+        let dropped = try KVTable.dropOrphans(db)
         blobs += dropped.blobs
         summary.shards += dropped.blocks
         summary.kvBlocks += dropped.blocks
@@ -69,46 +63,26 @@ struct Removal {
     }
 
     mutating func removeModel(_ model: Int64, _ db: Database) throws {
-        let record = try ContentDigest.fetchOne(
-            db, sql: "DELETE FROM model WHERE id = ? RETURNING record", arguments: [model])
-        if let record { blobs.append(.init(digest: record, kind: .record)) }
+        if let record = try ModelTable.remove(model, db) { blobs.append(.init(digest: record, kind: .record)) }
         models.remove(model)
     }
 
     /// Removes a file's rows if no revision holds it any more, and then the shards that no file references.
     mutating func removeIfUnused(file: Int64, _ db: Database) throws {
-        let isUsed = try Bool.fetchOne(
-            db.cachedStatement(sql: "SELECT EXISTS (SELECT 1 FROM revision_file WHERE file_id = ?)"),
-            arguments: [file]) ?? true
-        if isUsed { return }
-        let shards = try Int64.fetchAll(
-            db.cachedStatement(sql: "SELECT DISTINCT shard_id FROM extent WHERE file_id = ?"), arguments: [file])
-        try db.cachedStatement(sql: "DELETE FROM file WHERE id = ?").execute(arguments: [file])
+        if try FileTable.isLinked(file, db) { return }
+        let shards = try ExtentTable.shards(of: file, db)
+        try FileTable.remove(file, db)
         for shard in shards { try removeIfUnused(shard: shard, db) }
     }
 
     /// Removes a shard's row if neither a file, nor a KV block, nor the import of a living process needs it.
     mutating func removeIfUnused(shard: Int64, _ db: Database) throws {
-        let use = try Row.fetchOne(
-            db.cachedStatement(sql: """
-                SELECT EXISTS (SELECT 1 FROM extent WHERE shard_id = :shard)
-                       OR EXISTS (SELECT 1 FROM kv_block WHERE shard_id = :shard),
-                       EXISTS (SELECT 1 FROM claim WHERE shard_id = :shard)
-                """),
-            arguments: ["shard": shard])
-        guard let use, !use[0] else { return }
-        if use[1] {
-            try db.cachedStatement(sql: "UPDATE shard SET orphaned_at = coalesce(orphaned_at, ?) WHERE id = ?")
-                .execute(arguments: [StoreClock.now, shard])
-            return
-        }
-        let row = try Row.fetchOne(
-            db.cachedStatement(sql: "DELETE FROM shard WHERE id = ? RETURNING digest, bytes, state"),
-            arguments: [shard])
-        guard let row else { return }
-        blobs.append(.init(digest: row[0], kind: .shard))
+        if try ExtentTable.isReferenced(shard, db) || KVTable.isBlock(shard, db) { return }
+        if try ClaimTable.isClaimed(shard, db) { return try ShardTable.markOrphaned(shard, db) }
+        guard let removed = try ShardTable.remove(shard, db) else { return }
+        blobs.append(.init(digest: removed.digest, kind: .shard))
         summary.shards += 1
-        if row[2] == ShardState.present.rawValue { summary.bytes += row[1] }
+        if removed.state == .present { summary.bytes += removed.bytes }
     }
 }
 
@@ -118,8 +92,7 @@ extension RevisionRow {
         do {
             return try find(name, db)
         } catch StorageError.notFound(kind: "revision", _, _) where !name.contains("@") {
-            let model = try Int64.fetchOne(db, sql: "SELECT id FROM model WHERE name = ?", arguments: [name])!
-            if let row = try all(of: model, db).first { return row }
+            if let model = try ModelTable.find(name, db), let row = try all(of: model, db).first { return row }
             throw StorageError.notFound(kind: "revision", name: name)
         }
     }

@@ -41,13 +41,6 @@ public struct VerifySummary: Sendable, Codable {
     public internal(set) var known: [Damage] = []
 }
 
-struct ShardToVerify: Sendable {
-    let id: Int64
-    let digest: ContentDigest
-    let bytes: Int
-    let kind: ShardKind
-}
-
 /// The state that the threads of one verification share.
 final class Verifying: Sendable {
     private struct State {
@@ -61,20 +54,20 @@ final class Verifying: Sendable {
 
     private static let batch = 1024
 
-    private let shards: [ShardToVerify]
+    private let shards: [ShardTable.Entry]
     private let bytesPerSecond: Int?
     private let work: Work
     private let start = ContinuousClock.now
     private let state = Mutex(State())
 
-    init(_ shards: [ShardToVerify], bytesPerSecond: Int?, work: Work) {
+    init(_ shards: [ShardTable.Entry], bytesPerSecond: Int?, work: Work) {
         self.work = work
         self.shards = shards
         self.bytesPerSecond = bytesPerSecond
         work.expect(shards.reduce(0) { $0 + $1.bytes })
     }
 
-    func next() -> ShardToVerify? {
+    func next() -> ShardTable.Entry? {
         state.withLock { state in
             guard state.next < shards.count, state.failure == nil else { return nil }
             defer { state.next += 1 }
@@ -100,7 +93,7 @@ final class Verifying: Sendable {
     }
 
     /// - Returns: shards to mark as verified: none, until there is a batch of them.
-    func verified(_ shard: ShardToVerify, _ damage: VerifySummary.Damage?) -> [Int64] {
+    func verified(_ shard: ShardTable.Entry, _ damage: VerifySummary.Damage?) -> [Int64] {
         state.withLock { state in
             state.summary.shards += 1
             if damage?.problem != "missing" { state.summary.bytes += shard.bytes }

@@ -16,7 +16,7 @@ extension Revision {
     /// Brings the bytes of a selection here, if they have never come. What was here and went is brought back when it is
     /// mapped.
     func fetch(_ selection: FetchSelection, _ work: Work) throws {
-        let isPending = try store.catalog.read { db in try Store.isPending(id, db) }
+        let isPending = try store.catalog.read { db in try RevisionTable.isPending(id, db) }
         guard isPending else { return }
         let urls = try store.origins(of: model)
         var failure: any Error = FetchError.noOrigin(name: name)

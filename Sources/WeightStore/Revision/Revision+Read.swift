@@ -27,14 +27,12 @@ extension Revision {
                         SELECT file.id, file.digest FROM revision_file JOIN file ON file.id = revision_file.file_id
                         WHERE revision_file.revision_id = ? AND revision_file.path = ?
                         """, arguments: [id, path]),
-                let content = try FileContent.find(row[1], db)
+                let content = try FileContent.find(row["digest"], db)
             else {
                 throw StorageError.notFound(
                     kind: "file", name: "\(name) \(path)")
             }
-            let shards = try Int64.fetchAll(
-                db, sql: "SELECT DISTINCT shard_id FROM extent WHERE file_id = ?", arguments: [row[0] as Int64])
-            return (content, shards)
+            return (content, try ExtentTable.shards(of: row["id"], db))
         }
         store.accesses.shards(shards)
         try store.read(content, name: "\(name) \(path)", work, body)

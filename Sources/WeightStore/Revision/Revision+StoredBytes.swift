@@ -14,7 +14,7 @@ extension Revision {
             let row = try Row.fetchOne(
                 try db.cachedStatement(sql: "SELECT commit_id, created_at FROM revision WHERE id = ?"), arguments: [id])
             guard let row else { throw StorageError.notFound(kind: "revision", name: name) }
-            return (row[0], row[1])
+            return (row["commit_id"], row["created_at"])
         }
     }
 
@@ -58,11 +58,7 @@ extension Revision {
 
     /// The file, with the bytes here or known to have been.
     private func fetched(_ file: FileEntry, _ range: Range<Int>) throws -> FileEntry {
-        let isPending = try store.catalog.read { db in
-            try Bool.fetchOne(
-                try db.cachedStatement(sql: "SELECT pending FROM file WHERE id = ?"), arguments: [file.id]) ?? true
-        }
-        guard isPending else { return file }
+        guard try store.catalog.read({ db in try FileTable.isPending(file.id, db) }) else { return file }
         try fetch(FetchSelection(file: file.path, in: range), store.misses)
         guard let entry = try entry(file.path) else {
             throw StorageError.notFound(kind: "file", name: "\(name) \(file.path)")
@@ -89,12 +85,12 @@ extension Revision {
                     """),
                 arguments: ["file": file.id, "start": range.lowerBound, "end": range.upperBound]
             ).map { row in
-                let digest: ContentDigest = row[4]
-                shards.append((row[6], row[0]))
-                if row[5] != ShardState.present.rawValue { absent.insert(digest) }
+                let digest: ContentDigest = row["digest"]
+                shards.append((row["id"], row["offset"]))
+                if try row.word("state") as ShardState != .present { absent.insert(digest) }
                 return StoredBytes.Run(
-                    offset: row[0], length: row[1], blobOffset: row[2], blobBytes: row[3], digest: digest,
-                    path: store.blobs.path(digest))
+                    offset: row["offset"], length: row["length"], blobOffset: row["shard_offset"],
+                    blobBytes: row["bytes"], digest: digest, path: store.blobs.path(digest))
             }
         }
         return (runs, shards, absent)

@@ -14,11 +14,10 @@ extension Revision {
     ///   ``StorageError/damaged(path:digest:expected:found:)`` if the shard can't be had.
     public func tensor(_ name: String, in file: String? = nil) throws -> Tensor {
         let rows = try fetchedPlaces(named: name) { file == nil || $0.entry.file == file }
-        guard let row = rows.first else {
-            throw StorageError.notFound(
-                kind: "tensor", name: name)
+        guard let tensor = try map(Array(rows.prefix(1))).first else {
+            throw StorageError.notFound(kind: "tensor", name: name)
         }
-        return try map([row])[0]
+        return tensor
     }
 
     /// A layer, mapped: the tensors with that number, of every stack (a vision tower has a layer 3, too).

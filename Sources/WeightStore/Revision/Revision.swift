@@ -62,15 +62,16 @@ extension Revision {
                 db,
                 sql: """
                     SELECT revision_file.path, file.bytes, file.digest, file.format,
-                           (SELECT count(DISTINCT shard_id) FROM extent WHERE extent.file_id = file.id),
-                           (SELECT count(*) FROM tensor WHERE tensor.file_id = file.id)
+                           (SELECT count(DISTINCT shard_id) FROM extent WHERE extent.file_id = file.id) AS shards,
+                           (SELECT count(*) FROM tensor WHERE tensor.file_id = file.id) AS tensors
                     FROM revision_file JOIN file ON file.id = revision_file.file_id
                     WHERE revision_file.revision_id = ?
                     ORDER BY revision_file.path
                     """, arguments: [id])
         }.map { row in
             FileInfo(
-                path: row[0], bytes: row[1], digest: row[2], format: row[3], shards: row[4], tensors: row[5])
+                path: row["path"], bytes: row["bytes"], digest: row["digest"], format: row["format"],
+                shards: row["shards"], tensors: row["tensors"])
         }
     }
 }

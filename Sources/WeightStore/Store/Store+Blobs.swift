@@ -10,25 +10,17 @@ extension Store {
     ///
     /// - Returns: nil if it is not present.
     package func shard(_ digest: ContentDigest) throws -> StoredBytes? {
-        let row = try catalog.read { db in
-            try Row.fetchOne(
-                try db.cachedStatement(sql: "SELECT bytes, id FROM shard WHERE digest = ? AND state = 'present' AND kind <> 'kv'"),
-                arguments: [digest])
-        }
-        guard let row else { return nil }
-        accesses.shards([row[1]])
-        return whole(digest, .shard, bytes: row[0])
+        let shard = try catalog.read { db in try ShardTable.find(digest, db) }
+        guard let shard, shard.state == .present, shard.kind != .kv else { return nil }
+        accesses.shards([shard.id])
+        return whole(digest, .shard, bytes: shard.bytes)
     }
 
     /// The manifest of a revision.
     ///
     /// - Returns: nil if no revision has that digest.
     package func manifest(_ digest: ContentDigest) throws -> StoredBytes? {
-        let isKnown = try catalog.read { db in
-            try Bool.fetchOne(
-                try db.cachedStatement(sql: "SELECT EXISTS (SELECT 1 FROM revision WHERE digest = ?)"),
-                arguments: [digest]) ?? false
-        }
+        let isKnown = try catalog.read { db in try RevisionTable.hasManifest(digest, db) }
         guard isKnown, let status = try FileSystem.status(blobs.path(digest, .manifest)) else { return nil }
         return whole(digest, .manifest, bytes: status.bytes)
     }

@@ -54,19 +54,10 @@ extension Store {
         let removal = try catalog.write(dryRun: dryRun) { db in
             var removal = Removal()
             try Removal.dropDeadClaims(leases, db)
-            let files = try Int64.fetchAll(
-                db,
-                sql: """
-                    SELECT id FROM file
-                    WHERE NOT EXISTS (SELECT 1 FROM revision_file WHERE revision_file.file_id = file.id)
-                    """)
-            for file in files { try removal.removeIfUnused(file: file, db) }
-            let orphans = try Int64.fetchAll(
-                db, sql: "SELECT id FROM shard WHERE orphaned_at IS NOT NULL AND orphaned_at <= ?",
-                arguments: [StoreClock.now - graceSeconds])
-            for orphan in orphans { try removal.removeIfUnused(shard: orphan, db) }
+            for file in try FileTable.unlinked(db) { try removal.removeIfUnused(file: file, db) }
+            for orphan in try ShardTable.orphans(since: StoreClock.now - graceSeconds, db) { try removal.removeIfUnused(shard: orphan, db) }
             // A source that nobody imported for a quarter of a year is only ballast.
-            try db.execute(sql: "DELETE FROM source WHERE seen_at < ?", arguments: [StoreClock.now - 90 * 86_400])
+            try SourceTable.forget(before: StoreClock.now - 90 * 86_400, db)
             return removal
         }
         summary.orphans += removal.summary.shards
@@ -85,16 +76,16 @@ extension Store {
         let there = Set(blobs)
         for name in known where name.kind == .shard && !there.contains(name) {
             // Looked at again under the lock: it may have been removed, rows and all, since.
-            var lost = KVRow.Dropped()
+            var lost = KVTable.Dropped()
             let isMissing = try catalog.write(dryRun: dryRun) { db in
-                guard let row = try ShardRow.find(name.digest, db), row.state == .present,
+                guard let row = try ShardTable.find(name.digest, db), row.state == .present,
                     !FileSystem.exists(self.blobs.path(name.digest))
                 else { return false }
                 if row.kind == .kv {
-                    lost = try KVRow.drop([row.id], db)
+                    lost = try KVTable.drop([row.id], db)
                     return false
                 }
-                try ShardRow.setState(.missing, of: name.digest, db)
+                try ShardTable.mark(name.digest, as: .missing, db)
                 summary.hits += try Self.revisions(holding: row.id, db)
                 return true
             }
@@ -108,16 +99,16 @@ extension Store {
 
     /// The blobs that should lie in one of the 256 directories.
     private static func knownBlobs(_ directory: String, _ db: Database) throws -> Set<BlobDirectory.Name> {
-        let low = ContentDigest(hex: directory + String(repeating: "0", count: 62))!
-        let high = ContentDigest(hex: directory + String(repeating: "f", count: 62))!
+        guard let digests = ContentDigest.range(prefix: directory) else { return [] }
         var names: Set<BlobDirectory.Name> = []
         for (kind, sql) in [
             (BlobDirectory.Kind.shard, "SELECT digest FROM shard WHERE digest BETWEEN ? AND ? AND state = 'present'"),
             (.manifest, "SELECT digest FROM revision WHERE digest BETWEEN ? AND ?"),
             (.record, "SELECT record FROM model WHERE record BETWEEN ? AND ?"),
         ] {
-            let digests = try ContentDigest.fetchCursor(db.cachedStatement(sql: sql), arguments: [low, high])
-            while let digest = try digests.next() { names.insert(.init(digest: digest, kind: kind)) }
+            let known = try ContentDigest.fetchCursor(
+                db.cachedStatement(sql: sql), arguments: [digests.lowerBound, digests.upperBound])
+            while let digest = try known.next() { names.insert(.init(digest: digest, kind: kind)) }
         }
         return names
     }
@@ -125,7 +116,7 @@ extension Store {
     private func collectQuarantine(_ summary: inout CollectionSummary, dryRun: Bool) throws {
         for name in try FileSystem.entries(path + "/quarantine") {
             guard let digest = ContentDigest(hex: name.prefix(64)) else { continue }
-            let row = try catalog.read { db in try ShardRow.find(digest, db) }
+            let row = try catalog.read { db in try ShardTable.find(digest, db) }
             guard row == nil || row?.state == .present else { continue }
             let file = "\(path)/quarantine/\(name)"
             summary.quarantined += 1

@@ -116,19 +116,14 @@ extension Store {
         _ victims: [PolicyDatabase.Victim], _ wanted: Int, _ holders: [LeaseDirectory.Holder], _ db: Database
     ) throws -> [(digest: ContentDigest, bytes: Int)] {
         try db.execute(sql: DiskCandidates.setUp(holders, now: StoreClock.now))
-        let mark = try db.cachedStatement(sql: """
-            UPDATE shard SET state = 'evicted'
-            WHERE id = ? AND evictable = 1 AND id NOT IN (SELECT shard_id FROM temp.held)
-            RETURNING digest, bytes
-            """)
         var gone: [(digest: ContentDigest, bytes: Int)] = []
         var bytes = 0
         var clock: Double?
         for victim in victims {
             guard bytes < wanted else { break }
-            guard let row = try Row.fetchOne(mark, arguments: [victim.shard]) else { continue }
-            gone.append((row[0], row[1]))
-            bytes += row[1]
+            guard let shard = try ShardTable.markEvicted(victim.shard, db) else { continue }
+            gone.append(shard)
+            bytes += shard.bytes
             clock = [clock, victim.priority].compactMap(\.self).max()
         }
         if let clock { try EvictionClock(.weights).advance(to: clock, db) }

@@ -6,16 +6,6 @@ import Storage
 import Support
 
 extension Store {
-    static func isPending(_ revision: Int64, _ db: Database) throws -> Bool {
-        try Bool.fetchOne(
-            db.cachedStatement(sql: """
-                SELECT EXISTS (
-                  SELECT 1 FROM revision_file JOIN file ON file.id = revision_file.file_id
-                  WHERE revision_file.revision_id = ? AND file.pending)
-                """),
-            arguments: [revision]) ?? false
-    }
-
     /// The files of which shards are missing that are asked for.
     private func wanted(_ selection: FetchSelection, of revision: Int64, prefixes: [String: [UInt8]] = [:]) throws -> [FetchFile] {
         let pending = try catalog.read { db in try PendingFile.all(of: revision, db) }
@@ -67,7 +57,7 @@ extension Store {
             guard let digest = file.remote.digest else { continue }
             let found = try hashed[file.id] ?? hash(digest)
             guard found == digest else { throw try refuse(file, found, url: url) }
-            try catalog.write { db in try db.execute(sql: "UPDATE file SET pending = 0 WHERE id = ?", arguments: [file.id]) }
+            try catalog.write { db in try FileTable.markWhole(file.id, db) }
             try PartialShards(store: path).removeFront(of: digest.hex)
         }
         if pending.allSatisfy(\.missing.isEmpty) { try finish(revision) }
@@ -90,18 +80,10 @@ extension Store {
     /// Sets aside what came of a file that is not the one that was published, unless other files hold it, too.
     private func refuse(_ file: PendingFile, _ found: ContentDigest, url: String) throws -> FetchError {
         try catalog.write { db in
-            let shards = try Row.fetchAll(
-                db, sql: "SELECT DISTINCT shard.id, shard.digest FROM extent JOIN shard ON shard.id = extent.shard_id WHERE file_id = ?",
-                arguments: [file.id])
-            try db.execute(sql: "DELETE FROM extent WHERE file_id = ?", arguments: [file.id])
-            for row in shards {
-                let isUsed = try Bool.fetchOne(
-                    db, sql: "SELECT EXISTS (SELECT 1 FROM extent WHERE shard_id = ?)", arguments: [row[0] as Int64]) ?? true
-                if isUsed { continue }
-                let digest: ContentDigest = row[1]
-                try db.execute(
-                    sql: "UPDATE shard SET state = 'quarantined', orphaned_at = ? WHERE id = ?",
-                    arguments: [StoreClock.now, row[0] as Int64])
+            let shards = try ExtentTable.shards(of: file.id, db)
+            try ExtentTable.remove(of: file.id, db)
+            for shard in shards where try !ExtentTable.isReferenced(shard, db) {
+                guard let digest = try ShardTable.markRefused(shard, db) else { continue }
                 try FileSystem.rename(blobs.path(digest), to: "\(path)/quarantine/\(digest)")
                 try FileSystem.syncDirectory(blobs.directory(digest))
             }
@@ -125,7 +107,7 @@ extension Store {
                     """, arguments: [revision])
         }
         guard let row else { return }
-        let (model, provisional): (Int64, ContentDigest) = (row[0], row[1])
+        let (model, provisional): (Int64, ContentDigest) = (row["model_id"], row["digest"])
         let files = try catalog.read { db in
             try Row.fetchAll(
                 db,
@@ -135,25 +117,20 @@ extension Store {
                     WHERE revision_file.revision_id = ?
                     """, arguments: [revision]
             ).map { row in
-                guard let content = try FileContent.find(row[1], db) else {
-                    throw StorageError.notFound(kind: "file", name: row[0], detail: "It was removed.")
+                guard let content = try FileContent.find(row["digest"], db) else {
+                    throw StorageError.notFound(kind: "file", name: row["path"], detail: "It was removed.")
                 }
-                return Manifest.File(path: row[0], content: content.canonical())
+                return Manifest.File(path: row["path"], content: content.canonical())
             }
         }
         let change = change()
         let staged = try change.stage()
-        let digest = try staged.writeWhole(Manifest(commit: row[2], files: files).encoded())
+        let digest = try staged.writeWhole(Manifest(commit: row["commit_id"], files: files).encoded())
         try change.commit { db in
             // The same files may have been imported meanwhile, and be a revision of their own.
-            let isKnown = try Bool.fetchOne(
-                db, sql: "SELECT EXISTS (SELECT 1 FROM revision WHERE model_id = ? AND digest = ?)",
-                arguments: [model, digest]) ?? false
-            if isKnown { return ((), []) }
+            if try RevisionTable.find(digest, of: model, db) != nil { return ((), []) }
             try blobs.install([(staged.path, .init(digest: digest, kind: .manifest))])
-            try db.execute(
-                sql: "UPDATE revision SET digest = ? WHERE id = ? AND digest = ?",
-                arguments: [digest, revision, provisional])
+            try RevisionTable.setFinalDigest(digest, replacing: provisional, of: revision, db)
             return ((), [model])
         }
         try sweep([.init(digest: provisional, kind: .manifest)])

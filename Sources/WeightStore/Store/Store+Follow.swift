@@ -11,7 +11,7 @@ extension Store {
         _ = try staged.writeWhole(shards.text)
         try change.commit { db in
             try blobs.install([(staged.path, .init(digest: shards.digest, kind: .manifest))])
-            for facts in shards.manifest.files.flatMap(\.content.shards) { try ShardRow.expect(facts, db) }
+            for facts in shards.manifest.files.flatMap(\.content.shards) { try ShardTable.expect(facts, db) }
             let saved = try RevisionRow.save(
                 shards.manifest, digest: shards.digest, model: model, source: url, refs: refs,
                 origins: try PullRequest.origins(of: model, with: url, db), partial: false, lease: leases.name,
@@ -22,7 +22,7 @@ extension Store {
 
     /// The shards of a revision that are not here.
     package func missing(of shards: RevisionShards) throws -> [ContentDigest: Int] {
-        try catalog.read { db in try shards.shards.filter { try ShardRow.find($0.key, db)?.state != .present } }
+        try catalog.read { db in try shards.shards.filter { try ShardTable.find($0.key, db)?.state != .present } }
     }
 
     /// What a manifest of this store says, by its digest; nil if no revision has it.
@@ -34,14 +34,7 @@ extension Store {
     /// Which revisions of a model the refs name.
     package func refs(of model: String) throws -> [String: ContentDigest] {
         try catalog.read { db in
-            let rows = try Row.fetchAll(
-                db,
-                sql: """
-                    SELECT ref.name, revision.digest
-                    FROM model JOIN ref ON ref.model_id = model.id JOIN revision ON revision.id = ref.revision_id
-                    WHERE model.name = ?
-                    """, arguments: [model])
-            return Dictionary(uniqueKeysWithValues: rows.map { ($0[0], $0[1]) })
+            try ModelTable.find(model, db).map { try RefTable.targets(of: $0, db) } ?? [:]
         }
     }
 
@@ -51,7 +44,7 @@ extension Store {
             var id: Int64?
             for (ref, digest) in refs {
                 let row = try RevisionRow.find("\(model)@\(digest.hex)", db)
-                try RevisionRow.setRef(try RefName.check(ref), of: row.model, to: row.id, db)
+                try RefTable.set(try RefName.check(ref), of: row.model, to: row.id, db)
                 id = row.model
             }
             return ((), id.map { [$0] } ?? [])

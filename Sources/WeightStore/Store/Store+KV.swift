@@ -10,8 +10,8 @@ extension Store {
     @discardableResult
     func dropKVBlock(_ digest: ContentDigest) throws -> Int {
         let dropped = try catalog.write(durable: false) { db in
-            guard let row = try ShardRow.find(digest, db), row.kind == .kv else { return KVRow.Dropped() }
-            return try KVRow.drop([row.id], db)
+            guard let row = try ShardTable.find(digest, db), row.kind == .kv else { return KVTable.Dropped() }
+            return try KVTable.drop([row.id], db)
         }
         try sweep(dropped.blobs)
         return dropped.blocks
@@ -22,8 +22,7 @@ extension Revision {
     /// The digest that the revision has had since it became known: it does not change when its last bytes come.
     func lastingDigest() throws -> ContentDigest {
         try store.catalog.read { db in
-            try ContentDigest.fetchOne(
-                db.cachedStatement(sql: "SELECT coalesce(provisional, digest) FROM revision WHERE id = ?"), arguments: [id])
+            try RevisionTable.lastingDigest(of: id, db)
         } ?? digest
     }
 }
@@ -39,9 +38,10 @@ extension Store {
             try Row.fetchAll(
                 db,
                 sql: """
-                    SELECT kv_space.id, model.name, revision.version, revision.digest, kv_space.format, kv_space.tenant,
-                           kv_space.block_tokens, count(*), sum(shard.bytes), max(shard.depth) + 1, sum(shard.access_count),
-                           max(shard.last_access)
+                    SELECT kv_space.id, model.name AS model, revision.version, revision.digest, kv_space.format, kv_space.tenant,
+                           kv_space.block_tokens, count(*) AS blocks, sum(shard.bytes) AS bytes,
+                           max(shard.depth) + 1 AS longest, sum(shard.access_count) AS accesses,
+                           max(shard.last_access) AS last_access
                     FROM kv_space
                     JOIN kv_space_revision ON kv_space_revision.space_id = kv_space.id
                     JOIN revision ON revision.id = kv_space_revision.revision_id
@@ -53,12 +53,15 @@ extension Store {
                     ORDER BY model.name, revision.version, kv_space.format, kv_space.tenant, kv_space.block_tokens
                     """, arguments: ["pattern": pattern])
         }.map { row in
-            let version: Int? = row[2]
-            let digest: ContentDigest = row[3]
+            let model: String = row["model"]
+            let version: Int? = row["version"]
+            let digest: ContentDigest = row["digest"]
+            let blockTokens: Int = row["block_tokens"]
             return KVSpaceInfo(
-                model: row[1], revision: "\(row[1] as String)@\(version.map { "v\($0)" } ?? digest.short)",
-                superseded: superseded.contains(row[0]), format: row[4], tenant: row[5], blockTokens: row[6],
-                blocks: row[7], bytes: row[8], longest: row[9] * row[6], accesses: row[10], lastAccess: row[11])
+                model: model, revision: "\(model)@\(version.map { "v\($0)" } ?? digest.short)",
+                superseded: superseded.contains(row["id"]), format: row["format"], tenant: row["tenant"],
+                blockTokens: blockTokens, blocks: row["blocks"], bytes: row["bytes"],
+                longest: row["longest"] * blockTokens, accesses: row["accesses"], lastAccess: row["last_access"])
         }
     }
 
@@ -67,14 +70,14 @@ extension Store {
         return try catalog.read { db in
             KVGauge(
                 quota: try Quota(.kv, db), blocks: try Totals.shards(.kv, db), bytes: try Totals.bytes(.kv, db),
-                superseded: try Int.fetchOne(
+                superseded: try Int.fetchValue(
                     db,
                     sql: """
                         SELECT coalesce(sum(shard.bytes), 0)
                         FROM kv_block JOIN shard ON shard.id = kv_block.shard_id
                         WHERE kv_block.space_id IN (\(superseded.map(String.init).joined(separator: ", ")))
-                        """)!,
-                spaces: try Int.fetchOne(db, sql: "SELECT count(*) FROM kv_space")!)
+                        """),
+                spaces: try Int.fetchValue(db, sql: "SELECT count(*) FROM kv_space"))
         }
     }
 
@@ -90,7 +93,7 @@ extension Store {
             let slice = rest.prefix(dryRun ? rest.count : 1024)
             rest = rest.dropFirst(slice.count)
             let dropped = try catalog.write(dryRun: dryRun, durable: false) { db in
-                try KVRow.drop(slice, leavesOnly: true, db)
+                try KVTable.drop(slice, leavesOnly: true, db)
             }
             if !dryRun { try sweep(dropped.blobs) }
             summary.blocks += dropped.blocks
@@ -114,9 +117,9 @@ extension Store {
                     FROM kv_space JOIN kv_space_revision ON kv_space_revision.space_id = kv_space.id
                     """
             ).filter { row in
-                (revisions?.contains(row[1]) ?? true) && (superseded?.contains(row[0]) ?? true)
-                    && (selection.tenant.map { (row[2] as ContentDigest).hex.hasPrefix($0.lowercased()) } ?? true)
-            }.map { $0[0] as Int64 }
+                (revisions?.contains(row["revision_id"]) ?? true) && (superseded?.contains(row["id"]) ?? true)
+                    && (selection.tenant.map { (row["tenant"] as ContentDigest).hex.hasPrefix($0.lowercased()) } ?? true)
+            }.map { $0["id"] as Int64 }
             let before = selection.olderThanSeconds.map { StoreClock.now - $0 }
             let blocks = try db.cachedStatement(sql: """
                 SELECT kv_block.shard_id FROM kv_block JOIN shard ON shard.id = kv_block.shard_id

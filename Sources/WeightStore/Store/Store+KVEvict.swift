@@ -29,11 +29,11 @@ extension Store {
     }
 
     /// Drops victims, as far as nothing has come to build on them and until it is enough.
-    private static func claimKV(_ victims: [PolicyDatabase.Victim], _ wanted: Int, _ db: Database) throws -> KVRow.Dropped {
-        var dropped = try KVRow.dropOrphans(db)
+    private static func claimKV(_ victims: [PolicyDatabase.Victim], _ wanted: Int, _ db: Database) throws -> KVTable.Dropped {
+        var dropped = try KVTable.dropOrphans(db)
         var clock: Double?
         for victim in victims where dropped.bytes < wanted {
-            let gone = try KVRow.drop([victim.shard], leavesOnly: true, db)
+            let gone = try KVTable.drop([victim.shard], leavesOnly: true, db)
             guard gone.blocks > 0 else { continue }
             dropped.blobs += gone.blobs
             dropped.bytes += gone.bytes
@@ -51,10 +51,10 @@ extension Store {
             try Row.fetchAll(
                 db,
                 sql: """
-                    SELECT kv_space_revision.space_id, model.name, revision.digest, revision.provisional,
+                    SELECT kv_space_revision.space_id, model.name AS model, revision.digest, revision.provisional,
                            NOT EXISTS (SELECT 1 FROM ref WHERE ref.revision_id = revision.id)
                            AND NOT EXISTS (SELECT 1 FROM pin WHERE pin.revision_id = revision.id)
-                           AND coalesce(revision.version < model.last_version, FALSE)
+                           AND coalesce(revision.version < model.last_version, FALSE) AS is_superseded
                     FROM kv_space_revision
                     JOIN revision ON revision.id = kv_space_revision.revision_id
                     JOIN model ON model.id = revision.model_id
@@ -62,11 +62,11 @@ extension Store {
         }
         var current: Set<Int64> = []
         for row in rows {
-            let names: [ContentDigest?] = [row[2], row[3]]
-            let isUsed = names.compactMap(\.self).contains { used.contains(.init(model: row[1], digest: $0)) }
-            if isUsed || !row[4] { current.insert(row[0]) }
+            let names: [ContentDigest?] = [row["digest"], row["provisional"]]
+            let isUsed = names.compactMap(\.self).contains { used.contains(.init(model: row["model"], digest: $0)) }
+            if isUsed || !row["is_superseded"] { current.insert(row["space_id"]) }
         }
-        return Set(rows.map { $0[0] }).subtracting(current).sorted()
+        return Set(rows.map { $0["space_id"] }).subtracting(current).sorted()
     }
 
     /// Before blocks are kept: evicts if they would not stay below the quota's high watermark. A put is nothing that anybody
@@ -78,7 +78,7 @@ extension Store {
     /// - Returns: how many of the first fit.
     func makeRoomForKV(_ sizes: [Int], behind parent: ContentDigest?) throws -> Int {
         let (quota, stored, spared) = try catalog.read { db in
-            (try Quota(.kv, db), try Totals.bytes(.kv, db), try parent.flatMap { try KVRow.id(of: $0, db) })
+            (try Quota(.kv, db), try Totals.bytes(.kv, db), try parent.flatMap { try KVTable.id(of: $0, db) })
         }
         let bytes = sizes.reduce(0, +)
         guard let limit = quota.highBytes, stored + bytes > limit else { return sizes.count }

@@ -8,36 +8,31 @@ extension Store {
     public func models(matching pattern: String? = nil) throws -> [Model] {
         try catalog.read { db in
             // Refs and pins are few; to join them per model would ask for each model again.
-            var refs: [Int64: [String]] = [:]
-            for row in try Row.fetchAll(db, sql: "SELECT model_id, name FROM ref ORDER BY model_id, name") {
-                refs[row[0], default: []].append(row[1])
-            }
-            let pinned = Set(
-                try Int64.fetchAll(
-                    db,
-                    sql: "SELECT revision.model_id FROM pin JOIN revision ON revision.id = pin.revision_id"))
+            let refs = try RefTable.byModel(db)
+            let pinned = try PinTable.models(db)
             // max(version) lets the other columns come from the newest version's row (SQLite's bare columns).
             return try Row.fetchAll(
                 db,
                 sql: """
                     SELECT model.id, model.name, count(revision.version) AS revisions, max(revision.version) AS newest,
                            revision.bytes, revision.tensor_count, revision.layer_count, revision.created_at,
-                           model.created_at
+                           model.created_at AS model_created_at
                     FROM model LEFT JOIN revision ON revision.model_id = model.id
                     WHERE ? IS NULL OR model.name GLOB ?
                     GROUP BY model.id
                     ORDER BY model.name
                     """, arguments: [pattern, pattern]
             ).map { row in
-                let id: Int64 = row[0]
+                let id: Int64 = row["id"]
                 let uses = try Row.fetchOne(
                     try db.cachedStatement(sql: """
-                        SELECT max(last_access), sum(access_count) FROM revision WHERE model_id = ?
+                        SELECT max(last_access) AS last, sum(access_count) AS count FROM revision WHERE model_id = ?
                         """), arguments: [id])
                 return Model(
-                    name: row[1], revisions: row[2], version: row[3], bytes: row[4] ?? 0, tensors: row[5] ?? 0,
-                    layers: row[6] ?? 0, refs: refs[id] ?? [], pinned: pinned.contains(id),
-                    modified: row[7] ?? row[8], lastAccess: uses?[0] ?? row[8], accesses: uses?[1] ?? 0)
+                    name: row["name"], revisions: row["revisions"], version: row["newest"], bytes: row["bytes"] ?? 0,
+                    tensors: row["tensor_count"] ?? 0, layers: row["layer_count"] ?? 0, refs: refs[id] ?? [],
+                    pinned: pinned.contains(id), modified: row["created_at"] ?? row["model_created_at"],
+                    lastAccess: uses?["last"] ?? row["model_created_at"], accesses: uses?["count"] ?? 0)
             }
         }
     }
@@ -49,13 +44,7 @@ extension Store {
 
     /// Where a model can be had again, the nearest first.
     public func origins(of model: String) throws -> [String] {
-        try catalog.read { db in
-            try String.fetchAll(
-                db,
-                sql: """
-                    SELECT url FROM origin WHERE model_id = (SELECT id FROM model WHERE name = ?) ORDER BY position
-                    """, arguments: [model])
-        }
+        try catalog.read { db in try OriginTable.urls(ofModel: model, db) }
     }
 
     /// Lets a ref name a revision: makes it, or moves it.
@@ -67,7 +56,7 @@ extension Store {
         let ref = try RefName.check(ref)
         return try change().commit { db in
             let row = try Self.complete(revision, db)
-            try RevisionRow.setRef(ref, of: row.model, to: row.id, db)
+            try RefTable.set(ref, of: row.model, to: row.id, db)
             return (row.name, [row.model])
         }
     }
@@ -75,15 +64,8 @@ extension Store {
     /// Removes a ref; the revision stays.
     public func removeRef(_ ref: String, of model: String) throws {
         try change().commit { db in
-            let id = try Int64.fetchOne(
-                db,
-                sql: """
-                    DELETE FROM ref WHERE model_id = (SELECT id FROM model WHERE name = ?) AND name = ?
-                    RETURNING model_id
-                    """, arguments: [model, ref])
-            guard let id else {
-                throw StorageError.notFound(
-                    kind: "ref", name: "\(model)@\(ref)")
+            guard let id = try RefTable.remove(ref, of: model, db) else {
+                throw StorageError.notFound(kind: "ref", name: "\(model)@\(ref)")
             }
             return ((), [id])
         }
@@ -96,11 +78,7 @@ extension Store {
     public func pin(_ revision: String, note: String = "") throws -> String {
         try change().commit { db in
             let row = try Self.complete(revision, db)
-            try db.execute(
-                sql: """
-                    INSERT INTO pin (revision_id, note, created_at) VALUES (?, ?, ?)
-                    ON CONFLICT (revision_id) DO UPDATE SET note = excluded.note
-                    """, arguments: [row.id, note, StoreClock.now])
+            try PinTable.pin(row.id, note: note, db)
             return (row.name, [row.model])
         }
     }
@@ -112,8 +90,7 @@ extension Store {
     public func unpin(_ revision: String) throws -> (name: String, wasPinned: Bool) {
         try change().commit { db in
             let row = try RevisionRow.find(revision, db)
-            try db.execute(sql: "DELETE FROM pin WHERE revision_id = ?", arguments: [row.id])
-            return ((row.name, db.changesCount > 0), [row.model])
+            return ((row.name, try PinTable.unpin(row.id, db)), [row.model])
         }
     }
 

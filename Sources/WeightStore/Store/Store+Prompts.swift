@@ -22,18 +22,18 @@ extension Store {
         if let name { try Self.checkPromptName(name) }
         defer { promptChanges.add(1, ordering: .relaxed) }
         let added: Prompt? = try change().commit { db in
-            let id = try Self.model(model, db)
-            let known = try PromptRow.find(digest, of: id, db)
+            let id = try ModelTable.id(of: model, db)
+            let known = try PromptTable.find(digest, of: id, db)
             let name = name ?? known ?? digest.short
             if name != known {
-                _ = try PromptRow.delete(name, of: id, db)
+                _ = try PromptTable.delete(name, of: id, db)
                 if let known {
-                    try PromptRow.rename(known, to: name, of: id, db)
+                    try PromptTable.rename(known, to: name, of: id, db)
                 } else {
-                    try PromptRow.insert(name, list, of: id, createdAt: StoreClock.now, db)
+                    try PromptTable.insert(name, list, of: id, createdAt: StoreClock.now, db)
                 }
             }
-            return (try PromptRow.all(of: model, now: StoreClock.now, db).first { $0.digest == digest }, [id])
+            return (try PromptTable.all(of: model, now: StoreClock.now, db).first { $0.digest == digest }, [id])
         }
         guard let added else { throw Self.noPrompt(name ?? digest.short, of: model) }
         return added
@@ -43,14 +43,14 @@ extension Store {
     public func prompts(of model: String? = nil) throws -> [Prompt] {
         accesses.flush()
         return try catalog.read { db in
-            if let model { _ = try Self.model(model, db) }
-            return try PromptRow.all(of: model, now: StoreClock.now, db)
+            if let model { _ = try ModelTable.id(of: model, db) }
+            return try PromptTable.all(of: model, now: StoreClock.now, db)
         }
     }
 
     /// The tokens of a prompt.
     public func tokens(ofPrompt name: String, of model: String) throws -> [UInt32] {
-        let all = try catalog.read { db in try PromptRow.tokens(of: model, now: StoreClock.now, db) }
+        let all = try catalog.read { db in try PromptTable.tokens(of: model, now: StoreClock.now, db) }
         guard let prompt = all.first(where: { $0.name == name }) else { throw Self.noPrompt(name, of: model) }
         return prompt.tokens
     }
@@ -59,21 +59,14 @@ extension Store {
     public func removePrompt(_ name: String, of model: String) throws {
         defer { promptChanges.add(1, ordering: .relaxed) }
         try change().commit { db in
-            let id = try Self.model(model, db)
-            guard try PromptRow.delete(name, of: id, db) else { throw Self.noPrompt(name, of: model) }
+            let id = try ModelTable.id(of: model, db)
+            guard try PromptTable.delete(name, of: id, db) else { throw Self.noPrompt(name, of: model) }
             return ((), [id])
         }
     }
 
     private static func noPrompt(_ name: String, of model: String) -> StorageError {
         .notFound(kind: "prompt", name: "\(model) \(name)")
-    }
-
-    private static func model(_ name: String, _ db: Database) throws -> Int64 {
-        guard let id = try Int64.fetchOne(db, sql: "SELECT id FROM model WHERE name = ?", arguments: [name]) else {
-            throw StorageError.notFound(kind: "model", name: name)
-        }
-        return id
     }
 
     private static func checkPromptName(_ name: String) throws {

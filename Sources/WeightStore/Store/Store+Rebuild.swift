@@ -93,12 +93,7 @@ extension Store {
         _ record: ModelRecord, _ digest: ContentDigest, _ blobs: BlobDirectory, _ summary: inout RebuildSummary,
         _ db: Database
     ) throws {
-        try db.execute(
-            sql: """
-                INSERT INTO model (name, last_version, record, sequence, created_at) VALUES (?, ?, ?, ?, ?)
-                """,
-            arguments: [record.model, record.lastVersion, digest, record.sequence, record.createdAt])
-        let model = db.lastInsertedRowID
+        let model = try ModelTable.restore(record, digest: digest, db)
         summary.models += 1
         for revision in record.revisions {
             let name = "\(record.model)@\(revision.version.map { "v\($0)" } ?? revision.digest.short)"
@@ -112,15 +107,13 @@ extension Store {
             }
         }
         for (ref, digest) in record.refs {
-            let id = try Int64.fetchOne(
-                db, sql: "SELECT id FROM revision WHERE model_id = ? AND digest = ?", arguments: [model, digest])
-            guard let id else { continue }
-            try RevisionRow.setRef(ref, of: model, to: id, db)
+            guard let revision = try RevisionTable.find(digest, of: model, db) else { continue }
+            try RefTable.set(ref, of: model, to: revision.id, db)
             summary.refs += 1
         }
-        try RevisionRow.setOrigins(record.origins, of: model, db)
+        try OriginTable.set(record.origins, of: model, db)
         for prompt in record.prompts ?? [] {
-            try PromptRow.insert(prompt.name, TokenList(prompt.tokens), of: model, createdAt: prompt.createdAt, db)
+            try PromptTable.insert(prompt.name, TokenList(prompt.tokens), of: model, createdAt: prompt.createdAt, db)
             summary.prompts += 1
         }
     }
@@ -129,34 +122,30 @@ extension Store {
         _ revision: ModelRecord.Revision, _ manifest: Manifest, of model: Int64, _ blobs: BlobDirectory,
         _ summary: inout RebuildSummary, _ db: Database
     ) throws {
-        let id = try RevisionRow.insert(
+        let id = try RevisionTable.insert(
             manifest, digest: revision.digest, model: model, version: revision.version, source: revision.source,
             createdAt: revision.createdAt, db)
-        if revision.recoverable == true { try RevisionRow.setRecoverable(id, db) }
+        if revision.recoverable == true { try RevisionTable.setRecoverable(id, db) }
         for file in manifest.files {
             var ids: [Int64] = []
             for facts in file.content.shards {
-                if let row = try ShardRow.find(facts.digest, db) {
+                if let row = try ShardTable.find(facts.digest, db) {
                     ids.append(row.id)
                     continue
                 }
-                ids.append(try ShardRow.save(facts, db))
+                ids.append(try ShardTable.markPresent(facts, db))
                 summary.shards += 1
                 if try FileSystem.status(blobs.path(facts.digest))?.bytes != facts.bytes {
                     let isEvicted = revision.recoverable == true
-                    try ShardRow.setState(isEvicted ? .evicted : .missing, of: facts.digest, db)
+                    try ShardTable.mark(facts.digest, as: isEvicted ? .evicted : .missing, db)
                     summary.evicted += isEvicted ? 1 : 0
                     summary.missing += isEvicted ? 0 : 1
                 }
             }
-            try RevisionRow.link(id, file.path, try file.content.save(ids, db), db)
-            try RevisionRow.adopt(Set(ids), db)
+            try RevisionTable.link(id, file.path, try file.content.save(ids, db), db)
+            try ShardTable.adopt(Set(ids), db)
         }
-        if let note = revision.pin {
-            try db.execute(
-                sql: "INSERT INTO pin (revision_id, note, created_at) VALUES (?, ?, ?)",
-                arguments: [id, note, StoreClock.now])
-        }
+        if let note = revision.pin { try PinTable.pin(id, note: note, db) }
         summary.revisions += 1
         summary.tensors += manifest.files.reduce(0) { $0 + $1.content.tensors.count }
     }

@@ -67,9 +67,10 @@ extension Store {
         let digest = wanted.digest
         let start = ContinuousClock.now
         while true {
-            let shard = try FetchedShard(try PartialShards(store: path).open(digest), bytes: wanted.bytes)
-            try take(shard, wanted, source, origin, work)
-            let found = try shard.finish()
+            let shard = try ShardWriter(bytes: wanted.bytes, resuming: try PartialShards(store: path).open(digest))
+            try shard.hashWhatIsThere()
+            try fetchRest(of: shard, wanted, source, origin, work)
+            let found = try shard.finishAdding()
             if found == digest { return try save(shard, digest, seconds: (ContinuousClock.now - start) / .seconds(1)) }
             try shard.remove()
             // What was here before may be to blame: all of it from this one, then.
@@ -80,15 +81,15 @@ extension Store {
     }
 
     /// Gets the bytes that are missing.
-    private func take(
-        _ shard: FetchedShard, _ wanted: WantedShard, _ source: (url: String, request: ShardRequest), _ origin: any Origin,
+    private func fetchRest(
+        of shard: ShardWriter, _ wanted: WantedShard, _ source: (url: String, request: ShardRequest), _ origin: any Origin,
         _ work: Work
     ) throws {
         if shard.have == wanted.bytes { return }
         do {
             try origin.fetch(source.request.from(shard.have), work) { offset, run in
                 try work.check()
-                try shard.take(offset, run)
+                try shard.add(run, at: offset)
             }
         } catch FileError.diskFull(let path) {
             try shard.remove()
@@ -100,24 +101,15 @@ extension Store {
         }
     }
 
-    private func save(_ shard: FetchedShard, _ digest: ContentDigest, seconds: Double) throws {
+    private func save(_ shard: ShardWriter, _ digest: ContentDigest, seconds: Double) throws {
         try catalog.write { db in
             // Removed in the meantime: a blob without a row would be garbage.
-            guard try ShardRow.find(digest, db) != nil else {
+            guard try ShardTable.find(digest, db) != nil else {
                 try shard.remove()
                 throw StorageError.missing(path: blobs.path(digest), digest: digest)
             }
-            try blobs.install([(shard.staged.path, .init(digest: digest, kind: .shard))])
-            try db.execute(
-                sql: """
-                    UPDATE shard
-                    SET state = 'present', inserted_at = :now, verified_at = :now, access_count = 0,
-                        fetch_seconds = :seconds, clock = :clock
-                    WHERE digest = :digest
-                    """,
-                arguments: [
-                    "now": StoreClock.now, "seconds": seconds, "clock": try EvictionClock(.weights).now(db), "digest": digest,
-                ])
+            if let staged = shard.staged { try blobs.install([(staged.path, .init(digest: digest, kind: .shard))]) }
+            try ShardTable.markFetched(digest, seconds: seconds, db)
         }
         evictInBackground()
     }

@@ -45,16 +45,13 @@ extension Store {
         on revision: RevisionRow, _ holders: [LeaseDirectory.Holder], _ db: Database
     ) throws -> StoreError? {
         // Who has held it since before its last byte came knows it by another digest.
-        let provisional = try ContentDigest.fetchOne(
-            db, sql: "SELECT provisional FROM revision WHERE id = ?", arguments: [revision.id])
+        let provisional = try RevisionTable.provisionalDigest(of: revision.id, db)
         let uses = [revision.digest, provisional].compactMap { digest in
             digest.map { LeaseDirectory.Use(model: revision.modelName, digest: $0) }
         }
         let users = holders.filter { !$0.revisions.isDisjoint(with: uses) }.map(\.process)
         if !users.isEmpty { return .inUse(revision: revision.name, holders: users) }
-        let pin = try String.fetchOne(
-            db, sql: "SELECT note FROM pin WHERE revision_id = ?", arguments: [revision.id])
-        return pin.map { .pinned(revision: revision.name, note: $0) }
+        return try PinTable.note(of: revision.id, db).map { .pinned(revision: revision.name, note: $0) }
     }
 
     private func removing(

@@ -18,10 +18,7 @@ extension Store {
         while true {
             let row = try catalog.read { db in try RevisionRow.find(name, db) }
             let isHeld = try leases.use(.init(model: row.modelName, digest: row.digest)) {
-                try catalog.read { db in
-                    try Bool.fetchOne(
-                        db, sql: "SELECT EXISTS (SELECT 1 FROM revision WHERE id = ?)", arguments: [row.id]) ?? false
-                }
+                try catalog.read { db in try RevisionTable.exists(row.id, db) }
             }
             // Removed between the look-up and the lease: look again, and say that it is not there.
             guard isHeld else { continue }

@@ -25,28 +25,30 @@ extension Store {
                       JOIN holders ON holders.shard_id = held.shard_id
                       GROUP BY held.model_id
                     )
-                    SELECT model.name, count(revision.id), coalesce(sum(revision.bytes), 0),
-                           coalesce(sums.stored, 0), coalesce(sums.shared, 0)
+                    SELECT model.name, count(revision.id) AS revisions, coalesce(sum(revision.bytes), 0) AS logical,
+                           coalesce(sums.stored, 0) AS stored, coalesce(sums.shared, 0) AS shared
                     FROM model
                     LEFT JOIN revision ON revision.model_id = model.id
                     LEFT JOIN sums ON sums.model_id = model.id
                     GROUP BY model.id
                     ORDER BY model.name
                     """)
-            let models = rows.map {
-                ModelUsage(model: $0[0], revisions: $0[1], logical: $0[2], stored: $0[3], shared: $0[4], own: $0[3] - $0[4] as Int)
+            let models = rows.map { row in
+                let (stored, shared): (Int, Int) = (row["stored"], row["shared"])
+                return ModelUsage(
+                    model: row["name"], revisions: row["revisions"], logical: row["logical"], stored: stored,
+                    shared: shared, own: stored - shared)
             }
             return StoreUsage(
                 models: models, logical: models.reduce(0) { $0 + $1.logical }, stored: try Totals.bytes(.weights, db),
-                orphaned: try Int.fetchOne(
+                orphaned: try Int.fetchValue(
                     db,
                     sql: """
                         SELECT coalesce(sum(bytes), 0) FROM shard
                         WHERE orphaned_at IS NOT NULL AND state = 'present' AND kind <> 'kv'
-                        """
-                )!,
-                evicted: try Int.fetchOne(
-                    db, sql: "SELECT coalesce(sum(bytes), 0) FROM shard WHERE state = 'evicted'")!,
+                        """),
+                evicted: try Int.fetchValue(
+                    db, sql: "SELECT coalesce(sum(bytes), 0) FROM shard WHERE state = 'evicted'"),
                 kv: try Totals.bytes(.kv, db))
         }
     }
@@ -55,14 +57,14 @@ extension Store {
         let processes = try leases.holders().filter { $0.lease != leases.name }.map(\.process)
         return try catalog.read { db in
             func count(_ table: String) throws -> Int {
-                try Int.fetchOne(db, sql: "SELECT count(*) FROM \(table)")!
+                try Int.fetchValue(db, sql: "SELECT count(*) FROM \(table)")
             }
             return StoreStats(
                 models: try count("model"), revisions: try count("revision"), files: try count("file"),
                 tensors: try count("tensor"), shards: try count("shard WHERE kind <> 'kv'"), stored: try Totals.bytes(.weights, db),
                 kvBlocks: try Totals.shards(.kv, db), kvStored: try Totals.bytes(.kv, db),
                 damaged: try count("shard WHERE state IN ('quarantined', 'missing')"), pins: try count("pin"),
-                accesses: try Int.fetchOne(db, sql: "SELECT coalesce(sum(access_count), 0) FROM shard WHERE kind <> 'kv'")!,
+                accesses: try Int.fetchValue(db, sql: "SELECT coalesce(sum(access_count), 0) FROM shard WHERE kind <> 'kv'"),
                 catalog: try FileSystem.status(catalog.path)?.bytes ?? 0,
                 available: try FileSystem.availableBytes(path), processes: processes)
         }

@@ -47,24 +47,12 @@ extension Store {
         }
     }
 
-    private func shardsToVerify(_ rule: VerifyRule) throws -> [ShardToVerify] {
-        let rows = try catalog.read { db in
-            let revision = try rule.revision.map { try RevisionRow.find($0, db).id }
-            var sql = "SELECT id, digest, bytes, kind FROM shard WHERE state = 'present' AND (? IS NULL OR verified_at < ?)"
-            let before = rule.olderThanSeconds.map { StoreClock.now - $0 }
-            var arguments: StatementArguments = [before, before]
-            if let revision {
-                sql += """
-                     AND id IN (
-                      SELECT extent.shard_id
-                      FROM revision_file JOIN extent ON extent.file_id = revision_file.file_id
-                      WHERE revision_file.revision_id = ?)
-                    """
-                arguments += [revision]
-            }
-            return try Row.fetchAll(db, sql: sql + " ORDER BY verified_at, id", arguments: arguments)
+    private func shardsToVerify(_ rule: VerifyRule) throws -> [ShardTable.Entry] {
+        var shards = try catalog.read { db in
+            try ShardTable.present(
+                of: try rule.revision.map { try RevisionRow.find($0, db).id },
+                verifiedBefore: rule.olderThanSeconds.map { StoreClock.now - $0 }, db)
         }
-        var shards = rows.map { ShardToVerify(id: $0[0], digest: $0[1], bytes: $0[2], kind: ShardKind(rawValue: $0[3]) ?? .file) }
         if let sample = rule.sample {
             var rest = Double(shards.reduce(0) { $0 + $1.bytes }) * min(max(sample, 0), 1)
             let count = shards.prefix { shard in
@@ -76,7 +64,7 @@ extension Store {
         return shards
     }
 
-    private func verify(_ shard: ShardToVerify, _ buffer: Buffer, _ run: Verifying) throws
+    private func verify(_ shard: ShardTable.Entry, _ buffer: Buffer, _ run: Verifying) throws
         -> VerifySummary.Damage?
     {
         let path = blobs.path(shard.digest)
@@ -101,7 +89,7 @@ extension Store {
     }
 
     /// Takes a bad blob out of the way, unless it has been removed in the meantime.
-    private func setAside(_ shard: ShardToVerify, _ state: ShardState, detail: String, _ run: Verifying) throws
+    private func setAside(_ shard: ShardTable.Entry, _ state: ShardState, detail: String, _ run: Verifying) throws
         -> VerifySummary.Damage?
     {
         if shard.kind == .kv {
@@ -110,10 +98,10 @@ extension Store {
             return nil
         }
         let revisions: [String]? = try catalog.write { db in
-            guard let row = try ShardRow.find(shard.digest, db), row.state == .present else { return nil }
+            guard let row = try ShardTable.find(shard.digest, db), row.state == .present else { return nil }
             let path = blobs.path(shard.digest)
             if state == .missing && FileSystem.exists(path) { return nil }
-            try ShardRow.setState(state, of: shard.digest, db)
+            try ShardTable.mark(shard.digest, as: state, db)
             if state == .quarantined {
                 try FileSystem.rename(path, to: "\(self.path)/quarantine/\(shard.digest)")
                 try FileSystem.syncDirectory(self.path + "/quarantine")
@@ -130,22 +118,15 @@ extension Store {
 
     private func markVerified(_ shards: [Int64]) throws {
         if shards.isEmpty { return }
-        try catalog.write(durable: false) { db in
-            let mark = try db.cachedStatement(sql: "UPDATE shard SET verified_at = ? WHERE id = ?")
-            for shard in shards { try mark.execute(arguments: [StoreClock.now, shard]) }
-        }
+        try catalog.write(durable: false) { db in try ShardTable.markVerified(shards, db) }
     }
 
     private func knownDamage(but found: Set<ContentDigest>) throws -> [VerifySummary.Damage] {
         try catalog.read { db in
-            try Row.fetchAll(
-                db, sql: "SELECT id, digest, state FROM shard WHERE state IN ('quarantined', 'missing')"
-            ).compactMap { row in
-                let digest: ContentDigest = row[1]
-                guard !found.contains(digest) else { return nil }
-                return VerifySummary.Damage(
-                    digest: digest, problem: row[2] == ShardState.missing.rawValue ? "missing" : "damaged",
-                    detail: "found before", revisions: try Self.revisions(holding: row[0], db))
+            try ShardTable.damaged(db).filter { !found.contains($0.digest) }.map { shard in
+                VerifySummary.Damage(
+                    digest: shard.digest, problem: shard.state == .missing ? "missing" : "damaged",
+                    detail: "found before", revisions: try Self.revisions(holding: shard.id, db))
             }
         }
     }

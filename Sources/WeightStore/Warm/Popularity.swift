@@ -50,7 +50,7 @@ enum Popularity {
                 ), rarest AS (
                   SELECT revision_id, min(revisions), uses FROM shares GROUP BY revision_id
                 )
-                SELECT revision.id, model.name, revision.digest, revision.version, rarest.uses, revision.last_access,
+                SELECT revision.id, model.name AS model, revision.digest, revision.version, rarest.uses, revision.last_access,
                        EXISTS (SELECT 1 FROM ref WHERE ref.revision_id = revision.id) AS named,
                        (SELECT max(updated_at) FROM ref WHERE ref.model_id = model.id) AS moved
                 FROM rarest
@@ -61,8 +61,9 @@ enum Popularity {
                 """, arguments: ["now": now])
         var popular: [PopularRevision] = []
         for row in rows {
-            var revision = PopularRevision(id: row[0], model: row[1], digest: row[2], version: row[3], uses: row[4])
-            let (lastAccess, isNamed, moved): (Int, Bool, Int?) = (row[5], row[6], row[7])
+            var revision = PopularRevision(
+                id: row["id"], model: row["model"], digest: row["digest"], version: row["version"], uses: row["uses"])
+            let (lastAccess, isNamed, moved): (Int, Bool, Int?) = (row["last_access"], row["named"], row["moved"])
             if !isNamed, let moved, lastAccess <= moved {
                 let uses = revision.uses
                 revision = PopularRevision(try RevisionRow.find(revision.model, db))
@@ -85,15 +86,16 @@ enum Popularity {
     static func shards(of revision: Int64, isWhole: Bool, now: Int, _ db: Database) throws -> [WarmShard] {
         try Row.fetchAll(
             db.cachedStatement(sql: """
-                SELECT shard.digest, shard.bytes, shard.layer, shard.state = 'present', \(heat), shard.fetch_seconds,
+                SELECT shard.digest, shard.bytes, shard.layer, shard.state = 'present' AS is_present,
+                       \(heat) AS uses, shard.fetch_seconds,
                        shard.state = 'present' OR EXISTS (
                          SELECT 1
                          FROM extent AS place
                          JOIN revision_file AS path ON path.file_id = place.file_id
                          JOIN revision AS holder ON holder.id = path.revision_id
                          JOIN origin ON origin.model_id = holder.model_id
-                         WHERE place.shard_id = shard.id AND holder.recoverable),
-                       shard.kind = 'file'
+                         WHERE place.shard_id = shard.id AND holder.recoverable) AS is_available,
+                       shard.kind = 'file' AS is_file
                 FROM revision_file
                 JOIN extent ON extent.file_id = revision_file.file_id
                 JOIN shard ON shard.id = extent.shard_id
@@ -104,8 +106,9 @@ enum Popularity {
             arguments: ["revision": revision, "whole": isWhole, "now": now]
         ).map { row in
             WarmShard(
-                digest: row[0], bytes: row[1], layer: row[2], isFile: row[7], isPresent: row[3], isToBeHad: row[6],
-                uses: row[4], fetchSeconds: row[5])
+                digest: row["digest"], bytes: row["bytes"], layer: row["layer"], isFile: row["is_file"],
+                isPresent: row["is_present"], isToBeHad: row["is_available"], uses: row["uses"],
+                fetchSeconds: row["fetch_seconds"])
         }
     }
 
@@ -121,13 +124,13 @@ enum Popularity {
 
     /// Bytes of a revision's files that have never come.
     static func pendingBytes(of revision: Int64, _ db: Database) throws -> Int {
-        try Int.fetchOne(
+        try Int.fetchValue(
             db.cachedStatement(sql: """
                 SELECT coalesce(sum(file.bytes - (
                   SELECT coalesce(sum(length), 0) FROM extent WHERE extent.file_id = file.id)), 0)
                 FROM revision_file JOIN file ON file.id = revision_file.file_id
                 WHERE revision_file.revision_id = ? AND file.pending
-                """), arguments: [revision])!
+                """), arguments: [revision])
     }
 
     private static let heat = "shard.heat * pow(0.5, max(:now - shard.last_access, 0) / \(Heat.halfLife))"

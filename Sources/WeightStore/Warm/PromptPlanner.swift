@@ -28,7 +28,7 @@ struct PromptPlanner {
     /// The blocks that are there, prompt by prompt. What is missing is added to the plan: to its prefills, or to what is left
     /// out.
     func candidates(_ plan: inout WarmPlan) throws -> [WarmPlanner.Candidate] {
-        let prompts = try store.catalog.read { db in try PromptRow.tokens(of: revision.model, now: now, db) }
+        let prompts = try store.catalog.read { db in try PromptTable.tokens(of: revision.model, now: now, db) }
         if prompts.isEmpty { return [] }
         let spaces = try spaces()
         var candidates: [WarmPlanner.Candidate] = []
@@ -75,7 +75,7 @@ struct PromptPlanner {
                     ORDER BY kv_space.id
                     """),
                 arguments: [revision.id]
-            ).map { Space(digest: $0[0], blockTokens: $0[1]) }
+            ).map { Space(digest: $0["digest"], blockTokens: $0["block_tokens"]) }
         }
         guard let engine else { return spaces }
         let held = try store.heldRevision("\(revision.model)@\(revision.digest)")
@@ -92,9 +92,9 @@ struct PromptPlanner {
 
     private func blocks(_ chain: KVChain, uses: Double) throws -> [WarmShard] {
         try store.catalog.read { db in
-            let count = try KVRow.count(of: chain.keys[...], db)
+            let count = try KVTable.count(of: chain.keys[...], db)
             if count == 0 { return [] }
-            let shards = try KVRow.chain(to: chain.keys[count - 1], db)
+            let shards = try KVTable.chain(to: chain.keys[count - 1], db)
             let heats = try Popularity.uses(of: shards.map(\.digest), now: now, db)
             return shards.map { shard in
                 WarmShard(

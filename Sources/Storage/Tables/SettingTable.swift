@@ -1,7 +1,7 @@
 import GRDB
 
-/// The table `setting`: names and values, each type of value at its owner.
-enum Settings {
+/// The table `setting`: names and values, each type of value at its owner. This type makes every change to it.
+enum SettingTable {
     package static func get<Value: DatabaseValueConvertible>(_ name: String, _ db: Database) throws -> Value? {
         try Value.fetchOne(db.cachedStatement(sql: "SELECT value FROM setting WHERE name = ?"), arguments: [name])
     }

@@ -1,11 +1,11 @@
 import Foundation
 import GRDB
 
-/// The SQL of the table `prompt`, and the one place that has it.
+/// The table `prompt`: token sequences that many requests begin with. This type makes every change to it.
 ///
 /// A prompt belongs to a model, not to a revision: a new version is asked the same questions. It goes with the model. Its
 /// tokens stand in the model's record, too, so a rebuild brings it back; its counts, like all others, begin anew then.
-package enum PromptRow {
+package enum PromptTable {
     private static let heat = "heat * pow(0.5, max(:now - last_access, 0) / \(Heat.halfLife))"
 
     package static func insert(_ name: String, _ tokens: TokenList, of model: Int64, createdAt: Int, _ db: Database) throws {
@@ -31,13 +31,16 @@ package enum PromptRow {
             sql: "UPDATE prompt SET name = ? WHERE model_id = ? AND name = ?", arguments: [name, model, old])
     }
 
-    package static func count(_ id: Int64, uses: Int, last: Int, _ db: Database) throws {
+    /// Adds a batch of uses.
+    ///
+    /// - Parameter last: when the last of them was, in seconds since 1970.
+    package static func countUses(of prompt: Int64, _ count: Int, last: Int, _ db: Database) throws {
         try db.cachedStatement(sql: """
             UPDATE prompt
-            SET access_count = access_count + :uses, last_access = max(last_access, :last),
-                heat = heat * pow(0.5, max(:last - last_access, 0) / \(Heat.halfLife)) + :uses
-            WHERE id = :id
-            """).execute(arguments: ["uses": uses, "last": last, "id": id])
+            SET access_count = access_count + :count, last_access = max(last_access, :last),
+                heat = heat * pow(0.5, max(:last - last_access, 0) / \(Heat.halfLife)) + :count
+            WHERE id = :prompt
+            """).execute(arguments: ["count": count, "last": last, "prompt": prompt])
     }
 
     /// The prompts of a model, or of all, the most used first.
@@ -45,16 +48,17 @@ package enum PromptRow {
         try Row.fetchAll(
             db,
             sql: """
-                SELECT model.name, prompt.name, prompt.digest, length(prompt.tokens) / 4, prompt.created_at,
-                       prompt.access_count, prompt.last_access, \(heat) AS uses
+                SELECT model.name AS model, prompt.name, prompt.digest, length(prompt.tokens) / 4 AS tokens,
+                       prompt.created_at, prompt.access_count, prompt.last_access, \(heat) AS uses
                 FROM prompt JOIN model ON model.id = prompt.model_id
                 WHERE :model IS NULL OR model.name = :model
                 ORDER BY model.name, uses DESC, prompt.name
                 """, arguments: ["model": model, "now": now]
         ).map { row in
             Prompt(
-                model: row[0], name: row[1], digest: row[2], tokens: row[3], created: row[4], accesses: row[5],
-                lastAccess: row[6], expectedUses: row[7])
+                model: row["model"], name: row["name"], digest: row["digest"], tokens: row["tokens"],
+                created: row["created_at"], accesses: row["access_count"], lastAccess: row["last_access"],
+                expectedUses: row["uses"])
         }
     }
 
@@ -68,13 +72,13 @@ package enum PromptRow {
                 WHERE model_id = (SELECT id FROM model WHERE name = :model)
                 ORDER BY uses DESC, name
                 """, arguments: ["model": model, "now": now]
-        ).map { ($0[0], $0[1], $0[2], TokenList($0[3] as Data).tokens) }
+        ).map { ($0["id"], $0["name"], $0["uses"], TokenList($0["tokens"] as Data).tokens) }
     }
 
     /// What the model's record says of them.
     package static func records(of model: Int64, _ db: Database) throws -> [ModelRecord.Prompt] {
         try Row.fetchAll(
             db, sql: "SELECT name, tokens, created_at FROM prompt WHERE model_id = ? ORDER BY name", arguments: [model]
-        ).map { ModelRecord.Prompt(name: $0[0], tokens: $0[1], createdAt: $0[2]) }
+        ).map { ModelRecord.Prompt(name: $0["name"], tokens: $0["tokens"], createdAt: $0["created_at"]) }
     }
 }

@@ -15,7 +15,7 @@ package struct KVShard: Sendable {
     }
 }
 
-/// All SQL of the tables `kv_space` and `kv_block`.
+/// The tables `kv_space` and `kv_block`. This type makes every change to them.
 ///
 /// **A block is here only as long as the block before it is.** So of a chain of keys those that are here are a
 /// beginning, and the longest prefix is found by bisection. Blocks come in behind blocks that are here (`insert`), and
@@ -28,7 +28,7 @@ package struct KVShard: Sendable {
 /// **A block and its shard are one.** The blob ends in the block's key, so no two blocks share a shard, and no other
 /// shard has the bytes of a block. (Were they shared, the time that a `put` takes would tell a tenant what another one
 /// asked.) A block's shard is present, or has no row: what is found damaged or missing is dropped.
-package enum KVRow {
+package enum KVTable {
     /// Bytes of the blob behind the block's own: its key.
     package static let trailerBytes = ContentDigest.byteCount
 
@@ -58,6 +58,12 @@ package enum KVRow {
         try Int64.fetchOne(db.cachedStatement(sql: "SELECT shard_id FROM kv_block WHERE key = ?"), arguments: [key])
     }
 
+    /// Whether the shard is a block's.
+    package static func isBlock(_ shard: Int64, _ db: Database) throws -> Bool {
+        try Bool.fetchValue(
+            db.cachedStatement(sql: "SELECT EXISTS (SELECT 1 FROM kv_block WHERE shard_id = ?)"), arguments: [shard])
+    }
+
     /// The shards of a block and of all before it, in order.
     package static func chain(to key: ContentDigest, _ db: Database) throws -> [KVShard] {
         try Row.fetchAll(
@@ -72,7 +78,7 @@ package enum KVRow {
                 ORDER BY shard.depth
                 """),
             arguments: [key]
-        ).map { KVShard(digest: $0[0], bytes: $0[1], depth: $0[2]) }
+        ).map { KVShard(digest: $0["digest"], bytes: $0["bytes"], depth: $0["depth"]) }
     }
 
     /// The row of a space, made if there is none.
@@ -98,20 +104,7 @@ package enum KVRow {
     package static func insert(
         _ shard: KVShard, key: ContentDigest, parent: Int64?, space: Int64, seconds: Double?, _ db: Database
     ) throws -> Int64? {
-        let now = StoreClock.now
-        // On conflict: what a removed revision has left, and gc has not yet collected.
-        let id = try Int64.fetchOne(
-            db.cachedStatement(sql: """
-                INSERT INTO shard
-                  (digest, bytes, kind, depth, head, last_access, inserted_at, verified_at, fetch_seconds, clock)
-                VALUES
-                  (?, ?, 'kv', ?, 0, ?, ?, ?, ?, coalesce((SELECT value FROM setting WHERE name = 'eviction.kv.clock'), 0))
-                ON CONFLICT (digest) DO UPDATE SET orphaned_at = NULL, access_count = 0, last_access = excluded.last_access
-                WHERE kind = 'kv'
-                RETURNING id
-                """),
-            arguments: [shard.digest, shard.bytes, shard.depth, now, now, now, seconds])
-        guard let id else { return nil }
+        guard let id = try ShardTable.insertBlock(shard, seconds: seconds, db) else { return nil }
         try db.cachedStatement(sql: "INSERT INTO kv_block (shard_id, key, space_id, parent_id) VALUES (?, ?, ?, ?)")
             .execute(arguments: [id, key, space, parent])
         return id
@@ -153,23 +146,14 @@ package enum KVRow {
     /// Drops what blocks have left whose revision has gone.
     package static func dropOrphans(_ db: Database) throws -> Dropped {
         var dropped = Dropped()
-        let orphans = try Int64.fetchAll(
-            db.cachedStatement(sql: "SELECT id FROM shard WHERE orphaned_at = 0 AND kind = 'kv'"))
-        for orphan in orphans { try forget(orphan, &dropped, db) }
+        for orphan in try ShardTable.orphanedBlocks(db) { try forget(orphan, &dropped, db) }
         return dropped
     }
 
     /// Removes the shard of a block that has gone, unless a file has come to hold the same bytes.
     private static func forget(_ shard: Int64, _ dropped: inout Dropped, _ db: Database) throws {
-        let row = try Row.fetchOne(
-            db.cachedStatement(sql: """
-                DELETE FROM shard
-                WHERE id = :shard AND kind = 'kv' AND NOT EXISTS (SELECT 1 FROM claim WHERE shard_id = :shard)
-                RETURNING digest, bytes
-                """),
-            arguments: ["shard": shard])
-        guard let row else { return }
-        dropped.blobs.append(.init(digest: row[0], kind: .shard))
-        dropped.bytes += row[1]
+        guard let shard = try ShardTable.removeBlock(shard, db) else { return }
+        dropped.blobs.append(.init(digest: shard.digest, kind: .shard))
+        dropped.bytes += shard.bytes
     }
 }

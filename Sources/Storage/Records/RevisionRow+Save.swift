@@ -1,0 +1,67 @@
+import GRDB
+import ModelFormats
+
+/// The change to the catalog that makes a revision.
+extension RevisionRow {
+    package struct Saved {
+        package var id: Int64
+        package var model: Int64
+        package var version: Int?
+        package var wasKnown: Bool
+    }
+
+    /// Makes the rows of a revision whose shards are all present or evicted, and lets the refs name it.
+    ///
+    /// - Parameters:
+    ///   - partial: more files follow: the revision gets no version yet.
+    ///   - lease: whose claims on the shards are released.
+    ///   - wanted: the version it is to have; if another revision has it, or if it is nil, it gets the next one.
+    package static func save(
+        _ manifest: Manifest, digest: ContentDigest, model name: String, source: String, refs: [String],
+        origins: [String], partial: Bool, lease: String, version wanted: Int? = nil, _ db: Database
+    ) throws -> Saved {
+        let model = try ModelTable.add(name, db)
+        let known = try RevisionTable.find(digest, of: model, db)
+        var version = known?.version
+        if !partial && version == nil { version = try ModelTable.nextVersion(of: model, wanted: wanted, db) }
+        let id: Int64
+        if let known {
+            id = known.id
+            try RevisionTable.setVersion(version, of: id, db)
+        } else {
+            id = try RevisionTable.insert(
+                manifest, digest: digest, model: model, version: version, source: source, createdAt: StoreClock.now, db)
+            var shards: Set<Int64> = []
+            for file in manifest.files {
+                let saved = try file.content.save(db)
+                shards.formUnion(saved.shards)
+                try RevisionTable.link(id, file.path, saved.file, db)
+            }
+            try ShardTable.adopt(shards, db)
+        }
+        // What an interrupted --move of the same source had brought in is in this revision, too.
+        try RevisionTable.removeUnfinished(of: model, source: source, except: id, db)
+        for ref in refs { try RefTable.set(ref, of: model, to: id, db) }
+        if !origins.isEmpty {
+            try OriginTable.set(origins, of: model, db)
+            try RevisionTable.setRecoverable(id, db)
+        }
+        try ClaimTable.release(lease, db)
+        return Saved(id: id, model: model, version: version, wasKnown: known?.version != nil)
+    }
+
+    /// The files, by path, of what an interrupted `import --move` of `source` left.
+    package static func partialFiles(model: String, source: String, _ db: Database) throws -> [(String, ContentDigest)] {
+        try Row.fetchAll(
+            db,
+            sql: """
+                SELECT revision_file.path, file.digest
+                FROM model
+                JOIN revision ON revision.model_id = model.id
+                JOIN revision_file ON revision_file.revision_id = revision.id
+                JOIN file ON file.id = revision_file.file_id
+                WHERE model.name = ? AND revision.version IS NULL AND revision.source = ?
+                """, arguments: [model, source]
+        ).map { ($0["path"], $0["digest"]) }
+    }
+}

@@ -1,0 +1,51 @@
+import GRDB
+
+/// The table `claim`: shards that an unfinished import or fetch needs although no file references them yet. This type
+/// makes every change to it.
+///
+/// A claim is held by a lease, and counts as long as the lease's process lives: a shard with a claim is never removed. The
+/// claims of dead processes are dropped by the next removal or collection (`dropDead`), under the write lock, so that a
+/// process which has committed a claim is known to be alive. A claim goes when its revision is saved (`release`).
+package enum ClaimTable {
+    package static func claim(_ shard: Int64, lease: String, _ db: Database) throws {
+        try db.cachedStatement(sql: "INSERT OR IGNORE INTO claim (shard_id, lease) VALUES (?, ?)")
+            .execute(arguments: [shard, lease])
+    }
+
+    /// Claims shards that are present.
+    ///
+    /// - Returns: false if one of them is not present.
+    package static func claim(present shards: [ContentDigest], lease: String, _ db: Database) throws -> Bool {
+        var all = true
+        for digest in shards {
+            guard let shard = try ShardTable.find(digest, db), shard.state == .present else {
+                all = false
+                continue
+            }
+            try claim(shard.id, lease: lease, db)
+        }
+        return all
+    }
+
+    package static func isClaimed(_ shard: Int64, _ db: Database) throws -> Bool {
+        try Bool.fetchValue(
+            db.cachedStatement(sql: "SELECT EXISTS (SELECT 1 FROM claim WHERE shard_id = ?)"), arguments: [shard])
+    }
+
+    /// Drops the claims of a lease on shards that a file references by now.
+    package static func release(_ lease: String, _ db: Database) throws {
+        try db.execute(
+            sql: """
+                DELETE FROM claim
+                WHERE lease = ? AND EXISTS (
+                  SELECT 1 FROM shard WHERE shard.id = claim.shard_id AND shard.orphaned_at IS NULL)
+                """, arguments: [lease])
+    }
+
+    /// Drops the claims of all leases but the living.
+    package static func dropDead(living leases: [String], _ db: Database) throws {
+        try db.execute(
+            sql: "DELETE FROM claim WHERE lease NOT IN (\(databaseQuestionMarks(count: leases.count)))",
+            arguments: StatementArguments(leases))
+    }
+}

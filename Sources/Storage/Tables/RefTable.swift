@@ -1,0 +1,56 @@
+import GRDB
+
+/// The table `ref`: mutable names for revisions, unique in a model. This type makes every change to it.
+///
+/// A ref names a revision of its own model, and goes with it. A change of a ref changes the model's record, too, so it
+/// runs in a `ModelChange`.
+package enum RefTable {
+    /// Makes a ref, or moves it.
+    package static func set(_ name: String, of model: Int64, to revision: Int64, _ db: Database) throws {
+        try db.execute(
+            sql: """
+                INSERT INTO ref (model_id, name, revision_id, updated_at) VALUES (?, ?, ?, ?)
+                ON CONFLICT (model_id, name) DO UPDATE
+                SET revision_id = excluded.revision_id, updated_at = excluded.updated_at
+                """, arguments: [model, name, revision, StoreClock.now])
+    }
+
+    /// - Returns: the model's id; nil if there is no such ref.
+    package static func remove(_ name: String, of model: String, _ db: Database) throws -> Int64? {
+        try Int64.fetchOne(
+            db,
+            sql: """
+                DELETE FROM ref WHERE model_id = (SELECT id FROM model WHERE name = ?) AND name = ?
+                RETURNING model_id
+                """, arguments: [model, name])
+    }
+
+    /// The refs that name a revision.
+    package static func names(of revision: Int64, _ db: Database) throws -> [String] {
+        try String.fetchAll(db, sql: "SELECT name FROM ref WHERE revision_id = ?", arguments: [revision])
+    }
+
+    /// The refs of a model, by the revision's id.
+    package static func byRevision(of model: Int64, _ db: Database) throws -> [Int64: [String]] {
+        try Row.fetchAll(
+            db, sql: "SELECT revision_id, name FROM ref WHERE model_id = ? ORDER BY name", arguments: [model]
+        ).reduce(into: [:]) { $0[$1["revision_id"], default: []].append($1["name"]) }
+    }
+
+    /// All refs, by the model's id.
+    package static func byModel(_ db: Database) throws -> [Int64: [String]] {
+        try Row.fetchAll(db, sql: "SELECT model_id, name FROM ref ORDER BY model_id, name")
+            .reduce(into: [:]) { $0[$1["model_id"], default: []].append($1["name"]) }
+    }
+
+    /// Which revisions the refs of a model name.
+    package static func targets(of model: Int64, _ db: Database) throws -> [String: ContentDigest] {
+        try Row.fetchAll(
+            db,
+            sql: """
+                SELECT ref.name, revision.digest FROM ref JOIN revision ON revision.id = ref.revision_id
+                WHERE ref.model_id = ?
+                """, arguments: [model]
+        ).reduce(into: [:]) { $0[$1["name"] as String] = $1["digest"] }
+    }
+}

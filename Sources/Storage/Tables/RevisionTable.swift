@@ -1,0 +1,153 @@
+import GRDB
+import ModelFormats
+
+/// The tables `revision` and `revision_file`: the immutable states of models, and the paths of their files. This type
+/// makes every change to them.
+///
+/// **Files, size and counts never change.** What changes is the version (once, when `import --move` is complete), the
+/// digest (once, when the last byte of a pulled revision has arrived; `provisional` keeps the first one), whether origins
+/// hold it, and its uses.
+///
+/// A revision without a version is what an interrupted `import --move` left; there is at most one for each source.
+/// Removing a revision unlinks its files, takes its refs and its pin, and hands its KV spaces to another revision that
+/// they are valid for, or drops their blocks.
+package enum RevisionTable {
+    // MARK: Looking up
+
+    /// - Returns: nil if the model has no such revision.
+    package static func find(_ digest: ContentDigest, of model: Int64, _ db: Database) throws -> (id: Int64, version: Int?)? {
+        try Row.fetchOne(
+            db, sql: "SELECT id, version FROM revision WHERE model_id = ? AND digest = ?", arguments: [model, digest]
+        ).map { ($0["id"], $0["version"]) }
+    }
+
+    package static func exists(_ revision: Int64, _ db: Database) throws -> Bool {
+        try Bool.fetchValue(db, sql: "SELECT EXISTS (SELECT 1 FROM revision WHERE id = ?)", arguments: [revision])
+    }
+
+    /// Whether a manifest belongs to a revision of any model.
+    package static func hasManifest(_ digest: ContentDigest, _ db: Database) throws -> Bool {
+        try Bool.fetchValue(
+            db.cachedStatement(sql: "SELECT EXISTS (SELECT 1 FROM revision WHERE digest = ?)"), arguments: [digest])
+    }
+
+    package static func hasVersion(_ version: Int, of model: Int64, _ db: Database) throws -> Bool {
+        try Bool.fetchValue(
+            db, sql: "SELECT EXISTS (SELECT 1 FROM revision WHERE model_id = ? AND version = ?)",
+            arguments: [model, version])
+    }
+
+    /// - Returns: nil if there is no such revision.
+    package static func model(of revision: Int64, _ db: Database) throws -> Int64? {
+        try Int64.fetchOne(db, sql: "SELECT model_id FROM revision WHERE id = ?", arguments: [revision])
+    }
+
+    /// The digest that a revision had before its last byte arrived; nil for one that arrived at once.
+    package static func provisionalDigest(of revision: Int64, _ db: Database) throws -> ContentDigest? {
+        try ContentDigest.fetchOne(db, sql: "SELECT provisional FROM revision WHERE id = ?", arguments: [revision])
+    }
+
+    /// The digest that a revision has had since it became known.
+    package static func lastingDigest(of revision: Int64, _ db: Database) throws -> ContentDigest? {
+        try ContentDigest.fetchOne(
+            db.cachedStatement(sql: "SELECT coalesce(provisional, digest) FROM revision WHERE id = ?"),
+            arguments: [revision])
+    }
+
+    /// Whether bytes of a revision's files have not arrived, or were not compared with their digests.
+    package static func isPending(_ revision: Int64, _ db: Database) throws -> Bool {
+        try Bool.fetchValue(
+            db.cachedStatement(sql: """
+                SELECT EXISTS (
+                  SELECT 1 FROM revision_file JOIN file ON file.id = revision_file.file_id
+                  WHERE revision_file.revision_id = ? AND file.pending)
+                """),
+            arguments: [revision])
+    }
+
+    package static func paths(of revision: Int64, _ db: Database) throws -> [String] {
+        try String.fetchAll(db, sql: "SELECT path FROM revision_file WHERE revision_id = ?", arguments: [revision])
+    }
+
+    /// The files of a revision.
+    package static func files(of revision: Int64, _ db: Database) throws -> [Int64] {
+        try Int64.fetchAll(
+            db, sql: "SELECT DISTINCT file_id FROM revision_file WHERE revision_id = ?", arguments: [revision])
+    }
+
+    // MARK: Making and removing
+
+    /// Makes the revision's own row.
+    package static func insert(
+        _ manifest: Manifest, digest: ContentDigest, model: Int64, version: Int?, source: String, createdAt: Int,
+        _ db: Database
+    ) throws -> Int64 {
+        let tensors = manifest.files.flatMap(\.content.tensors)
+        let layers = Set(tensors.compactMap { tensor in
+            let place = TensorPlace(tensorName: tensor.name)
+            return place.layer.map { "\(place.stack ?? "").\($0)" }
+        })
+        try db.execute(
+            sql: """
+                INSERT INTO revision
+                  (model_id, digest, provisional, version, commit_id, bytes, file_count, tensor_count, layer_count,
+                   source, created_at, last_access)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                """,
+            arguments: [
+                model, digest, manifest.isPending ? digest : nil, version, manifest.commit ?? String(digest.hex.prefix(40)),
+                manifest.files.reduce(0) { $0 + $1.content.bytes }, manifest.files.count, tensors.count,
+                layers.count, source, createdAt, createdAt,
+            ])
+        return db.lastInsertedRowID
+    }
+
+    /// Gives a file a path in a revision.
+    package static func link(_ revision: Int64, _ path: String, _ file: Int64, _ db: Database) throws {
+        try db.cachedStatement(sql: "INSERT INTO revision_file (revision_id, path, file_id) VALUES (?, ?, ?)")
+            .execute(arguments: [revision, path, file])
+    }
+
+    package static func setVersion(_ version: Int?, of revision: Int64, _ db: Database) throws {
+        try db.execute(sql: "UPDATE revision SET version = ? WHERE id = ?", arguments: [version, revision])
+    }
+
+    /// The model's origins hold this revision, too.
+    package static func setRecoverable(_ revision: Int64, _ db: Database) throws {
+        try db.execute(sql: "UPDATE revision SET recoverable = 1 WHERE id = ?", arguments: [revision])
+    }
+
+    /// The last byte has arrived: the revision has its final manifest, unless it has changed meanwhile.
+    package static func setFinalDigest(
+        _ digest: ContentDigest, replacing provisional: ContentDigest, of revision: Int64, _ db: Database
+    ) throws {
+        try db.execute(
+            sql: "UPDATE revision SET digest = ? WHERE id = ? AND digest = ?",
+            arguments: [digest, revision, provisional])
+    }
+
+    /// Removes what an interrupted `import --move` of a source left, but for one revision.
+    package static func removeUnfinished(
+        of model: Int64, source: String, except revision: Int64, _ db: Database
+    ) throws {
+        try db.execute(
+            sql: "DELETE FROM revision WHERE model_id = ? AND version IS NULL AND source = ? AND id <> ?",
+            arguments: [model, source, revision])
+    }
+
+    /// Removes a revision. Its files, and the shards of its KV blocks, are the caller's to remove.
+    package static func remove(_ revision: Int64, _ db: Database) throws {
+        try db.execute(sql: "DELETE FROM revision WHERE id = ?", arguments: [revision])
+    }
+
+    /// Adds a batch of uses.
+    ///
+    /// - Parameter last: when the last of them was, in seconds since 1970.
+    package static func countUses(of revision: Int64, _ count: Int, last: Int, _ db: Database) throws {
+        try db.cachedStatement(sql: """
+            UPDATE revision
+            SET access_count = access_count + ?, last_access = max(last_access, ?)
+            WHERE id = ?
+            """).execute(arguments: [count, last, revision])
+    }
+}

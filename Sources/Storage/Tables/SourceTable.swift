@@ -1,0 +1,68 @@
+import Files
+import GRDB
+
+/// The tables `source` and `source_shard`: files outside the store that were imported, and their shards that are safe
+/// already, by number in the file's plan. This type makes every change to them.
+///
+/// There is one row for each inode: an older state of the file is dropped when the newer one is remembered. Nothing here
+/// keeps a shard; a memo that names one which has gone is of no use, and only costs a reading. What was not imported for
+/// a long time is forgotten.
+package enum SourceTable {
+    package static func find(_ status: FileStatus, _ db: Database) throws -> SourceMemo? {
+        guard
+            let source = try Row.fetchOne(
+                db.cachedStatement(sql: """
+                    SELECT id, digest FROM source
+                    WHERE device = ? AND inode = ? AND bytes = ? AND modified_ns = ? AND changed_ns = ?
+                    """),
+                arguments: [status.device, status.inode, status.bytes, status.modified, status.changed])
+        else { return nil }
+        let rows = try Row.fetchAll(
+            db.cachedStatement(sql: """
+                SELECT source_shard.ordinal, shard.digest, shard.bytes, shard.kind, shard.layer, shard.head
+                FROM source_shard JOIN shard ON shard.id = source_shard.shard_id
+                WHERE source_shard.source_id = ? AND shard.state = 'present'
+                """),
+            arguments: [source["id"] as Int64])
+        var memo = SourceMemo(digest: source["digest"], shards: [:])
+        for row in rows { memo.shards[row["ordinal"]] = try ShardFacts(row) }
+        return memo
+    }
+
+    /// The row of a source file, made if there is none.
+    package static func remember(_ status: FileStatus, _ db: Database) throws -> Int64 {
+        let facts: StatementArguments = [
+            status.device, status.inode, status.bytes, status.modified, status.changed,
+        ]
+        try db.cachedStatement(sql: """
+            DELETE FROM source
+            WHERE device = ? AND inode = ? AND (bytes <> ? OR modified_ns <> ? OR changed_ns <> ?)
+            """).execute(arguments: facts)
+        return try Int64.fetchValue(
+            db.cachedStatement(sql: """
+                INSERT INTO source (device, inode, bytes, modified_ns, changed_ns, seen_at) VALUES (?, ?, ?, ?, ?, ?)
+                ON CONFLICT (device, inode) DO UPDATE SET seen_at = excluded.seen_at
+                RETURNING id
+                """),
+            arguments: facts + [StoreClock.now])
+    }
+
+    /// A shard of a source file is safe.
+    ///
+    /// - Parameter ordinal: its number in the file's plan.
+    package static func remember(_ shard: Int64, ordinal: Int, of source: Int64, _ db: Database) throws {
+        try db.cachedStatement(sql: """
+            INSERT OR REPLACE INTO source_shard (source_id, ordinal, shard_id) VALUES (?, ?, ?)
+            """).execute(arguments: [source, ordinal, shard])
+    }
+
+    /// All of a source file was read.
+    package static func setDigest(_ digest: ContentDigest?, of source: Int64, _ db: Database) throws {
+        try db.cachedStatement(sql: "UPDATE source SET digest = ? WHERE id = ?").execute(arguments: [digest, source])
+    }
+
+    /// Forgets the files that were last imported before `moment`, in seconds since 1970.
+    package static func forget(before moment: Int, _ db: Database) throws {
+        try db.execute(sql: "DELETE FROM source WHERE seen_at < ?", arguments: [moment])
+    }
+}

@@ -1,0 +1,50 @@
+import GRDB
+import ModelFormats
+
+/// The table `tensor`: the tensors of each file, as its header gives them. This type makes every change to it.
+///
+/// Rows are made with their file, also of a file whose bytes have not arrived, and never change. A tensor of one byte or
+/// more starts an extent of its own: (file_id, offset) finds its shard.
+package enum TensorTable {
+    package static func insert(_ tensors: [TensorInfo], of file: Int64, _ db: Database) throws {
+        let insert = try db.cachedStatement(sql: """
+            INSERT INTO tensor (file_id, name, dtype, shape, offset, bytes, stack, layer, expert)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """)
+        for tensor in tensors {
+            let place = TensorPlace(tensorName: tensor.name)
+            try insert.execute(arguments: [
+                file, tensor.name, tensor.dtype, Shape.encode(tensor.shape), tensor.offset, tensor.bytes,
+                place.stack, place.layer, place.expert,
+            ])
+        }
+    }
+
+    /// The tensors of a file, in file order.
+    package static func all(of file: Int64, _ db: Database) throws -> [TensorInfo] {
+        try Row.fetchAll(
+            db.cachedStatement(sql: "SELECT name, dtype, shape, offset, bytes FROM tensor WHERE file_id = ?"),
+            arguments: [file]
+        ).map { row in
+            TensorInfo(
+                name: row["name"], dtype: row["dtype"], shape: try Shape.decode(row["shape"]), offset: row["offset"],
+                bytes: row["bytes"])
+        }.sorted { ($0.offset, $0.name) < ($1.offset, $1.name) }
+    }
+}
+
+/// A shape as the column `tensor.shape` has it: a JSON array.
+enum Shape {
+    static func encode(_ shape: [Int]) -> String {
+        "[" + shape.map(String.init).joined(separator: ",") + "]"
+    }
+
+    static func decode(_ text: String) throws -> [Int] {
+        try text.dropFirst().dropLast().split(separator: ",").map { number in
+            guard let number = Int(number) else {
+                throw StorageError.invalid(what: "shape", value: text, reason: "the catalog holds no such")
+            }
+            return number
+        }
+    }
+}
