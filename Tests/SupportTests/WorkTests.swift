@@ -82,16 +82,18 @@ import Testing
     @Test("cancelling the work ends a task that a thread waits for")
     func waiting() async throws {
         let work = Work()
-        let began = Atomic<Bool>(false)
-        async let ended: Void = onThread {
-            try work.wait {
-                began.store(true, ordering: .relaxed)
-                try await Task.sleep(for: .seconds(3600))
+        let began = Shared(Atomic<Bool>(false))
+        let ended = Task {
+            try await onThread {
+                try work.wait {
+                    began.value.store(true, ordering: .relaxed)
+                    try await Task.sleep(for: .seconds(3600))
+                }
             }
         }
-        while !began.load(ordering: .relaxed) { await Task.yield() }
+        while !began.value.load(ordering: .relaxed) { await Task.yield() }
         work.cancel()
-        await #expect(throws: CancellationError.self) { try await ended }
+        await #expect(throws: CancellationError.self) { try await ended.value }
         #expect(try await onThread { try Work().wait { 7 } } == 7)
     }
 }
