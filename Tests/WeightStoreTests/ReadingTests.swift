@@ -62,7 +62,10 @@ import WeightStore
         try store.setRef("prod", to: "org/model@v1")
         #expect(try store.revision("org/model@prod").digest == revision.digest)
         try store.removeRef("prod", of: "org/model")
-        for name in ["org/model@prod", "org/model@v2", "org/model@", "org/model@\(digest.prefix(5))", "org/model@ＡＡＡＡＡＡ", "org/other", ""] {
+        let fullWidth = "org/model@ＡＡＡＡＡＡ"
+        for name in [
+            "org/model@prod", "org/model@v2", "org/model@", "org/model@\(digest.prefix(5))", fullWidth, "org/other", "",
+        ] {
             let error = #expect(throws: StorageError.self) { try store.revision(name) }
             guard case .notFound = error else {
                 Issue.record("\(name): \(String(describing: error))")

@@ -14,7 +14,7 @@ import Testing
     }
 
     private static let sources: [Source] = {
-        let root = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../Sources").standardizedFileURL
+        let root = URL(filePath: #filePath).appending(path: "../../../Sources").standardizedFileURL
         return TemporaryDirectory.files(below: root.path).filter { $0.hasSuffix(".swift") }.sorted().map { path in
             let text = (try? String(contentsOf: root.appending(path: path), encoding: .utf8)) ?? ""
             let code = text.split(separator: "\n", omittingEmptySubsequences: false)
@@ -31,7 +31,10 @@ import Testing
         return try store.catalog.read { db in
             Set(try String.fetchAll(
                 db,
-                sql: "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT GLOB 'sqlite_*' AND name <> 'grdb_migrations'"))
+                sql: """
+                    SELECT name FROM sqlite_schema
+                    WHERE type = 'table' AND name NOT GLOB 'sqlite_*' AND name <> 'grdb_migrations'
+                    """))
         }
     }
 
@@ -40,7 +43,10 @@ import Testing
         #expect(Self.sources.count > 100)
         let tables = try tables()
         #expect(tables.isSuperset(of: ["shard", "claim", "revision", "model", "extent", "setting"]))
-        let write = /(?:INSERT(?:\s+OR\s+\w+)?\s+INTO|REPLACE\s+INTO|UPDATE(?:\s+OR\s+\w+)?|DELETE\s+FROM)\s+(?<table>\w+)/
+        let write = #/
+            (?: INSERT (?: \s+OR\s+\w+ )? \s+INTO | REPLACE\s+INTO | UPDATE (?: \s+OR\s+\w+ )? | DELETE\s+FROM )
+            \s+ (?<table> \w+ )
+            /#
         var writers: [String: Set<String>] = [:]
         for source in Self.sources {
             for match in source.code.matches(of: write) where tables.contains(String(match.table)) {
@@ -74,6 +80,24 @@ import Testing
                 let line = source.code[..<match.range.lowerBound].count { $0 == "\n" } + 1
                 Issue.record("\(source.path):\(line): unwrapped by force")
             }
+        }
+    }
+
+    @Test("a word that the schema does not know is reported as a damaged catalog")
+    func unknownWord() throws {
+        let directory = try TemporaryDirectory()
+        let store = try Store(at: directory("store"), create: true)
+        try TestModel(layers: 1).write(to: directory("model"))
+        try store.importModelBlocking(ImportRequest(source: directory("model")))
+        try store.catalog.write { db in
+            try db.execute(sql: "PRAGMA ignore_check_constraints = ON")
+            try db.execute(sql: "UPDATE shard SET kind = 'odd'")
+        }
+        #expect {
+            try store.verifyBlocking()
+        } throws: { error in
+            guard case StorageError.catalogDamaged(let path, let message) = error else { return false }
+            return path.hasSuffix("store.db") && message.contains("kind") && message.contains("odd")
         }
     }
 }

@@ -25,7 +25,9 @@ extension DatabaseValueConvertible {
     /// The value of a query that always gives one row: a count, a sum, EXISTS, an INSERT that returns its id.
     ///
     /// - Throws: `DatabaseError.damaged` if it gives none, or NULL.
-    package static func fetchValue(_ db: Database, sql: String, arguments: StatementArguments = StatementArguments()) throws -> Self {
+    package static func fetchValue(
+        _ db: Database, sql: String, arguments: StatementArguments = StatementArguments()
+    ) throws -> Self {
         guard let value = try fetchOne(db, sql: sql, arguments: arguments) else {
             throw DatabaseError.damaged("no row: \(sql)")
         }

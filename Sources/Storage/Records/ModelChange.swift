@@ -68,7 +68,7 @@ extension ModelRecord {
         let sequence = max(row["sequence"] + 1, Int(StoreClock.nanoseconds))
         return ModelRecord(
             model: row["name"], sequence: sequence, lastVersion: row["last_version"], createdAt: row["created_at"],
-            revisions: revisions, refs: try RefTable.targets(of: model, db), origins: try OriginTable.urls(of: model, db),
-            prompts: prompts)
+            revisions: revisions, refs: try RefTable.targets(of: model, db),
+            origins: try OriginTable.urls(of: model, db), prompts: prompts)
     }
 }

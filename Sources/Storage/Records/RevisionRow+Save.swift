@@ -51,7 +51,9 @@ extension RevisionRow {
     }
 
     /// The files, by path, of what an interrupted `import --move` of `source` left.
-    package static func partialFiles(model: String, source: String, _ db: Database) throws -> [(String, ContentDigest)] {
+    package static func partialFiles(
+        model: String, source: String, _ db: Database
+    ) throws -> [(String, ContentDigest)] {
         try Row.fetchAll(
             db,
             sql: """

@@ -3,9 +3,10 @@ import GRDB
 /// The table `claim`: shards that an unfinished import or fetch needs although no file references them yet. This type
 /// makes every change to it.
 ///
-/// A claim is held by a lease, and counts as long as the lease's process lives: a shard with a claim is never removed. The
-/// claims of dead processes are dropped by the next removal or collection (`dropDead`), under the write lock, so that a
-/// process which has committed a claim is known to be alive. A claim goes when its revision is saved (`release`).
+/// A claim is held by a lease, and counts as long as the lease's process lives: a shard with a claim is never removed.
+/// The claims of dead processes are dropped by the next removal or collection (`dropDead`), under the write lock, so
+/// that a process which has committed a claim is known to be alive. A claim goes when its revision is saved
+/// (`release`).
 package enum ClaimTable {
     package static func claim(_ shard: Int64, lease: String, _ db: Database) throws {
         try db.cachedStatement(sql: "INSERT OR IGNORE INTO claim (shard_id, lease) VALUES (?, ?)")

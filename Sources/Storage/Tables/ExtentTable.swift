@@ -4,8 +4,8 @@ import ModelFormats
 /// The table `extent`: which bytes of which shard each file is made of. This type makes every change to it.
 ///
 /// **The extents of a file cover each of its bytes once**, in order of offset; of a pending file, those bytes that have
-/// arrived. What has not arrived has no extent: there is no placeholder that a query could take for a shard. The extents
-/// of a shard are made in the transaction that makes the shard present, or finds it so.
+/// arrived. What has not arrived has no extent: there is no placeholder that a query could take for a shard. The
+/// extents of a shard are made in the transaction that makes the shard present, or finds it so.
 package enum ExtentTable {
     /// Makes all extents of a file.
     ///

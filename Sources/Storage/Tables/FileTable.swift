@@ -4,9 +4,9 @@ import ModelFormats
 /// The table `file`: a row for each distinct content of a file, shared by all revisions that carry the same bytes. This
 /// type makes every change to it.
 ///
-/// `pending` is 1 while not all bytes have arrived, or they were not compared with the digest. A file that is not pending
-/// has extents that cover each of its bytes once. A file that no revision links is removed with the last that did, or by
-/// the next collection.
+/// `pending` is 1 while not all bytes have arrived, or they were not compared with the digest. A file that is not
+/// pending has extents that cover each of its bytes once. A file that no revision links is removed with the last that
+/// did, or by the next collection.
 package enum FileTable {
     /// What a row says of the file itself.
     package struct Entry: Sendable {

@@ -21,9 +21,9 @@ package struct KVShard: Sendable {
 /// beginning, and the longest prefix is found by bisection. Blocks come in behind blocks that are here (`insert`), and
 /// go with all that build on them (`drop`). A constraint of the schema holds against mistakes.
 ///
-/// **Blocks are shared by revisions that are the same.** A space is made from the digest that a revision became known by, and
-/// hangs on one of the revisions that have it; when that one goes, on another (`kv_space_inherited`), so that blocks stay
-/// as long as any revision that they are valid for (`kv_space_revision`).
+/// **Blocks are shared by revisions that are the same.** A space is made from the digest that a revision became known
+/// by, and hangs on one of the revisions that have it; when that one goes, on another (`kv_space_inherited`), so that
+/// blocks stay as long as any revision that they are valid for (`kv_space_revision`).
 ///
 /// **A block and its shard are one.** The blob ends in the block's key, so no two blocks share a shard, and no other
 /// shard has the bytes of a block. (Were they shared, the time that a `put` takes would tell a tenant what another one
@@ -116,7 +116,9 @@ package enum KVTable {
     ///   - blocks: rows; those that are no block's are passed over.
     ///   - leavesOnly: pass over those that something builds on.
     /// - Returns: the blobs to sweep once the transaction is committed.
-    package static func drop(_ blocks: some Sequence<Int64>, leavesOnly: Bool = false, _ db: Database) throws -> Dropped {
+    package static func drop(
+        _ blocks: some Sequence<Int64>, leavesOnly: Bool = false, _ db: Database
+    ) throws -> Dropped {
         let children = try db.cachedStatement(sql: "SELECT shard_id FROM kv_block WHERE parent_id = ?")
         let delete = try db.cachedStatement(sql: "DELETE FROM kv_block WHERE shard_id = ? RETURNING space_id")
         var dropped = Dropped()

@@ -3,12 +3,15 @@ import GRDB
 
 /// The table `prompt`: token sequences that many requests begin with. This type makes every change to it.
 ///
-/// A prompt belongs to a model, not to a revision: a new version is asked the same questions. It goes with the model. Its
-/// tokens stand in the model's record, too, so a rebuild brings it back; its counts, like all others, begin anew then.
+/// A prompt belongs to a model, not to a revision: a new version is asked the same questions. It goes with the model.
+/// Its tokens stand in the model's record, too, so a rebuild brings it back; its counts, like all others, begin anew
+/// then.
 package enum PromptTable {
     private static let heat = "heat * pow(0.5, max(:now - last_access, 0) / \(Heat.halfLife))"
 
-    package static func insert(_ name: String, _ tokens: TokenList, of model: Int64, createdAt: Int, _ db: Database) throws {
+    package static func insert(
+        _ name: String, _ tokens: TokenList, of model: Int64, createdAt: Int, _ db: Database
+    ) throws {
         try db.execute(
             sql: """
                 INSERT INTO prompt (model_id, name, digest, tokens, created_at, last_access) VALUES (?, ?, ?, ?, ?, ?)
@@ -63,7 +66,9 @@ package enum PromptTable {
     }
 
     /// The tokens of a model's prompts, the most used first.
-    package static func tokens(of model: String, now: Int, _ db: Database) throws -> [(id: Int64, name: String, uses: Double, tokens: [UInt32])] {
+    package static func tokens(
+        of model: String, now: Int, _ db: Database
+    ) throws -> [(id: Int64, name: String, uses: Double, tokens: [UInt32])] {
         try Row.fetchAll(
             db,
             sql: """

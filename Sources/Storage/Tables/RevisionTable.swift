@@ -5,8 +5,8 @@ import ModelFormats
 /// makes every change to them.
 ///
 /// **Files, size and counts never change.** What changes is the version (once, when `import --move` is complete), the
-/// digest (once, when the last byte of a pulled revision has arrived; `provisional` keeps the first one), whether origins
-/// hold it, and its uses.
+/// digest (once, when the last byte of a pulled revision has arrived; `provisional` keeps the first one), whether
+/// origins hold it, and its uses.
 ///
 /// A revision without a version is what an interrupted `import --move` left; there is at most one for each source.
 /// Removing a revision unlinks its files, takes its refs and its pin, and hands its KV spaces to another revision that
@@ -15,7 +15,9 @@ package enum RevisionTable {
     // MARK: Looking up
 
     /// - Returns: nil if the model has no such revision.
-    package static func find(_ digest: ContentDigest, of model: Int64, _ db: Database) throws -> (id: Int64, version: Int?)? {
+    package static func find(
+        _ digest: ContentDigest, of model: Int64, _ db: Database
+    ) throws -> (id: Int64, version: Int?)? {
         try Row.fetchOne(
             db, sql: "SELECT id, version FROM revision WHERE model_id = ? AND digest = ?", arguments: [model, digest]
         ).map { ($0["id"], $0["version"]) }
@@ -95,7 +97,8 @@ package enum RevisionTable {
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
             arguments: [
-                model, digest, manifest.isPending ? digest : nil, version, manifest.commit ?? String(digest.hex.prefix(40)),
+                model, digest, manifest.isPending ? digest : nil, version,
+                manifest.commit ?? String(digest.hex.prefix(40)),
                 manifest.files.reduce(0) { $0 + $1.content.bytes }, manifest.files.count, tensors.count,
                 layers.count, source, createdAt, createdAt,
             ])

@@ -12,7 +12,9 @@ enum SettingTable {
             return try db.execute(sql: "DELETE FROM setting WHERE name = ?", arguments: [name])
         }
         try db.execute(
-            sql: "INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-            arguments: [name, value])
+            sql: """
+                INSERT INTO setting (name, value) VALUES (?, ?)
+                ON CONFLICT (name) DO UPDATE SET value = excluded.value
+                """, arguments: [name, value])
     }
 }

@@ -19,12 +19,13 @@ public enum ShardState: String, Sendable, Codable {
 /// `removeBlock` the blob is swept once the transaction is committed, never before. A row in another state has no blob;
 /// its extents stay, and the bytes return by an import, or by a fetch if an origin has them.
 ///
-/// **Orphans.** `orphaned_at` says since when nothing has referenced the shard. A shard of a file starts as an orphan and
-/// is adopted by the transaction that makes its extents (`adopt`); a removal makes it one again (`markOrphaned`), if a
-/// claim still keeps it. A KV block that has lost its row is an orphan from the year 1970, which no grace period keeps.
+/// **Orphans.** `orphaned_at` says since when nothing has referenced the shard. A shard of a file starts as an orphan
+/// and is adopted by the transaction that makes its extents (`adopt`); a removal makes it one again (`markOrphaned`),
+/// if a claim still keeps it. A KV block that has lost its row is an orphan from the year 1970, which no grace period
+/// keeps.
 ///
-/// **Uses** are counted in memory (`AccessLog`) and arrive in batches (`countUses`). `access_count` starts again with each
-/// arrival of the bytes; `heat` outlives eviction.
+/// **Uses** are counted in memory (`AccessLog`) and arrive in batches (`countUses`). `access_count` starts again with
+/// each arrival of the bytes; `heat` outlives eviction.
 ///
 /// **Kept by triggers**, never set here: `evictable`, from the view `standing`, and the tables `tally` and `kv_tally`.
 package enum ShardTable {
@@ -151,7 +152,8 @@ package enum ShardTable {
                 WHERE digest = :digest
                 """,
             arguments: [
-                "now": StoreClock.now, "seconds": seconds, "clock": try EvictionClock(.weights).now(db), "digest": digest,
+                "now": StoreClock.now, "seconds": seconds, "clock": try EvictionClock(.weights).now(db),
+                "digest": digest,
             ])
     }
 
@@ -247,8 +249,10 @@ package enum ShardTable {
                 INSERT INTO shard
                   (digest, bytes, kind, depth, head, last_access, inserted_at, verified_at, fetch_seconds, clock)
                 VALUES
-                  (?, ?, 'kv', ?, 0, ?, ?, ?, ?, coalesce((SELECT value FROM setting WHERE name = 'eviction.kv.clock'), 0))
-                ON CONFLICT (digest) DO UPDATE SET orphaned_at = NULL, access_count = 0, last_access = excluded.last_access
+                  (?, ?, 'kv', ?, 0, ?, ?, ?, ?,
+                   coalesce((SELECT value FROM setting WHERE name = 'eviction.kv.clock'), 0))
+                ON CONFLICT (digest) DO UPDATE
+                SET orphaned_at = NULL, access_count = 0, last_access = excluded.last_access
                 WHERE kind = 'kv'
                 RETURNING id
                 """),

@@ -4,9 +4,9 @@ import GRDB
 /// The tables `source` and `source_shard`: files outside the store that were imported, and their shards that are safe
 /// already, by number in the file's plan. This type makes every change to them.
 ///
-/// There is one row for each inode: an older state of the file is dropped when the newer one is remembered. Nothing here
-/// keeps a shard; a memo that names one which has gone is of no use, and only costs a reading. What was not imported for
-/// a long time is forgotten.
+/// There is one row for each inode: an older state of the file is dropped when the newer one is remembered. Nothing
+/// here keeps a shard; a memo that names one which has gone is of no use, and only costs a reading. What was not
+/// imported for a long time is forgotten.
 package enum SourceTable {
     package static func find(_ status: FileStatus, _ db: Database) throws -> SourceMemo? {
         guard

@@ -3,8 +3,8 @@ import ModelFormats
 
 /// The table `tensor`: the tensors of each file, as its header gives them. This type makes every change to it.
 ///
-/// Rows are made with their file, also of a file whose bytes have not arrived, and never change. A tensor of one byte or
-/// more starts an extent of its own: (file_id, offset) finds its shard.
+/// Rows are made with their file, also of a file whose bytes have not arrived, and never change. A tensor of one byte
+/// or more starts an extent of its own: (file_id, offset) finds its shard.
 package enum TensorTable {
     package static func insert(_ tensors: [TensorInfo], of file: Int64, _ db: Database) throws {
         let insert = try db.cachedStatement(sql: """

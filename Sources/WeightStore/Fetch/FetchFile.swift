@@ -50,8 +50,8 @@ final class FetchFile: Sendable {
 }
 
 extension FetchFile: CommittedFile {
-    /// The shards get their extents, and belong to the file. One that has no row yet gets it when all of it is here, and
-    /// its shards are claimed until then.
+    /// The shards get their extents, and belong to the file. One that has no row yet gets it when all of it is here,
+    /// and its shards are claimed until then.
     func reference(_ shards: [(ordinal: Int, shard: Int64)], isComplete: Bool, lease: String, _ db: Database) throws {
         for (ordinal, shard) in shards {
             if let id {

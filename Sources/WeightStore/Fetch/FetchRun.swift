@@ -120,7 +120,8 @@ final class FetchRun: Sendable {
         let shard = file.plan.shards[ordinal]
         let writer = try ShardWriter(bytes: shard.bytes, resuming: staged, isWhole: isGathered)
         open.enter()
-        let assembly = ShardAssembly(shard, writer, payload: payload, isGathered: isGathered) { [committer, failure, open] result in
+        let assembly = ShardAssembly(shard, writer, payload: payload, isGathered: isGathered) {
+            [committer, failure, open] result in
             switch result {
             case .success(let (facts, staged)):
                 committer.add(.init(file: file, ordinal: ordinal, facts: facts, staged: staged))

@@ -28,7 +28,8 @@ struct PendingFile: Sendable {
     static func all(of revision: Int64, _ db: Database) throws -> [PendingFile] {
         try Row.fetchAll(
             try db.cachedStatement(sql: """
-                SELECT file.id, model.name AS model, revision.commit_id, revision_file.path, file.bytes, file.digest, file.format
+                SELECT file.id, model.name AS model, revision.commit_id, revision_file.path, file.bytes, file.digest,
+                       file.format
                 FROM revision_file
                 JOIN file ON file.id = revision_file.file_id
                 JOIN revision ON revision.id = revision_file.revision_id

@@ -77,7 +77,9 @@ struct Pull {
         var headers: [ContentDigest: [RemoteFile]] = [:]
         for file in files {
             if let digest = file.digest {
-                let known = try store.catalog.read { db in try FileContent.find(digest, db) ?? FileContent.findPending(digest, db) }
+                let known = try store.catalog.read { db in
+                    try FileContent.find(digest, db) ?? FileContent.findPending(digest, db)
+                }
                 if let known {
                     described.withLock { $0[file.path] = (known, []) }
                 } else {

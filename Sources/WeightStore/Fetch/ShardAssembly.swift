@@ -26,8 +26,8 @@ final class ShardAssembly: Sendable {
 
     /// - Parameters:
     ///   - payload: bytes that travel. The padding between the tensors of a pack does not; it is zero.
-    ///   - isGathered: whether its pieces come from several places of the file. Such a shard is there as a whole, or not at
-    ///     all.
+    ///   - isGathered: whether its pieces come from several places of the file. Such a shard is there as a whole, or
+    ///     not at all.
     init(
         _ shard: ShardPlan.Shard, _ writer: ShardWriter, payload: Int, isGathered: Bool,
         finished: @escaping ShardPipeline.Finished

@@ -37,7 +37,9 @@ struct WantedShard {
                     ORDER BY shard_offset
                     """),
                 arguments: [place["file_id"] as Int64, shard.id]
-            ).map { ShardRequest.Piece(fileOffset: $0["offset"], shardOffset: $0["shard_offset"], length: $0["length"]) }
+            ).map { row in
+                ShardRequest.Piece(fileOffset: row["offset"], shardOffset: row["shard_offset"], length: row["length"])
+            }
             return (
                 url: place["url"] as String,
                 request: ShardRequest(

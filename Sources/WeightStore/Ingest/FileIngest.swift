@@ -245,8 +245,8 @@ final class FileIngest: @unchecked Sendable {
 }
 
 extension FileIngest: CommittedFile {
-    /// The shards are claimed until the revision is saved, and remembered as safe, so that an import which is interrupted
-    /// does not read them again.
+    /// The shards are claimed until the revision is saved, and remembered as safe, so that an import which is
+    /// interrupted does not read them again.
     func reference(_ shards: [(ordinal: Int, shard: Int64)], isComplete: Bool, lease: String, _ db: Database) throws {
         for (_, shard) in shards { try ClaimTable.claim(shard, lease: lease, db) }
         guard let memo else { return }

@@ -89,6 +89,8 @@ final class ImportRun: Sendable {
     ///
     /// - Returns: false if one of them is not there any more.
     func claim(_ shards: [ShardFacts]) throws -> Bool {
-        try catalog.write(durable: false) { db in try ClaimTable.claim(present: shards.map(\.digest), lease: lease, db) }
+        try catalog.write(durable: false) { db in
+            try ClaimTable.claim(present: shards.map(\.digest), lease: lease, db)
+        }
     }
 }

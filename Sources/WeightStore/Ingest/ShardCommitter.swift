@@ -7,8 +7,8 @@ import Synchronization
 
 /// A file whose shards are being committed.
 protocol CommittedFile: AnyObject, Sendable {
-    /// Makes the rows that need the shards, or claims them, in the transaction that makes them present: no collector removes
-    /// them before a revision references them.
+    /// Makes the rows that need the shards, or claims them, in the transaction that makes them present: no collector
+    /// removes them before a revision references them.
     ///
     /// - Parameters:
     ///   - shards: by their numbers in the file's plan.
@@ -19,16 +19,16 @@ protocol CommittedFile: AnyObject, Sendable {
     ///
     /// - Parameters:
     ///   - wasWritten: whether its bytes were written, and not only compared.
-    ///   - isSafe: whether the store has it now. Otherwise it was taken for one that the store holds, and that was a mistake,
-    ///     or it was removed in the meantime.
+    ///   - isSafe: whether the store has it now. Otherwise it was taken for one that the store holds, and that was a
+    ///     mistake, or it was removed in the meantime.
     func committed(_ ordinal: Int, _ facts: ShardFacts, wasWritten: Bool, isSafe: Bool)
 }
 
 /// Commits finished shards to the store, many to a transaction: installed as blobs, made rows, and referenced by their
 /// file. Import and pull commit with this. While one commit is under way, the next ones gather.
 ///
-/// A file in `partial/` becomes a blob by a second name, and loses its own after the commit: until then, others who want the
-/// shard find it locked.
+/// A file in `partial/` becomes a blob by a second name, and loses its own after the commit: until then, others who
+/// want the shard find it locked.
 final class ShardCommitter: Sendable {
     /// A shard that is staged and synced, or (without a staged file) that the store should hold already.
     struct Finished: Sendable {
@@ -135,7 +135,8 @@ final class ShardCommitter: Sendable {
                 safe.append(false)
                 continue
             }
-            files[ObjectIdentifier(finished.file), default: (finished.file, [])].shards.append((finished.ordinal, shard))
+            let file = ObjectIdentifier(finished.file)
+            files[file, default: (finished.file, [])].shards.append((finished.ordinal, shard))
             safe.append(true)
         }
         let complete = Set(batch.complete.map { ObjectIdentifier($0) })

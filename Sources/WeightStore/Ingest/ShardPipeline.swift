@@ -7,8 +7,8 @@ import Support
 /// Runs a `ShardWriter` on two queues: buffers are hashed in order on one and written in order on the other, so that
 /// hashing, writing and reading ahead overlap.
 ///
-/// Sendable because what hashing touches is touched on `hashing` alone, and what writing touches on `writing` alone; the
-/// staged file is set on `hashing`, before the first write is on its way.
+/// Sendable because what hashing touches is touched on `hashing` alone, and what writing touches on `writing` alone;
+/// the staged file is set on `hashing`, before the first write is on its way.
 final class ShardPipeline: @unchecked Sendable {
     /// Without a staged file, a shard with this digest should be in the store.
     typealias Finished = @Sendable (Result<(facts: ShardFacts, staged: StagedFile?), any Error>) -> Void
@@ -23,8 +23,9 @@ final class ShardPipeline: @unchecked Sendable {
     private var hasEnded = false
 
     /// - Parameters:
-    ///   - stage: called once the shard's beginning was hashed, if the writer has no file yet: the file to write to, or nil
-    ///     if the store seems to hold the shard. Then it is only hashed, and the committer compares the whole digest.
+    ///   - stage: called once the shard's beginning was hashed, if the writer has no file yet: the file to write to, or
+    ///     nil if the store seems to hold the shard. Then it is only hashed, and the committer compares the whole
+    ///     digest.
     ///   - finished: called once, when the shard is durable or has failed.
     init(
         _ shard: ShardPlan.Shard, _ writer: ShardWriter,
@@ -37,8 +38,8 @@ final class ShardPipeline: @unchecked Sendable {
         if writer.have > 0 { resume() }
     }
 
-    /// - Parameter range: of the buffer: the shard's next bytes. Where a `stage` decides, all pieces but the last have at
-    ///   least `ShardFacts.headBytes`.
+    /// - Parameter range: of the buffer: the shard's next bytes. Where a `stage` decides, all pieces but the last have
+    ///   at least `ShardFacts.headBytes`.
     func append(_ buffer: Buffer, _ range: Range<Int>) {
         hash { [self] in
             let bytes = Self.bytes(buffer, range)

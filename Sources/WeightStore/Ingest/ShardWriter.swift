@@ -4,14 +4,14 @@ import ModelFormats
 import Storage
 import Support
 
-/// One shard's bytes on their way to the disk: hashed front to back, and written to a staged file that is then synced and
-/// can be installed as a blob. Import, pull and refetch write shards with this.
+/// One shard's bytes on their way to the disk: hashed front to back, and written to a staged file that is then synced
+/// and can be installed as a blob. Import, pull and refetch write shards with this.
 ///
 /// **Resuming.** A file in `partial/` stays when it is not finished. It is written front to back, so its size says what
 /// is there, and the next attempt resumes after `have` bytes, which it hashes again.
 ///
-/// **Two ways in.** Whole buffers, in order: `hash` and `write` are steps of their own, for two threads (`ShardPipeline`).
-/// Bytes as an origin gives them, on one thread: `add`, then `finishAdding`.
+/// **Two ways in.** Whole buffers, in order: `hash` and `write` are steps of their own, for two threads
+/// (`ShardPipeline`). Bytes as an origin gives them, on one thread: `add`, then `finishAdding`.
 final class ShardWriter {
     let bytes: Int
     /// The bytes at the front that are here already.
@@ -77,7 +77,8 @@ final class ShardWriter {
             let room = buffer.room(min(buffer.capacity, end - hashed))
             guard try staged.read(at: hashed, into: room) == room.count else {
                 throw StorageError.invalid(
-                    what: "partial file", value: staged.path, reason: "it became shorter than \(end) bytes while it was read")
+                    what: "partial file", value: staged.path,
+                    reason: "it became shorter than \(end) bytes while it was read")
             }
             hash(UnsafeRawBufferPointer(room))
         }
@@ -111,8 +112,8 @@ final class ShardWriter {
         return staged
     }
 
-    /// Writes and hashes bytes of the shard. An origin may give them in any order; but only what follows what was there can
-    /// be resumed from.
+    /// Writes and hashes bytes of the shard. An origin may give them in any order; but only what follows what was there
+    /// can be resumed from.
     func add(_ run: UnsafeRawBufferPointer, at offset: Int) throws {
         guard offset >= 0, offset + run.count <= bytes else {
             throw StorageError.invalid(

@@ -55,7 +55,9 @@ extension Store {
             var removal = Removal()
             try Removal.dropDeadClaims(leases, db)
             for file in try FileTable.unlinked(db) { try removal.removeIfUnused(file: file, db) }
-            for orphan in try ShardTable.orphans(since: StoreClock.now - graceSeconds, db) { try removal.removeIfUnused(shard: orphan, db) }
+            for orphan in try ShardTable.orphans(since: StoreClock.now - graceSeconds, db) {
+                try removal.removeIfUnused(shard: orphan, db)
+            }
             // A source that nobody imported for a quarter of a year is only ballast.
             try SourceTable.forget(before: StoreClock.now - 90 * 86_400, db)
             return removal

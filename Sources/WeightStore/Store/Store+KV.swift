@@ -38,8 +38,8 @@ extension Store {
             try Row.fetchAll(
                 db,
                 sql: """
-                    SELECT kv_space.id, model.name AS model, revision.version, revision.digest, kv_space.format, kv_space.tenant,
-                           kv_space.block_tokens, count(*) AS blocks, sum(shard.bytes) AS bytes,
+                    SELECT kv_space.id, model.name AS model, revision.version, revision.digest, kv_space.format,
+                           kv_space.tenant, kv_space.block_tokens, count(*) AS blocks, sum(shard.bytes) AS bytes,
                            max(shard.depth) + 1 AS longest, sum(shard.access_count) AS accesses,
                            max(shard.last_access) AS last_access
                     FROM kv_space

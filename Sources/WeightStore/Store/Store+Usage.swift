@@ -64,7 +64,8 @@ extension Store {
                 tensors: try count("tensor"), shards: try count("shard WHERE kind <> 'kv'"), stored: try Totals.bytes(.weights, db),
                 kvBlocks: try Totals.shards(.kv, db), kvStored: try Totals.bytes(.kv, db),
                 damaged: try count("shard WHERE state IN ('quarantined', 'missing')"), pins: try count("pin"),
-                accesses: try Int.fetchValue(db, sql: "SELECT coalesce(sum(access_count), 0) FROM shard WHERE kind <> 'kv'"),
+                accesses: try Int.fetchValue(
+                    db, sql: "SELECT coalesce(sum(access_count), 0) FROM shard WHERE kind <> 'kv'"),
                 catalog: try FileSystem.status(catalog.path)?.bytes ?? 0,
                 available: try FileSystem.availableBytes(path), processes: processes)
         }

@@ -50,7 +50,8 @@ enum Popularity {
                 ), rarest AS (
                   SELECT revision_id, min(revisions), uses FROM shares GROUP BY revision_id
                 )
-                SELECT revision.id, model.name AS model, revision.digest, revision.version, rarest.uses, revision.last_access,
+                SELECT revision.id, model.name AS model, revision.digest, revision.version, rarest.uses,
+                       revision.last_access,
                        EXISTS (SELECT 1 FROM ref WHERE ref.revision_id = revision.id) AS named,
                        (SELECT max(updated_at) FROM ref WHERE ref.model_id = model.id) AS moved
                 FROM rarest
