@@ -332,8 +332,9 @@ package final class MemoryTier: UseSource {
         var again: Departure?
         let requests = state.withLock { state -> [LeaseRequest]? in
             let requests = state.flights.removeValue(forKey: shard.digest)!.requests
-            if case .failure(is CancellationError) = result, !requests.isEmpty {
-                // Told to stop when nobody waited, and somebody does again.
+            // The store ends all its fetches with the same error: such a load is not tried again.
+            if case .failure(is CancellationError) = result, departure.work.isCancelled, !requests.isEmpty {
+                // It was cancelled when no request wanted it, and one does again.
                 let flight = Flight(shard: shard, requests: requests)
                 state.flights[shard.digest] = flight
                 again = Departure(shard: shard, room: departure.room, work: flight.work)

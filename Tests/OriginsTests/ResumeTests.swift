@@ -75,7 +75,7 @@ import WeightStore
                 return sum + (facts?[.size] as? Int ?? 0)
             }
         }
-        for _ in 0..<3000 where come() < 5 << 20 { usleep(5_000) }
+        try blockUntil { come() >= 5 << 20 }
         run.signal(number)
         #expect(run.result().status == (number == SIGKILL ? 128 + SIGKILL : 130))
         let safe = try safe(scene)

@@ -45,22 +45,18 @@ import Testing
     func race() async {
         for _ in 0..<200 {
             let work = Work()
-            let calls = Atomic<Int>(0)
-            await withTaskGroup(of: CancellationHandler?.self) { group in
+            let calls = Shared(Atomic<Int>(0))
+            let kept = await withTaskGroup(of: CancellationHandler?.self) { group in
                 for index in 0..<8 {
                     group.addTask {
-                        if index == 4 {
-                            work.cancel()
-                            return nil
-                        }
-                        return work.onCancel { calls.add(1, ordering: .relaxed) }
+                        if index == 4 { work.cancel() }
+                        return index == 4 ? nil : work.onCancel { calls.value.add(1, ordering: .relaxed) }
                     }
                 }
-                var kept: [CancellationHandler] = []
-                for await handler in group { if let handler { kept.append(handler) } }
-                #expect(calls.load(ordering: .relaxed) == 7)
-                withExtendedLifetime(kept) {}
+                return await group.reduce(into: []) { kept, handler in kept.append(handler) }
             }
+            #expect(calls.value.load(ordering: .relaxed) == 7)
+            withExtendedLifetime(kept) {}
         }
     }
 

@@ -11,8 +11,9 @@ import WeightStore
     init() throws {
         try TestModel(layers: 3).write(to: directory("model"))
         store = try Store(at: directory("store"), create: true)
-        try store.importModelBlocking(
-            ImportRequest(source: directory("model"), name: "model", origins: ["file://\(directory("model"))"]))
+        var request = ImportRequest(source: directory("model"), name: "model")
+        request.origins = ["file://\(directory("model"))"]
+        try store.importModelBlocking(request)
     }
 
     private func cancelled() -> Work {

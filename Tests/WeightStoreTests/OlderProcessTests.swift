@@ -18,7 +18,7 @@ import Testing
 
     /// A process that holds a lease on the store: its lease file locked, as every version locks it.
     private struct Holder {
-        private let process: Tool.Running
+        private let process: ChildProcess
 
         /// - Parameters:
         ///   - text: the lease file's. Version 130ff32 writes one line, and one for each revision in use.
@@ -26,7 +26,7 @@ import Testing
         init(of store: String, _ text: String, seconds: Int = 120) async throws {
             let path = store + "/leases/4711-1"
             try Data(text.utf8).write(to: URL(fileURLWithPath: path))
-            process = try Tool.Running(["flock", "--no-fork", path, "sleep", "\(seconds)"], [:])
+            process = try ChildProcess(["flock", "--no-fork", path, "sleep", "\(seconds)"])
             try #require(try await eventually { try !FileDescriptor(path, O_RDWR).tryLock() })
         }
 
