@@ -3,7 +3,7 @@ import GRDB
 
 /// The table `prompt`: token sequences that many requests begin with. This type makes every change to it.
 ///
-/// A prompt belongs to a model, not to a revision: a new version is asked the same questions. It goes with the model.
+/// A prompt belongs to a model, not to a revision: the same questions reach a new version. It goes with the model.
 /// Its tokens stand in the model's record, too, so a rebuild brings it back; its counts, like all others, begin anew
 /// then.
 package enum PromptTable {
