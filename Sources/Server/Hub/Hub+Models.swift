@@ -58,7 +58,8 @@ extension Hub {
             var result = ModelAnswer(model, modified: held.created)
             result.sha = held.commit
             result.usedStorage = entries.reduce(0) { $0 + $1.bytes }
-            result.tags = FileFormat.readable.map(\.rawValue).sorted().filter { format in entries.contains { $0.format == format } }
+            let formats = Set(entries.map(\.format))
+            result.tags = FileFormat.readable.map(\.rawValue).filter(formats.contains).sorted()
             result.siblings = try entries.map { entry in
                 guard tellsBlobs else { return .init(rfilename: entry.path) }
                 let file = try names.file(entry, of: held.revision)
