@@ -6,14 +6,15 @@ import Migrations
 
 /// Migrations, and the processes that must not live through them.
 ///
-/// A program compares the schema with its own when it opens the catalog, and never again. So the schema changes only while
-/// no process of an older program has the store open:
+/// A program compares the schema with its own when it opens the catalog, and never again. So the schema changes only
+/// while no process of an older program has the store open:
 ///
 /// * A process holds its lease before it opens the catalog, and its lease file names its schema. One without a schema was
 ///   written by a program of schema 5 or older.
-/// * A migration holds `leases/.lock` exclusively from its look at the leases until it is committed. A process that starts
-///   waits for that lock, then finds the new schema; an older program refuses it.
-/// * A process of a newer schema is no obstacle: it has not opened this catalog yet, and will find what this one makes of it.
+/// * A migration holds `leases/.lock` exclusively from its look at the leases until it is committed. A process that
+///   starts waits for that lock, then finds the new schema; an older program refuses it.
+/// * A process of a newer schema is no obstacle: it has not opened this catalog yet, and finds the new schema when it
+///   does.
 extension Catalog {
     /// The number of the last migration.
     package static let schema = Migrations.all.count

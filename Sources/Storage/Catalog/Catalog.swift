@@ -16,8 +16,8 @@ import Synchronization
 /// **Durability**: `synchronous=FULL`. After "row deleted, committed, blob unlinked", a power cut must not bring the
 /// row back without its blob. Only access counts are committed without waiting for the disk.
 ///
-/// **Schema**: the numbered files of `Migrations/`, applied under the lock at the first open, each in one transaction: if the
-/// process dies in between, the next open resumes. They run only while no process of an older program is alive
+/// **Schema**: the numbered files of `Migrations/`, applied under the lock at the first open, each in one transaction: if
+/// the process dies in between, the next open resumes. They run only while no process of an older program is alive
 /// (`Catalog+Migration.swift`). A catalog with a migration that this build does not know is refused, untouched.
 ///
 /// `mmap_size` is 0: an I/O error is then an error code, not a SIGBUS. Nothing here holds a snapshot or a cursor
@@ -39,7 +39,8 @@ package final class Catalog: Sendable {
     ///   - leases: where this process holds its lease already; nil for a catalog that no other process knows.
     ///   - logger: receives a notice of what takes long: the migration of a catalog of many shards.
     ///   - trace: receives every statement that runs, for tests of query plans.
-    /// - Throws: ``StorageError/newerSchema(path:)``; ``StorageError/olderProcesses(path:processes:)`` if it must be migrated.
+    /// - Throws: ``StorageError/newerSchema(path:)``; ``StorageError/olderProcesses(path:processes:)`` if the catalog
+    ///   must be migrated and processes of an older program are alive.
     package init(
         directory: String, leases: LeaseDirectory?, logger: Logger? = nil, trace: (@Sendable (String) -> Void)? = nil
     ) throws {
