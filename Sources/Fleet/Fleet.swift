@@ -37,7 +37,7 @@ public final class Fleet: Sendable {
         map = VersionMap(bucket: bucket, etcd: etcd)
     }
 
-    /// The same fleet; what is asked of the bucket ends soon when the work is cancelled.
+    /// The same fleet; its requests to the bucket end soon when the work is cancelled.
     func bound(to work: Work) -> Fleet { Fleet(self, work) }
 
     /// The name of this machine.

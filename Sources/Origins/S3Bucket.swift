@@ -71,7 +71,7 @@ package final class S3Bucket: Sendable {
         self.work = work
     }
 
-    /// The same bucket; what is asked of it ends soon when the work is cancelled.
+    /// The same bucket; its requests end soon when the work is cancelled.
     package func bound(to work: Work) -> S3Bucket { S3Bucket(self, work) }
 
     /// The time, as the service has it.

@@ -1,6 +1,6 @@
 /// In which order a memory tier's shards go.
 ///
-/// `lru` is ranked here, by a sort; a test holds it against `lru.sql`. Every other policy is asked in SQL, over the same
+/// `lru` is ranked here, by a sort; a test holds it against `lru.sql`. Every other policy runs in SQL, over the same
 /// columns that it sees on disk.
 package enum EvictionOrder: Sendable {
     case leastRecentlyUsed

@@ -4,7 +4,7 @@ import Synchronization
 
 /// The memory that bytes are read into during an import: a fixed number of aligned buffers, whatever the model's size.
 ///
-/// A buffer that nobody holds any more goes back by itself; a reader that finds none waits, and so slows to the pace
+/// A buffer returns with the last reference to it; a reader that finds none waits, and so slows to the pace
 /// of the disk.
 package final class BufferPool: Sendable {
     package static let bufferBytes = 4 << 20

@@ -95,7 +95,7 @@ extension DiskGauge {
         if let limit = quota.bytes { text += ", \(Int((Double(bytes) / Double(limit) * 100).rounded()))% of the quota" }
         return text + """
 
-            evictable  \(Quantity.bytes(evictable)): an origin has it, and nobody uses it
+            evictable  \(Quantity.bytes(evictable)): an origin has it, and no process uses it
             in use     \(Quantity.bytes(inUse)): a process holds it
             pinned     \(Quantity.bytes(pinned))
             kept       \(Quantity.bytes(withoutOrigin)): no origin has it; it goes when a person removes the model

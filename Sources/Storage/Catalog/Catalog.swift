@@ -80,7 +80,7 @@ package final class Catalog: Sendable {
 
     /// Moves all of the log into `store.db`, durably, so that the one file holds the whole catalog.
     ///
-    /// - Throws: ``StorageError/busy(what:holder:)`` if somebody else reads the catalog.
+    /// - Throws: ``StorageError/busy(what:holder:)`` if another process reads the catalog.
     package func fold() throws {
         try Self.translating(path) {
             try writerQueue().inDatabase { db in

@@ -9,12 +9,12 @@ public protocol ModelOrigin: Origin {
     ///
     /// - Parameters:
     ///   - revision: a branch, a tag or a commit.
-    ///   - work: is asked whether to stop.
+    ///   - work: ends the call when it is cancelled.
     func listing(of model: String, at revision: String, _ work: Work) throws -> RemoteRevision
 
     /// Fills memory with the bytes of a file that begin at `offset`. Blocks, and tries again as often as it makes sense.
     ///
-    /// - Parameter work: is told of bytes as they come, and asked whether to stop.
+    /// - Parameter work: counts bytes as they arrive, and ends the call when it is cancelled.
     func read(_ file: RemoteFile, at offset: Int, into buffer: UnsafeMutableRawBufferPointer, _ work: Work) throws
 }
 
@@ -22,7 +22,7 @@ public protocol ModelOrigin: Origin {
 public protocol ManifestOrigin: Origin {
     /// The manifest of a revision. Blocks. The caller checks its digest.
     ///
-    /// - Parameter work: is asked whether to stop.
+    /// - Parameter work: ends the call when it is cancelled.
     func manifest(_ digest: ContentDigest, _ work: Work) throws -> [UInt8]
 }
 

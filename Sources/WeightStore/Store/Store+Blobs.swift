@@ -6,7 +6,7 @@ import Storage
 import Support
 
 extension Store {
-    /// A whole shard of weights: a KV block is its tenant's, and is given to nobody by its digest.
+    /// A whole shard of weights: a KV block belongs to its tenant, and is never returned by its digest.
     ///
     /// - Returns: nil if it is not present.
     package func shard(_ digest: ContentDigest) throws -> StoredBytes? {

@@ -24,7 +24,7 @@ extension Store {
         return summary
     }
 
-    /// A folder in `staging/` is named after a lease; without the lease nobody writes there.
+    /// A folder in `staging/` is named after a lease; without the lease no process writes there.
     private func collectStaging(_ summary: inout CollectionSummary, dryRun: Bool) throws {
         let staging = path + "/staging"
         let folders = try FileSystem.entries(staging)
@@ -58,7 +58,7 @@ extension Store {
             for orphan in try ShardTable.orphans(since: StoreClock.now - graceSeconds, db) {
                 try removal.removeIfUnused(shard: orphan, db)
             }
-            // A source that nobody imported for a quarter of a year is only ballast.
+            // A source that was not imported for a quarter of a year only takes room.
             try SourceTable.forget(before: StoreClock.now - 90 * 86_400, db)
             return removal
         }

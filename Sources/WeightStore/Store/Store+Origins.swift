@@ -17,6 +17,6 @@ extension Store {
 }
 
 extension Store {
-    /// Says who is asked before the models' own origins; nil for nobody.
+    /// Sets the origins that are tried before the models' own; nil for none.
     public func ask(_ nearer: (any NearerOrigins)?) { self.nearer.value = nearer }
 }

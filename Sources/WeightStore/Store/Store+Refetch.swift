@@ -10,7 +10,7 @@ extension Store {
     /// Reading does this by itself. However many ask at once, in this process or another, one fetches, and the others find
     /// the file. It goes the way of an import: staged, hashed, synced, renamed, then a row. Room for it is made by
     /// eviction first; if the quota leaves none, the shard comes in all the same, because what is in use has to be read.
-    /// What has come when it ends early is kept, and the next one goes on behind it.
+    /// Bytes that arrived before an early end are kept, and the next fetch resumes after them.
     ///
     /// Blocks: for threads of your own.
     ///

@@ -71,7 +71,7 @@ extension Store {
         guard let file = try FileDescriptor.openIfThere(path) else {
             return try setAside(shard, .missing, detail: "its file is not there", run)
         }
-        // What is on the disk counts, not what is in memory. Where O_DIRECT isn't to be had, memory must do.
+        // What is on the disk counts, not what is in memory. Without O_DIRECT it reads through memory.
         _ = file.setDirect(true)
         var hasher = SHA256()
         var offset = 0
