@@ -47,7 +47,7 @@ public struct SelectedThenQuantized<Selector: KVSelector>: KVMethod {
 
 extension KVMethod {
     /// Throws unless `value` is within `range`.
-    func require(_ name: String, _ value: Int, in range: ClosedRange<Int>, _ need: String) throws(KVError) {
+    public func require(_ name: String, _ value: Int, in range: ClosedRange<Int>, _ need: String) throws(KVError) {
         guard range.contains(value) else {
             throw .badParameter(method: String(describing: Self.self), name: name, value: value, need: need)
         }

@@ -21,7 +21,10 @@ public struct KVPositions: Equatable, Sendable {
     }
 
     /// The same positions in all heads.
-    init(of layer: KVLayer, shared indices: [Int32]) {
+    ///
+    /// - Parameter indices: ascending, each once, and of the layer's sequence.
+    public init(of layer: KVLayer, shared indices: [Int32]) {
+        precondition(Self.areValid(indices[...], layer), "positions ascend, and are of the sequence")
         batch = layer.batch
         heads = layer.heads
         count = indices.count
@@ -35,11 +38,22 @@ public struct KVPositions: Equatable, Sendable {
     }
 
     /// `count` positions for each head, `[batch, heads, count]`.
-    init(of layer: KVLayer, count: Int, perHead indices: [Int32]) {
+    ///
+    /// - Parameter indices: in each head ascending, each once, and of the layer's sequence.
+    public init(of layer: KVLayer, count: Int, perHead indices: [Int32]) {
+        precondition(
+            indices.count == layer.batch * layer.heads * count
+                && (0..<layer.batch * layer.heads).allSatisfy { Self.areValid(indices[$0 * count..<($0 + 1) * count], layer) },
+            "positions ascend in each head, and are of the sequence")
         batch = layer.batch
         heads = layer.heads
         self.count = count
         self.indices = indices
         shared = false
+    }
+
+    private static func areValid(_ indices: ArraySlice<Int32>, _ layer: KVLayer) -> Bool {
+        zip(indices, indices.dropFirst()).allSatisfy { $0 < $1 } && (indices.first ?? 0) >= 0
+            && Int(indices.last ?? -1) < layer.sequence
     }
 }

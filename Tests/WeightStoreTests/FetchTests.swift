@@ -323,7 +323,7 @@ import Testing
         }
         #expect(try fetch(origin, "config.json").count == 4)
         for path in ["link", "../secret.txt", "nothing", "tokenizer"] {
-            #expect(throws: StorageError.self, "\(path)") { try fetch(origin, path) }
+            #expect(throws: StoreError.self, "\(path)") { try fetch(origin, path) }
         }
         try directory.write("blob", to: "hub/blobs/1")
         try FileManager.default.createDirectory(atPath: directory("hub/snapshots/c0ffee"), withIntermediateDirectories: true)

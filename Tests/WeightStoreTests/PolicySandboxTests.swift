@@ -134,7 +134,7 @@ import Testing
         try store.setQuota(quota)
         #expect(try store.quota == quota)
         quota.policy = "broken"
-        #expect(throws: StorageError.self) { try store.setQuota(quota) }
+        #expect(throws: PolicyError.self) { try store.setQuota(quota) }
         #expect(try store.quota.policy == "mine")
         // The smallest goes first.
         let victims = try store.victims(of: store.policy("mine"), count: 2).victims

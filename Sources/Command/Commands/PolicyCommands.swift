@@ -78,7 +78,7 @@ struct PolicyCheck: ParsableCommand {
         let store = try options.open()
         let chosen = try policies.isEmpty
             ? store.policies().filter { $0.path != nil }
-            : policies.map { try $0.contains("/") || $0.hasSuffix(".sql") ? Policy(file: $0) : store.policy($0) }
+            : policies.map { try Policy.isFile($0) ? Policy(file: $0) : store.policy($0) }
         let answers = chosen.map { policy -> Answer in
             do {
                 try store.check(policy)
@@ -120,7 +120,7 @@ struct PolicyExplain: ParsableCommand {
 
     func run() throws {
         let store = try options.open()
-        let policy = try policy.contains("/") || policy.hasSuffix(".sql") ? Policy(file: policy) : store.policy(policy)
+        let policy = try Policy.isFile(policy) ? Policy(file: policy) : store.policy(policy)
         let plan = try store.plan(of: policy, for: kind)
         let count = free == nil ? first ?? 10 : .max
         let (victims, seconds) = try store.victims(of: policy, for: kind, bytes: free?.bytes ?? .max, count: count)
@@ -144,4 +144,9 @@ struct PolicyExplain: ParsableCommand {
                 + "found \(Quantity.count(victims.count, "shard")), \(Quantity.bytes(bytes)), in "
                 + String(Int((seconds * 1e6).rounded())) + " µs\n\n" + table.text)
     }
+}
+
+extension Policy {
+    /// Whether an argument names a file, and not a policy of the store.
+    static func isFile(_ argument: String) -> Bool { argument.contains("/") || argument.hasSuffix(".sql") }
 }

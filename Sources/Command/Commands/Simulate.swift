@@ -45,16 +45,16 @@ struct PolicySimulate: ParsableCommand {
         let names = policy.split(separator: ",").map(String.init)
         let trace: AccessTrace
         let policies: [Policy]
-        if let log, names.allSatisfy({ name in name.contains("/") || Policy.builtIn.contains { $0.name == name } }) {
+        if let log, names.allSatisfy({ name in Policy.isFile(name) || Policy.builtIn.contains { $0.name == name } }) {
             // No store is needed for that.
             trace = try AccessTrace(files: [log], blockBytes: blockSize.bytes)
             policies = try names.map { name in
-                try name.contains("/") ? Policy(file: name) : Policy.builtIn.first { $0.name == name }!
+                try Policy.builtIn.first { $0.name == name } ?? Policy(file: name)
             }
         } else {
             let store = try options.open()
             trace = try log.map { try AccessTrace(files: [$0], blockBytes: blockSize.bytes) } ?? store.recordedAccesses()
-            policies = try names.map { try $0.contains("/") ? Policy(file: $0) : store.policy($0) }
+            policies = try names.map { try Policy.isFile($0) ? Policy(file: $0) : store.policy($0) }
         }
         guard !trace.accesses.isEmpty else { throw ValidationError("the trace holds no accesses") }
         let footprint = trace.footprint
