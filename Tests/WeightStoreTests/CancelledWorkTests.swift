@@ -37,7 +37,9 @@ import WeightStore
     }
 
     @Test("a cancelled call throws, and changes nothing")
-    func blocking() throws {
+    func blocking() async throws { try await onThread { try self.callsThatBlock() } }
+
+    private func callsThatBlock() throws {
         let (before, files) = (try store.stats(), TemporaryDirectory.files(below: store.path + "/blobs"))
         try TestModel(layers: 3, seed: 9).write(to: directory("other"))
         let revision = try store.revision("model")

@@ -1,5 +1,6 @@
 import ArgumentParser
 import DeviceMemory
+import Dispatch
 import Server
 import WeightStore
 
@@ -63,16 +64,32 @@ struct Warm: ParsableCommand {
         }
         let summary = try warm(request, in: store)
         try report(summary, store)
-        if hold {
-            ServiceManager.ready("\(Quantity.bytes(store.gauges[0].bytes)) in \(to)")
-            Terminal.writeError("Held until Ctrl-C.\n")
-            while !Interrupt.wait(seconds: every?.seconds) {
-                let again = try warm(request, in: store)
-                if again.warmed > 0 || !again.failed.isEmpty { try report(again, store) }
-            }
-            return
-        }
+        if hold { return try keep(request, in: store) }
         if !summary.failed.isEmpty { throw ExitCode.failure }
+    }
+
+    /// Holds what was warmed until Ctrl-C or SIGTERM, and warms again at intervals.
+    private func keep(_ request: WarmRequest, in store: Store) throws {
+        // One handler for all of it: a signal between two rounds, or at the end of one, ends the command, too.
+        let work = Work()
+        let interrupted = DispatchSemaphore(value: 0)
+        let interrupt = Interrupt { [weak store] in
+            work.cancel()
+            store?.stopFetching()
+            interrupted.signal()
+        }
+        defer { withExtendedLifetime(interrupt) {} }
+        ServiceManager.ready("\(Quantity.bytes(store.gauges[0].bytes)) in \(to)")
+        Terminal.writeError("Held until Ctrl-C.\n")
+        guard let every else { return interrupted.wait() }
+        while interrupted.wait(timeout: .now() + .seconds(every.seconds)) == .timedOut {
+            do {
+                let again = try store.warmBlocking(request, work: Work(within: work))
+                if again.warmed > 0 || !again.failed.isEmpty { try report(again, store) }
+            } catch is CancellationError where work.isCancelled {
+                return
+            }
+        }
     }
 
     private func warm(_ request: WarmRequest, in store: Store) throws -> WarmSummary {
