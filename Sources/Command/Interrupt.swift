@@ -1,41 +1,64 @@
 import Dispatch
+import Foundation
 import Glibc
+import Synchronization
 
 /// Ctrl-C and SIGTERM: the first asks the work to stop, so that it can say what is safe; the second kills.
+///
+/// The handler writes to a pipe, which a thread reads. Dispatch's sources for signals need the signal blocked on the main
+/// thread: the kernel drops an ignored one that is not.
 final class Interrupt {
-    private var sources: [any DispatchSourceSignal] = []
+    private static let handlers = Mutex<[ObjectIdentifier: @Sendable () -> Void]>([:])
+
+    /// The end that the signal handler writes to. Used before a handler is installed, so that it is ready in the handler.
+    private static let pipeEnd: Int32 = {
+        var ends: [Int32] = [-1, -1]
+        guard pipe(&ends) == 0 else { return -1 }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        let reader = ends[0]
+        Thread.detachNewThread {
+            var byte: UInt8 = 0
+            while true {
+                let count = read(reader, &byte, 1)
+                if count < 0 && errno == EINTR { continue }
+                guard count == 1 else { return }
+                for handler in handlers.withLock({ Array($0.values) }) { handler() }
+            }
+        }
+        return ends[1]
+    }()
 
     init(_ stop: @escaping @Sendable () -> Void) {
+        _ = Self.pipeEnd
+        Self.handlers.withLock { $0[ObjectIdentifier(self)] = stop }
+        var signals = sigset_t()
+        sigemptyset(&signals)
         for number in [SIGINT, SIGTERM] {
-            signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-            source.setEventHandler {
-                stop()
-                signal(number, SIG_DFL)
+            sigaddset(&signals, number)
+            var action = sigaction()
+            action.__sigaction_handler.sa_handler = { _ in
+                var byte: UInt8 = 1
+                _ = write(Interrupt.pipeEnd, &byte, 1)
             }
-            source.resume()
-            sources.append(source)
+            action.sa_flags = Int32(bitPattern: UInt32(bitPattern: SA_RESTART) | 0x8000_0000 /* SA_RESETHAND */)
+            sigaction(number, &action, nil)
         }
+        pthread_sigmask(SIG_UNBLOCK, &signals, nil)
     }
 
     /// Blocks until the first of them.
-    ///
-    /// - Parameter seconds: or until so many have passed; nil means without an end.
-    /// - Returns: whether there was one.
-    @discardableResult
-    static func wait(seconds: Int? = nil) -> Bool {
+    static func wait() {
         let arrived = DispatchSemaphore(value: 0)
         let interrupt = Interrupt { arrived.signal() }
-        defer { withExtendedLifetime(interrupt) {} }
-        guard let seconds else {
-            arrived.wait()
-            return true
-        }
-        return arrived.wait(timeout: .now() + .seconds(seconds)) == .success
+        arrived.wait()
+        withExtendedLifetime(interrupt) {}
     }
 
     deinit {
-        for source in sources { source.cancel() }
-        for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) }
+        let isLast = Self.handlers.withLock { handlers in
+            handlers[ObjectIdentifier(self)] = nil
+            return handlers.isEmpty
+        }
+        if isLast { for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) } }
     }
 }
