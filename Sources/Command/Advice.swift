@@ -1,4 +1,5 @@
 import Fleet
+import Server
 import WeightStore
 
 /// What a user of the tool can do about an error. The library's messages name no command; the tool adds these sentences.
@@ -9,6 +10,7 @@ enum Advice {
         case let error as StorageError: text(for: error)
         case let error as StoreError: text(for: error)
         case let error as FleetError: text(for: error)
+        case ServerError.bind: "\"--port 0\" picks a free port."
         case FileError.diskFull:
             "Free space with \"weightstore prune\" and \"weightstore gc\", then run the command again."
         case FetchError.stalled, FetchError.disconnected: "Run the command again to resume."

@@ -12,7 +12,7 @@ extension ServerError: CustomStringConvertible {
     public var description: String {
         switch self {
         case .bind(let host, let port, let reason):
-            "\(host):\(port): can't listen there: \(reason). Port 0 picks a free one."
+            "\(host):\(port): cannot listen there: \(reason)."
         case .token(let source, let reason):
             "\(source): no access token: \(reason)."
         case .certificate(let path, let reason):

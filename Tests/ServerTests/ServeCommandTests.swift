@@ -17,7 +17,12 @@ struct ServeCommandTests {
         let process = try ChildProcess(
             [Tool.path, "serve", "--port", "0", "--store", store] + arguments, environment: environment.mapValues(\.self),
             output: .lines, errors: .file(log))
-        let line = try await onThread { try process.line() }
+        // The answer with --json has lines before the one with the address.
+        let line = try await onThread {
+            var line = try process.line()
+            while !line.contains("://") { line = try process.line() }
+            return line
+        }
         let port = try #require(
             line.split(whereSeparator: { !$0.isNumber }).last.flatMap { Int($0) }, "no port in \(line)")
         return (process, port, log)
