@@ -40,7 +40,8 @@ final class Interrupt {
                 var byte: UInt8 = 1
                 _ = write(Interrupt.pipeEnd, &byte, 1)
             }
-            action.sa_flags = Int32(bitPattern: UInt32(bitPattern: SA_RESTART) | 0x8000_0000 /* SA_RESETHAND */)
+            let resetHandler: UInt32 = 0x8000_0000  // SA_RESETHAND does not fit in the Int32 that Glibc declares.
+            action.sa_flags = Int32(bitPattern: UInt32(bitPattern: SA_RESTART) | resetHandler)
             sigaction(number, &action, nil)
         }
         pthread_sigmask(SIG_UNBLOCK, &signals, nil)

@@ -135,10 +135,8 @@ package final class PendingLease: Sendable {
     ) {
         let tier = group.tier
         let request = LeaseRequest(
-            group.shards, waitsForRoom: waitsForRoom, warming: warming, release: { tier.release($0) }
-        ) { result in
-            outcome.settle(result.map { group })
-        }
+            group.shards, waitsForRoom: waitsForRoom, warming: warming, release: { tier.release($0) },
+            completion: { result in outcome.settle(result.map { group }) })
         guard pending.set(tier, request) else { return outcome.settle(.failure(CancellationError())) }
         tier.start(request)
     }

@@ -72,7 +72,10 @@ package final class FaultProxy: Sendable {
                 connect(server, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
             }
         }
-        guard code == 0 else { return [client, server].forEach { close($0) } }
+        guard code == 0 else {
+            for end in [client, server] { close(end) }
+            return
+        }
         let fault = faults.withLock { $0.isEmpty ? nil : $0.removeFirst() }
         let there = Thread { Self.copy(from: client, to: server) { $0.count } }
         there.start()

@@ -21,7 +21,9 @@ func tier(_ argument: UnsafePointer<CChar>?) throws -> Tier {
 }
 
 /// Where a result goes.
-func target<Value>(_ argument: UnsafeMutablePointer<Value>?, _ name: String) throws(CallError) -> UnsafeMutablePointer<Value> {
+func target<Value>(
+    _ argument: UnsafeMutablePointer<Value>?, _ name: String
+) throws(CallError) -> UnsafeMutablePointer<Value> {
     guard let argument else { throw .argument("the place for the \(name) is NULL") }
     return argument
 }
@@ -34,7 +36,9 @@ protocol Sized {
 }
 
 /// Where a structure goes.
-func target<Value: Sized>(_ argument: UnsafeMutablePointer<Value>?, _ name: String) throws(CallError) -> SizedTarget<Value> {
+func target<Value: Sized>(
+    _ argument: UnsafeMutablePointer<Value>?, _ name: String
+) throws(CallError) -> SizedTarget<Value> {
     guard let argument else { throw .argument("the place for the \(name) is NULL") }
     guard argument.pointee.struct_size >= Value.firstSize else {
         throw .argument("struct_size of the \(name) is \(argument.pointee.struct_size): set it to sizeof")

@@ -42,7 +42,8 @@ final class HostDevice: Device {
             throw .system(operation: "mmap", code: errno)
         }
         // Advice: without huge pages it is the same memory, taken in smaller pieces.
-        madvise(memory, bytes, 14 /* MADV_HUGEPAGE */)
+        // MADV_HUGEPAGE, which Glibc does not export to Swift.
+        madvise(memory, bytes, 14)
         return DeviceAddress(raw: UInt64(UInt(bitPattern: memory)))
     }
 
