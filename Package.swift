@@ -88,9 +88,10 @@ let modules: [Target] = [
         linkerSettings: [
             .unsafeFlags(
                 [
-                    "-static-stdlib", "-Xlinker", "-soname=libweightstore.so.1", "-Xlinker", "-z", "-Xlinker", "nodelete",
+                    "-static-stdlib", "-Xlinker", "-soname=libweightstore.so.1", "-Xlinker", "-z", "-Xlinker",
+                    "nodelete",
                     "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/CWeightStore/exports.map",
-                ], .when(configuration: .release)),
+                ], .when(configuration: .release))
         ]),
     .executableTarget(
         name: "Command",
@@ -120,8 +121,10 @@ let tests: [Target] = [
     .testTarget(
         name: "WeightStoreTests",
         dependencies: [
-            "TestSupport", "Support", "Files", "ModelFormats", "DeviceMemory", "Storage", "Policies", "Tiers", "WeightStore",
-            "Migrations", .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Logging", package: "swift-log"),
+            "TestSupport", "Support", "Files", "ModelFormats", "DeviceMemory", "Storage", "Policies", "Tiers",
+            "WeightStore",
+            "Migrations", .product(name: "GRDB", package: "GRDB.swift"),
+            .product(name: "Logging", package: "swift-log"),
         ]),
     .testTarget(
         name: "OriginsTests",

@@ -51,7 +51,8 @@ enum ExitStatus: Int32 {
         case .incomplete, .sourceChanged, .format, .storage(.invalid), .policy(.refused): .badInput
         case .storage(.notFound), .storage(.ambiguous): .notFound
         case .storage(.damaged), .storage(.missing): .damaged
-        case .storage(.notAStore), .storage(.newerSchema), .storage(.catalogDamaged), .file(.networkFileSystem): .badStore
+        case .storage(.notAStore), .storage(.newerSchema), .storage(.catalogDamaged), .file(.networkFileSystem):
+            .badStore
         case .fetch(let error):
             switch error {
             case .notFound, .noOrigin: .notFound

@@ -8,7 +8,10 @@ import Origins
 struct FleetOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The bucket: s3://bucket/prefix (default: $WEIGHTSTORE_ORIGIN).", valueName: "url"))
     var origin: String?
-    @Option(help: ArgumentHelp("etcd's addresses, with commas between (default: $WEIGHTSTORE_ETCD; none: without etcd).", valueName: "urls"))
+    @Option(
+        help: ArgumentHelp(
+            "etcd's addresses, with commas between (default: $WEIGHTSTORE_ETCD; none: without etcd).", valueName: "urls"
+        ))
     var etcd: String?
     @Flag(help: "Allow plain http to other machines, as WEIGHTSTORE_INSECURE=1 does.")
     var insecure = false

@@ -11,7 +11,8 @@ enum InputFile {
         if path == "-" { return Data(try FileSystem.read("/dev/stdin")) }
         var facts = Glibc.stat()
         if stat(path, &facts) == -1, errno == ENOENT {
-            throw StorageError.notFound(kind: "file", name: path, detail: "Name one that is there, or - for standard input.")
+            throw StorageError.notFound(
+                kind: "file", name: path, detail: "Name one that is there, or - for standard input.")
         }
         // Foundation reads neither pipes nor what says that its size is 0.
         guard facts.st_mode & S_IFMT == S_IFREG, facts.st_size > 0 else { return Data(try FileSystem.read(path)) }

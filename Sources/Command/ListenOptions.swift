@@ -10,7 +10,9 @@ struct ListenOptions: ParsableArguments {
             "Speak https, with this certificate (PEM: the server's own, then those between it and an authority). A renewed one is taken from the files within seconds, without a restart.",
             valueName: "file"), completion: .file())
     var tlsCertificate: String?
-    @Option(help: ArgumentHelp("The key of the certificate (PEM, without a passphrase).", valueName: "file"), completion: .file())
+    @Option(
+        help: ArgumentHelp("The key of the certificate (PEM, without a passphrase).", valueName: "file"),
+        completion: .file())
     var tlsKey: String?
 
     func validate() throws {

@@ -7,7 +7,8 @@ enum LongCall {
     ///   - store: its fetches end with the call, too.
     /// - Throws: `CancellationError` after Ctrl-C or SIGTERM.
     static func run<Value>(
-        _ label: String = "", unit: ProgressLine.Unit = .bytes, stopping store: Store? = nil, _ body: (Work) throws -> Value
+        _ label: String = "", unit: ProgressLine.Unit = .bytes, stopping store: Store? = nil,
+        _ body: (Work) throws -> Value
     ) throws -> Value {
         let work = Work()
         let interrupt = Interrupt { [weak store] in

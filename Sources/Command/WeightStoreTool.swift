@@ -16,7 +16,8 @@ struct WeightStoreTool: ParsableCommand {
             """,
         version: ProgramVersion.current,
         groupedSubcommands: [
-            CommandGroup(name: "Bringing in and giving back:", subcommands: [Import.self, Pull.self, Export.self, Cat.self]),
+            CommandGroup(
+                name: "Bringing in and giving back:", subcommands: [Import.self, Pull.self, Export.self, Cat.self]),
             CommandGroup(
                 name: "Looking:",
                 subcommands: [
@@ -31,14 +32,17 @@ struct WeightStoreTool: ParsableCommand {
             CommandGroup(name: "KV cache:", subcommands: [KVCommand.self, PromptCommand.self]),
             CommandGroup(name: "Memory:", subcommands: [Load.self, Warm.self, Bench.self]),
             CommandGroup(name: "Serving:", subcommands: [Serve.self]),
-            CommandGroup(name: "Many nodes:", subcommands: [Push.self, Rollback.self, Check.self, Sync.self, Node.self, FleetCommand.self]),
+            CommandGroup(
+                name: "Many nodes:",
+                subcommands: [Push.self, Rollback.self, Check.self, Sync.self, Node.self, FleetCommand.self]),
             CommandGroup(name: "Checking and mending:", subcommands: [Verify.self, Rebuild.self]),
             CommandGroup(name: "Trying it out:", subcommands: [Demo.self, Generate.self]),
         ])
 
     private static func message(for error: any Error) -> String {
         if error is CancellationError {
-            return "Interrupted. What is durable stays, and the next run resumes from it; \"weightstore gc\" removes it."
+            return
+                "Interrupted. What is durable stays, and the next run resumes from it; \"weightstore gc\" removes it."
         }
         return ["\(error)", Advice.text(for: error)].compactMap(\.self).joined(separator: " ")
     }

@@ -24,7 +24,9 @@ extension FileMapping {
     /// The corresponding C function is `madvise` with `MADV_HUGEPAGE`.
     package func preferHugePages() {
         guard count > 0 else { return }
-        _ = withUnsafeBytes { madvise(UnsafeMutableRawPointer(mutating: $0.baseAddress!), $0.count, clinux_MADV_HUGEPAGE) }
+        _ = withUnsafeBytes {
+            madvise(UnsafeMutableRawPointer(mutating: $0.baseAddress!), $0.count, clinux_MADV_HUGEPAGE)
+        }
     }
 
     /// How many of the bytes are in the page cache now, without reading any.
@@ -61,6 +63,8 @@ extension FileMapping {
     /// throw (swiftlang/swift#90477).
     @inline(never)
     package func copy(from offset: Int, to buffer: UnsafeMutableRawBufferPointer) {
-        withUnsafeBytes { buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[offset..<offset + buffer.count])) }
+        withUnsafeBytes {
+            buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[offset..<offset + buffer.count]))
+        }
     }
 }

@@ -60,7 +60,9 @@ package final class StagedFile: @unchecked Sendable {
     /// - Parameter cached: write all of it through the page cache, because it will be read soon.
     package func write(_ bytes: UnsafeRawBufferPointer, at offset: Int, cached: Bool = false) throws(FileError) {
         let aligned = bytes.count & ~(Buffer.alignment - 1)
-        let direct = !cached && UInt(bitPattern: bytes.baseAddress) % UInt(Buffer.alignment) == 0 && offset % Buffer.alignment == 0
+        let direct =
+            !cached && UInt(bitPattern: bytes.baseAddress) % UInt(Buffer.alignment) == 0
+            && offset % Buffer.alignment == 0
             && aligned >= 1 << 20 && file.setDirect(true)
         guard direct else {
             // The part before this one may have been.

@@ -24,7 +24,9 @@ extension Fleet {
         let fleet = bound(to: work)
         let versions = try Set(follows.map(\.model)).sorted().map { try fleet.versions(of: $0) }
         for follow in follows {
-            guard let ref = follow.ref, versions.first(where: { $0.model == follow.model })?.refs[ref] == nil else { continue }
+            guard let ref = follow.ref, versions.first(where: { $0.model == follow.model })?.refs[ref] == nil else {
+                continue
+            }
             throw FleetError.unknown(what: "ref", name: "\(follow)")
         }
         let syncer = syncer(store)
@@ -51,9 +53,12 @@ extension Fleet {
 
     /// Lets a process that is no node ask the peers which the node of its machine knows, before the models' origins.
     public static func askPeers(for store: Store) {
-        store.ask(PeerBook(me: nil, load: { [weak store] in
-            guard let store else { return [] }
-            return try FleetTable.allPeers(store).map { try $0.info() }
-        }))
+        store.ask(
+            PeerBook(
+                me: nil,
+                load: { [weak store] in
+                    guard let store else { return [] }
+                    return try FleetTable.allPeers(store).map { try $0.info() }
+                }))
     }
 }

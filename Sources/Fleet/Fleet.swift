@@ -25,7 +25,8 @@ public final class Fleet: Sendable {
         bucket = try S3Bucket(origin, options: options, environment: environment)
         let place = origin.prefix { $0 != "?" }.dropFirst("s3://".count).split(separator: "/").joined(separator: "/")
         self.etcd = try etcd.map {
-            EtcdMap(client: try EtcdClient($0, options: options, environment: environment), root: "weightstore/\(place)/")
+            EtcdMap(
+                client: try EtcdClient($0, options: options, environment: environment), root: "weightstore/\(place)/")
         }
         map = VersionMap(bucket: bucket, etcd: self.etcd)
     }
@@ -70,13 +71,16 @@ public final class Fleet: Sendable {
     /// - Returns: what the ref names then, and named before.
     /// - Throws: ``FleetError/refMoved(model:ref:expected:found:)`` if somebody else moved it at the same time.
     @discardableResult
-    public func move(_ ref: String, of model: String, to version: Int?, dryRun: Bool = false) throws -> (to: Int, from: Int) {
+    public func move(_ ref: String, of model: String, to version: Int?, dryRun: Bool = false) throws -> (
+        to: Int, from: Int
+    ) {
         let seen = try versions(of: model)
         guard let old = seen.refs[ref] else {
             throw FleetError.unknown(what: "ref", name: "\(model)@\(ref)")
         }
         guard let target = version ?? old.previous else {
-            throw FleetError.unknown(what: "version", name: "\(model)@\(ref)", detail: "It named no other version before.")
+            throw FleetError.unknown(
+                what: "version", name: "\(model)@\(ref)", detail: "It named no other version before.")
         }
         let found = try seen.named("v\(target)")
         if dryRun { return (found.version, old.version) }
@@ -102,7 +106,9 @@ public final class Fleet: Sendable {
         _ = try map.change(model) { versions in
             try check(versions)
             versions.versions.removeAll { $0.version == version }
-            for ref in versions.refs.keys where versions.refs[ref]?.previous == version { versions.refs[ref]?.previous = nil }
+            for ref in versions.refs.keys where versions.refs[ref]?.previous == version {
+                versions.refs[ref]?.previous = nil
+            }
         }
     }
 }

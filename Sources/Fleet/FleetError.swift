@@ -26,7 +26,8 @@ extension FleetError: CustomStringConvertible {
             "\(model)@v\(version): \(publisher) created it meanwhile, with \(digest.short). All bytes are in the bucket; the next push creates the next version."
         case .refMoved(let model, let ref, let expected, let found):
             "\(model)@\(ref): moved meanwhile, to \(found.map { "v\($0)" } ?? "nothing"), expected \(expected.map { "v\($0)" } ?? "nothing")."
-        case .unknown(let what, let name, let detail): "\(name): no such \(what) in the fleet.\(detail.isEmpty ? "" : " \(detail)")"
+        case .unknown(let what, let name, let detail):
+            "\(name): no such \(what) in the fleet.\(detail.isEmpty ? "" : " \(detail)")"
         case .malformed(let place, let reason): "\(place): \(reason)."
         case .etcd(let url, let message): "\(url): \(message)."
         case .busy(let what, let holder): "\(what): \(holder)."

@@ -41,7 +41,8 @@ extension Fleet {
                     let missing = isThere ? 0 : state?.wanted == target.version ? state!.missing : target.bytes
                     return RefState(
                         model: versions.model, ref: ref, wanted: target.version,
-                        held: state?.digest.flatMap { versions.version($0)?.version }, digest: state?.digest, missing: missing)
+                        held: state?.digest.flatMap { versions.version($0)?.version }, digest: state?.digest,
+                        missing: missing)
                 }
             }
             return FleetStatus.Node(info: info, holdings: said, states: states)

@@ -63,7 +63,8 @@ package struct FleetTable: Sendable {
     package func position() throws -> Position? {
         try catalog.read { db in
             try Row.fetchOne(
-                db, sql: "SELECT cluster, revision FROM fleet WHERE origin = ? AND cluster IS NOT NULL", arguments: [origin]
+                db, sql: "SELECT cluster, revision FROM fleet WHERE origin = ? AND cluster IS NOT NULL",
+                arguments: [origin]
             ).map { Position(cluster: $0["cluster"], revision: $0["revision"]) }
         }
     }

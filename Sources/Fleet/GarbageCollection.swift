@@ -59,7 +59,9 @@ private final class BucketCollection: Sendable {
             summary.bytes += bytes
         }
         for upload in try bucket.uploads("shards/") where upload.begun < moment {
-            guard let digest = ContentDigest(hex: upload.name.dropFirst("shards/".count)), !needed.shards.contains(digest) else { continue }
+            guard let digest = ContentDigest(hex: upload.name.dropFirst("shards/".count)),
+                !needed.shards.contains(digest)
+            else { continue }
             summary.uploads += 1
             if !dryRun { try bucket.abort(upload) }
         }
@@ -77,7 +79,8 @@ private final class BucketCollection: Sendable {
         let ledger = try Ledger.change(bucket) { ledger in
             let now = bucket.now
             if let other = ledger.collection, !Ledger.isDead(other.seen, at: now) {
-                throw FleetError.busy(what: fleet.origin, holder: "another collection, on \(other.collector), is under way")
+                throw FleetError.busy(
+                    what: fleet.origin, holder: "another collection, on \(other.collector), is under way")
             }
             dead = ledger.pushes.filter { Ledger.isDead($0.value.seen, at: now) }.map(\.key)
             for id in dead { ledger.pushes[id] = nil }
@@ -132,13 +135,15 @@ private final class BucketCollection: Sendable {
     }
 
     private func remove(
-        _ prefix: String, before moment: Date, _ needed: Set<ContentDigest>, _ count: (_ count: Int, _ bytes: Int) -> Void
+        _ prefix: String, before moment: Date, _ needed: Set<ContentDigest>,
+        _ count: (_ count: Int, _ bytes: Int) -> Void
     ) throws {
         let (bucket, dryRun) = (bucket, dryRun)
         try bucket.list(prefix) { page in
             try beat()
             let garbage = page.filter { entry in
-                guard entry.modified < moment, let digest = ContentDigest(hex: entry.name.dropFirst(prefix.count)) else { return false }
+                guard entry.modified < moment, let digest = ContentDigest(hex: entry.name.dropFirst(prefix.count))
+                else { return false }
                 return !needed.contains(digest)
             }
             if !dryRun { try Lanes.run(garbage) { try bucket.delete($0.name) } }

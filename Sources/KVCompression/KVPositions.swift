@@ -43,7 +43,9 @@ public struct KVPositions: Equatable, Sendable {
     public init(of layer: KVLayer, count: Int, perHead indices: [Int32]) {
         precondition(
             indices.count == layer.batch * layer.heads * count
-                && (0..<layer.batch * layer.heads).allSatisfy { Self.areValid(indices[$0 * count..<($0 + 1) * count], layer) },
+                && (0..<layer.batch * layer.heads).allSatisfy {
+                    Self.areValid(indices[$0 * count..<($0 + 1) * count], layer)
+                },
             "positions ascend in each head, and are of the sequence")
         batch = layer.batch
         heads = layer.heads

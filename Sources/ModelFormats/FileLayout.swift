@@ -54,7 +54,8 @@ public struct FileLayout: Sendable, Hashable {
             // Manifests separate the fields of a tensor by spaces.
             guard FileFormat(rawValue: tensor.dtype) != nil else { throw error(.unknownType(tensor.dtype)) }
             guard tensor.shape.allSatisfy({ $0 >= 0 }) else { throw error(.sizeOverflow(shape: tensor.shape)) }
-            guard tensor.offset >= 0, tensor.offset <= bytes, tensor.bytes >= 0, tensor.bytes <= bytes - tensor.offset else {
+            guard tensor.offset >= 0, tensor.offset <= bytes, tensor.bytes >= 0, tensor.bytes <= bytes - tensor.offset
+            else {
                 throw error(.cutShort(expected: tensor.bytes, found: max(0, bytes - max(0, tensor.offset))))
             }
             guard names.insert(tensor.name).inserted else { throw error(.duplicateName(tensor.name)) }

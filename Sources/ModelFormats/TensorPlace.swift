@@ -61,7 +61,8 @@ public struct TensorPlace: Sendable, Hashable {
     private static func number(_ part: Substring, after word: Substring, in rules: Rules) -> Int? {
         for prefix in rules[word] ?? [] where part.hasPrefix(prefix) {
             let digits = part.utf8.dropFirst(prefix.utf8.count)
-            let isPlain = digits.allSatisfy { $0 &- 0x30 <= 9 }
+            let isPlain =
+                digits.allSatisfy { $0 &- 0x30 <= 9 }
                 && (digits.first != UInt8(ascii: "0") || digits.count == 1)
             // Int refuses an empty text and a number that does not fit.
             if isPlain, let number = Int(Substring(digits)) { return number }

@@ -14,8 +14,10 @@ enum BlobRequests {
         let parts = OrderedParts.cut(request.bytes - start).map {
             OrderedParts.Part(offset: start + $0.lowerBound, shardOffset: start + $0.lowerBound, length: $0.count)
         }
-        try OrderedParts.fetch(parts, work, { part, memory, work in
-            try transport.fill(memory, from: resource, at: part.offset, work)
-        }, body)
+        try OrderedParts.fetch(
+            parts, work,
+            { part, memory, work in
+                try transport.fill(memory, from: resource, at: part.offset, work)
+            }, body)
     }
 }

@@ -19,14 +19,16 @@ extension HubOrigin {
             let answer = try ask("revision", page, work)
             let entries: [Entry] = try decode(answer.body)
             for entry in entries where entry.type == "file" {
-                files.append(RemoteFile(
-                    model: model, commit: info.sha, path: entry.path, bytes: entry.lfs?.size ?? entry.size,
-                    digest: entry.lfs.flatMap { ContentDigest(hex: $0.oid) },
-                    gitObject: entry.lfs == nil && entry.oid?.count == 40 ? entry.oid : nil))
+                files.append(
+                    RemoteFile(
+                        model: model, commit: info.sha, path: entry.path, bytes: entry.lfs?.size ?? entry.size,
+                        digest: entry.lfs.flatMap { ContentDigest(hex: $0.oid) },
+                        gitObject: entry.lfs == nil && entry.oid?.count == 40 ? entry.oid : nil))
             }
             next = try answer.next.map { link in
                 guard let address = page.address.following(link), address.place == page.address.place else {
-                    throw FetchError.badRedirect(url: page.address.name, status: 200, location: Address(link)?.name ?? "elsewhere")
+                    throw FetchError.badRedirect(
+                        url: page.address.name, status: 200, location: Address(link)?.name ?? "elsewhere")
                 }
                 return request(address)
             }
@@ -74,7 +76,9 @@ extension HubOrigin {
             .init(what: what, request: { _ in request }, explain: Self.explain), limit: Self.listingBytes, work)
         let link = answer.headers[canonicalForm: "link"].first { $0.contains("rel=\"next\"") }
         let next = link.flatMap { link -> String? in
-            guard let start = link.firstIndex(of: "<"), let end = link.firstIndex(of: ">"), start < end else { return nil }
+            guard let start = link.firstIndex(of: "<"), let end = link.firstIndex(of: ">"), start < end else {
+                return nil
+            }
             return String(link[link.index(after: start)..<end])
         }
         return Page(address: request.address, body: answer.text, next: next)

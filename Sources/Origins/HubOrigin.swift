@@ -45,7 +45,8 @@ public final class HubOrigin: ModelOrigin {
         _ file: RemoteFile, at offset: Int, into buffer: UnsafeMutableRawBufferPointer, _ work: Work
     ) throws {
         try transport.fill(
-            buffer, from: resource(model: file.model, commit: file.commit, path: file.path, bytes: file.bytes), at: offset,
+            buffer, from: resource(model: file.model, commit: file.commit, path: file.path, bytes: file.bytes),
+            at: offset,
             work)
     }
 
@@ -60,9 +61,11 @@ public final class HubOrigin: ModelOrigin {
                     length: part.count)
             }
         }
-        try OrderedParts.fetch(parts, work, { [transport] part, memory, work in
-            try transport.fill(memory, from: file, at: part.offset, work)
-        }, body)
+        try OrderedParts.fetch(
+            parts, work,
+            { [transport] part, memory, work in
+                try transport.fill(memory, from: file, at: part.offset, work)
+            }, body)
     }
 
     /// A request to the hub itself.
@@ -77,7 +80,8 @@ public final class HubOrigin: ModelOrigin {
     }
 
     private func resource(model: String, commit: String, path: String, bytes: Int?) -> Transport.Resource {
-        let place = "/\(model)/resolve/\(PercentEncoding.encode(commit))/\(PercentEncoding.encode(path, keepingSlashes: true))"
+        let place =
+            "/\(model)/resolve/\(PercentEncoding.encode(commit))/\(PercentEncoding.encode(path, keepingSlashes: true))"
         let shortcut = shortcuts.withLock { shortcuts in
             let shortcut = shortcuts[place] ?? Shortcut()
             shortcuts[place] = shortcut

@@ -20,7 +20,8 @@ struct Judge: Sendable {
         }
         let coding = head.headers.first(name: "content-encoding") ?? "identity"
         guard coding == "identity" else {
-            throw FetchError.malformed(url: address.name, expected: "bytes as they are", found: "content-encoding \(coding)")
+            throw FetchError.malformed(
+                url: address.name, expected: "bytes as they are", found: "content-encoding \(coding)")
         }
         guard let range else { return .keep(limit: limit) }
         let length = head.headers.first(name: "content-length").flatMap { Int($0) }

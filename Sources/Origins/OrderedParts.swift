@@ -83,7 +83,9 @@ enum OrderedParts {
             var result: Result<[UInt8], any Error>?
             while result == nil {
                 result = shared.state.withLock { $0.done.removeValue(forKey: index) }
-                if result == nil, shared.arrived.wait(timeout: .now() + .milliseconds(100)) == .timedOut, work.isCancelled {
+                if result == nil, shared.arrived.wait(timeout: .now() + .milliseconds(100)) == .timedOut,
+                    work.isCancelled
+                {
                     throw CancellationError()
                 }
             }

@@ -11,7 +11,8 @@ public final class PeerOrigin: ManifestOrigin {
     private let token: String?
 
     /// - Parameter token: what the peer asks for; nil means `WEIGHTSTORE_TOKEN`, if it is set.
-    public convenience init(_ url: String, token: String? = nil, options: TransportOptions = TransportOptions()) throws {
+    public convenience init(_ url: String, token: String? = nil, options: TransportOptions = TransportOptions()) throws
+    {
         try self.init(url, token: token, transport: Transport(options))
     }
 

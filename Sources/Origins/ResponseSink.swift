@@ -99,7 +99,8 @@ final class ResponseSink: HTTPClientResponseDelegate, @unchecked Sendable {
                 return 0
             }
             buffer.withUnsafeReadableBytes { part in
-                UnsafeMutableRawBufferPointer(rebasing: memory[state.filled..<state.filled + count]).copyMemory(from: part)
+                UnsafeMutableRawBufferPointer(rebasing: memory[state.filled..<state.filled + count]).copyMemory(
+                    from: part)
             }
             state.filled += count
             return count

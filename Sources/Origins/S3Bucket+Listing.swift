@@ -17,13 +17,17 @@ extension S3Bucket {
             let answer = try askBucket(
                 [("list-type", "2"), ("encoding-type", "url"), ("prefix", full(prefix))] + more)
             let text = String(decoding: answer.text, as: UTF8.self)
-            try body(XMLText.values(of: "Contents", in: text).compactMap { entry in
-                func field(_ name: String) -> String { XMLText.values(of: name, in: entry).first.map(String.init) ?? "" }
-                guard let key = field("Key").removingPercentEncoding, let name = relative(key), let bytes = Int(field("Size")),
-                    let modified = HTTPDate.parse(field("LastModified"))
-                else { return nil }
-                return Entry(name: name, bytes: bytes, modified: modified)
-            })
+            try body(
+                XMLText.values(of: "Contents", in: text).compactMap { entry in
+                    func field(_ name: String) -> String {
+                        XMLText.values(of: name, in: entry).first.map(String.init) ?? ""
+                    }
+                    guard let key = field("Key").removingPercentEncoding, let name = relative(key),
+                        let bytes = Int(field("Size")),
+                        let modified = HTTPDate.parse(field("LastModified"))
+                    else { return nil }
+                    return Entry(name: name, bytes: bytes, modified: modified)
+                })
             guard XMLText.values(of: "IsTruncated", in: text).first == "true",
                 let next = XMLText.values(of: "NextContinuationToken", in: text).first
             else { return }
@@ -38,7 +42,9 @@ enum XMLText {
     static func values(of name: String, in text: some StringProtocol) -> [Substring] {
         var found: [Substring] = []
         var rest = Substring(text)
-        while let start = rest.range(of: "<\(name)>"), let end = rest.range(of: "</\(name)>", range: start.upperBound..<rest.endIndex) {
+        while let start = rest.range(of: "<\(name)>"),
+            let end = rest.range(of: "</\(name)>", range: start.upperBound..<rest.endIndex)
+        {
             found.append(rest[start.upperBound..<end.lowerBound])
             rest = rest[end.upperBound...]
         }

@@ -26,19 +26,24 @@ extension S3Bucket {
         var more: [(String, String)] = []
         while true {
             let text = String(
-                decoding: try askBucket([("uploads", ""), ("encoding-type", "url"), ("prefix", full(prefix))] + more).text,
+                decoding: try askBucket([("uploads", ""), ("encoding-type", "url"), ("prefix", full(prefix))] + more)
+                    .text,
                 as: UTF8.self)
             uploads += XMLText.values(of: "Upload", in: text).compactMap { entry in
                 func field(_ name: String) -> Substring { XMLText.values(of: name, in: entry).first ?? "" }
-                guard let name = field("Key").removingPercentEncoding.flatMap(relative), !field("UploadId").isEmpty else { return nil }
+                guard let name = field("Key").removingPercentEncoding.flatMap(relative), !field("UploadId").isEmpty
+                else { return nil }
                 return Upload(
-                    name: name, id: XMLText.plain(field("UploadId")), begun: HTTPDate.parse(String(field("Initiated"))) ?? now)
+                    name: name, id: XMLText.plain(field("UploadId")),
+                    begun: HTTPDate.parse(String(field("Initiated"))) ?? now)
             }
             guard XMLText.values(of: "IsTruncated", in: text).first == "true",
                 let key = XMLText.values(of: "NextKeyMarker", in: text).first,
                 let id = XMLText.values(of: "NextUploadIdMarker", in: text).first
             else { return uploads }
-            more = [("key-marker", key.removingPercentEncoding ?? String(key)), ("upload-id-marker", XMLText.plain(id))]
+            more = [
+                ("key-marker", key.removingPercentEncoding ?? String(key)), ("upload-id-marker", XMLText.plain(id)),
+            ]
         }
     }
 

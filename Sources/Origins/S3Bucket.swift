@@ -37,7 +37,8 @@ package final class S3Bucket: Sendable {
         _ url: String, options: TransportOptions = TransportOptions(),
         environment: [String: String] = ProcessInfo.processInfo.environment
     ) throws {
-        guard let parts = URLComponents(string: url), parts.scheme == "s3", let bucket = parts.host, !bucket.isEmpty else {
+        guard let parts = URLComponents(string: url), parts.scheme == "s3", let bucket = parts.host, !bucket.isEmpty
+        else {
             throw FetchError.unusable(url: url, reason: "a bucket's URL is s3://bucket/prefix")
         }
         var settings: [String: String] = [:]
@@ -211,7 +212,8 @@ package final class S3Bucket: Sendable {
         body: [UInt8]? = nil, bytes: Int? = nil
     ) -> Transport.Resource {
         let path = PercentEncoding.encode(path, keepingSlashes: true)
-        let text = query.map { "\(PercentEncoding.encode($0.0))=\(PercentEncoding.encode($0.1))" }.joined(separator: "&")
+        let text = query.map { "\(PercentEncoding.encode($0.0))=\(PercentEncoding.encode($0.1))" }.joined(
+            separator: "&")
         var resource = Transport.Resource(
             what: what,
             request: { [self] range in

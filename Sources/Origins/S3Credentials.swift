@@ -12,13 +12,16 @@ struct S3Credentials: Sendable {
     var endpoint: String?
 
     /// - Throws: ``FetchError/unusable(url:reason:)`` if there are none.
-    static func find(for url: String, _ environment: [String: String] = ProcessInfo.processInfo.environment) throws -> S3Credentials {
+    static func find(for url: String, _ environment: [String: String] = ProcessInfo.processInfo.environment) throws
+        -> S3Credentials
+    {
         let profile = environment["AWS_PROFILE"] ?? environment["AWS_DEFAULT_PROFILE"] ?? "default"
         let home = environment["HOME"] ?? ""
         let credentials = section(
             profile, environment["AWS_SHARED_CREDENTIALS_FILE"] ?? home + "/.aws/credentials")
         let configuration = section(
-            profile == "default" ? profile : "profile \(profile)", environment["AWS_CONFIG_FILE"] ?? home + "/.aws/config")
+            profile == "default" ? profile : "profile \(profile)",
+            environment["AWS_CONFIG_FILE"] ?? home + "/.aws/config")
         func value(_ variables: [String], _ name: String) -> String? {
             for variable in variables {
                 if let value = environment[variable], !value.isEmpty { return value }
@@ -29,7 +32,8 @@ struct S3Credentials: Sendable {
             let secret = value(["AWS_SECRET_ACCESS_KEY"], "aws_secret_access_key")
         else {
             throw FetchError.unusable(
-                url: url, reason: "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write ~/.aws/credentials")
+                url: url,
+                reason: "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write ~/.aws/credentials")
         }
         return S3Credentials(
             accessKey: access, secretKey: secret, sessionToken: value(["AWS_SESSION_TOKEN"], "aws_session_token"),

@@ -27,7 +27,10 @@ public final class S3Origin: ManifestOrigin {
     package static func manifest(_ digest: ContentDigest) -> String { "manifests/\(digest.hex)" }
 
     public func manifest(_ digest: ContentDigest, _ work: Work = Work()) throws -> [UInt8] {
-        guard case .found(let object) = try bucket.bound(to: work).get(Self.manifest(digest), limit: BlobRequests.manifestBytes) else {
+        guard
+            case .found(let object) = try bucket.bound(to: work).get(
+                Self.manifest(digest), limit: BlobRequests.manifestBytes)
+        else {
             throw FetchError.notFound(what: "manifest \(digest.short)", url: url, status: 404)
         }
         return object.bytes

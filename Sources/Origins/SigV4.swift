@@ -34,11 +34,15 @@ struct SigV4: Sendable {
         headers.replaceOrAdd(name: "x-amz-content-sha256", value: bodyDigest)
         if let sessionToken { headers.replaceOrAdd(name: "x-amz-security-token", value: sessionToken) }
         let signed = headers.map { (name: $0.name.lowercased(), value: $0.value) }
-            .filter { $0.name == "host" || $0.name == "range" || $0.name == "if-none-match" || $0.name.hasPrefix("x-amz-") }
+            .filter {
+                $0.name == "host" || $0.name == "range" || $0.name == "if-none-match" || $0.name.hasPrefix("x-amz-")
+            }
             .sorted { $0.name < $1.name }
         let names = signed.map(\.name).joined(separator: ";")
-        let canonicalQuery = query.map { (PercentEncoding.encode($0.0), PercentEncoding.encode($0.1)) }.sorted { $0 < $1 }
-            .map { "\($0.0)=\($0.1)" }.joined(separator: "&")
+        let canonicalQuery = query.map { (PercentEncoding.encode($0.0), PercentEncoding.encode($0.1)) }.sorted {
+            $0 < $1
+        }
+        .map { "\($0.0)=\($0.1)" }.joined(separator: "&")
         let canonical = [
             method, path, canonicalQuery,
             signed.map { "\($0.name):\($0.value.trimmingCharacters(in: .whitespaces))\n" }.joined(), names, bodyDigest,

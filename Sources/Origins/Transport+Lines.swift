@@ -34,14 +34,16 @@ extension Transport {
                 }
             case .end(nil):
                 if sink.status != 200 {
-                    throw FetchError.refused(url: request.address.name, status: sink.status, expected: "200", attempts: 1)
+                    throw FetchError.refused(
+                        url: request.address.name, status: sink.status, expected: "200", attempts: 1)
                 }
                 return
             case .end(let error as HTTPClientError) where error == .readTimeout:
                 throw FetchError.stalled(url: request.address.name, seconds: options.idleSeconds, attempts: 1)
             case .end(let error?):
-                throw distrust(error, at: request.address) ?? FetchError.disconnected(
-                    url: request.address.name, reason: "the connection broke (\(error))", attempts: 1)
+                throw distrust(error, at: request.address)
+                    ?? FetchError.disconnected(
+                        url: request.address.name, reason: "the connection broke (\(error))", attempts: 1)
             }
         }
     }

@@ -30,7 +30,8 @@ extension Transport {
 
         init(
             what: String, request: @escaping @Sendable (_ range: Range<Int>?) throws -> Request,
-            secrets: Set<String> = ["authorization"], bytes: Int? = nil, isPage: Bool = false, shortcut: Shortcut? = nil,
+            secrets: Set<String> = ["authorization"], bytes: Int? = nil, isPage: Bool = false,
+            shortcut: Shortcut? = nil,
             explain: @escaping @Sendable (Answer, Address) -> FetchError? = { _, _ in nil }
         ) {
             self.what = what
@@ -55,7 +56,8 @@ extension Transport {
             var filled = 0
             do {
                 _ = try follow(
-                    resource, range: range, into: UnsafeMutableRawBufferPointer(rebasing: memory[done...]), &filled, work)
+                    resource, range: range, into: UnsafeMutableRawBufferPointer(rebasing: memory[done...]), &filled,
+                    work)
                 done += filled
             } catch let failure as Failure {
                 done += filled
@@ -74,7 +76,8 @@ extension Transport {
             var filled = 0
             do {
                 return try follow(
-                    resource, range: nil, limit: limit, into: UnsafeMutableRawBufferPointer(start: nil, count: 0), &filled,
+                    resource, range: nil, limit: limit, into: UnsafeMutableRawBufferPointer(start: nil, count: 0),
+                    &filled,
                     work)
             } catch let failure as Failure {
                 try patience.wait(failure)
@@ -96,12 +99,15 @@ extension Transport {
             request = redirected(request, to: known, from: home, resource)
             usesShortcut = true
         }
-        if let range { request.headers.replaceOrAdd(name: "range", value: "bytes=\(range.lowerBound)-\(range.upperBound - 1)") }
+        if let range {
+            request.headers.replaceOrAdd(name: "range", value: "bytes=\(range.lowerBound)-\(range.upperBound - 1)")
+        }
         request.headers.replaceOrAdd(name: "accept-encoding", value: "identity")
         request.headers.replaceOrAdd(name: "user-agent", value: "weightstore/0.1")
         for _ in 0...Self.longestRedirect {
             let address = request.address
-            let judge = Judge(address: address, range: range, bytes: resource.bytes, isPage: resource.isPage, limit: limit)
+            let judge = Judge(
+                address: address, range: range, bytes: resource.bytes, isPage: resource.isPage, limit: limit)
             let answer: Answer
             do {
                 answer = try once(request, into: memory, filled: &filled, work) { head in try judge.plan(head) }
@@ -111,15 +117,18 @@ extension Transport {
             switch answer.status {
             case 200, 206:
                 if let range, answer.filled < range.count {
-                    throw Failure(.wrongLength(
-                        url: address.name, status: answer.status, expected: range.count, found: answer.filled))
+                    throw Failure(
+                        .wrongLength(
+                            url: address.name, status: answer.status, expected: range.count, found: answer.filled))
                 }
                 return answer
             case 301, 302, 303, 307, 308:
                 guard let location = answer.headers.first(name: "location") else {
-                    throw FetchError.malformed(url: address.name, expected: "a redirect with a location", found: "one without")
+                    throw FetchError.malformed(
+                        url: address.name, expected: "a redirect with a location", found: "one without")
                 }
-                guard let next = address.following(location), !(address.scheme == "https" && next.scheme == "http") else {
+                guard let next = address.following(location), !(address.scheme == "https" && next.scheme == "http")
+                else {
                     let place = Address(location)?.name ?? String(location.prefix { $0 != "?" })
                     throw FetchError.badRedirect(url: address.name, status: answer.status, location: place)
                 }
@@ -128,7 +137,8 @@ extension Transport {
             case 201 where range == nil, 204 where range == nil, 304 where range == nil: return answer
             case 408, 425, 429, 500, 502, 503, 504:
                 throw Failure(
-                    .refused(url: address.name, status: answer.status, expected: range == nil ? "200" : "206", attempts: 1),
+                    .refused(
+                        url: address.name, status: answer.status, expected: range == nil ? "200" : "206", attempts: 1),
                     retryAfter: Self.retryAfter(answer.headers))
             case 400 where address.place != home, 401 where address.place != home, 403 where address.place != home,
                 410 where address.place != home:
@@ -149,10 +159,12 @@ extension Transport {
             }
         }
         resource.shortcut?.address = nil
-        throw FetchError.tooManyRedirects(url: try resource.request(range).address.name, status: 302, limit: Self.longestRedirect)
+        throw FetchError.tooManyRedirects(
+            url: try resource.request(range).address.name, status: 302, limit: Self.longestRedirect)
     }
 
-    private func redirected(_ request: Request, to address: Address, from home: String, _ resource: Resource) -> Request {
+    private func redirected(_ request: Request, to address: Address, from home: String, _ resource: Resource) -> Request
+    {
         var request = request
         request.address = address
         if address.place != home {
@@ -172,8 +184,9 @@ extension Transport {
         case let error as HTTPClientError where error == .readTimeout:
             return Failure(.stalled(url: address.name, seconds: options.idleSeconds, attempts: 1))
         case let error as HTTPClientError where error == .connectTimeout || error == .tlsHandshakeTimeout:
-            return Failure(.disconnected(
-                url: address.name, reason: "no connection within \(options.connectSeconds) s", attempts: 1))
+            return Failure(
+                .disconnected(
+                    url: address.name, reason: "no connection within \(options.connectSeconds) s", attempts: 1))
         default:
             if let distrust = distrust(error, at: address) { throw distrust }
             return Failure(.disconnected(url: address.name, reason: "the connection broke (\(error))", attempts: 1))

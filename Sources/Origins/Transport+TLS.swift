@@ -14,7 +14,9 @@ extension Transport {
         where error == .failedToValidateHostname || error == .serverHostnameImpossibleToMatch:
             return .untrusted(
                 url: address.name,
-                reason: "its certificate is not for \(address.hostname): ask for it by a name that it is for, or give it one for this name")
+                reason:
+                    "its certificate is not for \(address.hostname): ask for it by a name that it is for, or give it one for this name"
+            )
         case NIOSSLError.handshakeFailed(let cause):
             // What happened is told in words alone.
             let words = "\(cause)"
@@ -45,7 +47,8 @@ extension Transport {
         if let begins = chain.map(\.notValidBefore).max(), begins > now {
             return "its certificate begins on \(date(begins)): is this machine's clock right?"
         }
-        return "its certificate is signed by nobody whom this machine trusts; for an authority of your own, name its certificate with SSL_CERT_FILE"
+        return
+            "its certificate is signed by nobody whom this machine trusts; for an authority of your own, name its certificate with SSL_CERT_FILE"
     }
 
     private func certificates(of address: Address) throws -> [NIOSSLCertificate] {
@@ -62,8 +65,10 @@ extension Transport {
                         verdict.succeed(.failed)
                     }
                     // A bare address is not told to the server.
-                    let handler = try (try? NIOSSLClientHandler(
-                        context: context, serverHostname: address.hostname, customVerificationCallback: look))
+                    let handler =
+                        try
+                        (try? NIOSSLClientHandler(
+                            context: context, serverHostname: address.hostname, customVerificationCallback: look))
                         ?? NIOSSLClientHandler(context: context, serverHostname: nil, customVerificationCallback: look)
                     try channel.pipeline.syncOperations.addHandler(handler)
                 }
@@ -75,7 +80,9 @@ extension Transport {
                 case .failure(let error): shown.fail(error)
                 }
             }
-        let limit = loop.scheduleTask(in: .nanoseconds(Int64(options.connectSeconds * 1e9))) { shown.fail(ChannelError.eof) }
+        let limit = loop.scheduleTask(in: .nanoseconds(Int64(options.connectSeconds * 1e9))) {
+            shown.fail(ChannelError.eof)
+        }
         defer { limit.cancel() }
         return try shown.futureResult.wait()
     }

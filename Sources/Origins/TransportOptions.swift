@@ -29,7 +29,9 @@ public struct TransportOptions: Sendable {
         guard address.scheme == "https" || address.isLoopback || allowsPlainHTTP else {
             throw FetchError.unusable(
                 url: url,
-                reason: "plain http to another machine can be read on the way: use https, or allow it (WEIGHTSTORE_INSECURE=1)")
+                reason:
+                    "plain http to another machine can be read on the way: use https, or allow it (WEIGHTSTORE_INSECURE=1)"
+            )
         }
     }
 

@@ -31,20 +31,24 @@ public struct Trust: Sendable {
         if !system.contains(where: FileManager.default.fileExists) { configuration.trustRoots = .certificates([]) }
         var problem: FetchError?
         if let directories = value("SSL_CERT_DIR") {
-            configuration.trustRoots = .certificates(directories.split(separator: ":").flatMap { certificates(in: String($0)) })
+            configuration.trustRoots = .certificates(
+                directories.split(separator: ":").flatMap { certificates(in: String($0)) })
         }
         if let file = value("SSL_CERT_FILE") {
             if let certificates = try? NIOSSLCertificate.fromPEMFile(file), !certificates.isEmpty {
                 configuration.additionalTrustRoots = [.certificates(certificates)]
             } else {
-                problem = .unusable(url: "SSL_CERT_FILE=\(file)", reason: "no certificate in PEM form can be read there")
+                problem = .unusable(
+                    url: "SSL_CERT_FILE=\(file)", reason: "no certificate in PEM form can be read there")
             }
         }
         return (configuration, problem)
     }
 
     /// Where NIOSSL looks for the system's authorities.
-    private static let system = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs"]
+    private static let system = [
+        "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs",
+    ]
 
     /// Of all files there that have some.
     private static func certificates(in directory: String) -> [NIOSSLCertificate] {

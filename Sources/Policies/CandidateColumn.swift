@@ -57,7 +57,8 @@ package struct CandidateColumn: Sendable {
         CandidateColumn("bytes", catalog: "shard.bytes", memory: .integer { $0.bytes }),
         CandidateColumn("last_access", catalog: "shard.last_access", memory: .real { $0.lastAccess }, used: ":now"),
         CandidateColumn(
-            "access_count", catalog: "shard.access_count", memory: .integer { $0.accessCount }, used: "access_count + 1"),
+            "access_count", catalog: "shard.access_count", memory: .integer { $0.accessCount }, used: "access_count + 1"
+        ),
         CandidateColumn(
             "heat", catalog: faded("shard.heat", since: "shard.last_access", to: moment), memory: .real { $0.heat },
             resident: faded("heat", since: "last_access", to: moment),

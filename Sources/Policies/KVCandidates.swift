@@ -30,7 +30,8 @@ package struct KVCandidates {
     ///   - spared: a block that stays.
     package init(_ catalog: String, _ spaces: Spaces? = nil, sparing spared: Int64? = nil) throws {
         database = try PolicyDatabase(catalog)
-        try database.execute("""
+        try database.execute(
+            """
             CREATE TEMP TABLE moment (now INTEGER NOT NULL);
             INSERT INTO temp.moment (now) VALUES (\(StoreClock.now));
             CREATE TEMP VIEW candidate AS
@@ -47,7 +48,8 @@ package struct KVCandidates {
     /// what builds on it waits, and goes as soon as that has gone.
     ///
     /// - Throws: as ``PolicyDatabase/victims(_:now:bytes:count:expected:seconds:bytesOf:)``.
-    package func victims(_ policy: Policy, bytes: Int, expected: Int, seconds: Double) throws -> [PolicyDatabase.Victim] {
+    package func victims(_ policy: Policy, bytes: Int, expected: Int, seconds: Double) throws -> [PolicyDatabase.Victim]
+    {
         let size = try database.prepare("SELECT bytes FROM main.shard WHERE id = ? AND kind = 'kv'")
         var count = expected
         while true {

@@ -61,7 +61,8 @@ package final class PolicyDatabase {
             }, me)
         sqlite3_progress_handler(
             handle, Self.stepsPerLook,
-            { me in StoreClock.coarse > Unmanaged<PolicyDatabase>.fromOpaque(me!).takeUnretainedValue().deadline ? 1 : 0 }, me)
+            { me in StoreClock.coarse > Unmanaged<PolicyDatabase>.fromOpaque(me!).takeUnretainedValue().deadline ? 1 : 0
+            }, me)
         try execute("PRAGMA trusted_schema = OFF; PRAGMA mmap_size = 0; PRAGMA wal_autocheckpoint = 0")
     }
 
@@ -160,8 +161,10 @@ package final class PolicyDatabase {
             let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
             let code = lines.map { $0.prefix { $0 != "-" }.lowercased() }
             let word = refused?.lowercased()
-            line = 1 + (word.flatMap { word in code.firstIndex { $0.contains(word) } }
-                ?? code.firstIndex { !$0.allSatisfy(\.isWhitespace) } ?? 0)
+            line =
+                1
+                + (word.flatMap { word in code.firstIndex { $0.contains(word) } }
+                    ?? code.firstIndex { !$0.allSatisfy(\.isWhitespace) } ?? 0)
         }
         return .refused(policy: policy.name, line: line, message: String(cString: sqlite3_errmsg(handle)))
     }
@@ -203,8 +206,10 @@ package final class PolicyDatabase {
     /// Functions that read nothing but their arguments and make nothing large.
     private static let functions: Set<String> = [
         "abs", "acos", "asin", "atan", "atan2", "avg", "ceil", "ceiling", "coalesce", "cos", "count", "cume_dist",
-        "dense_rank", "exp", "first_value", "floor", "glob", "ifnull", "iif", "instr", "lag", "last_value", "lead", "length",
-        "like", "likelihood", "likely", "ln", "log", "log10", "log2", "lower", "max", "min", "mod", "nth_value", "ntile",
+        "dense_rank", "exp", "first_value", "floor", "glob", "ifnull", "iif", "instr", "lag", "last_value", "lead",
+        "length",
+        "like", "likelihood", "likely", "ln", "log", "log10", "log2", "lower", "max", "min", "mod", "nth_value",
+        "ntile",
         "nullif", "percent_rank", "pi", "pow", "power", "random", "rank", "round", "row_number", "sign", "sin", "sqrt",
         "substr", "substring", "sum", "tan", "tanh", "total", "trunc", "typeof", "unixepoch", "unlikely", "upper",
     ]

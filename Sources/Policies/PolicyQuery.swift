@@ -38,7 +38,8 @@ final class PolicyQuery {
             Set(columns).count == columns.count
         else {
             throw refuse(
-                "it must return shard_id, then bytes and priority if it likes, and returns \(columns.joined(separator: ", "))")
+                "it must return shard_id, then bytes and priority if it likes, and returns \(columns.joined(separator: ", "))"
+            )
         }
         bytesColumn = columns.firstIndex(of: "bytes").map(Int32.init)
         priorityColumn = columns.firstIndex(of: "priority").map(Int32.init)

@@ -66,5 +66,7 @@ package final class PolicyStatement {
 
     package func integer(_ column: Int32) -> Int { Int(sqlite3_column_int64(handle, column)) }
     package func real(_ column: Int32) -> Double { sqlite3_column_double(handle, column) }
-    package func text(_ column: Int32) -> String { sqlite3_column_text(handle, column).map { String(cString: $0) } ?? "" }
+    package func text(_ column: Int32) -> String {
+        sqlite3_column_text(handle, column).map { String(cString: $0) } ?? ""
+    }
 }

@@ -17,7 +17,8 @@ final class ResidentTable {
     /// - Parameter leavesOnly: only KV blocks that nothing in the table builds on are candidates.
     init(leavesOnly: Bool = false) throws {
         database = try PolicyDatabase(nil)
-        try database.execute("""
+        try database.execute(
+            """
             PRAGMA temp_store = MEMORY;
             PRAGMA journal_mode = OFF;
             CREATE TABLE resident (
@@ -30,7 +31,8 @@ final class ResidentTable {
             FROM resident\(leavesOnly ? " WHERE children = 0" : "");
             """)
         let (names, parameters) = (CandidateColumn.all.map(\.name), values.map { _ in "?" })
-        insertRow = try database.prepare("""
+        insertRow = try database.prepare(
+            """
             INSERT INTO resident (\(names.joined(separator: ", ")))
             VALUES (\(parameters.joined(separator: ", ")))
             """)

@@ -72,7 +72,9 @@ struct Responder: HTTPResponder {
         guard token.isShown(by: field) else { throw .unauthorized(isMissing: false) }
     }
 
-    private func response(_ answer: Answer, to request: Request, _ context: ConnectionContext, _ line: AccessLine) -> Response {
+    private func response(_ answer: Answer, to request: Request, _ context: ConnectionContext, _ line: AccessLine)
+        -> Response
+    {
         var fields = answer.fields
         if answer.status != .notModified { fields[.contentLength] = "\(answer.bytes)" }
         guard request.method != .head else {

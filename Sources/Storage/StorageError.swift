@@ -34,7 +34,8 @@ extension StorageError: CustomStringConvertible {
             "\(path): made by an older weightstore, which \(processes.joined(separator: ", ")) still \(processes.count == 1 ? "uses" : "use"). Stop \(processes.count == 1 ? "it" : "them") first: this version changes the catalog when it opens the store."
         case .catalogDamaged(let path, let message): "\(path): \(message)."
         case .catalogFailed(let path, let code, let message): "\(path): SQLite error \(code): \(message)."
-        case .notFound(let kind, let name, let detail): "\(name): no such \(kind)." + (detail.isEmpty ? "" : " \(detail)")
+        case .notFound(let kind, let name, let detail):
+            "\(name): no such \(kind)." + (detail.isEmpty ? "" : " \(detail)")
         case .ambiguous(let name, let matches):
             "\(name): fits several: \(matches.joined(separator: ", ")). Give more of it."
         case .invalid(let what, let value, let reason): "\(what) \"\(value)\": \(reason)."

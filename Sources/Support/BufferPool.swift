@@ -28,7 +28,8 @@ package final class BufferPool: Sendable {
     /// Waits for a buffer.
     package func take() -> Buffer {
         available.wait()
-        let memory = idle.withLock { $0.popLast() }
+        let memory =
+            idle.withLock { $0.popLast() }
             ?? Memory(base: Buffer.allocate(Self.bufferBytes))
         return Buffer(base: memory.base, capacity: Self.bufferBytes) { [self] in
             idle.withLock { $0.append(memory) }

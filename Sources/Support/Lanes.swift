@@ -5,7 +5,9 @@ package enum Lanes {
     /// Values that are processed at the same time.
     private static let most = 8
 
-    package static func run<Value: Sendable>(_ values: [Value], _ work: @escaping @Sendable (Value) throws -> Void) throws {
+    package static func run<Value: Sendable>(_ values: [Value], _ work: @escaping @Sendable (Value) throws -> Void)
+        throws
+    {
         if values.isEmpty { return }
         let failure = FirstFailure()
         let group = DispatchGroup()

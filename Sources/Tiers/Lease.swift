@@ -80,7 +80,9 @@ public final class Lease: Sendable {
 
 extension Payload {
     /// Some of the bytes in RAM, for the time of the call; those of a device are copied from there.
-    package func withUnsafeBytes<Result>(_ range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
+    package func withUnsafeBytes<Result>(_ range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws -> Result) throws
+        -> Result
+    {
         switch self {
         case .mapped(let blob):
             return try blob.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range])) }

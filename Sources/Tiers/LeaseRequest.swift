@@ -27,7 +27,8 @@ package final class LeaseRequest: Sendable {
     ///   - release: gives a lease back.
     ///   - completion: on success the wanted shards are all leased. May be called on any thread.
     init(
-        _ wanted: [Residency], waitsForRoom: Bool, warming: Warming? = nil, release: @escaping @Sendable (Residency) -> Void,
+        _ wanted: [Residency], waitsForRoom: Bool, warming: Warming? = nil,
+        release: @escaping @Sendable (Residency) -> Void,
         completion: @escaping @Sendable (Result<Void, any Error>) -> Void
     ) {
         self.wanted = wanted

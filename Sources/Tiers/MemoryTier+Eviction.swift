@@ -23,7 +23,9 @@ extension MemoryTier.State {
         do {
             let first = try ranking.victims(order, bytes: bytes)
             let chosen = Set(first.map { ObjectIdentifier($0.shard) })
-            return ranking.tree.leavesFirst(first + ranking.leastRecentlyUsed.filter { !chosen.contains(ObjectIdentifier($0.shard)) }) { $0.shard.digest }
+            return ranking.tree.leavesFirst(
+                first + ranking.leastRecentlyUsed.filter { !chosen.contains(ObjectIdentifier($0.shard)) }
+            ) { $0.shard.digest }
         } catch {
             order = .leastRecentlyUsed
             return ranking.tree.leavesFirst(ranking.leastRecentlyUsed) { $0.shard.digest }
@@ -114,7 +116,8 @@ extension MemoryTier {
         guard let watermarks else { return }
         let starts = state.withLock { state in
             isAboveWatermark.store(state.resident > watermarks.high, ordering: .relaxed)
-            guard state.resident > watermarks.high, !state.isTrimming, nextTrim.load(ordering: .relaxed) <= StoreClock.coarse
+            guard state.resident > watermarks.high, !state.isTrimming,
+                nextTrim.load(ordering: .relaxed) <= StoreClock.coarse
             else { return false }
             state.isTrimming = true
             return true

@@ -102,7 +102,8 @@ package final class MemoryTier: UseSource {
         state.withLock { state in
             var last: KVShard?
             return blocks.map { block in
-                let residency = state.table[block.digest]
+                let residency =
+                    state.table[block.digest]
                     ?? Residency(digest: block.digest, bytes: block.bytes, depth: block.depth)
                 state.table[block.digest] = residency
                 if let last, last.depth + 1 == block.depth { residency.account.parent = last.digest }
@@ -278,7 +279,8 @@ package final class MemoryTier: UseSource {
         }
     }
 
-    private func depart(_ request: LeaseRequest, _ state: inout State, _ garbage: inout [Payload]) throws -> [Departure] {
+    private func depart(_ request: LeaseRequest, _ state: inout State, _ garbage: inout [Payload]) throws -> [Departure]
+    {
         let missing = request.wanted.filter { $0.phase == .absent }
         let rooms = try makeRoom(for: missing, of: request, &state, &garbage)
         let now = StoreClock.coarse

@@ -116,7 +116,8 @@ package final class PendingLease: Sendable {
     ///   - work: cancelling it ends the fetch.
     ///   - fetch: returns the group; blocks.
     package init(
-        within work: Work? = nil, waitsForRoom: Bool = false, fetching fetch: @escaping @Sendable (Work) throws -> ShardGroup
+        within work: Work? = nil, waitsForRoom: Bool = false,
+        fetching fetch: @escaping @Sendable (Work) throws -> ShardGroup
     ) {
         pending = Pending(within: work)
         isUse = true

@@ -28,11 +28,12 @@ package struct RAMMedium: TierMedium {
                 let blob = try MappedBlob(path: path, digest: shard.digest, bytes: shard.bytes)
                 blob.mapping.preferHugePages()
                 populate(blob.mapping, work) { error in
-                    completion(Result {
-                        if let error { throw error }
-                        if locksPages { try blob.mapping.lock() }
-                        return .mapped(blob)
-                    })
+                    completion(
+                        Result {
+                            if let error { throw error }
+                            if locksPages { try blob.mapping.lock() }
+                            return .mapped(blob)
+                        })
                 }
             } catch {
                 completion(.failure(error))

@@ -114,10 +114,13 @@ package final class RevisionView: Sendable {
     private func fetched(_ tensors: [LeasedTensor], _ work: Work) throws -> [LeasedTensor] {
         let pending = tensors.filter(\.isPending).map(\.entry)
         if pending.isEmpty { return tensors }
-        let places = Dictionary(try fetch(pending, work).map { ("\($0.entry.file)\n\($0.entry.name)", $0) }) { first, _ in first }
+        let places = Dictionary(try fetch(pending, work).map { ("\($0.entry.file)\n\($0.entry.name)", $0) }) {
+            first, _ in first
+        }
         return try tensors.map { tensor in
             guard tensor.isPending else { return tensor }
-            guard let place = places["\(tensor.entry.file)\n\(tensor.entry.name)"], let digest = place.entry.shard else {
+            guard let place = places["\(tensor.entry.file)\n\(tensor.entry.name)"], let digest = place.entry.shard
+            else {
                 throw StorageError.notFound(
                     kind: "tensor", name: "\(name) \(tensor.entry.name)", detail: "Its bytes were never fetched.")
             }

@@ -31,14 +31,15 @@ package final class TierFetcher: Sendable {
                 return running
             }
             workers.submit {
-                completion(Result {
-                    try work.check()
-                    do {
-                        try fetch(digest, work)
-                    } catch StorageError.missing {
-                        throw error
-                    }
-                })
+                completion(
+                    Result {
+                        try work.check()
+                        do {
+                            try fetch(digest, work)
+                        } catch StorageError.missing {
+                            throw error
+                        }
+                    })
             }
         } catch {
             completion(.failure(error))

@@ -17,7 +17,8 @@ public struct TierOptions: Sendable {
     public var watermarks: (high: Double, low: Double)?
 
     public init(
-        budget: Int? = nil, locksPages: Bool = false, policy: Policy = .lru, watermarks: (high: Double, low: Double)? = nil
+        budget: Int? = nil, locksPages: Bool = false, policy: Policy = .lru,
+        watermarks: (high: Double, low: Double)? = nil
     ) {
         self.budget = budget
         self.locksPages = locksPages
@@ -70,7 +71,8 @@ package final class TierSet: Sendable {
             let threads = try WorkerThreads(count: Self.readers)
             return MemoryTier(
                 tier, medium: RAMMedium(threads: threads, locksPages: options.locksPages),
-                budget: try options.budget ?? DeviceName.host.open().memory().free / 2, order: order, watermarks: options.watermarks,
+                budget: try options.budget ?? DeviceName.host.open().memory().free / 2, order: order,
+                watermarks: options.watermarks,
                 fetcher: fetcher, recorder: recorder, path: path)
         case .device(let name):
             let device = try name.open()

@@ -24,9 +24,11 @@ extension MemoryTier {
         let now = StoreClock.coarse
         return state.withLock { state in
             let ready = state.table.values.filter { $0.phase == .ready }
-            return (ready.map {
-                Occupant(digest: $0.digest, bytes: $0.bytes, isLeased: $0.leases > 0, heat: $0.heat(at: now))
-            }, state.flights.mapValues(\.shard.bytes))
+            return (
+                ready.map {
+                    Occupant(digest: $0.digest, bytes: $0.bytes, isLeased: $0.leases > 0, heat: $0.heat(at: now))
+                }, state.flights.mapValues(\.shard.bytes)
+            )
         }
     }
 

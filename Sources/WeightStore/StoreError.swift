@@ -78,7 +78,8 @@ extension StoreError: CustomStringConvertible {
         case .inUse(let revision, let holders): "\(revision): in use by \(holders.joined(separator: ", "))."
         case .quotaFull(let quota, let stored, let requested, let evictable):
             "no room for \(requested) bytes: the quota is \(quota), \(stored) are stored, and \(evictable) of them can be evicted."
-        case .originDiffers(let origin, let digest, let found): "\(origin): returned \(found) for shard \(digest.short)."
+        case .originDiffers(let origin, let digest, let found):
+            "\(origin): returned \(found) for shard \(digest.short)."
         case .originFailed(let origin, let digest, let reason):
             "\(origin): could not return shard \(digest.short): \(reason)."
         case .support(let error): "\(error)"

@@ -62,7 +62,8 @@ import Testing
 
     @Test("every command that answers answers in JSON, too")
     func json() throws {
-        #expect(try tool("import", directory("base"), "--name", "org/base", "--json").object()["written"] as? Int ?? 0 > 0)
+        #expect(
+            try tool("import", directory("base"), "--name", "org/base", "--json").object()["written"] as? Int ?? 0 > 0)
         for command in [
             ["ls"], ["show", "org/base"], ["show", "org/base@v1"], ["files", "org/base"], ["tensors", "org/base"],
             ["tensors", "org/base", "--digests"], ["du"], ["stats"], ["tag", "org/base", "prod"],
@@ -111,12 +112,16 @@ import Testing
         try directory.write("not a header", to: "bad/model.safetensors")
         for arguments in [
             ["import", directory("bad"), "--origin", "az://box/model"],
-            ["import", directory("base"), "--move", "--origin", "file://" + directory("base"), "--origin", "az://box/model"],
+            [
+                "import", directory("base"), "--move", "--origin", "file://" + directory("base"), "--origin",
+                "az://box/model",
+            ],
             ["pull", "org/base", "--origin", "az://box/model"],
         ] {
             let result = try tool.run(arguments)
             #expect(result.status == 8, "\(result.errors)")
-            #expect(result.errors.contains("az://box/model") && result.errors.contains("unsupported origin scheme \"az\""))
+            #expect(
+                result.errors.contains("az://box/model") && result.errors.contains("unsupported origin scheme \"az\""))
             for scheme in ["file://", "https://", "s3://", "peer+https://"] { #expect(result.errors.contains(scheme)) }
             #expect(result.output.isEmpty)
         }
@@ -130,7 +135,8 @@ import Testing
     func damage() throws {
         try importBoth()
         let tensors = try tool("tensors", "org/base", "--json").list()
-        let digest = try #require(tensors.first { $0["name"] as? String == "model.embed_tokens.weight" }?["shard"] as? String)
+        let digest = try #require(
+            tensors.first { $0["name"] as? String == "model.embed_tokens.weight" }?["shard"] as? String)
         let path = directory("store/blobs/\(digest.prefix(2))/\(digest)")
         var bytes = try contents(path)
         bytes[5] ^= 1
@@ -157,10 +163,14 @@ import Testing
     @Test("a lost catalog is made again from the blobs: models, versions, refs, pins, tensors, origins")
     func rebuild() throws {
         try importBoth()
-        #expect(try tool("import", directory("tuned"), "--name", "org/base", "--origin", "https://hub.test/x").status == 0)
+        #expect(
+            try tool("import", directory("tuned"), "--name", "org/base", "--origin", "https://hub.test/x").status == 0)
         #expect(try tool("tag", "org/base@v1", "prod").status == 0)
         #expect(try tool("pin", "org/base@v1", "--note", "why").status == 0)
-        let questions = [["ls"], ["show", "org/base"], ["show", "org/tuned"], ["files", "org/base@v1"], ["tensors", "org/base@prod"], ["du"]]
+        let questions = [
+            ["ls"], ["show", "org/base"], ["show", "org/tuned"], ["files", "org/base@v1"],
+            ["tensors", "org/base@prod"], ["du"],
+        ]
         func answers() throws -> [String] {
             try questions.map { question in
                 try tool.run(question + ["--json"]).output.split(separator: "\n")
@@ -177,7 +187,8 @@ import Testing
         #expect(try tool("rebuild").status == 0)
         #expect(try answers() == before)
         #expect(try tool("gc", "--grace", "0").output.isEmpty)
-        #expect(try tool("cat", "org/base@v1", "model.safetensors").bytes == contents(directory("base/model.safetensors")))
+        #expect(
+            try tool("cat", "org/base@v1", "model.safetensors").bytes == contents(directory("base/model.safetensors")))
         #expect(try tool("import", directory("base"), "--json").object()["written"] as? Int == 0)
     }
 
@@ -197,7 +208,8 @@ import Testing
         #expect(try tool("show", "org/base", "--json").object()["revisions"].map { ($0 as! [Any]).count } == 2)
         #expect(try tool("prune").output.contains("1 revision removed"))
         #expect(try tool("show", "org/base@v1").status == 2)
-        #expect(try tool("cat", "org/base", "model.safetensors").bytes == contents(directory("tuned/model.safetensors")))
+        #expect(
+            try tool("cat", "org/base", "model.safetensors").bytes == contents(directory("tuned/model.safetensors")))
     }
 
     @Test("no progress is drawn unless on a terminal; a dry run brings nothing in")
@@ -232,9 +244,10 @@ import Testing
         }
         #expect(try tool("import", directory("g/b"), "--json").object()["written"] as? Int == 0)
         func digests(_ model: String) throws -> [String: String] {
-            try Dictionary(uniqueKeysWithValues: tool("tensors", model, "--json").list().map {
-                ($0["name"] as! String, "\($0["shard"] ?? "") \($0["shardOffset"] ?? "")")
-            })
+            try Dictionary(
+                uniqueKeysWithValues: tool("tensors", model, "--json").list().map {
+                    ($0["name"] as! String, "\($0["shard"] ?? "") \($0["shardOffset"] ?? "")")
+                })
         }
         let (base, tuned) = (try digests("a"), try digests("c"))
         #expect(try digests("b") == base)

@@ -76,14 +76,17 @@ import Testing
         #expect(try tool("record", "on").output.contains("on"))
         for _ in 0..<2 { #expect(try tool("cat", "base", "model.safetensors").status == 0) }
         #expect(try tool("record", "off").status == 0)
-        let curve = try tool("policy", "simulate", "--policy", "lru,gdsf", "--points", "3", "--svg", directory("c.svg"), "--json").object()
+        let curve = try tool(
+            "policy", "simulate", "--policy", "lru,gdsf", "--points", "3", "--svg", directory("c.svg"), "--json"
+        ).object()
         #expect((curve["lines"] as? [[String: Any]])?.compactMap { $0["name"] as? String } == ["lru", "gdsf", "bound"])
         let svg = String(decoding: try contents(directory("c.svg")), as: UTF8.self)
         #expect(svg.hasPrefix("<svg") && svg.contains("gdsf"))
         #expect(throws: Never.self) { try XMLDocumentCheck.parse(svg) }
         try directory.write("0,a,10\n1,b,20\n2,a,10\n", to: "trace.csv")
         let alone = Tool(store: directory("no-store"))
-        let drawn = try alone("policy", "simulate", "--log", directory("trace.csv"), "--quota", "10,30", "--policy", "lru")
+        let drawn = try alone(
+            "policy", "simulate", "--log", directory("trace.csv"), "--quota", "10,30", "--policy", "lru")
         #expect(drawn.status == 0)
         #expect(drawn.output.contains("66.67%"))
     }

@@ -60,7 +60,8 @@ import Testing
                         """,
                     arguments: [
                         now - Int.random(in: 1_000...900_000, using: &random), Int.random(in: 1...50, using: &random),
-                        Double.random(in: 0...20, using: &random), now - Int.random(in: 1_000_000...2_000_000, using: &random),
+                        Double.random(in: 0...20, using: &random),
+                        now - Int.random(in: 1_000_000...2_000_000, using: &random),
                         Double.random(in: 0.01...2, using: &random), Double.random(in: 0...1e-6, using: &random), id,
                     ])
             }
@@ -83,7 +84,8 @@ import Testing
                     """)
         }.map { row in
             Numbers(
-                digest: row[0], bytes: row[1], last: row[2], uses: row[3], heat: row[4], inserted: row[5], fetch: row[6],
+                digest: row[0], bytes: row[1], last: row[2], uses: row[3], heat: row[4], inserted: row[5],
+                fetch: row[6],
                 clock: row[7], models: Set((row[8] as String).split(separator: ",").map(String.init)))
         }
     }
@@ -117,8 +119,12 @@ import Testing
         let process = try Tool(store: path).start(["load", "held", "--hold"])
         let leases = path + "/leases"
         for _ in 0..<1000 {
-            let names = try FileManager.default.contentsOfDirectory(atPath: leases).filter { $0.hasPrefix("\(process.identifier)-") }
-            if let name = names.first, String(decoding: try contents("\(leases)/\(name)"), as: UTF8.self).contains(" held") {
+            let names = try FileManager.default.contentsOfDirectory(atPath: leases).filter {
+                $0.hasPrefix("\(process.identifier)-")
+            }
+            if let name = names.first,
+                String(decoding: try contents("\(leases)/\(name)"), as: UTF8.self).contains(" held")
+            {
                 return process
             }
             usleep(10_000)
@@ -175,7 +181,8 @@ import Testing
             if way == "file" {
                 try store.revision(model).exportBlocking(to: directory("out"))
                 #expect(
-                    try contents(directory("out/model.safetensors")) == contents(Self.template("\(model)/model.safetensors")))
+                    try contents(directory("out/model.safetensors"))
+                        == contents(Self.template("\(model)/model.safetensors")))
             } else {
                 let lease = try await store.revision(model).lease(in: Tier(way))
                 let source = Data(try contents(Self.template("\(model)/model.safetensors")))
@@ -240,7 +247,9 @@ import Testing
 
         try store.setQuota(Quota(bytes: 1 << 20))
         try TestModel(layers: 1, seed: 78).write(to: directory("newer"))
-        let error = #expect(throws: StoreError.self) { try store.importModelBlocking(ImportRequest(source: directory("newer"))) }
+        let error = #expect(throws: StoreError.self) {
+            try store.importModelBlocking(ImportRequest(source: directory("newer")))
+        }
         guard case .quotaFull(quota: 1 << 20, _, _, _) = error else {
             Issue.record("\(String(describing: error))")
             return
@@ -284,7 +293,9 @@ import Testing
         #expect(try store.diskGauge().bytes == stored - done.bytes)
     }
 
-    @Test("above the high watermark a memory tier evicts in the background, by its policy, down to the low one", arguments: [Tier.ram, .host])
+    @Test(
+        "above the high watermark a memory tier evicts in the background, by its policy, down to the low one",
+        arguments: [Tier.ram, .host])
     func trim(tier: Tier) async throws {
         let store = try Store(at: path)
         let bytes = try await store.revision("one").lease(in: tier).bytes
@@ -312,7 +323,9 @@ import Testing
                 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
                 SELECT shard_id FROM candidate WHERE (SELECT max(i) FROM n) > 0
                 """)
-        #expect(throws: PolicyError.self) { try store.open(tier, TierOptions(policy: Policy(name: "bad", sql: "DROP TABLE x"))) }
+        #expect(throws: PolicyError.self) {
+            try store.open(tier, TierOptions(policy: Policy(name: "bad", sql: "DROP TABLE x")))
+        }
         try store.open(tier, TierOptions(budget: bytes + bytes / 2, policy: slow))
         for model in ["one", "two", "three"] {
             let lease = try await store.revision(model).lease(in: tier)

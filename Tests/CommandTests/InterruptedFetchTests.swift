@@ -40,7 +40,8 @@ import Testing
         try interrupt(run, number, waitingFor: origin)
     }
 
-    @Test("load, export and pull end at once while what has never come is fetched", arguments: ["load", "export", "pull"])
+    @Test(
+        "load, export and pull end at once while what has never come is fetched", arguments: ["load", "export", "pull"])
     func pending(command: String) throws {
         let hub = Tool(store: directory("hub"))
         try TestModel(layers: 2, seed: 6).write(to: directory("far"))
@@ -64,7 +65,9 @@ import Testing
         let bucket = try SilentServer()
         var tool = tool
         tool.environment = ["AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"]
-        let run = try tool.start(["node", "org/model", "--port", "0", "--origin", "s3://weights/prod?endpoint=\(bucket.url)"])
+        let run = try tool.start([
+            "node", "org/model", "--port", "0", "--origin", "s3://weights/prod?endpoint=\(bucket.url)",
+        ])
         bucket.accept()
         run.signal(SIGTERM)
         #expect(run.result().status == 0)

@@ -18,14 +18,21 @@ import Testing
     }
 
     private func put(_ more: String...) throws -> Tool.Result {
-        try tool.run(["kv", "put", "org/base", directory("tokens"), directory("blocks"), "--format", "f16", "--block-tokens", "4"] + more)
+        try tool.run(
+            [
+                "kv", "put", "org/base", directory("tokens"), directory("blocks"), "--format", "f16", "--block-tokens",
+                "4",
+            ] + more)
     }
 
     private func get(_ more: String...) throws -> Tool.Result {
-        try tool.run(["kv", "get", "org/base", directory("tokens"), directory("got"), "--format", "f16", "--block-tokens", "4"] + more)
+        try tool.run(
+            ["kv", "get", "org/base", directory("tokens"), directory("got"), "--format", "f16", "--block-tokens", "4"]
+                + more)
     }
 
-    @Test("what was put is got byte for byte, by the tenant and nobody else; ls and stats tell of it, and never the salt")
+    @Test(
+        "what was put is got byte for byte, by the tenant and nobody else; ls and stats tell of it, and never the salt")
     func transfer() throws {
         #expect(try put("--tenant-file", directory("a"), "--json").object()["stored"] as? Int == 10)
         #expect(try put("--tenant-file", directory("a")).output.contains("0 KV blocks stored, 0 B; 10 were there"))
@@ -33,7 +40,9 @@ import Testing
         #expect(try get("--tenant-file", directory("a")).output.contains("10 KV blocks, 40 tokens"))
         #expect(try contents(directory("got")) == contents(directory("blocks")))
         let spaces = try tool("kv", "ls", "--json").list()
-        #expect(spaces.count == 1 && spaces[0]["longest"] as? Int == 40 && spaces[0]["revision"] as? String == "org/base@v1")
+        #expect(
+            spaces.count == 1 && spaces[0]["longest"] as? Int == 40 && spaces[0]["revision"] as? String == "org/base@v1"
+        )
         let listed = try tool("kv", "ls", "org/*")
         #expect(listed.output.contains("f16") && !listed.output.contains("salt"))
         #expect(try tool("kv", "ls", "other/*").output.split(separator: "\n").count == 1)
@@ -42,17 +51,26 @@ import Testing
         #expect(try tool("du").output.contains("of KV blocks"))
         #expect(try tool("verify").output.contains("all whole"))
         try directory.write([1, 2, 3], to: "odd")
-        let odd = try tool("kv", "put", "org/base", directory("odd"), directory("blocks"), "--format", "f16", "--block-tokens", "4")
+        let odd = try tool(
+            "kv", "put", "org/base", directory("odd"), directory("blocks"), "--format", "f16", "--block-tokens", "4")
         #expect(odd.status == 6 && odd.errors.contains("multiple of 4"))
-        #expect(try tool("kv", "put", "org/nobody", directory("tokens"), directory("blocks"), "--format", "f", "--block-tokens", "4").status == 2)
+        #expect(
+            try tool(
+                "kv", "put", "org/nobody", directory("tokens"), directory("blocks"), "--format", "f", "--block-tokens",
+                "4"
+            ).status == 2)
     }
 
     @Test("a quota of its own, eviction and drop, each with a dry run that changes nothing")
     func evicting() throws {
         _ = try put()
-        #expect(try tool("quota", "--kind", "kv", "--set", "1M", "--policy", "lfu").output.contains("1.00 MB, eviction by lfu"))
+        #expect(
+            try tool("quota", "--kind", "kv", "--set", "1M", "--policy", "lfu").output.contains(
+                "1.00 MB, eviction by lfu"))
         #expect(try tool("quota").output.contains("quota      none"))
-        #expect(try tool("quota", "--kind", "kv", "--set", "none", "--policy", "tail", "--json").object()["blocks"] as? Int == 10)
+        #expect(
+            try tool("quota", "--kind", "kv", "--set", "none", "--policy", "tail", "--json").object()["blocks"] as? Int
+                == 10)
         let dry = try tool("evict", "--kind", "kv", "--free", "3k", "--dry-run")
         #expect(dry.output.contains("would be evicted") && dry.output.contains("10 KV blocks"))
         #expect(try tool("evict", "--kind", "kv", "--free", "3k", "--json").object()["shards"] as? Int == 3)
@@ -78,13 +96,17 @@ import Testing
         var elsewhere = Tool(store: directory("nowhere"))
         elsewhere.environment = [:]
         let drawn = try elsewhere.run([
-            "policy", "simulate", "--log", directory("trace.jsonl"), "--policy", "lru,tail", "--block-size", "1M", "--quota", "3M,50M,1G",
+            "policy", "simulate", "--log", directory("trace.jsonl"), "--policy", "lru,tail", "--block-size", "1M",
+            "--quota", "3M,50M,1G",
             "--svg", directory("curve.svg"),
         ])
         #expect(drawn.status == 0, "\(drawn.errors)")
         #expect(drawn.output.contains("block hit ratio") && drawn.output.contains("(block hit ratio)"))
-        #expect(String(decoding: try contents(directory("curve.svg")), as: UTF8.self).contains("Block hit ratio by quota"))
-        let curve = try elsewhere("policy", "simulate", "--log", directory("trace.jsonl"), "--policy", "lru", "--quota", "1T", "--json").object()
+        #expect(
+            String(decoding: try contents(directory("curve.svg")), as: UTF8.self).contains("Block hit ratio by quota"))
+        let curve = try elsewhere(
+            "policy", "simulate", "--log", directory("trace.jsonl"), "--policy", "lru", "--quota", "1T", "--json"
+        ).object()
         let line = try #require((curve["lines"] as? [[String: Any]])?.first)
         let point = try #require((line["points"] as? [[String: Any]])?.first)
         // 800 accesses to 207 blocks.

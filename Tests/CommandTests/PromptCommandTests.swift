@@ -13,14 +13,18 @@ import Testing
         #expect(try tool("import", directory("model"), "--name", "org/model").status == 0)
     }
 
-    private func names() throws -> [String] { try tool("prompt", "ls", "--json").list().compactMap { $0["name"] as? String } }
+    private func names() throws -> [String] {
+        try tool("prompt", "ls", "--json").list().compactMap { $0["name"] as? String }
+    }
 
     @Test("prompts come from a file, a pipe or standard input, are listed, named anew, replaced and removed")
     func life() throws {
         try directory.write("[1, 2, 3, 4294967295]", to: "a.json")
         try directory.write(#"{"input_ids": [5, 6], "attention_mask": [1, 1]}"#, to: "b.json")
         let first = try tool("prompt", "add", "org/model", directory("a.json"), "--name", "system", "--json").object()
-        #expect(first["tokens"] as? Int == 4 && first["accesses"] as? Int == 0 && first["expectedUses"] as? Double ?? 0 > 0.99)
+        #expect(
+            first["tokens"] as? Int == 4 && first["accesses"] as? Int == 0
+                && first["expectedUses"] as? Double ?? 0 > 0.99)
         #expect(try tool("prompt", "add", "org/model", directory("b.json")).output.contains("2 tokens"))
         var piped = tool
         piped.prefix = ["sh", "-c", #"echo '{"tokens": [7]}' | "$0" "$@""#]
@@ -28,7 +32,8 @@ import Testing
         // More than a pipe holds at once.
         var substituted = tool
         substituted.prefix = ["bash", "-c", #""$0" "$@" <(seq -s, 1 50000 | sed 's/.*/[&]/')"#]
-        #expect(try substituted("prompt", "add", "org/model", "--name", "many").output == "org/model many: 50000 tokens\n")
+        #expect(
+            try substituted("prompt", "add", "org/model", "--name", "many").output == "org/model many: 50000 tokens\n")
         #expect(try tool("prompt", "rm", "org/model", "many").status == 0)
         #expect(try Set(names()).isSuperset(of: ["system", "piped"]) && names().count == 3)
         // The same tokens are the same prompt; the same name for others replaces it.
@@ -46,14 +51,18 @@ import Testing
     func unused() throws {
         try directory.write("[1, 2, 3, 4]", to: "a.json")
         #expect(try tool("prompt", "add", "org/model", directory("a.json"), "--name", "system").status == 0)
-        let lines = try tool("prompt", "ls").output.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
+        let lines = try tool("prompt", "ls").output.split(separator: "\n").map {
+            $0.split(separator: " ").map(String.init)
+        }
         #expect(lines[0] == ["MODEL", "PROMPT", "TOKENS", "USES", "LAST", "USED", "EXPECTED"])
         #expect(lines[1] == ["org/model", "system", "4", "0", "never", "1"])
     }
 
     @Test("what is no list of tokens, and what has no model, is refused by name")
     func refused() throws {
-        for (text, name) in [("[1, -2]", "negative"), ("[1.5]", "fraction"), ("[]", "empty"), ("{}", "object"), ("hello", "text")] {
+        for (text, name) in [
+            ("[1, -2]", "negative"), ("[1.5]", "fraction"), ("[]", "empty"), ("{}", "object"), ("hello", "text"),
+        ] {
             try directory.write(text, to: name)
             let result = try tool("prompt", "add", "org/model", directory(name))
             #expect(result.status == 6, "\(name)")
@@ -72,7 +81,9 @@ import Testing
         try directory.write("\(tokens)", to: "long")
         #expect(try tool("prompt", "add", "org/model", directory("long"), "--name", "long").status == 0)
         let before = try tool("prompt", "ls", "--json").list()
-        for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: directory("store/store.db\(suffix)")) }
+        for suffix in ["", "-wal", "-shm"] {
+            try? FileManager.default.removeItem(atPath: directory("store/store.db\(suffix)"))
+        }
         #expect(try tool("rebuild").output.contains("1 prompt,"))
         let after = try tool("prompt", "ls", "--json").list()
         #expect(after.map { $0["digest"] as? String } == before.map { $0["digest"] as? String })

@@ -22,7 +22,9 @@ import Testing
     }
 
     private func items(_ plan: [String: Any]) -> [String] {
-        (plan["items"] as? [[String: Any]] ?? []).map { "\($0["revision"] ?? "") \($0["parts"] ?? "") \($0["bytes"] ?? "")" }
+        (plan["items"] as? [[String: Any]] ?? []).map {
+            "\($0["revision"] ?? "") \($0["parts"] ?? "") \($0["bytes"] ?? "")"
+        }
     }
 
     /// Lets the kernel forget the blobs.
@@ -40,7 +42,9 @@ import Testing
         try dropCaches()
         let plan = try tool("warm", "--plan", "--json").object()
         #expect(items(plan).count == 2 && items(plan)[0].hasPrefix("base@v1 3 "))
-        let read = { (plan: [String: Any]) in (plan["items"] as? [[String: Any]] ?? []).compactMap { $0["diskBytes"] as? Int }.reduce(0, +) }
+        let read = { (plan: [String: Any]) in
+            (plan["items"] as? [[String: Any]] ?? []).compactMap { $0["diskBytes"] as? Int }.reduce(0, +)
+        }
         #expect(read(plan) == plan["bytes"] as? Int)
         let done = try tool("warm", "--json").object()
         let summary = try #require(done["summary"] as? [String: Any])
@@ -131,7 +135,9 @@ import Testing
 
     @Test("what makes no sense is refused")
     func usage() throws {
-        for arguments in [["--lock"], ["--top", "0"], ["--every", "1m"], ["--plan", "--hold"], ["--lock", "--hold", "--to", "host"]] {
+        for arguments in [
+            ["--lock"], ["--top", "0"], ["--every", "1m"], ["--plan", "--hold"], ["--lock", "--hold", "--to", "host"],
+        ] {
             #expect(try tool.run(["warm"] + arguments).status == 64, "\(arguments)")
         }
     }
@@ -150,7 +156,9 @@ private final class NotifySocket {
         address.sun_family = sa_family_t(AF_UNIX)
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
         let bound = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
         }
         try #require(bound == 0)
     }

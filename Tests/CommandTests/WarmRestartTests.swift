@@ -57,7 +57,8 @@ import WeightStore
     }
 
     private func engine(_ arguments: String...) throws -> Data {
-        let engine = URL(fileURLWithPath: Tool.path).deletingLastPathComponent().appendingPathComponent("warm-engine").path
+        let engine = URL(fileURLWithPath: Tool.path).deletingLastPathComponent().appendingPathComponent("warm-engine")
+            .path
         let result = try ChildProcess.run([engine] + arguments)
         try #require(result.status == 0, "\(result.errors)")
         return Data(result.bytes)
@@ -80,7 +81,8 @@ import WeightStore
         }
     }
 
-    @Test("after a restart and a warm-up, the first request of each popular model and prompt reads nothing from the disk")
+    @Test(
+        "after a restart and a warm-up, the first request of each popular model and prompt reads nothing from the disk")
     func restart() throws {
         _ = try engine("use", store, "3", "base", "tuned")
 
@@ -89,7 +91,9 @@ import WeightStore
         let once = try first("warm", "base", "tuned")
         let warm = try #require(once.warm)
         #expect(warm.failed.isEmpty)
-        #expect(Set(warm.planned).isSuperset(of: ["base@v1 ", "tuned@v1 "]) && !warm.planned.contains { $0.hasPrefix("cold") })
+        #expect(
+            Set(warm.planned).isSuperset(of: ["base@v1 ", "tuned@v1 "])
+                && !warm.planned.contains { $0.hasPrefix("cold") })
         // Two models; 6 blocks, and 3 of which 2 are among the 6.
         #expect(warm.computed == 2 * 7)
         try expectHits(once)
@@ -108,11 +112,16 @@ import WeightStore
         let again = try first("warm", "base", "tuned")
         let rewarm = try #require(again.warm)
         #expect(rewarm.failed.isEmpty && rewarm.computed == 0)
-        #expect(Set(rewarm.planned).isSuperset(of: ["base@v1 ", "base@v1 system", "base@v1 short", "tuned@v1 ", "tuned@v1 system"]))
+        #expect(
+            Set(rewarm.planned).isSuperset(of: [
+                "base@v1 ", "base@v1 system", "base@v1 short", "tuned@v1 ", "tuned@v1 system",
+            ]))
         #expect(rewarm.counters.diskBytes >= rewarm.warmed)
         try expectHits(again)
         // The bytes are the same, however they came.
-        #expect(again.requests.map(\.sum) == cold.requests.map(\.sum) && once.requests.map(\.sum) == cold.requests.map(\.sum))
+        #expect(
+            again.requests.map(\.sum) == cold.requests.map(\.sum)
+                && once.requests.map(\.sum) == cold.requests.map(\.sum))
     }
 
     private func expectHits(_ report: Report) throws {

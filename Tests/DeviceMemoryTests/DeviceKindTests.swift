@@ -29,7 +29,8 @@ struct DeviceKindTests {
             #expect(throws: DeviceError.unknownName(text)) { try DeviceName(text) }
         }
         let unknown = "\(DeviceError.unknownName("tpu"))"
-        #expect(unknown.contains("\"tpu\"") && unknown.contains("host, cuda:0, cuda:1, …") && unknown.contains("shelf:0"))
+        #expect(
+            unknown.contains("\"tpu\"") && unknown.contains("host, cuda:0, cuda:1, …") && unknown.contains("shelf:0"))
         let missing = #expect(throws: DeviceError.noSuchDevice(DeviceName(Shelf.self, 4), count: 4)) {
             try DeviceName("shelf:4").open()
         }
@@ -39,7 +40,8 @@ struct DeviceKindTests {
 
     @Test("every number is a device of its own, whatever its kind")
     func numbers() throws {
-        let names = try (0..<100).map { try DeviceName("cuda:\($0)") } + (0..<100).map { DeviceName(Shelf.self, $0) } + [.host]
+        let names =
+            try (0..<100).map { try DeviceName("cuda:\($0)") } + (0..<100).map { DeviceName(Shelf.self, $0) } + [.host]
         #expect(Set(names).count == 201)
         #expect(Set(names.map(\.description)).count == 201)
     }

@@ -146,7 +146,9 @@ struct UploadTests {
                         try engine.copy(from: region.address, to: back.bytes)
                     })
                 queued.signal()
-            } completion: { _ in queued.signal() }
+            } completion: { _ in
+                queued.signal()
+            }
             queued.wait()
             rig.release()
             queued.wait()

@@ -21,11 +21,13 @@ final class CProgram: Sendable {
         if withoutDebugInformation {
             library = directory("lib")
             try FileManager.default.createDirectory(atPath: library, withIntermediateDirectories: true)
-            try succeed("strip", "--strip-debug", "-o", library + "/libweightstore-c.so", Self.build + "/libweightstore-c.so")
+            try succeed(
+                "strip", "--strip-debug", "-o", library + "/libweightstore-c.so", Self.build + "/libweightstore-c.so")
         }
         try succeed(
             "cc", "-std=gnu11", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I", Self.header,
-            Self.sources.appendingPathComponent("Programs/\(name).c").path, "-o", path, "-L", library, "-lweightstore-c",
+            Self.sources.appendingPathComponent("Programs/\(name).c").path, "-o", path, "-L", library,
+            "-lweightstore-c",
             "-Wl,-rpath,\(library)", "-lpthread", "-lm")
     }
 }
@@ -34,6 +36,7 @@ final class CProgram: Sendable {
 @discardableResult
 func succeed(_ command: String..., environment: [String: String] = [:]) throws -> String {
     let result = try ChildProcess.run(command, environment: environment)
-    try #require(result.status == 0, "\(command.joined(separator: " ")): \(result.status)\n\(result.output)\(result.errors)")
+    try #require(
+        result.status == 0, "\(command.joined(separator: " ")): \(result.status)\n\(result.output)\(result.errors)")
     return result.output
 }

@@ -56,7 +56,8 @@ struct FirstStepsTests {
         let path = CProgram.sources.appendingPathComponent("../../Sources/WeightStore/WeightStore.docc/FirstSteps.md")
         let article = try String(contentsOf: path.standardizedFileURL, encoding: .utf8)
         let blocks = article.components(separatedBy: "```swift\n").dropFirst().map { block in
-            block.components(separatedBy: "```")[0].split(separator: "\n").map { "        " + $0 }.joined(separator: "\n")
+            block.components(separatedBy: "```")[0].split(separator: "\n").map { "        " + $0 }.joined(
+                separator: "\n")
         }
         #expect(blocks.count == 7)
         let test = try String(contentsOfFile: #filePath, encoding: .utf8)

@@ -19,17 +19,23 @@ struct InterfaceTests {
     private func lines(_ model: TestModel) throws -> [String] {
         let layout = try SafetensorsWriter(model.tensors).tensors
         return layout.sorted { $0.name < $1.name }.map { tensor in
-            let sum = model.bytes(of: tensor).reduce(0xCBF2_9CE4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+            let sum = model.bytes(of: tensor).reduce(0xCBF2_9CE4_8422_2325 as UInt64) {
+                ($0 ^ UInt64($1)) &* 0x100_0000_01B3
+            }
             let digits = String(sum, radix: 16)
             let shape = tensor.shape.map(String.init).joined(separator: ",")
-            return "tensor \(tensor.name) \(tensor.dtype) \(shape) \(String(repeating: "0", count: 16 - digits.count))\(digits)"
+            return
+                "tensor \(tensor.name) \(tensor.dtype) \(shape) \(String(repeating: "0", count: 16 - digits.count))\(digits)"
         } + ["done"]
     }
 
-    @Test("the header is C and C++, without a warning", arguments: [["-x", "c", "-std=c99"], ["-x", "c++", "-std=c++11"]])
+    @Test(
+        "the header is C and C++, without a warning",
+        arguments: [["-x", "c", "-std=c99"], ["-x", "c++", "-std=c++11"]])
     func header(language: [String]) throws {
         let file = try directory.write("#include <weightstore.h>\n", to: "header.txt")
-        let command = ["cc"] + language
+        let command =
+            ["cc"] + language
             + ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", "-I", CProgram.header, file]
         let result = try ChildProcess.run(command)
         #expect(result.status == 0, "\(result.errors)")

@@ -22,7 +22,8 @@ enum EnginePython {
 struct PythonTests {
     @Test("the Python package gives what safetensors gives", .timeLimit(.minutes(10)))
     func package() throws {
-        let result = try ChildProcess.run(try EnginePython.command("test_weightstore.py"), environment: EnginePython.environment)
+        let result = try ChildProcess.run(
+            try EnginePython.command("test_weightstore.py"), environment: EnginePython.environment)
         #expect(result.status == 0, "\(result.errors)")
         #expect(result.errors.contains("\nOK"))
         for line in result.errors.split(separator: "\n") where line.contains("skipped") { print(line) }

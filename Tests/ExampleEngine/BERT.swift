@@ -20,7 +20,9 @@ struct Weights {
         precondition(tensor.entry.dtype == "F32", "\(name) is \(tensor.entry.dtype)")
         let columns = tensor.entry.shape.last ?? 1
         return try lease.withUnsafeBytes(of: tensor) { bytes in
-            Matrix(rows: bytes.count / 4 / max(columns, 1), columns: columns, values: Array(bytes.bindMemory(to: Float.self)))
+            Matrix(
+                rows: bytes.count / 4 / max(columns, 1), columns: columns,
+                values: Array(bytes.bindMemory(to: Float.self)))
         }
     }
 }
@@ -84,13 +86,15 @@ struct BERTLayer {
         let key = try linear(input, "attention.self.key")
         let value = try linear(input, "attention.self.value")
         let attended = attention(query, key, value)
-        let middle = try normalized(try linear(attended, "attention.output.dense").adding(input), "attention.output.LayerNorm")
+        let middle = try normalized(
+            try linear(attended, "attention.output.dense").adding(input), "attention.output.LayerNorm")
         let wide = try linear(middle, "intermediate.dense").gelu()
         return try normalized(try linear(wide, "output.dense").adding(middle), "output.LayerNorm")
     }
 
     private func linear(_ input: Matrix, _ name: String) throws -> Matrix {
-        input.timesTransposed(try weights.matrix(prefix + name + ".weight"), plus: try weights.matrix(prefix + name + ".bias"))
+        input.timesTransposed(
+            try weights.matrix(prefix + name + ".weight"), plus: try weights.matrix(prefix + name + ".bias"))
     }
 
     private func normalized(_ input: Matrix, _ name: String) throws -> Matrix {

@@ -30,7 +30,9 @@ extension Faults {
             ]
             #expect(try store.catalog.writerPragmas(Array(expected.keys)) == expected)
             // The same after what changes some of them for a while.
-            try store.catalog.write(durable: false) { db in try db.execute(sql: "UPDATE model SET created_at = created_at") }
+            try store.catalog.write(durable: false) { db in
+                try db.execute(sql: "UPDATE model SET created_at = created_at")
+            }
             #expect(try store.catalog.writerPragmas(Array(expected.keys)) == expected)
             try store.catalog.fold()
             #expect(try store.catalog.writerPragmas(Array(expected.keys)) == expected)
@@ -94,7 +96,8 @@ extension Faults {
             let fresh = directory("fresh")
             for (arguments, store) in [
                 (["import", directory("tuned"), "--name", "org/tuned"], place), (["tag", "org/tuned", "prod"], place),
-                (["cat", "org/tuned", "config.json"], place), (["rm", "org/tuned"], place), (["gc", "--grace", "0"], place),
+                (["cat", "org/tuned", "config.json"], place), (["rm", "org/tuned"], place),
+                (["gc", "--grace", "0"], place),
                 (["verify"], place), (["import", directory("model")], fresh),
             ] {
                 let result = try tool.run(arguments + ["--store", store])
@@ -161,7 +164,9 @@ extension Faults {
                 try ChildProcess.copy(place, to: copy)
             }
             try ChildProcess.check("sh", "-c", "test -s '\(copy)/store.db-wal' && rm -f '\(copy)'/leases/*")
-            for name in ["store.db", "store.db-wal"] { try ChildProcess.check("cp", "-p", "\(copy)/\(name)", directory(name)) }
+            for name in ["store.db", "store.db-wal"] {
+                try ChildProcess.check("cp", "-p", "\(copy)/\(name)", directory(name))
+            }
             let names = ["store.db", "store.db-wal"]
             func times() throws -> [Int64?] { try names.map { try FileSystem.status("\(copy)/\($0)")?.modified } }
             let before = try times()
@@ -204,10 +209,13 @@ extension Faults {
             #expect(try contents(place + "/store.db") == contents(directory("before")))
             #expect(try FileSystem.status(log)?.bytes ?? 0 == 0)
             #expect(
-                try FileSystem.status(place + "/store.db")?.modified == FileSystem.status(directory("before"))?.modified)
+                try FileSystem.status(place + "/store.db")?.modified == FileSystem.status(directory("before"))?.modified
+            )
         }
 
-        @Test("a store on a network file system is refused", .enabled(if: Machine.mountsFUSE, Comment(rawValue: Machine.fuse)))
+        @Test(
+            "a store on a network file system is refused",
+            .enabled(if: Machine.mountsFUSE, Comment(rawValue: Machine.fuse)))
         func network() throws {
             let mounted = try Disk.fuse(of: directory.path)
             for (arguments, store) in [

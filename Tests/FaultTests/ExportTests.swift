@@ -13,7 +13,9 @@ extension Faults {
             #expect(try tool("import", directory("model"), "--name", "org/model").status == 0)
         }
 
-        @Test("a file is synced before it has its name, and its directory after", .enabled(if: Machine.traces, Comment(rawValue: Machine.tracing)))
+        @Test(
+            "a file is synced before it has its name, and its directory after",
+            .enabled(if: Machine.traces, Comment(rawValue: Machine.tracing)))
         func durable() throws {
             var traced = tool
             let log = directory("log")
@@ -25,9 +27,12 @@ extension Faults {
             for index in renames {
                 // rename("/…/out/.temporary", "/…/out/name")
                 let source = try #require(calls[index].line.split(separator: "\"").dropFirst().first)
-                #expect(calls[..<index].contains { $0.name.hasSuffix("sync") && $0.line.contains("<\(source)>") }, "\(source)")
                 #expect(
-                    calls[index...].contains { $0.name == "fsync" && $0.line.contains("/out>") }, "\(calls[index].line)")
+                    calls[..<index].contains { $0.name.hasSuffix("sync") && $0.line.contains("<\(source)>") },
+                    "\(source)")
+                #expect(
+                    calls[index...].contains { $0.name == "fsync" && $0.line.contains("/out>") }, "\(calls[index].line)"
+                )
             }
         }
 
@@ -47,7 +52,9 @@ extension Faults {
                 for name in TemporaryDirectory.files(below: directory("model")) {
                     #expect(try contents(directory("out/\(name)")) == contents(directory("model/\(name)")), "\(name)")
                 }
-                #expect(TemporaryDirectory.files(below: directory("out")) == TemporaryDirectory.files(below: directory("model")))
+                #expect(
+                    TemporaryDirectory.files(below: directory("out"))
+                        == TemporaryDirectory.files(below: directory("model")))
             }
         }
     }

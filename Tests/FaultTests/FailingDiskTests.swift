@@ -56,7 +56,8 @@ extension Faults {
                 let calls = try Trace.calls(directory("log"))
                 // Threads share the work differently from run to run, so a run may not come to this point.
                 guard let injected = calls.firstIndex(where: { $0.line.contains("INJECTED") }) else { return }
-                let path = try #require(calls[injected].line.split(separator: "<").dropFirst().first?.split(separator: ">").first)
+                let path = try #require(
+                    calls[injected].line.split(separator: "<").dropFirst().first?.split(separator: ">").first)
                 if result.status != 0 {
                     #expect(result.status == 1, "\(point): \(result.errors)")
                     #expect(

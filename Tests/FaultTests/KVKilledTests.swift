@@ -39,7 +39,9 @@ extension Faults.KilledTests {
             func check() throws {
                 let lease = try kv.leaseBlocking(chain.prefix(), in: .ram)
                 for block in 0..<lease.blocks {
-                    #expect(try lease.withUnsafeBytes(ofBlock: block) { Array($0) } == blocks[block * 5000..<(block + 1) * 5000].map(\.self), "\(point)")
+                    #expect(
+                        try lease.withUnsafeBytes(ofBlock: block) { Array($0) }
+                            == blocks[block * 5000..<(block + 1) * 5000].map(\.self), "\(point)")
                 }
                 #expect(try lease.blocks == kv.longestPrefix(of: chain).blocks, "\(point)")
             }
@@ -75,7 +77,9 @@ extension Faults.KilledTests {
             #expect(try lease.blocks == store.kvGauge().blocks, "\(point)")
             #expect(wasKilled || lease.blocks < 12, "\(point)")
             for block in 0..<lease.blocks {
-                #expect(try lease.withUnsafeBytes(ofBlock: block) { Array($0) } == bytes(500, seed: UInt64(block)), "\(point)")
+                #expect(
+                    try lease.withUnsafeBytes(ofBlock: block) { Array($0) } == bytes(500, seed: UInt64(block)),
+                    "\(point)")
             }
         }
     }
@@ -98,14 +102,18 @@ extension Faults {
         private func prompt(_ number: Int) throws -> (tokens: [UInt32], blocks: [[UInt8]], files: [String]) {
             let tokens = (0..<40).map { UInt32($0 < 20 ? $0 + number % 2 : $0 * number) }
             let blocks = (0..<10).map { block in
-                var random = Random(seed: tokens[..<(4 * block + 4)].reduce(7) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01B3 })
+                var random = Random(
+                    seed: tokens[..<(4 * block + 4)].reduce(7) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01B3 })
                 return (0..<3000).map { _ in UInt8.random(in: 0...255, using: &random) }
             }
-            let path = try directory.write(tokens.flatMap { withUnsafeBytes(of: $0.littleEndian, Array.init) }, to: "tokens-\(number)")
+            let path = try directory.write(
+                tokens.flatMap { withUnsafeBytes(of: $0.littleEndian, Array.init) }, to: "tokens-\(number)")
             return (tokens, blocks, [path, try directory.write(blocks.flatMap(\.self), to: "blocks-\(number)")])
         }
 
-        private func expectWhole(_ store: Store, _ prompts: [(tokens: [UInt32], blocks: [[UInt8]], files: [String])]) throws -> Int {
+        private func expectWhole(_ store: Store, _ prompts: [(tokens: [UInt32], blocks: [[UInt8]], files: [String])])
+            throws -> Int
+        {
             let kv = try store.kvBlocks(of: store.revision("org/base"), format: "f", blockTokens: 4)
             var found = 0
             for prompt in prompts {
@@ -125,7 +133,9 @@ extension Faults {
             let prompts = try (1...4).map(prompt)
             for round in 0..<4 {
                 var running = try prompts.map {
-                    try tool.start(["kv", "put", "org/base", $0.files[0], $0.files[1], "--format", "f", "--block-tokens", "4"])
+                    try tool.start([
+                        "kv", "put", "org/base", $0.files[0], $0.files[1], "--format", "f", "--block-tokens", "4",
+                    ])
                 }
                 running.append(try tool.start(["gc", "--grace", "0"]))
                 running.append(try tool.start(["evict", "--kind", "kv", "--free", "20k"]))
@@ -134,11 +144,15 @@ extension Faults {
                     #expect(result.status == 0, "round \(round): \(result.errors)")
                 }
                 for prompt in prompts {
-                    let got = try tool("kv", "get", "org/base", prompt.files[0], directory("got"), "--format", "f", "--block-tokens", "4", "--json")
+                    let got = try tool(
+                        "kv", "get", "org/base", prompt.files[0], directory("got"), "--format", "f", "--block-tokens",
+                        "4", "--json")
                     #expect([0, 2].contains(got.status), "\(got.errors)")
                     if got.status == 0 {
                         let bytes = try contents(directory("got"))
-                        #expect(bytes == Array(prompt.blocks.flatMap(\.self).prefix(bytes.count)) && bytes.count % 3000 == 0)
+                        #expect(
+                            bytes == Array(prompt.blocks.flatMap(\.self).prefix(bytes.count)) && bytes.count % 3000 == 0
+                        )
                     }
                 }
             }
@@ -147,20 +161,27 @@ extension Faults {
             #expect(try Inspection.leftovers(in: store) == [])
             // Without evictions all are there, and the common ones once.
             for prompt in prompts {
-                #expect(try tool("kv", "put", "org/base", prompt.files[0], prompt.files[1], "--format", "f", "--block-tokens", "4").status == 0)
+                #expect(
+                    try tool(
+                        "kv", "put", "org/base", prompt.files[0], prompt.files[1], "--format", "f", "--block-tokens",
+                        "4"
+                    ).status == 0)
             }
             #expect(try expectWhole(store, prompts) == 40)
             #expect(try store.kvGauge().blocks == 2 * 5 + 4 * 5)
         }
 
-        @Test("after a power cut every block that is found is whole", .enabled(if: Machine.mountsImages, Comment(rawValue: Machine.images)))
+        @Test(
+            "after a power cut every block that is found is whole",
+            .enabled(if: Machine.mountsImages, Comment(rawValue: Machine.images)))
         func power() throws {
             let disk = try Disk.ext4(megabytes: 64)
             let tool = try prepare(disk("store"))
             sync()
             let prompts = try (1...4).map(prompt)
             for (step, prompt) in prompts.enumerated() {
-                let put = try tool("kv", "put", "org/base", prompt.files[0], prompt.files[1], "--format", "f", "--block-tokens", "4")
+                let put = try tool(
+                    "kv", "put", "org/base", prompt.files[0], prompt.files[1], "--format", "f", "--block-tokens", "4")
                 #expect(put.status == 0, "\(put.errors)")
                 // A later change of another kind makes the rows durable; sometimes the journal has gone out, too.
                 if step % 2 == 0 { #expect(try tool("tag", "org/base", "ref\(step)").status == 0) }

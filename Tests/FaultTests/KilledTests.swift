@@ -91,7 +91,8 @@ extension Faults {
                 if isEven { try collect(store, point) }
                 #expect(try Inspection.revisions(in: store) == revisions, "\(point)")
                 _ = try importTuned(into: store)
-                #expect(try Inspection.differences(of: "org/tuned", from: directory("tuned"), in: store) == [], "\(point)")
+                #expect(
+                    try Inspection.differences(of: "org/tuned", from: directory("tuned"), in: store) == [], "\(point)")
                 try expectBase(store, point)
                 try collect(store, point)
             }
@@ -147,7 +148,8 @@ extension Faults {
                 #expect(wasKilled || !isThere, "\(point)")
                 if isThere {
                     #expect(
-                        try Inspection.differences(of: "org/tuned", from: directory("tuned"), in: store) == [], "\(point)")
+                        try Inspection.differences(of: "org/tuned", from: directory("tuned"), in: store) == [],
+                        "\(point)")
                 }
                 try collect(store, point)
                 try expectBase(store, point)
@@ -198,7 +200,8 @@ extension Faults {
                 try collect(store, point)
                 #expect(try Inspection.revisions(in: store) == ["org/base@v1", "org/tuned@v1"], "\(point)")
                 try expectBase(store, point)
-                #expect(try Inspection.differences(of: "org/tuned", from: directory("tuned"), in: store) == [], "\(point)")
+                #expect(
+                    try Inspection.differences(of: "org/tuned", from: directory("tuned"), in: store) == [], "\(point)")
             }
         }
 
@@ -209,7 +212,8 @@ extension Faults {
             let store = try Store(at: place)
             _ = try importTuned(into: store)
             try ChildProcess.copy(place, to: directory("copy"))
-            try ChildProcess.check("sh", "-c", "rm -f '\(directory("copy"))'/leases/* && test -s '\(directory("copy"))/store.db-wal'")
+            try ChildProcess.check(
+                "sh", "-c", "rm -f '\(directory("copy"))'/leases/* && test -s '\(directory("copy"))/store.db-wal'")
             return directory("copy")
         }
 

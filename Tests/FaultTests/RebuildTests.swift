@@ -19,8 +19,10 @@ extension Faults {
             try TestModel(layers: 1, seed: 8).write(to: directory("other"))
             let tool = Tool(store: directory("store"))
             for arguments in [
-                ["import", directory("base"), "--name", "org/model", "--ref", "main", "--ref", "first",
-                 "--origin", "https://example.org/model", "--origin", "file:///models"],
+                [
+                    "import", directory("base"), "--name", "org/model", "--ref", "main", "--ref", "first",
+                    "--origin", "https://example.org/model", "--origin", "file:///models",
+                ],
                 ["import", directory("other"), "--name", "org/model", "--ref", "odd"],
                 ["import", directory("tuned"), "--name", "org/model"],
                 ["rm", "org/model@odd"],
@@ -36,14 +38,17 @@ extension Faults {
 
         init() throws {
             let template = try Self.template.get()
-            for name in ["base", "tuned", "other", "store"] { try ChildProcess.copy(template(name), to: directory(name)) }
+            for name in ["base", "tuned", "other", "store"] {
+                try ChildProcess.copy(template(name), to: directory(name))
+            }
             place = directory("store")
             tool = Tool(store: place)
         }
 
         /// What the tool tells of all models, but for accesses.
         private func told() throws -> [NSObject] {
-            let commands = [["ls"], ["show", "org/model"], ["show", "other"], ["du"]]
+            let commands =
+                [["ls"], ["show", "org/model"], ["show", "other"], ["du"]]
                 + ["org/model@v1", "org/model@v3", "org/model@prod", "org/model@first", "org/model", "other"].flatMap {
                     [["show", $0.contains("@") ? $0 : $0 + "@v1"], ["files", $0], ["tensors", $0]]
                 }
@@ -57,7 +62,8 @@ extension Faults {
         private static func withoutAccesses(_ value: Any) -> Any {
             if let list = value as? [Any] { return list.map(withoutAccesses) as NSArray }
             guard let object = value as? [String: Any] else { return value }
-            return object.filter { !["accesses", "lastAccess"].contains($0.key) }.mapValues(withoutAccesses) as NSDictionary
+            return object.filter { !["accesses", "lastAccess"].contains($0.key) }.mapValues(withoutAccesses)
+                as NSDictionary
         }
 
         enum Damage: String, CaseIterable {
@@ -68,7 +74,8 @@ extension Faults {
             let path = place + "/store.db"
             let bytes = try FileSystem.status(path)!.bytes
             switch damage {
-            case .garbage: try Data((0..<bytes).map { UInt8(truncatingIfNeeded: $0 &* 31) }).write(to: URL(fileURLWithPath: path))
+            case .garbage:
+                try Data((0..<bytes).map { UInt8(truncatingIfNeeded: $0 &* 31) }).write(to: URL(fileURLWithPath: path))
             case .half: truncate(path, bytes / 2)
             case .onePage: truncate(path, 4096)
             case .empty: truncate(path, 0)
@@ -77,7 +84,9 @@ extension Faults {
             }
         }
 
-        @Test("a damaged catalog is refused with status 7, and a rebuild brings everything back", arguments: Damage.allCases)
+        @Test(
+            "a damaged catalog is refused with status 7, and a rebuild brings everything back",
+            arguments: Damage.allCases)
         func damaged(_ damage: Damage) throws {
             let before = try told()
             try self.damage(damage)

@@ -59,7 +59,9 @@ extension Faults {
             let path = directory.path
             // Overlapping and distinct models, under names that others use, too.
             loop("import", allowed: [0]) { ["import", "\(path)/tuned\(1 + $0 % 2)", "--name", "a\($0 % 3)"] }
-            loop("import", allowed: [0]) { ["import", "\(path)/\($0 % 2 == 0 ? "tuned1" : "distinct")", "--name", "b\($0 % 2)"] }
+            loop("import", allowed: [0]) {
+                ["import", "\(path)/\($0 % 2 == 0 ? "tuned1" : "distinct")", "--name", "b\($0 % 2)"]
+            }
             loop("rm", allowed: [0, 2, 4]) { [["rm", "a0"], ["rm", "b0"], ["rm", "a1"], ["rm", "b1"]][$0 % 4] }
             loop("gc", allowed: [0]) { _ in ["gc", "--grace", "0"] }
             loop("export", allowed: [0]) { ["export", "kept", "\(path)/out\($0)"] }
@@ -72,7 +74,9 @@ extension Faults {
                         let revision = try store.revision("kept")
                         for tensor in try revision.layer(0).tensors {
                             let digest = tensor.bytes.withUnsafeBytes { ContentDigest(of: $0) }
-                            if digest != digests[tensor.entry.name] { journal.problem("layer 0: \(tensor.entry.name) differs") }
+                            if digest != digests[tensor.entry.name] {
+                                journal.problem("layer 0: \(tensor.entry.name) differs")
+                            }
                         }
                         journal.count("layer")
                     }

@@ -7,7 +7,8 @@ import Testing
 @testable import Fleet
 @testable import WeightStore
 
-@Suite(.enabled(if: Engines.areInstalled, "Ceph and etcd are not installed, or this is not root; Tests/run installs them"))
+@Suite(
+    .enabled(if: Engines.areInstalled, "Ceph and etcd are not installed, or this is not root; Tests/run installs them"))
 struct BucketGarbageTests {
     private func objects(_ fleet: Fleet, _ prefix: String) throws -> Set<String> {
         var names: Set<String> = []
@@ -93,7 +94,9 @@ struct BucketGarbageTests {
         // A push under way: what it needs is not garbage, although no version names it yet.
         let shards = try store.shards(of: try store.revision("org/model").digest)!
         let entry = LedgerEntry(bucket: fleet.bucket, model: "org/other", publisher: "test")
-        for (digest, _) in shards.shards { try fleet.bucket.put(S3Origin.shard(digest), try store.shard(digest)!.all()) }
+        for (digest, _) in shards.shards {
+            try fleet.bucket.put(S3Origin.shard(digest), try store.shard(digest)!.all())
+        }
         try entry.enter(needing: shards.text)
         sleep(1)
         #expect(try fleet.collectGarbage(graceSeconds: 0).shards == 0)
@@ -118,7 +121,9 @@ struct BucketGarbageTests {
         let fleet = try yard.fleet()
         for version in 1...2 { try fleet.pushBlocking(try store.revision("org/model@v\(version)"), of: store) }
         try fleet.drop(1, of: "org/model")
-        let proxy = try ChildProcess.daemon(["/usr/bin/env", "python3", Engines.script("s3-proxy.py"), "\(yard.objects.port)"])
+        let proxy = try ChildProcess.daemon([
+            "/usr/bin/env", "python3", Engines.script("s3-proxy.py"), "\(yard.objects.port)",
+        ])
         let port = Int(try proxy.line())!
         let lagging = try yard.fleet(port: port)
         sleep(1)

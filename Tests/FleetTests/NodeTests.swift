@@ -7,9 +7,12 @@ import Testing
 @testable import Fleet
 @testable import WeightStore
 
-@Suite(.enabled(if: Engines.areInstalled, "Ceph and etcd are not installed, or this is not root; Tests/run installs them"))
+@Suite(
+    .enabled(if: Engines.areInstalled, "Ceph and etcd are not installed, or this is not root; Tests/run installs them"))
 struct NodeTests {
-    @Test("nodes share a new version: the object store is read about once, a fine-tune moves what differs, a rollback nothing")
+    @Test(
+        "nodes share a new version: the object store is read about once, a fine-tune moves what differs, a rollback nothing"
+    )
     func sharing() throws {
         let yard = try Yard(etcd: true)
         let base = TestModel(layers: 4)
@@ -17,8 +20,10 @@ struct NodeTests {
         let proxy = try FaultProxy(to: yard.objects.port)
         var nodes = try (0..<3).map { try NodeProcess(yard, "node\($0)", port: proxy.port) }
         // One whose clock is an hour off.
-        nodes.append(try NodeProcess(
-            yard, "node3", port: proxy.port, prefix: Engines.clock("+1h"), environment: ["FAKETIME_DONT_FAKE_MONOTONIC": "1"]))
+        nodes.append(
+            try NodeProcess(
+                yard, "node3", port: proxy.port, prefix: Engines.clock("+1h"),
+                environment: ["FAKETIME_DONT_FAKE_MONOTONIC": "1"]))
         try yard.waitForPeers(nodes)
         let fleet = try yard.fleet()
         let before = proxy.bytes
@@ -99,7 +104,9 @@ struct NodeTests {
         for version in 2...4 {
             try fleet.pushBlocking(try publisher.revision("org/model@v\(version)"), of: publisher)
             try yard.wait(for: digests[version - 1], on: nodes)
-            try wait(for: "loads of v\(version)") { shared.value.withLock { $0.allSatisfy { $0.contains(digests[version - 1]) } } }
+            try wait(for: "loads of v\(version)") {
+                shared.value.withLock { $0.allSatisfy { $0.contains(digests[version - 1]) } }
+            }
         }
         // Faster than anybody can follow.
         for version in [1, 3, 2, 4, 1] { try fleet.move("main", of: "org/model", to: version) }
@@ -110,7 +117,9 @@ struct NodeTests {
 
     private func isOverStore(_ flag: Shared<Atomic<Bool>>) { flag.value.store(true, ordering: .relaxed) }
 
-    @Test("without etcd nodes look into the bucket; when it is back they hear at once, and a publisher who could not tell it is made up for")
+    @Test(
+        "without etcd nodes look into the bucket; when it is back they hear at once, and a publisher who could not tell it is made up for"
+    )
     func etcdKilled() throws {
         let yard = try Yard(etcd: true)
         let store = try yard.publisher("publisher", (1...3).map { TestModel(layers: 1, seed: UInt64($0)) })
@@ -203,7 +212,10 @@ struct NodeTests {
         }
         node.end(SIGKILL)
         #expect(try node.main() == first.digest)
-        missing = try { let store = try Store(at: node.store); return try store.missing(of: try store.shards(of: second.digest)!).values.reduce(0, +) }()
+        missing = try {
+            let store = try Store(at: node.store);
+            return try store.missing(of: try store.shards(of: second.digest)!).values.reduce(0, +)
+        }()
         let clean = try FaultProxy(to: yard.objects.port)
         node = try NodeProcess(yard, "node0", port: clean.port)
         try yard.wait(for: second.digest, on: [node])
@@ -294,7 +306,9 @@ struct NodeTests {
         #expect(proxy.bytes - before > 4 << 20)
     }
 
-    @Test("a node shows its shards to nobody without the token, and binds beyond this machine neither without one nor without https")
+    @Test(
+        "a node shows its shards to nobody without the token, and binds beyond this machine neither without one nor without https"
+    )
     func tokens() throws {
         let yard = try Yard(etcd: true)
         let store = try yard.publisher("publisher", [TestModel(layers: 1)])
@@ -316,7 +330,8 @@ struct NodeTests {
         let plain = try tool("node", "org/model", "--host", "10.255.255.1", "--port", "0")
         #expect(plain.status == 64 && plain.errors.contains("--tls-certificate") && plain.errors.contains("--insecure"))
         let both = try tool(
-            "node", "org/model", "--advertise", "http://node.example", "--tls-certificate", "any.pem", "--tls-key", "any.key")
+            "node", "org/model", "--advertise", "http://node.example", "--tls-certificate", "any.pem", "--tls-key",
+            "any.key")
         #expect(both.status == 64 && both.errors.contains("http://node.example is not https"))
         #expect(!node.said.contains("the-fleets-token") && !node.said.contains("testsecret"))
     }

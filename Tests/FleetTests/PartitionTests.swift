@@ -6,9 +6,14 @@ import Testing
 @testable import Fleet
 @testable import WeightStore
 
-@Suite(.enabled(if: Engines.areInstalled && FileManager.default.isExecutableFile(atPath: "/usr/sbin/ip"), "needs root, iproute2, Ceph and etcd"))
+@Suite(
+    .enabled(
+        if: Engines.areInstalled && FileManager.default.isExecutableFile(atPath: "/usr/sbin/ip"),
+        "needs root, iproute2, Ceph and etcd"))
 struct PartitionTests {
-    @Test("a node that is cut off from everybody keeps what it has, keeps nobody waiting, and catches up when the link is mended")
+    @Test(
+        "a node that is cut off from everybody keeps what it has, keeps nobody waiting, and catches up when the link is mended"
+    )
     func partition() throws {
         let network = try Namespace()
         let yard = try Yard(etcdAt: network.host)
@@ -16,7 +21,9 @@ struct PartitionTests {
         let (port, gateway) = try yard.objects.gateway("\(network.host):\(Int.random(in: 20_000..<30_000))")
         defer { kill(gateway, SIGKILL) }
         let environment = ["WEIGHTSTORE_ORIGIN": yard.url(port: port, host: network.host), "WEIGHTSTORE_INSECURE": "1"]
-        let near = try (0..<2).map { try NodeProcess(yard, "near\($0)", ["org/model", "--host", network.host], environment: environment) }
+        let near = try (0..<2).map {
+            try NodeProcess(yard, "near\($0)", ["org/model", "--host", network.host], environment: environment)
+        }
         let far = try NodeProcess(
             yard, "far", ["org/model", "--host", network.address], prefix: network.prefix, environment: environment)
         try yard.waitForPeers(near + [far])

@@ -64,17 +64,23 @@ struct PeerTreeTests {
         }
     }
 
-    @Test("a peer that failed is left out for a while, and the order closes up; who can't reach the object store asks the others")
+    @Test(
+        "a peer that failed is left out for a while, and the order closes up; who can't reach the object store asks the others"
+    )
     func leavingOut() throws {
         let books = try books(8)
         let request = request(1)
         let (_, book) = try #require(books.first { $0.book.depth(of: request.digest, model: "org/model") == 1 })
         let top = book.origins(for: request)[0]
-        book.heard(from: top.url, request, StoreError.originDiffers(origin: top.url, digest: request.digest, found: "other bytes"))
+        book.heard(
+            from: top.url, request,
+            StoreError.originDiffers(origin: top.url, digest: request.digest, found: "other bytes"))
         #expect(book.origins(for: request).first?.url != top.url)
         let (_, root) = try #require(books.first { $0.book.depth(of: request.digest, model: "org/model") == 0 })
         #expect(root.origins(for: request).isEmpty)
-        root.heard(from: "s3://bucket", request, StoreError.originFailed(origin: "s3://bucket", digest: request.digest, reason: ""))
+        root.heard(
+            from: "s3://bucket", request,
+            StoreError.originFailed(origin: "s3://bucket", digest: request.digest, reason: ""))
         #expect(!root.origins(for: request).isEmpty)
         root.heard(from: "s3://bucket", request, nil)
         #expect(root.origins(for: request).isEmpty)

@@ -7,7 +7,8 @@ import Testing
 @testable import Fleet
 @testable import WeightStore
 
-@Suite(.enabled(if: Engines.areInstalled, "Ceph and etcd are not installed, or this is not root; Tests/run installs them"))
+@Suite(
+    .enabled(if: Engines.areInstalled, "Ceph and etcd are not installed, or this is not root; Tests/run installs them"))
 struct PublishTests {
     @Test("a push uploads what the bucket lacks, then makes the version and moves the refs; again, it does nothing")
     func pushing() throws {
@@ -53,7 +54,9 @@ struct PublishTests {
             let winners = Mutex<[Int]>([])
             DispatchQueue.concurrentPerform(iterations: 8) { writer in
                 // What fails here is missing below.
-                guard (try? register.write(Array("\(generation) by \(writer)".utf8), as: generation)) == true else { return }
+                guard (try? register.write(Array("\(generation) by \(writer)".utf8), as: generation)) == true else {
+                    return
+                }
                 winners.withLock { $0.append(writer) }
             }
             let winner = winners.withLock { $0 }
@@ -110,7 +113,9 @@ struct PublishTests {
     @Test("however many publishers push at once, each version is one's, whole, as soon as it can be seen")
     func manyPublishers() throws {
         let yard = try Yard()
-        let stores = try (0..<4).map { try yard.publisher("publisher-\($0)", [TestModel(layers: 1, seed: UInt64($0 + 10))]) }
+        let stores = try (0..<4).map {
+            try yard.publisher("publisher-\($0)", [TestModel(layers: 1, seed: UInt64($0 + 10))])
+        }
         let results = Mutex<[Result<PushSummary, any Error>]>([])
         let shared = Shared(results)
         let isOver = Atomic<Bool>(false)
@@ -172,7 +177,8 @@ struct PublishTests {
         let (_, restarted) = try yard.objects.gateway("127.0.0.1:\(port)")
         defer { kill(restarted, SIGKILL) }
         let second = Work()
-        let summary = try fleet.pushBlocking(try store.revision("org/model"), of: store, partBytes: 5 << 20, work: second)
+        let summary = try fleet.pushBlocking(
+            try store.revision("org/model"), of: store, partBytes: 5 << 20, work: second)
         #expect(summary.created && summary.version == 1)
         #expect(second.progress.skipped >= 10 << 20, "parts that were there are not sent again")
         #expect(second.progress.done + second.progress.skipped == summary.uploaded)
@@ -202,7 +208,9 @@ struct PublishTests {
         // One of those who move it at once does; the others may find it moved.
         let moved = Atomic<Int>(0)
         for version in 3...4 {
-            try fleet.pushBlocking(try yard.publisher("p\(version)", [TestModel(layers: 1, seed: UInt64(version))]).revision("org/model"), of: try Store(at: yard.directory("p\(version)")), refs: [])
+            try fleet.pushBlocking(
+                try yard.publisher("p\(version)", [TestModel(layers: 1, seed: UInt64(version))]).revision("org/model"),
+                of: try Store(at: yard.directory("p\(version)")), refs: [])
         }
         DispatchQueue.concurrentPerform(iterations: 2) { index in
             do {
@@ -245,7 +253,9 @@ struct PublishTests {
             ("user/add", #"{"name":"root","password":"the-password"}"#), ("role/add", #"{"name":"root"}"#),
             ("user/grant", #"{"user":"root","role":"root"}"#), ("enable", "{}"),
         ] {
-            _ = try ChildProcess.daemon(["/usr/bin/curl", "-sf", "-w", "\n", "-d", body, "\(yard.etcd!.url)/v3/auth/\(path)"]).line()
+            _ = try ChildProcess.daemon([
+                "/usr/bin/curl", "-sf", "-w", "\n", "-d", body, "\(yard.etcd!.url)/v3/auth/\(path)",
+            ]).line()
         }
         func push(_ user: String?) throws -> PushSummary {
             var environment = yard.objects.credentials
@@ -274,7 +284,9 @@ struct PublishTests {
         #expect(throws: FetchError.self) { try PeerOrigin("peer+http://10.255.255.1:8000") }
         var options = TransportOptions()
         options.allowsPlainHTTP = true
-        _ = try Fleet(origin: elsewhere, etcd: "http://10.255.255.1:2379", options: options, environment: yard.objects.credentials)
+        _ = try Fleet(
+            origin: elsewhere, etcd: "http://10.255.255.1:2379", options: options, environment: yard.objects.credentials
+        )
         _ = try Fleet(origin: "s3://bucket/x?endpoint=https://10.255.255.1", environment: yard.objects.credentials)
         _ = try yard.publisher("publisher", [TestModel(layers: 1)])
         var tool = yard.tool("publisher")

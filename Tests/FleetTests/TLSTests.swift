@@ -5,9 +5,12 @@ import Testing
 @testable import Fleet
 @testable import WeightStore
 
-@Suite(.enabled(if: Engines.areInstalled, "Ceph and etcd are not installed, or this is not root; Tests/run installs them"))
+@Suite(
+    .enabled(if: Engines.areInstalled, "Ceph and etcd are not installed, or this is not root; Tests/run installs them"))
 struct TLSTests {
-    @Test("nodes share by https what they hear of from an etcd with TLS; one whose certificate nobody trusts is left out, and its bytes come from elsewhere")
+    @Test(
+        "nodes share by https what they hear of from an etcd with TLS; one whose certificate nobody trusts is left out, and its bytes come from elsewhere"
+    )
     func sharing() throws {
         let yard = try Yard(etcd: true, encrypted: true)
         let authority = try #require(yard.authority)
@@ -32,7 +35,9 @@ struct TLSTests {
         #expect(status.allSatisfy { $0.holdings!.hears == "watch" })
         // Who is not trusted may still ask.
         #expect(status.filter { $0.holdings!.fromPeers > 0 }.count >= 3)
-        let complaints = nodes.dropLast().filter { $0.said.contains("\(nodes[3].url)/") && $0.said.contains("not trusted: its certificate is signed by nobody") }
+        let complaints = nodes.dropLast().filter {
+            $0.said.contains("\(nodes[3].url)/") && $0.said.contains("not trusted: its certificate is signed by nobody")
+        }
         #expect(complaints.count == 3)
         #expect(!nodes[3].said.contains("not trusted"))
         // The next one goes by the same ways.

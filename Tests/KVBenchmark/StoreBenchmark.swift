@@ -72,7 +72,8 @@ enum StoreBenchmark {
     }
 
     /// Prints the median, the fastest and the slowest.
-    private static func measure(_ name: String, runs: Int = runs, bytes: Int? = nil, _ body: () throws -> Void) rethrows {
+    private static func measure(_ name: String, runs: Int = runs, bytes: Int? = nil, _ body: () throws -> Void) rethrows
+    {
         var times: [Double] = []
         for run in 0...runs {
             let start = DispatchTime.now().uptimeNanoseconds

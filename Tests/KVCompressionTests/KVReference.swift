@@ -105,7 +105,8 @@ struct KVReference {
             }
             return try body(
                 KVLayer(
-                    keys: view(one.keys), values: view(one.values), attention: one.attention.map(view), index: one.layer))
+                    keys: view(one.keys), values: view(one.values), attention: one.attention.map(view), index: one.layer
+                ))
         }
     }
 }

@@ -4,7 +4,10 @@ import Testing
 @testable import KVCompression
 
 /// The cases of Tests/kv-reference.py.
-@Suite(.enabled(if: KVReference.directory != nil, "run Tests/kv-reference.py, and name its directory in WEIGHTSTORE_KV_REFERENCE"))
+@Suite(
+    .enabled(
+        if: KVReference.directory != nil,
+        "run Tests/kv-reference.py, and name its directory in WEIGHTSTORE_KV_REFERENCE"))
 struct KVReferenceTests {
     @Test("selections are those of the reference, position by position and bit by bit")
     func selections() throws {
@@ -84,7 +87,8 @@ struct KVReferenceTests {
                 for column in 0..<layout.shape.columns {
                     let parameter =
                         layout.axis == .channel
-                        ? row / layout.group * layout.shape.columns + column : row * layout.groups + column / layout.group
+                        ? row / layout.group * layout.shape.columns + column
+                        : row * layout.groups + column / layout.group
                     let number = head * layout.parametersPerHead + parameter
                     if scales[number] == expectedScales[number] {
                         let code = tensor.view.code(

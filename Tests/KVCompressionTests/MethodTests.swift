@@ -3,13 +3,17 @@ import Testing
 
 /// What every method promises, those that others add, too.
 @Suite struct MethodTests {
-    @Test("keys and values have the shape and the element they had, at the positions that were kept", arguments: 0..<Methods.all.count)
+    @Test(
+        "keys and values have the shape and the element they had, at the positions that were kept",
+        arguments: 0..<Methods.all.count)
     func shapes(number: Int) throws {
         for length in [0, 1, 40] {
             let random = try RandomLayer(KVShape(2, 3, length, 8))
             let result = try Methods.all[number].compress(random.layer)
             #expect(result.byteCount == result.keys.byteCount + result.values.byteCount)
-            for (tensor, before) in [(result.keys.tensor(), random.layer.keys), (result.values.tensor(), random.layer.values)] {
+            for (tensor, before) in [
+                (result.keys.tensor(), random.layer.keys), (result.values.tensor(), random.layer.values),
+            ] {
                 #expect(tensor.element == before.element)
                 #expect(tensor.shape == KVShape(2, 3, result.positions.count, 8))
             }

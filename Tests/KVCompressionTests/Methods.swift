@@ -3,14 +3,17 @@ import KVCompression
 /// The list of methods: what holds for every method is tested with these.
 enum Methods {
     static let selectors: [any KVSelector] = [
-        .window(last: 0), .window(last: 7), .sinks(first: 4, last: 9), .sinks(first: 30, last: 30), .sinks(first: 3, last: 0),
+        .window(last: 0), .window(last: 7), .sinks(first: 4, last: 9), .sinks(first: 30, last: 30),
+        .sinks(first: 3, last: 0),
         .heavyHitters(heavy: 6, recent: 5), .heavyHitters(heavy: 0, recent: 4), .heavyHitters(heavy: 5, recent: 0),
-        .snap(budget: 12, window: 4), .snap(budget: 12, window: 4, kernel: 1), .snap(budget: 12, window: 0, pooling: .mean),
+        .snap(budget: 12, window: 4), .snap(budget: 12, window: 4, kernel: 1),
+        .snap(budget: 12, window: 0, pooling: .mean),
         .snap(budget: 4, window: 4), .pyramid(layers: 3, budget: 14, window: 4),
     ]
 
     static let others: [any KVMethod] = [
-        .quantized(bits: 8), .quantized(bits: 4), .quantized(bits: 2), Sinks(first: 1, last: 1).then(.quantized(bits: 2)),
+        .quantized(bits: 8), .quantized(bits: 4), .quantized(bits: 2),
+        Sinks(first: 1, last: 1).then(.quantized(bits: 2)),
         Folded(),
     ]
 

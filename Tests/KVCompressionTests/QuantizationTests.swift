@@ -9,7 +9,8 @@ import Testing
     func bound(element: KVElement, bits: Int) throws {
         for (shape, group) in [(KVShape(2, 2, 70, 33), 32), (KVShape(1, 3, 9, 16), 5), (KVShape(1, 1, 64, 1), 1000)] {
             for axis in [QuantizedLayout.Axis.channel, .token] {
-                for factor: Float in [1, 0x1p-20, 0x1p-140, 0x1.8p13, 0x1p124] where element != .float16 || factor < 0x1p14 {
+                for factor: Float in [1, 0x1p-20, 0x1p-140, 0x1.8p13, 0x1p124]
+                where element != .float16 || factor < 0x1p14 {
                     let numbers = try Numbers(
                         Numbers(random: shape, element).values.map { $0 * factor }, shape, element)
                     let quantized = try QuantizedTensor(numbers.view, bits: bits, group: group, axis: axis)
@@ -29,7 +30,8 @@ import Testing
                     for column in 0..<shape.columns {
                         let (scale, zero) = view.parameters(batch: batch, head: head, row: row, column: column)
                         let reach = max(abs(zero), abs(zero + scale * Float(quantized.layout.levels)))
-                        let rounding = quantized.layout.element.ulp(reach) * (quantized.layout.element == .float32 ? 8 : 1)
+                        let rounding =
+                            quantized.layout.element.ulp(reach) * (quantized.layout.element == .float32 ? 8 : 1)
                         let bound = scale / 2 + rounding
                         #expect(abs(result[index] - numbers.values[index]) <= bound)
                         index += 1
@@ -45,8 +47,12 @@ import Testing
         let equal = try Numbers([Float](repeating: -3.25, count: shape.count), shape, element)
         let random = try Numbers(random: shape, element)
         for axis in [QuantizedLayout.Axis.channel, .token] {
-            #expect(try QuantizedTensor(equal.view, bits: bits, group: 4, axis: axis).view.dequantized().floats == equal.values)
-            #expect(try QuantizedTensor(random.view, bits: bits, group: 1, axis: axis).view.dequantized().floats == random.values)
+            #expect(
+                try QuantizedTensor(equal.view, bits: bits, group: 4, axis: axis).view.dequantized().floats
+                    == equal.values)
+            #expect(
+                try QuantizedTensor(random.view, bits: bits, group: 1, axis: axis).view.dequantized().floats
+                    == random.values)
         }
     }
 
@@ -68,7 +74,8 @@ import Testing
         #expect([result[0], result[3], result[4]] == [-1, -1, -1])
         #expect(abs(result[1] - 1) < 1e-6 && result[2] == result[1] && result[5] == result[1])
         let nothing = try Numbers([.nan, .infinity, -.infinity], KVShape(1, 1, 1, 3))
-        #expect(try QuantizedTensor(nothing.view, bits: 2, group: 8, axis: .token).view.dequantized().floats == [0, 0, 0])
+        #expect(
+            try QuantizedTensor(nothing.view, bits: 2, group: 8, axis: .token).view.dequantized().floats == [0, 0, 0])
     }
 
     @Test("a float16 near its greatest stays finite")

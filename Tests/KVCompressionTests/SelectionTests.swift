@@ -110,7 +110,9 @@ import Testing
             .quantized(bits: 3), .quantized(bits: 4, group: 0),
         ]
         for method in wrong {
-            #expect { try method.compress(layer) } throws: { if case .badParameter = $0 as? KVError { true } else { false } }
+            #expect { try method.compress(layer) } throws: {
+                if case .badParameter = $0 as? KVError { true } else { false }
+            }
         }
     }
 }

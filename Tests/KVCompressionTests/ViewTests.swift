@@ -49,7 +49,8 @@ import Testing
         defer { bytes.deallocate() }
         let shape = KVShape(1, 1, 3, 4)
         for i in 0..<12 {
-            UnsafeMutableRawBufferPointer(rebasing: bytes[1...]).storeBytes(of: Float(i), toByteOffset: i * 4, as: Float.self)
+            UnsafeMutableRawBufferPointer(rebasing: bytes[1...]).storeBytes(
+                of: Float(i), toByteOffset: i * 4, as: Float.self)
         }
         let view = try KVView(UnsafeRawBufferPointer(rebasing: bytes[1...]), element: .float32, shape: shape)
         let layer = try KVLayer(keys: view, values: view)
@@ -64,7 +65,9 @@ import Testing
         let part = numbers.view.rows(2..<100)
         #expect(part.shape == KVShape(1, 2, 3, 3))
         let layer = try KVLayer(keys: part, values: part)
-        #expect(try Window(last: 100).compress(layer).keys.floats == Array(numbers.values[6..<15] + numbers.values[21..<30]))
+        #expect(
+            try Window(last: 100).compress(layer).keys.floats == Array(numbers.values[6..<15] + numbers.values[21..<30])
+        )
         #expect(numbers.view.rows(7..<9).shape.rows == 0)
     }
 

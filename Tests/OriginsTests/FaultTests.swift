@@ -6,14 +6,19 @@ import WeightStore
 
 /// Everything that a server, or what is between, can do to a pull.
 @Suite struct FaultTests {
-    private func pull(_ faults: [HubServer.Fault], idle: Double = 2, attempts: Int = 4) throws -> (Scene, Store, Result<PullSummary, any Error>) {
+    private func pull(_ faults: [HubServer.Fault], idle: Double = 2, attempts: Int = 4) throws -> (
+        Scene, Store, Result<PullSummary, any Error>
+    ) {
         let scene = try Scene()
         let store = try scene.store(idle: idle, attempts: attempts)
         try scene.hub.set(faults)
         return (scene, store, Result { try store.pullBlocking(scene.request()) })
     }
 
-    private func fault(_ kind: String, _ match: String = "^/org/model/model", times: Int = 1, _ change: (inout HubServer.Fault) -> Void = { _ in }) -> HubServer.Fault {
+    private func fault(
+        _ kind: String, _ match: String = "^/org/model/model", times: Int = 1,
+        _ change: (inout HubServer.Fault) -> Void = { _ in }
+    ) -> HubServer.Fault {
         var fault = HubServer.Fault(kind, match, times: times)
         change(&fault)
         return fault
@@ -31,7 +36,11 @@ import WeightStore
                     fault("status", "^/api", times: status == 403 ? 0 : 1) { $0.status = status },
                 ]
             } else {
-                [fault(kind, times: 3) { $0.after = 100_000; $0.seconds = 3 }]
+                [
+                    fault(kind, times: 3) {
+                        $0.after = 100_000; $0.seconds = 3
+                    }
+                ]
             }
         let (scene, store, result) = try pull(faults, idle: 0.5)
         #expect(try result.get().complete)
@@ -44,35 +53,72 @@ import WeightStore
     @Test("Retry-After is waited for")
     func retryAfter() throws {
         let start = ContinuousClock.now
-        let (_, _, result) = try pull([fault("status") { $0.status = 429; $0.headers = ["Retry-After": "1"] }])
+        let (_, _, result) = try pull([
+            fault("status") {
+                $0.status = 429; $0.headers = ["Retry-After": "1"]
+            }
+        ])
         #expect(try result.get().complete)
         #expect(ContinuousClock.now - start > .seconds(1))
-        let (_, _, patient) = try pull([fault("status") { $0.status = 503; $0.headers = ["Retry-After": "86400"] }])
-        guard case .failure(FetchError.refused(_, 503, _, _)) = patient else { return #expect(Bool(false), "\(patient)") }
+        let (_, _, patient) = try pull([
+            fault("status") {
+                $0.status = 503; $0.headers = ["Retry-After": "86400"]
+            }
+        ])
+        guard case .failure(FetchError.refused(_, 503, _, _)) = patient else {
+            return #expect(Bool(false), "\(patient)")
+        }
     }
 
     @Test("what stays is an error that names URL, status and what was expected")
     func lasting() throws {
         let cases: [(HubServer.Fault, (FetchError) -> Bool)] = [
-            (fault("status", times: 999) { $0.status = 503 }, {
-                if case .refused(let url, 503, "206", 4) = $0 { url.contains("/model.safetensors") } else { false }
-            }),
-            (fault("html"), {
-                if case .pageInsteadOfFile(_, 200, let type) = $0 { type.hasPrefix("text/html") } else { false }
-            }),
+            (
+                fault("status", times: 999) { $0.status = 503 },
+                {
+                    if case .refused(let url, 503, "206", 4) = $0 { url.contains("/model.safetensors") } else { false }
+                }
+            ),
+            (
+                fault("html"),
+                {
+                    if case .pageInsteadOfFile(_, 200, let type) = $0 { type.hasPrefix("text/html") } else { false }
+                }
+            ),
             (fault("html", "^/api", times: 9), { if case .pageInsteadOfFile(_, 200, _) = $0 { true } else { false } }),
             (fault("loop", times: 999), { if case .tooManyRedirects(_, 302, _) = $0 { true } else { false } }),
             (fault("loop", "^/api", times: 999), { if case .tooManyRedirects(_, 302, _) = $0 { true } else { false } }),
-            (fault("shifted"), { if case .wrongRange(_, 206, let expected, let found) = $0 { expected != found } else { false } }),
+            (
+                fault("shifted"),
+                { if case .wrongRange(_, 206, let expected, let found) = $0 { expected != found } else { false } }
+            ),
             (fault("whole"), { if case .wrongRange(_, 200, _, "the whole") = $0 { true } else { false } }),
-            (fault("long") { $0.extra = 7 }, {
-                if case .wrongLength(_, 206, let expected, let found) = $0 { found == expected + 7 } else { false }
-            }),
-            (fault("status", times: 999) { $0.status = 403 }, { if case .expired(_, 403) = $0 { true } else { false } }),
-            (fault("status", "resolve") { $0.status = 404 }, { if case .notFound(_, _, 404) = $0 { true } else { false } }),
-            (fault("stall", times: 999) { $0.seconds = 2 }, { if case .stalled(_, 0.3, 4) = $0 { true } else { false } }),
-            (fault("reset", times: 999) { $0.after = 0 }, { if case .disconnected(_, _, 4) = $0 { true } else { false } }),
-            (fault("redirect") { $0.location = "ftp://x/y" }, { if case .badRedirect(_, 302, _) = $0 { true } else { false } }),
+            (
+                fault("long") { $0.extra = 7 },
+                {
+                    if case .wrongLength(_, 206, let expected, let found) = $0 { found == expected + 7 } else { false }
+                }
+            ),
+            (
+                fault("status", times: 999) { $0.status = 403 },
+                { if case .expired(_, 403) = $0 { true } else { false } }
+            ),
+            (
+                fault("status", "resolve") { $0.status = 404 },
+                { if case .notFound(_, _, 404) = $0 { true } else { false } }
+            ),
+            (
+                fault("stall", times: 999) { $0.seconds = 2 },
+                { if case .stalled(_, 0.3, 4) = $0 { true } else { false } }
+            ),
+            (
+                fault("reset", times: 999) { $0.after = 0 },
+                { if case .disconnected(_, _, 4) = $0 { true } else { false } }
+            ),
+            (
+                fault("redirect") { $0.location = "ftp://x/y" },
+                { if case .badRedirect(_, 302, _) = $0 { true } else { false } }
+            ),
         ]
         for (fault, isExpected) in cases {
             let (_, _, result) = try pull([fault], idle: 0.3)
@@ -104,7 +150,9 @@ import WeightStore
     @Test("a small file is compared with git's name for it")
     func gitObject() throws {
         let (_, _, result) = try pull([fault("corrupt", "config.json") { $0.after = 3 }])
-        guard case .failure(FetchError.wrongDigest(let url, _, _)) = result else { return #expect(Bool(false), "\(result)") }
+        guard case .failure(FetchError.wrongDigest(let url, _, _)) = result else {
+            return #expect(Bool(false), "\(result)")
+        }
         #expect(url.contains("config.json"))
     }
 
@@ -114,7 +162,9 @@ import WeightStore
         try scene.hub.set(token: "hf_topsecret")
         let refused = #expect(throws: FetchError.self) { try scene.store("none").pullBlocking(scene.request()) }
         guard case .unauthorized(_, 401, _) = refused else { return #expect(Bool(false), "\(refused!)") }
-        let wrong = #expect(throws: FetchError.self) { try scene.store("wrong", token: "hf_wrong").pullBlocking(scene.request()) }
+        let wrong = #expect(throws: FetchError.self) {
+            try scene.store("wrong", token: "hf_wrong").pullBlocking(scene.request())
+        }
         #expect(!"\(wrong!)".contains("hf_wrong"))
         #expect(try scene.store(token: "hf_topsecret").pullBlocking(scene.request()).complete)
         for request in try scene.hub.requests() where request.place == "cdn" { #expect(request.token == nil) }
@@ -124,14 +174,18 @@ import WeightStore
     @Test("a path that leads out of the model is refused")
     func paths() throws {
         let scene = try Scene()
-        try FileManager.default.createDirectory(atPath: scene.directory("hub/org/model/a"), withIntermediateDirectories: true)
+        try FileManager.default.createDirectory(
+            atPath: scene.directory("hub/org/model/a"), withIntermediateDirectories: true)
         let store = try scene.store()
         for path in ["../x", "/etc/x", "a//b", "a/./b", ""] {
             let listing = RemoteRevision(
                 model: "org/model", commit: String(repeating: "a", count: 40),
-                files: [RemoteFile(
-                    model: "org/model", commit: String(repeating: "a", count: 40), path: path, bytes: 1, digest: nil,
-                    gitObject: nil)])
+                files: [
+                    RemoteFile(
+                        model: "org/model", commit: String(repeating: "a", count: 40), path: path, bytes: 1,
+                        digest: nil,
+                        gitObject: nil)
+                ])
             store.register(scheme: "file") { _ in Listing(url: "file:///x", revision: listing) }
             let error = #expect(throws: FetchError.self) { try store.pullBlocking(scene.request(from: "file:///x")) }
             guard case .malformed = error else { return #expect(Bool(false), "\(error!)") }

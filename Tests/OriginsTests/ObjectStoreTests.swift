@@ -16,18 +16,23 @@ import Testing
         signer.sign(
             method: "GET", host: "examplebucket.s3.amazonaws.com", path: "/test.txt", headers: &headers,
             now: Date(timeIntervalSince1970: 1_369_353_600))
-        #expect(headers.first(name: "authorization")?.hasSuffix(
-            "Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41") == true)
+        #expect(
+            headers.first(name: "authorization")?.hasSuffix(
+                "Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41") == true)
     }
 
     @Test("credentials come from the environment, or from the files that other tools use")
     func credentials() throws {
         let directory = try TemporaryDirectory()
-        try directory.write("[other]\naws_access_key_id = A\n[p]\naws_access_key_id = B\naws_secret_access_key=S\n", to: ".aws/credentials")
+        try directory.write(
+            "[other]\naws_access_key_id = A\n[p]\naws_access_key_id = B\naws_secret_access_key=S\n",
+            to: ".aws/credentials")
         try directory.write("[profile p]\nregion = here\nendpoint_url = http://e:1\n", to: ".aws/config")
         var environment = ["HOME": directory(""), "AWS_PROFILE": "p"]
         let found = try S3Credentials.find(for: "s3://b", environment)
-        #expect(found.accessKey == "B" && found.secretKey == "S" && found.region == "here" && found.endpoint == "http://e:1")
+        #expect(
+            found.accessKey == "B" && found.secretKey == "S" && found.region == "here" && found.endpoint == "http://e:1"
+        )
         environment["AWS_ACCESS_KEY_ID"] = "E"
         #expect(try S3Credentials.find(for: "s3://b", environment).accessKey == "E")
         #expect(throws: FetchError.self) { try S3Credentials.find(for: "s3://b", ["HOME": "/nowhere"]) }
@@ -40,7 +45,8 @@ import Testing
         let scene = try Scene(TestModel(layers: 3))
         let gateway = try Gateway(scene)
         let source = try Store(at: scene.directory("source"), create: true)
-        let imported = try source.importModelBlocking(ImportRequest(source: scene.directory("hub/org/model"))).revisions[0]
+        let imported = try source.importModelBlocking(ImportRequest(source: scene.directory("hub/org/model")))
+            .revisions[0]
         let url = "s3://weights/some/place"
         let origin = try S3Origin(url, environment: gateway.environment)
         try origin.bucket.make()
@@ -53,13 +59,16 @@ import Testing
         }
 
         let store = try Store(at: scene.directory("store"), create: true)
-        store.register(scheme: "s3") { [environment = gateway.environment] in try S3Origin($0, environment: environment) }
+        store.register(scheme: "s3") { [environment = gateway.environment] in try S3Origin($0, environment: environment)
+        }
         var request = try scene.request(FetchSelection(layers: 1...1), "org/model@\(imported.digest)", from: url)
         let summary = try store.pullBlocking(request)
         #expect(!summary.complete && summary.digest == imported.digest)
         let revision = try store.revision("org/model")
         let layer = try revision.tensorEntries(layer: 1)
-        #expect(try Set(layer.compactMap(\.shard)).allSatisfy { FileManager.default.fileExists(atPath: store.blobPath($0)) })
+        #expect(
+            try Set(layer.compactMap(\.shard)).allSatisfy { FileManager.default.fileExists(atPath: store.blobPath($0)) }
+        )
         #expect(summary.fetched < (try scene.bytes) / 2)
         #expect(try revision.layer(2).tensors.count == 4)
         #expect(try revision.leaseBlocking(layer: 0, in: .host).tensors.count == 4)
@@ -71,13 +80,17 @@ import Testing
         // Who may not, and what is not there.
         var strangers = gateway.environment
         strangers["AWS_SECRET_ACCESS_KEY"] = "wrongsecret"
-        let refused = #expect(throws: FetchError.self) { try S3Origin(url, environment: strangers).manifest(imported.digest) }
+        let refused = #expect(throws: FetchError.self) {
+            try S3Origin(url, environment: strangers).manifest(imported.digest)
+        }
         guard case .unauthorized(_, 403, "SignatureDoesNotMatch") = refused else {
             Issue.record("\(refused!)")
             return
         }
         #expect(!"\(refused!)".contains("wrongsecret"))
-        let nothing = #expect(throws: FetchError.self) { try origin.manifest(ContentDigest(of: UnsafeRawBufferPointer(start: nil, count: 0))) }
+        let nothing = #expect(throws: FetchError.self) {
+            try origin.manifest(ContentDigest(of: UnsafeRawBufferPointer(start: nil, count: 0)))
+        }
         guard case .notFound(_, _, 404) = nothing else {
             Issue.record("\(nothing!)")
             return
@@ -88,7 +101,8 @@ import Testing
     func peer() throws {
         let scene = try Scene(TestModel(layers: 2))
         let source = try Store(at: scene.directory("source"), create: true)
-        let imported = try source.importModelBlocking(ImportRequest(source: scene.directory("hub/org/model"))).revisions[0]
+        let imported = try source.importModelBlocking(ImportRequest(source: scene.directory("hub/org/model")))
+            .revisions[0]
         // A peer's two paths, from a web server over copies.
         let tree = scene.directory("hub/org/peer")
         for kind in ["shards", "manifests"] {
@@ -101,8 +115,9 @@ import Testing
             try FileManager.default.copyItem(atPath: "\(source.blobs.root)/\(file)", toPath: "\(tree)/shards/\(digest)")
         }
         let nginx = try NGINX(scene, redirecting: false)
-        let commit = try JSONSerialization.jsonObject(
-            with: HTTP.get("\(nginx.url)/api/models/org/peer/revision/main")) as? [String: String]
+        let commit =
+            try JSONSerialization.jsonObject(
+                with: HTTP.get("\(nginx.url)/api/models/org/peer/revision/main")) as? [String: String]
         let url = "peer+\(nginx.url)/org/peer/resolve/\(commit!["sha"]!)"
         let store = try Store(at: scene.directory("store"), create: true)
         store.register(scheme: "peer+http") { try PeerOrigin($0, token: "") }

@@ -14,13 +14,16 @@ import WeightStore
         #expect(summary.fetched == (try scene.bytes))
         #expect(try scene.hub.served() == scene.bytes)
         let revision = try store.revision("org/model")
-        for file in try revision.files() { #expect(try revision.bytes(of: file.path) == scene.file(file.path), "\(file.path)") }
+        for file in try revision.files() {
+            #expect(try revision.bytes(of: file.path) == scene.file(file.path), "\(file.path)")
+        }
         #expect(try store.revision("org/model@\(summary.commit)").digest == summary.digest)
         #expect(try store.origins(of: "org/model") == [scene.hub.url])
         // The same files from disk, as the hub's own cache holds them, are the same revision.
         let snapshots = scene.directory("models--org--model/snapshots")
         try FileManager.default.createDirectory(atPath: snapshots, withIntermediateDirectories: true)
-        try FileManager.default.copyItem(atPath: scene.directory("hub/org/model"), toPath: "\(snapshots)/\(summary.commit)")
+        try FileManager.default.copyItem(
+            atPath: scene.directory("hub/org/model"), toPath: "\(snapshots)/\(summary.commit)")
         let imported = try store.importModelBlocking(ImportRequest(source: scene.directory("models--org--model")))
         #expect(imported.revisions[0].digest == summary.digest)
         #expect(imported.revisions[0].wasKnown && imported.written == 0)
@@ -132,12 +135,16 @@ import WeightStore
         try store.pullBlocking(scene.request(FetchSelection(include: ["*-00002-*", "*.json"])))
         let revision = try store.revision("org/model")
         try scene.hub.set()
-        #expect(try revision.bytes(of: "model-00002-of-00003.safetensors") == scene.file("model-00002-of-00003.safetensors"))
+        #expect(
+            try revision.bytes(of: "model-00002-of-00003.safetensors") == scene.file("model-00002-of-00003.safetensors")
+        )
         #expect(try scene.hub.served() == 0)
         #expect(try revision.tensorEntries().filter { $0.shard != nil }.allSatisfy { $0.file.contains("00002") })
     }
 
-    @Test("one content under two paths comes once, whichever path is asked for", arguments: ["a.safetensors", "b.safetensors"])
+    @Test(
+        "one content under two paths comes once, whichever path is asked for",
+        arguments: ["a.safetensors", "b.safetensors"])
     func twoPaths(path: String) throws {
         let scene = try Scene()
         let original = try scene.file()
@@ -175,7 +182,9 @@ import WeightStore
         #expect(try store.revision("org/model@refs/pr/1").digest == summary.digest)
         try store.pullBlocking(scene.request(FetchSelection(), "org/model@\(summary.commit)"))
         for (name, what) in [("org/nobody", "model"), ("org/model@nothing", "revision")] {
-            let error = #expect(throws: FetchError.self) { try store.pullBlocking(scene.request(FetchSelection(), name)) }
+            let error = #expect(throws: FetchError.self) {
+                try store.pullBlocking(scene.request(FetchSelection(), name))
+            }
             guard case .notFound(let found, let url, 404) = error else { Issue.record("\(error!)"); continue }
             #expect(found == what && url.hasPrefix(scene.hub.url))
         }
@@ -208,11 +217,12 @@ import WeightStore
     @Test("two processes that want the same share the work: each byte travels once")
     func shared() throws {
         let scene = try Scene(TestModel(layers: 6))
-        try scene.hub.set((0..<200).map { _ in
-            var fault = HubServer.Fault("slow", "^/org/model/model")
-            fault.pace = 0.01
-            return fault
-        })
+        try scene.hub.set(
+            (0..<200).map { _ in
+                var fault = HubServer.Fault("slow", "^/org/model/model")
+                fault.pace = 0.01
+                return fault
+            })
         let tools = try (0..<2).map { _ in try scene.tool().start(["pull", "org/model", "--json"]) }
         for result in tools.map({ $0.result() }) { #expect(result.status == 0, "\(result.errors)") }
         let size = try scene.file().count

@@ -47,13 +47,13 @@ import WeightStore
         for client in ["first", "second"] {
             let snapshot = try download("org/real", from: line, to: directory(client))
             #expect(TemporaryDirectory.files(below: snapshot) == names)
-            for name in names { #expect(try contents("\(snapshot)/\(name)") == contents("\(source)/\(name)"), "\(name)") }
+            for name in names {
+                #expect(try contents("\(snapshot)/\(name)") == contents("\(source)/\(name)"), "\(name)")
+            }
             if let served = try hub?.served() { #expect(served == bytes) }
             hub = nil
         }
     }
-
-
 
     /// `snapshot_download`, with a cache of its own.
     ///
@@ -62,7 +62,8 @@ import WeightStore
         try ChildProcess.check(
             try #require(HubPython.path), "-c", "import huggingface_hub as h; print(h.snapshot_download('\(model)'))",
             environment: HubPython.withoutProxies.merging([
-                "HF_ENDPOINT": endpoint, "HF_HOME": cache, "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+                "HF_ENDPOINT": endpoint, "HF_HOME": cache, "HF_HUB_DISABLE_TELEMETRY": "1",
+                "HF_HUB_DISABLE_PROGRESS_BARS": "1",
             ]) { $1 }
         ).trimmingCharacters(in: .whitespacesAndNewlines)
     }

@@ -9,7 +9,9 @@ import WeightStore
     /// Bytes of the large file that are safe in a store that nobody has open.
     private func safe(_ scene: Scene) throws -> Int {
         let partial = scene.directory("store/partial")
-        let halves = try TemporaryDirectory.files(below: partial).reduce(0) { try $0 + contents("\(partial)/\($1)").count }
+        let halves = try TemporaryDirectory.files(below: partial).reduce(0) {
+            try $0 + contents("\(partial)/\($1)").count
+        }
         let usage = try JSONSerialization.jsonObject(with: Data(scene.tool()("du", "--json").bytes)) as? [String: Any]
         return halves + (usage?["stored"] as? Int ?? 0)
     }
@@ -18,11 +20,12 @@ import WeightStore
     func kill(milliseconds: Int) throws {
         // A tensor of 24 MB among small ones.
         let scene = try Scene(TestModel(layers: 2, wide: 3000))
-        try scene.hub.set((0..<400).map { _ in
-            var fault = HubServer.Fault("slow", "^/org/model/model")
-            fault.pace = 0.03
-            return fault
-        })
+        try scene.hub.set(
+            (0..<400).map { _ in
+                var fault = HubServer.Fault("slow", "^/org/model/model")
+                fault.pace = 0.03
+                return fault
+            })
         let process = try scene.tool().start(["pull", "org/model"])
         usleep(UInt32(milliseconds * 1000))
         process.signal(SIGKILL)
@@ -55,17 +58,20 @@ import WeightStore
         return process
     }
 
-    @Test("what was evicted, and is broken off while it is fetched back, goes on behind what came", arguments: [SIGTERM, SIGKILL])
+    @Test(
+        "what was evicted, and is broken off while it is fetched back, goes on behind what came",
+        arguments: [SIGTERM, SIGKILL])
     func broughtBack(number: Int32) throws {
         // Tensors of 25 to 31 MB.
         let scene = try Scene(TestModel(layers: 1, wide: 12_000))
         #expect(try scene.tool()("pull", "org/model").status == 0)
         #expect(try scene.tool()("evict", "--free", "1T").status == 0)
-        try scene.hub.set((0..<400).map { _ in
-            var fault = HubServer.Fault("slow", "^/org/model/model")
-            fault.pace = 0.01
-            return fault
-        })
+        try scene.hub.set(
+            (0..<400).map { _ in
+                var fault = HubServer.Fault("slow", "^/org/model/model")
+                fault.pace = 0.01
+                return fault
+            })
         let run = try scene.tool().start(["load", "org/model"])
         let partial = scene.directory("store/partial")
         func come() -> Int {
@@ -89,7 +95,9 @@ import WeightStore
         #expect(TemporaryDirectory.files(below: partial).isEmpty)
     }
 
-    @Test("what came before the machine went down is not trusted, since its size says nothing", .enabled(if: geteuid() == 0))
+    @Test(
+        "what came before the machine went down is not trusted, since its size says nothing",
+        .enabled(if: geteuid() == 0))
     func powerCut() throws {
         let scene = try Scene(TestModel(layers: 2, wide: 3000))
         let process = try begin(scene)
@@ -106,7 +114,8 @@ import WeightStore
         var rebooted = scene.tool()
         let boot = try scene.directory.write("\(UUID().uuidString.lowercased())\n", to: "boot")
         rebooted.prefix = [
-            "/usr/bin/unshare", "-m", "/bin/sh", "-c", "mount --bind \(boot) /proc/sys/kernel/random/boot_id; exec \"$0\" \"$@\"",
+            "/usr/bin/unshare", "-m", "/bin/sh", "-c",
+            "mount --bind \(boot) /proc/sys/kernel/random/boot_id; exec \"$0\" \"$@\"",
         ]
         let again = try rebooted("pull", "org/model")
         #expect(again.status == 0, "\(again.errors)")

@@ -25,7 +25,9 @@ import WeightStore
         return result
     }
 
-    @Test("a hub and a peer are asked by https, by name and by address, if the authority is named by a file or a directory")
+    @Test(
+        "a hub and a peer are asked by https, by name and by address, if the authority is named by a file or a directory"
+    )
     func trusted() throws {
         let authority = try CertificateAuthority(directory)
         let server = try serve(try authority.intermediate("between").issue("server"))
@@ -42,11 +44,17 @@ import WeightStore
         }
     }
 
-    @Test("a server that is not trusted is asked for nothing, and not again; the error names it, and says why", arguments: [
-        ("stranger", "its certificate is signed by nobody whom this machine trusts; for an authority of your own, name its certificate with SSL_CERT_FILE"),
-        ("old", "its certificate ended on"), ("early", "its certificate begins on"), ("elsewhere", "its certificate is not for 127.0.0.1"),
-        ("plain", "it does not speak TLS there"),
-    ])
+    @Test(
+        "a server that is not trusted is asked for nothing, and not again; the error names it, and says why",
+        arguments: [
+            (
+                "stranger",
+                "its certificate is signed by nobody whom this machine trusts; for an authority of your own, name its certificate with SSL_CERT_FILE"
+            ),
+            ("old", "its certificate ended on"), ("early", "its certificate begins on"),
+            ("elsewhere", "its certificate is not for 127.0.0.1"),
+            ("plain", "it does not speak TLS there"),
+        ])
     func distrusted(kind: String, reason: String) throws {
         let authority = try CertificateAuthority(directory)
         let server =
@@ -63,7 +71,8 @@ import WeightStore
         for url in ["https://127.0.0.1:\(proxy.port)", "peer+https://127.0.0.1:\(proxy.port)"] {
             let name = url.hasPrefix("peer") ? "org/model@" + String(repeating: "0", count: 64) : "org/model"
             let result = try pull(name, from: url, authority.environment)
-            #expect(result.status == 8 && result.errors.contains("https://127.0.0.1:\(proxy.port)/"), "\(result.errors)")
+            #expect(
+                result.status == 8 && result.errors.contains("https://127.0.0.1:\(proxy.port)/"), "\(result.errors)")
             #expect(result.errors.contains("not trusted: " + reason), "\(result.errors)")
         }
         // Each was asked once, and once more to see what it shows.

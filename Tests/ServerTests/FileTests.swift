@@ -59,7 +59,8 @@ struct FileTests {
             // Short ones, long ones over many shards, and beyond the end.
             let length = Int.random(in: 1...[100, 100_000, bytes.count][round % 3], using: &random)
             let field = round % 5 == 0 ? "bytes=-\(length)" : "bytes=\(first)-\(first + length - 1)"
-            let range = round % 5 == 0
+            let range =
+                round % 5 == 0
                 ? max(bytes.count - length, 0)..<bytes.count : first..<min(first + length, bytes.count)
             let answer = try await onThread { [weights] in
                 try connection.send(TestServer.request("GET", weights, ["Range": field]))
@@ -114,17 +115,21 @@ struct FileTests {
         #expect(answers == ["200", "200", "404", "200"])
     }
 
-    @Test("what is not there is told apart, so that clients raise their own errors", arguments: [
-        ("/no/such/resolve/main/config.json", "RepoNotFound"), ("/nosuch/resolve/main/config.json", "RepoNotFound"),
-        ("/org/base/resolve/nope/config.json", "RevisionNotFound"), ("/org/base/resolve/v99/config.json", "RevisionNotFound"),
-        ("/org/base/resolve/ffffffffffffffffffffffffffffffffffffffff/config.json", "RevisionNotFound"),
-        ("/org/base/resolve/main/nope", "EntryNotFound"), ("/org/base/resolve/main/tokenizer", "EntryNotFound"),
-        ("/org/base/resolve/main/../../../store.db", "EntryNotFound"),
-        ("/org/base/resolve/main/%2e%2e/%2e%2e/%2e%2e/etc/passwd", "EntryNotFound"),
-        ("/api/models/no/such", "RepoNotFound"), ("/api/models/org/base/revision/nope", "RevisionNotFound"),
-        ("/api/models/org/base/tree/nope", "RevisionNotFound"), ("/api/models/org/base/tree/main/nope", "EntryNotFound"),
-        ("/api/models/no/such/refs", "RepoNotFound"), ("/api/weightstore/models/no/such/revisions", "RepoNotFound"),
-    ])
+    @Test(
+        "what is not there is told apart, so that clients raise their own errors",
+        arguments: [
+            ("/no/such/resolve/main/config.json", "RepoNotFound"), ("/nosuch/resolve/main/config.json", "RepoNotFound"),
+            ("/org/base/resolve/nope/config.json", "RevisionNotFound"),
+            ("/org/base/resolve/v99/config.json", "RevisionNotFound"),
+            ("/org/base/resolve/ffffffffffffffffffffffffffffffffffffffff/config.json", "RevisionNotFound"),
+            ("/org/base/resolve/main/nope", "EntryNotFound"), ("/org/base/resolve/main/tokenizer", "EntryNotFound"),
+            ("/org/base/resolve/main/../../../store.db", "EntryNotFound"),
+            ("/org/base/resolve/main/%2e%2e/%2e%2e/%2e%2e/etc/passwd", "EntryNotFound"),
+            ("/api/models/no/such", "RepoNotFound"), ("/api/models/org/base/revision/nope", "RevisionNotFound"),
+            ("/api/models/org/base/tree/nope", "RevisionNotFound"),
+            ("/api/models/org/base/tree/main/nope", "EntryNotFound"),
+            ("/api/models/no/such/refs", "RepoNotFound"), ("/api/weightstore/models/no/such/revisions", "RepoNotFound"),
+        ])
     func missing(path: String, code: String) async throws {
         let server = try await TestServer.shared.value
         for method in ["GET", "HEAD"] {
@@ -133,7 +138,7 @@ struct FileTests {
             #expect(answer["x-error-code"] == code)
             #expect(answer["x-error-message"]?.isEmpty == false)
             if method == "GET" { #expect(try answer.object()["error"] is String) }
-            if code == "EntryNotFound", !path.contains(".."), !path.contains("%2e") , path.contains("resolve") {
+            if code == "EntryNotFound", !path.contains(".."), !path.contains("%2e"), path.contains("resolve") {
                 #expect(answer["x-repo-commit"]?.count == 40)
             }
         }

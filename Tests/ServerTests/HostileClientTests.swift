@@ -40,11 +40,13 @@ struct HostileClientTests {
         #expect(try await isWell(server))
     }
 
-    @Test("what is not HTTP is refused", arguments: [
-        "\u{0}\u{1}\u{2}\u{3}\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}",
-        "GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-        "GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "GET / HTTP/1.1\r\nHost x\r\n\r\n",
-    ])
+    @Test(
+        "what is not HTTP is refused",
+        arguments: [
+            "\u{0}\u{1}\u{2}\u{3}\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}",
+            "GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+            "GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "GET / HTTP/1.1\r\nHost x\r\n\r\n",
+        ])
     func garbage(text: String) async throws {
         let server = try await TestServer.shared.value
         #expect(try await send(text, to: server).hasPrefix("HTTP/1.1 400"))
@@ -56,7 +58,10 @@ struct HostileClientTests {
         var options = ServerOptions()
         (options.idleSeconds, options.requestSeconds) = (1, 1)
         let server = try await TestServer(options)
-        let starts = ["GET / HT", "GET / HTTP/1.1\r\nX: ", "POST /api/models/org/base/paths-info/main HTTP/1.1\r\nContent-Length: 1000\r\n\r\n"]
+        let starts = [
+            "GET / HT", "GET / HTTP/1.1\r\nX: ",
+            "POST /api/models/org/base/paths-info/main HTTP/1.1\r\nContent-Length: 1000\r\n\r\n",
+        ]
         try await withThrowingTaskGroup(of: Bool.self) { group in
             for text in starts {
                 group.addTask {

@@ -15,12 +15,15 @@ struct HubAPITests {
         #expect(brief["private"] as? Bool == false && brief["gated"] as? Bool == false)
         #expect(brief["tags"] as? [String] == ["safetensors"])
         let names = try #require(brief["siblings"] as? [[String: Any]])
-        #expect(names.map { $0["rfilename"] as? String } == [
-            "config.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors",
-            "model.safetensors.index.json", "tokenizer/vocab.txt",
-        ])
+        #expect(
+            names.map { $0["rfilename"] as? String } == [
+                "config.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors",
+                "model.safetensors.index.json", "tokenizer/vocab.txt",
+            ])
         #expect(names.allSatisfy { $0.count == 1 })
-        for path in ["/api/models/org/tuned/revision/main?blobs=true", "/api/models/org/tuned?blobs=True&securityStatus=True"] {
+        for path in [
+            "/api/models/org/tuned/revision/main?blobs=true", "/api/models/org/tuned?blobs=True&securityStatus=True",
+        ] {
             let full = try await server.get(path).object()
             let siblings = try #require(full["siblings"] as? [[String: Any]])
             let weights = try #require(siblings[1]["lfs"] as? [String: Any])
@@ -50,13 +53,16 @@ struct HubAPITests {
     func tree() async throws {
         let server = try await TestServer.shared.value
         func paths(_ query: String) async throws -> [String] {
-            try await server.get("/api/models/org/tuned/tree/main\(query)").list().map { "\($0["type"]!) \($0["path"]!)" }
+            try await server.get("/api/models/org/tuned/tree/main\(query)").list().map {
+                "\($0["type"]!) \($0["path"]!)"
+            }
         }
         let top = try await paths("")
-        #expect(top == [
-            "file config.json", "file model-00001-of-00002.safetensors", "file model-00002-of-00002.safetensors",
-            "file model.safetensors.index.json", "directory tokenizer",
-        ])
+        #expect(
+            top == [
+                "file config.json", "file model-00001-of-00002.safetensors", "file model-00002-of-00002.safetensors",
+                "file model.safetensors.index.json", "directory tokenizer",
+            ])
         let all = try await paths("?recursive=true")
         #expect(all == top + ["file tokenizer/vocab.txt"])
         #expect(try await paths("/tokenizer") == ["file tokenizer/vocab.txt"])
@@ -69,7 +75,11 @@ struct HubAPITests {
             pages += entries.map { "\($0["type"]!) \($0["path"]!)" }
             #expect(entries.allSatisfy { ($0["lastCommit"] as? [String: Any])?["title"] as? String == "v1" })
             let link = answer["link"]
-            #expect(link == nil || link!.hasPrefix("<http://hub.test/api/models/org/tuned/tree/main?") && link!.hasSuffix(">; rel=\"next\""))
+            #expect(
+                link == nil
+                    || link!.hasPrefix("<http://hub.test/api/models/org/tuned/tree/main?")
+                        && link!.hasSuffix(">; rel=\"next\"")
+            )
             next = link.map { $0.dropFirst("<http://hub.test".count).split(separator: ">")[0] }.map(String.init)
             count += 1
         }
@@ -82,7 +92,8 @@ struct HubAPITests {
         let server = try await TestServer.shared.value
         let body = "paths=config.json&paths=tokenizer&paths=no%2Fsuch&expand=False"
         let answer = try await server.ask(
-            "POST", "/api/models/org/base/paths-info/main", ["Content-Type": "application/x-www-form-urlencoded"], body: body)
+            "POST", "/api/models/org/base/paths-info/main", ["Content-Type": "application/x-www-form-urlencoded"],
+            body: body)
         #expect(try answer.list().map { $0["path"] as? String } == ["config.json", "tokenizer"])
         #expect(try answer.list().map { $0["type"] as? String } == ["file", "directory"])
         #expect(try await server.get("/api/models/org/base/paths-info/main")["allow"] == "POST")
@@ -125,8 +136,11 @@ struct HubAPITests {
     func links() async throws {
         let server = try await TestServer.shared.value
         let path = "/api/models?limit=1"
-        #expect(try await server.get(path, ["Host": "a.example:81"])["link"]?.hasPrefix("<http://a.example:81/api") == true)
-        #expect(try await server.get(path, ["X-Forwarded-Proto": "https"])["link"]?.hasPrefix("<https://hub.test/api") == true)
+        #expect(
+            try await server.get(path, ["Host": "a.example:81"])["link"]?.hasPrefix("<http://a.example:81/api") == true)
+        #expect(
+            try await server.get(path, ["X-Forwarded-Proto": "https"])["link"]?.hasPrefix("<https://hub.test/api")
+                == true)
         #expect(try await server.get(path, ["Host": "a>b"])["link"]?.hasPrefix("</api") ?? true)
     }
 

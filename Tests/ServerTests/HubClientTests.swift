@@ -9,9 +9,11 @@ import WeightStore
     .enabled(if: RealModel.path != nil, "WEIGHTSTORE_REAL_MODEL is not set; Tests/run sets it"),
     .enabled(if: HubPython.path != nil, "WEIGHTSTORE_HUB_PYTHON is not set; Tests/run sets it"))
 struct HubClientTests {
-    @Test("downloads, listings, metadata and errors are as from the Hub; with a token and by https, too", arguments: [
-        (nil, false), ("hf_t0ken", false), ("hf_t0ken", true),
-    ])
+    @Test(
+        "downloads, listings, metadata and errors are as from the Hub; with a token and by https, too",
+        arguments: [
+            (nil, false), ("hf_t0ken", false), ("hf_t0ken", true),
+        ])
     func client(token: String?, encrypted: Bool) async throws {
         let source = try #require(RealModel.path)
         let model = "sentence-transformers/all-MiniLM-L6-v2"

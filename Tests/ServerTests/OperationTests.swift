@@ -72,7 +72,9 @@ struct OperationTests {
         for right in ["Bearer s3cret-Token", "bearer  s3cret-Token", "Basic dXNlcjpzM2NyZXQtVG9rZW4="] {
             #expect(try await server.get("/api/models", ["Authorization": right]).status == 200)
             let shard = try await onThread { try server.store.revision("org/base").tensorEntries()[0].shard! }
-            #expect(try await server.get("/shards/\(shard)", ["Authorization": right])["cache-control"]?.hasPrefix("private") == true)
+            #expect(
+                try await server.get("/shards/\(shard)", ["Authorization": right])["cache-control"]?.hasPrefix(
+                    "private") == true)
         }
         #expect(!server.log.lines.contains { $0.contains("s3cret") || $0.contains("dXNlc") })
     }

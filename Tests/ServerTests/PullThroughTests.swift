@@ -56,7 +56,9 @@ struct PullThroughTests {
         let answers = try await withThrowingTaskGroup(of: Int.self) { group in
             for number in 0..<10 {
                 group.addTask {
-                    let path = number % 2 == 0 ? "/api/models/org/remote/revision/main" : "/org/remote/resolve/main/config.json"
+                    let path =
+                        number % 2 == 0
+                        ? "/api/models/org/remote/revision/main" : "/org/remote/resolve/main/config.json"
                     return try await server.get(path).status
                 }
             }

@@ -15,7 +15,8 @@ struct ServeCommandTests {
     ) async throws -> (process: ChildProcess, port: Int, log: String) {
         let log = try directory.write("", to: "log-\(UInt32.random(in: 0 ... .max))")
         let process = try ChildProcess(
-            [Tool.path, "serve", "--port", "0", "--store", store] + arguments, environment: environment.mapValues(\.self),
+            [Tool.path, "serve", "--port", "0", "--store", store] + arguments,
+            environment: environment.mapValues(\.self),
             output: .lines, errors: .file(log))
         // The answer with --json has lines before the one with the address.
         let line = try await onThread {
@@ -138,7 +139,9 @@ struct ServeCommandTests {
         }
         #expect(received > size)
         #expect(try await status(of: process) == 0)
-        #expect(String(decoding: try contents(log), as: UTF8.self).contains("GET /org/base/resolve/main/model.safetensors 200 \(size) bytes"))
+        #expect(
+            String(decoding: try contents(log), as: UTF8.self).contains(
+                "GET /org/base/resolve/main/model.safetensors 200 \(size) bytes"))
         #expect(try await tool("stats", "--json").object()["accesses"] as? Int ?? 0 > 0)
     }
 

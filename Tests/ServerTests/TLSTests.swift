@@ -14,7 +14,9 @@ struct TLSTests {
     private let weights = "/org/base/resolve/main/model.safetensors"
 
     /// A server with a certificate that an authority between it and the trusted one has signed; or one without.
-    private func server(encrypted: Bool = true, _ change: (inout ServerOptions) -> Void = { _ in }) async throws -> TestServer {
+    private func server(encrypted: Bool = true, _ change: (inout ServerOptions) -> Void = { _ in }) async throws
+        -> TestServer
+    {
         var options = ServerOptions()
         change(&options)
         if encrypted {
@@ -27,7 +29,9 @@ struct TLSTests {
 
     private func curl(_ arguments: String...) async throws -> Tool.Result {
         let authority = try Self.authority.get()
-        return try await onThread { try ChildProcess(["curl", "-s", "--cacert", authority.certificate] + arguments).result() }
+        return try await onThread {
+            try ChildProcess(["curl", "-s", "--cacert", authority.certificate] + arguments).result()
+        }
     }
 
     private func url(_ server: TestServer, _ path: String, encrypted: Bool = true) -> String {
@@ -35,7 +39,8 @@ struct TLSTests {
     }
 
     private func isWell(_ server: TestServer) async throws -> Bool {
-        try await curl(url(server, "/org/base/resolve/main/config.json")).output == TestServer.base.others["config.json"]
+        try await curl(url(server, "/org/base/resolve/main/config.json")).output
+            == TestServer.base.others["config.json"]
     }
 
     @Test("files come whole and in part, links between pages lead back by https, and TLS before 1.2 is not spoken")
@@ -43,13 +48,16 @@ struct TLSTests {
         let server = try await server { $0.pageEntries = 1 }
         let bytes = try TestServer.base.file(TestServer.base.tensors)
         #expect(try await curl(url(server, weights)).bytes == bytes)
-        #expect(try await curl("https://localhost:\(server.port)\(weights)", "-r", "1000000-2999999").bytes == Array(bytes[1_000_000..<3_000_000]))
+        #expect(
+            try await curl("https://localhost:\(server.port)\(weights)", "-r", "1000000-2999999").bytes
+                == Array(bytes[1_000_000..<3_000_000]))
         #expect(try await curl(url(server, weights), "--tls-max", "1.2", "-r", "5-9").bytes == Array(bytes[5..<10]))
         let page = try await curl(url(server, "/api/models"), "-i").output
         #expect(page.contains("HTTP/1.1 200") && page.contains("<https://127.0.0.1:\(server.port)/api/models?"))
         let old = try await onThread { [port = server.port] in
             try ChildProcess(
-                ["openssl", "s_client", "-connect", "127.0.0.1:\(port)", "-tls1_1", "-cipher", "DEFAULT:@SECLEVEL=0"]).result()
+                ["openssl", "s_client", "-connect", "127.0.0.1:\(port)", "-tls1_1", "-cipher", "DEFAULT:@SECLEVEL=0"])
+                .result()
         }
         #expect(old.status != 0 && old.errors.contains("alert protocol version"))
     }
@@ -60,7 +68,10 @@ struct TLSTests {
         #expect(try await server.get("/").status == 400)
         #expect(try await server.get(weights).text == "This port speaks https.\n")
         // Records that are none, that are too long, that never end; and nothing at all.
-        for text in ["\u{16}\u{3}\u{1}\u{0}\u{4}abcd", "\u{16}\u{3}\u{1}\u{7f}\u{7f}" + String(repeating: "a", count: 1 << 20), "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}", ""] {
+        for text in [
+            "\u{16}\u{3}\u{1}\u{0}\u{4}abcd", "\u{16}\u{3}\u{1}\u{7f}\u{7f}" + String(repeating: "a", count: 1 << 20),
+            "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}", "",
+        ] {
             let connection = try await server.connect()
             try await onThread {
                 try? connection.send(text)
@@ -86,20 +97,27 @@ struct TLSTests {
         withExtendedLifetime(client) {}
     }
 
-    @Test("a slow client gets the whole of a file that is under way when the server is stopped", arguments: [false, true])
+    @Test(
+        "a slow client gets the whole of a file that is under way when the server is stopped", arguments: [false, true])
     func stopped(encrypted: Bool) async throws {
         let server = try await server(encrypted: encrypted) { $0.drainSeconds = 600 }
         let address = url(server, weights, encrypted: encrypted)
-        let client = try await onThread { try SlowClient(address, pace: 1 << 20, trusting: encrypted ? try Self.authority.get() : nil) }
+        let client = try await onThread {
+            try SlowClient(address, pace: 1 << 20, trusting: encrypted ? try Self.authority.get() : nil)
+        }
         try await server.stop()
         #expect(try await onThread { try client.received() } == TestServer.base.file(TestServer.base.tensors).count)
     }
 
     @Test("a client that takes nothing does not keep a server from ending", arguments: [false, true])
     func drained(encrypted: Bool) async throws {
-        let server = try await server(encrypted: encrypted) { ($0.drainSeconds, $0.stallSeconds, $0.idleSeconds) = (1, 3600, 3600) }
+        let server = try await server(encrypted: encrypted) {
+            ($0.drainSeconds, $0.stallSeconds, $0.idleSeconds) = (1, 3600, 3600)
+        }
         let address = url(server, weights, encrypted: encrypted)
-        let client = try await onThread { try SlowClient(address, pace: 0, trusting: encrypted ? try Self.authority.get() : nil) }
+        let client = try await onThread {
+            try SlowClient(address, pace: 0, trusting: encrypted ? try Self.authority.get() : nil)
+        }
         let isOver = Mutex(false)
         async let end: Void = {
             defer { isOver.withLock { $0 = true } }
@@ -125,14 +143,20 @@ struct TLSCommandTests {
         #expect(try await tool(["import", directory("model"), "--name", "org/base"]).status == 0)
     }
 
-    private func curl(_ url: String, trusting authority: CertificateAuthority, _ arguments: [String] = []) async throws -> Tool.Result {
-        try await onThread { try ChildProcess(["curl", "-s", "--cacert", authority.certificate, url] + arguments).result() }
+    private func curl(_ url: String, trusting authority: CertificateAuthority, _ arguments: [String] = []) async throws
+        -> Tool.Result
+    {
+        try await onThread {
+            try ChildProcess(["curl", "-s", "--cacert", authority.certificate, url] + arguments).result()
+        }
     }
 
     @Test("a renewed certificate is taken without a restart, one that can't be used is not; downloads go on")
     func renewal() async throws {
         try await importModel()
-        let (first, second) = (try CertificateAuthority(directory, name: "first"), try CertificateAuthority(directory, name: "second"))
+        let (first, second) = (
+            try CertificateAuthority(directory, name: "first"), try CertificateAuthority(directory, name: "second")
+        )
         let certificate = try first.issue("server")
         let server = try ServeProcess(directory("store"), certificate.arguments, log: directory("log"))
         let file = server.url + "/org/base/resolve/main/model.safetensors"
@@ -154,7 +178,10 @@ struct TLSCommandTests {
         #expect(try await curl(server.url + "/health", trusting: second).status == 0)
         #expect(try await curl(server.url + "/health", trusting: first).status == 60)
         try FileManager.default.removeItem(atPath: certificate.chain)
-        #expect(try await eventually { server.said.contains("\(certificate.chain): can't serve https with it: No such file") })
+        #expect(
+            try await eventually {
+                server.said.contains("\(certificate.chain): can't serve https with it: No such file")
+            })
         #expect(try await curl(server.url + "/health", trusting: second).status == 0)
         #expect(try await onThread { try client.received() } == TestServer.base.file(TestServer.base.tensors).count)
         server.end()
@@ -164,7 +191,8 @@ struct TLSCommandTests {
     func stop() async throws {
         try await importModel()
         let authority = try CertificateAuthority(directory)
-        let server = try ServeProcess(directory("store"), try authority.issue("server").arguments, log: directory("log"))
+        let server = try ServeProcess(
+            directory("store"), try authority.issue("server").arguments, log: directory("log"))
         let file = server.url + "/org/base/resolve/main/model.safetensors"
         let client = try await onThread { try SlowClient(file, pace: 2 << 20, trusting: authority) }
         server.signal(SIGTERM)
@@ -184,15 +212,19 @@ struct TLSCommandTests {
         let locked = try directory.write(
             "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n", to: "locked.key")
         let cases: [(chain: String, key: String, path: String, reason: String)] = [
-            (directory("none"), good.key, directory("none"), "No such file"), (good.chain, directory("none"), directory("none"), "No such file"),
-            (directory(""), good.key, directory(""), "Is a directory"), (text, good.key, text, "no certificate in PEM form"),
+            (directory("none"), good.key, directory("none"), "No such file"),
+            (good.chain, directory("none"), directory("none"), "No such file"),
+            (directory(""), good.key, directory(""), "Is a directory"),
+            (text, good.key, text, "no certificate in PEM form"),
             (good.chain, text, text, "no private key in PEM form"), (good.chain, locked, locked, "has a passphrase"),
             (good.chain, other.key, other.key, "not the key of the first certificate in \(good.chain)"),
             (old.chain, old.key, old.chain, "it ended on"), (early.chain, early.key, early.chain, "it begins on"),
         ]
         for (chain, key, path, reason) in cases {
             let result = try await tool(["serve", "--port", "0", "--tls-certificate", chain, "--tls-key", key])
-            #expect(result.status == 1 && result.errors.hasPrefix("weightstore: \(path): ") && result.errors.contains(reason), "\(result.errors)")
+            #expect(
+                result.status == 1 && result.errors.hasPrefix("weightstore: \(path): ")
+                    && result.errors.contains(reason), "\(result.errors)")
         }
         for option in ["--tls-certificate", "--tls-key"] {
             #expect(try await tool(["serve", option, good.chain]).status == 64)
@@ -206,14 +238,16 @@ struct TLSCommandTests {
         truncate(file, writer.header.count + (16 << 24))
         #expect(try await tool(["import", file, "--name", "large"]).status == 0)
         let authority = try CertificateAuthority(directory)
-        let server = try ServeProcess(directory("store"), try authority.issue("server").arguments, log: directory("log"))
+        let server = try ServeProcess(
+            directory("store"), try authority.issue("server").arguments, log: directory("log"))
         #expect(try await curl(server.url + "/health", trusting: authority).status == 0)
         let before = try memory(server)
         try await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<3 {
                 group.addTask {
                     let result = try await curl(
-                        server.url + "/large/resolve/main/large.safetensors", trusting: authority, ["-o", "/dev/null", "-w", "%{size_download}"])
+                        server.url + "/large/resolve/main/large.safetensors", trusting: authority,
+                        ["-o", "/dev/null", "-w", "%{size_download}"])
                     #expect(result.output == "\(writer.header.count + (16 << 24))")
                 }
             }

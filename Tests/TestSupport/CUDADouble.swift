@@ -24,7 +24,9 @@ package final class CUDADouble: Sendable {
         symbol("cuda_double_devices", as: (@convention(c) (Int32, UInt) -> Void).self)(Int32(count), UInt(bytes))
     }
 
-    package func shift(bytes: Int) { symbol("cuda_double_shift", as: (@convention(c) (Int32) -> Void).self)(Int32(bytes)) }
+    package func shift(bytes: Int) {
+        symbol("cuda_double_shift", as: (@convention(c) (Int32) -> Void).self)(Int32(bytes))
+    }
 
     package func fail(_ function: String, nth: Int = 1, code: Int32 = 999) {
         symbol("cuda_double_fail", as: (@convention(c) (UnsafePointer<CChar>, Int32, Int32) -> Void).self)(
@@ -39,7 +41,9 @@ package final class CUDADouble: Sendable {
         Int(symbol("cuda_double_calls", as: (@convention(c) (UnsafePointer<CChar>) -> Int32).self)(function))
     }
 
-    package func hold(_ held: Bool) { symbol("cuda_double_hold", as: (@convention(c) (Int32) -> Void).self)(held ? 1 : 0) }
+    package func hold(_ held: Bool) {
+        symbol("cuda_double_hold", as: (@convention(c) (Int32) -> Void).self)(held ? 1 : 0)
+    }
 
     package func delay(microseconds: Int) {
         symbol("cuda_double_delay", as: (@convention(c) (Int32) -> Void).self)(Int32(microseconds))

@@ -22,8 +22,10 @@ package struct CertificateAuthority: Sendable {
         (certificate, key) = (directory("\(name).pem"), directory("\(name).key"))
         (self.directory, between) = (directory, [])
         try Self.openssl(
-            ["req", "-x509", "-days", "2", "-nodes", "-keyout", key, "-out", certificate, "-subj", "/CN=\(name)",
-             "-addext", "basicConstraints=critical,CA:TRUE"] + Self.curve)
+            [
+                "req", "-x509", "-days", "2", "-nodes", "-keyout", key, "-out", certificate, "-subj", "/CN=\(name)",
+                "-addext", "basicConstraints=critical,CA:TRUE",
+            ] + Self.curve)
     }
 
     private init(_ certificate: Certificate, _ directory: TemporaryDirectory) {
@@ -43,18 +45,23 @@ package struct CertificateAuthority: Sendable {
     ///   - name: of the files; those that are there are replaced.
     ///   - names: as openssl writes them: `IP:127.0.0.1`, `DNS:localhost`.
     ///   - clock: what the clock shows when it is made, beside the right time, such as `-10d`. It is good for a day.
-    package func issue(_ name: String, for names: String = "IP:127.0.0.1,DNS:localhost", clock: String? = nil) throws -> Certificate {
+    package func issue(_ name: String, for names: String = "IP:127.0.0.1,DNS:localhost", clock: String? = nil) throws
+        -> Certificate
+    {
         try sign(name, "subjectAltName=\(names)", clock: clock)
     }
 
     private func sign(_ name: String, _ facts: String, clock: String?) throws -> Certificate {
         let result = Certificate(chain: directory("\(name).pem"), key: directory("\(name).key"))
         let request = directory("\(name).csr")
-        try Self.openssl(["req", "-new", "-nodes", "-keyout", result.key, "-out", request, "-subj", "/CN=\(name)"] + Self.curve)
+        try Self.openssl(
+            ["req", "-new", "-nodes", "-keyout", result.key, "-out", request, "-subj", "/CN=\(name)"] + Self.curve)
         let extensions = try directory.write(facts + "\n", to: "\(name).ext")
         try Self.openssl(
-            ["x509", "-req", "-in", request, "-CA", certificate, "-CAkey", key, "-days", "1", "-extfile", extensions,
-             "-set_serial", "\(UInt32.random(in: 1 ... .max))", "-out", result.chain], clock: clock)
+            [
+                "x509", "-req", "-in", request, "-CA", certificate, "-CAkey", key, "-days", "1", "-extfile", extensions,
+                "-set_serial", "\(UInt32.random(in: 1 ... .max))", "-out", result.chain,
+            ], clock: clock)
         let chain = try ([result.chain] + between).map { try contents($0) }
         try Data(chain.joined()).write(to: URL(fileURLWithPath: result.chain))
         return result

@@ -186,7 +186,9 @@ package final class ChildProcess: Sendable {
 
     /// The next line of standard output.
     package func line() throws -> String {
-        guard let output, let line = output.line() else { throw Failed(command: command, reason: "it wrote no further line") }
+        guard let output, let line = output.line() else {
+            throw Failed(command: command, reason: "it wrote no further line")
+        }
         return line
     }
 

@@ -118,10 +118,14 @@ package final class FaultProxy: Sendable {
         while true {
             let count = recv(source, &buffer, buffer.count, 0)
             if count <= 0 { return }
-            let passed = buffer.withUnsafeMutableBufferPointer { pass(UnsafeMutableBufferPointer(rebasing: $0[..<count])) }
+            let passed = buffer.withUnsafeMutableBufferPointer {
+                pass(UnsafeMutableBufferPointer(rebasing: $0[..<count]))
+            }
             var done = 0
             while done < passed {
-                let sent = buffer.withUnsafeBytes { send(target, $0.baseAddress! + done, passed - done, Int32(MSG_NOSIGNAL)) }
+                let sent = buffer.withUnsafeBytes {
+                    send(target, $0.baseAddress! + done, passed - done, Int32(MSG_NOSIGNAL))
+                }
                 if sent <= 0 { return }
                 done += sent
             }

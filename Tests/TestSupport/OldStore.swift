@@ -21,10 +21,12 @@ package enum OldStore {
             try db.execute(sql: "ATTACH ? AS new", arguments: [store + "/store.db"])
             for table in try tables(db) {
                 let columns = try kept(table, db).joined(separator: ", ")
-                try db.execute(sql: "INSERT OR REPLACE INTO main.\(table) (\(columns)) SELECT \(columns) FROM new.\(table)")
+                try db.execute(
+                    sql: "INSERT OR REPLACE INTO main.\(table) (\(columns)) SELECT \(columns) FROM new.\(table)")
             }
             // The triggers have counted along; what was copied counts.
-            try db.execute(sql: "UPDATE main.tally SET (shards, bytes) = (SELECT shards, bytes FROM new.tally); DETACH new")
+            try db.execute(
+                sql: "UPDATE main.tally SET (shards, bytes) = (SELECT shards, bytes FROM new.tally); DETACH new")
         }
         let all = try old.read { db in try rows(of: tables(db), db) }
         try old.close()
@@ -35,7 +37,10 @@ package enum OldStore {
 
     private static func tables(_ db: Database) throws -> [String] {
         try String.fetchAll(
-            db, sql: "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE 'grdb%'")
+            db,
+            sql:
+                "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE 'grdb%'"
+        )
     }
 
     /// The columns that a table has in the first schema and in the last.
@@ -45,9 +50,10 @@ package enum OldStore {
 
     /// All rows of tables, with the columns that the first schema and the last have.
     package static func rows(of tables: [String], _ db: Database) throws -> [String: [Row]] {
-        try Dictionary(uniqueKeysWithValues: tables.map { table in
-            let columns = try kept(table, db).joined(separator: ", ")
-            return (table, try Row.fetchAll(db, sql: "SELECT \(columns) FROM \(table) ORDER BY \(columns)"))
-        })
+        try Dictionary(
+            uniqueKeysWithValues: tables.map { table in
+                let columns = try kept(table, db).joined(separator: ", ")
+                return (table, try Row.fetchAll(db, sql: "SELECT \(columns) FROM \(table) ORDER BY \(columns)"))
+            })
     }
 }

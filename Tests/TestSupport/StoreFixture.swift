@@ -38,7 +38,9 @@ package struct StoreFixture: Sendable {
     /// Replaces text in the URLs of all origins, before a store opens the catalog.
     package func replaceOrigins(_ old: String, with new: String) throws {
         let queue = try DatabaseQueue(path: store + "/store.db")
-        try queue.write { db in try db.execute(sql: "UPDATE origin SET url = replace(url, ?, ?)", arguments: [old, new]) }
+        try queue.write { db in
+            try db.execute(sql: "UPDATE origin SET url = replace(url, ?, ?)", arguments: [old, new])
+        }
         try queue.close()
     }
 

@@ -40,9 +40,11 @@ case "first":
         let (tier, before) = (store.gauges[0], Counters.now)
         let answer = try await engine.request(model, in: store)
         let (gauge, counters) = (store.gauges[0], Counters.now - before)
-        report.requests.append(.init(
-            model: model, bytes: answer.bytes, sum: answer.sum, prompts: answer.prompts, hits: gauge.hits - tier.hits,
-            misses: gauge.misses - tier.misses, counters: counters))
+        report.requests.append(
+            .init(
+                model: model, bytes: answer.bytes, sum: answer.sum, prompts: answer.prompts,
+                hits: gauge.hits - tier.hits,
+                misses: gauge.misses - tier.misses, counters: counters))
     }
     print(String(decoding: try JSONEncoder().encode(report), as: UTF8.self))
 default:
@@ -73,7 +75,8 @@ struct Counters: Encodable {
         var usage = rusage()
         getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
         return Counters(
-            diskBytes: Int(lines.first { $0.hasPrefix("read_bytes:") }!.split(separator: " ")[1])!, majorFaults: usage.ru_majflt)
+            diskBytes: Int(lines.first { $0.hasPrefix("read_bytes:") }!.split(separator: " ")[1])!,
+            majorFaults: usage.ru_majflt)
     }
 
     static func - (after: Counters, before: Counters) -> Counters {
@@ -116,7 +119,9 @@ struct Engine: PrefillEngine {
     func prefill(_ kv: KVBlocks, tokens: [UInt32], firstMissing: Int) async throws -> [[UInt8]] {
         let embedding = try await kv.revision.lease(tensor: "model.embed_tokens.weight", in: .ram)
         let projection = try await kv.revision.lease(tensor: "model.layers.0.self_attn.k_proj.weight", in: .ram)
-        let rows: [Float] = try embedding.withUnsafeBytes(of: embedding.tensors[0]) { Array($0.bindMemory(to: Float.self)) }
+        let rows: [Float] = try embedding.withUnsafeBytes(of: embedding.tensors[0]) {
+            Array($0.bindMemory(to: Float.self))
+        }
         let width = embedding.tensors[0].entry.shape[1]
         let matrix = try projection.withUnsafeBytes(of: projection.tensors[0]) { bytes in
             bytes.bindMemory(to: UInt16.self).map { Float(bitPattern: UInt32($0) << 16) }

@@ -85,7 +85,8 @@ import Testing
     func ring() throws {
         try store.setRecordsAccesses(true)
         let id = try store.catalog.read { db in try Int64.fetchOne(db, sql: "SELECT id FROM shard")! }
-        let full = try directory.write([UInt8](repeating: 10, count: AccessRecorder.fileBytes - 100), to: "store/accesses.csv")
+        let full = try directory.write(
+            [UInt8](repeating: 10, count: AccessRecorder.fileBytes - 100), to: "store/accesses.csv")
         store.accesses.shards([Int64](repeating: id, count: 10))
         store.flush()
         #expect(store.accessFiles.count == 2)

@@ -31,7 +31,9 @@ import WeightStore
     @Test("a cancelled rebuild leaves the catalog as it was, and nothing beside it")
     func rebuild() throws {
         try closedStore()
-        #expect(throws: CancellationError.self) { try Store.rebuildBlocking(at: directory("closed"), work: cancelled()) }
+        #expect(throws: CancellationError.self) {
+            try Store.rebuildBlocking(at: directory("closed"), work: cancelled())
+        }
         #expect(TemporaryDirectory.files(below: directory("closed/rebuild")).isEmpty)
         #expect(try Store(at: directory("closed")).models().map(\.name) == ["model"])
     }
@@ -47,7 +49,9 @@ import WeightStore
             try store.importModelBlocking(ImportRequest(source: directory("other")), work: cancelled())
         }
         #expect(throws: CancellationError.self) { try store.verifyBlocking(work: cancelled()) }
-        #expect(throws: CancellationError.self) { try store.evictBlocking(EvictionRequest(.downTo(0)), work: cancelled()) }
+        #expect(throws: CancellationError.self) {
+            try store.evictBlocking(EvictionRequest(.downTo(0)), work: cancelled())
+        }
         #expect(throws: CancellationError.self) { try revision.exportBlocking(to: directory("out"), work: cancelled()) }
         #expect(throws: CancellationError.self) { try store.warmBlocking(WarmRequest(to: .ram), work: cancelled()) }
         #expect(try store.stats().shards == before.shards && store.models().map(\.name) == ["model"])

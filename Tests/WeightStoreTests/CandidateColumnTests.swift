@@ -27,12 +27,15 @@ import Testing
 
     /// `number` or `text` for each column; values that are NULL are not regarded.
     private func types(_ database: PolicyDatabase) throws -> [Set<String>] {
-        let rows = try rows(database) { "CASE typeof(\($0)) WHEN 'integer' THEN 'number' WHEN 'real' THEN 'number' ELSE typeof(\($0)) END" }
+        let rows = try rows(database) {
+            "CASE typeof(\($0)) WHEN 'integer' THEN 'number' WHEN 'real' THEN 'number' ELSE typeof(\($0)) END"
+        }
         try #require(!rows.isEmpty)
         return Self.names.indices.map { column in Set(rows.map { $0[column] }).subtracting(["null"]) }
     }
 
-    private func resident(_ facts: EvictionFacts..., leavesOnly: Bool = false, now: Double = 0) throws -> ResidentTable {
+    private func resident(_ facts: EvictionFacts..., leavesOnly: Bool = false, now: Double = 0) throws -> ResidentTable
+    {
         let table = try ResidentTable(leavesOnly: leavesOnly)
         try table.setNow(now)
         for (index, facts) in facts.enumerated() { try table.insert(1 + index, facts) }
@@ -45,7 +48,8 @@ import Testing
         return facts
     }
 
-    @Test("on disk, for KV blocks, in memory tiers and in the simulator, candidate has the declared columns in one order")
+    @Test(
+        "on disk, for KV blocks, in memory tiers and in the simulator, candidate has the declared columns in one order")
     func order() throws {
         let scene = try KVScene()
         let path = scene.store.catalog.path
@@ -85,11 +89,12 @@ import Testing
         request.origins = ["file://\(scene.directory("model-1"))"]
         try store.importModelBlocking(request)
         try store.catalog.write { db in
-            try db.execute(sql: """
-                UPDATE shard
-                SET last_access = 1000000 + 7 * id, access_count = id, heat = 3.5, inserted_at = 900000 + id,
-                    fetch_seconds = 0.25 + id, clock = 1.5
-                """)
+            try db.execute(
+                sql: """
+                    UPDATE shard
+                    SET last_access = 1000000 + 7 * id, access_count = id, heat = 3.5, inserted_at = 900000 + id,
+                        fetch_seconds = 0.25 + id, clock = 1.5
+                    """)
         }
         let disk = try DiskCandidates(store.catalog.path, []).database
         let row = try #require(try rows(disk).last)
@@ -161,7 +166,8 @@ import Testing
             }
             #expect(memory.count > 8 && memory.allSatisfy { $0.priority != nil })
             for victim in memory {
-                let statement = try digests.prepare("""
+                let statement = try digests.prepare(
+                    """
                     SELECT \(number) FROM candidate
                     WHERE shard_id = (SELECT id FROM main.shard WHERE digest = x'\(victim.shard.digest.hex)')
                     """)

@@ -23,16 +23,17 @@ import Testing
 
     private func shards(of name: String) throws -> Set<ContentDigest> {
         try store.catalog.read { db in
-            try Set(ContentDigest.fetchAll(
-                db,
-                sql: """
-                    SELECT shard.digest FROM model
-                    JOIN revision ON revision.model_id = model.id
-                    JOIN revision_file ON revision_file.revision_id = revision.id
-                    JOIN extent ON extent.file_id = revision_file.file_id
-                    JOIN shard ON shard.id = extent.shard_id
-                    WHERE model.name = ?
-                    """, arguments: [name]))
+            try Set(
+                ContentDigest.fetchAll(
+                    db,
+                    sql: """
+                        SELECT shard.digest FROM model
+                        JOIN revision ON revision.model_id = model.id
+                        JOIN revision_file ON revision_file.revision_id = revision.id
+                        JOIN extent ON extent.file_id = revision_file.file_id
+                        JOIN shard ON shard.id = extent.shard_id
+                        WHERE model.name = ?
+                        """, arguments: [name]))
         }
     }
 
@@ -43,7 +44,8 @@ import Testing
     @Test("a shard that an origin has is a candidate, with all its numbers")
     func plain() throws {
         #expect(try candidates() == shards(of: "base"))
-        let victim = try #require(try store.victims(of: .lru, count: 100).victims.first { $0.layer == 0 && $0.kind == .pack })
+        let victim = try #require(
+            try store.victims(of: .lru, count: 100).victims.first { $0.layer == 0 && $0.kind == .pack })
         #expect(victim.models == 1)
         #expect(victim.fetchSeconds > 0.05)
     }
@@ -125,7 +127,9 @@ import Testing
     @Test("whatever changes, a row says of itself what the rows around it say")
     func standing() throws {
         var random = Random(seed: 11)
-        for name in ["a", "b", "c"] { try add(name, TestModel(layers: 1, seed: 1).tuned(seed: UInt64(name.utf8.first!)), origin: false) }
+        for name in ["a", "b", "c"] {
+            try add(name, TestModel(layers: 1, seed: 1).tuned(seed: UInt64(name.utf8.first!)), origin: false)
+        }
         for _ in 0..<60 {
             let name = ["a", "b", "c", "base"].randomElement(using: &random)!
             switch Int.random(in: 0..<8, using: &random) {
@@ -134,7 +138,9 @@ import Testing
             case 2: _ = try? store.remove([name], force: true)
             case 3, 4: try add(name, TestModel(layers: 1, seed: 1).tuned(seed: 97), origin: Bool.random(using: &random))
             case 5: try store.evictBlocking(EvictionRequest(.free(1 << 20)))
-            case 6: try store.catalog.write { db in try OriginTable.set([], of: Int64.random(in: 1...4, using: &random), db) }
+            case 6:
+                try store.catalog.write { db in try OriginTable.set([], of: Int64.random(in: 1...4, using: &random), db)
+                }
             default:
                 if let digest = try shards(of: name).randomElement(using: &random) { try? store.bringBack(digest) }
             }

@@ -61,7 +61,8 @@ import Testing
         #expect(double.calls("cuMemAlloc_v2") == 1)
     }
 
-    @Test("whichever call of the driver fails, the error is typed, the accounts are right, and nothing leaks",
+    @Test(
+        "whichever call of the driver fails, the error is typed, the accounts are right, and nothing leaks",
         arguments: [
             "cuMemAlloc_v2", "cuMemHostAlloc", "cuStreamCreate", "cuEventCreate", "cuEventRecord",
             "cuMemcpyHtoDAsync_v2", "cuEventSynchronize", "cuCtxPushCurrent_v2", "cuDevicePrimaryCtxRetain",

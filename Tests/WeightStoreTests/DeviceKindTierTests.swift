@@ -45,7 +45,9 @@ import Testing
         }
         for (number, tier) in tiers.enumerated() {
             let gauge = try #require(store.gauges.first { $0.tier == tier })
-            #expect(gauge.budget == (64 + number) << 20 && gauge.misses > 0 && gauge.leased > 0 && gauge.leased == gauge.bytes)
+            #expect(
+                gauge.budget == (64 + number) << 20 && gauge.misses > 0 && gauge.leased > 0
+                    && gauge.leased == gauge.bytes)
         }
         leases.removeFirst().release()
         #expect(store.gauges.filter { $0.leased == 0 }.map { "\($0.tier)" } == ["drawer:0"])

@@ -60,7 +60,9 @@ import Testing
             guard let whole = blobs[request.digest] else { throw Broken() }
             let bytes = change(whole)
             usleep(20_000)
-            let pieces = stride(from: request.start, to: bytes.count, by: 100_000).map { ($0, min($0 + 100_000, bytes.count)) }
+            let pieces = stride(from: request.start, to: bytes.count, by: 100_000).map {
+                ($0, min($0 + 100_000, bytes.count))
+            }
             try bytes.withUnsafeBytes { bytes in
                 for (begin, end) in backwards ? pieces.reversed() : pieces {
                     if let stallsAfter, begin >= stallsAfter {
@@ -76,7 +78,9 @@ import Testing
     private func blobs() throws -> [ContentDigest: [UInt8]] {
         var blobs: [ContentDigest: [UInt8]] = [:]
         for name in TemporaryDirectory.files(below: store.path + "/blobs") {
-            if let digest = ContentDigest(hex: name.suffix(64)) { blobs[digest] = try contents("\(store.path)/blobs/\(name)") }
+            if let digest = ContentDigest(hex: name.suffix(64)) {
+                blobs[digest] = try contents("\(store.path)/blobs/\(name)")
+            }
         }
         return blobs
     }
@@ -193,7 +197,9 @@ import Testing
     }
 
     private var partials: [Int] {
-        TemporaryDirectory.files(below: store.path + "/partial").compactMap { try? contents("\(store.path)/partial/\($0)").count }
+        TemporaryDirectory.files(below: store.path + "/partial").compactMap {
+            try? contents("\(store.path)/partial/\($0)").count
+        }
     }
 
     /// A work that is cancelled as soon as the condition holds.
@@ -259,12 +265,15 @@ import Testing
         let blobs = try blobs()
         let (wrong, right) = (ScriptedOrigin.Counter(), ScriptedOrigin.Counter())
         store.register(scheme: "https") { url in
-            ScriptedOrigin(url: url, blobs: blobs, calls: wrong, change: { [9, 9, 9] + $0.dropFirst(3) }, stallsAfter: 200_000)
+            ScriptedOrigin(
+                url: url, blobs: blobs, calls: wrong, change: { [9, 9, 9] + $0.dropFirst(3) }, stallsAfter: 200_000)
         }
         try add("model", origins: ["https://hub.test/x"])
         try evictAll()
         let digest = try digest()
-        #expect(throws: CancellationError.self) { try store.bringBack(digest, work: cancelled { self.partials == [200_000] }) }
+        #expect(throws: CancellationError.self) {
+            try store.bringBack(digest, work: cancelled { self.partials == [200_000] })
+        }
         stall(right, after: nil, blobs)
         try store.bringBack(digest)
         #expect(wrong.starts.withLock { $0 } == [0] && right.starts.withLock { $0 } == [200_000, 0])
@@ -316,7 +325,8 @@ import Testing
         func fetch(_ origin: DirectoryOrigin, _ path: String) throws -> [UInt8] {
             var bytes: [UInt8] = []
             let request = ShardRequest(
-                digest: ContentDigest(of: UnsafeRawBufferPointer(start: nil, count: 0)), bytes: 4, model: "m", commit: "c0ffee",
+                digest: ContentDigest(of: UnsafeRawBufferPointer(start: nil, count: 0)), bytes: 4, model: "m",
+                commit: "c0ffee",
                 path: path, pieces: [.init(fileOffset: 0, shardOffset: 0, length: 4)])
             try origin.fetch(request, Work()) { _, run in bytes += run }
             return bytes
@@ -326,7 +336,8 @@ import Testing
             #expect(throws: StoreError.self, "\(path)") { try fetch(origin, path) }
         }
         try directory.write("blob", to: "hub/blobs/1")
-        try FileManager.default.createDirectory(atPath: directory("hub/snapshots/c0ffee"), withIntermediateDirectories: true)
+        try FileManager.default.createDirectory(
+            atPath: directory("hub/snapshots/c0ffee"), withIntermediateDirectories: true)
         try FileManager.default.createSymbolicLink(
             atPath: directory("hub/snapshots/c0ffee/a file"), withDestinationPath: "../../blobs/1")
         #expect(try fetch(try DirectoryOrigin("file://\(directory("hub"))"), "a file") == Array("blob".utf8))

@@ -30,7 +30,9 @@ import Testing
         #expect(try contents(directory("out/weights.trailer")) == bytes)
     }
 
-    @Test("a pull reads the directory at the end of a file, then the layers that are wanted, and the others when they are used")
+    @Test(
+        "a pull reads the directory at the end of a file, then the layers that are wanted, and the others when they are used"
+    )
     func pulling() throws {
         let (bytes, tensors) = try TrailerFormat.model(layers: 6)
         let hub = RecordingHub(path: "weights.trailer", bytes: bytes)
@@ -72,8 +74,14 @@ import Testing
         typealias Tensor = TrailerFormat.Tensor
         let (bytes, good) = try TrailerFormat.model(layers: 1)
         let cases: [([Tensor], FormatError.Problem)] = [
-            ([good[0], Tensor(name: "b", shape: [2], offset: 8, bytes: 4)], .notContiguous(expected: 1 << 20, found: 8)),
-            ([good[0], Tensor(name: good[0].name, shape: [0], offset: 1 << 20, bytes: 0)], .duplicateName(good[0].name)),
+            (
+                [good[0], Tensor(name: "b", shape: [2], offset: 8, bytes: 4)],
+                .notContiguous(expected: 1 << 20, found: 8)
+            ),
+            (
+                [good[0], Tensor(name: good[0].name, shape: [0], offset: 1 << 20, bytes: 0)],
+                .duplicateName(good[0].name)
+            ),
             ([Tensor(name: "b", shape: [-1], offset: 0, bytes: 4)], .sizeOverflow(shape: [-1])),
             ([Tensor(name: "b", shape: [2], offset: -1, bytes: 4)], .cutShort(expected: 4, found: 1 << 20)),
             ([Tensor(name: "b", shape: [2], offset: .max, bytes: 4)], .cutShort(expected: 4, found: 0)),
@@ -93,12 +101,15 @@ import Testing
         }
         // A zero-byte tensor may lie where another begins.
         let source = MemorySource(
-            name: "", bytes: try TrailerFormat.file(
+            name: "",
+            bytes: try TrailerFormat.file(
                 Array(bytes[..<(1 << 20)]), good + [Tensor(name: "z", shape: [0], offset: 0, bytes: 0)]))
         #expect(try FileLayout.read(source, format: FileFormat(TrailerFormat.self)).tensors.count == 2)
     }
 
-    @Test("a file that breaks the rules of an added format is refused, here and behind an origin, and what it says is not trusted")
+    @Test(
+        "a file that breaks the rules of an added format is refused, here and behind an origin, and what it says is not trusted"
+    )
     func damaged() throws {
         let (bytes, _) = try TrailerFormat.model(layers: 1)
         var long = bytes
@@ -138,6 +149,7 @@ import Testing
         let format = try #require(FileFormat(rawValue: "pickle2"))
         let layout = try FileLayout.read(MemorySource(name: "", bytes: [1, 2, 3]), format: format)
         #expect(layout == FileLayout(format: format, bytes: 3, tensors: [], metadata: [:]))
-        #expect(FileFormat(rawValue: "") == nil && FileFormat(rawValue: "a b") == nil && FileFormat(rawValue: "a\n") == nil)
+        #expect(
+            FileFormat(rawValue: "") == nil && FileFormat(rawValue: "a b") == nil && FileFormat(rawValue: "a\n") == nil)
     }
 }

@@ -48,7 +48,8 @@ import WeightStore
             #expect(revision.version == index + 1)
             try revision.exportBlocking(to: directory("out-\(index)"))
             for name in TemporaryDirectory.files(below: directory("plain-\(index)")) {
-                #expect(try contents(directory("out-\(index)/\(name)")) == contents(directory("plain-\(index)/\(name)")))
+                #expect(
+                    try contents(directory("out-\(index)/\(name)")) == contents(directory("plain-\(index)/\(name)")))
             }
         }
         #expect(try store.revision("org/name").version == 2)

@@ -33,9 +33,11 @@ import WeightStore
         }
     }
 
-    @Test("a file of any size comes in: whole parts, and what is left behind the last of them", arguments: [
-        (4 << 20) + 1, 9_085_657, (8 << 20) - 1, 16 << 20,
-    ])
+    @Test(
+        "a file of any size comes in: whole parts, and what is left behind the last of them",
+        arguments: [
+            (4 << 20) + 1, 9_085_657, (8 << 20) - 1, 16 << 20,
+        ])
     func sizes(bytes: Int) throws {
         let text = (0..<bytes).map { UInt8(truncatingIfNeeded: $0 &* 31 ^ $0 >> 12) }
         try directory.write(text, to: "model/tokenizer.json")
@@ -98,7 +100,8 @@ import WeightStore
         #expect(try alone.importModelBlocking(ImportRequest(source: directory("two"))).revisions[0].digest == afterOne)
         // And not on whether the file was read, or found by its digest.
         try FileManager.default.copyItem(atPath: directory("two"), toPath: directory("three"))
-        #expect(try alone.importModelBlocking(ImportRequest(source: directory("three"))).revisions[0].digest == afterOne)
+        #expect(
+            try alone.importModelBlocking(ImportRequest(source: directory("three"))).revisions[0].digest == afterOne)
     }
 
     @Test("a fine-tune costs the tensors that differ")
@@ -283,8 +286,11 @@ import WeightStore
         #expect(try store.revision("model@v1").version == 1)
     }
 
-    @Test("names that could leave the store, or confuse a shell, are refused",
-        arguments: ["../up", "a/b/c", "", "a b", "-x", "org/", ".hidden", "a/.b", "x\n", String(repeating: "x", count: 201)])
+    @Test(
+        "names that could leave the store, or confuse a shell, are refused",
+        arguments: [
+            "../up", "a/b/c", "", "a b", "-x", "org/", ".hidden", "a/.b", "x\n", String(repeating: "x", count: 201),
+        ])
     func names(name: String) throws {
         try TestModel(layers: 1).write(to: directory("model"))
         let store = try store()

@@ -67,7 +67,8 @@ import Testing
         let kv = try scene.blocks()
         var random = Random(seed: 5)
         for _ in 0..<50 {
-            let tokens = scene.tokens(Int.random(in: 0...60, using: &random), seed: UInt64.random(in: 0...9, using: &random))
+            let tokens = scene.tokens(
+                Int.random(in: 0...60, using: &random), seed: UInt64.random(in: 0...9, using: &random))
             var chain = kv.chain()
             var rest = tokens[...]
             while !rest.isEmpty {
@@ -98,7 +99,9 @@ import Testing
         }
         for (index, other) in others.enumerated() where other.blockTokens == 4 {
             let lease = try other.leaseBlocking(other.chain(tokens).prefix(), in: .ram)
-            #expect(try (0..<lease.blocks).map { try lease.withUnsafeBytes(ofBlock: $0) { Array($0) } } == Array(repeating: [UInt8(index)], count: 10))
+            #expect(
+                try (0..<lease.blocks).map { try lease.withUnsafeBytes(ofBlock: $0) { Array($0) } }
+                    == Array(repeating: [UInt8(index)], count: 10))
         }
     }
 
@@ -122,7 +125,9 @@ import Testing
         var model = [Set<[UInt32]>](repeating: [], count: spaces.count)
         func sequence() -> [UInt32] {
             // Few branches, so that sequences share beginnings.
-            (0..<Int.random(in: 0...7, using: &random)).flatMap { _ in Array(repeating: UInt32.random(in: 0...2, using: &random), count: 4) }
+            (0..<Int.random(in: 0...7, using: &random)).flatMap { _ in
+                Array(repeating: UInt32.random(in: 0...2, using: &random), count: 4)
+            }
                 + Array(repeating: 9, count: Int.random(in: 0...3, using: &random))
         }
         func blocks(of tokens: [UInt32]) -> [[UInt32]] { (0..<tokens.count / 4).map { Array(tokens[..<(4 * $0 + 4)]) } }
@@ -160,7 +165,9 @@ import Testing
             }
             #expect(try scene.orphans() == 0)
             for index in spaces.indices {
-                for block in model[index] where block.count > 4 { #expect(model[index].contains(Array(block.dropLast(4)))) }
+                for block in model[index] where block.count > 4 {
+                    #expect(model[index].contains(Array(block.dropLast(4))))
+                }
             }
         }
         let gauge = try scene.store.kvGauge()

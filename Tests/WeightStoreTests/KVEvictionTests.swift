@@ -29,7 +29,8 @@ import Testing
         return try scene.store.evictBlocking(request)
     }
 
-    @Test("whatever the policy says, a block goes only after all that build on it", arguments: Policy.builtIn.map(\.name))
+    @Test(
+        "whatever the policy says, a block goes only after all that build on it", arguments: Policy.builtIn.map(\.name))
     func leavesFirst(policy: String) throws {
         let kv = try scene.blocks()
         var random = Random(seed: 3)
@@ -59,7 +60,9 @@ import Testing
         let (first, second) = (scene.tokens(12, seed: 1), scene.tokens(8, seed: 2))
         for tokens in [first, second] { try put(tokens, of: kv) }
         for (tokens, last) in [(first, 50), (second, 40)] {
-            for end in stride(from: 4, through: tokens.count, by: 4) { try set(kv, Array(tokens[..<end]), lastAccess: last) }
+            for end in stride(from: 4, through: tokens.count, by: 4) {
+                try set(kv, Array(tokens[..<end]), lastAccess: last)
+            }
         }
         // The root of the second is the least recently used; its tail goes first, then it, then the other from its end.
         let expected = [Array(second), Array(second[..<4]), Array(first), Array(first[..<8]), Array(first[..<4])]
@@ -94,7 +97,10 @@ import Testing
         let tokens = scene.tokens(40, seed: 1)
         try put(tokens, of: kv)
         let gauge = try store.diskGauge()
-        #expect(try gauge.shards == store.catalog.read { db in try Int.fetchOne(db, sql: "SELECT count(*) FROM shard WHERE kind <> 'kv'") })
+        #expect(
+            try gauge.shards
+                == store.catalog.read { db in try Int.fetchOne(db, sql: "SELECT count(*) FROM shard WHERE kind <> 'kv'")
+                })
         #expect(try store.stats().shards == gauge.shards && store.stats().kvBlocks == 10)
         #expect(try store.usage().stored == gauge.bytes && store.usage().kv == store.kvGauge().bytes)
         #expect(try store.victims(of: .lru, count: 1000).victims.allSatisfy { $0.kind != .kv })
@@ -113,7 +119,9 @@ import Testing
         try put(tokens, of: kv)
         _ = try kv.leaseBlocking(kv.chain(tokens).prefix(), in: .ram)
         _ = try evict(300, "gdsf")
-        let clocks = try store.catalog.read { db in (try EvictionClock(.weights).now(db), try EvictionClock(.kv).now(db)) }
+        let clocks = try store.catalog.read { db in
+            (try EvictionClock(.weights).now(db), try EvictionClock(.kv).now(db))
+        }
         #expect(clocks.0 == 0 && clocks.1 > 0)
     }
 
@@ -126,7 +134,9 @@ import Testing
         // The last one is there, whole.
         #expect(try kv.longestPrefix(of: scene.tokens(20, seed: 8)).blocks == 5)
         let long = scene.tokens(200, seed: 9)
-        let head = try kv.put(kv.chain(long), blocks: 0..<3) { block, take in try scene.bytes(of: long)[block].withUnsafeBytes(take) }
+        let head = try kv.put(kv.chain(long), blocks: 0..<3) { block, take in
+            try scene.bytes(of: long)[block].withUnsafeBytes(take)
+        }
         #expect(head.stored == 3)
         let rest = try kv.put(kv.chain(long), from: 3, Array(scene.bytes(of: long).dropFirst(3)))
         #expect(rest.stored > 5 && rest.refused > 20 && rest.stored + rest.refused == 47)
@@ -144,11 +154,12 @@ import Testing
         try put(tokens, of: scene.blocks(of: "org/model@v2"))
         // The old ones were used a moment ago, the new ones never.
         try store.catalog.write { db in
-            try db.execute(sql: """
-                UPDATE shard SET last_access = last_access - 1000
-                WHERE id IN (SELECT shard_id FROM kv_block JOIN kv_space ON kv_space.id = space_id
-                             JOIN revision ON revision.id = revision_id WHERE version = 2)
-                """)
+            try db.execute(
+                sql: """
+                    UPDATE shard SET last_access = last_access - 1000
+                    WHERE id IN (SELECT shard_id FROM kv_block JOIN kv_space ON kv_space.id = space_id
+                                 JOIN revision ON revision.id = revision_id WHERE version = 2)
+                    """)
         }
         func first() throws -> [String] {
             var request = EvictionRequest(.free(1), of: .kv)

@@ -164,13 +164,15 @@ import Testing
                 var round = 0
                 while round < 150 || collected.load(ordering: .relaxed) < 5 {
                     round += 1
-                    let tokens = scene.tokens(8, seed: UInt64.random(in: 0...2, using: &random))
+                    let tokens =
+                        scene.tokens(8, seed: UInt64.random(in: 0...2, using: &random))
                         + scene.tokens(16, seed: UInt64.random(in: 0...20, using: &random))
                     let chain = kv.chain(tokens)
                     _ = try kv.put(chain, scene.bytes(of: tokens))
                     let lease = try kv.leaseBlocking(chain.prefix(), in: .ram)
                     for block in 0..<lease.blocks {
-                        #expect(try lease.withUnsafeBytes(ofBlock: block) { Array($0) } == scene.bytes(of: tokens)[block])
+                        #expect(
+                            try lease.withUnsafeBytes(ofBlock: block) { Array($0) } == scene.bytes(of: tokens)[block])
                     }
                 }
             }
@@ -253,7 +255,9 @@ import Testing
         let statements = Mutex<Set<String>>([])
         let tokens = scene.tokens(40, seed: 1)
         do {
-            let store = try Store(at: scene.directory("store"), create: false) { sql in statements.withLock { _ = $0.insert(sql) } }
+            let store = try Store(at: scene.directory("store"), create: false) { sql in
+                statements.withLock { _ = $0.insert(sql) }
+            }
             let kv = try store.kvBlocks(of: store.revision("org/model"), format: "f", blockTokens: 4)
             try kv.put(kv.chain(tokens), scene.bytes(of: tokens))
             #expect(try kv.longestPrefix(of: tokens).blocks == 10)
@@ -267,7 +271,10 @@ import Testing
                 let explain = try db.makeStatement(sql: "EXPLAIN QUERY PLAN \(sql)")
                 explain.setUncheckedArguments([])
                 return try Row.fetchAll(explain).map { $0["detail"] as String }
-                    .filter { $0.hasPrefix("SCAN") && !$0.contains("chain") && !$0.contains("CONSTANT ROW") && !$0.contains("kv_tally") }
+                    .filter {
+                        $0.hasPrefix("SCAN") && !$0.contains("chain") && !$0.contains("CONSTANT ROW")
+                            && !$0.contains("kv_tally")
+                    }
                     .map { "\($0): \(sql)" }
             }
         }

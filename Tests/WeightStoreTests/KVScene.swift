@@ -22,7 +22,9 @@ final class KVScene: Sendable {
     /// A new version of the model, which the ref `main` goes to.
     func addVersion() throws { try add(seed: 2) }
 
-    func blocks(of revision: String = "org/model@v1", format: String = "f16", tenant: String = "a", length: Int = 4) throws -> KVBlocks {
+    func blocks(of revision: String = "org/model@v1", format: String = "f16", tenant: String = "a", length: Int = 4)
+        throws -> KVBlocks
+    {
         try store.kvBlocks(of: store.revision(revision), format: format, blockTokens: length, tenant: tenant)
     }
 
@@ -34,7 +36,8 @@ final class KVScene: Sendable {
     /// What an engine would compute for each block of four: a function of all tokens up to its end.
     func bytes(of tokens: [UInt32]) -> [[UInt8]] {
         (0..<tokens.count / 4).map { block in
-            var random = Random(seed: tokens[..<(4 * block + 4)].reduce(7) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01B3 })
+            var random = Random(
+                seed: tokens[..<(4 * block + 4)].reduce(7) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01B3 })
             return (0..<100 + block).map { _ in UInt8.random(in: 0...255, using: &random) }
         }
     }
@@ -55,7 +58,8 @@ final class KVScene: Sendable {
     }
 
     func shards() throws -> [ContentDigest] {
-        try store.catalog.read { db in try ContentDigest.fetchAll(db, sql: "SELECT digest FROM shard WHERE kind = 'kv'") }
+        try store.catalog.read { db in try ContentDigest.fetchAll(db, sql: "SELECT digest FROM shard WHERE kind = 'kv'")
+        }
     }
 
     /// Blocks without the block that they build on, and shards without a block.
@@ -90,7 +94,8 @@ final class KVScene: Sendable {
                            AND (SELECT bytes FROM tally)
                                = (SELECT coalesce(sum(bytes), 0) FROM shard WHERE kind <> 'kv' AND state = 'present')
                     """)!
-            return onDisk.subtracting(rows).map { "blob without row \($0)" } + rows.subtracting(onDisk).map { "row without blob \($0)" }
+            return onDisk.subtracting(rows).map { "blob without row \($0)" }
+                + rows.subtracting(onDisk).map { "row without blob \($0)" }
                 + (counts[0] ? [] : ["tally"])
         }
     }

@@ -14,7 +14,10 @@ import Testing
     @Test("a store of the first schema opens with every row, and works: files, tensors, evictions, claims, pins")
     func first() throws {
         let path = directory("store")
-        for (name, model) in [("base", TestModel(layers: 2)), ("tuned", TestModel(layers: 2).tuned(seed: 7)), ("local", TestModel(layers: 1, seed: 9))] {
+        for (name, model) in [
+            ("base", TestModel(layers: 2)), ("tuned", TestModel(layers: 2).tuned(seed: 7)),
+            ("local", TestModel(layers: 1, seed: 9)),
+        ] {
             try model.write(to: directory(name))
         }
         do {
@@ -41,15 +44,20 @@ import Testing
             for table in before.keys.sorted() { #expect(after[table] == before[table], "\(table)") }
             #expect(try Row.fetchAll(db, sql: "PRAGMA foreign_key_check").isEmpty)
             #expect(try String.fetchOne(db, sql: "PRAGMA integrity_check") == "ok")
-            #expect(try Int.fetchOne(db, sql: """
-                SELECT count(*) FROM shard JOIN standing ON standing.shard_id = shard.id WHERE shard.evictable <> standing.evictable
-                """) == 0)
+            #expect(
+                try Int.fetchOne(
+                    db,
+                    sql: """
+                        SELECT count(*) FROM shard JOIN standing ON standing.shard_id = shard.id WHERE shard.evictable <> standing.evictable
+                        """) == 0)
         }
         // What an eviction took comes back, and every file is what it was.
         for name in ["base", "tuned", "local"] {
             try store.revision(name).exportBlocking(to: directory("out-\(name)"))
             for file in TemporaryDirectory.files(below: directory(name)) {
-                #expect(try contents(directory("out-\(name)/\(file)")) == contents(directory("\(name)/\(file)")), "\(name)/\(file)")
+                #expect(
+                    try contents(directory("out-\(name)/\(file)")) == contents(directory("\(name)/\(file)")),
+                    "\(name)/\(file)")
             }
         }
         // The triggers are there again.
@@ -115,7 +123,9 @@ import Testing
         #expect((1...8).contains(lines.count) && lines.allSatisfy { $0.contains("older version") })
         let store = try Store(at: path, logger: logger)
         #expect(heard.lines.withLock { $0.count } == lines.count)
-        let applied = try store.catalog.read { db in try String.fetchAll(db, sql: "SELECT identifier FROM grdb_migrations") }
+        let applied = try store.catalog.read { db in
+            try String.fetchAll(db, sql: "SELECT identifier FROM grdb_migrations")
+        }
         #expect(applied == Migrations.all.map(\.name))
         #expect(try Store(at: directory("new"), create: true, logger: logger).stats().models == 0)
         #expect(heard.lines.withLock { $0.count } == lines.count, "a new store is none of an older version")

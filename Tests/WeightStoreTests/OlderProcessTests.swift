@@ -96,7 +96,8 @@ import Testing
         // A slow machine may need more than the ten seconds of the open for twenty of them; one is proof.
         var during = 0
         for _ in 0..<20 where waits.withLock({ $0 }) {
-            try await onThread { [lock = store + "/leases/.lock"] in try FileDescriptor(lock, O_RDWR).lock(shared: true) }
+            try await onThread { [lock = store + "/leases/.lock"] in try FileDescriptor(lock, O_RDWR).lock(shared: true)
+            }
             if waits.withLock({ $0 }) { during += 1 }
             try await Task.sleep(for: .milliseconds(50))
         }
@@ -120,7 +121,9 @@ import Testing
         #expect(try migrations() == Migrations.all.map(\.name))
     }
 
-    @Test("a live process of this schema, or of a newer one that is about to open the store, is no obstacle", arguments: [0, 1])
+    @Test(
+        "a live process of this schema, or of a newer one that is about to open the store, is no obstacle",
+        arguments: [0, 1])
     func sameSchema(newer: Int) async throws {
         let text = "process 4711 (engine)\nschema \(Migrations.all.count + newer), version 9.0.0\n"
         let holder = try await Holder(of: store, text)
@@ -165,7 +168,8 @@ import Testing
         #expect(lines[1] == "schema \(Migrations.all.count), version \(ProgramVersion.current)")
         // A line that is no use was always passed over.
         #expect(LeaseDirectory.Use(line: lines[1]) == nil)
-        #expect(LeaseDirectory.Use(line: lines[2]) == LeaseDirectory.Use(model: revision.model, digest: revision.digest))
+        #expect(
+            LeaseDirectory.Use(line: lines[2]) == LeaseDirectory.Use(model: revision.model, digest: revision.digest))
         let holder = try #require(try store.leases.holders().first { $0.lease == store.leases.name })
         #expect(holder.program == .current && holder.revisions.count == 1)
     }

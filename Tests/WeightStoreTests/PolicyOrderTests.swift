@@ -33,7 +33,8 @@ import Testing
 
     @Test("lfu: the least frequently used first, then the least recently used")
     func lfu() throws {
-        #expect(try order("lfu", facts(last: 1, uses: 9), facts(last: 5, uses: 2), facts(last: 4, uses: 2)) == [2, 1, 0])
+        #expect(
+            try order("lfu", facts(last: 1, uses: 9), facts(last: 5, uses: 2), facts(last: 4, uses: 2)) == [2, 1, 0])
     }
 
     @Test("size: the largest first")
@@ -65,7 +66,8 @@ import Testing
 
     @Test("slru: what was used once goes before what was used again, as long as that fits its segment")
     func slru() throws {
-        #expect(try order("slru", facts(last: 1, uses: 5), facts(last: 9, uses: 1), facts(last: 2, uses: 2)) == [1, 0, 2])
+        #expect(
+            try order("slru", facts(last: 1, uses: 5), facts(last: 9, uses: 1), facts(last: 2, uses: 2)) == [1, 0, 2])
         // The segment of the reused has four fifths of the bytes: its least recently used one falls out.
         #expect(
             try order("slru", facts(bytes: 10, last: 8), facts(last: 1, uses: 5), facts(last: 9, uses: 5)) == [1, 0, 2])
@@ -83,7 +85,9 @@ import Testing
     func heat() throws {
         let day = Heat.halfLife
         #expect(
-            try order("heat", facts(last: Self.now - 5 * day, heat: 20), facts(last: Self.now, heat: 2), facts(last: Self.now - day, heat: 8))
+            try order(
+                "heat", facts(last: Self.now - 5 * day, heat: 20), facts(last: Self.now, heat: 2),
+                facts(last: Self.now - day, heat: 8))
                 == [0, 1, 2])
     }
 

@@ -43,14 +43,17 @@ import Testing
             ("SELECT readfile('/etc/passwd') AS shard_id", "no such function"),
             ("SELECT shard_id FROM candidate; DELETE FROM shard", "more after it"),
             ("SELECT shard_id FROM candidate; SELECT shard_id FROM candidate", "more after it"),
-            ("SELECT bytes FROM candidate", "must return shard_id"), ("SELECT * FROM candidate", "must return shard_id"),
+            ("SELECT bytes FROM candidate", "must return shard_id"),
+            ("SELECT * FROM candidate", "must return shard_id"),
             ("SELECT shard_id, shard_id FROM candidate", "must return shard_id"),
             ("SELECT shard_id, bytes, layer FROM candidate", "must return shard_id"),
             ("SELECT id AS shard_id FROM shard", "prohibited"), ("SELECT shard_id FROM claim", "prohibited"),
-            ("SELECT url AS shard_id FROM origin", "prohibited"), ("SELECT name AS shard_id FROM sqlite_master", "prohibited"),
+            ("SELECT url AS shard_id FROM origin", "prohibited"),
+            ("SELECT name AS shard_id FROM sqlite_master", "prohibited"),
             ("SELECT shard_id FROM candidate WHERE shard_id = ?", "only parameter"),
             ("SELECT shard_id FROM candidate ORDER BY nowhere", "no such column"),
-            ("EXPLAIN SELECT shard_id FROM candidate", "one SELECT"), ("", "no statement"), ("-- nothing", "no statement"),
+            ("EXPLAIN SELECT shard_id FROM candidate", "one SELECT"), ("", "no statement"),
+            ("-- nothing", "no statement"),
             ("SELEC shard_id FROM candidate", "syntax error"),
         ])
     func refused(sql: String, message: String) throws {
@@ -103,7 +106,9 @@ import Testing
         #expect("\(error!)".contains("too big"))
     }
 
-    @Test("in an eviction the default goes on for a policy that is refused, that takes too long, or that names nothing real")
+    @Test(
+        "in an eviction the default goes on for a policy that is refused, that takes too long, or that names nothing real"
+    )
     func fallback() throws {
         let stored = try store.quotaBytes
         for sql in [

@@ -49,7 +49,9 @@ import Testing
         #expect(trace.footprint == 50)
     }
 
-    @Test("a malformed request is refused with its line", arguments: ["{\"timestamp\": 1}", "{", "{\"timestamp\": 1, \"hash_ids\": [1, 0]}"])
+    @Test(
+        "a malformed request is refused with its line",
+        arguments: ["{\"timestamp\": 1}", "{", "{\"timestamp\": 1, \"hash_ids\": [1, 0]}"])
     func malformed(line: String) throws {
         let path = try directory.write("{\"timestamp\": 0, \"hash_ids\": [0, 1]}\n\n\(line)\n", to: "bad.jsonl")
         let error = #expect(throws: StorageError.self) { try AccessTrace(files: [path]) }
@@ -60,7 +62,9 @@ import Testing
     func prefixes() throws {
         // Room for three. Without leaves first, lfu drops the head, which is younger than what is known to be used.
         let trace = try trace([[0, 1, 2], [3], [0, 1, 2]])
-        let broken = try run("lru", trace, blocks: 3, leavesFirst: false, sql: "SELECT shard_id, bytes FROM candidate ORDER BY depth, shard_id")
+        let broken = try run(
+            "lru", trace, blocks: 3, leavesFirst: false,
+            sql: "SELECT shard_id, bytes FROM candidate ORDER BY depth, shard_id")
         #expect(broken.misses == 7)
         let whole = try run("lru", trace, blocks: 3)
         // The tail went for 3, and is all that is missing.

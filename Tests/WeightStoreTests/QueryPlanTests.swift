@@ -22,7 +22,8 @@ import Testing
         return try queue.read { db in
             try statements.withLock { $0 }.sorted().flatMap { sql -> [String] in
                 let verbs = ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"]
-                guard verbs.contains(where: sql.hasPrefix), !sql.contains("sqlite_master"), !sql.contains("grdb_migrations")
+                guard verbs.contains(where: sql.hasPrefix), !sql.contains("sqlite_master"),
+                    !sql.contains("grdb_migrations")
                 else { return [] }
                 let explain = try db.makeStatement(sql: "EXPLAIN QUERY PLAN \(sql)")
                 explain.setUncheckedArguments([])
@@ -87,7 +88,9 @@ import Testing
     func removing() throws {
         try fill()
         let scans = try scans { store in try store.remove(["two"]) }
-        let large = ["SCAN shard", "SCAN extent", "SCAN tensor", "SCAN file", "SCAN revision_file", "SCAN source_shard"]
+        let large = [
+            "SCAN shard", "SCAN extent", "SCAN tensor", "SCAN file", "SCAN revision_file", "SCAN source_shard",
+        ]
         let bad = scans.filter { scan in large.contains { scan.hasPrefix($0 + ":") || scan.hasPrefix($0 + " ") } }
         #expect(bad.isEmpty, "\(bad.joined(separator: "\n"))")
     }

@@ -122,7 +122,9 @@ import WeightStore
         bytes[1000] ^= 1
         try FileManager.default.removeItem(atPath: path)
         try Data(bytes).write(to: URL(fileURLWithPath: path))
-        let error = #expect(throws: StorageError.self) { try revision.exportBlocking(to: directory("out"), paths: ["model.safetensors"]) }
+        let error = #expect(throws: StorageError.self) {
+            try revision.exportBlocking(to: directory("out"), paths: ["model.safetensors"])
+        }
         guard case .damaged = error else {
             Issue.record("\(String(describing: error))")
             return

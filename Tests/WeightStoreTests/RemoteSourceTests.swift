@@ -21,14 +21,17 @@ import Testing
     }
 
     private func check(_ offset: Int, _ count: Int) throws {
-        #expect(try source.bytes(at: offset, count: count) == Array(bytes[offset..<offset + count]), "\(count) at \(offset)")
+        #expect(
+            try source.bytes(at: offset, count: count) == Array(bytes[offset..<offset + count]), "\(count) at \(offset)"
+        )
     }
 
     @Test("any range gives the bytes of the file, in any order")
     func anyRange() throws {
         for _ in 0..<200 {
             let offset = Int.random(in: 0...bytes.count)
-            try check(offset, Int.random(in: 0...min(bytes.count - offset, [10, 5_000, 1 << 20, 6 << 20].randomElement()!)))
+            try check(
+                offset, Int.random(in: 0...min(bytes.count - offset, [10, 5_000, 1 << 20, 6 << 20].randomElement()!)))
         }
         try check(bytes.count, 0)
         try check(0, bytes.count)
@@ -72,7 +75,9 @@ import Testing
         #expect(hub.reads().count == 1)
     }
 
-    @Test("outside of the file is an error, and nothing is fetched", arguments: [(-1, 4), (12 << 20, 78), (Int.max, 1), (5, Int.max)])
+    @Test(
+        "outside of the file is an error, and nothing is fetched",
+        arguments: [(-1, 4), (12 << 20, 78), (Int.max, 1), (5, Int.max)])
     func outside(offset: Int, count: Int) {
         let error = #expect(throws: FormatError.self) { try source.bytes(at: offset, count: count) }
         guard case .cutShort(expected: count, _)? = error?.problem else { return #expect(Bool(false), "\(error!)") }

@@ -138,10 +138,11 @@ import WeightStore
             try add("org/base", seed: seed)
             try add("other", seed: seed)
         }
-        try store.prune(rule {
-            $0.models = "org/*"
-            $0.keepLast = 0
-        })
+        try store.prune(
+            rule {
+                $0.models = "org/*"
+                $0.keepLast = 0
+            })
         #expect(try versions("org/base").isEmpty)
         #expect(try versions("other") == [1, 2])
     }

@@ -28,7 +28,8 @@ import Testing
 
     /// A cache that keeps a value for each object and evicts the least, by a look at all.
     private func byHand(
-        _ trace: AccessTrace, _ quota: Int, _ value: (_ uses: Int, _ bytes: Int, _ last: Int, _ clock: Double) -> [Double],
+        _ trace: AccessTrace, _ quota: Int,
+        _ value: (_ uses: Int, _ bytes: Int, _ last: Int, _ clock: Double) -> [Double],
         ages: Bool = false
     ) -> Int {
         struct Entry {
@@ -61,7 +62,9 @@ import Testing
                     return of(left).lexicographicallyPrecedes(of(right))
                 }!
                 let bytes = trace.objects[Int(victim.key)].bytes
-                if ages { clock = max(clock, value(victim.value.uses, bytes, victim.value.last, victim.value.clock)[0]) }
+                if ages {
+                    clock = max(clock, value(victim.value.uses, bytes, victim.value.last, victim.value.clock)[0])
+                }
                 cache[victim.key] = nil
                 stored -= bytes
             }
@@ -75,14 +78,20 @@ import Testing
     func byHand(quota: Int) throws {
         let trace = try trace()
         #expect(try run("lru", trace, quota).misses == byHand(trace, quota) { _, _, last, _ in [Double(last)] })
-        #expect(try run("lfu", trace, quota).misses == byHand(trace, quota) { uses, _, last, _ in [Double(uses), Double(last)] })
-        #expect(try run("size", trace, quota).misses == byHand(trace, quota) { _, bytes, last, _ in [-Double(bytes), Double(last)] })
+        #expect(
+            try run("lfu", trace, quota).misses
+                == byHand(trace, quota) { uses, _, last, _ in [Double(uses), Double(last)] })
+        #expect(
+            try run("size", trace, quota).misses
+                == byHand(trace, quota) { _, bytes, last, _ in [-Double(bytes), Double(last)] })
         #expect(
             try run("lfuda", trace, quota).misses
                 == byHand(trace, quota, { uses, _, last, clock in [clock + Double(uses), Double(last)] }, ages: true))
         #expect(
             try run("gdsf", trace, quota).misses
-                == byHand(trace, quota, { uses, bytes, last, clock in [clock + Double(uses) / Double(bytes), Double(last)] }, ages: true))
+                == byHand(
+                    trace, quota, { uses, bytes, last, clock in [clock + Double(uses) / Double(bytes), Double(last)] },
+                    ages: true))
     }
 
     @Test("an index on a policy's order changes its speed, and no result")
@@ -108,7 +117,10 @@ import Testing
                 == ["(clock + access_count * fetch_seconds / bytes)", "last_access", "shard_id"])
         #expect(PolicyTerms.of(try policy("slru").sql) == nil)
         #expect(PolicyTerms.of("SELECT shard_id FROM candidate") == nil)
-        #expect(PolicyTerms.of("SELECT shard_id /* a, b */ FROM candidate ORDER BY min(bytes, 3), -layer ASC;") == ["(min ( bytes , 3 ))", "(- layer) asc"])
+        #expect(
+            PolicyTerms.of("SELECT shard_id /* a, b */ FROM candidate ORDER BY min(bytes, 3), -layer ASC;") == [
+                "(min ( bytes , 3 ))", "(- layer) asc",
+            ])
     }
 
     @Test("no policy goes below the bound, and the bound falls with the quota")
@@ -157,7 +169,8 @@ import Testing
     @Test("a curve has a point for each quota and policy, and the bound beside them")
     func curve() throws {
         let trace = try trace(500)
-        let curve = try MissRatioCurve.simulateBlocking(trace, policies: [policy("lru"), policy("gdsf")], quotas: [100, 1000])
+        let curve = try MissRatioCurve.simulateBlocking(
+            trace, policies: [policy("lru"), policy("gdsf")], quotas: [100, 1000])
         #expect(curve.lines.map(\.name) == ["lru", "gdsf", "bound"])
         #expect(curve.lines.allSatisfy { $0.points.map(\.quota) == [100, 1000] })
         #expect(throws: CancellationError.self) {
@@ -166,7 +179,8 @@ import Testing
             _ = try MissRatioCurve.simulateBlocking(trace, policies: [policy("lru")], quotas: [100], work: work)
         }
         #expect(throws: PolicyError.self) {
-            try MissRatioCurve.simulateBlocking(trace, policies: [Policy(name: "bad", sql: "DELETE FROM resident")], quotas: [100])
+            try MissRatioCurve.simulateBlocking(
+                trace, policies: [Policy(name: "bad", sql: "DELETE FROM resident")], quotas: [100])
         }
     }
 }

@@ -76,7 +76,8 @@ import WeightStore
             let model = expected.name.prefix { $0 != "@" }
             for name in expected.refs + ["v\(expected.version)", expected.commit, expected.digest] {
                 let revision = try store.revision("\(model)@\(name)")
-                #expect(revision.digest.hex == expected.digest && revision.version == expected.version, "\(model)@\(name)")
+                #expect(
+                    revision.digest.hex == expected.digest && revision.version == expected.version, "\(model)@\(name)")
             }
         }
     }

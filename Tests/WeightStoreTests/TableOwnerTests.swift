@@ -29,12 +29,13 @@ import Testing
         let directory = try TemporaryDirectory()
         let store = try Store(at: directory("store"), create: true)
         return try store.catalog.read { db in
-            Set(try String.fetchAll(
-                db,
-                sql: """
-                    SELECT name FROM sqlite_schema
-                    WHERE type = 'table' AND name NOT GLOB 'sqlite_*' AND name <> 'grdb_migrations'
-                    """))
+            Set(
+                try String.fetchAll(
+                    db,
+                    sql: """
+                        SELECT name FROM sqlite_schema
+                        WHERE type = 'table' AND name NOT GLOB 'sqlite_*' AND name <> 'grdb_migrations'
+                        """))
         }
     }
 
@@ -43,7 +44,8 @@ import Testing
         #expect(Self.sources.count > 100)
         let tables = try tables()
         #expect(tables.isSuperset(of: ["shard", "claim", "revision", "model", "extent", "setting"]))
-        let write = #/
+        let write =
+            #/
             (?: INSERT (?: \s+OR\s+\w+ )? \s+INTO | REPLACE\s+INTO | UPDATE (?: \s+OR\s+\w+ )? | DELETE\s+FROM )
             \s+ (?<table> \w+ )
             /#

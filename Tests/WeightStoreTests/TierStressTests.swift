@@ -99,7 +99,9 @@ import Testing
             uploader: try Uploader(device, buffers: 4, bufferBytes: 1 << 20, fillers: 2))
     }
 
-    @Test("the sum of the residencies equals the gauge after any sequence of operations", arguments: TierTests.tiers, [1, 2])
+    @Test(
+        "the sum of the residencies equals the gauge after any sequence of operations", arguments: TierTests.tiers,
+        [1, 2])
     func exact(tier: Tier, seed: UInt64) async throws {
         let base = TestModel(layers: 6)
         let store = try Store(at: directory("store"), create: true)

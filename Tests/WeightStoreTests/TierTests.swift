@@ -87,7 +87,8 @@ import Testing
         let after = try gauge(tier)
         #expect(after.loaded - before.loaded == 4 << 20)
         #expect(after.bytes == after.loaded)
-        #expect(try one.address(of: one.tensor("model.norm.weight")) == two.address(of: two.tensor("model.norm.weight")))
+        #expect(
+            try one.address(of: one.tensor("model.norm.weight")) == two.address(of: two.tensor("model.norm.weight")))
         let name = "model.layers.2.self_attn.q_proj.weight"
         #expect(try one.withUnsafeBytes(of: one.tensor(name)) { Array($0) } == expected(name, base))
         #expect(try two.withUnsafeBytes(of: two.tensor(name)) { Array($0) } == expected(name, tuned))

@@ -51,7 +51,8 @@ enum TrailerFormat: ModelFormat {
         for _ in 0..<layers << 17 { withUnsafeBytes(of: random.next() as UInt64) { data += $0 } }
         let tensors = (0..<layers).map { layer in
             Tensor(
-                name: "model.layers.\(layer).mlp.up_proj.weight", shape: [512, 1024], offset: layer << 20, bytes: 1 << 20)
+                name: "model.layers.\(layer).mlp.up_proj.weight", shape: [512, 1024], offset: layer << 20,
+                bytes: 1 << 20)
         }
         return (try file(data, tensors), tensors)
     }

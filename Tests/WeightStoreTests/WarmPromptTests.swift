@@ -140,9 +140,10 @@ import Testing
         let engine = Engine(store)
         _ = try await store.warm(request(engine))
         try store.clear(.ram)
-        let digest = try #require(try store.catalog.read { db in
-            try ContentDigest.fetchOne(db, sql: "SELECT digest FROM shard WHERE kind = 'kv' AND depth = 2")
-        })
+        let digest = try #require(
+            try store.catalog.read { db in
+                try ContentDigest.fetchOne(db, sql: "SELECT digest FROM shard WHERE kind = 'kv' AND depth = 2")
+            })
         try FileManager.default.removeItem(atPath: store.blobs.path(digest))
         let summary = try await store.warm(request(nil))
         #expect(summary.failed.map(\.prompt) == ["system"] && summary.failed[0].reason == .failed)
@@ -155,7 +156,9 @@ import Testing
     @Test("a request counts for each prompt that it begins with, once, whichever way it looks")
     func counts() async throws {
         try store.addPrompt(Array(tokens.prefix(32)), name: "head", to: "model")
-        try store.addPrompt(Array(tokens.prefix(32)) + [99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99], name: "else", to: "model")
+        try store.addPrompt(
+            Array(tokens.prefix(32)) + [99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99], name: "else",
+            to: "model")
         let kv = try kv()
         func counted() throws -> [String: Int] {
             Dictionary(uniqueKeysWithValues: try store.prompts(of: "model").map { ($0.name, $0.accesses) })

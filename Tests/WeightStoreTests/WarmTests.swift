@@ -61,7 +61,9 @@ import Testing
         try store.revision(name).residency(in: tier)
     }
 
-    @Test("after a restart the most used come in, what they share once, and their first use is a hit", arguments: TierTests.tiers)
+    @Test(
+        "after a restart the most used come in, what they share once, and their first use is a hit",
+        arguments: TierTests.tiers)
     func firstUse(tier: Tier) async throws {
         try await use(["base": 5, "tuned": 3, "other": 1])
         let store = try open(tier)
@@ -270,7 +272,9 @@ import Testing
         #expect(summaries.allSatisfy { $0.failed.isEmpty && $0.plan.leftOut.isEmpty })
         let gauge = store.gauges[0]
         #expect(gauge.loaded == gauge.bytes)
-        #expect(gauge.bytes == summaries.map(\.plan).map { plan in plan.items.reduce(0) { $0 + $1.resident + $1.added } }.max())
+        #expect(
+            gauge.bytes
+                == summaries.map(\.plan).map { plan in plan.items.reduce(0) { $0 + $1.resident + $1.added } }.max())
         #expect(gauge.leased == 0 && gauge.misses == 0)
         #expect(try store.tiers.open(tier).isExact)
     }
@@ -317,7 +321,8 @@ import Testing
         let store = try Store(at: directory("store"))
         let budget = try bytes("base", in: store) + (4 << 20)
         // By heat alone: the built-in policy weighs it with what each load took.
-        try directory.write("SELECT shard_id FROM candidate ORDER BY heat, last_access, shard_id", to: "store/policies/hot.sql")
+        try directory.write(
+            "SELECT shard_id FROM candidate ORDER BY heat, last_access, shard_id", to: "store/policies/hot.sql")
         try store.open(.ram, TierOptions(budget: budget, policy: try store.policy("hot")))
         _ = try await store.warm(WarmRequest())
         // Used once each, and later; they take each other's place.
@@ -341,12 +346,17 @@ import Testing
     @Test("what can be fetched only slowly is worth more per byte than what the disk has")
     func worth() {
         func shards(_ name: UInt8, isPresent: Bool, uses: Double) -> [WarmShard] {
-            [WarmShard(
-                digest: ContentDigest([UInt8](repeating: name, count: 32))!, bytes: 10 << 20, layer: 0, isPresent: isPresent,
-                isToBeHad: true, uses: uses, fetchSeconds: nil)]
+            [
+                WarmShard(
+                    digest: ContentDigest([UInt8](repeating: name, count: 32))!, bytes: 10 << 20, layer: 0,
+                    isPresent: isPresent,
+                    isToBeHad: true, uses: uses, fetchSeconds: nil)
+            ]
         }
         func candidate(_ number: UInt8, isPresent: Bool, uses: Double) -> WarmPlanner.Candidate {
-            var revision = PopularRevision(id: Int64(number), model: "\(number)", digest: ContentDigest([UInt8](repeating: number, count: 32))!, version: 1)
+            var revision = PopularRevision(
+                id: Int64(number), model: "\(number)", digest: ContentDigest([UInt8](repeating: number, count: 32))!,
+                version: 1)
             revision.uses = uses
             return .init(item: WarmItem(revision, uses: uses), shards: shards(number, isPresent: isPresent, uses: uses))
         }

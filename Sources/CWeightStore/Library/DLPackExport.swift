@@ -27,7 +27,8 @@ final class DLPackExport {
         let shape = asBytes ? [leased.entry.bytes] : TensorLayout(leased.entry, format: format).shape
         let strides = asBytes ? [1] : TensorLayout(leased.entry, format: format).strides ?? []
         let device = lease.tier.dlpackDevice
-        let address = mapping.map { $0.address + UInt(leased.entry.shardOffset) } ?? UInt(lease.address(of: leased) ?? 0)
+        let address =
+            mapping.map { $0.address + UInt(leased.entry.shardOffset) } ?? UInt(lease.address(of: leased) ?? 0)
         tensor.data = UnsafeMutableRawPointer(bitPattern: address)
         tensor.device = DLDevice(device_type: device.type, device_id: device.id)
         tensor.ndim = Int32(shape.count)
@@ -39,24 +40,26 @@ final class DLPackExport {
     /// The tensor in the form that every consumer knows.
     func managed() -> UnsafeMutablePointer<DLManagedTensor> {
         let managed = UnsafeMutablePointer<DLManagedTensor>.allocate(capacity: 1)
-        managed.initialize(to: DLManagedTensor(
-            dl_tensor: tensor, manager_ctx: Unmanaged.passRetained(self).toOpaque(),
-            deleter: { managed in
-                guard let managed, DLPackExport.release(managed.pointee.manager_ctx) else { return }
-                managed.deallocate()
-            }))
+        managed.initialize(
+            to: DLManagedTensor(
+                dl_tensor: tensor, manager_ctx: Unmanaged.passRetained(self).toOpaque(),
+                deleter: { managed in
+                    guard let managed, DLPackExport.release(managed.pointee.manager_ctx) else { return }
+                    managed.deallocate()
+                }))
         return managed
     }
 
     /// The tensor in the form that says whether it may be written to.
     func versioned() -> UnsafeMutablePointer<DLManagedTensorVersioned> {
         let managed = UnsafeMutablePointer<DLManagedTensorVersioned>.allocate(capacity: 1)
-        managed.initialize(to: DLManagedTensorVersioned(
-            version: DLPackVersion(major: 1, minor: 1), manager_ctx: Unmanaged.passRetained(self).toOpaque(),
-            deleter: { managed in
-                guard let managed, DLPackExport.release(managed.pointee.manager_ctx) else { return }
-                managed.deallocate()
-            }, flags: isReadOnly ? 1 : 0, dl_tensor: tensor))
+        managed.initialize(
+            to: DLManagedTensorVersioned(
+                version: DLPackVersion(major: 1, minor: 1), manager_ctx: Unmanaged.passRetained(self).toOpaque(),
+                deleter: { managed in
+                    guard let managed, DLPackExport.release(managed.pointee.manager_ctx) else { return }
+                    managed.deallocate()
+                }, flags: isReadOnly ? 1 : 0, dl_tensor: tensor))
         return managed
     }
 

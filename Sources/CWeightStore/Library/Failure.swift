@@ -18,7 +18,8 @@ final class Failure {
     private static let key: pthread_key_t = {
         var key = pthread_key_t()
         // Nothing to be done without: there are 1024 keys, and the process has used them up.
-        precondition(pthread_key_create(&key) { Unmanaged<Failure>.fromOpaque($0!).release() } == 0, "pthread_key_create")
+        precondition(
+            pthread_key_create(&key) { Unmanaged<Failure>.fromOpaque($0!).release() } == 0, "pthread_key_create")
         return key
     }()
 
@@ -49,42 +50,44 @@ func call(_ body: () throws -> Void) -> weightstore_status {
 
 extension weightstore_status {
     fileprivate init(_ error: any Error) {
-        self = switch error {
-        case let error as CallError:
+        self =
             switch error {
-            case .argument: WEIGHTSTORE_INVALID_ARGUMENT
-            case .handle: WEIGHTSTORE_INVALID_HANDLE
-            case .forked: WEIGHTSTORE_FORKED
-            case .unsupported: WEIGHTSTORE_UNSUPPORTED
+            case let error as CallError:
+                switch error {
+                case .argument: WEIGHTSTORE_INVALID_ARGUMENT
+                case .handle: WEIGHTSTORE_INVALID_HANDLE
+                case .forked: WEIGHTSTORE_FORKED
+                case .unsupported: WEIGHTSTORE_UNSUPPORTED
+                }
+            default: weightstore_status(StoreError(error))
             }
-        default: weightstore_status(StoreError(error))
-        }
     }
 
     private init(_ error: StoreError) {
-        self = switch error {
-        case .quotaFull, .file(.diskFull): WEIGHTSTORE_DISK_FULL
-        case .pinned, .inUse, .storage(.busy): WEIGHTSTORE_BUSY
-        case .originFailed: WEIGHTSTORE_UNREACHABLE
-        case .originDiffers: WEIGHTSTORE_BAD_ANSWER
-        case .storage(.notFound), .storage(.ambiguous): WEIGHTSTORE_NOT_FOUND
-        case .storage(.invalid), .policy(.refused), .device(.unknownName): WEIGHTSTORE_INVALID_ARGUMENT
-        case .storage(.damaged), .storage(.missing): WEIGHTSTORE_DAMAGED
-        case .storage(.notAStore), .storage(.newerSchema), .storage(.olderProcesses), .storage(.catalogDamaged),
-            .file(.networkFileSystem):
-            WEIGHTSTORE_BAD_STORE
-        case .tier, .file(.lockedMemoryLimit): WEIGHTSTORE_TIER_FULL
-        case .file(.system): WEIGHTSTORE_SYSTEM
-        case .device: WEIGHTSTORE_DEVICE
-        case .fetch(let error):
+        self =
             switch error {
-            case .notFound, .noOrigin: WEIGHTSTORE_NOT_FOUND
-            case .wrongDigest, .wrongLength, .wrongRange, .pageInsteadOfFile, .malformed: WEIGHTSTORE_BAD_ANSWER
-            case .unauthorized, .expired: WEIGHTSTORE_NOT_ALLOWED
-            default: WEIGHTSTORE_UNREACHABLE
+            case .quotaFull, .file(.diskFull): WEIGHTSTORE_DISK_FULL
+            case .pinned, .inUse, .storage(.busy): WEIGHTSTORE_BUSY
+            case .originFailed: WEIGHTSTORE_UNREACHABLE
+            case .originDiffers: WEIGHTSTORE_BAD_ANSWER
+            case .storage(.notFound), .storage(.ambiguous): WEIGHTSTORE_NOT_FOUND
+            case .storage(.invalid), .policy(.refused), .device(.unknownName): WEIGHTSTORE_INVALID_ARGUMENT
+            case .storage(.damaged), .storage(.missing): WEIGHTSTORE_DAMAGED
+            case .storage(.notAStore), .storage(.newerSchema), .storage(.olderProcesses), .storage(.catalogDamaged),
+                .file(.networkFileSystem):
+                WEIGHTSTORE_BAD_STORE
+            case .tier, .file(.lockedMemoryLimit): WEIGHTSTORE_TIER_FULL
+            case .file(.system): WEIGHTSTORE_SYSTEM
+            case .device: WEIGHTSTORE_DEVICE
+            case .fetch(let error):
+                switch error {
+                case .notFound, .noOrigin: WEIGHTSTORE_NOT_FOUND
+                case .wrongDigest, .wrongLength, .wrongRange, .pageInsteadOfFile, .malformed: WEIGHTSTORE_BAD_ANSWER
+                case .unauthorized, .expired: WEIGHTSTORE_NOT_ALLOWED
+                default: WEIGHTSTORE_UNREACHABLE
+                }
+            case .sourceChanged, .incomplete, .support, .format, .policy, .storage(.catalogFailed), .cancelled, .other:
+                WEIGHTSTORE_FAILED
             }
-        case .sourceChanged, .incomplete, .support, .format, .policy, .storage(.catalogFailed), .cancelled, .other:
-            WEIGHTSTORE_FAILED
-        }
     }
 }

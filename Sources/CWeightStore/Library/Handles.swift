@@ -53,12 +53,16 @@ final class Handles: Sendable {
     }
 
     /// Compares types: a conditional cast asks the runtime, which takes longer than all the rest.
-    private static func cast<Value: Handled>(_ handle: OpaquePointer, _ value: (any Handled)?) throws(CallError) -> Value {
+    private static func cast<Value: Handled>(_ handle: OpaquePointer, _ value: (any Handled)?) throws(CallError)
+        -> Value
+    {
         guard let value, type(of: value) == Value.self else { throw unknown(handle, value, Value.kind) }
         return unsafeDowncast(value, to: Value.self)
     }
 
     private static func unknown(_ handle: OpaquePointer, _ found: (any Handled)?, _ kind: String) -> CallError {
-        .handle("\(handle): not a \(kind): " + (found.map { "it is a \(type(of: $0).kind)" } ?? "released already, or never given out"))
+        .handle(
+            "\(handle): not a \(kind): "
+                + (found.map { "it is a \(type(of: $0).kind)" } ?? "released already, or never given out"))
     }
 }

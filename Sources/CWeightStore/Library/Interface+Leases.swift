@@ -38,7 +38,9 @@ public func weightstore_lease_tensor(
 ) -> weightstore_status {
     lease(revision, tier, result) { revision, tier in
         let name = try text(name, "name")
-        guard let file = try optionalText(file, "file") else { return try revision.leaseBlocking(tensor: name, in: tier) }
+        guard let file = try optionalText(file, "file") else {
+            return try revision.leaseBlocking(tensor: name, in: tier)
+        }
         return try revision.leaseBlocking(tensor: name, ofFile: file, in: tier)
     }
 }

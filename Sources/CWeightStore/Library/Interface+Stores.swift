@@ -56,10 +56,14 @@ public func weightstore_open_tier(
             throw CallError.argument("struct_size of the options is \(options.pointee.struct_size): set it to sizeof")
         }
         let given = options.pointee
-        guard let budget = Int(exactly: given.budget) else { throw CallError.argument("budget \(given.budget): too large") }
-        try store.open(tier, TierOptions(
-            budget: budget == 0 ? nil : budget, locksPages: given.lock_pages != 0,
-            policy: try optionalText(given.policy, "policy").map { try store.policy($0) } ?? .lru))
+        guard let budget = Int(exactly: given.budget) else {
+            throw CallError.argument("budget \(given.budget): too large")
+        }
+        try store.open(
+            tier,
+            TierOptions(
+                budget: budget == 0 ? nil : budget, locksPages: given.lock_pages != 0,
+                policy: try optionalText(given.policy, "policy").map { try store.policy($0) } ?? .lru))
     }
 }
 
@@ -75,11 +79,13 @@ public func weightstore_statistics(
         guard let gauge = store.gauges.first(where: { $0.tier == tier }) else {
             throw StorageError.notFound(kind: "tier", name: "\(tier)", detail: "It is not open yet.")
         }
-        target.fill(weightstore_tier_statistics(
-            struct_size: 0, budget: UInt64(gauge.budget), bytes: UInt64(gauge.bytes), loading: UInt64(gauge.loading),
-            leased: UInt64(gauge.leased), shards: UInt64(gauge.shards), hits: UInt64(gauge.hits),
-            misses: UInt64(gauge.misses), loaded: UInt64(gauge.loaded), evictions: UInt64(gauge.evictions),
-            failures: UInt64(gauge.failures)))
+        target.fill(
+            weightstore_tier_statistics(
+                struct_size: 0, budget: UInt64(gauge.budget), bytes: UInt64(gauge.bytes),
+                loading: UInt64(gauge.loading),
+                leased: UInt64(gauge.leased), shards: UInt64(gauge.shards), hits: UInt64(gauge.hits),
+                misses: UInt64(gauge.misses), loaded: UInt64(gauge.loaded), evictions: UInt64(gauge.evictions),
+                failures: UInt64(gauge.failures)))
     }
 }
 

@@ -48,9 +48,13 @@ struct TierBenchmark {
         if let device {
             guard case .device(let name) = device else { return }
             let pinned = try RawLimits.pinnedCopy(name.open())
-            try report(Figure(name: "raw: pinned copy to \(device)", rate: pinned, seconds: Double(bytes) / pinned, bytes: bytes))
+            try report(
+                Figure(
+                    name: "raw: pinned copy to \(device)", rate: pinned, seconds: Double(bytes) / pinned, bytes: bytes))
             try load("page cache → \(device)", to: device, cold: nil, limit: ("the pinned copy", pinned))
-            try load("disk → \(device), cold", to: device, cold: paths, limit: ("the slower of disk and bus", min(disk, pinned)))
+            try load(
+                "disk → \(device), cold", to: device, cold: paths,
+                limit: ("the slower of disk and bus", min(disk, pinned)))
         }
         for tier in [Tier.ram] + (device.map { [$0] } ?? []) {
             try hits(in: tier)
@@ -101,8 +105,10 @@ struct TierBenchmark {
         }
         let time = seconds.sorted()[seconds.count / 2]
         let rate = Double(bytes) / time
-        try report(Figure(
-            name: name, rate: rate, seconds: time, bytes: bytes, limit: limit?.name, ratio: limit.map { rate / $0.rate }))
+        try report(
+            Figure(
+                name: name, rate: rate, seconds: time, bytes: bytes, limit: limit?.name,
+                ratio: limit.map { rate / $0.rate }))
     }
 
     /// The time of one lease on a layer that is there, and back.
@@ -113,7 +119,8 @@ struct TierBenchmark {
             let tensor = whole.tensors[0].entry.name
             for threads in [1, 2] {
                 let time = try hit(threads) { _ in try revision.leaseBlocking(tensor: tensor, in: tier) }
-                try report(Figure(name: "hit in \(tier): a tensor, \(Quantity.count(threads, "thread"))", seconds: time))
+                try report(
+                    Figure(name: "hit in \(tier): a tensor, \(Quantity.count(threads, "thread"))", seconds: time))
             }
             for threads in [1, 2] {
                 let time = try hit(threads) { _ in try revision.leaseBlocking(layer: layer, in: tier) }
@@ -174,9 +181,11 @@ struct TierBenchmark {
         }
         let whole = alone.sorted()[alone.count / 2]
         let part = beside.sorted { $0.seconds < $1.seconds }[beside.count / 2]
-        try report(Figure(name: "fine-tune in \(tier), alone", rate: Double(bytes) / whole, seconds: whole, bytes: bytes))
-        try report(Figure(
-            name: "fine-tune in \(tier), beside its base", seconds: part.seconds, bytes: part.bytes,
-            limit: "the time of the whole", ratio: part.seconds / whole))
+        try report(
+            Figure(name: "fine-tune in \(tier), alone", rate: Double(bytes) / whole, seconds: whole, bytes: bytes))
+        try report(
+            Figure(
+                name: "fine-tune in \(tier), beside its base", seconds: part.seconds, bytes: part.bytes,
+                limit: "the time of the whole", ratio: part.seconds / whole))
     }
 }

@@ -13,9 +13,11 @@ struct Bench: ParsableCommand {
             """)
 
     @Argument(help: "A revision in the store.") var model: String?
-    @Option(help: ArgumentHelp("A fine-tune of it, to be activated beside it.", valueName: "revision")) var tuned: String?
+    @Option(help: ArgumentHelp("A fine-tune of it, to be activated beside it.", valueName: "revision")) var tuned:
+        String?
     @Option(help: ArgumentHelp("The shapes of the generated checkpoint.", valueName: "model")) var like = "llama-3.2-1b"
-    @Option(help: ArgumentHelp("gpu, or a device: \(DeviceKinds.names); none if not given.", valueName: "device")) var device: Tier?
+    @Option(help: ArgumentHelp("gpu, or a device: \(DeviceKinds.names); none if not given.", valueName: "device"))
+    var device: Tier?
     @Option(help: ArgumentHelp("How often each is measured; the median is shown.", valueName: "count")) var runs = 5
     @OptionGroup var options: StoreOptions
 
@@ -60,7 +62,8 @@ extension TierBenchmark.Figure {
             String(repeating: " ", count: max(width - text.count, 0)) + text
         }
         let time = seconds < 1e-3 ? String(format: "%.0f ns", seconds * 1e9) : Quantity.seconds(seconds)
-        var text = name.padding(toLength: 46, withPad: " ", startingAt: 0)
+        var text =
+            name.padding(toLength: 46, withPad: " ", startingAt: 0)
             + column(rate.map { Quantity.bytes($0) + "/s" } ?? "", 12) + column(time, 10)
             + column(bytes.map { Quantity.bytes($0) } ?? "", 10)
         if let ratio, let limit { text += String(format: "  %.2f of ", ratio) + limit }

@@ -15,7 +15,8 @@ struct CollectGarbage: ParsableCommand {
         help: ArgumentHelp(
             "How long the shards of an interrupted import are kept for it to go on.", valueName: "time"))
     var grace = TimeSpan(argument: "1d")!
-    @Option(help: ArgumentHelp("Then evict down to this size, by the policy: 200G.", valueName: "size")) var quota: ByteSize?
+    @Option(help: ArgumentHelp("Then evict down to this size, by the policy: 200G.", valueName: "size")) var quota:
+        ByteSize?
     @OptionGroup var choice: PolicyChoice
     @Flag(help: "Say what would be removed, and remove nothing.") var dryRun = false
     @OptionGroup var options: StoreOptions
@@ -49,7 +50,8 @@ struct CollectGarbage: ParsableCommand {
         }
         if summary.missing > 0 {
             Terminal.complain(
-                "\(Quantity.count(summary.missing, "shard")) missing, hit: \(summary.hits.joined(separator: ", ")). Import them again.")
+                "\(Quantity.count(summary.missing, "shard")) missing, hit: \(summary.hits.joined(separator: ", ")). Import them again."
+            )
         }
         let parts = [
             (summary.orphans, "orphaned shard"), (summary.strays, "stray blob"), (summary.staged, "staging file"),
@@ -58,7 +60,9 @@ struct CollectGarbage: ParsableCommand {
         let evicted = eviction.map { $0.text(dryRun: dryRun) } ?? ""
         if parts.isEmpty { return try Terminal.write(evicted) }
         try Terminal.write(
-            evicted + "\(Quantity.bytes(summary.bytes)) \(dryRun ? "would be " : "")freed: \(parts.joined(separator: ", "))\n")
+            evicted
+                + "\(Quantity.bytes(summary.bytes)) \(dryRun ? "would be " : "")freed: \(parts.joined(separator: ", "))\n"
+        )
     }
 
     private func evict(_ store: Store, downTo bytes: Int) throws -> EvictionSummary {

@@ -23,7 +23,8 @@ struct Demo: ParsableCommand {
             try? FileManager.default.removeItem(atPath: place)
         }
         let architecture = Architecture.default
-        try Terminal.write("No model given: generating one with the shapes of \(architecture.name) and random weights.\n")
+        try Terminal.write(
+            "No model given: generating one with the shapes of \(architecture.name) and random weights.\n")
         let model = "\(place)/\(architecture.name)"
         try Checkpoint(architecture: architecture).writeShowingProgress(to: model)
         try show(model, in: place + "/store")
@@ -65,7 +66,9 @@ struct Demo: ParsableCommand {
             let path = "\(directory)/\(tensor.entry.file)"
             if layouts[path] == nil {
                 let data = try Data(contentsOf: URL(fileURLWithPath: path), options: .alwaysMapped)
-                layouts[path] = (data, try FileLayout.read(MappedSource(name: path, data: data), format: FileFormat(path: path)))
+                layouts[path] = (
+                    data, try FileLayout.read(MappedSource(name: path, data: data), format: FileFormat(path: path))
+                )
             }
             let (data, layout) = layouts[path]!
             guard let info = layout.tensors.first(where: { $0.name == tensor.entry.name }),

@@ -30,14 +30,17 @@ struct Evict: ParsableCommand {
     }
 
     func validate() throws {
-        if tier != "disk" { throw ValidationError("--tier: only disk; a memory tier belongs to the process that opened it") }
+        if tier != "disk" {
+            throw ValidationError("--tier: only disk; a memory tier belongs to the process that opened it")
+        }
         if free != nil && downTo != nil { throw ValidationError("--free or --down-to, not both") }
         try choice.check()
     }
 
     func run() throws {
         let store = try options.open()
-        var request = EvictionRequest(free.map { .free($0.bytes) } ?? downTo.map { .downTo($0.bytes) } ?? .quota, of: kind)
+        var request = EvictionRequest(
+            free.map { .free($0.bytes) } ?? downTo.map { .downTo($0.bytes) } ?? .quota, of: kind)
         request.policy = try choice.policy(in: store)
         request.dryRun = dryRun
         let summary = try store.evictBlocking(request)
@@ -48,11 +51,13 @@ struct Evict: ParsableCommand {
         case .weights:
             let gauge = try store.diskGauge()
             try options.json
-                ? Terminal.write(json: Answer(eviction: summary, disk: gauge)) : Terminal.write(text(of: summary) + gauge.text)
+                ? Terminal.write(json: Answer(eviction: summary, disk: gauge))
+                : Terminal.write(text(of: summary) + gauge.text)
         case .kv:
             let gauge = try store.kvGauge()
             try options.json
-                ? Terminal.write(json: Answer(eviction: summary, kv: gauge)) : Terminal.write(text(of: summary) + gauge.text)
+                ? Terminal.write(json: Answer(eviction: summary, kv: gauge))
+                : Terminal.write(text(of: summary) + gauge.text)
         }
     }
 

@@ -28,10 +28,12 @@ struct Export: ParsableCommand {
                 to: directory, paths: files.isEmpty ? nil : files, overwriting: force, work: work)
         }
         if options.json {
-            return try Terminal.write(json: Written(
-                revision: revision.name, directory: directory, files: written.files, bytes: written.bytes))
+            return try Terminal.write(
+                json: Written(
+                    revision: revision.name, directory: directory, files: written.files, bytes: written.bytes))
         }
         try Terminal.write(
-            "\(revision.name): \(Quantity.count(written.files, "file")), \(Quantity.bytes(written.bytes)) to \(directory)\n")
+            "\(revision.name): \(Quantity.count(written.files, "file")), \(Quantity.bytes(written.bytes)) to \(directory)\n"
+        )
     }
 }

@@ -13,7 +13,8 @@ struct Files: ParsableCommand {
         var table = Table("SHA-256", ">SIZE", ">SHARDS", ">TENSORS", "FORMAT", "PATH")
         for file in files {
             table.add(
-                file.digest.hex, Quantity.bytes(file.bytes), "\(file.shards)", "\(file.tensors)", file.format, file.path)
+                file.digest.hex, Quantity.bytes(file.bytes), "\(file.shards)", "\(file.tensors)", file.format, file.path
+            )
         }
         try Terminal.write(table.text)
     }

@@ -61,11 +61,13 @@ struct Import: ParsableCommand {
         for file in summary.skipped { Terminal.complain("\(file.path): left out: \(file.reason)") }
         for revision in summary.revisions {
             let refs = revision.refs.isEmpty ? "" : "  (\(revision.refs.joined(separator: ", ")))"
-            text += "\(revision.model)@v\(revision.version)  \(revision.digest.short)\(refs)  "
+            text +=
+                "\(revision.model)@v\(revision.version)  \(revision.digest.short)\(refs)  "
                 + "\(Quantity.count(revision.files, "file")), \(Quantity.bytes(revision.bytes))"
                 + (revision.wasKnown ? ", known before" : "") + "\n"
         }
-        text += "\(Quantity.bytes(summary.written)) written, "
+        text +=
+            "\(Quantity.bytes(summary.written)) written, "
             + "\(Quantity.bytes(summary.bytes - summary.written)) were here already"
             + (summary.moved > 0 ? ", \(Quantity.count(summary.moved, "source file")) removed" : "")
             + "; \(Quantity.seconds(seconds)) (\(Quantity.bytes(Double(summary.bytes) / max(seconds, 0.001)))/s)\n"

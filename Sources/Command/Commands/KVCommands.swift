@@ -28,7 +28,8 @@ struct KVList: ParsableCommand {
         var table = Table("REVISION", "FORMAT", "TENANT", ">BLOCK", ">BLOCKS", ">SIZE", ">LONGEST", "USED", ">TIMES")
         for space in spaces {
             table.add(
-                space.revision + (space.superseded ? " *" : ""), space.format, space.tenant.short, "\(space.blockTokens)",
+                space.revision + (space.superseded ? " *" : ""), space.format, space.tenant.short,
+                "\(space.blockTokens)",
                 "\(space.blocks)", Quantity.bytes(space.bytes), "\(space.longest)",
                 space.accesses > 0 ? Quantity.age(space.lastAccess) : "never", "\(space.accesses)")
         }
@@ -55,10 +56,12 @@ struct KVDrop: ParsableCommand {
             """)
 
     @Argument(help: "Only those of a model, or with @ of a revision.") var revision: String?
-    @Option(help: ArgumentHelp("Only those of the tenant whose digest begins so (weightstore kv ls).", valueName: "digits"))
+    @Option(
+        help: ArgumentHelp("Only those of the tenant whose digest begins so (weightstore kv ls).", valueName: "digits"))
     var tenant: String?
     @Flag(help: "Only those of superseded revisions.") var superseded = false
-    @Option(help: ArgumentHelp("Only those not used for so long: 12h, 30d, 2w.", valueName: "time")) var olderThan: TimeSpan?
+    @Option(help: ArgumentHelp("Only those not used for so long: 12h, 30d, 2w.", valueName: "time")) var olderThan:
+        TimeSpan?
     @Flag(help: "All of them.") var all = false
     @Flag(help: "Say what would be dropped, and drop nothing.") var dryRun = false
     @OptionGroup var options: StoreOptions
@@ -78,7 +81,8 @@ struct KVDrop: ParsableCommand {
         if options.json { return try Terminal.write(json: summary) }
         let would = dryRun ? "would be " : ""
         try Terminal.write(
-            "\(Quantity.count(summary.blocks, "KV block")) \(would)dropped, \(Quantity.bytes(summary.bytes)) \(would)freed\n")
+            "\(Quantity.count(summary.blocks, "KV block")) \(would)dropped, \(Quantity.bytes(summary.bytes)) \(would)freed\n"
+        )
     }
 }
 

@@ -7,9 +7,11 @@ import WeightStore
 struct KVAddress: ParsableArguments {
     @Argument(help: "The revision that computed them.") var revision: String
     @Argument(help: "The tokens: a file of 32-bit little-endian numbers.", completion: .file()) var tokens: String
-    @Option(help: ArgumentHelp("How the bytes of a block are laid out: any text.", valueName: "text")) var format: String
+    @Option(help: ArgumentHelp("How the bytes of a block are laid out: any text.", valueName: "text")) var format:
+        String
     @Option(help: ArgumentHelp("Tokens of a block.", valueName: "count")) var blockTokens: Int
-    @Option(help: ArgumentHelp("A file with the tenant's salt, in place of none.", valueName: "file"), completion: .file())
+    @Option(
+        help: ArgumentHelp("A file with the tenant's salt, in place of none.", valueName: "file"), completion: .file())
     var tenantFile: String?
 
     func open(_ options: StoreOptions) throws -> (kv: KVBlocks, chain: KVChain) {
@@ -44,11 +46,14 @@ struct KVPut: ParsableCommand {
         let bytes = try InputFile.data(blocks)
         guard chain.blocks > 0, bytes.count > 0, bytes.count % chain.blocks == 0 else {
             throw StorageError.invalid(
-                what: "file of blocks", value: blocks, reason: "\(bytes.count) bytes are no \(chain.blocks) blocks of one size")
+                what: "file of blocks", value: blocks,
+                reason: "\(bytes.count) bytes are no \(chain.blocks) blocks of one size")
         }
         let length = bytes.count / chain.blocks
         let summary = try kv.put(chain, blocks: 0..<chain.blocks) { block, take in
-            try bytes.withUnsafeBytes { try take(UnsafeRawBufferPointer(rebasing: $0[block * length..<(block + 1) * length])) }
+            try bytes.withUnsafeBytes {
+                try take(UnsafeRawBufferPointer(rebasing: $0[block * length..<(block + 1) * length]))
+            }
         }
         if options.json { return try Terminal.write(json: summary) }
         try Terminal.write(
@@ -78,7 +83,8 @@ struct KVGet: ParsableCommand {
         guard lease.blocks > 0 else {
             throw StorageError.notFound(kind: "KV block", name: address.tokens)
         }
-        guard FileManager.default.createFile(atPath: output, contents: nil), let file = FileHandle(forWritingAtPath: output)
+        guard FileManager.default.createFile(atPath: output, contents: nil),
+            let file = FileHandle(forWritingAtPath: output)
         else { throw StorageError.invalid(what: "file to write", value: output, reason: "it can't be made") }
         var bytes = 0
         for block in 0..<lease.blocks {
@@ -89,6 +95,7 @@ struct KVGet: ParsableCommand {
         if options.json {
             return try Terminal.write(json: Answer(blocks: lease.blocks, tokens: lease.tokens, bytes: bytes))
         }
-        try Terminal.write("\(Quantity.count(lease.blocks, "KV block")), \(lease.tokens) tokens, \(Quantity.bytes(bytes))\n")
+        try Terminal.write(
+            "\(Quantity.count(lease.blocks, "KV block")), \(lease.tokens) tokens, \(Quantity.bytes(bytes))\n")
     }
 }

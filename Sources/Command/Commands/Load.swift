@@ -13,11 +13,14 @@ struct Load: ParsableCommand {
             """)
 
     @Argument(help: "The revision.") var revision: String
-    @Option(help: ArgumentHelp("ram, gpu (the first CUDA device), or a device: \(DeviceKinds.names).", valueName: "tier"))
+    @Option(
+        help: ArgumentHelp("ram, gpu (the first CUDA device), or a device: \(DeviceKinds.names).", valueName: "tier"))
     var to = Tier.ram
     @Option(help: ArgumentHelp("Only these layers: 3, or 0-11.", valueName: "layers")) var layers: LayerRange?
     @Option(help: ArgumentHelp("How much memory the tier may take.", valueName: "size")) var budget: ByteSize?
-    @Option(help: ArgumentHelp("By which policy shards go when the budget is full (weightstore policy ls).", valueName: "name"))
+    @Option(
+        help: ArgumentHelp(
+            "By which policy shards go when the budget is full (weightstore policy ls).", valueName: "name"))
     var policy: String?
     @Flag(help: "Lock the pages in RAM.") var lock = false
     @Flag(help: "Hold what was loaded until Ctrl-C.") var hold = false
@@ -36,8 +39,10 @@ struct Load: ParsableCommand {
         let start = ContinuousClock.now
         let store = try options.open()
         let revision = try store.revision(revision)
-        try store.open(to, TierOptions(
-            budget: budget?.bytes, locksPages: lock, policy: try policy.map { try store.policy($0) } ?? .lru))
+        try store.open(
+            to,
+            TierOptions(
+                budget: budget?.bytes, locksPages: lock, policy: try policy.map { try store.policy($0) } ?? .lru))
         let picture = TierPicture(store, revision, to)
         let lease: Lease
         do {
@@ -52,8 +57,10 @@ struct Load: ParsableCommand {
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         let gauge = store.gauges[0]
         if options.json {
-            try Terminal.write(json: Answer(
-                revision: revision.name, bytes: lease.bytes, tensors: lease.tensors.count, seconds: seconds, tier: gauge))
+            try Terminal.write(
+                json: Answer(
+                    revision: revision.name, bytes: lease.bytes, tensors: lease.tensors.count, seconds: seconds,
+                    tier: gauge))
         } else {
             try Terminal.write(
                 "\(revision.name) in \(to): \(Quantity.count(lease.tensors.count, "tensor")), \(Quantity.bytes(lease.bytes)); "

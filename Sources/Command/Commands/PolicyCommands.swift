@@ -4,7 +4,8 @@ import WeightStore
 
 struct PolicyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "policy", abstract: "The policies of eviction: SQL that names shards in the order in which they go.",
+        commandName: "policy",
+        abstract: "The policies of eviction: SQL that names shards in the order in which they go.",
         subcommands: [
             PolicyList.self, PolicyShow.self, PolicyCheck.self, PolicyExplain.self, PolicySimulate.self,
         ])
@@ -32,7 +33,8 @@ struct PolicyList: ParsableCommand {
         if options.json { return try Terminal.write(json: answers) }
         var table = Table("POLICY", "FROM", "WHAT")
         for answer in answers {
-            table.add(answer.name + (answer.isDefault ? " *" : ""), answer.path ?? "built in",
+            table.add(
+                answer.name + (answer.isDefault ? " *" : ""), answer.path ?? "built in",
                 String(answer.summary.prefix { $0 != ":" && $0 != "." }))
         }
         try Terminal.write(table.text)
@@ -63,7 +65,8 @@ struct PolicyShow: ParsableCommand {
 
 struct PolicyCheck: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "check", abstract: "Check policies: that each is one read-only SELECT with the columns it must return.",
+        commandName: "check",
+        abstract: "Check policies: that each is one read-only SELECT with the columns it must return.",
         discussion: "Exit status 6 if one is refused.")
 
     @Argument(help: "Files or names; without any, the store's policies/.") var policies: [String] = []
@@ -76,7 +79,8 @@ struct PolicyCheck: ParsableCommand {
 
     func run() throws {
         let store = try options.open()
-        let chosen = try policies.isEmpty
+        let chosen =
+            try policies.isEmpty
             ? store.policies().filter { $0.path != nil }
             : policies.map { try Policy.isFile($0) ? Policy(file: $0) : store.policy($0) }
         let answers = chosen.map { policy -> Answer in
@@ -91,8 +95,11 @@ struct PolicyCheck: ParsableCommand {
             try Terminal.write(json: answers)
         } else {
             for answer in answers {
-                if let refused = answer.refused { Terminal.complain("\(refused)") }
-                else { try Terminal.write("\(answer.policy): good\n") }
+                if let refused = answer.refused {
+                    Terminal.complain("\(refused)")
+                } else {
+                    try Terminal.write("\(answer.policy): good\n")
+                }
             }
         }
         if answers.contains(where: { $0.refused != nil }) { throw ExitCode(ExitStatus.badInput.rawValue) }
@@ -135,7 +142,8 @@ struct PolicyExplain: ParsableCommand {
         for victim in shown {
             let place = kind == .kv ? victim.depth : victim.layer
             table.add(
-                victim.digest.short, Quantity.bytes(victim.bytes), Quantity.age(victim.lastAccess), "\(victim.accesses)",
+                victim.digest.short, Quantity.bytes(victim.bytes), Quantity.age(victim.lastAccess),
+                "\(victim.accesses)",
                 Quantity.number(victim.heat), Quantity.seconds(victim.fetchSeconds), place.map { "\($0)" } ?? "",
                 victim.kind.rawValue, "\(victim.models)", victim.priority.map(Quantity.number) ?? "")
         }

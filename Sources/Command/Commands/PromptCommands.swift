@@ -17,12 +17,15 @@ struct PromptCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "add",
             abstract: "Register a prompt.",
-            discussion: "The JSON is an array of numbers, or an object that has one as input_ids or tokens, as tokenizers give it.")
+            discussion:
+                "The JSON is an array of numbers, or an object that has one as input_ids or tokens, as tokenizers give it."
+        )
 
         @Argument(help: "The model.") var model: String
         @Argument(help: "A JSON file with the tokens; - is standard input.", completion: .file(extensions: ["json"]))
         var file: String
-        @Option(help: ArgumentHelp("What to call it (default: the beginning of the tokens' SHA-256).", valueName: "name"))
+        @Option(
+            help: ArgumentHelp("What to call it (default: the beginning of the tokens' SHA-256).", valueName: "name"))
         var name: String?
         @OptionGroup var options: StoreOptions
 
@@ -52,7 +55,8 @@ struct PromptCommand: ParsableCommand {
             for prompt in prompts {
                 table.add(
                     prompt.model, prompt.name, "\(prompt.tokens)", "\(prompt.accesses)",
-                    prompt.accesses > 0 ? Quantity.age(prompt.lastAccess) : "never", Quantity.number(prompt.expectedUses))
+                    prompt.accesses > 0 ? Quantity.age(prompt.lastAccess) : "never",
+                    Quantity.number(prompt.expectedUses))
             }
             if !table.isEmpty { try Terminal.write(table.text) }
         }
@@ -74,7 +78,8 @@ struct PromptCommand: ParsableCommand {
         func run() throws {
             try options.open().removePrompt(name, of: model)
             try options.json
-                ? Terminal.write(json: Answer(model: model, removed: name)) : Terminal.write("\(model) \(name) removed\n")
+                ? Terminal.write(json: Answer(model: model, removed: name))
+                : Terminal.write("\(model) \(name) removed\n")
         }
     }
 }

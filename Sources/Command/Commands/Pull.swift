@@ -20,7 +20,8 @@ struct Pull: ParsableCommand {
     @Option(help: ArgumentHelp("Fetch the tensors of these layers: 3, or 0-15.", valueName: "layers"))
     var layers: LayerRange?
     @Option(
-        help: ArgumentHelp("Fetch these files whole, as a shell would choose them: '*.json'. May be repeated.", valueName: "pattern"))
+        help: ArgumentHelp(
+            "Fetch these files whole, as a shell would choose them: '*.json'. May be repeated.", valueName: "pattern"))
     var include: [String] = []
     @Option(help: ArgumentHelp("Where from.", valueName: "url")) var origin: String?
     @Option(help: ArgumentHelp("Bytes per second to take at most: 50M.", valueName: "size")) var limitRate: ByteSize?

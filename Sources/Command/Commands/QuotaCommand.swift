@@ -12,9 +12,11 @@ struct QuotaCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Which shards: weights, or kv.", valueName: "kind")) var kind = QuotaKind.weights
 
     @Option(help: ArgumentHelp("200G, or none.", valueName: "size")) var set: QuotaSize?
-    @Option(help: ArgumentHelp("Share of the quota above which eviction starts: 95%.", valueName: "share")) var high: Share?
+    @Option(help: ArgumentHelp("Share of the quota above which eviction starts: 95%.", valueName: "share")) var high:
+        Share?
     @Option(help: ArgumentHelp("Share of the quota at which it stops: 85%.", valueName: "share")) var low: Share?
-    @Option(help: ArgumentHelp("The policy that chooses (weightstore policy ls).", valueName: "name")) var policy: String?
+    @Option(help: ArgumentHelp("The policy that chooses (weightstore policy ls).", valueName: "name")) var policy:
+        String?
     @OptionGroup var options: StoreOptions
 
     func run() throws {

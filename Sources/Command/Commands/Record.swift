@@ -22,6 +22,7 @@ struct Record: ParsableCommand {
         if let state { try store.setRecordsAccesses(state == .on) }
         let answer = Answer(recording: try store.recordsAccesses, files: store.accessFiles)
         if options.json { return try Terminal.write(json: answer) }
-        try Terminal.write("recording is \(answer.recording ? "on" : "off")\n" + answer.files.map { $0 + "\n" }.joined())
+        try Terminal.write(
+            "recording is \(answer.recording ? "on" : "off")\n" + answer.files.map { $0 + "\n" }.joined())
     }
 }

@@ -42,10 +42,12 @@ struct Serve: ParsableCommand {
         if !listen.isLoopback {
             let place = "\(listen.host), port \(listen.port)"
             if settings.token == nil {
-                Terminal.complain("\(place): everybody who gets there can read all models; --token-file asks for a token")
+                Terminal.complain(
+                    "\(place): everybody who gets there can read all models; --token-file asks for a token")
             }
             if !listen.isEncrypted {
-                Terminal.complain("\(place): whoever listens in sees models and tokens; --tls-certificate and --tls-key encrypt them")
+                Terminal.complain(
+                    "\(place): whoever listens in sees models and tokens; --tls-certificate and --tls-key encrypt them")
             }
         }
         let logger = Logger(label: "weightstore.server") { [quiet] _ in

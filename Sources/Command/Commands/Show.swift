@@ -29,7 +29,8 @@ struct Show: ParsableCommand {
         let answer = ModelAnswer(
             model: name, origins: try store.origins(of: name), revisions: try store.revisions(of: name))
         if options.json { return try Terminal.write(json: answer) }
-        var table = Table("VERSION", "DIGEST", ">SIZE", ">FILES", ">TENSORS", ">LAYERS", "REFS", "PIN", "IMPORTED", "USED")
+        var table = Table(
+            "VERSION", "DIGEST", ">SIZE", ">FILES", ">TENSORS", ">LAYERS", "REFS", "PIN", "IMPORTED", "USED")
         for revision in answer.revisions {
             table.add(
                 Self.version(revision), revision.digest.short, Quantity.bytes(revision.bytes), "\(revision.files)",

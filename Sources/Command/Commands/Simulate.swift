@@ -20,7 +20,8 @@ struct PolicySimulate: ParsableCommand {
     var log: String?
     @Option(help: ArgumentHelp("Policies by name, or files; separated by commas.", valueName: "names"))
     var policy = "lru,lfu,gdsf"
-    @Option(help: ArgumentHelp("Quotas: 10G..500G, or 10G,50G,100G (default: 1% to 80% of all bytes).", valueName: "sizes"))
+    @Option(
+        help: ArgumentHelp("Quotas: 10G..500G, or 10G,50G,100G (default: 1% to 80% of all bytes).", valueName: "sizes"))
     var quota: QuotaRange?
     @Option(help: ArgumentHelp("How many quotas of a range.", valueName: "count")) var points = 8
     @Option(
@@ -53,7 +54,8 @@ struct PolicySimulate: ParsableCommand {
             }
         } else {
             let store = try options.open()
-            trace = try log.map { try AccessTrace(files: [$0], blockBytes: blockSize.bytes) } ?? store.recordedAccesses()
+            trace =
+                try log.map { try AccessTrace(files: [$0], blockBytes: blockSize.bytes) } ?? store.recordedAccesses()
             policies = try names.map { try Policy.isFile($0) ? Policy(file: $0) : store.policy($0) }
         }
         guard !trace.accesses.isEmpty else { throw ValidationError("the trace holds no accesses") }
@@ -61,7 +63,8 @@ struct PolicySimulate: ParsableCommand {
         let range = quota ?? .range(max(footprint / 100, 1), max(footprint / 5 * 4, 1))
         let curve = try LongCall.run(unit: .things("accesses")) { work in
             try MissRatioCurve.simulateBlocking(
-                trace, policies: policies, quotas: range.sizes(points), low: low.fraction, leavesFirst: !anyBlock, work: work)
+                trace, policies: policies, quotas: range.sizes(points), low: low.fraction, leavesFirst: !anyBlock,
+                work: work)
         }
         let drawing = CurveDrawing(curve: curve, usesBytes: byteRatio)
         if let svg { try Data(drawing.svg.utf8).write(to: URL(fileURLWithPath: svg)) }
@@ -77,7 +80,8 @@ enum QuotaRange: ExpressibleByArgument {
     init?(argument: String) {
         if let dots = argument.range(of: "..") {
             guard let low = ByteSize(argument: String(argument[..<dots.lowerBound])),
-                let high = ByteSize(argument: String(argument[dots.upperBound...])), 0 < low.bytes, low.bytes <= high.bytes
+                let high = ByteSize(argument: String(argument[dots.upperBound...])), 0 < low.bytes,
+                low.bytes <= high.bytes
             else { return nil }
             self = .range(low.bytes, high.bytes)
         } else {

@@ -10,7 +10,8 @@ struct Stats: ParsableCommand {
         let store = try options.open()
         let stats = try store.stats()
         if options.json { return try Terminal.write(json: stats) }
-        try Terminal.write("""
+        try Terminal.write(
+            """
             store      \(store.path)
             models     \(stats.models), \(Quantity.count(stats.revisions, "revision")), \(Quantity.count(stats.pins, "pin"))
             files      \(stats.files)

@@ -21,9 +21,12 @@ struct Warm: ParsableCommand {
 
     @Argument(help: "Only these revisions, used or not.") var revisions: [String] = []
     @Option(help: ArgumentHelp("How many of the most used.", valueName: "count")) var top = 5
-    @Option(help: ArgumentHelp("ram, gpu (the first CUDA device), or a device: \(DeviceKinds.names).", valueName: "tier"))
+    @Option(
+        help: ArgumentHelp("ram, gpu (the first CUDA device), or a device: \(DeviceKinds.names).", valueName: "tier"))
     var to = Tier.ram
-    @Option(help: ArgumentHelp("How much memory the tier may take (default: half of what is free, 90% of a GPU's).", valueName: "size"))
+    @Option(
+        help: ArgumentHelp(
+            "How much memory the tier may take (default: half of what is free, 90% of a GPU's).", valueName: "size"))
     var budget: ByteSize?
     @Flag(help: "Leave out what was evicted from the disk, instead of fetching it.") var noFetch = false
     @Flag(help: "Say what would be warmed, what is left out and why, and warm nothing.") var plan = false
@@ -113,17 +116,21 @@ extension WarmPlan {
         if items.isEmpty && leftOut.isEmpty {
             return "Nothing was used yet: there is nothing to warm. Name a model, or come back later.\n"
         }
-        return table + "\n\(tier): \(Quantity.bytes(bytes)) to bring in, \(Quantity.bytes(diskBytes)) of it from the disk and "
+        return table
+            + "\n\(tier): \(Quantity.bytes(bytes)) to bring in, \(Quantity.bytes(diskBytes)) of it from the disk and "
             + "\(Quantity.bytes(fetchBytes)) from origins; the budget is \(Quantity.bytes(budget))"
             + (evicted > 0 ? "; \(Quantity.bytes(evicted)) of what is colder goes" : "") + "\n" + rest
     }
 
     fileprivate var table: String {
-        var table = Table("REVISION", "PROMPT", ">USES", ">PARTS", ">SIZE", ">SHARED", ">THERE", ">FROM DISK", ">TO FETCH", ">BENEFIT")
+        var table = Table(
+            "REVISION", "PROMPT", ">USES", ">PARTS", ">SIZE", ">SHARED", ">THERE", ">FROM DISK", ">TO FETCH", ">BENEFIT"
+        )
         for item in items {
             table.add(
                 item.revision, item.prompt ?? "", Quantity.number(item.uses),
-                "\(item.parts)/\(Quantity.count(item.allParts, item.prompt == nil ? "layer" : "block"))", Quantity.bytes(item.bytes),
+                "\(item.parts)/\(Quantity.count(item.allParts, item.prompt == nil ? "layer" : "block"))",
+                Quantity.bytes(item.bytes),
                 Quantity.bytes(item.shared), Quantity.bytes(item.resident), Quantity.bytes(item.diskBytes),
                 Quantity.bytes(item.fetchBytes), Quantity.number(item.benefit))
         }
@@ -132,15 +139,19 @@ extension WarmPlan {
 
     /// What is not in it.
     fileprivate var rest: String {
-        leftOut.map { "left out: \($0.name)\($0.bytes > 0 ? ", \(Quantity.bytes($0.bytes))" : ""): \($0.message)\n" }.joined()
-            + (others > 0 ? "\(Quantity.count(others, "revision")) more \(others == 1 ? "was" : "were") used; --top takes them in\n" : "")
+        leftOut.map { "left out: \($0.name)\($0.bytes > 0 ? ", \(Quantity.bytes($0.bytes))" : ""): \($0.message)\n" }
+            .joined()
+            + (others > 0
+                ? "\(Quantity.count(others, "revision")) more \(others == 1 ? "was" : "were") used; --top takes them in\n"
+                : "")
     }
 }
 
 extension WarmSummary {
     fileprivate func text(_ gauge: TierGauge, isHeld: Bool) -> String {
         if plan.items.isEmpty && plan.leftOut.isEmpty { return plan.text }
-        let remains = isHeld
+        let remains =
+            isHeld
             ? "held by this process"
             : plan.tier == .ram
                 ? "this process ends now, and the page cache keeps them as long as the kernel likes"

@@ -51,7 +51,8 @@ struct Architecture {
             let prefix = "model.layers.\(layer)"
             add("\(prefix).input_layernorm.weight", hidden)
             for (projection, rows) in [
-                ("q", heads * headDimension), ("k", keyValueHeads * headDimension), ("v", keyValueHeads * headDimension),
+                ("q", heads * headDimension), ("k", keyValueHeads * headDimension),
+                ("v", keyValueHeads * headDimension),
             ] {
                 add("\(prefix).self_attn.\(projection)_proj.weight", rows, hidden)
                 if hasBias { add("\(prefix).self_attn.\(projection)_proj.bias", rows) }

@@ -36,7 +36,8 @@ struct Checkpoint {
         work.expect(total)
         var weightMap: [String: String] = [:]
         for (index, file) in files.enumerated() {
-            let name = files.count == 1
+            let name =
+                files.count == 1
                 ? "model.safetensors" : String(format: "model-%05d-of-%05d.safetensors", index + 1, files.count)
             for tensor in file.tensors { weightMap[tensor.name] = name }
             try write(file.tensors, to: "\(directory)/\(name)") { bytes in

@@ -9,7 +9,9 @@ struct CurveDrawing {
 
     private static let rows = 14
     private static let marks = Array("●▲■◆▼◇□△")
-    private static let colors = ["#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#e377c2", "#17becf"]
+    private static let colors = [
+        "#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#e377c2", "#17becf",
+    ]
 
     private func ratio(_ point: MissRatioCurve.Point) -> Double {
         let misses = usesBytes ? point.byteMissRatio : point.missRatio
@@ -17,7 +19,8 @@ struct CurveDrawing {
     }
 
     private var title: String {
-        (usesBytes ? "byte" : curve.isOfPrefixes ? "block" : "object") + (curve.isOfPrefixes ? " hit ratio" : " miss ratio")
+        (usesBytes ? "byte" : curve.isOfPrefixes ? "block" : "object")
+            + (curve.isOfPrefixes ? " hit ratio" : " miss ratio")
     }
 
     private func mark(_ line: Int) -> Character {
@@ -40,7 +43,8 @@ struct CurveDrawing {
     // MARK: Terminal
 
     func text(width: Int) -> String {
-        var text = "\(curve.accesses) accesses to \(Quantity.count(curve.objects, "object")), \(Quantity.bytes(curve.footprint)) in all\n\n"
+        var text =
+            "\(curve.accesses) accesses to \(Quantity.count(curve.objects, "object")), \(Quantity.bytes(curve.footprint)) in all\n\n"
         text += plot(width: min(max(width, 40), 100)) + "\n" + table
         return text
     }
@@ -58,26 +62,33 @@ struct CurveDrawing {
         }
         var text = title + "\n"
         for (row, line) in cells.enumerated() {
-            let label = row % 7 == 0 ? String(format: "%4.0f%% ", (1 - Double(row) / Double(Self.rows)) * top * 100) : "      "
+            let label =
+                row % 7 == 0 ? String(format: "%4.0f%% ", (1 - Double(row) / Double(Self.rows)) * top * 100) : "      "
             var cells = String(line)
             while cells.last == " " { cells.removeLast() }
             text += label + (row % 7 == 0 ? "┤" : "│") + cells + "\n"
         }
         let low = Quantity.bytes(quotas.first!)
         let high = Quantity.bytes(quotas.last!)
-        text += "      └" + String(repeating: "─", count: columns) + "\n       " + low
+        text +=
+            "      └" + String(repeating: "─", count: columns) + "\n       " + low
             + String(repeating: " ", count: max(columns - low.count - high.count, 1)) + high + "\n"
-        return text + "       " + curve.lines.indices.map { "\(mark($0)) \(curve.lines[$0].name)" }.joined(separator: "   ") + "\n"
+        return text + "       "
+            + curve.lines.indices.map { "\(mark($0)) \(curve.lines[$0].name)" }.joined(separator: "   ") + "\n"
     }
 
     private var table: String {
         var lines = [["QUOTA"] + curve.lines.map(\.name)]
         for index in quotas.indices {
-            lines.append([Quantity.bytes(quotas[index])] + curve.lines.map { line in
-                curve.isOfPrefixes
-                    ? String(format: "%.2f%%", (1 - line.points[index].missRatio) * 100)
-                    : String(format: "%.2f%% %.2f%%", line.points[index].missRatio * 100, line.points[index].byteMissRatio * 100)
-            })
+            lines.append(
+                [Quantity.bytes(quotas[index])]
+                    + curve.lines.map { line in
+                        curve.isOfPrefixes
+                            ? String(format: "%.2f%%", (1 - line.points[index].missRatio) * 100)
+                            : String(
+                                format: "%.2f%% %.2f%%", line.points[index].missRatio * 100,
+                                line.points[index].byteMissRatio * 100)
+                    })
         }
         let widths = lines[0].indices.map { column in lines.map { $0[column].count }.max()! }
         return lines.map { line in
@@ -101,13 +112,15 @@ struct CurveDrawing {
             """
         for step in 0...5 {
             let value = top * Double(step) / 5
-            svg += "<line x1=\"\(number(left))\" x2=\"\(number(width - right))\" y1=\"\(number(y(value)))\" "
+            svg +=
+                "<line x1=\"\(number(left))\" x2=\"\(number(width - right))\" y1=\"\(number(y(value)))\" "
                 + "y2=\"\(number(y(value)))\" stroke=\"#ddd\"/>"
                 + "<text x=\"\(number(left - 6))\" y=\"\(number(y(value) + 4))\" text-anchor=\"end\">"
                 + String(format: "%.0f%%", value * 100) + "</text>\n"
         }
         for quota in quotas {
-            svg += "<text x=\"\(number(x(quota)))\" y=\"\(number(height - bottom + 18))\" text-anchor=\"middle\" "
+            svg +=
+                "<text x=\"\(number(x(quota)))\" y=\"\(number(height - bottom + 18))\" text-anchor=\"middle\" "
                 + "font-size=\"10\">\(Quantity.bytes(quota))</text>\n"
         }
         for (index, line) in curve.lines.enumerated() {
@@ -115,7 +128,8 @@ struct CurveDrawing {
             let color = isBound ? "#555" : Self.colors[index % Self.colors.count]
             let points = line.points.map { "\(number(x($0.quota))),\(number(y(ratio($0))))" }.joined(separator: " ")
             let legend = above + 14 + 18 * Double(index)
-            svg += "<polyline points=\"\(points)\" fill=\"none\" stroke=\"\(color)\" stroke-width=\"2\""
+            svg +=
+                "<polyline points=\"\(points)\" fill=\"none\" stroke=\"\(color)\" stroke-width=\"2\""
                 + (isBound ? " stroke-dasharray=\"5 4\"" : "") + "/>"
                 + "<rect x=\"\(number(width - right + 16))\" y=\"\(number(legend - 9))\" width=\"10\" height=\"10\" "
                 + "fill=\"\(color)\"/><text x=\"\(number(width - right + 32))\" y=\"\(number(legend))\">\(Self.escaped(line.name))</text>\n"

@@ -51,7 +51,8 @@ final class ProgressLine {
         let left = rate > 0 ? (total - done) / rate : 0
         let name = progress.label.isEmpty ? label : progress.label
         let plural = if case .things(let name) = unit { " \(name)" } else { "" }
-        let facts = " \(Int(share * 100))%  \(unit.text(done)) of \(unit.text(total))\(plural)"
+        let facts =
+            " \(Int(share * 100))%  \(unit.text(done)) of \(unit.text(total))\(plural)"
             + "  \(unit.text(rate))/s"
             + (share < 1 && rate > 0 ? "  \(Quantity.seconds(max(left, 1))) left" : "")
             + (name.isEmpty ? "" : "  \(name)")

@@ -19,7 +19,8 @@ final class TierPicture {
             // Without the layers there is still the gauge.
             let layers = (try? revision.residency(in: tier)) ?? []
             guard let gauge = store.gauges.first(where: { $0.tier == tier }) else { return }
-            Terminal.writeError("\r" + Self.line(gauge, layers, (ContinuousClock.now - start) / .seconds(1)) + "\u{1B}[K")
+            Terminal.writeError(
+                "\r" + Self.line(gauge, layers, (ContinuousClock.now - start) / .seconds(1)) + "\u{1B}[K")
         }
         timer.resume()
     }
@@ -31,7 +32,8 @@ final class TierPicture {
     }
 
     private static func line(_ gauge: TierGauge, _ layers: [LayerResidency], _ seconds: Double) -> String {
-        let facts = "\(gauge.tier)  \(Quantity.bytes(gauge.bytes)) of \(Quantity.bytes(gauge.budget))"
+        let facts =
+            "\(gauge.tier)  \(Quantity.bytes(gauge.bytes)) of \(Quantity.bytes(gauge.budget))"
             + "  \(Quantity.bytes(Double(gauge.loaded) / max(seconds, 0.05)))/s  "
         let room = max(Terminal.width - facts.count - 1, 0)
         return facts + layers.prefix(room).map(cell).joined()

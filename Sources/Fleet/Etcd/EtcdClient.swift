@@ -36,7 +36,9 @@ final class EtcdClient: Sendable {
     /// - Parameters:
     ///   - urls: one or more members, with commas between them.
     ///   - environment: `ETCDCTL_USER` is `name:password`, if the cluster asks who one is.
-    init(_ urls: String, options: TransportOptions, environment: [String: String] = ProcessInfo.processInfo.environment) throws {
+    init(_ urls: String, options: TransportOptions, environment: [String: String] = ProcessInfo.processInfo.environment)
+        throws
+    {
         addresses = try urls.split(separator: ",").map { url in
             guard let address = Address(url.hasSuffix("/") ? String(url.dropLast()) : String(url)) else {
                 throw FleetError.unusable(what: String(url), reason: "an address of etcd is https://host:port")
@@ -65,7 +67,8 @@ final class EtcdClient: Sendable {
 
     /// All keys that begin with `prefix`, at one revision.
     func range(_ prefix: String) throws -> Snapshot {
-        let answer: RangeAnswer = try ask("/v3/kv/range", RangeRequest(key: Self.data(prefix), range_end: Self.end(prefix)))
+        let answer: RangeAnswer = try ask(
+            "/v3/kv/range", RangeRequest(key: Self.data(prefix), range_end: Self.end(prefix)))
         return Snapshot(
             cluster: answer.header.cluster_id ?? "", revision: Int(answer.header.revision ?? "0") ?? 0,
             values: (answer.kvs ?? []).map(\.value))
@@ -96,9 +99,11 @@ final class EtcdClient: Sendable {
             let success: [Operation]
         }
         struct Answer: Decodable { let succeeded: Bool? }
-        let answer: Answer = try ask("/v3/kv/txn", Transaction(
-            compare: [Compare(key: Self.data(key), mod_revision: "\(modified)")],
-            success: [Operation(request_put: PutRequest(key: Self.data(key), value: Data(value), lease: nil))]))
+        let answer: Answer = try ask(
+            "/v3/kv/txn",
+            Transaction(
+                compare: [Compare(key: Self.data(key), mod_revision: "\(modified)")],
+                success: [Operation(request_put: PutRequest(key: Self.data(key), value: Data(value), lease: nil))]))
         return answer.succeeded ?? false
     }
 
@@ -167,7 +172,10 @@ final class EtcdClient: Sendable {
         }
         let request = try request(
             "/v3/watch",
-            ["create_request": Create(key: Self.data(prefix), range_end: Self.end(prefix), start_revision: "\(revision)")])
+            [
+                "create_request": Create(
+                    key: Self.data(prefix), range_end: Self.end(prefix), start_revision: "\(revision)")
+            ])
         do {
             try watching.lines(request, work) { line in
                 let answer: Answer = try decode(line)
@@ -182,10 +190,11 @@ final class EtcdClient: Sendable {
                     throw FleetError.etcd(url: name, message: result.cancel_reason ?? "the watch was cancelled")
                 }
                 guard let events = result.events, !events.isEmpty else { return }
-                let goesOn = try body(.events(
-                    cluster: result.header.cluster_id ?? "",
-                    revision: events.compactMap(\.kv.mod_revision).compactMap { Int($0) }.max() ?? revision,
-                    events.map { ($0.kv.value.key, $0.type == "DELETE" ? nil : $0.kv.value.value) }))
+                let goesOn = try body(
+                    .events(
+                        cluster: result.header.cluster_id ?? "",
+                        revision: events.compactMap(\.kv.mod_revision).compactMap { Int($0) }.max() ?? revision,
+                        events.map { ($0.kv.value.key, $0.type == "DELETE" ? nil : $0.kv.value.value) }))
                 if !goesOn { throw Ended() }
             }
         } catch is Ended {
@@ -218,7 +227,9 @@ final class EtcdClient: Sendable {
         }
 
         var value: KeyValue {
-            KeyValue(key: String(decoding: key, as: UTF8.self), value: Array(bytes ?? Data()), modified: Int(mod_revision ?? "0") ?? 0)
+            KeyValue(
+                key: String(decoding: key, as: UTF8.self), value: Array(bytes ?? Data()),
+                modified: Int(mod_revision ?? "0") ?? 0)
         }
     }
 
@@ -294,15 +305,20 @@ final class EtcdClient: Sendable {
 
     private func authenticate(_ user: (name: String, password: String)) throws -> String {
         struct Answer: Decodable { let token: String }
-        let answer: Answer = try decode(try post(Transport.Request(
-            method: .POST, address: try address("/v3/auth/authenticate"), headers: ["content-type": "application/json"],
-            body: Array(try JSONEncoder().encode(["name": user.name, "password": user.password])))))
+        let answer: Answer = try decode(
+            try post(
+                Transport.Request(
+                    method: .POST, address: try address("/v3/auth/authenticate"),
+                    headers: ["content-type": "application/json"],
+                    body: Array(try JSONEncoder().encode(["name": user.name, "password": user.password])))))
         token.withLock { $0 = answer.token }
         return answer.token
     }
 
     private func address(_ path: String) throws -> Address {
-        guard let address = Address(name + path) else { throw FleetError.unusable(what: name, reason: "no address of etcd") }
+        guard let address = Address(name + path) else {
+            throw FleetError.unusable(what: name, reason: "no address of etcd")
+        }
         return address
     }
 

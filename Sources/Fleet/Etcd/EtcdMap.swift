@@ -24,7 +24,9 @@ struct EtcdMap: Sendable {
         let bytes = try versions.encoded()
         while true {
             let known = try client.get(key)
-            if let known, try ModelVersions(decoding: known.value, place: key).generation >= versions.generation { return }
+            if let known, try ModelVersions(decoding: known.value, place: key).generation >= versions.generation {
+                return
+            }
             if try client.put(key, bytes, ifUnchangedSince: known?.modified ?? 0) { return }
         }
     }

@@ -49,7 +49,8 @@ struct Ledger: Codable, Sendable, Equatable {
             throw FleetError.malformed(place: "\(bucket.url) \(name)", reason: "not a ledger (\(error))")
         }
         guard ledger.weightstore == form else {
-            throw FleetError.malformed(place: "\(bucket.url) \(name)", reason: "\(ledger.weightstore) is not known here")
+            throw FleetError.malformed(
+                place: "\(bucket.url) \(name)", reason: "\(ledger.weightstore) is not known here")
         }
         return ledger
     }

@@ -52,7 +52,9 @@ public struct ModelVersions: Codable, Sendable, Equatable {
         } catch {
             throw .malformed(place: place, reason: "not the versions of a model (\(error))")
         }
-        guard weightstore == Self.form else { throw .malformed(place: place, reason: "\(weightstore) is not known here") }
+        guard weightstore == Self.form else {
+            throw .malformed(place: place, reason: "\(weightstore) is not known here")
+        }
     }
 
     func encoded() throws -> [UInt8] {

@@ -37,7 +37,9 @@ struct Register: Sendable {
     /// - Parameter tag: of the head as it was last seen; asked for is only another.
     /// - Returns: nil if there is none.
     func read(after known: Int, head tag: inout String?) throws -> State? {
-        guard case .found(let object) = try bucket.get(head, unless: tag) else { return try follow(nil, from: known + 1) }
+        guard case .found(let object) = try bucket.get(head, unless: tag) else {
+            return try follow(nil, from: known + 1)
+        }
         tag = object.tag
         return try follow(nil, from: max(try number(object), known + 1))
     }
@@ -78,7 +80,9 @@ struct Register: Sendable {
         var old: [String] = []
         try bucket.list(name + "/") { page in
             for entry in page where entry.modified < moment {
-                guard let number = Int(entry.name.dropFirst(name.count + 1)), number + Self.kept < last else { continue }
+                guard let number = Int(entry.name.dropFirst(name.count + 1)), number + Self.kept < last else {
+                    continue
+                }
                 old.append(entry.name)
             }
         }

@@ -27,7 +27,9 @@ struct VersionMap: Sendable {
     ///
     /// - Parameter body: makes the change to what is there now; may be called several times.
     /// - Returns: the versions as they are then, and whether etcd was told.
-    func change(_ model: String, _ body: (inout ModelVersions) throws -> Void) throws -> (versions: ModelVersions, told: Bool) {
+    func change(_ model: String, _ body: (inout ModelVersions) throws -> Void) throws -> (
+        versions: ModelVersions, told: Bool
+    ) {
         while true {
             let before = try read(model)
             var after = before

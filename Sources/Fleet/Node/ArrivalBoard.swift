@@ -33,7 +33,9 @@ public final class ArrivalBoard: Sendable {
             if wasExpected && !isExpected { return .arrived }
             wasExpected = isExpected
             let waited = (ContinuousClock.now - start) / .seconds(1)
-            if waited >= (isExpected ? seconds : min(seconds, Self.hearSeconds)) { return isExpected ? .underWay : .unknown }
+            if waited >= (isExpected ? seconds : min(seconds, Self.hearSeconds)) {
+                return isExpected ? .underWay : .unknown
+            }
             try await Task.sleep(for: .milliseconds(20))
         }
     }

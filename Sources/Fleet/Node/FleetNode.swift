@@ -30,7 +30,9 @@ public final class FleetNode: Sendable {
     /// What is on its way into the store.
     public let board = ArrivalBoard()
 
-    public init(_ store: Store, _ fleet: Fleet, _ options: NodeOptions, logger: Logger = Logger(label: "weightstore.node")) {
+    public init(
+        _ store: Store, _ fleet: Fleet, _ options: NodeOptions, logger: Logger = Logger(label: "weightstore.node")
+    ) {
         // What it asks of the bucket ends when it stops.
         let fleet = fleet.bound(to: work)
         self.store = store
@@ -111,7 +113,8 @@ public final class FleetNode: Sendable {
     }
 
     private func report(_ summary: SyncSummary, _ seconds: Double) {
-        let brought = "\(summary.shards) shards, \(summary.bytes) bytes, \(summary.fromPeers) from peers, "
+        let brought =
+            "\(summary.shards) shards, \(summary.bytes) bytes, \(summary.fromPeers) from peers, "
             + "\(summary.fromOrigin) from the bucket, \(String(format: "%.2f", seconds)) s"
         for move in summary.moved {
             logger.notice("\(move.model)@\(move.ref) → v\(move.version) \(move.digest.short): \(brought)")

@@ -29,7 +29,8 @@ extension ModelVersions {
     /// The refs that are followed, and the versions they name.
     func targets(_ follows: [Follow]) -> [String: Version] {
         var targets: [String: Version] = [:]
-        for (name, ref) in refs where follows.contains(where: { $0.model == model && ($0.ref == nil || $0.ref == name) }) {
+        for (name, ref) in refs
+        where follows.contains(where: { $0.model == model && ($0.ref == nil || $0.ref == name) }) {
             targets[name] = version(ref.version)
         }
         return targets

@@ -121,7 +121,9 @@ final class PeerBook: NearerOrigins {
     // MARK: Asking
 
     func origins(for request: ShardRequest) -> [any Origin] {
-        chain(request.digest, request.model).map { WaitingPeer(book: self, name: $0.name, origin: $0.origin, waits: me != nil) }
+        chain(request.digest, request.model).map {
+            WaitingPeer(book: self, name: $0.name, origin: $0.origin, waits: me != nil)
+        }
     }
 
     /// A manifest, from the same peers.
@@ -158,7 +160,9 @@ final class PeerBook: NearerOrigins {
             }
         }
         let isIsolated = state.withLock { ($0.isolatedUntil ?? .now) > .now }
-        if isIsolated { names += (order.above + order.below).filter { !names.contains($0) }.shuffled().prefix(Self.mostAsked) }
+        if isIsolated {
+            names += (order.above + order.below).filter { !names.contains($0) }.shuffled().prefix(Self.mostAsked)
+        }
         return state.withLock { state in names.compactMap { name in state.peers[name].map { (name, $0.origin) } } }
     }
 
@@ -248,7 +252,8 @@ private struct WaitingPeer: Origin {
 extension FleetTable.Peer {
     init(_ info: NodeInfo) throws {
         self.init(
-            name: info.name, url: info.url, follows: String(decoding: try JSONEncoder().encode(info.follows), as: UTF8.self))
+            name: info.name, url: info.url,
+            follows: String(decoding: try JSONEncoder().encode(info.follows), as: UTF8.self))
     }
 
     func info() throws -> NodeInfo {

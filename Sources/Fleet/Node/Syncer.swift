@@ -95,8 +95,11 @@ struct Syncer: Sendable {
             let here = try store.refs(of: versions.model)
             return try versions.targets(follows).sorted { $0.key < $1.key }.map { ref, target in
                 let digest = here[ref]
-                let missing = digest == target.digest
-                    ? 0 : try store.shards(of: target.digest).map { try store.missing(of: $0).values.reduce(0, +) } ?? target.bytes
+                let missing =
+                    digest == target.digest
+                    ? 0
+                    : try store.shards(of: target.digest).map { try store.missing(of: $0).values.reduce(0, +) }
+                        ?? target.bytes
                 return NodeHoldings.Holding(
                     model: versions.model, ref: ref, wanted: target.version,
                     held: digest.flatMap { versions.version($0)?.version }, digest: digest, missing: missing)
@@ -115,7 +118,8 @@ struct Syncer: Sendable {
         if let known = try store.shards(of: digest) { return known }
         board.expect([digest])
         defer { board.forget([digest]) }
-        let shards = try book.manifest(digest, model: versions.model, work)
+        let shards =
+            try book.manifest(digest, model: versions.model, work)
             ?? RevisionShards(try S3Origin(fleet.bucket).manifest(digest, work), digest: digest, origin: fleet.origin)
         try store.expect(
             shards, model: versions.model, version: versions.version(digest)?.version, origin: fleet.origin)

@@ -78,7 +78,9 @@ final class Watcher: Sendable {
             } catch {
                 if work.isCancelled { return }
                 isConnected = false
-                if hears(.poll) { logger.warning("etcd: \(error) Looking into the bucket every \(pollSeconds) s until it is back.") }
+                if hears(.poll) {
+                    logger.warning("etcd: \(error) Looking into the bucket every \(pollSeconds) s until it is back.")
+                }
                 failures += 1
                 poller.ring()
                 pause(.random(in: 0.2...1) * min(Double(failures), 10))
@@ -124,7 +126,9 @@ final class Watcher: Sendable {
         try readAll(etcd)
     }
 
-    private func apply(_ events: [(key: String, value: [UInt8]?)], _ position: FleetTable.Position, _ etcd: EtcdMap) throws {
+    private func apply(_ events: [(key: String, value: [UInt8]?)], _ position: FleetTable.Position, _ etcd: EtcdMap)
+        throws
+    {
         var entries: [FleetTable.Entry] = []
         for event in events {
             if event.key.hasPrefix(etcd.models) {
@@ -151,7 +155,9 @@ final class Watcher: Sendable {
         // Models and nodes at one revision, from which the watch goes on.
         let snapshot = try etcd.client.range(etcd.shared)
         let position = FleetTable.Position(cluster: snapshot.cluster, revision: snapshot.revision)
-        let entries = try snapshot.values.filter { $0.key.hasPrefix(etcd.models) }.compactMap { try entry($0.key, $0.value, etcd) }
+        let entries = try snapshot.values.filter { $0.key.hasPrefix(etcd.models) }.compactMap {
+            try entry($0.key, $0.value, etcd)
+        }
         setNodes(snapshot.values.filter { $0.key.hasPrefix(etcd.nodes) })
         try take(entries, at: position)
         fullReads.add(1, ordering: .relaxed)
@@ -166,7 +172,8 @@ final class Watcher: Sendable {
         do {
             let versions = try ModelVersions(decoding: value, place: key)
             return FleetTable.Entry(
-                model: versions.model, generation: versions.generation, versions: String(decoding: value, as: UTF8.self))
+                model: versions.model, generation: versions.generation, versions: String(decoding: value, as: UTF8.self)
+            )
         } catch {
             // Somebody else's: it must not keep what is ours from being heard.
             logger.warning("\(error)")
@@ -174,7 +181,9 @@ final class Watcher: Sendable {
         }
     }
 
-    private func info(_ value: [UInt8]) throws -> NodeInfo { try JSONDecoder().decode(NodeInfo.self, from: Data(value)) }
+    private func info(_ value: [UInt8]) throws -> NodeInfo {
+        try JSONDecoder().decode(NodeInfo.self, from: Data(value))
+    }
 
     private func setNodes(_ values: [EtcdClient.KeyValue]) {
         // What can't be read is no peer.

@@ -26,7 +26,9 @@ final class LedgerEntry: Sendable {
         while true {
             let ledger = try Ledger.change(bucket) { ledger in
                 let now = bucket.now
-                if let collection = ledger.collection, Ledger.isDead(collection.seen, at: now) { ledger.collection = nil }
+                if let collection = ledger.collection, Ledger.isDead(collection.seen, at: now) {
+                    ledger.collection = nil
+                }
                 guard ledger.collection == nil else { return }
                 if !ledger.models.contains(model) { ledger.models = (ledger.models + [model]).sorted() }
                 ledger.pushes[id] = .init(model: model, publisher: publisher, seen: Int(now.timeIntervalSince1970))

@@ -33,7 +33,8 @@ extension Fleet {
     ///   `CancellationError`.
     @discardableResult
     public func push(
-        _ revision: Revision, of store: Store, refs: [String] = ["main"], dryRun: Bool = false, partBytes: Int = 8 << 20,
+        _ revision: Revision, of store: Store, refs: [String] = ["main"], dryRun: Bool = false,
+        partBytes: Int = 8 << 20,
         work: Work = Work()
     ) async throws -> PushSummary {
         try await work.run { [self] in
@@ -44,7 +45,8 @@ extension Fleet {
     /// As ``push(_:of:refs:dryRun:partBytes:work:)``; blocks.
     @discardableResult
     public func pushBlocking(
-        _ revision: Revision, of store: Store, refs: [String] = ["main"], dryRun: Bool = false, partBytes: Int = 8 << 20,
+        _ revision: Revision, of store: Store, refs: [String] = ["main"], dryRun: Bool = false,
+        partBytes: Int = 8 << 20,
         work: Work = Work()
     ) throws -> PushSummary {
         let refs = try refs.map { try RefName.check($0) }
@@ -89,7 +91,8 @@ private final class Publisher: Sendable {
         if dryRun {
             let missing = try uploader.missing(try unknown(before))
             return summary(
-                before.version(digest)?.version ?? before.last + 1, created: before.version(digest) == nil, missing, told: false)
+                before.version(digest)?.version ?? before.last + 1, created: before.version(digest) == nil, missing,
+                told: false)
         }
         try entry.enter(needing: shards.text)
         defer {
@@ -124,12 +127,14 @@ private final class Publisher: Sendable {
                 guard versions.last + 1 == number else {
                     let other = versions.version(number) ?? versions.versions.last
                     throw FleetError.lostRace(
-                        model: model, version: number, digest: other?.digest ?? digest, publisher: other?.publisher ?? "another publisher")
+                        model: model, version: number, digest: other?.digest ?? digest,
+                        publisher: other?.publisher ?? "another publisher")
                 }
                 versions.last = number
-                versions.versions.append(.init(
-                    version: number, digest: digest, bytes: shards.bytes,
-                    created: Int(fleet.bucket.now.timeIntervalSince1970), publisher: Fleet.host))
+                versions.versions.append(
+                    .init(
+                        version: number, digest: digest, bytes: shards.bytes,
+                        created: Int(fleet.bucket.now.timeIntervalSince1970), publisher: Fleet.host))
             }
             for ref in refs { versions.move(ref, to: versions.version(digest)!.version) }
         }

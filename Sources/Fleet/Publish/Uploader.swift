@@ -79,7 +79,8 @@ final class Uploader: Sendable {
             }
             guard try bucket.facts(S3Origin.shard(shard.digest))?.bytes == shard.bytes else {
                 throw FetchError.malformed(
-                    url: "\(bucket.url) \(S3Origin.shard(shard.digest))", expected: "\(shard.bytes) bytes after the upload", found: "fewer")
+                    url: "\(bucket.url) \(S3Origin.shard(shard.digest))",
+                    expected: "\(shard.bytes) bytes after the upload", found: "fewer")
             }
         }
     }

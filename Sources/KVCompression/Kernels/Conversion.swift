@@ -16,7 +16,8 @@ enum Widening {
     }
 
     @inline(__always)
-    static func bfloat16(_ source: UnsafeRawPointer, step: Int, _ count: Int, into target: UnsafeMutablePointer<Float>) {
+    static func bfloat16(_ source: UnsafeRawPointer, step: Int, _ count: Int, into target: UnsafeMutablePointer<Float>)
+    {
         for i in 0..<count {
             target[i] = value(brain: source.loadUnaligned(fromByteOffset: i &* step, as: UInt16.self))
         }

@@ -71,7 +71,8 @@ enum BlockQuantizer {
 
     /// Copies, with NaN for what is beyond: the search for least and greatest passes over it.
     @inline(never)
-    private static func copyWithin(_ values: UnsafePointer<Float>, _ count: Int, to target: UnsafeMutablePointer<Float>) {
+    private static func copyWithin(_ values: UnsafePointer<Float>, _ count: Int, to target: UnsafeMutablePointer<Float>)
+    {
         for i in 0..<count { target[i] = isBeyond(values[i]) == 1 ? .nan : values[i] }
     }
 

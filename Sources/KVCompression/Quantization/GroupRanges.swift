@@ -96,7 +96,8 @@ struct GroupRanges {
 
     /// Writes `count` scales and zero points as elements, and makes `inverse`.
     @inline(never)
-    func store(_ count: Int, _ layout: QuantizedLayout, scales: UnsafeMutableRawPointer, zeros: UnsafeMutableRawPointer) {
+    func store(_ count: Int, _ layout: QuantizedLayout, scales: UnsafeMutableRawPointer, zeros: UnsafeMutableRawPointer)
+    {
         let levels = Float(layout.levels)
         for i in 0..<count {
             let range = greatest[i] - least[i]
@@ -152,7 +153,8 @@ struct GroupRanges {
                 i &+= 16
             }
             while i < end {
-                codes[i] = Self.codes(SIMD16(repeating: values[i]), SIMD16(repeating: zero), SIMD16(repeating: factor))[0]
+                codes[i] =
+                    Self.codes(SIMD16(repeating: values[i]), SIMD16(repeating: zero), SIMD16(repeating: factor))[0]
                 i &+= 1
             }
             index &+= 1

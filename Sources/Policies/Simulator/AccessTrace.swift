@@ -26,7 +26,8 @@ public struct AccessTrace: Sendable {
         package var depth = 0
 
         package init(
-            bytes: Int, fetchSeconds: Double = 1.0, layer: Int? = nil, kind: ShardKind = ShardKind.tensor, modelCount: Int = 1, parent: Int32 = -1, depth: Int = 0
+            bytes: Int, fetchSeconds: Double = 1.0, layer: Int? = nil, kind: ShardKind = ShardKind.tensor,
+            modelCount: Int = 1, parent: Int32 = -1, depth: Int = 0
         ) {
             self.bytes = bytes
             self.fetchSeconds = fetchSeconds
@@ -80,7 +81,8 @@ public struct AccessTrace: Sendable {
                     // The first line may be a heading.
                     if number == 1, fields.count >= 3 { continue }
                     throw StorageError.invalid(
-                        what: "trace", value: "\(path), line \(number)", reason: "time,id,size is expected, size 1 or more")
+                        what: "trace", value: "\(path), line \(number)",
+                        reason: "time,id,size is expected, size 1 or more")
                 }
                 let id = Self.text(fields[1])
                 let object = places[id] ?? Int32(objects.count)
@@ -126,7 +128,9 @@ public struct AccessTrace: Sendable {
                         objects.append(Object(bytes: blockBytes, kind: .kv, parent: parent, depth: blocks.count))
                         ids.append("\(id)")
                     }
-                    guard objects[Int(place)].parent == parent else { throw refuse("block \(id) comes behind different blocks") }
+                    guard objects[Int(place)].parent == parent else {
+                        throw refuse("block \(id) comes behind different blocks")
+                    }
                     blocks.append(place)
                 }
                 requests.append((request.timestamp / 1000, blocks))

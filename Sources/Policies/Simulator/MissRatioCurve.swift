@@ -39,16 +39,19 @@ public struct MissRatioCurve: Sendable, Codable {
     ///   - work: counts replayed accesses.
     /// - Throws: ``PolicyError/refused(policy:line:message:)``, `CancellationError`.
     public static func simulate(
-        _ trace: AccessTrace, policies: [Policy], quotas: [Int], low: Double = 1, leavesFirst: Bool = true, work: Work = Work()
+        _ trace: AccessTrace, policies: [Policy], quotas: [Int], low: Double = 1, leavesFirst: Bool = true,
+        work: Work = Work()
     ) async throws -> MissRatioCurve {
         try await work.run {
-            try simulateBlocking(trace, policies: policies, quotas: quotas, low: low, leavesFirst: leavesFirst, work: work)
+            try simulateBlocking(
+                trace, policies: policies, quotas: quotas, low: low, leavesFirst: leavesFirst, work: work)
         }
     }
 
     /// As ``simulate(_:policies:quotas:low:leavesFirst:work:)``, for callers on threads of their own.
     public static func simulateBlocking(
-        _ trace: AccessTrace, policies: [Policy], quotas: [Int], low: Double = 1, leavesFirst: Bool = true, work: Work = Work()
+        _ trace: AccessTrace, policies: [Policy], quotas: [Int], low: Double = 1, leavesFirst: Bool = true,
+        work: Work = Work()
     ) throws -> MissRatioCurve {
         try MissRatioCurve(trace, policies, quotas, low: low, leavesFirst: leavesFirst, work)
     }
@@ -68,9 +71,12 @@ public struct MissRatioCurve: Sendable, Codable {
                 do {
                     let start = ContinuousClock.now
                     let (policy, quota) = runs[index]
-                    let result = trace.isOfPrefixes
-                        ? try PrefixSimulation(trace: trace, policy: policy, quota: quota, low: low, leavesFirst: leavesFirst)
-                            .run(work)
+                    let result =
+                        trace.isOfPrefixes
+                        ? try PrefixSimulation(
+                            trace: trace, policy: policy, quota: quota, low: low, leavesFirst: leavesFirst
+                        )
+                        .run(work)
                         : try Simulation(trace: trace, policy: policy, quota: quota, low: low).run(work)
                     let seconds = (ContinuousClock.now - start) / .seconds(1)
                     results.withLock { $0[index] = (result, seconds) }
@@ -92,9 +98,10 @@ public struct MissRatioCurve: Sendable, Codable {
         }
         let start = ContinuousClock.now
         let bounds = quotas.map { point($0, Bound.result(trace, quota: $0)) }
-        lines.append(Line(
-            name: "bound", points: bounds,
-            seconds: (ContinuousClock.now - start) / .seconds(1) / Double(max(quotas.count, 1))))
+        lines.append(
+            Line(
+                name: "bound", points: bounds,
+                seconds: (ContinuousClock.now - start) / .seconds(1) / Double(max(quotas.count, 1))))
         self.lines = lines
         isOfPrefixes = trace.isOfPrefixes
         accesses = trace.accesses.count

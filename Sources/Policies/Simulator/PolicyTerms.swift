@@ -28,7 +28,8 @@ enum PolicyTerms {
                 expression = expression.dropLast()
             }
             let text = expression.joined(separator: " ")
-            return (expression.count == 1 ? aliases[text.lowercased()].map { "(\($0))" } ?? text : "(\(text))") + direction
+            return (expression.count == 1 ? aliases[text.lowercased()].map { "(\($0))" } ?? text : "(\(text))")
+                + direction
         }
     }
 
@@ -72,7 +73,9 @@ enum PolicyTerms {
                 guard let end = rest.firstRange(of: "*/") else { return tokens }
                 rest = rest[end.upperBound...]
             } else {
-                let isWord = { (character: Character) in character.isLetter || character.isNumber || "_.:".contains(character) }
+                let isWord = { (character: Character) in
+                    character.isLetter || character.isNumber || "_.:".contains(character)
+                }
                 let length: Int
                 if isWord(first) {
                     length = rest.prefix(while: isWord).count

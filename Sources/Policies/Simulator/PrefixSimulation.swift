@@ -37,8 +37,9 @@ struct PrefixSimulation {
         if let terms = PolicyTerms.of(policy.sql), !terms.isEmpty {
             // Refused where a term is none of the row alone, such as :now: SQLite sorts then.
             let leaves = leavesFirst ? " WHERE children = 0" : ""
-            isIndexed = (try? table.database.execute(
-                "CREATE INDEX policy_order ON resident (\(terms.joined(separator: ", ")))\(leaves)")) != nil
+            isIndexed =
+                (try? table.database.execute(
+                    "CREATE INDEX policy_order ON resident (\(terms.joined(separator: ", ")))\(leaves)")) != nil
         }
         var state = State(
             table: table, query: try table.database.compile(policy, limit: Self.step), isIndexed: isIndexed,
@@ -105,9 +106,13 @@ struct PrefixSimulation {
             var victims: [Int] = []
             var freed = 0
             state.query.bind(now: now)
-            while state.stored - freed > target, victims.isEmpty || !state.isIndexed, try state.query.next(seconds: .infinity) {
+            while state.stored - freed > target, victims.isEmpty || !state.isIndexed,
+                try state.query.next(seconds: .infinity)
+            {
                 let victim = Int(state.query.shard)
-                guard state.resident.indices.contains(victim), state.resident[victim], victim != spared else { continue }
+                guard state.resident.indices.contains(victim), state.resident[victim], victim != spared else {
+                    continue
+                }
                 state.resident[victim] = false
                 victims.append(victim)
                 freed += trace.objects[victim].bytes

@@ -24,7 +24,8 @@ struct Paging: Sendable {
     func page<Entry>(_ entries: [Entry], key: (Entry) -> String) -> (entries: ArraySlice<Entry>, fields: HTTPFields) {
         var start = 0
         if let cursor {
-            start = entries.firstIndex { key($0) == cursor }.map { $0 + 1 }
+            start =
+                entries.firstIndex { key($0) == cursor }.map { $0 + 1 }
                 ?? entries.firstIndex { key($0) > cursor } ?? entries.count
         }
         let page = entries[start...].prefix(limit)
@@ -38,7 +39,8 @@ struct Paging: Sendable {
         let host = request.head.authority ?? ""
         guard !host.isEmpty, host.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || ".-_:[]".contains($0)) })
         else { return "" }
-        let isEncrypted = request.head.scheme == "https" || request.headers[HTTPField.Name("X-Forwarded-Proto")!] == "https"
+        let isEncrypted =
+            request.head.scheme == "https" || request.headers[HTTPField.Name("X-Forwarded-Proto")!] == "https"
         return "\(isEncrypted ? "https" : "http")://\(host)"
     }
 }

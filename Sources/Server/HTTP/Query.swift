@@ -32,6 +32,8 @@ struct Query: Sendable, Equatable {
     }
 
     var text: String {
-        fields.map { "\(PercentEncoding.encode($0.name, keepingSlashes: true))=\(PercentEncoding.encode($0.value, keepingSlashes: true))" }.joined(separator: "&")
+        fields.map {
+            "\(PercentEncoding.encode($0.name, keepingSlashes: true))=\(PercentEncoding.encode($0.value, keepingSlashes: true))"
+        }.joined(separator: "&")
     }
 }

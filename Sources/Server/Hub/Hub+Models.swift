@@ -94,11 +94,12 @@ extension Hub {
             default: break
             }
             let (page, fields) = paging.page(models, key: \.name)
-            var answer = try Answer.json(page.map { model in
-                var result = ModelAnswer(model.name, modified: model.modified)
-                result.downloads = model.accesses
-                return result
-            })
+            var answer = try Answer.json(
+                page.map { model in
+                    var result = ModelAnswer(model.name, modified: model.modified)
+                    result.downloads = model.accesses
+                    return result
+                })
             answer.fields.append(contentsOf: fields)
             return answer
         }

@@ -27,7 +27,8 @@ final class ObjectNames: Sendable {
     /// What the Hub's default `.gitattributes` puts into LFS, whatever its size.
     private static let suffixes: Set<String> = [
         "7z", "arrow", "bin", "bz2", "ckpt", "ftz", "gguf", "gz", "h5", "joblib", "mlmodel", "model", "msgpack", "npy",
-        "npz", "onnx", "ot", "parquet", "pb", "pickle", "pkl", "pt", "pth", "rar", "safetensors", "tar", "tflite", "tgz",
+        "npz", "onnx", "ot", "parquet", "pb", "pickle", "pkl", "pt", "pth", "rar", "safetensors", "tar", "tflite",
+        "tgz",
         "wasm", "xz", "zip", "zst",
     ]
 
@@ -36,7 +37,8 @@ final class ObjectNames: Sendable {
     /// Reads the file if it is a small one that was not asked for before. Blocks.
     func file(_ entry: FileEntry, of revision: Revision) throws -> HubFile {
         if Self.isLFS(entry) {
-            let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:\(entry.digest)\nsize \(entry.bytes)\n"
+            let pointer =
+                "version https://git-lfs.github.com/spec/v1\noid sha256:\(entry.digest)\nsize \(entry.bytes)\n"
             var hasher = Self.hasher(bytes: pointer.utf8.count)
             hasher.update(data: Data(pointer.utf8))
             return HubFile(

@@ -44,7 +44,9 @@ struct Operation: Sendable {
         let stats = try await stats.value
         text.add("weightstore_store_bytes", .gauge, "Bytes of all shards of weights.", stats.stored)
         text.add("weightstore_store_shards", .gauge, "Shards of weights.", stats.shards)
-        text.add("weightstore_store_kv_bytes", .gauge, "Bytes of KV blocks, which are not in the other figures.", stats.kvStored)
+        text.add(
+            "weightstore_store_kv_bytes", .gauge, "Bytes of KV blocks, which are not in the other figures.",
+            stats.kvStored)
         text.add("weightstore_store_kv_blocks", .gauge, "KV blocks.", stats.kvBlocks)
         text.add("weightstore_store_shards_damaged", .gauge, "Shards that are damaged or missing.", stats.damaged)
         text.add("weightstore_store_models", .gauge, "Models.", stats.models)

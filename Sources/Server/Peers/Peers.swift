@@ -29,7 +29,8 @@ struct Peers: Sendable {
         for digest: ContentDigest, _ request: Request, _ find: @escaping @Sendable () throws -> StoredBytes?
     ) async throws -> StoredBytes? {
         if let stored = try await threads.run(find) { return stored }
-        guard let arrivals, let text = Query(request.uri.query ?? "")["wait"], let seconds = Double(text), seconds > 0 else {
+        guard let arrivals, let text = Query(request.uri.query ?? "")["wait"], let seconds = Double(text), seconds > 0
+        else {
             return nil
         }
         guard let hasCome = try await arrivals.arrival(of: digest, within: min(seconds, Self.longestWait)) else {
@@ -43,7 +44,8 @@ struct Peers: Sendable {
 
     /// - Parameter isPublic: whether a cache between may keep it for others: not if a token is asked for.
     private func blob(
-        _ digest: ContentDigest, _ request: Request, _ isPublic: Bool, _ find: @escaping @Sendable () throws -> StoredBytes?
+        _ digest: ContentDigest, _ request: Request, _ isPublic: Bool,
+        _ find: @escaping @Sendable () throws -> StoredBytes?
     ) async throws -> Answer {
         guard let stored = try await look(for: digest, request, find) else { throw HubError.noPage }
         let answer = BytesAnswer(

@@ -10,7 +10,8 @@ final class PlainHTTPRefusal: ChannelInboundHandler, RemovableChannelHandler {
     private static let handshake: UInt8 = 22
     private static let answer = {
         let text = "This port speaks https.\n"
-        return "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: \(text.utf8.count)\r\nConnection: close\r\n\r\n\(text)"
+        return
+            "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: \(text.utf8.count)\r\nConnection: close\r\n\r\n\(text)"
     }()
 
     private enum State {

@@ -109,14 +109,18 @@ public final class ServerCertificate: Sendable {
         let now = time(nil)
         for certificate in chain {
             guard certificate.notValidAfter > now else {
-                throw .certificate(path: path, reason: "it ended on \(date(certificate.notValidAfter)); put a new one there")
+                throw .certificate(
+                    path: path, reason: "it ended on \(date(certificate.notValidAfter)); put a new one there")
             }
             guard certificate.notValidBefore <= now else {
                 throw .certificate(
-                    path: path, reason: "it begins on \(date(certificate.notValidBefore)), if this machine's clock is right")
+                    path: path,
+                    reason: "it begins on \(date(certificate.notValidBefore)), if this machine's clock is right")
             }
         }
     }
 
-    private static func date(_ seconds: time_t) -> String { Date(timeIntervalSince1970: Double(seconds)).formatted(.iso8601) }
+    private static func date(_ seconds: time_t) -> String {
+        Date(timeIntervalSince1970: Double(seconds)).formatted(.iso8601)
+    }
 }

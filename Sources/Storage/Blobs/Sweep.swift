@@ -18,7 +18,9 @@ package struct Sweep: Sendable {
     ///
     /// - Returns: the blobs removed, and their bytes.
     @discardableResult
-    package func callAsFunction(_ candidates: [BlobDirectory.Name], dryRun: Bool = false) throws -> (blobs: Int, bytes: Int) {
+    package func callAsFunction(_ candidates: [BlobDirectory.Name], dryRun: Bool = false) throws -> (
+        blobs: Int, bytes: Int
+    ) {
         var removed = (blobs: 0, bytes: 0)
         var rest = candidates[...]
         while !rest.isEmpty {

@@ -50,7 +50,8 @@ extension Catalog {
             if older.isEmpty { return }
             guard ContinuousClock.now < end else { throw StorageError.olderProcesses(path: path, processes: older) }
             if !hasWaited {
-                logger?.notice("\(path): waiting up to \(patience) for older processes to end: \(older.joined(separator: ", "))")
+                logger?.notice(
+                    "\(path): waiting up to \(patience) for older processes to end: \(older.joined(separator: ", "))")
                 hasWaited = true
             }
             usleep(pollMicroseconds)

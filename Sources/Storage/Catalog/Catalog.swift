@@ -142,9 +142,10 @@ package final class Catalog: Sendable {
     /// The page of SQLite's facts that a test asserts: names of pragmas and their values on the writer connection.
     func writerPragmas(_ names: [String]) throws -> [String: String] {
         try writerQueue().inDatabase { db in
-            try Dictionary(uniqueKeysWithValues: names.map { name in
-                (name, try String.fetchOne(db, sql: "PRAGMA \(name)") ?? "")
-            })
+            try Dictionary(
+                uniqueKeysWithValues: names.map { name in
+                    (name, try String.fetchOne(db, sql: "PRAGMA \(name)") ?? "")
+                })
         }
     }
 

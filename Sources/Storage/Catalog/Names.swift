@@ -19,7 +19,9 @@ package enum RefName {
     package static func check(_ name: String) throws(StorageError) -> String {
         func refuse(_ reason: String) -> StorageError { .invalid(what: "ref", value: name, reason: reason) }
         guard !name.isEmpty, name.utf8.count <= 200,
-            name.unicodeScalars.allSatisfy({ $0.value > 0x20 && $0.value < 0x7F && !"@~^:?*[\\".unicodeScalars.contains($0) })
+            name.unicodeScalars.allSatisfy({
+                $0.value > 0x20 && $0.value < 0x7F && !"@~^:?*[\\".unicodeScalars.contains($0)
+            })
         else { throw refuse("1 to 200 characters of ASCII, without spaces and @~^:?*[\\") }
         guard !VersionName.isValid(name) else { throw refuse("v and a number mean a version") }
         guard !CommitName.isValid(name) else { throw refuse("40 hexadecimal digits mean a commit") }

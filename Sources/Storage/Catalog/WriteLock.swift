@@ -21,7 +21,9 @@ package final class WriteLock: Sendable {
         if let patience {
             let end = ContinuousClock.now + patience
             while try !file.tryLock() {
-                guard ContinuousClock.now < end else { throw StorageError.busy(what: file.path, holder: "another process") }
+                guard ContinuousClock.now < end else {
+                    throw StorageError.busy(what: file.path, holder: "another process")
+                }
                 usleep(2000)
             }
         } else {

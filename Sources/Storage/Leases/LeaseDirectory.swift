@@ -137,7 +137,9 @@ package final class LeaseDirectory: Sendable {
 
     private func write(_ uses: [Use: Int]) throws {
         let command = CommandLine.arguments.prefix(2).map { FileSystem.name(of: $0) }.joined(separator: " ")
-        let text = (["process \(getpid()) (\(command))", Program.current.line] + uses.keys.map(\.line)).joined(separator: "\n") + "\n"
+        let text =
+            (["process \(getpid()) (\(command))", Program.current.line] + uses.keys.map(\.line)).joined(separator: "\n")
+            + "\n"
         let bytes = Array(text.utf8)
         try bytes.withUnsafeBytes { try file.write($0, at: 0) }
         try file.truncate(to: bytes.count)

@@ -11,18 +11,21 @@ extension FileContent {
             digest: digest, bytes: file.bytes, format: file.format, shards: [], extents: [], tensors: [])
         var indexes: [Int64: Int] = [:]
         let extents = try Row.fetchCursor(
-            db.cachedStatement(sql: """
-                SELECT shard.digest, shard.bytes, shard.kind, shard.layer, shard.head, shard.id,
-                       extent.shard_offset, extent.length
-                FROM extent JOIN shard ON shard.id = extent.shard_id
-                WHERE extent.file_id = ?
-                ORDER BY extent.offset
-                """),
+            db.cachedStatement(
+                sql: """
+                    SELECT shard.digest, shard.bytes, shard.kind, shard.layer, shard.head, shard.id,
+                           extent.shard_offset, extent.length
+                    FROM extent JOIN shard ON shard.id = extent.shard_id
+                    WHERE extent.file_id = ?
+                    ORDER BY extent.offset
+                    """),
             arguments: [file.id])
         while let row = try extents.next() {
             let shard: Int64 = row["id"]
             let index: Int
-            if let known = indexes[shard] { index = known } else {
+            if let known = indexes[shard] {
+                index = known
+            } else {
                 index = content.shards.count
                 indexes[shard] = index
                 content.shards.append(try ShardFacts(row))

@@ -12,7 +12,8 @@ package struct FileContent: Hashable, Sendable {
     package var isPending = false
 
     package init(
-        digest: ContentDigest, bytes: Int, format: FileFormat, shards: [ShardFacts], extents: [Extent], tensors: [TensorInfo], isPending: Bool = false
+        digest: ContentDigest, bytes: Int, format: FileFormat, shards: [ShardFacts], extents: [Extent],
+        tensors: [TensorInfo], isPending: Bool = false
     ) {
         self.digest = digest
         self.bytes = bytes
@@ -34,7 +35,9 @@ extension FileContent {
         for index in extents.indices {
             let facts = shards[extents[index].shard]
             let place: Int
-            if let known = places[facts.digest] { place = known } else {
+            if let known = places[facts.digest] {
+                place = known
+            } else {
                 place = result.shards.count
                 places[facts.digest] = place
                 result.shards.append(facts)

@@ -91,7 +91,8 @@ package struct Manifest: Equatable {
                     isPending: fields[0] == "pending")
                 files.append(File(path: rest(4), content: content))
             case "shard" where fields.count == 4 && !files.isEmpty:
-                guard let digest = ContentDigest(hex: fields[1]), let bytes = Int(fields[2]), let head = Int64(fields[3])
+                guard let digest = ContentDigest(hex: fields[1]), let bytes = Int(fields[2]),
+                    let head = Int64(fields[3])
                 else { throw malformed }
                 files[files.count - 1].content.shards.append(
                     ShardFacts(digest: digest, bytes: bytes, kind: .file, layer: nil, head: head))
@@ -106,9 +107,10 @@ package struct Manifest: Equatable {
                 guard let offset = Int(fields[3]), let bytes = Int(fields[4]), !shape.contains(nil) else {
                     throw malformed
                 }
-                files[files.count - 1].content.tensors.append(TensorInfo(
-                    name: rest(5), dtype: String(fields[1]), shape: shape.compactMap(\.self), offset: offset,
-                    bytes: bytes))
+                files[files.count - 1].content.tensors.append(
+                    TensorInfo(
+                        name: rest(5), dtype: String(fields[1]), shape: shape.compactMap(\.self), offset: offset,
+                        bytes: bytes))
             default: throw malformed
             }
         }

@@ -19,7 +19,9 @@ package struct ModelChange {
     ///
     /// - Parameter body: makes the change, and returns a result and the ids of the models it changed.
     ///   With `dryRun`, nothing is changed.
-    package func commit<Result>(dryRun: Bool = false, _ body: (Database) throws -> (result: Result, models: [Int64])) throws -> Result {
+    package func commit<Result>(dryRun: Bool = false, _ body: (Database) throws -> (result: Result, models: [Int64]))
+        throws -> Result
+    {
         try catalog.write(dryRun: dryRun) { db in
             let (result, models) = try body(db)
             return (result, old: dryRun ? [] : try models.compactMap { try writeRecord(of: $0, db) })

@@ -19,7 +19,8 @@ package struct ModelRecord: Codable, Equatable {
         package var recoverable: Bool?
 
         package init(
-            digest: ContentDigest, version: Int? = nil, commit: String, source: String, createdAt: Int, pin: String? = nil, recoverable: Bool? = nil
+            digest: ContentDigest, version: Int? = nil, commit: String, source: String, createdAt: Int,
+            pin: String? = nil, recoverable: Bool? = nil
         ) {
             self.digest = digest
             self.version = version

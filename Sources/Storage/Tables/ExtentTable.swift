@@ -11,9 +11,10 @@ package enum ExtentTable {
     ///
     /// - Parameter shards: the rows of the content's shards, in their order.
     package static func insert(_ extents: [Extent], of file: Int64, shards: [Int64], _ db: Database) throws {
-        let insert = try db.cachedStatement(sql: """
-            INSERT INTO extent (file_id, offset, length, shard_id, shard_offset) VALUES (?, ?, ?, ?, ?)
-            """)
+        let insert = try db.cachedStatement(
+            sql: """
+                INSERT INTO extent (file_id, offset, length, shard_id, shard_offset) VALUES (?, ?, ?, ?, ?)
+                """)
         var offset = 0
         for extent in extents {
             try insert.execute(arguments: [file, offset, extent.length, shards[extent.shard], extent.shardOffset])
@@ -27,9 +28,10 @@ package enum ExtentTable {
     package static func insert(
         arrived ordinal: Int, of plan: ShardPlan, file: Int64, shard: Int64, _ db: Database
     ) throws {
-        let insert = try db.cachedStatement(sql: """
-            INSERT OR REPLACE INTO extent (file_id, offset, length, shard_id, shard_offset) VALUES (?, ?, ?, ?, ?)
-            """)
+        let insert = try db.cachedStatement(
+            sql: """
+                INSERT OR REPLACE INTO extent (file_id, offset, length, shard_id, shard_offset) VALUES (?, ?, ?, ?, ?)
+                """)
         for place in plan.places where place.extent.shard == ordinal {
             try insert.execute(arguments: [file, place.offset, place.extent.length, shard, place.extent.shardOffset])
         }

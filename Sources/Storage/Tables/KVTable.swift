@@ -67,16 +67,17 @@ package enum KVTable {
     /// The shards of a block and of all before it, in order.
     package static func chain(to key: ContentDigest, _ db: Database) throws -> [KVShard] {
         try Row.fetchAll(
-            db.cachedStatement(sql: """
-                WITH RECURSIVE chain (shard_id, parent_id) AS (
-                  SELECT shard_id, parent_id FROM kv_block WHERE key = ?
-                  UNION ALL
-                  SELECT kv_block.shard_id, kv_block.parent_id
-                  FROM chain JOIN kv_block ON kv_block.shard_id = chain.parent_id)
-                SELECT shard.digest, shard.bytes, shard.depth
-                FROM chain JOIN shard ON shard.id = chain.shard_id
-                ORDER BY shard.depth
-                """),
+            db.cachedStatement(
+                sql: """
+                    WITH RECURSIVE chain (shard_id, parent_id) AS (
+                      SELECT shard_id, parent_id FROM kv_block WHERE key = ?
+                      UNION ALL
+                      SELECT kv_block.shard_id, kv_block.parent_id
+                      FROM chain JOIN kv_block ON kv_block.shard_id = chain.parent_id)
+                    SELECT shard.digest, shard.bytes, shard.depth
+                    FROM chain JOIN shard ON shard.id = chain.shard_id
+                    ORDER BY shard.depth
+                    """),
             arguments: [key]
         ).map { KVShard(digest: $0["digest"], bytes: $0["bytes"], depth: $0["depth"]) }
     }
@@ -138,9 +139,10 @@ package enum KVTable {
                 try forget(block, &dropped, db)
             }
         }
-        let empty = try db.cachedStatement(sql: """
-            DELETE FROM kv_space WHERE id = :space AND NOT EXISTS (SELECT 1 FROM kv_block WHERE space_id = :space)
-            """)
+        let empty = try db.cachedStatement(
+            sql: """
+                DELETE FROM kv_space WHERE id = :space AND NOT EXISTS (SELECT 1 FROM kv_block WHERE space_id = :space)
+                """)
         for space in spaces { try empty.execute(arguments: ["space": space]) }
         return dropped
     }

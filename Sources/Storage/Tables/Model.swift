@@ -19,7 +19,8 @@ public struct Model: Sendable, Codable {
     public let accesses: Int
 
     package init(
-        name: String, revisions: Int, version: Int?, bytes: Int, tensors: Int, layers: Int, refs: [String], pinned: Bool, modified: Int, lastAccess: Int, accesses: Int
+        name: String, revisions: Int, version: Int?, bytes: Int, tensors: Int, layers: Int, refs: [String],
+        pinned: Bool, modified: Int, lastAccess: Int, accesses: Int
     ) {
         self.name = name
         self.revisions = revisions

@@ -27,7 +27,8 @@ package enum PinTable {
 
     /// The models that have a pinned revision.
     package static func models(_ db: Database) throws -> Set<Int64> {
-        Set(try Int64.fetchAll(
-            db, sql: "SELECT revision.model_id FROM pin JOIN revision ON revision.id = pin.revision_id"))
+        Set(
+            try Int64.fetchAll(
+                db, sql: "SELECT revision.model_id FROM pin JOIN revision ON revision.id = pin.revision_id"))
     }
 }

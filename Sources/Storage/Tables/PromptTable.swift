@@ -38,12 +38,14 @@ package enum PromptTable {
     ///
     /// - Parameter last: when the last of them was, in seconds since 1970.
     package static func countUses(of prompt: Int64, _ count: Int, last: Int, _ db: Database) throws {
-        try db.cachedStatement(sql: """
-            UPDATE prompt
-            SET access_count = access_count + :count, last_access = max(last_access, :last),
-                heat = heat * pow(0.5, max(:last - last_access, 0) / \(Heat.halfLife)) + :count
-            WHERE id = :prompt
-            """).execute(arguments: ["count": count, "last": last, "prompt": prompt])
+        try db.cachedStatement(
+            sql: """
+                UPDATE prompt
+                SET access_count = access_count + :count, last_access = max(last_access, :last),
+                    heat = heat * pow(0.5, max(:last - last_access, 0) / \(Heat.halfLife)) + :count
+                WHERE id = :prompt
+                """
+        ).execute(arguments: ["count": count, "last": last, "prompt": prompt])
     }
 
     /// The prompts of a model, or of all, the most used first.

@@ -6,7 +6,9 @@ public enum QuotaKind: String, Sendable, Codable, CaseIterable {
     case kv
 
     /// A setting's name: those of the weights are older.
-    package func setting(_ group: String, _ name: String) -> String { self == .weights ? "\(group).\(name)" : "\(group).kv.\(name)" }
+    package func setting(_ group: String, _ name: String) -> String {
+        self == .weights ? "\(group).\(name)" : "\(group).kv.\(name)"
+    }
 
     /// The table that counts what is stored.
     var tally: String { self == .weights ? "tally" : "kv_tally" }

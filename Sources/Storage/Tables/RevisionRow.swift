@@ -43,7 +43,8 @@ package struct RevisionRow: Sendable {
             let last = "revision.model_id = ? AND revision.version IS NOT NULL ORDER BY revision.version DESC LIMIT 1"
             if let found = try ref("main") ?? one(last, [model]) { return found }
             throw StorageError.notFound(
-                kind: "revision", name: name, detail: "Its import, which moves the files, is not complete; run it again.")
+                kind: "revision", name: name,
+                detail: "Its import, which moves the files, is not complete; run it again.")
         }
         let rev = String(text[text.index(after: at)...])
         if let found = try ref(rev) { return found }
@@ -70,7 +71,9 @@ package struct RevisionRow: Sendable {
     }
 
     /// The revisions that a condition on `revision` and `model` chooses.
-    package static func all(where condition: String, _ arguments: StatementArguments, _ db: Database) throws -> [RevisionRow] {
+    package static func all(where condition: String, _ arguments: StatementArguments, _ db: Database) throws
+        -> [RevisionRow]
+    {
         try Row.fetchAll(db, sql: "\(columns) WHERE \(condition)", arguments: arguments).map(RevisionRow.init)
     }
 

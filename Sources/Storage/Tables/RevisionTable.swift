@@ -59,11 +59,12 @@ package enum RevisionTable {
     /// Whether bytes of a revision's files have not arrived, or were not compared with their digests.
     package static func isPending(_ revision: Int64, _ db: Database) throws -> Bool {
         try Bool.fetchValue(
-            db.cachedStatement(sql: """
-                SELECT EXISTS (
-                  SELECT 1 FROM revision_file JOIN file ON file.id = revision_file.file_id
-                  WHERE revision_file.revision_id = ? AND file.pending)
-                """),
+            db.cachedStatement(
+                sql: """
+                    SELECT EXISTS (
+                      SELECT 1 FROM revision_file JOIN file ON file.id = revision_file.file_id
+                      WHERE revision_file.revision_id = ? AND file.pending)
+                    """),
             arguments: [revision])
     }
 
@@ -85,10 +86,11 @@ package enum RevisionTable {
         _ db: Database
     ) throws -> Int64 {
         let tensors = manifest.files.flatMap(\.content.tensors)
-        let layers = Set(tensors.compactMap { tensor in
-            let place = TensorPlace(tensorName: tensor.name)
-            return place.layer.map { "\(place.stack ?? "").\($0)" }
-        })
+        let layers = Set(
+            tensors.compactMap { tensor in
+                let place = TensorPlace(tensorName: tensor.name)
+                return place.layer.map { "\(place.stack ?? "").\($0)" }
+            })
         try db.execute(
             sql: """
                 INSERT INTO revision
@@ -147,10 +149,12 @@ package enum RevisionTable {
     ///
     /// - Parameter last: when the last of them was, in seconds since 1970.
     package static func countUses(of revision: Int64, _ count: Int, last: Int, _ db: Database) throws {
-        try db.cachedStatement(sql: """
-            UPDATE revision
-            SET access_count = access_count + ?, last_access = max(last_access, ?)
-            WHERE id = ?
-            """).execute(arguments: [count, last, revision])
+        try db.cachedStatement(
+            sql: """
+                UPDATE revision
+                SET access_count = access_count + ?, last_access = max(last_access, ?)
+                WHERE id = ?
+                """
+        ).execute(arguments: [count, last, revision])
     }
 }

@@ -71,9 +71,10 @@ package enum ShardTable {
     /// Whether a shard of this size that begins alike is present: then the next one is probably the same.
     package static func hasPresent(bytes: Int, head: Int64, _ db: Database) throws -> Bool {
         try Bool.fetchValue(
-            db.cachedStatement(sql: """
-                SELECT EXISTS (SELECT 1 FROM shard WHERE bytes = ? AND head = ? AND state = 'present')
-                """),
+            db.cachedStatement(
+                sql: """
+                    SELECT EXISTS (SELECT 1 FROM shard WHERE bytes = ? AND head = ? AND state = 'present')
+                    """),
             arguments: [bytes, head])
     }
 
@@ -125,16 +126,17 @@ package enum ShardTable {
     package static func markPresent(_ facts: ShardFacts, _ db: Database) throws -> Int64 {
         let now = StoreClock.now
         return try Int64.fetchValue(
-            db.cachedStatement(sql: """
-                INSERT INTO shard
-                  (digest, bytes, kind, layer, head, last_access, inserted_at, verified_at, orphaned_at, clock)
-                VALUES
-                  (?, ?, ?, ?, ?, ?, ?, ?, ?, coalesce((SELECT value FROM setting WHERE name = 'eviction.clock'), 0))
-                ON CONFLICT (digest) DO UPDATE
-                SET state = 'present', verified_at = excluded.verified_at, inserted_at = excluded.inserted_at,
-                    access_count = 0, clock = excluded.clock
-                RETURNING id
-                """),
+            db.cachedStatement(
+                sql: """
+                    INSERT INTO shard
+                      (digest, bytes, kind, layer, head, last_access, inserted_at, verified_at, orphaned_at, clock)
+                    VALUES
+                      (?, ?, ?, ?, ?, ?, ?, ?, ?, coalesce((SELECT value FROM setting WHERE name = 'eviction.clock'), 0))
+                    ON CONFLICT (digest) DO UPDATE
+                    SET state = 'present', verified_at = excluded.verified_at, inserted_at = excluded.inserted_at,
+                        access_count = 0, clock = excluded.clock
+                    RETURNING id
+                    """),
             arguments: [
                 facts.digest, facts.bytes, facts.kind.rawValue, facts.layer, facts.head, now, now, now, now,
             ])
@@ -161,14 +163,16 @@ package enum ShardTable {
     /// lost its bytes is evicted from now on; a present one stays as it is.
     package static func expect(_ facts: ShardFacts, _ db: Database) throws {
         let now = StoreClock.now
-        try db.cachedStatement(sql: """
-            INSERT INTO shard
-              (digest, bytes, kind, layer, head, state, last_access, inserted_at, verified_at, orphaned_at)
-            VALUES (?, ?, ?, ?, ?, 'evicted', ?, ?, ?, ?)
-            ON CONFLICT (digest) DO UPDATE SET state = iif(state = 'present', 'present', 'evicted')
-            """).execute(arguments: [
-                facts.digest, facts.bytes, facts.kind.rawValue, facts.layer, facts.head, now, now, now, now,
-            ])
+        try db.cachedStatement(
+            sql: """
+                INSERT INTO shard
+                  (digest, bytes, kind, layer, head, state, last_access, inserted_at, verified_at, orphaned_at)
+                VALUES (?, ?, ?, ?, ?, 'evicted', ?, ?, ?, ?)
+                ON CONFLICT (digest) DO UPDATE SET state = iif(state = 'present', 'present', 'evicted')
+                """
+        ).execute(arguments: [
+            facts.digest, facts.bytes, facts.kind.rawValue, facts.layer, facts.head, now, now, now, now,
+        ])
     }
 
     /// Evicts a shard, if it may still go: an origin has it, no pin and no living process holds it.
@@ -178,11 +182,12 @@ package enum ShardTable {
     /// - Returns: nil if it may not go.
     package static func markEvicted(_ shard: Int64, _ db: Database) throws -> (digest: ContentDigest, bytes: Int)? {
         try Row.fetchOne(
-            db.cachedStatement(sql: """
-                UPDATE shard SET state = 'evicted'
-                WHERE id = ? AND evictable = 1 AND id NOT IN (SELECT shard_id FROM temp.held)
-                RETURNING digest, bytes
-                """),
+            db.cachedStatement(
+                sql: """
+                    UPDATE shard SET state = 'evicted'
+                    WHERE id = ? AND evictable = 1 AND id NOT IN (SELECT shard_id FROM temp.held)
+                    RETURNING digest, bytes
+                    """),
             arguments: [shard]
         ).map { ($0["digest"], $0["bytes"]) }
     }
@@ -212,13 +217,14 @@ package enum ShardTable {
 
     /// The shards belong to a file now. One that a KV block has left is a file's, too.
     package static func adopt(_ shards: Set<Int64>, _ db: Database) throws {
-        let adopt = try db.cachedStatement(sql: """
-            UPDATE shard
-            SET orphaned_at = NULL,
-                kind = iif(
-                  kind = 'kv' AND NOT EXISTS (SELECT 1 FROM kv_block WHERE kv_block.shard_id = shard.id), 'file', kind)
-            WHERE id = ?
-            """)
+        let adopt = try db.cachedStatement(
+            sql: """
+                UPDATE shard
+                SET orphaned_at = NULL,
+                    kind = iif(
+                      kind = 'kv' AND NOT EXISTS (SELECT 1 FROM kv_block WHERE kv_block.shard_id = shard.id), 'file', kind)
+                WHERE id = ?
+                """)
         for shard in shards { try adopt.execute(arguments: [shard]) }
     }
 
@@ -245,17 +251,18 @@ package enum ShardTable {
     package static func insertBlock(_ shard: KVShard, seconds: Double?, _ db: Database) throws -> Int64? {
         let now = StoreClock.now
         return try Int64.fetchOne(
-            db.cachedStatement(sql: """
-                INSERT INTO shard
-                  (digest, bytes, kind, depth, head, last_access, inserted_at, verified_at, fetch_seconds, clock)
-                VALUES
-                  (?, ?, 'kv', ?, 0, ?, ?, ?, ?,
-                   coalesce((SELECT value FROM setting WHERE name = 'eviction.kv.clock'), 0))
-                ON CONFLICT (digest) DO UPDATE
-                SET orphaned_at = NULL, access_count = 0, last_access = excluded.last_access
-                WHERE kind = 'kv'
-                RETURNING id
-                """),
+            db.cachedStatement(
+                sql: """
+                    INSERT INTO shard
+                      (digest, bytes, kind, depth, head, last_access, inserted_at, verified_at, fetch_seconds, clock)
+                    VALUES
+                      (?, ?, 'kv', ?, 0, ?, ?, ?, ?,
+                       coalesce((SELECT value FROM setting WHERE name = 'eviction.kv.clock'), 0))
+                    ON CONFLICT (digest) DO UPDATE
+                    SET orphaned_at = NULL, access_count = 0, last_access = excluded.last_access
+                    WHERE kind = 'kv'
+                    RETURNING id
+                    """),
             arguments: [shard.digest, shard.bytes, shard.depth, now, now, now, seconds])
     }
 
@@ -264,11 +271,12 @@ package enum ShardTable {
     /// - Returns: nil if it stays; otherwise its blob is to be swept.
     package static func removeBlock(_ shard: Int64, _ db: Database) throws -> (digest: ContentDigest, bytes: Int)? {
         try Row.fetchOne(
-            db.cachedStatement(sql: """
-                DELETE FROM shard
-                WHERE id = :shard AND kind = 'kv' AND NOT EXISTS (SELECT 1 FROM claim WHERE shard_id = :shard)
-                RETURNING digest, bytes
-                """),
+            db.cachedStatement(
+                sql: """
+                    DELETE FROM shard
+                    WHERE id = :shard AND kind = 'kv' AND NOT EXISTS (SELECT 1 FROM claim WHERE shard_id = :shard)
+                    RETURNING digest, bytes
+                    """),
             arguments: ["shard": shard]
         ).map { ($0["digest"], $0["bytes"]) }
     }

@@ -11,18 +11,20 @@ package enum SourceTable {
     package static func find(_ status: FileStatus, _ db: Database) throws -> SourceMemo? {
         guard
             let source = try Row.fetchOne(
-                db.cachedStatement(sql: """
-                    SELECT id, digest FROM source
-                    WHERE device = ? AND inode = ? AND bytes = ? AND modified_ns = ? AND changed_ns = ?
-                    """),
+                db.cachedStatement(
+                    sql: """
+                        SELECT id, digest FROM source
+                        WHERE device = ? AND inode = ? AND bytes = ? AND modified_ns = ? AND changed_ns = ?
+                        """),
                 arguments: [status.device, status.inode, status.bytes, status.modified, status.changed])
         else { return nil }
         let rows = try Row.fetchAll(
-            db.cachedStatement(sql: """
-                SELECT source_shard.ordinal, shard.digest, shard.bytes, shard.kind, shard.layer, shard.head
-                FROM source_shard JOIN shard ON shard.id = source_shard.shard_id
-                WHERE source_shard.source_id = ? AND shard.state = 'present'
-                """),
+            db.cachedStatement(
+                sql: """
+                    SELECT source_shard.ordinal, shard.digest, shard.bytes, shard.kind, shard.layer, shard.head
+                    FROM source_shard JOIN shard ON shard.id = source_shard.shard_id
+                    WHERE source_shard.source_id = ? AND shard.state = 'present'
+                    """),
             arguments: [source["id"] as Int64])
         var memo = SourceMemo(digest: source["digest"], shards: [:])
         for row in rows { memo.shards[row["ordinal"]] = try ShardFacts(row) }
@@ -34,16 +36,19 @@ package enum SourceTable {
         let facts: StatementArguments = [
             status.device, status.inode, status.bytes, status.modified, status.changed,
         ]
-        try db.cachedStatement(sql: """
-            DELETE FROM source
-            WHERE device = ? AND inode = ? AND (bytes <> ? OR modified_ns <> ? OR changed_ns <> ?)
-            """).execute(arguments: facts)
+        try db.cachedStatement(
+            sql: """
+                DELETE FROM source
+                WHERE device = ? AND inode = ? AND (bytes <> ? OR modified_ns <> ? OR changed_ns <> ?)
+                """
+        ).execute(arguments: facts)
         return try Int64.fetchValue(
-            db.cachedStatement(sql: """
-                INSERT INTO source (device, inode, bytes, modified_ns, changed_ns, seen_at) VALUES (?, ?, ?, ?, ?, ?)
-                ON CONFLICT (device, inode) DO UPDATE SET seen_at = excluded.seen_at
-                RETURNING id
-                """),
+            db.cachedStatement(
+                sql: """
+                    INSERT INTO source (device, inode, bytes, modified_ns, changed_ns, seen_at) VALUES (?, ?, ?, ?, ?, ?)
+                    ON CONFLICT (device, inode) DO UPDATE SET seen_at = excluded.seen_at
+                    RETURNING id
+                    """),
             arguments: facts + [StoreClock.now])
     }
 
@@ -51,9 +56,11 @@ package enum SourceTable {
     ///
     /// - Parameter ordinal: its number in the file's plan.
     package static func remember(_ shard: Int64, ordinal: Int, of source: Int64, _ db: Database) throws {
-        try db.cachedStatement(sql: """
-            INSERT OR REPLACE INTO source_shard (source_id, ordinal, shard_id) VALUES (?, ?, ?)
-            """).execute(arguments: [source, ordinal, shard])
+        try db.cachedStatement(
+            sql: """
+                INSERT OR REPLACE INTO source_shard (source_id, ordinal, shard_id) VALUES (?, ?, ?)
+                """
+        ).execute(arguments: [source, ordinal, shard])
     }
 
     /// All of a source file was read.

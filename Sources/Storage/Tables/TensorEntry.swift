@@ -58,18 +58,19 @@ extension TensorPlacement {
             arguments += [name]
         }
         return try Row.fetchAll(
-            try db.cachedStatement(sql: """
-                SELECT tensor.name, tensor.dtype, tensor.shape, tensor.bytes, tensor.stack, tensor.layer,
-                       tensor.expert, revision_file.path, shard.digest, extent.shard_offset,
-                       shard.id AS shard_id, shard.bytes AS shard_bytes, shard.state
-                FROM revision_file
-                JOIN tensor ON tensor.file_id = revision_file.file_id
-                LEFT JOIN extent ON extent.file_id = tensor.file_id AND extent.offset = tensor.offset
-                                AND tensor.bytes > 0
-                LEFT JOIN shard ON shard.id = extent.shard_id
-                WHERE \(condition)
-                ORDER BY revision_file.path, tensor.name
-                """),
+            try db.cachedStatement(
+                sql: """
+                    SELECT tensor.name, tensor.dtype, tensor.shape, tensor.bytes, tensor.stack, tensor.layer,
+                           tensor.expert, revision_file.path, shard.digest, extent.shard_offset,
+                           shard.id AS shard_id, shard.bytes AS shard_bytes, shard.state
+                    FROM revision_file
+                    JOIN tensor ON tensor.file_id = revision_file.file_id
+                    LEFT JOIN extent ON extent.file_id = tensor.file_id AND extent.offset = tensor.offset
+                                    AND tensor.bytes > 0
+                    LEFT JOIN shard ON shard.id = extent.shard_id
+                    WHERE \(condition)
+                    ORDER BY revision_file.path, tensor.name
+                    """),
             arguments: arguments
         ).map { row in
             TensorPlacement(

@@ -7,10 +7,11 @@ import ModelFormats
 /// or more starts an extent of its own: (file_id, offset) finds its shard.
 package enum TensorTable {
     package static func insert(_ tensors: [TensorInfo], of file: Int64, _ db: Database) throws {
-        let insert = try db.cachedStatement(sql: """
-            INSERT INTO tensor (file_id, name, dtype, shape, offset, bytes, stack, layer, expert)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-            """)
+        let insert = try db.cachedStatement(
+            sql: """
+                INSERT INTO tensor (file_id, name, dtype, shape, offset, bytes, stack, layer, expert)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                """)
         for tensor in tensors {
             let place = TensorPlace(tensorName: tensor.name)
             try insert.execute(arguments: [

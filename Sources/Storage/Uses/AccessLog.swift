@@ -69,7 +69,8 @@ package final class AccessLog: Sendable {
         self.logger = logger
         recorder.isOn = try catalog.read(AccessRecorder.isOn)
         timer = DispatchSource.makeTimerSource(queue: queue)
-        timer.schedule(deadline: .now() + .seconds(Self.interval), repeating: .seconds(Self.interval), leeway: .seconds(5))
+        timer.schedule(
+            deadline: .now() + .seconds(Self.interval), repeating: .seconds(Self.interval), leeway: .seconds(5))
         timer.setEventHandler { [weak self] in self?.write(isLast: false) }
         timer.resume()
     }

@@ -86,12 +86,16 @@ package final class AccessRecorder: Sendable {
             let row: Row?
             switch access.shard {
             case .row(let id):
-                if let known = rows[id] { row = known } else {
+                if let known = rows[id] {
+                    row = known
+                } else {
                     row = try Row.fetchOne(byRow, arguments: [id])
                     rows[id] = .some(row)
                 }
             case .digest(let digest):
-                if let known = digests[digest] { row = known } else {
+                if let known = digests[digest] {
+                    row = known
+                } else {
                     row = try Row.fetchOne(byDigest, arguments: [digest])
                     digests[digest] = .some(row)
                 }

@@ -46,7 +46,9 @@ public struct DirectoryOrigin: Origin {
         let base = try resolve(root, request)
         let snapshot = "\(base)/snapshots/\(request.commit)"
         let path = try resolve((FileSystem.exists(snapshot) ? snapshot : base) + "/" + request.path, request)
-        guard path.hasPrefix(base == "/" ? base : base + "/") else { throw failure(request, "\(path) lies outside of it") }
+        guard path.hasPrefix(base == "/" ? base : base + "/") else {
+            throw failure(request, "\(path) lies outside of it")
+        }
         return path
     }
 

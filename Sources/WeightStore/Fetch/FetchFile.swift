@@ -18,7 +18,8 @@ final class FetchFile: Sendable {
     private let shards = Mutex<[Int: ShardFacts]>([:])
 
     init(
-        _ remote: RemoteFile, _ layout: FileLayout, _ plan: ShardPlan, id: Int64?, wanted: Set<Int>, prefix: [UInt8] = []
+        _ remote: RemoteFile, _ layout: FileLayout, _ plan: ShardPlan, id: Int64?, wanted: Set<Int>,
+        prefix: [UInt8] = []
     ) {
         self.remote = remote
         self.layout = layout
@@ -33,7 +34,10 @@ final class FetchFile: Sendable {
     var bytes: Int { plan.extents.reduce(0) { wanted.contains($1.shard) ? $0 + $1.length : $0 } }
 
     /// What names its shards while they have no digest.
-    var key: String { remote.digest?.hex ?? remote.gitObject ?? "\(remote.commit)-\(remote.path.utf8.reduce(0) { $0 &* 31 &+ UInt64($1) })" }
+    var key: String {
+        remote.digest?.hex ?? remote.gitObject
+            ?? "\(remote.commit)-\(remote.path.utf8.reduce(0) { $0 &* 31 &+ UInt64($1) })"
+    }
 
     func has(_ ordinal: Int) -> Bool { shards.withLock { $0[ordinal] != nil } }
 

@@ -24,7 +24,8 @@ struct FetchQueue {
         case present
     }
 
-    typealias Open = (_ file: FetchFile, _ ordinal: Int, _ offset: Int, _ payload: Int, _ isGathered: Bool) throws -> Begin
+    typealias Open = (_ file: FetchFile, _ ordinal: Int, _ offset: Int, _ payload: Int, _ isGathered: Bool) throws ->
+        Begin
 
     private let files: [FetchFile]
     private var file = -1
@@ -90,8 +91,9 @@ struct FetchQueue {
             if job != nil, !isGathered || room < run.length - done { return job }
             let length = min(run.length - done, room)
             var next = job ?? FetchJob(file: files[file], offset: offset + done, length: 0, pieces: [])
-            next.pieces.append(.init(
-                assembly: assembly, range: next.length..<next.length + length, shardOffset: run.shardOffset + done))
+            next.pieces.append(
+                .init(
+                    assembly: assembly, range: next.length..<next.length + length, shardOffset: run.shardOffset + done))
             next.length += length
             done += length
             if done == run.length { skip(run.length) }

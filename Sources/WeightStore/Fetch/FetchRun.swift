@@ -72,7 +72,11 @@ final class FetchRun: Sendable {
             let buffer = pool.take()
             do {
                 try work.check()
-                guard let job = try queue.withLock({ try $0.next(atMost: rangeBytes.load(ordering: .relaxed), open: begin) }) else {
+                guard
+                    let job = try queue.withLock({
+                        try $0.next(atMost: rangeBytes.load(ordering: .relaxed), open: begin)
+                    })
+                else {
                     return
                 }
                 let start = ContinuousClock.now
@@ -86,7 +90,9 @@ final class FetchRun: Sendable {
 
     private func adapt(to duration: Duration) {
         let bytes = rangeBytes.load(ordering: .relaxed)
-        if duration < .milliseconds(250), bytes < BufferPool.bufferBytes { rangeBytes.store(bytes * 2, ordering: .relaxed) }
+        if duration < .milliseconds(250), bytes < BufferPool.bufferBytes {
+            rangeBytes.store(bytes * 2, ordering: .relaxed)
+        }
         if duration > .seconds(1), bytes > 256 << 10 { rangeBytes.store(bytes / 2, ordering: .relaxed) }
     }
 
@@ -111,7 +117,9 @@ final class FetchRun: Sendable {
     /// Opens a shard's partial file.
     ///
     /// - Returns: nil if there is nothing to do here: somebody else is at it, or it has come.
-    private func begin(_ file: FetchFile, _ ordinal: Int, _ offset: Int, _ payload: Int, isGathered: Bool) throws -> FetchQueue.Begin {
+    private func begin(_ file: FetchFile, _ ordinal: Int, _ offset: Int, _ payload: Int, isGathered: Bool) throws
+        -> FetchQueue.Begin
+    {
         guard let staged = try partials.open(partials.path(of: file.key, at: offset)) else { return .elsewhere }
         if let id = file.id, try store.catalog.read({ db in try ExtentTable.contains(id, offset: offset, db) }) {
             try FileSystem.remove(staged.path)

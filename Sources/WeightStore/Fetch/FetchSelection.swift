@@ -35,7 +35,8 @@ public struct FetchSelection: Sendable {
 
     /// The shards of a file's plan that are asked for.
     func shards(path: String, _ layout: FileLayout, _ plan: ShardPlan) -> Set<Int> {
-        if isEverything || files?.contains(path) == true || include.contains(where: { ShellPattern.matches($0, path) }) {
+        if isEverything || files?.contains(path) == true || include.contains(where: { ShellPattern.matches($0, path) })
+        {
             return Set(plan.shards.indices)
         }
         var wanted: Set<Int> = []
@@ -49,7 +50,8 @@ public struct FetchSelection: Sendable {
         }
         var starts: Set<Int> = []
         for tensor in layout.tensors where tensor.bytes > 0 {
-            let isWanted = tensors?[path]?.contains(tensor.name)
+            let isWanted =
+                tensors?[path]?.contains(tensor.name)
                 ?? layers.map { TensorPlace(tensorName: tensor.name).layer.map($0.contains) ?? false } ?? false
             if isWanted { starts.insert(tensor.offset) }
         }

@@ -80,9 +80,10 @@ extension FetchSelection {
         let content = file.content
         if isEverything || include.contains(where: { ShellPattern.matches($0, file.path) }) { return content.shards }
         guard let layers else { return [] }
-        let starts = Set(content.tensors.filter { tensor in
-            tensor.bytes > 0 && (TensorPlace(tensorName: tensor.name).layer.map(layers.contains) ?? false)
-        }.map(\.offset))
+        let starts = Set(
+            content.tensors.filter { tensor in
+                tensor.bytes > 0 && (TensorPlace(tensorName: tensor.name).layer.map(layers.contains) ?? false)
+            }.map(\.offset))
         var offset = 0
         var wanted: Set<Int> = []
         for extent in content.extents {

@@ -46,7 +46,9 @@ final class OriginRegistry: Sendable {
     private func unsupported(_ url: String) -> FetchError {
         .unusable(
             url: url,
-            reason: "unsupported origin scheme \"\(Self.scheme(url) ?? "")\"; supported: \(schemes.map { "\($0)://" }.joined(separator: ", "))")
+            reason:
+                "unsupported origin scheme \"\(Self.scheme(url) ?? "")\"; supported: \(schemes.map { "\($0)://" }.joined(separator: ", "))"
+        )
     }
 
     private static func scheme(_ url: String) -> String? {

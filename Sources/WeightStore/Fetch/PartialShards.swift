@@ -83,7 +83,8 @@ struct PartialShards: Sendable {
             let path = "\(path)/\(name)"
             guard let file = try FileDescriptor.openIfThere(path), try file.tryLock() else { continue }
             let status = try file.status()
-            guard !name.hasPrefix(Self.boot) || StoreClock.nanoseconds - status.modified > Int64(age) * 1_000_000_000 else {
+            guard !name.hasPrefix(Self.boot) || StoreClock.nanoseconds - status.modified > Int64(age) * 1_000_000_000
+            else {
                 continue
             }
             collected.files += 1

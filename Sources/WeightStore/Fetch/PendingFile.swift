@@ -27,16 +27,17 @@ struct PendingFile: Sendable {
     /// The pending files of a revision, by path.
     static func all(of revision: Int64, _ db: Database) throws -> [PendingFile] {
         try Row.fetchAll(
-            try db.cachedStatement(sql: """
-                SELECT file.id, model.name AS model, revision.commit_id, revision_file.path, file.bytes, file.digest,
-                       file.format
-                FROM revision_file
-                JOIN file ON file.id = revision_file.file_id
-                JOIN revision ON revision.id = revision_file.revision_id
-                JOIN model ON model.id = revision.model_id
-                WHERE revision_file.revision_id = ? AND file.pending
-                ORDER BY revision_file.path
-                """),
+            try db.cachedStatement(
+                sql: """
+                    SELECT file.id, model.name AS model, revision.commit_id, revision_file.path, file.bytes, file.digest,
+                           file.format
+                    FROM revision_file
+                    JOIN file ON file.id = revision_file.file_id
+                    JOIN revision ON revision.id = revision_file.revision_id
+                    JOIN model ON model.id = revision.model_id
+                    WHERE revision_file.revision_id = ? AND file.pending
+                    ORDER BY revision_file.path
+                    """),
             arguments: [revision]
         ).map { row in
             let remote = RemoteFile(

@@ -117,8 +117,9 @@ struct Pull {
             let layout = try FileLayout.read(source, format: FileFormat(path: file.path))
             let plan = ShardPlan(layout)
             fetches.withLock {
-                $0.append(FetchFile(
-                    file, layout, plan, id: nil, wanted: Set(plan.shards.indices), prefix: source.prefix))
+                $0.append(
+                    FetchFile(
+                        file, layout, plan, id: nil, wanted: Set(plan.shards.indices), prefix: source.prefix))
             }
         }
         var rest = fetches.withLock { $0 }
@@ -165,7 +166,8 @@ struct Pull {
             try store.blobs.install([(staged.path, .init(digest: digest, kind: .manifest))])
             let saved = try RevisionRow.save(
                 manifest, digest: digest, model: request.model, source: url, refs: refs,
-                origins: try PullRequest.origins(of: request.model, with: url, db), partial: false, lease: store.leases.name, db)
+                origins: try PullRequest.origins(of: request.model, with: url, db), partial: false,
+                lease: store.leases.name, db)
             return (saved.id, [saved.model])
         }
     }
@@ -174,7 +176,8 @@ struct Pull {
     private func name(_ revision: Int64, _ refs: [String]) throws {
         try store.change().commit { db in
             guard let model = try RevisionTable.model(of: revision, db) else {
-                throw StorageError.notFound(kind: "revision", name: request.model, detail: "It was removed.") }
+                throw StorageError.notFound(kind: "revision", name: request.model, detail: "It was removed.")
+            }
             for ref in refs { try RefTable.set(ref, of: model, to: revision, db) }
             try OriginTable.set(try PullRequest.origins(of: request.model, with: url, db), of: model, db)
             try RevisionTable.setRecoverable(revision, db)
@@ -186,7 +189,9 @@ struct Pull {
         try store.catalog.read { db in
             let row = try Row.fetchOne(
                 db, sql: "SELECT version, digest, file_count, bytes FROM revision WHERE id = ?", arguments: [revision])
-            guard let row else { throw StorageError.notFound(kind: "revision", name: request.model, detail: "It was removed.") }
+            guard let row else {
+                throw StorageError.notFound(kind: "revision", name: request.model, detail: "It was removed.")
+            }
             return PullSummary(
                 model: remote.model, version: row["version"], digest: row["digest"], commit: remote.commit, origin: url,
                 files: row["file_count"], bytes: row["bytes"], fetched: work.progress.done - fetchedBefore,

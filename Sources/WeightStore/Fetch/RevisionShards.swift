@@ -22,7 +22,8 @@ package struct RevisionShards: Sendable {
         }
         let manifest = try Manifest(decoding: text, path: "\(origin) manifest \(digest.short)")
         guard !manifest.isPending else {
-            throw FetchError.malformed(url: origin, expected: "the manifest of a whole revision", found: "one of a part of it")
+            throw FetchError.malformed(
+                url: origin, expected: "the manifest of a whole revision", found: "one of a part of it")
         }
         for file in manifest.files { try FilePath.check(file.path, url: origin) }
         self.digest = digest
@@ -30,6 +31,7 @@ package struct RevisionShards: Sendable {
         self.text = text
         bytes = manifest.files.reduce(0) { $0 + $1.content.bytes }
         shards = Dictionary(
-            manifest.files.flatMap { $0.content.shards.map { ($0.digest, $0.bytes) } }, uniquingKeysWith: { first, _ in first })
+            manifest.files.flatMap { $0.content.shards.map { ($0.digest, $0.bytes) } },
+            uniquingKeysWith: { first, _ in first })
     }
 }

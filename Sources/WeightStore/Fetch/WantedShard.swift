@@ -16,26 +16,28 @@ struct WantedShard {
     static func find(_ digest: ContentDigest, _ db: Database) throws -> WantedShard? {
         guard let shard = try ShardTable.find(digest, db) else { return nil }
         let places = try Row.fetchAll(
-            db.cachedStatement(sql: """
-                SELECT origin.url, model.name AS model, revision.commit_id, revision_file.path, extent.file_id
-                FROM extent
-                JOIN revision_file ON revision_file.file_id = extent.file_id
-                JOIN revision ON revision.id = revision_file.revision_id
-                JOIN origin ON origin.model_id = revision.model_id
-                JOIN model ON model.id = revision.model_id
-                WHERE extent.shard_id = ? AND revision.recoverable
-                GROUP BY origin.url, revision.id
-                ORDER BY origin.position, revision.version DESC
-                LIMIT \(mostSources)
-                """),
+            db.cachedStatement(
+                sql: """
+                    SELECT origin.url, model.name AS model, revision.commit_id, revision_file.path, extent.file_id
+                    FROM extent
+                    JOIN revision_file ON revision_file.file_id = extent.file_id
+                    JOIN revision ON revision.id = revision_file.revision_id
+                    JOIN origin ON origin.model_id = revision.model_id
+                    JOIN model ON model.id = revision.model_id
+                    WHERE extent.shard_id = ? AND revision.recoverable
+                    GROUP BY origin.url, revision.id
+                    ORDER BY origin.position, revision.version DESC
+                    LIMIT \(mostSources)
+                    """),
             arguments: [shard.id])
         let sources = try places.map { place in
             let pieces = try Row.fetchAll(
-                db.cachedStatement(sql: """
-                    SELECT offset, shard_offset, length FROM extent
-                    WHERE file_id = ? AND shard_id = ?
-                    ORDER BY shard_offset
-                    """),
+                db.cachedStatement(
+                    sql: """
+                        SELECT offset, shard_offset, length FROM extent
+                        WHERE file_id = ? AND shard_id = ?
+                        ORDER BY shard_offset
+                        """),
                 arguments: [place["file_id"] as Int64, shard.id]
             ).map { row in
                 ShardRequest.Piece(fileOffset: row["offset"], shardOffset: row["shard_offset"], length: row["length"])

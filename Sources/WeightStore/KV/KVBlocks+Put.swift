@@ -23,7 +23,9 @@ extension KVBlocks {
     ///
     /// - Parameter first: which block of the chain the first of `blocks` is.
     @discardableResult
-    public func put(_ chain: KVChain, from first: Int = 0, _ blocks: [[UInt8]], seconds: Double? = nil) throws -> KVPutSummary {
+    public func put(_ chain: KVChain, from first: Int = 0, _ blocks: [[UInt8]], seconds: Double? = nil) throws
+        -> KVPutSummary
+    {
         try put(chain, blocks: first..<first + blocks.count, seconds: seconds) { block, take in
             try blocks[block - first].withUnsafeBytes(take)
         }
@@ -105,7 +107,8 @@ extension KVBlocks {
     /// Writes and hashes blobs, several at once, and syncs them. They are synced when all are on their way to the disk: the
     /// first sync then waits for the disk and for the file system's journal, and the others find it done.
     private func stage(
-        _ keys: [ContentDigest], _ blocks: Range<Int>, _ body: @Sendable (Int, (UnsafeRawBufferPointer) throws -> Void) throws -> Void
+        _ keys: [ContentDigest], _ blocks: Range<Int>,
+        _ body: @Sendable (Int, (UnsafeRawBufferPointer) throws -> Void) throws -> Void
     ) throws -> [Staged] {
         let results = Mutex<[Int: Staged]>([:])
         let failure = FirstFailure()
@@ -122,7 +125,8 @@ extension KVBlocks {
                 guard let shard = written else {
                     throw StorageError.invalid(what: "KV block", value: "block \(block)", reason: "it has no bytes")
                 }
-                let staged = Staged(file: file, key: keys[block], parent: block > 0 ? keys[block - 1] : nil, shard: shard)
+                let staged = Staged(
+                    file: file, key: keys[block], parent: block > 0 ? keys[block - 1] : nil, shard: shard)
                 results.withLock { $0[block] = staged }
             } catch {
                 failure.record(error)
@@ -136,7 +140,9 @@ extension KVBlocks {
     }
 
     /// The blob: the block's bytes, and its key.
-    private func write(_ bytes: UnsafeRawBufferPointer, key: ContentDigest, depth: Int, to file: StagedFile) throws -> KVShard {
+    private func write(_ bytes: UnsafeRawBufferPointer, key: ContentDigest, depth: Int, to file: StagedFile) throws
+        -> KVShard
+    {
         guard !bytes.isEmpty else {
             throw StorageError.invalid(what: "KV block", value: "block \(depth)", reason: "it has no bytes")
         }
@@ -150,7 +156,9 @@ extension KVBlocks {
         return KVShard(digest: ContentDigest(hasher.finalize()), bytes: bytes.count + trailer.count, depth: depth)
     }
 
-    private func install(_ staged: ArraySlice<Staged>, _ seconds: Double?) throws -> (blocks: Int, bytes: Int, known: Int) {
+    private func install(_ staged: ArraySlice<Staged>, _ seconds: Double?) throws -> (
+        blocks: Int, bytes: Int, known: Int
+    ) {
         try store.catalog.write(durable: false) { db in
             var stored = (blocks: 0, bytes: 0, known: 0)
             var installed: [(path: String, name: BlobDirectory.Name)] = []

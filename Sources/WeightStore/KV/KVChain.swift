@@ -84,5 +84,7 @@ public struct KVPrefix: Sendable {
     public var isEmpty: Bool { keys.isEmpty }
 
     /// A shorter one.
-    public func prefix(_ blocks: Int) -> KVPrefix { KVPrefix(blockTokens: blockTokens, keys: keys.prefix(max(blocks, 0))) }
+    public func prefix(_ blocks: Int) -> KVPrefix {
+        KVPrefix(blockTokens: blockTokens, keys: keys.prefix(max(blocks, 0)))
+    }
 }

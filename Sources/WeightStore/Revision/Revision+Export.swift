@@ -24,7 +24,9 @@ extension Revision {
     public func export(
         to directory: String, paths: [String]? = nil, overwriting: Bool = false, work: Work = Work()
     ) async throws -> ExportSummary {
-        try await work.run { try self.exportBlocking(to: directory, paths: paths, overwriting: overwriting, work: work) }
+        try await work.run {
+            try self.exportBlocking(to: directory, paths: paths, overwriting: overwriting, work: work)
+        }
     }
 
     /// As ``export(to:paths:overwriting:work:)``, for callers on threads of their own.
@@ -38,7 +40,8 @@ extension Revision {
         }
         let chosen = all.filter { paths?.contains($0.path) ?? true }
         for file in chosen where !overwriting && FileSystem.exists(directory + "/" + file.path) {
-            throw StorageError.invalid(what: "place to export to", value: directory + "/" + file.path, reason: "a file exists there")
+            throw StorageError.invalid(
+                what: "place to export to", value: directory + "/" + file.path, reason: "a file exists there")
         }
         work.expect(chosen.reduce(0) { $0 + $1.bytes })
         var summary = ExportSummary()

@@ -123,7 +123,8 @@ extension Revision {
 
     func view(in tier: Tier) throws -> RevisionView {
         try views.view(in: tier) {
-            RevisionView(try places(), in: try store.tiers.open(tier), name: name, hold: hold) { [weak self] pending, work in
+            RevisionView(try places(), in: try store.tiers.open(tier), name: name, hold: hold) {
+                [weak self] pending, work in
                 // A caller of the view has the revision.
                 guard let self else { return [] }
                 try fetch(FetchSelection(pending), work)

@@ -74,15 +74,16 @@ extension Revision {
         var absent: Set<ContentDigest> = []
         let runs = try store.catalog.read { db in
             try Row.fetchAll(
-                try db.cachedStatement(sql: """
-                    SELECT extent.offset, extent.length, extent.shard_offset, shard.bytes, shard.digest, shard.state,
-                           shard.id
-                    FROM extent JOIN shard ON shard.id = extent.shard_id
-                    WHERE extent.file_id = :file AND extent.offset < :end
-                      AND extent.offset >= coalesce(
-                        (SELECT max(offset) FROM extent WHERE file_id = :file AND offset <= :start), 0)
-                    ORDER BY extent.offset
-                    """),
+                try db.cachedStatement(
+                    sql: """
+                        SELECT extent.offset, extent.length, extent.shard_offset, shard.bytes, shard.digest, shard.state,
+                               shard.id
+                        FROM extent JOIN shard ON shard.id = extent.shard_id
+                        WHERE extent.file_id = :file AND extent.offset < :end
+                          AND extent.offset >= coalesce(
+                            (SELECT max(offset) FROM extent WHERE file_id = :file AND offset <= :start), 0)
+                        ORDER BY extent.offset
+                        """),
                 arguments: ["file": file.id, "start": range.lowerBound, "end": range.upperBound]
             ).map { row in
                 let digest: ContentDigest = row["digest"]

@@ -83,7 +83,8 @@ extension Store {
         try startClock(request.kind, of: policy, dryRun: request.dryRun)
         if request.kind == .kv { return try evictKV(wanted, policy, request, average: average, &summary) }
         let start = ContinuousClock.now
-        let victims = try victims(policy, bytes: wanted, expected: 2 * wanted / max(average, 1), seconds: request.seconds)
+        let victims = try victims(
+            policy, bytes: wanted, expected: 2 * wanted / max(average, 1), seconds: request.seconds)
         summary.seconds = (ContinuousClock.now - start) / .seconds(1)
         // Between a look at who uses what and the commit nobody may begin to use a revision.
         let gone = try leases.whileNobodyStarts { holders in
@@ -165,33 +166,40 @@ extension Store {
         of policy: Policy, for kind: QuotaKind = .weights, bytes: Int = .max, count: Int = .max, seconds: Double = 10
     ) throws -> (victims: [EvictionCandidate], seconds: Double) {
         let start = ContinuousClock.now
-        let expected = bytes == .max ? count : try catalog.read { db in
-            2 * bytes / max(try Totals.bytes(kind, db) / max(try Totals.shards(kind, db), 1), 1)
-        }
+        let expected =
+            bytes == .max
+            ? count
+            : try catalog.read { db in
+                2 * bytes / max(try Totals.bytes(kind, db) / max(try Totals.shards(kind, db), 1), 1)
+            }
         let found =
             switch kind {
             case .weights: try victims(policy, bytes: bytes, count: count, expected: expected, seconds: seconds)
             case .kv:
-                try Array(KVCandidates(catalog.path).victims(
-                    policy, bytes: bytes, expected: min(max(expected, 256), 1 << 20), seconds: seconds
-                ).prefix(count))
+                try Array(
+                    KVCandidates(catalog.path).victims(
+                        policy, bytes: bytes, expected: min(max(expected, 256), 1 << 20), seconds: seconds
+                    ).prefix(count))
             }
         let taken = (ContinuousClock.now - start) / .seconds(1)
-        let facts = try candidates(kind, leases.holders()).prepare("""
+        let facts = try candidates(kind, leases.holders()).prepare(
+            """
             SELECT bytes, last_access, access_count, heat, fetch_seconds, layer, layer IS NULL, kind, model_count,
                    (SELECT lower(hex(digest)) FROM main.shard WHERE id = shard_id), depth
             FROM candidate WHERE shard_id = ?
             """)
-        return (try found.compactMap { victim in
-            facts.bind(1, Int(victim.shard))
-            defer { facts.reset() }
-            guard try facts.step(), let digest = ContentDigest(hex: facts.text(9)) else { return nil }
-            return EvictionCandidate(
-                shard: victim.shard, digest: digest, bytes: facts.integer(0), lastAccess: facts.integer(1),
-                accesses: facts.integer(2), heat: facts.real(3), fetchSeconds: facts.real(4),
-                layer: facts.integer(6) == 1 ? nil : facts.integer(5),
-                kind: ShardKind(rawValue: facts.text(7)) ?? .file, models: facts.integer(8),
-                depth: facts.integer(10), priority: victim.priority)
-        }, taken)
+        return (
+            try found.compactMap { victim in
+                facts.bind(1, Int(victim.shard))
+                defer { facts.reset() }
+                guard try facts.step(), let digest = ContentDigest(hex: facts.text(9)) else { return nil }
+                return EvictionCandidate(
+                    shard: victim.shard, digest: digest, bytes: facts.integer(0), lastAccess: facts.integer(1),
+                    accesses: facts.integer(2), heat: facts.real(3), fetchSeconds: facts.real(4),
+                    layer: facts.integer(6) == 1 ? nil : facts.integer(5),
+                    kind: ShardKind(rawValue: facts.text(7)) ?? .file, models: facts.integer(8),
+                    depth: facts.integer(10), priority: victim.priority)
+            }, taken
+        )
     }
 }

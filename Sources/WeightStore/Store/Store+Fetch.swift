@@ -7,7 +7,9 @@ import Support
 
 extension Store {
     /// The files of which shards are missing that are asked for.
-    private func wanted(_ selection: FetchSelection, of revision: Int64, prefixes: [String: [UInt8]] = [:]) throws -> [FetchFile] {
+    private func wanted(_ selection: FetchSelection, of revision: Int64, prefixes: [String: [UInt8]] = [:]) throws
+        -> [FetchFile]
+    {
         let pending = try catalog.read { db in try PendingFile.all(of: revision, db) }
         // One content may have two paths, and be asked for by either; it comes by the first.
         var wanted: [Int64: Set<Int>] = [:]
@@ -28,7 +30,8 @@ extension Store {
     ///
     /// - Parameter prefixes: bytes at the front of files that are in memory already, by path.
     func fetch(
-        _ selection: FetchSelection, of revision: Int64, from origin: any ModelOrigin, prefixes: [String: [UInt8]] = [:],
+        _ selection: FetchSelection, of revision: Int64, from origin: any ModelOrigin,
+        prefixes: [String: [UInt8]] = [:],
         _ work: Work
     ) throws {
         var isFirst = true
@@ -89,9 +92,11 @@ extension Store {
             }
             try FileSystem.syncDirectory(path + "/quarantine")
         }
-        logger.error("\(file.remote.name): SHA-256 is \(found.short), published is \(file.remote.digest?.short ?? "none")")
+        logger.error(
+            "\(file.remote.name): SHA-256 is \(found.short), published is \(file.remote.digest?.short ?? "none")")
         return .wrongDigest(
-            url: "\(url) \(file.remote.name)", expected: "SHA-256 \(file.remote.digest?.hex ?? "")", found: "SHA-256 \(found.hex)")
+            url: "\(url) \(file.remote.name)", expected: "SHA-256 \(file.remote.digest?.hex ?? "")",
+            found: "SHA-256 \(found.hex)")
     }
 
     /// Gives a revision whose last byte has come its final manifest.

@@ -5,7 +5,9 @@ extension Store {
     /// Makes a revision known whose shards an origin holds under their digests. Nothing travels, and no ref moves.
     ///
     /// - Parameter version: the number that it is to have here, unless another revision has it.
-    package func expect(_ shards: RevisionShards, model: String, version: Int?, origin url: String, refs: [String] = []) throws {
+    package func expect(_ shards: RevisionShards, model: String, version: Int?, origin url: String, refs: [String] = [])
+        throws
+    {
         let change = change()
         let staged = try change.stage()
         _ = try staged.writeWhole(shards.text)

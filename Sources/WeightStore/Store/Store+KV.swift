@@ -121,11 +121,12 @@ extension Store {
                     && (selection.tenant.map { (row["tenant"] as ContentDigest).hex.hasPrefix($0.lowercased()) } ?? true)
             }.map { $0["id"] as Int64 }
             let before = selection.olderThanSeconds.map { StoreClock.now - $0 }
-            let blocks = try db.cachedStatement(sql: """
-                SELECT kv_block.shard_id FROM kv_block JOIN shard ON shard.id = kv_block.shard_id
-                WHERE kv_block.space_id = ? AND (? IS NULL OR shard.last_access < ?)
-                ORDER BY shard.depth DESC
-                """)
+            let blocks = try db.cachedStatement(
+                sql: """
+                    SELECT kv_block.shard_id FROM kv_block JOIN shard ON shard.id = kv_block.shard_id
+                    WHERE kv_block.space_id = ? AND (? IS NULL OR shard.last_access < ?)
+                    ORDER BY shard.depth DESC
+                    """)
             return try Set(spaces).sorted().flatMap { try Int64.fetchAll(blocks, arguments: [$0, before, before]) }
         }
     }
@@ -139,15 +140,20 @@ extension Store {
     ///   - blockTokens: tokens of a block. A prefix is found in whole blocks.
     ///   - tenant: a salt. Who has another one finds nothing of this one's; the empty one is a tenant, too.
     /// - Throws: ``StorageError/invalid(what:value:reason:)``.
-    public func kvBlocks(of revision: Revision, format: String, blockTokens: Int, tenant: String = "") throws -> KVBlocks {
+    public func kvBlocks(of revision: Revision, format: String, blockTokens: Int, tenant: String = "") throws
+        -> KVBlocks
+    {
         guard 1...1 << 20 ~= blockTokens else {
-            throw StorageError.invalid(what: "block length", value: "\(blockTokens)", reason: "1 to \(1 << 20) tokens are")
+            throw StorageError.invalid(
+                what: "block length", value: "\(blockTokens)", reason: "1 to \(1 << 20) tokens are")
         }
         guard 1...200 ~= format.utf8.count else {
             throw StorageError.invalid(what: "KV format", value: format, reason: "1 to 200 bytes are")
         }
         precondition(revision.store === self, "a revision of another store")
-        return KVBlocks(revision, KVSpace(
-            revision: try revision.lastingDigest(), format: format, blockTokens: blockTokens, tenant: tenant))
+        return KVBlocks(
+            revision,
+            KVSpace(
+                revision: try revision.lastingDigest(), format: format, blockTokens: blockTokens, tenant: tenant))
     }
 }

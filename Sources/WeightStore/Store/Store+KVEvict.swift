@@ -17,11 +17,14 @@ extension Store {
         let parts: [KVCandidates.Spaces?] = superseded.isEmpty ? [nil] : [.only(superseded), .others(superseded)]
         for spaces in parts where rest > 0 {
             victims += try KVCandidates(catalog.path, spaces, sparing: request.spared).victims(
-                policy, bytes: rest, expected: min(max(2 * rest / max(average, 1), 256), 1 << 20), seconds: request.seconds)
+                policy, bytes: rest, expected: min(max(2 * rest / max(average, 1), 256), 1 << 20),
+                seconds: request.seconds)
             rest = wanted - victims.reduce(0) { $0 + $1.bytes }
         }
         summary.seconds = (ContinuousClock.now - start) / .seconds(1)
-        let dropped = try catalog.write(dryRun: request.dryRun, durable: false) { db in try Self.claimKV(victims, wanted, db) }
+        let dropped = try catalog.write(dryRun: request.dryRun, durable: false) { db in
+            try Self.claimKV(victims, wanted, db)
+        }
         if !request.dryRun { try sweep(dropped.blobs) }
         summary.shards += dropped.blocks
         summary.bytes += dropped.bytes
@@ -29,7 +32,9 @@ extension Store {
     }
 
     /// Drops victims, as far as nothing has come to build on them and until it is enough.
-    private static func claimKV(_ victims: [PolicyDatabase.Victim], _ wanted: Int, _ db: Database) throws -> KVTable.Dropped {
+    private static func claimKV(_ victims: [PolicyDatabase.Victim], _ wanted: Int, _ db: Database) throws
+        -> KVTable.Dropped
+    {
         var dropped = try KVTable.dropOrphans(db)
         var clock: Double?
         for victim in victims where dropped.bytes < wanted {

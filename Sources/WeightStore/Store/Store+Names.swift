@@ -25,9 +25,10 @@ extension Store {
             ).map { row in
                 let id: Int64 = row["id"]
                 let uses = try Row.fetchOne(
-                    try db.cachedStatement(sql: """
-                        SELECT max(last_access) AS last, sum(access_count) AS count FROM revision WHERE model_id = ?
-                        """), arguments: [id])
+                    try db.cachedStatement(
+                        sql: """
+                            SELECT max(last_access) AS last, sum(access_count) AS count FROM revision WHERE model_id = ?
+                            """), arguments: [id])
                 return Model(
                     name: row["name"], revisions: row["revisions"], version: row["newest"], bytes: row["bytes"] ?? 0,
                     tensors: row["tensor_count"] ?? 0, layers: row["layer_count"] ?? 0, refs: refs[id] ?? [],
@@ -98,7 +99,8 @@ extension Store {
         let row = try RevisionRow.find(revision, db)
         guard row.version != nil else {
             throw StorageError.invalid(
-                what: "complete revision", value: row.name, reason: "its import, which moves the files, is not complete")
+                what: "complete revision", value: row.name, reason: "its import, which moves the files, is not complete"
+            )
         }
         return row
     }

@@ -15,7 +15,8 @@ extension Store {
     public func addPrompt(_ tokens: [UInt32], name: String? = nil, to model: String) throws -> Prompt {
         guard 1...TokenList.most ~= tokens.count else {
             throw StorageError.invalid(
-                what: "prompt", value: name ?? model, reason: "it has \(tokens.count) tokens; 1 to \(TokenList.most) are taken")
+                what: "prompt", value: name ?? model,
+                reason: "it has \(tokens.count) tokens; 1 to \(TokenList.most) are taken")
         }
         let list = TokenList(tokens)
         let digest = list.digest

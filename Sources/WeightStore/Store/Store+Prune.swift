@@ -14,7 +14,9 @@ extension Store {
                 stop = { stored - $0.summary.bytes <= limit }
             }
             return try candidates(rule, db)
-        } until: { try stop?($0) ?? false }
+        } until: {
+            try stop?($0) ?? false
+        }
     }
 
     private func candidates(_ rule: PruneRule, _ db: Database) throws -> [RevisionRow] {

@@ -30,7 +30,8 @@ extension Store {
     public func diskGauge() throws -> DiskGauge {
         let holders = try leases.holders()
         let candidates = try DiskCandidates(catalog.path, holders)
-        let sums = try candidates.database.prepare("""
+        let sums = try candidates.database.prepare(
+            """
             SELECT coalesce(sum(CASE WHEN evictable AND id NOT IN held THEN bytes END), 0),
                    coalesce(sum(CASE WHEN evictable AND id IN held THEN bytes END), 0),
                    coalesce(sum(CASE WHEN NOT evictable AND id IN (

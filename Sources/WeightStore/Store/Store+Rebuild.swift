@@ -77,7 +77,7 @@ extension Store {
                     if records[record.model]?.record.sequence ?? -1 < record.sequence {
                         records[record.model] = (record, name.digest)
                     }
-                } catch where error is StorageError || error is FileError {
+                } catch  where error is StorageError || error is FileError {
                     summary.lost.append(KeptRevision(revision: path, reason: "\(error)"))
                 }
             }
@@ -102,7 +102,7 @@ extension Store {
                 let bytes = try checked(.init(digest: revision.digest, kind: .manifest), blobs)
                 let manifest = try Manifest(decoding: bytes, path: path)
                 try fill(revision, manifest, of: model, blobs, &summary, db)
-            } catch where error is StorageError || error is FileError {
+            } catch  where error is StorageError || error is FileError {
                 summary.lost.append(KeptRevision(revision: name, reason: "\(error)"))
             }
         }

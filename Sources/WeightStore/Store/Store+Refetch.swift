@@ -52,7 +52,7 @@ extension Store {
             try fetch(wanted, (url, request), try origin(), work)
             nearer.value?.heard(from: url, request, nil)
             return nil
-        } catch where Self.isFatalForAllOrigins(error) {
+        } catch  where Self.isFatalForAllOrigins(error) {
             throw error
         } catch {
             logger.warning("\(error)")
@@ -82,7 +82,8 @@ extension Store {
 
     /// Gets the bytes that are missing.
     private func fetchRest(
-        of shard: ShardWriter, _ wanted: WantedShard, _ source: (url: String, request: ShardRequest), _ origin: any Origin,
+        of shard: ShardWriter, _ wanted: WantedShard, _ source: (url: String, request: ShardRequest),
+        _ origin: any Origin,
         _ work: Work
     ) throws {
         if shard.have == wanted.bytes { return }

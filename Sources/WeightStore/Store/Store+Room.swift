@@ -20,7 +20,8 @@ extension Store {
         // Once is enough: a model that does not fit comes in shard by shard.
         guard !background.hasWarned.exchange(true, ordering: .relaxed) else { return }
         logger.warning(
-            "the quota of \(quota) bytes is exceeded: \(stored) are stored and can't be evicted, \(bytes) more are in use")
+            "the quota of \(quota) bytes is exceeded: \(stored) are stored and can't be evicted, \(bytes) more are in use"
+        )
     }
 
     /// - Returns: the quota and what is stored, if there is no room for `bytes`.

@@ -61,7 +61,8 @@ extension Store {
             }
             return StoreStats(
                 models: try count("model"), revisions: try count("revision"), files: try count("file"),
-                tensors: try count("tensor"), shards: try count("shard WHERE kind <> 'kv'"), stored: try Totals.bytes(.weights, db),
+                tensors: try count("tensor"), shards: try count("shard WHERE kind <> 'kv'"),
+                stored: try Totals.bytes(.weights, db),
                 kvBlocks: try Totals.shards(.kv, db), kvStored: try Totals.bytes(.kv, db),
                 damaged: try count("shard WHERE state IN ('quarantined', 'missing')"), pins: try count("pin"),
                 accesses: try Int.fetchValue(

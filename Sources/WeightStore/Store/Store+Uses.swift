@@ -33,7 +33,8 @@ extension Store {
         }
         var trace = try AccessTrace(files: accessFiles)
         let candidates = try DiskCandidates(catalog.path, [])
-        let facts = try candidates.database.prepare("""
+        let facts = try candidates.database.prepare(
+            """
             SELECT coalesce(fetch_seconds, \(FetchCost.latency) + bytes / \(FetchCost.bytesPerSecond)), layer,
                    layer IS NULL, kind,
                    (SELECT count(DISTINCT revision.model_id)

@@ -50,7 +50,9 @@ extension Store {
         let memory = try tiers.open(plan.tier)
         let wanted = Set(plan.steps.flatMap { $0.shards.map(\.digest) })
         // Held until all is done, so that nobody removes them meanwhile.
-        let revisions = try await onThread { plan.items.map { item in Result { try self.warmed(item, in: plan.tier) } } }
+        let revisions = try await onThread {
+            plan.items.map { item in Result { try self.warmed(item, in: plan.tier) } }
+        }
         var stopped: Set<Int> = []
         func take(_ step: WarmStep, _ result: Result<Void, any Error>) throws {
             switch result {
@@ -90,7 +92,9 @@ extension Store {
     }
 
     /// Has an engine compute what a prompt lacks, and stores it.
-    private func compute(_ prefill: PlannedPrefill, _ engine: any PrefillEngine, _ summary: inout WarmSummary) async throws {
+    private func compute(_ prefill: PlannedPrefill, _ engine: any PrefillEngine, _ summary: inout WarmSummary)
+        async throws
+    {
         try Task.checkCancellation()
         do {
             let start = ContinuousClock.now
@@ -98,19 +102,22 @@ extension Store {
             let seconds = (ContinuousClock.now - start) / .seconds(1)
             guard blocks.count <= prefill.missing else {
                 throw StorageError.invalid(
-                    what: "prefill", value: prefill.prompt, reason: "the engine gave \(blocks.count) blocks, \(prefill.missing) were missing")
+                    what: "prefill", value: prefill.prompt,
+                    reason: "the engine gave \(blocks.count) blocks, \(prefill.missing) were missing")
             }
             if blocks.isEmpty {
                 return summary.failed.append(prefill.leftOut(.notComputed, "the engine gave no KV blocks"))
             }
             let put = try await onThread {
                 try prefill.kv.put(
-                    prefill.kv.chain(prefill.tokens), from: prefill.present, blocks, seconds: seconds / Double(blocks.count))
+                    prefill.kv.chain(prefill.tokens), from: prefill.present, blocks,
+                    seconds: seconds / Double(blocks.count))
             }
             summary.computed += put.stored
             if put.refused > 0 {
                 summary.failed.append(
-                    prefill.leftOut(.noRoom, "\(put.refused) KV blocks that were computed don't fit the quota, or the disk"))
+                    prefill.leftOut(
+                        .noRoom, "\(put.refused) KV blocks that were computed don't fit the quota, or the disk"))
             }
         } catch is CancellationError {
             throw CancellationError()

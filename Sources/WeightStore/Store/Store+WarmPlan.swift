@@ -25,9 +25,12 @@ extension Store {
         let heats = try catalog.read { db in try Popularity.uses(of: occupancy.shards.map(\.digest), now: now, db) }
         let residents = occupancy.shards.map { shard in
             let uses = max(heats[shard.digest] ?? 0, shard.heat)
-            return (shard.digest, WarmPlanner.Resident(
-                bytes: shard.bytes, isLeased: shard.isLeased, uses: uses,
-                benefitPerByte: uses * ReadCost.seconds(shard.bytes) / Double(max(shard.bytes, 1))))
+            return (
+                shard.digest,
+                WarmPlanner.Resident(
+                    bytes: shard.bytes, isLeased: shard.isLeased, uses: uses,
+                    benefitPerByte: uses * ReadCost.seconds(shard.bytes) / Double(max(shard.bytes, 1)))
+            )
         }
         var planner = WarmPlanner(
             plan, residents: Dictionary(uniqueKeysWithValues: residents), underWay: occupancy.underWay)
@@ -62,21 +65,29 @@ extension Store {
         // The page cache has what files without tensors are read from; a device has no use for them.
         let isWhole = request.tier == .ram
         var (shards, pending) = try catalog.read { db in
-            (try Popularity.shards(of: revision.id, isWhole: isWhole, now: now, db), try Popularity.pendingBytes(of: revision.id, db))
+            (
+                try Popularity.shards(of: revision.id, isWhole: isWhole, now: now, db),
+                try Popularity.pendingBytes(of: revision.id, db)
+            )
         }
         for index in shards.indices { shards[index].uses = max(shards[index].uses, revision.inherited) }
         shards.removeAll { $0.uses <= 0 }
         func leaveOut(_ bytes: Int, _ reason: LeftOut.Reason, _ message: String) {
-            plan.leftOut.append(LeftOut(revision: revision.name, prompt: nil, bytes: bytes, reason: reason, message: message))
+            plan.leftOut.append(
+                LeftOut(revision: revision.name, prompt: nil, bytes: bytes, reason: reason, message: message))
         }
         let lost = shards.filter { !$0.isToBeHad }
         if !lost.isEmpty {
-            leaveOut(shards.bytes, .lost, "shards that it needs (\(lost.count)) are not here, and no origin has them: import it again")
+            leaveOut(
+                shards.bytes, .lost,
+                "shards that it needs (\(lost.count)) are not here, and no origin has them: import it again")
             return nil
         }
         let evicted = shards.filter { !$0.isPresent }
         if !evicted.isEmpty, !request.fetches {
-            leaveOut(shards.bytes, .evicted, "shards that it needs (\(evicted.count)) were evicted from the disk, and nothing is to be fetched")
+            leaveOut(
+                shards.bytes, .evicted,
+                "shards that it needs (\(evicted.count)) were evicted from the disk, and nothing is to be fetched")
             return nil
         }
         if pending > 0, revision.inherited > 0 {

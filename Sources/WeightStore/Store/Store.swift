@@ -45,7 +45,8 @@ public final class Store: Sendable {
     ///   - create: make the directory and an empty store if there is none.
     ///   - logger: receives what is not reported to the caller.
     /// - Throws: ``StoreError``.
-    public convenience init(at path: String, create: Bool = false, logger: Logger = Logger(label: "weightstore")) throws {
+    public convenience init(at path: String, create: Bool = false, logger: Logger = Logger(label: "weightstore")) throws
+    {
         try self.init(at: path, create: create, logger: logger, trace: nil)
     }
 

@@ -78,7 +78,8 @@ enum Popularity {
                 popular.append(revision)
             }
         }
-        return popular.enumerated().sorted { ($1.element.uses, $0.offset) < ($0.element.uses, $1.offset) }.map(\.element)
+        return popular.enumerated().sorted { ($1.element.uses, $0.offset) < ($0.element.uses, $1.offset) }.map(
+            \.element)
     }
 
     /// The shards of a revision that have ever come.
@@ -86,24 +87,25 @@ enum Popularity {
     /// - Parameter isWhole: whether files that hold no tensors belong to it, too.
     static func shards(of revision: Int64, isWhole: Bool, now: Int, _ db: Database) throws -> [WarmShard] {
         try Row.fetchAll(
-            db.cachedStatement(sql: """
-                SELECT shard.digest, shard.bytes, shard.layer, shard.state = 'present' AS is_present,
-                       \(heat) AS uses, shard.fetch_seconds,
-                       shard.state = 'present' OR EXISTS (
-                         SELECT 1
-                         FROM extent AS place
-                         JOIN revision_file AS path ON path.file_id = place.file_id
-                         JOIN revision AS holder ON holder.id = path.revision_id
-                         JOIN origin ON origin.model_id = holder.model_id
-                         WHERE place.shard_id = shard.id AND holder.recoverable) AS is_available,
-                       shard.kind = 'file' AS is_file
-                FROM revision_file
-                JOIN extent ON extent.file_id = revision_file.file_id
-                JOIN shard ON shard.id = extent.shard_id
-                WHERE revision_file.revision_id = :revision AND (:whole OR shard.kind IN ('tensor', 'pack'))
-                GROUP BY shard.id
-                ORDER BY shard.id
-                """),
+            db.cachedStatement(
+                sql: """
+                    SELECT shard.digest, shard.bytes, shard.layer, shard.state = 'present' AS is_present,
+                           \(heat) AS uses, shard.fetch_seconds,
+                           shard.state = 'present' OR EXISTS (
+                             SELECT 1
+                             FROM extent AS place
+                             JOIN revision_file AS path ON path.file_id = place.file_id
+                             JOIN revision AS holder ON holder.id = path.revision_id
+                             JOIN origin ON origin.model_id = holder.model_id
+                             WHERE place.shard_id = shard.id AND holder.recoverable) AS is_available,
+                           shard.kind = 'file' AS is_file
+                    FROM revision_file
+                    JOIN extent ON extent.file_id = revision_file.file_id
+                    JOIN shard ON shard.id = extent.shard_id
+                    WHERE revision_file.revision_id = :revision AND (:whole OR shard.kind IN ('tensor', 'pack'))
+                    GROUP BY shard.id
+                    ORDER BY shard.id
+                    """),
             arguments: ["revision": revision, "whole": isWhole, "now": now]
         ).map { row in
             WarmShard(
@@ -114,7 +116,9 @@ enum Popularity {
     }
 
     /// The uses of single shards.
-    static func uses(of digests: some Sequence<ContentDigest>, now: Int, _ db: Database) throws -> [ContentDigest: Double] {
+    static func uses(of digests: some Sequence<ContentDigest>, now: Int, _ db: Database) throws -> [ContentDigest:
+        Double]
+    {
         let statement = try db.cachedStatement(sql: "SELECT \(heat) FROM shard WHERE digest = :digest")
         var uses: [ContentDigest: Double] = [:]
         for digest in digests {
@@ -126,12 +130,13 @@ enum Popularity {
     /// Bytes of a revision's files that have never come.
     static func pendingBytes(of revision: Int64, _ db: Database) throws -> Int {
         try Int.fetchValue(
-            db.cachedStatement(sql: """
-                SELECT coalesce(sum(file.bytes - (
-                  SELECT coalesce(sum(length), 0) FROM extent WHERE extent.file_id = file.id)), 0)
-                FROM revision_file JOIN file ON file.id = revision_file.file_id
-                WHERE revision_file.revision_id = ? AND file.pending
-                """), arguments: [revision])
+            db.cachedStatement(
+                sql: """
+                    SELECT coalesce(sum(file.bytes - (
+                      SELECT coalesce(sum(length), 0) FROM extent WHERE extent.file_id = file.id)), 0)
+                    FROM revision_file JOIN file ON file.id = revision_file.file_id
+                    WHERE revision_file.revision_id = ? AND file.pending
+                    """), arguments: [revision])
     }
 
     private static let heat = "shard.heat * pow(0.5, max(:now - shard.last_access, 0) / \(Heat.halfLife))"

@@ -38,7 +38,9 @@ struct PromptPlanner {
                 plan.leftOut.append(
                     LeftOut(revision: revision.name, prompt: prompt.name, bytes: 0, reason: reason, message: message))
             }
-            if spaces.isEmpty { leaveOut(.notComputed, "its KV blocks were never computed, and only an engine can do that") }
+            if spaces.isEmpty {
+                leaveOut(.notComputed, "its KV blocks were never computed, and only an engine can do that")
+            }
             for space in spaces {
                 var chain = KVChain(space: space.digest, blockTokens: space.blockTokens)
                 chain.append(prompt.tokens)
@@ -52,14 +54,17 @@ struct PromptPlanner {
                 guard missing > 0 else { continue }
                 guard let kv = space.kv else {
                     if engine == nil {
-                        leaveOut(.notComputed, "\(missing) of \(chain.blocks) KV blocks are missing, and only an engine can compute them")
+                        leaveOut(
+                            .notComputed,
+                            "\(missing) of \(chain.blocks) KV blocks are missing, and only an engine can compute them")
                     }
                     continue
                 }
-                plan.prefills.append(PlannedPrefill(
-                    revision: revision.name, prompt: prompt.name, format: kv.format, tenant: kv.space.tenant,
-                    missing: missing, present: present.count, kv: kv,
-                    tokens: Array(prompt.tokens.prefix(chain.blocks * space.blockTokens))))
+                plan.prefills.append(
+                    PlannedPrefill(
+                        revision: revision.name, prompt: prompt.name, format: kv.format, tenant: kv.space.tenant,
+                        missing: missing, present: present.count, kv: kv,
+                        tokens: Array(prompt.tokens.prefix(chain.blocks * space.blockTokens))))
             }
         }
         return candidates
@@ -68,12 +73,13 @@ struct PromptPlanner {
     private func spaces() throws -> [Space] {
         var spaces = try store.catalog.read { db in
             try Row.fetchAll(
-                db.cachedStatement(sql: """
-                    SELECT kv_space.digest, kv_space.block_tokens
-                    FROM kv_space_revision JOIN kv_space ON kv_space.id = kv_space_revision.space_id
-                    WHERE kv_space_revision.revision_id = ?
-                    ORDER BY kv_space.id
-                    """),
+                db.cachedStatement(
+                    sql: """
+                        SELECT kv_space.digest, kv_space.block_tokens
+                        FROM kv_space_revision JOIN kv_space ON kv_space.id = kv_space_revision.space_id
+                        WHERE kv_space_revision.revision_id = ?
+                        ORDER BY kv_space.id
+                        """),
                 arguments: [revision.id]
             ).map { Space(digest: $0["digest"], blockTokens: $0["block_tokens"]) }
         }

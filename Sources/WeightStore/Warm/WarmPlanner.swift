@@ -96,9 +96,10 @@ struct WarmPlanner {
         if missing > 0 {
             let kind = entry.prompt == nil ? "layers" : "blocks"
             let share = entry.bytes > 0 ? "; \(entry.parts) of \(entry.allParts) \(kind) are in" : ""
-            plan.leftOut.append(LeftOut(
-                revision: entry.revision, prompt: entry.prompt, bytes: missing, reason: .noRoom,
-                message: "no room beside what is hotter, or worth more per byte\(share)"))
+            plan.leftOut.append(
+                LeftOut(
+                    revision: entry.revision, prompt: entry.prompt, bytes: missing, reason: .noRoom,
+                    message: "no room beside what is hotter, or worth more per byte\(share)"))
         }
         if entry.bytes > 0 { plan.items.append(entry) }
         return added

@@ -31,7 +31,8 @@ struct WarmShard: Sendable {
 
     /// - Parameter fetchSeconds: what the last fetch took, if there was one.
     init(
-        digest: ContentDigest, bytes: Int, layer: Int?, isFile: Bool = false, isPresent: Bool, isToBeHad: Bool, uses: Double,
+        digest: ContentDigest, bytes: Int, layer: Int?, isFile: Bool = false, isPresent: Bool, isToBeHad: Bool,
+        uses: Double,
         fetchSeconds: Double?
     ) {
         self.digest = digest

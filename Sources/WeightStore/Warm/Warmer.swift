@@ -45,6 +45,7 @@ struct Warmer {
 
     private func blocks(_ step: WarmStep) -> [Residency] {
         memory.visit(
-            step.shards.map { KVShard(digest: $0.digest, bytes: $0.bytes, depth: $0.layer ?? 0) }, model: revision.model)
+            step.shards.map { KVShard(digest: $0.digest, bytes: $0.bytes, depth: $0.layer ?? 0) }, model: revision.model
+        )
     }
 }

@@ -26,7 +26,8 @@ enum Inspection {
         differences += onDisk.subtracting(known).map { "blob without row \($0)" }
         differences += known.subtracting(onDisk).map { "row without blob \($0)" }
         differences += try store.catalog.read { db in
-            try String.fetchAll(db, sql: "SELECT 'orphan ' || lower(hex(digest)) FROM shard WHERE orphaned_at IS NOT NULL")
+            try String.fetchAll(
+                db, sql: "SELECT 'orphan ' || lower(hex(digest)) FROM shard WHERE orphaned_at IS NOT NULL")
         }
         for folder in try FileSystem.entries(store.path + "/staging") where folder != store.leases.name {
             differences.append("staging/\(folder)")
@@ -57,8 +58,10 @@ enum Inspection {
             var offset = 0
             var isSame = true
             try revision.read(path) { bytes in
-                isSame = isSame && offset + bytes.count <= original.count
-                    && original.withUnsafeBytes { memcmp($0.baseAddress! + offset, bytes.baseAddress!, bytes.count) } == 0
+                isSame =
+                    isSame && offset + bytes.count <= original.count
+                    && original.withUnsafeBytes { memcmp($0.baseAddress! + offset, bytes.baseAddress!, bytes.count) }
+                        == 0
                 offset += bytes.count
             }
             if !isSame || offset != original.count { differences.append(path) }

@@ -4,12 +4,15 @@ import TestSupport
 
 /// The real engines, started by `Tests/rgw` and `Tests/etcd`.
 enum Engines {
-    static let areInstalled = geteuid() == 0 && ["ceph-mon", "ceph-mgr", "ceph-osd", "radosgw", "etcd"].allSatisfy {
-        FileManager.default.isExecutableFile(atPath: "/usr/bin/\($0)")
-    }
+    static let areInstalled =
+        geteuid() == 0
+        && ["ceph-mon", "ceph-mgr", "ceph-osd", "radosgw", "etcd"].allSatisfy {
+            FileManager.default.isExecutableFile(atPath: "/usr/bin/\($0)")
+        }
 
     static func script(_ name: String) -> String {
-        URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
             .appendingPathComponent(name).path
     }
 
@@ -22,7 +25,9 @@ enum Engines {
     @discardableResult
     static func run(_ arguments: [String], environment: [String: String] = [:]) throws -> [String] {
         let settings = environment.map { "\($0.key)=\($0.value)" }
-        return try ChildProcess.daemon(["/usr/bin/env"] + settings + ["/bin/bash"] + arguments).line().split(separator: " ").map(String.init)
+        return try ChildProcess.daemon(["/usr/bin/env"] + settings + ["/bin/bash"] + arguments).line().split(
+            separator: " "
+        ).map(String.init)
     }
 }
 
@@ -44,7 +49,8 @@ final class ObjectStore: Sendable {
 
     /// One more gateway, which a test may kill.
     func gateway(_ place: String = "") throws -> (port: Int, process: pid_t) {
-        let words = try Engines.run([Engines.script("rgw"), "gateway", directory("ceph")] + (place.isEmpty ? [] : [place]))
+        let words = try Engines.run(
+            [Engines.script("rgw"), "gateway", directory("ceph")] + (place.isEmpty ? [] : [place]))
         return (Int(words[0])!, pid_t(words[1])!)
     }
 }
@@ -59,7 +65,9 @@ final class Etcd: Sendable {
     /// - Parameters:
     ///   - address: to listen at.
     ///   - certificate: to be asked by https with.
-    init(_ directory: String, address: String = "127.0.0.1", certificate: CertificateAuthority.Certificate? = nil) throws {
+    init(_ directory: String, address: String = "127.0.0.1", certificate: CertificateAuthority.Certificate? = nil)
+        throws
+    {
         self.directory = directory
         var environment = ["WEIGHTSTORE_ETCD_ADDRESS": address]
         if let certificate {
@@ -67,14 +75,17 @@ final class Etcd: Sendable {
             environment["WEIGHTSTORE_ETCD_KEY"] = certificate.key
         }
         self.environment = environment
-        port = Int(try Engines.run([Engines.script("etcd"), "start", directory, "0", "\(getpid())"], environment: environment)[0])!
+        port = Int(
+            try Engines.run(
+                [Engines.script("etcd"), "start", directory, "0", "\(getpid())"], environment: environment)[0])!
         url = "\(certificate == nil ? "http" : "https")://\(address):\(port)"
     }
 
     func kill() throws { try Engines.run([Engines.script("etcd"), "stop", directory]) }
 
     func restart() throws {
-        try Engines.run([Engines.script("etcd"), "start", directory, "\(port)", "\(getpid())"], environment: environment)
+        try Engines.run(
+            [Engines.script("etcd"), "start", directory, "\(port)", "\(getpid())"], environment: environment)
     }
 
     deinit {

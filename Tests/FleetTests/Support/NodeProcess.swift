@@ -52,7 +52,9 @@ extension Yard {
                 FileManager.default.fileExists(atPath: node.store + "/store.db") ? try node.main() == digest : false
             }
             let store = try Store(at: node.store)
-            guard try store.verifyBlocking().damage.isEmpty, try store.missing(of: try store.shards(of: digest)!).isEmpty else {
+            guard try store.verifyBlocking().damage.isEmpty,
+                try store.missing(of: try store.shards(of: digest)!).isEmpty
+            else {
                 throw Waited(what: "\(node.name): shards are wrong, or missing")
             }
         }

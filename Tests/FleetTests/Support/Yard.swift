@@ -63,7 +63,9 @@ final class Yard: Sendable {
     /// The tool, with everything it needs in its environment.
     func tool(_ store: String, port: Int? = nil) -> Tool {
         var tool = Tool(store: directory(store))
-        tool.environment = objects.credentials.merging(["WEIGHTSTORE_ORIGIN": url(port: port), "HOME": directory("")]) { $1 }
+        tool.environment = objects.credentials.merging(["WEIGHTSTORE_ORIGIN": url(port: port), "HOME": directory("")]) {
+            $1
+        }
         if let etcd { tool.environment["WEIGHTSTORE_ETCD"] = etcd.url }
         if let authority { tool.environment.merge(authority.environment) { $1 } }
         return tool

@@ -4,9 +4,10 @@ import TestSupport
 
 /// A RADOS gateway of the test's own: `Tests/rgw`.
 final class Gateway: Sendable {
-    static let isInstalled = ["ceph-mon", "ceph-mgr", "ceph-osd", "radosgw"].allSatisfy {
-        FileManager.default.isExecutableFile(atPath: "/usr/bin/\($0)")
-    } && geteuid() == 0
+    static let isInstalled =
+        ["ceph-mon", "ceph-mgr", "ceph-osd", "radosgw"].allSatisfy {
+            FileManager.default.isExecutableFile(atPath: "/usr/bin/\($0)")
+        } && geteuid() == 0
 
     let port: Int
     /// What the environment says of who asks.
@@ -19,10 +20,13 @@ final class Gateway: Sendable {
 
     init(_ scene: Scene) throws {
         self.scene = scene
-        let words = try ChildProcess.daemon(["/bin/bash", Self.script, "start", scene.directory("ceph")]).line().split(separator: " ").map(String.init)
+        let words = try ChildProcess.daemon(["/bin/bash", Self.script, "start", scene.directory("ceph")]).line().split(
+            separator: " "
+        ).map(String.init)
         port = Int(words[0])!
         environment = [
-            "AWS_ACCESS_KEY_ID": words[1], "AWS_SECRET_ACCESS_KEY": words[2], "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:\(port)",
+            "AWS_ACCESS_KEY_ID": words[1], "AWS_SECRET_ACCESS_KEY": words[2],
+            "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:\(port)",
         ]
     }
 

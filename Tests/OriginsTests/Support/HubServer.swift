@@ -77,7 +77,9 @@ enum HTTP {
 
     private static func curl(_ arguments: [String]) throws -> Data {
         let result = try ChildProcess.run(["curl", "-sf"] + arguments)
-        guard result.status == 0 else { throw ChildProcess.Failed(command: arguments, reason: "curl: status \(result.status)") }
+        guard result.status == 0 else {
+            throw ChildProcess.Failed(command: arguments, reason: "curl: status \(result.status)")
+        }
         return Data(result.bytes)
     }
 }

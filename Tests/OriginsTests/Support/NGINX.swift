@@ -21,24 +21,26 @@ final class NGINX: Sendable {
         try ChildProcess.check(
             "python3", HubServer.script, "--tree", scene.directory("hub"), directory + "/tree",
             "http://localhost:\(contentPort)")
-        let redirect = redirecting
-            ? "location ~ ^/.*/resolve/.*safetensors$ { return 302 http://localhost:\(contentPort)$uri?signature=x; }" : ""
+        let redirect =
+            redirecting
+            ? "location ~ ^/.*/resolve/.*safetensors$ { return 302 http://localhost:\(contentPort)$uri?signature=x; }"
+            : ""
         try """
-            worker_processes 1; daemon off; master_process off; pid \(directory)/pid; error_log \(directory)/error.log;
-            user root;
-            events { worker_connections 256; }
-            http {
-              access_log \(directory)/access.log; sendfile on; tcp_nopush on; default_type application/octet-stream;
-              client_body_temp_path \(directory)/a; proxy_temp_path \(directory)/b; fastcgi_temp_path \(directory)/c;
-              uwsgi_temp_path \(directory)/d; scgi_temp_path \(directory)/e;
-              server {
-                listen 127.0.0.1:\(port); root \(directory)/tree; index index.json;
-                location /api { try_files $uri/index.json =404; }
-                \(redirect)
-              }
-              server { listen 127.0.0.1:\(contentPort); listen [::1]:\(contentPort); root \(directory)/tree; }
-            }
-            """.write(toFile: directory + "/nginx.conf", atomically: true, encoding: .utf8)
+        worker_processes 1; daemon off; master_process off; pid \(directory)/pid; error_log \(directory)/error.log;
+        user root;
+        events { worker_connections 256; }
+        http {
+          access_log \(directory)/access.log; sendfile on; tcp_nopush on; default_type application/octet-stream;
+          client_body_temp_path \(directory)/a; proxy_temp_path \(directory)/b; fastcgi_temp_path \(directory)/c;
+          uwsgi_temp_path \(directory)/d; scgi_temp_path \(directory)/e;
+          server {
+            listen 127.0.0.1:\(port); root \(directory)/tree; index index.json;
+            location /api { try_files $uri/index.json =404; }
+            \(redirect)
+          }
+          server { listen 127.0.0.1:\(contentPort); listen [::1]:\(contentPort); root \(directory)/tree; }
+        }
+        """.write(toFile: directory + "/nginx.conf", atomically: true, encoding: .utf8)
         server = try ChildProcess.daemon([Self.path!, "-c", directory + "/nginx.conf", "-p", directory])
         for _ in 0..<200 {
             if (try? HTTP.get("http://127.0.0.1:\(port)/api/models/org/model/revision/main")) != nil { return }

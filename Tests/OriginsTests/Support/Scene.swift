@@ -33,7 +33,8 @@ final class Scene: Sendable {
         return store
     }
 
-    func request(_ selection: FetchSelection = FetchSelection(), _ name: String = "org/model", from url: String? = nil) throws
+    func request(_ selection: FetchSelection = FetchSelection(), _ name: String = "org/model", from url: String? = nil)
+        throws
         -> PullRequest
     {
         var request = try PullRequest(name)

@@ -12,7 +12,8 @@ final class SlowClient: Sendable {
     ///
     /// - Parameter pace: bytes a second; 0 takes nothing.
     init(_ url: String, pace: Int, trusting authority: CertificateAuthority?) throws {
-        daemon = try ChildProcess.daemon(["/usr/bin/env", "python3", Self.script, url, "\(pace)"] + (authority.map { [$0.certificate] } ?? []))
+        daemon = try ChildProcess.daemon(
+            ["/usr/bin/env", "python3", Self.script, url, "\(pace)"] + (authority.map { [$0.certificate] } ?? []))
         _ = try daemon.line()
     }
 

@@ -21,7 +21,8 @@ final class TestServer: Sendable {
     private let running: Task<Void, any Error>
 
     init(
-        _ options: ServerOptions = ServerOptions(), pullThrough: (@Sendable (Store, TemporaryDirectory) -> any PullThrough)? = nil
+        _ options: ServerOptions = ServerOptions(),
+        pullThrough: (@Sendable (Store, TemporaryDirectory) -> any PullThrough)? = nil
     ) async throws {
         try Self.base.write(to: directory("base"))
         try Self.base.tuned(seed: 7).write(to: directory("tuned"), files: 2)
@@ -108,9 +109,18 @@ final class Log: LogHandler, Sendable {
     private let kept = Mutex<[String]>([])
     var lines: [String] { kept.withLock { $0 } }
 
-    var metadata: Logger.Metadata { get { [:] } set {} }
-    var logLevel: Logger.Level { get { .trace } set {} }
-    subscript(metadataKey key: String) -> Logger.Metadata.Value? { get { nil } set {} }
+    var metadata: Logger.Metadata {
+        get { [:] }
+        set {}
+    }
+    var logLevel: Logger.Level {
+        get { .trace }
+        set {}
+    }
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { nil }
+        set {}
+    }
 
     func log(event: LogEvent) { kept.withLock { $0.append("\(event.level) \(event.message)") } }
 }

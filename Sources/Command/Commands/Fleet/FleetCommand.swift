@@ -25,26 +25,32 @@ struct FleetStatus: ParsableCommand {
         for model in status.models {
             let newest = model.versions.last
             models.add(
-                model.model, "\(model.versions.count)", newest.map { "v\($0.version)" } ?? "-", Quantity.bytes(newest?.bytes ?? 0),
+                model.model, "\(model.versions.count)", newest.map { "v\($0.version)" } ?? "-",
+                Quantity.bytes(newest?.bytes ?? 0),
                 model.refs.sorted { $0.key < $1.key }.map { "\($0.key)→v\($0.value.version)" }.joined(separator: " "))
         }
         var text = models.text
         if let nodes = status.nodes {
-            var table = Table("NODE", "URL", "HEARS BY", "REF", "HAS", "WANTED", ">TO COME", ">FROM PEERS", ">FROM BUCKET")
+            var table = Table(
+                "NODE", "URL", "HEARS BY", "REF", "HAS", "WANTED", ">TO COME", ">FROM PEERS", ">FROM BUCKET")
             for node in nodes {
                 let peers = Quantity.bytes(node.holdings?.fromPeers ?? 0)
                 let bucket = Quantity.bytes(node.holdings?.fromOrigin ?? 0)
                 for state in node.states {
                     table.add(
-                        node.info.name, node.info.url, node.holdings?.hears ?? "-", "\(state.model)@\(state.ref)", state.hereText,
-                        state.isCurrent ? "" : "\(state.fleetText) ← lags", Quantity.bytes(state.missing), peers, bucket)
+                        node.info.name, node.info.url, node.holdings?.hears ?? "-", "\(state.model)@\(state.ref)",
+                        state.hereText,
+                        state.isCurrent ? "" : "\(state.fleetText) ← lags", Quantity.bytes(state.missing), peers, bucket
+                    )
                 }
                 if node.states.isEmpty {
-                    table.add(node.info.name, node.info.url, node.holdings?.hears ?? "-", "-", "-", "", "", peers, bucket)
+                    table.add(
+                        node.info.name, node.info.url, node.holdings?.hears ?? "-", "-", "-", "", "", peers, bucket)
                 }
             }
             text += "\n" + table.text
-            text += "\(Quantity.count(nodes.count, "node")), \(nodes.count { !$0.lags }) current; \(Quantity.bytes(nodes.reduce(0) { $0 + $1.states.reduce(0) { $0 + $1.missing } })) to come\n"
+            text +=
+                "\(Quantity.count(nodes.count, "node")), \(nodes.count { !$0.lags }) current; \(Quantity.bytes(nodes.reduce(0) { $0 + $1.states.reduce(0) { $0 + $1.missing } })) to come\n"
             for node in nodes { if let failure = node.holdings?.failure { text += "\(node.info.name): \(failure)\n" } }
         }
         try Terminal.write(text)
@@ -92,7 +98,8 @@ struct FleetDrop: ParsableCommand {
         }
         try fleetOptions.fleet().drop(version, of: parts[0], dryRun: dryRun)
         try options.json
-            ? Terminal.write(json: Answer(model: parts[0], dropped: version)) : Terminal.write("\(name) \(dryRun ? "would be " : "")dropped\n")
+            ? Terminal.write(json: Answer(model: parts[0], dropped: version))
+            : Terminal.write("\(name) \(dryRun ? "would be " : "")dropped\n")
     }
 }
 
@@ -110,6 +117,7 @@ struct FleetGarbage: ParsableCommand {
         let summary = try fleetOptions.fleet().collectGarbage(graceSeconds: grace.seconds, dryRun: dryRun)
         if options.json { return try Terminal.write(json: summary) }
         try Terminal.write(
-            "\(Quantity.count(summary.shards, "shard")), \(Quantity.count(summary.manifests, "manifest")), \(Quantity.count(summary.uploads, "broken-off upload")), \(Quantity.count(summary.others, "other object")), \(Quantity.bytes(summary.bytes))\(dryRun ? " would go" : " removed")\n")
+            "\(Quantity.count(summary.shards, "shard")), \(Quantity.count(summary.manifests, "manifest")), \(Quantity.count(summary.uploads, "broken-off upload")), \(Quantity.count(summary.others, "other object")), \(Quantity.bytes(summary.bytes))\(dryRun ? " would go" : " removed")\n"
+        )
     }
 }

@@ -23,12 +23,15 @@ struct Node: ParsableCommand {
 
     @Argument(help: ArgumentHelp("What to follow.", valueName: "model")) var follow: [String]
     @OptionGroup var listen: ListenOptions
-    @Option(help: ArgumentHelp("Where peers reach this node, if not at host and port: https://node7.example.", valueName: "url"))
+    @Option(
+        help: ArgumentHelp(
+            "Where peers reach this node, if not at host and port: https://node7.example.", valueName: "url"))
     var advertise: String?
     @Option(help: ArgumentHelp("The node's name (default: host name and port).", valueName: "name")) var name: String?
     @Option(help: ArgumentHelp("A file with the token to ask for and to show.", valueName: "file"), completion: .file())
     var tokenFile: String?
-    @Option(help: ArgumentHelp("How often to look into the bucket without etcd.", valueName: "span")) var poll = TimeSpan(argument: "5s")!
+    @Option(help: ArgumentHelp("How often to look into the bucket without etcd.", valueName: "span")) var poll =
+        TimeSpan(argument: "5s")!
     @Flag(help: "Warnings only.") var quiet = false
     @OptionGroup var fleetOptions: FleetOptions
     @OptionGroup var options: StoreOptions
@@ -50,9 +53,13 @@ struct Node: ParsableCommand {
         let store = try options.open(create: true)
         var settings = try listen.settings(token)
         settings.connections = min(settings.connections, max(OpenFiles.raiseLimit() / 4, 16))
-        let logger = Logger(label: "weightstore.node") { [quiet] _ in ServiceLogHandler(logLevel: quiet ? .warning : .info) }
+        let logger = Logger(label: "weightstore.node") { [quiet] _ in
+            ServiceLogHandler(logLevel: quiet ? .warning : .info)
+        }
         // Without a line per request.
-        let serving = Logger(label: "weightstore.server") { [quiet] _ in ServiceLogHandler(logLevel: quiet ? .warning : .notice) }
+        let serving = Logger(label: "weightstore.server") { [quiet] _ in
+            ServiceLogHandler(logLevel: quiet ? .warning : .notice)
+        }
         var nodeOptions = NodeOptions(
             name: name ?? "\(Fleet.host):\(listen.port == 0 ? Int(getpid()) : listen.port)", follows: follows)
         nodeOptions.pollSeconds = Double(max(poll.seconds, 1))
@@ -88,10 +95,12 @@ extension Node {
     /// That nobody beyond this machine gets, or sees, what is not for him.
     private func check(hasToken: Bool) throws {
         if let advertise, listen.isEncrypted, !advertise.hasPrefix("https://") {
-            throw ValidationError("\(advertise) is not https, and with --tls-certificate this node speaks nothing else.")
+            throw ValidationError(
+                "\(advertise) is not https, and with --tls-certificate this node speaks nothing else.")
         }
         if advertise == nil, ["0.0.0.0", "::"].contains(listen.host) {
-            throw ValidationError("Peers can't ask for \(listen.host): say with --advertise where they reach this node.")
+            throw ValidationError(
+                "Peers can't ask for \(listen.host): say with --advertise where they reach this node.")
         }
         if listen.isLoopback { return }
         guard hasToken else {
@@ -101,7 +110,8 @@ extension Node {
         let isBehindProxy = advertise?.hasPrefix("https://") ?? false
         guard listen.isEncrypted || isBehindProxy || TransportOptions().allowsPlainHTTP else {
             throw ValidationError(
-                "\(listen.host) is beyond this machine, where others can listen in: give --tls-certificate and --tls-key, or the address of a TLS proxy with --advertise https://…, or allow plain http with --insecure.")
+                "\(listen.host) is beyond this machine, where others can listen in: give --tls-certificate and --tls-key, or the address of a TLS proxy with --advertise https://…, or allow plain http with --insecure."
+            )
         }
     }
 }

@@ -39,15 +39,20 @@ struct Push: ParsableCommand {
         }
         if options.json { return try Terminal.write(json: summary) }
         let seconds = (ContinuousClock.now - start) / .seconds(1)
-        let what = "\(Quantity.count(summary.uploadedShards, "shard")), \(Quantity.bytes(summary.uploaded)) of \(Quantity.bytes(summary.bytes))"
+        let what =
+            "\(Quantity.count(summary.uploadedShards, "shard")), \(Quantity.bytes(summary.uploaded)) of \(Quantity.bytes(summary.bytes))"
         if dryRun {
-            return try Terminal.write("would upload \(what); \(summary.model)@v\(summary.version)\(summary.created ? " would be new" : " is there")\n")
+            return try Terminal.write(
+                "would upload \(what); \(summary.model)@v\(summary.version)\(summary.created ? " would be new" : " is there")\n"
+            )
         }
         try Terminal.write(
             "\(summary.model)@v\(summary.version)  \(summary.digest.short)  \(summary.created ? "created" : "was there")"
                 + (summary.refs.isEmpty ? "" : ", \(summary.refs.joined(separator: ", ")) → v\(summary.version)")
                 + "; \(what) uploaded; \(Quantity.seconds(seconds))\n")
-        if !summary.told { Terminal.complain("etcd could not be told: nodes hear of it when they next look into the bucket") }
+        if !summary.told {
+            Terminal.complain("etcd could not be told: nodes hear of it when they next look into the bucket")
+        }
     }
 }
 
@@ -55,7 +60,8 @@ struct Rollback: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rollback",
         abstract: "Let a ref of the fleet name the version again that it named before, or another one.",
-        discussion: "Only the ref moves: by compare-and-swap, so that of two people who move it one is told (exit status 4).")
+        discussion:
+            "Only the ref moves: by compare-and-swap, so that of two people who move it one is told (exit status 4).")
 
     @Argument(help: ArgumentHelp("The model, or model@ref (default: main).", valueName: "model")) var name: String
     @Option(help: ArgumentHelp("The version.", valueName: "v3")) var to: String?
@@ -80,7 +86,9 @@ struct Rollback: ParsableCommand {
             return number
         }
         let moved = try fleetOptions.fleet().move(ref, of: model, to: version, dryRun: dryRun)
-        if options.json { return try Terminal.write(json: Answer(model: model, ref: ref, from: moved.from, to: moved.to)) }
+        if options.json {
+            return try Terminal.write(json: Answer(model: model, ref: ref, from: moved.from, to: moved.to))
+        }
         try Terminal.write("\(model)@\(ref): v\(moved.from) → v\(moved.to)\(dryRun ? " (not done)" : "")\n")
     }
 }

@@ -13,12 +13,15 @@ struct Check: ParsableCommand {
     @OptionGroup var options: StoreOptions
 
     func run() throws {
-        let states = try fleetOptions.fleet().check(try names.map { try Follow($0) }, of: try options.open(create: true))
+        let states = try fleetOptions.fleet().check(
+            try names.map { try Follow($0) }, of: try options.open(create: true))
         if options.json {
             try Terminal.write(json: states)
         } else {
             var table = Table("REF", "FLEET", "HERE", ">TO COME")
-            for state in states { table.add("\(state.model)@\(state.ref)", state.fleetText, state.hereText, Quantity.bytes(state.missing)) }
+            for state in states {
+                table.add("\(state.model)@\(state.ref)", state.fleetText, state.hereText, Quantity.bytes(state.missing))
+            }
             try Terminal.write(table.text)
         }
         if !states.allSatisfy(\.isCurrent) { throw ExitCode(ExitStatus.behind.rawValue) }
@@ -28,7 +31,8 @@ struct Check: ParsableCommand {
 struct Sync: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sync",
-        abstract: "Bring this store to the versions that the fleet's refs name now: the shards that differ, then the refs.",
+        abstract:
+            "Bring this store to the versions that the fleet's refs name now: the shards that differ, then the refs.",
         discussion: """
             From peers first, then from the bucket. A ref moves when all bytes of its version are here. Broken off at any \
             moment, the next sync goes on from what is here.
@@ -46,9 +50,10 @@ struct Sync: ParsableCommand {
         if dryRun {
             let states = try fleet.check(follows, of: store)
             if options.json { return try Terminal.write(json: states) }
-            return try Terminal.write(states.filter { !$0.isCurrent }.map {
-                "\($0.model)@\($0.ref): \($0.hereText) → \($0.fleetText), \(Quantity.bytes($0.missing)) to come\n"
-            }.joined())
+            return try Terminal.write(
+                states.filter { !$0.isCurrent }.map {
+                    "\($0.model)@\($0.ref): \($0.hereText) → \($0.fleetText), \(Quantity.bytes($0.missing)) to come\n"
+                }.joined())
         }
         let summary = try LongCall.run(names.joined(separator: " ")) { work in
             try fleet.syncBlocking(follows, into: store, work: work)
@@ -57,7 +62,8 @@ struct Sync: ParsableCommand {
         if summary.moved.isEmpty { return try Terminal.write("current\n") }
         try Terminal.write(
             summary.moved.map { "\($0.model)@\($0.ref) → v\($0.version)  \($0.digest.short)\n" }.joined()
-                + "\(Quantity.count(summary.shards, "shard")), \(Quantity.bytes(summary.bytes)): \(Quantity.bytes(summary.fromPeers)) from peers, \(Quantity.bytes(summary.fromOrigin)) from elsewhere\n")
+                + "\(Quantity.count(summary.shards, "shard")), \(Quantity.bytes(summary.bytes)): \(Quantity.bytes(summary.fromPeers)) from peers, \(Quantity.bytes(summary.fromOrigin)) from elsewhere\n"
+        )
     }
 }
 
