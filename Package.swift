@@ -1,6 +1,10 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
+/// `Tests/quick` sets it: what stands above the module WeightStore is left out, with the packages that it needs. SwiftPM
+/// builds all test targets into one bundle, so a filter alone would still build them.
+let isQuick = Context.environment["WEIGHTSTORE_QUICK"] != nil
+
 /// The built-in policies: files of Sources/Policies/BuiltIn.
 let policies = ["lru", "lfu", "size", "lfuda", "gdsf", "ttl", "slru", "hyperbolic", "heat", "tail"]
 
@@ -42,6 +46,9 @@ let modules: [Target] = [
             .product(name: "GRDB", package: "GRDB.swift"),
             .product(name: "Logging", package: "swift-log"),
         ]),
+]
+
+let services: [Target] = [
     .target(
         name: "Origins",
         dependencies: [
@@ -103,12 +110,6 @@ let modules: [Target] = [
 ]
 
 let tests: [Target] = [
-    // Measures; Tests/kv-benchmark runs it beside its peers.
-    .executableTarget(name: "kv-benchmark", dependencies: ["KVCompression", "WeightStore"], path: "Tests/KVBenchmark"),
-    // A small engine in a process of its own: records use, is warmed, and prints what its first requests cost.
-    .executableTarget(name: "warm-engine", dependencies: ["WeightStore"], path: "Tests/WarmEngine"),
-    // An engine of the tests: streams layers, and computes with them.
-    .executableTarget(name: "example-engine", dependencies: ["WeightStore"], path: "Tests/ExampleEngine"),
     .target(name: "CUDADouble", path: "Tests/CUDADouble"),
     .target(
         name: "TestSupport",
@@ -122,10 +123,18 @@ let tests: [Target] = [
         name: "WeightStoreTests",
         dependencies: [
             "TestSupport", "Support", "Files", "ModelFormats", "DeviceMemory", "Storage", "Policies", "Tiers",
-            "WeightStore",
-            "Migrations", .product(name: "GRDB", package: "GRDB.swift"),
+            "WeightStore", "Migrations", .product(name: "GRDB", package: "GRDB.swift"),
             .product(name: "Logging", package: "swift-log"),
         ]),
+]
+
+let serviceTests: [Target] = [
+    // Measures; Tests/kv-benchmark runs it beside its peers.
+    .executableTarget(name: "kv-benchmark", dependencies: ["KVCompression", "WeightStore"], path: "Tests/KVBenchmark"),
+    // A small engine in a process of its own: records use, is warmed, and prints what its first requests cost.
+    .executableTarget(name: "warm-engine", dependencies: ["WeightStore"], path: "Tests/WarmEngine"),
+    // An engine of the tests: streams layers, and computes with them.
+    .executableTarget(name: "example-engine", dependencies: ["WeightStore"], path: "Tests/ExampleEngine"),
     .testTarget(
         name: "OriginsTests",
         dependencies: [
@@ -147,8 +156,8 @@ let tests: [Target] = [
     .testTarget(
         name: "CommandTests",
         dependencies: [
-            "TestSupport", "warm-engine", "Storage", "Tiers", "WeightStore", "Command", "DeviceMemory",
-            .product(name: "GRDB", package: "GRDB.swift"),
+            "TestSupport", "Support", "warm-engine", "Migrations", "Storage", "Tiers", "WeightStore", "Command",
+            "DeviceMemory", .product(name: "GRDB", package: "GRDB.swift"),
         ]),
     .testTarget(
         name: "EngineTests",
@@ -164,30 +173,40 @@ let tests: [Target] = [
         ]),
 ]
 
+let products: [Product] = [
+    .library(name: "WeightStore", targets: ["WeightStore"]),
+    .library(name: "KVCompression", targets: ["KVCompression"]),
+    // For tests: opened at run time, as the CUDA driver is.
+    .library(name: "cuda-double", type: .dynamic, targets: ["CUDADouble"]),
+]
+
+let serviceProducts: [Product] = [
+    .library(name: "Origins", targets: ["Origins"]),
+    .executable(name: "weightstore", targets: ["Command"]),
+    // libweightstore: Sources/CWeightStore/install gives it its name.
+    .library(name: "weightstore-c", type: .dynamic, targets: ["CWeightStore"]),
+]
+
+let dependencies: [Package.Dependency] = [
+    .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+]
+
+let serviceDependencies: [Package.Dependency] = [
+    .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+    .package(url: "https://github.com/apple/swift-nio-extras", from: "1.34.1"),
+    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.9.0"),
+]
+
 let package = Package(
     name: "WeightStore",
-    products: [
-        .library(name: "WeightStore", targets: ["WeightStore"]),
-        .library(name: "Origins", targets: ["Origins"]),
-        .library(name: "KVCompression", targets: ["KVCompression"]),
-        .executable(name: "weightstore", targets: ["Command"]),
-        // libweightstore: Sources/CWeightStore/install gives it its name.
-        .library(name: "weightstore-c", type: .dynamic, targets: ["CWeightStore"]),
-        // For tests: opened at run time, as the CUDA driver is.
-        .library(name: "cuda-double", type: .dynamic, targets: ["CUDADouble"]),
-    ],
-    dependencies: [
-        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
-        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
-        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
-        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
-        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
-        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.34.1"),
-        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
-        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
-        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.9.0"),
-    ],
-    targets: modules + tests,
+    products: products + (isQuick ? [] : serviceProducts),
+    dependencies: dependencies + (isQuick ? [] : serviceDependencies),
+    targets: modules + tests + (isQuick ? [] : services + serviceTests),
     swiftLanguageModes: [.v6])

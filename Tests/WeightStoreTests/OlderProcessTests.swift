@@ -110,17 +110,6 @@ import Testing
         }
     }
 
-    @Test("two processes open an old store at once: both succeed, and it is migrated")
-    func twoAtOnce() async throws {
-        let tools = try (0..<2).map { _ in try Tool(store: store).start(["ls"]) }
-        for tool in tools {
-            let result = try await onThread { tool.result() }
-            #expect(result.status == 0, "\(result.errors)")
-            for model in fixture.facts.models { #expect(result.output.contains(model.name)) }
-        }
-        #expect(try migrations() == Migrations.all.map(\.name))
-    }
-
     @Test(
         "a live process of this schema, or of a newer one that is about to open the store, is no obstacle",
         arguments: [0, 1])

@@ -1,0 +1,39 @@
+import TestSupport
+import Testing
+
+/// `weightstore load` onto a GPU, with and without a driver.
+@Suite struct LoadCommandTests {
+    private let directory: TemporaryDirectory
+    private let base = TestModel(layers: 2)
+
+    init() throws {
+        directory = try TemporaryDirectory()
+        try base.write(to: directory("model"))
+        _ = try Tool(store: directory("store"))("import", directory("model"), "--name", "base")
+    }
+
+    private func tool(driver: String) -> Tool {
+        var tool = Tool(store: directory("store"))
+        tool.environment["WEIGHTSTORE_CUDA_LIBRARY"] = driver
+        return tool
+    }
+
+    @Test("a missing driver is a clear error, and never another tier")
+    func noDriver() throws {
+        let result = try tool(driver: "/nowhere/libcuda.so.1")("load", "base", "--to", "gpu")
+        #expect(result.status == 1)
+        #expect(result.errors.contains("/nowhere/libcuda.so.1") && result.errors.contains("host"))
+        #expect(result.output.isEmpty)
+    }
+
+    @Test("with the driver in place the tool loads onto the GPU")
+    func driver() throws {
+        let double = try CUDADouble()
+        defer { withExtendedLifetime(double) {} }
+        let tool = tool(driver: double.path)
+        let answer = try tool("load", "base", "--to", "gpu", "--json").object()
+        #expect((answer["tier"] as? [String: Any])?["tier"] as? String == "cuda:0")
+        #expect(answer["tensors"] as? Int == base.tensors.count)
+        #expect(try tool("load", "base", "--to", "cuda:7").status == 1)
+    }
+}
