@@ -9,5 +9,6 @@ package enum Migrations {
         ("v0004_prompts", String(decoding: PackageResources.v0004_prompts_sql, as: UTF8.self)),
         ("v0005_kv_sharing", String(decoding: PackageResources.v0005_kv_sharing_sql, as: UTF8.self)),
         ("v0006_shard_version", String(decoding: PackageResources.v0006_shard_version_sql, as: UTF8.self)),
+        ("v0007_names", String(decoding: PackageResources.v0007_names_sql, as: UTF8.self)),
     ]
 }

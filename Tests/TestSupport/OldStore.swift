@@ -21,18 +21,30 @@ package enum OldStore {
             try db.execute(sql: "ATTACH ? AS new", arguments: [store + "/store.db"])
             for table in try tables(db) {
                 let columns = try kept(table, db).joined(separator: ", ")
+                let newColumns = try kept(table, db).map(newName).joined(separator: ", ")
                 try db.execute(
-                    sql: "INSERT OR REPLACE INTO main.\(table) (\(columns)) SELECT \(columns) FROM new.\(table)")
+                    sql: """
+                        INSERT OR REPLACE INTO main.\(table) (\(columns))
+                        SELECT \(newColumns) FROM new.\(newName(table))
+                        """)
             }
-            // The triggers have counted along; what was copied counts.
+            // The triggers have counted while the rows were copied; the copied totals are right.
             try db.execute(
-                sql: "UPDATE main.tally SET (shards, bytes) = (SELECT shards, bytes FROM new.tally); DETACH new")
+                sql: """
+                    UPDATE main.tally SET (shards, bytes) = (SELECT shards, bytes FROM new.shard_totals);
+                    DETACH new
+                    """)
         }
         let all = try old.read { db in try rows(of: tables(db), db) }
         try old.close()
         for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: "\(store)/store.db\(suffix)") }
         try FileManager.default.moveItem(atPath: path, toPath: store + "/store.db")
         return all
+    }
+
+    /// What the last schema calls a table or a column of the first.
+    private static func newName(_ name: String) -> String {
+        ["tally": "shard_totals", "recoverable": "has_origin"][name] ?? name
     }
 
     private static func tables(_ db: Database) throws -> [String] {
@@ -49,11 +61,16 @@ package enum OldStore {
     }
 
     /// All rows of tables, with the columns that the first schema and the last have.
+    ///
+    /// - Parameter tables: as the first schema calls them; the database may have either.
     package static func rows(of tables: [String], _ db: Database) throws -> [String: [Row]] {
         try Dictionary(
             uniqueKeysWithValues: tables.map { table in
-                let columns = try kept(table, db).joined(separator: ", ")
-                return (table, try Row.fetchAll(db, sql: "SELECT \(columns) FROM \(table) ORDER BY \(columns)"))
+                let found = try db.tableExists(table) ? table : newName(table)
+                let columns = try kept(found, db).sorted { newName($0) < newName($1) }
+                let order = columns.joined(separator: ", ")
+                let selected = columns.map { "\($0) AS \(newName($0))" }.joined(separator: ", ")
+                return (table, try Row.fetchAll(db, sql: "SELECT \(selected) FROM \(found) ORDER BY \(order)"))
             })
     }
 }

@@ -125,7 +125,7 @@ import Testing
     }
 
     @Test("whatever changes, a row says of itself what the rows around it say")
-    func standing() throws {
+    func evictability() throws {
         var random = Random(seed: 11)
         for name in ["a", "b", "c"] {
             try add(name, TestModel(layers: 1, seed: 1).tuned(seed: UInt64(name.utf8.first!)), origin: false)
@@ -144,25 +144,25 @@ import Testing
             default:
                 if let digest = try shards(of: name).randomElement(using: &random) { try? store.bringBack(digest) }
             }
-            let (wrong, tally) = try store.catalog.read { db in
+            let (wrong, totals) = try store.catalog.read { db in
                 (
                     try Int.fetchOne(
                         db,
                         sql: """
-                            SELECT count(*) FROM shard JOIN standing ON standing.shard_id = shard.id
-                            WHERE shard.evictable <> standing.evictable
+                            SELECT count(*) FROM shard JOIN shard_evictability ON shard_evictability.shard_id = shard.id
+                            WHERE shard.evictable <> shard_evictability.evictable
                             """)!,
                     try Row.fetchOne(
                         db,
                         sql: """
-                            SELECT tally.bytes = (SELECT coalesce(sum(bytes), 0) FROM shard WHERE state = 'present')
-                                   AND tally.shards = (SELECT count(*) FROM shard WHERE state = 'present')
-                            FROM tally
+                            SELECT shard_totals.bytes = (SELECT coalesce(sum(bytes), 0) FROM shard WHERE state = 'present')
+                                   AND shard_totals.shards = (SELECT count(*) FROM shard WHERE state = 'present')
+                            FROM shard_totals
                             """)![0] as Bool
                 )
             }
             #expect(wrong == 0)
-            #expect(tally)
+            #expect(totals)
         }
     }
 

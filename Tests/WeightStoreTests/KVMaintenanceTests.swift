@@ -273,7 +273,7 @@ import Testing
                 return try Row.fetchAll(explain).map { $0["detail"] as String }
                     .filter {
                         $0.hasPrefix("SCAN") && !$0.contains("chain") && !$0.contains("CONSTANT ROW")
-                            && !$0.contains("kv_tally")
+                            && !$0.contains("kv_totals")
                     }
                     .map { "\($0): \(sql)" }
             }

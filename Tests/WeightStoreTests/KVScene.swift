@@ -89,14 +89,14 @@ final class KVScene: Sendable {
             let counts = try Row.fetchOne(
                 db,
                 sql: """
-                    SELECT (SELECT bytes FROM kv_tally) = (SELECT coalesce(sum(bytes), 0) FROM shard WHERE kind = 'kv')
-                           AND (SELECT shards FROM kv_tally) = (SELECT count(*) FROM shard WHERE kind = 'kv')
-                           AND (SELECT bytes FROM tally)
+                    SELECT (SELECT bytes FROM kv_totals) = (SELECT coalesce(sum(bytes), 0) FROM shard WHERE kind = 'kv')
+                           AND (SELECT shards FROM kv_totals) = (SELECT count(*) FROM shard WHERE kind = 'kv')
+                           AND (SELECT bytes FROM shard_totals)
                                = (SELECT coalesce(sum(bytes), 0) FROM shard WHERE kind <> 'kv' AND state = 'present')
                     """)!
             return onDisk.subtracting(rows).map { "blob without row \($0)" }
                 + rows.subtracting(onDisk).map { "row without blob \($0)" }
-                + (counts[0] ? [] : ["tally"])
+                + (counts[0] ? [] : ["shard_totals"])
         }
     }
 }

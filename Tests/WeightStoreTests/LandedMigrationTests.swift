@@ -13,6 +13,7 @@ import WeightStore
         ("v0004_prompts", "352f39e003c256e93371b084bd1ff001b7abb86c7f388f81ecdf0d19855a5b03"),
         ("v0005_kv_sharing", "d4c05ebed1a3048e561e1d21ed89568fde82894ff6d6da8d4ba4e8ba35114ffa"),
         ("v0006_shard_version", "3322e59f88b7a4ce29ce24dcd9706eeafec768de45e6e5ae974599e356e7e347"),
+        ("v0007_names", "ad635b598477610f22d7de6d316525ec6803c7f36021311badb2f3119c30c581"),
     ]
 
     @Test("a landed migration is never edited, removed or moved")

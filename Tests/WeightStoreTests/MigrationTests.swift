@@ -48,7 +48,8 @@ import Testing
                 try Int.fetchOne(
                     db,
                     sql: """
-                        SELECT count(*) FROM shard JOIN standing ON standing.shard_id = shard.id WHERE shard.evictable <> standing.evictable
+                        SELECT count(*) FROM shard JOIN shard_evictability ON shard_evictability.shard_id = shard.id
+                        WHERE shard.evictable <> shard_evictability.evictable
                         """) == 0)
         }
         // What an eviction took comes back, and every file is what it was.

@@ -59,7 +59,7 @@ import Testing
             #expect(files.count == 1, "\(table) is written in \(files.sorted().joined(separator: ", "))")
         }
         // What triggers keep is written nowhere.
-        #expect(tables.subtracting(writers.keys) == ["tally", "kv_tally"])
+        #expect(tables.subtracting(writers.keys) == ["shard_totals", "kv_totals"])
         for (table, files) in writers where !table.hasPrefix("fleet") {
             #expect(files.allSatisfy { $0.hasPrefix("Storage/Tables/") }, "\(table): \(files.sorted())")
         }

@@ -54,7 +54,7 @@ extension ModelRecord {
             db,
             sql: """
                 SELECT revision.digest, revision.version, revision.commit_id, revision.source,
-                       revision.created_at, pin.note, revision.recoverable
+                       revision.created_at, pin.note, revision.has_origin
                 FROM revision LEFT JOIN pin ON pin.revision_id = revision.id
                 WHERE revision.model_id = ?
                 ORDER BY revision.id
@@ -62,7 +62,7 @@ extension ModelRecord {
         ).map { row in
             Revision(
                 digest: row["digest"], version: row["version"], commit: row["commit_id"], source: row["source"],
-                createdAt: row["created_at"], pin: row["note"], recoverable: row["recoverable"] ? true : nil)
+                createdAt: row["created_at"], pin: row["note"], hasOrigin: row["has_origin"] ? true : nil)
         }
         let prompts = try PromptTable.records(of: model, db)
         // By the clock, so that it is also beyond what a crash left: the record of a change that was not committed, or

@@ -16,11 +16,17 @@ package struct ModelRecord: Codable, Equatable {
         /// The note of the pin; nil without a pin.
         package var pin: String?
         /// Whether the origins hold it; nil means no.
-        package var recoverable: Bool?
+        package var hasOrigin: Bool?
+
+        /// The record of version 1 calls `hasOrigin` so.
+        private enum CodingKeys: String, CodingKey {
+            case digest, version, commit, source, createdAt, pin
+            case hasOrigin = "recoverable"
+        }
 
         package init(
             digest: ContentDigest, version: Int? = nil, commit: String, source: String, createdAt: Int,
-            pin: String? = nil, recoverable: Bool? = nil
+            pin: String? = nil, hasOrigin: Bool? = nil
         ) {
             self.digest = digest
             self.version = version
@@ -28,7 +34,7 @@ package struct ModelRecord: Codable, Equatable {
             self.source = source
             self.createdAt = createdAt
             self.pin = pin
-            self.recoverable = recoverable
+            self.hasOrigin = hasOrigin
         }
     }
 

@@ -44,7 +44,7 @@ extension RevisionRow {
         for ref in refs { try RefTable.set(ref, of: model, to: id, db) }
         if !origins.isEmpty {
             try OriginTable.set(origins, of: model, db)
-            try RevisionTable.setRecoverable(id, db)
+            try RevisionTable.setHasOrigin(id, db)
         }
         try ClaimTable.release(lease, db)
         return Saved(id: id, model: model, version: version, wasKnown: known?.version != nil)

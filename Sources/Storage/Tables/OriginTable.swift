@@ -2,7 +2,7 @@ import GRDB
 
 /// The table `origin`: where a model can be had again, the nearest at position 0. This type makes every change to it.
 ///
-/// Which of the model's revisions they hold says `revision.recoverable`. With the first origin and the last, triggers
+/// Which of the model's revisions they hold says `revision.has_origin`. With the first origin and the last, triggers
 /// work out anew which shards may be evicted; so origins that stay the same are not written again.
 package enum OriginTable {
     package static func set(_ urls: [String], of model: Int64, _ db: Database) throws {

@@ -11,7 +11,7 @@ public enum QuotaKind: String, Sendable, Codable, CaseIterable {
     }
 
     /// The table that counts what is stored.
-    var tally: String { self == .weights ? "tally" : "kv_tally" }
+    var totals: String { self == .weights ? "shard_totals" : "kv_totals" }
 
     /// The policy that chooses until an operator names another.
     var defaultPolicy: String { self == .weights ? "lru" : "tail" }

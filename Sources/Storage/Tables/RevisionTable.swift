@@ -118,8 +118,8 @@ package enum RevisionTable {
     }
 
     /// The model's origins hold this revision, too.
-    package static func setRecoverable(_ revision: Int64, _ db: Database) throws {
-        try db.execute(sql: "UPDATE revision SET recoverable = 1 WHERE id = ?", arguments: [revision])
+    package static func setHasOrigin(_ revision: Int64, _ db: Database) throws {
+        try db.execute(sql: "UPDATE revision SET has_origin = 1 WHERE id = ?", arguments: [revision])
     }
 
     /// The last byte has arrived: the revision has its final manifest, unless it has changed meanwhile.

@@ -27,7 +27,8 @@ public enum ShardState: String, Sendable, Codable {
 /// **Uses** are counted in memory (`AccessLog`) and arrive in batches (`countUses`). `access_count` starts again with
 /// each arrival of the bytes; `heat` outlives eviction.
 ///
-/// **Kept by triggers**, never set here: `evictable`, from the view `standing`, and the tables `tally` and `kv_tally`.
+/// **Kept by triggers**, never set here: `evictable`, from the view `shard_evictability`, and the tables `shard_totals`
+/// and `kv_totals`.
 package enum ShardTable {
     /// What a row says of the shard itself.
     package struct Entry: Sendable {

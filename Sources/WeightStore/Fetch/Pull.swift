@@ -180,7 +180,7 @@ struct Pull {
             }
             for ref in refs { try RefTable.set(ref, of: model, to: revision, db) }
             try OriginTable.set(try PullRequest.origins(of: request.model, with: url, db), of: model, db)
-            try RevisionTable.setRecoverable(revision, db)
+            try RevisionTable.setHasOrigin(revision, db)
             return ((), [model])
         }
     }

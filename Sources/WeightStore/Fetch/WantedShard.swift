@@ -24,7 +24,7 @@ struct WantedShard {
                     JOIN revision ON revision.id = revision_file.revision_id
                     JOIN origin ON origin.model_id = revision.model_id
                     JOIN model ON model.id = revision.model_id
-                    WHERE extent.shard_id = ? AND revision.recoverable
+                    WHERE extent.shard_id = ? AND revision.has_origin
                     GROUP BY origin.url, revision.id
                     ORDER BY origin.position, revision.version DESC
                     LIMIT \(mostSources)

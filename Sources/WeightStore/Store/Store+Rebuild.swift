@@ -125,7 +125,7 @@ extension Store {
         let id = try RevisionTable.insert(
             manifest, digest: revision.digest, model: model, version: revision.version, source: revision.source,
             createdAt: revision.createdAt, db)
-        if revision.recoverable == true { try RevisionTable.setRecoverable(id, db) }
+        if revision.hasOrigin == true { try RevisionTable.setHasOrigin(id, db) }
         for file in manifest.files {
             var ids: [Int64] = []
             for facts in file.content.shards {
@@ -136,7 +136,7 @@ extension Store {
                 ids.append(try ShardTable.markPresent(facts, db))
                 summary.shards += 1
                 if try FileSystem.status(blobs.path(facts.digest))?.bytes != facts.bytes {
-                    let isEvicted = revision.recoverable == true
+                    let isEvicted = revision.hasOrigin == true
                     try ShardTable.mark(facts.digest, as: isEvicted ? .evicted : .missing, db)
                     summary.evicted += isEvicted ? 1 : 0
                     summary.missing += isEvicted ? 0 : 1
