@@ -10,7 +10,7 @@ import Storage
 ///     CandidateColumn("tensors", disk: "(SELECT count(*) FROM …)", kv: "0", memory: .integer { $0.tensors }),
 ///
 /// and, if memory tiers lack the value, a field of `EvictionFacts`, set in `MemoryTier+Eviction.swift`. The tables at
-/// ``Policy`` and in README.md describe it; a test compares them with this list.
+/// ``Policy`` and in the article `EvictionAndPolicies.md` describe it; a test compares them with this list.
 package struct CandidateColumn: Sendable {
     package let name: String
     /// An expression over a row of `main.shard`, for shards of weights. The table `moment` has one row, whose column `now`
