@@ -48,6 +48,6 @@ extension DeviceName: Hashable {
 }
 
 extension DeviceName: CustomStringConvertible {
-    /// The name, as ``init(_:)-(String)`` parses it.
+    /// The name, as ``init(_:)`` parses it.
     public var description: String { kind.isNumbered ? "\(kind.name):\(number)" : kind.name }
 }

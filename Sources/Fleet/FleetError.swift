@@ -16,12 +16,12 @@ public enum FleetError: Error, Sendable, Equatable {
     case busy(what: String, holder: String)
     /// The entry of a push or collection was removed from the ledger, because it was not renewed in time.
     case givenUp(what: String)
-    /// An address, or a version to be removed, cannot be used; `reason` says why.
+    /// An address, or a version to be removed, cannot be used; `reason` contains the cause.
     case unusable(what: String, reason: String)
 }
 
 extension FleetError: CustomStringConvertible {
-    /// The message: what failed, the cause, and the next step if there is one.
+    /// The message: the object, the cause, and the next step if there is one.
     public var description: String {
         switch self {
         case .lostRace(let model, let version, let digest, let publisher):

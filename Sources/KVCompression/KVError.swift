@@ -17,7 +17,7 @@ public enum KVError: Error, Equatable, Sendable {
 }
 
 extension KVError: CustomStringConvertible {
-    /// The message: the value, and what is required.
+    /// The message: the value and the requirement.
     public var description: String {
         switch self {
         case .badShape(let shape):

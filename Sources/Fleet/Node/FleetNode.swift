@@ -142,10 +142,10 @@ public final class FleetNode: Sendable {
             let seen = news.count
             do {
                 try membership.announce(try holdings())
-                if isFailing { logger.info("announced again") }
+                if isFailing { logger.info("this node is announced again") }
                 isFailing = false
             } catch {
-                if !isFailing { logger.warning("announcing: \(error)") }
+                if !isFailing { logger.warning("cannot announce this node: \(error)") }
                 isFailing = true
             }
             news.wait(beyond: seen, seconds: Double(Membership.leaseSeconds) / 4)

@@ -1,7 +1,7 @@
 /// `Snap` with a budget that decreases from the first layer to the last.
 ///
 /// Cai, Zhang, Gao, Liu, Li, Liu, Lu, Xiong, Dong, Hu, Xiao: "PyramidKV: Dynamic KV Cache Compression based on
-/// Pyramidal Information Funneling", arXiv:2406.02069. Beside the window, the last layer keeps 1 / `steepness` of the
+/// Pyramidal Information Funneling", arXiv:2406.02069. In addition to the window, the last layer keeps 1 / `steepness` of the
 /// mean, the first layer the number that makes the mean right, and the budgets in between are linear.
 ///
 /// Invariants: no layer keeps more than the one before it, and all layers together keep `layers * budget` positions, or
@@ -13,9 +13,9 @@ public struct Pyramid: KVSelector {
     public var budget: Int
     /// Number of most recent positions that are kept.
     public var window: Int
-    /// As ``Snap/kernel``.
+    /// Number of positions that are pooled, odd; 1 disables pooling.
     public var kernel: Int
-    /// As ``Snap/pooling-swift.property``.
+    /// How scores are pooled, as in ``Snap``.
     public var pooling: Snap.Pooling
     /// The paper's β.
     public var steepness: Int
