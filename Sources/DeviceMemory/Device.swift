@@ -1,60 +1,60 @@
-/// Memory that a model can be brought into, and the machinery that copies bytes there: the whole of what the layers
-/// above need of a GPU. `CUDADevice` is the CUDA driver; `HostDevice` does the same in ordinary memory.
+/// The memory of a device, and the operations that copy bytes to it: everything that the layers above need of a GPU.
+/// `CUDADevice` is the CUDA driver; `HostDevice` does the same in ordinary memory.
 ///
-/// These are the raw calls, with the driver's own rules. Use the values that give back what they take: `DeviceSlab`,
-/// `PinnedMemory`, `RegisteredMemory`, `DeviceStream`, `DeviceEvent`.
+/// These are the raw calls, with the driver's own rules. Prefer the types that release their resource with the value:
+/// `DeviceSlab`, `PinnedMemory`, `RegisteredMemory`, `DeviceStream`, `DeviceEvent`.
 ///
-/// Callable from any thread. A release cannot throw: nobody would be there to act on it. What it meets is kept in
-/// `releaseFailure`.
+/// Callable from any thread. A release does not throw, because its caller could not act on the error; the first failure
+/// is kept in `releaseFailure`.
 package protocol Device: AnyObject, Sendable {
     var name: DeviceName { get }
-    /// What its maker calls it: `NVIDIA H100 80GB HBM3`.
+    /// The manufacturer's name: `NVIDIA H100 80GB HBM3`.
     var model: String { get }
-    /// The first failure of a release. With CUDA this is the late news of a failed copy, which every later call
+    /// The first failure of a release. With CUDA it is the delayed report of a failed copy, which every later call
     /// reports too.
     var releaseFailure: DeviceError? { get }
 
-    /// How much the device has, and how much of it nobody holds (`cuMemGetInfo`).
+    /// Total and free memory of the device (`cuMemGetInfo`).
     func memory() throws(DeviceError) -> MemorySize
 
-    /// Takes device memory, aligned to at least 256 bytes (`cuMemAlloc`). Slow; may wait for the device.
+    /// Allocates device memory, aligned to at least 256 bytes (`cuMemAlloc`). Slow; may wait for the device.
     ///
     /// - Throws: ``DeviceError/outOfMemory(_:asked:free:)``.
     func allocate(bytes: Int) throws(DeviceError) -> DeviceAddress
-    /// Gives it back (`cuMemFree`). No copy may be under way there.
+    /// Frees device memory (`cuMemFree`). No copy from or to it may be in progress.
     func free(_ address: DeviceAddress, bytes: Int)
 
-    /// Takes host memory that the device reads at full speed and while the caller goes on (`cuMemHostAlloc`).
+    /// Allocates pinned host memory, which the device reads at full speed and asynchronously (`cuMemHostAlloc`).
     func allocatePinned(bytes: Int) throws(DeviceError) -> UnsafeMutableRawPointer
     func freePinned(_ memory: UnsafeMutableRawPointer, bytes: Int)
 
-    /// Pins memory that is there already, whole pages, for reading (`cuMemHostRegister`). The driver may refuse.
+    /// Pins existing memory, in whole pages, for reading (`cuMemHostRegister`). The driver may reject it.
     func register(_ pages: UnsafeRawBufferPointer) throws(DeviceError)
     func unregister(_ pages: UnsafeRawBufferPointer)
 
-    /// A queue of copies, run in order, beside those of other streams (`cuStreamCreate`).
+    /// Creates a queue of copies, which run in order, in parallel with other streams (`cuStreamCreate`).
     func createStream() throws(DeviceError) -> OpaquePointer
-    /// What is on the stream still runs (`cuStreamDestroy`).
+    /// Destroys a stream (`cuStreamDestroy`). Copies that are already on it still run.
     func destroyStream(_ stream: OpaquePointer)
-    /// A mark in a stream (`cuEventCreate`).
+    /// Creates a mark in a stream (`cuEventCreate`).
     func createEvent() throws(DeviceError) -> OpaquePointer
     func destroyEvent(_ event: OpaquePointer)
 
-    /// Puts a copy on a stream (`cuMemcpyHtoDAsync`). `source` must stay as it is until the copy has run.
+    /// Enqueues a copy to the device (`cuMemcpyHtoDAsync`). `source` must not change until the copy has run.
     func copy(from source: UnsafeRawBufferPointer, to address: DeviceAddress, on stream: OpaquePointer)
         throws(DeviceError)
-    /// The way back (`cuMemcpyDtoHAsync`).
+    /// Enqueues a copy to the host (`cuMemcpyDtoHAsync`).
     func copy(from address: DeviceAddress, to target: UnsafeMutableRawBufferPointer, on stream: OpaquePointer)
         throws(DeviceError)
-    /// Within the device (`cuMemcpyDtoDAsync`).
+    /// Enqueues a copy within the device (`cuMemcpyDtoDAsync`).
     func copy(from source: DeviceAddress, to target: DeviceAddress, bytes: Int, on stream: OpaquePointer)
         throws(DeviceError)
 
-    /// Moves the mark to the end of what is on the stream now (`cuEventRecord`).
+    /// Moves the mark to the current end of the stream (`cuEventRecord`).
     func record(_ event: OpaquePointer, on stream: OpaquePointer) throws(DeviceError)
-    /// What is put on the stream from now on runs after the mark (`cuStreamWaitEvent`). Does not wait itself.
+    /// Makes later work on the stream run after the mark (`cuStreamWaitEvent`). Returns at once.
     func wait(for event: OpaquePointer, on stream: OpaquePointer) throws(DeviceError)
-    /// Whether everything before the mark has run (`cuEventQuery`). True of an event that was never recorded.
+    /// Whether everything before the mark has run (`cuEventQuery`). True for an event that was never recorded.
     func isComplete(_ event: OpaquePointer) throws(DeviceError) -> Bool
     /// Blocks until everything before the mark has run (`cuEventSynchronize`), and throws if it failed.
     func synchronize(event: OpaquePointer) throws(DeviceError)
@@ -68,7 +68,7 @@ package struct MemorySize: Equatable, Sendable {
     package var free: Int
 }
 
-/// A place in a device's memory. The host cannot look there.
+/// An address in a device's memory, which the host cannot dereference.
 package struct DeviceAddress: Hashable, Sendable {
     package let raw: UInt64
 

@@ -1,6 +1,6 @@
-/// A large piece of device memory, given back with the value.
+/// A large allocation of device memory, freed with the value.
 package final class DeviceSlab: Sendable {
-    /// Bytes; as PyTorch has it. CUDA promises 256.
+    /// In bytes; the alignment that PyTorch uses. CUDA guarantees 256.
     package static let alignment = 512
 
     package let device: any Device
@@ -13,7 +13,7 @@ package final class DeviceSlab: Sendable {
         var taken = (address: try device.allocate(bytes: bytes), bytes: bytes)
         var skipped = 0
         if taken.address.raw % UInt64(Self.alignment) != 0 {
-            // Not met yet: large allocations begin at pages of 2 MiB.
+            // Never observed: large allocations begin at pages of 2 MiB.
             device.free(taken.address, bytes: bytes)
             taken.bytes += Self.alignment
             taken.address = try device.allocate(bytes: taken.bytes)
@@ -27,13 +27,14 @@ package final class DeviceSlab: Sendable {
 
     deinit { device.free(taken.address, bytes: taken.bytes) }
 
-    /// Reads the bytes back, for checks. Blocks.
+    /// Copies the bytes back to the host, for checks. Blocks.
     package func read() throws(DeviceError) -> [UInt8] {
         try withExtendedLifetime(self) { () throws(DeviceError) in try device.read(address, bytes: bytes) }
     }
 }
 
 extension Device {
+    /// Copies `bytes` bytes back to the host, for checks. Blocks.
     package func read(_ address: DeviceAddress, bytes: Int) throws(DeviceError) -> [UInt8] {
         let stream = try DeviceStream(self)
         let target = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes, alignment: 64)

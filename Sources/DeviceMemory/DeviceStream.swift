@@ -1,4 +1,4 @@
-/// A queue of copies: they run in the order in which they were put there, beside the caller and beside other streams.
+/// A queue of copies, which run in order, asynchronously to the caller and in parallel with other streams.
 ///
 /// The corresponding CUDA type is `CUstream`.
 package final class DeviceStream: Sendable {
@@ -13,27 +13,32 @@ package final class DeviceStream: Sendable {
 
     deinit { device.destroyStream(handle) }
 
-    /// - Parameter source: must stay as it is until the copy has run. Its owner too: `withExtendedLifetime`, where
-    ///   nothing else keeps it.
+    /// Enqueues a copy to the device.
+    ///
+    /// - Parameter source: must stay valid and unchanged until the copy has run. Use `withExtendedLifetime` if nothing
+    ///   else retains its owner.
     package func copy(from source: UnsafeRawBufferPointer, to address: DeviceAddress) throws(DeviceError) {
         try device.copy(from: source, to: address, on: handle)
     }
 
-    /// - Parameter target: holds the bytes when the copy has run.
+    /// Enqueues a copy to the host.
+    ///
+    /// - Parameter target: contains the bytes once the copy has run.
     package func copy(from address: DeviceAddress, to target: UnsafeMutableRawBufferPointer) throws(DeviceError) {
         try device.copy(from: address, to: target, on: handle)
     }
 
+    /// Enqueues a copy within the device.
     package func copy(from source: DeviceAddress, to target: DeviceAddress, bytes: Int) throws(DeviceError) {
         try device.copy(from: source, to: target, bytes: bytes, on: handle)
     }
 
-    /// Moves `event` to the end of what is on the stream now.
+    /// Moves `event` to the current end of the stream.
     package func record(_ event: DeviceEvent) throws(DeviceError) {
         try device.record(event.handle, on: handle)
     }
 
-    /// What is put on the stream from now on runs after `event`. Returns at once.
+    /// Makes later work on the stream run after `event`. Returns at once.
     package func wait(for event: DeviceEvent) throws(DeviceError) {
         try device.wait(for: event.handle, on: handle)
     }
@@ -43,8 +48,8 @@ package final class DeviceStream: Sendable {
         try device.synchronize(stream: handle)
     }
 
-    /// Blocks until nothing runs on the stream, when something has failed already: before memory is given back that
-    /// copies might still use. If waiting fails too, the context is lost, and its copies with it.
+    /// Blocks until the stream is idle, after a failure: called before memory is freed that copies might still use. If
+    /// waiting fails too, the context is lost, and its copies with it.
     package func drain() {
         try? synchronize()
     }
@@ -65,7 +70,7 @@ package final class DeviceEvent: Sendable {
 
     deinit { device.destroyEvent(handle) }
 
-    /// Whether everything before the mark has run. True of an event that was never recorded.
+    /// Whether everything before the mark has run. True for an event that was never recorded.
     ///
     /// - Throws: if a copy failed.
     package var isComplete: Bool {

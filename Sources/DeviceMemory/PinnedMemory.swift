@@ -1,9 +1,9 @@
 import Glibc
 
-/// Host memory that the device reads by itself, given back with the value.
+/// Pinned host memory, which the device reads directly; freed with the value.
 package final class PinnedMemory: Sendable {
     private let device: any Device
-    // Whoever uses the memory sees to it that one at a time does.
+    // The user of the memory ensures that one thread at a time accesses it.
     package nonisolated(unsafe) let bytes: UnsafeMutableRawBufferPointer
 
     package init(_ device: any Device, bytes: Int) throws(DeviceError) {
@@ -14,20 +14,20 @@ package final class PinnedMemory: Sendable {
     deinit { device.freePinned(bytes.baseAddress!, bytes: bytes.count) }
 }
 
-/// Memory that somebody else owns, such as a mapped blob, pinned where it is: it can go to the device without passing
-/// a staging buffer.
+/// Memory with another owner, such as a mapped blob, pinned in place: it is copied to the device without a staging
+/// buffer.
 ///
-/// Pinning costs about as much as copying once. It pays for memory that stays and is uploaded again and again.
+/// Pinning costs about as much as one copy. It is worth it for memory that stays mapped and is uploaded repeatedly.
 package final class RegisteredMemory: Sendable {
-    // Immutable memory, which the owner keeps.
+    // Immutable memory, which the owner keeps valid.
     package nonisolated(unsafe) let bytes: UnsafeRawBufferPointer
     private nonisolated(unsafe) let pages: UnsafeRawBufferPointer
     private let owner: any Sendable
     let device: any Device
 
-    /// - Parameter bytes: mapped memory, not empty, that nobody changes. The whole pages around it are pinned.
+    /// - Parameter bytes: mapped memory, not empty, that does not change. All pages that contain it are pinned.
     /// - Parameter owner: keeps `bytes` mapped as long as it lives.
-    /// - Throws: what the driver says; it may refuse mappings of files, or pages that are registered already.
+    /// - Throws: the driver's error; it may reject mappings of files, or pages that are registered already.
     package init(_ device: any Device, _ bytes: UnsafeRawBufferPointer, owner: any Sendable) throws(DeviceError) {
         let page = sysconf(Int32(_SC_PAGESIZE))
         let start = Int(bitPattern: bytes.baseAddress) & ~(page - 1)

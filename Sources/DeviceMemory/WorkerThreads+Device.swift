@@ -3,7 +3,7 @@ import Support
 extension WorkerThreads {
     /// Threads that serve a device.
     ///
-    /// - Throws: ``DeviceError/system(operation:code:)`` if the system gives no more threads.
+    /// - Throws: ``DeviceError/system(operation:code:)`` if the system cannot create the threads.
     static func forDevice(_ count: Int) throws(DeviceError) -> WorkerThreads {
         do {
             return try WorkerThreads(count: count)

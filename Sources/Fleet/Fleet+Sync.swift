@@ -2,23 +2,29 @@ import Foundation
 import Origins
 import WeightStore
 
-/// What a node has of a ref, beside what the map says.
+/// A node's state of a ref, compared with the version map.
 public typealias RefState = NodeHoldings.Holding
 
 extension Fleet {
-    /// What a store has of models, beside what the bucket says now.
+    /// A store's state of the followed refs, compared with the versions that the bucket names now.
+    ///
+    /// - Throws: ``FleetError/unknown(what:name:detail:)`` for a model that the fleet lacks, or a failed request's
+    ///   error.
     public func check(_ follows: [Follow], of store: Store) throws -> [RefState] {
         let versions = try Set(follows.map(\.model)).sorted().map { try self.versions(of: $0) }
         return try syncer(store).holdings(versions, following: follows)
     }
 
-    /// Brings a store to the versions that the bucket names now, once.
+    /// Syncs a store once to the versions that the bucket names now.
+    ///
+    /// - Throws: ``FleetError/unknown(what:name:detail:)`` for a model or ref that the fleet lacks; a failed request's
+    ///   error; `CancellationError`.
     @discardableResult
     public func sync(_ follows: [Follow], into store: Store, work: Work = Work()) async throws -> SyncSummary {
         try await work.run { [self] in try syncBlocking(follows, into: store, work: work) }
     }
 
-    /// As ``sync(_:into:work:)``; blocks.
+    /// Like ``sync(_:into:work:)``; blocks.
     @discardableResult
     public func syncBlocking(_ follows: [Follow], into store: Store, work: Work = Work()) throws -> SyncSummary {
         let fleet = bound(to: work)
@@ -39,19 +45,19 @@ extension Fleet {
         Syncer(store: store, fleet: self, book: PeerBook(me: nil, load: peers(store)), board: ArrivalBoard())
     }
 
-    /// The nodes, from etcd, or else as the node of this machine has written them down.
+    /// The nodes: from etcd, or if that fails, from the table that this machine's node writes.
     private func peers(_ store: Store) -> @Sendable () throws -> [NodeInfo] {
         let (etcd, table) = (etcd, FleetTable(store, origin: origin))
         return {
             if let etcd, let nodes = try? etcd.client.range(etcd.nodes).values {
-                // What can't be read is no peer.
+                // An unreadable entry is not a peer.
                 return nodes.compactMap { try? JSONDecoder().decode(NodeInfo.self, from: Data($0.value)) }
             }
             return try table.peers().map { try $0.info() }
         }
     }
 
-    /// Lets a process that is no node ask the peers which the node of its machine knows, before the models' origins.
+    /// Makes a process that is not a node try the peers known to this machine's node before the models' origins.
     public static func askPeers(for store: Store) {
         store.ask(
             PeerBook(

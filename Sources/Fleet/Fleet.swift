@@ -3,10 +3,11 @@ import Glibc
 import Origins
 import WeightStore
 
-/// A fleet: a bucket that holds the bytes and the version map, and, where there is one, the etcd that tells everybody.
+/// A fleet: a bucket with the bytes and the version map, and optionally an etcd cluster that announces changes to all
+/// nodes.
 ///
 ///     let fleet = try Fleet(origin: "s3://weights/prod", etcd: "https://etcd.example:2379")
-///     try fleet.pushBlocking("org/name", of: store)
+///     try fleet.pushBlocking(try store.revision("org/name"), of: store)
 public final class Fleet: Sendable {
     /// The bucket's URL.
     public let origin: String
@@ -14,9 +15,14 @@ public final class Fleet: Sendable {
     let etcd: EtcdMap?
     let map: VersionMap
 
+    /// Creates the fleet without sending a request.
+    ///
     /// - Parameters:
-    ///   - origin: `s3://bucket/prefix`; credentials come from where `S3Origin` finds them.
-    ///   - etcd: addresses of a cluster's members, with commas between them; nil without etcd.
+    ///   - origin: `s3://bucket/prefix`; credentials are found in the same places as for `S3Origin`.
+    ///   - etcd: addresses of the cluster's members, separated by commas; nil without etcd.
+    ///   - options: time limits and security of all connections.
+    ///   - environment: the variables with credentials.
+    /// - Throws: if an address cannot be used, or the credentials are missing.
     public init(
         origin: String, etcd: String? = nil, options: TransportOptions = TransportOptions(),
         environment: [String: String] = ProcessInfo.processInfo.environment
@@ -38,17 +44,19 @@ public final class Fleet: Sendable {
         map = VersionMap(bucket: bucket, etcd: etcd)
     }
 
-    /// The same fleet; its requests to the bucket end soon when the work is cancelled.
+    /// The same fleet; its requests to the bucket end soon after the work is cancelled.
     func bound(to work: Work) -> Fleet { Fleet(self, work) }
 
-    /// The name of this machine.
+    /// This machine's host name.
     public static let host: String = {
         var name = [CChar](repeating: 0, count: 256)
         gethostname(&name, name.count - 1)
         return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }()
 
-    /// What the bucket says of a model.
+    /// A model's versions and refs, read from the bucket.
+    ///
+    /// - Throws: ``FleetError/unknown(what:name:detail:)`` for a model that was never pushed.
     public func versions(of model: String) throws -> ModelVersions {
         let versions = try map.read(model)
         guard versions.generation > 0 else {
@@ -57,19 +65,20 @@ public final class Fleet: Sendable {
         return versions
     }
 
-    /// All models that ever had a push.
+    /// The names of all models that were ever pushed.
     public func models() throws -> [String] { try Ledger.read(bucket).models }
 
-    /// Makes the bucket, unless it is there.
+    /// Creates the bucket, unless it exists.
     public func makeBucket() throws { try bucket.make() }
 
-    /// Lets a ref name another version.
+    /// Moves a ref to another version.
     ///
     /// - Parameters:
-    ///   - version: nil means the one that it named before.
-    ///   - dryRun: say what would be, and change nothing.
-    /// - Returns: what the ref names then, and named before.
-    /// - Throws: ``FleetError/refMoved(model:ref:expected:found:)`` if somebody else moved it at the same time.
+    ///   - version: nil for the version that the ref named before.
+    ///   - dryRun: changes nothing, and only returns the result.
+    /// - Returns: the ref's new and old version.
+    /// - Throws: ``FleetError/unknown(what:name:detail:)``; ``FleetError/refMoved(model:ref:expected:found:)`` if
+    ///   another writer moved the ref at the same time.
     @discardableResult
     public func move(_ ref: String, of model: String, to version: Int?, dryRun: Bool = false) throws -> (
         to: Int, from: Int
@@ -80,13 +89,13 @@ public final class Fleet: Sendable {
         }
         guard let target = version ?? old.previous else {
             throw FleetError.unknown(
-                what: "version", name: "\(model)@\(ref)", detail: "It named no other version before.")
+                what: "version", name: "\(model)@\(ref)", detail: "The ref has no previous version.")
         }
         let found = try seen.named("v\(target)")
         if dryRun { return (found.version, old.version) }
         _ = try map.change(model) { versions in
             guard versions.refs[ref]?.version == old.version else {
-                // Not by us: what was ours is written already, and not looked at again.
+                // Another writer moved it: after a successful write of ours this closure is not called again.
                 throw FleetError.refMoved(
                     model: model, ref: ref, expected: old.version, found: versions.refs[ref]?.version)
             }
@@ -95,12 +104,15 @@ public final class Fleet: Sendable {
         return (found.version, old.version)
     }
 
-    /// Takes a version out of the map. Its shards are garbage then, unless others have them.
+    /// Removes a version from the map. Its shards become garbage, unless other versions need them.
+    ///
+    /// - Throws: ``FleetError/unusable(what:reason:)`` if a ref names the version.
     public func drop(_ version: Int, of model: String, dryRun: Bool = false) throws {
         func check(_ versions: ModelVersions) throws {
             _ = try versions.named("v\(version)")
             guard let ref = versions.refs.first(where: { $0.value.version == version })?.key else { return }
-            throw FleetError.unusable(what: "\(model)@v\(version)", reason: "the ref \(ref) names it: move that first")
+            throw FleetError.unusable(
+                what: "\(model)@v\(version)", reason: "the ref \(ref) names it; move the ref first")
         }
         if dryRun { return try check(try versions(of: model)) }
         _ = try map.change(model) { versions in

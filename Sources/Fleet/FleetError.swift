@@ -1,37 +1,40 @@
 import WeightStore
 
-/// What can go wrong between a node, the bucket and etcd that is nobody's network's fault.
+/// Errors of a fleet other than failures of the network.
 public enum FleetError: Error, Sendable, Equatable {
-    /// Another publisher made this version while ours was on its way.
+    /// Another publisher created this version during our push.
     case lostRace(model: String, version: Int, digest: ContentDigest, publisher: String)
-    /// A ref was moved by somebody else since it was looked at.
+    /// Another writer moved the ref after it was read.
     case refMoved(model: String, ref: String, expected: Int?, found: Int?)
     /// The map has no such model, version or ref.
     case unknown(what: String, name: String, detail: String = "")
-    /// The bucket, or etcd, holds something that is not ours.
+    /// An object in the bucket or a value in etcd is unreadable, or was not written by WeightStore.
     case malformed(place: String, reason: String)
-    /// etcd said no.
+    /// etcd rejected a request.
     case etcd(url: String, message: String)
-    /// Garbage is being collected in the bucket, or another push or collection is under way.
+    /// Another push or garbage collection in the bucket is in progress.
     case busy(what: String, holder: String)
-    /// What this was doing took so long that others took it for dead.
+    /// The entry of a push or collection was removed from the ledger, because it was not renewed in time.
     case givenUp(what: String)
+    /// An address, or a version to be removed, cannot be used; `reason` contains the cause.
     case unusable(what: String, reason: String)
 }
 
 extension FleetError: CustomStringConvertible {
+    /// The message: the object, the cause, and the next step if there is one.
     public var description: String {
         switch self {
         case .lostRace(let model, let version, let digest, let publisher):
-            "\(model)@v\(version): \(publisher) created it meanwhile, with \(digest.short). All bytes are in the bucket; the next push creates the next version."
+            "\(model)@v\(version): \(publisher) created this version first, with the manifest \(digest.short). All bytes are in the bucket; the next push creates the next version."
         case .refMoved(let model, let ref, let expected, let found):
-            "\(model)@\(ref): moved meanwhile, to \(found.map { "v\($0)" } ?? "nothing"), expected \(expected.map { "v\($0)" } ?? "nothing")."
+            "\(model)@\(ref): another writer moved it, to \(found.map { "v\($0)" } ?? "nothing"), expected \(expected.map { "v\($0)" } ?? "nothing")."
         case .unknown(let what, let name, let detail):
             "\(name): no such \(what) in the fleet.\(detail.isEmpty ? "" : " \(detail)")"
         case .malformed(let place, let reason): "\(place): \(reason)."
         case .etcd(let url, let message): "\(url): \(message)."
         case .busy(let what, let holder): "\(what): \(holder)."
-        case .givenUp(let what): "\(what): sent no sign of life for so long that others consider it dead."
+        case .givenUp(let what):
+            "\(what): showed no sign of life for \(Ledger.deadSeconds) s and was removed from the ledger. Start it again."
         case .unusable(let what, let reason): "\(what): \(reason)."
         }
     }

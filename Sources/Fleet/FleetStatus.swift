@@ -1,25 +1,32 @@
 import Foundation
 
-/// The fleet at a glance.
+/// The state of a fleet: its models and nodes.
 public struct FleetStatus: Sendable, Encodable {
+    /// The state of one node.
     public struct Node: Sendable, Encodable {
+        /// Its name, address and followed refs.
         public let info: NodeInfo
-        /// nil if it has not said yet.
+        /// nil if the node has not reported yet.
         public let holdings: NodeHoldings?
-        /// What it has, beside what the map says now.
+        /// The node's state of each followed ref, compared with the version map.
         public let states: [RefState]
 
+        /// Whether the node follows no known ref, or lacks the current version of one.
         public var lags: Bool { states.isEmpty || !states.allSatisfy(\.isCurrent) }
     }
 
+    /// The bucket's URL.
     public let origin: String
+    /// The versions and refs of every model.
     public let models: [ModelVersions]
-    /// Those that live; nil without etcd.
+    /// The live nodes; nil without etcd.
     public let nodes: [Node]?
 }
 
 extension Fleet {
-    /// Looks at the bucket, and asks etcd for the nodes.
+    /// Reads the models from the bucket, and the nodes from etcd.
+    ///
+    /// - Throws: a failed request's error; ``FleetError/malformed(place:reason:)``.
     public func status() throws -> FleetStatus {
         let models = try models().map { try map.read($0) }.filter { $0.generation > 0 }
         return FleetStatus(origin: origin, models: models, nodes: try etcd.map { try nodes($0, models) })
@@ -27,7 +34,7 @@ extension Fleet {
 
     private func nodes(_ etcd: EtcdMap, _ models: [ModelVersions]) throws -> [FleetStatus.Node] {
         func decode<Value: Decodable>(_ type: Value.Type, _ prefix: String) throws -> [Value] {
-            // What can't be read is no node's.
+            // An unreadable value is skipped.
             try etcd.client.range(prefix).values.compactMap { try? JSONDecoder().decode(type, from: Data($0.value)) }
         }
         let holdings = try decode(NodeHoldings.self, etcd.holdings)
@@ -37,7 +44,7 @@ extension Fleet {
                 versions.targets(info.follows).sorted { $0.key < $1.key }.map { ref, target in
                     let state = said?.holdings.first { $0.model == versions.model && $0.ref == ref }
                     let isThere = state?.digest == target.digest
-                    // A node that has not heard of the version yet can't know what it lacks of it.
+                    // A node that has not received the version yet cannot know which bytes it lacks.
                     let missing = isThere ? 0 : state?.wanted == target.version ? state!.missing : target.bytes
                     return RefState(
                         model: versions.model, ref: ref, wanted: target.version,

@@ -1,13 +1,13 @@
 import GRDB
 import WeightStore
 
-/// The tables `fleet`, `fleet_model` and `fleet_peer`: what this node has heard of one fleet.
+/// The tables `fleet`, `fleet_model` and `fleet_peer`: the state of one fleet, as this node last received it.
 package struct FleetTable: Sendable {
-    /// What the version map says of a model.
+    /// The version map's entry of a model.
     package struct Entry: Sendable, Equatable {
         package let model: String
         package let generation: Int
-        /// JSON, as it stands in the bucket.
+        /// JSON, as in the bucket.
         package let versions: String
 
         package init(model: String, generation: Int, versions: String) {
@@ -21,7 +21,7 @@ package struct FleetTable: Sendable {
     package struct Peer: Sendable, Equatable {
         package let name: String
         package let url: String
-        /// JSON.
+        /// The followed refs, as a JSON array.
         package let follows: String
 
         package init(name: String, url: String, follows: String) {
@@ -31,7 +31,7 @@ package struct FleetTable: Sendable {
         }
     }
 
-    /// Up to where etcd's events were applied.
+    /// The position up to which etcd's events were applied.
     package struct Position: Sendable, Equatable {
         package let cluster: String
         package let revision: Int
@@ -69,11 +69,11 @@ package struct FleetTable: Sendable {
         }
     }
 
-    /// Takes entries that are newer than what is known, and moves on to the position they were heard at, in one
-    /// transaction: a crash loses both, or neither.
+    /// Stores entries that are newer than the stored ones, together with the position at which they were received, in
+    /// one transaction: a crash loses both, or neither.
     ///
-    /// - Parameter position: nil if they were not heard from etcd.
-    /// - Returns: the models of which something new was heard.
+    /// - Parameter position: nil if the entries do not come from etcd.
+    /// - Returns: the models with a newer entry.
     @discardableResult
     package func apply(_ entries: [Entry], at position: Position?) throws -> [String] {
         try catalog.write { db in
@@ -106,7 +106,7 @@ package struct FleetTable: Sendable {
         }
     }
 
-    /// The peers of all fleets that this store's node is in.
+    /// The peers of all fleets to which this store's node belongs.
     package static func allPeers(_ store: Store) throws -> [Peer] {
         try store.catalog.read { db in
             try Row.fetchAll(db, sql: "SELECT DISTINCT name, url, follows FROM fleet_peer ORDER BY name")
@@ -116,7 +116,7 @@ package struct FleetTable: Sendable {
 
     package func setPeers(_ peers: [Peer]) throws {
         if try self.peers() == peers { return }
-        // They are known again soon after a power cut.
+        // Not durable: after a power cut the peers are soon received again.
         try catalog.write(durable: false) { db in
             try makeRow(db)
             try db.execute(sql: "DELETE FROM fleet_peer WHERE origin = ?", arguments: [origin])

@@ -3,23 +3,27 @@ import Origins
 import Synchronization
 import WeightStore
 
-/// What a collection removed from the bucket, or would remove.
+/// The objects that a collection removed from the bucket, or would remove.
 public struct BucketCollectionSummary: Sendable, Codable {
+    /// Number of shards.
     public internal(set) var shards = 0
+    /// Number of manifests.
     public internal(set) var manifests = 0
-    /// Uploads in parts that nobody went on with.
+    /// Number of abandoned multipart uploads.
     public internal(set) var uploads = 0
-    /// Old generations of the map, notes of dead pushes.
+    /// Number of old generations of the map and records of dead pushes.
     public internal(set) var others = 0
-    /// Of shards and manifests.
+    /// Size of the shards and manifests together.
     public internal(set) var bytes = 0
 }
 
 extension Fleet {
-    /// Removes from the bucket what no version needs. Safe beside pushes (`Ledger`), and beside other collections, of which
-    /// one at a time runs. What is younger than the grace period stays, by the object store's clock. Blocks.
+    /// Removes the objects from the bucket that no version needs. Pushes may run at the same time (`Ledger`), but only
+    /// one collection runs at a time. Objects younger than the grace period, by the object store's clock, are kept.
+    /// Blocks.
     ///
-    /// - Throws: ``FleetError/busy(what:holder:)`` if another collection runs.
+    /// - Throws: ``FleetError/busy(what:holder:)`` if another collection runs, or if a push ends during this one's
+    ///   start.
     @discardableResult
     public func collectGarbage(graceSeconds: Int = 86_400, dryRun: Bool = false) throws -> BucketCollectionSummary {
         try BucketCollection(fleet: self, graceSeconds: graceSeconds, dryRun: dryRun).run()
@@ -45,7 +49,7 @@ private final class BucketCollection: Sendable {
         var summary = BucketCollectionSummary()
         let ledger = dryRun ? try Ledger.read(bucket) : try enter(&summary)
         defer {
-            // One that stays is a dead one's within the hour.
+            // An entry that cannot be removed expires within the hour.
             if !dryRun { _ = try? Ledger.change(bucket) { if $0.collection?.id == id { $0.collection = nil } } }
         }
         let moment = bucket.now - Double(graceSeconds)
@@ -73,14 +77,15 @@ private final class BucketCollection: Sendable {
         return summary
     }
 
-    /// Enters the collection in the ledger, and takes out what is dead.
+    /// Enters the collection in the ledger, and removes expired entries.
     private func enter(_ summary: inout BucketCollectionSummary) throws -> Ledger {
         var dead: [String] = []
         let ledger = try Ledger.change(bucket) { ledger in
             let now = bucket.now
             if let other = ledger.collection, !Ledger.isDead(other.seen, at: now) {
                 throw FleetError.busy(
-                    what: fleet.origin, holder: "another collection, on \(other.collector), is under way")
+                    what: fleet.origin,
+                    holder: "another collection, on \(other.collector), is in progress; try again later")
             }
             dead = ledger.pushes.filter { Ledger.isDead($0.value.seen, at: now) }.map(\.key)
             for id in dead { ledger.pushes[id] = nil }
@@ -91,7 +96,7 @@ private final class BucketCollection: Sendable {
         return ledger
     }
 
-    /// Says that this collection lives, and sees whether others think so.
+    /// Renews this collection's entry if it is due, and throws if another process has removed it.
     private func beat() throws {
         if dryRun { return }
         let isDue = lastBeat.withLock { last in
@@ -106,7 +111,8 @@ private final class BucketCollection: Sendable {
         }
     }
 
-    /// What versions name, and pushes under way. Whatever of it can't be read ends the collection.
+    /// The shards and manifests that versions and pushes in progress need. If any of them cannot be read, the
+    /// collection ends.
     private func needed(_ ledger: Ledger) throws -> (shards: Set<ContentDigest>, manifests: Set<ContentDigest>) {
         let needed = Mutex((shards: Set<ContentDigest>(), manifests: Set<ContentDigest>()))
         let shared = Shared(needed)
@@ -120,9 +126,9 @@ private final class BucketCollection: Sendable {
             }
         }
         for id in ledger.pushes.keys {
-            // One that has ended since has its version, or nothing.
+            // A push that has ended since then has created its version, or nothing.
             guard case .found(let object) = try bucket.get(LedgerEntry.needs(id), limit: 1 << 30) else {
-                throw FleetError.busy(what: fleet.origin, holder: "a push has just ended")
+                throw FleetError.busy(what: fleet.origin, holder: "a push has just ended; try again")
             }
             let digest = object.bytes.withUnsafeBytes { ContentDigest(of: $0) }
             let shards = try RevisionShards(object.bytes, digest: digest, origin: fleet.origin)

@@ -1,12 +1,13 @@
-/// What a method left of the keys and values of a layer.
+/// The keys and values of a layer after compression.
 public struct CompressedKV: Sendable {
-    /// The positions that are still there.
+    /// The kept positions.
     public let positions: KVPositions
     /// `[batch, heads, positions.count, head_dim]`.
     public let keys: KVPart
     /// `[batch, heads, positions.count, head_dim]`.
     public let values: KVPart
 
+    /// The result of a method.
     public init(positions: KVPositions, keys: KVPart, values: KVPart) {
         self.positions = positions
         self.keys = keys
@@ -17,12 +18,16 @@ public struct CompressedKV: Sendable {
     public var byteCount: Int { keys.byteCount + values.byteCount }
 }
 
-/// Keys or values of a layer, as they were, quantised, or in a form that only its method knows.
+/// Keys or values of a layer: unchanged, quantised, or in a form that only their method can decode.
 public enum KVPart: Sendable {
+    /// Unchanged elements.
     case plain(KVTensor)
+    /// Codes, scales and zero points.
     case quantized(QuantizedTensor)
+    /// A method's own form.
     case encoded(any KVEncoding)
 
+    /// Size in bytes.
     public var byteCount: Int {
         switch self {
         case .plain(let tensor): tensor.byteCount
@@ -31,7 +36,7 @@ public enum KVPart: Sendable {
         }
     }
 
-    /// In the element they had before. A plain tensor is handed on, not copied.
+    /// The tensor in its original element type. A plain tensor is returned without a copy.
     public func tensor() -> KVTensor {
         switch self {
         case .plain(let tensor): tensor
@@ -41,11 +46,11 @@ public enum KVPart: Sendable {
     }
 }
 
-/// A form of keys or values that a method has for itself.
+/// A method's own form of keys or values.
 public protocol KVEncoding: Sendable {
-    /// Bytes that it takes, with all that decoding needs.
+    /// Size in bytes, with everything that decoding needs.
     var byteCount: Int { get }
 
-    /// `[batch, heads, positions kept, head_dim]`, in the element they had before.
+    /// Decodes to `[batch, heads, positions kept, head_dim]`, in the original element type.
     func tensor() -> KVTensor
 }

@@ -1,4 +1,4 @@
-/// How an element of keys, values or attention scores is stored. Little-endian, as every machine we run on.
+/// The type of an element of keys, values or attention scores. Little-endian, like all supported machines.
 public enum KVElement: UInt8, Sendable, CaseIterable {
     /// IEEE 754 binary32.
     case float32
@@ -19,7 +19,8 @@ public enum KVElement: UInt8, Sendable, CaseIterable {
         }
     }
 
-    /// The distance from a value of magnitude `value` to the next that the element can hold: the unit of its rounding.
+    /// The distance between a value of magnitude `value` and the next one that the type can represent: the unit of
+    /// rounding.
     public func ulp(_ value: Float) -> Float {
         switch self {
         case .float32: value.ulp

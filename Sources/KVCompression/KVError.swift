@@ -1,35 +1,35 @@
-/// What can go wrong with keys and values. Every case is about what the caller gave; once the input is accepted,
-/// nothing fails.
+/// Errors of KV compression. All of them are about the input: once it is accepted, nothing fails.
 public enum KVError: Error, Equatable, Sendable {
-    /// A size of a shape is negative, or a tensor of that shape has more bytes than an address can name.
+    /// A size of a shape is negative, or a tensor of that shape has more bytes than an address can represent.
     case badShape(KVShape)
-    /// A sequence is longer than 2^31 - 1 positions, which is the most that a position index can name.
+    /// A sequence is longer than 2^31 - 1 positions, the limit of a position index.
     case sequenceTooLong(Int)
-    /// The view reaches outside its bytes: elements `first` to `last`, counted from its start, of `count`.
+    /// The view exceeds its bytes: it covers elements `first` to `last`, counted from their start, of `count`.
     case outOfBounds(first: Int, last: Int, count: Int)
-    /// Two tensors that belong together don't fit: keys and values, or attention scores and keys.
+    /// Two tensors that belong together do not fit: keys and values, or attention scores and keys.
     case shapeMismatch(String, KVShape, KVShape)
-    /// The method ranks positions by attention scores, and the engine gave none.
+    /// The method ranks positions by attention scores, and the layer has none.
     case attentionMissing(method: String)
-    /// A parameter of a method is out of its range.
+    /// A parameter of a method is out of range; `need` states the range.
     case badParameter(method: String, name: String, value: Int, need: String)
-    /// Stored bytes are not as long as what they should hold.
+    /// The number of stored bytes is not the one that their layout requires.
     case badLength(expected: Int, found: Int)
 }
 
 extension KVError: CustomStringConvertible {
+    /// The message: the value and the requirement.
     public var description: String {
         switch self {
         case .badShape(let shape):
-            "\(shape): not the shape of a tensor. Sizes are 0 or more, and all bytes together fit an address."
+            "\(shape): not a tensor's shape. Sizes must be 0 or more, and all bytes together must fit an address."
         case .sequenceTooLong(let length):
-            "\(length) positions: a sequence has at most \(Int32.max). Split it."
+            "\(length) positions: a sequence must have at most \(Int32.max). Split it."
         case .outOfBounds(let first, let last, let count):
-            "The view names elements \(first) to \(last) of a buffer of \(count). Check its strides, which count elements, and its offset."
+            "The view covers elements \(first) to \(last) of a buffer of \(count) elements. Check its strides and its offset; both count elements."
         case .shapeMismatch(let what, let expected, let found):
-            "\(what): \(found) does not fit \(expected)."
+            "\(what): shape \(found), expected \(expected)."
         case .attentionMissing(let method):
-            "\(method): needs attention scores [batch, query heads, queries, sequence]. Give them with the layer, or use window or sinks."
+            "\(method): requires attention scores [batch, query heads, queries, sequence]. Pass them with the layer, or use window or sinks."
         case .badParameter(let method, let name, let value, let need):
             "\(method): \(name) is \(value); \(need)."
         case .badLength(let expected, let found):

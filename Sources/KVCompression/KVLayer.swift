@@ -1,21 +1,26 @@
-/// Keys and values of one layer as a method gets them, with what the method may need to know.
+/// Keys and values of one layer: the input of a method, with the facts that some methods need.
 public struct KVLayer: Sendable {
     /// `[batch, heads, sequence, head_dim]`.
     public let keys: KVView
     /// `[batch, heads, sequence, head_dim]`; its `head_dim` and element may differ from the keys'.
     public let values: KVView
-    /// Attention after softmax that queries gave to the positions, `[batch, query heads, queries, sequence]`. With
-    /// grouped queries there is a multiple of the heads of keys, and head `h` of the keys serves the query heads
-    /// `h * n ..< (h + 1) * n`; their scores are summed.
+    /// Attention weights after softmax, `[batch, query heads, queries, sequence]`. With grouped-query attention the
+    /// number of query heads is a multiple of the keys' heads: head `h` of the keys serves the query heads
+    /// `h * n ..< (h + 1) * n`, and their scores are summed.
     public let attention: KVView?
-    /// Which layer of the model this is, from 0: `pyramid` keeps less in later layers.
+    /// The layer's index in the model, from 0: `pyramid` keeps less in later layers.
     public let index: Int
 
+    /// Number of sequences.
     public var batch: Int { keys.shape.batch }
+    /// Number of heads of the keys.
     public var heads: Int { keys.shape.heads }
+    /// Number of positions.
     public var sequence: Int { keys.shape.rows }
 
-    /// - Throws: `shapeMismatch` if the three don't belong together, `sequenceTooLong`.
+    /// Combines tensors of one layer.
+    ///
+    /// - Throws: `shapeMismatch` if the tensors do not fit each other; `sequenceTooLong`.
     public init(keys: KVView, values: KVView, attention: KVView? = nil, index: Int = 0) throws(KVError) {
         let shape = keys.shape
         var expected = values.shape

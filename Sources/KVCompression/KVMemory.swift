@@ -1,18 +1,18 @@
 import Glibc
 
-/// Bytes on the heap, freed with their last user: the one place where this module allocates what it returns.
+/// Bytes on the heap, freed with their last user. All results of this module are allocated here.
 ///
-/// Written by one method before anybody else sees it, and never again; so it may be shared between threads.
+/// One method writes the memory before it is shared, and it never changes afterwards; so threads may share it.
 final class KVMemory: @unchecked Sendable {
     let start: UnsafeMutableRawPointer
     let count: Int
     private let capacity: Int
 
-    /// Where a view of nothing points.
+    /// The address of empty views.
     static var nothing: UnsafeRawPointer { UnsafeRawPointer(bitPattern: 64)! }
 
-    /// Vectors load aligned; large results are aligned to, and asked for in, huge pages: filling fresh memory costs
-    /// more in page faults of 4 KiB than in moving bytes.
+    /// Aligned for vector loads. Large results are aligned to, and requested in, huge pages: page faults of 4 KiB cost
+    /// more than filling fresh memory.
     init(count: Int) {
         self.count = count
         if let spare = SpareMemory.take(count) {
@@ -24,7 +24,7 @@ final class KVMemory: @unchecked Sendable {
         var pointer: UnsafeMutableRawPointer?
         let code = posix_memalign(&pointer, large ? SpareMemory.page : 64, capacity)
         guard code == 0, let pointer else { fatalError("out of memory: \(count) bytes") }
-        if large { _ = madvise(pointer, capacity, MADV_HUGEPAGE) }  // Advice only: without, merely slower.
+        if large { _ = madvise(pointer, capacity, MADV_HUGEPAGE) }  // Only advice: without it, slower.
         start = pointer
     }
 

@@ -1,26 +1,29 @@
-/// A way to make the keys and values of a layer smaller.
+/// A method that compresses the keys and values of a layer.
 ///
 ///     let layer = try KVLayer(keys: keys, values: values, attention: scores, index: 7)
 ///     let kept = try Snap(budget: 1024, window: 32).compress(layer)
 ///     let small = try Sinks(first: 4, last: 1020).then(.quantized(bits: 4)).compress(layer)
 ///
-/// A method is a value, and may be used from many threads at once; it uses all processors itself. Parameters are
-/// checked when it is used.
+/// A method is a value, and may be used on many threads at once; it uses all processors itself. Its parameters are
+/// checked at each use.
 public protocol KVMethod: Sendable {
-    /// What is left of `layer`.
+    /// Compresses `layer`.
+    ///
+    /// - Throws: ``KVError`` for a parameter out of range, or if the layer lacks the attention scores that are needed.
     func compress(_ layer: KVLayer) throws(KVError) -> CompressedKV
 }
 
-/// A method that keeps some positions as they are, bit for bit, and forgets the others.
+/// A method that keeps some positions unchanged, bit for bit, and drops the others.
 ///
-/// What always holds: the kept positions of a head are sorted and unique, every head keeps as many as the others, and
-/// asking for more than there are keeps all.
+/// Invariants: the kept positions of a head are sorted and unique, every head keeps the same number, and a request for
+/// more positions than the layer has keeps all.
 public protocol KVSelector: KVMethod {
-    /// The positions of `layer` that stay.
+    /// The positions of `layer` to keep.
     func positions(in layer: KVLayer) throws(KVError) -> KVPositions
 }
 
 extension KVSelector {
+    /// Keeps the selected positions.
     public func compress(_ layer: KVLayer) throws(KVError) -> CompressedKV {
         let positions = try positions(in: layer)
         return CompressedKV(
@@ -29,7 +32,7 @@ extension KVSelector {
             values: .plain(layer.values.gathered(positions)))
     }
 
-    /// First select, then quantise what was selected; no copy is made between the two.
+    /// Selects first, then quantises the selected positions, without a copy in between.
     public func then(_ quantized: Quantized) -> SelectedThenQuantized<Self> {
         SelectedThenQuantized(selector: self, quantized: quantized)
     }
@@ -37,16 +40,22 @@ extension KVSelector {
 
 /// A selection whose kept keys and values are quantised.
 public struct SelectedThenQuantized<Selector: KVSelector>: KVMethod {
+    /// Selects the positions.
     public let selector: Selector
+    /// Quantises them.
     public let quantized: Quantized
 
+    /// Quantises the selected positions.
     public func compress(_ layer: KVLayer) throws(KVError) -> CompressedKV {
         try quantized.compress(layer, keeping: selector.positions(in: layer))
     }
 }
 
 extension KVMethod {
-    /// Throws unless `value` is within `range`.
+    /// Checks a parameter.
+    ///
+    /// - Parameter need: states the range in the error, such as "must be 1 or more".
+    /// - Throws: `badParameter` unless `value` is within `range`.
     public func require(_ name: String, _ value: Int, in range: ClosedRange<Int>, _ need: String) throws(KVError) {
         guard range.contains(value) else {
             throw .badParameter(method: String(describing: Self.self), name: name, value: value, need: need)

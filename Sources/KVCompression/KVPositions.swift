@@ -1,14 +1,16 @@
-/// Which positions of a sequence were kept, sorted and unique in every head.
+/// The kept positions of a sequence, sorted and unique in every head.
 ///
-/// The engine needs them for rotary embeddings. Where keys are cached before rotation, the kept key number `i` gets
-/// the position `i`, as StreamingLLM does, or the position it had, as SnapKV and H2O do. Where keys are cached
-/// rotated, a key moves from `positions[i]` to `i` by a rotation of `i - positions[i]`.
+/// The engine needs them for rotary embeddings. If keys are cached before rotation, the kept key number `i` gets the
+/// position `i`, as in StreamingLLM, or its original position, as in SnapKV and H2O. If keys are cached after rotation,
+/// a rotation of `i - positions[i]` moves a key from `positions[i]` to `i`.
 public struct KVPositions: Equatable, Sendable {
+    /// Number of sequences.
     public let batch: Int
+    /// Number of heads.
     public let heads: Int
-    /// Positions kept in each head.
+    /// Number of positions kept in each head.
     public let count: Int
-    /// `[count]` if all heads keep the same, else `[batch, heads, count]`.
+    /// `[count]` if all heads keep the same positions, otherwise `[batch, heads, count]`.
     public let indices: [Int32]
     /// Whether all heads keep the same positions.
     public let shared: Bool
@@ -22,9 +24,9 @@ public struct KVPositions: Equatable, Sendable {
 
     /// The same positions in all heads.
     ///
-    /// - Parameter indices: ascending, each once, and of the layer's sequence.
+    /// - Parameter indices: ascending, without duplicates, within the layer's sequence.
     public init(of layer: KVLayer, shared indices: [Int32]) {
-        precondition(Self.areValid(indices[...], layer), "positions ascend, and are of the sequence")
+        precondition(Self.areValid(indices[...], layer), "positions must ascend and be within the sequence")
         batch = layer.batch
         heads = layer.heads
         count = indices.count
@@ -39,14 +41,14 @@ public struct KVPositions: Equatable, Sendable {
 
     /// `count` positions for each head, `[batch, heads, count]`.
     ///
-    /// - Parameter indices: in each head ascending, each once, and of the layer's sequence.
+    /// - Parameter indices: in each head ascending, without duplicates, within the layer's sequence.
     public init(of layer: KVLayer, count: Int, perHead indices: [Int32]) {
         precondition(
             indices.count == layer.batch * layer.heads * count
                 && (0..<layer.batch * layer.heads).allSatisfy {
                     Self.areValid(indices[$0 * count..<($0 + 1) * count], layer)
                 },
-            "positions ascend in each head, and are of the sequence")
+            "positions must ascend in each head and be within the sequence")
         batch = layer.batch
         heads = layer.heads
         self.count = count

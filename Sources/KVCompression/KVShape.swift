@@ -1,13 +1,16 @@
-/// Sizes of a tensor of four dimensions. Keys and values are `[batch, heads, sequence, head_dim]`, attention scores
-/// `[batch, query heads, queries, sequence]`: the last two are called rows and columns here.
+/// Sizes of a four-dimensional tensor. Keys and values are `[batch, heads, sequence, head_dim]`, attention scores
+/// `[batch, query heads, queries, sequence]`. The last two dimensions are called rows and columns here.
 public struct KVShape: Hashable, Sendable, CustomStringConvertible {
+    /// Number of sequences.
     public var batch: Int
+    /// Number of heads.
     public var heads: Int
     /// Positions of keys and values; queries of attention scores.
     public var rows: Int
-    /// The head's dimension of keys and values; positions of attention scores.
+    /// The head dimension of keys and values; positions of attention scores.
     public var columns: Int
 
+    /// A shape that is not checked yet.
     public init(_ batch: Int, _ heads: Int, _ rows: Int, _ columns: Int) {
         self.batch = batch
         self.heads = heads
@@ -15,13 +18,14 @@ public struct KVShape: Hashable, Sendable, CustomStringConvertible {
         self.columns = columns
     }
 
-    /// All elements. Only of a shape that a view or tensor was made with: others may overflow.
+    /// Number of elements. Only for the shape of a view or tensor: others may overflow.
     public var count: Int { batch * heads * rows * columns }
 
+    /// `[batch, heads, rows, columns]`.
     public var description: String { "[\(batch), \(heads), \(rows), \(columns)]" }
 
-    /// Throws if a size is negative, or if the bytes of a contiguous tensor of 4-byte elements don't fit an `Int`.
-    /// Sizes of 0 don't hide the others.
+    /// Throws if a size is negative, or if a contiguous tensor of 4-byte elements has more than `Int.max` bytes. A size
+    /// of 0 does not hide an overflow of the others.
     func check() throws(KVError) {
         var product = 4
         for size in [batch, heads, rows, columns] {
@@ -32,13 +36,18 @@ public struct KVShape: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// Steps between neighbours of a dimension, in elements. They may be 0 (one row for all) or negative.
+/// Distances between neighbours in each dimension, in elements. They may be 0 (one row for all) or negative.
 public struct KVStrides: Hashable, Sendable {
+    /// From a sequence to the next.
     public var batch: Int
+    /// From a head to the next.
     public var heads: Int
+    /// From a row to the next.
     public var rows: Int
+    /// From a column to the next.
     public var columns: Int
 
+    /// Strides in elements.
     public init(_ batch: Int, _ heads: Int, _ rows: Int, _ columns: Int) {
         self.batch = batch
         self.heads = heads
@@ -46,7 +55,7 @@ public struct KVStrides: Hashable, Sendable {
         self.columns = columns
     }
 
-    /// The strides of a tensor without gaps.
+    /// The strides of a contiguous tensor.
     public init(contiguous shape: KVShape) {
         self.init(shape.heads * shape.rows * shape.columns, shape.rows * shape.columns, shape.columns, 1)
     }

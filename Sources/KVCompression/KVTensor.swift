@@ -1,23 +1,25 @@
-/// A contiguous tensor that owns its memory: what a method keeps, or what was dequantised.
+/// A contiguous tensor that owns its memory: the output of a selection or of dequantisation.
 public struct KVTensor: Sendable {
+    /// The type of its elements.
     public let element: KVElement
+    /// Its sizes.
     public let shape: KVShape
     let memory: KVMemory
 
-    /// Memory for `shape`, its content not defined yet.
+    /// Allocates memory for `shape`; its content is undefined.
     init(element: KVElement, shape: KVShape) {
         self.element = element
         self.shape = shape
         memory = KVMemory(count: shape.count * element.bytes)
     }
 
-    /// Bytes of all elements.
+    /// Size in bytes.
     public var byteCount: Int { memory.count }
 
-    /// The tensor as a method reads it. Keeps the memory alive.
+    /// A view of the tensor, which keeps its memory alive.
     public var view: KVView { KVView(memory, element: element, shape: shape) }
 
-    /// Calls `body` with the elements, `[batch, heads, rows, columns]` without gaps. They are valid during the call.
+    /// Calls `body` with the elements, `[batch, heads, rows, columns]`, contiguous. They are valid during the call.
     public func withBytes<Result, Failure: Error>(
         _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
     ) throws(Failure) -> Result {

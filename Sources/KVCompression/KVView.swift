@@ -1,23 +1,25 @@
-/// A tensor in somebody's memory, read through strides: keys, values or attention scores as the engine has them.
+/// A tensor in memory with another owner, read through strides: keys, values or attention scores of the engine.
 ///
 ///     let keys = try KVView(bytes, element: .bfloat16, shape: KVShape(1, 32, 8192, 128))
 ///     // The engine's layout is [batch, sequence, heads, head_dim]:
 ///     let strided = try KVView(
 ///         bytes, element: .bfloat16, shape: KVShape(1, 32, 8192, 128), strides: KVStrides(0, 128, 32 * 128, 1))
 ///
-/// Any strides that stay within the bytes are read right, and the bytes need no alignment; rows whose elements lie
-/// side by side are read fastest. A view of a `KVTensor` keeps its memory alive. A view of other bytes doesn't: they
-/// must stay where they are, and unchanged, as long as the view is used.
+/// Any strides that stay within the bytes are supported, and the bytes need no alignment; rows with contiguous elements
+/// are read fastest. A view of a `KVTensor` keeps its memory alive. A view of other bytes does not: they must stay
+/// valid and unchanged as long as the view is used.
 public struct KVView: @unchecked Sendable {
+    /// The type of its elements.
     public let element: KVElement
+    /// Its sizes.
     public let shape: KVShape
     /// In elements.
     public let strides: KVStrides
-    /// The element [0, 0, 0, 0]; never read where the shape has no elements.
+    /// The address of the element [0, 0, 0, 0]; never read if the shape has no elements.
     let start: UnsafeRawPointer
     private let owner: KVMemory?
 
-    /// A view of `bytes`; without `strides` contiguous. `offset` is where the element [0, 0, 0, 0] is, in elements.
+    /// A view of `bytes`; contiguous without `strides`. `offset` is the index of the element [0, 0, 0, 0] in `bytes`.
     ///
     /// - Throws: `badShape`; `outOfBounds` if an element would lie outside `bytes`.
     public init(
@@ -56,9 +58,9 @@ public struct KVView: @unchecked Sendable {
         self.start = start
     }
 
-    /// The rows (positions, of keys and values) in `range`, without a copy. What lies outside the tensor is left out.
+    /// The rows (positions, for keys and values) in `range`, without a copy. The range is limited to the tensor's rows.
     ///
-    /// KIVI keeps the last positions as they are until a group of them is full: quantise `rows(0..<full)`, and keep
+    /// KIVI does not quantise the last positions until they fill a group: quantise `rows(0..<full)`, and keep
     /// `rows(full..<count)`.
     public func rows(_ range: Range<Int>) -> KVView {
         let range = range.clamped(to: 0..<shape.rows)
@@ -68,7 +70,7 @@ public struct KVView: @unchecked Sendable {
         return KVView(self, shape: part, start: first)
     }
 
-    /// The first and the last element that the view names, counted from its bytes' start; nil on overflow.
+    /// The first and the last element that the view covers, counted from the start of its bytes; nil on overflow.
     private static func reach(_ shape: KVShape, _ strides: KVStrides, _ offset: Int) -> ClosedRange<Int>? {
         var low = offset
         var high = offset

@@ -1,17 +1,17 @@
 import Glibc
 import Synchronization
 
-/// A few large pieces of memory that were freed, for the next result: layer after layer, they are of the same size, and
-/// the kernel's clearing of fresh pages takes as long as filling them.
+/// A few large pieces of memory that were freed, kept for the next result: the results of all layers have the same
+/// size, and the kernel needs as long to clear fresh pages as it takes to fill them.
 ///
-/// The kernel is told that it may take the pages back (`MADV_FREE`), and does so before it runs out of memory: what is
-/// spare is in nobody's way, though it counts as resident until then.
+/// `MADV_FREE` allows the kernel to reclaim the pages, which it does before it runs out of memory: spare memory is
+/// available to others, although it counts as resident until then.
 enum SpareMemory {
     /// A huge page, in bytes.
     static let page = 2 << 20
-    /// Smaller pieces are the allocator's affair.
+    /// Smaller pieces are left to the allocator.
     static let least = 4 << 20
-    /// Keys and values of a layer, and what a method makes of them.
+    /// The number of spare pieces: keys and values of a layer, and a method's results for both.
     private static let most = 4
 
     private struct Piece: @unchecked Sendable {
@@ -20,7 +20,7 @@ enum SpareMemory {
 
     private static let pieces = Mutex<[Piece]>([])
 
-    /// A spare piece of at least `count` bytes, and not more than half of it for nothing.
+    /// Returns a spare piece of at least `count` bytes, and at most about twice as many.
     static func take(_ count: Int) -> (start: UnsafeMutableRawPointer, count: Int)? {
         guard count >= least else { return nil }
         let piece = pieces.withLock { pieces -> Piece? in
@@ -31,8 +31,8 @@ enum SpareMemory {
         return piece.map { ($0.bytes.baseAddress!, $0.bytes.count) }
     }
 
-    /// Keeps a piece, and frees the one that is kept longest if there are too many. False if the kernel doesn't take
-    /// the advice: then the caller frees.
+    /// Keeps a piece; if there are too many, frees the one that was kept longest. Returns false if the kernel rejects
+    /// the advice: the caller then frees the piece.
     static func keep(_ bytes: UnsafeMutableRawBufferPointer) -> Bool {
         guard madvise(bytes.baseAddress!, bytes.count, MADV_FREE) == 0 else { return false }
         let piece = Piece(bytes: bytes)

@@ -1,19 +1,19 @@
 import Foundation
 
-/// A URL that requests go to.
+/// A parsed http or https URL.
 package struct Address: Sendable, Hashable {
     package let text: String
-    /// What errors call it: without query, fragment and user, where secrets stand.
+    /// The name in errors: without query, fragment and user, which may contain secrets.
     package let name: String
-    /// Scheme, host and port: whom a secret may be told that was meant for one of its addresses.
+    /// Scheme, host and port: a secret for one address may be sent to all addresses of the same place.
     let place: String
     package let scheme: String
-    /// As the header `Host` has it.
+    /// The value of the header `Host`.
     package let host: String
-    /// Without port, and an address of IPv6 without brackets.
+    /// The host without port; an IPv6 address without brackets.
     let hostname: String
     let port: Int
-    /// Without path and query.
+    /// Scheme and host, without path and query.
     package var origin: String { "\(scheme)://\(host)" }
 
     package init?(_ text: String) {
@@ -29,10 +29,10 @@ package struct Address: Sendable, Hashable {
         name = "\(scheme)://\(host)\(parts.port.map { ":\($0)" } ?? "")\(parts.percentEncodedPath)"
     }
 
-    /// Whether it leads to this very machine.
+    /// Whether the host is this machine.
     package var isLoopback: Bool { hostname == "localhost" || hostname == "::1" || hostname.hasPrefix("127.") }
 
-    /// Where a redirect from here leads.
+    /// The target of a redirect from this address.
     func following(_ location: String) -> Address? {
         URL(string: location, relativeTo: URL(string: text)).flatMap { Address($0.absoluteString) }
     }

@@ -1,11 +1,11 @@
 import WeightStore
 
-/// What origins have in common that keep shards under their digests.
+/// Requests to origins that store shards under their digests.
 enum BlobRequests {
-    /// A manifest larger than this is none.
+    /// The largest manifest that is accepted, in bytes.
     static let manifestBytes = 1 << 30
 
-    /// A shard, in parts.
+    /// Fetches a shard in parts.
     static func fetch(
         _ resource: Transport.Resource, _ request: ShardRequest, _ transport: Transport, _ work: Work,
         _ body: (Int, UnsafeRawBufferPointer) throws -> Void

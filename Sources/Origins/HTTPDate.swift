@@ -1,12 +1,12 @@
 import Foundation
 
-/// Moments, as HTTP's headers and S3's XML have them.
+/// Dates in the formats of HTTP's headers and S3's XML.
 package enum HTTPDate {
     private static let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
-    /// `Tue, 24 Nov 2026 09:55:26 GMT` (RFC 9110), or `2026-11-24T09:55:26.644Z`.
+    /// Parses `Tue, 24 Nov 2026 09:55:26 GMT` (RFC 9110), or `2026-11-24T09:55:26.644Z`.
     ///
-    /// - Returns: nil if it is neither.
+    /// - Returns: nil for any other format.
     package static func parse(_ text: String) -> Date? {
         let words = text.split(separator: " ")
         if words.count == 6, let month = months.firstIndex(of: String(words[2])) {

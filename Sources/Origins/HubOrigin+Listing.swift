@@ -2,10 +2,13 @@ import Foundation
 import WeightStore
 
 extension HubOrigin {
-    /// A listing larger than this is no listing.
+    /// The largest page of a listing that is accepted.
     private static let listingBytes = 256 << 20
     private static let longestPaging = 10_000
 
+    /// Lists the files of a revision.
+    ///
+    /// - Throws: ``FetchError``; `CancellationError`.
     public func listing(
         of model: String, at revision: String, _ work: Work = Work()
     ) throws -> RemoteRevision {
@@ -57,7 +60,7 @@ extension HubOrigin {
             let container = try decoder.container(keyedBy: CodingKeys.self)
             type = try container.decode(String.self, forKey: .type)
             path = try container.decode(String.self, forKey: .path)
-            // Directories may have none.
+            // Directories may have no size.
             size = try container.decodeIfPresent(Int.self, forKey: .size) ?? 0
             oid = try container.decodeIfPresent(String.self, forKey: .oid)
             lfs = try container.decodeIfPresent(LFS.self, forKey: .lfs)

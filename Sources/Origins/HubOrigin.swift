@@ -3,33 +3,38 @@ import NIOHTTP1
 import Synchronization
 import WeightStore
 
-/// A hub that speaks the Hugging Face Hub's API.
+/// A hub with the Hugging Face Hub's API.
 ///
 ///     let hub = try HubOrigin("https://huggingface.co")
 ///     let revision = try hub.listing(of: "org/name", at: "main")
 ///
-/// Files are asked for by commit, so that a branch that moves does not mix two revisions. The token goes to the hub
-/// alone, never to where it redirects.
+/// Files are requested by commit, so that a branch that moves does not mix two revisions. The token is sent only to the
+/// hub, never to the target of a redirect.
 public final class HubOrigin: ModelOrigin {
+    /// The hub's endpoint.
     public let url: String
     let transport: Transport
     private let endpoint: Address
     private let token: String?
-    /// Where the bytes of each file lie, by URL.
+    /// The redirect target of each file, by path.
     private let shortcuts = Mutex<[String: Shortcut]>([:])
 
-    /// The hub that the environment names: `HF_ENDPOINT`, or the public one.
+    /// The hub named by the environment: `HF_ENDPOINT`, or the public one.
     public static var defaultURL: String {
         let named = ProcessInfo.processInfo.environment["HF_ENDPOINT"] ?? ""
         return named.isEmpty ? "https://huggingface.co" : trimmed(named)
     }
 
+    /// Creates the origin without sending a request.
+    ///
     /// - Parameters:
     ///   - url: the hub's endpoint.
-    ///   - token: nil means the one of the environment, if there is one: ``HubToken``.
+    ///   - token: nil for the environment's token, if there is one: ``HubToken``.
+    ///   - options: time limits and security of the connections.
+    /// - Throws: ``FetchError/unusable(url:reason:)``; an error if the token's file cannot be read.
     public init(_ url: String, token: String? = nil, options: TransportOptions = TransportOptions()) throws {
         guard let endpoint = Address(Self.trimmed(url)) else {
-            throw FetchError.unusable(url: url, reason: "a hub's URL is https://host or http://host")
+            throw FetchError.unusable(url: url, reason: "not a hub's URL; expected https://host or http://host")
         }
         self.url = Self.trimmed(url)
         self.endpoint = endpoint
@@ -41,6 +46,9 @@ public final class HubOrigin: ModelOrigin {
         url.hasSuffix("/") ? trimmed(String(url.dropLast())) : url
     }
 
+    /// Fills `buffer` with a file's bytes that begin at `offset`.
+    ///
+    /// - Throws: ``FetchError``; `CancellationError`.
     public func read(
         _ file: RemoteFile, at offset: Int, into buffer: UnsafeMutableRawBufferPointer, _ work: Work
     ) throws {
@@ -50,6 +58,9 @@ public final class HubOrigin: ModelOrigin {
             work)
     }
 
+    /// Fetches the missing bytes of a shard from its file, and passes them to `body` in order.
+    ///
+    /// - Throws: ``FetchError``; `CancellationError`; an error that `body` throws.
     public func fetch(
         _ request: ShardRequest, _ work: Work, _ body: (Int, UnsafeRawBufferPointer) throws -> Void
     ) throws {
@@ -94,7 +105,7 @@ public final class HubOrigin: ModelOrigin {
             explain: Self.explain)
     }
 
-    /// What the hub says by its own headers.
+    /// Translates the hub's own headers into an error.
     @Sendable static func explain(_ answer: Transport.Answer, _ address: Address) -> FetchError? {
         let code = answer.headers.first(name: "x-error-code") ?? ""
         let message = String((answer.headers.first(name: "x-error-message") ?? "").prefix(200))
@@ -104,7 +115,7 @@ public final class HubOrigin: ModelOrigin {
         case "EntryNotFound": return .notFound(what: "file", url: address.name, status: answer.status)
         case "GatedRepo": return .unauthorized(url: address.name, status: answer.status, message: message)
         default:
-            // The hub answers 401 for a model that is not there, so as not to tell which private ones are.
+            // The hub answers 401 for a model that does not exist, so as not to reveal private ones.
             return answer.status == 401 || answer.status == 403
                 ? .unauthorized(url: address.name, status: answer.status, message: message) : nil
         }

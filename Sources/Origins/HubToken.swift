@@ -1,10 +1,13 @@
 import Foundation
 import WeightStore
 
-/// The token for the hub, where its own client keeps it: `HF_TOKEN`, or a file that `HF_TOKEN_PATH`, `HF_HOME` or the
-/// user's cache leads to.
+/// The token for the hub, from the same places as the hub's own client: `HF_TOKEN`, or a file located by
+/// `HF_TOKEN_PATH`, `HF_HOME` or the user's cache directory.
 public enum HubToken {
+    /// Finds the token.
+    ///
     /// - Returns: nil if there is none.
+    /// - Throws: if the file exists and cannot be read.
     public static func find(_ environment: [String: String] = ProcessInfo.processInfo.environment) throws -> String? {
         for name in ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"] {
             if let token = clean(environment[name]) { return token }

@@ -1,14 +1,14 @@
 import NIOHTTP1
 import WeightStore
 
-/// Decides by the head of an answer whether its body is what was asked for.
+/// Decides from the head of a response whether its body is the requested one.
 struct Judge: Sendable {
     let address: Address
     let range: Range<Int>?
-    /// The size of the whole, if it is known.
+    /// The size of the whole resource, if it is known.
     let bytes: Int?
     let isPage: Bool
-    /// Bytes of a body that is not a range.
+    /// The largest body that is not a range, in bytes.
     let limit: Int
 
     func plan(_ head: HTTPResponseHead) throws -> ResponseSink.Plan {
@@ -21,14 +21,14 @@ struct Judge: Sendable {
         let coding = head.headers.first(name: "content-encoding") ?? "identity"
         guard coding == "identity" else {
             throw FetchError.malformed(
-                url: address.name, expected: "bytes as they are", found: "content-encoding \(coding)")
+                url: address.name, expected: "an unencoded body", found: "content-encoding \(coding)")
         }
         guard let range else { return .keep(limit: limit) }
         let length = head.headers.first(name: "content-length").flatMap { Int($0) }
         let whole = bytes.map(String.init) ?? "*"
         let expected = "bytes \(range.lowerBound)-\(range.upperBound - 1)/\(whole)"
         if status == 200 {
-            // A server without ranges does for what is asked for as a whole.
+            // A server without ranges is sufficient if the whole resource is requested.
             guard range == 0..<(bytes ?? length ?? -1) else {
                 if let bytes, let length, length != bytes {
                     throw FetchError.wrongLength(url: address.name, status: status, expected: bytes, found: length)

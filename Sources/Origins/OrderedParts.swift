@@ -3,7 +3,7 @@ import Foundation
 import Synchronization
 import WeightStore
 
-/// Fetches the parts of a shard several at a time, and hands them on in order.
+/// Fetches the parts of a shard, several at a time, and passes them on in order.
 enum OrderedParts {
     struct Part: Sendable {
         var offset: Int
@@ -14,16 +14,16 @@ enum OrderedParts {
     static let lanes = 4
     static let partBytes = 4 << 20
 
-    /// A length in pieces of a part's size.
+    /// Divides a length into parts.
     static func cut(_ length: Int) -> [Range<Int>] {
         stride(from: 0, to: length, by: partBytes).map { $0..<min($0 + partBytes, length) }
     }
 
     private struct State {
         var next = 0
-        /// Parts that have come, or why they have not.
+        /// Parts that have arrived, and errors.
         var done: [Int: Result<[UInt8], any Error>] = [:]
-        /// Those handed on.
+        /// The number of parts passed on.
         var taken = 0
         var isOver = false
     }
@@ -31,21 +31,26 @@ enum OrderedParts {
     private final class Shared: Sendable {
         let state = Mutex(State())
         let work = Work()
-        /// A part has come.
+        /// Signalled when a part has arrived.
         let arrived = DispatchSemaphore(value: 0)
-        /// A part has been handed on.
+        /// Signalled when a part has been passed on.
         let room = DispatchSemaphore(value: 0)
     }
 
-    /// - Parameter isCancelled: is asked while nothing comes.
-    /// - Throws: `CancellationError`.
+    /// Blocks until all parts are passed on.
+    ///
+    /// - Parameters:
+    ///   - read: fills memory with a part; called on several threads at once.
+    ///   - body: receives the parts in order, on the caller's thread.
+    /// - Throws: the first error of `read` or `body`; `CancellationError`.
     static func fetch(
         _ parts: [Part], _ work: Work,
         _ read: @escaping @Sendable (Part, UnsafeMutableRawBufferPointer, Work) throws -> Void,
         _ body: (Int, UnsafeRawBufferPointer) throws -> Void
     ) throws {
         let shared = Shared()
-        // One that is made with a value must have it again when it goes, and parts may never be handed on.
+        // Signalled, not created with a value: a semaphore must not be released below its initial value, and some parts
+        // may never be passed on.
         for _ in 0..<2 * lanes { shared.room.signal() }
         for _ in 0..<min(lanes, parts.count) {
             let thread = Thread {
@@ -74,7 +79,7 @@ enum OrderedParts {
             thread.start()
         }
         defer {
-            // Lanes that still read stop soon.
+            // Threads that are still reading stop soon.
             shared.state.withLock { $0.isOver = true }
             shared.work.cancel()
             shared.room.signal()

@@ -1,8 +1,9 @@
 import WeightStore
 
-/// All kinds of origins of this module.
+/// Registers the origins of this module.
 public enum Origins {
-    /// Lets a store fetch from hubs (`https:`, `http:`), object stores (`s3:`) and peers (`peer+https:`, `peer+http:`).
+    /// Registers hubs (`https:`, `http:`), object stores (`s3:`) and peers (`peer+https:`, `peer+http:`) as origins of
+    /// a store.
     public static func register(in store: Store, options: TransportOptions = TransportOptions()) {
         for scheme in ["https", "http"] {
             store.register(scheme: scheme) { url in try HubOrigin(url, options: options) }

@@ -2,24 +2,29 @@ import Foundation
 import NIOHTTP1
 import WeightStore
 
-/// Another WeightStore that serves: `peer+http://host:port` or `peer+https://…`. It gives shards and manifests by digest:
+/// A WeightStore server: `peer+http://host:port` or `peer+https://…`. It serves shards and manifests by digest:
 /// `GET /shards/<sha256>`, `GET /manifests/<sha256>`.
 public final class PeerOrigin: ManifestOrigin {
+    /// The peer's URL.
     public let url: String
     private let transport: Transport
     private let base: Address
     private let token: String?
 
-    /// - Parameter token: what the peer asks for; nil means `WEIGHTSTORE_TOKEN`, if it is set.
+    /// Creates the origin without sending a request.
+    ///
+    /// - Parameter token: the token that the peer requires; nil for `WEIGHTSTORE_TOKEN`, if it is set.
+    /// - Throws: ``FetchError/unusable(url:reason:)``.
     public convenience init(_ url: String, token: String? = nil, options: TransportOptions = TransportOptions()) throws
     {
         try self.init(url, token: token, transport: Transport(options))
     }
 
-    /// - Parameter transport: may be that of other peers, too: each keeps its own copy of all authorities that it trusts.
+    /// - Parameter transport: may be shared by several peers: each transport has its own copy of all trust roots.
     package init(_ url: String, token: String? = nil, transport: Transport) throws {
         guard url.hasPrefix("peer+"), let base = Address(Self.trimmed(url)) else {
-            throw FetchError.unusable(url: url, reason: "a peer's URL is peer+http://host:port")
+            throw FetchError.unusable(
+                url: url, reason: "not a peer's URL; expected peer+https://host:port or peer+http://host:port")
         }
         try transport.options.check(base, for: url)
         self.url = url
@@ -32,27 +37,35 @@ public final class PeerOrigin: ManifestOrigin {
         url.hasSuffix("/") ? trimmed(String(url.dropLast())) : String(url.dropFirst("peer+".count))
     }
 
+    /// Reads a manifest.
+    ///
+    /// - Throws: ``FetchError``; `CancellationError`.
     public func manifest(_ digest: ContentDigest, _ work: Work = Work()) throws -> [UInt8] {
         try manifest(digest, waiting: false, work)
     }
 
+    /// Fetches a shard, and passes its bytes to `body` in order.
+    ///
+    /// - Throws: ``FetchError``; `CancellationError`; an error that `body` throws.
     public func fetch(
         _ request: ShardRequest, _ work: Work, _ body: (Int, UnsafeRawBufferPointer) throws -> Void
     ) throws {
         try fetch(request, waiting: false, work, body)
     }
 
-    /// Seconds that a peer is asked to wait for what it does not have yet.
+    /// Seconds for which a peer waits at most for a shard or manifest that it is fetching itself.
     package static let longestWait = 8
 
-    /// - Parameter waiting: let the peer wait for what is on its way to it; status 503 says that it still is.
+    /// - Parameter waiting: allows the peer to wait for a manifest that it is fetching; status 503: it is still
+    ///   fetching it.
     package func manifest(_ digest: ContentDigest, waiting: Bool, _ work: Work) throws -> [UInt8] {
         try transport.collect(
             resource("manifests", digest, bytes: nil, waiting), limit: BlobRequests.manifestBytes, work
         ).text
     }
 
-    /// - Parameter waiting: let the peer wait for what is on its way to it; status 503 says that it still is.
+    /// - Parameter waiting: allows the peer to wait for a shard that it is fetching; status 503: it is still fetching
+    ///   it.
     package func fetch(
         _ request: ShardRequest, waiting: Bool, _ work: Work,
         _ body: (Int, UnsafeRawBufferPointer) throws -> Void

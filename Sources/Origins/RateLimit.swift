@@ -1,17 +1,17 @@
 import Synchronization
 
-/// Spreads bytes over time: whoever has received some waits until they are due.
+/// Limits the rate of received bytes: a receiver waits until they are due.
 final class RateLimit: Sendable {
     private let bytesPerSecond: Double
     private let due = Mutex(ContinuousClock.now)
 
     init(bytesPerSecond: Int) { self.bytesPerSecond = Double(max(bytesPerSecond, 1)) }
 
-    /// - Returns: how long to wait before more is taken from the wire.
+    /// - Returns: the time to wait before more bytes are read from the connection.
     func take(_ bytes: Int) -> Duration {
         let now = ContinuousClock.now
         return due.withLock { due in
-            // What was not used in a pause may not be used later.
+            // A pause gives no credit beyond 100 ms.
             due = max(due, now - .milliseconds(100)) + .seconds(Double(bytes) / bytesPerSecond)
             return max(due - now, .zero)
         }

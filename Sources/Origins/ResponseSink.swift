@@ -4,19 +4,19 @@ import NIOHTTP1
 import Synchronization
 import WeightStore
 
-/// Takes one response in: its head is judged as soon as it is there, its body goes straight into memory that the caller
-/// waits for.
+/// Receives one response: its head is checked when it arrives, and its body is written directly to the memory for which
+/// the caller waits.
 ///
-/// Sendable because all of its state is behind the mutex, which is also what keeps the memory alive: after `close`,
-/// nothing is written any more.
+/// Sendable because all of its state is behind the mutex, which also guards the memory: after `close`, nothing is
+/// written to it.
 final class ResponseSink: HTTPClientResponseDelegate, @unchecked Sendable {
     typealias Response = Void
 
-    /// What to do with the body.
+    /// The treatment of the body.
     enum Plan {
-        /// It has this many bytes, and goes into the memory.
+        /// It has this many bytes, which are written to the memory.
         case fill(Int)
-        /// It is kept as text, up to so many bytes.
+        /// It is kept as text, up to this many bytes.
         case keep(limit: Int)
     }
 
@@ -26,7 +26,7 @@ final class ResponseSink: HTTPClientResponseDelegate, @unchecked Sendable {
         /// Bytes of the memory that are filled.
         var filled = 0
         var text: [UInt8] = []
-        /// More came than was announced, or than is kept.
+        /// More bytes arrived than were announced, or than are kept.
         var isTooLong = false
         var isClosed = false
     }
@@ -37,7 +37,7 @@ final class ResponseSink: HTTPClientResponseDelegate, @unchecked Sendable {
     private let limit: RateLimit?
     private let state = Mutex(State())
 
-    /// - Parameter judge: looks at the head; what it throws ends the request.
+    /// - Parameter judge: checks the head; an error that it throws ends the request.
     init(
         _ memory: UnsafeMutableRawBufferPointer, _ work: Work, _ limit: RateLimit?,
         judge: @escaping @Sendable (HTTPResponseHead) throws -> Plan
@@ -48,10 +48,10 @@ final class ResponseSink: HTTPClientResponseDelegate, @unchecked Sendable {
         self.judge = judge
     }
 
-    /// Bytes of the memory that are filled by now.
+    /// Bytes of the memory that are filled so far.
     var filled: Int { state.withLock { $0.filled } }
 
-    /// What has come. The memory is not touched after this.
+    /// Ends writing to the memory, and returns the response so far.
     func close() -> State {
         state.withLock { state in
             state.isClosed = true
@@ -88,7 +88,7 @@ final class ResponseSink: HTTPClientResponseDelegate, @unchecked Sendable {
 
     struct TooLong: Error {}
 
-    /// - Returns: bytes that went into the memory.
+    /// - Returns: the number of bytes written to the memory.
     private func take(_ buffer: ByteBuffer, _ state: inout State) -> Int {
         if state.isClosed { return 0 }
         let count = buffer.readableBytes

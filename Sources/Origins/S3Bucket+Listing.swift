@@ -2,15 +2,15 @@ import Foundation
 import NIOHTTP1
 
 extension S3Bucket {
-    /// An object, as a listing has it.
+    /// An object in a listing.
     package struct Entry: Sendable {
         package let name: String
         package let bytes: Int
         package let modified: Date
     }
 
-    /// The objects whose names begin with `prefix`, page by page. A listing may lag behind what was written and deleted:
-    /// nothing is safe because it is listed, or because it is not.
+    /// Lists the objects whose names begin with `prefix`, page by page. A listing may lag behind writes and deletions:
+    /// no decision about an object is safe because the object is listed, or because it is not.
     package func list(_ prefix: String, _ body: ([Entry]) throws -> Void) throws {
         var more: [(String, String)] = []
         while true {
@@ -36,9 +36,9 @@ extension S3Bucket {
     }
 }
 
-/// The little of XML that S3 answers in: elements without attributes, as text.
+/// The subset of XML in S3's responses: elements without attributes, as text.
 enum XMLText {
-    /// What stands in the elements of a name, which hold none of the same name, in order.
+    /// The contents of the elements with a name, in order. They must not contain elements with the same name.
     static func values(of name: String, in text: some StringProtocol) -> [Substring] {
         var found: [Substring] = []
         var rest = Substring(text)

@@ -4,14 +4,14 @@ import NIOHTTP1
 import WeightStore
 
 extension S3Bucket {
-    /// An object on its way in parts, which the service keeps until it is completed or given up.
+    /// A multipart upload in progress, which the service keeps until it is completed or aborted.
     package struct Upload: Sendable {
         package let name: String
         package let id: String
         package let begun: Date
     }
 
-    /// Begins an upload in parts.
+    /// Starts a multipart upload.
     package func begin(_ name: String) throws -> Upload {
         let answer = try ask(name, .POST, query: [("uploads", "")], body: [])
         guard let id = XMLText.values(of: "UploadId", in: String(decoding: answer.text, as: UTF8.self)).first else {
@@ -20,7 +20,7 @@ extension S3Bucket {
         return Upload(name: name, id: XMLText.plain(id), begun: now)
     }
 
-    /// Uploads that were begun and not ended, for names that begin with `prefix`.
+    /// The unfinished uploads of objects whose names begin with `prefix`.
     package func uploads(_ prefix: String) throws -> [Upload] {
         var uploads: [Upload] = []
         var more: [(String, String)] = []
@@ -47,7 +47,7 @@ extension S3Bucket {
         }
     }
 
-    /// The tags of the parts that have come, by their numbers from 1.
+    /// The tags of the uploaded parts, by their numbers from 1.
     package func parts(of upload: Upload) throws -> [Int: String] {
         var parts: [Int: String] = [:]
         var marker = "0"
@@ -67,6 +67,8 @@ extension S3Bucket {
         }
     }
 
+    /// Uploads a part.
+    ///
     /// - Parameter number: from 1.
     /// - Returns: the part's tag.
     package func put(_ bytes: [UInt8], part number: Int, of upload: Upload) throws -> String {
@@ -78,12 +80,12 @@ extension S3Bucket {
         return tag
     }
 
-    /// The tag that the service gives a part with these bytes, unless it encrypts.
+    /// The tag that the service gives a part with these bytes, unless it encrypts them.
     package static func tag(of bytes: [UInt8]) -> String {
         "\"\(Hex.encode(Insecure.MD5.hash(data: bytes)))\""
     }
 
-    /// Makes the object of its parts.
+    /// Completes an upload: the service creates the object from its parts.
     ///
     /// - Parameter tags: by number, without a gap.
     package func complete(_ upload: Upload, _ tags: [Int: String]) throws {
@@ -91,14 +93,14 @@ extension S3Bucket {
             .map { "<Part><PartNumber>\($0.key)</PartNumber><ETag>\($0.value)</ETag></Part>" }.joined()
         let body = "<CompleteMultipartUpload>\(parts)</CompleteMultipartUpload>"
         let answer = try ask(upload.name, .POST, query: [("uploadId", upload.id)], body: Array(body.utf8))
-        // The service may find out that it fails after it has said 200.
+        // The service may report a failure after status 200.
         let text = String(decoding: answer.text, as: UTF8.self)
         if let code = XMLText.values(of: "Code", in: text).first {
             throw FetchError.malformed(url: url, expected: "a completed upload", found: String(code))
         }
     }
 
-    /// Gives an upload up, parts and all. One that is over is not an error.
+    /// Aborts an upload, and removes its parts. An upload that has ended is not an error.
     package func abort(_ upload: Upload) throws {
         do {
             _ = try ask(upload.name, .DELETE, query: [("uploadId", upload.id)])

@@ -3,43 +3,43 @@ import NIOHTTP1
 import Synchronization
 import WeightStore
 
-/// A bucket of an object store that speaks S3, and the objects in it below a prefix.
+/// A bucket of an object store with the S3 API, and the objects in it below a prefix.
 ///
-///     s3://bucket/prefix                      Amazon, or the endpoint that the environment names
+///     s3://bucket/prefix                      Amazon, or the endpoint named by the environment
 ///     s3://bucket/prefix?endpoint=https://s3.example&region=here&style=path
 ///
-/// The bucket is part of the path (`style=path`) at an endpoint of one's own, and of the host (`style=virtual`) at
-/// Amazon's, if the URL does not say otherwise. Names here are relative to the prefix.
+/// If the URL does not set the style, the bucket is part of the path (`style=path`) at a configured endpoint, and of
+/// the host (`style=virtual`) at Amazon's. Names here are relative to the prefix.
 ///
-/// The service refuses requests whose signature is more than 15 minutes old. Every answer says what time it is there, so
-/// a machine whose clock is wrong learns by how much, and signs with the service's time.
+/// The service rejects requests whose signature is more than 15 minutes old. Every response contains the service's
+/// time, so a machine with a wrong clock detects the difference and signs with the service's time.
 package final class S3Bucket: Sendable {
     package let url: String
     let transport: Transport
     private let signer: SigV4
     /// `https://host`.
     private let base: Address
-    /// What stands before every object's name in a path.
+    /// The part of a path before an object's name.
     private let prefix: String
     /// The path of the bucket itself.
     private let root: String
-    /// What stands before every object's name in a listing.
+    /// The part of a listed name before an object's name.
     private let listed: String
     private let clock: ServiceClock
-    /// Ends what is asked for when it is cancelled.
+    /// Ends the requests when it is cancelled.
     private let work: Work
 
-    /// Answers that are no object's bytes are at most so long.
+    /// The largest response that is not an object's bytes.
     static let answerBytes = 8 << 20
 
-    /// - Parameter environment: where credentials, region and endpoint are looked for.
+    /// - Parameter environment: contains or locates credentials, region and endpoint.
     package init(
         _ url: String, options: TransportOptions = TransportOptions(),
         environment: [String: String] = ProcessInfo.processInfo.environment
     ) throws {
         guard let parts = URLComponents(string: url), parts.scheme == "s3", let bucket = parts.host, !bucket.isEmpty
         else {
-            throw FetchError.unusable(url: url, reason: "a bucket's URL is s3://bucket/prefix")
+            throw FetchError.unusable(url: url, reason: "not a bucket's URL; expected s3://bucket/prefix")
         }
         var settings: [String: String] = [:]
         for item in parts.queryItems ?? [] { settings[item.name] = item.value }
@@ -51,7 +51,7 @@ package final class S3Bucket: Sendable {
         guard let address = Address(endpoint),
             let base = isVirtual
                 ? Address(endpoint.replacingOccurrences(of: "://", with: "://\(bucket).")) : address
-        else { throw FetchError.unusable(url: url, reason: "\(endpoint) is no endpoint") }
+        else { throw FetchError.unusable(url: url, reason: "endpoint \(endpoint): expected https://host") }
         try options.check(address, for: url)
         self.url = url
         self.base = base
@@ -72,36 +72,37 @@ package final class S3Bucket: Sendable {
         self.work = work
     }
 
-    /// The same bucket; its requests end soon when the work is cancelled.
+    /// The same bucket; its requests end soon after the work is cancelled.
     package func bound(to work: Work) -> S3Bucket { S3Bucket(self, work) }
 
-    /// The time, as the service has it.
+    /// The current time by the service's clock.
     package var now: Date { Date() + clock.ahead.withLock { $0 } }
 
     // MARK: Objects
 
-    /// What is known of an object without its bytes.
+    /// Size and time of an object.
     package struct Facts: Sendable {
         package let bytes: Int
         package let modified: Date
     }
 
-    /// An object's bytes, and the tag by which the service tells this state from others.
+    /// An object's bytes, and the tag that identifies this state of the object.
     package struct Object: Sendable {
         package let bytes: [UInt8]
         package let tag: String
     }
 
+    /// The result of reading an object.
     package enum Reading: Sendable {
         case found(Object)
-        /// It still has the tag that was given.
+        /// The object still has the given tag.
         case unchanged
         case absent
     }
 
     /// Reads a small object.
     ///
-    /// - Parameter tag: one that was read before: what still has it does not travel again.
+    /// - Parameter tag: the tag from an earlier read; an object that still has it is not transferred.
     package func get(_ name: String, unless tag: String? = nil, limit: Int = answerBytes) throws -> Reading {
         do {
             let answer = try ask(name, headers: HTTPHeaders(tag.map { [("if-none-match", $0)] } ?? []), limit: limit)
@@ -112,6 +113,8 @@ package final class S3Bucket: Sendable {
         }
     }
 
+    /// Size and time of an object, without its bytes.
+    ///
     /// - Returns: nil if there is no such object.
     package func facts(_ name: String) throws -> Facts? {
         do {
@@ -128,9 +131,9 @@ package final class S3Bucket: Sendable {
         _ = try ask(name, .PUT, body: bytes)
     }
 
-    /// Makes an object unless there is one by that name.
+    /// Creates an object unless one with this name exists.
     ///
-    /// - Returns: false if there was one. After a broken connection that may be this very one.
+    /// - Returns: false if one exists. After a broken connection it may be the one that this call created.
     package func create(_ name: String, _ bytes: [UInt8]) throws -> Bool {
         do {
             _ = try ask(name, .PUT, headers: ["if-none-match": "*"], body: bytes)
@@ -140,21 +143,21 @@ package final class S3Bucket: Sendable {
         }
     }
 
-    /// An object that is not there is not an error.
+    /// Deletes an object. A missing object is not an error.
     package func delete(_ name: String) throws {
         do {
             _ = try ask(name, .DELETE)
         } catch FetchError.notFound {}
     }
 
-    /// Makes the bucket. A bucket of one's own that is there stays as it is.
+    /// Creates the bucket. An existing bucket of the same owner is not changed.
     package func make() throws {
         _ = try collect(resource("bucket \(root)", path: "/" + root, .PUT, body: []), limit: Self.answerBytes)
     }
 
     // MARK: Requests
 
-    /// Asks for an object.
+    /// Sends a request about an object.
     func ask(
         _ name: String, _ method: HTTPMethod = .GET, query: [(String, String)] = [], headers: HTTPHeaders = [:],
         body: [UInt8]? = nil, limit: Int = answerBytes
@@ -163,12 +166,12 @@ package final class S3Bucket: Sendable {
             resource(name, path: "/" + prefix + name, method, query: query, headers: headers, body: body), limit: limit)
     }
 
-    /// Asks for a listing of the bucket: `query` names it, with prefixes that begin with this bucket's.
+    /// Requests a listing of the bucket. Prefixes in `query` must begin with this bucket's.
     func askBucket(_ query: [(String, String)]) throws -> Transport.Answer {
         try collect(resource("listing", path: "/" + root, .GET, query: query), limit: Self.answerBytes)
     }
 
-    /// A name as listings have it.
+    /// An object's name as in listings.
     func full(_ name: String) -> String { listed + name }
 
     /// - Returns: nil for a name that is not below the prefix.
@@ -176,12 +179,12 @@ package final class S3Bucket: Sendable {
         name.hasPrefix(listed) ? String(name.dropFirst(listed.count)) : nil
     }
 
-    /// An object whose bytes are asked for in ranges.
+    /// An object whose bytes are requested in ranges.
     func resource(_ name: String, what: String, bytes: Int?) -> Transport.Resource {
         resource(what, path: "/" + prefix + name, .GET, bytes: bytes)
     }
 
-    /// Runs what asks the service, once more if it was refused because of our clock.
+    /// Runs requests, and repeats them once if they were rejected because of this machine's clock.
     func withClock<Result>(_ body: () throws -> Result) throws -> Result {
         let before = clock.ahead.withLock { $0 }
         do {
@@ -203,7 +206,7 @@ package final class S3Bucket: Sendable {
     private func learn(from headers: HTTPHeaders) {
         guard let date = headers.first(name: "date").flatMap({ HTTPDate.parse($0) }) else { return }
         let seconds = date.timeIntervalSinceNow
-        // The header has whole seconds, and has travelled.
+        // The header has whole seconds, and was delayed in transit.
         clock.ahead.withLock { if abs($0 - seconds) > 2 { $0 = seconds } }
     }
 
@@ -218,10 +221,10 @@ package final class S3Bucket: Sendable {
             what: what,
             request: { [self] range in
                 guard let address = Address(base.origin + path + (text.isEmpty ? "" : "?" + text)) else {
-                    throw FetchError.unusable(url: base.name, reason: "it can't be followed by \(path)")
+                    throw FetchError.unusable(url: base.name, reason: "not a valid URL when followed by \(path)")
                 }
                 var headers = headers
-                // Ranges are signed, too.
+                // Ranges are signed too.
                 if let range { headers.add(name: "range", value: "bytes=\(range.lowerBound)-\(range.upperBound - 1)") }
                 signer.sign(
                     method: method.rawValue, host: base.host, path: path, query: query, body: body, headers: &headers,
@@ -234,7 +237,7 @@ package final class S3Bucket: Sendable {
         return resource
     }
 
-    /// S3 says what is wrong in XML: the code is enough.
+    /// S3 describes errors in XML: the code is sufficient.
     private func explain(_ answer: Transport.Answer, _ address: Address) -> FetchError? {
         let code = XMLText.values(of: "Code", in: String(decoding: answer.text, as: UTF8.self)).first ?? ""
         if code == "NoSuchBucket" { return .notFound(what: "bucket", url: address.name, status: answer.status) }
@@ -245,6 +248,6 @@ package final class S3Bucket: Sendable {
 }
 
 private final class ServiceClock: Sendable {
-    /// Seconds by which it is ahead of ours.
+    /// Seconds by which the service's clock is ahead of this machine's.
     let ahead = Mutex(0.0)
 }

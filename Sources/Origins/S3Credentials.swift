@@ -1,14 +1,14 @@
 import Foundation
 import WeightStore
 
-/// Who asks an object store, and where it is: from the environment, or from `~/.aws/credentials` and `~/.aws/config`, as
-/// other tools have it (`AWS_ACCESS_KEY_ID`, `AWS_PROFILE`, `AWS_ENDPOINT_URL_S3` …).
+/// Credentials and location of an object store: from the environment, or from `~/.aws/credentials` and `~/.aws/config`,
+/// as in other tools (`AWS_ACCESS_KEY_ID`, `AWS_PROFILE`, `AWS_ENDPOINT_URL_S3` …).
 struct S3Credentials: Sendable {
     var accessKey: String
     var secretKey: String
     var sessionToken: String?
     var region: String
-    /// Where the service is; nil means Amazon's own.
+    /// The service's URL; nil for Amazon's.
     var endpoint: String?
 
     /// - Throws: ``FetchError/unusable(url:reason:)`` if there are none.
@@ -41,9 +41,9 @@ struct S3Credentials: Sendable {
             endpoint: value(["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"], "endpoint_url"))
     }
 
-    /// The names and values of one section of a file; none if there is no such file.
+    /// The names and values of one section of a file; empty if the file does not exist.
     private static func section(_ name: String, _ path: String) -> [String: String] {
-        // What can't be read says nothing.
+        // An unreadable file counts as empty.
         guard let text = (try? FileSystem.read(path)).map({ String(decoding: $0, as: UTF8.self) }) else { return [:] }
         var values: [String: String] = [:]
         var isInside = false

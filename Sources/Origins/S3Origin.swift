@@ -1,13 +1,20 @@
 import Foundation
 import WeightStore
 
-/// A bucket of an object store (`S3Bucket` says how it is named): shards under `shards/<sha256>`, revision manifests
-/// under `manifests/<sha256>`.
+/// A bucket of an object store (`S3Bucket` defines its URL): shards under `shards/<sha256>`, revision manifests under
+/// `manifests/<sha256>`.
 public final class S3Origin: ManifestOrigin {
+    /// The bucket's URL.
     public let url: String
     package let bucket: S3Bucket
 
-    /// - Parameter environment: where credentials, region and endpoint are looked for.
+    /// Creates the origin without sending a request.
+    ///
+    /// - Parameters:
+    ///   - url: `s3://bucket/prefix`, with optional query items `endpoint`, `region` and `style`.
+    ///   - options: time limits and security of the connections.
+    ///   - environment: contains or locates credentials, region and endpoint.
+    /// - Throws: ``FetchError/unusable(url:reason:)``.
     public convenience init(
         _ url: String, options: TransportOptions = TransportOptions(),
         environment: [String: String] = ProcessInfo.processInfo.environment
@@ -20,12 +27,15 @@ public final class S3Origin: ManifestOrigin {
         self.bucket = bucket
     }
 
-    /// Where a shard is in the bucket.
+    /// The name of a shard's object.
     package static func shard(_ digest: ContentDigest) -> String { "shards/\(digest.hex)" }
 
-    /// Where a manifest is in the bucket.
+    /// The name of a manifest's object.
     package static func manifest(_ digest: ContentDigest) -> String { "manifests/\(digest.hex)" }
 
+    /// Reads a manifest.
+    ///
+    /// - Throws: ``FetchError``; `CancellationError`.
     public func manifest(_ digest: ContentDigest, _ work: Work = Work()) throws -> [UInt8] {
         guard
             case .found(let object) = try bucket.bound(to: work).get(
@@ -36,6 +46,9 @@ public final class S3Origin: ManifestOrigin {
         return object.bytes
     }
 
+    /// Fetches a shard, and passes its bytes to `body` in order.
+    ///
+    /// - Throws: ``FetchError``; `CancellationError`; an error that `body` throws.
     public func fetch(
         _ request: ShardRequest, _ work: Work, _ body: (Int, UnsafeRawBufferPointer) throws -> Void
     ) throws {

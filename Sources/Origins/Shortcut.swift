@@ -1,6 +1,6 @@
 import Synchronization
 
-/// Where the redirects of a file led last: a signed URL at a content network, good for many ranges.
+/// The last redirect target of a file: a signed URL of a content delivery network, valid for many ranges.
 final class Shortcut: Sendable {
     private let value = Mutex<Address?>(nil)
 

@@ -3,9 +3,9 @@ import Foundation
 import NIOHTTP1
 import WeightStore
 
-/// AWS Signature Version 4, as S3 wants it ("Authenticating Requests: Using the Authorization Header" in its manual).
+/// AWS Signature Version 4 for S3 ("Authenticating Requests: Using the Authorization Header" in its manual).
 ///
-/// The body is hashed into the signature if there is one, and named unsigned if there is not.
+/// The signature covers the SHA-256 of the body, or of zero bytes if there is no body.
 struct SigV4: Sendable {
     let accessKey: String
     let secretKey: String
@@ -13,7 +13,7 @@ struct SigV4: Sendable {
     let region: String
     var service = "s3"
 
-    /// The SHA-256 of nothing, in hexadecimal.
+    /// The SHA-256 of zero bytes, in hexadecimal.
     static let emptyBody = Hex.encode(SHA256.hash(data: [UInt8]()))
 
     /// Adds the headers that sign a request.
@@ -21,7 +21,7 @@ struct SigV4: Sendable {
     /// - Parameters:
     ///   - path: percent-encoded, as it is sent.
     ///   - query: names and values, not encoded.
-    ///   - now: is part of the signature; a server refuses clocks that differ by more than 15 minutes.
+    ///   - now: part of the signature; a server rejects clocks that differ by more than 15 minutes.
     func sign(
         method: String, host: String, path: String, query: [(String, String)] = [], body: [UInt8]? = nil,
         headers: inout HTTPHeaders, now: Date = Date()

@@ -7,10 +7,10 @@ import Synchronization
 import WeightStore
 
 extension Transport {
-    /// A request whose answer comes line by line, for as long as the server likes. Blocks until it ends.
+    /// Sends a request whose response arrives line by line, as long as the server keeps it open. Blocks until it ends.
     ///
-    /// - Parameter body: is given each line, on the caller's thread. What it throws ends the request.
-    /// - Throws: ``FetchError/stalled(url:seconds:attempts:)`` if nothing comes for `idleSeconds`.
+    /// - Parameter body: receives each line, on the caller's thread. An error that it throws ends the request.
+    /// - Throws: ``FetchError/stalled(url:seconds:attempts:)`` if nothing arrives for `idleSeconds`.
     package func lines(_ request: Request, _ work: Work, _ body: ([UInt8]) throws -> Void) throws {
         if let problem = problem(with: request.address) { throw problem }
         let sink = LineSink()
@@ -49,7 +49,7 @@ extension Transport {
     }
 }
 
-/// Hands on what comes to the thread that waits for it.
+/// Passes arriving bytes to the thread that waits for them.
 private final class LineSink: HTTPClientResponseDelegate, Sendable {
     typealias Response = Void
 
@@ -68,7 +68,7 @@ private final class LineSink: HTTPClientResponseDelegate, Sendable {
 
     var status: Int { state.withLock { $0.status } }
 
-    /// - Returns: nil if nothing came.
+    /// - Returns: nil if nothing arrived.
     func next(within time: DispatchTimeInterval) -> News? {
         guard arrived.wait(timeout: .now() + time) == .success else { return nil }
         return state.withLock { $0.news.removeFirst() }

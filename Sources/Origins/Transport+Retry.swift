@@ -6,21 +6,21 @@ import NIOHTTP1
 import WeightStore
 
 extension Transport {
-    /// Something behind a URL that is asked for, perhaps in parts, perhaps behind redirects.
+    /// A resource behind a URL, requested in parts or as a whole, possibly through redirects.
     package struct Resource: Sendable {
-        /// What errors call it: a file, a shard, a revision.
+        /// Its name in errors: a file, a shard, a revision.
         var what: String
-        /// The request, signed anew for each attempt.
+        /// Creates the request, signed anew for each attempt.
         var request: @Sendable (_ range: Range<Int>?) throws -> Request
-        /// Headers that belong to the first place alone, and are left out where a redirect leads elsewhere.
+        /// Headers for the first place only; they are removed if a redirect leads elsewhere.
         var secrets: Set<String> = ["authorization"]
         /// The size of the whole, if it is known.
         var bytes: Int?
-        /// Whether it may be a page.
+        /// Whether it may be an HTML page.
         var isPage = false
-        /// Where the last redirect led, to be asked at once next time.
+        /// The target of the last redirect, which is requested directly the next time.
         var shortcut: Shortcut?
-        /// Tells more of an answer that says no; nil means that the status says enough.
+        /// Translates an error response into an error; nil if the status is sufficient.
         package var explain: @Sendable (Answer, Address) -> FetchError? = { _, _ in nil }
 
         package init(what: String, request: @escaping @Sendable (_ range: Range<Int>?) throws -> Request) {
@@ -46,8 +46,7 @@ extension Transport {
 
     static let longestRedirect = 8
 
-    /// Fills the memory with the bytes that begin at `offset`: with retries, each of which goes on where the last one
-    /// broke off.
+    /// Fills the memory with the bytes that begin at `offset`. Each retry resumes where the previous attempt stopped.
     func fill(_ memory: UnsafeMutableRawBufferPointer, from resource: Resource, at offset: Int, _ work: Work) throws {
         var done = 0
         var patience = Patience(options, work)
@@ -67,9 +66,9 @@ extension Transport {
         }
     }
 
-    /// The whole of something small.
+    /// Reads a small resource as a whole.
     ///
-    /// - Parameter limit: bytes at most.
+    /// - Parameter limit: the largest size in bytes.
     package func collect(_ resource: Resource, limit: Int, _ work: Work = Work()) throws -> Answer {
         var patience = Patience(options, work)
         while true {
@@ -85,9 +84,9 @@ extension Transport {
         }
     }
 
-    /// One attempt, along its redirects.
+    /// One attempt, including its redirects.
     ///
-    /// - Throws: `Failure` if another one may help, anything else if not.
+    /// - Throws: `Failure` if another attempt may succeed, otherwise another error.
     private func follow(
         _ resource: Resource, range: Range<Int>?, limit: Int = 0, into memory: UnsafeMutableRawBufferPointer,
         _ filled: inout Int, _ work: Work
@@ -125,7 +124,7 @@ extension Transport {
             case 301, 302, 303, 307, 308:
                 guard let location = answer.headers.first(name: "location") else {
                     throw FetchError.malformed(
-                        url: address.name, expected: "a redirect with a location", found: "one without")
+                        url: address.name, expected: "a location", found: "a redirect without one")
                 }
                 guard let next = address.following(location), !(address.scheme == "https" && next.scheme == "http")
                 else {
@@ -142,7 +141,7 @@ extension Transport {
                     retryAfter: Self.retryAfter(answer.headers))
             case 400 where address.place != home, 401 where address.place != home, 403 where address.place != home,
                 410 where address.place != home:
-                // A signed URL whose time is over, or a host that needed more than that: ask for a new one.
+                // The signed URL has expired, or its host requires more than the URL: request a new one.
                 resource.shortcut?.address = nil
                 throw Failure(.expired(url: address.name, status: answer.status), isImmediate: usesShortcut)
             default:
@@ -173,14 +172,15 @@ extension Transport {
         return request
     }
 
-    /// - Returns: what may be tried again.
+    /// - Returns: a failure after which another attempt may succeed.
     private func failure(_ error: any Error, at address: Address) throws -> Failure {
         switch error {
         case let error as FetchError: throw error
         case let error as StoreError: throw error
         case let error as Failure: return error
         case is ResponseSink.TooLong:
-            throw FetchError.malformed(url: address.name, expected: "as many bytes as were announced", found: "more")
+            throw FetchError.malformed(
+                url: address.name, expected: "as many bytes as were announced", found: "more bytes")
         case let error as HTTPClientError where error == .readTimeout:
             return Failure(.stalled(url: address.name, seconds: options.idleSeconds, attempts: 1))
         case let error as HTTPClientError where error == .connectTimeout || error == .tlsHandshakeTimeout:
@@ -193,7 +193,7 @@ extension Transport {
         }
     }
 
-    /// Seconds that a server asks for.
+    /// The wait that a server requests, in seconds.
     static func retryAfter(_ headers: HTTPHeaders) -> Double? {
         guard let text = headers.first(name: "retry-after") else { return nil }
         if let seconds = Double(text) { return max(seconds, 0) }
@@ -201,11 +201,11 @@ extension Transport {
     }
 }
 
-/// An attempt that failed in a way that another one may not.
+/// A failed attempt after which another one may succeed.
 struct Failure: Error {
     var error: FetchError
     var retryAfter: Double?
-    /// No wait is needed before the next attempt.
+    /// Whether the next attempt needs no wait.
     var isImmediate: Bool
 
     init(_ error: FetchError, retryAfter: Double? = nil, isImmediate: Bool = false) {
@@ -215,7 +215,7 @@ struct Failure: Error {
     }
 }
 
-/// How often, and after what waits, something is tried again.
+/// Counts failed attempts, and waits between them.
 private struct Patience {
     private let options: TransportOptions
     private let work: Work
@@ -226,12 +226,12 @@ private struct Patience {
         self.work = work
     }
 
-    /// The last attempt brought something.
+    /// Starts counting again, after an attempt that received bytes.
     mutating func renew() { failures = 0 }
 
     /// Waits before the next attempt.
     ///
-    /// - Throws: the failure, if there is to be none.
+    /// - Throws: the failure, if there is no next attempt.
     mutating func wait(_ failure: Failure) throws {
         failures += 1
         guard failures < options.attempts, failure.retryAfter ?? 0 <= options.longestRetryAfterSeconds else {

@@ -7,7 +7,7 @@ import Synchronization
 import WeightStore
 
 extension Transport {
-    /// What made a connection by https fail, if another attempt would not help.
+    /// The error of a failed https connection, if another attempt would not help.
     func distrust(_ error: any Error, at address: Address) -> FetchError? {
         switch error {
         case let error as NIOSSLExtraError
@@ -15,40 +15,42 @@ extension Transport {
             return .untrusted(
                 url: address.name,
                 reason:
-                    "its certificate is not for \(address.hostname): ask for it by a name that it is for, or give it one for this name"
+                    "its certificate is not for \(address.hostname); use a host name from the certificate, or install one for this name"
             )
         case NIOSSLError.handshakeFailed(let cause):
-            // What happened is told in words alone.
+            // NIOSSL reports the cause as text only.
             let words = "\(cause)"
             if words.contains("CERTIFICATE_VERIFY_FAILED") {
                 return .untrusted(url: address.name, reason: doubt(address))
             }
             if words.contains("WRONG_VERSION_NUMBER") {
-                return .untrusted(url: address.name, reason: "it does not speak TLS there: is it http?")
+                return .untrusted(
+                    url: address.name,
+                    reason: "the server does not speak TLS on this port; check whether it serves http")
             }
             if words.contains("PROTOCOL_VERSION") || words.contains("UNSUPPORTED_PROTOCOL") {
-                return .untrusted(url: address.name, reason: "it speaks no TLS of version 1.2 or later")
+                return .untrusted(url: address.name, reason: "the server does not support TLS 1.2 or later")
             }
             return nil
         default: return nil
         }
     }
 
-    /// Why a certificate is not trusted. The handshake that failed does not say, so the server is asked once more, only to
-    /// see what it shows.
+    /// The reason why a certificate is not trusted. The failed handshake does not contain it, so this connects once
+    /// more, only to read the server's certificates.
     private func doubt(_ address: Address) -> String {
         func date(_ seconds: Int) -> String { Date(timeIntervalSince1970: Double(seconds)).formatted(.iso8601) }
-        // If it shows nothing this time, the common reason is the likely one.
+        // Without certificates, the most common reason is reported.
         let chain = (try? certificates(of: address)) ?? []
         let now = time(nil)
         if let ended = chain.map(\.notValidAfter).min(), ended < now {
-            return "its certificate ended on \(date(ended)): it needs a new one, unless this machine's clock is wrong"
+            return "its certificate expired on \(date(ended)); renew it, or correct this machine's clock"
         }
         if let begins = chain.map(\.notValidBefore).max(), begins > now {
-            return "its certificate begins on \(date(begins)): is this machine's clock right?"
+            return "its certificate is not valid before \(date(begins)); check this machine's clock"
         }
         return
-            "its certificate is signed by nobody whom this machine trusts; for an authority of your own, name its certificate with SSL_CERT_FILE"
+            "its certificate is not signed by an authority that this machine trusts; to trust another authority, set SSL_CERT_FILE to its certificate"
     }
 
     private func certificates(of address: Address) throws -> [NIOSSLCertificate] {
@@ -64,7 +66,7 @@ extension Transport {
                         shown.succeed(chain)
                         verdict.succeed(.failed)
                     }
-                    // A bare address is not told to the server.
+                    // A server name must not be an IP address: without a name, none is sent.
                     let handler =
                         try
                         (try? NIOSSLClientHandler(

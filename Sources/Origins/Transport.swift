@@ -5,17 +5,16 @@ import NIOHTTP1
 import Synchronization
 import WeightStore
 
-/// HTTP requests as origins make them: blocking, on the caller's thread, in one attempt each. `Transport+Retry` tries
-/// again.
+/// HTTP requests of origins: blocking, on the caller's thread, one attempt each. `Transport+Retry` repeats attempts.
 package final class Transport: Sendable {
     package let options: TransportOptions
-    /// Most commands ask no server, and need not begin the threads for connections.
+    /// Created at the first request: most commands send none, and do not need the threads for connections.
     private let clientOnDemand = OnDemand<HTTPClient>()
     private let limit: RateLimit?
 
-    /// The most that is kept of an answer that is an error.
+    /// The part of an error response that is kept, in bytes.
     private static let errorBytes = 4096
-    /// Seconds before the rate of a request is looked at.
+    /// Seconds before the rate of a request is checked.
     private static let patienceSeconds = 10.0
 
     package init(_ options: TransportOptions) {
@@ -27,7 +26,7 @@ package final class Transport: Sendable {
 
     private static func client(_ options: TransportOptions) -> HTTPClient {
         var configuration = HTTPClient.Configuration()
-        // One connection for each range: HTTP/2 would send them all through one window.
+        // One connection per range: HTTP/2 would send all ranges through one flow-control window.
         configuration.httpVersion = .http1Only
         // A redirect must not carry the token to another host.
         configuration.redirectConfiguration = .disallow
@@ -41,11 +40,11 @@ package final class Transport: Sendable {
     }
 
     deinit {
-        // Nobody is left to be told.
+        // A failure cannot be reported any more.
         clientOnDemand.known?.shutdown { _ in }
     }
 
-    /// A request, as it is made anew with each attempt.
+    /// A request, created anew for each attempt.
     package struct Request: Sendable {
         package var method = HTTPMethod.GET
         package var address: Address
@@ -65,15 +64,15 @@ package final class Transport: Sendable {
         package var headers: HTTPHeaders
         /// Bytes of the memory that were filled.
         var filled: Int
-        /// The body of an answer that does not fill the memory.
+        /// The body of a response that does not fill the memory.
         package var text: [UInt8]
     }
 
     /// One request, without retries and redirects.
     ///
     /// - Parameters:
-    ///   - memory: where the body goes if `judge` says so.
-    ///   - filled: is told how much of the memory is filled, even if an error is thrown.
+    ///   - memory: receives the body if `judge` says so.
+    ///   - filled: set to the number of bytes written to the memory, even if an error is thrown.
     func once(
         _ request: Request, into memory: UnsafeMutableRawBufferPointer, filled: inout Int, _ work: Work,
         judge: @escaping @Sendable (HTTPResponseHead) throws -> ResponseSink.Plan
@@ -108,15 +107,15 @@ package final class Transport: Sendable {
         do {
             try shared.value.withLock { $0! }.get()
         } catch is ResponseSink.TooLong where state.text.count == Self.errorBytes {
-            // The beginning of an error's page does.
+            // The beginning of an error page is sufficient.
         }
         guard let head = state.head else { throw HTTPClientError.remoteConnectionClosed }
         return Answer(status: Int(head.status.code), headers: head.headers, filled: state.filled, text: state.text)
     }
 
-    /// Why an address can't be asked at all.
+    /// The reason why an address cannot be requested at all.
     func problem(with address: Address) -> FetchError? { address.scheme == "https" ? options.trust.problem : nil }
 
-    /// What keeps the beginning of an answer that is not what was asked for.
+    /// Keeps the beginning of a response that is not the requested one.
     static var keepingText: ResponseSink.Plan { .keep(limit: errorBytes) }
 }

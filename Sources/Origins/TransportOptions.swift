@@ -1,27 +1,30 @@
 import Foundation
 import WeightStore
 
-/// How an origin behaves on the network.
+/// Time limits, retries and security of an origin's connections.
 public struct TransportOptions: Sendable {
-    /// Seconds without a byte after which a request is given up, and made again.
+    /// Seconds without a byte after which a request is abandoned and repeated.
     public var idleSeconds = 30.0
+    /// Seconds to establish a connection.
     public var connectSeconds = 10.0
-    /// Attempts in a row that bring nothing.
+    /// The number of consecutive attempts without progress after which a request fails.
     public var attempts = 7
-    /// The first wait is up to this long; each next one up to twice as long as the one before.
+    /// The upper limit of the first wait, which doubles with each further wait.
     public var firstDelaySeconds = 0.5
+    /// The highest limit of a wait between attempts.
     public var longestDelaySeconds = 30.0
-    /// A server that wants more patience than this (Retry-After) is given up.
+    /// The longest wait that a server may request (Retry-After); a request that would have to wait longer fails.
     public var longestRetryAfterSeconds = 300.0
-    /// Bytes per second, after ten seconds of a request, below which it is given up as stalled; 0 lets it crawl.
+    /// Bytes per second, after ten seconds of a request, below which it is abandoned as stalled; 0 for no limit.
     public var leastBytesPerSecond = 0
-    /// Whether secrets and weights may travel unencrypted to other machines.
+    /// Whether secrets and weights may be sent unencrypted to other machines. Set by `WEIGHTSTORE_INSECURE=1`.
     public var allowsPlainHTTP = ProcessInfo.processInfo.environment["WEIGHTSTORE_INSECURE"] == "1"
-    /// Whose certificates are believed.
+    /// The authorities whose certificates are trusted.
     public var trust = Trust.standard
-    /// What all requests of the origin together may take.
+    /// The limit for all requests of the origin together; nil for no limit.
     public var bytesPerSecond: Int?
 
+    /// The default options.
     public init() {}
 
     /// - Throws: ``FetchError/unusable(url:reason:)`` for plain HTTP to another machine, unless it is allowed.
@@ -30,15 +33,15 @@ public struct TransportOptions: Sendable {
             throw FetchError.unusable(
                 url: url,
                 reason:
-                    "plain http to another machine can be read on the way: use https, or allow it (WEIGHTSTORE_INSECURE=1)"
+                    "plain http to another machine is not encrypted; use https, or allow it (WEIGHTSTORE_INSECURE=1)"
             )
         }
     }
 
-    /// How long to wait before the next attempt: exponential backoff with full jitter, so that clients that failed
-    /// together don't come back together.
+    /// Seconds to wait before the next attempt: exponential backoff with full jitter, so that clients that failed
+    /// together do not retry together.
     ///
-    /// - Parameter failures: attempts in a row that have failed, 1 or more.
+    /// - Parameter failures: number of consecutive failed attempts, 1 or more.
     func delay(after failures: Int) -> Double {
         let limit = min(firstDelaySeconds * Double(1 << min(failures - 1, 20)), longestDelaySeconds)
         return Double.random(in: 0...max(limit, 0))

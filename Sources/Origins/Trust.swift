@@ -2,10 +2,10 @@ import Foundation
 import NIOSSL
 import WeightStore
 
-/// Whose word is taken for who a server is, where it is asked by https.
+/// The authorities whose certificates are accepted from https servers.
 ///
-/// The authorities that this system trusts, and those of the file that `SSL_CERT_FILE` names (PEM), as OpenSSL and curl
-/// have it on Debian; with `SSL_CERT_DIR` those of its directories instead of the system's.
+/// They are the system's authorities and those in the PEM file named by `SSL_CERT_FILE`, as in OpenSSL and curl on
+/// Debian. With `SSL_CERT_DIR`, the authorities in its directories replace the system's.
 public struct Trust: Sendable {
     private typealias Read = (configuration: TLSConfiguration, problem: FetchError?)
 
@@ -13,21 +13,22 @@ public struct Trust: Sendable {
     private let readOnDemand = OnDemand<Read>()
 
     var configuration: TLSConfiguration { read.configuration }
-    /// Why what the environment names can't be used.
+    /// Why the authorities named by the environment cannot be used; nil if they can.
     var problem: FetchError? { read.problem }
-    /// Read from the files at the first use.
+    /// The files are read at the first use.
     private var read: Read { readOnDemand.get { Self.read(environment) } }
 
-    /// What this process's environment says.
+    /// The authorities named by this process's environment.
     public static let standard = Trust(environment: ProcessInfo.processInfo.environment)
 
+    /// The authorities named by `environment`; files are read at the first use.
     public init(environment: [String: String]) { self.environment = environment }
 
     private static func read(_ environment: [String: String]) -> Read {
         func value(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
         var configuration = TLSConfiguration.makeClientConfiguration()
         configuration.minimumTLSVersion = .tlsv12
-        // NIOSSL does not do without.
+        // By default, NIOSSL fails on a system without authorities.
         if !system.contains(where: FileManager.default.fileExists) { configuration.trustRoots = .certificates([]) }
         var problem: FetchError?
         if let directories = value("SSL_CERT_DIR") {
@@ -45,15 +46,15 @@ public struct Trust: Sendable {
         return (configuration, problem)
     }
 
-    /// Where NIOSSL looks for the system's authorities.
+    /// The paths at which NIOSSL looks for the system's authorities.
     private static let system = [
         "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs",
     ]
 
-    /// Of all files there that have some.
+    /// The certificates of all files in a directory.
     private static func certificates(in directory: String) -> [NIOSSLCertificate] {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
-        // Such a directory holds other files, too.
+        // Other files in the directory are skipped.
         return names.sorted().flatMap { (try? NIOSSLCertificate.fromPEMFile("\(directory)/\($0)")) ?? [] }
     }
 }

@@ -1,11 +1,13 @@
 import WeightStore
 
-/// The hub behind a server: what clients request and the store lacks becomes known from there, and its bytes are fetched
-/// when they are requested.
+/// The hub behind a server: revisions that clients request and the store lacks are added from it, and their bytes are
+/// fetched when they are requested.
 public struct UpstreamHub: PullThrough {
     private let store: Store
     private let url: String
 
+    /// Checks the URL; sends no request.
+    ///
     /// - Parameter url: as ``PullRequest/origin``.
     /// - Throws: ``FetchError/unusable(url:reason:)``.
     public init(_ store: Store, url: String) throws {
@@ -13,6 +15,10 @@ public struct UpstreamHub: PullThrough {
         self.url = try store.checkOrigin(url)
     }
 
+    /// Adds a revision's list of files to the store.
+    ///
+    /// - Returns: false if the hub does not have the revision.
+    /// - Throws: ``FetchError``; an error of the store.
     public func pull(model: String, revision: String) async throws -> Bool {
         var request = try PullRequest("\(model)@\(revision)")
         request.origin = url

@@ -134,7 +134,7 @@ struct ArenaTests {
                     == .arenaFull(
                         arena.device.name, asked: 140_288, free: 131_072 - 512 + rest, largest: 131_072 - 512,
                         budget: arena.budget))
-            #expect("\(error!)".contains("140288 bytes asked"))
+            #expect("\(error!)".contains("140288 bytes requested"))
         }
         rig.check()
     }

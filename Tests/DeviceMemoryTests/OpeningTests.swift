@@ -55,7 +55,7 @@ struct OpeningTests {
         double.setDevices(0)
         #expect(try CUDALibrary(double.path).deviceCount() == 0)
         let error = #expect(throws: DeviceError.noSuchDevice(.cuda(0), count: 0)) { try double.open() }
-        #expect("\(error!)".contains("sees no CUDA device"))
+        #expect("\(error!)".contains("reports no CUDA device"))
     }
 
     @Test("devices can be looked at without making a context")

@@ -132,7 +132,7 @@ struct NodeTests {
         let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
         #expect(!second.told)
         try yard.wait(for: second.digest, on: nodes)
-        #expect(nodes.allSatisfy { $0.said.contains("Looking into the bucket") })
+        #expect(nodes.allSatisfy { $0.said.contains("Polling the bucket") })
         try yard.etcd!.restart()
         try wait(for: "all to hear by watch again") {
             let nodes = try fleet.status().nodes!
@@ -157,7 +157,7 @@ struct NodeTests {
         let first = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store, refs: ["main", "prod"])
         func prod() throws -> ContentDigest? { try Store(at: node.store).refs(of: "org/model")["prod"] }
         try wait(for: "v1") { try prod() == first.digest }
-        #expect(node.said.contains("no etcd: looking into the bucket"))
+        #expect(node.said.contains("no etcd: polling the bucket"))
         // Another ref is not this node's.
         let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store, refs: ["main"])
         try fleet.pushBlocking(try store.revision("org/model@v2"), of: store, refs: ["prod"])

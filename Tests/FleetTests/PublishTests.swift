@@ -269,7 +269,7 @@ struct PublishTests {
         let node = try NodeProcess(yard, "node", environment: ["ETCDCTL_USER": "root:the-password"])
         try yard.wait(for: try store.revision("org/model").digest, on: [node])
         // The first version may have come by a poll, before the watch began.
-        try wait(for: "the watch: \(node.said.suffix(2000))") { node.said.contains("etcd tells of changes") }
+        try wait(for: "the watch: \(node.said.suffix(2000))") { node.said.contains("watching etcd from") }
         #expect(!node.said.contains("the-password"))
     }
 

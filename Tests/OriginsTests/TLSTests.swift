@@ -49,11 +49,11 @@ import WeightStore
         arguments: [
             (
                 "stranger",
-                "its certificate is signed by nobody whom this machine trusts; for an authority of your own, name its certificate with SSL_CERT_FILE"
+                "its certificate is not signed by an authority that this machine trusts; to trust another authority, set SSL_CERT_FILE to its certificate"
             ),
-            ("old", "its certificate ended on"), ("early", "its certificate begins on"),
+            ("old", "its certificate expired on"), ("early", "its certificate is not valid before"),
             ("elsewhere", "its certificate is not for 127.0.0.1"),
-            ("plain", "it does not speak TLS there"),
+            ("plain", "the server does not speak TLS on this port"),
         ])
     func distrusted(kind: String, reason: String) throws {
         let authority = try CertificateAuthority(directory)

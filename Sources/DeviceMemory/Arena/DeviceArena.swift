@@ -1,23 +1,23 @@
 import Synchronization
 
-/// Device memory under a budget: taken from the device in slabs, and handed out in regions without asking the device.
+/// Device memory under a budget: allocated from the device in slabs, and divided into regions without a device call.
 ///
 ///     let arena = try DeviceArena(device, budget: 60 << 30)
 ///     let region = try arena.allocate(bytes: shard.bytes)
 ///
-/// The first slab, by default the whole budget, is taken at the start, so that a load never waits for `cuMemAlloc`.
-/// An arena that begins smaller grows by slabs, one at a time, up to its budget; a slab that nobody uses is exchanged
-/// for a larger one if an allocation can't be had otherwise.
+/// The first slab, by default the whole budget, is allocated at the start, so that a load never waits for `cuMemAlloc`.
+/// An arena that starts smaller grows by one slab at a time, up to its budget. Idle slabs are replaced by a larger one
+/// if an allocation does not fit otherwise.
 ///
-/// * Regions do not overlap, and begin at multiples of `alignment`; their sizes are rounded up to it.
-/// * `used + free = held ≤ budget` at every moment.
-/// * Free neighbours in a slab are one piece: an arena that is not in use has one free piece a slab.
+/// * Regions do not overlap. They begin at multiples of `alignment`, and their sizes are rounded up to it.
+/// * `used + free = held ≤ budget` always holds.
+/// * Adjacent free blocks of a slab are merged: an idle arena has one free block per slab.
 package final class DeviceArena: Sendable {
-    /// Bytes: the slabs'.
+    /// In bytes; the same as ``DeviceSlab/alignment``.
     package static let alignment = DeviceSlab.alignment
 
     package let device: any Device
-    /// The most that is taken from the device, in bytes.
+    /// The upper limit of the memory allocated from the device, in bytes.
     package let budget: Int
 
     private struct State {
@@ -29,14 +29,16 @@ package final class DeviceArena: Sendable {
 
     private let slabBytes: Int
     private let state = Mutex(State())
-    /// Held by the one that asks the device for a slab: the others wait and find it.
+    /// Held while a slab is allocated: other allocations wait, then use the new slab.
     private let growing = Mutex(())
 
+    /// Allocates the first slab.
+    ///
     /// - Parameters:
     ///   - budget: in bytes, rounded down to `alignment`.
-    ///   - upFront: what is taken now, in bytes, rounded like the budget; nil for all of it.
-    ///   - slabBytes: how much is taken at a time later.
-    /// - Throws: ``DeviceError/outOfMemory(_:asked:free:)`` if the device has not that much.
+    ///   - upFront: size of the first slab in bytes, rounded down like the budget; nil for the whole budget.
+    ///   - slabBytes: size of each later slab in bytes; a larger allocation gets a larger slab.
+    /// - Throws: ``DeviceError/outOfMemory(_:asked:free:)`` if the device has less free memory.
     package init(_ device: any Device, budget: Int, upFront: Int? = nil, slabBytes: Int = 1 << 30) throws(DeviceError) {
         self.device = device
         self.budget = budget / Self.alignment * Self.alignment
@@ -45,8 +47,10 @@ package final class DeviceArena: Sendable {
         if first > 0 { add(try DeviceSlab(device, bytes: first)) }
     }
 
-    /// - Throws: ``DeviceError/arenaFull(_:asked:free:largest:budget:)``, or, where the arena had to grow and the
-    ///   device has less than the budget says, ``DeviceError/outOfMemory(_:asked:free:)``.
+    /// Allocates a region, which is freed when the returned value is released.
+    ///
+    /// - Throws: ``DeviceError/arenaFull(_:asked:free:largest:budget:)`` if the region does not fit the budget, or
+    ///   ``DeviceError/outOfMemory(_:asked:free:)`` if the arena must grow and the device has less free memory.
     package func allocate(bytes: Int) throws(DeviceError) -> DeviceRegion {
         let size = Self.rounded(bytes)
         if let region = take(size, bytes) { return region }
@@ -58,6 +62,7 @@ package final class DeviceArena: Sendable {
         }
     }
 
+    /// The current sizes and counts.
     package var usage: ArenaUsage {
         state.withLock { state in
             ArenaUsage(
@@ -66,10 +71,10 @@ package final class DeviceArena: Sendable {
         }
     }
 
-    /// Gives the slabs that nobody uses back to the device.
+    /// Returns idle slabs to the device.
     package func trim() {
         growing.withLock { _ in
-            // The slabs go here, outside the lock: cuMemFree may wait for the device.
+            // The slabs are freed here, outside the lock: cuMemFree may wait for the device.
             _ = state.withLock { Self.takeOutIdleSlabs(of: &$0, atLeast: .max) }
         }
     }
@@ -91,7 +96,7 @@ package final class DeviceArena: Sendable {
         }
     }
 
-    /// Adds a slab and, before anybody else can, takes a region from it.
+    /// Adds a slab and allocates a region from it under one lock, so that no other thread can use the space first.
     @discardableResult
     private func add(_ slab: DeviceSlab, taking size: Int = 0, _ bytes: Int = 0) -> DeviceRegion? {
         let start = state.withLock { state -> UInt64? in
@@ -105,7 +110,7 @@ package final class DeviceArena: Sendable {
         return start.map { DeviceRegion(self, DeviceAddress(raw: $0), bytes: bytes) }
     }
 
-    /// Sees to it that a slab of `size` bytes is within the budget, if need be by giving up idle ones.
+    /// Ensures that a slab of `size` bytes fits the budget, by freeing idle slabs if necessary.
     private func makeRoom(for size: Int) throws(DeviceError) {
         let device = device.name
         let (error, _) = state.withLock { state -> (DeviceError?, [DeviceSlab]) in
@@ -122,9 +127,10 @@ package final class DeviceArena: Sendable {
         if let error { throw error }
     }
 
-    /// Takes out idle slabs, the smallest first, until they make `bytes`.
+    /// Removes idle slabs, the smallest first, until they total `bytes`.
     ///
-    /// - Returns: nil, and nothing taken out, if all of them together are less; with `.max`, all.
+    /// - Returns: the removed slabs; nil, with nothing removed, if all idle slabs together are smaller. With `.max`,
+    ///   all idle slabs.
     private static func takeOutIdleSlabs(of state: inout State, atLeast bytes: Int) -> [DeviceSlab]? {
         let idle = state.slabs.values.filter { state.free.bytes(at: $0.address.raw) == $0.bytes }
             .sorted { $0.bytes < $1.bytes }
@@ -141,33 +147,33 @@ package final class DeviceArena: Sendable {
         return taken
     }
 
-    /// At least one piece: a region of no bytes has an address of its own too.
+    /// Zero bytes round up to one unit of `alignment`: an empty region has an address of its own too.
     private static func rounded(_ bytes: Int) -> Int {
-        precondition(bytes >= 0, "a size of \(bytes) bytes")
+        precondition(bytes >= 0, "\(bytes) bytes: a size must not be negative")
         return max(1, (bytes + alignment - 1) / alignment) * alignment
     }
 }
 
-/// What an arena holds. Sizes in bytes; `free` and `largest` count what is free in the slabs held, not what the budget
-/// still allows to take.
+/// Sizes (in bytes) and counts of an arena. `free` and `largest` count free bytes in the slabs held, not the remaining
+/// budget.
 package struct ArenaUsage: Equatable, Sendable {
     package var budget: Int
     package var held: Int
     package var used: Int
     package var free: Int
-    /// The largest free piece.
+    /// The largest free block.
     package var largest: Int
     package var regions: Int
-    /// Free pieces.
+    /// Number of free blocks.
     package var pieces: Int
     package var slabs: Int
 }
 
-/// Device memory from an arena, which goes back to it with the value.
+/// A region of device memory from an arena; freed when the value is released.
 package final class DeviceRegion: Sendable {
     private let arena: DeviceArena
     package let address: DeviceAddress
-    /// As asked for.
+    /// The requested size, before rounding.
     package let bytes: Int
 
     package var device: any Device { arena.device }
@@ -180,7 +186,7 @@ package final class DeviceRegion: Sendable {
 
     deinit { arena.giveBack(address, bytes: bytes) }
 
-    /// Reads the bytes back, for checks. Blocks.
+    /// Copies the bytes back to the host, for checks. Blocks.
     package func read() throws(DeviceError) -> [UInt8] {
         try withExtendedLifetime(self) { () throws(DeviceError) in try device.read(address, bytes: bytes) }
     }

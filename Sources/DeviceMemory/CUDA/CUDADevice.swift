@@ -1,10 +1,10 @@
 import Synchronization
 
-/// A CUDA device, in its primary context: the one that PyTorch and the CUDA runtime use too, so that an engine's
-/// kernels see the memory.
+/// A CUDA device with its primary context, the one that PyTorch and the CUDA runtime use: an engine's kernels can
+/// access the memory.
 ///
-/// Every call makes the context current on its thread and puts back what was current before, so that it can be made
-/// from any thread, also one of the engine's that works with another context.
+/// Every call makes this context current on its thread and restores the previous one, so that any thread may call, also
+/// an engine's thread that uses another context.
 final class CUDADevice: Device {
     let name: DeviceName
     let model: String
@@ -16,9 +16,9 @@ final class CUDADevice: Device {
 
     private var cuda: CUDAFunctions { library.functions }
 
-    /// Retains the primary context (`cuDevicePrimaryCtxRetain`), and makes it if nobody has yet.
+    /// Retains the primary context (`cuDevicePrimaryCtxRetain`), which creates it if necessary.
     ///
-    /// - Throws: ``DeviceError/noSuchDevice(_:count:)``, or what the driver says.
+    /// - Throws: ``DeviceError/noSuchDevice(_:count:)``, or the driver's error.
     init(_ ordinal: Int, _ library: CUDALibrary) throws(DeviceError) {
         name = .cuda(ordinal)
         self.library = library
@@ -30,7 +30,7 @@ final class CUDADevice: Device {
         self.context = context!
     }
 
-    // A failure has nobody left to be reported to.
+    // A failure cannot be reported any more.
     deinit { _ = cuda.cuDevicePrimaryCtxRelease_v2(device) }
 
     var releaseFailure: DeviceError? { firstReleaseFailure.withLock { $0 } }
@@ -156,15 +156,15 @@ extension CUDADevice {
         try library.check("cuCtxPushCurrent_v2", cuda.cuCtxPushCurrent_v2(context), name)
         let code = body(cuda)
         var popped: OpaquePointer?
-        // What `body` has done stands, so this failure is a release's, not the caller's.
+        // `body` has already run, so this failure is recorded as a release's and not thrown to the caller.
         note { () throws(DeviceError) in
             try library.check("cuCtxPopCurrent_v2", cuda.cuCtxPopCurrent_v2(&popped), name)
         }
         return code
     }
 
-    /// As `call`, for what must not throw. A context that can't be made current is tried once more: nobody would come
-    /// back for what is lost here.
+    /// Like `call`, for functions that must not throw. If the context cannot be made current, it is tried once more,
+    /// because no later call would release the resource.
     private func release(_ function: String, bytes: Int? = nil, _ body: (CUDAFunctions) -> Int32) {
         note { () throws(DeviceError) in
             let code: Int32

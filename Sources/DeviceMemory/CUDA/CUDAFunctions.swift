@@ -1,4 +1,4 @@
-/// The functions of the CUDA driver that we call, by the names under which its library exports them.
+/// The functions of the CUDA driver that are used, by the names under which its library exports them.
 ///
 /// C types: `CUresult`, `CUdevice` and flags are 32-bit integers, `CUdeviceptr` is a 64-bit integer, `CUcontext`,
 /// `CUstream` and `CUevent` are opaque pointers.
@@ -43,7 +43,7 @@ struct CUDAFunctions: Sendable {
     let cuMemcpyDtoHAsync_v2: @convention(c) @Sendable (UnsafeMutableRawPointer, UInt64, Int, OpaquePointer) -> Code
     let cuMemcpyDtoDAsync_v2: @convention(c) @Sendable (UInt64, UInt64, Int, OpaquePointer) -> Code
 
-    /// - Parameter address: finds an exported function.
+    /// - Parameter address: returns the address of an exported function.
     init(_ address: (String) throws(DeviceError) -> UnsafeMutableRawPointer) throws(DeviceError) {
         func find<Function>(_ name: String) throws(DeviceError) -> Function {
             unsafeBitCast(try address(name), to: Function.self)
@@ -81,7 +81,7 @@ struct CUDAFunctions: Sendable {
     }
 }
 
-/// The result codes that mean more to us than failure.
+/// The result codes that are handled individually.
 enum CUDACode {
     static let success: Int32 = 0
     static let outOfMemory: Int32 = 2
@@ -89,11 +89,11 @@ enum CUDACode {
     static let notReady: Int32 = 600
 }
 
-/// Flags, as cuda.h numbers them.
+/// Flags, with the values of cuda.h.
 enum CUDAFlags {
-    /// `CU_STREAM_NON_BLOCKING`: our copies neither wait for the engine's default stream nor hold it up.
+    /// `CU_STREAM_NON_BLOCKING`: copies neither wait for the engine's default stream nor block it.
     static let streamNonBlocking: UInt32 = 1
-    /// `CU_EVENT_BLOCKING_SYNC | CU_EVENT_DISABLE_TIMING`: who waits sleeps, and nothing is measured.
+    /// `CU_EVENT_BLOCKING_SYNC | CU_EVENT_DISABLE_TIMING`: a waiting thread sleeps, and no time is measured.
     static let event: UInt32 = 1 | 2
     /// `CU_MEMHOSTALLOC_PORTABLE`: pinned for the contexts of all devices.
     static let hostAllocPortable: UInt32 = 1

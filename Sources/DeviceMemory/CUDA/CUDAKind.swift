@@ -7,7 +7,9 @@ package enum CUDAKind: DeviceKind {
 
     package static func open(_ number: Int) throws(DeviceError) -> any Device { try open(number, library: nil) }
 
-    /// - Parameter library: the driver's library, where it is not the one of ``CUDALibrary/path(_:)``.
+    /// Opens a CUDA device.
+    ///
+    /// - Parameter library: path of the driver's library; nil for ``CUDALibrary/path(_:)``.
     package static func open(_ number: Int, library: String?) throws(DeviceError) -> any Device {
         try CUDADevice(number, CUDALibrary(library))
     }

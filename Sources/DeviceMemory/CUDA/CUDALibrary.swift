@@ -1,15 +1,15 @@
 import Glibc
 
-/// The CUDA driver, opened at run time: nothing of CUDA is needed to build, and a machine without a GPU gets a message.
+/// The CUDA driver, opened at run time: the build does not need CUDA, and a machine without a GPU gets a clear error.
 ///
-/// It stays loaded until the process ends, as the driver's threads do.
+/// It stays loaded until the process ends, as do the driver's threads.
 package struct CUDALibrary: Sendable {
-    /// The environment variable that names another library than `libcuda.so.1`.
+    /// The environment variable with the path of a library other than `libcuda.so.1`.
     package static let variable = "WEIGHTSTORE_CUDA_LIBRARY"
 
     let functions: CUDAFunctions
 
-    /// The library to open: the one given, else the one that the environment names, else the system's.
+    /// The library to open: `given`, otherwise the one named by the environment, otherwise the system's.
     package static func path(_ given: String? = nil) -> String {
         if let given { return given }
         if let named = getenv(variable), named.pointee != 0 { return String(cString: named) }
@@ -18,8 +18,8 @@ package struct CUDALibrary: Sendable {
 
     /// Opens the library, resolves its functions and calls `cuInit`.
     ///
-    /// - Throws: ``DeviceError/driverMissing(path:reason:)``, ``DeviceError/symbolMissing(symbol:path:)``, or what
-    ///   `cuInit` says. A driver without a device is no error here.
+    /// - Throws: ``DeviceError/driverMissing(path:reason:)``, ``DeviceError/symbolMissing(symbol:path:)``, or the error
+    ///   of `cuInit`. A driver without a device is not an error here.
     package init(_ path: String? = nil) throws(DeviceError) {
         let path = Self.path(path)
         guard let handle = dlopen(path, RTLD_NOW | RTLD_LOCAL) else {
@@ -33,7 +33,7 @@ package struct CUDALibrary: Sendable {
         if code != CUDACode.noDevice { try check("cuInit", code) }
     }
 
-    /// How many devices there are. The corresponding function is `cuDeviceGetCount`.
+    /// The number of devices. The corresponding function is `cuDeviceGetCount`.
     package func deviceCount() throws(DeviceError) -> Int {
         var count: Int32 = 0
         let code = functions.cuDeviceGetCount(&count)
@@ -42,7 +42,7 @@ package struct CUDALibrary: Sendable {
         return Int(count)
     }
 
-    /// Looks at a device without using it: no context is made, which would take device memory.
+    /// Model name and memory size of a device. Creates no context, which would use device memory.
     package func facts(of ordinal: Int) throws(DeviceError) -> (model: String, totalBytes: Int) {
         let device = try device(ordinal)
         let name = DeviceName.cuda(ordinal)
@@ -53,7 +53,7 @@ package struct CUDALibrary: Sendable {
         return (String(decoding: model.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self), bytes)
     }
 
-    /// The driver's own handle of a device. The corresponding function is `cuDeviceGet`.
+    /// The driver's handle of a device. The corresponding function is `cuDeviceGet`.
     func device(_ ordinal: Int) throws(DeviceError) -> Int32 {
         let count = try deviceCount()
         guard ordinal < count else { throw .noSuchDevice(.cuda(ordinal), count: count) }
@@ -62,12 +62,12 @@ package struct CUDALibrary: Sendable {
         return device
     }
 
-    /// Turns every code but success into an error with the driver's own words.
+    /// Throws every code but success as an error with the driver's own text.
     func check(_ function: String, _ code: Int32, _ device: DeviceName? = nil, bytes: Int? = nil) throws(DeviceError) {
         if code == CUDACode.success { return }
         var name: UnsafePointer<CChar>?
         var text: UnsafePointer<CChar>?
-        // Both fail for a code that is not in cuda.h, and then leave nil.
+        // Both functions fail for a code that is not in cuda.h, and leave nil.
         _ = functions.cuGetErrorName(code, &name)
         _ = functions.cuGetErrorString(code, &text)
         throw .driver(

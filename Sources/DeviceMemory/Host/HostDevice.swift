@@ -2,15 +2,15 @@ import Dispatch
 import Glibc
 import Support
 
-/// The device `host`: ordinary memory, whose streams are threads. Copies are as late, events as real and order as
-/// binding as on a GPU.
+/// The device `host`: ordinary memory, with a thread per stream. Copies are as asynchronous as on a GPU, and events and
+/// the order of copies as binding.
 final class HostDevice: Device {
     let name: DeviceName
     private let beforeEachCopy: @Sendable () -> Void
 
     /// - Parameters:
-    ///   - name: another name for the same memory, for kinds of devices that tests make up.
-    ///   - beforeEachCopy: called on the stream's thread; tests hold copies back with it.
+    ///   - name: another name for the same memory, for kinds of devices that tests define.
+    ///   - beforeEachCopy: called on the stream's thread; tests use it to delay copies.
     init(name: DeviceName = .host, beforeEachCopy: @escaping @Sendable () -> Void = {}) {
         self.name = name
         self.beforeEachCopy = beforeEachCopy
@@ -19,7 +19,7 @@ final class HostDevice: Device {
     var model: String { "ordinary memory" }
     var releaseFailure: DeviceError? { nil }
 
-    /// The machine's memory, and what the kernel holds to be available (`MemAvailable`): the page cache counts as free.
+    /// The machine's memory, and the memory that the kernel reports as available (`MemAvailable`), page cache included.
     func memory() throws(DeviceError) -> MemorySize {
         let total = sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
         guard let file = fopen("/proc/meminfo", "re") else { throw .system(operation: "/proc/meminfo", code: errno) }
@@ -34,15 +34,16 @@ final class HostDevice: Device {
         throw .system(operation: "/proc/meminfo: MemAvailable", code: ENOENT)
     }
 
-    /// The corresponding C function is `mmap`: pages come when they are first written to, huge ones if the kernel has them.
+    /// The corresponding C function is `mmap`: pages are allocated at the first write, as huge pages if the kernel has
+    /// any.
     func allocate(bytes: Int) throws(DeviceError) -> DeviceAddress {
         let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
         guard let memory = mmap(nil, bytes, PROT_READ | PROT_WRITE, flags, -1, 0), memory != MAP_FAILED else {
             if errno == ENOMEM { throw .outOfMemory(name, asked: bytes, free: try memory().free) }
             throw .system(operation: "mmap", code: errno)
         }
-        // Advice: without huge pages it is the same memory, taken in smaller pieces.
-        // MADV_HUGEPAGE, which Glibc does not export to Swift.
+        // Only advice: without huge pages the memory works the same.
+        // 14 is MADV_HUGEPAGE, which Glibc does not export to Swift.
         madvise(memory, bytes, 14)
         return DeviceAddress(raw: UInt64(UInt(bitPattern: memory)))
     }
@@ -59,7 +60,7 @@ final class HostDevice: Device {
         munmap(memory, bytes)
     }
 
-    // Any memory will do here.
+    // Ordinary memory needs no pinning.
     func register(_ pages: UnsafeRawBufferPointer) {}
     func unregister(_ pages: UnsafeRawBufferPointer) {}
 
@@ -95,7 +96,7 @@ final class HostDevice: Device {
         from source: UnsafeRawPointer?, to target: UnsafeMutableRawPointer?, bytes: Int, on stream: OpaquePointer
     ) {
         guard bytes > 0 else { return }
-        // The caller keeps both until the copy has run: the protocol's contract.
+        // The caller keeps both valid until the copy has run: the protocol's contract.
         nonisolated(unsafe) let (source, target) = (source!, target!)
         threads(stream).submit { [beforeEachCopy] in
             beforeEachCopy()
@@ -140,6 +141,6 @@ final class HostDevice: Device {
 }
 
 extension DeviceAddress {
-    /// For memory of the host device.
+    /// The pointer; valid for memory of the host device only.
     fileprivate var pointer: UnsafeMutableRawPointer { UnsafeMutableRawPointer(bitPattern: UInt(raw))! }
 }

@@ -1,8 +1,8 @@
 import Dispatch
 import Synchronization
 
-/// An event of the host device. Recorded again, it stands for its latest mark; who waits for an earlier one is woken
-/// by that one, as in CUDA.
+/// An event of the host device. After a second recording it represents the latest mark; a thread that waits for an
+/// earlier mark is woken by that one, as in CUDA.
 final class HostEvent: Sendable {
     private struct State {
         /// Marks are numbered from 1.

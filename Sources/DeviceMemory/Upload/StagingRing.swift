@@ -1,11 +1,11 @@
 import Dispatch
 import Synchronization
 
-/// The pinned buffers that bytes pass through on their way to the device: a fixed number, whatever the model's size.
+/// The pinned buffers through which bytes reach the device: a fixed number, regardless of the model's size.
 ///
-/// A buffer is handed out again only when its last copy has run, so nobody overwrites bytes that the device still
-/// reads; and who finds none waits, so that a source slows to the pace of the bus. The one whose copy began first is
-/// handed out first.
+/// A buffer is reused only after its last copy has run, so bytes that the device still reads are not overwritten. If no
+/// buffer is free, the caller waits, which slows a source to the speed of the bus. The buffer whose copy began first is
+/// reused first.
 package final class StagingRing: Sendable {
     package let bufferBytes: Int
     private let idle: Mutex<[Slot]>
@@ -20,7 +20,7 @@ package final class StagingRing: Sendable {
             copied = try DeviceEvent(device)
         }
 
-        // Pinned memory must outlive its copy; one that failed is over too.
+        // Pinned memory must outlive its copy. A failed copy has ended too, so its error is ignored.
         deinit { try? copied.synchronize() }
     }
 
@@ -32,7 +32,7 @@ package final class StagingRing: Sendable {
         available = DispatchSemaphore(value: buffers)
     }
 
-    /// Blocks until a buffer is there and its last copy has run.
+    /// Returns the next buffer. Blocks until one is free and its last copy has run.
     ///
     /// - Throws: if that copy failed.
     package func take() throws(DeviceError) -> StagingBuffer {
@@ -48,7 +48,7 @@ package final class StagingRing: Sendable {
     }
 }
 
-/// A buffer of a staging ring, which goes back to it with the value.
+/// A buffer of a staging ring, returned to it with the value.
 package struct StagingBuffer: ~Copyable {
     private let ring: StagingRing
     private let slot: StagingRing.Slot
@@ -62,13 +62,13 @@ package struct StagingBuffer: ~Copyable {
 
     package var bytes: UnsafeMutableRawBufferPointer { slot.memory.bytes }
 
-    /// Puts the copy of the first `count` bytes on `stream`, and gives the buffer back.
+    /// Enqueues the copy of the first `count` bytes on `stream`, and returns the buffer to the ring.
     package consuming func send(_ count: Int, to address: DeviceAddress, on stream: DeviceStream) throws(DeviceError) {
         try stream.copy(from: UnsafeRawBufferPointer(rebasing: bytes[..<count]), to: address)
         do {
             try stream.record(slot.copied)
         } catch {
-            // Nothing would tell when the copy has run, so wait here.
+            // Without the event the end of the copy cannot be detected, so wait here.
             stream.drain()
             throw error
         }

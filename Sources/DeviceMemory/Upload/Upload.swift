@@ -1,6 +1,6 @@
 import Synchronization
 
-/// An upload under way.
+/// An upload in progress.
 package final class Upload: Sendable {
     private struct Load {
         let source: UploadSource
@@ -8,14 +8,14 @@ package final class Upload: Sendable {
     }
 
     private struct State {
-        /// nil when all is over.
+        /// nil once the upload has ended.
         var load: Load?
-        /// Where the next piece begins.
+        /// Offset of the next piece.
         var next = 0
-        /// Pieces that are being moved.
+        /// Number of pieces that are being moved.
         var active = 0
         var failure: (any Error)?
-        /// Whether the end was noticed; it is noticed once.
+        /// Whether the end was detected, which happens once.
         var isEnding = false
     }
 
@@ -45,11 +45,11 @@ package final class Upload: Sendable {
         state = Mutex(State(load: Load(source: source, region: region)))
     }
 
-    /// How often `moveNextPiece` must be called.
+    /// The number of calls of `moveNextPiece` that the upload needs.
     var pieces: Int { bytes == 0 ? 1 : (bytes + pieceBytes - 1) / pieceBytes }
 
-    /// Stops as soon as the pieces that are being filled are. An upload whose last copy is on the stream arrives
-    /// all the same.
+    /// Stops once the pieces that are being filled are done. If the last copy is already on the stream, the upload
+    /// still completes.
     package func cancel() {
         note(CancellationError(), wasActive: false)
     }
@@ -74,7 +74,7 @@ package final class Upload: Sendable {
     }
 
     private func move(_ piece: Range<Int>) throws {
-        // Here as long as a piece is active.
+        // Not nil as long as a piece is active.
         guard !piece.isEmpty, let load = state.withLock({ $0.load }) else { return }
         let target = load.region.address + piece.lowerBound
         switch load.source {
@@ -87,8 +87,7 @@ package final class Upload: Sendable {
         }
     }
 
-    /// Takes note of a piece that is done or of a failure, and, when nothing more will be put on the stream, brings
-    /// the upload to its end.
+    /// Records a finished piece or a failure. Ends the upload if nothing more will be put on the stream.
     private func note(_ error: (any Error)?, wasActive: Bool) {
         let (ends, failure) = state.withLock { state -> (Bool, (any Error)?) in
             if wasActive { state.active -= 1 }
@@ -116,7 +115,7 @@ package final class Upload: Sendable {
         }
     }
 
-    /// Copies that are on the stream already may still run, and write to the region.
+    /// Waits first: copies that are already on the stream may still run and write to the region.
     private func endWhenStreamIsIdle(_ failure: any Error) {
         line.arrivals.submit { [self] in
             line.stream.drain()
@@ -130,7 +129,7 @@ package final class Upload: Sendable {
     }
 
     private func letGo() {
-        // The last references go with this value, outside the lock.
+        // The last references are released with this value, outside the lock.
         _ = state.withLock { state in
             defer { state.load = nil }
             return state.load

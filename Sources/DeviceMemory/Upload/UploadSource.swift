@@ -1,17 +1,17 @@
-/// Where the bytes of an upload come from.
+/// The source of an upload's bytes.
 package enum UploadSource: Sendable {
-    /// Fills the buffer it is given with the bytes from an offset on. Called on several threads at once, for different
-    /// offsets, in no certain order.
+    /// Fills the given buffer with the bytes that begin at an offset. Called on several threads at once, for different
+    /// offsets, in no particular order.
     case filling(@Sendable (UnsafeMutableRawBufferPointer, _ offset: Int) throws -> Void)
-    /// Pinned where it is: copied without a staging buffer, all at once.
+    /// Memory pinned in place: copied without a staging buffer, in one piece.
     case registered(RegisteredMemory)
 
-    /// Memory that is mapped: pinned where it is if the driver does that, else staged.
+    /// Mapped memory: pinned in place if the driver supports that, otherwise staged.
     ///
-    /// - Parameter bytes: nobody changes them.
+    /// - Parameter bytes: must not change.
     /// - Parameter owner: keeps `bytes` mapped as long as it lives.
     package static func mapped(_ bytes: UnsafeRawBufferPointer, owner: any Sendable, on device: any Device) -> Self {
-        // Refusal is an answer here, not a failure; a broken device fails the copies too.
+        // A refusal is a normal result here; on a broken device the copies fail too.
         guard bytes.count > 0, let memory = try? RegisteredMemory(device, bytes, owner: owner) else {
             return .staged(bytes, owner: owner)
         }
@@ -20,7 +20,7 @@ package enum UploadSource: Sendable {
 
     /// Memory that is copied through the staging buffers.
     ///
-    /// - Parameter owner: keeps `bytes` as long as it lives.
+    /// - Parameter owner: keeps `bytes` valid as long as it lives.
     package static func staged(_ bytes: UnsafeRawBufferPointer, owner: any Sendable) -> Self {
         nonisolated(unsafe) let bytes = bytes
         return .filling { buffer, offset in

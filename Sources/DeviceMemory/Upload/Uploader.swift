@@ -1,28 +1,28 @@
 import Support
 import Synchronization
 
-/// Brings bytes to a device: while the bus copies one buffer, the next ones are being filled.
+/// Copies bytes to a device: while the bus copies one buffer, the next ones are being filled.
 ///
 ///     let uploader = try Uploader(device)
 ///     try await uploader.upload(.filling { buffer, offset in try file.read(at: offset, into: buffer) },
 ///                               bytes: shard.bytes, to: region)
 ///
-/// An upload is cut into pieces of a staging buffer. Filler threads take pieces, first come first served, so that one
-/// large shard keeps all of them busy, and many small ones are under way at once. A filler waits for a buffer, has the
-/// source fill it, and puts its copy on the uploader's one stream. When the last piece is there an event is recorded
-/// behind it; the arrivals thread waits for that event, and ends the upload.
+/// An upload is divided into pieces of the size of a staging buffer. Filler threads process pieces first come, first
+/// served: one large shard keeps all of them busy, and many small ones progress at once. A filler waits for a buffer,
+/// calls the source to fill it, and enqueues its copy on the uploader's one stream. An event is recorded behind the
+/// last piece; the arrivals thread waits for that event and ends the upload.
 ///
-/// However an upload ends, by then no copy of its is under way and it holds nothing any more: neither source nor
-/// region. The region is kept until then, so memory never goes to another while bytes are still coming in.
+/// When an upload has ended, in whatever way, none of its copies is running, and it references neither source nor
+/// region. The region is kept until then, so its memory is not reused while bytes are still arriving.
 package final class Uploader: Sendable {
     package let device: any Device
     private let line: UploadLine
     private let fillers: WorkerThreads
 
     /// - Parameters:
-    ///   - buffers: how many staging buffers; more than `fillers`, so that copying and filling overlap.
-    ///   - bufferBytes: large enough that the bus does not notice the gaps.
-    ///   - fillers: how many pieces are being filled at a time.
+    ///   - buffers: number of staging buffers; more than `fillers`, so that copying and filling overlap.
+    ///   - bufferBytes: size of a buffer; large enough that the gaps between copies do not reduce throughput.
+    ///   - fillers: number of pieces that are filled at the same time.
     package init(_ device: any Device, buffers: Int = 4, bufferBytes: Int = 16 << 20, fillers: Int = 2)
         throws(DeviceError)
     {
@@ -34,22 +34,22 @@ package final class Uploader: Sendable {
         self.fillers = try WorkerThreads.forDevice(fillers)
     }
 
-    /// Begins an upload.
+    /// Starts an upload.
     ///
     /// - Parameters:
-    ///   - region: gets the bytes, from its beginning on.
-    ///   - queued: called when the last copy is on the stream, on one of the uploader's threads, which must not be held
-    ///     up. The event is complete when the bytes are there: a stream that waits for it may use them.
-    ///   - completion: called once, on one of the uploader's threads, when all is over: the bytes have arrived, or the
-    ///     source or the device failed, or the upload was cancelled (`CancellationError`).
-    /// - Throws: if the device gives no event; `completion` is then not called.
+    ///   - region: receives the bytes, from its beginning on.
+    ///   - queued: called when the last copy is on the stream, on one of the uploader's threads; must return quickly.
+    ///     The event completes when the bytes have arrived: a stream that waits for it may use them.
+    ///   - completion: called once, on one of the uploader's threads, at the end: the bytes have arrived, or the source
+    ///     or the device failed, or the upload was cancelled (`CancellationError`).
+    /// - Throws: if the device cannot create an event; `completion` is then not called.
     package func start(
         _ source: UploadSource, bytes: Int, to region: DeviceRegion,
         queued: @escaping @Sendable (DeviceEvent) -> Void = { _ in },
         completion: @escaping @Sendable (Result<Void, any Error>) -> Void
     ) throws(DeviceError) -> Upload {
-        precondition(region.device === device, "a region of \(region.device.name), an uploader of \(device.name)")
-        precondition(0...region.bytes ~= bytes, "\(bytes) bytes into a region of \(region.bytes)")
+        precondition(region.device === device, "the region is on \(region.device.name), not on \(device.name)")
+        precondition(0...region.bytes ~= bytes, "\(bytes) bytes: must be between 0 and the region's \(region.bytes)")
         let upload = Upload(
             source, bytes: bytes, to: region, on: line, arrived: try DeviceEvent(device), queued: queued,
             completion: completion)
@@ -59,7 +59,7 @@ package final class Uploader: Sendable {
 
     /// Uploads, and returns when the bytes have arrived.
     ///
-    /// - Throws: what the source or the device throws, or `CancellationError`.
+    /// - Throws: the error of the source or the device, or `CancellationError`.
     package func upload(
         _ source: UploadSource, bytes: Int, to region: DeviceRegion,
         queued: @escaping @Sendable (DeviceEvent) -> Void = { _ in }
@@ -73,7 +73,7 @@ package final class Uploader: Sendable {
                         continuation.resume(with: $0)
                     }
                     handle.withLock { $0 = upload }
-                    // A cancellation that came before there was a handle.
+                    // The task may have been cancelled before `handle` was set.
                     if Task.isCancelled { upload.cancel() }
                 } catch {
                     continuation.resume(throwing: error)
@@ -85,7 +85,7 @@ package final class Uploader: Sendable {
     }
 }
 
-/// What the uploads of one uploader share.
+/// Shared by the uploads of one uploader.
 struct UploadLine: Sendable {
     let stream: DeviceStream
     let ring: StagingRing

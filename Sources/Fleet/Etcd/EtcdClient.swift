@@ -4,18 +4,18 @@ import Origins
 import Synchronization
 import WeightStore
 
-/// etcd 3.4 and later, over its HTTP/JSON gateway: what a fleet needs of it. Blocks.
+/// A client of etcd 3.4 and later over its HTTP/JSON gateway, limited to the calls that a fleet needs. Blocks.
 ///
-/// Numbers of 64 bits are text there, bytes are base64, and what is zero is left out.
+/// The gateway encodes 64-bit numbers as text and bytes as base64, and omits zero values.
 final class EtcdClient: Sendable {
     struct KeyValue: Sendable, Equatable {
         let key: String
         let value: [UInt8]
-        /// The revision in which it was last changed.
+        /// The revision of its last change.
         let modified: Int
     }
 
-    /// What a range says, and when.
+    /// The keys of a range, at one revision.
     struct Snapshot: Sendable {
         let cluster: String
         let revision: Int
@@ -23,30 +23,32 @@ final class EtcdClient: Sendable {
     }
 
     private let addresses: [Address]
-    /// The member that answered last.
+    /// The member in use: the one that responded last.
     private let current = Atomic<Int>(0)
     private let transport: Transport
     private let watching: Transport
     private let user: (name: String, password: String)?
     private let token = Mutex<String?>(nil)
 
-    /// Seconds without an event after which a watch is made anew: a connection that was cut off says nothing either.
+    /// Seconds without an event after which a watch is restarted: a broken connection is silent too.
     static let silenceSeconds = 20.0
 
     /// - Parameters:
-    ///   - urls: one or more members, with commas between them.
-    ///   - environment: `ETCDCTL_USER` is `name:password`, if the cluster asks who one is.
+    ///   - urls: one or more members, separated by commas.
+    ///   - environment: `ETCDCTL_USER` contains `name:password`, for a cluster that requires authentication.
     init(_ urls: String, options: TransportOptions, environment: [String: String] = ProcessInfo.processInfo.environment)
         throws
     {
         addresses = try urls.split(separator: ",").map { url in
             guard let address = Address(url.hasSuffix("/") ? String(url.dropLast()) : String(url)) else {
-                throw FleetError.unusable(what: String(url), reason: "an address of etcd is https://host:port")
+                throw FleetError.unusable(what: String(url), reason: "not an etcd address; expected https://host:port")
             }
             try options.check(address, for: address.name)
             return address
         }
-        guard !addresses.isEmpty else { throw FleetError.unusable(what: "etcd", reason: "no address is given") }
+        guard !addresses.isEmpty else {
+            throw FleetError.unusable(what: "etcd", reason: "no address given; expected https://host:port")
+        }
         user = environment["ETCDCTL_USER"].flatMap { text in
             let parts = text.split(separator: ":", maxSplits: 1).map(String.init)
             return parts.count == 2 ? (parts[0], parts[1]) : nil
@@ -60,7 +62,7 @@ final class EtcdClient: Sendable {
         watching = Transport(options)
     }
 
-    /// What errors call it.
+    /// The member in use, as errors name it.
     var name: String { addresses[current.load(ordering: .relaxed) % addresses.count].name }
 
     // MARK: Keys
@@ -83,9 +85,9 @@ final class EtcdClient: Sendable {
         let _: Header = try ask("/v3/kv/put", PutRequest(key: Self.data(key), value: Data(value), lease: lease))
     }
 
-    /// Sets a key, if it has not been changed since the revision `modified`; 0 means that it must not be there.
+    /// Sets a key if it has not changed since the revision `modified`; 0 requires that the key does not exist.
     ///
-    /// - Returns: false if it has.
+    /// - Returns: false if it has changed.
     func put(_ key: String, _ value: [UInt8], ifUnchangedSince modified: Int) throws -> Bool {
         struct Compare: Encodable {
             var target = "MOD"
@@ -107,21 +109,21 @@ final class EtcdClient: Sendable {
         return answer.succeeded ?? false
     }
 
-    /// Forgets what keys were before a revision.
+    /// Removes the history of all keys before a revision.
     func compact(_ revision: Int) throws {
         let _: Header = try ask("/v3/kv/compaction", ["revision": "\(revision)"])
     }
 
     // MARK: Leases
 
-    /// - Returns: the id of a lease that ends by itself after so many seconds.
+    /// - Returns: the id of a new lease, which expires after `seconds` without a ``keepAlive(_:)``.
     func grant(seconds: Int) throws -> String {
         struct Answer: Decodable { let ID: String }
         let answer: Answer = try ask("/v3/lease/grant", ["TTL": "\(seconds)"])
         return answer.ID
     }
 
-    /// - Returns: false if the lease has ended.
+    /// - Returns: false if the lease has expired.
     func keepAlive(_ lease: String) throws -> Bool {
         struct Answer: Decodable {
             struct Result: Decodable { let TTL: String? }
@@ -140,14 +142,15 @@ final class EtcdClient: Sendable {
     enum Watched: Sendable {
         /// Changes of one revision or more, in order. The value is nil for a key that was deleted.
         case events(cluster: String, revision: Int, [(key: String, value: [UInt8]?)])
-        /// The history from where the watch was to begin is gone.
+        /// The history that the watch needs has been compacted.
         case compacted
     }
 
-    /// Blocks, and tells of every change to the keys that begin with `prefix`, from `revision` on.
+    /// Passes every change of the keys that begin with `prefix` to `body`, from `revision` on. Blocks.
     ///
-    /// - Parameter body: ends the watch by returning false.
-    /// - Throws: ``FetchError/stalled(url:seconds:attempts:)`` after a while without a change; whatever ends the connection.
+    /// - Parameter body: returns false to end the watch.
+    /// - Throws: ``FetchError/stalled(url:seconds:attempts:)`` after ``silenceSeconds`` without a change; otherwise the
+    ///   error that ended the connection.
     func watch(_ prefix: String, from revision: Int, _ work: Work, _ body: (Watched) throws -> Bool) throws {
         struct Ended: Error {}
         struct Create: Encodable {
@@ -180,7 +183,7 @@ final class EtcdClient: Sendable {
             try watching.lines(request, work) { line in
                 let answer: Answer = try decode(line)
                 guard let result = answer.result else {
-                    throw FleetError.etcd(url: name, message: answer.error?.message ?? "a watch that ended")
+                    throw FleetError.etcd(url: name, message: answer.error?.message ?? "the watch ended")
                 }
                 if result.compact_revision != nil {
                     if try !body(.compacted) { throw Ended() }
@@ -251,14 +254,14 @@ final class EtcdClient: Sendable {
 
     private static func data(_ text: String) -> Data { Data(text.utf8) }
 
-    /// The end of the range of keys that begin with `prefix`.
+    /// The exclusive end of the range of keys that begin with `prefix`.
     private static func end(_ prefix: String) -> Data {
         var bytes = data(prefix)
         bytes[bytes.count - 1] += 1
         return bytes
     }
 
-    /// Tries each member once.
+    /// Sends a request to one member after another until one responds.
     private func ask<Answer: Decodable>(_ path: String, _ body: some Encodable) throws -> Answer {
         var failure: (any Error)?
         for _ in addresses {
@@ -276,7 +279,7 @@ final class EtcdClient: Sendable {
         do {
             return try post(try request(path, body))
         } catch FetchError.unauthorized where user != nil {
-            // The token's time is over, or there was none yet.
+            // The token has expired, or there was none yet.
             token.withLock { $0 = nil }
             return try post(try request(path, body))
         }
@@ -317,7 +320,7 @@ final class EtcdClient: Sendable {
 
     private func address(_ path: String) throws -> Address {
         guard let address = Address(name + path) else {
-            throw FleetError.unusable(what: name, reason: "no address of etcd")
+            throw FleetError.unusable(what: name, reason: "not an etcd address")
         }
         return address
     }

@@ -1,14 +1,14 @@
 import Foundation
 
-/// Where a fleet keeps what in etcd:
+/// The keys of a fleet in etcd:
 ///
-///     <root>shared/models/<model>     the versions and refs of a model, as they are in the bucket
-///     <root>shared/nodes/<name>       a node: its address, what it follows; ends with its lease
-///     <root>holdings/<name>           what it has of what it follows; ends with its lease
+///     <root>shared/models/<model>     a model's versions and refs, as in the bucket
+///     <root>shared/nodes/<name>       a node's address and the refs it follows; expires with its lease
+///     <root>holdings/<name>           a node's state of those refs; expires with its lease
 ///
-/// Everybody watches `shared/`; `holdings/`, which change often, are read by those who ask for the status. The key of a
-/// model is written over, and never deleted: a watch can miss a deletion at the very revision of a compaction
-/// (etcd#18089). One that misses the end of a node asks it in vain once.
+/// All nodes watch `shared/`. `holdings/` changes often and is read only for a status report. A model's key is
+/// overwritten and never deleted, because a watch can miss a deletion at the very revision of a compaction
+/// (etcd#18089). A watch that misses the end of a node causes one failed request to it.
 struct EtcdMap: Sendable {
     let client: EtcdClient
     let root: String
@@ -18,7 +18,7 @@ struct EtcdMap: Sendable {
     var nodes: String { shared + "nodes/" }
     var holdings: String { root + "holdings/" }
 
-    /// Puts a model's versions there, unless what is there is as new.
+    /// Writes a model's versions, unless etcd has this generation or a newer one.
     func tell(_ versions: ModelVersions) throws {
         let key = models + versions.model
         let bytes = try versions.encoded()

@@ -1,15 +1,15 @@
 import Foundation
 import Origins
 
-/// What everybody who changes the bucket has to know of the others: which models there are, which pushes are under way,
-/// and whether garbage is being collected.
+/// The state shared by all processes that change the bucket: the models, the pushes in progress, and the garbage
+/// collection in progress.
 ///
-/// It is what makes collection safe, without a word in a listing being believed: a push writes down what it needs
-/// (`pushes/<id>`, a manifest) and enters itself here *before* it looks at what the bucket has; it waits while a
-/// collection is entered. A collection enters itself and reads the pushes in one step, and takes what they need for needed.
-/// So there is no shard that a push found, and a collection removed.
+/// The ledger makes collection safe without relying on a listing of the bucket. A push records the shards that it needs
+/// (`pushes/<id>`, a manifest) and enters itself here *before* it checks which of them the bucket has; it waits while a
+/// collection is entered. A collection enters itself and reads the pushes in one step, and keeps the shards that they
+/// need. So a collection never removes a shard that a push has found.
 ///
-/// Entries of the dead are told by the object store's clock.
+/// Entries expire by the object store's clock.
 struct Ledger: Codable, Sendable, Equatable {
     struct Push: Codable, Sendable, Equatable {
         var model: String
@@ -24,9 +24,9 @@ struct Ledger: Codable, Sendable, Equatable {
         var seen: Int
     }
 
-    /// Seconds after which an entry without a sign of life is a dead one's.
+    /// Seconds without a sign of life after which an entry counts as dead.
     static let deadSeconds = 3600
-    /// Signs of life are given this often.
+    /// Seconds between signs of life.
     static let beatSeconds = 60
 
     private static let form = "ledger 1"
@@ -35,7 +35,8 @@ struct Ledger: Codable, Sendable, Equatable {
     private var weightstore = form
     var generation = 0
     var writer = ""
-    /// All that ever had a push. Their versions are found by this, and not by a listing.
+    /// All models that were ever pushed. Their versions are found through this list, not through a listing of the
+    /// bucket.
     var models: [String] = []
     var pushes: [String: Push] = [:]
     var collection: Collection?
@@ -50,15 +51,16 @@ struct Ledger: Codable, Sendable, Equatable {
         }
         guard ledger.weightstore == form else {
             throw FleetError.malformed(
-                place: "\(bucket.url) \(name)", reason: "\(ledger.weightstore) is not known here")
+                place: "\(bucket.url) \(name)",
+                reason: "unsupported format \"\(ledger.weightstore)\"; expected \"\(form)\"")
         }
         return ledger
     }
 
-    /// Changes the ledger, again and again until nobody else changed it in between.
+    /// Changes the ledger, repeatedly until no other writer changed it in between.
     ///
-    /// - Parameter body: makes the change to what is there now.
-    /// - Returns: the ledger as it is then.
+    /// - Parameter body: applies the change to the current ledger; may be called several times.
+    /// - Returns: the ledger after the change.
     @discardableResult
     static func change(_ bucket: S3Bucket, _ body: (inout Ledger) throws -> Void) throws -> Ledger {
         let register = Register(bucket: bucket, name: name)
@@ -70,11 +72,11 @@ struct Ledger: Codable, Sendable, Equatable {
             after.generation = before.generation + 1
             after.writer = UUID().uuidString
             if try register.write(Array(try JSONEncoder().encode(after)), as: after.generation) { return after }
-            // Those who lost together should not come back together.
+            // A random delay: writers that lost together should not retry together.
             usleep(.random(in: 1_000..<50_000))
         }
     }
 
-    /// Whether an entry with this sign of life is a dead one's.
+    /// Whether an entry with this sign of life counts as dead.
     static func isDead(_ seen: Int, at now: Date) -> Bool { Int(now.timeIntervalSince1970) - seen > deadSeconds }
 }

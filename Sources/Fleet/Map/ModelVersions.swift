@@ -1,39 +1,44 @@
 import Foundation
 import WeightStore
 
-/// What the version map says of one model: its versions, and what the refs name. Immutable: each change is a new
-/// generation.
+/// The version map's entry of one model: its versions and refs. Immutable: each change is a new generation.
 public struct ModelVersions: Codable, Sendable, Equatable {
+    /// A published revision.
     public struct Version: Codable, Sendable, Equatable {
+        /// Its number, from 1.
         public let version: Int
-        /// The manifest's.
+        /// The manifest's digest.
         public let digest: ContentDigest
-        /// Of all files.
+        /// Total size of all files.
         public let bytes: Int
         /// Seconds since 1970, by the object store's clock.
         public let created: Int
-        /// Who made it: a host's name.
+        /// The publisher's host name.
         public let publisher: String
     }
 
+    /// A name for a version.
     public struct Ref: Codable, Sendable, Equatable {
+        /// The version's number.
         public var version: Int
-        /// What it named before: where `rollback` leads.
+        /// The version that it named before, and that `rollback` restores.
         public var previous: Int?
     }
 
     private static let form = "versions 1"
 
     private var weightstore = form
+    /// The model's name.
     public let model: String
     /// 1, 2, 3 …: grows by one with each change.
     public internal(set) var generation: Int
-    /// Tells two changes apart that say the same.
+    /// Distinguishes two changes with the same content.
     var writer: String
     /// The highest version ever created, so that a number is never used twice.
     public internal(set) var last: Int
-    /// Those that can be had, by number.
+    /// The available versions, by number.
     public internal(set) var versions: [Version]
+    /// The refs, by name.
     public internal(set) var refs: [String: Ref]
 
     init(model: String) {
@@ -45,7 +50,7 @@ public struct ModelVersions: Codable, Sendable, Equatable {
         refs = [:]
     }
 
-    /// - Parameter place: for the error.
+    /// - Parameter place: names the object in the error.
     init(decoding bytes: [UInt8], place: String) throws(FleetError) {
         do {
             self = try JSONDecoder().decode(ModelVersions.self, from: Data(bytes))
@@ -53,7 +58,7 @@ public struct ModelVersions: Codable, Sendable, Equatable {
             throw .malformed(place: place, reason: "not the versions of a model (\(error))")
         }
         guard weightstore == Self.form else {
-            throw .malformed(place: place, reason: "\(weightstore) is not known here")
+            throw .malformed(place: place, reason: "unsupported format \"\(weightstore)\"; expected \"\(Self.form)\"")
         }
     }
 
@@ -63,10 +68,12 @@ public struct ModelVersions: Codable, Sendable, Equatable {
         return Array(try encoder.encode(self))
     }
 
+    /// The version with a number, if it is available.
     public func version(_ number: Int) -> Version? { versions.first { $0.version == number } }
+    /// The version with a manifest's digest, if it is available.
     public func version(_ digest: ContentDigest) -> Version? { versions.first { $0.digest == digest } }
 
-    /// The version that a ref names, or that a text `v3` means.
+    /// The version that a ref names, or that a name such as `v3` means.
     func named(_ name: String) throws(FleetError) -> Version {
         let number = refs[name]?.version ?? (name.hasPrefix("v") ? Int(name.dropFirst()) : nil)
         guard let number, let found = version(number) else {

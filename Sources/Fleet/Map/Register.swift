@@ -2,16 +2,16 @@ import Foundation
 import Origins
 import WeightStore
 
-/// A value in a bucket that is changed by compare-and-swap, with no more than "create if absent" (S3's `If-None-Match: *`)
-/// for it.
+/// A value in a bucket that is changed by compare-and-swap, built on "create if absent" alone (S3's
+/// `If-None-Match: *`).
 ///
-/// Each state is an object of its own, `<name>/<generation>`, created once and never changed: of several writers who all
-/// read generation 7, one creates 8. `<name>/head` says which generation is the last; it is written after, without
-/// conditions, and may be behind, if a writer died in between, or was overtaken. So readers go on from it until there is
-/// no next one. No listing is needed, and none could mislead.
+/// Each state is an object of its own, `<name>/<generation>`, created once and never changed: of several writers that
+/// all read generation 7, one creates 8. `<name>/head` contains the number of the latest generation. It is written
+/// afterwards, without conditions, and is behind if a writer died in between or was overtaken. Readers therefore
+/// continue from it until there is no next generation. No listing is needed, and so none can mislead.
 ///
-/// (`If-Match` would do it in one object; Ceph's gateway answers its losers with 500 and compares tags without quotes,
-/// other services lack it.)
+/// (`If-Match` would do it with one object, but Ceph's gateway answers losing writers with 500 and compares tags
+/// without quotes, and other services lack it.)
 struct Register: Sendable {
     struct State: Sendable {
         let generation: Int
@@ -31,10 +31,10 @@ struct Register: Sendable {
         return try follow(nil, from: number(object))
     }
 
-    /// Looks for a state that is newer than one that is known: two requests, neither of which carries a state if there
-    /// is none.
+    /// Reads a state that is newer than generation `known`. If there is none, this costs two requests, and neither
+    /// response contains a state.
     ///
-    /// - Parameter tag: of the head as it was last seen; asked for is only another.
+    /// - Parameter tag: the head's tag when it was last read; only a changed head is transferred.
     /// - Returns: nil if there is none.
     func read(after known: Int, head tag: inout String?) throws -> State? {
         guard case .found(let object) = try bucket.get(head, unless: tag) else {
@@ -47,35 +47,35 @@ struct Register: Sendable {
     /// Creates the next state.
     ///
     /// - Parameters:
-    ///   - bytes: must differ from what any other writer would write.
-    ///   - generation: one more than what was read.
-    /// - Returns: false if another writer was faster.
+    ///   - bytes: must differ from those of every other writer.
+    ///   - generation: the generation that was read, plus one.
+    /// - Returns: false if another writer created it first.
     func write(_ bytes: [UInt8], as generation: Int) throws -> Bool {
         let place = place(generation)
         var isOurs: Bool
         do {
             isOurs = try bucket.create(place, bytes)
         } catch let error as FetchError where error.leavesOpen {
-            // It may have arrived all the same: what is there now says so.
+            // The request may have been carried out: the stored object shows whether it was.
             guard case .found(let object) = try bucket.get(place) else { throw error }
             isOurs = object.bytes == bytes
         }
         if !isOurs, case .found(let object) = try bucket.get(place) {
-            // The answer to an earlier attempt of ours may have been lost.
+            // The response to an earlier attempt of ours may have been lost.
             isOurs = object.bytes == bytes
         }
         guard isOurs else { return false }
-        // Readers go on behind a head that is behind.
+        // May fail: readers continue from a head that is behind.
         try? bucket.put(head, Array("\(generation)".utf8))
         return true
     }
 
-    /// Removes states that nobody needs any more: all but the last ones, and never one that the head may name.
+    /// Removes old states: all but the latest ones, and never one that the head may name.
     ///
-    /// - Returns: how many there were.
+    /// - Returns: the number of old states.
     func trim(before moment: Date, dryRun: Bool) throws -> Int {
         guard let last = try read()?.generation else { return 0 }
-        // From here on the head names this one or a later one, unless its writer is one who has slept since.
+        // From here on the head names this generation or a later one, unless a writer that was suspended overwrites it.
         if !dryRun { try bucket.put(head, Array("\(last)".utf8)) }
         var old: [String] = []
         try bucket.list(name + "/") { page in
@@ -94,7 +94,7 @@ struct Register: Sendable {
 
     private func number(_ object: S3Bucket.Object) throws -> Int {
         guard let number = Int(String(decoding: object.bytes, as: UTF8.self)), number > 0 else {
-            throw FleetError.malformed(place: "\(bucket.url) \(head)", reason: "not the number of a generation")
+            throw FleetError.malformed(place: "\(bucket.url) \(head)", reason: "not a generation number")
         }
         return number
     }
@@ -110,7 +110,7 @@ struct Register: Sendable {
 }
 
 extension FetchError {
-    /// Whether a request that ended so may have been carried out.
+    /// Whether a request that failed with this error may have been carried out.
     var leavesOpen: Bool {
         switch self {
         case .refused(_, let status, _, _): status >= 500

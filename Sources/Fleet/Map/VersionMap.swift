@@ -1,32 +1,32 @@
 import Foundation
 import Origins
 
-/// The versions and refs of the fleet's models: kept in the bucket, told by etcd.
+/// The versions and refs of the fleet's models: stored in the bucket, announced by etcd.
 ///
-/// The bucket is the truth: a change is made there, by compare-and-swap (`Register`), and is made then. etcd tells
-/// everybody at once: the same text, under a key for each model. If a publisher dies before it has told etcd, the next one
-/// who finds the bucket ahead does; if etcd loses all it has, nothing is lost.
+/// The bucket is the truth: a change is valid once it is written there, by compare-and-swap (`Register`). etcd
+/// announces it to all nodes at once: the same text, under one key per model. If a publisher dies before it updates
+/// etcd, the next process that finds the bucket ahead does so. If etcd loses all its data, nothing is lost.
 struct VersionMap: Sendable {
     let bucket: S3Bucket
     let etcd: EtcdMap?
 
     private func register(_ model: String) -> Register { Register(bucket: bucket, name: "models/\(model)") }
 
-    /// - Returns: what the bucket says; without any versions for a model that was never pushed.
+    /// - Returns: the bucket's entry; without any versions for a model that was never pushed.
     func read(_ model: String) throws -> ModelVersions {
         guard let state = try register(model).read() else { return ModelVersions(model: model) }
         return try decode(state, model)
     }
 
-    /// - Returns: what the bucket says, if that is newer than what is known.
+    /// - Returns: the bucket's entry, if it is newer than generation `known`.
     func read(_ model: String, after known: Int, head: inout String?) throws -> ModelVersions? {
         try register(model).read(after: known, head: &head).map { try decode($0, model) }
     }
 
-    /// Changes a model's versions, again and again until nobody else changed them in between.
+    /// Changes a model's versions, repeatedly until no other writer changed them in between.
     ///
-    /// - Parameter body: makes the change to what is there now; may be called several times.
-    /// - Returns: the versions as they are then, and whether etcd was told.
+    /// - Parameter body: applies the change to the current versions; may be called several times.
+    /// - Returns: the versions after the change, and whether etcd was updated.
     func change(_ model: String, _ body: (inout ModelVersions) throws -> Void) throws -> (
         versions: ModelVersions, told: Bool
     ) {
@@ -41,7 +41,9 @@ struct VersionMap: Sendable {
         }
     }
 
-    /// - Returns: false if etcd could not be told: nodes hear of it when they look into the bucket.
+    /// Updates etcd.
+    ///
+    /// - Returns: false if that failed: nodes then receive the change when they next poll the bucket.
     @discardableResult
     func tell(_ versions: ModelVersions) -> Bool {
         guard let etcd, versions.generation > 0 else { return etcd == nil }
@@ -62,7 +64,7 @@ struct VersionMap: Sendable {
         let place = "\(bucket.url) models/\(model)"
         let versions = try ModelVersions(decoding: state.bytes, place: place)
         guard versions.model == model, versions.generation == state.generation else {
-            throw FleetError.malformed(place: place, reason: "these are the versions of another model or generation")
+            throw FleetError.malformed(place: place, reason: "contains the versions of another model or generation")
         }
         return versions
     }

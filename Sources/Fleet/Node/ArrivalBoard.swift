@@ -1,30 +1,38 @@
 import Synchronization
 import WeightStore
 
-/// What is on its way into a store, for those who ask for it and may wait.
+/// The shards that are being fetched into a store, for requests of peers that may wait for them.
 public final class ArrivalBoard: Sendable {
+    /// The result of a wait.
     public enum State: Sendable {
-        /// It was expected, and is no longer: look again.
+        /// It was expected and no longer is: look into the store again.
         case arrived
+        /// It is still expected.
         case underWay
+        /// It is not expected.
         case unknown
     }
 
     private let expected = Mutex<Set<ContentDigest>>([])
 
-    /// Others may hear of a version a little sooner than this node does.
+    /// Seconds to wait for a digest that is not expected: a peer may receive a new version slightly earlier than this
+    /// node.
     private static let hearSeconds = 3.0
 
+    /// Creates a board on which nothing is expected.
     public init() {}
 
     func expect(_ digests: some Sequence<ContentDigest>) { expected.withLock { $0.formUnion(digests) } }
     func arrived(_ digest: ContentDigest) { expected.withLock { _ = $0.remove(digest) } }
-    /// They are not on their way any more.
+    /// Stops expecting digests, whether or not they have arrived.
     func forget(_ digests: some Sequence<ContentDigest>) { expected.withLock { $0.subtract(digests) } }
 
     private func expects(_ digest: ContentDigest) -> Bool { expected.withLock { $0.contains(digest) } }
 
-    /// Waits until something that is not here has come.
+    /// Waits until a shard or manifest that is not in the store has arrived.
+    ///
+    /// - Parameter seconds: the longest wait; shorter for a digest that is not expected.
+    /// - Throws: `CancellationError`.
     public func wait(for digest: ContentDigest, seconds: Double) async throws -> State {
         let start = ContinuousClock.now
         var wasExpected = false

@@ -1,8 +1,8 @@
 import Foundation
 
-/// Wakes a thread that waits for something to do.
+/// Wakes a thread that waits for work.
 ///
-/// Sendable because its state is touched under the condition's lock alone.
+/// Sendable because its state is accessed only under the condition's lock.
 final class Doorbell: @unchecked Sendable {
     private let condition = NSCondition()
     private var rings = 0
@@ -14,14 +14,14 @@ final class Doorbell: @unchecked Sendable {
         condition.unlock()
     }
 
-    /// How often it was rung.
+    /// The number of rings so far.
     var count: Int {
         condition.lock()
         defer { condition.unlock() }
         return rings
     }
 
-    /// Waits until it has been rung more often than `seen`, or for so many seconds.
+    /// Waits until there were more than `seen` rings, at most for so many seconds.
     func wait(beyond seen: Int, seconds: Double) {
         let end = Date(timeIntervalSinceNow: seconds)
         condition.lock()

@@ -4,15 +4,15 @@ import Origins
 import Synchronization
 import WeightStore
 
-/// A node of a fleet: it follows models, keeps its store at the versions that their refs name, and tells the others.
+/// A node of a fleet: it follows models, keeps its store at the versions that their refs name, and announces its state.
 ///
 ///     let node = FleetNode(store, fleet, NodeOptions(name: "node7", follows: [try Follow("org/name@prod")]))
 ///     node.run(at: "peer+https://node7:8000")       // until node.stop()
 ///
-/// Beside it a `HubServer` that asks ``board`` serves the peers.
+/// A `HubServer` with this node's ``board`` serves the peers.
 ///
-/// Four threads: one hears of changes from etcd, one looks into the bucket, one announces, and the caller's brings in what
-/// differs. What they share is the catalog (what was heard) and two doorbells.
+/// Four threads: one watches etcd, one polls the bucket, one announces this node, and the caller's thread syncs the
+/// store. They share the catalog, with the versions that were received, and two doorbells.
 public final class FleetNode: Sendable {
     private let store: Store
     private let fleet: Fleet
@@ -27,13 +27,14 @@ public final class FleetNode: Sendable {
     private let failure = Mutex<String?>(nil)
     private let logger: Logger
 
-    /// What is on its way into the store.
+    /// The shards that are being fetched into the store.
     public let board = ArrivalBoard()
 
+    /// Creates a node that does nothing until ``run(at:)``.
     public init(
         _ store: Store, _ fleet: Fleet, _ options: NodeOptions, logger: Logger = Logger(label: "weightstore.node")
     ) {
-        // What it asks of the bucket ends when it stops.
+        // Requests to the bucket end when the node stops.
         let fleet = fleet.bound(to: work)
         self.store = store
         self.fleet = fleet
@@ -47,12 +48,12 @@ public final class FleetNode: Sendable {
             changed: changed, work: work, logger: logger)
     }
 
-    /// How often all of etcd's keys were read at once.
+    /// How often all of etcd's keys were read.
     var fullReadCount: Int { watcher.fullReadCount }
 
-    /// Blocks until ``stop()``.
+    /// Runs the node. Blocks until ``stop()``.
     ///
-    /// - Parameter url: where peers reach this node.
+    /// - Parameter url: the address at which peers reach this node.
     public func run(at url: String) {
         store.ask(book)
         defer { store.ask(nil) }
@@ -69,14 +70,14 @@ public final class FleetNode: Sendable {
         threads.wait()
     }
 
-    /// Makes ``run()`` return soon.
+    /// Makes ``run(at:)`` return soon.
     public func stop() {
         work.cancel()
         changed.ring()
         news.ring()
     }
 
-    /// The models that are followed, as far as this node has heard of them.
+    /// The followed models, as this node last received them.
     private func heard() throws -> [ModelVersions] {
         let models = Set(options.follows.map(\.model))
         return try table.entries().filter { models.contains($0.model) }
@@ -85,7 +86,7 @@ public final class FleetNode: Sendable {
 
     private func bringIn() {
         var failures = 0
-        // What was heard before a restart is heard.
+        // -1: versions received before a restart are synced at once.
         var seen = -1
         while !work.isCancelled {
             changed.wait(beyond: seen, seconds: failures == 0 ? 30 : min(Double(failures), 10))
@@ -121,7 +122,9 @@ public final class FleetNode: Sendable {
         }
     }
 
-    /// What this node has of what it follows.
+    /// This node's state of the refs that it follows.
+    ///
+    /// - Throws: if the catalog cannot be read.
     public func holdings() throws -> NodeHoldings {
         let bytes = book.bytes
         return NodeHoldings(
@@ -139,10 +142,10 @@ public final class FleetNode: Sendable {
             let seen = news.count
             do {
                 try membership.announce(try holdings())
-                if isFailing { logger.info("announced again") }
+                if isFailing { logger.info("this node is announced again") }
                 isFailing = false
             } catch {
-                if !isFailing { logger.warning("announcing: \(error)") }
+                if !isFailing { logger.warning("cannot announce this node: \(error)") }
                 isFailing = true
             }
             news.wait(beyond: seen, seconds: Double(Membership.leaseSeconds) / 4)
@@ -151,14 +154,16 @@ public final class FleetNode: Sendable {
     }
 }
 
-/// What a node is, and what it follows.
+/// A node's name and the refs that it follows.
 public struct NodeOptions: Sendable {
-    /// Unlike that of any other node of the fleet.
+    /// Unique in the fleet.
     public var name: String
+    /// The models and refs to follow.
     public var follows: [Follow]
-    /// Seconds between looks into the bucket when etcd does not tell.
+    /// Seconds between polls of the bucket while etcd is not available.
     public var pollSeconds = 5.0
 
+    /// Options with the default poll interval.
     public init(name: String, follows: [Follow]) {
         self.name = name
         self.follows = follows

@@ -1,24 +1,31 @@
 import WeightStore
 
-/// What a node is to have: the version that a ref of a model names, or those of all its refs.
+/// A ref of a model that a node follows, or all refs of the model.
 public struct Follow: Codable, Sendable, Hashable, CustomStringConvertible {
+    /// The model's name.
     public let model: String
-    /// nil means all.
+    /// nil for all refs.
     public let ref: String?
 
+    /// Parses a model with or without a ref.
+    ///
     /// - Parameter text: `org/name`, or `org/name@ref`.
+    /// - Throws: if a name is not valid.
     public init(_ text: String) throws {
         let parts = text.split(separator: "@", maxSplits: 1).map(String.init)
         model = try ModelName.check(parts.first ?? text)
         ref = try parts.count == 2 ? RefName.check(parts[1]) : nil
     }
 
+    /// The text that ``init(_:)`` parses.
     public var description: String { ref.map { "\(model)@\($0)" } ?? model }
 
+    /// Decodes the text that ``init(_:)`` parses.
     public init(from decoder: any Decoder) throws {
         try self.init(try decoder.singleValueContainer().decode(String.self))
     }
 
+    /// Encodes the text that ``init(_:)`` parses.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(description)
@@ -26,7 +33,7 @@ public struct Follow: Codable, Sendable, Hashable, CustomStringConvertible {
 }
 
 extension ModelVersions {
-    /// The refs that are followed, and the versions they name.
+    /// The followed refs, and the versions that they name.
     func targets(_ follows: [Follow]) -> [String: Version] {
         var targets: [String: Version] = [:]
         for (name, ref) in refs

@@ -1,18 +1,18 @@
 import Foundation
 import Synchronization
 
-/// This node's announcements in etcd: they live as long as its lease, and the lease as long as it is renewed.
+/// This node's announcements in etcd. They last as long as its lease, and the lease as long as it is renewed.
 final class Membership: Sendable {
     private let etcd: EtcdMap
     private let info: NodeInfo
     private struct State {
         var lease: String?
-        /// What was announced last under this lease.
+        /// The last announcement under this lease.
         var holdings: NodeHoldings?
     }
     private let state = Mutex(State())
 
-    /// Seconds without a sign of life after which a node is taken for gone.
+    /// Seconds without a sign of life after which a node's announcements expire.
     static let leaseSeconds = 15
 
     init(etcd: EtcdMap, info: NodeInfo) {
@@ -20,7 +20,7 @@ final class Membership: Sendable {
         self.info = info
     }
 
-    /// Renews the lease, or takes a new one, and announces what has changed.
+    /// Renews the lease, or obtains a new one, and announces changes.
     func announce(_ holdings: NodeHoldings) throws {
         var lease = state.withLock { $0.lease }
         if let known = lease, try !etcd.client.keepAlive(known) { lease = nil }
@@ -35,10 +35,10 @@ final class Membership: Sendable {
         state.withLock { $0.holdings = holdings }
     }
 
-    /// Says that this node goes.
+    /// Removes this node's announcements.
     func leave() {
         guard let lease = state.withLock({ $0.lease }) else { return }
-        // If etcd is not there, the lease ends by itself.
+        // If etcd is not available, the lease expires by itself.
         try? etcd.client.revoke(lease)
     }
 

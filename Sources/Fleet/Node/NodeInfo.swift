@@ -1,41 +1,49 @@
 import Foundation
 import WeightStore
 
-/// A node, as it announces itself under its lease.
+/// A node's name, address and followed refs, as announced under its lease.
 public struct NodeInfo: Codable, Sendable, Equatable {
-    /// Unlike that of any other.
+    /// Unique in the fleet.
     public let name: String
-    /// Where it serves: `peer+https://host:port`.
+    /// The address at which it serves peers: `peer+https://host:port`.
     public let url: String
+    /// The models and refs that it follows.
     public let follows: [Follow]
 
     func follows(model: String) -> Bool { follows.contains { $0.model == model } }
 }
 
-/// What a node has of what it follows, as it announces it.
+/// A node's state of the refs that it follows, as it announces it.
 public struct NodeHoldings: Codable, Sendable, Equatable {
+    /// A node's state of one ref.
     public struct Holding: Codable, Sendable, Equatable {
+        /// The model's name.
         public let model: String
+        /// The ref's name.
         public let ref: String
-        /// What the map says, as far as the node has heard; nil if the ref names nothing any more.
+        /// The version that the map names, as last received by the node; nil if the ref no longer exists.
         public let wanted: Int?
-        /// What loads get here; nil if there is nothing yet.
+        /// The version that loads get on this node; nil if there is none, or if it is no longer in the map.
         public let held: Int?
-        /// By its digest, which says more than a number.
+        /// The manifest's digest of the revision that loads get; nil if there is none yet.
         public let digest: ContentDigest?
-        /// Bytes that have still to come.
+        /// Bytes that are not fetched yet.
         public let missing: Int
 
+        /// Whether the node has the version that the map names.
         public var isCurrent: Bool { wanted == held && held != nil }
     }
 
+    /// The node's name.
     public let name: String
-    /// How it hears of changes: `watch` or `poll`.
+    /// The source of its changes: `watch` (etcd) or `poll` (the bucket).
     public let hears: String
+    /// One entry for each followed ref.
     public let holdings: [Holding]
-    /// Bytes of shards that came from peers, and from elsewhere, since the node was started.
+    /// Bytes of shards fetched from peers since the node was started.
     public let fromPeers: Int
+    /// Bytes of shards fetched from elsewhere since the node was started.
     public let fromOrigin: Int
-    /// What the last attempt to get current ended with, if it failed.
+    /// The error of the last sync; nil if it succeeded.
     public let failure: String?
 }

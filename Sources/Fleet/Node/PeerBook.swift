@@ -4,51 +4,52 @@ import Origins
 import Synchronization
 import WeightStore
 
-/// Whom a node asks for a shard before the object store, so that many nodes which need the same new version at once read
-/// it there about once.
+/// Selects the peers from which a node requests a shard before the object store, so that many nodes that need the same
+/// new version at once read it there about once.
 ///
-/// **A tree for each shard.** All nodes that follow a model are put in an order by a hash of their names and the shard's
-/// digest (rendezvous hashing), so everybody knows the order without a word being said. The first in it reads the object
-/// store; each other one asks the node above it in a tree with a fan-out of four. So each node is at the top for some
-/// shards, and hands each shard on to four others at most. Whoever asks is above nobody whom it asks: there is no circle,
-/// even if two nodes do not know the same others.
+/// **A tree for each shard.** All nodes that follow a model are ordered by a hash of their names and the shard's digest
+/// (rendezvous hashing), so every node knows the order without communication. The first node reads the object store;
+/// each other node requests the shard from its parent in a tree with a fan-out of four. So each node is at the top for
+/// some shards, and serves each shard to at most four others. A node requests only from nodes before it in the order:
+/// there is no cycle, even if two nodes know different peers.
 ///
-/// **Waiting.** A peer that is itself waiting says so as long as it is, and is asked again, for a while. One that is dead,
-/// slow, or gives wrong bytes is left out for a while, and the order closes up: it costs one time-out. In the end, there
-/// is always the object store; and a node that can't reach that asks those below it.
+/// **Waiting.** A peer that is itself waiting responds with 503, and the request is repeated for up to
+/// ``patienceSeconds``. A peer that is dead, slow, or sends wrong bytes is left out of the order for a while; this
+/// costs one time-out. The object store is always the last choice. A node that cannot reach it also requests from the
+/// nodes after it in the order.
 final class PeerBook: NearerOrigins {
     static let fanOut = 4
-    /// So many peers are asked for a shard before the object store is.
+    /// The number of peers that are tried for a shard before the object store.
     private static let mostAsked = 3
-    /// Seconds that a peer may say "not yet".
+    /// Seconds for which a peer may respond that it is waiting itself.
     static let patienceSeconds = 30.0
 
     private struct Peer {
         let info: NodeInfo
         let origin: PeerOrigin
         var avoidedUntil: ContinuousClock.Instant?
-        /// In a row.
+        /// The number of consecutive failures.
         var failures = 0
     }
 
     private struct State {
         var peers: [String: Peer] = [:]
-        /// Until when the object store is not worth asking first.
+        /// The object store counts as unreachable until this time, so that more peers are tried first.
         var isolatedUntil: ContinuousClock.Instant?
         var fromPeers = 0
         var fromOrigin = 0
         var isLoaded = false
     }
 
-    /// This node's name; nil for a process that nobody asks.
+    /// This node's name; nil for a process that does not serve peers.
     private let me: String?
-    /// Of all peers: what it takes to trust them is kept once.
+    /// Shared by all peers, so that trust roots are loaded once.
     private let transport: Transport
     private let logger: Logger?
     private let load: (@Sendable () throws -> [NodeInfo])?
     private let state = Mutex(State())
 
-    /// - Parameter load: finds the peers when they are first needed, for those who are not told of them.
+    /// - Parameter load: returns the peers when they are first needed, for a process without a ``Watcher``.
     init(
         me: String?, options: TransportOptions = TransportOptions(), logger: Logger? = nil,
         load: (@Sendable () throws -> [NodeInfo])? = nil
@@ -57,7 +58,7 @@ final class PeerBook: NearerOrigins {
         self.logger = logger
         self.load = load
         var options = options
-        // What a peer does not give at once, another one or the object store does.
+        // No retries: another peer or the object store is tried instead.
         options.attempts = 1
         options.connectSeconds = 2
         options.idleSeconds = Double(PeerOrigin.longestWait) + 4
@@ -65,10 +66,10 @@ final class PeerBook: NearerOrigins {
         transport = Transport(options)
     }
 
-    /// Bytes of shards that came.
+    /// Bytes of the shards fetched so far.
     var bytes: (fromPeers: Int, fromOrigin: Int) { state.withLock { ($0.fromPeers, $0.fromOrigin) } }
 
-    /// Says who there is.
+    /// Replaces the list of peers.
     func set(_ nodes: [NodeInfo]) {
         state.withLock { state in
             var peers: [String: Peer] = [:]
@@ -76,7 +77,7 @@ final class PeerBook: NearerOrigins {
                 if let known = state.peers[info.name], known.info == info {
                     peers[info.name] = known
                 } else if let origin = try? PeerOrigin(info.url, transport: transport) {
-                    // One with an address that is refused here (plain http) is no peer.
+                    // A node whose address is refused here (plain http) is not a peer.
                     peers[info.name] = Peer(info: info, origin: origin)
                 }
             }
@@ -87,7 +88,7 @@ final class PeerBook: NearerOrigins {
 
     // MARK: The order
 
-    /// How many asked whom before a shard gets here: 0 for whoever reads the object store.
+    /// The number of peers through which a shard reaches this node: 0 if this node reads the object store.
     func depth(of digest: ContentDigest, model: String) -> Int {
         var place = order(digest, model).above.count
         var depth = 0
@@ -98,7 +99,7 @@ final class PeerBook: NearerOrigins {
         return depth
     }
 
-    /// The peers before and behind this node, the first first.
+    /// The peers before and after this node in the order.
     private func order(_ digest: ContentDigest, _ model: String) -> (above: [String], below: [String]) {
         let now = ContinuousClock.now
         let names = state.withLock { state in
@@ -118,7 +119,7 @@ final class PeerBook: NearerOrigins {
         return bytes.withUnsafeBytes { ContentDigest(of: $0) }.bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
     }
 
-    // MARK: Asking
+    // MARK: Requests
 
     func origins(for request: ShardRequest) -> [any Origin] {
         chain(request.digest, request.model).map {
@@ -126,9 +127,9 @@ final class PeerBook: NearerOrigins {
         }
     }
 
-    /// A manifest, from the same peers.
+    /// Requests a manifest from the same peers.
     ///
-    /// - Returns: nil if none gives it.
+    /// - Returns: nil if no peer has it.
     func manifest(_ digest: ContentDigest, model: String, _ work: Work) -> RevisionShards? {
         for peer in chain(digest, model) {
             do {
@@ -136,7 +137,7 @@ final class PeerBook: NearerOrigins {
                 let bytes = try peer.manifest(digest, work)
                 return try RevisionShards(bytes, digest: digest, origin: peer.origin.url)
             } catch {
-                // Heard of already; wrong bytes are as good as none.
+                // `WaitingPeer` has recorded the failure already, except wrong bytes.
                 if case FetchError.wrongDigest = error { avoid(peer.name, seconds: 600) }
             }
         }
@@ -145,7 +146,7 @@ final class PeerBook: NearerOrigins {
 
     private func chain(_ digest: ContentDigest, _ model: String) -> [(name: String, origin: PeerOrigin)] {
         if let load, !state.withLock({ $0.isLoaded }) {
-            // Without peers there is the object store.
+            // Without peers the object store remains.
             set((try? load()) ?? [])
         }
         let order = order(digest, model)
@@ -166,7 +167,7 @@ final class PeerBook: NearerOrigins {
         return state.withLock { state in names.compactMap { name in state.peers[name].map { (name, $0.origin) } } }
     }
 
-    // MARK: Hearing
+    // MARK: Results
 
     func heard(from url: String, _ request: ShardRequest, _ error: (any Error)?) {
         let name = state.withLock { state in state.peers.first { $0.value.origin.url == url }?.key }
@@ -182,14 +183,14 @@ final class PeerBook: NearerOrigins {
                 }
             }
         case StoreError.originDiffers?:
-            // Broken, or worse.
+            // A peer with damaged shards, or a malicious one.
             if let name { avoid(name, seconds: 600) }
         case .some:
             if name == nil { state.withLock { $0.isolatedUntil = .now + .seconds(30) } }
         }
     }
 
-    /// A peer failed to give something.
+    /// Records a peer's failure.
     fileprivate func failed(_ name: String, _ error: any Error) {
         switch error {
         case FetchError.notFound: avoid(name, seconds: 5)
@@ -199,7 +200,7 @@ final class PeerBook: NearerOrigins {
             logger?.warning("\(error)")
             avoid(name, seconds: 300)
         case is StoreError:
-            // Ours: a full disk, a cancelled fetch.
+            // Not the peer's failure: a full disk, a cancelled fetch.
             break
         default:
             let failures = state.withLock { state in
@@ -215,7 +216,7 @@ final class PeerBook: NearerOrigins {
     }
 }
 
-/// A peer that may itself be waiting for what it is asked for.
+/// A peer that may itself be waiting for the requested shard: requests are repeated for ``PeerBook/patienceSeconds``.
 private struct WaitingPeer: Origin {
     let book: PeerBook
     let name: String

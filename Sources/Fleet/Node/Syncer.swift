@@ -3,30 +3,39 @@ import Logging
 import Origins
 import WeightStore
 
-/// What a sync brought.
+/// The result of a sync.
 public struct SyncSummary: Sendable, Codable {
+    /// A ref that names another version than before.
     public struct Move: Sendable, Codable {
+        /// The model's name.
         public let model: String
+        /// The ref's name.
         public let ref: String
+        /// The number of the new version.
         public let version: Int
+        /// The manifest's digest of the new version.
         public let digest: ContentDigest
     }
 
-    /// Refs that name other versions than before.
+    /// The refs that name other versions than before.
     public internal(set) var moved: [Move] = []
+    /// Number of shards that the store lacked.
     public internal(set) var shards = 0
+    /// Size of these shards.
     public internal(set) var bytes = 0
+    /// Bytes fetched from peers.
     public internal(set) var fromPeers = 0
+    /// Bytes fetched from elsewhere.
     public internal(set) var fromOrigin = 0
 }
 
-/// Brings a store to the versions that the map says it should have: the shards that differ, then the refs.
+/// Brings a store to the versions that the map names: first the shards that differ, then the refs.
 ///
-/// A ref moves when every byte of what it is to name is here, and all refs of a model move in one transaction. So a load
-/// gets one version, whole, whatever comes in meanwhile; and what loads hold stays as long as they hold it.
+/// A ref moves when every byte of its new version is stored, and all refs of a model move in one transaction. So a load
+/// gets one complete version, even during a sync; and leased shards stay until they are released.
 ///
-/// Shards come in the order of their depth in the trees of `PeerBook`: first those that this node reads from the object
-/// store for others, then those that others must have first. So those who wait for each other are never all there are.
+/// Shards are fetched in the order of their depth in the trees of `PeerBook`: first those that this node reads from the
+/// object store for others, then those that other nodes must fetch first. So the nodes never all wait for each other.
 struct Syncer: Sendable {
     let store: Store
     let fleet: Fleet
@@ -35,14 +44,14 @@ struct Syncer: Sendable {
 
     private struct Change {
         let versions: ModelVersions
-        /// The followed refs that name something else here.
+        /// The followed refs that name another revision in this store.
         let refs: [String: ContentDigest]
     }
 
     /// - Parameters:
-    ///   - versions: of the models that are followed.
-    ///   - isStale: whether something newer was heard of, so that it is better to begin anew.
-    /// - Throws: `CancellationError` if it was stale; what has come stays.
+    ///   - versions: the entries of the followed models.
+    ///   - isStale: whether newer versions were received, so that the sync should start again.
+    /// - Throws: `CancellationError` if `isStale` returned true; shards fetched until then are kept.
     @discardableResult
     func sync(
         _ versions: [ModelVersions], following follows: [Follow], work: Work = Work(),
@@ -88,8 +97,8 @@ struct Syncer: Sendable {
         return summary
     }
 
-    /// What a store has of what is followed. With `countsMissing`, says how many bytes have still to come, as far as that is
-    /// known here.
+    /// A store's state of the followed refs. Their missing bytes are exact if the store has the new version's manifest;
+    /// otherwise the version's full size is reported.
     func holdings(_ versions: [ModelVersions], following follows: [Follow]) throws -> [NodeHoldings.Holding] {
         try versions.flatMap { versions in
             let here = try store.refs(of: versions.model)
@@ -113,7 +122,7 @@ struct Syncer: Sendable {
         return refs.isEmpty ? nil : Change(versions: versions, refs: refs)
     }
 
-    /// Makes a revision known here, and says what its shards are.
+    /// Adds a revision's manifest to the store if necessary, and returns its shards.
     private func known(_ digest: ContentDigest, _ versions: ModelVersions, _ work: Work) throws -> RevisionShards {
         if let known = try store.shards(of: digest) { return known }
         board.expect([digest])

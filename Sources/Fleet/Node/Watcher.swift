@@ -3,14 +3,17 @@ import Logging
 import Synchronization
 import WeightStore
 
-/// Hears of changes: from etcd at once, and from the bucket now and then, or always if there is no etcd.
+/// Receives changes of the version map: from etcd at once, and by polling the bucket, rarely with etcd and often
+/// without.
 ///
-/// **From where.** etcd's events are applied in order, and the revision they were applied at stands in the catalog in the
-/// same transaction; a watch begins behind it. So a node that was down or cut off hears of all it has missed. If etcd has
-/// compacted that part of its history, or is not the cluster it was, all keys are read at one revision, and the watch goes
-/// on from there. All keys are read every ten minutes as well: nothing is perfect.
+/// **Position.** etcd's events are applied in order, and the revision at which they were applied is stored in the
+/// catalog in the same transaction; a watch starts after it. So a node that was down or disconnected receives all
+/// changes that it missed. If etcd has compacted that part of its history, or is another cluster than before, all keys
+/// are read at one revision, and the watch resumes from there. As a safeguard, all keys are also read every ten
+/// minutes.
 ///
-/// **Order.** A model's generation only grows here: what comes late, or twice, or by both ways, is not applied.
+/// **Order.** A model's generation only grows here: a change that arrives late, twice, or from both sources is not
+/// applied.
 final class Watcher: Sendable {
     enum Hears: String, Sendable {
         case watch, poll
@@ -26,7 +29,7 @@ final class Watcher: Sendable {
     private struct State {
         var hears = Hears.poll
         var nodes: [String: NodeInfo] = [:]
-        /// The last revision of which everything was heard.
+        /// The last revision up to which all changes were received.
         var heard = 0
         var lastFull = ContinuousClock.now
     }
@@ -34,9 +37,9 @@ final class Watcher: Sendable {
     private let poller = Doorbell()
     private let fullReads = Atomic<Int>(0)
 
-    /// Seconds after which all is read anew from etcd.
+    /// Seconds after which all keys are read from etcd again.
     private static let fullSeconds = 600.0
-    /// Seconds between looks into the bucket while etcd tells.
+    /// Seconds between polls of the bucket while etcd is watched.
     private static let sweepSeconds = 300.0
     private let pollSeconds: Double
 
@@ -56,12 +59,12 @@ final class Watcher: Sendable {
 
     var hears: Hears { state.withLock { $0.hears } }
 
-    /// How often all keys were read at once.
+    /// How often all keys were read.
     var fullReadCount: Int { fullReads.load(ordering: .relaxed) }
 
     // MARK: etcd
 
-    /// Blocks until the work is cancelled.
+    /// Watches etcd. Blocks until the work is cancelled.
     func watch() {
         guard let etcd = fleet.etcd else { return }
         var failures = 0
@@ -73,13 +76,14 @@ final class Watcher: Sendable {
                 try watch(etcd)
                 failures = 0
             } catch FetchError.stalled(_, EtcdClient.silenceSeconds, _) {
-                // Nothing happened: or the connection is dead, and the next one shows it.
+                // No event: either there was none, or the connection is dead, and the next one will show it.
                 failures = 0
             } catch {
                 if work.isCancelled { return }
                 isConnected = false
                 if hears(.poll) {
-                    logger.warning("etcd: \(error) Looking into the bucket every \(pollSeconds) s until it is back.")
+                    logger.warning(
+                        "etcd: \(error) Polling the bucket every \(pollSeconds) s until etcd is available again.")
                 }
                 failures += 1
                 poller.ring()
@@ -88,8 +92,8 @@ final class Watcher: Sendable {
         }
     }
 
-    /// Reads the nodes, which are not kept, and by that sees whether this is the cluster it was; tells it what it may have
-    /// missed.
+    /// Reads the nodes, which are not stored, and so finds out whether this is the same cluster as before. Writes the
+    /// changes that etcd may have missed.
     private func connect(_ etcd: EtcdMap) throws {
         let nodes = try etcd.client.range(etcd.nodes)
         setNodes(nodes.values)
@@ -100,7 +104,7 @@ final class Watcher: Sendable {
             state.withLock { $0.heard = 0 }
             try readAll(etcd)
         }
-        // What was heard from the bucket meanwhile, nobody may have told etcd.
+        // etcd may lack versions that were read from the bucket in the meantime.
         for entry in try table.entries() where follows.contains(where: { $0.model == entry.model }) {
             try etcd.tell(try ModelVersions(decoding: Array(entry.versions.utf8), place: "store.db"))
         }
@@ -110,7 +114,7 @@ final class Watcher: Sendable {
     private func watch(_ etcd: EtcdMap) throws {
         if state.withLock({ $0.lastFull }).duration(to: .now) > .seconds(Self.fullSeconds) { try readAll(etcd) }
         let from = state.withLock { $0.heard } + 1
-        if hears(.watch) { logger.info("etcd tells of changes, from revision \(from) on") }
+        if hears(.watch) { logger.info("watching etcd from revision \(from) on") }
         var isCompacted = false
         try etcd.client.watch(etcd.shared, from: from, work) { watched in
             switch watched {
@@ -122,7 +126,7 @@ final class Watcher: Sendable {
             return !isCompacted
         }
         guard isCompacted else { return }
-        logger.info("etcd has compacted its history beyond revision \(from): reading all of it")
+        logger.info("etcd has compacted its history beyond revision \(from): reading all keys")
         try readAll(etcd)
     }
 
@@ -136,7 +140,7 @@ final class Watcher: Sendable {
             } else if event.key.hasPrefix(etcd.nodes) {
                 let name = String(event.key.dropFirst(etcd.nodes.count))
                 var nodes = state.withLock { $0.nodes }
-                // What can't be read is no peer.
+                // An unreadable value is not a peer.
                 nodes[name] = event.value.flatMap { try? info($0) }
                 set(nodes)
             }
@@ -145,14 +149,14 @@ final class Watcher: Sendable {
         try take(entries, at: position)
     }
 
-    /// Writes down what was heard, and says so if it concerns what is followed.
+    /// Stores received entries, and rings if they concern followed models.
     private func take(_ entries: [FleetTable.Entry], at position: FleetTable.Position?) throws {
         let news = try table.apply(entries, at: position)
         if news.contains(where: { model in follows.contains { $0.model == model } }) { changed.ring() }
     }
 
     private func readAll(_ etcd: EtcdMap) throws {
-        // Models and nodes at one revision, from which the watch goes on.
+        // Models and nodes at one revision, from which the watch resumes.
         let snapshot = try etcd.client.range(etcd.shared)
         let position = FleetTable.Position(cluster: snapshot.cluster, revision: snapshot.revision)
         let entries = try snapshot.values.filter { $0.key.hasPrefix(etcd.models) }.compactMap {
@@ -175,7 +179,7 @@ final class Watcher: Sendable {
                 model: versions.model, generation: versions.generation, versions: String(decoding: value, as: UTF8.self)
             )
         } catch {
-            // Somebody else's: it must not keep what is ours from being heard.
+            // Not written by WeightStore: it must not keep other entries from being received.
             logger.warning("\(error)")
             return nil
         }
@@ -186,7 +190,7 @@ final class Watcher: Sendable {
     }
 
     private func setNodes(_ values: [EtcdClient.KeyValue]) {
-        // What can't be read is no peer.
+        // An unreadable value is not a peer.
         set(Dictionary(values.compactMap { value in (try? info(value.value)).map { ($0.name, $0) } }) { $1 })
     }
 
@@ -197,12 +201,14 @@ final class Watcher: Sendable {
         do {
             try table.setPeers(infos.map { try FleetTable.Peer($0) })
         } catch {
-            // Only other processes of this machine miss them.
+            // Only other processes on this machine need them.
             logger.warning("\(error)")
         }
     }
 
-    /// - Returns: whether it is another way than before.
+    /// Sets the source of changes.
+    ///
+    /// - Returns: whether it differs from the previous one.
     private func hears(_ way: Hears) -> Bool {
         state.withLock { state in
             defer { state.hears = way }
@@ -212,9 +218,9 @@ final class Watcher: Sendable {
 
     // MARK: The bucket
 
-    /// Blocks until the work is cancelled. Looks for newer generations, and tells etcd if it has not heard of them.
+    /// Polls the bucket for newer generations, and updates etcd if it lacks them. Blocks until the work is cancelled.
     func poll() {
-        if fleet.etcd == nil { logger.info("no etcd: looking into the bucket every \(pollSeconds) s") }
+        if fleet.etcd == nil { logger.info("no etcd: polling the bucket every \(pollSeconds) s") }
         var heads: [String: String] = [:]
         while !work.isCancelled {
             let seen = poller.count
@@ -230,7 +236,7 @@ final class Watcher: Sendable {
             while ContinuousClock.now < end, poller.count == seen, !work.isCancelled {
                 poller.wait(beyond: seen, seconds: 0.5)
             }
-            // etcd's failures ring; they must not make a storm.
+            // Each failure of etcd rings; the pause limits the rate of polls.
             if poller.count != seen { pause(min(pollSeconds, 1)) }
         }
     }

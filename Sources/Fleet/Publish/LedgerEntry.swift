@@ -2,7 +2,7 @@ import Foundation
 import Origins
 import Synchronization
 
-/// A push's entry in the ledger: from before it looks at what the bucket has, until its version is made.
+/// A push's entry in the ledger: from before it checks which shards the bucket has, until its version is created.
 final class LedgerEntry: Sendable {
     private let bucket: S3Bucket
     private let model: String
@@ -18,9 +18,9 @@ final class LedgerEntry: Sendable {
         self.publisher = publisher
     }
 
-    /// Waits while garbage is collected.
+    /// Adds the entry; waits while garbage is collected.
     ///
-    /// - Parameter manifest: names what the push needs.
+    /// - Parameter manifest: names the shards that the push needs.
     func enter(needing manifest: [UInt8]) throws {
         try bucket.put(Self.needs(id), manifest)
         while true {
@@ -39,9 +39,9 @@ final class LedgerEntry: Sendable {
         lastBeat.withLock { $0 = .now }
     }
 
-    /// Gives a sign of life, if it is time for one.
+    /// Gives a sign of life, if one is due.
     ///
-    /// - Throws: ``FleetError/givenUp(what:)`` if the push was taken for dead.
+    /// - Throws: ``FleetError/givenUp(what:)`` if the entry was removed as dead.
     func beat(force: Bool = false) throws {
         let isDue = lastBeat.withLock { last in
             guard force || ContinuousClock.now - last > .seconds(Ledger.beatSeconds) else { return false }

@@ -2,35 +2,45 @@ import Foundation
 import Origins
 import WeightStore
 
-/// What a push did, or would do.
+/// The result of a push, or of a dry run.
 public struct PushSummary: Sendable, Codable {
+    /// The model's name.
     public let model: String
+    /// The number of the version that contains the revision.
     public let version: Int
+    /// The manifest's digest.
     public let digest: ContentDigest
+    /// The bucket's URL.
     public let origin: String
-    /// Whether the version is a new one.
+    /// Whether the version is new.
     public let created: Bool
+    /// The refs that name the version.
     public let refs: [String]
+    /// Number of all shards.
     public let shards: Int
-    /// Of all shards.
+    /// Size of all shards.
     public let bytes: Int
+    /// Number of shards that the bucket lacked.
     public let uploadedShards: Int
+    /// Size of these shards.
     public let uploaded: Int
-    /// Whether etcd was told; without etcd nobody has to be.
+    /// Whether etcd was updated; true without etcd.
     public let told: Bool
 }
 
 extension Fleet {
-    /// Publishes a revision: its shards, as far as the bucket lacks them, its manifest, then the next version of the model,
-    /// if no other publisher made it meanwhile, then the refs.
+    /// Publishes a revision: uploads the shards that the bucket lacks and the manifest, then creates the model's next
+    /// version, unless another publisher created it first, and moves the refs to it.
     ///
-    /// An interrupted push changes nothing that others see; the next one resumes from the shards that are in the bucket.
+    /// An interrupted push changes nothing that others see; the next one resumes from the shards that are in the
+    /// bucket.
     ///
     /// - Parameters:
-    ///   - refs: these name the version from then on.
+    ///   - refs: the refs that will name the version.
+    ///   - dryRun: changes nothing, and only returns the result.
     ///   - partBytes: a shard larger than twice this is uploaded in parts of this size (5 MiB or more).
     /// - Throws: ``FleetError/lostRace(model:version:digest:publisher:)`` if another publisher was faster;
-    ///   `CancellationError`.
+    ///   ``FleetError/givenUp(what:)``; `CancellationError`.
     @discardableResult
     public func push(
         _ revision: Revision, of store: Store, refs: [String] = ["main"], dryRun: Bool = false,
@@ -42,7 +52,7 @@ extension Fleet {
         }
     }
 
-    /// As ``push(_:of:refs:dryRun:partBytes:work:)``; blocks.
+    /// Like ``push(_:of:refs:dryRun:partBytes:work:)``; blocks.
     @discardableResult
     public func pushBlocking(
         _ revision: Revision, of store: Store, refs: [String] = ["main"], dryRun: Bool = false,
@@ -96,7 +106,7 @@ private final class Publisher: Sendable {
         }
         try entry.enter(needing: shards.text)
         defer {
-            // One that stays is a dead one's within the hour.
+            // An entry that cannot be removed expires within the hour.
             try? entry.leave()
         }
         let missing = try uploader.missing(try unknown(before))
@@ -107,11 +117,10 @@ private final class Publisher: Sendable {
         return summary(number, created: before.version(digest) == nil, missing, told: told)
     }
 
-    /// The shards of which it is not known that the bucket has them: those of the newest version are there as long as
-    /// the version is.
+    /// The shards that the bucket may lack: it has those of the newest version as long as the version exists.
     private func unknown(_ versions: ModelVersions) throws -> [ContentDigest: Int] {
         guard let newest = versions.versions.last,
-            // What can't be read says nothing, and keeps nobody from making a better version.
+            // An unreadable manifest gives no information, and does not prevent a new version.
             let known = try store.shards(of: newest.digest) ?? (try? published(newest.digest))
         else { return shards.shards }
         return shards.shards.filter { known.shards[$0.key] == nil }

@@ -3,10 +3,10 @@ import Origins
 import Synchronization
 import WeightStore
 
-/// Brings shards into a bucket, several at a time, the large ones in parts that are sent in parallel.
+/// Uploads shards to a bucket, several at a time; large shards in parts that are sent in parallel.
 ///
-/// A part that has arrived is never sent again: the service keeps the parts of an upload that was broken off, and the next
-/// push, of whatever machine, takes that upload up. (It finds it in a listing. One that is not listed yet is begun anew.)
+/// An uploaded part is never sent again: the service keeps the parts of an interrupted upload, and the next push, from
+/// any machine, resumes it. (The push finds the upload in a listing. If it is not listed yet, a new upload is started.)
 final class Uploader: Sendable {
     private let bucket: S3Bucket
     private let store: Store
@@ -14,10 +14,10 @@ final class Uploader: Sendable {
     private let work: Work
     private let alive: @Sendable () throws -> Void
 
-    /// The service takes so many parts at most.
+    /// The service's limit of parts per upload.
     private static let mostParts = 10_000
 
-    /// - Parameter alive: is called often while bytes go up.
+    /// - Parameter alive: called often during an upload.
     init(
         bucket: S3Bucket, store: Store, partBytes: Int, work: Work, alive: @escaping @Sendable () throws -> Void
     ) {
@@ -28,14 +28,14 @@ final class Uploader: Sendable {
         self.alive = alive
     }
 
-    /// Those that the bucket lacks.
+    /// The shards that the bucket lacks.
     func missing(_ shards: [ContentDigest: Int]) throws -> [ContentDigest: Int] {
         let missing = Mutex<[ContentDigest: Int]>([:])
         let shared = Shared(missing)
         try Lanes.run(shards.sorted { $0.key < $1.key }) { [bucket, work, alive] shard in
             try work.check()
             try alive()
-            // One with another size is none of ours.
+            // An object of another size is not a complete shard.
             if try bucket.facts(S3Origin.shard(shard.key))?.bytes != shard.value {
                 shared.value.withLock { $0[shard.key] = shard.value }
             }
@@ -43,7 +43,7 @@ final class Uploader: Sendable {
         return shared.value.withLock { $0 }
     }
 
-    /// Blocks until all are in the bucket.
+    /// Uploads shards. Blocks until all of them are in the bucket.
     func upload(_ shards: [ContentDigest: Int]) throws {
         work.expect(shards.values.reduce(0, +))
         let sorted = shards.sorted { $0.key < $1.key }
@@ -75,12 +75,12 @@ final class Uploader: Sendable {
             do {
                 try bucket.complete(shard.upload, shard.tags.withLock { $0 })
             } catch FetchError.notFound {
-                // Another push took up the same upload, and was done first.
+                // Another push resumed the same upload, and completed it first.
             }
             guard try bucket.facts(S3Origin.shard(shard.digest))?.bytes == shard.bytes else {
                 throw FetchError.malformed(
                     url: "\(bucket.url) \(S3Origin.shard(shard.digest))",
-                    expected: "\(shard.bytes) bytes after the upload", found: "fewer")
+                    expected: "\(shard.bytes) bytes after the upload", found: "another size")
             }
         }
     }
@@ -90,7 +90,7 @@ final class Uploader: Sendable {
         let bytes: Int
         let upload: S3Bucket.Upload
         let parts: [(number: Int, range: Range<Int>)]
-        /// Of the parts that are there.
+        /// The tags of the uploaded parts, by number.
         let tags: Mutex<[Int: String]>
 
         init(digest: ContentDigest, bytes: Int, partBytes: Int, upload: S3Bucket.Upload, tags: [Int: String]) {
@@ -112,7 +112,7 @@ final class Uploader: Sendable {
                 let tags = try bucket.parts(of: upload)
                 return LargeShard(digest: digest, bytes: bytes, partBytes: size, upload: upload, tags: tags)
             } catch FetchError.notFound {
-                // It has ended since it was listed.
+                // The upload has ended since it was listed.
             }
         }
         return LargeShard(digest: digest, bytes: bytes, partBytes: size, upload: try bucket.begin(name), tags: [:])
@@ -120,7 +120,7 @@ final class Uploader: Sendable {
 
     private func bytes(_ digest: ContentDigest, _ range: Range<Int>) throws -> [UInt8] {
         if let stored = try store.shard(digest) { return try stored.bytes(in: range) }
-        // Evicted: its origin has it.
+        // Evicted: fetch it from its origin.
         try store.bringBack(digest, work: work)
         guard let stored = try store.shard(digest) else {
             throw StorageError.missing(path: store.blobPath(digest), digest: digest)

@@ -1,7 +1,7 @@
-// Loops over raw memory without a branch in them, which the compiler turns into vector instructions. By hand, because
-// the conversions of `Float16` call a function per element where the processor's baseline has no instruction for them.
+// Loops over raw memory without branches, which the compiler vectorises. Written by hand, because the conversions of
+// `Float16` call a function per element if the processor's baseline has no instruction for them.
 
-/// To float32, exactly. `step` is the distance of the elements in bytes.
+/// Exact conversion to float32. `step` is the distance between elements in bytes.
 enum Widening {
     @inline(__always)
     static func float32(_ source: UnsafeRawPointer, step: Int, _ count: Int, into target: UnsafeMutablePointer<Float>) {
@@ -23,9 +23,9 @@ enum Widening {
         }
     }
 
-    /// The arithmetic shift leaves sign, exponent and fraction where float32 has them. The multiplication moves the
-    /// exponent from half's bias to float's, and makes subnormals normal. Infinities and NaN then get the exponent that
-    /// marks them.
+    /// The arithmetic shift moves sign, exponent and fraction to their places in float32. The multiplication changes
+    /// the exponent from half's bias to float's, and normalises subnormals. Infinities and NaN then get the exponent
+    /// that marks them.
     @inline(__always)
     static func value(half: UInt16) -> Float {
         let shifted = Int32(bitPattern: UInt32(truncatingIfNeeded: half) &<< 16) &>> 3
@@ -38,7 +38,7 @@ enum Widening {
     static func value(brain: UInt16) -> Float { Float(bitPattern: UInt32(truncatingIfNeeded: brain) &<< 16) }
 }
 
-/// From float32, to the nearest, ties to even; what is too great becomes infinite, NaN stays NaN.
+/// Conversion from float32 to the nearest value, ties to even; too large values become infinite, NaN stays NaN.
 enum Narrowing {
     @inline(__always)
     static func float16(_ source: UnsafePointer<Float>, _ count: Int, into target: UnsafeMutableRawPointer) {
@@ -50,8 +50,8 @@ enum Narrowing {
         for i in 0..<count { target.storeBytes(of: brain(source[i]), toByteOffset: i &* 2, as: UInt16.self) }
     }
 
-    /// Three results, one of them right: adding 0.5 rounds a subnormal where half has its last bit; a normal one is
-    /// rounded by carrying into the exponent; the rest is infinite or NaN.
+    /// Computes three results and selects one: adding 0.5 rounds a subnormal at half's last bit; a normal value is
+    /// rounded with a carry into the exponent; all others are infinite or NaN.
     @inline(__always)
     static func half(_ value: Float) -> UInt16 {
         let bits = Int32(bitPattern: value.bitPattern)
@@ -75,7 +75,7 @@ enum Narrowing {
 }
 
 extension KVElement {
-    /// Writes `count` values as elements, side by side, to `target`.
+    /// Writes `count` values as contiguous elements to `target`.
     @inline(__always)
     func store(_ source: UnsafePointer<Float>, _ count: Int, to target: UnsafeMutableRawPointer) {
         switch self {
@@ -85,7 +85,7 @@ extension KVElement {
         }
     }
 
-    /// Reads `count` elements that lie side by side.
+    /// Reads `count` contiguous elements.
     @inline(__always)
     func load(_ source: UnsafeRawPointer, _ count: Int, into target: UnsafeMutablePointer<Float>) {
         switch self {

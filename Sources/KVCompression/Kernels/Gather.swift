@@ -21,7 +21,7 @@ extension KVView {
 
 extension HeadRows {
     /// Copies the rows numbered `positions[range]` to their places in `target`, where row `i` begins at `i * rowBytes`.
-    /// Neighbours that lie side by side move in one piece.
+    /// Contiguous rows are copied together.
     @inline(never)
     fileprivate func copy(_ positions: UnsafePointer<Int32>, _ range: Range<Int>, to target: UnsafeMutableRawPointer) {
         let rowBytes = columns &* element.bytes

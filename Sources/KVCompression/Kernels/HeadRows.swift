@@ -1,4 +1,4 @@
-/// The rows of one head, as raw memory: where every read of the engine's memory goes through.
+/// The rows of one head, as raw memory: every read of the engine's memory uses this type.
 ///
 /// `KVView` has checked that all rows lie within its bytes, so nothing is checked here.
 struct HeadRows {
@@ -9,7 +9,7 @@ struct HeadRows {
     let rowStep: Int
     let columnStep: Int
 
-    /// The elements of a row lie side by side.
+    /// Whether the elements of a row are contiguous.
     var rowsAreDense: Bool { columnStep == element.bytes || columns <= 1 }
 
     @inline(__always)

@@ -1,6 +1,6 @@
 /// Dequantises rows of one head, a block at a time.
 enum BlockDequantizer {
-    /// Writes the rows `range` to their places in `target`, from the bytes `source`. `range` begins with a block.
+    /// Writes the rows `range` to their places in `target`, from the bytes `source`. `range` begins at a block's start.
     static func dequantize(
         _ source: UnsafeRawPointer, _ range: Range<Int>, _ layout: QuantizedLayout, head: Int,
         to target: UnsafeMutableRawPointer
@@ -34,7 +34,8 @@ enum BlockDequantizer {
         }
     }
 
-    /// The values of the row `line` of a block. Half's greatest value is the only one that they can pass by rounding.
+    /// The values of the row `line` of a block, limited to the greatest finite value: by rounding, only half can exceed
+    /// it.
     @inline(never)
     private static func decode(
         _ codes: UnsafePointer<UInt8>, _ scales: UnsafePointer<Float>, _ zeros: UnsafePointer<Float>, line: Int,

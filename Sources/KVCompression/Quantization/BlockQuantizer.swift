@@ -1,11 +1,11 @@
-/// Quantises rows of one head, a block at a time: the block becomes float32 in working memory that stays in the
+/// Quantises rows of one head, a block at a time: the block is converted to float32 in working memory that stays in the
 /// processor's cache, and all steps work there.
 enum BlockQuantizer {
-    /// What is beyond has no part in the scales; so no difference overflows.
+    /// Elements of a greater magnitude do not count for the scales; so no difference overflows.
     static var limit: Float { 0x1p126 }
 
-    /// Quantises the rows `range` (of those at `positions`, if given) into the bytes `target`, and returns how many
-    /// elements were beyond the limit. `range` begins with a block.
+    /// Quantises the rows `range` (of those at `positions`, if given) into the bytes `target`, and returns the number
+    /// of elements beyond the limit. `range` begins at a block's start.
     static func quantize(
         _ rows: HeadRows, _ positions: UnsafePointer<Int32>?, _ range: Range<Int>, _ layout: QuantizedLayout, head: Int,
         to target: UnsafeMutableRawPointer
@@ -16,7 +16,7 @@ enum BlockQuantizer {
         let block = blockRows * width
         let parameters = max(width, layout.parameters(of: 0..<blockRows).count + 15 & ~15)
         var beyond = 0
-        // The block twice, three lists of parameters, the codes of a row.
+        // Two copies of the block, three arrays of parameters, the codes of a row.
         withUnsafeTemporaryAllocation(byteCount: 8 * block + 12 * parameters + width + 64, alignment: 64) { memory in
             let floats = memory.baseAddress!.assumingMemoryBound(to: Float.self)
             floats.initialize(repeating: 0, count: 2 * block + 3 * parameters)
@@ -69,15 +69,15 @@ enum BlockQuantizer {
         return Int(beyond)
     }
 
-    /// Copies, with NaN for what is beyond: the search for least and greatest passes over it.
+    /// Copies, with NaN for elements beyond the limit: the search for least and greatest ignores NaN.
     @inline(never)
     private static func copyWithin(_ values: UnsafePointer<Float>, _ count: Int, to target: UnsafeMutablePointer<Float>)
     {
         for i in 0..<count { target[i] = isBeyond(values[i]) == 1 ? .nan : values[i] }
     }
 
-    /// 1 if it is, else 0: the sign of a difference of bits, among which infinities and NaN are above all numbers. The
-    /// compiler makes vectors of this, not of a comparison.
+    /// 1 if the value is beyond the limit, otherwise 0: the sign of a difference of bit patterns, in which infinities
+    /// and NaN are above all numbers. The compiler vectorises this, but not a comparison.
     @inline(__always)
     private static func isBeyond(_ value: Float) -> UInt32 {
         (limit.bitPattern &- (value.bitPattern & 0x7FFF_FFFF)) &>> 31

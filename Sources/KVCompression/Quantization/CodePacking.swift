@@ -1,6 +1,6 @@
-/// Codes, one in a byte, to and from as many in a byte as fit: the first in the lowest bits.
+/// Converts codes between one per byte and as many per byte as fit, the first in the lowest bits.
 enum CodePacking {
-    /// Writes `bytes` packed bytes. `codes` has 0 behind its end, up to a whole byte.
+    /// Writes `bytes` packed bytes. `codes` is padded with 0 to a whole byte.
     @inline(never)
     static func pack(_ codes: UnsafePointer<UInt8>, _ bytes: Int, bits: Int, to target: UnsafeMutableRawPointer) {
         let source = UnsafeRawPointer(codes)

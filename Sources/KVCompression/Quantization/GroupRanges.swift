@@ -1,15 +1,15 @@
-/// Least and greatest element of the groups of a block, and what follows from them; in working memory.
+/// Least and greatest element of each group of a block, and the values derived from them; in working memory.
 struct GroupRanges {
     /// The least elements: the zero points.
     let least: UnsafeMutablePointer<Float>
-    /// The greatest elements; `store` puts the scales in their place.
+    /// The greatest elements; `store` replaces them with the scales.
     let greatest: UnsafeMutablePointer<Float>
     /// 1 / scale, or 0.
     let inverse: UnsafeMutablePointer<Float>
 
     private typealias Vector = SIMD8<Float>
 
-    /// Looks through `rows` rows of `width` floats; NaN is passed over.
+    /// Searches `rows` rows of `width` floats; NaN is ignored.
     func find(_ block: UnsafePointer<Float>, rows: Int, width: Int, _ layout: QuantizedLayout) {
         switch layout.axis {
         case .channel:
@@ -77,8 +77,8 @@ struct GroupRanges {
     @inline(__always)
     private static func greatest(_ a: Vector, _ b: Vector) -> Vector { b.replacing(with: a, where: a .> b) }
 
-    /// Puts what was beyond the limit to the nearest end of its group, NaN to the least; and all to 0 in a group that
-    /// has no other, whose least is +∞ then, and its greatest -∞.
+    /// Moves elements beyond the limit to the nearest end of their group's range, and NaN to the least element. If a
+    /// group has no other elements (its least is then +∞, its greatest -∞), all of them become 0.
     @inline(never)
     func clamp(_ block: UnsafeMutablePointer<Float>, rows: Int, width: Int, _ layout: QuantizedLayout) {
         for index in 0..<layout.parameters(of: 0..<rows).count where least[index] > greatest[index] {
@@ -94,7 +94,7 @@ struct GroupRanges {
         }
     }
 
-    /// Writes `count` scales and zero points as elements, and makes `inverse`.
+    /// Writes `count` scales and zero points as elements, and computes `inverse`.
     @inline(never)
     func store(_ count: Int, _ layout: QuantizedLayout, scales: UnsafeMutableRawPointer, zeros: UnsafeMutableRawPointer)
     {
@@ -102,7 +102,7 @@ struct GroupRanges {
         for i in 0..<count {
             let range = greatest[i] - least[i]
             let scale = range / levels
-            // Below, 1 / scale would be infinite, and the scale of a group of subnormals 0.
+            // A smaller scale would make 1 / scale infinite, or be 0 for a group of subnormals.
             greatest[i] = range > 0 && scale < .leastNormalMagnitude ? .leastNormalMagnitude : scale
         }
         switch layout.element {
@@ -126,8 +126,8 @@ struct GroupRanges {
         Float(bitPattern: (value.bitPattern &+ 0xFFFF) & 0xFFFF_0000)
     }
 
-    /// Writes a code per byte for the row `line` of the block, which has nothing beyond the limit. Whole vectors, so up
-    /// to 15 codes behind the row's end are written too; they are 0, as the padding is.
+    /// Writes a code per byte for the row `line` of the block, which has nothing beyond the limit. Writes whole
+    /// vectors, so up to 15 codes after the row's end are written too; they are 0, like the padding.
     @inline(never)
     func encode(
         _ values: UnsafePointer<Float>, line: Int, _ layout: QuantizedLayout, to codes: UnsafeMutablePointer<UInt8>
@@ -166,10 +166,10 @@ struct GroupRanges {
         UnsafeRawPointer(start).loadUnaligned(as: SIMD16<Float>.self)
     }
 
-    /// Adding 2^23 leaves the integer, rounded to the nearest and of ties to the even, in the lowest bits. It is a code:
-    /// no element is below the zero point, and the scale is too near to the range's part for more than `levels`.
+    /// Adding 2^23 leaves the integer, rounded to nearest with ties to even, in the lowest bits. It is a valid code: no
+    /// element is below the zero point, and the scale is so close to range / levels that no code exceeds `levels`.
     ///
-    /// A comparison of such vectors costs more than all of this, so there is none.
+    /// A comparison of such vectors would cost more than the whole function.
     @inline(__always)
     private static func codes(
         _ values: SIMD16<Float>, _ zeros: SIMD16<Float>, _ inverses: SIMD16<Float>

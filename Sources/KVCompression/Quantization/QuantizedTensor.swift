@@ -1,21 +1,22 @@
 import Synchronization
 
-/// Keys or values in few bits, in memory of its own; `QuantizedLayout` says how. The bytes may be stored, and read
-/// again as a `QuantizedView`.
+/// Quantised keys or values in memory of their own, with the bytes of a `QuantizedLayout`. The bytes may be stored, and
+/// read again through a `QuantizedView`.
 public struct QuantizedTensor: Sendable {
+    /// The layout of the bytes.
     public let layout: QuantizedLayout
-    /// Elements that were NaN, infinite or beyond ±2^126.
+    /// Number of elements that were NaN, infinite or beyond ±2^126.
     public let saturated: Int
     private let memory: KVMemory
 
-    /// Quantises `view`; `Quantized` says by which rule.
+    /// Quantises `view` by the rule of ``Quantized``.
     ///
-    /// - Throws: `badParameter` if `bits` is not 8, 4 or 2, or `group` not positive.
+    /// - Throws: `badParameter` if `bits` is not 8, 4 or 2, or `group` is not positive.
     public init(_ view: KVView, bits: Int, group: Int, axis: QuantizedLayout.Axis) throws(KVError) {
         try self.init(view, rows: nil, bits: bits, group: group, axis: axis)
     }
 
-    /// Quantises the rows of `view` at `positions`, or all.
+    /// Quantises the rows of `view` at `positions`, or all rows for nil.
     init(
         _ view: KVView, rows positions: KVPositions?, bits: Int, group: Int, axis: QuantizedLayout.Axis
     ) throws(KVError) {
@@ -46,10 +47,10 @@ public struct QuantizedTensor: Sendable {
         self.saturated = saturated.load(ordering: .relaxed)
     }
 
-    /// Bytes of codes, scales and zero points.
+    /// Size of codes, scales and zero points, in bytes.
     public var byteCount: Int { memory.count }
 
-    /// The bytes as they are read; keeps them alive.
+    /// A view of the bytes, which keeps them alive.
     public var view: QuantizedView { QuantizedView(memory, layout) }
 
     /// Calls `body` with the bytes, which are valid during the call.
@@ -61,7 +62,7 @@ public struct QuantizedTensor: Sendable {
 }
 
 extension QuantizedLayout {
-    /// The bytes between the parts become 0: what is stored is the same each time, and its digest too.
+    /// Sets the bytes between the parts to 0: stored bytes, and so their digest, are the same each time.
     fileprivate func clearGaps(_ start: UnsafeMutableRawPointer) {
         let heads = shape.batch * shape.heads
         for (end, next) in [

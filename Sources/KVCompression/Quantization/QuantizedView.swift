@@ -1,11 +1,13 @@
-/// A quantised tensor in somebody's memory. Like a `KVView`, it keeps the memory of a `QuantizedTensor` alive, and no
-/// other.
+/// A quantised tensor in memory with another owner. Like a `KVView`, it keeps the memory of a `QuantizedTensor` alive,
+/// and no other memory.
 public struct QuantizedView: @unchecked Sendable {
+    /// The layout of the bytes.
     public let layout: QuantizedLayout
     private let start: UnsafeRawPointer
     private let owner: KVMemory?
 
-    /// A view of stored bytes, as `QuantizedTensor.withBytes` gave them. Any bytes of the right length are some tensor.
+    /// A view of stored bytes, as passed by `QuantizedTensor.withBytes`. Any bytes of the right length are a valid
+    /// tensor.
     ///
     /// - Throws: `badLength`.
     public init(_ bytes: UnsafeRawBufferPointer, _ layout: QuantizedLayout) throws(KVError) {
@@ -23,7 +25,7 @@ public struct QuantizedView: @unchecked Sendable {
         owner = memory
     }
 
-    /// The scale and the zero point of the group that an element belongs to.
+    /// The scale and the zero point of an element's group.
     public func parameters(batch: Int, head: Int, row: Int, column: Int) -> (scale: Float, zero: Float) {
         let inHead =
             layout.axis == .channel
@@ -42,7 +44,7 @@ public struct QuantizedView: @unchecked Sendable {
         return Int(start.load(fromByteOffset: offset, as: UInt8.self)) >> (bit % 8) & layout.levels
     }
 
-    /// The tensor in the element that it had: `zero + code * scale`, rounded to the nearest, and never beyond the
+    /// The tensor in its original element type: `zero + code * scale`, rounded to the nearest value, and limited to the
     /// greatest finite value.
     public func dequantized() -> KVTensor {
         let tensor = KVTensor(element: layout.element, shape: layout.shape)

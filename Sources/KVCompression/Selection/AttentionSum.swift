@@ -1,9 +1,9 @@
 /// Sums of attention scores over queries.
 enum AttentionSum {
-    /// Columns that are summed at once: the sums and a row's part stay in the first-level cache.
+    /// Columns that are summed at once, so that the sums and a part of a row stay in the first-level cache.
     private static let tile = 2048
 
-    /// Sums the first `count` columns over all rows of `heads` (numbers among all `batch * query heads`), in order.
+    /// Sums the first `count` columns over all rows of `heads` (indices among all `batch * query heads`), in order.
     static func sum(_ attention: KVView, heads: Range<Int>, _ count: Int, into sums: UnsafeMutablePointer<Float>) {
         sums.initialize(repeating: 0, count: count)
         withUnsafeTemporaryAllocation(of: Float.self, capacity: tile) { row in

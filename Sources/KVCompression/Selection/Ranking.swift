@@ -1,12 +1,14 @@
-/// The last `recent` positions, and of those before them the `best` with the greatest attention; each head has its own.
+/// Selects the last `recent` positions, and of those before them the `best` with the greatest attention, in each head
+/// separately.
 ///
-/// How scores are compared, so that two programs come to the same positions:
+/// The order of scores is defined exactly, so that two programs select the same positions:
 ///
 /// 1. A NaN counts as 0: no attention. Scores are summed in float32, query by query, query head by query head.
-/// 2. The last `recent` positions leave the contest.
-/// 3. Each becomes a pool of `kernel` sums around it: the greatest of them but for NaN, or their sum from left to
-///    right, which ranks as their mean does.
-/// 4. The greatest win. Of equals the earlier position wins. A sum that is NaN (of infinities) is below all others.
+/// 2. The last `recent` positions are excluded.
+/// 3. Each sum is pooled with its neighbours, `kernel` sums in total: their maximum, NaN ignored, or their sum from
+///    left to right, which gives the same order as their mean.
+/// 4. The greatest are selected; of equal ones, the earlier position. A sum that is NaN (of infinities) is below all
+///    others.
 struct Ranking {
     var best: Int
     var recent: Int
@@ -27,7 +29,7 @@ struct Ranking {
         let bytes = attention.shape.count * attention.element.bytes
         let indices = [Int32](unsafeUninitializedCapacity: heads * count) { target, written in
             let start = target.baseAddress
-            // Sums, pooled sums, keys.
+            // For each position: sum, pooled sum, key.
             Parallel.run(heads, bytes: bytes + heads * length * 8) { head in
                 withUnsafeTemporaryAllocation(of: Float.self, capacity: max(3 * others, 1)) { scratch in
                     let sums = scratch.baseAddress!

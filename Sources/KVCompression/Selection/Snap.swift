@@ -1,25 +1,29 @@
-/// Keeps `budget` positions in each head: the last `window`, and of those before them the ones that the queries of an
-/// observation window at the end of the prompt attend to, together with their neighbours.
+/// Keeps `budget` positions in each head: the last `window`, and of those before them the ones to which the queries of
+/// an observation window at the end of the prompt attend, together with their neighbours.
 ///
 /// Li, Huang, Yang, Venkitesh, Locatelli, Ye, Cai, Lewis, Chen: "SnapKV: LLM Knows What You are Looking for Before
-/// Generation", arXiv:2404.14469. The engine gives the scores of the observation window's queries; they are summed
-/// over the queries, pooled over `kernel` neighbouring positions, and the greatest win. `Ranking` says how.
+/// Generation", arXiv:2404.14469. The engine passes the scores of the observation window's queries; they are summed
+/// over the queries and pooled over `kernel` neighbouring positions, and the greatest are selected. `Ranking` defines
+/// the order.
 public struct Snap: KVSelector {
-    /// How the scores of neighbours are put together.
+    /// How the scores of neighbours are combined.
     public enum Pooling: Sendable {
-        /// Their mean; beyond the ends the scores are 0.
+        /// Their mean; scores beyond the ends are 0.
         case mean
-        /// The greatest.
+        /// Their maximum.
         case max
     }
 
-    /// Positions kept, those of the window among them.
+    /// Number of positions kept, including the window.
     public var budget: Int
+    /// Number of most recent positions that are kept.
     public var window: Int
-    /// Positions that are pooled, an odd number; 1 doesn't pool.
+    /// Number of positions that are pooled, odd; 1 disables pooling.
     public var kernel: Int
+    /// How scores are pooled.
     public var pooling: Pooling
 
+    /// A method with these parameters, which are checked at each use.
     public init(budget: Int, window: Int = 32, kernel: Int = 7, pooling: Pooling = .max) {
         self.budget = budget
         self.window = window
@@ -27,12 +31,14 @@ public struct Snap: KVSelector {
         self.pooling = pooling
     }
 
+    /// The kept positions, different for each head.
+    ///
     /// - Throws: `attentionMissing`; `badParameter` if `window` is negative or more than `budget`, or `kernel` is even.
     public func positions(in layer: KVLayer) throws(KVError) -> KVPositions {
-        try require("window", window, in: 0...Int.max, "it counts positions, 0 or more")
-        try require("budget", budget, in: window...Int.max, "the window of \(window) is part of it")
+        try require("window", window, in: 0...Int.max, "must be 0 or more")
+        try require("budget", budget, in: window...Int.max, "must be \(window) or more: it includes the window")
         guard kernel > 0 && kernel % 2 == 1 else {
-            throw .badParameter(method: "Snap", name: "kernel", value: kernel, need: "it is odd and positive")
+            throw .badParameter(method: "Snap", name: "kernel", value: kernel, need: "must be odd and positive")
         }
         guard let attention = layer.attention else { throw .attentionMissing(method: "Snap") }
         return Ranking(best: budget - window, recent: window, kernel: kernel, pooling: pooling)
@@ -41,7 +47,7 @@ public struct Snap: KVSelector {
 }
 
 extension KVMethod where Self == Snap {
-    /// Keeps `budget` positions: the last `window`, and the ones that its queries attend to.
+    /// Keeps `budget` positions: the last `window`, and the ones to which its queries attend.
     public static func snap(budget: Int, window: Int = 32, kernel: Int = 7, pooling: Snap.Pooling = .max) -> Snap {
         Snap(budget: budget, window: window, kernel: kernel, pooling: pooling)
     }

@@ -1,6 +1,6 @@
-/// The positions of the greatest scores, by counting digits instead of sorting: three passes, whatever the scores.
+/// The positions of the greatest scores, found by counting digits instead of sorting: three passes for any scores.
 enum TopPositions {
-    /// Keys that compare as the scores do: 0 for NaN, then ascending. Both zeros get one key.
+    /// Keys in the same order as the scores: 0 for NaN, then ascending. Both zeros have one key.
     static func order(_ scores: UnsafePointer<Float>, _ count: Int, into keys: UnsafeMutablePointer<UInt32>) {
         for i in 0..<count {
             let score = scores[i] + 0
@@ -10,7 +10,8 @@ enum TopPositions {
         }
     }
 
-    /// Writes the positions of the `best` greatest keys, ascending; of equal keys the earlier. `best` is below `count`.
+    /// Writes the positions of the `best` greatest keys, ascending; of equal keys the earlier. `best` is less than
+    /// `count`.
     static func write(_ keys: UnsafePointer<UInt32>, _ count: Int, best: Int, to target: UnsafeMutablePointer<Int32>) {
         guard best > 0 else { return }
         var (threshold, equals) = leastKept(keys, count, best: best)
@@ -25,7 +26,7 @@ enum TopPositions {
         }
     }
 
-    /// The least key that is kept, and how many keys equal to it are.
+    /// The least key that is kept, and the number of kept keys that are equal to it.
     private static func leastKept(
         _ keys: UnsafePointer<UInt32>, _ count: Int, best: Int
     ) -> (threshold: UInt32, equals: Int) {
