@@ -114,7 +114,9 @@ let tests: [Target] = [
     .target(name: "CUDADouble", path: "Tests/CUDADouble"),
     .target(
         name: "TestSupport",
-        dependencies: ["DeviceMemory", "Migrations", "ModelFormats", .product(name: "GRDB", package: "GRDB.swift")],
+        dependencies: [
+            "Support", "DeviceMemory", "Migrations", "ModelFormats", .product(name: "GRDB", package: "GRDB.swift"),
+        ],
         path: "Tests/TestSupport"),
     .testTarget(name: "SupportTests", dependencies: ["Support"]),
     .testTarget(name: "ModelFormatsTests", dependencies: ["ModelFormats"]),

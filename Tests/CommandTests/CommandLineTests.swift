@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// The tool as a user runs it, a process of its own each time.
-@Suite struct CommandLineTests {
+@Suite(.blocking) struct CommandLineTests {
     let directory = try! TemporaryDirectory()
     let tool: Tool
 

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// `quota`, `evict`, `policy`, `record` and `gc --quota`, as an operator and cron run them.
-@Suite struct EvictionCommandTests {
+@Suite(.blocking) struct EvictionCommandTests {
     let directory = try! TemporaryDirectory()
     let tool: Tool
 

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// Ctrl-C and SIGTERM while something is fetched that was used and is not here, from an origin that never answers.
-@Suite struct InterruptedFetchTests {
+@Suite(.blocking) struct InterruptedFetchTests {
     let directory = try! TemporaryDirectory()
     let tool: Tool
 

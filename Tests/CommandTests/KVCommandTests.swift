@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// `kv`, `quota --kind kv`, `evict --kind kv` and `policy simulate` on requests, as an operator runs them.
-@Suite struct KVCommandTests {
+@Suite(.blocking) struct KVCommandTests {
     let directory = try! TemporaryDirectory()
     let tool: Tool
 

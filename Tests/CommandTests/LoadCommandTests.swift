@@ -2,7 +2,7 @@ import TestSupport
 import Testing
 
 /// `weightstore load` onto a GPU, with and without a driver.
-@Suite struct LoadCommandTests {
+@Suite(.blocking) struct LoadCommandTests {
     private let directory: TemporaryDirectory
     private let base = TestModel(layers: 2)
 

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// The first command on a store of an older version.
-@Suite struct OldStoreTests {
+@Suite(.blocking) struct OldStoreTests {
     @Test("on a terminal it says why it takes its time, once; elsewhere it is silent")
     func said() throws {
         let directory = try TemporaryDirectory()

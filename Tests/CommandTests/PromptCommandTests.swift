@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// `prompt add`, `ls` and `rm`.
-@Suite struct PromptCommandTests {
+@Suite(.blocking) struct PromptCommandTests {
     let directory = try! TemporaryDirectory()
     let tool: Tool
 

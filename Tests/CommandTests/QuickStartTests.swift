@@ -3,6 +3,7 @@ import TestSupport
 import Testing
 
 /// The quick start of README.md.
+@Suite(.blocking)
 struct QuickStartTests {
     private let directory = try! TemporaryDirectory()
 

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// The real model: all-MiniLM-L6-v2, 90.9 MB, F32, six BERT layers.
-@Suite(.enabled(if: RealModel.path != nil, "WEIGHTSTORE_REAL_MODEL is not set; Tests/run sets it"))
+@Suite(.blocking, .enabled(if: RealModel.path != nil, "WEIGHTSTORE_REAL_MODEL is not set; Tests/run sets it"))
 struct RealModelTests {
     let directory = try! TemporaryDirectory()
 

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// `warm`, as a unit at boot and an operator run it.
-@Suite struct WarmCommandTests {
+@Suite(.blocking) struct WarmCommandTests {
     let directory = try! TemporaryDirectory()
     let tool: Tool
 

@@ -6,7 +6,7 @@ import WeightStore
 
 /// The whole way: a process records use and ends; another one is warmed, and its first requests read nothing from disk. The
 /// tier counts, and so does the kernel.
-@Suite struct WarmRestartTests {
+@Suite(.blocking) struct WarmRestartTests {
     let directory: TemporaryDirectory
     let store: String
     /// 100 tokens: 6 KV blocks of 16, and 4 tokens that have none.

@@ -1,9 +1,10 @@
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import DeviceMemory
 
-@Suite("The arena")
+@Suite("The arena", .blocking)
 struct ArenaTests {
     @Test(
         "regions do not overlap, are aligned and within a slab, the accounts are exact, and what is free joins again",

@@ -3,7 +3,7 @@ import Testing
 
 @testable import DeviceMemory
 
-@Suite("CUDA contexts")
+@Suite("CUDA contexts", .blocking)
 struct ContextTests {
     @Test("calls work from any thread, and leave no context behind on it")
     func manyThreads() throws {

@@ -3,7 +3,7 @@ import Testing
 
 @testable import DeviceMemory
 
-@Suite("Kinds of devices")
+@Suite("Kinds of devices", .blocking)
 struct DeviceKindTests {
     /// Not one of ours.
     private enum Shelf: DeviceKind {

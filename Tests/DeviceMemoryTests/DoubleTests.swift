@@ -4,7 +4,7 @@ import Testing
 @testable import DeviceMemory
 
 /// The test double is trusted because it notices what the other tests say does not happen.
-@Suite("The test double")
+@Suite("The test double", .blocking)
 struct DoubleTests {
     private func violations(_ body: (any Device, CUDADouble) throws -> Void) throws -> [String] {
         let double = try CUDADouble()

@@ -4,7 +4,7 @@ import Testing
 @testable import DeviceMemory
 
 /// All that the module does, with a failure at each call of the driver in turn.
-@Suite("Failures")
+@Suite("Failures", .blocking)
 struct FailureTests {
     /// Calls whose failure is not the caller's: what gives back, what puts a context away, and what has another way.
     private static let survived: Set = [

@@ -4,7 +4,7 @@ import Testing
 
 @testable import DeviceMemory
 
-@Suite("Opening a device")
+@Suite("Opening a device", .blocking)
 struct OpeningTests {
     @Test("a name is host, or cuda: and a number")
     func names() throws {

@@ -1,8 +1,9 @@
+import TestSupport
 import Testing
 
 @testable import DeviceMemory
 
-@Suite("Streams and events")
+@Suite("Streams and events", .blocking)
 struct StreamTests {
     private func filled(_ memory: PinnedMemory, _ seed: Int) -> UnsafeRawBufferPointer {
         memory.bytes.copyBytes(from: pattern(seed, bytes: memory.bytes.count))

@@ -1,11 +1,12 @@
 import Dispatch
 import Glibc
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import DeviceMemory
 
-@Suite("Uploads")
+@Suite("Uploads", .blocking)
 struct UploadTests {
     private struct Refused: Error {}
 

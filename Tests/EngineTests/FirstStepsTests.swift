@@ -4,6 +4,7 @@ import Testing
 import WeightStore
 
 /// The code of the article `FirstSteps.md`, as it stands there.
+@Suite(.blocking)
 struct FirstStepsTests {
     private let directory = try! TemporaryDirectory()
 

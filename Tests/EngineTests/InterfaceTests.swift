@@ -4,6 +4,7 @@ import TestSupport
 import Testing
 
 /// The C interface, used by C programs.
+@Suite(.blocking)
 struct InterfaceTests {
     let directory = try! TemporaryDirectory()
 

@@ -18,7 +18,7 @@ enum EnginePython {
     }
 }
 
-@Suite(.enabled(if: HubPython.path != nil, "WEIGHTSTORE_HUB_PYTHON is not set; Tests/run sets it"))
+@Suite(.blocking, .enabled(if: HubPython.path != nil, "WEIGHTSTORE_HUB_PYTHON is not set; Tests/run sets it"))
 struct PythonTests {
     @Test("the Python package gives what safetensors gives", .timeLimit(.minutes(10)))
     func package() throws {

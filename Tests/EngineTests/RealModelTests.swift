@@ -4,7 +4,7 @@ import Testing
 
 /// Engines in three languages on the real model, beside safetensors and NumPy on the original file.
 @Suite(
-    .enabled(if: RealModel.path != nil, "WEIGHTSTORE_REAL_MODEL is not set; Tests/run sets it"),
+    .blocking, .enabled(if: RealModel.path != nil, "WEIGHTSTORE_REAL_MODEL is not set; Tests/run sets it"),
     .enabled(if: HubPython.path != nil, "WEIGHTSTORE_HUB_PYTHON is not set; Tests/run sets it"))
 struct RealModelTests {
     private let directory = try! TemporaryDirectory()

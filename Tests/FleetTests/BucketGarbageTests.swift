@@ -8,6 +8,7 @@ import Testing
 @testable import WeightStore
 
 @Suite(
+    .blocking,
     .enabled(if: Engines.areInstalled, "Ceph and etcd are not installed, or this is not root; Tests/run installs them"))
 struct BucketGarbageTests {
     private func objects(_ fleet: Fleet, _ prefix: String) throws -> Set<String> {

@@ -8,6 +8,7 @@ import Testing
 @testable import WeightStore
 
 @Suite(
+    .blocking,
     .enabled(if: Engines.areInstalled, "Ceph and etcd are not installed, or this is not root; Tests/run installs them"))
 struct NodeTests {
     @Test(

@@ -7,6 +7,7 @@ import Testing
 @testable import WeightStore
 
 @Suite(
+    .blocking,
     .enabled(
         if: Engines.areInstalled && FileManager.default.isExecutableFile(atPath: "/usr/sbin/ip"),
         "needs root, iproute2, Ceph and etcd"))

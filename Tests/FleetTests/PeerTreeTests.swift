@@ -1,8 +1,10 @@
 import Foundation
+import TestSupport
 import Testing
 @testable import Fleet
 @testable import WeightStore
 
+@Suite(.blocking)
 struct PeerTreeTests {
     private func books(_ count: Int) throws -> [(name: String, book: PeerBook)] {
         let infos = try (0..<count).map {

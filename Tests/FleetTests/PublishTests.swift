@@ -8,6 +8,7 @@ import Testing
 @testable import WeightStore
 
 @Suite(
+    .blocking,
     .enabled(if: Engines.areInstalled, "Ceph and etcd are not installed, or this is not root; Tests/run installs them"))
 struct PublishTests {
     @Test("a push uploads what the bucket lacks, then makes the version and moves the refs; again, it does nothing")

@@ -4,7 +4,7 @@ import Testing
 import WeightStore
 
 /// Connections that break on the way, by a proxy of our own between client and server.
-@Suite struct ConnectionTests {
+@Suite(.blocking) struct ConnectionTests {
     private static let each: [[FaultProxy.Fault]] = [
         [.reset(after: 0), .reset(after: 50), .reset(after: 300_000), .reset(after: 700_000)],
         [.close(after: 0), .close(after: 120), .close(after: 300_000), .close(after: 900_000)],

@@ -5,7 +5,7 @@ import Testing
 import WeightStore
 
 /// Everything that a server, or what is between, can do to a pull.
-@Suite struct FaultTests {
+@Suite(.blocking) struct FaultTests {
     private func pull(_ faults: [HubServer.Fault], idle: Double = 2, attempts: Int = 4) throws -> (
         Scene, Store, Result<PullSummary, any Error>
     ) {

@@ -5,7 +5,7 @@ import Testing
 @testable import Origins
 @testable import WeightStore
 
-@Suite struct ObjectStoreTests {
+@Suite(.blocking) struct ObjectStoreTests {
     @Test("a request is signed as in the manual of Signature Version 4")
     func signature() {
         // "GET Object" in Amazon's "Signature Calculations for the Authorization Header".

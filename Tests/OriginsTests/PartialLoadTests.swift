@@ -3,6 +3,7 @@ import Testing
 import WeightStore
 
 /// A revision of which only some layers were fetched.
+@Suite(.blocking)
 struct PartialLoadTests {
     @Test("a load on a terminal shows the layers that were never fetched as empty")
     func terminal() throws {

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 import WeightStore
 
-@Suite struct PullTests {
+@Suite(.blocking) struct PullTests {
     @Test("a whole revision comes in, each byte once, and is what an import would have made of it")
     func whole() throws {
         let scene = try Scene(files: 2)

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 import WeightStore
 
-@Suite struct PullThroughTests {
+@Suite(.blocking) struct PullThroughTests {
     @Test("a server with an empty store gives all, each byte from upstream once; then it does without upstream")
     func chain() throws {
         var scene: Scene? = try Scene(TestModel(layers: 2), files: 2)

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 import WeightStore
 
-@Suite struct ResumeTests {
+@Suite(.blocking) struct ResumeTests {
     /// Bytes of the large file that are safe in a store that nobody has open.
     private func safe(_ scene: Scene) throws -> Int {
         let partial = scene.directory("store/partial")

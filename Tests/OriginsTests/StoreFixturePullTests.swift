@@ -4,7 +4,7 @@ import Testing
 import WeightStore
 
 /// A pull that version 130ff32 began, in the store that it made.
-@Suite struct StoreFixturePullTests {
+@Suite(.blocking) struct StoreFixturePullTests {
     enum Trigger: CaseIterable {
         case pull, read
     }

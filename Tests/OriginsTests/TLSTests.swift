@@ -4,7 +4,7 @@ import Testing
 import WeightStore
 
 /// Our client, as a user runs it, and our server, by https.
-@Suite struct TLSTests {
+@Suite(.blocking) struct TLSTests {
     private let directory = try! TemporaryDirectory()
     private let model = TestModel(layers: 2)
 

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 import WeightStore
 
-@Suite(.enabled(if: NGINX.path != nil, "nginx is not installed; Tests/run installs it"))
+@Suite(.blocking, .enabled(if: NGINX.path != nil, "nginx is not installed; Tests/run installs it"))
 struct WebServerTests {
     @Test("a tree served by nginx is pulled, by layer and then whole, each byte once", arguments: [true, false])
     func pull(redirecting: Bool) throws {

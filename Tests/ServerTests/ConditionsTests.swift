@@ -4,6 +4,7 @@ import TestSupport
 import Testing
 
 /// Ranges and conditions, as RFC 9110 has them.
+@Suite(.blocking)
 struct ConditionsTests {
     @Test(
         "a range is understood, or passed over",

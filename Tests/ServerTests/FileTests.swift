@@ -4,6 +4,7 @@ import Testing
 import WeightStore
 
 /// Files, given out whole, in part, or not at all.
+@Suite(.blocking)
 struct FileTests {
     private let weights = "/org/base/resolve/main/model.safetensors"
 

@@ -6,6 +6,7 @@ import Testing
 import WeightStore
 
 /// Clients that are broken, slow, many, or mean: none of them keeps the others from being served.
+@Suite(.blocking)
 struct HostileClientTests {
     private let weights = "/org/base/resolve/main/model.safetensors"
 

@@ -4,6 +4,7 @@ import Testing
 import WeightStore
 
 /// The Hub's answers about models.
+@Suite(.blocking)
 struct HubAPITests {
     @Test("a model tells its files, and their sizes and digests if asked")
     func model() async throws {

@@ -6,7 +6,7 @@ import WeightStore
 
 /// The real Python client of the Hugging Face Hub against the server, with the real model.
 @Suite(
-    .enabled(if: RealModel.path != nil, "WEIGHTSTORE_REAL_MODEL is not set; Tests/run sets it"),
+    .blocking, .enabled(if: RealModel.path != nil, "WEIGHTSTORE_REAL_MODEL is not set; Tests/run sets it"),
     .enabled(if: HubPython.path != nil, "WEIGHTSTORE_HUB_PYTHON is not set; Tests/run sets it"))
 struct HubClientTests {
     @Test(

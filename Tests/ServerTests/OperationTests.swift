@@ -1,8 +1,10 @@
 import Server
+import TestSupport
 import Testing
 import WeightStore
 
 /// What operators see.
+@Suite(.blocking)
 struct OperationTests {
     @Test("health, metrics and the page answer")
     func answers() async throws {

@@ -1,8 +1,10 @@
 import Foundation
+import TestSupport
 import Testing
 import WeightStore
 
 /// What other stores ask.
+@Suite(.blocking)
 struct PeerTests {
     @Test("shards come by digest, whole and in part, and may be kept for ever")
     func shards() async throws {

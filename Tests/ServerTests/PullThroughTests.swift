@@ -6,6 +6,7 @@ import Testing
 import WeightStore
 
 /// What is not there is asked of a pull.
+@Suite(.blocking)
 struct PullThroughTests {
     /// Imports what is asked for from a directory, as a hub would be pulled from.
     final class Source: PullThrough {

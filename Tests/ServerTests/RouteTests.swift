@@ -1,8 +1,10 @@
 @testable import Server
 import Support
+import TestSupport
 import Testing
 
 /// What paths ask for.
+@Suite(.blocking)
 struct RouteTests {
     static let commit = String(repeating: "a1", count: 20)
 

@@ -6,6 +6,7 @@ import TestSupport
 import Testing
 
 /// `weightstore serve`, as a user runs it.
+@Suite(.blocking)
 struct ServeCommandTests {
     private let directory = try! TemporaryDirectory()
 

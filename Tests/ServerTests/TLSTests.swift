@@ -8,6 +8,7 @@ import Testing
 import WeightStore
 
 /// What is promised over plain http holds over https, too.
+@Suite(.blocking)
 struct TLSTests {
     private static let directory = try! TemporaryDirectory()
     private static let authority = Result { try CertificateAuthority(directory) }
@@ -130,6 +131,7 @@ struct TLSTests {
 }
 
 /// `weightstore serve` with a certificate, as an operator runs it.
+@Suite(.blocking)
 struct TLSCommandTests {
     private let directory = try! TemporaryDirectory()
 

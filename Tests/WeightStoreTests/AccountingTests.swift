@@ -7,7 +7,7 @@ import Testing
 @testable import WeightStore
 
 /// Counts, heat and the record of accesses.
-@Suite struct AccountingTests {
+@Suite(.blocking) struct AccountingTests {
     let directory = try! TemporaryDirectory()
     let store: Store
 

@@ -4,7 +4,7 @@ import Testing
 import WeightStore
 
 /// Every long call ends with its work, and its asynchronous form with its task.
-@Suite struct CancelledWorkTests {
+@Suite(.blocking) struct CancelledWorkTests {
     let directory = try! TemporaryDirectory()
     let store: Store
 

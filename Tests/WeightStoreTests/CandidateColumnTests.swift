@@ -6,7 +6,7 @@ import Testing
 @testable import WeightStore
 
 /// The columns of `candidate` on every tier.
-@Suite struct CandidateColumnTests {
+@Suite(.blocking) struct CandidateColumnTests {
     private static let names = CandidateColumn.all.map(\.name)
 
     private func columns(of database: PolicyDatabase) throws -> [String] {

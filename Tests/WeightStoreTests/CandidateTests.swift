@@ -5,7 +5,7 @@ import Testing
 @testable import WeightStore
 
 /// Which shards may go from the disk.
-@Suite struct CandidateTests {
+@Suite(.blocking) struct CandidateTests {
     let directory = try! TemporaryDirectory()
     let store: Store
 

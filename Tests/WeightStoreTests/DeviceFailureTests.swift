@@ -7,7 +7,7 @@ import Testing
 @testable import WeightStore
 
 /// A tier on a GPU whose driver is the test double, which counts what lives and what is forbidden.
-@Suite struct DeviceFailureTests {
+@Suite(.blocking) struct DeviceFailureTests {
     let directory = try! TemporaryDirectory()
     let store: Store
     let model = TestModel(layers: 3)

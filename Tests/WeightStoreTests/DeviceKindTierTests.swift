@@ -6,7 +6,7 @@ import Testing
 @testable import WeightStore
 
 /// A kind of device that the library does not know becomes a tier like any other.
-@Suite struct DeviceKindTierTests {
+@Suite(.blocking) struct DeviceKindTierTests {
     private enum Drawer: DeviceKind {
         static let name = "drawer"
         static let isNumbered = true

@@ -6,7 +6,7 @@ import Testing
 @testable import WeightStore
 
 /// Shards whose files went come back from where they can be had.
-@Suite struct FetchTests {
+@Suite(.blocking) struct FetchTests {
     let directory = try! TemporaryDirectory()
     let model = TestModel(layers: 2)
     let store: Store

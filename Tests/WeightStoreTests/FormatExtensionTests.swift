@@ -4,7 +4,7 @@ import Testing
 @testable import WeightStore
 
 /// A format that is added, whose directory is at the end of its files.
-@Suite struct FormatExtensionTests {
+@Suite(.blocking) struct FormatExtensionTests {
     let directory = try! TemporaryDirectory()
     let store: Store
 

@@ -4,7 +4,7 @@ import Testing
 import WeightStore
 
 /// The cache that huggingface_hub keeps: `models--org--name/{blobs,refs,snapshots}`.
-@Suite struct HubCacheTests {
+@Suite(.blocking) struct HubCacheTests {
     let directory = try! TemporaryDirectory()
     let commits = ["a", "b"].map { String(repeating: $0, count: 40) }
 

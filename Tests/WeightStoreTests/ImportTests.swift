@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 import WeightStore
 
-@Suite struct ImportTests {
+@Suite(.blocking) struct ImportTests {
     let directory = try! TemporaryDirectory()
 
     private func store() throws -> Store { try Store(at: directory("store"), create: true) }

@@ -6,7 +6,7 @@ import Testing
 @testable import WeightStore
 
 /// Putting, finding and leasing KV blocks.
-@Suite struct KVBlocksTests {
+@Suite(.blocking) struct KVBlocksTests {
     let scene = try! KVScene()
 
     @Test("what was put is found by all that begins alike, and leased byte for byte", arguments: [Tier.ram, .host])

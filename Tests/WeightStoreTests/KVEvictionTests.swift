@@ -5,7 +5,7 @@ import Testing
 @testable import WeightStore
 
 /// The quota of KV blocks, and the order in which they go.
-@Suite struct KVEvictionTests {
+@Suite(.blocking) struct KVEvictionTests {
     let scene = try! KVScene()
 
     private func put(_ tokens: [UInt32], of kv: KVBlocks) throws {

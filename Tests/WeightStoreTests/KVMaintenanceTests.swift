@@ -7,7 +7,7 @@ import Testing
 @testable import WeightStore
 
 /// KV blocks beside gc, verify, rm and rebuild.
-@Suite struct KVMaintenanceTests {
+@Suite(.blocking) struct KVMaintenanceTests {
     let scene = try! KVScene()
 
     private func put(_ tokens: [UInt32], of kv: KVBlocks) throws {

@@ -1,9 +1,10 @@
 import Migrations
+import TestSupport
 import Testing
 import WeightStore
 
 /// Stores exist that have applied these migrations. A change of schema is a new migration.
-@Suite struct LandedMigrationTests {
+@Suite(.blocking) struct LandedMigrationTests {
     /// Each migration that has landed, in order, with the SHA-256 of its SQL. A new one is appended when it lands; no line
     /// is ever changed.
     private static let landed = [

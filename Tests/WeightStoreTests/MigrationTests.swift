@@ -8,7 +8,7 @@ import Testing
 @testable import WeightStore
 
 /// Stores that an older version has made.
-@Suite struct MigrationTests {
+@Suite(.blocking) struct MigrationTests {
     let directory = try! TemporaryDirectory()
 
     @Test("a store of the first schema opens with every row, and works: files, tensors, evictions, claims, pins")

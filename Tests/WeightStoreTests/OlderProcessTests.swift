@@ -11,7 +11,7 @@ import Testing
 @testable import WeightStore
 
 /// A store that version 130ff32 wrote, and processes that use it while a later version opens it.
-@Suite struct OlderProcessTests {
+@Suite(.blocking) struct OlderProcessTests {
     private let fixture: StoreFixture
     private var store: String { fixture.store }
 

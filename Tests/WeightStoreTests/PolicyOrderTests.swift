@@ -1,10 +1,11 @@
+import TestSupport
 import Testing
 @testable import Policies
 @testable import Tiers
 @testable import WeightStore
 
 /// The order of each built-in policy, on examples that are small enough to be ranked by hand.
-@Suite struct PolicyOrderTests {
+@Suite(.blocking) struct PolicyOrderTests {
     private static let now = 1_000_000.0
 
     private func facts(

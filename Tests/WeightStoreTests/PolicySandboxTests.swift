@@ -4,7 +4,7 @@ import Testing
 @testable import WeightStore
 
 /// What an operator's own policy may do, and what becomes of one that tries more.
-@Suite struct PolicySandboxTests {
+@Suite(.blocking) struct PolicySandboxTests {
     let directory = try! TemporaryDirectory()
     let store: Store
 

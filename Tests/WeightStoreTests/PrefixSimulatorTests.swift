@@ -5,7 +5,7 @@ import Testing
 @testable import WeightStore
 
 /// The simulator on requests for prefixes.
-@Suite struct PrefixSimulatorTests {
+@Suite(.blocking) struct PrefixSimulatorTests {
     let directory = try! TemporaryDirectory()
 
     private func trace(_ requests: [[Int]], name: String = "trace.jsonl", bytes: Int = 10) throws -> AccessTrace {

@@ -6,7 +6,7 @@ import Testing
 @testable import WeightStore
 
 /// Every statement that a path runs, asked for its plan.
-@Suite struct QueryPlanTests {
+@Suite(.blocking) struct QueryPlanTests {
     let directory = try! TemporaryDirectory()
 
     /// Statements of `work` whose plan goes over a whole table.

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 import WeightStore
 
-@Suite struct ReadingTests {
+@Suite(.blocking) struct ReadingTests {
     let directory = try! TemporaryDirectory()
     let model = TestModel(layers: 3)
     let store: Store

@@ -3,7 +3,7 @@ import Testing
 @testable import WeightStore
 
 /// What a format reader sees of a file behind an origin.
-@Suite struct RemoteSourceTests {
+@Suite(.blocking) struct RemoteSourceTests {
     private static let random: [UInt8] = {
         var bytes: [UInt8] = []
         for number in 0..<3 << 19 { withUnsafeBytes(of: UInt64(number) &* 0x9E37_79B9_7F4A_7C15) { bytes += $0 } }

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 import WeightStore
 
-@Suite struct RemovalTests {
+@Suite(.blocking) struct RemovalTests {
     let directory = try! TemporaryDirectory()
     let store: Store
 

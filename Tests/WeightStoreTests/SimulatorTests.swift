@@ -5,7 +5,7 @@ import Testing
 @testable import WeightStore
 
 /// The simulator against caches written out by hand, and against itself.
-@Suite struct SimulatorTests {
+@Suite(.blocking) struct SimulatorTests {
     let directory = try! TemporaryDirectory()
 
     /// Accesses with a few popular objects, sizes from 1 to 100.

@@ -4,7 +4,7 @@ import Testing
 import WeightStore
 
 /// A store that version 130ff32 wrote. Every later version finds all of its contents.
-@Suite struct StoreFixtureTests {
+@Suite(.blocking) struct StoreFixtureTests {
     /// Before the fixture, so that it writes its access counts before the directory is removed.
     private let store: Store
     private let fixture: StoreFixture

@@ -5,7 +5,7 @@ import Testing
 @testable import WeightStore
 
 /// Rules that the sources keep: each table has one owner, and rows are read by the names of their columns.
-@Suite struct TableOwnerTests {
+@Suite(.blocking) struct TableOwnerTests {
     private struct Source {
         /// Below `Sources/`.
         let path: String

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 @testable import WeightStore
 
-@Suite struct TierTests {
+@Suite(.blocking) struct TierTests {
     let directory = try! TemporaryDirectory()
     let base = TestModel(layers: 4)
     let store: Store

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 import WeightStore
 
-@Suite struct VerifyTests {
+@Suite(.blocking) struct VerifyTests {
     let directory = try! TemporaryDirectory()
     let store: Store
     let model = TestModel(layers: 2)

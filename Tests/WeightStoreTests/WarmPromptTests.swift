@@ -5,7 +5,7 @@ import Testing
 @testable import WeightStore
 
 /// KV blocks of common prompts, and the engine that computes those that are missing.
-@Suite struct WarmPromptTests {
+@Suite(.blocking) struct WarmPromptTests {
     let directory = try! TemporaryDirectory()
     let store: Store
     let tokens = (0..<70).map { UInt32($0) }

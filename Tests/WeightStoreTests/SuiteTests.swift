@@ -1,0 +1,21 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// A rule that the tests keep.
+@Suite(.blocking) struct SuiteTests {
+    @Test("each suite that may wait for a program, a server or a disk runs on threads that may block")
+    func blocking() throws {
+        let root = URL(filePath: #filePath).appending(path: "../..").standardizedFileURL
+        let computing = ["ModelFormatsTests/", "KVCompressionTests/", "SupportTests/"]
+        let files = TemporaryDirectory.files(below: root.path).filter { path in
+            path.hasSuffix(".swift") && !computing.contains { path.hasPrefix($0) }
+        }
+        #expect(files.count > 50)
+        for path in files {
+            let text = try String(contentsOf: root.appending(path: path), encoding: .utf8)
+            guard text.contains("@Test(") else { continue }
+            #expect(text.contains(".blocking") || text.contains("extension Faults"), "\(path)")
+        }
+    }
+}
