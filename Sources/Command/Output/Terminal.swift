@@ -4,13 +4,13 @@ import WeightStore
 
 /// Standard output and standard error.
 enum Terminal {
-    /// Writes text to standard output in one go. A reader that has gone away (`| head`) ends the program quietly.
+    /// Writes text to standard output. If the reader has closed the pipe (`| head`), the program ends silently.
     static func write(_ text: String) throws {
         try write(text, to: STDOUT_FILENO, name: "standard output")
     }
 
     static func writeError(_ text: String) {
-        // There is nobody left to tell.
+        // A failure to write to standard error cannot be reported.
         try? write(text, to: STDERR_FILENO, name: "standard error")
     }
 
