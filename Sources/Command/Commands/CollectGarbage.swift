@@ -41,7 +41,7 @@ struct CollectGarbage: ParsableCommand {
             summary = try store.collectGarbage(graceSeconds: grace.seconds, dryRun: dryRun)
         } catch let error as StorageError {
             guard case .busy = error else { throw error }
-            return Terminal.complain("\(error) Nothing to do here.")
+            return Terminal.complain("\(error) Nothing was removed.")
         }
         for path in summary.strangers { Terminal.complain("\(path): not a blob; left in place") }
         let eviction = try quota.map { try evict(store, downTo: $0.bytes) }

@@ -54,7 +54,7 @@ struct Demo: ParsableCommand {
             try compare(revision, file.path, with: "\(directory)/\(file.path)")
             files += 1
         }
-        try Terminal.write("\(Quantity.count(files, "file")) given back with the SHA-256 of the original.\n")
+        try Terminal.write("\(Quantity.count(files, "file")) read back with the SHA-256 of the original.\n")
     }
 
     private func step(_ command: String) throws { try Terminal.write("\n$ \(command)\n") }

@@ -25,8 +25,8 @@ struct DiskUsage: ParsableCommand {
         try Terminal.write(
             table.text + "\(Quantity.bytes(usage.logical)) of files in \(Quantity.bytes(usage.stored)) of shards: "
                 + "\(Quantity.bytes(saved)) (\(share)%) saved"
-                + (usage.orphaned > 0 ? "; \(Quantity.bytes(usage.orphaned)) of them unreferenced" : "")
+                + (usage.orphaned > 0 ? "; \(Quantity.bytes(usage.orphaned)) unreferenced" : "")
                 + (usage.evicted > 0 ? "; \(Quantity.bytes(usage.evicted)) evicted" : "")
-                + (usage.kv > 0 ? "; beside them \(Quantity.bytes(usage.kv)) of KV blocks" : "") + "\n")
+                + (usage.kv > 0 ? "; and \(Quantity.bytes(usage.kv)) of KV blocks" : "") + "\n")
     }
 }

@@ -58,7 +58,8 @@ struct KVDrop: ParsableCommand {
     @Argument(help: "Only blocks of this model, or with @ of this revision.") var revision: String?
     @Option(
         help: ArgumentHelp(
-            "Only blocks of the tenant whose digest begins with these (weightstore kv ls).", valueName: "digits"))
+            "Only blocks of the tenant whose digest begins with these digits (weightstore kv ls).", valueName: "digits")
+    )
     var tenant: String?
     @Flag(help: "Only blocks of superseded revisions.") var superseded = false
     @Option(help: ArgumentHelp("Only blocks not used for this long: 12h, 30d, 2w.", valueName: "time")) var olderThan:

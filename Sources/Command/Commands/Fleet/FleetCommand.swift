@@ -50,7 +50,7 @@ struct FleetStatus: ParsableCommand {
             }
             text += "\n" + table.text
             text +=
-                "\(Quantity.count(nodes.count, "node")), \(nodes.count { !$0.lags }) current; \(Quantity.bytes(nodes.reduce(0) { $0 + $1.states.reduce(0) { $0 + $1.missing } })) to come\n"
+                "\(Quantity.count(nodes.count, "node")), \(nodes.count { !$0.lags }) current; \(Quantity.bytes(nodes.reduce(0) { $0 + $1.states.reduce(0) { $0 + $1.missing } })) to fetch\n"
             for node in nodes { if let failure = node.holdings?.failure { text += "\(node.info.name): \(failure)\n" } }
         }
         try Terminal.write(text)
