@@ -66,7 +66,7 @@ typedef enum weightstore_status {
     WEIGHTSTORE_BAD_STORE = 6,
     /* The disk or the store's quota is full. */
     WEIGHTSTORE_DISK_FULL = 7,
-    /* The tier has no room beside what leases hold. */
+    /* Leases hold so much of the tier that the tensors do not fit. */
     WEIGHTSTORE_TIER_FULL = 8,
     /* Pinned, in use, or locked by another process. */
     WEIGHTSTORE_BUSY = 9,
@@ -148,6 +148,7 @@ weightstore_status weightstore_statistics(
 weightstore_status weightstore_resolve(
     weightstore_store *store, const char *name, weightstore_revision **revision);
 
+/* Releases the handle. The leases of the revision continue to hold it. */
 weightstore_status weightstore_revision_release(weightstore_revision *revision);
 
 typedef struct weightstore_revision_info {
@@ -164,6 +165,7 @@ typedef struct weightstore_revision_info {
     uint64_t bytes;
 } weightstore_revision_info;
 
+/* The properties of a revision. */
 weightstore_status weightstore_revision_describe(
     weightstore_revision *revision, weightstore_revision_info *info);
 
@@ -263,13 +265,14 @@ typedef struct weightstore_lease_info {
     uint64_t bytes;
 } weightstore_lease_info;
 
+/* The size of a lease. */
 weightstore_status weightstore_lease_describe(weightstore_lease *lease, weightstore_lease_info *info);
 
 /* A tensor of the lease, with its address, by its index from 0 to info.tensors - 1, in order of file and name. */
 weightstore_status weightstore_lease_tensor_at(
     weightstore_lease *lease, size_t index, weightstore_tensor *tensor);
 
-/* The index of a tensor of the lease; `file` may be NULL. */
+/* The index of a tensor of the lease; of the first one if several files have the name and `file` is NULL. */
 weightstore_status weightstore_lease_find(
     weightstore_lease *lease, const char *file, const char *name, size_t *index);
 

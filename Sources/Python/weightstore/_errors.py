@@ -43,7 +43,7 @@ class DamagedError(WeightStoreError):
 
 
 class TierFullError(WeightStoreError, MemoryError):
-    """The tier has no room beside what leases hold: release tensors, or set a larger budget."""
+    """Leases hold so much of the tier that the tensors do not fit: release tensors, or set a larger budget."""
 
 
 class BusyError(WeightStoreError):

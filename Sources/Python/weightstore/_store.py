@@ -43,6 +43,8 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class LayerInfo:
+    """A layer. ``stack`` is the path up to its number, such as ``model.layers``."""
+
     stack: str
     number: int
     tensors: int
@@ -230,6 +232,7 @@ class Revision(_Handle):
         return Lease(handle.value, tier)
 
     def lease_tensor(self, name: str, *, file: str | None = None, tier: str = "ram") -> Lease:
+        """One tensor; if ``file`` is None, every tensor of that name in any file."""
         handle = c_void_p()
         library().lease_tensor(self, optional(file), name.encode(), tier.encode(), byref(handle))
         return Lease(handle.value, tier)
@@ -288,6 +291,7 @@ class Lease(_Handle):
         return self.tensor(name)
 
     def tensor(self, name: str, *, file: str | None = None) -> LeasedTensor:
+        """The tensor of that name; the first one if several files have it and ``file`` is None."""
         index = c_size_t()
         library().lease_find(self, optional(file), name.encode(), byref(index))
         return LeasedTensor(self, index.value)
