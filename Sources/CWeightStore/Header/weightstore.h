@@ -121,7 +121,7 @@ typedef struct weightstore_tier_options {
 } weightstore_tier_options;
 
 /* Opens a tier with options. The first use of a tier that is not open opens it with the default options. The options of
- * an open tier cannot be changed. */
+ * an open tier cannot be changed (WEIGHTSTORE_INVALID_ARGUMENT). */
 weightstore_status weightstore_open_tier(
     weightstore_store *store, const char *tier, const weightstore_tier_options *options);
 
