@@ -1,10 +1,10 @@
 import Foundation
 import Server
 
-/// The token that a server asks for: from a file, or the environment variable WEIGHTSTORE_TOKEN.
+/// The access token that a server requires, from a file or the environment variable WEIGHTSTORE_TOKEN.
 enum AccessTokenFile {
-    /// - Parameter isShown: whether what is asked of others is shown to them, too, when they are asked.
-    /// - Returns: nil if there is neither.
+    /// - Parameter isShown: whether this process also sends the token to peers: then `WEIGHTSTORE_TOKEN` is set to it.
+    /// - Returns: nil if neither is given.
     static func read(_ file: String?, isShown: Bool = false) throws -> AccessToken? {
         if let file {
             let text = try InputFile.text(file).trimmingCharacters(in: .whitespacesAndNewlines)

@@ -2,7 +2,7 @@ import Fleet
 import Server
 import WeightStore
 
-/// What a user of the tool can do about an error. The library's messages name no command; the tool adds these sentences.
+/// Advice to a user of the tool about an error. The library's messages name no command; the tool adds these sentences.
 enum Advice {
     /// The sentence for an error; nil if its own message says enough.
     static func text(for error: any Error) -> String? {
@@ -14,16 +14,16 @@ enum Advice {
         case FileError.diskFull:
             "Free space with \"weightstore prune\" and \"weightstore gc\", then run the command again."
         case FetchError.stalled, FetchError.disconnected: "Run the command again to resume."
-        case FetchError.noOrigin: "\"weightstore pull --origin URL\" names one."
+        case FetchError.noOrigin: "Give one with \"weightstore pull --origin URL\"."
         default: nil
         }
     }
 
     private static func text(for error: StorageError) -> String? {
         switch error {
-        case .notAStore: "\"weightstore import\" makes one; --store or WEIGHTSTORE_HOME names another place."
+        case .notAStore: "\"weightstore import\" creates one; --store or WEIGHTSTORE_HOME selects another directory."
         case .catalogDamaged:
-            "\"weightstore rebuild\" makes a new catalog from the blobs, and keeps the old one."
+            "\"weightstore rebuild\" creates a new catalog from the blobs and keeps the old one."
         case .damaged: "\"weightstore verify\" finds all damage; import or pull the model again to heal it."
         case .missing: "Import or pull the model again to heal it."
         case .notFound(let kind, let name, let detail) where detail.isEmpty: list(kind, name)
@@ -31,7 +31,7 @@ enum Advice {
         }
     }
 
-    /// The command that lists what there is of a kind.
+    /// The command that lists everything of a kind.
     private static func list(_ kind: String, _ name: String) -> String? {
         let revision = name.prefix { $0 != " " }
         let model = revision.prefix { $0 != "@" }
@@ -49,9 +49,9 @@ enum Advice {
 
     private static func text(for error: StoreError) -> String? {
         switch error {
-        case .sourceChanged: "Run the import again when no other program writes to it."
-        case .incomplete: "Fetch what is missing, or import what there is with --partial."
-        case .inUse: "Stop them, or run the command again when they are done."
+        case .sourceChanged: "Run the import again while no other program writes to it."
+        case .incomplete: "Fetch the missing files, or import the others with --partial."
+        case .inUse: "Stop these processes, or run the command again after they have ended."
         case .quotaFull: "\"weightstore prune\" removes models, \"weightstore quota --set\" sets another quota."
         default: nil
         }
@@ -62,7 +62,7 @@ enum Advice {
         case .unknown("model", _, _): "\"weightstore push\" publishes it."
         case .unknown("ref", _, let detail), .unknown("version", _, let detail):
             detail.isEmpty ? "\"weightstore fleet status\" lists them." : nil
-        case .refMoved: "\"weightstore fleet status\" shows it; run the command again if it is still right."
+        case .refMoved: "\"weightstore fleet status\" shows the ref; run the command again if the move is still wanted."
         case .lostRace, .busy, .givenUp: "Run the command again."
         default: nil
         }

@@ -2,7 +2,7 @@ import Fleet
 import Server
 import WeightStore
 
-/// What a run of the tool ends with; scripts tell failures apart by it.
+/// The exit status of the tool; scripts distinguish failures by it.
 enum ExitStatus: Int32 {
     case failed = 1
     case notFound = 2
@@ -18,11 +18,11 @@ enum ExitStatus: Int32 {
     case interrupted = 130
 
     static let help = """
-        Exit status: 0 done; 1 failed otherwise; 2 no such model, revision, file or tensor; 3 stored bytes are damaged \
-        or missing; 4 pinned, in use, or somebody else was faster; 5 disk or quota full; 6 the files to import break their format's rules or are \
-        incomplete; 7 no store there, or one that can't be opened; 8 an origin can't be reached; 9 it wants a \
-        token; 10 it gave other bytes than were expected; 11 not \
-        what the fleet has; 64 wrong usage; 130 interrupted.
+        Exit status: 0 success; 1 any other failure; 2 no such model, revision, file or tensor; 3 stored bytes are \
+        damaged or missing; 4 pinned, in use, or lost a race with another writer; 5 disk or quota full; 6 invalid \
+        input, or files to import that are incomplete or violate their format; 7 no store, or one that cannot be \
+        opened; 8 origin unreachable; 9 the origin requires a token; 10 the origin sent unexpected bytes; 11 the store \
+        is behind the fleet; 64 wrong usage; 130 interrupted.
         """
 
     /// - Returns: nil for errors that are not the library's.

@@ -3,14 +3,14 @@ import Foundation
 import Glibc
 import Synchronization
 
-/// Ctrl-C and SIGTERM: the first asks the work to stop, so that it can say what is safe; the second kills.
+/// Ctrl-C and SIGTERM: the first cancels the work, which then reports its durable state; the second kills the process.
 ///
-/// The handler writes to a pipe, which a thread reads. Dispatch's sources for signals need the signal blocked on the main
-/// thread: the kernel drops an ignored one that is not.
+/// The handler writes to a pipe, which a thread reads. Dispatch's signal sources are not used: they need the signal
+/// ignored, and blocked on the main thread, because the kernel drops an ignored signal that is not blocked.
 final class Interrupt {
     private static let handlers = Mutex<[ObjectIdentifier: @Sendable () -> Void]>([:])
 
-    /// The end that the signal handler writes to. Used before a handler is installed, so that it is ready in the handler.
+    /// The write end of the pipe. `init` uses it before it installs the handler, which must not initialize it.
     private static let pipeEnd: Int32 = {
         var ends: [Int32] = [-1, -1]
         guard pipe(&ends) == 0 else { return -1 }
@@ -47,7 +47,7 @@ final class Interrupt {
         pthread_sigmask(SIG_UNBLOCK, &signals, nil)
     }
 
-    /// Blocks until the first of them.
+    /// Blocks until the first signal.
     static func wait() {
         let arrived = DispatchSemaphore(value: 0)
         let interrupt = Interrupt { arrived.signal() }

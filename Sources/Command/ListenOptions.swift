@@ -1,28 +1,29 @@
 import ArgumentParser
 import Server
 
-/// Where and how a server listens: what `serve` and `node` take.
+/// The options of `serve` and `node`: where and how the server listens.
 struct ListenOptions: ParsableArguments {
     @Option(help: "The name or address to bind to.") var host = "127.0.0.1"
-    @Option(help: "The port; 0 picks a free one, which is printed.") var port = 8000
+    @Option(help: "The port; with 0 the system picks a free one, which is printed.") var port = 8000
     @Option(
         help: ArgumentHelp(
-            "Speak https, with this certificate (PEM: the server's own, then those between it and an authority). A renewed one is taken from the files within seconds, without a restart.",
+            "Serve https with this certificate (PEM: the server's certificate, then the intermediate ones). A renewed "
+                + "certificate is loaded from the files within seconds, without a restart.",
             valueName: "file"), completion: .file())
     var tlsCertificate: String?
     @Option(
-        help: ArgumentHelp("The key of the certificate (PEM, without a passphrase).", valueName: "file"),
+        help: ArgumentHelp("The private key of the certificate (PEM, without a passphrase).", valueName: "file"),
         completion: .file())
     var tlsKey: String?
 
     func validate() throws {
-        guard 0...65535 ~= port else { throw ValidationError("A port is a number from 0 to 65535.") }
+        guard 0...65535 ~= port else { throw ValidationError("--port \(port): must be between 0 and 65535") }
         guard (tlsCertificate == nil) == (tlsKey == nil) else {
-            throw ValidationError("--tls-certificate and --tls-key belong together.")
+            throw ValidationError("--tls-certificate and --tls-key must be given together.")
         }
     }
 
-    /// Whether nobody beyond this machine can listen in.
+    /// Whether only this machine can connect.
     var isLoopback: Bool { ["127.0.0.1", "::1", "localhost"].contains(host) }
     var isEncrypted: Bool { tlsCertificate != nil }
 
@@ -34,7 +35,7 @@ struct ListenOptions: ParsableArguments {
         return settings
     }
 
-    /// - Parameter port: the one that is listened at.
+    /// - Parameter port: the port that the server listens on.
     func url(port: Int) -> String {
         "\(isEncrypted ? "https" : "http")://\(host.contains(":") ? "[\(host)]" : host):\(port)"
     }

@@ -3,8 +3,8 @@ import WeightStore
 /// A long call of a command: its progress is drawn on the terminal; Ctrl-C and SIGTERM cancel it.
 enum LongCall {
     /// - Parameters:
-    ///   - label: drawn beside the progress, unless the call names what it processes.
-    ///   - store: its fetches end with the call, too.
+    ///   - label: drawn beside the progress, unless the call reports a label of its own.
+    ///   - store: cancellation also stops its fetches.
     /// - Throws: `CancellationError` after Ctrl-C or SIGTERM.
     static func run<Value>(
         _ label: String = "", unit: ProgressLine.Unit = .bytes, stopping store: Store? = nil,

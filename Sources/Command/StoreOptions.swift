@@ -4,7 +4,7 @@ import Logging
 import Origins
 import WeightStore
 
-/// Which store, and how to answer: what every command takes.
+/// The options of every command: the store and the output format.
 struct StoreOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
@@ -13,12 +13,12 @@ struct StoreOptions: ParsableArguments {
         completion: .directory)
     var store: String?
 
-    @Flag(help: "Answer in JSON.")
+    @Flag(help: "Print JSON.")
     var json = false
 
     var path: String { store ?? Store.defaultPath }
 
-    /// - Parameter limitRate: bytes per second that origins may take.
+    /// - Parameter limitRate: the most bytes per second to fetch from origins.
     func open(create: Bool = false, limitRate: Int? = nil) throws -> Store {
         let logger = Logger(label: "weightstore") { _ in ComplainingLogHandler() }
         let store = try Store(at: path, create: create, logger: logger)
@@ -30,7 +30,7 @@ struct StoreOptions: ParsableArguments {
     }
 }
 
-/// The library's warnings, and on a terminal its notices, in the tool's own voice.
+/// Prints the library's warnings, and on a terminal its notices, as messages of the tool.
 private struct ComplainingLogHandler: LogHandler {
     var metadata: Logger.Metadata = [:]
     var logLevel = Terminal.showsProgress ? Logger.Level.notice : .warning

@@ -1,26 +1,26 @@
 import Foundation
 import WeightStore
 
-/// What a client must show. Only its digest is kept, so it can neither be logged nor be told by how long a comparison
-/// takes.
+/// The token that a client must send. Only its digest is kept, so that it cannot be logged, and the duration of a
+/// comparison does not reveal it.
 public struct AccessToken: Sendable {
     private let digest: ContentDigest
 
     /// - Parameters:
-    ///   - text: white space around it is dropped.
-    ///   - source: where it is from, for the error.
+    ///   - text: the token; surrounding white space is ignored.
+    ///   - source: the file or variable that it was read from, for the error.
     /// - Throws: ``ServerError/token(source:reason:)``.
     public init(_ text: String, source: String) throws(ServerError) {
         let text = text.trimmingCharacters(in: .whitespacesAndNewlines)
-        guard !text.isEmpty else { throw .token(source: source, reason: "it is empty") }
+        guard !text.isEmpty else { throw .token(source: source, reason: "must not be empty") }
         guard text.utf8.allSatisfy({ 0x21...0x7E ~= $0 }) else {
-            throw .token(source: source, reason: "letters, digits and signs of ASCII are allowed, without spaces")
+            throw .token(source: source, reason: "must consist of printable ASCII characters without spaces")
         }
         digest = Self.digest(text)
     }
 
-    /// Whether the field `Authorization` shows the token: as `Bearer`, or as the password of `Basic`, which browsers ask
-    /// people for.
+    /// Whether the field `Authorization` contains the token: as `Bearer`, or as the password of `Basic`, for which
+    /// browsers prompt.
     func isShown(by field: String) -> Bool {
         let parts = field.split(separator: " ", maxSplits: 1)
         guard parts.count == 2 else { return false }

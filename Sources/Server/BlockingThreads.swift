@@ -1,17 +1,17 @@
 import NIOPosix
 
-/// Threads for what blocks: the catalog, and the disk. Neither the event loops nor Swift's cooperative pool may wait.
+/// Threads for calls that block on the catalog or the disk. Event loops and Swift's cooperative pool must not block.
 final class BlockingThreads: Sendable {
     private let pool: NIOThreadPool
 
-    /// - Parameter count: more than there are cores, as they wait most of the time.
+    /// - Parameter count: more than the number of cores, because the threads mostly wait.
     init(count: Int) {
         pool = NIOThreadPool(numberOfThreads: count)
         pool.start()
     }
 
     deinit {
-        // The threads end when they have done what was submitted; a failure to stop concerns no caller any more.
+        // The threads end after the submitted work. A failure to stop is ignored, because no caller is left.
         pool.shutdownGracefully { _ in }
     }
 

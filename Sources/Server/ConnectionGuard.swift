@@ -2,10 +2,10 @@ import HTTPTypes
 import NIOCore
 import NIOHTTPTypes
 
-/// Closes connections whose client is too slow: a request that does not end, an answer that is not taken. And tells the
-/// `SendWindow` what was taken.
+/// Closes connections whose client is too slow: it does not finish a request, or does not read a response. Also reports
+/// to the `SendWindow` which bytes were sent.
 ///
-/// (A request whose head does not end is closed by the idle timeout: for Hummingbird it has not begun.)
+/// (The idle timeout closes a connection with an incomplete request head: for Hummingbird the request has not begun.)
 final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPRequestPart
     typealias InboundOut = HTTPRequestPart
@@ -18,11 +18,11 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private let stallTime: TimeAmount
     private var request: Scheduled<Void>?
     private var stall: Scheduled<Void>?
-    /// Parts of answers that the kernel has not taken yet.
+    /// Parts of responses that the kernel has not accepted yet.
     private var unsent = 0
     private var lastSent = NIODeadline.now()
 
-    /// - Parameter isEncrypted: whether the connection is within TLS.
+    /// - Parameter isEncrypted: whether the connection uses TLS.
     init(isEncrypted: Bool, requestSeconds: Int, stallSeconds: Int) {
         self.isEncrypted = isEncrypted
         requestTime = .seconds(Int64(requestSeconds))
@@ -33,7 +33,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         switch unwrapInboundIn(data) {
         case .head(var head):
             request = context.eventLoop.assumeIsolated().scheduleTask(in: requestTime) { context.close(promise: nil) }
-            // The framework takes every request for one by plain http.
+            // The framework marks every request as plain http.
             head.scheme = isEncrypted ? "https" : "http"
             return context.fireChannelRead(wrapInboundOut(.head(head)))
         case .body: break
@@ -63,7 +63,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     func handlerRemoved(context: ChannelHandlerContext) { stop() }
 
-    /// Looks again when the client would have been too slow since `moment`, as long as something waits for it.
+    /// Checks the client after the stall time from `moment`, and again while parts are unsent.
     private func watch(_ context: ChannelHandlerContext, from moment: NIODeadline) {
         stall = context.eventLoop.assumeIsolated().scheduleTask(deadline: moment + stallTime) {
             self.stall = nil

@@ -7,31 +7,31 @@ import Origins
 import ServiceLifecycle
 import WeightStore
 
-/// An HTTP server that gives out what is in a store: to clients of the Hugging Face Hub, to peers, to people.
+/// An HTTP server for the contents of a store: for clients of the Hugging Face Hub, peers and browsers.
 ///
 ///     let server = try HubServer(store, ServerOptions(port: 0), logger: logger)
 ///     try await server.run { port in print("http://127.0.0.1:\(port)") }
 ///
-/// **The way of a request**: `TLSChannel` decrypts, if there is a certificate; `ConnectionGuard` watches the connection; `Responder` asks for the token, reads the
-/// `Route`, writes the log and the metrics; `Hub` answers as the Hub would, `Peers` other stores, `Operation` the
-/// operator. Everything that blocks runs on `BlockingThreads`. Bytes come from `StoredBytes`, one piece while the piece
-/// before it leaves for the client, so a slow client costs two pieces of memory, and no thread.
+/// **The path of a request**: with a certificate, `TLSChannel` decrypts; `ConnectionGuard` watches the connection;
+/// `Responder` checks the token, parses the `Route`, and writes the log and the metrics; `Hub` answers Hub clients,
+/// `Peers` other stores, `Operation` the operator. Every blocking call runs on `BlockingThreads`. `StoredBytes` reads a
+/// piece while the previous one is sent, so a slow client costs two pieces of memory, and no thread.
 ///
-/// Nothing is written to the store but the counts of accesses; what is missing is asked of a ``PullThrough``.
+/// The server writes only access counts to the store. A ``PullThrough`` fetches models and files that the store lacks.
 public final class HubServer: Sendable {
     private let responder: Responder
     private let flush: AccessFlush
     private let renewal: CertificateRenewal?
     private let options: ServerOptions
-    /// For what the frameworks say.
+    /// For the messages of the frameworks.
     private let logger: Logger
     private let stopping = AsyncStream<Void>.makeStream()
 
     /// - Parameters:
-    ///   - pullThrough: is asked for what the store lacks; nil answers 404.
-    ///   - arrivals: is asked what is on its way here, for peers who wait for it.
-    ///   - logger: gets a line for each request, at `info`.
-    /// - Throws: ``DeviceError`` if the system gives no threads.
+    ///   - pullThrough: fetches models and files that the store lacks; with nil the response is 404.
+    ///   - arrivals: the fetches in progress, for peers that wait for them.
+    ///   - logger: receives a line for each request, at `info`.
+    /// - Throws: ``DeviceError`` if threads cannot be created.
     public init(
         _ store: Store, _ options: ServerOptions = ServerOptions(), pullThrough: (any PullThrough)? = nil,
         arrivals: (any Arrivals)? = nil, logger: Logger = Logger(label: "weightstore.server")
@@ -50,7 +50,7 @@ public final class HubServer: Sendable {
 
     /// Serves until ``stop()``, or until the task is cancelled.
     ///
-    /// - Parameter listening: is told the port as soon as connections are accepted.
+    /// - Parameter listening: called with the port as soon as connections are accepted.
     /// - Throws: ``ServerError/bind(host:port:reason:)``.
     public func run(listening: @escaping @Sendable (_ port: Int) -> Void = { _ in }) async throws {
         var services: [any Service] = [application(listening), flush]
@@ -97,7 +97,7 @@ public final class HubServer: Sendable {
             logger: logger)
     }
 
-    /// Takes no more requests; those under way get ``ServerOptions/drainSeconds`` to end.
+    /// Stops accepting requests; those in progress have ``ServerOptions/drainSeconds`` to end.
     public func stop() { stopping.continuation.finish() }
 }
 

@@ -1,6 +1,6 @@
 import Origins
 
-/// Lets everybody who waits for the same thing wait for one pull.
+/// Merges concurrent pulls of the same revision or file into one.
 actor PullGate {
     private struct Key: Hashable {
         let model: String
@@ -27,7 +27,7 @@ actor PullGate {
         }
     }
 
-    /// A client that goes away does not end a pull that others wait for, or will ask for again.
+    /// A client that disconnects does not cancel the pull: other clients may wait for it or request it again.
     private func once(_ key: Key, _ pull: @escaping @Sendable () async throws -> Bool) async throws -> Bool {
         if let task = running[key] { return try await task.value }
         let task = Task { try await pull() }

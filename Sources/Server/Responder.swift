@@ -4,7 +4,7 @@ import Logging
 import NIOCore
 import WeightStore
 
-/// Answers every request: asks for the token, finds who answers, and tells log and metrics what came of it.
+/// Answers every request: checks the token, selects the handler, and records the result in log and metrics.
 struct Responder: HTTPResponder {
     private let hub: Hub
     private let peers: Peers
@@ -111,7 +111,7 @@ struct Responder: HTTPResponder {
     }
 }
 
-/// What is known of the connection that a request came by.
+/// The connection on which a request arrived.
 struct ConnectionContext: InitializableFromSource {
     private let channel: any Channel
 

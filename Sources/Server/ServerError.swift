@@ -1,10 +1,10 @@
-/// What can keep a server from serving.
+/// An error that prevents a server from serving.
 public enum ServerError: Error, Sendable, Equatable {
-    /// The address can't be listened on.
+    /// The server cannot listen on the address.
     case bind(host: String, port: Int, reason: String)
-    /// Not a token that a client could send. The token is not told.
+    /// The token is not one that a client can send. The error does not contain it.
     case token(source: String, reason: String)
-    /// A certificate, or a key, that can't be served with.
+    /// The certificate or the key is unusable.
     case certificate(path: String, reason: String)
 }
 
@@ -12,11 +12,11 @@ extension ServerError: CustomStringConvertible {
     public var description: String {
         switch self {
         case .bind(let host, let port, let reason):
-            "\(host):\(port): cannot listen there: \(reason)."
+            "\(host):\(port): cannot listen on this address: \(reason)."
         case .token(let source, let reason):
-            "\(source): no access token: \(reason)."
+            "\(source): not an access token: \(reason)."
         case .certificate(let path, let reason):
-            "\(path): can't serve https with it: \(reason)."
+            "\(path): unusable for https: \(reason)."
         }
     }
 }

@@ -1,24 +1,24 @@
-/// How a ``HubServer`` is to listen, and what it puts up with.
+/// The address and the limits of a ``HubServer``.
 public struct ServerOptions: Sendable {
     /// The name or address to bind to.
     public var host = "127.0.0.1"
-    /// 0 lets the system pick one.
+    /// The port; with 0 the system picks a free one.
     public var port = 8000
-    /// Who may ask; nil means everybody who reaches the port.
+    /// The token that clients must send; nil allows every client.
     public var token: AccessToken?
-    /// With it the server speaks https, and nothing else; nil means plain http.
+    /// With a certificate the server serves https only; nil means plain http.
     public var certificate: ServerCertificate?
-    /// Open connections at most; more wait until one is closed.
+    /// The most open connections; further ones wait until one is closed.
     public var connections = 4096
-    /// Seconds that a connection may stay without a request, or take for the head of one.
+    /// Seconds that a connection may stay without a request, or take to send the head of one.
     public var idleSeconds = 30
     /// Seconds that a request may take to arrive.
     public var requestSeconds = 30
-    /// Seconds that a client may take nothing of what is sent to it.
+    /// Seconds that a client may read nothing of its response.
     public var stallSeconds = 60
-    /// Seconds that answers under way get after a request to stop.
+    /// Seconds that responses in progress have to end after ``HubServer/stop()``.
     public var drainSeconds = 20
-    /// Entries of a list in one answer at most.
+    /// The most entries of a list in one response.
     public var pageEntries = 1000
 
     public init(host: String = "127.0.0.1", port: Int = 8000, token: AccessToken? = nil) {

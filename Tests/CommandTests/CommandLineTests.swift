@@ -101,7 +101,7 @@ import Testing
         #expect(try tool("gc", "--grace", "soon").status == 64)
         #expect(try tool("export", "org/base", directory("base")).status == 6)
         let help = try tool("--help").output
-        for status in ["2 no such", "3 stored", "4 pinned", "5 disk", "6 the files", "7 no store", "64 wrong", "130"] {
+        for status in ["2 no such", "3 stored", "4 pinned", "5 disk", "6 invalid", "7 no store", "64 wrong", "130"] {
             #expect(help.contains(status.split(separator: " ")[0]), "\(status)")
         }
     }

@@ -32,6 +32,6 @@ struct RealModelTests {
         let result = try tool("demo", try #require(RealModel.path), "--name", "minilm")
         #expect(result.status == 0, "\(result.errors)")
         #expect(result.output.contains("byte for byte"))
-        #expect(result.output.contains("given back with the SHA-256 of the original"))
+        #expect(result.output.contains("read back with the SHA-256 of the original"))
     }
 }

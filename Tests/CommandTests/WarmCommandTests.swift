@@ -62,8 +62,8 @@ import Testing
     func leftOut() throws {
         try use()
         let tight = try tool("warm", "--plan", "--budget", "5M")
-        #expect(tight.output.contains("left out: base@v1") && tight.output.contains("1 of 3 layers are in"))
-        #expect(try tool("warm", "--plan", "--top", "1").output.contains("1 revision more was used"))
+        #expect(tight.output.contains("skipped: base@v1") && tight.output.contains("1 of 3 layers are in"))
+        #expect(try tool("warm", "--plan", "--top", "1").output.contains("not listed: 1 used revision"))
         #expect(try tool("warm", "tuned", "--plan", "--json").object()["others"] as? Int == 0)
         #expect(try tool("warm", "nobody").status == 2)
     }
@@ -71,7 +71,7 @@ import Testing
     @Test("before anything was used there is nothing to warm, and that is no failure")
     func unused() throws {
         let result = try tool("warm")
-        #expect(result.status == 0 && result.output.contains("Nothing was used yet"))
+        #expect(result.status == 0 && result.output.contains("no model was used yet"))
     }
 
     @Test("two at once do no harm")

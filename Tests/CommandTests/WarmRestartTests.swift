@@ -149,7 +149,7 @@ import WeightStore
     func tool() throws {
         _ = try engine("use", store, "1", "base")
         let tool = Tool(store: store)
-        #expect(try tool("warm").output.contains("left out: base@v1 system: its KV blocks were never computed"))
+        #expect(try tool("warm").output.contains("skipped: base@v1 system: its KV blocks were never computed"))
         _ = try first("warm", "base")
         let plan = try tool("warm", "--plan", "--json").object()
         let items = try #require(plan["items"] as? [[String: Any]])
@@ -160,6 +160,6 @@ import WeightStore
         try TestModel(layers: 4).tuned(seed: 4).write(to: directory("next"))
         #expect(try tool("import", directory("next"), "--name", "base").status == 0)
         let next = try tool("warm", "--plan").output
-        #expect(next.contains("base@v2") && next.contains("left out: base@v2 system"))
+        #expect(next.contains("base@v2") && next.contains("skipped: base@v2 system"))
     }
 }

@@ -333,7 +333,7 @@ struct NodeTests {
         let both = try tool(
             "node", "org/model", "--advertise", "http://node.example", "--tls-certificate", "any.pem", "--tls-key",
             "any.key")
-        #expect(both.status == 64 && both.errors.contains("http://node.example is not https"))
+        #expect(both.status == 64 && both.errors.contains("http://node.example: must be https"))
         #expect(!node.said.contains("the-fleets-token") && !node.said.contains("testsecret"))
     }
 }

@@ -67,7 +67,7 @@ struct TLSTests {
     func strangers() async throws {
         let server = try await server { $0.idleSeconds = 5 }
         #expect(try await server.get("/").status == 400)
-        #expect(try await server.get(weights).text == "This port speaks https.\n")
+        #expect(try await server.get(weights).text == "This port serves https only.\n")
         // Records that are none, that are too long, that never end; and nothing at all.
         for text in [
             "\u{16}\u{3}\u{1}\u{0}\u{4}abcd", "\u{16}\u{3}\u{1}\u{7f}\u{7f}" + String(repeating: "a", count: 1 << 20),
@@ -93,7 +93,7 @@ struct TLSTests {
         let server = try await server { $0.stallSeconds = 2 }
         let address = url(server, weights)
         let client = try await onThread { try SlowClient(address, pace: 0, trusting: try Self.authority.get()) }
-        #expect(try await eventually { server.log.lines.contains { $0.contains("broken off") } })
+        #expect(try await eventually { server.log.lines.contains { $0.contains("interrupted") } })
         #expect(try await isWell(server))
         withExtendedLifetime(client) {}
     }
@@ -167,8 +167,8 @@ struct TLSCommandTests {
         // The new certificate comes before its key.
         let renewed = try second.issue("renewed")
         for (from, to, says) in [
-            (renewed.chain, certificate.chain, "\(certificate.key): can't serve https with it"),
-            (renewed.key, certificate.key, "\(certificate.chain): renewed, until"),
+            (renewed.chain, certificate.chain, "\(certificate.key): unusable for https"),
+            (renewed.key, certificate.key, "\(certificate.chain): renewed, valid until"),
         ] {
             #expect(!server.said.contains(says))
             #expect(try await curl(server.url + "/health", trusting: first).status == 0)
@@ -182,7 +182,7 @@ struct TLSCommandTests {
         try FileManager.default.removeItem(atPath: certificate.chain)
         #expect(
             try await eventually {
-                server.said.contains("\(certificate.chain): can't serve https with it: No such file")
+                server.said.contains("\(certificate.chain): unusable for https: No such file")
             })
         #expect(try await curl(server.url + "/health", trusting: second).status == 0)
         #expect(try await onThread { try client.received() } == TestServer.base.file(TestServer.base.tensors).count)
@@ -217,10 +217,10 @@ struct TLSCommandTests {
             (directory("none"), good.key, directory("none"), "No such file"),
             (good.chain, directory("none"), directory("none"), "No such file"),
             (directory(""), good.key, directory(""), "Is a directory"),
-            (text, good.key, text, "no certificate in PEM form"),
-            (good.chain, text, text, "no private key in PEM form"), (good.chain, locked, locked, "has a passphrase"),
+            (text, good.key, text, "no valid PEM certificate"),
+            (good.chain, text, text, "no valid PEM private key"), (good.chain, locked, locked, "has a passphrase"),
             (good.chain, other.key, other.key, "not the key of the first certificate in \(good.chain)"),
-            (old.chain, old.key, old.chain, "it ended on"), (early.chain, early.key, early.chain, "it begins on"),
+            (old.chain, old.key, old.chain, "expired on"), (early.chain, early.key, early.chain, "not valid before"),
         ]
         for (chain, key, path, reason) in cases {
             let result = try await tool(["serve", "--port", "0", "--tls-certificate", chain, "--tls-key", key])

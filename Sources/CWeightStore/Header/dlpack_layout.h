@@ -1,5 +1,5 @@
-/* The structures of DLPack 1.1 as they lie in memory, under their own tags: what the library fills in. Users of the
- * library include the header of DLPack itself. */
+/* The structures of DLPack 1.1 with the same memory layout and tags, for the library itself. Users of the library
+ * include the header of DLPack. */
 #ifndef WEIGHTSTORE_DLPACK_LAYOUT_H
 #define WEIGHTSTORE_DLPACK_LAYOUT_H
 

@@ -14,24 +14,24 @@
  *     weightstore_revision_release(revision);
  *     weightstore_close(store);
  *
- * Calls. Every function returns a status, and gives its result through its last pointer, which is left alone when the
- * status is not WEIGHTSTORE_OK. What went wrong is then told by weightstore_last_message() on the same thread.
+ * Calls. Every function returns a status, and writes its result through its last pointer only if the status is
+ * WEIGHTSTORE_OK. After a failure, weightstore_last_message() on the same thread returns the reason.
  *
- * Handles are opaque, and never reused: one that was released is refused with WEIGHTSTORE_INVALID_HANDLE. Each is
- * released once. Releasing NULL does nothing. The order does not matter: a lease keeps its revision and its store.
+ * Handles are opaque and never reused: a released handle is refused with WEIGHTSTORE_INVALID_HANDLE. Release each
+ * handle once, in any order: a lease keeps its revision and its store. Releasing NULL does nothing.
  *
- * Threads. Every function may be called from any thread at any time. Calls block while bytes are read or fetched.
+ * Threads. Every function can be called from any thread at any time. Calls block while bytes are read or fetched.
  *
- * Fork. A process that was forked after its parent opened a store must not call the library (WEIGHTSTORE_FORKED): a
- * connection to SQLite does not survive it. Memory of the parent's leases in the tier "ram" stays readable. Fork before
- * the first weightstore_open, or start a new program.
+ * Fork. A process that was forked after its parent opened a store must not call the library (WEIGHTSTORE_FORKED),
+ * because an SQLite connection does not survive a fork. It can still read the memory of the parent's leases in the
+ * tier "ram". Fork before the first weightstore_open, or start a new program.
  *
- * Structures begin with struct_size, which the caller sets to sizeof: a later version of the library may know more
- * fields, and fills in only what the caller has room for.
+ * Structures begin with struct_size, which the caller sets to sizeof: a later version of the library may have more
+ * fields, and fills in only those that fit.
  *
- * Strings are UTF-8, and end with a zero. Those in structures belong to the handle that was asked.
+ * Strings are UTF-8 and end with a zero. Strings in structures are valid as long as the handle that returned them.
  *
- * Tiers: "ram", "host" (ordinary memory that behaves as a GPU's), "gpu" (the first CUDA device), "cuda:1", …
+ * Tiers: "ram", "host" (ordinary memory that behaves like a GPU's), "gpu" (the first CUDA device), "cuda:1", …
  */
 #ifndef WEIGHTSTORE_H
 #define WEIGHTSTORE_H
@@ -43,7 +43,7 @@
 extern "C" {
 #endif
 
-/* The version of this interface. It changes when a function or a field changes its meaning, not when some are added. */
+/* The version of this interface. It changes if the meaning of a function or a field changes, not if some are added. */
 #define WEIGHTSTORE_ABI 1
 
 typedef struct weightstore_store weightstore_store;
@@ -52,33 +52,33 @@ typedef struct weightstore_lease weightstore_lease;
 
 typedef enum weightstore_status {
     WEIGHTSTORE_OK = 0,
-    /* NULL, out of range, no such tier, not a name. */
+    /* NULL, out of range, an unknown tier, or an invalid name. */
     WEIGHTSTORE_INVALID_ARGUMENT = 1,
-    /* Released already, of another kind, or never given out. */
+    /* The handle was released, is of another kind, or never existed. */
     WEIGHTSTORE_INVALID_HANDLE = 2,
     /* The process was forked after the library was used. */
     WEIGHTSTORE_FORKED = 3,
-    /* No such model, revision, file, layer or tensor; or a name that fits several. */
+    /* No such model, revision, file, layer or tensor; or an ambiguous name. */
     WEIGHTSTORE_NOT_FOUND = 4,
     /* Stored bytes are damaged or missing. */
     WEIGHTSTORE_DAMAGED = 5,
-    /* No store there, or one that can't be opened. */
+    /* There is no store, or it cannot be opened. */
     WEIGHTSTORE_BAD_STORE = 6,
-    /* The disk, or the store's quota, is full. */
+    /* The disk or the store's quota is full. */
     WEIGHTSTORE_DISK_FULL = 7,
-    /* The tier has no room beside what leases hold. */
+    /* Leases hold so much of the tier that the tensors do not fit. */
     WEIGHTSTORE_TIER_FULL = 8,
-    /* Somebody else holds what is needed. */
+    /* Pinned, in use, or locked by another process. */
     WEIGHTSTORE_BUSY = 9,
     /* No such device, no driver, or the driver failed. */
     WEIGHTSTORE_DEVICE = 10,
-    /* The bytes are not here, and their origin can't be reached; */
+    /* The bytes are not in the store, and their origin cannot be reached. */
     WEIGHTSTORE_UNREACHABLE = 11,
-    /* wants a token; */
+    /* The origin requires a token. */
     WEIGHTSTORE_NOT_ALLOWED = 12,
-    /* gave other bytes than were expected. */
+    /* The origin sent unexpected bytes. */
     WEIGHTSTORE_BAD_ANSWER = 13,
-    /* The element type can't be told in DLPack. */
+    /* DLPack has no such element type. */
     WEIGHTSTORE_UNSUPPORTED = 14,
     /* A system call failed. */
     WEIGHTSTORE_SYSTEM = 15,
@@ -88,21 +88,22 @@ typedef enum weightstore_status {
 
 /* ---- The library ---------------------------------------------------------------------------------------------- */
 
-/* WEIGHTSTORE_ABI as the library was built: compare it with the header's when the library is opened at run time. */
+/* WEIGHTSTORE_ABI of the library: compare it with that of the header when the library is loaded at run time. */
 uint32_t weightstore_abi(void);
 
-/* The status of the last call on this thread that failed. */
+/* The status of the last failed call on this thread; WEIGHTSTORE_OK if none failed. */
 weightstore_status weightstore_last_status(void);
 
-/* What happened then, to what, and what to do about it. Valid until the next failure on this thread; never NULL. */
+/* The message of that call: the failure, its subject and the remedy. Valid until the next failure on this thread; never
+ * NULL. */
 const char *weightstore_last_message(void);
 
-/* How many handles have been given out and not released: for tests of leaks. */
+/* The number of handles that were not released, for leak tests. */
 weightstore_status weightstore_open_handles(size_t *count);
 
 /* ---- Stores ---------------------------------------------------------------------------------------------------- */
 
-/* Opens the store in a directory. With NULL it is the one of the command-line tool: $WEIGHTSTORE_HOME, or
+/* Opens the store in a directory. NULL means the default of the command-line tool: $WEIGHTSTORE_HOME, or
  * ~/.local/share/weightstore. */
 weightstore_status weightstore_open(const char *path, weightstore_store **store);
 
@@ -111,41 +112,43 @@ weightstore_status weightstore_close(weightstore_store *store);
 
 typedef struct weightstore_tier_options {
     size_t struct_size;
-    /* Bytes at most. 0: half of the memory that is free now, nine tenths of a GPU's. */
+    /* The size limit in bytes. 0: half of the memory that is free now, nine tenths of a GPU's. */
     uint64_t budget;
-    /* The name of the policy by which shards go when the budget is full. NULL: lru. */
+    /* The name of the eviction policy for a full budget. NULL: lru. */
     const char *policy;
-    /* Not 0: lock the pages of "ram", so that the kernel never takes them back. */
+    /* Not 0: lock the pages of "ram", so that the kernel does not reclaim them. */
     int32_t lock_pages;
 } weightstore_tier_options;
 
-/* Opens a tier. Without this, it is opened with the default options at its first use; then it is too late. */
+/* Opens a tier with options. The first use of a tier that is not open opens it with the default options. The options of
+ * an open tier cannot be changed (WEIGHTSTORE_INVALID_ARGUMENT). */
 weightstore_status weightstore_open_tier(
     weightstore_store *store, const char *tier, const weightstore_tier_options *options);
 
 typedef struct weightstore_tier_statistics {
     size_t struct_size;
-    /* Bytes: at most; of the shards that are there; under way; held by leases. */
+    /* Bytes: the limit; of resident shards; being loaded; held by leases. */
     uint64_t budget, bytes, loading, leased;
-    /* Shards that are there. */
+    /* The number of resident shards. */
     uint64_t shards;
-    /* Leases on shards that were there already, and on such that had to be brought in. */
+    /* Leases on resident shards, and on shards that had to be loaded. */
     uint64_t hits, misses;
-    /* Bytes brought in since the tier was opened; shards that went; loads that failed. */
+    /* Since the tier was opened: bytes loaded; shards evicted; loads that failed. */
     uint64_t loaded, evictions, failures;
 } weightstore_tier_statistics;
 
-/* How full a tier is, and what it did. WEIGHTSTORE_NOT_FOUND if it is not open. */
+/* The contents and the counters of a tier. WEIGHTSTORE_NOT_FOUND if it is not open. */
 weightstore_status weightstore_statistics(
     weightstore_store *store, const char *tier, weightstore_tier_statistics *statistics);
 
 /* ---- Revisions ------------------------------------------------------------------------------------------------- */
 
 /* Finds and holds a revision: "model", "model@ref", "model@v3", "model@<commit>", "model@<digest>". Without "@" it is
- * the ref main, or else the last version. While it is held, nobody can remove it from the store. */
+ * the ref main, or the last version if there is no such ref. A held revision cannot be removed from the store. */
 weightstore_status weightstore_resolve(
     weightstore_store *store, const char *name, weightstore_revision **revision);
 
+/* Releases the handle. The leases of the revision continue to hold it. */
 weightstore_status weightstore_revision_release(weightstore_revision *revision);
 
 typedef struct weightstore_revision_info {
@@ -154,46 +157,47 @@ typedef struct weightstore_revision_info {
     const char *model, *name;
     /* The SHA-256 of the manifest, in hexadecimal. */
     const char *digest;
-    /* 1, 2, 3 …; -1 while an import is still bringing files in. */
+    /* 1, 2, 3 …; -1 while an import is still adding files. */
     int64_t version;
-    /* How many tensors, layers and files can be asked for. */
+    /* The number of tensors, layers and files. */
     size_t tensors, layers, files;
-    /* Of all tensors. */
+    /* The size of all tensors. */
     uint64_t bytes;
 } weightstore_revision_info;
 
+/* The properties of a revision. */
 weightstore_status weightstore_revision_describe(
     weightstore_revision *revision, weightstore_revision_info *info);
 
 typedef struct weightstore_tensor {
     size_t struct_size;
     const char *name;
-    /* As the file spells it: "BF16", "Q4_K". */
+    /* As in the file: "BF16", "Q4_K". */
     const char *dtype;
-    /* The file of the revision that holds it. */
+    /* The file of the revision that contains it. */
     const char *file;
     /* The path up to the layer's number, such as "model.layers", and the number; NULL and -1 outside every layer. */
     const char *stack;
     int64_t layer;
     /* -1 if it belongs to no single expert. */
     int64_t expert;
-    /* Elements along each dimension, the outermost first, in files of every format; `rank` of them. */
+    /* Elements along each dimension, the outermost first for every file format; `rank` of them. */
     int64_t rank;
     const int64_t *shape;
-    /* Elements from one index to the next along each dimension; NULL for types whose elements are packed in blocks. */
+    /* The stride of each dimension, in elements; NULL for types whose elements are packed in blocks. */
     const int64_t *strides;
     uint64_t bytes;
-    /* The SHA-256 of the shard that holds the bytes, in hexadecimal; NULL for a tensor of zero bytes, and while the
-     * bytes have never come. */
+    /* The SHA-256 of the shard that holds the bytes, in hexadecimal; NULL for a tensor of zero bytes, and for one whose
+     * bytes were never fetched. */
     const char *shard;
-    /* Where the bytes are: an address in this process for "ram" and "host", on the device otherwise. Only for the
-     * tensors of a lease, and as long as it is held; NULL otherwise, and for zero bytes. Read-only. */
+    /* The address of the bytes: in this process for "ram" and "host", on the device otherwise. Set only for tensors of
+     * a lease, and valid as long as it is held; NULL otherwise, and for zero bytes. Read-only. */
     const void *data;
-    /* DLPack's numbers: 1 is this process's memory, 2 is CUDA; and which device of that kind. 0: not in a tier. */
+    /* DLPack's device type (1: this process's memory; 2: CUDA; 0: not in a tier) and the number of the device. */
     int32_t device_type, device_id;
 } weightstore_tensor;
 
-/* A tensor of the revision: by file and name, from 0 to info.tensors - 1. Nothing is loaded. */
+/* A tensor of the revision, by its index from 0 to info.tensors - 1, in order of file and name. Loads nothing. */
 weightstore_status weightstore_tensor_at(
     weightstore_revision *revision, size_t index, weightstore_tensor *tensor);
 
@@ -205,7 +209,7 @@ typedef struct weightstore_layer {
     uint64_t bytes;
 } weightstore_layer;
 
-/* A layer of the revision: by stack and number, from 0 to info.layers - 1. */
+/* A layer of the revision, by its index from 0 to info.layers - 1, in order of stack and number. */
 weightstore_status weightstore_layer_at(
     weightstore_revision *revision, size_t index, weightstore_layer *layer);
 
@@ -219,28 +223,29 @@ typedef struct weightstore_file {
     uint64_t bytes;
 } weightstore_file;
 
-/* A file of the revision: by path, from 0 to info.files - 1. */
+/* A file of the revision, by its index from 0 to info.files - 1, in order of path. */
 weightstore_status weightstore_file_at(
     weightstore_revision *revision, size_t index, weightstore_file *file);
 
-/* Copies bytes of a file from `offset` on into `buffer`; `count` of them, fewer only at the end of the file. */
+/* Copies `size` bytes of a file from `offset` on into `buffer`. `count` is the number of bytes copied, which is less
+ * than `size` only at the end of the file. */
 weightstore_status weightstore_read_file(
     weightstore_revision *revision, const char *path, uint64_t offset, void *buffer, size_t size, size_t *count);
 
 /* ---- Leases ---------------------------------------------------------------------------------------------------- */
 
-/* Each of these brings tensors into a tier, waits until they are there, and holds them there. What is there already is
- * not read again; what an origin has, and the store has not, is fetched. */
+/* Each of these loads tensors into a tier, waits until they are loaded, and holds them there. Resident tensors are not
+ * read again; tensors that the store lacks are fetched from an origin. */
 
-/* The tensors of a layer; those of one stack if `stack` is not NULL. */
+/* The tensors of a layer; only those of one stack if `stack` is not NULL. */
 weightstore_status weightstore_lease_layer(
     weightstore_revision *revision, const char *stack, int64_t layer, const char *tier, weightstore_lease **lease);
 
-/* What belongs to no layer: embedding, final norm, head. */
+/* The tensors that belong to no layer: embedding, final norm, head. */
 weightstore_status weightstore_lease_rest(
     weightstore_revision *revision, const char *tier, weightstore_lease **lease);
 
-/* One tensor; of all files that have one of that name if `file` is NULL. */
+/* One tensor; if `file` is NULL, every tensor of that name in any file. */
 weightstore_status weightstore_lease_tensor(
     weightstore_revision *revision, const char *file, const char *name, const char *tier, weightstore_lease **lease);
 
@@ -248,34 +253,34 @@ weightstore_status weightstore_lease_tensor(
 weightstore_status weightstore_lease_file(
     weightstore_revision *revision, const char *file, const char *tier, weightstore_lease **lease);
 
-/* Begins to bring layers into a tier, and returns at once. They stay there as long as the tier's policy likes: a lease
- * that comes soon finds them, and one that comes before they are there waits for the same load. A failure is told by
- * the lease. */
+/* Begins to load layers into a tier, and returns at once. A later lease finds them if the tier has not evicted them, or
+ * waits for the same load. The lease reports a failed load. */
 weightstore_status weightstore_prefetch_layers(
     weightstore_revision *revision, int64_t first, int64_t last, const char *tier);
 
 typedef struct weightstore_lease_info {
     size_t struct_size;
     size_t tensors;
-    /* Of its tensors. */
+    /* The size of its tensors. */
     uint64_t bytes;
 } weightstore_lease_info;
 
+/* The size of a lease. */
 weightstore_status weightstore_lease_describe(weightstore_lease *lease, weightstore_lease_info *info);
 
-/* A tensor of the lease, with its address: by file and name, from 0 to info.tensors - 1. */
+/* A tensor of the lease, with its address, by its index from 0 to info.tensors - 1, in order of file and name. */
 weightstore_status weightstore_lease_tensor_at(
     weightstore_lease *lease, size_t index, weightstore_tensor *tensor);
 
-/* The index of a tensor of the lease; `file` may be NULL. */
+/* The index of a tensor of the lease; of the first one if several files have the name and `file` is NULL. */
 weightstore_status weightstore_lease_find(
     weightstore_lease *lease, const char *file, const char *name, size_t *index);
 
-/* A lease of its own on one tensor of a lease: the others may go when theirs is released. */
+/* A separate lease on one tensor of a lease: it keeps that tensor when the first lease is released. */
 weightstore_status weightstore_lease_share(
     weightstore_lease *lease, size_t index, weightstore_lease **shared);
 
-/* Gives the lease back. Its tensors must not be read any more. */
+/* Releases the lease. Its tensors must not be read afterwards. */
 weightstore_status weightstore_lease_release(weightstore_lease *lease);
 
 /* ---- DLPack ---------------------------------------------------------------------------------------------------- */
@@ -284,15 +289,15 @@ struct DLManagedTensor;
 struct DLManagedTensorVersioned;
 
 enum {
-    /* As one dimension of bytes, whatever the element type: for types that the consumer does not know. */
+    /* As one dimension of bytes, for element types that the consumer does not know. */
     WEIGHTSTORE_DLPACK_BYTES = 1,
-    /* As memory that may be written to: pages are shared with everybody until they are written, and then this tensor's
-     * own. The store never sees it. Only for "ram". Tensors of one lease that lie in one shard share such pages. */
+    /* As writable memory: a page is shared with all processes until it is written, and then private (copy on write).
+     * The store does not change. Only for "ram". Tensors of one lease in the same shard share these pages. */
     WEIGHTSTORE_DLPACK_PRIVATE = 2
 };
 
-/* A tensor of a lease for DLPack's consumers. It has a lease of its own, which ends with its deleter: `lease` may be
- * released before. The memory is read-only unless WEIGHTSTORE_DLPACK_PRIVATE is asked for; the versioned form says so. */
+/* A tensor of a lease for DLPack consumers. It has a lease of its own, which its deleter releases: `lease` can be
+ * released before. The memory is read-only without WEIGHTSTORE_DLPACK_PRIVATE; the versioned form has a flag for it. */
 weightstore_status weightstore_dlpack(
     weightstore_lease *lease, size_t index, uint32_t flags, struct DLManagedTensor **tensor);
 weightstore_status weightstore_dlpack_versioned(

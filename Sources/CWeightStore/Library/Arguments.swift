@@ -1,13 +1,13 @@
 import Glibc
 import WeightStore
 
-/// A name that the caller gives.
+/// A required string argument.
 func text(_ argument: UnsafePointer<CChar>?, _ name: String) throws(CallError) -> String {
     guard let argument else { throw .argument("the \(name) is NULL") }
     return try optionalText(argument, name)!
 }
 
-/// A name that may be left out.
+/// A string argument that can be NULL.
 func optionalText(_ argument: UnsafePointer<CChar>?, _ name: String) throws(CallError) -> String? {
     guard let argument else { return nil }
     guard let text = String(validatingCString: argument) else { throw .argument("the \(name) is not UTF-8") }
@@ -15,33 +15,35 @@ func optionalText(_ argument: UnsafePointer<CChar>?, _ name: String) throws(Call
 }
 
 func tier(_ argument: UnsafePointer<CChar>?) throws -> Tier {
-    // The common one without a string: it is asked for in every lease.
+    // The most common tier without creating a string, because every lease passes a tier.
     if let argument, strcmp(argument, "ram") == 0 { return .ram }
     return try Tier(text(argument, "tier"))
 }
 
-/// Where a result goes.
+/// The destination of a result.
 func target<Value>(
     _ argument: UnsafeMutablePointer<Value>?, _ name: String
 ) throws(CallError) -> UnsafeMutablePointer<Value> {
-    guard let argument else { throw .argument("the place for the \(name) is NULL") }
+    guard let argument else { throw .argument("the pointer for the \(name) is NULL") }
     return argument
 }
 
-/// A structure of the interface, which begins with the size that the caller's header gives it.
+/// A structure of the interface. It begins with its size in the caller's version of the header.
 protocol Sized {
     var struct_size: Int { get set }
     /// The size in the first version of the interface.
     static var firstSize: Int { get }
 }
 
-/// Where a structure goes.
+/// The destination of a structure.
 func target<Value: Sized>(
     _ argument: UnsafeMutablePointer<Value>?, _ name: String
 ) throws(CallError) -> SizedTarget<Value> {
-    guard let argument else { throw .argument("the place for the \(name) is NULL") }
+    guard let argument else { throw .argument("the pointer for the \(name) is NULL") }
     guard argument.pointee.struct_size >= Value.firstSize else {
-        throw .argument("struct_size of the \(name) is \(argument.pointee.struct_size): set it to sizeof")
+        throw .argument(
+            "struct_size of the \(name) is \(argument.pointee.struct_size): must be at least \(Value.firstSize); "
+                + "set it to sizeof")
     }
     return SizedTarget(pointer: argument)
 }
@@ -49,7 +51,7 @@ func target<Value: Sized>(
 struct SizedTarget<Value: Sized> {
     let pointer: UnsafeMutablePointer<Value>
 
-    /// Fills in as much as the caller has room for.
+    /// Fills in the fields that fit into the caller's size.
     ///
     /// Not inlined: see `MappedBlob.copy`.
     @inline(never) func fill(_ value: Value) {
@@ -65,6 +67,6 @@ struct SizedTarget<Value: Sized> {
 
 /// An element by its index.
 func element<Element>(_ all: [Element], _ index: Int, _ name: String) throws(CallError) -> Element {
-    guard all.indices.contains(index) else { throw .argument("\(name) \(index): there are \(all.count)") }
+    guard all.indices.contains(index) else { throw .argument("\(name) \(index): must be less than \(all.count)") }
     return all[index]
 }

@@ -1,7 +1,6 @@
 import Glibc
 
-/// Strings and arrays as C reads them, valid as long as the value lives. Filled while it has one owner, and only read
-/// from then on.
+/// Strings and arrays in C's form, valid as long as the value lives. One owner fills it; afterwards it is only read.
 final class CMemory {
     private var blocks: [UnsafeMutableRawPointer] = []
 

@@ -1,9 +1,9 @@
 import CWeightStoreHeader
 import WeightStore
 
-/// Rows of one kind as C reads them.
+/// Rows of one kind in C's form.
 final class CTable<Row>: Sendable {
-    // Written in `init` alone; the pointers in the rows lead into `memory`, which is only read from then on.
+    // Written only in `init`. The rows point into `memory`, which is only read afterwards.
     nonisolated(unsafe) let rows: [Row]
     private nonisolated(unsafe) let memory: CMemory
 

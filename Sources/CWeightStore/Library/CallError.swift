@@ -1,8 +1,8 @@
-/// What is wrong with a call itself.
+/// An error in a call itself: an invalid argument or handle, or a forked process.
 enum CallError: Error {
     case argument(String)
     case handle(String)
-    /// The process was forked from this one, which had used the library.
+    /// The process was forked from this one, which had opened a store.
     case forked(Int32)
     /// An element type that DLPack does not know.
     case unsupported(dtype: String)
@@ -14,9 +14,10 @@ extension CallError: CustomStringConvertible {
         case .argument(let problem): "\(problem)."
         case .handle(let problem): "\(problem)."
         case .forked(let owner):
-            "This process was forked from process \(owner) after that had opened a store. Start a new program (in Python: the start method \"spawn\"), or fork before the first store is opened."
+            "This process was forked from process \(owner), which had opened a store. Start a new program (in Python: "
+                + "the start method \"spawn\"), or fork before the first store is opened."
         case .unsupported(let dtype):
-            "\(dtype): an element type that can't be told in DLPack. Ask for its bytes (WEIGHTSTORE_DLPACK_BYTES)."
+            "\(dtype): DLPack has no such element type. Export the tensor as bytes (WEIGHTSTORE_DLPACK_BYTES)."
         }
     }
 }

@@ -1,7 +1,7 @@
 import CWeightStoreHeader
 import WeightStore
 
-/// What a DLPack tensor of ours keeps alive until its deleter is called.
+/// The owner of an exported DLPack tensor's memory, alive until the tensor's deleter is called.
 final class DLPackExport {
     private let lease: Lease
     private let mapping: PrivateMapping?
@@ -11,12 +11,16 @@ final class DLPackExport {
 
     init(_ handle: LeaseHandle, _ index: Int, flags: UInt32) throws {
         let known = UInt32(WEIGHTSTORE_DLPACK_BYTES | WEIGHTSTORE_DLPACK_PRIVATE)
-        guard flags & ~known == 0 else { throw CallError.argument("flags \(flags): not known") }
+        guard flags & ~known == 0 else {
+            throw CallError.argument(
+                "flags \(flags): must be a combination of WEIGHTSTORE_DLPACK_BYTES and WEIGHTSTORE_DLPACK_PRIVATE")
+        }
         let leased = try element(handle.lease.tensors, index, "tensor")
         let asBytes = flags & UInt32(WEIGHTSTORE_DLPACK_BYTES) != 0
         isReadOnly = flags & UInt32(WEIGHTSTORE_DLPACK_PRIVATE) == 0
         guard isReadOnly || handle.lease.tier == .ram else {
-            throw CallError.argument("private pages are to be had in the tier ram, not in \(handle.lease.tier)")
+            throw CallError.argument(
+                "WEIGHTSTORE_DLPACK_PRIVATE: the lease's tier is \(handle.lease.tier), must be ram")
         }
         guard let type = asBytes ? .bytes : DLPackType(leased.entry.dtype) else {
             throw CallError.unsupported(dtype: leased.entry.dtype)
@@ -37,7 +41,7 @@ final class DLPackExport {
         tensor.strides = memory.array(strides)
     }
 
-    /// The tensor in the form that every consumer knows.
+    /// The tensor in the form that every consumer supports.
     func managed() -> UnsafeMutablePointer<DLManagedTensor> {
         let managed = UnsafeMutablePointer<DLManagedTensor>.allocate(capacity: 1)
         managed.initialize(
@@ -50,7 +54,7 @@ final class DLPackExport {
         return managed
     }
 
-    /// The tensor in the form that says whether it may be written to.
+    /// The tensor in the form that has a read-only flag.
     func versioned() -> UnsafeMutablePointer<DLManagedTensorVersioned> {
         let managed = UnsafeMutablePointer<DLManagedTensorVersioned>.allocate(capacity: 1)
         managed.initialize(
@@ -63,7 +67,7 @@ final class DLPackExport {
         return managed
     }
 
-    /// - Returns: false in a child of the process that owns it, where it must be left alone.
+    /// - Returns: false in a forked child of the owning process, where the memory must not be released.
     private static func release(_ context: UnsafeMutableRawPointer) -> Bool {
         if OwningProcess.isAnother { return false }
         Unmanaged<DLPackExport>.fromOpaque(context).release()

@@ -1,6 +1,6 @@
 import CWeightStoreHeader
 
-/// An element type in DLPack's numbers (`DLDataTypeCode` of DLPack 1.1), for types whose elements lie in whole bytes.
+/// An element type as DLPack numbers it (`DLDataTypeCode` of DLPack 1.1), for types with elements of whole bytes.
 struct DLPackType {
     let code: UInt8
     let bits: UInt8

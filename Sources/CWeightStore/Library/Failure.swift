@@ -3,7 +3,7 @@ import Glibc
 import Origins
 import WeightStore
 
-/// The last failure on a thread, as C reads it.
+/// The last failure on a thread, in C's form.
 final class Failure {
     let status: weightstore_status
     let message: UnsafeMutablePointer<CChar>
@@ -17,7 +17,7 @@ final class Failure {
 
     private static let key: pthread_key_t = {
         var key = pthread_key_t()
-        // Nothing to be done without: there are 1024 keys, and the process has used them up.
+        // This fails only if the process has used all 1024 keys, and there is no way to continue without one.
         precondition(
             pthread_key_create(&key) { Unmanaged<Failure>.fromOpaque($0!).release() } == 0, "pthread_key_create")
         return key
@@ -27,7 +27,7 @@ final class Failure {
         pthread_getspecific(key).map { Unmanaged<Failure>.fromOpaque($0).takeUnretainedValue() }
     }
 
-    /// Keeps a failure in place of the one before.
+    /// Stores a failure in place of the previous one.
     static func keep(_ error: any Error) -> weightstore_status {
         let failure = Failure(error)
         let old = pthread_getspecific(key)

@@ -1,14 +1,14 @@
 import CWeightStoreHeader
 import Synchronization
 
-/// A value that C holds by a handle.
+/// A value to which C has a handle.
 protocol Handled: AnyObject, Sendable {
-    /// What it is called in messages: store, revision, lease.
+    /// The name in messages: store, revision, lease.
     static var kind: String { get }
 }
 
-/// What C holds in place of our values: numbers, each given out once. So a handle that was released, or that is no
-/// handle, is found out and not followed.
+/// The table behind C's handles: each is a number, never reused and never dereferenced. So a released or invalid handle
+/// is detected.
 final class Handles: Sendable {
     static let all = Handles()
 
@@ -17,7 +17,7 @@ final class Handles: Sendable {
         var last: UInt = 0
     }
 
-    /// Numbers lie this far apart, as addresses would: one that was counted up by mistake is none.
+    /// The distance between numbers, as between addresses: a handle that was incremented by mistake is invalid.
     private static let step: UInt = 64
     private let state = Mutex(State())
 
@@ -39,9 +39,9 @@ final class Handles: Sendable {
         return try Self.cast(handle, value)
     }
 
-    /// Takes a handle back. NULL is none.
+    /// Removes a handle. NULL is ignored.
     ///
-    /// - Returns: the value, so that it goes outside the lock.
+    /// - Returns: the value, so that it is destroyed outside the lock.
     func remove<Value: Handled>(_ handle: OpaquePointer?, _: Value.Type) throws(CallError) -> Value? {
         guard let handle else { return nil }
         let number = UInt(bitPattern: handle)
@@ -52,7 +52,7 @@ final class Handles: Sendable {
         return try Self.cast(handle, value)
     }
 
-    /// Compares types: a conditional cast asks the runtime, which takes longer than all the rest.
+    /// Compares types: a conditional cast calls the runtime, which takes longer than the rest of the look-up.
     private static func cast<Value: Handled>(_ handle: OpaquePointer, _ value: (any Handled)?) throws(CallError)
         -> Value
     {
@@ -63,6 +63,6 @@ final class Handles: Sendable {
     private static func unknown(_ handle: OpaquePointer, _ found: (any Handled)?, _ kind: String) -> CallError {
         .handle(
             "\(handle): not a \(kind): "
-                + (found.map { "it is a \(type(of: $0).kind)" } ?? "released already, or never given out"))
+                + (found.map { "it is a \(type(of: $0).kind)" } ?? "it was released, or never existed"))
     }
 }

@@ -1,7 +1,7 @@
 import CWeightStoreHeader
 import WeightStore
 
-/// Gives a lease out.
+/// Creates a handle of a lease.
 private func lease(
     _ revision: OpaquePointer?, _ tierName: UnsafePointer<CChar>?, _ lease: UnsafeMutablePointer<OpaquePointer?>?,
     _ body: (Revision, Tier) throws -> Lease
@@ -62,7 +62,9 @@ public func weightstore_prefetch_layers(
 ) -> weightstore_status {
     call {
         let revision = try Handles.all.find(revision, RevisionHandle.self)
-        guard 0 <= first, first <= last else { throw CallError.argument("layers \(first) to \(last): not in order") }
+        guard 0 <= first, first <= last else {
+            throw CallError.argument("layers \(first) to \(last): must be 0 or more, in ascending order")
+        }
         try revision.revision.prefetch(layers: Int(first)...Int(last), in: try tier(name))
     }
 }

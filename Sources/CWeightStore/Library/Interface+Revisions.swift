@@ -70,7 +70,7 @@ public func weightstore_read_file(
         let path = try text(path, "path")
         let target = try target(count, "count")
         guard size >= 0, buffer != nil || size == 0 else {
-            throw CallError.argument("the buffer is NULL, or of an impossible size")
+            throw CallError.argument("the buffer is NULL, or its size \(size) is out of range")
         }
         target.pointee = try revision.read(
             path, at: offset, into: UnsafeMutableRawBufferPointer(start: buffer, count: size))

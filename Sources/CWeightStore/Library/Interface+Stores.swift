@@ -1,7 +1,7 @@
 import CWeightStoreHeader
 import WeightStore
 
-// What each function does is said once, in weightstore.h.
+// weightstore.h documents the functions.
 
 @c @implementation
 public func weightstore_abi() -> UInt32 { UInt32(WEIGHTSTORE_ABI) }
@@ -15,7 +15,7 @@ public func weightstore_last_message() -> UnsafePointer<CChar>? {
     return UnsafePointer(failure.message)
 }
 
-// Never written to.
+// Never written.
 private nonisolated(unsafe) let noFailure: UnsafeMutablePointer<CChar> = {
     let empty = UnsafeMutablePointer<CChar>.allocate(capacity: 1)
     empty.initialize(to: 0)
@@ -53,11 +53,13 @@ public func weightstore_open_tier(
         let tier = try tier(name)
         guard let options else { throw CallError.argument("the options are NULL") }
         guard options.pointee.struct_size >= weightstore_tier_options.firstSize else {
-            throw CallError.argument("struct_size of the options is \(options.pointee.struct_size): set it to sizeof")
+            throw CallError.argument(
+                "struct_size of the options is \(options.pointee.struct_size): must be at least "
+                    + "\(weightstore_tier_options.firstSize); set it to sizeof")
         }
         let given = options.pointee
         guard let budget = Int(exactly: given.budget) else {
-            throw CallError.argument("budget \(given.budget): too large")
+            throw CallError.argument("budget \(given.budget): must be at most \(Int.max) bytes")
         }
         try store.open(
             tier,

@@ -2,8 +2,8 @@ import CWeightStoreHeader
 import Synchronization
 import WeightStore
 
-/// A lease, as C holds it. It ends with the last user of the value: a thread that is in a call when another releases the
-/// handle goes on with bytes that are there.
+/// The value behind C's handle of a lease. The lease ends with the last user of the value: if another thread releases
+/// the handle during a call, the bytes stay until the call returns.
 final class LeaseHandle: Handled {
     static let kind = "lease"
     let lease: Lease
@@ -35,12 +35,12 @@ final class LeaseHandle: Handled {
     func index(of name: String, in file: String?) throws -> Int {
         let index = lease.tensors.firstIndex { $0.entry.name == name && (file == nil || $0.entry.file == file) }
         guard let index else {
-            throw StorageError.notFound(kind: "tensor", name: name, detail: "The lease does not hold it.")
+            throw StorageError.notFound(kind: "tensor", name: name, detail: "The lease does not contain it.")
         }
         return index
     }
 
-    /// A mapping of a tensor's shard that may be written to; the same one for all tensors of the lease in the shard.
+    /// A writable mapping of a tensor's shard; one for all tensors of the lease in the shard.
     func privateMapping(of tensor: LeasedTensor) throws -> PrivateMapping? {
         guard let digest = tensor.entry.shard else { return nil }
         return try privates.withLock { privates in

@@ -1,8 +1,8 @@
 import Glibc
 import Synchronization
 
-/// The process that uses the library: the one that first opened a store. After a fork the child has its memory, but
-/// neither its threads nor its locks nor its connections, and must leave all of it alone.
+/// The process that first opened a store. After a fork the child has a copy of its memory, but not its threads, locks
+/// and connections, and must not use the library.
 enum OwningProcess {
     private static let identifier = Atomic<pid_t>(0)
 

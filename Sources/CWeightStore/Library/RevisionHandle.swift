@@ -1,7 +1,7 @@
 import CWeightStoreHeader
 import WeightStore
 
-/// A revision, as C holds it, with what C was told of it.
+/// The value behind C's handle of a revision, with the memory of the structures returned to C.
 final class RevisionHandle: Handled {
     static let kind = "revision"
     let revision: Revision
@@ -79,7 +79,7 @@ final class RevisionHandle: Handled {
 
     /// Copies bytes of a file.
     ///
-    /// - Returns: how many: fewer than there is room for only at the end of the file.
+    /// - Returns: the number of bytes, which is less than the size of the buffer only at the end of the file.
     func read(_ path: String, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
         guard let file = try revision.entry(path) else {
             throw StorageError.notFound(

@@ -2,7 +2,7 @@ import Logging
 import Origins
 import WeightStore
 
-/// A store, as C holds it.
+/// The value behind C's handle of a store.
 final class StoreHandle: Handled {
     static let kind = "store"
     let store: Store

@@ -1,6 +1,6 @@
 import WeightStore
 
-/// How the elements of a tensor lie, whatever file it comes from.
+/// The layout of a tensor's elements, the same for every file format.
 struct TensorLayout {
     /// The outermost dimension first.
     let shape: [Int]

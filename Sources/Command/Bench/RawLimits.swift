@@ -4,9 +4,9 @@ import Foundation
 import Synchronization
 import WeightStore
 
-/// What the machine gives without us, in bytes per second: measured on the same bytes, right before.
+/// The machine's own limits in bytes per second, measured on the same bytes just before the benchmark.
 struct RawLimits {
-    /// Reads files past the page cache, with large aligned reads.
+    /// Reads files with large aligned reads that bypass the page cache (`O_DIRECT`).
     static func directRead(_ paths: [String], threads: Int) throws -> Double {
         try read(paths, flags: Int32(clinux_O_DIRECT), threads: threads)
     }
@@ -41,7 +41,7 @@ struct RawLimits {
         let slab = try DeviceSlab(device, bytes: bytes)
         let stream = try DeviceStream(device)
         return try best(of: 5) {
-            // The copies go on when the call has returned.
+            // The copies continue after the call has returned.
             try withExtendedLifetime((pinned, slab)) {
                 try stream.copy(from: UnsafeRawBufferPointer(pinned.bytes), to: slab.address)
                 try stream.synchronize()

@@ -2,16 +2,16 @@ import Foundation
 import Synchronization
 import WeightStore
 
-/// Measures the way of a model into the tiers on this machine, next to the raw limits.
+/// Measures how fast a model loads into the tiers on this machine, beside the raw limits.
 struct TierBenchmark {
     struct Figure: Encodable {
         let name: String
-        /// Bytes per second; for latencies nil.
+        /// Bytes per second; nil for latencies.
         var rate: Double?
         /// Seconds.
         let seconds: Double
         var bytes: Int?
-        /// The figure it is compared with, and this one as a share of it.
+        /// The figure to compare with, and this one as a share of it.
         var limit: String?
         var ratio: Double?
     }
@@ -73,7 +73,7 @@ struct TierBenchmark {
         }
     }
 
-    /// Lets the kernel forget the files' pages, which are clean and mapped by nobody.
+    /// Drops the files' pages from the page cache. The kernel drops them because they are clean and not mapped.
     private func dropCaches(_ paths: [String]) {
         for path in paths {
             let descriptor = open(path, O_RDONLY)
@@ -111,7 +111,7 @@ struct TierBenchmark {
                 ratio: limit.map { rate / $0.rate }))
     }
 
-    /// The time of one lease on a layer that is there, and back.
+    /// The time to acquire and release a lease on a resident tensor or layer.
     private func hits(in tier: Tier) throws {
         try openRevision { revision, _ in
             let whole = try revision.leaseBlocking(in: tier)
@@ -153,7 +153,7 @@ struct TierBenchmark {
         return medians.withLock { $0.max()! }
     }
 
-    /// A fine-tune beside its base that is there, against the fine-tune alone.
+    /// The time to load a fine-tune while its base is resident, against the fine-tune alone.
     private func activation(of tuned: String, in tier: Tier) throws {
         var alone: [Double] = []
         var beside: [(seconds: Double, bytes: Int)] = []

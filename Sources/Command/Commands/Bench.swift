@@ -6,31 +6,33 @@ import WeightStore
 struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
-        abstract: "Measure the way into RAM and onto a device on this machine, next to its raw limits.",
+        abstract: "Measure how fast a model loads into RAM and onto a device, beside the machine's raw limits.",
         discussion: """
-            Cold means that the kernel was told to forget the files. Without a model, a checkpoint and a fine-tune of \
-            it are generated, and removed in the end.
+            Cold means that the files were dropped from the page cache. Without a model, a checkpoint and a fine-tune \
+            of it are generated, and deleted afterwards.
             """)
 
     @Argument(help: "A revision in the store.") var model: String?
-    @Option(help: ArgumentHelp("A fine-tune of it, to be activated beside it.", valueName: "revision")) var tuned:
+    @Option(help: ArgumentHelp("A fine-tune, loaded while the model is resident.", valueName: "revision")) var tuned:
         String?
     @Option(help: ArgumentHelp("The shapes of the generated checkpoint.", valueName: "model")) var like = "llama-3.2-1b"
-    @Option(help: ArgumentHelp("gpu, or a device: \(DeviceKinds.names); none if not given.", valueName: "device"))
+    @Option(help: ArgumentHelp("gpu, or a device: \(DeviceKinds.names) (default: RAM only).", valueName: "device"))
     var device: Tier?
-    @Option(help: ArgumentHelp("How often each is measured; the median is shown.", valueName: "count")) var runs = 5
+    @Option(help: ArgumentHelp("Runs of each measurement; the median is shown.", valueName: "count")) var runs = 5
     @OptionGroup var options: StoreOptions
 
     func validate() throws {
-        if runs < 1 { throw ValidationError("--runs: 1 or more") }
-        if device == .ram { throw ValidationError("--device: host, gpu or cuda:1 …; RAM is always measured") }
+        if runs < 1 { throw ValidationError("--runs \(runs): must be at least 1") }
+        if device == .ram {
+            throw ValidationError("--device ram: must be host, gpu or cuda:1 …; RAM is always measured")
+        }
     }
 
     func run() throws {
         if let model { return try measure(options.path, model, tuned) }
         let place = NSTemporaryDirectory() + "weightstore-bench-\(getpid())"
         defer {
-            // What stays behind lies in the directory for temporary files.
+            // After a failure the files stay in the directory for temporary files.
             try? FileManager.default.removeItem(atPath: place)
         }
         let architecture = try Architecture.named(like)

@@ -7,7 +7,8 @@ struct Cat: ParsableCommand {
         commandName: "cat",
         abstract: "Write a file, or a tensor's bytes, to standard output.",
         discussion: """
-            A file is checked against its SHA-256 as it passes; a difference is told at the end, with exit status 3.
+            A file is checked against its SHA-256 while it is written; a mismatch is reported at the end, with exit \
+            status 3.
             """)
 
     @Argument(help: "The revision.") var revision: String

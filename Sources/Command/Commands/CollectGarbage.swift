@@ -4,21 +4,22 @@ import WeightStore
 
 struct CollectGarbage: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "gc", abstract: "Remove what nothing needs any more. Made for cron.",
+        commandName: "gc", abstract: "Remove shards and files that nothing references. Made for cron.",
         discussion: """
-            Shards that nothing references go after the grace period; files without rows, staging leftovers of dead \
-            processes and healed quarantine at once. Safe at any time. Silent when there is nothing to do; a second \
-            run beside the first says so and ends with 0. With --quota it then evicts, as evict --down-to does.
+            Unreferenced shards are removed after the grace period; files without rows, staging files of dead \
+            processes and healed blobs in quarantine at once. Safe at any time. Prints nothing if there is nothing to \
+            do; a second run during the first one reports that and exits with 0. With --quota it then evicts, as evict \
+            --down-to does.
             """)
 
     @Option(
         help: ArgumentHelp(
-            "How long the shards of an interrupted import are kept for it to go on.", valueName: "time"))
+            "How long the shards of an interrupted import are kept for it to resume.", valueName: "time"))
     var grace = TimeSpan(argument: "1d")!
     @Option(help: ArgumentHelp("Then evict down to this size, by the policy: 200G.", valueName: "size")) var quota:
         ByteSize?
     @OptionGroup var choice: PolicyChoice
-    @Flag(help: "Say what would be removed, and remove nothing.") var dryRun = false
+    @Flag(help: "Only show what would be removed.") var dryRun = false
     @OptionGroup var options: StoreOptions
 
     private struct Answer: Encodable {
@@ -29,7 +30,7 @@ struct CollectGarbage: ParsableCommand {
     func validate() throws {
         try choice.check()
         if quota == nil && (choice.policy != nil || choice.policyFile != nil) {
-            throw ValidationError("--policy: goes with --quota")
+            throw ValidationError("--policy and --policy-file require --quota")
         }
     }
 
@@ -40,9 +41,9 @@ struct CollectGarbage: ParsableCommand {
             summary = try store.collectGarbage(graceSeconds: grace.seconds, dryRun: dryRun)
         } catch let error as StorageError {
             guard case .busy = error else { throw error }
-            return Terminal.complain("\(error) Nothing to do here.")
+            return Terminal.complain("\(error) Nothing was removed.")
         }
-        for path in summary.strangers { Terminal.complain("\(path): no blob; left alone") }
+        for path in summary.strangers { Terminal.complain("\(path): not a blob; left in place") }
         let eviction = try quota.map { try evict(store, downTo: $0.bytes) }
         if options.json {
             return try eviction.map { try Terminal.write(json: Answer(garbage: summary, eviction: $0)) }
@@ -50,7 +51,8 @@ struct CollectGarbage: ParsableCommand {
         }
         if summary.missing > 0 {
             Terminal.complain(
-                "\(Quantity.count(summary.missing, "shard")) missing, hit: \(summary.hits.joined(separator: ", ")). Import them again."
+                "\(Quantity.count(summary.missing, "shard")) missing in \(summary.hits.joined(separator: ", ")). "
+                    + "Import them again."
             )
         }
         let parts = [

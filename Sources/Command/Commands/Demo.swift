@@ -5,21 +5,21 @@ import WeightStore
 struct Demo: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "demo",
-        abstract: "Import a model, list it, read one layer back and check it: the whole way, once.",
+        abstract: "Import a model, list it, read one layer back and check it.",
         discussion: """
-            With a model's directory it goes into the store as with import. Without one, a checkpoint of real shapes \
-            is generated, and goes with its store when all is done.
+            A given directory is imported into the store, as by import. Otherwise a checkpoint with the shapes of a \
+            published model is generated, and deleted with its store afterwards.
             """)
 
     @Argument(help: "A model's directory.", completion: .directory) var directory: String?
-    @Option(help: ArgumentHelp("What to call the model.", valueName: "org/name")) var name: String?
+    @Option(help: ArgumentHelp("The model's name.", valueName: "org/name")) var name: String?
     @OptionGroup var options: StoreOptions
 
     func run() throws {
         if let directory { return try show(directory, in: options.path) }
         let place = NSTemporaryDirectory() + "weightstore-demo-\(getpid())"
         defer {
-            // What stays behind lies in the directory for temporary files.
+            // After a failure the files stay in the directory for temporary files.
             try? FileManager.default.removeItem(atPath: place)
         }
         let architecture = Architecture.default
@@ -54,12 +54,12 @@ struct Demo: ParsableCommand {
             try compare(revision, file.path, with: "\(directory)/\(file.path)")
             files += 1
         }
-        try Terminal.write("\(Quantity.count(files, "file")) given back with the SHA-256 of the original.\n")
+        try Terminal.write("\(Quantity.count(files, "file")) read back with the SHA-256 of the original.\n")
     }
 
     private func step(_ command: String) throws { try Terminal.write("\n$ \(command)\n") }
 
-    /// Compares a layer's mapped bytes with the files it came from, which are read by themselves.
+    /// Compares a layer's mapped bytes with the original files, which are read without the store.
     private func check(_ layer: Layer, against directory: String) throws -> (tensors: Int, bytes: Int) {
         var layouts: [String: (data: Data, layout: FileLayout)] = [:]
         for tensor in layer.tensors {

@@ -3,10 +3,10 @@ import WeightStore
 
 struct DiskUsage: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "du", abstract: "Show what each model takes, and what deduplication saves.",
+        commandName: "du", abstract: "Show the size of each model, and the savings by deduplication.",
         discussion: """
-            LOGICAL: all files of all revisions. STORED: the distinct shards under them. SHARED: of these, what \
-            other models hold, too. OWN: what removing the model would free.
+            LOGICAL: all files of all revisions. STORED: their distinct shards. SHARED: the part of STORED that other \
+            models hold, too. OWN: the bytes that removing the model would free.
             """)
 
     @OptionGroup var options: StoreOptions
@@ -25,8 +25,8 @@ struct DiskUsage: ParsableCommand {
         try Terminal.write(
             table.text + "\(Quantity.bytes(usage.logical)) of files in \(Quantity.bytes(usage.stored)) of shards: "
                 + "\(Quantity.bytes(saved)) (\(share)%) saved"
-                + (usage.orphaned > 0 ? "; \(Quantity.bytes(usage.orphaned)) of them unreferenced" : "")
+                + (usage.orphaned > 0 ? "; \(Quantity.bytes(usage.orphaned)) unreferenced" : "")
                 + (usage.evicted > 0 ? "; \(Quantity.bytes(usage.evicted)) evicted" : "")
-                + (usage.kv > 0 ? "; beside them \(Quantity.bytes(usage.kv)) of KV blocks" : "") + "\n")
+                + (usage.kv > 0 ? "; and \(Quantity.bytes(usage.kv)) of KV blocks" : "") + "\n")
     }
 }

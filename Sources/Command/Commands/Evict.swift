@@ -5,22 +5,23 @@ import WeightStore
 struct Evict: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "evict",
-        abstract: "Free disk by evicting shards that an origin can give back, or KV blocks. Made for cron.",
+        abstract: "Free disk space: evict shards that an origin can supply again, or KV blocks. Made for cron.",
         discussion: """
-            Rows stay, files go, and the next use fetches them. Pinned revisions, revisions that a living process holds, and \
-            what no origin has are never touched. Without --free or --down-to it does what the quota says: nothing below its \
-            high watermark, and down to the low one above it. Silent when there is nothing to do. With --kind kv it drops KV \
-            blocks, which their engines can compute again; those of superseded revisions first.
+            The files of evicted shards are deleted, their rows stay, and the next use fetches them. Shards of pinned \
+            revisions, of revisions that a live process holds, and shards without an origin are never evicted. Without \
+            --free or --down-to the quota decides: below its high watermark nothing is evicted, above it down to the \
+            low one. Prints nothing if there is nothing to do. With --kind kv it drops KV blocks, which engines can \
+            compute again; those of superseded revisions first.
             """)
 
-    @Option(help: ArgumentHelp("Which shards: weights, or kv.", valueName: "kind")) var kind = QuotaKind.weights
+    @Option(help: ArgumentHelp("The kind of shards: weights or kv.", valueName: "kind")) var kind = QuotaKind.weights
 
-    @Option(help: ArgumentHelp("Which tier. Memory tiers belong to the processes that open them.", valueName: "tier"))
+    @Option(help: ArgumentHelp("The tier: only disk. A memory tier belongs to its process.", valueName: "tier"))
     var tier = "disk"
-    @Option(help: ArgumentHelp("Free so much: 50G.", valueName: "size")) var free: ByteSize?
-    @Option(help: ArgumentHelp("Evict until so much is left: 200G.", valueName: "size")) var downTo: ByteSize?
+    @Option(help: ArgumentHelp("Free this much: 50G.", valueName: "size")) var free: ByteSize?
+    @Option(help: ArgumentHelp("Evict down to this size: 200G.", valueName: "size")) var downTo: ByteSize?
     @OptionGroup var choice: PolicyChoice
-    @Flag(help: "Say what would go, and what may not, and evict nothing.") var dryRun = false
+    @Flag(help: "Only show what would be evicted, and what cannot be.") var dryRun = false
     @OptionGroup var options: StoreOptions
 
     private struct Answer: Encodable {
@@ -31,9 +32,9 @@ struct Evict: ParsableCommand {
 
     func validate() throws {
         if tier != "disk" {
-            throw ValidationError("--tier: only disk; a memory tier belongs to the process that opened it")
+            throw ValidationError("--tier \(tier): must be disk; a memory tier belongs to the process that opened it")
         }
-        if free != nil && downTo != nil { throw ValidationError("--free or --down-to, not both") }
+        if free != nil && downTo != nil { throw ValidationError("--free and --down-to exclude each other") }
         try choice.check()
     }
 
@@ -69,12 +70,12 @@ struct Evict: ParsableCommand {
 
 /// A policy by name, or from a file.
 struct PolicyChoice: ParsableArguments {
-    @Option(help: ArgumentHelp("A policy by name (weightstore policy ls).", valueName: "name")) var policy: String?
-    @Option(help: ArgumentHelp("A policy of your own: one SELECT.", valueName: "file"), completion: .file())
+    @Option(help: ArgumentHelp("The policy (weightstore policy ls).", valueName: "name")) var policy: String?
+    @Option(help: ArgumentHelp("A file with a policy: one SELECT.", valueName: "file"), completion: .file())
     var policyFile: String?
 
     func check() throws {
-        if policy != nil && policyFile != nil { throw ValidationError("--policy or --policy-file, not both") }
+        if policy != nil && policyFile != nil { throw ValidationError("--policy and --policy-file exclude each other") }
     }
 
     /// - Returns: nil if none was chosen.
@@ -84,12 +85,12 @@ struct PolicyChoice: ParsableArguments {
 }
 
 extension EvictionSummary {
-    /// One line, or nothing if nothing was to be done.
+    /// One line; empty if there was nothing to do.
     func text(dryRun: Bool) -> String {
         if wanted == 0 { return "" }
         let would = dryRun ? "would be " : ""
         return "\(Quantity.bytes(bytes)) \(would)evicted: \(Quantity.count(shards, "shard")) by \(policy); "
-            + (bytes < wanted ? "\(Quantity.bytes(wanted - bytes)) less than wanted, " : "")
+            + (bytes < wanted ? "\(Quantity.bytes(wanted - bytes)) less than requested, " : "")
             + "\(Quantity.bytes(stored)) \(dryRun ? "would be left" : "left")\n"
     }
 }
@@ -100,11 +101,11 @@ extension DiskGauge {
         if let limit = quota.bytes { text += ", \(Int((Double(bytes) / Double(limit) * 100).rounded()))% of the quota" }
         return text + """
 
-            evictable  \(Quantity.bytes(evictable)): an origin has it, and no process uses it
-            in use     \(Quantity.bytes(inUse)): a process holds it
+            evictable  \(Quantity.bytes(evictable)): an origin has these shards, and no process uses them
+            in use     \(Quantity.bytes(inUse)): held by a process
             pinned     \(Quantity.bytes(pinned))
-            kept       \(Quantity.bytes(withoutOrigin)): no origin has it; it goes when a person removes the model
-            evicted    \(Quantity.bytes(evicted)): comes back from its origin on the next use
+            kept       \(Quantity.bytes(withoutOrigin)): no origin has these shards; only rm and prune delete them
+            evicted    \(Quantity.bytes(evicted)): fetched from an origin on the next use
 
             """
     }

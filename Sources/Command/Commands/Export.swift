@@ -7,10 +7,10 @@ struct Export: ParsableCommand {
         abstract: "Write a revision's files to a directory, byte for byte, each checked as it is written.")
 
     @Argument(help: "The revision.") var revision: String
-    @Argument(help: "Where to; made if it is not there.", completion: .directory) var directory: String
+    @Argument(help: "The target directory; created if missing.", completion: .directory) var directory: String
     @Argument(help: "Only these files (default: all).") var files: [String] = []
 
-    @Flag(help: "Replace files that are there.") var force = false
+    @Flag(help: "Replace existing files.") var force = false
     @OptionGroup var options: StoreOptions
 
     private struct Written: Encodable {

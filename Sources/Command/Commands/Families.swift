@@ -4,11 +4,11 @@ import WeightStore
 struct Families: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "families",
-        abstract: "Show which tensor names are known to tell layer and expert.",
-        discussion: "With a name, show what is read from it.")
+        abstract: "Show the patterns that find layer and expert in a tensor's name.",
+        discussion: "With a name, show its layer and expert.")
 
     @Argument(help: "A tensor's name.") var name: String?
-    @Flag(help: "Answer in JSON.") var json = false
+    @Flag(help: "Print JSON.") var json = false
 
     private struct Row: Encodable {
         let pattern: String

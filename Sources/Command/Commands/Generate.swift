@@ -4,15 +4,15 @@ import Synchronization
 struct Generate: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "generate",
-        abstract: "Write a checkpoint of a published model's shapes with random weights, for trials and benchmarks.",
-        discussion: "Known: \(Architecture.all.map(\.name).joined(separator: ", ")).")
+        abstract: "Write a checkpoint with a published model's shapes and random weights, for trials and benchmarks.",
+        discussion: "Models: \(Architecture.all.map(\.name).joined(separator: ", ")).")
 
-    @Argument(help: "Where to; made if it is not there.", completion: .directory) var directory: String
-    @Option(help: ArgumentHelp("Whose shapes.", valueName: "model")) var like = Architecture.default.name
+    @Argument(help: "The target directory; created if missing.", completion: .directory) var directory: String
+    @Option(help: ArgumentHelp("The model with the shapes.", valueName: "model")) var like = Architecture.default.name
     @Option(help: ArgumentHelp("The same number gives the same weights.", valueName: "number")) var seed: UInt64 = 1
     @Option(
         help: ArgumentHelp(
-            "Make a fine-tune: q_proj and v_proj of every layer from this seed instead.", valueName: "number"))
+            "Write a fine-tune: q_proj and v_proj of every layer from this seed.", valueName: "number"))
     var tune: UInt64?
 
     func run() throws {
@@ -26,7 +26,7 @@ extension Architecture {
 
     static func named(_ name: String) throws -> Architecture {
         guard let architecture = all.first(where: { $0.name == name }) else {
-            throw ValidationError("\(name): not known; give one of \(all.map(\.name).joined(separator: ", "))")
+            throw ValidationError("--like \(name): must be one of \(all.map(\.name).joined(separator: ", "))")
         }
         return architecture
     }

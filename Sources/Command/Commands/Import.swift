@@ -4,34 +4,34 @@ import WeightStore
 struct Import: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "import",
-        abstract: "Bring in a model: a directory, one file, or a Hugging Face cache.",
+        abstract: "Import a model: a directory, one file, or a Hugging Face cache.",
         discussion: """
-            Of a cache (models--org--name, or the folder that holds several), every snapshot becomes a revision and \
-            every ref a ref. Interrupted at any point, the store is as it was; run again, it goes on from there.
+            In a cache (models--org--name, or the folder that contains several), every snapshot becomes a revision and \
+            every ref a ref. An interrupted import leaves the models as they were; run it again to resume.
             """)
 
     @Argument(help: "A model's directory, a file, or a Hugging Face cache.", completion: .directory)
     var path: String
 
-    @Option(help: ArgumentHelp("What to call the model (default: the path's name).", valueName: "org/name"))
+    @Option(help: ArgumentHelp("The model's name (default: from the path).", valueName: "org/name"))
     var name: String?
 
     @Option(help: ArgumentHelp("A ref for the new revision (default: main). May be repeated.", valueName: "ref"))
     var ref: [String] = []
 
-    @Flag(help: "Remove each source file as soon as its bytes are safe.")
+    @Flag(help: "Delete each source file as soon as its bytes are durable.")
     var move = false
 
-    @Flag(help: "Take a directory even if files are missing that its index names.")
+    @Flag(help: "Import a directory even if files that its index names are missing.")
     var partial = false
 
     @Option(
         help: ArgumentHelp(
-            "Where its shards can be had again (https://…, s3://…, file:///…), the nearest first. May be repeated.",
+            "An origin of the shards (https://…, s3://…, file:///…), the nearest first. May be repeated.",
             valueName: "url"))
     var origin: [String] = []
 
-    @Flag(help: "Say what would be imported, and import nothing.")
+    @Flag(help: "Only show what would be imported.")
     var dryRun = false
 
     @OptionGroup var options: StoreOptions
@@ -58,17 +58,17 @@ struct Import: ParsableCommand {
     private func report(_ summary: ImportSummary, seconds: Double) throws {
         if options.json { return try Terminal.write(json: summary) }
         var text = ""
-        for file in summary.skipped { Terminal.complain("\(file.path): left out: \(file.reason)") }
+        for file in summary.skipped { Terminal.complain("\(file.path): skipped: \(file.reason)") }
         for revision in summary.revisions {
             let refs = revision.refs.isEmpty ? "" : "  (\(revision.refs.joined(separator: ", ")))"
             text +=
                 "\(revision.model)@v\(revision.version)  \(revision.digest.short)\(refs)  "
                 + "\(Quantity.count(revision.files, "file")), \(Quantity.bytes(revision.bytes))"
-                + (revision.wasKnown ? ", known before" : "") + "\n"
+                + (revision.wasKnown ? ", already known" : "") + "\n"
         }
         text +=
             "\(Quantity.bytes(summary.written)) written, "
-            + "\(Quantity.bytes(summary.bytes - summary.written)) were here already"
+            + "\(Quantity.bytes(summary.bytes - summary.written)) were already stored"
             + (summary.moved > 0 ? ", \(Quantity.count(summary.moved, "source file")) removed" : "")
             + "; \(Quantity.seconds(seconds)) (\(Quantity.bytes(Double(summary.bytes) / max(seconds, 0.001)))/s)\n"
         try Terminal.write(text)
@@ -81,7 +81,7 @@ struct Import: ParsableCommand {
             table.add(
                 revision.model, "\(revision.files)", Quantity.bytes(revision.bytes),
                 revision.refs.joined(separator: ", "), revision.source)
-            for file in revision.skipped { Terminal.complain("\(file.path): left out: \(file.reason)") }
+            for file in revision.skipped { Terminal.complain("\(file.path): skipped: \(file.reason)") }
         }
         try Terminal.write(table.text)
     }

@@ -3,10 +3,10 @@ import WeightStore
 
 struct KVCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "kv", abstract: "Look at, and drop, the KV blocks that engines have stored.",
+        commandName: "kv", abstract: "Show and drop the KV blocks that engines have stored.",
         discussion: """
-            Engines put and lease them through the library. Their quota is set with weightstore quota --kind kv, and \
-            weightstore evict --kind kv does what it says. Losing them costs time alone.
+            Engines store and lease KV blocks through the library. "weightstore quota --kind kv" sets their quota, and \
+            "weightstore evict --kind kv" evicts down to it. A lost block costs only the time to compute it again.
             """,
         subcommands: [KVList.self, KVStats.self, KVDrop.self, KVPut.self, KVGet.self])
 }
@@ -15,11 +15,11 @@ struct KVList: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ls", abstract: "List the KV blocks by revision, format and tenant.",
         discussion: """
-            TENANT is the beginning of the SHA-256 of the tenant's salt. LONGEST: the tokens of the longest prefix. A \
-            revision with * has been superseded by a newer version, and its blocks go first.
+            TENANT: the first digits of the SHA-256 of the tenant's salt. LONGEST: the tokens of the longest prefix. A \
+            * marks a revision superseded by a newer version; its blocks are evicted first.
             """, aliases: ["list"])
 
-    @Argument(help: "Only those of models that match, as in a shell: 'org/*'.") var pattern: String?
+    @Argument(help: "Only blocks of models that match a shell pattern: 'org/*'.") var pattern: String?
     @OptionGroup var options: StoreOptions
 
     func run() throws {
@@ -38,7 +38,7 @@ struct KVList: ParsableCommand {
 }
 
 struct KVStats: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "stats", abstract: "Show how much there is in all.")
+    static let configuration = CommandConfiguration(commandName: "stats", abstract: "Show the totals of the KV blocks.")
 
     @OptionGroup var options: StoreOptions
 
@@ -50,25 +50,27 @@ struct KVStats: ParsableCommand {
 
 struct KVDrop: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "drop", abstract: "Drop KV blocks: all, or those for which everything holds that is given.",
+        commandName: "drop", abstract: "Drop KV blocks: all, or those that match all given conditions.",
         discussion: """
-            No harm is done: what is asked for again is computed again. What a running engine has leased stays readable.
+            An engine computes a dropped block again when it needs it. Blocks leased by a running engine stay readable.
             """)
 
-    @Argument(help: "Only those of a model, or with @ of a revision.") var revision: String?
+    @Argument(help: "Only blocks of this model, or with @ of this revision.") var revision: String?
     @Option(
-        help: ArgumentHelp("Only those of the tenant whose digest begins so (weightstore kv ls).", valueName: "digits"))
+        help: ArgumentHelp(
+            "Only blocks of the tenant whose digest begins with these digits (weightstore kv ls).", valueName: "digits")
+    )
     var tenant: String?
-    @Flag(help: "Only those of superseded revisions.") var superseded = false
-    @Option(help: ArgumentHelp("Only those not used for so long: 12h, 30d, 2w.", valueName: "time")) var olderThan:
+    @Flag(help: "Only blocks of superseded revisions.") var superseded = false
+    @Option(help: ArgumentHelp("Only blocks not used for this long: 12h, 30d, 2w.", valueName: "time")) var olderThan:
         TimeSpan?
-    @Flag(help: "All of them.") var all = false
-    @Flag(help: "Say what would be dropped, and drop nothing.") var dryRun = false
+    @Flag(help: "All blocks.") var all = false
+    @Flag(help: "Only show what would be dropped.") var dryRun = false
     @OptionGroup var options: StoreOptions
 
     func validate() throws {
         let isChosen = revision != nil || tenant != nil || superseded || olderThan != nil
-        if all == isChosen { throw ValidationError("say which, or --all") }
+        if all == isChosen { throw ValidationError("give either conditions or --all") }
     }
 
     func run() throws {
@@ -92,8 +94,8 @@ extension KVGauge {
         if let limit = quota.bytes { text += ", \(Int((Double(bytes) / Double(limit) * 100).rounded()))% of the quota" }
         return text + """
 
-            superseded \(Quantity.bytes(superseded)): of revisions that a newer version has replaced; they go first
-            spaces     \(spaces): revision, format, tenant and block length
+            superseded \(Quantity.bytes(superseded)): of revisions that a newer version has replaced; evicted first
+            spaces     \(spaces): combinations of revision, format, tenant and block length
 
             """
     }

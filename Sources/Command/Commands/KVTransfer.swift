@@ -3,22 +3,23 @@ import Foundation
 import Server
 import WeightStore
 
-/// Whose blocks, and for which tokens: what `kv put` and `kv get` take.
+/// The arguments of `kv put` and `kv get`: whose blocks, and for which tokens.
 struct KVAddress: ParsableArguments {
     @Argument(help: "The revision that computed them.") var revision: String
     @Argument(help: "The tokens: a file of 32-bit little-endian numbers.", completion: .file()) var tokens: String
-    @Option(help: ArgumentHelp("How the bytes of a block are laid out: any text.", valueName: "text")) var format:
+    @Option(help: ArgumentHelp("A name for the layout of a block's bytes: any text.", valueName: "text")) var format:
         String
-    @Option(help: ArgumentHelp("Tokens of a block.", valueName: "count")) var blockTokens: Int
+    @Option(help: ArgumentHelp("Tokens per block.", valueName: "count")) var blockTokens: Int
     @Option(
-        help: ArgumentHelp("A file with the tenant's salt, in place of none.", valueName: "file"), completion: .file())
+        help: ArgumentHelp("A file with the tenant's salt (default: none).", valueName: "file"), completion: .file())
     var tenantFile: String?
 
     func open(_ options: StoreOptions) throws -> (kv: KVBlocks, chain: KVChain) {
         let tenant = try tenantFile.map { try InputFile.text($0) } ?? ""
         let bytes = try InputFile.data(tokens)
         guard bytes.count % 4 == 0 else {
-            throw StorageError.invalid(what: "file of tokens", value: tokens, reason: "its size is no multiple of 4")
+            throw StorageError.invalid(
+                what: "file of tokens", value: tokens, reason: "\(bytes.count) bytes: must be a multiple of 4")
         }
         let store = try options.open()
         let kv = try store.kvBlocks(
@@ -34,10 +35,10 @@ struct KVAddress: ParsableArguments {
 struct KVPut: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "put", abstract: "Store the blocks of a sequence of tokens, from a file.",
-        discussion: "For engines that don't link the library. Tokens behind the last whole block are passed over.")
+        discussion: "For engines that do not link the library. Tokens after the last whole block are ignored.")
 
     @OptionGroup var address: KVAddress
-    @Argument(help: "The bytes of all whole blocks, one behind the other, all of one size.", completion: .file())
+    @Argument(help: "The bytes of all whole blocks in order, all of one size.", completion: .file())
     var blocks: String
     @OptionGroup var options: StoreOptions
 
@@ -47,7 +48,7 @@ struct KVPut: ParsableCommand {
         guard chain.blocks > 0, bytes.count > 0, bytes.count % chain.blocks == 0 else {
             throw StorageError.invalid(
                 what: "file of blocks", value: blocks,
-                reason: "\(bytes.count) bytes are no \(chain.blocks) blocks of one size")
+                reason: "\(bytes.count) bytes cannot be divided into \(chain.blocks) blocks of one size")
         }
         let length = bytes.count / chain.blocks
         let summary = try kv.put(chain, blocks: 0..<chain.blocks) { block, take in
@@ -57,14 +58,14 @@ struct KVPut: ParsableCommand {
         }
         if options.json { return try Terminal.write(json: summary) }
         try Terminal.write(
-            "\(Quantity.count(summary.stored, "KV block")) stored, \(Quantity.bytes(summary.bytes)); \(summary.known) were there, "
-                + "\(summary.refused) not kept\n")
+            "\(Quantity.count(summary.stored, "KV block")) stored, \(Quantity.bytes(summary.bytes)); "
+                + "\(summary.known) already stored, \(summary.refused) not kept\n")
     }
 }
 
 struct KVGet: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "get", abstract: "Write the blocks of the longest prefix that is stored into a file.",
+        commandName: "get", abstract: "Write the blocks of the longest stored prefix into a file.",
         discussion: "Exit status 2 if there is none.")
 
     @OptionGroup var address: KVAddress
@@ -85,7 +86,7 @@ struct KVGet: ParsableCommand {
         }
         guard FileManager.default.createFile(atPath: output, contents: nil),
             let file = FileHandle(forWritingAtPath: output)
-        else { throw StorageError.invalid(what: "file to write", value: output, reason: "it can't be made") }
+        else { throw StorageError.invalid(what: "file to write", value: output, reason: "cannot be created") }
         var bytes = 0
         for block in 0..<lease.blocks {
             try lease.withUnsafeBytes(ofBlock: block) { try file.write(contentsOf: Data($0)) }

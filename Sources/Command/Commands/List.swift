@@ -5,7 +5,7 @@ struct List: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ls", abstract: "List the models.", aliases: ["list"])
 
-    @Argument(help: "Only models that match, as in a shell: 'org/*'.") var pattern: String?
+    @Argument(help: "Only models that match a shell pattern: 'org/*'.") var pattern: String?
     @Flag(name: .shortAndLong, help: "Names only.") var quiet = false
     @OptionGroup var options: StoreOptions
 

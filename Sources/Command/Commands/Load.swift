@@ -6,10 +6,10 @@ import WeightStore
 struct Load: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "load",
-        abstract: "Bring a revision into RAM or onto a device, and show how it gets there.",
+        abstract: "Load a revision into RAM or onto a device, and show the progress.",
         discussion: """
-            In RAM the pages stay with the kernel when the program ends, so the next engine finds them there; --hold \
-            keeps them until Ctrl-C, --lock keeps the kernel from taking them back.
+            In RAM the pages stay in the page cache when the program ends, so the next engine finds them there; --hold \
+            keeps them until Ctrl-C, --lock prevents the kernel from reclaiming them.
             """)
 
     @Argument(help: "The revision.") var revision: String
@@ -17,20 +17,20 @@ struct Load: ParsableCommand {
         help: ArgumentHelp("ram, gpu (the first CUDA device), or a device: \(DeviceKinds.names).", valueName: "tier"))
     var to = Tier.ram
     @Option(help: ArgumentHelp("Only these layers: 3, or 0-11.", valueName: "layers")) var layers: LayerRange?
-    @Option(help: ArgumentHelp("How much memory the tier may take.", valueName: "size")) var budget: ByteSize?
+    @Option(help: ArgumentHelp("The size limit of the tier.", valueName: "size")) var budget: ByteSize?
     @Option(
         help: ArgumentHelp(
-            "By which policy shards go when the budget is full (weightstore policy ls).", valueName: "name"))
+            "The eviction policy for a full budget (weightstore policy ls).", valueName: "name"))
     var policy: String?
     @Flag(help: "Lock the pages in RAM.") var lock = false
-    @Flag(help: "Hold what was loaded until Ctrl-C.") var hold = false
+    @Flag(help: "Hold the loaded tensors until Ctrl-C.") var hold = false
     @OptionGroup var options: StoreOptions
 
     private struct Answer: Encodable {
         let revision: String
         let bytes: Int
         let tensors: Int
-        /// From opening the store until all bytes are there.
+        /// From opening the store until all bytes are loaded.
         let seconds: Double
         let tier: TierGauge
     }
@@ -90,7 +90,7 @@ struct LayerRange: ExpressibleByArgument {
 
 extension Tier: ExpressibleByArgument {
     public init?(argument: String) {
-        // The parser says what was not understood; the help says what would be.
+        // The parser reports the value; the help lists the valid ones.
         guard let tier = try? Tier(argument) else { return nil }
         self = tier
     }

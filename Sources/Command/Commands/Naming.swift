@@ -3,7 +3,7 @@ import ArgumentParser
 struct Tag: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tag",
-        abstract: "Let a ref (main, prod, …) name a revision: make it, or move it.")
+        abstract: "Point a ref (main, prod, …) at a revision: create or move it.")
 
     @Argument(help: "The revision.") var revision: String
     @Argument(help: "The ref.") var ref: String
@@ -23,7 +23,7 @@ struct Untag: ParsableCommand {
 
     func run() throws {
         let parts = name.split(separator: "@", maxSplits: 1).map(String.init)
-        guard parts.count == 2 else { throw ValidationError("\(name): give the ref as model@ref") }
+        guard parts.count == 2 else { throw ValidationError("\(name): must be model@ref") }
         try options.open().removeRef(parts[1], of: parts[0])
         try Changed(revision: parts[0], ref: parts[1]).report("\(name) removed", options)
     }
@@ -32,10 +32,10 @@ struct Untag: ParsableCommand {
 struct Pin: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "pin",
-        abstract: "Keep a revision: prune passes it over and rm refuses it, until it is unpinned.")
+        abstract: "Keep a revision: until it is unpinned, prune skips it and rm refuses it.")
 
     @Argument(help: "The revision.") var revision: String
-    @Option(help: ArgumentHelp("Why.", valueName: "text")) var note = ""
+    @Option(help: ArgumentHelp("The reason.", valueName: "text")) var note = ""
     @OptionGroup var options: StoreOptions
 
     func run() throws {
@@ -45,7 +45,7 @@ struct Pin: ParsableCommand {
 }
 
 struct Unpin: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "unpin", abstract: "Take a pin away.")
+    static let configuration = CommandConfiguration(commandName: "unpin", abstract: "Remove a pin.")
 
     @Argument(help: "The revision.") var revision: String
     @OptionGroup var options: StoreOptions
@@ -56,7 +56,7 @@ struct Unpin: ParsableCommand {
     }
 }
 
-/// The answer of a command that changes a name.
+/// The output of a command that changes a ref or a pin.
 private struct Changed: Encodable {
     let revision: String
     var ref: String?

@@ -5,7 +5,7 @@ import WeightStore
 struct PolicyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "policy",
-        abstract: "The policies of eviction: SQL that names shards in the order in which they go.",
+        abstract: "Eviction policies: SQL that lists shards in the order of eviction.",
         subcommands: [
             PolicyList.self, PolicyShow.self, PolicyCheck.self, PolicyExplain.self, PolicySimulate.self,
         ])
@@ -13,7 +13,7 @@ struct PolicyCommand: ParsableCommand {
 
 struct PolicyList: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "ls", abstract: "List the built-in policies, and those in the store's policies/.")
+        commandName: "ls", abstract: "List the built-in policies and those in the store's policies/.")
 
     @OptionGroup var options: StoreOptions
 
@@ -43,7 +43,7 @@ struct PolicyList: ParsableCommand {
 
 struct PolicyShow: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "show", abstract: "Print a policy, to read or to start one of your own from.")
+        commandName: "show", abstract: "Print the SQL of a policy.")
 
     @Argument(help: "The policy.") var name: String
     @OptionGroup var options: StoreOptions
@@ -66,10 +66,10 @@ struct PolicyShow: ParsableCommand {
 struct PolicyCheck: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check",
-        abstract: "Check policies: that each is one read-only SELECT with the columns it must return.",
-        discussion: "Exit status 6 if one is refused.")
+        abstract: "Check that each policy is one read-only SELECT with the required columns.",
+        discussion: "Exit status 6 if a policy is refused.")
 
-    @Argument(help: "Files or names; without any, the store's policies/.") var policies: [String] = []
+    @Argument(help: "Files or names (default: the store's policies/).") var policies: [String] = []
     @OptionGroup var options: StoreOptions
 
     private struct Answer: Encodable {
@@ -111,9 +111,9 @@ struct PolicyExplain: ParsableCommand {
         commandName: "explain", abstract: "Show SQLite's plan for a policy, and the shards it would evict first.")
 
     @Argument(help: "A policy's name, or a file.") var policy: String
-    @Option(help: ArgumentHelp("Which shards: weights, or kv.", valueName: "kind")) var kind = QuotaKind.weights
+    @Option(help: ArgumentHelp("The kind of shards: weights or kv.", valueName: "kind")) var kind = QuotaKind.weights
     @Option(help: ArgumentHelp("How many victims to show.", valueName: "count")) var first: Int?
-    @Option(help: ArgumentHelp("Find as many as make up so much, and tell how long that takes.", valueName: "size"))
+    @Option(help: ArgumentHelp("Find victims up to this total size, and show the time.", valueName: "size"))
     var free: ByteSize?
     @OptionGroup var options: StoreOptions
 
@@ -155,6 +155,6 @@ struct PolicyExplain: ParsableCommand {
 }
 
 extension Policy {
-    /// Whether an argument names a file, and not a policy of the store.
+    /// Whether an argument names a file instead of a policy of the store.
     static func isFile(_ argument: String) -> Bool { argument.contains("/") || argument.hasSuffix(".sql") }
 }

@@ -6,10 +6,9 @@ import WeightStore
 struct PromptCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "prompt",
-        abstract: "Common prompts of a model, whose KV blocks warm brings into memory.",
+        abstract: "Common prompts of a model, whose KV blocks warm loads into memory.",
         discussion: """
-            A prompt is the list of tokens that requests begin with. How often it is used is counted where engines look for \
-            KV blocks.
+            A prompt is a list of tokens that requests begin with. Its uses are counted when engines look up KV blocks.
             """,
         subcommands: [Add.self, List.self, Remove.self])
 
@@ -18,14 +17,14 @@ struct PromptCommand: ParsableCommand {
             commandName: "add",
             abstract: "Register a prompt.",
             discussion:
-                "The JSON is an array of numbers, or an object that has one as input_ids or tokens, as tokenizers give it."
+                "The JSON is an array of numbers, or an object with one as input_ids or tokens, as tokenizers write it."
         )
 
         @Argument(help: "The model.") var model: String
         @Argument(help: "A JSON file with the tokens; - is standard input.", completion: .file(extensions: ["json"]))
         var file: String
         @Option(
-            help: ArgumentHelp("What to call it (default: the beginning of the tokens' SHA-256).", valueName: "name"))
+            help: ArgumentHelp("The prompt's name (default: from the SHA-256 of the tokens).", valueName: "name"))
         var name: String?
         @OptionGroup var options: StoreOptions
 
@@ -41,11 +40,11 @@ struct PromptCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "ls", abstract: "List prompts, the most used first.",
             discussion: """
-                USES: how many requests began with the prompt, since it was added. EXPECTED: the uses that warm reckons with, \
-                those of the past, each halved for every day that has passed; adding a prompt counts as one.
+                USES: the requests that began with the prompt since it was added. EXPECTED: the uses that warm \
+                expects, which are the past uses, each halved for every day since; adding a prompt counts as one.
                 """)
 
-        @Argument(help: "Only this model's.") var model: String?
+        @Argument(help: "Only prompts of this model.") var model: String?
         @OptionGroup var options: StoreOptions
 
         func run() throws {
@@ -64,7 +63,7 @@ struct PromptCommand: ParsableCommand {
 
     struct Remove: ParsableCommand {
         static let configuration = CommandConfiguration(
-            commandName: "rm", abstract: "Forget a prompt. Its KV blocks stay, until they are evicted.")
+            commandName: "rm", abstract: "Remove a prompt. Its KV blocks stay until they are evicted.")
 
         @Argument(help: "The model.") var model: String
         @Argument(help: "The prompt's name.") var name: String
@@ -100,10 +99,11 @@ enum TokenFile {
             let object = try decoder.decode(Object.self, from: data)
             if let tokens = object.input_ids ?? object.tokens { return tokens }
         } catch {
-            // Said below, in words for people.
+            // Reported below, with one message for both forms.
         }
         throw StorageError.invalid(
             what: "file of tokens", value: path == "-" ? "standard input" : path,
-            reason: "a JSON array of numbers from 0 to 4294967295 is, or an object with one as input_ids or tokens")
+            reason: "must be a JSON array of numbers from 0 to 4294967295, or an object with one as input_ids or tokens"
+        )
     }
 }

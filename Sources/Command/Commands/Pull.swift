@@ -7,12 +7,12 @@ struct Pull: ParsableCommand {
         commandName: "pull",
         abstract: "Fetch a model from a hub: all of it, or some layers.",
         discussion: """
-            The whole revision becomes known, with every tensor; with --layers or --include only these bytes travel \
-            now, and the rest when it is first used (load, cat, export, …). Interrupted at any instruction, the next \
-            pull goes on behind what is safe.
+            The catalog then lists the whole revision with every tensor; with --layers or --include only those bytes \
+            are fetched now, and the rest on first use (load, cat, export, …). An interrupted pull resumes after the \
+            last durable byte.
 
-            The hub is --origin, or the model's own, or HF_ENDPOINT, or https://huggingface.co. The token for it is \
-            taken from HF_TOKEN or ~/.cache/huggingface/token.
+            The hub is --origin, else the model's own origin, else HF_ENDPOINT, else https://huggingface.co. Its token \
+            is read from HF_TOKEN or ~/.cache/huggingface/token.
             """)
 
     @Argument(help: ArgumentHelp("org/name, or org/name@revision (a branch, a tag, a commit).", valueName: "model"))
@@ -21,17 +21,17 @@ struct Pull: ParsableCommand {
     var layers: LayerRange?
     @Option(
         help: ArgumentHelp(
-            "Fetch these files whole, as a shell would choose them: '*.json'. May be repeated.", valueName: "pattern"))
+            "Fetch the whole files that match a shell pattern: '*.json'. May be repeated.", valueName: "pattern"))
     var include: [String] = []
-    @Option(help: ArgumentHelp("Where from.", valueName: "url")) var origin: String?
-    @Option(help: ArgumentHelp("Bytes per second to take at most: 50M.", valueName: "size")) var limitRate: ByteSize?
+    @Option(help: ArgumentHelp("The hub.", valueName: "url")) var origin: String?
+    @Option(help: ArgumentHelp("The most bytes per second to fetch: 50M.", valueName: "size")) var limitRate: ByteSize?
     @OptionGroup var options: StoreOptions
 
     func run() throws {
         let store = try options.open(create: true, limitRate: limitRate?.bytes)
         var request = try PullRequest(name)
         request.selection = FetchSelection(layers: layers?.range, include: include)
-        // A model that is not known yet has no origins.
+        // An unknown model has no origins.
         let isKnown = (try? store.origins(of: request.model).isEmpty) == false
         request.origin = origin ?? (isKnown ? nil : HubOrigin.defaultURL)
         let start = ContinuousClock.now
@@ -42,6 +42,6 @@ struct Pull: ParsableCommand {
             "\(summary.model)\(summary.version.map { "@v\($0)" } ?? "")  \(summary.digest.short)  \(Quantity.count(summary.files, "file")), "
                 + "\(Quantity.bytes(summary.bytes)); \(Quantity.bytes(summary.fetched)) fetched"
                 + "; \(Quantity.seconds(seconds)) (\(Quantity.bytes(Double(summary.fetched) / max(seconds, 0.001)))/s)"
-                + (summary.complete ? "" : "; the rest is fetched when it is used") + "\n")
+                + (summary.complete ? "" : "; the rest is fetched on first use") + "\n")
     }
 }

@@ -3,20 +3,20 @@ import WeightStore
 
 struct QuotaCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "quota", abstract: "Show or set how much of the disk the shards may take.",
+        commandName: "quota", abstract: "Show or set the disk quota of the shards.",
         discussion: """
-            Kept in the catalog, for all processes. An import or a fetch that would not fit evicts first; above the high \
-            watermark eviction starts, and goes down to the low one. KV blocks have a quota of their own (--kind kv).
+            The catalog stores the quota for all processes. An import or a fetch that would not fit evicts first. \
+            Eviction starts above the high watermark and stops at the low one. KV blocks have a quota of their own \
+            (--kind kv).
             """)
 
-    @Option(help: ArgumentHelp("Which shards: weights, or kv.", valueName: "kind")) var kind = QuotaKind.weights
+    @Option(help: ArgumentHelp("The kind of shards: weights or kv.", valueName: "kind")) var kind = QuotaKind.weights
 
-    @Option(help: ArgumentHelp("200G, or none.", valueName: "size")) var set: QuotaSize?
+    @Option(help: ArgumentHelp("The quota: 200G, or none.", valueName: "size")) var set: QuotaSize?
     @Option(help: ArgumentHelp("Share of the quota above which eviction starts: 95%.", valueName: "share")) var high:
         Share?
-    @Option(help: ArgumentHelp("Share of the quota at which it stops: 85%.", valueName: "share")) var low: Share?
-    @Option(help: ArgumentHelp("The policy that chooses (weightstore policy ls).", valueName: "name")) var policy:
-        String?
+    @Option(help: ArgumentHelp("Share of the quota at which eviction stops: 85%.", valueName: "share")) var low: Share?
+    @Option(help: ArgumentHelp("The eviction policy (weightstore policy ls).", valueName: "name")) var policy: String?
     @OptionGroup var options: StoreOptions
 
     func run() throws {

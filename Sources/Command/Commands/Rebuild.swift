@@ -4,10 +4,10 @@ import WeightStore
 struct Rebuild: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rebuild",
-        abstract: "Make a new catalog from the blobs, when store.db is lost or damaged.",
+        abstract: "Create a new catalog from the blobs when store.db is lost or damaged.",
         discussion: """
-            Models, revisions, refs, pins, origins and tensors come back; access counts and KV blocks do not. The old \
-            catalog is put aside. Nothing else may have the store open.
+            Models, revisions, refs, pins, prompts, origins and tensors are restored; access counts and KV blocks are \
+            not. The old catalog is kept under another name. No other process may have the store open.
             """)
 
     @OptionGroup var options: StoreOptions
@@ -19,9 +19,9 @@ struct Rebuild: ParsableCommand {
         try Terminal.write(
             "\(Quantity.count(summary.models, "model")), \(Quantity.count(summary.revisions, "revision")), "
                 + "\(Quantity.count(summary.refs, "ref")), \(Quantity.count(summary.prompts, "prompt")), \(Quantity.count(summary.tensors, "tensor")), "
-                + "\(Quantity.count(summary.shards, "shard")) back"
+                + "\(Quantity.count(summary.shards, "shard")) restored"
                 + (summary.missing > 0 ? ", \(summary.missing) missing" : "")
-                + (summary.strays > 0 ? ", \(summary.strays) that nothing names" : "")
+                + (summary.strays > 0 ? ", \(summary.strays) unreferenced" : "")
                 + (summary.old.map { "; the old catalog is \($0)" } ?? "") + "\n")
     }
 }

@@ -4,12 +4,12 @@ import Server
 struct Record: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "record",
-        abstract: "Write down the accesses of all processes, for policy simulate: on, off, or neither to ask.",
-        discussion: "The files are a ring of twice 32 MB, a line time,id,size for each access.")
+        abstract: "Record the accesses of all processes for policy simulate: on, off, or show the state.",
+        discussion: "The record is a ring of two files of 32 MiB, with a line time,id,size for each access.")
 
     enum Switch: String, ExpressibleByArgument, CaseIterable { case on, off }
 
-    @Argument(help: "on or off.") var state: Switch?
+    @Argument(help: "on or off (default: show the state).") var state: Switch?
     @OptionGroup var options: StoreOptions
 
     private struct Answer: Encodable {

@@ -4,11 +4,11 @@ import WeightStore
 struct Remove: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rm", abstract: "Remove models, or with @ single revisions.",
-        discussion: "Refuses, and removes nothing, if one of them is pinned or in use.")
+        discussion: "If one of them is pinned or in use, nothing is removed.")
 
     @Argument(help: "Models or revisions.") var names: [String]
     @Flag(name: .shortAndLong, help: "Remove pinned ones, too.") var force = false
-    @Flag(help: "Say what would be removed, and remove nothing.") var dryRun = false
+    @Flag(help: "Only show what would be removed.") var dryRun = false
     @OptionGroup var options: StoreOptions
 
     func run() throws {
@@ -21,26 +21,26 @@ struct Prune: ParsableCommand {
         commandName: "prune",
         abstract: "Remove revisions by rule.",
         discussion: """
-            Every rule that is given must hold; without any, revisions go that no ref names. Pinned revisions and \
-            those in use are passed over and named. Models keep their name and their next version number.
+            A revision is removed if it matches all given rules; without a rule, if no ref names it. Pinned revisions \
+            and revisions in use are skipped and listed. Models keep their name and their next version number.
             """)
 
-    @Argument(help: "Only models that match, as in a shell: 'org/*'.") var pattern: String?
+    @Argument(help: "Only models that match a shell pattern: 'org/*'.") var pattern: String?
     @Flag(help: "Only revisions that no ref names.") var unreferenced = false
     @Option(
-        help: ArgumentHelp("Only revisions neither imported nor read for so long: 12h, 30d, 2w.", valueName: "time"))
+        help: ArgumentHelp("Only revisions neither imported nor read for this long: 12h, 30d, 2w.", valueName: "time"))
     var olderThan: TimeSpan?
-    @Option(help: ArgumentHelp("All but the newest so many versions of each model.", valueName: "count"))
+    @Option(help: ArgumentHelp("All but this many of the newest versions of each model.", valueName: "count"))
     var keepLast: Int?
     @Option(
         help: ArgumentHelp(
-            "Only until the store is down to this size, the longest unused first: 200G.", valueName: "size"))
+            "Only until the store has this size, the longest unused first: 200G.", valueName: "size"))
     var downTo: ByteSize?
-    @Flag(help: "Say what would be removed, and remove nothing.") var dryRun = false
+    @Flag(help: "Only show what would be removed.") var dryRun = false
     @OptionGroup var options: StoreOptions
 
     func validate() throws {
-        if let keepLast, keepLast < 0 { throw ValidationError("--keep-last: 0 or more") }
+        if let keepLast, keepLast < 0 { throw ValidationError("--keep-last \(keepLast): must be 0 or more") }
     }
 
     func run() throws {

@@ -8,22 +8,22 @@ import WeightStore
 struct Serve: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "serve",
-        abstract: "Serve the models over HTTP, as the Hugging Face Hub does.",
+        abstract: "Serve the models over HTTP like the Hugging Face Hub.",
         discussion: """
-            Clients of the Hub need HF_ENDPOINT=http://host:port (https with --tls-certificate) and nothing else. A line per request goes to standard \
-            error; / shows the models, /metrics the figures for Prometheus, /health whether all is well.
+            Clients of the Hub need only HF_ENDPOINT=http://host:port (https with --tls-certificate). Each request is \
+            logged to standard error; / shows the models, /metrics the metrics for Prometheus, /health the state.
 
-            With a token, from --token-file or the environment variable WEIGHTSTORE_TOKEN, clients must show it \
-            (HF_TOKEN). Where others can listen in, --tls-certificate and --tls-key encrypt it.
+            If --token-file or the environment variable WEIGHTSTORE_TOKEN gives a token, clients must send it \
+            (HF_TOKEN). --tls-certificate and --tls-key encrypt tokens and models on networks where others can listen.
             """)
 
     @OptionGroup var listen: ListenOptions
-    @Option(help: ArgumentHelp("A file with the token to ask for.", valueName: "file"), completion: .file())
+    @Option(help: ArgumentHelp("A file with the token that clients must send.", valueName: "file"), completion: .file())
     var tokenFile: String?
-    @Option(help: ArgumentHelp("Open connections at most.", valueName: "count")) var connections = 4096
-    @Option(help: ArgumentHelp("A hub to fetch from what is asked for and not in the store.", valueName: "url"))
+    @Option(help: ArgumentHelp("The most open connections.", valueName: "count")) var connections = 4096
+    @Option(help: ArgumentHelp("A hub from which to fetch requested files that the store lacks.", valueName: "url"))
     var upstream: String?
-    @Flag(help: "No line per request.") var quiet = false
+    @Flag(help: "Do not log requests.") var quiet = false
     @OptionGroup var options: StoreOptions
 
     private struct Answer: Encodable {
@@ -31,23 +31,23 @@ struct Serve: ParsableCommand {
     }
 
     func validate() throws {
-        guard connections > 0 else { throw ValidationError("At least one connection is needed.") }
+        guard connections > 0 else { throw ValidationError("--connections \(connections): must be at least 1") }
     }
 
     func run() throws {
         let store = try options.open(create: upstream != nil)
         var settings = try listen.settings(try AccessTokenFile.read(tokenFile))
-        // A connection that is sent a file has two shards open.
+        // A connection that receives a file has two shards open.
         settings.connections = min(connections, max(OpenFiles.raiseLimit() / 4, 16))
         if !listen.isLoopback {
             let place = "\(listen.host), port \(listen.port)"
             if settings.token == nil {
                 Terminal.complain(
-                    "\(place): everybody who gets there can read all models; --token-file asks for a token")
+                    "\(place): every client that can connect can read all models; --token-file requires a token")
             }
             if !listen.isEncrypted {
                 Terminal.complain(
-                    "\(place): whoever listens in sees models and tokens; --tls-certificate and --tls-key encrypt them")
+                    "\(place): models and tokens are sent unencrypted; --tls-certificate and --tls-key encrypt them")
             }
         }
         let logger = Logger(label: "weightstore.server") { [quiet] _ in
@@ -62,7 +62,7 @@ struct Serve: ParsableCommand {
         try Work().wait { [listen, json = options.json] in
             try await server.run { port in
                 let url = listen.url(port: port)
-                // The reader of the answer may be gone; the clients are not.
+                // If standard output is closed, the server still serves its clients.
                 try? json ? Terminal.write(json: Answer(url: url)) : Terminal.write("\(url)\n")
             }
         }

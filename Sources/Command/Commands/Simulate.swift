@@ -8,38 +8,39 @@ struct PolicySimulate: ParsableCommand {
         commandName: "simulate",
         abstract: "Replay accesses through policies at several quotas: how much disk, and which policy?",
         discussion: """
-            Replays what the store recorded (weightstore record on), or a trace: text with a line time,id,size for each \
-            access. Each policy runs as the store runs it, the same SQL. "bound" is what no policy can go below, knowing the \
-            future.
+            Replays the store's record (weightstore record on), or a trace: a text file with a line time,id,size for \
+            each access. Each policy runs with the same SQL as in the store. "bound" is a lower bound for every \
+            policy, computed from the future accesses.
 
-            A trace may also be of requests to a language model, for KV blocks: a line {"timestamp": ms, "hash_ids": [...]} \
-            for each, as Mooncake's. Then a block is a hit only if all before it are there, and the hit ratio is drawn.
+            A trace can also list requests to a language model, to simulate KV blocks: a line {"timestamp": ms, \
+            "hash_ids": [...]} for each, as in Mooncake's traces. A block is then a hit only if all blocks before it \
+            are resident, and the hit ratio is drawn.
             """)
 
     @Option(help: ArgumentHelp("A trace instead of the store's own record.", valueName: "file"), completion: .file())
     var log: String?
-    @Option(help: ArgumentHelp("Policies by name, or files; separated by commas.", valueName: "names"))
+    @Option(help: ArgumentHelp("Policy names or files, separated by commas.", valueName: "names"))
     var policy = "lru,lfu,gdsf"
     @Option(
         help: ArgumentHelp("Quotas: 10G..500G, or 10G,50G,100G (default: 1% to 80% of all bytes).", valueName: "sizes"))
     var quota: QuotaRange?
-    @Option(help: ArgumentHelp("How many quotas of a range.", valueName: "count")) var points = 8
+    @Option(help: ArgumentHelp("The number of quotas in a range.", valueName: "count")) var points = 8
     @Option(
         help: ArgumentHelp(
-            "Evict down to this share of the quota: 100% frees what is needed and no more, as cache simulators do.",
+            "Evict down to this share of the quota: 100% frees only the needed bytes, as cache simulators do.",
             valueName: "share"))
     var low = Share(argument: "100%")!
     @Option(help: ArgumentHelp("The size of a KV block in a trace of requests.", valueName: "size"))
     var blockSize = ByteSize(argument: "64Mi")!
-    @Flag(help: "In a trace of requests: let a policy drop blocks that others build on, as the store does not.")
+    @Flag(help: "In a trace of requests: allow policies to drop blocks that others depend on, unlike the store.")
     var anyBlock = false
     @Flag(help: "Draw the byte miss ratio instead of the object miss ratio.") var byteRatio = false
-    @Option(help: ArgumentHelp("Draw into this file, too.", valueName: "file"), completion: .file()) var svg: String?
+    @Option(help: ArgumentHelp("Also draw into this file.", valueName: "file"), completion: .file()) var svg: String?
     @OptionGroup var options: StoreOptions
 
     func validate() throws {
-        if points < 1 { throw ValidationError("--points: 1 or more") }
-        if blockSize.bytes < 1 { throw ValidationError("--block-size: 1 or more") }
+        if points < 1 { throw ValidationError("--points \(points): must be at least 1") }
+        if blockSize.bytes < 1 { throw ValidationError("--block-size \(blockSize.bytes): must be at least 1 byte") }
     }
 
     func run() throws {
@@ -47,7 +48,7 @@ struct PolicySimulate: ParsableCommand {
         let trace: AccessTrace
         let policies: [Policy]
         if let log, names.allSatisfy({ name in Policy.isFile(name) || Policy.builtIn.contains { $0.name == name } }) {
-            // No store is needed for that.
+            // This needs no store.
             trace = try AccessTrace(files: [log], blockBytes: blockSize.bytes)
             policies = try names.map { name in
                 try Policy.builtIn.first { $0.name == name } ?? Policy(file: name)
@@ -58,7 +59,7 @@ struct PolicySimulate: ParsableCommand {
                 try log.map { try AccessTrace(files: [$0], blockBytes: blockSize.bytes) } ?? store.recordedAccesses()
             policies = try names.map { try Policy.isFile($0) ? Policy(file: $0) : store.policy($0) }
         }
-        guard !trace.accesses.isEmpty else { throw ValidationError("the trace holds no accesses") }
+        guard !trace.accesses.isEmpty else { throw ValidationError("the trace contains no accesses") }
         let footprint = trace.footprint
         let range = quota ?? .range(max(footprint / 100, 1), max(footprint / 5 * 4, 1))
         let curve = try LongCall.run(unit: .things("accesses")) { work in
@@ -91,7 +92,7 @@ enum QuotaRange: ExpressibleByArgument {
         }
     }
 
-    /// The quotas of a range grow by the same factor each.
+    /// The quotas of a range grow by a constant factor.
     func sizes(_ count: Int) -> [Int] {
         switch self {
         case .list(let sizes): return sizes

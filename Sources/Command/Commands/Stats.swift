@@ -2,7 +2,7 @@ import ArgumentParser
 import WeightStore
 
 struct Stats: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "stats", abstract: "Show what the store holds in all.")
+    static let configuration = CommandConfiguration(commandName: "stats", abstract: "Show the totals of the store.")
 
     @OptionGroup var options: StoreOptions
 

@@ -6,11 +6,11 @@ struct Tensors: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tensors",
         abstract: "List a revision's tensors, or those of one layer.",
-        discussion: "With --digests every tensor is read, and its SHA-256 shown.")
+        discussion: "With --digests every tensor is read.")
 
     @Argument(help: "The revision.") var revision: String
-    @Option(help: ArgumentHelp("Only this layer's.", valueName: "number")) var layer: Int?
-    @Flag(help: "Read the tensors, and show the SHA-256 of each one's bytes.") var digests = false
+    @Option(help: ArgumentHelp("Only tensors of this layer.", valueName: "number")) var layer: Int?
+    @Flag(help: "Show the SHA-256 of each tensor's bytes.") var digests = false
     @OptionGroup var options: StoreOptions
 
     private struct Answer: Encodable {

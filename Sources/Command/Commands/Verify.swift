@@ -5,18 +5,18 @@ import WeightStore
 struct Verify: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify",
-        abstract: "Read shards from the disk again and compare them with their digests.",
+        abstract: "Read shards from the disk and compare them with their digests.",
         discussion: """
-            A shard that differs is put into quarantine, and the models it hits are named; importing the same content \
-            again heals it. Exit status 3 if anything is damaged or missing.
+            A shard that differs is moved to quarantine, and the affected models are listed; importing the same \
+            content again heals it. Exit status 3 if a shard is damaged or missing.
             """)
 
-    @Argument(help: "Only what this revision holds.") var revision: String?
+    @Argument(help: "Only the shards of this revision.") var revision: String?
     @Option(help: ArgumentHelp("Only this share, the longest unverified first: 5%.", valueName: "share"))
     var sample: Share?
-    @Option(help: ArgumentHelp("Only what was not verified for so long: 30d.", valueName: "time"))
+    @Option(help: ArgumentHelp("Only shards not verified for this long: 30d.", valueName: "time"))
     var olderThan: TimeSpan?
-    @Option(help: ArgumentHelp("Read at most so much a second: 100M.", valueName: "size"))
+    @Option(help: ArgumentHelp("The most bytes per second to read: 100M.", valueName: "size"))
     var rate: ByteSize?
     @OptionGroup var options: StoreOptions
 
@@ -36,14 +36,14 @@ struct Verify: ParsableCommand {
         if options.json { return try Terminal.write(json: summary) }
         for damage in summary.damage + summary.known {
             Terminal.complain(
-                "shard \(damage.digest.short): \(damage.problem): \(damage.detail); hits "
+                "shard \(damage.digest.short): \(damage.problem): \(damage.detail); affects "
                     + (damage.revisions.isEmpty ? "no revision" : damage.revisions.joined(separator: ", ")))
         }
         let bad = summary.damage.count + summary.known.count
         try Terminal.write(
             "\(Quantity.count(summary.shards, "shard")), \(Quantity.bytes(summary.bytes)) read; "
                 + (summary.kvDropped > 0 ? "\(Quantity.count(summary.kvDropped, "KV block")) dropped; " : "")
-                + (bad == 0 ? "all whole\n" : "\(bad) damaged or missing: import the models named again to heal them\n")
+                + (bad == 0 ? "all whole\n" : "\(bad) damaged or missing: import the listed models again to heal\n")
         )
     }
 }

@@ -7,35 +7,36 @@ import WeightStore
 struct Warm: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "warm",
-        abstract: "Bring the models that are used most into memory, before they are asked for. Made for boot.",
+        abstract: "Load the most used models into memory before they are needed. Made for boot.",
         discussion: """
-            How often a model was used is in the catalog; each use counts half after a day. What saves most waiting per byte \
-            goes first, until the budget is full; shards that models share count once, and nothing hotter goes. Safe at any \
-            time, again, and beside others: what is there is not moved.
+            The catalog counts the uses of each model and prompt; a use counts half after a day. The items that save \
+            the most waiting per byte are loaded first, until the budget is full. Shards that models share count once, \
+            and hotter shards are not evicted. Safe at any time, repeatedly and concurrently: resident shards are not \
+            loaded again.
 
-            A tier belongs to the process that opened it. When this program ends, the page cache keeps what it read, until \
-            the kernel needs the memory for something else, and every process on this machine finds it there; nothing \
-            stays on a device. --hold stays until Ctrl-C or SIGTERM and keeps the tier, --lock keeps the kernel from taking \
-            the pages back, --every looks again whether something else has become hot.
+            A tier belongs to the process that opened it. When this program ends, nothing stays on a device; the page \
+            cache keeps the bytes read, for every process on this machine, until the kernel needs the memory. --hold \
+            keeps the tier until Ctrl-C or SIGTERM, --lock prevents the kernel from reclaiming the pages, --every \
+            repeats the warm-up.
             """)
 
     @Argument(help: "Only these revisions, used or not.") var revisions: [String] = []
-    @Option(help: ArgumentHelp("How many of the most used.", valueName: "count")) var top = 5
+    @Option(help: ArgumentHelp("The number of most used revisions to warm.", valueName: "count")) var top = 5
     @Option(
         help: ArgumentHelp("ram, gpu (the first CUDA device), or a device: \(DeviceKinds.names).", valueName: "tier"))
     var to = Tier.ram
     @Option(
         help: ArgumentHelp(
-            "How much memory the tier may take (default: half of what is free, 90% of a GPU's).", valueName: "size"))
+            "The size limit of the tier (default: half of the free memory, 90% of a GPU's).", valueName: "size"))
     var budget: ByteSize?
-    @Flag(help: "Leave out what was evicted from the disk, instead of fetching it.") var noFetch = false
-    @Flag(help: "Say what would be warmed, what is left out and why, and warm nothing.") var plan = false
-    @Flag(help: "Hold what was warmed until Ctrl-C.") var hold = false
+    @Flag(help: "Skip shards that were evicted from the disk instead of fetching them.") var noFetch = false
+    @Flag(help: "Only show what would be warmed, and what is skipped and why.") var plan = false
+    @Flag(help: "Hold the warmed shards until Ctrl-C.") var hold = false
     @Flag(help: "Lock the pages in RAM; with --hold.") var lock = false
-    @Option(help: ArgumentHelp("With --hold: warm again so often (15m, 1h).", valueName: "span")) var every: TimeSpan?
+    @Option(help: ArgumentHelp("With --hold: repeat at an interval (15m, 1h).", valueName: "span")) var every: TimeSpan?
     @OptionGroup var options: StoreOptions
 
-    /// What is left when the program ends.
+    /// Where the bytes stay when the program ends.
     private enum Remains: String, Encodable {
         case pageCache, held
     }
@@ -47,11 +48,15 @@ struct Warm: ParsableCommand {
     }
 
     func validate() throws {
-        if top < 1 { throw ValidationError("--top: 1 or more") }
-        if lock && !hold { throw ValidationError("--lock: with --hold, since what is locked goes with the program") }
-        if lock && to != .ram { throw ValidationError("--lock: for ram; a device's memory is never taken back") }
-        if let every, !hold || every.seconds < 1 { throw ValidationError("--every: with --hold, one second or more") }
-        if plan && hold { throw ValidationError("--plan or --hold, not both") }
+        if top < 1 { throw ValidationError("--top \(top): must be at least 1") }
+        if lock && !hold {
+            throw ValidationError("--lock requires --hold: locked pages are released when the program ends")
+        }
+        if lock && to != .ram { throw ValidationError("--lock requires --to ram: device memory is never reclaimed") }
+        if let every, !hold || every.seconds < 1 {
+            throw ValidationError("--every requires --hold and must be at least 1 second")
+        }
+        if plan && hold { throw ValidationError("--plan and --hold exclude each other") }
     }
 
     func run() throws {
@@ -71,9 +76,9 @@ struct Warm: ParsableCommand {
         if !summary.failed.isEmpty { throw ExitCode.failure }
     }
 
-    /// Holds what was warmed until Ctrl-C or SIGTERM, and warms again at intervals.
+    /// Holds the warmed shards until Ctrl-C or SIGTERM, and warms again at intervals.
     private func keep(_ request: WarmRequest, in store: Store) throws {
-        // One handler for all of it: a signal between two rounds, or at the end of one, ends the command, too.
+        // One handler for all rounds: a signal between two rounds, or at the end of one, also ends the command.
         let work = Work()
         let interrupted = DispatchSemaphore(value: 0)
         let interrupt = Interrupt { [weak store] in
@@ -106,7 +111,7 @@ struct Warm: ParsableCommand {
         }
         try Terminal.write(summary.text(gauge, isHeld: hold))
         for failure in summary.failed {
-            Terminal.complain("\(failure.name): \(Quantity.bytes(failure.bytes)) left out: \(failure.message)")
+            Terminal.complain("\(failure.name): \(Quantity.bytes(failure.bytes)) skipped: \(failure.message)")
         }
     }
 }
@@ -114,12 +119,12 @@ struct Warm: ParsableCommand {
 extension WarmPlan {
     fileprivate var text: String {
         if items.isEmpty && leftOut.isEmpty {
-            return "Nothing was used yet: there is nothing to warm. Name a model, or come back later.\n"
+            return "Nothing to warm: no model was used yet. Name a model, or run this again later.\n"
         }
         return table
-            + "\n\(tier): \(Quantity.bytes(bytes)) to bring in, \(Quantity.bytes(diskBytes)) of it from the disk and "
+            + "\n\(tier): \(Quantity.bytes(bytes)) to load, \(Quantity.bytes(diskBytes)) of it from the disk and "
             + "\(Quantity.bytes(fetchBytes)) from origins; the budget is \(Quantity.bytes(budget))"
-            + (evicted > 0 ? "; \(Quantity.bytes(evicted)) of what is colder goes" : "") + "\n" + rest
+            + (evicted > 0 ? "; \(Quantity.bytes(evicted)) of colder shards would be evicted" : "") + "\n" + rest
     }
 
     fileprivate var table: String {
@@ -137,12 +142,12 @@ extension WarmPlan {
         return table.isEmpty ? "" : table.text
     }
 
-    /// What is not in it.
+    /// The items that the plan omits.
     fileprivate var rest: String {
-        leftOut.map { "left out: \($0.name)\($0.bytes > 0 ? ", \(Quantity.bytes($0.bytes))" : ""): \($0.message)\n" }
+        leftOut.map { "skipped: \($0.name)\($0.bytes > 0 ? ", \(Quantity.bytes($0.bytes))" : ""): \($0.message)\n" }
             .joined()
             + (others > 0
-                ? "\(Quantity.count(others, "revision")) more \(others == 1 ? "was" : "were") used; --top takes them in\n"
+                ? "not listed: \(Quantity.count(others, "used revision")); --top includes more\n"
                 : "")
     }
 }
@@ -154,9 +159,9 @@ extension WarmSummary {
             isHeld
             ? "held by this process"
             : plan.tier == .ram
-                ? "this process ends now, and the page cache keeps them as long as the kernel likes"
-                : "this process ends now, and with it what is on \(plan.tier); the page cache keeps what was read"
-        return plan.table + "\(plan.tier): \(Quantity.bytes(warmed)) brought in, "
+                ? "the page cache keeps them until the kernel needs the memory"
+                : "freed on \(plan.tier) when this process ends; the page cache keeps the bytes read"
+        return plan.table + "\(plan.tier): \(Quantity.bytes(warmed)) loaded, "
             + "\(Quantity.bytes(gauge.bytes)) of \(Quantity.bytes(gauge.budget)) in use"
             + "; \(Quantity.seconds(seconds)) (\(Quantity.bytes(Double(warmed) / max(seconds, 1e-6)))/s); \(remains)\n"
             + plan.rest

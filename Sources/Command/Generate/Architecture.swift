@@ -8,7 +8,7 @@ struct Architecture {
     let heads: Int
     let keyValueHeads: Int
     let headDimension: Int
-    /// Rows of the feed-forward matrices; of one expert's, where there are experts.
+    /// Rows of the feed-forward matrices; in a mixture of experts, of one expert's.
     let intermediate: Int
     let vocabulary: Int
     /// Whether the output head is the embedding.
@@ -35,7 +35,7 @@ struct Architecture {
             intermediate: 14_336, vocabulary: 128_256, isTied: false),
     ]
 
-    /// The tensors by the names that Transformers gives them, all BF16, in the order of the model.
+    /// The tensors under their Transformers names, all BF16, in the order of the model.
     var tensors: [SafetensorsWriter.Tensor] {
         var tensors: [SafetensorsWriter.Tensor] = []
         func add(_ name: String, _ shape: Int...) {

@@ -7,11 +7,11 @@ import WeightStore
 struct Checkpoint {
     let architecture: Architecture
     var seed: UInt64 = 1
-    /// Another seed for `q_proj` and `v_proj`, what a merged LoRA changes: a fine-tune of the checkpoint with this
-    /// seed. Nil for the base.
+    /// Another seed for `q_proj` and `v_proj`, the tensors that a merged LoRA changes: it makes the checkpoint a
+    /// fine-tune of the one with the same `seed`. nil for the base.
     var tuning: UInt64?
 
-    /// Transformers begins another file beyond this.
+    /// Transformers starts a new file beyond this size.
     static let maximumFileBytes = 5_000_000_000
 
     private struct File {
@@ -19,8 +19,7 @@ struct Checkpoint {
         var bytes = 0
     }
 
-    /// Writes the files into a directory, which is made if it is not there.
-    ///
+    /// Writes the files into a directory, which is created if missing.
     func write(to directory: String, work: Work = Work()) throws {
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         var files = [File()]
@@ -84,7 +83,7 @@ struct Checkpoint {
 
     private func seed(of tensor: String) -> UInt64 {
         let isTuned = tensor.contains(".q_proj.") || tensor.contains(".v_proj.")
-        // FNV-1a: Swift's own hashes differ from run to run.
+        // FNV-1a: Swift's own hash values differ between runs.
         return tensor.utf8.reduce(0xCBF2_9CE4_8422_2325 ^ (isTuned ? tuning ?? seed : seed)) {
             ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01B3
         }

@@ -1,10 +1,10 @@
 import Foundation
 import WeightStore
 
-/// Miss-ratio curves, or for prefixes hit-ratio curves, for the terminal and as SVG. The quotas' axis is logarithmic.
+/// Miss-ratio curves, or for prefixes hit-ratio curves, for the terminal and as SVG. The quota axis is logarithmic.
 struct CurveDrawing {
     let curve: MissRatioCurve
-    /// Whether the byte miss ratio is drawn, or that of the objects.
+    /// Whether to draw the byte miss ratio instead of the object miss ratio.
     let usesBytes: Bool
 
     private static let rows = 14
@@ -33,7 +33,7 @@ struct CurveDrawing {
         return max((highest * 10).rounded(.up) / 10, 0.1)
     }
 
-    /// Where a quota stands, 0 to 1.
+    /// The position of a quota on the axis, 0 to 1.
     private func place(_ quota: Int) -> Double {
         let low = log(Double(quotas.first!))
         let high = log(Double(quotas.last!))

@@ -1,10 +1,10 @@
 import Dispatch
 import WeightStore
 
-/// A line on the terminal that shows how far long work is: amount, share, rate, time left. Nothing unless standard error
-/// is a terminal.
+/// The progress of a long call in one line: amount, share, rate, time left. Draws nothing unless standard error is a
+/// terminal.
 final class ProgressLine {
-    /// What a work counts.
+    /// The unit of the progress.
     enum Unit {
         case bytes
         /// Things of this name, in the plural.

@@ -1,7 +1,7 @@
 import Foundation
 import Logging
 
-/// The log of a service, on standard error: a line an event, with time and level.
+/// The log of a service on standard error: one line per event, with time and level.
 struct ServiceLogHandler: LogHandler {
     var metadata: Logger.Metadata = [:]
     var logLevel: Logger.Level

@@ -1,10 +1,10 @@
-/// A table for people: a line of headings, columns as wide as their longest cell, numbers to the right.
+/// A plain-text table: a line of headings, columns as wide as their longest cell, numbers aligned to the right.
 struct Table {
     private let headings: [String]
     private let numeric: [Bool]
     private var rows: [[String]] = []
 
-    /// - Parameter columns: headings; one that begins with `>` is aligned to the right.
+    /// - Parameter columns: headings; a column whose heading begins with `>` is aligned to the right.
     init(_ columns: String...) {
         numeric = columns.map { $0.hasPrefix(">") }
         headings = columns.map { $0.hasPrefix(">") ? String($0.dropFirst()) : $0 }

@@ -4,13 +4,13 @@ import WeightStore
 
 /// Standard output and standard error.
 enum Terminal {
-    /// Writes text to standard output in one go. A reader that has gone away (`| head`) ends the program quietly.
+    /// Writes text to standard output. If the reader has closed the pipe (`| head`), the program ends silently.
     static func write(_ text: String) throws {
         try write(text, to: STDOUT_FILENO, name: "standard output")
     }
 
     static func writeError(_ text: String) {
-        // There is nobody left to tell.
+        // A failure to write to standard error cannot be reported.
         try? write(text, to: STDERR_FILENO, name: "standard error")
     }
 
@@ -30,7 +30,7 @@ enum Terminal {
 
     static var showsProgress: Bool { isatty(STDERR_FILENO) == 1 }
 
-    /// Columns of the terminal that standard error goes to.
+    /// The width in columns of the terminal at standard error.
     static var width: Int {
         var size = winsize()
         return ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80

@@ -1,8 +1,8 @@
 import Dispatch
 import WeightStore
 
-/// A live picture of a revision on its way into a tier: the tier's gauge, and a cell for each layer. Nothing unless
-/// standard error is a terminal.
+/// A live view of a revision while it loads into a tier: the tier's gauge, and a cell for each layer. Draws nothing
+/// unless standard error is a terminal.
 final class TierPicture {
     private let timer: (any DispatchSourceTimer)?
 
@@ -16,7 +16,7 @@ final class TierPicture {
         let start = ContinuousClock.now
         timer.schedule(deadline: .now(), repeating: .milliseconds(100))
         timer.setEventHandler {
-            // Without the layers there is still the gauge.
+            // If the layers cannot be read, the gauge is drawn alone.
             let layers = (try? revision.residency(in: tier)) ?? []
             guard let gauge = store.gauges.first(where: { $0.tier == tier }) else { return }
             Terminal.writeError(

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Foundation
 
-/// Bytes, as people write them: decimal units, as disks and hubs count; `GiB` is understood.
+/// A size in bytes: `50G` is decimal, as disks and hubs count; `50GiB` is binary.
 struct ByteSize: ExpressibleByArgument {
     let bytes: Int
 
@@ -18,7 +18,7 @@ struct ByteSize: ExpressibleByArgument {
     }
 }
 
-/// A span of time, as people write it: `90s`, `15m`, `12h`, `30d`, `2w`.
+/// A duration: `90s`, `15m`, `12h`, `30d`, `2w`.
 struct TimeSpan: ExpressibleByArgument {
     let seconds: Int
 

@@ -11,11 +11,11 @@
     with revision.lease_layer(12) as lease:
         lease["model.layers.12.mlp.up_proj.weight"].numpy()
 
-All tensors are views. NumPy's are read-only, and say so. PyTorch has no read-only tensors: on the CPU its tensors lie in
-pages that are shared with everybody until they are written, and then the process's own; on a GPU they lie in the tier's
-memory and must not be written to. A tensor holds a lease as long as it lives, so that its bytes stay where they are.
+All tensors are views. NumPy arrays are marked read-only. PyTorch has no read-only tensors: on the CPU a tensor's pages
+are shared until they are written, and then private to the process (copy on write); on a GPU the tensors are in the
+tier's memory and must not be written. A tensor holds a lease as long as it lives, so that its bytes are not evicted.
 
-The package needs libweightstore (Sources/CWeightStore/install). NumPy and PyTorch are imported when they are asked for.
+The package needs libweightstore (Sources/CWeightStore/install). NumPy and PyTorch are imported on first use.
 """
 
 from ._errors import (

@@ -1,4 +1,4 @@
-"""What can go wrong, by the status of the C interface."""
+"""The errors, by the status of the C interface."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 
 class WeightStoreError(Exception):
-    """A call that failed. ``status`` is the number that weightstore.h gives it."""
+    """A call that failed. ``status`` is a ``weightstore_status`` of weightstore.h."""
 
     def __init__(self, message: str, status: int = 16) -> None:
         super().__init__(message)
@@ -23,8 +23,8 @@ else:
 
 
 class SafetensorError(WeightStoreError, _Original):
-    """Where safetensors raises its own error, and caught with it: a tensor that is not there, a closed file, an
-    impossible slice."""
+    """Raised where safetensors raises its own ``SafetensorError``, and a subclass of it: a missing tensor, a closed
+    file, an invalid slice."""
 
 
 class NotFoundError(WeightStoreError, FileNotFoundError):
@@ -35,7 +35,7 @@ class NotFoundError(WeightStoreError, FileNotFoundError):
 
 
 class BadStoreError(WeightStoreError):
-    """No store there, or one that can't be opened."""
+    """There is no store, or it cannot be opened."""
 
 
 class DamagedError(WeightStoreError):
@@ -43,11 +43,11 @@ class DamagedError(WeightStoreError):
 
 
 class TierFullError(WeightStoreError, MemoryError):
-    """The tier has no room beside what leases hold: let go of tensors, or give it a larger budget."""
+    """Leases hold so much of the tier that the tensors do not fit: release tensors, or set a larger budget."""
 
 
 class BusyError(WeightStoreError):
-    """Somebody else holds what is needed."""
+    """Pinned, in use, or locked by another process."""
 
 
 class DeviceError(WeightStoreError):

@@ -18,7 +18,7 @@ _NUMPY = {
     "I64": "int64", "U64": "uint64", "F16": "float16", "F32": "float32", "F64": "float64", "C64": "complex64",
 }
 
-#: What NumPy knows only with the package ml_dtypes.
+#: Types that NumPy supports only with the package ml_dtypes.
 _ML_DTYPES = {
     "BF16": "bfloat16", "F8_E4M3": "float8_e4m3fn", "F8_E4M3FNUZ": "float8_e4m3fnuz", "F8_E5M2": "float8_e5m2",
     "F8_E5M2FNUZ": "float8_e5m2fnuz", "F8_E8M0": "float8_e8m0fnu",
@@ -37,7 +37,7 @@ def numpy_dtype(name: str) -> numpy.dtype[Any]:
             import ml_dtypes
         except ImportError:
             raise SafetensorError(
-                f"{name}: NumPy has no such type. Ask for framework=\"pt\", or install ml_dtypes."
+                f"{name}: NumPy has no such type. Use framework=\"pt\", or install ml_dtypes."
             ) from None
         dtype: numpy.dtype[Any] = numpy.dtype(getattr(ml_dtypes, _ML_DTYPES[name]))
         return dtype
@@ -79,6 +79,6 @@ def torch_tensor(tensor: LeasedTensor) -> torch.Tensor:
     kind, number = tensor.__dlpack_device__()
     if tensor.info.bytes == 0:
         return torch.zeros(shape, dtype=dtype, device="cpu" if kind == 1 else f"cuda:{number}")
-    # As bytes, whatever the type: DLPack's consumers don't know all of them.
+    # Always as bytes, because DLPack consumers do not support all types.
     flags = c.DLPACK_BYTES | (c.DLPACK_PRIVATE if tensor.is_in_ram else 0)
     return from_dlpack(tensor._capsule(flags)).view(dtype).reshape(shape)

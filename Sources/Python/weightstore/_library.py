@@ -1,4 +1,4 @@
-"""libweightstore, as ctypes sees it. What each function does is said in weightstore.h."""
+"""The ctypes declarations of libweightstore. weightstore.h documents the functions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DLPACK_PRIVATE = 2
 
 
 class _Sized(Structure):
-    """A structure that tells the library how large it is."""
+    """A structure that begins with its size."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,14 +95,15 @@ _FUNCTIONS: dict[str, list[Any]] = {
 
 
 class _Library:
-    """The functions by their names without the prefix; a status that is not 0 is raised."""
+    """The functions by their names without the prefix. A status other than 0 is raised as an exception."""
 
     def __init__(self, path: str) -> None:
         library = ctypes.CDLL(path)
         library.weightstore_abi.restype = c_uint32
         abi = library.weightstore_abi()
         if abi != ABI:
-            raise WeightStoreError(f"{path}: has version {abi} of the interface; this package was made for {ABI}.")
+            raise WeightStoreError(
+                f"{path}: interface version {abi}, expected {ABI}. Install library and package from one version.")
         library.weightstore_last_message.restype = c_char_p
         self._message = library.weightstore_last_message
         for name, arguments in _FUNCTIONS.items():
@@ -136,8 +137,8 @@ def _find() -> _Library:
         except OSError as failure:
             problem = failure
     raise ImportError(
-        f"{file} is in none of {', '.join(places)}: install it with Sources/CWeightStore/install, or set "
-        f"WEIGHTSTORE_LIBRARY to its path ({problem})"
+        f"{file}: not found in {', '.join(places)}. Install it with Sources/CWeightStore/install, or set "
+        f"WEIGHTSTORE_LIBRARY to its path. ({problem})"
     )
 
 
@@ -145,7 +146,7 @@ _loaded: _Library | None = None
 
 
 def library() -> Any:
-    """The library, opened at the first use."""
+    """The library, loaded on first use."""
     global _loaded
     if _loaded is None:
         _loaded = _find()

@@ -1,4 +1,4 @@
-"""``safe_open`` and ``load_file`` as safetensors has them, for models of a store."""
+"""``safe_open`` and ``load_file`` with the interface of safetensors, for models of a store."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _lock = threading.Lock()
 
 
 def _forget() -> None:
-    # In a child the library refuses to work; it says why.
+    # The stores stay: in a child every call raises ForkedError, which gives the reason.
     global _lock
     _lock = threading.Lock()
 
@@ -34,7 +34,7 @@ os.register_at_fork(after_in_child=_forget)
 
 
 def _store(store: Store | str | os.PathLike[str] | None) -> Store:
-    """The store that is meant: opened once for each path, so that all callers share its tiers."""
+    """The store, opened once for each path, so that all callers share its tiers."""
     if isinstance(store, Store):
         return store
     key = "" if store is None else os.path.realpath(os.fspath(store))
@@ -47,7 +47,7 @@ def _store(store: Store | str | os.PathLike[str] | None) -> Store:
 
 
 class _Source:
-    """The tensors that a name means: those of one file, or of the files that make up the model."""
+    """The tensors of one file, or of the files that make up the model."""
 
     def __init__(self, model: str, file: str | None, store: Store | str | os.PathLike[str] | None) -> None:
         self.revision: Revision = _store(store).revision(model)
@@ -59,13 +59,13 @@ class _Source:
                 continue
             if tensor.name in self.tensors:
                 raise SafetensorError(
-                    f"{tensor.name} is in {self.tensors[tensor.name].file} and in {tensor.file}: say which with file=")
+                    f"{tensor.name} is in {self.tensors[tensor.name].file} and in {tensor.file}: select one with file=")
             self.tensors[tensor.name] = tensor
         if not self.tensors and file is not None and all(known.path != file for known in self.revision.files()):
-            raise NotFoundError(f"No such file: {file} in {self.revision.name}", 4)
+            raise NotFoundError(f"{self.revision.name} {file}: no such file.", 4)
 
     def header(self, file: str) -> dict[str, Any]:
-        """What a safetensors file says of itself; empty for another file."""
+        """The header of a safetensors file; empty for other files."""
         start = self.revision.read(file, 0, 8)
         if not file.endswith(".safetensors") or len(start) < 8:
             return {}
@@ -84,15 +84,15 @@ def _files_of_model(revision: Revision) -> list[str]:
         found = sorted(path for path, kind in files.items() if kind == format)
         if found:
             return found
-    raise NotFoundError(f"{revision.name}: has no files with tensors.", 4)
+    raise NotFoundError(f"{revision.name}: no file has tensors.", 4)
 
 
 class _Target:
-    """The framework and the device that tensors are wanted in."""
+    """The framework and the device of the returned tensors."""
 
     def __init__(self, framework: str, device: str | int | torch.device | None) -> None:
         if framework not in _FRAMEWORKS:
-            raise SafetensorError(f"framework {framework} is invalid; here are \"pt\" and \"np\"")
+            raise SafetensorError(f"framework {framework} is invalid (expected one of: \"pt\", \"np\")")
         self.framework = _FRAMEWORKS[framework]
         if isinstance(device, int):
             device = f"cuda:{device}"
@@ -105,7 +105,7 @@ class _Target:
         if self.framework == "np" and name != "cpu":
             raise SafetensorError(f"Device {name} is not supported for framework numpy")
         self.tier = name if kind == "cuda" else "ram"
-        #: Where PyTorch has to move tensors to that no tier of ours reaches.
+        #: The device to which PyTorch must move tensors, if no tier is on it.
         self.elsewhere = name if kind not in ("cpu", "cuda") else None
         self.convert: Callable[[LeasedTensor], Any] = self._torch if self.framework == "pt" else frameworks.numpy_array
         if self.framework == "pt":
@@ -117,7 +117,7 @@ class _Target:
                 except RuntimeError:
                     raise SafetensorError(f"device {name} is invalid") from None
         else:
-            import numpy  # noqa: F401  What is not there is told at once.
+            import numpy  # noqa: F401  A missing NumPy is reported at once.
 
     def _torch(self, tensor: LeasedTensor) -> Any:
         made = frameworks.torch_tensor(tensor)
@@ -125,15 +125,15 @@ class _Target:
 
 
 class safe_open:
-    """Opens a model lazily, and gives its tensors as they are asked for: as ``safetensors.safe_open``.
+    """Opens a model and loads its tensors on demand, like ``safetensors.safe_open``.
 
     Args:
         model: a revision, such as ``org/name@main``.
         framework: ``pt`` or ``np``.
-        device: ``cpu``, or with ``pt`` what PyTorch knows; ``cuda`` and ``cuda:1`` are the store's GPU tiers.
-        backend: is accepted, and means nothing here.
-        file: only the tensors of this file. Without it, those of all files that make up the model.
-        store: an open :class:`Store`, or its directory; None as in :func:`open`.
+        device: ``cpu``, or with ``pt`` any PyTorch device; ``cuda`` and ``cuda:1`` are the store's GPU tiers.
+        backend: ``mmap`` or ``pread``, without effect.
+        file: only the tensors of this file (default: those of all files that make up the model).
+        store: an open :class:`Store`, or its directory; None means the default of :func:`open`.
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class safe_open:
         return keys or self.keys()
 
     def metadata(self) -> dict[str, str] | None:
-        """What the file says about itself, or None. Of several files, the first word counts."""
+        """The metadata in the headers, or None. If several files have a key, the first file decides."""
         source = self._opened()
         found: dict[str, str] | None = None
         for file in source.files:
@@ -182,7 +182,7 @@ class safe_open:
         return found
 
     def get_tensor(self, name: str) -> Any:
-        """A tensor: a view, which holds its bytes as long as it lives."""
+        """A tensor: a view that holds its bytes as long as it lives."""
         source = self._opened()
         info = self._info(name)
         with source.revision.lease_tensor(name, file=info.file, tier=self._target.tier) as lease:
@@ -198,7 +198,7 @@ class safe_open:
         return tensors
 
     def get_slice(self, name: str) -> TensorSlice:
-        """A tensor to be cut: ``get_slice(name)[:, 8:16]``."""
+        """A tensor to slice: ``get_slice(name)[:, 8:16]``."""
         return TensorSlice(self, self._info(name), self._target.framework == "np")
 
     def _info(self, name: str) -> TensorInfo:
@@ -209,11 +209,11 @@ class safe_open:
 
 
 class TensorSlice:
-    """A tensor that has not been asked for yet."""
+    """A tensor that is loaded when it is sliced."""
 
     def __init__(self, file: safe_open, info: TensorInfo, is_strict: bool) -> None:
         self._file, self._info, self._is_strict = file, info, is_strict
-        # Usable after the file is closed, as safetensors' own.
+        # A slice stays usable after the file is closed, as in safetensors.
         self._source = file._opened()
 
     def get_shape(self) -> list[int]:
@@ -231,7 +231,7 @@ class TensorSlice:
 
 
 def _checked(index: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
-    """The index for NumPy, refused where safetensors refuses it: it does not cut a slice short that goes too far."""
+    """The index for NumPy. It is refused where safetensors refuses it: a slice beyond the end is an error."""
     if isinstance(index, list):
         if index:
             raise SafetensorError("Non empty lists are not implemented")
@@ -254,7 +254,7 @@ def _checked(index: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
         else:
             start, stop = 0 if part.start is None else part.start, size if part.stop is None else part.stop
             if start < 0 or stop < 0:
-                continue  # Which safetensors does not know: Python's own meaning.
+                continue  # safetensors does not support negative bounds; they have Python's meaning.
         if start >= size or stop > size:
             raise SafetensorError(
                 f"Error during slicing [{', '.join(map(shown, parts))}] with shape {list(shape)}: "
@@ -263,11 +263,11 @@ def _checked(index: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
 
 
 def _from_start(part: Any, dimension: int, size: int) -> Any:
-    """An index that does not count from the end."""
+    """The index counted from the start."""
     if isinstance(part, slice):
         return part
     if not isinstance(part, int):
-        raise TypeError(f"a slice or an integer is wanted, not {type(part).__name__}")
+        raise TypeError(f"index must be a slice or an integer, not {type(part).__name__}")
     if part < -size:
         raise SafetensorError(f"Invalid index {part} for dimension {dimension} of size {size}")
     return part + size if part < 0 else part
@@ -277,10 +277,10 @@ def load_file(
     model: str | os.PathLike[str], device: str | int | torch.device = "cpu", *, framework: str = "pt", backend: str = "mmap",
     file: str | None = None, store: Store | str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
-    """All tensors of a model, or of one of its files, by name: as ``safetensors.torch.load_file``.
+    """All tensors of a model, or of one of its files, by name, like ``safetensors.torch.load_file``.
 
     The arguments are those of :class:`safe_open`. With ``framework="pt"`` the values are ``torch.Tensor``, with ``np``
-    read-only NumPy arrays. Nothing is copied; each tensor holds its own bytes, and no others, as long as it lives.
+    read-only NumPy arrays. Nothing is copied; each tensor holds only its own bytes, as long as it lives.
     """
     with safe_open(model, framework, device, backend=backend, file=file, store=store) as source:
         return source.get_tensors()

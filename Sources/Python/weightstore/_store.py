@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """What is known of a tensor. ``shape`` has the outermost dimension first; ``dtype`` is spelled as the file does."""
+    """A tensor's description. ``shape`` has the outermost dimension first; ``dtype`` is spelled as in the file."""
 
     name: str
     dtype: str
@@ -43,6 +43,8 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class LayerInfo:
+    """A layer. ``stack`` is the path up to its number, such as ``model.layers``."""
+
     stack: str
     number: int
     tensors: int
@@ -89,17 +91,17 @@ class _Handle:
             try:
                 getattr(library(), self._release)(handle)
             except ForkedError:
-                pass  # It is the parent's, who goes on with it.
+                pass  # The handle belongs to the parent, which still uses it.
 
     def __del__(self) -> None:
         try:
             self._close()
-        except Exception:  # The interpreter is going down, and the process's handles with it.
+        except Exception:  # The interpreter is shutting down, and the handles end with the process.
             pass
 
 
 class Store(_Handle):
-    """A store, opened by :func:`open`. Many threads may use it; a process that is forked must not."""
+    """A store, opened by :func:`open`. Threads can share it; a forked process must not use it."""
 
     _release = "close"
 
@@ -115,27 +117,28 @@ class Store(_Handle):
         self.close()
 
     def close(self) -> None:
-        """Lets go of the store. It closes with the last of its revisions, leases and tensors."""
+        """Releases the store. It closes with the last of its revisions, leases and tensors."""
         self._close()
 
     def open_tier(self, tier: str, *, budget: int = 0, policy: str | None = None, lock_pages: bool = False) -> None:
-        """Opens a tier; without this it is opened with the default options at its first use.
+        """Opens a tier with options. The first use of a tier that is not open opens it with the default options.
 
-        ``tier`` is ``ram``, ``gpu``, ``cuda:1`` … or ``host``; ``budget`` is bytes at most, 0 half of the free memory.
+        ``tier`` is ``ram``, ``gpu``, ``cuda:1`` … or ``host``; ``budget`` is the size limit in bytes; 0 means half of
+        the free memory, or nine tenths of a GPU's.
         """
         options = c.TierOptions()
         options.budget, options.policy, options.lock_pages = budget, optional(policy), lock_pages
         library().open_tier(self, tier.encode(), byref(options))
 
     def statistics(self, tier: str) -> TierStatistics:
-        """How full a tier is, and what it did since it was opened."""
+        """The contents of a tier, and its counters since it was opened."""
         _settle()
         statistics = c.Statistics()
         library().statistics(self, tier.encode(), byref(statistics))
         return TierStatistics(*(getattr(statistics, name) for name in TierStatistics.__dataclass_fields__))
 
     def is_open(self, tier: str) -> bool:
-        """Whether the tier is open already, and so has its options."""
+        """Whether the tier is open, so that its options can no longer be set."""
         try:
             self.statistics(tier)
         except NotFoundError:
@@ -150,13 +153,13 @@ class Store(_Handle):
 
 
 def open(path: str | os.PathLike[str] | None = None) -> Store:
-    """Opens the store in a directory; without one that of the command-line tool: ``$WEIGHTSTORE_HOME``, or
+    """Opens the store in a directory. None means the default of the command-line tool: ``$WEIGHTSTORE_HOME``, or
     ``~/.local/share/weightstore``."""
     return Store(path)
 
 
 class Revision(_Handle):
-    """One immutable state of a model, held: nobody can remove it while the value lives."""
+    """One immutable state of a model. It cannot be removed from the store while the value lives."""
 
     _release = "revision_release"
 
@@ -166,7 +169,7 @@ class Revision(_Handle):
         info = c.RevisionInfo()
         library().revision_describe(self, byref(info))
         self.model, self.name, self.digest = text(info.model), text(info.name), text(info.digest)
-        #: 1, 2, 3 … per model; None while an import is still bringing files in.
+        #: 1, 2, 3 … per model; None while an import is still adding files.
         self.version: int | None = info.version if info.version >= 0 else None
         self._counts = (info.tensors, info.layers, info.files)
         self.bytes: int = info.bytes
@@ -181,7 +184,7 @@ class Revision(_Handle):
         return f"<weightstore.Revision {self.name}>"
 
     def tensors(self) -> list[TensorInfo]:
-        """All tensors, by file and name. Nothing is loaded."""
+        """All tensors, by file and name. Loads nothing."""
         tensor = c.Tensor()
         found = []
         for index in range(self._counts[0]):
@@ -208,7 +211,7 @@ class Revision(_Handle):
         return found
 
     def read(self, path: str, offset: int = 0, size: int | None = None) -> bytes:
-        """Bytes of a file, all of them if ``size`` is None; fewer than asked for only at its end."""
+        """Bytes of a file; all of them if ``size`` is None. The result is shorter than ``size`` only at the end."""
         if size is None:
             size = next((file.bytes for file in self.files() if file.path == path), 0)
         buffer = ctypes.create_string_buffer(max(size, 1))
@@ -217,18 +220,19 @@ class Revision(_Handle):
         return buffer.raw[:count.value]
 
     def lease_layer(self, layer: int, *, stack: str | None = None, tier: str = "ram") -> Lease:
-        """The tensors of a layer, brought into a tier and held there. Blocks until they are there."""
+        """Loads the tensors of a layer into a tier and holds them there. Blocks until they are loaded."""
         handle = c_void_p()
         library().lease_layer(self, optional(stack), layer, tier.encode(), byref(handle))
         return Lease(handle.value, tier)
 
     def lease_rest(self, *, tier: str = "ram") -> Lease:
-        """What belongs to no layer: embedding, final norm, head."""
+        """The tensors that belong to no layer: embedding, final norm, head."""
         handle = c_void_p()
         library().lease_rest(self, tier.encode(), byref(handle))
         return Lease(handle.value, tier)
 
     def lease_tensor(self, name: str, *, file: str | None = None, tier: str = "ram") -> Lease:
+        """One tensor; if ``file`` is None, every tensor of that name in any file."""
         handle = c_void_p()
         library().lease_tensor(self, optional(file), name.encode(), tier.encode(), byref(handle))
         return Lease(handle.value, tier)
@@ -240,11 +244,11 @@ class Revision(_Handle):
         return Lease(handle.value, tier)
 
     def prefetch(self, first: int, last: int, *, tier: str = "ram") -> None:
-        """Begins to bring layers into a tier, and returns at once."""
+        """Begins to load layers into a tier, and returns at once."""
         library().prefetch_layers(self, first, last, tier.encode())
 
     def stream(self, *, tier: str = "ram", ahead: int = 2) -> Iterator[Lease]:
-        """The layers in order, ``ahead`` of them on their way while one is used. Let go of each before the next."""
+        """The layers in order; the next ``ahead`` are loaded while one is used. Release each before the next one."""
         numbers = sorted({layer.number for layer in self.layers()})
         for place, number in enumerate(numbers):
             for coming in numbers[place + 1:place + 1 + ahead]:
@@ -253,7 +257,7 @@ class Revision(_Handle):
 
 
 class Lease(_Handle):
-    """Tensors whose bytes are in a tier, and stay there as long as the lease, or a tensor made from it, lives."""
+    """Tensors whose bytes stay in a tier as long as the lease, or a tensor made from it, lives."""
 
     _release = "lease_release"
 
@@ -272,7 +276,7 @@ class Lease(_Handle):
         self.release()
 
     def release(self) -> None:
-        """Gives the lease back now. Arrays and tensors that were made from it have leases of their own."""
+        """Releases the lease now. Arrays and tensors that were made from it have leases of their own."""
         self._close()
 
     def __len__(self) -> int:
@@ -287,6 +291,7 @@ class Lease(_Handle):
         return self.tensor(name)
 
     def tensor(self, name: str, *, file: str | None = None) -> LeasedTensor:
+        """The tensor of that name; the first one if several files have it and ``file`` is None."""
         index = c_size_t()
         library().lease_find(self, optional(file), name.encode(), byref(index))
         return LeasedTensor(self, index.value)
@@ -298,14 +303,14 @@ class Lease(_Handle):
 
 
 class LeasedTensor:
-    """A tensor of a lease. It speaks DLPack, and makes NumPy arrays and PyTorch tensors that share its memory."""
+    """A tensor of a lease. It supports DLPack, and makes NumPy arrays and PyTorch tensors that share its memory."""
 
     def __init__(self, lease: Lease, index: int) -> None:
         self._lease, self._index = lease, index
         tensor = c.Tensor()
         library().lease_tensor_at(lease, index, byref(tensor))
         self.info = TensorInfo._from(tensor)
-        #: Where the bytes are: in this process, or on the device. 0 for zero bytes.
+        #: The address of the bytes, in this process or on the device. 0 for zero bytes.
         self.address: int = tensor.data or 0
         self._device = (tensor.device_type, tensor.device_id)
         self.is_in_ram = lease.tier == "ram"
@@ -313,7 +318,7 @@ class LeasedTensor:
     def memory(self) -> memoryview:
         """The bytes, read-only. They stay as long as the view lives."""
         if self._device[0] != 1:
-            raise WeightStoreError(f"{self.info.name}: is on a device, not in this process's memory.", 1)
+            raise WeightStoreError(f"{self.info.name}: on a device, not in this process's memory.", 1)
         if self.info.bytes == 0:
             return memoryview(b"")
         bytes: Any = (ctypes.c_ubyte * self.info.bytes).from_address(self.address)
@@ -327,7 +332,7 @@ class LeasedTensor:
         return numpy_array(self)
 
     def torch(self) -> torch.Tensor:
-        """A tensor, on the device of the lease's tier. In ``ram`` it may be written to: the pages become its own."""
+        """A tensor on the device of the lease's tier. In ``ram`` it is writable: written pages become private."""
         from ._frameworks import torch_tensor
 
         return torch_tensor(self)
@@ -339,9 +344,9 @@ class LeasedTensor:
         self, *, stream: Any = None, max_version: tuple[int, int] | None = None,
         dl_device: tuple[int, int] | None = None, copy: bool | None = None,
     ) -> Any:
-        """A capsule for a consumer, which must take it. The bytes are there already: no stream has to wait."""
+        """A capsule, which the consumer must take over. The bytes are loaded already, so no stream has to wait."""
         if copy or dl_device not in (None, self._device):
-            raise BufferError("only views where the tensor is can be had")
+            raise BufferError("the tensor can only be exported without a copy, on its own device")
         return self._capsule(0, versioned=max_version is not None and max_version[0] >= 1)
 
     def _capsule(self, flags: int, versioned: bool = False) -> Any:
@@ -352,9 +357,9 @@ class LeasedTensor:
         return _capsule_of(managed.value or 0, versioned)
 
 
-# A capsule keeps the address of its name, so these stay.
+# A capsule keeps the address of its name, so these must not be freed.
 _NAMES = {False: b"dltensor", True: b"dltensor_versioned"}
-# Where the deleter is in DLManagedTensor and in DLManagedTensorVersioned.
+# The offset of the deleter in DLManagedTensor and in DLManagedTensorVersioned.
 _DELETERS = {False: 56, True: 16}
 
 _new_capsule = ctypes.pythonapi.PyCapsule_New
@@ -367,20 +372,20 @@ _handed_out: list[tuple[Any, int, bool]] = []
 
 
 def _capsule_of(managed: int, versioned: bool) -> Any:
-    """A capsule for a consumer. It has no destructor, which would run while the consumer's exception is pending, when no
-    Python may run: what nobody took is looked after by ``_settle``."""
+    """A capsule for a consumer. It has no destructor, because that could run while an exception of the consumer is
+    pending, when Python code must not run. ``_settle`` deletes the tensors of unused capsules."""
     capsule = _new_capsule(managed, _NAMES[versioned], None)
     _handed_out.append((capsule, managed, versioned))
     return capsule
 
 
 def _settle() -> None:
-    """Deletes the tensors of capsules that nobody took, and nobody can take any more."""
+    """Deletes the tensors of capsules that no consumer took over, and to which no reference is left."""
     for entry in list(_handed_out):
         capsule, managed, versioned = entry
-        if not _capsule_is_valid(capsule, _NAMES[versioned]):  # Who takes it renames it.
+        if not _capsule_is_valid(capsule, _NAMES[versioned]):  # The consumer renames a capsule that it takes over.
             _remove(entry)
-        elif sys.getrefcount(capsule) == 3 and _remove(entry):  # The entry's, this function's, the call's.
+        elif sys.getrefcount(capsule) == 3 and _remove(entry):  # References: the entry, this function, the call.
             deleter = c_void_p.from_address(managed + _DELETERS[versioned]).value or 0
             ctypes.CFUNCTYPE(None, c_void_p)(deleter)(managed)
 
@@ -388,6 +393,6 @@ def _settle() -> None:
 def _remove(entry: tuple[Any, int, bool]) -> bool:
     try:
         _handed_out.remove(entry)
-    except ValueError:  # Another thread was here.
+    except ValueError:  # Another thread has removed it.
         return False
     return True

@@ -27,12 +27,12 @@ def from_pretrained(
 ) -> Any:
     """A model with the weights of a revision, in evaluation mode.
 
-    The parameters are the store's tensors themselves, as :func:`weightstore.load_file` gives them, unless ``options``
-    ask transformers for another type or device.
+    The parameters are the tensors of :func:`weightstore.load_file`, without a copy, unless ``options`` select another
+    type or device.
 
     Args:
         cls: a class of transformers: ``AutoModel``, ``AutoModelForCausalLM``, ``BertModel`` …
-        options: are passed on to the class's own ``from_pretrained``.
+        options: passed to the class's own ``from_pretrained``.
     """
     from transformers import AutoConfig
 
@@ -44,7 +44,7 @@ def from_pretrained(
 
 
 def tokenizer(model: str, *, store: Store | str | os.PathLike[str] | None = None, **options: Any) -> Any:
-    """The tokenizer of a revision: what ``AutoTokenizer.from_pretrained`` makes of its files."""
+    """The tokenizer of a revision, made by ``AutoTokenizer.from_pretrained``."""
     from transformers import AutoTokenizer
 
     with tempfile.TemporaryDirectory() as directory:
@@ -53,7 +53,7 @@ def tokenizer(model: str, *, store: Store | str | os.PathLike[str] | None = None
 
 
 def files(model: str, directory: str, *, store: Store | str | os.PathLike[str] | None = None) -> list[str]:
-    """Writes those files of a revision that hold no tensors, and returns their paths."""
+    """Writes the files of a revision that contain no tensors, and returns their paths."""
     written = []
     with _store(store).revision(model) as revision:
         for file in revision.files():
@@ -68,7 +68,7 @@ def files(model: str, directory: str, *, store: Store | str | os.PathLike[str] |
 
 
 def _concrete(cls: Any, config: Any) -> Any:
-    """The class that one of transformers' Auto classes stands for."""
+    """The model class that an Auto class of transformers selects."""
     mapping = getattr(cls, "_model_mapping", None)
     if mapping is None:
         return cls

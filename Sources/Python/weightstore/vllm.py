@@ -1,14 +1,14 @@
-"""A model loader for vLLM: weights come from a store, layer by layer, the next ones on their way.
+"""A model loader for vLLM: it loads weights from a store, layer by layer, and prefetches the next layers.
 
-The package registers it as a plug-in, so that it is there in every process of vLLM:
+The package registers it as a plug-in, which vLLM loads in each of its processes:
 
     vllm serve org/name --load-format weightstore
     vllm serve org/name --load-format weightstore --model-loader-extra-config '{"store": "/srv/store", "model": "org/name@prod"}'
 
-Configuration and tokenizer come from where vLLM finds them: a directory, or a hub, which ``weightstore serve`` is one of.
+vLLM reads configuration and tokenizer from a directory or a hub, such as ``weightstore serve``.
 
-Extra configuration: ``store``, its directory; ``model``, the revision, if it is not vLLM's model and revision; ``tier``,
-where the weights go on their way (``ram``), and ``budget``, how many bytes they may take there.
+Extra configuration: ``store``, the store's directory; ``model``, the revision, if it is not vLLM's model and revision;
+``tier``, the tier through which the weights are loaded (``ram``), and ``budget``, its size limit in bytes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LOAD_FORMAT = "weightstore"
 
 
 def register() -> None:
-    """Makes the load format known to vLLM, which calls this in each of its processes."""
+    """Registers the load format. vLLM calls this in each of its processes."""
     from vllm.model_executor.model_loader import register_model_loader
     from vllm.model_executor.model_loader.base_loader import BaseModelLoader
 
@@ -36,7 +36,9 @@ def register() -> None:
             self._directory, self._model = extra.pop("store", None), extra.pop("model", None)
             self._tier, self._budget = extra.pop("tier", "ram"), extra.pop("budget", None)
             if extra:
-                raise ValueError(f"model_loader_extra_config: unknown: {', '.join(sorted(extra))}")
+                raise ValueError(
+                    f"model_loader_extra_config: unknown: {', '.join(sorted(extra))}; "
+                    "must be store, model, tier or budget")
 
         def _revision(self, model_config: Any) -> Revision:
             name = self._model
@@ -45,7 +47,7 @@ def register() -> None:
             return _store(self._directory).revision(name)
 
         def download_model(self, model_config: Any) -> None:
-            # What is not here is fetched when it is loaded.
+            # Bytes that the store lacks are fetched when they are loaded.
             self._revision(model_config)
 
         def load_weights(self, model: Any, model_config: Any) -> None:
@@ -59,10 +61,10 @@ def register() -> None:
 
 
 def weights(revision: Revision, *, tier: str = "ram", ahead: int = 2) -> Iterator[tuple[str, torch.Tensor]]:
-    """The tensors of a model by name: what belongs to no layer, then the layers in order.
+    """The tensors of a model by name: first those that belong to no layer, then the layers in order.
 
     Args:
-        ahead: how many layers are brought in while one is being used.
+        ahead: the number of layers that are loaded while one is used.
     """
     chosen = set(_files_of_model(revision))
     leases = revision.stream(tier=tier, ahead=ahead)

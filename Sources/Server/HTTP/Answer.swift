@@ -2,20 +2,20 @@ import Foundation
 import HTTPTypes
 import NIOCore
 
-/// What a request is answered with.
+/// The response to a request.
 struct Answer: Sendable {
     enum Body: Sendable {
         case none
         case bytes(ByteBuffer)
-        /// Pieces of a file or blob, of which the first was read already, so that bytes which are not there are an
-        /// error and not a broken answer.
+        /// Pieces of a file or blob. The first is read in advance, so that missing bytes give an error and not a
+        /// truncated response.
         case stream(Pieces, first: ByteBuffer)
     }
 
     var status: HTTPResponse.Status = .ok
     var fields: HTTPFields = [:]
     var body = Body.none
-    /// Of the body; also told where none is sent.
+    /// The size of the body, also for responses that omit it (HEAD).
     var bytes = 0
 
     static func text(_ text: String, type: String) -> Answer {
@@ -42,7 +42,7 @@ struct Answer: Sendable {
     }
 
     init(_ error: HubError) {
-        // The words of an error need no escaping.
+        // The message of an error needs no escaping.
         let buffer = ByteBuffer(string: "{\"error\":\"\(error.message)\"}")
         self.init(
             status: error.status, fields: error.fields, body: .bytes(buffer), bytes: buffer.readableBytes)

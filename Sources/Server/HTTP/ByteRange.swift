@@ -1,9 +1,9 @@
-/// What the field `Range` asks for (RFC 9110, 14.2), as far as it is one range of bytes: several ranges, other units and
-/// what is malformed are passed over, as the RFC allows, and the whole is sent.
+/// The field `Range` (RFC 9110, 14.2) with one range of bytes. Several ranges, other units and malformed fields are
+/// ignored, as the RFC allows: the whole is sent.
 enum ByteRange: Equatable {
-    /// From a place up to and including another, or to the end.
+    /// From an offset through another, inclusive, or to the end.
     case from(Int, through: Int?)
-    /// The last bytes.
+    /// This many bytes at the end.
     case last(Int)
 
     init?(_ field: String) {
@@ -20,7 +20,7 @@ enum ByteRange: Equatable {
         }
     }
 
-    /// The bytes of a file with so many, or nil if there are none.
+    /// The range in a file of this size; nil if it selects no bytes.
     func range(of bytes: Int) -> Range<Int>? {
         switch self {
         case .from(let first, let last):
@@ -32,7 +32,7 @@ enum ByteRange: Equatable {
         }
     }
 
-    /// Digits alone. Numbers that are too large for any file stand for the largest.
+    /// A number of digits only. One that overflows becomes the largest number.
     private static func number(_ text: Substring) -> Int? {
         guard !text.isEmpty, text.utf8.allSatisfy({ 0x30...0x39 ~= $0 }) else { return nil }
         return Int(text) ?? .max

@@ -2,9 +2,9 @@ import HTTPTypes
 import Hummingbird
 import NIOCore
 
-/// Answers requests for bytes that never change under their name: whole, in part, or not at all.
+/// Answers requests for immutable bytes: with all of them, with a range, or with "not modified".
 struct BytesAnswer: Sendable {
-    /// How many there are.
+    /// The size of the whole.
     let bytes: Int
     /// The entity tag, without its quotes.
     let tag: String

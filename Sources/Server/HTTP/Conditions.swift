@@ -1,6 +1,6 @@
 import HTTPTypes
 
-/// The conditional fields of a request (RFC 9110, 13), against the entity tag of what it asks for.
+/// Compares the conditional fields of a request (RFC 9110, 13) with the entity tag of the requested bytes.
 struct Conditions {
     enum Verdict: Equatable {
         case whole
@@ -16,9 +16,9 @@ struct Conditions {
     func verdict(tag: String, bytes: Int) throws(HubError) -> Verdict {
         if let field = fields[.ifMatch], !Self.matches(field, tag, weakly: false) { throw .preconditionFailed }
         if let field = fields[.ifNoneMatch], Self.matches(field, tag, weakly: true) { return .notModified }
-        // A range has a meaning for GET alone.
+        // A range is defined for GET only.
         guard method == .get, let field = fields[.range], let range = ByteRange(field) else { return .whole }
-        // Another state of the file, or a date, which entity tags here never are: the whole, then.
+        // Another entity tag, or a date, which never equals an entity tag: send the whole.
         if let field = fields[.ifRange], field.trimming != tag { return .whole }
         guard let part = range.range(of: bytes) else { throw .range(bytes: bytes) }
         return .part(part)

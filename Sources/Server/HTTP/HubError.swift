@@ -1,7 +1,7 @@
 import HTTPTypes
 import WeightStore
 
-/// An answer that is not what was asked for. The words reach the client: they repeat nothing that it sent.
+/// An error response. Its message reaches the client, and contains nothing that the client sent.
 enum HubError: Error, Equatable {
     case badRequest(String)
     /// The token is missing or wrong.
@@ -13,15 +13,15 @@ enum HubError: Error, Equatable {
     case noFile(commit: String?)
     case method(allowed: String)
     case preconditionFailed
-    /// The range lies outside of `bytes`.
+    /// The range selects none of the `bytes`.
     case range(bytes: Int)
-    /// The bytes are not there now.
+    /// The bytes are not available now.
     case unavailable(String)
-    /// It is on its way here.
+    /// The bytes are being fetched.
     case underWay
     case failed
 
-    /// What an error of the store, or of a pull, is for a client.
+    /// Maps an error of the store or of a pull to a response.
     init(_ error: any Error) {
         switch error {
         case let error as HubError: self = error
@@ -37,8 +37,8 @@ enum HubError: Error, Equatable {
         case .storage(.missing): self = .unavailable("some of the bytes are not in the store")
         case .storage(.damaged): self = .unavailable("some of the bytes are damaged")
         case .storage(.busy): self = .unavailable("the store is busy")
-        case .cancelled: self = .unavailable("the server ends")
-        case .fetch: self = .unavailable("the hub behind this one does not give it now")
+        case .cancelled: self = .unavailable("the server is stopping")
+        case .fetch: self = .unavailable("the upstream hub did not return it")
         default: self = .failed
         }
     }
@@ -56,7 +56,7 @@ enum HubError: Error, Equatable {
         }
     }
 
-    /// The Hub's name of it: its client chooses the exception by this.
+    /// The Hub's name of the error, by which its client selects the exception.
     var code: String? {
         switch self {
         case .noModel: "RepoNotFound"
@@ -69,18 +69,18 @@ enum HubError: Error, Equatable {
     var message: String {
         switch self {
         case .badRequest(let reason): "Bad request: \(reason)"
-        case .unauthorized(isMissing: true): "A token is needed (Authorization: Bearer)"
+        case .unauthorized(isMissing: true): "A token is required (Authorization: Bearer)"
         case .unauthorized(isMissing: false): "Invalid credentials in Authorization header"
         case .noPage: "Not found"
         case .noModel: "Repository not found"
         case .noRevision: "Revision not found"
         case .noFile: "Entry not found"
-        case .method(let allowed): "Only \(allowed) here: the server is read-only"
-        case .preconditionFailed: "The file is not what If-Match says"
-        case .range(let bytes): "The range lies outside of the \(bytes) bytes"
+        case .method(let allowed): "Only \(allowed) is allowed: the server is read-only"
+        case .preconditionFailed: "The file does not match If-Match"
+        case .range(let bytes): "The range selects none of the \(bytes) bytes"
         case .unavailable(let reason): "Not available: \(reason)"
-        case .underWay: "On its way here: ask again"
-        case .failed: "The server failed; its log says why"
+        case .underWay: "The bytes are being fetched: try again"
+        case .failed: "Internal error; the server's log has the reason"
         }
     }
 

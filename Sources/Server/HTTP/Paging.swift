@@ -2,14 +2,14 @@ import Foundation
 import HTTPTypes
 import Hummingbird
 
-/// A list, a page at a time: where the next one begins is told by the field `Link`, as the Hub does.
+/// A list in pages. The field `Link` contains the URL of the next page, as at the Hub.
 struct Paging: Sendable {
     private let limit: Int
     private let cursor: String?
     private let path: String
     private let query: Query
 
-    /// - Parameter most: entries of a page at most.
+    /// - Parameter most: the most entries of a page.
     init(_ request: Request, most: Int) {
         query = Query(request.uri.query ?? "")
         limit = min(max(query["limit"].flatMap { Int($0) } ?? most, 1), most)
@@ -17,10 +17,10 @@ struct Paging: Sendable {
         path = Self.base(request) + request.uri.path
     }
 
-    /// The page that was asked for, and the field that tells the next.
+    /// The requested page, and the field with the URL of the next one.
     ///
-    /// - Parameter key: names an entry. If the one that the last page ended with is gone, the next begins after the
-    ///   place that its name has in the order of names.
+    /// - Parameter key: the name of an entry. If the last entry of the previous page no longer exists, this page begins
+    ///   with the first greater name.
     func page<Entry>(_ entries: [Entry], key: (Entry) -> String) -> (entries: ArraySlice<Entry>, fields: HTTPFields) {
         var start = 0
         if let cursor {
@@ -34,7 +34,7 @@ struct Paging: Sendable {
         return (page, [.link: "<\(path)?\(next.text)>; rel=\"next\""])
     }
 
-    /// What the client calls the server: clients follow the link as it stands.
+    /// The server's URL as the client addressed it: clients follow the link unchanged.
     private static func base(_ request: Request) -> String {
         let host = request.head.authority ?? ""
         guard !host.isEmpty, host.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || ".-_:[]".contains($0)) })

@@ -1,21 +1,21 @@
 import WeightStore
 
-/// Bytes of a file that are opened part by part, as a client takes them: what the store lacks is fetched when the client
-/// comes near it, and what is evicted meanwhile is brought back.
+/// The bytes of a file, opened part by part as a client reads them. A part that the store lacks, or that was evicted
+/// meanwhile, is fetched while the previous part is sent.
 actor Parts {
-    /// Small enough that a client does not give up while the first part is fetched, large enough to fill a link.
+    /// Small enough that no client times out while the first part is fetched, large enough to saturate a link.
     static let bytes = 32 << 20
 
-    /// Opens some of the bytes. Blocks.
+    /// Opens a range of the bytes. Blocks.
     ///
-    /// - Parameter continues: whether the bytes before them were opened, too.
+    /// - Parameter continues: whether the preceding bytes were opened, too.
     typealias Opener = @Sendable (_ range: Range<Int>, _ continues: Bool) throws -> StoredBytes
 
     nonisolated let range: Range<Int>
     private let threads: BlockingThreads
     private let open: Opener
     private var current: StoredBytes?
-    /// Is fetched while the current one leaves for the client.
+    /// The next part, fetched while the current one is sent.
     private var next: Task<StoredBytes, any Error>?
 
     init(_ range: Range<Int>, threads: BlockingThreads, open: @escaping Opener) {
@@ -26,7 +26,7 @@ actor Parts {
 
     deinit { next?.cancel() }
 
-    /// The part that holds the byte at `offset`. Offsets come in order.
+    /// The part that contains the byte at `offset`. Offsets must increase from call to call.
     func part(at offset: Int) async throws -> StoredBytes {
         if let current, current.range.contains(offset) { return current }
         let part = try await (next ?? start(at: offset)).value

@@ -1,9 +1,9 @@
 import Hummingbird
 import NIOCore
 
-/// Stored bytes on their way to a client.
+/// Reads stored bytes and sends them to a client, piece by piece.
 struct Pieces: Sendable {
-    /// Large enough that the hops between threads cost little, small enough for thousands of clients at a time.
+    /// Large enough that the switches between threads cost little, small enough for thousands of clients at a time.
     static let bytes = 256 << 10
 
     let parts: Parts
@@ -22,10 +22,10 @@ struct Pieces: Sendable {
         }
     }
 
-    /// Sends all of them. While one waits for the client, the next is read, and no more.
+    /// Sends all pieces. While one is sent, only the next is read.
     ///
-    /// - Parameter sent: is told the size of each piece that was taken.
-    /// - Throws: if the client has gone away, at once.
+    /// - Parameter sent: called with the size of each piece that was sent.
+    /// - Throws: as soon as the client has disconnected.
     func send(
         first: ByteBuffer, to writer: inout any ResponseBodyWriter, window: SendWindow, sent: @Sendable (Int) -> Void
     ) async throws {

@@ -8,7 +8,7 @@ struct Query: Sendable, Equatable {
 
     private init(_ fields: [(name: String, value: String)]) { self.fields = fields }
 
-    /// What is not well-formed is left out.
+    /// Parses a query. Malformed fields are omitted.
     init(_ text: some StringProtocol) {
         fields = text.split(separator: "&").compactMap { field in
             let parts = field.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
@@ -23,10 +23,10 @@ struct Query: Sendable, Equatable {
 
     func all(_ name: String) -> [String] { fields.filter { $0.name == name }.map(\.value) }
 
-    /// Python's `True` is one, too.
+    /// Whether a field is `true`, in any case (Python writes `True`), or `1`.
     func isSet(_ name: String) -> Bool { ["true", "1"].contains(self[name]?.lowercased()) }
 
-    /// With one field set to another value.
+    /// The query with one field set to another value.
     func with(_ name: String, _ value: String) -> Query {
         Query(fields.filter { $0.name != name } + [(name, value)])
     }

@@ -1,7 +1,7 @@
 import WeightStore
 
-/// What a path asks for. Every name in it is decoded and checked; paths of files are whole names, which are looked up
-/// in the catalog and never touch a file system.
+/// The resource that a path names. Every component is decoded and checked. File paths are looked up as whole names in
+/// the catalog, and are never used as paths of the file system.
 enum Route: Equatable {
     case page
     case health
@@ -62,7 +62,7 @@ enum Route: Equatable {
     }
 
     private static func models(_ parts: ArraySlice<String>) throws(HubError) -> Route {
-        // The words that follow a model's name; how many parts must follow them.
+        // The words that can follow a model's name, and how many parts must follow each.
         let words = ["revision": 1, "tree": 1, "paths-info": 1, "commits": 1, "refs": 0, "auth-check": 0]
         let place = parts.indices.dropFirst().prefix(2).first { index in
             words[parts[index]].map { index + $0 < parts.endIndex } ?? false
@@ -87,7 +87,7 @@ enum Route: Equatable {
             guard parts.count <= 2, !["datasets", "spaces"].contains(parts.first) else { throw HubError.noModel }
             return try ModelName.check(parts.joined(separator: "/"))
         } catch {
-            // A name that no model can have.
+            // No model can have this name.
             throw .noModel
         }
     }

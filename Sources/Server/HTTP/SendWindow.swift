@@ -1,14 +1,14 @@
 import Synchronization
 
-/// Bounds the bytes of a connection that are handed over to be sent and that the kernel has not taken yet.
+/// Limits the unsent bytes of a connection: those passed to the framework that the kernel has not accepted yet.
 ///
-/// The framework's own back-pressure counts only what has come to the event loop; while that is busy, a sender could
-/// hand over a whole file.
+/// The framework's own back-pressure counts only bytes that have reached the event loop; while the loop is busy, a
+/// sender could pass a whole file.
 final class SendWindow: Sendable {
     /// The connection is closed.
     struct Closed: Error {}
 
-    /// As many bytes are under way at most, and one piece more.
+    /// The most unsent bytes, besides one piece.
     private static let bytes = Pieces.bytes
 
     private struct State {
@@ -19,7 +19,7 @@ final class SendWindow: Sendable {
 
     private let state = Mutex(State())
 
-    /// Waits until there is room, and takes it. One task at a time: answers of a connection follow each other.
+    /// Waits until there is room, and reserves it. One task at a time: the responses of a connection are sequential.
     ///
     /// - Throws: ``Closed``, `CancellationError`.
     func take(_ count: Int) async throws {
@@ -40,7 +40,8 @@ final class SendWindow: Sendable {
         }
     }
 
-    /// The kernel has taken bytes: of pieces, or of an answer before them, for which no room was taken.
+    /// Releases the room of bytes that the kernel has accepted. Some can belong to an earlier response, for which no
+    /// room was reserved.
     func give(_ count: Int) {
         resume { state in
             state.unsent = max(state.unsent - count, 0)

@@ -3,7 +3,7 @@ import Hummingbird
 import WeightStore
 
 extension Hub {
-    /// A file's bytes. What is not there is pulled once, and looked for again.
+    /// A file's bytes. A missing file is pulled, and looked up once more.
     func file(_ model: String, _ revision: String, _ path: String, _ request: Request) async throws -> Answer {
         do {
             return try await storedFile(model, revision, path, request)
@@ -19,14 +19,14 @@ extension Hub {
         _ model: String, _ revision: String, _ path: String, _ request: Request
     ) async throws -> Answer {
         let held = try await hold(model, revision)
-        // A small file is read to be named.
+        // The name of a small file is the SHA-1 of its bytes, so this reads the file.
         let found = try await readers.run { [names] in
             try held.revision.entry(path).map { try names.file($0, of: held.revision) }
         }
         guard let file = found else { throw HubError.noFile(commit: held.commit) }
         var fields: HTTPFields = [
             .xRepoCommit: held.commit, .contentType: Self.type(of: path),
-            // A page among the files of a model must not act as one of ours.
+            // An HTML file of a model must not run as a page of this server.
             .contentSecurityPolicy: "default-src 'none'; sandbox",
         ]
         if file.isLFS {
@@ -39,7 +39,7 @@ extension Hub {
         return try await answer.answer(to: request)
     }
 
-    /// Whether it is the file, or some of its bytes, that the store lacks.
+    /// Whether the store lacks the file or some of its bytes.
     private static func isGap(_ error: any Error) -> Bool {
         if case StorageError.missing = error { return true }
         if case HubError.noFile = error { return true }

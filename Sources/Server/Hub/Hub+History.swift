@@ -14,7 +14,7 @@ extension Hub {
         let pullRequests: [Ref] = []
     }
 
-    /// Refs are branches, as they move; versions are tags, as they do not.
+    /// Refs are branches, because they move; versions are tags, because they do not.
     func refs(_ model: String) async throws -> Answer {
         _ = try await hold(model, nil)
         return try await threads.run { [store] in

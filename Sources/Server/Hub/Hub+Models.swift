@@ -3,7 +3,7 @@ import Hummingbird
 import WeightStore
 
 extension Hub {
-    /// A model, as the Hub writes it: in a list without `siblings`.
+    /// A model in the Hub's JSON form. Lists omit `siblings`.
     private struct ModelAnswer: Encodable {
         struct Sibling: Encodable {
             struct LFS: Encodable {
@@ -48,8 +48,8 @@ extension Hub {
         }
     }
 
-    /// A model at a revision. `blobs=true` tells sizes and digests of its files; `expand` and `securityStatus` change
-    /// nothing.
+    /// A model at a revision. `blobs=true` adds the sizes and digests of its files; `expand` and `securityStatus` are
+    /// ignored.
     func model(_ model: String, _ revision: String?, _ request: Request) async throws -> Answer {
         let held = try await hold(model, revision)
         let tellsBlobs = Query(request.uri.query ?? "").isSet("blobs")
@@ -75,8 +75,8 @@ extension Hub {
         }
     }
 
-    /// The models whose names hold `search` and whose organization is `author`, by name, or by `sort`, the most first.
-    /// Other filters of the Hub, about what the store does not know, change nothing.
+    /// The models whose names contain `search` and whose organization is `author`, sorted by name, or by `sort` in
+    /// descending order. The Hub's other filters, on properties that the store does not record, are ignored.
     func models(_ request: Request) async throws -> Answer {
         let query = Query(request.uri.query ?? "")
         let paging = Paging(request, most: pageEntries)

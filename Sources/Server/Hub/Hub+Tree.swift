@@ -3,7 +3,7 @@ import NIOCore
 import WeightStore
 
 extension Hub {
-    /// An entry of a listing, as the Hub writes it.
+    /// An entry of a listing in the Hub's JSON form.
     struct TreeEntry: Encodable {
         struct LFS: Encodable {
             let oid: String
@@ -22,7 +22,7 @@ extension Hub {
         let size: Int
         let path: String
         var lfs: LFS?
-        /// Only if asked for by `expand`.
+        /// Only with `expand`.
         var lastCommit: Commit?
     }
 
@@ -57,13 +57,13 @@ extension Hub {
         }
     }
 
-    /// Some files and folders by their paths; what is not there is left out.
+    /// Files and folders by their paths; missing ones are omitted.
     func pathsInfo(_ model: String, _ revision: String, _ request: Request) async throws -> Answer {
         let body: ByteBuffer
         do {
             body = try await request.body.collect(upTo: 1 << 20)
         } catch {
-            throw HubError.badRequest("the body is broken, or longer than 1 MiB")
+            throw HubError.badRequest("the body is incomplete or longer than 1 MiB")
         }
         let form = Query(String(buffer: body))
         let held = try await hold(model, revision)

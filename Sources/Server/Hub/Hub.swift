@@ -2,18 +2,18 @@ import Foundation
 import Hummingbird
 import WeightStore
 
-/// The Hugging Face Hub's read API (as huggingface_hub 2.4 uses it) for what is in the store.
+/// The Hugging Face Hub's read API (as huggingface_hub 2.4 uses it) for the contents of the store.
 struct Hub: Sendable {
     let store: Store
     let threads: BlockingThreads
-    /// For bytes of files, which may have to be fetched first: nobody else waits behind that.
+    /// For bytes of files, which may wait for a fetch: separate threads, so that no other request waits behind it.
     let readers: BlockingThreads
     let pulls: PullGate
-    /// Entries of a list in one answer at most.
+    /// The most entries of a list in one response.
     let pageEntries: Int
     let names = ObjectNames()
 
-    /// A revision that an answer is about.
+    /// The revision that a response describes.
     struct Held: Sendable {
         let revision: Revision
         let commit: String
@@ -21,9 +21,9 @@ struct Hub: Sendable {
         let created: Int
     }
 
-    /// Finds and holds a revision; if it is not there, it is pulled.
+    /// Finds and holds a revision; a missing one is pulled.
     ///
-    /// - Parameter name: a ref, a version or a commit. `main`, and nil, is the last version if no ref is called so.
+    /// - Parameter name: a ref, a version or a commit. `main` and nil are the last version if there is no ref `main`.
     func hold(_ model: String, _ name: String?) async throws -> Held {
         do {
             return try await find(model, name)
@@ -44,7 +44,7 @@ struct Hub: Sendable {
         }
     }
 
-    /// The Hub's form of a moment, given in seconds since 1970.
+    /// A time in the Hub's format, from seconds since 1970.
     static func date(_ seconds: Int) -> String {
         Date(timeIntervalSince1970: Double(seconds))
             .formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
@@ -68,7 +68,7 @@ extension Hub {
         let auth = Auth()
     }
 
-    /// Who shows a token is one and the same user.
+    /// Every client with a token is the same user.
     func whoAmI(_ request: Request) throws -> Answer {
         guard request.headers.contains(.authorization) else { throw HubError.unauthorized(isMissing: true) }
         return try .json(User())

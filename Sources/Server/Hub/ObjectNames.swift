@@ -3,28 +3,28 @@ import Synchronization
 import WeightStore
 import enum Crypto.Insecure
 
-/// A file as the Hub has it: in git, named by git's SHA-1 of it, or in LFS, named by its SHA-256, with a pointer in git.
+/// A file as the Hub stores it: in git under git's SHA-1, or in LFS under its SHA-256, with a pointer in git.
 struct HubFile: Sendable {
     let entry: FileEntry
-    /// The SHA-1 of git's object: of the file, or of its pointer.
+    /// The SHA-1 of the git object: the file, or its pointer.
     let objectID: String
     /// Bytes of the pointer; nil for a file in git.
     let pointerBytes: Int?
 
     var isLFS: Bool { pointerBytes != nil }
 
-    /// What the client's cache names the file by.
+    /// The name of the file in the client's cache.
     var tag: String { isLFS ? entry.digest.hex : objectID }
 }
 
-/// Tells what git names files. The SHA-1 of a small file is computed when it is first asked for, and kept.
+/// Computes the names of files in git. The SHA-1 of a small file is computed on the first request, and cached.
 final class ObjectNames: Sendable {
-    /// The Hub takes no larger file into git.
+    /// The Hub stores larger files in LFS.
     private static let gitBytes = 10_000_000
-    /// As many names are kept at most.
+    /// The most cached names.
     private static let kept = 1 << 17
 
-    /// What the Hub's default `.gitattributes` puts into LFS, whatever its size.
+    /// The suffixes that the Hub's default `.gitattributes` puts into LFS at any size.
     private static let suffixes: Set<String> = [
         "7z", "arrow", "bin", "bz2", "ckpt", "ftz", "gguf", "gz", "h5", "joblib", "mlmodel", "model", "msgpack", "npy",
         "npz", "onnx", "ot", "parquet", "pb", "pickle", "pkl", "pt", "pth", "rar", "safetensors", "tar", "tflite",
@@ -34,7 +34,7 @@ final class ObjectNames: Sendable {
 
     private let names = Mutex<[ContentDigest: String]>([:])
 
-    /// Reads the file if it is a small one that was not asked for before. Blocks.
+    /// Reads the file if it is small and its name is not cached. Blocks.
     func file(_ entry: FileEntry, of revision: Revision) throws -> HubFile {
         if Self.isLFS(entry) {
             let pointer =
@@ -70,14 +70,14 @@ final class ObjectNames: Sendable {
         return suffix.map { suffixes.contains(String($0)) } ?? false
     }
 
-    /// Of what git names a blob by: its size, and then its bytes.
+    /// The hasher of a git blob, with its header. The bytes follow.
     private static func hasher(bytes: Int) -> Insecure.SHA1 {
         var hasher = Insecure.SHA1()
         hasher.update(data: Data("blob \(bytes)\0".utf8))
         return hasher
     }
 
-    /// What a folder is called: an opaque name for what is in it.
+    /// An opaque name for a folder, from its contents.
     static func folder(_ entries: some Sequence<FileEntry>) -> String {
         var hasher = Insecure.SHA1()
         for entry in entries { hasher.update(data: Data("\(entry.path)\0\(entry.digest)\n".utf8)) }

@@ -5,7 +5,8 @@ import Logging
 ///
 ///     127.0.0.1 GET /org/name/resolve/main/model.safetensors 206 1048576 bytes 3.1 ms
 ///
-/// Neither fields nor queries are written, as they may hold secrets, and no sign that a terminal would obey.
+/// Header fields and queries are omitted, because they may contain secrets. Characters outside printable ASCII are
+/// replaced, because a terminal may interpret them.
 struct AccessLine: Sendable {
     /// Method and path.
     let request: String
@@ -21,12 +22,12 @@ struct AccessLine: Sendable {
     }
 
     /// - Parameters:
-    ///   - bytes: of the body, as far as it was sent.
-    ///   - broken: why not all of it was.
+    ///   - bytes: the bytes of the body that were sent.
+    ///   - broken: the error that ended the response early.
     func write(_ status: HTTPResponse.Status, bytes: Int, broken: (any Error)? = nil) {
         let milliseconds = (ContinuousClock.now - start) / .milliseconds(1)
         let rounded = (milliseconds * 10).rounded() / 10
-        let end = broken.map { " broken off: \($0)" } ?? ""
+        let end = broken.map { " interrupted: \($0)" } ?? ""
         logger.info("\(peer) \(request) \(status.code) \(bytes) bytes \(rounded) ms\(end)")
     }
 }

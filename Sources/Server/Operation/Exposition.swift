@@ -1,4 +1,4 @@
-/// Text in the format that Prometheus reads (version 0.0.4).
+/// Metrics in the text format of Prometheus (version 0.0.4).
 struct Exposition {
     private(set) var text = ""
 

@@ -1,14 +1,14 @@
 import HTTPTypes
 import Synchronization
 
-/// What the server counts of itself.
+/// The server's counters.
 final class Metrics: Sendable {
     struct Request: Hashable {
         let method: String
         let status: Int
     }
 
-    /// A count that grows while an answer is sent.
+    /// The bytes of one response, counted while it is sent.
     final class Count: Sendable {
         private let bytes = Atomic<Int>(0)
         var value: Int { bytes.load(ordering: .relaxed) }
@@ -20,31 +20,31 @@ final class Metrics: Sendable {
     private let streams = Atomic<Int>(0)
 
     func answered(_ method: HTTPRequest.Method, _ status: HTTPResponse.Status) {
-        // A client must not be able to make up as many series as it likes.
+        // A client must not be able to create series without limit.
         let known: [HTTPRequest.Method] = [.get, .head, .post, .put, .delete, .options]
         let request = Request(method: known.contains(method) ? method.rawValue : "other", status: status.code)
         requests.withLock { $0[request, default: 0] += 1 }
     }
 
-    /// Bytes of a body have left.
+    /// Counts bytes of a body that were sent.
     func sent(_ count: Int) { bytes.add(count, ordering: .relaxed) }
 
-    /// A stream begins.
+    /// Counts a stream that begins.
     func begin() -> Count {
         streams.add(1, ordering: .relaxed)
         return Count()
     }
 
-    /// A stream has ended.
+    /// Counts a stream that has ended.
     func end() { streams.subtract(1, ordering: .relaxed) }
 
-    /// Answers given, by method and status, in that order.
+    /// The number of responses by method and status, sorted.
     var answers: [(request: Request, count: Int)] {
         requests.withLock { $0.map { ($0.key, $0.value) } }
             .sorted { ($0.request.method, $0.request.status) < ($1.request.method, $1.request.status) }
     }
 
     var bytesSent: Int { bytes.load(ordering: .relaxed) }
-    /// Streams under way.
+    /// Streams in progress.
     var streaming: Int { streams.load(ordering: .relaxed) }
 }

@@ -1,11 +1,11 @@
 import WeightStore
 
-/// What an operator asks: is it well, what does it do, what does it hold.
+/// The pages for the operator: health, metrics and the overview.
 struct Operation: Sendable {
     private let store: Store
     private let threads: BlockingThreads
     private let metrics: Metrics
-    /// Both read whole tables.
+    /// Cached, because both read whole tables.
     private let stats: Recent<StoreStats>
     private let usage: Recent<StoreUsage>
 
@@ -21,7 +21,7 @@ struct Operation: Sendable {
         let status = "ok"
     }
 
-    /// 200 as long as the catalog can be read.
+    /// Status 200 if the catalog can be read.
     func health() async throws -> Answer {
         _ = try await threads.run { [store] in try store.origins(of: "") }
         return try .json(Health())
@@ -45,13 +45,13 @@ struct Operation: Sendable {
         text.add("weightstore_store_bytes", .gauge, "Bytes of all shards of weights.", stats.stored)
         text.add("weightstore_store_shards", .gauge, "Shards of weights.", stats.shards)
         text.add(
-            "weightstore_store_kv_bytes", .gauge, "Bytes of KV blocks, which are not in the other figures.",
+            "weightstore_store_kv_bytes", .gauge, "Bytes of KV blocks, which the other metrics exclude.",
             stats.kvStored)
         text.add("weightstore_store_kv_blocks", .gauge, "KV blocks.", stats.kvBlocks)
         text.add("weightstore_store_shards_damaged", .gauge, "Shards that are damaged or missing.", stats.damaged)
         text.add("weightstore_store_models", .gauge, "Models.", stats.models)
         text.add("weightstore_store_revisions", .gauge, "Revisions.", stats.revisions)
-        text.add("weightstore_store_available_bytes", .gauge, "Bytes that the disk still has.", stats.available)
+        text.add("weightstore_store_available_bytes", .gauge, "Free bytes on the disk.", stats.available)
         tiers(&text)
         return .text(text.text, type: "text/plain; version=0.0.4; charset=utf-8")
     }
@@ -62,13 +62,13 @@ struct Operation: Sendable {
         func add(_ name: String, _ kind: Exposition.Kind, _ help: String, _ value: (TierGauge) -> Int) {
             text.add("weightstore_tier_\(name)", kind, help, gauges.map { ([("tier", "\($0.tier)")], value($0)) })
         }
-        add("bytes", .gauge, "Bytes of the shards that are in the tier.", \.bytes)
-        add("budget_bytes", .gauge, "Bytes at most.", \.budget)
-        add("leased_bytes", .gauge, "Bytes that leases hold.", \.leased)
-        add("shards", .gauge, "Shards that are in the tier.", \.shards)
-        add("hits_total", .counter, "Leases on shards that were there.", \.hits)
-        add("misses_total", .counter, "Leases on shards that had to be brought in.", \.misses)
-        add("loaded_bytes_total", .counter, "Bytes brought in.", \.loaded)
+        add("bytes", .gauge, "Bytes of resident shards.", \.bytes)
+        add("budget_bytes", .gauge, "The size limit in bytes.", \.budget)
+        add("leased_bytes", .gauge, "Bytes held by leases.", \.leased)
+        add("shards", .gauge, "Resident shards.", \.shards)
+        add("hits_total", .counter, "Leases on resident shards.", \.hits)
+        add("misses_total", .counter, "Leases on shards that had to be loaded.", \.misses)
+        add("loaded_bytes_total", .counter, "Bytes loaded.", \.loaded)
         add("evictions_total", .counter, "Shards evicted.", \.evictions)
         add("failures_total", .counter, "Loads that failed.", \.failures)
     }

@@ -1,7 +1,7 @@
 import Foundation
 import WeightStore
 
-/// The page for people: what is there, and what is saved by keeping it once. No script, and nothing from elsewhere.
+/// The overview as HTML: the models, and the savings by deduplication. Without scripts and external resources.
 enum Page {
     static func html(usage: StoreUsage) -> String {
         let rows = usage.models.map { model in
@@ -28,14 +28,14 @@ enum Page {
             meter { width: 100% }
             </style></head><body>
             <h1>WeightStore</h1>
-            <p>\(usage.models.count) models, \(Quantity.bytes(usage.logical)) of files, kept in \(Quantity.bytes(usage.stored)):
-            \(Quantity.bytes(max(saved, 0))) saved (\(share) %).</p>
+            <p>\(usage.models.count) models, \(Quantity.bytes(usage.logical)) of files, stored in
+            \(Quantity.bytes(usage.stored)): \(Quantity.bytes(max(saved, 0))) saved (\(share) %).</p>
             <meter min="0" max="100" value="\(share)" aria-label="saved">\(share) %</meter>
             <table><thead><tr><th>Model<th>Revisions<th>Files<th>Stored<th>Shared<th>Own</tr></thead><tbody>
             \(rows)
             </tbody></table>
-            <p>Stored: the distinct shards under a model. Shared: of these, what other models hold, too. Own: what its
-            removal would free. <a href="/metrics">Metrics</a></p>
+            <p>Stored: the distinct shards of a model. Shared: the part of them that other models hold, too. Own: the
+            bytes that removing the model would free. <a href="/metrics">Metrics</a></p>
             </body></html>
 
             """

@@ -1,4 +1,4 @@
-/// A value that costs much and may be some seconds old: whoever asks in the meantime shares one.
+/// An expensive value, computed at most once per `age`. Callers in between share the last one.
 actor Recent<Value: Sendable> {
     private let age: Duration
     private let make: @Sendable () async throws -> Value

@@ -1,10 +1,10 @@
 import WeightStore
 
-/// Knows what is on its way into the store. Given to a ``HubServer``, which asks it before it tells a peer that something
-/// is not there.
+/// The shards and manifests that are being fetched into the store. A ``HubServer`` consults it before it responds to a
+/// peer that a shard does not exist.
 public protocol Arrivals: Sendable {
-    /// Waits until a shard or a manifest that is not here has come.
+    /// Waits until a missing shard or manifest has arrived.
     ///
-    /// - Returns: true if it has; false if it is still on its way; nil if it is not on its way.
+    /// - Returns: true if it has arrived; false if it is still being fetched; nil if it is not being fetched.
     func arrival(of digest: ContentDigest, within seconds: Double) async throws -> Bool?
 }

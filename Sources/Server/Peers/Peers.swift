@@ -2,15 +2,15 @@ import HTTPTypes
 import Hummingbird
 import WeightStore
 
-/// What other stores ask: which revisions there are, their manifests, and shards by digest.
+/// Answers other stores: the revisions of a model, and manifests and shards by digest.
 struct Peers: Sendable {
     let store: Store
     let threads: BlockingThreads
-    /// For bytes of shards.
+    /// For reads of shards.
     let readers: BlockingThreads
     let arrivals: (any Arrivals)?
 
-    /// A peer may ask to wait this long, in seconds.
+    /// The longest wait that a peer can request, in seconds.
     private static let longestWait = 20.0
 
     func revisions(_ model: String) async throws -> Answer {
@@ -34,7 +34,7 @@ struct Peers: Sendable {
             return nil
         }
         guard let hasCome = try await arrivals.arrival(of: digest, within: min(seconds, Self.longestWait)) else {
-            // It may have come between the look and the question.
+            // It may have arrived between the two calls.
             return try await threads.run(find)
         }
         if let stored = try await threads.run(find) { return stored }
@@ -42,7 +42,7 @@ struct Peers: Sendable {
         throw HubError.underWay
     }
 
-    /// - Parameter isPublic: whether a cache between may keep it for others: not if a token is asked for.
+    /// - Parameter isPublic: whether a shared cache may store the response: not if a token is required.
     private func blob(
         _ digest: ContentDigest, _ request: Request, _ isPublic: Bool,
         _ find: @escaping @Sendable () throws -> StoredBytes?

@@ -1,9 +1,9 @@
 import Logging
 import ServiceLifecycle
 
-/// Looks for a renewed certificate as long as the server runs.
+/// Polls for a renewed certificate while the server runs.
 struct CertificateRenewal: Service {
-    /// Between looks at the files: their bytes are compared, so that it does not matter how they are replaced.
+    /// The polling interval. The bytes of the files are compared, so that they can be replaced in any way.
     private static let seconds = 5
 
     let certificate: ServerCertificate
@@ -17,8 +17,9 @@ struct CertificateRenewal: Service {
                     try await Task.sleep(for: .seconds(Self.seconds))
                     switch try await threads.run({ certificate.look() }) {
                     case nil: break
-                    case .renewed(let date): logger.notice("\(certificate.certificatePath): renewed, until \(date)")
-                    case .trouble(let error): logger.warning("\(error) The one that was there before is served with.")
+                    case .renewed(let date):
+                        logger.notice("\(certificate.certificatePath): renewed, valid until \(date)")
+                    case .trouble(let error): logger.warning("\(error) The previous certificate stays in use.")
                     }
                 } catch {
                     // Cancelled.

@@ -1,15 +1,15 @@
 import NIOCore
 
-/// Tells a client that speaks plain http where https is spoken. TLS itself has no words that it would show.
+/// Answers a plain http request on an https port. A client would not understand the error of TLS itself.
 final class PlainHTTPRefusal: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    /// What a TLS connection begins with: a record of the handshake.
+    /// The first byte of a TLS connection: the type of a handshake record.
     private static let handshake: UInt8 = 22
     private static let answer = {
-        let text = "This port speaks https.\n"
+        let text = "This port serves https only.\n"
         return
             "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: \(text.utf8.count)\r\nConnection: close\r\n\r\n\(text)"
     }()
@@ -32,7 +32,7 @@ final class PlainHTTPRefusal: ChannelInboundHandler, RemovableChannelHandler {
             }
             state = .refused
             context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: Self.answer)), promise: nil)
-            // Behind what was written; the client closes the rest, or is idle.
+            // Closes after the written bytes. The client closes its side, or the idle timeout does.
             context.close(mode: .output, promise: nil)
         }
     }

@@ -3,12 +3,12 @@ import NIOSSL
 import Synchronization
 import WeightStore
 
-/// A certificate and its key, from files: how a server shows who it is. The files are read again while it serves, so that
-/// a renewed certificate needs no restart.
+/// A server's certificate and its key, from files. The files are polled while the server runs, so that a renewed
+/// certificate needs no restart.
 ///
-/// Connections keep the certificate that they began with. What is put there and can't be used is told, and not taken.
+/// Open connections keep their certificate. An unusable certificate is logged, and the previous one stays in use.
 public final class ServerCertificate: Sendable {
-    /// PEM: the server's own certificate, then those between it and an authority.
+    /// PEM: the server's certificate, then the intermediate ones.
     public let certificatePath: String
     /// PEM, without a passphrase.
     public let keyPath: String
@@ -18,7 +18,7 @@ public final class ServerCertificate: Sendable {
         let key: [UInt8]
     }
 
-    /// What is served with, and what was last complained of.
+    /// The certificate in use, and the last reported error.
     private struct State {
         var files: Files
         var chain: [NIOSSLCertificate]
@@ -28,14 +28,14 @@ public final class ServerCertificate: Sendable {
 
     private let state: Mutex<State>
 
-    /// - Throws: ``ServerError/certificate(path:reason:)`` if a file can't be read, holds something else, the two do not
-    ///   belong together, or the certificate has ended or not begun.
+    /// - Throws: ``ServerError/certificate(path:reason:)`` if a file cannot be read or parsed, the key is not that of
+    ///   the certificate, or the certificate has expired or is not yet valid.
     public init(certificate: String, key: String) throws(ServerError) {
         (certificatePath, keyPath) = (certificate, key)
         state = Mutex(try Self.load(try Self.read(certificate, key), certificate, key))
     }
 
-    /// For the next connection.
+    /// The TLS context of new connections.
     var context: NIOSSLContext { state.withLock { $0.context } }
 
     enum News {
@@ -43,9 +43,9 @@ public final class ServerCertificate: Sendable {
         case trouble(ServerError)
     }
 
-    /// Looks at the files, and takes what is new in them. Blocks.
+    /// Reads the files, and uses their certificate if it changed. Blocks.
     ///
-    /// - Returns: nil if there is nothing that was not told before.
+    /// - Returns: nil if nothing changed, and for an error that was returned before.
     func look() -> News? {
         do throws(ServerError) {
             let files = try Self.read(certificatePath, keyPath)
@@ -82,7 +82,7 @@ public final class ServerCertificate: Sendable {
 
     private static func load(_ files: Files, _ certificate: String, _ key: String) throws(ServerError) -> State {
         guard let chain = try? NIOSSLCertificate.fromPEMBytes(files.chain), !chain.isEmpty else {
-            throw .certificate(path: certificate, reason: "no certificate in PEM form can be read in it")
+            throw .certificate(path: certificate, reason: "contains no valid PEM certificate")
         }
         try checkDates(chain, certificate)
         guard let privateKey = try? NIOSSLPrivateKey(bytes: files.key, format: .pem) else {
@@ -91,16 +91,16 @@ public final class ServerCertificate: Sendable {
                 path: key,
                 reason: isEncrypted
                     ? "the key has a passphrase; \"openssl pkey\" writes it without one"
-                    : "no private key in PEM form can be read in it")
+                    : "contains no valid PEM private key")
         }
         var configuration = TLSConfiguration.makeServerConfiguration(
             certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(privateKey))
         configuration.minimumTLSVersion = .tlsv12
         configuration.applicationProtocols = ["http/1.1"]
-        // A client that keeps a connection for later does not see that it is closed, and does not answer.
+        // A client with an idle connection does not notice the shutdown, and does not answer it.
         configuration.shutdownTimeout = .seconds(1)
         guard let context = try? NIOSSLContext(configuration: configuration) else {
-            throw .certificate(path: key, reason: "it is not the key of the first certificate in \(certificate)")
+            throw .certificate(path: key, reason: "not the key of the first certificate in \(certificate)")
         }
         return State(files: files, chain: chain, context: context)
     }
@@ -110,12 +110,12 @@ public final class ServerCertificate: Sendable {
         for certificate in chain {
             guard certificate.notValidAfter > now else {
                 throw .certificate(
-                    path: path, reason: "it ended on \(date(certificate.notValidAfter)); put a new one there")
+                    path: path, reason: "expired on \(date(certificate.notValidAfter)); replace it")
             }
             guard certificate.notValidBefore <= now else {
                 throw .certificate(
                     path: path,
-                    reason: "it begins on \(date(certificate.notValidBefore)), if this machine's clock is right")
+                    reason: "not valid before \(date(certificate.notValidBefore)); check this machine's clock")
             }
         }
     }

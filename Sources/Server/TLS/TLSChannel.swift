@@ -3,7 +3,7 @@ import Logging
 import NIOCore
 import NIOSSL
 
-/// A connection within TLS. (Hummingbird's own kind keeps the certificate that it began with.)
+/// A TLS connection with the current certificate. (Hummingbird's own TLS channel cannot replace its certificate.)
 struct TLSChannel<Base: ServerChildChannel>: ServerChildChannel {
     let base: Base
     let certificate: ServerCertificate

@@ -5,15 +5,15 @@ import WeightStore
 
 struct FleetCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "fleet", abstract: "Look at the fleet, and keep its bucket clean.",
+        commandName: "fleet", abstract: "Show the fleet, and clean up its bucket.",
         subcommands: [FleetStatus.self, FleetMakeBucket.self, FleetDrop.self, FleetGarbage.self])
 }
 
 struct FleetStatus: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "status",
-        abstract: "Models, versions and refs; the nodes, what they have, who lags, and how much has still to come.",
-        discussion: "The nodes are known by etcd; without it, only the bucket is looked at.")
+        abstract: "Show models, versions and refs; the nodes, their versions, and the bytes that they still lack.",
+        discussion: "The nodes are listed in etcd; without it, only the contents of the bucket are shown.")
 
     @OptionGroup var fleetOptions: FleetOptions
     @OptionGroup var options: StoreOptions
@@ -50,7 +50,7 @@ struct FleetStatus: ParsableCommand {
             }
             text += "\n" + table.text
             text +=
-                "\(Quantity.count(nodes.count, "node")), \(nodes.count { !$0.lags }) current; \(Quantity.bytes(nodes.reduce(0) { $0 + $1.states.reduce(0) { $0 + $1.missing } })) to come\n"
+                "\(Quantity.count(nodes.count, "node")), \(nodes.count { !$0.lags }) current; \(Quantity.bytes(nodes.reduce(0) { $0 + $1.states.reduce(0) { $0 + $1.missing } })) to fetch\n"
             for node in nodes { if let failure = node.holdings?.failure { text += "\(node.info.name): \(failure)\n" } }
         }
         try Terminal.write(text)
@@ -59,7 +59,7 @@ struct FleetStatus: ParsableCommand {
 
 struct FleetMakeBucket: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "make-bucket", abstract: "Make the fleet's bucket. One of your own that is there stays as it is.")
+        commandName: "make-bucket", abstract: "Create the fleet's bucket. An existing bucket of yours stays unchanged.")
 
     @OptionGroup var fleetOptions: FleetOptions
     @OptionGroup var options: StoreOptions
@@ -78,11 +78,11 @@ struct FleetMakeBucket: ParsableCommand {
 struct FleetDrop: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "drop",
-        abstract: "Take a version out of the fleet. Its bytes are garbage then, unless other versions have them.",
-        discussion: "Nodes that hold it keep it until they prune it. A version that a ref names stays.")
+        abstract: "Remove a version from the fleet. Bytes that no other version has become garbage.",
+        discussion: "Nodes that hold the version keep it until they prune it. Refuses a version that a ref names.")
 
     @Argument(help: ArgumentHelp("The version, as org/name@v3.", valueName: "version")) var name: String
-    @Flag(help: "Say whether it may go, and change nothing.") var dryRun = false
+    @Flag(help: "Only check whether the version can be dropped.") var dryRun = false
     @OptionGroup var fleetOptions: FleetOptions
     @OptionGroup var options: StoreOptions
 
@@ -94,7 +94,7 @@ struct FleetDrop: ParsableCommand {
     func run() throws {
         let parts = name.split(separator: "@", maxSplits: 1).map(String.init)
         guard parts.count == 2, parts[1].hasPrefix("v"), let version = Int(parts[1].dropFirst()) else {
-            throw ValidationError("Name the version as org/name@v3.")
+            throw ValidationError("\(name): must be org/name@v3")
         }
         try fleetOptions.fleet().drop(version, of: parts[0], dryRun: dryRun)
         try options.json
@@ -106,10 +106,10 @@ struct FleetDrop: ParsableCommand {
 struct FleetGarbage: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "gc",
-        abstract: "Remove from the bucket what no version needs, after a grace period. Safe beside pushes.")
+        abstract: "Remove objects that no version needs from the bucket, after a grace period. Safe during pushes.")
 
-    @Option(help: ArgumentHelp("What is younger stays.", valueName: "span")) var grace = TimeSpan(argument: "1d")!
-    @Flag(help: "Say what would be removed, and remove nothing.") var dryRun = false
+    @Option(help: ArgumentHelp("Younger objects are kept.", valueName: "span")) var grace = TimeSpan(argument: "1d")!
+    @Flag(help: "Only show what would be removed.") var dryRun = false
     @OptionGroup var fleetOptions: FleetOptions
     @OptionGroup var options: StoreOptions
 
@@ -117,7 +117,12 @@ struct FleetGarbage: ParsableCommand {
         let summary = try fleetOptions.fleet().collectGarbage(graceSeconds: grace.seconds, dryRun: dryRun)
         if options.json { return try Terminal.write(json: summary) }
         try Terminal.write(
-            "\(Quantity.count(summary.shards, "shard")), \(Quantity.count(summary.manifests, "manifest")), \(Quantity.count(summary.uploads, "broken-off upload")), \(Quantity.count(summary.others, "other object")), \(Quantity.bytes(summary.bytes))\(dryRun ? " would go" : " removed")\n"
+            """
+            \(Quantity.count(summary.shards, "shard")), \(Quantity.count(summary.manifests, "manifest")), \
+            \(Quantity.count(summary.uploads, "incomplete upload")), \(Quantity.count(summary.others, "other object")), \
+            \(Quantity.bytes(summary.bytes))\(dryRun ? " would be removed" : " removed")
+
+            """
         )
     }
 }

@@ -11,28 +11,30 @@ import WeightStore
 struct Node: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "node",
-        abstract: "Be a node of the fleet: follow models, keep this store at their versions, serve the peers.",
+        abstract: "Run a node of the fleet: follow models, keep this store at their versions, serve peers.",
         discussion: """
-            What is followed is org/name (all its refs) or org/name@ref. Changes are heard from etcd at once, and from the \
-            bucket without it; only shards that differ travel, from the nearest node that has them. It serves what \
-            "weightstore serve" serves, too, to whoever shows the token: WEIGHTSTORE_TOKEN, or --token-file, the same for the \
-            whole fleet; beyond this machine it is a must, as is https: by --tls-certificate and --tls-key, for the name or \
-            address that is announced, or by a proxy that --advertise names. Peers trust the system's authorities and those \
-            of the file SSL_CERT_FILE.
+            A node follows org/name (all its refs) or org/name@ref. etcd reports changes at once; without etcd the \
+            node polls the bucket. Only shards that differ are fetched, from the nearest node that has them. The node \
+            also serves everything that "weightstore serve" serves.
+
+            Clients must send the token (WEIGHTSTORE_TOKEN or --token-file), which is the same for the whole fleet. If \
+            other machines can connect, a token and https are required: either --tls-certificate and --tls-key, for \
+            the name or address that the node announces, or a TLS proxy that --advertise names. Peers trust the \
+            system's authorities and those in the file SSL_CERT_FILE.
             """)
 
-    @Argument(help: ArgumentHelp("What to follow.", valueName: "model")) var follow: [String]
+    @Argument(help: ArgumentHelp("The models to follow.", valueName: "model")) var follow: [String]
     @OptionGroup var listen: ListenOptions
     @Option(
         help: ArgumentHelp(
-            "Where peers reach this node, if not at host and port: https://node7.example.", valueName: "url"))
+            "The URL of this node for peers (default: host and port): https://node7.example.", valueName: "url"))
     var advertise: String?
     @Option(help: ArgumentHelp("The node's name (default: host name and port).", valueName: "name")) var name: String?
-    @Option(help: ArgumentHelp("A file with the token to ask for and to show.", valueName: "file"), completion: .file())
+    @Option(help: ArgumentHelp("A file with the token of the fleet.", valueName: "file"), completion: .file())
     var tokenFile: String?
-    @Option(help: ArgumentHelp("How often to look into the bucket without etcd.", valueName: "span")) var poll =
+    @Option(help: ArgumentHelp("How often to poll the bucket without etcd.", valueName: "span")) var poll =
         TimeSpan(argument: "5s")!
-    @Flag(help: "Warnings only.") var quiet = false
+    @Flag(help: "Log warnings only.") var quiet = false
     @OptionGroup var fleetOptions: FleetOptions
     @OptionGroup var options: StoreOptions
 
@@ -56,7 +58,7 @@ struct Node: ParsableCommand {
         let logger = Logger(label: "weightstore.node") { [quiet] _ in
             ServiceLogHandler(logLevel: quiet ? .warning : .info)
         }
-        // Without a line per request.
+        // Requests are not logged.
         let serving = Logger(label: "weightstore.server") { [quiet] _ in
             ServiceLogHandler(logLevel: quiet ? .warning : .notice)
         }
@@ -78,7 +80,7 @@ struct Node: ParsableCommand {
         try Work().wait { [listen, advertise, json = options.json, name = nodeOptions.name] in
             try await server.run { port in
                 let url = advertise ?? listen.url(port: port)
-                // The reader of the answer may be gone; the peers are not.
+                // If standard output is closed, the node still serves its peers.
                 try? json ? Terminal.write(json: Answer(name: name, url: url)) : Terminal.write("\(url)\n")
                 running.enter()
                 Thread {
@@ -92,31 +94,35 @@ struct Node: ParsableCommand {
 }
 
 extension Node {
-    /// That nobody beyond this machine gets, or sees, what is not for him.
+    /// Requires a token and encryption if other machines can connect.
     private func check(hasToken: Bool) throws {
         if let advertise, listen.isEncrypted, !advertise.hasPrefix("https://") {
             throw ValidationError(
-                "\(advertise) is not https, and with --tls-certificate this node speaks nothing else.")
+                "--advertise \(advertise): must be https, because with --tls-certificate this node serves https only")
         }
         if advertise == nil, ["0.0.0.0", "::"].contains(listen.host) {
             throw ValidationError(
-                "Peers can't ask for \(listen.host): say with --advertise where they reach this node.")
+                "--host \(listen.host): peers cannot connect to this address; give the node's URL with --advertise")
         }
         if listen.isLoopback { return }
         guard hasToken else {
             throw ValidationError(
-                "\(listen.host) is beyond this machine: a token must be asked for (WEIGHTSTORE_TOKEN or --token-file).")
+                "--host \(listen.host): reachable from other machines, so a token is required: set WEIGHTSTORE_TOKEN "
+                    + "or give --token-file")
         }
         let isBehindProxy = advertise?.hasPrefix("https://") ?? false
         guard listen.isEncrypted || isBehindProxy || TransportOptions().allowsPlainHTTP else {
             throw ValidationError(
-                "\(listen.host) is beyond this machine, where others can listen in: give --tls-certificate and --tls-key, or the address of a TLS proxy with --advertise https://…, or allow plain http with --insecure."
+                """
+                --host \(listen.host): reachable from other machines, so encryption is required: give --tls-certificate \
+                and --tls-key, or the URL of a TLS proxy with --advertise https://…, or allow plain http with --insecure
+                """
             )
         }
     }
 }
 
-/// What a node expects, as its server asks for it.
+/// Gives the node's server access to the fetches in progress.
 private struct BoardArrivals: Arrivals {
     let board: ArrivalBoard
 

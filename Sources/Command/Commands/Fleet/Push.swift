@@ -6,21 +6,21 @@ import WeightStore
 struct Push: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "push",
-        abstract: "Publish a revision to the fleet: what the bucket lacks, then the next version.",
+        abstract: "Publish a revision to the fleet: upload what the bucket lacks, then create the next version.",
         discussion: """
-            Only shards that the bucket lacks travel, the large ones in parallel parts. When all are there, the next \
-            version is created if nobody else has, and the refs move. Broken off at any moment, nothing is seen of it, and \
-            the next push goes on from what is there. Of two publishers who make the same version one wins, and the other is \
-            told so (exit status 4).
+            Only shards that the bucket lacks are uploaded, the large ones in parallel parts. When all are stored, the \
+            next version is created, and the refs move. An interrupted push publishes nothing, and the next push \
+            resumes from the uploaded shards. If two publishers create the same version, one wins and the other fails \
+            with exit status 4.
             """)
 
     @Argument(help: "The revision.") var revision: String
     @Option(help: ArgumentHelp("The bucket: s3://bucket/prefix (default: $WEIGHTSTORE_ORIGIN).", valueName: "url"))
     var to: String?
-    @Option(help: ArgumentHelp("Let this ref name the version (default: main). May be repeated.", valueName: "ref"))
+    @Option(help: ArgumentHelp("Point this ref at the version (default: main). May be repeated.", valueName: "ref"))
     var ref: [String] = []
     @Flag(help: "Move no ref.") var noRef = false
-    @Flag(help: "Say what would be uploaded, and change nothing.") var dryRun = false
+    @Flag(help: "Only show what would be uploaded.") var dryRun = false
     @OptionGroup var fleetOptions: FleetOptions
     @OptionGroup var options: StoreOptions
 
@@ -43,15 +43,17 @@ struct Push: ParsableCommand {
             "\(Quantity.count(summary.uploadedShards, "shard")), \(Quantity.bytes(summary.uploaded)) of \(Quantity.bytes(summary.bytes))"
         if dryRun {
             return try Terminal.write(
-                "would upload \(what); \(summary.model)@v\(summary.version)\(summary.created ? " would be new" : " is there")\n"
+                "would upload \(what); \(summary.model)@v\(summary.version)"
+                    + "\(summary.created ? " would be created" : " already exists")\n"
             )
         }
         try Terminal.write(
-            "\(summary.model)@v\(summary.version)  \(summary.digest.short)  \(summary.created ? "created" : "was there")"
+            "\(summary.model)@v\(summary.version)  \(summary.digest.short)  "
+                + "\(summary.created ? "created" : "already exists")"
                 + (summary.refs.isEmpty ? "" : ", \(summary.refs.joined(separator: ", ")) → v\(summary.version)")
                 + "; \(what) uploaded; \(Quantity.seconds(seconds))\n")
         if !summary.told {
-            Terminal.complain("etcd could not be told: nodes hear of it when they next look into the bucket")
+            Terminal.complain("etcd could not be notified: nodes see the change when they next poll the bucket")
         }
     }
 }
@@ -59,13 +61,13 @@ struct Push: ParsableCommand {
 struct Rollback: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rollback",
-        abstract: "Let a ref of the fleet name the version again that it named before, or another one.",
+        abstract: "Move a ref of the fleet back to its previous version, or to another one.",
         discussion:
-            "Only the ref moves: by compare-and-swap, so that of two people who move it one is told (exit status 4).")
+            "Only the ref moves, by compare-and-swap: of two concurrent moves one fails with exit status 4.")
 
     @Argument(help: ArgumentHelp("The model, or model@ref (default: main).", valueName: "model")) var name: String
     @Option(help: ArgumentHelp("The version.", valueName: "v3")) var to: String?
-    @Flag(help: "Say what would be, and change nothing.") var dryRun = false
+    @Flag(help: "Only show the move.") var dryRun = false
     @OptionGroup var fleetOptions: FleetOptions
     @OptionGroup var options: StoreOptions
 
@@ -81,7 +83,7 @@ struct Rollback: ParsableCommand {
         let (model, ref) = (parts.first ?? name, parts.count == 2 ? parts[1] : "main")
         let version = try to.map { text in
             guard let number = Int(text.hasPrefix("v") ? String(text.dropFirst()) : text) else {
-                throw ValidationError("A version is v and a number: v3.")
+                throw ValidationError("--to \(text): must be v and a number, such as v3")
             }
             return number
         }

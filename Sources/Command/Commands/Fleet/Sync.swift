@@ -5,8 +5,8 @@ import WeightStore
 struct Check: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check",
-        abstract: "Tell whether this store has what the fleet's refs name now.",
-        discussion: "Exit status 11 if it has not.")
+        abstract: "Check whether this store has the versions that the fleet's refs name now.",
+        discussion: "Exit status 11 if it does not.")
 
     @Argument(help: ArgumentHelp("org/name, or org/name@ref.", valueName: "model")) var names: [String]
     @OptionGroup var fleetOptions: FleetOptions
@@ -32,14 +32,14 @@ struct Sync: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sync",
         abstract:
-            "Bring this store to the versions that the fleet's refs name now: the shards that differ, then the refs.",
+            "Update this store to the versions that the fleet's refs name now: fetch what differs, then move the refs.",
         discussion: """
-            From peers first, then from the bucket. A ref moves when all bytes of its version are here. Broken off at any \
-            moment, the next sync goes on from what is here.
+            Shards are fetched from peers first, then from the bucket. A ref moves when all bytes of its version are \
+            stored. An interrupted sync resumes from the stored shards.
             """)
 
     @Argument(help: ArgumentHelp("org/name, or org/name@ref.", valueName: "model")) var names: [String]
-    @Flag(help: "Say what would travel, and change nothing.") var dryRun = false
+    @Flag(help: "Only show what would be fetched.") var dryRun = false
     @OptionGroup var fleetOptions: FleetOptions
     @OptionGroup var options: StoreOptions
 
@@ -52,7 +52,7 @@ struct Sync: ParsableCommand {
             if options.json { return try Terminal.write(json: states) }
             return try Terminal.write(
                 states.filter { !$0.isCurrent }.map {
-                    "\($0.model)@\($0.ref): \($0.hereText) → \($0.fleetText), \(Quantity.bytes($0.missing)) to come\n"
+                    "\($0.model)@\($0.ref): \($0.hereText) → \($0.fleetText), \(Quantity.bytes($0.missing)) to fetch\n"
                 }.joined())
         }
         let summary = try LongCall.run(names.joined(separator: " ")) { work in
@@ -69,6 +69,6 @@ struct Sync: ParsableCommand {
 
 extension RefState {
     var fleetText: String { wanted.map { "v\($0)" } ?? "-" }
-    /// A revision that the fleet does not know is told by its digest.
+    /// A revision that the fleet does not know is shown by its digest.
     var hereText: String { held.map { "v\($0)" } ?? digest?.short ?? "-" }
 }
