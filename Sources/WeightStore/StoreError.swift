@@ -82,11 +82,17 @@ extension StoreError: CustomStringConvertible {
         case .sourceChanged(let path):
             "\(path): changed while it was read. Nothing was imported."
         case .incomplete(let path, let missing):
-            "\(path): incomplete: \(missing.prefix(5).joined(separator: ", "))\(missing.count > 5 ? " and \(missing.count - 5) more" : "") missing."
+            """
+            \(path): incomplete: \(missing.prefix(5).joined(separator: ", "))\
+            \(missing.count > 5 ? " and \(missing.count - 5) more" : "") missing.
+            """
         case .pinned(let revision, let note): "\(revision): pinned\(note.isEmpty ? "" : " (\(note))"). Unpin it first."
         case .inUse(let revision, let holders): "\(revision): in use by \(holders.joined(separator: ", "))."
         case .quotaFull(let quota, let stored, let requested, let evictable):
-            "no room for \(requested) bytes: the quota is \(quota) bytes, \(stored) bytes are stored, and \(evictable) of them can be evicted."
+            """
+            no room for \(requested) bytes: the quota is \(quota) bytes, \(stored) bytes are stored, and \(evictable) of \
+            them can be evicted.
+            """
         case .originDiffers(let origin, let digest, let found):
             "\(origin): returned wrong bytes for shard \(digest.short): \(found)."
         case .originFailed(let origin, let digest, let reason):

@@ -9,9 +9,9 @@ import Synchronization
 
 /// The import of one file.
 ///
-/// The file is read once, front to back: it is hashed for its own SHA-256, and cut into shards by its plan. A shard with
-/// one extent streams through the buffers of the pool; a shard with several is gathered in memory. If the open gathered
-/// shards exceed the memory budget, the rest of them are deferred and read a second time, after the pass.
+/// The file is read once, front to back: it is hashed for its own SHA-256, and cut into shards by its plan. A shard
+/// with one extent streams through the buffers of the pool; a shard with several is gathered in memory. If the open
+/// gathered shards exceed the memory budget, the rest of them are deferred and read a second time, after the pass.
 ///
 /// Sendable because one lane runs it, and state shared with other threads is behind a mutex.
 final class FileIngest: @unchecked Sendable {

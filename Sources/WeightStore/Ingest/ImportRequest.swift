@@ -15,8 +15,8 @@ public struct ImportRequest: Sendable {
     public var move = false
     /// Whether a directory is imported even if it lacks files that its index names.
     public var partial = false
-    /// URLs of origins that hold the files of this revision, the nearest first: its shards may then be evicted. If empty,
-    /// the model's origins stay as they are, and shards that only this import holds are never evicted.
+    /// URLs of origins that hold the files of this revision, the nearest first: its shards may then be evicted. If
+    /// empty, the model's origins stay as they are, and shards that only this import holds are never evicted.
     public var origins: [String] = []
 
     /// A request with the default options.

@@ -84,7 +84,8 @@ final class ImportRun: Sendable {
         return content
     }
 
-    /// Claims shards that need not be read, so that they are neither evicted nor collected before a revision holds them.
+    /// Claims shards that need not be read, so that they are neither evicted nor collected before a revision holds
+    /// them.
     ///
     /// - Returns: false if one of them is no longer present.
     func claim(_ shards: [ShardFacts]) throws -> Bool {

@@ -19,8 +19,8 @@ protocol CommittedFile: AnyObject, Sendable {
     ///
     /// - Parameters:
     ///   - wasWritten: whether its bytes were written, and not only hashed.
-    ///   - isSafe: whether the store holds the shard now. If not, it was mistaken for a stored one, or the stored one was
-    ///     removed meanwhile.
+    ///   - isSafe: whether the store holds the shard now. If not, it was mistaken for a stored one, or the stored one
+    ///     was removed meanwhile.
     func committed(_ ordinal: Int, _ facts: ShardFacts, wasWritten: Bool, isSafe: Bool)
 }
 

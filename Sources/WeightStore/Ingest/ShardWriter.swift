@@ -7,8 +7,8 @@ import Support
 /// Writes one shard: its bytes are hashed front to back and written to a staged file, which is then synced and can be
 /// installed as a blob. Import, pull and refetch use it.
 ///
-/// **Resuming.** An unfinished file in `partial/` stays. It is written front to back, so its size is the number of valid
-/// bytes, and the next attempt resumes after these `have` bytes, which it hashes again.
+/// **Resuming.** An unfinished file in `partial/` stays. It is written front to back, so its size is the number of
+/// valid bytes, and the next attempt resumes after these `have` bytes, which it hashes again.
 ///
 /// **Two interfaces.** For whole buffers in order, on two threads (`ShardPipeline`): `hash` and `write`. For bytes in
 /// the order in which an origin returns them, on one thread: `add`, then `finishAdding`.

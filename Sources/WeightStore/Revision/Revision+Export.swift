@@ -13,8 +13,8 @@ public struct ExportSummary: Sendable, Codable, Equatable {
 extension Revision {
     /// Writes files into a directory, and checks each against its digest.
     ///
-    /// A file that exists under its final name is complete and durable: it is written under a temporary name, synced and
-    /// renamed, and its directory is synced.
+    /// A file that exists under its final name is complete and durable: it is written under a temporary name, synced
+    /// and renamed, and its directory is synced.
     ///
     /// - Parameters:
     ///   - paths: the files to export; nil means all.

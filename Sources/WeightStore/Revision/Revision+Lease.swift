@@ -11,8 +11,8 @@ extension Revision {
     ///
     /// - Parameter stack: leases only the tensors of this stack, such as `model.layers`.
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``, ``TierError/full(tier:requested:budget:inUse:)``,
-    ///   ``StorageError/missing(path:digest:)``, ``StorageError/damaged(path:digest:expected:found:)``, ``DeviceError``,
-    ///   `CancellationError`.
+    ///   ``StorageError/missing(path:digest:)``, ``StorageError/damaged(path:digest:expected:found:)``,
+    ///   ``DeviceError``, `CancellationError`.
     public func lease(layer: Int, of stack: String? = nil, in tier: Tier) async throws -> Lease {
         try await fetchedGroup(layer: layer, of: stack, in: tier).lease()
     }

@@ -3,8 +3,9 @@ import Storage
 import Tiers
 
 extension Revision {
-    /// Begins to load layers into a tier, and returns immediately. The layers stay until the tier's policy evicts them. A
-    /// lease that is requested during the load waits for the same load. Errors of the load are reported by that lease.
+    /// Begins to load layers into a tier, and returns immediately. The layers stay until the tier's policy evicts them.
+    /// A lease that is requested during the load waits for the same load. Errors of the load are reported by that
+    /// lease.
     ///
     /// - Throws: ``StorageError/notFound(kind:name:detail:)`` if the revision has none of these layers.
     public func prefetch(layers: ClosedRange<Int>, in tier: Tier) throws {

@@ -36,8 +36,8 @@ extension Revision {
         }
     }
 
-    /// A range of a file's bytes, counted as an access of their shards. The value holds the revision. Shards of the range
-    /// that were never fetched, or that were evicted, are fetched first.
+    /// A range of a file's bytes, counted as an access of their shards. The value holds the revision. Shards of the
+    /// range that were never fetched, or that were evicted, are fetched first.
     ///
     /// - Parameter continuing: whether the caller has read the bytes before the range, too: a shard that crosses the
     ///   boundary is then counted only once.
