@@ -17,7 +17,7 @@ public enum FetchError: Error, Sendable, Equatable {
     case wrongRange(url: String, status: Int, expected: String, found: String)
     /// More than `limit` redirects in a row.
     case tooManyRedirects(url: String, status: Int, limit: Int)
-    /// A redirect that is not followed, such as from https to http.
+    /// A redirect that is not followed: to an invalid URL, from https to http, or of a listing to another host.
     case badRedirect(url: String, status: Int, location: String)
     /// No byte arrived for `seconds`, in each attempt.
     case stalled(url: String, seconds: Double, attempts: Int)
@@ -67,7 +67,7 @@ extension FetchError: CustomStringConvertible {
         case .tooManyRedirects(let url, let status, let limit):
             "\(url): status \(status): more than \(limit) redirects in a row."
         case .badRedirect(let url, let status, let location):
-            "\(url): status \(status): redirect to \(location) not followed, because it is less secure."
+            "\(url): status \(status): redirect to \(location) rejected: invalid, less secure, or to another host."
         case .stalled(let url, let seconds, let attempts):
             "\(url): no byte for \(seconds) s, \(attempts) attempts. Received bytes are kept."
         case .disconnected(let url, let reason, let attempts):

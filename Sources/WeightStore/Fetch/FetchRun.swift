@@ -108,7 +108,7 @@ final class FetchRun: Sendable {
         for piece in job.pieces { piece.assembly.add(buffer, piece.range, at: piece.shardOffset) }
     }
 
-    /// Not at the end of a function that throws: see `MemorySource`.
+    /// Not inlined, because of a compiler bug: see `MemorySource`.
     @inline(never)
     private static func copy(_ bytes: ArraySlice<UInt8>, to buffer: Buffer) {
         bytes.withUnsafeBytes { buffer.room($0.count).copyMemory(from: $0) }

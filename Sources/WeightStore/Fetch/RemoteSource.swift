@@ -89,7 +89,7 @@ final class RemoteSource: ByteSource {
         }
     }
 
-    /// Not at the end of a function that throws: see `MemorySource`.
+    /// Not inlined, because of a compiler bug: see `MemorySource`.
     @inline(never)
     private func copy(_ bytes: [UInt8], at offset: Int, into buffer: UnsafeMutableRawBufferPointer) {
         bytes.withUnsafeBytes { all in

@@ -59,7 +59,8 @@ struct ImportSource {
             mustBeComplete: true)
         try source.walk(location, "")
         guard !source.files.isEmpty else {
-            throw StorageError.notFound(kind: "file to import", name: path, detail: "The directory is empty.")
+            throw StorageError.notFound(
+                kind: "file to import", name: path, detail: "The directory contains no importable file.")
         }
         return [source]
     }
@@ -75,7 +76,7 @@ struct ImportSource {
             let location = directory + "/" + name
             let path = prefix.isEmpty ? name : prefix + "/" + name
             guard !name.unicodeScalars.contains("\u{FFFD}") else {
-                throw StorageError.invalid(what: "file name", value: location, reason: "it is not UTF-8")
+                throw StorageError.invalid(what: "file name", value: location, reason: "not UTF-8; rename the file")
             }
             if let reason = Self.ignored(path) {
                 skipped.append(SkippedFile(path: path, reason: reason))

@@ -26,7 +26,7 @@ extension Revision {
             } catch let error as CancellationError {
                 throw error
             } catch {
-                // Only the last error is thrown; the next origin is tried after the others.
+                // The last error is thrown; earlier ones are logged, and the next origin is tried.
                 if url != urls.last { store.logger.warning("\(error)") }
                 failure = error
             }

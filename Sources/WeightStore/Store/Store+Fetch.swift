@@ -94,7 +94,7 @@ extension Store {
             try FileSystem.syncDirectory(path + "/quarantine")
         }
         logger.error(
-            "\(file.remote.name): SHA-256 is \(found.short), published is \(file.remote.digest?.short ?? "none")")
+            "\(file.remote.name): SHA-256 is \(found.short), published as \(file.remote.digest?.short ?? "none")")
         return .wrongDigest(
             url: "\(url) \(file.remote.name)", expected: "SHA-256 \(file.remote.digest?.hex ?? "")",
             found: "SHA-256 \(found.hex)")

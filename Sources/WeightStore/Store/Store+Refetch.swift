@@ -8,7 +8,7 @@ extension Store {
     /// Fetches an absent shard from the nearest of its models' origins that has it. Does nothing if the shard is
     /// present.
     ///
-    /// Reads call this by themselves. Concurrent calls for one shard, in this process or another, make one fetch. As in
+    /// Reads call this implicitly. Concurrent calls for one shard, in this process or another, make one fetch. As in
     /// an import, the bytes are staged, hashed, synced and renamed before the row is committed. Other shards are
     /// evicted first if the quota has no room; if that is not enough, the shard is stored above the quota, because a
     /// reader needs it. An interrupted fetch keeps its bytes, and the next one resumes after them.

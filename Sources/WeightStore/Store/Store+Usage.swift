@@ -6,7 +6,7 @@ extension Store {
     /// The disk usage of each model, and of the store.
     public func usage() throws -> StoreUsage {
         try catalog.read { db in
-            // The distinct shards of each model; a shard counted by more than one model is shared.
+            // `held` has the distinct shards of each model; a shard that several models hold is shared.
             let rows = try Row.fetchAll(
                 db,
                 sql: """

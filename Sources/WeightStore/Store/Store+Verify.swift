@@ -71,7 +71,7 @@ extension Store {
         guard let file = try FileDescriptor.openIfThere(path) else {
             return try setAside(shard, .missing, detail: "its file does not exist", run)
         }
-        // O_DIRECT checks the bytes on the disk, not in the page cache. Where it is not supported, the cache is read.
+        // O_DIRECT reads the disk and not the page cache. Where it is not supported, the page cache is read.
         _ = file.setDirect(true)
         var hasher = SHA256()
         var offset = 0

@@ -92,7 +92,7 @@ extension Store {
         return summary
     }
 
-    /// Lets an engine compute the missing KV blocks of a prompt, and stores them.
+    /// Requests the missing KV blocks of a prompt from an engine, and stores them.
     private func compute(_ prefill: PlannedPrefill, _ engine: any PrefillEngine, _ summary: inout WarmSummary)
         async throws
     {

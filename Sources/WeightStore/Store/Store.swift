@@ -132,7 +132,7 @@ public final class Store: Sendable {
     /// The path of a shard's blob.
     package func blobPath(_ digest: ContentDigest) -> String { blobs.path(digest) }
 
-    /// Removes blobs whose rows are gone.
+    /// Removes blobs without rows.
     var sweep: Sweep { Sweep(catalog: catalog, blobs: blobs) }
 
     private var stagingPath: String { "\(path)/staging/\(leases.name)" }

@@ -36,7 +36,7 @@ struct WarmPlanner {
     private var planned: Set<ContentDigest> = []
 
     /// - Parameters:
-    ///   - plan: empty.
+    ///   - plan: an empty plan with tier and budget.
     ///   - underWay: the sizes of shards that other loads bring into the tier: their room is reserved already.
     init(_ plan: WarmPlan, residents: [ContentDigest: Resident], underWay: [ContentDigest: Int]) {
         self.plan = plan
