@@ -1,4 +1,4 @@
-// What users of the library meet in its calls lies in modules below it: one import is enough for them.
+// Types of these modules appear in the public API: `import WeightStore` is enough to use them.
 @_exported import DeviceMemory
 @_exported import Files
 @_exported import ModelFormats

@@ -6,11 +6,11 @@ import Storage
 import Support
 import Tiers
 
-/// What can go wrong in a store: the cases of its own, and the errors of its parts.
+/// An error of a store: a case of its own, or the error of one of its modules.
 ///
-/// Calls throw the error of the part that failed, such as ``StorageError`` or ``TierError``, or one of the own cases here;
-/// a cancelled call throws `CancellationError`. ``init(_:)`` makes one value of any of them, for a caller that treats all in
-/// one `switch`.
+/// A call throws the error of the module that failed, such as ``StorageError`` or ``TierError``, or a case that is
+/// declared here. A cancelled call throws `CancellationError`. ``init(_:)`` wraps any of them, so that one `switch`
+/// handles all:
 ///
 ///     do { … } catch {
 ///         switch StoreError(error) {
@@ -20,35 +20,44 @@ import Tiers
 ///         }
 ///     }
 public enum StoreError: Error, Sendable, Equatable {
-    /// A source file changed while it was read.
+    /// A source file changed while an import read it.
     case sourceChanged(path: String)
-    /// A model directory that lacks files which its index names.
+    /// A model directory lacks files that its index names.
     case incomplete(path: String, missing: [String])
-    /// A pinned revision; `note` says why.
+    /// The revision is pinned; `note` is the pin's note.
     case pinned(revision: String, note: String)
-    /// A revision that living processes hold a lease on.
+    /// Live processes hold a lease on the revision.
     case inUse(revision: String, holders: [String])
-    /// The disk's quota has no room: `requested` bytes beside the `stored` ones, of which only `evictable` can be evicted.
+    /// The disk quota has no room for `requested` bytes: `stored` bytes are stored, and only `evictable` of them can be
+    /// evicted.
     case quotaFull(quota: Int, stored: Int, requested: Int, evictable: Int)
-    /// An origin returned other bytes than the shard's.
+    /// An origin returned bytes with another digest than the shard's.
     case originDiffers(origin: String, digest: ContentDigest, found: String)
-    /// An origin failed to return a shard.
+    /// An origin did not return a shard.
     case originFailed(origin: String, digest: ContentDigest, reason: String)
 
+    /// An error of threads, progress or buffers.
     case support(SupportError)
+    /// An error of the file system.
     case file(FileError)
+    /// A file is not valid in its format.
     case format(FormatError)
+    /// An error of a device, such as a GPU.
     case device(DeviceError)
+    /// An error of the catalog or of a blob.
     case storage(StorageError)
+    /// An eviction policy was rejected or failed.
     case policy(PolicyError)
+    /// An error of a memory tier.
     case tier(TierError)
+    /// An error between an origin and the store.
     case fetch(FetchError)
     /// The call was cancelled.
     case cancelled
-    /// An error that is none of this library's, such as an own origin's; `description` is what it says of itself.
+    /// An error of other code, such as an application's own origin; `description` is its text.
     case other(description: String)
 
-    /// Any error of the library, as one type.
+    /// Wraps an error that a call of this library threw.
     public init(_ error: any Error) {
         self =
             switch error {
@@ -73,13 +82,19 @@ extension StoreError: CustomStringConvertible {
         case .sourceChanged(let path):
             "\(path): changed while it was read. Nothing was imported."
         case .incomplete(let path, let missing):
-            "\(path): incomplete: \(missing.prefix(5).joined(separator: ", "))\(missing.count > 5 ? " and \(missing.count - 5) more" : "") missing."
+            """
+            \(path): incomplete: \(missing.prefix(5).joined(separator: ", "))\
+            \(missing.count > 5 ? " and \(missing.count - 5) more" : "") missing.
+            """
         case .pinned(let revision, let note): "\(revision): pinned\(note.isEmpty ? "" : " (\(note))"). Unpin it first."
         case .inUse(let revision, let holders): "\(revision): in use by \(holders.joined(separator: ", "))."
         case .quotaFull(let quota, let stored, let requested, let evictable):
-            "no room for \(requested) bytes: the quota is \(quota), \(stored) are stored, and \(evictable) of them can be evicted."
+            """
+            no room for \(requested) bytes: the quota is \(quota) bytes, \(stored) bytes are stored, and \(evictable) of \
+            them can be evicted.
+            """
         case .originDiffers(let origin, let digest, let found):
-            "\(origin): returned \(found) for shard \(digest.short)."
+            "\(origin): returned wrong bytes for shard \(digest.short): \(found)."
         case .originFailed(let origin, let digest, let reason):
             "\(origin): could not return shard \(digest.short): \(reason)."
         case .support(let error): "\(error)"
@@ -90,7 +105,7 @@ extension StoreError: CustomStringConvertible {
         case .policy(let error): "\(error)"
         case .tier(let error): "\(error)"
         case .fetch(let error): "\(error)"
-        case .cancelled: "Cancelled. What is durable stays, for the next run to reuse."
+        case .cancelled: "Cancelled. Durable data stays, and the next run reuses it."
         case .other(let description): description
         }
     }

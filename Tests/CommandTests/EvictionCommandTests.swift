@@ -67,7 +67,7 @@ import Testing
         #expect((explained["victims"] as? [Any])?.count == 2)
         let refused = try tool("evict", "--free", "1M", "--policy-file", directory("bad.sql"))
         #expect(refused.status == 0)
-        #expect(refused.errors.contains("Evicting by lru instead"))
+        #expect(refused.errors.contains("Policy lru is used instead"))
     }
 
     @Test("a record is replayed, in numbers, drawn, and as SVG; a trace needs no store")

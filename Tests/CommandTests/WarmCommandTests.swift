@@ -101,7 +101,7 @@ import Testing
         let result = run.result()
         #expect(result.status == 130)
         #expect(try tool("stats").output.contains("processes  none but this"))
-        #expect(try tool("warm", "--no-fetch").output.contains("nothing is to be fetched"))
+        #expect(try tool("warm", "--no-fetch").output.contains("fetching is turned off"))
     }
 
     private func blobs(mappedBy run: Tool.Running) throws -> Int {

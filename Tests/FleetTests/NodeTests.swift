@@ -244,7 +244,7 @@ struct NodeTests {
         let node = try NodeProcess(yard, "victim")
         try yard.wait(for: first.digest, on: [node])
         // The first of those under way at once find it out; then it is left out.
-        let found = node.said.components(separatedBy: "returned SHA-256").count - 1
+        let found = node.said.components(separatedBy: "returned wrong bytes").count - 1
         #expect((1...8).contains(found))
     }
 

@@ -3,7 +3,7 @@ import GRDB
 import Glibc
 import Synchronization
 
-/// The thread on which a store evicts in the background.
+/// The state of a store's background eviction.
 final class BackgroundEviction: Sendable {
     let queue = DispatchQueue(label: "weightstore.evict")
     let isRunning = Atomic<Bool>(false)

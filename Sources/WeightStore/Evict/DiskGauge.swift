@@ -1,20 +1,22 @@
 import GRDB
 import Storage
 
-/// What the disk tier holds.
+/// The weights in the disk tier. `evictable`, `inUse`, `pinned` and `withoutOrigin` add up to `bytes`.
 public struct DiskGauge: Sendable, Codable {
+    /// The quota and its policy.
     public let quota: Quota
-    /// Shards that are present, and their bytes.
+    /// The number of shards that are present.
     public let shards: Int
+    /// Bytes of these shards.
     public let bytes: Int
-    /// Bytes of shards that went, and that an origin has.
+    /// Bytes of shards that were evicted, and that an origin has.
     public let evicted: Int
-    /// Of `bytes`, what may be evicted now;
+    /// Bytes that can be evicted now.
     public let evictable: Int
-    /// what may not because a living process holds its revision, or its import is under way;
+    /// Bytes that a live process uses: it holds their revision, or is importing or pulling them.
     public let inUse: Int
-    /// what may not because its revision is pinned;
+    /// Bytes of pinned revisions.
     public let pinned: Int
-    /// and what may not because no origin has it: it goes only when a person removes the model.
+    /// Bytes that no origin has: they are deleted only when their model is removed.
     public let withoutOrigin: Int
 }

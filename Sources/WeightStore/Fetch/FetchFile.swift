@@ -3,17 +3,17 @@ import ModelFormats
 import Storage
 import Synchronization
 
-/// A file, and those of its shards that a fetch is to bring.
+/// A file, and the shards of it that are to be fetched.
 final class FetchFile: Sendable {
     let remote: RemoteFile
     let layout: FileLayout
     let plan: ShardPlan
-    /// The file's row; nil for one whose digest was not published, which gets its row when it is whole.
+    /// The file's row id; nil for a file without a published digest, which gets its row when it is complete.
     let id: Int64?
     let wanted: Set<Int>
-    /// The bytes at its front that have come with the header.
+    /// The bytes at the front that were fetched with the header.
     let prefix: [UInt8]
-    /// Nil if not all of it passes here.
+    /// nil if this fetch does not transfer the whole file.
     let hash: FileHash?
     private let shards = Mutex<[Int: ShardFacts]>([:])
 
@@ -30,10 +30,10 @@ final class FetchFile: Sendable {
         hash = wanted.count == plan.shards.count ? FileHash(bytes: remote.bytes) : nil
     }
 
-    /// Bytes that are to travel.
+    /// Bytes to transfer.
     var bytes: Int { plan.extents.reduce(0) { wanted.contains($1.shard) ? $0 + $1.length : $0 } }
 
-    /// What names its shards while they have no digest.
+    /// The name of the file in `PartialShards`, where its shards have no digest yet.
     var key: String {
         remote.digest?.hex ?? remote.gitObject
             ?? "\(remote.commit)-\(remote.path.utf8.reduce(0) { $0 &* 31 &+ UInt64($1) })"
@@ -41,7 +41,7 @@ final class FetchFile: Sendable {
 
     func has(_ ordinal: Int) -> Bool { shards.withLock { $0[ordinal] != nil } }
 
-    /// The content, if all shards came here.
+    /// The content; nil if a shard is missing.
     func content(_ digest: ContentDigest) -> FileContent? {
         let facts = shards.withLock { $0 }
         let all = plan.shards.indices.compactMap { facts[$0] }
@@ -54,8 +54,8 @@ final class FetchFile: Sendable {
 }
 
 extension FetchFile: CommittedFile {
-    /// The shards get their extents, and belong to the file. One that has no row yet gets it when all of it is here,
-    /// and its shards are claimed until then.
+    /// Adds the extents of the shards. If the file has no row yet, its shards are claimed instead, until it is complete
+    /// and gets one.
     func reference(_ shards: [(ordinal: Int, shard: Int64)], isComplete: Bool, lease: String, _ db: Database) throws {
         for (ordinal, shard) in shards {
             if let id {

@@ -1,8 +1,8 @@
-/// A range of a file that is brought in one go, and where its bytes belong.
+/// A range of a file that is fetched with one request, and the shards that its bytes belong to.
 struct FetchJob {
     struct Piece {
         let assembly: ShardAssembly
-        /// In the job's buffer.
+        /// The place of the piece in the job's buffer.
         let range: Range<Int>
         let shardOffset: Int
     }
@@ -13,14 +13,14 @@ struct FetchJob {
     var pieces: [Piece]
 }
 
-/// The ranges that are still to be brought, made as they are asked for, so that no more shards are open than are under
-/// way.
+/// The ranges that are still to be fetched. They are made one at a time, so that only shards in flight have open files.
 struct FetchQueue {
     enum Begin {
+        /// This fetch transfers the shard.
         case here(ShardAssembly)
-        /// Somebody else is at it.
+        /// Another fetch transfers the shard.
         case elsewhere
-        /// It has come in the meantime.
+        /// The shard was fetched meanwhile.
         case present
     }
 
@@ -32,24 +32,26 @@ struct FetchQueue {
     private var extent = 0
     /// Where the extent begins in the file.
     private var offset = 0
-    /// How much of it has been given out.
+    /// How many of its bytes are in jobs already.
     private var done = 0
     private var counts: [Int] = []
     private var payloads: [Int] = []
     private var begun: [Int: Begin] = [:]
-    /// All that were begun here.
+    /// All shards that this fetch has begun.
     private var assemblies: [ShardAssembly] = []
     private(set) var elsewhere = 0
 
     init(_ files: [FetchFile]) { self.files = files }
 
-    /// Those of which bytes may be missing, when there is nothing more to be done.
+    /// The shards that may lack bytes after an error or a cancellation.
     func unfinished() -> [ShardAssembly] { assemblies }
 
+    /// The next range to fetch.
+    ///
     /// - Parameters:
-    ///   - atMost: bytes of the range.
+    ///   - limit: the maximal size of the range in bytes.
     ///   - open: begins a shard.
-    /// - Returns: the next range; nil if there is none.
+    /// - Returns: nil if there is none.
     mutating func next(atMost limit: Int, open: Open) throws -> FetchJob? {
         var job: FetchJob?
         while true {
@@ -87,7 +89,7 @@ struct FetchQueue {
                 continue
             }
             let room = limit - (job?.length ?? 0)
-            // A shard that streams begins at the front of a buffer, as the disk likes it.
+            // A streamed shard begins at the front of a buffer, which keeps its writes aligned.
             if job != nil, !isGathered || room < run.length - done { return job }
             let length = min(run.length - done, room)
             var next = job ?? FetchJob(file: files[file], offset: offset + done, length: 0, pieces: [])

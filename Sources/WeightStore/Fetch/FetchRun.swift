@@ -3,20 +3,20 @@ import Files
 import Support
 import Synchronization
 
-/// Brings wanted shards from a hub: several ranges at a time, each straight through a buffer into its shards.
+/// Fetches shards from a hub: several ranges concurrently, each through one buffer into its shards.
 ///
-/// **Order.** The bytes are asked for in the order of the files, by lanes that each take the next range: one of the size
-/// of a buffer (4 MiB), or on a slow link of what comes in a second, because a range that is cut off is lost. A lane takes its buffer before it takes its work, so the lowest range that is missing always has a
-/// buffer, and those that came early never keep it from coming. So shards and files are hashed as they pass, with no
-/// more memory than the buffers.
+/// **Order.** Ranges are requested in file order, by lanes that each process the next range. A range has the size of a
+/// buffer (4 MiB); on a slow link it has about a second's worth of bytes, because an interrupted range is lost. A lane
+/// acquires its buffer before its range, so the lowest missing range always has a buffer, and ranges that arrive early
+/// cannot block it. Shards and files are thus hashed while they are transferred, with no memory beyond the buffers.
 ///
-/// **What is safe** is a shard that was committed, and the front of one that is under way, up to the size of its partial
-/// file (`PartialShards`). What is safe is never asked for again.
+/// **Durability.** Committed shards are durable, and so is the front of a shard in flight, up to the size of its
+/// partial file (`PartialShards`, which defines this for process crashes). Durable bytes are never requested again.
 ///
-/// **Others.** A shard that another process, or another fetch of this one, is at, is left to it, and looked for in the
-/// end. So two that want the same share the work, and each byte travels once.
+/// **Concurrent fetches.** A shard that another fetch, in this process or another, has begun is left to it, and checked
+/// at the end. Two fetches of the same bytes share the work, and each byte is transferred once.
 final class FetchRun: Sendable {
-    /// Ranges at a time. On a link with 100 ms of delay, eight of 4 MiB move 330 MB/s.
+    /// Concurrent ranges. On a link with a latency of 100 ms, eight ranges of 4 MiB transfer 330 MB/s.
     static let lanes = 8
     static let buffers = 20
 
@@ -29,7 +29,7 @@ final class FetchRun: Sendable {
     private let failure = FirstFailure()
     private let open = DispatchGroup()
     private let queue: Mutex<FetchQueue>
-    /// Bytes of a range.
+    /// The current size of a range, in bytes.
     private let rangeBytes = Atomic<Int>(1 << 20)
 
     init(_ store: Store, _ origin: any ModelOrigin, _ files: [FetchFile], _ work: Work) throws {
@@ -45,9 +45,9 @@ final class FetchRun: Sendable {
         queue = Mutex(FetchQueue(files))
     }
 
-    /// Blocks until all is safe but what others are at.
+    /// Blocks until all shards are durable, except those that other fetches have begun.
     ///
-    /// - Returns: how many shards others are at.
+    /// - Returns: the number of shards that other fetches have begun.
     func run() throws -> Int {
         let threads = try WorkerThreads(count: Self.lanes)
         let lanes = DispatchGroup()
@@ -108,15 +108,13 @@ final class FetchRun: Sendable {
         for piece in job.pieces { piece.assembly.add(buffer, piece.range, at: piece.shardOffset) }
     }
 
-    /// Not at the end of a function that throws: see `MemorySource`.
+    /// Not inlined, because of a compiler bug: see `MemorySource`.
     @inline(never)
     private static func copy(_ bytes: ArraySlice<UInt8>, to buffer: Buffer) {
         bytes.withUnsafeBytes { buffer.room($0.count).copyMemory(from: $0) }
     }
 
-    /// Opens a shard's partial file.
-    ///
-    /// - Returns: nil if there is nothing to do here: somebody else is at it, or it has come.
+    /// Opens a shard's partial file, unless another fetch has it or the shard is present.
     private func begin(_ file: FetchFile, _ ordinal: Int, _ offset: Int, _ payload: Int, isGathered: Bool) throws
         -> FetchQueue.Begin
     {

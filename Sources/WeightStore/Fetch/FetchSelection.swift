@@ -1,30 +1,31 @@
 import ModelFormats
 import Storage
 
-/// Which bytes of a revision are asked for.
+/// The bytes of a revision to fetch: the union of its properties, or all bytes if none is set.
 public struct FetchSelection: Sendable {
     /// The tensors of these layers.
     public var layers: ClosedRange<Int>?
-    /// Whole files, as a shell would choose them: `*.json`. `*` fits `/`, too.
+    /// Whole files whose paths match one of these shell patterns, such as `*.json`. `*` matches `/`, too.
     public var include: [String] = []
-    /// These tensors, by file and name.
+    /// Names of tensors, by file.
     private var tensors: [String: Set<String>]?
     private var files: Set<String>?
-    /// These bytes of files.
+    /// Byte ranges, by file.
     private var ranges: [String: Range<Int>]?
 
+    /// A selection of layers and files; without arguments, everything.
     public init(layers: ClosedRange<Int>? = nil, include: [String] = []) {
         self.layers = layers
         self.include = include
     }
 
-    /// Nothing yet: the revision becomes known, and its bytes travel when they are used.
+    /// No bytes: the revision is added, and its bytes are fetched when they are used.
     package static let nothing = FetchSelection(files: [])
 
-    /// These files, whole.
+    /// Whole files.
     init(files: [String]) { self.files = Set(files) }
 
-    /// Some bytes of a file.
+    /// A range of a file's bytes.
     init(file: String, in range: Range<Int>) { ranges = [file: range] }
 
     init(_ entries: [TensorEntry]) {
@@ -33,7 +34,7 @@ public struct FetchSelection: Sendable {
 
     var isEverything: Bool { layers == nil && include.isEmpty && tensors == nil && files == nil && ranges == nil }
 
-    /// The shards of a file's plan that are asked for.
+    /// The shards of a file's plan that are selected.
     func shards(path: String, _ layout: FileLayout, _ plan: ShardPlan) -> Set<Int> {
         if isEverything || files?.contains(path) == true || include.contains(where: { ShellPattern.matches($0, path) })
         {

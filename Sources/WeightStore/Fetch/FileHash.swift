@@ -4,12 +4,12 @@ import Storage
 import Support
 import Synchronization
 
-/// The SHA-256 of a whole file whose bytes come in pieces, in nearly the right order.
+/// The SHA-256 of a whole file whose pieces arrive in nearly the right order.
 ///
-/// Those that come early wait in their buffers. Where a piece will never come (it is here already, or somebody else
-/// fetches it), the value gives up, and the file is read again when it is complete.
+/// Early pieces wait in their buffers. If a piece will not arrive (it is stored already, or another fetch has it),
+/// `giveUp` ends the hash, and the file is hashed from the store when it is complete.
 ///
-/// Sendable because its state is behind the mutex, and the hasher is touched on `queue` alone.
+/// Sendable because its state is behind a mutex, and the hasher is used only on `queue`.
 final class FileHash: @unchecked Sendable {
     private struct State {
         var next = 0
@@ -37,7 +37,7 @@ final class FileHash: @unchecked Sendable {
 
     func giveUp() { state.withLock { $0 = State(next: 0, early: [:], hasGivenUp: true) } }
 
-    /// The digest, if all bytes have passed.
+    /// The digest; nil if not all bytes were added.
     var digest: ContentDigest? {
         guard state.withLock({ !$0.hasGivenUp && $0.next == bytes }) else { return nil }
         return queue.sync { ContentDigest(hasher.finalize()) }

@@ -5,8 +5,8 @@ import Support
 
 /// The steps of a pull from an origin that holds manifests and shards under their digests.
 ///
-/// The manifest names every shard, so all rows can be made at once: those that are not here are in the same state as
-/// evicted ones, and come the same way (`Store.bringBack`), each checked by its own digest.
+/// The manifest names every shard, so all rows are made at once: absent shards have the same state as evicted ones, and
+/// are fetched in the same way (`Store.bringBack`), each checked by its own digest.
 struct ManifestPull {
     let store: Store
     let request: PullRequest
@@ -28,7 +28,9 @@ struct ManifestPull {
     func run() throws -> PullSummary {
         guard let digest = ContentDigest(hex: request.revision) else {
             throw FetchError.unusable(
-                url: url, reason: "it knows revisions by digest alone: pull \(request.model)@<64 hexadecimal digits>")
+                url: url,
+                reason:
+                    "this origin finds revisions only by digest; give \(request.model)@<64 hexadecimal digits>")
         }
         let shards = try RevisionShards(try origin.manifest(digest, work), digest: digest, origin: url)
         try save(shards)
@@ -37,7 +39,7 @@ struct ManifestPull {
     }
 
     private func save(_ shards: RevisionShards) throws {
-        // The first revision of a model is what its name alone means.
+        // The first revision of a model gets the ref `main`.
         let refs = try store.refs(of: request.model).isEmpty ? ["main"] : []
         try store.expect(shards, model: request.model, version: nil, origin: url, refs: refs)
     }
@@ -75,7 +77,7 @@ struct ManifestPull {
 }
 
 extension FetchSelection {
-    /// The shards of a file that are asked for.
+    /// The shards of a file that are selected.
     func shards(of file: Manifest.File) -> [ShardFacts] {
         let content = file.content
         if isEverything || include.contains(where: { ShellPattern.matches($0, file.path) }) { return content.shards }

@@ -1,17 +1,19 @@
 import Synchronization
 
-/// Knows of copies of shards that are nearer than the models' own origins: peers on the same network.
+/// Finds copies of shards that are nearer than the models' own origins, such as peers on the same network.
 public protocol NearerOrigins: Sendable {
-    /// Whom to ask for a shard before the model's origins, the nearest first.
+    /// The origins to try for a shard before the model's own, the nearest first.
     func origins(for request: ShardRequest) -> [any Origin]
 
-    /// An origin, nearer or not, has given a shard, or failed to.
+    /// Reports the result of a fetch from any origin.
     ///
-    /// - Parameter error: nil if the shard came and was the right one.
+    /// - Parameters:
+    ///   - url: the origin.
+    ///   - error: nil if the origin returned the shard.
     func heard(from url: String, _ request: ShardRequest, _ error: (any Error)?)
 }
 
-/// The one that a store asks.
+/// The nearer origins that a store uses, if any.
 final class NearerOriginsSlot: Sendable {
     private let slot = Mutex<(any NearerOrigins)?>(nil)
 

@@ -1,34 +1,39 @@
 import Storage
 import Support
 
-/// Where missing shards come from: a directory, a hub, an object store, a peer.
+/// A source of missing shards: a directory, a hub, an object store, a peer.
 ///
-/// An origin is trusted with nothing: what it gives is hashed, and taken only if it is the shard.
+/// The store does not trust an origin: it hashes the bytes, and accepts them only if the digest is the shard's.
 public protocol Origin: Sendable {
-    /// As it stands in the catalog.
+    /// The URL, as in the catalog.
     var url: String { get }
 
-    /// Gets a shard's bytes. Blocks; called on threads of our own, several at once.
+    /// Fetches a shard's bytes. Blocks. The store calls it on its own threads, several at once.
     ///
     /// - Parameters:
-    ///   - request: says what the shard is, by its digest and by the file it is a part of: serve it by either.
-    ///   - work: check it while nothing arrives; when it is cancelled, the fetch ends with `CancellationError`. The caller counts the
-    ///     bytes.
-    ///   - body: is given runs of the shard's bytes, best in order and of a few MiB. What no run covers is zero. Whatever it
-    ///     throws goes through.
+    ///   - request: identifies the shard by its digest, and by the file that contains it: use either.
+    ///   - work: to be checked while no bytes arrive: when it is cancelled, throw `CancellationError`. The caller
+    ///     counts the bytes.
+    ///   - body: receives runs of the shard's bytes, preferably in order and of a few MiB. Bytes that no run covers are
+    ///     zero. Its errors must be rethrown.
+    /// - Throws: errors of the origin; the store then tries the next one.
     func fetch(
         _ request: ShardRequest, _ work: Work, _ body: (_ shardOffset: Int, UnsafeRawBufferPointer) throws -> Void
     ) throws
 }
 
-/// A shard that is wanted, and one place where its bytes are.
+/// A shard to fetch, and a file that contains its bytes.
 public struct ShardRequest: Sendable, Equatable {
-    /// Bytes of the file that are bytes of the shard. Between the pieces of a pack there are up to 63 zero bytes.
+    /// Bytes of the file that are bytes of the shard. Between two pieces of a pack there are up to 63 zero bytes.
     public struct Piece: Sendable, Equatable {
+        /// The offset in the file, in bytes.
         public let fileOffset: Int
+        /// The offset in the shard, in bytes.
         public let shardOffset: Int
+        /// The number of bytes.
         public let length: Int
 
+        /// A piece of a shard.
         public init(fileOffset: Int, shardOffset: Int, length: Int) {
             self.fileOffset = fileOffset
             self.shardOffset = shardOffset
@@ -36,19 +41,22 @@ public struct ShardRequest: Sendable, Equatable {
         }
     }
 
+    /// The SHA-256 of the shard.
     public let digest: ContentDigest
+    /// The shard's size.
     public let bytes: Int
     /// `org/name`.
     public let model: String
     /// The revision: the hub's commit, or the first 40 digits of the manifest's digest.
     public let commit: String
-    /// The file, by its path in the revision.
+    /// The path of the file in the revision.
     public let path: String
-    /// In the order of the shard.
+    /// Sorted by shard offset.
     public let pieces: [Piece]
-    /// The shard's bytes in front of this are here already, and need not travel.
+    /// The number of bytes at the front of the shard that are stored already and need not be fetched.
     public internal(set) var start = 0
 
+    /// A request for a whole shard.
     public init(digest: ContentDigest, bytes: Int, model: String, commit: String, path: String, pieces: [Piece]) {
         self.digest = digest
         self.bytes = bytes
@@ -58,7 +66,7 @@ public struct ShardRequest: Sendable, Equatable {
         self.pieces = pieces
     }
 
-    /// The pieces, as far as they have to travel.
+    /// The pieces, without the bytes before ``start``.
     public var missing: [Piece] {
         pieces.compactMap { piece in
             let here = max(start - piece.shardOffset, 0)

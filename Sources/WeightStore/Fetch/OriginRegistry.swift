@@ -1,11 +1,11 @@
 import Support
 
-/// Makes origins of URLs, by scheme.
+/// Makes the origins of URLs, by scheme.
 final class OriginRegistry: Sendable {
     typealias Maker = @Sendable (_ url: String) throws -> any Origin
 
     private let makers: SharedTable<String, Maker>
-    /// One for each URL: it keeps connections.
+    /// The origins made so far, by URL, because an origin keeps its connections.
     private let made = SharedTable<String, any Origin>()
 
     init() { makers = SharedTable(["file": { try DirectoryOrigin($0) }]) }
@@ -18,21 +18,24 @@ final class OriginRegistry: Sendable {
     /// The schemes that are registered, sorted.
     var schemes: [String] { makers.keys.sorted() }
 
-    /// Checks that a URL can be used as an origin, without reaching it.
+    /// Checks that a URL can be used as an origin, without connecting to it.
     ///
-    /// - Throws: ``FetchError/unusable(url:reason:)`` with the schemes there are.
+    /// - Throws: ``FetchError/unusable(url:reason:)``, which names the supported schemes.
     func check(_ url: String) throws -> String {
         guard let scheme = Self.scheme(url), makers[scheme] != nil else {
             throw unsupported(url)
         }
         guard !url.utf8.contains(where: { $0 <= 0x20 || $0 == 0x7F }) else {
-            throw FetchError.unusable(url: url, reason: "it contains white space")
+            throw FetchError.unusable(
+                url: url, reason: "contains white space or control characters; percent-encode them")
         }
         _ = try origin(url)
         return url
     }
 
-    /// - Throws: ``FetchError/unusable(url:reason:)`` for a scheme that is not registered; whatever the maker throws.
+    /// The origin of a URL, made at its first use.
+    ///
+    /// - Throws: ``FetchError/unusable(url:reason:)`` for a scheme that is not registered, and errors of the maker.
     func origin(_ url: String) throws -> any Origin {
         if let known = made[url] { return known }
         guard let scheme = Self.scheme(url), let maker = makers[scheme] else {
@@ -46,9 +49,10 @@ final class OriginRegistry: Sendable {
     private func unsupported(_ url: String) -> FetchError {
         .unusable(
             url: url,
-            reason:
-                "unsupported origin scheme \"\(Self.scheme(url) ?? "")\"; supported: \(schemes.map { "\($0)://" }.joined(separator: ", "))"
-        )
+            reason: """
+                unsupported origin scheme "\(Self.scheme(url) ?? "")"; supported: \
+                \(schemes.map { "\($0)://" }.joined(separator: ", "))
+                """)
     }
 
     private static func scheme(_ url: String) -> String? {

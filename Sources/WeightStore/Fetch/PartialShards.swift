@@ -3,15 +3,15 @@ import GRDB
 import Glibc
 import Storage
 
-/// `partial/`: one file for each shard that is on its way from an origin, written front to back, so that its size says
-/// how much of it is here. After a broken connection or kill -9 the next fetch goes on behind that.
+/// The folder `partial/`: one file for each shard that is being fetched from an origin. It is written front to back, so
+/// its size is the number of valid bytes, and after a broken connection or `kill -9` the next fetch resumes there.
 ///
-/// Named after the boot, the file (its digest) and the place in it, so that every process finds the same one. The one
-/// that has it locked fetches; others wait, and then find the shard. No sync is needed on the way: a process that dies
-/// loses nothing of what it has written, and what was written before the machine went down is not trusted, because its
-/// boot had another name.
+/// A file is named after the boot id, the model file (its digest) and the offset in it, so that all processes find the
+/// same one. The process that has locked it fetches; others wait, and then find the shard. The files are not synced: a
+/// process that dies loses none of its writes, and after a crash of the machine the boot id differs, so files of the
+/// earlier boot are not used.
 ///
-/// Beside them, the fronts of files that came with their headers.
+/// The folder also keeps the fronts of files that were fetched with their headers.
 struct PartialShards: Sendable {
     let path: String
 
@@ -19,16 +19,16 @@ struct PartialShards: Sendable {
     init(store: String) { path = store + "/partial" }
 
     private static let boot: String = {
-        // Without it, nothing of another process is trusted.
+        // Without a boot id, no process uses files of another one.
         let id = (try? FileSystem.read("/proc/sys/kernel/random/boot_id")).map { String(decoding: $0, as: UTF8.self) }
         return String((id ?? "\(getpid())").filter { $0.isHexDigit }.prefix(12))
     }()
 
     func path(of file: String, at offset: Int) -> String { "\(path)/\(Self.boot)-\(file)-\(offset)" }
 
-    /// Takes over what is there of a shard that is known by its digest, or begins it.
+    /// Opens the partial file of a shard with a known digest, or creates it.
     ///
-    /// The caller has the shard's lock: nobody else is at it, but a collection may look at it for a moment.
+    /// The caller holds the shard's lock, so only a garbage collection can have the file locked, for a moment.
     func open(_ digest: ContentDigest) throws -> StagedFile {
         while true {
             if let file = try open(path(of: "shard-\(digest)", at: 0)) { return file }
@@ -36,35 +36,35 @@ struct PartialShards: Sendable {
         }
     }
 
-    /// Takes over what is there of a shard, or begins it.
+    /// Opens and locks a partial file, or creates it.
     ///
-    /// - Returns: nil if somebody else is at it.
+    /// - Returns: nil if another fetch or a garbage collection has it locked.
     func open(_ path: String) throws -> StagedFile? {
         try FileSystem.createDirectory(self.path)
         while true {
             let file = try FileDescriptor(path, O_RDONLY | O_CREAT)
             guard try file.tryLock() else { return nil }
-            // Between the open and the lock it may have been removed.
+            // It may have been removed between the open and the lock.
             guard try FileSystem.status(path)?.inode == file.status().inode else { continue }
             if try file.status().links == 1 { return try StagedFile(keeping: file) }
-            // It is a blob by now, and whoever made it one was killed before the name went.
+            // It is also a blob: the process that linked it died before it removed this name.
             try FileSystem.remove(path)
         }
     }
 
-    /// Keeps the bytes at the front of a file that have come with its header, for shards that are wanted later.
+    /// Keeps the bytes at the front of a file that were fetched with its header, for shards that are fetched later.
     ///
     /// - Parameters:
-    ///   - file: what names it, ``FetchFile/key``.
-    ///   - staged: where to write them first.
+    ///   - file: ``FetchFile/key``.
+    ///   - staged: the temporary file to write them to.
     func keep(front bytes: [UInt8], of file: String, staged: StagedFile) throws {
         try FileSystem.createDirectory(path)
         try bytes.withUnsafeBytes { try staged.write($0, at: 0) }
-        // Not synced: of another boot, it is not trusted.
+        // Not synced: after a crash of the machine the boot id differs, and the file is not used.
         try FileSystem.rename(staged.path, to: frontPath(of: file))
     }
 
-    /// The bytes at the front of a file that were kept.
+    /// The kept bytes at the front of a file; empty if there are none.
     func front(of file: String) throws -> [UInt8] {
         let path = frontPath(of: file)
         return try FileSystem.exists(path) ? FileSystem.read(path) : []
@@ -74,9 +74,9 @@ struct PartialShards: Sendable {
 
     private func frontPath(of file: String) -> String { "\(path)/\(Self.boot)-\(file)-front" }
 
-    /// Removes what nobody went on with.
+    /// Removes files that are not in use and are older than `age`, or of an earlier boot.
     ///
-    /// - Returns: files and bytes.
+    /// - Returns: the number of files, and their bytes.
     func collect(olderThanSeconds age: Int, dryRun: Bool) throws -> (files: Int, bytes: Int) {
         var collected = (files: 0, bytes: 0)
         for name in try FileSystem.entries(path) {

@@ -2,29 +2,30 @@ import GRDB
 import ModelFormats
 import Storage
 
-/// A file of which not all bytes have come.
+/// A file of which some bytes were never fetched.
 ///
-/// A hub publishes the SHA-256 of a whole file, never that of a part, so a shard that has not come has no digest, and no
-/// row. It needs none: the header says where the tensors are, the plan (`ShardPlan`) depends on the header alone, and so
-/// the rows `file` and `tensor` are all that must be kept of a shard to come. **What has not come has no extent**:
-/// there is no placeholder that a query could take for a shard, nothing to be renamed when the digest shows, and nothing
-/// that could contradict the plan. When a shard's bytes are here, its row, its extents and its blob appear in one
-/// transaction, as in an import; and if the store held a shard with that digest before, its bytes are not kept twice.
+/// A hub publishes the SHA-256 of a whole file, never of a part, so a shard that was never fetched has neither a digest
+/// nor a row. It needs none: the header says where the tensors are, and the plan (`ShardPlan`) depends only on the
+/// header, so the rows in `file` and `tensor` describe all shards to come. **Bytes that were never fetched have no
+/// extent**: there is no placeholder that a query could mistake for a shard, that must be renamed once the digest is
+/// known, or that could contradict the plan. When a shard's bytes have arrived, its row, its extents and its blob
+/// appear in one transaction, as in an import. If the store held a shard with that digest before, its bytes are not
+/// stored twice.
 ///
-/// When the last extent has come, the whole is compared with the published digest, and `file.pending` goes to 0. If it
-/// differs, what came of it is set aside, and the extents go (`Store.refuse`).
+/// When the last extent has arrived, the whole file is compared with the published digest, and `file.pending` becomes
+/// 0. If the digest differs, the file's shards are quarantined, and its extents removed (`Store.refuse`).
 ///
-/// A revision with a pending file has a manifest that says so (`Manifest`), a version and refs, and can be leased; when
-/// its last file is whole it gets its final manifest, the same that an import of the files would have made.
+/// A revision with a pending file has a provisional manifest (`Manifest`), a version and refs, and can be leased. When
+/// its last file is complete, it gets its final manifest, the same that an import of the files would have made.
 struct PendingFile: Sendable {
     let id: Int64
     let remote: RemoteFile
     let layout: FileLayout
     let plan: ShardPlan
-    /// The shards of the plan that have not come.
+    /// The shards of the plan that were never fetched.
     let missing: Set<Int>
 
-    /// The pending files of a revision, by path.
+    /// The pending files of a revision, sorted by path.
     static func all(of revision: Int64, _ db: Database) throws -> [PendingFile] {
         try Row.fetchAll(
             try db.cachedStatement(

@@ -62,18 +62,18 @@ struct Pull {
                 WHERE model.name = ? AND revision.commit_id = ? AND revision.version IS NOT NULL
                 ORDER BY revision.version
                 """, arguments: [remote.model, remote.commit])
-        // A cache that was imported may hold less than the hub lists.
+        // A Hugging Face cache that was imported may hold fewer files than the hub lists.
         return try ids.first { id in
             Set(try RevisionTable.paths(of: id, db)) == Set(remote.files.map(\.path))
         }
     }
 
-    /// What is known of each file before its bytes are here: all that a manifest says, or `pending`. Files whose digest
-    /// is not published come at once; they are small.
+    /// The contents of the files, for the manifest: complete for files that the store holds, otherwise pending. Files
+    /// without a published digest, which are small, are fetched whole.
     private func describe(_ files: [RemoteFile]) throws -> (files: [Manifest.File], prefixes: [String: [UInt8]]) {
         let described = Mutex<[String: (content: FileContent, prefix: [UInt8])]>([:])
         var whole: [RemoteFile] = []
-        // One content may have several paths: its header comes once.
+        // A content may have several paths; its header is fetched once.
         var headers: [ContentDigest: [RemoteFile]] = [:]
         for file in files {
             if let digest = file.digest {
@@ -107,7 +107,7 @@ struct Pull {
         return (result.map { .init(path: $0.key, content: $0.value.content) }, result.mapValues(\.prefix))
     }
 
-    /// Files without a published SHA-256: what git's name for them says is checked.
+    /// Fetches files without a published SHA-256, and checks their git object id.
     private func bringWhole(_ files: [RemoteFile]) throws -> [String: FileContent] {
         var contents: [String: FileContent] = [:]
         let (origin, work) = (origin, work)
@@ -131,7 +131,7 @@ struct Pull {
                 contents[file.remote.path] = try checked(file)
                 return true
             }
-            // Somebody else fetches the same: it has them soon, and then they are fetched here.
+            // Another fetch has begun these files: try again until it is done.
             rest = rest.map { FetchFile($0.remote, $0.layout, $0.plan, id: nil, wanted: $0.wanted) }
             if !rest.isEmpty { try work.check() }
         }
@@ -172,7 +172,7 @@ struct Pull {
         }
     }
 
-    /// Lets the ref name a revision that was known.
+    /// Sets the ref to a revision that the store holds already.
     private func name(_ revision: Int64, _ refs: [String]) throws {
         try store.change().commit { db in
             guard let model = try RevisionTable.model(of: revision, db) else {
@@ -200,13 +200,13 @@ struct Pull {
     }
 }
 
-/// A path that a hub gives a file: it must stay inside of what the file is exported to.
+/// Checks paths of a hub's files: a path must stay inside of the directory that it is exported to.
 enum FilePath {
     static func check(_ path: String, url: String) throws(FetchError) {
         let parts = path.split(separator: "/", omittingEmptySubsequences: false)
         let isPlain = parts.allSatisfy { !$0.isEmpty && $0 != "." && $0 != ".." } && !path.utf8.contains(0)
         guard isPlain, path.utf8.count < 4096 else {
-            throw .malformed(url: url, expected: "a path inside of the model", found: path)
+            throw .malformed(url: url, expected: "a relative path without \"..\", below 4096 bytes", found: path)
         }
     }
 }

@@ -4,18 +4,21 @@ import GRDB
 import Storage
 import Synchronization
 
-/// What to pull.
+/// The revision to pull, and its options.
 public struct PullRequest: Sendable {
     /// `org/name`.
     public var model: String
     /// A branch, a tag or a commit of a hub; the digest of a revision in an object store or at a peer.
     public var revision: String
-    /// What is to travel now. The rest is known, and travels when it is first used.
+    /// The bytes to fetch now. The others are fetched when they are first used.
     public var selection = FetchSelection()
-    /// Where from; nil means the model's own origins, the nearest first.
+    /// The URL of the origin; nil means the model's own origins, the nearest first.
     public var origin: String?
 
-    /// - Parameter name: `org/name`, or `org/name@revision`; without, it is `main`.
+    /// A request for all bytes of a revision.
+    ///
+    /// - Parameter name: `org/name@revision`; `org/name` alone means the revision `main`.
+    /// - Throws: ``StorageError/invalid(what:value:reason:)`` for the name of a model.
     public init(_ name: String) throws {
         let parts = name.split(separator: "@", maxSplits: 1).map(String.init)
         model = try ModelName.check(parts.first ?? name)
@@ -24,25 +27,31 @@ public struct PullRequest: Sendable {
 }
 
 extension PullRequest {
-    /// A model's origins, one of them `url`.
+    /// A model's origins, with `url` appended if it is not among them.
     static func origins(of model: String, with url: String, _ db: Database) throws -> [String] {
         let known = try OriginTable.urls(ofModel: model, db)
         return known.contains(url) ? known : known + [url]
     }
 }
 
-/// What a pull did.
+/// The result of a pull.
 public struct PullSummary: Sendable, Codable {
+    /// `org/name`.
     public let model: String
+    /// 1, 2, 3 … per model.
     public let version: Int?
+    /// The SHA-256 of the manifest; of the provisional one while the revision is not complete.
     public let digest: ContentDigest
+    /// The hub's commit, or the first 40 digits of the manifest's digest.
     public let commit: String
+    /// The URL of the origin.
     public let origin: String
+    /// The number of files.
     public let files: Int
     /// Bytes of all files.
     public let bytes: Int
-    /// Bytes that came over the wire.
+    /// Bytes that were fetched.
     public let fetched: Int
-    /// Whether the last byte of the revision is here.
+    /// Whether all bytes of the revision are in the store.
     public let complete: Bool
 }

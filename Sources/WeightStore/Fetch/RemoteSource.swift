@@ -1,17 +1,17 @@
 import ModelFormats
 import Support
 
-/// A file behind an origin, as the format readers see it: any part of it, in any order.
+/// A file of an origin as a source for the format readers, which read any part of it in any order.
 ///
-/// Most formats begin with their directory. What is read at the front is fetched with some read-ahead and kept as
-/// `prefix`, so that it is not fetched again with the shards. What is read elsewhere, such as a directory at the end of
-/// the file, is fetched in pieces, of which the last few are kept.
+/// Most formats begin with their directory. Reads at the front are fetched with some read-ahead and kept as `prefix`,
+/// so that these bytes are not fetched again with the shards. Reads elsewhere, such as of a directory at the end of the
+/// file, are fetched in pieces, of which the last few are kept.
 final class RemoteSource: ByteSource {
-    /// What nearly every directory fits into, so that one request is enough.
+    /// Large enough for nearly every directory, so that one request is enough.
     static let readAhead = 256 << 10
-    /// More than the longest header of safetensors.
+    /// More than the longest safetensors header.
     static let maximumPrefix = 128 << 20
-    /// Pieces grow up to this while reads continue where the piece before ended. Longer reads are not kept.
+    /// The maximal size of a piece. Pieces grow while reads are sequential. Longer reads are not kept.
     static let maximumPiece = 4 << 20
     static let maximumPieces = 4
 
@@ -23,9 +23,9 @@ final class RemoteSource: ByteSource {
 
     var name: String { file.name }
     var count: Int { file.bytes }
-    /// The bytes at the front that are here.
+    /// The fetched bytes at the front.
     private(set) var prefix: [UInt8] = []
-    /// The one that was used last is the last.
+    /// Least recently used first.
     private var pieces: [Piece] = []
 
     private let file: RemoteFile
@@ -38,7 +38,8 @@ final class RemoteSource: ByteSource {
         self.work = work
     }
 
-    /// - Throws: `CancellationError` once the work is cancelled; `FormatError` outside of the file; errors of the origin.
+    /// - Throws: `CancellationError` when the work is cancelled; `FormatError` for bytes beyond the file; errors of the
+    ///   origin.
     func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
         try work.check()
         try check(at: offset, count: buffer.count)
@@ -54,12 +55,12 @@ final class RemoteSource: ByteSource {
         }
     }
 
-    /// Whether a read is at the front, or so near that the next extension would reach it.
+    /// Whether a read is within reach of the next extension of the prefix.
     private func continuesPrefix(_ offset: Int, _ end: Int) -> Bool {
         offset <= max(prefix.count * 2, Self.readAhead) && end <= Self.maximumPrefix
     }
 
-    /// A reader that continues to the end of a long header (GGUF's) gets steps that grow.
+    /// Extends the prefix. Steps double, for long headers that are read to the end (GGUF).
     private func extend(to end: Int) throws {
         let step = prefix.isEmpty ? Self.readAhead : min(prefix.count * 2, Self.maximumPrefix)
         prefix += try fetch(prefix.count..<min(max(end, step), count))
@@ -76,7 +77,7 @@ final class RemoteSource: ByteSource {
     private func fetchPiece(_ range: Range<Int>) throws -> Piece {
         let before = pieces.last { $0.offset <= range.lowerBound && range.lowerBound <= $0.end }
         let bytes = max(range.count, before.map { min($0.bytes.count * 2, Self.maximumPiece) } ?? Self.readAhead)
-        // At the end of the file there is nothing to read ahead: what is before the range is read next.
+        // At the end of the file, the piece extends to the front of the range, because those bytes are read next.
         let start = min(range.lowerBound, max(count - bytes, 0))
         return Piece(offset: start, bytes: try fetch(start..<min(start + bytes, count)))
     }
@@ -88,7 +89,7 @@ final class RemoteSource: ByteSource {
         }
     }
 
-    /// Not at the end of a function that throws: see `MemorySource`.
+    /// Not inlined, because of a compiler bug: see `MemorySource`.
     @inline(never)
     private func copy(_ bytes: [UInt8], at offset: Int, into buffer: UnsafeMutableRawBufferPointer) {
         bytes.withUnsafeBytes { all in

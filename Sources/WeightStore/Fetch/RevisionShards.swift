@@ -1,19 +1,19 @@
 import GRDB
 import Storage
 
-/// The shards of a revision, as its manifest names them.
+/// The shards of a revision, from its manifest.
 package struct RevisionShards: Sendable {
-    /// The manifest's.
+    /// The SHA-256 of the manifest.
     package let digest: ContentDigest
-    /// The bytes of each shard.
+    /// The size of each shard, in bytes.
     package let shards: [ContentDigest: Int]
-    /// Of all files.
+    /// Bytes of all files.
     package let bytes: Int
     let manifest: Manifest
     package let text: [UInt8]
 
-    /// - Parameter origin: for errors.
-    /// - Throws: ``FetchError/wrongDigest(url:expected:found:)`` if the text is not that manifest.
+    /// - Parameter origin: the URL in error messages.
+    /// - Throws: ``FetchError/wrongDigest(url:expected:found:)`` if the text has another digest.
     package init(_ text: [UInt8], digest: ContentDigest, origin: String) throws {
         let found = text.withUnsafeBytes { ContentDigest(of: $0) }
         guard found == digest else {
@@ -23,7 +23,7 @@ package struct RevisionShards: Sendable {
         let manifest = try Manifest(decoding: text, path: "\(origin) manifest \(digest.short)")
         guard !manifest.isPending else {
             throw FetchError.malformed(
-                url: origin, expected: "the manifest of a whole revision", found: "one of a part of it")
+                url: origin, expected: "the manifest of a complete revision", found: "a manifest of a pending revision")
         }
         for file in manifest.files { try FilePath.check(file.path, url: origin) }
         self.digest = digest

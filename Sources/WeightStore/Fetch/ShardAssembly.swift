@@ -4,19 +4,19 @@ import Storage
 import Support
 import Synchronization
 
-/// Puts the pieces of a shard in order, which arrive from an origin in any.
+/// Orders the pieces of a shard, which arrive from an origin in any order.
 ///
 /// A shard with one extent streams through the buffers of the pool; one with several is gathered in memory.
 final class ShardAssembly: Sendable {
-    /// The bytes at the front that are here already.
+    /// The number of bytes at the front that an earlier attempt has written.
     let have: Int
     private let bytes: Int
     private let pipeline: ShardPipeline
 
     private struct State {
-        /// Bytes handed on, in order.
+        /// The number of bytes passed to the pipeline.
         var next = 0
-        /// Those that came too early, by their place.
+        /// Pieces that arrived early, by offset.
         var early: [Int: (buffer: Buffer, range: Range<Int>)] = [:]
         var gathered: Buffer?
         var missing = 0
@@ -25,9 +25,9 @@ final class ShardAssembly: Sendable {
     private let state = Mutex(State())
 
     /// - Parameters:
-    ///   - payload: bytes that travel. The padding between the tensors of a pack does not; it is zero.
-    ///   - isGathered: whether its pieces come from several places of the file. Such a shard is there as a whole, or
-    ///     not at all.
+    ///   - payload: bytes to transfer, without the zero padding between the tensors of a pack.
+    ///   - isGathered: whether the shard has several extents in the file. Such a shard is fetched whole, and not
+    ///     resumed.
     init(
         _ shard: ShardPlan.Shard, _ writer: ShardWriter, payload: Int, isGathered: Bool,
         finished: @escaping ShardPipeline.Finished
@@ -64,7 +64,7 @@ final class ShardAssembly: Sendable {
         }
     }
 
-    /// Gives up what has not arrived; what is written stays.
+    /// Ends the shard with an error; written bytes stay for the next attempt.
     func abandon(_ error: any Error) {
         state.withLock { $0.early = [:] }
         pipeline.abandon(error)

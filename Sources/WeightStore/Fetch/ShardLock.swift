@@ -3,14 +3,14 @@ import Glibc
 import Storage
 import Support
 
-/// One lock for each shard, between threads and between processes, in one file: a lock on the byte at the offset that the
-/// digest begins with. It goes with the value, and with the process.
+/// The lock of one shard, between threads and between processes. It locks one byte of a common file, at an offset made
+/// of the first 8 bytes of the digest. It ends with the value, and with the process.
 ///
-/// These are locks of open file descriptions (Linux 3.15): unlike POSIX locks they keep threads apart, too.
+/// It is an open file description lock (Linux 3.15), which, unlike a POSIX lock, excludes other threads, too.
 struct ShardLock: ~Copyable {
     private let file: FileDescriptor
 
-    /// `F_OFD_SETLK` of linux/fcntl.h, which Swift's Glibc lacks.
+    /// `F_OFD_SETLK` of linux/fcntl.h, which the Glibc module lacks.
     private static let set: Int32 = 37
 
     /// Waits for the lock.

@@ -2,15 +2,15 @@ import GRDB
 import Glibc
 import Storage
 
-/// A shard, and the places where it can be had, the nearest first.
+/// A shard, and the origins that hold it.
 struct WantedShard {
     let digest: ContentDigest
     let bytes: Int
     let state: ShardState
-    /// Without any the shard can't be had.
+    /// The nearest first. If empty, the shard cannot be fetched.
     let sources: [(url: String, request: ShardRequest)]
 
-    /// So many places are tried at most.
+    /// The maximal number of sources.
     private static let mostSources = 16
 
     static func find(_ digest: ContentDigest, _ db: Database) throws -> WantedShard? {

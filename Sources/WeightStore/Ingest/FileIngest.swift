@@ -7,29 +7,29 @@ import Storage
 import Support
 import Synchronization
 
-/// One file on its way into the store.
+/// The import of one file.
 ///
-/// The file is read once, front to back: for its own SHA-256, and cut into shards by its plan. Shards that are large
-/// stream through the buffers of the pool; small ones are gathered in memory. Only where more small tensors lie open
-/// at once than the budget allows are these read a second time, after the pass.
+/// The file is read once, front to back: it is hashed for its own SHA-256, and cut into shards by its plan. A shard
+/// with one extent streams through the buffers of the pool; a shard with several is gathered in memory. If the open
+/// gathered shards exceed the memory budget, the rest of them are deferred and read a second time, after the pass.
 ///
-/// Sendable because one lane runs it; what other threads touch is behind the mutex.
+/// Sendable because one lane runs it, and state shared with other threads is behind a mutex.
 final class FileIngest: @unchecked Sendable {
     let path: String
     private let run: ImportRun
     private(set) var digest: ContentDigest?
-    /// The file's identity, if it may be remembered: not when it changed so recently that a change after our reading
-    /// might leave the same times.
+    /// The file's identity, for `SourceTable`; nil if the file changed so recently that a change after the read could
+    /// leave the same times.
     private(set) var memo: FileStatus?
 
     private var layout: FileLayout?
     private var plan: ShardPlan?
     private let shards = Mutex<[Int: ShardFacts]>([:])
-    /// Shards that were taken for duplicates, and are not.
+    /// Shards that were treated as duplicates by their size and head, but whose digest differs.
     private let mistaken = Mutex<[Int]>([])
     private let open = DispatchGroup()
 
-    /// File times come from a clock that ticks every few milliseconds.
+    /// Nanoseconds, well above the tick of the clock that sets file times (a few milliseconds).
     private static let clockTick: Int64 = 100_000_000
 
     init(_ path: String, run: ImportRun) {
@@ -37,10 +37,10 @@ final class FileIngest: @unchecked Sendable {
         self.run = run
     }
 
-    /// Reads the file and starts its shards on their way. `content` is complete after `settle`.
+    /// Reads the file and hands its shards to the committer; `settle` returns the content.
     ///
-    /// - Parameter trusting: whether what is remembered of the file stands for reading it.
-    /// - Returns: the content at once, if the store knows this very file.
+    /// - Parameter trusting: whether an unchanged file that the catalog remembers is not read again.
+    /// - Returns: the content, if the store holds this file already; otherwise nil.
     func start(trusting: Bool) throws -> FileContent? {
         let source = try FileSource(path)
         let status = source.status
@@ -71,7 +71,7 @@ final class FileIngest: @unchecked Sendable {
         return nil
     }
 
-    /// Waits until every shard is safe, reading again what was taken for a duplicate by mistake.
+    /// Waits until every shard is durable, and reads again the shards that were mistaken for duplicates.
     func settle() throws -> FileContent {
         guard let layout, let plan, let digest else { fatalError("settle before start") }
         open.wait()
@@ -100,7 +100,7 @@ final class FileIngest: @unchecked Sendable {
         ).canonical()
     }
 
-    /// Waits until nothing of the file is on its way any more.
+    /// Waits until no shard of the file is in flight.
     func drain() { open.wait() }
 
     // MARK: The pass over the file
@@ -125,7 +125,7 @@ final class FileIngest: @unchecked Sendable {
                 if extentCount[ordinal] > 1, !safe.contains(ordinal), gathers[ordinal] == nil,
                     !isDeferred.contains(ordinal)
                 {
-                    // Packs that are complete leave memory as soon as they are written.
+                    // Complete packs free their memory once they are written.
                     if gathered + shard.bytes > run.gatherBytes {
                         gatherJobs.wait()
                         gathered = gathers.reduce(0) { $0 + $1.value.buffer.capacity }
@@ -170,9 +170,9 @@ final class FileIngest: @unchecked Sendable {
         digest = ContentDigest(fileHasher.finalize())
     }
 
-    /// Reads the bytes of one shard again, alone.
+    /// Reads the bytes of one shard in a pass of its own.
     ///
-    /// - Parameter trusting: whether a shard that looks like one in the store may be taken for it.
+    /// - Parameter trusting: whether a shard with the size and head of a stored one is only hashed and compared.
     private func readAlone(_ ordinal: Int, _ source: FileSource, _ plan: ShardPlan, trusting: Bool) throws {
         let shard = plan.shards[ordinal]
         let stream = stream(ordinal, shard, trusting: trusting)
@@ -245,8 +245,8 @@ final class FileIngest: @unchecked Sendable {
 }
 
 extension FileIngest: CommittedFile {
-    /// The shards are claimed until the revision is saved, and remembered as safe, so that an import which is
-    /// interrupted does not read them again.
+    /// Claims the shards until the revision is saved, and records them for the source file, so that the next run after
+    /// an interrupted import does not read them again.
     func reference(_ shards: [(ordinal: Int, shard: Int64)], isComplete: Bool, lease: String, _ db: Database) throws {
         for (_, shard) in shards { try ClaimTable.claim(shard, lease: lease, db) }
         guard let memo else { return }

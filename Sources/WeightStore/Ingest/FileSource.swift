@@ -3,11 +3,11 @@ import Glibc
 import ModelFormats
 import Storage
 
-/// A file on disk, as the format readers see it.
+/// A file on disk as a source for the format readers.
 final class FileSource: ByteSource {
     let name: String
     let count: Int
-    /// What the file was when it was opened.
+    /// The file's status when it was opened.
     let status: FileStatus
     private let file: FileDescriptor
 
@@ -15,7 +15,7 @@ final class FileSource: ByteSource {
         file = try FileDescriptor(path, O_RDONLY | O_NONBLOCK)
         status = try file.status()
         guard status.isFile else {
-            throw StorageError.invalid(what: "file to import", value: path, reason: "it is no regular file")
+            throw StorageError.invalid(what: "file to import", value: path, reason: "not a regular file")
         }
         name = path
         count = status.bytes
@@ -29,7 +29,7 @@ final class FileSource: ByteSource {
         }
     }
 
-    /// Throws if the file is not what it was when it was opened.
+    /// Throws if the file changed since it was opened.
     func checkUnchanged() throws {
         guard try file.status() == status else { throw StoreError.sourceChanged(path: name) }
     }

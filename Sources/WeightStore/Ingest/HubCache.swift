@@ -2,9 +2,9 @@ import Files
 import Glibc
 import Storage
 
-/// The cache that huggingface_hub keeps: `models--org--name/{blobs,refs,snapshots}`.
+/// The cache directory of huggingface_hub: `models--org--name/{blobs,refs,snapshots}`.
 ///
-/// Every snapshot is a revision, every ref a ref. `blobs/*.incomplete` are downloads that were not finished.
+/// Each snapshot becomes a revision, each ref a ref. `blobs/*.incomplete` are unfinished downloads.
 enum HubCache {
     static func isModel(_ path: String) -> Bool {
         FileSystem.name(of: path).hasPrefix("models--") && FileSystem.exists(path + "/snapshots")
@@ -21,26 +21,26 @@ enum HubCache {
             refs[commit.filter { !$0.isWhitespace }, default: []].append(ref)
         }
         var halves = try FileSystem.entries(path + "/blobs").filter { $0.hasSuffix(".incomplete") }
-            .map { SkippedFile(path: "\(path)/blobs/\($0)", reason: "half downloaded") }
+            .map { SkippedFile(path: "\(path)/blobs/\($0)", reason: "download not finished") }
         var snapshots: [(source: ImportSource, modified: Int64)] = []
         for commit in try FileSystem.entries(path + "/snapshots") {
             let location = path + "/snapshots/" + commit
             guard let status = try FileSystem.status(location), status.isDirectory else { continue }
             guard CommitName.isValid(commit) else {
-                halves.append(SkippedFile(path: location, reason: "its name is no commit"))
+                halves.append(SkippedFile(path: location, reason: "the name is not a commit"))
                 continue
             }
             var source = ImportSource(
                 model: model, location: location, commit: commit, refs: refs[commit] ?? [], mustBeComplete: false)
             try source.walk(location, "")
             if source.files.isEmpty {
-                halves.append(SkippedFile(path: location, reason: "no file of it was downloaded"))
+                halves.append(SkippedFile(path: location, reason: "the snapshot holds no file"))
                 halves += source.skipped
             } else {
                 snapshots.append((source, status.modified))
             }
         }
-        // Versions follow the order in which the snapshots came.
+        // Versions are numbered in the order in which the snapshots were made.
         snapshots.sort { ($0.modified, $0.source.location) < ($1.modified, $1.source.location) }
         var sources = snapshots.map(\.source)
         guard !sources.isEmpty else {
@@ -50,7 +50,7 @@ enum HubCache {
         return sources
     }
 
-    /// The files below a directory, by their paths in it: a ref may be called `refs/pr/1`.
+    /// The files below a directory, by relative path: a ref may be named `refs/pr/1`.
     private static func files(_ root: String, _ prefix: String = "") throws -> [(String, String)] {
         try FileSystem.entries(root).flatMap { name -> [(String, String)] in
             let path = root + "/" + name

@@ -3,42 +3,50 @@ import GRDB
 import Storage
 import Synchronization
 
-/// What to import.
+/// The source of an import, and its options.
 public struct ImportRequest: Sendable {
-    /// A directory, a file, or a Hugging Face cache.
+    /// The path of a directory, a file, or a Hugging Face cache.
     public var source: String
-    /// The model's name; nil takes it from the source's.
+    /// The model's name, `org/name`; nil derives it from the name of the source.
     public var name: String?
-    /// The refs that shall name the new revision. A hub cache brings its own.
+    /// The refs that name the new revision. A Hugging Face cache has its own refs, which replace these.
     public var refs = ["main"]
-    /// Remove each source file as soon as its bytes are safe.
+    /// Whether each source file is removed once its bytes are durable.
     public var move = false
-    /// Take a directory even if files are missing that its index names.
+    /// Whether a directory is imported even if it lacks files that its index names.
     public var partial = false
-    /// Where the shards of this revision can be had again, the nearest first: they may then be evicted. Empty leaves the
-    /// model's origins as they are, and keeps what this import alone brings in.
+    /// URLs of origins that hold the files of this revision, the nearest first: its shards may then be evicted. If
+    /// empty, the model's origins stay as they are, and shards that only this import holds are never evicted.
     public var origins: [String] = []
 
+    /// A request with the default options.
     public init(source: String, name: String? = nil) {
         self.source = source
         self.name = name
     }
 }
 
-/// What an import would take as one revision.
+/// A revision that an import would make.
 public struct ImportPlan: Sendable, Codable {
+    /// `org/name`.
     public let model: String
-    /// Where the files lie.
+    /// The path of the directory, file or snapshot.
     public let source: String
+    /// The refs that would name the revision.
     public let refs: [String]
+    /// The number of files.
     public let files: Int
     /// Bytes of the files.
     public let bytes: Int
+    /// Files that the import would skip.
     public let skipped: [SkippedFile]
 }
 
 extension ImportRequest {
-    /// The revisions that an import would make. Nothing is read but directories.
+    /// The revisions that an import would make. Only directories are read.
+    ///
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)`` if the source is missing or empty,
+    ///   ``StorageError/invalid(what:value:reason:)`` for a name, ``FileError``.
     public func plan() throws -> [ImportPlan] {
         try sources().map { source in
             ImportPlan(
@@ -53,28 +61,36 @@ extension ImportRequest {
     }
 }
 
-/// What an import did.
+/// The result of an import.
 public struct ImportSummary: Sendable, Codable {
+    /// A revision that was imported.
     public struct Imported: Sendable, Codable {
+        /// `org/name`.
         public var model: String
+        /// 1, 2, 3 … per model.
         public var version: Int
+        /// The SHA-256 of the manifest.
         public var digest: ContentDigest
+        /// The refs that name it.
         public var refs: [String]
+        /// The number of files.
         public var files: Int
         /// Bytes of its files.
         public var bytes: Int
-        /// Whether the store held this very revision of the model before.
+        /// Whether the store held this revision of the model before.
         public var wasKnown: Bool
     }
 
+    /// The imported revisions, oldest first.
     public var revisions: [Imported]
     /// Bytes of all files.
     public var bytes: Int
-    /// Bytes of shards that were written.
+    /// Bytes of the shards that were written.
     public var written: Int
-    /// Bytes of files that were not read, because the store knows them.
+    /// Bytes of files that were not read because the store holds them.
     public var skippedBytes: Int
-    /// Source files removed (`move`).
+    /// The number of source files removed (`move`).
     public var moved: Int
+    /// Files that were not imported.
     public var skipped: [SkippedFile]
 }

@@ -4,23 +4,22 @@ import Storage
 import Support
 import Synchronization
 
-/// What the parts of one import share: where the bytes go, the memory they pass through, and the first thing that
-/// went wrong.
+/// The state that the parts of one import share: catalog, blobs, buffers, progress, and the first failure.
 final class ImportRun: Sendable {
     let catalog: Catalog
     let blobs: BlobDirectory
     let pool = BufferPool(count: 16)
     let committer: ShardCommitter
     let work: Work
-    /// Files that are read at the same time. Each keeps two cores busy: one hashes the file, one its shards.
+    /// The number of files that are read concurrently. Each uses two cores: one hashes the file, one its shards.
     let lanes: Int
     private let lease: String
     private let staging: String
     private let failure: FirstFailure
-    /// For all runs of the process: what a cancelled one leaves open for a moment keeps its name.
+    /// Numbers staged files. One counter for all runs of the process: a cancelled run may still have files open.
     private static let staged = Atomic<Int>(0)
 
-    /// The memory in which each lane gathers small tensors, in bytes.
+    /// The memory that each lane may use to gather small tensors, in bytes.
     var gatherBytes: Int { (64 << 20) / lanes }
 
     /// - Parameter staging: the folder of this process's lease in `staging/`.
@@ -46,7 +45,7 @@ final class ImportRun: Sendable {
 
     /// Bytes of shards that were written and are durable.
     var written: Int { writtenBytes.load(ordering: .relaxed) }
-    /// Bytes of files that were not read, because the store is known to hold them.
+    /// Bytes of files that were not read because the store holds them.
     var skipped: Int { skippedBytes.load(ordering: .relaxed) }
 
     func wrote(_ bytes: Int) { writtenBytes.add(bytes, ordering: .relaxed) }
@@ -58,7 +57,7 @@ final class ImportRun: Sendable {
 
     func fail(_ error: any Error) { failure.record(error) }
 
-    /// Throws the first failure of any part, or that the import was cancelled.
+    /// Throws the first failure of any part, or `CancellationError`.
     func check() throws {
         try work.check()
         if let error = failure.first { throw error }
@@ -72,9 +71,9 @@ final class ImportRun: Sendable {
         try catalog.read { db in try ShardTable.hasPresent(bytes: bytes, head: head, db) }
     }
 
-    /// Whether the blob is there in its full size.
+    /// Whether the blob exists with its full size.
     func isPresent(_ shard: ShardFacts) -> Bool {
-        // An error here means "not known to be there": the shard is read and written again.
+        // On an error the shard counts as absent: it is read and written again.
         (try? FileSystem.status(blobs.path(shard.digest)))??.bytes == shard.bytes
     }
 
@@ -85,9 +84,10 @@ final class ImportRun: Sendable {
         return content
     }
 
-    /// Claims shards that need not be read, so that nothing evicts or collects them before a revision has them.
+    /// Claims shards that need not be read, so that they are neither evicted nor collected before a revision holds
+    /// them.
     ///
-    /// - Returns: false if one of them is not there any more.
+    /// - Returns: false if one of them is no longer present.
     func claim(_ shards: [ShardFacts]) throws -> Bool {
         try catalog.write(durable: false) { db in
             try ClaimTable.claim(present: shards.map(\.digest), lease: lease, db)

@@ -3,31 +3,31 @@ import Glibc
 import ModelFormats
 import Storage
 
-/// What is to be imported as one revision: files on disk, and the paths they get in it.
+/// The files to import as one revision: their locations on disk, and their paths in the revision.
 struct ImportSource {
     struct File {
-        /// In the revision: relative, `/` between the parts.
+        /// The path in the revision: relative, separated by `/`.
         var path: String
-        /// On disk.
+        /// The path on disk.
         var location: String
         var bytes: Int
     }
 
     var model: String
-    /// Where it lies: the directory, file or snapshot.
+    /// The path of the directory, file or snapshot.
     var location: String
-    /// The hub's commit, if there is one.
+    /// The hub's commit, if known.
     var commit: String?
     var refs: [String]
     var files: [File] = []
     var skipped: [SkippedFile] = []
-    /// A directory must be whole; a hub cache holds what was asked for, which may be less.
+    /// Whether files that an index names must exist: in a directory; a Hugging Face cache may hold only some of them.
     var mustBeComplete: Bool
 
-    /// Finds what there is at `path`: one file, a directory, or a Hugging Face cache (one model of it, or all).
+    /// Finds the sources at `path`: one file, a directory, or a Hugging Face cache (one model of it, or all).
     ///
     /// - Parameters:
-    ///   - model: the model's name; nil takes it from the path.
+    ///   - model: the model's name; nil derives it from the path.
     ///   - refs: the refs for a file or a directory.
     static func find(_ path: String, model: String?, refs: [String]) throws -> [ImportSource] {
         guard let status = try FileSystem.status(path) else {
@@ -50,7 +50,7 @@ struct ImportSource {
             if let model {
                 throw StorageError.invalid(
                     what: "name for this import", value: model,
-                    reason: "\(path) is a cache of \(models.count) models, which keep their own names")
+                    reason: "\(path) is a cache of \(models.count) models; import it without a name")
             }
             return try models.flatMap { try HubCache.sources(ofModel: location + "/" + $0, name: nil) }
         }
@@ -59,30 +59,31 @@ struct ImportSource {
             mustBeComplete: true)
         try source.walk(location, "")
         guard !source.files.isEmpty else {
-            throw StorageError.notFound(kind: "file to import", name: path, detail: "The directory holds none.")
+            throw StorageError.notFound(
+                kind: "file to import", name: path, detail: "The directory contains no importable file.")
         }
         return [source]
     }
 
-    /// Adds the files below a directory, in the order of their names; links are followed.
+    /// Adds the files below a directory, sorted by name; symbolic links are followed.
     mutating func walk(_ directory: String, _ prefix: String, above: [FileStatus] = []) throws {
         let status = try FileSystem.status(directory)
         if let status, above.contains(where: { $0.device == status.device && $0.inode == status.inode }) {
-            skipped.append(SkippedFile(path: prefix, reason: "a link to a directory above it"))
+            skipped.append(SkippedFile(path: prefix, reason: "a link to a parent directory"))
             return
         }
         for name in try FileSystem.entries(directory) {
             let location = directory + "/" + name
             let path = prefix.isEmpty ? name : prefix + "/" + name
             guard !name.unicodeScalars.contains("\u{FFFD}") else {
-                throw StorageError.invalid(what: "file name", value: location, reason: "it is not UTF-8")
+                throw StorageError.invalid(what: "file name", value: location, reason: "not UTF-8; rename the file")
             }
             if let reason = Self.ignored(path) {
                 skipped.append(SkippedFile(path: path, reason: reason))
                 continue
             }
             guard let entry = try FileSystem.status(location) else {
-                skipped.append(SkippedFile(path: path, reason: "a link to nothing"))
+                skipped.append(SkippedFile(path: path, reason: "a dangling link"))
                 continue
             }
             if entry.isDirectory {
@@ -97,16 +98,16 @@ struct ImportSource {
 
     private static func ignored(_ path: String) -> String? {
         if path == ".git" || path.hasSuffix("/.git") { return "version control" }
-        if path == ".cache" { return "a downloader's notes" }
-        if path.hasSuffix(".incomplete") { return "half downloaded" }
+        if path == ".cache" { return "metadata of a downloader" }
+        if path.hasSuffix(".incomplete") { return "download not finished" }
         return nil
     }
 
-    /// Throws if files are missing that an index or the name of a split file speaks of.
+    /// Throws if a file is missing that an index or the name of a split file implies.
     ///
     /// - Parameters:
-    ///   - contents: the layouts of the tensor files, by path.
-    ///   - read: gives the bytes of an index file.
+    ///   - layouts: the layouts of the tensor files, by path.
+    ///   - read: returns the bytes of an index file.
     static func checkComplete(
         _ location: String, paths: Set<String>, layouts: [String: FileLayout], read: (String) throws -> [UInt8]
     ) throws {
@@ -138,8 +139,10 @@ struct ImportSource {
     }
 }
 
-/// A file that an import left out, and why.
+/// A file that an import skipped.
 public struct SkippedFile: Sendable, Codable, Equatable {
+    /// The path in the source, or on disk for a file of a Hugging Face cache.
     public var path: String
+    /// Why it was skipped.
     public var reason: String
 }

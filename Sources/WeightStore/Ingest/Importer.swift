@@ -12,11 +12,11 @@ struct Importer {
     let request: ImportRequest
     private(set) var moved = 0
 
-    /// The contents of files met before in this run, by identity: snapshots of a cache share their blobs.
+    /// The contents of files that this run has read, by identity: snapshots of a cache share their blobs.
     private var met: [FileIdentity: FileContent] = [:]
-    /// The directory that is imported, without links.
+    /// The imported directory, with links resolved.
     private let root: String
-    /// How many of the sources' files still lead to one real file: it is removed with the last.
+    /// The number of source files that still resolve to each real file; the real file is removed with the last.
     private var uses: [String: Int] = [:]
 
     private struct FileIdentity: Hashable {
@@ -38,13 +38,13 @@ struct Importer {
     }
 
     mutating func take(_ source: ImportSource) throws -> ImportSummary.Imported {
-        // What an interrupted `--move` of the same directory brought in already.
+        // Files that an interrupted move of the same directory has imported already.
         var contents = request.move ? try store.catalog.read { try Self.partial(of: source, $0) } : [:]
         if source.mustBeComplete && !request.partial {
             try checkComplete(source, contents)
         }
         if request.move {
-            // File by file, each safe in a revision before its source goes.
+            // File by file: each is durable in a revision before its source is removed.
             for file in source.files.dropLast() {
                 _ = try take([file], of: source, &contents, partial: true)
                 try remove(file)
@@ -58,8 +58,8 @@ struct Importer {
 
     /// Reads files, and commits the revision with them and those that were read before.
     ///
-    /// What the store was known to hold is not claimed, and may be removed before the commit, with the last model that
-    /// referenced it. Then the files are read after all, and each shard is claimed as it comes.
+    /// Contents that the store held already may be removed before the commit, with the last model that references them.
+    /// In that case the files are read again without `trusting`, and each shard is claimed as it is committed.
     private mutating func take(
         _ files: [ImportSource.File], of source: ImportSource, _ contents: inout [String: FileContent], partial: Bool
     ) throws -> ImportSummary.Imported {
@@ -73,9 +73,9 @@ struct Importer {
         }
     }
 
-    /// Reads files in parallel lanes, and waits until all of them are safe.
+    /// Reads files in parallel lanes, and waits until all of them are durable.
     ///
-    /// - Parameter trusting: whether what is remembered of files stands for reading them.
+    /// - Parameter trusting: whether unchanged files that the catalog remembers are not read again.
     private mutating func ingest(_ files: [ImportSource.File], trusting: Bool = true) throws -> [String: FileContent] {
         var contents: [String: FileContent] = [:]
         var todo: [(file: ImportSource.File, identity: FileIdentity)] = []
@@ -91,7 +91,7 @@ struct Importer {
                 todo.append((file, identity))
             }
         }
-        // The large ones first, so that no lane is left alone with one at the end.
+        // The large ones first, so that no lane is left with a large file at the end.
         todo.sort { $0.file.bytes > $1.file.bytes }
         let reading = Reading(todo.map(\.file.location), trusting: trusting)
         DispatchQueue.concurrentPerform(iterations: min(run.lanes, todo.count)) { [run] _ in reading.lane(run) }
@@ -124,17 +124,17 @@ struct Importer {
         }
     }
 
-    /// Removes a source file, and what a link led to once nothing of this import leads there any more.
+    /// Removes a source file and, with the last link of this import to it, the link's target.
     private mutating func remove(_ file: ImportSource.File) throws {
         let real = try FileSystem.resolve(file.location)
         try FileSystem.remove(file.location)
         moved += 1
         uses[real, default: 1] -= 1
-        // What lies outside the source is not ours to remove.
+        // Targets outside of the source directory are left alone.
         if uses[real] == 0, real.hasPrefix(root + "/") { try FileSystem.remove(real) }
     }
 
-    /// The files of a revision that an interrupted `--move` left.
+    /// The files of a revision that an interrupted move has imported.
     private static func partial(of source: ImportSource, _ db: Database) throws -> [String: FileContent] {
         var contents: [String: FileContent] = [:]
         for (path, digest) in try RevisionRow.partialFiles(model: source.model, source: source.location, db) {
@@ -143,7 +143,7 @@ struct Importer {
         return contents
     }
 
-    /// Reads the headers first: a missing part is told before anything is copied.
+    /// Reads the headers and throws if a part is missing, before any byte is copied.
     private func checkComplete(_ source: ImportSource, _ moved: [String: FileContent]) throws {
         var layouts = moved.mapValues {
             FileLayout(format: $0.format, bytes: $0.bytes, tensors: $0.tensors, metadata: [:])
@@ -165,7 +165,7 @@ struct Importer {
     }
 }
 
-/// Files that several lanes read, each taking the next.
+/// A list of files that several lanes read; each lane reads the next one.
 private final class Reading: Sendable {
     private struct State {
         var next = 0
@@ -182,12 +182,12 @@ private final class Reading: Sendable {
         self.trusting = trusting
     }
 
-    /// Those that were read, by their places in the list.
+    /// The files that were read, by index in the list.
     var started: [Int: FileIngest] { state.withLock { $0.started } }
-    /// Those that the store knew.
+    /// The contents that the store held already, by index in the list.
     var known: [Int: FileContent] { state.withLock { $0.known } }
 
-    /// Reads until no file is left, or something has failed.
+    /// Reads until no file is left, or a part of the import has failed.
     func lane(_ run: ImportRun) {
         while let index = take() {
             let ingest = FileIngest(locations[index], run: run)

@@ -7,30 +7,30 @@ import Synchronization
 
 /// A file whose shards are being committed.
 protocol CommittedFile: AnyObject, Sendable {
-    /// Makes the rows that need the shards, or claims them, in the transaction that makes them present: no collector
-    /// removes them before a revision references them.
+    /// References or claims the shards, in the transaction that makes them present, so that a garbage collection does
+    /// not remove them before a revision holds them.
     ///
     /// - Parameters:
-    ///   - shards: by their numbers in the file's plan.
-    ///   - isComplete: these are the last.
+    ///   - shards: row ids, by ordinal in the file's plan.
+    ///   - isComplete: whether these are the last shards of the file.
     func reference(_ shards: [(ordinal: Int, shard: Int64)], isComplete: Bool, lease: String, _ db: Database) throws
 
     /// Called after the commit, for each shard.
     ///
     /// - Parameters:
-    ///   - wasWritten: whether its bytes were written, and not only compared.
-    ///   - isSafe: whether the store has it now. Otherwise it was taken for one that the store holds, and that was a
-    ///     mistake, or it was removed in the meantime.
+    ///   - wasWritten: whether its bytes were written, and not only hashed.
+    ///   - isSafe: whether the store holds the shard now. If not, it was mistaken for a stored one, or the stored one
+    ///     was removed meanwhile.
     func committed(_ ordinal: Int, _ facts: ShardFacts, wasWritten: Bool, isSafe: Bool)
 }
 
-/// Commits finished shards to the store, many to a transaction: installed as blobs, made rows, and referenced by their
-/// file. Import and pull commit with this. While one commit is under way, the next ones gather.
+/// Commits finished shards to the store, many per transaction: each is installed as a blob, gets a row, and is
+/// referenced by its file. Import and pull use it. While a commit runs, the next batch collects.
 ///
-/// A file in `partial/` becomes a blob by a second name, and loses its own after the commit: until then, others who
-/// want the shard find it locked.
+/// A file in `partial/` becomes a blob by a hard link, and its own name is removed after the commit: until then, other
+/// fetches of the shard find it locked.
 final class ShardCommitter: Sendable {
-    /// A shard that is staged and synced, or (without a staged file) that the store should hold already.
+    /// A shard that is staged and synced; without a staged file, a shard that the store should hold already.
     struct Finished: Sendable {
         var file: any CommittedFile
         var ordinal: Int
@@ -38,14 +38,14 @@ final class ShardCommitter: Sendable {
         var staged: StagedFile?
     }
 
-    /// After how much a commit begins, without a `flush`.
+    /// The size at which a commit begins without a `flush`: this many shards, or this many bytes.
     struct Batch: Sendable {
         var shards: Int
         var bytes: Int
 
-        /// Large enough that the fsyncs of a commit don't count, small enough that a kill costs a second of work.
+        /// Large enough to amortize the fsyncs of a commit, small enough that a kill loses about a second of work.
         static let large = Batch(shards: 256, bytes: 512 << 20)
-        /// For what arrives more slowly than it is committed.
+        /// Commits each shard: for sources that are slower than commits.
         static let each = Batch(shards: 1, bytes: 0)
     }
 
@@ -68,8 +68,8 @@ final class ShardCommitter: Sendable {
 
     /// - Parameters:
     ///   - staging: the folder of this process's lease in `staging/`.
-    ///   - makeRoom: sees to it that so many bytes more fit the quota.
-    ///   - failed: receives what ends a commit; its shards are not in the store.
+    ///   - makeRoom: evicts until `bytes` more fit the quota.
+    ///   - failed: receives the error of a failed commit, whose shards are not in the store.
     init(
         catalog: Catalog, blobs: BlobDirectory, lease: String, staging: String, batch: Batch,
         makeRoom: @escaping @Sendable (_ bytes: Int) throws -> Void = { _ in },
@@ -93,12 +93,12 @@ final class ShardCommitter: Sendable {
         if isFull { queue.async { self.commit() } }
     }
 
-    /// To be called when all shards of the file have been added.
+    /// Marks a file as complete: call it when all of its shards have been added.
     func add(complete file: any CommittedFile) {
         pending.withLock { $0.complete.append(file) }
     }
 
-    /// Waits until all that was added is safe.
+    /// Waits until all added shards are durable.
     func flush() {
         queue.sync { commit() }
     }
@@ -114,7 +114,7 @@ final class ShardCommitter: Sendable {
             if !new.isEmpty { try makeRoom(new.reduce(0) { $0 + $1.facts.bytes }) }
             let safe = try catalog.write { db in try install(batch, db) }
             for (finished, isSafe) in zip(batch.shards, safe) {
-                // What the store held already, or what came twice, is removed here, too.
+                // Also removes files of shards that the store held already, or that were added twice.
                 if let staged = finished.staged, staged.stays { try FileSystem.remove(staged.path) }
                 finished.file.committed(
                     finished.ordinal, finished.facts, wasWritten: finished.staged != nil, isSafe: isSafe)
@@ -124,7 +124,7 @@ final class ShardCommitter: Sendable {
         }
     }
 
-    /// - Returns: for each shard whether it is in the store now.
+    /// - Returns: for each shard, whether it is in the store now.
     private func install(_ batch: Pending, _ db: Database) throws -> [Bool] {
         var staged: [ContentDigest: (path: String, name: BlobDirectory.Name)] = [:]
         var safe: [Bool] = []
@@ -149,8 +149,8 @@ final class ShardCommitter: Sendable {
 
     /// Makes the shard's row, unless the store holds the shard.
     ///
-    /// - Parameter staged: what is to be installed.
-    /// - Returns: the row; nil if the store does not hold the shard, and it was not written.
+    /// - Parameter staged: collects the files to install.
+    /// - Returns: the row id; nil if the store does not hold the shard and it was not written.
     private func present(
         _ finished: Finished, _ staged: inout [ContentDigest: (path: String, name: BlobDirectory.Name)], _ db: Database
     ) throws -> Int64? {

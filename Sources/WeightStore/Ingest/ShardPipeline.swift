@@ -7,10 +7,10 @@ import Support
 /// Runs a `ShardWriter` on two queues: buffers are hashed in order on one and written in order on the other, so that
 /// hashing, writing and reading ahead overlap.
 ///
-/// Sendable because what hashing touches is touched on `hashing` alone, and what writing touches on `writing` alone;
-/// the staged file is set on `hashing`, before the first write is on its way.
+/// Sendable because the hashing state is used only on `hashing`, and the writing state only on `writing`; the staged
+/// file is set on `hashing` before the first write is submitted.
 final class ShardPipeline: @unchecked Sendable {
-    /// Without a staged file, a shard with this digest should be in the store.
+    /// Receives the result. Without a staged file, the store should hold a shard with this digest.
     typealias Finished = @Sendable (Result<(facts: ShardFacts, staged: StagedFile?), any Error>) -> Void
 
     private let shard: ShardPlan.Shard
@@ -23,9 +23,9 @@ final class ShardPipeline: @unchecked Sendable {
     private var hasEnded = false
 
     /// - Parameters:
-    ///   - stage: called once the shard's beginning was hashed, if the writer has no file yet: the file to write to, or
-    ///     nil if the store seems to hold the shard. Then it is only hashed, and the committer compares the whole
-    ///     digest.
+    ///   - stage: called when the first `ShardFacts.headBytes` are hashed, if the writer has no file yet. Returns the
+    ///     file to write to, or nil if the store seems to hold the shard: it is then only hashed, and the committer
+    ///     compares the whole digest.
     ///   - finished: called once, when the shard is durable or has failed.
     init(
         _ shard: ShardPlan.Shard, _ writer: ShardWriter,
@@ -38,8 +38,10 @@ final class ShardPipeline: @unchecked Sendable {
         if writer.have > 0 { resume() }
     }
 
-    /// - Parameter range: of the buffer: the shard's next bytes. Where a `stage` decides, all pieces but the last have
-    ///   at least `ShardFacts.headBytes`.
+    /// Appends the shard's next bytes.
+    ///
+    /// - Parameter range: their place in the buffer. With a `stage`, all pieces but the last have at least
+    ///   `ShardFacts.headBytes`.
     func append(_ buffer: Buffer, _ range: Range<Int>) {
         hash { [self] in
             let bytes = Self.bytes(buffer, range)
@@ -53,7 +55,7 @@ final class ShardPipeline: @unchecked Sendable {
                 writer.hash(bytes)
             }
             let facts = writer.facts(shard)
-            // After a write that failed, none follows: the size of the file must not say more than is true.
+            // No write follows a failed one: the file's size must not exceed the bytes that are valid.
             write { [self] in
                 try writer.write(Self.bytes(buffer, range), at: offset)
                 if let facts { end(.success((facts, try writer.finish()))) }
@@ -61,7 +63,7 @@ final class ShardPipeline: @unchecked Sendable {
         }
     }
 
-    /// Gives up what has not arrived; a shard that has finished is left alone.
+    /// Ends the pipeline with an error; no effect on a shard that has finished.
     func abandon(_ error: any Error) {
         hash { throw error }
     }
@@ -103,7 +105,7 @@ final class ShardPipeline: @unchecked Sendable {
 
     private func end(_ result: Result<(facts: ShardFacts, staged: StagedFile?), any Error>) {
         hasEnded = true
-        // The failure is the one to report; what stays without need is collected.
+        // The first failure is the one to report; gc removes a file that stays.
         if case .failure = result { try? writer.abandon() }
         finished(result)
     }

@@ -4,41 +4,43 @@ import ModelFormats
 import Storage
 import Support
 
-/// One shard's bytes on their way to the disk: hashed front to back, and written to a staged file that is then synced
-/// and can be installed as a blob. Import, pull and refetch write shards with this.
+/// Writes one shard: its bytes are hashed front to back and written to a staged file, which is then synced and can be
+/// installed as a blob. Import, pull and refetch use it.
 ///
-/// **Resuming.** A file in `partial/` stays when it is not finished. It is written front to back, so its size says what
-/// is there, and the next attempt resumes after `have` bytes, which it hashes again.
+/// **Resuming.** An unfinished file in `partial/` stays. It is written front to back, so its size is the number of
+/// valid bytes, and the next attempt resumes after these `have` bytes, which it hashes again.
 ///
-/// **Two ways in.** Whole buffers, in order: `hash` and `write` are steps of their own, for two threads
-/// (`ShardPipeline`). Bytes as an origin gives them, on one thread: `add`, then `finishAdding`.
+/// **Two interfaces.** For whole buffers in order, on two threads (`ShardPipeline`): `hash` and `write`. For bytes in
+/// the order in which an origin returns them, on one thread: `add`, then `finishAdding`.
 final class ShardWriter {
     let bytes: Int
-    /// The bytes at the front that are here already.
+    /// The number of bytes at the front that an earlier attempt has written.
     let have: Int
-    /// Where the bytes go; nil as long as the store seems to hold them, and after the end.
+    /// The destination; nil while the store seems to hold the shard, and after the end.
     private(set) var staged: StagedFile?
 
     private var hasher = SHA256()
-    /// Bytes from the front on that were hashed.
+    /// The number of bytes hashed, from the front.
     private(set) var hashed = 0
-    /// As the column `shard.head`; nil until the shard's beginning was hashed.
+    /// As the column `shard.head`; nil until the first `ShardFacts.headBytes` are hashed.
     private(set) var head: Int64?
-    /// Whether all that was added followed what was there.
+    /// Whether all bytes were added in order.
     private var isInOrder = true
 
-    /// The tensors of a pack begin at multiples of this; the padding between them is zero, and does not travel.
+    /// Tensors of a pack begin at multiples of this; the padding between them is zero and is not transferred.
     private static let alignment = 64
 
-    /// A shard of which nothing is there yet, and that may not have to be written.
+    /// Begins a shard that may not have to be written.
     init(bytes: Int) {
         self.bytes = bytes
         have = 0
     }
 
+    /// Resumes a shard.
+    ///
     /// - Parameters:
-    ///   - staged: what is there of the shard.
-    ///   - isWhole: whether only the whole shard is of use, not a part of it.
+    ///   - staged: the file with the bytes of earlier attempts.
+    ///   - isWhole: whether only the whole shard can be reused; if so, a part of it is discarded.
     init(bytes: Int, resuming staged: StagedFile, isWhole: Bool = false) throws {
         self.bytes = bytes
         self.staged = staged
@@ -48,12 +50,12 @@ final class ShardWriter {
         have = isUsable ? count : 0
     }
 
-    /// The bytes are to be written after all.
+    /// Sets the file to write to.
     func stage(_ file: StagedFile) { staged = file }
 
     // MARK: Hashing
 
-    /// Hashes the bytes that follow. The digest of the shard's beginning is noted on the way.
+    /// Hashes the next bytes. Also records the digest of the first `ShardFacts.headBytes`.
     func hash(_ next: UnsafeRawBufferPointer) {
         var rest = next
         let limit = min(ShardFacts.headBytes, bytes)
@@ -67,7 +69,7 @@ final class ShardWriter {
         hashed += next.count
     }
 
-    /// Hashes what is there of the shard.
+    /// Hashes the bytes that an earlier attempt has written.
     func hashWhatIsThere() throws { try hashFile(to: have) }
 
     private func hashFile(to end: Int) throws {
@@ -78,7 +80,7 @@ final class ShardWriter {
             guard try staged.read(at: hashed, into: room) == room.count else {
                 throw StorageError.invalid(
                     what: "partial file", value: staged.path,
-                    reason: "it became shorter than \(end) bytes while it was read")
+                    reason: "became shorter than \(end) bytes while it was read")
             }
             hash(UnsafeRawBufferPointer(room))
         }
@@ -91,7 +93,7 @@ final class ShardWriter {
         while hashed < end { zeros.withUnsafeBytes { hash(UnsafeRawBufferPointer(rebasing: $0.prefix(end - hashed))) } }
     }
 
-    /// What is known of the shard, once all of it was hashed.
+    /// The shard's facts; nil until all of it is hashed.
     func facts(_ shard: ShardPlan.Shard) -> ShardFacts? {
         guard hashed == bytes, let head else { return nil }
         return ShardFacts(
@@ -103,7 +105,7 @@ final class ShardWriter {
 
     func write(_ next: UnsafeRawBufferPointer, at offset: Int) throws { try staged?.write(next, at: offset) }
 
-    /// Makes the bytes durable, and lets go of the file: a model has more shards than a process has descriptors.
+    /// Syncs the file and drops the reference to it, because a model has more shards than a process has descriptors.
     ///
     /// - Returns: the file; nil if none was written.
     func finish() throws -> StagedFile? {
@@ -112,12 +114,13 @@ final class ShardWriter {
         return staged
     }
 
-    /// Writes and hashes bytes of the shard. An origin may give them in any order; but only what follows what was there
-    /// can be resumed from.
+    /// Writes and hashes bytes of the shard. They may be added in any order, but only bytes added in order can be
+    /// resumed from.
     func add(_ run: UnsafeRawBufferPointer, at offset: Int) throws {
         guard offset >= 0, offset + run.count <= bytes else {
             throw StorageError.invalid(
-                what: "part of the shard", value: "\(offset)..<\(offset + run.count)", reason: "it has \(bytes) bytes")
+                what: "range of a shard", value: "\(offset)..<\(offset + run.count)",
+                reason: "must be within the shard's \(bytes) bytes")
         }
         try write(run, at: offset)
         isInOrder = isInOrder && hashed <= offset && offset < hashed + Self.alignment
@@ -126,9 +129,9 @@ final class ShardWriter {
         hash(run)
     }
 
-    /// Makes the bytes that were added durable. What was not added is zero.
+    /// Makes the added bytes durable. Bytes that were not added are zero.
     ///
-    /// - Returns: their digest.
+    /// - Returns: the digest of the shard.
     func finishAdding() throws -> ContentDigest {
         try staged?.truncate(to: bytes)
         if isInOrder {
@@ -143,7 +146,7 @@ final class ShardWriter {
 
     // MARK: Giving up
 
-    /// Leaves what the next attempt can resume from.
+    /// Keeps the bytes that the next attempt can resume from.
     func abandon() throws {
         defer { staged = nil }
         guard let staged, staged.stays else { return }
@@ -151,7 +154,7 @@ final class ShardWriter {
         if try staged.count() == 0 { try FileSystem.remove(staged.path) }
     }
 
-    /// Leaves nothing.
+    /// Removes the file.
     func remove() throws {
         defer { staged = nil }
         if let staged { try FileSystem.remove(staged.path) }

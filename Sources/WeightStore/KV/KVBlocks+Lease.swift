@@ -2,14 +2,16 @@ import Storage
 import Tiers
 
 extension KVBlocks {
-    /// Blocks of a prefix in a tier, as far as they are here: brought in where they are not in the tier yet, once for all who
-    /// ask at the same time. What was leased before and is still in the tier is had without asking catalog or disk. If
-    /// blocks have been dropped since the prefix was found, or are found damaged, the lease holds fewer; without any it is
-    /// empty.
+    /// Leases the stored blocks of a prefix in a tier. Absent blocks are loaded; concurrent misses share one load. A
+    /// hit on blocks that were leased before reads neither the catalog nor the disk.
     ///
-    /// - Parameter prefix: such as ``longestPrefix(of:)-([UInt32])`` finds, or all of a chain (``KVChain/prefix(_:)``).
-    /// - Throws: ``TierError/full(tier:requested:budget:inUse:)``; a shorter prefix may fit. `DeviceError`,
-    ///   `CancellationError`.
+    /// The lease holds the blocks up to the first one that is not stored: fewer than the prefix has if blocks were
+    /// dropped since the prefix was found, or are damaged; possibly none.
+    ///
+    /// - Parameter prefix: the result of ``longestPrefix(of:)-([UInt32])``, or any prefix of a chain
+    ///   (``KVChain/prefix(_:)``).
+    /// - Throws: ``TierError/full(tier:requested:budget:inUse:)``, in which case a shorter prefix may fit;
+    ///   `DeviceError`, `CancellationError`.
     public func lease(_ prefix: KVPrefix, in tier: Tier) async throws -> KVLease {
         try countPrompts(prefix)
         while true {
@@ -22,7 +24,7 @@ extension KVBlocks {
         }
     }
 
-    /// As ``lease(_:in:)``, for callers on threads of their own: blocks.
+    /// The blocking form of ``lease(_:in:)``, for threads outside of Swift's cooperative pool.
     public func leaseBlocking(_ prefix: KVPrefix, in tier: Tier) throws -> KVLease {
         try countPrompts(prefix)
         while true {
@@ -41,15 +43,15 @@ extension KVBlocks {
         return ShardGroup(visiting: shards, in: tier, hold: revision.hold)
     }
 
-    /// Drops a block whose bytes can't be had any more, with those that build on it.
+    /// Drops a block that is missing or damaged, and all of its descendants.
     ///
-    /// - Throws: the error, if it is another one.
+    /// - Throws: any other error.
     private func dropLost(_ error: StorageError) throws {
         switch error {
         case .missing(_, let digest), .damaged(_, let digest, _, _):
             forgetSeen()
-            // Somebody else may have dropped it since it was seen: then there is nothing to say.
-            if try store.dropKVBlock(digest) > 0 { store.logger.warning("a KV block was lost: \(error)") }
+            // Not logged if it was dropped on purpose meanwhile.
+            if try store.dropKVBlock(digest) > 0 { store.logger.warning("dropped a bad KV block: \(error)") }
         default: throw error
         }
     }

@@ -6,22 +6,25 @@ import Storage
 import Support
 import Synchronization
 
-/// What became of blocks that were put.
+/// The result of a put.
 public struct KVPutSummary: Sendable, Codable {
-    /// Blocks that are new in the store.
+    /// The number of new blocks stored.
     public internal(set) var stored = 0
-    /// Bytes of them, as they are stored.
+    /// Bytes of their blobs.
     public internal(set) var bytes = 0
-    /// Blocks that were there already.
+    /// The number of blocks that were stored before.
     public internal(set) var known = 0
-    /// Blocks that were not kept: the quota or the disk has no room for them, or what they build on is not here.
+    /// The number of blocks not stored, because the quota or the disk has no room, or their parent is not stored.
     public internal(set) var refused = 0
 }
 
 extension KVBlocks {
-    /// Stores blocks, as ``put(_:blocks:seconds:bytes:)`` does.
+    /// Stores blocks that are in memory. See ``put(_:blocks:seconds:bytes:)``.
     ///
-    /// - Parameter first: which block of the chain the first of `blocks` is.
+    /// - Parameters:
+    ///   - first: the index in the chain of the first of `blocks`.
+    ///   - blocks: the bytes of the blocks.
+    ///   - seconds: the time to compute one of them.
     @discardableResult
     public func put(_ chain: KVChain, from first: Int = 0, _ blocks: [[UInt8]], seconds: Double? = nil) throws
         -> KVPutSummary
@@ -31,20 +34,21 @@ extension KVBlocks {
         }
     }
 
-    /// Stores blocks of a chain, each behind the one that it builds on: that one must be here, or among them.
+    /// Stores blocks of a chain. The parent of each block must be stored already, or be among them.
     ///
-    /// What no longer fits the quota, or would leave less than a twentieth of the disk, is not kept, the last ones first; a
-    /// block that is here already is left as it is. Large runs go in several transactions.
+    /// Blocks that do not fit the quota, or that would leave less than 1/20 of the disk free, are not stored; the last
+    /// blocks of the chain are refused first. Blocks that are stored already are left unchanged. Many blocks are stored
+    /// in several transactions.
     ///
-    /// **Which syncs, and why.** KV may be lost, but must never be wrong. A block's bytes are on the disk (`fdatasync`)
-    /// before its row is committed: otherwise, after a power cut, a later commit could have made the row durable while the
-    /// file is torn, though of the right size. Directories and the catalog's log are not synced: a row without a file is a
-    /// lost block, which is found when it is opened, and a file without a row is garbage for `gc`.
+    /// **Syncs.** KV blocks may be lost, but must never be wrong. A block's bytes are synced (`fdatasync`) before its
+    /// row is committed: otherwise, after a power failure, a later commit could have made the row durable while the
+    /// file has the right size but wrong bytes. Directories and the catalog's log are not synced: a row without a file
+    /// is a lost block, which is detected when it is opened, and a file without a row is garbage that `gc` removes.
     ///
     /// - Parameters:
-    ///   - blocks: which blocks of the chain.
-    ///   - seconds: what computing one of them took, for the policies that weigh it.
-    ///   - body: gives a block's bytes, by calling `take` with them once. Called on several threads, and only for blocks that
+    ///   - blocks: the indices of the blocks in the chain.
+    ///   - seconds: the time to compute one of them, for policies that weigh it.
+    ///   - body: passes a block's bytes to `take`, exactly once. Called on several threads, and only for blocks that
     ///     the store lacks.
     /// - Throws: ``StorageError/invalid(what:value:reason:)`` for a block without bytes, ``FileError/diskFull(path:)``.
     @discardableResult
@@ -52,8 +56,8 @@ extension KVBlocks {
         _ chain: KVChain, blocks: Range<Int>, seconds: Double? = nil,
         bytes body: @Sendable (_ block: Int, _ take: (UnsafeRawBufferPointer) throws -> Void) throws -> Void
     ) throws -> KVPutSummary {
-        precondition(chain.space == space.digest, "a chain of other KV blocks")
-        precondition(0 <= blocks.lowerBound && blocks.upperBound <= chain.blocks, "blocks beyond the chain")
+        precondition(chain.space == space.digest, "the chain belongs to other KV blocks")
+        precondition(0 <= blocks.lowerBound && blocks.upperBound <= chain.blocks, "the range exceeds the chain")
         var summary = KVPutSummary()
         var rest = blocks
         while !rest.isEmpty, summary.refused == 0 {
@@ -65,7 +69,7 @@ extension KVBlocks {
         return summary
     }
 
-    /// Blocks of one transaction: so many that its costs don't count, so few that nobody waits long for the write lock.
+    /// Blocks per transaction: enough to amortize its cost, few enough to hold the write lock only briefly.
     private static var batch: Int { 64 }
 
     private func put(
@@ -73,7 +77,7 @@ extension KVBlocks {
         _ body: @Sendable (Int, (UnsafeRawBufferPointer) throws -> Void) throws -> Void, _ summary: inout KVPutSummary
     ) throws {
         let here = try store.catalog.read { db in try KVTable.count(of: keys[..<blocks.upperBound], db) }
-        // What the first one builds on has gone: none can be kept.
+        // The first block's parent is not stored, so none can be.
         guard here >= blocks.lowerBound else {
             summary.refused += blocks.count
             return
@@ -104,8 +108,8 @@ extension KVBlocks {
         let shard: KVShard
     }
 
-    /// Writes and hashes blobs, several at once, and syncs them. They are synced when all are on their way to the disk: the
-    /// first sync then waits for the disk and for the file system's journal, and the others find it done.
+    /// Writes and hashes blobs concurrently, and then syncs them. The syncs begin when writeback of all blobs has
+    /// started: the first one waits for the disk and for the file system's journal, and the others return quickly.
     private func stage(
         _ keys: [ContentDigest], _ blocks: Range<Int>,
         _ body: @Sendable (Int, (UnsafeRawBufferPointer) throws -> Void) throws -> Void
@@ -119,11 +123,12 @@ extension KVBlocks {
                 let file = try StagedFile(stagingPath())
                 var written: KVShard?
                 try body(block) { bytes in
-                    precondition(written == nil, "a block's bytes were given twice")
+                    precondition(written == nil, "`take` was called twice for one block")
                     written = try write(bytes, key: keys[block], depth: block, to: file)
                 }
                 guard let shard = written else {
-                    throw StorageError.invalid(what: "KV block", value: "block \(block)", reason: "it has no bytes")
+                    throw StorageError.invalid(
+                        what: "KV block", value: "block \(block)", reason: "must have at least 1 byte")
                 }
                 let staged = Staged(
                     file: file, key: keys[block], parent: block > 0 ? keys[block - 1] : nil, shard: shard)
@@ -139,12 +144,13 @@ extension KVBlocks {
         return staged
     }
 
-    /// The blob: the block's bytes, and its key.
+    /// Writes the blob: the block's bytes, followed by its key.
     private func write(_ bytes: UnsafeRawBufferPointer, key: ContentDigest, depth: Int, to file: StagedFile) throws
         -> KVShard
     {
         guard !bytes.isEmpty else {
-            throw StorageError.invalid(what: "KV block", value: "block \(depth)", reason: "it has no bytes")
+            throw StorageError.invalid(
+                what: "KV block", value: "block \(depth)", reason: "must have at least 1 byte")
         }
         let trailer = key.bytes
         try file.write(bytes, at: 0, cached: true)
@@ -164,13 +170,13 @@ extension KVBlocks {
             var installed: [(path: String, name: BlobDirectory.Name)] = []
             guard let space = try KVTable.save(space, revision: revision.id, db) else { return stored }
             for block in staged {
-                // Somebody else may have put it meanwhile.
+                // It may have been stored meanwhile.
                 if try KVTable.id(of: block.key, db) != nil {
                     stored.known += 1
                     continue
                 }
                 let parent = try block.parent.flatMap { try KVTable.id(of: $0, db) }
-                // What it builds on has been dropped meanwhile.
+                // Its parent was dropped meanwhile.
                 if block.parent != nil && parent == nil { break }
                 guard
                     try KVTable.insert(

@@ -2,35 +2,37 @@ import Glibc
 import Storage
 import Synchronization
 
-/// The KV blocks of one revision, one layout and one tenant: keys and values that an engine computed for the tokens of a
-/// prefix, so that the next request that begins alike does not compute them again.
+/// The KV blocks of one revision, one layout and one tenant: keys and values that an engine computed for the tokens of
+/// a prefix, so that a later request with the same prefix does not compute them again.
 ///
 ///     let kv = try store.kvBlocks(of: revision, format: "bf16 [32,2,8,256,128]", blockTokens: 256, tenant: "acme")
 ///     let chain = kv.chain(prompt)
-///     let lease = try await kv.lease(chain.prefix(), in: .ram)           // the longest beginning that is here
+///     let lease = try await kv.lease(chain.prefix(), in: .ram)           // the longest stored prefix
 ///     for block in 0..<lease.blocks { try lease.withUnsafeBytes(ofBlock: block) { … } }
-///     // The engine computes the rest, and gives it to the next one who asks.
+///     // The engine computes the other blocks, and stores them for later requests.
 ///     try kv.put(chain, from: lease.blocks, computed)
 ///
-/// The bytes of a block are the engine's: `format` is any text that says how they are laid out, and blocks of another
-/// format, another revision (so of the next version of the model), or another tenant are never found.
+/// The engine defines the bytes of a block. `format` is any text that describes their layout. Blocks of another format,
+/// another revision (such as the next version of the model) or another tenant are never found.
 ///
-/// KV may be lost at any time and any block with it, for it can be computed again: by eviction, with its revision, in a
-/// power cut, by `rebuild`. What is there is whole, and so is everything before it. A lease keeps its blocks readable, even
-/// if they are dropped from the disk meanwhile.
+/// Any KV block may be lost at any time, because an engine can compute it again: by eviction, with its revision, in a
+/// power failure, by a rebuild of the catalog. A stored block is whole, and so are all blocks before it. Leased blocks
+/// stay readable, even if they are dropped from the disk meanwhile.
 ///
-/// Calls that don't say otherwise block on I/O. The revision can't be removed as long as the value lives.
+/// Calls that are not `async` block on I/O. The revision cannot be removed as long as the value lives.
 public final class KVBlocks: Sendable {
+    /// The revision that the blocks belong to.
     public let revision: Revision
+    /// The layout of a block's bytes.
     public let format: String
-    /// Tokens of a block.
+    /// Tokens per block.
     public let blockTokens: Int
     let space: KVSpace
     private let prompts: PromptUses
     var store: Store { revision.store }
-    /// The shards of blocks that were leased before, by their keys: a lease that finds them in its tier asks nobody else.
+    /// The shards of blocks that were leased before, by key, so that a hit does not read the catalog.
     private let seen = Mutex<[ContentDigest: KVShard]>([:])
-    /// So many are remembered.
+    /// The maximal number of entries in `seen`.
     private static let mostSeen = 1 << 16
     /// Numbers staged files.
     private static let numbers = Atomic<Int>(0)
@@ -43,29 +45,29 @@ public final class KVBlocks: Sendable {
         blockTokens = space.blockTokens
     }
 
-    /// Tokens, cut into blocks.
+    /// Cuts tokens into blocks.
     public func chain(_ tokens: [UInt32] = []) -> KVChain {
         var chain = KVChain(space)
         chain.append(tokens)
         return chain
     }
 
-    /// The blocks that are here of those that tokens begin with.
+    /// The longest stored prefix of a sequence of tokens.
     public func longestPrefix(of tokens: [UInt32]) throws -> KVPrefix { try longestPrefix(of: chain(tokens)) }
 
-    /// As ``longestPrefix(of:)-([UInt32])``, of tokens whose keys are known.
+    /// The longest stored prefix of a chain, whose keys are computed already.
     public func longestPrefix(of chain: KVChain) throws -> KVPrefix {
-        precondition(chain.space == space.digest, "a chain of other KV blocks")
+        precondition(chain.space == space.digest, "the chain belongs to other KV blocks")
         let count = try store.catalog.read { db in try KVTable.count(of: chain.keys[...], db) }
-        // Those that end among the blocks found are counted when these are leased.
+        // Prompts that end within the found blocks are counted when these are leased.
         try prompts.count(chain.keys[...], behind: count)
         return chain.prefix(count)
     }
 
-    /// A request has asked for the blocks of a prefix.
+    /// Counts the common prompts that a request for a prefix begins with.
     func countPrompts(_ prefix: KVPrefix) throws { try prompts.count(prefix.keys) }
 
-    /// The shards of a prefix's blocks, as far as they are here.
+    /// The shards of a prefix's blocks, up to the first block that is not stored.
     func shards(of prefix: KVPrefix) throws -> [KVShard] {
         let known = seen.withLock { seen in prefix.keys.map { seen[$0] } }
         let all = known.compactMap(\.self)
@@ -81,10 +83,10 @@ public final class KVBlocks: Sendable {
         return shards
     }
 
-    /// To be called when a block that was seen can't be had any more.
+    /// Clears `seen`: called when a block in it is missing or damaged.
     func forgetSeen() { seen.withLock { $0 = [:] } }
 
-    /// A path in `staging/` for a block.
+    /// A new path in `staging/` for a block.
     func stagingPath() throws -> String {
         "\(try store.stagingDirectory())/kv-\(Self.numbers.add(1, ordering: .relaxed).newValue)"
     }

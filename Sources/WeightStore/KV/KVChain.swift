@@ -1,17 +1,17 @@
 import Crypto
 import Storage
 
-/// A sequence of tokens, cut into blocks, and the key of each: what KV blocks are looked for by.
+/// A sequence of tokens, cut into blocks, with a key for each block. KV blocks are looked up by these keys.
 ///
-/// A key is the SHA-256 over the space (revision, format, tenant, block length), the key of the block before it, and the
-/// block's tokens; so it stands for all tokens up to the end of its block. Tokens behind the last whole block have no key
-/// yet. A chain can be kept and appended to, so that a conversation's beginning is hashed once:
+/// A key is the SHA-256 of the space (revision, format, tenant, block length), the key of the block before it, and the
+/// block's tokens, so it identifies all tokens up to the end of its block. Tokens after the last whole block have no
+/// key yet. Keep a chain and append to it, so that the beginning of a conversation is hashed only once:
 ///
 ///     var chain = kv.chain(prompt)
 ///     …
 ///     chain.append(answer)
 public struct KVChain: Sendable {
-    /// Tokens of a block.
+    /// Tokens per block.
     public let blockTokens: Int
     let space: ContentDigest
     private(set) var keys: [ContentDigest] = []
@@ -24,11 +24,12 @@ public struct KVChain: Sendable {
         self.blockTokens = blockTokens
     }
 
-    /// Whole blocks.
+    /// The number of whole blocks.
     public var blocks: Int { keys.count }
-    /// All tokens, those behind the last whole block included.
+    /// The number of tokens, including those after the last whole block.
     public var tokens: Int { keys.count * blockTokens + rest.count }
 
+    /// Appends tokens, and computes the keys of the blocks that they complete.
     public mutating func append(_ tokens: [UInt32]) {
         if !rest.isEmpty {
             let missing = blockTokens - rest.count
@@ -55,7 +56,7 @@ public struct KVChain: Sendable {
         rest = Array(tokens.suffix(tokens.count % blockTokens))
     }
 
-    /// In the machine's byte order: keys stay in one store.
+    /// Tokens are hashed in the machine's byte order, because keys stay in one store.
     private mutating func add(_ tokens: UnsafeRawBufferPointer) {
         var hasher = SHA256()
         space.update(&hasher)
@@ -66,7 +67,7 @@ public struct KVChain: Sendable {
 
     /// The first blocks.
     ///
-    /// - Parameter blocks: at most; nil means all.
+    /// - Parameter blocks: the maximal number of blocks; nil means all.
     public func prefix(_ blocks: Int? = nil) -> KVPrefix {
         KVPrefix(blockTokens: blockTokens, keys: keys.prefix(max(blocks ?? keys.count, 0)))
     }
@@ -74,16 +75,18 @@ public struct KVChain: Sendable {
 
 /// The first blocks of a sequence of tokens.
 public struct KVPrefix: Sendable {
-    /// Tokens of a block.
+    /// Tokens per block.
     public let blockTokens: Int
     let keys: ArraySlice<ContentDigest>
 
+    /// The number of blocks.
     public var blocks: Int { keys.count }
-    /// Tokens that the blocks stand for.
+    /// The number of tokens in these blocks.
     public var tokens: Int { keys.count * blockTokens }
+    /// Whether there is no block.
     public var isEmpty: Bool { keys.isEmpty }
 
-    /// A shorter one.
+    /// A prefix of this prefix, with at most that many blocks.
     public func prefix(_ blocks: Int) -> KVPrefix {
         KVPrefix(blockTokens: blockTokens, keys: keys.prefix(max(blocks, 0)))
     }

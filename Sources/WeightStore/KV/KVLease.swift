@@ -1,30 +1,31 @@
 import Storage
 import Tiers
 
-/// KV blocks whose bytes are in a tier, and stay there as long as the lease does: the first blocks of a prefix, in order.
+/// A lease of KV blocks in a tier: the first blocks of a prefix, in order. They stay resident as long as it is held.
 ///
-/// Given back once: by ``release()``, or with the last reference to it. Until then the blocks stay readable, whatever
-/// becomes of the store.
+/// The lease ends with ``release()``, or with the last reference to it. Until then the blocks stay readable, even if
+/// the store is closed or the blocks are dropped.
 public final class KVLease: Sendable {
+    /// The tier that holds the blocks.
     public var tier: Tier { lease.tier }
-    /// How many blocks; 0 if none was there.
+    /// The number of blocks; 0 if none was stored.
     public var blocks: Int { lease.group.shards.count }
-    /// Tokens that the blocks stand for.
+    /// The number of tokens in these blocks.
     public let tokens: Int
     private let lease: Lease
 
-    /// Takes over a lease on the blocks.
+    /// Owns a lease of the blocks.
     init(_ lease: Lease, blockTokens: Int) {
         self.lease = lease
         tokens = lease.group.shards.count * blockTokens
     }
 
-    /// The size of a block's bytes.
+    /// The size of a block, in bytes.
     public func bytes(ofBlock block: Int) -> Int { lease.group.shards[block].bytes - KVTable.trailerBytes }
 
-    /// A block's bytes in RAM, for the time of the call; those on a device are copied from there.
+    /// Calls `body` with a block's bytes in RAM; bytes on a device are copied to RAM first.
     ///
-    /// - Parameter body: must not keep the bytes.
+    /// - Parameter body: must not keep the pointer.
     public func withUnsafeBytes<Result>(
         ofBlock block: Int, _ body: (UnsafeRawBufferPointer) throws -> Result
     ) throws -> Result {
@@ -32,13 +33,13 @@ public final class KVLease: Sendable {
         return try lease.group.shards[block].payload.withUnsafeBytes(0..<bytes(ofBlock: block), body)
     }
 
-    /// Where a block's bytes are: an address in this process for `ram`, in the device's memory for a device. Valid as long
-    /// as the lease is held.
+    /// The address of a block's bytes: in this process for `ram`, in device memory for a device. Valid as long as the
+    /// lease is held.
     public func address(ofBlock block: Int) -> UInt64 {
         lease.preconditionHeld()
         return lease.group.shards[block].payload.address
     }
 
-    /// Gives the lease back now. Its bytes must not be read any more. A second call does nothing.
+    /// Ends the lease. Its bytes must not be read any more. A second call has no effect.
     public func release() { lease.release() }
 }

@@ -2,10 +2,10 @@ import Dispatch
 import Storage
 import Synchronization
 
-/// Counts the requests that begin with a common prompt, where they ask for KV blocks.
+/// Counts the requests for KV blocks that begin with a common prompt.
 ///
-/// The key of a block stands for all tokens up to its end, so a request begins with a prompt if it has the key of the
-/// prompt's last whole block in the same place. A prompt shorter than a block is not seen.
+/// The key of a block identifies all tokens up to its end, so a request begins with a prompt if it has the key of the
+/// prompt's last whole block at the same index. Prompts shorter than a block are not counted.
 final class PromptUses: Sendable {
     private struct Mark {
         let prompt: Int64
@@ -17,21 +17,22 @@ final class PromptUses: Sendable {
 
     private struct State {
         var marks: [Mark] = []
-        /// When they were read, by `StoreClock.coarse`, and after how many changes in this process.
+        /// The time when the marks were read (`StoreClock.coarse`); nil before the first read.
         var readAt: Int64?
+        /// `Store.promptChanges` when the marks were read.
         var changes = 0
     }
 
-    /// Nanoseconds until prompts are read again, which another process may have changed.
+    /// Nanoseconds after which prompts are read again, because another process may have changed them.
     private static let interval: Int64 = 60_000_000_000
 
     private let store: Store
     private let model: String
-    /// Without tokens.
+    /// An empty chain, to compute the keys of prompts.
     private let chain: KVChain
     private let state = Mutex(State())
 
-    /// - Parameter chain: an empty one of the KV blocks that are looked for.
+    /// - Parameter chain: an empty chain of the KV blocks that are requested.
     init(of revision: Revision, _ chain: KVChain) {
         store = revision.store
         model = revision.model
@@ -41,8 +42,8 @@ final class PromptUses: Sendable {
     /// Counts the prompts that a request begins with.
     ///
     /// - Parameters:
-    ///   - keys: of the request's blocks, from the first on.
-    ///   - found: prompts that end within so many blocks are passed over.
+    ///   - keys: the keys of the request's blocks, from the first.
+    ///   - found: prompts that end within this many blocks are not counted.
     func count(_ keys: ArraySlice<ContentDigest>, behind found: Int = 0) throws {
         let used = try marks().filter { mark in
             found < mark.blocks && mark.blocks <= keys.count && keys[keys.startIndex + mark.blocks - 1] == mark.key
@@ -50,22 +51,23 @@ final class PromptUses: Sendable {
         if !used.isEmpty { store.accesses.prompts(used.map(\.prompt)) }
     }
 
-    /// Read at the first request, and when this process has changed prompts; what another one has changed is looked for now
-    /// and then on another thread, so that a lease on what is there asks nobody.
+    /// The marks of all prompts. They are read at the first request and after each change of prompts in this process.
+    /// Changes of other processes are read every `interval` on another thread, so that a hit never waits for the
+    /// catalog.
     private func marks() throws -> [Mark] {
         let now = StoreClock.coarse
         let changes = store.promptChanges.load(ordering: .relaxed)
         let (known, isOld) = state.withLock { state -> ([Mark]?, Bool) in
             guard let readAt = state.readAt, state.changes == changes else { return (nil, false) }
             let isOld = now - readAt >= Self.interval
-            // One reader is enough.
+            // Only one thread reads again.
             if isOld { state.readAt = now }
             return (state.marks, isOld)
         }
         guard let known else { return try read(at: now, after: changes) }
         if isOld {
             DispatchQueue.global().async { [self] in
-                // A catalog that can't be read now may be the next time; until then the old prompts count.
+                // If the catalog cannot be read, the old prompts stay in use until the next interval.
                 _ = try? read(at: now, after: changes)
             }
         }

@@ -1,26 +1,28 @@
 import GRDB
 import Glibc
 
-/// What a collection freed, or would free.
+/// The result of a garbage collection, or of its dry run.
 public struct CollectionSummary: Sendable, Codable {
-    /// Shards that nothing referenced, after the grace period.
+    /// The number of shards that were unreferenced for longer than the grace period.
     public internal(set) var orphans = 0
-    /// Blobs without rows: what crashes leave.
+    /// The number of blobs without rows, which crashes leave.
     public internal(set) var strays = 0
-    /// Staging files of dead processes, and shards that came in part and that nobody went on with.
+    /// The number of staging files of dead processes, and of partial shards whose fetch was not resumed in time.
     public internal(set) var staged = 0
-    /// Quarantined blobs whose shard has been healed, or has gone.
+    /// The number of quarantined blobs whose shard is present again, or was removed.
     public internal(set) var quarantined = 0
-    /// What the disk got back.
+    /// Bytes freed on the disk.
     public internal(set) var bytes = 0
-    /// Shards whose files are gone, found now; `hits` names the models.
+    /// The number of shards whose blobs were found missing now; `hits` lists their revisions.
     public internal(set) var missing = 0
+    /// Names of the revisions that hold a shard found missing.
     public internal(set) var hits: [String] = []
-    /// KV blocks whose files are gone, and what built on them: dropped, and nobody is hit.
+    /// The number of KV blocks dropped because their blobs, or those of blocks before them, are missing.
     public internal(set) var kvBlocks = 0
-    /// Files in `blobs/` that are no blobs. They are left alone.
+    /// Paths in `blobs/` and `staging/` that are not the store's. They are left alone.
     public internal(set) var strangers: [String] = []
 
+    /// Whether nothing was found.
     public var isEmpty: Bool {
         orphans + strays + staged + quarantined + missing + kvBlocks == 0 && strangers.isEmpty
     }

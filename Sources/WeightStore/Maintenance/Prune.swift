@@ -1,17 +1,18 @@
 import GRDB
 
-/// Which revisions to prune. Every condition that is set must hold.
+/// The revisions to prune: those for which every condition that is set holds.
 public struct PruneRule: Sendable {
-    /// Only models that match, as a shell would: `org/*`.
+    /// Only models whose names match this shell pattern, such as `org/*`.
     public var models: String?
     /// Only revisions that no ref names.
     public var unreferenced = false
-    /// Only revisions that were neither imported nor read for this many seconds.
+    /// Only revisions that were neither added nor used for this many seconds.
     public var olderThanSeconds: Int?
     /// All but this many newest versions of each model.
     public var keepLast: Int?
-    /// Only until the store's shards are down to this many bytes, the longest unused first.
+    /// Only until the store's shards of weights have at most this many bytes, least recently used revisions first.
     public var downToBytes: Int?
 
+    /// A rule without conditions: all revisions.
     public init() {}
 }

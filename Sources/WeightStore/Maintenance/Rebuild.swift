@@ -1,22 +1,28 @@
 import GRDB
 import Glibc
 
-/// What a rebuild brought back.
+/// The result of a rebuild. All numbers are counts.
 public struct RebuildSummary: Sendable, Codable {
+    /// Restored models.
     public internal(set) var models = 0
+    /// Restored revisions.
     public internal(set) var revisions = 0
+    /// Restored refs.
     public internal(set) var refs = 0
+    /// Restored prompts.
     public internal(set) var prompts = 0
+    /// Tensors in the files of restored revisions.
     public internal(set) var tensors = 0
+    /// Distinct shards of restored revisions.
     public internal(set) var shards = 0
-    /// Shards that a manifest names and that are not there, or in another size.
+    /// Of these shards, those whose blob is missing or has another size, and that no origin holds.
     public internal(set) var missing = 0
-    /// Shards that are not there, and that an origin holds.
+    /// Of these shards, those whose blob is missing or has another size, and that an origin holds.
     public internal(set) var evicted = 0
-    /// Blobs that no revision names: `gc` removes them.
+    /// Shard blobs that no revision holds: the next garbage collection removes them.
     public internal(set) var strays = 0
-    /// Revisions that could not be brought back, and why.
+    /// Revisions and records that could not be restored, with reasons.
     public internal(set) var lost: [KeptRevision] = []
-    /// Where the old catalog was put aside, if there was one.
+    /// The path of the old catalog, if there was one.
     public internal(set) var old: String?
 }

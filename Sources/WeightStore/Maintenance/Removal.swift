@@ -1,28 +1,32 @@
 import GRDB
 import Storage
 
-/// What a removal freed, or would free.
+/// The result of a removal, or of its dry run.
 public struct RemovalSummary: Sendable, Codable {
-    /// Names of the revisions removed.
+    /// Names of the removed revisions.
     public internal(set) var revisions: [String] = []
     /// Refs that named them, as `org/name@ref`.
     public internal(set) var refs: [String] = []
+    /// The number of shards removed, KV blocks included.
     public internal(set) var shards = 0
-    /// Bytes of those shards: what the disk gets back.
+    /// Bytes of these shards that were on the disk.
     public internal(set) var bytes = 0
-    /// Of the shards, KV blocks of the revisions, valid for no other one.
+    /// Of the shards, the KV blocks that were valid only for these revisions.
     public internal(set) var kvBlocks = 0
-    /// Revisions passed over, and why.
+    /// Revisions that were skipped.
     public internal(set) var kept: [KeptRevision] = []
 }
 
+/// A revision that was skipped by a removal, or that a rebuild could not restore.
 public struct KeptRevision: Sendable, Codable {
+    /// `org/name@v3`; for a record that a rebuild could not read, its path.
     public let revision: String
+    /// Why it was skipped or not restored.
     public let reason: String
 }
 
 extension StoreError {
-    /// The reason in a few words, for a list.
+    /// The reason in a few words, for ``KeptRevision/reason``.
     var keeps: String {
         switch self {
         case .inUse(_, let holders): "in use by \(holders.joined(separator: ", "))"
@@ -32,7 +36,7 @@ extension StoreError {
     }
 }
 
-/// A removal of rows, and what becomes garbage by it.
+/// Removes rows, and collects the blobs that become garbage.
 struct Removal {
     var summary = RemovalSummary()
     /// The blobs to sweep once the transaction is committed.
@@ -40,8 +44,8 @@ struct Removal {
     /// The models whose records change.
     private(set) var models: Set<Int64> = []
 
-    /// Claims of dead processes protect nothing. Who lives is looked up here, under the write lock: whoever has
-    /// committed a claim by now has its lease.
+    /// Drops the claims of dead processes. Reads the leases under the write lock, because every process that has
+    /// committed a claim holds its lease by then.
     static func dropDeadClaims(_ leases: LeaseDirectory, _ db: Database) throws {
         try ClaimTable.dropDead(living: try leases.holders().map(\.lease), db)
     }
@@ -52,7 +56,7 @@ struct Removal {
         models.insert(revision.model)
         let files = try RevisionTable.files(of: revision.id, db)
         try RevisionTable.remove(revision.id, db)
-        // KV blocks that are valid for no other revision have gone with it.
+        // The removal orphaned the KV blocks that are valid for no other revision.
         let dropped = try KVTable.dropOrphans(db)
         blobs += dropped.blobs
         summary.shards += dropped.blocks
@@ -67,7 +71,7 @@ struct Removal {
         models.remove(model)
     }
 
-    /// Removes a file's rows if no revision holds it any more, and then the shards that no file references.
+    /// Removes a file's rows if no revision holds it, and then the shards that no file references.
     mutating func removeIfUnused(file: Int64, _ db: Database) throws {
         if try FileTable.isLinked(file, db) { return }
         let shards = try ExtentTable.shards(of: file, db)
@@ -75,7 +79,7 @@ struct Removal {
         for shard in shards { try removeIfUnused(shard: shard, db) }
     }
 
-    /// Removes a shard's row if neither a file, nor a KV block, nor the import of a living process needs it.
+    /// Removes a shard's row if no file, no KV block and no import of a live process references it.
     mutating func removeIfUnused(shard: Int64, _ db: Database) throws {
         if try ExtentTable.isReferenced(shard, db) || KVTable.isBlock(shard, db) { return }
         if try ClaimTable.isClaimed(shard, db) { return try ShardTable.markOrphaned(shard, db) }
@@ -87,7 +91,7 @@ struct Removal {
 }
 
 extension RevisionRow {
-    /// As `find`; a model that has only an unfinished revision, or none, is found too.
+    /// As `find`, but `org/name` also finds a model that has only an unfinished revision.
     static func find(partialToo name: String, _ db: Database) throws -> RevisionRow {
         do {
             return try find(name, db)

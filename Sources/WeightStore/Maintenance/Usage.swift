@@ -1,54 +1,65 @@
 import GRDB
 
-/// What a model takes, and what deduplication saves.
+/// The disk usage of a model, and the savings by deduplication.
 public struct ModelUsage: Sendable, Codable {
+    /// `org/name`.
     public let model: String
+    /// The number of revisions.
     public let revisions: Int
     /// Bytes of the files of all its revisions.
     public let logical: Int
-    /// Bytes of the distinct shards under them.
+    /// Bytes of the distinct shards of these files that are present.
     public let stored: Int
     /// Of these, bytes of shards that other models hold, too.
     public let shared: Int
-    /// What removing the model would free: `stored` − `shared`.
+    /// Bytes that removing the model would free: `stored` − `shared`.
     public let own: Int
 }
 
-/// What a store takes.
+/// The disk usage of a store.
 public struct StoreUsage: Sendable, Codable {
+    /// The usage of each model, sorted by name.
     public let models: [ModelUsage]
     /// Bytes of the files of all revisions.
     public let logical: Int
-    /// Bytes of all shards of weights.
+    /// Bytes of all shards of weights that are present.
     public let stored: Int
-    /// Of these, bytes that no revision references: what `gc` will free after the grace period.
+    /// Of these, bytes of shards that no revision references: a garbage collection frees them after the grace period.
     public let orphaned: Int
-    /// Bytes of shards that went from the disk, and that an origin has.
+    /// Bytes of shards that were evicted from the disk, and that an origin has.
     public let evicted: Int
-    /// Bytes of KV blocks. They are not in the other figures.
+    /// Bytes of KV blocks, which the other properties do not include.
     public let kv: Int
 }
 
 /// Counts of a store, and of its catalog.
 public struct StoreStats: Sendable, Codable {
+    /// The number of models.
     public let models: Int
+    /// The number of revisions.
     public let revisions: Int
+    /// The number of distinct files.
     public let files: Int
+    /// The number of tensors in these files.
     public let tensors: Int
-    /// Shards of weights, and their bytes.
+    /// The number of shards of weights, absent ones included.
     public let shards: Int
+    /// Bytes of the shards of weights that are present.
     public let stored: Int
+    /// The number of KV blocks.
     public let kvBlocks: Int
     /// Bytes of KV blocks.
     public let kvStored: Int
+    /// The number of shards that are quarantined or missing.
     public let damaged: Int
+    /// The number of pins.
     public let pins: Int
-    /// Uses of shards, each since it came in.
+    /// Accesses of shards of weights, each counted since it was stored.
     public let accesses: Int
-    /// Bytes of the catalog's file.
+    /// The size of the catalog file, in bytes.
     public let catalog: Int
-    /// Bytes that the disk still has.
+    /// Free bytes of the disk.
     public let available: Int
-    /// Processes that have the store open, this one left out.
+    /// Other processes that have the store open.
     public let processes: [String]
 }

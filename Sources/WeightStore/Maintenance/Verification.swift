@@ -6,38 +6,45 @@ import Storage
 import Support
 import Synchronization
 
-/// Which shards to verify, and how fast.
+/// The shards to verify, and the speed limit.
 public struct VerifyRule: Sendable {
-    /// Only what this revision holds (as in ``Store/revision(_:)``); nil means the whole store.
+    /// Only shards of this revision (as in ``Store/revision(_:)``); nil means the whole store.
     public var revision: String?
     /// Only shards that were not verified for this many seconds.
     public var olderThanSeconds: Int?
-    /// Only this share of them, 0 to 1, by bytes: those whose last verification is longest ago.
+    /// Only this share of them, 0 to 1, by bytes: those whose last verification is the oldest.
     public var sample: Double?
-    /// Bytes per second to read at most.
+    /// The maximal number of bytes to read per second; nil means no limit.
     public var bytesPerSecond: Int?
 
+    /// A rule that verifies all shards at full speed.
     public init() {}
 }
 
-/// What a verification found.
+/// The result of a verification.
 public struct VerifySummary: Sendable, Codable {
+    /// A shard that is damaged or missing.
     public struct Damage: Sendable, Codable {
+        /// The SHA-256 that the shard should have.
         public let digest: ContentDigest
         /// `damaged` or `missing`.
         public let problem: String
+        /// Details, such as the digest found.
         public let detail: String
-        /// The revisions that hold it.
+        /// Names of the revisions that hold it.
         public let revisions: [String]
     }
 
+    /// The number of shards verified.
     public internal(set) var shards = 0
-    /// Bytes read.
+    /// Bytes of these shards, without missing ones.
     public internal(set) var bytes = 0
+    /// Damage that this verification found.
     public internal(set) var damage: [Damage] = []
-    /// KV blocks that were damaged or missing, and what built on them: dropped, for they can be computed again.
+    /// The number of KV blocks dropped because they, or blocks before them, were damaged or missing. An engine can
+    /// compute them again.
     public internal(set) var kvDropped = 0
-    /// Shards that were known to be damaged or missing before.
+    /// Damage that was known before.
     public internal(set) var known: [Damage] = []
 }
 
@@ -47,7 +54,7 @@ final class Verifying: Sendable {
         var next = 0
         var done = 0
         var summary = VerifySummary()
-        /// Shards found whole, and not yet marked so in the catalog.
+        /// Valid shards that are not yet marked as verified in the catalog.
         var verified: [Int64] = []
         var failure: (any Error)?
     }
@@ -75,7 +82,7 @@ final class Verifying: Sendable {
         }
     }
 
-    /// Counts bytes that were read, and waits until they are due.
+    /// Counts bytes that were read, and waits as long as the speed limit requires.
     func read(_ bytes: Int) throws {
         let done = state.withLock { state in
             state.done += bytes
@@ -92,7 +99,9 @@ final class Verifying: Sendable {
         }
     }
 
-    /// - Returns: shards to mark as verified: none, until there is a batch of them.
+    /// Records the result for a shard.
+    ///
+    /// - Returns: shards to mark as verified: a full batch, or none.
     func verified(_ shard: ShardTable.Entry, _ damage: VerifySummary.Damage?) -> [Int64] {
         state.withLock { state in
             state.summary.shards += 1

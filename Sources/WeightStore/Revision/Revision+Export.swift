@@ -2,23 +2,25 @@ import Files
 import Storage
 import Support
 
-/// What an export wrote.
+/// The result of an export.
 public struct ExportSummary: Sendable, Codable, Equatable {
+    /// The number of files written.
     public internal(set) var files = 0
+    /// Bytes of these files.
     public internal(set) var bytes = 0
 }
 
 extension Revision {
-    /// Writes files into a directory, each checked against its digest.
+    /// Writes files into a directory, and checks each against its digest.
     ///
-    /// A file that exists under its name is complete and durable: it is written under a temporary name, synced, renamed,
-    /// and its directory is synced.
+    /// A file that exists under its final name is complete and durable: it is written under a temporary name, synced
+    /// and renamed, and its directory is synced.
     ///
     /// - Parameters:
-    ///   - paths: which files; nil means all.
-    ///   - overwriting: replace existing files. Otherwise they are an error.
-    ///   - work: counts bytes, and names the file being written. Cancelling it, or the task, ends the export, and whatever
-    ///     it fetches.
+    ///   - paths: the files to export; nil means all.
+    ///   - overwriting: whether existing files are replaced. Otherwise they are an error.
+    ///   - work: counts bytes, and names the file being written. Cancelling it, or the task, ends the export and its
+    ///     fetches.
     /// - Throws: ``StoreError``, ``FetchError``, `CancellationError`. Files written so far stay.
     @discardableResult
     public func export(
@@ -29,7 +31,7 @@ extension Revision {
         }
     }
 
-    /// As ``export(to:paths:overwriting:work:)``, for callers on threads of their own.
+    /// The blocking form of ``export(to:paths:overwriting:work:)``, for threads outside of Swift's cooperative pool.
     @discardableResult
     public func exportBlocking(
         to directory: String, paths: [String]? = nil, overwriting: Bool = false, work: Work = Work()
@@ -41,7 +43,8 @@ extension Revision {
         let chosen = all.filter { paths?.contains($0.path) ?? true }
         for file in chosen where !overwriting && FileSystem.exists(directory + "/" + file.path) {
             throw StorageError.invalid(
-                what: "place to export to", value: directory + "/" + file.path, reason: "a file exists there")
+                what: "export target", value: directory + "/" + file.path,
+                reason: "the file exists; remove it, or allow overwriting")
         }
         work.expect(chosen.reduce(0) { $0 + $1.bytes })
         var summary = ExportSummary()

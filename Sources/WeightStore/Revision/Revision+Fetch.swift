@@ -2,7 +2,7 @@ import Storage
 import Support
 
 extension Revision {
-    /// As `places`; the bytes of those that are chosen are fetched if they have never come.
+    /// As `places`, filtered by `isChosen`. Bytes of the chosen tensors that were never fetched are fetched.
     func fetchedPlaces(
         layer: Int? = nil, named name: String? = nil, where isChosen: (TensorPlacement) -> Bool
     ) throws -> [TensorPlacement] {
@@ -13,8 +13,7 @@ extension Revision {
         return try places(layer: layer, named: name).filter(isChosen)
     }
 
-    /// Brings the bytes of a selection here, if they have never come. What was here and went is brought back when it is
-    /// mapped.
+    /// Fetches the bytes of a selection that were never fetched. Evicted shards are fetched again when they are mapped.
     func fetch(_ selection: FetchSelection, _ work: Work) throws {
         let isPending = try store.catalog.read { db in try RevisionTable.isPending(id, db) }
         guard isPending else { return }
@@ -27,7 +26,7 @@ extension Revision {
             } catch let error as CancellationError {
                 throw error
             } catch {
-                // The next may have it.
+                // The last error is thrown; earlier ones are logged, and the next origin is tried.
                 if url != urls.last { store.logger.warning("\(error)") }
                 failure = error
             }

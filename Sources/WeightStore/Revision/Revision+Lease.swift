@@ -5,86 +5,89 @@ import Support
 import Tiers
 
 extension Revision {
-    /// A layer, in a tier: the tensors with that number, of every stack. If its bytes are there, neither the catalog
-    /// nor the file system is asked; if not, they are brought in, once for all who ask at the same time.
+    /// Leases a layer in a tier: the tensors with that number, of every stack.
     ///
-    /// - Parameter stack: only the tensors of this one, such as `model.layers`.
+    /// A hit reads neither the catalog nor the file system. A miss loads the bytes; concurrent misses share one load.
+    ///
+    /// - Parameter stack: leases only the tensors of this stack, such as `model.layers`.
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``, ``TierError/full(tier:requested:budget:inUse:)``,
-    ///   ``StorageError/missing(path:digest:)``, ``StorageError/damaged(path:digest:expected:found:)``, ``DeviceError``,
-    ///   `CancellationError`.
+    ///   ``StorageError/missing(path:digest:)``, ``StorageError/damaged(path:digest:expected:found:)``,
+    ///   ``DeviceError``, `CancellationError`.
     public func lease(layer: Int, of stack: String? = nil, in tier: Tier) async throws -> Lease {
         try await fetchedGroup(layer: layer, of: stack, in: tier).lease()
     }
 
-    /// One expert of a layer.
+    /// Leases one expert of a layer. Throws as ``lease(layer:of:in:)``.
     public func lease(expert: Int, ofLayer layer: Int, in tier: Tier) async throws -> Lease {
         try await fetchedGroup(.expert(layer: layer, expert), in: tier).lease()
     }
 
-    /// What a layer has beside its experts.
+    /// Leases the tensors of a layer that belong to no expert. Throws as ``lease(layer:of:in:)``.
     public func lease(sharedOfLayer layer: Int, in tier: Tier) async throws -> Lease {
         try await fetchedGroup(.shared(layer: layer), in: tier).lease()
     }
 
-    /// What belongs to no layer: embedding, final norm, head.
+    /// Leases the tensors that belong to no layer: embedding, final norm, head. Throws as ``lease(layer:of:in:)``.
     public func leaseRest(in tier: Tier) async throws -> Lease {
         try await fetchedGroup(.rest, in: tier).lease()
     }
 
+    /// Leases the tensors of that name, in every file. Throws as ``lease(layer:of:in:)``.
     public func lease(tensor name: String, in tier: Tier) async throws -> Lease {
         try await fetchedGroup(.tensor(name), in: tier).lease()
     }
 
-    /// Several layers at once.
+    /// Leases several layers with one lease. Throws as ``lease(layer:of:in:)``.
     public func lease(layers: ClosedRange<Int>, in tier: Tier) async throws -> Lease {
         try await fetchedGroup(.layers(layers), in: tier).lease()
     }
 
-    /// The whole revision.
+    /// Leases all tensors of the revision. Throws as ``lease(layer:of:in:)``.
     public func lease(in tier: Tier) async throws -> Lease {
         try await fetchedGroup(.all, in: tier).lease()
     }
 
-    /// As ``lease(layer:of:in:)``, for callers on threads of their own: blocks.
+    /// The blocking form of ``lease(layer:of:in:)``, for threads outside of Swift's cooperative pool.
     public func leaseBlocking(layer: Int, of stack: String? = nil, in tier: Tier) throws -> Lease {
         try group(layer: layer, of: stack, in: tier, store.misses).leaseBlocking()
     }
 
-    /// As ``lease(layers:in:)``, for callers on threads of their own: blocks.
+    /// The blocking form of ``lease(layers:in:)``, for threads outside of Swift's cooperative pool.
     public func leaseBlocking(layers: ClosedRange<Int>, in tier: Tier) throws -> Lease {
         try view(in: tier).part(.layers(layers), store.misses).leaseBlocking()
     }
 
-    /// As ``lease(in:)``, for callers on threads of their own: blocks.
+    /// The blocking form of ``lease(in:)``, for threads outside of Swift's cooperative pool.
     public func leaseBlocking(in tier: Tier) throws -> Lease {
         try view(in: tier).part(.all, store.misses).leaseBlocking()
     }
 
-    /// As ``lease(tensor:in:)``, for callers on threads of their own: blocks.
+    /// The blocking form of ``lease(tensor:in:)``, for threads outside of Swift's cooperative pool.
     public func leaseBlocking(tensor name: String, in tier: Tier) throws -> Lease {
         try view(in: tier).part(.tensor(name), store.misses).leaseBlocking()
     }
 
-    /// One tensor of one file, for callers on threads of their own: blocks.
+    /// Leases one tensor of one file. Blocks; for threads outside of Swift's cooperative pool.
     public func leaseBlocking(tensor name: String, ofFile file: String, in tier: Tier) throws -> Lease {
         try view(in: tier).part(.tensorOfFile(name, file: file), store.misses).leaseBlocking()
     }
 
-    /// All tensors of a file, for callers on threads of their own: blocks.
+    /// Leases all tensors of a file. Blocks; for threads outside of Swift's cooperative pool.
     public func leaseBlocking(file: String, in tier: Tier) throws -> Lease {
         try view(in: tier).part(.file(file), store.misses).leaseBlocking()
     }
 
-    /// As ``leaseRest(in:)``, for callers on threads of their own: blocks.
+    /// The blocking form of ``leaseRest(in:)``, for threads outside of Swift's cooperative pool.
     public func leaseRestBlocking(in tier: Tier) throws -> Lease {
         try view(in: tier).part(.rest, store.misses).leaseBlocking()
     }
 
-    /// The layers in order, those after the one in use being on their way.
+    /// Streams layers in order: while one is in use, the next ones are loaded.
     ///
     /// - Parameters:
-    ///   - layers: which; nil means all.
-    ///   - ahead: how many may be under way or wait to be taken.
+    ///   - layers: the numbers of the layers; nil means all.
+    ///   - ahead: the number of layers that may be loading, or loaded and not yet consumed.
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)`` if the revision has none of these layers.
     public func stream(to tier: Tier, layers: ClosedRange<Int>? = nil, ahead: Int = 3) throws -> LayerStream {
         let view = try view(in: tier)
         let chosen: [LayerStream.Layer] = try view.layerNumbers.filter { layers?.contains($0) ?? true }.map { number in
@@ -98,7 +101,7 @@ extension Revision {
         return LayerStream(layers: chosen, ahead: ahead)
     }
 
-    /// How much of each layer is in a tier now.
+    /// For each layer, how much of it is resident in a tier now.
     public func residency(in tier: Tier) throws -> [LayerResidency] { try view(in: tier).residency }
 
     private func group(layer: Int, of stack: String?, in tier: Tier, _ work: Work) throws -> ShardGroup {
@@ -113,7 +116,7 @@ extension Revision {
         return view.isPending(part) ? try await fetchedGroup(part, in: tier) : try view.layer(layer, store.misses)
     }
 
-    /// A part's group. Bytes that were never fetched are fetched on a thread of its own; the fetch ends with the task.
+    /// A part's group. Bytes that were never fetched are fetched on another thread; cancelling the task ends the fetch.
     private func fetchedGroup(_ part: RevisionView.Part, in tier: Tier) async throws -> ShardGroup {
         let view = try view(in: tier)
         guard view.isPending(part) else { return try view.part(part, store.misses) }
@@ -125,7 +128,7 @@ extension Revision {
         try views.view(in: tier) {
             RevisionView(try places(), in: try store.tiers.open(tier), name: name, hold: hold) {
                 [weak self] pending, work in
-                // A caller of the view has the revision.
+                // Callers of the view hold the revision, so this is never nil.
                 guard let self else { return [] }
                 try fetch(FetchSelection(pending), work)
                 return try places()

@@ -6,13 +6,13 @@ import Storage
 import Support
 
 extension Revision {
-    /// Hands out a file's bytes, in order, and checks them against the file's digest as they pass.
+    /// Passes a file's bytes to `body`, in order, and checks them against the file's digest.
     ///
     /// - Parameters:
     ///   - path: the file's path in the revision.
-    ///   - body: is given each run of bytes; they are mapped, not copied.
-    /// - Throws: ``StorageError/damaged(path:digest:expected:found:)`` in the end if what was handed out is not what was
-    ///   imported.
+    ///   - body: receives runs of bytes, mapped and not copied.
+    /// - Throws: ``StorageError/damaged(path:digest:expected:found:)`` after the last byte if the digest differs,
+    ///   ``StorageError/notFound(kind:name:detail:)``, ``StoreError``, ``FetchError``, and errors of `body`.
     public func read(_ path: String, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
         try read(path, store.misses, body)
     }
@@ -38,7 +38,7 @@ extension Revision {
         try store.read(content, name: "\(name) \(path)", work, body)
     }
 
-    /// Writes a file's bytes to a descriptor, such as standard output.
+    /// Writes a file's bytes to a descriptor, such as standard output. Throws as ``read(_:_:)``.
     public func write(_ path: String, to descriptor: Int32) throws {
         try read(path) { bytes in try writeAll(bytes, to: descriptor, name: path) }
     }

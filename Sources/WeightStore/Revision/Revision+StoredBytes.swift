@@ -8,7 +8,7 @@ extension Revision {
         WHERE revision_file.revision_id = ?
         """
 
-    /// The commit, and when the revision came into the store, in seconds since 1970.
+    /// The commit, and the time when the revision was stored, in seconds since 1970.
     package func origin() throws -> (commit: String, created: Int) {
         try store.catalog.read { db in
             let row = try Row.fetchOne(
@@ -18,7 +18,7 @@ extension Revision {
         }
     }
 
-    /// The files, by path.
+    /// The files, sorted by path.
     package func entries() throws -> [FileEntry] {
         try store.catalog.read { db in
             try Row.fetchAll(
@@ -27,7 +27,7 @@ extension Revision {
         }
     }
 
-    /// - Returns: nil if the revision has no such file.
+    /// A file of the revision; nil if it has no such file.
     package func entry(_ path: String) throws -> FileEntry? {
         try store.catalog.read { db in
             try Row.fetchOne(
@@ -36,12 +36,12 @@ extension Revision {
         }
     }
 
-    /// Some bytes of a file, and a use of their shards. The revision is held as long as the value lives. What an origin
-    /// has, and is not here, is fetched first: the shards of these bytes that have never come, or that were evicted.
+    /// A range of a file's bytes, counted as an access of their shards. The value holds the revision. Shards of the
+    /// range that were never fetched, or that were evicted, are fetched first.
     ///
-    /// - Parameter continuing: the bytes before them were asked for, too: a shard that holds some of both counts as used
-    ///   once.
-    /// - Throws: ``StorageError/missing(path:digest:)`` if a shard under them can't be had, ``FetchError``.
+    /// - Parameter continuing: whether the caller has read the bytes before the range, too: a shard that crosses the
+    ///   boundary is then counted only once.
+    /// - Throws: ``StorageError/missing(path:digest:)`` if a shard of the range is not available, ``FetchError``.
     package func bytes(of file: FileEntry, in range: Range<Int>, continuing: Bool = false) throws -> StoredBytes {
         let file = try fetched(file, range)
         var stored = try stored(file, range)
@@ -56,7 +56,7 @@ extension Revision {
         return StoredBytes(range, runs: stored.runs, hold: hold)
     }
 
-    /// The file, with the bytes here or known to have been.
+    /// The file, once its bytes in `range` have been fetched; some of their shards may have been evicted since.
     private func fetched(_ file: FileEntry, _ range: Range<Int>) throws -> FileEntry {
         guard try store.catalog.read({ db in try FileTable.isPending(file.id, db) }) else { return file }
         try fetch(FetchSelection(file: file.path, in: range), store.misses)
@@ -66,7 +66,7 @@ extension Revision {
         return entry
     }
 
-    /// Where the bytes lie, and which of the shards are not here.
+    /// The blobs under a range, their shards, and the digests of those that are not present.
     private func stored(_ file: FileEntry, _ range: Range<Int>) throws
         -> (runs: [StoredBytes.Run], shards: [(id: Int64, offset: Int)], absent: Set<ContentDigest>)
     {

@@ -2,16 +2,16 @@ import GRDB
 import Storage
 
 extension Revision {
-    /// All tensors, or those of one layer, or of one name: by file and name. Nothing is mapped.
+    /// The entries of all tensors, or of those of one layer or name, sorted by file and name. Maps nothing.
     public func tensorEntries(layer: Int? = nil, named name: String? = nil) throws -> [TensorEntry] {
         try places(layer: layer, named: name).map(\.entry)
     }
 
-    /// One tensor, mapped.
+    /// Maps one tensor.
     ///
-    /// - Parameter file: which file's, if several of them have a tensor of that name; nil takes the first by path.
+    /// - Parameter file: the path of its file; nil means the first file, by path, that has a tensor of that name.
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``; ``StorageError/missing(path:digest:)`` or
-    ///   ``StorageError/damaged(path:digest:expected:found:)`` if the shard can't be had.
+    ///   ``StorageError/damaged(path:digest:expected:found:)`` if its shard is not available.
     public func tensor(_ name: String, in file: String? = nil) throws -> Tensor {
         let rows = try fetchedPlaces(named: name) { file == nil || $0.entry.file == file }
         guard let tensor = try map(Array(rows.prefix(1))).first else {
@@ -20,9 +20,10 @@ extension Revision {
         return tensor
     }
 
-    /// A layer, mapped: the tensors with that number, of every stack (a vision tower has a layer 3, too).
+    /// Maps a layer: the tensors with that number, of every stack (a vision tower may have a layer 3, too). Throws as
+    /// ``tensor(_:in:)``.
     ///
-    /// - Parameter stack: only those of this one, such as `model.layers`.
+    /// - Parameter stack: maps only the tensors of this stack, such as `model.layers`.
     public func layer(_ number: Int, of stack: String? = nil) throws -> Layer {
         let rows = try fetchedPlaces(layer: number) { stack == nil || $0.entry.stack == stack }
         guard !rows.isEmpty else {
@@ -32,7 +33,7 @@ extension Revision {
         return Layer(number: number, tensors: try map(rows))
     }
 
-    /// The layers, by stack and number.
+    /// The layers, sorted by stack and number.
     public func layers() throws -> [LayerInfo] {
         try store.catalog.read { db in try LayerInfo.all(of: id, db) }
     }

@@ -2,21 +2,21 @@ import GRDB
 import Storage
 import Tiers
 
-/// One immutable state of a model, held: while the value lives, `rm` and `prune` refuse to remove the revision.
+/// One immutable state of a model. While the value lives, the revision cannot be removed.
 public final class Revision: Sendable {
     /// `org/name`.
     public let model: String
-    /// 1, 2, 3 … per model; nil while `import --move` is still bringing files in.
+    /// 1, 2, 3 … per model; nil while an import that moves its files is not complete.
     public let version: Int?
     /// The SHA-256 of the manifest.
     public let digest: ContentDigest
     let id: Int64
     let store: Store
     let hold: RevisionHold
-    /// Its views in the tiers.
+    /// Its views, one per tier.
     let views = ViewList()
 
-    /// Takes over a use of the revision.
+    /// Owns a use of the revision that the caller has begun.
     init(_ row: RevisionRow, store: Store) {
         model = row.modelName
         version = row.version
@@ -31,10 +31,12 @@ public final class Revision: Sendable {
 }
 
 extension Revision {
-    /// What the catalog knows about the revision.
+    /// The catalog's facts about the revision.
+    ///
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)``.
     public func info() throws -> RevisionInfo {
         let all = try store.catalog.read { db in try RevisionInfo.all(of: model, db) }
-        // The digest changes when the last byte comes.
+        // The digest changes when the last byte of a pulled revision arrives.
         guard let info = all.first(where: { $0.digest == digest || version != nil && $0.version == version }) else {
             throw StorageError.notFound(kind: "revision", name: name)
         }
@@ -44,18 +46,22 @@ extension Revision {
 
 /// A file of a revision.
 public struct FileInfo: Sendable, Codable {
+    /// The path in the revision: relative, separated by `/`.
     public let path: String
+    /// The file's size.
     public let bytes: Int
     /// The SHA-256 of the whole file.
     public let digest: ContentDigest
     /// `safetensors`, `gguf`, `other`, …: ``FileFormat``.
     public let format: String
+    /// The number of distinct shards.
     public let shards: Int
+    /// The number of tensors.
     public let tensors: Int
 }
 
 extension Revision {
-    /// The files, by path.
+    /// The files, sorted by path.
     public func files() throws -> [FileInfo] {
         try store.catalog.read { db in
             try Row.fetchAll(

@@ -6,9 +6,9 @@ import Storage
 import Support
 
 extension Store {
-    /// A whole shard of weights: a KV block belongs to its tenant, and is never returned by its digest.
+    /// A whole shard of weights. A KV block belongs to a tenant and is never returned by its digest.
     ///
-    /// - Returns: nil if it is not present.
+    /// - Returns: nil if the shard is not present.
     package func shard(_ digest: ContentDigest) throws -> StoredBytes? {
         let shard = try catalog.read { db in try ShardTable.find(digest, db) }
         guard let shard, shard.state == .present, shard.kind != .kv else { return nil }
@@ -49,9 +49,9 @@ extension Store {
         }
     }
 
-    /// Hands out a file's bytes, unchecked.
+    /// Passes a file's bytes to `body`, in order, without checking them.
     func forEachRun(_ content: FileContent, _ work: Work, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
-        // Packs and paddings come back again and again; large tensors once.
+        // A pack has many extents and stays mapped until the last; a large tensor has one.
         var mapped: [Int: MappedBlob] = [:]
         var uses = [Int](repeating: 0, count: content.shards.count)
         for extent in content.extents { uses[extent.shard] += 1 }
@@ -63,7 +63,7 @@ extension Store {
             try blob.withUnsafeBytes { bytes in
                 var rest = UnsafeRawBufferPointer(
                     rebasing: bytes[extent.shardOffset..<extent.shardOffset + extent.length])
-                // In pieces that stay in the processor's cache between the hash and the write.
+                // In pieces that stay in the CPU cache between hashing and writing.
                 while !rest.isEmpty {
                     let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(1 << 20))
                     try body(piece)
@@ -73,7 +73,7 @@ extension Store {
         }
     }
 
-    /// All bytes of a small file.
+    /// All bytes of a file, which must be small.
     func bytes(of content: FileContent) throws -> [UInt8] {
         var bytes: [UInt8] = []
         try read(content, name: content.digest.short, misses) { bytes.append(contentsOf: $0) }
@@ -82,7 +82,7 @@ extension Store {
 }
 
 extension Store {
-    /// Maps a shard, which is fetched if it is not there.
+    /// Maps a shard, and fetches it if it is not present.
     func map(_ digest: ContentDigest, bytes: Int, state: ShardState = .present, _ work: Work) throws -> MappedBlob {
         let path = blobs.path(digest)
         do {

@@ -4,10 +4,13 @@ import Glibc
 import Storage
 
 extension Store {
-    /// Removes what nothing needs. Safe at any time, beside any number of readers and imports.
+    /// Collects garbage: orphaned shards, blobs without rows, and leftovers of dead processes. Safe beside concurrent
+    /// readers and imports. Blocks.
     ///
-    /// - Parameter graceSeconds: how long the shards of an interrupted import are kept for it to go on.
-    /// - Throws: ``StorageError/busy(what:holder:)`` if another collection runs.
+    /// - Parameters:
+    ///   - graceSeconds: how long the shards of an interrupted import or pull are kept, so that it can resume.
+    ///   - dryRun: whether nothing is removed, and the summary says what would be.
+    /// - Throws: ``StorageError/busy(what:holder:)`` if another collection is running.
     @discardableResult
     public func collectGarbage(graceSeconds: Int = 86_400, dryRun: Bool = false) throws -> CollectionSummary {
         let lock = try FileDescriptor(path + "/gc.lock", O_RDWR | O_CREAT)
@@ -24,7 +27,8 @@ extension Store {
         return summary
     }
 
-    /// A folder in `staging/` is named after a lease; without the lease no process writes there.
+    /// Removes the folders of dead processes: a folder in `staging/` is named after the lease of the process that
+    /// writes to it.
     private func collectStaging(_ summary: inout CollectionSummary, dryRun: Bool) throws {
         let staging = path + "/staging"
         let folders = try FileSystem.entries(staging)
@@ -41,7 +45,7 @@ extension Store {
             }
             if !dryRun { try FileSystem.removeTree(folder) }
         }
-        // A rebuild is alone in the store: while this process has it open, what lies there is a dead one's.
+        // A rebuild requires that no other process has the store open, so these files belong to a dead one.
         let rebuild = path + "/rebuild"
         for file in try FileSystem.entries(rebuild) {
             summary.staged += 1
@@ -58,7 +62,7 @@ extension Store {
             for orphan in try ShardTable.orphans(since: StoreClock.now - graceSeconds, db) {
                 try removal.removeIfUnused(shard: orphan, db)
             }
-            // A source that was not imported for a quarter of a year only takes room.
+            // Sources that were not imported for 90 days.
             try SourceTable.forget(before: StoreClock.now - 90 * 86_400, db)
             return removal
         }
@@ -67,7 +71,8 @@ extension Store {
         if !dryRun { try sweep(removal.blobs) }
     }
 
-    /// Compares one directory of blobs with the rows, both ways.
+    /// Compares one directory of blobs with the catalog: removes blobs without a row, and marks shards without a blob
+    /// as missing.
     private func collectStrays(_ directory: String, _ summary: inout CollectionSummary, dryRun: Bool) throws {
         let (blobs, strangers) = try blobs.contents(directory)
         summary.strangers += strangers.map { "\(self.blobs.root)/\(directory)/\($0)" }
@@ -77,7 +82,7 @@ extension Store {
         summary.bytes += swept.bytes
         let there = Set(blobs)
         for name in known where name.kind == .shard && !there.contains(name) {
-            // Looked at again under the lock: it may have been removed, rows and all, since.
+            // Checked again under the write lock: its row may have been removed meanwhile.
             var lost = KVTable.Dropped()
             let isMissing = try catalog.write(dryRun: dryRun) { db in
                 guard let row = try ShardTable.find(name.digest, db), row.state == .present,
@@ -99,7 +104,7 @@ extension Store {
         summary.hits = Array(Set(summary.hits)).sorted()
     }
 
-    /// The blobs that should lie in one of the 256 directories.
+    /// The blobs that one of the 256 directories should contain.
     private static func knownBlobs(_ directory: String, _ db: Database) throws -> Set<BlobDirectory.Name> {
         guard let digests = ContentDigest.range(prefix: directory) else { return [] }
         var names: Set<BlobDirectory.Name> = []
@@ -127,7 +132,7 @@ extension Store {
         }
     }
 
-    /// The names of the revisions that a shard belongs to.
+    /// The names of the revisions that hold a shard.
     static func revisions(holding shard: Int64, _ db: Database) throws -> [String] {
         try RevisionRow.all(
             where: """

@@ -1,8 +1,7 @@
 import Foundation
 
 extension Store {
-    /// Where the store lies when nobody says so: `$WEIGHTSTORE_HOME`, or `weightstore` in `$XDG_DATA_HOME` or
-    /// `~/.local/share`.
+    /// The default directory of a store: `$WEIGHTSTORE_HOME`, or `weightstore` in `$XDG_DATA_HOME` or `~/.local/share`.
     public static var defaultPath: String {
         let environment = ProcessInfo.processInfo.environment
         if let home = environment["WEIGHTSTORE_HOME"], !home.isEmpty { return home }

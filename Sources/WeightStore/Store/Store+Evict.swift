@@ -7,24 +7,24 @@ import Support
 import Tiers
 
 extension Store {
-    /// Evicts shards from the disk: their rows stay, their files go, and the next use fetches them from an origin.
+    /// Evicts shards from the disk: their rows stay, their files are deleted, and the next use fetches them from an
+    /// origin. KV blocks are deleted with their rows, a block before its parent.
     ///
-    /// KV blocks go altogether, leaves before what they build on.
+    /// Shards of weights are not evicted if no origin has them, if they are pinned, or if a live process uses them.
     ///
-    /// Of weights nothing goes that no origin has, that is pinned, or that a living process uses. The policy runs beside everybody
-    /// else, on a connection of its own; its victims are then looked at again and marked in one transaction under the
-    /// write lock, and their files go after it. Evictions take turns (`evict.lock`, `evict.kv.lock`), so what one has freed
-    /// the next does not free again.
+    /// The policy runs without a lock, on its own connection. Its victims are then checked again and marked in one
+    /// transaction under the write lock, and their files are deleted after it. Evictions run one at a time
+    /// (`evict.lock`, `evict.kv.lock`), so that two of them do not free the same bytes twice.
     ///
-    /// - Parameter work: cancelling it, or the task, ends the eviction before it changes anything. It counts bytes.
-    /// - Throws: ``StoreError``, `CancellationError`. If the policy is rejected, the default policy is used instead, and the
-    ///   summary says so.
+    /// - Parameter work: counts bytes. Cancelling it, or the task, ends the eviction before it changes anything.
+    /// - Throws: ``StoreError``, `CancellationError`. If the policy is rejected, the default policy is used instead,
+    ///   and ``EvictionSummary/refused`` has the reason.
     @discardableResult
     public func evict(_ request: EvictionRequest, work: Work = Work()) async throws -> EvictionSummary {
         try await work.run { try self.evictBlocking(request, work: work) }
     }
 
-    /// As ``evict(_:work:)``, for callers on threads of their own.
+    /// The blocking form of ``evict(_:work:)``, for threads outside of Swift's cooperative pool.
     @discardableResult
     public func evictBlocking(_ request: EvictionRequest, work: Work = Work()) throws -> EvictionSummary {
         let turn = try FileDescriptor("\(path)/\(request.kind.setting("evict", "lock"))", O_RDWR | O_CREAT)
@@ -35,7 +35,7 @@ extension Store {
         return try evictInTurn(request, work)
     }
 
-    /// As `evict`, unless another eviction is under way.
+    /// As `evict`; does nothing if another eviction is running.
     func evictIfIdle(_ request: EvictionRequest) throws {
         let turn = try FileDescriptor("\(path)/\(request.kind.setting("evict", "lock"))", O_RDWR | O_CREAT)
         if try turn.tryLock() { _ = try evictInTurn(request, Work()) }
@@ -70,10 +70,12 @@ extension Store {
                 summary.refused = "\(error)"
             }
             work.advance(summary.bytes - work.progress.done)
-            // A sound policy that found less has found all there is.
+            // A valid policy that found too little has found all candidates.
             if summary.refused == nil { break }
         }
-        if let refused = summary.refused { logger.warning("\(refused) Evicting by \(summary.policy) instead.") }
+        if let refused = summary.refused {
+            logger.warning("\(refused) Policy \(summary.policy) is used instead.")
+        }
         return summary
     }
 
@@ -86,7 +88,7 @@ extension Store {
         let victims = try victims(
             policy, bytes: wanted, expected: 2 * wanted / max(average, 1), seconds: request.seconds)
         summary.seconds = (ContinuousClock.now - start) / .seconds(1)
-        // Between a look at who uses what and the commit nobody may begin to use a revision.
+        // Between reading the leases and the commit, no process may begin to use a revision.
         let gone = try leases.whileNobodyStarts { holders in
             try catalog.write(dryRun: request.dryRun) { db in try Self.claim(victims, wanted, holders, db) }
         }
@@ -112,7 +114,7 @@ extension Store {
         }
     }
 
-    /// Marks victims as evicted, as far as they still may go and until it is enough.
+    /// Marks victims that are still evictable as evicted, until `wanted` bytes are freed.
     private static func claim(
         _ victims: [PolicyDatabase.Victim], _ wanted: Int, _ holders: [LeaseDirectory.Holder], _ db: Database
     ) throws -> [(digest: ContentDigest, bytes: Int)] {
@@ -131,21 +133,21 @@ extension Store {
         return gone
     }
 
-    /// Priorities of one policy mean nothing to another.
+    /// Resets the eviction clock if another policy ran last: priorities of two policies are not comparable.
     private func startClock(_ kind: QuotaKind, of policy: Policy, dryRun: Bool) throws {
         let clock = EvictionClock(kind)
         guard try catalog.read({ try clock.policy($0) }) != policy.name else { return }
         try catalog.write(dryRun: dryRun) { db in try clock.start(policy.name, db) }
     }
 
-    // MARK: Looking
+    // MARK: Inspection
 
     /// Checks a policy without running it.
     ///
     /// - Throws: ``PolicyError/refused(policy:line:message:)``.
     public func check(_ policy: Policy) throws { try DiskCandidates(catalog.path, []).database.check(policy) }
 
-    /// SQLite's plan for a policy, a step a line.
+    /// SQLite's query plan for a policy, one step per line.
     public func plan(of policy: Policy, for kind: QuotaKind = .weights) throws -> [String] {
         try candidates(kind, []).plan(policy)
     }
@@ -157,11 +159,13 @@ extension Store {
         }
     }
 
-    /// The first shards that a policy would evict now, and how many seconds it took to find them.
+    /// The first shards that a policy would evict now, and the seconds that it took to find them. Evicts nothing.
     ///
     /// - Parameters:
-    ///   - bytes: until so many bytes are found;
-    ///   - count: or so many shards.
+    ///   - bytes: stop at this many bytes.
+    ///   - count: stop at this many shards.
+    ///   - seconds: the time limit of the policy.
+    /// - Throws: ``PolicyError``, ``StoreError``.
     public func victims(
         of policy: Policy, for kind: QuotaKind = .weights, bytes: Int = .max, count: Int = .max, seconds: Double = 10
     ) throws -> (victims: [EvictionCandidate], seconds: Double) {

@@ -6,12 +6,12 @@ import Storage
 import Support
 
 extension Store {
-    /// The files of which shards are missing that are asked for.
+    /// The files of which selected shards are missing.
     private func wanted(_ selection: FetchSelection, of revision: Int64, prefixes: [String: [UInt8]] = [:]) throws
         -> [FetchFile]
     {
         let pending = try catalog.read { db in try PendingFile.all(of: revision, db) }
-        // One content may have two paths, and be asked for by either; it comes by the first.
+        // A content may have two paths, and be selected by either; it is fetched by the first.
         var wanted: [Int64: Set<Int>] = [:]
         for file in pending {
             let asked = selection.shards(path: file.remote.path, file.layout, file.plan)
@@ -26,7 +26,7 @@ extension Store {
         }
     }
 
-    /// Brings the missing shards of a selection here, and completes what is complete by then.
+    /// Fetches the missing shards of a selection, then completes the files and revisions of which no shard is missing.
     ///
     /// - Parameter prefixes: bytes at the front of files that are in memory already, by path.
     func fetch(
@@ -50,10 +50,10 @@ extension Store {
         }
     }
 
-    /// Compares files whose last byte has come with their digests, and gives revisions that are whole their final
-    /// manifests.
+    /// Compares files whose last byte has arrived with their digests, and writes the final manifest of a complete
+    /// revision.
     ///
-    /// - Parameter hashed: the digests of files all of whose bytes have just passed.
+    /// - Parameter hashed: the digests of files that were hashed while they were fetched.
     func complete(_ revision: Int64, hashed: [Int64: ContentDigest], url: String) throws {
         let pending = try catalog.read { db in try PendingFile.all(of: revision, db) }
         for file in pending where file.missing.isEmpty {
@@ -73,14 +73,15 @@ extension Store {
         return try digest(of: content)
     }
 
-    /// The SHA-256 of a file's bytes as they are.
+    /// The SHA-256 of a file's stored bytes.
     func digest(of content: FileContent) throws -> ContentDigest {
         var hasher = SHA256()
         try forEachRun(content, misses) { hasher.update(bufferPointer: $0) }
         return ContentDigest(hasher.finalize())
     }
 
-    /// Sets aside what came of a file that is not the one that was published, unless other files hold it, too.
+    /// Moves the shards of a file whose digest differs from the published one to `quarantine/`, unless other files hold
+    /// them, too.
     private func refuse(_ file: PendingFile, _ found: ContentDigest, url: String) throws -> FetchError {
         try catalog.write { db in
             let shards = try ExtentTable.shards(of: file.id, db)
@@ -93,13 +94,13 @@ extension Store {
             try FileSystem.syncDirectory(path + "/quarantine")
         }
         logger.error(
-            "\(file.remote.name): SHA-256 is \(found.short), published is \(file.remote.digest?.short ?? "none")")
+            "\(file.remote.name): SHA-256 is \(found.short), published as \(file.remote.digest?.short ?? "none")")
         return .wrongDigest(
             url: "\(url) \(file.remote.name)", expected: "SHA-256 \(file.remote.digest?.hex ?? "")",
             found: "SHA-256 \(found.hex)")
     }
 
-    /// Gives a revision whose last byte has come its final manifest.
+    /// Writes the final manifest of a revision whose last byte has arrived.
     private func finish(_ revision: Int64) throws {
         let row = try catalog.read { db in
             try Row.fetchOne(
@@ -132,7 +133,7 @@ extension Store {
         let staged = try change.stage()
         let digest = try staged.writeWhole(Manifest(commit: row["commit_id"], files: files).encoded())
         try change.commit { db in
-            // The same files may have been imported meanwhile, and be a revision of their own.
+            // The same files may have been imported meanwhile as another revision.
             if try RevisionTable.find(digest, of: model, db) != nil { return ((), []) }
             try blobs.install([(staged.path, .init(digest: digest, kind: .manifest))])
             try RevisionTable.setFinalDigest(digest, replacing: provisional, of: revision, db)

@@ -2,9 +2,11 @@ import GRDB
 import Storage
 
 extension Store {
-    /// Makes a revision known whose shards an origin holds under their digests. Nothing travels, and no ref moves.
+    /// Adds a revision whose shards an origin holds under their digests. Fetches nothing.
     ///
-    /// - Parameter version: the number that it is to have here, unless another revision has it.
+    /// - Parameters:
+    ///   - version: the number to give it, unless another revision of the model has it.
+    ///   - refs: the refs to set to it.
     package func expect(_ shards: RevisionShards, model: String, version: Int?, origin url: String, refs: [String] = [])
         throws
     {
@@ -22,25 +24,25 @@ extension Store {
         }
     }
 
-    /// The shards of a revision that are not here.
+    /// The shards of a revision that are not present, with their sizes in bytes.
     package func missing(of shards: RevisionShards) throws -> [ContentDigest: Int] {
         try catalog.read { db in try shards.shards.filter { try ShardTable.find($0.key, db)?.state != .present } }
     }
 
-    /// What a manifest of this store says, by its digest; nil if no revision has it.
+    /// The shards that a manifest of this store names; nil if no revision has that digest.
     package func shards(of manifest: ContentDigest) throws -> RevisionShards? {
         guard let stored = try self.manifest(manifest) else { return nil }
         return try RevisionShards(try stored.all(), digest: manifest, origin: path)
     }
 
-    /// Which revisions of a model the refs name.
+    /// The refs of a model, with the digests of the revisions that they name; empty for an unknown model.
     package func refs(of model: String) throws -> [String: ContentDigest] {
         try catalog.read { db in
             try ModelTable.find(model, db).map { try RefTable.targets(of: $0, db) } ?? [:]
         }
     }
 
-    /// Lets several refs of a model name revisions, all at once.
+    /// Sets several refs of a model in one transaction.
     package func setRefs(_ refs: [String: ContentDigest], of model: String) throws {
         try change().commit { db in
             var id: Int64?

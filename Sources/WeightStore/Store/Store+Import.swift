@@ -4,22 +4,22 @@ import Support
 import Synchronization
 
 extension Store {
-    /// Imports a model, durably.
+    /// Imports a model. When the call returns, the import is durable.
     ///
-    /// - Parameter work: counts bytes read and hashed, and, as skipped, those of files that the store is known to hold.
+    /// - Parameter work: counts bytes that are read and hashed, and, as skipped, bytes of files that the store holds.
     ///   Cancelling it, or the task, ends the import.
-    /// - Throws: ``StoreError``, ``FormatError``, ``FetchError`` for an origin that can't be used, `CancellationError`. In
-    ///   each case the store holds the same models as before, plus shards that the next import of the same files reuses
-    ///   and that `collectGarbage` removes otherwise.
+    /// - Throws: ``StoreError``, ``FormatError``, ``FetchError`` for an origin that cannot be used,
+    ///   `CancellationError`. After an error the store holds the same models as before, plus shards that the next
+    ///   import of the same files reuses and that ``collectGarbage(graceSeconds:dryRun:)`` removes otherwise.
     @discardableResult
     public func importModel(_ request: ImportRequest, work: Work = Work()) async throws -> ImportSummary {
         try await work.run { try self.importModelBlocking(request, work: work) }
     }
 
-    /// As ``importModel(_:work:)``, for callers on threads of their own.
+    /// The blocking form of ``importModel(_:work:)``, for threads outside of Swift's cooperative pool.
     @discardableResult
     public func importModelBlocking(_ request: ImportRequest, work: Work = Work()) throws -> ImportSummary {
-        // Before the first byte is read.
+        // An unusable origin fails the import before the first byte is read.
         for url in request.origins { _ = try origins.check(url) }
         let sources = try request.sources()
         try reserve.require()

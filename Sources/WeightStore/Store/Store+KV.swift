@@ -4,9 +4,9 @@ import Storage
 import Synchronization
 
 extension Store {
-    /// Drops a block, if it is still there, with those that build on it, by the digest of its shard.
+    /// Drops the block with that shard, if it exists, and all of its descendants.
     ///
-    /// - Returns: how many blocks went.
+    /// - Returns: the number of blocks dropped.
     @discardableResult
     func dropKVBlock(_ digest: ContentDigest) throws -> Int {
         let dropped = try catalog.write(durable: false) { db in
@@ -19,7 +19,7 @@ extension Store {
 }
 
 extension Revision {
-    /// The digest that the revision has had since it became known: it does not change when its last bytes come.
+    /// The digest that the revision had when it was added; it stays the same when the last bytes of a pull arrive.
     func lastingDigest() throws -> ContentDigest {
         try store.catalog.read { db in
             try RevisionTable.lastingDigest(of: id, db)
@@ -28,10 +28,10 @@ extension Revision {
 }
 
 extension Store {
-    /// What KV blocks there are, by model, revision, format and tenant. Those that are valid for several revisions, because
-    /// these are the same, stand with each.
+    /// The stored KV blocks, summed by model, revision, format, tenant and block length. Blocks that are valid for
+    /// several identical revisions are listed with each.
     ///
-    /// - Parameter pattern: only of models that match, as in a shell.
+    /// - Parameter pattern: lists only models whose names match this shell pattern, such as `org/*`.
     public func kvSpaces(ofModelsMatching pattern: String? = nil) throws -> [KVSpaceInfo] {
         let superseded = Set(try supersededSpaces())
         return try catalog.read { db in
@@ -65,6 +65,7 @@ extension Store {
         }
     }
 
+    /// The KV quota, and how much of it is used.
     public func kvGauge() throws -> KVGauge {
         let superseded = try supersededSpaces()
         return try catalog.read { db in
@@ -81,15 +82,15 @@ extension Store {
         }
     }
 
-    /// Drops KV blocks at a person's word. No harm is done: they can be computed again.
+    /// Drops the selected KV blocks. An engine can compute them again.
     ///
-    /// - Throws: ``StorageError/notFound(kind:name:detail:)`` for a model or revision that is not there.
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)`` for an unknown model or revision.
     @discardableResult
     public func dropKV(_ selection: KVSelection = KVSelection(), dryRun: Bool = false) throws -> KVDropSummary {
         var summary = KVDropSummary()
         var rest = try kvBlocks(selection)[...]
         while !rest.isEmpty {
-            // In slices, so that nobody waits long. A dry run is rolled back, and so must be one.
+            // In slices, so that the write lock is held only briefly. A dry run is rolled back, so it is one slice.
             let slice = rest.prefix(dryRun ? rest.count : 1024)
             rest = rest.dropFirst(slice.count)
             let dropped = try catalog.write(dryRun: dryRun, durable: false) { db in
@@ -102,7 +103,7 @@ extension Store {
         return summary
     }
 
-    /// The rows of the chosen blocks, each before the one that it builds on.
+    /// The rows of the selected blocks, each before its parent.
     private func kvBlocks(_ selection: KVSelection) throws -> [Int64] {
         let superseded = selection.superseded ? Set(try supersededSpaces()) : nil
         return try catalog.read { db in
@@ -133,24 +134,26 @@ extension Store {
 }
 
 extension Store {
-    /// The KV blocks of a revision, for one layout of the bytes and one tenant.
+    /// The KV blocks of a revision, for one byte layout and one tenant.
     ///
     /// - Parameters:
-    ///   - format: says how a block's bytes are laid out: element, layers, heads, compression. At most 200 bytes.
-    ///   - blockTokens: tokens of a block. A prefix is found in whole blocks.
-    ///   - tenant: a salt. Who has another one finds nothing of this one's; the empty one is a tenant, too.
+    ///   - format: a description of the layout of a block's bytes: element type, layers, heads, compression. 1 to 200
+    ///     bytes of UTF-8.
+    ///   - blockTokens: tokens per block, 1 to 1,048,576. A prefix is found in whole blocks.
+    ///   - tenant: a salt. Blocks of one tenant are not found with another one's salt; the empty string is a tenant,
+    ///     too.
     /// - Throws: ``StorageError/invalid(what:value:reason:)``.
     public func kvBlocks(of revision: Revision, format: String, blockTokens: Int, tenant: String = "") throws
         -> KVBlocks
     {
         guard 1...1 << 20 ~= blockTokens else {
             throw StorageError.invalid(
-                what: "block length", value: "\(blockTokens)", reason: "1 to \(1 << 20) tokens are")
+                what: "block length", value: "\(blockTokens)", reason: "must be between 1 and \(1 << 20) tokens")
         }
         guard 1...200 ~= format.utf8.count else {
-            throw StorageError.invalid(what: "KV format", value: format, reason: "1 to 200 bytes are")
+            throw StorageError.invalid(what: "KV format", value: format, reason: "must have 1 to 200 bytes")
         }
-        precondition(revision.store === self, "a revision of another store")
+        precondition(revision.store === self, "the revision belongs to another store")
         return KVBlocks(
             revision,
             KVSpace(

@@ -5,8 +5,8 @@ import Storage
 import Tiers
 
 extension Store {
-    /// Drops KV blocks until so much is free: blocks that a removed revision has left, then those of superseded revisions,
-    /// then others, each of the two in the policy's order, leaves before what they build on.
+    /// Drops KV blocks until `wanted` bytes are freed: first blocks of removed revisions, then those of superseded
+    /// revisions, then others. The latter two groups are each dropped in the policy's order, a block before its parent.
     func evictKV(
         _ wanted: Int, _ policy: Policy, _ request: EvictionRequest, average: Int, _ summary: inout EvictionSummary
     ) throws {
@@ -31,7 +31,7 @@ extension Store {
         summary.stored -= dropped.bytes
     }
 
-    /// Drops victims, as far as nothing has come to build on them and until it is enough.
+    /// Drops victims that have no descendants, until `wanted` bytes are freed.
     private static func claimKV(_ victims: [PolicyDatabase.Victim], _ wanted: Int, _ db: Database) throws
         -> KVTable.Dropped
     {
@@ -48,8 +48,8 @@ extension Store {
         return dropped
     }
 
-    /// The spaces of superseded revisions alone: there is a newer version of the model, no ref names the revision, no pin and
-    /// no living process holds it.
+    /// The spaces that belong only to superseded revisions. A revision is superseded if the model has a newer version,
+    /// and neither a ref, a pin nor a live process holds the revision.
     func supersededSpaces() throws -> [Int64] {
         let used = Set(try leases.holders().flatMap(\.revisions))
         let rows = try catalog.read { db in
@@ -74,13 +74,13 @@ extension Store {
         return Set(rows.map { $0["space_id"] }).subtracting(current).sorted()
     }
 
-    /// Before blocks are kept: evicts if they would not stay below the quota's high watermark. A put is nothing that anybody
-    /// waits for, so KV blocks need no eviction in the background.
+    /// Evicts KV blocks, before new ones are stored, if the total would exceed the quota's high watermark. A put is not
+    /// on a latency-critical path, so KV blocks have no background eviction.
     ///
     /// - Parameters:
-    ///   - sizes: bytes of each.
-    ///   - parent: the key of the block that the first one builds on, which stays.
-    /// - Returns: how many of the first fit.
+    ///   - sizes: bytes of each new block.
+    ///   - parent: the key of the first block's parent, which is not evicted.
+    /// - Returns: how many of the new blocks, from the first, fit.
     func makeRoomForKV(_ sizes: [Int], behind parent: ContentDigest?) throws -> Int {
         let (quota, stored, spared) = try catalog.read { db in
             (try Quota(.kv, db), try Totals.bytes(.kv, db), try parent.flatMap { try KVTable.id(of: $0, db) })
@@ -96,12 +96,12 @@ extension Store {
         }.count
     }
 
-    /// Whether the disk has room that a cache may take: KV must never be what fills it.
+    /// Whether the disk has room for a cache: KV blocks must not fill it.
     func hasDiskForKV() throws -> Bool {
         let (available, total) = try FileSystem.space(path)
         return available > total / Self.spareShare
     }
 
-    /// One part in so many of the disk is left free.
+    /// KV blocks leave 1/20 of the disk free.
     private static var spareShare: Int { 20 }
 }

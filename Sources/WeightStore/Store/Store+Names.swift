@@ -2,15 +2,15 @@ import GRDB
 import Storage
 
 extension Store {
-    /// All models, by name.
+    /// All models, sorted by name.
     ///
-    /// - Parameter pattern: only those that match, as a shell would: `org/*`.
+    /// - Parameter pattern: lists only models whose names match this shell pattern, such as `org/*`.
     public func models(matching pattern: String? = nil) throws -> [Model] {
         try catalog.read { db in
-            // Refs and pins are few; to join them per model would ask for each model again.
+            // Refs and pins are few: they are read once, and not joined per model.
             let refs = try RefTable.byModel(db)
             let pinned = try PinTable.models(db)
-            // max(version) lets the other columns come from the newest version's row (SQLite's bare columns).
+            // With max(version), SQLite takes the bare columns from the row of the newest version.
             return try Row.fetchAll(
                 db,
                 sql: """
@@ -39,19 +39,22 @@ extension Store {
     }
 
     /// The revisions of a model, oldest first.
+    ///
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)``.
     public func revisions(of model: String) throws -> [RevisionInfo] {
         try catalog.read { db in try RevisionInfo.all(of: model, db) }
     }
 
-    /// Where a model can be had again, the nearest first.
+    /// The URLs of a model's origins, the nearest first; empty for an unknown model.
     public func origins(of model: String) throws -> [String] {
         try catalog.read { db in try OriginTable.urls(ofModel: model, db) }
     }
 
-    /// Lets a ref name a revision: makes it, or moves it.
+    /// Creates a ref, or moves it to another revision.
     ///
-    /// - Parameter revision: as in ``Store/revision(_:)``.
-    /// - Returns: the revision's name.
+    /// - Parameter revision: its name, as in ``Store/revision(_:)``.
+    /// - Returns: the revision's name, `org/name@v3`.
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)``, ``StorageError/invalid(what:value:reason:)``.
     @discardableResult
     public func setRef(_ ref: String, to revision: String) throws -> String {
         let ref = try RefName.check(ref)
@@ -63,6 +66,8 @@ extension Store {
     }
 
     /// Removes a ref; the revision stays.
+    ///
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)``.
     public func removeRef(_ ref: String, of model: String) throws {
         try change().commit { db in
             guard let id = try RefTable.remove(ref, of: model, db) else {
@@ -72,9 +77,11 @@ extension Store {
         }
     }
 
-    /// Pins a revision: `prune` passes it over and `rm` refuses it, until it is unpinned.
+    /// Pins a revision: until it is unpinned, it is not evicted, ``prune(_:dryRun:)`` skips it, and
+    /// ``remove(_:force:dryRun:)`` refuses to remove it without `force`.
     ///
-    /// - Returns: the revision's name.
+    /// - Returns: the revision's name, `org/name@v3`.
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)``, ``StorageError/invalid(what:value:reason:)``.
     @discardableResult
     public func pin(_ revision: String, note: String = "") throws -> String {
         try change().commit { db in
@@ -84,9 +91,10 @@ extension Store {
         }
     }
 
-    /// Takes a pin away.
+    /// Removes a pin.
     ///
     /// - Returns: the revision's name, and whether it was pinned.
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)``.
     @discardableResult
     public func unpin(_ revision: String) throws -> (name: String, wasPinned: Bool) {
         try change().commit { db in
@@ -99,8 +107,8 @@ extension Store {
         let row = try RevisionRow.find(revision, db)
         guard row.version != nil else {
             throw StorageError.invalid(
-                what: "complete revision", value: row.name, reason: "its import, which moves the files, is not complete"
-            )
+                what: "revision", value: row.name,
+                reason: "its import, which moves the files, is not complete; run the import again first")
         }
         return row
     }

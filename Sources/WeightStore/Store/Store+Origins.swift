@@ -1,22 +1,22 @@
 import Synchronization
 
 extension Store {
-    /// Checks that a URL can be used as an origin, without reaching it.
+    /// Checks that a URL can be used as an origin, without connecting to it.
     ///
     /// - Returns: the URL.
     /// - Throws: ``FetchError/unusable(url:reason:)``, which names the supported schemes.
     @discardableResult
     public func checkOrigin(_ url: String) throws -> String { try origins.check(url) }
 
-    /// Says how the origins of a scheme (`https`, `s3`) are reached. `file` is known.
+    /// Registers a factory of origins for a URL scheme, such as `https` or `s3`. `file` is registered already.
     ///
-    /// - Parameter maker: makes the origin of a URL, as it stands in the catalog.
+    /// - Parameter maker: makes the origin for a URL, which is the URL of the catalog.
     public func register(scheme: String, _ maker: @escaping @Sendable (_ url: String) throws -> any Origin) {
         origins.register(scheme, maker)
     }
 }
 
 extension Store {
-    /// Sets the origins that are tried before the models' own; nil for none.
+    /// Sets the source of origins that are tried before the models' own, such as peers; nil removes it.
     public func ask(_ nearer: (any NearerOrigins)?) { self.nearer.value = nearer }
 }

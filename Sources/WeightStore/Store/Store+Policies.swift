@@ -3,8 +3,8 @@ import Policies
 import Storage
 
 extension Store {
-    /// All policies by name: the built-in ones, and the operator's in `policies/`, which go before built-in ones of the
-    /// same name.
+    /// All policies, sorted by name: the built-in ones, and the operator's in `policies/`, which replace built-in
+    /// policies of the same name.
     public func policies() throws -> [Policy] {
         var found: [String: Policy] = [:]
         for policy in Policy.builtIn { found[policy.name] = policy }
@@ -15,6 +15,8 @@ extension Store {
         return found.values.sorted { $0.name < $1.name }
     }
 
+    /// The policy of that name.
+    ///
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``.
     public func policy(_ name: String) throws -> Policy {
         guard let policy = try policies().first(where: { $0.name == name }) else {

@@ -4,19 +4,19 @@ import Storage
 extension Store {
     /// Registers a common prompt of a model.
     ///
-    /// Tokens that are registered already keep their counts, and take the new name if one is given; a name that stood for
-    /// other tokens stands for these now.
+    /// If the tokens are registered already, they keep their counts, and are renamed if a name is given. If the name
+    /// exists with other tokens, it is reassigned to these.
     ///
     /// - Parameters:
-    ///   - tokens: as the engine sees them, from the very first on.
-    ///   - name: letters, digits, `.`, `_` and `-`; nil means the beginning of the tokens' digest.
+    ///   - tokens: the token ids as the engine sees them, from the first.
+    ///   - name: 1 to 200 letters, digits, `.`, `_` and `-`; nil means the first digits of the tokens' digest.
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``, ``StorageError/invalid(what:value:reason:)``.
     @discardableResult
     public func addPrompt(_ tokens: [UInt32], name: String? = nil, to model: String) throws -> Prompt {
         guard 1...TokenList.most ~= tokens.count else {
             throw StorageError.invalid(
                 what: "prompt", value: name ?? model,
-                reason: "it has \(tokens.count) tokens; 1 to \(TokenList.most) are taken")
+                reason: "has \(tokens.count) tokens; must have 1 to \(TokenList.most)")
         }
         let list = TokenList(tokens)
         let digest = list.digest
@@ -40,7 +40,9 @@ extension Store {
         return added
     }
 
-    /// The prompts of a model, or of all: by model, the most used first.
+    /// The prompts of a model, or of all models: sorted by model, the most used first.
+    ///
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)`` for an unknown model.
     public func prompts(of model: String? = nil) throws -> [Prompt] {
         accesses.flush()
         return try catalog.read { db in
@@ -50,13 +52,17 @@ extension Store {
     }
 
     /// The tokens of a prompt.
+    ///
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)``.
     public func tokens(ofPrompt name: String, of model: String) throws -> [UInt32] {
         let all = try catalog.read { db in try PromptTable.tokens(of: model, now: StoreClock.now, db) }
         guard let prompt = all.first(where: { $0.name == name }) else { throw Self.noPrompt(name, of: model) }
         return prompt.tokens
     }
 
-    /// Forgets a prompt. Its KV blocks stay, until they are evicted.
+    /// Removes a prompt. Its KV blocks stay until they are evicted.
+    ///
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)``.
     public func removePrompt(_ name: String, of model: String) throws {
         defer { promptChanges.add(1, ordering: .relaxed) }
         try change().commit { db in
@@ -75,7 +81,8 @@ extension Store {
             name.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "._-".contains($0)) })
         else {
             throw StorageError.invalid(
-                what: "prompt's name", value: name, reason: "1 to 200 letters, digits, \".\", \"_\" and \"-\" are")
+                what: "prompt name", value: name,
+                reason: "must have 1 to 200 characters, of letters, digits, \".\", \"_\" and \"-\"")
         }
     }
 }

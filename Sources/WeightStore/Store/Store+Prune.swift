@@ -2,8 +2,10 @@ import GRDB
 import Storage
 
 extension Store {
-    /// Removes revisions by rule; pinned and used ones are passed over and named. Models stay, so that their next
-    /// version has the next number.
+    /// Removes revisions by rule. Pinned and used revisions are skipped, and listed in ``RemovalSummary/kept``. Models
+    /// stay, so that the number of the next version is the next number.
+    ///
+    /// - Parameter dryRun: whether nothing is removed, and the summary says what would be.
     @discardableResult
     public func prune(_ rule: PruneRule, dryRun: Bool = false) throws -> RemovalSummary {
         accesses.flush()

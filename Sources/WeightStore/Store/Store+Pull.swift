@@ -5,9 +5,9 @@ import Support
 import Synchronization
 
 extension Store {
-    /// Makes a revision of a hub known, with all its tensors, and fetches the selected bytes.
+    /// Adds a revision of a hub, a bucket or a peer, with all of its tensors, and fetches the selected bytes.
     ///
-    /// An interrupted pull, whatever interrupts it, resumes after the last durable byte.
+    /// An interrupted pull resumes after the last durable byte, whatever interrupted it.
     ///
     /// - Parameter work: counts bytes. Cancelling it, or the task, ends the pull.
     /// - Throws: ``FetchError``, ``StoreError``, ``FormatError``, `CancellationError`.
@@ -16,12 +16,12 @@ extension Store {
         try await work.run { try self.pullBlocking(request, work: work) }
     }
 
-    /// As ``pull(_:work:)``, for callers on threads of their own.
+    /// The blocking form of ``pull(_:work:)``, for threads outside of Swift's cooperative pool.
     @discardableResult
     public func pullBlocking(_ request: PullRequest, work: Work = Work()) throws -> PullSummary {
         var urls = try request.origin.map { [try origins.check($0)] } ?? []
         if urls.isEmpty {
-            // A model that is not known yet has none.
+            // An error leaves the list empty, and the pull ends with `noOrigin`.
             urls = (try? origins(of: request.model)) ?? []
         }
         var failure: any Error = FetchError.noOrigin(name: request.model)
@@ -33,7 +33,7 @@ extension Store {
                 case let origin as any ManifestOrigin:
                     return try ManifestPull(store: self, request: request, origin: origin, url: url, work: work).run()
                 default:
-                    throw FetchError.unusable(url: url, reason: "it gives shards, and lists no models")
+                    throw FetchError.unusable(url: url, reason: "serves single shards, and cannot list models")
                 }
             } catch let error as CancellationError {
                 throw error

@@ -3,30 +3,31 @@ import Policies
 import Storage
 
 extension Store {
-    /// The disk's quota for weights. It is kept in the catalog, so all processes have the same.
+    /// The disk quota for weights. It is stored in the catalog and holds for all processes.
     public var quota: Quota {
         get throws { try quota(of: .weights) }
     }
 
-    /// The disk's quota for weights, or for KV blocks.
+    /// The disk quota for weights, or for KV blocks.
     public func quota(of kind: QuotaKind) throws -> Quota { try catalog.read { db in try Quota(kind, db) } }
 
-    /// - Throws: ``StorageError/invalid(what:value:reason:)``; ``StorageError/notFound(kind:name:detail:)`` for a policy that is
-    ///   not there; ``PolicyError/refused(policy:line:message:)`` for one that can't be run.
+    /// Sets the disk quota for weights, or for KV blocks. Evicts nothing.
+    ///
+    /// - Throws: ``StorageError/invalid(what:value:reason:)``; ``StorageError/notFound(kind:name:detail:)`` for an
+    ///   unknown policy; ``PolicyError/refused(policy:line:message:)`` for a policy that cannot run.
     public func setQuota(_ quota: Quota, of kind: QuotaKind = .weights) throws {
         guard 0 < quota.low, quota.low <= quota.high, quota.high <= 1 else {
             throw StorageError.invalid(
-                what: "pair of watermarks", value: "high \(quota.high), low \(quota.low)",
-                reason: "0 < low ≤ high ≤ 1 must hold")
+                what: "watermarks", value: "high \(quota.high), low \(quota.low)", reason: "need 0 < low ≤ high ≤ 1")
         }
         if let bytes = quota.bytes, bytes < 1 {
-            throw StorageError.invalid(what: "quota", value: "\(bytes)", reason: "it is a number of bytes, 1 or more")
+            throw StorageError.invalid(what: "quota", value: "\(bytes)", reason: "must be at least 1 byte")
         }
         try check(policy(quota.policy))
         try catalog.write { db in try quota.save(kind, db) }
     }
 
-    /// How full the disk tier is, and what of it may go. KV blocks have a gauge of their own.
+    /// How full the disk tier is, and how much of it can be evicted. KV blocks have their own gauge, ``kvGauge()``.
     public func diskGauge() throws -> DiskGauge {
         let holders = try leases.holders()
         let candidates = try DiskCandidates(catalog.path, holders)

@@ -6,20 +6,21 @@ import Support
 
 extension Store {
     /// Makes a new catalog from the blobs alone: models, revisions, versions, refs, pins, origins, prompts, files,
-    /// tensors, shards. What is lost: access counts, what was remembered of source files, and KV blocks, whose blobs are then
+    /// tensors, shards. Access counts, records of source files, and KV blocks are lost; blobs of KV blocks become
     /// garbage.
     ///
-    /// The shards' sizes are checked, not their digests: `verify` does that. The old catalog is put aside.
+    /// Checks the sizes of shards, not their digests (``verify(_:work:)`` does that). The old catalog is kept under
+    /// another name.
     ///
-    /// - Parameter work: counts the directories of `blobs/` that were read. Cancelling it, or the task, ends the rebuild,
-    ///   and leaves the old catalog in place.
+    /// - Parameter work: counts directories of `blobs/` that are read, 256 in all. Cancelling it, or the task, ends the
+    ///   rebuild and leaves the old catalog in place.
     /// - Throws: ``StorageError/busy(what:holder:)`` if another process has the store open; `CancellationError`.
     @discardableResult
     public static func rebuild(at path: String, work: Work = Work()) async throws -> RebuildSummary {
         try await work.run { try rebuildBlocking(at: path, work: work) }
     }
 
-    /// As ``rebuild(at:work:)``, for callers on threads of their own.
+    /// The blocking form of ``rebuild(at:work:)``, for threads outside of Swift's cooperative pool.
     @discardableResult
     public static func rebuildBlocking(at path: String, work: Work = Work()) throws -> RebuildSummary {
         guard FileSystem.exists(path + "/blobs") else { throw StorageError.notAStore(path: path) }
@@ -39,13 +40,13 @@ extension Store {
                 try fill(catalog, BlobDirectory(root: path + "/blobs"), work, &summary)
                 try catalog.fold()
             } catch {
-                // What is left of it is no use to the next run, which removes it, too, if this fails.
+                // The next run cannot reuse it. If the removal fails, the next run removes it.
                 try? FileSystem.removeTree(aside)
                 throw error
             }
-            // First the old catalog, then its log, then the new catalog: a catalog without its log would lack what was
-            // committed last, and gc would take that for garbage; a log beside another catalog would be played into it.
-            // Between the steps there is no catalog, which everybody refuses.
+            // First the old catalog is renamed, then its log, then the new catalog. A catalog without its log would
+            // lack the last commits, and gc would remove their blobs; a log beside another catalog would be replayed
+            // into it. Between the steps there is no catalog, and opening the store fails.
             let stamp = StoreClock.now
             for suffix in ["", "-wal", "-shm"] where FileSystem.exists(path + "/store.db" + suffix) {
                 summary.old = "\(path)/store.db.\(stamp)"
@@ -150,7 +151,7 @@ extension Store {
         summary.tensors += manifest.files.reduce(0) { $0 + $1.content.tensors.count }
     }
 
-    /// A small blob's bytes, if they are what its name says.
+    /// The bytes of a small blob, checked against the digest in its name.
     private static func checked(_ name: BlobDirectory.Name, _ blobs: BlobDirectory) throws -> [UInt8] {
         let path = blobs.path(name.digest, name.kind)
         guard FileSystem.exists(path) else { throw StorageError.missing(path: path, digest: name.digest) }

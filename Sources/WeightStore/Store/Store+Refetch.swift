@@ -5,19 +5,20 @@ import Storage
 import Support
 
 extension Store {
-    /// Brings a shard back whose file is not there: from the nearest of its models' origins that has it.
+    /// Fetches an absent shard from the nearest of its models' origins that has it. Does nothing if the shard is
+    /// present.
     ///
-    /// Reading does this by itself. However many ask at once, in this process or another, one fetches, and the others find
-    /// the file. It goes the way of an import: staged, hashed, synced, renamed, then a row. Room for it is made by
-    /// eviction first; if the quota leaves none, the shard comes in all the same, because what is in use has to be read.
-    /// Bytes that arrived before an early end are kept, and the next fetch resumes after them.
+    /// Reads call this implicitly. Concurrent calls for one shard, in this process or another, make one fetch. As in
+    /// an import, the bytes are staged, hashed, synced and renamed before the row is committed. Other shards are
+    /// evicted first if the quota has no room; if that is not enough, the shard is stored above the quota, because a
+    /// reader needs it. An interrupted fetch keeps its bytes, and the next one resumes after them.
     ///
-    /// Blocks: for threads of your own.
+    /// Blocks: call it on a thread outside of Swift's cooperative pool.
     ///
-    /// - Parameter work: cancelling it ends the fetch soon, with `CancellationError`; ``stopFetching()`` does so, too.
-    /// - Throws: ``StorageError/missing(path:digest:)`` if no origin is known to have it; the failure of the last origin
-    ///   (``StoreError/originDiffers(origin:digest:found:)``, ``StoreError/originFailed(origin:digest:reason:)``) if none
-    ///   could give it.
+    /// - Parameter work: cancelling it ends the fetch with `CancellationError`; ``stopFetching()`` does so, too.
+    /// - Throws: ``StorageError/missing(path:digest:)`` if no origin is known to have the shard. If every origin fails,
+    ///   the error of the last one: ``StoreError/originDiffers(origin:digest:found:)`` or
+    ///   ``StoreError/originFailed(origin:digest:reason:)``.
     public func bringBack(_ digest: ContentDigest, work: Work = Work()) throws {
         let work = Work(within: misses, work)
         let lock = try ShardLock(digest, in: path + "/fetch.lock", work)
@@ -39,11 +40,14 @@ extension Store {
         throw failure ?? missing
     }
 
-    /// Ends all fetches of what is used and not here, with `CancellationError`, and lets none begin any more: for a
-    /// process that is about to end. What has come is kept. Pulls have a work of their own.
+    /// Ends all fetches on miss with `CancellationError`, and allows no new ones: call it before the process exits.
+    /// Fetched bytes are kept. Pulls are not affected; they end with their own `Work`.
     public func stopFetching() { misses.cancel() }
 
-    /// - Returns: why the shard did not come, if another origin may have it; nil if it came.
+    /// Fetches a shard from one origin.
+    ///
+    /// - Returns: nil on success; the error, if another origin may still have the shard.
+    /// - Throws: errors that trying another origin cannot fix.
     private func tryFetch(
         _ wanted: WantedShard, _ request: ShardRequest, _ url: String, _ work: Work,
         _ origin: () throws -> any Origin
@@ -73,14 +77,14 @@ extension Store {
             let found = try shard.finishAdding()
             if found == digest { return try save(shard, digest, seconds: (ContinuousClock.now - start) / .seconds(1)) }
             try shard.remove()
-            // What was here before may be to blame: all of it from this one, then.
+            // The bytes of an earlier attempt may be wrong: fetch all of them from this origin.
             guard shard.have > 0 else {
                 throw StoreError.originDiffers(origin: source.url, digest: digest, found: "SHA-256 \(found.short)")
             }
         }
     }
 
-    /// Gets the bytes that are missing.
+    /// Fetches the missing bytes.
     private func fetchRest(
         of shard: ShardWriter, _ wanted: WantedShard, _ source: (url: String, request: ShardRequest),
         _ origin: any Origin,
@@ -104,7 +108,7 @@ extension Store {
 
     private func save(_ shard: ShardWriter, _ digest: ContentDigest, seconds: Double) throws {
         try catalog.write { db in
-            // Removed in the meantime: a blob without a row would be garbage.
+            // The row was removed meanwhile, and a blob without a row would be garbage.
             guard try ShardTable.find(digest, db) != nil else {
                 try shard.remove()
                 throw StorageError.missing(path: blobs.path(digest), digest: digest)

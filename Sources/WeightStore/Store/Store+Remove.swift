@@ -2,10 +2,14 @@ import GRDB
 import Storage
 
 extension Store {
-    /// Removes revisions at a person's word: all of a model (`org/name`), or one (`org/name@rev`).
+    /// Removes models with all of their revisions (`org/name`), or single revisions (`org/name@rev`).
     ///
-    /// - Throws: ``StoreError/inUse(revision:holders:)`` if a living process holds one;
-    ///   ``StoreError/pinned(revision:note:)`` if one is pinned and not `force`. Then nothing is removed.
+    /// - Parameters:
+    ///   - force: whether pinned revisions are removed, too.
+    ///   - dryRun: whether nothing is removed, and the summary says what would be.
+    /// - Throws: ``StoreError/inUse(revision:holders:)`` if a live process holds one of them;
+    ///   ``StoreError/pinned(revision:note:)`` if one is pinned, without `force`;
+    ///   ``StorageError/notFound(kind:name:detail:)``. In each case nothing is removed.
     @discardableResult
     public func remove(_ names: [String], force: Bool = false, dryRun: Bool = false) throws -> RemovalSummary {
         try removing(dryRun: dryRun) { db, holders, removal in
@@ -23,7 +27,7 @@ extension Store {
         }
     }
 
-    /// Removes the revisions that `choose` names, but for those that are pinned or in use, until it is enough.
+    /// Removes the revisions that `choose` returns, except pinned and used ones, until `isEnough` returns true.
     func prune(
         dryRun: Bool, _ choose: (Database) throws -> [RevisionRow], until isEnough: (Removal) throws -> Bool
     ) throws -> RemovalSummary {
@@ -40,11 +44,11 @@ extension Store {
         }
     }
 
-    /// Why a revision may not go.
+    /// The reason why a revision cannot be removed; nil if it can.
     private static func hold(
         on revision: RevisionRow, _ holders: [LeaseDirectory.Holder], _ db: Database
     ) throws -> StoreError? {
-        // Who has held it since before its last byte came knows it by another digest.
+        // A process that opened the revision before its last byte arrived holds it by its provisional digest.
         let provisional = try RevisionTable.provisionalDigest(of: revision.id, db)
         let uses = [revision.digest, provisional].compactMap { digest in
             digest.map { LeaseDirectory.Use(model: revision.modelName, digest: $0) }

@@ -2,10 +2,10 @@ import GRDB
 import Storage
 
 extension Store {
-    /// Finds and holds a revision.
+    /// Finds a revision, counts a use of it, and holds it as long as the returned value lives.
     ///
     /// - Parameter name: `model`, `model@ref`, `model@v3`, `model@<commit>` or `model@<digest>` (6 digits or more).
-    ///   Without `@` it is the ref `main`, or else the last version.
+    ///   `model` alone means the ref `main` or, without that ref, the last version.
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``, ``StorageError/ambiguous(name:matches:)``.
     public func revision(_ name: String) throws -> Revision {
         let revision = try heldRevision(name)
@@ -20,7 +20,7 @@ extension Store {
             let isHeld = try leases.use(.init(model: row.modelName, digest: row.digest)) {
                 try catalog.read { db in try RevisionTable.exists(row.id, db) }
             }
-            // Removed between the look-up and the lease: look again, and say that it is not there.
+            // Removed between the lookup and the lease: the next lookup throws `notFound`, or finds another revision.
             guard isHeld else { continue }
             return Revision(row, store: self)
         }

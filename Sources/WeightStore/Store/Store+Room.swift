@@ -5,26 +5,29 @@ import Storage
 import Synchronization
 
 extension Store {
-    /// Before an import writes `bytes` more: evicts if they would not fit the quota.
+    /// Evicts until `bytes` that an import is about to write fit the quota.
     ///
-    /// - Throws: ``StoreError/quotaFull(quota:stored:requested:evictable:)`` if there is still no room then.
+    /// - Throws: ``StoreError/quotaFull(quota:stored:requested:evictable:)`` if they do not fit after the eviction.
     func makeRoomForImport(_ bytes: Int) throws {
         guard let (quota, stored) = try evictFor(bytes) else { return }
         throw StoreError.quotaFull(
             quota: quota, stored: stored, requested: bytes, evictable: try diskGauge().evictable)
     }
 
-    /// Before a fetch: evicts if the shard would not fit the quota. If too little may go, the fetch goes on.
+    /// Evicts until a shard that is about to be fetched fits the quota. If too little is evictable, the fetch continues
+    /// above the quota.
     func makeRoomForFetch(_ bytes: Int) throws {
         guard let (quota, stored) = try evictFor(bytes) else { return }
-        // Once is enough: a model that does not fit comes in shard by shard.
+        // Warns once: a model that does not fit is fetched shard by shard.
         guard !background.hasWarned.exchange(true, ordering: .relaxed) else { return }
         logger.warning(
-            "the quota of \(quota) bytes is exceeded: \(stored) are stored and can't be evicted, \(bytes) more are in use"
-        )
+            """
+            the quota of \(quota) bytes is exceeded: \(stored) bytes are stored and cannot be evicted, and a shard of \
+            \(bytes) bytes is needed
+            """)
     }
 
-    /// - Returns: the quota and what is stored, if there is no room for `bytes`.
+    /// - Returns: nil if there is room for `bytes`; otherwise the quota and the stored bytes after the eviction.
     private func evictFor(_ bytes: Int) throws -> (quota: Int, stored: Int)? {
         let (quota, stored) = try quotaAndStored()
         guard let limit = quota.bytes, stored + bytes > limit else { return nil }
@@ -33,10 +36,10 @@ extension Store {
         return after + bytes > limit ? (limit, after) : nil
     }
 
-    /// Above the high watermark, evicts down to the low one, on a thread of its own: nobody waits for it, unless the store
-    /// goes.
+    /// Above the high watermark, evicts down to the low one on a background queue, which keeps the store open
+    /// meanwhile.
     func evictInBackground() {
-        // Without an answer there is nothing to do here: the next fetch asks again.
+        // An error is ignored: the next fetch checks again.
         guard let (quota, stored) = try? quotaAndStored(), stored > quota.highBytes ?? .max else { return }
         guard !background.isRunning.exchange(true, ordering: .acquiringAndReleasing) else { return }
         background.queue.async { [weak self, background] in
@@ -45,19 +48,19 @@ extension Store {
             do {
                 try evictIfIdle(EvictionRequest(.quota))
             } catch {
-                logger.warning("eviction in the background: \(error)")
+                logger.warning("background eviction failed: \(error)")
             }
         }
     }
 
-    /// As `evictInBackground`, at once.
+    /// As `evictInBackground`, in the calling thread.
     func evictAboveWatermark() {
         do {
             let (quota, stored) = try quotaAndStored()
             if stored > quota.highBytes ?? .max { try evictBlocking(EvictionRequest(.quota)) }
         } catch {
-            // What brought the store here is done, and safe.
-            logger.warning("eviction above the high watermark: \(error)")
+            // Logged and not thrown: the import or pull that triggered the eviction has succeeded.
+            logger.warning("eviction above the high watermark failed: \(error)")
         }
     }
 

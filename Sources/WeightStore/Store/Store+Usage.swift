@@ -3,10 +3,10 @@ import GRDB
 import Storage
 
 extension Store {
-    /// What each model takes, and all together.
+    /// The disk usage of each model, and of the store.
     public func usage() throws -> StoreUsage {
         try catalog.read { db in
-            // The distinct shards of each model; a shard counted by more than one model is shared.
+            // `held` has the distinct shards of each model; a shard that several models hold is shared.
             let rows = try Row.fetchAll(
                 db,
                 sql: """
@@ -53,6 +53,7 @@ extension Store {
         }
     }
 
+    /// Counts of the store and its catalog.
     public func stats() throws -> StoreStats {
         let processes = try leases.holders().filter { $0.lease != leases.name }.map(\.process)
         return try catalog.read { db in

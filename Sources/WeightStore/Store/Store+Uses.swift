@@ -6,23 +6,24 @@ import Storage
 import Synchronization
 
 extension Store {
-    /// Whether the accesses of all processes are written down. A process that has the store open learns of a change with
-    /// its next batch of counts.
+    /// Whether all processes record their accesses. A process that has the store open applies a change with its next
+    /// batch of counts.
     public var recordsAccesses: Bool {
         get throws { try catalog.read(AccessRecorder.isOn) }
     }
 
+    /// Turns the recording of accesses on or off, for all processes.
     public func setRecordsAccesses(_ on: Bool) throws {
         try catalog.write { db in try AccessRecorder.set(on, db) }
         recorder.isOn = on
     }
 
-    /// The files in which accesses are recorded, the older first, as far as they are there.
+    /// The existing files of recorded accesses, oldest first.
     public var accessFiles: [String] { AccessRecorder.files(in: path) }
 }
 
 extension Store {
-    /// What the store recorded, with what the catalog knows of the shards.
+    /// The recorded accesses, with the catalog's facts about the shards.
     ///
     /// - Throws: ``StorageError/notFound(kind:name:detail:)`` if nothing was recorded.
     public func recordedAccesses() throws -> AccessTrace {

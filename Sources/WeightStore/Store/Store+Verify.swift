@@ -8,17 +8,17 @@ import Support
 import Synchronization
 
 extension Store {
-    /// Reads shards from the disk again, past the page cache, and compares them with their digests. A shard that
-    /// differs is moved to `quarantine/`; importing the same content again heals it. A KV block that differs is dropped.
+    /// Reads shards from the disk, past the page cache, and compares them with their digests. A shard that differs is
+    /// moved to `quarantine/`; importing the same content again restores it. A KV block that differs is dropped.
     ///
     /// - Parameter work: counts bytes read. Cancelling it, or the task, ends the verification.
-    /// - Throws: ``StoreError``, `CancellationError`. What was verified by then is recorded.
+    /// - Throws: ``StoreError``, `CancellationError`. Shards verified before the error are recorded as verified.
     @discardableResult
     public func verify(_ rule: VerifyRule = VerifyRule(), work: Work = Work()) async throws -> VerifySummary {
         try await work.run { try self.verifyBlocking(rule, work: work) }
     }
 
-    /// As ``verify(_:work:)``, for callers on threads of their own.
+    /// The blocking form of ``verify(_:work:)``, for threads outside of Swift's cooperative pool.
     @discardableResult
     public func verifyBlocking(_ rule: VerifyRule = VerifyRule(), work: Work = Work()) throws -> VerifySummary {
         let shards = try shardsToVerify(rule)
@@ -34,7 +34,7 @@ extension Store {
         return summary
     }
 
-    /// Verifies until no shard is left, or something has failed.
+    /// Verifies until no shard is left, or a lane has failed.
     private func lane(_ run: Verifying) {
         let buffer = Buffer(bytes: BufferPool.bufferBytes)
         while let shard = run.next() {
@@ -69,9 +69,9 @@ extension Store {
     {
         let path = blobs.path(shard.digest)
         guard let file = try FileDescriptor.openIfThere(path) else {
-            return try setAside(shard, .missing, detail: "its file is not there", run)
+            return try setAside(shard, .missing, detail: "its file does not exist", run)
         }
-        // What is on the disk counts, not what is in memory. Without O_DIRECT it reads through memory.
+        // O_DIRECT reads the disk and not the page cache. Where it is not supported, the page cache is read.
         _ = file.setDirect(true)
         var hasher = SHA256()
         var offset = 0
@@ -88,7 +88,7 @@ extension Store {
         return try setAside(shard, .quarantined, detail: detail, run)
     }
 
-    /// Takes a bad blob out of the way, unless it has been removed in the meantime.
+    /// Marks a bad shard, and moves a damaged blob to `quarantine/`, unless the shard was removed meanwhile.
     private func setAside(_ shard: ShardTable.Entry, _ state: ShardState, detail: String, _ run: Verifying) throws
         -> VerifySummary.Damage?
     {
@@ -110,7 +110,7 @@ extension Store {
             return try Self.revisions(holding: row.id, db)
         }
         guard let revisions else { return nil }
-        logger.error("shard \(shard.digest.short): \(detail); hit: \(revisions.joined(separator: ", "))")
+        logger.error("shard \(shard.digest.short): \(detail); affects \(revisions.joined(separator: ", "))")
         return VerifySummary.Damage(
             digest: shard.digest, problem: state == .missing ? "missing" : "damaged", detail: detail,
             revisions: revisions)
@@ -126,7 +126,7 @@ extension Store {
             try ShardTable.damaged(db).filter { !found.contains($0.digest) }.map { shard in
                 VerifySummary.Damage(
                     digest: shard.digest, problem: shard.state == .missing ? "missing" : "damaged",
-                    detail: "found before", revisions: try Self.revisions(holding: shard.id, db))
+                    detail: "found earlier", revisions: try Self.revisions(holding: shard.id, db))
             }
         }
     }

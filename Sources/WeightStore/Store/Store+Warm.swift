@@ -4,25 +4,26 @@ import Support
 import Tiers
 
 extension Store {
-    /// Brings the revisions that are used most into a tier, and the KV blocks of their common prompts, so that their next
-    /// use finds them there.
+    /// Loads the most used revisions into a tier, with the KV blocks of their common prompts, so that their next use is
+    /// a hit.
     ///
-    /// What comes, in which order, and what is left out: ``warmPlan(_:)``. Warming is no use: it makes nothing more
-    /// popular, and the tier's hits and misses don't count it. Again, with nothing changed, it moves nothing. What could
-    /// not come in (an origin that can't be reached, room that others took meanwhile) is in the summary, and the rest
-    /// comes in all the same.
+    /// ``warmPlan(_:)`` chooses the shards and their order. Warm-up does not count as an access: it changes neither
+    /// popularity nor the tier's hits and misses. A second warm-up without changes moves nothing. Items that fail (an
+    /// origin is unreachable, or other loads fill the tier meanwhile) are listed in ``WarmSummary/failed``, and the
+    /// others are loaded.
     ///
-    /// With an engine, KV blocks that the store lacks are computed once the weights are in, one prompt after the other, and
-    /// stored; then they come in, too.
+    /// With an engine, KV blocks that the store lacks are computed once the weights are loaded, one prompt after the
+    /// other. They are stored, and then loaded, too.
     ///
-    /// Cancelled, it stops what is under way and gives back what it held; what is in by then stays in the tier.
+    /// When cancelled, it stops its loads and releases its leases; shards that are resident by then stay in the tier.
     ///
+    /// - Parameter work: counts bytes loaded.
     /// - Throws: as ``warmPlan(_:)``; `CancellationError`.
     public func warm(_ request: WarmRequest, work: Work = Work()) async throws -> WarmSummary {
         try await work.runTask { [self] in try await warm(request, work) }
     }
 
-    /// As ``warm(_:work:)``; blocks.
+    /// The blocking form of ``warm(_:work:)``, for threads outside of Swift's cooperative pool.
     public func warmBlocking(_ request: WarmRequest, work: Work = Work()) throws -> WarmSummary {
         try work.wait { [self] in try await warm(request, work) }
     }
@@ -33,7 +34,7 @@ extension Store {
         var summary = try await bring(plan, work)
         if let engine = request.engine, !plan.prefills.isEmpty {
             for prefill in plan.prefills { try await compute(prefill, engine, &summary) }
-            // What was computed is now in the store, and may be planned.
+            // The second plan includes the computed blocks, which are in the store now.
             let rest = try await bring(try await onThread { try self.warmPlan(request) }, work)
             summary.warmed += rest.warmed
             summary.failed += rest.failed
@@ -42,14 +43,14 @@ extension Store {
         return summary
     }
 
-    /// Does what a plan says, but for its prefills.
+    /// Executes a plan, except its prefills.
     func bring(_ plan: WarmPlan, _ work: Work = Work()) async throws -> WarmSummary {
         try Task.checkCancellation()
         work.expect(plan.bytes)
         var summary = WarmSummary(plan: plan)
         let memory = try tiers.open(plan.tier)
         let wanted = Set(plan.steps.flatMap { $0.shards.map(\.digest) })
-        // Held until all is done, so that nobody removes them meanwhile.
+        // Held to the end, so that they are not removed meanwhile.
         let revisions = try await onThread {
             plan.items.map { item in Result { try self.warmed(item, in: plan.tier) } }
         }
@@ -59,7 +60,7 @@ extension Store {
             case .success: summary.warmed += step.bytes
             case .failure(is CancellationError): throw CancellationError()
             case .failure(let error):
-                // The layers after it are of no use without it.
+                // A layer is useful only with those before it.
                 stopped.insert(step.item)
                 summary.fail(step, error)
             }
@@ -91,7 +92,7 @@ extension Store {
         return summary
     }
 
-    /// Has an engine compute what a prompt lacks, and stores it.
+    /// Requests the missing KV blocks of a prompt from an engine, and stores them.
     private func compute(_ prefill: PlannedPrefill, _ engine: any PrefillEngine, _ summary: inout WarmSummary)
         async throws
     {
@@ -103,10 +104,10 @@ extension Store {
             guard blocks.count <= prefill.missing else {
                 throw StorageError.invalid(
                     what: "prefill", value: prefill.prompt,
-                    reason: "the engine gave \(blocks.count) blocks, \(prefill.missing) were missing")
+                    reason: "the engine returned \(blocks.count) blocks, but only \(prefill.missing) were missing")
             }
             if blocks.isEmpty {
-                return summary.failed.append(prefill.leftOut(.notComputed, "the engine gave no KV blocks"))
+                return summary.failed.append(prefill.leftOut(.notComputed, "the engine returned no KV blocks"))
             }
             let put = try await onThread {
                 try prefill.kv.put(
@@ -117,7 +118,7 @@ extension Store {
             if put.refused > 0 {
                 summary.failed.append(
                     prefill.leftOut(
-                        .noRoom, "\(put.refused) KV blocks that were computed don't fit the quota, or the disk"))
+                        .noRoom, "\(put.refused) computed KV blocks do not fit the KV quota or the disk"))
             }
         } catch is CancellationError {
             throw CancellationError()
@@ -126,8 +127,8 @@ extension Store {
         }
     }
 
-    /// Holds a revision of the plan. Looks at all of its tensors, as its first use will: what the catalog says of them is
-    /// then in memory, too.
+    /// Holds a revision of the plan. Also reads all of its tensor rows, so that the first lease finds the catalog's
+    /// pages in memory, too.
     private func warmed(_ item: WarmItem, in tier: Tier) throws -> Revision {
         let revision = try heldRevision("\(item.model)@\(item.digest)")
         if item.prompt == nil { _ = try revision.view(in: tier) }
@@ -142,12 +143,13 @@ extension WarmSummary {
             LeftOut(revision: item.revision, prompt: item.prompt, bytes: bytes, reason: reason, message: message)
         }
         if let index = failed.firstIndex(where: { $0.revision == item.revision && $0.prompt == item.prompt }) {
-            // The first error is the one to tell.
+            // Only the first error of an item is reported.
             failed[index] = entry(failed[index].bytes + step.bytes, failed[index].reason, failed[index].message)
             return
         }
         let isFull = if case TierError.full = error { true } else { false }
         failed.append(
-            entry(step.bytes, isFull ? .noRoom : .failed, isFull ? "others took the room meanwhile" : "\(error)"))
+            entry(step.bytes, isFull ? .noRoom : .failed, isFull ? "other loads filled the tier meanwhile" : "\(error)")
+        )
     }
 }

@@ -2,13 +2,13 @@ import GRDB
 import Storage
 
 extension Store {
-    /// What ``warm(_:progress:)`` would do now. Moves nothing.
+    /// The plan that ``warm(_:work:)`` would execute now. Loads nothing. Blocks.
     ///
-    /// Opens the tier, with the default options if it is not open yet, since its budget is asked for. Blocks.
+    /// Opens the tier with the default options if it is not open yet, because the plan needs its budget.
     ///
-    /// - Throws: ``StorageError/notFound(kind:name:detail:)`` for a revision that was named and is not there, ``DeviceError``.
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)`` for an unknown revision in the request, ``DeviceError``.
     public func warmPlan(_ request: WarmRequest) throws -> WarmPlan {
-        // What was counted in this process counts.
+        // Includes the accesses of this process that are not in the catalog yet.
         flush()
         let memory = try tiers.open(request.tier)
         let now = StoreClock.now
@@ -50,7 +50,7 @@ extension Store {
             let row = try RevisionRow.find(name, db)
             if chosen.contains(where: { $0.id == row.id }) { continue }
             var revision = popular.first { $0.id == row.id } ?? PopularRevision(row)
-            // Asked for, so it will be used: all of it, as often as it was, and once at least.
+            // A requested revision is expected to be used whole: as often as before, and at least once.
             revision.uses = max(revision.uses, 1)
             revision.inherited = revision.uses
             chosen.append(revision)
@@ -58,11 +58,12 @@ extension Store {
         return (chosen, others: 0)
     }
 
-    /// The revision's shards that are worth warming; nil if some of them can't be had, which the plan is told.
+    /// The revision's shards that are worth warming; nil if some of them are not available, which is added to the plan.
     private func candidate(
         _ revision: PopularRevision, _ request: WarmRequest, now: Int, _ plan: inout WarmPlan
     ) throws -> WarmPlanner.Candidate? {
-        // The page cache has what files without tensors are read from; a device has no use for them.
+        // Files without tensors are read through the page cache, so the RAM tier includes them; a device does not need
+        // them.
         let isWhole = request.tier == .ram
         var (shards, pending) = try catalog.read { db in
             (
@@ -80,23 +81,23 @@ extension Store {
         if !lost.isEmpty {
             leaveOut(
                 shards.bytes, .lost,
-                "shards that it needs (\(lost.count)) are not here, and no origin has them: import it again")
+                "\(lost.count) of its shards are missing, and no origin has them; import it again")
             return nil
         }
         let evicted = shards.filter { !$0.isPresent }
         if !evicted.isEmpty, !request.fetches {
             leaveOut(
                 shards.bytes, .evicted,
-                "shards that it needs (\(evicted.count)) were evicted from the disk, and nothing is to be fetched")
+                "\(evicted.count) of its shards were evicted from the disk, and fetching is turned off")
             return nil
         }
         if pending > 0, revision.inherited > 0 {
-            leaveOut(pending, .neverCame, "it was never fetched")
+            leaveOut(pending, .neverCame, "never fetched")
         }
         return WarmPlanner.Candidate(item: WarmItem(revision, uses: revision.uses), shards: shards)
     }
 
-    /// Looks which bytes of the plan the page cache lacks.
+    /// Counts the bytes of the plan that are not in the page cache.
     private func countDiskBytes(_ plan: inout WarmPlan) throws {
         for step in plan.steps {
             for shard in step.shards where shard.isPresent {
@@ -105,7 +106,7 @@ extension Store {
                     let blob = try MappedBlob(path: path, digest: shard.digest, bytes: shard.bytes)
                     plan.items[step.item].diskBytes += shard.bytes - (try blob.mapping.cachedBytes())
                 } catch StorageError.missing {
-                    // Evicted a moment ago, or lost: the warm-up finds out.
+                    // Evicted since the plan was made, or lost: the warm-up reports it.
                     continue
                 }
             }

@@ -8,17 +8,17 @@ import Support
 import Synchronization
 import Tiers
 
-/// A store of model weights on disk: what users of the library hold.
+/// A store of model weights in a directory: the entry point of the library.
 ///
 ///     let store = try Store(at: "/var/lib/weightstore")
 ///     let revision = try store.revision("org/name@main")
 ///     let layer = try revision.layer(12)
 ///     for tensor in layer.tensors { tensor.bytes.withUnsafeBytes { … } }
 ///
-/// Many threads may use one store, and many processes one directory. Calls block on I/O: make them on threads of
-/// your own, not on Swift's cooperative pool.
+/// Threads may share one store, and processes one directory. Calls that are not `async` block on I/O: make them on
+/// threads outside of Swift's cooperative pool.
 public final class Store: Sendable {
-    /// The directory, as an absolute path.
+    /// The absolute path of the directory.
     public let path: String
     package let catalog: Catalog
     let blobs: BlobDirectory
@@ -28,23 +28,23 @@ public final class Store: Sendable {
     let tiers: TierSet
     let origins = OriginRegistry()
     let nearer = NearerOriginsSlot()
-    /// Of all fetches of what is used and not here; they have no other.
+    /// The progress and cancellation of all fetches on miss.
     package let misses = Work()
     let recorder: AccessRecorder
-    /// Changes with every prompt that this process registers or removes.
+    /// Incremented with each prompt that this process registers or removes.
     let promptChanges = Atomic<Int>(0)
     let background = BackgroundEviction()
     let logger: Logger
     let cores: Int
-    /// The disk was full when the store was opened.
+    /// Whether opening the store released the reserve, because the disk was full.
     private let gaveUpReserve: Bool
 
     /// Opens the store in a directory.
     ///
     /// - Parameters:
-    ///   - create: make the directory and an empty store if there is none.
-    ///   - logger: receives what is not reported to the caller.
-    /// - Throws: ``StoreError``.
+    ///   - create: whether the directory and an empty store are created if there is none.
+    ///   - logger: receives warnings and errors that no call throws.
+    /// - Throws: ``StorageError/notAStore(path:)``, ``StorageError``, ``FileError``.
     public convenience init(at path: String, create: Bool = false, logger: Logger = Logger(label: "weightstore")) throws
     {
         try self.init(at: path, create: create, logger: logger, trace: nil)
@@ -60,12 +60,12 @@ public final class Store: Sendable {
             let others = try FileSystem.entries(path).filter { $0 != "lost+found" }
             if !others.isEmpty, !FileSystem.exists(path + "/write.lock") {
                 throw StorageError.invalid(
-                    what: "place for a store", value: path, reason: "the directory holds other files")
+                    what: "directory for a store", value: path, reason: "not empty; use an empty or a new directory")
             }
             try FileSystem.createDirectory(path)
             try FileSystem.refuseNetwork(path)
-            // `write.lock` first: it says that this is a store in the making, to another process that makes it at the
-            // same time, and to the next one after a crash. `blobs` last: it says that the rest is there.
+            // `write.lock` first: it marks an unfinished store, for another process that creates the store at the same
+            // time, and for the next one after a crash. `blobs` last: it marks that the rest exists.
             _ = try WriteLock(path + "/write.lock")
             for part in ["staging", "leases", "quarantine", "blobs"] {
                 try FileSystem.createDirectory("\(path)/\(part)")
@@ -86,7 +86,7 @@ public final class Store: Sendable {
             parts = try Self.openParts(path, logger, trace)
             gaveUpReserve = false
         } catch FileError.diskFull {
-            // What the reserve is for: on a full disk SQLite can't even be opened, and gc could not help.
+            // On a full disk SQLite cannot be opened, so gc could not free space: release the reserve.
             try reserve.giveUp()
             parts = try Self.openParts(path, logger, trace)
             gaveUpReserve = true
@@ -94,7 +94,7 @@ public final class Store: Sendable {
         (leases, catalog) = parts
         accesses = try AccessLog(catalog: catalog, recorder: recorder, logger: logger) { [tiers] in tiers.all }
         tiers.fetches { [weak self] digest, work in
-            // The store is gone, and with it what it fetches from.
+            // The store was closed, and its origins with it.
             guard let self else { throw CancellationError() }
             try bringBack(digest, work: work)
         }
@@ -102,36 +102,37 @@ public final class Store: Sendable {
 
     deinit {
         accesses.flush(isLast: true)
-        // A dead process's staging is gc's to clear; a living one's is its own.
+        // If the removal fails, gc removes the folder once the process has ended.
         try? FileSystem.removeTree(stagingPath)
-        // What somebody else has taken of it in the meantime is gone; the next gc tries again.
+        // If the disk is full again, the reserve stays smaller, and the next gc restores it.
         if gaveUpReserve { try? reserve.takeBack() }
     }
 
-    /// Writes what was counted of accesses to the catalog. Happens by itself in batches, and when the store goes.
+    /// Writes the access counts of this process to the catalog. The store also does so in batches, and when it is
+    /// closed.
     public func flush() { accesses.flush() }
 
     private static func openParts(_ path: String, _ logger: Logger, _ trace: (@Sendable (String) -> Void)?) throws
         -> (LeaseDirectory, Catalog)
     {
         let leases = try LeaseDirectory(path + "/leases")
-        // A new catalog beside old blobs would make garbage of them. The blobs are looked at first: whoever brought
-        // them had a catalog before.
+        // A new catalog beside old blobs would make them garbage. The blobs are checked first: a process creates the
+        // catalog before any blob.
         if try !FileSystem.entries(path + "/blobs").isEmpty {
             let status = try FileSystem.status(path + "/store.db")
             if status == nil || status?.bytes == 0 {
                 throw StorageError.catalogDamaged(
                     path: path + "/store.db",
-                    message: "\(status == nil ? "not there" : "empty"), although there are blobs")
+                    message: "\(status == nil ? "missing" : "empty"), but there are blobs")
             }
         }
         return (leases, try Catalog(directory: path, leases: leases, logger: logger, trace: trace))
     }
 
-    /// Where a shard's blob is.
+    /// The path of a shard's blob.
     package func blobPath(_ digest: ContentDigest) -> String { blobs.path(digest) }
 
-    /// Removes blobs whose rows are gone.
+    /// Removes blobs without rows.
     var sweep: Sweep { Sweep(catalog: catalog, blobs: blobs) }
 
     private var stagingPath: String { "\(path)/staging/\(leases.name)" }
@@ -148,7 +149,7 @@ public final class Store: Sendable {
 
     private static let smallFiles = Atomic<Int>(0)
 
-    /// A change to models, whose records are written anew with it.
+    /// A change to models, which also writes their new records.
     func change() -> ModelChange {
         ModelChange(catalog: catalog, blobs: blobs) {
             let number = Self.smallFiles.add(1, ordering: .relaxed).newValue

@@ -1,7 +1,7 @@
 import GRDB
 import Storage
 
-/// A revision that was used, or is expected to be.
+/// A revision with its expected uses.
 struct PopularRevision: Sendable {
     let id: Int64
     let model: String
@@ -9,24 +9,24 @@ struct PopularRevision: Sendable {
     let version: Int?
     /// Expected uses of the whole revision.
     var uses = 0.0
-    /// Of these, uses that its shards don't know of: those of the revisions that it replaced.
+    /// Of these, the uses of revisions that it replaced, which the heat of its shards does not include.
     var inherited = 0.0
 
     /// `org/name@v3`.
     var name: String { "\(model)@\(version.map { "v\($0)" } ?? digest.short)" }
 }
 
-/// Which revisions are used how much, from what the catalog counts.
+/// The popularity of revisions, computed from the access counts of shards.
 ///
-/// The catalog counts uses of shards (`shard.heat`: each use halved for every day that has passed). What a revision
-/// alone holds was used by nobody else, so these shards tell how often the revision was used: its `uses` are the mean
-/// heat of its bytes that the fewest other revisions hold. A fine-tune that nobody uses stays unpopular beside a
-/// popular base; an engine that streams layers all day counts as often as it does.
+/// `shard.heat` counts the uses of a shard, each halved for every day that has passed. Shards that only one revision
+/// holds were used only by it, so the `uses` of a revision are the mean heat, by bytes, of its shards with the fewest
+/// holders. An unused fine-tune thus stays unpopular beside a popular base, and an engine that streams layers all day
+/// counts each pass.
 ///
-/// A new version begins without uses. If what a revision was named by names another one now, and it has not been used
-/// since, its uses pass to the one that its model's name names.
+/// A new version has no uses of its own. If no ref names an old revision any more, and it was not used since the refs
+/// moved, its uses pass to the revision that the model's name stands for.
 enum Popularity {
-    /// The revisions that were used, the most used first.
+    /// The used revisions, most used first.
     static func all(now: Int, _ db: Database) throws -> [PopularRevision] {
         let rows = try Row.fetchAll(
             db,
@@ -82,9 +82,9 @@ enum Popularity {
             \.element)
     }
 
-    /// The shards of a revision that have ever come.
+    /// The shards of a revision, without those that were never fetched.
     ///
-    /// - Parameter isWhole: whether files that hold no tensors belong to it, too.
+    /// - Parameter isWhole: whether files without tensors are included.
     static func shards(of revision: Int64, isWhole: Bool, now: Int, _ db: Database) throws -> [WarmShard] {
         try Row.fetchAll(
             db.cachedStatement(
@@ -115,7 +115,7 @@ enum Popularity {
         }
     }
 
-    /// The uses of single shards.
+    /// The heat of single shards; 0 for unknown ones.
     static func uses(of digests: some Sequence<ContentDigest>, now: Int, _ db: Database) throws -> [ContentDigest:
         Double]
     {
@@ -127,7 +127,7 @@ enum Popularity {
         return uses
     }
 
-    /// Bytes of a revision's files that have never come.
+    /// Bytes of a revision's files that were never fetched.
     static func pendingBytes(of revision: Int64, _ db: Database) throws -> Int {
         try Int.fetchValue(
             db.cachedStatement(

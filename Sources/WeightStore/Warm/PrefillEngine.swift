@@ -1,35 +1,40 @@
 import Storage
 
-/// An engine that computes keys and values: a warm-up asks it for KV blocks of common prompts that the store lacks.
+/// An engine that computes keys and values: a warm-up requests KV blocks of common prompts from it that the store
+/// lacks.
 public protocol PrefillEngine: Sendable {
-    /// The KV blocks of a revision that the engine looks for when it serves: one value for each tenant that is to be warmed.
+    /// The KV blocks of a revision that the engine leases when it serves: one value for each tenant to warm.
     ///
     ///     [try store.kvBlocks(of: revision, format: "bf16 [32,2,8,256,128]", blockTokens: 256)]
     ///
-    /// Called on a thread of its own. Empty if the engine does not serve the revision.
+    /// Called on a thread outside of Swift's cooperative pool. Returns an empty array if the engine does not serve the
+    /// revision.
     func kvBlocks(of revision: Revision, in store: Store) throws -> [KVBlocks]
 
-    /// Computes the blocks of a prompt from the first that is missing on. The revision's weights are in the tier by then, as
-    /// far as they fit.
+    /// Computes the blocks of a prompt, from the first missing one. The weights of the revision that fit the tier are
+    /// resident by then.
     ///
     /// - Parameters:
-    ///   - kv: which revision, format and tenant. The blocks before the first missing one can be leased from it.
-    ///   - tokens: all of the prompt, in whole blocks.
-    ///   - firstMissing: the number of the first block that is wanted.
-    /// - Returns: the blocks' bytes, in order; less than all is taken, too.
+    ///   - kv: the revision, format and tenant. The blocks before the first missing one can be leased from it.
+    ///   - tokens: the tokens of the prompt's whole blocks.
+    ///   - firstMissing: the index of the first block to compute.
+    /// - Returns: the blocks' bytes, in order. The array may be shorter than the missing blocks.
     func prefill(_ kv: KVBlocks, tokens: [UInt32], firstMissing: Int) async throws -> [[UInt8]]
 }
 
-/// KV blocks that an engine is to compute.
+/// KV blocks of a prompt that an engine has to compute.
 public struct PlannedPrefill: Sendable, Encodable {
     /// `org/name@v3`.
     public let revision: String
+    /// The prompt's name.
     public let prompt: String
+    /// The layout of a block's bytes.
     public let format: String
     /// The SHA-256 of the tenant's salt.
     public let tenant: ContentDigest
-    /// Blocks that are missing, behind so many that are there.
+    /// The number of missing blocks.
     public let missing: Int
+    /// The number of stored blocks, which precede the missing ones.
     public let present: Int
 
     let kv: KVBlocks

@@ -1,15 +1,15 @@
 import GRDB
 import Storage
 
-/// Looks which KV blocks of a revision's common prompts are in the store, and which are to be computed.
+/// Finds the KV blocks of a revision's common prompts that the store has, and those that an engine has to compute.
 ///
-/// The keys of blocks depend on revision, format, tenant and block length. Those under which the store has blocks of the
-/// revision are known from the catalog; an engine tells those that it works with.
+/// The keys of blocks depend on the space: revision, format, tenant and block length. The catalog lists the spaces in
+/// which the store has blocks of the revision; an engine returns the spaces that it uses.
 struct PromptPlanner {
     private struct Space {
         let digest: ContentDigest
         let blockTokens: Int
-        /// nil if the engine does not work with it.
+        /// nil if the engine does not use this space.
         var kv: KVBlocks?
     }
 
@@ -25,8 +25,7 @@ struct PromptPlanner {
         self.now = now
     }
 
-    /// The blocks that are there, prompt by prompt. What is missing is added to the plan: to its prefills, or to what is left
-    /// out.
+    /// The stored blocks, by prompt. Missing blocks are added to the plan: to `prefills`, or to `leftOut`.
     func candidates(_ plan: inout WarmPlan) throws -> [WarmPlanner.Candidate] {
         let prompts = try store.catalog.read { db in try PromptTable.tokens(of: revision.model, now: now, db) }
         if prompts.isEmpty { return [] }
@@ -39,13 +38,14 @@ struct PromptPlanner {
                     LeftOut(revision: revision.name, prompt: prompt.name, bytes: 0, reason: reason, message: message))
             }
             if spaces.isEmpty {
-                leaveOut(.notComputed, "its KV blocks were never computed, and only an engine can do that")
+                leaveOut(.notComputed, "its KV blocks were never computed, which requires an engine")
             }
             for space in spaces {
                 var chain = KVChain(space: space.digest, blockTokens: space.blockTokens)
                 chain.append(prompt.tokens)
                 guard chain.blocks > 0 else {
-                    leaveOut(.tooShort, "it has \(chain.tokens) tokens, and a KV block has \(space.blockTokens)")
+                    leaveOut(
+                        .tooShort, "it has \(chain.tokens) tokens, less than a KV block of \(space.blockTokens) tokens")
                     continue
                 }
                 let present = try blocks(chain, uses: prompt.uses)
@@ -56,7 +56,8 @@ struct PromptPlanner {
                     if engine == nil {
                         leaveOut(
                             .notComputed,
-                            "\(missing) of \(chain.blocks) KV blocks are missing, and only an engine can compute them")
+                            "\(missing) of \(chain.blocks) KV blocks are missing, and computing them requires an engine"
+                        )
                     }
                     continue
                 }

@@ -1,22 +1,24 @@
 import Storage
 import Tiers
 
-/// What a warm-up brings into a tier, in its order, and what it leaves out.
+/// The items that a warm-up loads into a tier, in order, and those that it leaves out.
 public struct WarmPlan: Sendable, Encodable {
+    /// The tier to warm.
     public let tier: Tier
     /// Bytes that the tier may hold.
     public let budget: Int
-    /// In the order in which they are warmed.
+    /// In the order in which they are loaded.
     public internal(set) var items: [WarmItem] = []
+    /// Items, or parts of items, that are not loaded.
     public internal(set) var leftOut: [LeftOut] = []
-    /// The KV blocks that an engine is asked for, in this order, once the weights are in. They come in after that, as far
-    /// as there is room.
+    /// The KV blocks that the engine computes, in this order, once the weights are loaded. They are loaded afterwards
+    /// if there is room.
     public internal(set) var prefills: [PlannedPrefill] = []
-    /// Revisions that were used, and that are not among the first so many that were asked for.
+    /// The number of used revisions beyond ``WarmRequest/top``.
     public internal(set) var others = 0
-    /// Bytes to be brought into the tier.
+    /// Bytes to load into the tier.
     public internal(set) var bytes = 0
-    /// Bytes of colder shards that make room for them.
+    /// Bytes of colder shards to evict for them.
     public internal(set) var evicted = 0
 
     var steps: [WarmStep] = []
@@ -30,39 +32,40 @@ public struct WarmPlan: Sendable, Encodable {
         case tier, budget, items, leftOut, prefills, others, bytes, evicted
     }
 
-    /// Bytes that must be read from the disk, for all that the page cache holds now.
+    /// Bytes to read from the disk, because the page cache does not hold them now.
     public var diskBytes: Int { items.reduce(0) { $0 + $1.diskBytes } }
-    /// Bytes that must be fetched from origins.
+    /// Bytes to fetch from origins.
     public var fetchBytes: Int { items.reduce(0) { $0 + $1.fetchBytes } }
 }
 
-/// What a plan warms: the weights of a revision, or the KV blocks of a prompt. All sizes are bytes.
+/// An item of a plan: the weights of a revision, or the KV blocks of a prompt. All sizes are bytes.
 public struct WarmItem: Sendable, Encodable {
     /// `org/name@v3`.
     public let revision: String
+    /// The digest of the revision.
     public let digest: ContentDigest
     /// The prompt's name; nil for weights.
     public internal(set) var prompt: String?
-    /// Expected uses: those of the past, each halved for every day that has passed.
+    /// Expected uses: past uses, each halved for every day that has passed.
     public let uses: Double
-    /// Seconds that having it in the tier is expected to save, per gigabyte that it adds.
+    /// The expected savings, in seconds per gigabyte that the item adds to the tier.
     public internal(set) var benefit = 0.0
-    /// What of it is in the tier in the end.
+    /// Bytes of the item that are in the tier after the warm-up.
     public internal(set) var bytes = 0
-    /// Of these, what an item before it brings along.
+    /// Of `bytes`, those that earlier items of the plan load.
     public internal(set) var shared = 0
-    /// Of these, what is in the tier already.
+    /// Of `bytes`, those that are in the tier before the warm-up.
     public internal(set) var resident = 0
-    /// Of what is to be brought in, what must be read from the disk because the page cache does not hold it,
+    /// Of `added`, bytes to read from the disk, because the page cache does not hold them.
     public internal(set) var diskBytes = 0
-    /// and what must be fetched from an origin.
+    /// Of `added`, bytes to fetch from an origin.
     public internal(set) var fetchBytes = 0
-    /// The layers that are there in the end; of a prompt, its KV blocks.
+    /// The number of layers (for a prompt, KV blocks) that are in the tier after the warm-up.
     public internal(set) var parts = 0
-    /// Of so many: the layers that were ever used, the blocks that are in the store.
+    /// The number of layers that were ever used; for a prompt, of KV blocks in the store.
     public internal(set) var allParts = 0
 
-    /// What is to be brought in.
+    /// Bytes to load.
     public var added: Int { bytes - shared - resident }
 
     let model: String
@@ -80,48 +83,51 @@ public struct WarmItem: Sendable, Encodable {
     }
 }
 
-/// Something that a plan leaves out, and why.
+/// An item, or a part of one, that a plan leaves out or that a warm-up failed to load.
 public struct LeftOut: Sendable, Encodable {
+    /// Why the item was left out.
     public enum Reason: String, Sendable, Encodable {
-        /// The budget is full of what is hotter.
+        /// The budget is full of hotter shards, or the quota or the disk of computed KV blocks.
         case noRoom
-        /// Evicted from the disk, and nothing is to be fetched.
+        /// Evicted from the disk, and ``WarmRequest/fetches`` is false.
         case evicted
-        /// Gone or set aside, and no origin has it.
+        /// Missing or quarantined, and no origin has it.
         case lost
-        /// Bytes that have never come.
+        /// Never fetched.
         case neverCame
-        /// KV blocks that only an engine can compute.
+        /// KV blocks that must be computed by an engine.
         case notComputed
-        /// A prompt with less tokens than a KV block.
+        /// A prompt with fewer tokens than a KV block.
         case tooShort
-        /// Something went wrong.
+        /// An error; ``LeftOut/message`` has its text.
         case failed
     }
 
     /// `org/name@v3`.
     public let revision: String
-    /// nil for weights.
+    /// The prompt's name; nil for weights.
     public let prompt: String?
+    /// Bytes that are not loaded; 0 if unknown.
     public let bytes: Int
+    /// The reason as a value.
     public let reason: Reason
-    /// The reason in a sentence.
+    /// The reason as a sentence.
     public let message: String
 
-    /// What a person calls it.
+    /// The revision, followed by the prompt's name if there is one.
     public var name: String { prompt.map { "\(revision) \($0)" } ?? revision }
 }
 
-/// Shards that come in together: those of one layer of a revision, what it has outside its layers, or a KV block.
+/// Shards that are loaded together: those of one layer of a revision, those outside of its layers, or a KV block.
 struct WarmStep: Sendable {
-    /// The item's place in the plan.
+    /// The index of the item in the plan.
     let item: Int
     /// The shards that are not in the tier.
     let shards: [WarmShard]
-    /// What they may take the place of.
+    /// The shards that may be evicted for them.
     let victims: Set<ContentDigest>
 
     var bytes: Int { shards.reduce(0) { $0 + $1.bytes } }
-    /// The least uses of them: nothing hotter goes for them.
+    /// The minimum of the shards' uses: no hotter shard is evicted for them.
     var uses: Double { shards.reduce(.infinity) { min($0, $1.uses) } }
 }

@@ -1,18 +1,20 @@
 import Storage
 
-/// Chooses what to warm.
+/// Chooses the shards to warm, and their order.
 ///
-/// What a byte in memory is worth is expected uses × seconds saved per byte, and a budget is used best if the bytes that
-/// are worth most go in first. A revision is worth what its shards are that no revision before it brings along; the one
-/// worth most per byte is next, and then the others are looked at again, since what they share with it is there. Within
-/// a revision what stands outside the layers comes first, then the layers in order, so that a revision which does not
-/// fit whole has those that are waited for first; of a prompt, the blocks from the first on. It ends with the first layer
-/// that does not fit; a later revision may fill what is left.
+/// The worth of a byte in memory is expected uses × seconds saved per byte, so the budget is filled with the bytes of
+/// the highest worth first. A revision's worth counts only shards that no earlier revision of the plan loads. The
+/// revision with the highest worth per byte is next, and then the worth of the others is computed again, because the
+/// shards that they share with it are loaded.
 ///
-/// Nothing in the tier goes that a lease holds, that the plan wants, or that is as hot as what comes (in uses, and in
-/// benefit per byte).
+/// Within a revision, the shards outside of the layers are first, and then the layers in order, so that a revision that
+/// does not fit whole has the layers that are needed first. A prompt begins with its first block. The item ends at the
+/// first layer or block that does not fit; a later item may use the remaining room.
+///
+/// Shards in the tier are not evicted if they are leased, in the plan, or at least as hot as the incoming ones (in
+/// uses, or in benefit per byte).
 struct WarmPlanner {
-    /// What is to be planned, with those of its shards that are worth warming.
+    /// An item to plan, with the shards that are worth warming.
     struct Candidate {
         let item: WarmItem
         let shards: [WarmShard]
@@ -34,8 +36,8 @@ struct WarmPlanner {
     private var planned: Set<ContentDigest> = []
 
     /// - Parameters:
-    ///   - plan: empty.
-    ///   - underWay: the sizes of what others bring in: its room is taken already.
+    ///   - plan: an empty plan with tier and budget.
+    ///   - underWay: the sizes of shards that other loads bring into the tier: their room is reserved already.
     init(_ plan: WarmPlan, residents: [ContentDigest: Resident], underWay: [ContentDigest: Int]) {
         self.plan = plan
         self.residents = residents
@@ -60,12 +62,12 @@ struct WarmPlanner {
         return plan
     }
 
-    /// Seconds saved per byte that the candidate adds; what adds nothing goes first.
+    /// Seconds saved per byte that the candidate adds. A candidate that adds nothing is the first.
     private func worth(_ candidate: Candidate) -> Double {
         candidate.shards.filter { !planned.contains($0.digest) }.benefitPerByte ?? .infinity
     }
 
-    /// - Returns: the shards that are in the plan now and were not before.
+    /// - Returns: the shards that were added to the plan.
     private mutating func add(_ candidate: Candidate, worth: Double) -> [ContentDigest] {
         var entry = candidate.item
         entry.benefit = (worth.isFinite ? worth : candidate.shards.benefitPerByte ?? 0) * 1e9
@@ -75,7 +77,7 @@ struct WarmPlanner {
         for (key, part) in parts {
             let new = part.filter { !planned.contains($0.digest) }
             let absent = new.filter { residents[$0.digest] == nil }
-            // Before the look for victims: the part's own shards are none.
+            // Before `makeRoom`, so that the part's own shards are not victims.
             planned.formUnion(new.map(\.digest))
             guard let victims = makeRoom(for: absent) else {
                 planned.subtract(new.map(\.digest))
@@ -95,19 +97,19 @@ struct WarmPlanner {
         let missing = candidate.shards.bytes - entry.bytes
         if missing > 0 {
             let kind = entry.prompt == nil ? "layers" : "blocks"
-            let share = entry.bytes > 0 ? "; \(entry.parts) of \(entry.allParts) \(kind) are in" : ""
+            let share = entry.bytes > 0 ? "; \(entry.parts) of \(entry.allParts) \(kind) fit" : ""
             plan.leftOut.append(
                 LeftOut(
                     revision: entry.revision, prompt: entry.prompt, bytes: missing, reason: .noRoom,
-                    message: "no room beside what is hotter, or worth more per byte\(share)"))
+                    message: "no room beside shards that are hotter or worth more per byte\(share)"))
         }
         if entry.bytes > 0 { plan.items.append(entry) }
         return added
     }
 
-    /// Takes room for shards.
+    /// Reserves room for shards.
     ///
-    /// - Returns: what must go for them; nil if there is no room, and then nothing goes.
+    /// - Returns: the shards to evict for them; nil if there is not enough room, in which case nothing is reserved.
     private mutating func makeRoom(for shards: [WarmShard]) -> Set<ContentDigest>? {
         let shards = shards.filter { underWay[$0.digest] == nil }
         let asked = shards.bytes

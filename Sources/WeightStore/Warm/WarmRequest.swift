@@ -1,16 +1,18 @@
 import Tiers
 
-/// What to warm, and where.
+/// The tier and the revisions to warm.
 public struct WarmRequest: Sendable {
+    /// The tier to load into.
     public var tier: Tier
-    /// So many of the most used revisions; without effect if `revisions` names some.
+    /// The number of revisions to warm, most used first. Ignored if `revisions` is not empty.
     public var top = 5
-    /// Only these, used or not, as in ``Store/revision(_:)``.
+    /// Names of revisions to warm, used or not, as in ``Store/revision(_:)``; empty means the most used ones.
     public var revisions: [String] = []
     /// Whether shards that were evicted from the disk are fetched from their origins.
     public var fetches = true
-    /// Computes KV blocks of common prompts that the store lacks; nil leaves them out.
+    /// The engine that computes KV blocks of common prompts that the store lacks; nil leaves these blocks out.
     public var engine: (any PrefillEngine)?
 
+    /// A request for the five most used revisions.
     public init(to tier: Tier = .ram) { self.tier = tier }
 }

@@ -1,35 +1,35 @@
 import Storage
 
-/// A shard that may be warmed, and what that is worth.
+/// A shard that may be warmed, with its worth.
 struct WarmShard: Sendable {
     let digest: ContentDigest
     let bytes: Int
-    /// Of a KV block, how many blocks come before it.
+    /// For a KV block, the number of blocks before it.
     let layer: Int?
-    /// With which others it comes in.
+    /// The group of shards that it is loaded with.
     let part: Part
     let isPresent: Bool
-    /// Present, or had by an origin.
+    /// Whether it is present, or an origin has it.
     let isToBeHad: Bool
-    /// Expected uses: those of the past, fading, are the forecast.
+    /// Expected uses: past uses, each halved for every day that has passed.
     var uses: Double
-    /// What a use waits for the shard if it is not in memory.
+    /// Seconds that a use waits for the shard if it is not in memory.
     let seconds: Double
 
-    /// What comes in together, in the order in which it does.
+    /// Shards that are loaded together. Parts are loaded in ascending order.
     enum Part: Comparable, Hashable {
-        /// What a revision has outside its layers: embedding, final norm, head.
+        /// Shards outside of all layers: embedding, final norm, head.
         case outside
         /// A layer, or a KV block.
         case number(Int)
-        /// What holds no tensors.
+        /// Shards without tensors.
         case files
     }
 
-    /// What having it in memory saves.
+    /// Seconds saved if it is in memory.
     var benefit: Double { uses * seconds }
 
-    /// - Parameter fetchSeconds: what the last fetch took, if there was one.
+    /// - Parameter fetchSeconds: the duration of the last fetch; nil if there was none.
     init(
         digest: ContentDigest, bytes: Int, layer: Int?, isFile: Bool = false, isPresent: Bool, isToBeHad: Bool,
         uses: Double,
@@ -48,10 +48,10 @@ struct WarmShard: Sendable {
     }
 }
 
-/// What reading a shard from disk is taken to cost: 2 GB/s, and a tenth of a millisecond to begin. Only its ratio to the
-/// cost of a fetch, and of small shards to large ones, has an effect: it decides an order.
+/// The assumed cost of reading a shard from disk: 0.1 ms, plus its bytes at 2 GB/s. It only decides an order, so only
+/// its ratio to the cost of a fetch, and the ratio of small to large shards, matter.
 enum ReadCost {
-    /// Seconds.
+    /// Seconds per read.
     static let latency = 1e-4
     static let bytesPerSecond = 2e9
 

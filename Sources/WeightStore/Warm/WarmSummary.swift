@@ -1,12 +1,14 @@
-/// What a warm-up did.
+/// The result of a warm-up.
 public struct WarmSummary: Sendable, Encodable {
+    /// The plan that was executed.
     public let plan: WarmPlan
-    /// Bytes brought into the tier.
+    /// Bytes loaded into the tier.
     public internal(set) var warmed = 0
-    /// KV blocks that an engine computed, and that are in the store now.
+    /// The number of KV blocks that the engine computed and that were stored.
     public internal(set) var computed = 0
-    /// What the plan had wanted and did not come in, and why.
+    /// Items of the plan that were not loaded or not computed.
     public internal(set) var failed: [LeftOut] = []
+    /// The duration of the warm-up.
     public internal(set) var seconds = 0.0
 
     init(plan: WarmPlan) { self.plan = plan }

@@ -1,19 +1,19 @@
 import Storage
 import Tiers
 
-/// Brings the steps of a plan into a tier.
+/// Loads the steps of a plan into a tier.
 struct Warmer {
-    /// So many steps are under way at once: enough that the tier's readers never wait, few enough that the order holds.
+    /// Concurrent steps: enough to keep the tier's readers busy, few enough to load nearly in the plan's order.
     static let stepsAtOnce = 3
 
-    /// A step that was not begun because one before it of the same item failed.
+    /// The step was skipped because an earlier step of the same item failed.
     struct Stopped: Error {}
 
     private let memory: MemoryTier
     private let revision: Revision
     private let wanted: Set<ContentDigest>
 
-    /// - Parameter wanted: what the whole plan wants, of which nothing goes.
+    /// - Parameter wanted: the shards of the whole plan, which are never evicted for it.
     init(_ memory: MemoryTier, _ revision: Revision, _ wanted: Set<ContentDigest>) {
         self.memory = memory
         self.revision = revision
@@ -25,7 +25,7 @@ struct Warmer {
         let group = ShardGroup(visiting: shards, in: memory, hold: revision.hold)
         memory.remember(zip(shards, step.shards).map { (shard: $0, heat: $1.uses) })
         let uses = step.uses
-        // Chosen when the plan was made; it may have been used since.
+        // A victim of the plan may have become hotter since the plan was made.
         let warming = Warming { [wanted] resident in
             step.victims.contains(resident.digest) && !wanted.contains(resident.digest)
                 && resident.heat(at: StoreClock.coarse) < uses
@@ -33,7 +33,7 @@ struct Warmer {
         do {
             try await PendingLease(group, warming: warming).value().release()
         } catch StorageError.missing(let path, let digest) where item.prompt != nil {
-            // A row without its block: it can be computed again.
+            // A row without a blob is dropped, so that the block is computed again.
             try revision.store.dropKVBlock(digest)
             throw StorageError.missing(path: path, digest: digest)
         }
