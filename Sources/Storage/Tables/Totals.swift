@@ -1,13 +1,13 @@
 import GRDB
 
-/// The tables `tally` and `kv_tally`: what is present, counted along by triggers.
+/// The tables `tally` and `kv_tally`: the totals of the present shards, maintained by triggers.
 package enum Totals {
-    /// Bytes of the shards that are present.
+    /// The total size of the present shards, in bytes.
     package static func bytes(_ kind: QuotaKind, _ db: Database) throws -> Int {
         try Int.fetchOne(db, sql: "SELECT bytes FROM \(kind.tally) WHERE id = 1") ?? 0
     }
 
-    /// How many shards are present.
+    /// The number of present shards.
     package static func shards(_ kind: QuotaKind, _ db: Database) throws -> Int {
         try Int.fetchOne(db, sql: "SELECT shards FROM \(kind.tally) WHERE id = 1") ?? 0
     }
