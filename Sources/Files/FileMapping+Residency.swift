@@ -4,8 +4,8 @@ import Glibc
 extension FileMapping {
     /// Reads pages into memory and maps them, so that later accesses do not fault.
     ///
-    /// The corresponding C function is `madvise` with `MADV_POPULATE_READ` (Linux 5.14). An unreadable page throws here;
-    /// accessing it would raise SIGBUS.
+    /// The corresponding C function is `madvise` with `MADV_POPULATE_READ` (Linux 5.14). An unreadable page throws
+    /// here; accessing it would raise SIGBUS.
     ///
     /// - Parameter range: bytes, beginning at a page boundary.
     package func populate(_ range: Range<Int>) throws(FileError) {
@@ -17,9 +17,9 @@ extension FileMapping {
         }
     }
 
-    /// Requests huge pages: where the file system supports them, the kernel reads the file 2 MiB at a time into pages of
-    /// that size. Measured on ext4 (Linux 6.18), a cold populate is 1.5 times as fast as any other way of reading, and
-    /// a warm one 10 times as fast as with small pages. Elsewhere the advice has no effect.
+    /// Requests huge pages: where the file system supports them, the kernel reads the file 2 MiB at a time into pages
+    /// of that size. Measured on ext4 (Linux 6.18), a cold populate is 1.5 times as fast as any other way of reading,
+    /// and a warm one 10 times as fast as with small pages. Elsewhere the advice has no effect.
     ///
     /// The corresponding C function is `madvise` with `MADV_HUGEPAGE`.
     package func preferHugePages() {

@@ -24,7 +24,8 @@ package enum PercentEncoding {
     /// Decodes each `%XX`.
     ///
     /// - Parameter plusIsSpace: decode `+` as a space, as in a query.
-    /// - Returns: nil unless two hexadecimal digits follow every `%` and the result is UTF-8 without control characters.
+    /// - Returns: nil unless two hexadecimal digits follow every `%` and the result is UTF-8 without control
+    ///   characters.
     package static func decode(_ text: some StringProtocol, plusIsSpace: Bool = false) -> String? {
         var bytes: [UInt8] = []
         var rest = text.utf8[...]

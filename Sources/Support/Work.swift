@@ -1,15 +1,16 @@
 import Synchronization
 
-/// Progress and cancellation of one long call: import, pull, verify, export, warm-up, simulation, eviction, rebuild, push,
-/// sync.
+/// Progress and cancellation of one long call: import, pull, verify, export, warm-up, simulation, eviction, rebuild,
+/// push, sync.
 ///
 ///     let work = Work()
 ///     Task { try await store.pull(request, work: work) }
 ///     print(work.progress.done, "of", work.progress.total)
 ///     work.cancel()
 ///
-/// Any thread may read or cancel it while the call runs. A cancelled call ends soon, with `CancellationError`; data that
-/// is durable by then is kept, and the next run reuses it. Cancelling the task of an asynchronous call cancels its work.
+/// Any thread may read or cancel it while the call runs. A cancelled call ends soon, with `CancellationError`; data
+/// that is durable by then is kept, and the next run reuses it. Cancelling the task of an asynchronous call cancels its
+/// work.
 public final class Work: Sendable {
     /// The progress of a call, in bytes unless the call documents another unit.
     public struct Progress: Sendable, Equatable {

@@ -35,7 +35,7 @@ final class LeaseHandle: Handled {
     func index(of name: String, in file: String?) throws -> Int {
         let index = lease.tensors.firstIndex { $0.entry.name == name && (file == nil || $0.entry.file == file) }
         guard let index else {
-            throw StorageError.notFound(kind: "tensor", name: name, detail: "The lease does not hold it.")
+            throw StorageError.notFound(kind: "tensor", name: name, detail: "The lease does not contain it.")
         }
         return index
     }

@@ -3,13 +3,13 @@ import Glibc
 
 /// The blobs of a store: `blobs/ab/abcdef…`, one file for each shard, manifest and record, mode 0444.
 ///
-/// A blob is never changed and never truncated, so a mapping stays valid, even after the blob is removed.
-/// The names of manifests and records end in `.manifest` and `.record`: a rebuild trusts their contents, and an imported
-/// file, whatever its bytes, never gets such a name.
+/// A blob is never changed and never truncated, so a mapping stays valid, even after the blob is removed. The names of
+/// manifests and records end in `.manifest` and `.record`: a rebuild trusts their contents, and an imported file,
+/// whatever its bytes, never gets such a name.
 ///
 /// A file in `blobs/` without a row is garbage *while the write lock is held*: files are added (`install`) and removed
-/// (`Sweep`) only under the lock; added before the transaction that inserts their row, removed after the one that
-/// deletes it.
+/// (`Sweep`) only under the lock: added before the commit that inserts their row, removed after the commit that deletes
+/// it.
 package struct BlobDirectory: Sendable {
     /// The content of a blob; the raw value is the suffix of its file name.
     package enum Kind: String, Sendable, CaseIterable {

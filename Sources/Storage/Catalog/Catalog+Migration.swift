@@ -9,8 +9,8 @@ import Migrations
 /// A program compares the schema with its own only when it opens the catalog. So the schema changes only while no
 /// process of an older program has the store open:
 ///
-/// * A process holds its lease before it opens the catalog, and its lease file contains its schema. A lease file without
-///   a schema belongs to a program of schema 5 or older.
+/// * A process holds its lease before it opens the catalog, and its lease file contains its schema. A lease file
+///   without a schema belongs to a program of schema 5 or older.
 /// * A migration holds `leases/.lock` exclusively from reading the leases until its commit. A process that starts waits
 ///   for that lock and then sees the new schema; an older program rejects it.
 /// * A process of a newer schema does not block a migration: it has not opened the catalog yet, and will see the new
@@ -35,7 +35,8 @@ extension Catalog {
     /// - Parameters:
     ///   - leases: nil for a catalog that no other process uses.
     ///   - logger: receives a notice if the migration has to wait.
-    /// - Throws: ``StorageError/olderProcesses(path:processes:)`` after `patience`, ``StorageError/newerSchema(path:)``.
+    /// - Throws: ``StorageError/olderProcesses(path:processes:)`` after `patience`,
+    ///   ``StorageError/newerSchema(path:)``.
     static func migrate(_ path: String, under lock: WriteLock, _ leases: LeaseDirectory?, _ logger: Logger?) throws {
         guard let leases else { return try applyMigrations(path, under: lock) }
         let end = ContinuousClock.now + patience

@@ -7,17 +7,17 @@ import Synchronization
 
 /// The index of a store: `store.db`, SQLite in WAL mode, and the one place that opens connections to it.
 ///
-/// **Reading** uses a pool of read-only connections; opening a store and reading from it writes nothing.
-/// **Writing** uses one connection, opened at the first write. Each write is one IMMEDIATE transaction under
-/// `write.lock` (see `WriteLock` for the reason). Automatic checkpoints are off in every connection. A large log is
-/// checkpointed with TRUNCATE after a commit, still under the lock. The connection is closed under the lock, too, because
-/// the last connection that closes makes a checkpoint.
+/// **Reading** uses a pool of read-only connections; opening a store and reading from it writes nothing. **Writing**
+/// uses one connection, opened at the first write. Each write is one IMMEDIATE transaction under `write.lock` (see
+/// `WriteLock` for the reason). Automatic checkpoints are off in every connection. A large log is checkpointed with
+/// TRUNCATE after a commit, still under the lock. The connection is closed under the lock, too, because the last
+/// connection that closes makes a checkpoint.
 ///
 /// **Durability**: `synchronous=FULL`. After "row deleted, committed, blob unlinked", a power cut must not restore the
 /// row without its blob. Only access counts are committed without waiting for the disk.
 ///
-/// **Schema**: the numbered files of `Migrations/`, applied under the lock at the first open, each in one transaction: if
-/// the process dies in between, the next open resumes. They run only while no process of an older program is alive
+/// **Schema**: the numbered files of `Migrations/`, applied under the lock at the first open, each in one transaction:
+/// if the process dies in between, the next open resumes. They run only while no process of an older program is alive
 /// (`Catalog+Migration.swift`). A catalog with a migration that this build does not know is rejected and not changed.
 ///
 /// `mmap_size` is 0, so that an I/O error is an error code and not a SIGBUS. No call keeps a snapshot or a cursor after
@@ -129,8 +129,9 @@ package final class Catalog: Sendable {
                             return dryRun ? .rollback : .commit
                         }
                     } catch let error as DatabaseError where error.resultCode == .SQLITE_IOERR {
-                        // If the sync of the log failed, the log contains the whole failed commit, and the next recovery
-                        // would apply it. A checkpoint resets the log; if it fails, too, nothing more can be done.
+                        // If the sync of the log failed, the log contains the whole failed commit, and the next
+                        // recovery would apply it. A checkpoint resets the log; if it fails, too, nothing more can be
+                        // done.
                         try? Self.checkpoint(db)
                         throw error
                     }

@@ -11,7 +11,7 @@ package enum ModelName {
                 let first = part.first, first != "." && first != "-"
             else {
                 throw refuse(
-                    "each part must consist of letters, digits, \".\", \"_\" and \"-\", and not begin with \".\" or \"-\""
+                    "may contain letters, digits, \".\", \"_\" and \"-\"; no part may begin with \".\" or \"-\""
                 )
             }
         }

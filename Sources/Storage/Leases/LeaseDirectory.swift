@@ -5,8 +5,8 @@ import Synchronization
 /// `leases/`: one file for each living process, which the process locks for its lifetime.
 ///
 /// The kernel releases the lock when the process ends in any way, so there is no heartbeat and no stale lease. The name
-/// of the file is the name of the lease (and of the folder in `staging/` and the claims in the catalog). Its text is the
-/// process id and the command, the schema and the version of the program, then the revisions in use, one per line:
+/// of the file is the name of the lease (and of the folder in `staging/` and the claims in the catalog). Its text is
+/// the process id and the command, the schema and the version of the program, then the revisions in use, one per line:
 ///
 ///     process 4711 (weightstore serve)
 ///     schema 6, version 0.1.0

@@ -5,7 +5,8 @@ import ModelFormats
 extension FileContent {
     /// The content of a file.
     ///
-    /// - Parameter pendingToo: include a file with bytes that have not arrived or have not been compared with its digest.
+    /// - Parameter pendingToo: include a file with bytes that have not arrived or have not been compared with its
+    ///   digest.
     /// - Returns: nil if there is no such file.
     package static func find(_ digest: ContentDigest, pendingToo: Bool = false, _ db: Database) throws -> FileContent? {
         guard let file = try FileTable.find(digest, db), pendingToo || !file.isPending else { return nil }

@@ -8,7 +8,8 @@ package struct FileContent: Hashable, Sendable {
     package var shards: [ShardFacts]
     package var extents: [Extent]
     package var tensors: [TensorInfo]
-    /// Whether bytes are missing. Then there are no shards and extents, only the published facts and those of the header.
+    /// Whether bytes are missing. Then there are no shards and extents, only the published facts and those of the
+    /// header.
     package var isPending = false
 
     package init(

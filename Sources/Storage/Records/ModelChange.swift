@@ -3,7 +3,8 @@ import GRDB
 
 /// A change of a model in the catalog that also rewrites the model's record.
 ///
-/// Order: the new record is a durable blob before the transaction commits; the previous one is removed after the commit.
+/// Order: the new record is a durable blob before the transaction commits; the previous one is removed after the
+/// commit.
 package struct ModelChange {
     package let catalog: Catalog
     package let blobs: BlobDirectory

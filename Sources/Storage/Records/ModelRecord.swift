@@ -85,7 +85,8 @@ package struct ModelRecord: Codable, Equatable {
         }
         guard weightstore == "record 1" else {
             throw StorageError.invalid(
-                what: "model record", value: path, reason: "format \"\(weightstore)\" is not supported; \"record 1\" is")
+                what: "model record", value: path, reason: "format \"\(weightstore)\" is not supported; \"record 1\" is"
+            )
         }
     }
 }

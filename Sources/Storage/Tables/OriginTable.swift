@@ -3,8 +3,9 @@ import GRDB
 /// The table `origin`: the URLs from which a model can be fetched, the nearest at position 0. This type makes every
 /// change to it.
 ///
-/// `revision.recoverable` tells which of the model's revisions the origins hold. Inserting the first origin and deleting
-/// the last one make triggers recompute which shards may be evicted, so unchanged origins are not written again.
+/// `revision.recoverable` tells which of the model's revisions the origins hold. Inserting the first origin and
+/// deleting the last one make triggers recompute which shards may be evicted, so unchanged origins are not written
+/// again.
 package enum OriginTable {
     /// Replaces the origins of a model.
     package static func set(_ urls: [String], of model: Int64, _ db: Database) throws {

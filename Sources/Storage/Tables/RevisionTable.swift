@@ -46,7 +46,8 @@ package enum RevisionTable {
         try Int64.fetchOne(db, sql: "SELECT model_id FROM revision WHERE id = ?", arguments: [revision])
     }
 
-    /// The digest of a pulled revision before its last byte arrived; nil for a revision that was complete when inserted.
+    /// The digest of a pulled revision before its last byte arrived; nil for a revision that was complete when
+    /// inserted.
     package static func provisionalDigest(of revision: Int64, _ db: Database) throws -> ContentDigest? {
         try ContentDigest.fetchOne(db, sql: "SELECT provisional FROM revision WHERE id = ?", arguments: [revision])
     }

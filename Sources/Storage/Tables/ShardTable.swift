@@ -164,8 +164,8 @@ package enum ShardTable {
             ])
     }
 
-    /// Inserts the row of a shard at an origin, as evicted and an orphan. An existing row without bytes becomes evicted;
-    /// a present one does not change.
+    /// Inserts the row of a shard at an origin, as evicted and an orphan. An existing row without bytes becomes
+    /// evicted; a present one does not change.
     package static func expect(_ facts: ShardFacts, _ db: Database) throws {
         let now = StoreClock.now
         try db.cachedStatement(
@@ -203,7 +203,8 @@ package enum ShardTable {
             .execute(arguments: [state.rawValue, digest])
     }
 
-    /// Marks a shard as quarantined that arrived with a file whose digest is not the published one; no file references it.
+    /// Marks a shard as quarantined that arrived with a file whose digest is not the published one; no file references
+    /// it.
     ///
     /// - Returns: its digest; nil if there is no such shard.
     package static func markRefused(_ shard: Int64, _ db: Database) throws -> ContentDigest? {

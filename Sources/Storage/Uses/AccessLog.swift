@@ -12,9 +12,9 @@ package protocol UseSource: Sendable {
 /// Counts accesses in memory, and writes them to the catalog in batches: reads are not writes.
 ///
 /// A batch is written when it is large, after a minute, before an eviction, and when the store is closed. No reader
-/// waits for that: a separate queue writes the batch, and waits for the write lock for a limited time only. A batch that
-/// could not be written is merged with the next. A crash, or a write lock held by another process while the store is
-/// closed, loses at most one batch of counts; a full disk can lose more. A read never fails for this reason.
+/// waits for that: a separate queue writes the batch, and waits for the write lock for a limited time only. A batch
+/// that could not be written is merged with the next. A crash, or a write lock held by another process while the store
+/// is closed, loses at most one batch of counts; a full disk can lose more. A read never fails for this reason.
 package final class AccessLog: Sendable {
     private struct Use {
         var count = 0

@@ -5,9 +5,9 @@ import Synchronization
 
 /// Records each access to a shard of weights, for the simulator. It is off unless an operator turns it on.
 ///
-/// `accesses.csv` has a line for each access: `time,id,size`: the time in seconds since 1970, the id of the shard's row,
-/// the size in bytes. When the file is full, it is renamed to `accesses.1.csv`, replacing the previous one. Up to `room`
-/// accesses are buffered in memory until they are written; further ones are not recorded.
+/// `accesses.csv` has a line for each access: `time,id,size`: the time in seconds since 1970, the id of the shard's
+/// row, the size in bytes. When the file is full, it is renamed to `accesses.1.csv`, replacing the previous one. Up to
+/// `room` accesses are buffered in memory until they are written; further ones are not recorded.
 package final class AccessRecorder: Sendable {
     private enum Shard: Sendable {
         case row(Int64)

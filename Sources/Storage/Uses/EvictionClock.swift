@@ -1,7 +1,7 @@
 import GRDB
 
-/// The eviction clock of the disk: the highest priority that was evicted. Each use sets a shard's `clock` to it, so that
-/// policies of the GreedyDual family age unused shards without updating them (Young, On-line caching as cache size
+/// The eviction clock of the disk: the highest priority that was evicted. Each use sets a shard's `clock` to it, so
+/// that policies of the GreedyDual family age unused shards without updating them (Young, On-line caching as cache size
 /// varies, SODA 1991). Weights and KV blocks have separate clocks.
 package struct EvictionClock {
     private let kind: QuotaKind
