@@ -83,7 +83,7 @@ package final class StagedFile: @unchecked Sendable {
     /// Starts writing dirty pages to the disk, before `finish` waits for them.
     package func startWriteback() { file.startWriteback() }
 
-    /// Makes the bytes durable: they survive a power cut. The last call on the file.
+    /// Makes the bytes durable: they survive a power cut. No writes may follow.
     ///
     /// - Parameter mode: the file's permissions; blobs are read-only.
     package func finish(mode: mode_t = 0o444) throws(FileError) {

@@ -42,7 +42,7 @@ public struct FormatError: Error, Equatable {
         case notContiguous(expected: UInt64, found: UInt64)
 
         // Safetensors.
-        /// The element type has no known name.
+        /// The name of an element type is unknown.
         case unknownType(String)
         /// The header does not begin with `{`.
         case headerStart(found: UInt8)
@@ -84,7 +84,7 @@ public struct FormatError: Error, Equatable {
         case alignmentValue(UInt32)
         /// A dimension does not fit 63 bits.
         case dimensionTooLarge(UInt64)
-        /// The element type has no known number.
+        /// The number of an element type is unknown.
         case unknownTypeNumber(UInt32)
         /// ggml has removed the element type.
         case removedType(UInt32, name: String)

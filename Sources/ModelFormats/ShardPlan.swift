@@ -1,8 +1,8 @@
 /// The division of a file into shards, at tensor boundaries.
 ///
-/// A tensor of 1 MiB or more is a shard of its own. Smaller tensors of the same layer (of the same expert, where there
-/// are experts) are packed, sorted by name, each aligned to 64 bytes. The bytes outside all tensors are one shard, in
-/// file order. The plan depends only on the header, so the same file is always divided in the same way.
+/// A tensor of 1 MiB or more is a shard of its own. Smaller tensors of the same layer and expert are packed, sorted by
+/// name, each aligned to 64 bytes. The bytes outside all tensors are one shard, in file order. The plan depends only on
+/// the header, so the same file is always divided in the same way.
 package struct ShardPlan: Sendable {
     /// The content of a shard.
     package enum Kind: Sendable {

@@ -24,7 +24,7 @@ package struct BlockTree {
     /// The number of children of a block.
     package func children(of digest: ContentDigest) -> Int { children[digest] ?? 0 }
 
-    /// Reorders victims so that children precede their parents. Omits a block with a child that is not a victim.
+    /// Reorders victims so that children precede their parents. Omits a block if one of its children is not a victim.
     package func leavesFirst<Victim>(_ victims: [Victim], _ digest: (Victim) -> ContentDigest) -> [Victim] {
         if isEmpty { return victims }
         var children = children

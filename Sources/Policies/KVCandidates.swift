@@ -53,7 +53,6 @@ package struct KVCandidates {
     ///   - bytes: the bytes to free.
     ///   - expected: a first guess of the number of victims.
     ///   - seconds: the time limit of the query.
-    ///
     /// - Throws: as ``PolicyDatabase/victims(_:now:bytes:count:expected:seconds:bytesOf:)``.
     package func victims(_ policy: Policy, bytes: Int, expected: Int, seconds: Double) throws -> [PolicyDatabase.Victim]
     {

@@ -349,7 +349,7 @@ package final class MemoryTier: UseSource {
         var again: Departure?
         let requests = state.withLock { state -> [LeaseRequest]? in
             let requests = state.flights.removeValue(forKey: shard.digest)!.requests
-            // Closing the store ends its fetches with the same error, but does not cancel `work`: then the load is not
+            // `Store.stopFetching` ends fetches with the same error, but does not cancel `work`: then the load is not
             // repeated.
             if case .failure(is CancellationError) = result, departure.work.isCancelled, !requests.isEmpty {
                 // The load was cancelled because no request waited for it, and a new request has joined since.

@@ -6,7 +6,7 @@ import Synchronization
 
 /// The options of a tier, which apply when it is opened.
 public struct TierOptions: Sendable {
-    /// The most bytes; nil means half of the memory that is free now, or nine tenths of a GPU's.
+    /// The most bytes; nil means half of the free memory, or nine tenths of the free memory of a GPU.
     public var budget: Int?
     /// Whether to lock the pages of the RAM tier in memory, so that the kernel cannot reclaim them.
     public var locksPages = false

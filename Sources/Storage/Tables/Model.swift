@@ -18,9 +18,9 @@ public struct Model: Sendable, Codable {
     public let refs: [String]
     /// Whether a revision is pinned.
     public let pinned: Bool
-    /// The time of the newest version, in seconds since 1970.
+    /// The time of the newest version, in seconds since 1970; without one, that of the model's creation.
     public let modified: Int
-    /// The time of the last access to any revision, in seconds since 1970.
+    /// The time of the last access to any revision, in seconds since 1970; without one, that of the model's creation.
     public let lastAccess: Int
     /// The number of accesses to all revisions.
     public let accesses: Int
