@@ -1,14 +1,14 @@
 import CLinux
 import Glibc
 
-/// An open file: closed once, when the value goes.
+/// An open file, closed when the value is destroyed.
 ///
-/// Thin wrappers over the system calls; every error names the path.
+/// The methods are thin wrappers over system calls; every error names the path.
 package struct FileDescriptor: ~Copyable, Sendable {
     package let raw: Int32
     package let path: String
 
-    /// The corresponding C function is `open`. `O_CLOEXEC` is always set.
+    /// Opens `path`. The corresponding C function is `open`; `O_CLOEXEC` is always set.
     package init(_ path: String, _ flags: Int32, mode: mode_t = 0o666) throws(FileError) {
         raw = try retrying("open", path) { Glibc.open(path, flags | O_CLOEXEC, mode) }
         self.path = path
@@ -21,9 +21,9 @@ package struct FileDescriptor: ~Copyable, Sendable {
 
     deinit { close(raw) }
 
-    /// Opens for reading.
+    /// Opens a file for reading.
     ///
-    /// - Returns: nil if nothing is there.
+    /// - Returns: nil if the path does not exist.
     package static func openIfThere(_ path: String) throws(FileError) -> FileDescriptor? {
         let raw = Glibc.open(path, O_RDONLY | O_CLOEXEC)
         if raw >= 0 { return FileDescriptor(raw: raw, path: path) }
@@ -31,16 +31,16 @@ package struct FileDescriptor: ~Copyable, Sendable {
         throw .system(operation: "open", path: path, code: errno)
     }
 
-    /// The corresponding C function is `fstat`.
+    /// The status of the file. The corresponding C function is `fstat`.
     package func status() throws(FileError) -> FileStatus {
         var facts = stat()
         try retrying("fstat", path) { fstat(raw, &facts) }
         return FileStatus(facts)
     }
 
-    /// Fills `buffer` from `offset` on, and returns how many bytes there were: fewer only at the end of the file.
+    /// Fills `buffer` from `offset`. The corresponding C function is `pread`.
     ///
-    /// The corresponding C function is `pread`.
+    /// - Returns: the number of bytes read, less than `buffer.count` only at the end of the file.
     package func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(FileError) -> Int {
         var done = 0
         while done < buffer.count {
@@ -53,16 +53,17 @@ package struct FileDescriptor: ~Copyable, Sendable {
         return done
     }
 
-    /// As `read`, in one call: with O_DIRECT, what follows a short read at the end of the file would not be aligned.
+    /// Reads with a single `pread`: with O_DIRECT, a second one after a short read at the end of the file would be
+    /// unaligned.
     package func readOnce(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(FileError) -> Int {
         try retrying("read", path) { pread(raw, buffer.baseAddress!, buffer.count, off_t(offset)) }
     }
 
-    /// All bytes of a small file, a pipe, or a file in /proc, to the end: the last two say that their size is 0.
+    /// Reads a small file, a pipe or a file in /proc to its end; the last two report a size of 0.
     ///
     /// The corresponding C function is `read`.
     package func readAll() throws(FileError) -> [UInt8] {
-        // One byte more than there should be: the end is seen without growing.
+        // One byte more than the size, so that the read that reports the end needs no larger buffer.
         var bytes = [UInt8](repeating: 0, count: max(try status().bytes + 1, 4096))
         var done = 0
         while true {
@@ -77,9 +78,9 @@ package struct FileDescriptor: ~Copyable, Sendable {
         return bytes
     }
 
-    /// Switches O_DIRECT: reads and writes past the page cache.
+    /// Switches O_DIRECT, with which reads and writes bypass the page cache.
     ///
-    /// - Returns: false if the file system has no such thing.
+    /// - Returns: false if the file system does not support it.
     package func setDirect(_ on: Bool) -> Bool {
         let flags = fcntl(raw, F_GETFL)
         let wanted = on ? flags | clinux_O_DIRECT : flags & ~clinux_O_DIRECT
@@ -96,37 +97,40 @@ package struct FileDescriptor: ~Copyable, Sendable {
         }
     }
 
-    /// The corresponding C function is `fsync`. Never call it again after it failed: the second may succeed without
-    /// the data having reached the disk.
+    /// Makes data and metadata durable. The corresponding C function is `fsync`.
+    ///
+    /// Never repeat it after a failure: the second call may succeed although the data did not reach the disk.
     package func sync() throws(FileError) {
         try retrying("fsync", path) { fsync(raw) }
     }
 
-    /// Lets the kernel begin to write what is dirty, so that several files are written at once and synced after it. Whether it
-    /// went well is for `sync` to say. The corresponding C function is `sync_file_range`.
+    /// Starts to write dirty pages without waiting, so that several files are written in parallel before they are
+    /// synced. `sync` reports its errors. The corresponding C function is `sync_file_range`.
     package func startWriteback() { _ = clinux_start_writeback(raw) }
 
-    /// As `sync`, without the times. The corresponding C function is `fdatasync`.
+    /// As `sync`, without the timestamps. The corresponding C function is `fdatasync`.
     func syncData() throws(FileError) {
         try retrying("fdatasync", path) { fdatasync(raw) }
     }
 
-    /// The corresponding C function is `ftruncate`.
+    /// Sets the size of the file. The corresponding C function is `ftruncate`.
     package func truncate(to bytes: Int) throws(FileError) {
         try retrying("ftruncate", path) { ftruncate(raw, off_t(bytes)) }
     }
 
-    /// The corresponding C function is `fchmod`.
+    /// Sets the permissions. The corresponding C function is `fchmod`.
     func setMode(_ mode: mode_t) throws(FileError) {
         try retrying("fchmod", path) { fchmod(raw, mode) }
     }
 
-    /// Waits for the lock. The corresponding C function is `flock`.
+    /// Locks the file; blocks until the lock is free. The corresponding C function is `flock`.
     package func lock(shared: Bool = false) throws(FileError) {
         try retrying("flock", path) { flock(raw, shared ? LOCK_SH : LOCK_EX) }
     }
 
-    /// - Returns: false if somebody else holds the lock.
+    /// Locks the file exclusively, without waiting.
+    ///
+    /// - Returns: false if another descriptor holds the lock.
     package func tryLock() throws(FileError) -> Bool {
         while true {
             if flock(raw, LOCK_EX | LOCK_NB) == 0 { return true }
@@ -135,6 +139,7 @@ package struct FileDescriptor: ~Copyable, Sendable {
         }
     }
 
+    /// Releases the lock.
     package func unlock() {
         flock(raw, LOCK_UN)
     }

@@ -1,10 +1,10 @@
 import Glibc
 
-/// A file, mapped read-only: as long as the value lives the bytes stay readable, even if the file is removed.
+/// A file, mapped read-only. The bytes stay readable as long as the value exists, even if the file is removed.
 package final class FileMapping: Sendable {
-    // Immutable memory: what is mapped never changes, and the mapping ends only with the last reference.
+    // Safe to share: the mapped bytes never change, and the mapping exists until the last reference is dropped.
     nonisolated(unsafe) private let base: UnsafeRawPointer?
-    /// Bytes.
+    /// The number of bytes mapped.
     package let count: Int
     package let path: String
 
@@ -21,7 +21,7 @@ package final class FileMapping: Sendable {
         base = UnsafeRawPointer(address)
     }
 
-    /// No bytes.
+    /// A mapping of zero bytes.
     package static let empty = FileMapping()
 
     private init() {
@@ -34,6 +34,7 @@ package final class FileMapping: Sendable {
         if let base { munmap(UnsafeMutableRawPointer(mutating: base), count) }
     }
 
+    /// Calls `body` with the mapped bytes, which are valid only during the call.
     package func withUnsafeBytes<Result, Failure>(
         _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
     ) throws(Failure) -> Result {

@@ -1,13 +1,14 @@
 import Glibc
 
-/// The facts of `stat` that the store uses.
+/// The fields of `stat` that the store uses.
 package struct FileStatus: Equatable {
     package let device: Int64
     package let inode: Int64
     package let bytes: Int
     package let links: Int
-    /// Nanoseconds since 1970.
+    /// The time of the last change of the content, in nanoseconds since 1970.
     package let modified: Int64
+    /// The time of the last change of the content or the inode, in nanoseconds since 1970.
     package let changed: Int64
     private let mode: mode_t
 

@@ -3,8 +3,10 @@ import Glibc
 
 /// System calls on paths.
 package enum FileSystem {
-    /// - Parameter following: whether a symbolic link stands for what it points to.
-    /// - Returns: nil if nothing is there.
+    /// The status of a path.
+    ///
+    /// - Parameter following: whether to follow a symbolic link.
+    /// - Returns: nil if the path does not exist.
     package static func status(_ path: String, following: Bool = true) throws(FileError) -> FileStatus? {
         var facts = stat()
         if (following ? stat(path, &facts) : lstat(path, &facts)) == 0 { return FileStatus(facts) }
@@ -16,7 +18,7 @@ package enum FileSystem {
         access(path, F_OK) == 0
     }
 
-    /// Makes `path` and what is missing above it, durably.
+    /// Creates the directory `path` and its missing parents, durably.
     package static func createDirectory(_ path: String) throws(FileError) {
         if let status = try status(path) {
             guard status.isDirectory else { throw .system(operation: "mkdir", path: path, code: ENOTDIR) }
@@ -30,7 +32,7 @@ package enum FileSystem {
         try syncDirectory(parent)
     }
 
-    /// Makes the entries of a directory durable: what was renamed into it or removed from it.
+    /// Makes the entries of a directory durable: creations, renames and removals.
     package static func syncDirectory(_ path: String) throws(FileError) {
         try FileDescriptor(path, O_RDONLY | O_DIRECTORY).sync()
     }
@@ -39,7 +41,9 @@ package enum FileSystem {
         try retrying("rename", new) { Glibc.rename(old, new) }
     }
 
-    /// - Returns: false if nothing was there.
+    /// Removes a file.
+    ///
+    /// - Returns: false if the path did not exist.
     @discardableResult
     package static func remove(_ path: String) throws(FileError) -> Bool {
         if unlink(path) == 0 { return true }
@@ -47,7 +51,7 @@ package enum FileSystem {
         throw .system(operation: "unlink", path: path, code: errno)
     }
 
-    /// Removes a directory and all in it; links are removed, not followed.
+    /// Removes a directory and its contents; symbolic links are removed, not followed.
     package static func removeTree(_ path: String) throws(FileError) {
         for name in try entries(path) {
             let child = path + "/" + name
@@ -60,7 +64,7 @@ package enum FileSystem {
         if rmdir(path) == -1, errno != ENOENT { throw .system(operation: "rmdir", path: path, code: errno) }
     }
 
-    /// The names in a directory, sorted; none if there is no such directory.
+    /// The names in a directory, sorted; empty if the directory does not exist.
     package static func entries(_ path: String) throws(FileError) -> [String] {
         guard let stream = opendir(path) else {
             if errno == ENOENT { return [] }
@@ -77,12 +81,12 @@ package enum FileSystem {
         return names.sorted()
     }
 
-    /// All bytes of a small file, or of whatever else can be read to an end.
+    /// Reads a file, pipe or device to its end.
     package static func read(_ path: String) throws(FileError) -> [UInt8] {
         try FileDescriptor(path, O_RDONLY).readAll()
     }
 
-    /// The absolute path with every link resolved.
+    /// The absolute path with every symbolic link resolved.
     package static func resolve(_ path: String) throws(FileError) -> String {
         guard let resolved = realpath(path, nil) else {
             throw .system(operation: "realpath", path: path, code: errno)
@@ -91,27 +95,30 @@ package enum FileSystem {
         return String(cString: resolved)
     }
 
-    /// Bytes that an ordinary user can still write to the file system of `path`.
+    /// The free bytes of the file system of `path` that an ordinary user can write.
     package static func availableBytes(_ path: String) throws(FileError) -> Int {
         try space(path).available
     }
 
-    /// Bytes that an ordinary user can still write to the file system of `path`, and all that it has.
+    /// The file system of `path`: the free bytes that an ordinary user can write, and its size.
     package static func space(_ path: String) throws(FileError) -> (available: Int, total: Int) {
         var facts = statvfs()
         try retrying("statvfs", path) { statvfs(path, &facts) }
         return (Int(facts.f_bavail) * Int(facts.f_frsize), Int(facts.f_blocks) * Int(facts.f_frsize))
     }
 
-    /// Bytes that this user can still write to the file system of `path`: root may write what others may not.
+    /// The free bytes of the file system of `path` that this user can write; root may use the reserved blocks, too.
     package static func freeBytes(_ path: String) throws(FileError) -> Int {
         var facts = statvfs()
         try retrying("statvfs", path) { statvfs(path, &facts) }
         return Int(geteuid() == 0 ? facts.f_bfree : facts.f_bavail) * Int(facts.f_frsize)
     }
 
-    /// Refuses the file systems on which SQLite's WAL can't work: they share no memory between machines.
-    /// The numbers are those of statfs(2) and linux/magic.h.
+    /// Rejects file systems on which SQLite's WAL does not work because they share no memory between machines.
+    ///
+    /// The numbers are from statfs(2) and linux/magic.h.
+    ///
+    /// - Throws: ``FileError/networkFileSystem(path:fileSystem:)``.
     package static func refuseNetwork(_ path: String) throws(FileError) {
         let networks: [Int64: String] = [
             0x6969: "NFS", 0x517B: "SMB", 0xFF53_4D42: "CIFS", 0xFE53_4D42: "SMB2", 0x5346_414F: "AFS",
@@ -123,11 +130,13 @@ package enum FileSystem {
         if let name = networks[type & 0xFFFF_FFFF] { throw .networkFileSystem(path: path, fileSystem: name) }
     }
 
+    /// The path without its last component.
     package static func parent(of path: String) -> String {
         guard let slash = path.lastIndex(of: "/") else { return "." }
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 
+    /// The last component of a path.
     package static func name(of path: String) -> String {
         String(path[(path.lastIndex(of: "/").map(path.index(after:)) ?? path.startIndex)...])
     }

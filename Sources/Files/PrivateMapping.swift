@@ -1,11 +1,11 @@
 import Glibc
 
-/// A file, mapped writable: pages are the page cache's, shared with every other mapping, until they are written, and
-/// then this mapping's own. The file never changes.
+/// A file, mapped copy-on-write. A page is shared with the page cache and every other mapping until it is written; then
+/// this mapping has its own copy. The file never changes.
 ///
-/// For engines that can't mark an array read-only, such as PyTorch.
+/// For engines that cannot mark an array read-only, such as PyTorch.
 package final class PrivateMapping: Sendable {
-    /// Of the first byte; 0 for a file of zero bytes.
+    /// The address of the first byte; 0 for a file of zero bytes.
     package let address: UInt
     private let count: Int
 

@@ -3,17 +3,18 @@ import Support
 
 /// The one durable writer: a file in `staging/`, written front to back, then synced, ready to be installed as a blob.
 ///
-/// Dropped before it is renamed to its place, it leaves nothing behind.
+/// Releasing the value before the file is renamed to its final path deletes the file.
 ///
-/// Sendable because it is used by one thread at a time: its shard's serial queue, then the committer.
+/// Sendable because one thread at a time uses it: its shard's serial queue, then the committer.
 package final class StagedFile: @unchecked Sendable {
     package let path: String
     fileprivate let file: FileDescriptor
-    /// Whether it stays when it is dropped.
+    /// Whether the file remains when the value is released.
     package let stays: Bool
-    /// Held as long as the value, for one that stays.
+    /// Held as long as the value, for a file that remains.
     private let lock: FileDescriptor?
 
+    /// Creates the file, which must not exist.
     package init(_ path: String) throws(FileError) {
         self.path = path
         stays = false
@@ -21,19 +22,19 @@ package final class StagedFile: @unchecked Sendable {
         file = try FileDescriptor(path, O_WRONLY | O_CREAT | O_EXCL)
     }
 
-    /// A new file with a name of its own in the directory of `target`, to be renamed to it. The name is random: two
-    /// processes in different containers may have the same process id.
+    /// Creates a file with a unique name in the directory of `target`, to be renamed to it. The name is random because
+    /// two processes in different containers may have the same process id.
     package convenience init(beside target: String) throws(FileError) {
         try self.init("\(target).\(String(UInt64.random(in: 0 ... .max), radix: 36)).partial")
     }
 
-    /// Takes over a file that stays when it is dropped, so that somebody can go on with it.
+    /// Opens a partial file that remains when the value is released, so that a later fetch can resume it.
     ///
-    /// - Parameter lock: the same file, locked.
+    /// - Parameter lock: a locked descriptor of the file.
     package init(keeping lock: consuming FileDescriptor) throws(FileError) {
         path = lock.path
         stays = true
-        // It may have been finished before.
+        // An earlier `finish` may have made it read-only.
         try lock.setMode(0o644)
         file = try FileDescriptor(lock.path, O_RDWR)
         self.lock = .some(consume lock)
@@ -43,7 +44,7 @@ package final class StagedFile: @unchecked Sendable {
         if !stays { unlink(path) }
     }
 
-    /// Bytes that are there.
+    /// The current size, in bytes.
     package func count() throws(FileError) -> Int { try file.status().bytes }
 
     /// As `FileDescriptor.read`.
@@ -52,12 +53,15 @@ package final class StagedFile: @unchecked Sendable {
         return try file.read(at: offset, into: buffer)
     }
 
+    /// As `FileDescriptor.truncate`.
     package func truncate(to bytes: Int) throws(FileError) { try file.truncate(to: bytes) }
 
-    /// Large aligned parts bypass the page cache: no copy, no pages to clean, and the model that is being served
-    /// stays cached. File systems without O_DIRECT (tmpfs) are written through the cache.
+    /// Writes `bytes` at `offset`.
     ///
-    /// - Parameter cached: write all of it through the page cache, because it will be read soon.
+    /// Large aligned parts bypass the page cache: this avoids a copy and dirty pages, and keeps the model being served
+    /// cached. File systems without O_DIRECT (tmpfs) are written through the cache.
+    ///
+    /// - Parameter cached: write everything through the page cache, because it will be read soon.
     package func write(_ bytes: UnsafeRawBufferPointer, at offset: Int, cached: Bool = false) throws(FileError) {
         let aligned = bytes.count & ~(Buffer.alignment - 1)
         let direct =
@@ -65,7 +69,7 @@ package final class StagedFile: @unchecked Sendable {
             && offset % Buffer.alignment == 0
             && aligned >= 1 << 20 && file.setDirect(true)
         guard direct else {
-            // The part before this one may have been.
+            // The previous write may have turned it on.
             _ = file.setDirect(false)
             return try file.write(bytes, at: offset)
         }
@@ -76,12 +80,12 @@ package final class StagedFile: @unchecked Sendable {
         }
     }
 
-    /// Lets the disk begin with what was written, before `finish` waits for it.
+    /// Starts writing dirty pages to the disk, before `finish` waits for them.
     package func startWriteback() { file.startWriteback() }
 
-    /// After this, the bytes survive a power cut, and nobody writes to them again.
+    /// Makes the bytes durable: they survive a power cut. No writes may follow.
     ///
-    /// - Parameter mode: of the file; blobs are read-only.
+    /// - Parameter mode: the file's permissions; blobs are read-only.
     package func finish(mode: mode_t = 0o444) throws(FileError) {
         try file.setMode(mode)
         try file.syncData()
@@ -89,6 +93,6 @@ package final class StagedFile: @unchecked Sendable {
 }
 
 extension StagedFile {
-    /// Gives it its size before it is written, out of order perhaps; what is not written is zero.
+    /// Sets the size before the bytes are written, possibly out of order; unwritten bytes are zero.
     package func reserve(_ bytes: Int) throws(FileError) { try file.truncate(to: bytes) }
 }

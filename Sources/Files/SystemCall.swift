@@ -1,6 +1,6 @@
 import Glibc
 
-/// Repeats a call that a signal interrupted, and turns -1 into an error that names `path`.
+/// Repeats a call that a signal interrupts, and turns -1 into an error that names `path`.
 @discardableResult
 package func retrying<Result: BinaryInteger>(
     _ operation: String, _ path: String, _ call: () -> Result

@@ -12,7 +12,7 @@ extension ElementType {
         return types
     }()
 
-    /// The numbers that earlier versions of ggml gave to types that are no longer read.
+    /// The types that ggml has removed, by their number in the file.
     static let removedGGML: [UInt32: String] = [
         4: "Q4_2", 5: "Q4_3",
         31: "Q4_0_4_4", 32: "Q4_0_4_8", 33: "Q4_0_8_8",

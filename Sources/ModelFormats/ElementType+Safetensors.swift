@@ -3,8 +3,8 @@ extension ElementType {
     public static let safetensors: [String: ElementType] = Dictionary(
         uniqueKeysWithValues: safetensorsByAlignment.map { ($0.name, $0) })
 
-    /// The element types of safetensors from the least alignment to the greatest. A writer places
-    /// their data in the reverse of this order.
+    /// The element types of safetensors, sorted by alignment, smallest first. A writer places their data in
+    /// reverse order.
     ///
     /// Source: `Dtype` in `safetensors/src/tensor.rs`, release 0.8.
     static let safetensorsByAlignment: [ElementType] = [

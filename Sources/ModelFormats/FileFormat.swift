@@ -1,45 +1,53 @@
 import Synchronization
 
-/// The format of a file of a model, by its name: `safetensors`, `gguf`, `other`.
+/// The format of a model file, identified by name: `safetensors`, `gguf`, `other`.
 ///
-/// A name that this version has no reader for is kept as it is: a newer version wrote it, and reads the file again.
+/// A name without a reader in this version was written by a newer version, and is kept so that the newer version can
+/// read the file again.
 public struct FileFormat: RawRepresentable, Hashable, Sendable {
-    /// The list of formats.
+    /// The formats with a reader; add a new one here.
     private static let formats = Mutex<[any ModelFormat.Type]>([
         Safetensors.self,
         GGUF.self,
     ])
 
+    /// The format of ``Safetensors``.
     public static let safetensors = FileFormat(Safetensors.self)
+    /// The format of ``GGUF``.
     public static let gguf = FileFormat(GGUF.self)
-    /// A file without tensors that we know of: configuration, tokenizer, another format.
+    /// Any other file: configuration, tokenizer, an unknown format. No tensors are read from it.
     public static let other = FileFormat(name: "other")
 
-    /// The formats that can be read, in the order of the list.
+    /// The formats with a reader, in the order of registration.
     public static var readable: [FileFormat] { formats.withLock { $0.map { FileFormat($0) } } }
 
-    /// Adds a format at run time. One with the same name is replaced.
+    /// Adds a format at run time, replacing one of the same name. Traps if the name is empty or has white space.
     public static func register(_ format: any ModelFormat.Type) {
-        precondition(FileFormat(rawValue: format.name) != nil, "\"\(format.name)\" can't be the name of a format")
+        precondition(
+            FileFormat(rawValue: format.name) != nil, "format name \"\(format.name)\" is empty or has white space")
         formats.withLock { formats in
             formats.removeAll { $0.name == format.name }
             formats.append(format)
         }
     }
 
+    /// The name of the format.
     public let rawValue: String
 
-    /// - Returns: nil for a name that no format can have, because it is empty or has white space.
+    /// Creates a format from its name, whether or not it has a reader.
+    ///
+    /// - Returns: nil if the name is empty or has white space.
     public init?(rawValue: String) {
         guard !rawValue.isEmpty, !rawValue.utf8.contains(where: { $0 <= 0x20 || $0 == 0x7F }) else { return nil }
         self.init(name: rawValue)
     }
 
+    /// The format of a reader.
     public init(_ format: any ModelFormat.Type) { self.init(name: format.name) }
 
     private init(name: String) { rawValue = name }
 
-    /// The format that a path's extension names, whatever its case: `model.safetensors`, `M.GGUF`.
+    /// The format that a path's extension names, in any case: `model.safetensors`, `M.GGUF`.
     public init(path: String) {
         let file = path.split(separator: "/", omittingEmptySubsequences: false).last ?? ""
         let parts = file.split(separator: ".", omittingEmptySubsequences: false)
@@ -53,9 +61,9 @@ public struct FileFormat: RawRepresentable, Hashable, Sendable {
         self = format.map { FileFormat($0) } ?? .other
     }
 
-    /// Whether its files' shapes give the innermost dimension first.
+    /// Whether shapes in files of this format list the innermost dimension first.
     public var isInnermostFirst: Bool { reader?.isInnermostFirst ?? false }
 
-    /// Reads its files; nil for `other`, and for a format of a newer version.
+    /// The reader; nil for `other` and for a format that only a newer version knows.
     var reader: (any ModelFormat.Type)? { Self.formats.withLock { formats in formats.first { $0.name == rawValue } } }
 }

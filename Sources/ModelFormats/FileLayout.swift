@@ -1,8 +1,9 @@
-/// Where the tensors of one file are.
+/// The tensors of one file and their positions.
 ///
-/// Whatever the file holds, a layout that was read from it keeps three promises: tensors do not
-/// overlap, each lies inside the file, and no two have the same name.
+/// A layout that was read from a file, however damaged, has three invariants: tensors do not overlap, each is inside
+/// the file, and no two have the same name.
 public struct FileLayout: Sendable, Hashable {
+    /// The format of the file.
     public var format: FileFormat
 
     /// The size of the file, in bytes.
@@ -11,11 +12,12 @@ public struct FileLayout: Sendable, Hashable {
     /// The tensors, sorted by offset, then by name.
     public var tensors: [TensorInfo]
 
-    /// What the file says about itself: the `__metadata__` of safetensors, the key-value pairs of
-    /// GGUF as text. A GGUF string longer than `GGUF.maximumMetadataBytes` is cut off and ends
-    /// in "…"; an array is its count and type, `[32000 × string]`.
+    /// The metadata of the file: `__metadata__` of safetensors, or the key-value pairs of GGUF as text. A GGUF string
+    /// longer than `GGUF.maximumMetadataBytes` is truncated and ends in "…"; an array is given as its count and
+    /// type, `[32000 × string]`.
     public var metadata: [String: String]
 
+    /// Creates a layout; nothing is checked.
     public init(format: FileFormat, bytes: Int, tensors: [TensorInfo], metadata: [String: String]) {
         self.format = format
         self.bytes = bytes
@@ -27,10 +29,10 @@ public struct FileLayout: Sendable, Hashable {
     ///
     /// - Parameters:
     ///   - source: The bytes of the file.
-    ///   - format: How to read them. A file of format `.other`, or of one that this version does not know, has no
-    ///     tensors and is not read.
-    /// - Throws: `FormatError` when the file breaks a rule of its format, or its layout would break a promise; errors
-    ///   of `source` pass through.
+    ///   - format: The format of the file. For `.other`, or a format without a reader, nothing is read and the layout
+    ///     has no tensors.
+    /// - Throws: `FormatError` if the file breaks a rule of its format or an invariant of layouts; errors of `source`
+    ///   pass through.
     public static func read(_ source: some ByteSource, format: FileFormat) throws -> FileLayout {
         guard let reader = format.reader else {
             return FileLayout(format: format, bytes: source.count, tensors: [], metadata: [:])
@@ -43,7 +45,7 @@ public struct FileLayout: Sendable, Hashable {
         return layout
     }
 
-    /// Holds the promises, whatever a format's reader makes of a file.
+    /// Checks the invariants, independently of the format's reader.
     private func check(_ file: String) throws(FormatError) {
         var names: Set<String> = []
         var end = 0
@@ -51,7 +53,7 @@ public struct FileLayout: Sendable, Hashable {
             func error(_ problem: FormatError.Problem) -> FormatError {
                 FormatError(file: file, tensor: tensor.name, offset: tensor.offset, problem: problem)
             }
-            // Manifests separate the fields of a tensor by spaces.
+            // White space is rejected because manifests separate the fields of a tensor by spaces.
             guard FileFormat(rawValue: tensor.dtype) != nil else { throw error(.unknownType(tensor.dtype)) }
             guard tensor.shape.allSatisfy({ $0 >= 0 }) else { throw error(.sizeOverflow(shape: tensor.shape)) }
             guard tensor.offset >= 0, tensor.offset <= bytes, tensor.bytes >= 0, tensor.bytes <= bytes - tensor.offset

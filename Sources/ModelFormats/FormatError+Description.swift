@@ -1,5 +1,5 @@
 extension FormatError: CustomStringConvertible {
-    /// What happened, to which file, tensor and byte, and what to do about it.
+    /// The file, the tensor, the broken rule, its position and the next step.
     public var description: String {
         var place = file
         if let tensor { place += ": tensor \"\(tensor)\"" }
@@ -11,12 +11,12 @@ extension FormatError.Problem {
     var fact: String {
         switch self {
         case .cutShort(let expected, let found):
-            "\(expected) bytes expected, \(found) found: the file is cut short"
+            "\(found) bytes, expected \(expected): the file is cut short"
         case .headerTooLong(let bytes, let limit):
-            "a header of \(bytes) bytes; at most \(limit) are read"
+            "the header has \(bytes) bytes; the limit is \(limit)"
         case .duplicateName(let name): "\"\(name)\" appears twice"
         case .unknownType(let name): "unknown element type \"\(name)\""
-        case .sizeOverflow(let shape): "shape \(shape) has more bytes than can be counted"
+        case .sizeOverflow(let shape): "shape \(shape) is too large: its size does not fit 63 bits"
         case .notContiguous(let expected, let found):
             "data begins at \(found), expected \(expected): \(found > expected ? "a hole" : "an overlap")"
         case .headerStart(let found): "the header begins with byte \(found), expected \"{\""
@@ -24,16 +24,16 @@ extension FormatError.Problem {
         case .missingField(let field): "\"\(field)\" is missing"
         case .sizeMismatch(let expected, let found):
             "\(found) bytes of data, expected \(expected) from shape and type"
-        case .partialByte(let bits): "\(bits) bits do not fill whole bytes"
-        case .offsetsReversed(let begin, let end): "data ends at \(end), before it begins at \(begin)"
+        case .partialByte(let bits): "the data has \(bits) bits, not a multiple of 8"
+        case .offsetsReversed(let begin, let end): "data begins at \(begin), but ends before, at \(end)"
         case .dataEnd(let expected, let found):
             "\(found) bytes of data, expected \(expected) from the header"
         case .notGGUF: "the file does not begin with \"GGUF\""
-        case .bigEndian: "a big-endian file; only little-endian files are read"
-        case .unsupportedVersion(let version): "GGUF version \(version); versions 2 and 3 are read"
+        case .bigEndian: "the file is big-endian; only little-endian files are supported"
+        case .unsupportedVersion(let version): "GGUF version \(version) is not supported; versions 2 and 3 are"
         case .countTooLarge(let what, let count, let limit):
-            "\(count) \(what); the file could hold at most \(limit)"
-        case .stringTooLong(let bytes, let limit): "a string of \(bytes) bytes; at most \(limit) are read"
+            "the header declares \(count) \(what); the file has space for at most \(limit)"
+        case .stringTooLong(let bytes, let limit): "a string has \(bytes) bytes; the limit is \(limit)"
         case .emptyKey: "a metadata key is empty"
         case .invalidUTF8: "a name is not UTF-8"
         case .unknownValueType(let type): "unknown metadata value type \(type)"
@@ -41,16 +41,17 @@ extension FormatError.Problem {
         case .alignmentType(let type): "general.alignment is of type \(type), expected uint32"
         case .alignmentValue(let value): "general.alignment is \(value), expected a power of two"
         case .tooManyDimensions(let limit): "more than \(limit) dimensions"
-        case .dimensionTooLarge(let size): "a dimension of \(size) elements"
+        case .dimensionTooLarge(let size): "a dimension has \(size) elements; the limit is 2^63 - 1"
         case .unknownTypeNumber(let number): "unknown ggml type \(number)"
-        case .removedType(let number, let name): "ggml type \(number) (\(name)), which ggml removed"
+        case .removedType(let number, let name): "ggml type \(number) (\(name)) was removed from ggml"
         case .partialBlock(let row, let block):
-            "rows of \(row) elements do not fill whole blocks of \(block)"
+            "a row has \(row) elements, not a multiple of the block of \(block)"
         case .rule(let fact): fact
-        case .unsafeFileName(let name): "\"\(name)\" is not a plain relative path"
-        case .missingFile(let name): "\"\(name)\" belongs to the model and is not there"
-        case .tensorNotInFile(let name): "the index places it in \"\(name)\", which does not have it"
-        case .notASplitName: "the name does not end in -00001-of-00009.gguf"
+        case .unsafeFileName(let name):
+            "\"\(name)\" is not a relative path without empty, \".\" and \"..\" components"
+        case .missingFile(let name): "\"\(name)\" is part of the model, but is missing"
+        case .tensorNotInFile(let name): "the index places the tensor in \"\(name)\", which does not contain it"
+        case .notASplitName: "the name does not end in a part number like -00001-of-00009.gguf"
         case .mixedSplits(let one, let other): "parts of different models: \(one) and \(other)"
         case .missingMetadata(let key): "metadata \"\(key)\" is missing"
         case .splitDisagrees(let key, let expected, let found):
@@ -63,10 +64,10 @@ extension FormatError.Problem {
         case .cutShort, .dataEnd: "Fetch the file again."
         case .bigEndian, .unsupportedVersion, .removedType: "Convert the model again with a current llama.cpp."
         case .unknownType, .unknownTypeNumber:
-            "The file is damaged or newer than this program; fetch it again or update."
+            "The file is damaged or newer than this version; fetch it again, or update this program."
         case .missingFile: "Fetch the missing file."
-        case .notASplitName, .mixedSplits: "Give the parts of one model under their published names."
-        default: "The file is damaged or was not written by the rules of its format; fetch it again."
+        case .notASplitName, .mixedSplits: "Pass the parts of one model, with their published names."
+        default: "The file is damaged or violates its format; fetch it again."
         }
     }
 }
@@ -75,13 +76,13 @@ extension FormatError.JSONProblem {
     var fact: String {
         switch self {
         case .expected(let what): "expected \(what)"
-        case .unterminatedString: "a string has no end"
-        case .controlCharacter(let byte): "control character \(byte) in a string"
-        case .badEscape: "an escape that is no character"
-        case .invalidUTF8: "a string that is not UTF-8"
-        case .badNumber: "a number that is not written as JSON writes numbers"
-        case .numberTooLarge: "a number too large to hold"
-        case .tooDeep(let limit): "nested more than \(limit) deep"
+        case .unterminatedString: "a string has no closing quote"
+        case .controlCharacter(let byte): "a string contains the control character \(byte)"
+        case .badEscape: "an escape sequence is invalid"
+        case .invalidUTF8: "a string is not UTF-8"
+        case .badNumber: "a number violates the JSON grammar"
+        case .numberTooLarge: "a number is too large"
+        case .tooDeep(let limit): "values are nested more than \(limit) levels deep"
         }
     }
 }

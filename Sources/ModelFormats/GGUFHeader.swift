@@ -1,4 +1,4 @@
-/// Parses the header of a GGUF file, then checks that its tensors follow each other in the data.
+/// Parses the header of a GGUF file, then checks that the data of its tensors is contiguous.
 struct GGUFHeader {
     private var reader: GGUFReader
     private var entries: [Entry] = []
@@ -11,15 +11,15 @@ struct GGUFHeader {
         var type: ElementType
         var shape: [Int]
         var bytes: Int
-        /// From the start of the data, in bytes, as the file gives it.
+        /// The offset that the file gives, in bytes from the start of the data.
         var begin: UInt64
-        /// Where in the file the tensor is described, for errors.
+        /// The position of the tensor's description in the file, for errors.
         var offset: Int
     }
 
     init(reader: GGUFReader) { self.reader = reader }
 
-    /// Reads the whole header and checks every key and every tensor by itself.
+    /// Reads the whole header and checks each key and each tensor on its own.
     package mutating func parse() throws {
         guard try reader.integer(UInt32.self) == Self.magic else {
             throw reader.error(.notGGUF, at: 0)
@@ -33,15 +33,15 @@ struct GGUFHeader {
 
     /// "GGUF", read as a little-endian number.
     private static let magic: UInt32 = 0x4655_4747
-    /// Length of the name, number of dimensions, type, offset.
+    /// The smallest description: length of the name, number of dimensions, type, offset.
     private static let leastTensorBytes = 8 + 4 + 4 + 8
-    /// Length of the key, the key, value type, value.
+    /// The smallest entry: length of the key, the key, value type, value.
     private static let leastKeyBytes = 8 + 1 + 4 + 1
 
     private mutating func parseVersion() throws {
         let offset = reader.position
         let version = try reader.integer(UInt32.self)
-        // A small number has its bytes at the other end in a big-endian file.
+        // In a big-endian file, the version is a small number only after a byte swap.
         if 1...3 ~= version.byteSwapped { throw reader.error(.bigEndian, at: offset) }
         guard 2...3 ~= version else { throw reader.error(.unsupportedVersion(version), at: offset) }
     }
@@ -113,7 +113,7 @@ struct GGUFHeader {
         let type = try parseValueType()
         let offset = reader.position
         let count = try reader.integer(UInt64.self)
-        // A string is at least its length; an array is its type and count.
+        // The smallest string is its length field, the smallest array its type and count.
         let leastBytes = type.bytes ?? (type == .string ? 8 : 12)
         let limit = reader.remaining / leastBytes
         guard count <= limit else {
@@ -167,10 +167,10 @@ struct GGUFHeader {
             Entry(name: name, type: type, shape: shape, bytes: bytes, begin: begin, offset: offset))
     }
 
-    /// The tensors at their places in the file, sorted by offset, then by name.
+    /// The tensors with their offsets in the file, sorted by offset, then by name.
     ///
-    /// Each begins where the one described before it ends, rounded up to the alignment; only the
-    /// last may lack its padding. More bytes behind it are allowed, as llama.cpp allows them.
+    /// Each tensor begins at the end of the previously described one, rounded up to the alignment. Only the last
+    /// may lack its padding. Further bytes after it are allowed, as in llama.cpp.
     ///
     /// - Parameter fileBytes: The size of the file, in bytes.
     package func place(fileBytes: Int) throws(FormatError) -> [TensorInfo] {
@@ -197,8 +197,8 @@ struct GGUFHeader {
                 TensorInfo(
                     name: entry.name, dtype: entry.type.name, shape: entry.shape,
                     offset: dataStart + expected, bytes: entry.bytes))
-            // No overflow: the data begins at a multiple of the alignment, so that `end` is at least
-            // one alignment below the largest number.
+            // This cannot overflow: the data begins at a multiple of the alignment, so `end` is at least one
+            // alignment below `Int.max`.
             expected = GGUF.padded(end, to: alignment)
         }
         return tensors.sorted(by: FileLayout.precedes)

@@ -1,16 +1,16 @@
 /// Reads the little-endian fields of a GGUF header in order, through a window over the file.
 ///
-/// Lengths and counts come from the file and are checked against its size before anything is read
-/// or skipped. At most one window is in memory.
+/// Lengths and counts in the file are checked against its size before anything is read or skipped. At most one
+/// window is in memory.
 struct GGUFReader {
     private static let windowBytes = 1 << 20
 
     private let source: any ByteSource
-    /// The header must end here, in bytes from the start of the file.
+    /// The furthest allowed end of the header, in bytes from the start of the file.
     private let limit: Int
     private var window: [UInt8] = []
     private var windowStart = 0
-    /// Where the next field is, in bytes from the start of the file.
+    /// The position of the next field, in bytes from the start of the file.
     package private(set) var position = 0
 
     /// - Parameters:
@@ -21,14 +21,17 @@ struct GGUFReader {
         self.limit = min(limit, source.count)
     }
 
-    /// How many bytes the rest of the header can have.
+    /// The most bytes that the rest of the header can have.
     var remaining: Int { limit - position }
 
-    /// - Parameter offset: In bytes from the start of the file; where the next field is if nil.
+    /// An error of this file.
+    ///
+    /// - Parameter offset: In bytes from the start of the file; the position of the next field if nil.
     package func error(_ problem: FormatError.Problem, tensor: String? = nil, at offset: Int? = nil) -> FormatError {
         FormatError(file: source.name, tensor: tensor, offset: offset ?? position, problem: problem)
     }
 
+    /// The next integer.
     package mutating func integer<Value: FixedWidthInteger & BitwiseCopyable>(
         _ type: Value.Type = Value.self
     ) throws -> Value {
@@ -38,7 +41,7 @@ struct GGUFReader {
         }
     }
 
-    /// A name: a length of 8 bytes and that much UTF-8.
+    /// The next name: a length of 8 bytes, then that many bytes of UTF-8.
     package mutating func name() throws -> String {
         let start = position
         let length = try integer(UInt64.self)
@@ -52,8 +55,8 @@ struct GGUFReader {
         return name
     }
 
-    /// A string of any length, cut off after `limit` bytes and then ended with "…". Bytes that are
-    /// not UTF-8 become U+FFFD.
+    /// The next string, of any length; truncated after `limit` bytes and then ended with "…". Bytes that are not
+    /// UTF-8 become U+FFFD.
     package mutating func text(limit: Int) throws -> String {
         let length = try integer(UInt64.self)
         guard length <= remaining else { throw pastEnd(needed: length) }
@@ -62,7 +65,7 @@ struct GGUFReader {
         var text = String(decoding: window[first..<first + kept], as: UTF8.self)
         if length > kept {
             try skip(length - UInt64(kept))
-            // The cut may have gone through a character.
+            // The last character may be truncated.
             while text.unicodeScalars.last == "\u{FFFD}" { text.unicodeScalars.removeLast() }
             text += "…"
         }
@@ -71,13 +74,13 @@ struct GGUFReader {
 
     mutating func skipString() throws { try skip(integer()) }
 
-    /// Moves over `count` bytes without reading them.
+    /// Skips `count` bytes without reading them.
     package mutating func skip(_ count: UInt64) throws {
         guard count <= remaining else { throw pastEnd(needed: count) }
         position += Int(count)
     }
 
-    /// Moves over `count` bytes and returns where they begin in `window`.
+    /// Advances over `count` bytes and returns their position in `window`.
     private mutating func take(_ count: Int) throws -> Int {
         guard count <= remaining else { throw pastEnd(needed: UInt64(count)) }
         if position < windowStart || position + count > windowStart + window.count {

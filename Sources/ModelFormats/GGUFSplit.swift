@@ -1,19 +1,19 @@
-/// The place of a file among the parts of a split GGUF model, as its name gives it:
+/// The number of a file among the parts of a split GGUF model, according to its name:
 /// `model-00001-of-00003.gguf`.
 ///
 /// Source: `llama_split_path` and `tools/gguf-split` of ggml-org/llama.cpp.
 public struct GGUFSplit: Sendable, Hashable {
-    /// What the names of all parts begin with, folders included.
+    /// The common beginning of all parts' names, including folders.
     public let prefix: String
 
-    /// Which part this is, from 1. Metadata `split.no` counts from 0.
+    /// The number of this part, from 1. Metadata `split.no` counts from 0.
     public let number: Int
 
-    /// How many parts the model has.
+    /// The number of parts of the model.
     public let count: Int
 
-    /// Reads a name that ends in `-NNNNN-of-NNNNN.gguf`; nil for any other, and where the number is
-    /// 0 or above the count.
+    /// Parses a name that ends in `-NNNNN-of-NNNNN.gguf`; nil for any other name, and if the number is 0 or
+    /// greater than the count.
     public init?(fileName: String) {
         let name = Array(fileName.utf8)
         let tail = name.suffix("-00001-of-00003.gguf".utf8.count)
@@ -24,7 +24,7 @@ public struct GGUFSplit: Sendable, Hashable {
         else { return nil }
         self.init(
             prefix: String(decoding: name[..<start], as: UTF8.self), number: number, count: count)
-        // The separators are right if the name comes out again.
+        // Composing the name again checks the separators.
         guard self.fileName.utf8.elementsEqual(name) else { return nil }
     }
 
@@ -34,7 +34,7 @@ public struct GGUFSplit: Sendable, Hashable {
         self.count = count
     }
 
-    /// The name of the part's file.
+    /// The file name of this part.
     public var fileName: String {
         func padded(_ number: Int) -> String {
             String(repeating: "0", count: max(0, 5 - String(number).count)) + String(number)
@@ -49,12 +49,11 @@ public struct GGUFSplit: Sendable, Hashable {
         }
     }
 
-    /// Checks that the parts of one model are all there and agree with each other.
+    /// Checks that all parts of one model are present and consistent.
     ///
     /// - Parameter layouts: The layout of every part, by file name.
-    /// - Throws: `FormatError` when a part is missing, names differ in prefix or count, a tensor is
-    ///   in two parts, or `split.no`, `split.count` or `split.tensors.count` is missing or says
-    ///   otherwise.
+    /// - Throws: `FormatError` if a part is missing, names differ in prefix or count, a tensor is in two parts, or
+    ///   `split.no`, `split.count` or `split.tensors.count` is missing or wrong.
     public static func check(_ layouts: [String: FileLayout]) throws {
         let names = layouts.keys.sorted()
         guard let firstName = names.first else { return }
@@ -69,7 +68,7 @@ public struct GGUFSplit: Sendable, Hashable {
                 throw FormatError(file: name, offset: 0, problem: .mixedSplits(firstName, name))
             }
         }
-        // A missing part is told before what follows from it: a number of tensors that is too small.
+        // A missing part is reported before its consequence, a wrong number of tensors.
         let parts = try (1...first.count).map { number in
             let name = GGUFSplit(prefix: first.prefix, number: number, count: first.count).fileName
             guard let layout = layouts[name] else {

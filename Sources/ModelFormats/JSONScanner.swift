@@ -1,15 +1,14 @@
-/// A strict reader of JSON (RFC 8259) that goes over the bytes once and builds no tree.
+/// A strict JSON reader (RFC 8259) that makes one pass over the bytes and builds no tree.
 ///
-/// The caller says what it wants next: `beginObject`, `key`, `string`, `integer` …, or skips a
-/// value. Work and memory are linear in the bytes given; nesting is limited. Positions in errors
-/// are offsets in the file.
+/// The caller requests the next element by type (`beginObject`, `key`, `string`, `integer` …) or skips a value. Time
+/// and memory are linear in the number of bytes; nesting is limited. Positions in errors are offsets in the file.
 struct JSONScanner: ~Copyable {
-    /// Deeper nesting is refused. The formats read here nest three deep.
+    /// The deepest nesting of values. The formats read here need three levels.
     static let maximumDepth = 64
 
     private let file: String
     private let bytes: [UInt8]
-    /// Where `bytes` begins in the file.
+    /// The position of `bytes` in the file.
     private let base: Int
     private var position = 0
     private var stringStart = 0
@@ -17,17 +16,17 @@ struct JSONScanner: ~Copyable {
     /// - Parameters:
     ///   - file: The file's name, for errors.
     ///   - bytes: The JSON text.
-    ///   - base: Where the text begins in the file, in bytes.
+    ///   - base: The position of the text in the file, in bytes.
     init(file: String, bytes: [UInt8], base: Int) {
         self.file = file
         self.bytes = bytes
         self.base = base
     }
 
-    /// Where the next byte is, in bytes from the start of the file.
+    /// The position of the next byte, in bytes from the start of the file.
     package var offset: Int { base + position }
 
-    /// Where the last string or key that was read began, in bytes from the start of the file.
+    /// The position of the last string or key that was read, in bytes from the start of the file.
     var stringOffset: Int { base + stringStart }
 
     private func error(_ problem: FormatError.JSONProblem, at position: Int? = nil) -> FormatError {
@@ -36,7 +35,7 @@ struct JSONScanner: ~Copyable {
 
     // MARK: Structure
 
-    /// The next byte that is not white space, or nil at the end.
+    /// The next byte that is not white space, without consuming it; nil at the end.
     mutating func peek() -> UInt8? {
         while position < bytes.count {
             let byte = bytes[position]
@@ -54,7 +53,7 @@ struct JSONScanner: ~Copyable {
     mutating func beginObject() throws(FormatError) { try take(UInt8(ascii: "{"), "an object") }
     mutating func beginArray() throws(FormatError) { try take(UInt8(ascii: "["), "an array") }
 
-    /// The next key of the object that was begun, with the colon behind it, or nil at its end.
+    /// The next key of the current object, or nil at its end. Consumes the colon after the key.
     package mutating func key(first: inout Bool) throws(FormatError) -> String? {
         guard try another(closing: UInt8(ascii: "}"), first: &first) else { return nil }
         let key = try string()
@@ -62,7 +61,7 @@ struct JSONScanner: ~Copyable {
         return key
     }
 
-    /// Whether the array that was begun has another element.
+    /// Whether the current array has another element.
     package mutating func element(first: inout Bool) throws(FormatError) -> Bool {
         try another(closing: UInt8(ascii: "]"), first: &first)
     }
@@ -77,14 +76,14 @@ struct JSONScanner: ~Copyable {
         return true
     }
 
-    /// Checks that nothing but white space is left.
+    /// Checks that only white space is left.
     package mutating func end() throws(FormatError) {
         guard peek() == nil else { throw error(.expected("the end of the JSON text")) }
     }
 
     // MARK: Literals
 
-    /// Reads `null` if it comes next.
+    /// Consumes `null` if it is the next value; returns whether it was.
     mutating func null() throws(FormatError) -> Bool {
         guard peek() == UInt8(ascii: "n") else { return false }
         try literal("null")
@@ -101,10 +100,10 @@ struct JSONScanner: ~Copyable {
 
     // MARK: Numbers
 
-    /// A whole number of 0 or more that fits an `Int`, written without fraction or exponent.
+    /// A nonnegative integer that fits an `Int`, written without fraction or exponent.
     package mutating func integer() throws(FormatError) -> Int {
         guard let byte = peek(), byte &- 0x30 <= 9 else {
-            throw error(.expected("a whole number of 0 or more"))
+            throw error(.expected("a nonnegative integer"))
         }
         let start = position
         var value = 0
@@ -119,7 +118,7 @@ struct JSONScanner: ~Copyable {
             throw error(.badNumber, at: start)
         }
         if position < bytes.count, [0x2E, 0x45, 0x65].contains(bytes[position]) {
-            throw error(.expected("a whole number of 0 or more"), at: start)
+            throw error(.expected("a nonnegative integer"), at: start)
         }
         return value
     }
@@ -159,7 +158,7 @@ struct JSONScanner: ~Copyable {
 
     // MARK: Any value
 
-    /// Reads over one value of any kind, with all checks.
+    /// Skips one value of any kind, with all checks.
     mutating func skipValue() throws(FormatError) { try skipValue(depth: 0) }
 
     private mutating func skipValue(depth: Int) throws(FormatError) {
@@ -183,7 +182,7 @@ struct JSONScanner: ~Copyable {
 
     // MARK: Strings
 
-    /// A string, with its escapes resolved.
+    /// A string, with its escape sequences decoded.
     package mutating func string() throws(FormatError) -> String {
         try take(UInt8(ascii: "\""), "a string")
         let start = position
@@ -230,7 +229,7 @@ struct JSONScanner: ~Copyable {
         throw error(.unterminatedString, at: start)
     }
 
-    /// The character of the escape that begins at `position`.
+    /// The character of the escape sequence at `position`.
     private mutating func escape() throws(FormatError) -> Unicode.Scalar {
         let start = position
         guard position + 1 < bytes.count else { throw error(.badEscape, at: start) }

@@ -1,25 +1,26 @@
-/// A format of files that hold tensors. One conformance, entered in ``FileFormat``'s list, is all that a new format needs.
+/// A file format that contains tensors. A new format needs only one conformance, listed in ``FileFormat``.
 ///
-/// A reader gets a file that nothing is known of: it may be cut short, or be made to harm. Whatever it says is checked
-/// before it is used: no size from the file is allocated, and nothing is looped over, without a limit.
+/// A reader must not trust the file: it may be truncated or malicious. Check every value before use: allocate no size
+/// from the file, and run no loop over a count from it, without a limit.
 public protocol ModelFormat: SendableMetatype {
-    /// What manifests and the catalog call the format. It never changes, and has no white space.
+    /// The name of the format in manifests and the catalog. It must never change, and has no white space.
     static var name: String { get }
 
     /// The extensions of its files, in lower case and without the dot.
     static var fileExtensions: [String] { get }
 
-    /// Whether shapes give the innermost dimension first; false if not declared.
+    /// Whether shapes list the innermost dimension first; false by default.
     static var isInnermostFirst: Bool { get }
 
-    /// Reads where the tensors of a file are; their data is not read.
+    /// Reads the positions of a file's tensors, without their data.
     ///
-    /// - Parameter source: any part of the file can be read, in any order. A file behind an origin is fetched as it is
-    ///   read, a few hundred KiB at once, so read what belongs together, and do not read the data.
-    /// - Throws: `FormatError` when the file breaks a rule of the format; errors of `source` pass through.
+    /// - Parameter source: The file, readable at any position and in any order. For a file at an origin, each read
+    ///   fetches a few hundred KiB, so read adjacent parts together.
+    /// - Throws: `FormatError` if the file breaks a rule of the format; errors of `source` pass through.
     static func readLayout(_ source: some ByteSource) throws -> FileLayout
 }
 
 extension ModelFormat {
+    /// False: shapes list the outermost dimension first.
     public static var isInnermostFirst: Bool { false }
 }

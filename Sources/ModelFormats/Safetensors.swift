@@ -1,21 +1,23 @@
 /// The safetensors format: 8 bytes of header length, a JSON header, the data of the tensors.
 ///
-/// The header is an object from tensor name to type, shape and place, for example
+/// The header is an object that maps each tensor name to type, shape and offsets, for example
 /// `{"__metadata__":{"format":"pt"},"q":{"dtype":"BF16","shape":[4,4],"data_offsets":[0,32]}}`.
-/// Offsets count from the end of the header; sorted, they cover the rest of the file without a
-/// hole. Source: `safetensors/src/tensor.rs` of huggingface/safetensors, and its README, "Format".
+/// Offsets count from the end of the header; the tensors cover the rest of the file without holes.
+/// Source: `safetensors/src/tensor.rs` of huggingface/safetensors, and its README, "Format".
 ///
-/// Stricter than that reader in what no writer produces: duplicate names are refused (names that
-/// differ only in Unicode normalization are duplicates, because Swift's `String` holds them equal),
-/// the header begins with `{` at once, an entry is an object, and its numbers fit 63 bits.
+/// This reader is stricter than that one, but only about files that no writer produces: duplicate names are rejected
+/// (names that differ only in Unicode normalization are duplicates, because Swift's `String` treats them as equal), the
+/// first byte of the header is `{`, an entry is an object, and its numbers fit 63 bits.
 public enum Safetensors: ModelFormat {
+    /// The name of the format.
     public static let name = "safetensors"
+    /// The extension of its files.
     public static let fileExtensions = ["safetensors"]
 
-    /// A longer header is refused, in bytes. The limit of the reference implementation.
+    /// The longest header that is read, in bytes; the limit of the reference implementation.
     public static let maximumHeaderBytes = 100_000_000
 
-    /// More dimensions are refused. The format has no limit; NumPy and PyTorch stop at 64.
+    /// The most dimensions of a tensor. The format has no limit; NumPy and PyTorch have 64.
     public static let maximumDimensions = 64
 
     private static let lengthBytes = 8

@@ -1,4 +1,4 @@
-/// Parses the JSON header of a safetensors file, then checks that its tensors tile the data.
+/// Parses the JSON header of a safetensors file, then checks that its tensors cover the data exactly.
 struct SafetensorsHeader: ~Copyable {
     private let file: String
     private var scanner: JSONScanner
@@ -10,23 +10,23 @@ struct SafetensorsHeader: ~Copyable {
         var name: String
         var dtype: String
         var shape: [Int]
-        /// From the start of the data, in bytes.
+        /// In bytes from the start of the data, as `end` is.
         var begin: Int
         var end: Int
-        /// Where in the file the header names the tensor, for errors.
+        /// The position of the tensor's name in the file, for errors.
         var offset: Int
     }
 
     /// - Parameters:
     ///   - file: The file's name, for errors.
     ///   - bytes: The header, with its padding.
-    ///   - base: Where the header begins in the file, in bytes.
+    ///   - base: The position of the header in the file, in bytes.
     init(file: String, bytes: [UInt8], base: Int) {
         self.file = file
         scanner = JSONScanner(file: file, bytes: bytes, base: base)
     }
 
-    /// Reads the whole header and checks every tensor by itself.
+    /// Reads the whole header and checks each tensor on its own.
     package mutating func parse() throws(FormatError) {
         var first = true
         try scanner.beginObject()
@@ -66,7 +66,7 @@ struct SafetensorsHeader: ~Copyable {
         }
     }
 
-    /// The value of one tensor's key. Fields that the format does not name are skipped.
+    /// The description of one tensor. Unknown fields are skipped.
     private mutating func parseEntry(name: String, offset: Int) throws(FormatError) -> Entry {
         var dtype: String?
         var shape: [Int]?
@@ -152,15 +152,15 @@ struct SafetensorsHeader: ~Copyable {
         }
     }
 
-    /// The tensors at their places in the file, sorted by offset, then by name.
+    /// The tensors with their offsets in the file, sorted by offset, then by name.
     ///
     /// - Parameters:
-    ///   - dataStart: Where the data begins in the file, in bytes.
+    ///   - dataStart: The position of the data in the file, in bytes.
     ///   - fileBytes: The size of the file, in bytes.
     /// - Throws: `FormatError` unless the tensors cover the data from its start to the end of the
     ///   file without a hole or an overlap.
     package mutating func place(dataStart: Int, fileBytes: Int) throws(FormatError) -> [TensorInfo] {
-        // An empty tensor lies before the tensor that begins at the same offset.
+        // An empty tensor precedes the tensor that begins at the same offset.
         entries.sort { ($0.begin, $0.end) < ($1.begin, $1.end) }
         var end = 0
         for entry in entries {

@@ -1,5 +1,5 @@
-/// The index of a model whose tensors are spread over several safetensors files:
-/// `model.safetensors.index.json`, as Transformers and Diffusers write it.
+/// The index of a model with several safetensors files: `model.safetensors.index.json`, as Transformers and
+/// Diffusers write it.
 ///
 ///     {"metadata": {"total_size": 64}, "weight_map": {"q": "model-00001-of-00002.safetensors"}}
 public struct SafetensorsIndex: Sendable, Hashable {
@@ -9,20 +9,20 @@ public struct SafetensorsIndex: Sendable, Hashable {
     /// The file that holds each tensor, as a path relative to the index.
     public var weightMap: [String: String]
 
-    /// `metadata.total_size`: the size of all tensors as the writer counted it, in bytes. Some
-    /// writers count tied tensors twice, so it is a hint and is not checked.
+    /// `metadata.total_size`: the total size of the tensors according to the writer, in bytes. It is not checked,
+    /// because some writers count tied tensors twice.
     public var totalBytes: Int?
 
-    /// The files that the map names, sorted, each once.
+    /// The distinct files of the map, sorted.
     public var files: [String] { Set(weightMap.values).sorted() }
 
     /// Reads an index. Keys other than `weight_map` and `metadata.total_size` are skipped.
     ///
     /// - Parameters:
-    ///   - name: What errors call the file.
+    ///   - name: The file's name in errors.
     ///   - bytes: The whole file.
-    /// - Throws: `FormatError` when the bytes are not such an index, name a tensor twice, or name a
-    ///   file by anything but a plain relative path (absolute, or with an empty, `.` or `..` part).
+    /// - Throws: `FormatError` if the bytes are not an index, contain a tensor twice, or contain a file name that is
+    ///   absolute or has an empty, `.` or `..` component.
     public static func parse(name: String, bytes: [UInt8]) throws -> SafetensorsIndex {
         var parser = Parser(name: name, scanner: JSONScanner(file: name, bytes: bytes, base: 0))
         try parser.parse()
@@ -32,11 +32,11 @@ public struct SafetensorsIndex: Sendable, Hashable {
         return SafetensorsIndex(name: name, weightMap: weightMap, totalBytes: parser.totalBytes)
     }
 
-    /// Checks the index against the files it names.
+    /// Checks the index against its files. Tensors that are not in the index are allowed.
     ///
-    /// - Parameter layouts: The layout of every file, by the name that the index uses.
+    /// - Parameter layouts: The layout of every file, by its name in the index.
     /// - Throws: `FormatError`: `.missingFile` for a file without a layout, `.tensorNotInFile` for a
-    ///   tensor that is not where the index says. Tensors that the index does not name are allowed.
+    ///   tensor that is not in its file.
     public func check(_ layouts: [String: FileLayout]) throws {
         var tensors: [String: Set<String>] = [:]
         for file in files {
@@ -111,16 +111,16 @@ extension SafetensorsIndex {
             }
         }
 
-        /// Python writes the size as a float when it was computed with a division.
+        /// Reads a float, too: Python writes one if a division computed the size.
         private mutating func parseTotalBytes() throws(FormatError) -> Int? {
             if try scanner.null() { return nil }
             let offset = scanner.offset
             let number = try scanner.number()
-            // Not Int(exactly:), which calls trunc of libm: nothing else here needs it to be linked.
+            // Not `Int(exactly:)`: it calls `trunc`, and nothing else in this module needs libm.
             guard number >= 0, number < 0x1p63, Double(Int(number)) == number else {
                 throw FormatError(
                     file: name, offset: offset,
-                    problem: .json(.expected("a whole number of 0 or more")))
+                    problem: .json(.expected("a nonnegative integer")))
             }
             return Int(number)
         }

@@ -1,21 +1,23 @@
-/// The header of a safetensors file that is to be written, and where the data goes behind it.
+/// Composes the header of a safetensors file, and the order in which to write the data after it.
 ///
 ///     let writer = try SafetensorsWriter(
 ///         [.init(name: "q", dtype: "BF16", shape: [4, 4])], metadata: ["format": "pt"])
 ///     output.write(writer.header)
 ///     for tensor in writer.tensors { output.write(data(of: tensor.name)) }
 ///
-/// The header is byte for byte the one that the reference implementation writes (`prepare` in
-/// `safetensors/src/tensor.rs`), except that metadata is sorted by key: there its order varies.
+/// The header is identical to that of the reference implementation (`prepare` in `safetensors/src/tensor.rs`), except
+/// that metadata is sorted by key; the reference's order varies.
 public struct SafetensorsWriter: Sendable {
     /// A tensor to be written.
     public struct Tensor: Sendable, Hashable {
+        /// The name of the tensor.
         public var name: String
         /// A key of `ElementType.safetensors`.
         public var dtype: String
         /// The number of elements along each dimension, outermost first.
         public var shape: [Int]
 
+        /// Creates a description of a tensor; `SafetensorsWriter.init` checks it.
         public init(name: String, dtype: String, shape: [Int]) {
             self.name = name
             self.dtype = dtype
@@ -23,25 +25,25 @@ public struct SafetensorsWriter: Sendable {
         }
     }
 
-    /// The tensors at their places in the file, in the order in which their data follows the
-    /// header: the types of the greatest alignment first, then by name.
+    /// The tensors with their offsets in the file, in the order of their data: the types of the greatest alignment
+    /// first, then by name.
     public let tensors: [TensorInfo]
 
-    /// What stands before the data: 8 bytes of length, the JSON header, spaces up to a multiple of 8.
+    /// The bytes before the data: 8 bytes of length, the JSON header, spaces up to a multiple of 8.
     public let header: [UInt8]
 
     /// The size of the whole file, in bytes.
     public var fileBytes: Int { tensors.last.map { $0.offset + $0.bytes } ?? header.count }
 
-    /// Lays out a file.
+    /// Computes the layout of a file.
     ///
     /// - Parameters:
-    ///   - file: What errors call the file.
+    ///   - file: The file's name in errors.
     ///   - tensors: The tensors, in any order.
-    ///   - metadata: The texts of `__metadata__`, which is left out when there are none.
-    /// - Throws: `FormatError` when no reader would take the file: a name that appears twice or is
-    ///   `__metadata__`, an unknown type, too many dimensions, a size that overflows or does not
-    ///   fill whole bytes, or a header above `Safetensors.maximumHeaderBytes`.
+    ///   - metadata: The entries of `__metadata__`, which is omitted if there are none.
+    /// - Throws: `FormatError` if readers would reject the file: a name appears twice or is `__metadata__`, a type is
+    ///   unknown, there are too many dimensions, a size overflows or is not whole bytes, or the header exceeds
+    ///   `Safetensors.maximumHeaderBytes`.
     public init(
         file: String = "", _ tensors: [Tensor], metadata: [String: String] = [:]
     ) throws(FormatError) {
@@ -76,7 +78,7 @@ public struct SafetensorsWriter: Sendable {
         for index in infos.indices {
             infos[index].offset = end
             let (sum, overflow) = end.addingReportingOverflow(infos[index].bytes)
-            // Room for the header, so that no offset in the file overflows.
+            // Leaves space for the header, so that no offset in the file overflows.
             guard !overflow, sum <= Int.max - Safetensors.maximumHeaderBytes - 8 else {
                 throw FormatError(
                     file: file, tensor: infos[index].name, offset: 0,
@@ -115,7 +117,7 @@ public struct SafetensorsWriter: Sendable {
         return "{\(entries.joined(separator: ","))}"
     }
 
-    /// A JSON string with the escapes that serde_json writes.
+    /// A JSON string, escaped as by serde_json.
     private static func quoted(_ text: String) -> String {
         var quoted = "\""
         for scalar in text.unicodeScalars {

@@ -1,36 +1,38 @@
-/// How a file is cut into shards: tensor boundaries are the chunk boundaries of weights.
+/// The division of a file into shards, at tensor boundaries.
 ///
-/// A tensor of 1 MiB or more is a shard of its own. The smaller ones of one layer (of one expert of it) are packed,
-/// sorted by name, each aligned to 64 bytes. What belongs to no tensor is one shard, in file order. The plan depends
-/// on the header alone, so that the same file is always cut alike.
+/// A tensor of 1 MiB or more is a shard of its own. Smaller tensors of the same layer and expert are packed, sorted by
+/// name, each aligned to 64 bytes. The bytes outside all tensors are one shard, in file order. The plan depends only on
+/// the header, so the same file is always divided in the same way.
 package struct ShardPlan: Sendable {
-    /// What a shard of a file holds.
+    /// The content of a shard.
     package enum Kind: Sendable {
         /// One tensor.
         case tensor
         /// The smaller tensors of one layer.
         case pack
-        /// Bytes of no tensor.
+        /// Bytes outside all tensors: headers, padding, files without tensors.
         case file
     }
 
+    /// One planned shard.
     package struct Shard: Sendable {
         package var kind: Kind
         package var bytes: Int
         package var layer: Int?
     }
 
-    /// From this many bytes on, a tensor is a shard of its own.
+    /// The smallest tensor that is a shard of its own, in bytes.
     package static let tensorBytes = 1 << 20
-    /// A pack is closed before it grows beyond this, so that models with unknown names make no endless packs.
+    /// The largest pack, in bytes. It bounds the pack of a model whose tensor names give no layer.
     static let packBytes = 16 << 20
     static let packAlignment = 64
 
+    /// The shards; extents refer to them by index.
     package private(set) var shards: [Shard] = []
     /// In file order, covering every byte.
     package private(set) var extents: [Extent] = []
 
-    /// The extents, and where each begins in the file.
+    /// The extents, each with its offset in the file.
     package var places: [(offset: Int, extent: Extent)] {
         var offset = 0
         return extents.map { extent in
@@ -39,6 +41,7 @@ package struct ShardPlan: Sendable {
         }
     }
 
+    /// Plans the shards of a file.
     package init(_ layout: FileLayout) {
         var packs: [TensorPlace: [Int]] = [:]
         var packOrder: [TensorPlace] = []

@@ -1,20 +1,20 @@
 extension TensorPlace {
-    /// A way in which models name the tensors of their layers.
+    /// A naming scheme for the tensors of a model's layers.
     public struct Family: Sendable, Hashable {
-        /// The beginning of the names, with `N` for the layer and `M` for the expert. More may stand
-        /// before it. Where `M` is not right behind `N.`, the parts between them vary.
+        /// The beginning of the names, with `N` for the layer and `M` for the expert. A name may have further parts
+        /// before the pattern. Parts between `N.` and `M` vary.
         public let pattern: String
 
-        /// A name as a published model has it.
+        /// A tensor name of a published model.
         public let example: String
 
         /// The layer of the example.
         public let layer: Int
 
-        /// The expert of the example, where the pattern has one.
+        /// The expert of the example; nil if the pattern has no `M`.
         public let expert: Int?
 
-        /// Models and libraries that name tensors so.
+        /// The models and libraries that use the scheme.
         public let models: String
 
         init(_ pattern: String, _ example: String, layer: Int, expert: Int? = nil, _ models: String) {
@@ -26,8 +26,8 @@ extension TensorPlace {
         }
     }
 
-    /// The names that are known. `TensorPlace` takes the words it looks for from these patterns, so
-    /// that a row added here is read.
+    /// The known naming schemes. `TensorPlace` derives its rules from these patterns, so a new row takes effect
+    /// without further code.
     public static let families: [Family] = [
         // Language models in Transformers.
         Family(

@@ -1,31 +1,31 @@
-/// Which layer of a model, and which expert of that layer, a tensor belongs to, judged by its name.
+/// The layer of a model, and the expert of that layer, to which a tensor belongs according to its name.
 ///
-/// A name is read as parts between dots. The layer is the *first* part that is a number, follows a
-/// word such as `layers`, `h` or `blk`, and has another part behind it. So nested numbers belong to
-/// the outer one: Swin's `encoder.layers.1.blocks.0.mlp.fc1` is in layer 1 of `encoder.layers`. The
-/// expert is the first number behind the layer that follows `experts` or its like. The words are
-/// those of `families`; what stands before them does not matter, so a model that is wrapped in
-/// another (`language_model.model.layers.3…`) is read as well.
+/// A name consists of parts separated by dots. The layer is the *first* part that is a number, follows a word such as
+/// `layers`, `h` or `blk`, and is not the last part. So the outermost number counts: Swin's
+/// `encoder.layers.1.blocks.0.mlp.fc1` is in layer 1 of `encoder.layers`. The expert is the first number after the
+/// layer that follows `experts` or a similar word. The words are those of `families`. The parts before them are
+/// ignored, so a model nested in another (`language_model.model.layers.3…`) is recognized, too.
 ///
-/// A number is decimal digits that fit an `Int`, without sign and without leading zeros; any other
-/// part is not a number. A name without a layer (embedding, head, final norm) has no place at all.
+/// A number is decimal digits that fit an `Int`, without sign and without leading zeros. A name without a layer
+/// (embedding, head, final norm) leaves all properties nil.
 public struct TensorPlace: Sendable, Hashable {
-    /// The path up to the layer's number, without it: `model.layers`. Layer 3 of a vision tower and
-    /// layer 3 of the language model differ in it.
+    /// The path before the layer's number: `model.layers`. It distinguishes layer 3 of a vision tower from layer 3 of
+    /// the language model.
     public var stack: String?
 
     /// The layer's number within its stack.
     public var layer: Int?
 
-    /// The expert's number, for a tensor of one expert of a mixture-of-experts layer. Nil for
-    /// tensors that hold all experts of a layer, as most GGUF files have them.
+    /// The expert's number, for a tensor of one expert of a mixture-of-experts layer. Nil for a tensor that
+    /// contains all experts of a layer, as in most GGUF files.
     public var expert: Int?
 
+    /// Parses the name of a tensor.
     public init(tensorName: String) {
         let parts = tensorName.utf8
             .split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
             .map(Substring.init)
-        // A number needs a word before it and a part behind it.
+        // A number needs a word before it and a part after it.
         guard parts.count >= 3 else { return }
         let candidates = 1..<parts.count - 1
         guard
@@ -40,8 +40,8 @@ public struct TensorPlace: Sendable, Hashable {
         }
     }
 
-    /// What a number's own part may begin with, by the part before it: `experts.3` and
-    /// `experts.expert_3` are `["experts": ["", "expert_"]]`.
+    /// The allowed prefixes of a number, by the part before it: `experts.3` and `experts.expert_3` are
+    /// `["experts": ["", "expert_"]]`.
     private typealias Rules = [Substring: Set<Substring>]
 
     private static let layerRules = rules(placeholder: "N")
@@ -64,7 +64,7 @@ public struct TensorPlace: Sendable, Hashable {
             let isPlain =
                 digits.allSatisfy { $0 &- 0x30 <= 9 }
                 && (digits.first != UInt8(ascii: "0") || digits.count == 1)
-            // Int refuses an empty text and a number that does not fit.
+            // `Int` rejects an empty text and a number that does not fit.
             if isPlain, let number = Int(Substring(digits)) { return number }
         }
         return nil

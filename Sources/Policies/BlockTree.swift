@@ -1,14 +1,15 @@
 import Storage
 
-/// Which KV blocks build on which, among the shards that may go from a memory tier.
+/// The prefix tree of the KV blocks among the shards that may be evicted from a memory tier. A block's parent is the
+/// block before it.
 ///
-/// A block without the one before it is found by nobody. So whatever a policy says, leaves go first, as on disk
-/// (`KVCandidates`): of the blocks that nothing builds on, always the one that the policy names first.
+/// A block is unusable without its parent. So leaves are evicted first under every policy, as on disk (`KVCandidates`):
+/// the next victim is always the leaf that the policy ranks first.
 package struct BlockTree {
     private var parents: [ContentDigest: ContentDigest] = [:]
     private var children: [ContentDigest: Int] = [:]
 
-    /// - Parameter shards: their digests, and of KV blocks those of the blocks before them.
+    /// - Parameter shards: the shards, and the parents of KV blocks.
     package init(_ shards: some Sequence<(digest: ContentDigest, parent: ContentDigest?)>) {
         for shard in shards {
             guard let parent = shard.parent else { continue }
@@ -17,13 +18,13 @@ package struct BlockTree {
         }
     }
 
-    /// Whether nothing builds on anything: then every order is right.
+    /// Whether no block has a parent; then every order is valid.
     package var isEmpty: Bool { parents.isEmpty }
 
-    /// How many of the shards build on this one.
+    /// The number of children of a block.
     package func children(of digest: ContentDigest) -> Int { children[digest] ?? 0 }
 
-    /// Victims in an order in which they can go. A block on which something builds that is no victim stays.
+    /// Reorders victims so that children precede their parents. Omits a block if one of its children is not a victim.
     package func leavesFirst<Victim>(_ victims: [Victim], _ digest: (Victim) -> ContentDigest) -> [Victim] {
         if isEmpty { return victims }
         var children = children

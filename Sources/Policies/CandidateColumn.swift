@@ -1,9 +1,9 @@
 import Storage
 
-/// A column of `candidate`, the view that a policy reads (``Policy``): its SQL on each tier.
+/// A column of `candidate`, the view that a policy reads (``Policy``), with its SQL on each tier.
 ///
-/// ``all`` is the only list of the columns. The views of the disk (`DiskCandidates`), of KV blocks (`KVCandidates`), and
-/// of memory tiers and the simulator (`ResidentTable`) are generated from it, in this order.
+/// ``all`` is the only list of the columns. The views for the disk (`DiskCandidates`), for KV blocks (`KVCandidates`),
+/// and for memory tiers and the simulator (`ResidentTable`) are generated from it, in this order.
 ///
 /// A new column is an entry of ``all``:
 ///
@@ -12,18 +12,19 @@ import Storage
 /// and, if memory tiers lack the value, a field of `EvictionFacts`, set in `MemoryTier+Eviction.swift`. The tables at
 /// ``Policy`` and in the article `EvictionAndPolicies.md` describe it; a test compares them with this list.
 package struct CandidateColumn: Sendable {
+    /// The name of the column.
     package let name: String
-    /// An expression over a row of `main.shard`, for shards of weights. The table `moment` has one row, whose column `now`
-    /// is the time in seconds since 1970.
+    /// The expression over a row of `main.shard`, for shards of weights. The table `moment` has one row, whose column
+    /// `now` is the time in seconds since 1970.
     let disk: String
     /// The same for KV blocks.
     let kv: String
     /// The value that `ResidentTable` stores when a shard is inserted.
     let memory: Stored
-    /// An expression over a row of `resident`, for the view; also with `moment`. By default the stored value.
+    /// The expression over a row of `resident`, for the view; it may use `moment`. By default, the stored value.
     let resident: String
-    /// An expression over a row of `resident`: the stored value after a use. `:now` is the time of the use, `:clock` the
-    /// reading of the tier's clock. nil: a use does not change it.
+    /// The expression over a row of `resident` for the stored value after a use; nil if a use does not change it.
+    /// `:now` is the time of the use, `:clock` the value of the tier's clock.
     let used: String?
 
     /// A value in memory, with its type.
@@ -47,11 +48,12 @@ package struct CandidateColumn: Sendable {
         self.used = used
     }
 
-    /// A column that has one meaning for all shards of the catalog.
+    /// A column with the same expression for weights and KV blocks.
     private init(_ name: String, catalog: String, memory: Stored, resident: String? = nil, used: String? = nil) {
         self.init(name, disk: catalog, kv: catalog, memory: memory, resident: resident, used: used)
     }
 
+    /// The columns, in order.
     package static let all: [CandidateColumn] = [
         CandidateColumn("shard_id", catalog: "shard.id", memory: .number),
         CandidateColumn("bytes", catalog: "shard.bytes", memory: .integer { $0.bytes }),

@@ -1,20 +1,22 @@
 import Storage
 
-/// `candidate` on disk: the shards of weights whose files may go now.
+/// `candidate` on disk: the shards of weights whose files may be evicted now.
 ///
-/// A row says for itself whether an origin has the shard and no pin holds it (`shard.evictable`). What living processes
-/// use, revisions they hold and shards they have claimed for an import, is known from their lease files, and goes into
-/// the temporary table `held` beside the view.
+/// `shard.evictable` tells whether an origin has the shard and it is not pinned. The lease files tell which revisions
+/// living processes use and which claims are valid; the shards of both are in the temporary table `held`, which the
+/// view excludes.
 package struct DiskCandidates {
     package let database: PolicyDatabase
 
-    /// A connection of its own to the catalog, with the view, as of now.
+    /// Opens a separate connection to the catalog and creates the view, as of now.
     package init(_ catalog: String, _ holders: [LeaseDirectory.Holder]) throws {
         database = try PolicyDatabase(catalog)
         try database.execute(Self.setUp(holders, now: StoreClock.now))
     }
 
-    /// The statements that make the view in a connection, or make it anew.
+    /// The statements that create or refresh the view in a connection.
+    ///
+    /// - Parameter now: seconds since 1970.
     package static func setUp(_ holders: [LeaseDirectory.Holder], now: Int) -> String {
         func quoted(_ text: String) -> String { "'\(text.replacing("'", with: "''"))'" }
         let uses = Set(holders.flatMap(\.revisions)).map { "(\(quoted($0.model)), x'\($0.digest)')" }

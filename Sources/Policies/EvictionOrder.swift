@@ -1,15 +1,17 @@
-/// In which order a memory tier's shards go.
+/// The order in which a memory tier evicts shards.
 ///
-/// `lru` is ranked here, by a sort; a test holds it against `lru.sql`. Every other policy runs in SQL, over the same
-/// columns that it sees on disk.
+/// `lru` is a sort in Swift; a test compares it with `lru.sql`. Every other policy runs in SQL, over the same columns
+/// as on disk.
 package enum EvictionOrder: Sendable {
     case leastRecentlyUsed
     case policy(PolicyOrder)
 
+    /// - Throws: ``PolicyError/refused(policy:line:message:)``.
     package init(_ policy: Policy) throws {
         self = policy == .lru ? .leastRecentlyUsed : .policy(try PolicyOrder(policy))
     }
 
+    /// The name of the policy.
     package var name: String {
         switch self {
         case .leastRecentlyUsed: Policy.lru.name

@@ -1,11 +1,13 @@
 import GRDB
 import Storage
 
-/// `candidate` for KV blocks: all of them, for a policy to put in order.
+/// `candidate` for KV blocks: all of them, for a policy to rank.
 ///
-/// The policy orders blocks without a care for what builds on what; ``leavesFirst(_:until:)`` makes of that the order in which
-/// they can go. A lease is no obstacle: what it holds stays readable when the file has gone.
+/// A policy ranks blocks independently of each other; ``leavesFirst(_:until:)`` turns its ranking into an order in
+/// which children precede their parents. Leased blocks are included, because their bytes stay readable after the file
+/// is removed.
 package struct KVCandidates {
+    /// A selection of namespaces, by the ids of their rows.
     package enum Spaces {
         case only([Int64])
         case others([Int64])
@@ -23,11 +25,11 @@ package struct KVCandidates {
 
     package let database: PolicyDatabase
 
-    /// A connection of its own to the catalog, with the view, as of now.
+    /// Opens a separate connection to the catalog and creates the view, as of now.
     ///
     /// - Parameters:
-    ///   - spaces: whose blocks; nil means all.
-    ///   - spared: a block that stays.
+    ///   - spaces: the spaces whose blocks are candidates; nil means all.
+    ///   - spared: a block that is not a candidate.
     package init(_ catalog: String, _ spaces: Spaces? = nil, sparing spared: Int64? = nil) throws {
         database = try PolicyDatabase(catalog)
         try database.execute(
@@ -42,11 +44,15 @@ package struct KVCandidates {
             """)
     }
 
-    /// The blocks that go first under a policy, each behind all that build on it, until they make up enough.
+    /// The first victims under a policy, each after all its descendants, until they free enough.
     ///
-    /// Of the blocks that nothing builds on, always the one goes that the policy names first. So a block that comes up before
-    /// what builds on it waits, and goes as soon as that has gone.
+    /// The next victim is always the leaf that the policy ranks first. So a block that the policy ranks before its
+    /// children is deferred until they are victims.
     ///
+    /// - Parameters:
+    ///   - bytes: the bytes to free.
+    ///   - expected: a first guess of the number of victims.
+    ///   - seconds: the time limit of the query.
     /// - Throws: as ``PolicyDatabase/victims(_:now:bytes:count:expected:seconds:bytesOf:)``.
     package func victims(_ policy: Policy, bytes: Int, expected: Int, seconds: Double) throws -> [PolicyDatabase.Victim]
     {

@@ -2,20 +2,21 @@ import GRDBSQLite
 import Glibc
 import Storage
 
-/// A SQLite connection that runs policies, and nothing else.
+/// A SQLite connection that only runs policies.
 ///
-/// It has its own handle, because a connection has one authorizer and GRDB owns that of its connections. Setting it up is
-/// ours (`execute`, `prepare`); while a policy is compiled the connection is *sealed*: the authorizer lets pass SELECT,
-/// reading `candidate`, recursion, and the functions named below. A progress handler ends what takes too long, a limit on
-/// the length of values keeps them from filling memory. Nothing that a policy does can change anything.
+/// It has its own handle, because a connection has one authorizer and GRDB owns that of its connections. `execute` and
+/// `prepare` run the store's own statements. While a policy is compiled, the connection is *sealed*: the authorizer
+/// allows only SELECT, reads of `candidate`, recursion, and the functions listed below. A progress handler enforces the
+/// time limit, and a limit on the length of values bounds memory. A policy cannot change anything.
 ///
 /// For one thread at a time.
 package final class PolicyDatabase {
-    /// A victim, as the policy names it.
+    /// A row of a policy's result.
     package struct Victim: Equatable {
+        /// The value of `shard_id`.
         package let shard: Int64
         package let bytes: Int
-        /// nil if the policy has no such column.
+        /// Nil if the policy does not return it.
         package let priority: Double?
 
         package init(shard: Int64, bytes: Int, priority: Double?) {
@@ -28,16 +29,16 @@ package final class PolicyDatabase {
     package let handle: OpaquePointer
     private let path: String
     private var isSealed = false
-    /// What the authorizer refused last: an action or a name, to find the line by.
+    /// The action or name that the authorizer rejected last, to find its line.
     private var refused: String?
     private var deadline: Int64 = .max
 
-    /// Values are at most so long, in bytes: a policy needs numbers and short names.
+    /// The longest value, in bytes: a policy needs only numbers and short names.
     private static let longestValue: Int32 = 1 << 20
-    /// How many steps of SQLite's machine run between two looks at the time.
+    /// The instructions of SQLite's virtual machine between two checks of the time limit.
     private static let stepsPerLook: Int32 = 10_000
 
-    /// - Parameter path: a database that is opened read-only; nil makes an empty one in memory.
+    /// - Parameter path: a database, opened read-only; nil creates an empty one in memory.
     package init(_ path: String?) throws {
         self.path = path ?? ":memory:"
         var handle: OpaquePointer?
@@ -68,33 +69,34 @@ package final class PolicyDatabase {
 
     deinit { sqlite3_close_v2(handle) }
 
-    // MARK: Ours
+    // MARK: The store's own statements
 
-    /// Runs statements of ours.
+    /// Runs trusted statements.
     package func execute(_ sql: String) throws {
         guard sqlite3_exec(handle, sql, nil, nil, nil) == SQLITE_OK else { throw failure() }
     }
 
-    /// Compiles a statement of ours, to be used many times.
+    /// Compiles a trusted statement for repeated use.
     package func prepare(_ sql: String) throws -> PolicyStatement {
         try PolicyStatement(self, sql, flags: UInt32(SQLITE_PREPARE_PERSISTENT))
     }
 
+    /// The last error of the connection.
     package func failure() -> StorageError {
         .catalogDamaged(path: path, message: String(cString: sqlite3_errmsg(handle)))
     }
 
-    // MARK: The operator's
+    // MARK: Policies
 
-    /// Checks a policy: one SELECT, allowed as a whole, with the columns it must return.
+    /// Checks a policy: it must be one allowed SELECT that returns the required columns.
     ///
     /// - Throws: ``PolicyError/refused(policy:line:message:)``.
     package func check(_ policy: Policy) throws { _ = try compile(policy, limit: nil) }
 
     /// Compiles a policy.
     ///
-    /// - Parameter limit: rows at most. SQLite then keeps only so many while it sorts, which is several times as fast as
-    ///   sorting all.
+    /// - Parameter limit: the most rows to return. With a limit, SQLite keeps only that many rows while it sorts, which
+    ///   is several times as fast.
     func compile(_ policy: Policy, limit: Int?) throws -> PolicyQuery {
         let alone = try sealed(policy) { try PolicyStatement(self, policy.sql, flags: 0) }
         let query = try PolicyQuery(alone, policy, self)
@@ -103,7 +105,7 @@ package final class PolicyDatabase {
         return try PolicyQuery(try sealed(policy) { try PolicyStatement(self, wrapped, flags: 0) }, policy, self)
     }
 
-    /// The query plan, a step a line.
+    /// The query plan, one line per step.
     package func plan(_ policy: Policy) throws -> [String] {
         let query = try compile(policy, limit: nil)
         let explain = try sealed(policy) { try PolicyStatement(self, "EXPLAIN QUERY PLAN \(query.text)", flags: 0) }
@@ -116,14 +118,15 @@ package final class PolicyDatabase {
         return lines
     }
 
-    /// The first victims in a policy's order, until they make up enough.
+    /// The first victims in a policy's order, until they have `bytes` bytes or there are `count` of them.
     ///
     /// - Parameters:
     ///   - now: seconds since 1970.
-    ///   - bytes: how much is enough; and `count`, how many.
-    ///   - expected: how many victims that may take, as a first guess.
-    ///   - bytesOf: the size of a shard, for policies that don't return it; nil for what is no candidate.
-    ///   - seconds: the query may take at most.
+    ///   - bytes: the bytes to free.
+    ///   - count: the most victims.
+    ///   - expected: a first guess of the number of victims.
+    ///   - seconds: the time limit of the query.
+    ///   - bytesOf: the size of a shard, for policies that do not return it; nil if the shard is not a candidate.
     /// - Throws: ``PolicyError/refused(policy:line:message:)``, ``PolicyError/tooSlow(policy:seconds:)``.
     package func victims(
         _ policy: Policy, now: Double, bytes: Int, count: Int = .max, expected: Int = 1024, seconds: Double,
@@ -151,7 +154,7 @@ package final class PolicyDatabase {
         }
     }
 
-    /// The error of a policy's run: what SQLite says, and the line.
+    /// The error of a policy, with SQLite's message and the line.
     func refusal(_ policy: Policy, offset: Int32 = -1) -> PolicyError {
         let text = policy.sql
         let line: Int
@@ -176,7 +179,7 @@ package final class PolicyDatabase {
         do {
             return try body()
         } catch is PolicyStatement.NoStatement {
-            throw PolicyError.refused(policy: policy.name, line: 1, message: "there is no statement in it")
+            throw PolicyError.refused(policy: policy.name, line: 1, message: "contains no statement")
         } catch {
             throw refusal(policy, offset: sqlite3_error_offset(handle))
         }
@@ -187,7 +190,7 @@ package final class PolicyDatabase {
         switch action {
         case SQLITE_SELECT, SQLITE_RECURSIVE: return SQLITE_OK
         case SQLITE_READ where first == "candidate" || view == "candidate": return SQLITE_OK
-        // No column of it: a common table expression, or rows that are merely counted.
+        // A read without a column: a common table expression, or a count of rows.
         case SQLITE_READ where second == "": return SQLITE_OK
         case SQLITE_FUNCTION where Self.functions.contains(second?.lowercased() ?? ""): return SQLITE_OK
         case SQLITE_FUNCTION: refused = second
@@ -197,13 +200,13 @@ package final class PolicyDatabase {
         return SQLITE_DENY
     }
 
-    /// How the refused actions are spelled, to find their lines.
+    /// The keywords of rejected actions, to find their lines.
     private static let words: [Int32: String] = [
         SQLITE_DELETE: "delete", SQLITE_INSERT: "insert", SQLITE_UPDATE: "update", SQLITE_ATTACH: "attach",
         SQLITE_DETACH: "detach", SQLITE_PRAGMA: "pragma", SQLITE_TRANSACTION: "begin",
     ]
 
-    /// Functions that read nothing but their arguments and make nothing large.
+    /// The functions that read only their arguments and return no large values.
     private static let functions: Set<String> = [
         "abs", "acos", "asin", "atan", "atan2", "avg", "ceil", "ceiling", "coalesce", "cos", "count", "cume_dist",
         "dense_rank", "exp", "first_value", "floor", "glob", "ifnull", "iif", "instr", "lag", "last_value", "lead",

@@ -1,16 +1,17 @@
-/// What can go wrong with a policy.
+/// Errors of eviction policies.
 public enum PolicyError: Error, Sendable, Equatable {
-    /// A policy that is not one read-only SELECT over `candidate`, or that SQLite refuses; `message` is SQLite's.
+    /// A policy is not one read-only SELECT over `candidate`, or SQLite reports an error; `message` has the reason.
     case refused(policy: String, line: Int, message: String)
-    /// A policy that took longer than its limit.
+    /// A policy exceeded its time limit.
     case tooSlow(policy: String, seconds: Double)
 }
 
 extension PolicyError: CustomStringConvertible {
+    /// The policy, the line and the reason.
     public var description: String {
         switch self {
         case .refused(let policy, let line, let message): "policy \(policy), line \(line): \(message)."
-        case .tooSlow(let policy, let seconds): "policy \(policy): not done within \(seconds) s."
+        case .tooSlow(let policy, let seconds): "policy \(policy): exceeded the time limit of \(seconds) s."
         }
     }
 }

@@ -1,11 +1,12 @@
 import Synchronization
 
-/// A policy's order of the shards of a memory tier.
+/// Ranks the shards of a memory tier by a policy in SQL.
 package final class PolicyOrder: Sendable {
     package let policy: Policy
     private let table: Mutex<ResidentTable>
 
-    /// A policy that takes longer is done without: somebody waits for the room.
+    /// The time limit of a policy, in seconds. It is short because a load waits for the eviction; the tier replaces a
+    /// slower policy by `lru`.
     package static let seconds = 1.0
 
     /// - Throws: ``PolicyError/refused(policy:line:message:)``.
@@ -19,10 +20,10 @@ package final class PolicyOrder: Sendable {
     /// Ranks shards.
     ///
     /// - Parameters:
-    ///   - facts: the shards that may go.
+    ///   - facts: the shards that may be evicted.
     ///   - now: seconds since 1970.
-    ///   - bytes: how many are needed; fewer may come out if the policy leaves shards out.
-    /// - Returns: places in `facts`, with priorities, the first to go first.
+    ///   - bytes: the bytes to free; the result frees less if the policy omits shards.
+    /// - Returns: indexes of `facts`, with priorities, in the order of eviction.
     package func rank(_ facts: [EvictionFacts], now: Double, bytes: Int) throws -> [(index: Int, priority: Double?)] {
         try table.withLock { table in
             try table.deleteEverything()

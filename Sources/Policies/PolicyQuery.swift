@@ -1,6 +1,6 @@
 import GRDBSQLite
 
-/// A policy that was compiled and found right: to be stepped as far as one needs.
+/// A compiled and checked policy, to be stepped as far as needed.
 final class PolicyQuery {
     private let statement: PolicyStatement
     private let policy: Policy
@@ -25,11 +25,11 @@ final class PolicyQuery {
         }
         let lines = { (text: String) in text.utf8.count { $0 == UInt8(ascii: "\n") } }
         guard sqlite3_stmt_readonly(statement.handle) != 0, sqlite3_stmt_isexplain(statement.handle) == 0 else {
-            throw refuse("it must be one SELECT")
+            throw refuse("must be one SELECT")
         }
         if !Self.isBlank(statement.tail) {
             let blank = statement.tail.prefix { $0.isWhitespace }
-            throw refuse("it must be one SELECT, and there is more after it", line: 1 + lines(statement.text + blank))
+            throw refuse("must be one SELECT, but there is more after it", line: 1 + lines(statement.text + blank))
         }
         let columns = (0..<sqlite3_column_count(statement.handle)).map {
             String(cString: sqlite3_column_name(statement.handle, $0)).lowercased()
@@ -38,25 +38,29 @@ final class PolicyQuery {
             Set(columns).count == columns.count
         else {
             throw refuse(
-                "it must return shard_id, then bytes and priority if it likes, and returns \(columns.joined(separator: ", "))"
+                "must return shard_id, then optionally bytes and priority; returns \(columns.joined(separator: ", "))"
             )
         }
         bytesColumn = columns.firstIndex(of: "bytes").map(Int32.init)
         priorityColumn = columns.firstIndex(of: "priority").map(Int32.init)
         for index in 1..<(1 + sqlite3_bind_parameter_count(statement.handle)) {
             let name = sqlite3_bind_parameter_name(statement.handle, index).map { String(cString: $0) } ?? "?"
-            if name != ":now" { throw refuse("the only parameter is :now, and it has \(name)") }
+            if name != ":now" { throw refuse("has the parameter \(name); the only parameter allowed is :now") }
         }
     }
 
+    /// Binds `:now`, if the policy uses it.
+    ///
     /// - Parameter now: seconds since 1970.
     package func bind(now: Double) {
         let index = sqlite3_bind_parameter_index(statement.handle, ":now")
         if index > 0 { statement.bind(index, now) }
     }
 
-    /// - Parameter seconds: for the error.
-    /// - Returns: whether there is a further victim.
+    /// Steps to the next victim.
+    ///
+    /// - Parameter seconds: the time limit, for the error.
+    /// - Returns: false if there is none.
     package func next(seconds: Double) throws -> Bool {
         switch sqlite3_step(statement.handle) {
         case SQLITE_ROW: return true
@@ -72,7 +76,7 @@ final class PolicyQuery {
     package var bytes: Int? { bytesColumn.map { statement.integer($0) } }
     package var priority: Double? { priorityColumn.map { statement.real($0) } }
 
-    /// Whether there is nothing but spaces, semicolons and comments.
+    /// Whether the text consists of white space, semicolons and comments.
     private static func isBlank(_ text: String) -> Bool {
         var rest = text[...]
         while let first = rest.first {

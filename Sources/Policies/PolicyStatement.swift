@@ -4,12 +4,14 @@ import GRDBSQLite
 package final class PolicyStatement {
     package let handle: OpaquePointer
     private let database: PolicyDatabase
-    /// The statement's text, without what follows it.
+    /// The text of the statement.
     package let text: String
-    /// What follows the statement.
+    /// The text after the statement.
     let tail: String
 
-    /// - Throws: if it can't be compiled, or if there is no statement.
+    /// Compiles the first statement of `sql`.
+    ///
+    /// - Throws: `NoStatement` if there is none; ``StorageError`` if it cannot be compiled.
     init(_ database: PolicyDatabase, _ sql: String, flags: UInt32) throws {
         self.database = database
         var statement: OpaquePointer?
@@ -27,12 +29,14 @@ package final class PolicyStatement {
         tail = String(decoding: sql.utf8.dropFirst(rest), as: UTF8.self)
     }
 
-    /// The text has no statement: only spaces and comments.
+    /// The text consists of white space and comments.
     struct NoStatement: Error {}
 
     deinit { sqlite3_finalize(handle) }
 
-    /// - Returns: whether there is a row.
+    /// Steps to the next row.
+    ///
+    /// - Returns: false if there is none.
     package func step() throws -> Bool {
         switch sqlite3_step(handle) {
         case SQLITE_ROW: return true
@@ -41,7 +45,7 @@ package final class PolicyStatement {
         }
     }
 
-    /// Runs it to its end, and makes it ready to be run again.
+    /// Runs the statement to its end and resets it.
     package func run() throws {
         while try step() {}
         sqlite3_reset(handle)
@@ -49,7 +53,7 @@ package final class PolicyStatement {
 
     package func reset() { sqlite3_reset(handle) }
 
-    /// The index of a named parameter; 0, which no value is bound to, if the statement lacks it.
+    /// The index of a named parameter; 0 if the statement does not have it. Binding to index 0 has no effect.
     func parameter(_ name: String) -> Int32 { sqlite3_bind_parameter_index(handle, name) }
 
     package func bind(_ index: Int32, _ value: Int) { sqlite3_bind_int64(handle, index, Int64(value)) }

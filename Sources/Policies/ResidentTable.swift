@@ -1,6 +1,6 @@
 import Storage
 
-/// `candidate` of a tier that is not the disk, and of the simulator: a table in memory beside the catalog's.
+/// `candidate` of memory tiers and of the simulator: a table in memory, independent of the catalog.
 ///
 /// For one thread at a time.
 final class ResidentTable {
@@ -14,7 +14,7 @@ final class ResidentTable {
     private let setMoment: PolicyStatement
     private let addChildren: PolicyStatement
 
-    /// - Parameter leavesOnly: only KV blocks that nothing in the table builds on are candidates.
+    /// - Parameter leavesOnly: only KV blocks without children are candidates.
     init(leavesOnly: Bool = false) throws {
         database = try PolicyDatabase(nil)
         try database.execute(
@@ -42,7 +42,7 @@ final class ResidentTable {
         deleteAll = try database.prepare("DELETE FROM resident")
         addChildren = try database.prepare("UPDATE resident SET children = children + ? WHERE shard_id = ?")
         setMoment = try database.prepare("UPDATE moment SET now = ?")
-        // One transaction that never ends: nothing here is to be kept.
+        // One transaction that is never committed, because the table is temporary.
         try database.execute("BEGIN")
     }
 
@@ -51,7 +51,7 @@ final class ResidentTable {
         try insertRow.run()
     }
 
-    /// A use of a shard.
+    /// Updates the row of a shard for a use.
     func touch(_ shard: Int, at moment: Double, clock: Double) throws {
         touchRow.bind(touchParameters.now, moment)
         touchRow.bind(touchParameters.clock, clock)
@@ -59,7 +59,9 @@ final class ResidentTable {
         try touchRow.run()
     }
 
-    /// - Returns: the heat of what went, and when it was used last.
+    /// Deletes the row of a shard.
+    ///
+    /// - Returns: its heat, and the time of its last use.
     package func delete(_ shard: Int) throws -> (heat: Double, lastAccess: Double) {
         deleteRow.bind(1, shard)
         guard try deleteRow.step() else { return (0, 0) }
@@ -69,7 +71,7 @@ final class ResidentTable {
         return went
     }
 
-    /// So many more blocks build on one.
+    /// Adds `count` to the children of a block.
     func addChildren(_ count: Int, of shard: Int) throws {
         addChildren.bind(1, count)
         addChildren.bind(2, shard)
@@ -78,7 +80,7 @@ final class ResidentTable {
 
     func deleteEverything() throws { try deleteAll.run() }
 
-    /// The time that `heat` fades to.
+    /// Sets the time at which queries compute the decay of `heat`, in seconds since 1970.
     func setNow(_ now: Double) throws {
         setMoment.bind(1, now)
         try setMoment.run()

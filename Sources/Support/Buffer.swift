@@ -2,9 +2,9 @@ import Dispatch
 import Glibc
 import Synchronization
 
-/// Aligned memory on its way from the reader to the disk.
+/// Aligned memory between the reader and the disk.
 ///
-/// Sendable because it has one writer, which fills it before it hands it on; from then on it is only read.
+/// Sendable because its only writer fills it before passing it on; afterwards it is only read.
 package final class Buffer: @unchecked Sendable {
     /// What O_DIRECT requires of memory, offset and length, in bytes.
     package static let alignment = 4096
@@ -19,7 +19,7 @@ package final class Buffer: @unchecked Sendable {
         self.release = release
     }
 
-    /// Zeroed memory of its own, outside the pool.
+    /// Allocates zeroed memory that belongs to no pool.
     package convenience init(bytes: Int) {
         let memory = Buffer.allocate(bytes)
         memory.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
@@ -29,14 +29,17 @@ package final class Buffer: @unchecked Sendable {
 
     deinit { release() }
 
+    /// The first `count` bytes, for reading.
     package func bytes(_ count: Int) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(start: base, count: count)
     }
 
+    /// `count` bytes from `offset`, for writing.
     package func room(at offset: Int = 0, _ count: Int) -> UnsafeMutableRawBufferPointer {
         UnsafeMutableRawBufferPointer(start: base + offset, count: count)
     }
 
+    /// Allocates memory aligned to `alignment`; traps when the system has none left.
     package static func allocate(_ bytes: Int) -> UnsafeMutableRawPointer {
         var memory: UnsafeMutableRawPointer?
         let code = posix_memalign(&memory, alignment, max(bytes, 1))

@@ -2,11 +2,12 @@ import Dispatch
 import Glibc
 import Synchronization
 
-/// The memory that bytes are read into during an import: a fixed number of aligned buffers, whatever the model's size.
+/// The memory of an import: a fixed number of aligned buffers, independent of the model's size.
 ///
-/// A buffer returns with the last reference to it; a reader that finds none waits, and so slows to the pace
-/// of the disk.
+/// A buffer returns to the pool when its last reference is dropped. A reader waits while all buffers are in use, so
+/// it cannot outrun the disk.
 package final class BufferPool: Sendable {
+    /// The size of each buffer, in bytes.
     package static let bufferBytes = 4 << 20
 
     private let available: DispatchSemaphore
@@ -25,7 +26,7 @@ package final class BufferPool: Sendable {
         idle.withLock { for memory in $0 { free(memory.base) } }
     }
 
-    /// Waits for a buffer.
+    /// Returns a free buffer; blocks until there is one.
     package func take() -> Buffer {
         available.wait()
         let memory =

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// The first of several failures; the others follow from it.
+/// Keeps the first of several failures; later ones are usually its consequences.
 package final class FirstFailure: Sendable {
     private let error = Mutex<(any Error)?>(nil)
 

@@ -1,10 +1,13 @@
 import Dispatch
 
-/// The same work for many values, a few at a time, on threads of our own.
+/// Runs the same work on many values in parallel, on dedicated threads.
 package enum Lanes {
-    /// Values that are processed at the same time.
+    /// The most values that are processed at the same time.
     private static let most = 8
 
+    /// Runs `work` on every value; blocks until all are done.
+    ///
+    /// - Throws: the first error of `work`. After an error, values that have not started are skipped.
     package static func run<Value: Sendable>(_ values: [Value], _ work: @escaping @Sendable (Value) throws -> Void)
         throws
     {

@@ -1,6 +1,6 @@
 import Foundation
 
-/// Runs blocking work on a thread of its own, since Swift's cooperative threads must not block.
+/// Runs blocking work on a new thread, because Swift's cooperative threads must not block.
 package func onThread<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result {
     try await withCheckedThrowingContinuation { continuation in
         Thread.detachNewThread { continuation.resume(with: Swift.Result(catching: body)) }

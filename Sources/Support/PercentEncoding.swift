@@ -1,8 +1,10 @@
-/// Percent-encoding (RFC 3986, 2.1). Input that is not well-formed is refused, and nothing is decoded twice.
+/// Percent-encoding (RFC 3986, 2.1). Malformed input is rejected, and nothing is decoded twice.
 package enum PercentEncoding {
     private static let upper = Array("0123456789ABCDEF".utf8)
 
-    /// Encodes every byte but letters, digits and `-._~`, as RFC 3986 and SigV4 require.
+    /// Encodes every byte except letters, digits and `-._~`, as RFC 3986 and SigV4 require.
+    ///
+    /// - Parameter keepingSlashes: leave `/` as it is.
     package static func encode(_ text: String, keepingSlashes: Bool = false) -> String {
         var result: [UInt8] = []
         result.reserveCapacity(text.utf8.count)
@@ -19,7 +21,11 @@ package enum PercentEncoding {
         return String(decoding: result, as: UTF8.self)
     }
 
-    /// - Returns: nil unless every `%` is followed by two digits and the bytes are UTF-8 without control characters.
+    /// Decodes each `%XX`.
+    ///
+    /// - Parameter plusIsSpace: decode `+` as a space, as in a query.
+    /// - Returns: nil unless two hexadecimal digits follow every `%` and the result is UTF-8 without control
+    ///   characters.
     package static func decode(_ text: some StringProtocol, plusIsSpace: Bool = false) -> String? {
         var bytes: [UInt8] = []
         var rest = text.utf8[...]

@@ -2,6 +2,6 @@ import Glibc
 
 /// The processors of this machine.
 package enum Processors {
-    /// How many are online. The corresponding C function is `sysconf`.
+    /// The number of processors online. The corresponding C function is `sysconf`.
     package static let count = sysconf(Int32(_SC_NPROCESSORS_ONLN))
 }

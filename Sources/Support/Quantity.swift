@@ -1,10 +1,11 @@
 import Foundation
 
-/// Sizes, durations and counts as people read them.
+/// Formats sizes, durations and counts for people.
 package enum Quantity {
-    /// Decimal units, as disks and hubs count: `1.23 GB`.
+    /// A size in decimal units, as disks and hubs use: `1.23 GB`.
     package static func bytes(_ count: Int) -> String { bytes(Double(count)) }
 
+    /// A size or rate in decimal units: `1.23 GB`.
     package static func bytes(_ count: Double) -> String {
         let (value, prefix) = scaled(count)
         return "\(value) \(prefix)B"
@@ -28,7 +29,7 @@ package enum Quantity {
         return (String(format: "%.\(digits)f", value), prefixes[step])
     }
 
-    /// `12 ms`, `1.5 s`, `3 min`.
+    /// A duration given in seconds: `12 ms`, `1.5 s`, `3 min`.
     package static func seconds(_ seconds: Double) -> String {
         switch seconds {
         case ..<0.9995: String(format: "%.0f ms", seconds * 1000)
@@ -40,15 +41,15 @@ package enum Quantity {
         }
     }
 
-    /// How long ago a moment was, given in seconds since 1970.
+    /// The time since a moment, which is given in seconds since 1970: `just now`, `3 min ago`.
     package static func age(_ moment: Int) -> String {
         let seconds = Date.now.timeIntervalSince1970 - Double(moment)
         return seconds < 60 ? "just now" : "\(self.seconds(seconds)) ago"
     }
 
-    /// A number without a unit, to three digits.
+    /// A number without a unit, to three significant digits.
     package static func number(_ value: Double) -> String { String(format: "%.3g", value) }
 
-    /// `1 file`, `2 files`.
+    /// A count and its noun: `1 file`, `2 files`.
     package static func count(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
 }

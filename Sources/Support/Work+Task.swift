@@ -2,7 +2,7 @@ import Dispatch
 import Synchronization
 
 extension Work {
-    /// Runs blocking work on a thread of its own. Cancelling the task cancels this work, which the body must check.
+    /// Runs blocking work on a new thread. Cancelling the task cancels this work, which the body must check.
     package func run<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result {
         try await withTaskCancellationHandler {
             try await onThread(body)
@@ -11,7 +11,7 @@ extension Work {
         }
     }
 
-    /// Runs asynchronous work as a task that ends with this work, and with the task around it.
+    /// Runs asynchronous work as a task that is cancelled with this work or with the surrounding task.
     package func runTask<Result: Sendable>(
         _ body: @escaping @Sendable () async throws -> Result
     ) async throws -> Result {
@@ -25,7 +25,8 @@ extension Work {
         }
     }
 
-    /// Runs asynchronous work as a task that ends with this work. Blocks until it is done: for threads that may wait.
+    /// Runs asynchronous work as a task that is cancelled with this work. Blocks until it is done: for threads that
+    /// may block.
     package func wait<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result) throws -> Result {
         let done = DispatchSemaphore(value: 0)
         let outcome = Mutex<Swift.Result<Result, any Error>>(.failure(CancellationError()))
@@ -34,7 +35,8 @@ extension Work {
             do { ended = .success(try await body()) } catch { ended = .failure(error) }
             outcome.withLock { $0 = ended }
         }
-        // Only when the task has ended has it released what it used: a store that is released writes what it counted.
+        // Waits for the end of the task, not only of the body: by then the task has released what it used. A store
+        // writes its access counts when it is released.
         Task {
             await task.value
             done.signal()

@@ -1,26 +1,26 @@
 import Synchronization
 
-/// Progress and cancellation of one long call: import, pull, verify, export, warm-up, simulation, eviction, rebuild, push,
-/// sync.
+/// Progress and cancellation of one long call: import, pull, verify, export, warm-up, simulation, eviction, rebuild,
+/// push, sync.
 ///
 ///     let work = Work()
 ///     Task { try await store.pull(request, work: work) }
 ///     print(work.progress.done, "of", work.progress.total)
 ///     work.cancel()
 ///
-/// May be read, and cancelled, from any thread while the call runs. A cancelled call ends soon with `CancellationError`.
-/// What is durable by then stays, for the next run to reuse. An asynchronous call also ends with its task; cancelling the
-/// task cancels its work.
+/// Any thread may read or cancel it while the call runs. A cancelled call ends soon, with `CancellationError`; data
+/// that is durable by then is kept, and the next run reuses it. Cancelling the task of an asynchronous call cancels its
+/// work.
 public final class Work: Sendable {
-    /// How far a call is. The unit is bytes, unless the call says otherwise.
+    /// The progress of a call, in bytes unless the call documents another unit.
     public struct Progress: Sendable, Equatable {
-        /// What the call has to process, as far as that is known.
+        /// The amount to process, as far as it is known.
         public var total = 0
-        /// Processed: read, fetched, written or replayed.
+        /// The amount processed: read, fetched, written or replayed.
         public var done = 0
-        /// Part of `total` that needed no processing, because it was present before.
+        /// The part of `total` that was already present and needed no processing.
         public var skipped = 0
-        /// What is being processed: a path, a name. Empty if the call names nothing.
+        /// The path or name of the item in progress; empty if the call names none.
         public var label = ""
     }
 
@@ -32,18 +32,22 @@ public final class Work: Sendable {
     private let parents: [Work]
     private let handlers = Mutex<[ObjectIdentifier: @Sendable () -> Void]>([:])
 
-    /// - Parameter parents: cancelling one of them cancels this work, too. Progress is counted separately.
+    /// Creates work that has not started.
+    ///
+    /// - Parameter parents: cancelling any of them cancels this work. Progress is counted separately.
     public init(within parents: Work?...) { self.parents = parents.compactMap(\.self) }
 
+    /// The current progress.
     public var progress: Progress {
         Progress(
             total: total.load(ordering: .relaxed), done: done.load(ordering: .relaxed),
             skipped: skipped.load(ordering: .relaxed), label: label.withLock { $0 })
     }
 
+    /// Whether this work or one of its parents is cancelled.
     public var isCancelled: Bool { cancelled.load(ordering: .relaxed) || parents.contains(where: \.isCancelled) }
 
-    /// Ends the call soon, with `CancellationError`.
+    /// Cancels the call, which ends soon with `CancellationError`.
     public func cancel() {
         cancelled.store(true, ordering: .sequentiallyConsistent)
         let handlers = handlers.withLock { handlers in
@@ -53,23 +57,23 @@ public final class Work: Sendable {
         for handler in handlers { handler() }
     }
 
-    /// - Throws: `CancellationError` if the work is cancelled.
+    /// Throws `CancellationError` if the work is cancelled.
     public func check() throws(CancellationError) { if isCancelled { throw CancellationError() } }
 
     // MARK: For the code that does the work
 
-    /// Adds to what has to be processed.
+    /// Adds `count` to the total.
     public func expect(_ count: Int) { total.add(count, ordering: .relaxed) }
-    /// Counts something as processed.
+    /// Counts `count` as processed.
     public func advance(_ count: Int) { done.add(count, ordering: .relaxed) }
-    /// Counts something as present before.
+    /// Counts `count` as already present.
     public func skip(_ count: Int) { skipped.add(count, ordering: .relaxed) }
-    /// Names what is being processed.
+    /// Sets the label: the item in progress.
     public func name(_ text: String) { label.withLock { $0 = text } }
 
-    /// Calls the handler once, when this work or one of its parents is cancelled; at once if it is.
+    /// Calls the handler once, when this work or one of its parents is cancelled; immediately if it already is.
     ///
-    /// - Returns: keeps the handler in place as long as it lives.
+    /// - Returns: the registration; releasing it removes the handler.
     package func onCancel(_ handler: @escaping @Sendable () -> Void) -> CancellationHandler {
         let once = CancellationHandler(self, handler)
         add(once)
@@ -89,7 +93,7 @@ public final class Work: Sendable {
     }
 }
 
-/// A handler of ``Work/onCancel(_:)``.
+/// The registration of a handler with ``Work/onCancel(_:)``.
 package final class CancellationHandler: Sendable {
     private let work: Work
     private let handler: Mutex<(@Sendable () -> Void)?>

@@ -2,17 +2,20 @@ import Dispatch
 import Glibc
 import Synchronization
 
-/// Threads of our own that take work from one queue, first in, first out: the place to block, which Swift's own
-/// threads are not.
+/// Dedicated threads that serve one first-in, first-out queue: for blocking work, which Swift's cooperative threads
+/// must not run.
 ///
-/// When the value goes, the threads do what was submitted, and end.
+/// After the value is released, the threads finish the submitted work and end.
 package final class WorkerThreads: Sendable {
+    /// One piece of work.
     package typealias Job = @Sendable () -> Void
 
     private let count: Int
     private let queue = Queue()
 
-    /// - Throws: ``SupportError/noThread(code:)`` if the system gives no more threads.
+    /// Starts `count` threads.
+    ///
+    /// - Throws: ``SupportError/noThread(code:)`` if the system cannot start them.
     package init(count: Int) throws(SupportError) {
         self.count = count
         for _ in 0..<count {
@@ -36,6 +39,7 @@ package final class WorkerThreads: Sendable {
         for _ in 0..<count { queue.append(nil) }
     }
 
+    /// Appends work to the queue; returns at once.
     package func submit(_ work: @escaping Job) {
         queue.append(work)
     }
@@ -49,7 +53,7 @@ package final class WorkerThreads: Sendable {
         private let state = Mutex(State())
         private let ready = DispatchSemaphore(value: 0)
 
-        /// - Parameter work: nil ends the thread that takes it.
+        /// - Parameter work: nil ends the thread that receives it.
         func append(_ work: Job?) {
             state.withLock { $0.items.append(work) }
             ready.signal()

@@ -2,8 +2,8 @@ import DeviceMemory
 import Storage
 import Support
 
-/// Shards in a device's memory: brought into the page cache as for RAM, copied into pinned buffers, and from there to
-/// the device while the next are being read.
+/// Shards in a device's memory. A shard is read into the page cache as for RAM, copied to pinned buffers, and
+/// transferred to the device while the next pieces are read.
 package struct DeviceMedium: TierMedium {
     let arena: DeviceArena
     package let uploader: Uploader

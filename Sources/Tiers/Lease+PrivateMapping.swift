@@ -2,9 +2,10 @@ import Files
 import Glibc
 
 extension Lease {
-    /// The shard of a tensor, mapped so that it may be written to.
+    /// Maps the shard of a tensor copy-on-write.
     ///
     /// - Returns: nil for a tensor of zero bytes.
+    /// - Throws: ``StorageError/missing(path:digest:)``, ``StorageError/damaged(path:digest:expected:found:)``.
     package func privateMapping(of tensor: LeasedTensor) throws -> PrivateMapping? {
         try tensor.shard.map { shard in
             try PrivateMapping(path: group.tier.path(shard.digest), digest: shard.digest, bytes: shard.bytes)

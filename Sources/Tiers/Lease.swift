@@ -2,27 +2,27 @@ import DeviceMemory
 import Storage
 import Synchronization
 
-/// Tensors whose bytes are in a tier, and stay there as long as the lease does.
+/// A hold on tensors whose bytes are in a tier.
 ///
-/// A lease is given back once: by ``release()``, or with the last reference to it. Until then none of its shards is
-/// evicted, and its revision is not removed. Its bytes stay readable as long as it is held, whatever becomes of the
-/// store.
+/// The lease ends once: with ``release()`` or with the last reference to it. Until then its shards are not evicted, its
+/// revision is not removed, and its bytes stay readable, even if the store is closed.
 public final class Lease: Sendable {
+    /// The tier that holds the bytes.
     public let tier: Tier
-    /// By file and name.
+    /// The tensors, sorted by file and name.
     public var tensors: [LeasedTensor] { group.tensors }
-    /// The sum of the tensors' bytes.
+    /// The total size of the tensors, in bytes.
     public var bytes: Int { group.bytes }
 
-    /// The layer, if the lease is on one.
+    /// The number of the layer; nil if the lease is not on a single layer.
     public var layer: Int? { group.layer }
 
     package let group: ShardGroup
     private let isHeld = Atomic<Bool>(true)
 
-    /// Takes over leases on all shards of the group.
+    /// Creates a lease from counted leases on all shards of the group.
     ///
-    /// - Parameter isUse: false if it only warms.
+    /// - Parameter isUse: false for a warm-up, which does not count as an access.
     package init(_ group: ShardGroup, isUse: Bool = true) {
         self.group = group
         tier = group.tier.tier
@@ -31,16 +31,19 @@ public final class Lease: Sendable {
 
     deinit { release() }
 
-    /// Gives the lease back now. Its tensors must not be read any more. A second call does nothing.
+    /// Releases the lease now. Its tensors must not be read afterwards. A second call has no effect.
     public func release() {
         guard isHeld.exchange(false, ordering: .acquiringAndReleasing) else { return }
         group.release()
     }
 
-    package func preconditionHeld() { precondition(isHeld.load(ordering: .acquiring), "the lease was given back") }
+    /// Traps if the lease was released.
+    package func preconditionHeld() { precondition(isHeld.load(ordering: .acquiring), "the lease was released") }
 
-    /// A lease of its own on one of the tensors, which must be this lease's, and held by it: the others may go when this
-    /// lease ends.
+    /// A separate lease on one of the tensors, which keeps its shard in the tier after this lease ends. Traps if this
+    /// lease was released.
+    ///
+    /// - Parameter tensor: a tensor of this lease.
     public func share(_ tensor: LeasedTensor) -> Lease {
         preconditionHeld()
         guard let lease = group.one(tensor).leaseIfReady() else {
@@ -49,19 +52,23 @@ public final class Lease: Sendable {
         return lease
     }
 
-    /// The tensor of a name.
+    /// The tensor with this name.
     ///
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``.
     public func tensor(_ name: String) throws -> LeasedTensor {
         guard let tensor = tensors.first(where: { $0.entry.name == name }) else {
-            throw StorageError.notFound(kind: "tensor", name: name, detail: "The lease does not hold it.")
+            throw StorageError.notFound(kind: "tensor", name: name, detail: "The lease does not contain it.")
         }
         return tensor
     }
 
-    /// A tensor's bytes in RAM, for the time of the call.
+    /// Calls `body` with the bytes of a tensor. The bytes of a device are copied to RAM first. Traps if the lease was
+    /// released.
     ///
-    /// - Parameter body: must not keep the bytes.
+    /// - Parameters:
+    ///   - tensor: a tensor of this lease.
+    ///   - body: receives bytes that are valid only during the call.
+    /// - Throws: the error of the copy or of `body`.
     public func withUnsafeBytes<Result>(
         of tensor: LeasedTensor, _ body: (UnsafeRawBufferPointer) throws -> Result
     ) throws -> Result {
@@ -71,15 +78,15 @@ public final class Lease: Sendable {
         return try shard.payload.withUnsafeBytes(range, body)
     }
 
-    /// Where a tensor's bytes are: an address in this process for `ram`, in the device's memory for a device. Valid as
-    /// long as the lease is held. Nil for a tensor of zero bytes.
+    /// The address of a tensor's first byte: in this process for `ram`, in the device's memory for a device. Valid
+    /// until the lease ends. Nil for a tensor of zero bytes.
     public func address(of tensor: LeasedTensor) -> UInt64? {
         tensor.shard.map { $0.payload.address + UInt64(tensor.entry.shardOffset) }
     }
 }
 
 extension Payload {
-    /// Some of the bytes in RAM, for the time of the call; those of a device are copied from there.
+    /// Calls `body` with a range of the bytes in RAM, valid during the call. The bytes of a device are copied first.
     package func withUnsafeBytes<Result>(_ range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws -> Result) throws
         -> Result
     {
@@ -92,7 +99,7 @@ extension Payload {
         }
     }
 
-    /// Where the bytes begin.
+    /// The address of the first byte.
     package var address: UInt64 {
         switch self {
         case .mapped(let blob): blob.withUnsafeBytes { UInt64(UInt(bitPattern: $0.baseAddress)) }
@@ -103,14 +110,14 @@ extension Payload {
 
 /// A tensor of a lease.
 public struct LeasedTensor: Sendable {
+    /// The tensor in the catalog.
     public let entry: TensorEntry
-    /// Nil for a tensor of zero bytes.
+    /// The shard that holds its bytes; nil if the tensor has no bytes or its bytes were never fetched.
     package let shard: Residency?
 }
 
 extension LeasedTensor {
-    /// Elements from one row to the next along each dimension, as DLPack counts them, for a tensor that is row-major
-    /// in `entry.shape`.
+    /// The stride of each dimension in elements, as in DLPack, for a tensor that is row-major in `entry.shape`.
     public var strides: [Int] {
         var strides: [Int] = []
         var step = 1

@@ -1,22 +1,23 @@
 import Synchronization
 
-/// The wish for leases on several shards of one tier at once: they are all got, or none is kept.
+/// A request for leases on several shards of one tier: all of them or none.
 ///
-/// The tier tells it of each shard that has come in, or failed to; at the end it calls back, once.
+/// The tier reports each shard that is loaded or fails. At the end, the request calls its completion once.
 package final class LeaseRequest: Sendable {
     private struct State {
-        /// Leases held already.
+        /// The shards leased so far.
         var held: [Residency] = []
-        /// Shards that are under way, and one for the tier's own handling of the request.
+        /// The number of shards that are loading, plus one while the tier processes the request.
         var pending = 1
         var failure: (any Error)?
         var completion: (@Sendable (Result<Void, any Error>) -> Void)?
     }
 
+    /// The requested shards.
     package let wanted: [Residency]
-    /// Whether to wait, when the tier is full of leased shards, until some are given back.
+    /// Whether to wait for releases if the tier is full of leased shards.
     let waitsForRoom: Bool
-    /// What the request may do that only warms; nil for one that uses its shards.
+    /// The rules of a warm-up; nil for a request that uses its shards.
     package let warming: Warming?
     private let state: Mutex<State>
     private let release: @Sendable (Residency) -> Void
@@ -24,8 +25,8 @@ package final class LeaseRequest: Sendable {
     var isUse: Bool { warming == nil }
 
     /// - Parameters:
-    ///   - release: gives a lease back.
-    ///   - completion: on success the wanted shards are all leased. May be called on any thread.
+    ///   - release: releases a lease.
+    ///   - completion: on success, all wanted shards are leased. Called once, on any thread.
     init(
         _ wanted: [Residency], waitsForRoom: Bool, warming: Warming? = nil,
         release: @escaping @Sendable (Residency) -> Void,
@@ -38,14 +39,16 @@ package final class LeaseRequest: Sendable {
         state = Mutex(State(completion: completion))
     }
 
+    /// The first failure.
     package var failure: (any Error)? { state.withLock { $0.failure } }
 
+    /// Adds a shard that is leased.
     package func hold(_ shard: Residency) { state.withLock { $0.held.append(shard) } }
 
-    /// A shard is under way.
+    /// Adds a shard that is loading.
     package func expect() { state.withLock { $0.pending += 1 } }
 
-    /// A shard that was expected came in, leased; or did not.
+    /// Ends the wait for an expected shard, which is leased or has failed.
     package func settle(_ result: Result<Residency, any Error>) {
         finish { state in
             switch result {
@@ -56,7 +59,7 @@ package final class LeaseRequest: Sendable {
         }
     }
 
-    /// The tier has done all that it can do at once.
+    /// Ends the tier's processing of the request.
     package func end(of failure: (any Error)?) {
         finish { state in
             state.failure = state.failure ?? failure
@@ -64,7 +67,7 @@ package final class LeaseRequest: Sendable {
         }
     }
 
-    /// Notes a failure that ends the request as soon as nothing is pending any more.
+    /// Records a failure that ends the request once nothing is pending.
     package func fail(_ error: any Error) { state.withLock { $0.failure = $0.failure ?? error } }
 
     private func finish(_ change: (inout State) -> Void) {

@@ -2,22 +2,22 @@ import Dispatch
 import Policies
 import Storage
 
-/// A shard that may go from a memory tier, in its place in the policy's order.
+/// A shard to evict from a memory tier.
 package struct Victim {
     package let shard: Residency
-    /// nil if the policy has none.
+    /// The priority; nil if the policy returns none.
     package let priority: Double?
 }
 
 extension MemoryTier.State {
-    /// The shards that may go.
+    /// The shards that may be evicted: ready, and without a lease.
     package var evictable: [Residency] { table.values.filter { $0.phase == .ready && $0.leases == 0 } }
 
-    /// Ranks shards by the policy, the first to go first; what it leaves out follows, the least recently used first. KV
-    /// blocks go after all that build on them. A policy that fails is done without from then on: the load that needs the
-    /// room goes on.
+    /// Ranks shards for eviction: first those that the policy returns, in its order, then the others, the least
+    /// recently used first. KV blocks follow their descendants. If the policy fails, `lru` replaces it from then on, so
+    /// that the load can continue.
     ///
-    /// - Parameter bytes: how many are needed.
+    /// - Parameter bytes: the bytes to free.
     package mutating func rank(_ shards: [Residency], bytes: Int) -> [Victim] {
         let ranking = Ranking(shards, for: order, clock)
         do {
@@ -32,7 +32,7 @@ extension MemoryTier.State {
         }
     }
 
-    /// Takes a shard's bytes away, unless a lease holds them.
+    /// Evicts a shard, unless it is leased. The returned value owns the bytes.
     package mutating func evict(_ victim: Victim) -> Payload? {
         guard let payload = victim.shard.evict() else { return nil }
         resident -= victim.shard.bytes
@@ -42,7 +42,7 @@ extension MemoryTier.State {
         return payload
     }
 
-    /// Forgets a KV block that nobody looks at and whose bytes are not here.
+    /// Removes a KV block from the table if it has no visitors and no bytes here.
     mutating func forgetIfGone(_ shard: Residency) {
         guard shard.account.visitors == 0, shard.phase == .absent, table[shard.digest] === shard else { return }
         table[shard.digest] = nil
@@ -53,9 +53,9 @@ extension MemoryTier.State {
     }
 }
 
-/// The shards that may go, as they were at one moment.
+/// A snapshot of the evictable shards.
 private struct Ranking {
-    /// The least recently used first; of KV blocks that were used together, the last one.
+    /// The least recently used first; KV blocks that were used together in reverse order.
     let shards: [(shard: Residency, lastUse: Int64)]
     let tree: BlockTree
     private let facts: [EvictionFacts]
@@ -63,7 +63,7 @@ private struct Ranking {
 
     var leastRecentlyUsed: [Victim] { shards.map { Victim(shard: $0.shard, priority: nil) } }
 
-    /// Under the tier's lock; what is done with it may be done outside.
+    /// Must be called under the tier's lock; the value may be used without it.
     init(_ evictable: [Residency], for order: EvictionOrder, _ clock: TierClock) {
         let shards = evictable.map { (shard: $0, lastUse: $0.lastUse) }.sorted {
             ($0.lastUse, $1.shard.account.depth ?? 0) < ($1.lastUse, $0.shard.account.depth ?? 0)
@@ -96,7 +96,8 @@ private struct Ranking {
         }
     }
 
-    /// In the policy's order. Where blocks build on each other, all that it names: what must go first may be named late.
+    /// The victims in the policy's order. If there are KV blocks with parents, all of its result, because the policy
+    /// may rank a child after its parent.
     func victims(_ order: EvictionOrder, bytes: Int) throws -> [Victim] {
         guard case .policy(let policy) = order else { return leastRecentlyUsed }
         return try policy.rank(facts, now: now, bytes: tree.isEmpty ? bytes : .max).map {
@@ -106,12 +107,12 @@ private struct Ranking {
 }
 
 extension MemoryTier {
-    /// Nanoseconds from one eviction in the background to the next.
+    /// The shortest time between two evictions in the background, in nanoseconds.
     private static let trimInterval: Int64 = 100_000_000
     private static let background = DispatchQueue(label: "weightstore.trim", attributes: .concurrent)
 
-    /// Above the high watermark, evicts down to the low one, on another thread. The policy is asked outside the lock: no
-    /// load waits for it.
+    /// If the tier is above the high watermark, evicts down to the low one on another thread. The policy runs outside
+    /// the lock, so no load waits for it.
     func trimIfAboveWatermark() {
         guard let watermarks else { return }
         let starts = state.withLock { state in
@@ -142,12 +143,12 @@ extension MemoryTier {
         state.withLock { state in
             state.order = order
             for victim in victims where state.resident > low {
-                // Used since it was ranked: it has another place now.
+                // A shard that was used since the ranking has another rank now.
                 guard victim.shard.lastUse == lastUses[ObjectIdentifier(victim.shard)] else { continue }
                 if let payload = state.evict(victim) { garbage.append(payload) }
             }
             state.isTrimming = false
-            // What is left is in use, and may be given back in a moment.
+            // The remaining shards are leased, and may be released soon.
             nextTrim.store(StoreClock.coarse + Self.trimInterval, ordering: .relaxed)
         }
         garbage = []

@@ -7,43 +7,50 @@ import Synchronization
 
 /// A memory tier: shards whose bytes are in RAM or in a device's memory, under a budget, keyed by digest.
 ///
-/// A shard that several models use is here once. Concurrent requests for one shard are one load. Over budget, shards go
-/// in the order of the tier's policy; one with a lease never goes. A shard whose file is not there is fetched first.
+/// A shard that several models use is resident once. Concurrent requests for one shard share one load. When the budget
+/// is exceeded, shards are evicted in the order of the tier's policy; a leased shard is never evicted. A shard without
+/// a file is fetched first.
 ///
-/// Outside the lock, at any moment: `resident` is the sum of the bytes of the shards that are ready, `loading` that of
-/// those under way, and `resident + loading ≤ budget`.
+/// Invariants whenever the lock is free: `resident` is the total size of the ready shards, `loading` that of the
+/// loading shards, and `resident + loading ≤ budget`.
 ///
-/// A hit touches none of this: it is one atomic step on each `Residency`.
+/// A hit does not use the lock: it is one atomic operation on each `Residency`.
 package final class MemoryTier: UseSource {
+    /// A load in progress.
     package struct Flight {
         package let shard: Residency
-        /// Who waits for it. When the last one is cancelled, the load is told to stop.
+        /// The requests that wait for the load. Cancelling the last one cancels the load.
         package var requests: [LeaseRequest] = []
         package let work = Work()
     }
 
+    /// A load that is about to start.
     private struct Departure {
         let shard: Residency
         let room: Room
         let work: Work
     }
 
+    /// The state under the tier's lock.
     package struct State {
+        /// The bytes of the ready shards.
         package var resident = 0
+        /// The bytes of the loading shards.
         package var loading = 0
         package var table: [ContentDigest: Residency] = [:]
         var flights: [ContentDigest: Flight] = [:]
-        /// Requests that wait until leases are given back, in order.
+        /// The requests that wait for releases, in order.
         package var waiting: [LeaseRequest] = []
         package var misses = 0
+        /// The bytes loaded since the tier was opened.
         package var loaded = 0
         package var evictions = 0
         package var failures = 0
-        /// Uses that were taken from the residencies.
+        /// The uses that were moved here from the residencies.
         package var uses = 0
         package var order: EvictionOrder
         package var clock = TierClock()
-        /// Uses of shards that were forgotten before anybody asked.
+        /// The uses of shards that were removed from the table before `takeUses`.
         var forgottenUses: [(digest: ContentDigest, count: Int, last: Int64)] = []
         /// Whether shards are being evicted in the background.
         var isTrimming = false
@@ -52,26 +59,28 @@ package final class MemoryTier: UseSource {
     }
 
     package let tier: Tier
-    /// Bytes.
+    /// The most bytes of ready and loading shards.
     package let budget: Int
     private let medium: any TierMedium
-    /// Where a shard's blob is.
+    /// The path of a shard's blob.
     package let path: @Sendable (ContentDigest) -> String
-    /// Above the first, shards are evicted in the background, down to the second, in bytes.
+    /// Above `high` bytes, shards are evicted in the background, down to `low` bytes.
     package let watermarks: (high: Int, low: Int)?
     private let fetcher: TierFetcher?
     private let recorder: AccessRecorder?
     package let state: Mutex<State>
-    /// How many requests wait for room, or are about to: read by every release, without the lock.
+    /// The number of requests that wait for space or are about to. Every release reads it, without the lock.
     private let waiters = Atomic<Int>(0)
-    /// Whether more is resident than the high watermark; and the reading of `StoreClock.coarse` before which nothing is
-    /// evicted for that again. Read by releases, without the lock.
+    /// Whether more is resident than the high watermark. Releases read it, without the lock.
     let isAboveWatermark = Atomic<Bool>(false)
+    /// The time, by `StoreClock.coarse`, before which no eviction starts in the background. Releases read it, without
+    /// the lock.
     let nextTrim = Atomic<Int64>(0)
 
     /// - Parameters:
-    ///   - watermarks: shares of the budget.
-    ///   - path: where a shard's blob is.
+    ///   - watermarks: fractions of the budget.
+    ///   - fetcher: fetches shards without a file; nil reports them as missing.
+    ///   - path: returns the path of a shard's blob.
     package init(
         _ tier: Tier, medium: any TierMedium, budget: Int, order: EvictionOrder = .leastRecentlyUsed,
         watermarks: (high: Double, low: Double)? = nil, fetcher: TierFetcher? = nil, recorder: AccessRecorder? = nil,
@@ -87,7 +96,7 @@ package final class MemoryTier: UseSource {
         self.path = path
     }
 
-    /// The one value that stands for a shard in this tier.
+    /// The unique value that represents a shard in this tier.
     package func residency(_ digest: ContentDigest, bytes: Int, layer: Int? = nil, model: String? = nil) -> Residency {
         state.withLock { state in
             let residency = state.table[digest] ?? Residency(digest: digest, bytes: bytes, layer: layer)
@@ -97,7 +106,7 @@ package final class MemoryTier: UseSource {
         }
     }
 
-    /// The values that stand for KV blocks of one prefix, in order. Each visit ends with ``leave(_:)``.
+    /// The values that represent the KV blocks of one prefix, in order. Each call must be paired with ``leave(_:)``.
     package func visit(_ blocks: [KVShard], model: String) -> [Residency] {
         state.withLock { state in
             var last: KVShard?
@@ -115,6 +124,7 @@ package final class MemoryTier: UseSource {
         }
     }
 
+    /// Ends a visit.
     package func leave(_ shards: [Residency]) {
         state.withLock { state in
             for shard in shards {
@@ -124,11 +134,12 @@ package final class MemoryTier: UseSource {
         }
     }
 
-    /// Notes that a lease was taken on shards, if an operator wants to know.
+    /// Records an access to shards, if recording is on.
     package func record(_ shards: [Residency]) {
         if let recorder, recorder.isOn { recorder.record(digests: shards.lazy.map(\.digest)) }
     }
 
+    /// The current totals.
     package var gauge: TierGauge {
         state.withLock { state in
             var gauge = TierGauge(tier: tier, budget: budget, bytes: state.resident, loading: state.loading)
@@ -149,7 +160,7 @@ package final class MemoryTier: UseSource {
         }
     }
 
-    /// Whether the gauge says what the residencies say: what every test asks in the end.
+    /// Whether the totals match the residencies; every test checks it at its end.
     var isExact: Bool {
         state.withLock { state in
             let ready = state.table.values.reduce(0) { $0 + ($1.phase == .ready ? $1.bytes : 0) }
@@ -159,7 +170,7 @@ package final class MemoryTier: UseSource {
         }
     }
 
-    /// The uses of shards since the last call, and when each was used last.
+    /// Returns the uses of shards since the last call, and the age of each shard's last use.
     package func takeUses() -> [(digest: ContentDigest, count: Int, secondsAgo: Double)] {
         let now = StoreClock.coarse
         return state.withLock { state in
@@ -179,11 +190,11 @@ package final class MemoryTier: UseSource {
 
     // MARK: Requests
 
-    /// Tries to fulfil a request: leases what is there, joins the loads that are under way, begins the others.
+    /// Starts a request: leases the ready shards, joins loads in progress, and begins the other loads.
     package func start(_ request: LeaseRequest) {
         var departures: [Departure] = []
         var garbage: [Payload] = []
-        // Counted as waiting before the look at who holds leases: whoever gives one back after that look sees it.
+        // Counted as waiting before the leases are read, so that every later release sees the waiting request.
         if request.waitsForRoom { waiters.add(1, ordering: .sequentiallyConsistent) }
         let failure = state.withLock { state -> (any Error)? in
             if let failure = request.failure { return failure }
@@ -198,7 +209,7 @@ package final class MemoryTier: UseSource {
                 return Waiting()
             }
         }
-        // What was evicted goes here, outside the lock: unmapping takes its time.
+        // Evicted bytes are freed here, outside the lock, because unmapping is slow.
         garbage = []
         if failure is Waiting { return }
         if request.waitsForRoom { waiters.subtract(1, ordering: .sequentiallyConsistent) }
@@ -208,7 +219,8 @@ package final class MemoryTier: UseSource {
 
     private struct Waiting: Error {}
 
-    /// A request that waits for room fails after this many seconds: who holds the leases may be waiting for it.
+    /// The time, in seconds, after which a request that waits for space fails: the holder of the leases may be waiting
+    /// for it.
     private static let longestWait = 60
 
     private func giveUp(_ request: LeaseRequest, after seconds: Int, _ error: any Error) {
@@ -225,14 +237,14 @@ package final class MemoryTier: UseSource {
         }
     }
 
-    /// Whether there will be room: for a request that waits, when leases are released; for every request, when a load
-    /// ends that no request waits for any more, since its room is in use only until then.
+    /// Whether a wait can help: for a request with `waitsForRoom`, because leases will be released; for every request,
+    /// because an abandoned load will end and free its space.
     private func waitingHelps(_ request: LeaseRequest, _ state: State) -> Bool {
         guard request.wanted.reduce(0, { $0 + $1.bytes }) <= budget else { return false }
         return request.waitsForRoom || state.flights.values.contains { $0.requests.isEmpty }
     }
 
-    /// Gives a lease back.
+    /// Releases a lease.
     package func release(_ shard: Residency) {
         guard shard.release() else { return }
         roomMayBe()
@@ -241,7 +253,7 @@ package final class MemoryTier: UseSource {
         }
     }
 
-    /// Tries again what waits for room, in order, as far as there is some.
+    /// Starts waiting requests again, in order, until one has to wait again.
     func roomMayBe() {
         while waiters.load(ordering: .sequentiallyConsistent) > 0 {
             let (next, count) = state.withLock { state in
@@ -250,11 +262,12 @@ package final class MemoryTier: UseSource {
             guard let next else { return }
             waiters.subtract(1, ordering: .sequentiallyConsistent)
             start(next)
-            // It waits again: there was no room, and there is none for the others.
+            // The request waits again, so there is no space for the others either.
             if state.withLock({ $0.waiting.count }) > count { return }
         }
     }
 
+    /// Cancels a request. Loads without other requests are cancelled, too.
     package func cancel(_ request: LeaseRequest) {
         request.fail(CancellationError())
         let (left, waited) = state.withLock { state in
@@ -279,6 +292,7 @@ package final class MemoryTier: UseSource {
         }
     }
 
+    /// Leases the ready shards of a request, joins loads in progress, and prepares the other loads.
     private func depart(_ request: LeaseRequest, _ state: inout State, _ garbage: inout [Payload]) throws -> [Departure]
     {
         let missing = request.wanted.filter { $0.phase == .absent }
@@ -317,7 +331,7 @@ package final class MemoryTier: UseSource {
         }
     }
 
-    /// Has the shard's file brought back, and loads it then.
+    /// Fetches the shard's file, then loads the shard.
     private func fetch(_ departure: Departure, _ fetcher: TierFetcher, after result: Result<Payload, any Error>) {
         guard case .failure(let error) = result else { return }
         let shard = departure.shard
@@ -329,14 +343,16 @@ package final class MemoryTier: UseSource {
         }
     }
 
+    /// Ends a load.
     private func land(_ departure: Departure, _ result: Result<Payload, any Error>) {
         let shard = departure.shard
         var again: Departure?
         let requests = state.withLock { state -> [LeaseRequest]? in
             let requests = state.flights.removeValue(forKey: shard.digest)!.requests
-            // The store ends all its fetches with the same error: such a load is not tried again.
+            // `Store.stopFetching` ends fetches with the same error, but does not cancel `work`: then the load is not
+            // repeated.
             if case .failure(is CancellationError) = result, departure.work.isCancelled, !requests.isEmpty {
-                // It was cancelled when no request wanted it, and one does again.
+                // The load was cancelled because no request waited for it, and a new request has joined since.
                 let flight = Flight(shard: shard, requests: requests)
                 state.flights[shard.digest] = flight
                 again = Departure(shard: shard, room: departure.room, work: flight.work)
@@ -360,16 +376,18 @@ package final class MemoryTier: UseSource {
         guard let requests else { return load(again!) }
         trimIfAboveWatermark()
         for request in requests { request.settle(result.map { _ in shard }) }
-        // A failed load gave its room back; a shard that nobody waited for any more may go.
+        // There may be space now: a failed load freed its own, and a shard without requests can be evicted.
         if case .success = result, !requests.isEmpty { return }
         roomMayBe()
     }
 
     // MARK: Eviction
 
-    /// Takes room for the shards of a request that are not there, evicting others if it must.
+    /// Reserves space for the absent shards of a request, evicting others if necessary.
     ///
-    /// - Throws: ``TierError/full(tier:requested:budget:inUse:)`` if what may go is not enough; then nothing goes.
+    /// - Throws: ``TierError/full(tier:requested:budget:inUse:)`` if the evictable shards do not suffice. Their sizes
+    ///   are added up first, so then nothing is evicted, unless leases were added meanwhile or device memory is
+    ///   fragmented.
     private func makeRoom(
         for shards: [Residency], of request: LeaseRequest, _ state: inout State, _ garbage: inout [Payload]
     ) throws -> [Room] {
@@ -388,12 +406,12 @@ package final class MemoryTier: UseSource {
             }
             return state.rank(mayGo, bytes: max(excess, 1))[...]
         }
-        /// Evicts one more shard; 0 if none may go.
+        /// Evicts one more shard, and returns its size; 0 if there is none.
         func evictNext() -> Int {
             var rest = victims ?? ranked()
             defer { victims = rest }
             while let victim = rest.popFirst() {
-                // A lease may have been taken since.
+                // Skips a shard that was leased since the ranking.
                 guard let payload = state.evict(victim) else { continue }
                 garbage.append(payload)
                 return victim.shard.bytes
@@ -416,7 +434,8 @@ package final class MemoryTier: UseSource {
                 do {
                     return try medium.reserve(bytes: shard.bytes)
                 } catch DeviceError.arenaFull {
-                    // Evicted regions are free only when their values are gone; and what is free may be in pieces.
+                    // Evicted regions become free only when their values are released, and free space may be
+                    // fragmented.
                     if !garbage.isEmpty {
                         garbage = []
                     } else if evictNext() == 0 {
@@ -427,9 +446,9 @@ package final class MemoryTier: UseSource {
         }
     }
 
-    /// Evicts all that no lease holds.
+    /// Evicts all shards without a lease.
     ///
-    /// - Returns: bytes.
+    /// - Returns: the bytes evicted.
     @discardableResult
     package func clear() -> Int {
         var garbage: [Payload] = []

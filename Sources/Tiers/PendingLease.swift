@@ -2,7 +2,7 @@ import Dispatch
 import Support
 import Synchronization
 
-/// A lease that is being loaded. If the value is dropped before the lease is taken from it, the lease ends.
+/// A lease whose shards are being loaded. Releasing the value before its lease is retrieved cancels the request.
 package final class PendingLease: Sendable {
     private enum State {
         case pending
@@ -12,12 +12,12 @@ package final class PendingLease: Sendable {
         case taken
     }
 
-    /// What the request calls back into: it outlives the value, the request does not.
+    /// The receiver of the request's result. It may outlive the `PendingLease`.
     ///
-    /// It holds leases as counts on the shards of a group, never as a `Lease`: the `Lease` is made by the thread that
-    /// takes it. A loader's thread may keep its reference to a result for some time after it has delivered it; with a
-    /// `Lease` in it, shards would seem to be in use that the only holder has already released, and the next request would
-    /// find the tier full.
+    /// It holds leases as counts on the shards of a group, never as a `Lease`; the thread that retrieves the result
+    /// creates the `Lease`. A loading thread may keep its reference to a result for some time after the delivery. If
+    /// the result contained a `Lease`, shards would stay in use after their only holder released them, and the next
+    /// request could find the tier full.
     private final class Outcome: Sendable {
         private let state = Mutex(State.pending)
         private let end = DispatchSemaphore(value: 0)
@@ -64,7 +64,7 @@ package final class PendingLease: Sendable {
         }
     }
 
-    /// The request to the tier, once it is known what to request.
+    /// The request to the tier, set once the group is known.
     private final class Pending: Sendable {
         private struct State {
             var request: (tier: MemoryTier, request: LeaseRequest)?
@@ -72,12 +72,12 @@ package final class PendingLease: Sendable {
         }
 
         private let state = Mutex(State())
-        /// Of what must be fetched before the request can be made.
+        /// The work of the fetch that precedes the request.
         let fetch: Work
 
         init(within work: Work?) { fetch = Work(within: work) }
 
-        /// - Returns: false if it was cancelled before.
+        /// - Returns: false if it is cancelled already.
         func set(_ tier: MemoryTier, _ request: LeaseRequest) -> Bool {
             state.withLock { state in
                 state.request = (tier, request)
@@ -102,19 +102,19 @@ package final class PendingLease: Sendable {
     /// Begins to load the group's shards.
     ///
     /// - Parameters:
-    ///   - waitsForRoom: if the tier is full of leased shards, wait until some are released, behind earlier requests.
-    ///   - warming: the lease does not count as a use, and may evict only what this allows.
+    ///   - waitsForRoom: if the tier is full of leased shards, wait for releases, after earlier requests.
+    ///   - warming: the rules of a warm-up, which does not count as an access; nil for a use.
     package init(_ group: ShardGroup, waitsForRoom: Bool = false, warming: Warming? = nil) {
         pending = Pending(within: nil)
         isUse = warming == nil
         Self.start(group, waitsForRoom, warming, pending, outcome)
     }
 
-    /// As `init(_:waitsForRoom:)`, for a group of which bytes must be fetched first, on a thread of its own.
+    /// As `init(_:waitsForRoom:)`, for a group with bytes that must be fetched first, on a separate thread.
     ///
     /// - Parameters:
     ///   - work: cancelling it ends the fetch.
-    ///   - fetch: returns the group; blocks.
+    ///   - fetch: fetches the bytes and returns the group; may block.
     package init(
         within work: Work? = nil, waitsForRoom: Bool = false,
         fetching fetch: @escaping @Sendable (Work) throws -> ShardGroup
@@ -144,9 +144,10 @@ package final class PendingLease: Sendable {
 
     deinit { cancel() }
 
+    /// Cancels the fetch and the request.
     package func cancel() { pending.cancel() }
 
-    /// The lease, when all shards are loaded. Call it once.
+    /// Waits until all shards are loaded, and returns the lease. Call it once.
     package func value() async throws -> Lease {
         let group = try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { outcome.deliver(to: $0) }
@@ -156,6 +157,6 @@ package final class PendingLease: Sendable {
         return Lease(group, isUse: isUse)
     }
 
-    /// As `value`, for callers on threads of their own: blocks.
+    /// As `value`, but blocks the calling thread.
     package func wait() throws -> Lease { Lease(try outcome.wait(), isUse: isUse) }
 }

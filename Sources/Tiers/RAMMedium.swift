@@ -4,13 +4,14 @@ import Storage
 import Support
 import Synchronization
 
-/// Shards in RAM: blobs mapped and populated, so that no reader stalls on a page fault.
+/// Shards in RAM: blobs are mapped and populated, so that no reader stalls on a page fault.
 ///
-/// The pages are the page cache's: all processes that map the same blob share one copy. Population is
-/// `MADV_POPULATE_READ` on huge pages, in pieces, by several threads. It reports a page that can't be read as an error
-/// where a touch would be a SIGBUS.
+/// The pages belong to the page cache: all processes that map a blob share one copy. Several threads populate a mapping
+/// in pieces, with `MADV_POPULATE_READ` on huge pages. An unreadable page is reported as an error; accessing it would
+/// raise SIGBUS.
 package struct RAMMedium: TierMedium {
-    /// Large enough that the system calls don't count, small enough that one large shard keeps all threads busy.
+    /// The size of a piece: large enough that the cost of system calls is negligible, small enough that one large shard
+    /// occupies all threads.
     static let pieceBytes = 4 << 20
 
     package let threads: WorkerThreads
@@ -57,7 +58,7 @@ package struct RAMMedium: TierMedium {
                 }
                 if left.value.subtract(1, ordering: .acquiringAndReleasing).newValue == 0 { done(failure.first) }
             }
-            // The last piece here: a shard of one piece goes through the queue once.
+            // The last piece runs here, so that a shard of one piece passes through the queue only once.
             if piece == pieces - 1 { populate() } else { threads.submit(populate) }
         }
     }

@@ -1,17 +1,18 @@
 import Storage
 import Synchronization
 
-/// One shard in one memory tier: whether its bytes are there, how many leases hold them, how often it was used.
+/// The state of one shard in one memory tier: its phase, the number of its leases, and its uses.
 ///
-/// All of it is in one word, so that a hit is one atomic step, without a lock:
+/// All three are in one word, so that a hit is one atomic operation, without a lock:
 ///
 ///     bits 0–19   leases
 ///     bits 20–21  phase
 ///     bits 22–63  uses since they were last counted
 ///
-/// Only the tier, under its lock, changes the phase: absent → loading → ready → absent. From ready it goes only while
-/// there are no leases, in the same atomic step that finds none.
+/// Only the tier changes the phase, under its lock: absent → loading → ready → absent. The step from ready to absent is
+/// one atomic operation that fails if there are leases.
 package final class Residency: Sendable {
+    /// The phase of the bytes.
     package enum Phase: UInt64 {
         case absent, loading, ready
     }
@@ -22,14 +23,14 @@ package final class Residency: Sendable {
     private static let useUnit: UInt64 = 1 << 22
 
     package let digest: ContentDigest
-    /// The size of the shard.
+    /// The size of the shard, in bytes.
     package let bytes: Int
     private let word = Atomic<UInt64>(0)
-    /// When it was last used: a reading of `StoreClock.coarse`.
+    /// The time of the last use, by `StoreClock.coarse`.
     private let used = Atomic<Int64>(0)
-    /// Written by the tier while nobody may read it: before ready, and after.
+    /// Written by the tier only in other phases than ready, when there are no readers.
     nonisolated(unsafe) private var storage: Payload?
-    /// What eviction wants to know beside the word. For the tier, under its lock.
+    /// Further facts for eviction. For the tier only, under its lock.
     nonisolated(unsafe) var account: ResidencyAccount
 
     package init(digest: ContentDigest, bytes: Int, layer: Int? = nil, depth: Int? = nil) {
@@ -42,14 +43,15 @@ package final class Residency: Sendable {
     package var leases: Int { Int(word.load(ordering: .sequentiallyConsistent) & Self.leaseMask) }
     var lastUse: Int64 { used.load(ordering: .relaxed) }
 
-    /// Where the bytes are. Only for whoever holds a lease.
+    /// The bytes. Only the holder of a lease may read it.
     package var payload: Payload { storage! }
 
-    /// Takes a lease if the bytes are there.
+    /// Adds a lease if the shard is ready.
     ///
-    /// The lease is counted first, and taken back if the shard is not ready: an addition never has to be repeated, so
-    /// threads that want the same shard don't make each other try again. Who gets `false` must see whether somebody
-    /// waits for room: the count of a moment may have hidden that the last lease was given back.
+    /// The lease is counted first, and subtracted again if the shard is not ready. Unlike a compare-and-exchange, an
+    /// addition never has to be repeated when several threads lease the same shard. After `false`, the caller must call
+    /// `MemoryTier.roomMayBe` or hold the tier's lock: the temporary count may have hidden the release of the last
+    /// lease.
     func leaseIfReady(at now: Int64) -> Bool {
         let old = word.add(1 &+ Self.useUnit, ordering: .acquiring).oldValue
         guard Self.phase(old) == .ready else {
@@ -60,7 +62,7 @@ package final class Residency: Sendable {
         return true
     }
 
-    /// As `leaseIfReady`, for a lease that is no use of the shard: what warms does not make anything more popular.
+    /// As `leaseIfReady`, for a warm-up, which does not count as an access.
     func holdIfReady() -> Bool {
         let old = word.add(1, ordering: .acquiring).oldValue
         if Self.phase(old) == .ready { return true }
@@ -68,19 +70,19 @@ package final class Residency: Sendable {
         return false
     }
 
-    /// Gives a lease back.
+    /// Releases a lease.
     ///
-    /// - Returns: whether it was the last.
+    /// - Returns: whether it was the last lease.
     package func release() -> Bool {
         let old = word.subtract(1, ordering: .sequentiallyConsistent).oldValue
-        precondition(old & Self.leaseMask > 0, "a lease was given back twice")
+        precondition(old & Self.leaseMask > 0, "a lease was released twice")
         return old & Self.leaseMask == 1
     }
 
-    /// The uses that were not taken yet.
+    /// The uses since the last `takeUses`.
     package var uses: Int { Int(word.load(ordering: .relaxed) / Self.useUnit) }
 
-    /// The uses since the last call.
+    /// Returns the uses since the last call, and resets them.
     func takeUses() -> Int {
         var old = word.load(ordering: .relaxed)
         while true {
@@ -97,7 +99,7 @@ package final class Residency: Sendable {
         word.add(Self.phaseUnit * (Phase.loading.rawValue - Phase.absent.rawValue), ordering: .relaxed)
     }
 
-    /// Makes the bytes usable, held by `leases` leases already, of which `uses` are uses.
+    /// Makes the shard ready, with `leases` leases, of which `uses` count as uses.
     func finishLoading(_ payload: Payload, leases: Int, uses: Int, at now: Int64) {
         storage = payload
         used.store(now, ordering: .relaxed)
@@ -109,7 +111,7 @@ package final class Residency: Sendable {
         word.subtract(Self.phaseUnit * Phase.loading.rawValue, ordering: .relaxed)
     }
 
-    /// Takes the bytes away, unless a lease holds them or they are not there.
+    /// Makes the shard absent and returns its bytes; nil if it is leased or not ready.
     package func evict() -> Payload? {
         var old = word.load(ordering: .sequentiallyConsistent)
         while Self.phase(old) == .ready, old & Self.leaseMask == 0 {

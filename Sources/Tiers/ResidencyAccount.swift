@@ -1,25 +1,27 @@
 import ModelFormats
 import Storage
 
-/// What a tier remembers of a resident shard, for its policy. Kept under the tier's lock: a hit does not touch it, but
-/// leaves its count in the residency's word.
+/// The facts about a shard that a tier keeps for its policy, under the tier's lock. A hit does not change them; it
+/// counts its use in the word of the residency.
 package struct ResidencyAccount {
     package let layer: Int?
-    /// Of a KV block: how many blocks come before it. Otherwise nil.
+    /// The number of blocks before a KV block; nil for other shards.
     package let depth: Int?
-    /// Of a KV block: the block before it, if it is known.
+    /// The block before a KV block, if known.
     package var parent: ContentDigest?
-    /// How many groups look at the shard, of one that is forgotten when none does and its bytes are gone: there are
-    /// without number of them. nil for one that stays known as long as the tier is open.
+    /// The number of groups that contain the KV block. Without visitors and bytes, the block is removed from the table,
+    /// because the number of blocks is unbounded. Nil for other shards, which stay in the table until the tier is
+    /// closed.
     var visitors: Int?
-    /// The models whose revisions have been looked at in the tier and hold the shard.
+    /// The models with a view in the tier that contain the shard.
     package var models: Set<String> = []
-    /// Readings of `StoreClock.coarse`.
+    /// The start of the last load, by `StoreClock.coarse`.
     var departedAt: Int64 = 0
+    /// The end of the last load, by `StoreClock.coarse`.
     var insertedAt: Int64 = 0
-    /// Uses since it came in that were taken from the word already.
+    /// The uses since insertion that were moved here from the word.
     package var counted = 0
-    /// Uses, fading, as of `heatAt`.
+    /// The heat at `heatAt`.
     package private(set) var heat = 0.0
     private var heatAt: Int64 = 0
 
@@ -29,32 +31,33 @@ package struct ResidencyAccount {
         visitors = depth.map { _ in 0 }
     }
 
-    /// Takes note of uses, the last of them at `moment`.
+    /// Adds uses, the last of them at `moment`.
     package mutating func add(_ uses: Int, at moment: Int64) {
         counted += uses
         heat = faded(to: moment) + Double(uses)
         heatAt = max(heatAt, moment)
     }
 
-    /// Takes note of what is known of uses before it came in.
+    /// Raises the heat to the value in the catalog.
     package mutating func remember(_ known: Double, at moment: Int64) {
         heat = max(faded(to: moment), known)
         heatAt = max(heatAt, moment)
     }
 
-    /// It came in.
+    /// Resets the counts at the end of a load.
     package mutating func begin(at moment: Int64) {
         insertedAt = moment
         counted = 0
     }
 
-    /// In memory nobody remembers how a shard of weights was made; its size tells.
+    /// The kind of the shard. The tier does not store the kind of a shard of weights, and infers it from the size.
     package func kind(bytes: Int) -> ShardKind { depth != nil ? .kv : bytes >= ShardPlan.tensorBytes ? .tensor : .pack }
 
+    /// The heat at a moment.
     func faded(to moment: Int64) -> Double {
         Heat.faded(heat, seconds: Double(moment - heatAt) / 1e9)
     }
 
-    /// Seconds that bringing it in took.
+    /// The duration of the last load, in seconds.
     package var fetchSeconds: Double { Double(max(insertedAt - departedAt, 1)) / 1e9 }
 }

@@ -2,17 +2,18 @@ import Storage
 import Support
 import Synchronization
 
-/// A revision's tensors as a tier sees them: which shards a layer, an expert or a tensor needs there. Made once for each
-/// revision and tier, from one look at the catalog.
+/// The tensors of a revision and their shards in a tier: maps a layer, an expert or a tensor to the shards that it
+/// needs. Created once for each revision and tier, from one read of the catalog.
 package final class RevisionView: Sendable {
+    /// A selection of tensors.
     package enum Part: Hashable {
         case all
-        /// What belongs to no layer: embedding, final norm, head.
+        /// The tensors outside all layers: embedding, final norm, head.
         case rest
         case layers(ClosedRange<Int>)
         case stackLayer(String, Int)
         case expert(layer: Int, Int)
-        /// What a layer has beside its experts.
+        /// The tensors of a layer outside its experts.
         case shared(layer: Int)
         case tensor(String)
         case tensorOfFile(String, file: String)
@@ -25,7 +26,7 @@ package final class RevisionView: Sendable {
     private let name: String
     private let tensors: [LeasedTensor]
     private let hasPending: Bool
-    /// Fetches tensors whose bytes were never here, and returns their places.
+    /// Fetches tensors whose bytes were never fetched, and returns their placements.
     private let fetch: @Sendable (_ pending: [TensorEntry], Work) throws -> [TensorPlacement]
     /// The layers that are fully fetched.
     private let layers: [Int: ShardGroup]
@@ -34,7 +35,8 @@ package final class RevisionView: Sendable {
 
     /// - Parameters:
     ///   - places: the tensors, and the sizes of their shards.
-    ///   - fetch: fetches tensors whose bytes were never here, and returns the places of all tensors in their files.
+    ///   - fetch: fetches tensors whose bytes were never fetched, and returns the placements of all tensors in their
+    ///     files.
     package init(
         _ places: [TensorPlacement], in tier: MemoryTier, name: String, hold: RevisionHold,
         fetch: @escaping @Sendable ([TensorEntry], Work) throws -> [TensorPlacement] = { _, _ in [] }
@@ -65,16 +67,16 @@ package final class RevisionView: Sendable {
         layerNumbers = byLayer.keys.sorted()
     }
 
-    /// Whether a part can't be leased before something has been fetched.
+    /// Whether bytes must be fetched before the part can be leased.
     package func isPending(_ part: Part) -> Bool {
         hasPending && parts.withLock { $0[part] } == nil && tensors.contains { $0.isPending && part.contains($0.entry) }
     }
 
-    /// How much of each layer is there.
+    /// The residency of each layer.
     package var residency: [LayerResidency] {
         layerNumbers.map { number in
             guard let shards = layers[number]?.shards else {
-                // Not fully fetched: the shards it will have are not known, but its tensors are.
+                // The layer is not fully fetched, so only its tensors are known, not all its shards.
                 let bytes = tensors.reduce(0) { $0 + ($1.entry.layer == number ? $1.entry.bytes : 0) }
                 return LayerResidency(layer: number, bytes: bytes, resident: 0, loading: 0)
             }
@@ -85,7 +87,9 @@ package final class RevisionView: Sendable {
         }
     }
 
-    /// Blocks while bytes of the layer are fetched.
+    /// The shards of a layer. Blocks while its bytes are fetched.
+    ///
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)``; the error of the fetch.
     package func layer(_ number: Int, _ work: Work) throws -> ShardGroup {
         if let group = layers[number] { return group }
         guard layerNumbers.contains(number) else {
@@ -95,7 +99,9 @@ package final class RevisionView: Sendable {
         return try part(.layers(number...number), work)
     }
 
-    /// Blocks while bytes of the part are fetched.
+    /// The shards of a part. Blocks while its bytes are fetched.
+    ///
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)``; the error of the fetch.
     package func part(_ part: Part, _ work: Work) throws -> ShardGroup {
         if let known = parts.withLock({ $0[part] }) { return known }
         let chosen = try fetched(tensors.filter { part.contains($0.entry) }, work)
@@ -133,15 +139,19 @@ package final class RevisionView: Sendable {
 }
 
 extension LeasedTensor {
-    /// Its bytes have never come.
+    /// Whether its bytes were never fetched.
     fileprivate var isPending: Bool { shard == nil && entry.bytes > 0 }
 }
 
-/// How much of a layer is in a tier, in bytes of its shards.
+/// The residency of a layer in a tier. All sizes are bytes of its shards.
 public struct LayerResidency: Sendable, Encodable {
+    /// The number of the layer.
     public let layer: Int
+    /// The total size.
     public let bytes: Int
+    /// The size of the resident shards.
     public let resident: Int
+    /// The size of the loading shards.
     public let loading: Int
 }
 
@@ -183,7 +193,7 @@ extension RevisionView.Part: CustomStringConvertible {
         case .layers(let range): "layers \(range.lowerBound)-\(range.upperBound)"
         case .stackLayer(let stack, let layer): "\(stack).\(layer)"
         case .expert(let layer, let expert): "layer \(layer) expert \(expert)"
-        case .shared(let layer): "layer \(layer) beside its experts"
+        case .shared(let layer): "layer \(layer) without its experts"
         case .tensor(let name): name
         case .tensorOfFile(let name, let file): "\(file) \(name)"
         case .file(let file): "(tensors of \(file))"

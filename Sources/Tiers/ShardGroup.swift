@@ -1,18 +1,19 @@
 import Storage
 
-/// The shards that are leased together, such as those of a layer, in one tier.
+/// Shards of one tier that are leased together, such as those of a layer.
 package final class ShardGroup: Sendable {
     package let tier: MemoryTier
     package let layer: Int?
     package let shards: [Residency]
     package let tensors: [LeasedTensor]
-    /// The sum of the tensors' bytes.
+    /// The total size of the tensors, or of the shards of a visit, in bytes.
     package let bytes: Int
-    /// Whether the tier may forget the shards when the group has gone.
+    /// Whether the group leaves the shards in its `deinit`.
     private let isVisit: Bool
-    /// Keeps the revision from being removed.
+    /// Keeps the revision from removal.
     private let hold: RevisionHold
 
+    /// The shards of tensors, each once.
     package init(_ tensors: [LeasedTensor], layer: Int?, in tier: MemoryTier, hold: RevisionHold) {
         self.tier = tier
         self.layer = layer
@@ -24,9 +25,9 @@ package final class ShardGroup: Sendable {
         shards = tensors.compactMap(\.shard).filter { seen.insert(ObjectIdentifier($0)).inserted }
     }
 
-    /// KV blocks, in order; or shards that are warmed, whatever they hold.
+    /// The shards of KV blocks, in order, or of a warm-up.
     ///
-    /// - Parameter shards: visited in the tier; the group leaves them when it goes.
+    /// - Parameter shards: the result of `MemoryTier.visit`; the group leaves them in its `deinit`.
     package init(visiting shards: [Residency], in tier: MemoryTier, hold: RevisionHold) {
         self.tier = tier
         self.shards = shards
@@ -39,12 +40,12 @@ package final class ShardGroup: Sendable {
 
     deinit { if isVisit { tier.leave(shards) } }
 
-    /// One of the tensors alone.
+    /// A group of one of the tensors.
     package func one(_ tensor: LeasedTensor) -> ShardGroup {
         ShardGroup([tensor], layer: tensor.entry.layer, in: tier, hold: hold)
     }
 
-    /// The hit: leases on all shards, if all are there.
+    /// The hit: leases all shards if all are ready; nil otherwise.
     func leaseIfReady() -> Lease? {
         for shard in shards where shard.phase != .ready { return nil }
         let now = StoreClock.coarse
@@ -56,18 +57,19 @@ package final class ShardGroup: Sendable {
         return Lease(self)
     }
 
-    /// Leases on all shards, which are brought in where they are not there.
+    /// Leases all shards, loading absent ones.
     package func lease() async throws -> Lease {
         if let lease = leaseIfReady() { return lease }
         return try await PendingLease(self).value()
     }
 
-    /// As `lease`, for callers on threads of their own: blocks.
+    /// As `lease`, but blocks the calling thread.
     package func leaseBlocking() throws -> Lease {
         if let lease = leaseIfReady() { return lease }
         return try PendingLease(self).wait()
     }
 
+    /// Releases one lease on each shard.
     package func release() {
         for shard in shards { tier.release(shard) }
     }

@@ -1,15 +1,19 @@
 import DeviceMemory
 
-/// A place that is faster than the disk: RAM, or the memory of a device.
+/// A memory tier: RAM, or the memory of a device.
 public enum Tier: Hashable, Sendable {
+    /// Mapped blobs in RAM.
     case ram
+    /// The memory of a device.
     case device(DeviceName)
 
-    /// The device that does in ordinary memory what a GPU does in its own: for tests, and for machines without a GPU.
+    /// The device that uses ordinary memory in place of a GPU's: for tests, and for machines without a GPU.
     public static let host = Tier.device(.host)
     /// The first CUDA device.
     public static let gpu = Tier.device(.cuda(0))
 
+    /// Parses the name of a tier.
+    ///
     /// - Parameter text: `ram`, `host`, `gpu` (the first CUDA device), `cuda:1`.
     /// - Throws: ``DeviceError/unknownName(_:)``.
     public init(_ text: String) throws(DeviceError) {
@@ -22,6 +26,7 @@ public enum Tier: Hashable, Sendable {
 }
 
 extension Tier: CustomStringConvertible, Encodable {
+    /// The name of the tier: `ram`, `host`, `cuda:0`.
     public var description: String {
         switch self {
         case .ram: "ram"
@@ -29,33 +34,37 @@ extension Tier: CustomStringConvertible, Encodable {
         }
     }
 
+    /// Encodes the name.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(description)
     }
 }
 
-/// How full a tier is, and what it did since it was opened.
+/// The current contents of a tier, and its totals since it was opened.
 public struct TierGauge: Sendable, Encodable {
+    /// The tier.
     public let tier: Tier
-    /// Bytes at most.
+    /// The budget, in bytes.
     public let budget: Int
-    /// Bytes of the shards that are there.
+    /// The bytes of the resident shards.
     public let bytes: Int
-    /// Bytes of the shards that are under way.
+    /// The bytes of the loading shards.
     public let loading: Int
-    /// Shards that are there.
+    /// The number of resident shards.
     public internal(set) var shards = 0
-    /// Bytes of the shards that leases hold.
+    /// The bytes of the leased shards.
     public internal(set) var leased = 0
-    /// Leases on shards that were there already.
+    /// The leases on shards that were resident.
     public internal(set) var hits = 0
-    /// Leases on shards that had to be brought in first.
+    /// The leases on shards that had to be loaded.
     public internal(set) var misses = 0
-    /// Bytes brought in.
+    /// The bytes loaded.
     public internal(set) var loaded = 0
+    /// The number of evicted shards.
     public internal(set) var evictions = 0
+    /// The number of failed loads.
     public internal(set) var failures = 0
-    /// The policy by which shards go.
+    /// The name of the eviction policy in use.
     public internal(set) var policy = ""
 }

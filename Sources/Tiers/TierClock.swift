@@ -1,17 +1,20 @@
-/// The clock of a memory tier: the highest priority that was evicted, and when it came to that, so that a hit need not
-/// note the clock's reading: it follows from the time of the hit.
+/// The eviction clock of a memory tier: the highest priority that was evicted, with its history. A hit need not store
+/// the clock's value, because it follows from the time of the hit.
 package struct TierClock {
     private var readings: [(since: Int64, value: Double)] = []
 
-    /// Older readings than these are forgotten; a shard unused for so long gets the oldest that is known.
+    /// The longest history. A shard whose last use is older gets the last value before it.
     private static let most = 4096
 
-    /// The reading before the oldest that is known.
+    /// The last value before the history.
     private var forgotten = 0.0
 
+    /// The current value.
     package var value: Double { readings.last?.value ?? forgotten }
 
-    /// - Parameter now: a reading of `StoreClock.coarse`, not before the last.
+    /// Advances the clock to the priority of an evicted shard; a lower priority has no effect.
+    ///
+    /// - Parameter now: the time by `StoreClock.coarse`, not before that of the last call.
     package mutating func advance(to priority: Double, at now: Int64) {
         guard priority > value else { return }
         if readings.last?.since == now {
@@ -25,7 +28,7 @@ package struct TierClock {
         }
     }
 
-    /// What it showed at a moment.
+    /// The value at a moment.
     package func value(at moment: Int64) -> Double {
         var low = 0
         var high = readings.count

@@ -1,15 +1,19 @@
-/// What can go wrong in a memory tier.
+/// Errors of memory tiers.
 public enum TierError: Error, Sendable, Equatable {
-    /// The tier has no room: `requested` bytes are more than what can be evicted from the `budget` while `inUse` bytes are
-    /// leased or being loaded.
+    /// The tier has no space for `requested` bytes: of its `budget`, `inUse` bytes are leased or loading, and evicting
+    /// the others does not suffice.
     case full(tier: Tier, requested: Int, budget: Int, inUse: Int)
 }
 
 extension TierError: CustomStringConvertible {
+    /// The tier, its use and the next step.
     public var description: String {
         switch self {
         case .full(let tier, let requested, let budget, let inUse):
-            "\(tier): no room for \(requested) bytes: the budget is \(budget) bytes, and \(inUse) of them are in use. Release leases, or open the tier with a larger budget."
+            """
+            \(tier): no space for \(requested) bytes: \(inUse) of the budget of \(budget) bytes are in use. Release \
+            leases, or open the tier with a larger budget.
+            """
         }
     }
 }

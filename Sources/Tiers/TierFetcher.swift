@@ -2,12 +2,13 @@ import Storage
 import Support
 import Synchronization
 
-/// Brings back shards that a tier finds missing on disk, on threads of its own, so that neither Swift's threads nor those
-/// that populate mappings wait for an origin.
+/// Fetches shards that a tier does not find on disk. It has its own threads, so that neither Swift's cooperative
+/// threads nor the threads that populate mappings wait for an origin.
 package final class TierFetcher: Sendable {
-    /// Fetches under way at once.
+    /// The most fetches at the same time.
     private static let threads = 4
 
+    /// Restores the blob of a shard; blocks.
     package typealias Fetch = @Sendable (_ digest: ContentDigest, _ work: Work) throws -> Void
 
     private let fetch = Mutex<Fetch?>(nil)
@@ -15,10 +16,12 @@ package final class TierFetcher: Sendable {
 
     func setFetch(_ body: @escaping Fetch) { fetch.withLock { $0 = body } }
 
+    /// Starts a fetch. Returns at once.
+    ///
     /// - Parameters:
-    ///   - error: why the shard could not be opened; also the outcome if nobody can fetch it.
-    ///   - work: when it is cancelled, the outcome may be `CancellationError`.
-    ///   - completion: called once, on a thread of the fetcher's.
+    ///   - error: the reason why the shard could not be opened; also the result if it cannot be fetched.
+    ///   - work: if it is cancelled, the result may be `CancellationError`.
+    ///   - completion: called once, usually on a thread of the fetcher.
     package func start(
         _ digest: ContentDigest, after error: any Error, _ work: Work,
         completion: @escaping @Sendable (Result<Void, any Error>) -> Void

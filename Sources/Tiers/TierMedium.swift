@@ -2,35 +2,38 @@ import DeviceMemory
 import Storage
 import Support
 
-/// What a memory tier is made of: how memory is taken for shards, and how their bytes come in.
+/// The memory of a tier: reserves memory for shards, and loads their bytes.
 package protocol TierMedium: Sendable {
-    /// Takes room for one shard; it is given back with the value. Called under the tier's lock: fast, without I/O.
+    /// Reserves memory for one shard; releasing the value frees it. Called under the tier's lock, so it must be fast
+    /// and perform no I/O.
     ///
-    /// - Throws: ``DeviceError/arenaFull(_:asked:free:largest:budget:)`` if there is no piece that large; the tier then
-    ///   evicts more.
+    /// - Throws: ``DeviceError/arenaFull(_:asked:free:largest:budget:)`` if no contiguous space is large enough; the
+    ///   tier then evicts more.
     func reserve(bytes: Int) throws -> Room
 
-    /// Begins to bring a shard in. Returns at once.
+    /// Starts to load a shard. Returns at once.
     ///
     /// - Parameters:
-    ///   - path: the shard's blob.
-    ///   - work: when it is cancelled, the load may end with `CancellationError`.
+    ///   - path: the path of the shard's blob.
+    ///   - work: if it is cancelled, the load may end with `CancellationError`.
     ///   - completion: called once, on any thread.
     func load(
         _ shard: Residency, at path: String, into room: Room, _ work: Work,
         completion: @escaping @Sendable (Result<Payload, any Error>) -> Void)
 }
 
-/// Memory taken for a shard before its bytes are read.
+/// Memory that is reserved for a shard before its bytes are read.
 package enum Room: Sendable {
-    /// The page cache's: the kernel finds it as it reads.
+    /// Pages of the page cache, which the kernel allocates on reading.
     case pages
+    /// A region of a device's memory.
     case device(DeviceRegion)
 }
 
-/// Where a resident shard's bytes are.
+/// The bytes of a resident shard.
 package enum Payload: Sendable {
-    /// Mapped, and populated.
+    /// A mapped and populated blob.
     case mapped(MappedBlob)
+    /// A region of a device's memory.
     case device(DeviceRegion)
 }

@@ -4,18 +4,20 @@ import Storage
 import Support
 import Synchronization
 
-/// How a tier is to be opened.
+/// The options of a tier, which apply when it is opened.
 public struct TierOptions: Sendable {
-    /// Bytes at most; nil means half of the memory that is free now, nine tenths of a GPU's.
+    /// The most bytes; nil means half of the free memory, or nine tenths of the free memory of a GPU.
     public var budget: Int?
-    /// Lock the pages of the RAM tier, so that the kernel never takes them back.
+    /// Whether to lock the pages of the RAM tier in memory, so that the kernel cannot reclaim them.
     public var locksPages = false
-    /// Which shards go first when there is no room.
+    /// The eviction policy.
     public var policy = Policy.lru
-    /// Shares of the budget: above `high` shards are evicted in the background, down to `low`, so that a load finds room
-    /// without evicting. nil evicts only for a load: right where what is used all the time fills the budget.
+    /// Fractions of the budget: above `high`, shards are evicted in the background down to `low`, so that loads find
+    /// free space. Nil evicts only when a load needs space, which is better if the shards in constant use fill the
+    /// budget.
     public var watermarks: (high: Double, low: Double)?
 
+    /// Creates options.
     public init(
         budget: Int? = nil, locksPages: Bool = false, policy: Policy = .lru,
         watermarks: (high: Double, low: Double)? = nil
@@ -29,10 +31,12 @@ public struct TierOptions: Sendable {
 
 /// The memory tiers of a store, opened at their first use.
 package final class TierSet: Sendable {
-    /// Threads that populate mappings: measured, one disk and two cores give the most with two to four.
+    /// The number of threads that populate mappings, or fill staging buffers. Measured with one disk and two cores, the
+    /// throughput is highest with two to four.
     package static let readers = 4
-    /// Staging buffers of a device, and threads that fill them.
+    /// The number of staging buffers of a device.
     static let stagingBuffers = 6
+    /// The size of a staging buffer, in bytes.
     static let stagingBytes = 8 << 20
 
     private let tiers = Mutex<[Tier: MemoryTier]>([:])
@@ -45,14 +49,15 @@ package final class TierSet: Sendable {
         self.path = path
     }
 
-    /// Says how a shard is brought back whose file is not there.
+    /// Sets the function that fetches shards without a file.
     package func fetches(_ body: @escaping TierFetcher.Fetch) { fetcher.setFetch(body) }
 
+    /// The open tiers.
     package var all: [MemoryTier] { tiers.withLock { Array($0.values) } }
 
     /// The tier, opened with `options` if it is not open yet.
     ///
-    /// - Throws: ``DeviceError``.
+    /// - Throws: ``DeviceError``, ``PolicyError/refused(policy:line:message:)``.
     package func open(_ tier: Tier, _ options: TierOptions = TierOptions()) throws -> MemoryTier {
         try tiers.withLock { tiers in
             if let open = tiers[tier] { return open }
@@ -62,6 +67,7 @@ package final class TierSet: Sendable {
         }
     }
 
+    /// Removes the tier from the set. Leases on its shards stay valid.
     package func close(_ tier: Tier) { _ = tiers.withLock { $0.removeValue(forKey: tier) } }
 
     private func make(_ tier: Tier, _ options: TierOptions) throws -> MemoryTier {
@@ -79,7 +85,7 @@ package final class TierSet: Sendable {
             let free = try device.memory().free
             let isHostMemory = name.kind.isHostMemory
             let budget = options.budget ?? (isHostMemory ? free / 2 : free / 10 * 9)
-            // Ordinary memory is there at once; a GPU's is allocated up front, so that no load waits for cuMemAlloc.
+            // Ordinary memory is allocated on demand; a GPU's up front, so that no load waits for cuMemAlloc.
             let arena = try DeviceArena(device, budget: budget, upFront: isHostMemory ? 0 : nil)
             let uploader = try Uploader(
                 device, buffers: Self.stagingBuffers, bufferBytes: Self.stagingBytes, fillers: Self.readers)

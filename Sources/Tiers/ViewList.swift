@@ -1,6 +1,6 @@
 import Synchronization
 
-/// A revision's views, one for each tier: a list that only grows, made at the first use and read without a lock.
+/// The views of a revision, one for each tier: an append-only list that is read without a lock.
 package final class ViewList: Sendable {
     private final class Node: Sendable {
         let tier: Tier
@@ -17,7 +17,7 @@ package final class ViewList: Sendable {
 
     package init() {}
 
-    /// The view in a tier. Of several that are made at the same time, one is kept.
+    /// The view in a tier, created by `make` at the first use. If several threads create one, all get the same.
     package func view(in tier: Tier, make: () throws -> RevisionView) rethrows -> RevisionView {
         var made: Node?
         var node: Node

@@ -1,25 +1,24 @@
 import Storage
 
-/// How a request is treated that only warms: it is no use of its shards, counted nowhere, and takes the place of
-/// nothing but what it is told to.
+/// The rules of a warm-up request: it does not count as an access, and evicts only shards that `mayEvict` allows.
 package struct Warming: Sendable {
-    /// Whether a shard may go for it. Asked under the tier's lock.
+    /// Whether a shard may be evicted for the request. Called under the tier's lock.
     let mayEvict: @Sendable (Residency) -> Bool
 
     package init(mayEvict: @escaping @Sendable (Residency) -> Bool) { self.mayEvict = mayEvict }
 }
 
 extension MemoryTier {
-    /// A shard in the tier, as a plan of what to warm sees it.
+    /// A resident shard, for the plan of a warm-up.
     package struct Occupant: Sendable {
         package let digest: ContentDigest
         package let bytes: Int
         package let isLeased: Bool
-        /// Uses in this process, fading.
+        /// The heat of its uses in this process.
         package let heat: Double
     }
 
-    /// What takes room in the tier: the shards that are there, and the sizes of those under way.
+    /// The resident shards, and the sizes of the loading ones.
     package var occupancy: (shards: [Occupant], underWay: [ContentDigest: Int]) {
         let now = StoreClock.coarse
         return state.withLock { state in
@@ -32,7 +31,7 @@ extension MemoryTier {
         }
     }
 
-    /// Lets the tier's policy see shards that come in as hot as the catalog knows them.
+    /// Raises the heat of shards to their values in the catalog, for the tier's policy.
     package func remember(_ heats: some Sequence<(shard: Residency, heat: Double)>) {
         let now = StoreClock.coarse
         state.withLock { _ in
@@ -42,6 +41,6 @@ extension MemoryTier {
 }
 
 extension Residency {
-    /// Uses in this process, fading. Under the tier's lock.
+    /// The heat of its uses in this process. Call it under the tier's lock.
     package func heat(at now: Int64) -> Double { account.faded(to: now) + Double(uses) }
 }

@@ -43,7 +43,7 @@ extension Faults {
                 let result = try tool("import", directory("new"), "--name", "org/new")
                 #expect(result.status == 5, "round \(round): \(result.errors)")
                 #expect(result.errors.contains("no space left on the disk"), "\(result.errors)")
-                #expect(result.errors.contains("Nothing that was stored is lost"), "\(result.errors)")
+                #expect(result.errors.contains("Everything stored before is intact"), "\(result.errors)")
                 try disk.fill("filling")
             }
             do {

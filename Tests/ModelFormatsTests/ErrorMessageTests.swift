@@ -9,7 +9,7 @@ struct ErrorMessageTests {
             file: "m.gguf", tensor: "blk.0.w", offset: 24, problem: .cutShort(expected: 100, found: 10))
         #expect(
             "\(error)" == """
-                m.gguf: tensor "blk.0.w": 100 bytes expected, 10 found: the file is cut short \
+                m.gguf: tensor "blk.0.w": 10 bytes, expected 100: the file is cut short \
                 (at byte 24). Fetch the file again.
                 """)
         let overlap = FormatError(

@@ -47,7 +47,7 @@ struct SafetensorsIndexTests {
     @Test(
         "a total size that is no size is refused", arguments: ["-1", "1.5", "1e300", "9223372036854775808"])
     func badTotalSize(number: String) {
-        expectRefusal(.json(.expected("a whole number of 0 or more")), at: 26) {
+        expectRefusal(.json(.expected("a nonnegative integer")), at: 26) {
             try parse(#"{"metadata":{"total_size":\#(number)},"weight_map":{}}"#)
         }
     }

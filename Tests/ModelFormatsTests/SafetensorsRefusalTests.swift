@@ -125,11 +125,11 @@ struct SafetensorsRefusalTests {
     }
 
     @Test(
-        "a dimension is a whole number of 0 or more", arguments: ["-1", "1.0", "1e2", "\"1\"", "null", "[1]"])
+        "a dimension is a nonnegative integer", arguments: ["-1", "1.0", "1e2", "\"1\"", "null", "[1]"])
     func dimensions(text: String) {
         expectEntryRefusal(
             #"{"dtype":"U8","shape":[\#(text)],"data_offsets":[0,1]}"#,
-            .json(.expected("a whole number of 0 or more")), at: text)
+            .json(.expected("a nonnegative integer")), at: text)
     }
 
     @Test("offsets are two")

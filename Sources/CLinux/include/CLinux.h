@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-/// `O_DIRECT`: its value differs between processors.
+/// `O_DIRECT`; its value differs between architectures.
 extern const int clinux_O_DIRECT;
 
 /// `MADV_HUGEPAGE`.
@@ -16,8 +16,8 @@ extern const int clinux_MADV_POPULATE_READ;
 /// The `f_type` of `statfs(2)` for the file system that holds `path`, or -1 with `errno` set.
 int64_t clinux_file_system_type(const char *path);
 
-/// `sync_file_range(2)` of a whole file with `SYNC_FILE_RANGE_WRITE` alone: starts to write what is dirty, and waits for
-/// nothing.
+/// `sync_file_range(2)` of a whole file with `SYNC_FILE_RANGE_WRITE` alone: starts to write dirty pages without
+/// waiting.
 int clinux_start_writeback(int file);
 
 #endif

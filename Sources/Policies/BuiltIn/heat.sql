@@ -1,5 +1,5 @@
--- Uses that fade (half of a use is left after a day), also those from before the last eviction, × seconds to fetch the
--- shard again ÷ bytes.
+-- Lowest heat × fetch seconds ÷ bytes first. Heat is the number of uses, each halved per day, including uses before the
+-- last eviction.
 SELECT shard_id, bytes
 FROM candidate
 ORDER BY heat * fetch_seconds / bytes, last_access, shard_id

@@ -1,4 +1,4 @@
--- Hyperbolic caching: uses per second of stay, × seconds to fetch it again ÷ bytes.
+-- Hyperbolic caching: lowest uses per second since insertion × fetch seconds ÷ bytes first.
 -- Blankstein, Sen, Freedman, Hyperbolic Caching: Flexible Caching for Web Applications (USENIX ATC 2017).
 SELECT shard_id, bytes
 FROM candidate

@@ -1,4 +1,4 @@
--- Least frequently used first; of those used equally often, the least recently used. Uses count from the shard's coming in.
+-- Least frequently used since insertion first; ties: least recently used first.
 SELECT shard_id, bytes
 FROM candidate
 ORDER BY access_count, last_access, shard_id

@@ -1,4 +1,4 @@
--- LFU with dynamic ageing: what was popular once does not stay for ever, because each new use starts from the clock.
+-- LFU with dynamic aging: the priority is the clock at the last use plus the uses, so formerly popular shards age.
 -- Arlitt et al., Evaluating Content Management Techniques for Web Proxy Caches (SIGMETRICS PER 27, 2000).
 SELECT shard_id, bytes, clock + access_count AS priority
 FROM candidate

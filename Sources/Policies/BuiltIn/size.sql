@@ -1,4 +1,4 @@
--- Largest first: keeps as many shards as possible.
+-- Largest first, which keeps the most shards.
 SELECT shard_id, bytes
 FROM candidate
 ORDER BY bytes DESC, last_access, shard_id

@@ -1,4 +1,4 @@
--- Segmented LRU: what was used once goes before what was used again; the latter segment has at most 80 % of the bytes.
+-- Segmented LRU: shards used once before shards used again, whose segment holds at most 80 % of the bytes.
 -- Karedla, Love, Wherry, Caching Strategies to Improve Disk System Performance (Computer 27(3), 1994).
 WITH segmented AS (
     SELECT shard_id, bytes, last_access,

@@ -5,7 +5,7 @@ extension AccessTrace.Object {
     ///
     /// - Parameters:
     ///   - now: the time of the access.
-    ///   - old: the heat at its last use before it was evicted, and the time of that; zeros if there was none.
+    ///   - old: its heat at the last use before its eviction, and the time of that use; zeros if there was none.
     func facts(at now: Double, after old: (heat: Double, lastAccess: Double), clock: Double) -> EvictionFacts {
         var facts = EvictionFacts(bytes: bytes, kind: kind.rawValue)
         facts.lastAccess = now

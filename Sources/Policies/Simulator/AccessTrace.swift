@@ -3,26 +3,32 @@ import Foundation
 import Glibc
 import Storage
 
-/// A sequence of accesses, for the simulator: which object, how large, when.
+/// A sequence of accesses for the simulator: the object, its size, and the time of each.
 ///
-/// Read from text with a line `time,id,size` for each access: the time in seconds (or any unit that grows), the id any text
-/// without commas, the size in bytes. Lines that begin with `#` and a heading are passed over; further fields are ignored.
-/// A store's own `accesses.csv` has this form, and so have libCacheSim's CSV traces.
+/// The first format is text with a line `time,id,size` for each access: the time in seconds (or any increasing number),
+/// the id as any text without commas, the size in bytes. A heading and lines that begin with `#` are skipped; further
+/// fields are ignored. A store's own `accesses.csv` and libCacheSim's CSV traces have this format.
 ///
-/// Or from requests to a language model, for KV blocks: a JSON object a line, with `timestamp` in milliseconds and
-/// `hash_ids`, the ids of the prompt's blocks in order; equal ids stand for equal prefixes up to that block. So are the
-/// traces that came with Mooncake (Qin et al., FAST 2025).
+/// The second format is for KV blocks: requests to a language model, one JSON object per line, with `timestamp` in
+/// milliseconds and `hash_ids`, the ids of the prompt's blocks in order. Equal ids mean equal prefixes up to that
+/// block. The traces published with Mooncake (Qin et al., FAST 2025) have this format.
 public struct AccessTrace: Sendable {
-    /// An object: what a policy can ask about it beside its uses.
+    /// An object, and the facts about it that a policy can use in addition to its uses.
     public struct Object: Sendable {
+        /// The size, in bytes.
         public var bytes: Int
+        /// The duration of a fetch, in seconds.
         public var fetchSeconds = 1.0
+        /// The layer; nil outside layers.
         public var layer: Int?
+        /// The kind of the shard.
         public var kind = ShardKind.tensor
+        /// The number of models that contain the object.
         public var modelCount = 1
-        /// Of a block of a prefix: the place of the block before it in `objects`; -1 for the first, and for other objects.
+        /// The index in `objects` of the block before a block of a prefix; -1 for the first block and for other
+        /// objects.
         package var parent: Int32 = -1
-        /// How many blocks come before it.
+        /// The number of blocks before it.
         package var depth = 0
 
         package init(
@@ -39,25 +45,30 @@ public struct AccessTrace: Sendable {
         }
     }
 
+    /// The distinct objects.
     public private(set) var objects: [Object] = []
-    /// Places in `objects`, in order of time.
+    /// The accesses in order of time, as indexes of `objects`.
     public private(set) var accesses: [Int32] = []
-    /// Seconds, strictly growing: of accesses at the same time the later is a microsecond later. The blocks of one request
-    /// have one time.
+    /// The time of each access, in seconds, strictly increasing: accesses with equal times are separated by a
+    /// microsecond. The blocks of one request have the same time.
     public private(set) var times: [Double] = []
-    /// Whether it is made of requests for prefixes: then an access counts as a hit only if all blocks before it are there.
+    /// Whether the trace consists of requests for prefixes. Then an access is a hit only if all blocks before it are
+    /// resident, too.
     public private(set) var isOfPrefixes = false
-    /// The ids, by their objects' places.
+    /// The id of each object.
     package private(set) var ids: [String] = []
 
+    /// Creates an empty trace.
     public init() {}
 
+    /// Reads a trace. The first file determines the format.
+    ///
     /// - Parameters:
-    ///   - files: read as one, sorted by time.
+    ///   - files: paths of files that are merged and sorted by time.
     ///   - blockBytes: the size of each block in a trace of requests for prefixes.
-    /// - Throws: ``StorageError/invalid(what:value:reason:)`` with the line that is malformed.
+    /// - Throws: ``FileError``; ``StorageError/invalid(what:value:reason:)`` with the number of the malformed line.
     public init(files: [String], blockBytes: Int = 64 << 20) throws {
-        // Each once: it may be a pipe.
+        // Each file is read once, because it may be a pipe.
         let files = try files.map { (path: $0, text: try FileSystem.read($0)) }
         if files.first?.text.first(where: { $0 > 32 }) == UInt8(ascii: "{") {
             try readRequests(files, blockBytes: blockBytes)
@@ -82,7 +93,7 @@ public struct AccessTrace: Sendable {
                     if number == 1, fields.count >= 3 { continue }
                     throw StorageError.invalid(
                         what: "trace", value: "\(path), line \(number)",
-                        reason: "time,id,size is expected, size 1 or more")
+                        reason: "expected time,id,size with a size of at least 1")
                 }
                 let id = Self.text(fields[1])
                 let object = places[id] ?? Int32(objects.count)
@@ -117,7 +128,7 @@ public struct AccessTrace: Sendable {
                     .invalid(what: "trace", value: "\(path), line \(number + 1)", reason: reason)
                 }
                 guard let request = try? decoder.decode(Request.self, from: Data(line)) else {
-                    throw refuse("an object with timestamp and hash_ids is expected")
+                    throw refuse("expected a JSON object with timestamp and hash_ids")
                 }
                 var blocks: [Int32] = []
                 for id in request.hash_ids {
@@ -129,7 +140,7 @@ public struct AccessTrace: Sendable {
                         ids.append("\(id)")
                     }
                     guard objects[Int(place)].parent == parent else {
-                        throw refuse("block \(id) comes behind different blocks")
+                        throw refuse("block \(id) follows another block than in an earlier line")
                     }
                     blocks.append(place)
                 }
@@ -150,12 +161,12 @@ public struct AccessTrace: Sendable {
         String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .whitespaces)
     }
 
-    /// Bytes of all accesses.
+    /// The total size of all accesses, in bytes.
     public var bytes: Int { accesses.reduce(0) { $0 + objects[Int($1)].bytes } }
-    /// Bytes of all objects: with so much room nothing is evicted.
+    /// The total size of all objects, in bytes; a cache of this size evicts nothing.
     public var footprint: Int { objects.reduce(0) { $0 + $1.bytes } }
 
-    /// For each access the next one of the same object: its place in `accesses`, or `Int.max`.
+    /// For each access, the index of the next access to the same object; `Int.max` if there is none.
     var nextUses: [Int] {
         var next = [Int](repeating: .max, count: accesses.count)
         var seen = [Int](repeating: .max, count: objects.count)
@@ -168,6 +179,7 @@ public struct AccessTrace: Sendable {
 }
 
 extension AccessTrace {
+    /// Sets the facts about the objects.
     package mutating func describe(_ body: (_ id: String, inout Object) throws -> Void) rethrows {
         for index in objects.indices { try body(ids[index], &objects[index]) }
     }

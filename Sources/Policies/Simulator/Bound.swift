@@ -1,13 +1,14 @@
-/// The fewest misses that any policy could have, knowing the future: what no policy can go below.
+/// The lower bound of misses for any policy, even one that knows the future.
 ///
-/// **Bytes**: Belady's MIN, for which each byte is an object of its own (Belady, IBM Systems Journal 5(2), 1966): the bytes
-/// go whose next use is farthest away, and what is not worth bringing in is not brought in. For bytes this is exact;
-/// whole objects can only do worse.
+/// **Bytes**: Belady's MIN, with each byte as an object of its own (Belady, IBM Systems Journal 5(2), 1966): it evicts
+/// the bytes whose next use is farthest in the future, possibly those of the current access. For bytes the bound is
+/// exact; whole objects can only have more misses.
 ///
-/// **Objects** of different sizes: the bound of PFOO-L (Berger, Beckmann, Harchol-Balter, Practical Bounds on Optimal
-/// Caching with Variable Object Sizes, POMACS 2(2), 2018). To have a hit, an object takes its bytes for the time between
-/// two uses; the cache has `quota × accesses` of that to give. The cheapest hits are taken until it is spent.
+/// **Objects** of different sizes: PFOO-L (Berger, Beckmann, Harchol-Balter, Practical Bounds on Optimal Caching with
+/// Variable Object Sizes, POMACS 2(2), 2018). A hit costs the object's bytes × the time since its previous use; the
+/// cache has a budget of `quota × accesses`. The cheapest hits are counted until the budget is spent.
 enum Bound {
+    /// The fewest misses in a cache of `quota` bytes.
     package static func result(_ trace: AccessTrace, quota: Int) -> Simulation.Result {
         let next = trace.nextUses
         var result = Simulation.Result()
@@ -35,7 +36,7 @@ enum Bound {
     private static func hitBytes(_ trace: AccessTrace, _ next: [Int], _ quota: Int) -> Int {
         var resident = [Int](repeating: 0, count: trace.objects.count)
         var nextUse = [Int](repeating: .max, count: trace.objects.count)
-        // The farthest next use on top; entries of an earlier use are passed over.
+        // The farthest next use is first; entries of an earlier use are skipped.
         var heap = Heap<(use: Int, object: Int)> { $0.use > $1.use }
         var stored = 0
         var hits = 0

@@ -1,4 +1,4 @@
-/// A binary heap.
+/// A binary heap; `isBefore` defines the first element.
 struct Heap<Element> {
     private var elements: [Element] = []
     private let isBefore: (Element, Element) -> Bool

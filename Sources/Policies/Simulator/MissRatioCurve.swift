@@ -4,39 +4,48 @@ import Synchronization
 
 /// The miss ratios of several policies at several quotas.
 public struct MissRatioCurve: Sendable, Codable {
+    /// The miss ratios at one quota.
     public struct Point: Sendable, Codable {
-        /// Bytes.
+        /// The size of the cache, in bytes.
         public let quota: Int
-        /// Misses as a share of the accesses.
+        /// Misses ÷ accesses.
         public let missRatio: Double
-        /// Missed bytes as a share of the accesses' bytes.
+        /// Missed bytes ÷ accessed bytes.
         public let byteMissRatio: Double
     }
 
+    /// The curve of one policy.
     public struct Line: Sendable, Codable {
-        /// The policy, or `bound`: what no policy can go below.
+        /// The name of the policy, or `bound` for the lower bound of any policy.
         public let name: String
+        /// One point for each quota.
         public let points: [Point]
-        /// Seconds that replaying took, on average over the quotas.
+        /// The mean duration of a replay, in seconds.
         public let seconds: Double
     }
 
+    /// The number of accesses in the trace.
     public let accesses: Int
+    /// The number of distinct objects.
     public let objects: Int
-    /// Bytes of all objects.
+    /// The total size of all objects, in bytes.
     public let footprint: Int
-    /// Whether it is of prefixes: what misses counts is blocks that are not there, or behind one that is not.
+    /// Whether the trace consists of prefixes. Then a block also counts as a miss if a block before it is missing.
     public let isOfPrefixes: Bool
+    /// The curves of the policies, then that of `bound`.
     public let lines: [Line]
 
-    /// Replays a trace through policies, on as many threads as there are cores.
+    /// Replays a trace through policies, on as many threads as there are processors.
     ///
     /// - Parameters:
-    ///   - quotas: bytes, each 1 or more.
-    ///   - low: share of the quota down to which an eviction goes; 1 evicts just what is needed, as cache simulators do.
-    ///   - leavesFirst: in a trace of prefixes, a block goes only when nothing builds on it, as in the store. Otherwise the
-    ///     policy alone decides.
-    ///   - work: counts replayed accesses.
+    ///   - trace: the accesses.
+    ///   - policies: the policies to compare.
+    ///   - quotas: cache sizes in bytes, each at least 1.
+    ///   - low: the fraction of the quota at which an eviction stops; 1 evicts only as much as needed, as cache
+    ///     simulators do.
+    ///   - leavesFirst: in a trace of prefixes, evict only blocks without children, as the store does. If false, only
+    ///     the policy decides.
+    ///   - work: progress in replayed accesses, and cancellation.
     /// - Throws: ``PolicyError/refused(policy:line:message:)``, `CancellationError`.
     public static func simulate(
         _ trace: AccessTrace, policies: [Policy], quotas: [Int], low: Double = 1, leavesFirst: Bool = true,
@@ -48,7 +57,7 @@ public struct MissRatioCurve: Sendable, Codable {
         }
     }
 
-    /// As ``simulate(_:policies:quotas:low:leavesFirst:work:)``, for callers on threads of their own.
+    /// As ``simulate(_:policies:quotas:low:leavesFirst:work:)``, but blocks the calling thread.
     public static func simulateBlocking(
         _ trace: AccessTrace, policies: [Policy], quotas: [Int], low: Double = 1, leavesFirst: Bool = true,
         work: Work = Work()

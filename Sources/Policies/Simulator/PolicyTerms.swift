@@ -1,11 +1,11 @@
-/// What a policy orders by, as text, so that the simulator can make an index on it.
+/// The ORDER BY terms of a policy, for an index in the simulator.
 ///
-/// This is no second understanding of the policy: the index is offered to SQLite, which uses it if it gives the very order
-/// that the query asks for, and sorts otherwise. So only simple queries are looked at, `SELECT … FROM candidate … ORDER BY
-/// …`, and a mistake here costs time alone.
+/// The result does not depend on them: SQLite uses the index only if it provides the order of the query, and sorts
+/// otherwise. So only queries of the form `SELECT … FROM candidate … ORDER BY …` are analyzed, and a mistake here costs
+/// only time.
 enum PolicyTerms {
-    /// - Returns: the terms, with the names of result columns replaced by what they stand for; nil if the query is not that
-    ///   simple.
+    /// - Returns: the terms, with aliases of result columns replaced by their expressions; nil for queries of another
+    ///   form.
     package static func of(_ sql: String) -> [String]? {
         let tokens = tokens(sql)
         guard tokens.first?.lowercased() == "select",
@@ -43,7 +43,7 @@ enum PolicyTerms {
         return nil
     }
 
-    /// Splits at the commas outside of parentheses.
+    /// Splits at commas outside parentheses.
     private static func list(_ tokens: ArraySlice<String>) -> [ArraySlice<String>] {
         var parts: [ArraySlice<String>] = []
         var start = tokens.startIndex
@@ -60,7 +60,7 @@ enum PolicyTerms {
         return parts.filter { !$0.isEmpty }
     }
 
-    /// Words, numbers, strings and single signs, without comments.
+    /// The words, numbers, strings and operators, without comments.
     private static func tokens(_ sql: String) -> [String] {
         var tokens: [String] = []
         var rest = sql[...]

@@ -1,30 +1,30 @@
 import Storage
 import Support
 
-/// KV blocks in a cache of one size under one policy, replaying requests for prefixes.
+/// Replays requests for prefixes against a cache of KV blocks with one size and one policy.
 ///
-/// A block is a hit only if it is there and all blocks before it are: an engine can't use it otherwise. What missed is
-/// computed, and put behind what is there. Eviction is that of ``KVCandidates``: of the blocks that nothing builds on, the
-/// one goes that the policy names first.
+/// A block is a hit only if it and all blocks before it are resident, because an engine cannot use it otherwise. Missed
+/// blocks are computed and inserted after the resident ones. Eviction works as in ``KVCandidates``: the next victim is
+/// the leaf that the policy ranks first.
 struct PrefixSimulation {
     package let trace: AccessTrace
     package let policy: Policy
     package let quota: Int
-    /// Share of the quota down to which an eviction goes.
+    /// The fraction of the quota at which an eviction stops.
     package let low: Double
-    /// Whether a block goes only when nothing builds on it. Otherwise the policy's word is all: what that would be like.
+    /// Whether only blocks without children are evicted. If false, only the policy decides, for comparison.
     package let leavesFirst: Bool
 
-    /// So many victims are asked for at once, where each look sorts anew.
+    /// The number of victims per query, if each query sorts again.
     private static let step = 64
 
     private struct State {
         let table: ResidentTable
         let query: PolicyQuery
-        /// Whether an index gives the policy's order: then it is asked again for each victim, and the answer is exact.
+        /// Whether an index provides the policy's order. Then the query runs again for each victim, which is exact.
         var isIndexed = false
         var resident: [Bool]
-        /// How many blocks that are there build on one.
+        /// The number of resident children of each block.
         var children: [Int]
         var heats: [(heat: Double, lastAccess: Double)]
         var stored = 0
@@ -35,7 +35,7 @@ struct PrefixSimulation {
         let table = try ResidentTable(leavesOnly: leavesFirst)
         var isIndexed = false
         if let terms = PolicyTerms.of(policy.sql), !terms.isEmpty {
-            // Refused where a term is none of the row alone, such as :now: SQLite sorts then.
+            // Fails if a term does not depend on the row alone, such as :now; then SQLite sorts.
             let leaves = leavesFirst ? " WHERE children = 0" : ""
             isIndexed =
                 (try? table.database.execute(
@@ -47,7 +47,7 @@ struct PrefixSimulation {
             children: .init(repeating: 0, count: trace.objects.count),
             heats: .init(repeating: (0, 0), count: trace.objects.count))
         var result = Simulation.Result()
-        // The block before in the request, if it is there; whether all before are; whether there is no room for more.
+        // The previous block of the request, if resident; whether all previous blocks were; whether the cache is full.
         var (before, isWhole, isFull) = (-1, true, false)
         for index in trace.accesses.indices {
             if index & 0xFFF == 0 {
@@ -77,7 +77,9 @@ struct PrefixSimulation {
         return result
     }
 
-    /// - Returns: false if there is no room.
+    /// Inserts a block, evicting others if necessary.
+    ///
+    /// - Returns: false if there is no space.
     private func bring(_ place: Int, at now: Double, behind before: Int, _ state: inout State) throws -> Bool {
         let object = trace.objects[place]
         guard object.bytes <= quota else { return false }
@@ -120,7 +122,7 @@ struct PrefixSimulation {
             }
             state.query.reset()
             if victims.isEmpty {
-                // The policy names none.
+                // The policy returns no further victim.
                 let any = state.resident.indices.first {
                     state.resident[$0] && $0 != spared && (!leavesFirst || state.children[$0] == 0)
                 }

@@ -1,38 +1,41 @@
 import Storage
 import Support
 
-/// One cache of one size under one policy, replaying a trace.
+/// Replays a trace against a cache with one size and one policy.
 ///
-/// The policy runs as the store runs it: the very same SQL over `candidate`, stepped until there is room. A miss brings the
-/// object in; what is larger than the cache is never brought in. What the policy does not name goes in no certain order.
+/// The policy runs as in the store: the same SQL over `candidate`, stepped until there is space. A miss inserts the
+/// object, unless it is larger than the cache. Objects that the policy does not return are evicted in arbitrary order.
 struct Simulation {
-    /// What came of it.
+    /// The totals of a replay.
     package struct Result: Sendable, Codable {
         package var accesses = 0
         package var misses = 0
-        /// Bytes of all accesses, and of those that missed.
+        /// The bytes of all accesses.
         package var bytes = 0
+        /// The bytes of the accesses that missed.
         var missedBytes = 0
 
         package var missRatio: Double { accesses == 0 ? 0 : Double(misses) / Double(accesses) }
         package var byteMissRatio: Double { bytes == 0 ? 0 : Double(missedBytes) / Double(bytes) }
     }
 
-    /// So many victims are asked for at once.
+    /// The number of victims per query.
     private static let step = 64
 
     package let trace: AccessTrace
     package let policy: Policy
     package let quota: Int
-    /// Share of the quota down to which an eviction goes; 1 evicts just what is needed.
+    /// The fraction of the quota at which an eviction stops; 1 evicts only as much as needed.
     package let low: Double
 
-    /// - Parameter work: counts replayed accesses.
+    /// Runs the replay.
+    ///
+    /// - Parameter work: progress in replayed accesses, and cancellation.
     package func run(_ work: Work = Work()) throws -> Result {
         let table = try ResidentTable()
-        // Heat fades with time, so no index can hold it; SQLite sorts then.
         if let terms = PolicyTerms.of(policy.sql), !terms.isEmpty {
-            // Refused where a term is none of the row alone, such as :now: SQLite sorts then.
+            // Fails if a term does not depend on the row alone, such as :now. Then SQLite sorts, as it does for `heat`,
+            // which decays with time.
             try? table.database.execute("CREATE INDEX policy_order ON resident (\(terms.joined(separator: ", ")))")
         }
         let query = try table.database.compile(policy, limit: Self.step)

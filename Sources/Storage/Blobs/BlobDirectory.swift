@@ -3,19 +3,22 @@ import Glibc
 
 /// The blobs of a store: `blobs/ab/abcdef…`, one file for each shard, manifest and record, mode 0444.
 ///
-/// A blob is never changed and never truncated, so what is mapped stays what it was, even after its removal.
-/// Manifests and records end in `.manifest` and `.record`: a rebuild trusts what they say about models, and no
-/// imported file, whatever its bytes, can pass for one.
+/// A blob is never changed and never truncated, so a mapping stays valid, even after the blob is removed. The names of
+/// manifests and records end in `.manifest` and `.record`: a rebuild trusts their contents, and an imported file,
+/// whatever its bytes, never gets such a name.
 ///
-/// A file in `blobs/` that no row knows is garbage *while the write lock is held*: files come in (`install`) and go
-/// (`Catalog.sweep`) only under it, on the right side of the transaction that makes or forgets their row.
+/// A file in `blobs/` without a row is garbage *while the write lock is held*: files are added (`install`) and removed
+/// (`Sweep`) only under the lock: added before the commit that inserts their row, removed after the commit that deletes
+/// it.
 package struct BlobDirectory: Sendable {
+    /// The content of a blob; the raw value is the suffix of its file name.
     package enum Kind: String, Sendable, CaseIterable {
         case shard = ""
         case manifest = ".manifest"
         case record = ".record"
     }
 
+    /// The name of a blob.
     package struct Name: Hashable, Sendable {
         package let digest: ContentDigest
         package let kind: Kind
@@ -32,20 +35,22 @@ package struct BlobDirectory: Sendable {
         self.root = root
     }
 
+    /// The path of the directory of a blob.
     package func directory(_ digest: ContentDigest) -> String { "\(root)/\(digest.hex.prefix(2))" }
 
+    /// The path of a blob.
     package func path(_ digest: ContentDigest, _ kind: Kind = .shard) -> String {
         let hex = digest.hex
         return "\(root)/\(hex.prefix(2))/\(hex)\(kind.rawValue)"
     }
 
-    /// The directories `00` to `ff`, in order, as far as they exist.
+    /// The names of the possible directories, `00` to `ff`.
     package static let fanOut: [String] = (0..<256).map { byte in
         let digits = Array("0123456789abcdef")
         return String([digits[byte >> 4], digits[byte & 15]])
     }
 
-    /// What lies in one of the directories: blobs by their names, and whatever else is there.
+    /// The contents of one of the directories: the blobs, and the names of other files.
     package func contents(_ directory: String) throws -> (blobs: [Name], strangers: [String]) {
         var blobs: [Name] = []
         var strangers: [String] = []
@@ -62,13 +67,13 @@ package struct BlobDirectory: Sendable {
         return (blobs, strangers)
     }
 
-    /// Moves staged, synced files to their places and makes that durable. Only under the write lock, before the
-    /// transaction that makes their rows.
+    /// Renames staged, synced files to their final paths, durably. Call it only under the write lock, before the commit
+    /// of the transaction that inserts their rows.
     ///
-    /// A file that is there without a row is what a crash left; it may be torn (a rename can survive a power cut that
-    /// its data did not), so it is replaced, never trusted.
+    /// An existing file without a row remains from a crash and may be incomplete (a rename can survive a power cut that
+    /// its data does not), so it is replaced.
     ///
-    /// - Parameter durable: whether to wait for the directories. Only what may be lost goes without.
+    /// - Parameter durable: whether to sync the directories. False only for blobs that may be lost.
     package func install(_ staged: [(path: String, name: Name)], durable: Bool = true) throws {
         var directories: Set<String> = []
         for (path, name) in staged {

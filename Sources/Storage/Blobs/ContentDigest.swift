@@ -1,13 +1,14 @@
 import Crypto
 
-/// A SHA-256: what every shard, file, manifest and record is named by.
+/// A SHA-256 digest: the name of every shard, file, manifest and record.
 public struct ContentDigest: Hashable, Sendable {
     /// The 32 bytes as four big-endian words, so that comparing words compares bytes.
     private var words: SIMD4<UInt64>
 
+    /// The size of a digest, in bytes.
     public static let byteCount = 32
 
-    /// - Returns: nil unless there are exactly 32 bytes.
+    /// Creates a digest from its bytes; nil unless there are exactly 32.
     public init?(_ bytes: some Collection<UInt8>) {
         guard bytes.count == Self.byteCount else { return nil }
         words = .zero
@@ -16,7 +17,7 @@ public struct ContentDigest: Hashable, Sendable {
         }
     }
 
-    /// - Parameter hex: 64 hexadecimal digits, with or without `sha256:` before them.
+    /// Parses 64 hexadecimal digits, with or without `sha256:` before them; nil for any other text.
     public init?(hex: some StringProtocol) {
         let digits = hex.hasPrefix("sha256:") ? hex.dropFirst(7) : hex[...]
         guard digits.utf8.count == 2 * Self.byteCount else { return nil }
@@ -27,9 +28,9 @@ public struct ContentDigest: Hashable, Sendable {
         }
     }
 
-    /// The digests that begin with some hexadecimal digits.
+    /// The digests that begin with the given hexadecimal digits.
     ///
-    /// - Returns: nil if there are more than 64, or other characters.
+    /// - Returns: nil if there are more than 64 digits, or other characters.
     package static func range(prefix: some StringProtocol) -> ClosedRange<ContentDigest>? {
         let rest = 2 * byteCount - prefix.utf8.count
         guard rest >= 0, let low = ContentDigest(hex: prefix + String(repeating: "0", count: rest)),
@@ -48,13 +49,14 @@ public struct ContentDigest: Hashable, Sendable {
         }
     }
 
-    /// The digest of bytes that are in memory.
+    /// Computes the digest of bytes in memory.
     public init(of bytes: UnsafeRawBufferPointer) {
         var hasher = SHA256()
         hasher.update(bufferPointer: bytes)
         self.init(hasher.finalize())
     }
 
+    /// The 32 bytes.
     public var bytes: [UInt8] {
         (0..<4).flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: words[word] >> (56 - 8 * UInt64($0))) } }
     }
@@ -70,10 +72,10 @@ public struct ContentDigest: Hashable, Sendable {
         }
     }
 
-    /// The first 12 hexadecimal digits: enough for people.
+    /// The first 12 hexadecimal digits, for messages.
     public var short: String { String(hex.prefix(12)) }
 
-    /// Feeds the 32 bytes to a hash.
+    /// Adds the 32 bytes to the input of a hash.
     package func update(_ hasher: inout SHA256) {
         let big = SIMD4(words[0].bigEndian, words[1].bigEndian, words[2].bigEndian, words[3].bigEndian)
         withUnsafeBytes(of: big) { hasher.update(bufferPointer: $0) }
@@ -89,6 +91,7 @@ public struct ContentDigest: Hashable, Sendable {
 }
 
 extension ContentDigest: Comparable {
+    /// Compares byte by byte, as SQLite compares BLOBs.
     public static func < (left: ContentDigest, right: ContentDigest) -> Bool {
         for index in 0..<4 where left.words[index] != right.words[index] {
             return left.words[index] < right.words[index]
@@ -98,16 +101,21 @@ extension ContentDigest: Comparable {
 }
 
 extension ContentDigest: CustomStringConvertible, Codable {
+    /// The same as `hex`.
     public var description: String { hex }
 
+    /// Decodes the hexadecimal digits.
+    ///
+    /// - Throws: ``StorageError/invalid(what:value:reason:)`` for any other text.
     public init(from decoder: any Decoder) throws {
         let text = try decoder.singleValueContainer().decode(String.self)
         guard let digest = ContentDigest(hex: text) else {
-            throw StorageError.invalid(what: "SHA-256", value: text, reason: "64 hexadecimal digits are expected")
+            throw StorageError.invalid(what: "SHA-256", value: text, reason: "must be 64 hexadecimal digits")
         }
         self = digest
     }
 
+    /// Encodes the hexadecimal digits.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(hex)

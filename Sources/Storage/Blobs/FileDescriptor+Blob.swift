@@ -3,8 +3,9 @@ import Files
 extension FileDescriptor {
     /// Opens a blob for reading.
     ///
-    /// - Throws: ``StorageError/missing(path:digest:)`` without a file, ``StorageError/damaged(path:digest:expected:found:)``
-    ///   if it has another size than the catalog says: mapped, a shorter file would be a SIGBUS later.
+    /// - Throws: ``StorageError/missing(path:digest:)`` if the file does not exist,
+    ///   ``StorageError/damaged(path:digest:expected:found:)`` if its size is not `bytes`: reading a mapping beyond the
+    ///   end of a shorter file would raise SIGBUS.
     package static func blob(_ path: String, digest: ContentDigest, bytes: Int) throws -> FileDescriptor {
         guard let file = try openIfThere(path) else { throw StorageError.missing(path: path, digest: digest) }
         let found = try file.status().bytes

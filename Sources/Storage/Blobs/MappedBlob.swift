@@ -1,20 +1,23 @@
 import Files
 
-/// A blob, mapped read-only: as long as the value lives the bytes stay readable, even if the blob is removed.
+/// A blob, mapped read-only. The bytes stay readable as long as the value exists, even if the blob is removed.
 public struct MappedBlob: Sendable {
     package let mapping: FileMapping
+    /// The SHA-256 of the blob.
     public let digest: ContentDigest
 
-    /// Bytes.
+    /// The size, in bytes.
     public var count: Int { mapping.count }
 
+    /// Maps a blob.
+    ///
     /// - Throws: as `FileDescriptor.blob(_:digest:bytes:)`.
     package init(path: String, digest: ContentDigest, bytes: Int) throws {
         mapping = try FileMapping(try FileDescriptor.blob(path, digest: digest, bytes: bytes), bytes: bytes)
         self.digest = digest
     }
 
-    /// No bytes: the blob of a tensor of zero bytes.
+    /// A blob of zero bytes, for tensors without bytes.
     package static let empty = MappedBlob()
 
     private init() {
@@ -22,6 +25,7 @@ public struct MappedBlob: Sendable {
         digest = ContentDigest(of: UnsafeRawBufferPointer(start: nil, count: 0))
     }
 
+    /// Calls `body` with the mapped bytes, which are valid only during the call.
     public func withUnsafeBytes<Result, Failure>(
         _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
     ) throws(Failure) -> Result {
@@ -29,10 +33,11 @@ public struct MappedBlob: Sendable {
     }
 }
 
-/// Part of a mapped blob.
+/// A range of a mapped blob.
 public struct MappedBytes: Sendable {
+    /// The blob.
     public let blob: MappedBlob
-    /// Where in the blob.
+    /// The range in the blob, in bytes.
     public let range: Range<Int>
 
     package init(blob: MappedBlob, range: Range<Int>) {
@@ -40,8 +45,10 @@ public struct MappedBytes: Sendable {
         self.range = range
     }
 
+    /// The number of bytes.
     public var count: Int { range.count }
 
+    /// Calls `body` with the bytes of the range, which are valid only during the call.
     public func withUnsafeBytes<Result, Failure>(
         _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
     ) throws(Failure) -> Result {

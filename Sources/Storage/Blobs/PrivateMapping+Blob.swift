@@ -1,7 +1,7 @@
 import Files
 
 extension PrivateMapping {
-    /// Maps a blob writable. The blob never changes.
+    /// Maps a blob copy-on-write; the blob never changes.
     ///
     /// - Throws: as `FileDescriptor.blob(_:digest:bytes:)`.
     package convenience init(path: String, digest: ContentDigest, bytes: Int) throws {

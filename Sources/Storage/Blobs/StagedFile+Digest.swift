@@ -1,7 +1,7 @@
 import Files
 
 extension StagedFile {
-    /// Writes all of a small blob, and finishes it.
+    /// Writes a small blob in one call, and finishes it.
     ///
     /// - Returns: its digest.
     package func writeWhole(_ bytes: [UInt8]) throws -> ContentDigest {

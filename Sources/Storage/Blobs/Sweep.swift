@@ -1,7 +1,7 @@
 import Files
 import GRDB
 
-/// Removal of blobs whose rows are gone.
+/// The removal of blobs without rows.
 package struct Sweep: Sendable {
     package let catalog: Catalog
     package let blobs: BlobDirectory
@@ -11,12 +11,13 @@ package struct Sweep: Sendable {
         self.blobs = blobs
     }
 
-    /// Removes blobs that no row knows: what a transaction has just forgotten, or a crash has left.
+    /// Removes those of the blobs that have no row, because a transaction deleted it or a crash left them behind.
     ///
-    /// Transaction first, unlink after. Each look at the rows and the removals that follow it are one hold of the
-    /// write lock, in slices, so that a long removal keeps nobody waiting.
+    /// The transaction commits before the unlink. The check of the rows and the removals after it hold the write lock
+    /// together, in slices of 64 blobs, so that a long removal does not block other writers.
     ///
-    /// - Returns: the blobs removed, and their bytes.
+    /// - Parameter dryRun: count, but remove nothing.
+    /// - Returns: the number of blobs removed, and their total size in bytes.
     @discardableResult
     package func callAsFunction(_ candidates: [BlobDirectory.Name], dryRun: Bool = false) throws -> (
         blobs: Int, bytes: Int

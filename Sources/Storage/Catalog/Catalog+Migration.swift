@@ -4,21 +4,21 @@ import Glibc
 import Logging
 import Migrations
 
-/// Migrations, and the processes that must not live through them.
+/// Migrations, and their exclusion of older processes.
 ///
-/// A program compares the schema with its own when it opens the catalog, and never again. So the schema changes only
-/// while no process of an older program has the store open:
+/// A program compares the schema with its own only when it opens the catalog. So the schema changes only while no
+/// process of an older program has the store open:
 ///
-/// * A process holds its lease before it opens the catalog, and its lease file names its schema. One without a schema was
-///   written by a program of schema 5 or older.
-/// * A migration holds `leases/.lock` exclusively from its look at the leases until it is committed. A process that
-///   starts waits for that lock, then finds the new schema; an older program refuses it.
-/// * A process of a newer schema is no obstacle: it has not opened this catalog yet, and finds the new schema when it
-///   does.
+/// * A process holds its lease before it opens the catalog, and its lease file contains its schema. A lease file
+///   without a schema belongs to a program of schema 5 or older.
+/// * A migration holds `leases/.lock` exclusively from reading the leases until its commit. A process that starts waits
+///   for that lock and then sees the new schema; an older program rejects it.
+/// * A process of a newer schema does not block a migration: it has not opened the catalog yet, and will see the new
+///   schema.
 extension Catalog {
     /// The number of the last migration.
     package static let schema = Migrations.all.count
-    /// The time for which a migration waits for processes of older programs to end.
+    /// The longest wait of a migration for processes of older programs to end.
     static let patience = Duration.seconds(10)
     private static let pollMicroseconds: UInt32 = 50_000
 
@@ -30,18 +30,19 @@ extension Catalog {
         return migrator
     }()
 
-    /// Applies the migrations that the catalog lacks, as soon as no process of an older program is alive.
+    /// Applies the missing migrations, once no process of an older program is alive.
     ///
     /// - Parameters:
-    ///   - leases: nil for a catalog that only this process knows.
-    ///   - logger: receives a notice if it has to wait.
-    /// - Throws: ``StorageError/olderProcesses(path:processes:)`` after ten seconds, ``StorageError/newerSchema(path:)``.
+    ///   - leases: nil for a catalog that no other process uses.
+    ///   - logger: receives a notice if the migration has to wait.
+    /// - Throws: ``StorageError/olderProcesses(path:processes:)`` after `patience`,
+    ///   ``StorageError/newerSchema(path:)``.
     static func migrate(_ path: String, under lock: WriteLock, _ leases: LeaseDirectory?, _ logger: Logger?) throws {
         guard let leases else { return try applyMigrations(path, under: lock) }
         let end = ContinuousClock.now + patience
         var hasWaited = false
         while true {
-            // The lock is free between two looks: a process needs it to end a use of a revision.
+            // The lock is free between two attempts, because a process needs it to release a revision.
             let older = try leases.whileNobodyStarts { holders in
                 let older = holders.filter { ($0.program?.schema ?? 0) < schema }
                 if older.isEmpty { try applyMigrations(path, under: lock) }
@@ -64,7 +65,7 @@ extension Catalog {
                 let queue = try DatabaseQueue(path: path, configuration: configuration(readonly: false, trace: nil))
                 if try queue.read(migrator.hasBeenSuperseded) { throw StorageError.newerSchema(path: path) }
                 try migrator.migrate(queue)
-                // Closing moves the log only if no other connection is open, such as this process's readers.
+                // Closing checkpoints only if no other connection is open, such as this process's readers.
                 try queue.writeWithoutTransaction { db in try checkpointIfLarge(path, db) }
                 try queue.close()
             }

@@ -7,21 +7,21 @@ import Synchronization
 
 /// The index of a store: `store.db`, SQLite in WAL mode, and the one place that opens connections to it.
 ///
-/// **Reading** uses a pool of read-only connections; opening a store and reading from it writes nothing.
-/// **Writing** uses one connection, opened at the first write. Each write is one IMMEDIATE transaction under
-/// `write.lock` (why: `WriteLock`). Automatic checkpoints are off in every connection; a large log is checkpointed
-/// with TRUNCATE after a commit, still under the lock, and the connection is closed under it too, because the last
-/// one to close checkpoints.
+/// **Reading** uses a pool of read-only connections; opening a store and reading from it writes nothing. **Writing**
+/// uses one connection, opened at the first write. Each write is one IMMEDIATE transaction under `write.lock` (see
+/// `WriteLock` for the reason). Automatic checkpoints are off in every connection. A large log is checkpointed with
+/// TRUNCATE after a commit, still under the lock. The connection is closed under the lock, too, because the last
+/// connection that closes makes a checkpoint.
 ///
-/// **Durability**: `synchronous=FULL`. After "row deleted, committed, blob unlinked", a power cut must not bring the
-/// row back without its blob. Only access counts are committed without waiting for the disk.
+/// **Durability**: `synchronous=FULL`. After "row deleted, committed, blob unlinked", a power cut must not restore the
+/// row without its blob. Only access counts are committed without waiting for the disk.
 ///
-/// **Schema**: the numbered files of `Migrations/`, applied under the lock at the first open, each in one transaction: if
-/// the process dies in between, the next open resumes. They run only while no process of an older program is alive
-/// (`Catalog+Migration.swift`). A catalog with a migration that this build does not know is refused, untouched.
+/// **Schema**: the numbered files of `Migrations/`, applied under the lock at the first open, each in one transaction:
+/// if the process dies in between, the next open resumes. They run only while no process of an older program is alive
+/// (`Catalog+Migration.swift`). A catalog with a migration that this build does not know is rejected and not changed.
 ///
-/// `mmap_size` is 0: an I/O error is then an error code, not a SIGBUS. Nothing here holds a snapshot or a cursor
-/// after the call returns, so the log can always be reset.
+/// `mmap_size` is 0, so that an I/O error is an error code and not a SIGBUS. No call keeps a snapshot or a cursor after
+/// it returns, so the log can always be reset.
 package final class Catalog: Sendable {
     package let path: String
     private let readers: DatabasePool
@@ -30,14 +30,16 @@ package final class Catalog: Sendable {
     private let wroteDurably = Atomic<Bool>(false)
     private let trace: (@Sendable (String) -> Void)?
 
-    /// A log beyond this many bytes is checkpointed after the commit.
+    /// The size of the log, in bytes, above which it is checkpointed after a commit.
     static let checkpointBytes = 16 << 20
-    /// With less space than this, an I/O error of SQLite is taken for a full disk.
+    /// The free space, in bytes, below which an I/O error of SQLite is reported as a full disk.
     static let leastFreeBytes = 128 << 10
 
+    /// Opens the catalog of a store, creating or migrating it if necessary.
+    ///
     /// - Parameters:
-    ///   - leases: where this process holds its lease already; nil for a catalog that no other process knows.
-    ///   - logger: receives a notice of what takes long: the migration of a catalog of many shards.
+    ///   - leases: the directory in which this process holds its lease; nil for a catalog that no other process uses.
+    ///   - logger: receives a notice of a migration, which takes long if there are many shards.
     ///   - trace: receives every statement that runs, for tests of query plans.
     /// - Throws: ``StorageError/newerSchema(path:)``; ``StorageError/olderProcesses(path:processes:)`` if the catalog
     ///   must be migrated and processes of an older program are alive.
@@ -49,8 +51,8 @@ package final class Catalog: Sendable {
         self.path = path
         self.trace = trace
         writeLock = try WriteLock(directory + "/write.lock")
-        // A journal is what a process left that was killed while it made the catalog, before there was a log: readers
-        // may not roll it back.
+        // A rollback journal remains if a process was killed while it created the catalog, before WAL mode was on.
+        // Read-only connections cannot roll it back.
         if !FileSystem.exists(path) || FileSystem.exists(path + "-journal") {
             try Self.migrate(path, under: writeLock, leases, logger)
         }
@@ -62,15 +64,15 @@ package final class Catalog: Sendable {
         }
         if state.superseded { throw StorageError.newerSchema(path: path) }
         if !state.complete {
-            logger?.notice("\(path) was made by an older version; it is brought up to date, once")
+            logger?.notice("\(path): made by an older version; migrating it once")
             try Self.migrate(path, under: writeLock, leases, logger)
         }
     }
 
     deinit {
-        // Nothing to report to: what was committed is safe, and the next process checkpoints what is left.
-        // The readers first, since SQLite checkpoints only when the last connection closes, and only if it can write.
-        // A process that read, and wrote no more than its counts, spares itself that.
+        // Errors are ignored: committed data is durable, and the next process makes the checkpoint. The readers close
+        // first, because SQLite checkpoints only when the last connection closes, and only if it can write. A process
+        // that wrote only access counts skips this.
         if wroteDurably.load(ordering: .relaxed) { try? readers.close() }
         writer.withLock { queue in
             guard queue != nil else { return }
@@ -78,7 +80,7 @@ package final class Catalog: Sendable {
         }
     }
 
-    /// Moves all of the log into `store.db`, durably, so that the one file holds the whole catalog.
+    /// Checkpoints the whole log into `store.db`, durably, so that this file alone is the whole catalog.
     ///
     /// - Throws: ``StorageError/busy(what:holder:)`` if another process reads the catalog.
     package func fold() throws {
@@ -92,6 +94,7 @@ package final class Catalog: Sendable {
         }
     }
 
+    /// Runs `body` on a read-only connection.
     package func read<Result>(_ body: (Database) throws -> Result) throws -> Result {
         try Self.translating(path) { try readers.read(body) }
     }
@@ -99,9 +102,9 @@ package final class Catalog: Sendable {
     /// Runs `body` in one IMMEDIATE transaction under the write lock.
     ///
     /// - Parameters:
-    ///   - dryRun: roll back in the end, and leave `afterCommit` out.
-    ///   - durable: whether to wait until the disk has it. Only what may be lost goes without.
-    ///   - patience: how long to wait for the write lock; nil means as long as it takes.
+    ///   - dryRun: roll back at the end, and do not run `afterCommit`.
+    ///   - durable: whether to wait for the disk. False only for data that may be lost.
+    ///   - patience: the longest wait for the write lock; nil means no limit.
     ///   - afterCommit: runs after the commit, still under the lock.
     package func write<Result>(
         dryRun: Bool = false,
@@ -116,7 +119,7 @@ package final class Catalog: Sendable {
                 try writeLock.withLock(within: patience) {
                     if !durable { try db.execute(sql: "PRAGMA synchronous = NORMAL") }
                     defer {
-                        // Can't fail: it sets a flag of this connection.
+                        // Cannot fail: it sets a flag of this connection.
                         if !durable { try? db.execute(sql: "PRAGMA synchronous = FULL") }
                     }
                     var result: Result?
@@ -126,8 +129,9 @@ package final class Catalog: Sendable {
                             return dryRun ? .rollback : .commit
                         }
                     } catch let error as DatabaseError where error.resultCode == .SQLITE_IOERR {
-                        // If the log could not be synced, the commit that failed stands in it, whole, and the next
-                        // recovery would take it for done. On a disk that fails again, there is no more to be done.
+                        // If the sync of the log failed, the log contains the whole failed commit, and the next
+                        // recovery would apply it. A checkpoint resets the log; if it fails, too, nothing more can be
+                        // done.
                         try? Self.checkpoint(db)
                         throw error
                     }
@@ -139,7 +143,7 @@ package final class Catalog: Sendable {
         }
     }
 
-    /// The page of SQLite's facts that a test asserts: names of pragmas and their values on the writer connection.
+    /// The values of pragmas on the writer connection, for tests.
     func writerPragmas(_ names: [String]) throws -> [String: String] {
         try writerQueue().inDatabase { db in
             try Dictionary(
@@ -153,11 +157,11 @@ package final class Catalog: Sendable {
         if let log = try FileSystem.status(path + "-wal"), log.bytes > checkpointBytes { try checkpoint(db) }
     }
 
-    /// A reader may keep the log from being reset: then it is tried again after the next commit, without waiting here.
+    /// Checkpoints without waiting. If a reader keeps the log from being reset, the next commit tries again.
     private static func checkpoint(_ db: Database) throws {
         try db.execute(sql: "PRAGMA busy_timeout = 0")
         defer {
-            // Can't fail: it sets a number of this connection.
+            // Cannot fail: it sets a number of this connection.
             try? db.execute(sql: "PRAGMA busy_timeout = 10000")
         }
         _ = try Row.fetchOne(db, sql: "PRAGMA wal_checkpoint(TRUNCATE)")
@@ -180,7 +184,7 @@ package final class Catalog: Sendable {
         configuration.busyMode = .timeout(10)
         configuration.maximumReaderCount = 8
         configuration.prepareDatabase { db in
-            // GRDB would set synchronous=NORMAL in its own WAL set-up: hence a queue in default mode, and this.
+            // Set here, in a queue of the default mode, because GRDB's own WAL set-up sets synchronous=NORMAL.
             if !readonly {
                 try db.execute(sql: "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
             }
@@ -190,14 +194,14 @@ package final class Catalog: Sendable {
         return configuration
     }
 
-    /// Turns SQLite's codes into the errors that callers treat differently.
+    /// Translates SQLite's result codes to the errors that callers distinguish.
     static func translating<Result>(_ path: String, _ body: () throws -> Result) throws -> Result {
         do {
             return try body()
         } catch let error as DatabaseError {
             switch error.resultCode {
             case .SQLITE_IOERR, .SQLITE_CANTOPEN:
-                // Without space SQLite can't make its log or the memory that its processes share, and says only this.
+                // On a full disk SQLite cannot create its log or its shared memory, and reports only these codes.
                 let free = try FileSystem.freeBytes(FileSystem.parent(of: path))
                 if error.extendedResultCode == .SQLITE_IOERR_SHMSIZE || free < Self.leastFreeBytes {
                     throw FileError.diskFull(path: path)
@@ -221,8 +225,10 @@ package final class Catalog: Sendable {
 }
 
 extension ContentDigest: DatabaseValueConvertible {
+    /// The 32 bytes as a BLOB.
     public var databaseValue: DatabaseValue { Data(bytes).databaseValue }
 
+    /// Nil unless the value is a BLOB of 32 bytes.
     public static func fromDatabaseValue(_ value: DatabaseValue) -> ContentDigest? {
         guard case .blob(let data) = value.storage else { return nil }
         return ContentDigest(data)

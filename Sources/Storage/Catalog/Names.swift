@@ -1,30 +1,36 @@
-/// What models are called: `name` or `org/name`.
+/// The syntax of model names: `name` or `org/name`.
 package enum ModelName {
+    /// Returns the name if it is valid; throws ``StorageError/invalid(what:value:reason:)`` otherwise.
     package static func check(_ name: String) throws(StorageError) -> String {
         func refuse(_ reason: String) -> StorageError { .invalid(what: "model name", value: name, reason: reason) }
         let parts = name.split(separator: "/", omittingEmptySubsequences: false)
-        guard parts.count <= 2 else { throw refuse("at most one \"/\", as in org/name") }
-        guard name.utf8.count <= 200 else { throw refuse("it is longer than 200 bytes") }
+        guard parts.count <= 2 else { throw refuse("must contain at most one \"/\", as in org/name") }
+        guard name.utf8.count <= 200 else { throw refuse("must have at most 200 bytes") }
         for part in parts {
             guard part.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "._-".contains($0)) }),
                 let first = part.first, first != "." && first != "-"
-            else { throw refuse("letters, digits, \".\", \"_\" and \"-\" are allowed, the first a letter or digit") }
+            else {
+                throw refuse(
+                    "may contain letters, digits, \".\", \"_\" and \"-\"; no part may begin with \".\" or \"-\""
+                )
+            }
         }
         return name
     }
 }
 
-/// What refs are called: as git has them, in short.
+/// The syntax of refs: a subset of git's.
 package enum RefName {
+    /// Returns the name if it is valid; throws ``StorageError/invalid(what:value:reason:)`` otherwise.
     package static func check(_ name: String) throws(StorageError) -> String {
         func refuse(_ reason: String) -> StorageError { .invalid(what: "ref", value: name, reason: reason) }
         guard !name.isEmpty, name.utf8.count <= 200,
             name.unicodeScalars.allSatisfy({
                 $0.value > 0x20 && $0.value < 0x7F && !"@~^:?*[\\".unicodeScalars.contains($0)
             })
-        else { throw refuse("1 to 200 characters of ASCII, without spaces and @~^:?*[\\") }
-        guard !VersionName.isValid(name) else { throw refuse("v and a number mean a version") }
-        guard !CommitName.isValid(name) else { throw refuse("40 hexadecimal digits mean a commit") }
+        else { throw refuse("must have 1 to 200 ASCII characters, without spaces and @~^:?*[\\") }
+        guard !VersionName.isValid(name) else { throw refuse("must not be v and a number, which is a version") }
+        guard !CommitName.isValid(name) else { throw refuse("must not be 40 hexadecimal digits, which are a commit") }
         return name
     }
 }
@@ -38,7 +44,7 @@ enum VersionName {
     package static func isValid(_ name: String) -> Bool { parse(name) != nil }
 }
 
-/// A commit of the hub: 40 hexadecimal digits.
+/// A commit of the hub: 40 lower-case hexadecimal digits.
 package enum CommitName {
     package static func isValid(_ name: String) -> Bool {
         name.utf8.count == 40 && name.allSatisfy { $0.isASCII && $0.isHexDigit && !$0.isUppercase }

@@ -1,6 +1,6 @@
 import Glibc
 
-/// The time as the catalog keeps it.
+/// The clock of the catalog's times.
 package enum StoreClock {
     /// Seconds since 1970.
     package static var now: Int { time(nil) }
@@ -14,7 +14,7 @@ package enum StoreClock {
 }
 
 extension StoreClock {
-    /// Nanoseconds since some moment, in steps of a few milliseconds: read without entering the kernel.
+    /// A monotonic time in nanoseconds, with a resolution of a few milliseconds; read without entering the kernel.
     package static var coarse: Int64 {
         var moment = timespec()
         clock_gettime(CLOCK_MONOTONIC_COARSE, &moment)

@@ -4,19 +4,21 @@ import Glibc
 /// `write.lock`: held over every commit and every checkpoint of every process.
 ///
 /// SQLite 3.7.0 to 3.51.2 can corrupt a WAL database when a checkpoint starts while another connection's commit
-/// resets the log (fixed in 3.51.3, 3.50.7, 3.44.6; Debian 12's 3.40.1 has no fix). Under one lock the two never meet.
-/// It also orders the renames into `blobs/` and the removals from it against the rows that speak of them.
+/// resets the log (fixed in 3.51.3, 3.50.7, 3.44.6; Debian 12's 3.40.1 has no fix). Under one lock the two cannot
+/// overlap. The lock also orders the renames into `blobs/` and the removals from it with the changes of their rows.
 package final class WriteLock: Sendable {
     private let file: FileDescriptor
 
+    /// Opens the lock file, creating it if necessary.
     package init(_ path: String) throws {
         file = try FileDescriptor(path, O_RDWR | O_CREAT)
     }
 
-    /// Waits for the lock. Not for two threads at once: the catalog's one writer connection sees to that.
+    /// Runs `body` under the lock. Must not be called by two threads at once, which the catalog's single writer
+    /// connection guarantees.
     ///
-    /// - Parameter patience: how long; nil means as long as it takes.
-    /// - Throws: ``StorageError/busy(what:holder:)`` when the patience is at its end.
+    /// - Parameter patience: the longest wait for the lock; nil means no limit.
+    /// - Throws: ``StorageError/busy(what:holder:)`` after that time; errors of `body`.
     package func withLock<Result>(within patience: Duration? = nil, _ body: () throws -> Result) throws -> Result {
         if let patience {
             let end = ContinuousClock.now + patience

@@ -1,12 +1,13 @@
 import Support
 
 extension LeaseDirectory {
-    /// The program of a process and the schema of the catalog that it works with: a line of its lease file.
+    /// The version of a process's program and the schema of its catalog: a line of its lease file.
     ///
-    /// Programs up to schema 5 write no such line, and pass over it where they find one.
+    /// Programs up to schema 5 do not write this line, and ignore it in other files.
     package struct Program: Equatable, Sendable {
-        /// The number of the last migration that the program knows.
+        /// The number of the last migration that the program has.
         package let schema: Int
+        /// The version of the program.
         package let version: String
 
         /// This program.

@@ -2,25 +2,29 @@ import Files
 import Glibc
 import Synchronization
 
-/// `leases/`: one file for each living process, locked by it for as long as it lives.
+/// `leases/`: one file for each living process, which the process locks for its lifetime.
 ///
-/// The kernel drops the lock when the process dies, however it dies: no heartbeat, no stale lease. The file's name is
-/// the name of the lease (of the folder in `staging/`, of the claims in the catalog); its text is the process id and
-/// the command, the schema and the version of the program, then the revisions in use, a line each:
+/// The kernel releases the lock when the process ends in any way, so there is no heartbeat and no stale lease. The name
+/// of the file is the name of the lease (and of the folder in `staging/` and the claims in the catalog). Its text is
+/// the process id and the command, the schema and the version of the program, then the revisions in use, one per line:
 ///
 ///     process 4711 (weightstore serve)
 ///     schema 6, version 0.1.0
 ///     9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 org/name
 ///
-/// `leases/.lock` orders "I use this revision" against "nobody uses it, remove it": taken shared to add a use, and
-/// exclusive from looking at the uses until the removal is committed. A process that starts takes it shared, too, so
-/// that a rebuild or a migration, which holds it exclusively, is alone.
+/// `leases/.lock` orders the uses of a revision and its removal. Adding a use holds it shared; a removal holds it
+/// exclusively from reading the uses until its commit. A starting process holds it shared, too, so that a rebuild or a
+/// migration, which holds it exclusively, runs alone.
 package final class LeaseDirectory: Sendable {
+    /// A living process and its uses.
     package struct Holder: Sendable {
+        /// The name of the lease.
         package let lease: String
+        /// The process id and the command, for messages.
         package let process: String
-        /// nil if its lease file does not name it: a program of schema 5 or older.
+        /// The program; nil for a lease file without it, written by a program of schema 5 or older.
         package let program: Program?
+        /// The revisions in use.
         package let revisions: Set<Use>
 
         init(lease: String, text: String) {
@@ -56,16 +60,18 @@ package final class LeaseDirectory: Sendable {
     private let file: FileDescriptor
     private let uses = Mutex<[Use: Int]>([:])
 
+    /// Creates and locks the lease file of this process.
     package init(_ path: String) throws {
         self.path = path
         let lock = try FileDescriptor(path + "/.lock", O_RDWR | O_CREAT)
         try lock.lock(shared: true)
-        // Until the file says what it must: a migration reads it.
+        // Held until the file has its text, because a migration reads it.
         defer { lock.unlock() }
         while true {
             let name = "\(getpid())-\(UInt32.random(in: 0 ... .max))"
             let file = try FileDescriptor(path + "/" + name, O_RDWR | O_CREAT | O_EXCL)
-            // Between the open and the lock a collector may have taken the file for a dead process's.
+            // Between the open and the lock, `holders` of another process may have removed the file as that of a dead
+            // process.
             if try file.tryLock(), try file.status().links == 1 {
                 self.name = name
                 self.file = file
@@ -79,7 +85,9 @@ package final class LeaseDirectory: Sendable {
         unlink(path + "/" + name)
     }
 
-    /// Adds a use of a revision, if `exists` says that it is still there.
+    /// Adds a use of a revision, if it still exists according to `exists`.
+    ///
+    /// - Returns: false if the revision does not exist.
     package func use(_ revision: Use, ifStill exists: () throws -> Bool) throws -> Bool {
         try withLock(shared: true) {
             try change { $0[revision, default: 0] += 1 }
@@ -89,7 +97,7 @@ package final class LeaseDirectory: Sendable {
         }
     }
 
-    /// Takes a use away. Under the lock, too, so that nobody who looks for uses reads a line that is half written.
+    /// Removes a use. Holds the lock, too, so that no other process reads a partially written line.
     package func release(_ revision: Use) throws {
         try withLock(shared: true) { try drop(revision) }
     }
@@ -101,12 +109,12 @@ package final class LeaseDirectory: Sendable {
         }
     }
 
-    /// Runs `body` with the living holders, while no process can begin to use a revision.
+    /// Runs `body` with the living processes, while no process can add a use of a revision.
     package func whileNobodyStarts<Result>(_ body: ([Holder]) throws -> Result) throws -> Result {
         try withLock(shared: false) { try body(holders()) }
     }
 
-    /// The living processes, this one included. What dead ones left is removed.
+    /// The living processes, including this one. Removes the lease files of dead ones.
     package func holders() throws -> [Holder] {
         var holders: [Holder] = []
         for name in try FileSystem.entries(path) where !name.hasPrefix(".") {
@@ -116,7 +124,7 @@ package final class LeaseDirectory: Sendable {
                 try FileSystem.remove(path)
                 continue
             }
-            // Read from what is open: by its path it may be gone, if the process ends now.
+            // Read from the descriptor: the path no longer exists if the process ends now.
             holders.append(Holder(lease: name, text: String(decoding: try file.readAll(), as: UTF8.self)))
         }
         return holders
@@ -147,6 +155,6 @@ package final class LeaseDirectory: Sendable {
 }
 
 extension LeaseDirectory.Holder: CustomStringConvertible {
-    /// The process, and its version if it is known.
+    /// The process, and its version if known.
     package var description: String { process + (program.map { ", version \($0.version)" } ?? "") }
 }

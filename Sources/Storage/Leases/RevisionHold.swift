@@ -1,6 +1,6 @@
 import GRDB
 
-/// A use of a revision, noted in this process's lease file as long as the value lives.
+/// A use of a revision: a line in this process's lease file as long as the value exists.
 package final class RevisionHold: Sendable {
     private let use: LeaseDirectory.Use
     private let leases: LeaseDirectory
@@ -13,7 +13,7 @@ package final class RevisionHold: Sendable {
     }
 
     deinit {
-        // The worst that can happen is a use that stays until the process ends.
+        // If this fails, the use stays until the process ends.
         try? leases.release(use)
     }
 }

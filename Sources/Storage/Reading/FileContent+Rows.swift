@@ -1,9 +1,12 @@
 import GRDB
 import ModelFormats
 
-/// A file's content and its rows in `file`, `extent`, `tensor` and `shard`.
+/// Reads and writes the rows of a file's content in `file`, `extent`, `tensor` and `shard`.
 extension FileContent {
-    /// - Parameter pendingToo: find it even if its bytes were not compared with its digest, or not all have arrived.
+    /// The content of a file.
+    ///
+    /// - Parameter pendingToo: include a file with bytes that have not arrived or have not been compared with its
+    ///   digest.
     /// - Returns: nil if there is no such file.
     package static func find(_ digest: ContentDigest, pendingToo: Bool = false, _ db: Database) throws -> FileContent? {
         guard let file = try FileTable.find(digest, db), pendingToo || !file.isPending else { return nil }
@@ -36,9 +39,9 @@ extension FileContent {
         return content
     }
 
-    /// What is known of a file whose bytes have not all arrived.
+    /// The facts and tensors of a pending file, without shards and extents.
     ///
-    /// - Returns: nil if there is no such file, or it is whole.
+    /// - Returns: nil if there is no such file, or it is not pending.
     package static func findPending(_ digest: ContentDigest, _ db: Database) throws -> FileContent? {
         guard let file = try FileTable.find(digest, db), file.isPending else { return nil }
         return FileContent(
@@ -46,9 +49,9 @@ extension FileContent {
             tensors: try TensorTable.all(of: file.id, db), isPending: true)
     }
 
-    /// Makes the rows, unless the file has them.
+    /// Inserts the rows, unless they exist.
     ///
-    /// - Returns: the id of the file's row, and those of the shards.
+    /// - Returns: the ids of the file's row and of the shards' rows.
     /// - Throws: ``StorageError/missing(path:digest:)`` if a shard is neither present nor evicted.
     package func save(_ db: Database) throws -> (file: Int64, shards: [Int64]) {
         let shardIDs = try shards.map { facts in
@@ -59,11 +62,11 @@ extension FileContent {
         return (try save(shardIDs, db), shardIDs)
     }
 
-    /// Makes the rows, unless the file has them, with shards whose rows have the given ids.
+    /// Inserts the rows, unless they exist, with the given ids of the shards' rows.
     package func save(_ shardIDs: [Int64], _ db: Database) throws -> Int64 {
         if let known = try FileTable.find(digest, db) {
             if !isPending, known.isPending {
-                // What an origin was to give has arrived by another way.
+                // The file is known from a pull, and another way, such as an import, has provided all its bytes.
                 try ExtentTable.remove(of: known.id, db)
                 try ExtentTable.insert(extents, of: known.id, shards: shardIDs, db)
                 try FileTable.markWhole(known.id, db)

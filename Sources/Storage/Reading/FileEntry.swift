@@ -1,12 +1,13 @@
 import GRDB
 
-/// A file of a revision, as far as its one row tells.
+/// A file of a revision, without its extents and tensors.
 package struct FileEntry: Sendable, Hashable {
+    /// The path in the revision.
     package let path: String
     package let bytes: Int
     /// The SHA-256 of the whole file.
     package let digest: ContentDigest
-    /// `safetensors`, `gguf` or `other`.
+    /// The name of the ``FileFormat``.
     package let format: String
     package let id: Int64
 }

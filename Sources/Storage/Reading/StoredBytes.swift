@@ -2,18 +2,21 @@ import Files
 import GRDB
 import Synchronization
 
-/// A run of bytes that lies in blobs, read in pieces from any place: what a server hands out.
+/// A byte range of a stored file, read in pieces at any position: the body of a server's response.
 ///
-/// Read, not mapped: the pieces are copied into buffers of the caller anyway, and so a page that the disk can't give is
-/// an error here and not a SIGBUS, and what was handed out does not stay in the process's memory. A blob that is open
-/// can be read to its end even if it is removed meanwhile.
+/// The blobs are read, not mapped: the pieces are copied to the caller's buffers anyway, an unreadable page is an error
+/// and not a SIGBUS, and bytes that were read do not stay in the process's memory. An open blob can be read to its end
+/// even if it is removed meanwhile.
 package final class StoredBytes: Sendable {
-    /// Bytes of one blob.
+    /// A range of the file that lies in one blob.
     package struct Run: Sendable {
-        /// Where in the file.
+        /// The position in the file, in bytes.
         package let offset: Int
+        /// The number of bytes.
         package let length: Int
+        /// The position in the blob, in bytes.
         package let blobOffset: Int
+        /// The size of the blob, in bytes.
         package let blobBytes: Int
         package let digest: ContentDigest
         package let path: String
@@ -38,28 +41,28 @@ package final class StoredBytes: Sendable {
         }
     }
 
-    /// Open at the same time at most: the shards of a file's small tensors and of its large ones alternate.
+    /// The most blobs open at the same time. Two, because shards of small and of large tensors alternate in a file.
     private static let openBlobs = 2
 
-    /// Which bytes of the file.
+    /// The range of the file, in bytes.
     package let range: Range<Int>
     private let runs: [Run]
-    /// The last used one first.
+    /// The most recently opened one first.
     private let open = Mutex<[OpenBlob]>([])
     private let hold: RevisionHold?
 
     /// - Parameters:
-    ///   - runs: in order; they cover the range.
-    ///   - hold: keeps the bytes from being removed as long as the value lives.
+    ///   - runs: in file order; they cover the range.
+    ///   - hold: keeps the revision from removal as long as the value exists.
     package init(_ range: Range<Int>, runs: [Run], hold: RevisionHold?) {
         self.range = range
         self.runs = runs
         self.hold = hold
     }
 
-    /// Fills a buffer with the bytes from `offset` on, all of which are in the range. Blocks.
+    /// Fills a buffer with the bytes from `offset`, all of which must be in the range. Blocks.
     ///
-    /// - Returns: how many: the buffer's size.
+    /// - Returns: the size of the buffer.
     /// - Throws: ``StorageError/missing(path:digest:)``, ``StorageError/damaged(path:digest:expected:found:)``.
     package func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
         precondition(range.lowerBound <= offset && offset + buffer.count <= range.upperBound)
@@ -103,7 +106,7 @@ package final class StoredBytes: Sendable {
 }
 
 extension StoredBytes {
-    /// Some of the bytes.
+    /// A subrange of the bytes.
     package func part(_ part: Range<Int>) -> StoredBytes {
         precondition(range.lowerBound <= part.lowerBound && part.upperBound <= range.upperBound)
         return StoredBytes(part, runs: runs, hold: hold)
@@ -111,9 +114,10 @@ extension StoredBytes {
 }
 
 extension StoredBytes {
-    /// All of them. For what is small.
+    /// Reads the whole range into memory; for small files.
     package func all() throws -> [UInt8] { try bytes(in: range) }
 
+    /// Reads a subrange into memory.
     package func bytes(in part: Range<Int>) throws -> [UInt8] {
         try [UInt8](unsafeUninitializedCapacity: part.count) { memory, count in
             count = try read(at: part.lowerBound, into: UnsafeMutableRawBufferPointer(memory))

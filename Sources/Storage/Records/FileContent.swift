@@ -1,6 +1,6 @@
 import ModelFormats
 
-/// A file's bytes, told in shards: the extents, in order, cover every byte once.
+/// The content of a file as shards: the extents, in order, cover every byte once.
 package struct FileContent: Hashable, Sendable {
     package var digest: ContentDigest
     package var bytes: Int
@@ -8,7 +8,8 @@ package struct FileContent: Hashable, Sendable {
     package var shards: [ShardFacts]
     package var extents: [Extent]
     package var tensors: [TensorInfo]
-    /// Not all bytes have come: there are neither shards nor extents, only what was published and the header says.
+    /// Whether bytes are missing. Then there are no shards and extents, only the published facts and those of the
+    /// header.
     package var isPending = false
 
     package init(
@@ -26,8 +27,8 @@ package struct FileContent: Hashable, Sendable {
 }
 
 extension FileContent {
-    /// The one form that every reading of the same bytes gives, and so the one that manifests are made of: each shard
-    /// once, in the order in which the file first uses it.
+    /// The canonical form, which is the same for every import of the same bytes, as manifests require: each shard once,
+    /// in the order of its first use in the file.
     package func canonical() -> FileContent {
         var result = self
         var places: [ContentDigest: Int] = [:]
@@ -47,7 +48,7 @@ extension FileContent {
         return result
     }
 
-    /// Tells kind and layer of the shards by the tensors in them.
+    /// Derives the kind and layer of the shards from their tensors.
     mutating func classifyShards() {
         var starts: [Int: Int] = [:]
         var offset = 0

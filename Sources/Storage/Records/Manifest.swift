@@ -1,8 +1,8 @@
 import ModelFormats
 
-/// A revision's files, told in shards: enough to make every row of the catalog about it again.
+/// The files of a revision as shards: sufficient to restore all of the revision's rows in the catalog.
 ///
-/// Text, a fact a line, so that it can be written and read as a stream and looked at with `less`:
+/// The format is text with one fact per line, so that it can be streamed and read with `less`:
 ///
 ///     weightstore manifest 1
 ///     commit <40 hexadecimal digits>
@@ -12,14 +12,16 @@ import ModelFormats
 ///     tensor <dtype> <shape or -> <offset in the file> <bytes> <name>
 ///     pending <sha256> <bytes> <format> <path>
 ///
-/// `pending` is a file of which not all bytes have come: only tensors follow it, and what has come is not told. A
-/// revision has a manifest with such lines until its last byte is here, and then one without, with another digest.
+/// `pending` is a file with missing bytes: only `tensor` lines follow it, and the bytes that have arrived are not
+/// listed. A revision has a manifest with `pending` lines until its last byte arrives, and then one without them, with
+/// another digest.
 ///
-/// `commit` is there if the revision came from a hub. Files are sorted by path; `shard`, `extent` and `tensor` lines
+/// `commit` is present if the revision is from a hub. Files are sorted by path. `shard`, `extent` and `tensor` lines
 /// belong to the file above them: shards in the order of their first use, extents and tensors in file order. The last
-/// field of a line runs to its end, with `\n`, `\r` and `\\` escaped. The same files give the same text, whatever the
-/// model is called and whatever else the store holds: its SHA-256 is the revision's digest.
+/// field of a line extends to the end of the line, with `\n`, `\r` and `\\` escaped. The text depends only on the files
+/// and the commit, not on the model's name or other contents of the store. Its SHA-256 is the revision's digest.
 package struct Manifest: Equatable {
+    /// A file of the revision.
     package struct File: Equatable {
         package var path: String
         package var content: FileContent
@@ -30,11 +32,12 @@ package struct Manifest: Equatable {
         }
     }
 
-    /// The hub's commit.
+    /// The hub's commit; nil if the revision is not from a hub.
     package var commit: String?
+    /// The files, sorted by path.
     package var files: [File]
 
-    /// Whether there are files of which not all bytes have come.
+    /// Whether a file has missing bytes.
     package var isPending: Bool { files.contains { $0.content.isPending } }
 
     private static let firstLine = "weightstore manifest 1"
@@ -44,6 +47,7 @@ package struct Manifest: Equatable {
         self.files = files.sorted { $0.path < $1.path }
     }
 
+    /// The manifest as text.
     package func encoded() -> [UInt8] {
         var text = Self.firstLine + "\n"
         if let commit { text += "commit \(commit)\n" }
@@ -65,7 +69,10 @@ package struct Manifest: Equatable {
         return Array(text.utf8)
     }
 
+    /// Parses a manifest.
+    ///
     /// - Parameter path: for the error.
+    /// - Throws: ``StorageError/invalid(what:value:reason:)`` with the number of the malformed line.
     package init(decoding bytes: [UInt8], path: String) throws {
         var files: [File] = []
         var number = 0
@@ -77,7 +84,7 @@ package struct Manifest: Equatable {
                 guard line == Self.firstLine else { throw malformed }
                 continue
             }
-            /// The fields from `index` on, which a space may have split.
+            /// The last field, from `index` on; its spaces have split it.
             func rest(_ index: Int) -> String { Self.unescape(fields[index...].joined(separator: " ")) }
             switch fields.first {
             case "commit" where fields.count == 2 && CommitName.isValid(String(fields[1])):

@@ -1,9 +1,10 @@
 import Files
 import GRDB
 
-/// A change to what the catalog says of a model, with the model's record written anew.
+/// A change of a model in the catalog that also rewrites the model's record.
 ///
-/// Order: the new record is a blob, durable, before the transaction commits; the one before it goes after the commit.
+/// Order: the new record is a durable blob before the transaction commits; the previous one is removed after the
+/// commit.
 package struct ModelChange {
     package let catalog: Catalog
     package let blobs: BlobDirectory
@@ -15,10 +16,11 @@ package struct ModelChange {
         self.stage = stage
     }
 
-    /// Runs `body` in a write transaction, then writes the records of the models it names, then commits.
+    /// Runs `body` in a write transaction, then writes the records of the models it returns, then commits.
     ///
-    /// - Parameter body: makes the change, and returns a result and the ids of the models it changed.
-    ///   With `dryRun`, nothing is changed.
+    /// - Parameters:
+    ///   - dryRun: roll back, and write no records.
+    ///   - body: makes the change, and returns a result and the ids of the changed models.
     package func commit<Result>(dryRun: Bool = false, _ body: (Database) throws -> (result: Result, models: [Int64]))
         throws -> Result
     {
@@ -43,7 +45,7 @@ package struct ModelChange {
 }
 
 extension ModelRecord {
-    /// The record of a model as its rows are now; nil if the model has gone.
+    /// The record of a model's current rows; nil if the model does not exist.
     package static func next(_ model: Int64, _ db: Database) throws -> ModelRecord? {
         guard
             let row = try Row.fetchOne(
@@ -65,8 +67,8 @@ extension ModelRecord {
                 createdAt: row["created_at"], pin: row["note"], hasOrigin: row["has_origin"] ? true : nil)
         }
         let prompts = try PromptTable.records(of: model, db)
-        // By the clock, so that it is also beyond what a crash left: the record of a change that was not committed, or
-        // of a model by this name that was removed.
+        // The clock makes it greater than the sequence of a record that a crash left behind: that of an uncommitted
+        // change, or of a removed model with this name.
         let sequence = max(row["sequence"] + 1, Int(StoreClock.nanoseconds))
         return ModelRecord(
             model: row["name"], sequence: sequence, lastVersion: row["last_version"], createdAt: row["created_at"],

@@ -1,19 +1,20 @@
 import Foundation
 
-/// What the catalog knows about a model that no manifest says: its versions, refs, pins and origins.
+/// The facts about a model that are in no manifest: its versions, refs, pins, origins and prompts.
 ///
-/// Written as a blob (`.record`) with every change, before the transaction that makes the change; the one before it
-/// is removed after. A rebuild takes, for each model, the record with the highest `sequence`: nanoseconds since 1970,
-/// always more than in the record before.
+/// It is written as a blob (`.record`) with every change, before the transaction of the change commits; the previous
+/// record is removed after the commit. For each model, a rebuild uses the record with the highest `sequence`:
+/// nanoseconds since 1970, always greater than in the previous record.
 package struct ModelRecord: Codable, Equatable {
+    /// A revision of the model.
     package struct Revision: Codable, Equatable {
         package var digest: ContentDigest
-        /// nil while `import --move` is still bringing files in.
+        /// The version; nil while an `import --move` is incomplete.
         package var version: Int?
         package var commit: String
         package var source: String
         package var createdAt: Int
-        /// The note of the pin; nil without a pin.
+        /// The note of the pin; nil if the revision is not pinned.
         package var pin: String?
         /// Whether the origins hold it; nil means no.
         package var hasOrigin: Bool?
@@ -38,9 +39,10 @@ package struct ModelRecord: Codable, Equatable {
         }
     }
 
+    /// A prompt of the model.
     package struct Prompt: Codable, Equatable {
         package var name: String
-        /// As ``TokenList`` writes them.
+        /// Encoded as in ``TokenList``.
         package var tokens: Data
         package var createdAt: Int
     }
@@ -53,9 +55,10 @@ package struct ModelRecord: Codable, Equatable {
     package var revisions: [Revision]
     package var refs: [String: ContentDigest]
     package var origins: [String]
-    /// nil if there are none.
+    /// The prompts; nil if there are none.
     package var prompts: [Prompt]?
 
+    /// The record as JSON.
     package func encoded() throws -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
@@ -76,7 +79,10 @@ package struct ModelRecord: Codable, Equatable {
         self.prompts = prompts.isEmpty ? nil : prompts
     }
 
+    /// Decodes a record.
+    ///
     /// - Parameter path: for the error.
+    /// - Throws: ``StorageError/invalid(what:value:reason:)``.
     package init(decoding bytes: [UInt8], path: String) throws {
         do {
             self = try JSONDecoder().decode(ModelRecord.self, from: Data(bytes))
@@ -84,7 +90,9 @@ package struct ModelRecord: Codable, Equatable {
             throw StorageError.invalid(what: "model record", value: path, reason: "\(error)")
         }
         guard weightstore == "record 1" else {
-            throw StorageError.invalid(what: "model record", value: path, reason: "\(weightstore) is not known here")
+            throw StorageError.invalid(
+                what: "model record", value: path, reason: "format \"\(weightstore)\" is not supported; \"record 1\" is"
+            )
         }
     }
 }

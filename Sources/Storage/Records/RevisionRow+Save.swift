@@ -1,8 +1,9 @@
 import GRDB
 import ModelFormats
 
-/// The change to the catalog that makes a revision.
+/// The transaction that inserts a revision.
 extension RevisionRow {
+    /// The saved revision.
     package struct Saved {
         package var id: Int64
         package var model: Int64
@@ -10,12 +11,12 @@ extension RevisionRow {
         package var wasKnown: Bool
     }
 
-    /// Makes the rows of a revision whose shards are all present or evicted, and lets the refs name it.
+    /// Inserts the rows of a revision whose shards are all present or evicted, and sets the refs to it.
     ///
     /// - Parameters:
-    ///   - partial: more files follow: the revision gets no version yet.
-    ///   - lease: whose claims on the shards are released.
-    ///   - wanted: the version it is to have; if another revision has it, or if it is nil, it gets the next one.
+    ///   - partial: whether more files follow: then the revision has no version yet.
+    ///   - lease: the lease whose claims on the shards are released.
+    ///   - wanted: the version of the revision; the next free one if it is nil or another revision has it.
     package static func save(
         _ manifest: Manifest, digest: ContentDigest, model name: String, source: String, refs: [String],
         origins: [String], partial: Bool, lease: String, version wanted: Int? = nil, _ db: Database
@@ -39,7 +40,7 @@ extension RevisionRow {
             }
             try ShardTable.adopt(shards, db)
         }
-        // What an interrupted --move of the same source had brought in is in this revision, too.
+        // This revision includes the files that earlier runs of an `import --move` of the same source moved.
         try RevisionTable.removeUnfinished(of: model, source: source, except: id, db)
         for ref in refs { try RefTable.set(ref, of: model, to: id, db) }
         if !origins.isEmpty {
@@ -50,7 +51,7 @@ extension RevisionRow {
         return Saved(id: id, model: model, version: version, wasKnown: known?.version != nil)
     }
 
-    /// The files, by path, of what an interrupted `import --move` of `source` left.
+    /// The paths and digests of the files that an incomplete `import --move` of `source` has stored.
     package static func partialFiles(
         model: String, source: String, _ db: Database
     ) throws -> [(String, ContentDigest)] {

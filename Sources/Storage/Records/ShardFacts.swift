@@ -1,14 +1,14 @@
 import ModelFormats
 
-/// What kind of bytes a shard holds.
+/// The content of a shard.
 public enum ShardKind: String, Sendable, Codable {
     /// One tensor of 1 MiB or more.
     case tensor
-    /// The smaller tensors of one layer (of one expert), each aligned to 64 bytes.
+    /// Smaller tensors of one layer (or one expert), each aligned to 64 bytes.
     case pack
-    /// Bytes of no tensor: headers and padding, or a whole file that holds no tensors.
+    /// Bytes outside tensors: headers and padding, or a whole file without tensors.
     case file
-    /// Keys and values that an engine computed for a block of tokens. It belongs to no file.
+    /// The keys and values of a block of tokens, computed by an engine. It belongs to no file.
     case kv
 }
 
@@ -23,16 +23,16 @@ extension ShardKind {
     }
 }
 
-/// A shard as a file's content speaks of it.
+/// The properties of a shard that its content determines.
 package struct ShardFacts: Hashable, Sendable {
-    /// How much of a shard's beginning goes into `head`.
+    /// The number of bytes, from the beginning of a shard, that `head` covers.
     package static let headBytes = 4 << 20
 
     package var digest: ContentDigest
     package var bytes: Int
     package var kind: ShardKind
     package var layer: Int?
-    /// See `shard.head` in the schema.
+    /// The first 8 bytes of the digest of the first `headBytes`: the column `shard.head`.
     package var head: Int64
 
     package init(digest: ContentDigest, bytes: Int, kind: ShardKind, layer: Int? = nil, head: Int64) {

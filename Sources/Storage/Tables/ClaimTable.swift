@@ -3,19 +3,19 @@ import GRDB
 /// The table `claim`: shards that an unfinished import or fetch needs although no file references them yet. This type
 /// makes every change to it.
 ///
-/// A claim is held by a lease, and counts as long as the lease's process lives: a shard with a claim is never removed.
-/// The claims of dead processes are dropped by the next removal or collection (`dropDead`), under the write lock, so
-/// that a process which has committed a claim is known to be alive. A claim goes when its revision is saved
-/// (`release`).
+/// A claim belongs to a lease and is valid while the lease's process lives: a shard with a claim is never removed. The
+/// next removal or collection drops the claims of dead processes (`dropDead`), under the write lock, so that a process
+/// that commits a claim is known to be alive. Saving the revision drops its claims (`release`).
 package enum ClaimTable {
+    /// Adds a claim.
     package static func claim(_ shard: Int64, lease: String, _ db: Database) throws {
         try db.cachedStatement(sql: "INSERT OR IGNORE INTO claim (shard_id, lease) VALUES (?, ?)")
             .execute(arguments: [shard, lease])
     }
 
-    /// Claims shards that are present.
+    /// Claims those of the shards that are present.
     ///
-    /// - Returns: false if one of them is not present.
+    /// - Returns: false if any of them is not present.
     package static func claim(present shards: [ContentDigest], lease: String, _ db: Database) throws -> Bool {
         var all = true
         for digest in shards {
@@ -28,12 +28,13 @@ package enum ClaimTable {
         return all
     }
 
+    /// Whether the shard has a claim.
     package static func isClaimed(_ shard: Int64, _ db: Database) throws -> Bool {
         try Bool.fetchValue(
             db.cachedStatement(sql: "SELECT EXISTS (SELECT 1 FROM claim WHERE shard_id = ?)"), arguments: [shard])
     }
 
-    /// Drops the claims of a lease on shards that a file references by now.
+    /// Drops the claims of a lease on shards that a file references now.
     package static func release(_ lease: String, _ db: Database) throws {
         try db.execute(
             sql: """
@@ -43,7 +44,7 @@ package enum ClaimTable {
                 """, arguments: [lease])
     }
 
-    /// Drops the claims of all leases but the living.
+    /// Drops the claims of all leases that are not in `leases`.
     package static func dropDead(living leases: [String], _ db: Database) throws {
         try db.execute(
             sql: "DELETE FROM claim WHERE lease NOT IN (\(databaseQuestionMarks(count: leases.count)))",

@@ -1,13 +1,13 @@
 import GRDB
 import ModelFormats
 
-/// The table `extent`: which bytes of which shard each file is made of. This type makes every change to it.
+/// The table `extent`: the byte ranges of shards that make up each file. This type makes every change to it.
 ///
-/// **The extents of a file cover each of its bytes once**, in order of offset; of a pending file, those bytes that have
-/// arrived. What has not arrived has no extent: there is no placeholder that a query could take for a shard. The
-/// extents of a shard are made in the transaction that makes the shard present, or finds it so.
+/// **The extents of a file cover each of its bytes once**, in order of offset; for a pending file, each byte that has
+/// arrived. Bytes that have not arrived have no extent, and there is no placeholder that a query could mistake for a
+/// shard. The extents of a shard are inserted in the transaction that makes the shard present or finds it present.
 package enum ExtentTable {
-    /// Makes all extents of a file.
+    /// Inserts all extents of a file.
     ///
     /// - Parameter shards: the rows of the content's shards, in their order.
     package static func insert(_ extents: [Extent], of file: Int64, shards: [Int64], _ db: Database) throws {
@@ -22,7 +22,7 @@ package enum ExtentTable {
         }
     }
 
-    /// Makes the extents of a shard that has arrived of a pending file.
+    /// Inserts the extents of a pending file that lie in a shard that has arrived.
     ///
     /// - Parameter ordinal: the shard's number in the file's plan.
     package static func insert(
@@ -37,7 +37,7 @@ package enum ExtentTable {
         }
     }
 
-    /// Removes the extents of a file. Shards that nothing references then are the caller's to remove.
+    /// Removes the extents of a file. The caller removes the shards that lose their last reference.
     package static func remove(of file: Int64, _ db: Database) throws {
         try db.execute(sql: "DELETE FROM extent WHERE file_id = ?", arguments: [file])
     }
@@ -48,17 +48,18 @@ package enum ExtentTable {
             db.cachedStatement(sql: "SELECT DISTINCT shard_id FROM extent WHERE file_id = ?"), arguments: [file])
     }
 
-    /// Whether a file holds the shard.
+    /// Whether a file has an extent in the shard.
     package static func isReferenced(_ shard: Int64, _ db: Database) throws -> Bool {
         try Bool.fetchValue(
             db.cachedStatement(sql: "SELECT EXISTS (SELECT 1 FROM extent WHERE shard_id = ?)"), arguments: [shard])
     }
 
-    /// Where the extents of a file begin: what has arrived of it.
+    /// The offsets of the extents of a file: the parts that have arrived.
     package static func offsets(of file: Int64, _ db: Database) throws -> Set<Int> {
         Set(try Int.fetchAll(db.cachedStatement(sql: "SELECT offset FROM extent WHERE file_id = ?"), arguments: [file]))
     }
 
+    /// Whether an extent of the file begins at `offset`.
     package static func contains(_ file: Int64, offset: Int, _ db: Database) throws -> Bool {
         try Bool.fetchValue(
             db.cachedStatement(sql: "SELECT EXISTS (SELECT 1 FROM extent WHERE file_id = ? AND offset = ?)"),

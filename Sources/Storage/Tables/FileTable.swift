@@ -1,14 +1,14 @@
 import GRDB
 import ModelFormats
 
-/// The table `file`: a row for each distinct content of a file, shared by all revisions that carry the same bytes. This
+/// The table `file`: a row for each distinct file content, shared by all revisions that contain the same bytes. This
 /// type makes every change to it.
 ///
-/// `pending` is 1 while not all bytes have arrived, or they were not compared with the digest. A file that is not
-/// pending has extents that cover each of its bytes once. A file that no revision links is removed with the last that
-/// did, or by the next collection.
+/// `pending` is 1 until all bytes have arrived and have been compared with the digest. The extents of a file that is
+/// not pending cover each of its bytes once. A file is removed with the last revision that links it, or by the next
+/// collection.
 package enum FileTable {
-    /// What a row says of the file itself.
+    /// A row of the table.
     package struct Entry: Sendable {
         package let id: Int64
         package let digest: ContentDigest
@@ -20,12 +20,13 @@ package enum FileTable {
             id = row["id"]
             digest = row["digest"]
             bytes = row["bytes"]
-            // A format of a newer version is kept as bytes.
+            // A name that is not valid is treated as a file without tensors.
             format = FileFormat(rawValue: row["format"]) ?? .other
             isPending = row["pending"]
         }
     }
 
+    /// - Returns: nil if there is no such file.
     package static func find(_ digest: ContentDigest, _ db: Database) throws -> Entry? {
         try Row.fetchOne(
             db.cachedStatement(sql: "SELECT id, digest, bytes, format, pending FROM file WHERE digest = ?"),
@@ -33,7 +34,8 @@ package enum FileTable {
         ).map(Entry.init)
     }
 
-    /// - Returns: true for a file that was removed, too.
+    /// Whether bytes of the file have not arrived or have not been compared with the digest; true if the file was
+    /// removed.
     package static func isPending(_ file: Int64, _ db: Database) throws -> Bool {
         try Bool.fetchOne(db.cachedStatement(sql: "SELECT pending FROM file WHERE id = ?"), arguments: [file]) ?? true
     }
@@ -54,7 +56,7 @@ package enum FileTable {
                 """)
     }
 
-    /// Makes the row, without extents and tensors.
+    /// Inserts the row, without extents and tensors.
     package static func insert(_ content: FileContent, _ db: Database) throws -> Int64 {
         try db.execute(
             sql: "INSERT INTO file (digest, bytes, format, pending) VALUES (?, ?, ?, ?)",
@@ -62,13 +64,13 @@ package enum FileTable {
         return db.lastInsertedRowID
     }
 
-    /// All bytes are here, and are those of the digest.
+    /// Records that all bytes have arrived and match the digest.
     package static func markWhole(_ file: Int64, _ db: Database) throws {
         try db.execute(sql: "UPDATE file SET pending = 0 WHERE id = ?", arguments: [file])
     }
 
-    /// Removes a file, and by cascade its extents and tensors. Shards that nothing references then are the caller's to
-    /// remove.
+    /// Removes a file, and by cascade its extents and tensors. The caller removes the shards that lose their last
+    /// reference.
     package static func remove(_ file: Int64, _ db: Database) throws {
         try db.cachedStatement(sql: "DELETE FROM file WHERE id = ?").execute(arguments: [file])
     }

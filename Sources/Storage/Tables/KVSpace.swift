@@ -1,18 +1,21 @@
 import Crypto
 
-/// Which KV blocks can follow each other: those of one revision, one layout of the bytes, one tenant, and one length.
+/// The namespace of KV blocks that can form one sequence: same revision, byte layout, tenant and block length.
 ///
-/// Its digest goes into every key, so that a block is found by nobody who differs in any of them.
+/// Every key includes the namespace's digest, so a lookup that differs in any of the four does not find the block.
 package struct KVSpace: Sendable {
-    /// What names the revision: the digest of its manifest, as it was when the revision became known.
+    /// The revision, identified by the digest of its first manifest.
     package let revision: ContentDigest
+    /// The engine's name for the byte layout.
     package let format: String
-    /// Tokens of a block.
+    /// The length of a block, in tokens.
     package let blockTokens: Int
     /// The SHA-256 of the tenant's salt.
     package let tenant: ContentDigest
+    /// The SHA-256 of all four.
     package let digest: ContentDigest
 
+    /// - Parameter tenant: the tenant's salt.
     package init(revision: ContentDigest, format: String, blockTokens: Int, tenant: String) {
         self.revision = revision
         self.format = format
@@ -20,7 +23,7 @@ package struct KVSpace: Sendable {
         self.tenant = Array(tenant.utf8).withUnsafeBytes { ContentDigest(of: $0) }
         var hasher = SHA256()
         func add(_ text: String) {
-            // With its length, so that no two pairs of texts read alike.
+            // The length prefix makes the encoding of several texts unambiguous.
             var bytes = withUnsafeBytes(of: UInt64(text.utf8.count).bigEndian, Array.init)
             bytes += Array(text.utf8)
             bytes.withUnsafeBytes { hasher.update(bufferPointer: $0) }
@@ -28,7 +31,7 @@ package struct KVSpace: Sendable {
         add("weightstore kv 1")
         revision.update(&hasher)
         add(format)
-        // The salt itself: the digest of it that the catalog keeps would not do to compute a key.
+        // The salt itself, so that keys cannot be computed from the catalog, which contains only its digest.
         add(tenant)
         withUnsafeBytes(of: UInt64(blockTokens).bigEndian) { hasher.update(bufferPointer: $0) }
         digest = ContentDigest(hasher.finalize())

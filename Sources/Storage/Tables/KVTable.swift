@@ -1,13 +1,15 @@
 import GRDB
 
-/// A KV block's shard, as a tier asks for it.
+/// The shard of a KV block.
 package struct KVShard: Sendable {
+    /// The digest of the blob.
     package let digest: ContentDigest
-    /// Of the blob.
+    /// The size of the blob, in bytes.
     package let bytes: Int
-    /// How many blocks come before it.
+    /// The number of blocks before it in its sequence.
     package let depth: Int
 
+    /// Creates a description of a block's shard.
     package init(digest: ContentDigest, bytes: Int, depth: Int) {
         self.digest = digest
         self.bytes = bytes
@@ -17,33 +19,37 @@ package struct KVShard: Sendable {
 
 /// The tables `kv_space` and `kv_block`. This type makes every change to them.
 ///
-/// **A block is here only as long as the block before it is.** So of a chain of keys those that are here are a
-/// beginning, and the longest prefix is found by bisection. Blocks come in behind blocks that are here (`insert`), and
-/// go with all that build on them (`drop`). A constraint of the schema holds against mistakes.
+/// **A block is stored only while its parent, the block before it, is stored.** So the stored blocks of a chain of keys
+/// are always a prefix, and bisection finds the longest one. `insert` adds a block only after a stored parent, and
+/// `drop` removes a block with all its descendants. A constraint of the schema enforces the invariant.
 ///
-/// **Blocks are shared by revisions that are the same.** A space is made from the digest that a revision became known
-/// by, and hangs on one of the revisions that have it; when that one goes, on another (`kv_space_inherited`), so that
-/// blocks stay as long as any revision that they are valid for (`kv_space_revision`).
+/// **Identical revisions share blocks.** A space is made from a revision's first digest, and belongs to one of the
+/// revisions with that digest. When this revision is removed, the space moves to another one (`kv_space_inherited`), so
+/// blocks remain as long as any revision for which they are valid (`kv_space_revision`).
 ///
-/// **A block and its shard are one.** The blob ends in the block's key, so no two blocks share a shard, and no other
-/// shard has the bytes of a block. (Were they shared, the time that a `put` takes would tell a tenant what another one
-/// asked.) A block's shard is present, or has no row: what is found damaged or missing is dropped.
+/// **Each block has a shard of its own.** The blob ends with the block's key, so no two blocks share a shard, and no
+/// other shard has the bytes of a block. (If tenants shared shards, the duration of a `put` would reveal to one tenant
+/// the prompts of another.) A block's shard is present or has no row: a damaged or missing block is dropped.
 package enum KVTable {
-    /// Bytes of the blob behind the block's own: its key.
+    /// The bytes of a blob after the block's data: its key.
     package static let trailerBytes = ContentDigest.byteCount
 
+    /// The blobs of dropped blocks.
     package struct Dropped {
+        /// The blobs to sweep.
         package var blobs: [BlobDirectory.Name] = []
+        /// Their total size, in bytes.
         package var bytes = 0
 
         package init(blobs: [BlobDirectory.Name] = [], bytes: Int = 0) {
             self.blobs = blobs
             self.bytes = bytes
         }
+        /// The number of dropped blocks.
         package var blocks: Int { blobs.count }
     }
 
-    /// How many of the keys are here.
+    /// The number of keys, from the first, whose blocks are stored.
     package static func count(of keys: ArraySlice<ContentDigest>, _ db: Database) throws -> Int {
         var (low, high) = (0, keys.count)
         while low < high {
@@ -53,18 +59,18 @@ package enum KVTable {
         return low
     }
 
-    /// - Returns: the block's row, which is its shard's.
+    /// - Returns: the id of the block's row, which is its shard's; nil if the block is not stored.
     package static func id(of key: ContentDigest, _ db: Database) throws -> Int64? {
         try Int64.fetchOne(db.cachedStatement(sql: "SELECT shard_id FROM kv_block WHERE key = ?"), arguments: [key])
     }
 
-    /// Whether the shard is a block's.
+    /// Whether the shard belongs to a block.
     package static func isBlock(_ shard: Int64, _ db: Database) throws -> Bool {
         try Bool.fetchValue(
             db.cachedStatement(sql: "SELECT EXISTS (SELECT 1 FROM kv_block WHERE shard_id = ?)"), arguments: [shard])
     }
 
-    /// The shards of a block and of all before it, in order.
+    /// The shards of a block and of all blocks before it, in order.
     package static func chain(to key: ContentDigest, _ db: Database) throws -> [KVShard] {
         try Row.fetchAll(
             db.cachedStatement(
@@ -82,9 +88,9 @@ package enum KVTable {
         ).map { KVShard(digest: $0["digest"], bytes: $0["bytes"], depth: $0["depth"]) }
     }
 
-    /// The row of a space, made if there is none.
+    /// Finds or inserts the row of a space.
     ///
-    /// - Returns: nil if the revision has gone.
+    /// - Returns: nil if the revision no longer exists.
     package static func save(_ space: KVSpace, revision: Int64, _ db: Database) throws -> Int64? {
         let known = try Int64.fetchOne(
             db.cachedStatement(sql: "SELECT id FROM kv_space WHERE digest = ?"), arguments: [space.digest])
@@ -99,9 +105,9 @@ package enum KVTable {
             arguments: [space.digest, space.format, space.tenant, space.blockTokens, StoreClock.now, revision])
     }
 
-    /// Makes the rows of a block whose blob is about to be installed.
+    /// Inserts the rows of a block whose blob is about to be installed.
     ///
-    /// - Returns: its row; nil if a file holds the very bytes of its blob. Then it is not kept.
+    /// - Returns: the id of its row; nil if a file's shard has the same bytes: then the block is not stored.
     package static func insert(
         _ shard: KVShard, key: ContentDigest, parent: Int64?, space: Int64, seconds: Double?, _ db: Database
     ) throws -> Int64? {
@@ -111,11 +117,11 @@ package enum KVTable {
         return id
     }
 
-    /// Drops blocks, and before each of them all that build on it.
+    /// Drops blocks, each after all its descendants.
     ///
     /// - Parameters:
-    ///   - blocks: rows; those that are no block's are passed over.
-    ///   - leavesOnly: pass over those that something builds on.
+    ///   - blocks: ids of rows; those that belong to no block are skipped.
+    ///   - leavesOnly: skip blocks that have children.
     /// - Returns: the blobs to sweep once the transaction is committed.
     package static func drop(
         _ blocks: some Sequence<Int64>, leavesOnly: Bool = false, _ db: Database
@@ -125,7 +131,7 @@ package enum KVTable {
         var dropped = Dropped()
         var spaces: Set<Int64> = []
         for block in blocks {
-            // Each block stands behind the one that it builds on.
+            // Parents precede their children.
             var doomed = [block]
             var index = 0
             while index < doomed.count {
@@ -147,14 +153,14 @@ package enum KVTable {
         return dropped
     }
 
-    /// Drops what blocks have left whose revision has gone.
+    /// Drops the shards of blocks that were removed with their revision.
     package static func dropOrphans(_ db: Database) throws -> Dropped {
         var dropped = Dropped()
         for orphan in try ShardTable.orphanedBlocks(db) { try forget(orphan, &dropped, db) }
         return dropped
     }
 
-    /// Removes the shard of a block that has gone, unless a file has come to hold the same bytes.
+    /// Removes the shard of a removed block, unless a file holds the same bytes or an import claims it.
     private static func forget(_ shard: Int64, _ dropped: inout Dropped, _ db: Database) throws {
         guard let shard = try ShardTable.removeBlock(shard, db) else { return }
         dropped.blobs.append(.init(digest: shard.digest, kind: .shard))

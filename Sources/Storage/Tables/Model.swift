@@ -1,21 +1,28 @@
 import GRDB
 
-/// A model, as `ls` shows it.
+/// A model and its totals.
 public struct Model: Sendable, Codable {
+    /// The name, `org/name`.
     public let name: String
-    /// Complete revisions.
+    /// The number of complete revisions.
     public let revisions: Int
-    /// The newest version.
+    /// The newest version; nil if no revision is complete.
     public let version: Int?
-    /// Bytes of the newest version's files.
+    /// The size of the newest version's files, in bytes.
     public let bytes: Int
+    /// The number of tensors of the newest version.
     public let tensors: Int
+    /// The number of layers of the newest version.
     public let layers: Int
+    /// The names of the refs, sorted.
     public let refs: [String]
+    /// Whether a revision is pinned.
     public let pinned: Bool
-    /// Seconds since 1970.
+    /// The time of the newest version, in seconds since 1970; without one, that of the model's creation.
     public let modified: Int
+    /// The time of the last access to any revision, in seconds since 1970; without one, that of the model's creation.
     public let lastAccess: Int
+    /// The number of accesses to all revisions.
     public let accesses: Int
 
     package init(

@@ -2,31 +2,33 @@ import GRDB
 
 /// The table `model`: a row for each model that has, or had, a revision. This type makes every change to it.
 ///
-/// **A version number is used once.** `last_version` only grows, and outlives the revision that had the number; a
-/// model's row stays when its last revision is pruned.
+/// **A version number is used only once.** `last_version` only grows, and is kept when the revision with that number is
+/// removed; a model's row is kept when its last revision is pruned.
 ///
-/// **The record** is the digest of the blob from which a rebuild makes the model's rows again. It changes with every
-/// change to the model, in the same transaction (`ModelChange`), and `sequence` grows with it.
+/// **`record`** is the digest of the blob from which a rebuild restores the model's rows. Every change to the model
+/// replaces it and increases `sequence`, in the same transaction (`ModelChange`).
 package enum ModelTable {
     /// - Returns: nil if there is no such model.
     package static func find(_ name: String, _ db: Database) throws -> Int64? {
         try Int64.fetchOne(db.cachedStatement(sql: "SELECT id FROM model WHERE name = ?"), arguments: [name])
     }
 
+    /// The id of a model.
+    ///
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``.
     package static func id(of name: String, _ db: Database) throws -> Int64 {
         guard let id = try find(name, db) else { throw StorageError.notFound(kind: "model", name: name) }
         return id
     }
 
-    /// The row of a model, made if there is none.
+    /// Finds or inserts the row of a model.
     package static func add(_ name: String, _ db: Database) throws -> Int64 {
         if let known = try find(name, db) { return known }
         try db.execute(sql: "INSERT INTO model (name, created_at) VALUES (?, ?)", arguments: [name, StoreClock.now])
         return db.lastInsertedRowID
     }
 
-    /// Makes the row of a model that a record describes.
+    /// Inserts the row of a model from its record.
     package static func restore(_ record: ModelRecord, digest: ContentDigest, _ db: Database) throws -> Int64 {
         try db.execute(
             sql: "INSERT INTO model (name, last_version, record, sequence, created_at) VALUES (?, ?, ?, ?, ?)",
@@ -34,9 +36,9 @@ package enum ModelTable {
         return db.lastInsertedRowID
     }
 
-    /// The number of the model's next revision.
+    /// Assigns the version of the model's next revision.
     ///
-    /// - Parameter wanted: taken if no revision has it.
+    /// - Parameter wanted: the version to use if no revision has it.
     package static func nextVersion(of model: Int64, wanted: Int?, _ db: Database) throws -> Int {
         if let wanted, try !RevisionTable.hasVersion(wanted, of: model, db) {
             try db.execute(
@@ -53,6 +55,7 @@ package enum ModelTable {
         try ContentDigest.fetchOne(db, sql: "SELECT record FROM model WHERE id = ?", arguments: [model])
     }
 
+    /// Replaces the model's record.
     package static func setRecord(_ digest: ContentDigest, sequence: Int, of model: Int64, _ db: Database) throws {
         try db.execute(
             sql: "UPDATE model SET record = ?, sequence = ? WHERE id = ?", arguments: [digest, sequence, model])
@@ -60,11 +63,12 @@ package enum ModelTable {
 
     /// Removes a model, and by cascade its revisions, refs, origins and prompts.
     ///
-    /// - Returns: the digest of its record, which is to be swept.
+    /// - Returns: the digest of its record, which the caller sweeps.
     package static func remove(_ model: Int64, _ db: Database) throws -> ContentDigest? {
         try ContentDigest.fetchOne(db, sql: "DELETE FROM model WHERE id = ? RETURNING record", arguments: [model])
     }
 
+    /// Whether a model has this record.
     package static func hasRecord(_ digest: ContentDigest, _ db: Database) throws -> Bool {
         try Bool.fetchValue(
             db.cachedStatement(sql: "SELECT EXISTS (SELECT 1 FROM model WHERE record = ?)"), arguments: [digest])

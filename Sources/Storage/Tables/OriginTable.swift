@@ -1,10 +1,13 @@
 import GRDB
 
-/// The table `origin`: where a model can be had again, the nearest at position 0. This type makes every change to it.
+/// The table `origin`: the URLs from which a model can be fetched, the nearest at position 0. This type makes every
+/// change to it.
 ///
-/// Which of the model's revisions they hold says `revision.has_origin`. With the first origin and the last, triggers
-/// work out anew which shards may be evicted; so origins that stay the same are not written again.
+/// `revision.has_origin` tells which of the model's revisions the origins hold. Inserting the first origin and
+/// deleting the last one make triggers recompute which shards may be evicted, so unchanged origins are not written
+/// again.
 package enum OriginTable {
+    /// Replaces the origins of a model.
     package static func set(_ urls: [String], of model: Int64, _ db: Database) throws {
         if try Self.urls(of: model, db) == urls { return }
         try db.execute(sql: "DELETE FROM origin WHERE model_id = ?", arguments: [model])
@@ -14,12 +17,12 @@ package enum OriginTable {
         }
     }
 
-    /// The nearest first.
+    /// The origins of a model, the nearest first.
     package static func urls(of model: Int64, _ db: Database) throws -> [String] {
         try String.fetchAll(db, sql: "SELECT url FROM origin WHERE model_id = ? ORDER BY position", arguments: [model])
     }
 
-    /// The nearest first; none for a model that is not there.
+    /// The origins of a model, the nearest first; empty if the model does not exist.
     package static func urls(ofModel name: String, _ db: Database) throws -> [String] {
         try ModelTable.find(name, db).map { try urls(of: $0, db) } ?? []
     }

@@ -1,9 +1,9 @@
 import GRDB
 
-/// The table `pin`: revisions that a person holds. This type makes every change to it.
+/// The table `pin`: revisions that an operator has pinned. This type makes every change to it.
 ///
-/// `prune` passes over a pinned revision, `rm` refuses it, and triggers keep its shards from being evicted. A pin goes
-/// with its revision, and stands in the model's record.
+/// `prune` skips a pinned revision, `rm` rejects it, and triggers keep its shards from eviction. A pin is removed with
+/// its revision, and is part of the model's record.
 package enum PinTable {
     /// Pins a revision, or changes the note of its pin.
     package static func pin(_ revision: Int64, note: String, _ db: Database) throws {
@@ -14,13 +14,15 @@ package enum PinTable {
                 """, arguments: [revision, note, StoreClock.now])
     }
 
-    /// - Returns: whether it was pinned.
+    /// Removes a pin.
+    ///
+    /// - Returns: whether the revision was pinned.
     package static func unpin(_ revision: Int64, _ db: Database) throws -> Bool {
         try db.execute(sql: "DELETE FROM pin WHERE revision_id = ?", arguments: [revision])
         return db.changesCount > 0
     }
 
-    /// The note of a pin; nil without a pin.
+    /// The note of a revision's pin; nil if it is not pinned.
     package static func note(of revision: Int64, _ db: Database) throws -> String? {
         try String.fetchOne(db, sql: "SELECT note FROM pin WHERE revision_id = ?", arguments: [revision])
     }

@@ -3,12 +3,13 @@ import GRDB
 
 /// The table `prompt`: token sequences that many requests begin with. This type makes every change to it.
 ///
-/// A prompt belongs to a model, not to a revision: the same questions reach a new version. It goes with the model.
-/// Its tokens stand in the model's record, too, so a rebuild brings it back; its counts, like all others, begin anew
-/// then.
+/// A prompt belongs to a model, not to a revision, because a new version receives the same requests; it is removed with
+/// the model. The model's record contains the tokens, so a rebuild restores the prompt; its counts, like all others,
+/// start again at 0.
 package enum PromptTable {
     private static let heat = "heat * pow(0.5, max(:now - last_access, 0) / \(Heat.halfLife))"
 
+    /// Inserts a prompt.
     package static func insert(
         _ name: String, _ tokens: TokenList, of model: Int64, createdAt: Int, _ db: Database
     ) throws {
@@ -18,17 +19,21 @@ package enum PromptTable {
                 """, arguments: [model, name, tokens.digest, tokens.data, createdAt, createdAt])
     }
 
+    /// The name of the prompt with these tokens; nil if there is none.
     package static func find(_ digest: ContentDigest, of model: Int64, _ db: Database) throws -> String? {
         try String.fetchOne(
             db, sql: "SELECT name FROM prompt WHERE model_id = ? AND digest = ?", arguments: [model, digest])
     }
 
-    /// - Returns: whether there was one.
+    /// Deletes a prompt.
+    ///
+    /// - Returns: whether it existed.
     package static func delete(_ name: String, of model: Int64, _ db: Database) throws -> Bool {
         try db.execute(sql: "DELETE FROM prompt WHERE model_id = ? AND name = ?", arguments: [model, name])
         return db.changesCount > 0
     }
 
+    /// Renames a prompt.
     package static func rename(_ old: String, to name: String, of model: Int64, _ db: Database) throws {
         try db.execute(
             sql: "UPDATE prompt SET name = ? WHERE model_id = ? AND name = ?", arguments: [name, model, old])
@@ -36,7 +41,7 @@ package enum PromptTable {
 
     /// Adds a batch of uses.
     ///
-    /// - Parameter last: when the last of them was, in seconds since 1970.
+    /// - Parameter last: the time of the last use, in seconds since 1970.
     package static func countUses(of prompt: Int64, _ count: Int, last: Int, _ db: Database) throws {
         try db.cachedStatement(
             sql: """
@@ -48,7 +53,7 @@ package enum PromptTable {
         ).execute(arguments: ["count": count, "last": last, "prompt": prompt])
     }
 
-    /// The prompts of a model, or of all, the most used first.
+    /// The prompts of a model, or of all models if nil, the most used first.
     package static func all(of model: String?, now: Int, _ db: Database) throws -> [Prompt] {
         try Row.fetchAll(
             db,
@@ -82,7 +87,7 @@ package enum PromptTable {
         ).map { ($0["id"], $0["name"], $0["uses"], TokenList($0["tokens"] as Data).tokens) }
     }
 
-    /// What the model's record says of them.
+    /// The prompts of a model as its record stores them.
     package static func records(of model: Int64, _ db: Database) throws -> [ModelRecord.Prompt] {
         try Row.fetchAll(
             db, sql: "SELECT name, tokens, created_at FROM prompt WHERE model_id = ? ORDER BY name", arguments: [model]

@@ -1,21 +1,25 @@
 import GRDB
 
-/// How much of the disk shards may take, and how eviction keeps it so.
+/// The limit on the disk space of shards, and the eviction that enforces it.
 public struct Quota: Sendable, Codable, Equatable {
-    /// Bytes of shards at most; nil means no limit.
+    /// The most bytes of shards; nil means no limit.
     public var bytes: Int?
-    /// Share of the quota above which eviction starts.
+    /// The fraction of the quota above which eviction starts.
     public var high = 0.95
-    /// Share of the quota at which it stops.
+    /// The fraction of the quota at which eviction stops.
     public var low = 0.85
-    /// The policy's name.
+    /// The name of the eviction policy.
     public var policy = "lru"
 
+    /// Creates a quota with the default watermarks and policy.
     public init(bytes: Int? = nil) { self.bytes = bytes }
 
+    /// The high watermark, in bytes.
     package var highBytes: Int? { bytes.map { Int(Double($0) * high) } }
+    /// The low watermark, in bytes.
     package var lowBytes: Int? { bytes.map { Int(Double($0) * low) } }
 
+    /// Reads the settings.
     package init(_ kind: QuotaKind, _ db: Database) throws {
         bytes = try SettingTable.get(kind.setting("quota", "bytes"), db)
         high = try SettingTable.get(kind.setting("quota", "high"), db) ?? high
@@ -23,6 +27,7 @@ public struct Quota: Sendable, Codable, Equatable {
         policy = try SettingTable.get(kind.setting("quota", "policy"), db) ?? kind.defaultPolicy
     }
 
+    /// Writes the settings.
     package func save(_ kind: QuotaKind, _ db: Database) throws {
         try SettingTable.set(kind.setting("quota", "bytes"), bytes, db)
         try SettingTable.set(kind.setting("quota", "high"), high, db)

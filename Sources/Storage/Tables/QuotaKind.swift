@@ -1,18 +1,18 @@
-/// Which shards a quota is for: the two never evict each other.
+/// The two separate quotas: eviction for one never evicts shards of the other.
 public enum QuotaKind: String, Sendable, Codable, CaseIterable {
     /// Shards of files.
     case weights
     /// Shards of kind `kv`.
     case kv
 
-    /// A setting's name: those of the weights are older.
+    /// The name of a setting. Those of the weights are older, and have no infix.
     package func setting(_ group: String, _ name: String) -> String {
         self == .weights ? "\(group).\(name)" : "\(group).kv.\(name)"
     }
 
-    /// The table that counts what is stored.
+    /// The table of the totals.
     var totals: String { self == .weights ? "shard_totals" : "kv_totals" }
 
-    /// The policy that chooses until an operator names another.
+    /// The policy in use until an operator sets another.
     var defaultPolicy: String { self == .weights ? "lru" : "tail" }
 }

@@ -2,10 +2,10 @@ import GRDB
 
 /// The table `ref`: mutable names for revisions, unique in a model. This type makes every change to it.
 ///
-/// A ref names a revision of its own model, and goes with it. A change of a ref changes the model's record, too, so it
-/// runs in a `ModelChange`.
+/// A ref names a revision of its own model, and is removed with that revision. Changing a ref also changes the model's
+/// record, so it runs in a `ModelChange`.
 package enum RefTable {
-    /// Makes a ref, or moves it.
+    /// Creates or moves a ref.
     package static func set(_ name: String, of model: Int64, to revision: Int64, _ db: Database) throws {
         try db.execute(
             sql: """
@@ -15,6 +15,8 @@ package enum RefTable {
                 """, arguments: [model, name, revision, StoreClock.now])
     }
 
+    /// Removes a ref.
+    ///
     /// - Returns: the model's id; nil if there is no such ref.
     package static func remove(_ name: String, of model: String, _ db: Database) throws -> Int64? {
         try Int64.fetchOne(
@@ -30,20 +32,20 @@ package enum RefTable {
         try String.fetchAll(db, sql: "SELECT name FROM ref WHERE revision_id = ?", arguments: [revision])
     }
 
-    /// The refs of a model, by the revision's id.
+    /// The refs of a model, by their revision's id.
     package static func byRevision(of model: Int64, _ db: Database) throws -> [Int64: [String]] {
         try Row.fetchAll(
             db, sql: "SELECT revision_id, name FROM ref WHERE model_id = ? ORDER BY name", arguments: [model]
         ).reduce(into: [:]) { $0[$1["revision_id"], default: []].append($1["name"]) }
     }
 
-    /// All refs, by the model's id.
+    /// All refs, by their model's id.
     package static func byModel(_ db: Database) throws -> [Int64: [String]] {
         try Row.fetchAll(db, sql: "SELECT model_id, name FROM ref ORDER BY model_id, name")
             .reduce(into: [:]) { $0[$1["model_id"], default: []].append($1["name"]) }
     }
 
-    /// Which revisions the refs of a model name.
+    /// The refs of a model with the digests of their revisions.
     package static func targets(of model: Int64, _ db: Database) throws -> [String: ContentDigest] {
         try Row.fetchAll(
             db,

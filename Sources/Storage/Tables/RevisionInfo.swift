@@ -1,28 +1,39 @@
 import GRDB
 
-/// A revision, as `show` shows it.
+/// A revision and its totals.
 public struct RevisionInfo: Sendable, Codable {
+    /// The name of the model.
     public let model: String
-    /// nil while `import --move` is still bringing files in.
+    /// The version; nil while an import that moves files is incomplete.
     public let version: Int?
+    /// The SHA-256 of the manifest.
     public let digest: ContentDigest
     /// The hub's commit, or the first 40 digits of the digest.
     public let commit: String
+    /// The total size of the files, in bytes.
     public let bytes: Int
+    /// The number of files.
     public let files: Int
+    /// The number of tensors.
     public let tensors: Int
+    /// The number of layers.
     public let layers: Int
+    /// The path or URL from which it was imported or pulled.
     public let source: String
+    /// The names of the refs, sorted.
     public let refs: [String]
-    /// The note of the pin, if there is one.
+    /// The note of the pin; nil if it is not pinned.
     public let pin: String?
-    /// Seconds since 1970.
+    /// The time of the import or pull, in seconds since 1970.
     public let created: Int
+    /// The time of the last access, in seconds since 1970.
     public let lastAccess: Int
+    /// The number of accesses.
     public let accesses: Int
 }
 
 extension RevisionInfo {
+    /// The revisions of a model by version, an incomplete one last.
     package static func all(of model: String, _ db: Database) throws -> [RevisionInfo] {
         let id = try ModelTable.id(of: model, db)
         let refs = try RefTable.byRevision(of: id, db)

@@ -1,16 +1,17 @@
 import GRDB
 import ModelFormats
 
-/// A revision, as messages and leases name it.
+/// The identity of a revision.
 package struct RevisionRow: Sendable {
     package let id: Int64
+    /// The id of the model.
     package let model: Int64
     package let modelName: String
     package let digest: ContentDigest
-    /// nil while `import --move` is still bringing files in.
+    /// The version; nil while an `import --move` is incomplete.
     package let version: Int?
 
-    /// How the revision is called in messages: `org/name@v3`.
+    /// The name of the revision in messages: `org/name@v3`.
     package var name: String { "\(modelName)@\(version.map { "v\($0)" } ?? digest.short)" }
 
     private static let columns = """
@@ -26,8 +27,11 @@ package struct RevisionRow: Sendable {
         version = row["version"]
     }
 
-    /// The revision that `text` names: `model`, `model@ref`, `model@v3`, `model@<commit>`, or `model@<digest>`, of
-    /// which the first 6 digits do if no other begins so. Without `@` it is the ref `main`, or else the last version.
+    /// The revision that `text` names: `model`, `model@ref`, `model@v3`, `model@<commit>` or `model@<digest>`. A digest
+    /// may be shortened to a unique prefix of at least 6 digits. Without `@`, the result is the ref `main`, or else the
+    /// last version.
+    ///
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)``, ``StorageError/ambiguous(name:matches:)``.
     package static func find(_ text: String, _ db: Database) throws -> RevisionRow {
         let at = text.firstIndex(of: "@")
         let name = String(text[..<(at ?? text.endIndex)])
@@ -44,7 +48,7 @@ package struct RevisionRow: Sendable {
             if let found = try ref("main") ?? one(last, [model]) { return found }
             throw StorageError.notFound(
                 kind: "revision", name: name,
-                detail: "Its import, which moves the files, is not complete; run it again.")
+                detail: "The import that moves its files is incomplete; run it again.")
         }
         let rev = String(text[text.index(after: at)...])
         if let found = try ref(rev) { return found }
@@ -70,14 +74,14 @@ package struct RevisionRow: Sendable {
         throw StorageError.notFound(kind: "revision", name: text)
     }
 
-    /// The revisions that a condition on `revision` and `model` chooses.
+    /// The revisions that match a condition on `revision` and `model`.
     package static func all(where condition: String, _ arguments: StatementArguments, _ db: Database) throws
         -> [RevisionRow]
     {
         try Row.fetchAll(db, sql: "\(columns) WHERE \(condition)", arguments: arguments).map(RevisionRow.init)
     }
 
-    /// All revisions of a model, those that are complete by version, an unfinished one last.
+    /// All revisions of a model by version, an incomplete one last.
     package static func all(of model: Int64, _ db: Database) throws -> [RevisionRow] {
         try all(where: "revision.model_id = ? ORDER BY revision.version IS NULL, revision.version", [model], db)
     }

@@ -4,13 +4,13 @@ import ModelFormats
 /// The tables `revision` and `revision_file`: the immutable states of models, and the paths of their files. This type
 /// makes every change to them.
 ///
-/// **Files, size and counts never change.** What changes is the version (once, when `import --move` is complete), the
-/// digest (once, when the last byte of a pulled revision has arrived; `provisional` keeps the first one), whether
-/// origins hold it, and its uses.
+/// **Files, size and counts never change.** These do: the version (once, when `import --move` completes), the digest
+/// (once, when the last byte of a pulled revision arrives; `provisional` keeps the first digest), `recoverable`, and
+/// the access counts.
 ///
-/// A revision without a version is what an interrupted `import --move` left; there is at most one for each source.
-/// Removing a revision unlinks its files, takes its refs and its pin, and hands its KV spaces to another revision that
-/// they are valid for, or drops their blocks.
+/// A revision without a version belongs to an incomplete `import --move`; there is at most one for each source.
+/// Removing a revision unlinks its files and removes its refs and its pin. Its KV spaces move to another revision for
+/// which they are valid; if there is none, their blocks are dropped.
 package enum RevisionTable {
     // MARK: Looking up
 
@@ -23,6 +23,7 @@ package enum RevisionTable {
         ).map { ($0["id"], $0["version"]) }
     }
 
+    /// Whether the revision exists.
     package static func exists(_ revision: Int64, _ db: Database) throws -> Bool {
         try Bool.fetchValue(db, sql: "SELECT EXISTS (SELECT 1 FROM revision WHERE id = ?)", arguments: [revision])
     }
@@ -33,30 +34,32 @@ package enum RevisionTable {
             db.cachedStatement(sql: "SELECT EXISTS (SELECT 1 FROM revision WHERE digest = ?)"), arguments: [digest])
     }
 
+    /// Whether a revision of the model has this version.
     package static func hasVersion(_ version: Int, of model: Int64, _ db: Database) throws -> Bool {
         try Bool.fetchValue(
             db, sql: "SELECT EXISTS (SELECT 1 FROM revision WHERE model_id = ? AND version = ?)",
             arguments: [model, version])
     }
 
-    /// - Returns: nil if there is no such revision.
+    /// The id of a revision's model; nil if there is no such revision.
     package static func model(of revision: Int64, _ db: Database) throws -> Int64? {
         try Int64.fetchOne(db, sql: "SELECT model_id FROM revision WHERE id = ?", arguments: [revision])
     }
 
-    /// The digest that a revision had before its last byte arrived; nil for one that arrived at once.
+    /// The digest of a pulled revision before its last byte arrived; nil for a revision that was complete when
+    /// inserted.
     package static func provisionalDigest(of revision: Int64, _ db: Database) throws -> ContentDigest? {
         try ContentDigest.fetchOne(db, sql: "SELECT provisional FROM revision WHERE id = ?", arguments: [revision])
     }
 
-    /// The digest that a revision has had since it became known.
+    /// The first digest of a revision, which does not change when its last byte arrives.
     package static func lastingDigest(of revision: Int64, _ db: Database) throws -> ContentDigest? {
         try ContentDigest.fetchOne(
             db.cachedStatement(sql: "SELECT coalesce(provisional, digest) FROM revision WHERE id = ?"),
             arguments: [revision])
     }
 
-    /// Whether bytes of a revision's files have not arrived, or were not compared with their digests.
+    /// Whether some bytes of a revision's files have not arrived or have not been compared with their digests.
     package static func isPending(_ revision: Int64, _ db: Database) throws -> Bool {
         try Bool.fetchValue(
             db.cachedStatement(
@@ -68,6 +71,7 @@ package enum RevisionTable {
             arguments: [revision])
     }
 
+    /// The paths of a revision's files.
     package static func paths(of revision: Int64, _ db: Database) throws -> [String] {
         try String.fetchAll(db, sql: "SELECT path FROM revision_file WHERE revision_id = ?", arguments: [revision])
     }
@@ -78,9 +82,9 @@ package enum RevisionTable {
             db, sql: "SELECT DISTINCT file_id FROM revision_file WHERE revision_id = ?", arguments: [revision])
     }
 
-    // MARK: Making and removing
+    // MARK: Inserting and removing
 
-    /// Makes the revision's own row.
+    /// Inserts the row of a revision, without its files.
     package static func insert(
         _ manifest: Manifest, digest: ContentDigest, model: Int64, version: Int?, source: String, createdAt: Int,
         _ db: Database
@@ -107,22 +111,24 @@ package enum RevisionTable {
         return db.lastInsertedRowID
     }
 
-    /// Gives a file a path in a revision.
+    /// Adds a file to a revision, under a path.
     package static func link(_ revision: Int64, _ path: String, _ file: Int64, _ db: Database) throws {
         try db.cachedStatement(sql: "INSERT INTO revision_file (revision_id, path, file_id) VALUES (?, ?, ?)")
             .execute(arguments: [revision, path, file])
     }
 
+    /// Sets the version.
     package static func setVersion(_ version: Int?, of revision: Int64, _ db: Database) throws {
         try db.execute(sql: "UPDATE revision SET version = ? WHERE id = ?", arguments: [version, revision])
     }
 
-    /// The model's origins hold this revision, too.
+    /// Records that the model's origins hold the revision.
     package static func setHasOrigin(_ revision: Int64, _ db: Database) throws {
         try db.execute(sql: "UPDATE revision SET has_origin = 1 WHERE id = ?", arguments: [revision])
     }
 
-    /// The last byte has arrived: the revision has its final manifest, unless it has changed meanwhile.
+    /// Replaces the digest with that of the final manifest after the last byte has arrived. Does nothing if the digest
+    /// is no longer `provisional`.
     package static func setFinalDigest(
         _ digest: ContentDigest, replacing provisional: ContentDigest, of revision: Int64, _ db: Database
     ) throws {
@@ -131,7 +137,7 @@ package enum RevisionTable {
             arguments: [digest, revision, provisional])
     }
 
-    /// Removes what an interrupted `import --move` of a source left, but for one revision.
+    /// Removes the revisions of incomplete `import --move` runs of a source, except one.
     package static func removeUnfinished(
         of model: Int64, source: String, except revision: Int64, _ db: Database
     ) throws {
@@ -140,14 +146,14 @@ package enum RevisionTable {
             arguments: [model, source, revision])
     }
 
-    /// Removes a revision. Its files, and the shards of its KV blocks, are the caller's to remove.
+    /// Removes a revision. The caller removes its files and the shards of its KV blocks.
     package static func remove(_ revision: Int64, _ db: Database) throws {
         try db.execute(sql: "DELETE FROM revision WHERE id = ?", arguments: [revision])
     }
 
     /// Adds a batch of uses.
     ///
-    /// - Parameter last: when the last of them was, in seconds since 1970.
+    /// - Parameter last: the time of the last use, in seconds since 1970.
     package static func countUses(of revision: Int64, _ count: Int, last: Int, _ db: Database) throws {
         try db.cachedStatement(
             sql: """

@@ -1,11 +1,15 @@
 import GRDB
 
-/// The table `setting`: names and values, each type of value at its owner. This type makes every change to it.
+/// The table `setting`: names and values. The owner of a setting determines its type. This type makes every change to
+/// the table.
 enum SettingTable {
+    /// The value of a setting; nil if it is not set.
     package static func get<Value: DatabaseValueConvertible>(_ name: String, _ db: Database) throws -> Value? {
         try Value.fetchOne(db.cachedStatement(sql: "SELECT value FROM setting WHERE name = ?"), arguments: [name])
     }
 
+    /// Sets a value.
+    ///
     /// - Parameter value: nil removes the setting.
     package static func set(_ name: String, _ value: (any DatabaseValueConvertible)?, _ db: Database) throws {
         guard let value else {

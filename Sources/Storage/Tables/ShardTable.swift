@@ -1,36 +1,37 @@
 import GRDB
 import ModelFormats
 
-/// Whether a shard's bytes can be had.
+/// The state of a shard's bytes on disk.
 public enum ShardState: String, Sendable, Codable {
+    /// The blob exists.
     case present
-    /// Its file went because an origin has it: the next use fetches it.
+    /// The blob was evicted; the next use fetches it from an origin.
     case evicted
-    /// Its bytes were found changed, and were set aside.
+    /// The blob was damaged and has been moved to quarantine.
     case quarantined
-    /// Its file is gone.
+    /// The blob does not exist although the catalog lists it as present.
     case missing
 }
 
-/// The table `shard`: a row for each shard that the store holds, or could fetch. This type makes every change to it.
+/// The table `shard`: a row for each shard that the store has or can fetch. This type makes every change to it.
 ///
-/// **A row and its blob.** A row that is `present` has a blob of the shard's size under its digest. So `markPresent`,
-/// `markFetched` and `insertBlock` run in the transaction that installs the blob, and after `markEvicted`, `remove` and
-/// `removeBlock` the blob is swept once the transaction is committed, never before. A row in another state has no blob;
-/// its extents stay, and the bytes return by an import, or by a fetch if an origin has them.
+/// **A row and its blob.** A `present` row has a blob of the shard's size under its digest. So `markPresent`,
+/// `markFetched` and `insertBlock` run in the transaction that installs the blob. After `markEvicted`, `remove` and
+/// `removeBlock` the blob is swept, but only once the transaction is committed. A row in another state has no blob; its
+/// extents stay, and an import or a fetch restores the bytes.
 ///
-/// **Orphans.** `orphaned_at` says since when nothing has referenced the shard. A shard of a file starts as an orphan
-/// and is adopted by the transaction that makes its extents (`adopt`); a removal makes it one again (`markOrphaned`),
-/// if a claim still keeps it. A KV block that has lost its row is an orphan from the year 1970, which no grace period
-/// keeps.
+/// **Orphans.** `orphaned_at` is the time since which nothing has referenced the shard. A file's shard starts as an
+/// orphan, and the transaction that inserts its extents adopts it (`adopt`). A removal orphans it again
+/// (`markOrphaned`) if a claim keeps it. The shard of a KV block without a row is an orphan since 1970, so no grace
+/// period keeps it.
 ///
-/// **Uses** are counted in memory (`AccessLog`) and arrive in batches (`countUses`). `access_count` starts again with
-/// each arrival of the bytes; `heat` outlives eviction.
+/// **Uses** are counted in memory (`AccessLog`) and added in batches (`countUses`). `access_count` restarts at 0 each
+/// time the bytes arrive; `heat` is kept across evictions.
 ///
-/// **Kept by triggers**, never set here: `evictable`, from the view `shard_evictability`, and the tables `shard_totals`
-/// and `kv_totals`.
+/// **Maintained by triggers**, never set here: `evictable`, from the view `shard_evictability`, and the tables
+/// `shard_totals` and `kv_totals`.
 package enum ShardTable {
-    /// What a row says of the shard itself.
+    /// The identity and state of a shard.
     package struct Entry: Sendable {
         package let id: Int64
         package let digest: ContentDigest
@@ -47,7 +48,7 @@ package enum ShardTable {
         }
     }
 
-    /// How a use names its shard: memory tiers know digests alone.
+    /// The shard of a use: by row, or by digest for memory tiers, which have only digests.
     package enum Name: Sendable {
         case id(Int64)
         case digest(ContentDigest)
@@ -57,19 +58,22 @@ package enum ShardTable {
 
     // MARK: Looking up
 
+    /// - Returns: nil if there is no such shard.
     package static func find(_ digest: ContentDigest, _ db: Database) throws -> Entry? {
         try Row.fetchOne(
             db.cachedStatement(sql: "SELECT \(entryColumns) FROM shard WHERE digest = ?"), arguments: [digest]
         ).map(Entry.init)
     }
 
+    /// Whether the shard has a row, and its blob exists according to it.
     package static func isPresent(_ digest: ContentDigest, _ db: Database) throws -> Bool {
         try Bool.fetchValue(
             db.cachedStatement(sql: "SELECT EXISTS (SELECT 1 FROM shard WHERE digest = ? AND state = 'present')"),
             arguments: [digest])
     }
 
-    /// Whether a shard of this size that begins alike is present: then the next one is probably the same.
+    /// Whether a shard of the same size and with the same first bytes is present: then the incoming one is probably
+    /// the same.
     package static func hasPresent(bytes: Int, head: Int64, _ db: Database) throws -> Bool {
         try Bool.fetchValue(
             db.cachedStatement(
@@ -79,11 +83,11 @@ package enum ShardTable {
             arguments: [bytes, head])
     }
 
-    /// The present shards, those that were not verified for the longest time first.
+    /// The present shards, the least recently verified first.
     ///
     /// - Parameters:
-    ///   - revision: only those that it holds.
-    ///   - before: only those that were last verified before, in seconds since 1970.
+    ///   - revision: only shards of this revision.
+    ///   - before: only shards last verified before this time, in seconds since 1970.
     package static func present(of revision: Int64?, verifiedBefore before: Int?, _ db: Database) throws -> [Entry] {
         var sql = """
             SELECT \(entryColumns) FROM shard WHERE state = 'present' AND (:before IS NULL OR verified_at < :before)
@@ -101,27 +105,27 @@ package enum ShardTable {
         return try Row.fetchAll(db, sql: sql + " ORDER BY verified_at, id", arguments: arguments).map(Entry.init)
     }
 
-    /// The shards that were found changed or without a file.
+    /// The shards that are quarantined or missing.
     package static func damaged(_ db: Database) throws -> [Entry] {
         try Row.fetchAll(db, sql: "SELECT \(entryColumns) FROM shard WHERE state IN ('quarantined', 'missing')")
             .map(Entry.init)
     }
 
-    /// The shards that nothing has referenced since `moment`, in seconds since 1970, or before.
+    /// The shards that have been orphans since `moment`, in seconds since 1970, or longer.
     package static func orphans(since moment: Int, _ db: Database) throws -> [Int64] {
         try Int64.fetchAll(
             db, sql: "SELECT id FROM shard WHERE orphaned_at IS NOT NULL AND orphaned_at <= ?", arguments: [moment])
     }
 
-    /// What KV blocks have left whose rows are gone.
+    /// The shards of KV blocks that were removed with their revision.
     package static func orphanedBlocks(_ db: Database) throws -> [Int64] {
         try Int64.fetchAll(db.cachedStatement(sql: "SELECT id FROM shard WHERE orphaned_at = 0 AND kind = 'kv'"))
     }
 
-    // MARK: Bytes that arrive and go
+    // MARK: Arrival and eviction
 
-    /// Makes the row of a shard that was just written, as an orphan; or heals the row that lost its bytes.
-    /// Of an evicted shard `heat` alone continues; its uses are counted anew.
+    /// Inserts the row of a newly written shard as an orphan, or marks the existing row as present. For an evicted
+    /// shard, `heat` is kept, and `access_count` restarts at 0.
     ///
     /// - Returns: the row's id.
     package static func markPresent(_ facts: ShardFacts, _ db: Database) throws -> Int64 {
@@ -143,9 +147,9 @@ package enum ShardTable {
             ])
     }
 
-    /// The bytes of a shard that has a row were fetched from an origin.
+    /// Marks a shard whose bytes were fetched from an origin as present.
     ///
-    /// - Parameter seconds: what the fetch took.
+    /// - Parameter seconds: the duration of the fetch.
     package static func markFetched(_ digest: ContentDigest, seconds: Double, _ db: Database) throws {
         try db.execute(
             sql: """
@@ -160,8 +164,8 @@ package enum ShardTable {
             ])
     }
 
-    /// Makes the row of a shard that an origin has and that was never here, as evicted and an orphan. A shard that has
-    /// lost its bytes is evicted from now on; a present one stays as it is.
+    /// Inserts the row of a shard at an origin, as evicted and an orphan. An existing row without bytes becomes
+    /// evicted; a present one does not change.
     package static func expect(_ facts: ShardFacts, _ db: Database) throws {
         let now = StoreClock.now
         try db.cachedStatement(
@@ -176,11 +180,11 @@ package enum ShardTable {
         ])
     }
 
-    /// Evicts a shard, if it may still go: an origin has it, no pin and no living process holds it.
+    /// Evicts a shard if that is still allowed: an origin has it, it is not pinned, and no living process uses it.
     ///
-    /// The table `temp.held` must list what living processes hold.
+    /// The table `temp.held` must list the shards that living processes use.
     ///
-    /// - Returns: nil if it may not go.
+    /// - Returns: nil if the shard may not be evicted.
     package static func markEvicted(_ shard: Int64, _ db: Database) throws -> (digest: ContentDigest, bytes: Int)? {
         try Row.fetchOne(
             db.cachedStatement(
@@ -193,13 +197,14 @@ package enum ShardTable {
         ).map { ($0["digest"], $0["bytes"]) }
     }
 
-    /// The bytes are not what they should be, or not where.
+    /// Sets the state of a shard whose blob is damaged or missing.
     package static func mark(_ digest: ContentDigest, as state: ShardState, _ db: Database) throws {
         try db.cachedStatement(sql: "UPDATE shard SET state = ? WHERE digest = ?")
             .execute(arguments: [state.rawValue, digest])
     }
 
-    /// Sets a shard aside that arrived with a file which is not the one that was published: no file holds it now.
+    /// Marks a shard as quarantined that arrived with a file whose digest is not the published one; no file references
+    /// it.
     ///
     /// - Returns: its digest; nil if there is no such shard.
     package static func markRefused(_ shard: Int64, _ db: Database) throws -> ContentDigest? {
@@ -208,15 +213,15 @@ package enum ShardTable {
             arguments: [StoreClock.now, shard])
     }
 
-    /// The bytes on the disk were compared with the digest, and are the same.
+    /// Records that the bytes on disk match the digests.
     package static func markVerified(_ shards: [Int64], _ db: Database) throws {
         let mark = try db.cachedStatement(sql: "UPDATE shard SET verified_at = ? WHERE id = ?")
         for shard in shards { try mark.execute(arguments: [StoreClock.now, shard]) }
     }
 
-    // MARK: Who references them
+    // MARK: References
 
-    /// The shards belong to a file now. One that a KV block has left is a file's, too.
+    /// Records that a file references the shards. The shard of a removed KV block becomes one of kind `file`.
     package static func adopt(_ shards: Set<Int64>, _ db: Database) throws {
         let adopt = try db.cachedStatement(
             sql: """
@@ -229,7 +234,7 @@ package enum ShardTable {
         for shard in shards { try adopt.execute(arguments: [shard]) }
     }
 
-    /// Nothing references the shard any more. The first such moment counts.
+    /// Records that nothing references the shard. An orphan keeps its earlier time.
     package static func markOrphaned(_ shard: Int64, _ db: Database) throws {
         try db.cachedStatement(sql: "UPDATE shard SET orphaned_at = coalesce(orphaned_at, ?) WHERE id = ?")
             .execute(arguments: [StoreClock.now, shard])
@@ -237,7 +242,7 @@ package enum ShardTable {
 
     /// Removes the row of a shard that nothing references.
     ///
-    /// - Returns: the row, as it was; its blob is to be swept.
+    /// - Returns: the removed row, whose blob the caller sweeps.
     package static func remove(_ shard: Int64, _ db: Database) throws -> Entry? {
         try Row.fetchOne(
             db.cachedStatement(sql: "DELETE FROM shard WHERE id = ? RETURNING \(entryColumns)"), arguments: [shard]
@@ -246,9 +251,9 @@ package enum ShardTable {
 
     // MARK: KV blocks
 
-    /// Makes the row of a KV block's shard, or takes over what a removed block has left that is not yet collected.
+    /// Inserts the row of a KV block's shard, or reuses the row of a removed block that is not yet collected.
     ///
-    /// - Returns: nil if a file holds the very bytes of its blob.
+    /// - Returns: nil if a file's shard has the same bytes.
     package static func insertBlock(_ shard: KVShard, seconds: Double?, _ db: Database) throws -> Int64? {
         let now = StoreClock.now
         return try Int64.fetchOne(
@@ -267,9 +272,9 @@ package enum ShardTable {
             arguments: [shard.digest, shard.bytes, shard.depth, now, now, now, seconds])
     }
 
-    /// Removes the row of a KV block's shard, unless it belongs to a file by now, or an import claims it.
+    /// Removes the row of a KV block's shard, unless it now belongs to a file or an import claims it.
     ///
-    /// - Returns: nil if it stays; otherwise its blob is to be swept.
+    /// - Returns: the shard, whose blob the caller sweeps; nil if the row stays.
     package static func removeBlock(_ shard: Int64, _ db: Database) throws -> (digest: ContentDigest, bytes: Int)? {
         try Row.fetchOne(
             db.cachedStatement(
@@ -284,11 +289,11 @@ package enum ShardTable {
 
     // MARK: Uses
 
-    /// Adds a batch of uses. The shard gets the reading of its eviction clock.
+    /// Adds a batch of uses, and sets the shard's `clock` to the current value of its eviction clock.
     ///
     /// - Parameters:
-    ///   - last: when the last of them was, in seconds since 1970.
-    ///   - clocks: the readings for weights and for KV blocks.
+    ///   - last: the time of the last use, in seconds since 1970.
+    ///   - clocks: the eviction clocks of weights and of KV blocks.
     package static func countUses(
         of shard: Name, _ count: Int, last: Int, clocks: (weights: Double, kv: Double), _ db: Database
     ) throws {
@@ -311,14 +316,14 @@ package enum ShardTable {
     private static let countUsesByID = countUses + " WHERE id = :shard"
     private static let countUsesByDigest = countUses + " WHERE digest = :shard"
 
-    /// Sets the clock of all shards of a kind back to 0, for a policy whose priorities count anew.
+    /// Resets the clock of all shards of a kind to 0, for a policy with other priorities.
     package static func resetClocks(_ kind: QuotaKind, _ db: Database) throws {
         try db.execute(sql: "UPDATE shard SET clock = 0 WHERE clock <> 0 AND kind \(kind == .kv ? "=" : "<>") 'kv'")
     }
 }
 
 extension ShardFacts {
-    /// From the columns `digest`, `bytes`, `kind`, `layer` and `head` of `shard`.
+    /// Reads the columns `digest`, `bytes`, `kind`, `layer` and `head` of `shard`.
     package init(_ row: Row) throws {
         self.init(
             digest: row["digest"], bytes: row["bytes"], kind: try row.word("kind"), layer: row["layer"],

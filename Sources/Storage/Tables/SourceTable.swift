@@ -1,13 +1,14 @@
 import Files
 import GRDB
 
-/// The tables `source` and `source_shard`: files outside the store that were imported, and their shards that are safe
-/// already, by number in the file's plan. This type makes every change to them.
+/// The tables `source` and `source_shard`: imported files outside the store, and their stored shards by number in the
+/// file's plan. This type makes every change to them.
 ///
-/// There is one row for each inode: an older state of the file is dropped when the newer one is remembered. Nothing
-/// here keeps a shard; a memo that names one which has gone is of no use, and only costs a reading. What was not
-/// imported for a long time is forgotten.
+/// There is one row for each inode: remembering a newer state of a file drops the older one. A row here does not keep a
+/// shard from removal; an entry for a removed shard is ignored, and the file's part is read again. Files that have not
+/// been imported for a long time are forgotten.
 package enum SourceTable {
+    /// The memo of a file in exactly this state; nil if there is none.
     package static func find(_ status: FileStatus, _ db: Database) throws -> SourceMemo? {
         guard
             let source = try Row.fetchOne(
@@ -31,7 +32,7 @@ package enum SourceTable {
         return memo
     }
 
-    /// The row of a source file, made if there is none.
+    /// Finds or inserts the row of a source file.
     package static func remember(_ status: FileStatus, _ db: Database) throws -> Int64 {
         let facts: StatementArguments = [
             status.device, status.inode, status.bytes, status.modified, status.changed,
@@ -52,7 +53,7 @@ package enum SourceTable {
             arguments: facts + [StoreClock.now])
     }
 
-    /// A shard of a source file is safe.
+    /// Records that a shard of a source file is stored.
     ///
     /// - Parameter ordinal: its number in the file's plan.
     package static func remember(_ shard: Int64, ordinal: Int, of source: Int64, _ db: Database) throws {
@@ -63,7 +64,7 @@ package enum SourceTable {
         ).execute(arguments: [source, ordinal, shard])
     }
 
-    /// All of a source file was read.
+    /// Sets the digest of a source file that was read completely.
     package static func setDigest(_ digest: ContentDigest?, of source: Int64, _ db: Database) throws {
         try db.cachedStatement(sql: "UPDATE source SET digest = ? WHERE id = ?").execute(arguments: [digest, source])
     }

@@ -1,49 +1,55 @@
 import GRDB
 
-/// What the catalog knows about a tensor.
+/// A tensor in the catalog.
 public struct TensorEntry: Sendable, Codable {
+    /// The name of the tensor.
     public let name: String
-    /// As the file spells it: `BF16`, `Q4_K`.
+    /// The element type as the file spells it: `BF16`, `Q4_K`.
     public let dtype: String
-    /// As the file gives it: row-major in safetensors, innermost first in GGUF.
+    /// The number of elements along each dimension: outermost first in safetensors, innermost first in GGUF.
     public let shape: [Int]
+    /// The size, in bytes.
     public let bytes: Int
-    /// The path up to the layer's number: `model.layers`.
+    /// The path before the layer's number: `model.layers`; nil outside layers.
     public let stack: String?
+    /// The layer's number within its stack; nil outside layers.
     public let layer: Int?
+    /// The expert's number; nil unless the tensor belongs to one expert.
     public let expert: Int?
-    /// The file of the revision that holds it.
+    /// The path of its file in the revision.
     public let file: String
-    /// The shard that holds its bytes; nil for a tensor of zero bytes.
+    /// The shard that holds its bytes; nil if the tensor has no bytes or its bytes have not arrived.
     public let shard: ContentDigest?
-    /// Where in the shard, in bytes.
+    /// The position in the shard, in bytes.
     public let shardOffset: Int
 }
 
-/// What the catalog knows about a layer.
+/// A layer in the catalog.
 public struct LayerInfo: Sendable, Codable {
-    /// The path up to the layer's number: `model.layers`.
+    /// The path before the layer's number: `model.layers`.
     public let stack: String
+    /// The layer's number within its stack.
     public let number: Int
+    /// The number of tensors.
     public let tensors: Int
-    /// The sum of the tensors' bytes.
+    /// The total size of the tensors, in bytes.
     public let bytes: Int
 }
 
-/// A tensor, and what must be known of its shard to map it.
+/// A tensor, and the facts about its shard that are needed to map it.
 package struct TensorPlacement {
     package let entry: TensorEntry
-    /// The shard's row; nil for a tensor of zero bytes.
+    /// The id of the shard's row; nil if the tensor has no bytes or its bytes have not arrived.
     package let shard: Int64?
     package let shardBytes: Int
     package let state: ShardState
 
-    /// Its bytes have never come.
+    /// Whether its bytes have never arrived.
     package var isPending: Bool { shard == nil && entry.bytes > 0 }
 }
 
 extension TensorPlacement {
-    /// The tensors of a revision, or those of one layer, or of one name: by file and name.
+    /// The tensors of a revision, optionally only those of one layer or with one name, sorted by file and name.
     package static func all(
         of revision: Int64, layer: Int? = nil, named name: String? = nil, _ db: Database
     ) throws -> [TensorPlacement] {
@@ -85,7 +91,7 @@ extension TensorPlacement {
 }
 
 extension LayerInfo {
-    /// The layers of a revision, by stack and number.
+    /// The layers of a revision, sorted by stack and number.
     package static func all(of revision: Int64, _ db: Database) throws -> [LayerInfo] {
         try Row.fetchAll(
             db,

@@ -1,11 +1,12 @@
 import GRDB
 import ModelFormats
 
-/// The table `tensor`: the tensors of each file, as its header gives them. This type makes every change to it.
+/// The table `tensor`: the tensors in the header of each file. This type makes every change to it.
 ///
-/// Rows are made with their file, also of a file whose bytes have not arrived, and never change. A tensor of one byte
-/// or more starts an extent of its own: (file_id, offset) finds its shard.
+/// Rows are inserted with their file, even if its bytes have not arrived, and never change. A tensor that is not empty
+/// starts an extent of its own, so (file_id, offset) finds its shard.
 package enum TensorTable {
+    /// Inserts the tensors of a file.
     package static func insert(_ tensors: [TensorInfo], of file: Int64, _ db: Database) throws {
         let insert = try db.cachedStatement(
             sql: """
@@ -34,7 +35,7 @@ package enum TensorTable {
     }
 }
 
-/// A shape as the column `tensor.shape` has it: a JSON array.
+/// The encoding of the column `tensor.shape`: a JSON array.
 enum Shape {
     static func encode(_ shape: [Int]) -> String {
         "[" + shape.map(String.init).joined(separator: ",") + "]"
@@ -43,7 +44,7 @@ enum Shape {
     static func decode(_ text: String) throws -> [Int] {
         try text.dropFirst().dropLast().split(separator: ",").map { number in
             guard let number = Int(number) else {
-                throw StorageError.invalid(what: "shape", value: text, reason: "the catalog holds no such")
+                throw StorageError.invalid(what: "shape", value: text, reason: "expected a JSON array of integers")
             }
             return number
         }

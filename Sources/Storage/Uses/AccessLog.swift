@@ -3,18 +3,18 @@ import GRDB
 import Logging
 import Synchronization
 
-/// Counts uses of shards by itself, by digest.
+/// A component that counts uses of shards itself, by digest.
 package protocol UseSource: Sendable {
-    /// The uses since the last call, and how long ago the last one was.
+    /// Returns the uses since the last call, each with the age of the last one, and resets the counts.
     func takeUses() -> [(digest: ContentDigest, count: Int, secondsAgo: Double)]
 }
 
 /// Counts accesses in memory, and writes them to the catalog in batches: reads are not writes.
 ///
-/// A batch is written when it is large, after a minute, before an eviction, and when the store goes. No reader waits for
-/// that: it happens on a queue of its own, and waits for the write lock for a bounded time only; a batch that could not
-/// be written goes with the next. A crash, or a write lock that somebody holds while the store goes, loses at most one
-/// batch of counts, and a full disk as many as it likes: never a read.
+/// A batch is written when it is large, after a minute, before an eviction, and when the store is closed. No reader
+/// waits for that: a separate queue writes the batch, and waits for the write lock for a limited time only. A batch
+/// that could not be written is merged with the next. A crash, or a write lock held by another process while the store
+/// is closed, loses at most one batch of counts; a full disk can lose more. A read never fails for this reason.
 package final class AccessLog: Sendable {
     private struct Use {
         var count = 0
@@ -29,7 +29,7 @@ package final class AccessLog: Sendable {
 
     private struct Uses {
         var shards: [Int64: Use] = [:]
-        /// Of shards in memory tiers, which know digests alone.
+        /// For shards in memory tiers, which have only digests.
         var digests: [ContentDigest: Use] = [:]
         var revisions: [Int64: Use] = [:]
         var prompts: [Int64: Use] = [:]
@@ -43,11 +43,11 @@ package final class AccessLog: Sendable {
         }
     }
 
-    /// A batch of so many shards is written at once.
+    /// The number of shards at which a batch is written immediately.
     package static let batch = 4096
-    /// Seconds after which a smaller one is written.
+    /// The time after which a smaller batch is written, in seconds.
     package static let interval = 60
-    /// How long a flush waits for the write lock.
+    /// The longest wait of a flush for the write lock.
     package static let patience = Duration.seconds(2)
 
     private let catalog: Catalog
@@ -56,10 +56,10 @@ package final class AccessLog: Sendable {
     private let recorder: AccessRecorder
     private let uses = Mutex(Uses())
     private let queue = DispatchQueue(label: "weightstore.accesses")
-    /// Dispatch's own objects may be used from any thread.
+    /// Dispatch's objects are safe to use from any thread.
     nonisolated(unsafe) private let timer: any DispatchSourceTimer
 
-    /// - Parameter sources: what counts uses of shards by itself, such as memory tiers.
+    /// - Parameter sources: components that count uses of shards themselves, such as memory tiers.
     package init(
         catalog: Catalog, recorder: AccessRecorder, logger: Logger, sources: @escaping @Sendable () -> [any UseSource]
     ) throws {
@@ -77,16 +77,19 @@ package final class AccessLog: Sendable {
 
     deinit { timer.cancel() }
 
+    /// Counts an access to a revision.
     package func revision(_ id: Int64) {
         uses.withLock { $0.revisions[id, default: Use()].add(1, at: StoreClock.now) }
     }
 
+    /// Counts a use of each prompt.
     package func prompts(_ ids: some Sequence<Int64>) {
         uses.withLock { uses in
             for id in ids { uses.prompts[id, default: Use()].add(1, at: StoreClock.now) }
         }
     }
 
+    /// Counts an access to each shard, given by the id of its row.
     package func shards(_ ids: some Sequence<Int64>) {
         let now = StoreClock.now
         let isFull = uses.withLock { uses in
@@ -97,9 +100,9 @@ package final class AccessLog: Sendable {
         if isFull { queue.async { [weak self] in self?.write(isLast: false) } }
     }
 
-    /// Writes what was counted, if the write lock is to be had soon.
+    /// Writes the counts to the catalog, if the write lock is free within `patience`.
     ///
-    /// - Parameter isLast: whether what can't be written is given up.
+    /// - Parameter isLast: whether to discard counts that cannot be written.
     package func flush(isLast: Bool = false) {
         queue.sync { write(isLast: isLast) }
     }

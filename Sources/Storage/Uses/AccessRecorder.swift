@@ -3,12 +3,11 @@ import GRDB
 import Glibc
 import Synchronization
 
-/// Writes down each access to a shard of weights, for the simulator: off, unless an operator switches it on.
+/// Records each access to a shard of weights, for the simulator. It is off unless an operator turns it on.
 ///
-/// `accesses.csv` has a line for each access: `time,id,size`, the time in seconds since 1970, the id that of the shard's
-/// row, the size in bytes. When it is full it becomes `accesses.1.csv`, and the one before that goes: a ring of two. What
-/// is on its way to the file is in memory, as many as `room`; if more come before they are written, the rest is not
-/// recorded.
+/// `accesses.csv` has a line for each access: `time,id,size`: the time in seconds since 1970, the id of the shard's
+/// row, the size in bytes. When the file is full, it is renamed to `accesses.1.csv`, replacing the previous one. Up to
+/// `room` accesses are buffered in memory until they are written; further ones are not recorded.
 package final class AccessRecorder: Sendable {
     private enum Shard: Sendable {
         case row(Int64)
@@ -21,11 +20,13 @@ package final class AccessRecorder: Sendable {
         let shard: Shard
     }
 
-    /// Bytes of one of the two files at most.
+    /// The largest size of each of the two files, in bytes.
     static let fileBytes = 32 << 20
+    /// The most accesses in memory.
     package static let room = 1 << 18
     private static let setting = "accesses.record"
 
+    /// The path of the files, without `.csv` and `.1.csv`.
     package let path: String
     private let on = Atomic<Bool>(false)
     private let accesses = Mutex<[Access]>([])
@@ -33,20 +34,25 @@ package final class AccessRecorder: Sendable {
     /// - Parameter directory: the store's.
     package init(_ directory: String) { path = directory + "/accesses" }
 
+    /// Whether accesses are recorded.
     package var isOn: Bool {
         get { on.load(ordering: .relaxed) }
         set { on.store(newValue, ordering: .relaxed) }
     }
 
+    /// Reads the setting.
     package static func isOn(_ db: Database) throws -> Bool { try SettingTable.get(setting, db) ?? false }
+    /// Writes the setting.
     package static func set(_ on: Bool, _ db: Database) throws { try SettingTable.set(setting, on ? true : nil, db) }
 
-    /// The files, the older first, as far as they are there.
+    /// The paths of the existing files, the older first.
     package static func files(in directory: String) -> [String] {
         ["\(directory)/accesses.1.csv", "\(directory)/accesses.csv"].filter(FileSystem.exists)
     }
 
+    /// Records an access to each shard.
     package func record(rows: some Sequence<Int64>) { add(rows.map { .row($0) }) }
+    /// Records an access to each shard.
     package func record(digests: some Sequence<ContentDigest>) { add(digests.map { .digest($0) }) }
 
     private func add(_ shards: [Shard]) {
@@ -57,7 +63,7 @@ package final class AccessRecorder: Sendable {
         }
     }
 
-    /// Appends what was recorded to the file.
+    /// Appends the recorded accesses to the file.
     package func flush(_ catalog: Catalog) throws {
         let taken = accesses.withLock { accesses in
             defer { accesses = [] }
@@ -65,7 +71,7 @@ package final class AccessRecorder: Sendable {
         }
         if taken.isEmpty { return }
         let text = try catalog.read { db in try Self.lines(taken, db) }
-        // Processes take turns, so that one of them alone turns the ring.
+        // The lock ensures that only one process at a time renames the full file.
         let lock = try FileDescriptor(path + ".lock", O_RDWR | O_CREAT)
         try lock.lock()
         if let status = try FileSystem.status(path + ".csv"), status.bytes + text.utf8.count > Self.fileBytes {
@@ -100,7 +106,7 @@ package final class AccessRecorder: Sendable {
                     digests[digest] = .some(row)
                 }
             }
-            // A shard that was removed since has no row, and no place in a simulation of the store.
+            // A shard that was removed since then has no row, and is left out of the simulation.
             guard let row else { continue }
             let micros = String(access.time / 1000)
             text += "\(micros.dropLast(6)).\(micros.suffix(6)),\(row["id"] as Int64),\(row["bytes"] as Int)\n"

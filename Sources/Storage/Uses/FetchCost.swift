@@ -1,6 +1,6 @@
-/// What fetching a shard is taken to cost before it was fetched for the first time: one Gbit/s, and a round trip.
+/// The assumed cost of fetching a shard that has never been fetched: 1 Gbit/s and one round trip.
 package enum FetchCost {
-    /// Seconds.
+    /// In seconds.
     package static let latency = 0.05
     package static let bytesPerSecond = 125e6
 }

@@ -1,9 +1,10 @@
 import Glibc
 
-/// How `heat` fades.
+/// The exponential decay of `heat`.
 package enum Heat {
-    /// Seconds until half of a use is left.
+    /// The time after which a use counts half, in seconds.
     package static let halfLife = 86_400.0
 
+    /// The heat after some time, in seconds, without a use.
     package static func faded(_ heat: Double, seconds: Double) -> Double { heat * pow(0.5, max(seconds, 0) / halfLife) }
 }
