@@ -20,7 +20,7 @@ struct StoreOptions: ParsableArguments {
 
     /// - Parameter limitRate: the most bytes per second to fetch from origins.
     func open(create: Bool = false, limitRate: Int? = nil) throws -> Store {
-        let logger = Logger(label: "weightstore") { _ in ComplainingLogHandler() }
+        let logger = Logger(label: "weightstore") { _ in DiagnosticLogHandler() }
         let store = try Store(at: path, create: create, logger: logger)
         var transport = TransportOptions()
         transport.bytesPerSecond = limitRate
@@ -31,7 +31,7 @@ struct StoreOptions: ParsableArguments {
 }
 
 /// Prints the library's warnings, and on a terminal its notices, as messages of the tool.
-private struct ComplainingLogHandler: LogHandler {
+private struct DiagnosticLogHandler: LogHandler {
     var metadata: Logger.Metadata = [:]
     var logLevel = Terminal.showsProgress ? Logger.Level.notice : .warning
 
@@ -40,5 +40,5 @@ private struct ComplainingLogHandler: LogHandler {
         set { metadata[key] = newValue }
     }
 
-    func log(event: LogEvent) { Terminal.complain("\(event.message)") }
+    func log(event: LogEvent) { Terminal.printDiagnostic("\(event.message)") }
 }

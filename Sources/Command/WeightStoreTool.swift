@@ -53,7 +53,7 @@ struct WeightStoreTool: ParsableCommand {
             try command.run()
         } catch {
             guard let status = ExitStatus(error) else { exit(withError: error) }
-            Terminal.complain(message(for: error))
+            Terminal.printDiagnostic(message(for: error))
             Glibc.exit(status.rawValue)
         }
     }

@@ -22,38 +22,38 @@ package struct Reserve {
         if let status = try FileSystem.status(path), status.bytes == Self.bytes { return }
         guard try FileSystem.availableBytes(FileSystem.parent(of: path)) > 4 * Self.bytes else { return }
         // If other writers filled the disk meanwhile, the next gc tries again.
-        _ = try take(Self.bytes)
+        _ = try allocate(Self.bytes)
     }
 
     /// Allocates as much of the reserve as there is space for.
-    package func takeBack() throws {
+    package func reclaim() throws {
         if FileSystem.exists(path) { return }
         let free = try FileSystem.freeBytes(FileSystem.parent(of: path))
         // A little less than is free: the file system needs blocks for the file's metadata.
         for attempt in 0..<8 {
             let bytes = min(free / Self.step * Self.step, Self.bytes) - (attempt * attempt) * Self.step
             if bytes <= 0 { return }
-            if try take(bytes) { return }
+            if try allocate(bytes) { return }
         }
     }
 
     /// Throws ``FileError/diskFull(path:)`` if the reserve is missing and there is no space for one.
     package func require() throws {
         if FileSystem.exists(path) { return }
-        try takeBack()
+        try reclaim()
         guard FileSystem.exists(path) else { throw FileError.diskFull(path: path) }
     }
 
     /// Releases the space.
-    package func giveUp() throws {
+    package func release() throws {
         try FileSystem.remove(path)
     }
 
     /// - Returns: false, with the file removed, if the disk has too little space.
-    private func take(_ bytes: Int) throws -> Bool {
+    private func allocate(_ bytes: Int) throws -> Bool {
         let file = try FileDescriptor(path, O_RDWR | O_CREAT)
         if posix_fallocate(file.raw, 0, off_t(bytes)) == 0 { return true }
-        try giveUp()
+        try release()
         return false
     }
 }

@@ -42,7 +42,7 @@ extension Fleet {
     }
 
     private func syncer(_ store: Store) -> Syncer {
-        Syncer(store: store, fleet: self, book: PeerBook(me: nil, load: peers(store)), board: ArrivalBoard())
+        Syncer(store: store, fleet: self, book: PeerSelector(me: nil, load: peers(store)), board: InFlightRegistry())
     }
 
     /// The nodes: from etcd, or if that fails, from the table that this machine's node writes.
@@ -60,7 +60,7 @@ extension Fleet {
     /// Makes a process that is not a node try the peers known to this machine's node before the models' origins.
     public static func askPeers(for store: Store) {
         store.ask(
-            PeerBook(
+            PeerSelector(
                 me: nil,
                 load: { [weak store] in
                     guard let store else { return [] }

@@ -12,7 +12,7 @@ public final class Fleet: Sendable {
     /// The bucket's URL.
     public let origin: String
     let bucket: S3Bucket
-    let etcd: EtcdMap?
+    let etcd: EtcdKeys?
     let map: VersionMap
 
     /// Creates the fleet without sending a request.
@@ -31,7 +31,7 @@ public final class Fleet: Sendable {
         bucket = try S3Bucket(origin, options: options, environment: environment)
         let place = origin.prefix { $0 != "?" }.dropFirst("s3://".count).split(separator: "/").joined(separator: "/")
         self.etcd = try etcd.map {
-            EtcdMap(
+            EtcdKeys(
                 client: try EtcdClient($0, options: options, environment: environment), root: "weightstore/\(place)/")
         }
         map = VersionMap(bucket: bucket, etcd: self.etcd)

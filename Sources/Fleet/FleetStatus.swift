@@ -32,7 +32,7 @@ extension Fleet {
         return FleetStatus(origin: origin, models: models, nodes: try etcd.map { try nodes($0, models) })
     }
 
-    private func nodes(_ etcd: EtcdMap, _ models: [ModelVersions]) throws -> [FleetStatus.Node] {
+    private func nodes(_ etcd: EtcdKeys, _ models: [ModelVersions]) throws -> [FleetStatus.Node] {
         func decode<Value: Decodable>(_ type: Value.Type, _ prefix: String) throws -> [Value] {
             // An unreadable value is skipped.
             try etcd.client.range(prefix).values.compactMap { try? JSONDecoder().decode(type, from: Data($0.value)) }

@@ -15,7 +15,7 @@ final class KVMemory: @unchecked Sendable {
     /// more than filling fresh memory.
     init(count: Int) {
         self.count = count
-        if let spare = SpareMemory.take(count) {
+        if let spare = SpareMemory.reuse(count) {
             (start, capacity) = (spare.start, spare.count)
             return
         }

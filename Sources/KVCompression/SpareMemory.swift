@@ -21,7 +21,7 @@ enum SpareMemory {
     private static let pieces = Mutex<[Piece]>([])
 
     /// Returns a spare piece of at least `count` bytes, and at most about twice as many.
-    static func take(_ count: Int) -> (start: UnsafeMutableRawPointer, count: Int)? {
+    static func reuse(_ count: Int) -> (start: UnsafeMutableRawPointer, count: Int)? {
         guard count >= least else { return nil }
         let piece = pieces.withLock { pieces -> Piece? in
             let fits = pieces.indices.filter { pieces[$0].bytes.count >= count && pieces[$0].bytes.count / 2 <= count }

@@ -35,7 +35,7 @@ struct GGUFReader {
     package mutating func integer<Value: FixedWidthInteger & BitwiseCopyable>(
         _ type: Value.Type = Value.self
     ) throws -> Value {
-        let start = try take(MemoryLayout<Value>.size)
+        let start = try advance(MemoryLayout<Value>.size)
         return window.withUnsafeBytes { bytes in
             Value(littleEndian: bytes.loadUnaligned(fromByteOffset: start, as: Value.self))
         }
@@ -48,7 +48,7 @@ struct GGUFReader {
         guard length <= GGUF.maximumNameBytes else {
             throw error(.stringTooLong(bytes: length, limit: GGUF.maximumNameBytes), at: start)
         }
-        let first = try take(Int(length))
+        let first = try advance(Int(length))
         guard let name = String(validating: window[first..<first + Int(length)], as: UTF8.self) else {
             throw error(.invalidUTF8, at: start)
         }
@@ -61,7 +61,7 @@ struct GGUFReader {
         let length = try integer(UInt64.self)
         guard length <= remaining else { throw pastEnd(needed: length) }
         let kept = min(Int(length), limit)
-        let first = try take(kept)
+        let first = try advance(kept)
         var text = String(decoding: window[first..<first + kept], as: UTF8.self)
         if length > kept {
             try skip(length - UInt64(kept))
@@ -81,7 +81,7 @@ struct GGUFReader {
     }
 
     /// Advances over `count` bytes and returns their position in `window`.
-    private mutating func take(_ count: Int) throws -> Int {
+    private mutating func advance(_ count: Int) throws -> Int {
         guard count <= remaining else { throw pastEnd(needed: UInt64(count)) }
         if position < windowStart || position + count > windowStart + window.count {
             window = try source.bytes(at: position, count: min(Self.windowBytes, remaining))

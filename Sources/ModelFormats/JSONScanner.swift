@@ -45,19 +45,19 @@ struct JSONScanner: ~Copyable {
         return nil
     }
 
-    private mutating func take(_ byte: UInt8, _ what: String) throws(FormatError) {
+    private mutating func consume(_ byte: UInt8, _ what: String) throws(FormatError) {
         guard peek() == byte else { throw error(.expected(what)) }
         position += 1
     }
 
-    mutating func beginObject() throws(FormatError) { try take(UInt8(ascii: "{"), "an object") }
-    mutating func beginArray() throws(FormatError) { try take(UInt8(ascii: "["), "an array") }
+    mutating func beginObject() throws(FormatError) { try consume(UInt8(ascii: "{"), "an object") }
+    mutating func beginArray() throws(FormatError) { try consume(UInt8(ascii: "["), "an array") }
 
     /// The next key of the current object, or nil at its end. Consumes the colon after the key.
     package mutating func key(first: inout Bool) throws(FormatError) -> String? {
         guard try another(closing: UInt8(ascii: "}"), first: &first) else { return nil }
         let key = try string()
-        try take(UInt8(ascii: ":"), "\":\"")
+        try consume(UInt8(ascii: ":"), "\":\"")
         return key
     }
 
@@ -72,7 +72,7 @@ struct JSONScanner: ~Copyable {
             position += 1
             return false
         }
-        if !first { try take(UInt8(ascii: ","), "\",\" or \"\(Unicode.Scalar(closing))\"") }
+        if !first { try consume(UInt8(ascii: ","), "\",\" or \"\(Unicode.Scalar(closing))\"") }
         return true
     }
 
@@ -184,7 +184,7 @@ struct JSONScanner: ~Copyable {
 
     /// A string, with its escape sequences decoded.
     package mutating func string() throws(FormatError) -> String {
-        try take(UInt8(ascii: "\""), "a string")
+        try consume(UInt8(ascii: "\""), "a string")
         let start = position
         stringStart = start - 1
         while position < bytes.count {

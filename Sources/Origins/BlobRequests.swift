@@ -11,10 +11,10 @@ enum BlobRequests {
         _ body: (Int, UnsafeRawBufferPointer) throws -> Void
     ) throws {
         let start = request.start
-        let parts = OrderedParts.cut(request.bytes - start).map {
-            OrderedParts.Part(offset: start + $0.lowerBound, shardOffset: start + $0.lowerBound, length: $0.count)
+        let parts = OrderedFetch.cut(request.bytes - start).map {
+            OrderedFetch.Part(offset: start + $0.lowerBound, shardOffset: start + $0.lowerBound, length: $0.count)
         }
-        try OrderedParts.fetch(
+        try OrderedFetch.fetch(
             parts, work,
             { part, memory, work in
                 try transport.fill(memory, from: resource, at: part.offset, work)

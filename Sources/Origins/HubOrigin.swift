@@ -17,7 +17,7 @@ public final class HubOrigin: ModelOrigin {
     private let endpoint: Address
     private let token: String?
     /// The redirect target of each file, by path.
-    private let shortcuts = Mutex<[String: Shortcut]>([:])
+    private let redirects = Mutex<[String: RedirectCache]>([:])
 
     /// The hub named by the environment: `HF_ENDPOINT`, or the public one.
     public static var defaultURL: String {
@@ -66,13 +66,13 @@ public final class HubOrigin: ModelOrigin {
     ) throws {
         let file = resource(model: request.model, commit: request.commit, path: request.path, bytes: nil)
         let parts = request.missing.flatMap { piece in
-            OrderedParts.cut(piece.length).map { part in
-                OrderedParts.Part(
+            OrderedFetch.cut(piece.length).map { part in
+                OrderedFetch.Part(
                     offset: piece.fileOffset + part.lowerBound, shardOffset: piece.shardOffset + part.lowerBound,
                     length: part.count)
             }
         }
-        try OrderedParts.fetch(
+        try OrderedFetch.fetch(
             parts, work,
             { [transport] part, memory, work in
                 try transport.fill(memory, from: file, at: part.offset, work)
@@ -93,15 +93,15 @@ public final class HubOrigin: ModelOrigin {
     private func resource(model: String, commit: String, path: String, bytes: Int?) -> Transport.Resource {
         let place =
             "/\(model)/resolve/\(PercentEncoding.encode(commit))/\(PercentEncoding.encode(path, keepingSlashes: true))"
-        let shortcut = shortcuts.withLock { shortcuts in
-            let shortcut = shortcuts[place] ?? Shortcut()
-            shortcuts[place] = shortcut
-            return shortcut
+        let redirect = redirects.withLock { redirects in
+            let redirect = redirects[place] ?? RedirectCache()
+            redirects[place] = redirect
+            return redirect
         }
         let first = request(place)
         let isPage = path.lowercased().hasSuffix(".html") || path.lowercased().hasSuffix(".htm")
         return Transport.Resource(
-            what: "file \(path)", request: { _ in first }, bytes: bytes, isPage: isPage, shortcut: shortcut,
+            what: "file \(path)", request: { _ in first }, bytes: bytes, isPage: isPage, redirect: redirect,
             explain: Self.explain)
     }
 

@@ -8,7 +8,7 @@ final class RateLimit: Sendable {
     init(bytesPerSecond: Int) { self.bytesPerSecond = Double(max(bytesPerSecond, 1)) }
 
     /// - Returns: the time to wait before more bytes are read from the connection.
-    func take(_ bytes: Int) -> Duration {
+    func delay(afterReceiving bytes: Int) -> Duration {
         let now = ContinuousClock.now
         return due.withLock { due in
             // A pause gives no credit beyond 100 ms.

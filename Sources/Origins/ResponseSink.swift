@@ -32,20 +32,20 @@ final class ResponseSink: HTTPClientResponseDelegate, @unchecked Sendable {
     }
 
     private let memory: UnsafeMutableRawBufferPointer
-    private let judge: @Sendable (HTTPResponseHead) throws -> Plan
+    private let validator: @Sendable (HTTPResponseHead) throws -> Plan
     private let work: Work
     private let limit: RateLimit?
     private let state = Mutex(State())
 
-    /// - Parameter judge: checks the head; an error that it throws ends the request.
+    /// - Parameter validator: checks the head; an error that it throws ends the request.
     init(
         _ memory: UnsafeMutableRawBufferPointer, _ work: Work, _ limit: RateLimit?,
-        judge: @escaping @Sendable (HTTPResponseHead) throws -> Plan
+        validator: @escaping @Sendable (HTTPResponseHead) throws -> Plan
     ) {
         self.memory = memory
         self.work = work
         self.limit = limit
-        self.judge = judge
+        self.validator = validator
     }
 
     /// Bytes of the memory that are filled so far.
@@ -61,7 +61,7 @@ final class ResponseSink: HTTPClientResponseDelegate, @unchecked Sendable {
 
     func didReceiveHead(task: HTTPClient.Task<Void>, _ head: HTTPResponseHead) -> EventLoopFuture<Void> {
         do {
-            let plan = try judge(head)
+            let plan = try validator(head)
             state.withLock { state in
                 state.head = head
                 state.plan = plan
@@ -75,10 +75,10 @@ final class ResponseSink: HTTPClientResponseDelegate, @unchecked Sendable {
 
     func didReceiveBodyPart(task: HTTPClient.Task<Void>, _ buffer: ByteBuffer) -> EventLoopFuture<Void> {
         if work.isCancelled { return task.eventLoop.makeFailedFuture(CancellationError()) }
-        let (kept, isTooLong) = state.withLock { state in (take(buffer, &state), state.isTooLong) }
+        let (kept, isTooLong) = state.withLock { state in (append(buffer, &state), state.isTooLong) }
         if isTooLong { return task.eventLoop.makeFailedFuture(TooLong()) }
         work.advance(kept)
-        guard let pause = limit?.take(buffer.readableBytes), pause > .zero else {
+        guard let pause = limit?.delay(afterReceiving: buffer.readableBytes), pause > .zero else {
             return task.eventLoop.makeSucceededVoidFuture()
         }
         return task.eventLoop.scheduleTask(in: .nanoseconds(Int64(pause / .nanoseconds(1)))) {}.futureResult
@@ -89,7 +89,7 @@ final class ResponseSink: HTTPClientResponseDelegate, @unchecked Sendable {
     struct TooLong: Error {}
 
     /// - Returns: the number of bytes written to the memory.
-    private func take(_ buffer: ByteBuffer, _ state: inout State) -> Int {
+    private func append(_ buffer: ByteBuffer, _ state: inout State) -> Int {
         if state.isClosed { return 0 }
         let count = buffer.readableBytes
         switch state.plan {

@@ -93,7 +93,7 @@ package final class S3Bucket: Sendable {
     }
 
     /// The result of reading an object.
-    package enum Reading: Sendable {
+    package enum ReadResult: Sendable {
         case found(Object)
         /// The object still has the given tag.
         case unchanged
@@ -103,7 +103,7 @@ package final class S3Bucket: Sendable {
     /// Reads a small object.
     ///
     /// - Parameter tag: the tag from an earlier read; an object that still has it is not transferred.
-    package func get(_ name: String, unless tag: String? = nil, limit: Int = answerBytes) throws -> Reading {
+    package func get(_ name: String, unless tag: String? = nil, limit: Int = answerBytes) throws -> ReadResult {
         do {
             let answer = try ask(name, headers: HTTPHeaders(tag.map { [("if-none-match", $0)] } ?? []), limit: limit)
             if answer.status == 304 { return .unchanged }

@@ -19,7 +19,7 @@ extension Transport {
         /// Whether it may be an HTML page.
         var isPage = false
         /// The target of the last redirect, which is requested directly the next time.
-        var shortcut: Shortcut?
+        var redirect: RedirectCache?
         /// Translates an error response into an error; nil if the status is sufficient.
         package var explain: @Sendable (Answer, Address) -> FetchError? = { _, _ in nil }
 
@@ -31,7 +31,7 @@ extension Transport {
         init(
             what: String, request: @escaping @Sendable (_ range: Range<Int>?) throws -> Request,
             secrets: Set<String> = ["authorization"], bytes: Int? = nil, isPage: Bool = false,
-            shortcut: Shortcut? = nil,
+            redirect: RedirectCache? = nil,
             explain: @escaping @Sendable (Answer, Address) -> FetchError? = { _, _ in nil }
         ) {
             self.what = what
@@ -39,7 +39,7 @@ extension Transport {
             self.secrets = secrets
             self.bytes = bytes
             self.isPage = isPage
-            self.shortcut = shortcut
+            self.redirect = redirect
             self.explain = explain
         }
     }
@@ -49,7 +49,7 @@ extension Transport {
     /// Fills the memory with the bytes that begin at `offset`. Each retry resumes where the previous attempt stopped.
     func fill(_ memory: UnsafeMutableRawBufferPointer, from resource: Resource, at offset: Int, _ work: Work) throws {
         var done = 0
-        var patience = Patience(options, work)
+        var patience = RetryBackoff(options, work)
         while done < memory.count {
             let range = offset + done..<offset + memory.count
             var filled = 0
@@ -70,7 +70,7 @@ extension Transport {
     ///
     /// - Parameter limit: the largest size in bytes.
     package func collect(_ resource: Resource, limit: Int, _ work: Work = Work()) throws -> Answer {
-        var patience = Patience(options, work)
+        var patience = RetryBackoff(options, work)
         while true {
             var filled = 0
             do {
@@ -94,7 +94,7 @@ extension Transport {
         var request = try resource.request(range)
         let home = request.address.place
         var usesShortcut = false
-        if let known = resource.shortcut?.address {
+        if let known = resource.redirect?.address {
             request = redirected(request, to: known, from: home, resource)
             usesShortcut = true
         }
@@ -105,11 +105,11 @@ extension Transport {
         request.headers.replaceOrAdd(name: "user-agent", value: "weightstore/0.1")
         for _ in 0...Self.longestRedirect {
             let address = request.address
-            let judge = Judge(
+            let validator = ResponseValidator(
                 address: address, range: range, bytes: resource.bytes, isPage: resource.isPage, limit: limit)
             let answer: Answer
             do {
-                answer = try once(request, into: memory, filled: &filled, work) { head in try judge.plan(head) }
+                answer = try once(request, into: memory, filled: &filled, work) { head in try validator.plan(head) }
             } catch {
                 throw try failure(error, at: address)
             }
@@ -131,7 +131,7 @@ extension Transport {
                     let place = Address(location)?.name ?? String(location.prefix { $0 != "?" })
                     throw FetchError.badRedirect(url: address.name, status: answer.status, location: place)
                 }
-                if next.place != home { resource.shortcut?.address = next }
+                if next.place != home { resource.redirect?.address = next }
                 request = redirected(request, to: next, from: home, resource)
             case 201 where range == nil, 204 where range == nil, 304 where range == nil: return answer
             case 408, 425, 429, 500, 502, 503, 504:
@@ -142,7 +142,7 @@ extension Transport {
             case 400 where address.place != home, 401 where address.place != home, 403 where address.place != home,
                 410 where address.place != home:
                 // The signed URL has expired, or its host requires more than the URL: request a new one.
-                resource.shortcut?.address = nil
+                resource.redirect?.address = nil
                 throw Failure(.expired(url: address.name, status: answer.status), isImmediate: usesShortcut)
             default:
                 if let error = resource.explain(answer, address) { throw error }
@@ -157,7 +157,7 @@ extension Transport {
                 }
             }
         }
-        resource.shortcut?.address = nil
+        resource.redirect?.address = nil
         throw FetchError.tooManyRedirects(
             url: try resource.request(range).address.name, status: 302, limit: Self.longestRedirect)
     }
@@ -216,7 +216,7 @@ struct Failure: Error {
 }
 
 /// Counts failed attempts, and waits between them.
-private struct Patience {
+private struct RetryBackoff {
     private let options: TransportOptions
     private let work: Work
     private var failures = 0

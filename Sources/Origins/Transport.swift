@@ -71,14 +71,14 @@ package final class Transport: Sendable {
     /// One request, without retries and redirects.
     ///
     /// - Parameters:
-    ///   - memory: receives the body if `judge` says so.
+    ///   - memory: receives the body if `validator` says so.
     ///   - filled: set to the number of bytes written to the memory, even if an error is thrown.
     func once(
         _ request: Request, into memory: UnsafeMutableRawBufferPointer, filled: inout Int, _ work: Work,
-        judge: @escaping @Sendable (HTTPResponseHead) throws -> ResponseSink.Plan
+        validator: @escaping @Sendable (HTTPResponseHead) throws -> ResponseSink.Plan
     ) throws -> Answer {
         if let problem = problem(with: request.address) { throw problem }
-        let sink = ResponseSink(memory, work, limit, judge: judge)
+        let sink = ResponseSink(memory, work, limit, validator: validator)
         let made = try HTTPClient.Request(
             url: request.address.text, method: request.method, headers: request.headers,
             body: request.body.map { .bytes($0) })

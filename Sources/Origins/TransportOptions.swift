@@ -20,7 +20,7 @@ public struct TransportOptions: Sendable {
     /// Whether secrets and weights may be sent unencrypted to other machines. Set by `WEIGHTSTORE_INSECURE=1`.
     public var allowsPlainHTTP = ProcessInfo.processInfo.environment["WEIGHTSTORE_INSECURE"] == "1"
     /// The authorities whose certificates are trusted.
-    public var trust = Trust.standard
+    public var trust = TrustRoots.standard
     /// The limit for all requests of the origin together; nil for no limit.
     public var bytesPerSecond: Int?
 

@@ -29,8 +29,8 @@ package struct KVCandidates {
     ///
     /// - Parameters:
     ///   - spaces: the spaces whose blocks are candidates; nil means all.
-    ///   - spared: a block that is not a candidate.
-    package init(_ catalog: String, _ spaces: Spaces? = nil, sparing spared: Int64? = nil) throws {
+    ///   - excluded: a block that is not a candidate.
+    package init(_ catalog: String, _ spaces: Spaces? = nil, excluding excluded: Int64? = nil) throws {
         database = try PolicyDatabase(catalog)
         try database.execute(
             """
@@ -39,7 +39,7 @@ package struct KVCandidates {
             CREATE TEMP VIEW candidate AS
             SELECT \(CandidateColumn.select(\.kv))
             FROM main.shard
-            WHERE shard.kind = 'kv' AND shard.orphaned_at IS NULL AND shard.id <> \(spared ?? 0)
+            WHERE shard.kind = 'kv' AND shard.orphaned_at IS NULL AND shard.id <> \(excluded ?? 0)
                   \(spaces?.condition ?? "");
             """)
     }

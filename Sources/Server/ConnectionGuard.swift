@@ -48,7 +48,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         unsent += 1
         let bytes = if case .body(let buffer) = unwrapOutboundIn(data) { buffer.readableBytes } else { 0 }
         promise.futureResult.assumeIsolated().whenComplete { _ in
-            self.window.give(bytes)
+            self.window.release(bytes)
             self.unsent -= 1
             self.lastSent = .now()
         }

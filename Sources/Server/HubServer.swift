@@ -14,7 +14,7 @@ import WeightStore
 ///
 /// **The path of a request**: with a certificate, `TLSChannel` decrypts; `ConnectionGuard` watches the connection;
 /// `Responder` checks the token, parses the `Route`, and writes the log and the metrics; `Hub` answers Hub clients,
-/// `Peers` other stores, `Operation` the operator. Every blocking call runs on `BlockingThreads`. `StoredBytes` reads a
+/// `Peers` other stores, `OperatorPages` the operator. Every blocking call runs on `BlockingThreads`. `StoredBytes` reads a
 /// piece while the previous one is sent, so a slow client costs two pieces of memory, and no thread.
 ///
 /// The server writes only access counts to the store. A ``PullThrough`` fetches models and files that the store lacks.
@@ -34,7 +34,7 @@ public final class HubServer: Sendable {
     /// - Throws: ``DeviceError`` if threads cannot be created.
     public init(
         _ store: Store, _ options: ServerOptions = ServerOptions(), pullThrough: (any PullThrough)? = nil,
-        arrivals: (any Arrivals)? = nil, logger: Logger = Logger(label: "weightstore.server")
+        arrivals: (any InFlightFetches)? = nil, logger: Logger = Logger(label: "weightstore.server")
     ) throws {
         let threads = BlockingThreads(count: 16)
         responder = Responder(

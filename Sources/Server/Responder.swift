@@ -8,19 +8,19 @@ import WeightStore
 struct Responder: HTTPResponder {
     private let hub: Hub
     private let peers: Peers
-    private let operation: Operation
+    private let operation: OperatorPages
     private let token: AccessToken?
     private let metrics: Metrics
     private let logger: Logger
 
     init(
         _ store: Store, _ options: ServerOptions, threads: BlockingThreads, readers: BlockingThreads, pulls: PullGate,
-        arrivals: (any Arrivals)?, logger: Logger
+        arrivals: (any InFlightFetches)?, logger: Logger
     ) {
         metrics = Metrics()
         hub = Hub(store: store, threads: threads, readers: readers, pulls: pulls, pageEntries: options.pageEntries)
         peers = Peers(store: store, threads: threads, readers: readers, arrivals: arrivals)
-        operation = Operation(store: store, threads: threads, metrics: metrics)
+        operation = OperatorPages(store: store, threads: threads, metrics: metrics)
         token = options.token
         self.logger = logger
     }

@@ -27,7 +27,7 @@ package final class BufferPool: Sendable {
     }
 
     /// Returns a free buffer; blocks until there is one.
-    package func take() -> Buffer {
+    package func acquire() -> Buffer {
         available.wait()
         let memory =
             idle.withLock { $0.popLast() }

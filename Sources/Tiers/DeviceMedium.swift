@@ -8,10 +8,10 @@ package struct DeviceMedium: TierMedium {
     let arena: DeviceArena
     package let uploader: Uploader
 
-    package func reserve(bytes: Int) throws -> Room { .device(try arena.allocate(bytes: bytes)) }
+    package func reserve(bytes: Int) throws -> Reservation { .device(try arena.allocate(bytes: bytes)) }
 
     package func load(
-        _ shard: Residency, at path: String, into room: Room, _ work: Work,
+        _ shard: ResidentShard, at path: String, into room: Reservation, _ work: Work,
         completion: @escaping @Sendable (Result<Payload, any Error>) -> Void
     ) {
         guard case .device(let region) = room else { fatalError("a room of another medium") }

@@ -113,7 +113,7 @@ public struct LeasedTensor: Sendable {
     /// The tensor in the catalog.
     public let entry: TensorEntry
     /// The shard that holds its bytes; nil if the tensor has no bytes or its bytes were never fetched.
-    package let shard: Residency?
+    package let shard: ResidentShard?
 }
 
 extension LeasedTensor {

@@ -6,7 +6,7 @@ import Synchronization
 package final class LeaseRequest: Sendable {
     private struct State {
         /// The shards leased so far.
-        var held: [Residency] = []
+        var held: [ResidentShard] = []
         /// The number of shards that are loading, plus one while the tier processes the request.
         var pending = 1
         var failure: (any Error)?
@@ -14,13 +14,13 @@ package final class LeaseRequest: Sendable {
     }
 
     /// The requested shards.
-    package let wanted: [Residency]
+    package let wanted: [ResidentShard]
     /// Whether to wait for releases if the tier is full of leased shards.
     let waitsForRoom: Bool
     /// The rules of a warm-up; nil for a request that uses its shards.
-    package let warming: Warming?
+    package let warming: WarmUpRules?
     private let state: Mutex<State>
-    private let release: @Sendable (Residency) -> Void
+    private let release: @Sendable (ResidentShard) -> Void
 
     var isUse: Bool { warming == nil }
 
@@ -28,8 +28,8 @@ package final class LeaseRequest: Sendable {
     ///   - release: releases a lease.
     ///   - completion: on success, all wanted shards are leased. Called once, on any thread.
     init(
-        _ wanted: [Residency], waitsForRoom: Bool, warming: Warming? = nil,
-        release: @escaping @Sendable (Residency) -> Void,
+        _ wanted: [ResidentShard], waitsForRoom: Bool, warming: WarmUpRules? = nil,
+        release: @escaping @Sendable (ResidentShard) -> Void,
         completion: @escaping @Sendable (Result<Void, any Error>) -> Void
     ) {
         self.wanted = wanted
@@ -43,13 +43,13 @@ package final class LeaseRequest: Sendable {
     package var failure: (any Error)? { state.withLock { $0.failure } }
 
     /// Adds a shard that is leased.
-    package func hold(_ shard: Residency) { state.withLock { $0.held.append(shard) } }
+    package func hold(_ shard: ResidentShard) { state.withLock { $0.held.append(shard) } }
 
     /// Adds a shard that is loading.
     package func expect() { state.withLock { $0.pending += 1 } }
 
     /// Ends the wait for an expected shard, which is leased or has failed.
-    package func settle(_ result: Result<Residency, any Error>) {
+    package func settle(_ result: Result<ResidentShard, any Error>) {
         finish { state in
             switch result {
             case .success(let shard): state.held.append(shard)

@@ -4,21 +4,21 @@ import Storage
 
 /// A shard to evict from a memory tier.
 package struct Victim {
-    package let shard: Residency
+    package let shard: ResidentShard
     /// The priority; nil if the policy returns none.
     package let priority: Double?
 }
 
 extension MemoryTier.State {
     /// The shards that may be evicted: ready, and without a lease.
-    package var evictable: [Residency] { table.values.filter { $0.phase == .ready && $0.leases == 0 } }
+    package var evictable: [ResidentShard] { table.values.filter { $0.phase == .ready && $0.leases == 0 } }
 
     /// Ranks shards for eviction: first those that the policy returns, in its order, then the others, the least
     /// recently used first. KV blocks follow their descendants. If the policy fails, `lru` replaces it from then on, so
     /// that the load can continue.
     ///
     /// - Parameter bytes: the bytes to free.
-    package mutating func rank(_ shards: [Residency], bytes: Int) -> [Victim] {
+    package mutating func rank(_ shards: [ResidentShard], bytes: Int) -> [Victim] {
         let ranking = Ranking(shards, for: order, clock)
         do {
             let first = try ranking.victims(order, bytes: bytes)
@@ -43,10 +43,10 @@ extension MemoryTier.State {
     }
 
     /// Removes a KV block from the table if it has no visitors and no bytes here.
-    mutating func forgetIfGone(_ shard: Residency) {
+    mutating func forgetIfGone(_ shard: ResidentShard) {
         guard shard.account.visitors == 0, shard.phase == .absent, table[shard.digest] === shard else { return }
         table[shard.digest] = nil
-        let count = shard.takeUses()
+        let count = shard.drainUses()
         if count == 0 { return }
         uses += count
         forgottenUses.append((shard.digest, count, shard.lastUse))
@@ -56,7 +56,7 @@ extension MemoryTier.State {
 /// A snapshot of the evictable shards.
 private struct Ranking {
     /// The least recently used first; KV blocks that were used together in reverse order.
-    let shards: [(shard: Residency, lastUse: Int64)]
+    let shards: [(shard: ResidentShard, lastUse: Int64)]
     let tree: BlockTree
     private let facts: [EvictionFacts]
     private let now: Double
@@ -64,7 +64,7 @@ private struct Ranking {
     var leastRecentlyUsed: [Victim] { shards.map { Victim(shard: $0.shard, priority: nil) } }
 
     /// Must be called under the tier's lock; the value may be used without it.
-    init(_ evictable: [Residency], for order: EvictionOrder, _ clock: TierClock) {
+    init(_ evictable: [ResidentShard], for order: EvictionOrder, _ clock: TierClock) {
         let shards = evictable.map { (shard: $0, lastUse: $0.lastUse) }.sorted {
             ($0.lastUse, $1.shard.account.depth ?? 0) < ($1.lastUse, $0.shard.account.depth ?? 0)
         }

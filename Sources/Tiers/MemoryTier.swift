@@ -14,20 +14,20 @@ import Synchronization
 /// Invariants whenever the lock is free: `resident` is the total size of the ready shards, `loading` that of the
 /// loading shards, and `resident + loading ≤ budget`.
 ///
-/// A hit does not use the lock: it is one atomic operation on each `Residency`.
+/// A hit does not use the lock: it is one atomic operation on each `ResidentShard`.
 package final class MemoryTier: UseSource {
     /// A load in progress.
     package struct Flight {
-        package let shard: Residency
+        package let shard: ResidentShard
         /// The requests that wait for the load. Cancelling the last one cancels the load.
         package var requests: [LeaseRequest] = []
         package let work = Work()
     }
 
     /// A load that is about to start.
-    private struct Departure {
-        let shard: Residency
-        let room: Room
+    private struct PreparedLoad {
+        let shard: ResidentShard
+        let room: Reservation
         let work: Work
     }
 
@@ -37,7 +37,7 @@ package final class MemoryTier: UseSource {
         package var resident = 0
         /// The bytes of the loading shards.
         package var loading = 0
-        package var table: [ContentDigest: Residency] = [:]
+        package var table: [ContentDigest: ResidentShard] = [:]
         var flights: [ContentDigest: Flight] = [:]
         /// The requests that wait for releases, in order.
         package var waiting: [LeaseRequest] = []
@@ -50,7 +50,7 @@ package final class MemoryTier: UseSource {
         package var uses = 0
         package var order: EvictionOrder
         package var clock = TierClock()
-        /// The uses of shards that were removed from the table before `takeUses`.
+        /// The uses of shards that were removed from the table before `drainUses`.
         var forgottenUses: [(digest: ContentDigest, count: Int, last: Int64)] = []
         /// Whether shards are being evicted in the background.
         var isTrimming = false
@@ -97,9 +97,11 @@ package final class MemoryTier: UseSource {
     }
 
     /// The unique value that represents a shard in this tier.
-    package func residency(_ digest: ContentDigest, bytes: Int, layer: Int? = nil, model: String? = nil) -> Residency {
+    package func residency(_ digest: ContentDigest, bytes: Int, layer: Int? = nil, model: String? = nil)
+        -> ResidentShard
+    {
         state.withLock { state in
-            let residency = state.table[digest] ?? Residency(digest: digest, bytes: bytes, layer: layer)
+            let residency = state.table[digest] ?? ResidentShard(digest: digest, bytes: bytes, layer: layer)
             state.table[digest] = residency
             if let model { residency.account.models.insert(model) }
             return residency
@@ -107,13 +109,13 @@ package final class MemoryTier: UseSource {
     }
 
     /// The values that represent the KV blocks of one prefix, in order. Each call must be paired with ``leave(_:)``.
-    package func visit(_ blocks: [KVShard], model: String) -> [Residency] {
+    package func visit(_ blocks: [KVShard], model: String) -> [ResidentShard] {
         state.withLock { state in
             var last: KVShard?
             return blocks.map { block in
                 let residency =
                     state.table[block.digest]
-                    ?? Residency(digest: block.digest, bytes: block.bytes, depth: block.depth)
+                    ?? ResidentShard(digest: block.digest, bytes: block.bytes, depth: block.depth)
                 state.table[block.digest] = residency
                 if let last, last.depth + 1 == block.depth { residency.account.parent = last.digest }
                 last = block
@@ -125,7 +127,7 @@ package final class MemoryTier: UseSource {
     }
 
     /// Ends a visit.
-    package func leave(_ shards: [Residency]) {
+    package func leave(_ shards: [ResidentShard]) {
         state.withLock { state in
             for shard in shards {
                 shard.account.visitors? -= 1
@@ -135,7 +137,7 @@ package final class MemoryTier: UseSource {
     }
 
     /// Records an access to shards, if recording is on.
-    package func record(_ shards: [Residency]) {
+    package func record(_ shards: [ResidentShard]) {
         if let recorder, recorder.isOn { recorder.record(digests: shards.lazy.map(\.digest)) }
     }
 
@@ -171,13 +173,13 @@ package final class MemoryTier: UseSource {
     }
 
     /// Returns the uses of shards since the last call, and the age of each shard's last use.
-    package func takeUses() -> [(digest: ContentDigest, count: Int, secondsAgo: Double)] {
+    package func drainUses() -> [(digest: ContentDigest, count: Int, secondsAgo: Double)] {
         let now = StoreClock.coarse
         return state.withLock { state in
             var taken = state.forgottenUses.map { ($0.digest, $0.count, Double(now - $0.last) / 1e9) }
             state.forgottenUses = []
             for shard in state.table.values {
-                let count = shard.takeUses()
+                let count = shard.drainUses()
                 if count > 0 {
                     taken.append((shard.digest, count, Double(now - shard.lastUse) / 1e9))
                     shard.account.add(count, at: shard.lastUse)
@@ -192,14 +194,14 @@ package final class MemoryTier: UseSource {
 
     /// Starts a request: leases the ready shards, joins loads in progress, and begins the other loads.
     package func start(_ request: LeaseRequest) {
-        var departures: [Departure] = []
+        var loads: [PreparedLoad] = []
         var garbage: [Payload] = []
         // Counted as waiting before the leases are read, so that every later release sees the waiting request.
         if request.waitsForRoom { waiters.add(1, ordering: .sequentiallyConsistent) }
         let failure = state.withLock { state -> (any Error)? in
             if let failure = request.failure { return failure }
             do {
-                departures = try depart(request, &state, &garbage)
+                loads = try beginLoads(request, &state, &garbage)
                 return nil
             } catch {
                 guard case .full = error as? TierError, waitingHelps(request, state) else { return error }
@@ -213,7 +215,7 @@ package final class MemoryTier: UseSource {
         garbage = []
         if failure is Waiting { return }
         if request.waitsForRoom { waiters.subtract(1, ordering: .sequentiallyConsistent) }
-        for departure in departures { load(departure) }
+        for load in loads { load(load) }
         request.end(of: failure)
     }
 
@@ -245,7 +247,7 @@ package final class MemoryTier: UseSource {
     }
 
     /// Releases a lease.
-    package func release(_ shard: Residency) {
+    package func release(_ shard: ResidentShard) {
         guard shard.release() else { return }
         roomMayBe()
         if isAboveWatermark.load(ordering: .relaxed), nextTrim.load(ordering: .relaxed) <= StoreClock.coarse {
@@ -293,7 +295,8 @@ package final class MemoryTier: UseSource {
     }
 
     /// Leases the ready shards of a request, joins loads in progress, and prepares the other loads.
-    private func depart(_ request: LeaseRequest, _ state: inout State, _ garbage: inout [Payload]) throws -> [Departure]
+    private func beginLoads(_ request: LeaseRequest, _ state: inout State, _ garbage: inout [Payload]) throws
+        -> [PreparedLoad]
     {
         let missing = request.wanted.filter { $0.phase == .absent }
         let rooms = try makeRoom(for: missing, of: request, &state, &garbage)
@@ -315,47 +318,47 @@ package final class MemoryTier: UseSource {
             request.expect()
             let flight = Flight(shard: shard, requests: [request])
             state.flights[shard.digest] = flight
-            return Departure(shard: shard, room: room, work: flight.work)
+            return PreparedLoad(shard: shard, room: room, work: flight.work)
         }
     }
 
     // MARK: Loads
 
-    private func load(_ departure: Departure) {
-        let shard = departure.shard
+    private func load(_ load: PreparedLoad) {
+        let shard = load.shard
         medium.load(
-            shard, at: path(shard.digest), into: departure.room, departure.work
+            shard, at: path(shard.digest), into: load.room, load.work
         ) { [self] result in
-            guard case .failure(StorageError.missing) = result, let fetcher else { return land(departure, result) }
-            fetch(departure, fetcher, after: result)
+            guard case .failure(StorageError.missing) = result, let fetcher else { return finishLoad(load, result) }
+            fetch(load, fetcher, after: result)
         }
     }
 
     /// Fetches the shard's file, then loads the shard.
-    private func fetch(_ departure: Departure, _ fetcher: TierFetcher, after result: Result<Payload, any Error>) {
+    private func fetch(_ load: PreparedLoad, _ fetcher: TierFetcher, after result: Result<Payload, any Error>) {
         guard case .failure(let error) = result else { return }
-        let shard = departure.shard
-        fetcher.start(shard.digest, after: error, departure.work) { [self] fetched in
-            if case .failure(let error) = fetched { return land(departure, .failure(error)) }
-            medium.load(shard, at: path(shard.digest), into: departure.room, departure.work) { [self] result in
-                land(departure, result)
+        let shard = load.shard
+        fetcher.start(shard.digest, after: error, load.work) { [self] fetched in
+            if case .failure(let error) = fetched { return finishLoad(load, .failure(error)) }
+            medium.load(shard, at: path(shard.digest), into: load.room, load.work) { [self] result in
+                finishLoad(load, result)
             }
         }
     }
 
     /// Ends a load.
-    private func land(_ departure: Departure, _ result: Result<Payload, any Error>) {
-        let shard = departure.shard
-        var again: Departure?
+    private func finishLoad(_ load: PreparedLoad, _ result: Result<Payload, any Error>) {
+        let shard = load.shard
+        var again: PreparedLoad?
         let requests = state.withLock { state -> [LeaseRequest]? in
             let requests = state.flights.removeValue(forKey: shard.digest)!.requests
             // `Store.stopFetching` ends fetches with the same error, but does not cancel `work`: then the load is not
             // repeated.
-            if case .failure(is CancellationError) = result, departure.work.isCancelled, !requests.isEmpty {
+            if case .failure(is CancellationError) = result, load.work.isCancelled, !requests.isEmpty {
                 // The load was cancelled because no request waited for it, and a new request has joined since.
                 let flight = Flight(shard: shard, requests: requests)
                 state.flights[shard.digest] = flight
-                again = Departure(shard: shard, room: departure.room, work: flight.work)
+                again = PreparedLoad(shard: shard, room: load.room, work: flight.work)
                 return nil
             }
             state.loading -= shard.bytes
@@ -389,11 +392,11 @@ package final class MemoryTier: UseSource {
     ///   are added up first, so then nothing is evicted, unless leases were added meanwhile or device memory is
     ///   fragmented.
     private func makeRoom(
-        for shards: [Residency], of request: LeaseRequest, _ state: inout State, _ garbage: inout [Payload]
-    ) throws -> [Room] {
+        for shards: [ResidentShard], of request: LeaseRequest, _ state: inout State, _ garbage: inout [Payload]
+    ) throws -> [Reservation] {
         if shards.isEmpty { return [] }
         let asked = shards.reduce(0) { $0 + $1.bytes }
-        let spared = Set(request.wanted.map(ObjectIdentifier.init))
+        let excluded = Set(request.wanted.map(ObjectIdentifier.init))
         let excess = state.resident + state.loading + asked - budget
         func full() -> TierError {
             let leased = state.table.values.reduce(0) { $0 + ($1.leases > 0 ? $1.bytes : 0) }
@@ -402,7 +405,7 @@ package final class MemoryTier: UseSource {
         var victims: ArraySlice<Victim>?
         func ranked() -> ArraySlice<Victim> {
             let mayGo = state.evictable.filter {
-                !spared.contains(ObjectIdentifier($0)) && request.warming?.mayEvict($0) ?? true
+                !excluded.contains(ObjectIdentifier($0)) && request.warming?.mayEvict($0) ?? true
             }
             return state.rank(mayGo, bytes: max(excess, 1))[...]
         }

@@ -104,7 +104,7 @@ package final class PendingLease: Sendable {
     /// - Parameters:
     ///   - waitsForRoom: if the tier is full of leased shards, wait for releases, after earlier requests.
     ///   - warming: the rules of a warm-up, which does not count as an access; nil for a use.
-    package init(_ group: ShardGroup, waitsForRoom: Bool = false, warming: Warming? = nil) {
+    package init(_ group: ShardGroup, waitsForRoom: Bool = false, warming: WarmUpRules? = nil) {
         pending = Pending(within: nil)
         isUse = warming == nil
         Self.start(group, waitsForRoom, warming, pending, outcome)
@@ -132,7 +132,7 @@ package final class PendingLease: Sendable {
     }
 
     private static func start(
-        _ group: ShardGroup, _ waitsForRoom: Bool, _ warming: Warming?, _ pending: Pending, _ outcome: Outcome
+        _ group: ShardGroup, _ waitsForRoom: Bool, _ warming: WarmUpRules?, _ pending: Pending, _ outcome: Outcome
     ) {
         let tier = group.tier
         let request = LeaseRequest(

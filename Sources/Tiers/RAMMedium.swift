@@ -18,10 +18,10 @@ package struct RAMMedium: TierMedium {
     /// Whether to lock the pages, too.
     package let locksPages: Bool
 
-    package func reserve(bytes: Int) -> Room { .pages }
+    package func reserve(bytes: Int) -> Reservation { .pages }
 
     package func load(
-        _ shard: Residency, at path: String, into room: Room, _ work: Work,
+        _ shard: ResidentShard, at path: String, into room: Reservation, _ work: Work,
         completion: @escaping @Sendable (Result<Payload, any Error>) -> Void
     ) {
         threads.submit { [self] in

@@ -4,7 +4,7 @@ import Storage
 package final class ShardGroup: Sendable {
     package let tier: MemoryTier
     package let layer: Int?
-    package let shards: [Residency]
+    package let shards: [ResidentShard]
     package let tensors: [LeasedTensor]
     /// The total size of the tensors, or of the shards of a visit, in bytes.
     package let bytes: Int
@@ -28,7 +28,7 @@ package final class ShardGroup: Sendable {
     /// The shards of KV blocks, in order, or of a warm-up.
     ///
     /// - Parameter shards: the result of `MemoryTier.visit`; the group leaves them in its `deinit`.
-    package init(visiting shards: [Residency], in tier: MemoryTier, hold: RevisionHold) {
+    package init(visiting shards: [ResidentShard], in tier: MemoryTier, hold: RevisionHold) {
         self.tier = tier
         self.shards = shards
         self.hold = hold

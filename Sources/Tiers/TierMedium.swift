@@ -9,7 +9,7 @@ package protocol TierMedium: Sendable {
     ///
     /// - Throws: ``DeviceError/arenaFull(_:asked:free:largest:budget:)`` if no contiguous space is large enough; the
     ///   tier then evicts more.
-    func reserve(bytes: Int) throws -> Room
+    func reserve(bytes: Int) throws -> Reservation
 
     /// Starts to load a shard. Returns at once.
     ///
@@ -18,12 +18,12 @@ package protocol TierMedium: Sendable {
     ///   - work: if it is cancelled, the load may end with `CancellationError`.
     ///   - completion: called once, on any thread.
     func load(
-        _ shard: Residency, at path: String, into room: Room, _ work: Work,
+        _ shard: ResidentShard, at path: String, into room: Reservation, _ work: Work,
         completion: @escaping @Sendable (Result<Payload, any Error>) -> Void)
 }
 
 /// Memory that is reserved for a shard before its bytes are read.
-package enum Room: Sendable {
+package enum Reservation: Sendable {
     /// Pages of the page cache, which the kernel allocates on reading.
     case pages
     /// A region of a device's memory.

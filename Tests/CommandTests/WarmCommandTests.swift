@@ -59,7 +59,7 @@ import Testing
     }
 
     @Test("what does not fit is left out, and why is said; so is what --top leaves out")
-    func leftOut() throws {
+    func skipped() throws {
         try use()
         let tight = try tool("warm", "--plan", "--budget", "5M")
         #expect(tight.output.contains("skipped: base@v1") && tight.output.contains("1 of 3 layers are in"))

@@ -10,12 +10,12 @@ struct ArenaTests {
         "regions do not overlap, are aligned and within a slab, the accounts are exact, and what is free joins again",
         arguments: Kind.allCases, [UInt64](1...4))
     func properties(_ kind: Kind, _ seed: UInt64) throws {
-        let rig = try Rig(kind)
+        let fixture = try DeviceFixture(kind)
         do {
             var random = SeededGenerator(state: seed)
             let budget = 4 << 20
             let arena = try DeviceArena(
-                try rig.open(), budget: budget, upFront: [0, 1 << 20, 4 << 20].randomElement(using: &random)!,
+                try fixture.open(), budget: budget, upFront: [0, 1 << 20, 4 << 20].randomElement(using: &random)!,
                 slabBytes: 512 << 10)
             // The model: the regions there are, by address.
             var model: [DeviceRegion] = []
@@ -62,41 +62,41 @@ struct ArenaTests {
             arena.trim()
             #expect(arena.usage.held == 0 && arena.usage.slabs == 0)
         }
-        rig.check()
+        fixture.check()
     }
 
     @Test("an arena that took its budget at the start never asks the device again")
     func upFront() throws {
-        let rig = try Rig(.cuda)
+        let fixture = try DeviceFixture(.cuda)
         do {
-            let arena = try DeviceArena(try rig.open(), budget: 1 << 20)
+            let arena = try DeviceArena(try fixture.open(), budget: 1 << 20)
             for _ in 0..<100 {
                 let regions = try (0..<16).map { _ in try arena.allocate(bytes: 65536) }
                 keep(regions)
             }
-            #expect(rig.double!.calls("cuMemAlloc_v2") == 1)
-            #expect(rig.double!.calls("cuMemFree_v2") == 0)
+            #expect(fixture.double!.calls("cuMemAlloc_v2") == 1)
+            #expect(fixture.double!.calls("cuMemFree_v2") == 0)
         }
-        rig.check()
+        fixture.check()
     }
 
     @Test("regions are aligned even where the driver's memory is not")
     func alignment() throws {
-        let rig = try Rig(.cuda)
-        rig.double!.shift(bytes: 256)
+        let fixture = try DeviceFixture(.cuda)
+        fixture.double!.shift(bytes: 256)
         do {
-            let arena = try DeviceArena(try rig.open(), budget: 4096)
+            let arena = try DeviceArena(try fixture.open(), budget: 4096)
             let regions = try (0..<8).map { _ in try arena.allocate(bytes: 512) }
             #expect(regions.allSatisfy { $0.address.raw % 512 == 0 })
             // The last one is within the memory too.
             #expect(try regions.map { try $0.read().count } == Array(repeating: 512, count: 8))
         }
-        rig.check()
+        fixture.check()
     }
 
     @Test("the best fit is taken, so what a region leaves the next of its size fills", arguments: Kind.allCases)
     func bestFit(_ kind: Kind) throws {
-        let arena = try DeviceArena(try Rig(kind).open(), budget: 1 << 20)
+        let arena = try DeviceArena(try DeviceFixture(kind).open(), budget: 1 << 20)
         var regions = try [512, 8192, 512, 4096, 512, 16384, 512].map { try arena.allocate(bytes: $0) }
         let hole = regions[3].address
         for index in [5, 3, 1] { regions.remove(at: index) }
@@ -107,7 +107,7 @@ struct ArenaTests {
 
     @Test("a region of no bytes has an address of its own", arguments: Kind.allCases)
     func empty(_ kind: Kind) throws {
-        let arena = try DeviceArena(try Rig(kind).open(), budget: 1024)
+        let arena = try DeviceArena(try DeviceFixture(kind).open(), budget: 1024)
         let (one, other) = (try arena.allocate(bytes: 0), try arena.allocate(bytes: 0))
         #expect(one.address != other.address)
         #expect(throws: DeviceError.arenaFull(arena.device.name, asked: 512, free: 0, largest: 0, budget: 1024)) {
@@ -118,9 +118,9 @@ struct ArenaTests {
 
     @Test("it grows by slabs up to its budget", arguments: Kind.allCases)
     func growth(_ kind: Kind) throws {
-        let rig = try Rig(kind)
+        let fixture = try DeviceFixture(kind)
         do {
-            let arena = try DeviceArena(try rig.open(), budget: 300_000, upFront: 0, slabBytes: 128 << 10)
+            let arena = try DeviceArena(try fixture.open(), budget: 300_000, upFront: 0, slabBytes: 128 << 10)
             #expect(arena.usage.held == 0)
             var regions = [try arena.allocate(bytes: 1)]
             #expect(arena.usage.held == 128 << 10)
@@ -137,14 +137,14 @@ struct ArenaTests {
                         budget: arena.budget))
             #expect("\(error!)".contains("140288 bytes requested"))
         }
-        rig.check()
+        fixture.check()
     }
 
     @Test("idle slabs are exchanged for one that is large enough", arguments: Kind.allCases)
     func exchange(_ kind: Kind) throws {
-        let rig = try Rig(kind)
+        let fixture = try DeviceFixture(kind)
         do {
-            let arena = try DeviceArena(try rig.open(), budget: 4 << 20, upFront: 0, slabBytes: 1 << 20)
+            let arena = try DeviceArena(try fixture.open(), budget: 4 << 20, upFront: 0, slabBytes: 1 << 20)
             var small = try (0..<4).map { _ in try arena.allocate(bytes: 1 << 20) }
             small.removeLast(2)
             #expect(throws: DeviceError.self) { try arena.allocate(bytes: 3 << 20) }
@@ -153,15 +153,15 @@ struct ArenaTests {
             #expect(arena.usage.slabs == 3 && arena.usage.free == 0)
             keep(small, large)
         }
-        rig.check()
+        fixture.check()
     }
 
     @Test("a device with less than the budget is an error, and the arena stays good")
     func deviceFull() throws {
-        let rig = try Rig(.cuda)
-        rig.double!.setDevices(1, bytes: 3 << 20)
+        let fixture = try DeviceFixture(.cuda)
+        fixture.double!.setDevices(1, bytes: 3 << 20)
         do {
-            let device = try rig.open()
+            let device = try fixture.open()
             #expect(throws: DeviceError.outOfMemory(.cuda(0), asked: 8 << 20, free: 3 << 20)) {
                 try DeviceArena(device, budget: 8 << 20)
             }
@@ -173,14 +173,14 @@ struct ArenaTests {
             #expect(arena.usage.held == 2 << 20 && arena.usage.regions == 1)
             keep(first)
         }
-        rig.check()
+        fixture.check()
     }
 
     @Test("many threads at once get regions of their own, and the accounts are exact", arguments: Kind.allCases)
     func threads(_ kind: Kind) throws {
-        let rig = try Rig(kind)
+        let fixture = try DeviceFixture(kind)
         do {
-            let arena = try DeviceArena(try rig.open(), budget: 4 << 20, upFront: 0, slabBytes: 256 << 10)
+            let arena = try DeviceArena(try fixture.open(), budget: 4 << 20, upFront: 0, slabBytes: 256 << 10)
             let taken = Mutex<Set<UInt64>>([])
             try onThreads(8) { index in
                 var random = SeededGenerator(state: UInt64(index))
@@ -194,6 +194,6 @@ struct ArenaTests {
             let usage = arena.usage
             #expect(usage.used == 0 && usage.regions == 0 && usage.pieces == usage.slabs)
         }
-        rig.check()
+        fixture.check()
     }
 }

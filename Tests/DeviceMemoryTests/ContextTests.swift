@@ -7,8 +7,8 @@ import Testing
 struct ContextTests {
     @Test("calls work from any thread, and leave no context behind on it")
     func manyThreads() throws {
-        let rig = try Rig(.cuda)
-        let double = rig.double!
+        let fixture = try DeviceFixture(.cuda)
+        let double = fixture.double!
         do {
             let device = try double.open()
             let stream = try DeviceStream(device)
@@ -23,7 +23,7 @@ struct ContextTests {
                 }
             }
         }
-        rig.check()
+        fixture.check()
     }
 
     @Test("a context that an engine's thread works with is current again after each call")
@@ -43,8 +43,8 @@ struct ContextTests {
 
     @Test("the primary context is retained once a device, and released with it")
     func primaryContext() throws {
-        let rig = try Rig(.cuda)
-        let double = rig.double!
+        let fixture = try DeviceFixture(.cuda)
+        let double = fixture.double!
         do {
             let one = try double.open(0)
             let other = try double.open(1)
@@ -53,21 +53,21 @@ struct ContextTests {
             #expect([one.name, other.name, again.name] == [.cuda(0), .cuda(1), .cuda(0)])
         }
         #expect(double.calls("cuDevicePrimaryCtxRelease_v2") == 3)
-        rig.check()
+        fixture.check()
     }
 
     @Test("what a release meets is kept with the device")
     func releaseFailure() throws {
-        let rig = try Rig(.cuda)
+        let fixture = try DeviceFixture(.cuda)
         do {
-            let device = try rig.open()
-            rig.double!.fail("cuEventDestroy_v2")
+            let device = try fixture.open()
+            fixture.double!.fail("cuEventDestroy_v2")
             _ = try DeviceEvent(device)
             guard case .driver("cuEventDestroy_v2", 999, _, _, .cuda(0), _) = device.releaseFailure else {
                 Issue.record("\(String(describing: device.releaseFailure))")
                 return
             }
         }
-        rig.check()
+        fixture.check()
     }
 }

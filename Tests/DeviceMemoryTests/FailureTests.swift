@@ -54,10 +54,10 @@ struct FailureTests {
 
     @Test("a driver call that fails is a typed error, and nothing is leaked", arguments: try CUDADouble.functions())
     func everyCall(_ function: String) async throws {
-        let rig = try Rig(.cuda)
-        let double = rig.double!
+        let fixture = try DeviceFixture(.cuda)
+        let double = fixture.double!
         try await scenario(double)
-        rig.check("the clean run")
+        fixture.check("the clean run")
         let calls = double.calls(function)
         if !function.hasPrefix("cuGetError") { #expect(calls > 0, "\(function) is not tried") }
         for nth in 1...max(calls, 1) {
@@ -75,14 +75,14 @@ struct FailureTests {
             } catch {
                 Issue.record("\(note): \(error)")
             }
-            rig.check(note)
+            fixture.check(note)
         }
     }
 
     @Test("a copy that fails while it runs is a typed error, and nothing is leaked")
     func everyCopy() async throws {
-        let rig = try Rig(.cuda)
-        let double = rig.double!
+        let fixture = try DeviceFixture(.cuda)
+        let double = fixture.double!
         try await scenario(double)
         let copies = double.log.count { $0.hasPrefix("copied") }
         #expect(copies > 20)
@@ -94,7 +94,7 @@ struct FailureTests {
                 Issue.record("copy \(nth): \(String(describing: error))")
                 return
             }
-            rig.check("copy \(nth)")
+            fixture.check("copy \(nth)")
         }
     }
 }

@@ -89,7 +89,7 @@ struct OpeningTests {
 
     @Test("a device tells its name, model and memory", arguments: Kind.allCases)
     func memory(_ kind: Kind) throws {
-        let device = try Rig(kind).open()
+        let device = try DeviceFixture(kind).open()
         #expect(device.name == (kind == .host ? .host : .cuda(0)))
         #expect(!device.model.isEmpty)
         let before = try device.memory()
@@ -100,8 +100,8 @@ struct OpeningTests {
 
     @Test("more than the device has is an error with what was asked and what is free", arguments: Kind.allCases)
     func outOfMemory(_ kind: Kind) throws {
-        let rig = try Rig(kind)
-        let device = try rig.open()
+        let fixture = try DeviceFixture(kind)
+        let device = try fixture.open()
         let error = #expect(throws: DeviceError.self) { try DeviceSlab(device, bytes: 1 << 50) }
         guard case .outOfMemory(device.name, asked: 1 << 50, let free) = error else {
             Issue.record("\(String(describing: error))")

@@ -10,10 +10,12 @@ import Testing
 struct UploadTests {
     private struct Refused: Error {}
 
-    private func setUp(_ rig: Rig, buffers: Int = 3, fillers: Int = 1, bufferBytes: Int = 4096) throws -> (
-        DeviceArena, Uploader
-    ) {
-        let device = try rig.open()
+    private func setUp(_ fixture: DeviceFixture, buffers: Int = 3, fillers: Int = 1, bufferBytes: Int = 4096) throws
+        -> (
+            DeviceArena, Uploader
+        )
+    {
+        let device = try fixture.open()
         return (
             try DeviceArena(device, budget: 4 << 20),
             try Uploader(device, buffers: buffers, bufferBytes: bufferBytes, fillers: fillers)
@@ -22,9 +24,9 @@ struct UploadTests {
 
     @Test("bytes arrive as the source gave them, whatever their number", arguments: Kind.allCases)
     func contents(_ kind: Kind) async throws {
-        let rig = try Rig(kind)
+        let fixture = try DeviceFixture(kind)
         do {
-            let (arena, uploader) = try setUp(rig, fillers: 2)
+            let (arena, uploader) = try setUp(fixture, fillers: 2)
             for bytes in [0, 1, 511, 4095, 4096, 4097, 3 * 4096, 100_001] {
                 let region = try arena.allocate(bytes: bytes)
                 try await uploader.upload(.pattern(bytes), bytes: bytes, to: region)
@@ -33,15 +35,15 @@ struct UploadTests {
                 }
             }
         }
-        rig.check()
+        fixture.check()
     }
 
     @Test("many threads' uploads at once arrive whole", arguments: Kind.allCases)
     func concurrent(_ kind: Kind) async throws {
-        let rig = try Rig(kind)
-        rig.double?.delay(microseconds: 20)
+        let fixture = try DeviceFixture(kind)
+        fixture.double?.delay(microseconds: 20)
         do {
-            let (arena, uploader) = try setUp(rig, buffers: 4, fillers: 3)
+            let (arena, uploader) = try setUp(fixture, buffers: 4, fillers: 3)
             try await withThrowingTaskGroup { group in
                 for task in 0..<8 {
                     group.addTask {
@@ -60,62 +62,62 @@ struct UploadTests {
             }
             #expect(arena.usage.regions == 0)
         }
-        rig.check()
+        fixture.check()
     }
 
     @Test("the next buffers are filled while the copy of the first is pending", arguments: Kind.allCases)
     func overlap(_ kind: Kind) throws {
-        let rig = try Rig(kind)
+        let fixture = try DeviceFixture(kind)
         do {
-            let (arena, uploader) = try setUp(rig, buffers: 3)
+            let (arena, uploader) = try setUp(fixture, buffers: 3)
             let region = try arena.allocate(bytes: 5 * 4096)
             let filled = DispatchSemaphore(value: 0)
-            rig.hold()
+            fixture.hold()
             let (_, outcome) = try uploader.start(
                 .filling { buffer, offset in
                     buffer.copyBytes(from: (0..<buffer.count).map { pattern(1, offset + $0) })
                     filled.signal()
                 }, to: region)
             for _ in 0..<3 { filled.wait() }
-            #expect(rig.copiesBegun == 0)
-            rig.release()
+            #expect(fixture.copiesBegun == 0)
+            fixture.release()
             try outcome.get()
             #expect(try region.read() == pattern(1, bytes: region.bytes))
         }
-        rig.check()
+        fixture.check()
     }
 
     @Test("a buffer is filled again only after its copy has run: the source slows to the bus", arguments: Kind.allCases)
     func backPressure(_ kind: Kind) throws {
-        let rig = try Rig(kind)
+        let fixture = try DeviceFixture(kind)
         do {
             let buffers = 2
-            let (arena, uploader) = try setUp(rig, buffers: buffers)
+            let (arena, uploader) = try setUp(fixture, buffers: buffers)
             let region = try arena.allocate(bytes: 12 * 4096)
             let filled = DispatchSemaphore(value: 0)
             let early = Mutex<[Int]>([])
-            rig.hold()
+            fixture.hold()
             let (_, outcome) = try uploader.start(
                 .filling { _, offset in
                     let piece = offset / 4096
-                    if rig.copiesBegun < piece - buffers + 1 { early.withLock { $0.append(piece) } }
+                    if fixture.copiesBegun < piece - buffers + 1 { early.withLock { $0.append(piece) } }
                     filled.signal()
                 }, to: region)
             for _ in 0..<buffers { filled.wait() }
-            rig.release()
+            fixture.release()
             try outcome.get()
             #expect(early.withLock { $0 } == [])
         }
-        rig.check()
+        fixture.check()
     }
 
     @Test("copies run in the order of their pieces, and each buffer's event is recorded right behind its copy")
     func order() throws {
-        let rig = try Rig(.cuda)
+        let fixture = try DeviceFixture(.cuda)
         do {
-            let (arena, uploader) = try setUp(rig)
+            let (arena, uploader) = try setUp(fixture)
             let region = try arena.allocate(bytes: 4 * 4096)
-            let double = rig.double!
+            let double = fixture.double!
             let (_, outcome) = try uploader.start(
                 .filling { _, offset in double.note("fill \(offset / 4096)") }, to: region)
             try outcome.get()
@@ -125,20 +127,20 @@ struct UploadTests {
                     + ["cuEventRecord"])
             #expect(double.log.filter { $0.hasPrefix("copied") } == (1...4).map { "copied \($0)" })
         }
-        rig.check()
+        fixture.check()
     }
 
     @Test("a stream that waits for an upload's event may use the bytes before the host knows", arguments: Kind.allCases)
     func queued(_ kind: Kind) throws {
-        let rig = try Rig(kind)
+        let fixture = try DeviceFixture(kind)
         do {
-            let (arena, uploader) = try setUp(rig, buffers: 3)
+            let (arena, uploader) = try setUp(fixture, buffers: 3)
             let region = try arena.allocate(bytes: 2 * 4096)
             let engine = try DeviceStream(arena.device)
             let back = try PinnedMemory(arena.device, bytes: region.bytes)
             let outcome = Outcome()
             let queued = DispatchSemaphore(value: 0)
-            rig.hold()
+            fixture.hold()
             _ = try uploader.start(.pattern(3), bytes: region.bytes, to: region) { event in
                 outcome.set(
                     Result {
@@ -151,21 +153,21 @@ struct UploadTests {
                 queued.signal()
             }
             queued.wait()
-            rig.release()
+            fixture.release()
             queued.wait()
             try outcome.get()
             try engine.synchronize()
             #expect(Array(back.bytes) == pattern(3, bytes: region.bytes))
             keep(region, back)
         }
-        rig.check()
+        fixture.check()
     }
 
     @Test("a source that fails ends its upload with its own error, after its copies have run", arguments: Kind.allCases)
     func sourceFails(_ kind: Kind) throws {
-        let rig = try Rig(kind)
+        let fixture = try DeviceFixture(kind)
         do {
-            let (arena, uploader) = try setUp(rig, fillers: 2)
+            let (arena, uploader) = try setUp(fixture, fillers: 2)
             for bad in 0..<5 {
                 var region: DeviceRegion? = try arena.allocate(bytes: 5 * 4096)
                 let (_, outcome) = try uploader.start(
@@ -178,17 +180,17 @@ struct UploadTests {
             try uploader.start(.pattern(2), to: region).1.get()
             #expect(try region.read() == pattern(2, bytes: region.bytes))
         }
-        rig.check()
+        fixture.check()
     }
 
     @Test("an upload that fails tells so only when none of its copies can still write", arguments: Kind.allCases)
     func failsLate(_ kind: Kind) throws {
-        let rig = try Rig(kind)
+        let fixture = try DeviceFixture(kind)
         do {
-            let (arena, uploader) = try setUp(rig)
+            let (arena, uploader) = try setUp(fixture)
             let region = try arena.allocate(bytes: 3 * 4096)
             let (failing, done) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
-            rig.hold()
+            fixture.hold()
             _ = try uploader.start(
                 .filling { _, offset in
                     guard offset == 2 * 4096 else { return }
@@ -196,53 +198,53 @@ struct UploadTests {
                     throw Refused()
                 }, bytes: region.bytes, to: region
             ) { _ in
-                #expect(rig.copiesBegun == 2)
+                #expect(fixture.copiesBegun == 2)
                 done.signal()
             }
             failing.wait()
             usleep(20_000)  // Time to be wrong.
-            rig.release()
+            fixture.release()
             done.wait()
             keep(region)
         }
-        rig.check()
+        fixture.check()
     }
 
     @Test("the same holds if it is the waiting that fails")
     func waitingFails() throws {
-        let rig = try Rig(.cuda)
+        let fixture = try DeviceFixture(.cuda)
         do {
-            let (arena, uploader) = try setUp(rig)
+            let (arena, uploader) = try setUp(fixture)
             let region = try arena.allocate(bytes: 4096)
             let (queued, done) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
-            rig.hold()
+            fixture.hold()
             _ = try uploader.start(.pattern(1), bytes: region.bytes, to: region) { _ in
                 // The next is the wait for the event.
-                rig.double!.fail("cuCtxPushCurrent_v2")
+                fixture.double!.fail("cuCtxPushCurrent_v2")
                 queued.signal()
             } completion: { result in
                 #expect(throws: DeviceError.self) { try result.get() }
-                #expect(rig.copiesBegun == 1)
+                #expect(fixture.copiesBegun == 1)
                 done.signal()
             }
             queued.wait()
             usleep(20_000)
-            rig.release()
+            fixture.release()
             done.wait()
             keep(region)
         }
-        rig.check()
+        fixture.check()
     }
 
     @Test("a cancelled upload stops, and gives its region back after its copies have run", arguments: Kind.allCases)
     func cancelled(_ kind: Kind) throws {
-        let rig = try Rig(kind)
+        let fixture = try DeviceFixture(kind)
         do {
-            let (arena, uploader) = try setUp(rig, buffers: 2)
+            let (arena, uploader) = try setUp(fixture, buffers: 2)
             var region: DeviceRegion? = try arena.allocate(bytes: 100 * 4096)
             let fills = Mutex(0)
             let filled = DispatchSemaphore(value: 0)
-            rig.hold()
+            fixture.hold()
             let (upload, outcome) = try uploader.start(
                 .filling { _, _ in
                     fills.withLock { $0 += 1 }
@@ -252,20 +254,20 @@ struct UploadTests {
             for _ in 0..<2 { filled.wait() }
             upload.cancel()
             #expect(arena.usage.regions == 1, "copies are pending")
-            rig.release()
+            fixture.release()
             #expect(throws: CancellationError.self) { try outcome.get() }
             #expect(arena.usage.regions == 0)
             #expect(fills.withLock { $0 } <= 3)
             upload.cancel()
         }
-        rig.check()
+        fixture.check()
     }
 
     @Test("an upload that is cancelled before its turn ends without waiting for it", arguments: Kind.allCases)
     func cancelledInLine(_ kind: Kind) throws {
-        let rig = try Rig(kind)
+        let fixture = try DeviceFixture(kind)
         do {
-            let (arena, uploader) = try setUp(rig)
+            let (arena, uploader) = try setUp(fixture)
             let (slow, late) = (try arena.allocate(bytes: 4096), try arena.allocate(bytes: 4096))
             let goOn = DispatchSemaphore(value: 0)
             let (_, first) = try uploader.start(.filling { _, _ in goOn.wait() }, to: slow)
@@ -275,14 +277,14 @@ struct UploadTests {
             goOn.signal()
             try first.get()
         }
-        rig.check()
+        fixture.check()
     }
 
     @Test("a cancelled task's upload is cancelled", arguments: Kind.allCases)
     func cancelledTask(_ kind: Kind) async throws {
-        let rig = try Rig(kind)
+        let fixture = try DeviceFixture(kind)
         do {
-            let (arena, uploader) = try setUp(rig)
+            let (arena, uploader) = try setUp(fixture)
             for early in [true, false] {
                 let (begun, tell) = AsyncStream.makeStream(of: Void.self)
                 let goOn = DispatchSemaphore(value: 0)
@@ -302,14 +304,14 @@ struct UploadTests {
             }
             #expect(arena.usage.regions == 0)
         }
-        rig.check()
+        fixture.check()
     }
 
     @Test("mapped pages are copied from where they are", arguments: Kind.allCases)
     func registered(_ kind: Kind) throws {
-        let rig = try Rig(kind)
+        let fixture = try DeviceFixture(kind)
         do {
-            let (arena, uploader) = try setUp(rig)
+            let (arena, uploader) = try setUp(fixture)
             let pages = Pages(3 * 4096)
             let source = UploadSource.mapped(pages.bytes(from: 100), owner: pages, on: arena.device)
             guard case .registered = source else {
@@ -320,36 +322,36 @@ struct UploadTests {
             for _ in 0..<2 { try uploader.start(source, to: region).1.get() }
             let found = try region.read()
             #expect(found == Array(pages.bytes(from: 100)))
-            if let double = rig.double {
+            if let double = fixture.double {
                 #expect(double.calls("cuMemcpyHtoDAsync_v2") == 2)
                 #expect(double.calls("cuMemHostRegister_v2") == 1)
             }
         }
-        rig.check()
+        fixture.check()
     }
 
     @Test("mapped pages that the driver will not pin are staged")
     func refused() throws {
-        let rig = try Rig(.cuda)
+        let fixture = try DeviceFixture(.cuda)
         do {
-            let (arena, uploader) = try setUp(rig)
+            let (arena, uploader) = try setUp(fixture)
             let pages = Pages(3 * 4096)
-            rig.double!.fail("cuMemHostRegister_v2", code: 801)
+            fixture.double!.fail("cuMemHostRegister_v2", code: 801)
             let source = UploadSource.mapped(pages.bytes(), owner: pages, on: arena.device)
             let region = try arena.allocate(bytes: 3 * 4096)
             try uploader.start(source, to: region).1.get()
             #expect(try region.read() == Array(pages.bytes()))
-            #expect(rig.double!.calls("cuMemcpyHtoDAsync_v2") == 3)
+            #expect(fixture.double!.calls("cuMemcpyHtoDAsync_v2") == 3)
         }
-        rig.check()
+        fixture.check()
     }
 
     @Test("several devices hold their own bytes")
     func twoDevices() throws {
-        let rig = try Rig(.cuda)
+        let fixture = try DeviceFixture(.cuda)
         do {
             let uploads = try (0..<2).map { ordinal in
-                let device = try rig.double!.open(ordinal)
+                let device = try fixture.double!.open(ordinal)
                 let region = try DeviceArena(device, budget: 1 << 20).allocate(bytes: 100_000)
                 let uploader = try Uploader(device, buffers: 2, bufferBytes: 8192, fillers: 1)
                 return (ordinal, region, try uploader.start(.pattern(ordinal), to: region).1)
@@ -359,20 +361,20 @@ struct UploadTests {
                 #expect(try region.read() == pattern(ordinal, bytes: region.bytes))
             }
         }
-        rig.check()
+        fixture.check()
     }
 
     @Test("an uploader that is let go of ends the uploads it has begun", arguments: Kind.allCases)
     func letGo(_ kind: Kind) throws {
-        let rig = try Rig(kind)
+        let fixture = try DeviceFixture(kind)
         do {
-            var (arena, uploader): (DeviceArena, Uploader?) = try setUp(rig)
+            var (arena, uploader): (DeviceArena, Uploader?) = try setUp(fixture)
             let region = try arena.allocate(bytes: 20 * 4096)
             let (_, outcome) = try uploader!.start(.pattern(9), to: region)
             uploader = nil
             try outcome.get()
             #expect(try region.read() == pattern(9, bytes: region.bytes))
         }
-        rig.check()
+        fixture.check()
     }
 }

@@ -19,13 +19,13 @@ struct BucketGarbageTests {
 
     @Test("what no version needs goes after the grace period; what one needs stays, and so does what is young")
     func collecting() throws {
-        let yard = try Yard()
+        let fixture = try FleetFixture()
         let base = TestModel(layers: 2)
-        let store = try yard.publisher("publisher", [base, base.tuned(seed: 3)])
-        let fleet = try yard.fleet()
+        let store = try fixture.publisher("publisher", [base, base.tuned(seed: 3)])
+        let fleet = try fixture.fleet()
         let first = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store)
         let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
-        let tool = yard.tool("publisher")
+        let tool = fixture.tool("publisher")
         #expect(try tool("fleet", "drop", "org/model@v2").status != 0, "main names it")
         #expect(try tool("fleet", "drop", "org/model@v1", "--dry-run").status == 0)
         #expect(try fleet.versions(of: "org/model").versions.count == 2)
@@ -42,20 +42,20 @@ struct BucketGarbageTests {
         let summary = try fleet.collectGarbage(graceSeconds: 0)
         #expect(summary.shards == 2 && summary.manifests == 1 && summary.uploads == 1)
         #expect(try objects(fleet, "shards/").count == all.count - 2)
-        #expect(try yard.checkVersions().versions.map(\.version) == [2])
+        #expect(try fixture.checkVersions().versions.map(\.version) == [2])
         #expect(try fleet.collectGarbage(graceSeconds: 0).shards == 0)
         // What was dropped can be published anew, under a new number.
         #expect(try fleet.pushBlocking(try store.revision("org/model@v1"), of: store).version == 3)
-        #expect(try yard.checkVersions().version(first.digest)?.version == 3)
+        #expect(try fixture.checkVersions().version(first.digest)?.version == 3)
         #expect(second.digest != first.digest)
     }
 
     @Test("collections and pushes side by side: no version ever lacks a shard")
     func besidePushes() throws {
-        let yard = try Yard()
+        let fixture = try FleetFixture()
         let base = TestModel(layers: 1)
-        let store = try yard.publisher("publisher", [base, base.tuned(seed: 3)])
-        let fleet = try yard.fleet()
+        let store = try fixture.publisher("publisher", [base, base.tuned(seed: 3)])
+        let fleet = try fixture.fleet()
         try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
         let isOver = Shared(Atomic<Bool>(false))
         let removed = Shared(Atomic<Int>(0))
@@ -76,21 +76,21 @@ struct BucketGarbageTests {
         var rounds = 0
         while rounds < 8 || removed.value.load(ordering: .relaxed) == 0, rounds < 100 {
             let summary = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store, refs: [])
-            _ = try yard.checkVersions()
+            _ = try fixture.checkVersions()
             try fleet.drop(summary.version, of: "org/model")
             rounds += 1
         }
         isOver.value.store(true, ordering: .relaxed)
         collector.wait()
         #expect(removed.value.load(ordering: .relaxed) > 0)
-        #expect(try yard.checkVersions().versions.map(\.version) == [1])
+        #expect(try fixture.checkVersions().versions.map(\.version) == [1])
     }
 
     @Test("a push waits for a collection, goes on when its collector is dead, and needs no luck with what it has found")
     func entries() throws {
-        let yard = try Yard()
-        let store = try yard.publisher("publisher", [TestModel(layers: 1)])
-        let fleet = try yard.fleet()
+        let fixture = try FleetFixture()
+        let store = try fixture.publisher("publisher", [TestModel(layers: 1)])
+        let fleet = try fixture.fleet()
         let now = Int(fleet.bucket.now.timeIntervalSince1970)
         // A push under way: what it needs is not garbage, although no version names it yet.
         let shards = try store.shards(of: try store.revision("org/model").digest)!
@@ -110,23 +110,23 @@ struct BucketGarbageTests {
         #expect(throws: FleetError.self) { try fleet.collectGarbage(graceSeconds: 0) }
         try Ledger.change(fleet.bucket) { $0.collection?.seen = now - 2 * Ledger.deadSeconds }
         #expect(try fleet.pushBlocking(try store.revision("org/model"), of: store).version == 1)
-        #expect(try yard.checkVersions().versions.count == 1)
+        #expect(try fixture.checkVersions().versions.count == 1)
     }
 
     @Test("a listing that lags makes nobody lose anything")
     func laggingListing() throws {
-        let yard = try Yard()
+        let fixture = try FleetFixture()
         let base = TestModel(layers: 1)
-        let store = try yard.publisher("publisher", [base, base.tuned(seed: 3), TestModel(layers: 1, seed: 8)])
-        let other = try yard.publisher("other", [TestModel(layers: 1, seed: 9)], as: "org/other")
-        let fleet = try yard.fleet()
+        let store = try fixture.publisher("publisher", [base, base.tuned(seed: 3), TestModel(layers: 1, seed: 8)])
+        let other = try fixture.publisher("other", [TestModel(layers: 1, seed: 9)], as: "org/other")
+        let fleet = try fixture.fleet()
         for version in 1...2 { try fleet.pushBlocking(try store.revision("org/model@v\(version)"), of: store) }
         try fleet.drop(1, of: "org/model")
         let proxy = try ChildProcess.daemon([
-            "/usr/bin/env", "python3", Engines.script("s3-proxy.py"), "\(yard.objects.port)",
+            "/usr/bin/env", "python3", Engines.script("s3-proxy.py"), "\(fixture.objects.port)",
         ])
         let port = Int(try proxy.line())!
-        let lagging = try yard.fleet(port: port)
+        let lagging = try fixture.fleet(port: port)
         sleep(1)
         // The listings freeze as they are now: they know v1's garbage, and nothing of what comes.
         _ = try lagging.collectGarbage(graceSeconds: 0, dryRun: true)
@@ -134,15 +134,15 @@ struct BucketGarbageTests {
         try lagging.pushBlocking(try store.revision("org/model@v3"), of: store)
         try lagging.pushBlocking(try other.revision("org/other"), of: other)
         try lagging.collectGarbage(graceSeconds: 0)
-        #expect(try yard.checkVersions().versions.map(\.version) == [2, 3, 4])
-        #expect(try yard.checkVersions(of: "org/other").versions.count == 1)
+        #expect(try fixture.checkVersions().versions.map(\.version) == [2, 3, 4])
+        #expect(try fixture.checkVersions(of: "org/other").versions.count == 1)
         // And what is listed although it has gone is not an error.
         try fleet.drop(2, of: "org/model")
         try fleet.drop(3, of: "org/model")
         try fleet.collectGarbage(graceSeconds: 0)
         try lagging.collectGarbage(graceSeconds: 0)
-        #expect(try yard.checkVersions().versions.map(\.version) == [4])
-        let node = try NodeProcess(yard, "node", port: port)
-        try yard.wait(for: try store.revision("org/model@v3").digest, on: [node])
+        #expect(try fixture.checkVersions().versions.map(\.version) == [4])
+        let node = try NodeProcess(fixture, "node", port: port)
+        try fixture.wait(for: try store.revision("org/model@v3").digest, on: [node])
     }
 }

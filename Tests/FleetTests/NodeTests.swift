@@ -15,45 +15,45 @@ struct NodeTests {
         "nodes share a new version: the object store is read about once, a fine-tune moves what differs, a rollback nothing"
     )
     func sharing() throws {
-        let yard = try Yard(etcd: true)
+        let fixture = try FleetFixture(etcd: true)
         let base = TestModel(layers: 4)
-        let store = try yard.publisher("publisher", [base, base.tuned(seed: 5)])
-        let proxy = try FaultProxy(to: yard.objects.port)
-        var nodes = try (0..<3).map { try NodeProcess(yard, "node\($0)", port: proxy.port) }
+        let store = try fixture.publisher("publisher", [base, base.tuned(seed: 5)])
+        let proxy = try FaultProxy(to: fixture.objects.port)
+        var nodes = try (0..<3).map { try NodeProcess(fixture, "node\($0)", port: proxy.port) }
         // One whose clock is an hour off.
         nodes.append(
             try NodeProcess(
-                yard, "node3", port: proxy.port, prefix: Engines.clock("+1h"),
+                fixture, "node3", port: proxy.port, prefix: Engines.clock("+1h"),
                 environment: ["FAKETIME_DONT_FAKE_MONOTONIC": "1"]))
-        try yard.waitForPeers(nodes)
-        let fleet = try yard.fleet()
+        try fixture.waitForPeers(nodes)
+        let fleet = try fixture.fleet()
         let before = proxy.bytes
         let first = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store)
-        try yard.wait(for: first.digest, on: nodes)
+        try fixture.wait(for: first.digest, on: nodes)
         let read = proxy.bytes - before
         #expect(read < 2 * first.bytes, "four nodes needed \(first.bytes) bytes, the object store gave \(read)")
 
         let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
-        try yard.wait(for: second.digest, on: nodes)
+        try fixture.wait(for: second.digest, on: nodes)
         let after = proxy.bytes
         #expect(after - before - read < 4 * second.uploaded)
         try #require(try fleet.move("main", of: "org/model", to: nil) == (1, 2))
-        try yard.wait(for: first.digest, on: nodes)
+        try fixture.wait(for: first.digest, on: nodes)
         #expect(proxy.bytes - after < 1 << 20, "a rollback moves no shard")
 
         // What the operator sees.
         try wait(for: "all to have said what they have") { try fleet.status().nodes!.allSatisfy { !$0.lags } }
         let status = try fleet.status()
         #expect(status.nodes!.map(\.info.name) == nodes.map(\.name))
-        #expect(status.nodes!.allSatisfy { $0.holdings?.hears == "watch" && $0.states[0].held == 1 })
+        #expect(status.nodes!.allSatisfy { $0.holdings?.changeSource == "watch" && $0.states[0].held == 1 })
         let moved = status.nodes!.reduce(0) { $0 + $1.holdings!.fromPeers + $1.holdings!.fromOrigin }
         #expect(moved == 4 * (first.bytes + second.uploaded))
-        let text = try yard.tool("publisher")("fleet", "status").output
+        let text = try fixture.tool("publisher")("fleet", "status").output
         #expect(text.contains("4 nodes, 4 current") && text.contains("main→v1"))
-        let check = yard.tool("node0")
+        let check = fixture.tool("node0")
         #expect(try check("check", "org/model").status == 0)
         try fleet.move("main", of: "org/model", to: 2)
-        try yard.wait(for: second.digest, on: nodes)
+        try fixture.wait(for: second.digest, on: nodes)
         nodes[0].end()
         try wait(for: "the node that left to be gone") { try fleet.status().nodes!.count == 3 }
         try fleet.move("main", of: "org/model", to: 1)
@@ -65,17 +65,17 @@ struct NodeTests {
 
     @Test("a load in a loop on four nodes while versions move is one version, whole, each time")
     func loads() throws {
-        let yard = try Yard(etcd: true)
+        let fixture = try FleetFixture(etcd: true)
         let models = (1...4).map { TestModel(layers: 1, seed: UInt64($0)) }
-        let publisher = try yard.publisher("publisher", models)
+        let publisher = try fixture.publisher("publisher", models)
         let files = try models.map { try $0.file($0.tensors) }
-        let fleet = try yard.fleet()
+        let fleet = try fixture.fleet()
         let digests = try (1...4).map { try publisher.revision("org/model@v\($0)").digest }
         let expected = Dictionary(uniqueKeysWithValues: zip(digests, files))
-        let nodes = try (0..<4).map { try NodeProcess(yard, "node\($0)") }
-        try yard.waitForPeers(nodes)
+        let nodes = try (0..<4).map { try NodeProcess(fixture, "node\($0)") }
+        try fixture.waitForPeers(nodes)
         try fleet.pushBlocking(try publisher.revision("org/model@v1"), of: publisher)
-        try yard.wait(for: digests[0], on: nodes)
+        try fixture.wait(for: digests[0], on: nodes)
         let isOver = Atomic<Bool>(false)
         let seen = Mutex<[Set<ContentDigest>]>(Array(repeating: [], count: 4))
         let shared = Shared(seen)
@@ -104,14 +104,14 @@ struct NodeTests {
         }
         for version in 2...4 {
             try fleet.pushBlocking(try publisher.revision("org/model@v\(version)"), of: publisher)
-            try yard.wait(for: digests[version - 1], on: nodes)
+            try fixture.wait(for: digests[version - 1], on: nodes)
             try wait(for: "loads of v\(version)") {
                 shared.value.withLock { $0.allSatisfy { $0.contains(digests[version - 1]) } }
             }
         }
         // Faster than anybody can follow.
         for version in [1, 3, 2, 4, 1] { try fleet.move("main", of: "org/model", to: version) }
-        try yard.wait(for: digests[0], on: nodes)
+        try fixture.wait(for: digests[0], on: nodes)
         isOverStore(flag)
         loaders.wait()
     }
@@ -122,22 +122,22 @@ struct NodeTests {
         "without etcd nodes look into the bucket; when it is back they hear at once, and a publisher who could not tell it is made up for"
     )
     func etcdKilled() throws {
-        let yard = try Yard(etcd: true)
-        let store = try yard.publisher("publisher", (1...3).map { TestModel(layers: 1, seed: UInt64($0)) })
-        let nodes = try (0..<2).map { try NodeProcess(yard, "node\($0)") }
-        try yard.waitForPeers(nodes)
-        let fleet = try yard.fleet()
+        let fixture = try FleetFixture(etcd: true)
+        let store = try fixture.publisher("publisher", (1...3).map { TestModel(layers: 1, seed: UInt64($0)) })
+        let nodes = try (0..<2).map { try NodeProcess(fixture, "node\($0)") }
+        try fixture.waitForPeers(nodes)
+        let fleet = try fixture.fleet()
         let first = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store)
-        try yard.wait(for: first.digest, on: nodes)
-        try yard.etcd!.kill()
+        try fixture.wait(for: first.digest, on: nodes)
+        try fixture.etcd!.kill()
         let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
         #expect(!second.told)
-        try yard.wait(for: second.digest, on: nodes)
+        try fixture.wait(for: second.digest, on: nodes)
         #expect(nodes.allSatisfy { $0.said.contains("Polling the bucket") })
-        try yard.etcd!.restart()
+        try fixture.etcd!.restart()
         try wait(for: "all to hear by watch again") {
             let nodes = try fleet.status().nodes!
-            return nodes.count == 2 && nodes.allSatisfy { $0.holdings?.hears == "watch" && !$0.lags }
+            return nodes.count == 2 && nodes.allSatisfy { $0.holdings?.changeSource == "watch" && !$0.lags }
         }
         // Somebody has told etcd of what it missed.
         try wait(for: "etcd to know") {
@@ -146,15 +146,15 @@ struct NodeTests {
         }
         let third = try fleet.pushBlocking(try store.revision("org/model@v3"), of: store)
         #expect(third.told)
-        try yard.wait(for: third.digest, on: nodes)
+        try fixture.wait(for: third.digest, on: nodes)
     }
 
     @Test("a fleet without etcd follows the bucket, and says so")
     func noEtcd() throws {
-        let yard = try Yard()
-        let store = try yard.publisher("publisher", [TestModel(layers: 1), TestModel(layers: 1, seed: 2)])
-        let node = try NodeProcess(yard, "node0", ["org/model@prod"])
-        let fleet = try yard.fleet()
+        let fixture = try FleetFixture()
+        let store = try fixture.publisher("publisher", [TestModel(layers: 1), TestModel(layers: 1, seed: 2)])
+        let node = try NodeProcess(fixture, "node0", ["org/model@prod"])
+        let fleet = try fixture.fleet()
         let first = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store, refs: ["main", "prod"])
         func prod() throws -> ContentDigest? { try Store(at: node.store).refs(of: "org/model")["prod"] }
         try wait(for: "v1") { try prod() == first.digest }
@@ -164,46 +164,46 @@ struct NodeTests {
         try fleet.pushBlocking(try store.revision("org/model@v2"), of: store, refs: ["prod"])
         try wait(for: "v2") { try prod() == second.digest }
         #expect(try Store(at: node.store).refs(of: "org/model") == ["prod": second.digest])
-        #expect(try yard.tool("publisher")("fleet", "status", "--json").object()["nodes"] == nil)
+        #expect(try fixture.tool("publisher")("fleet", "status", "--json").object()["nodes"] == nil)
     }
 
     @Test("a node that was down, while etcd forgot what it has missed, catches up by itself")
     func compacted() throws {
-        let yard = try Yard(etcd: true)
-        let store = try yard.publisher("publisher", (1...3).map { TestModel(layers: 1, seed: UInt64($0)) })
-        let fleet = try yard.fleet()
+        let fixture = try FleetFixture(etcd: true)
+        let store = try fixture.publisher("publisher", (1...3).map { TestModel(layers: 1, seed: UInt64($0)) })
+        let fleet = try fixture.fleet()
         let first = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store)
-        var node = try NodeProcess(yard, "node0")
-        try yard.wait(for: first.digest, on: [node])
+        var node = try NodeProcess(fixture, "node0")
+        try fixture.wait(for: first.digest, on: [node])
         node.end(SIGKILL)
-        let position = try #require(try FleetTable(try Store(at: node.store), origin: yard.url()).position())
+        let position = try #require(try FleetTable(try Store(at: node.store), origin: fixture.url()).position())
         // One that it can hear of by going on from where it was.
         let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
-        node = try NodeProcess(yard, "node0")
-        try yard.wait(for: second.digest, on: [node])
+        node = try NodeProcess(fixture, "node0")
+        try fixture.wait(for: second.digest, on: [node])
         #expect(node.said.contains("from revision \(position.revision + 1) on") && !node.said.contains("compacted"))
         node.end(SIGKILL)
         let third = try fleet.pushBlocking(try store.revision("org/model@v3"), of: store)
         let now = try fleet.etcd!.client.range(fleet.etcd!.models).revision
         try fleet.etcd!.client.compact(now)
-        node = try NodeProcess(yard, "node0")
-        try yard.wait(for: third.digest, on: [node])
+        node = try NodeProcess(fixture, "node0")
+        try fixture.wait(for: third.digest, on: [node])
         try wait(for: "the reading of all") { node.said.contains("compacted its history") }
     }
 
     @Test("a node that is killed in mid-sync goes on from what is there, and shows no half version meanwhile")
     func killed() throws {
-        let yard = try Yard(etcd: true)
-        let store = try yard.publisher("publisher", [TestModel(layers: 1, seed: 9), TestModel(layers: 4)])
-        let fleet = try yard.fleet()
+        let fixture = try FleetFixture(etcd: true)
+        let store = try fixture.publisher("publisher", [TestModel(layers: 1, seed: 9), TestModel(layers: 4)])
+        let fleet = try fixture.fleet()
         let first = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store)
-        var node = try NodeProcess(yard, "node0")
-        try yard.wait(for: first.digest, on: [node])
+        var node = try NodeProcess(fixture, "node0")
+        try fixture.wait(for: first.digest, on: [node])
         node.end()
         let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
         // Every connection stalls behind its first shards.
-        let proxy = try FaultProxy(to: yard.objects.port, Array(repeating: .stall(after: 1_300_000), count: 200))
-        node = try NodeProcess(yard, "node0", port: proxy.port)
+        let proxy = try FaultProxy(to: fixture.objects.port, Array(repeating: .stall(after: 1_300_000), count: 200))
+        node = try NodeProcess(fixture, "node0", port: proxy.port)
         var missing = 0
         try wait(for: "some shards: \(node.said)") {
             let store = try Store(at: node.store)
@@ -217,20 +217,20 @@ struct NodeTests {
             let store = try Store(at: node.store);
             return try store.missing(of: try store.shards(of: second.digest)!).values.reduce(0, +)
         }()
-        let clean = try FaultProxy(to: yard.objects.port)
-        node = try NodeProcess(yard, "node0", port: clean.port)
-        try yard.wait(for: second.digest, on: [node])
+        let clean = try FaultProxy(to: fixture.objects.port)
+        node = try NodeProcess(fixture, "node0", port: clean.port)
+        try fixture.wait(for: second.digest, on: [node])
         #expect(clean.bytes < missing + (256 << 10), "what had come does not come again")
     }
 
     @Test("a peer that gives other bytes is found out and left out, and the bytes come from elsewhere")
     func malicious() throws {
-        let yard = try Yard(etcd: true)
-        let store = try yard.publisher("publisher", [TestModel(layers: 4)])
-        let fleet = try yard.fleet()
+        let fixture = try FleetFixture(etcd: true)
+        let store = try fixture.publisher("publisher", [TestModel(layers: 4)])
+        let fleet = try fixture.fleet()
         let first = try fleet.pushBlocking(try store.revision("org/model"), of: store)
-        let liar = try NodeProcess(yard, "liar")
-        try yard.wait(for: first.digest, on: [liar])
+        let liar = try NodeProcess(fixture, "liar")
+        try fixture.wait(for: first.digest, on: [liar])
         for digest in try store.shards(of: first.digest)!.shards.keys {
             let path = try Store(at: liar.store).blobPath(digest)
             var bytes = try contents(path)
@@ -241,8 +241,8 @@ struct NodeTests {
             try file.write(contentsOf: Data(bytes))
             try file.close()
         }
-        let node = try NodeProcess(yard, "victim")
-        try yard.wait(for: first.digest, on: [node])
+        let node = try NodeProcess(fixture, "victim")
+        try fixture.wait(for: first.digest, on: [node])
         // The first of those under way at once find it out; then it is left out.
         let found = node.said.components(separatedBy: "returned wrong bytes").count - 1
         #expect((1...8).contains(found))
@@ -250,15 +250,15 @@ struct NodeTests {
 
     @Test("a peer that has hung costs one time-out, and is left out then")
     func hung() throws {
-        let yard = try Yard(etcd: true)
-        let store = try yard.publisher("publisher", [TestModel(layers: 12)])
-        let fleet = try yard.fleet()
+        let fixture = try FleetFixture(etcd: true)
+        let store = try fixture.publisher("publisher", [TestModel(layers: 12)])
+        let fleet = try fixture.fleet()
         let first = try fleet.pushBlocking(try store.revision("org/model"), of: store)
-        let hung = try NodeProcess(yard, "hung")
-        try yard.wait(for: first.digest, on: [hung])
+        let hung = try NodeProcess(fixture, "hung")
+        try fixture.wait(for: first.digest, on: [hung])
         hung.signal(SIGSTOP)
-        let node = try NodeProcess(yard, "node")
-        try yard.wait(for: first.digest, on: [node])
+        let node = try NodeProcess(fixture, "node")
+        try fixture.wait(for: first.digest, on: [node])
         hung.signal(SIGCONT)
         let failures = node.said.components(separatedBy: "\(hung.url): can't give").count - 1
         // Each of the eight that ask at once may find it out for itself, once.
@@ -267,33 +267,33 @@ struct NodeTests {
 
     @Test("a peer that hands out its bytes in a trickle is given up, and left out then")
     func trickle() throws {
-        let yard = try Yard(etcd: true)
-        let store = try yard.publisher("publisher", [TestModel(layers: 3)])
-        let fleet = try yard.fleet()
+        let fixture = try FleetFixture(etcd: true)
+        let store = try fixture.publisher("publisher", [TestModel(layers: 3)])
+        let fleet = try fixture.fleet()
         let first = try fleet.pushBlocking(try store.revision("org/model"), of: store)
         let port = Int.random(in: 30_000..<32_000)
         let proxy = try FaultProxy(to: port, Array(repeating: .trickle, count: 100))
         let slow = try NodeProcess(
-            yard, "slow", ["org/model", "--port", "\(port)", "--advertise", "http://127.0.0.1:\(proxy.port)"])
-        try yard.wait(for: first.digest, on: [slow])
-        let node = try NodeProcess(yard, "node")
-        try yard.wait(for: first.digest, on: [node])
+            fixture, "slow", ["org/model", "--port", "\(port)", "--advertise", "http://127.0.0.1:\(proxy.port)"])
+        try fixture.wait(for: first.digest, on: [slow])
+        let node = try NodeProcess(fixture, "node")
+        try fixture.wait(for: first.digest, on: [node])
         #expect(proxy.left < 100 && proxy.left >= 60, "it was asked, and not for everything")
     }
 
     @Test("what was evicted comes back from a peer before the object store is asked, in any process of the machine")
     func missFromPeer() throws {
-        let yard = try Yard(etcd: true)
+        let fixture = try FleetFixture(etcd: true)
         let base = TestModel(layers: 3)
-        let store = try yard.publisher("publisher", [base])
-        let first = try yard.fleet().pushBlocking(try store.revision("org/model"), of: store)
-        let other = try NodeProcess(yard, "other")
-        let proxy = try FaultProxy(to: yard.objects.port)
-        let node = try NodeProcess(yard, "node", port: proxy.port)
-        try yard.wait(for: first.digest, on: [other, node])
-        try yard.waitForPeers([other, node])
+        let store = try fixture.publisher("publisher", [base])
+        let first = try fixture.fleet().pushBlocking(try store.revision("org/model"), of: store)
+        let other = try NodeProcess(fixture, "other")
+        let proxy = try FaultProxy(to: fixture.objects.port)
+        let node = try NodeProcess(fixture, "node", port: proxy.port)
+        try fixture.wait(for: first.digest, on: [other, node])
+        try fixture.waitForPeers([other, node])
         // A process that is no node: it knows the peers by the catalog.
-        var tool = yard.tool("node", port: proxy.port)
+        var tool = fixture.tool("node", port: proxy.port)
         tool.environment["WEIGHTSTORE_TOKEN"] = "the-fleets-token"
         #expect(try tool("evict", "--free", "1G").status == 0)
         let before = proxy.bytes
@@ -311,22 +311,22 @@ struct NodeTests {
         "a node shows its shards to nobody without the token, and binds beyond this machine neither without one nor without https"
     )
     func tokens() throws {
-        let yard = try Yard(etcd: true)
-        let store = try yard.publisher("publisher", [TestModel(layers: 1)])
-        let first = try yard.fleet().pushBlocking(try store.revision("org/model"), of: store)
-        let node = try NodeProcess(yard, "node")
-        try yard.wait(for: first.digest, on: [node])
+        let fixture = try FleetFixture(etcd: true)
+        let store = try fixture.publisher("publisher", [TestModel(layers: 1)])
+        let first = try fixture.fleet().pushBlocking(try store.revision("org/model"), of: store)
+        let node = try NodeProcess(fixture, "node")
+        try fixture.wait(for: first.digest, on: [node])
         #expect(throws: FetchError.self) { try PeerOrigin("peer+" + node.url, token: "").manifest(first.digest) }
         #expect(throws: FetchError.self) { try PeerOrigin("peer+" + node.url, token: "another").manifest(first.digest) }
         #expect(try PeerOrigin("peer+" + node.url, token: "the-fleets-token").manifest(first.digest).count > 0)
         // A node with another token gets nothing from it, and all from the bucket.
-        let stranger = try NodeProcess(yard, "stranger", environment: ["WEIGHTSTORE_TOKEN": "another"])
-        try yard.wait(for: first.digest, on: [stranger])
-        let nowhere = try yard.tool("open")("node", "org/model", "--host", "0.0.0.0", "--port", "0")
+        let stranger = try NodeProcess(fixture, "stranger", environment: ["WEIGHTSTORE_TOKEN": "another"])
+        try fixture.wait(for: first.digest, on: [stranger])
+        let nowhere = try fixture.tool("open")("node", "org/model", "--host", "0.0.0.0", "--port", "0")
         #expect(nowhere.status == 64 && nowhere.errors.contains("--advertise"))
-        let open = try yard.tool("open")("node", "org/model", "--host", "10.255.255.1", "--port", "0")
+        let open = try fixture.tool("open")("node", "org/model", "--host", "10.255.255.1", "--port", "0")
         #expect(open.status == 64 && open.errors.contains("token"))
-        var tool = yard.tool("open")
+        var tool = fixture.tool("open")
         tool.environment["WEIGHTSTORE_TOKEN"] = "the-fleets-token"
         let plain = try tool("node", "org/model", "--host", "10.255.255.1", "--port", "0")
         #expect(plain.status == 64 && plain.errors.contains("--tls-certificate") && plain.errors.contains("--insecure"))

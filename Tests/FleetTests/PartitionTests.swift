@@ -17,33 +17,35 @@ struct PartitionTests {
     )
     func partition() throws {
         let network = try Namespace()
-        let yard = try Yard(etcdAt: network.host)
-        let store = try yard.publisher("publisher", (1...3).map { TestModel(layers: 2, seed: UInt64($0)) })
-        let (port, gateway) = try yard.objects.gateway("\(network.host):\(Int.random(in: 20_000..<30_000))")
+        let fixture = try FleetFixture(etcdAt: network.host)
+        let store = try fixture.publisher("publisher", (1...3).map { TestModel(layers: 2, seed: UInt64($0)) })
+        let (port, gateway) = try fixture.objects.gateway("\(network.host):\(Int.random(in: 20_000..<30_000))")
         defer { kill(gateway, SIGKILL) }
-        let environment = ["WEIGHTSTORE_ORIGIN": yard.url(port: port, host: network.host), "WEIGHTSTORE_INSECURE": "1"]
+        let environment = [
+            "WEIGHTSTORE_ORIGIN": fixture.url(port: port, host: network.host), "WEIGHTSTORE_INSECURE": "1",
+        ]
         let near = try (0..<2).map {
-            try NodeProcess(yard, "near\($0)", ["org/model", "--host", network.host], environment: environment)
+            try NodeProcess(fixture, "near\($0)", ["org/model", "--host", network.host], environment: environment)
         }
         let far = try NodeProcess(
-            yard, "far", ["org/model", "--host", network.address], prefix: network.prefix, environment: environment)
-        try yard.waitForPeers(near + [far])
-        let fleet = try yard.fleet()
+            fixture, "far", ["org/model", "--host", network.address], prefix: network.prefix, environment: environment)
+        try fixture.waitForPeers(near + [far])
+        let fleet = try fixture.fleet()
         let first = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store)
-        try yard.wait(for: first.digest, on: near + [far])
+        try fixture.wait(for: first.digest, on: near + [far])
 
         try network.cut()
         let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
-        try yard.wait(for: second.digest, on: near)
+        try fixture.wait(for: second.digest, on: near)
         #expect(try far.main() == first.digest)
         #expect(try Store(at: far.store).verifyBlocking().damage.isEmpty)
         // Its lease ends, and the operator sees it missing.
         try wait(for: "the node to be given up") { try fleet.status().nodes!.map(\.info.name) == near.map(\.name) }
 
         try network.mend()
-        try yard.wait(for: second.digest, on: [far])
+        try fixture.wait(for: second.digest, on: [far])
         try wait(for: "the node to be back") { try fleet.status().nodes!.count == 3 }
         let third = try fleet.pushBlocking(try store.revision("org/model@v3"), of: store)
-        try yard.wait(for: third.digest, on: near + [far])
+        try fixture.wait(for: third.digest, on: near + [far])
     }
 }

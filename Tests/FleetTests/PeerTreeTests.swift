@@ -6,12 +6,12 @@ import Testing
 
 @Suite(.blocking)
 struct PeerTreeTests {
-    private func books(_ count: Int) throws -> [(name: String, book: PeerBook)] {
+    private func books(_ count: Int) throws -> [(name: String, book: PeerSelector)] {
         let infos = try (0..<count).map {
             NodeInfo(name: "node\($0)", url: "peer+http://127.0.0.1:\(1000 + $0)", follows: [try Follow("org/model")])
         }
         return infos.map { info in
-            let book = PeerBook(me: info.name)
+            let book = PeerSelector(me: info.name)
             book.set(infos)
             return (info.name, book)
         }
@@ -39,7 +39,7 @@ struct PeerTreeTests {
             }
             #expect(tops.count == 1)
             roots.formUnion(tops)
-            #expect(children.values.allSatisfy { $0 <= PeerBook.fanOut })
+            #expect(children.values.allSatisfy { $0 <= PeerSelector.fanOut })
             #expect(books.map { $0.book.depth(of: request.digest, model: "org/model") }.max() == 3, "1 + 4 + 16 + 29")
         }
         #expect(roots.count > 15, "the load is spread")
@@ -55,7 +55,7 @@ struct PeerTreeTests {
             let request = request(number)
             var asks: [String: [String]] = [:]
             for info in all {
-                let book = PeerBook(me: info.name)
+                let book = PeerSelector(me: info.name)
                 book.set(all.filter { _ in Bool.random(using: &random) })
                 asks[info.url] = book.origins(for: request).map(\.url)
             }

@@ -13,25 +13,25 @@ import Testing
 struct PublishTests {
     @Test("a push uploads what the bucket lacks, then makes the version and moves the refs; again, it does nothing")
     func pushing() throws {
-        let yard = try Yard(etcd: true)
+        let fixture = try FleetFixture(etcd: true)
         let base = TestModel(layers: 3)
-        let store = try yard.publisher("publisher", [base, base.tuned(seed: 7)])
-        let tool = yard.tool("publisher")
+        let store = try fixture.publisher("publisher", [base, base.tuned(seed: 7)])
+        let tool = fixture.tool("publisher")
         let plan = try tool("push", "org/model@v1", "--dry-run", "--json").object()
         #expect(plan["created"] as? Bool == true && plan["uploaded"] as? Int == plan["bytes"] as? Int)
-        #expect(try yard.fleet().models().isEmpty, "a plan changes nothing")
+        #expect(try fixture.fleet().models().isEmpty, "a plan changes nothing")
 
         let first = try tool("push", "org/model@v1", "--json").object()
         #expect(first["version"] as? Int == 1 && first["created"] as? Bool == true && first["told"] as? Bool == true)
         #expect(first["uploaded"] as? Int == first["bytes"] as? Int)
-        let fleet = try yard.fleet()
+        let fleet = try fixture.fleet()
         let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store, refs: ["main", "prod"])
         #expect(second.version == 2 && second.created)
         // Three q_proj of 1 MiB.
         #expect(second.uploadedShards == 3 && second.uploaded == 3 << 20)
         let third = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
         #expect(third.version == 2 && !third.created && third.uploadedShards == 0)
-        let versions = try yard.checkVersions()
+        let versions = try fixture.checkVersions()
         #expect(versions.versions.map(\.version) == [1, 2] && versions.refs["main"]?.version == 2)
         #expect(versions.refs["prod"] == .init(version: 2, previous: nil))
         #expect(try Ledger.read(fleet.bucket).pushes.isEmpty)
@@ -42,15 +42,15 @@ struct PublishTests {
         #expect(try ModelVersions(decoding: told.values[0].value, place: "etcd") == versions)
 
         // And the bytes are a model.
-        let reader = yard.tool("reader")
-        #expect(try reader("pull", "org/model@\(second.digest)", "--origin", yard.url()).status == 0)
+        let reader = fixture.tool("reader")
+        #expect(try reader("pull", "org/model@\(second.digest)", "--origin", fixture.url()).status == 0)
         #expect(try reader("cat", "org/model", "model.safetensors").bytes == base.tuned(seed: 7).file(base.tensors))
     }
 
     @Test("of all who create a generation at once exactly one does, and all read what that one wrote")
     func register() throws {
-        let yard = try Yard()
-        let register = Register(bucket: try yard.fleet().bucket, name: "models/race")
+        let fixture = try FleetFixture()
+        let register = CASRegister(bucket: try fixture.fleet().bucket, name: "models/race")
         for generation in 1...4 {
             let winners = Mutex<[Int]>([])
             DispatchQueue.concurrentPerform(iterations: 8) { writer in
@@ -78,9 +78,9 @@ struct PublishTests {
 
     @Test("a publisher who was overtaken is told so, and makes the next version when run again")
     func overtaken() throws {
-        let yard = try Yard()
-        let store = try yard.publisher("publisher", [TestModel(layers: 1, seed: 3)])
-        let fleet = try yard.fleet()
+        let fixture = try FleetFixture()
+        let store = try fixture.publisher("publisher", [TestModel(layers: 1, seed: 3)])
+        let fleet = try fixture.fleet()
         // A collection keeps the push waiting, after it has looked at the versions.
         try Ledger.change(fleet.bucket) {
             $0.collection = .init(id: "x", collector: "test", seen: Int(fleet.bucket.now.timeIntervalSince1970))
@@ -107,15 +107,15 @@ struct PublishTests {
             _ = try shared.value.withLock { $0! }.get()
         }
         #expect(try fleet.versions(of: "org/model").versions.count == 1)
-        let last = try yard.tool("publisher")("push", "org/model", "--json").object()
+        let last = try fixture.tool("publisher")("push", "org/model", "--json").object()
         #expect(last["version"] as? Int == 2 && last["uploadedShards"] as? Int == 0)
     }
 
     @Test("however many publishers push at once, each version is one's, whole, as soon as it can be seen")
     func manyPublishers() throws {
-        let yard = try Yard()
+        let fixture = try FleetFixture()
         let stores = try (0..<4).map {
-            try yard.publisher("publisher-\($0)", [TestModel(layers: 1, seed: UInt64($0 + 10))])
+            try fixture.publisher("publisher-\($0)", [TestModel(layers: 1, seed: UInt64($0 + 10))])
         }
         let results = Mutex<[Result<PushSummary, any Error>]>([])
         let shared = Shared(results)
@@ -124,7 +124,7 @@ struct PublishTests {
             guard index < 4 else {
                 while !isOver.load(ordering: .relaxed) {
                     do {
-                        _ = try yard.checkVersions()
+                        _ = try fixture.checkVersions()
                     } catch FleetError.unknown {
                     } catch {
                         Issue.record("\(error)")
@@ -136,7 +136,8 @@ struct PublishTests {
             let result = Result {
                 while true {
                     do {
-                        return try yard.fleet().pushBlocking(try stores[index].revision("org/model"), of: stores[index])
+                        return try fixture.fleet().pushBlocking(
+                            try stores[index].revision("org/model"), of: stores[index])
                     } catch FleetError.lostRace {
                         continue
                     }
@@ -146,7 +147,7 @@ struct PublishTests {
         }
         let made = try summaries(shared).map(\.version).sorted()
         #expect(made == [1, 2, 3, 4])
-        #expect(try yard.checkVersions().versions.map(\.version) == [1, 2, 3, 4])
+        #expect(try fixture.checkVersions().versions.map(\.version) == [1, 2, 3, 4])
     }
 
     private func summaries(_ shared: Shared<Mutex<[Result<PushSummary, any Error>]>>) throws -> [PushSummary] {
@@ -155,11 +156,11 @@ struct PublishTests {
 
     @Test("a gateway that is killed in mid-upload costs no part that had arrived, and nobody sees half a version")
     func gatewayKilled() throws {
-        let yard = try Yard()
+        let fixture = try FleetFixture()
         // 12 to 31 MB for each of the large tensors.
-        let store = try yard.publisher("publisher", [TestModel(layers: 2, wide: 12_288)])
-        let (port, process) = try yard.objects.gateway()
-        let fleet = try yard.fleet(port: port, attempts: 2)
+        let store = try fixture.publisher("publisher", [TestModel(layers: 2, wide: 12_288)])
+        let (port, process) = try fixture.objects.gateway()
+        let fleet = try fixture.fleet(port: port, attempts: 2)
         let work = Work()
         let outcome = Mutex<Result<PushSummary, any Error>?>(nil)
         let shared = Shared(outcome)
@@ -173,9 +174,9 @@ struct PublishTests {
         kill(process, SIGKILL)
         try wait(for: "the push to fail") { shared.value.withLock { $0 != nil } }
         #expect(throws: FetchError.self) { _ = try shared.value.withLock { $0! }.get() }
-        #expect(throws: FleetError.self) { try yard.fleet().versions(of: "org/model") }
+        #expect(throws: FleetError.self) { try fixture.fleet().versions(of: "org/model") }
         // The gateway comes back at the same place.
-        let (_, restarted) = try yard.objects.gateway("127.0.0.1:\(port)")
+        let (_, restarted) = try fixture.objects.gateway("127.0.0.1:\(port)")
         defer { kill(restarted, SIGKILL) }
         let second = Work()
         let summary = try fleet.pushBlocking(
@@ -183,20 +184,20 @@ struct PublishTests {
         #expect(summary.created && summary.version == 1)
         #expect(second.progress.skipped >= 10 << 20, "parts that were there are not sent again")
         #expect(second.progress.done + second.progress.skipped == summary.uploaded)
-        #expect(try yard.checkVersions().versions.count == 1)
-        let reader = yard.tool("reader")
-        let pulled = try reader("pull", "org/model@\(summary.digest)", "--origin", yard.url())
+        #expect(try fixture.checkVersions().versions.count == 1)
+        let reader = fixture.tool("reader")
+        let pulled = try reader("pull", "org/model@\(summary.digest)", "--origin", fixture.url())
         #expect(pulled.status == 0, "\(pulled.errors)")
         #expect(try reader("verify").status == 0)
     }
 
     @Test("a ref moves by compare-and-swap, back and to any version; a version that a ref names stays")
     func refs() throws {
-        let yard = try Yard(etcd: true)
-        let store = try yard.publisher("publisher", [TestModel(layers: 1), TestModel(layers: 1, seed: 2)])
-        let fleet = try yard.fleet()
+        let fixture = try FleetFixture(etcd: true)
+        let store = try fixture.publisher("publisher", [TestModel(layers: 1), TestModel(layers: 1, seed: 2)])
+        let fleet = try fixture.fleet()
         for version in 1...2 { try fleet.pushBlocking(try store.revision("org/model@v\(version)"), of: store) }
-        let tool = yard.tool("publisher")
+        let tool = fixture.tool("publisher")
         #expect(try tool("rollback", "org/model", "--dry-run").output.contains("v2 → v1"))
         #expect(try fleet.versions(of: "org/model").refs["main"]?.version == 2)
         let back = try tool("rollback", "org/model", "--json").object()
@@ -210,12 +211,13 @@ struct PublishTests {
         let moved = Atomic<Int>(0)
         for version in 3...4 {
             try fleet.pushBlocking(
-                try yard.publisher("p\(version)", [TestModel(layers: 1, seed: UInt64(version))]).revision("org/model"),
-                of: try Store(at: yard.directory("p\(version)")), refs: [])
+                try fixture.publisher("p\(version)", [TestModel(layers: 1, seed: UInt64(version))]).revision(
+                    "org/model"),
+                of: try Store(at: fixture.directory("p\(version)")), refs: [])
         }
         DispatchQueue.concurrentPerform(iterations: 2) { index in
             do {
-                _ = try yard.fleet().move("main", of: "org/model", to: 3 + index)
+                _ = try fixture.fleet().move("main", of: "org/model", to: 3 + index)
                 moved.add(1, ordering: .relaxed)
             } catch FleetError.refMoved {
             } catch {
@@ -228,47 +230,47 @@ struct PublishTests {
 
     @Test("a machine whose clock is an hour off publishes and reads all the same")
     func wrongClock() throws {
-        let yard = try Yard()
-        _ = try yard.publisher("publisher", [TestModel(layers: 1)])
+        let fixture = try FleetFixture()
+        _ = try fixture.publisher("publisher", [TestModel(layers: 1)])
         for (offset, store) in [("+1h", "ahead"), ("-1h", "behind")] {
-            var tool = yard.tool("publisher")
+            var tool = fixture.tool("publisher")
             tool.prefix = Engines.clock(offset)
             tool.environment["FAKETIME_DONT_FAKE_MONOTONIC"] = "1"
             let pushed = try tool("push", "org/model", "--json")
             #expect(pushed.status == 0, "\(pushed.errors)")
-            var reader = yard.tool(store)
+            var reader = fixture.tool(store)
             reader.prefix = tool.prefix
             reader.environment["FAKETIME_DONT_FAKE_MONOTONIC"] = "1"
             let digest = try #require(try pushed.object()["digest"] as? String)
-            #expect(try reader("pull", "org/model@\(digest)", "--origin", yard.url()).status == 0)
+            #expect(try reader("pull", "org/model@\(digest)", "--origin", fixture.url()).status == 0)
         }
-        let created = try yard.fleet().versions(of: "org/model").versions[0].created
+        let created = try fixture.fleet().versions(of: "org/model").versions[0].created
         #expect(abs(created - Int(Date().timeIntervalSince1970)) < 1800, "by the object store's clock")
     }
 
     @Test("an etcd that asks who one is gets told by the environment, and tells nobody else")
     func etcdUser() throws {
-        let yard = try Yard(etcd: true)
-        let store = try yard.publisher("publisher", [TestModel(layers: 1)])
+        let fixture = try FleetFixture(etcd: true)
+        let store = try fixture.publisher("publisher", [TestModel(layers: 1)])
         for (path, body) in [
             ("user/add", #"{"name":"root","password":"the-password"}"#), ("role/add", #"{"name":"root"}"#),
             ("user/grant", #"{"user":"root","role":"root"}"#), ("enable", "{}"),
         ] {
             _ = try ChildProcess.daemon([
-                "/usr/bin/curl", "-sf", "-w", "\n", "-d", body, "\(yard.etcd!.url)/v3/auth/\(path)",
+                "/usr/bin/curl", "-sf", "-w", "\n", "-d", body, "\(fixture.etcd!.url)/v3/auth/\(path)",
             ]).line()
         }
         func push(_ user: String?) throws -> PushSummary {
-            var environment = yard.objects.credentials
+            var environment = fixture.objects.credentials
             environment["ETCDCTL_USER"] = user
-            let fleet = try Fleet(origin: yard.url(), etcd: yard.etcd!.url, environment: environment)
+            let fleet = try Fleet(origin: fixture.url(), etcd: fixture.etcd!.url, environment: environment)
             return try fleet.pushBlocking(try store.revision("org/model"), of: store)
         }
         #expect(try !push(nil).told)
         #expect(try !push("root:another").told)
         #expect(try push("root:the-password").told)
-        let node = try NodeProcess(yard, "node", environment: ["ETCDCTL_USER": "root:the-password"])
-        try yard.wait(for: try store.revision("org/model").digest, on: [node])
+        let node = try NodeProcess(fixture, "node", environment: ["ETCDCTL_USER": "root:the-password"])
+        try fixture.wait(for: try store.revision("org/model").digest, on: [node])
         // The first version may have come by a poll, before the watch began.
         try wait(for: "the watch: \(node.said.suffix(2000))") { node.said.contains("watching etcd from") }
         #expect(!node.said.contains("the-password"))
@@ -276,21 +278,22 @@ struct PublishTests {
 
     @Test("plain http to another machine is refused unless it is allowed, and credentials are in no message")
     func plainHTTP() throws {
-        let yard = try Yard()
+        let fixture = try FleetFixture()
         let elsewhere = "s3://bucket/x?endpoint=http://10.255.255.1:7480"
-        #expect(throws: FetchError.self) { try Fleet(origin: elsewhere, environment: yard.objects.credentials) }
+        #expect(throws: FetchError.self) { try Fleet(origin: elsewhere, environment: fixture.objects.credentials) }
         #expect(throws: FetchError.self) {
-            try Fleet(origin: yard.url(), etcd: "http://10.255.255.1:2379", environment: yard.objects.credentials)
+            try Fleet(origin: fixture.url(), etcd: "http://10.255.255.1:2379", environment: fixture.objects.credentials)
         }
         #expect(throws: FetchError.self) { try PeerOrigin("peer+http://10.255.255.1:8000") }
         var options = TransportOptions()
         options.allowsPlainHTTP = true
         _ = try Fleet(
-            origin: elsewhere, etcd: "http://10.255.255.1:2379", options: options, environment: yard.objects.credentials
+            origin: elsewhere, etcd: "http://10.255.255.1:2379", options: options,
+            environment: fixture.objects.credentials
         )
-        _ = try Fleet(origin: "s3://bucket/x?endpoint=https://10.255.255.1", environment: yard.objects.credentials)
-        _ = try yard.publisher("publisher", [TestModel(layers: 1)])
-        var tool = yard.tool("publisher")
+        _ = try Fleet(origin: "s3://bucket/x?endpoint=https://10.255.255.1", environment: fixture.objects.credentials)
+        _ = try fixture.publisher("publisher", [TestModel(layers: 1)])
+        var tool = fixture.tool("publisher")
         tool.environment["AWS_SECRET_ACCESS_KEY"] = "notthesecret"
         let refused = try tool("push", "org/model")
         #expect(refused.status == 9 && !refused.errors.contains("notthesecret"))

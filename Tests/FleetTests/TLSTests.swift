@@ -13,27 +13,27 @@ struct TLSTests {
         "nodes share by https what they hear of from an etcd with TLS; one whose certificate nobody trusts is left out, and its bytes come from elsewhere"
     )
     func sharing() throws {
-        let yard = try Yard(etcd: true, encrypted: true)
-        let authority = try #require(yard.authority)
+        let fixture = try FleetFixture(etcd: true, encrypted: true)
+        let authority = try #require(fixture.authority)
         let base = TestModel(layers: 12)
-        let store = try yard.publisher("publisher", [base, base.tuned(seed: 5)])
+        let store = try fixture.publisher("publisher", [base, base.tuned(seed: 5)])
         var nodes = try (0..<3).map { index in
-            try NodeProcess(yard, "node\(index)", ["org/model"] + authority.issue("node\(index)").arguments)
+            try NodeProcess(fixture, "node\(index)", ["org/model"] + authority.issue("node\(index)").arguments)
         }
-        let strange = try CertificateAuthority(yard.directory, name: "stranger's")
-        nodes.append(try NodeProcess(yard, "stranger", ["org/model"] + strange.issue("stranger").arguments))
+        let strange = try CertificateAuthority(fixture.directory, name: "stranger's")
+        nodes.append(try NodeProcess(fixture, "stranger", ["org/model"] + strange.issue("stranger").arguments))
         #expect(nodes.allSatisfy { $0.url.hasPrefix("https://127.0.0.1:") })
-        try yard.waitForPeers(nodes)
-        let fleet = try yard.fleet()
+        try fixture.waitForPeers(nodes)
+        let fleet = try fixture.fleet()
         let first = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store)
         #expect(first.told)
-        try yard.wait(for: first.digest, on: nodes)
+        try fixture.wait(for: first.digest, on: nodes)
         let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
-        try yard.wait(for: second.digest, on: nodes)
+        try fixture.wait(for: second.digest, on: nodes)
         try wait(for: "all to have said what they have") { try fleet.status().nodes!.allSatisfy { !$0.lags } }
         let status = try fleet.status().nodes!
         #expect(status.map(\.info.url) == nodes.map { "peer+" + $0.url })
-        #expect(status.allSatisfy { $0.holdings!.hears == "watch" })
+        #expect(status.allSatisfy { $0.holdings!.changeSource == "watch" })
         // Who is not trusted may still ask.
         #expect(status.filter { $0.holdings!.fromPeers > 0 }.count >= 3)
         let complaints = nodes.dropLast().filter {
@@ -43,6 +43,6 @@ struct TLSTests {
         #expect(complaints.count == 3)
         #expect(!nodes[3].said.contains("not trusted"))
         // The next one goes by the same ways.
-        #expect(try yard.tool("node1")("check", "org/model").status == 0)
+        #expect(try fixture.tool("node1")("check", "org/model").status == 0)
     }
 }

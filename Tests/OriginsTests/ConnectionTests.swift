@@ -15,32 +15,32 @@ import WeightStore
     @Test("connections that break or stall are made again, and the pull ends well", arguments: each)
     func breaking(faults: [FaultProxy.Fault]) throws {
         // A tree without redirects: all goes through the proxy.
-        let scene = try Scene()
-        let nginx = try NGINX(scene, redirecting: false)
+        let fixture = try HubFixture()
+        let nginx = try NGINX(fixture, redirecting: false)
         let proxy = try FaultProxy(to: nginx.port, faults)
-        let store = try scene.store(idle: 0.5, attempts: 6)
-        let summary = try store.pullBlocking(scene.request(from: "http://127.0.0.1:\(proxy.port)"))
+        let store = try fixture.store(idle: 0.5, attempts: 6)
+        let summary = try store.pullBlocking(fixture.request(from: "http://127.0.0.1:\(proxy.port)"))
         #expect(summary.complete && proxy.left == 0)
-        #expect(try summary.fetched == scene.bytes)
-        #expect(try store.revision("org/model").bytes(of: "model.safetensors") == scene.file())
+        #expect(try summary.fetched == fixture.bytes)
+        #expect(try store.revision("org/model").bytes(of: "model.safetensors") == fixture.file())
     }
 
     @Test("a byte that is changed on the way is found, and the next pull is whole")
     func flipped() throws {
-        let scene = try Scene()
-        let nginx = try NGINX(scene, redirecting: false)
+        let fixture = try HubFixture()
+        let nginx = try NGINX(fixture, redirecting: false)
         let proxy = try FaultProxy(to: nginx.port, (0..<3).map { _ in .flip(at: 400_000) })
-        let store = try scene.store()
+        let store = try fixture.store()
         var failures = 0
         while failures < 5 {
             do {
-                try store.pullBlocking(scene.request(from: "http://127.0.0.1:\(proxy.port)"))
+                try store.pullBlocking(fixture.request(from: "http://127.0.0.1:\(proxy.port)"))
                 break
             } catch FetchError.wrongDigest {
                 failures += 1
             }
         }
         #expect((1..<5).contains(failures))
-        #expect(try store.revision("org/model").bytes(of: "model.safetensors") == scene.file())
+        #expect(try store.revision("org/model").bytes(of: "model.safetensors") == fixture.file())
     }
 }

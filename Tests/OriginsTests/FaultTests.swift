@@ -7,12 +7,12 @@ import WeightStore
 /// Everything that a server, or what is between, can do to a pull.
 @Suite(.blocking) struct FaultTests {
     private func pull(_ faults: [HubServer.Fault], idle: Double = 2, attempts: Int = 4) throws -> (
-        Scene, Store, Result<PullSummary, any Error>
+        HubFixture, Store, Result<PullSummary, any Error>
     ) {
-        let scene = try Scene()
-        let store = try scene.store(idle: idle, attempts: attempts)
-        try scene.hub.set(faults)
-        return (scene, store, Result { try store.pullBlocking(scene.request()) })
+        let fixture = try HubFixture()
+        let store = try fixture.store(idle: idle, attempts: attempts)
+        try fixture.hub.set(faults)
+        return (fixture, store, Result { try store.pullBlocking(fixture.request()) })
     }
 
     private func fault(
@@ -42,12 +42,12 @@ import WeightStore
                     }
                 ]
             }
-        let (scene, store, result) = try pull(faults, idle: 0.5)
+        let (fixture, store, result) = try pull(faults, idle: 0.5)
         #expect(try result.get().complete)
         // What a reset throws away in the kernels' buffers had been sent.
-        if kind != "reset" { #expect(try scene.hub.served() == scene.bytes) }
-        #expect(try result.get().fetched == scene.bytes)
-        #expect(try store.revision("org/model").bytes(of: "model.safetensors") == scene.file())
+        if kind != "reset" { #expect(try fixture.hub.served() == fixture.bytes) }
+        #expect(try result.get().fetched == fixture.bytes)
+        #expect(try store.revision("org/model").bytes(of: "model.safetensors") == fixture.file())
     }
 
     @Test("Retry-After is waited for")
@@ -133,18 +133,18 @@ import WeightStore
 
     @Test("bytes that were changed on the way are set aside when the file is whole, and fetched anew")
     func corruption() throws {
-        let (scene, store, result) = try pull([fault("corrupt", times: 999) { $0.after = 1_500_000 }])
+        let (fixture, store, result) = try pull([fault("corrupt", times: 999) { $0.after = 1_500_000 }])
         guard case .failure(FetchError.wrongDigest(let url, let expected, let found)) = result else {
             return #expect(Bool(false), "\(result)")
         }
         #expect(url.contains("model.safetensors") && expected != found)
-        #expect(try FileManager.default.contentsOfDirectory(atPath: scene.directory("store/quarantine")).count > 0)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: fixture.directory("store/quarantine")).count > 0)
         #expect(try store.verifyBlocking().damage.isEmpty)
-        try scene.hub.set()
-        #expect(try store.pullBlocking(scene.request()).complete)
-        #expect(try store.revision("org/model").bytes(of: "model.safetensors") == scene.file())
+        try fixture.hub.set()
+        #expect(try store.pullBlocking(fixture.request()).complete)
+        #expect(try store.revision("org/model").bytes(of: "model.safetensors") == fixture.file())
         try store.collectGarbage(graceSeconds: 0)
-        #expect(try FileManager.default.contentsOfDirectory(atPath: scene.directory("store/quarantine")).isEmpty)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: fixture.directory("store/quarantine")).isEmpty)
     }
 
     @Test("a small file is compared with git's name for it")
@@ -158,25 +158,25 @@ import WeightStore
 
     @Test("the token goes to the hub alone, and into no error")
     func token() throws {
-        let scene = try Scene()
-        try scene.hub.set(token: "hf_topsecret")
-        let refused = #expect(throws: FetchError.self) { try scene.store("none").pullBlocking(scene.request()) }
+        let fixture = try HubFixture()
+        try fixture.hub.set(token: "hf_topsecret")
+        let refused = #expect(throws: FetchError.self) { try fixture.store("none").pullBlocking(fixture.request()) }
         guard case .unauthorized(_, 401, _) = refused else { return #expect(Bool(false), "\(refused!)") }
         let wrong = #expect(throws: FetchError.self) {
-            try scene.store("wrong", token: "hf_wrong").pullBlocking(scene.request())
+            try fixture.store("wrong", token: "hf_wrong").pullBlocking(fixture.request())
         }
         #expect(!"\(wrong!)".contains("hf_wrong"))
-        #expect(try scene.store(token: "hf_topsecret").pullBlocking(scene.request()).complete)
-        for request in try scene.hub.requests() where request.place == "cdn" { #expect(request.token == nil) }
-        #expect(try scene.hub.requests().contains { $0.token == "Bearer hf_topsecret" })
+        #expect(try fixture.store(token: "hf_topsecret").pullBlocking(fixture.request()).complete)
+        for request in try fixture.hub.requests() where request.place == "cdn" { #expect(request.token == nil) }
+        #expect(try fixture.hub.requests().contains { $0.token == "Bearer hf_topsecret" })
     }
 
     @Test("a path that leads out of the model is refused")
     func paths() throws {
-        let scene = try Scene()
+        let fixture = try HubFixture()
         try FileManager.default.createDirectory(
-            atPath: scene.directory("hub/org/model/a"), withIntermediateDirectories: true)
-        let store = try scene.store()
+            atPath: fixture.directory("hub/org/model/a"), withIntermediateDirectories: true)
+        let store = try fixture.store()
         for path in ["../x", "/etc/x", "a//b", "a/./b", ""] {
             let listing = RemoteRevision(
                 model: "org/model", commit: String(repeating: "a", count: 40),
@@ -187,7 +187,7 @@ import WeightStore
                         gitObject: nil)
                 ])
             store.register(scheme: "file") { _ in Listing(url: "file:///x", revision: listing) }
-            let error = #expect(throws: FetchError.self) { try store.pullBlocking(scene.request(from: "file:///x")) }
+            let error = #expect(throws: FetchError.self) { try store.pullBlocking(fixture.request(from: "file:///x")) }
             guard case .malformed = error else { return #expect(Bool(false), "\(error!)") }
         }
     }
@@ -203,39 +203,39 @@ import WeightStore
 
     @Test("no more than the rate travels")
     func rate() throws {
-        let scene = try Scene()
+        let fixture = try HubFixture()
         let start = ContinuousClock.now
-        try scene.store(rate: 4_000_000).pullBlocking(scene.request())
+        try fixture.store(rate: 4_000_000).pullBlocking(fixture.request())
         let seconds = (ContinuousClock.now - start) / .seconds(1)
-        #expect(seconds > Double(try scene.bytes) / 4_000_000 * 0.8)
+        #expect(seconds > Double(try fixture.bytes) / 4_000_000 * 0.8)
     }
 
     @Test("a pull that is cancelled stops soon, and keeps what came")
     func cancelling() throws {
-        let scene = try Scene()
+        let fixture = try HubFixture()
         // All of it would take minutes.
-        let store = try scene.store(idle: 30, rate: 50_000)
+        let store = try fixture.store(idle: 30, rate: 50_000)
         let work = Work()
         Thread.detachNewThread {
             while work.progress.done == 0 { usleep(10_000) }
             work.cancel()
         }
-        #expect(throws: CancellationError.self) { try store.pullBlocking(scene.request(), work: work) }
-        #expect(try work.progress.done < scene.bytes)
-        #expect(try store.pullBlocking(scene.request(from: scene.hub.url)).complete)
+        #expect(throws: CancellationError.self) { try store.pullBlocking(fixture.request(), work: work) }
+        #expect(try work.progress.done < fixture.bytes)
+        #expect(try store.pullBlocking(fixture.request(from: fixture.hub.url)).complete)
     }
 
     @Test("a pull whose task is cancelled ends in the middle of a fetch")
     func cancellingTask() async throws {
-        let scene = try Scene()
+        let fixture = try HubFixture()
         // All of it would take minutes.
-        let store = try scene.store(idle: 30, rate: 50_000)
-        let (request, work) = (try scene.request(), Work())
+        let store = try fixture.store(idle: 30, rate: 50_000)
+        let (request, work) = (try fixture.request(), Work())
         let task = Task { try await store.pull(request, work: work) }
         while work.progress.done == 0 { try await Task.sleep(for: .milliseconds(10)) }
         task.cancel()
         await #expect(throws: CancellationError.self) { try await task.value }
         #expect(work.isCancelled)
-        #expect(try work.progress.done < scene.bytes)
+        #expect(try work.progress.done < fixture.bytes)
     }
 }

@@ -42,10 +42,10 @@ import Testing
         "a revision in a RADOS gateway is pulled by layer, each shard checked; the rest comes when it is used",
         .enabled(if: Gateway.isInstalled, "Ceph is not installed, or this is not root; Tests/run installs it"))
     func gateway() throws {
-        let scene = try Scene(TestModel(layers: 3))
-        let gateway = try Gateway(scene)
-        let source = try Store(at: scene.directory("source"), create: true)
-        let imported = try source.importModelBlocking(ImportRequest(source: scene.directory("hub/org/model")))
+        let fixture = try HubFixture(TestModel(layers: 3))
+        let gateway = try Gateway(fixture)
+        let source = try Store(at: fixture.directory("source"), create: true)
+        let imported = try source.importModelBlocking(ImportRequest(source: fixture.directory("hub/org/model")))
             .revisions[0]
         let url = "s3://weights/some/place"
         let origin = try S3Origin(url, environment: gateway.environment)
@@ -58,10 +58,10 @@ import Testing
             #expect(try !origin.bucket.create(S3Origin.shard(digest), [0]), "what is there stays")
         }
 
-        let store = try Store(at: scene.directory("store"), create: true)
+        let store = try Store(at: fixture.directory("store"), create: true)
         store.register(scheme: "s3") { [environment = gateway.environment] in try S3Origin($0, environment: environment)
         }
-        var request = try scene.request(FetchSelection(layers: 1...1), "org/model@\(imported.digest)", from: url)
+        var request = try fixture.request(FetchSelection(layers: 1...1), "org/model@\(imported.digest)", from: url)
         let summary = try store.pullBlocking(request)
         #expect(!summary.complete && summary.digest == imported.digest)
         let revision = try store.revision("org/model")
@@ -69,19 +69,19 @@ import Testing
         #expect(
             try Set(layer.compactMap(\.shard)).allSatisfy { FileManager.default.fileExists(atPath: store.blobPath($0)) }
         )
-        #expect(summary.fetched < (try scene.bytes) / 2)
+        #expect(summary.fetched < (try fixture.bytes) / 2)
         #expect(try revision.layer(2).tensors.count == 4)
         #expect(try revision.leaseBlocking(layer: 0, in: .host).tensors.count == 4)
-        #expect(try revision.bytes(of: "model.safetensors") == scene.file())
+        #expect(try revision.bytes(of: "model.safetensors") == fixture.file())
         request.selection = FetchSelection()
         #expect(try store.pullBlocking(request).complete)
         #expect(try store.verifyBlocking().damage.isEmpty)
 
         // Who may not, and what is not there.
-        var strangers = gateway.environment
-        strangers["AWS_SECRET_ACCESS_KEY"] = "wrongsecret"
+        var unknownFiles = gateway.environment
+        unknownFiles["AWS_SECRET_ACCESS_KEY"] = "wrongsecret"
         let refused = #expect(throws: FetchError.self) {
-            try S3Origin(url, environment: strangers).manifest(imported.digest)
+            try S3Origin(url, environment: unknownFiles).manifest(imported.digest)
         }
         guard case .unauthorized(_, 403, "SignatureDoesNotMatch") = refused else {
             Issue.record("\(refused!)")
@@ -99,12 +99,12 @@ import Testing
 
     @Test("a peer's shards and manifests come by digest, and bytes that differ are not taken")
     func peer() throws {
-        let scene = try Scene(TestModel(layers: 2))
-        let source = try Store(at: scene.directory("source"), create: true)
-        let imported = try source.importModelBlocking(ImportRequest(source: scene.directory("hub/org/model")))
+        let fixture = try HubFixture(TestModel(layers: 2))
+        let source = try Store(at: fixture.directory("source"), create: true)
+        let imported = try source.importModelBlocking(ImportRequest(source: fixture.directory("hub/org/model")))
             .revisions[0]
         // A peer's two paths, from a web server over copies.
-        let tree = scene.directory("hub/org/peer")
+        let tree = fixture.directory("hub/org/peer")
         for kind in ["shards", "manifests"] {
             try FileManager.default.createDirectory(atPath: "\(tree)/\(kind)", withIntermediateDirectories: true)
         }
@@ -114,14 +114,14 @@ import Testing
             guard let digest = ContentDigest(hex: file.split(separator: "/").last ?? "") else { continue }
             try FileManager.default.copyItem(atPath: "\(source.blobs.root)/\(file)", toPath: "\(tree)/shards/\(digest)")
         }
-        let nginx = try NGINX(scene, redirecting: false)
+        let nginx = try NGINX(fixture, redirecting: false)
         let commit =
             try JSONSerialization.jsonObject(
                 with: HTTP.get("\(nginx.url)/api/models/org/peer/revision/main")) as? [String: String]
         let url = "peer+\(nginx.url)/org/peer/resolve/\(commit!["sha"]!)"
-        let store = try Store(at: scene.directory("store"), create: true)
+        let store = try Store(at: fixture.directory("store"), create: true)
         store.register(scheme: "peer+http") { try PeerOrigin($0, token: "") }
-        let request = try scene.request(FetchSelection(layers: 0...0), "org/model@\(imported.digest)", from: url)
+        let request = try fixture.request(FetchSelection(layers: 0...0), "org/model@\(imported.digest)", from: url)
         #expect(try !store.pullBlocking(request).complete)
         let revision = try store.revision("org/model")
         #expect(try revision.layer(0).tensors.count == 4)

@@ -7,9 +7,9 @@ import WeightStore
 struct PartialLoadTests {
     @Test("a load on a terminal shows the layers that were never fetched as empty")
     func terminal() throws {
-        let scene = try Scene(TestModel(layers: 3))
-        #expect(try scene.tool()("pull", "org/model", "--layers", "0-0").status == 0)
-        var tool = scene.tool()
+        let fixture = try HubFixture(TestModel(layers: 3))
+        #expect(try fixture.tool()("pull", "org/model", "--layers", "0-0").status == 0)
+        var tool = fixture.tool()
         // `script` gives the tool a terminal.
         tool.environment["TERM"] = "xterm"
         let result = try ChildProcess.run(
@@ -20,14 +20,14 @@ struct PartialLoadTests {
         #expect(result.status == 0, "\(result.output)")
         #expect(result.output.contains("in ram: 4 tensors"), "\(result.output)")
         #expect(result.output.contains("░"), "\(result.output)")
-        #expect(try scene.tool()("bench", "org/model", "--runs", "1").status != 132)
+        #expect(try fixture.tool()("bench", "org/model", "--runs", "1").status != 132)
     }
 
     @Test("residency of a revision counts what was never fetched as not resident")
     func residency() async throws {
-        let scene = try Scene(TestModel(layers: 3))
-        let store = try scene.store()
-        try await store.pull(scene.request(FetchSelection(layers: 0...0)))
+        let fixture = try HubFixture(TestModel(layers: 3))
+        let store = try fixture.store()
+        try await store.pull(fixture.request(FetchSelection(layers: 0...0)))
         let revision = try store.revision("org/model")
         let lease = try await revision.lease(layer: 0, in: .ram)
         let layers = try revision.residency(in: .ram)

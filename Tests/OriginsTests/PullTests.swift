@@ -7,24 +7,24 @@ import WeightStore
 @Suite(.blocking) struct PullTests {
     @Test("a whole revision comes in, each byte once, and is what an import would have made of it")
     func whole() throws {
-        let scene = try Scene(files: 2)
-        let store = try scene.store()
-        let summary = try store.pullBlocking(scene.request())
+        let fixture = try HubFixture(files: 2)
+        let store = try fixture.store()
+        let summary = try store.pullBlocking(fixture.request())
         #expect(summary.complete)
-        #expect(summary.fetched == (try scene.bytes))
-        #expect(try scene.hub.served() == scene.bytes)
+        #expect(summary.fetched == (try fixture.bytes))
+        #expect(try fixture.hub.served() == fixture.bytes)
         let revision = try store.revision("org/model")
         for file in try revision.files() {
-            #expect(try revision.bytes(of: file.path) == scene.file(file.path), "\(file.path)")
+            #expect(try revision.bytes(of: file.path) == fixture.file(file.path), "\(file.path)")
         }
         #expect(try store.revision("org/model@\(summary.commit)").digest == summary.digest)
-        #expect(try store.origins(of: "org/model") == [scene.hub.url])
+        #expect(try store.origins(of: "org/model") == [fixture.hub.url])
         // The same files from disk, as the hub's own cache holds them, are the same revision.
-        let snapshots = scene.directory("models--org--model/snapshots")
+        let snapshots = fixture.directory("models--org--model/snapshots")
         try FileManager.default.createDirectory(atPath: snapshots, withIntermediateDirectories: true)
         try FileManager.default.copyItem(
-            atPath: scene.directory("hub/org/model"), toPath: "\(snapshots)/\(summary.commit)")
-        let imported = try store.importModelBlocking(ImportRequest(source: scene.directory("models--org--model")))
+            atPath: fixture.directory("hub/org/model"), toPath: "\(snapshots)/\(summary.commit)")
+        let imported = try store.importModelBlocking(ImportRequest(source: fixture.directory("models--org--model")))
         #expect(imported.revisions[0].digest == summary.digest)
         #expect(imported.revisions[0].wasKnown && imported.written == 0)
         #expect(try store.collectGarbage(graceSeconds: 0).isEmpty)
@@ -35,64 +35,64 @@ import WeightStore
     func sizes(bytes: Int) throws {
         var model = TestModel(layers: 1)
         model.others["tokenizer.json"] = String((0..<bytes).map { Character(UnicodeScalar(UInt8(0x20 + $0 * 7 % 90))) })
-        let scene = try Scene(model)
-        let store = try scene.store()
-        #expect(try store.pullBlocking(scene.request()).complete)
-        #expect(try store.revision("org/model").bytes(of: "tokenizer.json") == scene.file("tokenizer.json"))
+        let fixture = try HubFixture(model)
+        let store = try fixture.store()
+        #expect(try store.pullBlocking(fixture.request()).complete)
+        #expect(try store.revision("org/model").bytes(of: "tokenizer.json") == fixture.file("tokenizer.json"))
     }
 
     @Test("pulled again, nothing travels but the listing")
     func again() throws {
-        let scene = try Scene()
-        let store = try scene.store()
-        let first = try store.pullBlocking(scene.request())
-        try scene.hub.set()
-        let second = try store.pullBlocking(scene.request())
+        let fixture = try HubFixture()
+        let store = try fixture.store()
+        let first = try store.pullBlocking(fixture.request())
+        try fixture.hub.set()
+        let second = try store.pullBlocking(fixture.request())
         #expect(second.digest == first.digest && second.fetched == 0)
-        #expect(try scene.hub.served() == 0)
+        #expect(try fixture.hub.served() == 0)
     }
 
     @Test("with layers, all tensors are known, and only those layers' bytes travel, with the header")
     func layers() throws {
-        let scene = try Scene(TestModel(layers: 4))
-        let store = try scene.store()
-        let summary = try store.pullBlocking(scene.request(FetchSelection(layers: 1...2)))
+        let fixture = try HubFixture(TestModel(layers: 4))
+        let store = try fixture.store()
+        let summary = try store.pullBlocking(fixture.request(FetchSelection(layers: 1...2)))
         #expect(!summary.complete)
         let revision = try store.revision("org/model")
         let entries = try revision.tensorEntries()
-        #expect(entries.count == scene.model.tensors.count)
+        #expect(entries.count == fixture.model.tensors.count)
         for entry in entries { #expect((entry.shard != nil) == [1, 2].contains(entry.layer), "\(entry.name)") }
         let layer = entries.filter { $0.layer == 1 }.reduce(0) { $0 + $1.bytes }
         #expect(summary.fetched <= 2 * layer + 600_000)
-        try scene.hub.set()
+        try fixture.hub.set()
         let tensor = try revision.layer(2).tensors[0]
-        #expect(try tensor.bytes.withUnsafeBytes { Array($0) } == bytes(tensor.entry.name, scene))
-        #expect(try scene.hub.served() == 0)
+        #expect(try tensor.bytes.withUnsafeBytes { Array($0) } == bytes(tensor.entry.name, fixture))
+        #expect(try fixture.hub.served() == 0)
     }
 
     @Test("what has not come is fetched when it is used: by a lease, a tensor, a file")
     func later() async throws {
-        let scene = try Scene(TestModel(layers: 3))
-        let store = try scene.store()
-        try scene.hub.set()
-        try store.pullBlocking(scene.request(FetchSelection(layers: 0...0)))
+        let fixture = try HubFixture(TestModel(layers: 3))
+        let store = try fixture.store()
+        try fixture.hub.set()
+        try store.pullBlocking(fixture.request(FetchSelection(layers: 0...0)))
         let revision = try store.revision("org/model")
         let before = revision.digest
         for tier in [Tier.ram, .host] {
             let lease = try await revision.lease(layer: 1, in: tier)
             #expect(lease.tensors.count == 4 && lease.layer == 1)
             for tensor in lease.tensors {
-                #expect(try lease.withUnsafeBytes(of: tensor) { Array($0) } == bytes(tensor.entry.name, scene))
+                #expect(try lease.withUnsafeBytes(of: tensor) { Array($0) } == bytes(tensor.entry.name, fixture))
             }
         }
         _ = try revision.tensor("model.norm.weight")
-        #expect(try revision.bytes(of: "model.safetensors") == scene.file())
+        #expect(try revision.bytes(of: "model.safetensors") == fixture.file())
         // With the header, too, each byte travelled once.
-        #expect(try scene.hub.served() == scene.bytes)
+        #expect(try fixture.hub.served() == fixture.bytes)
         let whole = try store.revision("org/model")
         #expect(whole.digest != before)
         #expect(try revision.info().digest == whole.digest)
-        #expect(try scene.store("other").pullBlocking(scene.request()).digest == whole.digest)
+        #expect(try fixture.store("other").pullBlocking(fixture.request()).digest == whole.digest)
         let stream = try whole.stream(to: .ram)
         var count = 0
         for try await layer in stream { count += layer.tensors.count }
@@ -101,15 +101,15 @@ import WeightStore
 
     @Test("a stream of layers on a cold store fetches them ahead of their use, and only as far as it is asked")
     func streaming() async throws {
-        let scene = try Scene(TestModel(layers: 6))
-        let store = try scene.store()
-        try store.pullBlocking(scene.request(FetchSelection(include: ["config.json"])))
+        let fixture = try HubFixture(TestModel(layers: 6))
+        let store = try fixture.store()
+        try store.pullBlocking(fixture.request(FetchSelection(include: ["config.json"])))
         let revision = try store.revision("org/model")
         var count = 0
         for try await layer in try revision.stream(to: .host, layers: 0...3, ahead: 2) {
             #expect(layer.layer == count)
             for tensor in layer.tensors {
-                #expect(try layer.withUnsafeBytes(of: tensor) { Array($0) } == bytes(tensor.entry.name, scene))
+                #expect(try layer.withUnsafeBytes(of: tensor) { Array($0) } == bytes(tensor.entry.name, fixture))
             }
             count += 1
         }
@@ -119,26 +119,27 @@ import WeightStore
 
     @Test("a revision that is held since before its last byte came is in use after it, too")
     func held() throws {
-        let scene = try Scene()
-        let store = try scene.store()
-        try store.pullBlocking(scene.request(FetchSelection(layers: 0...0)))
+        let fixture = try HubFixture()
+        let store = try fixture.store()
+        try store.pullBlocking(fixture.request(FetchSelection(layers: 0...0)))
         let revision = try store.revision("org/model")
-        try store.pullBlocking(scene.request())
+        try store.pullBlocking(fixture.request())
         #expect(throws: StoreError.self) { try store.remove(["org/model"]) }
         withExtendedLifetime(revision) {}
     }
 
     @Test("files can be chosen by pattern")
     func include() throws {
-        let scene = try Scene(files: 3)
-        let store = try scene.store()
-        try store.pullBlocking(scene.request(FetchSelection(include: ["*-00002-*", "*.json"])))
+        let fixture = try HubFixture(files: 3)
+        let store = try fixture.store()
+        try store.pullBlocking(fixture.request(FetchSelection(include: ["*-00002-*", "*.json"])))
         let revision = try store.revision("org/model")
-        try scene.hub.set()
+        try fixture.hub.set()
         #expect(
-            try revision.bytes(of: "model-00002-of-00003.safetensors") == scene.file("model-00002-of-00003.safetensors")
+            try revision.bytes(of: "model-00002-of-00003.safetensors")
+                == fixture.file("model-00002-of-00003.safetensors")
         )
-        #expect(try scene.hub.served() == 0)
+        #expect(try fixture.hub.served() == 0)
         #expect(try revision.tensorEntries().filter { $0.shard != nil }.allSatisfy { $0.file.contains("00002") })
     }
 
@@ -146,115 +147,115 @@ import WeightStore
         "one content under two paths comes once, whichever path is asked for",
         arguments: ["a.safetensors", "b.safetensors"])
     func twoPaths(path: String) throws {
-        let scene = try Scene()
-        let original = try scene.file()
+        let fixture = try HubFixture()
+        let original = try fixture.file()
         for name in ["a.safetensors", "b.safetensors"] {
-            try scene.directory.write(original, to: "hub/org/twice/\(name)")
+            try fixture.directory.write(original, to: "hub/org/twice/\(name)")
         }
-        let store = try scene.store()
-        try store.pullBlocking(scene.request(FetchSelection(include: ["none"]), "org/twice"))
+        let store = try fixture.store()
+        try store.pullBlocking(fixture.request(FetchSelection(include: ["none"]), "org/twice"))
         let revision = try store.revision("org/twice")
         #expect(try revision.bytes(of: path) == original)
         for name in ["a.safetensors", "b.safetensors"] { #expect(try revision.bytes(of: name) == original) }
-        #expect(try scene.hub.served() == original.count)
+        #expect(try fixture.hub.served() == original.count)
     }
 
     @Test("a shard that the store has already is kept once; a file that it has does not travel")
     func deduplication() throws {
-        let scene = try Scene()
-        try scene.model.tuned(seed: 5).write(to: scene.directory("hub/org/tuned"))
-        let store = try scene.store()
-        try store.importModelBlocking(ImportRequest(source: scene.directory("hub/org/model")))
-        #expect(try store.pullBlocking(scene.request()).fetched < 1000)
+        let fixture = try HubFixture()
+        try fixture.model.tuned(seed: 5).write(to: fixture.directory("hub/org/tuned"))
+        let store = try fixture.store()
+        try store.importModelBlocking(ImportRequest(source: fixture.directory("hub/org/model")))
+        #expect(try store.pullBlocking(fixture.request()).fetched < 1000)
         let before = try store.usage().stored
-        try store.pullBlocking(scene.request(FetchSelection(), "org/tuned"))
+        try store.pullBlocking(fixture.request(FetchSelection(), "org/tuned"))
         // q_proj of two layers, and the same header.
         #expect(try store.usage().stored - before == 2 << 20)
     }
 
     @Test("refs, pages of the listing, and what is not there")
     func names() throws {
-        let scene = try Scene(files: 3)
-        try scene.hub.set(page: 2)
-        let store = try scene.store()
-        let summary = try store.pullBlocking(scene.request(FetchSelection(), "org/model@refs/pr/1"))
+        let fixture = try HubFixture(files: 3)
+        try fixture.hub.set(page: 2)
+        let store = try fixture.store()
+        let summary = try store.pullBlocking(fixture.request(FetchSelection(), "org/model@refs/pr/1"))
         #expect(summary.files == 6)
         #expect(try store.revision("org/model@refs/pr/1").digest == summary.digest)
-        try store.pullBlocking(scene.request(FetchSelection(), "org/model@\(summary.commit)"))
+        try store.pullBlocking(fixture.request(FetchSelection(), "org/model@\(summary.commit)"))
         for (name, what) in [("org/nobody", "model"), ("org/model@nothing", "revision")] {
             let error = #expect(throws: FetchError.self) {
-                try store.pullBlocking(scene.request(FetchSelection(), name))
+                try store.pullBlocking(fixture.request(FetchSelection(), name))
             }
             guard case .notFound(let found, let url, 404) = error else { Issue.record("\(error!)"); continue }
-            #expect(found == what && url.hasPrefix(scene.hub.url))
+            #expect(found == what && url.hasPrefix(fixture.hub.url))
         }
     }
 
     @Test("what is known of a revision in part survives the loss of the catalog")
     func rebuild() throws {
-        let scene = try Scene()
-        do { try scene.store().pullBlocking(scene.request(FetchSelection(layers: 0...0))) }
-        for suffix in ["", "-wal", "-shm"] { unlink(scene.directory("store/store.db\(suffix)")) }
-        try Store.rebuildBlocking(at: scene.directory("store"))
-        let store = try scene.store()
+        let fixture = try HubFixture()
+        do { try fixture.store().pullBlocking(fixture.request(FetchSelection(layers: 0...0))) }
+        for suffix in ["", "-wal", "-shm"] { unlink(fixture.directory("store/store.db\(suffix)")) }
+        try Store.rebuildBlocking(at: fixture.directory("store"))
+        let store = try fixture.store()
         let revision = try store.revision("org/model")
-        #expect(try revision.tensorEntries().count == scene.model.tensors.count)
-        #expect(try revision.bytes(of: "model.safetensors") == scene.file())
-        #expect(try store.pullBlocking(scene.request()).complete)
+        #expect(try revision.tensorEntries().count == fixture.model.tensors.count)
+        #expect(try revision.bytes(of: "model.safetensors") == fixture.file())
+        #expect(try store.pullBlocking(fixture.request()).complete)
     }
 
     @Test("an import brings what an origin was to give")
     func importAfterwards() throws {
-        let scene = try Scene()
-        let store = try scene.store()
-        try store.pullBlocking(scene.request(FetchSelection(layers: 0...0)))
-        try store.importModelBlocking(ImportRequest(source: scene.directory("hub/org/model"), name: "other"))
-        try scene.hub.set()
-        #expect(try store.revision("org/model").bytes(of: "model.safetensors") == scene.file())
-        #expect(try scene.hub.served() == 0)
+        let fixture = try HubFixture()
+        let store = try fixture.store()
+        try store.pullBlocking(fixture.request(FetchSelection(layers: 0...0)))
+        try store.importModelBlocking(ImportRequest(source: fixture.directory("hub/org/model"), name: "other"))
+        try fixture.hub.set()
+        #expect(try store.revision("org/model").bytes(of: "model.safetensors") == fixture.file())
+        #expect(try fixture.hub.served() == 0)
     }
 
     @Test("two processes that want the same share the work: each byte travels once")
     func shared() throws {
-        let scene = try Scene(TestModel(layers: 6))
-        try scene.hub.set(
+        let fixture = try HubFixture(TestModel(layers: 6))
+        try fixture.hub.set(
             (0..<200).map { _ in
                 var fault = HubServer.Fault("slow", "^/org/model/model")
                 fault.pace = 0.01
                 return fault
             })
-        let tools = try (0..<2).map { _ in try scene.tool().start(["pull", "org/model", "--json"]) }
+        let tools = try (0..<2).map { _ in try fixture.tool().start(["pull", "org/model", "--json"]) }
         for result in tools.map({ $0.result() }) { #expect(result.status == 0, "\(result.errors)") }
-        let size = try scene.file().count
-        let big = try scene.hub.requests().filter { $0.place == "cdn" }
+        let size = try fixture.file().count
+        let big = try fixture.hub.requests().filter { $0.place == "cdn" }
         // Each reads the header for itself.
         #expect(big.reduce(0) { $0 + $1.bytes } <= size + 2 * (256 << 10))
-        #expect(try scene.tool()("cat", "org/model", "model.safetensors").bytes == scene.file())
-        #expect(try scene.tool()("verify").status == 0)
+        #expect(try fixture.tool()("cat", "org/model", "model.safetensors").bytes == fixture.file())
+        #expect(try fixture.tool()("verify").status == 0)
     }
 
     @Test("the tool pulls from HF_ENDPOINT, and tells what it did")
     func commandLine() throws {
-        let scene = try Scene()
-        let tool = scene.tool()
+        let fixture = try HubFixture()
+        let tool = fixture.tool()
         let result = try tool("pull", "org/model", "--layers", "0", "--json").object()
         #expect(result["complete"] as? Bool == false)
         #expect(try tool("tensors", "org/model", "--layer", "1", "--digests").status == 0)
         #expect(try tool("pull", "org/model").output.contains("fetched"))
-        #expect(try tool("cat", "org/model", "model.safetensors").bytes == scene.file())
+        #expect(try tool("cat", "org/model", "model.safetensors").bytes == fixture.file())
         #expect(try tool("pull", "org/nobody").status == 2)
     }
 
-    private func bytes(_ tensor: String, _ scene: Scene) throws -> [UInt8] {
-        let range = try SafetensorsNames.find(tensor, scene)
-        return Array(try scene.file()[try #require(range)])
+    private func bytes(_ tensor: String, _ fixture: HubFixture) throws -> [UInt8] {
+        let range = try SafetensorsNames.find(tensor, fixture)
+        return Array(try fixture.file()[try #require(range)])
     }
 }
 
 /// Where a tensor is in the model's one file.
 enum SafetensorsNames {
-    static func find(_ name: String, _ scene: Scene) throws -> Range<Int>? {
-        let file = try scene.file()
+    static func find(_ name: String, _ fixture: HubFixture) throws -> Range<Int>? {
+        let file = try fixture.file()
         let length = file[..<8].reversed().reduce(0) { $0 << 8 | Int($1) }
         let header = try JSONSerialization.jsonObject(with: Data(file[8..<8 + length])) as? [String: Any]
         guard let offsets = (header?[name] as? [String: Any])?["data_offsets"] as? [Int] else { return nil }

@@ -7,22 +7,23 @@ import WeightStore
 @Suite(.blocking) struct PullThroughTests {
     @Test("a server with an empty store gives all, each byte from upstream once; then it does without upstream")
     func chain() throws {
-        var scene: Scene? = try Scene(TestModel(layers: 2), files: 2)
+        var fixture: HubFixture? = try HubFixture(TestModel(layers: 2), files: 2)
         let directory = try TemporaryDirectory()
         let server = try ChildProcess.daemon([
-            Tool.path, "serve", "--port", "0", "--store", directory("middle"), "--upstream", scene!.hub.url, "--quiet",
+            Tool.path, "serve", "--port", "0", "--store", directory("middle"), "--upstream", fixture!.hub.url,
+            "--quiet",
         ])
         let url = try server.line()
-        let client = try scene!.store("client")
-        let first = try client.pullBlocking(scene!.request(from: url))
+        let client = try fixture!.store("client")
+        let first = try client.pullBlocking(fixture!.request(from: url))
         #expect(first.complete)
-        #expect(try scene!.hub.served() == scene!.bytes)
+        #expect(try fixture!.hub.served() == fixture!.bytes)
         let revision = try client.revision("org/model")
-        for file in try revision.files() { #expect(try revision.bytes(of: file.path) == scene!.file(file.path)) }
+        for file in try revision.files() { #expect(try revision.bytes(of: file.path) == fixture!.file(file.path)) }
 
         // Upstream is gone.
-        let request = try scene!.request(from: url)
-        scene = nil
+        let request = try fixture!.request(from: url)
+        fixture = nil
         let second = try Store(at: directory("second"), create: true)
         second.register(scheme: "http") { try HubOrigin($0, token: "") }
         #expect(try second.pullBlocking(request).digest == first.digest)

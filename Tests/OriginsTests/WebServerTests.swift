@@ -8,13 +8,13 @@ import WeightStore
 struct WebServerTests {
     @Test("a tree served by nginx is pulled, by layer and then whole, each byte once", arguments: [true, false])
     func pull(redirecting: Bool) throws {
-        let scene = try Scene(TestModel(layers: 4), files: 2)
-        let nginx = try NGINX(scene, redirecting: redirecting)
-        let store = try scene.store()
-        try store.pullBlocking(scene.request(FetchSelection(layers: 2...2), from: nginx.url))
+        let fixture = try HubFixture(TestModel(layers: 4), files: 2)
+        let nginx = try NGINX(fixture, redirecting: redirecting)
+        let store = try fixture.store()
+        try store.pullBlocking(fixture.request(FetchSelection(layers: 2...2), from: nginx.url))
         _ = try store.revision("org/model").layer(3)
-        #expect(try store.pullBlocking(scene.request(from: nginx.url)).complete)
+        #expect(try store.pullBlocking(fixture.request(from: nginx.url)).complete)
         let revision = try store.revision("org/model")
-        for file in try revision.files() { #expect(try revision.bytes(of: file.path) == scene.file(file.path)) }
+        for file in try revision.files() { #expect(try revision.bytes(of: file.path) == fixture.file(file.path)) }
     }
 }

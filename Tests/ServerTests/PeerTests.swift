@@ -27,7 +27,7 @@ struct PeerTests {
     }
 
     @Test("a blob that no row knows is not given out: it may be torn")
-    func strangers() async throws {
+    func unknownFiles() async throws {
         let server = try await TestServer.shared.value
         let bytes = Array("a shard that a crash left".utf8)
         let digest = bytes.withUnsafeBytes { ContentDigest(of: $0) }

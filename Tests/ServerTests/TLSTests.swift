@@ -64,7 +64,7 @@ struct TLSTests {
     }
 
     @Test("plain http is told that https is spoken there; what is neither is closed")
-    func strangers() async throws {
+    func unknownFiles() async throws {
         let server = try await server { $0.idleSeconds = 5 }
         #expect(try await server.get("/").status == 400)
         #expect(try await server.get(weights).text == "This port serves https only.\n")

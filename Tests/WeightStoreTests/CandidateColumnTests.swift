@@ -51,7 +51,7 @@ import Testing
     @Test(
         "on disk, for KV blocks, in memory tiers and in the simulator, candidate has the declared columns in one order")
     func order() throws {
-        let scene = try KVScene()
+        let scene = try KVFixture()
         let path = scene.store.catalog.path
         #expect(Set(Self.names).count == Self.names.count && Self.names.first == "shard_id")
         #expect(try columns(of: DiskCandidates(path, []).database) == Self.names)
@@ -62,7 +62,7 @@ import Testing
 
     @Test("a column has one type on every tier")
     func types() throws {
-        let scene = try KVScene()
+        let scene = try KVFixture()
         let store = scene.store
         var request = ImportRequest(source: scene.directory("model-1"), name: "org/model")
         request.origins = ["file://\(scene.directory("model-1"))"]
@@ -83,7 +83,7 @@ import Testing
 
     @Test("the same facts give the same row on disk and in memory, at every time")
     func facts() throws {
-        let scene = try KVScene()
+        let scene = try KVFixture()
         let store = scene.store
         var request = ImportRequest(source: scene.directory("model-1"), name: "org/model")
         request.origins = ["file://\(scene.directory("model-1"))"]

@@ -142,7 +142,7 @@ import Testing
                 try store.catalog.write { db in try OriginTable.set([], of: Int64.random(in: 1...4, using: &random), db)
                 }
             default:
-                if let digest = try shards(of: name).randomElement(using: &random) { try? store.bringBack(digest) }
+                if let digest = try shards(of: name).randomElement(using: &random) { try? store.refetch(digest) }
             }
             let (wrong, totals) = try store.catalog.read { db in
                 (

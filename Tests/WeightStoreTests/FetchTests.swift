@@ -109,7 +109,7 @@ import Testing
     func numbers() throws {
         try evictAll()
         let digest = try digest()
-        try store.bringBack(digest)
+        try store.refetch(digest)
         let victim = try #require(try store.victims(of: .lru, count: 9).victims.first { $0.digest == digest })
         #expect(victim.accesses == 0)
         #expect(victim.fetchSeconds > 0 && victim.fetchSeconds < 30)
@@ -125,11 +125,11 @@ import Testing
         try add("model", origins: ["https://hub.test/x", "file://\(directory("model"))"])
         try evictAll()
         let digest = try digest()
-        try store.bringBack(digest)
+        try store.refetch(digest)
         #expect(calls.count.load(ordering: .relaxed) == 1)
         try add("model", origins: ["https://hub.test/x"])
         try evictAll()
-        let error = #expect(throws: StoreError.self) { try store.bringBack(digest) }
+        let error = #expect(throws: StoreError.self) { try store.refetch(digest) }
         guard case .originDiffers("https://hub.test/x", digest, _) = error else {
             Issue.record("\(String(describing: error))")
             return
@@ -167,7 +167,7 @@ import Testing
         }
         try add("model", origins: ["https://hub.test/x"])
         try evictAll()
-        for digest in blobs.keys { try store.bringBack(digest) }
+        for digest in blobs.keys { try store.refetch(digest) }
         #expect(try store.verifyBlocking().damage.isEmpty)
         #expect(try self.blobs() == blobs)
     }
@@ -181,12 +181,12 @@ import Testing
         try evictAll()
         let digest = try digest()
         #expect(throws: StoreError.originFailed(origin: "https://hub.test/x", digest: digest, reason: "Broken()")) {
-            try store.bringBack(digest)
+            try store.refetch(digest)
         }
         store.register(scheme: "s3") { url in ScriptedOrigin(url: url, blobs: [:], calls: .init()) }
         try add("model", origins: ["s3://bucket/x", "file://\(directory("model"))"])
         try evictAll()
-        try store.bringBack(digest)
+        try store.refetch(digest)
     }
 
     /// Registers an origin that gives so much of a shard, and then nothing more.
@@ -223,13 +223,13 @@ import Testing
         let digest = try digest()
         #expect(throws: CancellationError.self) {
             // In the middle, when so much has come.
-            try store.bringBack(digest, work: cancelled { self.partials == [300_000] })
+            try store.refetch(digest, work: cancelled { self.partials == [300_000] })
         }
         #expect(partials == [300_000])
         #expect(TemporaryDirectory.files(below: store.path + "/staging").isEmpty)
         #expect(try store.quotaBytes == 0)
         stall(calls, after: nil, blobs)
-        try store.bringBack(digest)
+        try store.refetch(digest)
         #expect(calls.starts.withLock { $0 } == [0, 300_000])
         #expect(partials == [])
         #expect(try contents(store.blobs.path(digest)) == blobs[digest])
@@ -244,19 +244,19 @@ import Testing
         let digest = try digest()
         let ended = DispatchSemaphore(value: 0)
         Thread.detachNewThread { [store] in
-            #expect(throws: CancellationError.self) { try store.bringBack(digest) }
+            #expect(throws: CancellationError.self) { try store.refetch(digest) }
             ended.signal()
         }
         while partials != [300_000] { usleep(1000) }
         let other = try Store(at: store.path)
-        #expect(throws: CancellationError.self) { try other.bringBack(digest, work: cancelled { true }) }
+        #expect(throws: CancellationError.self) { try other.refetch(digest, work: cancelled { true }) }
         // A process that ends lets none begin any more.
         store.stopFetching()
         ended.wait()
-        #expect(throws: CancellationError.self) { try store.bringBack(digest) }
+        #expect(throws: CancellationError.self) { try store.refetch(digest) }
         #expect(throws: CancellationError.self) { try store.revision("model").leaseBlocking(in: .ram) }
         other.register(scheme: "https") { url in ScriptedOrigin(url: url, blobs: blobs, calls: .init()) }
-        try other.bringBack(digest)
+        try other.refetch(digest)
         #expect(partials == [])
     }
 
@@ -272,10 +272,10 @@ import Testing
         try evictAll()
         let digest = try digest()
         #expect(throws: CancellationError.self) {
-            try store.bringBack(digest, work: cancelled { self.partials == [200_000] })
+            try store.refetch(digest, work: cancelled { self.partials == [200_000] })
         }
         stall(right, after: nil, blobs)
-        try store.bringBack(digest)
+        try store.refetch(digest)
         #expect(wrong.starts.withLock { $0 } == [0] && right.starts.withLock { $0 } == [200_000, 0])
         #expect(try contents(store.blobs.path(digest)) == blobs[digest])
     }
@@ -294,7 +294,7 @@ import Testing
         let failures = Mutex(0)
         DispatchQueue.concurrentPerform(iterations: 8) { number in
             do {
-                try (number % 2 == 0 ? store : other).bringBack(digest)
+                try (number % 2 == 0 ? store : other).refetch(digest)
             } catch {
                 failures.withLock { $0 += 1 }
             }

@@ -7,7 +7,7 @@ import Testing
 
 /// Putting, finding and leasing KV blocks.
 @Suite(.blocking) struct KVBlocksTests {
-    let scene = try! KVScene()
+    let scene = try! KVFixture()
 
     @Test("what was put is found by all that begins alike, and leased byte for byte", arguments: [Tier.ram, .host])
     func roundTrip(tier: Tier) async throws {

@@ -6,7 +6,7 @@ import Testing
 
 /// The quota of KV blocks, and the order in which they go.
 @Suite(.blocking) struct KVEvictionTests {
-    let scene = try! KVScene()
+    let scene = try! KVFixture()
 
     private func put(_ tokens: [UInt32], of kv: KVBlocks) throws {
         try kv.put(kv.chain(tokens), scene.bytes(of: tokens))

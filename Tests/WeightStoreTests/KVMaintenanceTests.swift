@@ -8,7 +8,7 @@ import Testing
 
 /// KV blocks beside gc, verify, rm and rebuild.
 @Suite(.blocking) struct KVMaintenanceTests {
-    let scene = try! KVScene()
+    let scene = try! KVFixture()
 
     private func put(_ tokens: [UInt32], of kv: KVBlocks) throws {
         try kv.put(kv.chain(tokens), scene.bytes(of: tokens))
@@ -243,9 +243,9 @@ import Testing
             try kv.put(kv.chain(tokens), scene.bytes(of: tokens))
         }
         let summary = try Store.rebuildBlocking(at: path)
-        #expect(summary.strays == 5 && summary.missing == 0)
+        #expect(summary.unreferencedBlobs == 5 && summary.missing == 0)
         let store = try Store(at: path)
-        #expect(try store.collectGarbage().strays >= 5)
+        #expect(try store.collectGarbage().unreferencedBlobs >= 5)
         #expect(try store.kvGauge().blocks == 0)
         #expect(try store.verifyBlocking().damage.isEmpty)
     }

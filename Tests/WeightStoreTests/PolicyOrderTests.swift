@@ -96,9 +96,9 @@ import Testing
     func tierSort() throws {
         var state = MemoryTier.State(order: .leastRecentlyUsed)
         var random = SystemRandomNumberGenerator()
-        let shards = (0..<200).map { number -> Residency in
+        let shards = (0..<200).map { number -> ResidentShard in
             let bytes = withUnsafeBytes(of: number) { ContentDigest(of: $0) }
-            let shard = Residency(digest: bytes, bytes: Int.random(in: 1...1000, using: &random))
+            let shard = ResidentShard(digest: bytes, bytes: Int.random(in: 1...1000, using: &random))
             shard.beginLoading()
             shard.finishLoading(.mapped(.empty), leases: 0, uses: 0, at: Int64(number) * 10_000_000)
             return shard

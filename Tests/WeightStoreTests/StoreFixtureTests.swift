@@ -221,6 +221,8 @@ import WeightStore
         }
         #expect(Set(summary.known.map(\.problem)) == ["damaged", "missing"])
         let collected = try store.collectGarbage()
-        #expect(collected.missing == 0 && collected.orphans == 0 && collected.strays == 0 && collected.kvBlocks == 0)
+        #expect(
+            collected.missing == 0 && collected.orphans == 0 && collected.unreferencedBlobs == 0
+                && collected.kvBlocks == 0)
     }
 }

@@ -16,10 +16,10 @@ import Testing
         let inner: any TierMedium
         let rarity: UInt64
 
-        func reserve(bytes: Int) throws -> Room { try inner.reserve(bytes: bytes) }
+        func reserve(bytes: Int) throws -> Reservation { try inner.reserve(bytes: bytes) }
 
         func load(
-            _ shard: Residency, at path: String, into room: Room, _ work: Work,
+            _ shard: ResidentShard, at path: String, into room: Reservation, _ work: Work,
             completion: @escaping @Sendable (Result<Payload, any Error>) -> Void
         ) {
             let fails = UInt64.random(in: 0..<rarity) == 0
@@ -36,10 +36,10 @@ import Testing
 
         init(_ inner: any TierMedium) { self.inner = inner }
 
-        func reserve(bytes: Int) throws -> Room { try inner.reserve(bytes: bytes) }
+        func reserve(bytes: Int) throws -> Reservation { try inner.reserve(bytes: bytes) }
 
         func load(
-            _ shard: Residency, at path: String, into room: Room, _ work: Work,
+            _ shard: ResidentShard, at path: String, into room: Reservation, _ work: Work,
             completion: @escaping @Sendable (Result<Payload, any Error>) -> Void
         ) {
             let load: @Sendable () -> Void = { [inner] in

@@ -122,16 +122,16 @@ import Testing
         let summary = try await other.warm(request(nil))
         let blocks = try #require(summary.plan.items.first { $0.prompt == "system" })
         #expect(blocks.parts < 4 || summary.plan.items.contains { $0.prompt == nil && $0.parts < $0.allParts })
-        #expect(summary.plan.leftOut.map(\.reason) == [.noRoom])
+        #expect(summary.plan.skipped.map(\.reason) == [.noRoom])
         #expect(other.gauges[0].bytes == summary.warmed && summary.warmed <= all - 150_000)
     }
 
     @Test("a prompt shorter than a block, and one without an engine, are left out with the reason")
     func reasons() async throws {
         try store.addPrompt([1, 2, 3], name: "tiny", to: "model")
-        #expect(try store.warmPlan(request(nil)).leftOut.map(\.reason) == [.notComputed, .notComputed])
+        #expect(try store.warmPlan(request(nil)).skipped.map(\.reason) == [.notComputed, .notComputed])
         let plan = try store.warmPlan(request(Engine(store)))
-        #expect(plan.leftOut.map(\.reason) == [.tooShort] && plan.leftOut[0].prompt == "tiny")
+        #expect(plan.skipped.map(\.reason) == [.tooShort] && plan.skipped[0].prompt == "tiny")
         #expect(plan.prefills.count == 1)
     }
 

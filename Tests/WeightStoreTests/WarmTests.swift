@@ -99,7 +99,7 @@ import Testing
         #expect(store.gauges[0].bytes == plan.bytes)
         func shape(_ plan: WarmPlan) -> [String] {
             plan.items.map { "\($0.revision) \($0.parts) \($0.bytes) \($0.shared)" }
-                + plan.leftOut.map { "\($0.revision) \($0.bytes) \($0.reason)" }
+                + plan.skipped.map { "\($0.revision) \($0.bytes) \($0.reason)" }
         }
         #expect(shape(summary.plan) == shape(plan))
         for entry in plan.items {
@@ -109,9 +109,9 @@ import Testing
         // Everything that is hot is in, or said to be left out.
         let wanted = try bytes("base", "tuned", "other", "unused", in: store)
         if megabytes == 100 {
-            #expect(plan.leftOut.isEmpty && plan.bytes >= wanted)
+            #expect(plan.skipped.isEmpty && plan.bytes >= wanted)
         } else {
-            #expect(plan.leftOut.allSatisfy { $0.reason == .noRoom && $0.bytes > 0 } && !plan.leftOut.isEmpty)
+            #expect(plan.skipped.allSatisfy { $0.reason == .noRoom && $0.bytes > 0 } && !plan.skipped.isEmpty)
         }
     }
 
@@ -123,9 +123,9 @@ import Testing
         let entry = try #require(summary.plan.items.first)
         #expect(entry.parts == 2 && entry.allParts == 4)
         #expect(try resident("base", in: store, .ram).map { $0.resident == $0.bytes } == [true, true, false, false])
-        #expect(summary.plan.leftOut.map(\.reason) == [.noRoom])
-        #expect(summary.plan.leftOut[0].message.contains("2 of 4 layers"))
-        #expect(entry.bytes + summary.plan.leftOut[0].bytes >= (try bytes("base", in: store)))
+        #expect(summary.plan.skipped.map(\.reason) == [.noRoom])
+        #expect(summary.plan.skipped[0].message.contains("2 of 4 layers"))
+        #expect(entry.bytes + summary.plan.skipped[0].bytes >= (try bytes("base", in: store)))
     }
 
     @Test("a second run moves nothing, and warming makes nothing more popular", arguments: TierTests.tiers)
@@ -160,7 +160,7 @@ import Testing
             let cold = try await store.warm(request(tier, "other"))
             #expect(store.gauges[0].evictions == 0)
             #expect(cold.plan.evicted == 0)
-            #expect(cold.plan.leftOut.map(\.reason) == [.noRoom])
+            #expect(cold.plan.skipped.map(\.reason) == [.noRoom])
             #expect(try resident("base", in: store, tier).allSatisfy { $0.resident == $0.bytes })
         }
         try await use(["other": 9])
@@ -171,7 +171,7 @@ import Testing
         let plan = try store.warmPlan(request(tier, "other"))
         let hot = try await store.warm(request(tier, "other"))
         #expect(plan.evicted > 0 && hot.plan.evicted == plan.evicted)
-        #expect(hot.failed.isEmpty && hot.plan.leftOut.isEmpty)
+        #expect(hot.failed.isEmpty && hot.plan.skipped.isEmpty)
         #expect(try resident("other", in: store, tier).allSatisfy { $0.resident == $0.bytes })
         #expect(store.gauges[0].evictions > 0)
         #expect(store.gauges[0].bytes <= budget)
@@ -184,7 +184,7 @@ import Testing
         let lease = try await store.revision("base").lease(in: .ram)
         let summary = try await store.warm(request(.ram, "other"))
         #expect(store.gauges[0].evictions == 0)
-        #expect(summary.plan.leftOut.map(\.reason) == [.noRoom])
+        #expect(summary.plan.skipped.map(\.reason) == [.noRoom])
         #expect(lease.tensors.count == base.tensors.count)
     }
 
@@ -222,7 +222,7 @@ import Testing
         request.fetches = false
         let without = try await store.warm(request)
         #expect(without.plan.items.isEmpty && without.warmed == 0)
-        #expect(without.plan.leftOut.map(\.reason) == [.evicted, .evicted])
+        #expect(without.plan.skipped.map(\.reason) == [.evicted, .evicted])
         request.fetches = true
         let plan = try store.warmPlan(request)
         #expect(plan.fetchBytes == plan.bytes && plan.diskBytes == 0)
@@ -258,8 +258,8 @@ import Testing
         #expect(try local.verifyBlocking(VerifyRule()).damage.count == 1)
         let summary = try await open(.ram).warm(WarmRequest())
         #expect(summary.plan.items.map(\.revision) == ["base@v1"])
-        #expect(summary.plan.leftOut.map(\.revision) == ["local@v1"])
-        #expect(summary.plan.leftOut.map(\.reason) == [.lost])
+        #expect(summary.plan.skipped.map(\.revision) == ["local@v1"])
+        #expect(summary.plan.skipped.map(\.reason) == [.lost])
     }
 
     @Test("two at once bring each shard in once", arguments: TierTests.tiers)
@@ -269,7 +269,7 @@ import Testing
         async let one = store.warm(WarmRequest(to: tier))
         async let two = store.warm(WarmRequest(to: tier))
         let summaries = try await [one, two]
-        #expect(summaries.allSatisfy { $0.failed.isEmpty && $0.plan.leftOut.isEmpty })
+        #expect(summaries.allSatisfy { $0.failed.isEmpty && $0.plan.skipped.isEmpty })
         let gauge = store.gauges[0]
         #expect(gauge.loaded == gauge.bytes)
         #expect(
@@ -291,7 +291,7 @@ import Testing
         let plan = try store.warmPlan(WarmRequest())
         #expect(plan.items.map(\.revision) == ["base@v2", "other@v1"])
         #expect(plan.items[0].parts == 4)
-        #expect(plan.leftOut.isEmpty)
+        #expect(plan.skipped.isEmpty)
         try await Task.sleep(for: .seconds(1.1))
         try await use(["base@v1": 1])
         #expect(try store.warmPlan(WarmRequest()).items.map(\.revision) == ["base@v1", "other@v1"])
@@ -311,7 +311,7 @@ import Testing
         #expect(try resident("base", in: store, .ram).map { $0.resident > 0 } == [false, true, false, false])
         // By name, all of it comes.
         let named = try await store.warm(request(.ram, "tuned@main"))
-        #expect(named.plan.leftOut.isEmpty)
+        #expect(named.plan.skipped.isEmpty)
         #expect(try resident("tuned", in: store, .ram).allSatisfy { $0.resident == $0.bytes })
     }
 
@@ -339,7 +339,7 @@ import Testing
     func empty() async throws {
         let store = try open(.ram)
         let summary = try await store.warm(WarmRequest())
-        #expect(summary.plan.items.isEmpty && summary.plan.leftOut.isEmpty && summary.warmed == 0)
+        #expect(summary.plan.items.isEmpty && summary.plan.skipped.isEmpty && summary.warmed == 0)
         await #expect(throws: StorageError.self) { try await store.warm(request(.ram, "nobody")) }
     }
 
@@ -350,7 +350,7 @@ import Testing
                 WarmShard(
                     digest: ContentDigest([UInt8](repeating: name, count: 32))!, bytes: 10 << 20, layer: 0,
                     isPresent: isPresent,
-                    isToBeHad: true, uses: uses, fetchSeconds: nil)
+                    isAvailable: true, uses: uses, fetchSeconds: nil)
             ]
         }
         func candidate(_ number: UInt8, isPresent: Bool, uses: Double) -> WarmPlanner.Candidate {
@@ -366,6 +366,6 @@ import Testing
             candidate(3, isPresent: true, uses: 6),
         ])
         #expect(plan.items.map(\.revision) == ["2@v1", "3@v1"])
-        #expect(plan.leftOut.map(\.revision) == ["1@v1"])
+        #expect(plan.skipped.map(\.revision) == ["1@v1"])
     }
 }

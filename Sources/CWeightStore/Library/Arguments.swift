@@ -29,14 +29,14 @@ func target<Value>(
 }
 
 /// A structure of the interface. It begins with its size in the caller's version of the header.
-protocol Sized {
+protocol VersionedStruct {
     var struct_size: Int { get set }
     /// The size in the first version of the interface.
     static var firstSize: Int { get }
 }
 
 /// The destination of a structure.
-func target<Value: Sized>(
+func target<Value: VersionedStruct>(
     _ argument: UnsafeMutablePointer<Value>?, _ name: String
 ) throws(CallError) -> SizedTarget<Value> {
     guard let argument else { throw .argument("the pointer for the \(name) is NULL") }
@@ -48,7 +48,7 @@ func target<Value: Sized>(
     return SizedTarget(pointer: argument)
 }
 
-struct SizedTarget<Value: Sized> {
+struct SizedTarget<Value: VersionedStruct> {
     let pointer: UnsafeMutablePointer<Value>
 
     /// Fills in the fields that fit into the caller's size.

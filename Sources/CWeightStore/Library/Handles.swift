@@ -2,7 +2,7 @@ import CWeightStoreHeader
 import Synchronization
 
 /// A value to which C has a handle.
-protocol Handled: AnyObject, Sendable {
+protocol HandleValue: AnyObject, Sendable {
     /// The name in messages: store, revision, lease.
     static var kind: String { get }
 }
@@ -13,7 +13,7 @@ final class Handles: Sendable {
     static let all = Handles()
 
     private struct State {
-        var values: [UInt: any Handled] = [:]
+        var values: [UInt: any HandleValue] = [:]
         var last: UInt = 0
     }
 
@@ -23,7 +23,7 @@ final class Handles: Sendable {
 
     var count: Int { state.withLock { $0.values.count } }
 
-    func add(_ value: some Handled) -> OpaquePointer {
+    func add(_ value: some HandleValue) -> OpaquePointer {
         let number = state.withLock { state in
             state.last += Self.step
             state.values[state.last] = value
@@ -33,7 +33,7 @@ final class Handles: Sendable {
     }
 
     /// - Throws: ``CallError``.
-    func find<Value: Handled>(_ handle: OpaquePointer?, _: Value.Type = Value.self) throws(CallError) -> Value {
+    func find<Value: HandleValue>(_ handle: OpaquePointer?, _: Value.Type = Value.self) throws(CallError) -> Value {
         guard let handle else { throw .argument("the \(Value.kind) is NULL") }
         let value = state.withLock { $0.values[UInt(bitPattern: handle)] }
         return try Self.cast(handle, value)
@@ -42,10 +42,10 @@ final class Handles: Sendable {
     /// Removes a handle. NULL is ignored.
     ///
     /// - Returns: the value, so that it is destroyed outside the lock.
-    func remove<Value: Handled>(_ handle: OpaquePointer?, _: Value.Type) throws(CallError) -> Value? {
+    func remove<Value: HandleValue>(_ handle: OpaquePointer?, _: Value.Type) throws(CallError) -> Value? {
         guard let handle else { return nil }
         let number = UInt(bitPattern: handle)
-        let value = state.withLock { state -> (any Handled)? in
+        let value = state.withLock { state -> (any HandleValue)? in
             guard let value = state.values[number] else { return nil }
             return type(of: value) == Value.self ? state.values.removeValue(forKey: number) : value
         }
@@ -53,14 +53,14 @@ final class Handles: Sendable {
     }
 
     /// Compares types: a conditional cast calls the runtime, which takes longer than the rest of the look-up.
-    private static func cast<Value: Handled>(_ handle: OpaquePointer, _ value: (any Handled)?) throws(CallError)
+    private static func cast<Value: HandleValue>(_ handle: OpaquePointer, _ value: (any HandleValue)?) throws(CallError)
         -> Value
     {
         guard let value, type(of: value) == Value.self else { throw unknown(handle, value, Value.kind) }
         return unsafeDowncast(value, to: Value.self)
     }
 
-    private static func unknown(_ handle: OpaquePointer, _ found: (any Handled)?, _ kind: String) -> CallError {
+    private static func unknown(_ handle: OpaquePointer, _ found: (any HandleValue)?, _ kind: String) -> CallError {
         .handle(
             "\(handle): not a \(kind): "
                 + (found.map { "it is a \(type(of: $0).kind)" } ?? "it was released, or never existed"))

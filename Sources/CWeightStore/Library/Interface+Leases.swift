@@ -144,6 +144,6 @@ public func weightstore_dlpack_versioned(
     }
 }
 
-extension weightstore_lease_info: Sized {
+extension weightstore_lease_info: VersionedStruct {
     static let firstSize = 24
 }

@@ -77,18 +77,18 @@ public func weightstore_read_file(
     }
 }
 
-extension weightstore_revision_info: Sized {
+extension weightstore_revision_info: VersionedStruct {
     static let firstSize = 72
 }
 
-extension weightstore_tensor: Sized {
+extension weightstore_tensor: VersionedStruct {
     static let firstSize = 112
 }
 
-extension weightstore_layer: Sized {
+extension weightstore_layer: VersionedStruct {
     static let firstSize = 40
 }
 
-extension weightstore_file: Sized {
+extension weightstore_file: VersionedStruct {
     static let firstSize = 40
 }

@@ -95,6 +95,6 @@ extension weightstore_tier_options {
     static let firstSize = 32
 }
 
-extension weightstore_tier_statistics: Sized {
+extension weightstore_tier_statistics: VersionedStruct {
     static let firstSize = 88
 }

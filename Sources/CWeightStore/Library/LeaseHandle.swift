@@ -4,7 +4,7 @@ import WeightStore
 
 /// The value behind C's handle of a lease. The lease ends with the last user of the value: if another thread releases
 /// the handle during a call, the bytes stay until the call returns.
-final class LeaseHandle: Handled {
+final class LeaseHandle: HandleValue {
     static let kind = "lease"
     let lease: Lease
     let revision: RevisionHandle

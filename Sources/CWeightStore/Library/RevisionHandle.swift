@@ -2,7 +2,7 @@ import CWeightStoreHeader
 import WeightStore
 
 /// The value behind C's handle of a revision, with the memory of the structures returned to C.
-final class RevisionHandle: Handled {
+final class RevisionHandle: HandleValue {
     static let kind = "revision"
     let revision: Revision
     private let fileTable = OnDemand<CTable<weightstore_file>>()

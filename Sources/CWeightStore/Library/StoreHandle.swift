@@ -3,7 +3,7 @@ import Origins
 import WeightStore
 
 /// The value behind C's handle of a store.
-final class StoreHandle: Handled {
+final class StoreHandle: HandleValue {
     static let kind = "store"
     let store: Store
 

@@ -41,22 +41,23 @@ struct CollectGarbage: ParsableCommand {
             summary = try store.collectGarbage(graceSeconds: grace.seconds, dryRun: dryRun)
         } catch let error as StorageError {
             guard case .busy = error else { throw error }
-            return Terminal.complain("\(error) Nothing was removed.")
+            return Terminal.printDiagnostic("\(error) Nothing was removed.")
         }
-        for path in summary.strangers { Terminal.complain("\(path): not a blob; left in place") }
+        for path in summary.unknownFiles { Terminal.printDiagnostic("\(path): not a blob; left in place") }
         let eviction = try quota.map { try evict(store, downTo: $0.bytes) }
         if options.json {
             return try eviction.map { try Terminal.write(json: Answer(garbage: summary, eviction: $0)) }
                 ?? Terminal.write(json: summary)
         }
         if summary.missing > 0 {
-            Terminal.complain(
+            Terminal.printDiagnostic(
                 "\(Quantity.count(summary.missing, "shard")) missing in \(summary.hits.joined(separator: ", ")). "
                     + "Import them again."
             )
         }
         let parts = [
-            (summary.orphans, "orphaned shard"), (summary.strays, "stray blob"), (summary.staged, "staging file"),
+            (summary.orphans, "orphaned shard"), (summary.unreferencedBlobs, "stray blob"),
+            (summary.staged, "staging file"),
             (summary.quarantined, "healed blob"), (summary.kvBlocks, "lost KV block"),
         ].filter { $0.0 > 0 }.map { Quantity.count($0.0, $0.1) }
         let evicted = eviction.map { $0.text(dryRun: dryRun) } ?? ""

@@ -58,7 +58,7 @@ struct Import: ParsableCommand {
     private func report(_ summary: ImportSummary, seconds: Double) throws {
         if options.json { return try Terminal.write(json: summary) }
         var text = ""
-        for file in summary.skipped { Terminal.complain("\(file.path): skipped: \(file.reason)") }
+        for file in summary.skipped { Terminal.printDiagnostic("\(file.path): skipped: \(file.reason)") }
         for revision in summary.revisions {
             let refs = revision.refs.isEmpty ? "" : "  (\(revision.refs.joined(separator: ", ")))"
             text +=
@@ -66,9 +66,11 @@ struct Import: ParsableCommand {
                 + "\(Quantity.count(revision.files, "file")), \(Quantity.bytes(revision.bytes))"
                 + (revision.wasKnown ? ", already known" : "") + "\n"
         }
+        // What was written has the padding of packs, too.
+        let stored = max(0, summary.bytes - summary.written)
         text +=
             "\(Quantity.bytes(summary.written)) written, "
-            + "\(Quantity.bytes(summary.bytes - summary.written)) were already stored"
+            + "\(Quantity.bytes(stored)) were already stored"
             + (summary.moved > 0 ? ", \(Quantity.count(summary.moved, "source file")) removed" : "")
             + "; \(Quantity.seconds(seconds)) (\(Quantity.bytes(Double(summary.bytes) / max(seconds, 0.001)))/s)\n"
         try Terminal.write(text)
@@ -81,7 +83,7 @@ struct Import: ParsableCommand {
             table.add(
                 revision.model, "\(revision.files)", Quantity.bytes(revision.bytes),
                 revision.refs.joined(separator: ", "), revision.source)
-            for file in revision.skipped { Terminal.complain("\(file.path): skipped: \(file.reason)") }
+            for file in revision.skipped { Terminal.printDiagnostic("\(file.path): skipped: \(file.reason)") }
         }
         try Terminal.write(table.text)
     }

@@ -51,9 +51,9 @@ struct KVPut: ParsableCommand {
                 reason: "\(bytes.count) bytes cannot be divided into \(chain.blocks) blocks of one size")
         }
         let length = bytes.count / chain.blocks
-        let summary = try kv.put(chain, blocks: 0..<chain.blocks) { block, take in
+        let summary = try kv.put(chain, blocks: 0..<chain.blocks) { block, write in
             try bytes.withUnsafeBytes {
-                try take(UnsafeRawBufferPointer(rebasing: $0[block * length..<(block + 1) * length]))
+                try write(UnsafeRawBufferPointer(rebasing: $0[block * length..<(block + 1) * length]))
             }
         }
         if options.json { return try Terminal.write(json: summary) }

@@ -96,7 +96,7 @@ struct PolicyCheck: ParsableCommand {
         } else {
             for answer in answers {
                 if let refused = answer.refused {
-                    Terminal.complain("\(refused)")
+                    Terminal.printDiagnostic("\(refused)")
                 } else {
                     try Terminal.write("\(answer.policy): good\n")
                 }

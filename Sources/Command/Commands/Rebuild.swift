@@ -15,13 +15,13 @@ struct Rebuild: ParsableCommand {
     func run() throws {
         let summary = try Store.rebuildBlocking(at: options.path)
         if options.json { return try Terminal.write(json: summary) }
-        for lost in summary.lost { Terminal.complain("\(lost.revision): lost: \(lost.reason)") }
+        for lost in summary.lost { Terminal.printDiagnostic("\(lost.revision): lost: \(lost.reason)") }
         try Terminal.write(
             "\(Quantity.count(summary.models, "model")), \(Quantity.count(summary.revisions, "revision")), "
                 + "\(Quantity.count(summary.refs, "ref")), \(Quantity.count(summary.prompts, "prompt")), \(Quantity.count(summary.tensors, "tensor")), "
                 + "\(Quantity.count(summary.shards, "shard")) restored"
                 + (summary.missing > 0 ? ", \(summary.missing) missing" : "")
-                + (summary.strays > 0 ? ", \(summary.strays) unreferenced" : "")
+                + (summary.unreferencedBlobs > 0 ? ", \(summary.unreferencedBlobs) unreferenced" : "")
                 + (summary.old.map { "; the old catalog is \($0)" } ?? "") + "\n")
     }
 }

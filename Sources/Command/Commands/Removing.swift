@@ -57,7 +57,7 @@ struct Prune: ParsableCommand {
 extension RemovalSummary {
     fileprivate func report(dryRun: Bool, _ options: StoreOptions) throws {
         if options.json { return try Terminal.write(json: self) }
-        for revision in kept { Terminal.complain("\(revision.revision): kept: \(revision.reason)") }
+        for revision in kept { Terminal.printDiagnostic("\(revision.revision): kept: \(revision.reason)") }
         let verb = dryRun ? "would be removed" : "removed"
         try Terminal.write(
             revisions.map { "\($0)\n" }.joined()

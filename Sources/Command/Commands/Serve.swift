@@ -42,11 +42,11 @@ struct Serve: ParsableCommand {
         if !listen.isLoopback {
             let place = "\(listen.host), port \(listen.port)"
             if settings.token == nil {
-                Terminal.complain(
+                Terminal.printDiagnostic(
                     "\(place): every client that can connect can read all models; --token-file requires a token")
             }
             if !listen.isEncrypted {
-                Terminal.complain(
+                Terminal.printDiagnostic(
                     "\(place): models and tokens are sent unencrypted; --tls-certificate and --tls-key encrypt them")
             }
         }

@@ -35,7 +35,7 @@ struct Verify: ParsableCommand {
     private func report(_ summary: VerifySummary) throws {
         if options.json { return try Terminal.write(json: summary) }
         for damage in summary.damage + summary.known {
-            Terminal.complain(
+            Terminal.printDiagnostic(
                 "shard \(damage.digest.short): \(damage.problem): \(damage.detail); affects "
                     + (damage.revisions.isEmpty ? "no revision" : damage.revisions.joined(separator: ", ")))
         }

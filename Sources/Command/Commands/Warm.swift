@@ -111,14 +111,14 @@ struct Warm: ParsableCommand {
         }
         try Terminal.write(summary.text(gauge, isHeld: hold))
         for failure in summary.failed {
-            Terminal.complain("\(failure.name): \(Quantity.bytes(failure.bytes)) skipped: \(failure.message)")
+            Terminal.printDiagnostic("\(failure.name): \(Quantity.bytes(failure.bytes)) skipped: \(failure.message)")
         }
     }
 }
 
 extension WarmPlan {
     fileprivate var text: String {
-        if items.isEmpty && leftOut.isEmpty {
+        if items.isEmpty && skipped.isEmpty {
             return "Nothing to warm: no model was used yet. Name a model, or run this again later.\n"
         }
         return table
@@ -144,7 +144,7 @@ extension WarmPlan {
 
     /// The items that the plan omits.
     fileprivate var rest: String {
-        leftOut.map { "skipped: \($0.name)\($0.bytes > 0 ? ", \(Quantity.bytes($0.bytes))" : ""): \($0.message)\n" }
+        skipped.map { "skipped: \($0.name)\($0.bytes > 0 ? ", \(Quantity.bytes($0.bytes))" : ""): \($0.message)\n" }
             .joined()
             + (others > 0
                 ? "not listed: \(Quantity.count(others, "used revision")); --top includes more\n"
@@ -154,7 +154,7 @@ extension WarmPlan {
 
 extension WarmSummary {
     fileprivate func text(_ gauge: TierGauge, isHeld: Bool) -> String {
-        if plan.items.isEmpty && plan.leftOut.isEmpty { return plan.text }
+        if plan.items.isEmpty && plan.skipped.isEmpty { return plan.text }
         let remains =
             isHeld
             ? "held by this process"

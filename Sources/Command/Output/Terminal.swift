@@ -14,7 +14,7 @@ enum Terminal {
         try? write(text, to: STDERR_FILENO, name: "standard error")
     }
 
-    static func complain(_ message: String) { writeError("weightstore: \(message)\n") }
+    static func printDiagnostic(_ message: String) { writeError("weightstore: \(message)\n") }
 
     private static func write(_ text: String, to descriptor: Int32, name: String) throws {
         var text = text

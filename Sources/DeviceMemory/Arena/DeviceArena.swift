@@ -53,9 +53,9 @@ package final class DeviceArena: Sendable {
     ///   ``DeviceError/outOfMemory(_:asked:free:)`` if the arena must grow and the device has less free memory.
     package func allocate(bytes: Int) throws(DeviceError) -> DeviceRegion {
         let size = Self.rounded(bytes)
-        if let region = take(size, bytes) { return region }
+        if let region = allocateRegion(size, bytes) { return region }
         return try growing.withLock { _ throws(DeviceError) in
-            if let region = take(size, bytes) { return region }
+            if let region = allocateRegion(size, bytes) { return region }
             try makeRoom(for: size)
             let room = budget - state.withLock { $0.held }
             return add(try DeviceSlab(device, bytes: min(max(slabBytes, size), room)), taking: size, bytes)!
@@ -75,23 +75,23 @@ package final class DeviceArena: Sendable {
     package func trim() {
         growing.withLock { _ in
             // The slabs are freed here, outside the lock: cuMemFree may wait for the device.
-            _ = state.withLock { Self.takeOutIdleSlabs(of: &$0, atLeast: .max) }
+            _ = state.withLock { Self.removeIdleSlabs(of: &$0, atLeast: .max) }
         }
     }
 
-    private func take(_ size: Int, _ bytes: Int) -> DeviceRegion? {
+    private func allocateRegion(_ size: Int, _ bytes: Int) -> DeviceRegion? {
         let start = state.withLock { state -> UInt64? in
-            guard let start = state.free.take(size) else { return nil }
+            guard let start = state.free.allocate(size) else { return nil }
             state.regions += 1
             return start
         }
         return start.map { DeviceRegion(self, DeviceAddress(raw: $0), bytes: bytes) }
     }
 
-    fileprivate func giveBack(_ address: DeviceAddress, bytes: Int) {
+    fileprivate func release(_ address: DeviceAddress, bytes: Int) {
         state.withLock { state in
             let slabs = state.slabs
-            state.free.give(address.raw, bytes: Self.rounded(bytes)) { slabs[$0] != nil }
+            state.free.release(address.raw, bytes: Self.rounded(bytes)) { slabs[$0] != nil }
             state.regions -= 1
         }
     }
@@ -102,10 +102,10 @@ package final class DeviceArena: Sendable {
         let start = state.withLock { state -> UInt64? in
             state.slabs[slab.address.raw] = slab
             state.held += slab.bytes
-            state.free.give(slab.address.raw, bytes: slab.bytes) { _ in true }
+            state.free.release(slab.address.raw, bytes: slab.bytes) { _ in true }
             guard size > 0 else { return nil }
             state.regions += 1
-            return state.free.take(size)
+            return state.free.allocate(size)
         }
         return start.map { DeviceRegion(self, DeviceAddress(raw: $0), bytes: bytes) }
     }
@@ -116,7 +116,7 @@ package final class DeviceArena: Sendable {
         let (error, _) = state.withLock { state -> (DeviceError?, [DeviceSlab]) in
             let missing = size - (budget - state.held)
             guard missing > 0 else { return (nil, []) }
-            if let idle = Self.takeOutIdleSlabs(of: &state, atLeast: missing) { return (nil, idle) }
+            if let idle = Self.removeIdleSlabs(of: &state, atLeast: missing) { return (nil, idle) }
             let room = budget - state.held
             return (
                 .arenaFull(
@@ -131,7 +131,7 @@ package final class DeviceArena: Sendable {
     ///
     /// - Returns: the removed slabs; nil, with nothing removed, if all idle slabs together are smaller. With `.max`,
     ///   all idle slabs.
-    private static func takeOutIdleSlabs(of state: inout State, atLeast bytes: Int) -> [DeviceSlab]? {
+    private static func removeIdleSlabs(of state: inout State, atLeast bytes: Int) -> [DeviceSlab]? {
         let idle = state.slabs.values.filter { state.free.bytes(at: $0.address.raw) == $0.bytes }
             .sorted { $0.bytes < $1.bytes }
         guard bytes == .max || idle.reduce(0, { $0 + $1.bytes }) >= bytes else { return nil }
@@ -184,7 +184,7 @@ package final class DeviceRegion: Sendable {
         self.bytes = bytes
     }
 
-    deinit { arena.giveBack(address, bytes: bytes) }
+    deinit { arena.release(address, bytes: bytes) }
 
     /// Copies the bytes back to the host, for checks. Blocks.
     package func read() throws(DeviceError) -> [UInt8] {

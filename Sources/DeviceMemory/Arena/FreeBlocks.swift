@@ -32,7 +32,7 @@ struct FreeBlocks {
     /// Allocates `bytes` from the front of the block that fits best.
     ///
     /// - Returns: nil if no block is large enough.
-    mutating func take(_ bytes: Int) -> UInt64? {
+    mutating func allocate(_ bytes: Int) -> UInt64? {
         let place = place(of: Block(bytes: bytes, start: 0))
         guard place < bySize.count else { return nil }
         let block = bySize[place]
@@ -45,7 +45,7 @@ struct FreeBlocks {
     ///
     /// - Parameter isEdge: whether a slab begins at the given address: blocks of two slabs are never merged, even if
     ///   they are adjacent.
-    mutating func give(_ start: UInt64, bytes: Int, isEdge: (UInt64) -> Bool) {
+    mutating func release(_ start: UInt64, bytes: Int, isEdge: (UInt64) -> Bool) {
         var block = Block(bytes: bytes, start: start)
         let end = start + UInt64(bytes)
         if !isEdge(start), let left = startByEnd[start] {

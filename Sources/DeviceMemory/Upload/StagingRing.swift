@@ -35,14 +35,14 @@ package final class StagingRing: Sendable {
     /// Returns the next buffer. Blocks until one is free and its last copy has run.
     ///
     /// - Throws: if that copy failed.
-    package func take() throws(DeviceError) -> StagingBuffer {
+    package func acquire() throws(DeviceError) -> StagingBuffer {
         available.wait()
         let buffer = StagingBuffer(self, idle.withLock { $0.removeFirst() })
         try buffer.waitForLastCopy()
         return buffer
     }
 
-    fileprivate func giveBack(_ slot: Slot) {
+    fileprivate func release(_ slot: Slot) {
         idle.withLock { $0.append(slot) }
         available.signal()
     }
@@ -58,7 +58,7 @@ package struct StagingBuffer: ~Copyable {
         self.slot = slot
     }
 
-    deinit { ring.giveBack(slot) }
+    deinit { ring.release(slot) }
 
     package var bytes: UnsafeMutableRawBufferPointer { slot.memory.bytes }
 

@@ -79,7 +79,7 @@ package final class Upload: Sendable {
         let target = load.region.address + piece.lowerBound
         switch load.source {
         case .filling(let fill):
-            let buffer = try line.ring.take()
+            let buffer = try line.ring.acquire()
             try fill(UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[..<piece.count]), piece.lowerBound)
             try buffer.send(piece.count, to: target, on: line.stream)
         case .registered(let memory):

@@ -42,7 +42,7 @@ struct Ledger: Codable, Sendable, Equatable {
     var collection: Collection?
 
     static func read(_ bucket: S3Bucket) throws -> Ledger {
-        guard let state = try Register(bucket: bucket, name: name).read() else { return Ledger() }
+        guard let state = try CASRegister(bucket: bucket, name: name).read() else { return Ledger() }
         let ledger: Ledger
         do {
             ledger = try JSONDecoder().decode(Ledger.self, from: Data(state.bytes))
@@ -63,7 +63,7 @@ struct Ledger: Codable, Sendable, Equatable {
     /// - Returns: the ledger after the change.
     @discardableResult
     static func change(_ bucket: S3Bucket, _ body: (inout Ledger) throws -> Void) throws -> Ledger {
-        let register = Register(bucket: bucket, name: name)
+        let register = CASRegister(bucket: bucket, name: name)
         while true {
             let before = try read(bucket)
             var after = before

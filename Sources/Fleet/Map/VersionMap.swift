@@ -3,14 +3,14 @@ import Origins
 
 /// The versions and refs of the fleet's models: stored in the bucket, announced by etcd.
 ///
-/// The bucket is the truth: a change is valid once it is written there, by compare-and-swap (`Register`). etcd
+/// The bucket is the truth: a change is valid once it is written there, by compare-and-swap (`CASRegister`). etcd
 /// announces it to all nodes at once: the same text, under one key per model. If a publisher dies before it updates
 /// etcd, the next process that finds the bucket ahead does so. If etcd loses all its data, nothing is lost.
 struct VersionMap: Sendable {
     let bucket: S3Bucket
-    let etcd: EtcdMap?
+    let etcd: EtcdKeys?
 
-    private func register(_ model: String) -> Register { Register(bucket: bucket, name: "models/\(model)") }
+    private func register(_ model: String) -> CASRegister { CASRegister(bucket: bucket, name: "models/\(model)") }
 
     /// - Returns: the bucket's entry; without any versions for a model that was never pushed.
     func read(_ model: String) throws -> ModelVersions {
@@ -60,7 +60,7 @@ struct VersionMap: Sendable {
         try register(model).trim(before: moment, dryRun: dryRun)
     }
 
-    private func decode(_ state: Register.State, _ model: String) throws -> ModelVersions {
+    private func decode(_ state: CASRegister.State, _ model: String) throws -> ModelVersions {
         let place = "\(bucket.url) models/\(model)"
         let versions = try ModelVersions(decoding: state.bytes, place: place)
         guard versions.model == model, versions.generation == state.generation else {

@@ -18,17 +18,17 @@ public final class FleetNode: Sendable {
     private let fleet: Fleet
     private let options: NodeOptions
     private let table: FleetTable
-    private let book: PeerBook
+    private let book: PeerSelector
     private let watcher: Watcher
     private let syncer: Syncer
-    private let changed = Doorbell()
-    private let news = Doorbell()
+    private let changed = WakeSignal()
+    private let news = WakeSignal()
     private let work = Work()
     private let failure = Mutex<String?>(nil)
     private let logger: Logger
 
     /// The shards that are being fetched into the store.
-    public let board = ArrivalBoard()
+    public let board = InFlightRegistry()
 
     /// Creates a node that does nothing until ``run(at:)``.
     public init(
@@ -41,7 +41,7 @@ public final class FleetNode: Sendable {
         self.options = options
         self.logger = logger
         table = FleetTable(store, origin: fleet.origin)
-        book = PeerBook(me: options.name, logger: logger)
+        book = PeerSelector(me: options.name, logger: logger)
         syncer = Syncer(store: store, fleet: fleet, book: book, board: board)
         watcher = Watcher(
             fleet: fleet, table: table, follows: options.follows, book: book, pollSeconds: options.pollSeconds,
@@ -128,7 +128,7 @@ public final class FleetNode: Sendable {
     public func holdings() throws -> NodeHoldings {
         let bytes = book.bytes
         return NodeHoldings(
-            name: options.name, hears: watcher.hears.rawValue,
+            name: options.name, changeSource: watcher.source.rawValue,
             holdings: try syncer.holdings(try heard(), following: options.follows), fromPeers: bytes.fromPeers,
             fromOrigin: bytes.fromOrigin, failure: failure.withLock { $0 })
     }

@@ -3,7 +3,7 @@ import Synchronization
 
 /// This node's announcements in etcd. They last as long as its lease, and the lease as long as it is renewed.
 final class Membership: Sendable {
-    private let etcd: EtcdMap
+    private let etcd: EtcdKeys
     private let info: NodeInfo
     private struct State {
         var lease: String?
@@ -15,7 +15,7 @@ final class Membership: Sendable {
     /// Seconds without a sign of life after which a node's announcements expire.
     static let leaseSeconds = 15
 
-    init(etcd: EtcdMap, info: NodeInfo) {
+    init(etcd: EtcdKeys, info: NodeInfo) {
         self.etcd = etcd
         self.info = info
     }

@@ -37,7 +37,7 @@ public struct NodeHoldings: Codable, Sendable, Equatable {
     /// The node's name.
     public let name: String
     /// The source of its changes: `watch` (etcd) or `poll` (the bucket).
-    public let hears: String
+    public let changeSource: String
     /// One entry for each followed ref.
     public let holdings: [Holding]
     /// Bytes of shards fetched from peers since the node was started.
@@ -46,4 +46,9 @@ public struct NodeHoldings: Codable, Sendable, Equatable {
     public let fromOrigin: Int
     /// The error of the last sync; nil if it succeeded.
     public let failure: String?
+
+    private enum CodingKeys: String, CodingKey {
+        case changeSource = "hears"
+        case name, holdings, fromPeers, fromOrigin, failure
+    }
 }

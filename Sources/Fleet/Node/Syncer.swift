@@ -34,13 +34,13 @@ public struct SyncSummary: Sendable, Codable {
 /// A ref moves when every byte of its new version is stored, and all refs of a model move in one transaction. So a load
 /// gets one complete version, even during a sync; and leased shards stay until they are released.
 ///
-/// Shards are fetched in the order of their depth in the trees of `PeerBook`: first those that this node reads from the
+/// Shards are fetched in the order of their depth in the trees of `PeerSelector`: first those that this node reads from the
 /// object store for others, then those that other nodes must fetch first. So the nodes never all wait for each other.
 struct Syncer: Sendable {
     let store: Store
     let fleet: Fleet
-    let book: PeerBook
-    let board: ArrivalBoard
+    let book: PeerSelector
+    let board: InFlightRegistry
 
     private struct Change {
         let versions: ModelVersions
@@ -75,10 +75,10 @@ struct Syncer: Sendable {
             .sorted { ($0.depth, $0.shard.digest) < ($1.depth, $1.shard.digest) }
         board.expect(seen)
         defer { board.forget(seen) }
-        try Lanes.run(ordered.map(\.shard)) { [store, board] shard in
+        try ParallelWork.run(ordered.map(\.shard)) { [store, board] shard in
             if isStale() { throw CancellationError() }
             try work.check()
-            try store.bringBack(shard.digest, work: work)
+            try store.refetch(shard.digest, work: work)
             board.arrived(shard.digest)
             work.advance(shard.bytes)
         }

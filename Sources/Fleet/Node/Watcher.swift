@@ -15,26 +15,26 @@ import WeightStore
 /// **Order.** A model's generation only grows here: a change that arrives late, twice, or from both sources is not
 /// applied.
 final class Watcher: Sendable {
-    enum Hears: String, Sendable {
+    enum ChangeSource: String, Sendable {
         case watch, poll
     }
 
     private let fleet: Fleet
     private let table: FleetTable
     private let follows: [Follow]
-    private let book: PeerBook
-    private let changed: Doorbell
+    private let book: PeerSelector
+    private let changed: WakeSignal
     private let work: Work
     private let logger: Logger
     private struct State {
-        var hears = Hears.poll
+        var source = ChangeSource.poll
         var nodes: [String: NodeInfo] = [:]
         /// The last revision up to which all changes were received.
         var heard = 0
         var lastFull = ContinuousClock.now
     }
     private let state = Mutex(State())
-    private let poller = Doorbell()
+    private let poller = WakeSignal()
     private let fullReads = Atomic<Int>(0)
 
     /// Seconds after which all keys are read from etcd again.
@@ -44,7 +44,8 @@ final class Watcher: Sendable {
     private let pollSeconds: Double
 
     init(
-        fleet: Fleet, table: FleetTable, follows: [Follow], book: PeerBook, pollSeconds: Double, changed: Doorbell,
+        fleet: Fleet, table: FleetTable, follows: [Follow], book: PeerSelector, pollSeconds: Double,
+        changed: WakeSignal,
         work: Work, logger: Logger
     ) {
         self.fleet = fleet
@@ -57,7 +58,7 @@ final class Watcher: Sendable {
         self.logger = logger
     }
 
-    var hears: Hears { state.withLock { $0.hears } }
+    var source: ChangeSource { state.withLock { $0.source } }
 
     /// How often all keys were read.
     var fullReadCount: Int { fullReads.load(ordering: .relaxed) }
@@ -81,7 +82,7 @@ final class Watcher: Sendable {
             } catch {
                 if work.isCancelled { return }
                 isConnected = false
-                if hears(.poll) {
+                if follow(.poll) {
                     logger.warning(
                         "etcd: \(error) Polling the bucket every \(pollSeconds) s until etcd is available again.")
                 }
@@ -94,7 +95,7 @@ final class Watcher: Sendable {
 
     /// Reads the nodes, which are not stored, and so finds out whether this is the same cluster as before. Writes the
     /// changes that etcd may have missed.
-    private func connect(_ etcd: EtcdMap) throws {
+    private func connect(_ etcd: EtcdKeys) throws {
         let nodes = try etcd.client.range(etcd.nodes)
         setNodes(nodes.values)
         let known = try table.position()
@@ -111,10 +112,10 @@ final class Watcher: Sendable {
     }
 
     /// One watch, until it ends.
-    private func watch(_ etcd: EtcdMap) throws {
+    private func watch(_ etcd: EtcdKeys) throws {
         if state.withLock({ $0.lastFull }).duration(to: .now) > .seconds(Self.fullSeconds) { try readAll(etcd) }
         let from = state.withLock { $0.heard } + 1
-        if hears(.watch) { logger.info("watching etcd from revision \(from) on") }
+        if follow(.watch) { logger.info("watching etcd from revision \(from) on") }
         var isCompacted = false
         try etcd.client.watch(etcd.shared, from: from, work) { watched in
             switch watched {
@@ -130,7 +131,7 @@ final class Watcher: Sendable {
         try readAll(etcd)
     }
 
-    private func apply(_ events: [(key: String, value: [UInt8]?)], _ position: FleetTable.Position, _ etcd: EtcdMap)
+    private func apply(_ events: [(key: String, value: [UInt8]?)], _ position: FleetTable.Position, _ etcd: EtcdKeys)
         throws
     {
         var entries: [FleetTable.Entry] = []
@@ -146,16 +147,16 @@ final class Watcher: Sendable {
             }
         }
         guard !entries.isEmpty else { return }
-        try take(entries, at: position)
+        try apply(entries, at: position)
     }
 
     /// Stores received entries, and rings if they concern followed models.
-    private func take(_ entries: [FleetTable.Entry], at position: FleetTable.Position?) throws {
+    private func apply(_ entries: [FleetTable.Entry], at position: FleetTable.Position?) throws {
         let news = try table.apply(entries, at: position)
         if news.contains(where: { model in follows.contains { $0.model == model } }) { changed.ring() }
     }
 
-    private func readAll(_ etcd: EtcdMap) throws {
+    private func readAll(_ etcd: EtcdKeys) throws {
         // Models and nodes at one revision, from which the watch resumes.
         let snapshot = try etcd.client.range(etcd.shared)
         let position = FleetTable.Position(cluster: snapshot.cluster, revision: snapshot.revision)
@@ -163,7 +164,7 @@ final class Watcher: Sendable {
             try entry($0.key, $0.value, etcd)
         }
         setNodes(snapshot.values.filter { $0.key.hasPrefix(etcd.nodes) })
-        try take(entries, at: position)
+        try apply(entries, at: position)
         fullReads.add(1, ordering: .relaxed)
         state.withLock { state in
             state.heard = max(state.heard, position.revision)
@@ -171,7 +172,7 @@ final class Watcher: Sendable {
         }
     }
 
-    private func entry(_ key: String, _ value: [UInt8]?, _ etcd: EtcdMap) throws -> FleetTable.Entry? {
+    private func entry(_ key: String, _ value: [UInt8]?, _ etcd: EtcdKeys) throws -> FleetTable.Entry? {
         guard let value else { return nil }
         do {
             let versions = try ModelVersions(decoding: value, place: key)
@@ -209,10 +210,10 @@ final class Watcher: Sendable {
     /// Sets the source of changes.
     ///
     /// - Returns: whether it differs from the previous one.
-    private func hears(_ way: Hears) -> Bool {
+    private func follow(_ source: ChangeSource) -> Bool {
         state.withLock { state in
-            defer { state.hears = way }
-            return state.hears != way
+            defer { state.source = source }
+            return state.source != source
         }
     }
 
@@ -231,7 +232,7 @@ final class Watcher: Sendable {
                     logger.warning("\(error)")
                 }
             }
-            let rest = hears == .watch ? Self.sweepSeconds : pollSeconds
+            let rest = source == .watch ? Self.sweepSeconds : pollSeconds
             let end = ContinuousClock.now + .seconds(rest * .random(in: 0.8...1.2))
             while ContinuousClock.now < end, poller.count == seen, !work.isCancelled {
                 poller.wait(beyond: seen, seconds: 0.5)
@@ -245,7 +246,7 @@ final class Watcher: Sendable {
         let known = try table.entries().first { $0.model == model }?.generation ?? 0
         guard let versions = try fleet.map.read(model, after: known, head: &head) else { return }
         let text = String(decoding: try versions.encoded(), as: UTF8.self)
-        try take([.init(model: model, generation: versions.generation, versions: text)], at: nil)
+        try apply([.init(model: model, generation: versions.generation, versions: text)], at: nil)
         fleet.map.tell(versions)
     }
 

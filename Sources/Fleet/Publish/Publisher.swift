@@ -74,7 +74,7 @@ private final class Publisher: Sendable {
     private let digest: ContentDigest
     private let refs: [String]
     private let work: Work
-    private let uploader: Uploader
+    private let uploader: ShardUploader
     private let entry: LedgerEntry
     private let shards: RevisionShards
 
@@ -93,7 +93,9 @@ private final class Publisher: Sendable {
         self.shards = shards
         let entry = LedgerEntry(bucket: fleet.bucket, model: model, publisher: Fleet.host)
         self.entry = entry
-        uploader = Uploader(bucket: fleet.bucket, store: store, partBytes: partBytes, work: work) { try entry.beat() }
+        uploader = ShardUploader(bucket: fleet.bucket, store: store, partBytes: partBytes, work: work) {
+            try entry.beat()
+        }
     }
 
     func run(dryRun: Bool) throws -> PushSummary {

@@ -85,7 +85,7 @@ struct PrefixSimulation {
         guard object.bytes <= quota else { return false }
         if state.stored + object.bytes > quota {
             let target = max(min(quota - object.bytes, Int(Double(quota) * low)), 0)
-            try evict(now: now, sparing: before, target: target, &state)
+            try evict(now: now, excluding: before, target: target, &state)
             guard state.stored + object.bytes <= quota else { return false }
         }
         var facts = object.facts(at: now, after: state.heats[place], clock: state.clock)
@@ -102,7 +102,7 @@ struct PrefixSimulation {
         if state.resident[parent] { try state.table.addChildren(change, of: parent) }
     }
 
-    private func evict(now: Double, sparing spared: Int, target: Int, _ state: inout State) throws {
+    private func evict(now: Double, excluding excluded: Int, target: Int, _ state: inout State) throws {
         try state.table.setNow(now)
         while state.stored > target {
             var victims: [Int] = []
@@ -112,7 +112,7 @@ struct PrefixSimulation {
                 try state.query.next(seconds: .infinity)
             {
                 let victim = Int(state.query.shard)
-                guard state.resident.indices.contains(victim), state.resident[victim], victim != spared else {
+                guard state.resident.indices.contains(victim), state.resident[victim], victim != excluded else {
                     continue
                 }
                 state.resident[victim] = false
@@ -124,7 +124,7 @@ struct PrefixSimulation {
             if victims.isEmpty {
                 // The policy returns no further victim.
                 let any = state.resident.indices.first {
-                    state.resident[$0] && $0 != spared && (!leavesFirst || state.children[$0] == 0)
+                    state.resident[$0] && $0 != excluded && (!leavesFirst || state.children[$0] == 0)
                 }
                 guard let any else { return }
                 state.resident[any] = false

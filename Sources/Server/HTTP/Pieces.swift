@@ -35,12 +35,12 @@ struct Pieces: Sendable {
             let count = piece.readableBytes
             let end = start + count
             guard end < parts.range.upperBound else {
-                try await window.take(count)
+                try await window.reserve(count)
                 try await writer.write(piece)
                 return sent(count)
             }
             async let next = self.piece(at: end)
-            try await window.take(count)
+            try await window.reserve(count)
             try await writer.write(piece)
             sent(count)
             piece = try await next

@@ -22,7 +22,7 @@ final class SendWindow: Sendable {
     /// Waits until there is room, and reserves it. One task at a time: the responses of a connection are sequential.
     ///
     /// - Throws: ``Closed``, `CancellationError`.
-    func take(_ count: Int) async throws {
+    func reserve(_ count: Int) async throws {
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { waiter in
                 let outcome: Result<Void, any Error>? = state.withLock { state in
@@ -42,7 +42,7 @@ final class SendWindow: Sendable {
 
     /// Releases the room of bytes that the kernel has accepted. Some can belong to an earlier response, for which no
     /// room was reserved.
-    func give(_ count: Int) {
+    func release(_ count: Int) {
         resume { state in
             state.unsent = max(state.unsent - count, 0)
             return state.unsent <= 2 * Self.bytes

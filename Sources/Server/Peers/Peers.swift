@@ -8,7 +8,7 @@ struct Peers: Sendable {
     let threads: BlockingThreads
     /// For reads of shards.
     let readers: BlockingThreads
-    let arrivals: (any Arrivals)?
+    let arrivals: (any InFlightFetches)?
 
     /// The longest wait that a peer can request, in seconds.
     private static let longestWait = 20.0

@@ -51,9 +51,9 @@ package struct BlobDirectory: Sendable {
     }
 
     /// The contents of one of the directories: the blobs, and the names of other files.
-    package func contents(_ directory: String) throws -> (blobs: [Name], strangers: [String]) {
+    package func contents(_ directory: String) throws -> (blobs: [Name], unknownFiles: [String]) {
         var blobs: [Name] = []
-        var strangers: [String] = []
+        var unknownFiles: [String] = []
         for name in try FileSystem.entries("\(root)/\(directory)") {
             let stem = name.prefix(2 * ContentDigest.byteCount)
             if let digest = ContentDigest(hex: stem), digest.hex == stem, stem.hasPrefix(directory),
@@ -61,10 +61,10 @@ package struct BlobDirectory: Sendable {
             {
                 blobs.append(Name(digest: digest, kind: kind))
             } else {
-                strangers.append(name)
+                unknownFiles.append(name)
             }
         }
-        return (blobs, strangers)
+        return (blobs, unknownFiles)
     }
 
     /// Renames staged, synced files to their final paths, durably. Call it only under the write lock, before the commit

@@ -53,7 +53,7 @@ package enum RevisionTable {
     }
 
     /// The first digest of a revision, which does not change when its last byte arrives.
-    package static func lastingDigest(of revision: Int64, _ db: Database) throws -> ContentDigest? {
+    package static func initialDigest(of revision: Int64, _ db: Database) throws -> ContentDigest? {
         try ContentDigest.fetchOne(
             db.cachedStatement(sql: "SELECT coalesce(provisional, digest) FROM revision WHERE id = ?"),
             arguments: [revision])

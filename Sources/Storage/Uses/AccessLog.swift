@@ -6,7 +6,7 @@ import Synchronization
 /// A component that counts uses of shards itself, by digest.
 package protocol UseSource: Sendable {
     /// Returns the uses since the last call, each with the age of the last one, and resets the counts.
-    func takeUses() -> [(digest: ContentDigest, count: Int, secondsAgo: Double)]
+    func drainUses() -> [(digest: ContentDigest, count: Int, secondsAgo: Double)]
 }
 
 /// Counts accesses in memory, and writes them to the catalog in batches: reads are not writes.
@@ -113,7 +113,7 @@ package final class AccessLog: Sendable {
             return uses
         }
         let now = StoreClock.now
-        for use in sources().flatMap({ $0.takeUses() }) {
+        for use in sources().flatMap({ $0.drainUses() }) {
             taken.digests[use.digest, default: Use()].add(use.count, at: now - Int(use.secondsAgo))
         }
         do {

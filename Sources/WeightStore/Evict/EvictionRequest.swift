@@ -26,7 +26,7 @@ public struct EvictionRequest: Sendable {
     /// The time limit of the policy.
     public var seconds = 10.0
     /// A KV block that is not evicted, and so none of the blocks before it.
-    var spared: Int64?
+    var excluded: Int64?
 
     /// A request with the quota's policy.
     public init(_ amount: Amount, of kind: QuotaKind = .weights) {

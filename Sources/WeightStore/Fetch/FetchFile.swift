@@ -14,7 +14,7 @@ final class FetchFile: Sendable {
     /// The bytes at the front that were fetched with the header.
     let prefix: [UInt8]
     /// nil if this fetch does not transfer the whole file.
-    let hash: FileHash?
+    let hash: OrderedFileHasher?
     private let shards = Mutex<[Int: ShardFacts]>([:])
 
     init(
@@ -27,7 +27,7 @@ final class FetchFile: Sendable {
         self.id = id
         self.wanted = wanted
         self.prefix = prefix
-        hash = wanted.count == plan.shards.count ? FileHash(bytes: remote.bytes) : nil
+        hash = wanted.count == plan.shards.count ? OrderedFileHasher(bytes: remote.bytes) : nil
     }
 
     /// Bytes to transfer.

@@ -69,7 +69,7 @@ final class FetchRun: Sendable {
 
     private func lane() {
         while failure.first == nil {
-            let buffer = pool.take()
+            let buffer = pool.acquire()
             do {
                 try work.check()
                 guard

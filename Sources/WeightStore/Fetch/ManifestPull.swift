@@ -6,7 +6,7 @@ import Support
 /// The steps of a pull from an origin that holds manifests and shards under their digests.
 ///
 /// The manifest names every shard, so all rows are made at once: absent shards have the same state as evicted ones, and
-/// are fetched in the same way (`Store.bringBack`), each checked by its own digest.
+/// are fetched in the same way (`Store.refetch`), each checked by its own digest.
 struct ManifestPull {
     let store: Store
     let request: PullRequest
@@ -54,9 +54,9 @@ struct ManifestPull {
         }
         work.expect(missing.values.reduce(0, +))
         let (store, work) = (store, work)
-        try Lanes.run(missing.sorted { $0.key < $1.key }) { shard in
+        try ParallelWork.run(missing.sorted { $0.key < $1.key }) { shard in
             try work.check()
-            try store.bringBack(shard.key, work: work)
+            try store.refetch(shard.key, work: work)
             work.advance(shard.value)
         }
     }

@@ -30,7 +30,7 @@ struct Pull {
         guard CommitName.isValid(remote.commit) else {
             throw FetchError.malformed(url: url, expected: "a commit of 40 hexadecimal digits", found: remote.commit)
         }
-        for file in remote.files { try FilePath.check(file.path, url: url) }
+        for file in remote.files { try RemotePath.check(file.path, url: url) }
         let known = try store.catalog.read { db in try Self.known(remote, db) }
         let ref = CommitName.isValid(request.revision) ? [] : [try RefName.check(request.revision)]
         var prefixes: [String: [UInt8]] = [:]
@@ -90,7 +90,7 @@ struct Pull {
             }
         }
         let (origin, work) = (origin, work)
-        try Lanes.run(headers.map { (digest: $0.key, files: $0.value) }) { (digest, files) in
+        try ParallelWork.run(headers.map { (digest: $0.key, files: $0.value) }) { (digest, files) in
             guard let file = files.first else { return }
             let source = RemoteSource(file, origin, work)
             let format = FileFormat(path: file.path)
@@ -112,7 +112,7 @@ struct Pull {
         var contents: [String: FileContent] = [:]
         let (origin, work) = (origin, work)
         let fetches = Mutex<[FetchFile]>([])
-        try Lanes.run(files) { file in
+        try ParallelWork.run(files) { file in
             let source = RemoteSource(file, origin, work)
             let layout = try FileLayout.read(source, format: FileFormat(path: file.path))
             let plan = ShardPlan(layout)
@@ -201,7 +201,7 @@ struct Pull {
 }
 
 /// Checks paths of a hub's files: a path must stay inside of the directory that it is exported to.
-enum FilePath {
+enum RemotePath {
     static func check(_ path: String, url: String) throws(FetchError) {
         let parts = path.split(separator: "/", omittingEmptySubsequences: false)
         let isPlain = parts.allSatisfy { !$0.isEmpty && $0 != "." && $0 != ".." } && !path.utf8.contains(0)

@@ -25,7 +25,7 @@ package struct RevisionShards: Sendable {
             throw FetchError.malformed(
                 url: origin, expected: "the manifest of a complete revision", found: "a manifest of a pending revision")
         }
-        for file in manifest.files { try FilePath.check(file.path, url: origin) }
+        for file in manifest.files { try RemotePath.check(file.path, url: origin) }
         self.digest = digest
         self.manifest = manifest
         self.text = text

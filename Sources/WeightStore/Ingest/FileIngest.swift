@@ -187,7 +187,7 @@ final class FileIngest: @unchecked Sendable {
             var next = 0
             var done = 0
             while done < shard.bytes {
-                let buffer = run.pool.take()
+                let buffer = run.pool.acquire()
                 let count = min(buffer.capacity, shard.bytes - done)
                 buffer.room(count).initializeMemory(as: UInt8.self, repeating: 0)
                 var index = next
@@ -216,7 +216,7 @@ final class FileIngest: @unchecked Sendable {
         var done = 0
         while done < length {
             try run.check()
-            let buffer = run.pool.take()
+            let buffer = run.pool.acquire()
             let count = min(buffer.capacity, length - done)
             try source.read(at: offset + done, into: buffer.room(count))
             try body(buffer, count)

@@ -37,7 +37,7 @@ struct Importer {
         }
     }
 
-    mutating func take(_ source: ImportSource) throws -> ImportSummary.Imported {
+    mutating func importSource(_ source: ImportSource) throws -> ImportSummary.Imported {
         // Files that an interrupted move of the same directory has imported already.
         var contents = request.move ? try store.catalog.read { try Self.partial(of: source, $0) } : [:]
         if source.mustBeComplete && !request.partial {
@@ -46,21 +46,21 @@ struct Importer {
         if request.move {
             // File by file: each is durable in a revision before its source is removed.
             for file in source.files.dropLast() {
-                _ = try take([file], of: source, &contents, partial: true)
+                _ = try importFiles([file], of: source, &contents, partial: true)
                 try remove(file)
             }
-            let imported = try take(source.files.suffix(1), of: source, &contents, partial: false)
+            let imported = try importFiles(source.files.suffix(1), of: source, &contents, partial: false)
             if let last = source.files.last { try remove(last) }
             return imported
         }
-        return try take(source.files, of: source, &contents, partial: false)
+        return try importFiles(source.files, of: source, &contents, partial: false)
     }
 
     /// Reads files, and commits the revision with them and those that were read before.
     ///
     /// Contents that the store held already may be removed before the commit, with the last model that references them.
     /// In that case the files are read again without `trusting`, and each shard is claimed as it is committed.
-    private mutating func take(
+    private mutating func importFiles(
         _ files: [ImportSource.File], of source: ImportSource, _ contents: inout [String: FileContent], partial: Bool
     ) throws -> ImportSummary.Imported {
         contents.merge(try ingest(files)) { $1 }
@@ -93,12 +93,12 @@ struct Importer {
         }
         // The large ones first, so that no lane is left with a large file at the end.
         todo.sort { $0.file.bytes > $1.file.bytes }
-        let reading = Reading(todo.map(\.file.location), trusting: trusting)
-        DispatchQueue.concurrentPerform(iterations: min(run.lanes, todo.count)) { [run] _ in reading.lane(run) }
-        for ingest in reading.started.values { ingest.drain() }
+        let queue = FileReadQueue(todo.map(\.file.location), trusting: trusting)
+        DispatchQueue.concurrentPerform(iterations: min(run.lanes, todo.count)) { [run] _ in queue.lane(run) }
+        for ingest in queue.started.values { ingest.drain() }
         try run.check()
-        for (index, content) in reading.known { contents[todo[index].file.path] = content }
-        for (index, ingest) in reading.started { contents[todo[index].file.path] = try ingest.settle() }
+        for (index, content) in queue.known { contents[todo[index].file.path] = content }
+        for (index, ingest) in queue.started { contents[todo[index].file.path] = try ingest.settle() }
         for (file, identity) in todo { met[identity] = contents[file.path] }
         return contents
     }
@@ -166,7 +166,7 @@ struct Importer {
 }
 
 /// A list of files that several lanes read; each lane reads the next one.
-private final class Reading: Sendable {
+private final class FileReadQueue: Sendable {
     private struct State {
         var next = 0
         var started: [Int: FileIngest] = [:]
@@ -189,7 +189,7 @@ private final class Reading: Sendable {
 
     /// Reads until no file is left, or a part of the import has failed.
     func lane(_ run: ImportRun) {
-        while let index = take() {
+        while let index = next() {
             let ingest = FileIngest(locations[index], run: run)
             state.withLock { $0.started[index] = ingest }
             do {
@@ -205,7 +205,7 @@ private final class Reading: Sendable {
         }
     }
 
-    private func take() -> Int? {
+    private func next() -> Int? {
         state.withLock { state in
             guard state.next < locations.count else { return nil }
             defer { state.next += 1 }

@@ -6,7 +6,7 @@ public struct CollectionSummary: Sendable, Codable {
     /// The number of shards that were unreferenced for longer than the grace period.
     public internal(set) var orphans = 0
     /// The number of blobs without rows, which crashes leave.
-    public internal(set) var strays = 0
+    public internal(set) var unreferencedBlobs = 0
     /// The number of staging files of dead processes, and of partial shards whose fetch was not resumed in time.
     public internal(set) var staged = 0
     /// The number of quarantined blobs whose shard is present again, or was removed.
@@ -20,10 +20,16 @@ public struct CollectionSummary: Sendable, Codable {
     /// The number of KV blocks dropped because their blobs, or those of blocks before them, are missing.
     public internal(set) var kvBlocks = 0
     /// Paths in `blobs/` and `staging/` that are not the store's. They are left alone.
-    public internal(set) var strangers: [String] = []
+    public internal(set) var unknownFiles: [String] = []
+
+    private enum CodingKeys: String, CodingKey {
+        case orphans, staged, quarantined, bytes, missing, hits, kvBlocks
+        case unreferencedBlobs = "strays"
+        case unknownFiles = "strangers"
+    }
 
     /// Whether nothing was found.
     public var isEmpty: Bool {
-        orphans + strays + staged + quarantined + missing + kvBlocks == 0 && strangers.isEmpty
+        orphans + unreferencedBlobs + staged + quarantined + missing + kvBlocks == 0 && unknownFiles.isEmpty
     }
 }

@@ -20,9 +20,14 @@ public struct RebuildSummary: Sendable, Codable {
     /// Of these shards, those whose blob is missing or has another size, and that an origin holds.
     public internal(set) var evicted = 0
     /// Shard blobs that no revision holds: the next garbage collection removes them.
-    public internal(set) var strays = 0
+    public internal(set) var unreferencedBlobs = 0
     /// Revisions and records that could not be restored, with reasons.
     public internal(set) var lost: [KeptRevision] = []
     /// The path of the old catalog, if there was one.
     public internal(set) var old: String?
+
+    private enum CodingKeys: String, CodingKey {
+        case models, revisions, refs, prompts, tensors, shards, missing, evicted, lost, old
+        case unreferencedBlobs = "strays"
+    }
 }

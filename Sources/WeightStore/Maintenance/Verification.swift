@@ -49,7 +49,7 @@ public struct VerifySummary: Sendable, Codable {
 }
 
 /// The state that the threads of one verification share.
-final class Verifying: Sendable {
+final class VerificationRun: Sendable {
     private struct State {
         var next = 0
         var done = 0

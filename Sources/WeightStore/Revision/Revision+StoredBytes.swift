@@ -46,7 +46,7 @@ extension Revision {
         let file = try fetched(file, range)
         var stored = try stored(file, range)
         if !stored.absent.isEmpty {
-            for digest in stored.absent { try store.bringBack(digest) }
+            for digest in stored.absent { try store.refetch(digest) }
             stored = try self.stored(file, range)
         }
         if let digest = stored.absent.first {

@@ -14,7 +14,7 @@ public final class Revision: Sendable {
     let store: Store
     let hold: RevisionHold
     /// Its views, one per tier.
-    let views = ViewList()
+    let views = RevisionViewCache()
 
     /// Owns a use of the revision that the caller has begun.
     init(_ row: RevisionRow, store: Store) {

@@ -89,7 +89,7 @@ extension Store {
             guard state == .present else { throw StorageError.missing(path: path, digest: digest) }
             return try MappedBlob(path: path, digest: digest, bytes: bytes)
         } catch StorageError.missing {
-            try bringBack(digest, work: work)
+            try refetch(digest, work: work)
             return try MappedBlob(path: path, digest: digest, bytes: bytes)
         }
     }

@@ -21,7 +21,7 @@ extension Store {
         summary.staged += partials.files
         summary.bytes += partials.bytes
         try collectOrphans(graceSeconds: graceSeconds, &summary, dryRun: dryRun)
-        for directory in BlobDirectory.fanOut { try collectStrays(directory, &summary, dryRun: dryRun) }
+        for directory in BlobDirectory.fanOut { try collectUnreferencedBlobs(directory, &summary, dryRun: dryRun) }
         try collectQuarantine(&summary, dryRun: dryRun)
         if !dryRun { try reserve.restore() }
         return summary
@@ -36,7 +36,7 @@ extension Store {
         for folder in folders where !living.contains(folder) {
             let folder = "\(staging)/\(folder)"
             guard try FileSystem.status(folder, following: false)?.isDirectory == true else {
-                summary.strangers.append(folder)
+                summary.unknownFiles.append(folder)
                 continue
             }
             for file in try FileSystem.entries(folder) {
@@ -73,12 +73,13 @@ extension Store {
 
     /// Compares one directory of blobs with the catalog: removes blobs without a row, and marks shards without a blob
     /// as missing.
-    private func collectStrays(_ directory: String, _ summary: inout CollectionSummary, dryRun: Bool) throws {
-        let (blobs, strangers) = try blobs.contents(directory)
-        summary.strangers += strangers.map { "\(self.blobs.root)/\(directory)/\($0)" }
+    private func collectUnreferencedBlobs(_ directory: String, _ summary: inout CollectionSummary, dryRun: Bool) throws
+    {
+        let (blobs, unknownFiles) = try blobs.contents(directory)
+        summary.unknownFiles += unknownFiles.map { "\(self.blobs.root)/\(directory)/\($0)" }
         let known = try catalog.read { db in try Self.knownBlobs(directory, db) }
         let swept = try sweep(blobs.filter { !known.contains($0) }, dryRun: dryRun)
-        summary.strays += swept.blobs
+        summary.unreferencedBlobs += swept.blobs
         summary.bytes += swept.bytes
         let there = Set(blobs)
         for name in known where name.kind == .shard && !there.contains(name) {

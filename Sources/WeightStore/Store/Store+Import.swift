@@ -33,7 +33,7 @@ extension Store {
         var importer = try Importer(store: self, run: run, request: request)
         if request.move { importer.countUses(in: sources) }
         for source in sources {
-            summary.revisions.append(try importer.take(source))
+            summary.revisions.append(try importer.importSource(source))
         }
         summary.written = run.written
         summary.skippedBytes = run.skipped

@@ -20,9 +20,9 @@ extension Store {
 
 extension Revision {
     /// The digest that the revision had when it was added; it stays the same when the last bytes of a pull arrive.
-    func lastingDigest() throws -> ContentDigest {
+    func initialDigest() throws -> ContentDigest {
         try store.catalog.read { db in
-            try RevisionTable.lastingDigest(of: id, db)
+            try RevisionTable.initialDigest(of: id, db)
         } ?? digest
     }
 }
@@ -157,6 +157,6 @@ extension Store {
         return KVBlocks(
             revision,
             KVSpace(
-                revision: try revision.lastingDigest(), format: format, blockTokens: blockTokens, tenant: tenant))
+                revision: try revision.initialDigest(), format: format, blockTokens: blockTokens, tenant: tenant))
     }
 }

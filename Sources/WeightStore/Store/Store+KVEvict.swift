@@ -16,7 +16,7 @@ extension Store {
         var rest = wanted
         let parts: [KVCandidates.Spaces?] = superseded.isEmpty ? [nil] : [.only(superseded), .others(superseded)]
         for spaces in parts where rest > 0 {
-            victims += try KVCandidates(catalog.path, spaces, sparing: request.spared).victims(
+            victims += try KVCandidates(catalog.path, spaces, excluding: request.excluded).victims(
                 policy, bytes: rest, expected: min(max(2 * rest / max(average, 1), 256), 1 << 20),
                 seconds: request.seconds)
             rest = wanted - victims.reduce(0) { $0 + $1.bytes }
@@ -82,13 +82,13 @@ extension Store {
     ///   - parent: the key of the first block's parent, which is not evicted.
     /// - Returns: how many of the new blocks, from the first, fit.
     func makeRoomForKV(_ sizes: [Int], behind parent: ContentDigest?) throws -> Int {
-        let (quota, stored, spared) = try catalog.read { db in
+        let (quota, stored, excluded) = try catalog.read { db in
             (try Quota(.kv, db), try Totals.bytes(.kv, db), try parent.flatMap { try KVTable.id(of: $0, db) })
         }
         let bytes = sizes.reduce(0, +)
         guard let limit = quota.highBytes, stored + bytes > limit else { return sizes.count }
         var request = EvictionRequest(.downTo(max(min((quota.lowBytes ?? 0), limit - bytes), 0)), of: .kv)
-        request.spared = spared
+        request.excluded = excluded
         var room = limit - (try evictBlocking(request).stored)
         return sizes.prefix { size in
             room -= size

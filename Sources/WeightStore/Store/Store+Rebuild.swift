@@ -87,7 +87,7 @@ extension Store {
             try work.check()
             try catalog.write { db in try fill(record, digest, blobs, &summary, db) }
         }
-        summary.strays = shards - (summary.shards - summary.missing - summary.evicted)
+        summary.unreferencedBlobs = shards - (summary.shards - summary.missing - summary.evicted)
     }
 
     private static func fill(

@@ -19,7 +19,7 @@ extension Store {
     /// - Throws: ``StorageError/missing(path:digest:)`` if no origin is known to have the shard. If every origin fails,
     ///   the error of the last one: ``StoreError/originDiffers(origin:digest:found:)`` or
     ///   ``StoreError/originFailed(origin:digest:reason:)``.
-    public func bringBack(_ digest: ContentDigest, work: Work = Work()) throws {
+    public func refetch(_ digest: ContentDigest, work: Work = Work()) throws {
         let work = Work(within: misses, work)
         let lock = try ShardLock(digest, in: path + "/fetch.lock", work)
         defer { withExtendedLifetime(lock) {} }

@@ -22,7 +22,7 @@ extension Store {
     @discardableResult
     public func verifyBlocking(_ rule: VerifyRule = VerifyRule(), work: Work = Work()) throws -> VerifySummary {
         let shards = try shardsToVerify(rule)
-        let run = Verifying(shards, bytesPerSecond: rule.bytesPerSecond, work: work)
+        let run = VerificationRun(shards, bytesPerSecond: rule.bytesPerSecond, work: work)
         DispatchQueue.concurrentPerform(iterations: rule.bytesPerSecond == nil ? cores : 1) { _ in
             self.lane(run)
         }
@@ -35,7 +35,7 @@ extension Store {
     }
 
     /// Verifies until no shard is left, or a lane has failed.
-    private func lane(_ run: Verifying) {
+    private func lane(_ run: VerificationRun) {
         let buffer = Buffer(bytes: BufferPool.bufferBytes)
         while let shard = run.next() {
             do {
@@ -64,7 +64,7 @@ extension Store {
         return shards
     }
 
-    private func verify(_ shard: ShardTable.Entry, _ buffer: Buffer, _ run: Verifying) throws
+    private func verify(_ shard: ShardTable.Entry, _ buffer: Buffer, _ run: VerificationRun) throws
         -> VerifySummary.Damage?
     {
         let path = blobs.path(shard.digest)
@@ -89,7 +89,7 @@ extension Store {
     }
 
     /// Marks a bad shard, and moves a damaged blob to `quarantine/`, unless the shard was removed meanwhile.
-    private func setAside(_ shard: ShardTable.Entry, _ state: ShardState, detail: String, _ run: Verifying) throws
+    private func setAside(_ shard: ShardTable.Entry, _ state: ShardState, detail: String, _ run: VerificationRun) throws
         -> VerifySummary.Damage?
     {
         if shard.kind == .kv {

@@ -55,7 +55,7 @@ extension Store {
             plan.items.map { item in Result { try self.warmed(item, in: plan.tier) } }
         }
         var stopped: Set<Int> = []
-        func take(_ step: WarmStep, _ result: Result<Void, any Error>) throws {
+        func record(_ step: WarmStep, _ result: Result<Void, any Error>) throws {
             switch result {
             case .success: summary.warmed += step.bytes
             case .failure(is CancellationError): throw CancellationError()
@@ -69,17 +69,17 @@ extension Store {
         try await withThrowingTaskGroup(of: (WarmStep, Result<Void, any Error>).self) { group in
             var underWay = 0
             for step in plan.steps {
-                if underWay == Warmer.stepsAtOnce, let (ended, result) = try await group.next() {
+                if underWay == WarmLoader.stepsAtOnce, let (ended, result) = try await group.next() {
                     underWay -= 1
-                    try take(ended, result)
+                    try record(ended, result)
                 }
                 guard !stopped.contains(step.item) else {
-                    try take(step, .failure(Warmer.Stopped()))
+                    try record(step, .failure(WarmLoader.Stopped()))
                     continue
                 }
                 group.addTask {
                     do {
-                        let warmer = Warmer(memory, try revisions[step.item].get(), wanted)
+                        let warmer = WarmLoader(memory, try revisions[step.item].get(), wanted)
                         return (step, .success(try await warmer.bring(step, of: plan.items[step.item])))
                     } catch {
                         return (step, .failure(error))
@@ -87,7 +87,7 @@ extension Store {
                 }
                 underWay += 1
             }
-            for try await (ended, result) in group { try take(ended, result) }
+            for try await (ended, result) in group { try record(ended, result) }
         }
         return summary
     }
@@ -107,7 +107,7 @@ extension Store {
                     reason: "the engine returned \(blocks.count) blocks, but only \(prefill.missing) were missing")
             }
             if blocks.isEmpty {
-                return summary.failed.append(prefill.leftOut(.notComputed, "the engine returned no KV blocks"))
+                return summary.failed.append(prefill.skipped(.notComputed, "the engine returned no KV blocks"))
             }
             let put = try await onThread {
                 try prefill.kv.put(
@@ -117,13 +117,13 @@ extension Store {
             summary.computed += put.stored
             if put.refused > 0 {
                 summary.failed.append(
-                    prefill.leftOut(
+                    prefill.skipped(
                         .noRoom, "\(put.refused) computed KV blocks do not fit the KV quota or the disk"))
             }
         } catch is CancellationError {
             throw CancellationError()
         } catch {
-            summary.failed.append(prefill.leftOut(.failed, "\(error)"))
+            summary.failed.append(prefill.skipped(.failed, "\(error)"))
         }
     }
 
@@ -139,8 +139,8 @@ extension Store {
 extension WarmSummary {
     fileprivate mutating func fail(_ step: WarmStep, _ error: any Error) {
         let item = plan.items[step.item]
-        func entry(_ bytes: Int, _ reason: LeftOut.Reason, _ message: String) -> LeftOut {
-            LeftOut(revision: item.revision, prompt: item.prompt, bytes: bytes, reason: reason, message: message)
+        func entry(_ bytes: Int, _ reason: SkippedItem.Reason, _ message: String) -> SkippedItem {
+            SkippedItem(revision: item.revision, prompt: item.prompt, bytes: bytes, reason: reason, message: message)
         }
         if let index = failed.firstIndex(where: { $0.revision == item.revision && $0.prompt == item.prompt }) {
             // Only the first error of an item is reported.

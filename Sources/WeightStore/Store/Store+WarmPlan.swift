@@ -73,11 +73,11 @@ extension Store {
         }
         for index in shards.indices { shards[index].uses = max(shards[index].uses, revision.inherited) }
         shards.removeAll { $0.uses <= 0 }
-        func leaveOut(_ bytes: Int, _ reason: LeftOut.Reason, _ message: String) {
-            plan.leftOut.append(
-                LeftOut(revision: revision.name, prompt: nil, bytes: bytes, reason: reason, message: message))
+        func leaveOut(_ bytes: Int, _ reason: SkippedItem.Reason, _ message: String) {
+            plan.skipped.append(
+                SkippedItem(revision: revision.name, prompt: nil, bytes: bytes, reason: reason, message: message))
         }
-        let lost = shards.filter { !$0.isToBeHad }
+        let lost = shards.filter { !$0.isAvailable }
         if !lost.isEmpty {
             leaveOut(
                 shards.bytes, .lost,

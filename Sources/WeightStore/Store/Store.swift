@@ -37,7 +37,7 @@ public final class Store: Sendable {
     let logger: Logger
     let cores: Int
     /// Whether opening the store released the reserve, because the disk was full.
-    private let gaveUpReserve: Bool
+    private let hasReleasedReserve: Bool
 
     /// Opens the store in a directory.
     ///
@@ -84,19 +84,19 @@ public final class Store: Sendable {
         let parts: (LeaseDirectory, Catalog)
         do {
             parts = try Self.openParts(path, logger, trace)
-            gaveUpReserve = false
+            hasReleasedReserve = false
         } catch FileError.diskFull {
             // On a full disk SQLite cannot be opened, so gc could not free space: release the reserve.
-            try reserve.giveUp()
+            try reserve.release()
             parts = try Self.openParts(path, logger, trace)
-            gaveUpReserve = true
+            hasReleasedReserve = true
         }
         (leases, catalog) = parts
         accesses = try AccessLog(catalog: catalog, recorder: recorder, logger: logger) { [tiers] in tiers.all }
         tiers.fetches { [weak self] digest, work in
             // The store was closed, and its origins with it.
             guard let self else { throw CancellationError() }
-            try bringBack(digest, work: work)
+            try refetch(digest, work: work)
         }
     }
 
@@ -105,7 +105,7 @@ public final class Store: Sendable {
         // If the removal fails, gc removes the folder once the process has ended.
         try? FileSystem.removeTree(stagingPath)
         // If the disk is full again, the reserve stays smaller, and the next gc restores it.
-        if gaveUpReserve { try? reserve.takeBack() }
+        if hasReleasedReserve { try? reserve.reclaim() }
     }
 
     /// Writes the access counts of this process to the catalog. The store also does so in batches, and when it is

@@ -110,7 +110,7 @@ enum Popularity {
         ).map { row in
             WarmShard(
                 digest: row["digest"], bytes: row["bytes"], layer: row["layer"], isFile: row["is_file"],
-                isPresent: row["is_present"], isToBeHad: row["is_available"], uses: row["uses"],
+                isPresent: row["is_present"], isAvailable: row["is_available"], uses: row["uses"],
                 fetchSeconds: row["fetch_seconds"])
         }
     }

@@ -42,7 +42,7 @@ public struct PlannedPrefill: Sendable, Encodable {
 
     private enum CodingKeys: String, CodingKey { case revision, prompt, format, tenant, missing, present }
 
-    func leftOut(_ reason: LeftOut.Reason, bytes: Int = 0, _ message: String) -> LeftOut {
-        LeftOut(revision: revision, prompt: prompt, bytes: bytes, reason: reason, message: message)
+    func skipped(_ reason: SkippedItem.Reason, bytes: Int = 0, _ message: String) -> SkippedItem {
+        SkippedItem(revision: revision, prompt: prompt, bytes: bytes, reason: reason, message: message)
     }
 }

@@ -25,7 +25,7 @@ struct PromptPlanner {
         self.now = now
     }
 
-    /// The stored blocks, by prompt. Missing blocks are added to the plan: to `prefills`, or to `leftOut`.
+    /// The stored blocks, by prompt. Missing blocks are added to the plan: to `prefills`, or to `skipped`.
     func candidates(_ plan: inout WarmPlan) throws -> [WarmPlanner.Candidate] {
         let prompts = try store.catalog.read { db in try PromptTable.tokens(of: revision.model, now: now, db) }
         if prompts.isEmpty { return [] }
@@ -33,9 +33,10 @@ struct PromptPlanner {
         var candidates: [WarmPlanner.Candidate] = []
         for prompt in prompts {
             let item = WarmItem(revision, prompt: prompt.name, uses: prompt.uses)
-            func leaveOut(_ reason: LeftOut.Reason, _ message: String) {
-                plan.leftOut.append(
-                    LeftOut(revision: revision.name, prompt: prompt.name, bytes: 0, reason: reason, message: message))
+            func leaveOut(_ reason: SkippedItem.Reason, _ message: String) {
+                plan.skipped.append(
+                    SkippedItem(
+                        revision: revision.name, prompt: prompt.name, bytes: 0, reason: reason, message: message))
             }
             if spaces.isEmpty {
                 leaveOut(.notComputed, "its KV blocks were never computed, which requires an engine")
@@ -105,7 +106,7 @@ struct PromptPlanner {
             let heats = try Popularity.uses(of: shards.map(\.digest), now: now, db)
             return shards.map { shard in
                 WarmShard(
-                    digest: shard.digest, bytes: shard.bytes, layer: shard.depth, isPresent: true, isToBeHad: true,
+                    digest: shard.digest, bytes: shard.bytes, layer: shard.depth, isPresent: true, isAvailable: true,
                     uses: max(uses, heats[shard.digest] ?? 0), fetchSeconds: nil)
             }
         }

@@ -10,7 +10,7 @@ public struct WarmPlan: Sendable, Encodable {
     /// In the order in which they are loaded.
     public internal(set) var items: [WarmItem] = []
     /// Items, or parts of items, that are not loaded.
-    public internal(set) var leftOut: [LeftOut] = []
+    public internal(set) var skipped: [SkippedItem] = []
     /// The KV blocks that the engine computes, in this order, once the weights are loaded. They are loaded afterwards
     /// if there is room.
     public internal(set) var prefills: [PlannedPrefill] = []
@@ -29,7 +29,8 @@ public struct WarmPlan: Sendable, Encodable {
     }
 
     private enum CodingKeys: String, CodingKey {
-        case tier, budget, items, leftOut, prefills, others, bytes, evicted
+        case skipped = "leftOut"
+        case tier, budget, items, prefills, others, bytes, evicted
     }
 
     /// Bytes to read from the disk, because the page cache does not hold them now.
@@ -84,7 +85,7 @@ public struct WarmItem: Sendable, Encodable {
 }
 
 /// An item, or a part of one, that a plan leaves out or that a warm-up failed to load.
-public struct LeftOut: Sendable, Encodable {
+public struct SkippedItem: Sendable, Encodable {
     /// Why the item was left out.
     public enum Reason: String, Sendable, Encodable {
         /// The budget is full of hotter shards, or the quota or the disk of computed KV blocks.
@@ -99,7 +100,7 @@ public struct LeftOut: Sendable, Encodable {
         case notComputed
         /// A prompt with fewer tokens than a KV block.
         case tooShort
-        /// An error; ``LeftOut/message`` has its text.
+        /// An error; ``SkippedItem/message`` has its text.
         case failed
     }
 

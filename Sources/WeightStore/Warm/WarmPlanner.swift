@@ -98,8 +98,8 @@ struct WarmPlanner {
         if missing > 0 {
             let kind = entry.prompt == nil ? "layers" : "blocks"
             let share = entry.bytes > 0 ? "; \(entry.parts) of \(entry.allParts) \(kind) fit" : ""
-            plan.leftOut.append(
-                LeftOut(
+            plan.skipped.append(
+                SkippedItem(
                     revision: entry.revision, prompt: entry.prompt, bytes: missing, reason: .noRoom,
                     message: "no room beside shards that are hotter or worth more per byte\(share)"))
         }

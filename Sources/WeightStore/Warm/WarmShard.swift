@@ -10,7 +10,7 @@ struct WarmShard: Sendable {
     let part: Part
     let isPresent: Bool
     /// Whether it is present, or an origin has it.
-    let isToBeHad: Bool
+    let isAvailable: Bool
     /// Expected uses: past uses, each halved for every day that has passed.
     var uses: Double
     /// Seconds that a use waits for the shard if it is not in memory.
@@ -31,7 +31,7 @@ struct WarmShard: Sendable {
 
     /// - Parameter fetchSeconds: the duration of the last fetch; nil if there was none.
     init(
-        digest: ContentDigest, bytes: Int, layer: Int?, isFile: Bool = false, isPresent: Bool, isToBeHad: Bool,
+        digest: ContentDigest, bytes: Int, layer: Int?, isFile: Bool = false, isPresent: Bool, isAvailable: Bool,
         uses: Double,
         fetchSeconds: Double?
     ) {
@@ -40,7 +40,7 @@ struct WarmShard: Sendable {
         self.layer = layer
         part = isFile ? .files : layer.map(Part.number) ?? .outside
         self.isPresent = isPresent
-        self.isToBeHad = isToBeHad
+        self.isAvailable = isAvailable
         self.uses = uses
         let read = ReadCost.seconds(bytes)
         let fetch = fetchSeconds ?? FetchCost.latency + Double(bytes) / FetchCost.bytesPerSecond

@@ -7,7 +7,7 @@ public struct WarmSummary: Sendable, Encodable {
     /// The number of KV blocks that the engine computed and that were stored.
     public internal(set) var computed = 0
     /// Items of the plan that were not loaded or not computed.
-    public internal(set) var failed: [LeftOut] = []
+    public internal(set) var failed: [SkippedItem] = []
     /// The duration of the warm-up.
     public internal(set) var seconds = 0.0
 

@@ -10,9 +10,9 @@ enum Inspection {
         var onDisk: Set<String> = []
         var differences: [String] = []
         for directory in BlobDirectory.fanOut {
-            let (blobs, strangers) = try store.blobs.contents(directory)
+            let (blobs, unknownFiles) = try store.blobs.contents(directory)
             onDisk.formUnion(blobs.map { "\($0.digest)\($0.kind.rawValue)" })
-            differences += strangers.map { "stranger \($0)" }
+            differences += unknownFiles.map { "stranger \($0)" }
         }
         let known = try store.catalog.read { db in
             try String.fetchSet(

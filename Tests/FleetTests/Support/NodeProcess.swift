@@ -16,13 +16,14 @@ final class NodeProcess: Sendable {
     ///   - port: of the gateway, or of a proxy in front.
     ///   - prefix: what stands before the tool, such as `ip netns exec …`.
     init(
-        _ yard: Yard, _ name: String, _ arguments: [String] = ["org/model"], port: Int? = nil, prefix: [String] = [],
+        _ fixture: FleetFixture, _ name: String, _ arguments: [String] = ["org/model"], port: Int? = nil,
+        prefix: [String] = [],
         environment: [String: String] = [:]
     ) throws {
         self.name = name
-        store = yard.directory(name)
-        log = yard.directory("\(name).log")
-        var settings = yard.tool(name, port: port).environment
+        store = fixture.directory(name)
+        log = fixture.directory("\(name).log")
+        var settings = fixture.tool(name, port: port).environment
         settings["WEIGHTSTORE_HOME"] = store
         settings["WEIGHTSTORE_TOKEN"] = "the-fleets-token"
         settings.merge(environment) { $1 }
@@ -44,7 +45,7 @@ final class NodeProcess: Sendable {
     }
 }
 
-extension Yard {
+extension FleetFixture {
     /// Waits until `main` is this revision on all of the nodes, and every shard there is right.
     func wait(for digest: ContentDigest, on nodes: [NodeProcess]) throws {
         for node in nodes {

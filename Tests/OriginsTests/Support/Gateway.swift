@@ -12,17 +12,18 @@ final class Gateway: Sendable {
     let port: Int
     /// What the environment says of who asks.
     let environment: [String: String]
-    private let scene: Scene
-    private var directory: String { scene.directory("ceph") }
+    private let fixture: HubFixture
+    private var directory: String { fixture.directory("ceph") }
 
     private static let script = URL(fileURLWithPath: HubServer.script).deletingLastPathComponent()
         .appendingPathComponent("rgw").path
 
-    init(_ scene: Scene) throws {
-        self.scene = scene
-        let words = try ChildProcess.daemon(["/bin/bash", Self.script, "start", scene.directory("ceph")]).line().split(
-            separator: " "
-        ).map(String.init)
+    init(_ fixture: HubFixture) throws {
+        self.fixture = fixture
+        let words = try ChildProcess.daemon(["/bin/bash", Self.script, "start", fixture.directory("ceph")]).line()
+            .split(
+                separator: " "
+            ).map(String.init)
         port = Int(words[0])!
         environment = [
             "AWS_ACCESS_KEY_ID": words[1], "AWS_SECRET_ACCESS_KEY": words[2],

@@ -12,14 +12,14 @@ final class NGINX: Sendable {
     let log: String
     private let server: ChildProcess
 
-    init(_ scene: Scene, redirecting: Bool = true) throws {
-        let directory = scene.directory("nginx")
+    init(_ fixture: HubFixture, redirecting: Bool = true) throws {
+        let directory = fixture.directory("nginx")
         let (port, contentPort) = (Self.freePort(), Self.freePort())
         (self.port, self.contentPort) = (port, contentPort)
         log = directory + "/access.log"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         try ChildProcess.check(
-            "python3", HubServer.script, "--tree", scene.directory("hub"), directory + "/tree",
+            "python3", HubServer.script, "--tree", fixture.directory("hub"), directory + "/tree",
             "http://localhost:\(contentPort)")
         let redirect =
             redirecting

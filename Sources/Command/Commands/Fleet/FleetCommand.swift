@@ -38,14 +38,16 @@ struct FleetStatus: ParsableCommand {
                 let bucket = Quantity.bytes(node.holdings?.fromOrigin ?? 0)
                 for state in node.states {
                     table.add(
-                        node.info.name, node.info.url, node.holdings?.hears ?? "-", "\(state.model)@\(state.ref)",
+                        node.info.name, node.info.url, node.holdings?.changeSource ?? "-",
+                        "\(state.model)@\(state.ref)",
                         state.hereText,
                         state.isCurrent ? "" : "\(state.fleetText) ← lags", Quantity.bytes(state.missing), peers, bucket
                     )
                 }
                 if node.states.isEmpty {
                     table.add(
-                        node.info.name, node.info.url, node.holdings?.hears ?? "-", "-", "-", "", "", peers, bucket)
+                        node.info.name, node.info.url, node.holdings?.changeSource ?? "-", "-", "-", "", "", peers,
+                        bucket)
                 }
             }
             text += "\n" + table.text

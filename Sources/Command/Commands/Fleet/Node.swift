@@ -66,7 +66,7 @@ struct Node: ParsableCommand {
             name: name ?? "\(Fleet.host):\(listen.port == 0 ? Int(getpid()) : listen.port)", follows: follows)
         nodeOptions.pollSeconds = Double(max(poll.seconds, 1))
         let node = FleetNode(store, fleet, nodeOptions, logger: logger)
-        let server = try HubServer(store, settings, arrivals: BoardArrivals(board: node.board), logger: serving)
+        let server = try HubServer(store, settings, arrivals: RegistryFetches(board: node.board), logger: serving)
         let interrupt = Interrupt { [weak store] in
             node.stop()
             store?.stopFetching()
@@ -123,8 +123,8 @@ extension Node {
 }
 
 /// Gives the node's server access to the fetches in progress.
-private struct BoardArrivals: Arrivals {
-    let board: ArrivalBoard
+private struct RegistryFetches: InFlightFetches {
+    let board: InFlightRegistry
 
     func arrival(of digest: ContentDigest, within seconds: Double) async throws -> Bool? {
         switch try await board.wait(for: digest, seconds: seconds) {

@@ -53,7 +53,7 @@ struct Push: ParsableCommand {
                 + (summary.refs.isEmpty ? "" : ", \(summary.refs.joined(separator: ", ")) → v\(summary.version)")
                 + "; \(what) uploaded; \(Quantity.seconds(seconds))\n")
         if !summary.told {
-            Terminal.complain("etcd could not be notified: nodes see the change when they next poll the bucket")
+            Terminal.printDiagnostic("etcd could not be notified: nodes see the change when they next poll the bucket")
         }
     }
 }

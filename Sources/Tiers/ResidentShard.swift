@@ -11,7 +11,7 @@ import Synchronization
 ///
 /// Only the tier changes the phase, under its lock: absent → loading → ready → absent. The step from ready to absent is
 /// one atomic operation that fails if there are leases.
-package final class Residency: Sendable {
+package final class ResidentShard: Sendable {
     /// The phase of the bytes.
     package enum Phase: UInt64 {
         case absent, loading, ready
@@ -31,12 +31,12 @@ package final class Residency: Sendable {
     /// Written by the tier only in other phases than ready, when there are no readers.
     nonisolated(unsafe) private var storage: Payload?
     /// Further facts for eviction. For the tier only, under its lock.
-    nonisolated(unsafe) var account: ResidencyAccount
+    nonisolated(unsafe) var account: ShardStatistics
 
     package init(digest: ContentDigest, bytes: Int, layer: Int? = nil, depth: Int? = nil) {
         self.digest = digest
         self.bytes = bytes
-        account = ResidencyAccount(layer: layer, depth: depth)
+        account = ShardStatistics(layer: layer, depth: depth)
     }
 
     var phase: Phase { Self.phase(word.load(ordering: .acquiring)) }
@@ -79,11 +79,11 @@ package final class Residency: Sendable {
         return old & Self.leaseMask == 1
     }
 
-    /// The uses since the last `takeUses`.
+    /// The uses since the last `drainUses`.
     package var uses: Int { Int(word.load(ordering: .relaxed) / Self.useUnit) }
 
     /// Returns the uses since the last call, and resets them.
-    func takeUses() -> Int {
+    func drainUses() -> Int {
         var old = word.load(ordering: .relaxed)
         while true {
             let (exchanged, found) = word.weakCompareExchange(

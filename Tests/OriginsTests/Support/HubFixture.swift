@@ -4,7 +4,7 @@ import TestSupport
 import WeightStore
 
 /// A hub with one model, `org/model`, and an empty store beside it.
-final class Scene: Sendable {
+final class HubFixture: Sendable {
     let directory: TemporaryDirectory
     let hub: HubServer
     let model: TestModel

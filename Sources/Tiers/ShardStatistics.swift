@@ -3,7 +3,7 @@ import Storage
 
 /// The facts about a shard that a tier keeps for its policy, under the tier's lock. A hit does not change them; it
 /// counts its use in the word of the residency.
-package struct ResidencyAccount {
+package struct ShardStatistics {
     package let layer: Int?
     /// The number of blocks before a KV block; nil for other shards.
     package let depth: Int?

@@ -4,7 +4,7 @@ import Synchronization
 import WeightStore
 
 /// Fetches the parts of a shard, several at a time, and passes them on in order.
-enum OrderedParts {
+enum OrderedFetch {
     struct Part: Sendable {
         var offset: Int
         var shardOffset: Int

@@ -3,7 +3,7 @@ import Foundation
 /// Wakes a thread that waits for work.
 ///
 /// Sendable because its state is accessed only under the condition's lock.
-final class Doorbell: @unchecked Sendable {
+final class WakeSignal: @unchecked Sendable {
     private let condition = NSCondition()
     private var rings = 0
 

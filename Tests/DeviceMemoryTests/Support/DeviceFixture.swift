@@ -13,7 +13,7 @@ enum Kind: String, CaseIterable, Sendable {
 }
 
 /// A device whose copies can be held back.
-final class Rig: Sendable {
+final class DeviceFixture: Sendable {
     let double: CUDADouble?
     private let held = Atomic(false)
     private let begun = Atomic(0)

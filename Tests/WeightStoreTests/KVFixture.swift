@@ -4,7 +4,7 @@ import TestSupport
 @testable import WeightStore
 
 /// A store with one small model, for KV blocks of four tokens.
-final class KVScene: Sendable {
+final class KVFixture: Sendable {
     let directory: TemporaryDirectory
     let store: Store
 

@@ -17,7 +17,7 @@ import WeightStore
 /// ``patienceSeconds``. A peer that is dead, slow, or sends wrong bytes is left out of the order for a while; this
 /// costs one time-out. The object store is always the last choice. A node that cannot reach it also requests from the
 /// nodes after it in the order.
-final class PeerBook: NearerOrigins {
+final class PeerSelector: NearerOrigins {
     static let fanOut = 4
     /// The number of peers that are tried for a shard before the object store.
     private static let mostAsked = 3
@@ -216,9 +216,9 @@ final class PeerBook: NearerOrigins {
     }
 }
 
-/// A peer that may itself be waiting for the requested shard: requests are repeated for ``PeerBook/patienceSeconds``.
+/// A peer that may itself be waiting for the requested shard: requests are repeated for ``PeerSelector/patienceSeconds``.
 private struct WaitingPeer: Origin {
-    let book: PeerBook
+    let book: PeerSelector
     let name: String
     let origin: PeerOrigin
     let waits: Bool
@@ -236,7 +236,7 @@ private struct WaitingPeer: Origin {
     }
 
     private func patiently<Result>(_ work: Work, _ ask: () throws -> Result) throws -> Result {
-        let end = ContinuousClock.now + .seconds(waits ? PeerBook.patienceSeconds : 0)
+        let end = ContinuousClock.now + .seconds(waits ? PeerSelector.patienceSeconds : 0)
         while true {
             do {
                 return try ask()

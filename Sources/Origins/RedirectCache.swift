@@ -1,7 +1,7 @@
 import Synchronization
 
 /// The last redirect target of a file: a signed URL of a content delivery network, valid for many ranges.
-final class Shortcut: Sendable {
+final class RedirectCache: Sendable {
     private let value = Mutex<Address?>(nil)
 
     var address: Address? {

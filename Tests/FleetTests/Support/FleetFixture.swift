@@ -6,7 +6,7 @@ import WeightStore
 @testable import Fleet
 
 /// A bucket of the test's own, an etcd if it wants one, and stores that publish.
-final class Yard: Sendable {
+final class FleetFixture: Sendable {
     let directory: TemporaryDirectory
     let objects: ObjectStore
     let etcd: Etcd?
@@ -43,7 +43,7 @@ final class Yard: Sendable {
         options.attempts = attempts
         options.firstDelaySeconds = 0.05
         options.allowsPlainHTTP = true
-        if let authority { options.trust = Trust(environment: authority.environment) }
+        if let authority { options.trust = TrustRoots(environment: authority.environment) }
         return try Fleet(origin: url(port: port), etcd: etcd?.url, options: options, environment: objects.credentials)
     }
 

@@ -2,7 +2,7 @@ import NIOHTTP1
 import WeightStore
 
 /// Decides from the head of a response whether its body is the requested one.
-struct Judge: Sendable {
+struct ResponseValidator: Sendable {
     let address: Address
     let range: Range<Int>?
     /// The size of the whole resource, if it is known.

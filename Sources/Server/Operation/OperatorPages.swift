@@ -1,7 +1,7 @@
 import WeightStore
 
 /// The pages for the operator: health, metrics and the overview.
-struct Operation: Sendable {
+struct OperatorPages: Sendable {
     private let store: Store
     private let threads: BlockingThreads
     private let metrics: Metrics

@@ -7,7 +7,7 @@ import WeightStore
 ///
 /// An uploaded part is never sent again: the service keeps the parts of an interrupted upload, and the next push, from
 /// any machine, resumes it. (The push finds the upload in a listing. If it is not listed yet, a new upload is started.)
-final class Uploader: Sendable {
+final class ShardUploader: Sendable {
     private let bucket: S3Bucket
     private let store: Store
     private let partBytes: Int
@@ -32,7 +32,7 @@ final class Uploader: Sendable {
     func missing(_ shards: [ContentDigest: Int]) throws -> [ContentDigest: Int] {
         let missing = Mutex<[ContentDigest: Int]>([:])
         let shared = Shared(missing)
-        try Lanes.run(shards.sorted { $0.key < $1.key }) { [bucket, work, alive] shard in
+        try ParallelWork.run(shards.sorted { $0.key < $1.key }) { [bucket, work, alive] shard in
             try work.check()
             try alive()
             // An object of another size is not a complete shard.
@@ -48,7 +48,7 @@ final class Uploader: Sendable {
         work.expect(shards.values.reduce(0, +))
         let sorted = shards.sorted { $0.key < $1.key }
         let large = Shared(Mutex<[LargeShard]>([]))
-        try Lanes.run(sorted) { [self] shard in
+        try ParallelWork.run(sorted) { [self] shard in
             if shard.value > 2 * partBytes {
                 let begun = try begin(shard.key, shard.value)
                 large.value.withLock { $0.append(begun) }
@@ -59,7 +59,7 @@ final class Uploader: Sendable {
             try check()
         }
         let begun = large.value.withLock { $0 }
-        try Lanes.run(begun.flatMap { shard in shard.parts.map { (shard, $0) } }) { [self] shard, part in
+        try ParallelWork.run(begun.flatMap { shard in shard.parts.map { (shard, $0) } }) { [self] shard, part in
             let bytes = try bytes(shard.digest, part.range)
             let known = shard.tags.withLock { $0[part.number] }
             if let known, known == S3Bucket.tag(of: bytes) {
@@ -71,7 +71,7 @@ final class Uploader: Sendable {
             }
             try check()
         }
-        try Lanes.run(begun) { [self] shard in
+        try ParallelWork.run(begun) { [self] shard in
             do {
                 try bucket.complete(shard.upload, shard.tags.withLock { $0 })
             } catch FetchError.notFound {
@@ -121,7 +121,7 @@ final class Uploader: Sendable {
     private func bytes(_ digest: ContentDigest, _ range: Range<Int>) throws -> [UInt8] {
         if let stored = try store.shard(digest) { return try stored.bytes(in: range) }
         // Evicted: fetch it from its origin.
-        try store.bringBack(digest, work: work)
+        try store.refetch(digest, work: work)
         guard let stored = try store.shard(digest) else {
             throw StorageError.missing(path: store.blobPath(digest), digest: digest)
         }

@@ -6,7 +6,7 @@ import WeightStore
 ///
 /// They are the system's authorities and those in the PEM file named by `SSL_CERT_FILE`, as in OpenSSL and curl on
 /// Debian. With `SSL_CERT_DIR`, the authorities in its directories replace the system's.
-public struct Trust: Sendable {
+public struct TrustRoots: Sendable {
     private typealias Read = (configuration: TLSConfiguration, problem: FetchError?)
 
     private let environment: [String: String]
@@ -19,7 +19,7 @@ public struct Trust: Sendable {
     private var read: Read { readOnDemand.get { Self.read(environment) } }
 
     /// The authorities named by this process's environment.
-    public static let standard = Trust(environment: ProcessInfo.processInfo.environment)
+    public static let standard = TrustRoots(environment: ProcessInfo.processInfo.environment)
 
     /// The authorities named by `environment`; files are read at the first use.
     public init(environment: [String: String]) { self.environment = environment }

@@ -1,16 +1,16 @@
 import Storage
 
 /// The rules of a warm-up request: it does not count as an access, and evicts only shards that `mayEvict` allows.
-package struct Warming: Sendable {
+package struct WarmUpRules: Sendable {
     /// Whether a shard may be evicted for the request. Called under the tier's lock.
-    let mayEvict: @Sendable (Residency) -> Bool
+    let mayEvict: @Sendable (ResidentShard) -> Bool
 
-    package init(mayEvict: @escaping @Sendable (Residency) -> Bool) { self.mayEvict = mayEvict }
+    package init(mayEvict: @escaping @Sendable (ResidentShard) -> Bool) { self.mayEvict = mayEvict }
 }
 
 extension MemoryTier {
     /// A resident shard, for the plan of a warm-up.
-    package struct Occupant: Sendable {
+    package struct ResidentSnapshot: Sendable {
         package let digest: ContentDigest
         package let bytes: Int
         package let isLeased: Bool
@@ -19,20 +19,21 @@ extension MemoryTier {
     }
 
     /// The resident shards, and the sizes of the loading ones.
-    package var occupancy: (shards: [Occupant], underWay: [ContentDigest: Int]) {
+    package var occupancy: (shards: [ResidentSnapshot], underWay: [ContentDigest: Int]) {
         let now = StoreClock.coarse
         return state.withLock { state in
             let ready = state.table.values.filter { $0.phase == .ready }
             return (
                 ready.map {
-                    Occupant(digest: $0.digest, bytes: $0.bytes, isLeased: $0.leases > 0, heat: $0.heat(at: now))
+                    ResidentSnapshot(
+                        digest: $0.digest, bytes: $0.bytes, isLeased: $0.leases > 0, heat: $0.heat(at: now))
                 }, state.flights.mapValues(\.shard.bytes)
             )
         }
     }
 
     /// Raises the heat of shards to their values in the catalog, for the tier's policy.
-    package func remember(_ heats: some Sequence<(shard: Residency, heat: Double)>) {
+    package func remember(_ heats: some Sequence<(shard: ResidentShard, heat: Double)>) {
         let now = StoreClock.coarse
         state.withLock { _ in
             for (shard, heat) in heats { shard.account.remember(heat, at: now) }
@@ -40,7 +41,7 @@ extension MemoryTier {
     }
 }
 
-extension Residency {
+extension ResidentShard {
     /// The heat of its uses in this process. Call it under the tier's lock.
     package func heat(at now: Int64) -> Double { account.faded(to: now) + Double(uses) }
 }

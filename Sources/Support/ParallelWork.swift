@@ -1,7 +1,7 @@
 import Dispatch
 
 /// Runs the same work on many values in parallel, on dedicated threads.
-package enum Lanes {
+package enum ParallelWork {
     /// The most values that are processed at the same time.
     private static let most = 8
 

@@ -2,7 +2,7 @@ import Synchronization
 import WeightStore
 
 /// The shards that are being fetched into a store, for requests of peers that may wait for them.
-public final class ArrivalBoard: Sendable {
+public final class InFlightRegistry: Sendable {
     /// The result of a wait.
     public enum State: Sendable {
         /// It was expected and no longer is: look into the store again.

@@ -1,7 +1,7 @@
 import Synchronization
 
 /// The views of a revision, one for each tier: an append-only list that is read without a lock.
-package final class ViewList: Sendable {
+package final class RevisionViewCache: Sendable {
     private final class Node: Sendable {
         let tier: Tier
         let view: RevisionView

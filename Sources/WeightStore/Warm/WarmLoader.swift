@@ -2,7 +2,7 @@ import Storage
 import Tiers
 
 /// Loads the steps of a plan into a tier.
-struct Warmer {
+struct WarmLoader {
     /// Concurrent steps: enough to keep the tier's readers busy, few enough to load nearly in the plan's order.
     static let stepsAtOnce = 3
 
@@ -26,7 +26,7 @@ struct Warmer {
         memory.remember(zip(shards, step.shards).map { (shard: $0, heat: $1.uses) })
         let uses = step.uses
         // A victim of the plan may have become hotter since the plan was made.
-        let warming = Warming { [wanted] resident in
+        let warming = WarmUpRules { [wanted] resident in
             step.victims.contains(resident.digest) && !wanted.contains(resident.digest)
                 && resident.heat(at: StoreClock.coarse) < uses
         }
@@ -39,11 +39,11 @@ struct Warmer {
         }
     }
 
-    private func weights(_ step: WarmStep) -> [Residency] {
+    private func weights(_ step: WarmStep) -> [ResidentShard] {
         step.shards.map { memory.residency($0.digest, bytes: $0.bytes, layer: $0.layer, model: revision.model) }
     }
 
-    private func blocks(_ step: WarmStep) -> [Residency] {
+    private func blocks(_ step: WarmStep) -> [ResidentShard] {
         memory.visit(
             step.shards.map { KVShard(digest: $0.digest, bytes: $0.bytes, depth: $0.layer ?? 0) }, model: revision.model
         )

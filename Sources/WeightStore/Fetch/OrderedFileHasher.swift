@@ -10,7 +10,7 @@ import Synchronization
 /// `giveUp` ends the hash, and the file is hashed from the store when it is complete.
 ///
 /// Sendable because its state is behind a mutex, and the hasher is used only on `queue`.
-final class FileHash: @unchecked Sendable {
+final class OrderedFileHasher: @unchecked Sendable {
     private struct State {
         var next = 0
         var early: [Int: (buffer: Buffer, count: Int)] = [:]

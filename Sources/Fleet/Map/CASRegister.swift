@@ -12,7 +12,7 @@ import WeightStore
 ///
 /// (`If-Match` would do it with one object, but Ceph's gateway answers losing writers with 500 and compares tags
 /// without quotes, and other services lack it.)
-struct Register: Sendable {
+struct CASRegister: Sendable {
     struct State: Sendable {
         let generation: Int
         let bytes: [UInt8]
@@ -55,7 +55,7 @@ struct Register: Sendable {
         var isOurs: Bool
         do {
             isOurs = try bucket.create(place, bytes)
-        } catch let error as FetchError where error.leavesOpen {
+        } catch let error as FetchError where error.outcomeIsUnknown {
             // The request may have been carried out: the stored object shows whether it was.
             guard case .found(let object) = try bucket.get(place) else { throw error }
             isOurs = object.bytes == bytes
@@ -86,7 +86,7 @@ struct Register: Sendable {
                 old.append(entry.name)
             }
         }
-        if !dryRun { try Lanes.run(old) { [bucket] in try bucket.delete($0) } }
+        if !dryRun { try ParallelWork.run(old) { [bucket] in try bucket.delete($0) } }
         return old.count
     }
 
@@ -111,7 +111,7 @@ struct Register: Sendable {
 
 extension FetchError {
     /// Whether a request that failed with this error may have been carried out.
-    var leavesOpen: Bool {
+    var outcomeIsUnknown: Bool {
         switch self {
         case .refused(_, let status, _, _): status >= 500
         case .stalled, .disconnected: true

@@ -9,7 +9,7 @@ import Foundation
 /// All nodes watch `shared/`. `holdings/` changes often and is read only for a status report. A model's key is
 /// overwritten and never deleted, because a watch can miss a deletion at the very revision of a compaction
 /// (etcd#18089). A watch that misses the end of a node causes one failed request to it.
-struct EtcdMap: Sendable {
+struct EtcdKeys: Sendable {
     let client: EtcdClient
     let root: String
 

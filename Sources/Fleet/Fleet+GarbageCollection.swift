@@ -73,7 +73,7 @@ private final class BucketCollection: Sendable {
             try beat()
             summary.others += try fleet.map.trim(model, before: moment, dryRun: dryRun)
         }
-        summary.others += try Register(bucket: bucket, name: Ledger.name).trim(before: moment, dryRun: dryRun)
+        summary.others += try CASRegister(bucket: bucket, name: Ledger.name).trim(before: moment, dryRun: dryRun)
         return summary
     }
 
@@ -117,7 +117,7 @@ private final class BucketCollection: Sendable {
         let needed = Mutex((shards: Set<ContentDigest>(), manifests: Set<ContentDigest>()))
         let shared = Shared(needed)
         let versions = try ledger.models.flatMap { try fleet.map.read($0).versions }
-        try Lanes.run(Array(Set(versions.map(\.digest)))) { [fleet] digest in
+        try ParallelWork.run(Array(Set(versions.map(\.digest)))) { [fleet] digest in
             let shards = try RevisionShards(
                 try S3Origin(fleet.bucket).manifest(digest), digest: digest, origin: fleet.origin)
             shared.value.withLock {
@@ -152,7 +152,7 @@ private final class BucketCollection: Sendable {
                 else { return false }
                 return !needed.contains(digest)
             }
-            if !dryRun { try Lanes.run(garbage) { try bucket.delete($0.name) } }
+            if !dryRun { try ParallelWork.run(garbage) { try bucket.delete($0.name) } }
             count(garbage.count, garbage.reduce(0) { $0 + $1.bytes })
         }
     }
