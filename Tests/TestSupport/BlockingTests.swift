@@ -1,23 +1,62 @@
 import Support
+import Synchronization
 import Testing
 
 /// Tests that may block their thread: they wait for programs, servers and disks.
 ///
 /// The cooperative pool has one thread per core. Two tests that wait there stop every task of the process, servers of
-/// other tests included. So such tests run on threads of their own; `Task {}` of theirs stays on the pool.
+/// other tests included. So such tests run on threads of their own, a few at a time; `Task {}` of theirs stays on the
+/// pool.
 package struct BlockingTests: SuiteTrait, TestTrait, TestScoping {
     package let isRecursive = true
 
     package func provideScope(
         for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void
     ) async throws {
+        await Self.slots.acquire()
+        defer { Self.slots.release() }
         try await withTaskExecutorPreference(BlockingExecutor.shared) { try await function() }
     }
+
+    /// Few tests at once: a test of which each step waits behind hundreds of others would see its connections time out.
+    private static let slots = Slots(8)
 }
 
 extension Trait where Self == BlockingTests {
     /// The suite's tests may block their thread.
     package static var blocking: Self { Self() }
+}
+
+/// A number of slots; tasks wait for a free one in order.
+private final class Slots: Sendable {
+    private let state: Mutex<(free: Int, waiting: [CheckedContinuation<Void, Never>])>
+
+    init(_ count: Int) { state = Mutex((count, [])) }
+
+    func acquire() async {
+        await withCheckedContinuation { continuation in
+            let isFree = state.withLock { state in
+                if state.free > 0 {
+                    state.free -= 1
+                    return true
+                }
+                state.waiting.append(continuation)
+                return false
+            }
+            if isFree { continuation.resume() }
+        }
+    }
+
+    func release() {
+        let next = state.withLock { state -> CheckedContinuation<Void, Never>? in
+            if state.waiting.isEmpty {
+                state.free += 1
+                return nil
+            }
+            return state.waiting.removeFirst()
+        }
+        next?.resume()
+    }
 }
 
 /// Runs tasks on threads that may block.
@@ -27,8 +66,8 @@ private final class BlockingExecutor: TaskExecutor {
 
     private let threads: WorkerThreads
 
-    /// As many tests at once as a machine of two cores runs without one of them waiting for long.
-    private init() throws { threads = try WorkerThreads(count: 8) }
+    /// More threads than tests run at once, since a test may have tasks within it.
+    private init() throws { threads = try WorkerThreads(count: 24) }
 
     func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
