@@ -25,15 +25,18 @@ extension Faults {
             let renames = calls.indices.filter { calls[$0].name.hasPrefix("rename") }
             #expect(renames.count == TemporaryDirectory.files(below: directory("out")).count)
             for index in renames {
-                // rename("/…/out/.temporary", "/…/out/name")
-                let source = try #require(calls[index].line.split(separator: "\"").dropFirst().first)
+                // rename("/…/out/name.partial", "/…/out/name")
+                let paths = calls[index].line.split(separator: "\"")
+                let (source, target) = try (#require(paths.dropFirst().first), #require(paths.dropFirst(3).first))
+                let folder = target[..<(try #require(target.lastIndex(of: "/")))]
                 #expect(
                     calls[..<index].contains { $0.name.hasSuffix("sync") && $0.line.contains("<\(source)>") },
                     "\(source)")
                 #expect(
-                    calls[index...].contains { $0.name == "fsync" && $0.line.contains("/out>") }, "\(calls[index].line)"
-                )
+                    calls[index...].contains { $0.name == "fsync" && $0.line.contains("<\(folder)>") }, "\(target)")
             }
+            // The folders that it made have entries in theirs.
+            #expect(calls.contains { $0.name == "fsync" && $0.line.contains("/out>") })
         }
 
         @Test("two exporters with the same process id don't write into one file", .enabled(if: Machine.isRoot))
