@@ -11,10 +11,10 @@ package struct DeviceMedium: TierMedium {
     package func reserve(bytes: Int) throws -> Reservation { .device(try arena.allocate(bytes: bytes)) }
 
     package func load(
-        _ shard: ResidentShard, at path: String, into room: Reservation, _ work: Work,
+        _ shard: ResidentShard, at path: String, into reservation: Reservation, _ work: Work,
         completion: @escaping @Sendable (Result<Payload, any Error>) -> Void
     ) {
-        guard case .device(let region) = room else { fatalError("a room of another medium") }
+        guard case .device(let region) = reservation else { fatalError("a reservation of another medium") }
         do {
             let blob = try MappedBlob(path: path, digest: shard.digest, bytes: shard.bytes)
             blob.mapping.preferHugePages()

@@ -73,8 +73,8 @@ public struct LayerStream: AsyncSequence, Sendable {
         private mutating func fill() {
             while pending.count < ahead, let layer = layers.popFirst() {
                 switch layer {
-                case .here(let group): pending.append(PendingLease(group, waitsForRoom: true))
-                case .toFetch(let fetch): pending.append(PendingLease(waitsForRoom: true, fetching: fetch))
+                case .here(let group): pending.append(PendingLease(group, waitsForSpace: true))
+                case .toFetch(let fetch): pending.append(PendingLease(waitsForSpace: true, fetching: fetch))
                 }
             }
         }

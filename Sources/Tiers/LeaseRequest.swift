@@ -16,7 +16,7 @@ package final class LeaseRequest: Sendable {
     /// The requested shards.
     package let wanted: [ResidentShard]
     /// Whether to wait for releases if the tier is full of leased shards.
-    let waitsForRoom: Bool
+    let waitsForSpace: Bool
     /// The rules of a warm-up; nil for a request that uses its shards.
     package let warming: WarmUpRules?
     private let state: Mutex<State>
@@ -28,12 +28,12 @@ package final class LeaseRequest: Sendable {
     ///   - release: releases a lease.
     ///   - completion: on success, all wanted shards are leased. Called once, on any thread.
     init(
-        _ wanted: [ResidentShard], waitsForRoom: Bool, warming: WarmUpRules? = nil,
+        _ wanted: [ResidentShard], waitsForSpace: Bool, warming: WarmUpRules? = nil,
         release: @escaping @Sendable (ResidentShard) -> Void,
         completion: @escaping @Sendable (Result<Void, any Error>) -> Void
     ) {
         self.wanted = wanted
-        self.waitsForRoom = waitsForRoom
+        self.waitsForSpace = waitsForSpace
         self.warming = warming
         self.release = release
         state = Mutex(State(completion: completion))

@@ -38,12 +38,12 @@ extension MemoryTier.State {
         resident -= victim.shard.bytes
         evictions += 1
         if let priority = victim.priority { clock.advance(to: priority, at: StoreClock.coarse) }
-        forgetIfGone(victim.shard)
+        removeIfUnused(victim.shard)
         return payload
     }
 
     /// Removes a KV block from the table if it has no visitors and no bytes here.
-    mutating func forgetIfGone(_ shard: ResidentShard) {
+    mutating func removeIfUnused(_ shard: ResidentShard) {
         guard shard.account.visitors == 0, shard.phase == .absent, table[shard.digest] === shard else { return }
         table[shard.digest] = nil
         let count = shard.drainUses()
@@ -152,6 +152,6 @@ extension MemoryTier {
             nextTrim.store(StoreClock.coarse + Self.trimInterval, ordering: .relaxed)
         }
         garbage = []
-        roomMayBe()
+        retryWaitingRequests()
     }
 }

@@ -27,7 +27,7 @@ package final class MemoryTier: UseSource {
     /// A load that is about to start.
     private struct PreparedLoad {
         let shard: ResidentShard
-        let room: Reservation
+        let reservation: Reservation
         let work: Work
     }
 
@@ -131,7 +131,7 @@ package final class MemoryTier: UseSource {
         state.withLock { state in
             for shard in shards {
                 shard.account.visitors? -= 1
-                state.forgetIfGone(shard)
+                state.removeIfUnused(shard)
             }
         }
     }
@@ -197,7 +197,7 @@ package final class MemoryTier: UseSource {
         var loads: [PreparedLoad] = []
         var garbage: [Payload] = []
         // Counted as waiting before the leases are read, so that every later release sees the waiting request.
-        if request.waitsForRoom { waiters.add(1, ordering: .sequentiallyConsistent) }
+        if request.waitsForSpace { waiters.add(1, ordering: .sequentiallyConsistent) }
         let failure = state.withLock { state -> (any Error)? in
             if let failure = request.failure { return failure }
             do {
@@ -205,17 +205,17 @@ package final class MemoryTier: UseSource {
                 return nil
             } catch {
                 guard case .full = error as? TierError, waitingHelps(request, state) else { return error }
-                if !request.waitsForRoom { waiters.add(1, ordering: .sequentiallyConsistent) }
+                if !request.waitsForSpace { waiters.add(1, ordering: .sequentiallyConsistent) }
                 state.waiting.append(request)
-                giveUp(request, after: Self.longestWait, error)
+                scheduleTimeout(request, after: Self.longestWait, error)
                 return Waiting()
             }
         }
         // Evicted bytes are freed here, outside the lock, because unmapping is slow.
         garbage = []
         if failure is Waiting { return }
-        if request.waitsForRoom { waiters.subtract(1, ordering: .sequentiallyConsistent) }
-        for load in loads { load(load) }
+        if request.waitsForSpace { waiters.subtract(1, ordering: .sequentiallyConsistent) }
+        for load in loads { startLoad(load) }
         request.end(of: failure)
     }
 
@@ -225,7 +225,7 @@ package final class MemoryTier: UseSource {
     /// for it.
     private static let longestWait = 60
 
-    private func giveUp(_ request: LeaseRequest, after seconds: Int, _ error: any Error) {
+    private func scheduleTimeout(_ request: LeaseRequest, after seconds: Int, _ error: any Error) {
         DispatchQueue.global().asyncAfter(deadline: .now() + .seconds(seconds)) { [weak self, weak request] in
             guard let self, let request else { return }
             let waited = state.withLock { state in
@@ -239,24 +239,24 @@ package final class MemoryTier: UseSource {
         }
     }
 
-    /// Whether a wait can help: for a request with `waitsForRoom`, because leases will be released; for every request,
+    /// Whether a wait can help: for a request with `waitsForSpace`, because leases will be released; for every request,
     /// because an abandoned load will end and free its space.
     private func waitingHelps(_ request: LeaseRequest, _ state: State) -> Bool {
         guard request.wanted.reduce(0, { $0 + $1.bytes }) <= budget else { return false }
-        return request.waitsForRoom || state.flights.values.contains { $0.requests.isEmpty }
+        return request.waitsForSpace || state.flights.values.contains { $0.requests.isEmpty }
     }
 
     /// Releases a lease.
     package func release(_ shard: ResidentShard) {
         guard shard.release() else { return }
-        roomMayBe()
+        retryWaitingRequests()
         if isAboveWatermark.load(ordering: .relaxed), nextTrim.load(ordering: .relaxed) <= StoreClock.coarse {
             trimIfAboveWatermark()
         }
     }
 
     /// Starts waiting requests again, in order, until one has to wait again.
-    func roomMayBe() {
+    func retryWaitingRequests() {
         while waiters.load(ordering: .sequentiallyConsistent) > 0 {
             let (next, count) = state.withLock { state in
                 (state.waiting.isEmpty ? nil : state.waiting.removeFirst(), state.waiting.count)
@@ -299,7 +299,7 @@ package final class MemoryTier: UseSource {
         -> [PreparedLoad]
     {
         let missing = request.wanted.filter { $0.phase == .absent }
-        let rooms = try makeRoom(for: missing, of: request, &state, &garbage)
+        let reservations = try reserveSpace(for: missing, of: request, &state, &garbage)
         let now = StoreClock.coarse
         for shard in request.wanted where shard.phase != .absent {
             if request.isUse ? shard.leaseIfReady(at: now) : shard.holdIfReady() {
@@ -310,24 +310,24 @@ package final class MemoryTier: UseSource {
                 if request.isUse { state.misses += 1 }
             }
         }
-        return zip(missing, rooms).map { shard, room in
+        return zip(missing, reservations).map { shard, reservation in
             shard.beginLoading()
-            shard.account.departedAt = now
+            shard.account.loadStartedAt = now
             state.loading += shard.bytes
             if request.isUse { state.misses += 1 }
             request.expect()
             let flight = Flight(shard: shard, requests: [request])
             state.flights[shard.digest] = flight
-            return PreparedLoad(shard: shard, room: room, work: flight.work)
+            return PreparedLoad(shard: shard, reservation: reservation, work: flight.work)
         }
     }
 
     // MARK: Loads
 
-    private func load(_ load: PreparedLoad) {
+    private func startLoad(_ load: PreparedLoad) {
         let shard = load.shard
         medium.load(
-            shard, at: path(shard.digest), into: load.room, load.work
+            shard, at: path(shard.digest), into: load.reservation, load.work
         ) { [self] result in
             guard case .failure(StorageError.missing) = result, let fetcher else { return finishLoad(load, result) }
             fetch(load, fetcher, after: result)
@@ -340,7 +340,7 @@ package final class MemoryTier: UseSource {
         let shard = load.shard
         fetcher.start(shard.digest, after: error, load.work) { [self] fetched in
             if case .failure(let error) = fetched { return finishLoad(load, .failure(error)) }
-            medium.load(shard, at: path(shard.digest), into: load.room, load.work) { [self] result in
+            medium.load(shard, at: path(shard.digest), into: load.reservation, load.work) { [self] result in
                 finishLoad(load, result)
             }
         }
@@ -358,7 +358,7 @@ package final class MemoryTier: UseSource {
                 // The load was cancelled because no request waited for it, and a new request has joined since.
                 let flight = Flight(shard: shard, requests: requests)
                 state.flights[shard.digest] = flight
-                again = PreparedLoad(shard: shard, room: load.room, work: flight.work)
+                again = PreparedLoad(shard: shard, reservation: load.reservation, work: flight.work)
                 return nil
             }
             state.loading -= shard.bytes
@@ -372,16 +372,19 @@ package final class MemoryTier: UseSource {
             case .failure:
                 shard.failLoading()
                 state.failures += 1
-                state.forgetIfGone(shard)
+                state.removeIfUnused(shard)
             }
             return requests
         }
-        guard let requests else { return load(again!) }
+        guard let requests else {
+            if let again { startLoad(again) }
+            return
+        }
         trimIfAboveWatermark()
         for request in requests { request.settle(result.map { _ in shard }) }
         // There may be space now: a failed load freed its own, and a shard without requests can be evicted.
         if case .success = result, !requests.isEmpty { return }
-        roomMayBe()
+        retryWaitingRequests()
     }
 
     // MARK: Eviction
@@ -391,7 +394,7 @@ package final class MemoryTier: UseSource {
     /// - Throws: ``TierError/full(tier:requested:budget:inUse:)`` if the evictable shards do not suffice. Their sizes
     ///   are added up first, so then nothing is evicted, unless leases were added meanwhile or device memory is
     ///   fragmented.
-    private func makeRoom(
+    private func reserveSpace(
         for shards: [ResidentShard], of request: LeaseRequest, _ state: inout State, _ garbage: inout [Payload]
     ) throws -> [Reservation] {
         if shards.isEmpty { return [] }
@@ -463,7 +466,7 @@ package final class MemoryTier: UseSource {
                 bytes += shard.bytes
                 state.resident -= shard.bytes
                 state.evictions += 1
-                state.forgetIfGone(shard)
+                state.removeIfUnused(shard)
             }
             return bytes
         }

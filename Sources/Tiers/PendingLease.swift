@@ -102,21 +102,21 @@ package final class PendingLease: Sendable {
     /// Begins to load the group's shards.
     ///
     /// - Parameters:
-    ///   - waitsForRoom: if the tier is full of leased shards, wait for releases, after earlier requests.
+    ///   - waitsForSpace: if the tier is full of leased shards, wait for releases, after earlier requests.
     ///   - warming: the rules of a warm-up, which does not count as an access; nil for a use.
-    package init(_ group: ShardGroup, waitsForRoom: Bool = false, warming: WarmUpRules? = nil) {
+    package init(_ group: ShardGroup, waitsForSpace: Bool = false, warming: WarmUpRules? = nil) {
         pending = Pending(within: nil)
         isUse = warming == nil
-        Self.start(group, waitsForRoom, warming, pending, outcome)
+        Self.start(group, waitsForSpace, warming, pending, outcome)
     }
 
-    /// As `init(_:waitsForRoom:)`, for a group with bytes that must be fetched first, on a separate thread.
+    /// As `init(_:waitsForSpace:)`, for a group with bytes that must be fetched first, on a separate thread.
     ///
     /// - Parameters:
     ///   - work: cancelling it ends the fetch.
     ///   - fetch: fetches the bytes and returns the group; may block.
     package init(
-        within work: Work? = nil, waitsForRoom: Bool = false,
+        within work: Work? = nil, waitsForSpace: Bool = false,
         fetching fetch: @escaping @Sendable (Work) throws -> ShardGroup
     ) {
         pending = Pending(within: work)
@@ -124,7 +124,7 @@ package final class PendingLease: Sendable {
         Task.detached { [pending, outcome] in
             do {
                 let group = try await onThread { try fetch(pending.fetch) }
-                Self.start(group, waitsForRoom, nil, pending, outcome)
+                Self.start(group, waitsForSpace, nil, pending, outcome)
             } catch {
                 outcome.settle(.failure(error))
             }
@@ -132,11 +132,11 @@ package final class PendingLease: Sendable {
     }
 
     private static func start(
-        _ group: ShardGroup, _ waitsForRoom: Bool, _ warming: WarmUpRules?, _ pending: Pending, _ outcome: Outcome
+        _ group: ShardGroup, _ waitsForSpace: Bool, _ warming: WarmUpRules?, _ pending: Pending, _ outcome: Outcome
     ) {
         let tier = group.tier
         let request = LeaseRequest(
-            group.shards, waitsForRoom: waitsForRoom, warming: warming, release: { tier.release($0) },
+            group.shards, waitsForSpace: waitsForSpace, warming: warming, release: { tier.release($0) },
             completion: { result in outcome.settle(result.map { group }) })
         guard pending.set(tier, request) else { return outcome.settle(.failure(CancellationError())) }
         tier.start(request)

@@ -21,7 +21,7 @@ package struct RAMMedium: TierMedium {
     package func reserve(bytes: Int) -> Reservation { .pages }
 
     package func load(
-        _ shard: ResidentShard, at path: String, into room: Reservation, _ work: Work,
+        _ shard: ResidentShard, at path: String, into reservation: Reservation, _ work: Work,
         completion: @escaping @Sendable (Result<Payload, any Error>) -> Void
     ) {
         threads.submit { [self] in

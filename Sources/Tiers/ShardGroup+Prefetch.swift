@@ -5,7 +5,7 @@ extension ShardGroup {
     package func prefetch() {
         guard shards.contains(where: { $0.phase != .ready }) else { return }
         let request = LeaseRequest(
-            shards, waitsForRoom: false, release: { [tier] in tier.release($0) },
+            shards, waitsForSpace: false, release: { [tier] in tier.release($0) },
             completion: { [self] result in
                 // A failure is not reported here: the later lease reports it.
                 guard case .success = result else { return }

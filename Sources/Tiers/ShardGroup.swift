@@ -51,7 +51,7 @@ package final class ShardGroup: Sendable {
         let now = StoreClock.coarse
         for index in shards.indices where !shards[index].leaseIfReady(at: now) {
             for held in shards[..<index] { tier.release(held) }
-            tier.roomMayBe()
+            tier.retryWaitingRequests()
             return nil
         }
         return Lease(self)

@@ -16,7 +16,7 @@ package struct ShardStatistics {
     /// The models with a view in the tier that contain the shard.
     package var models: Set<String> = []
     /// The start of the last load, by `StoreClock.coarse`.
-    var departedAt: Int64 = 0
+    var loadStartedAt: Int64 = 0
     /// The end of the last load, by `StoreClock.coarse`.
     var insertedAt: Int64 = 0
     /// The uses since insertion that were moved here from the word.
@@ -59,5 +59,5 @@ package struct ShardStatistics {
     }
 
     /// The duration of the last load, in seconds.
-    package var fetchSeconds: Double { Double(max(insertedAt - departedAt, 1)) / 1e9 }
+    package var fetchSeconds: Double { Double(max(insertedAt - loadStartedAt, 1)) / 1e9 }
 }

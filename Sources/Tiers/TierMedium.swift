@@ -18,7 +18,7 @@ package protocol TierMedium: Sendable {
     ///   - work: if it is cancelled, the load may end with `CancellationError`.
     ///   - completion: called once, on any thread.
     func load(
-        _ shard: ResidentShard, at path: String, into room: Reservation, _ work: Work,
+        _ shard: ResidentShard, at path: String, into reservation: Reservation, _ work: Work,
         completion: @escaping @Sendable (Result<Payload, any Error>) -> Void)
 }
 

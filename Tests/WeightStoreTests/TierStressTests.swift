@@ -19,11 +19,11 @@ import Testing
         func reserve(bytes: Int) throws -> Reservation { try inner.reserve(bytes: bytes) }
 
         func load(
-            _ shard: ResidentShard, at path: String, into room: Reservation, _ work: Work,
+            _ shard: ResidentShard, at path: String, into reservation: Reservation, _ work: Work,
             completion: @escaping @Sendable (Result<Payload, any Error>) -> Void
         ) {
             let fails = UInt64.random(in: 0..<rarity) == 0
-            inner.load(shard, at: path, into: room, work) {
+            inner.load(shard, at: path, into: reservation, work) {
                 completion(fails ? .failure(Failure()) : $0)
             }
         }
@@ -39,11 +39,11 @@ import Testing
         func reserve(bytes: Int) throws -> Reservation { try inner.reserve(bytes: bytes) }
 
         func load(
-            _ shard: ResidentShard, at path: String, into room: Reservation, _ work: Work,
+            _ shard: ResidentShard, at path: String, into reservation: Reservation, _ work: Work,
             completion: @escaping @Sendable (Result<Payload, any Error>) -> Void
         ) {
             let load: @Sendable () -> Void = { [inner] in
-                inner.load(shard, at: path, into: room, work, completion: completion)
+                inner.load(shard, at: path, into: reservation, work, completion: completion)
             }
             let isHeld = held.withLock { held in
                 held?.append(load)
@@ -73,10 +73,10 @@ import Testing
         // Room for one layer.
         let memory = MemoryTier(.ram, medium: medium, budget: bytes + bytes / 2) { [store] in store.blobs.path($0) }
         let view = RevisionView(try revision.places(), in: memory, name: "model", hold: revision.hold)
-        let abandoned = PendingLease(try view.layer(0, Work()), waitsForRoom: false)
+        let abandoned = PendingLease(try view.layer(0, Work()), waitsForSpace: false)
         #expect(memory.gauge.loading > 0)
         abandoned.cancel()
-        let pending = PendingLease(try view.layer(1, Work()), waitsForRoom: false)
+        let pending = PendingLease(try view.layer(1, Work()), waitsForSpace: false)
         medium.release()
         #expect(try await pending.value().layer == 1)
         await #expect(throws: CancellationError.self) { try await abandoned.value() }
@@ -84,7 +84,7 @@ import Testing
         // Leased bytes are in use as before: there a request that does not wait is refused.
         let held = try await PendingLease(view.layer(1, Work())).value()
         await #expect(throws: TierError.self) {
-            try await PendingLease(view.layer(0, Work()), waitsForRoom: false).value()
+            try await PendingLease(view.layer(0, Work()), waitsForSpace: false).value()
         }
         held.release()
     }
@@ -168,7 +168,7 @@ import Testing
                 _ = try await pending.value()
             case 6:
                 // Dropped before it was taken.
-                _ = try PendingLease(view.layer(layer, Work()), waitsForRoom: Bool.random(using: &random))
+                _ = try PendingLease(view.layer(layer, Work()), waitsForSpace: Bool.random(using: &random))
             case 7:
                 var left = Int.random(in: 1..<6, using: &random)
                 let stream = LayerStream(groups: try view.layerNumbers.map { try view.layer($0, Work()) }, ahead: 2)
