@@ -16,7 +16,11 @@ public protocol ModelOrigin: Origin {
 
     /// Fills `buffer` with the bytes of a file from `offset`. Blocks. The origin decides how often it retries.
     ///
-    /// - Parameter work: counts bytes as they arrive, and ends the call when it is cancelled.
+    /// - Parameters:
+    ///   - file: the file, as the listing named it.
+    ///   - offset: the position in the file of the first byte.
+    ///   - buffer: where the bytes are written; all of it is filled.
+    ///   - work: counts bytes as they arrive, and ends the call when it is cancelled.
     /// - Throws: ``FetchError``, `CancellationError`.
     func read(_ file: RemoteFile, at offset: Int, into buffer: UnsafeMutableRawBufferPointer, _ work: Work) throws
 }
@@ -25,7 +29,9 @@ public protocol ModelOrigin: Origin {
 public protocol ManifestOrigin: Origin {
     /// The manifest of a revision. Blocks. The caller checks its digest.
     ///
-    /// - Parameter work: ends the call when it is cancelled.
+    /// - Parameters:
+    ///   - digest: the digest of the manifest.
+    ///   - work: ends the call when it is cancelled.
     /// - Throws: ``FetchError``, `CancellationError`.
     func manifest(_ digest: ContentDigest, _ work: Work) throws -> [UInt8]
 }

@@ -8,6 +8,7 @@ public protocol NearerOrigins: Sendable {
     /// Reports the result of a fetch from any origin.
     ///
     /// - Parameters:
+    ///   - request: the shard.
     ///   - url: the origin.
     ///   - error: nil if the origin returned the shard.
     func heard(from url: String, _ request: ShardRequest, _ error: (any Error)?)

@@ -8,8 +8,10 @@ extension KVBlocks {
     /// The lease holds the blocks up to the first one that is not stored: fewer than the prefix has if blocks were
     /// dropped since the prefix was found, or are damaged; possibly none.
     ///
-    /// - Parameter prefix: the result of ``longestPrefix(of:)-([UInt32])``, or any prefix of a chain
-    ///   (``KVChain/prefix(_:)``).
+    /// - Parameters:
+    ///   - tier: where the blocks are leased.
+    ///   - prefix: the result of ``longestPrefix(of:)-([UInt32])``, or any prefix of a chain
+    ///     (``KVChain/prefix(_:)``).
     /// - Throws: ``TierError/full(tier:requested:budget:inUse:)``, in which case a shorter prefix may fit;
     ///   `DeviceError`, `CancellationError`.
     public func lease(_ prefix: KVPrefix, in tier: Tier) async throws -> KVLease {

@@ -22,6 +22,7 @@ extension KVBlocks {
     /// Stores blocks that are in memory. See ``put(_:blocks:seconds:bytes:)``.
     ///
     /// - Parameters:
+    ///   - chain: the chain of the prompt, from ``KVBlocks/chain(_:)``.
     ///   - first: the index in the chain of the first of `blocks`.
     ///   - blocks: the bytes of the blocks.
     ///   - seconds: the time to compute one of them.
@@ -46,6 +47,7 @@ extension KVBlocks {
     /// is a lost block, which is detected when it is opened, and a file without a row is garbage that `gc` removes.
     ///
     /// - Parameters:
+    ///   - chain: the chain of the prompt, from ``KVBlocks/chain(_:)``.
     ///   - blocks: the indices of the blocks in the chain.
     ///   - seconds: the time to compute one of them, for policies that weigh it.
     ///   - body: passes a block's bytes to `take`, exactly once. Called on several threads, and only for blocks that

@@ -25,7 +25,9 @@ public final class KVLease: Sendable {
 
     /// Calls `body` with a block's bytes in RAM; bytes on a device are copied to RAM first.
     ///
-    /// - Parameter body: must not keep the pointer.
+    /// - Parameters:
+    ///   - block: the index of the block in the chain.
+    ///   - body: must not keep the pointer.
     public func withUnsafeBytes<Result>(
         ofBlock block: Int, _ body: (UnsafeRawBufferPointer) throws -> Result
     ) throws -> Result {

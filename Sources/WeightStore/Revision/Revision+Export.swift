@@ -17,6 +17,7 @@ extension Revision {
     /// and renamed, and its directory is synced.
     ///
     /// - Parameters:
+    ///   - directory: where the files are written. Missing folders are created.
     ///   - paths: the files to export; nil means all.
     ///   - overwriting: whether existing files are replaced. Otherwise they are an error.
     ///   - work: counts bytes, and names the file being written. Cancelling it, or the task, ends the export and its

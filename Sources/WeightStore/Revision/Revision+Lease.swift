@@ -9,7 +9,10 @@ extension Revision {
     ///
     /// A hit reads neither the catalog nor the file system. A miss loads the bytes; concurrent misses share one load.
     ///
-    /// - Parameter stack: leases only the tensors of this stack, such as `model.layers`.
+    /// - Parameters:
+    ///   - tier: where the bytes are leased.
+    ///   - layer: the number of the layer.
+    ///   - stack: leases only the tensors of this stack, such as `model.layers`.
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``, ``TierError/full(tier:requested:budget:inUse:)``,
     ///   ``StorageError/missing(path:digest:)``, ``StorageError/damaged(path:digest:expected:found:)``,
     ///   ``DeviceError``, `CancellationError`.
@@ -85,6 +88,7 @@ extension Revision {
     /// Streams layers in order: while one is in use, the next ones are loaded.
     ///
     /// - Parameters:
+    ///   - tier: where the bytes are leased.
     ///   - layers: the numbers of the layers; nil means all.
     ///   - ahead: the number of layers that may be loading, or loaded and not yet consumed.
     /// - Throws: ``StorageError/notFound(kind:name:detail:)`` if the revision has none of these layers.

@@ -9,7 +9,9 @@ extension Revision {
 
     /// Maps one tensor.
     ///
-    /// - Parameter file: the path of its file; nil means the first file, by path, that has a tensor of that name.
+    /// - Parameters:
+    ///   - name: the name of the tensor in its file.
+    ///   - file: the path of its file; nil means the first file, by path, that has a tensor of that name.
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``; ``StorageError/missing(path:digest:)`` or
     ///   ``StorageError/damaged(path:digest:expected:found:)`` if its shard is not available.
     public func tensor(_ name: String, in file: String? = nil) throws -> Tensor {
@@ -23,7 +25,9 @@ extension Revision {
     /// Maps a layer: the tensors with that number, of every stack (a vision tower may have a layer 3, too). Throws as
     /// ``tensor(_:in:)``.
     ///
-    /// - Parameter stack: maps only the tensors of this stack, such as `model.layers`.
+    /// - Parameters:
+    ///   - number: the number of the layer.
+    ///   - stack: maps only the tensors of this stack, such as `model.layers`.
     public func layer(_ number: Int, of stack: String? = nil) throws -> Layer {
         let rows = try fetchedPlaces(layer: number) { stack == nil || $0.entry.stack == stack }
         guard !rows.isEmpty else {

@@ -16,7 +16,9 @@ extension Store {
     /// transaction under the write lock, and their files are deleted after it. Evictions run one at a time
     /// (`evict.lock`, `evict.kv.lock`), so that two of them do not free the same bytes twice.
     ///
-    /// - Parameter work: counts bytes. Cancelling it, or the task, ends the eviction before it changes anything.
+    /// - Parameters:
+    ///   - request: how much to evict, from what, and by which policy.
+    ///   - work: counts bytes. Cancelling it, or the task, ends the eviction before it changes anything.
     /// - Throws: ``StoreError``, `CancellationError`. If the policy is rejected, the default policy is used instead,
     ///   and ``EvictionSummary/refused`` has the reason.
     @discardableResult
@@ -162,6 +164,8 @@ extension Store {
     /// The first shards that a policy would evict now, and the seconds that it took to find them. Evicts nothing.
     ///
     /// - Parameters:
+    ///   - policy: the policy that orders the candidates.
+    ///   - kind: weights or KV blocks.
     ///   - bytes: stop at this many bytes.
     ///   - count: stop at this many shards.
     ///   - seconds: the time limit of the policy.

@@ -6,8 +6,10 @@ import Synchronization
 extension Store {
     /// Imports a model. When the call returns, the import is durable.
     ///
-    /// - Parameter work: counts bytes that are read and hashed, and, as skipped, bytes of files that the store holds.
-    ///   Cancelling it, or the task, ends the import.
+    /// - Parameters:
+    ///   - request: what to import, and under which name.
+    ///   - work: counts bytes that are read and hashed, and, as skipped, bytes of files that the store holds.
+    ///     Cancelling it, or the task, ends the import.
     /// - Throws: ``StoreError``, ``FormatError``, ``FetchError`` for an origin that cannot be used,
     ///   `CancellationError`. After an error the store holds the same models as before, plus shards that the next
     ///   import of the same files reuses and that ``collectGarbage(graceSeconds:dryRun:)`` removes otherwise.

@@ -137,6 +137,7 @@ extension Store {
     /// The KV blocks of a revision, for one byte layout and one tenant.
     ///
     /// - Parameters:
+    ///   - revision: the revision that computed the blocks.
     ///   - format: a description of the layout of a block's bytes: element type, layers, heads, compression. 1 to 200
     ///     bytes of UTF-8.
     ///   - blockTokens: tokens per block, 1 to 1,048,576. A prefix is found in whole blocks.

@@ -52,7 +52,9 @@ extension Store {
 
     /// Creates a ref, or moves it to another revision.
     ///
-    /// - Parameter revision: its name, as in ``Store/revision(_:)``.
+    /// - Parameters:
+    ///   - ref: the name of the ref.
+    ///   - revision: its name, as in ``Store/revision(_:)``.
     /// - Returns: the revision's name, `org/name@v3`.
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``, ``StorageError/invalid(what:value:reason:)``.
     @discardableResult

@@ -10,7 +10,9 @@ extension Store {
 
     /// Registers a factory of origins for a URL scheme, such as `https` or `s3`. `file` is registered already.
     ///
-    /// - Parameter maker: makes the origin for a URL, which is the URL of the catalog.
+    /// - Parameters:
+    ///   - scheme: the scheme of the URL, in lower case.
+    ///   - maker: makes the origin for a URL, which is the URL of the catalog.
     public func register(scheme: String, _ maker: @escaping @Sendable (_ url: String) throws -> any Origin) {
         origins.register(scheme, maker)
     }

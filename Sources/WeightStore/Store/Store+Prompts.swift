@@ -8,6 +8,7 @@ extension Store {
     /// exists with other tokens, it is reassigned to these.
     ///
     /// - Parameters:
+    ///   - model: the name of the model.
     ///   - tokens: the token ids as the engine sees them, from the first.
     ///   - name: 1 to 200 letters, digits, `.`, `_` and `-`; nil means the first digits of the tokens' digest.
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``, ``StorageError/invalid(what:value:reason:)``.

@@ -5,7 +5,9 @@ extension Store {
     /// Removes revisions by rule. Pinned and used revisions are skipped, and listed in ``RemovalSummary/kept``. Models
     /// stay, so that the number of the next version is the next number.
     ///
-    /// - Parameter dryRun: whether nothing is removed, and the summary says what would be.
+    /// - Parameters:
+    ///   - rule: which revisions to remove.
+    ///   - dryRun: whether nothing is removed, and the summary says what would be.
     @discardableResult
     public func prune(_ rule: PruneRule, dryRun: Bool = false) throws -> RemovalSummary {
         accesses.flush()

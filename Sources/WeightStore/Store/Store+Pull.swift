@@ -9,7 +9,9 @@ extension Store {
     ///
     /// An interrupted pull resumes after the last durable byte, whatever interrupted it.
     ///
-    /// - Parameter work: counts bytes. Cancelling it, or the task, ends the pull.
+    /// - Parameters:
+    ///   - request: what to fetch, and from where.
+    ///   - work: counts bytes. Cancelling it, or the task, ends the pull.
     /// - Throws: ``FetchError``, ``StoreError``, ``FormatError``, `CancellationError`.
     @discardableResult
     public func pull(_ request: PullRequest, work: Work = Work()) async throws -> PullSummary {

@@ -12,8 +12,10 @@ extension Store {
     /// Checks the sizes of shards, not their digests (``verify(_:work:)`` does that). The old catalog is kept under
     /// another name.
     ///
-    /// - Parameter work: counts directories of `blobs/` that are read, 256 in all. Cancelling it, or the task, ends the
-    ///   rebuild and leaves the old catalog in place.
+    /// - Parameters:
+    ///   - path: the directory of the store.
+    ///   - work: counts directories of `blobs/` that are read, 256 in all. Cancelling it, or the task, ends the
+    ///     rebuild and leaves the old catalog in place.
     /// - Throws: ``StorageError/busy(what:holder:)`` if another process has the store open; `CancellationError`.
     @discardableResult
     public static func rebuild(at path: String, work: Work = Work()) async throws -> RebuildSummary {

@@ -15,7 +15,9 @@ extension Store {
     ///
     /// Blocks: call it on a thread outside of Swift's cooperative pool.
     ///
-    /// - Parameter work: cancelling it ends the fetch with `CancellationError`; ``stopFetching()`` does so, too.
+    /// - Parameters:
+    ///   - digest: the digest of the shard.
+    ///   - work: cancelling it ends the fetch with `CancellationError`; ``stopFetching()`` does so, too.
     /// - Throws: ``StorageError/missing(path:digest:)`` if no origin is known to have the shard. If every origin fails,
     ///   the error of the last one: ``StoreError/originDiffers(origin:digest:found:)`` or
     ///   ``StoreError/originFailed(origin:digest:reason:)``.

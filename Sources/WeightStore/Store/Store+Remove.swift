@@ -5,6 +5,7 @@ extension Store {
     /// Removes models with all of their revisions (`org/name`), or single revisions (`org/name@rev`).
     ///
     /// - Parameters:
+    ///   - names: revisions or models: `model`, `model@ref`, `model@v3`, `model@<digest>`.
     ///   - force: whether pinned revisions are removed, too.
     ///   - dryRun: whether nothing is removed, and the summary says what would be.
     /// - Throws: ``StoreError/inUse(revision:holders:)`` if a live process holds one of them;

@@ -11,7 +11,9 @@ extension Store {
     /// Reads shards from the disk, past the page cache, and compares them with their digests. A shard that differs is
     /// moved to `quarantine/`; importing the same content again restores it. A KV block that differs is dropped.
     ///
-    /// - Parameter work: counts bytes read. Cancelling it, or the task, ends the verification.
+    /// - Parameters:
+    ///   - rule: which shards to read.
+    ///   - work: counts bytes read. Cancelling it, or the task, ends the verification.
     /// - Throws: ``StoreError``, `CancellationError`. Shards verified before the error are recorded as verified.
     @discardableResult
     public func verify(_ rule: VerifyRule = VerifyRule(), work: Work = Work()) async throws -> VerifySummary {

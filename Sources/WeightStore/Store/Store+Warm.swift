@@ -17,7 +17,9 @@ extension Store {
     ///
     /// When cancelled, it stops its loads and releases its leases; shards that are resident by then stay in the tier.
     ///
-    /// - Parameter work: counts bytes loaded.
+    /// - Parameters:
+    ///   - request: the tier, the budget and the models.
+    ///   - work: counts bytes loaded.
     /// - Throws: as ``warmPlan(_:)``; `CancellationError`.
     public func warm(_ request: WarmRequest, work: Work = Work()) async throws -> WarmSummary {
         try await work.runTask { [self] in try await warm(request, work) }

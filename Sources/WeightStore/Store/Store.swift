@@ -42,6 +42,7 @@ public final class Store: Sendable {
     /// Opens the store in a directory.
     ///
     /// - Parameters:
+    ///   - path: the directory of the store.
     ///   - create: whether the directory and an empty store are created if there is none.
     ///   - logger: receives warnings and errors that no call throws.
     /// - Throws: ``StorageError/notAStore(path:)``, ``StorageError``, ``FileError``.
