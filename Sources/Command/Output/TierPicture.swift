@@ -5,29 +5,33 @@ import WeightStore
 /// unless standard error is a terminal.
 final class TierPicture {
     private let timer: (any DispatchSourceTimer)?
+    private let draw: @Sendable () -> Void
 
     init(_ store: Store, _ revision: Revision, _ tier: Tier) {
-        guard Terminal.showsProgress else {
-            timer = nil
-            return
-        }
-        let timer = DispatchSource.makeTimerSource(queue: DispatchQueue(label: "weightstore.picture"))
-        self.timer = timer
         let start = ContinuousClock.now
-        timer.schedule(deadline: .now(), repeating: .milliseconds(100))
-        timer.setEventHandler {
+        draw = {
             // If the layers cannot be read, the gauge is drawn alone.
             let layers = (try? revision.residency(in: tier)) ?? []
             guard let gauge = store.gauges.first(where: { $0.tier == tier }) else { return }
             Terminal.writeError(
                 "\r" + Self.line(gauge, layers, (ContinuousClock.now - start) / .seconds(1)) + "\u{1B}[K")
         }
+        guard Terminal.showsProgress else {
+            timer = nil
+            return
+        }
+        let timer = DispatchSource.makeTimerSource(queue: DispatchQueue(label: "weightstore.picture"))
+        self.timer = timer
+        timer.schedule(deadline: .now(), repeating: .milliseconds(100))
+        timer.setEventHandler(handler: draw)
         timer.resume()
     }
 
+    /// Draws the last state, which a short load has not shown yet, and erases the line.
     func end() {
         guard let timer else { return }
         timer.cancel()
+        draw()
         Terminal.writeError("\r\u{1B}[K")
     }
 
