@@ -15,6 +15,7 @@ extension Work {
     package func runTask<Result: Sendable>(
         _ body: @escaping @Sendable () async throws -> Result
     ) async throws -> Result {
+        try check()
         let task = Task { try await body() }
         let handler = onCancel { task.cancel() }
         defer { withExtendedLifetime(handler) {} }
@@ -28,6 +29,7 @@ extension Work {
     /// Runs asynchronous work as a task that is cancelled with this work. Blocks until it is done: for threads that
     /// may block.
     package func wait<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result) throws -> Result {
+        try check()
         let done = DispatchSemaphore(value: 0)
         let outcome = Mutex<Swift.Result<Result, any Error>>(.failure(CancellationError()))
         let task = Task {
