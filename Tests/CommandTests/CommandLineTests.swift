@@ -200,7 +200,7 @@ import Testing
         #expect(result.output.isEmpty && result.errors.isEmpty)
     }
 
-    @Test("prune says what it would do, and without a rule takes what no ref names")
+    @Test("prune says what it would do, and removes what no ref names")
     func prune() throws {
         try importBoth()
         #expect(try tool("import", directory("tuned"), "--name", "org/base").status == 0)

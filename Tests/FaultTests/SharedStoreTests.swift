@@ -137,7 +137,10 @@ extension Faults {
             let refused = try tool("rm", "model")
             #expect(refused.status == 4)
             #expect(refused.errors.contains("in use by process \(holder.identifier)"), "\(refused.errors)")
-            let kept = try tool("prune", "--keep-last", "0", "--json").object()
+            // Another version, so that no ref names the held one.
+            try TestModel(layers: 1, seed: 2).write(to: directory("next"))
+            #expect(try tool("import", directory("next"), "--name", "model").status == 0)
+            let kept = try tool("prune", "--keep-last", "1", "--json").object()
             #expect((kept["kept"] as? [[String: Any]])?.first?["revision"] as? String == "model@v1")
             #expect(try tool("ls", "--quiet").output == "model\n")
 

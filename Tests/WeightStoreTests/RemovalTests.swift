@@ -116,11 +116,55 @@ import WeightStore
     func pruneUnreferenced() throws {
         for seed in 1...4 as ClosedRange<UInt64> { try add("base", seed: seed) }
         try store.pin("base@v2")
-        let summary = try store.prune(rule { $0.unreferenced = true })
+        let summary = try store.prune(PruneRule())
         #expect(try versions() == [2, 4])
         #expect(summary.kept.map(\.revision) == ["base@v2"])
         try check("base@v2", seed: 2)
         try check("base", seed: 4)
+    }
+
+    @Test("prune keeps what a ref names; with referenced ones included, it keeps what main names")
+    func pruneReferenced() throws {
+        for seed in 1...4 as ClosedRange<UInt64> { try add("base", seed: seed) }
+        try store.setRef("prod", to: "base@v1")
+        #expect(try store.prune(rule { $0.keepLast = 1 }).revisions == ["base@v2", "base@v3"])
+        #expect(try versions() == [1, 4])
+        try store.prune(rule { $0.keepLast = 0 })
+        #expect(try versions() == [1, 4])
+        let summary = try store.prune(
+            rule {
+                $0.keepLast = 0
+                $0.includesReferenced = true
+            })
+        #expect(summary.refs == ["base@prod"])
+        #expect(try versions() == [4])
+    }
+
+    @Test("a ref may be called v2: @v2 is the ref, @~2 is version 2, and a removal refuses the name of both")
+    func exactVersion() throws {
+        for seed in 1...3 as ClosedRange<UInt64> { try add("base", seed: seed) }
+        #expect(try store.setRef("v2", to: "base@v1") == "base@v1")
+        try check("base@v2", seed: 1)
+        try check("base@~2", seed: 2)
+        let error = #expect(throws: StorageError.self) { try store.remove(["base@v2"]) }
+        #expect(error == .ambiguous(name: "base@v2", matches: ["ref v2: base@~1", "version: base@~2"]))
+        #expect(try versions() == [1, 2, 3])
+        #expect(try store.remove(["base@~2"]).revisions == ["base@v2"])
+        // Without version 2 only the ref has the name.
+        #expect(try store.remove(["base@v2"]).revisions == ["base@v1"])
+        for name in ["base@~0", "base@~03", "base@~", "base@~9", "base@~３"] {
+            #expect(throws: StorageError.self, "\(name)") { try store.revision(name) }
+        }
+    }
+
+    @Test("a model without revisions can be removed")
+    func emptied() throws {
+        try add("base")
+        try store.remove(["base@v1"])
+        #expect(try store.models().map(\.name) == ["base"])
+        try store.remove(["base"])
+        #expect(try store.models().isEmpty)
+        #expect(blobs().isEmpty)
     }
 
     @Test("prune keeps the last N of each model")
@@ -143,7 +187,7 @@ import WeightStore
                 $0.models = "org/*"
                 $0.keepLast = 0
             })
-        #expect(try versions("org/base").isEmpty)
+        #expect(try versions("org/base") == [2])
         #expect(try versions("other") == [1, 2])
     }
 
@@ -153,7 +197,7 @@ import WeightStore
         try store.prune(rule { $0.olderThanSeconds = 3600 })
         #expect(try versions() == [1, 2])
         try store.prune(rule { $0.olderThanSeconds = -1 })
-        #expect(try versions().isEmpty)
+        #expect(try versions() == [2])
     }
 
     @Test("prune down to a size stops as soon as it is reached, the longest unused first")

@@ -21,12 +21,14 @@ struct Prune: ParsableCommand {
         commandName: "prune",
         abstract: "Remove revisions by rule.",
         discussion: """
-            A revision is removed if it matches all given rules; without a rule, if no ref names it. Pinned revisions \
-            and revisions in use are skipped and listed. Models keep their name and their next version number.
+            A revision is removed if it matches all given rules. Revisions that a ref names are kept: all of them \
+            without --include-referenced, and always the one that main names. Pinned revisions and revisions in use are \
+            skipped and listed. Models keep their name and their next version number. On a terminal the command asks \
+            before it removes.
             """)
 
     @Argument(help: "Only models that match a shell pattern: 'org/*'.") var pattern: String?
-    @Flag(help: "Only revisions that no ref names.") var unreferenced = false
+    @Flag(help: "Also remove revisions that a ref other than main names.") var includeReferenced = false
     @Option(
         help: ArgumentHelp("Only revisions neither imported nor read for this long: 12h, 30d, 2w.", valueName: "time"))
     var olderThan: TimeSpan?
@@ -37,6 +39,7 @@ struct Prune: ParsableCommand {
             "Only until the store has this size, the longest unused first: 200G.", valueName: "size"))
     var downTo: ByteSize?
     @Flag(help: "Only show what would be removed.") var dryRun = false
+    @Flag(name: .shortAndLong, help: "Do not ask.") var yes = false
     @OptionGroup var options: StoreOptions
 
     func validate() throws {
@@ -46,11 +49,18 @@ struct Prune: ParsableCommand {
     func run() throws {
         var rule = PruneRule()
         rule.models = pattern
-        rule.unreferenced = unreferenced || (olderThan == nil && keepLast == nil && downTo == nil)
+        rule.includesReferenced = includeReferenced
         rule.olderThanSeconds = olderThan?.seconds
         rule.keepLast = keepLast
         rule.downToBytes = downTo?.bytes
-        try options.open().prune(rule, dryRun: dryRun).report(dryRun: dryRun, options)
+        let store = try options.open()
+        if !dryRun, !yes, Terminal.isInteractive {
+            let plan = try store.prune(rule, dryRun: true)
+            if plan.revisions.isEmpty { return try plan.report(dryRun: false, options) }
+            try plan.report(dryRun: true, options)
+            guard Terminal.confirm("Remove them?") else { throw ExitCode(ExitStatus.failed.rawValue) }
+        }
+        try store.prune(rule, dryRun: dryRun).report(dryRun: dryRun, options)
     }
 }
 

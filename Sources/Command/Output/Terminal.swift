@@ -30,6 +30,15 @@ enum Terminal {
 
     static var showsProgress: Bool { isatty(STDERR_FILENO) == 1 }
 
+    /// Whether a question can be asked: standard input and standard error are a terminal.
+    static var isInteractive: Bool { isatty(STDIN_FILENO) == 1 && showsProgress }
+
+    /// Asks a question; every answer but `y` and `yes` means no.
+    static func confirm(_ question: String) -> Bool {
+        writeError("\(question) [y/N] ")
+        return ["y", "yes"].contains(readLine()?.lowercased())
+    }
+
     /// The width in columns of the terminal at standard error.
     static var width: Int {
         var size = winsize()

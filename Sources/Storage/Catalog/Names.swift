@@ -29,19 +29,26 @@ package enum RefName {
                 $0.value > 0x20 && $0.value < 0x7F && !"@~^:?*[\\".unicodeScalars.contains($0)
             })
         else { throw refuse("must have 1 to 200 ASCII characters, without spaces and @~^:?*[\\") }
-        guard !VersionName.isValid(name) else { throw refuse("must not be v and a number, which is a version") }
         guard !CommitName.isValid(name) else { throw refuse("must not be 40 hexadecimal digits, which are a commit") }
         return name
     }
 }
 
-/// `v3`: the third version of a model.
+/// A version of a model: `~3`, which no ref can be, or `v3`, which a ref may be, too.
 enum VersionName {
-    package static func parse(_ name: String) -> Int? {
-        name.hasPrefix("v") ? Int(name.dropFirst()) : nil
-    }
+    /// The number of `~3`.
+    static func parseExact(_ name: String) -> Int? { number(name, after: "~") }
 
-    package static func isValid(_ name: String) -> Bool { parse(name) != nil }
+    /// The number of `v3`.
+    static func parse(_ name: String) -> Int? { number(name, after: "v") }
+
+    private static func number(_ name: String, after prefix: String) -> Int? {
+        let digits = name.utf8.dropFirst(prefix.utf8.count)
+        guard name.utf8.starts(with: prefix.utf8), let first = digits.first, first != UInt8(ascii: "0"),
+            digits.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) })
+        else { return nil }
+        return Int(name.dropFirst())
+    }
 }
 
 /// A commit of the hub: 40 lower-case hexadecimal digits.

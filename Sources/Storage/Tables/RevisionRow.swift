@@ -14,6 +14,9 @@ package struct RevisionRow: Sendable {
     /// The name of the revision in messages: `org/name@v3`.
     package var name: String { "\(modelName)@\(version.map { "v\($0)" } ?? digest.short)" }
 
+    /// The name that no ref can have: `org/name@~3`.
+    package var exactName: String { "\(modelName)@\(version.map { "~\($0)" } ?? digest.short)" }
+
     private static let columns = """
         SELECT revision.id, revision.model_id, model.name AS model, revision.digest, revision.version
         FROM revision JOIN model ON model.id = revision.model_id
@@ -27,13 +30,17 @@ package struct RevisionRow: Sendable {
         version = row["version"]
     }
 
-    /// The revision that `text` names: `model`, `model@ref`, `model@v3`, `model@<commit>` or `model@<digest>`. A digest
-    /// may be shortened to a unique prefix of at least 6 digits. Without `@`, the result is the ref `main`, or else the
-    /// last version.
+    /// The revision that `text` names: `model`, `model@ref`, `model@~3`, `model@v3`, `model@<commit>` or
+    /// `model@<digest>`. A digest may be shortened to a unique prefix of at least 6 digits. Without `@`, the result is
+    /// the ref `main`, or else the last version.
     ///
+    /// `v3` is the ref of that name if there is one, as on the hub, and version 3 otherwise. `~3` is always version 3.
+    /// The digest that a partial pull had at first keeps naming the revision.
+    ///
+    /// - Parameter isExact: whether `v3` is refused if it names a ref and another version, for calls that remove.
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``, ``StorageError/ambiguous(name:matches:)``.
-    package static func find(_ text: String, _ db: Database) throws -> RevisionRow {
-        let at = text.firstIndex(of: "@")
+    package static func find(_ text: String, isExact: Bool = false, _ db: Database) throws -> RevisionRow {
+        let at = text.utf8.firstIndex(of: UInt8(ascii: "@"))
         let name = String(text[..<(at ?? text.endIndex)])
         let model = try ModelTable.id(of: name, db)
         func one(_ condition: String, _ arguments: StatementArguments) throws -> RevisionRow? {
@@ -50,23 +57,40 @@ package struct RevisionRow: Sendable {
                 kind: "revision", name: name,
                 detail: "The import that moves its files is incomplete; run it again.")
         }
-        let rev = String(text[text.index(after: at)...])
-        if let found = try ref(rev) { return found }
-        if let version = VersionName.parse(rev),
-            let found = try one("revision.model_id = ? AND revision.version = ?", [model, version])
-        {
+        let rev = String(text[text.utf8.index(after: at)...])
+        func version(_ number: Int) throws -> RevisionRow? {
+            try one("revision.model_id = ? AND revision.version = ?", [model, number])
+        }
+        if let number = VersionName.parseExact(rev) {
+            if let found = try version(number) { return found }
+            throw StorageError.notFound(kind: "revision", name: text)
+        }
+        let local = try VersionName.parse(rev).flatMap(version)
+        if let found = try ref(rev) {
+            if isExact, let local, local.id != found.id {
+                throw StorageError.ambiguous(
+                    name: text, matches: ["ref \(rev): \(found.exactName)", "version: \(local.exactName)"])
+            }
             return found
         }
+        if let local { return local }
+        // A snapshot of a cache may hold fewer files than a later pull of the same commit: the last one is preferred.
         if CommitName.isValid(rev),
-            let found = try one("revision.model_id = ? AND revision.commit_id = ?", [model, rev])
+            let found = try one(
+                "revision.model_id = ? AND revision.commit_id = ? ORDER BY revision.version DESC LIMIT 1", [model, rev])
         {
             return found
         }
         let prefix = (rev.hasPrefix("sha256:") ? String(rev.dropFirst(7)) : rev).lowercased()
         if prefix.count >= 6, let digests = ContentDigest.range(prefix: prefix) {
             let found = try Row.fetchAll(
-                db, sql: "\(columns) WHERE revision.model_id = ? AND revision.digest BETWEEN ? AND ?",
-                arguments: [model, digests.lowerBound, digests.upperBound]
+                db,
+                sql: """
+                    \(columns)
+                    WHERE revision.model_id = :model
+                      AND (revision.digest BETWEEN :low AND :high OR revision.provisional BETWEEN :low AND :high)
+                    """,
+                arguments: ["model": model, "low": digests.lowerBound, "high": digests.upperBound]
             ).map(RevisionRow.init)
             if let only = found.first, found.count == 1 { return only }
             if found.count > 1 { throw StorageError.ambiguous(name: text, matches: found.map(\.digest.short)) }

@@ -89,15 +89,3 @@ struct Removal {
         if removed.state == .present { summary.bytes += removed.bytes }
     }
 }
-
-extension RevisionRow {
-    /// As `find`, but `org/name` also finds a model that has only an unfinished revision.
-    static func find(partialToo name: String, _ db: Database) throws -> RevisionRow {
-        do {
-            return try find(name, db)
-        } catch StorageError.notFound(kind: "revision", _, _) where !name.contains("@") {
-            if let model = try ModelTable.find(name, db), let row = try all(of: model, db).first { return row }
-            throw StorageError.notFound(kind: "revision", name: name)
-        }
-    }
-}

@@ -2,7 +2,8 @@ import GRDB
 import Storage
 
 extension Store {
-    /// Removes revisions by rule. Pinned and used revisions are skipped, and listed in ``RemovalSummary/kept``. Models
+    /// Removes revisions by rule. Revisions that a ref names are not candidates, unless the rule includes them; the one
+    /// that `main` names never is. Pinned and used revisions are skipped, and listed in ``RemovalSummary/kept``. Models
     /// stay, so that the number of the next version is the next number.
     ///
     /// - Parameters:
@@ -28,7 +29,9 @@ extension Store {
             where: """
                 revision.version IS NOT NULL
                 AND (:models IS NULL OR model.name GLOB :models)
-                AND (NOT :unreferenced OR NOT EXISTS (SELECT 1 FROM ref WHERE ref.revision_id = revision.id))
+                AND NOT EXISTS (
+                      SELECT 1 FROM ref
+                      WHERE ref.revision_id = revision.id AND (ref.name = 'main' OR NOT :referenced))
                 AND (:before IS NULL OR max(revision.last_access, revision.created_at) < :before)
                 AND (:keep IS NULL OR revision.version NOT IN (
                       SELECT newer.version FROM revision AS newer
@@ -37,7 +40,7 @@ extension Store {
                 ORDER BY revision.last_access, revision.id
                 """,
             [
-                "models": rule.models, "unreferenced": rule.unreferenced,
+                "models": rule.models, "referenced": rule.includesReferenced,
                 "before": rule.olderThanSeconds.map { StoreClock.now - $0 }, "keep": rule.keepLast,
             ], db)
     }

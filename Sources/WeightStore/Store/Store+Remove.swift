@@ -10,20 +10,24 @@ extension Store {
     ///   - dryRun: whether nothing is removed, and the summary says what would be.
     /// - Throws: ``StoreError/inUse(revision:holders:)`` if a live process holds one of them;
     ///   ``StoreError/pinned(revision:note:)`` if one is pinned, without `force`;
-    ///   ``StorageError/notFound(kind:name:detail:)``. In each case nothing is removed.
+    ///   ``StorageError/notFound(kind:name:detail:)``; ``StorageError/ambiguous(name:matches:)`` if `model@v3` names a
+    ///   ref and another version. In each case nothing is removed.
     @discardableResult
     public func remove(_ names: [String], force: Bool = false, dryRun: Bool = false) throws -> RemovalSummary {
         try removing(dryRun: dryRun) { db, holders, removal in
             for name in names {
-                let first = try RevisionRow.find(partialToo: name, db)
-                let revisions = name.contains("@") ? [first] : try RevisionRow.all(of: first.model, db)
+                let isModel = !name.utf8.contains(UInt8(ascii: "@"))
+                let model = isModel ? try ModelTable.id(of: name, db) : nil
+                let revisions =
+                    try model.map { try RevisionRow.all(of: $0, db) }
+                    ?? [try RevisionRow.find(name, isExact: true, db)]
                 for revision in revisions {
                     if let reason = try Self.hold(on: revision, holders, db) {
                         guard case .pinned = reason, force else { throw reason }
                     }
                     try removal.remove(revision, db)
                 }
-                if !name.contains("@") { try removal.removeModel(first.model, db) }
+                if let model { try removal.removeModel(model, db) }
             }
         }
     }
