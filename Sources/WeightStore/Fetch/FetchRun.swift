@@ -32,7 +32,11 @@ final class FetchRun: Sendable {
     /// The current size of a range, in bytes.
     private let rangeBytes = Atomic<Int>(1 << 20)
 
-    init(_ store: Store, _ origin: any ModelOrigin, _ files: [FetchFile], _ work: Work) throws {
+    /// - Parameter makeRoom: evicts until the bytes that are about to be committed fit the quota.
+    init(
+        _ store: Store, _ origin: any ModelOrigin, _ files: [FetchFile], _ work: Work,
+        makeRoom: @escaping @Sendable (_ bytes: Int) throws -> Void
+    ) throws {
         self.store = store
         self.origin = origin
         self.work = work
@@ -40,7 +44,7 @@ final class FetchRun: Sendable {
         let failure = failure
         committer = ShardCommitter(
             catalog: store.catalog, blobs: store.blobs, lease: store.leases.name, staging: try store.stagingDirectory(),
-            batch: .each
+            batch: .each, makeRoom: makeRoom
         ) { failure.record($0) }
         queue = Mutex(FetchQueue(files))
     }

@@ -52,7 +52,11 @@ struct ManifestPull {
         let missing = try store.catalog.read { db in
             try wanted.filter { try ShardTable.find($0.key, db)?.state != .present }
         }
-        work.expect(missing.values.reduce(0, +))
+        let bytes = missing.values.reduce(0, +)
+        try store.checkRoom(for: bytes)
+        let held = try store.heldRevision("\(request.model)@\(request.revision)")
+        defer { withExtendedLifetime(held) {} }
+        work.expect(bytes)
         let (store, work) = (store, work)
         try ParallelWork.run(missing.sorted { $0.key < $1.key }) { shard in
             try work.check()

@@ -49,7 +49,11 @@ struct Pull {
                 try PartialShards(store: store.path).keep(front: prefix, of: digest.hex, staged: store.change().stage())
             }
         }
-        try store.fetch(request.selection, of: revision, from: origin, prefixes: prefixes, work)
+        // Held, so that a removal is refused, and an eviction leaves its shards, until the pull has ended.
+        let digest = try store.catalog.read { db in try RevisionTable.initialDigest(of: revision, db) }
+        let held = try digest.map { try store.heldRevision("\(request.model)@\($0.hex)") }
+        defer { withExtendedLifetime(held) {} }
+        try store.fetch(request.selection, of: revision, from: origin, prefixes: prefixes, isNeeded: false, work)
         return try summary(revision, remote)
     }
 

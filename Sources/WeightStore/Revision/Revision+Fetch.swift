@@ -22,7 +22,8 @@ extension Revision {
         for url in urls {
             do {
                 guard let origin = try store.origins.origin(url) as? any ModelOrigin else { continue }
-                return try store.fetch(selection, of: id, from: origin, Work(within: store.misses, work))
+                let work = Work(within: store.misses, work)
+                return try store.fetch(selection, of: id, from: origin, isNeeded: true, work)
             } catch let error as CancellationError {
                 throw error
             } catch {

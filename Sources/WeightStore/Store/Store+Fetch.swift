@@ -28,20 +28,30 @@ extension Store {
 
     /// Fetches the missing shards of a selection, then completes the files and revisions of which no shard is missing.
     ///
-    /// - Parameter prefixes: bytes at the front of files that are in memory already, by path.
+    /// - Parameters:
+    ///   - prefixes: bytes at the front of files that are in memory already, by path.
+    ///   - isNeeded: whether a process needs the bytes now. If they do not fit the quota, they are stored above it;
+    ///     otherwise the fetch is refused before its first byte.
     func fetch(
         _ selection: FetchSelection, of revision: Int64, from origin: any ModelOrigin,
-        prefixes: [String: [UInt8]] = [:],
+        prefixes: [String: [UInt8]] = [:], isNeeded: Bool,
         _ work: Work
     ) throws {
         var isFirst = true
         var prefixes = prefixes
         while true {
             let files = try wanted(selection, of: revision, prefixes: prefixes)
-            if isFirst { work.expect(files.reduce(0) { $0 + $1.bytes }) }
+            if isFirst {
+                let bytes = files.reduce(0) { $0 + $1.bytes }
+                if !isNeeded { try checkRoom(for: bytes) }
+                work.expect(bytes)
+            }
             isFirst = false
             prefixes = [:]
-            let elsewhere = files.isEmpty ? 0 : try FetchRun(self, origin, files, work).run()
+            let run = try FetchRun(self, origin, files, work) { [self] bytes in
+                try isNeeded ? makeRoomForFetch(bytes) : makeRoomForImport(bytes)
+            }
+            let elsewhere = files.isEmpty ? 0 : try run.run()
             let digests = files.compactMap { file in file.id.flatMap { id in file.hash?.digest.map { (id, $0) } } }
             try complete(revision, hashed: Dictionary(digests) { first, _ in first }, url: origin.url)
             if elsewhere == 0 { return }

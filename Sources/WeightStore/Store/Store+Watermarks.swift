@@ -1,11 +1,27 @@
 import Dispatch
+import Files
 import GRDB
 import Glibc
 import Storage
 import Synchronization
 
 extension Store {
-    /// Evicts until `bytes` that an import is about to write fit the quota.
+    /// Refuses a download of `bytes` that cannot fit, before its first byte. Evicts nothing.
+    ///
+    /// - Throws: ``StoreError/quotaFull(quota:stored:requested:evictable:)``; ``FileError/diskFull(path:)``.
+    func checkRoom(for bytes: Int) throws {
+        let (quota, stored) = try quotaAndStored()
+        var evictable = 0
+        if let limit = quota.bytes, bytes > limit - stored {
+            evictable = try diskGauge().evictable
+            guard bytes <= limit - (stored - evictable) else {
+                throw StoreError.quotaFull(quota: limit, stored: stored, requested: bytes, evictable: evictable)
+            }
+        }
+        guard bytes <= (try FileSystem.availableBytes(path)) + evictable else { throw FileError.diskFull(path: path) }
+    }
+
+    /// Evicts until `bytes` that an import or a pull is about to write fit the quota.
     ///
     /// - Throws: ``StoreError/quotaFull(quota:stored:requested:evictable:)`` if they do not fit after the eviction.
     func makeRoomForImport(_ bytes: Int) throws {

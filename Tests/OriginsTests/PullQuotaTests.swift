@@ -1,0 +1,77 @@
+import Storage
+import Synchronization
+import TestSupport
+import Testing
+import WeightStore
+
+/// The quota holds for pulls, too.
+@Suite(.blocking) struct PullQuotaTests {
+    @Test("a pull that cannot fit the quota is refused before its first byte, with the figures")
+    func refused() async throws {
+        let fixture = try HubFixture()
+        let store = try fixture.store()
+        let quota = 2 << 20
+        try store.setQuota(Quota(bytes: quota))
+        let error = await #expect(throws: StoreError.self) { try await store.pull(fixture.request()) }
+        guard case .quotaFull(quota, _, let requested, 0) = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+        #expect(requested > quota)
+        #expect(try store.stats().bytes < 1 << 20)
+        let served = try fixture.hub.served()
+        // Headers and small files, which say how large the rest is.
+        #expect(served < 1 << 20)
+        let tool = try fixture.tool()("pull", "org/model")
+        #expect(tool.status == 5 && tool.errors.contains("quota"), "\(tool.errors)")
+    }
+
+    @Test("a pull evicts what it may, and stays within the quota at every moment")
+    func withinQuota() async throws {
+        let fixture = try HubFixture(TestModel(layers: 4))
+        let store = try fixture.store()
+        try await store.pull(fixture.request())
+        let stored = try store.stats().bytes
+        try TestModel(layers: 4, seed: 5).write(to: fixture.directory("hub/org/other"))
+        try store.setQuota(Quota(bytes: stored + stored / 2))
+        let isPulling = Mutex(true)
+        let pulling = Task {
+            defer { isPulling.withLock { $0 = false } }
+            try await store.pull(fixture.request(FetchSelection(), "org/other"))
+        }
+        var most = 0
+        while isPulling.withLock({ $0 }) {
+            most = max(most, try store.stats().bytes)
+            try await Task.sleep(for: .milliseconds(5))
+        }
+        try await pulling.value
+        most = max(most, try store.stats().bytes)
+        #expect(most <= stored + stored / 2)
+        #expect(try store.revision("org/other").info().bytes > 0)
+        let out = fixture.directory("out")
+        try await store.revision("org/other").export(to: out)
+        #expect(
+            try contents(out + "/model.safetensors") == contents(fixture.directory("hub/org/other/model.safetensors")))
+    }
+
+    @Test("a revision that a pull fills is not removed")
+    func held() async throws {
+        let fixture = try HubFixture()
+        let store = try fixture.store(idle: 30, rate: 100_000)
+        let pulling = Task { try await store.pull(fixture.request()) }
+        #expect(try await eventually { (try? store.models().first?.name) == "org/model" })
+        let error = await #expect(throws: StoreError.self) {
+            while true {
+                try store.remove(["org/model"], dryRun: true)
+                try await Task.sleep(for: .milliseconds(10))
+            }
+        }
+        guard case .inUse = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+        pulling.cancel()
+        _ = await pulling.result
+        try store.remove(["org/model"])
+    }
+}
