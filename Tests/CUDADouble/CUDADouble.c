@@ -92,7 +92,7 @@ struct stream {
     int pending, destroyed, is_stream;
 };
 
-enum { DEVICES = 8, STREAM = 0x57, EVENT = 0xe7 };
+enum { DEVICES = 32, STREAM = 0x57, EVENT = 0xe7 };
 
 static struct context contexts[DEVICES], foreign;
 static int device_count = 2, initialized, copies, held, delay, copy_fault, copy_code;
@@ -657,6 +657,7 @@ void cuda_double_reset(void) {
 
 void cuda_double_devices(int count, unsigned long bytes) {
     pthread_mutex_lock(&lock);
+    if (count > DEVICES) { violation("the double has at most %d devices", DEVICES); count = DEVICES; }
     device_count = count;
     device_bytes = bytes;
     pthread_mutex_unlock(&lock);

@@ -127,9 +127,11 @@ struct Pull {
             }
         }
         var rest = fetches.withLock { $0 }
-        work.expect(rest.reduce(0) { $0 + $1.bytes })
+        let bytes = rest.reduce(0) { $0 + $1.bytes }
+        try store.checkRoom(for: bytes)
+        work.expect(bytes)
         while !rest.isEmpty {
-            _ = try FetchRun(store, origin, rest, work).run()
+            _ = try FetchRun(store, origin, rest, work) { [store] bytes in try store.makeRoomForImport(bytes) }.run()
             try rest.removeAll { file in
                 guard file.plan.shards.indices.allSatisfy(file.has) else { return false }
                 contents[file.remote.path] = try checked(file)
