@@ -2,8 +2,8 @@ import GRDB
 import Storage
 
 extension Store {
-    /// Removes revisions by rule. Pinned and used revisions are skipped, and listed in ``RemovalSummary/kept``. Models
-    /// stay, so that the number of the next version is the next number.
+    /// Removes revisions by rule. Pinned revisions and revisions in use are skipped, and listed in
+    /// ``RemovalSummary/kept``. Models stay, so that version numbers are not used twice.
     ///
     /// - Parameters:
     ///   - rule: which revisions to remove.
