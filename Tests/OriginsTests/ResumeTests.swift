@@ -131,7 +131,7 @@ import WeightStore
         process.signal(SIGINT)
         let result = process.result()
         #expect(result.status == 130)
-        #expect(result.errors.contains("durable"))
+        #expect(result.errors.contains("again to resume"))
         let safe = try safe(fixture)
         #expect(safe > 1 << 20)
         try fixture.hub.set()
