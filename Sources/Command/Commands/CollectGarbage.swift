@@ -53,7 +53,7 @@ struct CollectGarbage: ParsableCommand {
         if summary.missing > 0 {
             Terminal.printDiagnostic(
                 "\(Quantity.count(summary.missing, "shard")) missing in \(summary.hits.joined(separator: ", ")). "
-                    + "Import them again."
+                    + "Import or pull these models again."
             )
         }
         let parts = [
