@@ -21,10 +21,15 @@ enum Advice {
 
     private static func text(for error: StorageError) -> String? {
         switch error {
-        case .notAStore: "\"weightstore import\" creates one; --store or WEIGHTSTORE_HOME selects another directory."
+        case .notAStore:
+            """
+            "weightstore import" or "weightstore pull" creates one; --store or WEIGHTSTORE_HOME selects another \
+            directory.
+            """
         case .catalogDamaged:
             "\"weightstore rebuild\" creates a new catalog from the blobs and keeps the old one."
         case .damaged: "\"weightstore verify\" finds all damage; import or pull the model again to heal it."
+        case .invalid("export target", _, _): "\"--force\" replaces existing files."
         case .missing: "Import or pull the model again to heal it."
         case .notFound(let kind, let name, let detail) where detail.isEmpty: list(kind, name)
         default: nil
@@ -42,7 +47,7 @@ enum Advice {
         case "tensor", "expert": "\"weightstore tensors \(revision)\" lists them."
         case "prompt": "\"weightstore prompt ls \(model)\" lists them."
         case "policy": "\"weightstore policy ls\" lists them."
-        case "recorded access": "\"weightstore record on\" starts recording."
+        case "record of accesses": "\"weightstore record on\" starts recording."
         default: nil
         }
     }
@@ -63,7 +68,7 @@ enum Advice {
         case .unknown("ref", _, let detail), .unknown("version", _, let detail):
             detail.isEmpty ? "\"weightstore fleet status\" lists them." : nil
         case .refMoved: "\"weightstore fleet status\" shows the ref; run the command again if the move is still wanted."
-        case .lostRace, .busy, .givenUp: "Run the command again."
+        case .lostRace: "Run the command again."
         default: nil
         }
     }

@@ -41,8 +41,10 @@ struct WeightStoreTool: ParsableCommand {
 
     private static func message(for error: any Error) -> String {
         if error is CancellationError {
-            return
-                "Interrupted. Durable data is kept and the next run resumes from it; \"weightstore gc\" removes it."
+            return """
+                Interrupted. Data that was stored is kept: run the command again to resume; "weightstore gc" removes \
+                unfinished data.
+                """
         }
         return ["\(error)", Advice.text(for: error)].compactMap(\.self).joined(separator: " ")
     }

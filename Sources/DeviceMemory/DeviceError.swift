@@ -45,7 +45,7 @@ extension DeviceError: CustomStringConvertible {
         case .outOfMemory(let device, let asked, let free):
             "\(device): out of memory: \(asked) bytes requested, \(free) free on the device. Stop other programs that use the device, or set a smaller budget."
         case .arenaFull(let device, let asked, let free, let largest, let budget):
-            "\(device): the budget of \(budget) bytes is used up: \(asked) bytes requested, \(free) free, \(largest) in the largest free block. Release leases, or set a larger budget."
+            "\(device): no space for \(asked) bytes in the budget of \(budget) bytes: \(free) bytes are free, at most \(largest) of them in one block. Release leases, or set a larger budget."
         case .driver(let function, let code, let name, let text, let device, let bytes):
             "\(device.map { "\($0): " } ?? "")\(function): \(name) (\(code)): \(text)\(bytes.map { " (\($0) bytes)" } ?? "")."
         case .system(let operation, let code):

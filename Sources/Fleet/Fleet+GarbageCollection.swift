@@ -85,7 +85,7 @@ private final class BucketCollection: Sendable {
             if let other = ledger.collection, !Ledger.isDead(other.seen, at: now) {
                 throw FleetError.busy(
                     what: fleet.origin,
-                    holder: "another collection, on \(other.collector), is in progress; try again later")
+                    holder: "another garbage collection, on \(other.collector), is in progress; run this one after it")
             }
             dead = ledger.pushes.filter { Ledger.isDead($0.value.seen, at: now) }.map(\.key)
             for id in dead { ledger.pushes[id] = nil }
@@ -106,7 +106,7 @@ private final class BucketCollection: Sendable {
         }
         guard isDue else { return }
         try Ledger.change(bucket) { ledger in
-            guard ledger.collection?.id == id else { throw FleetError.givenUp(what: "the collection") }
+            guard ledger.collection?.id == id else { throw FleetError.givenUp(what: "the garbage collection") }
             ledger.collection?.seen = Int(bucket.now.timeIntervalSince1970)
         }
     }
@@ -128,7 +128,8 @@ private final class BucketCollection: Sendable {
         for id in ledger.pushes.keys {
             // A push that has ended since then has created its version, or nothing.
             guard case .found(let object) = try bucket.get(LedgerEntry.needs(id), limit: 1 << 30) else {
-                throw FleetError.busy(what: fleet.origin, holder: "a push has just ended; try again")
+                throw FleetError.busy(
+                    what: fleet.origin, holder: "a push ended while this garbage collection started; run it again")
             }
             let digest = object.bytes.withUnsafeBytes { ContentDigest(of: $0) }
             let shards = try RevisionShards(object.bytes, digest: digest, origin: fleet.origin)

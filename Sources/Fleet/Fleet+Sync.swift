@@ -57,7 +57,8 @@ extension Fleet {
         }
     }
 
-    /// Makes a process that is not a node try the peers known to this machine's node before the models' origins.
+    /// Registers, in a process that is not a node, the peers that this machine's node knows: fetches try them before the
+    /// models' origins.
     public static func askPeers(for store: Store) {
         store.ask(
             PeerSelector(

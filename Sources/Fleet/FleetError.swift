@@ -2,7 +2,7 @@ import WeightStore
 
 /// Errors of a fleet other than failures of the network.
 public enum FleetError: Error, Sendable, Equatable {
-    /// Another publisher created this version during our push.
+    /// Another publisher created this version during the push.
     case lostRace(model: String, version: Int, digest: ContentDigest, publisher: String)
     /// Another writer moved the ref after it was read.
     case refMoved(model: String, ref: String, expected: Int?, found: Int?)
@@ -34,7 +34,7 @@ extension FleetError: CustomStringConvertible {
         case .etcd(let url, let message): "\(url): \(message)."
         case .busy(let what, let holder): "\(what): \(holder)."
         case .givenUp(let what):
-            "\(what): showed no sign of life for \(Ledger.deadSeconds) s and was removed from the ledger. Start it again."
+            "\(what): was not renewed in the ledger for \(Ledger.deadSeconds) s and was removed from it. Start it again."
         case .unusable(let what, let reason): "\(what): \(reason)."
         }
     }

@@ -7,7 +7,7 @@ public struct CompressedKV: Sendable {
     /// `[batch, heads, positions.count, head_dim]`.
     public let values: KVPart
 
-    /// The result of a method.
+    /// Creates the result of a method.
     public init(positions: KVPositions, keys: KVPart, values: KVPart) {
         self.positions = positions
         self.keys = keys

@@ -21,7 +21,7 @@ extension KVError: CustomStringConvertible {
     public var description: String {
         switch self {
         case .badShape(let shape):
-            "\(shape): not a tensor's shape. Sizes must be 0 or more, and all bytes together must fit an address."
+            "\(shape): not a tensor's shape. Sizes must be 0 or more, and 4 times their product less than 2^63."
         case .sequenceTooLong(let length):
             "\(length) positions: a sequence must have at most \(Int32.max). Split it."
         case .outOfBounds(let first, let last, let count):
@@ -29,11 +29,11 @@ extension KVError: CustomStringConvertible {
         case .shapeMismatch(let what, let expected, let found):
             "\(what): shape \(found), expected \(expected)."
         case .attentionMissing(let method):
-            "\(method): requires attention scores [batch, query heads, queries, sequence]. Pass them with the layer, or use window or sinks."
+            "\(method): requires attention scores [batch, query heads, queries, sequence]. Pass them with the layer, or use Window or Sinks, which need none."
         case .badParameter(let method, let name, let value, let need):
             "\(method): \(name) is \(value); \(need)."
         case .badLength(let expected, let found):
-            "\(found) bytes, expected \(expected): not a quantised tensor of this layout."
+            "\(found) bytes, expected \(expected): not a quantized tensor of this layout."
         }
     }
 }

@@ -1,4 +1,4 @@
-/// Keys and values of one layer: the input of a method, with the facts that some methods need.
+/// Keys and values of one layer: the input of a method, with the other data that some methods need.
 public struct KVLayer: Sendable {
     /// `[batch, heads, sequence, head_dim]`.
     public let keys: KVView

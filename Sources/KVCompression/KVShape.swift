@@ -10,7 +10,7 @@ public struct KVShape: Hashable, Sendable, CustomStringConvertible {
     /// The head dimension of keys and values; positions of attention scores.
     public var columns: Int
 
-    /// A shape that is not checked yet.
+    /// Creates a shape; a view or layout checks it.
     public init(_ batch: Int, _ heads: Int, _ rows: Int, _ columns: Int) {
         self.batch = batch
         self.heads = heads

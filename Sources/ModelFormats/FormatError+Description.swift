@@ -24,8 +24,8 @@ extension FormatError.Problem {
         case .missingField(let field): "\"\(field)\" is missing"
         case .sizeMismatch(let expected, let found):
             "\(found) bytes of data, expected \(expected) from shape and type"
-        case .partialByte(let bits): "the data has \(bits) bits, not a multiple of 8"
-        case .offsetsReversed(let begin, let end): "data begins at \(begin), but ends before, at \(end)"
+        case .partialByte(let bits): "the data has \(bits) bits, which are not whole bytes"
+        case .offsetsReversed(let begin, let end): "data ends at \(end), before it begins at \(begin)"
         case .dataEnd(let expected, let found):
             "\(found) bytes of data, expected \(expected) from the header"
         case .notGGUF: "the file does not begin with \"GGUF\""
@@ -45,7 +45,7 @@ extension FormatError.Problem {
         case .unknownTypeNumber(let number): "unknown ggml type \(number)"
         case .removedType(let number, let name): "ggml type \(number) (\(name)) was removed from ggml"
         case .partialBlock(let row, let block):
-            "a row has \(row) elements, not a multiple of the block of \(block)"
+            "a row has \(row) elements, not a multiple of the block size \(block)"
         case .rule(let fact): fact
         case .unsafeFileName(let name):
             "\"\(name)\" is not a relative path without empty, \".\" and \"..\" components"

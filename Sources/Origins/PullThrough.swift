@@ -1,4 +1,5 @@
-/// Adds to the store what a client requests and the store lacks. A ``HubServer`` calls it before it responds with 404.
+/// Adds models and files to the store that a client requests and the store lacks. A ``HubServer`` calls it before it
+/// responds with 404.
 public protocol PullThrough: Sendable {
     /// Adds a revision of a model: its files, or at least their list.
     ///

@@ -33,7 +33,8 @@ struct ResponseValidator: Sendable {
                 if let bytes, let length, length != bytes {
                     throw FetchError.wrongLength(url: address.name, status: status, expected: bytes, found: length)
                 }
-                throw FetchError.wrongRange(url: address.name, status: status, expected: expected, found: "the whole")
+                throw FetchError.wrongRange(
+                    url: address.name, status: status, expected: expected, found: "the whole file")
             }
         } else {
             let found = head.headers.first(name: "content-range") ?? "no range"

@@ -43,7 +43,7 @@ extension Transport {
             case .end(let error?):
                 throw distrust(error, at: request.address)
                     ?? FetchError.disconnected(
-                        url: request.address.name, reason: "the connection broke (\(error))", attempts: 1)
+                        url: request.address.name, reason: cause(of: error), attempts: 1)
             }
         }
     }

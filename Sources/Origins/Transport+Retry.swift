@@ -189,7 +189,7 @@ extension Transport {
                     url: address.name, reason: "no connection within \(options.connectSeconds) s", attempts: 1))
         default:
             if let distrust = distrust(error, at: address) { throw distrust }
-            return Failure(.disconnected(url: address.name, reason: "the connection broke (\(error))", attempts: 1))
+            return Failure(.disconnected(url: address.name, reason: cause(of: error), attempts: 1))
         }
     }
 

@@ -36,6 +36,21 @@ extension Transport {
         }
     }
 
+    /// The cause of a failed connection, for a message.
+    func cause(of error: any Error) -> String {
+        switch error {
+        case let error as NIOConnectionError:
+            guard let failure = error.connectionErrors.first?.error else {
+                return "the host name cannot be resolved"
+            }
+            let reason = (failure as? IOError).map { String(cString: strerror($0.errnoCode)) }
+            return "cannot connect (\(reason ?? "\(failure)"))"
+        case let error as IOError: return "the connection broke (\(String(cString: strerror(error.errnoCode))))"
+        case let error as HTTPClientError: return "the connection broke (\(error.shortDescription))"
+        default: return "the connection broke (\(error))"
+        }
+    }
+
     /// The reason why a certificate is not trusted. The failed handshake does not contain it, so this connects once
     /// more, only to read the server's certificates.
     private func doubt(_ address: Address) -> String {

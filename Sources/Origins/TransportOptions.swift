@@ -11,11 +11,12 @@ public struct TransportOptions: Sendable {
     public var attempts = 7
     /// The upper limit of the first wait, which doubles with each further wait.
     public var firstDelaySeconds = 0.5
-    /// The highest limit of a wait between attempts.
+    /// The upper limit of all waits between attempts.
     public var longestDelaySeconds = 30.0
     /// The longest wait that a server may request (Retry-After); a request that would have to wait longer fails.
     public var longestRetryAfterSeconds = 300.0
-    /// Bytes per second, after ten seconds of a request, below which it is abandoned as stalled; 0 for no limit.
+    /// A request slower than this many bytes per second after its first ten seconds is abandoned as stalled; 0 for no
+    /// limit.
     public var leastBytesPerSecond = 0
     /// Whether secrets and weights may be sent unencrypted to other machines. Set by `WEIGHTSTORE_INSECURE=1`.
     public var allowsPlainHTTP = ProcessInfo.processInfo.environment["WEIGHTSTORE_INSECURE"] == "1"

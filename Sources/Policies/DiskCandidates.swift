@@ -2,7 +2,7 @@ import Storage
 
 /// `candidate` on disk: the shards of weights whose files may be evicted now.
 ///
-/// `shard.evictable` tells whether an origin has the shard and it is not pinned. The lease files tell which revisions
+/// `shard.evictable` states whether an origin has the shard and it is not pinned. The lease files list which revisions
 /// living processes use and which claims are valid; the shards of both are in the temporary table `held`, which the
 /// view excludes.
 package struct DiskCandidates {

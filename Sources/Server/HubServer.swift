@@ -31,7 +31,7 @@ public final class HubServer: Sendable {
     ///   - pullThrough: fetches models and files that the store lacks; with nil the response is 404.
     ///   - arrivals: the fetches in progress, for peers that wait for them.
     ///   - logger: receives a line for each request, at `info`.
-    /// - Throws: ``DeviceError`` if threads cannot be created.
+    /// - Throws: ``SupportError`` if threads cannot be created.
     public init(
         _ store: Store, _ options: ServerOptions = ServerOptions(), pullThrough: (any PullThrough)? = nil,
         arrivals: (any InFlightFetches)? = nil, logger: Logger = Logger(label: "weightstore.server")
@@ -66,7 +66,11 @@ public final class HubServer: Sendable {
             do {
                 try await group.run()
             } catch let error as IOError {
-                throw ServerError.bind(host: options.host, port: options.port, reason: "\(error)")
+                throw ServerError.bind(
+                    host: options.host, port: options.port, reason: "\(String(cString: strerror(error.errnoCode)))")
+            } catch is SocketAddressError.UnknownHost {
+                throw ServerError.bind(
+                    host: options.host, port: options.port, reason: "the host name cannot be resolved")
             }
             tasks.cancelAll()
         }

@@ -14,7 +14,7 @@ extension ServerError: CustomStringConvertible {
         case .bind(let host, let port, let reason):
             "\(host):\(port): cannot listen on this address: \(reason)."
         case .token(let source, let reason):
-            "\(source): not an access token: \(reason)."
+            "\(source): unusable access token: \(reason)."
         case .certificate(let path, let reason):
             "\(path): unusable for https: \(reason)."
         }

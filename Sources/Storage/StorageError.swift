@@ -10,7 +10,7 @@ public enum StorageError: Error, Sendable, Equatable {
     case catalogDamaged(path: String, message: String)
     /// An SQLite statement failed; `code` is its extended result code.
     case catalogFailed(path: String, code: Int, message: String)
-    /// Nothing has that name; `kind` is model, revision, file, tensor or layer.
+    /// Nothing has that name; `kind` is a word such as model, revision, file, tensor or layer.
     case notFound(kind: String, name: String, detail: String = "")
     /// A digest prefix matches several revisions.
     case ambiguous(name: String, matches: [String])

@@ -190,6 +190,7 @@ extension RevisionView.Part: CustomStringConvertible {
         switch self {
         case .all: "(all tensors)"
         case .rest: "(tensors outside the layers)"
+        case .layers(let range) where range.count == 1: "layer \(range.lowerBound)"
         case .layers(let range): "layers \(range.lowerBound)-\(range.upperBound)"
         case .stackLayer(let stack, let layer): "\(stack).\(layer)"
         case .expert(let layer, let expert): "layer \(layer) expert \(expert)"

@@ -34,6 +34,18 @@ import Testing
         #expect(try contents(directory("out/model.safetensors")) == contents(directory("tuned/model.safetensors")))
     }
 
+    @Test("help shows a default as a user types it")
+    func defaults() throws {
+        func help(_ arguments: String...) throws -> String {
+            try tool.run(arguments + ["--help"]).output.split { $0 == " " || $0 == "\n" }.joined(separator: " ")
+        }
+        #expect(try help("gc").contains("(default: 1d)"))
+        #expect(try help("fleet", "gc").contains("(default: 1d)"))
+        #expect(try help("node").contains("(default: 5s)"))
+        let simulate = try help("policy", "simulate")
+        #expect(simulate.contains("(default: 100%)") && simulate.contains("(default: 64MiB)"))
+    }
+
     @Test("files show the SHA-256 that sha256sum shows")
     func digests() throws {
         try importBoth()

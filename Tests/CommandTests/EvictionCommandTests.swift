@@ -61,7 +61,7 @@ import Testing
         #expect(bad.status == 6)
         #expect(bad.errors.contains("line 2") || bad.errors.contains("no such table"))
         try directory.write("SELECT shard_id FROM candidate ORDER BY bytes\n", to: "store/policies/mine.sql")
-        #expect(try tool("policy", "check").output.contains("mine.sql: good"))
+        #expect(try tool("policy", "check").output.contains("mine.sql: valid"))
         let explained = try tool("policy", "explain", "lru", "--first", "2", "--json").object()
         #expect((explained["plan"] as? [String])?.first?.contains("candidate_by_last_access") == true)
         #expect((explained["victims"] as? [Any])?.count == 2)

@@ -49,7 +49,7 @@ import Testing
         #expect(try tool("kv", "stats", "--json").object()["blocks"] as? Int == 10)
         #expect(try tool("stats").output.contains("10 blocks"))
         #expect(try tool("du").output.contains("of KV blocks"))
-        #expect(try tool("verify").output.contains("all whole"))
+        #expect(try tool("verify").output.contains("all intact"))
         try directory.write([1, 2, 3], to: "odd")
         let odd = try tool(
             "kv", "put", "org/base", directory("odd"), directory("blocks"), "--format", "f16", "--block-tokens", "4")

@@ -135,7 +135,7 @@ struct ArenaTests {
                     == .arenaFull(
                         arena.device.name, asked: 140_288, free: 131_072 - 512 + rest, largest: 131_072 - 512,
                         budget: arena.budget))
-            #expect("\(error!)".contains("140288 bytes requested"))
+            #expect("\(error!)".contains("no space for 140288 bytes"))
         }
         fixture.check()
     }

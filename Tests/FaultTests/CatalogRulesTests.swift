@@ -203,8 +203,8 @@ extension Faults {
             ] {
                 let result = try tool.run(arguments)
                 #expect(result.status == 7, "\(arguments): \(result.errors)")
-                #expect(result.errors.contains("newer weightstore"), "\(result.errors)")
-                #expect(result.errors.contains("untouched"), "\(result.errors)")
+                #expect(result.errors.contains("newer version of weightstore"), "\(result.errors)")
+                #expect(result.errors.contains("not changed"), "\(result.errors)")
             }
             #expect(try contents(place + "/store.db") == contents(directory("before")))
             #expect(try FileSystem.status(log)?.bytes ?? 0 == 0)

@@ -26,7 +26,7 @@ extension Faults {
             let result = running.result()
             #expect(result.status == 130)
             #expect(result.errors.contains("Interrupted"))
-            #expect(result.errors.contains("resumes"))
+            #expect(result.errors.contains("again to resume"))
             #expect(result.output == "")
             #expect(TemporaryDirectory.files(below: place + "/staging") == [], "it cleans up behind itself")
 

@@ -113,7 +113,7 @@ extension Faults {
             #expect(try lock.tryLock())
             let second = try tool("gc")
             #expect(second.status == 0)
-            #expect(second.errors.contains("another collection"))
+            #expect(second.errors.contains("another garbage collection"))
             lock.unlock()
             #expect(try tool("gc").errors == "")
         }

@@ -92,7 +92,7 @@ import WeightStore
                 fault("shifted"),
                 { if case .wrongRange(_, 206, let expected, let found) = $0 { expected != found } else { false } }
             ),
-            (fault("whole"), { if case .wrongRange(_, 200, _, "the whole") = $0 { true } else { false } }),
+            (fault("whole"), { if case .wrongRange(_, 200, _, "the whole file") = $0 { true } else { false } }),
             (
                 fault("long") { $0.extra = 7 },
                 {

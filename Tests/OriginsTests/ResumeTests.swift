@@ -131,7 +131,7 @@ import WeightStore
         process.signal(SIGINT)
         let result = process.result()
         #expect(result.status == 130)
-        #expect(result.errors.contains("Durable data is kept"))
+        #expect(result.errors.contains("Data that was stored is kept"))
         let safe = try safe(fixture)
         #expect(safe > 1 << 20)
         try fixture.hub.set()

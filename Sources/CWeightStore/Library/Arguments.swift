@@ -43,7 +43,7 @@ func target<Value: VersionedStruct>(
     guard argument.pointee.struct_size >= Value.firstSize else {
         throw .argument(
             "struct_size of the \(name) is \(argument.pointee.struct_size): must be at least \(Value.firstSize); "
-                + "set it to sizeof")
+                + "set it to the size of the structure (sizeof)")
     }
     return SizedTarget(pointer: argument)
 }
@@ -67,6 +67,8 @@ struct SizedTarget<Value: VersionedStruct> {
 
 /// An element by its index.
 func element<Element>(_ all: [Element], _ index: Int, _ name: String) throws(CallError) -> Element {
-    guard all.indices.contains(index) else { throw .argument("\(name) \(index): must be less than \(all.count)") }
+    guard all.indices.contains(index) else {
+        throw .argument("\(name) \(index): must be 0 or more and less than \(all.count)")
+    }
     return all[index]
 }

@@ -2,7 +2,7 @@
 enum CallError: Error {
     case argument(String)
     case handle(String)
-    /// The process was forked from this one, which had opened a store.
+    /// The process was forked from the process with this id, which had opened a store.
     case forked(Int32)
     /// An element type that DLPack does not know.
     case unsupported(dtype: String)

@@ -55,7 +55,7 @@ public func weightstore_open_tier(
         guard options.pointee.struct_size >= weightstore_tier_options.firstSize else {
             throw CallError.argument(
                 "struct_size of the options is \(options.pointee.struct_size): must be at least "
-                    + "\(weightstore_tier_options.firstSize); set it to sizeof")
+                    + "\(weightstore_tier_options.firstSize); set it to the size of the structure (sizeof)")
         }
         let given = options.pointee
         guard let budget = Int(exactly: given.budget) else {

@@ -6,7 +6,7 @@ import WeightStore
 struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
-        abstract: "Measure how fast a model loads into RAM and onto a device, beside the machine's raw limits.",
+        abstract: "Measure how fast a model loads into RAM and onto a device, compared with the machine's raw limits.",
         discussion: """
             Cold means that the files were dropped from the page cache. Without a model, a checkpoint and a fine-tune \
             of it are generated, and deleted afterwards.
@@ -24,7 +24,8 @@ struct Bench: ParsableCommand {
     func validate() throws {
         if runs < 1 { throw ValidationError("--runs \(runs): must be at least 1") }
         if device == .ram {
-            throw ValidationError("--device ram: must be host, gpu or cuda:1 …; RAM is always measured")
+            throw ValidationError(
+                "--device ram: must be gpu, host, or a CUDA device such as cuda:0; RAM is always measured")
         }
     }
 

@@ -6,15 +6,16 @@ struct CollectGarbage: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "gc", abstract: "Remove shards and files that nothing references. Made for cron.",
         discussion: """
-            Unreferenced shards are removed after the grace period; files without rows, staging files of dead \
-            processes and healed blobs in quarantine at once. Safe at any time. Prints nothing if there is nothing to \
-            do; a second run during the first one reports that and exits with 0. With --quota it then evicts, as evict \
-            --down-to does.
+            Unreferenced shards are removed after the grace period; blobs that the catalog does not list, staging \
+            files of dead processes, and quarantined blobs that are no longer needed are removed at once. Safe at any \
+            time. Prints nothing if there is nothing to do; a second run during the first one reports that and exits \
+            with 0. With --quota it then evicts, as evict --down-to does.
             """)
 
     @Option(
         help: ArgumentHelp(
-            "How long the shards of an interrupted import are kept for it to resume.", valueName: "time"))
+            "Keep unreferenced shards for this long, so that an interrupted import can resume: 12h, 1d.",
+            valueName: "time"))
     var grace = TimeSpan(argument: "1d")!
     @Option(help: ArgumentHelp("Then evict down to this size, by the policy: 200G.", valueName: "size")) var quota:
         ByteSize?
@@ -52,13 +53,13 @@ struct CollectGarbage: ParsableCommand {
         if summary.missing > 0 {
             Terminal.printDiagnostic(
                 "\(Quantity.count(summary.missing, "shard")) missing in \(summary.hits.joined(separator: ", ")). "
-                    + "Import them again."
+                    + "Import or pull these models again."
             )
         }
         let parts = [
-            (summary.orphans, "orphaned shard"), (summary.unreferencedBlobs, "stray blob"),
+            (summary.orphans, "unreferenced shard"), (summary.unreferencedBlobs, "unlisted blob"),
             (summary.staged, "staging file"),
-            (summary.quarantined, "healed blob"), (summary.kvBlocks, "lost KV block"),
+            (summary.quarantined, "quarantined blob"), (summary.kvBlocks, "lost KV block"),
         ].filter { $0.0 > 0 }.map { Quantity.count($0.0, $0.1) }
         let evicted = eviction.map { $0.text(dryRun: dryRun) } ?? ""
         if parts.isEmpty { return try Terminal.write(evicted) }

@@ -7,11 +7,11 @@ struct Evict: ParsableCommand {
         commandName: "evict",
         abstract: "Free disk space: evict shards that an origin can supply again, or KV blocks. Made for cron.",
         discussion: """
-            The files of evicted shards are deleted, their rows stay, and the next use fetches them. Shards of pinned \
-            revisions, of revisions that a live process holds, and shards without an origin are never evicted. Without \
-            --free or --down-to the quota decides: below its high watermark nothing is evicted, above it down to the \
-            low one. Prints nothing if there is nothing to do. With --kind kv it drops KV blocks, which engines can \
-            compute again; those of superseded revisions first.
+            The files of evicted shards are deleted, the catalog still lists them, and the next use fetches them. \
+            Shards of pinned revisions, of revisions that a live process holds, and shards without an origin are never \
+            evicted. Without --free or --down-to, shards are evicted only if the quota's high watermark is exceeded, \
+            until the low one is reached. Prints nothing if there is nothing to do. With --kind kv, KV blocks are \
+            dropped, which engines can compute again; those of superseded revisions first.
             """)
 
     @Option(help: ArgumentHelp("The kind of shards: weights or kv.", valueName: "kind")) var kind = QuotaKind.weights

@@ -4,7 +4,7 @@ import WeightStore
 struct Families: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "families",
-        abstract: "Show the patterns that find layer and expert in a tensor's name.",
+        abstract: "Show the patterns that find the layer and the expert in a tensor's name.",
         discussion: "With a name, show its layer and expert.")
 
     @Argument(help: "A tensor's name.") var name: String?

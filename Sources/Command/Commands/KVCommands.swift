@@ -25,7 +25,8 @@ struct KVList: ParsableCommand {
     func run() throws {
         let spaces = try options.open().kvSpaces(ofModelsMatching: pattern)
         if options.json { return try Terminal.write(json: spaces) }
-        var table = Table("REVISION", "FORMAT", "TENANT", ">BLOCK", ">BLOCKS", ">SIZE", ">LONGEST", "USED", ">TIMES")
+        var table = Table(
+            "REVISION", "FORMAT", "TENANT", ">BLOCK", ">BLOCKS", ">SIZE", ">LONGEST", "LAST USED", ">USES")
         for space in spaces {
             table.add(
                 space.revision + (space.superseded ? " *" : ""), space.format, space.tenant.short,
@@ -70,7 +71,9 @@ struct KVDrop: ParsableCommand {
 
     func validate() throws {
         let isChosen = revision != nil || tenant != nil || superseded || olderThan != nil
-        if all == isChosen { throw ValidationError("give either conditions or --all") }
+        if all == isChosen {
+            throw ValidationError("give either a condition (a revision, --tenant, --superseded, --older-than) or --all")
+        }
     }
 
     func run() throws {

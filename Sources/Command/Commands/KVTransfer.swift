@@ -34,7 +34,7 @@ struct KVAddress: ParsableArguments {
 
 struct KVPut: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "put", abstract: "Store the blocks of a sequence of tokens, from a file.",
+        commandName: "put", abstract: "Store the KV blocks of a sequence of tokens.",
         discussion: "For engines that do not link the library. Tokens after the last whole block are ignored.")
 
     @OptionGroup var address: KVAddress
@@ -65,7 +65,7 @@ struct KVPut: ParsableCommand {
 
 struct KVGet: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "get", abstract: "Write the blocks of the longest stored prefix into a file.",
+        commandName: "get", abstract: "Write the KV blocks of the longest stored prefix of the tokens into a file.",
         discussion: "Exit status 2 if there is none.")
 
     @OptionGroup var address: KVAddress
@@ -82,11 +82,17 @@ struct KVGet: ParsableCommand {
         let (kv, chain) = try address.open(options)
         let lease = try kv.leaseBlocking(chain.prefix(), in: .ram)
         guard lease.blocks > 0 else {
-            throw StorageError.notFound(kind: "KV block", name: address.tokens)
+            throw StorageError.notFound(
+                kind: "KV block", name: address.tokens,
+                detail: "The store has no block of these tokens in this format and with this tenant.")
         }
         guard FileManager.default.createFile(atPath: output, contents: nil),
             let file = FileHandle(forWritingAtPath: output)
-        else { throw StorageError.invalid(what: "file to write", value: output, reason: "cannot be created") }
+        else {
+            throw StorageError.invalid(
+                what: "file to write", value: output,
+                reason: "cannot be created; its directory must exist and be writable")
+        }
         var bytes = 0
         for block in 0..<lease.blocks {
             try lease.withUnsafeBytes(ofBlock: block) { try file.write(contentsOf: Data($0)) }

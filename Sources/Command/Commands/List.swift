@@ -13,7 +13,7 @@ struct List: ParsableCommand {
         let models = try options.open().models(matching: pattern)
         if options.json { return try Terminal.write(json: models) }
         if quiet { return try Terminal.write(models.map { $0.name + "\n" }.joined()) }
-        var table = Table("MODEL", ">VERSION", ">SIZE", ">TENSORS", ">LAYERS", "REFS", "PINNED", "USED", ">TIMES")
+        var table = Table("MODEL", ">VERSION", ">SIZE", ">TENSORS", ">LAYERS", "REFS", "PINNED", "LAST USED", ">USES")
         for model in models {
             table.add(
                 model.name, model.version.map { "v\($0)" } ?? "-", Quantity.bytes(model.bytes), "\(model.tensors)",

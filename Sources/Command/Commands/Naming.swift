@@ -32,7 +32,7 @@ struct Untag: ParsableCommand {
 struct Pin: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "pin",
-        abstract: "Keep a revision: until it is unpinned, prune skips it and rm refuses it.")
+        abstract: "Keep a revision: until it is unpinned, prune skips it and rm refuses to remove it.")
 
     @Argument(help: "The revision.") var revision: String
     @Option(help: ArgumentHelp("The reason.", valueName: "text")) var note = ""

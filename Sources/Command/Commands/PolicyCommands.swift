@@ -98,7 +98,7 @@ struct PolicyCheck: ParsableCommand {
                 if let refused = answer.refused {
                     Terminal.printDiagnostic("\(refused)")
                 } else {
-                    try Terminal.write("\(answer.policy): good\n")
+                    try Terminal.write("\(answer.policy): valid\n")
                 }
             }
         }
@@ -112,8 +112,9 @@ struct PolicyExplain: ParsableCommand {
 
     @Argument(help: "A policy's name, or a file.") var policy: String
     @Option(help: ArgumentHelp("The kind of shards: weights or kv.", valueName: "kind")) var kind = QuotaKind.weights
-    @Option(help: ArgumentHelp("How many victims to show.", valueName: "count")) var first: Int?
-    @Option(help: ArgumentHelp("Find victims up to this total size, and show the time.", valueName: "size"))
+    @Option(help: ArgumentHelp("How many shards to show (default: 10).", valueName: "count")) var first: Int?
+    @Option(
+        help: ArgumentHelp("Find shards to evict up to this total size, and time the search: 50G.", valueName: "size"))
     var free: ByteSize?
     @OptionGroup var options: StoreOptions
 
@@ -138,7 +139,8 @@ struct PolicyExplain: ParsableCommand {
                 json: Answer(plan: plan, seconds: seconds, found: victims.count, bytes: bytes, victims: shown))
         }
         let place = kind == .kv ? ">DEPTH" : ">LAYER"
-        var table = Table("SHARD", ">SIZE", "USED", ">USES", ">HEAT", ">FETCH", place, "KIND", ">MODELS", ">PRIORITY")
+        var table = Table(
+            "SHARD", ">SIZE", "LAST USED", ">USES", ">HEAT", ">FETCH", place, "KIND", ">MODELS", ">PRIORITY")
         for victim in shown {
             let place = kind == .kv ? victim.depth : victim.layer
             table.add(

@@ -6,7 +6,7 @@ import WeightStore
 struct PromptCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "prompt",
-        abstract: "Common prompts of a model, whose KV blocks warm loads into memory.",
+        abstract: "Register the common prompts of a model, so that \"weightstore warm\" also loads their KV blocks.",
         discussion: """
             A prompt is a list of tokens that requests begin with. Its uses are counted when engines look up KV blocks.
             """,
@@ -40,8 +40,9 @@ struct PromptCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "ls", abstract: "List prompts, the most used first.",
             discussion: """
-                USES: the requests that began with the prompt since it was added. EXPECTED: the uses that warm \
-                expects, which are the past uses, each halved for every day since; adding a prompt counts as one.
+                USES: the requests that began with the prompt since it was added. EXPECTED: the sum of the \
+                past uses, each halved for every day since then, by which warm ranks prompts; adding a prompt counts \
+                as one use.
                 """)
 
         @Argument(help: "Only prompts of this model.") var model: String?

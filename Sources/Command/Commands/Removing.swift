@@ -36,7 +36,8 @@ struct Prune: ParsableCommand {
     var keepLast: Int?
     @Option(
         help: ArgumentHelp(
-            "Only until the store has this size, the longest unused first: 200G.", valueName: "size"))
+            "Stop when the store has shrunk to this size; the longest unused are removed first: 200G.",
+            valueName: "size"))
     var downTo: ByteSize?
     @Flag(help: "Only show what would be removed.") var dryRun = false
     @Flag(name: .shortAndLong, help: "Do not ask.") var yes = false

@@ -6,7 +6,7 @@ import WeightStore
 struct PolicySimulate: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "simulate",
-        abstract: "Replay accesses through policies at several quotas: how much disk, and which policy?",
+        abstract: "Replay accesses with several policies and quotas, and compare their miss ratios.",
         discussion: """
             Replays the store's record (weightstore record on), or a trace: a text file with a line time,id,size for \
             each access. Each policy runs with the same SQL as in the store. "bound" is a lower bound for every \
@@ -59,7 +59,9 @@ struct PolicySimulate: ParsableCommand {
                 try log.map { try AccessTrace(files: [$0], blockBytes: blockSize.bytes) } ?? store.recordedAccesses()
             policies = try names.map { try Policy.isFile($0) ? Policy(file: $0) : store.policy($0) }
         }
-        guard !trace.accesses.isEmpty else { throw ValidationError("the trace contains no accesses") }
+        guard !trace.accesses.isEmpty else {
+            throw ValidationError("\(log ?? "the store's record"): contains no accesses to replay")
+        }
         let footprint = trace.footprint
         let range = quota ?? .range(max(footprint / 100, 1), max(footprint / 5 * 4, 1))
         let curve = try LongCall.run(unit: .things("accesses")) { work in

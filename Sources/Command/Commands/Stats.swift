@@ -18,7 +18,7 @@ struct Stats: ParsableCommand {
             tensors    \(stats.tensors)
             shards     \(stats.shards), \(Quantity.bytes(stats.stored)), \(stats.damaged) damaged or missing
             KV         \(Quantity.count(stats.kvBlocks, "block")), \(Quantity.bytes(stats.kvStored))
-            reads      \(stats.accesses) of shards
+            accesses   \(stats.accesses) of shards
             catalog    \(Quantity.bytes(stats.catalog))
             disk       \(Quantity.bytes(stats.available)) left
             processes  \(stats.processes.isEmpty ? "none but this" : stats.processes.joined(separator: ", "))

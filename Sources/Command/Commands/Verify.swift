@@ -43,7 +43,9 @@ struct Verify: ParsableCommand {
         try Terminal.write(
             "\(Quantity.count(summary.shards, "shard")), \(Quantity.bytes(summary.bytes)) read; "
                 + (summary.kvDropped > 0 ? "\(Quantity.count(summary.kvDropped, "KV block")) dropped; " : "")
-                + (bad == 0 ? "all whole\n" : "\(bad) damaged or missing: import the listed models again to heal\n")
+                + (bad == 0
+                    ? "all intact\n"
+                    : "\(bad) damaged or missing: import or pull the listed models again to heal them\n")
         )
     }
 }

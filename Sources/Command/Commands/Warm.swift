@@ -33,7 +33,8 @@ struct Warm: ParsableCommand {
     @Flag(help: "Only show what would be warmed, and what is skipped and why.") var plan = false
     @Flag(help: "Hold the warmed shards until Ctrl-C.") var hold = false
     @Flag(help: "Lock the pages in RAM; with --hold.") var lock = false
-    @Option(help: ArgumentHelp("With --hold: repeat at an interval (15m, 1h).", valueName: "span")) var every: TimeSpan?
+    @Option(help: ArgumentHelp("With --hold: repeat at this interval: 15m, 1h.", valueName: "time")) var every:
+        TimeSpan?
     @OptionGroup var options: StoreOptions
 
     /// Where the bytes stay when the program ends.
@@ -129,7 +130,8 @@ extension WarmPlan {
 
     fileprivate var table: String {
         var table = Table(
-            "REVISION", "PROMPT", ">USES", ">PARTS", ">SIZE", ">SHARED", ">THERE", ">FROM DISK", ">TO FETCH", ">BENEFIT"
+            "REVISION", "PROMPT", ">USES", ">PARTS", ">SIZE", ">SHARED", ">RESIDENT", ">FROM DISK", ">TO FETCH",
+            ">BENEFIT"
         )
         for item in items {
             table.add(

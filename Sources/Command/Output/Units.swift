@@ -16,6 +16,17 @@ struct ByteSize: ExpressibleByArgument {
         else { return nil }
         self.bytes = bytes
     }
+
+    /// The shortest exact text: `50G`, `64MiB`.
+    var defaultValueDescription: String {
+        func text(_ base: Int, _ suffix: String) -> (number: Int, text: String) {
+            var (number, power) = (bytes, 0)
+            while number > 0, number % base == 0, power < 5 { (number, power) = (number / base, power + 1) }
+            return (number, "\(number)" + (power > 0 ? ["", "K", "M", "G", "T", "P"][power] + suffix : ""))
+        }
+        let (decimal, binary) = (text(1000, ""), text(1024, "iB"))
+        return decimal.number <= binary.number ? decimal.text : binary.text
+    }
 }
 
 /// A duration: `90s`, `15m`, `12h`, `30d`, `2w`.
@@ -34,6 +45,13 @@ struct TimeSpan: ExpressibleByArgument {
         else { return nil }
         self.seconds = seconds
     }
+
+    /// The text with the largest unit that is exact: `5s`, `1d`.
+    var defaultValueDescription: String {
+        let exact = Self.units.filter { seconds % $0.value == 0 }
+        guard seconds > 0, let (unit, length) = exact.max(by: { $0.value < $1.value }) else { return "\(seconds)" }
+        return "\(seconds / length)\(unit)"
+    }
 }
 
 /// A share of the whole: `5%` or `0.05`.
@@ -46,4 +64,7 @@ struct Share: ExpressibleByArgument {
         fraction = isPercent ? value / 100 : value
         guard fraction > 0, fraction <= 1 else { return nil }
     }
+
+    /// The percentage: `5%`.
+    var defaultValueDescription: String { String(format: "%g%%", fraction * 100) }
 }

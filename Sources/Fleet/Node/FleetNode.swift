@@ -12,7 +12,7 @@ import WeightStore
 /// A `HubServer` with this node's ``board`` serves the peers.
 ///
 /// Four threads: one watches etcd, one polls the bucket, one announces this node, and the caller's thread syncs the
-/// store. They share the catalog, with the versions that were received, and two doorbells.
+/// store. They share the catalog, with the versions that were received, and two wake signals.
 public final class FleetNode: Sendable {
     private let store: Store
     private let fleet: Fleet

@@ -5,11 +5,11 @@ import WeightStore
 public final class InFlightRegistry: Sendable {
     /// The result of a wait.
     public enum State: Sendable {
-        /// It was expected and no longer is: look into the store again.
+        /// Its fetch has ended, with or without success: look it up in the store again.
         case arrived
-        /// It is still expected.
+        /// Its fetch is planned or in progress.
         case underWay
-        /// It is not expected.
+        /// No fetch of it is planned.
         case unknown
     }
 
@@ -19,7 +19,7 @@ public final class InFlightRegistry: Sendable {
     /// node.
     private static let hearSeconds = 3.0
 
-    /// Creates a board on which nothing is expected.
+    /// Creates a registry without shards.
     public init() {}
 
     func expect(_ digests: some Sequence<ContentDigest>) { expected.withLock { $0.formUnion(digests) } }

@@ -23,9 +23,9 @@ public struct NodeHoldings: Codable, Sendable, Equatable {
         public let ref: String
         /// The version that the map names, as last received by the node; nil if the ref no longer exists.
         public let wanted: Int?
-        /// The version that loads get on this node; nil if there is none, or if it is no longer in the map.
+        /// The version that the ref names on this node; nil if there is none, or if it is no longer in the map.
         public let held: Int?
-        /// The manifest's digest of the revision that loads get; nil if there is none yet.
+        /// The digest of the revision that the ref names on this node; nil if there is none yet.
         public let digest: ContentDigest?
         /// Bytes that are not fetched yet.
         public let missing: Int

@@ -115,7 +115,7 @@ final class Watcher: Sendable {
     private func watch(_ etcd: EtcdKeys) throws {
         if state.withLock({ $0.lastFull }).duration(to: .now) > .seconds(Self.fullSeconds) { try readAll(etcd) }
         let from = state.withLock { $0.heard } + 1
-        if follow(.watch) { logger.info("watching etcd from revision \(from) on") }
+        if follow(.watch) { logger.info("watching etcd from revision \(from)") }
         var isCompacted = false
         try etcd.client.watch(etcd.shared, from: from, work) { watched in
             switch watched {
@@ -127,7 +127,7 @@ final class Watcher: Sendable {
             return !isCompacted
         }
         guard isCompacted else { return }
-        logger.info("etcd has compacted its history beyond revision \(from): reading all keys")
+        logger.info("etcd no longer has the changes since revision \(from) (compacted): reading all keys")
         try readAll(etcd)
     }
 

@@ -57,7 +57,7 @@ public struct QuantizedLayout: Hashable, Sendable {
         return length / group + (length % group == 0 ? 0 : 1)
     }
 
-    /// Number of scales of one head; the same as of zero points.
+    /// Number of scales of one head, which is also the number of its zero points.
     public var parametersPerHead: Int { groups * (axis == .channel ? shape.columns : shape.rows) }
 
     /// Offset of the scales, in bytes.

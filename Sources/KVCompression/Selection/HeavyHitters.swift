@@ -5,7 +5,7 @@
 /// Generative Inference of Large Language Models", arXiv:2306.14048. The paper accumulates scores over all queries;
 /// the engine may pass the scores of each query, or one row with their sum. `Ranking` defines how scores are compared.
 public struct HeavyHitters: KVSelector {
-    /// Number of positions that are kept for their attention.
+    /// Number of older positions that are kept because their attention scores are the highest.
     public var heavy: Int
     /// Number of most recent positions that are kept.
     public var recent: Int

@@ -1,8 +1,8 @@
 /// `Snap` with a budget that decreases from the first layer to the last.
 ///
 /// Cai, Zhang, Gao, Liu, Li, Liu, Lu, Xiong, Dong, Hu, Xiao: "PyramidKV: Dynamic KV Cache Compression based on
-/// Pyramidal Information Funneling", arXiv:2406.02069. In addition to the window, the last layer keeps 1 / `steepness` of the
-/// mean, the first layer the number that makes the mean right, and the budgets in between are linear.
+/// Pyramidal Information Funneling", arXiv:2406.02069. In addition to the window, the last layer keeps 1 / `steepness`
+/// of the mean, the first layer twice the mean less that number, and the layers in between are interpolated linearly.
 ///
 /// Invariants: no layer keeps more than the one before it, and all layers together keep `layers * budget` positions, or
 /// all positions.
@@ -17,7 +17,7 @@ public struct Pyramid: KVSelector {
     public var kernel: Int
     /// How scores are pooled, as in ``Snap``.
     public var pooling: Snap.Pooling
-    /// The paper's β.
+    /// The paper's β: the mean divided by the number of positions that the last layer keeps besides the window.
     public var steepness: Int
 
     /// A method with these parameters, which are checked at each use.
@@ -44,7 +44,8 @@ public struct Pyramid: KVSelector {
     /// The number of positions, out of `sequence`, that the layer number `layer` keeps.
     ///
     /// If the first layers have too few positions for their share, the last layers keep the rest, as in the authors'
-    /// program. The second half of the line mirrors the first, so that rounding does not change the sum.
+    /// program. The second half of the layers mirrors the first about the mean, so that rounding does not change the
+    /// sum.
     ///
     /// - Throws: `badParameter`.
     public func budget(layer: Int, sequence: Int) throws(KVError) -> Int {

@@ -38,7 +38,7 @@ enum HubError: Error, Equatable {
         case .storage(.damaged): self = .unavailable("some of the bytes are damaged")
         case .storage(.busy): self = .unavailable("the store is busy")
         case .cancelled: self = .unavailable("the server is stopping")
-        case .fetch: self = .unavailable("the upstream hub did not return it")
+        case .fetch: self = .unavailable("the upstream hub did not return the requested bytes")
         default: self = .failed
         }
     }

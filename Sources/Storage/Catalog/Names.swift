@@ -11,7 +11,7 @@ package enum ModelName {
                 let first = part.first, first != "." && first != "-"
             else {
                 throw refuse(
-                    "may contain letters, digits, \".\", \"_\" and \"-\"; no part may begin with \".\" or \"-\""
+                    "each part must have 1 or more letters, digits, \".\", \"_\" and \"-\", and not begin with \".\" or \"-\""
                 )
             }
         }
@@ -28,8 +28,8 @@ package enum RefName {
             name.unicodeScalars.allSatisfy({
                 $0.value > 0x20 && $0.value < 0x7F && !"@~^:?*[\\".unicodeScalars.contains($0)
             })
-        else { throw refuse("must have 1 to 200 ASCII characters, without spaces and @~^:?*[\\") }
-        guard !CommitName.isValid(name) else { throw refuse("must not be 40 hexadecimal digits, which are a commit") }
+        else { throw refuse("must have 1 to 200 ASCII characters; spaces and @~^:?*[\\ are not allowed") }
+        guard !CommitName.isValid(name) else { throw refuse("must not be 40 hexadecimal digits, which name a commit") }
         return name
     }
 }

@@ -3,7 +3,7 @@ import GRDB
 /// The table `origin`: the URLs from which a model can be fetched, the nearest at position 0. This type makes every
 /// change to it.
 ///
-/// `revision.has_origin` tells which of the model's revisions the origins hold. Inserting the first origin and
+/// `revision.has_origin` states which of the model's revisions the origins hold. Inserting the first origin and
 /// deleting the last one make triggers recompute which shards may be evicted, so unchanged origins are not written
 /// again.
 package enum OriginTable {

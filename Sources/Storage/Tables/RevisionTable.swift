@@ -5,7 +5,7 @@ import ModelFormats
 /// makes every change to them.
 ///
 /// **Files, size and counts never change.** These do: the version (once, when `import --move` completes), the digest
-/// (once, when the last byte of a pulled revision arrives; `provisional` keeps the first digest), `recoverable`, and
+/// (once, when the last byte of a pulled revision arrives; `provisional` keeps the first digest), `has_origin`, and
 /// the access counts.
 ///
 /// A revision without a version belongs to an incomplete `import --move`; there is at most one for each source.

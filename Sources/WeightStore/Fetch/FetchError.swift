@@ -54,7 +54,7 @@ extension FetchError: CustomStringConvertible {
             machine.
             """
         case .refused(let url, let status, let expected, let attempts):
-            "\(url): status \(status), expected \(expected)\(attempts > 1 ? ", \(attempts) attempts" : "")."
+            "\(url): status \(status), expected \(expected)\(attempts > 1 ? " (attempts: \(attempts))" : "")."
         case .pageInsteadOfFile(let url, let status, let type):
             """
             \(url): status \(status): received a page (\(type)), expected the bytes of a file. Check for a proxy or a \
@@ -69,9 +69,9 @@ extension FetchError: CustomStringConvertible {
         case .badRedirect(let url, let status, let location):
             "\(url): status \(status): redirect to \(location) rejected: invalid, less secure, or to another host."
         case .stalled(let url, let seconds, let attempts):
-            "\(url): no byte for \(seconds) s, \(attempts) attempts. Received bytes are kept."
+            "\(url): no byte arrived for \(seconds) s (attempts: \(attempts)). Received bytes are kept."
         case .disconnected(let url, let reason, let attempts):
-            "\(url): \(reason), \(attempts) attempts. Received bytes are kept."
+            "\(url): \(reason) (attempts: \(attempts)). Received bytes are kept."
         case .untrusted(let url, let reason):
             "\(url): not trusted: \(reason)."
         case .malformed(let url, let expected, let found):

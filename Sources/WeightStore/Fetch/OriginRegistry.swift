@@ -47,12 +47,9 @@ final class OriginRegistry: Sendable {
     }
 
     private func unsupported(_ url: String) -> FetchError {
-        .unusable(
-            url: url,
-            reason: """
-                unsupported origin scheme "\(Self.scheme(url) ?? "")"; supported: \
-                \(schemes.map { "\($0)://" }.joined(separator: ", "))
-                """)
+        let problem = Self.scheme(url).map { "unsupported origin scheme \"\($0)\"" } ?? "not a URL: it has no scheme"
+        return .unusable(
+            url: url, reason: "\(problem); supported: \(schemes.map { "\($0)://" }.joined(separator: ", "))")
     }
 
     private static func scheme(_ url: String) -> String? {

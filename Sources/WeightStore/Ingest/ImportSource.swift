@@ -60,7 +60,7 @@ struct ImportSource {
         try source.walk(location, "")
         guard !source.files.isEmpty else {
             throw StorageError.notFound(
-                kind: "file to import", name: path, detail: "The directory contains no importable file.")
+                kind: "file to import", name: path, detail: "The directory contains no files.")
         }
         return [source]
     }

@@ -5,7 +5,7 @@ import Glibc
 public struct CollectionSummary: Sendable, Codable {
     /// The number of shards that were unreferenced for longer than the grace period.
     public internal(set) var orphans = 0
-    /// The number of blobs without rows, which crashes leave.
+    /// The number of blobs without rows, left behind by crashes.
     public internal(set) var unreferencedBlobs = 0
     /// The number of staging files of dead processes, and of partial shards whose fetch was not resumed in time.
     public internal(set) var staged = 0
@@ -19,7 +19,7 @@ public struct CollectionSummary: Sendable, Codable {
     public internal(set) var hits: [String] = []
     /// The number of KV blocks dropped because their blobs, or those of blocks before them, are missing.
     public internal(set) var kvBlocks = 0
-    /// Paths in `blobs/` and `staging/` that are not the store's. They are left alone.
+    /// Paths in `blobs/` and `staging/` that the store did not create. They are left in place.
     public internal(set) var unknownFiles: [String] = []
 
     private enum CodingKeys: String, CodingKey {

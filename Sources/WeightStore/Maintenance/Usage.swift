@@ -54,7 +54,7 @@ public struct StoreStats: Sendable, Codable {
     public let damaged: Int
     /// The number of pins.
     public let pins: Int
-    /// Accesses of shards of weights, each counted since it was stored.
+    /// Accesses of the shards of weights, each counted since the shard was stored.
     public let accesses: Int
     /// The size of the catalog file, in bytes.
     public let catalog: Int

@@ -17,7 +17,7 @@ extension Revision {
     public func tensor(_ name: String, in file: String? = nil) throws -> Tensor {
         let rows = try fetchedPlaces(named: name) { file == nil || $0.entry.file == file }
         guard let tensor = try map(Array(rows.prefix(1))).first else {
-            throw StorageError.notFound(kind: "tensor", name: name)
+            throw StorageError.notFound(kind: "tensor", name: "\(self.name) \(name)")
         }
         return tensor
     }

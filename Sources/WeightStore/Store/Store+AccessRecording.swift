@@ -30,7 +30,7 @@ extension Store {
         flush()
         guard !accessFiles.isEmpty else {
             throw StorageError.notFound(
-                kind: "recorded access", name: path)
+                kind: "record of accesses", name: path)
         }
         var trace = try AccessTrace(files: accessFiles)
         let candidates = try DiskCandidates(catalog.path, [])

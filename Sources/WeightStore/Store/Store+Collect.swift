@@ -14,7 +14,7 @@ extension Store {
     @discardableResult
     public func collectGarbage(graceSeconds: Int = 86_400, dryRun: Bool = false) throws -> CollectionSummary {
         let lock = try FileDescriptor(path + "/gc.lock", O_RDWR | O_CREAT)
-        guard try lock.tryLock() else { throw StorageError.busy(what: path, holder: "another collection") }
+        guard try lock.tryLock() else { throw StorageError.busy(what: path, holder: "another garbage collection") }
         var summary = CollectionSummary()
         try collectStaging(&summary, dryRun: dryRun)
         let partials = try PartialShards(store: path).collect(olderThanSeconds: graceSeconds, dryRun: dryRun)

@@ -3,8 +3,8 @@ import Storage
 
 extension Store {
     /// Removes revisions by rule. Revisions that a ref names are not candidates, unless the rule includes them; the one
-    /// that `main` names never is. Pinned and used revisions are skipped, and listed in ``RemovalSummary/kept``. Models
-    /// stay, so that the number of the next version is the next number.
+    /// that `main` names never is. Pinned revisions and revisions in use are skipped, and listed in
+    /// ``RemovalSummary/kept``. Models stay, so that version numbers are not used twice.
     ///
     /// - Parameters:
     ///   - rule: which revisions to remove.

@@ -18,7 +18,8 @@ extension Store {
     public func setQuota(_ quota: Quota, of kind: QuotaKind = .weights) throws {
         guard 0 < quota.low, quota.low <= quota.high, quota.high <= 1 else {
             throw StorageError.invalid(
-                what: "watermarks", value: "high \(quota.high), low \(quota.low)", reason: "need 0 < low ≤ high ≤ 1")
+                what: "watermarks", value: "high \(quota.high), low \(quota.low)",
+                reason: "must be above 0 and at most 1, with low at most high")
         }
         if let bytes = quota.bytes, bytes < 1 {
             throw StorageError.invalid(what: "quota", value: "\(bytes)", reason: "must be at least 1 byte")

@@ -8,7 +8,7 @@ extension Store {
     /// a hit.
     ///
     /// ``warmPlan(_:)`` chooses the shards and their order. Warm-up does not count as an access: it changes neither
-    /// popularity nor the tier's hits and misses. A second warm-up without changes moves nothing. Items that fail (an
+    /// popularity nor the tier's hits and misses. A second warm-up without changes loads nothing. Items that fail (an
     /// origin is unreachable, or other loads fill the tier meanwhile) are listed in ``WarmSummary/failed``, and the
     /// others are loaded.
     ///
@@ -106,7 +106,7 @@ extension Store {
             guard blocks.count <= prefill.missing else {
                 throw StorageError.invalid(
                     what: "prefill", value: prefill.prompt,
-                    reason: "the engine returned \(blocks.count) blocks, but only \(prefill.missing) were missing")
+                    reason: "the engine returned \(blocks.count) blocks, more than the \(prefill.missing) requested")
             }
             if blocks.isEmpty {
                 return summary.failed.append(prefill.skipped(.notComputed, "the engine returned no KV blocks"))

@@ -39,7 +39,7 @@ extension Store {
         logger.warning(
             """
             the quota of \(quota) bytes is exceeded: \(stored) bytes are stored and cannot be evicted, and a shard of \
-            \(bytes) bytes is needed
+            \(bytes) bytes is fetched nevertheless
             """)
     }
 

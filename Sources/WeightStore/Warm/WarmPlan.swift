@@ -88,7 +88,7 @@ public struct WarmItem: Sendable, Encodable {
 public struct SkippedItem: Sendable, Encodable {
     /// Why the item was left out.
     public enum Reason: String, Sendable, Encodable {
-        /// The budget is full of hotter shards, or the quota or the disk of computed KV blocks.
+        /// Hotter shards fill the budget, or computed KV blocks do not fit the quota or the disk.
         case noRoom
         /// Evicted from the disk, and ``WarmRequest/fetches`` is false.
         case evicted

@@ -61,7 +61,8 @@ struct FleetStatus: ParsableCommand {
 
 struct FleetMakeBucket: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "make-bucket", abstract: "Create the fleet's bucket. An existing bucket of yours stays unchanged.")
+        commandName: "make-bucket",
+        abstract: "Create the fleet's bucket. A bucket that you already own stays unchanged.")
 
     @OptionGroup var fleetOptions: FleetOptions
     @OptionGroup var options: StoreOptions
@@ -80,8 +81,9 @@ struct FleetMakeBucket: ParsableCommand {
 struct FleetDrop: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "drop",
-        abstract: "Remove a version from the fleet. Bytes that no other version has become garbage.",
-        discussion: "Nodes that hold the version keep it until they prune it. Refuses a version that a ref names.")
+        abstract: "Remove a version from the fleet. Bytes that only this version needs become garbage.",
+        discussion:
+            "Nodes that hold the version keep it until they prune it. A version that a ref names cannot be dropped.")
 
     @Argument(help: ArgumentHelp("The version, as org/name@v3.", valueName: "version")) var name: String
     @Flag(help: "Only check whether the version can be dropped.") var dryRun = false
@@ -110,7 +112,8 @@ struct FleetGarbage: ParsableCommand {
         commandName: "gc",
         abstract: "Remove objects that no version needs from the bucket, after a grace period. Safe during pushes.")
 
-    @Option(help: ArgumentHelp("Younger objects are kept.", valueName: "span")) var grace = TimeSpan(argument: "1d")!
+    @Option(help: ArgumentHelp("Keep objects younger than this: 12h, 1d.", valueName: "time")) var grace = TimeSpan(
+        argument: "1d")!
     @Flag(help: "Only show what would be removed.") var dryRun = false
     @OptionGroup var fleetOptions: FleetOptions
     @OptionGroup var options: StoreOptions

@@ -32,7 +32,8 @@ struct Node: ParsableCommand {
     @Option(help: ArgumentHelp("The node's name (default: host name and port).", valueName: "name")) var name: String?
     @Option(help: ArgumentHelp("A file with the token of the fleet.", valueName: "file"), completion: .file())
     var tokenFile: String?
-    @Option(help: ArgumentHelp("How often to poll the bucket without etcd.", valueName: "span")) var poll =
+    @Option(help: ArgumentHelp("How often to poll the bucket if etcd is not available: 30s, 1m.", valueName: "time"))
+    var poll =
         TimeSpan(argument: "5s")!
     @Flag(help: "Log warnings only.") var quiet = false
     @OptionGroup var fleetOptions: FleetOptions

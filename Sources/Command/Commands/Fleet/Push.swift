@@ -66,7 +66,8 @@ struct Rollback: ParsableCommand {
             "Only the ref moves, by compare-and-swap: of two concurrent moves one fails with exit status 4.")
 
     @Argument(help: ArgumentHelp("The model, or model@ref (default: main).", valueName: "model")) var name: String
-    @Option(help: ArgumentHelp("The version.", valueName: "v3")) var to: String?
+    @Option(help: ArgumentHelp("The version: v3 (default: the ref's previous one).", valueName: "version")) var to:
+        String?
     @Flag(help: "Only show the move.") var dryRun = false
     @OptionGroup var fleetOptions: FleetOptions
     @OptionGroup var options: StoreOptions

@@ -18,7 +18,7 @@ struct Check: ParsableCommand {
         if options.json {
             try Terminal.write(json: states)
         } else {
-            var table = Table("REF", "FLEET", "HERE", ">TO COME")
+            var table = Table("REF", "FLEET", "HERE", ">TO FETCH")
             for state in states {
                 table.add("\(state.model)@\(state.ref)", state.fleetText, state.hereText, Quantity.bytes(state.missing))
             }
