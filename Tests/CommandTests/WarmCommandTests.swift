@@ -62,7 +62,7 @@ import Testing
     func skipped() throws {
         try use()
         let tight = try tool("warm", "--plan", "--budget", "5M")
-        #expect(tight.output.contains("skipped: base@v1") && tight.output.contains("1 of 3 layers are in"))
+        #expect(tight.output.contains("skipped: base@v1") && tight.output.contains("1 of 3 layers fit"))
         #expect(try tool("warm", "--plan", "--top", "1").output.contains("not listed: 1 used revision"))
         #expect(try tool("warm", "tuned", "--plan", "--json").object()["others"] as? Int == 0)
         #expect(try tool("warm", "nobody").status == 2)

@@ -37,6 +37,7 @@ struct Pieces: Sendable {
             guard end < parts.range.upperBound else {
                 try await window.reserve(count)
                 try await writer.write(piece)
+                try await window.drain()
                 return sent(count)
             }
             async let next = self.piece(at: end)

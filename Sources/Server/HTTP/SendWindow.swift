@@ -14,7 +14,8 @@ final class SendWindow: Sendable {
     private struct State {
         var unsent = 0
         var isClosed = false
-        var waiter: CheckedContinuation<Void, any Error>?
+        /// The task that waits until at most `limit` bytes are unsent.
+        var waiter: (limit: Int, continuation: CheckedContinuation<Void, any Error>)?
     }
 
     private let state = Mutex(State())
@@ -22,18 +23,26 @@ final class SendWindow: Sendable {
     /// Waits until there is room, and reserves it. One task at a time: the responses of a connection are sequential.
     ///
     /// - Throws: ``Closed``, `CancellationError`.
-    func reserve(_ count: Int) async throws {
+    func reserve(_ count: Int) async throws { try await wait(adding: count, until: Self.bytes + count) }
+
+    /// Waits until the kernel has accepted all bytes. A server that stops closes its connections after their responses,
+    /// and the framework then drops the bytes that it still holds.
+    ///
+    /// - Throws: ``Closed``, `CancellationError`.
+    func drain() async throws { try await wait(adding: 0, until: 0) }
+
+    private func wait(adding count: Int, until limit: Int) async throws {
         try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { waiter in
+            try await withCheckedThrowingContinuation { continuation in
                 let outcome: Result<Void, any Error>? = state.withLock { state in
                     state.unsent += count
                     if state.isClosed { return .failure(Closed()) }
                     if Task.isCancelled { return .failure(CancellationError()) }
-                    if state.unsent <= Self.bytes + count { return .success(()) }
-                    state.waiter = waiter
+                    if state.unsent <= limit { return .success(()) }
+                    state.waiter = (limit, continuation)
                     return nil
                 }
-                if let outcome { waiter.resume(with: outcome) }
+                if let outcome { continuation.resume(with: outcome) }
             }
         } onCancel: {
             resume(throwing: CancellationError()) { _ in true }
@@ -45,7 +54,7 @@ final class SendWindow: Sendable {
     func release(_ count: Int) {
         resume { state in
             state.unsent = max(state.unsent - count, 0)
-            return state.unsent <= 2 * Self.bytes
+            return state.waiter.map { state.unsent <= $0.limit } ?? false
         }
     }
 
@@ -60,7 +69,7 @@ final class SendWindow: Sendable {
         let waiter = state.withLock { state -> CheckedContinuation<Void, any Error>? in
             guard change(&state) else { return nil }
             defer { state.waiter = nil }
-            return state.waiter
+            return state.waiter?.continuation
         }
         if let error { waiter?.resume(throwing: error) } else { waiter?.resume() }
     }
