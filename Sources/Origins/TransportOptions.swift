@@ -15,6 +15,8 @@ public struct TransportOptions: Sendable {
     public var longestDelaySeconds = 30.0
     /// The longest wait that a server may request (Retry-After); a request that would have to wait longer fails.
     public var longestRetryAfterSeconds = 300.0
+    /// Seconds of a request before its rate is checked.
+    var rateCheckSeconds = 10.0
     /// Bytes per second, after ten seconds of a request, below which it is abandoned as stalled; 0 for no limit.
     public var leastBytesPerSecond = 0
     /// Whether secrets and weights may be sent unencrypted to other machines. Set by `WEIGHTSTORE_INSECURE=1`.
