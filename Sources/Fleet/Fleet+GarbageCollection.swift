@@ -71,9 +71,9 @@ extension Fleet {
         var models: [String: [Int]] = [:]
         try bucket.list("models/") { page in
             for entry in page {
-                guard let slash = entry.name.lastIndex(of: "/"), slash >= entry.name.index(entry.name.startIndex, offsetBy: 7)
-                else { continue }
+                guard let slash = entry.name.lastIndex(of: "/") else { continue }
                 let model = String(entry.name[..<slash].dropFirst("models/".count))
+                if model.isEmpty { continue }
                 if let number = map.register(model).number(entry.name) {
                     models[model, default: []].append(number)
                 } else if entry.name == map.register(model).head {
@@ -133,7 +133,8 @@ private final class BucketCollection: Sendable {
         }
         if let model = listed.first(where: { !ledger.models.contains($0) }) {
             throw FleetError.inconsistent(
-                place: "\(bucket.url) \(Ledger.name)", finding: "does not name \(model), but the bucket has its versions")
+                place: "\(bucket.url) \(Ledger.name)",
+                finding: "does not name \(model), but the bucket has its versions")
         }
         let moment = bucket.now - Double(graceSeconds)
         let models = try ledger.models.map { model in

@@ -101,7 +101,9 @@ struct LostObjectTests {
         try bucket.checkRepair(versions: [1, 2], next: 3)
     }
 
-    @Test("a head that names a trimmed generation stops push, sync and collection", arguments: ["ledger", "models/org/model"])
+    @Test(
+        "a head that names a trimmed generation stops push, sync and collection",
+        arguments: ["ledger", "models/org/model"])
     func trimmed(name: String) throws {
         let bucket = try Bucket()
         if name == "ledger" {
@@ -113,7 +115,7 @@ struct LostObjectTests {
         try bucket.checkRepair(versions: [1, 2], next: 3)
     }
 
-    @Test("a head that runs ahead of its generations stops push at once, without a loop; the numbers after it are skipped")
+    @Test("a head that runs ahead of its generations stops push at once, without a loop; no number is used twice")
     func ahead() throws {
         let bucket = try Bucket()
         try bucket.fleet.bucket.put("models/org/model/head", Array("50".utf8))
@@ -132,7 +134,8 @@ struct LostObjectTests {
         // The last generation is lost, and a head of before was put back.
         try bucket.fleet.bucket.put("models/org/model/head", Array("\(generation - 1)".utf8))
         try bucket.fleet.bucket.delete("models/org/model/\(String(format: "%012d", generation))")
-        try bucket.checkThatAllStops("ends at generation \(generation - 1), but the ledger names generation \(generation)")
+        try bucket.checkThatAllStops(
+            "ends at generation \(generation - 1), but the ledger names generation \(generation)")
         for name in try bucket.names("models/") { try bucket.fleet.bucket.delete(name) }
         try bucket.checkThatAllStops("does not exist, but the ledger names its generation \(generation)")
         // All versions are lost. Their numbers are not used again.
@@ -217,7 +220,7 @@ struct LostObjectTests {
         #expect(try fixture.checkVersions().versions.map(\.version) == [2])
     }
 
-    @Test("a push that is overtaken by a drop and a collection before it is entered publishes no version with missing shards")
+    @Test("a drop and a collection before a push is entered leave it no version with missing shards")
     func dropBesidePush() throws {
         let fixture = try FleetFixture()
         let base = TestModel(layers: 2)

@@ -21,7 +21,7 @@ import WeightStore
     func plainHTTP() throws {
         var options = TransportOptions()
         options.allowsPlainHTTP = false
-        #expect(throws: FetchError.self) { try HubOrigin("http://127.example.com", token: "secret", options: options) }
+        #expect(throws: FetchError.self) { try PeerOrigin("peer+http://127.example.com", options: options) }
     }
 
     @Test("lines are cut wherever the bytes arrive, and one without an end is refused")
@@ -105,7 +105,7 @@ import WeightStore
             options.leastBytesPerSecond = least
             options.rateCheckSeconds = 0.2
             return try Transport(options).collect(
-                .init(what: "it") { _ in Transport.Request(address: address) }, limit: 1 << 20
+                .init(what: "it", request: { _ in Transport.Request(address: address) }, bytes: nil), limit: 1 << 20
             ).text.count
         }
         #expect(try collect(least: 100) == 40_000)

@@ -76,8 +76,8 @@ struct Ledger: Codable, Sendable, Equatable {
             guard later.models.isEmpty else { return later }
             throw FleetError.inconsistent(
                 place: "\(bucket.url) \(name)",
-                finding: "\(later.generation == 0 ? "does not exist" : "names no model"), but the bucket has objects below "
-                    + prefix)
+                finding: (later.generation == 0 ? "does not exist" : "names no model")
+                    + ", but the bucket has objects below \(prefix)")
         }
         return ledger
     }

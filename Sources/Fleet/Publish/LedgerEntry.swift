@@ -63,8 +63,8 @@ final class LedgerEntry: Sendable {
             guard ContinuousClock.now < end else {
                 throw FleetError.busy(
                     what: bucket.url,
-                    holder: "the collection on \(ledger.collection?.collector ?? "another machine") has been in progress "
-                        + "for more than \(Ledger.deadSeconds) s")
+                    holder: "the collection on \(ledger.collection?.collector ?? "another machine") has been in "
+                        + "progress for more than \(Ledger.deadSeconds) s")
             }
             try pause.wait(bucket.work)
         }

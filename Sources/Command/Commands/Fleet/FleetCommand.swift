@@ -7,7 +7,8 @@ struct FleetCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "fleet", abstract: "Show the fleet; check, repair and clean up its bucket.",
         subcommands: [
-            FleetStatus.self, FleetMakeBucket.self, FleetDrop.self, FleetVerify.self, FleetRepair.self, FleetGarbage.self,
+            FleetStatus.self, FleetMakeBucket.self, FleetDrop.self, FleetVerify.self, FleetRepair.self,
+            FleetGarbage.self,
         ])
 }
 
@@ -138,7 +139,7 @@ struct FleetVerify: ParsableCommand {
                 "\(Quantity.count(result.models, "model")), \(Quantity.count(result.versions, "version")), "
                     + "\(Quantity.count(result.shards, "shard")), \(Quantity.bytes(result.bytes))"
                     + (deep ? "; \(Quantity.bytes(result.bytesRead)) read" : "")
-                    + (result.problems.isEmpty ? "; all whole\n" : "; \(Quantity.count(result.problems.count, "problem"))\n"))
+                    + "; \(result.problems.isEmpty ? "all whole" : Quantity.count(result.problems.count, "problem"))\n")
             if result.problems.contains(where: { !$0.versions.isEmpty }) {
                 Terminal.printDiagnostic("\"weightstore push --check\" uploads them from a store that has the version")
             }
