@@ -5,14 +5,22 @@
 
 Each listing answers as it did the first time, until POST /thaw. Everything else is passed on as it is, so that
 signatures, which cover the host's name, stay valid.
+
+POST /hold with a text holds the requests whose method and path contain it, such as "PUT pushes/" (any path between the
+two words), until POST /release; GET /held answers how many are held.
 """
 import http.client
 import http.server
+import re
 import sys
+import threading
 
 service = int(sys.argv[1])
 address = sys.argv[2] if len(sys.argv) > 2 else "127.0.0.1"
 frozen = {}
+held = 0
+pattern = None
+changed = threading.Condition()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -23,6 +31,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/thaw":
             frozen.clear()
             return self.answer(200, [], b"")
+        if self.path in ("/hold", "/release", "/held"):
+            return self.answer(200, [], self.control(body))
+        self.wait()
         is_listing = self.command == "GET" and ("list-type=2" in self.path or "uploads=" in self.path)
         if is_listing and self.path in frozen:
             return self.answer(*frozen[self.path])
@@ -37,6 +48,24 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if is_listing and response.status == 200:
             frozen[self.path] = answer
         self.answer(*answer)
+
+    def control(self, body):
+        global pattern
+        with changed:
+            if self.path == "/held":
+                return str(held).encode()
+            pattern = re.compile(body.decode().replace(" ", " .*")) if self.path == "/hold" else None
+            changed.notify_all()
+            return b""
+
+    def wait(self):
+        global held
+        with changed:
+            if pattern is None or not pattern.search(f"{self.command} {self.path}"):
+                return
+            held += 1
+            changed.wait_for(lambda: pattern is None)
+            held -= 1
 
     def answer(self, status, headers, body):
         self.send_response_only(status)

@@ -69,6 +69,10 @@ enum Advice {
             detail.isEmpty ? "\"weightstore fleet status\" lists them." : nil
         case .refMoved: "\"weightstore fleet status\" shows the ref; run the command again if the move is still wanted."
         case .lostRace: "Run the command again."
+        case .inconsistent:
+            "\"weightstore fleet repair\" lists what is there, and continues from it if nothing can be restored."
+        case .removesTooMuch:
+            "\"weightstore fleet verify\" checks the versions; --allow-removing 50% allows half of the shards to be removed."
         default: nil
         }
     }

@@ -35,7 +35,8 @@ enum ExitStatus: Int32 {
             case .lostRace, .refMoved, .busy, .givenUp: self = .held
             case .malformed: self = .badAnswer
             case .etcd: self = .unreachable
-            case .unusable: self = .failed
+            case .unusable, .removesTooMuch: self = .failed
+            case .inconsistent: self = .damaged
             }
         default:
             guard let status = Self.status(of: StoreError(error)) else { return nil }

@@ -17,8 +17,9 @@ extension Fleet {
 
     /// Syncs a store once to the versions that the bucket names now.
     ///
-    /// - Throws: ``FleetError/unknown(what:name:detail:)`` for a model or ref that the fleet lacks; a failed request's
-    ///   error; `CancellationError`.
+    /// - Throws: ``FleetError/unknown(what:name:detail:)`` for a model or ref that the fleet lacks;
+    ///   ``FleetError/inconsistent(place:finding:)`` if objects of the bucket were lost; a failed request's error;
+    ///   `CancellationError`.
     @discardableResult
     public func sync(_ follows: [Follow], into store: Store, work: Work = Work()) async throws -> SyncSummary {
         try await work.run { [self] in try syncBlocking(follows, into: store, work: work) }
@@ -28,7 +29,12 @@ extension Fleet {
     @discardableResult
     public func syncBlocking(_ follows: [Follow], into store: Store, work: Work = Work()) throws -> SyncSummary {
         let fleet = bound(to: work)
-        let versions = try Set(follows.map(\.model)).sorted().map { try fleet.versions(of: $0) }
+        let ledger = try Ledger.read(fleet.bucket)
+        let versions = try Set(follows.map(\.model)).sorted().map { model in
+            let versions = try fleet.versions(of: model)
+            try ledger.check(versions, in: fleet.bucket)
+            return versions
+        }
         for follow in follows {
             guard let ref = follow.ref, versions.first(where: { $0.model == follow.model })?.refs[ref] == nil else {
                 continue

@@ -56,10 +56,13 @@ public final class Fleet: Sendable {
 
     /// A model's versions and refs, read from the bucket.
     ///
-    /// - Throws: ``FleetError/unknown(what:name:detail:)`` for a model that was never pushed.
+    /// - Throws: ``FleetError/unknown(what:name:detail:)`` for a model that was never pushed;
+    ///   ``FleetError/inconsistent(place:finding:)`` if objects of the bucket are missing.
     public func versions(of model: String) throws -> ModelVersions {
         let versions = try map.read(model)
         guard versions.generation > 0 else {
+            // Never pushed, or lost: the ledger knows.
+            try Ledger.read(bucket).check(versions, in: bucket)
             throw FleetError.unknown(what: "model", name: model)
         }
         return versions

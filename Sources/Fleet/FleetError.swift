@@ -2,8 +2,9 @@ import WeightStore
 
 /// Errors of a fleet other than failures of the network.
 public enum FleetError: Error, Sendable, Equatable {
-    /// Another publisher created this version during the push.
-    case lostRace(model: String, version: Int, digest: ContentDigest, publisher: String)
+    /// Another publisher created this version during the push. `digest` is the manifest of its version; nil if the
+    /// version has been dropped since.
+    case lostRace(model: String, version: Int, digest: ContentDigest?, publisher: String)
     /// Another writer moved the ref after it was read.
     case refMoved(model: String, ref: String, expected: Int?, found: Int?)
     /// The map has no such model, version or ref.
@@ -18,6 +19,11 @@ public enum FleetError: Error, Sendable, Equatable {
     case givenUp(what: String)
     /// An address, or a version to be removed, cannot be used; `reason` contains the cause.
     case unusable(what: String, reason: String)
+    /// Objects of the bucket are missing, or older than others. Push, sync and collection stop: a missing object is no
+    /// proof that it never existed.
+    case inconsistent(place: String, finding: String)
+    /// A collection would remove more than the allowed share of the bucket's shards. Nothing was removed.
+    case removesTooMuch(origin: String, shards: Int, of: Int, bytes: Int, allowed: Double)
 }
 
 extension FleetError: CustomStringConvertible {
@@ -25,7 +31,7 @@ extension FleetError: CustomStringConvertible {
     public var description: String {
         switch self {
         case .lostRace(let model, let version, let digest, let publisher):
-            "\(model)@v\(version): \(publisher) created this version first, with the manifest \(digest.short). All bytes are in the bucket; the next push creates the next version."
+            "\(model)@v\(version): \(publisher) created this version first, \(digest.map { "with the manifest \($0.short)" } ?? "and it was dropped since"). All bytes are in the bucket; the next push creates the next version."
         case .refMoved(let model, let ref, let expected, let found):
             "\(model)@\(ref): another writer moved it, to \(found.map { "v\($0)" } ?? "nothing"), expected \(expected.map { "v\($0)" } ?? "nothing")."
         case .unknown(let what, let name, let detail):
@@ -36,6 +42,10 @@ extension FleetError: CustomStringConvertible {
         case .givenUp(let what):
             "\(what): was not renewed in the ledger for \(Ledger.deadSeconds) s and was removed from it. Start it again."
         case .unusable(let what, let reason): "\(what): \(reason)."
+        case .inconsistent(let place, let finding):
+            "\(place): \(finding). Objects of the bucket were lost or are older than others; nothing was changed. Restore them, for example from an older version of the objects."
+        case .removesTooMuch(let origin, let shards, let all, let bytes, let allowed):
+            "\(origin): the collection would remove \(shards) of \(all) shards, \(Quantity.bytes(bytes)), which is more than \(Quantity.number(100 * allowed)) % of them. Nothing was removed. Check that the bucket's models are complete, then allow a larger share."
         }
     }
 }

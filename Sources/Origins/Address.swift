@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 
 /// A parsed http or https URL.
 package struct Address: Sendable, Hashable {
@@ -29,8 +30,15 @@ package struct Address: Sendable, Hashable {
         name = "\(scheme)://\(host)\(parts.port.map { ":\($0)" } ?? "")\(parts.percentEncodedPath)"
     }
 
-    /// Whether the host is this machine.
-    package var isLoopback: Bool { hostname == "localhost" || hostname == "::1" || hostname.hasPrefix("127.") }
+    /// Whether the host is this machine: `localhost`, `::1`, or an IPv4 address in 127.0.0.0/8. A name that only begins
+    /// with `127.` may belong to another machine.
+    package var isLoopback: Bool {
+        if hostname == "localhost" { return true }
+        var (v4, v6) = (in_addr(), in6_addr())
+        if inet_pton(AF_INET, hostname, &v4) == 1 { return UInt32(bigEndian: v4.s_addr) >> 24 == 127 }
+        guard inet_pton(AF_INET6, hostname, &v6) == 1 else { return false }
+        return withUnsafeBytes(of: &v6) { $0.elementsEqual([UInt8](repeating: 0, count: 15) + [1]) }
+    }
 
     /// The target of a redirect from this address.
     func following(_ location: String) -> Address? {

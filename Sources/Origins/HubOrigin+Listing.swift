@@ -12,13 +12,27 @@ extension HubOrigin {
     public func listing(
         of model: String, at revision: String, _ work: Work = Work()
     ) throws -> RemoteRevision {
+        try listing(of: model, at: revision, longestPaging: Self.longestPaging, work)
+    }
+
+    /// - Parameter longestPaging: the most pages of one listing. A listing with more pages is an error: a part of it
+    ///   must not pass for the whole.
+    func listing(
+        of model: String, at revision: String, longestPaging: Int, _ work: Work
+    ) throws -> RemoteRevision {
         struct Info: Decodable { let sha: String }
         let info: Info = try decode(
             ask("revision", request("/api/models/\(model)/revision/\(PercentEncoding.encode(revision))"), work).body)
         var files: [RemoteFile] = []
         var next: Transport.Request? = request("/api/models/\(model)/tree/\(info.sha)?recursive=true&expand=false")
-        for _ in 0..<Self.longestPaging {
-            guard let page = next else { break }
+        var pages = 0
+        while let page = next {
+            pages += 1
+            guard pages <= longestPaging else {
+                throw FetchError.malformed(
+                    url: page.address.name, expected: "a listing of at most \(longestPaging) pages",
+                    found: "a link to one more")
+            }
             let answer = try ask("revision", page, work)
             let entries: [Entry] = try decode(answer.body)
             for entry in entries where entry.type == "file" {

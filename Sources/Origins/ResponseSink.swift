@@ -25,6 +25,8 @@ final class ResponseSink: HTTPClientResponseDelegate, @unchecked Sendable {
         var plan = Plan.keep(limit: 0)
         /// Bytes of the memory that are filled.
         var filled = 0
+        /// All bytes of both bodies that were sent and received, wherever they are kept.
+        var transferred = 0
         var text: [UInt8] = []
         /// More bytes arrived than were announced, or than are kept.
         var isTooLong = false
@@ -48,8 +50,8 @@ final class ResponseSink: HTTPClientResponseDelegate, @unchecked Sendable {
         self.validator = validator
     }
 
-    /// Bytes of the memory that are filled so far.
-    var filled: Int { state.withLock { $0.filled } }
+    /// Bytes of the request's and the response's body that were transferred so far.
+    var transferred: Int { state.withLock { $0.transferred } }
 
     /// Ends writing to the memory, and returns the response so far.
     func close() -> State {
@@ -57,6 +59,10 @@ final class ResponseSink: HTTPClientResponseDelegate, @unchecked Sendable {
             state.isClosed = true
             return state
         }
+    }
+
+    func didSendRequestPart(task: HTTPClient.Task<Void>, _ part: IOData) {
+        state.withLock { $0.transferred += part.readableBytes }
     }
 
     func didReceiveHead(task: HTTPClient.Task<Void>, _ head: HTTPResponseHead) -> EventLoopFuture<Void> {
@@ -92,6 +98,7 @@ final class ResponseSink: HTTPClientResponseDelegate, @unchecked Sendable {
     private func append(_ buffer: ByteBuffer, _ state: inout State) -> Int {
         if state.isClosed { return 0 }
         let count = buffer.readableBytes
+        state.transferred += count
         switch state.plan {
         case .fill(let bytes):
             guard state.filled + count <= bytes else {

@@ -26,8 +26,8 @@ package final class S3Bucket: Sendable {
     /// The part of a listed name before an object's name.
     private let listed: String
     private let clock: ServiceClock
-    /// Ends the requests when it is cancelled.
-    private let work: Work
+    /// Ends the requests when it is cancelled. Loops over requests check it, too.
+    package let work: Work
 
     /// The largest response that is not an object's bytes.
     static let answerBytes = 8 << 20

@@ -1,3 +1,4 @@
+import Crypto
 import Foundation
 import WeightStore
 
@@ -57,5 +58,22 @@ public final class S3Origin: ManifestOrigin {
         try bucket.withClock {
             try BlobRequests.fetch(resource, request, bucket.transport, work, body)
         }
+    }
+
+    /// Reads a shard and hashes its bytes.
+    ///
+    /// - Parameter bytes: the size of the object.
+    /// - Returns: the digest of the object's bytes; nil if there is no such object, or it has another size.
+    package func storedDigest(of digest: ContentDigest, bytes: Int, _ work: Work) throws -> ContentDigest? {
+        var hasher = SHA256()
+        let request = ShardRequest(digest: digest, bytes: bytes, model: "", commit: "", path: "", pieces: [])
+        do {
+            if bytes > 0 { try fetch(request, work) { hasher.update(bufferPointer: $1) } }
+        } catch FetchError.notFound {
+            return nil
+        } catch FetchError.wrongLength {
+            return nil
+        }
+        return ContentDigest(hasher.finalize())
     }
 }

@@ -7,10 +7,14 @@ import Synchronization
 import WeightStore
 
 extension Transport {
+    /// The longest line that is accepted, in bytes.
+    static let longestLine = 64 << 20
+
     /// Sends a request whose response arrives line by line, as long as the server keeps it open. Blocks until it ends.
     ///
     /// - Parameter body: receives each line, on the caller's thread. An error that it throws ends the request.
-    /// - Throws: ``FetchError/stalled(url:seconds:attempts:)`` if nothing arrives for `idleSeconds`.
+    /// - Throws: ``FetchError/stalled(url:seconds:attempts:)`` if nothing arrives for `idleSeconds`;
+    ///   ``FetchError/malformed(url:expected:found:)`` for a line of more than ``longestLine`` bytes.
     package func lines(_ request: Request, _ work: Work, _ body: ([UInt8]) throws -> Void) throws {
         if let problem = problem(with: request.address) { throw problem }
         let sink = LineSink()
@@ -21,16 +25,18 @@ extension Transport {
             delegate: sink)
         task.futureResult.whenComplete { sink.end($0) }
         defer { task.cancel() }
-        var rest: [UInt8] = []
+        var splitter = LineSplitter(limit: Self.longestLine)
         while true {
             if work.isCancelled { throw CancellationError() }
             guard let news = sink.next(within: .milliseconds(100)) else { continue }
             switch news {
             case .bytes(let bytes):
-                rest += bytes
-                while let end = rest.firstIndex(of: 0x0A) {
-                    try body(Array(rest[..<end]))
-                    rest.removeFirst(end + 1)
+                do {
+                    try splitter.append(bytes, body)
+                } catch let error as LineSplitter.TooLong {
+                    throw FetchError.malformed(
+                        url: request.address.name, expected: "lines of at most \(error.limit) bytes",
+                        found: "a longer line")
                 }
             case .end(nil):
                 if sink.status != 200 {

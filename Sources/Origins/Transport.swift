@@ -14,8 +14,6 @@ package final class Transport: Sendable {
 
     /// The part of an error response that is kept, in bytes.
     private static let errorBytes = 4096
-    /// Seconds before the rate of a request is checked.
-    private static let patienceSeconds = 10.0
 
     package init(_ options: TransportOptions) {
         self.options = options
@@ -94,8 +92,8 @@ package final class Transport: Sendable {
         var crawls = false
         while end.wait(timeout: .now() + .milliseconds(100)) == .timedOut {
             if work.isCancelled { task.cancel() }
-            let seconds = (ContinuousClock.now - start) / .seconds(1) - Self.patienceSeconds
-            if seconds > 0, Double(sink.filled) < seconds * Double(options.leastBytesPerSecond) {
+            let seconds = (ContinuousClock.now - start) / .seconds(1) - options.rateCheckSeconds
+            if seconds > 0, Double(sink.transferred) < seconds * Double(options.leastBytesPerSecond) {
                 crawls = true
                 task.cancel()
             }

@@ -15,6 +15,8 @@ public struct TransportOptions: Sendable {
     public var longestDelaySeconds = 30.0
     /// The longest wait that a server may request (Retry-After); a request that would have to wait longer fails.
     public var longestRetryAfterSeconds = 300.0
+    /// Seconds of a request before its rate is checked.
+    var rateCheckSeconds = 10.0
     /// A request slower than this many bytes per second after its first ten seconds is abandoned as stalled; 0 for no
     /// limit.
     public var leastBytesPerSecond = 0

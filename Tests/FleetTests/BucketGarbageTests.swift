@@ -95,10 +95,10 @@ struct BucketGarbageTests {
         // A push under way: what it needs is not garbage, although no version names it yet.
         let shards = try store.shards(of: try store.revision("org/model").digest)!
         let entry = LedgerEntry(bucket: fleet.bucket, model: "org/other", publisher: "test")
+        try entry.enter(needing: shards.text)
         for (digest, _) in shards.shards {
             try fleet.bucket.put(S3Origin.shard(digest), try store.shard(digest)!.all())
         }
-        try entry.enter(needing: shards.text)
         sleep(1)
         #expect(try fleet.collectGarbage(graceSeconds: 0).shards == 0)
         // One that has been silent for more than an hour is dead.

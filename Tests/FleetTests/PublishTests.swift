@@ -83,6 +83,7 @@ struct PublishTests {
         let fleet = try fixture.fleet()
         // A collection keeps the push waiting, after it has looked at the versions.
         try Ledger.change(fleet.bucket) {
+            $0.models = ["org/model"]
             $0.collection = .init(id: "x", collector: "test", seen: Int(fleet.bucket.now.timeIntervalSince1970))
         }
         let outcome = Mutex<Result<PushSummary, any Error>?>(nil)

@@ -1,4 +1,5 @@
 import Foundation
+import WeightStore
 
 /// The keys of a fleet in etcd:
 ///
@@ -19,15 +20,17 @@ struct EtcdKeys: Sendable {
     var holdings: String { root + "holdings/" }
 
     /// Writes a model's versions, unless etcd has this generation or a newer one.
-    func tell(_ versions: ModelVersions) throws {
+    func tell(_ versions: ModelVersions, _ work: Work = Work()) throws {
         let key = models + versions.model
         let bytes = try versions.encoded()
+        var attempts = ChangeAttempts(key)
         while true {
             let known = try client.get(key)
             if let known, try ModelVersions(decoding: known.value, place: key).generation >= versions.generation {
                 return
             }
             if try client.put(key, bytes, ifUnchangedSince: known?.modified ?? 0) { return }
+            try attempts.lost(work)
         }
     }
 }

@@ -40,9 +40,54 @@ struct Ledger: Codable, Sendable, Equatable {
     var models: [String] = []
     var pushes: [String: Push] = [:]
     var collection: Collection?
+    /// For each model, a generation of its versions that was seen in the bucket: the map is never older than that.
+    /// Absent from ledgers of older programs, which also remove it.
+    var seen: [String: Int]?
+    /// Whether a repair found no model, although the bucket has shards.
+    var isRepairedEmpty: Bool?
 
+    /// Records that a generation of a model's versions exists.
+    mutating func saw(_ generation: Int, of model: String) {
+        guard generation > (seen?[model] ?? 0) else { return }
+        seen = (seen ?? [:]).merging([model: generation]) { $1 }
+    }
+
+    /// - Throws: ``FleetError/inconsistent(place:finding:)`` if versions are missing that were seen before.
+    func check(_ versions: ModelVersions, in bucket: S3Bucket) throws {
+        guard let known = seen?[versions.model], versions.generation < known else { return }
+        throw FleetError.inconsistent(
+            place: "\(bucket.url) models/\(versions.model)",
+            finding: versions.generation == 0
+                ? "does not exist, but the ledger names its generation \(known)"
+                : "ends at generation \(versions.generation), but the ledger names generation \(known)")
+    }
+
+    /// Reads the ledger.
+    ///
+    /// - Returns: an empty ledger for an empty bucket.
+    /// - Throws: ``FleetError/inconsistent(place:finding:)`` if objects of the ledger are missing, or if it names no model
+    ///   although the bucket has shards or versions.
     static func read(_ bucket: S3Bucket) throws -> Ledger {
+        let ledger = try readUnchecked(bucket)
+        guard ledger.models.isEmpty, ledger.isRepairedEmpty != true else { return ledger }
+        for prefix in ["shards/", "models/"] where try bucket.lists(prefix) {
+            // The first push enters its model before it uploads a shard.
+            let later = try readUnchecked(bucket)
+            guard later.models.isEmpty else { return later }
+            throw FleetError.inconsistent(
+                place: "\(bucket.url) \(name)",
+                finding: (later.generation == 0 ? "does not exist" : "names no model")
+                    + ", but the bucket has objects below \(prefix)")
+        }
+        return ledger
+    }
+
+    private static func readUnchecked(_ bucket: S3Bucket) throws -> Ledger {
         guard let state = try CASRegister(bucket: bucket, name: name).read() else { return Ledger() }
+        return try decode(state, bucket)
+    }
+
+    static func decode(_ state: CASRegister.State, _ bucket: S3Bucket) throws -> Ledger {
         let ledger: Ledger
         do {
             ledger = try JSONDecoder().decode(Ledger.self, from: Data(state.bytes))
@@ -54,16 +99,26 @@ struct Ledger: Codable, Sendable, Equatable {
                 place: "\(bucket.url) \(name)",
                 reason: "unsupported format \"\(ledger.weightstore)\"; expected \"\(form)\"")
         }
+        guard ledger.generation == state.generation else {
+            throw FleetError.malformed(
+                place: "\(bucket.url) \(name)",
+                reason: "generation \(state.generation) contains the text of generation \(ledger.generation)")
+        }
         return ledger
     }
+
+    func encoded() throws -> [UInt8] { Array(try JSONEncoder().encode(self)) }
 
     /// Changes the ledger, repeatedly until no other writer changed it in between.
     ///
     /// - Parameter body: applies the change to the current ledger; may be called several times.
     /// - Returns: the ledger after the change.
+    /// - Throws: ``FleetError/busy(what:holder:)`` if other writers win too often; `CancellationError` when the bucket's
+    ///   work is cancelled; what ``read(_:)`` throws.
     @discardableResult
     static func change(_ bucket: S3Bucket, _ body: (inout Ledger) throws -> Void) throws -> Ledger {
         let register = CASRegister(bucket: bucket, name: name)
+        var attempts = ChangeAttempts("\(bucket.url) \(name)")
         while true {
             let before = try read(bucket)
             var after = before
@@ -71,9 +126,8 @@ struct Ledger: Codable, Sendable, Equatable {
             if after == before { return before }
             after.generation = before.generation + 1
             after.writer = UUID().uuidString
-            if try register.write(Array(try JSONEncoder().encode(after)), as: after.generation) { return after }
-            // A random delay: writers that lost together should not retry together.
-            usleep(.random(in: 1_000..<50_000))
+            if try register.write(after.encoded(), as: after.generation) { return after }
+            try attempts.lost(bucket.work)
         }
     }
 

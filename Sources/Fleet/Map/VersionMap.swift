@@ -10,9 +10,10 @@ struct VersionMap: Sendable {
     let bucket: S3Bucket
     let etcd: EtcdKeys?
 
-    private func register(_ model: String) -> CASRegister { CASRegister(bucket: bucket, name: "models/\(model)") }
+    func register(_ model: String) -> CASRegister { CASRegister(bucket: bucket, name: "models/\(model)") }
 
     /// - Returns: the bucket's entry; without any versions for a model that was never pushed.
+    /// - Throws: ``FleetError/inconsistent(place:finding:)`` if objects are missing.
     func read(_ model: String) throws -> ModelVersions {
         guard let state = try register(model).read() else { return ModelVersions(model: model) }
         return try decode(state, model)
@@ -27,9 +28,12 @@ struct VersionMap: Sendable {
     ///
     /// - Parameter body: applies the change to the current versions; may be called several times.
     /// - Returns: the versions after the change, and whether etcd was updated.
+    /// - Throws: ``FleetError/busy(what:holder:)`` if other writers win too often; `CancellationError` when the bucket's
+    ///   work is cancelled; what `body` and ``read(_:)`` throw.
     func change(_ model: String, _ body: (inout ModelVersions) throws -> Void) throws -> (
         versions: ModelVersions, told: Bool
     ) {
+        var attempts = ChangeAttempts("\(bucket.url) models/\(model)")
         while true {
             let before = try read(model)
             var after = before
@@ -38,6 +42,7 @@ struct VersionMap: Sendable {
             after.generation = before.generation + 1
             after.writer = UUID().uuidString
             if try register(model).write(after.encoded(), as: after.generation) { return (after, tell(after)) }
+            try attempts.lost(bucket.work)
         }
     }
 
@@ -48,7 +53,7 @@ struct VersionMap: Sendable {
     func tell(_ versions: ModelVersions) -> Bool {
         guard let etcd, versions.generation > 0 else { return etcd == nil }
         do {
-            try etcd.tell(versions)
+            try etcd.tell(versions, bucket.work)
             return true
         } catch {
             return false
@@ -60,7 +65,7 @@ struct VersionMap: Sendable {
         try register(model).trim(before: moment, dryRun: dryRun)
     }
 
-    private func decode(_ state: CASRegister.State, _ model: String) throws -> ModelVersions {
+    func decode(_ state: CASRegister.State, _ model: String) throws -> ModelVersions {
         let place = "\(bucket.url) models/\(model)"
         let versions = try ModelVersions(decoding: state.bytes, place: place)
         guard versions.model == model, versions.generation == state.generation else {

@@ -236,12 +236,14 @@ private struct WaitingPeer: Origin {
     }
 
     private func patiently<Result>(_ work: Work, _ ask: () throws -> Result) throws -> Result {
+        // A peer that waits answers after seconds; one that is overloaded answers at once, and is not flooded.
+        var pause = Pause(firstSeconds: 0.2, longestSeconds: 3)
         let end = ContinuousClock.now + .seconds(waits ? PeerSelector.patienceSeconds : 0)
         while true {
             do {
                 return try ask()
             } catch FetchError.refused(_, 503, _, _) where ContinuousClock.now < end {
-                if work.isCancelled { throw CancellationError() }
+                try pause.wait(work)
             } catch {
                 book.failed(name, error)
                 throw error

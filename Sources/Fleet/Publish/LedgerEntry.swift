@@ -1,6 +1,8 @@
+import Dispatch
 import Foundation
 import Origins
 import Synchronization
+import WeightStore
 
 /// A push's entry in the ledger: from before it checks which shards the bucket has, until its version is created.
 final class LedgerEntry: Sendable {
@@ -18,11 +20,32 @@ final class LedgerEntry: Sendable {
         self.publisher = publisher
     }
 
-    /// Adds the entry; waits while garbage is collected.
+    /// Adds the entry; waits while garbage is collected, for up to an hour.
     ///
     /// - Parameter manifest: names the shards that the push needs.
-    func enter(needing manifest: [UInt8]) throws {
+    /// - Returns: the ledger with the entry.
+    /// - Throws: ``FleetError/busy(what:holder:)`` if a collection takes longer; `CancellationError` when the bucket's
+    ///   work is cancelled. No entry remains then.
+    @discardableResult
+    func enter(needing manifest: [UInt8]) throws -> Ledger {
         try bucket.put(Self.needs(id), manifest)
+        do {
+            return try enterLedger()
+        } catch {
+            // What cannot be removed now is removed by a collection.
+            do {
+                try leave()
+            } catch FleetError.inconsistent {
+                // There is no entry.
+                try? bucket.lastRequests { try $0.delete(Self.needs(id)) }
+            } catch {}
+            throw error
+        }
+    }
+
+    private func enterLedger() throws -> Ledger {
+        var pause = Pause(firstSeconds: 0.1, longestSeconds: 2)
+        let end = ContinuousClock.now + .seconds(Ledger.deadSeconds)
         while true {
             let ledger = try Ledger.change(bucket) { ledger in
                 let now = bucket.now
@@ -33,10 +56,18 @@ final class LedgerEntry: Sendable {
                 if !ledger.models.contains(model) { ledger.models = (ledger.models + [model]).sorted() }
                 ledger.pushes[id] = .init(model: model, publisher: publisher, seen: Int(now.timeIntervalSince1970))
             }
-            if ledger.pushes[id] != nil { break }
-            usleep(200_000)
+            if ledger.pushes[id] != nil {
+                lastBeat.withLock { $0 = .now }
+                return ledger
+            }
+            guard ContinuousClock.now < end else {
+                throw FleetError.busy(
+                    what: bucket.url,
+                    holder: "the collection on \(ledger.collection?.collector ?? "another machine") has been in "
+                        + "progress for more than \(Ledger.deadSeconds) s")
+            }
+            try pause.wait(bucket.work)
         }
-        lastBeat.withLock { $0 = .now }
     }
 
     /// Gives a sign of life, if one is due.
@@ -55,8 +86,33 @@ final class LedgerEntry: Sendable {
         }
     }
 
-    func leave() throws {
-        try Ledger.change(bucket) { $0.pushes[id] = nil }
-        try bucket.delete(Self.needs(id))
+    /// Removes the entry, also after the bucket's work was cancelled: then within half a second, or not at all. An entry
+    /// that remains expires within an hour.
+    ///
+    /// - Parameter generation: a generation of the model's versions that exists now.
+    func leave(after generation: Int = 0) throws {
+        try bucket.lastRequests { bucket in
+            // The entry first: without its object, a collection would have to stop.
+            try Ledger.change(bucket) { ledger in
+                ledger.pushes[id] = nil
+                ledger.saw(generation, of: model)
+            }
+            try bucket.delete(Self.needs(id))
+        }
+    }
+}
+
+extension S3Bucket {
+    /// Sends the last requests of a call: also if the call's work is cancelled, and then for half a second at most, so that
+    /// they do not delay the end of the process.
+    func lastRequests(_ body: (S3Bucket) throws -> Void) throws {
+        let work = Work()
+        @Sendable func cancel(after seconds: Double) {
+            DispatchQueue.global().asyncAfter(deadline: .now() + seconds) { work.cancel() }
+        }
+        let handler = self.work.onCancel { cancel(after: 0.5) }
+        cancel(after: 10)
+        try body(bound(to: work))
+        withExtendedLifetime(handler) {}
     }
 }

@@ -30,7 +30,8 @@ public struct PushSummary: Sendable, Codable {
 
 extension Fleet {
     /// Publishes a revision: uploads the shards that the bucket lacks and the manifest, then creates the model's next
-    /// version, unless another publisher created it first, and moves the refs to it.
+    /// version, unless another publisher created it first, and moves the refs to it. Before that, each shard of the
+    /// revision is looked up in the bucket, so no version lacks a shard.
     ///
     /// An interrupted push changes nothing that others see; the next one resumes from the shards that are in the
     /// bucket.
@@ -40,7 +41,8 @@ extension Fleet {
     ///   - dryRun: changes nothing, and only returns the result.
     ///   - partBytes: a shard larger than twice this is uploaded in parts of this size (5 MiB or more).
     /// - Throws: ``FleetError/lostRace(model:version:digest:publisher:)`` if another publisher was faster;
-    ///   ``FleetError/givenUp(what:)``; `CancellationError`.
+    ///   ``FleetError/givenUp(what:)``; ``FleetError/inconsistent(place:finding:)`` if objects of the bucket were lost;
+    ///   `CancellationError`.
     @discardableResult
     public func push(
         _ revision: Revision, of store: Store, refs: [String] = ["main"], dryRun: Bool = false,
@@ -61,13 +63,34 @@ extension Fleet {
     ) throws -> PushSummary {
         let refs = try refs.map { try RefName.check($0) }
         return try Publisher(
-            fleet: self, store: store, revision: revision, refs: refs, partBytes: partBytes, work: work
+            fleet: bound(to: work), store: store, revision: revision, refs: refs, partBytes: partBytes, work: work
         ).run(dryRun: dryRun)
+    }
+
+    /// Checks a published version, and uploads what the bucket lacks of it. Creates no version and moves no ref. Blocks.
+    ///
+    /// - Parameters:
+    ///   - revision: the version's revision, in a store that has its bytes or can fetch them.
+    ///   - deep: also compares the digests of all its objects in the bucket; reads them.
+    ///   - dryRun: uploads nothing, and only returns the result.
+    ///   - partBytes: as for ``push(_:of:refs:dryRun:partBytes:work:)``.
+    /// - Returns: `uploadedShards` counts the shards that were missing or damaged.
+    /// - Throws: ``FleetError/unknown(what:name:detail:)`` if the revision is not published; what
+    ///   ``push(_:of:refs:dryRun:partBytes:work:)`` throws.
+    @discardableResult
+    public func healBlocking(
+        _ revision: Revision, of store: Store, deep: Bool = false, dryRun: Bool = false, partBytes: Int = 8 << 20,
+        work: Work = Work()
+    ) throws -> PushSummary {
+        try Publisher(
+            fleet: bound(to: work), store: store, revision: revision, refs: [], partBytes: partBytes, work: work
+        ).heal(deep: deep, dryRun: dryRun)
     }
 }
 
 /// The steps of one push.
 private final class Publisher: Sendable {
+    /// Its requests end when the work is cancelled.
     private let fleet: Fleet
     private let store: Store
     private let model: String
@@ -101,55 +124,109 @@ private final class Publisher: Sendable {
     func run(dryRun: Bool) throws -> PushSummary {
         let before = try fleet.map.read(model)
         if dryRun {
-            let missing = try uploader.missing(try unknown(before))
+            try checkMap()
+            let known = before.version(digest)
             return summary(
-                before.version(digest)?.version ?? before.last + 1, created: before.version(digest) == nil, missing,
+                known?.version ?? before.last + 1, created: known == nil, try uploader.missing(shards.shards),
                 told: false)
         }
-        try entry.enter(needing: shards.text)
+        return try entered { ledger, leaving in
+            // Versions may have been dropped and their shards removed while the push waited. From here on a collection
+            // keeps what the push needs.
+            let current = try fleet.map.read(model)
+            try ledger.check(current, in: fleet.bucket)
+            let missing = try upload(deep: false)
+            try entry.beat(force: true)
+            let published = try create(version: before.last + 1)
+            leaving = published.generation
+            return summary(published.version, created: published.isNew, missing, told: published.told)
+        }
+    }
+
+    func heal(deep: Bool, dryRun: Bool) throws -> PushSummary {
+        func version() throws -> Int {
+            guard let version = try fleet.versions(of: model).version(digest) else {
+                throw FleetError.unknown(
+                    what: "version", name: "\(model), manifest \(digest.short)",
+                    detail: "The revision is not published.")
+            }
+            return version.version
+        }
+        if dryRun {
+            try checkMap()
+            let number = try version()
+            return summary(
+                number, created: false, try uploader.missing(shards.shards, deep: deep), told: true)
+        }
+        return try entered { ledger, _ in
+            try ledger.check(try fleet.map.read(model), in: fleet.bucket)
+            let number = try version()
+            return summary(number, created: false, try upload(deep: deep), told: true)
+        }
+    }
+
+    /// Runs `body` while the push is entered in the ledger.
+    ///
+    /// - Parameter body: `generation` is a generation of the model's versions that exists after it.
+    private func entered(
+        _ body: (_ ledger: Ledger, _ generation: inout Int) throws -> PushSummary
+    ) throws -> PushSummary {
+        let ledger = try entry.enter(needing: shards.text)
+        var generation = 0
         defer {
             // An entry that cannot be removed expires within the hour.
-            try? entry.leave()
+            try? entry.leave(after: generation)
         }
-        let missing = try uploader.missing(try unknown(before))
+        return try body(ledger, &generation)
+    }
+
+    private func checkMap() throws {
+        let ledger = try Ledger.read(fleet.bucket)
+        try ledger.check(try fleet.map.read(model), in: fleet.bucket)
+    }
+
+    /// Uploads the shards that the bucket lacks, then the manifest.
+    ///
+    /// - Returns: the uploaded shards.
+    private func upload(deep: Bool) throws -> [ContentDigest: Int] {
+        let missing = try uploader.missing(shards.shards, deep: deep)
         try uploader.upload(missing)
-        _ = try fleet.bucket.create(S3Origin.manifest(digest), shards.text)
-        try entry.beat(force: true)
-        let (number, told) = try create(version: before.last + 1)
-        return summary(number, created: before.version(digest) == nil, missing, told: told)
+        let name = S3Origin.manifest(digest)
+        guard try !fleet.bucket.create(name, shards.text) else { return missing }
+        var isWhole = try fleet.bucket.facts(name)?.bytes == shards.text.count
+        if isWhole, deep {
+            guard case .found(let object) = try fleet.bucket.get(name, limit: max(shards.text.count, 1)) else {
+                throw FetchError.notFound(what: "manifest \(digest.short)", url: fleet.bucket.url, status: 404)
+            }
+            isWhole = object.bytes == shards.text
+        }
+        if !isWhole { try fleet.bucket.put(name, shards.text) }
+        return missing
     }
 
-    /// The shards that the bucket may lack: it has those of the newest version as long as the version exists.
-    private func unknown(_ versions: ModelVersions) throws -> [ContentDigest: Int] {
-        guard let newest = versions.versions.last,
-            // An unreadable manifest gives no information, and does not prevent a new version.
-            let known = try store.shards(of: newest.digest) ?? (try? published(newest.digest))
-        else { return shards.shards }
-        return shards.shards.filter { known.shards[$0.key] == nil }
-    }
-
-    private func published(_ digest: ContentDigest) throws -> RevisionShards {
-        try RevisionShards(try S3Origin(fleet.bucket).manifest(digest), digest: digest, origin: fleet.origin)
-    }
-
-    private func create(version number: Int) throws -> (version: Int, told: Bool) {
+    private func create(version number: Int) throws -> (version: Int, generation: Int, isNew: Bool, told: Bool) {
+        var version = number
+        var isNew = false
         let changed = try fleet.map.change(model) { versions in
-            if versions.version(digest) == nil {
+            if let known = versions.version(digest) {
+                (version, isNew) = (known.version, false)
+            } else {
                 guard versions.last + 1 == number else {
-                    let other = versions.version(number) ?? versions.versions.last
+                    let other = versions.version(number)
                     throw FleetError.lostRace(
-                        model: model, version: number, digest: other?.digest ?? digest,
+                        model: model, version: number, digest: other?.digest,
                         publisher: other?.publisher ?? "another publisher")
                 }
+                (version, isNew) = (number, true)
                 versions.last = number
                 versions.versions.append(
                     .init(
                         version: number, digest: digest, bytes: shards.bytes,
                         created: Int(fleet.bucket.now.timeIntervalSince1970), publisher: Fleet.host))
             }
-            for ref in refs { versions.move(ref, to: versions.version(digest)!.version) }
+            for ref in refs { versions.move(ref, to: version) }
         }
-        return (changed.versions.version(digest)!.version, changed.told)
+        return (version, changed.versions.generation, isNew, changed.told)
     }
 
     private func summary(_ version: Int, created: Bool, _ missing: [ContentDigest: Int], told: Bool) -> PushSummary {

@@ -28,17 +28,22 @@ final class ShardUploader: Sendable {
         self.alive = alive
     }
 
-    /// The shards that the bucket lacks.
-    func missing(_ shards: [ContentDigest: Int]) throws -> [ContentDigest: Int] {
+    /// The shards that the bucket lacks, or has in another size.
+    ///
+    /// - Parameter deep: also those whose bytes have another digest; reads all shards.
+    func missing(_ shards: [ContentDigest: Int], deep: Bool = false) throws -> [ContentDigest: Int] {
         let missing = Mutex<[ContentDigest: Int]>([:])
         let shared = Shared(missing)
         try ParallelWork.run(shards.sorted { $0.key < $1.key }) { [bucket, work, alive] shard in
             try work.check()
             try alive()
             // An object of another size is not a complete shard.
-            if try bucket.facts(S3Origin.shard(shard.key))?.bytes != shard.value {
-                shared.value.withLock { $0[shard.key] = shard.value }
+            var isWhole = try bucket.facts(S3Origin.shard(shard.key))?.bytes == shard.value
+            if isWhole, deep {
+                isWhole =
+                    try S3Origin(bucket).storedDigest(of: shard.key, bytes: shard.value, work) == shard.key
             }
+            if !isWhole { shared.value.withLock { $0[shard.key] = shard.value } }
         }
         return shared.value.withLock { $0 }
     }

@@ -5,8 +5,11 @@ import WeightStore
 
 struct FleetCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "fleet", abstract: "Show the fleet, and clean up its bucket.",
-        subcommands: [FleetStatus.self, FleetMakeBucket.self, FleetDrop.self, FleetGarbage.self])
+        commandName: "fleet", abstract: "Show the fleet; check, repair and clean up its bucket.",
+        subcommands: [
+            FleetStatus.self, FleetMakeBucket.self, FleetDrop.self, FleetVerify.self, FleetRepair.self,
+            FleetGarbage.self,
+        ])
 }
 
 struct FleetStatus: ParsableCommand {
@@ -107,19 +110,132 @@ struct FleetDrop: ParsableCommand {
     }
 }
 
+struct FleetVerify: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "verify",
+        abstract: "Check that the bucket has every manifest and shard of every version.",
+        discussion: """
+            Without --deep, sizes are compared; with it, every shard is read and its digest is compared. Changes \
+            nothing. "weightstore push --check" uploads what is missing or damaged, from a store that has it. Exit \
+            status 3 if anything is missing, damaged or inconsistent.
+            """)
+
+    @Flag(help: "Read all shards and compare their digests.") var deep = false
+    @OptionGroup var fleetOptions: FleetOptions
+    @OptionGroup var options: StoreOptions
+
+    func run() throws {
+        let fleet = try fleetOptions.fleet()
+        let result = try LongCall.run("bucket", unit: deep ? .bytes : .things("shards")) { work in
+            try fleet.verifyBlocking(deep: deep, work: work)
+        }
+        if options.json {
+            try Terminal.write(json: result)
+        } else {
+            for problem in result.problems {
+                Terminal.printDiagnostic(
+                    "\(problem.object): \(problem.kind.rawValue): \(problem.detail)"
+                        + (problem.versions.isEmpty ? "" : "; affects \(problem.versions.joined(separator: ", "))"))
+            }
+            try Terminal.write(
+                "\(Quantity.count(result.models, "model")), \(Quantity.count(result.versions, "version")), "
+                    + "\(Quantity.count(result.shards, "shard")), \(Quantity.bytes(result.bytes))"
+                    + (deep ? "; \(Quantity.bytes(result.bytesRead)) read" : "")
+                    + "; \(result.problems.isEmpty ? "all whole" : Quantity.count(result.problems.count, "problem"))\n")
+            if result.problems.contains(where: { !$0.versions.isEmpty }) {
+                Terminal.printDiagnostic("\"weightstore push --check\" uploads them from a store that has the version")
+            }
+            if result.problems.contains(where: { $0.kind == .inconsistent }) {
+                Terminal.printDiagnostic("\"weightstore fleet repair\" shows what is there and continues from it")
+            }
+        }
+        if !result.problems.isEmpty { throw ExitCode(ExitStatus.damaged.rawValue) }
+    }
+}
+
+struct FleetRepair: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "repair",
+        abstract: "List the ledger and the version maps in the bucket, and continue from what is left after a loss.",
+        discussion: """
+            Restore the lost objects first, if you can: an older version of them, a replica, a backup. What cannot be \
+            restored is lost with this command: the newest generation that exists becomes the current one, and versions \
+            that only later generations named disappear; push them again. Asks before it changes anything; without a \
+            terminal it changes something only with --yes. Exit status 3 if an inconsistency remains.
+            """)
+
+    @Flag(help: "Repair without asking.") var yes = false
+    @OptionGroup var fleetOptions: FleetOptions
+    @OptionGroup var options: StoreOptions
+
+    private struct Answer: Encodable {
+        let registers: [BucketRegister]
+        let repaired: [String]
+    }
+
+    func run() throws {
+        let fleet = try fleetOptions.fleet()
+        let registers = try LongCall.run("bucket") { try fleet.registers(work: $0) }
+        let broken = registers.filter { $0.finding != nil }
+        if !options.json { try show(registers) }
+        let confirmed = !broken.isEmpty && (yes || !options.json && Terminal.confirms("Repair?"))
+        if confirmed { try LongCall.run("bucket") { try fleet.repair(registers, work: $0) } }
+        if options.json {
+            try Terminal.write(json: Answer(registers: registers, repaired: confirmed ? broken.map(\.name) : []))
+        } else if confirmed {
+            try Terminal.write("\(Quantity.count(broken.count, "register")) repaired\n")
+        }
+        if !broken.isEmpty, !confirmed { throw ExitCode(ExitStatus.damaged.rawValue) }
+    }
+
+    private func show(_ registers: [BucketRegister]) throws {
+        var table = Table("NAME", ">HEAD", ">GENERATIONS", ">NEWEST", ">KNOWN", "STATE")
+        for register in registers {
+            table.add(
+                register.name, register.head.map(String.init) ?? "-", "\(register.generations)",
+                register.newest.map(String.init) ?? "-", "\(register.known)", register.finding ?? "consistent")
+        }
+        var text = table.text
+        for register in registers where register.finding != nil {
+            let lost = register.known - (register.newest ?? 0)
+            text += "\(register.name): "
+            if lost == 0, register.newest != nil {
+                text += "continues at generation \(register.known)\n"
+            } else if register.newest == nil, register.name != "ledger" {
+                text += "no generation is left: the model has no version afterwards, and its shards become garbage\n"
+            } else {
+                text += "continues with a copy of generation \(register.newest ?? 0); "
+                text += "\(Quantity.count(lost, "later generation")) may be lost\n"
+            }
+        }
+        try Terminal.write(text)
+    }
+}
+
 struct FleetGarbage: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "gc",
-        abstract: "Remove objects that no version needs from the bucket, after a grace period. Safe during pushes.")
+        abstract: "Remove objects that no version needs from the bucket, after a grace period. Safe during pushes.",
+        discussion: """
+            Nothing is removed if objects of the ledger or of a version map are missing, or if more than 10 % of the \
+            bucket's shards would be removed; --allow-removing allows a larger share.
+            """)
 
     @Option(help: ArgumentHelp("Keep objects younger than this: 12h, 1d.", valueName: "time")) var grace = TimeSpan(
         argument: "1d")!
+    @Option(help: ArgumentHelp("The largest share of the shards to remove (default: 10%).", valueName: "share"))
+    var allowRemoving: Share?
     @Flag(help: "Only show what would be removed.") var dryRun = false
     @OptionGroup var fleetOptions: FleetOptions
     @OptionGroup var options: StoreOptions
 
     func run() throws {
-        let summary = try fleetOptions.fleet().collectGarbage(graceSeconds: grace.seconds, dryRun: dryRun)
+        let fleet = try fleetOptions.fleet()
+        let summary = try LongCall.run("bucket") { work in
+            try fleet.collectGarbage(
+                graceSeconds: grace.seconds, allowedShare: allowRemoving?.fraction ?? Fleet.defaultRemovedShare,
+                dryRun: dryRun, work: work)
+        }
         if options.json { return try Terminal.write(json: summary) }
         try Terminal.write(
             """
@@ -129,5 +245,13 @@ struct FleetGarbage: ParsableCommand {
 
             """
         )
+        if summary.isRefused {
+            Terminal.printDiagnostic(
+                "These are \(summary.shards) of \(summary.allShards) shards: a collection removes them only with "
+                    + "--allow-removing \(percent(summary.shards, of: summary.allShards))")
+        }
     }
+
+    /// The share in whole percent, rounded up.
+    private func percent(_ part: Int, of all: Int) -> String { "\((100 * part + all - 1) / max(all, 1))%" }
 }

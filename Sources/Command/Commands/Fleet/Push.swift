@@ -12,6 +12,8 @@ struct Push: ParsableCommand {
             next version is created, and the refs move. An interrupted push publishes nothing, and the next push \
             resumes from the uploaded shards. If two publishers create the same version, one wins and the other fails \
             with exit status 4.
+
+            --check checks a version that is published, uploads what the bucket lacks of it, and changes nothing else.
             """)
 
     @Argument(help: "The revision.") var revision: String
@@ -21,11 +23,15 @@ struct Push: ParsableCommand {
     var ref: [String] = []
     @Flag(help: "Move no ref.") var noRef = false
     @Flag(help: "Only show what would be uploaded.") var dryRun = false
+    @Flag(help: "Check a published version, and upload what the bucket lacks of it.") var check = false
+    @Flag(help: "With --check: read the objects, and replace those that have another digest.") var deep = false
     @OptionGroup var fleetOptions: FleetOptions
     @OptionGroup var options: StoreOptions
 
     func validate() throws {
         if noRef && !ref.isEmpty { throw ValidationError("--ref and --no-ref exclude each other.") }
+        if check && (noRef || !ref.isEmpty) { throw ValidationError("--check moves no ref.") }
+        if deep && !check { throw ValidationError("--deep requires --check.") }
     }
 
     func run() throws {
@@ -34,8 +40,10 @@ struct Push: ParsableCommand {
         let revision = try store.revision(revision)
         let start = ContinuousClock.now
         let summary = try LongCall.run(revision.name) { work in
-            try fleet.pushBlocking(
-                revision, of: store, refs: noRef ? [] : ref.isEmpty ? ["main"] : ref, dryRun: dryRun, work: work)
+            check
+                ? try fleet.healBlocking(revision, of: store, deep: deep, dryRun: dryRun, work: work)
+                : try fleet.pushBlocking(
+                    revision, of: store, refs: noRef ? [] : ref.isEmpty ? ["main"] : ref, dryRun: dryRun, work: work)
         }
         if options.json { return try Terminal.write(json: summary) }
         let seconds = (ContinuousClock.now - start) / .seconds(1)
@@ -49,7 +57,7 @@ struct Push: ParsableCommand {
         }
         try Terminal.write(
             "\(summary.model)@v\(summary.version)  \(summary.digest.short)  "
-                + "\(summary.created ? "created" : "already exists")"
+                + "\(check ? "checked" : summary.created ? "created" : "already exists")"
                 + (summary.refs.isEmpty ? "" : ", \(summary.refs.joined(separator: ", ")) → v\(summary.version)")
                 + "; \(what) uploaded; \(Quantity.seconds(seconds))\n")
         if !summary.told {

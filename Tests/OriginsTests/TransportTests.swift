@@ -1,0 +1,146 @@
+import Foundation
+import TestSupport
+import Testing
+import WeightStore
+@testable import Origins
+
+@Suite(.blocking) struct TransportTests {
+    @Test(
+        "only this machine's addresses are local; a name that begins like one is not",
+        arguments: [
+            ("http://localhost:8000", true), ("http://127.0.0.1", true), ("http://127.9.8.7:1", true),
+            ("http://[::1]:9", true), ("http://127.example.com", false), ("http://127.0.0.1.example.com", false),
+            ("http://127.", false), ("http://128.0.0.1", false), ("http://localhost.example.com", false),
+            ("http://[::2]", false), ("http://10.0.0.127", false),
+        ])
+    func loopback(url: String, isLocal: Bool) throws {
+        #expect((Address(url)?.isLoopback ?? false) == isLocal)
+    }
+
+    @Test("plain http is refused for a name that begins like a local address")
+    func plainHTTP() throws {
+        var options = TransportOptions()
+        options.allowsPlainHTTP = false
+        #expect(throws: FetchError.self) { try PeerOrigin("peer+http://127.example.com", options: options) }
+    }
+
+    @Test("lines are cut wherever the bytes arrive, and one without an end is refused")
+    func lines() throws {
+        let text = Array("one\ntwo\n\nthree and four\nfive".utf8)
+        for size in 1...text.count {
+            var splitter = LineSplitter(limit: 100)
+            var lines: [String] = []
+            for start in stride(from: 0, to: text.count, by: size) {
+                try splitter.append(Array(text[start..<min(start + size, text.count)])) {
+                    lines.append(String(decoding: $0, as: UTF8.self))
+                }
+            }
+            #expect(lines == ["one", "two", "", "three and four"])
+        }
+        var splitter = LineSplitter(limit: 8)
+        try splitter.append(Array("12345678".utf8)) { _ in }
+        #expect(throws: LineSplitter.TooLong(limit: 8)) { try splitter.append([0x39]) { _ in } }
+        var other = LineSplitter(limit: 8)
+        #expect(throws: LineSplitter.TooLong(limit: 8)) { try other.append(Array("123456789\n".utf8)) { _ in } }
+    }
+
+    @Test("many lines in one piece, and one long line in many pieces, cost time in proportion to their bytes")
+    func manyLines() throws {
+        // With a cost that grows with the square, either would take minutes.
+        var splitter = LineSplitter(limit: 64 << 20)
+        var count = 0
+        try splitter.append([UInt8](repeating: 0x0A, count: 4 << 20)) { _ in count += 1 }
+        #expect(count == 4 << 20)
+        let piece = [UInt8](repeating: 0x20, count: 1 << 10)
+        for _ in 0..<(8 << 10) { try splitter.append(piece) { _ in count += 1 } }
+        try splitter.append([0x0A]) { count += $0.count }
+        #expect(count == (4 << 20) + (8 << 20))
+    }
+
+    @Test("a listing of more pages than are accepted is an error, not a part that passes for the whole")
+    func longListing() throws {
+        let fixture = try HubFixture(TestModel(layers: 2), files: 3)
+        try fixture.hub.set(page: 1)
+        let origin = try HubOrigin(fixture.hub.url, token: "")
+        let whole = try origin.listing(of: "org/model", at: "main")
+        #expect(whole.files.count >= 3)
+        let same = try origin.listing(of: "org/model", at: "main", longestPaging: whole.files.count, Work())
+        #expect(same.files.count == whole.files.count)
+        #expect(throws: FetchError.self) {
+            try origin.listing(of: "org/model", at: "main", longestPaging: whole.files.count - 1, Work())
+        }
+    }
+
+    /// Sends `count` bytes, 1000 at a time, 50 ms apart.
+    private func server(_ count: Int) throws -> (ChildProcess, String) {
+        let server = try ChildProcess.daemon([
+            "/usr/bin/env", "python3", "-c",
+            """
+            import http.server, sys, time
+            class Handler(http.server.BaseHTTPRequestHandler):
+                def do_GET(self):
+                    self.send_response(200)
+                    self.send_header("Content-Length", sys.argv[1])
+                    self.end_headers()
+                    for _ in range(int(sys.argv[1]) // 1000):
+                        self.wfile.write(b"x" * 1000)
+                        self.wfile.flush()
+                        time.sleep(0.05)
+                def log_message(self, *arguments): pass
+            server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+            print(server.server_port, flush=True)
+            server.serve_forever()
+            """, "\(count)",
+        ])
+        return (server, "http://127.0.0.1:\(try server.line())/")
+    }
+
+    @Test("a collected body counts for the least rate: only one that is slower is abandoned")
+    func rate() throws {
+        let (server, url) = try server(140_000)
+        let address = try #require(Address(url))
+        func collect(least: Int) throws -> Int {
+            var options = TransportOptions()
+            options.attempts = 1
+            options.leastBytesPerSecond = least
+            // The body takes longer than this.
+            options.rateCheckSeconds = 5
+            return try Transport(options).collect(
+                .init(what: "it", request: { _ in Transport.Request(address: address) }, bytes: nil), limit: 1 << 20
+            ).text.count
+        }
+        #expect(try collect(least: 100) == 140_000)
+        #expect(throws: FetchError.self) { try collect(least: 10_000_000) }
+        withExtendedLifetime(server) {}
+    }
+
+    @Test("a bucket's answer that is no listing, or a part of one, is an error and not an empty bucket")
+    func listing() throws {
+        for body in [
+            "", "<html>maintenance</html>", "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
+            "<ListBucketResult><Contents><Key>p/shards/a</Key></Contents></ListBucketResult>",
+        ] {
+            let server = try ChildProcess.daemon([
+                "/usr/bin/env", "python3", "-c",
+                """
+                import http.server, sys
+                class Handler(http.server.BaseHTTPRequestHandler):
+                    def do_GET(self):
+                        body = sys.argv[1].encode()
+                        self.send_response(200)
+                        self.send_header("Content-Length", str(len(body)))
+                        self.end_headers()
+                        self.wfile.write(body)
+                    def log_message(self, *arguments): pass
+                server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+                print(server.server_port, flush=True)
+                server.serve_forever()
+                """, body,
+            ])
+            let bucket = try S3Bucket(
+                "s3://b/p?endpoint=http://127.0.0.1:\(try server.line())&style=path",
+                environment: ["AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s"])
+            #expect(throws: FetchError.self) { try bucket.list("shards/") { _ in } }
+        }
+    }
+}
