@@ -178,7 +178,9 @@ import WeightStore
         #expect(try contents(directory("outside.txt")) == Array("elsewhere".utf8))
         let revision = try store.revision("model")
         try revision.exportBlocking(to: directory("out"))
-        for (name, bytes) in originals where name != "link.txt" { #expect(try contents(directory("out/\(name)")) == bytes, "\(name)") }
+        for (name, bytes) in originals where name != "link.txt" {
+            #expect(try contents(directory("out/\(name)")) == bytes, "\(name)")
+        }
         #expect(try store.revisions(of: "model").count == 1)
     }
 

@@ -32,21 +32,32 @@ import Testing
     private static func shard(_ bytes: Int, _ digest: String = two) -> String { "shard \(digest) \(bytes) 7" }
 
     static let hostile = [
-        Hostile("extent behind the shard", "line 4: the extent ends at 200000, its shard at 4096",
+        Hostile(
+            "extent behind the shard", "line 4: the extent ends at 200000, its shard at 4096",
             file(200_000), shard(4096), "extent 0 0 200000"),
-        Hostile("negative offset", "line 4: offset in a shard: \"-100000\"", file(4096), shard(4096), "extent 0 -100000 4096"),
+        Hostile(
+            "negative offset", "line 4: offset in a shard: \"-100000\"", file(4096), shard(4096),
+            "extent 0 -100000 4096"),
         Hostile("negative length", "length of an extent", file(4096), shard(4096), "extent 0 0 -4096"),
         Hostile("length 0", "no bytes", file(0), shard(4096), "extent 0 0 0"),
-        Hostile("offset and length overflow", "line 4: end of an extent", file(big), shard(big), "extent 0 \(big) \(big)"),
+        Hostile(
+            "offset and length overflow", "line 4: end of an extent", file(big), shard(big), "extent 0 \(big) \(big)"),
         Hostile("extents overflow", "exceeds", file(big), shard(big), "extent 0 0 \(big)", "extent 0 0 \(big)"),
-        Hostile("files overflow", "line 5: bytes of all files", file(big, "a"), shard(big), "extent 0 0 \(big)",
+        Hostile(
+            "files overflow", "line 5: bytes of all files", file(big, "a"), shard(big), "extent 0 0 \(big)",
             file(big, "b"), shard(big), "extent 0 0 \(big)"),
-        Hostile("shards overflow", "bytes of all shards", file(2), shard(big), shard(big, one), "extent 0 0 1", "extent 1 0 1"),
+        Hostile(
+            "shards overflow", "bytes of all shards", file(2), shard(big), shard(big, one), "extent 0 0 1",
+            "extent 1 0 1"),
         Hostile("number beyond 64 bits", "bytes of a file", "file \(one) 9223372036854775808 other f"),
         Hostile("full-width digits", "bytes of a file", "file \(one) \u{FF11}\u{FF12} other f"),
         Hostile("sign", "bytes of a file", "file \(one) +5 other f"),
-        Hostile("extents too short", "the extents of \"f\" have 100 bytes, the file 4096", file(4096), shard(4096), "extent 0 0 100"),
-        Hostile("extents too long", "the extents have 8192 bytes", file(4096), shard(4096), "extent 0 0 4096", "extent 0 0 4096"),
+        Hostile(
+            "extents too short", "the extents of \"f\" have 100 bytes, the file 4096", file(4096), shard(4096),
+            "extent 0 0 100"),
+        Hostile(
+            "extents too long", "the extents have 8192 bytes", file(4096), shard(4096), "extent 0 0 4096",
+            "extent 0 0 4096"),
         Hostile("no extents", "have 0 bytes", file(4096)),
         Hostile("shard that is not there", "shard 1 of 1", file(4096), shard(4096), "extent 1 0 4096"),
         Hostile("shard without bytes", "no bytes", file(0), shard(0)),
@@ -60,12 +71,21 @@ import Testing
         Hostile("dot", "path \"./a\"", file(0, "./a")),
         Hostile("NUL", "path", file(0, "a\0b")),
         Hostile("long path", "path", file(0, String(repeating: "a/", count: 2048) + "b")),
-        Hostile("second tensor of a name", "second tensor \"t\"", file(8), shard(8), "extent 0 0 8", "tensor U8 4 0 4 t", "tensor U8 4 0 4 t"),
-        Hostile("tensors that overlap", "before the end of another", file(8), shard(8), "extent 0 0 8", "tensor U8 8 0 8 t", "tensor U8 4 0 4 u"),
-        Hostile("tensor behind the file", "the tensor ends at 12", file(8), shard(8), "extent 0 0 8", "tensor U8 12 0 12 t"),
+        Hostile(
+            "second tensor of a name", "second tensor \"t\"", file(8), shard(8), "extent 0 0 8", "tensor U8 4 0 4 t",
+            "tensor U8 4 0 4 t"),
+        Hostile(
+            "tensors that overlap", "before the end of another", file(8), shard(8), "extent 0 0 8", "tensor U8 8 0 8 t",
+            "tensor U8 4 0 4 u"),
+        Hostile(
+            "tensor behind the file", "the tensor ends at 12", file(8), shard(8), "extent 0 0 8", "tensor U8 12 0 12 t"),
         Hostile("tensor overflow", "end of a tensor", file(8), shard(8), "extent 0 0 8", "tensor U8 4 \(big) \(big) t"),
-        Hostile("tensor in the middle of an extent", "no extent begins at 4", file(8), shard(8), "extent 0 0 8", "tensor U8 4 4 4 t"),
-        Hostile("tensor beyond its extent", "its extent 4", file(8), shard(8), "extent 0 0 4", "extent 0 4 4", "tensor U8 8 0 8 t"),
+        Hostile(
+            "tensor in the middle of an extent", "no extent begins at 4", file(8), shard(8), "extent 0 0 8",
+            "tensor U8 4 4 4 t"),
+        Hostile(
+            "tensor beyond its extent", "its extent 4", file(8), shard(8), "extent 0 0 4", "extent 0 4 4",
+            "tensor U8 8 0 8 t"),
         Hostile("negative dimension", "size of a dimension", file(8), shard(8), "extent 0 0 8", "tensor U8 -8 0 8 t"),
         Hostile("NUL in a tensor", "NUL", file(8), shard(8), "extent 0 0 8", "tensor U8 8 0 8 t\0u"),
         Hostile("shard of a pending file", "pending", "pending \(one) 8 other f", shard(8)),
@@ -145,7 +165,9 @@ import Testing
         #expect(try store.models().map(\.name) == ["model"])
     }
 
-    @Test("the digest of a file that only a manifest names never stands for the bytes of an import", arguments: [true, false])
+    @Test(
+        "the digest of a file that only a manifest names never stands for the bytes of an import",
+        arguments: [true, false])
     func poisoned(isRemembered: Bool) throws {
         let directory = try TemporaryDirectory()
         let store = try Store(at: directory("store"), create: true)
@@ -175,7 +197,8 @@ import Testing
         #expect(try store.revision("my/model").bytes(of: "config.json") == real)
     }
 
-    @Test("names that begin with a combining character, and names that are equal in Unicode alone, are kept as they are")
+    @Test(
+        "names that begin with a combining character, and names that are equal in Unicode alone, are kept as they are")
     func names() throws {
         let directory = try TemporaryDirectory()
         let store = try Store(at: directory("store"), create: true)
@@ -189,7 +212,9 @@ import Testing
             let file = try FileDescriptor(directory("model/") + name, O_WRONLY | O_CREAT)
             try Array("\(index)".utf8).withUnsafeBytes { try file.write($0, at: 0) }
         }
-        let tensors = ["\u{301}t", "\u{200D} t", "a\u{FE0F}"].map { SafetensorsWriter.Tensor(name: $0, dtype: "U8", shape: [4]) }
+        let tensors = ["\u{301}t", "\u{200D} t", "a\u{FE0F}"].map {
+            SafetensorsWriter.Tensor(name: $0, dtype: "U8", shape: [4])
+        }
         try directory.write(TestModel(layers: 1).file(tensors), to: "model/model.safetensors")
         var request = ImportRequest(source: directory("model"))
         request.move = true

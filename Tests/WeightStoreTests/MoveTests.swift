@@ -54,7 +54,9 @@ import Testing
         return all
     }
 
-    @Test("whatever imports the rest of an interrupted move, the revision has the files that were moved", arguments: [true, false])
+    @Test(
+        "whatever imports the rest of an interrupted move, the revision has the files that were moved",
+        arguments: [true, false])
     func resumed(move: Bool) throws {
         let all = try interrupted()
         _ = try store.collectGarbage(graceSeconds: 0)
@@ -213,7 +215,9 @@ import Testing
         #expect(try files("model").isEmpty)
     }
 
-    @Test("of links in the source, targets outside stay, and a target inside is removed with its last link", arguments: [1, 256])
+    @Test(
+        "of links in the source, targets outside stay, and a target inside is removed with its last link",
+        arguments: [1, 256])
     func links(batch: Int) throws {
         try directory.write("one", to: "model/a.json")
         try directory.write("two", to: "outside/b.json")

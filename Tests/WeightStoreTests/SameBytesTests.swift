@@ -32,7 +32,9 @@ import Testing
         #expect(TemporaryDirectory.files(below: directory("store/blobs")).filter { $0.utf8.count > 64 } == [])
     }
 
-    @Test("the same bytes under another extension have their tensors, and leave no shard behind", arguments: [true, false])
+    @Test(
+        "the same bytes under another extension have their tensors, and leave no shard behind",
+        arguments: [true, false])
     func formats(blobFirst: Bool) throws {
         try write()
         for name in blobFirst ? ["blob", "model"] : ["model", "blob"] { try add(name) }

@@ -203,7 +203,9 @@ extension Manifest {
                 }
                 if !content.isPending {
                     guard let length = extents[offset] else { throw malformed("no extent begins at \(offset)") }
-                    guard bytes <= length else { throw malformed("the tensor has \(bytes) bytes, its extent \(length)") }
+                    guard bytes <= length else {
+                        throw malformed("the tensor has \(bytes) bytes, its extent \(length)")
+                    }
                 }
                 tensorEnd = end
             }

@@ -45,7 +45,8 @@ package enum ExtentTable {
     /// Whether the extents of a file are these.
     ///
     /// - Parameter shards: the rows of the content's shards, in their order.
-    package static func areExtents(_ extents: [Extent], of file: Int64, shards: [Int64], _ db: Database) throws -> Bool {
+    package static func areExtents(_ extents: [Extent], of file: Int64, shards: [Int64], _ db: Database) throws -> Bool
+    {
         let rows = try Row.fetchCursor(
             db.cachedStatement(
                 sql: """

@@ -123,6 +123,12 @@ package enum MoveTable {
         ).map(File.init)
     }
 
+    /// The revision that a move is attached to; nil if there is no such move.
+    package static func revision(of move: Int64, _ db: Database) throws -> Int64? {
+        try Int64.fetchOne(
+            db.cachedStatement(sql: "SELECT revision_id FROM move WHERE id = ?"), arguments: [move])
+    }
+
     /// Finds or inserts the move of a source into a model, and attaches it to `revision`.
     package static func add(source: String, revision: Int64, _ db: Database) throws -> Int64 {
         let known = try Int64.fetchOne(

@@ -36,15 +36,18 @@ package enum SourceTable {
 
     /// Finds or inserts the row of a source file.
     ///
-    /// - Parameter plan: the digest of the plan that numbers its shards.
-    package static func remember(_ status: FileStatus, plan: ContentDigest, _ db: Database) throws -> Int64 {
+    /// - Parameter plan: the digest of the plan that numbers its shards; nil to remember the file's digest alone.
+    package static func remember(
+        _ status: FileStatus, plan: ContentDigest? = nil, _ db: Database
+    ) throws -> Int64 {
         let facts: StatementArguments = [
             status.device, status.inode, status.bytes, status.modified, status.changed, plan,
         ]
         try db.cachedStatement(
             sql: """
                 DELETE FROM source
-                WHERE device = ? AND inode = ? AND (bytes <> ? OR modified_ns <> ? OR changed_ns <> ? OR plan IS NOT ?)
+                WHERE device = ?1 AND inode = ?2
+                  AND (bytes <> ?3 OR modified_ns <> ?4 OR changed_ns <> ?5 OR ?6 IS NOT NULL AND plan IS NOT ?6)
                 """
         ).execute(arguments: facts)
         return try Int64.fetchValue(

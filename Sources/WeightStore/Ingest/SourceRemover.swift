@@ -53,9 +53,8 @@ struct SourceRemover {
             let slice = rest.prefix(Self.slice)
             rest = rest.dropFirst(slice.count)
             try store.catalog.write { db in
-                let current = try MoveTable.all(in: move.source, db).first { $0.id == move.id }
                 // Without its row, the move was removed together with its revision.
-                guard let current else { return }
+                guard let revision = try MoveTable.revision(of: move.id, db) else { return }
                 for file in slice {
                     guard let status = try FileSystem.status(file.location, following: false) else {
                         gone.append(file.location)
@@ -63,12 +62,14 @@ struct SourceRemover {
                     }
                     var isSame = file.isUnchanged(status) || hashed[ByteText(file.location)] == status
                     if let time = relinked[file.inode] {
-                        isSame = isSame || file.isSameFile(status) && file.modified == status.modified
-                            && time == status.changed
+                        isSame =
+                            isSame
+                            || file.isSameFile(status) && file.modified == status.modified
+                                && time == status.changed
                     }
                     if !isSame {
                         changed.append(file)
-                    } else if try isSafe(file, in: current.revision, db) {
+                    } else if try isSafe(file, in: revision, db) {
                         try unlink(file.location, status, &relinked)
                         gone.append(file.location)
                         removed.append(file.location)
@@ -84,6 +85,7 @@ struct SourceRemover {
             skipped.append(SkippedFile(path: file.location, reason: "changed after it was read; not removed"))
         }
         try store.catalog.write { db in
+            guard try MoveTable.revision(of: move.id, db) != nil else { return }
             for file in changed {
                 let status = isCurrent ? try FileSystem.status(file.location, following: false) : nil
                 try MoveTable.save(file.unstored(status), of: move.id, db)
