@@ -1,4 +1,5 @@
 import Dispatch
+import Files
 import GRDB
 import Storage
 import Synchronization
@@ -50,10 +51,11 @@ public struct ImportPlan: Sendable, Codable {
 extension ImportRequest {
     /// The revisions that an import would make. Only directories are read.
     ///
+    /// - Parameter store: the directory of the store, which an import leaves out; it need not exist.
     /// - Throws: ``StorageError/notFound(kind:name:detail:)`` if the source is missing or empty,
     ///   ``StorageError/invalid(what:value:reason:)`` for a name, ``FileError``.
-    public func plan() throws -> [ImportPlan] {
-        try sources(store: nil).map { source in
+    public func plan(into store: String? = nil) throws -> [ImportPlan] {
+        try sources(store: store.flatMap { FileSystem.exists($0) ? $0 : nil }).map { source in
             ImportPlan(
                 model: source.model, source: source.location, refs: source.refs, files: source.files.count,
                 bytes: source.files.reduce(0) { $0 + $1.bytes }, skipped: source.skipped)
