@@ -56,6 +56,11 @@ enum Advice {
         switch error {
         case .sourceChanged: "Run the import again while no other program writes to it."
         case .incomplete: "Fetch the missing files, or import the others with --partial."
+        case .moveInterrupted(let source, let revision):
+            """
+            "weightstore export \(revision) DIR" writes the moved files; put them back into \(source) and import it, or \
+            remove the revision with "weightstore rm \(revision)".
+            """
         case .inUse: "Stop these processes, or run the command again after they have ended."
         case .quotaFull: "\"weightstore prune\" removes models, \"weightstore quota --set\" sets another quota."
         default: nil

@@ -49,7 +49,7 @@ enum ExitStatus: Int32 {
         case .cancelled: .interrupted
         case .pinned, .inUse, .storage(.busy), .storage(.olderProcesses): .held
         case .quotaFull, .file(.diskFull): .diskFull
-        case .incomplete, .sourceChanged, .format, .storage(.invalid), .policy(.refused): .badInput
+        case .incomplete, .sourceChanged, .moveInterrupted, .format, .storage(.invalid), .policy(.refused): .badInput
         case .storage(.notFound), .storage(.ambiguous): .notFound
         case .storage(.damaged), .storage(.missing): .damaged
         case .storage(.notAStore), .storage(.newerSchema), .storage(.catalogDamaged), .file(.networkFileSystem):

@@ -23,5 +23,6 @@ package struct FileStatus: Equatable {
     }
 
     package var isDirectory: Bool { mode & S_IFMT == S_IFDIR }
+    package var isLink: Bool { mode & S_IFMT == S_IFLNK }
     package var isFile: Bool { mode & S_IFMT == S_IFREG }
 }

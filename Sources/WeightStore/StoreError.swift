@@ -24,6 +24,9 @@ public enum StoreError: Error, Sendable, Equatable {
     case sourceChanged(path: String)
     /// A model directory lacks files that its index names.
     case incomplete(path: String, missing: [String])
+    /// An import that moved files out of `source` was interrupted, and its files are in `revision`. What is in `source`
+    /// now is neither the rest of them nor clearly something else; or the import was one into another model.
+    case moveInterrupted(source: String, revision: String)
     /// The revision is pinned; `note` is the pin's note.
     case pinned(revision: String, note: String)
     /// Live processes hold a lease on the revision.
@@ -85,6 +88,11 @@ extension StoreError: CustomStringConvertible {
             """
             \(path): incomplete: \(missing.prefix(5).joined(separator: ", "))\
             \(missing.count > 5 ? " and \(missing.count - 5) more" : "") missing.
+            """
+        case .moveInterrupted(let source, let revision):
+            """
+            \(source): an interrupted import moved files from here to \(revision), and what is here now does not \
+            continue it.
             """
         case .pinned(let revision, let note): "\(revision): pinned\(note.isEmpty ? "" : " (\(note))"). Unpin it first."
         case .inUse(let revision, let holders): "\(revision): in use by \(holders.joined(separator: ", "))."

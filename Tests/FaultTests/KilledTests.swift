@@ -26,13 +26,17 @@ extension Faults {
 
         /// Runs a command on copies of a store, killed at ever other points, and then to its end.
         ///
-        /// - Parameter check: is given each store that was left, and whether the run was killed.
+        /// - Parameters:
+        ///   - before: runs before each run.
+        ///   - check: receives each store that was left, and whether the run was killed.
         func killing(
             _ arguments: [String], on template: String?, most: Int, of calls: [String] = calls,
+            before: () throws -> Void = {},
             check: (_ store: String, _ point: String, _ wasKilled: Bool) throws -> Void
         ) throws {
             let place = directory("store")
             func prepare() throws {
+                try before()
                 if let template {
                     try ChildProcess.copy(template, to: place)
                 } else {

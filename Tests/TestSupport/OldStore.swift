@@ -57,7 +57,9 @@ package enum OldStore {
 
     /// The columns that a table has in the first schema and in the last.
     private static func kept(_ table: String, _ db: Database) throws -> [String] {
-        try db.columns(in: table).map(\.name).filter { $0 != "depth" && (table, $0) != ("shard", "version") }
+        try db.columns(in: table).map(\.name).filter {
+            !["depth", "is_hashed", "plan"].contains($0) && (table, $0) != ("shard", "version")
+        }
     }
 
     /// All rows of tables, with the columns that the first schema and the last have.

@@ -136,13 +136,19 @@ import Testing
     @Test("the name of a format that this version does not know is kept, in manifests and in the catalog")
     func unknownFormat() throws {
         let digest = [UInt8]("12345".utf8).withUnsafeBytes { ContentDigest(of: $0) }
-        let text = "weightstore manifest 1\nfile \(digest) 5 pickle2 model.pkl\n"
+        let text = """
+            weightstore manifest 1
+            file \(digest) 5 pickle2 model.pkl
+            shard \(digest) 5 7
+            extent 0 0 5
+
+            """
         let manifest = try Manifest(decoding: Array(text.utf8), path: "")
         #expect(manifest.files[0].content.format.rawValue == "pickle2")
         #expect(String(decoding: manifest.encoded(), as: UTF8.self) == text)
         let found = try store.catalog.write { db in
-            _ = try manifest.files[0].content.save([], db)
-            return try FileContent.find(digest, db)
+            for facts in manifest.files[0].content.shards { try ShardTable.expect(facts, db) }
+            return try FileContent.find(manifest.files[0].content.save(db).file, db)
         }
         #expect(found?.format == manifest.files[0].content.format)
         // It is opaque: without tensors, and not read.

@@ -171,12 +171,16 @@ import WeightStore
         var request = ImportRequest(source: directory("model"))
         request.move = true
         let summary = try store.importModelBlocking(request)
-        #expect(summary.moved == originals.count)
-        #expect(TemporaryDirectory.files(below: directory("model")).isEmpty)
+        #expect(summary.moved == originals.count - 1)
+        // A link that leads outside is neither imported nor removed.
+        #expect(TemporaryDirectory.files(below: directory("model")) == ["link.txt"])
+        #expect(summary.skipped.map(\.path) == ["link.txt"])
         #expect(try contents(directory("outside.txt")) == Array("elsewhere".utf8))
         let revision = try store.revision("model")
         try revision.exportBlocking(to: directory("out"))
-        for (name, bytes) in originals { #expect(try contents(directory("out/\(name)")) == bytes, "\(name)") }
+        for (name, bytes) in originals where name != "link.txt" {
+            #expect(try contents(directory("out/\(name)")) == bytes, "\(name)")
+        }
         #expect(try store.revisions(of: "model").count == 1)
     }
 
@@ -190,35 +194,6 @@ import WeightStore
         #expect(try store.importModelBlocking(request).moved == 1)
         #expect(!FileManager.default.fileExists(atPath: path))
         #expect(try store.revision("one").files().map(\.path) == ["model.safetensors"])
-    }
-
-    @Test("an interrupted --move is completed by the next, with the files that were moved before")
-    func moveAgain() throws {
-        try TestModel().write(to: directory("model"), files: 3)
-        let names = TemporaryDirectory.files(below: directory("model"))
-        let work = Work()
-        let store = try store()
-        var request = ImportRequest(source: directory("model"))
-        request.move = true
-        // Stops as soon as something has been moved.
-        let watcher = Thread { [directory] in
-            while FileManager.default.fileExists(atPath: directory("model/config.json")) { usleep(100) }
-            work.cancel()
-        }
-        watcher.start()
-        do {
-            try store.importModelBlocking(request, work: work)
-        } catch is CancellationError {
-            #expect(throws: StorageError.self) { try store.revision("model") }
-            try store.importModelBlocking(request)
-        }
-        let revision = try store.revision("model")
-        #expect(try revision.files().map(\.path) == names)
-        try revision.exportBlocking(to: directory("out"))
-        try TestModel().write(to: directory("again"), files: 3)
-        for name in names {
-            #expect(try contents(directory("out/\(name)")) == contents(directory("again/\(name)")), "\(name)")
-        }
     }
 
     @Test("a directory that lacks a file of its index is refused, unless told to take it")
@@ -303,18 +278,23 @@ import WeightStore
         }
     }
 
-    @Test("links are followed, circles of links are left out and named")
+    @Test("links within the source are followed; circles, and links that lead outside, are left out with a reason")
     func links() throws {
-        try TestModel(layers: 1).write(to: directory("real"))
-        try FileManager.default.createDirectory(atPath: directory("model"), withIntermediateDirectories: true)
-        try FileManager.default.createSymbolicLink(
-            atPath: directory("model/weights"), withDestinationPath: directory("real"))
-        try FileManager.default.createSymbolicLink(
-            atPath: directory("model/self"), withDestinationPath: directory("model"))
-        try FileManager.default.createSymbolicLink(atPath: directory("model/gone"), withDestinationPath: "/nowhere")
+        try TestModel(layers: 1).write(to: directory("model/real"))
+        try directory.write("secret", to: "outside/passwords")
+        for (link, target) in [
+            ("weights", "real"), ("again.json", "real/config.json"), ("self", "."), ("gone", "/nowhere"),
+            ("loop", "loop"), ("tokenizer.json", directory("outside/passwords")), ("all", directory("outside")),
+        ] {
+            try FileManager.default.createSymbolicLink(
+                atPath: directory("model/\(link)"), withDestinationPath: target)
+        }
         let store = try store()
         let summary = try store.importModelBlocking(ImportRequest(source: directory("model")))
-        #expect(try store.revision("model").files().map(\.path).contains("weights/model.safetensors"))
-        #expect(Set(summary.skipped.map(\.path)) == ["self", "gone"])
+        let paths = try store.revision("model").files().map(\.path)
+        #expect(paths.contains("weights/model.safetensors") && paths.contains("again.json"))
+        #expect(Set(summary.skipped.map(\.path)) == ["self", "gone", "loop", "tokenizer.json", "all"])
+        #expect(summary.skipped.count { $0.reason.contains("outside of the source") } == 2)
+        #expect(!paths.contains { $0.contains("passwords") })
     }
 }

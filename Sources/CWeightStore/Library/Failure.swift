@@ -86,7 +86,8 @@ extension weightstore_status {
                 case .unauthorized, .expired: WEIGHTSTORE_NOT_ALLOWED
                 default: WEIGHTSTORE_UNREACHABLE
                 }
-            case .sourceChanged, .incomplete, .support, .format, .policy, .storage(.catalogFailed), .cancelled, .other:
+            case .sourceChanged, .incomplete, .moveInterrupted, .support, .format, .policy, .storage(.catalogFailed),
+                .cancelled, .other:
                 WEIGHTSTORE_FAILED
             }
     }

@@ -45,7 +45,7 @@ struct Import: ParsableCommand {
         return request
     }
 
-    func plan() throws -> [ImportPlan] { try request.plan() }
+    func plan() throws -> [ImportPlan] { try request.plan(into: options.path) }
 
     func run() throws {
         if dryRun { return try report(plan()) }

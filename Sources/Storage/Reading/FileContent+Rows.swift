@@ -8,10 +8,26 @@ extension FileContent {
     /// - Parameter pendingToo: include a file with bytes that have not arrived or have not been compared with its
     ///   digest.
     /// - Returns: nil if there is no such file.
-    package static func find(_ digest: ContentDigest, pendingToo: Bool = false, _ db: Database) throws -> FileContent? {
-        guard let file = try FileTable.find(digest, db), pendingToo || !file.isPending else { return nil }
+    package static func find(_ file: Int64, pendingToo: Bool = false, _ db: Database) throws -> FileContent? {
+        guard let file = try FileTable.find(file, db), pendingToo || !file.isPending else { return nil }
+        return try content(of: file, db)
+    }
+
+    /// The stored content that can stand for a file with a digest and a format; complete ones only.
+    ///
+    /// - Parameter hashedOnly: only a content whose bytes were hashed in this store.
+    /// - Returns: nil if there is none.
+    package static func find(
+        _ digest: ContentDigest, for format: FileFormat, hashedOnly: Bool, _ db: Database
+    ) throws -> FileContent? {
+        let file = try FileTable.all(digest, for: format, db).first { !$0.isPending && ($0.isHashed || !hashedOnly) }
+        return try file.map { try content(of: $0, db) }
+    }
+
+    private static func content(of file: FileTable.Entry, _ db: Database) throws -> FileContent {
         var content = FileContent(
-            digest: digest, bytes: file.bytes, format: file.format, shards: [], extents: [], tensors: [])
+            digest: file.digest, bytes: file.bytes, format: file.format, shards: [], extents: [], tensors: [],
+            isHashed: file.isHashed)
         var indexes: [Int64: Int] = [:]
         let extents = try Row.fetchCursor(
             db.cachedStatement(
@@ -42,8 +58,10 @@ extension FileContent {
     /// The facts and tensors of a pending file, without shards and extents.
     ///
     /// - Returns: nil if there is no such file, or it is not pending.
-    package static func findPending(_ digest: ContentDigest, _ db: Database) throws -> FileContent? {
-        guard let file = try FileTable.find(digest, db), file.isPending else { return nil }
+    package static func findPending(
+        _ digest: ContentDigest, for format: FileFormat, _ db: Database
+    ) throws -> FileContent? {
+        guard let file = try FileTable.all(digest, for: format, db).first(where: \.isPending) else { return nil }
         return FileContent(
             digest: digest, bytes: file.bytes, format: file.format, shards: [], extents: [],
             tensors: try TensorTable.all(of: file.id, db), isPending: true)
@@ -52,26 +70,46 @@ extension FileContent {
     /// Inserts the rows, unless they exist.
     ///
     /// - Returns: the ids of the file's row and of the shards' rows.
-    /// - Throws: ``StorageError/missing(path:digest:)`` if a shard is neither present nor evicted.
+    /// - Throws: ``StorageError/missing(path:digest:)`` if a shard is neither present nor evicted,
+    ///   ``StorageError/invalid(what:value:reason:)`` if it has another size here.
     package func save(_ db: Database) throws -> (file: Int64, shards: [Int64]) {
         let shardIDs = try shards.map { facts in
             guard let shard = try ShardTable.find(facts.digest, db), shard.state == .present || shard.state == .evicted
             else { throw StorageError.missing(path: facts.digest.hex, digest: facts.digest) }
+            try Self.check(facts, is: shard)
             return shard.id
         }
         return (try save(shardIDs, db), shardIDs)
     }
 
+    /// Throws if a shard has another size than a manifest says of it: extents would reach behind its end.
+    package static func check(_ facts: ShardFacts, is shard: ShardTable.Entry) throws(StorageError) {
+        guard shard.bytes == facts.bytes else {
+            throw .invalid(
+                what: "shard", value: facts.digest.hex,
+                reason: "has \(shard.bytes) bytes in this store, and \(facts.bytes) bytes in the manifest")
+        }
+    }
+
     /// Inserts the rows, unless they exist, with the given ids of the shards' rows.
+    ///
+    /// An existing row is used if it has the same extents, so the rows of a revision are what its manifest says, and the
+    /// digest in a manifest from elsewhere never stands for the bytes of another revision.
     package func save(_ shardIDs: [Int64], _ db: Database) throws -> Int64 {
-        if let known = try FileTable.find(digest, db) {
-            if !isPending, known.isPending {
+        for known in try FileTable.all(digest, format: format, db) {
+            if isPending {
+                if known.isPending || known.isHashed { return known.id }
+            } else if known.isPending {
+                guard isHashed else { continue }
                 // The file is known from a pull, and another way, such as an import, has provided all its bytes.
                 try ExtentTable.remove(of: known.id, db)
                 try ExtentTable.insert(extents, of: known.id, shards: shardIDs, db)
                 try FileTable.markWhole(known.id, db)
+                return known.id
+            } else if try ExtentTable.areExtents(extents, of: known.id, shards: shardIDs, db) {
+                if isHashed { try FileTable.markWhole(known.id, db) }
+                return known.id
             }
-            return known.id
         }
         let id = try FileTable.insert(self, db)
         try ExtentTable.insert(extents, of: id, shards: shardIDs, db)

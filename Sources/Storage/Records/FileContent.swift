@@ -11,10 +11,12 @@ package struct FileContent: Hashable, Sendable {
     /// Whether bytes are missing. Then there are no shards and extents, only the published facts and those of the
     /// header.
     package var isPending = false
+    /// Whether these bytes were hashed in this store and have the digest. A manifest alone proves nothing.
+    package var isHashed = false
 
     package init(
         digest: ContentDigest, bytes: Int, format: FileFormat, shards: [ShardFacts], extents: [Extent],
-        tensors: [TensorInfo], isPending: Bool = false
+        tensors: [TensorInfo], isPending: Bool = false, isHashed: Bool = false
     ) {
         self.digest = digest
         self.bytes = bytes
@@ -23,6 +25,7 @@ package struct FileContent: Hashable, Sendable {
         self.extents = extents
         self.tensors = tensors
         self.isPending = isPending
+        self.isHashed = isHashed
     }
 }
 

@@ -9,6 +9,8 @@ extension RevisionRow {
         package var model: Int64
         package var version: Int?
         package var wasKnown: Bool
+        /// The manifests of unfinished revisions that this one replaces, which the caller sweeps.
+        package var replaced: [ContentDigest]
     }
 
     /// Inserts the rows of a revision whose shards are all present or evicted, and sets the refs to it.
@@ -40,31 +42,22 @@ extension RevisionRow {
             }
             try ShardTable.adopt(shards, db)
         }
-        // This revision includes the files that earlier runs of an `import --move` of the same source moved.
-        try RevisionTable.removeUnfinished(of: model, source: source, except: id, db)
+        let replaced = try RevisionTable.removeUnfinished(of: model, source: source, replacedBy: id, db)
         for ref in refs { try RefTable.set(ref, of: model, to: id, db) }
         if !origins.isEmpty {
             try OriginTable.set(origins, of: model, db)
             try RevisionTable.setHasOrigin(id, db)
         }
         try ClaimTable.release(lease, db)
-        return Saved(id: id, model: model, version: version, wasKnown: known?.version != nil)
+        return Saved(
+            id: id, model: model, version: version, wasKnown: known?.version != nil, replaced: replaced)
     }
 
-    /// The paths and digests of the files that an incomplete `import --move` of `source` has stored.
-    package static func partialFiles(
-        model: String, source: String, _ db: Database
-    ) throws -> [(String, ContentDigest)] {
+    /// The files of a revision, by path: row ids.
+    package static func files(of revision: Int64, _ db: Database) throws -> [(path: String, file: Int64)] {
         try Row.fetchAll(
-            db,
-            sql: """
-                SELECT revision_file.path, file.digest
-                FROM model
-                JOIN revision ON revision.model_id = model.id
-                JOIN revision_file ON revision_file.revision_id = revision.id
-                JOIN file ON file.id = revision_file.file_id
-                WHERE model.name = ? AND revision.version IS NULL AND revision.source = ?
-                """, arguments: [model, source]
-        ).map { ($0["path"], $0["digest"]) }
+            db, sql: "SELECT path, file_id FROM revision_file WHERE revision_id = ? ORDER BY path",
+            arguments: [revision]
+        ).map { ($0["path"], $0["file_id"]) }
     }
 }

@@ -42,6 +42,27 @@ package enum ExtentTable {
         try db.execute(sql: "DELETE FROM extent WHERE file_id = ?", arguments: [file])
     }
 
+    /// Whether the extents of a file are these.
+    ///
+    /// - Parameter shards: the rows of the content's shards, in their order.
+    package static func areExtents(_ extents: [Extent], of file: Int64, shards: [Int64], _ db: Database) throws -> Bool
+    {
+        let rows = try Row.fetchCursor(
+            db.cachedStatement(
+                sql: """
+                    SELECT offset, length, shard_id, shard_offset FROM extent WHERE file_id = ? ORDER BY offset
+                    """),
+            arguments: [file])
+        var offset = 0
+        for extent in extents {
+            guard let row = try rows.next(), row["offset"] == offset, row["length"] == extent.length,
+                row["shard_id"] == shards[extent.shard], row["shard_offset"] == extent.shardOffset
+            else { return false }
+            offset += extent.length
+        }
+        return try rows.next() == nil
+    }
+
     /// The shards of a file.
     package static func shards(of file: Int64, _ db: Database) throws -> [Int64] {
         try Int64.fetchAll(

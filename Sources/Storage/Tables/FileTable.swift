@@ -7,6 +7,11 @@ import ModelFormats
 /// `pending` is 1 until all bytes have arrived and have been compared with the digest. The extents of a file that is
 /// not pending cover each of its bytes once. A file is removed with the last revision that links it, or by the next
 /// collection.
+///
+/// **A digest may have several rows**: of other formats, or with other extents. `is_hashed` is 1 if the bytes of the
+/// extents were hashed in this store and have the digest. Otherwise the digest is only what a manifest from elsewhere
+/// says of these extents: the row serves the revisions of that manifest, and no import or pull reuses it for bytes that
+/// it has not compared (`FileContent.save`).
 package enum FileTable {
     /// A row of the table.
     package struct Entry: Sendable {
@@ -15,6 +20,7 @@ package enum FileTable {
         package let bytes: Int
         package let format: FileFormat
         package let isPending: Bool
+        package let isHashed: Bool
 
         fileprivate init(_ row: Row) {
             id = row["id"]
@@ -23,15 +29,36 @@ package enum FileTable {
             // A name that is not valid is treated as a file without tensors.
             format = FileFormat(rawValue: row["format"]) ?? .other
             isPending = row["pending"]
+            isHashed = row["is_hashed"]
         }
     }
 
+    private static let columns = "SELECT id, digest, bytes, format, pending, is_hashed FROM file"
+
     /// - Returns: nil if there is no such file.
-    package static func find(_ digest: ContentDigest, _ db: Database) throws -> Entry? {
-        try Row.fetchOne(
-            db.cachedStatement(sql: "SELECT id, digest, bytes, format, pending FROM file WHERE digest = ?"),
+    package static func find(_ file: Int64, _ db: Database) throws -> Entry? {
+        try Row.fetchOne(db.cachedStatement(sql: "\(columns) WHERE id = ?"), arguments: [file]).map(Entry.init)
+    }
+
+    /// The rows with a digest and a format, the hashed ones first.
+    package static func all(_ digest: ContentDigest, format: FileFormat, _ db: Database) throws -> [Entry] {
+        try Row.fetchAll(
+            db.cachedStatement(sql: "\(columns) WHERE digest = ? AND format = ? ORDER BY is_hashed DESC, pending, id"),
+            arguments: [digest, format.rawValue]
+        ).map(Entry.init)
+    }
+
+    /// The rows with a digest that can stand for a file of a format, the best one first. Bytes that were parsed for
+    /// another name also serve a name without a format.
+    package static func all(_ digest: ContentDigest, for format: FileFormat, _ db: Database) throws -> [Entry] {
+        let entries = try all(digest, format: format, db)
+        guard format == .other else { return entries }
+        let parsed = try Row.fetchAll(
+            db.cachedStatement(
+                sql: "\(columns) WHERE digest = ? AND format <> 'other' AND is_hashed ORDER BY pending, id"),
             arguments: [digest]
         ).map(Entry.init)
+        return parsed + entries
     }
 
     /// Whether bytes of the file have not arrived or have not been compared with the digest; true if the file was
@@ -59,14 +86,17 @@ package enum FileTable {
     /// Inserts the row, without extents and tensors.
     package static func insert(_ content: FileContent, _ db: Database) throws -> Int64 {
         try db.execute(
-            sql: "INSERT INTO file (digest, bytes, format, pending) VALUES (?, ?, ?, ?)",
-            arguments: [content.digest, content.bytes, content.format.rawValue, content.isPending])
+            sql: "INSERT INTO file (digest, bytes, format, pending, is_hashed) VALUES (?, ?, ?, ?, ?)",
+            arguments: [
+                content.digest, content.bytes, content.format.rawValue, content.isPending,
+                content.isHashed && !content.isPending,
+            ])
         return db.lastInsertedRowID
     }
 
-    /// Records that all bytes have arrived and match the digest.
+    /// Records that all bytes have arrived, were hashed, and match the digest.
     package static func markWhole(_ file: Int64, _ db: Database) throws {
-        try db.execute(sql: "UPDATE file SET pending = 0 WHERE id = ?", arguments: [file])
+        try db.execute(sql: "UPDATE file SET pending = 0, is_hashed = 1 WHERE id = ?", arguments: [file])
     }
 
     /// Removes a file, and by cascade its extents and tensors. The caller removes the shards that lose their last

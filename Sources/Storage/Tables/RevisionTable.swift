@@ -8,7 +8,8 @@ import ModelFormats
 /// (once, when the last byte of a pulled revision arrives; `provisional` keeps the first digest), `has_origin`, and
 /// the access counts.
 ///
-/// A revision without a version belongs to an incomplete `import --move`; there is at most one for each source.
+/// A revision without a version belongs to an incomplete `import --move`. It is removed only by a revision that holds
+/// all of its files, and by a person.
 /// Removing a revision unlinks its files and removes its refs and its pin. Its KV spaces move to another revision for
 /// which they are valid; if there is none, their blocks are dropped.
 package enum RevisionTable {
@@ -82,6 +83,16 @@ package enum RevisionTable {
             db, sql: "SELECT DISTINCT file_id FROM revision_file WHERE revision_id = ?", arguments: [revision])
     }
 
+    /// The complete file of a revision with a digest; nil if there is none.
+    package static func file(_ digest: ContentDigest, of revision: Int64, _ db: Database) throws -> Int64? {
+        try Int64.fetchOne(
+            db.cachedStatement(
+                sql: """
+                    SELECT file.id FROM revision_file JOIN file ON file.id = revision_file.file_id
+                    WHERE revision_file.revision_id = ? AND file.digest = ? AND NOT file.pending
+                    """), arguments: [revision, digest])
+    }
+
     // MARK: Inserting and removing
 
     /// Inserts the row of a revision, without its files.
@@ -137,13 +148,43 @@ package enum RevisionTable {
             arguments: [digest, revision, provisional])
     }
 
-    /// Removes the revisions of incomplete `import --move` runs of a source, except one.
+    /// The unfinished revision of an `import --move` of a source; nil if there is none.
+    package static func unfinished(of model: String, source: String, _ db: Database) throws -> Int64? {
+        try Int64.fetchOne(
+            db,
+            sql: """
+                SELECT revision.id FROM revision JOIN model ON model.id = revision.model_id
+                WHERE model.name = ? AND revision.version IS NULL AND revision.source = ?
+                ORDER BY revision.id DESC
+                """, arguments: [model, source])
+    }
+
+    /// Removes the unfinished revisions of an `import --move` of a source whose files are all in `revision`. Another
+    /// one may hold the only copy of a file, so it stays until a person removes it. Moves that are attached to a
+    /// removed revision are attached to `revision`.
+    ///
+    /// - Returns: the digests of the removed revisions, whose manifests the caller sweeps.
     package static func removeUnfinished(
-        of model: Int64, source: String, except revision: Int64, _ db: Database
-    ) throws {
-        try db.execute(
-            sql: "DELETE FROM revision WHERE model_id = ? AND version IS NULL AND source = ? AND id <> ?",
-            arguments: [model, source, revision])
+        of model: Int64, source: String, replacedBy revision: Int64, _ db: Database
+    ) throws -> [ContentDigest] {
+        let replaced = try Row.fetchAll(
+            db,
+            sql: """
+                SELECT id, digest FROM revision
+                WHERE model_id = :model AND version IS NULL AND source = :source AND id <> :revision
+                  AND NOT EXISTS (
+                    SELECT 1
+                    FROM revision_file AS old JOIN file AS old_file ON old_file.id = old.file_id
+                    WHERE old.revision_id = revision.id AND old_file.digest NOT IN (
+                      SELECT file.digest
+                      FROM revision_file JOIN file ON file.id = revision_file.file_id
+                      WHERE revision_file.revision_id = :revision))
+                """, arguments: ["model": model, "source": source, "revision": revision])
+        return try replaced.map { row in
+            try MoveTable.attachAll(of: row["id"], to: revision, db)
+            try remove(row["id"], db)
+            return row["digest"]
+        }
     }
 
     /// Removes a revision. The caller removes its files and the shards of its KV blocks.

@@ -21,8 +21,10 @@ public enum ShardState: String, Sendable, Codable {
 /// extents stay, and an import or a fetch restores the bytes.
 ///
 /// **Orphans.** `orphaned_at` is the time since which nothing has referenced the shard. A file's shard starts as an
-/// orphan, and the transaction that inserts its extents adopts it (`adopt`). A removal orphans it again
-/// (`markOrphaned`) if a claim keeps it. The shard of a KV block without a row is an orphan since 1970, so no grace
+/// orphan, and the transaction that inserts its extents adopts it (`adopt`, which ignores shards without an extent). A
+/// removal orphans it again (`markOrphaned`) if a claim keeps it, and a claim starts its grace period anew
+/// (`renewGrace`). A shard without extent, KV block and claim is an orphan, whatever its row says: a collection finds
+/// such rows (`unreferenced`) and marks them. The shard of a KV block without a row is an orphan since 1970, so no grace
 /// period keeps it.
 ///
 /// **Uses** are counted in memory (`AccessLog`) and added in batches (`countUses`). `access_count` restarts at 0 each
@@ -83,6 +85,17 @@ package enum ShardTable {
             arguments: [bytes, head])
     }
 
+    /// The shards of a file.
+    package static func all(ofFile file: Int64, _ db: Database) throws -> [Entry] {
+        try Row.fetchAll(
+            db.cachedStatement(
+                sql: """
+                    SELECT \(entryColumns) FROM shard
+                    WHERE id IN (SELECT shard_id FROM extent WHERE file_id = ?)
+                    """), arguments: [file]
+        ).map(Entry.init)
+    }
+
     /// The present shards, the least recently verified first.
     ///
     /// - Parameters:
@@ -116,6 +129,26 @@ package enum ShardTable {
         try Int64.fetchAll(
             db, sql: "SELECT id FROM shard WHERE orphaned_at IS NOT NULL AND orphaned_at <= ?", arguments: [moment])
     }
+
+    /// The shards that no file and no KV block references although they are not marked as orphans.
+    ///
+    /// Reads the whole table: call it outside of a write transaction, and check the result with `isUnreferenced` inside.
+    package static func unreferenced(_ db: Database) throws -> [Int64] {
+        try Int64.fetchAll(db, sql: "SELECT id FROM shard WHERE \(isWithoutReference)")
+    }
+
+    /// Whether no file and no KV block references the shard although it is not marked as an orphan.
+    package static func isUnreferenced(_ shard: Int64, _ db: Database) throws -> Bool {
+        try Bool.fetchValue(
+            db.cachedStatement(sql: "SELECT EXISTS (SELECT 1 FROM shard WHERE id = ? AND \(isWithoutReference))"),
+            arguments: [shard])
+    }
+
+    private static let isWithoutReference = """
+        orphaned_at IS NULL
+        AND NOT EXISTS (SELECT 1 FROM extent WHERE extent.shard_id = shard.id)
+        AND NOT EXISTS (SELECT 1 FROM kv_block WHERE kv_block.shard_id = shard.id)
+        """
 
     /// The shards of KV blocks that were removed with their revision.
     package static func orphanedBlocks(_ db: Database) throws -> [Int64] {
@@ -221,7 +254,8 @@ package enum ShardTable {
 
     // MARK: References
 
-    /// Records that a file references the shards. The shard of a removed KV block becomes one of kind `file`.
+    /// Records that a file references the shards. Shards in which no file has an extent stay orphans. The shard of a
+    /// removed KV block becomes one of kind `file`.
     package static func adopt(_ shards: Set<Int64>, _ db: Database) throws {
         let adopt = try db.cachedStatement(
             sql: """
@@ -229,7 +263,7 @@ package enum ShardTable {
                 SET orphaned_at = NULL,
                     kind = iif(
                       kind = 'kv' AND NOT EXISTS (SELECT 1 FROM kv_block WHERE kv_block.shard_id = shard.id), 'file', kind)
-                WHERE id = ?
+                WHERE id = ? AND EXISTS (SELECT 1 FROM extent WHERE extent.shard_id = shard.id)
                 """)
         for shard in shards { try adopt.execute(arguments: [shard]) }
     }
@@ -237,6 +271,12 @@ package enum ShardTable {
     /// Records that nothing references the shard. An orphan keeps its earlier time.
     package static func markOrphaned(_ shard: Int64, _ db: Database) throws {
         try db.cachedStatement(sql: "UPDATE shard SET orphaned_at = coalesce(orphaned_at, ?) WHERE id = ?")
+            .execute(arguments: [StoreClock.now, shard])
+    }
+
+    /// Starts the grace period of an orphan anew. No grace period keeps the shard of a removed KV block.
+    package static func renewGrace(of shard: Int64, _ db: Database) throws {
+        try db.cachedStatement(sql: "UPDATE shard SET orphaned_at = ? WHERE id = ? AND orphaned_at > 0")
             .execute(arguments: [StoreClock.now, shard])
     }
 

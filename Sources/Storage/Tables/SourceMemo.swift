@@ -6,6 +6,8 @@
 package struct SourceMemo {
     /// The digest of the whole file, if all of it was read.
     package var digest: ContentDigest?
-    /// The stored shards, by their numbers in the file's plan.
+    /// The digest of the plan; nil if an older version made the memo.
+    package var plan: ContentDigest?
+    /// The stored shards, by their numbers in the plan.
     package var shards: [Int: ShardFacts]
 }

@@ -4,7 +4,9 @@ import GRDB
 /// The tables `source` and `source_shard`: imported files outside the store, and their stored shards by number in the
 /// file's plan. This type makes every change to them.
 ///
-/// There is one row for each inode: remembering a newer state of a file drops the older one. A row here does not keep a
+/// There is one row for each inode: remembering a newer state of a file drops the older one, and so does remembering it
+/// under another plan, as with two names of one inode whose formats differ. The numbers of shards mean something only
+/// within the plan that they were made by, so `plan` has its digest (`ShardPlan.digest`). A row here does not keep a
 /// shard from removal; an entry for a removed shard is ignored, and the file's part is read again. Files that have not
 /// been imported for a long time are forgotten.
 package enum SourceTable {
@@ -14,7 +16,7 @@ package enum SourceTable {
             let source = try Row.fetchOne(
                 db.cachedStatement(
                     sql: """
-                        SELECT id, digest FROM source
+                        SELECT id, digest, plan FROM source
                         WHERE device = ? AND inode = ? AND bytes = ? AND modified_ns = ? AND changed_ns = ?
                         """),
                 arguments: [status.device, status.inode, status.bytes, status.modified, status.changed])
@@ -27,26 +29,32 @@ package enum SourceTable {
                     WHERE source_shard.source_id = ? AND shard.state = 'present'
                     """),
             arguments: [source["id"] as Int64])
-        var memo = SourceMemo(digest: source["digest"], shards: [:])
+        var memo = SourceMemo(digest: source["digest"], plan: source["plan"], shards: [:])
         for row in rows { memo.shards[row["ordinal"]] = try ShardFacts(row) }
         return memo
     }
 
     /// Finds or inserts the row of a source file.
-    package static func remember(_ status: FileStatus, _ db: Database) throws -> Int64 {
+    ///
+    /// - Parameter plan: the digest of the plan that numbers its shards; nil to remember the file's digest alone.
+    package static func remember(
+        _ status: FileStatus, plan: ContentDigest? = nil, _ db: Database
+    ) throws -> Int64 {
         let facts: StatementArguments = [
-            status.device, status.inode, status.bytes, status.modified, status.changed,
+            status.device, status.inode, status.bytes, status.modified, status.changed, plan,
         ]
         try db.cachedStatement(
             sql: """
                 DELETE FROM source
-                WHERE device = ? AND inode = ? AND (bytes <> ? OR modified_ns <> ? OR changed_ns <> ?)
+                WHERE device = ?1 AND inode = ?2
+                  AND (bytes <> ?3 OR modified_ns <> ?4 OR changed_ns <> ?5 OR ?6 IS NOT NULL AND plan IS NOT ?6)
                 """
         ).execute(arguments: facts)
         return try Int64.fetchValue(
             db.cachedStatement(
                 sql: """
-                    INSERT INTO source (device, inode, bytes, modified_ns, changed_ns, seen_at) VALUES (?, ?, ?, ?, ?, ?)
+                    INSERT INTO source (device, inode, bytes, modified_ns, changed_ns, plan, seen_at)
+                    VALUES (?, ?, ?, ?, ?, ?, ?)
                     ON CONFLICT (device, inode) DO UPDATE SET seen_at = excluded.seen_at
                     RETURNING id
                     """),

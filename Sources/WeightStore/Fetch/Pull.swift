@@ -81,10 +81,10 @@ struct Pull {
         var headers: [ContentDigest: [RemoteFile]] = [:]
         for file in files {
             if let digest = file.digest {
-                let known = try store.catalog.read { db in
-                    try FileContent.find(digest, db) ?? FileContent.findPending(digest, db)
-                }
-                if let known {
+                let format = FileFormat(path: file.path)
+                let known = try store.hashedContent(digest, for: format, work)
+                let begun = try store.catalog.read { db in try FileContent.findPending(digest, for: format, db) }
+                if let known = known ?? begun {
                     described.withLock { $0[file.path] = (known, []) }
                 } else {
                     headers[digest, default: []].append(file)
@@ -156,6 +156,7 @@ struct Pull {
             git.update(bufferPointer: $0)
         }
         content.digest = ContentDigest(hasher.finalize())
+        content.isHashed = true
         let found = Hex.encode(git.finalize())
         if let expected = file.remote.gitObject, expected != found {
             throw FetchError.wrongDigest(

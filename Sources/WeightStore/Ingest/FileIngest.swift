@@ -18,9 +18,12 @@ final class FileIngest: @unchecked Sendable {
     let path: String
     private let run: ImportRun
     private(set) var digest: ContentDigest?
-    /// The file's identity, for `SourceTable`; nil if the file changed so recently that a change after the read could
-    /// leave the same times.
-    private(set) var memo: FileStatus?
+    /// The file's state when it was opened to be read.
+    private(set) var status: FileStatus?
+    /// Whether a change after the read would have changed the times of the file, too.
+    private(set) var isSettled = false
+    /// The file's identity and the digest of its plan, for `SourceTable`; nil if the file is not settled.
+    private var memo: (status: FileStatus, plan: ContentDigest)?
 
     private var layout: FileLayout?
     private var plan: ShardPlan?
@@ -30,7 +33,7 @@ final class FileIngest: @unchecked Sendable {
     private let open = DispatchGroup()
 
     /// Nanoseconds, well above the tick of the clock that sets file times (a few milliseconds).
-    private static let clockTick: Int64 = 100_000_000
+    static let clockTick: Int64 = 100_000_000
 
     init(_ path: String, run: ImportRun) {
         self.path = path
@@ -44,31 +47,45 @@ final class FileIngest: @unchecked Sendable {
     func start(trusting: Bool) throws -> FileContent? {
         let source = try FileSource(path)
         let status = source.status
-        let isSettled = StoreClock.nanoseconds - max(status.modified, status.changed) > Self.clockTick
+        self.status = status
+        let format = FileFormat(path: path)
+        isSettled = StoreClock.nanoseconds - max(status.modified, status.changed) > Self.clockTick
         let known = try trusting ? run.catalog.read { db in try SourceTable.find(status, db) } : nil
-        if let digest = known?.digest, let content = try run.content(of: digest) {
+        if let digest = known?.digest, let content = try run.content(of: digest, for: format) {
             run.skip(status.bytes)
             return content
         }
-        let layout = try FileLayout.read(source, format: FileFormat(path: path))
+        let layout = try FileLayout.read(source, format: format)
         let plan = ShardPlan(layout)
         self.layout = layout
         self.plan = plan
-        var safe = (known?.shards ?? [:]).filter { ordinal, facts in
-            plan.shards.indices.contains(ordinal) && run.isPresent(facts)
-        }
-        if try !safe.isEmpty && !run.claim(Array(safe.values)) { safe = [:] }
-        shards.withLock { $0 = safe }
-        memo = isSettled ? status : nil
-        if let digest = known?.digest, safe.count == plan.shards.count {
+        memo = isSettled ? (status, plan.digest) : nil
+        if let known, let digest = known.digest, let safe = try remembered(known, plan) {
+            shards.withLock { $0 = safe }
             self.digest = digest
             run.skip(status.bytes)
             return nil
         }
-        try read(source, plan, safe: Set(safe.keys))
+        try read(source, plan)
         try source.checkUnchanged()
         open.notify(queue: .global()) { [self] in run.committer.add(complete: self) }
         return nil
+    }
+
+    /// The shards of a file that is unchanged since all of it was read.
+    ///
+    /// A memo of another plan numbers other shards: it is not used. Nor is the memo of a part: the file is read anyway
+    /// for its digest, and hashing all of its shards on the way costs no more than not to.
+    ///
+    /// - Returns: nil if one of them is not known or not present.
+    private func remembered(_ known: SourceMemo, _ plan: ShardPlan) throws -> [Int: ShardFacts]? {
+        guard known.plan == plan.digest else { return nil }
+        let areUsable = plan.shards.enumerated().allSatisfy { ordinal, shard in
+            guard let facts = known.shards[ordinal] else { return false }
+            return facts.bytes == shard.bytes && facts.kind == ShardKind(shard.kind) && run.isPresent(facts)
+        }
+        guard areUsable, try run.claim(Array(known.shards.values)) else { return nil }
+        return known.shards
     }
 
     /// Waits until every shard is durable, and reads again the shards that were mistaken for duplicates.
@@ -89,14 +106,22 @@ final class FileIngest: @unchecked Sendable {
             run.committer.flush()
             try run.check()
         }
+        // The store may know the bytes of this new file; those that an older rule has cut stay as they are.
+        if let content = try run.content(of: digest, for: layout.format) { return content }
         let facts = shards.withLock { $0 }
+        // The digest stands for these bytes and no others.
+        guard plan.extents.reduce(0, { $0 + $1.length }) == layout.bytes else {
+            throw StoreError.sourceChanged(path: path)
+        }
         return FileContent(
             digest: digest, bytes: layout.bytes, format: layout.format,
             shards: try plan.shards.indices.map { ordinal in
-                guard let facts = facts[ordinal] else { throw StoreError.sourceChanged(path: path) }
+                guard let facts = facts[ordinal], facts.bytes == plan.shards[ordinal].bytes else {
+                    throw StoreError.sourceChanged(path: path)
+                }
                 return facts
             },
-            extents: plan.extents, tensors: layout.tensors
+            extents: plan.extents, tensors: layout.tensors, isHashed: true
         ).canonical()
     }
 
@@ -105,7 +130,7 @@ final class FileIngest: @unchecked Sendable {
 
     // MARK: The pass over the file
 
-    private func read(_ source: FileSource, _ plan: ShardPlan, safe: Set<Int>) throws {
+    private func read(_ source: FileSource, _ plan: ShardPlan) throws {
         var fileHasher = SHA256()
         var streams: [Int: ShardPipeline] = [:]
         var gathers: [Int: (buffer: Buffer, missing: Int)] = [:]
@@ -122,9 +147,7 @@ final class FileIngest: @unchecked Sendable {
                 let shard = plan.shards[ordinal]
                 defer { offset += extent.length }
 
-                if extentCount[ordinal] > 1, !safe.contains(ordinal), gathers[ordinal] == nil,
-                    !isDeferred.contains(ordinal)
-                {
+                if extentCount[ordinal] > 1, gathers[ordinal] == nil, !isDeferred.contains(ordinal) {
                     // Complete packs free their memory once they are written.
                     if gathered + shard.bytes > run.gatherBytes {
                         gatherJobs.wait()
@@ -154,7 +177,7 @@ final class FileIngest: @unchecked Sendable {
                     continue
                 }
 
-                if extentCount[ordinal] == 1, !safe.contains(ordinal) { streams[ordinal] = stream(ordinal, shard) }
+                if extentCount[ordinal] == 1 { streams[ordinal] = stream(ordinal, shard) }
                 try forEachChunk(source, offset, extent.length) { buffer, count in
                     streams[ordinal]?.append(buffer, 0..<count)
                     fileHasher.update(bufferPointer: buffer.bytes(count))
@@ -250,7 +273,7 @@ extension FileIngest: CommittedFile {
     func reference(_ shards: [(ordinal: Int, shard: Int64)], isComplete: Bool, lease: String, _ db: Database) throws {
         for (_, shard) in shards { try ClaimTable.claim(shard, lease: lease, db) }
         guard let memo else { return }
-        let source = try SourceTable.remember(memo, db)
+        let source = try SourceTable.remember(memo.status, plan: memo.plan, db)
         for (ordinal, shard) in shards { try SourceTable.remember(shard, ordinal: ordinal, of: source, db) }
         if isComplete { try SourceTable.setDigest(digest, of: source, db) }
     }

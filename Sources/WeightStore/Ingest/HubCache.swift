@@ -10,7 +10,10 @@ enum HubCache {
         FileSystem.name(of: path).hasPrefix("models--") && FileSystem.exists(path + "/snapshots")
     }
 
-    static func sources(ofModel path: String, name: String?) throws -> [ImportSource] {
+    /// - Parameters:
+    ///   - name: the model's name; nil derives it from the path.
+    ///   - store: the directory of the store, which is left out; nil if there is none.
+    static func sources(ofModel path: String, name: String?, store: String?) throws -> [ImportSource] {
         let model = try ModelName.check(
             name
                 ?? FileSystem.name(of: path).dropFirst("models--".count).split(separator: "--", maxSplits: 1)
@@ -23,6 +26,7 @@ enum HubCache {
         var halves = try FileSystem.entries(path + "/blobs").filter { $0.hasSuffix(".incomplete") }
             .map { SkippedFile(path: "\(path)/blobs/\($0)", reason: "download not finished") }
         var snapshots: [(source: ImportSource, modified: Int64)] = []
+        let bounds = try SourceBounds([path, path + "/blobs"], store: store)
         for commit in try FileSystem.entries(path + "/snapshots") {
             let location = path + "/snapshots/" + commit
             guard let status = try FileSystem.status(location), status.isDirectory else { continue }
@@ -32,7 +36,7 @@ enum HubCache {
             }
             var source = ImportSource(
                 model: model, location: location, commit: commit, refs: refs[commit] ?? [], mustBeComplete: false)
-            try source.walk(location, "")
+            try source.walk(location, "", bounds)
             if source.files.isEmpty {
                 halves.append(SkippedFile(path: location, reason: "the snapshot holds no file"))
                 halves += source.skipped

@@ -1,4 +1,5 @@
 import Dispatch
+import Files
 import GRDB
 import Storage
 import Synchronization
@@ -11,13 +12,18 @@ public struct ImportRequest: Sendable {
     public var name: String?
     /// The refs that name the new revision. A Hugging Face cache has its own refs, which replace these.
     public var refs = ["main"]
-    /// Whether each source file is removed once its bytes are durable.
+    /// Whether each source file is removed once its bytes are safe in a revision. If the import is interrupted, every
+    /// later import of the source first completes the removal, and then adds the files that were moved.
     public var move = false
     /// Whether a directory is imported even if it lacks files that its index names.
     public var partial = false
     /// URLs of origins that hold the files of this revision, the nearest first: its shards may then be evicted. If
     /// empty, the model's origins stay as they are, and shards that only this import holds are never evicted.
     public var origins: [String] = []
+    /// The size at which a batch of a move ends: the space that it needs beside the source, in bytes, and the least
+    /// number of files. Later batches have as many files as all before them together, so that the manifests of all
+    /// batches together are not much longer than the last one.
+    var batch = (bytes: 1 << 30, files: 256)
 
     /// A request with the default options.
     public init(source: String, name: String? = nil) {
@@ -45,19 +51,21 @@ public struct ImportPlan: Sendable, Codable {
 extension ImportRequest {
     /// The revisions that an import would make. Only directories are read.
     ///
+    /// - Parameter store: the directory of the store, which an import leaves out; it need not exist.
     /// - Throws: ``StorageError/notFound(kind:name:detail:)`` if the source is missing or empty,
     ///   ``StorageError/invalid(what:value:reason:)`` for a name, ``FileError``.
-    public func plan() throws -> [ImportPlan] {
-        try sources().map { source in
+    public func plan(into store: String? = nil) throws -> [ImportPlan] {
+        try sources(store: store.flatMap { FileSystem.exists($0) ? $0 : nil }).map { source in
             ImportPlan(
                 model: source.model, source: source.location, refs: source.refs, files: source.files.count,
                 bytes: source.files.reduce(0) { $0 + $1.bytes }, skipped: source.skipped)
         }
     }
 
-    func sources() throws -> [ImportSource] {
+    /// - Parameter store: the directory of the store, which is left out; nil if there is none.
+    func sources(store: String?) throws -> [ImportSource] {
         let refs = try refs.map { try RefName.check($0) }
-        return try ImportSource.find(source, model: name, refs: refs)
+        return try ImportSource.find(source, model: name, refs: refs, store: store)
     }
 }
 
@@ -91,6 +99,6 @@ public struct ImportSummary: Sendable, Codable {
     public var skippedBytes: Int
     /// The number of source files removed (`move`).
     public var moved: Int
-    /// Files that were not imported.
+    /// Files that were not imported, or not removed.
     public var skipped: [SkippedFile]
 }

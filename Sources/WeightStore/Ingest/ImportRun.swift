@@ -1,5 +1,6 @@
 import Files
 import GRDB
+import ModelFormats
 import Storage
 import Support
 import Synchronization
@@ -77,9 +78,12 @@ final class ImportRun: Sendable {
         (try? FileSystem.status(blobs.path(shard.digest)))??.bytes == shard.bytes
     }
 
-    /// The content of a file by its digest, if the store holds all of it.
-    func content(of digest: ContentDigest) throws -> FileContent? {
-        guard let content = try catalog.read({ db in try FileContent.find(digest, db) }) else { return nil }
+    /// The content of a file by its digest, if the store holds all of it, and has hashed it.
+    ///
+    /// - Parameter format: the format that the file's name gives it.
+    func content(of digest: ContentDigest, for format: FileFormat) throws -> FileContent? {
+        let known = try catalog.read { db in try FileContent.find(digest, for: format, hashedOnly: true, db) }
+        guard let content = known else { return nil }
         guard content.shards.allSatisfy(isPresent), try claim(content.shards) else { return nil }
         return content
     }

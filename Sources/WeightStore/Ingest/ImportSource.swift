@@ -11,6 +11,12 @@ struct ImportSource {
         /// The path on disk.
         var location: String
         var bytes: Int
+        /// `location` with links resolved.
+        var real: String
+        /// The state of the file, or of the link to it.
+        var status: FileStatus
+
+        var isLink: Bool { status.isLink }
     }
 
     var model: String
@@ -29,21 +35,27 @@ struct ImportSource {
     /// - Parameters:
     ///   - model: the model's name; nil derives it from the path.
     ///   - refs: the refs for a file or a directory.
-    static func find(_ path: String, model: String?, refs: [String]) throws -> [ImportSource] {
+    ///   - store: the directory of the store, which is left out; nil if there is none.
+    static func find(_ path: String, model: String?, refs: [String], store: String?) throws -> [ImportSource] {
         guard let status = try FileSystem.status(path) else {
             throw StorageError.notFound(kind: "file or directory", name: path)
         }
         let location = try FileSystem.resolve(path)
+        if try SourceBounds([], store: store).refusalOfStore(location) != nil {
+            throw StorageError.invalid(what: "source", value: path, reason: "is the store, or a part of it")
+        }
         if status.isFile {
             let name = FileSystem.name(of: path)
             let stem = name.lastIndex(of: ".").map { String(name[..<$0]) } ?? name
             var source = ImportSource(
                 model: try ModelName.check(model ?? stem), location: location, refs: refs, mustBeComplete: false)
-            source.files = [File(path: name, location: location, bytes: status.bytes)]
+            source.files = [
+                File(path: name, location: location, bytes: status.bytes, real: location, status: status)
+            ]
             return [source]
         }
         if HubCache.isModel(location) {
-            return try HubCache.sources(ofModel: location, name: model)
+            return try HubCache.sources(ofModel: location, name: model, store: store)
         }
         let models = try FileSystem.entries(location).filter { HubCache.isModel(location + "/" + $0) }
         if !models.isEmpty {
@@ -52,12 +64,12 @@ struct ImportSource {
                     what: "name for this import", value: model,
                     reason: "\(path) is a cache of \(models.count) models; import it without a name")
             }
-            return try models.flatMap { try HubCache.sources(ofModel: location + "/" + $0, name: nil) }
+            return try models.flatMap { try HubCache.sources(ofModel: location + "/" + $0, name: nil, store: store) }
         }
         var source = ImportSource(
             model: try ModelName.check(model ?? FileSystem.name(of: location)), location: location, refs: refs,
             mustBeComplete: true)
-        try source.walk(location, "")
+        try source.walk(location, "", SourceBounds([location], store: store))
         guard !source.files.isEmpty else {
             throw StorageError.notFound(
                 kind: "file to import", name: path, detail: "The directory contains no files.")
@@ -65,8 +77,15 @@ struct ImportSource {
         return [source]
     }
 
-    /// Adds the files below a directory, sorted by name; symbolic links are followed.
-    mutating func walk(_ directory: String, _ prefix: String, above: [FileStatus] = []) throws {
+    /// Adds the files below a directory, sorted by name. Links are followed within the bounds.
+    mutating func walk(
+        _ directory: String, _ prefix: String, _ bounds: SourceBounds, real: String? = nil, above: [FileStatus] = []
+    ) throws {
+        let real = real ?? directory
+        if let reason = bounds.refusalOfStore(real) {
+            skipped.append(SkippedFile(path: prefix, reason: reason))
+            return
+        }
         let status = try FileSystem.status(directory)
         if let status, above.contains(where: { $0.device == status.device && $0.inode == status.inode }) {
             skipped.append(SkippedFile(path: prefix, reason: "a link to a parent directory"))
@@ -82,17 +101,37 @@ struct ImportSource {
                 skipped.append(SkippedFile(path: path, reason: reason))
                 continue
             }
-            guard let entry = try FileSystem.status(location) else {
-                skipped.append(SkippedFile(path: path, reason: "a dangling link"))
-                continue
+            // It may be removed while the directory is read.
+            guard let own = try FileSystem.status(location, following: false) else { continue }
+            var target = real + "/" + name
+            if own.isLink {
+                guard let resolved = try Self.target(of: location) else {
+                    skipped.append(SkippedFile(path: path, reason: "a dangling link"))
+                    continue
+                }
+                if let reason = bounds.refusal(of: resolved) {
+                    skipped.append(SkippedFile(path: path, reason: reason))
+                    continue
+                }
+                target = resolved
             }
+            guard let entry = try FileSystem.status(target) else { continue }
             if entry.isDirectory {
-                try walk(location, path, above: above + [status].compactMap(\.self))
+                try walk(location, path, bounds, real: target, above: above + [status].compactMap(\.self))
             } else if entry.isFile {
-                files.append(File(path: path, location: location, bytes: entry.bytes))
+                files.append(File(path: path, location: location, bytes: entry.bytes, real: target, status: own))
             } else {
                 skipped.append(SkippedFile(path: path, reason: "neither a file nor a directory"))
             }
+        }
+    }
+
+    /// The path that a link leads to; nil if there is none.
+    private static func target(of link: String) throws -> String? {
+        do {
+            return try FileSystem.resolve(link)
+        } catch FileError.system(_, _, let code) where [ENOENT, ENOTDIR, ELOOP].contains(code) {
+            return nil
         }
     }
 
@@ -113,7 +152,7 @@ struct ImportSource {
     ) throws {
         for path in paths.sorted() where path.hasSuffix(".safetensors.index.json") {
             let index = try SafetensorsIndex.parse(name: "\(location)/\(path)", bytes: try read(path))
-            let directory = path.contains("/") ? FileSystem.parent(of: path) + "/" : ""
+            let directory = path.utf8.contains(UInt8(ascii: "/")) ? FileSystem.parent(of: path) + "/" : ""
             let missing = index.files.filter { !paths.contains(directory + $0) }
             if !missing.isEmpty {
                 throw StoreError.incomplete(path: location, missing: missing.map { directory + $0 })

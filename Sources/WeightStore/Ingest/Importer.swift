@@ -3,90 +3,178 @@ import Files
 import GRDB
 import ModelFormats
 import Storage
+import Support
 import Synchronization
 
 /// The steps from an `ImportSource` to a revision.
+///
+/// A move commits its files in batches. Each batch is a transaction that commits an unfinished revision with all files so
+/// far, and the rows of `MoveTable` that allow the removal of the batch's source files (`SourceRemover`). The last batch
+/// commits the revision with its version and refs.
 struct Importer {
     let store: Store
     let run: ImportRun
     let request: ImportRequest
-    private(set) var moved = 0
+    private(set) var remover: SourceRemover
+    /// Notes about moves that are not continued.
+    private(set) var skipped: [SkippedFile] = []
 
     /// The contents of files that this run has read, by identity: snapshots of a cache share their blobs.
-    private var met: [FileIdentity: FileContent] = [:]
+    private var met: [FileIdentity: ReadFile] = [:]
     /// The imported directory, with links resolved.
     private let root: String
     /// The number of source files that still resolve to each real file; the real file is removed with the last.
-    private var uses: [String: Int] = [:]
+    private var uses: [ByteText: Int] = [:]
 
     private struct FileIdentity: Hashable {
         var device: Int64
         var inode: Int64
+        /// By the file's name: two names of one inode may be of two formats.
+        var format: String
+    }
+
+    /// A file that is durable, with its state when it was read.
+    private struct ReadFile {
+        var content: FileContent
+        var status: FileStatus
+        /// Whether a change after the read would have changed the times.
+        var isSettled: Bool
     }
 
     init(store: Store, run: ImportRun, request: ImportRequest) throws {
         self.store = store
         self.run = run
         self.request = request
+        remover = SourceRemover(store: store)
         root = try FileSystem.resolve(request.source)
     }
 
     mutating func countUses(in sources: [ImportSource]) {
-        for file in sources.flatMap(\.files) {
-            if let real = try? FileSystem.resolve(file.location) { uses[real, default: 0] += 1 }
-        }
+        for file in sources.flatMap(\.files) { uses[ByteText(file.real), default: 0] += 1 }
     }
 
     mutating func importSource(_ source: ImportSource) throws -> ImportSummary.Imported {
-        // Files that an interrupted move of the same directory has imported already.
-        var contents = request.move ? try store.catalog.read { try Self.partial(of: source, $0) } : [:]
+        let earlier = try InterruptedMove.find(of: source, in: store, &skipped)
+        var contents = earlier?.contents ?? [:]
         if source.mustBeComplete && !request.partial {
             try checkComplete(source, contents)
         }
-        if request.move {
-            // File by file: each is durable in a revision before its source is removed.
-            for file in source.files.dropLast() {
-                _ = try importFiles([file], of: source, &contents, partial: true)
-                try remove(file)
+        guard request.move else {
+            return try importFiles(source.files[...], of: source, &contents) { revision, _, db in
+                // The source still lacks the files that were moved.
+                if let earlier { try MoveTable.attach(earlier.move.id, to: revision, db) }
             }
-            let imported = try importFiles(source.files.suffix(1), of: source, &contents, partial: false)
-            if let last = source.files.last { try remove(last) }
-            return imported
         }
-        return try importFiles(source.files, of: source, &contents, partial: false)
+        var rest = source.files[...]
+        while true {
+            let batch = batch(of: rest, after: source.files.count - rest.count)
+            rest = rest.dropFirst(batch.count)
+            let isFirst = rest.count + batch.count == source.files.count
+            let remaining = uses(after: batch)
+            var move: Int64?
+            let imported = try importFiles(batch, of: source, &contents, partial: !rest.isEmpty) {
+                [root] revision, read, db in
+                let id = try MoveTable.add(source: source.location, revision: revision, db)
+                move = id
+                if isFirst {
+                    for file in source.files {
+                        try MoveTable.save(.init(location: file.location, file.status, digest: nil), of: id, db)
+                    }
+                }
+                for file in Self.removable(batch, read, remaining, root: root) {
+                    try MoveTable.save(file, of: id, db)
+                }
+                if rest.isEmpty { try MoveTable.removeUnstored(of: id, db) }
+            }
+            uses = remaining
+            let current = try store.catalog.read { db in
+                try MoveTable.all(in: source.location, db).first { $0.id == move }
+            }
+            if let current { try remover.remove(current, isCurrent: true) }
+            if rest.isEmpty { return imported }
+        }
+    }
+
+    private func batch(of files: ArraySlice<ImportSource.File>, after done: Int) -> ArraySlice<ImportSource.File> {
+        var bytes = 0
+        let end = files.indices.first { index in
+            let isFull = bytes >= request.batch.bytes || index - files.startIndex >= max(request.batch.files, done)
+            bytes += files[index].bytes
+            return isFull
+        }
+        return files[..<(end ?? files.endIndex)]
+    }
+
+    /// The number of uses of each real file once the sources in a batch are stored.
+    private func uses(after batch: ArraySlice<ImportSource.File>) -> [ByteText: Int] {
+        var uses = uses
+        for file in batch { uses[ByteText(file.real), default: 1] -= 1 }
+        return uses
+    }
+
+    /// What may be removed once a batch is stored: its links, and the real files to which no other source file resolves.
+    /// Targets outside of the source stay.
+    private static func removable(
+        _ batch: ArraySlice<ImportSource.File>, _ read: [ByteText: ReadFile], _ uses: [ByteText: Int], root: String
+    ) -> [MoveTable.File] {
+        batch.flatMap { file -> [MoveTable.File] in
+            guard let read = read[ByteText(file.path)] else { return [] }
+            var removable: [MoveTable.File] = []
+            if file.isLink {
+                removable.append(.init(location: file.location, file.status, digest: read.content.digest))
+            }
+            let isOurs = !file.isLink || SourceBounds.contains(root, file.real)
+            if isOurs, uses[ByteText(file.real)] == 0 {
+                removable.append(
+                    .init(
+                        location: file.real, read.status, isSettled: read.isSettled, digest: read.content.digest))
+            }
+            return removable
+        }
     }
 
     /// Reads files, and commits the revision with them and those that were read before.
     ///
     /// Contents that the store held already may be removed before the commit, with the last model that references them.
     /// In that case the files are read again without `trusting`, and each shard is claimed as it is committed.
+    ///
+    /// - Parameters:
+    ///   - partial: whether more files follow.
+    ///   - record: called with the revision's row id and the files, in the transaction that commits the revision.
     private mutating func importFiles(
-        _ files: [ImportSource.File], of source: ImportSource, _ contents: inout [String: FileContent], partial: Bool
+        _ files: ArraySlice<ImportSource.File>, of source: ImportSource, _ contents: inout [ByteText: FileContent],
+        partial: Bool = false, _ record: (Int64, [ByteText: ReadFile], Database) throws -> Void
     ) throws -> ImportSummary.Imported {
-        contents.merge(try ingest(files)) { $1 }
+        var read = try ingest(files)
+        contents.merge(read.mapValues(\.content)) { $1 }
         do {
-            return try commit(source, contents, partial: partial)
+            return try commit(source, contents, partial: partial) { try record($0, read, $1) }
         } catch StorageError.missing {
             met = [:]
-            contents.merge(try ingest(files, trusting: false)) { $1 }
-            return try commit(source, contents, partial: partial)
+            read = try ingest(files, trusting: false)
+            contents.merge(read.mapValues(\.content)) { $1 }
+            return try commit(source, contents, partial: partial) { try record($0, read, $1) }
         }
     }
 
     /// Reads files in parallel lanes, and waits until all of them are durable.
     ///
     /// - Parameter trusting: whether unchanged files that the catalog remembers are not read again.
-    private mutating func ingest(_ files: [ImportSource.File], trusting: Bool = true) throws -> [String: FileContent] {
-        var contents: [String: FileContent] = [:]
+    /// - Returns: the files, by path.
+    private mutating func ingest(
+        _ files: ArraySlice<ImportSource.File>, trusting: Bool = true
+    ) throws -> [ByteText: ReadFile] {
+        var result: [ByteText: ReadFile] = [:]
         var todo: [(file: ImportSource.File, identity: FileIdentity)] = []
         for file in files {
             guard let status = try FileSystem.status(file.location) else {
                 throw StoreError.sourceChanged(path: file.location)
             }
-            let identity = FileIdentity(device: status.device, inode: status.inode)
-            if let content = met[identity] {
-                contents[file.path] = content
-                run.skip(content.bytes)
+            let identity = FileIdentity(
+                device: status.device, inode: status.inode, format: FileFormat(path: file.location).rawValue)
+            if let known = met[identity], known.status == status, known.isSettled {
+                result[ByteText(file.path)] = known
+                run.skip(known.content.bytes)
             } else {
                 todo.append((file, identity))
             }
@@ -95,60 +183,53 @@ struct Importer {
         todo.sort { $0.file.bytes > $1.file.bytes }
         let queue = FileReadQueue(todo.map(\.file.location), trusting: trusting)
         DispatchQueue.concurrentPerform(iterations: min(run.lanes, todo.count)) { [run] _ in queue.lane(run) }
-        for ingest in queue.started.values { ingest.drain() }
+        for ingest in queue.ingests.values { ingest.drain() }
         try run.check()
-        for (index, content) in queue.known { contents[todo[index].file.path] = content }
-        for (index, ingest) in queue.started { contents[todo[index].file.path] = try ingest.settle() }
-        for (file, identity) in todo { met[identity] = contents[file.path] }
-        return contents
+        for (index, ingest) in queue.ingests {
+            let (file, identity) = todo[index]
+            let content = try queue.known[index] ?? ingest.settle()
+            guard let status = ingest.status else { throw StoreError.sourceChanged(path: file.location) }
+            let read = ReadFile(content: content, status: status, isSettled: ingest.isSettled)
+            result[ByteText(file.path)] = read
+            met[identity] = read
+        }
+        return result
     }
 
-    private func commit(_ source: ImportSource, _ contents: [String: FileContent], partial: Bool) throws
-        -> ImportSummary.Imported
-    {
-        let manifest = Manifest(commit: source.commit, files: contents.map { .init(path: $0.key, content: $0.value) })
+    private func commit(
+        _ source: ImportSource, _ contents: [ByteText: FileContent], partial: Bool,
+        _ record: (Int64, Database) throws -> Void
+    ) throws -> ImportSummary.Imported {
+        let manifest = Manifest(
+            commit: source.commit, files: contents.map { .init(path: $0.key.text, content: $0.value) })
         let staged = try run.stage()
         let digest = try staged.writeWhole(manifest.encoded())
         let origins = request.origins
         let change = ModelChange(catalog: store.catalog, blobs: store.blobs, stage: run.stage)
-        return try change.commit { db in
+        let (imported, replaced) = try change.commit { db in
             try store.blobs.install([(staged.path, .init(digest: digest, kind: .manifest))])
             let saved = try RevisionRow.save(
                 manifest, digest: digest, model: source.model, source: source.location,
                 refs: partial ? [] : source.refs, origins: origins, partial: partial, lease: store.leases.name, db)
+            try record(saved.id, db)
             let imported = ImportSummary.Imported(
                 model: source.model, version: saved.version ?? 0, digest: digest, refs: source.refs,
                 files: manifest.files.count, bytes: manifest.files.reduce(0) { $0 + $1.content.bytes },
                 wasKnown: saved.wasKnown)
-            return (imported, [saved.model])
+            return ((imported, saved.replaced), [saved.model])
         }
-    }
-
-    /// Removes a source file and, with the last link of this import to it, the link's target.
-    private mutating func remove(_ file: ImportSource.File) throws {
-        let real = try FileSystem.resolve(file.location)
-        try FileSystem.remove(file.location)
-        moved += 1
-        uses[real, default: 1] -= 1
-        // Targets outside of the source directory are left alone.
-        if uses[real] == 0, real.hasPrefix(root + "/") { try FileSystem.remove(real) }
-    }
-
-    /// The files of a revision that an interrupted move has imported.
-    private static func partial(of source: ImportSource, _ db: Database) throws -> [String: FileContent] {
-        var contents: [String: FileContent] = [:]
-        for (path, digest) in try RevisionRow.partialFiles(model: source.model, source: source.location, db) {
-            contents[path] = try FileContent.find(digest, db)
-        }
-        return contents
+        try store.sweep(replaced.map { .init(digest: $0, kind: .manifest) })
+        return imported
     }
 
     /// Reads the headers and throws if a part is missing, before any byte is copied.
-    private func checkComplete(_ source: ImportSource, _ moved: [String: FileContent]) throws {
-        var layouts = moved.mapValues {
-            FileLayout(format: $0.format, bytes: $0.bytes, tensors: $0.tensors, metadata: [:])
+    private func checkComplete(_ source: ImportSource, _ moved: [ByteText: FileContent]) throws {
+        var layouts: [String: FileLayout] = [:]
+        for (path, content) in moved {
+            layouts[path.text] = FileLayout(
+                format: content.format, bytes: content.bytes, tensors: content.tensors, metadata: [:])
         }
-        let paths = Set(source.files.map(\.path)).union(moved.keys)
+        let paths = Set(source.files.map(\.path)).union(moved.keys.map(\.text))
         let isSplit = { (path: String) in GGUFSplit(fileName: path) != nil }
         let hasIndex = paths.contains { $0.hasSuffix(".safetensors.index.json") }
         for file in source.files {
@@ -156,10 +237,10 @@ struct Importer {
             guard format == .gguf && isSplit(file.path) || format == .safetensors && hasIndex else { continue }
             layouts[file.path] = try FileLayout.read(FileSource(file.location), format: format)
         }
-        let locations = Dictionary(uniqueKeysWithValues: source.files.map { ($0.path, $0.location) })
+        let locations = Dictionary(source.files.map { (ByteText($0.path), $0.location) }) { first, _ in first }
         try ImportSource.checkComplete(source.location, paths: paths, layouts: layouts) { path in
-            if let location = locations[path] { return try FileSystem.read(location) }
-            guard let content = moved[path] else { throw StoreError.sourceChanged(path: path) }
+            if let location = locations[ByteText(path)] { return try FileSystem.read(location) }
+            guard let content = moved[ByteText(path)] else { throw StoreError.sourceChanged(path: path) }
             return try store.bytes(of: content)
         }
     }
@@ -169,7 +250,7 @@ struct Importer {
 private final class FileReadQueue: Sendable {
     private struct State {
         var next = 0
-        var started: [Int: FileIngest] = [:]
+        var ingests: [Int: FileIngest] = [:]
         var known: [Int: FileContent] = [:]
     }
 
@@ -182,8 +263,8 @@ private final class FileReadQueue: Sendable {
         self.trusting = trusting
     }
 
-    /// The files that were read, by index in the list.
-    var started: [Int: FileIngest] { state.withLock { $0.started } }
+    /// The files, by index in the list.
+    var ingests: [Int: FileIngest] { state.withLock { $0.ingests } }
     /// The contents that the store held already, by index in the list.
     var known: [Int: FileContent] { state.withLock { $0.known } }
 
@@ -191,14 +272,11 @@ private final class FileReadQueue: Sendable {
     func lane(_ run: ImportRun) {
         while let index = next() {
             let ingest = FileIngest(locations[index], run: run)
-            state.withLock { $0.started[index] = ingest }
+            state.withLock { $0.ingests[index] = ingest }
             do {
                 try run.check()
                 guard let content = try ingest.start(trusting: trusting) else { continue }
-                state.withLock { state in
-                    state.started[index] = nil
-                    state.known[index] = content
-                }
+                state.withLock { $0.known[index] = content }
             } catch {
                 return run.fail(error)
             }

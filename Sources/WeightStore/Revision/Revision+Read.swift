@@ -24,10 +24,10 @@ extension Revision {
                 let row = try Row.fetchOne(
                     db,
                     sql: """
-                        SELECT file.id, file.digest FROM revision_file JOIN file ON file.id = revision_file.file_id
+                        SELECT file.id FROM revision_file JOIN file ON file.id = revision_file.file_id
                         WHERE revision_file.revision_id = ? AND revision_file.path = ?
                         """, arguments: [id, path]),
-                let content = try FileContent.find(row["digest"], db)
+                let content = try FileContent.find(row["id"] as Int64, db)
             else {
                 throw StorageError.notFound(
                     kind: "file", name: "\(name) \(path)")

@@ -55,9 +55,13 @@ extension Store {
     }
 
     private func collectOrphans(graceSeconds: Int, _ summary: inout CollectionSummary, dryRun: Bool) throws {
+        let unreferenced = try catalog.read { db in try ShardTable.unreferenced(db) }
         let removal = try catalog.write(dryRun: dryRun) { db in
             var removal = Removal()
             try Removal.dropDeadClaims(leases, db)
+            for shard in unreferenced where try ShardTable.isUnreferenced(shard, db) {
+                try ShardTable.markOrphaned(shard, db)
+            }
             for file in try FileTable.unlinked(db) { try removal.removeIfUnused(file: file, db) }
             for orphan in try ShardTable.orphans(since: StoreClock.now - graceSeconds, db) {
                 try removal.removeIfUnused(shard: orphan, db)

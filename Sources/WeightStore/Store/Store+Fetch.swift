@@ -2,6 +2,7 @@ import Crypto
 import Files
 import GRDB
 import Glibc
+import ModelFormats
 import Storage
 import Support
 
@@ -68,7 +69,7 @@ extension Store {
         let pending = try catalog.read { db in try PendingFile.all(of: revision, db) }
         for file in pending where file.missing.isEmpty {
             guard let digest = file.remote.digest else { continue }
-            let found = try hashed[file.id] ?? hash(digest)
+            let found = try hashed[file.id] ?? hash(file)
             guard found == digest else { throw try refuse(file, found, url: url) }
             try catalog.write { db in try FileTable.markWhole(file.id, db) }
             try PartialShards(store: path).removeFront(of: digest.hex)
@@ -76,11 +77,34 @@ extension Store {
         if pending.allSatisfy(\.missing.isEmpty) { try finish(revision) }
     }
 
-    private func hash(_ file: ContentDigest) throws -> ContentDigest {
-        guard let content = try catalog.read({ db in try FileContent.find(file, pendingToo: true, db) }) else {
-            throw StorageError.notFound(kind: "file", name: file.short, detail: "It was removed.")
+    private func hash(_ file: PendingFile) throws -> ContentDigest {
+        guard let content = try catalog.read({ db in try FileContent.find(file.id, pendingToo: true, db) }) else {
+            throw StorageError.notFound(kind: "file", name: file.remote.name, detail: "It was removed.")
         }
         return try digest(of: content)
+    }
+
+    /// The stored content that can stand for a file with a digest, if its bytes were hashed in this store. A content
+    /// whose digest is only what a manifest says is hashed now, if all of it is here.
+    ///
+    /// - Returns: nil if there is none, or its bytes have another digest.
+    func hashedContent(_ digest: ContentDigest, for format: FileFormat, _ work: Work) throws -> FileContent? {
+        let (hashed, claimed) = try catalog.read { db in
+            let hashed = try FileContent.find(digest, for: format, hashedOnly: true, db)
+            return (hashed, try hashed == nil ? FileContent.find(digest, for: format, hashedOnly: false, db) : nil)
+        }
+        if let hashed { return hashed }
+        guard var content = claimed else { return nil }
+        let isHere = try catalog.read { db in
+            try content.shards.allSatisfy { try ShardTable.isPresent($0.digest, db) }
+        }
+        guard isHere else { return nil }
+        var hasher = SHA256()
+        try forEachRun(content, work) { hasher.update(bufferPointer: $0) }
+        guard ContentDigest(hasher.finalize()) == digest else { return nil }
+        // The row is marked when the revision is saved.
+        content.isHashed = true
+        return content
     }
 
     /// The SHA-256 of a file's stored bytes.
@@ -128,12 +152,10 @@ extension Store {
             try Row.fetchAll(
                 db,
                 sql: """
-                    SELECT revision_file.path, file.digest
-                    FROM revision_file JOIN file ON file.id = revision_file.file_id
-                    WHERE revision_file.revision_id = ?
+                    SELECT path, file_id FROM revision_file WHERE revision_id = ?
                     """, arguments: [revision]
             ).map { row in
-                guard let content = try FileContent.find(row["digest"], db) else {
+                guard let content = try FileContent.find(row["file_id"] as Int64, db) else {
                     throw StorageError.notFound(kind: "file", name: row["path"], detail: "It was removed.")
                 }
                 return Manifest.File(path: row["path"], content: content.canonical())

@@ -1,5 +1,7 @@
 import Dispatch
+import Files
 import GRDB
+import Storage
 import Support
 import Synchronization
 
@@ -23,7 +25,15 @@ extension Store {
     public func importModelBlocking(_ request: ImportRequest, work: Work = Work()) throws -> ImportSummary {
         // An unusable origin fails the import before the first byte is read.
         for url in request.origins { _ = try origins.check(url) }
-        let sources = try request.sources()
+        let moves = try finishMoves(of: request)
+        let sources: [ImportSource]
+        do {
+            sources = try request.sources(store: path)
+        } catch let error as StorageError {
+            // Nothing is left of the source of a finished move.
+            guard case .notFound = error, let summary = try summary(of: moves) else { throw error }
+            return summary
+        }
         try reserve.require()
         let bytes = sources.reduce(0) { $0 + $1.files.reduce(0) { $0 + $1.bytes } }
         work.expect(bytes)
@@ -31,7 +41,8 @@ extension Store {
             catalog: catalog, blobs: blobs, staging: try stagingDirectory(), lease: leases.name, cores: cores,
             work: work, makeRoom: { [weak self] bytes in try self?.makeRoomForImport(bytes) })
         var summary = ImportSummary(
-            revisions: [], bytes: bytes, written: 0, skippedBytes: 0, moved: 0, skipped: sources.flatMap(\.skipped))
+            revisions: [], bytes: bytes, written: 0, skippedBytes: 0, moved: moves.removed.count,
+            skipped: sources.flatMap(\.skipped) + moves.skipped)
         var importer = try Importer(store: self, run: run, request: request)
         if request.move { importer.countUses(in: sources) }
         for source in sources {
@@ -39,8 +50,59 @@ extension Store {
         }
         summary.written = run.written
         summary.skippedBytes = run.skipped
-        summary.moved = importer.moved
+        let locations = Set(sources.flatMap(\.files).map { ByteText($0.location) })
+        summary.moved += importer.remover.removed.count { locations.contains(ByteText($0)) }
+        summary.skipped += importer.skipped + importer.remover.skipped
         evictAboveWatermark()
         return summary
+    }
+
+    /// Moves of the source whose last removals were not known to be durable.
+    private struct FinishedMoves {
+        var moves: [MoveTable.Move] = []
+        var removed: [String] = []
+        var skipped: [SkippedFile] = []
+    }
+
+    /// Removes what earlier moves of the source have stored, before anything of it is imported: otherwise files that a
+    /// revision holds would become another revision.
+    private func finishMoves(of request: ImportRequest) throws -> FinishedMoves {
+        guard let root = try Self.location(of: request.source) else { return FinishedMoves() }
+        let moves = try catalog.read { db in try MoveTable.all(in: root, db) }
+        if moves.isEmpty { return FinishedMoves() }
+        // Links that the moves have not stored keep their targets. The source may have no files left.
+        let files = (try? request.sources(store: path))?.flatMap(\.files) ?? []
+        let stored = Set(moves.flatMap(\.files).filter { $0.digest != nil }.map { ByteText($0.location) })
+        let others = files.filter { $0.isLink && !stored.contains(ByteText($0.location)) }
+        let used = Set(others.map { ByteText($0.real) })
+        var remover = SourceRemover(store: self)
+        for move in moves { try remover.remove(move, used: used, isCurrent: false) }
+        return FinishedMoves(moves: moves, removed: remover.removed, skipped: remover.skipped)
+    }
+
+    /// The path of a source with links resolved; also of one that was removed. nil if there is no such directory.
+    private static func location(of source: String) throws -> String? {
+        if FileSystem.exists(source) { return try FileSystem.resolve(source) }
+        let parent = FileSystem.parent(of: source)
+        return FileSystem.exists(parent) ? try FileSystem.resolve(parent) + "/" + FileSystem.name(of: source) : nil
+    }
+
+    /// The result of an import that had only to complete moves; nil if a move has no complete revision.
+    private func summary(of finished: FinishedMoves) throws -> ImportSummary? {
+        let revisions = try catalog.read { db in
+            try finished.moves.compactMap { move -> ImportSummary.Imported? in
+                let rows = try RevisionRow.all(where: "revision.id = ?", [move.revision], db)
+                guard let row = rows.first, let version = row.version else { return nil }
+                let files = try RevisionRow.files(of: row.id, db).compactMap { try FileTable.find($0.file, db) }
+                return ImportSummary.Imported(
+                    model: row.modelName, version: version, digest: row.digest,
+                    refs: try RefTable.names(of: row.id, db).sorted(), files: files.count,
+                    bytes: files.reduce(0) { $0 + $1.bytes }, wasKnown: true)
+            }
+        }
+        guard !revisions.isEmpty, revisions.count == finished.moves.count else { return nil }
+        return ImportSummary(
+            revisions: revisions, bytes: 0, written: 0, skippedBytes: 0, moved: finished.removed.count,
+            skipped: finished.skipped)
     }
 }

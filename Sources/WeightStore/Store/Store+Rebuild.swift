@@ -133,6 +133,7 @@ extension Store {
             var ids: [Int64] = []
             for facts in file.content.shards {
                 if let row = try ShardTable.find(facts.digest, db) {
+                    try FileContent.check(facts, is: row)
                     ids.append(row.id)
                     continue
                 }
@@ -148,6 +149,8 @@ extension Store {
             try RevisionTable.link(id, file.path, try file.content.save(ids, db), db)
             try ShardTable.adopt(Set(ids), db)
         }
+        // The rows of the move are lost: the next import of the source adds to the files that were stored.
+        if revision.version == nil { _ = try MoveTable.add(source: revision.source, revision: id, db) }
         if let note = revision.pin { try PinTable.pin(id, note: note, db) }
         summary.revisions += 1
         summary.tensors += manifest.files.reduce(0) { $0 + $1.content.tensors.count }

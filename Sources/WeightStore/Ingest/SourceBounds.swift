@@ -1,0 +1,48 @@
+import Files
+import Support
+
+/// The directories that an import may read from.
+///
+/// A symbolic link is followed to a target in the source, and to a blob of a Hugging Face cache, where downloaders link
+/// to. Other links are left out: a downloaded `tokenizer.json` could link to any file that the user can read, which would
+/// then be stored and served. The store itself is never read, even if it is in the source: a move would delete it.
+struct SourceBounds {
+    /// With links resolved.
+    private var roots: [String]
+    /// The directory of the store, with links resolved.
+    private let store: String?
+
+    /// - Parameters:
+    ///   - roots: existing directories.
+    ///   - store: the directory of the store; nil if there is none.
+    init(_ roots: [String], store: String?) throws {
+        self.store = try store.map { try FileSystem.resolve($0) }
+        self.roots = try roots.filter(FileSystem.exists).map { try FileSystem.resolve($0) }
+    }
+
+    /// Why a link to `target` is not followed; nil if it is.
+    func refusal(of target: String) -> String? {
+        if let reason = refusalOfStore(target) { return reason }
+        let isInside = roots.contains { Self.contains($0, target) } || Self.isHubBlob(target)
+        return isInside ? nil : "a link to \(target), outside of the source"
+    }
+
+    /// Why a directory is not read; nil if it is.
+    func refusalOfStore(_ path: String) -> String? {
+        store.map { Self.contains($0, path) } == true ? "the store itself" : nil
+    }
+
+    /// Whether `path` is the directory, or a path in it.
+    static func contains(_ directory: String, _ path: String) -> Bool {
+        guard path.utf8.starts(with: directory.utf8) else { return false }
+        let next = path.utf8.dropFirst(directory.utf8.count).first
+        return next == nil || next == UInt8(ascii: "/") || directory == "/"
+    }
+
+    /// Whether the path is that of `models--org--name/blobs/…`.
+    private static func isHubBlob(_ path: String) -> Bool {
+        let blobs = FileSystem.parent(of: path)
+        return ByteText(FileSystem.name(of: blobs)) == ByteText("blobs")
+            && FileSystem.name(of: FileSystem.parent(of: blobs)).utf8.starts(with: "models--".utf8)
+    }
+}

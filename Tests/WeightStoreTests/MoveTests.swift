@@ -1,0 +1,267 @@
+import Foundation
+import GRDB
+import TestSupport
+import Testing
+@testable import WeightStore
+
+/// `import --move`: a source file is removed only when exactly its bytes are safe in a committed revision.
+@Suite(.blocking) struct MoveTests {
+    let directory = try! TemporaryDirectory()
+    let store: Store
+
+    init() throws {
+        store = try Store(at: directory("store"), create: true)
+    }
+
+    private func request(_ name: String = "model", move: Bool, files: Int = 1) -> ImportRequest {
+        var request = ImportRequest(source: directory(name))
+        request.move = move
+        request.batch.files = files
+        return request
+    }
+
+    /// Files below a directory, with their bytes.
+    private func files(_ name: String) throws -> [String: [UInt8]] {
+        try Dictionary(
+            uniqueKeysWithValues: TemporaryDirectory.files(below: directory(name)).map {
+                ($0, try contents(directory("\(name)/\($0)")))
+            })
+    }
+
+    private func stored(_ revision: String) throws -> [String: [UInt8]] {
+        let revision = try store.revision(revision)
+        return try Dictionary(
+            uniqueKeysWithValues: revision.files().map { file in
+                var bytes: [UInt8] = []
+                try revision.read(file.path) { bytes += $0 }
+                return (file.path, bytes)
+            })
+    }
+
+    private func moves() throws -> Int {
+        try store.catalog.read { db in try Int.fetchOne(db, sql: "SELECT count(*) FROM move") ?? 0 }
+    }
+
+    /// A model of which `config.json` was moved, before the import failed at the next file.
+    private func interrupted() throws -> [String: [UInt8]] {
+        try TestModel(layers: 1).write(to: directory("model"))
+        let all = try files("model")
+        let weights = try #require(all["model.safetensors"])
+        try directory.write(weights.dropLast(100), to: "model/model.safetensors")
+        #expect(throws: FormatError.self) { try store.importModelBlocking(request(move: true)) }
+        #expect(try files("model").keys.sorted() == ["model.safetensors", "tokenizer/vocab.txt"])
+        try directory.write(weights, to: "model/model.safetensors")
+        return all
+    }
+
+    @Test(
+        "whatever imports the rest of an interrupted move, the revision has the files that were moved",
+        arguments: [true, false])
+    func resumed(move: Bool) throws {
+        let all = try interrupted()
+        _ = try store.collectGarbage(graceSeconds: 0)
+        let summary = try store.importModelBlocking(request(move: move))
+        #expect(summary.revisions.map(\.files) == [3] && summary.revisions.map(\.version) == [1])
+        _ = try store.collectGarbage(graceSeconds: 0)
+        #expect(try stored("model") == all)
+        #expect(try files("model").isEmpty == move)
+        #expect(try moves() == (move ? 0 : 1))
+        if move { return }
+        // The directory still lacks the moved file: importing it again, or moving the rest, changes nothing.
+        for move in [false, true] {
+            let again = try store.importModelBlocking(request(move: move))
+            #expect(again.revisions.map(\.digest) == summary.revisions.map(\.digest) && again.revisions[0].wasKnown)
+            _ = try store.collectGarbage(graceSeconds: 0)
+            #expect(try stored("model") == all)
+        }
+        #expect(try files("model").isEmpty)
+        #expect(try moves() == 0)
+        #expect(try store.revisions(of: "model").count == 1)
+    }
+
+    @Test("a file that changed since an interrupted move replaces the one that was moved")
+    func edited() throws {
+        var all = try interrupted()
+        try directory.write("new", to: "model/config.json")
+        all["config.json"] = Array("new".utf8)
+        try store.importModelBlocking(request(move: true))
+        #expect(try stored("model") == all)
+    }
+
+    @Test("an unfinished revision is kept if the next one lacks one of its files")
+    func kept() throws {
+        _ = try interrupted()
+        let digest = try #require(try store.revisions(of: "model").first?.digest)
+        try FileManager.default.removeItem(atPath: directory("model"))
+        var other = TestModel(layers: 2, seed: 5)
+        other.others["config.json"] = "{}"
+        try other.write(to: directory("model"))
+        let all = try files("model")
+        let summary = try store.importModelBlocking(request(move: true))
+        // Another model at the same path: nothing of the first is merged into it, and nothing of the first is lost.
+        #expect(summary.skipped.contains { $0.reason.contains("stays as it is") })
+        #expect(try stored("model") == all)
+        _ = try store.collectGarbage(graceSeconds: 0)
+        #expect(try stored("model@\(digest.hex)")["config.json"] != nil)
+    }
+
+    @Test("what neither continues an interrupted move nor is another model is refused, and nothing is lost")
+    func ambiguous() throws {
+        _ = try interrupted()
+        for name in ["model.safetensors", "tokenizer/vocab.txt"] { try directory.write("other", to: "model/\(name)x") }
+        try FileManager.default.removeItem(atPath: directory("model/tokenizer/vocab.txt"))
+        let before = try files("model")
+        for move in [true, false] {
+            let error = #expect(throws: StoreError.self) { try store.importModelBlocking(request(move: move)) }
+            guard case .moveInterrupted(let source, _)? = error, source == directory("model") else {
+                Issue.record("\(String(describing: error))")
+                return
+            }
+        }
+        #expect(try files("model") == before)
+        // Nor is the rest of it another model.
+        try interruptedRest()
+    }
+
+    private func interruptedRest() throws {
+        try FileManager.default.removeItem(atPath: directory("model"))
+        try store.remove(["model@\(try #require(try store.revisions(of: "model").first?.digest.hex))"])
+        _ = try interrupted()
+        var other = request(move: false)
+        other.name = "other"
+        #expect(throws: StoreError.self) { try store.importModelBlocking(other) }
+    }
+
+    /// Gives the move of a complete revision its rows again, as a process leaves them that is killed before its last
+    /// unlink, and links files back.
+    private func leave(_ names: [String], of revision: String) throws {
+        try store.catalog.write { db in
+            let row = try RevisionRow.find(revision, db)
+            let move = try MoveTable.add(source: directory("model"), revision: row.id, db)
+            for name in names {
+                try FileSystem.createDirectory(FileSystem.parent(of: directory("model/\(name)")))
+                try FileManager.default.linkItem(atPath: directory("kept/\(name)"), toPath: directory("model/\(name)"))
+                let status = try #require(try FileSystem.status(directory("model/\(name)")))
+                let digest = try contents(directory("model/\(name)")).withUnsafeBytes { ContentDigest(of: $0) }
+                try MoveTable.save(.init(location: directory("model/\(name)"), status, digest: digest), of: move, db)
+            }
+        }
+    }
+
+    private func movedWithCopy() throws -> [String: [UInt8]] {
+        try TestModel(layers: 1).write(to: directory("model"))
+        try FileManager.default.copyItem(atPath: directory("model"), toPath: directory("kept"))
+        let all = try files("model")
+        try store.importModelBlocking(request(move: true))
+        #expect(try files("model").isEmpty)
+        #expect(try moves() == 0)
+        return all
+    }
+
+    @Test("leftovers of a finished move are removed and do not become a revision", arguments: [true, false])
+    func leftovers(move: Bool) throws {
+        let all = try movedWithCopy()
+        try leave(["tokenizer/vocab.txt", "config.json"], of: "model")
+        let summary = try store.importModelBlocking(request(move: move))
+        #expect(summary.moved == 2)
+        #expect(summary.revisions.map(\.files) == [3] && summary.revisions[0].wasKnown)
+        #expect(try files("model").isEmpty)
+        #expect(try moves() == 0)
+        #expect(try store.revisions(of: "model").count == 1)
+        #expect(try stored("model") == all)
+    }
+
+    @Test("a leftover is not removed if it changed, if its stored bytes are damaged, or if the revision was removed")
+    func notRemoved() throws {
+        let all = try movedWithCopy()
+        try leave(["config.json", "model.safetensors"], of: "model")
+        // Other bytes of the same size, and the old times.
+        let status = try #require(try FileSystem.status(directory("model/config.json")))
+        let text = try #require(all["config.json"]).reversed()
+        try Data(text).write(to: URL(fileURLWithPath: directory("kept/config.json")))
+        let file = try FileHandle(forWritingTo: URL(fileURLWithPath: directory("model/config.json")))
+        try file.write(contentsOf: Data(text))
+        try file.close()
+        var times = [timespec(), timespec()]
+        for index in times.indices {
+            times[index].tv_sec = Int(status.modified / 1_000_000_000)
+            times[index].tv_nsec = Int(status.modified % 1_000_000_000)
+        }
+        #expect(utimensat(AT_FDCWD, directory("model/config.json"), times, 0) == 0)
+        let shards = try store.revision("model").tensorEntries().compactMap(\.shard)
+        try FileManager.default.removeItem(atPath: store.blobs.path(try #require(shards.first)))
+        let found = try store.catalog.read { db in try MoveTable.all(in: directory("model"), db) }
+        var remover = SourceRemover(store: store)
+        try remover.remove(try #require(found.first), isCurrent: false)
+        #expect(remover.removed.isEmpty && remover.skipped.count == 2)
+        #expect(try files("model").keys.sorted() == ["config.json", "model.safetensors"])
+        try store.remove(["model"])
+        try remover.remove(try #require(found.first), isCurrent: false)
+        #expect(remover.removed.isEmpty)
+        #expect(try moves() == 0)
+    }
+
+    @Test("a file that is replaced after it was read is not removed")
+    func replaced() throws {
+        _ = try movedWithCopy()
+        try leave(["config.json"], of: "model")
+        try directory.write("newer", to: "newer.json")
+        #expect(rename(directory("newer.json"), directory("model/config.json")) == 0)
+        let found = try store.catalog.read { db in try MoveTable.all(in: directory("model"), db) }
+        var remover = SourceRemover(store: store)
+        try remover.remove(try #require(found.first), isCurrent: true)
+        #expect(remover.removed.isEmpty)
+        #expect(remover.skipped.map(\.path) == [directory("model/config.json")])
+        // The next import makes a revision of what the move stored, and of the new file.
+        let summary = try store.importModelBlocking(request(move: true))
+        #expect(summary.revisions.map(\.files) == [3] && summary.revisions.map(\.version) == [2])
+        #expect(try stored("model")["config.json"] == Array("newer".utf8))
+        #expect(try files("model").isEmpty)
+    }
+
+    @Test(
+        "of links in the source, targets outside stay, and a target inside is removed with its last link",
+        arguments: [1, 256])
+    func links(batch: Int) throws {
+        try directory.write("one", to: "model/a.json")
+        try directory.write("two", to: "outside/b.json")
+        let files = FileManager.default
+        for (link, target) in [("b.json", "a.json"), ("0.json", "a.json"), ("out", directory("outside"))] {
+            try files.createSymbolicLink(atPath: directory("model/\(link)"), withDestinationPath: target)
+        }
+        try files.linkItem(atPath: directory("model/a.json"), toPath: directory("model/hard.json"))
+        let summary = try store.importModelBlocking(request(move: true, files: batch))
+        #expect(summary.revisions[0].files == 4)
+        #expect(try stored("model").values.allSatisfy { $0 == Array("one".utf8) })
+        #expect(try files.contentsOfDirectory(atPath: directory("model")) == ["out"])
+        #expect(files.fileExists(atPath: directory("outside/b.json")))
+        #expect(try moves() == 0)
+    }
+
+    @Test("the store itself is neither imported nor moved, wherever it lies")
+    func storeInside() throws {
+        let inside = try Store(at: directory("model/.store"), create: true)
+        try TestModel(layers: 1).write(to: directory("model"))
+        try FileManager.default.createSymbolicLink(
+            atPath: directory("model/blobs"), withDestinationPath: ".store/blobs")
+        let summary = try inside.importModelBlocking(request(move: true))
+        #expect(summary.skipped.map(\.path).sorted() == [".store", "blobs"])
+        #expect(summary.revisions[0].files == 3)
+        try inside.revision("model").exportBlocking(to: directory("out"))
+        for source in ["model/.store", "model/.store/blobs", "model/.store/store.db"] {
+            #expect(throws: StorageError.self) { try inside.importModelBlocking(request(source, move: true)) }
+        }
+        #expect(try inside.verifyBlocking().damage.isEmpty)
+    }
+
+    @Test("a move of many files writes manifests that are together not much longer than the last")
+    func manyFiles() throws {
+        for index in 0..<700 { try directory.write("\(index)", to: "model/\(index).txt") }
+        let statements = try store.importModelBlocking(request(move: true, files: 256))
+        #expect(statements.moved == 700 && statements.revisions[0].files == 700)
+        let left = TemporaryDirectory.files(below: directory("store/blobs"))
+        #expect(left.count { $0.hasSuffix(".manifest") } == 1 && left.count { $0.hasSuffix(".record") } == 1)
+        #expect(try files("model").isEmpty)
+        #expect(try moves() == 0)
+    }
+}
