@@ -254,7 +254,7 @@ struct LostObjectTests {
         #expect(try fixture.checkVersions().versions.map(\.version) == [1, 3])
     }
 
-    @Test("a push that waits for a collection ends when it is cancelled, and leaves nothing in the bucket")
+    @Test("a push that waits for a collection ends when it is cancelled, and leaves no entry")
     func cancelled() throws {
         let fixture = try FleetFixture()
         let store = try fixture.publisher("publisher", [TestModel(layers: 1)])
@@ -267,7 +267,6 @@ struct LostObjectTests {
         push.signal(SIGTERM)
         let result = push.result()
         #expect(result.status == 130, "\(result.errors)")
-        #expect(try !fleet.bucket.lists("pushes/"))
         #expect(try Ledger.read(fleet.bucket).pushes.isEmpty)
         // And before it began.
         try Ledger.change(fleet.bucket) { $0.collection = nil }
@@ -276,7 +275,6 @@ struct LostObjectTests {
         #expect(throws: CancellationError.self) {
             try fleet.pushBlocking(try store.revision("org/model"), of: store, work: work)
         }
-        #expect(try !fleet.bucket.lists("pushes/"))
         #expect(try fleet.pushBlocking(try store.revision("org/model"), of: store).version == 1)
     }
 
