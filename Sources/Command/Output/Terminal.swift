@@ -28,22 +28,16 @@ enum Terminal {
         try write(String(decoding: encoder.encode(value), as: UTF8.self) + "\n")
     }
 
-    /// Asks a question on the terminal.
-    ///
-    /// - Returns: whether the answer is "yes"; false without a terminal at standard input and standard error.
-    static func confirms(_ question: String) -> Bool {
-        guard isatty(STDIN_FILENO) == 1, isatty(STDERR_FILENO) == 1 else { return false }
-        writeError("\(question) Type \"yes\" to continue: ")
-        return readLine() == "yes"
-    }
-
     static var showsProgress: Bool { isatty(STDERR_FILENO) == 1 }
 
     /// Whether a question can be asked: standard input and standard error are a terminal.
     static var isInteractive: Bool { isatty(STDIN_FILENO) == 1 && showsProgress }
 
-    /// Asks a question; every answer but `y` and `yes` means no.
+    /// Asks a question on the terminal.
+    ///
+    /// - Returns: whether the answer is `y` or `yes`; false without a terminal.
     static func confirm(_ question: String) -> Bool {
+        guard isInteractive else { return false }
         writeError("\(question) [y/N] ")
         return ["y", "yes"].contains(readLine()?.lowercased())
     }

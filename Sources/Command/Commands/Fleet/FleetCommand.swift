@@ -178,7 +178,7 @@ struct FleetRepair: ParsableCommand {
         let registers = try LongCall.run("bucket") { try fleet.registers(work: $0) }
         let broken = registers.filter { $0.finding != nil }
         if !options.json { try show(registers) }
-        let confirmed = !broken.isEmpty && (yes || !options.json && Terminal.confirms("Repair?"))
+        let confirmed = !broken.isEmpty && (yes || !options.json && Terminal.confirm("Repair?"))
         if confirmed { try LongCall.run("bucket") { try fleet.repair(registers, work: $0) } }
         if options.json {
             try Terminal.write(json: Answer(registers: registers, repaired: confirmed ? broken.map(\.name) : []))
