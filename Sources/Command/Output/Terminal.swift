@@ -28,6 +28,15 @@ enum Terminal {
         try write(String(decoding: encoder.encode(value), as: UTF8.self) + "\n")
     }
 
+    /// Asks a question on the terminal.
+    ///
+    /// - Returns: whether the answer begins with "y"; false if standard input or standard error is no terminal.
+    static func confirms(_ question: String) -> Bool {
+        guard isatty(STDIN_FILENO) == 1, showsProgress else { return false }
+        writeError("\(question) [y/N] ")
+        return readLine()?.lowercased().hasPrefix("y") ?? false
+    }
+
     static var showsProgress: Bool { isatty(STDERR_FILENO) == 1 }
 
     /// The width in columns of the terminal at standard error.
