@@ -10,6 +10,7 @@ package enum Migrations {
         ("v0005_kv_sharing", String(decoding: PackageResources.v0005_kv_sharing_sql, as: UTF8.self)),
         ("v0006_shard_version", String(decoding: PackageResources.v0006_shard_version_sql, as: UTF8.self)),
         ("v0007_names", String(decoding: PackageResources.v0007_names_sql, as: UTF8.self)),
-        ("v0010_imports", String(decoding: PackageResources.v0010_imports_sql, as: UTF8.self)),
+        ("v0008_store_identity", String(decoding: PackageResources.v0008_store_identity_sql, as: UTF8.self)),
+        ("v0009_imports", String(decoding: PackageResources.v0009_imports_sql, as: UTF8.self)),
     ]
 }

@@ -28,6 +28,16 @@ enum Advice {
             """
         case .catalogDamaged:
             "\"weightstore rebuild\" creates a new catalog from the blobs and keeps the old one."
+        case .catalogOlder:
+            """
+            "weightstore rebuild --merge" adds what is newer; "weightstore gc --discard-newer" lists it and gives it up.
+            """
+        case .foreignBlobs:
+            """
+            Mount it. If these are the store's blobs, such as those of a backup, "weightstore rebuild --merge" accepts \
+            them.
+            """
+        case .tooManyMissing: "\"weightstore verify\" records which shards are missing."
         case .damaged: "\"weightstore verify\" finds all damage; import or pull the model again to heal it."
         case .invalid("export target", _, _): "\"--force\" replaces existing files."
         case .missing: "Import or pull the model again to heal it."

@@ -20,8 +20,8 @@ enum ExitStatus: Int32 {
     static let help = """
         Exit status: 0 success; 1 any other failure; 2 no such model, revision, file or tensor; 3 stored bytes are \
         damaged or missing; 4 pinned, in use, or lost a race with another writer; 5 disk or quota full; 6 invalid \
-        input, or files to import that are incomplete or violate their format; 7 no store, or one that cannot be \
-        opened; 8 origin unreachable; 9 the origin requires a token; 10 the origin sent unexpected bytes; 11 the store \
+        input, or files to import that are incomplete or violate their format; 7 no store, one that cannot be \
+        opened, or one whose catalog and blobs do not belong together; 8 origin unreachable; 9 the origin requires a token; 10 the origin sent unexpected bytes; 11 the store \
         is behind the fleet; 64 wrong usage; 130 interrupted.
         """
 
@@ -51,8 +51,9 @@ enum ExitStatus: Int32 {
         case .quotaFull, .file(.diskFull): .diskFull
         case .incomplete, .sourceChanged, .moveInterrupted, .format, .storage(.invalid), .policy(.refused): .badInput
         case .storage(.notFound), .storage(.ambiguous): .notFound
-        case .storage(.damaged), .storage(.missing): .damaged
-        case .storage(.notAStore), .storage(.newerSchema), .storage(.catalogDamaged), .file(.networkFileSystem):
+        case .storage(.damaged), .storage(.missing), .storage(.tooManyMissing): .damaged
+        case .storage(.notAStore), .storage(.newerSchema), .storage(.catalogDamaged), .storage(.catalogOlder),
+            .storage(.foreignBlobs), .file(.networkFileSystem):
             .badStore
         case .fetch(let error):
             switch error {

@@ -35,7 +35,7 @@ struct WeightStoreTool: ParsableCommand {
             CommandGroup(
                 name: "Fleet:",
                 subcommands: [Push.self, Rollback.self, Check.self, Sync.self, Node.self, FleetCommand.self]),
-            CommandGroup(name: "Verification and repair:", subcommands: [Verify.self, Rebuild.self]),
+            CommandGroup(name: "Verification and repair:", subcommands: [Verify.self, Rebuild.self, Backup.self]),
             CommandGroup(name: "Demo and test data:", subcommands: [Demo.self, Generate.self]),
         ])
 

@@ -25,10 +25,12 @@ package struct FileDescriptor: ~Copyable, Sendable {
     ///
     /// - Returns: nil if the path does not exist.
     package static func openIfThere(_ path: String) throws(FileError) -> FileDescriptor? {
-        let raw = Glibc.open(path, O_RDONLY | O_CLOEXEC)
-        if raw >= 0 { return FileDescriptor(raw: raw, path: path) }
-        if errno == ENOENT { return nil }
-        throw .system(operation: "open", path: path, code: errno)
+        while true {
+            let raw = Glibc.open(path, O_RDONLY | O_CLOEXEC)
+            if raw >= 0 { return FileDescriptor(raw: raw, path: path) }
+            if errno == ENOENT { return nil }
+            if errno != EINTR { throw .system(operation: "open", path: path, code: errno) }
+        }
     }
 
     /// The status of the file. The corresponding C function is `fstat`.

@@ -18,6 +18,17 @@ package enum FileSystem {
         access(path, F_OK) == 0
     }
 
+    /// Whether the file system says that the path does not exist (`ENOENT`). Every other failure is an error: a file
+    /// that cannot be read is not a file that does not exist.
+    ///
+    /// The corresponding C function is `lstat`.
+    package static func isAbsent(_ path: String) throws(FileError) -> Bool {
+        var facts = stat()
+        if lstat(path, &facts) == 0 { return false }
+        if errno == ENOENT { return true }
+        throw .system(operation: "stat", path: path, code: errno)
+    }
+
     /// Creates the directory `path` and its missing parents, durably.
     package static func createDirectory(_ path: String) throws(FileError) {
         if let status = try status(path) {
@@ -65,6 +76,9 @@ package enum FileSystem {
     }
 
     /// The names in a directory, sorted; empty if the directory does not exist.
+    ///
+    /// An error while the directory is read is thrown, and never taken for its end. The corresponding C function is
+    /// `readdir`.
     package static func entries(_ path: String) throws(FileError) -> [String] {
         guard let stream = opendir(path) else {
             if errno == ENOENT { return [] }
@@ -72,7 +86,13 @@ package enum FileSystem {
         }
         defer { closedir(stream) }
         var names: [String] = []
-        while let entry = readdir(stream) {
+        while true {
+            // Only errno tells the end of the directory from an error.
+            errno = 0
+            guard let entry = readdir(stream) else {
+                if errno != 0 { throw .system(operation: "readdir", path: path, code: errno) }
+                break
+            }
             let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
                 String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
             }
@@ -84,6 +104,21 @@ package enum FileSystem {
     /// Reads a file, pipe or device to its end.
     package static func read(_ path: String) throws(FileError) -> [UInt8] {
         try FileDescriptor(path, O_RDONLY).readAll()
+    }
+
+    /// Reads a file to its end and discards the bytes. Does nothing if the file does not exist.
+    ///
+    /// - Throws: the error of the first read that fails.
+    package static func requireReadable(_ path: String) throws(FileError) {
+        guard let file = try FileDescriptor.openIfThere(path) else { return }
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
+        defer { buffer.deallocate() }
+        var offset = 0
+        while true {
+            let count = try file.read(at: offset, into: buffer)
+            if count < buffer.count { return }
+            offset += count
+        }
     }
 
     /// The absolute path with every symbolic link resolved.

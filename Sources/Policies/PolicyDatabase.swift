@@ -46,7 +46,7 @@ package final class PolicyDatabase {
         let code = sqlite3_open_v2(self.path, &handle, access | SQLITE_OPEN_NOMUTEX, nil)
         guard code == SQLITE_OK, let handle else {
             sqlite3_close_v2(handle)
-            throw StorageError.catalogDamaged(path: self.path, message: String(cString: sqlite3_errstr(code)))
+            throw Self.failure(code, path: self.path, message: String(cString: sqlite3_errstr(code)))
         }
         self.handle = handle
         sqlite3_busy_timeout(handle, 10_000)
@@ -83,7 +83,14 @@ package final class PolicyDatabase {
 
     /// The last error of the connection.
     package func failure() -> StorageError {
-        .catalogDamaged(path: path, message: String(cString: sqlite3_errmsg(handle)))
+        Self.failure(sqlite3_errcode(handle), path: path, message: String(cString: sqlite3_errmsg(handle)))
+    }
+
+    private static func failure(_ code: Int32, path: String, message: String) -> StorageError {
+        switch code & 0xFF {
+        case SQLITE_CORRUPT, SQLITE_NOTADB: .catalogDamaged(path: path, message: message)
+        default: .catalogFailed(path: path, code: Int(code), message: message)
+        }
     }
 
     // MARK: Policies

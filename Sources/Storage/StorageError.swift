@@ -6,10 +6,17 @@ public enum StorageError: Error, Sendable, Equatable {
     case newerSchema(path: String)
     /// An older version created the catalog, and processes of that version are using it.
     case olderProcesses(path: String, processes: [String])
-    /// SQLite cannot open the catalog, or reports that it is malformed.
+    /// SQLite reports that the catalog is malformed or no database, or it is missing beside blobs.
     case catalogDamaged(path: String, message: String)
     /// An SQLite statement failed; `code` is its extended result code.
     case catalogFailed(path: String, code: Int, message: String)
+    /// The catalog lacks commits that were made to the store: an older copy was put back. Nothing is deleted.
+    case catalogOlder(path: String)
+    /// The directory of blobs has no marker of this store: it is not mounted, or belongs to another store. Nothing is
+    /// deleted. `found` is the id in its marker, or nil if there is none.
+    case foreignBlobs(path: String, found: String?)
+    /// So many blobs are missing that a collection does not record it: `missing` of `shards` present shards.
+    case tooManyMissing(path: String, missing: Int, shards: Int)
     /// Nothing has that name; `kind` is a word such as model, revision, file, tensor or layer.
     case notFound(kind: String, name: String, detail: String = "")
     /// A digest prefix matches several revisions.
@@ -39,6 +46,21 @@ extension StorageError: CustomStringConvertible {
             """
         case .catalogDamaged(let path, let message): "\(path): \(message)."
         case .catalogFailed(let path, let code, let message): "\(path): SQLite error \(code): \(message)."
+        case .catalogOlder(let path):
+            """
+            \(path): older than the blobs: commits are missing that were made to the store. The store can be read, and \
+            nothing is deleted from it.
+            """
+        case .foreignBlobs(let path, let found):
+            """
+            \(path): \(found == nil ? "has no marker" : "has the marker of another store") (\(StoreMarker.name)). It is \
+            not mounted, or belongs to another store. Nothing is deleted.
+            """
+        case .tooManyMissing(let path, let missing, let shards):
+            """
+            \(path): \(missing) of \(shards) shards are missing, too many for a collection to record it. Check that the \
+            disk is mounted and readable. Nothing in it was deleted.
+            """
         case .notFound(let kind, let name, let detail):
             "\(name): no such \(kind)." + (detail.isEmpty ? "" : " \(detail)")
         case .ambiguous(let name, let matches):

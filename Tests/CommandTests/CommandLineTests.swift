@@ -138,7 +138,7 @@ import Testing
             #expect(result.output.isEmpty)
         }
         #expect(try tool("ls", "--quiet").output.isEmpty)
-        #expect(TemporaryDirectory.files(below: directory("store/blobs")).isEmpty)
+        #expect(TemporaryDirectory.files(below: directory("store/blobs")) == [".store"])
         #expect(TemporaryDirectory.files(below: directory("store/staging")).isEmpty)
         #expect(FileManager.default.fileExists(atPath: directory("base/model.safetensors")))
     }

@@ -18,7 +18,10 @@ import WeightStore
         return try store.importModelBlocking(ImportRequest(source: directory("source"), name: name))
     }
 
-    private func blobs() -> Set<String> { Set(TemporaryDirectory.files(below: directory("store/blobs"))) }
+    /// All files but the marker of the store.
+    private func blobs() -> Set<String> {
+        Set(TemporaryDirectory.files(below: directory("store/blobs"))).subtracting([".store"])
+    }
 
     private func check(_ name: String, seed: UInt64 = 1, tuned: UInt64? = nil) throws {
         var model = TestModel(layers: 2, seed: seed)

@@ -72,9 +72,9 @@ extension weightstore_status {
             case .originDiffers: WEIGHTSTORE_BAD_ANSWER
             case .storage(.notFound), .storage(.ambiguous): WEIGHTSTORE_NOT_FOUND
             case .storage(.invalid), .policy(.refused), .device(.unknownName): WEIGHTSTORE_INVALID_ARGUMENT
-            case .storage(.damaged), .storage(.missing): WEIGHTSTORE_DAMAGED
+            case .storage(.damaged), .storage(.missing), .storage(.tooManyMissing): WEIGHTSTORE_DAMAGED
             case .storage(.notAStore), .storage(.newerSchema), .storage(.olderProcesses), .storage(.catalogDamaged),
-                .file(.networkFileSystem):
+                .storage(.catalogOlder), .storage(.foreignBlobs), .file(.networkFileSystem):
                 WEIGHTSTORE_BAD_STORE
             case .tier, .file(.lockedMemoryLimit): WEIGHTSTORE_TIER_FULL
             case .file(.system): WEIGHTSTORE_SYSTEM

@@ -6,10 +6,14 @@ struct CollectGarbage: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "gc", abstract: "Remove shards and files that nothing references. Made for cron.",
         discussion: """
-            Unreferenced shards are removed after the grace period; blobs that the catalog does not list, staging \
-            files of dead processes, and quarantined blobs that are no longer needed are removed at once. Safe at any \
+            Unreferenced shards, and blobs that the catalog does not list, are removed after the grace period; staging \
+            files of dead processes and quarantined blobs that are no longer needed are removed at once. Safe at any \
             time. Prints nothing if there is nothing to do; a second run during the first one reports that and exits \
             with 0. With --quota it then evicts, as evict --down-to does.
+
+            Nothing is removed if the blobs are not mounted, if the catalog is older than the blobs, or if many shards \
+            are missing. --discard-newer lists what an older catalog and the last rebuild do not know, asks, and then \
+            removes it.
             """)
 
     @Option(
@@ -20,6 +24,9 @@ struct CollectGarbage: ParsableCommand {
     @Option(help: ArgumentHelp("Then evict down to this size, by the policy: 200G.", valueName: "size")) var quota:
         ByteSize?
     @OptionGroup var choice: PolicyChoice
+    @Flag(help: "Give up what is newer than the catalog, and what the last rebuild could not read.")
+    var discardNewer = false
+    @Flag(help: "Do not ask before --discard-newer.") var yes = false
     @Flag(help: "Only show what would be removed.") var dryRun = false
     @OptionGroup var options: StoreOptions
 
@@ -33,13 +40,24 @@ struct CollectGarbage: ParsableCommand {
         if quota == nil && (choice.policy != nil || choice.policyFile != nil) {
             throw ValidationError("--policy and --policy-file require --quota")
         }
+        if yes && !discardNewer { throw ValidationError("--yes requires --discard-newer") }
     }
 
     func run() throws {
         let store = try options.open()
+        if discardNewer {
+            let newer = try store.newerThanCatalog()
+            for item in newer { Terminal.printDiagnostic("\(item.revision): would be discarded: \(item.reason)") }
+            if dryRun { return }
+            guard newer.isEmpty || yes || Terminal.confirm("Discard \(Quantity.count(newer.count, "item"))?") else {
+                Terminal.printDiagnostic("Nothing was removed. --yes discards without a question.")
+                throw ExitCode(ExitStatus.failed.rawValue)
+            }
+        }
         let summary: CollectionSummary
         do {
-            summary = try store.collectGarbage(graceSeconds: grace.seconds, dryRun: dryRun)
+            summary = try store.collectGarbage(
+                graceSeconds: grace.seconds, discardingNewer: discardNewer, dryRun: dryRun)
         } catch let error as StorageError {
             guard case .busy = error else { throw error }
             return Terminal.printDiagnostic("\(error) Nothing was removed.")
@@ -56,12 +74,23 @@ struct CollectGarbage: ParsableCommand {
                     + "Import or pull these models again."
             )
         }
+        if summary.kept > 0 {
+            Terminal.printDiagnostic(
+                "\(Quantity.count(summary.kept, "stray blob")) kept: they may belong to what the last rebuild could not "
+                    + "read. Import or pull it again, or discard it with --discard-newer.")
+        }
+        for revision in summary.undescribed {
+            Terminal.printDiagnostic("\(revision): its manifest or record is missing; a rebuild would lose it")
+        }
         let parts = [
             (summary.orphans, "unreferenced shard"), (summary.unreferencedBlobs, "unlisted blob"),
             (summary.staged, "staging file"),
             (summary.quarantined, "quarantined blob"), (summary.kvBlocks, "lost KV block"),
         ].filter { $0.0 > 0 }.map { Quantity.count($0.0, $0.1) }
-        let evicted = eviction.map { $0.text(dryRun: dryRun) } ?? ""
+        let healed = [
+            (summary.reinstated, "shard", "found again"), (summary.rewritten, "manifest", "written anew"),
+        ].filter { $0.0 > 0 }.map { "\($0.0) \($0.1)\($0.0 == 1 ? "" : "s") \($0.2)\n" }.joined()
+        let evicted = healed + (eviction.map { $0.text(dryRun: dryRun) } ?? "")
         if parts.isEmpty { return try Terminal.write(evicted) }
         try Terminal.write(
             evicted

@@ -7,19 +7,34 @@ struct Rebuild: ParsableCommand {
         abstract: "Create a new catalog from the blobs when store.db is lost or damaged.",
         discussion: """
             Models, revisions, refs, pins, prompts, origins and tensors are restored; access counts and KV blocks are \
-            not. The old catalog is kept under another name. No other process may have the store open.
+            not. The old catalog is kept under another name. No other process may have the store open. Exit status 3 if \
+            something is lost or missing; gc then keeps stray blobs until it is imported again, or until gc \
+            --discard-newer.
+
+            --merge keeps the catalog and adds what newer records in blobs/ hold: the last step after an older \
+            store.db, such as one of weightstore backup, was put back.
             """)
+
+    @Flag(help: "Add what is newer to the existing catalog.") var merge = false
 
     @OptionGroup var options: StoreOptions
 
     func run() throws {
-        let summary = try Store.rebuildBlocking(at: options.path)
+        let summary =
+            merge
+            ? try LongCall.run(unit: .things("directories")) { try options.open().mergeNewerBlocking(work: $0) }
+            : try Store.rebuildBlocking(at: options.path)
+        try report(summary)
+        if !summary.lost.isEmpty || summary.missing > 0 { throw ExitCode(ExitStatus.damaged.rawValue) }
+    }
+
+    private func report(_ summary: RebuildSummary) throws {
         if options.json { return try Terminal.write(json: summary) }
         for lost in summary.lost { Terminal.printDiagnostic("\(lost.revision): lost: \(lost.reason)") }
         try Terminal.write(
             "\(Quantity.count(summary.models, "model")), \(Quantity.count(summary.revisions, "revision")), "
                 + "\(Quantity.count(summary.refs, "ref")), \(Quantity.count(summary.prompts, "prompt")), \(Quantity.count(summary.tensors, "tensor")), "
-                + "\(Quantity.count(summary.shards, "shard")) restored"
+                + "\(Quantity.count(summary.shards, "shard")) \(merge ? "added" : "restored")"
                 + (summary.missing > 0 ? ", \(summary.missing) missing" : "")
                 + (summary.unreferencedBlobs > 0 ? ", \(summary.unreferencedBlobs) unreferenced" : "")
                 + (summary.old.map { "; the old catalog is \($0)" } ?? "") + "\n")

@@ -8,7 +8,8 @@ struct Verify: ParsableCommand {
         abstract: "Read shards from the disk and compare them with their digests.",
         discussion: """
             A shard that differs is moved to quarantine, and the affected models are listed; importing the same \
-            content again heals it. Exit status 3 if a shard is damaged or missing.
+            content again heals it. A shard whose right bytes are back is found again, and manifests and records are \
+            checked and written anew from the catalog. Exit status 3 if a shard is damaged or missing.
             """)
 
     @Argument(help: "Only the shards of this revision.") var revision: String?
@@ -42,6 +43,8 @@ struct Verify: ParsableCommand {
         let bad = summary.damage.count + summary.known.count
         try Terminal.write(
             "\(Quantity.count(summary.shards, "shard")), \(Quantity.bytes(summary.bytes)) read; "
+                + (summary.reinstated > 0 ? "\(Quantity.count(summary.reinstated, "shard")) found again; " : "")
+                + (summary.rewritten > 0 ? "\(Quantity.count(summary.rewritten, "manifest")) written anew; " : "")
                 + (summary.kvDropped > 0 ? "\(Quantity.count(summary.kvDropped, "KV block")) dropped; " : "")
                 + (bad == 0
                     ? "all intact\n"

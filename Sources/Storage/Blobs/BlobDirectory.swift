@@ -7,8 +7,10 @@ import Glibc
 /// manifests and records end in `.manifest` and `.record`: a rebuild trusts their contents, and an imported file,
 /// whatever its bytes, never gets such a name.
 ///
+/// Beside the 256 directories lies the marker `.store` (`StoreMarker`).
+///
 /// A file in `blobs/` without a row is garbage *while the write lock is held*: files are added (`install`) and removed
-/// (`Sweep`) only under the lock: added before the commit that inserts their row, removed after the commit that deletes
+/// (`DeletionAuthority`) only under the lock: added before the commit that inserts their row, removed after the commit that deletes
 /// it.
 package struct BlobDirectory: Sendable {
     /// The content of a blob; the raw value is the suffix of its file name.

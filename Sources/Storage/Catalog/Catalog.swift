@@ -16,6 +16,9 @@ import Synchronization
 /// **Durability**: `synchronous=FULL`. After "row deleted, committed, blob unlinked", a power cut must not restore the
 /// row without its blob. Only access counts are committed without waiting for the disk.
 ///
+/// **Age**: each durable commit that changes rows advances the counter of `CommitCounter`, and notes it in `write.lock`
+/// under the lock. A catalog whose counter is below the noted one is older than the blobs (`isOlder`).
+///
 /// **Schema**: the numbered files of `Migrations/`, applied under the lock at the first open, each in one transaction:
 /// if the process dies in between, the next open resumes. They run only while no process of an older program is alive
 /// (`Catalog+Migration.swift`). A catalog with a migration that this build does not know is rejected and not changed.
@@ -123,10 +126,16 @@ package final class Catalog: Sendable {
                         if !durable { try? db.execute(sql: "PRAGMA synchronous = FULL") }
                     }
                     var result: Result?
+                    var commits: Int?
                     do {
                         try db.inTransaction(.immediate) {
+                            let changes = db.totalChangesCount
                             result = try body(db)
-                            return dryRun ? .rollback : .commit
+                            if dryRun { return .rollback }
+                            if durable, db.totalChangesCount != changes {
+                                commits = try CommitCounter.advance(notBelow: writeLock.commits(), db)
+                            }
+                            return .commit
                         }
                     } catch let error as DatabaseError where error.resultCode == .SQLITE_IOERR {
                         // If the sync of the log failed, the log contains the whole failed commit, and the next
@@ -135,12 +144,46 @@ package final class Catalog: Sendable {
                         try? Self.checkpoint(db)
                         throw error
                     }
+                    // If this fails, the noted counter lags behind the catalog's, which is harmless.
+                    if let commits { try? writeLock.note(commits) }
                     if !dryRun { try afterCommit(db, result!) }
                     try Self.checkpointIfLarge(path, db)
                     return result!
                 }
             }
         }
+    }
+
+    /// Whether commits are missing from the catalog that were made to the store: the counter noted in `write.lock` is
+    /// higher than the catalog's. Call it only in `write`: outside of the lock another process may be between its
+    /// commit and its note.
+    package func isOlder(_ db: Database) throws -> Bool {
+        try CommitCounter.value(db) < writeLock.commits()
+    }
+
+    /// Accepts a catalog that is older than the blobs as the current one. Call it only in `write`, durably.
+    package func acceptAsCurrent(_ db: Database) throws {
+        try CommitCounter.raise(to: writeLock.commits(), db)
+    }
+
+    /// Writes a consistent copy of the catalog to a file, durably, while other processes read and write.
+    ///
+    /// - Parameter target: replaced if it exists.
+    package func backUp(to target: String) throws {
+        let partial = "\(target).\(String(UInt64.random(in: 0 ... .max), radix: 36)).partial"
+        defer {
+            // Left by a failed copy; a successful one has renamed the first of them.
+            for suffix in ["", "-wal", "-shm", "-journal"] { _ = try? FileSystem.remove(partial + suffix) }
+        }
+        try Self.translating(path) {
+            let copy = try DatabaseQueue(path: partial)
+            // In one step, so that the copy is one snapshot.
+            try readers.backup(to: copy)
+            try copy.close()
+        }
+        try FileDescriptor(partial, O_RDONLY).sync()
+        try FileSystem.rename(partial, to: target)
+        try FileSystem.syncDirectory(FileSystem.parent(of: target))
     }
 
     /// The values of pragmas on the writer connection, for tests.
@@ -206,9 +249,12 @@ package final class Catalog: Sendable {
                 if error.extendedResultCode == .SQLITE_IOERR_SHMSIZE || free < Self.leastFreeBytes {
                     throw FileError.diskFull(path: path)
                 }
-                if error.resultCode == .SQLITE_IOERR { throw failed(error, path) }
-                throw StorageError.catalogDamaged(path: path, message: error.message ?? error.description)
+                // Its error names the cause, such as a missing permission or too many open files.
+                if error.resultCode == .SQLITE_CANTOPEN { _ = try FileDescriptor(path, O_RDONLY) }
+                throw failed(error, path)
             case .SQLITE_CORRUPT, .SQLITE_NOTADB:
+                // SQLite reports a sector that cannot be read as a malformed database.
+                for suffix in ["", "-wal"] { try FileSystem.requireReadable(path + suffix) }
                 throw StorageError.catalogDamaged(path: path, message: error.message ?? error.description)
             case .SQLITE_FULL:
                 throw FileError.diskFull(path: path)

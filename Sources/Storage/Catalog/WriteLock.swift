@@ -6,12 +6,33 @@ import Glibc
 /// SQLite 3.7.0 to 3.51.2 can corrupt a WAL database when a checkpoint starts while another connection's commit
 /// resets the log (fixed in 3.51.3, 3.50.7, 3.44.6; Debian 12's 3.40.1 has no fix). Under one lock the two cannot
 /// overlap. The lock also orders the renames into `blobs/` and the removals from it with the changes of their rows.
+///
+/// The file holds the commit counter (`CommitCounter`): 20 decimal digits and a line feed. It is written under the lock,
+/// without a sync; a counter that lags behind the catalog's is harmless.
 package final class WriteLock: Sendable {
     private let file: FileDescriptor
 
     /// Opens the lock file, creating it if necessary.
     package init(_ path: String) throws {
         file = try FileDescriptor(path, O_RDWR | O_CREAT)
+    }
+
+    private static let digits = 20
+
+    /// The commit counter of the file: the number of the last commit that was noted in it.
+    ///
+    /// - Returns: 0 for a file that holds none, as programs of schema 8 or older leave it.
+    package func commits() throws -> Int {
+        var bytes = [UInt8](repeating: 0, count: Self.digits)
+        let count = try bytes.withUnsafeMutableBytes { try file.read(at: 0, into: $0) }
+        return Int(String(decoding: bytes.prefix(count), as: UTF8.self)) ?? 0
+    }
+
+    /// Notes a commit. Call it only under the lock.
+    func note(_ commits: Int) throws {
+        let number = String(commits)
+        let text = String(repeating: "0", count: max(Self.digits - number.utf8.count, 0)) + number + "\n"
+        try Array(text.utf8).withUnsafeBytes { try file.write($0, at: 0) }
     }
 
     /// Runs `body` under the lock. Must not be called by two threads at once, which the catalog's single writer

@@ -27,8 +27,8 @@ package struct ModelChange {
         try catalog.write(dryRun: dryRun) { db in
             let (result, models) = try body(db)
             return (result, old: dryRun ? [] : try models.compactMap { try writeRecord(of: $0, db) })
-        } afterCommit: { _, change in
-            for digest in change.old { try FileSystem.remove(blobs.path(digest, .record)) }
+        } afterCommit: { db, change in
+            try DeletionAuthority(catalog: catalog, blobs: blobs).deleteReplaced(change.old, db)
         }.0
     }
 

@@ -36,7 +36,7 @@ package enum KVTable {
 
     /// The blobs of dropped blocks.
     package struct Dropped {
-        /// The blobs to sweep.
+        /// The blobs to delete.
         package var blobs: [BlobDirectory.Name] = []
         /// Their total size, in bytes.
         package var bytes = 0
@@ -122,7 +122,7 @@ package enum KVTable {
     /// - Parameters:
     ///   - blocks: ids of rows; those that belong to no block are skipped.
     ///   - leavesOnly: skip blocks that have children.
-    /// - Returns: the blobs to sweep once the transaction is committed.
+    /// - Returns: the blobs to delete once the transaction is committed.
     package static func drop(
         _ blocks: some Sequence<Int64>, leavesOnly: Bool = false, _ db: Database
     ) throws -> Dropped {

@@ -63,9 +63,42 @@ package enum ModelTable {
 
     /// Removes a model, and by cascade its revisions, refs, origins and prompts.
     ///
-    /// - Returns: the digest of its record, which the caller sweeps.
+    /// - Returns: the digest of its record, which the caller deletes.
     package static func remove(_ model: Int64, _ db: Database) throws -> ContentDigest? {
         try ContentDigest.fetchOne(db, sql: "DELETE FROM model WHERE id = ? RETURNING record", arguments: [model])
+    }
+
+    /// The name, record and sequence of each model.
+    package static func all(_ db: Database) throws
+        -> [(id: Int64, name: String, record: ContentDigest?, sequence: Int)]
+    {
+        try Row.fetchAll(db, sql: "SELECT id, name, record, sequence FROM model")
+            .map { ($0["id"], $0["name"], $0["record"], $0["sequence"]) }
+    }
+
+    /// The digests of all records.
+    package static func records(_ db: Database) throws -> [ContentDigest] {
+        try ContentDigest.fetchAll(db, sql: "SELECT record FROM model WHERE record IS NOT NULL ORDER BY record")
+    }
+
+    /// The digests of the records in a range.
+    package static func records(in digests: ClosedRange<ContentDigest>, _ db: Database) throws -> [ContentDigest] {
+        try ContentDigest.fetchAll(
+            db.cachedStatement(sql: "SELECT record FROM model WHERE record BETWEEN ? AND ?"),
+            arguments: [digests.lowerBound, digests.upperBound])
+    }
+
+    /// - Returns: nil if no model has this record.
+    package static func model(withRecord digest: ContentDigest, _ db: Database) throws -> Int64? {
+        try Int64.fetchOne(db, sql: "SELECT id FROM model WHERE record = ?", arguments: [digest])
+    }
+
+    /// Raises the last version and the sequence to those of a newer record.
+    package static func raise(to record: ModelRecord, of model: Int64, _ db: Database) throws {
+        try db.execute(
+            sql: """
+                UPDATE model SET last_version = max(last_version, ?), sequence = max(sequence, ?) WHERE id = ?
+                """, arguments: [record.lastVersion, record.sequence, model])
     }
 
     /// Whether a model has this record.

@@ -24,6 +24,30 @@ package enum RevisionTable {
         ).map { ($0["id"], $0["version"]) }
     }
 
+    /// What is needed to make the manifest of a revision from rows.
+    ///
+    /// - Returns: nil if no revision has that digest.
+    package static func description(of digest: ContentDigest, _ db: Database) throws
+        -> (id: Int64, commit: String, isProvisional: Bool)?
+    {
+        try Row.fetchOne(
+            db, sql: "SELECT id, commit_id, digest = provisional AS is_provisional FROM revision WHERE digest = ?",
+            arguments: [digest]
+        ).map { ($0["id"], $0["commit_id"], $0["is_provisional"] ?? false) }
+    }
+
+    /// The digests of all manifests.
+    package static func manifests(_ db: Database) throws -> [ContentDigest] {
+        try ContentDigest.fetchAll(db, sql: "SELECT DISTINCT digest FROM revision ORDER BY digest")
+    }
+
+    /// The digests of the manifests in a range.
+    package static func manifests(in digests: ClosedRange<ContentDigest>, _ db: Database) throws -> [ContentDigest] {
+        try ContentDigest.fetchAll(
+            db.cachedStatement(sql: "SELECT DISTINCT digest FROM revision WHERE digest BETWEEN ? AND ?"),
+            arguments: [digests.lowerBound, digests.upperBound])
+    }
+
     /// Whether the revision exists.
     package static func exists(_ revision: Int64, _ db: Database) throws -> Bool {
         try Bool.fetchValue(db, sql: "SELECT EXISTS (SELECT 1 FROM revision WHERE id = ?)", arguments: [revision])

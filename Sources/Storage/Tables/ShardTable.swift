@@ -17,7 +17,7 @@ public enum ShardState: String, Sendable, Codable {
 ///
 /// **A row and its blob.** A `present` row has a blob of the shard's size under its digest. So `markPresent`,
 /// `markFetched` and `insertBlock` run in the transaction that installs the blob. After `markEvicted`, `remove` and
-/// `removeBlock` the blob is swept, but only once the transaction is committed. A row in another state has no blob; its
+/// `removeBlock` the blob is deleted (`DeletionAuthority`), but only once the transaction is committed. A row in another state has no blob; its
 /// extents stay, and an import or a fetch restores the bytes.
 ///
 /// **Orphans.** `orphaned_at` is the time since which nothing has referenced the shard. A file's shard starts as an
@@ -122,6 +122,58 @@ package enum ShardTable {
     package static func damaged(_ db: Database) throws -> [Entry] {
         try Row.fetchAll(db, sql: "SELECT \(entryColumns) FROM shard WHERE state IN ('quarantined', 'missing')")
             .map(Entry.init)
+    }
+
+    /// The shards of weights that should have a blob and have none, or a damaged one. Not among them are the shards of a
+    /// refused pull (`markRefused`).
+    package static func lost(_ db: Database) throws -> [Entry] {
+        try Row.fetchAll(
+            db,
+            sql: """
+                SELECT \(entryColumns) FROM shard
+                WHERE state IN ('quarantined', 'missing') AND orphaned_at IS NULL AND kind <> 'kv'
+                """
+        ).map(Entry.init)
+    }
+
+    /// The evicted shards.
+    package static func evicted(_ db: Database) throws -> [Entry] {
+        try Row.fetchAll(db, sql: "SELECT \(entryColumns) FROM shard WHERE state = 'evicted'").map(Entry.init)
+    }
+
+    /// The digests of at most `count` present shards of weights, at random places of the table.
+    package static func sample(_ count: Int, _ db: Database) throws -> [ContentDigest] {
+        let last = try Int64.fetchValue(db, sql: "SELECT coalesce(max(id), 0) FROM shard")
+        let next = try db.cachedStatement(
+            sql: """
+                SELECT digest FROM shard WHERE id >= ? AND state = 'present' AND kind <> 'kv' ORDER BY id LIMIT 1
+                """)
+        var found: Set<ContentDigest> = []
+        // From id 0 first: then a table with a present shard gives at least one.
+        for start in [0] + (1..<count).map({ _ in Int64.random(in: 0...last) }) {
+            if let digest = try ContentDigest.fetchOne(next, arguments: [start]) { found.insert(digest) }
+        }
+        return Array(found)
+    }
+
+    /// Whether a shard is listed as missing.
+    package static func hasMissing(_ db: Database) throws -> Bool {
+        try Bool.fetchValue(db, sql: "SELECT EXISTS (SELECT 1 FROM shard WHERE state = 'missing')")
+    }
+
+    /// The digests in a range that are stored, by state.
+    package static func states(in digests: ClosedRange<ContentDigest>, _ db: Database) throws
+        -> [(digest: ContentDigest, state: ShardState, kind: ShardKind)]
+    {
+        try Row.fetchAll(
+            db.cachedStatement(sql: "SELECT digest, state, kind FROM shard WHERE digest BETWEEN ? AND ?"),
+            arguments: [digests.lowerBound, digests.upperBound]
+        ).map { ($0["digest"], try $0.word("state"), try $0.word("kind")) }
+    }
+
+    /// The present shards that an origin has: a missing blob of them was evicted.
+    package static func evictable(_ db: Database) throws -> [ContentDigest] {
+        try ContentDigest.fetchAll(db, sql: "SELECT digest FROM shard WHERE evictable = 1")
     }
 
     /// The shards that have been orphans since `moment`, in seconds since 1970, or longer.
@@ -282,7 +334,7 @@ package enum ShardTable {
 
     /// Removes the row of a shard that nothing references.
     ///
-    /// - Returns: the removed row, whose blob the caller sweeps.
+    /// - Returns: the removed row, whose blob the caller deletes.
     package static func remove(_ shard: Int64, _ db: Database) throws -> Entry? {
         try Row.fetchOne(
             db.cachedStatement(sql: "DELETE FROM shard WHERE id = ? RETURNING \(entryColumns)"), arguments: [shard]
@@ -314,7 +366,7 @@ package enum ShardTable {
 
     /// Removes the row of a KV block's shard, unless it now belongs to a file or an import claims it.
     ///
-    /// - Returns: the shard, whose blob the caller sweeps; nil if the row stays.
+    /// - Returns: the shard, whose blob the caller deletes; nil if the row stays.
     package static func removeBlock(_ shard: Int64, _ db: Database) throws -> (digest: ContentDigest, bytes: Int)? {
         try Row.fetchOne(
             db.cachedStatement(

@@ -5,7 +5,7 @@ import Glibc
 public struct CollectionSummary: Sendable, Codable {
     /// The number of shards that were unreferenced for longer than the grace period.
     public internal(set) var orphans = 0
-    /// The number of blobs without rows, left behind by crashes.
+    /// The number of blobs without rows, left behind by crashes and deleted after the grace period.
     public internal(set) var unreferencedBlobs = 0
     /// The number of staging files of dead processes, and of partial shards whose fetch was not resumed in time.
     public internal(set) var staged = 0
@@ -19,17 +19,26 @@ public struct CollectionSummary: Sendable, Codable {
     public internal(set) var hits: [String] = []
     /// The number of KV blocks dropped because their blobs, or those of blocks before them, are missing.
     public internal(set) var kvBlocks = 0
+    /// The number of shards that were missing or quarantined and are present again, because their blobs are back.
+    public internal(set) var reinstated = 0
+    /// The number of manifests and records that were missing and were written anew from the catalog.
+    public internal(set) var rewritten = 0
+    /// Names of the revisions whose manifest or record is missing and is not given by the catalog, either.
+    public internal(set) var undescribed: [String] = []
+    /// The number of blobs without rows that were kept, because a rebuild could not read everything.
+    public internal(set) var kept = 0
     /// Paths in `blobs/` and `staging/` that the store did not create. They are left in place.
     public internal(set) var unknownFiles: [String] = []
 
     private enum CodingKeys: String, CodingKey {
-        case orphans, staged, quarantined, bytes, missing, hits, kvBlocks
+        case orphans, staged, quarantined, bytes, missing, hits, kvBlocks, reinstated, rewritten, undescribed, kept
         case unreferencedBlobs = "strays"
         case unknownFiles = "strangers"
     }
 
     /// Whether nothing was found.
     public var isEmpty: Bool {
-        orphans + unreferencedBlobs + staged + quarantined + missing + kvBlocks == 0 && unknownFiles.isEmpty
+        orphans + unreferencedBlobs + staged + quarantined + missing + kvBlocks + reinstated + rewritten + kept == 0
+            && unknownFiles.isEmpty && undescribed.isEmpty
     }
 }

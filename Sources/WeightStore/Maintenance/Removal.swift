@@ -39,8 +39,10 @@ extension StoreError {
 /// Removes rows, and collects the blobs that become garbage.
 struct Removal {
     var summary = RemovalSummary()
-    /// The blobs to sweep once the transaction is committed.
+    /// The blobs to delete once the transaction is committed.
     private(set) var blobs: [BlobDirectory.Name] = []
+    /// Those of KV blocks.
+    private(set) var kvBlobs: [BlobDirectory.Name] = []
     /// The models whose records change.
     private(set) var models: Set<Int64> = []
 
@@ -58,7 +60,7 @@ struct Removal {
         try RevisionTable.remove(revision.id, db)
         // The removal orphaned the KV blocks that are valid for no other revision.
         let dropped = try KVTable.dropOrphans(db)
-        blobs += dropped.blobs
+        kvBlobs += dropped.blobs
         summary.shards += dropped.blocks
         summary.kvBlocks += dropped.blocks
         summary.bytes += dropped.bytes

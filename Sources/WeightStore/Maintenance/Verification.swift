@@ -23,7 +23,7 @@ public struct VerifyRule: Sendable {
 
 /// The result of a verification.
 public struct VerifySummary: Sendable, Codable {
-    /// A shard that is damaged or missing.
+    /// A shard that is damaged or missing, or a manifest or record that is and that the catalog does not give.
     public struct Damage: Sendable, Codable {
         /// The SHA-256 that the shard should have.
         public let digest: ContentDigest
@@ -39,6 +39,10 @@ public struct VerifySummary: Sendable, Codable {
     public internal(set) var shards = 0
     /// Bytes of these shards, without missing ones.
     public internal(set) var bytes = 0
+    /// The number of shards that were missing or quarantined and are present again, because their bytes are back.
+    public internal(set) var reinstated = 0
+    /// The number of manifests and records that were damaged or missing, and were written anew from the catalog.
+    public internal(set) var rewritten = 0
     /// Damage that this verification found.
     public internal(set) var damage: [Damage] = []
     /// The number of KV blocks dropped because they, or blocks before them, were damaged or missing. An engine can

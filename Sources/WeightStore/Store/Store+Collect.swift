@@ -2,26 +2,56 @@ import Files
 import GRDB
 import Glibc
 import Storage
+import Support
 
 extension Store {
     /// Collects garbage: orphaned shards, blobs without rows, and leftovers of dead processes. Safe beside concurrent
     /// readers and imports. Blocks.
     ///
+    /// Each deletion is decided by the one authority of the store (`DeletionAuthority`). Shards whose blobs are missing
+    /// are marked, shards that were listed as missing or quarantined and whose blobs are back are hashed and become
+    /// present again, and manifests and records that are missing or empty are written anew.
+    ///
     /// - Parameters:
-    ///   - graceSeconds: how long the shards of an interrupted import or pull are kept, so that it can resume.
+    ///   - graceSeconds: how long the shards of an interrupted import or pull are kept, so that it can resume, and blobs
+    ///     without rows.
+    ///   - discardingNewer: whether to give up what ``newerThanCatalog()`` lists. Without it, the call throws if the
+    ///     catalog is older than the blobs, and keeps blobs that may belong to what a rebuild could not read.
     ///   - dryRun: whether nothing is removed, and the summary says what would be.
-    /// - Throws: ``StorageError/busy(what:holder:)`` if another collection is running.
+    /// - Throws: ``StorageError/busy(what:holder:)`` if another collection is running;
+    ///   ``StorageError/catalogOlder(path:)``, ``StorageError/foreignBlobs(path:found:)``; if more than 10 shards and more
+    ///   than 0.1 % of them are missing, ``StorageError/tooManyMissing(path:missing:shards:)``, and then no blob is
+    ///   deleted and no shard is marked.
     @discardableResult
-    public func collectGarbage(graceSeconds: Int = 86_400, dryRun: Bool = false) throws -> CollectionSummary {
+    public func collectGarbage(graceSeconds: Int = 86_400, discardingNewer: Bool = false, dryRun: Bool = false) throws
+        -> CollectionSummary
+    {
         let lock = try FileDescriptor(path + "/gc.lock", O_RDWR | O_CREAT)
         guard try lock.tryLock() else { throw StorageError.busy(what: path, holder: "another garbage collection") }
         var summary = CollectionSummary()
+        try catalog.write(dryRun: dryRun) { db in
+            if discardingNewer {
+                try catalog.acceptAsCurrent(db)
+                try RebuildLoss.clear(db)
+            }
+            try authority.require(db)
+        }
+        let survey = try BlobSurvey(catalog, blobs)
         try collectStaging(&summary, dryRun: dryRun)
         let partials = try PartialShards(store: path).collect(olderThanSeconds: graceSeconds, dryRun: dryRun)
         summary.staged += partials.files
         summary.bytes += partials.bytes
         try collectOrphans(graceSeconds: graceSeconds, &summary, dryRun: dryRun)
-        for directory in BlobDirectory.fanOut { try collectUnreferencedBlobs(directory, &summary, dryRun: dryRun) }
+        summary.unknownFiles += survey.unknownFiles
+        try markMissing(survey.missing, &summary, dryRun: dryRun)
+        try collectReappeared(survey.reappeared, &summary, dryRun: dryRun)
+        try collectDescriptions(survey.undescribed, &summary, dryRun: dryRun)
+        let changedBefore = StoreClock.nanoseconds - Int64(min(max(graceSeconds, 0), 1 << 32)) * 1_000_000_000
+        let deleted = try authority.delete(
+            survey.unreferenced, .unreferenced(changedBefore: changedBefore), dryRun: dryRun)
+        summary.unreferencedBlobs += deleted.blobs
+        summary.bytes += deleted.bytes
+        summary.kept += deleted.kept
         try collectQuarantine(&summary, dryRun: dryRun)
         if !dryRun { try reserve.restore() }
         return summary
@@ -72,64 +102,76 @@ extension Store {
         }
         summary.orphans += removal.summary.shards
         summary.bytes += removal.summary.bytes
-        if !dryRun { try sweep(removal.blobs) }
+        if !dryRun {
+            summary.kept += try authority.delete(removal.blobs, .removed).kept
+            try authority.delete(removal.kvBlobs, .dropped)
+        }
     }
 
-    /// Compares one directory of blobs with the catalog: removes blobs without a row, and marks shards without a blob
-    /// as missing.
-    private func collectUnreferencedBlobs(_ directory: String, _ summary: inout CollectionSummary, dryRun: Bool) throws
-    {
-        let (blobs, unknownFiles) = try blobs.contents(directory)
-        summary.unknownFiles += unknownFiles.map { "\(self.blobs.root)/\(directory)/\($0)" }
-        let known = try catalog.read { db in try Self.knownBlobs(directory, db) }
-        let swept = try sweep(blobs.filter { !known.contains($0) }, dryRun: dryRun)
-        summary.unreferencedBlobs += swept.blobs
-        summary.bytes += swept.bytes
-        let there = Set(blobs)
-        for name in known where name.kind == .shard && !there.contains(name) {
+    /// Marks shards whose blobs do not exist as missing, and drops KV blocks.
+    private func markMissing(_ digests: [ContentDigest], _ summary: inout CollectionSummary, dryRun: Bool) throws {
+        for digest in digests {
             // Checked again under the write lock: its row may have been removed meanwhile.
             var lost = KVTable.Dropped()
             let isMissing = try catalog.write(dryRun: dryRun) { db in
-                guard let row = try ShardTable.find(name.digest, db), row.state == .present,
-                    !FileSystem.exists(self.blobs.path(name.digest))
+                // Again, because the directory may have been unmounted meanwhile.
+                try StoreIdentity.require(blobs, db)
+                guard let row = try ShardTable.find(digest, db), row.state == .present,
+                    try FileSystem.isAbsent(self.blobs.path(digest))
                 else { return false }
                 if row.kind == .kv {
                     lost = try KVTable.drop([row.id], db)
                     return false
                 }
-                try ShardTable.mark(name.digest, as: .missing, db)
+                try ShardTable.mark(digest, as: .missing, db)
                 summary.hits += try Self.revisions(holding: row.id, db)
                 return true
             }
             if isMissing { summary.missing += 1 }
             summary.kvBlocks += lost.blocks
-            let swept = try sweep(lost.blobs, dryRun: dryRun)
-            summary.bytes += swept.bytes
+            summary.bytes += try authority.delete(lost.blobs, .dropped, dryRun: dryRun).bytes
         }
         summary.hits = Array(Set(summary.hits)).sorted()
     }
 
-    /// The blobs that one of the 256 directories should contain.
-    private static func knownBlobs(_ directory: String, _ db: Database) throws -> Set<BlobDirectory.Name> {
-        guard let digests = ContentDigest.range(prefix: directory) else { return [] }
-        var names: Set<BlobDirectory.Name> = []
-        for (kind, sql) in [
-            (BlobDirectory.Kind.shard, "SELECT digest FROM shard WHERE digest BETWEEN ? AND ? AND state = 'present'"),
-            (.manifest, "SELECT digest FROM revision WHERE digest BETWEEN ? AND ?"),
-            (.record, "SELECT record FROM model WHERE record BETWEEN ? AND ?"),
-        ] {
-            let known = try ContentDigest.fetchCursor(
-                db.cachedStatement(sql: sql), arguments: [digests.lowerBound, digests.upperBound])
-            while let digest = try known.next() { names.insert(.init(digest: digest, kind: kind)) }
+    /// Hashes blobs of shards that are listed as missing or quarantined.
+    private func collectReappeared(_ digests: [ContentDigest], _ summary: inout CollectionSummary, dryRun: Bool) throws
+    {
+        for digest in digests {
+            guard let shard = try catalog.read({ db in try ShardTable.find(digest, db) }) else { continue }
+            let isBack = try dryRun || reinstate(shard, from: blobs.path(digest), Work())
+            if isBack { summary.reinstated += 1 }
         }
-        return names
+    }
+
+    /// Writes manifests and records anew that are missing or empty.
+    private func collectDescriptions(
+        _ names: [BlobDirectory.Name], _ summary: inout CollectionSummary, dryRun: Bool
+    ) throws {
+        let bad = try names.compactMap { name -> BadDescription? in
+            // It may have been replaced or removed meanwhile.
+            let isThere = try FileSystem.status(blobs.path(name.digest, name.kind)).map { $0.bytes > 0 } ?? false
+            return try isThere || !isKnown(name) ? nil : BadDescription(name: name, detail: "missing")
+        }
+        if dryRun { return summary.rewritten += bad.count }
+        let result = try restore(bad)
+        summary.rewritten += result.restored
+        for description in result.lost {
+            summary.undescribed += try revisions(describedBy: description.name)
+            logger.error(
+                "\(blobs.path(description.name.digest, description.name.kind)): missing, and the catalog does not give it"
+            )
+        }
     }
 
     private func collectQuarantine(_ summary: inout CollectionSummary, dryRun: Bool) throws {
         for name in try FileSystem.entries(path + "/quarantine") {
             guard let digest = ContentDigest(hex: name.prefix(64)) else { continue }
-            let row = try catalog.read { db in try ShardTable.find(digest, db) }
-            guard row == nil || row?.state == .present else { continue }
+            let isHealed = try catalog.read { db in
+                guard let row = try ShardTable.find(digest, db) else { return try !RebuildLoss.exists(db) }
+                return row.state == .present
+            }
+            guard isHealed else { continue }
             let file = "\(path)/quarantine/\(name)"
             summary.quarantined += 1
             summary.bytes += try FileSystem.status(file)?.bytes ?? 0

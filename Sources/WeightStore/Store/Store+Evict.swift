@@ -19,7 +19,8 @@ extension Store {
     /// - Parameters:
     ///   - request: how much to evict, from what, and by which policy.
     ///   - work: counts bytes. Cancelling it, or the task, ends the eviction before it changes anything.
-    /// - Throws: ``StoreError``, `CancellationError`. If the policy is rejected, the default policy is used instead,
+    /// - Throws: ``StoreError``, `CancellationError`; ``StorageError/catalogOlder(path:)`` and
+    ///   ``StorageError/foreignBlobs(path:found:)`` if nothing may be deleted from the store. If the policy is rejected, the default policy is used instead,
     ///   and ``EvictionSummary/refused`` has the reason.
     @discardableResult
     public func evict(_ request: EvictionRequest, work: Work = Work()) async throws -> EvictionSummary {
@@ -92,9 +93,12 @@ extension Store {
         summary.seconds = (ContinuousClock.now - start) / .seconds(1)
         // Between reading the leases and the commit, no process may begin to use a revision.
         let gone = try leases.whileNobodyStarts { holders in
-            try catalog.write(dryRun: request.dryRun) { db in try Self.claim(victims, wanted, holders, db) }
+            try catalog.write(dryRun: request.dryRun) { db in
+                try authority.require(db)
+                return try Self.claim(victims, wanted, holders, db)
+            }
         }
-        if !request.dryRun { try sweep(gone.map { .init(digest: $0.digest, kind: .shard) }) }
+        if !request.dryRun { try authority.delete(gone.map { .init(digest: $0.digest, kind: .shard) }, .evicted) }
         let bytes = gone.reduce(0) { $0 + $1.bytes }
         summary.shards += gone.count
         summary.bytes += bytes

@@ -171,6 +171,6 @@ extension Store {
             try RevisionTable.setFinalDigest(digest, replacing: provisional, of: revision, db)
             return ((), [model])
         }
-        try sweep([.init(digest: provisional, kind: .manifest)])
+        try authority.deleteIfAllowed([.init(digest: provisional, kind: .manifest)], .replaced)
     }
 }

@@ -14,7 +14,7 @@ extension Store {
     ///     Cancelling it, or the task, ends the import.
     /// - Throws: ``StoreError``, ``FormatError``, ``FetchError`` for an origin that cannot be used,
     ///   `CancellationError`. After an error the store holds the same models as before, plus shards that the next
-    ///   import of the same files reuses and that ``collectGarbage(graceSeconds:dryRun:)`` removes otherwise.
+    ///   import of the same files reuses and that ``collectGarbage(graceSeconds:discardingNewer:dryRun:)`` removes otherwise.
     @discardableResult
     public func importModel(_ request: ImportRequest, work: Work = Work()) async throws -> ImportSummary {
         try await work.run { try self.importModelBlocking(request, work: work) }

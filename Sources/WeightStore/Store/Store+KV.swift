@@ -13,7 +13,7 @@ extension Store {
             guard let row = try ShardTable.find(digest, db), row.kind == .kv else { return KVTable.Dropped() }
             return try KVTable.drop([row.id], db)
         }
-        try sweep(dropped.blobs)
+        try authority.deleteIfAllowed(dropped.blobs, .dropped)
         return dropped.blocks
     }
 }
@@ -94,9 +94,10 @@ extension Store {
             let slice = rest.prefix(dryRun ? rest.count : 1024)
             rest = rest.dropFirst(slice.count)
             let dropped = try catalog.write(dryRun: dryRun, durable: false) { db in
-                try KVTable.drop(slice, leavesOnly: true, db)
+                try authority.require(db)
+                return try KVTable.drop(slice, leavesOnly: true, db)
             }
-            if !dryRun { try sweep(dropped.blobs) }
+            if !dryRun { try authority.delete(dropped.blobs, .dropped) }
             summary.blocks += dropped.blocks
             summary.bytes += dropped.bytes
         }

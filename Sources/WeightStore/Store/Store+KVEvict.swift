@@ -23,9 +23,10 @@ extension Store {
         }
         summary.seconds = (ContinuousClock.now - start) / .seconds(1)
         let dropped = try catalog.write(dryRun: request.dryRun, durable: false) { db in
-            try Self.claimKV(victims, wanted, db)
+            try authority.require(db)
+            return try Self.claimKV(victims, wanted, db)
         }
-        if !request.dryRun { try sweep(dropped.blobs) }
+        if !request.dryRun { try authority.delete(dropped.blobs, .dropped) }
         summary.shards += dropped.blocks
         summary.bytes += dropped.bytes
         summary.stored -= dropped.bytes

@@ -12,11 +12,17 @@ extension Store {
     /// Checks the sizes of shards, not their digests (``verify(_:work:)`` does that). The old catalog is kept under
     /// another name.
     ///
+    /// Manifests and records that are damaged or missing are lost, and listed in ``RebuildSummary/lost``. The new catalog
+    /// remembers them: until they are imported again, or a person gives them up, collections keep blobs without rows. A
+    /// blob that cannot be read ends the rebuild.
+    ///
     /// - Parameters:
     ///   - path: the directory of the store.
     ///   - work: counts directories of `blobs/` that are read, 256 in all. Cancelling it, or the task, ends the
     ///     rebuild and leaves the old catalog in place.
-    /// - Throws: ``StorageError/busy(what:holder:)`` if another process has the store open; `CancellationError`.
+    /// - Throws: ``StorageError/busy(what:holder:)`` if another process has the store open; ``FileError`` if a file or
+    ///   directory cannot be read; ``StorageError/foreignBlobs(path:found:)`` if there are no blobs and no marker;
+    ///   `CancellationError`. Then the old catalog stays in place.
     @discardableResult
     public static func rebuild(at path: String, work: Work = Work()) async throws -> RebuildSummary {
         try await work.run { try rebuildBlocking(at: path, work: work) }
@@ -25,8 +31,9 @@ extension Store {
     /// The blocking form of ``rebuild(at:work:)``, for threads outside of Swift's cooperative pool.
     @discardableResult
     public static func rebuildBlocking(at path: String, work: Work = Work()) throws -> RebuildSummary {
-        guard FileSystem.exists(path + "/blobs") else { throw StorageError.notAStore(path: path) }
+        if try FileSystem.isAbsent(path + "/blobs") { throw StorageError.notAStore(path: path) }
         let path = try FileSystem.resolve(path)
+        try createFolders(path)
         let leases = try LeaseDirectory(path + "/leases")
         return try leases.whileNobodyStarts { holders in
             let others = holders.filter { $0.lease != leases.name }.map(\.process)
@@ -39,7 +46,14 @@ extension Store {
             try FileSystem.createDirectory(aside)
             do {
                 let catalog = try Catalog(directory: aside, leases: nil)
-                try fill(catalog, BlobDirectory(root: path + "/blobs"), work, &summary)
+                let blobs = BlobDirectory(root: path + "/blobs")
+                let lost = try fill(catalog, blobs, work, &summary)
+                let noted = try WriteLock(path + "/write.lock").commits()
+                try catalog.write { db in
+                    try StoreIdentity.adopt(blobs, db)
+                    try RebuildLoss.set(lost, db)
+                    try CommitCounter.raise(to: noted, db)
+                }
                 try catalog.fold()
             } catch {
                 // The next run cannot reuse it. If the removal fails, the next run removes it.
@@ -50,11 +64,18 @@ extension Store {
             // lack the last commits, and gc would remove their blobs; a log beside another catalog would be replayed
             // into it. Between the steps there is no catalog, and opening the store fails.
             let stamp = StoreClock.now
-            for suffix in ["", "-wal", "-shm"] where FileSystem.exists(path + "/store.db" + suffix) {
-                summary.old = "\(path)/store.db.\(stamp)"
-                try FileSystem.rename(path + "/store.db" + suffix, to: "\(path)/store.db.\(stamp)\(suffix)")
+            for suffix in ["", "-wal"] {
+                guard let status = try FileSystem.status(path + "/store.db" + suffix) else { continue }
+                if suffix == "-wal" && status.bytes == 0 {
+                    try FileSystem.remove(path + "/store.db-wal")
+                } else {
+                    summary.old = "\(path)/store.db.\(stamp)"
+                    try FileSystem.rename(path + "/store.db" + suffix, to: "\(path)/store.db.\(stamp)\(suffix)")
+                }
                 try FileSystem.syncDirectory(path)
             }
+            // Shared memory of processes that have ended; SQLite makes it anew.
+            try FileSystem.remove(path + "/store.db-shm")
             try FileSystem.rename(aside + "/store.db", to: path + "/store.db")
             try FileSystem.syncDirectory(path)
             try FileSystem.removeTree(aside)
@@ -62,51 +83,79 @@ extension Store {
         }
     }
 
+    /// - Returns: what could not be read.
     private static func fill(
         _ catalog: Catalog, _ blobs: BlobDirectory, _ work: Work, _ summary: inout RebuildSummary
-    ) throws {
+    ) throws -> [RebuildLoss.Entry] {
+        let found = try records(in: blobs, work)
+        if found.shards == 0 && found.records.isEmpty && found.lost.isEmpty {
+            guard let marker = try StoreMarker(blobs).read(), !marker.isEmpty else {
+                throw StorageError.foreignBlobs(path: blobs.root, found: nil)
+            }
+        }
+        var newest: [String: StoredRecord] = [:]
+        for stored in found.records where newest[stored.record.model]?.record.sequence ?? -1 < stored.record.sequence {
+            newest[stored.record.model] = stored
+        }
+        var lost = found.lost
+        for stored in newest.values.sorted(by: { $0.record.model < $1.record.model }) {
+            try work.check()
+            try catalog.write { db in lost += try fill(stored.record, stored.digest, blobs, &summary, db) }
+        }
+        summary.lost = lost.map { KeptRevision(revision: $0.name, reason: $0.reason) }
+        summary.unreferencedBlobs = found.shards - (summary.shards - summary.missing - summary.evicted)
+        return lost
+    }
+
+    /// A record and the digest of its blob.
+    struct StoredRecord {
+        let record: ModelRecord
+        let digest: ContentDigest
+    }
+
+    /// Reads all records in `blobs/`.
+    ///
+    /// - Returns: the records; those that are damaged or malformed; the number of shards.
+    /// - Throws: ``FileError`` if one cannot be read: it may be whole.
+    static func records(in blobs: BlobDirectory, _ work: Work) throws -> (
+        records: [StoredRecord], lost: [RebuildLoss.Entry], shards: Int
+    ) {
         work.expect(BlobDirectory.fanOut.count)
-        var records: [String: (record: ModelRecord, digest: ContentDigest)] = [:]
-        var shards = 0
+        var found = (records: [StoredRecord](), lost: [RebuildLoss.Entry](), shards: 0)
         for directory in BlobDirectory.fanOut {
             try work.check()
             work.advance(1)
             for name in try blobs.contents(directory).blobs {
-                if name.kind == .shard { shards += 1 }
+                if name.kind == .shard { found.shards += 1 }
                 guard name.kind == .record else { continue }
-                let path = blobs.path(name.digest, .record)
+                let blob = blobs.path(name.digest, .record)
                 do {
-                    let record = try ModelRecord(decoding: try checked(name, blobs), path: path)
-                    if records[record.model]?.record.sequence ?? -1 < record.sequence {
-                        records[record.model] = (record, name.digest)
-                    }
-                } catch  where error is StorageError || error is FileError {
-                    summary.lost.append(KeptRevision(revision: path, reason: "\(error)"))
+                    let record = try ModelRecord(decoding: try checked(name, blobs), path: blob)
+                    found.records.append(StoredRecord(record: record, digest: name.digest))
+                } catch let error as StorageError {
+                    found.lost.append(.init(name: blob, manifest: nil, reason: "\(error)"))
                 }
             }
         }
-        for (record, digest) in records.values.sorted(by: { $0.record.model < $1.record.model }) {
-            try work.check()
-            try catalog.write { db in try fill(record, digest, blobs, &summary, db) }
-        }
-        summary.unreferencedBlobs = shards - (summary.shards - summary.missing - summary.evicted)
+        return found
     }
 
-    private static func fill(
+    /// Inserts a model and its revisions.
+    ///
+    /// - Returns: the revisions whose manifests are damaged or missing.
+    static func fill(
         _ record: ModelRecord, _ digest: ContentDigest, _ blobs: BlobDirectory, _ summary: inout RebuildSummary,
         _ db: Database
-    ) throws {
+    ) throws -> [RebuildLoss.Entry] {
+        var lost: [RebuildLoss.Entry] = []
         let model = try ModelTable.restore(record, digest: digest, db)
         summary.models += 1
         for revision in record.revisions {
             let name = "\(record.model)@\(revision.version.map { "v\($0)" } ?? revision.digest.short)"
             do {
-                let path = blobs.path(revision.digest, .manifest)
-                let bytes = try checked(.init(digest: revision.digest, kind: .manifest), blobs)
-                let manifest = try Manifest(decoding: bytes, path: path)
-                try fill(revision, manifest, of: model, blobs, &summary, db)
-            } catch  where error is StorageError || error is FileError {
-                summary.lost.append(KeptRevision(revision: name, reason: "\(error)"))
+                try fill(revision, manifest(of: revision.digest, blobs), of: model, blobs, &summary, db)
+            } catch let error as StorageError {
+                lost.append(.init(name: name, manifest: revision.digest, reason: "\(error)"))
             }
         }
         for (ref, digest) in record.refs {
@@ -119,9 +168,19 @@ extension Store {
             try PromptTable.insert(prompt.name, TokenList(prompt.tokens), of: model, createdAt: prompt.createdAt, db)
             summary.prompts += 1
         }
+        return lost
     }
 
-    private static func fill(
+    /// Reads a manifest.
+    ///
+    /// - Throws: ``StorageError`` if it is missing, damaged or malformed; ``FileError`` if it cannot be read.
+    static func manifest(of revision: ContentDigest, _ blobs: BlobDirectory) throws -> Manifest {
+        let bytes = try checked(.init(digest: revision, kind: .manifest), blobs)
+        return try Manifest(decoding: bytes, path: blobs.path(revision, .manifest))
+    }
+
+    /// Inserts a revision and the rows of its files.
+    static func fill(
         _ revision: ModelRecord.Revision, _ manifest: Manifest, of model: Int64, _ blobs: BlobDirectory,
         _ summary: inout RebuildSummary, _ db: Database
     ) throws {
@@ -139,7 +198,8 @@ extension Store {
                 }
                 ids.append(try ShardTable.markPresent(facts, db))
                 summary.shards += 1
-                if try FileSystem.status(blobs.path(facts.digest))?.bytes != facts.bytes {
+                let isAbsent = try FileSystem.isAbsent(blobs.path(facts.digest))
+                if try isAbsent || FileSystem.status(blobs.path(facts.digest))?.bytes != facts.bytes {
                     let isEvicted = revision.hasOrigin == true
                     try ShardTable.mark(facts.digest, as: isEvicted ? .evicted : .missing, db)
                     summary.evicted += isEvicted ? 1 : 0
@@ -158,13 +218,15 @@ extension Store {
 
     /// The bytes of a small blob, checked against the digest in its name.
     private static func checked(_ name: BlobDirectory.Name, _ blobs: BlobDirectory) throws -> [UInt8] {
-        let path = blobs.path(name.digest, name.kind)
-        guard FileSystem.exists(path) else { throw StorageError.missing(path: path, digest: name.digest) }
-        let bytes = try FileSystem.read(path)
+        let blob = blobs.path(name.digest, name.kind)
+        guard let file = try FileDescriptor.openIfThere(blob) else {
+            throw StorageError.missing(path: blob, digest: name.digest)
+        }
+        let bytes = try file.readAll()
         let found = bytes.withUnsafeBytes { ContentDigest(of: $0) }
         guard found == name.digest else {
             throw StorageError.damaged(
-                path: path, digest: name.digest, expected: "SHA-256 \(name.digest.short)",
+                path: blob, digest: name.digest, expected: "SHA-256 \(name.digest.short)",
                 found: "SHA-256 \(found.short)")
         }
         return bytes

@@ -11,7 +11,8 @@ extension Store {
     /// - Throws: ``StoreError/inUse(revision:holders:)`` if a live process holds one of them;
     ///   ``StoreError/pinned(revision:note:)`` if one is pinned, without `force`;
     ///   ``StorageError/notFound(kind:name:detail:)``; ``StorageError/ambiguous(name:matches:)`` if `model@v3` names a
-    ///   ref and another version. In each case nothing is removed.
+    ///   ref and another version; ``StorageError/catalogOlder(path:)`` and ``StorageError/foreignBlobs(path:found:)`` if
+    ///   nothing may be deleted from the store. In each case nothing is removed.
     @discardableResult
     public func remove(_ names: [String], force: Bool = false, dryRun: Bool = false) throws -> RemovalSummary {
         try removing(dryRun: dryRun) { db, holders, removal in
@@ -68,13 +69,24 @@ extension Store {
     ) throws -> RemovalSummary {
         let removal = try leases.whileNobodyStarts { holders in
             try change().commit(dryRun: dryRun) { db in
+                try authority.require(db)
                 var removal = Removal()
                 try Removal.dropDeadClaims(leases, db)
                 try body(db, holders, &removal)
                 return (removal, Array(removal.models))
             }
         }
-        if !dryRun { try sweep(removal.blobs) }
+        if !dryRun {
+            let deleted = try authority.delete(removal.blobs, .removed)
+            let dropped = try authority.delete(removal.kvBlobs, .dropped)
+            if deleted.kept + dropped.kept > 0 {
+                logger.warning(
+                    """
+                    \(deleted.kept + dropped.kept) blobs were kept: they may belong to revisions that the last rebuild \
+                    could not read
+                    """)
+            }
+        }
         return removal.summary
     }
 }

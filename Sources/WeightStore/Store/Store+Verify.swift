@@ -11,10 +11,14 @@ extension Store {
     /// Reads shards from the disk, past the page cache, and compares them with their digests. A shard that differs is
     /// moved to `quarantine/`; importing the same content again restores it. A KV block that differs is dropped.
     ///
+    /// A shard that was missing or quarantined and whose right bytes are back becomes present again. Manifests and records
+    /// are compared with their digests, too, and written anew from the catalog if they are damaged or missing.
+    ///
     /// - Parameters:
     ///   - rule: which shards to read.
     ///   - work: counts bytes read. Cancelling it, or the task, ends the verification.
-    /// - Throws: ``StoreError``, `CancellationError`. Shards verified before the error are recorded as verified.
+    /// - Throws: ``StoreError``, `CancellationError`; ``StorageError/foreignBlobs(path:found:)`` if the blobs are not
+    ///   mounted. Shards verified before the error are recorded as verified.
     @discardableResult
     public func verify(_ rule: VerifyRule = VerifyRule(), work: Work = Work()) async throws -> VerifySummary {
         try await work.run { try self.verifyBlocking(rule, work: work) }
@@ -23,6 +27,9 @@ extension Store {
     /// The blocking form of ``verify(_:work:)``, for threads outside of Swift's cooperative pool.
     @discardableResult
     public func verifyBlocking(_ rule: VerifyRule = VerifyRule(), work: Work = Work()) throws -> VerifySummary {
+        try catalog.read { db in try StoreIdentity.requireIfMarked(blobs, db) }
+        let reinstated = try reinstateLostShards(work)
+        let descriptions = try restoreDescriptions(of: rule.revision)
         let shards = try shardsToVerify(rule)
         let run = VerificationRun(shards, bytesPerSecond: rule.bytesPerSecond, work: work)
         DispatchQueue.concurrentPerform(iterations: rule.bytesPerSecond == nil ? cores : 1) { _ in
@@ -32,6 +39,15 @@ extension Store {
         try markVerified(rest)
         if let failure { throw failure }
         var summary = found
+        summary.reinstated = reinstated
+        summary.rewritten = descriptions.restored
+        summary.damage += try descriptions.lost.map { bad in
+            VerifySummary.Damage(
+                digest: bad.name.digest, problem: "damaged",
+                detail:
+                    "\(bad.name.kind == .record ? "record" : "manifest"): \(bad.detail); the catalog does not give it",
+                revisions: try revisions(describedBy: bad.name))
+        }
         summary.known = try knownDamage(but: Set(found.damage.map(\.digest)))
         return summary
     }
@@ -73,21 +89,42 @@ extension Store {
         guard let file = try FileDescriptor.openIfThere(path) else {
             return try setAside(shard, .missing, detail: "its file does not exist", run)
         }
-        // O_DIRECT reads the disk and not the page cache. Where it is not supported, the page cache is read.
-        _ = file.setDirect(true)
-        var hasher = SHA256()
-        var offset = 0
-        while true {
-            let count = try file.readOnce(at: offset, into: buffer.room(buffer.capacity))
-            hasher.update(bufferPointer: buffer.bytes(count))
-            offset += count
-            try run.read(count)
-            if count < buffer.capacity { break }
+        if try Self.digest(of: file, bytes: shard.bytes, buffer, run.read) == shard.digest { return nil }
+        // A disk may return wrong bytes once; only damage that is read twice is damage.
+        let found = try Self.digest(of: file, bytes: shard.bytes, buffer, run.read)
+        if found == shard.digest {
+            logger.warning("shard \(shard.digest.short): read differently the first time, and whole the second time")
+            return nil
         }
-        let found = ContentDigest(hasher.finalize())
-        if found == shard.digest { return nil }
-        let detail = offset == shard.bytes ? "SHA-256 is \(found.short)" : "\(offset) bytes, expected \(shard.bytes)"
+        let bytes = try file.status().bytes
+        let detail =
+            bytes == shard.bytes
+            ? "SHA-256 is \(found?.short ?? "unknown: its bytes end early")" : "\(bytes) bytes, expected \(shard.bytes)"
         return try setAside(shard, .quarantined, detail: detail, run)
+    }
+
+    /// Compares manifests and records with their digests, and writes bad ones anew.
+    private func restoreDescriptions(of revision: String?) throws -> (restored: Int, lost: [BadDescription]) {
+        if try catalog.write({ db in try catalog.isOlder(db) }) {
+            // Its records are not the newest, and a new one would hide those that are.
+            logger.warning("\(StorageError.catalogOlder(path: catalog.path)) Manifests and records are not checked.")
+            return (0, [])
+        }
+        let row = try revision.map { name in try catalog.read { db in try RevisionRow.find(name, db) } }
+        return try restore(badDescriptions(of: row))
+    }
+
+    /// Makes lost shards present whose bytes are back, in `blobs/` or in `quarantine/`.
+    ///
+    /// - Returns: their number.
+    private func reinstateLostShards(_ work: Work) throws -> Int {
+        var count = 0
+        for shard in try catalog.read({ db in try ShardTable.lost(db) }) {
+            try work.check()
+            let places = [blobs.path(shard.digest), "\(path)/quarantine/\(shard.digest)"]
+            if try places.contains(where: { try reinstate(shard, from: $0, work) }) { count += 1 }
+        }
+        return count
     }
 
     /// Marks a bad shard, and moves a damaged blob to `quarantine/`, unless the shard was removed meanwhile.
@@ -101,14 +138,9 @@ extension Store {
         }
         let revisions: [String]? = try catalog.write { db in
             guard let row = try ShardTable.find(shard.digest, db), row.state == .present else { return nil }
-            let path = blobs.path(shard.digest)
-            if state == .missing && FileSystem.exists(path) { return nil }
+            if state == .missing, try !FileSystem.isAbsent(blobs.path(shard.digest)) { return nil }
             try ShardTable.mark(shard.digest, as: state, db)
-            if state == .quarantined {
-                try FileSystem.rename(path, to: "\(self.path)/quarantine/\(shard.digest)")
-                try FileSystem.syncDirectory(self.path + "/quarantine")
-                try FileSystem.syncDirectory(blobs.directory(shard.digest))
-            }
+            if state == .quarantined { try moveToQuarantine(shard.digest) }
             return try Self.revisions(holding: row.id, db)
         }
         guard let revisions else { return nil }

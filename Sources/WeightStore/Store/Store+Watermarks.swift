@@ -33,7 +33,15 @@ extension Store {
     /// Evicts until a shard that is about to be fetched fits the quota. If too little is evictable, the fetch continues
     /// above the quota.
     func makeRoomForFetch(_ bytes: Int) throws {
-        guard let (quota, stored) = try evictFor(bytes) else { return }
+        let exceeded: (quota: Int, stored: Int)?
+        do {
+            exceeded = try evictFor(bytes)
+        } catch let error as StorageError where error.isRefusedDeletion {
+            // The store can be read although nothing may be deleted from it.
+            if !background.hasWarned.exchange(true, ordering: .relaxed) { logger.warning("no room was made: \(error)") }
+            return
+        }
+        guard let (quota, stored) = exceeded else { return }
         // Warns once: a model that does not fit is fetched shard by shard.
         guard !background.hasWarned.exchange(true, ordering: .relaxed) else { return }
         logger.warning(

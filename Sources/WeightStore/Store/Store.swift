@@ -68,13 +68,14 @@ public final class Store: Sendable {
             // `write.lock` first: it marks an unfinished store, for another process that creates the store at the same
             // time, and for the next one after a crash. `blobs` last: it marks that the rest exists.
             _ = try WriteLock(path + "/write.lock")
-            for part in ["staging", "leases", "quarantine", "blobs"] {
-                try FileSystem.createDirectory("\(path)/\(part)")
-            }
+            try Self.createFolders(path)
+            try FileSystem.createDirectory(path + "/blobs")
             try Reserve(path: path + "/reserve").restore()
         }
         let path = try FileSystem.resolve(path)
         self.path = path
+        // A backup or a copy may lack folders that are empty.
+        try Self.createFolders(path)
         self.logger = logger
         let blobs = BlobDirectory(root: path + "/blobs")
         self.blobs = blobs
@@ -113,13 +114,18 @@ public final class Store: Sendable {
     /// closed.
     public func flush() { accesses.flush() }
 
+    /// Creates the folders other than `blobs/` that are missing.
+    static func createFolders(_ path: String) throws {
+        for part in ["staging", "leases", "quarantine"] { try FileSystem.createDirectory("\(path)/\(part)") }
+    }
+
     private static func openParts(_ path: String, _ logger: Logger, _ trace: (@Sendable (String) -> Void)?) throws
         -> (LeaseDirectory, Catalog)
     {
         let leases = try LeaseDirectory(path + "/leases")
         // A new catalog beside old blobs would make them garbage. The blobs are checked first: a process creates the
         // catalog before any blob.
-        if try !FileSystem.entries(path + "/blobs").isEmpty {
+        if try FileSystem.entries(path + "/blobs").contains(where: { !$0.hasPrefix(StoreMarker.name) }) {
             let status = try FileSystem.status(path + "/store.db")
             if status == nil || status?.bytes == 0 {
                 throw StorageError.catalogDamaged(
@@ -127,14 +133,29 @@ public final class Store: Sendable {
                     message: "\(status == nil ? "missing" : "empty"), but there are blobs")
             }
         }
-        return (leases, try Catalog(directory: path, leases: leases, logger: logger, trace: trace))
+        let catalog = try Catalog(directory: path, leases: leases, logger: logger, trace: trace)
+        try establishIdentity(catalog, BlobDirectory(root: path + "/blobs"), logger)
+        return (leases, catalog)
+    }
+
+    /// Writes the marker in `blobs/` at the first open. If that fails, the store opens: a deletion tries again, and is
+    /// refused without the marker.
+    private static func establishIdentity(_ catalog: Catalog, _ blobs: BlobDirectory, _ logger: Logger) throws {
+        if try catalog.read(StoreIdentity.isMarked) { return }
+        do {
+            try catalog.write(within: .seconds(2)) { db in try StoreIdentity.establish(blobs, db) }
+        } catch StorageError.busy {
+            logger.debug("\(blobs.root): the write lock is held; the marker is written later")
+        } catch let FileError.system(operation, path, code) {
+            logger.warning("\(FileError.system(operation: operation, path: path, code: code)): no marker was written")
+        }
     }
 
     /// The path of a shard's blob.
     package func blobPath(_ digest: ContentDigest) -> String { blobs.path(digest) }
 
-    /// Removes blobs without rows.
-    var sweep: Sweep { Sweep(catalog: catalog, blobs: blobs) }
+    /// The one authority that deletes blobs.
+    package var authority: DeletionAuthority { DeletionAuthority(catalog: catalog, blobs: blobs) }
 
     private var stagingPath: String { "\(path)/staging/\(leases.name)" }
 

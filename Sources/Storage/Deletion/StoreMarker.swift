@@ -1,0 +1,39 @@
+import Files
+import Glibc
+
+/// The file `blobs/.store`: it says to which store the blobs belong. Deletions need it, so that an empty mount point is
+/// not taken for blobs that are gone.
+///
+/// Its text is one line: `weightstore store <id>`, with the 32 hexadecimal digits of the setting `store.id`.
+package struct StoreMarker: Sendable {
+    /// Its name in `blobs/`.
+    package static let name = ".store"
+    private static let prefix = "weightstore store "
+
+    let path: String
+
+    package init(_ blobs: BlobDirectory) {
+        path = "\(blobs.root)/\(Self.name)"
+    }
+
+    /// The id in the file.
+    ///
+    /// - Returns: nil if there is no such file; the empty text if it holds no id.
+    package func read() throws -> String? {
+        guard let file = try FileDescriptor.openIfThere(path) else { return nil }
+        let text = String(decoding: try file.readAll(), as: UTF8.self)
+        guard text.hasPrefix(Self.prefix), text.hasSuffix("\n") else { return "" }
+        return String(text.dropFirst(Self.prefix.count).dropLast())
+    }
+
+    /// Writes the file, durably. Call it under the write lock.
+    package func write(_ id: String) throws {
+        // A crash may have left an unfinished one.
+        try FileSystem.remove(path + ".partial")
+        let staged = try StagedFile(path + ".partial")
+        try Array("\(Self.prefix)\(id)\n".utf8).withUnsafeBytes { try staged.write($0, at: 0, cached: true) }
+        try staged.finish()
+        try FileSystem.rename(staged.path, to: path)
+        try FileSystem.syncDirectory(FileSystem.parent(of: path))
+    }
+}

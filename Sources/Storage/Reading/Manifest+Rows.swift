@@ -1,0 +1,47 @@
+import GRDB
+
+extension Manifest {
+    /// Makes a manifest anew from the rows of a revision that has it.
+    ///
+    /// A manifest is canonical text, so the rows of the files determine it, but for two facts that no row tells: whether
+    /// the commit was the hub's, and which files were pending when a provisional manifest was made. Each possibility is
+    /// tried, and its digest compared.
+    ///
+    /// - Returns: the text, whose SHA-256 is `digest`; nil if no revision has the digest, or the rows do not give it.
+    package static func restored(_ digest: ContentDigest, _ db: Database) throws -> [UInt8]? {
+        guard let revision = try RevisionTable.description(of: digest, db) else { return nil }
+        let rows = try Row.fetchAll(
+            db,
+            sql: """
+                SELECT revision_file.path, file.digest, file.pending
+                FROM revision_file JOIN file ON file.id = revision_file.file_id
+                WHERE revision_file.revision_id = ?
+                """, arguments: [revision.id])
+        for allPending in revision.isProvisional ? [false, true] : [false] {
+            let files = try rows.compactMap { row -> Manifest.File? in
+                let isPending: Bool = row["pending"]
+                guard let content = try content(row["digest"], isPending: isPending, asPending: allPending, db) else {
+                    return nil
+                }
+                return Manifest.File(path: row["path"], content: content)
+            }
+            guard files.count == rows.count else { return nil }
+            for commit in [revision.commit, nil] {
+                let text = Manifest(commit: commit, files: files).encoded()
+                if text.withUnsafeBytes({ ContentDigest(of: $0) }) == digest { return text }
+            }
+        }
+        return nil
+    }
+
+    private static func content(
+        _ digest: ContentDigest, isPending: Bool, asPending: Bool, _ db: Database
+    ) throws -> FileContent? {
+        if isPending { return try FileContent.findPending(digest, db) }
+        guard let whole = try FileContent.find(digest, db) else { return nil }
+        guard asPending else { return whole.canonical() }
+        return FileContent(
+            digest: digest, bytes: whole.bytes, format: whole.format, shards: [], extents: [], tensors: whole.tensors,
+            isPending: true)
+    }
+}

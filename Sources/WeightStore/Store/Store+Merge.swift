@@ -1,0 +1,186 @@
+import Files
+import GRDB
+import Glibc
+import Storage
+import Support
+
+/// A catalog that is older than the blobs: an older copy of `store.db` that was put back.
+extension Store {
+    /// Adds to the catalog what newer records in `blobs/` hold, and accepts the catalog as current. It is the last step of
+    /// a restore: put the copy that ``backUp(to:)`` made in place of `store.db`, then merge.
+    ///
+    /// A record is newer if no model of the catalog has it. Its revisions are added with their versions, refs, pins,
+    /// origins and prompts; a revision that a newer record no longer lists and whose manifest is gone was removed, and is
+    /// removed from the catalog. Shards that an origin has and whose blobs are gone are listed as evicted. A model that was
+    /// removed after the copy is listed again, with missing shards.
+    ///
+    /// - Parameter work: counts directories of `blobs/` that are read, 256 in all.
+    /// - Returns: the numbers of what was added.
+    /// - Throws: ``StorageError/busy(what:holder:)`` if a collection is running;
+    ///   ``StorageError/foreignBlobs(path:found:)`` if the blobs have the marker of another store; ``FileError`` if a file
+    ///   cannot be read; `CancellationError`. Then the catalog stays older, and the next merge continues.
+    @discardableResult
+    public func mergeNewer(work: Work = Work()) async throws -> RebuildSummary {
+        try await work.run { try self.mergeNewerBlocking(work: work) }
+    }
+
+    /// The blocking form of ``mergeNewer(work:)``, for threads outside of Swift's cooperative pool.
+    @discardableResult
+    public func mergeNewerBlocking(work: Work = Work()) throws -> RebuildSummary {
+        let lock = try FileDescriptor(path + "/gc.lock", O_RDWR | O_CREAT)
+        guard try lock.tryLock() else { throw StorageError.busy(what: path, holder: "a collection") }
+        try catalog.write { db in try StoreIdentity.confirm(blobs, db) }
+        var summary = RebuildSummary()
+        let found = try newerRecords(work)
+        var lost = found.lost
+        for stored in found.records {
+            try work.check()
+            lost += try change().commit { db in try merge(stored, &summary, db) }
+        }
+        summary.shards += try reinstateEvicted(work)
+        try catalog.write { db in
+            for digest in try ShardTable.evictable(db) where try FileSystem.isAbsent(blobs.path(digest)) {
+                try ShardTable.mark(digest, as: .evicted, db)
+                summary.evicted += 1
+            }
+            try RebuildLoss.set(RebuildLoss.all(db) + lost, db)
+            try catalog.acceptAsCurrent(db)
+        }
+        summary.lost = lost.map { KeptRevision(revision: $0.name, reason: $0.reason) }
+        return summary
+    }
+
+    /// Makes shards present that the catalog lists as evicted and whose blobs exist: they have been fetched or imported
+    /// again, and the revision that needs them may have no origin.
+    private func reinstateEvicted(_ work: Work) throws -> Int {
+        var count = 0
+        for shard in try catalog.read({ db in try ShardTable.evicted(db) }) {
+            try work.check()
+            let blob = blobs.path(shard.digest)
+            if try FileSystem.isAbsent(blob) { continue }
+            try catalog.write { db in
+                if try ShardTable.find(shard.digest, db)?.state == .evicted {
+                    try ShardTable.mark(shard.digest, as: .missing, db)
+                }
+            }
+            if try reinstate(shard, from: blob, work) { count += 1 }
+        }
+        return count
+    }
+
+    /// What is in `blobs/` and not in the catalog, and would be lost if a collection discarded it: revisions that only
+    /// newer records list, and what the last rebuild could not read.
+    public func newerThanCatalog() throws -> [KeptRevision] {
+        let (lost, isOlder) = try catalog.write { db in (try RebuildLoss.all(db), try catalog.isOlder(db)) }
+        var all = lost.map { KeptRevision(revision: $0.name, reason: $0.reason) }
+        if !isOlder { return all }
+        let found = try newerRecords(Work())
+        all += found.lost.map { KeptRevision(revision: $0.name, reason: $0.reason) }
+        try catalog.read { db in
+            for stored in found.records {
+                let model = try ModelTable.find(stored.record.model, db)
+                for revision in stored.record.revisions {
+                    if let model, try RevisionTable.find(revision.digest, of: model, db) != nil { continue }
+                    all.append(
+                        KeptRevision(
+                            revision: Self.name(of: revision, stored.record.model), reason: "newer than the catalog"))
+                }
+            }
+        }
+        return all
+    }
+
+    /// The records in `blobs/` that no model has, the newest first.
+    private func newerRecords(_ work: Work) throws -> (records: [StoredRecord], lost: [RebuildLoss.Entry]) {
+        let found = try Self.records(in: blobs, work)
+        let known = Set(try catalog.read { db in try ModelTable.records(db) })
+        return (
+            found.records.filter { !known.contains($0.digest) }.sorted { $0.record.sequence > $1.record.sequence },
+            found.lost
+        )
+    }
+
+    private static func name(of revision: ModelRecord.Revision, _ model: String) -> String {
+        "\(model)@\(revision.version.map { "v\($0)" } ?? revision.digest.short)"
+    }
+
+    /// - Returns: the revisions whose manifests are lost, and the model whose record is rewritten.
+    private func merge(_ stored: StoredRecord, _ summary: inout RebuildSummary, _ db: Database) throws -> (
+        result: [RebuildLoss.Entry], models: [Int64]
+    ) {
+        let record = stored.record
+        guard let known = try ModelTable.all(db).first(where: { $0.name == record.model }) else {
+            let lost = try Self.fill(record, stored.digest, blobs, &summary, db)
+            return (lost, try ModelTable.find(record.model, db).map { [$0] } ?? [])
+        }
+        let model = known.id
+        let isNewer = record.sequence > known.sequence
+        var lost: [RebuildLoss.Entry] = []
+        for revision in record.revisions {
+            if try RevisionTable.find(revision.digest, of: model, db) != nil { continue }
+            do {
+                let manifest = try Self.manifest(of: revision.digest, blobs)
+                try add(revision, manifest, of: model, besides: record, &summary, db)
+            } catch let error as StorageError {
+                // An older record that a crash left may list revisions that were removed.
+                if case .missing = error, !isNewer { continue }
+                lost.append(
+                    .init(
+                        name: Self.name(of: revision, record.model), manifest: revision.digest, reason: "\(error)"))
+            }
+        }
+        if isNewer { try removeGone(from: model, record, db) }
+        let refs = try RefTable.targets(of: model, db)
+        for (ref, digest) in record.refs where isNewer || refs[ref] == nil {
+            guard refs[ref] != digest, let revision = try RevisionTable.find(digest, of: model, db) else { continue }
+            try RefTable.set(ref, of: model, to: revision.id, db)
+            summary.refs += 1
+        }
+        let origins = try OriginTable.urls(of: model, db)
+        let (first, others) = isNewer ? (record.origins, origins) : (origins, record.origins)
+        try OriginTable.set(first + others.filter { !first.contains($0) }, of: model, db)
+        let prompts = try PromptTable.records(of: model, db)
+        let (names, texts) = (Set(prompts.map(\.name)), Set(prompts.map(\.tokens)))
+        for prompt in record.prompts ?? [] where !names.contains(prompt.name) && !texts.contains(prompt.tokens) {
+            try PromptTable.insert(prompt.name, TokenList(prompt.tokens), of: model, createdAt: prompt.createdAt, db)
+            summary.prompts += 1
+        }
+        try ModelTable.raise(to: record, of: model, db)
+        summary.models += 1
+        return (lost, [model])
+    }
+
+    /// Adds a revision. One that was a pull under way in the catalog, and is complete in the record, gets its final digest.
+    private func add(
+        _ revision: ModelRecord.Revision, _ manifest: Manifest, of model: Int64, besides record: ModelRecord,
+        _ summary: inout RebuildSummary, _ db: Database
+    ) throws {
+        var revision = revision
+        if let version = revision.version {
+            let listed = Set(record.revisions.map(\.digest))
+            let holder = try RevisionRow.all(
+                where: "revision.model_id = ? AND revision.version = ?", [model, version], db
+            )
+            .first
+            if let holder, !listed.contains(holder.digest),
+                try RevisionTable.provisionalDigest(of: holder.id, db) == holder.digest
+            {
+                // The complete revision takes its version, and its number of the next version stays.
+                try RevisionTable.remove(holder.id, db)
+            } else if holder != nil {
+                revision.version = try ModelTable.nextVersion(of: model, wanted: nil, db)
+            }
+        }
+        try Self.fill(revision, manifest, of: model, blobs, &summary, db)
+    }
+
+    /// Removes the rows of revisions that a newer record no longer lists and whose manifests are gone. No blob is deleted.
+    private func removeGone(from model: Int64, _ record: ModelRecord, _ db: Database) throws {
+        let listed = Set(record.revisions.map(\.digest))
+        var removal = Removal()
+        for row in try RevisionRow.all(of: model, db)
+        where try !listed.contains(row.digest) && FileSystem.isAbsent(blobs.path(row.digest, .manifest)) {
+            try removal.remove(row, db)
+        }
+    }
+}

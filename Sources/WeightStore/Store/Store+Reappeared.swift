@@ -1,0 +1,76 @@
+import Crypto
+import Files
+import GRDB
+import Storage
+import Support
+
+/// Blobs that are back: the catalog lists their shards as missing or quarantined.
+extension Store {
+    /// Hashes the file of a shard that is listed as missing or quarantined, and makes the shard present again.
+    ///
+    /// - Parameter file: the path of the file: that of the blob, or one in `quarantine/`, which becomes the blob.
+    /// - Returns: false if the file does not exist, is damaged, or the shard is no longer listed so. A damaged blob is
+    ///   moved to `quarantine/`.
+    func reinstate(_ shard: ShardTable.Entry, from file: String, _ work: Work) throws -> Bool {
+        guard let descriptor = try FileDescriptor.openIfThere(file) else { return false }
+        let buffer = Buffer(bytes: BufferPool.bufferBytes)
+        let found = try Self.digest(of: descriptor, bytes: shard.bytes, buffer) { _ in try work.check() }
+        let blob = blobs.path(shard.digest)
+        return try catalog.write { db in
+            guard let row = try ShardTable.find(shard.digest, db), row.state == .missing || row.state == .quarantined
+            else { return false }
+            guard found == shard.digest else {
+                if file == blob {
+                    try moveToQuarantine(shard.digest)
+                    try ShardTable.mark(shard.digest, as: .quarantined, db)
+                }
+                return false
+            }
+            if file != blob {
+                try FileSystem.createDirectory(blobs.directory(shard.digest))
+                try FileSystem.rename(file, to: blob)
+                try FileSystem.syncDirectory(path + "/quarantine")
+            }
+            try FileSystem.syncDirectory(blobs.directory(shard.digest))
+            try ShardTable.mark(shard.digest, as: .present, db)
+            try ShardTable.markVerified([row.id], db)
+            logger.notice("shard \(shard.digest.short): its file is back; present again")
+            return true
+        }
+    }
+
+    /// Moves a damaged blob to `quarantine/`, durably. Call it under the write lock. An earlier file of the shard stays
+    /// there.
+    func moveToQuarantine(_ digest: ContentDigest) throws {
+        var target = "\(path)/quarantine/\(digest)"
+        if try !FileSystem.isAbsent(target) { target += ".\(StoreClock.nanoseconds)" }
+        try FileSystem.rename(blobs.path(digest), to: target)
+        try FileSystem.syncDirectory(path + "/quarantine")
+        try FileSystem.syncDirectory(blobs.directory(digest))
+    }
+
+    /// The digest of a file's bytes, which are read from the disk, past the page cache.
+    ///
+    /// - Parameters:
+    ///   - bytes: the expected size; nil is returned for a file of another size.
+    ///   - read: called with the number of bytes of each read.
+    static func digest(
+        of file: borrowing FileDescriptor, bytes: Int, _ buffer: Buffer, _ read: (Int) throws -> Void
+    ) throws -> ContentDigest? {
+        guard try file.status().bytes == bytes else { return nil }
+        // Where O_DIRECT is not supported, the page cache is read.
+        _ = file.setDirect(true)
+        var hasher = SHA256()
+        var offset = 0
+        while offset < bytes {
+            let count = try file.readOnce(at: offset, into: buffer.room(buffer.capacity))
+            if count == 0 { return nil }
+            hasher.update(bufferPointer: buffer.bytes(count))
+            offset += count
+            try read(count)
+            // A short read leaves an offset from which O_DIRECT does not read on.
+            if offset % Buffer.alignment != 0 { _ = file.setDirect(false) }
+        }
+        return ContentDigest(hasher.finalize())
+    }
+}

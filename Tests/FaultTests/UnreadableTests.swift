@@ -1,0 +1,98 @@
+import Foundation
+import TestSupport
+import Testing
+@testable import WeightStore
+
+extension Faults {
+    /// Reads that fail: what could not be read is neither missing nor garbage.
+    @Suite(.enabled(if: Machine.traces, Comment(rawValue: Machine.tracing)))
+    struct UnreadableTests {
+        let directory = try! TemporaryDirectory()
+        let tool: Tool
+        let place: String
+
+        init() throws {
+            place = directory("store")
+            tool = Tool(store: place)
+            try TestModel(layers: 1).write(to: directory("model"))
+            for name in ["org/one", "org/two"] {
+                let result = try tool("import", directory("model"), "--name", name)
+                try #require(result.status == 0, "\(result.errors)")
+            }
+        }
+
+        /// The tool, with a call on a path that fails.
+        private func failing(_ call: String, on path: String, _ action: String = "error=EIO", when: String = "1+")
+            -> Tool
+        {
+            var tool = tool
+            tool.prefix = [
+                "strace", "-f", "-o", directory("log"), "-P", path, "-e", "trace=\(call)", "-e",
+                "inject=\(call):\(action):when=\(when)",
+            ]
+            return tool
+        }
+
+        private func blob(_ suffix: String) throws -> String {
+            let name = try #require(TemporaryDirectory.files(below: place + "/blobs").first { $0.hasSuffix(suffix) })
+            return "\(place)/blobs/\(name)"
+        }
+
+        private func expectWhole() throws {
+            #expect(try tool("gc", "--grace", "0").output.isEmpty)
+            #expect(try tool("ls", "--quiet").output == "org/one\norg/two\n")
+            #expect(try tool("verify").output.contains("all whole"))
+        }
+
+        @Test(
+            "a directory of blobs whose entries cannot be read ends gc and rebuild with an error, and nothing changes")
+        func directories() throws {
+            let record = try blob(".record")
+            let folder = FileSystem.parent(of: record)
+            for arguments in [["gc", "--grace", "0"], ["rebuild"]] {
+                let result = try failing("getdents64", on: folder, when: "1").run(arguments)
+                #expect(result.status == 1, "\(arguments): \(result.status) \(result.errors)")
+                #expect(result.errors.contains("Input/output error"), "\(arguments): \(result.errors)")
+                try expectWhole()
+            }
+        }
+
+        @Test(
+            "a record or manifest that cannot be read ends a rebuild, and the old catalog stays",
+            arguments: [".record", ".manifest"])
+        func descriptions(_ suffix: String) throws {
+            let result = try failing("read", on: try blob(suffix)).run(["rebuild"])
+            #expect(result.status == 1, "\(result.status) \(result.errors)")
+            #expect(result.errors.contains("Input/output error"), "\(result.errors)")
+            try expectWhole()
+        }
+
+        @Test("leases that cannot be read are not taken for none")
+        func leases() throws {
+            let result = try failing("getdents64", on: place + "/leases", when: "1").run(["rm", "org/one"])
+            #expect(result.status == 1, "\(result.status) \(result.errors)")
+            try expectWhole()
+        }
+
+        @Test("an I/O error in the catalog, and one that forbids to open it, do not advise a rebuild")
+        func advice() throws {
+            for (call, error) in [("pread64", "EIO"), ("openat", "EMFILE"), ("openat", "EACCES")] {
+                let result = try failing(call, on: place + "/store.db", "error=\(error)").run(["ls"])
+                #expect(result.status != 0)
+                #expect(!result.errors.contains("rebuild"), "\(error): \(result.errors)")
+            }
+            #expect(try tool("ls").status == 0)
+        }
+
+        @Test("a shard that is read wrongly once is not damaged")
+        func shortRead() throws {
+            let shard = try #require(
+                TemporaryDirectory.files(below: place + "/blobs").map { "\(place)/blobs/\($0)" }.first {
+                    try !$0.contains(".") && (FileSystem.status($0)?.bytes ?? 0) > 1 << 20
+                })
+            let result = try failing("pread64", on: shard, "retval=4096", when: "1").run(["verify"])
+            #expect(result.status == 0, "\(result.errors)")
+            try expectWhole()
+        }
+    }
+}
