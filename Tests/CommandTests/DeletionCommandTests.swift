@@ -31,7 +31,7 @@ import WeightStore
         try remove("store/blobs")
         try FileManager.default.moveItem(atPath: directory("aside"), toPath: directory("store/blobs"))
         #expect(try tool("gc").status == 0)
-        #expect(try tool("verify").output.contains("all whole"))
+        #expect(try tool("verify").output.contains("all intact"))
     }
 
     /// Puts an older catalog back, as a restore of a backup does.
@@ -79,9 +79,9 @@ import WeightStore
         #expect(try tool("gc", "--yes").status == 64)
         let discarded = try tool("gc", "--discard-newer", "--yes", "--grace", "0")
         #expect(discarded.status == 0, "\(discarded.errors)")
-        #expect(discarded.output.contains("stray blob"))
+        #expect(discarded.output.contains("unlisted blob"))
         #expect(try tool("gc", "--grace", "0").output.isEmpty)
-        #expect(try tool("verify").output.contains("all whole"))
+        #expect(try tool("verify").output.contains("all intact"))
     }
 
     @Test("a rebuild that loses a revision ends with status 3, and gc keeps its shards and says so")

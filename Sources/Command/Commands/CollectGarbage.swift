@@ -76,7 +76,7 @@ struct CollectGarbage: ParsableCommand {
         }
         if summary.kept > 0 {
             Terminal.printDiagnostic(
-                "\(Quantity.count(summary.kept, "stray blob")) kept: they may belong to what the last rebuild could not "
+                "\(Quantity.count(summary.kept, "unlisted blob")) kept: they may belong to what the last rebuild could not "
                     + "read. Import or pull it again, or discard it with --discard-newer.")
         }
         for revision in summary.undescribed {

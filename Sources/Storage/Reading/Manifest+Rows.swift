@@ -13,14 +13,14 @@ extension Manifest {
         let rows = try Row.fetchAll(
             db,
             sql: """
-                SELECT revision_file.path, file.digest, file.pending
+                SELECT revision_file.path, file.id, file.pending
                 FROM revision_file JOIN file ON file.id = revision_file.file_id
                 WHERE revision_file.revision_id = ?
                 """, arguments: [revision.id])
         for allPending in revision.isProvisional ? [false, true] : [false] {
             let files = try rows.compactMap { row -> Manifest.File? in
                 let isPending: Bool = row["pending"]
-                guard let content = try content(row["digest"], isPending: isPending, asPending: allPending, db) else {
+                guard let content = try content(row["id"], asPending: isPending || allPending, db) else {
                     return nil
                 }
                 return Manifest.File(path: row["path"], content: content)
@@ -34,14 +34,12 @@ extension Manifest {
         return nil
     }
 
-    private static func content(
-        _ digest: ContentDigest, isPending: Bool, asPending: Bool, _ db: Database
-    ) throws -> FileContent? {
-        if isPending { return try FileContent.findPending(digest, db) }
-        guard let whole = try FileContent.find(digest, db) else { return nil }
-        guard asPending else { return whole.canonical() }
+    /// The content of a file, or what a provisional manifest says of one whose bytes are missing.
+    private static func content(_ file: Int64, asPending: Bool, _ db: Database) throws -> FileContent? {
+        guard let content = try FileContent.find(file, pendingToo: true, db) else { return nil }
+        guard asPending else { return content.canonical() }
         return FileContent(
-            digest: digest, bytes: whole.bytes, format: whole.format, shards: [], extents: [], tensors: whole.tensors,
-            isPending: true)
+            digest: content.digest, bytes: content.bytes, format: content.format, shards: [], extents: [],
+            tensors: content.tensors, isPending: true)
     }
 }

@@ -218,7 +218,7 @@ struct Importer {
                 wasKnown: saved.wasKnown)
             return ((imported, saved.replaced), [saved.model])
         }
-        try store.sweep(replaced.map { .init(digest: $0, kind: .manifest) })
+        try store.authority.deleteIfAllowed(replaced.map { .init(digest: $0, kind: .manifest) }, .replaced)
         return imported
     }
 
