@@ -3,3 +3,6 @@
 INSERT OR IGNORE INTO setting (name, value) VALUES ('store.id', lower(hex(randomblob(16))));
 INSERT OR IGNORE INTO setting (name, value) VALUES ('store.commits', 0);
 INSERT OR IGNORE INTO setting (name, value) VALUES ('store.marked', 0);
+
+-- DeletionAuthority: does a model have this record?
+CREATE INDEX model_by_record ON model (record);

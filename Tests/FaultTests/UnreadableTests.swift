@@ -41,7 +41,7 @@ extension Faults {
         private func expectWhole() throws {
             #expect(try tool("gc", "--grace", "0").output.isEmpty)
             #expect(try tool("ls", "--quiet").output == "org/one\norg/two\n")
-            #expect(try tool("verify").output.contains("all whole"))
+            #expect(try tool("verify").output.contains("all intact"))
         }
 
         @Test(

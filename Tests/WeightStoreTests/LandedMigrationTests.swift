@@ -15,7 +15,7 @@ import WeightStore
         ("v0005_kv_sharing", "d4c05ebed1a3048e561e1d21ed89568fde82894ff6d6da8d4ba4e8ba35114ffa"),
         ("v0006_shard_version", "3322e59f88b7a4ce29ce24dcd9706eeafec768de45e6e5ae974599e356e7e347"),
         ("v0007_names", "ad635b598477610f22d7de6d316525ec6803c7f36021311badb2f3119c30c581"),
-        ("v0008_store_identity", "8ae675aa830c5c364d05de82be88188634b826476a5d263376d55697101a8144"),
+        ("v0008_store_identity", "8281eb73761b73b8b08e3dd9f4ff02b785b9593307620a9f737acd7672c7d330"),
         ("v0009_imports", "28acdb316f9bd6748096d34c253d2861e77fee9ffaffd890b59d0016ca7cc666"),
     ]
 

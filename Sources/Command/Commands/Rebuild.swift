@@ -8,7 +8,7 @@ struct Rebuild: ParsableCommand {
         discussion: """
             Models, revisions, refs, pins, prompts, origins and tensors are restored; access counts and KV blocks are \
             not. The old catalog is kept under another name. No other process may have the store open. Exit status 3 if \
-            something is lost or missing; gc then keeps stray blobs until it is imported again, or until gc \
+            something is lost or missing; gc then keeps unlisted blobs until it is imported again, or until gc \
             --discard-newer.
 
             --merge keeps the catalog and adds what newer records in blobs/ hold: the last step after an older \
