@@ -141,7 +141,8 @@ struct FleetVerify: ParsableCommand {
                 "\(Quantity.count(result.models, "model")), \(Quantity.count(result.versions, "version")), "
                     + "\(Quantity.count(result.shards, "shard")), \(Quantity.bytes(result.bytes))"
                     + (deep ? "; \(Quantity.bytes(result.bytesRead)) read" : "")
-                    + "; \(result.problems.isEmpty ? "all intact" : Quantity.count(result.problems.count, "problem"))\n")
+                    + "; \(result.problems.isEmpty ? "all intact" : Quantity.count(result.problems.count, "problem"))\n"
+            )
             if result.problems.contains(where: { !$0.versions.isEmpty }) {
                 Terminal.printDiagnostic("\"weightstore push --check\" uploads them from a store that has the version")
             }
