@@ -57,3 +57,23 @@ package enum CommitName {
         name.utf8.count == 40 && name.allSatisfy { $0.isASCII && $0.isHexDigit && !$0.isUppercase }
     }
 }
+
+/// The name of a revision in messages: `org/name@v3`, or `org/name@<digest>` without a version.
+package enum RevisionName {
+    package static func text(_ model: String, version: Int?, digest: ContentDigest) -> String {
+        "\(model)@\(version.map { "v\($0)" } ?? digest.short)"
+    }
+}
+
+/// A path of a file in a revision: it stays inside of the directory that it is exported to.
+package enum RelativePath {
+    /// Whether a path is relative, without `.`, `..`, empty parts and NUL, and shorter than 4096 bytes. It is split by
+    /// byte: a `Character` may join a slash and what follows it.
+    package static func isValid(_ path: String) -> Bool {
+        let parts = path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+        let isPlain = parts.allSatisfy { part in
+            !part.isEmpty && !part.elementsEqual(".".utf8) && !part.elementsEqual("..".utf8)
+        }
+        return isPlain && !path.utf8.contains(0) && path.utf8.count < 4096
+    }
+}

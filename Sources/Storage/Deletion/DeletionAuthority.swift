@@ -74,7 +74,8 @@ package struct DeletionAuthority: Sendable {
             rest = rest.dropFirst(slice.count)
             try catalog.write { db in
                 try require(db)
-                for name in slice { try delete(name, reason, dryRun: dryRun, &result, db) }
+                let isLossOpen = try RebuildLoss.exists(db)
+                for name in slice { try delete(name, reason, isLossOpen: isLossOpen, dryRun: dryRun, &result, db) }
             }
         }
         return result
@@ -101,19 +102,22 @@ package struct DeletionAuthority: Sendable {
         }
         var result = Result()
         for digest in records {
-            try delete(.init(digest: digest, kind: .record), .replaced, dryRun: false, &result, db)
+            // Rule 5 keeps no replaced record.
+            try delete(
+                .init(digest: digest, kind: .record), .replaced, isLossOpen: false, dryRun: false, &result, db)
         }
     }
 
     private func delete(
-        _ name: BlobDirectory.Name, _ reason: Reason, dryRun: Bool, _ result: inout Result, _ db: Database
+        _ name: BlobDirectory.Name, _ reason: Reason, isLossOpen: Bool, dryRun: Bool, _ result: inout Result,
+        _ db: Database
     ) throws {
         let row = try row(of: name, db)
         if row == .keeps { return }
         let path = blobs.path(name.digest, name.kind)
         guard let status = try FileSystem.status(path, following: false) else { return }
         if row == .none {
-            if reason.mayHitLoss(name.kind), try RebuildLoss.exists(db) {
+            if isLossOpen, reason.mayHitLoss(name.kind) {
                 result.kept += 1
                 return
             }

@@ -15,14 +15,21 @@ package enum StoreIdentity {
 
     /// Writes the marker of a store that has never had one, if the blobs are there. Call it in `Catalog.write`.
     package static func establish(_ blobs: BlobDirectory, _ db: Database) throws {
-        if try isMarked(db) { return }
+        if try !isMarked(db) { _ = try mark(blobs, db) }
+    }
+
+    /// Writes the marker if there is none and the blobs are there.
+    ///
+    /// - Returns: whether the blobs have the marker of this store now.
+    private static func mark(_ blobs: BlobDirectory, _ db: Database) throws -> Bool {
         let marker = StoreMarker(blobs)
         let (found, id) = (try marker.read(), try value(db))
         if found != id {
-            guard found == nil, try areThere(blobs, db) else { return }
+            guard found == nil, try areThere(blobs, db) else { return false }
             try marker.write(id)
         }
         try SettingTable.set(marked, 1, db)
+        return true
     }
 
     /// Writes the marker of blobs that a person says belong to this store, such as those of a backup made without it.
@@ -30,15 +37,9 @@ package enum StoreIdentity {
     /// - Throws: ``StorageError/foreignBlobs(path:found:)`` if the blobs have the marker of another store, or if the
     ///   blobs of sampled shards do not exist.
     package static func confirm(_ blobs: BlobDirectory, _ db: Database) throws {
-        let marker = StoreMarker(blobs)
-        let found = try marker.read()
-        if try found != value(db) {
-            guard found == nil, try areThere(blobs, db) else {
-                throw StorageError.foreignBlobs(path: blobs.root, found: found)
-            }
-            try marker.write(try value(db))
+        guard try mark(blobs, db) else {
+            throw StorageError.foreignBlobs(path: blobs.root, found: try StoreMarker(blobs).read())
         }
-        try SettingTable.set(marked, 1, db)
     }
 
     /// Gives a new catalog the identity of the blobs that it was made from.

@@ -133,11 +133,7 @@ extension Manifest {
         }
 
         private func check(_ path: String) throws(StorageError) {
-            let parts = path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
-            let isPlain = parts.allSatisfy { part in
-                !part.isEmpty && !part.elementsEqual(".".utf8) && !part.elementsEqual("..".utf8)
-            }
-            guard isPlain, !path.utf8.contains(0), path.utf8.count < 4096 else {
+            guard RelativePath.isValid(path) else {
                 throw malformed(
                     "path \"\(path.prefix(200))\", expected a relative one without \".\", \"..\", empty parts and NUL, "
                         + "shorter than 4096 bytes")

@@ -12,7 +12,7 @@ package struct RevisionRow: Sendable {
     package let version: Int?
 
     /// The name of the revision in messages: `org/name@v3`.
-    package var name: String { "\(modelName)@\(version.map { "v\($0)" } ?? digest.short)" }
+    package var name: String { RevisionName.text(modelName, version: version, digest: digest) }
 
     /// The name that no ref can have: `org/name@~3`.
     package var exactName: String { "\(modelName)@\(version.map { "~\($0)" } ?? digest.short)" }

@@ -210,9 +210,7 @@ struct Pull {
 /// Checks paths of a hub's files: a path must stay inside of the directory that it is exported to.
 enum RemotePath {
     static func check(_ path: String, url: String) throws(FetchError) {
-        let parts = path.split(separator: "/", omittingEmptySubsequences: false)
-        let isPlain = parts.allSatisfy { !$0.isEmpty && $0 != "." && $0 != ".." } && !path.utf8.contains(0)
-        guard isPlain, path.utf8.count < 4096 else {
+        guard RelativePath.isValid(path) else {
             throw .malformed(url: url, expected: "a relative path without \"..\", below 4096 bytes", found: path)
         }
     }

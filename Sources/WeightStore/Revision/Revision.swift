@@ -27,7 +27,7 @@ public final class Revision: Sendable {
     }
 
     /// `org/name@v3`.
-    public var name: String { "\(model)@\(version.map { "v\($0)" } ?? digest.short)" }
+    public var name: String { RevisionName.text(model, version: version, digest: digest) }
 }
 
 extension Revision {

@@ -49,10 +49,12 @@ extension Store {
             }
             isFirst = false
             prefixes = [:]
-            let run = try FetchRun(self, origin, files, work) { [self] bytes in
-                try isNeeded ? makeRoomForFetch(bytes) : makeRoomForImport(bytes)
+            var elsewhere = 0
+            if !files.isEmpty {
+                elsewhere = try FetchRun(self, origin, files, work) { [self] bytes in
+                    try isNeeded ? makeRoomForFetch(bytes) : makeRoomForImport(bytes)
+                }.run()
             }
-            let elsewhere = files.isEmpty ? 0 : try run.run()
             let digests = files.compactMap { file in file.id.flatMap { id in file.hash?.digest.map { (id, $0) } } }
             try complete(revision, hashed: Dictionary(digests) { first, _ in first }, url: origin.url)
             if elsewhere == 0 { return }

@@ -58,7 +58,7 @@ extension Store {
             let digest: ContentDigest = row["digest"]
             let blockTokens: Int = row["block_tokens"]
             return KVSpaceInfo(
-                model: model, revision: "\(model)@\(version.map { "v\($0)" } ?? digest.short)",
+                model: model, revision: RevisionName.text(model, version: version, digest: digest),
                 superseded: superseded.contains(row["id"]), format: row["format"], tenant: row["tenant"],
                 blockTokens: blockTokens, blocks: row["blocks"], bytes: row["bytes"],
                 longest: row["longest"] * blockTokens, accesses: row["accesses"], lastAccess: row["last_access"])

@@ -100,8 +100,8 @@ extension Store {
         )
     }
 
-    private static func name(of revision: ModelRecord.Revision, _ model: String) -> String {
-        "\(model)@\(revision.version.map { "v\($0)" } ?? revision.digest.short)"
+    static func name(of revision: ModelRecord.Revision, _ model: String) -> String {
+        RevisionName.text(model, version: revision.version, digest: revision.digest)
     }
 
     /// - Returns: the revisions whose manifests are lost, and the model whose record is rewritten.

@@ -151,7 +151,7 @@ extension Store {
         let model = try ModelTable.restore(record, digest: digest, db)
         summary.models += 1
         for revision in record.revisions {
-            let name = "\(record.model)@\(revision.version.map { "v\($0)" } ?? revision.digest.short)"
+            let name = name(of: revision, record.model)
             do {
                 try fill(revision, manifest(of: revision.digest, blobs), of: model, blobs, &summary, db)
             } catch let error as StorageError {

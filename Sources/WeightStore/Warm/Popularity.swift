@@ -13,7 +13,7 @@ struct PopularRevision: Sendable {
     var inherited = 0.0
 
     /// `org/name@v3`.
-    var name: String { "\(model)@\(version.map { "v\($0)" } ?? digest.short)" }
+    var name: String { RevisionName.text(model, version: version, digest: digest) }
 }
 
 /// The popularity of revisions, computed from the access counts of shards.
