@@ -22,7 +22,7 @@ let modules: [Target] = [
         path: "Migrations",
         resources: [
             "v0001_initial", "v0002_kv", "v0003_fleet", "v0004_prompts", "v0005_kv_sharing", "v0006_shard_version",
-            "v0007_names", "v0008_store_identity", "v0009_imports",
+            "v0007_names", "v0008_store_identity", "v0009_imports", "v0010_revision_origins",
         ].map { .embedInCode("\($0).sql") }),
     .target(
         name: "Storage",

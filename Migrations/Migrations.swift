@@ -12,5 +12,6 @@ package enum Migrations {
         ("v0007_names", String(decoding: PackageResources.v0007_names_sql, as: UTF8.self)),
         ("v0008_store_identity", String(decoding: PackageResources.v0008_store_identity_sql, as: UTF8.self)),
         ("v0009_imports", String(decoding: PackageResources.v0009_imports_sql, as: UTF8.self)),
+        ("v0010_revision_origins", String(decoding: PackageResources.v0010_revision_origins_sql, as: UTF8.self)),
     ]
 }

@@ -71,6 +71,15 @@ enum Advice {
             "weightstore export \(revision) DIR" writes the moved files; put them back into \(source) and import it, or \
             remove the revision with "weightstore rm \(revision)".
             """
+        case .originLacks, .originUnchecked:
+            "Leave the origin out, or vouch for it with --trust: it then counts as checked."
+        case .originNeeded:
+            "Export or remove the revision first, add another origin, or give up these shards with --force."
+        case .neededElsewhere(let revision, _, _, _):
+            """
+            Restore the origin, or remove the other revisions first. If the bytes are gone for good, remove the origin with \
+            "weightstore origin rm --force \(revision) URL".
+            """
         case .inUse: "Stop these processes, or run the command again after they have ended."
         case .quotaFull: "\"weightstore prune\" removes models, \"weightstore quota --set\" sets another quota."
         default: nil

@@ -15,14 +15,16 @@ enum ExitStatus: Int32 {
     case notAllowed = 9
     case badAnswer = 10
     case behind = 11
+    case unchecked = 12
     case interrupted = 130
 
     static let help = """
         Exit status: 0 success; 1 any other failure; 2 no such model, revision, file or tensor; 3 stored bytes are \
         damaged or missing; 4 pinned, in use, or lost a race with another writer; 5 disk or quota full; 6 invalid \
         input, or files to import that are incomplete or violate their format; 7 no store, one that cannot be \
-        opened, or one whose catalog and blobs do not belong together; 8 origin unreachable; 9 the origin requires a token; 10 the origin sent unexpected bytes; 11 the store \
-        is behind the fleet; 64 wrong usage; 130 interrupted.
+        opened, or one whose catalog and blobs do not belong together; 8 origin unreachable; 9 the origin requires a \
+        token; 10 the origin sent unexpected bytes; 11 the store is behind the fleet; 12 an origin could not be \
+        checked; 64 wrong usage; 130 interrupted.
         """
 
     /// - Returns: nil for errors that are not the library's.
@@ -47,9 +49,12 @@ enum ExitStatus: Int32 {
     private static func status(of error: StoreError) -> ExitStatus? {
         switch error {
         case .cancelled: .interrupted
-        case .pinned, .inUse, .storage(.busy), .storage(.olderProcesses): .held
+        case .pinned, .inUse, .originNeeded, .neededElsewhere, .storage(.busy), .storage(.olderProcesses): .held
         case .quotaFull, .file(.diskFull): .diskFull
-        case .incomplete, .sourceChanged, .moveInterrupted, .format, .storage(.invalid), .policy(.refused): .badInput
+        case .originUnchecked: .unchecked
+        case .incomplete, .sourceChanged, .originLacks, .moveInterrupted, .format, .storage(.invalid),
+            .policy(.refused):
+            .badInput
         case .storage(.notFound), .storage(.ambiguous): .notFound
         case .storage(.damaged), .storage(.missing), .storage(.tooManyMissing): .damaged
         case .storage(.notAStore), .storage(.newerSchema), .storage(.catalogDamaged), .storage(.catalogOlder),

@@ -25,6 +25,7 @@ struct WeightStoreTool: ParsableCommand {
                 ]),
             CommandGroup(
                 name: "Refs and pins:", subcommands: [Tag.self, Untag.self, Pin.self, Unpin.self]),
+            CommandGroup(name: "Origins:", subcommands: [OriginCommand.self]),
             CommandGroup(name: "Removal:", subcommands: [Remove.self, Prune.self, CollectGarbage.self]),
             CommandGroup(
                 name: "Eviction:",

@@ -1,3 +1,5 @@
+import Support
+import Synchronization
 import WeightStore
 
 /// Requests to origins that store shards under their digests.
@@ -19,5 +21,35 @@ enum BlobRequests {
             { part, memory, work in
                 try transport.fill(memory, from: resource, at: part.offset, work)
             }, body)
+    }
+
+    /// The most shards that a sample looks for.
+    private static let samples = 32
+
+    /// Looks for the shards of a revision.
+    ///
+    /// - Parameters:
+    ///   - samples: whether a sample is sufficient, because the origin has the manifest.
+    ///   - bytes: the size of a shard at the origin; nil if it is not there, negative if the origin does not say.
+    static func check(
+        _ request: OriginCheckRequest, samples: Bool, _ work: Work,
+        _ bytes: @escaping @Sendable (OriginCheckRequest.Shard) throws -> Int?
+    ) throws -> OriginCheckResult {
+        let step = samples ? max(request.shards.count / Self.samples, 1) : 1
+        let shards = stride(from: 0, to: request.shards.count, by: step).map { request.shards[$0] }
+        let lacking = Mutex<String?>(nil)
+        try ParallelWork.run(shards) { shard in
+            try work.check()
+            if lacking.withLock({ $0 }) != nil { return }
+            let found = try bytes(shard)
+            if let found, found < 0 || found == shard.bytes { return }
+            lacking.withLock {
+                $0 =
+                    found.map { "shard \(shard.digest.short) has \($0) bytes there, expected \(shard.bytes)" }
+                    ?? "it has no shard \(shard.digest.short)"
+            }
+        }
+        if let reason = lacking.withLock({ $0 }) { return .lacks(reason: reason) }
+        return .holds
     }
 }

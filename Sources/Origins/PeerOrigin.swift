@@ -82,4 +82,31 @@ public final class PeerOrigin: ManifestOrigin {
         let request = Transport.Request(address: address, headers: headers)
         return Transport.Resource(what: "\(kind.dropLast()) \(digest.short)", request: { _ in request }, bytes: bytes)
     }
+
+    /// Looks for the manifest and a sample of the shards (HEAD). Without the manifest, for all shards.
+    ///
+    /// - Throws: ``FetchError``; `CancellationError`.
+    public func check(_ request: OriginCheckRequest, _ work: Work) throws -> OriginCheckResult {
+        let hasManifest = try bytes(of: "manifests", request.digest, work) != nil
+        return try BlobRequests.check(request, samples: hasManifest, work) { shard in
+            try self.bytes(of: "shards", shard.digest, work)
+        }
+    }
+
+    /// The size of a shard or manifest; nil if the peer does not hold it.
+    private func bytes(of kind: String, _ digest: ContentDigest, _ work: Work) throws -> Int? {
+        var resource = self.resource(kind, digest, bytes: nil, false)
+        let get = resource.request
+        resource.request = { range in
+            var request = try get(range)
+            request.method = .HEAD
+            return request
+        }
+        do {
+            let answer = try transport.collect(resource, limit: BlobRequests.manifestBytes, work)
+            return answer.headers.first(name: "content-length").flatMap { Int($0) } ?? -1
+        } catch FetchError.notFound {
+            return nil
+        }
+    }
 }

@@ -60,6 +60,17 @@ public final class S3Origin: ManifestOrigin {
         }
     }
 
+    /// Looks for the manifest and a sample of the shards (HEAD). Without the manifest, for all shards.
+    ///
+    /// - Throws: ``FetchError``; `CancellationError`.
+    public func check(_ request: OriginCheckRequest, _ work: Work) throws -> OriginCheckResult {
+        let bucket = bucket.bound(to: work)
+        let hasManifest = try bucket.facts(Self.manifest(request.digest)) != nil
+        return try BlobRequests.check(request, samples: hasManifest, work) { shard in
+            try bucket.facts(Self.shard(shard.digest))?.bytes
+        }
+    }
+
     /// Reads a shard and hashes its bytes.
     ///
     /// - Parameter bytes: the size of the object.

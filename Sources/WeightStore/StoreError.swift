@@ -38,6 +38,15 @@ public enum StoreError: Error, Sendable, Equatable {
     case originDiffers(origin: String, digest: ContentDigest, found: String)
     /// An origin did not return a shard.
     case originFailed(origin: String, digest: ContentDigest, reason: String)
+    /// An origin does not hold a revision, or holds other bytes.
+    case originLacks(origin: String, revision: String, reason: String)
+    /// It could not be checked whether an origin holds a revision.
+    case originUnchecked(origin: String, revision: String, reason: String)
+    /// The origin is the last one that can give `shards` shards of the revision, which are not stored.
+    case originNeeded(origin: String, revision: String, shards: Int)
+    /// `shards` shards of the revision are not stored, other revisions hold them, too, and have no origin of their own;
+    /// they could not be fetched before the revision's removal.
+    case neededElsewhere(revision: String, others: [String], shards: Int, reason: String)
 
     /// An error of threads, progress or buffers.
     case support(SupportError)
@@ -105,6 +114,21 @@ extension StoreError: CustomStringConvertible {
             "\(origin): returned wrong bytes for shard \(digest.short): \(found)."
         case .originFailed(let origin, let digest, let reason):
             "\(origin): could not return shard \(digest.short): \(reason)."
+        case .originLacks(let origin, let revision, let reason):
+            "\(origin): does not hold \(revision): \(reason)."
+        case .originUnchecked(let origin, let revision, let reason):
+            "\(origin): could not be checked for \(revision): \(reason)."
+        case .originNeeded(let origin, let revision, let shards):
+            """
+            \(revision): \(shards) of its shards are not stored, and \(origin) is the last origin that can give them. \
+            Nothing was changed.
+            """
+        case .neededElsewhere(let revision, let others, let shards, let reason):
+            """
+            \(revision): not removed: \(others.prefix(5).joined(separator: ", "))\
+            \(others.count > 5 ? " and \(others.count - 5) more" : "") need \(shards) of its shards, which are not stored, \
+            and have no origin for them. Fetching them failed: \(reason)
+            """
         case .support(let error): "\(error)"
         case .file(let error): "\(error)"
         case .format(let error): "\(error)"

@@ -176,7 +176,9 @@ import Testing
     func rebuild() throws {
         try importBoth()
         #expect(
-            try tool("import", directory("tuned"), "--name", "org/base", "--origin", "https://hub.test/x").status == 0)
+            try tool(
+                "import", directory("tuned"), "--name", "org/base", "--origin", "https://hub.test/x", "--trust"
+            ).status == 0)
         #expect(try tool("tag", "org/base@v1", "prod").status == 0)
         #expect(try tool("pin", "org/base@v1", "--note", "why").status == 0)
         let questions = [

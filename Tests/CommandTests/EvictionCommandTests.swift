@@ -22,7 +22,7 @@ import Testing
     func evict() throws {
         let before = try stored()
         let said = try tool("evict", "--free", "3M", "--dry-run")
-        #expect(said.output.contains("would be evicted") && said.output.contains("no origin has these shards"))
+        #expect(said.output.contains("would be evicted") && said.output.contains("a holder has no checked origin"))
         #expect(try stored() == before)
         let done = try tool("evict", "--tier", "disk", "--free", "3M", "--policy", "gdsf")
         #expect(done.output.split(separator: "\n").count == 1)

@@ -91,7 +91,8 @@ import Testing
         let origin = try SilentServer()
         let model = TestModel(layers: 2, seed: 6)
         try model.write(to: directory("far"))
-        #expect(try tool("import", directory("far"), "--name", "org/far", "--origin", origin.url).status == 0)
+        #expect(
+            try tool("import", directory("far"), "--name", "org/far", "--origin", origin.url, "--trust").status == 0)
         #expect(try tool("load", "org/far").status == 0)
         #expect(try tool("evict", "--free", "1T").status == 0)
         let run = try tool.start(["warm"])

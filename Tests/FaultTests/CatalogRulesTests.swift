@@ -132,8 +132,11 @@ extension Faults {
             func write(megabytes: Int) throws {
                 try writer.catalog.write { db in
                     try db.execute(
-                        sql: "UPDATE model SET name = name; INSERT INTO origin SELECT id, ?, ? FROM model",
-                        arguments: [Int.random(in: 1 ... .max), String(repeating: "x", count: megabytes << 20)])
+                        sql: """
+                            UPDATE model SET name = name;
+                            INSERT INTO revision_origin (revision_id, position, url) SELECT id, ?, ? || ? FROM revision
+                            """,
+                        arguments: [0, UUID().uuidString, String(repeating: "x", count: megabytes << 20)])
                 }
             }
             func log() throws -> Int { try FileSystem.status(place + "/store.db-wal")?.bytes ?? 0 }
@@ -143,11 +146,11 @@ extension Faults {
             #expect(try log() == 0)
 
             try reader.catalog.read { db in
-                #expect(try Int.fetchOne(db, sql: "SELECT count(*) FROM origin") == 2)
+                #expect(try Int.fetchOne(db, sql: "SELECT count(*) FROM revision_origin") == 2)
                 try write(megabytes: 17)
                 #expect(try log() > 17 << 20)
                 try write(megabytes: 1)
-                #expect(try Int.fetchOne(db, sql: "SELECT count(*) FROM origin") == 2)
+                #expect(try Int.fetchOne(db, sql: "SELECT count(*) FROM revision_origin") == 2)
             }
             try write(megabytes: 1)
             #expect(try log() == 0)

@@ -21,7 +21,7 @@ extension Faults {
             for arguments in [
                 [
                     "import", directory("base"), "--name", "org/model", "--ref", "main", "--ref", "first",
-                    "--origin", "https://example.org/model", "--origin", "file:///models",
+                    "--origin", "https://example.org/model", "--origin", "file:///models", "--trust",
                 ],
                 ["import", directory("other"), "--name", "org/model", "--ref", "odd"],
                 ["import", directory("tuned"), "--name", "org/model"],

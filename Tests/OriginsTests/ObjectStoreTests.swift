@@ -76,6 +76,8 @@ import Testing
         request.selection = FetchSelection()
         #expect(try store.pullBlocking(request).complete)
         #expect(try store.verifyBlocking().damage.isEmpty)
+        #expect(try store.checkOrigins().map(\.state) == [.holds])
+        #expect(try store.revisionOrigins().map(\.origin) == [url])
 
         // Who may not, and what is not there.
         var unknownFiles = gateway.environment
@@ -125,6 +127,7 @@ import Testing
         #expect(try !store.pullBlocking(request).complete)
         let revision = try store.revision("org/model")
         #expect(try revision.layer(0).tensors.count == 4)
+        #expect(try store.checkOrigins().map(\.state) == [.holds])
         // Another byte in one of the shards of layer 1.
         let shard = try #require(try revision.tensorEntries(layer: 1).compactMap(\.shard).first)
         var bytes = try contents("\(tree)/shards/\(shard)")
@@ -132,5 +135,7 @@ import Testing
         try FileManager.default.removeItem(atPath: "\(tree)/shards/\(shard)")
         try Data(bytes).write(to: URL(fileURLWithPath: "\(tree)/shards/\(shard)"))
         #expect(throws: StoreError.self) { try revision.layer(1) }
+        try FileManager.default.removeItem(atPath: "\(tree)/shards/\(shard)")
+        #expect(try store.checkOrigins().map(\.state) == [.lacks])
     }
 }

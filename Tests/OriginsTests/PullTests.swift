@@ -29,6 +29,7 @@ import WeightStore
         #expect(imported.revisions[0].wasKnown && imported.written == 0)
         #expect(try store.collectGarbage(graceSeconds: 0).isEmpty)
         #expect(try store.verifyBlocking().damage.isEmpty)
+        #expect(try store.checkOrigins().map(\.state) == [.holds])
     }
 
     @Test("a file without tensors may have any size", arguments: [(1 << 20) + 1, 3_000_001, 9_085_657])

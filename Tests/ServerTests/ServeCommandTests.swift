@@ -87,7 +87,9 @@ struct ServeCommandTests {
     func silentUpstream(path: String) async throws {
         let origin = try SilentServer()
         try TestModel(layers: 1).write(to: directory("far"))
-        #expect(try await tool("import", directory("far"), "--name", "org/far", "--origin", origin.url).status == 0)
+        #expect(
+            try await tool("import", directory("far"), "--name", "org/far", "--origin", origin.url, "--trust").status
+                == 0)
         #expect(try await tool("evict", "--free", "1T").status == 0)
         let (process, port, _) = try await serve(directory("store"), ["--upstream", origin.url])
         let answer = try await onThread {

@@ -28,6 +28,18 @@ package enum OldStore {
                         SELECT \(newColumns) FROM new.\(newName(table))
                         """)
             }
+            // Origins belonged to models: each model gets those of its revisions.
+            try db.execute(
+                sql: """
+                    INSERT INTO main.origin (model_id, position, url)
+                    SELECT model_id, row_number() OVER (PARTITION BY model_id ORDER BY position, url) - 1, url
+                    FROM (
+                      SELECT revision.model_id, new.revision_origin.url, min(new.revision_origin.position) AS position
+                      FROM new.revision_origin
+                      JOIN new.revision AS revision ON revision.id = new.revision_origin.revision_id
+                      GROUP BY revision.model_id, new.revision_origin.url);
+                    UPDATE main.revision SET recoverable = 1 WHERE id IN (SELECT revision_id FROM new.revision_origin);
+                    """)
             // The triggers have counted while the rows were copied; the copied totals are right.
             try db.execute(
                 sql: """
@@ -44,21 +56,25 @@ package enum OldStore {
 
     /// What the last schema calls a table or a column of the first.
     private static func newName(_ name: String) -> String {
-        ["tally": "shard_totals", "recoverable": "has_origin"][name] ?? name
+        ["tally": "shard_totals"][name] ?? name
     }
 
     private static func tables(_ db: Database) throws -> [String] {
         try String.fetchAll(
             db,
             sql:
-                "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE 'grdb%'"
+                """
+                SELECT name FROM main.sqlite_master
+                WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE 'grdb%' AND name <> 'origin'
+                """
         )
     }
 
     /// The columns that a table has in the first schema and in the last.
     private static func kept(_ table: String, _ db: Database) throws -> [String] {
         try db.columns(in: table).map(\.name).filter {
-            !["depth", "is_hashed", "plan"].contains($0) && (table, $0) != ("shard", "version")
+            !["depth", "is_hashed", "plan", "recoverable", "evictable"].contains($0)
+                && (table, $0) != ("shard", "version")
         }
     }
 

@@ -22,7 +22,8 @@ import Testing
     }
 
     private func shards(of name: String) throws -> Set<ContentDigest> {
-        try store.catalog.read { db in
+        let parts = name.components(separatedBy: "@v")
+        return try store.catalog.read { db in
             try Set(
                 ContentDigest.fetchAll(
                     db,
@@ -32,8 +33,8 @@ import Testing
                         JOIN revision_file ON revision_file.revision_id = revision.id
                         JOIN extent ON extent.file_id = revision_file.file_id
                         JOIN shard ON shard.id = extent.shard_id
-                        WHERE model.name = ?
-                        """, arguments: [name]))
+                        WHERE model.name = ? AND (revision.version = ? OR ?)
+                        """, arguments: [parts[0], parts.count > 1 ? Int(parts[1])! : 0, parts.count == 1]))
         }
     }
 
@@ -89,7 +90,10 @@ import Testing
     @Test("a shard that no origin has is never a candidate")
     func withoutOrigin() throws {
         try add("local", TestModel(layers: 1, seed: 2), origin: false)
-        #expect(try candidates() == shards(of: "base"))
+        // Both hold the same config.json: the local model could not fetch it.
+        let local = try shards(of: "local")
+        #expect(try !shards(of: "base").isDisjoint(with: local))
+        #expect(try candidates() == shards(of: "base").subtracting(local))
         let gauge = try store.diskGauge()
         #expect(gauge.withoutOrigin > 0 && gauge.evictable > 0)
         #expect(gauge.withoutOrigin + gauge.evictable == gauge.bytes)
@@ -101,7 +105,36 @@ import Testing
         try TestModel(layers: 1, seed: 3).write(to: directory("next/base"))
         try store.importModelBlocking(ImportRequest(source: directory("next/base")))
         #expect(try shards(of: "base").count > before.count)
-        #expect(try candidates() == before)
+        #expect(try candidates() == before.subtracting(shards(of: "base@v2")))
+    }
+
+    @Test("a shard is a candidate only if every revision that holds it has a checked origin")
+    func everyHolder() throws {
+        try add("tuned", TestModel(layers: 1, seed: 1).tuned(seed: 5), origin: false)
+        let tuned = try shards(of: "tuned")
+        let shared = try shards(of: "base").intersection(tuned)
+        #expect(shared.count > 3)
+        #expect(try candidates() == shards(of: "base").subtracting(shared))
+        try store.addOrigin("file://\(directory("tuned"))", to: "tuned")
+        #expect(try candidates() == shards(of: "base").union(tuned))
+        try store.removeOrigin("file://\(directory("base"))", from: "base")
+        #expect(try candidates() == tuned.subtracting(shards(of: "base")))
+    }
+
+    @Test("a shard of a revision that a process opened before its last byte arrived is no candidate after it has")
+    func heldByProvisionalDigest() throws {
+        let other = try Store(at: directory("store"))
+        let revision = try other.revision("base")
+        // As a pull does when the last byte arrives.
+        try store.catalog.write { db in
+            let row = try RevisionRow.find("base", db)
+            try db.execute(sql: "UPDATE revision SET provisional = digest WHERE id = ?", arguments: [row.id])
+            let final = Array("final".utf8).withUnsafeBytes { ContentDigest(of: $0) }
+            try RevisionTable.setFinalDigest(final, replacing: row.digest, of: row.id, db)
+        }
+        #expect(try candidates().isEmpty)
+        #expect(try store.evictBlocking(EvictionRequest(.downTo(0))).shards == 0)
+        withExtendedLifetime(revision) {}
     }
 
     @Test("manifests and records are never candidates")
@@ -130,16 +163,28 @@ import Testing
         for name in ["a", "b", "c"] {
             try add(name, TestModel(layers: 1, seed: 1).tuned(seed: UInt64(name.utf8.first!)), origin: false)
         }
-        for _ in 0..<60 {
+        for _ in 0..<80 {
             let name = ["a", "b", "c", "base"].randomElement(using: &random)!
-            switch Int.random(in: 0..<8, using: &random) {
+            let revision = Int64.random(in: 1...8, using: &random)
+            switch Int.random(in: 0..<10, using: &random) {
             case 0: _ = try? store.pin(name)
             case 1: _ = try? store.unpin(name)
             case 2: _ = try? store.remove([name], force: true)
             case 3, 4: try add(name, TestModel(layers: 1, seed: 1).tuned(seed: 97), origin: Bool.random(using: &random))
             case 5: try store.evictBlocking(EvictionRequest(.free(1 << 20)))
-            case 6:
-                try store.catalog.write { db in try OriginTable.set([], of: Int64.random(in: 1...4, using: &random), db)
+            case 6: try store.catalog.write { db in try OriginTable.set([], of: revision, db) }
+            case 7:
+                let (holds, now) = (Bool.random(using: &random), StoreClock.now)
+                try store.catalog.write { db in
+                    for origin in try OriginTable.all(of: revision, db) {
+                        try OriginTable.recordCheck(of: origin.url, revision: revision, holds: holds, at: now, db)
+                    }
+                }
+            case 8:
+                let checked = Bool.random(using: &random) ? StoreClock.now : nil
+                try store.catalog.write { db in
+                    guard try RevisionTable.exists(revision, db) else { return }
+                    try OriginTable.append("file:///elsewhere", to: revision, checkedAt: checked, db)
                 }
             default:
                 if let digest = try shards(of: name).randomElement(using: &random) { try? store.refetch(digest) }

@@ -17,6 +17,7 @@ import WeightStore
         ("v0007_names", "ad635b598477610f22d7de6d316525ec6803c7f36021311badb2f3119c30c581"),
         ("v0008_store_identity", "8281eb73761b73b8b08e3dd9f4ff02b785b9593307620a9f737acd7672c7d330"),
         ("v0009_imports", "28acdb316f9bd6748096d34c253d2861e77fee9ffaffd890b59d0016ca7cc666"),
+        ("v0010_revision_origins", "a5a478026fc5bdcde13a22162d2e142dc5c8df75d94092664418854e966ee24f"),
     ]
 
     @Test("a landed migration is never edited, removed or moved")

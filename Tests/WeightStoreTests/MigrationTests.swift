@@ -61,9 +61,15 @@ import Testing
                     "\(name)/\(file)")
             }
         }
+        // Each revision has the origins of its model, and none of them counts as checked.
+        #expect(try store.origins(of: "tuned") == ["file://\(directory("tuned"))"])
+        #expect(try store.revisionOrigins().map(\.revision) == ["base@v1", "tuned@v1"])
+        #expect(try store.revisionOrigins().allSatisfy { $0.checked == nil && $0.absent == nil })
         // The triggers are there again.
         #expect(try store.diskGauge().pinned > 0)
         try store.unpin("tuned")
+        #expect(try store.diskGauge().evictable == 0)
+        #expect(try store.checkOrigins().map(\.state) == [.holds, .holds])
         let gauge = try store.diskGauge()
         #expect(gauge.pinned == 0 && gauge.evictable > 0)
         let tokens = (0..<40).map(UInt32.init)

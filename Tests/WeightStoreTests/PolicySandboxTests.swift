@@ -48,7 +48,7 @@ import Testing
             ("SELECT shard_id, shard_id FROM candidate", "must return shard_id"),
             ("SELECT shard_id, bytes, layer FROM candidate", "must return shard_id"),
             ("SELECT id AS shard_id FROM shard", "prohibited"), ("SELECT shard_id FROM claim", "prohibited"),
-            ("SELECT url AS shard_id FROM origin", "prohibited"),
+            ("SELECT url AS shard_id FROM revision_origin", "prohibited"),
             ("SELECT name AS shard_id FROM sqlite_master", "prohibited"),
             ("SELECT shard_id FROM candidate WHERE shard_id = ?", "only parameter"),
             ("SELECT shard_id FROM candidate ORDER BY nowhere", "no such column"),

@@ -214,6 +214,9 @@ import WeightStore
     func damage() throws {
         let summary = try store.verifyBlocking()
         #expect(summary.damage.isEmpty && summary.kvDropped == 0)
+        // No origin of the fixture is checked yet, so none of its evicted shards counts as lost.
+        #expect(summary.absent.lostShards == 0)
+        #expect(summary.absent.uncheckedBytes == facts.usage.evicted)
         #expect(summary.known.count == facts.damage.count)
         for expected in facts.damage {
             let found = try #require(summary.known.first { $0.digest.hex == expected.digest }, "\(expected.digest)")

@@ -67,9 +67,9 @@ extension weightstore_status {
         self =
             switch error {
             case .quotaFull, .file(.diskFull): WEIGHTSTORE_DISK_FULL
-            case .pinned, .inUse, .storage(.busy): WEIGHTSTORE_BUSY
-            case .originFailed: WEIGHTSTORE_UNREACHABLE
-            case .originDiffers: WEIGHTSTORE_BAD_ANSWER
+            case .pinned, .inUse, .originNeeded, .neededElsewhere, .storage(.busy): WEIGHTSTORE_BUSY
+            case .originFailed, .originUnchecked: WEIGHTSTORE_UNREACHABLE
+            case .originDiffers, .originLacks: WEIGHTSTORE_BAD_ANSWER
             case .storage(.notFound), .storage(.ambiguous): WEIGHTSTORE_NOT_FOUND
             case .storage(.invalid), .policy(.refused), .device(.unknownName): WEIGHTSTORE_INVALID_ARGUMENT
             case .storage(.damaged), .storage(.missing), .storage(.tooManyMissing): WEIGHTSTORE_DAMAGED

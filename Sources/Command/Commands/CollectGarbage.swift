@@ -64,6 +64,12 @@ struct CollectGarbage: ParsableCommand {
         }
         for path in summary.unknownFiles { Terminal.printDiagnostic("\(path): not a blob; left in place") }
         let eviction = try quota.map { try evict(store, downTo: $0.bytes) }
+        for outcome in eviction?.unchecked ?? [] { Terminal.printDiagnostic("\(outcome.text). Its shards stay.") }
+        try report(summary, eviction)
+        if eviction?.unchecked.isEmpty == false { throw ExitCode(ExitStatus.unchecked.rawValue) }
+    }
+
+    private func report(_ summary: CollectionSummary, _ eviction: EvictionSummary?) throws {
         if options.json {
             return try eviction.map { try Terminal.write(json: Answer(garbage: summary, eviction: $0)) }
                 ?? Terminal.write(json: summary)

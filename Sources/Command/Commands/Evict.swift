@@ -8,10 +8,12 @@ struct Evict: ParsableCommand {
         abstract: "Free disk space: evict shards that an origin can supply again, or KV blocks. Made for cron.",
         discussion: """
             The files of evicted shards are deleted, the catalog still lists them, and the next use fetches them. \
-            Shards of pinned revisions, of revisions that a live process holds, and shards without an origin are never \
-            evicted. Without --free or --down-to, shards are evicted only if the quota's high watermark is exceeded, \
-            until the low one is reached. Prints nothing if there is nothing to do. With --kind kv, KV blocks are \
-            dropped, which engines can compute again; those of superseded revisions first.
+            Shards of pinned revisions, of revisions that a live process holds, and of revisions without an origin are \
+            never evicted. Origins that were not checked within the last hour are checked first, with --dry-run, too. \
+            If one does not answer, the shards of its revisions stay, and the exit status is 12. Without --free or \
+            --down-to, shards are evicted only if the quota's high watermark is exceeded, until the low one is \
+            reached. Prints nothing if there is nothing to do. With --kind kv, KV blocks are dropped, which engines \
+            can compute again; those of superseded revisions first.
             """)
 
     @Option(help: ArgumentHelp("The kind of shards: weights or kv.", valueName: "kind")) var kind = QuotaKind.weights
@@ -44,7 +46,15 @@ struct Evict: ParsableCommand {
             free.map { .free($0.bytes) } ?? downTo.map { .downTo($0.bytes) } ?? .quota, of: kind)
         request.policy = try choice.policy(in: store)
         request.dryRun = dryRun
-        let summary = try store.evictBlocking(request)
+        let summary = try LongCall.run { try store.evictBlocking(request, work: $0) }
+        for outcome in summary.unchecked {
+            Terminal.printDiagnostic("\(outcome.text). Its shards stay.")
+        }
+        try report(summary, store)
+        if !summary.unchecked.isEmpty { throw ExitCode(ExitStatus.unchecked.rawValue) }
+    }
+
+    private func report(_ summary: EvictionSummary, _ store: Store) throws {
         if !dryRun {
             return try options.json ? Terminal.write(json: summary) : Terminal.write(summary.text(dryRun: false))
         }
@@ -101,10 +111,10 @@ extension DiskGauge {
         if let limit = quota.bytes { text += ", \(Int((Double(bytes) / Double(limit) * 100).rounded()))% of the quota" }
         return text + """
 
-            evictable  \(Quantity.bytes(evictable)): an origin has these shards, and no process uses them
+            evictable  \(Quantity.bytes(evictable)): every holder has an origin for these shards, and no process uses them
             in use     \(Quantity.bytes(inUse)): held by a process
             pinned     \(Quantity.bytes(pinned))
-            kept       \(Quantity.bytes(withoutOrigin)): no origin has these shards; only rm and prune delete them
+            kept       \(Quantity.bytes(withoutOrigin)): a holder has no checked origin; only rm and prune delete these shards
             evicted    \(Quantity.bytes(evicted)): fetched from an origin on the next use
 
             """

@@ -8,6 +8,9 @@ struct Import: ParsableCommand {
         discussion: """
             In a cache (models--org--name, or the folder that contains several), every snapshot becomes a revision and \
             every ref a ref. An interrupted import leaves the models as they were; run it again to resume.
+
+            Each --origin is checked before the commit: sizes, and digests that it publishes or of a sample of its bytes. \
+            An import whose origin lacks the files is refused.
             """)
 
     @Argument(help: "A model's directory, a file, or a Hugging Face cache.", completion: .directory)
@@ -31,6 +34,9 @@ struct Import: ParsableCommand {
             valueName: "url"))
     var origin: [String] = []
 
+    @Flag(help: "Do not check that the origins hold the files: they count as checked.")
+    var trust = false
+
     @Flag(help: "Only show what would be imported.")
     var dryRun = false
 
@@ -42,6 +48,7 @@ struct Import: ParsableCommand {
         request.move = move
         request.partial = partial
         request.origins = origin
+        request.trustsOrigins = trust
         return request
     }
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import WeightStore
 
 struct Tag: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -32,15 +33,25 @@ struct Untag: ParsableCommand {
 struct Pin: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "pin",
-        abstract: "Keep a revision: until it is unpinned, prune skips it and rm refuses to remove it.")
+        abstract: "Keep a revision: until it is unpinned, prune skips it and rm refuses to remove it.",
+        discussion: "Its shards are not evicted. Those that were evicted before stay so, unless --fetch is given.")
 
     @Argument(help: "The revision.") var revision: String
     @Option(help: ArgumentHelp("The reason.", valueName: "text")) var note = ""
+    @Flag(help: "Fetch the shards that were evicted.") var fetch = false
     @OptionGroup var options: StoreOptions
 
     func run() throws {
-        let name = try options.open().pin(revision, note: note)
-        try Changed(revision: name).report("\(name) pinned", options)
+        let store = try options.open()
+        // The pin first, so that nothing is evicted while other shards are fetched.
+        let name = try store.pin(revision, note: note)
+        if fetch {
+            try LongCall.run(name, stopping: store) { work in try store.fetchEvicted(of: name, work: work) }
+        }
+        let absent = try store.absentShards(of: name)
+        var changed = Changed(revision: name)
+        changed.absent = absent
+        try changed.report((["\(name) pinned"] + absent.lines).joined(separator: "; "), options)
     }
 }
 
@@ -60,6 +71,8 @@ struct Unpin: ParsableCommand {
 private struct Changed: Encodable {
     let revision: String
     var ref: String?
+    /// What a pinned revision lacks.
+    var absent: AbsentShards?
 
     func report(_ text: String, _ options: StoreOptions) throws {
         try options.json ? Terminal.write(json: self) : Terminal.write(text + "\n")

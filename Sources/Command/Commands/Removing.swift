@@ -4,7 +4,10 @@ import WeightStore
 struct Remove: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rm", abstract: "Remove models, or with @ single revisions.",
-        discussion: "If one of them is pinned or in use, nothing is removed.")
+        discussion: """
+            If one of them is pinned or in use, nothing is removed. Evicted shards that other revisions need, and that \
+            no origin of theirs was seen to hold, are fetched first; if that fails, nothing is removed.
+            """)
 
     @Argument(help: "Models or revisions.") var names: [String]
     @Flag(name: .shortAndLong, help: "Remove pinned ones, too.") var force = false
@@ -12,7 +15,11 @@ struct Remove: ParsableCommand {
     @OptionGroup var options: StoreOptions
 
     func run() throws {
-        try options.open().remove(names, force: force, dryRun: dryRun).report(dryRun: dryRun, options)
+        let store = try options.open()
+        let summary = try LongCall.run(stopping: store) { work in
+            try store.remove(names, force: force, dryRun: dryRun, work: work)
+        }
+        try summary.report(dryRun: dryRun, options)
     }
 }
 
@@ -55,13 +62,16 @@ struct Prune: ParsableCommand {
         rule.keepLast = keepLast
         rule.downToBytes = downTo?.bytes
         let store = try options.open()
-        if !dryRun, !yes, Terminal.isInteractive {
-            let plan = try store.prune(rule, dryRun: true)
-            if plan.revisions.isEmpty { return try plan.report(dryRun: false, options) }
-            try plan.report(dryRun: true, options)
-            guard Terminal.confirm("Remove them?") else { throw ExitCode(ExitStatus.failed.rawValue) }
+        let summary = try LongCall.run(stopping: store) { work in
+            if !dryRun, !yes, Terminal.isInteractive {
+                let plan = try store.prune(rule, dryRun: true, work: work)
+                if plan.revisions.isEmpty { return plan }
+                try plan.report(dryRun: true, options)
+                guard Terminal.confirm("Remove them?") else { throw ExitCode(ExitStatus.failed.rawValue) }
+            }
+            return try store.prune(rule, dryRun: dryRun, work: work)
         }
-        try store.prune(rule, dryRun: dryRun).report(dryRun: dryRun, options)
+        try summary.report(dryRun: dryRun, options)
     }
 }
 
@@ -69,6 +79,12 @@ extension RemovalSummary {
     fileprivate func report(dryRun: Bool, _ options: StoreOptions) throws {
         if options.json { return try Terminal.write(json: self) }
         for revision in kept { Terminal.printDiagnostic("\(revision.revision): kept: \(revision.reason)") }
+        if fetchedFirst > 0 {
+            Terminal.printDiagnostic(
+                "\(Quantity.count(fetchedFirst, "evicted shard")), \(Quantity.bytes(fetchedFirstBytes)), "
+                    + "\(dryRun ? "would be " : "")fetched first: \(neededBy.joined(separator: ", ")) "
+                    + "\(neededBy.count == 1 ? "needs them and has" : "need them and have") no origin for them")
+        }
         let verb = dryRun ? "would be removed" : "removed"
         try Terminal.write(
             revisions.map { "\($0)\n" }.joined()

@@ -9,7 +9,9 @@ struct Verify: ParsableCommand {
         discussion: """
             A shard that differs is moved to quarantine, and the affected models are listed; importing the same \
             content again heals it. A shard whose right bytes are back is found again, and manifests and records are \
-            checked and written anew from the catalog. Exit status 3 if a shard is damaged or missing.
+            checked and written anew from the catalog. Shards that are not stored are reported, too: whether an origin \
+            can give them, by the catalog or, with --origins, after a check. Exit status 3 if a shard is damaged or \
+            missing, or evicted and at no origin; 12 if an origin could not be checked.
             """)
 
     @Argument(help: "Only the shards of this revision.") var revision: String?
@@ -19,6 +21,7 @@ struct Verify: ParsableCommand {
     var olderThan: TimeSpan?
     @Option(help: ArgumentHelp("The most bytes per second to read: 100M.", valueName: "size"))
     var rate: ByteSize?
+    @Flag(help: "Check that the origins hold the revisions.") var origins = false
     @OptionGroup var options: StoreOptions
 
     func run() throws {
@@ -27,28 +30,62 @@ struct Verify: ParsableCommand {
         rule.sample = sample?.fraction
         rule.olderThanSeconds = olderThan?.seconds
         rule.bytesPerSecond = rate?.bytes
+        rule.checksOrigins = origins
         let store = try options.open()
         let summary = try LongCall.run { try store.verifyBlocking(rule, work: $0) }
         try report(summary)
         if !summary.damage.isEmpty || !summary.known.isEmpty { throw ExitCode(ExitStatus.damaged.rawValue) }
+        if summary.origins.contains(where: { $0.state == .unanswered }) {
+            throw ExitCode(ExitStatus.unchecked.rawValue)
+        }
     }
 
     private func report(_ summary: VerifySummary) throws {
         if options.json { return try Terminal.write(json: summary) }
+        for outcome in summary.origins where outcome.state != .holds { Terminal.printDiagnostic(outcome.text) }
         for damage in summary.damage + summary.known {
             Terminal.printDiagnostic(
                 "shard \(damage.digest.short): \(damage.problem): \(damage.detail); affects "
                     + (damage.revisions.isEmpty ? "no revision" : damage.revisions.joined(separator: ", ")))
         }
         let bad = summary.damage.count + summary.known.count
-        try Terminal.write(
-            "\(Quantity.count(summary.shards, "shard")), \(Quantity.bytes(summary.bytes)) read; "
-                + (summary.reinstated > 0 ? "\(Quantity.count(summary.reinstated, "shard")) found again; " : "")
-                + (summary.rewritten > 0 ? "\(Quantity.count(summary.rewritten, "manifest")) written anew; " : "")
-                + (summary.kvDropped > 0 ? "\(Quantity.count(summary.kvDropped, "KV block")) dropped; " : "")
-                + (bad == 0
-                    ? "all intact\n"
-                    : "\(bad) damaged or missing: import or pull the listed models again to heal them\n")
-        )
+        var parts = ["\(Quantity.count(summary.shards, "shard")), \(Quantity.bytes(summary.bytes)) read"]
+        if summary.reinstated > 0 { parts.append("\(Quantity.count(summary.reinstated, "shard")) found again") }
+        if summary.rewritten > 0 { parts.append("\(Quantity.count(summary.rewritten, "manifest")) written anew") }
+        if summary.kvDropped > 0 { parts.append("\(Quantity.count(summary.kvDropped, "KV block")) dropped") }
+        if bad > 0 {
+            parts.append("\(bad) damaged or missing: import or pull the listed models again to heal them")
+        }
+        if bad == 0, summary.shards > 0 || summary.absent.isEmpty {
+            parts.append(summary.absent.isEmpty ? "all intact" : "these are intact")
+        }
+        parts += summary.absent.lines
+        try Terminal.write(parts.joined(separator: "; ") + "\n")
+    }
+}
+
+extension AbsentShards {
+    /// A phrase for each kind of absent bytes; empty if all bytes are stored.
+    var lines: [String] {
+        var lines: [String] = []
+        func add(_ shards: Int, _ bytes: Int, _ text: String) {
+            if shards > 0 { lines.append("\(Quantity.count(shards, "shard")), \(Quantity.bytes(bytes)) \(text)") }
+        }
+        add(shards, bytes, "not stored: an origin can give them")
+        add(uncheckedShards, uncheckedBytes, "not stored: their origins were never checked (weightstore origin check)")
+        add(lostShards, lostBytes, "not stored: no origin can give them")
+        if neverFetched > 0 { lines.append("\(Quantity.bytes(neverFetched)) never fetched") }
+        return lines
+    }
+}
+
+extension OriginCheckOutcome {
+    /// One line.
+    var text: String {
+        switch state {
+        case .holds: "\(origin): holds \(revision)"
+        case .lacks: "\(origin): does not hold \(revision): \(reason ?? "")"
+        case .unanswered: "\(origin): could not be checked for \(revision): \(reason ?? "")"
+        }
     }
 }

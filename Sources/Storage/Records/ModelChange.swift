@@ -55,8 +55,8 @@ extension ModelRecord {
         let revisions = try Row.fetchAll(
             db,
             sql: """
-                SELECT revision.digest, revision.version, revision.commit_id, revision.source,
-                       revision.created_at, pin.note, revision.has_origin
+                SELECT revision.id, revision.digest, revision.version, revision.commit_id, revision.source,
+                       revision.created_at, pin.note
                 FROM revision LEFT JOIN pin ON pin.revision_id = revision.id
                 WHERE revision.model_id = ?
                 ORDER BY revision.id
@@ -64,7 +64,10 @@ extension ModelRecord {
         ).map { row in
             Revision(
                 digest: row["digest"], version: row["version"], commit: row["commit_id"], source: row["source"],
-                createdAt: row["created_at"], pin: row["note"], hasOrigin: row["has_origin"] ? true : nil)
+                createdAt: row["created_at"], pin: row["note"],
+                origins: try OriginTable.all(of: row["id"], db).map {
+                    Origin(url: $0.url, checkedAt: $0.checkedAt, absentAt: $0.absentAt)
+                })
         }
         let prompts = try PromptTable.records(of: model, db)
         // The clock makes it greater than the sequence of a record that a crash left behind: that of an uncommitted

@@ -16,18 +16,14 @@ package struct ModelRecord: Codable, Equatable {
         package var createdAt: Int
         /// The note of the pin; nil if the revision is not pinned.
         package var pin: String?
-        /// Whether the origins hold it; nil means no.
-        package var hasOrigin: Bool?
-
-        /// The record of version 1 calls `hasOrigin` so.
-        private enum CodingKeys: String, CodingKey {
-            case digest, version, commit, source, createdAt, pin
-            case hasOrigin = "recoverable"
-        }
+        /// Whether the model's origins hold it; nil means no. A program that does not know `origins` reads this.
+        package private(set) var recoverable: Bool?
+        /// The revision's origins, the nearest first; nil if there are none, and in a record of an older program.
+        package private(set) var origins: [Origin]?
 
         package init(
             digest: ContentDigest, version: Int? = nil, commit: String, source: String, createdAt: Int,
-            pin: String? = nil, hasOrigin: Bool? = nil
+            pin: String? = nil, origins: [Origin] = []
         ) {
             self.digest = digest
             self.version = version
@@ -35,8 +31,32 @@ package struct ModelRecord: Codable, Equatable {
             self.source = source
             self.createdAt = createdAt
             self.pin = pin
-            self.hasOrigin = hasOrigin
+            self.origins = origins.isEmpty ? nil : origins
+            recoverable = origins.contains { $0.absentAt == nil } ? true : nil
         }
+    }
+
+    /// An origin of a revision. Times are seconds since 1970.
+    package struct Origin: Codable, Equatable {
+        package var url: String
+        /// When the origin was last seen to hold the revision; nil if it never was, or was seen to lack it since.
+        package var checkedAt: Int?
+        /// When the origin was last seen to lack the revision; nil if it never was, or was seen to hold it since.
+        package var absentAt: Int?
+
+        package init(url: String, checkedAt: Int? = nil, absentAt: Int? = nil) {
+            self.url = url
+            self.checkedAt = checkedAt
+            self.absentAt = absentAt
+        }
+    }
+
+    /// The origins of a revision. In a record of an older program they are those of the model, unchecked.
+    package func origins(of revision: Revision) -> [OriginEntry] {
+        if let origins = revision.origins {
+            return origins.map { OriginEntry(url: $0.url, checkedAt: $0.checkedAt, absentAt: $0.absentAt) }
+        }
+        return revision.recoverable == true ? origins.map { OriginEntry(url: $0) } : []
     }
 
     /// A prompt of the model.
@@ -54,6 +74,7 @@ package struct ModelRecord: Codable, Equatable {
     package var createdAt: Int
     package var revisions: [Revision]
     package var refs: [String: ContentDigest]
+    /// The origins of all revisions. A program that does not know those of a revision reads them.
     package var origins: [String]
     /// The prompts; nil if there are none.
     package var prompts: [Prompt]?

@@ -18,22 +18,36 @@ extension RevisionRow {
     /// - Parameters:
     ///   - partial: whether more files follow: then the revision has no version yet.
     ///   - lease: the lease whose claims on the shards are released.
+    ///   - origins: URLs of origins that were seen to hold the revision, or for which a person vouches: the nearest
+    ///     first.
+    ///   - replacesOrigins: whether they replace the origins that the revision has; otherwise these stay, and are nearer.
     ///   - wanted: the version of the revision; the next free one if it is nil or another revision has it.
     package static func save(
         _ manifest: Manifest, digest: ContentDigest, model name: String, source: String, refs: [String],
-        origins: [String], partial: Bool, lease: String, version wanted: Int? = nil, _ db: Database
+        origins: [String], replacesOrigins: Bool = false, partial: Bool, lease: String, version wanted: Int? = nil,
+        _ db: Database
     ) throws -> Saved {
         let model = try ModelTable.add(name, db)
         let known = try RevisionTable.find(digest, of: model, db)
         var version = known?.version
         if !partial && version == nil { version = try ModelTable.nextVersion(of: model, wanted: wanted, db) }
         let id: Int64
+        func setOrigins(_ id: Int64) throws {
+            let now = StoreClock.now
+            if replacesOrigins, !origins.isEmpty {
+                return try OriginTable.set(origins.map { OriginEntry(url: $0, checkedAt: now) }, of: id, db)
+            }
+            for url in origins { try OriginTable.append(url, to: id, checkedAt: now, db) }
+        }
         if let known {
             id = known.id
             try RevisionTable.setVersion(version, of: id, db)
+            try setOrigins(id)
         } else {
             id = try RevisionTable.insert(
                 manifest, digest: digest, model: model, version: version, source: source, createdAt: StoreClock.now, db)
+            // Before the files: the triggers then know that the revision has an origin.
+            try setOrigins(id)
             var shards: Set<Int64> = []
             for file in manifest.files {
                 let saved = try file.content.save(db)
@@ -44,10 +58,6 @@ extension RevisionRow {
         }
         let replaced = try RevisionTable.removeUnfinished(of: model, source: source, replacedBy: id, db)
         for ref in refs { try RefTable.set(ref, of: model, to: id, db) }
-        if !origins.isEmpty {
-            try OriginTable.set(origins, of: model, db)
-            try RevisionTable.setHasOrigin(id, db)
-        }
         try ClaimTable.release(lease, db)
         return Saved(
             id: id, model: model, version: version, wasKnown: known?.version != nil, replaced: replaced)

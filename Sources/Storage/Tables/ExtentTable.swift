@@ -69,6 +69,26 @@ package enum ExtentTable {
             db.cachedStatement(sql: "SELECT DISTINCT shard_id FROM extent WHERE file_id = ?"), arguments: [file])
     }
 
+    /// The files that have an extent in the shard.
+    package static func files(of shard: Int64, _ db: Database) throws -> [Int64] {
+        try Int64.fetchAll(
+            db.cachedStatement(sql: "SELECT DISTINCT file_id FROM extent WHERE shard_id = ?"), arguments: [shard])
+    }
+
+    /// The bytes of a shard in a file, by offset in the shard.
+    package static func pieces(
+        of shard: Int64, in file: Int64, _ db: Database
+    ) throws -> [(fileOffset: Int, shardOffset: Int, length: Int)] {
+        try Row.fetchAll(
+            db.cachedStatement(
+                sql: """
+                    SELECT offset, shard_offset, length FROM extent
+                    WHERE file_id = ? AND shard_id = ?
+                    ORDER BY shard_offset
+                    """), arguments: [file, shard]
+        ).map { ($0["offset"], $0["shard_offset"], $0["length"]) }
+    }
+
     /// Whether a file has an extent in the shard.
     package static func isReferenced(_ shard: Int64, _ db: Database) throws -> Bool {
         try Bool.fetchValue(

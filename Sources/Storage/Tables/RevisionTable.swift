@@ -5,8 +5,7 @@ import ModelFormats
 /// makes every change to them.
 ///
 /// **Files, size and counts never change.** These do: the version (once, when `import --move` completes), the digest
-/// (once, when the last byte of a pulled revision arrives; `provisional` keeps the first digest), `has_origin`, and
-/// the access counts.
+/// (once, when the last byte of a pulled revision arrives; `provisional` keeps the first digest), and the access counts.
 ///
 /// A revision without a version belongs to an incomplete `import --move`. It is removed only by a revision that holds
 /// all of its files, and by a person.
@@ -71,6 +70,12 @@ package enum RevisionTable {
         try Int64.fetchOne(db, sql: "SELECT model_id FROM revision WHERE id = ?", arguments: [revision])
     }
 
+    /// The commit of a revision; nil if there is no such revision.
+    package static func commit(of revision: Int64, _ db: Database) throws -> String? {
+        try String.fetchOne(
+            db.cachedStatement(sql: "SELECT commit_id FROM revision WHERE id = ?"), arguments: [revision])
+    }
+
     /// The digest of a pulled revision before its last byte arrived; nil for a revision that was complete when
     /// inserted.
     package static func provisionalDigest(of revision: Int64, _ db: Database) throws -> ContentDigest? {
@@ -117,6 +122,13 @@ package enum RevisionTable {
                     """), arguments: [revision, digest])
     }
 
+    /// The revisions that link a file.
+    package static func revisions(linking file: Int64, _ db: Database) throws -> [Int64] {
+        try Int64.fetchAll(
+            db.cachedStatement(sql: "SELECT DISTINCT revision_id FROM revision_file WHERE file_id = ?"),
+            arguments: [file])
+    }
+
     // MARK: Inserting and removing
 
     /// Inserts the row of a revision, without its files.
@@ -155,11 +167,6 @@ package enum RevisionTable {
     /// Sets the version.
     package static func setVersion(_ version: Int?, of revision: Int64, _ db: Database) throws {
         try db.execute(sql: "UPDATE revision SET version = ? WHERE id = ?", arguments: [version, revision])
-    }
-
-    /// Records that the model's origins hold the revision.
-    package static func setHasOrigin(_ revision: Int64, _ db: Database) throws {
-        try db.execute(sql: "UPDATE revision SET has_origin = 1 WHERE id = ?", arguments: [revision])
     }
 
     /// Replaces the digest with that of the final manifest after the last byte has arrived. Does nothing if the digest
@@ -213,6 +220,9 @@ package enum RevisionTable {
 
     /// Removes a revision. The caller removes its files and the shards of its KV blocks.
     package static func remove(_ revision: Int64, _ db: Database) throws {
+        // The files first, while the origins and the pin are there: the triggers then know without reading the other
+        // holders which shards become evictable.
+        try db.execute(sql: "DELETE FROM revision_file WHERE revision_id = ?", arguments: [revision])
         try db.execute(sql: "DELETE FROM revision WHERE id = ?", arguments: [revision])
     }
 

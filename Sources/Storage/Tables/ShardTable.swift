@@ -67,6 +67,12 @@ package enum ShardTable {
         ).map(Entry.init)
     }
 
+    /// - Returns: nil if there is no such shard.
+    package static func find(id: Int64, _ db: Database) throws -> Entry? {
+        try Row.fetchOne(db.cachedStatement(sql: "SELECT \(entryColumns) FROM shard WHERE id = ?"), arguments: [id])
+            .map(Entry.init)
+    }
+
     /// Whether the shard has a row, and its blob exists according to it.
     package static func isPresent(_ digest: ContentDigest, _ db: Database) throws -> Bool {
         try Bool.fetchValue(

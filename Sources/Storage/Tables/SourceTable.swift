@@ -34,6 +34,18 @@ package enum SourceTable {
         return memo
     }
 
+    /// The digest of a file that was read whole in exactly this state; nil if it was not.
+    package static func digest(_ status: FileStatus, _ db: Database) throws -> ContentDigest? {
+        try ContentDigest.fetchOne(
+            db.cachedStatement(
+                sql: """
+                    SELECT digest FROM source
+                    WHERE device = ? AND inode = ? AND bytes = ? AND modified_ns = ? AND changed_ns = ?
+                          AND digest IS NOT NULL
+                    """),
+            arguments: [status.device, status.inode, status.bytes, status.modified, status.changed])
+    }
+
     /// Finds or inserts the row of a source file.
     ///
     /// - Parameter plan: the digest of the plan that numbers its shards; nil to remember the file's digest alone.

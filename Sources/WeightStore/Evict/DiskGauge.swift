@@ -9,7 +9,7 @@ public struct DiskGauge: Sendable, Codable {
     public let shards: Int
     /// Bytes of these shards.
     public let bytes: Int
-    /// Bytes of shards that were evicted, and that an origin has.
+    /// Bytes of shards that were evicted.
     public let evicted: Int
     /// Bytes that can be evicted now.
     public let evictable: Int
@@ -17,6 +17,6 @@ public struct DiskGauge: Sendable, Codable {
     public let inUse: Int
     /// Bytes of pinned revisions.
     public let pinned: Int
-    /// Bytes that no origin has: they are deleted only when their model is removed.
+    /// Bytes that a revision holds which has no checked origin: they are deleted only when that revision is removed.
     public let withoutOrigin: Int
 }

@@ -49,6 +49,8 @@ public struct EvictionSummary: Sendable, Codable {
     public internal(set) var stored: Int
     /// The run time of the policy.
     public internal(set) var seconds = 0.0
+    /// Revisions whose shards stayed because their origins could not be checked.
+    public internal(set) var unchecked: [OriginCheckOutcome] = []
     /// Why a policy was rejected; nil if none was.
     public internal(set) var refused: String?
 }

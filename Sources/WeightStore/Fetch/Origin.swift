@@ -20,6 +20,19 @@ public protocol Origin: Sendable {
     func fetch(
         _ request: ShardRequest, _ work: Work, _ body: (_ shardOffset: Int, UnsafeRawBufferPointer) throws -> Void
     ) throws
+
+    /// Checks whether the origin holds a revision. Blocks.
+    ///
+    /// The bytes of a revision are deleted only if each of its holders has an origin that was seen to hold it, so the
+    /// answer must not be a guess. The default compares what a hub lists, what a manifest names, or a few shards.
+    ///
+    /// - Parameters:
+    ///   - request: the files and shards of the revision.
+    ///   - work: ends the call when it is cancelled, also after a time limit.
+    /// - Returns: whether the origin holds it.
+    /// - Throws: errors that leave the question open; ``FetchError/notFound(what:url:status:)`` and errors about
+    ///   digests count as the answer that it does not.
+    func check(_ request: OriginCheckRequest, _ work: Work) throws -> OriginCheckResult
 }
 
 /// A shard to fetch, and a file that contains its bytes.

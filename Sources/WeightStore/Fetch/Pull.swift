@@ -131,7 +131,9 @@ struct Pull {
         try store.checkRoom(for: bytes)
         work.expect(bytes)
         while !rest.isEmpty {
-            _ = try FetchRun(store, origin, rest, work) { [store] bytes in try store.makeRoomForImport(bytes) }.run()
+            _ = try FetchRun(store, origin, rest, work) { [store] bytes in
+                try store.makeRoomForImport(bytes, work)
+            }.run()
             try rest.removeAll { file in
                 guard file.plan.shards.indices.allSatisfy(file.has) else { return false }
                 contents[file.remote.path] = try checked(file)
@@ -173,8 +175,7 @@ struct Pull {
             try store.blobs.install([(staged.path, .init(digest: digest, kind: .manifest))])
             let saved = try RevisionRow.save(
                 manifest, digest: digest, model: request.model, source: url, refs: refs,
-                origins: try PullRequest.origins(of: request.model, with: url, db), partial: false,
-                lease: store.leases.name, db)
+                origins: [url], partial: false, lease: store.leases.name, db)
             return (saved.id, [saved.model])
         }
     }
@@ -186,8 +187,7 @@ struct Pull {
                 throw StorageError.notFound(kind: "revision", name: request.model, detail: "It was removed.")
             }
             for ref in refs { try RefTable.set(ref, of: model, to: revision, db) }
-            try OriginTable.set(try PullRequest.origins(of: request.model, with: url, db), of: model, db)
-            try RevisionTable.setHasOrigin(revision, db)
+            try OriginTable.append(url, to: revision, checkedAt: StoreClock.now, db)
             return ((), [model])
         }
     }

@@ -26,14 +26,6 @@ public struct PullRequest: Sendable {
     }
 }
 
-extension PullRequest {
-    /// A model's origins, with `url` appended if it is not among them.
-    static func origins(of model: String, with url: String, _ db: Database) throws -> [String] {
-        let known = try OriginTable.urls(ofModel: model, db)
-        return known.contains(url) ? known : known + [url]
-    }
-}
-
 /// The result of a pull.
 public struct PullSummary: Sendable, Codable {
     /// `org/name`.

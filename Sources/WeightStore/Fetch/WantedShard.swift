@@ -7,7 +7,7 @@ struct WantedShard {
     let digest: ContentDigest
     let bytes: Int
     let state: ShardState
-    /// The nearest first. If empty, the shard cannot be fetched.
+    /// Checked origins first, the nearest first. If empty, the shard cannot be fetched.
     let sources: [(url: String, request: ShardRequest)]
 
     /// The maximal number of sources.
@@ -18,15 +18,16 @@ struct WantedShard {
         let places = try Row.fetchAll(
             db.cachedStatement(
                 sql: """
-                    SELECT origin.url, model.name AS model, revision.commit_id, revision_file.path, extent.file_id
+                    SELECT revision_origin.url, model.name AS model, revision.commit_id, revision_file.path, extent.file_id
                     FROM extent
                     JOIN revision_file ON revision_file.file_id = extent.file_id
                     JOIN revision ON revision.id = revision_file.revision_id
-                    JOIN origin ON origin.model_id = revision.model_id
+                    JOIN revision_origin ON revision_origin.revision_id = revision.id
                     JOIN model ON model.id = revision.model_id
-                    WHERE extent.shard_id = ? AND revision.has_origin
-                    GROUP BY origin.url, revision.id
-                    ORDER BY origin.position, revision.version DESC
+                    WHERE extent.shard_id = ?
+                    GROUP BY revision_origin.url, revision.id
+                    ORDER BY revision_origin.checked_at IS NULL, revision_origin.absent_at IS NOT NULL,
+                             revision_origin.position, revision.version DESC
                     LIMIT \(mostSources)
                     """),
             arguments: [shard.id])

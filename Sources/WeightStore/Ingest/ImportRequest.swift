@@ -18,8 +18,12 @@ public struct ImportRequest: Sendable {
     /// Whether a directory is imported even if it lacks files that its index names.
     public var partial = false
     /// URLs of origins that hold the files of this revision, the nearest first: its shards may then be evicted. If
-    /// empty, the model's origins stay as they are, and shards that only this import holds are never evicted.
+    /// empty, the revision's origins stay as they are; without any, its shards are never evicted.
+    ///
+    /// Each is checked before the commit: sizes, and digests that it publishes or of a sample of its bytes.
     public var origins: [String] = []
+    /// Whether ``origins`` count as checked without a check.
+    public var trustsOrigins = false
     /// The size at which a batch of a move ends: the space that it needs beside the source, in bytes, and the least
     /// number of files. Later batches have as many files as all before them together, so that the manifests of all
     /// batches together are not much longer than the last one.

@@ -204,13 +204,18 @@ struct Importer {
             commit: source.commit, files: contents.map { .init(path: $0.key.text, content: $0.value) })
         let staged = try run.stage()
         let digest = try staged.writeWhole(manifest.encoded())
-        let origins = request.origins
+        let origins = partial ? [] : request.origins
+        if !request.trustsOrigins {
+            let check = OriginCheckRequest(manifest, digest: digest, model: source.model)
+            for url in origins { try store.requireOrigin(url, check, name: source.model, run.work) }
+        }
         let change = ModelChange(catalog: store.catalog, blobs: store.blobs, stage: run.stage)
         let (imported, replaced) = try change.commit { db in
             try store.blobs.install([(staged.path, .init(digest: digest, kind: .manifest))])
             let saved = try RevisionRow.save(
                 manifest, digest: digest, model: source.model, source: source.location,
-                refs: partial ? [] : source.refs, origins: origins, partial: partial, lease: store.leases.name, db)
+                refs: partial ? [] : source.refs, origins: origins, replacesOrigins: true, partial: partial,
+                lease: store.leases.name, db)
             try record(saved.id, db)
             let imported = ImportSummary.Imported(
                 model: source.model, version: saved.version ?? 0, digest: digest, refs: source.refs,

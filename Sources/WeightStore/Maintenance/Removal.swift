@@ -15,6 +15,12 @@ public struct RemovalSummary: Sendable, Codable {
     public internal(set) var kvBlocks = 0
     /// Revisions that were skipped.
     public internal(set) var kept: [KeptRevision] = []
+    /// The number of shards that were fetched first, because other revisions need them and have no origin for them.
+    public internal(set) var fetchedFirst = 0
+    /// Bytes of these shards.
+    public internal(set) var fetchedFirstBytes = 0
+    /// The names of these other revisions.
+    public internal(set) var neededBy: [String] = []
 }
 
 /// A revision that was skipped by a removal, or that a rebuild could not restore.
@@ -31,6 +37,8 @@ extension StoreError {
         switch self {
         case .inUse(_, let holders): "in use by \(holders.joined(separator: ", "))"
         case .pinned(_, let note): note.isEmpty ? "pinned" : "pinned (\(note))"
+        case .neededElsewhere(_, let others, let shards, let reason):
+            "\(others.joined(separator: ", ")) need \(shards) of its shards, which could not be fetched: \(reason)"
         default: description
         }
     }
@@ -45,11 +53,36 @@ struct Removal {
     private(set) var kvBlobs: [BlobDirectory.Name] = []
     /// The models whose records change.
     private(set) var models: Set<Int64> = []
+    /// Shards to fetch before the removal.
+    private(set) var fetchFirst: [NeededShard] = []
+    /// Shards that could not be fetched, and why.
+    var unfetchable: [ContentDigest: String] = [:]
 
     /// Drops the claims of dead processes. Reads the leases under the write lock, because every process that has
     /// committed a claim holds its lease by then.
     static func dropDeadClaims(_ leases: LeaseDirectory, _ db: Database) throws {
         try ClaimTable.dropDead(living: try leases.holders().map(\.lease), db)
+    }
+
+    /// Finds the shards that must be fetched before revisions are removed together.
+    ///
+    /// - Returns: whether there are none.
+    /// - Throws: ``StoreError/neededElsewhere(revision:others:shards:reason:)`` if one of them could not be fetched.
+    mutating func prepare(_ revisions: [RevisionRow], _ db: Database) throws -> Bool {
+        var needed: [NeededShard] = []
+        for revision in revisions {
+            let shards = try NeededShard.all(of: revision.id, leaving: revisions.map(\.id), db)
+            let reasons = unfetchable
+            if let failed = shards.first(where: { reasons[$0.digest] != nil }) {
+                throw StoreError.neededElsewhere(
+                    revision: revision.name, others: Array(Set(shards.flatMap(\.others))).sorted(),
+                    shards: shards.count, reason: unfetchable[failed.digest] ?? "")
+            }
+            needed += shards
+        }
+        var seen = Set(fetchFirst.map(\.digest))
+        for shard in needed where seen.insert(shard.digest).inserted { fetchFirst.append(shard) }
+        return needed.isEmpty
     }
 
     mutating func remove(_ revision: RevisionRow, _ db: Database) throws {
@@ -90,4 +123,60 @@ struct Removal {
         summary.shards += 1
         if removed.state == .present { summary.bytes += removed.bytes }
     }
+}
+
+/// A shard that is not stored, that a revision about to be removed has an origin for, and that no other holder does.
+struct NeededShard: Sendable {
+    let digest: ContentDigest
+    let bytes: Int
+    /// The names of the other revisions that hold it.
+    let others: [String]
+
+    /// The shards of a revision that must be fetched before it is removed.
+    ///
+    /// - Parameter leaving: all revisions that are removed with it.
+    static func all(of revision: Int64, leaving: [Int64], _ db: Database) throws -> [NeededShard] {
+        // What no origin of the revision holds is not lost by its removal.
+        guard try OriginTable.all(of: revision, db).contains(where: { $0.absentAt == nil }) else { return [] }
+        let leaving = "[\(leaving.map { "\($0)" }.joined(separator: ", "))]"
+        let rows = try Row.fetchAll(
+            db.cachedStatement(
+                sql: """
+                    SELECT shard.id, shard.digest, shard.bytes
+                    FROM shard
+                    WHERE shard.id IN (
+                            SELECT extent.shard_id
+                            FROM revision_file JOIN extent ON extent.file_id = revision_file.file_id
+                            WHERE revision_file.revision_id = :revision)
+                          AND shard.state <> 'present'
+                          AND EXISTS (\(holders))
+                          AND NOT EXISTS (
+                            \(holders)
+                            AND EXISTS (
+                              SELECT 1 FROM revision_origin
+                              WHERE revision_origin.revision_id = holder.revision_id
+                                    AND revision_origin.checked_at IS NOT NULL))
+                    """),
+            arguments: ["revision": revision, "leaving": leaving])
+        return try rows.map { row in
+            NeededShard(
+                digest: row["digest"], bytes: row["bytes"],
+                others: try RevisionRow.all(
+                    where: """
+                        revision.id IN (
+                          SELECT revision_file.revision_id
+                          FROM extent JOIN revision_file ON revision_file.file_id = extent.file_id
+                          WHERE extent.shard_id = ?)
+                        AND revision.id NOT IN (SELECT value FROM json_each(?))
+                        """, [row["id"] as Int64, leaving], db
+                ).map(\.name))
+        }
+    }
+
+    /// The holders of a shard that stay.
+    private static let holders = """
+        SELECT 1
+        FROM extent AS place JOIN revision_file AS holder ON holder.file_id = place.file_id
+        WHERE place.shard_id = shard.id AND holder.revision_id NOT IN (SELECT value FROM json_each(:leaving))
+        """
 }

@@ -16,6 +16,8 @@ public struct VerifyRule: Sendable {
     public var sample: Double?
     /// The maximal number of bytes to read per second; nil means no limit.
     public var bytesPerSecond: Int?
+    /// Whether the origins of the revisions are checked first.
+    public var checksOrigins = false
 
     /// A rule that verifies all shards at full speed.
     public init() {}
@@ -23,11 +25,11 @@ public struct VerifyRule: Sendable {
 
 /// The result of a verification.
 public struct VerifySummary: Sendable, Codable {
-    /// A shard that is damaged or missing, or a manifest or record that is and that the catalog does not give.
+    /// A shard that is damaged, missing or lost, or a manifest or record that is and that the catalog does not give.
     public struct Damage: Sendable, Codable {
         /// The SHA-256 that the shard should have.
         public let digest: ContentDigest
-        /// `damaged` or `missing`.
+        /// `damaged`; `missing`: its file is gone; or `lost`: it was evicted, and no origin can give it.
         public let problem: String
         /// Details, such as the digest found.
         public let detail: String
@@ -50,6 +52,10 @@ public struct VerifySummary: Sendable, Codable {
     public internal(set) var kvDropped = 0
     /// Damage that was known before.
     public internal(set) var known: [Damage] = []
+    /// The shards that are not stored, and whether they can be fetched.
+    public internal(set) var absent = AbsentShards()
+    /// The results of the checks of origins, if they were requested.
+    public internal(set) var origins: [OriginCheckOutcome] = []
 }
 
 /// The state that the threads of one verification share.

@@ -17,7 +17,9 @@ extension Revision {
     func fetch(_ selection: FetchSelection, _ work: Work) throws {
         let isPending = try store.catalog.read { db in try RevisionTable.isPending(id, db) }
         guard isPending else { return }
-        let urls = try store.origins(of: model)
+        // Its own origins first; those of the model's other revisions may have it, too.
+        let own = try store.catalog.read { db in try OriginTable.all(of: id, db).map(\.url) }
+        let urls = own + (try store.origins(of: model).filter { !own.contains($0) })
         var failure: any Error = FetchError.noOrigin(name: name)
         for url in urls {
             do {

@@ -10,7 +10,10 @@ extension Store {
     /// Evicts shards from the disk: their rows stay, their files are deleted, and the next use fetches them from an
     /// origin. KV blocks are deleted with their rows, a block before its parent.
     ///
-    /// Shards of weights are not evicted if no origin has them, if they are pinned, or if a live process uses them.
+    /// A shard of weights is evicted only if every revision that holds it has an origin that was seen to hold that
+    /// revision within the last hour, if none of them is pinned, and if no live process uses it. Origins whose last
+    /// check is older, or that were never checked, are checked first. The shards of a revision whose origins do not
+    /// answer stay, and ``EvictionSummary/unchecked`` names the revision.
     ///
     /// The policy runs without a lock, on its own connection. Its victims are then checked again and marked in one
     /// transaction under the write lock, and their files are deleted after it. Evictions run one at a time
@@ -41,7 +44,12 @@ extension Store {
     /// As `evict`; does nothing if another eviction is running.
     func evictIfIdle(_ request: EvictionRequest) throws {
         let turn = try FileDescriptor("\(path)/\(request.kind.setting("evict", "lock"))", O_RDWR | O_CREAT)
-        if try turn.tryLock() { _ = try evictInTurn(request, Work()) }
+        guard try turn.tryLock() else { return }
+        for outcome in try evictInTurn(request, Work(within: misses)).unchecked {
+            logger.warning(
+                "\(outcome.origin): could not be checked for \(outcome.revision), whose shards stay: \(outcome.reason ?? "")"
+            )
+        }
     }
 
     private func evictInTurn(_ request: EvictionRequest, _ work: Work) throws -> EvictionSummary {
@@ -58,6 +66,8 @@ extension Store {
         if wanted == 0 { return summary }
         work.expect(wanted)
         accesses.flush()
+        var unanswered: Set<Int64> = []
+        if request.kind == .weights { try checkUnchecked(&unanswered, &summary, work) }
         var policies = [Policy.lru]
         do {
             policies.insert(try request.policy ?? policy(quota.policy), at: 0)
@@ -68,7 +78,9 @@ extension Store {
             try work.check()
             do {
                 summary.policy = policy.name
-                try evict(wanted - summary.bytes, policy, request, average: stored / max(shards, 1), &summary)
+                try evict(
+                    wanted - summary.bytes, policy, request, average: stored / max(shards, 1), &unanswered, &summary,
+                    work)
             } catch let error as PolicyError where policy != .lru {
                 summary.refused = "\(error)"
             }
@@ -83,19 +95,30 @@ extension Store {
     }
 
     private func evict(
-        _ wanted: Int, _ policy: Policy, _ request: EvictionRequest, average: Int, _ summary: inout EvictionSummary
+        _ wanted: Int, _ policy: Policy, _ request: EvictionRequest, average: Int, _ unanswered: inout Set<Int64>,
+        _ summary: inout EvictionSummary, _ work: Work
     ) throws {
         try startClock(request.kind, of: policy, dryRun: request.dryRun)
         if request.kind == .kv { return try evictKV(wanted, policy, request, average: average, &summary) }
-        let start = ContinuousClock.now
-        let victims = try victims(
-            policy, bytes: wanted, expected: 2 * wanted / max(average, 1), seconds: request.seconds)
-        summary.seconds = (ContinuousClock.now - start) / .seconds(1)
+        var victims: [PolicyDatabase.Victim] = []
+        // Each round checks revisions that no round before has checked, so the loop ends.
+        var checked: Set<Int64> = []
+        while true {
+            let start = ContinuousClock.now
+            victims = try self.victims(
+                policy, bytes: wanted, expected: 2 * wanted / max(average, 1), seconds: request.seconds,
+                except: unanswered)
+            summary.seconds += (ContinuousClock.now - start) / .seconds(1)
+            let stale = try catalog.read { db in try Self.stale(victims, db) }.filter { !checked.contains($0) }
+            if stale.isEmpty { break }
+            checked.formUnion(stale)
+            note(try checkOrigins(of: stale, .first, work), of: stale, &unanswered, &summary)
+        }
         // Between reading the leases and the commit, no process may begin to use a revision.
-        let gone = try leases.whileNobodyStarts { holders in
+        let gone = try leases.whileNobodyStarts { [victims, unanswered] holders in
             try catalog.write(dryRun: request.dryRun) { db in
                 try authority.require(db)
-                return try Self.claim(victims, wanted, holders, db)
+                return try Self.claim(victims, wanted, holders, except: unanswered, db)
             }
         }
         if !request.dryRun { try authority.delete(gone.map { .init(digest: $0.digest, kind: .shard) }, .evicted) }
@@ -105,10 +128,43 @@ extension Store {
         summary.stored -= bytes
     }
 
-    private func victims(_ policy: Policy, bytes: Int, count: Int = .max, expected: Int, seconds: Double) throws
-        -> [PolicyDatabase.Victim]
-    {
-        let candidates = try DiskCandidates(catalog.path, leases.holders())
+    // MARK: Origins
+
+    /// Checks the origins of revisions of which none was ever found there: their shards may become candidates.
+    private func checkUnchecked(
+        _ unanswered: inout Set<Int64>, _ summary: inout EvictionSummary, _ work: Work
+    ) throws {
+        let revisions = try catalog.read { db in
+            try OriginTable.uncheckedRevisions(absentBefore: StoreClock.now - Self.originCheckSeconds, db)
+        }
+        if revisions.isEmpty { return }
+        note(try checkOrigins(of: revisions, .first, work), of: revisions, &unanswered, &summary)
+    }
+
+    /// The revisions that hold victims, and whose last check is too old to rely on.
+    private static func stale(_ victims: [PolicyDatabase.Victim], _ db: Database) throws -> [Int64] {
+        var files: Set<Int64> = []
+        for victim in victims { files.formUnion(try ExtentTable.files(of: victim.shard, db)) }
+        var revisions: Set<Int64> = []
+        for file in files { revisions.formUnion(try RevisionTable.revisions(linking: file, db)) }
+        let moment = StoreClock.now - originCheckSeconds
+        return try revisions.filter { try OriginTable.lastCheck(of: $0, db) ?? 0 < moment }.sorted()
+    }
+
+    /// Keeps the shards of revisions in this eviction if no origin of theirs answered that it holds them.
+    private func note(
+        _ outcomes: [OriginCheckOutcome], of revisions: [Int64], _ unanswered: inout Set<Int64>,
+        _ summary: inout EvictionSummary
+    ) {
+        unanswered.formUnion(Set(revisions).subtracting(outcomes.filter { $0.state == .holds }.map(\.id)))
+        summary.unchecked += outcomes.filter { $0.state == .unanswered && unanswered.contains($0.id) }
+    }
+
+    private func victims(
+        _ policy: Policy, bytes: Int, count: Int = .max, expected: Int, seconds: Double,
+        except excluded: Set<Int64> = []
+    ) throws -> [PolicyDatabase.Victim] {
+        let candidates = try DiskCandidates(catalog.path, leases.holders(), except: excluded)
         let size = try candidates.database.prepare("SELECT bytes FROM main.shard WHERE id = ?")
         return try candidates.database.victims(
             policy, now: Double(StoreClock.now), bytes: bytes, count: count, expected: min(max(expected, 256), 1 << 20),
@@ -122,9 +178,10 @@ extension Store {
 
     /// Marks victims that are still evictable as evicted, until `wanted` bytes are freed.
     private static func claim(
-        _ victims: [PolicyDatabase.Victim], _ wanted: Int, _ holders: [LeaseDirectory.Holder], _ db: Database
+        _ victims: [PolicyDatabase.Victim], _ wanted: Int, _ holders: [LeaseDirectory.Holder],
+        except excluded: Set<Int64>, _ db: Database
     ) throws -> [(digest: ContentDigest, bytes: Int)] {
-        try db.execute(sql: DiskCandidates.setUp(holders, now: StoreClock.now))
+        try db.execute(sql: DiskCandidates.setUp(holders, except: excluded, now: StoreClock.now))
         var gone: [(digest: ContentDigest, bytes: Int)] = []
         var bytes = 0
         var clock: Double?

@@ -52,7 +52,7 @@ extension Store {
             var elsewhere = 0
             if !files.isEmpty {
                 elsewhere = try FetchRun(self, origin, files, work) { [self] bytes in
-                    try isNeeded ? makeRoomForFetch(bytes) : makeRoomForImport(bytes)
+                    try isNeeded ? makeRoomForFetch(bytes, work) : makeRoomForImport(bytes, work)
                 }.run()
             }
             let digests = files.compactMap { file in file.id.flatMap { id in file.hash?.digest.map { (id, $0) } } }

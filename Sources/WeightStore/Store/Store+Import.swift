@@ -13,6 +13,8 @@ extension Store {
     ///   - work: counts bytes that are read and hashed, and, as skipped, bytes of files that the store holds.
     ///     Cancelling it, or the task, ends the import.
     /// - Throws: ``StoreError``, ``FormatError``, ``FetchError`` for an origin that cannot be used,
+    ///   ``StoreError/originLacks(origin:revision:reason:)`` or
+    ///   ``StoreError/originUnchecked(origin:revision:reason:)`` if an origin does not pass its check,
     ///   `CancellationError`. After an error the store holds the same models as before, plus shards that the next
     ///   import of the same files reuses and that ``collectGarbage(graceSeconds:discardingNewer:dryRun:)`` removes otherwise.
     @discardableResult
@@ -39,7 +41,7 @@ extension Store {
         work.expect(bytes)
         let run = ImportRun(
             catalog: catalog, blobs: blobs, staging: try stagingDirectory(), lease: leases.name, cores: cores,
-            work: work, makeRoom: { [weak self] bytes in try self?.makeRoomForImport(bytes) })
+            work: work, makeRoom: { [weak self] bytes in try self?.makeRoomForImport(bytes, work) })
         var summary = ImportSummary(
             revisions: [], bytes: bytes, written: 0, skippedBytes: 0, moved: moves.removed.count,
             skipped: sources.flatMap(\.skipped) + moves.skipped)

@@ -136,9 +136,7 @@ extension Store {
             try RefTable.set(ref, of: model, to: revision.id, db)
             summary.refs += 1
         }
-        let origins = try OriginTable.urls(of: model, db)
-        let (first, others) = isNewer ? (record.origins, origins) : (origins, record.origins)
-        try OriginTable.set(first + others.filter { !first.contains($0) }, of: model, db)
+        try addOrigins(of: record, to: model, areNewer: isNewer, db)
         let prompts = try PromptTable.records(of: model, db)
         let (names, texts) = (Set(prompts.map(\.name)), Set(prompts.map(\.tokens)))
         for prompt in record.prompts ?? [] where !names.contains(prompt.name) && !texts.contains(prompt.tokens) {
@@ -171,7 +169,20 @@ extension Store {
                 revision.version = try ModelTable.nextVersion(of: model, wanted: nil, db)
             }
         }
-        try Self.fill(revision, manifest, of: model, blobs, &summary, db)
+        try Self.fill(revision, manifest, of: model, record.origins(of: revision), blobs, &summary, db)
+    }
+
+    /// Adds the origins of a record's revisions to those of the catalog; the newer ones are nearer.
+    private func addOrigins(
+        of record: ModelRecord, to model: Int64, areNewer: Bool, _ db: Database
+    ) throws {
+        for revision in record.revisions {
+            guard let id = try RevisionTable.find(revision.digest, of: model, db)?.id else { continue }
+            let (known, added) = (try OriginTable.all(of: id, db), record.origins(of: revision))
+            let (first, others) = areNewer ? (added, known) : (known, added)
+            let nearest = Set(first.map { ByteText($0.url) })
+            try OriginTable.set(first + others.filter { !nearest.contains(ByteText($0.url)) }, of: id, db)
+        }
     }
 
     /// Removes the rows of revisions that a newer record no longer lists and whose manifests are gone. No blob is deleted.

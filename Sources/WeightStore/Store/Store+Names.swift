@@ -79,8 +79,8 @@ extension Store {
         }
     }
 
-    /// Pins a revision: until it is unpinned, it is not evicted, ``prune(_:dryRun:)`` skips it, and
-    /// ``remove(_:force:dryRun:)`` refuses to remove it without `force`.
+    /// Pins a revision: until it is unpinned, it is not evicted, ``prune(_:dryRun:work:)`` skips it, and
+    /// ``remove(_:force:dryRun:work:)`` refuses to remove it without `force`.
     ///
     /// - Returns: the revision's name, `org/name@v3`.
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``, ``StorageError/invalid(what:value:reason:)``.

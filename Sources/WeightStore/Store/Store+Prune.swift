@@ -1,5 +1,6 @@
 import GRDB
 import Storage
+import Support
 
 extension Store {
     /// Removes revisions by rule. Revisions that a ref names are not candidates, unless the rule includes them; the one
@@ -9,11 +10,12 @@ extension Store {
     /// - Parameters:
     ///   - rule: which revisions to remove.
     ///   - dryRun: whether nothing is removed, and the summary says what would be.
+    ///   - work: cancelling it ends the call before it removes anything.
     @discardableResult
-    public func prune(_ rule: PruneRule, dryRun: Bool = false) throws -> RemovalSummary {
+    public func prune(_ rule: PruneRule, dryRun: Bool = false, work: Work = Work()) throws -> RemovalSummary {
         accesses.flush()
         var stop: ((Removal) throws -> Bool)?
-        return try prune(dryRun: dryRun) { db in
+        return try prune(dryRun: dryRun, work) { db in
             let stored = try rule.downToBytes.map { _ in try Totals.bytes(.weights, db) }
             if let stored, let limit = rule.downToBytes {
                 stop = { stored - $0.summary.bytes <= limit }

@@ -153,7 +153,9 @@ extension Store {
         for revision in record.revisions {
             let name = name(of: revision, record.model)
             do {
-                try fill(revision, manifest(of: revision.digest, blobs), of: model, blobs, &summary, db)
+                try fill(
+                    revision, manifest(of: revision.digest, blobs), of: model, record.origins(of: revision), blobs,
+                    &summary, db)
             } catch let error as StorageError {
                 lost.append(.init(name: name, manifest: revision.digest, reason: "\(error)"))
             }
@@ -163,7 +165,6 @@ extension Store {
             try RefTable.set(ref, of: model, to: revision.id, db)
             summary.refs += 1
         }
-        try OriginTable.set(record.origins, of: model, db)
         for prompt in record.prompts ?? [] {
             try PromptTable.insert(prompt.name, TokenList(prompt.tokens), of: model, createdAt: prompt.createdAt, db)
             summary.prompts += 1
@@ -181,29 +182,36 @@ extension Store {
 
     /// Inserts a revision and the rows of its files.
     static func fill(
-        _ revision: ModelRecord.Revision, _ manifest: Manifest, of model: Int64, _ blobs: BlobDirectory,
-        _ summary: inout RebuildSummary, _ db: Database
+        _ revision: ModelRecord.Revision, _ manifest: Manifest, of model: Int64, _ origins: [OriginEntry],
+        _ blobs: BlobDirectory, _ summary: inout RebuildSummary, _ db: Database
     ) throws {
         let id = try RevisionTable.insert(
             manifest, digest: revision.digest, model: model, version: revision.version, source: revision.source,
             createdAt: revision.createdAt, db)
-        if revision.hasOrigin == true { try RevisionTable.setHasOrigin(id, db) }
+        // Before the files, as in `RevisionRow.save`.
+        try OriginTable.set(origins, of: id, db)
+        let hasOrigin = origins.contains { $0.absentAt == nil }
         for file in manifest.files {
             var ids: [Int64] = []
             for facts in file.content.shards {
                 if let row = try ShardTable.find(facts.digest, db) {
                     try FileContent.check(facts, is: row)
                     ids.append(row.id)
+                    // A revision without an origin was read before this one, which can fetch the shard.
+                    if row.state == .missing, hasOrigin {
+                        try ShardTable.mark(facts.digest, as: .evicted, db)
+                        summary.missing = max(0, summary.missing - 1)
+                        summary.evicted += 1
+                    }
                     continue
                 }
                 ids.append(try ShardTable.markPresent(facts, db))
                 summary.shards += 1
                 let isAbsent = try FileSystem.isAbsent(blobs.path(facts.digest))
                 if try isAbsent || FileSystem.status(blobs.path(facts.digest))?.bytes != facts.bytes {
-                    let isEvicted = revision.hasOrigin == true
-                    try ShardTable.mark(facts.digest, as: isEvicted ? .evicted : .missing, db)
-                    summary.evicted += isEvicted ? 1 : 0
-                    summary.missing += isEvicted ? 0 : 1
+                    try ShardTable.mark(facts.digest, as: hasOrigin ? .evicted : .missing, db)
+                    summary.evicted += hasOrigin ? 1 : 0
+                    summary.missing += hasOrigin ? 0 : 1
                 }
             }
             try RevisionTable.link(id, file.path, try file.content.save(ids, db), db)

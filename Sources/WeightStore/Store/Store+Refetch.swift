@@ -30,7 +30,7 @@ extension Store {
         if wanted.state == .present, FileSystem.exists(blobs.path(digest)) { return }
         var failure: (any Error)?
         guard let first = wanted.sources.first else { throw missing }
-        try makeRoomForFetch(wanted.bytes)
+        try makeRoomForFetch(wanted.bytes, work)
         let nearer = nearer.value
         for origin in nearer?.origins(for: first.request) ?? [] {
             if try tryFetch(wanted, first.request, origin.url, work, { origin }) == nil { return }

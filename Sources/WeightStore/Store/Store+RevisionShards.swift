@@ -2,7 +2,8 @@ import GRDB
 import Storage
 
 extension Store {
-    /// Adds a revision whose shards an origin holds under their digests. Fetches nothing.
+    /// Adds a revision whose shards an origin holds under their digests. Fetches nothing. The origin counts as checked:
+    /// its manifest, or its version map, names the revision.
     ///
     /// - Parameters:
     ///   - version: the number to give it, unless another revision of the model has it.
@@ -18,8 +19,7 @@ extension Store {
             for facts in shards.manifest.files.flatMap(\.content.shards) { try ShardTable.expect(facts, db) }
             let saved = try RevisionRow.save(
                 shards.manifest, digest: shards.digest, model: model, source: url, refs: refs,
-                origins: try PullRequest.origins(of: model, with: url, db), partial: false, lease: leases.name,
-                version: version, db)
+                origins: [url], partial: false, lease: leases.name, version: version, db)
             return ((), [saved.model])
         }
     }

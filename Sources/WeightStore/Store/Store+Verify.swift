@@ -9,7 +9,8 @@ import Synchronization
 
 extension Store {
     /// Reads shards from the disk, past the page cache, and compares them with their digests. A shard that differs is
-    /// moved to `quarantine/`; importing the same content again restores it. A KV block that differs is dropped.
+    /// moved to `quarantine/`; importing the same content again restores it. A KV block that differs is dropped. Shards
+    /// that are not stored are reported from the catalog: ``VerifySummary/absent``.
     ///
     /// A shard that was missing or quarantined and whose right bytes are back becomes present again. Manifests and records
     /// are compared with their digests, too, and written anew from the catalog if they are damaged or missing.
@@ -28,6 +29,8 @@ extension Store {
     @discardableResult
     public func verifyBlocking(_ rule: VerifyRule = VerifyRule(), work: Work = Work()) throws -> VerifySummary {
         try catalog.read { db in try StoreIdentity.requireIfMarked(blobs, db) }
+        // First: what an origin no longer holds is then reported as lost.
+        let origins = rule.checksOrigins ? try checkOriginsToVerify(rule, work) : []
         let reinstated = try reinstateLostShards(work)
         let descriptions = try restoreDescriptions(of: rule.revision)
         let shards = try shardsToVerify(rule)
@@ -49,7 +52,24 @@ extension Store {
                 revisions: try revisions(describedBy: bad.name))
         }
         summary.known = try knownDamage(but: Set(found.damage.map(\.digest)))
+        summary.origins = origins
+        try catalog.read { db in
+            let revision = try rule.revision.map { try RevisionRow.find($0, db).id }
+            summary.absent = try AbsentShards.count(of: revision, db) { shard, digest in
+                summary.known.append(
+                    VerifySummary.Damage(
+                        digest: digest, problem: "lost", detail: "evicted, and no origin can give it",
+                        revisions: try Self.revisions(holding: shard, db)))
+            }
+        }
         return summary
+    }
+
+    private func checkOriginsToVerify(_ rule: VerifyRule, _ work: Work) throws -> [OriginCheckOutcome] {
+        let revisions = try catalog.read { db in
+            try rule.revision.map { [try RevisionRow.find($0, db)] } ?? Self.revisions(named: nil, db)
+        }
+        return try checkOrigins(of: revisions.map(\.id), .all, isPatient: true, work)
     }
 
     /// Verifies until no shard is left, or a lane has failed.

@@ -3,6 +3,7 @@ import Files
 import GRDB
 import Glibc
 import Storage
+import Support
 import Synchronization
 
 extension Store {
@@ -24,18 +25,18 @@ extension Store {
     /// Evicts until `bytes` that an import or a pull is about to write fit the quota.
     ///
     /// - Throws: ``StoreError/quotaFull(quota:stored:requested:evictable:)`` if they do not fit after the eviction.
-    func makeRoomForImport(_ bytes: Int) throws {
-        guard let (quota, stored) = try evictFor(bytes) else { return }
+    func makeRoomForImport(_ bytes: Int, _ work: Work) throws {
+        guard let (quota, stored) = try evictFor(bytes, work) else { return }
         throw StoreError.quotaFull(
             quota: quota, stored: stored, requested: bytes, evictable: try diskGauge().evictable)
     }
 
     /// Evicts until a shard that is about to be fetched fits the quota. If too little is evictable, the fetch continues
     /// above the quota.
-    func makeRoomForFetch(_ bytes: Int) throws {
+    func makeRoomForFetch(_ bytes: Int, _ work: Work) throws {
         let exceeded: (quota: Int, stored: Int)?
         do {
-            exceeded = try evictFor(bytes)
+            exceeded = try evictFor(bytes, work)
         } catch let error as StorageError where error.isRefusedDeletion {
             // The store can be read although nothing may be deleted from it.
             if !background.hasWarned.exchange(true, ordering: .relaxed) { logger.warning("no room was made: \(error)") }
@@ -52,11 +53,11 @@ extension Store {
     }
 
     /// - Returns: nil if there is room for `bytes`; otherwise the quota and the stored bytes after the eviction.
-    private func evictFor(_ bytes: Int) throws -> (quota: Int, stored: Int)? {
+    private func evictFor(_ bytes: Int, _ work: Work) throws -> (quota: Int, stored: Int)? {
         let (quota, stored) = try quotaAndStored()
         guard let limit = quota.bytes, stored + bytes > limit else { return nil }
         let target = max(min((quota.lowBytes ?? 0), limit - bytes), 0)
-        let after = try evictBlocking(EvictionRequest(.downTo(target))).stored
+        let after = try evictBlocking(EvictionRequest(.downTo(target)), work: Work(within: work)).stored
         return after + bytes > limit ? (limit, after) : nil
     }
 

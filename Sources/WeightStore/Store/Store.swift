@@ -28,6 +28,7 @@ public final class Store: Sendable {
     let tiers: TierSet
     let origins = OriginRegistry()
     let nearer = NearerOriginsSlot()
+    let silentOrigins = SilentOrigins()
     /// The progress and cancellation of all fetches on miss.
     package let misses = Work()
     let recorder: AccessRecorder

@@ -95,9 +95,8 @@ enum Popularity {
                              SELECT 1
                              FROM extent AS place
                              JOIN revision_file AS path ON path.file_id = place.file_id
-                             JOIN revision AS holder ON holder.id = path.revision_id
-                             JOIN origin ON origin.model_id = holder.model_id
-                             WHERE place.shard_id = shard.id AND holder.has_origin) AS is_available,
+                             JOIN revision_origin ON revision_origin.revision_id = path.revision_id
+                             WHERE place.shard_id = shard.id AND revision_origin.absent_at IS NULL) AS is_available,
                            shard.kind = 'file' AS is_file
                     FROM revision_file
                     JOIN extent ON extent.file_id = revision_file.file_id

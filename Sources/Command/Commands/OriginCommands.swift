@@ -1,0 +1,103 @@
+import ArgumentParser
+import WeightStore
+
+struct OriginCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "origin",
+        abstract: "List, add, remove and check the origins of revisions.",
+        discussion: """
+            An origin belongs to a revision. A shard may be evicted only if every revision that holds it has an origin \
+            that was seen to hold that revision: it was pulled from there, or a check found it there.
+
+            The name of a model means all of its revisions; model@rev means one.
+            """,
+        subcommands: [OriginList.self, OriginAdd.self, OriginRemove.self, OriginCheck.self])
+}
+
+struct OriginList: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ls", abstract: "List the origins of revisions, the nearest first.")
+
+    @Argument(help: "A model, or a revision of it (default: all models).") var name: String?
+    @OptionGroup var options: StoreOptions
+
+    func run() throws {
+        let origins = try options.open().revisionOrigins(of: name)
+        if options.json { return try Terminal.write(json: origins) }
+        var table = Table("REVISION", "ORIGIN", "CHECKED")
+        for origin in origins {
+            let state =
+                origin.checked.map { Quantity.age($0) }
+                ?? origin.absent.map { "lacked it \(Quantity.age($0))" } ?? "never"
+            table.add(origin.revision, origin.origin, state)
+        }
+        try Terminal.write(table.text)
+    }
+}
+
+struct OriginAdd: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "add", abstract: "Add an origin, after a check that it holds the revisions.",
+        discussion: """
+            Of a model's revisions, those get the origin that it holds; the others are listed. If it holds none, the \
+            command fails.
+            """)
+
+    @Argument(help: "A model, or a revision of it.") var name: String
+    @Argument(help: ArgumentHelp("The origin: https://…, s3://…, peer+https://…, file:///….", valueName: "url"))
+    var url: String
+    @Flag(help: "Do not check the origin: it counts as checked.") var trust = false
+    @OptionGroup var options: StoreOptions
+
+    func run() throws {
+        let store = try options.open()
+        let outcomes = try LongCall.run(stopping: store) { work in
+            try store.addOrigin(url, to: name, trusting: trust, work: work)
+        }
+        try outcomes.report(options)
+    }
+}
+
+struct OriginRemove: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rm", abstract: "Remove an origin.",
+        discussion: "The last origin that can give shards which are not stored stays, unless --force is given.")
+
+    @Argument(help: "A model, or a revision of it.") var name: String
+    @Argument(help: ArgumentHelp("The origin.", valueName: "url")) var url: String
+    @Flag(name: .shortAndLong, help: "Remove it even if shards are lost by that.") var force = false
+    @OptionGroup var options: StoreOptions
+
+    func run() throws {
+        let revisions = try options.open().removeOrigin(url, from: name, force: force)
+        try options.json
+            ? Terminal.write(json: revisions)
+            : Terminal.write("\(url) removed from \(revisions.joined(separator: ", "))\n")
+    }
+}
+
+struct OriginCheck: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "check", abstract: "Check that the origins hold the revisions.",
+        discussion: """
+            Exit status 12 if an origin does not answer. One that lacks a revision is listed; the shards of that \
+            revision are then kept, unless another origin holds it.
+            """)
+
+    @Argument(help: "A model, or a revision of it (default: all models).") var name: String?
+    @OptionGroup var options: StoreOptions
+
+    func run() throws {
+        let store = try options.open()
+        let outcomes = try LongCall.run(stopping: store) { work in try store.checkOrigins(of: name, work: work) }
+        try outcomes.report(options)
+        if outcomes.contains(where: { $0.state == .unanswered }) { throw ExitCode(ExitStatus.unchecked.rawValue) }
+    }
+}
+
+extension [OriginCheckOutcome] {
+    fileprivate func report(_ options: StoreOptions) throws {
+        try options.json
+            ? Terminal.write(json: self) : Terminal.write(map { "\($0.text)\n" }.joined())
+    }
+}
