@@ -10,6 +10,8 @@ const int clinux_MADV_POPULATE_READ = MADV_POPULATE_READ;
 
 int clinux_start_writeback(int file) { return sync_file_range(file, 0, 0, SYNC_FILE_RANGE_WRITE); }
 
+int clinux_memory_file(void) { return memfd_create("weightstore", MFD_CLOEXEC); }
+
 int64_t clinux_file_system_type(const char *path) {
     struct statfs facts;
     if (statfs(path, &facts) != 0) return -1;

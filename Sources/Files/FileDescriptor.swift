@@ -21,6 +21,13 @@ package struct FileDescriptor: ~Copyable, Sendable {
 
     deinit { close(raw) }
 
+    /// Makes an empty file in memory.
+    static func inMemory() throws(FileError) -> FileDescriptor {
+        let raw = clinux_memory_file()
+        guard raw >= 0 else { throw .system(operation: "memfd_create", path: "memory", code: errno) }
+        return FileDescriptor(raw: raw, path: "memory")
+    }
+
     /// Opens a file for reading.
     ///
     /// - Returns: nil if the path does not exist.

@@ -73,3 +73,12 @@ extension StorageError: CustomStringConvertible {
         }
     }
 }
+
+extension StorageError {
+    /// - Throws: ``damaged(path:digest:expected:found:)`` unless the digest of the bytes is the expected one.
+    package static func check(_ found: ContentDigest, is expected: ContentDigest, of path: String) throws {
+        if found == expected { return }
+        throw StorageError.damaged(
+            path: path, digest: expected, expected: "SHA-256 \(expected.short)", found: "SHA-256 \(found.short)")
+    }
+}

@@ -22,7 +22,11 @@ import WeightStore
     func unmounted() throws {
         try FileManager.default.moveItem(atPath: directory("store/blobs"), toPath: directory("aside"))
         try FileManager.default.createDirectory(atPath: directory("store/blobs"), withIntermediateDirectories: true)
-        for arguments in [["gc"], ["rm", "org/base"], ["prune"], ["evict", "--free", "1M"], ["verify"]] {
+        let commands = [
+            ["gc"], ["rm", "org/base"], ["prune"], ["evict", "--free", "1M"], ["verify"],
+            ["import", directory("base"), "--name", "org/again"],
+        ]
+        for arguments in commands {
             let result = try tool.run(arguments)
             #expect(result.status == 7, "\(arguments): \(result.errors)")
             #expect(result.errors.contains("not mounted"), "\(arguments): \(result.errors)")

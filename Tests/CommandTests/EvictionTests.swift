@@ -7,7 +7,7 @@ import Testing
 
 /// A store past its quota, under each policy, with pins, leases and a second process at work: the right shards go, the
 /// others are there byte for byte, and what went comes back on its next use.
-@Suite(.blocking, .serialized) struct EvictionTests {
+@Suite(.blockingInTurn, .serialized) struct EvictionTests {
     let directory = try! TemporaryDirectory()
     var path: String { directory("store") }
 

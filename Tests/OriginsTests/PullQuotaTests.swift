@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 import WeightStore
 
-/// The quota holds for pulls, too.
+/// The quota holds for pulls and misses, too.
 @Suite(.blocking) struct PullQuotaTests {
     @Test("a pull that cannot fit the quota is refused before its first byte, with the figures")
     func refused() async throws {
@@ -73,5 +73,50 @@ import WeightStore
         pulling.cancel()
         _ = await pulling.result
         try store.remove(["org/model"])
+    }
+
+    @Test(
+        "a miss that cannot fit is passed through by cat, export and serve, refused by load, and nothing is stored above the quota",
+        arguments: [Miss.evicted, .neverFetched])
+    func passedThrough(miss: Miss) async throws {
+        let fixture = try HubFixture(TestModel(layers: 2), files: 2)
+        let store = try fixture.store()
+        try await store.pull(fixture.request(miss == .evicted ? FetchSelection() : .nothing))
+        try store.evictBlocking(EvictionRequest(.downTo(0)))
+        let quota = try store.diskGauge().bytes + 1
+        try store.setQuota(Quota(bytes: quota))
+        let revision = try store.revision("org/model")
+        let names = try revision.files().map(\.path)
+        for name in names { #expect(try revision.bytes(of: name) == fixture.file(name)) }
+        try await revision.export(to: fixture.directory("out"))
+        for name in names { #expect(try contents(fixture.directory("out/\(name)")) == fixture.file(name)) }
+        #expect(try store.diskGauge().bytes <= quota)
+        let error = #expect(throws: StoreError.self) { try revision.leaseBlocking(layer: 0, in: .ram) }
+        guard case .quotaFull(quota, _, _, _) = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+        let server = try ServeProcess(fixture.directory("store"), log: fixture.directory("log"))
+        let client = try fixture.store("client")
+        try client.pullBlocking(fixture.request(from: server.url))
+        for name in names { #expect(try client.revision("org/model").bytes(of: name) == fixture.file(name)) }
+        #expect(try store.diskGauge().bytes <= quota)
+    }
+
+    enum Miss { case evicted, neverFetched }
+
+    @Test("a server with an upstream stays within its quota, and gives what does not fit")
+    func upstream() throws {
+        let fixture = try HubFixture(TestModel(layers: 2), files: 2)
+        let quota = 100_000
+        try fixture.store("middle").setQuota(Quota(bytes: quota))
+        let server = try ServeProcess(
+            fixture.directory("middle"), ["--upstream", fixture.hub.url], log: fixture.directory("log"))
+        let client = try fixture.store("client")
+        try client.pullBlocking(fixture.request(from: server.url))
+        for file in try client.revision("org/model").files() {
+            #expect(try client.revision("org/model").bytes(of: file.path) == fixture.file(file.path))
+        }
+        #expect(try Store(at: fixture.directory("middle")).diskGauge().bytes <= quota)
     }
 }

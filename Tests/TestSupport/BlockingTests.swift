@@ -9,12 +9,14 @@ import Testing
 /// pool.
 package struct BlockingTests: SuiteTrait, TestTrait, TestScoping {
     package let isRecursive = true
+    /// Whether the tests wait for one of the slots.
+    fileprivate let takesSlot: Bool
 
     package func provideScope(
         for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void
     ) async throws {
-        await Self.slots.acquire()
-        defer { Self.slots.release() }
+        if takesSlot { await Self.slots.acquire() }
+        defer { if takesSlot { Self.slots.release() } }
         try await withTaskExecutorPreference(BlockingExecutor.shared) { try await function() }
     }
 
@@ -24,7 +26,11 @@ package struct BlockingTests: SuiteTrait, TestTrait, TestScoping {
 
 extension Trait where Self == BlockingTests {
     /// The suite's tests may block their thread.
-    package static var blocking: Self { Self() }
+    package static var blocking: Self { Self(takesSlot: true) }
+
+    /// As ``blocking``, for a serialized suite: one of its tests runs at a time, beside the slots. In the slots' line each
+    /// of them would wait behind all other tests once more, and the last ones would run alone at the end.
+    package static var blockingInTurn: Self { Self(takesSlot: false) }
 }
 
 /// A number of slots; tasks wait for a free one in order.

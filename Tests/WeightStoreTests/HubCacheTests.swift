@@ -57,6 +57,39 @@ import WeightStore
         #expect(try store.revisions(of: "org/name").map(\.commit) == commits)
     }
 
+    @Test("the same commit is the same revision: no version is added, and refs and pins stay")
+    func sameCommit() throws {
+        try makeCache()
+        let store = try Store(at: directory("store"), create: true)
+        try store.importModelBlocking(ImportRequest(source: directory("plain-1"), name: "org/name"))
+        let first = try store.revision("org/name")
+        // A server gives a revision without a commit this one.
+        let commit = first.digest.hex.prefix(40)
+        try store.pin("org/name", note: "")
+        let model = directory("hub/models--org--name")
+        try FileManager.default.moveItem(
+            atPath: "\(model)/snapshots/\(commits[1])", toPath: "\(model)/snapshots/\(commit)")
+        try FileManager.default.removeItem(atPath: "\(model)/snapshots/\(commits[0])")
+        try directory.write("\(commit)", to: "hub/models--org--name/refs/main")
+        // A cache may hold fewer files.
+        let snapshot = "\(model)/snapshots/\(commit)"
+        let name = try #require(TemporaryDirectory.files(below: snapshot).first { !$0.hasSuffix(".safetensors") })
+        try FileManager.default.removeItem(atPath: "\(snapshot)/\(name)")
+        let summary = try store.importModelBlocking(ImportRequest(source: directory("hub")))
+        let revision = try #require(summary.revisions.first)
+        #expect(summary.revisions.count == 1 && revision.wasKnown && revision.digest == first.digest)
+        #expect(revision.movedRefs.isEmpty)
+        #expect(try store.revisions(of: "org/name").map(\.version) == [1])
+        // Another content under the same commit is another revision, and the ref that moves is named.
+        try FileManager.default.removeItem(atPath: "\(snapshot)/model.safetensors")
+        try directory.write(
+            contents(directory("plain-0/model.safetensors")),
+            to: "hub/models--org--name/snapshots/\(commit)/model.safetensors")
+        let other = try store.importModelBlocking(ImportRequest(source: directory("hub")))
+        #expect(other.revisions.map(\.version) == [2])
+        #expect(other.revisions.first?.movedRefs == ["main": "org/name@v1"])
+    }
+
     @Test("a cache in which nothing was finished is refused, with what lies there named")
     func nothing() throws {
         try directory.write([1], to: "hub/models--org--name/blobs/beef.incomplete")

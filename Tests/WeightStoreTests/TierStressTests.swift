@@ -7,7 +7,7 @@ import Testing
 @testable import WeightStore
 
 /// Thousands of random leases, cancellations, streams, evictions and failures at once.
-@Suite(.blocking, .serialized) struct TierStressTests {
+@Suite(.blockingInTurn, .serialized) struct TierStressTests {
     let directory = try! TemporaryDirectory()
 
     /// Brings shards in as `inner` does, but for one in `rarity`, which fails.

@@ -7,7 +7,7 @@ import Testing
 @testable import WeightStore
 
 /// What is used most is in memory before it is asked for.
-@Suite(.blocking, .serialized) struct WarmTests {
+@Suite(.blockingInTurn, .serialized) struct WarmTests {
     let directory = try! TemporaryDirectory()
     let base = TestModel(layers: 4)
 

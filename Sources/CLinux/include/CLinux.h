@@ -20,4 +20,7 @@ int64_t clinux_file_system_type(const char *path);
 /// waiting.
 int clinux_start_writeback(int file);
 
+/// `memfd_create(2)` with `MFD_CLOEXEC`: a file in memory, without a name.
+int clinux_memory_file(void);
+
 #endif

@@ -72,6 +72,9 @@ struct Import: ParsableCommand {
                 "\(revision.model)@v\(revision.version)  \(revision.digest.short)\(refs)  "
                 + "\(Quantity.count(revision.files, "file")), \(Quantity.bytes(revision.bytes))"
                 + (revision.wasKnown ? ", already known" : "") + "\n"
+            for (ref, old) in revision.movedRefs.sorted(by: { $0.key < $1.key }) {
+                text += "  the ref \(ref) named \(old) before\n"
+            }
         }
         // What was written has the padding of packs, too.
         let stored = max(0, summary.bytes - summary.written)
@@ -87,9 +90,10 @@ struct Import: ParsableCommand {
         if options.json { return try Terminal.write(json: plan) }
         var table = Table("MODEL", ">FILES", ">SIZE", "REFS", "FROM")
         for revision in plan {
+            let refs = revision.refs.map { ref in revision.refsNow[ref].map { "\(ref) (now \($0))" } ?? ref }
             table.add(
-                revision.model, "\(revision.files)", Quantity.bytes(revision.bytes),
-                revision.refs.joined(separator: ", "), revision.source)
+                revision.model, "\(revision.files)", Quantity.bytes(revision.bytes), refs.joined(separator: ", "),
+                revision.source)
             for file in revision.skipped { Terminal.printDiagnostic("\(file.path): skipped: \(file.reason)") }
         }
         try Terminal.write(table.text)

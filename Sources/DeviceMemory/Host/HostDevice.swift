@@ -21,17 +21,10 @@ final class HostDevice: Device {
 
     /// The machine's memory, and the memory that the kernel reports as available (`MemAvailable`), page cache included.
     func memory() throws(DeviceError) -> MemorySize {
-        let total = sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
-        guard let file = fopen("/proc/meminfo", "re") else { throw .system(operation: "/proc/meminfo", code: errno) }
-        defer { fclose(file) }
-        var line = [CChar](repeating: 0, count: 256)
-        while fgets(&line, Int32(line.count), file) != nil {
-            let words = String(decoding: line.prefix { $0 != 0 }.map(UInt8.init), as: UTF8.self).split(separator: " ")
-            if words.count > 1, words[0] == "MemAvailable:", let kibibytes = Int(words[1]) {
-                return MemorySize(total: total, free: kibibytes << 10)
-            }
+        guard let available = MachineMemory.available() else {
+            throw .system(operation: "/proc/meminfo: MemAvailable", code: ENOENT)
         }
-        throw .system(operation: "/proc/meminfo: MemAvailable", code: ENOENT)
+        return MemorySize(total: MachineMemory.total, free: available)
     }
 
     /// The corresponding C function is `mmap`: pages are allocated at the first write, as huge pages if the kernel has

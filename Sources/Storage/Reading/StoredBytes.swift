@@ -29,6 +29,13 @@ package final class StoredBytes: Sendable {
             self.digest = digest
             self.path = path
         }
+
+        /// The same bytes in another file.
+        package func at(_ path: String) -> Run {
+            Run(
+                offset: offset, length: length, blobOffset: blobOffset, blobBytes: blobBytes, digest: digest, path: path
+            )
+        }
     }
 
     private final class OpenBlob: Sendable {
@@ -50,14 +57,18 @@ package final class StoredBytes: Sendable {
     /// The most recently opened one first.
     private let open = Mutex<[OpenBlob]>([])
     private let hold: RevisionHold?
+    /// What some of the runs lie in, by their paths.
+    private let memory: [MemoryFile]
 
     /// - Parameters:
     ///   - runs: in file order; they cover the range.
     ///   - hold: keeps the revision from removal as long as the value exists.
-    package init(_ range: Range<Int>, runs: [Run], hold: RevisionHold?) {
+    ///   - memory: the files in memory to which runs refer by their paths.
+    package init(_ range: Range<Int>, runs: [Run], hold: RevisionHold?, memory: [MemoryFile] = []) {
         self.range = range
         self.runs = runs
         self.hold = hold
+        self.memory = memory
     }
 
     /// Fills a buffer with the bytes from `offset`, all of which must be in the range. Blocks.
@@ -109,7 +120,7 @@ extension StoredBytes {
     /// A subrange of the bytes.
     package func part(_ part: Range<Int>) -> StoredBytes {
         precondition(range.lowerBound <= part.lowerBound && part.upperBound <= range.upperBound)
-        return StoredBytes(part, runs: runs, hold: hold)
+        return StoredBytes(part, runs: runs, hold: hold, memory: memory)
     }
 }
 

@@ -45,6 +45,20 @@ package enum RefTable {
             .reduce(into: [:]) { $0[$1["model_id"], default: []].append($1["name"]) }
     }
 
+    /// The refs of a model with the names of their revisions: `["main": "org/name@v1"]`.
+    package static func revisions(of model: Int64, _ db: Database) throws -> [String: String] {
+        try Row.fetchAll(
+            db,
+            sql: """
+                SELECT ref.name, model.name AS model, revision.version, revision.digest
+                FROM ref JOIN revision ON revision.id = ref.revision_id JOIN model ON model.id = ref.model_id
+                WHERE ref.model_id = ?
+                """, arguments: [model]
+        ).reduce(into: [:]) { refs, row in
+            refs[row["name"] as String] = RevisionName.text(row["model"], version: row["version"], digest: row["digest"])
+        }
+    }
+
     /// The refs of a model with the digests of their revisions.
     package static func targets(of model: Int64, _ db: Database) throws -> [String: ContentDigest] {
         try Row.fetchAll(

@@ -1,5 +1,6 @@
 import GRDB
 import ModelFormats
+import Support
 
 /// The tables `revision` and `revision_file`: the immutable states of models, and the paths of their files. This type
 /// makes every change to them.
@@ -120,6 +121,37 @@ package enum RevisionTable {
                     SELECT file.id FROM revision_file JOIN file ON file.id = revision_file.file_id
                     WHERE revision_file.revision_id = ? AND file.digest = ? AND NOT file.pending
                     """), arguments: [revision, digest])
+    }
+
+    /// The digest of the newest complete revision that has a manifest's commit and all of its files; nil if there is
+    /// none. A cache of the hub often holds fewer files than the revision has.
+    package static func holder(of manifest: Manifest, model: Int64, _ db: Database) throws -> ContentDigest? {
+        guard let commit = manifest.commit else { return nil }
+        let revisions = try Row.fetchAll(
+            db,
+            sql: """
+                SELECT revision.id, revision.digest
+                FROM revision
+                WHERE revision.model_id = ? AND revision.commit_id = ? AND revision.version IS NOT NULL
+                      AND NOT EXISTS (
+                        SELECT 1 FROM revision_file JOIN file ON file.id = revision_file.file_id
+                        WHERE revision_file.revision_id = revision.id AND file.pending)
+                ORDER BY revision.version DESC
+                """, arguments: [model, commit])
+        for revision in revisions {
+            let files = try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT revision_file.path, file.digest
+                    FROM revision_file JOIN file ON file.id = revision_file.file_id
+                    WHERE revision_file.revision_id = ?
+                    """, arguments: [revision["id"] as Int64]
+            ).reduce(into: [ByteText: ContentDigest]()) { $0[ByteText($1["path"] as String)] = $1["digest"] }
+            if manifest.files.allSatisfy({ files[ByteText($0.path)] == $0.content.digest }) {
+                return revision["digest"]
+            }
+        }
+        return nil
     }
 
     /// The revisions that link a file.

@@ -27,23 +27,8 @@ struct PendingFile: Sendable {
 
     /// The pending files of a revision, sorted by path.
     static func all(of revision: Int64, _ db: Database) throws -> [PendingFile] {
-        try Row.fetchAll(
-            try db.cachedStatement(
-                sql: """
-                    SELECT file.id, model.name AS model, revision.commit_id, revision_file.path, file.bytes, file.digest,
-                           file.format
-                    FROM revision_file
-                    JOIN file ON file.id = revision_file.file_id
-                    JOIN revision ON revision.id = revision_file.revision_id
-                    JOIN model ON model.id = revision.model_id
-                    WHERE revision_file.revision_id = ? AND file.pending
-                    ORDER BY revision_file.path
-                    """),
-            arguments: [revision]
-        ).map { row in
-            let remote = RemoteFile(
-                model: row["model"], commit: row["commit_id"], path: row["path"], bytes: row["bytes"],
-                digest: row["digest"], gitObject: nil)
+        try rows(of: revision, path: nil, db).map { row in
+            let remote = RemoteFile(pending: row)
             let id: Int64 = row["id"]
             let layout = FileLayout(
                 format: FileFormat(rawValue: row["format"]) ?? .other, bytes: remote.bytes,
@@ -54,9 +39,40 @@ struct PendingFile: Sendable {
         }
     }
 
+    /// A pending file of a revision, as its origins name it; nil if the file is complete, or there is none.
+    static func remote(_ path: String, of revision: Int64, _ db: Database) throws -> RemoteFile? {
+        try rows(of: revision, path: path, db).first.map { RemoteFile(pending: $0) }
+    }
+
+    private static func rows(of revision: Int64, path: String?, _ db: Database) throws -> [Row] {
+        try Row.fetchAll(
+            try db.cachedStatement(
+                sql: """
+                    SELECT file.id, model.name AS model, revision.commit_id, revision_file.path, file.bytes, file.digest,
+                           file.format
+                    FROM revision_file
+                    JOIN file ON file.id = revision_file.file_id
+                    JOIN revision ON revision.id = revision_file.revision_id
+                    JOIN model ON model.id = revision.model_id
+                    WHERE revision_file.revision_id = :revision AND file.pending
+                          AND revision_file.path = coalesce(:path, revision_file.path)
+                    ORDER BY revision_file.path
+                    """),
+            arguments: ["revision": revision, "path": path])
+    }
+
     /// The shards of a plan that have no extent yet.
     static func missing(_ file: Int64, _ plan: ShardPlan, _ db: Database) throws -> Set<Int> {
         let known = try ExtentTable.offsets(of: file, db)
         return Set(plan.places.filter { !known.contains($0.offset) }.map(\.extent.shard))
+    }
+}
+
+extension RemoteFile {
+    /// From a row of a pending file.
+    fileprivate init(pending row: Row) {
+        self.init(
+            model: row["model"], commit: row["commit_id"], path: row["path"], bytes: row["bytes"],
+            digest: row["digest"], gitObject: nil)
     }
 }

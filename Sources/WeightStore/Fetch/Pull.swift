@@ -53,7 +53,7 @@ struct Pull {
         let digest = try store.catalog.read { db in try RevisionTable.initialDigest(of: revision, db) }
         let held = try digest.map { try store.heldRevision("\(request.model)@\($0.hex)") }
         defer { withExtendedLifetime(held) {} }
-        try store.fetch(request.selection, of: revision, from: origin, prefixes: prefixes, isNeeded: false, work)
+        try store.fetch(request.selection, of: revision, from: origin, prefixes: prefixes, work)
         return try summary(revision, remote)
     }
 
@@ -132,7 +132,7 @@ struct Pull {
         work.expect(bytes)
         while !rest.isEmpty {
             _ = try FetchRun(store, origin, rest, work) { [store] bytes in
-                try store.makeRoomForImport(bytes, work)
+                try store.makeRoomForFetch(bytes, work)
             }.run()
             try rest.removeAll { file in
                 guard file.plan.shards.indices.allSatisfy(file.has) else { return false }

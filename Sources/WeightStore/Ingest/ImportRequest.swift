@@ -50,20 +50,24 @@ public struct ImportPlan: Sendable, Codable {
     public let bytes: Int
     /// Files that the import would skip.
     public let skipped: [SkippedFile]
+    /// Of these refs, those that exist, with the names of the revisions that they name now.
+    public internal(set) var refsNow: [String: String] = [:]
 }
 
 extension ImportRequest {
-    /// The revisions that an import would make. Only directories are read.
+    /// The revisions that an import would make. Only directories and, if there is one, the store's catalog are read.
     ///
     /// - Parameter store: the directory of the store, which an import leaves out; it need not exist.
     /// - Throws: ``StorageError/notFound(kind:name:detail:)`` if the source is missing or empty,
     ///   ``StorageError/invalid(what:value:reason:)`` for a name, ``FileError``.
     public func plan(into store: String? = nil) throws -> [ImportPlan] {
-        try sources(store: store.flatMap { FileSystem.exists($0) ? $0 : nil }).map { source in
+        let plan = try sources(store: store.flatMap { FileSystem.exists($0) ? $0 : nil }).map { source in
             ImportPlan(
                 model: source.model, source: source.location, refs: source.refs, files: source.files.count,
                 bytes: source.files.reduce(0) { $0 + $1.bytes }, skipped: source.skipped)
         }
+        guard let store, FileSystem.exists(store + "/store.db") else { return plan }
+        return try Store(at: store).addingRefs(to: plan)
     }
 
     /// - Parameter store: the directory of the store, which is left out; nil if there is none.
@@ -91,6 +95,11 @@ public struct ImportSummary: Sendable, Codable {
         public var bytes: Int
         /// Whether the store held this revision of the model before.
         public var wasKnown: Bool
+        /// Refs that named another revision before, with its name: `["main": "org/name@v1"]`.
+        public var movedRefs: [String: String] = [:]
+
+        /// `org/name@v3`.
+        var name: String { RevisionName.text(model, version: version, digest: digest) }
     }
 
     /// The imported revisions, oldest first.

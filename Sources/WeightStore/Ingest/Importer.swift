@@ -211,16 +211,21 @@ struct Importer {
         }
         let change = ModelChange(catalog: store.catalog, blobs: store.blobs, stage: run.stage)
         let (imported, replaced) = try change.commit { db in
-            try store.blobs.install([(staged.path, .init(digest: digest, kind: .manifest))])
+            let model = try ModelTable.find(source.model, db)
+            let known = try partial ? nil : model.flatMap { try RevisionTable.holder(of: manifest, model: $0, db) }
+            let digest = known ?? digest
+            if known == nil { try store.blobs.install([(staged.path, .init(digest: digest, kind: .manifest))]) }
+            let before = try model.map { try RefTable.revisions(of: $0, db) } ?? [:]
             let saved = try RevisionRow.save(
                 manifest, digest: digest, model: source.model, source: source.location,
                 refs: partial ? [] : source.refs, origins: origins, replacesOrigins: true, partial: partial,
                 lease: store.leases.name, db)
             try record(saved.id, db)
-            let imported = ImportSummary.Imported(
+            var imported = ImportSummary.Imported(
                 model: source.model, version: saved.version ?? 0, digest: digest, refs: source.refs,
                 files: manifest.files.count, bytes: manifest.files.reduce(0) { $0 + $1.content.bytes },
                 wasKnown: saved.wasKnown)
+            if !partial { imported.movedRefs = before.filter { source.refs.contains($0.key) && $0.value != imported.name } }
             return ((imported, saved.replaced), [saved.model])
         }
         try store.authority.deleteIfAllowed(replaced.map { .init(digest: $0, kind: .manifest) }, .replaced)

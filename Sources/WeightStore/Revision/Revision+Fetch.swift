@@ -17,16 +17,23 @@ extension Revision {
     func fetch(_ selection: FetchSelection, _ work: Work) throws {
         let isPending = try store.catalog.read { db in try RevisionTable.isPending(id, db) }
         guard isPending else { return }
-        // Its own origins first; those of the model's other revisions may have it, too.
+        let work = Work(within: store.misses, work)
+        try fromNearestModelOrigin { origin in try store.fetch(selection, of: id, from: origin, work) }
+    }
+
+    /// Calls `body` with one origin after another until it succeeds: the revision's own, then those of the model's other
+    /// revisions, which may have it, too.
+    ///
+    /// - Throws: the error of the last origin; at once if there is no room, or the work was cancelled.
+    func fromNearestModelOrigin(_ body: (any ModelOrigin) throws -> Void) throws {
         let own = try store.catalog.read { db in try OriginTable.all(of: id, db).map(\.url) }
         let urls = own + (try store.origins(of: model).filter { !own.contains($0) })
         var failure: any Error = FetchError.noOrigin(name: name)
         for url in urls {
             do {
                 guard let origin = try store.origins.origin(url) as? any ModelOrigin else { continue }
-                let work = Work(within: store.misses, work)
-                return try store.fetch(selection, of: id, from: origin, isNeeded: true, work)
-            } catch let error as CancellationError {
+                return try body(origin)
+            } catch  where error is CancellationError || Store.isNoRoom(error) {
                 throw error
             } catch {
                 // The last error is thrown; earlier ones are logged, and the next origin is tried.

@@ -18,7 +18,11 @@ extension Revision {
     }
 
     func read(_ path: String, _ work: Work, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
-        try fetch(FetchSelection(files: [path]), work)
+        do {
+            try fetch(FetchSelection(files: [path]), work)
+        } catch  where Store.isNoRoom(error) {
+            return try readInParts(path, work, body)
+        }
         let (content, shards) = try store.catalog.read { db in
             guard
                 let row = try Row.fetchOne(
@@ -36,6 +40,28 @@ extension Revision {
         }
         store.accesses.shards(shards)
         try store.read(content, name: "\(name) \(path)", work, body)
+    }
+
+    /// Reads a file that cannot be stored as a whole: in parts, each from the store or from an origin.
+    private func readInParts(_ path: String, _ work: Work, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
+        guard let file = try entry(path) else {
+            throw StorageError.notFound(kind: "file", name: "\(name) \(path)")
+        }
+        var hasher = SHA256()
+        let buffer = Buffer(bytes: 1 << 20)
+        var part = 0..<0
+        while part.upperBound < file.bytes {
+            part = part.upperBound..<min(part.upperBound + (32 << 20), file.bytes)
+            let stored = try bytes(of: file, in: part, continuing: part.lowerBound > 0)
+            for offset in stride(from: part.lowerBound, to: part.upperBound, by: buffer.capacity) {
+                try work.check()
+                let count = try stored.read(
+                    at: offset, into: buffer.room(min(buffer.capacity, part.upperBound - offset)))
+                hasher.update(bufferPointer: buffer.bytes(count))
+                try body(buffer.bytes(count))
+            }
+        }
+        try StorageError.check(ContentDigest(hasher.finalize()), is: file.digest, of: "\(name) \(path)")
     }
 
     /// Writes a file's bytes to a descriptor, such as standard output. Throws as ``read(_:_:)``.

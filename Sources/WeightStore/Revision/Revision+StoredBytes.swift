@@ -1,5 +1,7 @@
+import Files
 import GRDB
 import Storage
+import Support
 
 extension Revision {
     private static let entryColumns = """
@@ -37,23 +39,60 @@ extension Revision {
     }
 
     /// A range of a file's bytes, counted as an access of their shards. The value holds the revision. Shards of the
-    /// range that were never fetched, or that were evicted, are fetched first.
+    /// range that were never fetched, or that were evicted, are fetched first. If there is no room for them, the value
+    /// holds them in memory.
     ///
     /// - Parameter continuing: whether the caller has read the bytes before the range, too: a shard that crosses the
     ///   boundary is then counted only once.
     /// - Throws: ``StorageError/missing(path:digest:)`` if a shard of the range is not available, ``FetchError``.
     package func bytes(of file: FileEntry, in range: Range<Int>, continuing: Bool = false) throws -> StoredBytes {
-        let file = try fetched(file, range)
-        var stored = try stored(file, range)
-        if !stored.absent.isEmpty {
-            for digest in stored.absent { try store.refetch(digest) }
-            stored = try self.stored(file, range)
+        let fetched: FileEntry
+        do {
+            fetched = try self.fetched(file, range)
+        } catch  where Store.isNoRoom(error) {
+            return try passThrough(file, range, because: error)
         }
-        if let digest = stored.absent.first {
+        var stored = try stored(fetched, range)
+        var passed: [ContentDigest: MemoryFile] = [:]
+        if !stored.absent.isEmpty {
+            for digest in stored.absent {
+                do {
+                    try store.refetch(digest)
+                } catch  where Store.isNoRoom(error) {
+                    passed[digest] = try store.passThrough(digest, because: error, store.misses)
+                }
+            }
+            stored = try self.stored(fetched, range)
+        }
+        if let digest = stored.absent.first(where: { passed[$0] == nil }) {
             throw StorageError.missing(path: store.blobs.path(digest), digest: digest)
         }
         store.accesses.shards(Set(stored.shards.filter { !continuing || $0.offset >= range.lowerBound }.map(\.id)))
-        return StoredBytes(range, runs: stored.runs, hold: hold)
+        let runs = stored.runs.map { run in passed[run.digest].map { run.at($0.path) } ?? run }
+        return StoredBytes(range, runs: runs, hold: hold, memory: Array(passed.values))
+    }
+
+    /// A range of a file of which some bytes were never fetched, read from an origin into memory only. No part of a file
+    /// has a digest before it is stored: whoever reads the whole file compares it with the file's.
+    private func passThrough(
+        _ file: FileEntry, _ range: Range<Int>, because refusal: any Error
+    ) throws -> StoredBytes {
+        let pending = try store.catalog.read { db in try PendingFile.remote(file.path, of: id, db) }
+        guard let remote = pending else { throw refusal }
+        let memory = try store.passing.reserve(range.count, because: refusal)
+        store.warnOfPassing(refusal)
+        try fromNearestModelOrigin { origin in
+            let buffer = Buffer(bytes: min(4 << 20, max(range.count, 1)))
+            for offset in stride(from: range.lowerBound, to: range.upperBound, by: buffer.capacity) {
+                let count = min(buffer.capacity, range.upperBound - offset)
+                try origin.read(remote, at: offset, into: buffer.room(count), store.misses)
+                try memory.write(buffer.bytes(count), at: offset - range.lowerBound)
+            }
+        }
+        let run = StoredBytes.Run(
+            offset: range.lowerBound, length: range.count, blobOffset: 0, blobBytes: range.count, digest: file.digest,
+            path: memory.path)
+        return StoredBytes(range, runs: [run], hold: hold, memory: [memory])
     }
 
     /// The file, once its bytes in `range` have been fetched; some of their shards may have been evicted since.

@@ -41,12 +41,7 @@ extension Store {
             hasher.update(bufferPointer: bytes)
             try body(bytes)
         }
-        let found = ContentDigest(hasher.finalize())
-        guard found == content.digest else {
-            throw StorageError.damaged(
-                path: name, digest: content.digest, expected: "SHA-256 \(content.digest.short)",
-                found: "SHA-256 \(found.short)")
-        }
+        try StorageError.check(ContentDigest(hasher.finalize()), is: content.digest, of: name)
     }
 
     /// Passes a file's bytes to `body`, in order, without checking them.
@@ -82,14 +77,20 @@ extension Store {
 }
 
 extension Store {
-    /// Maps a shard, and fetches it if it is not present.
+    /// Maps a shard, and fetches it if it is not present. If there is no room for it, it is mapped without being stored.
     func map(_ digest: ContentDigest, bytes: Int, state: ShardState = .present, _ work: Work) throws -> MappedBlob {
         let path = blobs.path(digest)
         do {
             guard state == .present else { throw StorageError.missing(path: path, digest: digest) }
             return try MappedBlob(path: path, digest: digest, bytes: bytes)
         } catch StorageError.missing {
-            try refetch(digest, work: work)
+            do {
+                try refetch(digest, work: work)
+            } catch  where Self.isNoRoom(error) {
+                if let memory = try passThrough(digest, because: error, work) {
+                    return try MappedBlob(path: memory.path, digest: digest, bytes: bytes)
+                }
+            }
             return try MappedBlob(path: path, digest: digest, bytes: bytes)
         }
     }

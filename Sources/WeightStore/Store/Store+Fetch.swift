@@ -31,12 +31,11 @@ extension Store {
     ///
     /// - Parameters:
     ///   - prefixes: bytes at the front of files that are in memory already, by path.
-    ///   - isNeeded: whether a process needs the bytes now. If they do not fit the quota, they are stored above it;
-    ///     otherwise the fetch is refused before its first byte.
+    /// - Throws: ``StoreError/quotaFull(quota:stored:requested:evictable:)`` or ``FileError/diskFull(path:)`` before the
+    ///   first byte if there is no room for the bytes.
     func fetch(
         _ selection: FetchSelection, of revision: Int64, from origin: any ModelOrigin,
-        prefixes: [String: [UInt8]] = [:], isNeeded: Bool,
-        _ work: Work
+        prefixes: [String: [UInt8]] = [:], _ work: Work
     ) throws {
         var isFirst = true
         var prefixes = prefixes
@@ -44,7 +43,7 @@ extension Store {
             let files = try wanted(selection, of: revision, prefixes: prefixes)
             if isFirst {
                 let bytes = files.reduce(0) { $0 + $1.bytes }
-                if !isNeeded { try checkRoom(for: bytes) }
+                try checkRoom(for: bytes)
                 work.expect(bytes)
             }
             isFirst = false
@@ -52,12 +51,12 @@ extension Store {
             var elsewhere = 0
             if !files.isEmpty {
                 elsewhere = try FetchRun(self, origin, files, work) { [self] bytes in
-                    try isNeeded ? makeRoomForFetch(bytes, work) : makeRoomForImport(bytes, work)
+                    try makeRoomForFetch(bytes, work)
                 }.run()
             }
             let digests = files.compactMap { file in file.id.flatMap { id in file.hash?.digest.map { (id, $0) } } }
             try complete(revision, hashed: Dictionary(digests) { first, _ in first }, url: origin.url)
-            if elsewhere == 0 { return }
+            if elsewhere == 0 { return evictInBackground() }
             try work.check()
             usleep(50_000)
         }

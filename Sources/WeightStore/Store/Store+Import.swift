@@ -27,6 +27,7 @@ extension Store {
     public func importModelBlocking(_ request: ImportRequest, work: Work = Work()) throws -> ImportSummary {
         // An unusable origin fails the import before the first byte is read.
         for url in request.origins { _ = try origins.check(url) }
+        try requireOwnBlobs()
         let moves = try finishMoves(of: request)
         let sources: [ImportSource]
         do {
@@ -57,6 +58,18 @@ extension Store {
         summary.skipped += importer.skipped + importer.remover.skipped
         evictAboveWatermark()
         return summary
+    }
+
+    /// Adds to a plan which revisions its refs name now.
+    func addingRefs(to plan: [ImportPlan]) throws -> [ImportPlan] {
+        try catalog.read { db in
+            try plan.map { plan in
+                var plan = plan
+                let refs = try ModelTable.find(plan.model, db).map { try RefTable.revisions(of: $0, db) } ?? [:]
+                plan.refsNow = refs.filter { plan.refs.contains($0.key) }
+                return plan
+            }
+        }
     }
 
     /// Moves of the source whose last removals were not known to be durable.

@@ -21,6 +21,7 @@ extension Store {
     /// The blocking form of ``pull(_:work:)``, for threads outside of Swift's cooperative pool.
     @discardableResult
     public func pullBlocking(_ request: PullRequest, work: Work = Work()) throws -> PullSummary {
+        try requireOwnBlobs()
         var urls = try request.origin.map { [try origins.check($0)] } ?? []
         if urls.isEmpty {
             // An error leaves the list empty, and the pull ends with `noOrigin`.

@@ -231,12 +231,7 @@ extension Store {
             throw StorageError.missing(path: blob, digest: name.digest)
         }
         let bytes = try file.readAll()
-        let found = bytes.withUnsafeBytes { ContentDigest(of: $0) }
-        guard found == name.digest else {
-            throw StorageError.damaged(
-                path: blob, digest: name.digest, expected: "SHA-256 \(name.digest.short)",
-                found: "SHA-256 \(found.short)")
-        }
+        try StorageError.check(bytes.withUnsafeBytes { ContentDigest(of: $0) }, is: name.digest, of: blob)
         return bytes
     }
 }

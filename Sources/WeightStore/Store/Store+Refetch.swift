@@ -8,61 +8,106 @@ extension Store {
     /// Fetches an absent shard from the nearest of its models' origins that has it. Does nothing if the shard is
     /// present.
     ///
-    /// Reads call this implicitly. Concurrent calls for one shard, in this process or another, make one fetch. As in
-    /// an import, the bytes are staged, hashed, synced and renamed before the row is committed. Other shards are
-    /// evicted first if the quota has no room; if that is not enough, the shard is stored above the quota, because a
-    /// reader needs it. An interrupted fetch keeps its bytes, and the next one resumes after them.
+    /// Concurrent calls for one shard, in this process or another, make one fetch. As in an import, the bytes are staged,
+    /// hashed, synced and renamed before the row is committed. Other shards are evicted first if the quota has no room.
+    /// An interrupted fetch keeps its bytes, and the next one resumes after them.
     ///
     /// Blocks: call it on a thread outside of Swift's cooperative pool.
     ///
     /// - Parameters:
     ///   - digest: the digest of the shard.
     ///   - work: cancelling it ends the fetch with `CancellationError`; ``stopFetching()`` does so, too.
-    /// - Throws: ``StorageError/missing(path:digest:)`` if no origin is known to have the shard. If every origin fails,
-    ///   the error of the last one: ``StoreError/originDiffers(origin:digest:found:)`` or
+    /// - Throws: ``StoreError/quotaFull(quota:stored:requested:evictable:)`` or ``FileError/diskFull(path:)`` if there is
+    ///   no room for it; ``StorageError/missing(path:digest:)`` if no origin is known to have the shard. If every origin
+    ///   fails, the error of the last one: ``StoreError/originDiffers(origin:digest:found:)`` or
     ///   ``StoreError/originFailed(origin:digest:reason:)``.
     public func refetch(_ digest: ContentDigest, work: Work = Work()) throws {
         let work = Work(within: misses, work)
         let lock = try ShardLock(digest, in: path + "/fetch.lock", work)
         defer { withExtendedLifetime(lock) {} }
-        let missing = StorageError.missing(path: blobs.path(digest), digest: digest)
-        guard let wanted = try catalog.read({ db in try WantedShard.find(digest, db) }) else { throw missing }
-        if wanted.state == .present, FileSystem.exists(blobs.path(digest)) { return }
-        var failure: (any Error)?
-        guard let first = wanted.sources.first else { throw missing }
+        guard let wanted = try wanted(digest) else { return }
         try makeRoomForFetch(wanted.bytes, work)
-        let nearer = nearer.value
-        for origin in nearer?.origins(for: first.request) ?? [] {
-            if try tryFetch(wanted, first.request, origin.url, work, { origin }) == nil { return }
+        try fromNearestOrigin(wanted, work) { source, origin in try fetch(wanted, source, origin, work) }
+    }
+
+    /// Reads an absent shard from the nearest origin that has it, into memory only: it is what ``refetch(_:work:)`` does
+    /// not store because there is no room for it.
+    ///
+    /// - Parameter refusal: why it is not stored. Thrown again if the memory has no room either.
+    /// - Returns: nil if the shard is present.
+    func passThrough(_ digest: ContentDigest, because refusal: any Error, _ work: Work) throws -> MemoryFile? {
+        let work = Work(within: misses, work)
+        let lock = try ShardLock(digest, in: path + "/fetch.lock", work)
+        defer { withExtendedLifetime(lock) {} }
+        if let passing = passing.find(digest) { return passing }
+        guard let wanted = try wanted(digest) else { return nil }
+        let memory = try passing.reserve(wanted.bytes, because: refusal)
+        warnOfPassing(refusal)
+        try fromNearestOrigin(wanted, work) { source, origin in
+            try origin.fetch(source.request, work) { offset, run in
+                try work.check()
+                try memory.write(run, at: offset)
+            }
+            let found = try memory.mapped().withUnsafeBytes { ContentDigest(of: $0) }
+            guard found == digest else {
+                throw StoreError.originDiffers(origin: source.url, digest: digest, found: "SHA-256 \(found.short)")
+            }
+        }
+        passing.add(memory, digest)
+        return memory
+    }
+
+    /// An absent shard and its origins; nil if it is present.
+    ///
+    /// - Throws: ``StorageError/missing(path:digest:)`` if it is unknown, or no origin has it.
+    private func wanted(_ digest: ContentDigest) throws -> WantedShard? {
+        let missing = StorageError.missing(path: blobs.path(digest), digest: digest)
+        try requireOwnBlobs()
+        guard let wanted = try catalog.read({ db in try WantedShard.find(digest, db) }) else { throw missing }
+        if wanted.state == .present, FileSystem.exists(blobs.path(digest)) { return nil }
+        if wanted.sources.isEmpty { throw missing }
+        return wanted
+    }
+
+    /// Calls `body` with one origin of a shard after another, the nearest first, until it succeeds.
+    private func fromNearestOrigin(
+        _ wanted: WantedShard, _ work: Work,
+        _ body: (_ source: (url: String, request: ShardRequest), any Origin) throws -> Void
+    ) throws {
+        var failure: (any Error)?
+        if let request = wanted.sources.first?.request {
+            for origin in nearer.value?.origins(for: request) ?? [] {
+                let source = (url: origin.url, request: request)
+                if try attempt(source, { try body(source, origin) }) == nil { return }
+            }
         }
         for source in wanted.sources {
-            failure = try tryFetch(wanted, source.request, source.url, work) { try origins.origin(source.url) }
+            failure = try attempt(source) { try body(source, origins.origin(source.url)) }
             if failure == nil { return }
         }
-        throw failure ?? missing
+        throw failure ?? StorageError.missing(path: blobs.path(wanted.digest), digest: wanted.digest)
     }
 
     /// Ends all fetches on miss with `CancellationError`, and allows no new ones: call it before the process exits.
     /// Fetched bytes are kept. Pulls are not affected; they end with their own `Work`.
     public func stopFetching() { misses.cancel() }
 
-    /// Fetches a shard from one origin.
+    /// Calls `body`, which fetches a shard from one origin.
     ///
     /// - Returns: nil on success; the error, if another origin may still have the shard.
     /// - Throws: errors that trying another origin cannot fix.
-    private func tryFetch(
-        _ wanted: WantedShard, _ request: ShardRequest, _ url: String, _ work: Work,
-        _ origin: () throws -> any Origin
+    private func attempt(
+        _ source: (url: String, request: ShardRequest), _ body: () throws -> Void
     ) throws -> (any Error)? {
         do {
-            try fetch(wanted, (url, request), try origin(), work)
-            nearer.value?.heard(from: url, request, nil)
+            try body()
+            nearer.value?.heard(from: source.url, source.request, nil)
             return nil
         } catch  where Self.isFatalForAllOrigins(error) {
             throw error
         } catch {
             logger.warning("\(error)")
-            nearer.value?.heard(from: url, request, error)
+            nearer.value?.heard(from: source.url, source.request, error)
             return error
         }
     }

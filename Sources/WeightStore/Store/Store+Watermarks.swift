@@ -31,25 +31,19 @@ extension Store {
             quota: quota, stored: stored, requested: bytes, evictable: try diskGauge().evictable)
     }
 
-    /// Evicts until a shard that is about to be fetched fits the quota. If too little is evictable, the fetch continues
-    /// above the quota.
+    /// Evicts until a shard that is about to be fetched fits the quota and the disk.
+    ///
+    /// - Throws: ``StoreError/quotaFull(quota:stored:requested:evictable:)``; ``FileError/diskFull(path:)``.
     func makeRoomForFetch(_ bytes: Int, _ work: Work) throws {
-        let exceeded: (quota: Int, stored: Int)?
+        try checkRoom(for: bytes)
         do {
-            exceeded = try evictFor(bytes, work)
+            try makeRoomForImport(bytes, work)
         } catch let error as StorageError where error.isRefusedDeletion {
-            // The store can be read although nothing may be deleted from it.
-            if !background.hasWarned.exchange(true, ordering: .relaxed) { logger.warning("no room was made: \(error)") }
-            return
+            // Nothing may be deleted from the store, but it can be read.
+            logger.warning("no room was made: \(error)")
+            let (quota, stored) = try quotaAndStored()
+            throw StoreError.quotaFull(quota: quota.bytes ?? 0, stored: stored, requested: bytes, evictable: 0)
         }
-        guard let (quota, stored) = exceeded else { return }
-        // Warns once: a model that does not fit is fetched shard by shard.
-        guard !background.hasWarned.exchange(true, ordering: .relaxed) else { return }
-        logger.warning(
-            """
-            the quota of \(quota) bytes is exceeded: \(stored) bytes are stored and cannot be evicted, and a shard of \
-            \(bytes) bytes is fetched nevertheless
-            """)
     }
 
     /// - Returns: nil if there is room for `bytes`; otherwise the quota and the stored bytes after the eviction.

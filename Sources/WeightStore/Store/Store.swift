@@ -35,6 +35,7 @@ public final class Store: Sendable {
     /// Incremented with each prompt that this process registers or removes.
     let promptChanges = Atomic<Int>(0)
     let background = BackgroundEviction()
+    let passing = PassedThrough()
     let logger: Logger
     let cores: Int
     /// Whether opening the store released the reserve, because the disk was full.
@@ -114,6 +115,11 @@ public final class Store: Sendable {
     /// Writes the access counts of this process to the catalog. The store also does so in batches, and when it is
     /// closed.
     public func flush() { accesses.flush() }
+
+    /// Requires that `blobs/` is this store's: it is neither an empty mount point nor another store's directory.
+    ///
+    /// - Throws: ``StorageError/foreignBlobs(path:found:)``.
+    func requireOwnBlobs() throws { try catalog.read { db in try StoreIdentity.requireIfMarked(blobs, db) } }
 
     /// Creates the folders other than `blobs/` that are missing.
     static func createFolders(_ path: String) throws {
