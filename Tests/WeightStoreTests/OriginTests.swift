@@ -268,7 +268,7 @@ import Testing
         }
         var rule = PruneRule()
         rule.models = "base"
-        try store.untag("base@main")
+        try store.removeRef("main", of: "base")
         let pruned = try store.prune(rule)
         #expect(pruned.revisions.isEmpty && pruned.kept.map(\.revision) == ["base@v1"])
         #expect(try #require(pruned.kept.first).reason.contains("tuned@v1"))
