@@ -107,8 +107,8 @@ extension StoreError: CustomStringConvertible {
         case .inUse(let revision, let holders): "\(revision): in use by \(holders.joined(separator: ", "))."
         case .quotaFull(let quota, let stored, let requested, let evictable):
             """
-            no room for \(requested) bytes: the quota is \(quota) bytes, \(stored) bytes are stored, and \(evictable) of \
-            them can be evicted.
+            no room for \(Quantity.bytes(requested)): the quota is \(Quantity.bytes(quota)), \(Quantity.bytes(stored)) \
+            are stored, and \(Quantity.bytes(evictable)) of them can be evicted.
             """
         case .originDiffers(let origin, let digest, let found):
             "\(origin): returned wrong bytes for shard \(digest.short): \(found)."

@@ -55,7 +55,8 @@ package enum RefTable {
                 WHERE ref.model_id = ?
                 """, arguments: [model]
         ).reduce(into: [:]) { refs, row in
-            refs[row["name"] as String] = RevisionName.text(row["model"], version: row["version"], digest: row["digest"])
+            refs[row["name"] as String] = RevisionName.text(
+                row["model"], version: row["version"], digest: row["digest"])
         }
     }
 

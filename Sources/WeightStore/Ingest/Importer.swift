@@ -225,7 +225,9 @@ struct Importer {
                 model: source.model, version: saved.version ?? 0, digest: digest, refs: source.refs,
                 files: manifest.files.count, bytes: manifest.files.reduce(0) { $0 + $1.content.bytes },
                 wasKnown: saved.wasKnown)
-            if !partial { imported.movedRefs = before.filter { source.refs.contains($0.key) && $0.value != imported.name } }
+            if !partial {
+                imported.movedRefs = before.filter { source.refs.contains($0.key) && $0.value != imported.name }
+            }
             return ((imported, saved.replaced), [saved.model])
         }
         try store.authority.deleteIfAllowed(replaced.map { .init(digest: $0, kind: .manifest) }, .replaced)
