@@ -68,7 +68,7 @@ enum ExitStatus: Int32 {
             default: .unreachable
             }
         case .originFailed, .originDiffers, .storage(.catalogFailed), .file(.system), .file(.lockedMemoryLimit),
-            .policy(.tooSlow), .tier, .device, .support:
+            .file(.mappingLimit), .policy(.tooSlow), .tier, .device, .support:
             .failed
         case .other: nil
         }

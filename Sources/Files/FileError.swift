@@ -10,6 +10,8 @@ public enum FileError: Error, Sendable, Equatable {
     case networkFileSystem(path: String, fileSystem: String)
     /// The user's limit of locked memory is reached.
     case lockedMemoryLimit(path: String, bytes: Int)
+    /// The process has as many mappings as the kernel allows: `limit`, the value of `vm.max_map_count`.
+    case mappingLimit(path: String, limit: Int)
 }
 
 extension FileError: CustomStringConvertible {
@@ -24,6 +26,11 @@ extension FileError: CustomStringConvertible {
             """
             \(path): cannot lock \(bytes) bytes in memory: the limit is reached. Raise it (ulimit -l, or LimitMEMLOCK= \
             in the systemd unit), or turn locking off.
+            """
+        case .mappingLimit(let path, let limit):
+            """
+            \(path): cannot be mapped: the process has reached the limit of mappings, vm.max_map_count = \(limit). Raise it: \
+            sysctl vm.max_map_count=1048576.
             """
         }
     }

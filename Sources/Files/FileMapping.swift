@@ -7,17 +7,33 @@ package final class FileMapping: Sendable {
     /// The number of bytes mapped.
     package let count: Int
     package let path: String
+    /// Whether the bytes are a copy, which takes no mapping.
+    private let isCopy: Bool
 
-    /// Maps the first `bytes` bytes. The corresponding C function is `mmap`.
+    /// Maps the first `bytes` bytes, or copies them if mappings are scarce (`MappingBudget`). The corresponding C function
+    /// is `mmap`.
+    ///
+    /// - Throws: ``FileError/mappingLimit(path:limit:)`` if the kernel allows no more mappings.
     package init(_ file: borrowing FileDescriptor, bytes: Int) throws(FileError) {
         count = bytes
         path = file.path
         guard bytes > 0 else {
             base = nil
+            isCopy = true
+            return
+        }
+        isCopy = MappingBudget.takeOrCopy(bytes)
+        if isCopy {
+            base = UnsafeRawPointer(try MappingBudget.copy(file, bytes: bytes))
             return
         }
         let address = mmap(nil, bytes, PROT_READ, MAP_SHARED, file.raw, 0)
-        guard let address, address != MAP_FAILED else { throw .system(operation: "mmap", path: path, code: errno) }
+        guard let address, address != MAP_FAILED else {
+            let code = errno
+            MappingBudget.release()
+            if code == ENOMEM { throw .mappingLimit(path: path, limit: MappingBudget.limit) }
+            throw .system(operation: "mmap", path: path, code: code)
+        }
         base = UnsafeRawPointer(address)
     }
 
@@ -28,10 +44,13 @@ package final class FileMapping: Sendable {
         base = nil
         count = 0
         path = ""
+        isCopy = true
     }
 
     deinit {
-        if let base { munmap(UnsafeMutableRawPointer(mutating: base), count) }
+        guard let base else { return }
+        MappingBudget.unmap(UnsafeMutableRawPointer(mutating: base), count)
+        if !isCopy { MappingBudget.release() }
     }
 
     /// Calls `body` with the mapped bytes, which are valid only during the call.

@@ -153,4 +153,19 @@ import WeightStore
         #expect(model.accesses == 3)
         #expect(try store.stats().accesses == 3 * 3)
     }
+
+    @Test("more blobs can be mapped at once than the kernel allows mappings, and each has its bytes")
+    func manyMappings() throws {
+        // The bytes of a blob are not compared when it is mapped: one file stands for the shards of a model of experts.
+        try directory.write([UInt8](1...100), to: "blob")
+        let path = directory("blob")
+        let limit = try #require(
+            Int(String(decoding: contents("/proc/sys/vm/max_map_count"), as: UTF8.self).prefix { $0.isNumber }))
+        let digest = ContentDigest(of: UnsafeRawBufferPointer(start: nil, count: 0))
+        let blobs = try (0..<limit + 5000).map { _ in try MappedBlob(path: path, digest: digest, bytes: 100) }
+        let areRight = blobs.allSatisfy { blob in
+            blob.withUnsafeBytes { $0.count == 100 && $0.first == 1 && $0.last == 100 }
+        }
+        #expect(areRight)
+    }
 }

@@ -76,7 +76,7 @@ extension weightstore_status {
             case .storage(.notAStore), .storage(.newerSchema), .storage(.olderProcesses), .storage(.catalogDamaged),
                 .storage(.catalogOlder), .storage(.foreignBlobs), .file(.networkFileSystem):
                 WEIGHTSTORE_BAD_STORE
-            case .tier, .file(.lockedMemoryLimit): WEIGHTSTORE_TIER_FULL
+            case .tier, .file(.lockedMemoryLimit), .file(.mappingLimit): WEIGHTSTORE_TIER_FULL
             case .file(.system): WEIGHTSTORE_SYSTEM
             case .device: WEIGHTSTORE_DEVICE
             case .fetch(let error):

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Files
 import Foundation
 import Logging
 import Origins
@@ -38,7 +39,7 @@ struct Serve: ParsableCommand {
         let store = try options.open(create: upstream != nil)
         var settings = try listen.settings(try AccessTokenFile.read(tokenFile))
         // A connection that receives a file has two shards open.
-        settings.connections = min(connections, max(OpenFiles.raiseLimit() / 4, 16))
+        settings.connections = min(connections, max(OpenFiles.limit / 4, 16))
         if !listen.isLoopback {
             let place = "\(listen.host), port \(listen.port)"
             if settings.token == nil {

@@ -58,6 +58,8 @@ public final class Store: Sendable {
         at path: String, create: Bool, logger: Logger = Logger(label: "weightstore"),
         trace: (@Sendable (String) -> Void)?
     ) throws {
+        // A model has more shards than the usual soft limit allows files.
+        _ = OpenFiles.limit
         if !FileSystem.exists(path + "/blobs") {
             guard create else { throw StorageError.notAStore(path: path) }
             let others = try FileSystem.entries(path).filter { $0 != "lost+found" }

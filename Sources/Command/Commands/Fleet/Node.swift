@@ -1,5 +1,6 @@
 import ArgumentParser
 import Dispatch
+import Files
 import Fleet
 import Foundation
 import Glibc
@@ -55,7 +56,7 @@ struct Node: ParsableCommand {
         let fleet = try fleetOptions.fleet()
         let store = try options.open(create: true)
         var settings = try listen.settings(token)
-        settings.connections = min(settings.connections, max(OpenFiles.raiseLimit() / 4, 16))
+        settings.connections = min(settings.connections, max(OpenFiles.limit / 4, 16))
         let logger = Logger(label: "weightstore.node") { [quiet] _ in
             ServiceLogHandler(logLevel: quiet ? .warning : .info)
         }
