@@ -61,6 +61,7 @@ extension SequenceModel {
         case .prune(let keepLast, let includeReferenced): try pruned(keepLast, includeReferenced, after, new)
         case .discardNewer:
             newest = nil
+            checked = []
             hasLoss = false
             forgetMoves { key in !after.revisions.keys.contains(key) }
         case .rebuild: try rebuilt(after, old)
@@ -131,6 +132,8 @@ extension SequenceModel {
         if let origin {
             let url = url(origin)
             listing.revisions[key]?.origins = [url]
+            // The directory may have held other revisions before.
+            checked = checked.filter { $0.url != url }
             checked.insert(Pair(revision: key, url: url))
         }
         try stored(key, bytes, after, old, new)
@@ -199,6 +202,8 @@ extension SequenceModel {
 
     private mutating func rebuilt(_ after: CatalogListing, _ old: SequenceState) throws {
         quota = nil
+        // No eviction relies on checks that later ones may have refuted.
+        checked = []
         if let newest { listing = newest }
         newest = nil
         guard lacksDescription, after != listing else { return }
@@ -235,6 +240,7 @@ extension SequenceModel {
         }
         listing = after
         self.newest = nil
+        checked = []
     }
 
     // MARK: Refusals

@@ -54,10 +54,14 @@ struct StepGenerator {
         if !directory.isMounted, chance(40) { return .event(.mount) }
         if model.newest != nil, chance(40) { return .run(chance(10) ? .discardNewer : chance(20) ? .rebuild : .merge) }
         if !model.suspects.isEmpty, chance(15) { return .event(.giveBack) }
-        let place = number(SequenceDirectory.places)
+        let place = self.place(directory)
+        if model.listing.revisions.count < 2, chance(60) {
+            return chance(40)
+                ? .event(.write(place, variant: number(SequenceFiles.variants))) : .run(importing(directory))
+        }
         switch number(100) {
         case 0..<9: return .event(.write(place, variant: number(SequenceFiles.variants)))
-        case 9..<34: return .run(importing(model))
+        case 9..<34: return .run(importing(directory))
         case 34..<39: return .event(change(place))
         case 39..<41: return .event(chance(50) ? .away(place) : .back(place))
         case 41..<50: return .run(.evict(chance(50) ? nil : 1 + number(20_000)))
@@ -82,8 +86,14 @@ struct StepGenerator {
         }
     }
 
-    private mutating func importing(_ model: SequenceModel) -> SequenceCommand {
-        let place = number(SequenceDirectory.places)
+    /// A directory; mostly one with files.
+    private mutating func place(_ directory: SequenceDirectory) -> Int {
+        let full = (0..<SequenceDirectory.places).filter { directory.file(0, ofPlace: $0) != nil }
+        return full.isEmpty || chance(25) ? number(SequenceDirectory.places) : full[number(full.count)]
+    }
+
+    private mutating func importing(_ directory: SequenceDirectory) -> SequenceCommand {
+        let place = place(directory)
         // An origin is mostly the directory itself.
         let origin = chance(45) ? (chance(70) ? place : number(SequenceDirectory.places)) : nil
         return .importing(
