@@ -4,7 +4,7 @@ import Storage
 extension SequenceModel {
     /// Whether a shard is stored, or an origin of one of its holders has the whole holder.
     func isObtainable(_ shard: ContentDigest, in listing: CatalogListing, _ state: SequenceState) -> Bool {
-        if state.isWhole(shard) { return !suspects.contains(shard) }
+        if state.isWhole(shard), !suspects.contains(shard) { return true }
         return holders(of: shard, in: listing).contains { holder in
             (listing.revisions[holder]?.origins ?? []).contains { state.holds($0, bytes[holder.digest]?.files ?? [:]) }
         }

@@ -15,6 +15,10 @@ extension SequenceModel {
         _ command: SequenceCommand, _ status: Int32, _ after: CatalogListing, _ old: SequenceState, _ new: SequenceState
     ) throws {
         let before = listing
+        // What the store has written itself is there.
+        let written = suspects.filter { !old.isWhole($0) && new.isWhole($0) }
+        suspects.subtract(written)
+        known.subtract(written)
         switch status {
         case 137 where after == before: break
         case 0, 137: try succeed(command, after, old, new)
