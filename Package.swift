@@ -172,7 +172,7 @@ let serviceTests: [Target] = [
         name: "FaultTests",
         dependencies: [
             "ModelFormats", "TestSupport", "Files", "Storage", "WeightStore", "Command",
-            .product(name: "GRDB", package: "GRDB.swift"),
+            .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Logging", package: "swift-log"),
         ]),
 ]
 

@@ -54,6 +54,22 @@ import Testing
         return all
     }
 
+    @Test("an origin from which a move takes files is checked again before an eviction relies on it")
+    func origin() throws {
+        try TestModel(layers: 1).write(to: directory("model"))
+        let all = try files("model")
+        var first = request(move: false)
+        first.name = "first"
+        var second = request(move: true)
+        (first.origins, second.origins) = (["file://" + directory("model")], ["file://" + directory("model")])
+        try store.importModelBlocking(first)
+        try store.importModelBlocking(second)
+        #expect(try files("model").isEmpty)
+        #expect(try store.revisionOrigins().allSatisfy { $0.checked == nil })
+        #expect(try store.evictBlocking(EvictionRequest(.downTo(0))).shards == 0)
+        #expect(try stored("first") == all && stored("model") == all)
+    }
+
     @Test(
         "whatever imports the rest of an interrupted move, the revision has the files that were moved",
         arguments: [true, false])
@@ -199,6 +215,18 @@ import Testing
         try remover.remove(try #require(found.first), isCurrent: false)
         #expect(remover.removed.isEmpty)
         #expect(try moves() == 0)
+    }
+
+    @Test("a file whose shards were evicted is not removed: the origin that has them may be the source itself")
+    func evicted() throws {
+        let all = try movedWithCopy()
+        try leave(["model.safetensors"], of: "model")
+        try store.catalog.write { db in try db.execute(sql: "UPDATE shard SET state = 'evicted'") }
+        let found = try store.catalog.read { db in try MoveTable.all(in: directory("model"), db) }
+        var remover = SourceRemover(store: store)
+        try remover.remove(try #require(found.first), isCurrent: false)
+        #expect(remover.removed.isEmpty)
+        #expect(try files("model")["model.safetensors"] == all["model.safetensors"])
     }
 
     @Test("a file that is replaced after it was read is not removed")

@@ -162,7 +162,11 @@ package final class Catalog: Sendable {
     }
 
     /// Accepts a catalog that is older than the blobs as the current one. Call it only in `write`, durably.
+    ///
+    /// Later checks may have found that an origin no longer holds a revision, so no eviction relies on those that the
+    /// catalog has.
     package func acceptAsCurrent(_ db: Database) throws {
+        if try isOlder(db) { try OriginTable.forgetChecks(db) }
         try CommitCounter.raise(to: writeLock.commits(), db)
     }
 

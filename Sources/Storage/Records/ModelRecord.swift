@@ -51,10 +51,11 @@ package struct ModelRecord: Codable, Equatable {
         }
     }
 
-    /// The origins of a revision. In a record of an older program they are those of the model, unchecked.
+    /// The origins of a revision, unchecked: a record says nothing about later checks. In a record of an older program they
+    /// are those of the model.
     package func origins(of revision: Revision) -> [OriginEntry] {
         if let origins = revision.origins {
-            return origins.map { OriginEntry(url: $0.url, checkedAt: $0.checkedAt, absentAt: $0.absentAt) }
+            return origins.map { OriginEntry(url: $0.url, absentAt: $0.absentAt) }
         }
         return revision.recoverable == true ? origins.map { OriginEntry(url: $0) } : []
     }

@@ -34,6 +34,8 @@ extension RevisionRow {
         let id: Int64
         func setOrigins(_ id: Int64) throws {
             let now = StoreClock.now
+            // A directory that holds this revision may have held another one before.
+            for url in origins where url.hasPrefix("file:") { try OriginTable.forgetChecks(of: url, except: id, db) }
             if replacesOrigins, !origins.isEmpty {
                 return try OriginTable.set(origins.map { OriginEntry(url: $0, checkedAt: now) }, of: id, db)
             }

@@ -27,6 +27,9 @@ package struct OriginEntry: Sendable, Equatable {
 /// it, a check found it there, or a person vouched for it. A shard may be evicted only if each revision that holds it
 /// has a checked origin; triggers keep `shard.evictable` so. A check that finds the revision gone sets `absent_at`
 /// instead. A check without an answer changes nothing.
+///
+/// Evidence that may be outdated is forgotten (`forgetChecks`): a move takes files out of a directory that is an origin,
+/// a directory is given as the origin of another revision, or the catalog is an older one or made anew.
 package enum OriginTable {
     /// Replaces the origins of a revision.
     package static func set(_ origins: [OriginEntry], of revision: Int64, _ db: Database) throws {
@@ -105,6 +108,30 @@ package enum OriginTable {
                 UPDATE revision_origin SET checked_at = ?, absent_at = ? WHERE revision_id = ? AND url = ?
                 """
         ).execute(arguments: [holds ? moment : nil, holds ? nil : moment, revision, url])
+    }
+
+    /// The checked origins that are directories: `file:` URLs.
+    package static func checkedDirectories(_ db: Database) throws -> [String] {
+        try String.fetchAll(
+            db.cachedStatement(
+                sql: """
+                    SELECT DISTINCT url FROM revision_origin WHERE url LIKE 'file:%' AND checked_at IS NOT NULL
+                    """))
+    }
+
+    /// Forgets that origins were seen to hold revisions: what is known of them may be outdated, so that the next eviction
+    /// checks them.
+    ///
+    /// - Parameters:
+    ///   - url: one origin, because it changes or has changed; nil for all.
+    ///   - kept: a revision that was just found there.
+    package static func forgetChecks(of url: String? = nil, except kept: Int64? = nil, _ db: Database) throws {
+        try db.cachedStatement(
+            sql: """
+                UPDATE revision_origin SET checked_at = NULL
+                WHERE checked_at IS NOT NULL AND (:url IS NULL OR url = :url) AND revision_id IS NOT :kept
+                """
+        ).execute(arguments: ["url": url, "kept": kept])
     }
 
     /// The origins of a revision, the nearest first.

@@ -25,6 +25,11 @@ public struct DirectoryOrigin: Origin {
         root = parsed.path(percentEncoded: false)
     }
 
+    /// The directory with links resolved.
+    ///
+    /// - Throws: ``FileError`` if it does not exist or cannot be read.
+    func resolvedRoot() throws -> String { try FileSystem.resolve(root) }
+
     /// Reads the shard's ranges from its file.
     ///
     /// - Throws: ``StoreError/originFailed(origin:digest:reason:)``, ``FileError``, and errors of `body`.

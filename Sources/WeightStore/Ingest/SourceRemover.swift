@@ -55,6 +55,7 @@ struct SourceRemover {
             try store.catalog.write { db in
                 // Without its row, the move was removed together with its revision.
                 guard let revision = try MoveTable.revision(of: move.id, db) else { return }
+                try forgetOrigins(of: slice, db)
                 for file in slice {
                     guard let status = try FileSystem.status(file.location, following: false) else {
                         gone.append(file.location)
@@ -75,7 +76,8 @@ struct SourceRemover {
                         removed.append(file.location)
                     } else {
                         skipped.append(
-                            SkippedFile(path: file.location, reason: "its stored bytes are damaged; not removed"))
+                            SkippedFile(path: file.location, reason: "its bytes are not stored as a whole; not removed")
+                        )
                     }
                 }
             }
@@ -91,6 +93,17 @@ struct SourceRemover {
                 try MoveTable.save(file.unstored(status), of: move.id, db)
             }
             try MoveTable.remove(gone, of: move.id, db)
+        }
+    }
+
+    /// An origin that a removal changes no longer counts as checked: until it is checked again, no eviction relies on it.
+    private func forgetOrigins(of files: ArraySlice<MoveTable.File>, _ db: Database) throws {
+        for url in try OriginTable.checkedDirectories(db) {
+            // An origin that cannot be resolved is not there, so nothing of it is removed.
+            guard let root = try? DirectoryOrigin(url).resolvedRoot() else { continue }
+            if files.contains(where: { SourceBounds.contains(root, $0.location) }) {
+                try OriginTable.forgetChecks(of: url, db)
+            }
         }
     }
 
@@ -125,8 +138,8 @@ struct SourceRemover {
         return try ShardTable.all(ofFile: stored, db).allSatisfy { shard in
             switch shard.state {
             case .present: try FileSystem.status(store.blobs.path(shard.digest))?.bytes == shard.bytes
-            case .evicted: true
-            case .quarantined, .missing: false
+            // An evicted shard is in an origin, and this file may be a part of that origin.
+            case .evicted, .quarantined, .missing: false
             }
         }
     }

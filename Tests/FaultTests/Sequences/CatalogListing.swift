@@ -1,0 +1,122 @@
+import Files
+import Logging
+import Storage
+@testable import WeightStore
+
+/// What the catalog says of models and revisions.
+struct CatalogListing: Equatable {
+    struct Key: Hashable, CustomStringConvertible {
+        var model: String
+        var digest: ContentDigest
+
+        var description: String { "\(model)@\(digest.short)" }
+    }
+
+    struct Revision: Equatable {
+        /// nil while a move is unfinished.
+        var version: Int?
+        var refs: Set<String> = []
+        var isPinned = false
+        /// URLs.
+        var origins: Set<String> = []
+    }
+
+    var models: Set<String> = []
+    var revisions: [Key: Revision] = [:]
+
+    init() {}
+
+    init(_ store: Store) throws {
+        for model in try store.models() {
+            models.insert(model.name)
+            for info in try store.revisions(of: model.name) {
+                revisions[Key(model: model.name, digest: info.digest)] = Revision(
+                    version: info.version, refs: Set(info.refs), isPinned: info.pin != nil)
+            }
+        }
+        for origin in try store.revisionOrigins() {
+            let model = String(origin.revision.prefix { $0 != "@" })
+            revisions[Key(model: model, digest: origin.digest)]?.origins.insert(origin.origin)
+        }
+    }
+
+    // MARK: Names
+
+    func keys(of model: String) -> [Key] { revisions.keys.filter { $0.model == model } }
+
+    func newestVersion(of model: String) -> Int { keys(of: model).compactMap { revisions[$0]?.version }.max() ?? 0 }
+
+    func target(of ref: String, in model: String) -> Key? {
+        keys(of: model).first { revisions[$0]?.refs.contains(ref) == true }
+    }
+
+    /// The one revision that a name means; nil if there is none.
+    func revision(_ name: String) -> Key? {
+        let parts = name.split(separator: "@", maxSplits: 1).map(String.init)
+        let model = parts[0]
+        guard parts.count == 2 else {
+            let newest = newestVersion(of: model)
+            return target(of: "main", in: model) ?? keys(of: model).first { revisions[$0]?.version == newest }
+        }
+        if parts[1].hasPrefix("~"), let version = Int(parts[1].dropFirst()) {
+            return keys(of: model).first { revisions[$0]?.version == version }
+        }
+        return target(of: parts[1], in: model) ?? keys(of: model).first { $0.digest.hex.hasPrefix(parts[1]) }
+    }
+
+    /// All revisions that a name means for `rm` and `origin`; nil if it is unknown. A model may have none.
+    func all(_ name: String) -> [Key]? {
+        if name.contains("@") { return revision(name).map { [$0] } }
+        return models.contains(name) ? keys(of: name) : nil
+    }
+
+    // MARK: Changes
+
+    mutating func move(_ ref: String, to key: Key) {
+        for other in keys(of: key.model) { revisions[other]?.refs.remove(ref) }
+        revisions[key]?.refs.insert(ref)
+    }
+
+    /// The differences from another listing, one per line.
+    func differences(from other: CatalogListing) -> String {
+        var lines = models.subtracting(other.models).map { "+ model \($0)" }
+        lines += other.models.subtracting(models).map { "- model \($0)" }
+        for key in Set(revisions.keys).union(other.revisions.keys) {
+            switch (other.revisions[key], revisions[key]) {
+            case (nil, let new?): lines.append("+ \(key) \(new.text)")
+            case (let old?, nil): lines.append("- \(key) \(old.text)")
+            case (let old?, let new?) where old != new: lines.append("\(key): \(old.text) -> \(new.text)")
+            default: break
+            }
+        }
+        return lines.sorted().joined(separator: "\n    ")
+    }
+}
+
+extension CatalogListing.Revision {
+    var text: String {
+        "\(version.map { "v\($0)" } ?? "unfinished") refs \(refs.sorted()) \(isPinned ? "pinned " : "")"
+            + "origins \(origins.sorted().map { $0.suffix(2) })"
+    }
+}
+
+/// The files and shards of a revision, from its manifest.
+struct RevisionBytes {
+    /// The digest of each file, by path.
+    var files: [String: ContentDigest]
+    /// The shards, with their sizes.
+    var shards: [ContentDigest: Int]
+
+    init(_ manifest: Manifest) {
+        files = Dictionary(manifest.files.map { ($0.path, $0.content.digest) }) { first, _ in first }
+        shards = Dictionary(manifest.files.flatMap(\.content.shards).map { ($0.digest, $0.bytes) }) { first, _ in first
+        }
+    }
+}
+
+extension Store {
+    /// Opens a store without a log.
+    static func silent(at path: String) throws -> Store {
+        try Store(at: path, logger: Logger(label: "weightstore") { _ in SwiftLogNoOpLogHandler() })
+    }
+}

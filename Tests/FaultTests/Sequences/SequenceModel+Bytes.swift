@@ -1,0 +1,109 @@
+import Storage
+
+/// Which bytes must be readable, and which deletions are allowed.
+extension SequenceModel {
+    /// Whether a shard is stored, or an origin of one of its holders has the whole holder.
+    func isObtainable(_ shard: ContentDigest, in listing: CatalogListing, _ state: SequenceState) -> Bool {
+        if state.isWhole(shard), !suspects.contains(shard) { return true }
+        return holders(of: shard, in: listing).contains { holder in
+            (listing.revisions[holder]?.origins ?? []).contains { state.holds($0, bytes[holder.digest]?.files ?? [:]) }
+        }
+    }
+
+    /// Whether a revision must be readable.
+    func isReadable(_ key: Key, _ state: SequenceState) -> Bool {
+        guard state.isMounted, let bytes = bytes[key.digest] else { return false }
+        return bytes.shards.keys.allSatisfy {
+            !suspects.contains($0) && isObtainable($0, in: listing, state)
+        }
+    }
+
+    /// Checks that a command has deleted no blob that it may not delete, and that what could be read before can be read
+    /// now.
+    func checkBlobs(
+        _ command: SequenceCommand, from before: CatalogListing, _ old: SequenceState, _ new: SequenceState
+    ) throws {
+        let all = listing.merging(newest)
+        for name in old.whole.keys where new.whole[name] == nil {
+            switch name.kind {
+            case .shard: try checkDeletion(of: name.digest, command, all, new)
+            case .manifest:
+                for key in all.revisions.keys where key.digest == name.digest {
+                    throw SequenceFailure("\(command) has deleted the manifest of \(key)")
+                }
+            case .record: break
+            }
+        }
+        if case .removeOrigin(_, _, force: true) = command { return }
+        for key in listing.revisions.keys where before.revisions[key] != nil {
+            for shard in bytes[key.digest]?.shards.keys ?? [:].keys {
+                guard isObtainable(shard, in: before, old), !isObtainable(shard, in: listing, new) else { continue }
+                let isAllowed =
+                    command.mayEvict(quota)
+                    && holders(of: shard, in: listing).allSatisfy { isCovered($0, in: listing, new) }
+                if !isAllowed {
+                    throw SequenceFailure("after \(command), no origin gives shard \(shard.short) of \(key)")
+                }
+            }
+        }
+        for file in moved where !isKept(file, new) {
+            throw SequenceFailure("after \(command), \(file.model) has not \(file.path), which a move has taken")
+        }
+    }
+
+    private func checkDeletion(
+        of shard: ContentDigest, _ command: SequenceCommand, _ all: CatalogListing, _ new: SequenceState
+    ) throws {
+        let holders = holders(of: shard, in: all)
+        if holders.isEmpty {
+            if case .collect(grace: nil, _) = command {
+                throw SequenceFailure("\(command) has deleted the new shard \(shard.short) within the grace period")
+            }
+            return
+        }
+        // The file of a shard that was evicted while it was lost is garbage when it is back.
+        guard command.mayEvict(quota) || suspects.contains(shard) else {
+            throw SequenceFailure("\(command) has deleted shard \(shard.short) of \(holders)")
+        }
+        for holder in holders {
+            if all.revisions[holder]?.isPinned == true {
+                throw SequenceFailure("\(command) has evicted shard \(shard.short) of \(holder), which is pinned")
+            }
+            guard isCovered(holder, in: all, new) else {
+                throw SequenceFailure(
+                    "\(command) has evicted shard \(shard.short) of \(holder), which no origin holds, or was seen to hold"
+                )
+            }
+        }
+    }
+
+    /// Whether an origin of a revision holds it, or was seen to hold it within the last hour.
+    private func isCovered(_ key: Key, in listing: CatalogListing, _ state: SequenceState) -> Bool {
+        (listing.revisions[key]?.origins ?? []).contains { url in
+            checked.contains(Pair(revision: key, url: url)) || state.holds(url, bytes[key.digest]?.files ?? [:])
+        }
+    }
+
+    /// Whether a file that a move has taken is in a revision of its model, or at its place.
+    private func isKept(_ file: MovedFile, _ state: SequenceState) -> Bool {
+        let all = listing.merging(newest)
+        return all.keys(of: file.model).contains { bytes[$0.digest]?.files.values.contains(file.digest) ?? false }
+            || state.places.contains { $0?[file.path] == file.digest }
+    }
+}
+
+extension CatalogListing {
+    /// The revisions of both.
+    func merging(_ other: CatalogListing?) -> CatalogListing {
+        guard let other else { return self }
+        var all = self
+        all.models.formUnion(other.models)
+        all.revisions.merge(other.revisions) { own, other in
+            var both = own
+            both.origins.formUnion(other.origins)
+            both.isPinned = own.isPinned || other.isPinned
+            return both
+        }
+        return all
+    }
+}

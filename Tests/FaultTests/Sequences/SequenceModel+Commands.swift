@@ -1,0 +1,403 @@
+import Storage
+import TestSupport
+
+/// What a command may do to the catalog.
+extension SequenceModel {
+    /// Compares what a command did with what it may do, and follows it.
+    ///
+    /// - Parameters:
+    ///   - status: the exit status; 128 + 9 if it was killed.
+    ///   - after: what the catalog lists now.
+    ///   - old: the state before the command.
+    ///   - new: the state after it.
+    /// - Throws: ``SequenceFailure`` with the rule that does not hold.
+    mutating func follow(
+        _ command: SequenceCommand, _ status: Int32, _ after: CatalogListing, _ old: SequenceState, _ new: SequenceState
+    ) throws {
+        let before = listing
+        // What the store has written itself is there.
+        let written = suspects.filter { !old.isWhole($0) && new.isWhole($0) }
+        suspects.subtract(written)
+        known.subtract(written)
+        switch status {
+        case 137 where after == before: break
+        case 0, 137: try succeed(command, after, old, new)
+        case 3 where command == .rebuild || command == .merge: try succeed(command, after, old, new)
+        default: break
+        }
+        if ![0, 137].contains(status) {
+            guard mayRefuse(command, status, old, new) else {
+                throw SequenceFailure("\(command): exit status \(status) is not among those that the rules allow")
+            }
+        }
+        guard after == listing else {
+            throw SequenceFailure(
+                "\(command) (status \(status)) made another change than it may\n    "
+                    + after.differences(from: listing))
+        }
+        try checkBlobs(command, from: before, old, new)
+        followChecks(command, status, new)
+        followMove(command, old, new)
+        if [0, 3, 12].contains(status) { try followRepair(command, new) }
+    }
+
+    // MARK: Success
+
+    private mutating func succeed(
+        _ command: SequenceCommand, _ after: CatalogListing, _ old: SequenceState, _ new: SequenceState
+    ) throws {
+        switch command {
+        case .importing(let place, let model, let ref, _, let origin, let trust):
+            try imported(place, model, ref ?? "main", origin, trust, after, old, new)
+        case .tag(let name, let ref):
+            guard let key = listing.revision(name) else { throw SequenceFailure("\(command): there is no \(name)") }
+            listing.move(ref, to: key)
+        case .untag(let name):
+            guard let key = listing.revision(name), let ref = name.split(separator: "@").last else {
+                throw SequenceFailure("\(command): there is no \(name)")
+            }
+            listing.revisions[key]?.refs.remove(String(ref))
+        case .pin(let name), .unpin(let name):
+            guard let key = listing.revision(name) else { throw SequenceFailure("\(command): there is no \(name)") }
+            listing.revisions[key]?.isPinned = command == .pin(name)
+        case .quota(let bytes): quota = bytes
+        case .remove(let names, let force): try removed(names, force: force)
+        case .prune(let keepLast, let includeReferenced): try pruned(keepLast, includeReferenced, after, new)
+        case .discardNewer:
+            newest = nil
+            checked = []
+            hasLoss = false
+            forgetMoves { key in !after.revisions.keys.contains(key) }
+        case .rebuild: try rebuilt(after, old)
+        case .merge: try merged(after)
+        case .backUp: (backup, backupQuota) = (listing, quota)
+        case .addOrigin(let name, let place, let trust):
+            let url = url(place)
+            let keys = (listing.all(name) ?? []).filter { key in
+                trust || new.holds(url, bytes[key.digest]?.files ?? [:])
+            }
+            for key in keys {
+                listing.revisions[key]?.origins.insert(url)
+                checked.insert(Pair(revision: key, url: url))
+            }
+        case .removeOrigin(let name, let place, _):
+            let url = url(place)
+            for key in listing.all(name) ?? [] { listing.revisions[key]?.origins.remove(url) }
+        case .collect, .evict, .verify, .checkOrigins, .export, .putBlocks: break
+        }
+        if newest != nil, command.deletes, listing == newest { newest = nil }
+    }
+
+    private mutating func imported(
+        _ place: Int, _ model: String, _ ref: String, _ origin: Int?, _ trust: Bool, _ after: CatalogListing,
+        _ old: SequenceState, _ new: SequenceState
+    ) throws {
+        let source = old.places[place] ?? [:]
+        let move = Move(place: place, model: model)
+        if source.isEmpty {
+            // The import had only to complete a move.
+            guard moves[move] != nil else { throw SequenceFailure("an import of nothing succeeded") }
+            return
+        }
+        guard let key = after.target(of: ref, in: model), let bytes = bytes[key.digest] else {
+            throw SequenceFailure("an import succeeded, and \(model) has no ref \(ref)")
+        }
+        for (path, digest) in source where bytes.files[path] != digest {
+            throw SequenceFailure("\(key) has not the bytes of d\(place)/\(path) that were imported")
+        }
+        for (path, digest) in bytes.files where source[path] == nil {
+            guard moved.contains(MovedFile(model: model, path: path, digest: digest)) else {
+                throw SequenceFailure("\(key) has a file \(path) that d\(place) had not")
+            }
+        }
+        if let all = moves[move], bytes.files != all {
+            throw SequenceFailure("\(key) has not all files of the interrupted move from d\(place)")
+        }
+        if let origin, !trust, !old.holds(url(origin), bytes.files) {
+            throw SequenceFailure("\(key) was imported with an origin that does not hold it")
+        }
+        listing.models.insert(model)
+        for unfinished in listing.keys(of: model) where listing.revisions[unfinished]?.version == nil {
+            // One that the new revision contains is replaced.
+            if unfinished != key, after.revisions[unfinished] == nil,
+                Set(self.bytes[unfinished.digest]?.files.values ?? [:].values).isSubset(of: bytes.files.values)
+            {
+                listing.revisions[unfinished] = nil
+            }
+        }
+        if listing.revisions[key]?.version == nil {
+            let version = after.revisions[key]?.version ?? 0
+            guard version > listing.newestVersion(of: model) else {
+                throw SequenceFailure("\(key) has version \(version), and there is a newer one already")
+            }
+            listing.revisions[key, default: .init()].version = version
+        }
+        listing.move(ref, to: key)
+        if let origin {
+            let url = url(origin)
+            listing.revisions[key]?.origins = [url]
+            // The directory may have held other revisions before.
+            checked = checked.filter { $0.url != url }
+            checked.insert(Pair(revision: key, url: url))
+        }
+        try stored(key, bytes, after, old, new)
+        moves[move] = nil
+        ghosts.remove(key)
+    }
+
+    /// An import that succeeded has the bytes, or an origin has them.
+    private mutating func stored(
+        _ key: Key, _ bytes: RevisionBytes, _ after: CatalogListing, _ old: SequenceState, _ new: SequenceState
+    ) throws {
+        for shard in bytes.shards.keys {
+            if known.contains(shard), new.isWhole(shard) {
+                known.remove(shard)
+                suspects.remove(shard)
+            }
+            let isExcused = suspects.contains(shard) && !known.contains(shard)
+            guard isExcused || isObtainable(shard, in: after, new) else {
+                throw SequenceFailure("\(key) was imported, and its shard \(shard.short) is nowhere")
+            }
+        }
+        guard let quota else { return }
+        func stored(_ state: SequenceState) -> Int {
+            shards.reduce(0) { $0 + (state.whole[.init(digest: $1, kind: .shard)] ?? 0) }
+        }
+        guard stored(new) <= max(quota, stored(old)) else {
+            throw SequenceFailure("\(key) was imported, and \(stored(new)) bytes are stored; the quota is \(quota)")
+        }
+    }
+
+    private mutating func removed(_ names: [String], force: Bool) throws {
+        for name in names {
+            guard let keys = listing.all(name) else { throw SequenceFailure("rm: there is no \(name)") }
+            for key in keys where listing.revisions[key]?.isPinned == true && !force {
+                throw SequenceFailure("rm has removed the pinned revision \(key)")
+            }
+        }
+        let keys = Set(names.flatMap { listing.all($0) ?? [] })
+        for key in keys { listing.revisions[key] = nil }
+        listing.models.subtract(names)
+        forgetMoves { keys.contains($0) }
+    }
+
+    private mutating func pruned(
+        _ keepLast: Int?, _ includeReferenced: Bool, _ after: CatalogListing, _ new: SequenceState
+    ) throws {
+        let gone = Set(listing.revisions.keys).subtracting(after.revisions.keys)
+        for (key, revision) in listing.revisions {
+            let newer = listing.keys(of: key.model).compactMap { listing.revisions[$0]?.version }.sorted(by: >)
+            let isKept =
+                revision.version == nil || revision.refs.contains("main")
+                || !includeReferenced && !revision.refs.isEmpty
+                || keepLast.map { newer.prefix($0).contains(revision.version ?? 0) } ?? false
+            if gone.contains(key) {
+                if isKept || revision.isPinned { throw SequenceFailure("prune has removed \(key) \(revision.text)") }
+            } else if !isKept, !revision.isPinned {
+                // It may be kept only for evicted shards that others need.
+                guard bytes[key.digest]?.shards.keys.contains(where: { !new.isWhole($0) }) ?? true else {
+                    throw SequenceFailure("prune has kept \(key) \(revision.text)")
+                }
+            }
+        }
+        for key in gone { listing.revisions[key] = nil }
+        forgetMoves { gone.contains($0) }
+    }
+
+    private mutating func rebuilt(_ after: CatalogListing, _ old: SequenceState) throws {
+        quota = nil
+        // No eviction relies on checks that later ones may have refuted.
+        checked = []
+        if let newest { listing = newest }
+        newest = nil
+        guard lacksDescription, after != listing else { return }
+        // What a lost manifest or record described is lost; gc then keeps its blobs.
+        let gone = Set(listing.revisions.keys).subtracting(after.revisions.keys)
+        for key in gone where old.whole[.init(digest: key.digest, kind: .manifest)] != nil {
+            let others = after.keys(of: key.model)
+            guard others.isEmpty else { throw SequenceFailure("rebuild has lost \(key), whose manifest is there") }
+        }
+        forgetMoves { gone.contains($0) }
+        listing = after
+        lacksDescription = false
+        hasLoss = true
+    }
+
+    private mutating func merged(_ after: CatalogListing) throws {
+        guard let newest else {
+            return
+        }
+        // What is newer is there; what was removed after the backup may be listed again.
+        for (key, revision) in newest.revisions {
+            guard let merged = after.revisions[key] else {
+                throw SequenceFailure("the merge lacks \(key) \(revision.text)")
+            }
+            guard merged.refs.isSuperset(of: revision.refs), merged.origins.isSuperset(of: revision.origins),
+                merged.isPinned || !revision.isPinned, (merged.version == nil) == (revision.version == nil)
+            else {
+                throw SequenceFailure("the merge has \(key) \(merged.text), and not \(revision.text)")
+            }
+        }
+        for key in after.revisions.keys where newest.revisions[key] == nil {
+            guard listing.revisions[key] != nil else { throw SequenceFailure("the merge has made \(key)") }
+            ghosts.insert(key)
+        }
+        listing = after
+        self.newest = nil
+        checked = []
+    }
+
+    // MARK: Refusals
+
+    /// Whether the rules allow that a command is refused with a status.
+    private func mayRefuse(
+        _ command: SequenceCommand, _ status: Int32, _ old: SequenceState, _ new: SequenceState
+    ) -> Bool {
+        if !old.isMounted { return true }
+        if newest != nil, command.deletes, status == 7 { return true }
+        /// Whether a shard of revisions is not stored.
+        func isAbsent(_ keys: [Key]) -> Bool {
+            keys.contains { bytes[$0.digest]?.shards.keys.contains { !old.isWhole($0) } ?? true }
+        }
+        let all = Array(listing.revisions.keys) + Array(newest.map { Array($0.revisions.keys) } ?? [])
+        let isSilent = all.contains { key in
+            (listing.revisions[key]?.origins ?? []).contains { url in
+                SequenceState.place(of: url).map { old.places[$0] == nil } ?? true
+            }
+        }
+        switch (command, status) {
+        case (.importing(let place, _, _, let move, _, _), 2):
+            return old.places[place]?.isEmpty ?? true || move && moves.keys.contains { $0.place == place }
+        case (.importing(let place, let model, _, _, let origin, let trust), 6):
+            let source = old.places[place] ?? [:]
+            let isSplit = source.keys.contains { $0.hasSuffix(".index.json") }
+            let hasOther = moves.keys.contains { $0.place == place && $0.model != model }
+            let files = moves[Move(place: place, model: model)] ?? source
+            return isSplit || hasOther || !moved.isEmpty
+                || !trust && (origin.map { !old.holds(url($0), files) || !new.holds(url($0), files) } ?? false)
+        case (.importing(_, _, _, _, let origin?, _), 12): return old.places[origin] == nil
+        case (.importing, 5): return quota != nil
+        case (.tag(let name, _), 2), (.pin(let name), 2), (.unpin(let name), 2), (.untag(let name), 2),
+            (.export(let name), 2), (.putBlocks(let name, _), 2):
+            return listing.revision(name) == nil
+        case (.addOrigin(let name, _, _), 2): return listing.all(name) == nil
+        case (.addOrigin(let name, let place, let trust), 6):
+            return !trust
+                && (listing.all(name) ?? []).allSatisfy { !old.holds(url(place), bytes[$0.digest]?.files ?? [:]) }
+        case (.addOrigin(_, let place, let trust), 12): return !trust && old.places[place] == nil
+        case (.removeOrigin(let name, let place, _), 2):
+            return !(listing.all(name) ?? []).contains { key in
+                listing.revisions[key]?.origins.contains { SequenceState.place(of: $0) == place } ?? false
+            }
+        case (.removeOrigin(let name, _, force: false), 4): return isAbsent(listing.all(name) ?? [])
+        case (.remove(let names, _), 2): return names.contains { listing.all($0) == nil }
+        case (.remove(let names, let force), 4):
+            let keys = names.flatMap { listing.all($0) ?? [] }
+            return isAbsent(keys) || !force && keys.contains { listing.revisions[$0]?.isPinned == true }
+        case (.evict, 12), (.checkOrigins, 12), (.verify(origins: true), 12): return isSilent
+        case (.collect, 3): return suspects.count > 10 || newest != nil || !ghosts.isEmpty
+        case (.verify, 3), (.merge, 3): return isAbsent(all) || !suspects.isEmpty || hasLoss
+        case (.rebuild, 3): return isAbsent(all) || !suspects.isEmpty || lacksDescription
+        case (.export(let name), _):
+            return listing.revision(name).map { !isReadable($0, old) } ?? true
+        case (.discardNewer, 3): return suspects.count > 10 || !ghosts.isEmpty || newest != nil
+        default: return false
+        }
+    }
+
+    /// Removed revisions need no longer hold what moves have taken.
+    private mutating func forgetMoves(_ isGone: (Key) -> Bool) {
+        let gone = bytes.keys.filter { digest in
+            Set(listing.models).union(moved.map(\.model)).contains { isGone(Key(model: $0, digest: digest)) }
+        }
+        let files = Set(gone.flatMap { bytes[$0]?.files.values ?? [:].values })
+        moved = moved.filter { !files.contains($0.digest) }
+        let models = Set(moved.map(\.model))
+        moves = moves.filter { models.contains($0.key.model) }
+    }
+
+    // MARK: Traces of commands
+
+    private mutating func followChecks(_ command: SequenceCommand, _ status: Int32, _ new: SequenceState) {
+        guard command.mayEvict(quota) || command.checks else { return }
+        for (key, revision) in listing.revisions {
+            for url in revision.origins {
+                let pair = Pair(revision: key, url: url)
+                if new.holds(url, bytes[key.digest]?.files ?? [:]) {
+                    checked.insert(pair)
+                } else if command.checks, [0, 12].contains(status), let place = SequenceState.place(of: url),
+                    new.places[place] != nil
+                {
+                    checked.remove(pair)
+                }
+            }
+        }
+    }
+
+    /// Notes the files that a move has taken from its directory.
+    private mutating func followMove(_ command: SequenceCommand, _ old: SequenceState, _ new: SequenceState) {
+        guard case .importing(let place, let model, _, _, _, _) = command, let source = old.places[place] else {
+            return
+        }
+        let gone = source.filter { new.places[place]?[$0.key] != $0.value }
+        if gone.isEmpty { return }
+        for (path, digest) in gone { moved.insert(MovedFile(model: model, path: path, digest: digest)) }
+        let left = new.places[place] ?? [:]
+        let move = Move(place: place, model: model)
+        moves[move] = left.isEmpty ? nil : moves[move] ?? source
+        // The store has changed an origin itself.
+        checked = checked.filter { SequenceState.place(of: $0.url) != place }
+    }
+
+    private mutating func followRepair(_ command: SequenceCommand, _ new: SequenceState) throws {
+        guard new.isMounted, newest == nil else { return }
+        switch command {
+        case .verify:
+            suspects = suspects.filter { !new.isWhole($0) }
+            known = suspects
+        case .collect, .rebuild, .merge, .discardNewer: suspects = suspects.filter { !new.isWhole($0) }
+        default: return
+        }
+        known.formIntersection(suspects)
+        if command == .rebuild || command == .merge { return }
+        for key in listing.revisions.keys where new.whole[.init(digest: key.digest, kind: .manifest)] == nil {
+            throw SequenceFailure("after \(command), the manifest of \(key) is not there")
+        }
+        lacksDescription = false
+    }
+}
+
+extension SequenceCommand {
+    /// Whether it is refused while the catalog is older than the blobs.
+    var deletes: Bool {
+        switch self {
+        case .collect, .evict, .remove, .prune: true
+        default: false
+        }
+    }
+
+    /// Whether it asks the origins.
+    var checks: Bool {
+        switch self {
+        case .checkOrigins, .verify(origins: true): true
+        default: false
+        }
+    }
+
+    /// Whether it may evict shards.
+    func mayEvict(_ quota: Int?) -> Bool {
+        switch self {
+        case .evict, .collect(_, downTo: .some): true
+        case .importing, .export, .remove, .prune, .quota: quota != nil
+        default: false
+        }
+    }
+
+    /// Whether it changes the catalog in a way that an older catalog should not see.
+    var isChange: Bool {
+        switch self {
+        case .importing, .tag, .untag, .pin, .unpin, .quota, .backUp, .addOrigin, .removeOrigin, .putBlocks: true
+        default: false
+        }
+    }
+}

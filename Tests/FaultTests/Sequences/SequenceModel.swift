@@ -1,0 +1,100 @@
+import Storage
+import TestSupport
+
+/// The in-memory model of a sequence: what the catalog must list, and which bytes must be readable.
+///
+/// It does not know how the store works. It knows what a command may change, and which deletions are allowed: bytes that
+/// no listed revision holds, and bytes that every holder can fetch again.
+struct SequenceModel {
+    typealias Key = CatalogListing.Key
+
+    /// A revision and one of its origins.
+    struct Pair: Hashable {
+        var revision: Key
+        var url: String
+    }
+
+    /// A file that a move has taken from a directory.
+    struct MovedFile: Hashable {
+        var model: String
+        var path: String
+        var digest: ContentDigest
+    }
+
+    /// An interrupted move.
+    struct Move: Hashable {
+        var place: Int
+        var model: String
+    }
+
+    /// What stands before the number of a directory in the URL of an origin.
+    let urlPrefix: String
+    /// What the catalog lists.
+    var listing = CatalogListing()
+    /// What it listed before an older catalog was put back; nil if the catalog is not older.
+    var newest: CatalogListing?
+    /// Revisions that were removed after the backup: a merge may list them again.
+    var ghosts: Set<Key> = []
+    /// The bytes of all revisions that were ever listed, by digest.
+    var bytes: [ContentDigest: RevisionBytes] = [:]
+    /// Origins that a check may have found whole within the last hour.
+    var checked: Set<Pair> = []
+    /// The files that must be in a revision, because a move has taken them.
+    var moved: Set<MovedFile> = []
+    /// All files of the directory of an interrupted move, while nothing else changed the directory.
+    var moves: [Move: SequenceDirectory.Contents] = [:]
+    /// Shards that an event has lost or changed, until a command that looks for damage finds them whole.
+    var suspects: Set<ContentDigest> = []
+    /// Shards that `verify` has found damaged or missing: an import heals them.
+    var known: Set<ContentDigest> = []
+    /// Whether a rebuild has lost a revision, so that collections keep blobs.
+    var hasLoss = false
+    /// Whether a manifest or a record is gone.
+    var lacksDescription = false
+    var quota: Int?
+    /// What the catalog of the backup lists; nil if there is no backup.
+    var backup: CatalogListing?
+    var backupQuota: Int?
+
+    init(urlPrefix: String) { self.urlPrefix = urlPrefix }
+
+    /// The URL of a directory.
+    func url(_ place: Int) -> String { urlPrefix + "\(place)" }
+
+    /// The revisions that hold a shard.
+    func holders(of shard: ContentDigest, in listing: CatalogListing) -> [Key] {
+        listing.revisions.keys.filter { bytes[$0.digest]?.shards[shard] != nil }
+    }
+
+    /// The shards of all listed revisions.
+    var shards: Set<ContentDigest> {
+        listing.revisions.keys.reduce(into: []) { $0.formUnion((bytes[$1.digest]?.shards ?? [:]).keys) }
+    }
+}
+
+/// The state outside of the store's catalog before a command, and after it.
+struct SequenceState {
+    var places: [SequenceDirectory.Contents?]
+    var whole: [BlobDirectory.Name: Int]
+    var damaged: Set<BlobDirectory.Name>
+    var isMounted: Bool
+
+    init(_ directory: SequenceDirectory) throws {
+        places = try (0..<SequenceDirectory.places).map { try directory.contents(ofPlace: $0) }
+        (whole, damaged) = try directory.scan()
+        isMounted = directory.isMounted
+    }
+
+    func isWhole(_ shard: ContentDigest) -> Bool { whole[.init(digest: shard, kind: .shard)] != nil }
+
+    /// Whether an origin holds all files of a revision now.
+    func holds(_ url: String, _ files: [String: ContentDigest]) -> Bool {
+        guard let place = Self.place(of: url), let there = places[place] else { return false }
+        return files.allSatisfy { there[$0.key] == $0.value }
+    }
+
+    /// The number of the directory that an origin is.
+    static func place(of url: String) -> Int? {
+        url.last?.wholeNumberValue.flatMap { $0 < SequenceDirectory.places ? $0 : nil }
+    }
+}

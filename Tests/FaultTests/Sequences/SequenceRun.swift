@@ -1,0 +1,353 @@
+import Files
+import Foundation
+import GRDB
+import Glibc
+import Storage
+import TestSupport
+@testable import WeightStore
+
+/// A sequence on a store of its own: it runs steps, and after each step compares the store with the model.
+final class SequenceRun {
+    let directory: SequenceDirectory
+    private(set) var model: SequenceModel
+    private(set) var state: SequenceState
+    /// The steps that were run.
+    private(set) var steps: [Step] = []
+    /// How often each command ended with each status.
+    private(set) var outcomes: [String: Int] = [:]
+
+    /// How much is checked after a step.
+    enum Depth: Int, Comparable {
+        /// What the catalog lists, and which blobs are there.
+        case listing
+        /// All readable bytes, too.
+        case bytes
+        /// On a copy, `verify` and `gc`, too.
+        case collection
+        /// And a rebuild.
+        case rebuild
+
+        static func < (left: Depth, right: Depth) -> Bool { left.rawValue < right.rawValue }
+    }
+
+    init() throws {
+        directory = try SequenceDirectory()
+        model = SequenceModel(urlPrefix: "file://\(directory.root)/d")
+        _ = try Store(at: directory.store, create: true)
+        state = try SequenceState(directory)
+    }
+
+    /// The checks after the next step of a random sequence: the deeper, the rarer.
+    var usualDepth: Depth { steps.count % 12 == 11 ? .rebuild : steps.count % 4 == 3 ? .collection : .bytes }
+
+    // MARK: Steps
+
+    /// Runs a step, unless it makes no sense here.
+    ///
+    /// - Throws: ``SequenceFailure`` if a rule does not hold.
+    func perform(_ step: Step, _ depth: Depth) throws {
+        switch step {
+        case .event(let event):
+            guard model.allows(event, directory) else { return }
+            steps.append(step)
+            try apply(event)
+            state = try SequenceState(directory)
+            if depth > .listing { try inspect(depth) }
+        case .run(let command):
+            guard model.allows(command) else { return }
+            steps.append(step)
+            try run(command, prefix: [], depth)
+        case .kill(let command, let call, let ordinal):
+            guard model.allows(command) else { return }
+            steps.append(step)
+            try run(command, prefix: Trace.inject(call, "signal=SIGKILL", when: "\(ordinal)"), depth)
+        }
+    }
+
+    private func run(_ command: SequenceCommand, prefix: [String], _ depth: Depth) throws {
+        var tool = directory.tool
+        tool.prefix = prefix
+        try FileSystem.removeTree(directory.root + "/out")
+        var result = try tool.run(command.arguments(directory.root))
+        if result.status == 137, command == .rebuild, (try? Store.silent(at: directory.copy())) == nil {
+            // Killed between the renames, it leaves a store without a catalog: then it must be run again.
+            result = try directory.tool.run(command.arguments(directory.root))
+        }
+        outcomes["\(command.name) \(result.status)", default: 0] += 1
+        let new = try SequenceState(directory)
+        try inspect(depth) { store in
+            do {
+                let listing = try listing(store)
+                if case .export(let name) = command, result.status == 0 { try checkExport(of: name) }
+                try model.follow(command, result.status, listing, state, new)
+            } catch let failure as SequenceFailure {
+                throw SequenceFailure("\(failure)\n\(result.output)\(result.errors)")
+            }
+            state = new
+        }
+    }
+
+    private func checkExport(of name: String) throws {
+        guard let key = model.listing.revision(name), let bytes = model.bytes[key.digest] else {
+            throw SequenceFailure("export: there is no \(name)")
+        }
+        guard try directory.contents(directory.root + "/out") == bytes.files else {
+            throw SequenceFailure("export of \(key) gave other bytes")
+        }
+    }
+
+    /// What the catalog lists; notes the bytes of new revisions.
+    private func listing(_ store: Store) throws -> CatalogListing {
+        let listing = try CatalogListing(store)
+        for key in listing.revisions.keys where model.bytes[key.digest] == nil {
+            let path = directory.blobs.path(key.digest, .manifest)
+            guard FileSystem.exists(path) else { throw SequenceFailure("\(key) is listed, and has no manifest") }
+            model.bytes[key.digest] = RevisionBytes(try Manifest(decoding: try FileSystem.read(path), path: path))
+        }
+        return listing
+    }
+
+    // MARK: Checks
+
+    /// Looks at a copy of the store.
+    ///
+    /// - Parameter first: looks at it before the checks.
+    private func inspect(_ depth: Depth, _ first: (Store) throws -> Void = { _ in }) throws {
+        let copy = try directory.copy()
+        try look(copy) { store in
+            try first(store)
+            if depth > .listing { try readAll(store, "") }
+            guard depth >= .collection, isSettled else { return }
+            try verify(store)
+            try collect(store, copy)
+            try readAll(store, "after gc, ")
+        }
+        guard depth >= .rebuild, isSettled, !model.lacksDescription, !model.hasLoss else { return }
+        _ = try Store.rebuildBlocking(at: copy)
+        try look(copy) { store in
+            let listing = try CatalogListing(store)
+            guard listing == model.listing else {
+                throw SequenceFailure("a rebuild lists something else\n    " + listing.differences(from: model.listing))
+            }
+            try readAll(store, "after a rebuild, ")
+        }
+    }
+
+    /// Whether the blobs are there, and the catalog is not an older one.
+    private var isSettled: Bool { state.isMounted && model.newest == nil }
+
+    /// Opens the copy, and closes it again.
+    private func look(_ copy: String, _ body: (Store) throws -> Void) throws { try body(try Store.silent(at: copy)) }
+
+    /// Reads every revision that must be readable, and compares all bytes.
+    private func readAll(_ store: Store, _ when: String) throws {
+        for key in model.listing.revisions.keys where model.isReadable(key, state) {
+            for (path, digest) in model.bytes[key.digest]?.files ?? [:] {
+                var bytes: [UInt8] = []
+                do {
+                    try store.revision("\(key.model)@\(key.digest.hex)").read(path) { bytes += $0 }
+                } catch {
+                    throw SequenceFailure("\(when)\(key) \(path) cannot be read: \(error)")
+                }
+                guard SequenceFiles.digest(bytes) == digest else {
+                    throw SequenceFailure("\(when)\(key) \(path) has other bytes")
+                }
+            }
+        }
+    }
+
+    private func verify(_ store: Store) throws {
+        let summary = try store.verifyBlocking(VerifyRule())
+        let shards = model.shards
+        if shards.allSatisfy({ state.isWhole($0) && !model.suspects.contains($0) }), !model.hasLoss {
+            guard summary.damage.isEmpty, summary.known.isEmpty else {
+                throw SequenceFailure("verify reports damage, and all shards are whole: \(summary)")
+            }
+        }
+        let isLost = shards.contains { shard in
+            !state.isWhole(shard)
+                && model.holders(of: shard, in: model.listing).allSatisfy {
+                    model.listing.revisions[$0]?.origins.isEmpty ?? true
+                }
+        }
+        if isLost, summary.damage.isEmpty, summary.known.isEmpty {
+            throw SequenceFailure("verify reports no damage, and a shard without an origin is not there")
+        }
+    }
+
+    /// Collects all garbage: exactly what is referenced is left.
+    private func collect(_ store: Store, _ copy: String) throws {
+        do {
+            _ = try store.collectGarbage(graceSeconds: 0)
+        } catch StorageError.tooManyMissing {
+            return
+        }
+        let again = try store.collectGarbage(graceSeconds: 0)
+        guard again.bytes == 0, again.orphans == 0, again.unreferencedBlobs == 0 else {
+            throw SequenceFailure("a second gc finds more garbage: \(again)")
+        }
+        let blobs = BlobDirectory(root: copy + "/blobs")
+        let shards = model.shards
+        let digests = Set(model.listing.revisions.keys.map(\.digest))
+        let blocks = try store.catalog.read { db in
+            Set(try ContentDigest.fetchAll(db, sql: "SELECT digest FROM shard WHERE kind = 'kv'"))
+        }
+        var left: Set<ContentDigest> = []
+        var records = 0
+        for folder in BlobDirectory.fanOut {
+            for name in try blobs.contents(folder).blobs {
+                let isNeeded =
+                    switch name.kind {
+                    case .shard: shards.contains(name.digest) || blocks.contains(name.digest)
+                    case .manifest: digests.contains(name.digest)
+                    case .record: true
+                    }
+                records += name.kind == .record ? 1 : 0
+                if name.kind == .shard { left.insert(name.digest) }
+                guard isNeeded || model.hasLoss else {
+                    throw SequenceFailure("gc leaves \(name.kind) \(name.digest.short), which nothing references")
+                }
+            }
+        }
+        guard records == model.listing.models.count || model.hasLoss else {
+            throw SequenceFailure("gc leaves \(records) records of \(model.listing.models.count) models")
+        }
+        for shard in shards.subtracting(model.suspects) where state.isWhole(shard) && !left.contains(shard) {
+            throw SequenceFailure("gc has deleted shard \(shard.short), which a revision needs")
+        }
+    }
+
+    /// Puts everything back, and checks the store as a whole.
+    func finish() throws {
+        for place in 0..<SequenceDirectory.places { try perform(.event(.back(place)), .listing) }
+        for event in [SequenceEvent.mount, .giveBack] { try perform(.event(event), .bytes) }
+        if model.newest != nil { try perform(.run(.merge), .bytes) }
+        try perform(.run(.verify(origins: false)), .listing)
+        try perform(.run(.collect(grace: 0, downTo: nil)), .rebuild)
+        if model.suspects.count > 10 || model.hasLoss { return }
+        let again = try directory.tool("gc", "--grace", "0")
+        guard again.status == 0, again.output.isEmpty else {
+            throw SequenceFailure("a second gc: status \(again.status): \(again.output)\(again.errors)")
+        }
+    }
+
+    // MARK: Events
+
+    private func apply(_ event: SequenceEvent) throws {
+        switch event {
+        case .write(let place, let variant):
+            try directory.writeModel(variant, to: place)
+            model.moves = model.moves.filter { $0.key.place != place }
+        case .edit(let place, let number):
+            guard let path = directory.file(number, ofPlace: place) else { return }
+            try directory.write(SequenceDirectory.edited(try FileSystem.read(path), path), to: path)
+            model.moves = model.moves.filter { $0.key.place != place }
+        case .replace(let place, let number): try replace(place, number)
+        case .delete(let place, let number):
+            guard let path = directory.file(number, ofPlace: place) else { return }
+            unlink(path)
+            model.moves = model.moves.filter { $0.key.place != place }
+        case .away(let place): try FileSystem.rename(directory.place(place), to: directory.place(place) + ".away")
+        case .back(let place): try FileSystem.rename(directory.place(place) + ".away", to: directory.place(place))
+        case .unmount:
+            try FileSystem.rename(directory.store + "/blobs", to: directory.aside)
+            mkdir(directory.store + "/blobs", 0o755)
+        case .mount:
+            try FileSystem.removeTree(directory.store + "/blobs")
+            try FileSystem.rename(directory.aside, to: directory.store + "/blobs")
+        case .restore:
+            for suffix in ["-wal", "-shm"] { try FileSystem.remove(directory.store + "/store.db" + suffix) }
+            try directory.write(
+                try FileSystem.read(directory.root + "/backup/store.db"), to: directory.store + "/store.db")
+            model.restored()
+        case .hourPasses:
+            let queue = try DatabaseQueue(path: directory.store + "/store.db")
+            try queue.write { db in
+                try db.execute(
+                    sql: """
+                        UPDATE revision_origin SET checked_at = checked_at - 7200, absent_at = absent_at - 7200
+                        """)
+            }
+            try queue.close()
+            model.checked = []
+        case .lose(let number), .corrupt(let number): try damage(number, isLost: event == .lose(number))
+        case .giveBack: try giveBack()
+        case .loseDescription(let number):
+            let names = state.whole.keys.filter { $0.kind != .shard }.sorted { $0.digest.hex < $1.digest.hex }
+            guard !names.isEmpty else { return }
+            let name = names[number % names.count]
+            unlink(directory.blobs.path(name.digest, name.kind))
+            model.lacksDescription = true
+        }
+    }
+
+    private func replace(_ place: Int, _ number: Int) throws {
+        guard let path = directory.file(number, ofPlace: place), !path.hasSuffix(".index.json"),
+            let status = try FileSystem.status(path)
+        else { return }
+        var bytes = try FileSystem.read(path)
+        if let last = bytes.popLast() { bytes.append(last ^ 0x5A) }
+        try directory.write(bytes, to: path + ".new")
+        let time = timespec(
+            tv_sec: Int(status.modified / 1_000_000_000), tv_nsec: Int(status.modified % 1_000_000_000))
+        utimensat(AT_FDCWD, path + ".new", [time, time], 0)
+        try FileSystem.rename(path + ".new", to: path)
+        model.moves = model.moves.filter { $0.key.place != place }
+    }
+
+    private func damage(_ number: Int, isLost: Bool) throws {
+        let digests = state.whole.keys.filter { $0.kind == .shard && model.shards.contains($0.digest) }.map(\.digest)
+            .sorted { $0.hex < $1.hex }
+        guard !digests.isEmpty else { return }
+        let digest = digests[number % digests.count]
+        let path = directory.blobs.path(digest)
+        var bytes = try FileSystem.read(path)
+        mkdir(directory.root + "/lost", 0o755)
+        try directory.write(bytes, to: "\(directory.root)/lost/\(digest.hex)", mode: 0o444)
+        unlink(path)
+        model.suspects.insert(digest)
+        if isLost { return }
+        bytes[bytes.count / 2] ^= 1
+        try directory.write(bytes, to: path, mode: 0o444)
+    }
+
+    private func giveBack() throws {
+        let lost = directory.root + "/lost"
+        for name in try FileSystem.entries(lost) {
+            guard let digest = ContentDigest(hex: name) else { continue }
+            // A shard that nothing references any more would be garbage.
+            if model.shards.contains(digest) {
+                try FileSystem.rename("\(lost)/\(name)", to: directory.blobs.path(digest))
+            }
+        }
+        try FileSystem.removeTree(lost)
+    }
+}
+
+extension SequenceModel {
+    /// Whether an event can happen.
+    func allows(_ event: SequenceEvent, _ directory: SequenceDirectory) -> Bool {
+        func isThere(_ place: Int) -> Bool { FileSystem.exists(directory.place(place)) }
+        return switch event {
+        case .write: true
+        case .edit(let place, _), .replace(let place, _), .delete(let place, _), .away(let place): isThere(place)
+        case .back(let place): !isThere(place) && FileSystem.exists(directory.place(place) + ".away")
+        case .unmount, .lose, .corrupt, .loseDescription: directory.isMounted && newest == nil
+        case .giveBack: directory.isMounted
+        case .mount: !directory.isMounted
+        case .restore: backup != nil && newest == nil && directory.isMounted && !hasLoss && !lacksDescription
+        case .hourPasses: true
+        }
+    }
+
+    /// Whether a command makes sense. To change a catalog that is known to be older is left out.
+    func allows(_ command: SequenceCommand) -> Bool { newest == nil || !command.isChange }
+
+    /// Follows an older catalog that was put back.
+    mutating func restored() {
+        guard let backup else { return }
+        newest = listing
+        listing = backup
+        quota = backupQuota
+    }
+}

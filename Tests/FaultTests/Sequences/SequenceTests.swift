@@ -1,0 +1,43 @@
+import Foundation
+import TestSupport
+import Testing
+
+extension Faults {
+    /// Random sequences of commands and events, against an in-memory model of what must be readable.
+    ///
+    /// A step is a command of the tool, a command that is killed at a system call, or an event: the blobs are not mounted, an
+    /// origin changes or is away, a source is edited, an older catalog is put back, a shard is lost or damaged. After each
+    /// step the store is compared with ``SequenceModel``:
+    ///
+    /// 1. The catalog lists what the command may have made of it: a refused command changes nothing, a killed one nothing or
+    ///    all.
+    /// 2. No blob is deleted that a revision holds, unless it was evicted, and then every holder has an origin that holds it,
+    ///    or was seen to hold it within the last hour.
+    /// 3. Every revision whose shards are stored, or can be fetched, is read from a copy of the store, byte for byte.
+    /// 4. On the copy, `verify` agrees, a collection without a grace period leaves exactly what is referenced, and a rebuild
+    ///    lists the same.
+    ///
+    /// `WEIGHTSTORE_MODEL_SECONDS` (120) and `WEIGHTSTORE_MODEL_SEED` choose the time and the first seed; `Tests/model` sets
+    /// them. A failure is reduced to a short script, whose other words are those of ``SequenceEvent``.
+    @Suite struct SequenceTests {
+        private static func setting(_ name: String) -> UInt64? {
+            ProcessInfo.processInfo.environment["WEIGHTSTORE_MODEL_" + name].flatMap(UInt64.init)
+        }
+
+        @Test("random sequences of commands and events lose no byte that must be readable")
+        func sequences() throws {
+            let seed = Self.setting("SEED") ?? UInt64.random(in: 0..<1_000_000)
+            var search = SequenceSearch(seed: seed, seconds: Double(Self.setting("SECONDS") ?? 120))
+            let failure = try search.run(kills: Machine.traces)
+            print("Sequences from seed \(seed): \(search.description).")
+            if let failure {
+                Issue.record(
+                    """
+                    WEIGHTSTORE_MODEL_SEED=\(failure.seed): \(failure.reason)
+
+                    \(failure.script)
+                    """)
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+import Foundation
+import TestSupport
+
+/// One step of a random sequence: a command, a command that is killed, or an event.
+enum Step: Sendable, Equatable, CustomStringConvertible {
+    case run(SequenceCommand)
+    /// SIGKILL at the `ordinal`th call of `call`. A run with fewer calls ends by itself.
+    case kill(SequenceCommand, call: String, ordinal: Int)
+    case event(SequenceEvent)
+
+    /// As a line of a shell script; the directories are relative.
+    var description: String {
+        switch self {
+        case .run(let command): "weightstore \(command)"
+        case .kill(let command, let call, let ordinal):
+            "weightstore \(command)    # kill -9 at \(call) \(ordinal)"
+        case .event(let event): "\(event)"
+        }
+    }
+}
+
+/// A command of the tool. Directories outside of the store have numbers: `d0`, `d1`, ….
+enum SequenceCommand: Sendable, Equatable, CustomStringConvertible {
+    case importing(Int, model: String, ref: String?, move: Bool, origin: Int?, trust: Bool)
+    case tag(String, ref: String)
+    case untag(String)
+    case pin(String)
+    case unpin(String)
+    case quota(Int?)
+    case evict(Int?)
+    case remove([String], force: Bool)
+    case prune(keepLast: Int?, includeReferenced: Bool)
+    case collect(grace: Int?, downTo: Int?)
+    case discardNewer
+    case verify(origins: Bool)
+    case rebuild
+    case merge
+    case backUp
+    case addOrigin(String, Int, trust: Bool)
+    case removeOrigin(String, Int, force: Bool)
+    case checkOrigins
+    case export(String)
+    case putBlocks(String, seed: Int)
+
+    /// The first word of the arguments.
+    var name: String { arguments("")[0] }
+
+    /// The arguments of the tool.
+    ///
+    /// - Parameter root: the directory that the script's relative paths begin at.
+    func arguments(_ root: String) -> [String] {
+        let text: [String?] =
+            switch self {
+            case .importing(let place, let model, let ref, let move, let origin, let trust):
+                ["import", "\(root)/d\(place)", "--name", model]
+                    + (ref.map { ["--ref", $0] } ?? []) + [move ? "--move" : nil]
+                    + (origin.map { ["--origin", "file://\(root)/d\($0)"] } ?? []) + [trust ? "--trust" : nil]
+            case .tag(let revision, let ref): ["tag", revision, ref]
+            case .untag(let name): ["untag", name]
+            case .pin(let revision): ["pin", revision]
+            case .unpin(let revision): ["unpin", revision]
+            case .quota(let bytes): ["quota", "--set", bytes.map { "\($0)" } ?? "none"]
+            case .evict(let bytes): ["evict", "--free", bytes.map { "\($0)" } ?? "1T"]
+            case .remove(let names, let force): ["rm"] + names + [force ? "--force" : nil]
+            case .prune(let keepLast, let includeReferenced):
+                ["prune"] + (keepLast.map { ["--keep-last", "\($0)"] } ?? [])
+                    + [includeReferenced ? "--include-referenced" : nil]
+            case .collect(let grace, let downTo):
+                ["gc"] + (grace.map { ["--grace", "\($0)"] } ?? []) + (downTo.map { ["--quota", "\($0)"] } ?? [])
+            case .discardNewer: ["gc", "--grace", "0", "--discard-newer", "--yes"]
+            case .verify(let origins): ["verify", origins ? "--origins" : nil]
+            case .rebuild: ["rebuild"]
+            case .merge: ["rebuild", "--merge"]
+            case .backUp: ["backup", "\(root)/backup"]
+            case .addOrigin(let name, let place, let trust):
+                ["origin", "add", name, "file://\(root)/d\(place)", trust ? "--trust" : nil]
+            case .removeOrigin(let name, let place, let force):
+                ["origin", "rm", name, "file://\(root)/d\(place)", force ? "--force" : nil]
+            case .checkOrigins: ["origin", "check"]
+            case .export(let revision): ["export", revision, "\(root)/out"]
+            case .putBlocks(let revision, let seed):
+                [
+                    "kv", "put", revision, "\(root)/tokens\(seed)", "\(root)/blocks\(seed)", "--format", "test",
+                    "--block-tokens", "4",
+                ]
+            }
+        return text.compactMap(\.self)
+    }
+
+    var description: String { arguments("$PWD").joined(separator: " ").replacingOccurrences(of: " $PWD/", with: " ") }
+}
+
+/// What happens around the store. Indices count files in the order of their names, and wrap around.
+enum SequenceEvent: Sendable, Equatable, CustomStringConvertible {
+    /// A directory gets the files of a model.
+    case write(Int, variant: Int)
+    /// A file changes in place: the last byte of weights, one more byte of any other file.
+    case edit(Int, file: Int)
+    /// Another file of the same size and modification time replaces a file.
+    case replace(Int, file: Int)
+    case delete(Int, file: Int)
+    /// The directory is not there until it is back.
+    case away(Int)
+    case back(Int)
+    case unmount
+    case mount
+    /// `store.db` of the backup is put back.
+    case restore
+    /// What was checked within the last hour was checked before.
+    case hourPasses
+    /// The file of a shard is gone.
+    case lose(Int)
+    /// A byte of a shard changes on the disk.
+    case corrupt(Int)
+    /// The lost and changed shards are back, with the right bytes.
+    case giveBack
+    /// A manifest or a record is gone.
+    case loseDescription(Int)
+
+    var description: String {
+        switch self {
+        case .write(let place, let variant): "write_model \(variant) d\(place)"
+        case .edit(let place, let file): "edit d\(place) \(file)"
+        case .replace(let place, let file): "replace d\(place) \(file)"
+        case .delete(let place, let file): "delete d\(place) \(file)"
+        case .away(let place): "mv d\(place) d\(place).away"
+        case .back(let place): "mv d\(place).away d\(place)"
+        case .unmount: "mv store/blobs blobs.away && mkdir store/blobs"
+        case .mount: "rm -r store/blobs && mv blobs.away store/blobs"
+        case .restore: "cp backup/store.db store/store.db && rm -f store/store.db-wal store/store.db-shm"
+        case .hourPasses: "sqlite3 store/store.db 'UPDATE revision_origin SET checked_at = checked_at - 7200'"
+        case .lose(let shard): "lose_shard \(shard)"
+        case .corrupt(let shard): "corrupt_shard \(shard)"
+        case .giveBack: "give_back"
+        case .loseDescription(let index): "lose_description \(index)"
+        }
+    }
+}
