@@ -18,10 +18,13 @@ struct StoreOptions: ParsableArguments {
 
     var path: String { store ?? Store.defaultPath }
 
+    /// Prints the library's warnings.
+    var logger: Logger { Logger(label: "weightstore") { _ in DiagnosticLogHandler() } }
+
     /// - Parameter limitRate: the most bytes per second to fetch from origins.
     func open(create: Bool = false, limitRate: Int? = nil) throws -> Store {
-        let logger = Logger(label: "weightstore") { _ in DiagnosticLogHandler() }
         let store = try Store(at: path, create: create, logger: logger)
+        Signals.whenEnded { [weak store] in store?.removeStaging() }
         var transport = TransportOptions()
         transport.bytesPerSecond = limitRate
         Origins.register(in: store, options: transport)

@@ -22,6 +22,14 @@ package struct FileStatus: Equatable {
         mode = facts.st_mode
     }
 
+    /// The major and the minor number of the device.
+    package var deviceNumbers: (Int, Int) {
+        let device = UInt64(bitPattern: device)
+        return (
+            Int(device >> 8 & 0xFFF | device >> 32 & 0xFFFF_F000), Int(device & 0xFF | device >> 12 & 0xFFFF_FF00)
+        )
+    }
+
     package var isDirectory: Bool { mode & S_IFMT == S_IFDIR }
     package var isLink: Bool { mode & S_IFMT == S_IFLNK }
     package var isFile: Bool { mode & S_IFMT == S_IFREG }

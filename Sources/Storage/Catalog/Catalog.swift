@@ -3,6 +3,7 @@ import Foundation
 import GRDB
 import Glibc
 import Logging
+import Support
 import Synchronization
 
 /// The index of a store: `store.db`, SQLite in WAL mode, and the one place that opens connections to it.
@@ -29,6 +30,7 @@ package final class Catalog: Sendable {
     package let path: String
     private let readers: DatabasePool
     private let writeLock: WriteLock
+    private let wait: LockWait
     private let writer = Mutex<DatabaseQueue?>(nil)
     private let wroteDurably = Atomic<Bool>(false)
     private let trace: (@Sendable (String) -> Void)?
@@ -42,22 +44,25 @@ package final class Catalog: Sendable {
     ///
     /// - Parameters:
     ///   - leases: the directory in which this process holds its lease; nil for a catalog that no other process uses.
+    ///   - wait: the waits for the write lock.
     ///   - logger: receives a notice of a migration, which takes long if there are many shards.
     ///   - trace: receives every statement that runs, for tests of query plans.
     /// - Throws: ``StorageError/newerSchema(path:)``; ``StorageError/olderProcesses(path:processes:)`` if the catalog
     ///   must be migrated and processes of an older program are alive.
     package init(
-        directory: String, leases: LeaseDirectory?, logger: Logger? = nil, trace: (@Sendable (String) -> Void)? = nil
+        directory: String, leases: LeaseDirectory?, wait: LockWait = LockWait(), logger: Logger? = nil,
+        trace: (@Sendable (String) -> Void)? = nil
     ) throws {
         try FileSystem.refuseNetwork(directory)
         let path = directory + "/store.db"
         self.path = path
         self.trace = trace
+        self.wait = wait
         writeLock = try WriteLock(directory + "/write.lock")
         // A rollback journal remains if a process was killed while it created the catalog, before WAL mode was on.
         // Read-only connections cannot roll it back.
         if !FileSystem.exists(path) || FileSystem.exists(path + "-journal") {
-            try Self.migrate(path, under: writeLock, leases, logger)
+            try Self.migrate(path, under: writeLock, wait, leases, logger)
         }
         readers = try Self.translating(path) {
             try DatabasePool(path: path, configuration: Self.configuration(readonly: true, trace: trace))
@@ -68,7 +73,7 @@ package final class Catalog: Sendable {
         if state.superseded { throw StorageError.newerSchema(path: path) }
         if !state.complete {
             logger?.notice("\(path): made by an older version; migrating it once")
-            try Self.migrate(path, under: writeLock, leases, logger)
+            try Self.migrate(path, under: writeLock, wait, leases, logger)
         }
     }
 
@@ -78,8 +83,14 @@ package final class Catalog: Sendable {
         // that wrote only access counts skips this.
         if wroteDurably.load(ordering: .relaxed) { try? readers.close() }
         writer.withLock { queue in
-            guard queue != nil else { return }
-            try? writeLock.withLock { try queue?.close() }
+            guard let queue else { return }
+            do {
+                try writeLock.withLock(wait.within(.seconds(2))) { try queue.close() }
+            } catch {
+                // Closing may make a checkpoint, which requires the lock: the connection stays open until the process
+                // ends.
+                _ = Unmanaged.passRetained(queue)
+            }
         }
     }
 
@@ -88,8 +99,8 @@ package final class Catalog: Sendable {
     /// - Throws: ``StorageError/busy(what:holder:)`` if another process reads the catalog.
     package func fold() throws {
         try Self.translating(path) {
-            try writerQueue().inDatabase { db in
-                try writeLock.withLock { try Self.checkpoint(db) }
+            try writerQueue(wait).inDatabase { db in
+                try writeLock.withLock(wait) { try Self.checkpoint(db) }
             }
         }
         if let log = try FileSystem.status(path + "-wal"), log.bytes > 0 {
@@ -107,19 +118,22 @@ package final class Catalog: Sendable {
     /// - Parameters:
     ///   - dryRun: roll back at the end, and do not run `afterCommit`.
     ///   - durable: whether to wait for the disk. False only for data that may be lost.
+    ///   - work: cancelling it ends the wait for the write lock.
     ///   - patience: the longest wait for the write lock; nil means no limit.
     ///   - afterCommit: runs after the commit, still under the lock.
     package func write<Result>(
         dryRun: Bool = false,
         durable: Bool = true,
+        work: Work? = nil,
         within patience: Duration? = nil,
         _ body: (Database) throws -> Result,
         afterCommit: (Database, Result) throws -> Void = { _, _ in }
     ) throws -> Result {
         if durable { wroteDurably.store(true, ordering: .relaxed) }
+        let wait = wait.until(work).within(patience)
         return try Self.translating(path) {
-            try writerQueue(within: patience).inDatabase { db in
-                try writeLock.withLock(within: patience) {
+            try writerQueue(wait).inDatabase { db in
+                try writeLock.withLock(wait) {
                     if !durable { try db.execute(sql: "PRAGMA synchronous = NORMAL") }
                     defer {
                         // Cannot fail: it sets a flag of this connection.
@@ -188,7 +202,7 @@ package final class Catalog: Sendable {
 
     /// The values of pragmas on the writer connection, for tests.
     func writerPragmas(_ names: [String]) throws -> [String: String] {
-        try writerQueue().inDatabase { db in
+        try writerQueue(wait).inDatabase { db in
             try Dictionary(
                 uniqueKeysWithValues: names.map { name in
                     (name, try String.fetchOne(db, sql: "PRAGMA \(name)") ?? "")
@@ -210,10 +224,10 @@ package final class Catalog: Sendable {
         _ = try Row.fetchOne(db, sql: "PRAGMA wal_checkpoint(TRUNCATE)")
     }
 
-    private func writerQueue(within patience: Duration? = nil) throws -> DatabaseQueue {
+    private func writerQueue(_ wait: LockWait) throws -> DatabaseQueue {
         try writer.withLock { queue in
             if let queue { return queue }
-            let opened = try writeLock.withLock(within: patience) {
+            let opened = try writeLock.withLock(wait) {
                 try DatabaseQueue(path: path, configuration: Self.configuration(readonly: false, trace: trace))
             }
             queue = opened

@@ -1,5 +1,6 @@
 import Files
 import Glibc
+import Support
 import Synchronization
 
 /// `leases/`: one file for each living process, which the process locks for its lifetime.
@@ -59,12 +60,16 @@ package final class LeaseDirectory: Sendable {
     package let name: String
     private let file: FileDescriptor
     private let uses = Mutex<[Use: Int]>([:])
+    private let wait: LockWait
 
     /// Creates and locks the lease file of this process.
-    package init(_ path: String) throws {
+    ///
+    /// - Parameter wait: the waits for `leases/.lock`.
+    package init(_ path: String, _ wait: LockWait = LockWait()) throws {
         self.path = path
+        self.wait = wait
         let lock = try FileDescriptor(path + "/.lock", O_RDWR | O_CREAT)
-        try lock.lock(shared: true)
+        _ = try lock.lock(shared: true, wait)
         // Held until the file has its text, because a migration reads it.
         defer { lock.unlock() }
         while true {
@@ -89,7 +94,7 @@ package final class LeaseDirectory: Sendable {
     ///
     /// - Returns: false if the revision does not exist.
     package func use(_ revision: Use, ifStill exists: () throws -> Bool) throws -> Bool {
-        try withLock(shared: true) {
+        try withLock(shared: true, wait) {
             try change { $0[revision, default: 0] += 1 }
             if try exists() { return true }
             try drop(revision)
@@ -99,7 +104,7 @@ package final class LeaseDirectory: Sendable {
 
     /// Removes a use. Holds the lock, too, so that no other process reads a partially written line.
     package func release(_ revision: Use) throws {
-        try withLock(shared: true) { try drop(revision) }
+        try withLock(shared: true, wait) { try drop(revision) }
     }
 
     private func drop(_ revision: Use) throws {
@@ -110,8 +115,10 @@ package final class LeaseDirectory: Sendable {
     }
 
     /// Runs `body` with the living processes, while no process can add a use of a revision.
-    package func whileNobodyStarts<Result>(_ body: ([Holder]) throws -> Result) throws -> Result {
-        try withLock(shared: false) { try body(holders()) }
+    ///
+    /// - Parameter work: cancelling it ends the wait for the lock.
+    package func whileNobodyStarts<Result>(_ work: Work? = nil, _ body: ([Holder]) throws -> Result) throws -> Result {
+        try withLock(shared: false, wait.until(work)) { try body(holders()) }
     }
 
     /// The living processes, including this one. Removes the lease files of dead ones.
@@ -130,16 +137,19 @@ package final class LeaseDirectory: Sendable {
         return holders
     }
 
-    private func withLock<Result>(shared: Bool, _ body: () throws -> Result) throws -> Result {
+    private func withLock<Result>(shared: Bool, _ wait: LockWait, _ body: () throws -> Result) throws -> Result {
         let lock = try FileDescriptor(path + "/.lock", O_RDWR | O_CREAT)
-        try lock.lock(shared: shared)
+        _ = try lock.lock(shared: shared, wait)
         return try body()
     }
 
+    /// Changes the uses, and then counts them: a use that could not be written is not counted.
     private func change(_ body: (inout [Use: Int]) -> Void) throws {
         try uses.withLock { uses in
-            body(&uses)
-            try write(uses)
+            var changed = uses
+            body(&changed)
+            try write(changed)
+            uses = changed
         }
     }
 

@@ -73,7 +73,11 @@ package final class AccessRecorder: Sendable {
         let text = try catalog.read { db in try Self.lines(taken, db) }
         // The lock ensures that only one process at a time renames the full file.
         let lock = try FileDescriptor(path + ".lock", O_RDWR | O_CREAT)
-        try lock.lock()
+        guard try lock.lock(LockWait(within: AccessLog.patience)) else {
+            // The next flush writes them.
+            accesses.withLock { $0 = Array((taken + $0).prefix(Self.room)) }
+            return
+        }
         if let status = try FileSystem.status(path + ".csv"), status.bytes + text.utf8.count > Self.fileBytes {
             try FileSystem.rename(path + ".csv", to: path + ".1.csv")
         }

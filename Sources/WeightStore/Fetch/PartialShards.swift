@@ -24,15 +24,39 @@ struct PartialShards: Sendable {
         return String((id ?? "\(getpid())").filter { $0.isHexDigit }.prefix(12))
     }()
 
+    private static let patience = Duration.seconds(10)
+
     func path(of file: String, at offset: Int) -> String { "\(path)/\(Self.boot)-\(file)-\(offset)" }
 
     /// Opens the partial file of a shard with a known digest, or creates it.
     ///
     /// The caller holds the shard's lock, so only a garbage collection can have the file locked, for a moment.
-    func open(_ digest: ContentDigest) throws -> StagedFile {
-        while true {
-            if let file = try open(path(of: "shard-\(digest)", at: 0)) { return file }
-            usleep(1000)
+    ///
+    /// - Throws: ``StorageError/busy(what:holder:)`` if it is locked for 10 seconds; `CancellationError`.
+    func open(_ digest: ContentDigest, _ wait: LockWait) throws -> StagedFile {
+        let path = path(of: "shard-\(digest)", at: 0)
+        var opened: StagedFile?
+        func holders() -> [LockHolder] {
+            guard let file = try? FileDescriptor.openIfThere(path) else { return [] }
+            return LockHolder.all(of: file)
+        }
+        _ = try wait.within(Self.patience).wait(for: path, holders) {
+            opened = try open(path)
+            return opened != nil
+        }
+        guard let opened else { throw StorageError.busy(what: path, holder: LockWait.text(holders())) }
+        return opened
+    }
+
+    /// Waits until another fetch releases a partial file.
+    func wait(for path: String, _ wait: LockWait) throws {
+        _ = try wait.wait(for: path) {
+            guard let file = try? FileDescriptor.openIfThere(path) else { return [] }
+            return LockHolder.all(of: file)
+        } _: {
+            // It was removed after its commit.
+            guard let file = try FileDescriptor.openIfThere(path) else { return true }
+            return try file.tryLock(shared: true)
         }
     }
 

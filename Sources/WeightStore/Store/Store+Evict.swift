@@ -34,10 +34,7 @@ extension Store {
     @discardableResult
     public func evictBlocking(_ request: EvictionRequest, work: Work = Work()) throws -> EvictionSummary {
         let turn = try FileDescriptor("\(path)/\(request.kind.setting("evict", "lock"))", O_RDWR | O_CREAT)
-        while try !turn.tryLock() {
-            try work.check()
-            usleep(5_000)
-        }
+        _ = try turn.lock(waits.until(work))
         return try evictInTurn(request, work)
     }
 
@@ -115,8 +112,8 @@ extension Store {
             note(try checkOrigins(of: stale, .first, work), of: stale, &unanswered, &summary)
         }
         // Between reading the leases and the commit, no process may begin to use a revision.
-        let gone = try leases.whileNobodyStarts { [victims, unanswered] holders in
-            try catalog.write(dryRun: request.dryRun) { db in
+        let gone = try leases.whileNobodyStarts(work) { [victims, unanswered] holders in
+            try catalog.write(dryRun: request.dryRun, work: work) { db in
                 try authority.require(db)
                 return try Self.claim(victims, wanted, holders, except: unanswered, db)
             }

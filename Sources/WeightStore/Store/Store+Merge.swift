@@ -35,7 +35,7 @@ extension Store {
         var lost = found.lost
         for stored in found.records {
             try work.check()
-            lost += try change().commit { db in try merge(stored, &summary, db) }
+            lost += try change(work).commit { db in try merge(stored, &summary, db) }
         }
         summary.shards += try reinstateEvicted(work)
         try catalog.write { db in

@@ -23,7 +23,7 @@ extension Store {
     ///   ``StoreError/originFailed(origin:digest:reason:)``.
     public func refetch(_ digest: ContentDigest, work: Work = Work()) throws {
         let work = Work(within: misses, work)
-        let lock = try ShardLock(digest, in: path + "/fetch.lock", work)
+        let lock = try ShardLock(digest, in: path + "/fetch.lock", waits.until(work))
         defer { withExtendedLifetime(lock) {} }
         let missing = StorageError.missing(path: blobs.path(digest), digest: digest)
         guard let wanted = try catalog.read({ db in try WantedShard.find(digest, db) }) else { throw missing }
@@ -42,8 +42,8 @@ extension Store {
         throw failure ?? missing
     }
 
-    /// Ends all fetches on miss with `CancellationError`, and allows no new ones: call it before the process exits.
-    /// Fetched bytes are kept. Pulls are not affected; they end with their own `Work`.
+    /// Ends all fetches on miss and all waits for locks with `CancellationError`, and allows no new ones: call it before
+    /// the process exits. Fetched bytes are kept. Pulls fetch on; they end with their own `Work`.
     public func stopFetching() { misses.cancel() }
 
     /// Fetches a shard from one origin.
@@ -73,11 +73,12 @@ extension Store {
         let digest = wanted.digest
         let start = ContinuousClock.now
         while true {
-            let shard = try ShardWriter(bytes: wanted.bytes, resuming: try PartialShards(store: path).open(digest))
+            let partial = try PartialShards(store: path).open(digest, waits.until(work))
+            let shard = try ShardWriter(bytes: wanted.bytes, resuming: partial)
             try shard.hashWhatIsThere()
             try fetchRest(of: shard, wanted, source, origin, work)
             let found = try shard.finishAdding()
-            if found == digest { return try save(shard, digest, seconds: (ContinuousClock.now - start) / .seconds(1)) }
+            if found == digest { return try save(shard, digest, since: start, work) }
             try shard.remove()
             // The bytes of an earlier attempt may be wrong: fetch all of them from this origin.
             guard shard.have > 0 else {
@@ -108,8 +109,11 @@ extension Store {
         }
     }
 
-    private func save(_ shard: ShardWriter, _ digest: ContentDigest, seconds: Double) throws {
-        try catalog.write { db in
+    private func save(
+        _ shard: ShardWriter, _ digest: ContentDigest, since start: ContinuousClock.Instant, _ work: Work
+    ) throws {
+        let seconds = (ContinuousClock.now - start) / .seconds(1)
+        try catalog.write(work: work) { db in
             // The row was removed meanwhile, and a blob without a row would be garbage.
             guard try ShardTable.find(digest, db) != nil else {
                 try shard.remove()

@@ -29,8 +29,10 @@ public final class Store: Sendable {
     let origins = OriginRegistry()
     let nearer = NearerOriginsSlot()
     let silentOrigins = SilentOrigins()
-    /// The progress and cancellation of all fetches on miss.
-    package let misses = Work()
+    /// The progress and cancellation of all fetches on miss; also ends all waits for locks.
+    package let misses: Work
+    /// The waits for locks: they are logged, and end with `misses`.
+    let waits: LockWait
     let recorder: AccessRecorder
     /// Incremented with each prompt that this process registers or removes.
     let promptChanges = Atomic<Int>(0)
@@ -78,6 +80,9 @@ public final class Store: Sendable {
         // A backup or a copy may lack folders that are empty.
         try Self.createFolders(path)
         self.logger = logger
+        let misses = Work()
+        let waits = LockWait(misses) { logger.warning("\($0)") }
+        (self.misses, self.waits) = (misses, waits)
         let blobs = BlobDirectory(root: path + "/blobs")
         self.blobs = blobs
         recorder = AccessRecorder(path)
@@ -86,12 +91,12 @@ public final class Store: Sendable {
         reserve = Reserve(path: path + "/reserve")
         let parts: (LeaseDirectory, Catalog)
         do {
-            parts = try Self.openParts(path, logger, trace)
+            parts = try Self.openParts(path, waits, logger, trace)
             hasReleasedReserve = false
         } catch FileError.diskFull {
             // On a full disk SQLite cannot be opened, so gc could not free space: release the reserve.
             try reserve.release()
-            parts = try Self.openParts(path, logger, trace)
+            parts = try Self.openParts(path, waits, logger, trace)
             hasReleasedReserve = true
         }
         (leases, catalog) = parts
@@ -105,8 +110,7 @@ public final class Store: Sendable {
 
     deinit {
         accesses.flush(isLast: true)
-        // If the removal fails, gc removes the folder once the process has ended.
-        try? FileSystem.removeTree(stagingPath)
+        removeStaging()
         // If the disk is full again, the reserve stays smaller, and the next gc restores it.
         if hasReleasedReserve { try? reserve.reclaim() }
     }
@@ -120,10 +124,10 @@ public final class Store: Sendable {
         for part in ["staging", "leases", "quarantine"] { try FileSystem.createDirectory("\(path)/\(part)") }
     }
 
-    private static func openParts(_ path: String, _ logger: Logger, _ trace: (@Sendable (String) -> Void)?) throws
-        -> (LeaseDirectory, Catalog)
-    {
-        let leases = try LeaseDirectory(path + "/leases")
+    private static func openParts(
+        _ path: String, _ waits: LockWait, _ logger: Logger, _ trace: (@Sendable (String) -> Void)?
+    ) throws -> (LeaseDirectory, Catalog) {
+        let leases = try LeaseDirectory(path + "/leases", waits)
         // A new catalog beside old blobs would make them garbage. The blobs are checked first: a process creates the
         // catalog before any blob.
         if try FileSystem.entries(path + "/blobs").contains(where: { !$0.hasPrefix(StoreMarker.name) }) {
@@ -134,7 +138,7 @@ public final class Store: Sendable {
                     message: "\(status == nil ? "missing" : "empty"), but there are blobs")
             }
         }
-        let catalog = try Catalog(directory: path, leases: leases, logger: logger, trace: trace)
+        let catalog = try Catalog(directory: path, leases: leases, wait: waits, logger: logger, trace: trace)
         try establishIdentity(catalog, BlobDirectory(root: path + "/blobs"), logger)
         return (leases, catalog)
     }
@@ -170,11 +174,19 @@ public final class Store: Sendable {
         return stagingPath
     }
 
+    /// Removes this process's folder in `staging/`. Writes that are still in progress fail.
+    package func removeStaging() {
+        // If the removal fails, gc removes the folder once the process has ended.
+        try? FileSystem.removeTree(stagingPath)
+    }
+
     private static let smallFiles = Atomic<Int>(0)
 
     /// A change to models, which also writes their new records.
-    func change() -> ModelChange {
-        ModelChange(catalog: catalog, blobs: blobs) {
+    ///
+    /// - Parameter work: cancelling it ends the wait for the write lock.
+    func change(_ work: Work? = nil) -> ModelChange {
+        ModelChange(catalog: catalog, blobs: blobs, work) {
             let number = Self.smallFiles.add(1, ordering: .relaxed).newValue
             return try StagedFile("\(try self.stagingDirectory())/record-\(number)")
         }
