@@ -42,6 +42,7 @@ struct Load: ParsableCommand {
     func run() throws {
         let start = ContinuousClock.now
         let store = try options.open()
+        options.noteReadOnly(store)
         let revision = try store.revision(revision)
         try store.open(
             to,

@@ -37,6 +37,7 @@ struct Serve: ParsableCommand {
 
     func run() throws {
         let store = try options.open(create: upstream != nil)
+        options.noteReadOnly(store)
         var settings = try listen.settings(try AccessTokenFile.read(tokenFile))
         // A connection that receives a file has two shards open.
         settings.connections = min(connections, max(OpenFiles.raiseLimit() / 4, 16))

@@ -62,6 +62,7 @@ struct Warm: ParsableCommand {
 
     func run() throws {
         let store = try options.open()
+        options.noteReadOnly(store)
         try store.open(to, TierOptions(budget: budget?.bytes, locksPages: lock))
         var request = WarmRequest(to: to)
         request.top = top

@@ -66,6 +66,8 @@ extension Catalog {
     private static func applyMigrations(_ path: String, under lock: WriteLock, _ wait: LockWait) throws {
         try translating(path) {
             try lock.withLock(wait) {
+                // With the owner and the mode of a store's file; SQLite gives its other files the same ones.
+                if !FileSystem.exists(path) { _ = try StoreFile.open(path, O_RDWR) }
                 let queue = try DatabaseQueue(path: path, configuration: configuration(readonly: false, trace: nil))
                 if try queue.read(migrator.hasBeenSuperseded) { throw StorageError.newerSchema(path: path) }
                 try migrator.migrate(queue)

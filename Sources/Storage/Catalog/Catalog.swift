@@ -1,6 +1,7 @@
 import Files
 import Foundation
 import GRDB
+import GRDBSQLite
 import Glibc
 import Logging
 import Support
@@ -29,7 +30,10 @@ import Synchronization
 package final class Catalog: Sendable {
     package let path: String
     private let readers: DatabasePool
-    private let writeLock: WriteLock
+    /// Nil if the store can only be read.
+    private let writeLock: WriteLock?
+    private let access: StoreAccess
+    private let readable: ReadableCatalog
     private let wait: LockWait
     private let writer = Mutex<DatabaseQueue?>(nil)
     private let wroteDurably = Atomic<Bool>(false)
@@ -43,6 +47,7 @@ package final class Catalog: Sendable {
     /// Opens the catalog of a store, creating or migrating it if necessary.
     ///
     /// - Parameters:
+    ///   - access: what this process may do with the store.
     ///   - leases: the directory in which this process holds its lease; nil for a catalog that no other process uses.
     ///   - wait: the waits for the write lock.
     ///   - logger: receives a notice of a migration, which takes long if there are many shards.
@@ -50,28 +55,38 @@ package final class Catalog: Sendable {
     /// - Throws: ``StorageError/newerSchema(path:)``; ``StorageError/olderProcesses(path:processes:)`` if the catalog
     ///   must be migrated and processes of an older program are alive.
     package init(
-        directory: String, leases: LeaseDirectory?, wait: LockWait = LockWait(), logger: Logger? = nil,
-        trace: (@Sendable (String) -> Void)? = nil
+        directory: String, _ access: StoreAccess = .readWrite, leases: LeaseDirectory?, wait: LockWait = LockWait(),
+        logger: Logger? = nil, trace: (@Sendable (String) -> Void)? = nil
     ) throws {
-        try FileSystem.refuseNetwork(directory)
+        // On a read-only mount no memory has to be shared with a writer.
+        if try !FileSystem.isReadOnlyMount(directory) { try FileSystem.refuseNetwork(directory) }
         let path = directory + "/store.db"
         self.path = path
         self.trace = trace
         self.wait = wait
-        writeLock = try WriteLock(directory + "/write.lock")
+        self.access = access
+        let lock = directory + "/write.lock"
+        let writeLock = access.isReadOnly ? nil : try WriteLock(lock)
+        self.writeLock = writeLock
         // A rollback journal remains if a process was killed while it created the catalog, before WAL mode was on.
         // Read-only connections cannot roll it back.
-        if !FileSystem.exists(path) || FileSystem.exists(path + "-journal") {
+        if let writeLock, !FileSystem.exists(path) || FileSystem.exists(path + "-journal") {
             try Self.migrate(path, under: writeLock, wait, leases, logger)
         }
+        let readable = try ReadableCatalog(path, access, lock: lock, wait)
+        self.readable = readable
         readers = try Self.translating(path) {
-            try DatabasePool(path: path, configuration: Self.configuration(readonly: true, trace: trace))
+            try DatabasePool(path: readable.name, configuration: Self.configuration(readonly: true, trace: trace))
         }
         let state = try read { db in
             try (superseded: Self.migrator.hasBeenSuperseded(db), complete: Self.migrator.hasCompletedMigrations(db))
         }
         if state.superseded { throw StorageError.newerSchema(path: path) }
         if !state.complete {
+            guard let writeLock else {
+                throw StorageError.readOnly(
+                    reason: "\(path): made by an older version of weightstore, and not migrated")
+            }
             logger?.notice("\(path): made by an older version; migrating it once")
             try Self.migrate(path, under: writeLock, wait, leases, logger)
         }
@@ -83,7 +98,7 @@ package final class Catalog: Sendable {
         // that wrote only access counts skips this.
         if wroteDurably.load(ordering: .relaxed) { try? readers.close() }
         writer.withLock { queue in
-            guard let queue else { return }
+            guard let queue, let writeLock else { return }
             do {
                 try writeLock.withLock(wait.within(.seconds(2))) { try queue.close() }
             } catch {
@@ -98,6 +113,7 @@ package final class Catalog: Sendable {
     ///
     /// - Throws: ``StorageError/busy(what:holder:)`` if another process reads the catalog.
     package func fold() throws {
+        let writeLock = try requireWriteLock()
         try Self.translating(path) {
             try writerQueue(wait).inDatabase { db in
                 try writeLock.withLock(wait) { try Self.checkpoint(db) }
@@ -129,6 +145,7 @@ package final class Catalog: Sendable {
         _ body: (Database) throws -> Result,
         afterCommit: (Database, Result) throws -> Void = { _, _ in }
     ) throws -> Result {
+        let writeLock = try requireWriteLock()
         if durable { wroteDurably.store(true, ordering: .relaxed) }
         let wait = wait.until(work).within(patience)
         return try Self.translating(path) {
@@ -172,12 +189,12 @@ package final class Catalog: Sendable {
     /// higher than the catalog's. Call it only in `write`: outside of the lock another process may be between its
     /// commit and its note.
     package func isOlder(_ db: Database) throws -> Bool {
-        try CommitCounter.value(db) < writeLock.commits()
+        try CommitCounter.value(db) < requireWriteLock().commits()
     }
 
     /// Accepts a catalog that is older than the blobs as the current one. Call it only in `write`, durably.
     package func acceptAsCurrent(_ db: Database) throws {
-        try CommitCounter.raise(to: writeLock.commits(), db)
+        try CommitCounter.raise(to: requireWriteLock().commits(), db)
     }
 
     /// Writes a consistent copy of the catalog to a file, durably, while other processes read and write.
@@ -224,8 +241,21 @@ package final class Catalog: Sendable {
         _ = try Row.fetchOne(db, sql: "PRAGMA wal_checkpoint(TRUNCATE)")
     }
 
+    /// What a read-only connection of other code opens: a path, or a URI.
+    package var readableName: String { readable.name }
+
+    /// Removes the copy of a catalog that can only be read, before the process is ended. Open connections stay usable.
+    package func removeCopy() { readable.removeCopy() }
+
+    private func requireWriteLock() throws -> WriteLock {
+        try access.requireWritable()
+        guard let writeLock else { throw StorageError.readOnly(reason: path) }
+        return writeLock
+    }
+
     private func writerQueue(_ wait: LockWait) throws -> DatabaseQueue {
-        try writer.withLock { queue in
+        let writeLock = try requireWriteLock()
+        return try writer.withLock { queue in
             if let queue { return queue }
             let opened = try writeLock.withLock(wait) {
                 try DatabaseQueue(path: path, configuration: Self.configuration(readonly: false, trace: trace))
@@ -243,12 +273,21 @@ package final class Catalog: Sendable {
         configuration.prepareDatabase { db in
             // Set here, in a queue of the default mode, because GRDB's own WAL set-up sets synchronous=NORMAL.
             if !readonly {
+                try keepLog(db)
                 try db.execute(sql: "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
             }
             try db.execute(sql: "PRAGMA wal_autocheckpoint = 0; PRAGMA mmap_size = 0")
             if let trace { db.trace { event in trace(event.description) } }
         }
         return configuration
+    }
+
+    /// Keeps `-wal`, truncated, and `-shm` when the last connection closes: without them a user who can only read the store
+    /// cannot read the catalog. The corresponding C function is `sqlite3_file_control`.
+    private static func keepLog(_ db: Database) throws {
+        var on: CInt = 1
+        _ = sqlite3_file_control(db.sqliteConnection, "main", SQLITE_FCNTL_PERSIST_WAL, &on)
+        try db.execute(sql: "PRAGMA journal_size_limit = 0")
     }
 
     /// Translates SQLite's result codes to the errors that callers distinguish.

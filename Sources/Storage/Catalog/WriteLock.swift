@@ -14,7 +14,7 @@ package final class WriteLock: Sendable {
 
     /// Opens the lock file, creating it if necessary.
     package init(_ path: String) throws {
-        file = try FileDescriptor(path, O_RDWR | O_CREAT)
+        file = try StoreFile.open(path, O_RDWR)
     }
 
     private static let digits = 20

@@ -64,14 +64,20 @@ struct PartialShards: Sendable {
     ///
     /// - Returns: nil if another fetch or a garbage collection has it locked.
     func open(_ path: String) throws -> StagedFile? {
-        try FileSystem.createDirectory(self.path)
+        try StoreFile.createDirectory(self.path)
         while true {
-            let file = try FileDescriptor(path, O_RDONLY | O_CREAT)
+            let file = try StoreFile.open(path, O_RDONLY)
             guard try file.tryLock() else { return nil }
             // It may have been removed between the open and the lock.
             guard try FileSystem.status(path)?.inode == file.status().inode else { continue }
-            if try file.status().links == 1 { return try StagedFile(keeping: file) }
-            // It is also a blob: the process that linked it died before it removed this name.
+            if try file.status().links == 1 {
+                do {
+                    return try StagedFile(keeping: file)
+                } catch FileError.system(_, _, let code) where [EACCES, EPERM].contains(code) {
+                    // Another user's, which is complete and read-only, or not shared: fetched from the beginning.
+                }
+            }
+            // Or it is also a blob: the process that linked it died before it removed this name.
             try FileSystem.remove(path)
         }
     }
@@ -82,7 +88,7 @@ struct PartialShards: Sendable {
     ///   - file: ``FetchFile/key``.
     ///   - staged: the temporary file to write them to.
     func keep(front bytes: [UInt8], of file: String, staged: StagedFile) throws {
-        try FileSystem.createDirectory(path)
+        try StoreFile.createDirectory(path)
         try bytes.withUnsafeBytes { try staged.write($0, at: 0) }
         // Not synced: after a crash of the machine the boot id differs, and the file is not used.
         try FileSystem.rename(staged.path, to: frontPath(of: file))

@@ -17,7 +17,7 @@ struct ShardLock: ~Copyable {
     /// - Parameter wait: what ends the wait.
     /// - Throws: `CancellationError`.
     init(_ digest: ContentDigest, in path: String, _ wait: LockWait) throws {
-        let file = try FileDescriptor(path, O_RDWR | O_CREAT)
+        let file = try StoreFile.open(path, O_RDWR)
         var lock = flock()
         lock.l_type = Int16(F_WRLCK)
         lock.l_whence = Int16(SEEK_SET)

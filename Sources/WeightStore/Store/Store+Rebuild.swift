@@ -39,8 +39,9 @@ extension Store {
     ) throws -> RebuildSummary {
         if try FileSystem.isAbsent(path + "/blobs") { throw StorageError.notAStore(path: path) }
         let path = try FileSystem.resolve(path)
+        try StoreAccess(path).requireWritable()
         try createFolders(path)
-        let leases = try LeaseDirectory(path + "/leases", LockWait(work) { logger.warning("\($0)") })
+        let leases = try LeaseDirectory(path + "/leases", .readWrite, LockWait(work) { logger.warning("\($0)") })
         return try leases.whileNobodyStarts(work) { holders in
             let others = holders.filter { $0.lease != leases.name }.map(\.process)
             guard others.isEmpty else {
@@ -49,7 +50,7 @@ extension Store {
             var summary = RebuildSummary()
             let aside = path + "/rebuild"
             if FileSystem.exists(aside) { try FileSystem.removeTree(aside) }
-            try FileSystem.createDirectory(aside)
+            try StoreFile.createDirectory(aside)
             do {
                 let catalog = try Catalog(directory: aside, leases: nil)
                 let blobs = BlobDirectory(root: path + "/blobs")

@@ -22,6 +22,7 @@ extension Store {
     ///   the error of the last one: ``StoreError/originDiffers(origin:digest:found:)`` or
     ///   ``StoreError/originFailed(origin:digest:reason:)``.
     public func refetch(_ digest: ContentDigest, work: Work = Work()) throws {
+        if access.isReadOnly { return try requireUnchanged(digest) }
         let work = Work(within: misses, work)
         let lock = try ShardLock(digest, in: path + "/fetch.lock", waits.until(work))
         defer { withExtendedLifetime(lock) {} }
@@ -40,6 +41,21 @@ extension Store {
             if failure == nil { return }
         }
         throw failure ?? missing
+    }
+
+    /// In a store that can only be read: throws the reason why a shard has no blob, unless it is back.
+    private func requireUnchanged(_ digest: ContentDigest) throws {
+        let path = blobs.path(digest)
+        let row = try catalog.read { db in try ShardTable.find(digest, db) }
+        switch row?.state {
+        case .present where FileSystem.exists(path): return
+        // The catalog of an immutable file or of a copy does not show the removal.
+        case .present, nil: throw StorageError.removed(path: path, digest: digest)
+        case .evicted:
+            throw StorageError.readOnly(
+                reason: "\(readOnlyReason ?? path): shard \(digest.short) was evicted, and a fetch would store it")
+        case .quarantined, .missing: throw StorageError.missing(path: path, digest: digest)
+        }
     }
 
     /// Ends all fetches on miss and all waits for locks with `CancellationError`, and allows no new ones: call it before

@@ -28,6 +28,7 @@ extension Store {
     /// The blocking form of ``verify(_:work:)``, for threads outside of Swift's cooperative pool.
     @discardableResult
     public func verifyBlocking(_ rule: VerifyRule = VerifyRule(), work: Work = Work()) throws -> VerifySummary {
+        try requireWritable()
         try catalog.read { db in try StoreIdentity.requireIfMarked(blobs, db) }
         // First: what an origin no longer holds is then reported as lost.
         let origins = rule.checksOrigins ? try checkOriginsToVerify(rule, work) : []
