@@ -30,6 +30,7 @@ let modules: [Target] = [
             "Support", "Files", "ModelFormats", "Migrations",
             .product(name: "Crypto", package: "swift-crypto"),
             .product(name: "GRDB", package: "GRDB.swift"),
+            .product(name: "GRDBSQLite", package: "GRDB.swift"),
             .product(name: "Logging", package: "swift-log"),
         ]),
     .target(

@@ -40,6 +40,12 @@ enum Advice {
         case .tooManyMissing: "\"weightstore verify\" records which shards are missing."
         case .damaged: "\"weightstore verify\" finds all damage; import or pull the model again to heal it."
         case .invalid("export target", _, _): "\"--force\" replaces existing files."
+        case .readOnly:
+            """
+            Run the command as the store's owner, or as a member of a group with which "weightstore init --shared-group" \
+            shares it.
+            """
+        case .removed: "\"weightstore ls\" lists what is there now."
         case .missing: "Import or pull the model again to heal it."
         case .notFound(let kind, let name, let detail) where detail.isEmpty: list(kind, name)
         default: nil

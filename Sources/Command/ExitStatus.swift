@@ -55,7 +55,7 @@ enum ExitStatus: Int32 {
         case .incomplete, .sourceChanged, .originLacks, .moveInterrupted, .format, .storage(.invalid),
             .policy(.refused):
             .badInput
-        case .storage(.notFound), .storage(.ambiguous): .notFound
+        case .storage(.notFound), .storage(.ambiguous), .storage(.removed): .notFound
         case .storage(.damaged), .storage(.missing), .storage(.tooManyMissing): .damaged
         case .storage(.notAStore), .storage(.newerSchema), .storage(.catalogDamaged), .storage(.catalogOlder),
             .storage(.foreignBlobs), .file(.networkFileSystem):
@@ -67,8 +67,8 @@ enum ExitStatus: Int32 {
             case .unauthorized, .expired: .notAllowed
             default: .unreachable
             }
-        case .originFailed, .originDiffers, .storage(.catalogFailed), .file(.system), .file(.lockedMemoryLimit),
-            .file(.mappingLimit), .policy(.tooSlow), .tier, .device, .support:
+        case .originFailed, .originDiffers, .storage(.catalogFailed), .storage(.readOnly), .file(.system),
+            .file(.lockedMemoryLimit), .file(.mappingLimit), .policy(.tooSlow), .tier, .device, .support:
             .failed
         case .other: nil
         }

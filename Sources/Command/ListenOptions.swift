@@ -40,3 +40,8 @@ struct ListenOptions: ParsableArguments {
         "\(isEncrypted ? "https" : "http")://\(host.contains(":") ? "[\(host)]" : host):\(port)"
     }
 }
+
+extension ServerOptions {
+    /// The time in which a server has stopped: after its responses in progress have ended.
+    var longestStop: Duration { .seconds(drainSeconds + 10) }
+}

@@ -18,10 +18,20 @@ struct StoreOptions: ParsableArguments {
 
     var path: String { store ?? Store.defaultPath }
 
+    /// Reports what a command that uses a revision lacks in a store that can only be read.
+    func noteReadOnly(_ store: Store) {
+        guard let reason = store.readOnlyReason else { return }
+        Terminal.printDiagnostic(
+            "\(reason): the store can only be read; uses are not counted, and another process may remove what is in use")
+    }
+
+    /// Prints the library's warnings.
+    var logger: Logger { Logger(label: "weightstore") { _ in DiagnosticLogHandler() } }
+
     /// - Parameter limitRate: the most bytes per second to fetch from origins.
     func open(create: Bool = false, limitRate: Int? = nil) throws -> Store {
-        let logger = Logger(label: "weightstore") { _ in DiagnosticLogHandler() }
         let store = try Store(at: path, create: create, logger: logger)
+        Signals.whenEnded { [weak store] in store?.removeTemporaryFiles() }
         var transport = TransportOptions()
         transport.bytesPerSecond = limitRate
         Origins.register(in: store, options: transport)

@@ -17,7 +17,7 @@ struct WeightStoreTool: ParsableCommand {
         version: ProgramVersion.current,
         groupedSubcommands: [
             CommandGroup(
-                name: "Import and export:", subcommands: [Import.self, Pull.self, Export.self, Cat.self]),
+                name: "Import and export:", subcommands: [Initialize.self, Import.self, Pull.self, Export.self, Cat.self]),
             CommandGroup(
                 name: "Inspection:",
                 subcommands: [
@@ -41,23 +41,19 @@ struct WeightStoreTool: ParsableCommand {
         ])
 
     private static func message(for error: any Error) -> String {
-        if error is CancellationError {
-            return """
-                Interrupted. Data that was stored is kept: run the command again to resume; "weightstore gc" removes \
-                unfinished data.
-                """
-        }
+        if error is CancellationError { return Signals.report }
         return ["\(error)", Advice.text(for: error)].compactMap(\.self).joined(separator: " ")
     }
 
     static func main() {
+        Signals.own()
         do {
             var command = try parseAsRoot()
+            Signals.setAdvice((command as? any InterruptAdvice)?.interruptAdvice ?? "")
             try command.run()
         } catch {
             guard let status = ExitStatus(error) else { exit(withError: error) }
-            Terminal.printDiagnostic(message(for: error))
-            Glibc.exit(status.rawValue)
+            Signals.exit(status.rawValue) { Terminal.printDiagnostic(message(for: error)) }
         }
     }
 }

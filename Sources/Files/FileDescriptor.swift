@@ -132,17 +132,16 @@ package struct FileDescriptor: ~Copyable, Sendable {
         try retrying("fchmod", path) { fchmod(raw, mode) }
     }
 
-    /// Locks the file; blocks until the lock is free. The corresponding C function is `flock`.
-    package func lock(shared: Bool = false) throws(FileError) {
-        try retrying("flock", path) { flock(raw, shared ? LOCK_SH : LOCK_EX) }
-    }
-
-    /// Locks the file exclusively, without waiting.
+    /// Locks the file, without waiting. The corresponding C function is `flock`.
     ///
     /// - Returns: false if another descriptor holds the lock.
-    package func tryLock() throws(FileError) -> Bool {
+    package func tryLock(shared: Bool = false) throws(FileError) -> Bool {
+        try Self.tryLock(raw, path, shared: shared)
+    }
+
+    static func tryLock(_ raw: Int32, _ path: String, shared: Bool) throws(FileError) -> Bool {
         while true {
-            if flock(raw, LOCK_EX | LOCK_NB) == 0 { return true }
+            if flock(raw, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0 { return true }
             if errno == EWOULDBLOCK { return false }
             if errno != EINTR { throw .system(operation: "flock", path: path, code: errno) }
         }

@@ -6,20 +6,32 @@ package struct FileStatus: Equatable {
     package let inode: Int64
     package let bytes: Int
     package let links: Int
+    package let owner: UInt32
     /// The time of the last change of the content, in nanoseconds since 1970.
     package let modified: Int64
     /// The time of the last change of the content or the inode, in nanoseconds since 1970.
     package let changed: Int64
     private let mode: mode_t
+    /// The permissions of owner, group and others.
+    package var permissions: mode_t { mode & 0o777 }
 
     package init(_ facts: stat) {
         device = Int64(bitPattern: UInt64(facts.st_dev))
         inode = Int64(bitPattern: UInt64(facts.st_ino))
         bytes = Int(facts.st_size)
         links = Int(facts.st_nlink)
+        owner = facts.st_uid
         modified = Int64(facts.st_mtim.tv_sec) * 1_000_000_000 + Int64(facts.st_mtim.tv_nsec)
         changed = Int64(facts.st_ctim.tv_sec) * 1_000_000_000 + Int64(facts.st_ctim.tv_nsec)
         mode = facts.st_mode
+    }
+
+    /// The major and the minor number of the device.
+    package var deviceNumbers: (Int, Int) {
+        let device = UInt64(bitPattern: device)
+        return (
+            Int(device >> 8 & 0xFFF | device >> 32 & 0xFFFF_F000), Int(device & 0xFF | device >> 12 & 0xFFFF_FF00)
+        )
     }
 
     package var isDirectory: Bool { mode & S_IFMT == S_IFDIR }

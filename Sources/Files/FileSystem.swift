@@ -29,6 +29,22 @@ package enum FileSystem {
         throw .system(operation: "stat", path: path, code: errno)
     }
 
+    /// The reason why this process cannot write to a path, as `errno`; nil if it can, or if the path does not exist.
+    ///
+    /// The corresponding C function is `faccessat`, with `AT_EACCESS`.
+    package static func writeProblem(_ path: String) -> Int32? {
+        let atEffective: Int32 = 0x200  // AT_EACCESS
+        if faccessat(AT_FDCWD, path, W_OK, atEffective) == 0 || errno == ENOENT { return nil }
+        return errno
+    }
+
+    /// Whether the file system of a path is mounted read-only.
+    package static func isReadOnlyMount(_ path: String) throws(FileError) -> Bool {
+        var facts = statvfs()
+        try retrying("statvfs", path) { statvfs(path, &facts) }
+        return facts.f_flag & 1 != 0  // ST_RDONLY
+    }
+
     /// Creates the directory `path` and its missing parents, durably.
     package static func createDirectory(_ path: String) throws(FileError) {
         if let status = try status(path) {

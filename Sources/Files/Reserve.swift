@@ -51,7 +51,7 @@ package struct Reserve {
 
     /// - Returns: false, with the file removed, if the disk has too little space.
     private func allocate(_ bytes: Int) throws -> Bool {
-        let file = try FileDescriptor(path, O_RDWR | O_CREAT)
+        let file = try StoreFile.open(path, O_RDWR)
         if posix_fallocate(file.raw, 0, off_t(bytes)) == 0 { return true }
         try release()
         return false

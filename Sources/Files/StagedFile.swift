@@ -14,18 +14,21 @@ package final class StagedFile: @unchecked Sendable {
     /// Held as long as the value, for a file that remains.
     private let lock: FileDescriptor?
 
-    /// Creates the file, which must not exist.
+    /// Creates a file of a store (`StoreFile`), which must not exist.
     package init(_ path: String) throws(FileError) {
         self.path = path
         stays = false
         lock = nil
-        file = try FileDescriptor(path, O_WRONLY | O_CREAT | O_EXCL)
+        file = try StoreFile.open(path, O_WRONLY | O_EXCL)
     }
 
     /// Creates a file with a unique name in the directory of `target`, to be renamed to it. The name is random because
     /// two processes in different containers may have the same process id.
-    package convenience init(beside target: String) throws(FileError) {
-        try self.init("\(target).\(String(UInt64.random(in: 0 ... .max), radix: 36)).partial")
+    package init(beside target: String) throws(FileError) {
+        path = "\(target).\(String(UInt64.random(in: 0 ... .max), radix: 36)).partial"
+        stays = false
+        lock = nil
+        file = try FileDescriptor(path, O_WRONLY | O_CREAT | O_EXCL)
     }
 
     /// Opens a partial file that remains when the value is released, so that a later fetch can resume it.
@@ -35,7 +38,13 @@ package final class StagedFile: @unchecked Sendable {
         path = lock.path
         stays = true
         // An earlier `finish` may have made it read-only.
-        try lock.setMode(0o644)
+        let status = try lock.status()
+        // Only its owner can make it read-only again.
+        guard status.owner == geteuid() || geteuid() == 0 else {
+            throw .system(operation: "open", path: path, code: EPERM)
+        }
+        let permissions = status.permissions
+        if permissions & 0o200 == 0 { try lock.setMode(permissions | permissions >> 1 & 0o222) }
         file = try FileDescriptor(lock.path, O_RDWR)
         self.lock = .some(consume lock)
     }
@@ -85,9 +94,10 @@ package final class StagedFile: @unchecked Sendable {
 
     /// Makes the bytes durable: they survive a power cut. No writes may follow.
     ///
-    /// - Parameter mode: the file's permissions; blobs are read-only.
-    package func finish(mode: mode_t = 0o444) throws(FileError) {
-        try file.setMode(mode)
+    /// - Parameter isReadOnly: whether nobody may write to the file any more, as to a blob. Who may read it was decided
+    ///   when it was created.
+    package func finish(isReadOnly: Bool = true) throws(FileError) {
+        if isReadOnly { try file.setMode(try file.status().permissions & 0o444) }
         try file.syncData()
     }
 }

@@ -38,12 +38,12 @@ package final class PolicyDatabase {
     /// The instructions of SQLite's virtual machine between two checks of the time limit.
     private static let stepsPerLook: Int32 = 10_000
 
-    /// - Parameter path: a database, opened read-only; nil creates an empty one in memory.
+    /// - Parameter path: a database or its URI, opened read-only; nil creates an empty one in memory.
     package init(_ path: String?) throws {
         self.path = path ?? ":memory:"
         var handle: OpaquePointer?
         let access = path == nil ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY
-        let code = sqlite3_open_v2(self.path, &handle, access | SQLITE_OPEN_NOMUTEX, nil)
+        let code = sqlite3_open_v2(self.path, &handle, access | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI, nil)
         guard code == SQLITE_OK, let handle else {
             sqlite3_close_v2(handle)
             throw Self.failure(code, path: self.path, message: String(cString: sqlite3_errstr(code)))

@@ -101,6 +101,16 @@ public final class HubServer: Sendable {
             logger: logger)
     }
 
+    /// Reads the files of the certificate again, and uses another token from now on. Blocks. Open connections keep their
+    /// certificate, and requests in progress end.
+    ///
+    /// - Parameter token: the token that clients must send; nil keeps the one in use.
+    /// - Throws: ``ServerError/certificate(path:reason:)``; the previous certificate then stays in use.
+    public func reload(token: AccessToken?) throws {
+        if let token { responder.setToken(token) }
+        if case .trouble(let error) = options.certificate?.look(again: true) { throw error }
+    }
+
     /// Stops accepting requests; those in progress have ``ServerOptions/drainSeconds`` to end.
     public func stop() { stopping.continuation.finish() }
 }

@@ -2,6 +2,8 @@ import HTTPTypes
 import Hummingbird
 import Logging
 import NIOCore
+import Support
+import Synchronization
 import WeightStore
 
 /// Answers every request: checks the token, selects the handler, and records the result in log and metrics.
@@ -9,7 +11,7 @@ struct Responder: HTTPResponder {
     private let hub: Hub
     private let peers: Peers
     private let operation: OperatorPages
-    private let token: AccessToken?
+    private let currentToken: Shared<Mutex<AccessToken?>>
     private let metrics: Metrics
     private let logger: Logger
 
@@ -21,9 +23,14 @@ struct Responder: HTTPResponder {
         hub = Hub(store: store, threads: threads, readers: readers, pulls: pulls, pageEntries: options.pageEntries)
         peers = Peers(store: store, threads: threads, readers: readers, arrivals: arrivals)
         operation = OperatorPages(store: store, threads: threads, metrics: metrics)
-        token = options.token
+        currentToken = Shared(Mutex(options.token))
         self.logger = logger
     }
+
+    private var token: AccessToken? { currentToken.value.withLock { $0 } }
+
+    /// Requires another token from now on.
+    func setToken(_ token: AccessToken) { currentToken.value.withLock { $0 = token } }
 
     func respond(to request: Request, context: ConnectionContext) async throws -> Response {
         let line = AccessLine(request, peer: context.peer, logger: logger)

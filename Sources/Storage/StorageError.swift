@@ -27,6 +27,10 @@ public enum StorageError: Error, Sendable, Equatable {
     case damaged(path: String, digest: ContentDigest, expected: String, found: String)
     /// A blob that the catalog lists does not exist.
     case missing(path: String, digest: ContentDigest)
+    /// A blob was removed or evicted by another process while this process read the store without a lease.
+    case removed(path: String, digest: ContentDigest)
+    /// The call writes to the store, which this process can only read; `reason` names the path and the cause.
+    case readOnly(reason: String)
     /// Another process holds the lock on `what`.
     case busy(what: String, holder: String)
 }
@@ -69,6 +73,12 @@ extension StorageError: CustomStringConvertible {
         case .damaged(let path, let digest, let expected, let found):
             "\(path): \(found), expected \(expected) (shard \(digest.short))."
         case .missing(let path, let digest): "\(path): missing (shard \(digest.short))."
+        case .removed(let path, let digest):
+            """
+            \(path): removed or evicted by another process (shard \(digest.short)). A store that can only be read holds no \
+            leases.
+            """
+        case .readOnly(let reason): "\(reason). The store can only be read."
         case .busy(let what, let holder): "\(what): held by \(holder)."
         }
     }

@@ -298,6 +298,9 @@ package final class MemoryTier: UseSource {
     private func beginLoads(_ request: LeaseRequest, _ state: inout State, _ garbage: inout [Payload]) throws
         -> [PreparedLoad]
     {
+        if let shard = request.wanted.first(where: { $0.leases >= ResidentShard.mostLeases }) {
+            throw TierError.tooManyLeases(tier: tier, digest: shard.digest, leases: shard.leases)
+        }
         let missing = request.wanted.filter { $0.phase == .absent }
         let reservations = try reserveSpace(for: missing, of: request, &state, &garbage)
         let now = StoreClock.coarse

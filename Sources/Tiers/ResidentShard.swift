@@ -5,9 +5,11 @@ import Synchronization
 ///
 /// All three are in one word, so that a hit is one atomic operation, without a lock:
 ///
-///     bits 0–19   leases
-///     bits 20–21  phase
-///     bits 22–63  uses since they were last counted
+///     bits 0–27   leases
+///     bits 28–29  phase
+///     bits 30–63  uses since they were last counted
+///
+/// The highest bit of the leases is never reached: a hit fails when it is set, so a lease cannot change the phase.
 ///
 /// Only the tier changes the phase, under its lock: absent → loading → ready → absent. The step from ready to absent is
 /// one atomic operation that fails if there are leases.
@@ -17,10 +19,15 @@ package final class ResidentShard: Sendable {
         case absent, loading, ready
     }
 
-    private static let leaseMask: UInt64 = (1 << 20) - 1
-    private static let phaseUnit: UInt64 = 1 << 20
-    private static let phaseMask: UInt64 = 3 << 20
-    private static let useUnit: UInt64 = 1 << 22
+    private static let leaseMask: UInt64 = (1 << 28) - 1
+    private static let leaseLimit: UInt64 = 1 << 27
+    private static let phaseUnit: UInt64 = 1 << 28
+    private static let phaseMask: UInt64 = 3 << 28
+    private static let useUnit: UInt64 = 1 << 30
+
+    /// The number of leases at which a request is refused. It is lower than the limit of hits, so that a shard without a
+    /// refusal has room for every lease that threads add meanwhile.
+    package static let mostLeases = Int(leaseLimit) - (1 << 20)
 
     package let digest: ContentDigest
     /// The size of the shard, in bytes.
@@ -54,7 +61,7 @@ package final class ResidentShard: Sendable {
     /// lease.
     func leaseIfReady(at now: Int64) -> Bool {
         let old = word.add(1 &+ Self.useUnit, ordering: .acquiring).oldValue
-        guard Self.phase(old) == .ready else {
+        guard Self.mayLease(old) else {
             word.subtract(1 &+ Self.useUnit, ordering: .sequentiallyConsistent)
             return false
         }
@@ -65,7 +72,7 @@ package final class ResidentShard: Sendable {
     /// As `leaseIfReady`, for a warm-up, which does not count as an access.
     func holdIfReady() -> Bool {
         let old = word.add(1, ordering: .acquiring).oldValue
-        if Self.phase(old) == .ready { return true }
+        if Self.mayLease(old) { return true }
         word.subtract(1, ordering: .sequentiallyConsistent)
         return false
     }
@@ -124,6 +131,11 @@ package final class ResidentShard: Sendable {
             old = found
         }
         return nil
+    }
+
+    /// Whether the shard is ready, and has fewer leases than the limit.
+    private static func mayLease(_ word: UInt64) -> Bool {
+        word & (phaseMask | leaseLimit) == Phase.ready.rawValue * phaseUnit
     }
 
     private static func phase(_ word: UInt64) -> Phase { Phase(rawValue: (word & phaseMask) / phaseUnit)! }

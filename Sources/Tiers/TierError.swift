@@ -1,8 +1,12 @@
+import Storage
+
 /// Errors of memory tiers.
 public enum TierError: Error, Sendable, Equatable {
     /// The tier has no space for `requested` bytes: of its `budget`, `inUse` bytes are leased or loading, and evicting
     /// the others does not suffice.
     case full(tier: Tier, requested: Int, budget: Int, inUse: Int)
+    /// A shard has so many leases that no further one can be counted: leases are not released.
+    case tooManyLeases(tier: Tier, digest: ContentDigest, leases: Int)
 }
 
 extension TierError: CustomStringConvertible {
@@ -14,6 +18,8 @@ extension TierError: CustomStringConvertible {
             \(tier): no space for \(requested) bytes: \(inUse) of the budget of \(budget) bytes are in use. Release \
             leases, or open the tier with a larger budget.
             """
+        case .tooManyLeases(let tier, let digest, let leases):
+            "\(tier): shard \(digest.short) has \(leases) leases, and no further one can be counted. Release leases."
         }
     }
 }

@@ -179,6 +179,33 @@ struct ServeCommandTests {
         #expect(!String(decoding: try contents(log), as: UTF8.self).contains("s3cret"))
     }
 
+    @Test("SIGHUP reads the token again, and an unusable one leaves the previous one in use")
+    func hangUp() async throws {
+        try TestServer.base.write(to: directory("model"))
+        #expect(try await tool("import", directory("model"), "--name", "m").status == 0)
+        try directory.write("first\n", to: "token")
+        let (process, port, log) = try await serve(directory("store"), ["--token-file", directory("token")])
+        func status(_ token: String) async throws -> Int {
+            try await ask(port, "/m/resolve/main/config.json", ["Authorization": "Bearer \(token)"]).status
+        }
+        func said(_ text: String) async throws -> Bool {
+            try await eventually { String(decoding: try contents(log), as: UTF8.self).contains(text) }
+        }
+        #expect(try await status("first") == 200)
+        try directory.write("second\n", to: "token")
+        #expect(try await status("second") == 401)
+        process.signal(SIGHUP)
+        #expect(try await said("were read again"))
+        #expect(try await status("first") == 401)
+        #expect(try await status("second") == 200)
+        try directory.write("two words\n", to: "token")
+        process.signal(SIGHUP)
+        #expect(try await said("The previous one stays in use."))
+        #expect(try await status("second") == 200)
+        process.signal(SIGTERM)
+        #expect(try await self.status(of: process) == 0)
+    }
+
     @Test("memory stays as it is while a file of 1 GiB is sent to three clients")
     func memory() async throws {
         // Of zeros, so that only one of its 64 tensors is kept.

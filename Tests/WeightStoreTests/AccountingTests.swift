@@ -42,7 +42,7 @@ import Testing
     func heldLock() throws {
         let lock = try WriteLock(store.path + "/write.lock")
         func accesses(_ store: Store) throws -> Int { try store.stats().accesses }
-        try lock.withLock {
+        try lock.withLock(LockWait()) {
             // This thread holds it: who waited for it would wait for ever.
             for _ in 0..<50 { _ = try store.revision("model").layer(0) }
             store.flush()
@@ -55,7 +55,7 @@ import Testing
     @Test("a store that goes while somebody holds the write lock goes all the same")
     func heldAtExit() throws {
         let lock = try WriteLock(store.path + "/write.lock")
-        try lock.withLock {
+        try lock.withLock(LockWait()) {
             let other = try Store(at: store.path)
             _ = try other.revision("model").layer(0)
         }

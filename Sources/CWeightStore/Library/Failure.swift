@@ -70,7 +70,7 @@ extension weightstore_status {
             case .pinned, .inUse, .originNeeded, .neededElsewhere, .storage(.busy): WEIGHTSTORE_BUSY
             case .originFailed, .originUnchecked: WEIGHTSTORE_UNREACHABLE
             case .originDiffers, .originLacks: WEIGHTSTORE_BAD_ANSWER
-            case .storage(.notFound), .storage(.ambiguous): WEIGHTSTORE_NOT_FOUND
+            case .storage(.notFound), .storage(.ambiguous), .storage(.removed): WEIGHTSTORE_NOT_FOUND
             case .storage(.invalid), .policy(.refused), .device(.unknownName): WEIGHTSTORE_INVALID_ARGUMENT
             case .storage(.damaged), .storage(.missing), .storage(.tooManyMissing): WEIGHTSTORE_DAMAGED
             case .storage(.notAStore), .storage(.newerSchema), .storage(.olderProcesses), .storage(.catalogDamaged),
@@ -87,7 +87,7 @@ extension weightstore_status {
                 default: WEIGHTSTORE_UNREACHABLE
                 }
             case .sourceChanged, .incomplete, .moveInterrupted, .support, .format, .policy, .storage(.catalogFailed),
-                .cancelled, .other:
+                .storage(.readOnly), .cancelled, .other:
                 WEIGHTSTORE_FAILED
             }
     }

@@ -22,7 +22,7 @@ struct Bench: ParsableCommand {
     @OptionGroup var options: StoreOptions
 
     func validate() throws {
-        if runs < 1 { throw ValidationError("--runs \(runs): must be at least 1") }
+        try OptionRange.check("--runs", runs, 1...10_000, "5 is the default")
         if device == .ram {
             throw ValidationError(
                 "--device ram: must be gpu, host, or a CUDA device such as cuda:0; RAM is always measured")
@@ -36,6 +36,7 @@ struct Bench: ParsableCommand {
             // After a failure the files stay in the directory for temporary files.
             try? FileManager.default.removeItem(atPath: place)
         }
+        Signals.whenEnded { try? FileManager.default.removeItem(atPath: place) }
         let architecture = try Architecture.named(like)
         let store = try Store(at: place + "/store", create: true)
         for (name, tuning) in [("base", nil), ("tuned", 7 as UInt64)] {
@@ -43,7 +44,7 @@ struct Bench: ParsableCommand {
             try Checkpoint(architecture: architecture, tuning: tuning).writeShowingProgress(to: source)
             var request = ImportRequest(source: source)
             request.move = true
-            try store.importModelBlocking(request)
+            try LongCall.run(stopping: store) { try store.importModelBlocking(request, work: $0) }
         }
         try measure(store.path, "base", "tuned")
     }

@@ -17,7 +17,9 @@ struct Cat: ParsableCommand {
     @OptionGroup var options: StoreOptions
 
     func run() throws {
-        let revision = try options.open().revision(revision)
+        let store = try options.open()
+        options.noteReadOnly(store)
+        let revision = try store.revision(revision)
         if tensor {
             try revision.tensor(name).bytes.withUnsafeBytes { bytes in
                 try writeAll(bytes, to: STDOUT_FILENO, name: "standard output")

@@ -22,6 +22,7 @@ struct Demo: ParsableCommand {
             // After a failure the files stay in the directory for temporary files.
             try? FileManager.default.removeItem(atPath: place)
         }
+        Signals.whenEnded { try? FileManager.default.removeItem(atPath: place) }
         let architecture = Architecture.default
         try Terminal.write(
             "No model given: generating one with the shapes of \(architecture.name) and random weights.\n")

@@ -22,6 +22,7 @@ struct Export: ParsableCommand {
 
     func run() throws {
         let store = try options.open()
+        options.noteReadOnly(store)
         let revision = try store.revision(revision)
         let written = try LongCall.run(stopping: store) { work in
             try revision.exportBlocking(

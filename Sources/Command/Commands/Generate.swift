@@ -1,5 +1,5 @@
 import ArgumentParser
-import Synchronization
+import WeightStore
 
 struct Generate: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -33,7 +33,16 @@ extension Architecture {
 }
 
 extension Checkpoint {
+    /// Writes the files. After an error or an interrupt, those that it had begun are removed.
     func writeShowingProgress(to directory: String) throws {
-        try LongCall.run(directory) { try write(to: directory, work: $0) }
+        let unfinished = UnfinishedFiles()
+        Signals.whenEnded { unfinished.remove() }
+        do {
+            try LongCall.run(directory) { try write(to: directory, unfinished, work: $0) }
+            unfinished.keep()
+        } catch {
+            unfinished.remove()
+            throw error
+        }
     }
 }

@@ -58,7 +58,7 @@ struct Import: ParsableCommand {
         if dryRun { return try report(plan()) }
         let store = try options.open(create: true)
         let start = ContinuousClock.now
-        let summary = try LongCall.run { try store.importModelBlocking(request, work: $0) }
+        let summary = try LongCall.run(stopping: store) { try store.importModelBlocking(request, work: $0) }
         try report(summary, seconds: (ContinuousClock.now - start) / .seconds(1))
     }
 

@@ -35,9 +35,14 @@ struct Load: ParsableCommand {
         let tier: TierGauge
     }
 
+    func validate() throws {
+        try OptionRange.check("--budget", budget, atLeast: 1, "leave it out for half of the free memory")
+    }
+
     func run() throws {
         let start = ContinuousClock.now
         let store = try options.open()
+        options.noteReadOnly(store)
         let revision = try store.revision(revision)
         try store.open(
             to,
@@ -69,7 +74,7 @@ struct Load: ParsableCommand {
         }
         if hold {
             Terminal.writeError("Held until Ctrl-C.\n")
-            Interrupt.wait()
+            Signals.waitForStop()
         }
         lease.release()
     }

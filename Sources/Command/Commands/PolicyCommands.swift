@@ -118,6 +118,11 @@ struct PolicyExplain: ParsableCommand {
     var free: ByteSize?
     @OptionGroup var options: StoreOptions
 
+    func validate() throws {
+        try OptionRange.check("--first", first, 1...1_000_000, "leave it out for 10")
+        try OptionRange.check("--free", free, atLeast: 1, "leave it out to show the first shards")
+    }
+
     private struct Answer: Encodable {
         let plan: [String]
         let seconds: Double

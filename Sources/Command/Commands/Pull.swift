@@ -27,6 +27,10 @@ struct Pull: ParsableCommand {
     @Option(help: ArgumentHelp("The most bytes per second to fetch: 50M.", valueName: "size")) var limitRate: ByteSize?
     @OptionGroup var options: StoreOptions
 
+    func validate() throws {
+        try OptionRange.check("--limit-rate", limitRate, atLeast: 1, "leave it out for no limit")
+    }
+
     func run() throws {
         let store = try options.open(create: true, limitRate: limitRate?.bytes)
         var request = try PullRequest(name)
@@ -35,7 +39,7 @@ struct Pull: ParsableCommand {
         let isKnown = (try? store.origins(of: request.model).isEmpty) == false
         request.origin = origin ?? (isKnown ? nil : HubOrigin.defaultURL)
         let start = ContinuousClock.now
-        let summary = try LongCall.run(name) { try store.pullBlocking(request, work: $0) }
+        let summary = try LongCall.run(name, stopping: store) { try store.pullBlocking(request, work: $0) }
         if options.json { return try Terminal.write(json: summary) }
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         try Terminal.write(

@@ -20,10 +20,11 @@ struct Rebuild: ParsableCommand {
     @OptionGroup var options: StoreOptions
 
     func run() throws {
-        let summary =
-            merge
-            ? try LongCall.run(unit: .things("directories")) { try options.open().mergeNewerBlocking(work: $0) }
-            : try Store.rebuildBlocking(at: options.path)
+        let store = merge ? try options.open() : nil
+        let summary = try LongCall.run(unit: .things("directories"), stopping: store) { work in
+            try store?.mergeNewerBlocking(work: work)
+                ?? Store.rebuildBlocking(at: options.path, work: work, logger: options.logger)
+        }
         try report(summary)
         if !summary.lost.isEmpty || summary.missing > 0 { throw ExitCode(ExitStatus.damaged.rawValue) }
     }

@@ -15,7 +15,8 @@ struct Serve: ParsableCommand {
             logged to standard error; / shows the models, /metrics the metrics for Prometheus, /health the state.
 
             If --token-file or the environment variable WEIGHTSTORE_TOKEN gives a token, clients must send it \
-            (HF_TOKEN). --tls-certificate and --tls-key encrypt tokens and models on networks where others can listen.
+            (HF_TOKEN). --tls-certificate and --tls-key encrypt tokens and models on networks where others can listen. \
+            SIGHUP reads the token and the certificate again; SIGTERM stops, once responses in progress have ended.
             """)
 
     @OptionGroup var listen: ListenOptions
@@ -37,6 +38,7 @@ struct Serve: ParsableCommand {
 
     func run() throws {
         let store = try options.open(create: upstream != nil)
+        options.noteReadOnly(store)
         var settings = try listen.settings(try AccessTokenFile.read(tokenFile))
         // A connection that receives a file has two shards open.
         settings.connections = min(connections, max(OpenFiles.limit / 4, 16))
@@ -56,10 +58,11 @@ struct Serve: ParsableCommand {
         }
         let server = try HubServer(
             store, settings, pullThrough: try upstream.map { try UpstreamHub(store, url: $0) }, logger: logger)
-        let interrupt = Interrupt { [weak store] in
+        let stop = Signals.onStop(within: settings.longestStop, isSuccess: true) { [weak store] in
             store?.stopFetching()
             server.stop()
         }
+        let hangUp = AccessTokenFile.reload(tokenFile, into: server, logger)
         try Work().wait { [listen, json = options.json] in
             try await server.run { port in
                 let url = listen.url(port: port)
@@ -67,6 +70,6 @@ struct Serve: ParsableCommand {
                 try? json ? Terminal.write(json: Answer(url: url)) : Terminal.write("\(url)\n")
             }
         }
-        withExtendedLifetime((interrupt, store)) {}
+        withExtendedLifetime((stop, hangUp, store)) {}
     }
 }

@@ -39,8 +39,8 @@ struct PolicySimulate: ParsableCommand {
     @OptionGroup var options: StoreOptions
 
     func validate() throws {
-        if points < 1 { throw ValidationError("--points \(points): must be at least 1") }
-        if blockSize.bytes < 1 { throw ValidationError("--block-size \(blockSize.bytes): must be at least 1 byte") }
+        try OptionRange.check("--points", points, 1...1000, "8 is the default")
+        try OptionRange.check("--block-size", blockSize, atLeast: 1, "64MiB is the default")
     }
 
     func run() throws {

@@ -24,6 +24,10 @@ struct Verify: ParsableCommand {
     @Flag(help: "Check that the origins hold the revisions.") var origins = false
     @OptionGroup var options: StoreOptions
 
+    func validate() throws {
+        try OptionRange.check("--rate", rate, atLeast: 1, "leave it out to read at full speed")
+    }
+
     func run() throws {
         var rule = VerifyRule()
         rule.revision = revision
@@ -32,7 +36,7 @@ struct Verify: ParsableCommand {
         rule.bytesPerSecond = rate?.bytes
         rule.checksOrigins = origins
         let store = try options.open()
-        let summary = try LongCall.run { try store.verifyBlocking(rule, work: $0) }
+        let summary = try LongCall.run(stopping: store) { try store.verifyBlocking(rule, work: $0) }
         try report(summary)
         if !summary.damage.isEmpty || !summary.known.isEmpty { throw ExitCode(ExitStatus.damaged.rawValue) }
         if summary.origins.contains(where: { $0.state == .unanswered }) {

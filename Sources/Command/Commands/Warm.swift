@@ -54,14 +54,15 @@ struct Warm: ParsableCommand {
             throw ValidationError("--lock requires --hold: locked pages are released when the program ends")
         }
         if lock && to != .ram { throw ValidationError("--lock requires --to ram: device memory is never reclaimed") }
-        if let every, !hold || every.seconds < 1 {
-            throw ValidationError("--every requires --hold and must be at least 1 second")
-        }
+        if every != nil && !hold { throw ValidationError("--every requires --hold") }
+        try OptionRange.check("--every", every, 1...366 * 86_400, "leave it out to warm once")
+        try OptionRange.check("--budget", budget, atLeast: 1, "leave it out for the default")
         if plan && hold { throw ValidationError("--plan and --hold exclude each other") }
     }
 
     func run() throws {
         let store = try options.open()
+        options.noteReadOnly(store)
         try store.open(to, TierOptions(budget: budget?.bytes, locksPages: lock))
         var request = WarmRequest(to: to)
         request.top = top
@@ -82,12 +83,12 @@ struct Warm: ParsableCommand {
         // One handler for all rounds: a signal between two rounds, or at the end of one, also ends the command.
         let work = Work()
         let interrupted = DispatchSemaphore(value: 0)
-        let interrupt = Interrupt { [weak store] in
+        let registration = Signals.onStop(isSuccess: true) { [weak store] in
             work.cancel()
             store?.stopFetching()
             interrupted.signal()
         }
-        defer { withExtendedLifetime(interrupt) {} }
+        defer { withExtendedLifetime(registration) {} }
         ServiceManager.ready("\(Quantity.bytes(store.gauges[0].bytes)) in \(to)")
         Terminal.writeError("Held until Ctrl-C.\n")
         guard let every else { return interrupted.wait() }

@@ -20,8 +20,10 @@ struct Checkpoint {
     }
 
     /// Writes the files into a directory, which is created if missing.
-    func write(to directory: String, work: Work = Work()) throws {
-        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+    ///
+    /// - Parameter unfinished: receives the path of everything before it is created.
+    func write(to directory: String, _ unfinished: UnfinishedFiles, work: Work = Work()) throws {
+        try unfinished.createDirectory(directory)
         var files = [File()]
         for tensor in architecture.tensors {
             let bytes = tensor.shape.reduce(2, *)
@@ -39,6 +41,7 @@ struct Checkpoint {
                 files.count == 1
                 ? "model.safetensors" : String(format: "model-%05d-of-%05d.safetensors", index + 1, files.count)
             for tensor in file.tensors { weightMap[tensor.name] = name }
+            unfinished.add("\(directory)/\(name)")
             try write(file.tensors, to: "\(directory)/\(name)") { bytes in
                 try work.check()
                 work.advance(bytes)
@@ -46,8 +49,10 @@ struct Checkpoint {
         }
         if files.count > 1 {
             let index: [String: Any] = ["metadata": ["total_size": total], "weight_map": weightMap]
+            unfinished.add(directory + "/model.safetensors.index.json")
             try write(json: index, to: directory + "/model.safetensors.index.json")
         }
+        unfinished.add(directory + "/config.json")
         try write(json: architecture.config, to: directory + "/config.json")
     }
 

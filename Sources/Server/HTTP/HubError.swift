@@ -34,7 +34,8 @@ enum HubError: Error, Equatable {
         case .storage(.notFound(kind: "model", _, _)): self = .noModel
         case .storage(.notFound(kind: "file", _, _)): self = .noFile(commit: nil)
         case .storage(.notFound), .storage(.ambiguous): self = .noRevision
-        case .storage(.missing): self = .unavailable("some of the bytes are not in the store")
+        case .storage(.missing), .storage(.removed), .storage(.readOnly):
+            self = .unavailable("some of the bytes are not in the store")
         case .storage(.damaged): self = .unavailable("some of the bytes are damaged")
         case .storage(.busy): self = .unavailable("the store is busy")
         case .cancelled: self = .unavailable("the server is stopping")

@@ -45,8 +45,9 @@ public final class ServerCertificate: Sendable {
 
     /// Reads the files, and uses their certificate if it changed. Blocks.
     ///
+    /// - Parameter again: also return an error that was returned before.
     /// - Returns: nil if nothing changed, and for an error that was returned before.
-    func look() -> News? {
+    func look(again: Bool = false) -> News? {
         do throws(ServerError) {
             let files = try Self.read(certificatePath, keyPath)
             let (known, chain) = state.withLock { ($0.files, $0.chain) }
@@ -60,7 +61,7 @@ public final class ServerCertificate: Sendable {
             return .renewed(until: Self.date(new.chain[0].notValidAfter))
         } catch {
             return state.withLock { state in
-                if state.trouble == error { return nil }
+                if state.trouble == error && !again { return nil }
                 state.trouble = error
                 return .trouble(error)
             }

@@ -1,7 +1,7 @@
 import Files
 import Glibc
 
-/// The blobs of a store: `blobs/ab/abcdef…`, one file for each shard, manifest and record, mode 0444.
+/// The blobs of a store: `blobs/ab/abcdef…`, one file for each shard, manifest and record, read-only.
 ///
 /// A blob is never changed and never truncated, so a mapping stays valid, even after the blob is removed. The names of
 /// manifests and records end in `.manifest` and `.record`: a rebuild trusts their contents, and an imported file,
@@ -80,7 +80,7 @@ package struct BlobDirectory: Sendable {
         var directories: Set<String> = []
         for (path, name) in staged {
             let directory = directory(name.digest)
-            if directories.insert(directory).inserted { try FileSystem.createDirectory(directory) }
+            if directories.insert(directory).inserted { try StoreFile.createDirectory(directory) }
             try FileSystem.rename(path, to: self.path(name.digest, name.kind))
         }
         if !durable { return }

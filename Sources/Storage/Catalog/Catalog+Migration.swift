@@ -33,19 +33,22 @@ extension Catalog {
     /// Applies the missing migrations, once no process of an older program is alive.
     ///
     /// - Parameters:
+    ///   - wait: the waits for the locks; cancelling it also ends the wait for older processes.
     ///   - leases: nil for a catalog that no other process uses.
     ///   - logger: receives a notice if the migration has to wait.
     /// - Throws: ``StorageError/olderProcesses(path:processes:)`` after `patience`,
     ///   ``StorageError/newerSchema(path:)``.
-    static func migrate(_ path: String, under lock: WriteLock, _ leases: LeaseDirectory?, _ logger: Logger?) throws {
-        guard let leases else { return try applyMigrations(path, under: lock) }
+    static func migrate(
+        _ path: String, under lock: WriteLock, _ wait: LockWait, _ leases: LeaseDirectory?, _ logger: Logger?
+    ) throws {
+        guard let leases else { return try applyMigrations(path, under: lock, wait) }
         let end = ContinuousClock.now + patience
         var hasWaited = false
         while true {
             // The lock is free between two attempts, because a process needs it to release a revision.
             let older = try leases.whileNobodyStarts { holders in
                 let older = holders.filter { ($0.program?.schema ?? 0) < schema }
-                if older.isEmpty { try applyMigrations(path, under: lock) }
+                if older.isEmpty { try applyMigrations(path, under: lock, wait) }
                 return older.map(\.description)
             }
             if older.isEmpty { return }
@@ -55,13 +58,16 @@ extension Catalog {
                     "\(path): waiting up to \(patience) for older processes to end: \(older.joined(separator: ", "))")
                 hasWaited = true
             }
+            try wait.check()
             usleep(pollMicroseconds)
         }
     }
 
-    private static func applyMigrations(_ path: String, under lock: WriteLock) throws {
+    private static func applyMigrations(_ path: String, under lock: WriteLock, _ wait: LockWait) throws {
         try translating(path) {
-            try lock.withLock {
+            try lock.withLock(wait) {
+                // With the owner and the mode of a store's file; SQLite gives its other files the same ones.
+                if !FileSystem.exists(path) { _ = try StoreFile.open(path, O_RDWR) }
                 let queue = try DatabaseQueue(path: path, configuration: configuration(readonly: false, trace: nil))
                 if try queue.read(migrator.hasBeenSuperseded) { throw StorageError.newerSchema(path: path) }
                 try migrator.migrate(queue)

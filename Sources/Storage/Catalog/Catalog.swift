@@ -1,8 +1,10 @@
 import Files
 import Foundation
 import GRDB
+import GRDBSQLite
 import Glibc
 import Logging
+import Support
 import Synchronization
 
 /// The index of a store: `store.db`, SQLite in WAL mode, and the one place that opens connections to it.
@@ -28,7 +30,11 @@ import Synchronization
 package final class Catalog: Sendable {
     package let path: String
     private let readers: DatabasePool
-    private let writeLock: WriteLock
+    /// Nil if the store can only be read.
+    private let writeLock: WriteLock?
+    private let access: StoreAccess
+    private let readable: ReadableCatalog
+    private let wait: LockWait
     private let writer = Mutex<DatabaseQueue?>(nil)
     private let wroteDurably = Atomic<Bool>(false)
     private let trace: (@Sendable (String) -> Void)?
@@ -41,34 +47,48 @@ package final class Catalog: Sendable {
     /// Opens the catalog of a store, creating or migrating it if necessary.
     ///
     /// - Parameters:
+    ///   - access: what this process may do with the store.
     ///   - leases: the directory in which this process holds its lease; nil for a catalog that no other process uses.
+    ///   - wait: the waits for the write lock.
     ///   - logger: receives a notice of a migration, which takes long if there are many shards.
     ///   - trace: receives every statement that runs, for tests of query plans.
     /// - Throws: ``StorageError/newerSchema(path:)``; ``StorageError/olderProcesses(path:processes:)`` if the catalog
     ///   must be migrated and processes of an older program are alive.
     package init(
-        directory: String, leases: LeaseDirectory?, logger: Logger? = nil, trace: (@Sendable (String) -> Void)? = nil
+        directory: String, _ access: StoreAccess = .readWrite, leases: LeaseDirectory?, wait: LockWait = LockWait(),
+        logger: Logger? = nil, trace: (@Sendable (String) -> Void)? = nil
     ) throws {
-        try FileSystem.refuseNetwork(directory)
+        // On a read-only mount no memory has to be shared with a writer.
+        if try !FileSystem.isReadOnlyMount(directory) { try FileSystem.refuseNetwork(directory) }
         let path = directory + "/store.db"
         self.path = path
         self.trace = trace
-        writeLock = try WriteLock(directory + "/write.lock")
+        self.wait = wait
+        self.access = access
+        let lock = directory + "/write.lock"
+        let writeLock = access.isReadOnly ? nil : try WriteLock(lock)
+        self.writeLock = writeLock
         // A rollback journal remains if a process was killed while it created the catalog, before WAL mode was on.
         // Read-only connections cannot roll it back.
-        if !FileSystem.exists(path) || FileSystem.exists(path + "-journal") {
-            try Self.migrate(path, under: writeLock, leases, logger)
+        if let writeLock, !FileSystem.exists(path) || FileSystem.exists(path + "-journal") {
+            try Self.migrate(path, under: writeLock, wait, leases, logger)
         }
+        let readable = try ReadableCatalog(path, access, lock: lock, wait)
+        self.readable = readable
         readers = try Self.translating(path) {
-            try DatabasePool(path: path, configuration: Self.configuration(readonly: true, trace: trace))
+            try DatabasePool(path: readable.name, configuration: Self.configuration(readonly: true, trace: trace))
         }
         let state = try read { db in
             try (superseded: Self.migrator.hasBeenSuperseded(db), complete: Self.migrator.hasCompletedMigrations(db))
         }
         if state.superseded { throw StorageError.newerSchema(path: path) }
         if !state.complete {
+            guard let writeLock else {
+                throw StorageError.readOnly(
+                    reason: "\(path): made by an older version of weightstore, and not migrated")
+            }
             logger?.notice("\(path): made by an older version; migrating it once")
-            try Self.migrate(path, under: writeLock, leases, logger)
+            try Self.migrate(path, under: writeLock, wait, leases, logger)
         }
     }
 
@@ -78,8 +98,14 @@ package final class Catalog: Sendable {
         // that wrote only access counts skips this.
         if wroteDurably.load(ordering: .relaxed) { try? readers.close() }
         writer.withLock { queue in
-            guard queue != nil else { return }
-            try? writeLock.withLock { try queue?.close() }
+            guard let queue, let writeLock else { return }
+            do {
+                try writeLock.withLock(wait.within(.seconds(2))) { try queue.close() }
+            } catch {
+                // Closing may make a checkpoint, which requires the lock: the connection stays open until the process
+                // ends.
+                _ = Unmanaged.passRetained(queue)
+            }
         }
     }
 
@@ -87,9 +113,10 @@ package final class Catalog: Sendable {
     ///
     /// - Throws: ``StorageError/busy(what:holder:)`` if another process reads the catalog.
     package func fold() throws {
+        let writeLock = try requireWriteLock()
         try Self.translating(path) {
-            try writerQueue().inDatabase { db in
-                try writeLock.withLock { try Self.checkpoint(db) }
+            try writerQueue(wait).inDatabase { db in
+                try writeLock.withLock(wait) { try Self.checkpoint(db) }
             }
         }
         if let log = try FileSystem.status(path + "-wal"), log.bytes > 0 {
@@ -107,19 +134,23 @@ package final class Catalog: Sendable {
     /// - Parameters:
     ///   - dryRun: roll back at the end, and do not run `afterCommit`.
     ///   - durable: whether to wait for the disk. False only for data that may be lost.
+    ///   - work: cancelling it ends the wait for the write lock.
     ///   - patience: the longest wait for the write lock; nil means no limit.
     ///   - afterCommit: runs after the commit, still under the lock.
     package func write<Result>(
         dryRun: Bool = false,
         durable: Bool = true,
+        work: Work? = nil,
         within patience: Duration? = nil,
         _ body: (Database) throws -> Result,
         afterCommit: (Database, Result) throws -> Void = { _, _ in }
     ) throws -> Result {
+        let writeLock = try requireWriteLock()
         if durable { wroteDurably.store(true, ordering: .relaxed) }
+        let wait = wait.until(work).within(patience)
         return try Self.translating(path) {
-            try writerQueue(within: patience).inDatabase { db in
-                try writeLock.withLock(within: patience) {
+            try writerQueue(wait).inDatabase { db in
+                try writeLock.withLock(wait) {
                     if !durable { try db.execute(sql: "PRAGMA synchronous = NORMAL") }
                     defer {
                         // Cannot fail: it sets a flag of this connection.
@@ -158,7 +189,7 @@ package final class Catalog: Sendable {
     /// higher than the catalog's. Call it only in `write`: outside of the lock another process may be between its
     /// commit and its note.
     package func isOlder(_ db: Database) throws -> Bool {
-        try CommitCounter.value(db) < writeLock.commits()
+        try CommitCounter.value(db) < requireWriteLock().commits()
     }
 
     /// Accepts a catalog that is older than the blobs as the current one. Call it only in `write`, durably.
@@ -167,7 +198,7 @@ package final class Catalog: Sendable {
     /// catalog has.
     package func acceptAsCurrent(_ db: Database) throws {
         if try isOlder(db) { try OriginTable.forgetChecks(db) }
-        try CommitCounter.raise(to: writeLock.commits(), db)
+        try CommitCounter.raise(to: requireWriteLock().commits(), db)
     }
 
     /// Writes a consistent copy of the catalog to a file, durably, while other processes read and write.
@@ -192,7 +223,7 @@ package final class Catalog: Sendable {
 
     /// The values of pragmas on the writer connection, for tests.
     func writerPragmas(_ names: [String]) throws -> [String: String] {
-        try writerQueue().inDatabase { db in
+        try writerQueue(wait).inDatabase { db in
             try Dictionary(
                 uniqueKeysWithValues: names.map { name in
                     (name, try String.fetchOne(db, sql: "PRAGMA \(name)") ?? "")
@@ -214,10 +245,23 @@ package final class Catalog: Sendable {
         _ = try Row.fetchOne(db, sql: "PRAGMA wal_checkpoint(TRUNCATE)")
     }
 
-    private func writerQueue(within patience: Duration? = nil) throws -> DatabaseQueue {
-        try writer.withLock { queue in
+    /// What a read-only connection of other code opens: a path, or a URI.
+    package var readableName: String { readable.name }
+
+    /// Removes the copy of a catalog that can only be read, before the process is ended. Open connections stay usable.
+    package func removeCopy() { readable.removeCopy() }
+
+    private func requireWriteLock() throws -> WriteLock {
+        try access.requireWritable()
+        guard let writeLock else { throw StorageError.readOnly(reason: path) }
+        return writeLock
+    }
+
+    private func writerQueue(_ wait: LockWait) throws -> DatabaseQueue {
+        let writeLock = try requireWriteLock()
+        return try writer.withLock { queue in
             if let queue { return queue }
-            let opened = try writeLock.withLock(within: patience) {
+            let opened = try writeLock.withLock(wait) {
                 try DatabaseQueue(path: path, configuration: Self.configuration(readonly: false, trace: trace))
             }
             queue = opened
@@ -233,12 +277,21 @@ package final class Catalog: Sendable {
         configuration.prepareDatabase { db in
             // Set here, in a queue of the default mode, because GRDB's own WAL set-up sets synchronous=NORMAL.
             if !readonly {
+                try keepLog(db)
                 try db.execute(sql: "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
             }
             try db.execute(sql: "PRAGMA wal_autocheckpoint = 0; PRAGMA mmap_size = 0")
             if let trace { db.trace { event in trace(event.description) } }
         }
         return configuration
+    }
+
+    /// Keeps `-wal`, truncated, and `-shm` when the last connection closes: without them a user who can only read the store
+    /// cannot read the catalog. The corresponding C function is `sqlite3_file_control`.
+    private static func keepLog(_ db: Database) throws {
+        var on: CInt = 1
+        _ = sqlite3_file_control(db.sqliteConnection, "main", SQLITE_FCNTL_PERSIST_WAL, &on)
+        try db.execute(sql: "PRAGMA journal_size_limit = 0")
     }
 
     /// Translates SQLite's result codes to the errors that callers distinguish.

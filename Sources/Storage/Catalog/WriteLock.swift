@@ -14,7 +14,7 @@ package final class WriteLock: Sendable {
 
     /// Opens the lock file, creating it if necessary.
     package init(_ path: String) throws {
-        file = try FileDescriptor(path, O_RDWR | O_CREAT)
+        file = try StoreFile.open(path, O_RDWR)
     }
 
     private static let digits = 20
@@ -38,19 +38,11 @@ package final class WriteLock: Sendable {
     /// Runs `body` under the lock. Must not be called by two threads at once, which the catalog's single writer
     /// connection guarantees.
     ///
-    /// - Parameter patience: the longest wait for the lock; nil means no limit.
-    /// - Throws: ``StorageError/busy(what:holder:)`` after that time; errors of `body`.
-    package func withLock<Result>(within patience: Duration? = nil, _ body: () throws -> Result) throws -> Result {
-        if let patience {
-            let end = ContinuousClock.now + patience
-            while try !file.tryLock() {
-                guard ContinuousClock.now < end else {
-                    throw StorageError.busy(what: file.path, holder: "another process")
-                }
-                usleep(2000)
-            }
-        } else {
-            try file.lock()
+    /// - Parameter wait: how long to wait for the lock.
+    /// - Throws: ``StorageError/busy(what:holder:)`` if its patience is over; `CancellationError`; errors of `body`.
+    package func withLock<Result>(_ wait: LockWait, _ body: () throws -> Result) throws -> Result {
+        guard try file.lock(wait) else {
+            throw StorageError.busy(what: file.path, holder: LockWait.text(LockHolder.all(of: file)))
         }
         defer { file.unlock() }
         return try body()

@@ -1,5 +1,6 @@
 import Files
 import Glibc
+import Support
 import Synchronization
 
 /// `leases/`: one file for each living process, which the process locks for its lifetime.
@@ -57,39 +58,63 @@ package final class LeaseDirectory: Sendable {
     package let path: String
     /// The name of this process's lease.
     package let name: String
-    private let file: FileDescriptor
+    /// Nil if the store can only be read.
+    private let file: LeaseFile?
     private let uses = Mutex<[Use: Int]>([:])
+    private let wait: LockWait
+    private let access: StoreAccess
 
-    /// Creates and locks the lease file of this process.
-    package init(_ path: String) throws {
+    /// Creates and locks the lease file of this process, unless the store can only be read: then uses are not written.
+    ///
+    /// - Parameters:
+    ///   - access: what this process may do with the store.
+    ///   - wait: the waits for `leases/.lock`.
+    package init(_ path: String, _ access: StoreAccess = .readWrite, _ wait: LockWait = LockWait()) throws {
         self.path = path
-        let lock = try FileDescriptor(path + "/.lock", O_RDWR | O_CREAT)
-        try lock.lock(shared: true)
+        self.wait = wait
+        self.access = access
+        if access.isReadOnly {
+            name = "read-only"
+            file = nil
+            return
+        }
+        let lock = try StoreFile.open(path + "/.lock", O_RDWR)
+        _ = try lock.lock(shared: true, wait)
         // Held until the file has its text, because a migration reads it.
         defer { lock.unlock() }
         while true {
             let name = "\(getpid())-\(UInt32.random(in: 0 ... .max))"
-            let file = try FileDescriptor(path + "/" + name, O_RDWR | O_CREAT | O_EXCL)
+            let file = try StoreFile.open(path + "/" + name, O_RDWR | O_EXCL)
             // Between the open and the lock, `holders` of another process may have removed the file as that of a dead
             // process.
             if try file.tryLock(), try file.status().links == 1 {
                 self.name = name
-                self.file = file
+                self.file = LeaseFile(file)
                 break
             }
         }
         try write([:])
     }
 
+    /// Whether uses are written, so that other processes know them.
+    package var isWritten: Bool { file != nil }
+
     deinit {
-        unlink(path + "/" + name)
+        if file != nil { unlink(path + "/" + name) }
+    }
+
+    /// The locked lease file.
+    private final class LeaseFile: Sendable {
+        let descriptor: FileDescriptor
+        init(_ descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
     }
 
     /// Adds a use of a revision, if it still exists according to `exists`.
     ///
     /// - Returns: false if the revision does not exist.
     package func use(_ revision: Use, ifStill exists: () throws -> Bool) throws -> Bool {
-        try withLock(shared: true) {
+        if file == nil { return try exists() }
+        return try withLock(shared: true, wait) {
             try change { $0[revision, default: 0] += 1 }
             if try exists() { return true }
             try drop(revision)
@@ -99,7 +124,7 @@ package final class LeaseDirectory: Sendable {
 
     /// Removes a use. Holds the lock, too, so that no other process reads a partially written line.
     package func release(_ revision: Use) throws {
-        try withLock(shared: true) { try drop(revision) }
+        if file != nil { try withLock(shared: true, wait) { try drop(revision) } }
     }
 
     private func drop(_ revision: Use) throws {
@@ -110,18 +135,26 @@ package final class LeaseDirectory: Sendable {
     }
 
     /// Runs `body` with the living processes, while no process can add a use of a revision.
-    package func whileNobodyStarts<Result>(_ body: ([Holder]) throws -> Result) throws -> Result {
-        try withLock(shared: false) { try body(holders()) }
+    ///
+    /// - Parameter work: cancelling it ends the wait for the lock.
+    package func whileNobodyStarts<Result>(_ work: Work? = nil, _ body: ([Holder]) throws -> Result) throws -> Result {
+        try access.requireWritable()
+        return try withLock(shared: false, wait.until(work)) { try body(holders()) }
     }
 
-    /// The living processes, including this one. Removes the lease files of dead ones.
+    /// The living processes, including this one if it can write to the store. Removes the lease files of dead ones.
     package func holders() throws -> [Holder] {
         var holders: [Holder] = []
         for name in try FileSystem.entries(path) where !name.hasPrefix(".") {
             let path = path + "/" + name
+            if access.isReadOnly, Glibc.access(path, R_OK) != 0 {
+                // Its process may be alive.
+                holders.append(Holder(lease: name, text: ""))
+                continue
+            }
             guard let file = try FileDescriptor.openIfThere(path) else { continue }
             if name != self.name, try file.tryLock() {
-                try FileSystem.remove(path)
+                if !access.isReadOnly { try FileSystem.remove(path) }
                 continue
             }
             // Read from the descriptor: the path no longer exists if the process ends now.
@@ -130,16 +163,19 @@ package final class LeaseDirectory: Sendable {
         return holders
     }
 
-    private func withLock<Result>(shared: Bool, _ body: () throws -> Result) throws -> Result {
-        let lock = try FileDescriptor(path + "/.lock", O_RDWR | O_CREAT)
-        try lock.lock(shared: shared)
+    private func withLock<Result>(shared: Bool, _ wait: LockWait, _ body: () throws -> Result) throws -> Result {
+        let lock = try StoreFile.open(path + "/.lock", O_RDWR)
+        _ = try lock.lock(shared: shared, wait)
         return try body()
     }
 
+    /// Changes the uses, and then counts them: a use that could not be written is not counted.
     private func change(_ body: (inout [Use: Int]) -> Void) throws {
         try uses.withLock { uses in
-            body(&uses)
-            try write(uses)
+            var changed = uses
+            body(&changed)
+            try write(changed)
+            uses = changed
         }
     }
 
@@ -149,8 +185,9 @@ package final class LeaseDirectory: Sendable {
             (["process \(getpid()) (\(command))", Program.current.line] + uses.keys.map(\.line)).joined(separator: "\n")
             + "\n"
         let bytes = Array(text.utf8)
-        try bytes.withUnsafeBytes { try file.write($0, at: 0) }
-        try file.truncate(to: bytes.count)
+        guard let file else { return }
+        try bytes.withUnsafeBytes { try file.descriptor.write($0, at: 0) }
+        try file.descriptor.truncate(to: bytes.count)
     }
 }
 

@@ -6,6 +6,8 @@ package final class RevisionHold: Sendable {
     private let leases: LeaseDirectory
 
     package var model: String { use.model }
+    /// Whether other processes know the use.
+    package var isLeased: Bool { leases.isWritten }
 
     package init(_ use: LeaseDirectory.Use, in leases: LeaseDirectory) {
         self.use = use

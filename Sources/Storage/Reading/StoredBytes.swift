@@ -74,7 +74,8 @@ package final class StoredBytes: Sendable {
     /// Fills a buffer with the bytes from `offset`, all of which must be in the range. Blocks.
     ///
     /// - Returns: the size of the buffer.
-    /// - Throws: ``StorageError/missing(path:digest:)``, ``StorageError/damaged(path:digest:expected:found:)``.
+    /// - Throws: ``StorageError/missing(path:digest:)``, or ``StorageError/removed(path:digest:)`` without a lease;
+    ///   ``StorageError/damaged(path:digest:expected:found:)``.
     package func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
         precondition(range.lowerBound <= offset && offset + buffer.count <= range.upperBound)
         var index = firstRun(at: offset)
@@ -97,7 +98,12 @@ package final class StoredBytes: Sendable {
 
     private func blob(of run: Run) throws -> OpenBlob {
         if let blob = open.withLock({ $0.first { $0.digest == run.digest } }) { return blob }
-        let blob = try OpenBlob(run)
+        let blob: OpenBlob
+        do {
+            blob = try OpenBlob(run)
+        } catch StorageError.missing where hold?.isLeased == false {
+            throw StorageError.removed(path: run.path, digest: run.digest)
+        }
         open.withLock { open in
             open.insert(blob, at: 0)
             if open.count > Self.openBlobs { open.removeLast() }

@@ -1,5 +1,6 @@
 import Files
 import GRDB
+import Support
 
 /// A change of a model in the catalog that also rewrites the model's record.
 ///
@@ -9,10 +10,15 @@ package struct ModelChange {
     package let catalog: Catalog
     package let blobs: BlobDirectory
     package let stage: () throws -> StagedFile
+    private let work: Work?
 
-    package init(catalog: Catalog, blobs: BlobDirectory, stage: @escaping () throws -> StagedFile) {
+    /// - Parameter work: cancelling it ends the wait for the write lock.
+    package init(
+        catalog: Catalog, blobs: BlobDirectory, _ work: Work? = nil, stage: @escaping () throws -> StagedFile
+    ) {
         self.catalog = catalog
         self.blobs = blobs
+        self.work = work
         self.stage = stage
     }
 
@@ -24,7 +30,7 @@ package struct ModelChange {
     package func commit<Result>(dryRun: Bool = false, _ body: (Database) throws -> (result: Result, models: [Int64]))
         throws -> Result
     {
-        try catalog.write(dryRun: dryRun) { db in
+        try catalog.write(dryRun: dryRun, work: work) { db in
             let (result, models) = try body(db)
             return (result, old: dryRun ? [] : try models.compactMap { try writeRecord(of: $0, db) })
         } afterCommit: { db, change in

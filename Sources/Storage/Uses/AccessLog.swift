@@ -54,20 +54,25 @@ package final class AccessLog: Sendable {
     private let logger: Logger
     private let sources: @Sendable () -> [any UseSource]
     private let recorder: AccessRecorder
+    /// False if the store can only be read.
+    private let counts: Bool
     private let uses = Mutex(Uses())
     private let queue = DispatchQueue(label: "weightstore.accesses")
     /// Dispatch's objects are safe to use from any thread.
     nonisolated(unsafe) private let timer: any DispatchSourceTimer
 
-    /// - Parameter sources: components that count uses of shards themselves, such as memory tiers.
+    /// - Parameters:
+    ///   - access: in a store that can only be read, nothing is counted.
+    ///   - sources: components that count uses of shards themselves, such as memory tiers.
     package init(
-        catalog: Catalog, recorder: AccessRecorder, logger: Logger, sources: @escaping @Sendable () -> [any UseSource]
+        catalog: Catalog, _ access: StoreAccess = .readWrite, recorder: AccessRecorder, logger: Logger, sources: @escaping @Sendable () -> [any UseSource]
     ) throws {
         self.catalog = catalog
+        counts = !access.isReadOnly
         self.sources = sources
         self.recorder = recorder
         self.logger = logger
-        recorder.isOn = try catalog.read(AccessRecorder.isOn)
+        recorder.isOn = try counts && catalog.read(AccessRecorder.isOn)
         timer = DispatchSource.makeTimerSource(queue: queue)
         timer.schedule(
             deadline: .now() + .seconds(Self.interval), repeating: .seconds(Self.interval), leeway: .seconds(5))
@@ -79,11 +84,13 @@ package final class AccessLog: Sendable {
 
     /// Counts an access to a revision.
     package func revision(_ id: Int64) {
+        if !counts { return }
         uses.withLock { $0.revisions[id, default: Use()].add(1, at: StoreClock.now) }
     }
 
     /// Counts a use of each prompt.
     package func prompts(_ ids: some Sequence<Int64>) {
+        if !counts { return }
         uses.withLock { uses in
             for id in ids { uses.prompts[id, default: Use()].add(1, at: StoreClock.now) }
         }
@@ -91,6 +98,7 @@ package final class AccessLog: Sendable {
 
     /// Counts an access to each shard, given by the id of its row.
     package func shards(_ ids: some Sequence<Int64>) {
+        if !counts { return }
         let now = StoreClock.now
         let isFull = uses.withLock { uses in
             for id in ids { uses.shards[id, default: Use()].add(1, at: now) }
@@ -108,6 +116,7 @@ package final class AccessLog: Sendable {
     }
 
     private func write(isLast: Bool) {
+        if !counts { return }
         var taken = uses.withLock { uses in
             defer { uses = Uses() }
             return uses

@@ -72,12 +72,16 @@ package final class AccessRecorder: Sendable {
         if taken.isEmpty { return }
         let text = try catalog.read { db in try Self.lines(taken, db) }
         // The lock ensures that only one process at a time renames the full file.
-        let lock = try FileDescriptor(path + ".lock", O_RDWR | O_CREAT)
-        try lock.lock()
+        let lock = try StoreFile.open(path + ".lock", O_RDWR)
+        guard try lock.lock(LockWait(within: AccessLog.patience)) else {
+            // The next flush writes them.
+            accesses.withLock { $0 = Array((taken + $0).prefix(Self.room)) }
+            return
+        }
         if let status = try FileSystem.status(path + ".csv"), status.bytes + text.utf8.count > Self.fileBytes {
             try FileSystem.rename(path + ".csv", to: path + ".1.csv")
         }
-        let file = try FileDescriptor(path + ".csv", O_WRONLY | O_CREAT)
+        let file = try StoreFile.open(path + ".csv", O_WRONLY)
         let end = try file.status().bytes
         try Array(text.utf8).withUnsafeBytes { bytes in try file.write(bytes, at: end) }
     }

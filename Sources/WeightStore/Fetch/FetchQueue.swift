@@ -18,8 +18,8 @@ struct FetchQueue {
     enum Begin {
         /// This fetch transfers the shard.
         case here(ShardAssembly)
-        /// Another fetch transfers the shard.
-        case elsewhere
+        /// Another fetch transfers the shard, and holds the lock of this partial file.
+        case elsewhere(String)
         /// The shard was fetched meanwhile.
         case present
     }
@@ -39,7 +39,8 @@ struct FetchQueue {
     private var begun: [Int: Begin] = [:]
     /// All shards that this fetch has begun.
     private var assemblies: [ShardAssembly] = []
-    private(set) var elsewhere = 0
+    /// The partial files of shards that other fetches transfer.
+    private(set) var elsewhere: [String] = []
 
     init(_ files: [FetchFile]) { self.files = files }
 
@@ -110,7 +111,7 @@ struct FetchQueue {
         begun[shard] = result
         switch result {
         case .here(let assembly): assemblies.append(assembly)
-        case .elsewhere: elsewhere += 1
+        case .elsewhere(let path): elsewhere.append(path)
         case .present: break
         }
         return result

@@ -44,15 +44,15 @@ final class FetchRun: Sendable {
         let failure = failure
         committer = ShardCommitter(
             catalog: store.catalog, blobs: store.blobs, lease: store.leases.name, staging: try store.stagingDirectory(),
-            batch: .each, makeRoom: makeRoom
+            batch: .each, work: work, makeRoom: makeRoom
         ) { failure.record($0) }
         queue = Mutex(FetchQueue(files))
     }
 
     /// Blocks until all shards are durable, except those that other fetches have begun.
     ///
-    /// - Returns: the number of shards that other fetches have begun.
-    func run() throws -> Int {
+    /// - Returns: the partial files of shards that other fetches have begun.
+    func run() throws -> [String] {
         let threads = try WorkerThreads(count: Self.lanes)
         let lanes = DispatchGroup()
         for _ in 0..<Self.lanes {
@@ -122,7 +122,8 @@ final class FetchRun: Sendable {
     private func begin(_ file: FetchFile, _ ordinal: Int, _ offset: Int, _ payload: Int, isGathered: Bool) throws
         -> FetchQueue.Begin
     {
-        guard let staged = try partials.open(partials.path(of: file.key, at: offset)) else { return .elsewhere }
+        let path = partials.path(of: file.key, at: offset)
+        guard let staged = try partials.open(path) else { return .elsewhere(path) }
         if let id = file.id, try store.catalog.read({ db in try ExtentTable.contains(id, offset: offset, db) }) {
             try FileSystem.remove(staged.path)
             return .present

@@ -24,15 +24,39 @@ struct PartialShards: Sendable {
         return String((id ?? "\(getpid())").filter { $0.isHexDigit }.prefix(12))
     }()
 
+    private static let patience = Duration.seconds(10)
+
     func path(of file: String, at offset: Int) -> String { "\(path)/\(Self.boot)-\(file)-\(offset)" }
 
     /// Opens the partial file of a shard with a known digest, or creates it.
     ///
     /// The caller holds the shard's lock, so only a garbage collection can have the file locked, for a moment.
-    func open(_ digest: ContentDigest) throws -> StagedFile {
-        while true {
-            if let file = try open(path(of: "shard-\(digest)", at: 0)) { return file }
-            usleep(1000)
+    ///
+    /// - Throws: ``StorageError/busy(what:holder:)`` if it is locked for 10 seconds; `CancellationError`.
+    func open(_ digest: ContentDigest, _ wait: LockWait) throws -> StagedFile {
+        let path = path(of: "shard-\(digest)", at: 0)
+        var opened: StagedFile?
+        func holders() -> [LockHolder] {
+            guard let file = try? FileDescriptor.openIfThere(path) else { return [] }
+            return LockHolder.all(of: file)
+        }
+        _ = try wait.within(Self.patience).wait(for: path, holders) {
+            opened = try open(path)
+            return opened != nil
+        }
+        guard let opened else { throw StorageError.busy(what: path, holder: LockWait.text(holders())) }
+        return opened
+    }
+
+    /// Waits until another fetch releases a partial file.
+    func wait(for path: String, _ wait: LockWait) throws {
+        _ = try wait.wait(for: path) {
+            guard let file = try? FileDescriptor.openIfThere(path) else { return [] }
+            return LockHolder.all(of: file)
+        } _: {
+            // It was removed after its commit.
+            guard let file = try FileDescriptor.openIfThere(path) else { return true }
+            return try file.tryLock(shared: true)
         }
     }
 
@@ -40,14 +64,20 @@ struct PartialShards: Sendable {
     ///
     /// - Returns: nil if another fetch or a garbage collection has it locked.
     func open(_ path: String) throws -> StagedFile? {
-        try FileSystem.createDirectory(self.path)
+        try StoreFile.createDirectory(self.path)
         while true {
-            let file = try FileDescriptor(path, O_RDONLY | O_CREAT)
+            let file = try StoreFile.open(path, O_RDONLY)
             guard try file.tryLock() else { return nil }
             // It may have been removed between the open and the lock.
             guard try FileSystem.status(path)?.inode == file.status().inode else { continue }
-            if try file.status().links == 1 { return try StagedFile(keeping: file) }
-            // It is also a blob: the process that linked it died before it removed this name.
+            if try file.status().links == 1 {
+                do {
+                    return try StagedFile(keeping: file)
+                } catch FileError.system(_, _, let code) where [EACCES, EPERM].contains(code) {
+                    // Another user's, which is complete and read-only, or not shared: fetched from the beginning.
+                }
+            }
+            // Or it is also a blob: the process that linked it died before it removed this name.
             try FileSystem.remove(path)
         }
     }
@@ -58,7 +88,7 @@ struct PartialShards: Sendable {
     ///   - file: ``FetchFile/key``.
     ///   - staged: the temporary file to write them to.
     func keep(front bytes: [UInt8], of file: String, staged: StagedFile) throws {
-        try FileSystem.createDirectory(path)
+        try StoreFile.createDirectory(path)
         try bytes.withUnsafeBytes { try staged.write($0, at: 0) }
         // Not synced: after a crash of the machine the boot id differs, and the file is not used.
         try FileSystem.rename(staged.path, to: frontPath(of: file))

@@ -131,7 +131,7 @@ struct Pull {
         try store.checkRoom(for: bytes)
         work.expect(bytes)
         while !rest.isEmpty {
-            _ = try FetchRun(store, origin, rest, work) { [store] bytes in
+            let elsewhere = try FetchRun(store, origin, rest, work) { [store, work] bytes in
                 try store.makeRoomForFetch(bytes, work)
             }.run()
             try rest.removeAll { file in
@@ -141,7 +141,11 @@ struct Pull {
             }
             // Another fetch has begun these files: try again until it is done.
             rest = rest.map { FetchFile($0.remote, $0.layout, $0.plan, id: nil, wanted: $0.wanted) }
-            if !rest.isEmpty { try work.check() }
+            if rest.isEmpty { break }
+            try work.check()
+            if let other = elsewhere.first {
+                try PartialShards(store: store.path).wait(for: other, store.waits.until(work))
+            }
         }
         return contents
     }
@@ -168,7 +172,7 @@ struct Pull {
     }
 
     private func save(_ manifest: Manifest, _ refs: [String]) throws -> Int64 {
-        let change = store.change()
+        let change = store.change(work)
         let staged = try change.stage()
         let digest = try staged.writeWhole(manifest.encoded())
         return try change.commit { db in
@@ -182,7 +186,7 @@ struct Pull {
 
     /// Sets the ref to a revision that the store holds already.
     private func name(_ revision: Int64, _ refs: [String]) throws {
-        try store.change().commit { db in
+        try store.change(work).commit { db in
             guard let model = try RevisionTable.model(of: revision, db) else {
                 throw StorageError.notFound(kind: "revision", name: request.model, detail: "It was removed.")
             }

@@ -1,7 +1,6 @@
 import Files
 import Glibc
 import Storage
-import Support
 
 /// The lock of one shard, between threads and between processes. It locks one byte of a common file, at an offset made
 /// of the first 8 bytes of the digest. It ends with the value, and with the process.
@@ -15,22 +14,25 @@ struct ShardLock: ~Copyable {
 
     /// Waits for the lock.
     ///
-    /// - Parameter work: cancelling it ends the wait.
+    /// - Parameter wait: what ends the wait.
     /// - Throws: `CancellationError`.
-    init(_ digest: ContentDigest, in path: String, _ work: Work) throws {
-        let file = try FileDescriptor(path, O_RDWR | O_CREAT)
+    init(_ digest: ContentDigest, in path: String, _ wait: LockWait) throws {
+        let file = try StoreFile.open(path, O_RDWR)
         var lock = flock()
         lock.l_type = Int16(F_WRLCK)
         lock.l_whence = Int16(SEEK_SET)
         lock.l_start = off_t(UInt64(bitPattern: digest.head) >> 2)
         lock.l_len = 1
-        let raw = file.raw
-        while fcntl(raw, Self.set, &lock) == -1 {
+        let (raw, start) = (file.raw, Int(lock.l_start))
+        _ = try wait.wait(for: path) {
+            guard let file = try? FileDescriptor.openIfThere(path) else { return [] }
+            return LockHolder.all(of: file, byte: start)
+        } _: {
+            if fcntl(raw, Self.set, &lock) == 0 { return true }
             guard [EAGAIN, EACCES, EINTR].contains(errno) else {
                 throw FileError.system(operation: "fcntl(F_OFD_SETLK)", path: path, code: errno)
             }
-            try work.check()
-            usleep(2000)
+            return false
         }
         self.file = file
     }

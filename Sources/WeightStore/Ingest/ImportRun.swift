@@ -37,7 +37,8 @@ final class ImportRun: Sendable {
         self.work = work
         lanes = min(max(cores / 2, 1), 4)
         committer = ShardCommitter(
-            catalog: catalog, blobs: blobs, lease: lease, staging: staging, batch: .large, makeRoom: makeRoom
+            catalog: catalog, blobs: blobs, lease: lease, staging: staging, batch: .large, work: work,
+            makeRoom: makeRoom
         ) { failure.record($0) }
     }
 
@@ -93,7 +94,7 @@ final class ImportRun: Sendable {
     ///
     /// - Returns: false if one of them is no longer present.
     func claim(_ shards: [ShardFacts]) throws -> Bool {
-        try catalog.write(durable: false) { db in
+        try catalog.write(durable: false, work: work) { db in
             try ClaimTable.claim(present: shards.map(\.digest), lease: lease, db)
         }
     }

@@ -209,7 +209,7 @@ struct Importer {
             let check = OriginCheckRequest(manifest, digest: digest, model: source.model)
             for url in origins { try store.requireOrigin(url, check, name: source.model, run.work) }
         }
-        let change = ModelChange(catalog: store.catalog, blobs: store.blobs, stage: run.stage)
+        let change = ModelChange(catalog: store.catalog, blobs: store.blobs, run.work, stage: run.stage)
         let (imported, replaced) = try change.commit { db in
             let model = try ModelTable.find(source.model, db)
             let known = try partial ? nil : model.flatMap { try RevisionTable.holder(of: manifest, model: $0, db) }

@@ -3,6 +3,7 @@ import Files
 import GRDB
 import Glibc
 import Storage
+import Support
 import Synchronization
 
 /// A file whose shards are being committed.
@@ -61,6 +62,7 @@ final class ShardCommitter: Sendable {
     private let lease: String
     private let staging: String
     private let batch: Batch
+    private let work: Work
     private let makeRoom: @Sendable (_ bytes: Int) throws -> Void
     private let failed: @Sendable (any Error) -> Void
     private let queue = DispatchQueue(label: "weightstore.commit")
@@ -68,10 +70,11 @@ final class ShardCommitter: Sendable {
 
     /// - Parameters:
     ///   - staging: the folder of this process's lease in `staging/`.
+    ///   - work: cancelling it ends the wait for the write lock.
     ///   - makeRoom: evicts until `bytes` more fit the quota.
     ///   - failed: receives the error of a failed commit, whose shards are not in the store.
     init(
-        catalog: Catalog, blobs: BlobDirectory, lease: String, staging: String, batch: Batch,
+        catalog: Catalog, blobs: BlobDirectory, lease: String, staging: String, batch: Batch, work: Work,
         makeRoom: @escaping @Sendable (_ bytes: Int) throws -> Void = { _ in },
         failed: @escaping @Sendable (any Error) -> Void
     ) {
@@ -80,6 +83,7 @@ final class ShardCommitter: Sendable {
         self.lease = lease
         self.staging = staging
         self.batch = batch
+        self.work = work
         self.makeRoom = makeRoom
         self.failed = failed
     }
@@ -112,7 +116,7 @@ final class ShardCommitter: Sendable {
         do {
             let new = batch.shards.filter { $0.staged != nil }
             if !new.isEmpty { try makeRoom(new.reduce(0) { $0 + $1.facts.bytes }) }
-            let safe = try catalog.write { db in try install(batch, db) }
+            let safe = try catalog.write(work: work) { db in try install(batch, db) }
             for (finished, isSafe) in zip(batch.shards, safe) {
                 // Also removes files of shards that the store held already, or that were added twice.
                 if let staged = finished.staged, staged.stays { try FileSystem.remove(staged.path) }

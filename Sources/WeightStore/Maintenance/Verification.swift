@@ -73,7 +73,7 @@ final class VerificationRun: Sendable {
 
     private let shards: [ShardTable.Entry]
     private let bytesPerSecond: Int?
-    private let work: Work
+    let work: Work
     private let start = ContinuousClock.now
     private let state = Mutex(State())
 

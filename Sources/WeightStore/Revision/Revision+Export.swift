@@ -70,7 +70,7 @@ extension Revision {
             offset += bytes.count
             work.advance(bytes.count)
         }
-        try staged.finish(mode: 0o644)
+        try staged.finish(isReadOnly: false)
         try FileSystem.rename(staged.path, to: target)
         try FileSystem.syncDirectory(parent)
     }

@@ -33,7 +33,7 @@ extension Store {
                 kind: "record of accesses", name: path)
         }
         var trace = try AccessTrace(files: accessFiles)
-        let candidates = try DiskCandidates(catalog.path, [])
+        let candidates = try DiskCandidates(catalog.readableName, [])
         let facts = try candidates.database.prepare(
             """
             SELECT coalesce(fetch_seconds, \(FetchCost.latency) + bytes / \(FetchCost.bytesPerSecond)), layer,

@@ -26,7 +26,7 @@ extension Store {
     public func collectGarbage(graceSeconds: Int = 86_400, discardingNewer: Bool = false, dryRun: Bool = false) throws
         -> CollectionSummary
     {
-        let lock = try FileDescriptor(path + "/gc.lock", O_RDWR | O_CREAT)
+        let lock = try lockFile("gc.lock")
         guard try lock.tryLock() else { throw StorageError.busy(what: path, holder: "another garbage collection") }
         var summary = CollectionSummary()
         try catalog.write(dryRun: dryRun) { db in

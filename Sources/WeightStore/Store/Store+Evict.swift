@@ -33,17 +33,14 @@ extension Store {
     /// The blocking form of ``evict(_:work:)``, for threads outside of Swift's cooperative pool.
     @discardableResult
     public func evictBlocking(_ request: EvictionRequest, work: Work = Work()) throws -> EvictionSummary {
-        let turn = try FileDescriptor("\(path)/\(request.kind.setting("evict", "lock"))", O_RDWR | O_CREAT)
-        while try !turn.tryLock() {
-            try work.check()
-            usleep(5_000)
-        }
+        let turn = try lockFile(request.kind.setting("evict", "lock"))
+        _ = try turn.lock(waits.until(work))
         return try evictInTurn(request, work)
     }
 
     /// As `evict`; does nothing if another eviction is running.
     func evictIfIdle(_ request: EvictionRequest) throws {
-        let turn = try FileDescriptor("\(path)/\(request.kind.setting("evict", "lock"))", O_RDWR | O_CREAT)
+        let turn = try lockFile(request.kind.setting("evict", "lock"))
         guard try turn.tryLock() else { return }
         for outcome in try evictInTurn(request, Work(within: misses)).unchecked {
             logger.warning(
@@ -115,8 +112,8 @@ extension Store {
             note(try checkOrigins(of: stale, .first, work), of: stale, &unanswered, &summary)
         }
         // Between reading the leases and the commit, no process may begin to use a revision.
-        let gone = try leases.whileNobodyStarts { [victims, unanswered] holders in
-            try catalog.write(dryRun: request.dryRun) { db in
+        let gone = try leases.whileNobodyStarts(work) { [victims, unanswered] holders in
+            try catalog.write(dryRun: request.dryRun, work: work) { db in
                 try authority.require(db)
                 return try Self.claim(victims, wanted, holders, except: unanswered, db)
             }
@@ -164,7 +161,7 @@ extension Store {
         _ policy: Policy, bytes: Int, count: Int = .max, expected: Int, seconds: Double,
         except excluded: Set<Int64> = []
     ) throws -> [PolicyDatabase.Victim] {
-        let candidates = try DiskCandidates(catalog.path, leases.holders(), except: excluded)
+        let candidates = try DiskCandidates(catalog.readableName, leases.holders(), except: excluded)
         let size = try candidates.database.prepare("SELECT bytes FROM main.shard WHERE id = ?")
         return try candidates.database.victims(
             policy, now: Double(StoreClock.now), bytes: bytes, count: count, expected: min(max(expected, 256), 1 << 20),
@@ -208,7 +205,7 @@ extension Store {
     /// Checks a policy without running it.
     ///
     /// - Throws: ``PolicyError/refused(policy:line:message:)``.
-    public func check(_ policy: Policy) throws { try DiskCandidates(catalog.path, []).database.check(policy) }
+    public func check(_ policy: Policy) throws { try DiskCandidates(catalog.readableName, []).database.check(policy) }
 
     /// SQLite's query plan for a policy, one step per line.
     public func plan(of policy: Policy, for kind: QuotaKind = .weights) throws -> [String] {
@@ -217,8 +214,8 @@ extension Store {
 
     private func candidates(_ kind: QuotaKind, _ holders: [LeaseDirectory.Holder]) throws -> PolicyDatabase {
         switch kind {
-        case .weights: try DiskCandidates(catalog.path, holders).database
-        case .kv: try KVCandidates(catalog.path).database
+        case .weights: try DiskCandidates(catalog.readableName, holders).database
+        case .kv: try KVCandidates(catalog.readableName).database
         }
     }
 
@@ -246,7 +243,7 @@ extension Store {
             case .weights: try victims(policy, bytes: bytes, count: count, expected: expected, seconds: seconds)
             case .kv:
                 try Array(
-                    KVCandidates(catalog.path).victims(
+                    KVCandidates(catalog.readableName).victims(
                         policy, bytes: bytes, expected: min(max(expected, 256), 1 << 20), seconds: seconds
                     ).prefix(count))
             }

@@ -48,34 +48,36 @@ extension Store {
             }
             isFirst = false
             prefixes = [:]
-            var elsewhere = 0
+            var elsewhere: [String] = []
             if !files.isEmpty {
                 elsewhere = try FetchRun(self, origin, files, work) { [self] bytes in
                     try makeRoomForFetch(bytes, work)
                 }.run()
             }
             let digests = files.compactMap { file in file.id.flatMap { id in file.hash?.digest.map { (id, $0) } } }
-            try complete(revision, hashed: Dictionary(digests) { first, _ in first }, url: origin.url)
-            if elsewhere == 0 { return evictInBackground() }
+            try complete(revision, hashed: Dictionary(digests) { first, _ in first }, url: origin.url, work)
+            guard let other = elsewhere.first else { return evictInBackground() }
             try work.check()
-            usleep(50_000)
+            try PartialShards(store: path).wait(for: other, waits.until(work))
         }
     }
 
     /// Compares files whose last byte has arrived with their digests, and writes the final manifest of a complete
     /// revision.
     ///
-    /// - Parameter hashed: the digests of files that were hashed while they were fetched.
-    func complete(_ revision: Int64, hashed: [Int64: ContentDigest], url: String) throws {
+    /// - Parameters:
+    ///   - hashed: the digests of files that were hashed while they were fetched.
+    ///   - work: cancelling it ends the waits for the write lock.
+    func complete(_ revision: Int64, hashed: [Int64: ContentDigest], url: String, _ work: Work) throws {
         let pending = try catalog.read { db in try PendingFile.all(of: revision, db) }
         for file in pending where file.missing.isEmpty {
             guard let digest = file.remote.digest else { continue }
             let found = try hashed[file.id] ?? hash(file)
             guard found == digest else { throw try refuse(file, found, url: url) }
-            try catalog.write { db in try FileTable.markWhole(file.id, db) }
+            try catalog.write(work: work) { db in try FileTable.markWhole(file.id, db) }
             try PartialShards(store: path).removeFront(of: digest.hex)
         }
-        if pending.allSatisfy(\.missing.isEmpty) { try finish(revision) }
+        if pending.allSatisfy(\.missing.isEmpty) { try finish(revision, work) }
     }
 
     private func hash(_ file: PendingFile) throws -> ContentDigest {
@@ -136,7 +138,7 @@ extension Store {
     }
 
     /// Writes the final manifest of a revision whose last byte has arrived.
-    private func finish(_ revision: Int64) throws {
+    private func finish(_ revision: Int64, _ work: Work) throws {
         let row = try catalog.read { db in
             try Row.fetchOne(
                 db,
@@ -162,7 +164,7 @@ extension Store {
                 return Manifest.File(path: row["path"], content: content.canonical())
             }
         }
-        let change = change()
+        let change = change(work)
         let staged = try change.stage()
         let digest = try staged.writeWhole(Manifest(commit: row["commit_id"], files: files).encoded())
         try change.commit { db in

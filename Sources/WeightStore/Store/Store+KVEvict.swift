@@ -16,7 +16,7 @@ extension Store {
         var rest = wanted
         let parts: [KVCandidates.Spaces?] = superseded.isEmpty ? [nil] : [.only(superseded), .others(superseded)]
         for spaces in parts where rest > 0 {
-            victims += try KVCandidates(catalog.path, spaces, excluding: request.excluded).victims(
+            victims += try KVCandidates(catalog.readableName, spaces, excluding: request.excluded).victims(
                 policy, bytes: rest, expected: min(max(2 * rest / max(average, 1), 256), 1 << 20),
                 seconds: request.seconds)
             rest = wanted - victims.reduce(0) { $0 + $1.bytes }

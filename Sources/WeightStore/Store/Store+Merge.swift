@@ -27,7 +27,7 @@ extension Store {
     /// The blocking form of ``mergeNewer(work:)``, for threads outside of Swift's cooperative pool.
     @discardableResult
     public func mergeNewerBlocking(work: Work = Work()) throws -> RebuildSummary {
-        let lock = try FileDescriptor(path + "/gc.lock", O_RDWR | O_CREAT)
+        let lock = try lockFile("gc.lock")
         guard try lock.tryLock() else { throw StorageError.busy(what: path, holder: "a collection") }
         try catalog.write { db in try StoreIdentity.confirm(blobs, db) }
         var summary = RebuildSummary()
@@ -35,7 +35,7 @@ extension Store {
         var lost = found.lost
         for stored in found.records {
             try work.check()
-            lost += try change().commit { db in try merge(stored, &summary, db) }
+            lost += try change(work).commit { db in try merge(stored, &summary, db) }
         }
         summary.shards += try reinstateEvicted(work)
         try catalog.write { db in

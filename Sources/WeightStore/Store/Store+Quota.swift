@@ -31,7 +31,7 @@ extension Store {
     /// How full the disk tier is, and how much of it can be evicted. KV blocks have their own gauge, ``kvGauge()``.
     public func diskGauge() throws -> DiskGauge {
         let holders = try leases.holders()
-        let candidates = try DiskCandidates(catalog.path, holders)
+        let candidates = try DiskCandidates(catalog.readableName, holders)
         let sums = try candidates.database.prepare(
             """
             SELECT coalesce(sum(CASE WHEN evictable AND id NOT IN held THEN bytes END), 0),

@@ -27,7 +27,7 @@ extension Store {
                 return false
             }
             if file != blob {
-                try FileSystem.createDirectory(blobs.directory(shard.digest))
+                try StoreFile.createDirectory(blobs.directory(shard.digest))
                 try FileSystem.rename(file, to: blob)
                 try FileSystem.syncDirectory(path + "/quarantine")
             }

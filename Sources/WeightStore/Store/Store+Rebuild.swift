@@ -1,6 +1,7 @@
 import Files
 import GRDB
 import Glibc
+import Logging
 import Storage
 import Support
 
@@ -20,22 +21,28 @@ extension Store {
     ///   - path: the directory of the store.
     ///   - work: counts directories of `blobs/` that are read, 256 in all. Cancelling it, or the task, ends the
     ///     rebuild and leaves the old catalog in place.
+    ///   - logger: receives a warning if the rebuild waits for a lock.
     /// - Throws: ``StorageError/busy(what:holder:)`` if another process has the store open; ``FileError`` if a file or
     ///   directory cannot be read; ``StorageError/foreignBlobs(path:found:)`` if there are no blobs and no marker;
     ///   `CancellationError`. Then the old catalog stays in place.
     @discardableResult
-    public static func rebuild(at path: String, work: Work = Work()) async throws -> RebuildSummary {
-        try await work.run { try rebuildBlocking(at: path, work: work) }
+    public static func rebuild(
+        at path: String, work: Work = Work(), logger: Logger = Logger(label: "weightstore")
+    ) async throws -> RebuildSummary {
+        try await work.run { try rebuildBlocking(at: path, work: work, logger: logger) }
     }
 
-    /// The blocking form of ``rebuild(at:work:)``, for threads outside of Swift's cooperative pool.
+    /// The blocking form of ``rebuild(at:work:logger:)``, for threads outside of Swift's cooperative pool.
     @discardableResult
-    public static func rebuildBlocking(at path: String, work: Work = Work()) throws -> RebuildSummary {
+    public static func rebuildBlocking(
+        at path: String, work: Work = Work(), logger: Logger = Logger(label: "weightstore")
+    ) throws -> RebuildSummary {
         if try FileSystem.isAbsent(path + "/blobs") { throw StorageError.notAStore(path: path) }
         let path = try FileSystem.resolve(path)
+        try StoreAccess(path).requireWritable()
         try createFolders(path)
-        let leases = try LeaseDirectory(path + "/leases")
-        return try leases.whileNobodyStarts { holders in
+        let leases = try LeaseDirectory(path + "/leases", .readWrite, LockWait(work) { logger.warning("\($0)") })
+        return try leases.whileNobodyStarts(work) { holders in
             let others = holders.filter { $0.lease != leases.name }.map(\.process)
             guard others.isEmpty else {
                 throw StorageError.busy(what: path, holder: others.joined(separator: ", "))
@@ -43,7 +50,7 @@ extension Store {
             var summary = RebuildSummary()
             let aside = path + "/rebuild"
             if FileSystem.exists(aside) { try FileSystem.removeTree(aside) }
-            try FileSystem.createDirectory(aside)
+            try StoreFile.createDirectory(aside)
             do {
                 let catalog = try Catalog(directory: aside, leases: nil)
                 let blobs = BlobDirectory(root: path + "/blobs")

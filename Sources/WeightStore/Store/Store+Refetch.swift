@@ -22,8 +22,9 @@ extension Store {
     ///   fails, the error of the last one: ``StoreError/originDiffers(origin:digest:found:)`` or
     ///   ``StoreError/originFailed(origin:digest:reason:)``.
     public func refetch(_ digest: ContentDigest, work: Work = Work()) throws {
+        if access.isReadOnly { return try requireUnchanged(digest) }
         let work = Work(within: misses, work)
-        let lock = try ShardLock(digest, in: path + "/fetch.lock", work)
+        let lock = try ShardLock(digest, in: path + "/fetch.lock", waits.until(work))
         defer { withExtendedLifetime(lock) {} }
         guard let wanted = try wanted(digest) else { return }
         try makeRoomForFetch(wanted.bytes, work)
@@ -37,7 +38,7 @@ extension Store {
     /// - Returns: nil if the shard is present.
     func passThrough(_ digest: ContentDigest, because refusal: any Error, _ work: Work) throws -> MemoryFile? {
         let work = Work(within: misses, work)
-        let lock = try ShardLock(digest, in: path + "/fetch.lock", work)
+        let lock = try ShardLock(digest, in: path + "/fetch.lock", waits.until(work))
         defer { withExtendedLifetime(lock) {} }
         if let passing = passing.find(digest) { return passing }
         guard let wanted = try wanted(digest) else { return nil }
@@ -88,8 +89,23 @@ extension Store {
         throw failure ?? StorageError.missing(path: blobs.path(wanted.digest), digest: wanted.digest)
     }
 
-    /// Ends all fetches on miss with `CancellationError`, and allows no new ones: call it before the process exits.
-    /// Fetched bytes are kept. Pulls are not affected; they end with their own `Work`.
+    /// In a store that can only be read: throws the reason why a shard has no blob, unless it is back.
+    private func requireUnchanged(_ digest: ContentDigest) throws {
+        let path = blobs.path(digest)
+        let row = try catalog.read { db in try ShardTable.find(digest, db) }
+        switch row?.state {
+        case .present where FileSystem.exists(path): return
+        // The catalog of an immutable file or of a copy does not show the removal.
+        case .present, nil: throw StorageError.removed(path: path, digest: digest)
+        case .evicted:
+            throw StorageError.readOnly(
+                reason: "\(readOnlyReason ?? path): shard \(digest.short) was evicted, and a fetch would store it")
+        case .quarantined, .missing: throw StorageError.missing(path: path, digest: digest)
+        }
+    }
+
+    /// Ends all fetches on miss and all waits for locks with `CancellationError`, and allows no new ones: call it before
+    /// the process exits. Fetched bytes are kept. Pulls fetch on; they end with their own `Work`.
     public func stopFetching() { misses.cancel() }
 
     /// Calls `body`, which fetches a shard from one origin.
@@ -118,11 +134,12 @@ extension Store {
         let digest = wanted.digest
         let start = ContinuousClock.now
         while true {
-            let shard = try ShardWriter(bytes: wanted.bytes, resuming: try PartialShards(store: path).open(digest))
+            let partial = try PartialShards(store: path).open(digest, waits.until(work))
+            let shard = try ShardWriter(bytes: wanted.bytes, resuming: partial)
             try shard.hashWhatIsThere()
             try fetchRest(of: shard, wanted, source, origin, work)
             let found = try shard.finishAdding()
-            if found == digest { return try save(shard, digest, seconds: (ContinuousClock.now - start) / .seconds(1)) }
+            if found == digest { return try save(shard, digest, since: start, work) }
             try shard.remove()
             // The bytes of an earlier attempt may be wrong: fetch all of them from this origin.
             guard shard.have > 0 else {
@@ -153,8 +170,11 @@ extension Store {
         }
     }
 
-    private func save(_ shard: ShardWriter, _ digest: ContentDigest, seconds: Double) throws {
-        try catalog.write { db in
+    private func save(
+        _ shard: ShardWriter, _ digest: ContentDigest, since start: ContinuousClock.Instant, _ work: Work
+    ) throws {
+        let seconds = (ContinuousClock.now - start) / .seconds(1)
+        try catalog.write(work: work) { db in
             // The row was removed meanwhile, and a blob without a row would be garbage.
             guard try ShardTable.find(digest, db) != nil else {
                 try shard.remove()

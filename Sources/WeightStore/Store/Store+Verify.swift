@@ -28,18 +28,20 @@ extension Store {
     /// The blocking form of ``verify(_:work:)``, for threads outside of Swift's cooperative pool.
     @discardableResult
     public func verifyBlocking(_ rule: VerifyRule = VerifyRule(), work: Work = Work()) throws -> VerifySummary {
+        try requireWritable()
         try requireOwnBlobs()
         // First: what an origin no longer holds is then reported as lost.
         let origins = rule.checksOrigins ? try checkOriginsToVerify(rule, work) : []
         let reinstated = try reinstateLostShards(work)
-        let descriptions = try restoreDescriptions(of: rule.revision)
+        let descriptions = try restoreDescriptions(of: rule.revision, work)
         let shards = try shardsToVerify(rule)
         let run = VerificationRun(shards, bytesPerSecond: rule.bytesPerSecond, work: work)
         DispatchQueue.concurrentPerform(iterations: rule.bytesPerSecond == nil ? cores : 1) { _ in
             self.lane(run)
         }
         let (found, rest, failure) = run.end()
-        try markVerified(rest)
+        // If the lock is not free, these shards are verified again.
+        try markVerified(rest, work)
         if let failure { throw failure }
         var summary = found
         summary.reinstated = reinstated
@@ -78,7 +80,7 @@ extension Store {
         while let shard = run.next() {
             do {
                 let damage = try verify(shard, buffer, run)
-                try markVerified(run.verified(shard, damage))
+                try markVerified(run.verified(shard, damage), run.work)
             } catch {
                 run.fail(error)
             }
@@ -124,8 +126,8 @@ extension Store {
     }
 
     /// Compares manifests and records with their digests, and writes bad ones anew.
-    private func restoreDescriptions(of revision: String?) throws -> (restored: Int, lost: [BadDescription]) {
-        if try catalog.write({ db in try catalog.isOlder(db) }) {
+    private func restoreDescriptions(of revision: String?, _ work: Work) throws -> (restored: Int, lost: [BadDescription]) {
+        if try catalog.write(work: work, { db in try catalog.isOlder(db) }) {
             // Its records are not the newest, and a new one would hide those that are.
             logger.warning("\(StorageError.catalogOlder(path: catalog.path)) Manifests and records are not checked.")
             return (0, [])
@@ -156,7 +158,7 @@ extension Store {
             run.dropped(try dropKVBlock(shard.digest))
             return nil
         }
-        let revisions: [String]? = try catalog.write { db in
+        let revisions: [String]? = try catalog.write(work: run.work) { db in
             guard let row = try ShardTable.find(shard.digest, db), row.state == .present else { return nil }
             if state == .missing, try !FileSystem.isAbsent(blobs.path(shard.digest)) { return nil }
             try ShardTable.mark(shard.digest, as: state, db)
@@ -170,9 +172,9 @@ extension Store {
             revisions: revisions)
     }
 
-    private func markVerified(_ shards: [Int64]) throws {
+    private func markVerified(_ shards: [Int64], _ work: Work) throws {
         if shards.isEmpty { return }
-        try catalog.write(durable: false) { db in try ShardTable.markVerified(shards, db) }
+        try catalog.write(durable: false, work: work) { db in try ShardTable.markVerified(shards, db) }
     }
 
     private func knownDamage(but found: Set<ContentDigest>) throws -> [VerifySummary.Damage] {

@@ -24,6 +24,7 @@ extension Store {
 
     /// Evicts until `bytes` that an import or a pull is about to write fit the quota.
     ///
+    /// - Parameter work: cancelling it ends the wait for another eviction.
     /// - Throws: ``StoreError/quotaFull(quota:stored:requested:evictable:)`` if they do not fit after the eviction.
     func makeRoomForImport(_ bytes: Int, _ work: Work) throws {
         guard let (quota, stored) = try evictFor(bytes, work) else { return }
@@ -51,6 +52,7 @@ extension Store {
         let (quota, stored) = try quotaAndStored()
         guard let limit = quota.bytes, stored + bytes > limit else { return nil }
         let target = max(min((quota.lowBytes ?? 0), limit - bytes), 0)
+        // Its progress is not that of the import or the fetch.
         let after = try evictBlocking(EvictionRequest(.downTo(target)), work: Work(within: work)).stored
         return after + bytes > limit ? (limit, after) : nil
     }

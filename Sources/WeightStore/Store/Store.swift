@@ -17,9 +17,14 @@ import Tiers
 ///
 /// Threads may share one store, and processes one directory. Calls that are not `async` block on I/O: make them on
 /// threads outside of Swift's cooperative pool.
+///
+/// A store that this process cannot write, such as one on a read-only mount or of another user, is opened read-only
+/// (``readOnlyReason``): uses are neither counted nor leased, and calls that change the store throw
+/// ``StorageError/readOnly(reason:)``.
 public final class Store: Sendable {
     /// The absolute path of the directory.
     public let path: String
+    let access: StoreAccess
     package let catalog: Catalog
     let blobs: BlobDirectory
     let leases: LeaseDirectory
@@ -29,8 +34,10 @@ public final class Store: Sendable {
     let origins = OriginRegistry()
     let nearer = NearerOriginsSlot()
     let silentOrigins = SilentOrigins()
-    /// The progress and cancellation of all fetches on miss.
-    package let misses = Work()
+    /// The progress and cancellation of all fetches on miss; also ends all waits for locks.
+    package let misses: Work
+    /// The waits for locks: they are logged, and end with `misses`.
+    let waits: LockWait
     let recorder: AccessRecorder
     /// Incremented with each prompt that this process registers or removes.
     let promptChanges = Atomic<Int>(0)
@@ -60,27 +67,32 @@ public final class Store: Sendable {
     ) throws {
         // A model has more shards than the usual soft limit allows files.
         _ = OpenFiles.limit
-        if !FileSystem.exists(path + "/blobs") {
+        if try FileSystem.status(path + "/blobs") == nil {
             guard create else { throw StorageError.notAStore(path: path) }
             let others = try FileSystem.entries(path).filter { $0 != "lost+found" }
             if !others.isEmpty, !FileSystem.exists(path + "/write.lock") {
                 throw StorageError.invalid(
                     what: "directory for a store", value: path, reason: "not empty; use an empty or a new directory")
             }
-            try FileSystem.createDirectory(path)
+            try StoreFile.createDirectory(path)
             try FileSystem.refuseNetwork(path)
             // `write.lock` first: it marks an unfinished store, for another process that creates the store at the same
             // time, and for the next one after a crash. `blobs` last: it marks that the rest exists.
             _ = try WriteLock(path + "/write.lock")
             try Self.createFolders(path)
-            try FileSystem.createDirectory(path + "/blobs")
+            try StoreFile.createDirectory(path + "/blobs")
             try Reserve(path: path + "/reserve").restore()
         }
         let path = try FileSystem.resolve(path)
         self.path = path
+        let access = StoreAccess(path)
+        self.access = access
         // A backup or a copy may lack folders that are empty.
-        try Self.createFolders(path)
+        if !access.isReadOnly { try Self.createFolders(path) }
         self.logger = logger
+        let misses = Work()
+        let waits = LockWait(misses) { logger.warning("\($0)") }
+        (self.misses, self.waits) = (misses, waits)
         let blobs = BlobDirectory(root: path + "/blobs")
         self.blobs = blobs
         recorder = AccessRecorder(path)
@@ -89,16 +101,16 @@ public final class Store: Sendable {
         reserve = Reserve(path: path + "/reserve")
         let parts: (LeaseDirectory, Catalog)
         do {
-            parts = try Self.openParts(path, logger, trace)
+            parts = try Self.openParts(path, access, waits, logger, trace)
             hasReleasedReserve = false
-        } catch FileError.diskFull {
+        } catch FileError.diskFull where !access.isReadOnly {
             // On a full disk SQLite cannot be opened, so gc could not free space: release the reserve.
             try reserve.release()
-            parts = try Self.openParts(path, logger, trace)
+            parts = try Self.openParts(path, access, waits, logger, trace)
             hasReleasedReserve = true
         }
         (leases, catalog) = parts
-        accesses = try AccessLog(catalog: catalog, recorder: recorder, logger: logger) { [tiers] in tiers.all }
+        accesses = try AccessLog(catalog: catalog, access, recorder: recorder, logger: logger) { [tiers] in tiers.all }
         tiers.fetches { [weak self] digest, work in
             // The store was closed, and its origins with it.
             guard let self else { throw CancellationError() }
@@ -108,8 +120,7 @@ public final class Store: Sendable {
 
     deinit {
         accesses.flush(isLast: true)
-        // If the removal fails, gc removes the folder once the process has ended.
-        try? FileSystem.removeTree(stagingPath)
+        if !access.isReadOnly { removeStaging() }
         // If the disk is full again, the reserve stays smaller, and the next gc restores it.
         if hasReleasedReserve { try? reserve.reclaim() }
     }
@@ -125,13 +136,13 @@ public final class Store: Sendable {
 
     /// Creates the folders other than `blobs/` that are missing.
     static func createFolders(_ path: String) throws {
-        for part in ["staging", "leases", "quarantine"] { try FileSystem.createDirectory("\(path)/\(part)") }
+        for part in ["staging", "leases", "quarantine"] { try StoreFile.createDirectory("\(path)/\(part)") }
     }
 
-    private static func openParts(_ path: String, _ logger: Logger, _ trace: (@Sendable (String) -> Void)?) throws
-        -> (LeaseDirectory, Catalog)
-    {
-        let leases = try LeaseDirectory(path + "/leases")
+    private static func openParts(
+        _ path: String, _ access: StoreAccess, _ waits: LockWait, _ logger: Logger, _ trace: (@Sendable (String) -> Void)?
+    ) throws -> (LeaseDirectory, Catalog) {
+        let leases = try LeaseDirectory(path + "/leases", access, waits)
         // A new catalog beside old blobs would make them garbage. The blobs are checked first: a process creates the
         // catalog before any blob.
         if try FileSystem.entries(path + "/blobs").contains(where: { !$0.hasPrefix(StoreMarker.name) }) {
@@ -142,7 +153,9 @@ public final class Store: Sendable {
                     message: "\(status == nil ? "missing" : "empty"), but there are blobs")
             }
         }
-        let catalog = try Catalog(directory: path, leases: leases, logger: logger, trace: trace)
+        let catalog = try Catalog(
+            directory: path, access, leases: leases, wait: waits, logger: logger, trace: trace)
+        if access.isReadOnly { return (leases, catalog) }
         try establishIdentity(catalog, BlobDirectory(root: path + "/blobs"), logger)
         return (leases, catalog)
     }
@@ -170,19 +183,47 @@ public final class Store: Sendable {
 
     /// This process's folder in `staging/`.
     func stagingDirectory() throws -> String {
-        if mkdir(stagingPath, 0o777) == -1, errno != EEXIST {
-            throw errno == ENOSPC
-                ? FileError.diskFull(path: stagingPath)
-                : FileError.system(operation: "mkdir", path: stagingPath, code: errno)
-        }
+        try requireWritable()
+        try StoreFile.createDirectoryAtOnce(stagingPath)
         return stagingPath
+    }
+
+    /// Why this process can only read the store: the path that it cannot write, and the cause. Nil if it can write.
+    public var readOnlyReason: String? {
+        guard case .readOnly(let reason) = access else { return nil }
+        return reason
+    }
+
+    /// - Throws: ``StorageError/readOnly(reason:)``.
+    func requireWritable() throws { try access.requireWritable() }
+
+    /// Opens a lock file in the store's directory.
+    ///
+    /// - Throws: ``StorageError/readOnly(reason:)``.
+    func lockFile(_ name: String) throws -> FileDescriptor {
+        try requireWritable()
+        return try StoreFile.open("\(path)/\(name)", O_RDWR)
+    }
+
+    /// Removes what this process alone uses, before it is ended. Writes that are still in progress fail.
+    package func removeTemporaryFiles() {
+        catalog.removeCopy()
+        if !access.isReadOnly { removeStaging() }
+    }
+
+    /// Removes this process's folder in `staging/`.
+    private func removeStaging() {
+        // If the removal fails, gc removes the folder once the process has ended.
+        try? FileSystem.removeTree(stagingPath)
     }
 
     private static let smallFiles = Atomic<Int>(0)
 
     /// A change to models, which also writes their new records.
-    func change() -> ModelChange {
-        ModelChange(catalog: catalog, blobs: blobs) {
+    ///
+    /// - Parameter work: cancelling it ends the wait for the write lock.
+    func change(_ work: Work? = nil) -> ModelChange {
+        ModelChange(catalog: catalog, blobs: blobs, work) {
             let number = Self.smallFiles.add(1, ordering: .relaxed).newValue
             return try StagedFile("\(try self.stagingDirectory())/record-\(number)")
         }

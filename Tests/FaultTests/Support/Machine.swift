@@ -20,12 +20,20 @@ enum Machine {
     /// Whether a FUSE file system can be mounted, with Debian's bindfs.
     static let mountsFUSE = isRoot && access("/dev/fuse", R_OK | W_OK) == 0 && succeeds("bindfs", "--version")
 
+    /// Whether children can run the tool as other users.
+    static let runsAsOthers = isRoot && succeeds("setpriv", "--reuid", "61001", "--clear-groups", Tool.path, "--version")
+
+    /// Whether directories can be mounted in a namespace of their own.
+    static let mountsPrivately = isRoot && succeeds("unshare", "-m", "true")
+
     static let measures = succeeds("/usr/bin/time", "-f", "%M", "true")
 
     static let tracing = "strace is needed, and the right to use it"
     static let images = "root is needed, with mount, loop devices and mkfs.ext4"
     static let memory = "root is needed, to mount a tmpfs"
     static let fuse = "root, /dev/fuse and bindfs are needed"
+    static let others = "root is needed, with setpriv, and a tool that other users may run"
+    static let namespaces = "root is needed, with unshare -m"
     static let time = "GNU time is needed as /usr/bin/time"
 
     private static func succeeds(_ command: String...) -> Bool {

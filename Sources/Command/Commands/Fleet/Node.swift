@@ -21,7 +21,7 @@ struct Node: ParsableCommand {
             Clients must send the token (WEIGHTSTORE_TOKEN or --token-file), which is the same for the whole fleet. If \
             other machines can connect, a token and https are required: either --tls-certificate and --tls-key, for \
             the name or address that the node announces, or a TLS proxy that --advertise names. Peers trust the \
-            system's authorities and those in the file SSL_CERT_FILE.
+            system's authorities and those in the file SSL_CERT_FILE. SIGHUP reads the token and the certificate again.
             """)
 
     @Argument(help: ArgumentHelp("The models to follow.", valueName: "model")) var follow: [String]
@@ -47,6 +47,7 @@ struct Node: ParsableCommand {
 
     func validate() throws {
         if follow.isEmpty { throw ValidationError("Name at least one model to follow.") }
+        try OptionRange.check("--poll", poll, 1...86_400, "5s is the default")
     }
 
     func run() throws {
@@ -66,14 +67,15 @@ struct Node: ParsableCommand {
         }
         var nodeOptions = NodeOptions(
             name: name ?? "\(Fleet.host):\(listen.port == 0 ? Int(getpid()) : listen.port)", follows: follows)
-        nodeOptions.pollSeconds = Double(max(poll.seconds, 1))
+        nodeOptions.pollSeconds = Double(poll.seconds)
         let node = FleetNode(store, fleet, nodeOptions, logger: logger)
         let server = try HubServer(store, settings, arrivals: RegistryFetches(board: node.board), logger: serving)
-        let interrupt = Interrupt { [weak store] in
+        let stop = Signals.onStop(within: settings.longestStop, isSuccess: true) { [weak store] in
             node.stop()
             store?.stopFetching()
             server.stop()
         }
+        let hangUp = AccessTokenFile.reload(tokenFile, isShown: true, into: server, logger)
         let running = DispatchGroup()
         defer {
             node.stop()
@@ -91,7 +93,7 @@ struct Node: ParsableCommand {
                 }.start()
             }
         }
-        withExtendedLifetime((interrupt, store)) {}
+        withExtendedLifetime((stop, hangUp, store)) {}
     }
 }
 

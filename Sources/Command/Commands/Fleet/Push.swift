@@ -39,7 +39,7 @@ struct Push: ParsableCommand {
         let store = try options.open()
         let revision = try store.revision(revision)
         let start = ContinuousClock.now
-        let summary = try LongCall.run(revision.name) { work in
+        let summary = try LongCall.run(revision.name, stopping: store) { work in
             check
                 ? try fleet.healBlocking(revision, of: store, deep: deep, dryRun: dryRun, work: work)
                 : try fleet.pushBlocking(

@@ -1,0 +1,42 @@
+import ArgumentParser
+import WeightStore
+
+struct Initialize: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "init",
+        abstract: "Create a store, with its quota and the group that shares it, before the first import.",
+        discussion: """
+            A store that exists keeps its contents, and gets the quota and the group. Without --shared-group, the umask \
+            decides who may read the store. With it, the members of the group may do what the owner may, and others \
+            nothing.
+            """)
+
+    @Option(
+        help: ArgumentHelp("Share the store with the members of this group of the system.", valueName: "group"))
+    var sharedGroup: String?
+    @Option(help: ArgumentHelp("The disk quota of the shards: 200G, or none.", valueName: "size"))
+    var quota: QuotaSize?
+    @OptionGroup var options: StoreOptions
+
+    private struct Answer: Encodable {
+        let path: String
+        let group: String?
+        let quota: Quota
+    }
+
+    func run() throws {
+        let store = try options.open(create: true)
+        if let sharedGroup { try store.share(withGroup: sharedGroup) }
+        var limit = try store.quota
+        if let quota {
+            limit.bytes = quota.bytes
+            try store.setQuota(limit)
+        }
+        if options.json {
+            return try Terminal.write(json: Answer(path: store.path, group: sharedGroup, quota: limit))
+        }
+        try Terminal.write(
+            store.path + (sharedGroup.map { ", shared with the group \($0)" } ?? "")
+                + (limit.bytes.map { ", quota \(Quantity.bytes($0))" } ?? "") + "\n")
+    }
+}

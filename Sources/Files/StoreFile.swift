@@ -1,0 +1,111 @@
+import Glibc
+
+/// Creates the files and directories of a store, which several users may share.
+///
+/// What is created gets, from the directory that it is created in:
+///
+/// * **the owner**, if root creates it in a directory of another user, as SQLite does for its own files. So a cron job of
+///   root leaves nothing in a user's store that the user cannot write;
+/// * **the permissions of the group and of others**, if the directory is shared: it has the set-group-ID bit, and the group
+///   may write. Then the umask of the creating user does not count, because the other members need the same rights.
+///
+/// Otherwise the umask decides.
+package enum StoreFile {
+    private static let setGroupID: mode_t = 0o2000  // S_ISGID
+    /// The bits of a shared directory.
+    private static let sharedMode: mode_t = 0o2020  // S_ISGID | S_IWGRP
+
+    /// Opens a file, and creates it if it is missing. The corresponding C function is `open`.
+    ///
+    /// - Parameter flags: with `O_EXCL`, the file must not exist.
+    package static func open(_ path: String, _ flags: Int32) throws(FileError) -> FileDescriptor {
+        while true {
+            if flags & O_EXCL == 0 {
+                do {
+                    return try FileDescriptor(path, flags & ~O_CREAT)
+                } catch .system(_, _, ENOENT) {
+                    // Created below.
+                }
+            }
+            do {
+                let file = try FileDescriptor(path, flags | O_CREAT | O_EXCL)
+                try adopt(file, Parent(of: path))
+                return file
+            } catch .system(_, _, EEXIST) where flags & O_EXCL == 0 {
+                // Another process has created it.
+            }
+        }
+    }
+
+    /// Creates a directory and its missing parents, durably.
+    package static func createDirectory(_ path: String) throws(FileError) {
+        if let status = try FileSystem.status(path) {
+            guard status.isDirectory else { throw .system(operation: "mkdir", path: path, code: ENOTDIR) }
+            return
+        }
+        let parent = FileSystem.parent(of: path)
+        try createDirectory(parent)
+        try createDirectoryAtOnce(path)
+        try FileSystem.syncDirectory(parent)
+    }
+
+    /// Creates a directory in an existing one, and does not sync it.
+    package static func createDirectoryAtOnce(_ path: String) throws(FileError) {
+        if mkdir(path, 0o777) == -1 {
+            switch errno {
+            case EEXIST: return
+            case ENOSPC, EDQUOT: throw .diskFull(path: path)
+            default: throw .system(operation: "mkdir", path: path, code: errno)
+            }
+        }
+        let parent = try Parent(of: path)
+        guard parent.owner != nil || parent.isShared else { return }
+        let directory = try FileDescriptor(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+        try adopt(directory, parent, isDirectory: true)
+    }
+
+    /// Gives the group a directory, what is in it, and what is created in it later: the group may do what the owner may, and
+    /// others nothing. Symbolic links are not followed.
+    package static func share(_ path: String, withGroup group: gid_t) throws(FileError) {
+        guard let status = try FileSystem.status(path, following: false), !status.isLink else { return }
+        let file: FileDescriptor
+        do {
+            file = try FileDescriptor(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+        } catch .system(_, _, ENOENT) {
+            // Removed meanwhile.
+            return
+        }
+        try retrying("fchown", path) { fchown(file.raw, uid_t.max, group) }
+        let owner = status.permissions & 0o700
+        // After the change of the group, which clears the set-group-ID bit of a file.
+        try file.setMode(owner | owner >> 3 | (status.isDirectory ? setGroupID : 0))
+        guard status.isDirectory else { return }
+        for name in try FileSystem.entries(path) { try share("\(path)/\(name)", withGroup: group) }
+    }
+
+    /// What a new file gets from its directory.
+    private struct Parent {
+        /// Nil if the creating user keeps the file.
+        let owner: (user: uid_t, group: gid_t)?
+        let isShared: Bool
+        let permissions: mode_t
+
+        init(of path: String) throws(FileError) {
+            var facts = stat()
+            let directory = FileSystem.parent(of: path)
+            try retrying("stat", directory) { stat(directory, &facts) }
+            owner = geteuid() == 0 && facts.st_uid != 0 ? (facts.st_uid, facts.st_gid) : nil
+            isShared = facts.st_mode & StoreFile.sharedMode == StoreFile.sharedMode
+            permissions = facts.st_mode & 0o777
+        }
+    }
+
+    private static func adopt(
+        _ file: borrowing FileDescriptor, _ parent: Parent, isDirectory: Bool = false
+    ) throws(FileError) {
+        let (raw, path) = (file.raw, file.path)
+        if let owner = parent.owner { try retrying("fchown", path) { fchown(raw, owner.user, owner.group) } }
+        guard parent.isShared else { return }
+        try file.setMode(isDirectory ? parent.permissions | setGroupID : parent.permissions & 0o666)
+    }
+}

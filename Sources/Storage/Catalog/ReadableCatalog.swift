@@ -1,0 +1,83 @@
+import Files
+import GRDBSQLite
+import Glibc
+import Support
+
+/// What read-only connections open of a catalog.
+///
+/// SQLite reads a database in WAL mode through `-shm`, which it must be able to create or to read. So, in this order:
+///
+/// 1. A process that can write to the store opens `store.db`.
+/// 2. If `-wal` and `-shm` exist and can be read, SQLite reads the live database through them, and writes nothing. The
+///    store's own processes keep both files when they close it (`Catalog.keepLog`).
+/// 3. On a read-only mount without a log, nothing can change: the file is opened as immutable.
+/// 4. Otherwise the catalog is copied, together with its log, while the write lock is held shared: a copy is current as of
+///    the opening.
+final class ReadableCatalog: Sendable {
+    /// A path, or a URI.
+    let name: String
+    /// The directory of a copy, which is removed with the value.
+    private let copy: String?
+
+    init(_ path: String, _ access: StoreAccess, lock: String, _ wait: LockWait) throws {
+        guard access.isReadOnly else {
+            (name, copy) = (path, nil)
+            return
+        }
+        let log = try FileSystem.status(path + "-wal")
+        if log != nil, [path + "-wal", path + "-shm"].allSatisfy({ Glibc.access($0, R_OK) == 0 }) {
+            (name, copy) = (path, nil)
+            return
+        }
+        if try FileSystem.isReadOnlyMount(path), log?.bytes ?? 0 == 0, sqlite3_compileoption_used("USE_URI") == 1 {
+            (name, copy) = ("file:\(PercentEncoding.encode(path, keepingSlashes: true))?immutable=1", nil)
+            return
+        }
+        let directory = try Self.temporaryDirectory()
+        copy = directory
+        name = directory + "/store.db"
+        do {
+            // Nothing is committed meanwhile, as every commit holds this lock.
+            let held = try FileDescriptor.openIfThere(lock)
+            if let held { _ = try held.lock(shared: true, wait) }
+            for suffix in ["", "-wal"] { try Self.copy(path + suffix, to: name + suffix) }
+            if let held { held.unlock() }
+        } catch {
+            // The error says why; what was copied is useless.
+            try? FileSystem.removeTree(directory)
+            throw error
+        }
+    }
+
+    deinit { removeCopy() }
+
+    /// Removes the copy. Open connections stay usable.
+    func removeCopy() {
+        guard let copy else { return }
+        // A directory that cannot be removed stays among the temporary files.
+        try? FileSystem.removeTree(copy)
+    }
+
+    private static func temporaryDirectory() throws(FileError) -> String {
+        let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+        var template = Array("\(parent)/weightstore-catalog-XXXXXX".utf8CString)
+        guard mkdtemp(&template) != nil else {
+            throw .system(operation: "mkdtemp", path: parent, code: errno)
+        }
+        return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    private static func copy(_ old: String, to new: String) throws {
+        guard let source = try FileDescriptor.openIfThere(old) else { return }
+        let target = try FileDescriptor(new, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
+        defer { buffer.deallocate() }
+        var offset = 0
+        while true {
+            let count = try source.read(at: offset, into: buffer)
+            try target.write(UnsafeRawBufferPointer(rebasing: buffer[..<count]), at: offset)
+            if count < buffer.count { return }
+            offset += count
+        }
+    }
+}

@@ -1,0 +1,116 @@
+import Glibc
+import TestSupport
+import Testing
+@testable import Files
+@testable import Storage
+@testable import Tiers
+@testable import WeightStore
+
+/// Waits for locks in the library: they end with a work, and say who holds the lock.
+@Suite(.blocking) struct LockWaitTests {
+    let directory = try! TemporaryDirectory()
+
+    @Test("a wait for a lock ends when its work is cancelled, and after its patience")
+    func ends() throws {
+        let path = try directory.write("", to: "lock")
+        let holder = try FileDescriptor(path, O_RDWR)
+        #expect(try holder.tryLock())
+        let waiting = try FileDescriptor(path, O_RDWR)
+        let work = Work()
+        work.cancel()
+        #expect(throws: CancellationError.self) { _ = try waiting.lock(LockWait(work)) }
+        #expect(throws: CancellationError.self) { _ = try waiting.lock(shared: true, LockWait().until(work)) }
+        #expect(try !waiting.lock(LockWait(within: .milliseconds(10))))
+        // A free lock is acquired all the same: a store that is closing writes what it can.
+        holder.unlock()
+        #expect(try waiting.lock(LockWait(work)))
+    }
+
+    @Test("the processes that hold a lock are found, with their command")
+    func holders() throws {
+        let path = try directory.write("", to: "lock")
+        let file = try FileDescriptor(path, O_RDWR)
+        #expect(LockHolder.all(of: file).isEmpty)
+        #expect(try file.tryLock(shared: true))
+        let mine = LockHolder.all(of: file)
+        #expect(mine.map(\.process) == [getpid()])
+        #expect(mine.allSatisfy { !$0.isStopped && !$0.command.isEmpty })
+        let other = try ChildProcess(
+            ["flock", "--no-fork", "--shared", path, "/bin/sh", "-c", "echo locked; exec sleep 1000"], output: .lines)
+        #expect(try other.line() == "locked")
+        let both = LockHolder.all(of: file)
+        #expect(Set(both.map(\.process)) == [getpid(), other.identifier])
+        #expect(both.contains { $0.command == "sleep 1000" })
+    }
+
+    @Test("a shard that another process fetches is waited for, and its process is named")
+    func shardLock() throws {
+        let digest = ContentDigest(of: UnsafeRawBufferPointer(start: nil, count: 0))
+        let path = directory("fetch.lock")
+        let held = try ShardLock(digest, in: path, LockWait())
+        let file = try FileDescriptor(path, O_RDWR)
+        let byte = Int(UInt64(bitPattern: digest.head) >> 2)
+        #expect(LockHolder.all(of: file, byte: byte).map(\.process) == [getpid()])
+        #expect(LockHolder.all(of: file, byte: byte + 1).isEmpty)
+        let work = Work()
+        work.cancel()
+        #expect(throws: CancellationError.self) { _ = try ShardLock(digest, in: path, LockWait(work)) }
+        withExtendedLifetime(held) {}
+    }
+
+    @Test("a cancelled call does not wait for the write lock, another eviction, or a partial file")
+    func store() throws {
+        try TestModel(layers: 1).write(to: directory("model"))
+        let store = try Store(at: directory("store"), create: true)
+        _ = try store.importModelBlocking(ImportRequest(source: directory("model"), name: "org/model"))
+        let work = Work()
+        let write = try FileDescriptor(store.path + "/write.lock", O_RDWR)
+        #expect(try write.tryLock())
+        work.cancel()
+        #expect(throws: CancellationError.self) { try store.catalog.write(work: work) { _ in } }
+        write.unlock()
+        try store.catalog.write(work: work) { _ in }
+
+        let turn = try FileDescriptor(store.path + "/evict.lock", O_RDWR | O_CREAT)
+        #expect(try turn.tryLock())
+        #expect(throws: CancellationError.self) {
+            try store.evictBlocking(EvictionRequest(.downTo(0)), work: work)
+        }
+
+        let partials = PartialShards(store: store.path)
+        let digest = ContentDigest(of: UnsafeRawBufferPointer(start: nil, count: 0))
+        let path = partials.path(of: "shard-\(digest)", at: 0)
+        let opened = try #require(try partials.open(path))
+        #expect(throws: CancellationError.self) { _ = try partials.open(digest, LockWait(work)) }
+        #expect(throws: CancellationError.self) { try partials.wait(for: path, LockWait(work)) }
+        withExtendedLifetime(opened) {}
+    }
+
+    @Test("stopFetching ends all waits of a store for locks")
+    func stops() throws {
+        let store = try Store(at: directory("store"), create: true)
+        let write = try FileDescriptor(store.path + "/write.lock", O_RDWR)
+        #expect(try write.tryLock())
+        store.stopFetching()
+        #expect(throws: CancellationError.self) { try store.setQuota(Quota(bytes: 1 << 30)) }
+    }
+
+    @Test("the count of leases never changes the phase of a shard")
+    func leaseLimit() throws {
+        let shard = ResidentShard(digest: ContentDigest(of: UnsafeRawBufferPointer(start: nil, count: 0)), bytes: 1)
+        shard.beginLoading()
+        shard.finishLoading(.mapped(.empty), leases: 1 << 20, uses: 0, at: 0)
+        #expect(shard.phase == .ready && shard.leases == 1 << 20)
+        #expect(shard.leaseIfReady(at: 0) && shard.phase == .ready && shard.uses == 1)
+
+        let full = ResidentShard(digest: shard.digest, bytes: 1)
+        full.beginLoading()
+        full.finishLoading(.mapped(.empty), leases: (1 << 27) - 1, uses: 0, at: 0)
+        #expect(full.leaseIfReady(at: 0))
+        #expect(!full.leaseIfReady(at: 0) && !full.holdIfReady())
+        #expect(full.phase == .ready && full.leases == 1 << 27 && full.uses == 1)
+        #expect(!full.release())
+        #expect(full.leaseIfReady(at: 0))
+        #expect(full.evict() == nil)
+    }
+}
