@@ -64,9 +64,14 @@ package struct FileDescriptor: ~Copyable, Sendable {
     /// Reads a small file, a pipe or a file in /proc to its end; the last two report a size of 0.
     ///
     /// The corresponding C function is `read`.
-    package func readAll() throws(FileError) -> [UInt8] {
+    ///
+    /// - Parameter limit: the most bytes that are read into memory.
+    /// - Throws: ``FileError/tooLarge(path:limit:)`` for a larger file.
+    package func readAll(limit: Int) throws(FileError) -> [UInt8] {
+        let size = try status().bytes
+        guard size <= limit else { throw .tooLarge(path: path, limit: limit) }
         // One byte more than the size, so that the read that reports the end needs no larger buffer.
-        var bytes = [UInt8](repeating: 0, count: max(try status().bytes + 1, 4096))
+        var bytes = [UInt8](repeating: 0, count: max(size + 1, 4096))
         var done = 0
         while true {
             let count = try retrying("read", path) {
@@ -74,6 +79,7 @@ package struct FileDescriptor: ~Copyable, Sendable {
             }
             if count == 0 { break }
             done += count
+            guard done <= limit else { throw .tooLarge(path: path, limit: limit) }
             if done == bytes.count { bytes += [UInt8](repeating: 0, count: bytes.count) }
         }
         bytes.removeLast(bytes.count - done)

@@ -47,13 +47,13 @@ public struct SafetensorsWriter: Sendable {
     public init(
         file: String = "", _ tensors: [Tensor], metadata: [String: String] = [:]
     ) throws(FormatError) {
-        var names: Set<String> = ["__metadata__"]
+        var names: Set<[UInt8]> = [Array("__metadata__".utf8)]
         var placed: [(rank: Int, info: TensorInfo)] = []
         for tensor in tensors {
             func error(_ problem: FormatError.Problem) -> FormatError {
                 FormatError(file: file, tensor: tensor.name, offset: 0, problem: problem)
             }
-            guard names.insert(tensor.name).inserted else { throw error(.duplicateName(tensor.name)) }
+            guard names.insert(Array(tensor.name.utf8)).inserted else { throw error(.duplicateName(tensor.name)) }
             guard let rank = ElementType.safetensorsByAlignment.firstIndex(where: { $0.name == tensor.dtype })
             else { throw error(.unknownType(tensor.dtype)) }
             guard tensor.shape.count <= Safetensors.maximumDimensions else {

@@ -39,7 +39,7 @@ struct PolicySimulate: ParsableCommand {
     @OptionGroup var options: StoreOptions
 
     func validate() throws {
-        if points < 1 { throw ValidationError("--points \(points): must be at least 1") }
+        guard 1...10_000 ~= points else { throw ValidationError("--points \(points): must be between 1 and 10000") }
         if blockSize.bytes < 1 { throw ValidationError("--block-size \(blockSize.bytes): must be at least 1 byte") }
     }
 
@@ -101,7 +101,7 @@ enum QuotaRange: ExpressibleByArgument {
         case .range(let low, let high):
             if count == 1 || low == high { return [high] }
             let factor = pow(Double(high) / Double(low), 1 / Double(count - 1))
-            return (0..<count).map { $0 == count - 1 ? high : Int((Double(low) * pow(factor, Double($0))).rounded()) }
+            return (0..<count).map { $0 == count - 1 ? high : Int(saturating: (Double(low) * pow(factor, Double($0))).rounded()) }
         }
     }
 }

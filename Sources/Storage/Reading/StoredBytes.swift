@@ -54,10 +54,27 @@ package final class StoredBytes: Sendable {
     /// - Parameters:
     ///   - runs: in file order; they cover the range.
     ///   - hold: keeps the revision from removal as long as the value exists.
-    package init(_ range: Range<Int>, runs: [Run], hold: RevisionHold?) {
+    /// - Throws: ``StorageError/catalogDamaged(path:message:)`` if the runs do not cover the range, or exceed their blobs.
+    package init(_ range: Range<Int>, runs: [Run], hold: RevisionHold?) throws(StorageError) {
+        var end = range.lowerBound
+        for run in runs {
+            guard run.offset <= end, run.length > 0, run.length <= .max - run.offset, run.blobOffset >= 0,
+                run.length <= run.blobBytes, run.blobOffset <= run.blobBytes - run.length
+            else { throw .catalogDamaged(path: run.path, message: "the extents of a file do not fit its shards") }
+            end = max(end, run.offset + run.length)
+        }
+        guard end >= range.upperBound else {
+            throw .catalogDamaged(path: runs.last?.path ?? "", message: "the extents of a file do not cover its bytes")
+        }
         self.range = range
         self.runs = runs
         self.hold = hold
+    }
+
+    private init(_ range: Range<Int>, of all: StoredBytes) {
+        self.range = range
+        runs = all.runs
+        hold = all.hold
     }
 
     /// Fills a buffer with the bytes from `offset`, all of which must be in the range. Blocks.
@@ -109,7 +126,7 @@ extension StoredBytes {
     /// A subrange of the bytes.
     package func part(_ part: Range<Int>) -> StoredBytes {
         precondition(range.lowerBound <= part.lowerBound && part.upperBound <= range.upperBound)
-        return StoredBytes(part, runs: runs, hold: hold)
+        return StoredBytes(part, of: self)
     }
 }
 

@@ -53,7 +53,7 @@ extension Revision {
             throw StorageError.missing(path: store.blobs.path(digest), digest: digest)
         }
         store.accesses.shards(Set(stored.shards.filter { !continuing || $0.offset >= range.lowerBound }.map(\.id)))
-        return StoredBytes(range, runs: stored.runs, hold: hold)
+        return try StoredBytes(range, runs: stored.runs, hold: hold)
     }
 
     /// The file, once its bytes in `range` have been fetched; some of their shards may have been evicted since.

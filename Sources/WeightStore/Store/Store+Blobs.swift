@@ -28,7 +28,7 @@ extension Store {
     private func whole(_ digest: ContentDigest, _ kind: BlobDirectory.Kind, bytes: Int) -> StoredBytes {
         let run = StoredBytes.Run(
             offset: 0, length: bytes, blobOffset: 0, blobBytes: bytes, digest: digest, path: blobs.path(digest, kind))
-        return StoredBytes(0..<bytes, runs: [run], hold: nil)
+        return try StoredBytes(0..<bytes, runs: [run], hold: nil)
     }
 }
 

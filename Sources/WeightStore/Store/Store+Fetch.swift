@@ -8,7 +8,7 @@ import Support
 
 extension Store {
     /// The files of which selected shards are missing.
-    private func wanted(_ selection: FetchSelection, of revision: Int64, prefixes: [String: [UInt8]] = [:]) throws
+    private func wanted(_ selection: FetchSelection, of revision: Int64, prefixes: [ByteText: [UInt8]] = [:]) throws
         -> [FetchFile]
     {
         let pending = try catalog.read { db in try PendingFile.all(of: revision, db) }
@@ -23,7 +23,7 @@ extension Store {
             guard let shards = wanted.removeValue(forKey: file.id), !shards.isEmpty else { return nil }
             return FetchFile(
                 file.remote, file.layout, file.plan, id: file.id, wanted: shards,
-                prefix: try prefixes[file.remote.path] ?? partials.front(of: file.remote.digest?.hex ?? ""))
+                prefix: try prefixes[ByteText(file.remote.path)] ?? partials.front(of: file.remote.digest?.hex ?? ""))
         }
     }
 
@@ -35,7 +35,7 @@ extension Store {
     ///     otherwise the fetch is refused before its first byte.
     func fetch(
         _ selection: FetchSelection, of revision: Int64, from origin: any ModelOrigin,
-        prefixes: [String: [UInt8]] = [:], isNeeded: Bool,
+        prefixes: [ByteText: [UInt8]] = [:], isNeeded: Bool,
         _ work: Work
     ) throws {
         var isFirst = true

@@ -93,12 +93,12 @@ extension Store {
                 throw StorageError.foreignBlobs(path: blobs.root, found: nil)
             }
         }
-        var newest: [String: StoredRecord] = [:]
-        for stored in found.records where newest[stored.record.model]?.record.sequence ?? -1 < stored.record.sequence {
-            newest[stored.record.model] = stored
+        var newest: [ByteText: StoredRecord] = [:]
+        for stored in found.records where newest[ByteText(stored.record.model)]?.record.sequence ?? -1 < stored.record.sequence {
+            newest[ByteText(stored.record.model)] = stored
         }
         var lost = found.lost
-        for stored in newest.values.sorted(by: { $0.record.model < $1.record.model }) {
+        for stored in newest.sorted(by: { $0.key < $1.key }).map(\.value) {
             try work.check()
             try catalog.write { db in lost += try fill(stored.record, stored.digest, blobs, &summary, db) }
         }
@@ -230,7 +230,13 @@ extension Store {
         guard let file = try FileDescriptor.openIfThere(blob) else {
             throw StorageError.missing(path: blob, digest: name.digest)
         }
-        let bytes = try file.readAll()
+        let bytes: [UInt8]
+        do {
+            bytes = try file.readAll(limit: Manifest.maximumBytes)
+        } catch FileError.tooLarge(_, let limit) {
+            throw StorageError.damaged(
+                path: blob, digest: name.digest, expected: "at most \(limit) bytes", found: "more")
+        }
         let found = bytes.withUnsafeBytes { ContentDigest(of: $0) }
         guard found == name.digest else {
             throw StorageError.damaged(
