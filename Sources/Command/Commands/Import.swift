@@ -28,6 +28,9 @@ struct Import: ParsableCommand {
     @Flag(help: "Import a directory even if files that its index names are missing.")
     var partial = false
 
+    @Flag(help: "Import a directory even if it has neither tensors nor a config.json.")
+    var any = false
+
     @Option(
         help: ArgumentHelp(
             "An origin of the shards (https://…, s3://…, file:///…), the nearest first. May be repeated.",
@@ -56,10 +59,22 @@ struct Import: ParsableCommand {
 
     func run() throws {
         if dryRun { return try report(plan()) }
+        try checkModel()
         let store = try options.open(create: true)
         let start = ContinuousClock.now
         let summary = try LongCall.run { try store.importModelBlocking(request, work: $0) }
         try report(summary, seconds: (ContinuousClock.now - start) / .seconds(1))
+    }
+
+    /// Asks before a directory that is no model is imported: it may be one that was given by mistake, such as `/etc`.
+    private func checkModel() throws {
+        if any { return }
+        for source in try plan() where !source.isModel {
+            let facts = "\(Quantity.count(source.files, "file")), none with tensors and no config.json"
+            guard Terminal.confirm("\(source.source): \(facts). Import it?") else {
+                throw StorageError.invalid(what: "directory to import", value: source.source, reason: facts)
+            }
+        }
     }
 
     private func report(_ summary: ImportSummary, seconds: Double) throws {

@@ -58,7 +58,7 @@ package final class StoredBytes: Sendable {
     package init(_ range: Range<Int>, runs: [Run], hold: RevisionHold?) throws(StorageError) {
         var end = range.lowerBound
         for run in runs {
-            guard run.offset <= end, run.length > 0, run.length <= .max - run.offset, run.blobOffset >= 0,
+            guard run.offset <= end, run.length >= 0, run.length <= .max - run.offset, run.blobOffset >= 0,
                 run.length <= run.blobBytes, run.blobOffset <= run.blobBytes - run.length
             else { throw .catalogDamaged(path: run.path, message: "the extents of a file do not fit its shards") }
             end = max(end, run.offset + run.length)

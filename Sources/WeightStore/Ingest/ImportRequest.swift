@@ -2,6 +2,7 @@ import Dispatch
 import Files
 import GRDB
 import Storage
+import Support
 import Synchronization
 
 /// The source of an import, and its options.
@@ -48,6 +49,8 @@ public struct ImportPlan: Sendable, Codable {
     public let files: Int
     /// Bytes of the files.
     public let bytes: Int
+    /// Whether the source looks like a model: a directory with tensors or a `config.json`, a file, or a hub's snapshot.
+    public let isModel: Bool
     /// Files that the import would skip.
     public let skipped: [SkippedFile]
 }
@@ -62,7 +65,7 @@ extension ImportRequest {
         try sources(store: store.flatMap { FileSystem.exists($0) ? $0 : nil }).map { source in
             ImportPlan(
                 model: source.model, source: source.location, refs: source.refs, files: source.files.count,
-                bytes: source.files.reduce(0) { $0 + $1.bytes }, skipped: source.skipped)
+                bytes: source.files.saturatingSum(\.bytes), isModel: try source.isModel(), skipped: source.skipped)
         }
     }
 

@@ -37,7 +37,7 @@ extension Store {
             return summary
         }
         try reserve.require()
-        let bytes = sources.reduce(0) { $0 + $1.files.reduce(0) { $0 + $1.bytes } }
+        let bytes = sources.saturatingSum { $0.files.saturatingSum(\.bytes) }
         work.expect(bytes)
         let run = ImportRun(
             catalog: catalog, blobs: blobs, staging: try stagingDirectory(), lease: leases.name, cores: cores,
