@@ -50,10 +50,11 @@ let modules: [Target] = [
 ]
 
 let services: [Target] = [
+    .target(name: "WireFormats", dependencies: ["Support", "WeightStore"]),
     .target(
         name: "Origins",
         dependencies: [
-            "Support", "Files", "WeightStore",
+            "Support", "Files", "WeightStore", "WireFormats",
             .product(name: "AsyncHTTPClient", package: "async-http-client"),
             .product(name: "Crypto", package: "swift-crypto"),
             .product(name: "NIOCore", package: "swift-nio"),
@@ -64,14 +65,14 @@ let services: [Target] = [
     .target(
         name: "Fleet",
         dependencies: [
-            "Support", "Storage", "WeightStore", "Origins",
+            "Support", "Storage", "WeightStore", "WireFormats", "Origins",
             .product(name: "GRDB", package: "GRDB.swift"),
             .product(name: "Logging", package: "swift-log"),
         ]),
     .target(
         name: "Server",
         dependencies: [
-            "Support", "Files", "WeightStore", "Origins",
+            "Support", "Files", "WeightStore", "WireFormats", "Origins",
             .product(name: "Crypto", package: "swift-crypto"),
             .product(name: "HTTPTypes", package: "swift-http-types"),
             .product(name: "Hummingbird", package: "hummingbird"),
@@ -141,7 +142,8 @@ let serviceTests: [Target] = [
     .testTarget(
         name: "OriginsTests",
         dependencies: [
-            "TestSupport", "Support", "Files", "Storage", "Policies", "Tiers", "WeightStore", "Origins", "Command",
+            "TestSupport", "Support", "Files", "Storage", "Policies", "Tiers", "WeightStore", "WireFormats", "Origins",
+            "Command",
             .product(name: "NIOHTTP1", package: "swift-nio"),
         ]),
     .testTarget(
@@ -153,7 +155,8 @@ let serviceTests: [Target] = [
     .testTarget(
         name: "ServerTests",
         dependencies: [
-            "TestSupport", "Support", "ModelFormats", "Storage", "WeightStore", "Origins", "Server", "Command",
+            "TestSupport", "Support", "ModelFormats", "Storage", "WeightStore", "WireFormats", "Origins", "Server",
+            "Command",
             .product(name: "HTTPTypes", package: "swift-http-types"), .product(name: "Logging", package: "swift-log"),
         ]),
     .testTarget(

@@ -22,7 +22,8 @@ extension FileError: CustomStringConvertible {
         case .diskFull(let path): "\(path): no space left on the disk. Everything stored before is intact."
         case .networkFileSystem(let path, let fileSystem):
             "\(path): \(fileSystem) does not support SQLite's write-ahead log. Put the store on a local disk."
-        case .tooLarge(let path, let limit): "\(path): has more than \(limit) bytes, which is the limit for such a file."
+        case .tooLarge(let path, let limit):
+            "\(path): has more than \(limit) bytes, which is the limit for such a file."
         case .lockedMemoryLimit(let path, let bytes):
             """
             \(path): cannot lock \(bytes) bytes in memory: the limit is reached. Raise it (ulimit -l, or LimitMEMLOCK= \

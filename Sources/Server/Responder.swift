@@ -3,6 +3,7 @@ import Hummingbird
 import Logging
 import NIOCore
 import WeightStore
+import WireFormats
 
 /// Answers every request: checks the token, selects the handler, and records the result in log and metrics.
 struct Responder: HTTPResponder {

@@ -59,21 +59,24 @@ struct Import: ParsableCommand {
 
     func run() throws {
         if dryRun { return try report(plan()) }
-        try checkModel()
         let store = try options.open(create: true)
         let start = ContinuousClock.now
-        let summary = try LongCall.run { try store.importModelBlocking(request, work: $0) }
+        let summary = try summary(store)
         try report(summary, seconds: (ContinuousClock.now - start) / .seconds(1))
     }
 
-    /// Asks before a directory that is no model is imported: it may be one that was given by mistake, such as `/etc`.
-    private func checkModel() throws {
-        if any { return }
-        for source in try plan() where !source.isModel {
-            let facts = "\(Quantity.count(source.files, "file")), none with tensors and no config.json"
-            guard Terminal.confirm("\(source.source): \(facts). Import it?") else {
-                throw StorageError.invalid(what: "directory to import", value: source.source, reason: facts)
+    /// Imports the source. Asks first if it is a directory that is no model: it may have been given by mistake.
+    private func summary(_ store: Store) throws -> ImportSummary {
+        var request = request
+        request.mustBeModel = !any
+        do {
+            return try LongCall.run { [request] in try store.importModelBlocking(request, work: $0) }
+        } catch StorageError.invalid("directory to import", let source, let reason) where Terminal.isInteractive {
+            guard Terminal.confirm("\(source): \(reason). Import it?") else {
+                throw ExitCode(ExitStatus.badInput.rawValue)
             }
+            request.mustBeModel = false
+            return try LongCall.run { [request] in try store.importModelBlocking(request, work: $0) }
         }
     }
 
@@ -105,6 +108,10 @@ struct Import: ParsableCommand {
             table.add(
                 revision.model, "\(revision.files)", Quantity.bytes(revision.bytes),
                 revision.refs.joined(separator: ", "), revision.source)
+            if !revision.isModel {
+                Terminal.printDiagnostic(
+                    "\(revision.source): no file with tensors and no config.json; import it with --any")
+            }
             for file in revision.skipped { Terminal.printDiagnostic("\(file.path): skipped: \(file.reason)") }
         }
         try Terminal.write(table.text)

@@ -101,7 +101,9 @@ enum QuotaRange: ExpressibleByArgument {
         case .range(let low, let high):
             if count == 1 || low == high { return [high] }
             let factor = pow(Double(high) / Double(low), 1 / Double(count - 1))
-            return (0..<count).map { $0 == count - 1 ? high : Int(saturating: (Double(low) * pow(factor, Double($0))).rounded()) }
+            return (0..<count).map {
+                $0 == count - 1 ? high : Int(saturating: (Double(low) * pow(factor, Double($0))).rounded())
+            }
         }
     }
 }

@@ -133,7 +133,8 @@ public struct AccessTrace: Sendable {
                 func refuse(_ reason: String) -> StorageError {
                     .invalid(what: "trace", value: "\(path), line \(number + 1)", reason: reason)
                 }
-                guard let request = try? decoder.decode(Request.self, from: Data(line)), request.timestamp.isFinite else {
+                guard let request = try? decoder.decode(Request.self, from: Data(line)), request.timestamp.isFinite
+                else {
                     throw refuse("expected a JSON object with timestamp and hash_ids")
                 }
                 var blocks: [Int32] = []

@@ -130,7 +130,8 @@ package final class LeaseDirectory: Sendable {
                 continue
             }
             // Read from the descriptor: the path no longer exists if the process ends now.
-            holders.append(Holder(lease: name, text: String(decoding: try file.readAll(limit: Self.mostBytes), as: UTF8.self)))
+            holders.append(
+                Holder(lease: name, text: String(decoding: try file.readAll(limit: Self.mostBytes), as: UTF8.self)))
         }
         return holders
     }

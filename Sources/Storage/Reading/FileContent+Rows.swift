@@ -52,7 +52,8 @@ extension FileContent {
             let extent = Extent(shard: index, shardOffset: row["shard_offset"], length: row["length"])
             // The bytes are read at this place of a mapping, so it must lie in the shard.
             let bytes = content.shards[index].bytes
-            guard extent.length >= 0, 0...max(bytes, 0) ~= extent.shardOffset, extent.length <= bytes - extent.shardOffset
+            guard extent.length >= 0, 0...max(bytes, 0) ~= extent.shardOffset,
+                extent.length <= bytes - extent.shardOffset
             else { throw DatabaseError.damaged("an extent of file \(file.id) does not lie in its shard") }
             content.extents.append(extent)
         }

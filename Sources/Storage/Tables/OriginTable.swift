@@ -1,4 +1,5 @@
 import GRDB
+import Support
 
 /// An origin of a revision, as the catalog records it.
 package struct OriginEntry: Sendable, Equatable {

@@ -115,7 +115,8 @@ package final class AccessLog: Sendable {
         }
         let now = StoreClock.now
         for use in sources().flatMap({ $0.drainUses() }) {
-            taken.digests[use.digest, default: Use()].add(use.count, at: now.subtracting(saturating: Int(saturating: use.secondsAgo)))
+            taken.digests[use.digest, default: Use()].add(
+                use.count, at: now.subtracting(saturating: Int(saturating: use.secondsAgo)))
         }
         do {
             if !taken.isEmpty {

@@ -21,8 +21,11 @@ struct PartialShards: Sendable {
 
     private static let boot: String = {
         // Without a boot id, no process uses files of another one.
-        let id = (try? FileSystem.read("/proc/sys/kernel/random/boot_id", limit: 4096)).map { String(decoding: $0, as: UTF8.self) }
-        return String((id ?? "\(getpid())").utf8.filter { Hex.value($0) != nil }.prefix(12).map { Character(UnicodeScalar($0)) })
+        let id = (try? FileSystem.read("/proc/sys/kernel/random/boot_id", limit: 4096)).map {
+            String(decoding: $0, as: UTF8.self)
+        }
+        return String(
+            (id ?? "\(getpid())").utf8.filter { Hex.value($0) != nil }.prefix(12).map { Character(UnicodeScalar($0)) })
     }()
 
     func path(of file: String, at offset: Int) -> String { "\(path)/\(Self.boot)-\(file)-\(offset)" }

@@ -45,7 +45,9 @@ struct Pull {
         }
         if !request.selection.isEverything {
             for file in remote.files {
-                guard let digest = file.digest, let prefix = prefixes[ByteText(file.path)], !prefix.isEmpty else { continue }
+                guard let digest = file.digest, let prefix = prefixes[ByteText(file.path)], !prefix.isEmpty else {
+                    continue
+                }
                 try PartialShards(store: store.path).keep(front: prefix, of: digest.hex, staged: store.change().stage())
             }
         }

@@ -34,7 +34,8 @@ enum HubCache {
                 continue
             }
             var source = ImportSource(
-                model: model, location: location, commit: commit, refs: refs[ByteText(commit)] ?? [], mustBeComplete: false)
+                model: model, location: location, commit: commit, refs: refs[ByteText(commit)] ?? [],
+                mustBeComplete: false)
             try source.walk(location, "", bounds)
             if source.files.isEmpty {
                 halves.append(SkippedFile(path: location, reason: "the snapshot holds no file"))
@@ -62,7 +63,8 @@ enum HubCache {
         guard let place = bytes.indices.dropLast().first(where: { bytes[$0] == dash && bytes[$0 + 1] == dash }) else {
             return text
         }
-        return String(decoding: bytes[..<place], as: UTF8.self) + "/" + String(decoding: bytes[(place + 2)...], as: UTF8.self)
+        return String(decoding: bytes[..<place], as: UTF8.self) + "/"
+            + String(decoding: bytes[(place + 2)...], as: UTF8.self)
     }
 
     /// The refs, by the commit that they name.

@@ -18,6 +18,8 @@ public struct ImportRequest: Sendable {
     public var move = false
     /// Whether a directory is imported even if it lacks files that its index names.
     public var partial = false
+    /// Whether a directory with neither tensors nor a `config.json` is refused: it may have been given by mistake.
+    public var mustBeModel = false
     /// URLs of origins that hold the files of this revision, the nearest first: its shards may then be evicted. If
     /// empty, the revision's origins stay as they are; without any, its shards are never evicted.
     ///

@@ -178,7 +178,8 @@ struct ImportSource {
     func isModel() throws -> Bool {
         if !mustBeComplete { return true }
         let isNamedSo = files.contains { file in
-            FileFormat(path: file.path) != .other || file.path == "config.json" || file.path.hasByteSuffix("/config.json")
+            FileFormat(path: file.path) != .other || file.path == "config.json"
+                || file.path.hasByteSuffix("/config.json")
         }
         return try isNamedSo || files.contains { try FileSource($0.location).beginsLikeTensors() }
     }

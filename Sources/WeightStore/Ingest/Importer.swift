@@ -244,7 +244,9 @@ struct Importer {
         }
         let locations = Dictionary(source.files.map { (ByteText($0.path), $0.location) }) { first, _ in first }
         try ImportSource.checkComplete(source.location, paths: paths, layouts: layouts) { path in
-            if let location = locations[ByteText(path)] { return try FileSystem.read(location, limit: SafetensorsIndex.maximumBytes) }
+            if let location = locations[ByteText(path)] {
+                return try FileSystem.read(location, limit: SafetensorsIndex.maximumBytes)
+            }
             guard let content = moved[ByteText(path)] else { throw StoreError.sourceChanged(path: path) }
             return try store.bytes(of: content)
         }

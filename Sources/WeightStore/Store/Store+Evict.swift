@@ -239,7 +239,8 @@ extension Store {
             bytes == .max
             ? count
             : try catalog.read { db in
-                2.multiplied(saturating: bytes) / max(try Totals.bytes(kind, db) / max(try Totals.shards(kind, db), 1), 1)
+                2.multiplied(saturating: bytes)
+                    / max(try Totals.bytes(kind, db) / max(try Totals.shards(kind, db), 1), 1)
             }
         let found =
             switch kind {

@@ -61,7 +61,7 @@ extension Store {
             try work.check()
             guard let (revision, request, origins) = try facts(of: id) else { return }
             for origin in origins {
-                if case .one(let url) = selection, url != origin { continue }
+                if case .one(let url) = selection, ByteText(url) != ByteText(origin) { continue }
                 let outcome = try check(origin, revision, request, work)
                 outcomes.withLock { $0.append(outcome) }
                 if case .first = selection, outcome.state == .holds { break }

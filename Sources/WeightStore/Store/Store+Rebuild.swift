@@ -94,7 +94,8 @@ extension Store {
             }
         }
         var newest: [ByteText: StoredRecord] = [:]
-        for stored in found.records where newest[ByteText(stored.record.model)]?.record.sequence ?? -1 < stored.record.sequence {
+        for stored in found.records
+        where newest[ByteText(stored.record.model)]?.record.sequence ?? -1 < stored.record.sequence {
             newest[ByteText(stored.record.model)] = stored
         }
         var lost = found.lost
