@@ -139,6 +139,7 @@ let serviceTests: [Target] = [
     .executableTarget(name: "warm-engine", dependencies: ["WeightStore"], path: "Tests/WarmEngine"),
     // An engine of the tests: streams layers, and computes with them.
     .executableTarget(name: "example-engine", dependencies: ["WeightStore"], path: "Tests/ExampleEngine"),
+    .testTarget(name: "WireFormatsTests", dependencies: ["TestSupport", "Support", "WeightStore", "WireFormats"]),
     .testTarget(
         name: "OriginsTests",
         dependencies: [

@@ -41,7 +41,7 @@ public struct SafetensorsWriter: Sendable {
     ///   - file: The file's name in errors.
     ///   - tensors: The tensors, in any order.
     ///   - metadata: The entries of `__metadata__`, which is omitted if there are none.
-    /// - Throws: `FormatError` if readers would reject the file: a name appears twice or is `__metadata__`, a type is
+    /// - Throws: `FormatError` if readers would reject the file: a name appears twice, contains NUL or is `__metadata__`, a type is
     ///   unknown, there are too many dimensions, a size overflows or is not whole bytes, or the header exceeds
     ///   `Safetensors.maximumHeaderBytes`.
     public init(
@@ -53,6 +53,7 @@ public struct SafetensorsWriter: Sendable {
             func error(_ problem: FormatError.Problem) -> FormatError {
                 FormatError(file: file, tensor: tensor.name, offset: 0, problem: problem)
             }
+            guard !tensor.name.utf8.contains(0) else { throw error(.nameWithNUL(tensor.name)) }
             guard names.insert(Array(tensor.name.utf8)).inserted else { throw error(.duplicateName(tensor.name)) }
             guard let rank = ElementType.safetensorsByAlignment.firstIndex(where: { $0.name == tensor.dtype })
             else { throw error(.unknownType(tensor.dtype)) }
