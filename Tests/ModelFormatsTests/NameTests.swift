@@ -47,7 +47,9 @@ struct NameTests {
             """
         let index = try SafetensorsIndex.parse(name: "index", bytes: Array(text.utf8))
         #expect(index.weightMap.count == 2)
-        #expect(index.files.map { Array($0.utf8) } == ["ae\u{301}.safetensors", "a\u{E9}.safetensors"].map { Array($0.utf8) })
+        #expect(
+            index.files.map { Array($0.utf8) }
+                == ["ae\u{301}.safetensors", "a\u{E9}.safetensors"].map { Array($0.utf8) })
         func file(_ tensor: String) -> FileLayout {
             FileLayout(
                 format: .safetensors, bytes: 1,

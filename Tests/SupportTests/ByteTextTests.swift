@@ -11,7 +11,8 @@ struct ByteTextTests {
         #expect(nfc == nfd)
         #expect(ByteText(nfc) != ByteText(nfd))
         #expect(Set([ByteText(nfc), ByteText(nfd)]).count == 2)
-        #expect([ByteText(nfc), ByteText(nfd)].sorted().map { Array($0.text.utf8) } == [Array(nfd.utf8), Array(nfc.utf8)])
+        #expect(
+            [ByteText(nfc), ByteText(nfd)].sorted().map { Array($0.text.utf8) } == [Array(nfd.utf8), Array(nfc.utf8)])
     }
 
     @Test("no ASCII character but ;, K and ` is equal to one outside of ASCII")

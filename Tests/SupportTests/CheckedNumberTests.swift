@@ -6,7 +6,8 @@ struct CheckedNumberTests {
     @Test(
         "a number is ASCII digits that fit",
         arguments: [
-            ("0", 0), ("007", 7), ("9223372036854775807", Int.max), ("9223372036854775808", nil), ("", nil), ("-1", nil),
+            ("0", 0), ("007", 7), ("9223372036854775807", Int.max), ("9223372036854775808", nil), ("", nil),
+            ("-1", nil),
             ("+1", nil), (" 1", nil), ("1 ", nil), ("1e3", nil), ("0x10", nil), ("\u{FF11}\u{FF12}", nil),
             ("\u{661}", nil), ("\u{B2}", nil), ("1\u{301}", nil), (String(repeating: "9", count: 400), nil),
         ] as [(String, Int?)])

@@ -8,7 +8,8 @@ struct QuantityParsingTests {
         arguments: [
             ("0", 0), ("50G", 50_000_000_000), ("50GiB", 50 << 30), ("1.5k", 1500), ("64Mi", 64 << 20), ("1b", 1),
             ("5000P", 5_000_000_000_000_000_000), ("9223P", 9_223_000_000_000_000_000), ("9224P", nil), ("", nil),
-            ("G", nil), ("-1G", nil), ("1.2.3", nil), ("1ib", nil), ("\u{FF11}G", nil), ("5\u{212A}", nil), ("1e3", nil),
+            ("G", nil), ("-1G", nil), ("1.2.3", nil), ("1ib", nil), ("\u{FF11}G", nil), ("5\u{212A}", nil),
+            ("1e3", nil),
             ("nan", nil), ("inf", nil), ("1 G", nil), (String(repeating: "9", count: 400), nil),
         ] as [(String, Int?)])
     func sizes(text: String, bytes: Int?) { #expect(Quantity.parseBytes(text) == bytes) }
@@ -25,7 +26,8 @@ struct QuantityParsingTests {
     @Test(
         "shares",
         arguments: [
-            ("5%", 0.05), ("0.5", 0.5), ("100%", 1), ("0", nil), ("101%", nil), ("-5%", nil), ("nan", nil), ("inf%", nil),
+            ("5%", 0.05), ("0.5", 0.5), ("100%", 1), ("0", nil), ("101%", nil), ("-5%", nil), ("nan", nil),
+            ("inf%", nil),
             ("%", nil), ("", nil), ("0x1p-1", nil),
         ] as [(String, Double?)])
     func shares(text: String, share: Double?) { #expect(Quantity.parseShare(text) == share) }
@@ -40,7 +42,9 @@ struct QuantityParsingTests {
 
     @Test("random texts never trap, and what is accepted is within the limits")
     func random() {
-        let pieces = ["0", "9", ".", "-", "%", "k", "K", "G", "P", "i", "b", "s", "d", "w", "\u{FF11}", "\u{301}", "\u{0}"]
+        let pieces = [
+            "0", "9", ".", "-", "%", "k", "K", "G", "P", "i", "b", "s", "d", "w", "\u{FF11}", "\u{301}", "\u{0}",
+        ]
         for _ in 0..<20_000 {
             let text = (0..<Int.random(in: 0...12)).map { _ in pieces.randomElement() ?? "" }.joined()
             if let bytes = Quantity.parseBytes(text) { #expect(bytes >= 0) }

@@ -5,10 +5,13 @@ import WireFormats
 /// Random bytes, and pieces of what is expected in random order: nothing traps, and what is accepted is valid.
 struct RandomInputTests {
     private static let pieces = [
-        "/", "//", "?", "&", "=", "%", "%2F", "%2f..", "..", ".", "api", "models", "resolve", "main", "tree", "revision",
+        "/", "//", "?", "&", "=", "%", "%2F", "%2f..", "..", ".", "api", "models", "resolve", "main", "tree",
+        "revision",
         "shards", "org", "name", "@", "v1", "http://", "https://", "s3://", "file://", "[::1]", "127.0.0.1", ":", "80",
-        ":99999999999999999999", "bytes=", "-", "0", "9223372036854775807", "\u{FF11}", "\u{301}", "\u{338}", "e\u{301}",
-        "\u{E9}", "\u{212A}", "\u{0}", "\r\n", " ", "<", ">", "Key", "Contents", "<Key>", "</Key>", "\"", "{", "}", "[", "]",
+        ":99999999999999999999", "bytes=", "-", "0", "9223372036854775807", "\u{FF11}", "\u{301}", "\u{338}",
+        "e\u{301}",
+        "\u{E9}", "\u{212A}", "\u{0}", "\r\n", " ", "<", ">", "Key", "Contents", "<Key>", "</Key>", "\"", "{", "}", "[",
+        "]",
         "\u{FFFD}", "\u{10FFFF}",
     ]
 
@@ -57,7 +60,10 @@ struct RandomInputTests {
         for _ in 0..<10_000 {
             let text = text()
             if let address = Address(text) { _ = (address.isLoopback, address.following(self.text())) }
-            _ = (HTTPDate.parse(text), HubListing.next(link: text), XMLText.plain(text), XMLText.values(of: "Key", in: text))
+            _ = (
+                HTTPDate.parse(text), HubListing.next(link: text), XMLText.plain(text),
+                XMLText.values(of: "Key", in: text)
+            )
             _ = try? HubListing.files(Array(text.utf8), model: "m", commit: "c")
             _ = try? BucketListing(Array("<ListBucketResult>\(text)</ListBucketResult>".utf8))
         }

@@ -6,7 +6,7 @@ extension SeededRandom {
     /// A name of some of the letters that readers stumble over.
     mutating func name() -> String {
         let parts = [
-            "blk.", "layers.", "0", "7.", "\"", "\\", "\n", "é", "😀", "\u{1}", "e\u{301}", "w", "\u{7F}", "/", " ", "𐀀",
+            "blk.", "layers.", "0", "7.", "\"", "\\", "\n", "é", "😀", "\u{1}", "w", "\u{7F}", "/", " ", "𐀀",
         ]
         return (0..<Int.random(in: 1...6, using: &self)).map { _ in parts.randomElement(using: &self)! }
             .joined()
