@@ -5,6 +5,9 @@ import PackageDescription
 /// builds all test targets into one bundle, so a filter alone would still build them.
 let isQuick = Context.environment["WEIGHTSTORE_QUICK"] != nil
 
+/// `Tests/fuzz` sets it: then the package has what the fuzzer needs alone, so that nothing links a network.
+let isFuzzing = Context.environment["WEIGHTSTORE_FUZZ"] != nil
+
 /// The built-in policies: files of Sources/Policies/BuiltIn.
 let policies = ["lru", "lfu", "size", "lfuda", "gdsf", "ttl", "slru", "hyperbolic", "heat", "tail"]
 
@@ -49,8 +52,11 @@ let modules: [Target] = [
         ]),
 ]
 
+/// URLs, routes, ranges, dates and listings: what goes over a network, without one.
+let wireFormats = Target.target(name: "WireFormats", dependencies: ["Support", "WeightStore"])
+
 let services: [Target] = [
-    .target(name: "WireFormats", dependencies: ["Support", "WeightStore"]),
+    wireFormats,
     .target(
         name: "Origins",
         dependencies: [
@@ -180,6 +186,13 @@ let serviceTests: [Target] = [
         ]),
 ]
 
+let fuzzing: [Target] = [
+    wireFormats,
+    .executableTarget(
+        name: "weightstore-fuzz", dependencies: ["Support", "ModelFormats", "Storage", "WeightStore", "WireFormats"],
+        path: "Tests/Fuzz", exclude: ["Corpus"]),
+]
+
 let products: [Product] = [
     .library(name: "WeightStore", targets: ["WeightStore"]),
     .library(name: "KVCompression", targets: ["KVCompression"]),
@@ -211,9 +224,13 @@ let serviceDependencies: [Package.Dependency] = [
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.9.0"),
 ]
 
-let package = Package(
-    name: "WeightStore",
-    products: products + (isQuick ? [] : serviceProducts),
-    dependencies: dependencies + (isQuick ? [] : serviceDependencies),
-    targets: modules + tests + (isQuick ? [] : services + serviceTests),
-    swiftLanguageModes: [.v6])
+let package =
+    isFuzzing
+    ? Package(
+        name: "WeightStore", dependencies: dependencies, targets: modules + fuzzing, swiftLanguageModes: [.v6])
+    : Package(
+        name: "WeightStore",
+        products: products + (isQuick ? [] : serviceProducts),
+        dependencies: dependencies + (isQuick ? [] : serviceDependencies),
+        targets: modules + tests + (isQuick ? [] : services + serviceTests),
+        swiftLanguageModes: [.v6])

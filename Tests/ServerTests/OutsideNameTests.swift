@@ -38,7 +38,7 @@ struct OutsideNameTests {
             for entry in try answer.list() where entry["type"] as? String == "file" {
                 found.insert(Array((entry["path"] as? String ?? "").utf8))
             }
-            next = answer.fields["link"].flatMap { link in
+            next = answer["link"].flatMap { link in
                 link.split(separator: ">").first.flatMap { $0.range(of: "/api/") }.map {
                     String(link[$0.lowerBound...].prefix { $0 != ">" })
                 }
