@@ -68,8 +68,14 @@ package struct FileDescriptor: ~Copyable, Sendable {
     /// - Parameter limit: the most bytes that are read into memory.
     /// - Throws: ``FileError/tooLarge(path:limit:)`` for a larger file.
     package func readAll(limit: Int) throws(FileError) -> [UInt8] {
+        guard let bytes = try readAll(ifAtMost: limit) else { throw .tooLarge(path: path, limit: limit) }
+        return bytes
+    }
+
+    /// As `readAll(limit:)`; nil for a larger file.
+    package func readAll(ifAtMost limit: Int) throws(FileError) -> [UInt8]? {
         let size = try status().bytes
-        guard size <= limit else { throw .tooLarge(path: path, limit: limit) }
+        guard size <= limit else { return nil }
         // One byte more than the size, so that the read that reports the end needs no larger buffer.
         var bytes = [UInt8](repeating: 0, count: max(size + 1, 4096))
         var done = 0
@@ -79,7 +85,7 @@ package struct FileDescriptor: ~Copyable, Sendable {
             }
             if count == 0 { break }
             done += count
-            guard done <= limit else { throw .tooLarge(path: path, limit: limit) }
+            guard done <= limit else { return nil }
             if done == bytes.count { bytes += [UInt8](repeating: 0, count: bytes.count) }
         }
         bytes.removeLast(bytes.count - done)

@@ -1,4 +1,5 @@
 import Files
+import Glibc
 import Storage
 import Support
 
@@ -56,10 +57,7 @@ public struct Policy: Sendable, Equatable {
     ///
     /// - Throws: ``FileError``; ``StorageError/invalid(what:value:reason:)`` for a file that is too long.
     public init(file path: String) throws {
-        let bytes: [UInt8]
-        do {
-            bytes = try FileSystem.read(path, limit: Self.longest)
-        } catch FileError.tooLarge {
+        guard let bytes = try FileDescriptor(path, O_RDONLY).readAll(ifAtMost: Self.longest) else {
             throw StorageError.invalid(what: "policy", value: path, reason: "must have at most \(Self.longest) bytes")
         }
         let file = FileSystem.name(of: path)

@@ -32,7 +32,7 @@ struct NameTests {
     @Test("a tensor whose name contains NUL is refused: SQLite would end it there")
     func nul() throws {
         let json = #"{"w\u0000one":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#
-        expectRefusal(.nameWithNUL("w\0one"), at: 8 + json.utf8.count, tensor: "w\0one") {
+        expectRefusal(.nameWithNUL("w\0one"), tensor: "w\0one", at: 8 + json.utf8.count) {
             try SafetensorsFile(json, data: 1).read()
         }
         #expect(throws: FormatError.self) {

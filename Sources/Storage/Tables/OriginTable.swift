@@ -129,7 +129,9 @@ package enum OriginTable {
                 WHERE revision.model_id = ?
                 ORDER BY revision.version DESC, revision.id DESC, revision_origin.position, revision_origin.url
                 """, arguments: [model])
-        while let url = try rows.next() { if !urls.contains(where: { ByteText($0) == ByteText(url) }) { urls.append(url) } }
+        while let url = try rows.next() {
+            if !urls.contains(where: { ByteText($0) == ByteText(url) }) { urls.append(url) }
+        }
         return urls
     }
 

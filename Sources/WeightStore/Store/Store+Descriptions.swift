@@ -57,11 +57,8 @@ extension Store {
         guard let file = try FileDescriptor.openIfThere(blobs.path(name.digest, name.kind)) else {
             return "its file does not exist"
         }
-        let bytes: [UInt8]
-        do {
-            bytes = try file.readAll(limit: Manifest.maximumBytes)
-        } catch FileError.tooLarge(_, let limit) {
-            return "it has more than \(limit) bytes"
+        guard let bytes = try file.readAll(ifAtMost: Manifest.maximumBytes) else {
+            return "it has more than \(Manifest.maximumBytes) bytes"
         }
         let found = bytes.withUnsafeBytes { ContentDigest(of: $0) }
         return found == name.digest ? nil : "SHA-256 is \(found.short)"

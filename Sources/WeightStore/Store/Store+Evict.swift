@@ -106,7 +106,8 @@ extension Store {
         while true {
             let start = ContinuousClock.now
             victims = try self.victims(
-                policy, bytes: wanted, expected: 2.multiplied(saturating: wanted) / max(average, 1), seconds: request.seconds,
+                policy, bytes: wanted, expected: 2.multiplied(saturating: wanted) / max(average, 1),
+                seconds: request.seconds,
                 except: unanswered)
             summary.seconds += (ContinuousClock.now - start) / .seconds(1)
             let stale = try catalog.read { db in try Self.stale(victims, db) }.filter { !checked.contains($0) }

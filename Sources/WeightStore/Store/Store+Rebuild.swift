@@ -231,12 +231,9 @@ extension Store {
         guard let file = try FileDescriptor.openIfThere(blob) else {
             throw StorageError.missing(path: blob, digest: name.digest)
         }
-        let bytes: [UInt8]
-        do {
-            bytes = try file.readAll(limit: Manifest.maximumBytes)
-        } catch FileError.tooLarge(_, let limit) {
+        guard let bytes = try file.readAll(ifAtMost: Manifest.maximumBytes) else {
             throw StorageError.damaged(
-                path: blob, digest: name.digest, expected: "at most \(limit) bytes", found: "more")
+                path: blob, digest: name.digest, expected: "at most \(Manifest.maximumBytes) bytes", found: "more")
         }
         let found = bytes.withUnsafeBytes { ContentDigest(of: $0) }
         guard found == name.digest else {
