@@ -5,6 +5,9 @@ import PackageDescription
 /// builds all test targets into one bundle, so a filter alone would still build them.
 let isQuick = Context.environment["WEIGHTSTORE_QUICK"] != nil
 
+/// `Tests/fuzz` sets it: then the package has what the fuzzer needs alone, so that nothing links a network.
+let isFuzzing = Context.environment["WEIGHTSTORE_FUZZ"] != nil
+
 /// The built-in policies: files of Sources/Policies/BuiltIn.
 let policies = ["lru", "lfu", "size", "lfuda", "gdsf", "ttl", "slru", "hyperbolic", "heat", "tail"]
 
@@ -50,11 +53,15 @@ let modules: [Target] = [
         ]),
 ]
 
+/// URLs, routes, ranges, dates and listings: what goes over a network, without one.
+let wireFormats = Target.target(name: "WireFormats", dependencies: ["Support", "WeightStore"])
+
 let services: [Target] = [
+    wireFormats,
     .target(
         name: "Origins",
         dependencies: [
-            "Support", "Files", "WeightStore",
+            "Support", "Files", "WeightStore", "WireFormats",
             .product(name: "AsyncHTTPClient", package: "async-http-client"),
             .product(name: "Crypto", package: "swift-crypto"),
             .product(name: "NIOCore", package: "swift-nio"),
@@ -65,14 +72,14 @@ let services: [Target] = [
     .target(
         name: "Fleet",
         dependencies: [
-            "Support", "Storage", "WeightStore", "Origins",
+            "Support", "Storage", "WeightStore", "WireFormats", "Origins",
             .product(name: "GRDB", package: "GRDB.swift"),
             .product(name: "Logging", package: "swift-log"),
         ]),
     .target(
         name: "Server",
         dependencies: [
-            "Support", "Files", "WeightStore", "Origins",
+            "Support", "Files", "WeightStore", "WireFormats", "Origins",
             .product(name: "Crypto", package: "swift-crypto"),
             .product(name: "HTTPTypes", package: "swift-http-types"),
             .product(name: "Hummingbird", package: "hummingbird"),
@@ -139,10 +146,12 @@ let serviceTests: [Target] = [
     .executableTarget(name: "warm-engine", dependencies: ["WeightStore"], path: "Tests/WarmEngine"),
     // An engine of the tests: streams layers, and computes with them.
     .executableTarget(name: "example-engine", dependencies: ["WeightStore"], path: "Tests/ExampleEngine"),
+    .testTarget(name: "WireFormatsTests", dependencies: ["TestSupport", "Support", "WeightStore", "WireFormats"]),
     .testTarget(
         name: "OriginsTests",
         dependencies: [
-            "TestSupport", "Support", "Files", "Storage", "Policies", "Tiers", "WeightStore", "Origins", "Command",
+            "TestSupport", "Support", "Files", "Storage", "Policies", "Tiers", "WeightStore", "WireFormats", "Origins",
+            "Command",
             .product(name: "NIOHTTP1", package: "swift-nio"),
         ]),
     .testTarget(
@@ -154,7 +163,8 @@ let serviceTests: [Target] = [
     .testTarget(
         name: "ServerTests",
         dependencies: [
-            "TestSupport", "Support", "ModelFormats", "Storage", "WeightStore", "Origins", "Server", "Command",
+            "TestSupport", "Support", "ModelFormats", "Storage", "WeightStore", "WireFormats", "Origins", "Server",
+            "Command",
             .product(name: "HTTPTypes", package: "swift-http-types"), .product(name: "Logging", package: "swift-log"),
         ]),
     .testTarget(
@@ -175,6 +185,13 @@ let serviceTests: [Target] = [
             "ModelFormats", "TestSupport", "Files", "Storage", "WeightStore", "Command",
             .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Logging", package: "swift-log"),
         ]),
+]
+
+let fuzzing: [Target] = [
+    wireFormats,
+    .executableTarget(
+        name: "weightstore-fuzz", dependencies: ["Support", "ModelFormats", "Storage", "WeightStore", "WireFormats"],
+        path: "Tests/Fuzz", exclude: ["Corpus"]),
 ]
 
 let products: [Product] = [
@@ -208,9 +225,13 @@ let serviceDependencies: [Package.Dependency] = [
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.9.0"),
 ]
 
-let package = Package(
-    name: "WeightStore",
-    products: products + (isQuick ? [] : serviceProducts),
-    dependencies: dependencies + (isQuick ? [] : serviceDependencies),
-    targets: modules + tests + (isQuick ? [] : services + serviceTests),
-    swiftLanguageModes: [.v6])
+let package =
+    isFuzzing
+    ? Package(
+        name: "WeightStore", dependencies: dependencies, targets: modules + fuzzing, swiftLanguageModes: [.v6])
+    : Package(
+        name: "WeightStore",
+        products: products + (isQuick ? [] : serviceProducts),
+        dependencies: dependencies + (isQuick ? [] : serviceDependencies),
+        targets: modules + tests + (isQuick ? [] : services + serviceTests),
+        swiftLanguageModes: [.v6])

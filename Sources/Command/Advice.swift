@@ -39,6 +39,7 @@ enum Advice {
             """
         case .tooManyMissing: "\"weightstore verify\" records which shards are missing."
         case .damaged: "\"weightstore verify\" finds all damage; import or pull the model again to heal it."
+        case .invalid("directory to import", _, _): "If it is the right directory, import it with --any."
         case .invalid("export target", _, _): "\"--force\" replaces existing files."
         case .readOnly:
             """

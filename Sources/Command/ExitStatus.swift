@@ -53,7 +53,7 @@ enum ExitStatus: Int32 {
         case .quotaFull, .file(.diskFull): .diskFull
         case .originUnchecked: .unchecked
         case .incomplete, .sourceChanged, .originLacks, .moveInterrupted, .format, .storage(.invalid),
-            .policy(.refused):
+            .file(.tooLarge), .policy(.refused):
             .badInput
         case .storage(.notFound), .storage(.ambiguous), .storage(.removed): .notFound
         case .storage(.damaged), .storage(.missing), .storage(.tooManyMissing): .damaged

@@ -71,9 +71,20 @@ package struct FileDescriptor: ~Copyable, Sendable {
     /// Reads a small file, a pipe or a file in /proc to its end; the last two report a size of 0.
     ///
     /// The corresponding C function is `read`.
-    package func readAll() throws(FileError) -> [UInt8] {
+    ///
+    /// - Parameter limit: the most bytes that are read into memory.
+    /// - Throws: ``FileError/tooLarge(path:limit:)`` for a larger file.
+    package func readAll(limit: Int) throws(FileError) -> [UInt8] {
+        guard let bytes = try readAll(ifAtMost: limit) else { throw .tooLarge(path: path, limit: limit) }
+        return bytes
+    }
+
+    /// As `readAll(limit:)`; nil for a larger file.
+    package func readAll(ifAtMost limit: Int) throws(FileError) -> [UInt8]? {
+        let size = try status().bytes
+        guard size <= limit else { return nil }
         // One byte more than the size, so that the read that reports the end needs no larger buffer.
-        var bytes = [UInt8](repeating: 0, count: max(try status().bytes + 1, 4096))
+        var bytes = [UInt8](repeating: 0, count: max(size + 1, 4096))
         var done = 0
         while true {
             let count = try retrying("read", path) {
@@ -81,6 +92,7 @@ package struct FileDescriptor: ~Copyable, Sendable {
             }
             if count == 0 { break }
             done += count
+            guard done <= limit else { return nil }
             if done == bytes.count { bytes += [UInt8](repeating: 0, count: bytes.count) }
         }
         bytes.removeLast(bytes.count - done)

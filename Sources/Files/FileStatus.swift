@@ -1,4 +1,5 @@
 import Glibc
+import Support
 
 /// The fields of `stat` that the store uses.
 package struct FileStatus: Equatable {
@@ -7,9 +8,10 @@ package struct FileStatus: Equatable {
     package let bytes: Int
     package let links: Int
     package let owner: UInt32
-    /// The time of the last change of the content, in nanoseconds since 1970.
+    /// The time of the last change of the content, in nanoseconds since 1970. Times before 1677 and after 2262 do not fit;
+    /// they become the nearest time that does.
     package let modified: Int64
-    /// The time of the last change of the content or the inode, in nanoseconds since 1970.
+    /// The time of the last change of the content or the inode, as `modified`.
     package let changed: Int64
     private let mode: mode_t
     /// The permissions of owner, group and others.
@@ -21,8 +23,8 @@ package struct FileStatus: Equatable {
         bytes = Int(facts.st_size)
         links = Int(facts.st_nlink)
         owner = facts.st_uid
-        modified = Int64(facts.st_mtim.tv_sec) * 1_000_000_000 + Int64(facts.st_mtim.tv_nsec)
-        changed = Int64(facts.st_ctim.tv_sec) * 1_000_000_000 + Int64(facts.st_ctim.tv_nsec)
+        modified = Self.nanoseconds(facts.st_mtim)
+        changed = Self.nanoseconds(facts.st_ctim)
         mode = facts.st_mode
     }
 
@@ -32,6 +34,15 @@ package struct FileStatus: Equatable {
         return (
             Int(device >> 8 & 0xFFF | device >> 32 & 0xFFFF_F000), Int(device & 0xFF | device >> 12 & 0xFFFF_FF00)
         )
+    }
+
+    private static func nanoseconds(_ time: timespec) -> Int64 {
+        Int64(time.tv_sec).multiplied(saturating: 1_000_000_000).adding(saturating: Int64(time.tv_nsec))
+    }
+
+    /// Whether the content and the inode were last changed more than `nanoseconds` before `moment`.
+    package func isOlder(than nanoseconds: Int64, at moment: Int64) -> Bool {
+        moment.subtracting(saturating: max(modified, changed)) > nanoseconds
     }
 
     package var isDirectory: Bool { mode & S_IFMT == S_IFDIR }

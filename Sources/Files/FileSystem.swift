@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import Support
 
 /// System calls on paths.
 package enum FileSystem {
@@ -91,7 +92,7 @@ package enum FileSystem {
         if rmdir(path) == -1, errno != ENOENT { throw .system(operation: "rmdir", path: path, code: errno) }
     }
 
-    /// The names in a directory, sorted; empty if the directory does not exist.
+    /// The names in a directory, sorted by their bytes; empty if the directory does not exist.
     ///
     /// An error while the directory is read is thrown, and never taken for its end. The corresponding C function is
     /// `readdir`.
@@ -114,12 +115,15 @@ package enum FileSystem {
             }
             if name != "." && name != ".." { names.append(name) }
         }
-        return names.sorted()
+        return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
 
     /// Reads a file, pipe or device to its end.
-    package static func read(_ path: String) throws(FileError) -> [UInt8] {
-        try FileDescriptor(path, O_RDONLY).readAll()
+    ///
+    /// - Parameter limit: the most bytes that are read into memory.
+    /// - Throws: ``FileError/tooLarge(path:limit:)`` for a larger file.
+    package static func read(_ path: String, limit: Int) throws(FileError) -> [UInt8] {
+        try FileDescriptor(path, O_RDONLY).readAll(limit: limit)
     }
 
     /// Reads a file to its end and discards the bytes. Does nothing if the file does not exist.
@@ -155,14 +159,19 @@ package enum FileSystem {
     package static func space(_ path: String) throws(FileError) -> (available: Int, total: Int) {
         var facts = statvfs()
         try retrying("statvfs", path) { statvfs(path, &facts) }
-        return (Int(facts.f_bavail) * Int(facts.f_frsize), Int(facts.f_blocks) * Int(facts.f_frsize))
+        return (bytes(facts.f_bavail, facts), bytes(facts.f_blocks, facts))
     }
 
     /// The free bytes of the file system of `path` that this user can write; root may use the reserved blocks, too.
     package static func freeBytes(_ path: String) throws(FileError) -> Int {
         var facts = statvfs()
         try retrying("statvfs", path) { statvfs(path, &facts) }
-        return Int(geteuid() == 0 ? facts.f_bfree : facts.f_bavail) * Int(facts.f_frsize)
+        return bytes(geteuid() == 0 ? facts.f_bfree : facts.f_bavail, facts)
+    }
+
+    /// The size of some blocks. File systems without a limit may report any number.
+    private static func bytes(_ blocks: fsblkcnt_t, _ facts: statvfs) -> Int {
+        Int(clamping: blocks).multiplied(saturating: Int(clamping: facts.f_frsize))
     }
 
     /// Rejects file systems on which SQLite's WAL does not work because they share no memory between machines.

@@ -71,12 +71,15 @@ extension Fleet {
         var models: [String: [Int]] = [:]
         try bucket.list("models/") { page in
             for entry in page {
-                guard let slash = entry.name.lastIndex(of: "/") else { continue }
-                let model = String(entry.name[..<slash].dropFirst("models/".count))
+                guard let path = entry.name.dropping(bytePrefix: "models/"), path.utf8.contains(UInt8(ascii: "/"))
+                else {
+                    continue
+                }
+                let model = FileSystem.parent(of: path)
                 if model.isEmpty { continue }
                 if let number = map.register(model).number(entry.name) {
                     models[model, default: []].append(number)
-                } else if entry.name == map.register(model).head {
+                } else if ByteText(entry.name) == ByteText(map.register(model).head) {
                     models[model, default: []] += []
                 }
             }
@@ -250,11 +253,13 @@ private final class BucketCollection: Sendable {
         try bucket.list(prefix) { page in
             try beat()
             for entry in page {
-                guard let digest = ContentDigest(hex: entry.name.dropFirst(prefix.count)) else { continue }
+                guard let digest = entry.name.dropping(bytePrefix: prefix).flatMap({ ContentDigest(hex: $0) }) else {
+                    continue
+                }
                 garbage.all += 1
                 guard entry.modified < moment, !needed.contains(digest) else { continue }
                 garbage.names.append(entry.name)
-                garbage.bytes += entry.bytes
+                garbage.bytes = garbage.bytes.adding(saturating: entry.bytes)
             }
         }
         return garbage
@@ -274,7 +279,9 @@ private final class BucketCollection: Sendable {
         var forgotten: [String] = []
         try bucket.list("pushes/") { page in
             for entry in page where entry.modified < moment {
-                if ledger.pushes[String(entry.name.dropFirst("pushes/".count))] == nil { forgotten.append(entry.name) }
+                if entry.name.dropping(bytePrefix: "pushes/").flatMap({ ledger.pushes[$0] }) == nil {
+                    forgotten.append(entry.name)
+                }
             }
         }
         if !dryRun { try ParallelWork.run(forgotten) { [bucket] in try bucket.delete($0) } }

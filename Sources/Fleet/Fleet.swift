@@ -29,7 +29,9 @@ public final class Fleet: Sendable {
     ) throws {
         self.origin = origin
         bucket = try S3Bucket(origin, options: options, environment: environment)
-        let place = origin.prefix { $0 != "?" }.dropFirst("s3://".count).split(separator: "/").joined(separator: "/")
+        let place =
+            origin.byteParts("?")[0].dropping(bytePrefix: "s3://")?.byteParts("/").filter { !$0.isEmpty }
+            .joined(separator: "/") ?? ""
         self.etcd = try etcd.map {
             EtcdKeys(
                 client: try EtcdClient($0, options: options, environment: environment), root: "weightstore/\(place)/")

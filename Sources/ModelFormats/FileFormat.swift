@@ -49,14 +49,16 @@ public struct FileFormat: RawRepresentable, Hashable, Sendable {
 
     /// The format that a path's extension names, in any case: `model.safetensors`, `M.GGUF`.
     public init(path: String) {
-        let file = path.split(separator: "/", omittingEmptySubsequences: false).last ?? ""
-        let parts = file.split(separator: ".", omittingEmptySubsequences: false)
+        // By bytes: a `Character` may join a separator and what is beside it.
+        let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
+        let file = slash.map { path.utf8[$0...].dropFirst() } ?? path.utf8[...]
+        let parts = file.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
         // A name like ".gguf" is a hidden file without an extension.
         guard parts.count > 2 || parts.first?.isEmpty == false, parts.count > 1 else {
             self = .other
             return
         }
-        let end = parts[parts.count - 1].lowercased()
+        let end = String(decoding: parts[parts.count - 1], as: UTF8.self).lowercased()
         let format = Self.formats.withLock { formats in formats.first { $0.fileExtensions.contains(end) } }
         self = format.map { FileFormat($0) } ?? .other
     }

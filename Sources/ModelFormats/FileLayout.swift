@@ -1,7 +1,7 @@
 /// The tensors of one file and their positions.
 ///
 /// A layout that was read from a file, however damaged, has three invariants: tensors do not overlap, each is inside
-/// the file, and no two have the same name.
+/// the file, and no two have the same name. Names are compared by bytes, and contain no NUL.
 public struct FileLayout: Sendable, Hashable {
     /// The format of the file.
     public var format: FileFormat
@@ -14,7 +14,7 @@ public struct FileLayout: Sendable, Hashable {
 
     /// The metadata of the file: `__metadata__` of safetensors, or the key-value pairs of GGUF as text. A GGUF string
     /// longer than `GGUF.maximumMetadataBytes` is truncated and ends in "…"; an array is given as its count and
-    /// type, `[32000 × string]`.
+    /// type, `[32000 × string]`. Of two keys that Unicode holds equal (NFC and NFD), it has the first.
     public var metadata: [String: String]
 
     /// Creates a layout; nothing is checked.
@@ -47,7 +47,7 @@ public struct FileLayout: Sendable, Hashable {
 
     /// Checks the invariants, independently of the format's reader.
     private func check(_ file: String) throws(FormatError) {
-        var names: Set<String> = []
+        var names: Set<[UInt8]> = []
         var end = 0
         for tensor in tensors {
             func error(_ problem: FormatError.Problem) -> FormatError {
@@ -60,7 +60,9 @@ public struct FileLayout: Sendable, Hashable {
             else {
                 throw error(.cutShort(expected: tensor.bytes, found: max(0, bytes - max(0, tensor.offset))))
             }
-            guard names.insert(tensor.name).inserted else { throw error(.duplicateName(tensor.name)) }
+            // SQLite and C end a text at NUL, so two names would become one.
+            guard !tensor.name.utf8.contains(0) else { throw error(.nameWithNUL(tensor.name)) }
+            guard names.insert(Array(tensor.name.utf8)).inserted else { throw error(.duplicateName(tensor.name)) }
             if tensor.bytes == 0 { continue }
             guard tensor.offset >= end else {
                 throw error(.notContiguous(expected: UInt64(end), found: UInt64(tensor.offset)))
@@ -69,7 +71,9 @@ public struct FileLayout: Sendable, Hashable {
         }
     }
 
-    static func precedes(_ left: TensorInfo, _ right: TensorInfo) -> Bool {
-        left.offset != right.offset ? left.offset < right.offset : left.name < right.name
+    /// The order of the tensors of a file: by offset, then by the bytes of the name.
+    package static func precedes(_ left: TensorInfo, _ right: TensorInfo) -> Bool {
+        left.offset != right.offset
+            ? left.offset < right.offset : left.name.utf8.lexicographicallyPrecedes(right.name.utf8)
     }
 }

@@ -15,6 +15,7 @@ extension FormatError.Problem {
         case .headerTooLong(let bytes, let limit):
             "the header has \(bytes) bytes; the limit is \(limit)"
         case .duplicateName(let name): "\"\(name)\" appears twice"
+        case .nameWithNUL: "the name of a tensor contains the character NUL"
         case .unknownType(let name): "unknown element type \"\(name)\""
         case .sizeOverflow(let shape): "shape \(shape) is too large: its size does not fit 63 bits"
         case .notContiguous(let expected, let found):

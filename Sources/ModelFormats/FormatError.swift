@@ -46,6 +46,8 @@ public struct FormatError: Error, Equatable {
         case unknownType(String)
         /// The header does not begin with `{`.
         case headerStart(found: UInt8)
+        /// The name of a tensor contains NUL.
+        case nameWithNUL(String)
         /// The header is not valid JSON.
         case json(JSONProblem)
         /// An object lacks a required field.

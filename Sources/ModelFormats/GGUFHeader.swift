@@ -2,7 +2,9 @@
 struct GGUFHeader {
     private var reader: GGUFReader
     private var entries: [Entry] = []
-    private var names: Set<String> = []
+    // Names and keys are compared by bytes: two `String`s are equal if they are canonically equivalent.
+    private var names: Set<[UInt8]> = []
+    private var keys: Set<[UInt8]> = []
     private var alignment = GGUF.defaultAlignment
     package private(set) var metadata: [String: String] = [:]
 
@@ -64,9 +66,8 @@ struct GGUFHeader {
         guard !key.isEmpty else { throw reader.error(.emptyKey, at: offset) }
         let type = try parseValueType()
         let text = try key == "general.alignment" ? parseAlignment(type) : parseValue(type)
-        guard metadata.updateValue(text, forKey: key) == nil else {
-            throw reader.error(.duplicateName(key), at: offset)
-        }
+        guard keys.insert(Array(key.utf8)).inserted else { throw reader.error(.duplicateName(key), at: offset) }
+        if metadata[key] == nil { metadata[key] = text }
     }
 
     private mutating func parseValueType() throws -> GGUF.ValueType {
@@ -135,7 +136,7 @@ struct GGUFHeader {
         func error(_ problem: FormatError.Problem) -> FormatError {
             reader.error(problem, tensor: name, at: offset)
         }
-        guard names.insert(name).inserted else { throw error(.duplicateName(name)) }
+        guard names.insert(Array(name.utf8)).inserted else { throw error(.duplicateName(name)) }
 
         let dimensions = try reader.integer(UInt32.self)
         guard dimensions <= GGUF.maximumDimensions else {

@@ -51,11 +51,12 @@ public struct GGUFSplit: Sendable, Hashable {
 
     /// Checks that all parts of one model are present and consistent.
     ///
-    /// - Parameter layouts: The layout of every part, by file name.
+    /// - Parameter layouts: The layout of every part, by file name. File names are compared by bytes.
     /// - Throws: `FormatError` if a part is missing, names differ in prefix or count, a tensor is in two parts, or
     ///   `split.no`, `split.count` or `split.tensors.count` is missing or wrong.
-    public static func check(_ layouts: [String: FileLayout]) throws {
-        let names = layouts.keys.sorted()
+    public static func check(_ layouts: some Sequence<(key: String, value: FileLayout)>) throws {
+        let byName = Dictionary(layouts.map { (Array($0.key.utf8), $0.value) }) { first, _ in first }
+        let names = byName.keys.sorted { $0.lexicographicallyPrecedes($1) }.map { String(decoding: $0, as: UTF8.self) }
         guard let firstName = names.first else { return }
         guard let first = GGUFSplit(fileName: firstName) else {
             throw FormatError(file: firstName, offset: 0, problem: .notASplitName)
@@ -64,25 +65,25 @@ public struct GGUFSplit: Sendable, Hashable {
             guard let split = GGUFSplit(fileName: name) else {
                 throw FormatError(file: name, offset: 0, problem: .notASplitName)
             }
-            guard split.prefix == first.prefix, split.count == first.count else {
+            guard split.prefix.utf8.elementsEqual(first.prefix.utf8), split.count == first.count else {
                 throw FormatError(file: name, offset: 0, problem: .mixedSplits(firstName, name))
             }
         }
         // A missing part is reported before its consequence, a wrong number of tensors.
         let parts = try (1...first.count).map { number in
             let name = GGUFSplit(prefix: first.prefix, number: number, count: first.count).fileName
-            guard let layout = layouts[name] else {
+            guard let layout = byName[Array(name.utf8)] else {
                 throw FormatError(file: firstName, offset: 0, problem: .missingFile(name))
             }
             return (number: number, name: name, layout: layout)
         }
         let tensors = parts.reduce(0) { $0 + $1.layout.tensors.count }
-        var seen: Set<String> = []
+        var seen: Set<[UInt8]> = []
         for (number, name, layout) in parts {
             try check(layout, of: name, key: "split.no", is: number - 1)
             try check(layout, of: name, key: "split.count", is: first.count)
             try check(layout, of: name, key: "split.tensors.count", is: tensors)
-            for tensor in layout.tensors where !seen.insert(tensor.name).inserted {
+            for tensor in layout.tensors where !seen.insert(Array(tensor.name.utf8)).inserted {
                 throw FormatError(
                     file: name, tensor: tensor.name, offset: tensor.offset,
                     problem: .duplicateName(tensor.name))

@@ -20,7 +20,7 @@ public enum Safetensors: ModelFormat {
     /// The most dimensions of a tensor. The format has no limit; NumPy and PyTorch have 64.
     public static let maximumDimensions = 64
 
-    private static let lengthBytes = 8
+    package static let lengthBytes = 8
 
     /// Reads and checks the header of a safetensors file, in two reads.
     ///

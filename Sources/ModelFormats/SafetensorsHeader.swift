@@ -3,7 +3,9 @@ struct SafetensorsHeader: ~Copyable {
     private let file: String
     private var scanner: JSONScanner
     private var entries: [Entry] = []
-    private var names: Set<String> = []
+    // Names and keys are compared by bytes: two `String`s are equal if they are canonically equivalent.
+    private var names: Set<[UInt8]> = []
+    private var metadataKeys: Set<[UInt8]> = []
     package private(set) var metadata: [String: String] = [:]
 
     private struct Entry {
@@ -32,7 +34,7 @@ struct SafetensorsHeader: ~Copyable {
         try scanner.beginObject()
         while let name = try scanner.key(first: &first) {
             let offset = scanner.stringOffset
-            guard names.insert(name).inserted else {
+            guard names.insert(Array(name.utf8)).inserted else {
                 let tensor = name == "__metadata__" ? nil : name
                 throw FormatError(
                     file: file, tensor: tensor, offset: offset, problem: .duplicateName(name))
@@ -60,9 +62,11 @@ struct SafetensorsHeader: ~Copyable {
         try scanner.beginObject()
         while let key = try scanner.key(first: &first) {
             let offset = scanner.stringOffset
-            guard metadata.updateValue(try scanner.string(), forKey: key) == nil else {
+            guard metadataKeys.insert(Array(key.utf8)).inserted else {
                 throw FormatError(file: file, offset: offset, problem: .duplicateName(key))
             }
+            let text = try scanner.string()
+            if metadata[key] == nil { metadata[key] = text }
         }
     }
 
@@ -71,7 +75,7 @@ struct SafetensorsHeader: ~Copyable {
         var dtype: String?
         var shape: [Int]?
         var offsets: (begin: Int, end: Int)?
-        var others: Set<String> = []
+        var others: Set<[UInt8]> = []
         var first = true
         try scanner.beginObject()
         while let field = try scanner.key(first: &first) {
@@ -88,7 +92,7 @@ struct SafetensorsHeader: ~Copyable {
                 isNew = offsets == nil
                 offsets = try parseOffsets()
             default:
-                isNew = others.insert(field).inserted
+                isNew = others.insert(Array(field.utf8)).inserted
                 try scanner.skipValue()
             }
             guard isNew else {

@@ -6,15 +6,36 @@ public struct SafetensorsIndex: Sendable, Hashable {
     /// The index's own file name, for errors.
     public var name: String
 
-    /// The file that holds each tensor, as a path relative to the index.
-    public var weightMap: [String: String]
+    /// A tensor, and the file that holds it.
+    public struct Entry: Sendable, Hashable {
+        /// The name of the tensor.
+        public var tensor: String
+        /// The path of the file, relative to the index.
+        public var file: String
+
+        /// Creates an entry; nothing is checked.
+        public init(tensor: String, file: String) {
+            self.tensor = tensor
+            self.file = file
+        }
+    }
+
+    /// `weight_map`: the file of each tensor, in the order of the index. Each tensor is named once; names are compared by
+    /// bytes.
+    public var weightMap: [Entry]
 
     /// `metadata.total_size`: the total size of the tensors according to the writer, in bytes. It is not checked,
     /// because some writers count tied tensors twice.
     public var totalBytes: Int?
 
-    /// The distinct files of the map, sorted.
-    public var files: [String] { Set(weightMap.values).sorted() }
+    /// The largest index that is read, in bytes. That of a model with a million tensors has about 100 MB.
+    public static let maximumBytes = 256 << 20
+
+    /// The distinct files of the map, sorted by their bytes.
+    public var files: [String] {
+        Set(weightMap.map { Array($0.file.utf8) }).sorted { $0.lexicographicallyPrecedes($1) }
+            .map { String(decoding: $0, as: UTF8.self) }
+    }
 
     /// Reads an index. Keys other than `weight_map` and `metadata.total_size` are skipped.
     ///
@@ -37,17 +58,18 @@ public struct SafetensorsIndex: Sendable, Hashable {
     /// - Parameter layouts: The layout of every file, by its name in the index.
     /// - Throws: `FormatError`: `.missingFile` for a file without a layout, `.tensorNotInFile` for a
     ///   tensor that is not in its file.
-    public func check(_ layouts: [String: FileLayout]) throws {
-        var tensors: [String: Set<String>] = [:]
+    public func check(_ layouts: some Sequence<(key: String, value: FileLayout)>) throws {
+        let byName = Dictionary(layouts.map { (Array($0.key.utf8), $0.value) }) { first, _ in first }
+        var tensors: [[UInt8]: Set<[UInt8]>] = [:]
         for file in files {
-            guard let layout = layouts[file] else {
+            guard let layout = byName[Array(file.utf8)] else {
                 throw FormatError(file: name, offset: 0, problem: .missingFile(file))
             }
-            tensors[file] = Set(layout.tensors.map(\.name))
+            tensors[Array(file.utf8)] = Set(layout.tensors.map { Array($0.name.utf8) })
         }
-        let misplaced = weightMap.filter { tensor, file in tensors[file]?.contains(tensor) != true }
-        if let (tensor, file) = misplaced.min(by: { $0.key < $1.key }) {
-            throw FormatError(file: name, tensor: tensor, offset: 0, problem: .tensorNotInFile(file))
+        let misplaced = weightMap.filter { tensors[Array($0.file.utf8)]?.contains(Array($0.tensor.utf8)) != true }
+        if let first = misplaced.min(by: { $0.tensor.utf8.lexicographicallyPrecedes($1.tensor.utf8) }) {
+            throw FormatError(file: name, tensor: first.tensor, offset: 0, problem: .tensorNotInFile(first.file))
         }
     }
 }
@@ -56,7 +78,7 @@ extension SafetensorsIndex {
     private struct Parser: ~Copyable {
         let name: String
         var scanner: JSONScanner
-        var weightMap: [String: String]?
+        var weightMap: [Entry]?
         var totalBytes: Int?
 
         init(name: String, scanner: consuming JSONScanner) {
@@ -65,11 +87,11 @@ extension SafetensorsIndex {
         }
 
         mutating func parse() throws(FormatError) {
-            var keys: Set<String> = []
+            var keys: Set<[UInt8]> = []
             var first = true
             try scanner.beginObject()
             while let key = try scanner.key(first: &first) {
-                guard keys.insert(key).inserted else { throw duplicate(key) }
+                guard keys.insert(Array(key.utf8)).inserted else { throw duplicate(key) }
                 switch key {
                 case "weight_map": weightMap = try parseWeightMap()
                 case "metadata": try parseMetadata()
@@ -79,30 +101,31 @@ extension SafetensorsIndex {
             try scanner.end()
         }
 
-        private mutating func parseWeightMap() throws(FormatError) -> [String: String] {
-            var map: [String: String] = [:]
+        private mutating func parseWeightMap() throws(FormatError) -> [Entry] {
+            var map: [Entry] = []
+            var tensors: Set<[UInt8]> = []
             var first = true
             try scanner.beginObject()
             while let tensor = try scanner.key(first: &first) {
-                guard map[tensor] == nil else { throw duplicate(tensor, tensor: tensor) }
+                guard tensors.insert(Array(tensor.utf8)).inserted else { throw duplicate(tensor, tensor: tensor) }
                 let file = try scanner.string()
                 guard Self.isPlainRelativePath(file) else {
                     throw FormatError(
                         file: name, tensor: tensor, offset: scanner.stringOffset,
                         problem: .unsafeFileName(file))
                 }
-                map[tensor] = file
+                map.append(Entry(tensor: tensor, file: file))
             }
             return map
         }
 
         private mutating func parseMetadata() throws(FormatError) {
             if try scanner.null() { return }
-            var keys: Set<String> = []
+            var keys: Set<[UInt8]> = []
             var first = true
             try scanner.beginObject()
             while let key = try scanner.key(first: &first) {
-                guard keys.insert(key).inserted else { throw duplicate(key) }
+                guard keys.insert(Array(key.utf8)).inserted else { throw duplicate(key) }
                 if key == "total_size" {
                     totalBytes = try parseTotalBytes()
                 } else {

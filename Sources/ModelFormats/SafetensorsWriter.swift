@@ -41,19 +41,20 @@ public struct SafetensorsWriter: Sendable {
     ///   - file: The file's name in errors.
     ///   - tensors: The tensors, in any order.
     ///   - metadata: The entries of `__metadata__`, which is omitted if there are none.
-    /// - Throws: `FormatError` if readers would reject the file: a name appears twice or is `__metadata__`, a type is
+    /// - Throws: `FormatError` if readers would reject the file: a name appears twice, contains NUL or is `__metadata__`, a type is
     ///   unknown, there are too many dimensions, a size overflows or is not whole bytes, or the header exceeds
     ///   `Safetensors.maximumHeaderBytes`.
     public init(
         file: String = "", _ tensors: [Tensor], metadata: [String: String] = [:]
     ) throws(FormatError) {
-        var names: Set<String> = ["__metadata__"]
+        var names: Set<[UInt8]> = [Array("__metadata__".utf8)]
         var placed: [(rank: Int, info: TensorInfo)] = []
         for tensor in tensors {
             func error(_ problem: FormatError.Problem) -> FormatError {
                 FormatError(file: file, tensor: tensor.name, offset: 0, problem: problem)
             }
-            guard names.insert(tensor.name).inserted else { throw error(.duplicateName(tensor.name)) }
+            guard !tensor.name.utf8.contains(0) else { throw error(.nameWithNUL(tensor.name)) }
+            guard names.insert(Array(tensor.name.utf8)).inserted else { throw error(.duplicateName(tensor.name)) }
             guard let rank = ElementType.safetensorsByAlignment.firstIndex(where: { $0.name == tensor.dtype })
             else { throw error(.unknownType(tensor.dtype)) }
             guard tensor.shape.count <= Safetensors.maximumDimensions else {

@@ -43,7 +43,8 @@ package struct ShardPlan: Sendable {
 
     /// Plans the shards of a file.
     package init(_ layout: FileLayout) {
-        var packs: [TensorPlace: [Int]] = [:]
+        /// The extents of each pack, with the names of their tensors.
+        var packs: [TensorPlace: [(extent: Int, name: String)]] = [:]
         var packOrder: [TensorPlace] = []
         var gap: Int?
         var cursor = 0
@@ -60,7 +61,6 @@ package struct ShardPlan: Sendable {
             cursor = end
         }
 
-        var names: [Int: String] = [:]
         for tensor in layout.tensors where tensor.bytes > 0 {
             addGap(to: tensor.offset)
             let place = TensorPlace(tensorName: tensor.name)
@@ -69,8 +69,7 @@ package struct ShardPlan: Sendable {
                 shards.append(Shard(kind: .tensor, bytes: tensor.bytes, layer: place.layer))
             } else {
                 if packs[place] == nil { packOrder.append(place) }
-                packs[place, default: []].append(extents.count)
-                names[extents.count] = tensor.name
+                packs[place, default: []].append((extents.count, tensor.name))
                 extents.append(Extent(shard: -1, shardOffset: 0, length: tensor.bytes))
             }
             cursor = tensor.offset + tensor.bytes
@@ -79,7 +78,8 @@ package struct ShardPlan: Sendable {
 
         for place in packOrder {
             var open = -1
-            for index in packs[place]!.sorted(by: { names[$0]! < names[$1]! }) {
+            let members = packs[place, default: []].sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+            for index in members.map(\.extent) {
                 let length = extents[index].length
                 var offset = open < 0 ? 0 : shards[open].bytes.roundedUp(to: Self.packAlignment)
                 if open < 0 || offset + length > Self.packBytes {

@@ -5,7 +5,7 @@ import WeightStore
 /// Requests to origins that store shards under their digests.
 enum BlobRequests {
     /// The largest manifest that is accepted, in bytes.
-    static let manifestBytes = 1 << 30
+    static let manifestBytes = Manifest.maximumBytes
 
     /// Fetches a shard in parts.
     static func fetch(

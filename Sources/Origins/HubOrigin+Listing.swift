@@ -1,5 +1,6 @@
-import Foundation
+import Support
 import WeightStore
+import WireFormats
 
 extension HubOrigin {
     /// The largest page of a listing that is accepted.
@@ -20,11 +21,11 @@ extension HubOrigin {
     func listing(
         of model: String, at revision: String, longestPaging: Int, _ work: Work
     ) throws -> RemoteRevision {
-        struct Info: Decodable { let sha: String }
-        let info: Info = try decode(
-            ask("revision", request("/api/models/\(model)/revision/\(PercentEncoding.encode(revision))"), work).body)
+        let commit = try decode(
+            ask("revision", request("/api/models/\(model)/revision/\(PercentEncoding.encode(revision))"), work).body
+        ) { body throws(HubListing.Malformed) in try HubListing.commit(body) }
         var files: [RemoteFile] = []
-        var next: Transport.Request? = request("/api/models/\(model)/tree/\(info.sha)?recursive=true&expand=false")
+        var next: Transport.Request? = request("/api/models/\(model)/tree/\(commit)?recursive=true&expand=false")
         var pages = 0
         while let page = next {
             pages += 1
@@ -34,13 +35,8 @@ extension HubOrigin {
                     found: "a link to one more")
             }
             let answer = try ask("revision", page, work)
-            let entries: [Entry] = try decode(answer.body)
-            for entry in entries where entry.type == "file" {
-                files.append(
-                    RemoteFile(
-                        model: model, commit: info.sha, path: entry.path, bytes: entry.lfs?.size ?? entry.size,
-                        digest: entry.lfs.flatMap { ContentDigest(hex: $0.oid) },
-                        gitObject: entry.lfs == nil && entry.oid?.count == 40 ? entry.oid : nil))
+            files += try decode(answer.body) { body throws(HubListing.Malformed) in
+                try HubListing.files(body, model: model, commit: commit)
             }
             next = try answer.next.map { link in
                 guard let address = page.address.following(link), address.place == page.address.place else {
@@ -53,32 +49,7 @@ extension HubOrigin {
         guard !files.isEmpty else {
             throw FetchError.notFound(what: "file in the revision", url: "\(url)/\(model)", status: 200)
         }
-        return RemoteRevision(model: model, commit: info.sha, files: files)
-    }
-
-    private struct Entry: Decodable {
-        struct LFS: Decodable {
-            let oid: String
-            let size: Int
-        }
-
-        let type: String
-        let path: String
-        let size: Int
-        let oid: String?
-        let lfs: LFS?
-
-        enum CodingKeys: CodingKey { case type, path, size, oid, lfs }
-
-        init(from decoder: any Decoder) throws {
-            let container = try decoder.container(keyedBy: CodingKeys.self)
-            type = try container.decode(String.self, forKey: .type)
-            path = try container.decode(String.self, forKey: .path)
-            // Directories may have no size.
-            size = try container.decodeIfPresent(Int.self, forKey: .size) ?? 0
-            oid = try container.decodeIfPresent(String.self, forKey: .oid)
-            lfs = try container.decodeIfPresent(LFS.self, forKey: .lfs)
-        }
+        return RemoteRevision(model: model, commit: commit, files: files)
     }
 
     private struct Page {
@@ -91,19 +62,15 @@ extension HubOrigin {
     private func ask(_ what: String, _ request: Transport.Request, _ work: Work) throws -> Page {
         let answer = try transport.collect(
             .init(what: what, request: { _ in request }, explain: Self.explain), limit: Self.listingBytes, work)
-        let link = answer.headers[canonicalForm: "link"].first { $0.contains("rel=\"next\"") }
-        let next = link.flatMap { link -> String? in
-            guard let start = link.firstIndex(of: "<"), let end = link.firstIndex(of: ">"), start < end else {
-                return nil
-            }
-            return String(link[link.index(after: start)..<end])
-        }
+        let next = answer.headers[canonicalForm: "link"].lazy.compactMap { HubListing.next(link: String($0)) }.first
         return Page(address: request.address, body: answer.text, next: next)
     }
 
-    private func decode<Value: Decodable>(_ body: [UInt8]) throws -> Value {
+    private func decode<Value>(
+        _ body: [UInt8], _ parse: ([UInt8]) throws(HubListing.Malformed) -> Value
+    ) throws -> Value {
         do {
-            return try JSONDecoder().decode(Value.self, from: Data(body))
+            return try parse(body)
         } catch {
             throw FetchError.malformed(
                 url: url, expected: "the hub's JSON", found: String(decoding: body.prefix(80), as: UTF8.self))

@@ -2,6 +2,7 @@ import Foundation
 import NIOHTTP1
 import Synchronization
 import WeightStore
+import WireFormats
 
 /// A hub with the Hugging Face Hub's API.
 ///
@@ -17,7 +18,7 @@ public final class HubOrigin: ModelOrigin {
     private let endpoint: Address
     private let token: String?
     /// The redirect target of each file, by path.
-    private let redirects = Mutex<[String: RedirectCache]>([:])
+    private let redirects = Mutex<[ByteText: RedirectCache]>([:])
 
     /// The hub named by the environment: `HF_ENDPOINT`, or the public one.
     public static var defaultURL: String {
@@ -43,7 +44,7 @@ public final class HubOrigin: ModelOrigin {
     }
 
     private static func trimmed(_ url: String) -> String {
-        url.hasSuffix("/") ? trimmed(String(url.dropLast())) : url
+        url.dropping(byteSuffix: "/").map(trimmed) ?? url
     }
 
     /// Fills `buffer` with a file's bytes that begin at `offset`.
@@ -94,8 +95,8 @@ public final class HubOrigin: ModelOrigin {
         let place =
             "/\(model)/resolve/\(PercentEncoding.encode(commit))/\(PercentEncoding.encode(path, keepingSlashes: true))"
         let redirect = redirects.withLock { redirects in
-            let redirect = redirects[place] ?? RedirectCache()
-            redirects[place] = redirect
+            let redirect = redirects[ByteText(place)] ?? RedirectCache()
+            redirects[ByteText(place)] = redirect
             return redirect
         }
         let first = request(place)

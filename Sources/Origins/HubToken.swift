@@ -15,7 +15,7 @@ public enum HubToken {
         let cache = environment["XDG_CACHE_HOME"] ?? (environment["HOME"] ?? "") + "/.cache"
         let path = environment["HF_TOKEN_PATH"] ?? (environment["HF_HOME"] ?? cache + "/huggingface") + "/token"
         guard FileSystem.exists(path) else { return nil }
-        return clean(String(decoding: try FileSystem.read(path), as: UTF8.self))
+        return clean(String(decoding: try FileSystem.read(path, limit: 64 << 10), as: UTF8.self))
     }
 
     private static func clean(_ text: String?) -> String? {

@@ -1,6 +1,7 @@
 import Foundation
 import NIOHTTP1
 import WeightStore
+import WireFormats
 
 /// A WeightStore server: `peer+http://host:port` or `peer+https://…`. It serves shards and manifests by digest:
 /// `GET /shards/<sha256>`, `GET /manifests/<sha256>`.
@@ -22,7 +23,7 @@ public final class PeerOrigin: ManifestOrigin {
 
     /// - Parameter transport: may be shared by several peers: each transport has its own copy of all trust roots.
     package init(_ url: String, token: String? = nil, transport: Transport) throws {
-        guard url.hasPrefix("peer+"), let base = Address(Self.trimmed(url)) else {
+        guard url.hasBytePrefix("peer+"), let base = Address(Self.trimmed(url)) else {
             throw FetchError.unusable(
                 url: url, reason: "not a peer's URL; expected peer+https://host:port or peer+http://host:port")
         }
@@ -34,7 +35,7 @@ public final class PeerOrigin: ManifestOrigin {
     }
 
     private static func trimmed(_ url: String) -> String {
-        url.hasSuffix("/") ? trimmed(String(url.dropLast())) : String(url.dropFirst("peer+".count))
+        url.dropping(byteSuffix: "/").map(trimmed) ?? url.dropping(bytePrefix: "peer+") ?? url
     }
 
     /// Reads a manifest.

@@ -1,4 +1,5 @@
 import Synchronization
+import WireFormats
 
 /// The last redirect target of a file: a signed URL of a content delivery network, valid for many ranges.
 final class RedirectCache: Sendable {

@@ -1,5 +1,6 @@
 import NIOHTTP1
 import WeightStore
+import WireFormats
 
 /// Decides from the head of a response whether its body is the requested one.
 struct ResponseValidator: Sendable {
@@ -24,7 +25,7 @@ struct ResponseValidator: Sendable {
                 url: address.name, expected: "an unencoded body", found: "content-encoding \(coding)")
         }
         guard let range else { return .keep(limit: limit) }
-        let length = head.headers.first(name: "content-length").flatMap { Int($0) }
+        let length = head.headers.first(name: "content-length").flatMap { Int(decimal: $0) }
         let whole = bytes.map(String.init) ?? "*"
         let expected = "bytes \(range.lowerBound)-\(range.upperBound - 1)/\(whole)"
         if status == 200 {
@@ -38,11 +39,11 @@ struct ResponseValidator: Sendable {
             }
         } else {
             let found = head.headers.first(name: "content-range") ?? "no range"
-            let parts = found.split(separator: "/", maxSplits: 1)
-            guard parts.count == 2, parts[0] == expected.prefix(while: { $0 != "/" }) else {
+            let parts = found.byteParts("/", maxSplits: 1)
+            guard parts.count == 2, parts[0] == expected.byteParts("/")[0] else {
                 throw FetchError.wrongRange(url: address.name, status: status, expected: expected, found: found)
             }
-            if let bytes, let total = Int(parts[1]), total != bytes {
+            if let bytes, let total = Int(decimal: parts[1]), total != bytes {
                 throw FetchError.wrongLength(url: address.name, status: status, expected: bytes, found: total)
             }
         }

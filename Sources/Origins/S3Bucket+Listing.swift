@@ -1,6 +1,7 @@
 import Foundation
 import NIOHTTP1
 import WeightStore
+import WireFormats
 
 extension S3Bucket {
     /// An object in a listing.
@@ -21,29 +22,23 @@ extension S3Bucket {
             try work.check()
             let answer = try askBucket(
                 [("list-type", "2"), ("encoding-type", "url"), ("prefix", full(prefix))] + more)
-            let text = String(decoding: answer.text, as: UTF8.self)
-            guard text.contains("<ListBucketResult"), text.contains("</ListBucketResult>") else {
-                throw FetchError.malformed(url: url, expected: "a listing", found: String(text.prefix(80)))
+            let page: BucketListing
+            do {
+                page = try BucketListing(answer.text)
+            } catch {
+                throw FetchError.malformed(url: url, expected: error.expected, found: error.found)
             }
             try body(
-                XMLText.values(of: "Contents", in: text).map { entry in
-                    func field(_ name: String) -> String {
-                        XMLText.values(of: name, in: entry).first.map(String.init) ?? ""
-                    }
-                    guard let key = field("Key").removingPercentEncoding, let name = relative(key),
-                        let bytes = Int(field("Size")),
-                        let modified = HTTPDate.parse(field("LastModified"))
-                    else {
+                page.objects.map { object in
+                    guard let name = relative(object.key) else {
                         throw FetchError.malformed(
-                            url: url, expected: "key, size and date of an object", found: String(entry.prefix(200)))
+                            url: url, expected: "objects below \(full(prefix))",
+                            found: String(decoding: object.key.utf8.prefix(200), as: UTF8.self))
                     }
-                    return Entry(name: name, bytes: bytes, modified: modified)
+                    return Entry(name: name, bytes: object.bytes, modified: object.modified)
                 })
-            guard XMLText.values(of: "IsTruncated", in: text).first == "true" else { return }
-            guard let next = XMLText.values(of: "NextContinuationToken", in: text).first else {
-                throw FetchError.malformed(url: url, expected: "the place of the next page", found: "none")
-            }
-            more = [("continuation-token", XMLText.plain(next))]
+            guard let next = page.next else { return }
+            more = [("continuation-token", next)]
         }
     }
 
@@ -56,27 +51,5 @@ extension S3Bucket {
         } catch is Found {
             return true
         }
-    }
-}
-
-/// The subset of XML in S3's responses: elements without attributes, as text.
-enum XMLText {
-    /// The contents of the elements with a name, in order. They must not contain elements with the same name.
-    static func values(of name: String, in text: some StringProtocol) -> [Substring] {
-        var found: [Substring] = []
-        var rest = Substring(text)
-        while let start = rest.range(of: "<\(name)>"),
-            let end = rest.range(of: "</\(name)>", range: start.upperBound..<rest.endIndex)
-        {
-            found.append(rest[start.upperBound..<end.lowerBound])
-            rest = rest[end.upperBound...]
-        }
-        return found
-    }
-
-    /// Text with its entities resolved.
-    static func plain(_ text: Substring) -> String {
-        [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")]
-            .reduce(String(text)) { $0.replacingOccurrences(of: $1.0, with: $1.1) }
     }
 }

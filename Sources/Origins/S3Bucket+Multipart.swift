@@ -2,6 +2,7 @@ import Crypto
 import Foundation
 import NIOHTTP1
 import WeightStore
+import WireFormats
 
 extension S3Bucket {
     /// A multipart upload in progress, which the service keeps until it is completed or aborted.
@@ -42,7 +43,7 @@ extension S3Bucket {
                 let id = XMLText.values(of: "NextUploadIdMarker", in: text).first
             else { return uploads }
             more = [
-                ("key-marker", key.removingPercentEncoding ?? String(key)), ("upload-id-marker", XMLText.plain(id)),
+                ("key-marker", key.removingPercentEncoding ?? key), ("upload-id-marker", XMLText.plain(id)),
             ]
         }
     }
@@ -55,7 +56,7 @@ extension S3Bucket {
             let answer = try ask(upload.name, query: [("uploadId", upload.id), ("part-number-marker", marker)])
             let text = String(decoding: answer.text, as: UTF8.self)
             for part in XMLText.values(of: "Part", in: text) {
-                guard let number = XMLText.values(of: "PartNumber", in: part).first.flatMap({ Int($0) }),
+                guard let number = XMLText.values(of: "PartNumber", in: part).first.flatMap({ Int(decimal: $0) }),
                     let tag = XMLText.values(of: "ETag", in: part).first
                 else { continue }
                 parts[number] = XMLText.plain(tag)

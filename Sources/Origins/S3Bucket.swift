@@ -2,6 +2,7 @@ import Foundation
 import NIOHTTP1
 import Synchronization
 import WeightStore
+import WireFormats
 
 /// A bucket of an object store with the S3 API, and the objects in it below a prefix.
 ///
@@ -55,7 +56,7 @@ package final class S3Bucket: Sendable {
         try options.check(address, for: url)
         self.url = url
         self.base = base
-        listed = parts.path.split(separator: "/").map { $0 + "/" }.joined()
+        listed = parts.path.byteParts("/").filter { !$0.isEmpty }.map { $0 + "/" }.joined()
         root = isVirtual ? "" : bucket
         prefix = (isVirtual ? "" : bucket + "/") + listed
         signer = SigV4(
@@ -120,7 +121,7 @@ package final class S3Bucket: Sendable {
         do {
             let answer = try ask(name, .HEAD)
             return Facts(
-                bytes: answer.headers.first(name: "content-length").flatMap { Int($0) } ?? 0,
+                bytes: answer.headers.first(name: "content-length").flatMap { Int(decimal: $0) } ?? 0,
                 modified: answer.headers.first(name: "last-modified").flatMap { HTTPDate.parse($0) } ?? now)
         } catch FetchError.notFound {
             return nil
@@ -176,7 +177,7 @@ package final class S3Bucket: Sendable {
 
     /// - Returns: nil for a name that is not below the prefix.
     func relative(_ name: String) -> String? {
-        name.hasPrefix(listed) ? String(name.dropFirst(listed.count)) : nil
+        name.dropping(bytePrefix: listed)
     }
 
     /// An object whose bytes are requested in ranges.

@@ -44,7 +44,8 @@ struct S3Credentials: Sendable {
     /// The names and values of one section of a file; empty if the file does not exist.
     private static func section(_ name: String, _ path: String) -> [String: String] {
         // An unreadable file counts as empty.
-        guard let text = (try? FileSystem.read(path)).map({ String(decoding: $0, as: UTF8.self) }) else { return [:] }
+        guard let text = (try? FileSystem.read(path, limit: 1 << 20)).map({ String(decoding: $0, as: UTF8.self) })
+        else { return [:] }
         var values: [String: String] = [:]
         var isInside = false
         for line in text.split(whereSeparator: \.isNewline) {

@@ -5,6 +5,7 @@ import NIOCore
 import NIOHTTP1
 import Synchronization
 import WeightStore
+import WireFormats
 
 extension Transport {
     /// The longest line that is accepted, in bytes.

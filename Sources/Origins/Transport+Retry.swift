@@ -4,6 +4,7 @@ import Glibc
 import NIOCore
 import NIOHTTP1
 import WeightStore
+import WireFormats
 
 extension Transport {
     /// A resource behind a URL, requested in parts or as a whole, possibly through redirects.

@@ -5,6 +5,7 @@ import NIOPosix
 import NIOSSL
 import Synchronization
 import WeightStore
+import WireFormats
 
 extension Transport {
     /// The error of a failed https connection, if another attempt would not help.
@@ -97,7 +98,7 @@ extension Transport {
                 case .failure(let error): shown.fail(error)
                 }
             }
-        let limit = loop.scheduleTask(in: .nanoseconds(Int64(options.connectSeconds * 1e9))) {
+        let limit = loop.scheduleTask(in: .nanoseconds(Int64(Int(saturating: options.connectSeconds * 1e9)))) {
             shown.fail(ChannelError.eof)
         }
         defer { limit.cancel() }

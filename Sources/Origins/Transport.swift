@@ -4,6 +4,7 @@ import NIOCore
 import NIOHTTP1
 import Synchronization
 import WeightStore
+import WireFormats
 
 /// HTTP requests of origins: blocking, on the caller's thread, one attempt each. `Transport+Retry` repeats attempts.
 package final class Transport: Sendable {
@@ -30,8 +31,8 @@ package final class Transport: Sendable {
         configuration.redirectConfiguration = .disallow
         configuration.tlsConfiguration = options.trust.configuration
         configuration.timeout = .init(
-            connect: .nanoseconds(Int64(options.connectSeconds * 1e9)),
-            read: .nanoseconds(Int64(options.idleSeconds * 1e9)))
+            connect: .nanoseconds(Int64(Int(saturating: options.connectSeconds * 1e9))),
+            read: .nanoseconds(Int64(Int(saturating: options.idleSeconds * 1e9))))
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 32
         configuration.connectionPool.retryConnectionEstablishment = false
         return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)

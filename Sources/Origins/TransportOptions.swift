@@ -1,5 +1,6 @@
 import Foundation
 import WeightStore
+import WireFormats
 
 /// Time limits, retries and security of an origin's connections.
 public struct TransportOptions: Sendable {

@@ -1,5 +1,7 @@
 import Files
+import Glibc
 import Storage
+import Support
 
 /// An eviction policy: one SELECT over `candidate` that returns shards in the order of their eviction.
 ///
@@ -55,13 +57,12 @@ public struct Policy: Sendable, Equatable {
     ///
     /// - Throws: ``FileError``; ``StorageError/invalid(what:value:reason:)`` for a file that is too long.
     public init(file path: String) throws {
-        let bytes = try FileSystem.read(path)
-        guard bytes.count <= Self.longest else {
+        guard let bytes = try FileDescriptor(path, O_RDONLY).readAll(ifAtMost: Self.longest) else {
             throw StorageError.invalid(what: "policy", value: path, reason: "must have at most \(Self.longest) bytes")
         }
         let file = FileSystem.name(of: path)
         self.init(
-            name: file.hasSuffix(".sql") ? String(file.dropLast(4)) : file, path: path,
+            name: file.dropping(byteSuffix: ".sql") ?? file, path: path,
             sql: String(decoding: bytes, as: UTF8.self))
     }
 

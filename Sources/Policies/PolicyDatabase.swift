@@ -1,6 +1,7 @@
 import GRDBSQLite
 import Glibc
 import Storage
+import Support
 
 /// A SQLite connection that only runs policies.
 ///
@@ -139,7 +140,7 @@ package final class PolicyDatabase {
         _ policy: Policy, now: Double, bytes: Int, count: Int = .max, expected: Int = 1024, seconds: Double,
         bytesOf: (Int64) throws -> Int?
     ) throws -> [Victim] {
-        deadline = StoreClock.coarse + Int64(seconds * 1e9)
+        deadline = StoreClock.coarse.adding(saturating: Int64(Int(saturating: seconds * 1e9)))
         defer { deadline = .max }
         var limit = expected
         while true {
@@ -154,7 +155,8 @@ package final class PolicyDatabase {
                 let shard = query.shard
                 guard seen.insert(shard).inserted, let size = try query.bytes ?? bytesOf(shard) else { continue }
                 victims.append(Victim(shard: shard, bytes: size, priority: query.priority))
-                found += size
+                // A policy may return any number.
+                found = found.adding(saturating: max(size, 0))
             }
             if found >= bytes || victims.count >= count || rows < limit { return victims }
             limit *= 8

@@ -5,6 +5,7 @@ import NIOCore
 import Support
 import Synchronization
 import WeightStore
+import WireFormats
 
 /// Answers every request: checks the token, selects the handler, and records the result in log and metrics.
 struct Responder: HTTPResponder {

@@ -1,5 +1,6 @@
 import DeviceMemory
 import Storage
+import Support
 import Synchronization
 
 /// A hold on tensors whose bytes are in a tier.
@@ -56,7 +57,7 @@ public final class Lease: Sendable {
     ///
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``.
     public func tensor(_ name: String) throws -> LeasedTensor {
-        guard let tensor = tensors.first(where: { $0.entry.name == name }) else {
+        guard let tensor = tensors.first(where: { ByteText($0.entry.name) == ByteText(name) }) else {
             throw StorageError.notFound(kind: "tensor", name: name, detail: "The lease does not contain it.")
         }
         return tensor
@@ -123,7 +124,8 @@ extension LeasedTensor {
         var step = 1
         for dimension in entry.shape.reversed() {
             strides.append(step)
-            step *= max(dimension, 1)
+            // A tensor without elements may have any other dimensions.
+            step = step.multiplied(saturating: max(dimension, 1))
         }
         return strides.reversed()
     }

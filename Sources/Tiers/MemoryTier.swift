@@ -86,7 +86,9 @@ package final class MemoryTier: UseSource {
         watermarks: (high: Double, low: Double)? = nil, fetcher: TierFetcher? = nil, recorder: AccessRecorder? = nil,
         path: @escaping @Sendable (ContentDigest) -> String
     ) {
-        self.watermarks = watermarks.map { (Int($0.high * Double(budget)), Int($0.low * Double(budget))) }
+        self.watermarks = watermarks.map {
+            (Int(saturating: $0.high * Double(budget)), Int(saturating: $0.low * Double(budget)))
+        }
         self.fetcher = fetcher
         self.recorder = recorder
         state = Mutex(State(order: order))

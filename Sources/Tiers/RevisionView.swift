@@ -11,13 +11,13 @@ package final class RevisionView: Sendable {
         /// The tensors outside all layers: embedding, final norm, head.
         case rest
         case layers(ClosedRange<Int>)
-        case stackLayer(String, Int)
+        case stackLayer(ByteText, Int)
         case expert(layer: Int, Int)
         /// The tensors of a layer outside its experts.
         case shared(layer: Int)
-        case tensor(String)
-        case tensorOfFile(String, file: String)
-        case file(String)
+        case tensor(ByteText)
+        case tensorOfFile(ByteText, file: ByteText)
+        case file(ByteText)
     }
 
     package let tier: MemoryTier
@@ -117,15 +117,16 @@ package final class RevisionView: Sendable {
         }
     }
 
+    /// A path and a name: neither contains NUL.
+    private static func key(_ entry: TensorEntry) -> ByteText { ByteText("\(entry.file)\u{0}\(entry.name)") }
+
     private func fetched(_ tensors: [LeasedTensor], _ work: Work) throws -> [LeasedTensor] {
         let pending = tensors.filter(\.isPending).map(\.entry)
         if pending.isEmpty { return tensors }
-        let places = Dictionary(try fetch(pending, work).map { ("\($0.entry.file)\n\($0.entry.name)", $0) }) {
-            first, _ in first
-        }
+        let places = Dictionary(try fetch(pending, work).map { (Self.key($0.entry), $0) }) { first, _ in first }
         return try tensors.map { tensor in
             guard tensor.isPending else { return tensor }
-            guard let place = places["\(tensor.entry.file)\n\(tensor.entry.name)"], let digest = place.entry.shard
+            guard let place = places[Self.key(tensor.entry)], let digest = place.entry.shard
             else {
                 throw StorageError.notFound(
                     kind: "tensor", name: "\(name) \(tensor.entry.name)", detail: "Its bytes were never fetched.")
@@ -161,18 +162,18 @@ extension RevisionView.Part: CustomStringConvertible {
         case .all: true
         case .rest: entry.layer == nil
         case .layers(let range): entry.layer.map(range.contains) ?? false
-        case .stackLayer(let stack, let layer): entry.stack == stack && entry.layer == layer
+        case .stackLayer(let stack, let layer): entry.stack.map { ByteText($0) } == stack && entry.layer == layer
         case .expert(let layer, let expert): entry.layer == layer && entry.expert == expert
         case .shared(let layer): entry.layer == layer && entry.expert == nil
-        case .tensor(let name): entry.name == name
-        case .tensorOfFile(let name, let file): entry.name == name && entry.file == file
-        case .file(let file): entry.file == file
+        case .tensor(let name): ByteText(entry.name) == name
+        case .tensorOfFile(let name, let file): ByteText(entry.name) == name && ByteText(entry.file) == file
+        case .file(let file): ByteText(entry.file) == file
         }
     }
 
     package var layer: Int? {
         switch self {
-        case .layers(let range) where range.count == 1: range.lowerBound
+        case .layers(let range) where range.lowerBound == range.upperBound: range.lowerBound
         case .all, .rest, .layers, .tensor, .tensorOfFile, .file: nil
         case .stackLayer(_, let layer), .expert(let layer, _), .shared(let layer): layer
         }
@@ -190,12 +191,12 @@ extension RevisionView.Part: CustomStringConvertible {
         switch self {
         case .all: "(all tensors)"
         case .rest: "(tensors outside the layers)"
-        case .layers(let range) where range.count == 1: "layer \(range.lowerBound)"
+        case .layers(let range) where range.lowerBound == range.upperBound: "layer \(range.lowerBound)"
         case .layers(let range): "layers \(range.lowerBound)-\(range.upperBound)"
         case .stackLayer(let stack, let layer): "\(stack).\(layer)"
         case .expert(let layer, let expert): "layer \(layer) expert \(expert)"
         case .shared(let layer): "layer \(layer) without its experts"
-        case .tensor(let name): name
+        case .tensor(let name): name.text
         case .tensorOfFile(let name, let file): "\(file) \(name)"
         case .file(let file): "(tensors of \(file))"
         }

@@ -25,8 +25,9 @@ struct SafetensorsIndexTests {
         #expect(index.name == fileName)
         #expect(
             index.weightMap == [
-                "a": "model-00002-of-00002.safetensors", "b": "model-00002-of-00002.safetensors",
-                "c": "unet/model-00001-of-00002.safetensors",
+                .init(tensor: "b", file: "model-00002-of-00002.safetensors"),
+                .init(tensor: "c", file: "unet/model-00001-of-00002.safetensors"),
+                .init(tensor: "a", file: "model-00002-of-00002.safetensors"),
             ])
         #expect(index.files == ["model-00002-of-00002.safetensors", "unet/model-00001-of-00002.safetensors"])
         #expect(index.totalBytes == 64)

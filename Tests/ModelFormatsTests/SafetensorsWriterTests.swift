@@ -52,10 +52,10 @@ struct SafetensorsWriterTests {
 
     @Test("names and metadata are escaped as the reference implementation escapes them")
     func escapes() throws {
-        let name = "q\"\\/\u{8}\u{C}\n\r\t\u{0}\u{1F}\u{7F}é\u{1F600}"
+        let name = "q\"\\/\u{8}\u{C}\n\r\t\u{1}\u{1F}\u{7F}é\u{1F600}"
         let writer = try SafetensorsWriter(
             [Tensor(name: name, dtype: "U8", shape: [])], metadata: [name: name])
-        let quoted = #""q\"\\/\b\f\n\r\t\u0000\u001f"# + "\u{7F}é\u{1F600}\""
+        let quoted = #""q\"\\/\b\f\n\r\t\u0001\u001f"# + "\u{7F}é\u{1F600}\""
         #expect(text(writer).hasPrefix("{\"__metadata__\":{\(quoted):\(quoted)},\(quoted):{"))
         let layout = try layout(of: writer.header + [0], format: .safetensors)
         #expect(layout.tensors.map(\.name) == [name])
@@ -72,6 +72,7 @@ struct SafetensorsWriterTests {
         refuse(
             .duplicateName("__metadata__"), Tensor(name: "__metadata__", dtype: "U8", shape: [1]),
             tensor: "__metadata__")
+        refuse(.nameWithNUL("a\0"), Tensor(name: "a\0", dtype: "U8", shape: [1]), tensor: "a\0")
         refuse(.unknownType("f32"), Tensor(name: "t", dtype: "f32", shape: [1]))
         refuse(.partialByte(bits: 12), Tensor(name: "t", dtype: "F4", shape: [3]))
         refuse(.sizeOverflow(shape: [-1]), Tensor(name: "t", dtype: "U8", shape: [-1]))

@@ -3,6 +3,7 @@ import TestSupport
 import Testing
 import WeightStore
 @testable import Origins
+import WireFormats
 
 @Suite(.blocking) struct TransportTests {
     @Test(

@@ -2,6 +2,7 @@ import HTTPTypes
 @testable import Server
 import TestSupport
 import Testing
+import WireFormats
 
 /// Ranges and conditions, as RFC 9110 has them.
 @Suite(.blocking)

@@ -2,6 +2,7 @@
 import Support
 import TestSupport
 import Testing
+import WireFormats
 
 /// What paths ask for.
 @Suite(.blocking)

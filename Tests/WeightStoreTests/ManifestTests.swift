@@ -10,6 +10,7 @@ import Testing
     private static let one = String(repeating: "1", count: 64)
     private static let two = String(repeating: "2", count: 64)
     private static let big = Int.max
+    private static let most = 1 << 48
 
     /// A hostile manifest, without its first line; and a part of the refusal.
     struct Hostile: CustomTestStringConvertible {
@@ -41,14 +42,17 @@ import Testing
         Hostile("negative length", "length of an extent", file(4096), shard(4096), "extent 0 0 -4096"),
         Hostile("length 0", "no bytes", file(0), shard(4096), "extent 0 0 0"),
         Hostile(
-            "offset and length overflow", "line 4: end of an extent", file(big), shard(big), "extent 0 \(big) \(big)"),
-        Hostile("extents overflow", "exceeds", file(big), shard(big), "extent 0 0 \(big)", "extent 0 0 \(big)"),
+            "offset and length overflow", "line 4: end of an extent", file(4096), shard(4096),
+            "extent 0 \(big) \(big)"),
         Hostile(
-            "files overflow", "line 5: bytes of all files", file(big, "a"), shard(big), "extent 0 0 \(big)",
-            file(big, "b"), shard(big), "extent 0 0 \(big)"),
+            "extents overflow", "the extents have", file(most), shard(most), "extent 0 0 \(most)", "extent 0 0 \(most)"),
+        Hostile("file of 2^63-1 bytes", "line 2: the files have", file(big)),
+        Hostile("shard of 2^63-1 bytes", "line 3: the shards have", file(4096), shard(big)),
         Hostile(
-            "shards overflow", "bytes of all shards", file(2), shard(big), shard(big, one), "extent 0 0 1",
-            "extent 1 0 1"),
+            "files overflow", "line 5: the files have", file(most, "a"), shard(most), "extent 0 0 \(most)",
+            file(1, "b")),
+        Hostile(
+            "shards overflow", "line 4: the shards have", file(2), shard(most), shard(1, one)),
         Hostile("number beyond 64 bits", "bytes of a file", "file \(one) 9223372036854775808 other f"),
         Hostile("full-width digits", "bytes of a file", "file \(one) \u{FF11}\u{FF12} other f"),
         Hostile("sign", "bytes of a file", "file \(one) +5 other f"),

@@ -151,7 +151,8 @@ import Testing
     func leaseFile() throws {
         let store = try Store(at: store)
         let revision = try store.revision(fixture.facts.models[0].revisions[0].name)
-        let text = String(decoding: try FileSystem.read("\(store.path)/leases/\(store.leases.name)"), as: UTF8.self)
+        let text = String(
+            decoding: try FileSystem.read("\(store.path)/leases/\(store.leases.name)", limit: 1 << 20), as: UTF8.self)
         let lines = text.split(separator: "\n")
         #expect(lines.count == 3 && lines[0].hasPrefix("process \(getpid()) ("))
         #expect(lines[1] == "schema \(Migrations.all.count), version \(ProgramVersion.current)")

@@ -3,8 +3,8 @@ import WeightStore
 
 /// A required string argument.
 func text(_ argument: UnsafePointer<CChar>?, _ name: String) throws(CallError) -> String {
-    guard let argument else { throw .argument("the \(name) is NULL") }
-    return try optionalText(argument, name)!
+    guard let text = try optionalText(argument, name) else { throw .argument("the \(name) is NULL") }
+    return text
 }
 
 /// A string argument that can be NULL.

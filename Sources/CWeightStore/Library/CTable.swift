@@ -27,7 +27,7 @@ extension weightstore_tensor {
         rank = Int64(layout.shape.count)
         shape = UnsafePointer(memory.array(layout.shape))
         strides = UnsafePointer(layout.strides.flatMap { memory.array($0) })
-        bytes = UInt64(entry.bytes)
+        bytes = UInt64(clamping: entry.bytes)
         shard = memory.string(entry.shard?.hex)
     }
 }

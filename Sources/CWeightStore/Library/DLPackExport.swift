@@ -1,4 +1,5 @@
 import CWeightStoreHeader
+import Support
 import WeightStore
 
 /// The owner of an exported DLPack tensor's memory, alive until the tensor's deleter is called.
@@ -25,7 +26,7 @@ final class DLPackExport {
         guard let type = asBytes ? .bytes : DLPackType(leased.entry.dtype) else {
             throw CallError.unsupported(dtype: leased.entry.dtype)
         }
-        let format = try handle.revision.formats()[leased.entry.file]
+        let format = try handle.revision.formats()[ByteText(leased.entry.file)]
         mapping = isReadOnly ? nil : try handle.privateMapping(of: leased)
         lease = handle.lease.share(leased)
         let shape = asBytes ? [leased.entry.bytes] : TensorLayout(leased.entry, format: format).shape

@@ -71,7 +71,8 @@ extension weightstore_status {
             case .originFailed, .originUnchecked: WEIGHTSTORE_UNREACHABLE
             case .originDiffers, .originLacks: WEIGHTSTORE_BAD_ANSWER
             case .storage(.notFound), .storage(.ambiguous), .storage(.removed): WEIGHTSTORE_NOT_FOUND
-            case .storage(.invalid), .policy(.refused), .device(.unknownName): WEIGHTSTORE_INVALID_ARGUMENT
+            case .storage(.invalid), .file(.tooLarge), .policy(.refused), .device(.unknownName):
+                WEIGHTSTORE_INVALID_ARGUMENT
             case .storage(.damaged), .storage(.missing), .storage(.tooManyMissing): WEIGHTSTORE_DAMAGED
             case .storage(.notAStore), .storage(.newerSchema), .storage(.olderProcesses), .storage(.catalogDamaged),
                 .storage(.catalogOlder), .storage(.foreignBlobs), .file(.networkFileSystem):

@@ -1,4 +1,5 @@
 import CWeightStoreHeader
+import Support
 import WeightStore
 
 /// The value behind C's handle of a revision, with the memory of the structures returned to C.
@@ -9,7 +10,7 @@ final class RevisionHandle: HandleValue {
     private let layerTable = OnDemand<CTable<weightstore_layer>>()
     private let tensorTable = OnDemand<CTable<weightstore_tensor>>()
     private let infoTable = OnDemand<CTable<weightstore_revision_info>>()
-    private let formatsByFile = OnDemand<[String: String]>()
+    private let formatsByFile = OnDemand<[ByteText: String]>()
 
     init(_ revision: Revision) { self.revision = revision }
 
@@ -21,7 +22,7 @@ final class RevisionHandle: HandleValue {
                     file.path = memory.string(entry.path)
                     file.format = memory.string(entry.format)
                     file.digest = memory.string(entry.digest.hex)
-                    file.bytes = UInt64(entry.bytes)
+                    file.bytes = UInt64(clamping: entry.bytes)
                     return file
                 }
             }
@@ -29,9 +30,9 @@ final class RevisionHandle: HandleValue {
     }
 
     /// The format of each file, by path.
-    func formats() throws -> [String: String] {
+    func formats() throws -> [ByteText: String] {
         try formatsByFile.get {
-            Dictionary(try revision.entries().map { ($0.path, $0.format) }) { first, _ in first }
+            Dictionary(try revision.entries().map { (ByteText($0.path), $0.format) }) { first, _ in first }
         }
     }
 
@@ -43,7 +44,7 @@ final class RevisionHandle: HandleValue {
                     layer.stack = memory.string(info.stack)
                     layer.number = Int64(info.number)
                     layer.tensors = info.tensors
-                    layer.bytes = UInt64(info.bytes)
+                    layer.bytes = UInt64(clamping: info.bytes)
                     return layer
                 }
             }
@@ -54,7 +55,7 @@ final class RevisionHandle: HandleValue {
         let formats = try formats()
         return try tensorTable.get {
             try CTable { memory in
-                try revision.tensorEntries().map { weightstore_tensor($0, format: formats[$0.file], memory) }
+                try revision.tensorEntries().map { weightstore_tensor($0, format: formats[ByteText($0.file)], memory) }
             }
         }.rows
     }

@@ -1,3 +1,4 @@
+import Support
 import WeightStore
 
 /// The layout of a tensor's elements, the same for every file format.
@@ -12,7 +13,9 @@ struct TensorLayout {
         let shape = isReversed ? entry.shape.reversed() : entry.shape
         self.shape = shape
         let isPlain = DLPackType(entry.dtype) != nil
-        strides = isPlain ? shape.indices.map { shape[($0 + 1)...].reduce(1) { $0 * max($1, 1) } } : nil
+        strides =
+            isPlain
+            ? shape.indices.map { shape[($0 + 1)...].reduce(1) { $0.multiplied(saturating: max($1, 1)) } } : nil
     }
 }
 

@@ -21,7 +21,7 @@ struct DiskUsage: ParsableCommand {
                 Quantity.bytes(model.shared), Quantity.bytes(model.own))
         }
         let saved = max(usage.logical + usage.orphaned - usage.stored - usage.evicted, 0)
-        let share = usage.logical > 0 ? Int((Double(saved) / Double(usage.logical) * 100).rounded()) : 0
+        let share = usage.logical > 0 ? Int(saturating: (Double(saved) / Double(usage.logical) * 100).rounded()) : 0
         try Terminal.write(
             table.text + "\(Quantity.bytes(usage.logical)) of files in \(Quantity.bytes(usage.stored)) of shards: "
                 + "\(Quantity.bytes(saved)) (\(share)%) saved"

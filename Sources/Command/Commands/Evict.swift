@@ -108,7 +108,9 @@ extension EvictionSummary {
 extension DiskGauge {
     var text: String {
         var text = "stored     \(Quantity.bytes(bytes)) in \(Quantity.count(shards, "shard"))"
-        if let limit = quota.bytes { text += ", \(Int((Double(bytes) / Double(limit) * 100).rounded()))% of the quota" }
+        if let limit = quota.bytes {
+            text += ", \(Int(saturating: (Double(bytes) / Double(limit) * 100).rounded()))% of the quota"
+        }
         return text + """
 
             evictable  \(Quantity.bytes(evictable)): every holder has an origin for these shards, and no process uses them

@@ -28,6 +28,9 @@ struct Import: ParsableCommand {
     @Flag(help: "Import a directory even if files that its index names are missing.")
     var partial = false
 
+    @Flag(help: "Import a directory even if it has neither tensors nor a config.json.")
+    var any = false
+
     @Option(
         help: ArgumentHelp(
             "An origin of the shards (https://…, s3://…, file:///…), the nearest first. May be repeated.",
@@ -58,8 +61,23 @@ struct Import: ParsableCommand {
         if dryRun { return try report(plan()) }
         let store = try options.open(create: true)
         let start = ContinuousClock.now
-        let summary = try LongCall.run(stopping: store) { try store.importModelBlocking(request, work: $0) }
+        let summary = try summary(store)
         try report(summary, seconds: (ContinuousClock.now - start) / .seconds(1))
+    }
+
+    /// Imports the source. Asks first if it is a directory that is no model: it may have been given by mistake.
+    private func summary(_ store: Store) throws -> ImportSummary {
+        var request = request
+        request.mustBeModel = !any
+        do {
+            return try LongCall.run(stopping: store) { [request] in try store.importModelBlocking(request, work: $0) }
+        } catch StorageError.invalid("directory to import", let source, let reason) where Terminal.isInteractive {
+            guard Terminal.confirm("\(source): \(reason). Import it?") else {
+                throw ExitCode(ExitStatus.badInput.rawValue)
+            }
+            request.mustBeModel = false
+            return try LongCall.run(stopping: store) { [request] in try store.importModelBlocking(request, work: $0) }
+        }
     }
 
     private func report(_ summary: ImportSummary, seconds: Double) throws {
@@ -94,6 +112,10 @@ struct Import: ParsableCommand {
             table.add(
                 revision.model, "\(revision.files)", Quantity.bytes(revision.bytes), refs.joined(separator: ", "),
                 revision.source)
+            if !revision.isModel {
+                Terminal.printDiagnostic(
+                    "\(revision.source): no file with tensors and no config.json; import it with --any")
+            }
             for file in revision.skipped { Terminal.printDiagnostic("\(file.path): skipped: \(file.reason)") }
         }
         try Terminal.write(table.text)

@@ -85,11 +85,8 @@ struct LayerRange: ExpressibleByArgument {
     let range: ClosedRange<Int>
 
     init?(argument: String) {
-        let ends = argument.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }
-        guard let first = ends.first.flatMap(\.self), let last = ends.last.flatMap(\.self), ends.count <= 2,
-            0 <= first, first <= last
-        else { return nil }
-        range = first...last
+        guard let range = Quantity.parseRange(argument) else { return nil }
+        self.range = range
     }
 }
 

@@ -23,7 +23,7 @@ struct Untag: ParsableCommand {
     @OptionGroup var options: StoreOptions
 
     func run() throws {
-        let parts = name.split(separator: "@", maxSplits: 1).map(String.init)
+        let parts = name.byteParts("@", maxSplits: 1)
         guard parts.count == 2 else { throw ValidationError("\(name): must be model@ref") }
         try options.open().removeRef(parts[1], of: parts[0])
         try Changed(revision: parts[0], ref: parts[1]).report("\(name) removed", options)

@@ -41,7 +41,7 @@ struct QuotaCommand: ParsableCommand {
 
 extension Quota {
     fileprivate var text: String {
-        func percent(_ share: Double) -> String { "\(Int((share * 100).rounded()))%" }
+        func percent(_ share: Double) -> String { "\(Int(saturating: (share * 100).rounded()))%" }
         let watermarks = "eviction by \(policy) from \(percent(high)) down to \(percent(low))"
         return "quota      \(bytes.map { "\(Quantity.bytes($0)), \(watermarks)" } ?? "none")\n"
     }

@@ -39,7 +39,7 @@ struct PolicySimulate: ParsableCommand {
     @OptionGroup var options: StoreOptions
 
     func validate() throws {
-        try OptionRange.check("--points", points, 1...1000, "8 is the default")
+        try OptionRange.check("--points", points, 1...10_000, "8 is the default")
         try OptionRange.check("--block-size", blockSize, atLeast: 1, "64MiB is the default")
     }
 
@@ -101,7 +101,9 @@ enum QuotaRange: ExpressibleByArgument {
         case .range(let low, let high):
             if count == 1 || low == high { return [high] }
             let factor = pow(Double(high) / Double(low), 1 / Double(count - 1))
-            return (0..<count).map { $0 == count - 1 ? high : Int((Double(low) * pow(factor, Double($0))).rounded()) }
+            return (0..<count).map {
+                $0 == count - 1 ? high : Int(saturating: (Double(low) * pow(factor, Double($0))).rounded())
+            }
         }
     }
 }

@@ -46,7 +46,7 @@ final class ProgressLine {
         guard progress.total > 0 else { return }
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         let (total, done) = (Double(progress.total), Double(progress.done) + Double(progress.skipped))
-        let share = min(done / total, 1)
+        let share = max(min(done / total, 1), 0)
         let rate = Double(progress.done) / max(seconds, 0.001)
         let left = rate > 0 ? (total - done) / rate : 0
         let name = progress.label.isEmpty ? label : progress.label

@@ -1,19 +1,13 @@
 import ArgumentParser
 import Foundation
+import WeightStore
 
 /// A size in bytes: `50G` is decimal, as disks and hubs count; `50GiB` is binary.
 struct ByteSize: ExpressibleByArgument {
     let bytes: Int
 
     init?(argument: String) {
-        let number = argument.prefix { $0.isNumber || $0 == "." }
-        var unit = argument.dropFirst(number.count).lowercased()[...]
-        if unit.hasSuffix("b") { unit = unit.dropLast() }
-        let base = unit.hasSuffix("i") ? 1024.0 : 1000.0
-        if unit.hasSuffix("i") { unit = unit.dropLast() }
-        guard let value = Double(number), let power = ["", "k", "m", "g", "t", "p"].firstIndex(of: unit),
-            base == 1000 || power > 0, let bytes = Int(exactly: (value * pow(base, Double(power))).rounded())
-        else { return nil }
+        guard let bytes = Quantity.parseBytes(argument) else { return nil }
         self.bytes = bytes
     }
 
@@ -36,13 +30,7 @@ struct TimeSpan: ExpressibleByArgument {
     private static let units: [Character: Int] = ["s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800]
 
     init?(argument: String) {
-        if argument == "0" {
-            seconds = 0
-            return
-        }
-        guard let unit = argument.last.flatMap({ Self.units[$0] }), let value = Int(argument.dropLast()), value >= 0,
-            case let (seconds, overflow) = value.multipliedReportingOverflow(by: unit), !overflow
-        else { return nil }
+        guard let seconds = Quantity.parseSeconds(argument) else { return nil }
         self.seconds = seconds
     }
 
@@ -59,10 +47,8 @@ struct Share: ExpressibleByArgument {
     let fraction: Double
 
     init?(argument: String) {
-        let isPercent = argument.hasSuffix("%")
-        guard let value = Double(isPercent ? String(argument.dropLast()) : argument) else { return nil }
-        fraction = isPercent ? value / 100 : value
-        guard fraction > 0, fraction <= 1 else { return nil }
+        guard let fraction = Quantity.parseShare(argument) else { return nil }
+        self.fraction = fraction
     }
 
     /// The percentage: `5%`.

@@ -3,6 +3,7 @@ import NIOHTTP1
 import Origins
 import Synchronization
 import WeightStore
+import WireFormats
 
 /// A client of etcd 3.4 and later over its HTTP/JSON gateway, limited to the calls that a fleet needs. Blocks.
 ///
@@ -39,9 +40,9 @@ final class EtcdClient: Sendable {
     init(_ urls: String, options: TransportOptions, environment: [String: String] = ProcessInfo.processInfo.environment)
         throws
     {
-        addresses = try urls.split(separator: ",").map { url in
-            guard let address = Address(url.hasSuffix("/") ? String(url.dropLast()) : String(url)) else {
-                throw FleetError.unusable(what: String(url), reason: "not an etcd address; expected https://host:port")
+        addresses = try urls.byteParts(",").filter { !$0.isEmpty }.map { url in
+            guard let address = Address(url.dropping(byteSuffix: "/") ?? url) else {
+                throw FleetError.unusable(what: url, reason: "not an etcd address; expected https://host:port")
             }
             try options.check(address, for: address.name)
             return address
@@ -50,7 +51,7 @@ final class EtcdClient: Sendable {
             throw FleetError.unusable(what: "etcd", reason: "no address given; expected https://host:port")
         }
         user = environment["ETCDCTL_USER"].flatMap { text in
-            let parts = text.split(separator: ":", maxSplits: 1).map(String.init)
+            let parts = text.byteParts(":", maxSplits: 1)
             return parts.count == 2 ? (parts[0], parts[1]) : nil
         }
         var options = options
@@ -196,7 +197,8 @@ final class EtcdClient: Sendable {
                 let goesOn = try body(
                     .events(
                         cluster: result.header.cluster_id ?? "",
-                        revision: events.compactMap(\.kv.mod_revision).compactMap { Int($0) }.max() ?? revision,
+                        revision: events.compactMap(\.kv.mod_revision).compactMap { Int(decimal: $0) }.max()
+                            ?? revision,
                         events.map { ($0.kv.value.key, $0.type == "DELETE" ? nil : $0.kv.value.value) }))
                 if !goesOn { throw Ended() }
             }

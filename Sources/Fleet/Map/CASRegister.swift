@@ -1,5 +1,6 @@
 import Foundation
 import Origins
+import Support
 import WeightStore
 
 /// A value in a bucket that is changed by compare-and-swap, built on "create if absent" alone (S3's
@@ -139,8 +140,8 @@ struct CASRegister: Sendable {
 
     /// The generation of an object's name; nil for the head and for other objects.
     func number(_ objectName: String) -> Int? {
-        guard objectName.hasPrefix(name + "/"), let number = Int(objectName.dropFirst(name.count + 1)), number > 0,
-            place(number) == objectName
+        guard let digits = objectName.dropping(bytePrefix: name + "/"), let number = Self.number(digits),
+            ByteText(place(number)) == ByteText(objectName)
         else { return nil }
         return number
     }
@@ -151,8 +152,13 @@ struct CASRegister: Sendable {
         return number
     }
 
-    static func number(_ object: S3Bucket.Object) -> Int? {
-        Int(String(decoding: object.bytes, as: UTF8.self)).flatMap { $0 > 0 ? $0 : nil }
+    static func number(_ object: S3Bucket.Object) -> Int? { number(String(decoding: object.bytes, as: UTF8.self)) }
+
+    /// The greatest generation: generations are counted on, and a number from outside must not overflow.
+    static let mostGenerations = 1 << 53
+
+    static func number(_ digits: String) -> Int? {
+        Int(decimal: digits).flatMap { 1...mostGenerations ~= $0 ? $0 : nil }
     }
 
     /// The latest state, from the one that the head names.

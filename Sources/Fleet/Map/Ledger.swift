@@ -1,5 +1,6 @@
 import Foundation
 import Origins
+import Support
 
 /// The state shared by all processes that change the bucket: the models, the pushes in progress, and the garbage
 /// collection in progress.
@@ -132,5 +133,7 @@ struct Ledger: Codable, Sendable, Equatable {
     }
 
     /// Whether an entry with this sign of life counts as dead.
-    static func isDead(_ seen: Int, at now: Date) -> Bool { Int(now.timeIntervalSince1970) - seen > deadSeconds }
+    static func isDead(_ seen: Int, at now: Date) -> Bool {
+        Int(now.timeIntervalSince1970).subtracting(saturating: seen) > deadSeconds
+    }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import Support
 import WeightStore
 
 /// The version map's entry of one model: its versions and refs. Immutable: each change is a new generation.
@@ -60,6 +61,15 @@ public struct ModelVersions: Codable, Sendable, Equatable {
         guard weightstore == Self.form else {
             throw .malformed(place: place, reason: "unsupported format \"\(weightstore)\"; expected \"\(Self.form)\"")
         }
+        // The next change adds 1.
+        let numbers = [generation, last] + versions.map(\.version) + refs.values.map(\.version)
+        guard numbers.allSatisfy({ 0...CASRegister.mostGenerations ~= $0 }) else {
+            throw .malformed(
+                place: place, reason: "a number is negative or greater than \(CASRegister.mostGenerations)")
+        }
+        guard versions.allSatisfy({ 0...Manifest.maximumFileBytes ~= $0.bytes }) else {
+            throw .malformed(place: place, reason: "a size is negative or greater than \(Manifest.maximumFileBytes)")
+        }
     }
 
     func encoded() throws -> [UInt8] {
@@ -75,7 +85,7 @@ public struct ModelVersions: Codable, Sendable, Equatable {
 
     /// The version that a ref names, or that a name such as `v3` means.
     func named(_ name: String) throws(FleetError) -> Version {
-        let number = refs[name]?.version ?? (name.hasPrefix("v") ? Int(name.dropFirst()) : nil)
+        let number = refs[name]?.version ?? name.dropping(bytePrefix: "v").flatMap { Int(decimal: $0) }
         guard let number, let found = version(number) else {
             throw .unknown(what: "version", name: "\(model)@\(name)")
         }

@@ -1,3 +1,4 @@
+import Support
 import WeightStore
 
 /// A ref of a model that a node follows, or all refs of the model.
@@ -12,8 +13,8 @@ public struct Follow: Codable, Sendable, Hashable, CustomStringConvertible {
     /// - Parameter text: `org/name`, or `org/name@ref`.
     /// - Throws: if a name is not valid.
     public init(_ text: String) throws {
-        let parts = text.split(separator: "@", maxSplits: 1).map(String.init)
-        model = try ModelName.check(parts.first ?? text)
+        let parts = text.byteParts("@", maxSplits: 1)
+        model = try ModelName.check(parts[0])
         ref = try parts.count == 2 ? RefName.check(parts[1]) : nil
     }
 

@@ -136,9 +136,9 @@ final class Watcher: Sendable {
     {
         var entries: [FleetTable.Entry] = []
         for event in events {
-            if event.key.hasPrefix(etcd.models) {
+            if event.key.hasBytePrefix(etcd.models) {
                 if let entry = try entry(event.key, event.value, etcd) { entries.append(entry) }
-            } else if event.key.hasPrefix(etcd.nodes) {
+            } else if event.key.hasBytePrefix(etcd.nodes) {
                 let name = String(event.key.dropFirst(etcd.nodes.count))
                 var nodes = state.withLock { $0.nodes }
                 // An unreadable value is not a peer.
@@ -160,10 +160,10 @@ final class Watcher: Sendable {
         // Models and nodes at one revision, from which the watch resumes.
         let snapshot = try etcd.client.range(etcd.shared)
         let position = FleetTable.Position(cluster: snapshot.cluster, revision: snapshot.revision)
-        let entries = try snapshot.values.filter { $0.key.hasPrefix(etcd.models) }.compactMap {
+        let entries = try snapshot.values.filter { $0.key.hasBytePrefix(etcd.models) }.compactMap {
             try entry($0.key, $0.value, etcd)
         }
-        setNodes(snapshot.values.filter { $0.key.hasPrefix(etcd.nodes) })
+        setNodes(snapshot.values.filter { $0.key.hasBytePrefix(etcd.nodes) })
         try apply(entries, at: position)
         fullReads.add(1, ordering: .relaxed)
         state.withLock { state in

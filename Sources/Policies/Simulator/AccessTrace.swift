@@ -2,6 +2,7 @@ import Files
 import Foundation
 import Glibc
 import Storage
+import Support
 
 /// A sequence of accesses for the simulator: the object, its size, and the time of each.
 ///
@@ -58,6 +59,11 @@ public struct AccessTrace: Sendable {
     /// The id of each object.
     package private(set) var ids: [String] = []
 
+    /// The most bytes of a trace's file.
+    private static let mostBytes = 8 << 30
+    /// The most bytes of an object.
+    private static let mostObjectBytes = 1 << 48
+
     /// Creates an empty trace.
     public init() {}
 
@@ -69,7 +75,7 @@ public struct AccessTrace: Sendable {
     /// - Throws: ``FileError``; ``StorageError/invalid(what:value:reason:)`` with the number of the malformed line.
     public init(files: [String], blockBytes: Int = 64 << 20) throws {
         // Each file is read once, because it may be a pipe.
-        let files = try files.map { (path: $0, text: try FileSystem.read($0)) }
+        let files = try files.map { (path: $0, text: try FileSystem.read($0, limit: Self.mostBytes)) }
         if files.first?.text.first(where: { $0 > 32 }) == UInt8(ascii: "{") {
             try readRequests(files, blockBytes: blockBytes)
         } else {
@@ -79,26 +85,26 @@ public struct AccessTrace: Sendable {
 
     private mutating func readAccesses(_ files: [(path: String, text: [UInt8])]) throws {
         var lines: [(time: Double, object: Int32)] = []
-        var places: [String: Int32] = [:]
+        var places: [ByteText: Int32] = [:]
         for (path, text) in files {
             var number = 0
             for line in text.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
                 number += 1
                 if line.isEmpty || line.first == UInt8(ascii: "#") { continue }
                 let fields = line.split(separator: UInt8(ascii: ","), maxSplits: 3, omittingEmptySubsequences: false)
-                guard fields.count >= 3, let time = Double(Self.text(fields[0])), let bytes = Int(Self.text(fields[2])),
-                    bytes > 0
+                guard fields.count >= 3, let time = Double(Self.text(fields[0])), time.isFinite,
+                    let bytes = Int(decimal: Self.text(fields[2])), 1...Self.mostObjectBytes ~= bytes
                 else {
                     // The first line may be a heading.
                     if number == 1, fields.count >= 3 { continue }
                     throw StorageError.invalid(
                         what: "trace", value: "\(path), line \(number)",
-                        reason: "expected time,id,size with a size of at least 1")
+                        reason: "expected time,id,size with a size of 1 to \(Self.mostObjectBytes)")
                 }
                 let id = Self.text(fields[1])
-                let object = places[id] ?? Int32(objects.count)
-                if places[id] == nil {
-                    places[id] = object
+                let object = try places[ByteText(id)] ?? nextPlace(path)
+                if places[ByteText(id)] == nil {
+                    places[ByteText(id)] = object
                     objects.append(Object(bytes: bytes))
                     ids.append(id)
                 }
@@ -127,13 +133,14 @@ public struct AccessTrace: Sendable {
                 func refuse(_ reason: String) -> StorageError {
                     .invalid(what: "trace", value: "\(path), line \(number + 1)", reason: reason)
                 }
-                guard let request = try? decoder.decode(Request.self, from: Data(line)) else {
+                guard let request = try? decoder.decode(Request.self, from: Data(line)), request.timestamp.isFinite
+                else {
                     throw refuse("expected a JSON object with timestamp and hash_ids")
                 }
                 var blocks: [Int32] = []
                 for id in request.hash_ids {
                     let parent = blocks.last ?? -1
-                    let place = places[id] ?? Int32(objects.count)
+                    let place = try places[id] ?? nextPlace(path)
                     if places[id] == nil {
                         places[id] = place
                         objects.append(Object(bytes: blockBytes, kind: .kv, parent: parent, depth: blocks.count))
@@ -157,14 +164,22 @@ public struct AccessTrace: Sendable {
         }
     }
 
+    /// The index of the next object.
+    private func nextPlace(_ path: String) throws -> Int32 {
+        guard let place = Int32(exactly: objects.count) else {
+            throw StorageError.invalid(what: "trace", value: path, reason: "has more than \(Int32.max) objects")
+        }
+        return place
+    }
+
     private static func text(_ bytes: ArraySlice<UInt8>) -> String {
         String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .whitespaces)
     }
 
     /// The total size of all accesses, in bytes.
-    public var bytes: Int { accesses.reduce(0) { $0 + objects[Int($1)].bytes } }
+    public var bytes: Int { accesses.saturatingSum { objects[Int($0)].bytes } }
     /// The total size of all objects, in bytes; a cache of this size evicts nothing.
-    public var footprint: Int { objects.reduce(0) { $0 + $1.bytes } }
+    public var footprint: Int { objects.saturatingSum(\.bytes) }
 
     /// For each access, the index of the next access to the same object; `Int.max` if there is none.
     var nextUses: [Int] {

@@ -1,3 +1,5 @@
+import Support
+
 /// The lower bound of misses for any policy, even one that knows the future.
 ///
 /// **Bytes**: Belady's MIN, with each byte as an object of its own (Belady, IBM Systems Journal 5(2), 1966): it evicts
@@ -42,13 +44,13 @@ enum Bound {
         var hits = 0
         for index in trace.accesses.indices {
             let object = Int(trace.accesses[index])
-            hits += resident[object]
+            hits = hits.adding(saturating: resident[object])
             stored -= resident[object]
             resident[object] = 0
             nextUse[object] = next[index]
             guard next[index] != .max else { continue }
             resident[object] = trace.objects[object].bytes
-            stored += resident[object]
+            stored = stored.adding(saturating: resident[object])
             heap.insert((next[index], object))
             while stored > quota, let top = heap.first {
                 guard nextUse[top.object] == top.use, resident[top.object] > 0 else {

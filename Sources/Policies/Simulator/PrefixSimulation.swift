@@ -59,12 +59,12 @@ struct PrefixSimulation {
             let now = trace.times[index]
             if object.depth == 0 { (before, isWhole, isFull) = (-1, true, false) }
             result.accesses += 1
-            result.bytes += object.bytes
+            result.bytes = result.bytes.adding(saturating: object.bytes)
             let isThere = state.resident[place]
             if !isThere { isWhole = false }
             if !isWhole {
                 result.misses += 1
-                result.missedBytes += object.bytes
+                result.missedBytes = result.missedBytes.adding(saturating: object.bytes)
             }
             if isThere {
                 try table.touch(place, at: now, clock: state.clock)
@@ -83,10 +83,10 @@ struct PrefixSimulation {
     private func bring(_ place: Int, at now: Double, behind before: Int, _ state: inout State) throws -> Bool {
         let object = trace.objects[place]
         guard object.bytes <= quota else { return false }
-        if state.stored + object.bytes > quota {
-            let target = max(min(quota - object.bytes, Int(Double(quota) * low)), 0)
+        if object.bytes > quota - state.stored {
+            let target = max(min(quota - object.bytes, Int(saturating: Double(quota) * low)), 0)
             try evict(now: now, excluding: before, target: target, &state)
-            guard state.stored + object.bytes <= quota else { return false }
+            guard object.bytes <= quota - state.stored else { return false }
         }
         var facts = object.facts(at: now, after: state.heats[place], clock: state.clock)
         facts.children = state.children[place]

@@ -53,16 +53,16 @@ struct Simulation {
             let object = trace.objects[place]
             let now = trace.times[index]
             result.accesses += 1
-            result.bytes += object.bytes
+            result.bytes = result.bytes.adding(saturating: object.bytes)
             if resident[place] {
                 try table.touch(place, at: now, clock: clock)
                 continue
             }
             result.misses += 1
-            result.missedBytes += object.bytes
+            result.missedBytes = result.missedBytes.adding(saturating: object.bytes)
             guard object.bytes <= quota else { continue }
-            if stored + object.bytes > quota {
-                let target = min(quota - object.bytes, Int(Double(quota) * low))
+            if object.bytes > quota - stored {
+                let target = min(quota - object.bytes, Int(saturating: Double(quota) * low))
                 try evict(table, query, now: now, &resident, &heats, &stored, &clock, target: max(target, 0))
             }
             try table.insert(place, object.facts(at: now, after: heats[place], clock: clock))

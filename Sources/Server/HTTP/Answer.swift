@@ -1,6 +1,7 @@
 import Foundation
 import HTTPTypes
 import NIOCore
+import WireFormats
 
 /// The response to a request.
 struct Answer: Sendable {

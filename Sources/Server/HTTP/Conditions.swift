@@ -1,4 +1,5 @@
 import HTTPTypes
+import WireFormats
 
 /// Compares the conditional fields of a request (RFC 9110, 13) with the entity tag of the requested bytes.
 struct Conditions {

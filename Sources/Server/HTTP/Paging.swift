@@ -1,19 +1,23 @@
 import Foundation
 import HTTPTypes
 import Hummingbird
+import WireFormats
+import Support
 
 /// A list in pages. The field `Link` contains the URL of the next page, as at the Hub.
 struct Paging: Sendable {
     private let limit: Int
-    private let cursor: String?
+    private let cursor: ByteText?
     private let path: String
     private let query: Query
 
     /// - Parameter most: the most entries of a page.
     init(_ request: Request, most: Int) {
         query = Query(request.uri.query ?? "")
-        limit = min(max(query["limit"].flatMap { Int($0) } ?? most, 1), most)
-        cursor = query["cursor"].flatMap { Data(base64Encoded: $0) }.map { String(decoding: $0, as: UTF8.self) }
+        limit = min(max(query["limit"].flatMap { Int(decimal: $0) } ?? most, 1), most)
+        cursor = query["cursor"].flatMap { Data(base64Encoded: $0) }.map {
+            ByteText(String(decoding: $0, as: UTF8.self))
+        }
         path = Self.base(request) + request.uri.path
     }
 
@@ -25,8 +29,8 @@ struct Paging: Sendable {
         var start = 0
         if let cursor {
             start =
-                entries.firstIndex { key($0) == cursor }.map { $0 + 1 }
-                ?? entries.firstIndex { key($0) > cursor } ?? entries.count
+                entries.firstIndex { ByteText(key($0)) == cursor }.map { $0 + 1 }
+                ?? entries.firstIndex { ByteText(key($0)) > cursor } ?? entries.count
         }
         let page = entries[start...].prefix(limit)
         guard page.endIndex < entries.count, let last = page.last else { return (page, [:]) }
@@ -37,7 +41,7 @@ struct Paging: Sendable {
     /// The server's URL as the client addressed it: clients follow the link unchanged.
     private static func base(_ request: Request) -> String {
         let host = request.head.authority ?? ""
-        guard !host.isEmpty, host.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || ".-_:[]".contains($0)) })
+        guard !host.isEmpty, host.isASCIIWord(and: ".-_:[]")
         else { return "" }
         let isEncrypted =
             request.head.scheme == "https" || request.headers[HTTPField.Name("X-Forwarded-Proto")!] == "https"

@@ -1,6 +1,7 @@
 import HTTPTypes
 import Hummingbird
 import WeightStore
+import WireFormats
 
 extension Hub {
     /// A file's bytes. A missing file is pulled, and looked up once more.

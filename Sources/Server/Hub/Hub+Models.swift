@@ -1,6 +1,7 @@
 import HTTPTypes
 import Hummingbird
 import WeightStore
+import WireFormats
 
 extension Hub {
     /// A model in the Hub's JSON form. Lists omit `siblings`.

@@ -1,6 +1,7 @@
 import Hummingbird
 import NIOCore
 import WeightStore
+import WireFormats
 
 extension Hub {
     /// An entry of a listing in the Hub's JSON form.
@@ -69,8 +70,8 @@ extension Hub {
         let held = try await hold(model, revision)
         return try await threads.run {
             let all = Self.items(try held.revision.entries(), below: "", recursive: true)
-            let byPath = Dictionary(all.map { ($0.path, $0) }, uniquingKeysWith: { $1 })
-            let asked = form.all("paths").compactMap { byPath[$0] }
+            let byPath = Dictionary(all.map { (ByteText($0.path), $0) }, uniquingKeysWith: { $1 })
+            let asked = form.all("paths").compactMap { byPath[ByteText($0)] }
             return try .json(try asked.map { try describe($0, of: held, expanded: form.isSet("expand")) })
         }
     }
@@ -78,16 +79,16 @@ extension Hub {
     private static func items(_ entries: [FileEntry], below path: String, recursive: Bool) -> [Item] {
         let prefix = path.isEmpty ? "" : path + "/"
         var items: [Item] = []
-        var folders: [String: [FileEntry]] = [:]
-        for entry in entries where entry.path.hasPrefix(prefix) {
-            let names = entry.path.dropFirst(prefix.count).split(separator: "/")
+        var folders: [ByteText: [FileEntry]] = [:]
+        for entry in entries {
+            guard let names = entry.path.dropping(bytePrefix: prefix)?.byteParts("/") else { continue }
             if names.count == 1 || recursive { items.append(.file(entry)) }
             for depth in 1..<(recursive ? names.count : min(names.count, 2)) {
-                folders[prefix + names[..<depth].joined(separator: "/"), default: []].append(entry)
+                folders[ByteText(prefix + names[..<depth].joined(separator: "/")), default: []].append(entry)
             }
         }
-        items += folders.map { Item.folder($0.key, $0.value) }
-        return items.sorted { $0.path < $1.path }
+        items += folders.map { Item.folder($0.key.text, $0.value) }
+        return items.sorted { ByteText($0.path) < ByteText($1.path) }
     }
 
     private func describe(_ item: Item, of held: Held, expanded: Bool) throws -> TreeEntry {

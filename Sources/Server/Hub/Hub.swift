@@ -1,6 +1,7 @@
 import Foundation
 import Hummingbird
 import WeightStore
+import WireFormats
 
 /// The Hugging Face Hub's read API (as huggingface_hub 2.4 uses it) for the contents of the store.
 struct Hub: Sendable {
@@ -37,16 +38,20 @@ struct Hub: Sendable {
 
     private func find(_ model: String, _ name: String?) async throws -> Held {
         try await threads.run { [store] in
-            let isDefault = name == nil || name == "main"
-            let revision = try store.revision(isDefault ? model : "\(model)@\(name!)")
+            let name = name == "main" ? nil : name
+            let revision = try store.revision(name.map { "\(model)@\($0)" } ?? model)
             let (commit, created) = try revision.origin()
             return Held(revision: revision, commit: commit, created: created)
         }
     }
 
+    /// The last second of the year 9999.
+    private static let lastSecond = 253_402_300_799
+
     /// A time in the Hub's format, from seconds since 1970.
     static func date(_ seconds: Int) -> String {
-        Date(timeIntervalSince1970: Double(seconds))
+        // Foundation's calendars trap on times that are too large.
+        Date(timeIntervalSince1970: Double(min(max(seconds, 0), lastSecond)))
             .formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
     }
 }

@@ -1,6 +1,7 @@
 import HTTPTypes
 import Hummingbird
 import WeightStore
+import WireFormats
 
 /// Answers other stores: the revisions of a model, and manifests and shards by digest.
 struct Peers: Sendable {

@@ -71,7 +71,7 @@ public final class ServerCertificate: Sendable {
     private static func read(_ certificate: String, _ key: String) throws(ServerError) -> Files {
         func bytes(_ path: String) throws(ServerError) -> [UInt8] {
             do {
-                return try FileSystem.read(path)
+                return try FileSystem.read(path, limit: 16 << 20)
             } catch .system(_, _, let code) {
                 throw .certificate(path: path, reason: String(cString: strerror(code)))
             } catch {

@@ -1,5 +1,6 @@
 import Files
 import Glibc
+import Support
 
 /// The blobs of a store: `blobs/ab/abcdef…`, one file for each shard, manifest and record, read-only.
 ///
@@ -57,9 +58,10 @@ package struct BlobDirectory: Sendable {
         var blobs: [Name] = []
         var unknownFiles: [String] = []
         for name in try FileSystem.entries("\(root)/\(directory)") {
-            let stem = name.prefix(2 * ContentDigest.byteCount)
-            if let digest = ContentDigest(hex: stem), digest.hex == stem, stem.hasPrefix(directory),
-                let kind = Kind(rawValue: String(name.dropFirst(stem.count)))
+            // Blobs have 64 lower-case digits, the first two of which are the directory.
+            let stem = String(decoding: name.utf8.prefix(2 * ContentDigest.byteCount), as: UTF8.self)
+            if let digest = ContentDigest(hex: stem), digest.hex == stem, stem.hasBytePrefix(directory),
+                let kind = name.dropping(bytePrefix: stem).flatMap(Kind.init)
             {
                 blobs.append(Name(digest: digest, kind: kind))
             } else {

@@ -1,15 +1,15 @@
+import Support
+
 /// The syntax of model names: `name` or `org/name`.
 package enum ModelName {
     /// Returns the name if it is valid; throws ``StorageError/invalid(what:value:reason:)`` otherwise.
     package static func check(_ name: String) throws(StorageError) -> String {
         func refuse(_ reason: String) -> StorageError { .invalid(what: "model name", value: name, reason: reason) }
-        let parts = name.split(separator: "/", omittingEmptySubsequences: false)
+        let parts = name.byteParts("/")
         guard parts.count <= 2 else { throw refuse("must contain at most one \"/\", as in org/name") }
         guard name.utf8.count <= 200 else { throw refuse("must have at most 200 bytes") }
         for part in parts {
-            guard part.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "._-".contains($0)) }),
-                let first = part.first, first != "." && first != "-"
-            else {
+            guard !part.isEmpty, part.isASCIIWord(and: "._-"), !part.hasBytePrefix("."), !part.hasBytePrefix("-") else {
                 throw refuse(
                     "each part must have 1 or more letters, digits, \".\", \"_\" and \"-\", and not begin with \".\" or \"-\""
                 )
@@ -43,18 +43,18 @@ enum VersionName {
     static func parse(_ name: String) -> Int? { number(name, after: "v") }
 
     private static func number(_ name: String, after prefix: String) -> Int? {
-        let digits = name.utf8.dropFirst(prefix.utf8.count)
-        guard name.utf8.starts(with: prefix.utf8), let first = digits.first, first != UInt8(ascii: "0"),
-            digits.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) })
-        else { return nil }
-        return Int(name.dropFirst())
+        guard let digits = name.dropping(bytePrefix: prefix), !digits.hasBytePrefix("0") else { return nil }
+        return Int(decimal: digits)
     }
 }
 
 /// A commit of the hub: 40 lower-case hexadecimal digits.
 package enum CommitName {
     package static func isValid(_ name: String) -> Bool {
-        name.utf8.count == 40 && name.allSatisfy { $0.isASCII && $0.isHexDigit && !$0.isUppercase }
+        name.utf8.count == 40
+            && name.utf8.allSatisfy { byte in
+                UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte || UInt8(ascii: "a")...UInt8(ascii: "f") ~= byte
+            }
     }
 }
 

@@ -1,5 +1,6 @@
 import Files
 import Glibc
+import Support
 
 /// `write.lock`: held over every commit and every checkpoint of every process.
 ///
@@ -25,7 +26,7 @@ package final class WriteLock: Sendable {
     package func commits() throws -> Int {
         var bytes = [UInt8](repeating: 0, count: Self.digits)
         let count = try bytes.withUnsafeMutableBytes { try file.read(at: 0, into: $0) }
-        return Int(String(decoding: bytes.prefix(count), as: UTF8.self)) ?? 0
+        return Int(decimal: bytes.prefix(count)) ?? 0
     }
 
     /// Notes a commit. Call it only under the lock.

@@ -1,5 +1,6 @@
 import Files
 import Glibc
+import Support
 
 /// The file `blobs/.store`: it says to which store the blobs belong. Deletions need it, so that an empty mount point is
 /// not taken for blobs that are gone.
@@ -9,6 +10,8 @@ package struct StoreMarker: Sendable {
     /// Its name in `blobs/`.
     package static let name = ".store"
     private static let prefix = "weightstore store "
+    /// The most bytes of such a file.
+    private static let mostBytes = 4096
 
     let path: String
 
@@ -21,9 +24,8 @@ package struct StoreMarker: Sendable {
     /// - Returns: nil if there is no such file; the empty text if it holds no id.
     package func read() throws -> String? {
         guard let file = try FileDescriptor.openIfThere(path) else { return nil }
-        let text = String(decoding: try file.readAll(), as: UTF8.self)
-        guard text.hasPrefix(Self.prefix), text.hasSuffix("\n") else { return "" }
-        return String(text.dropFirst(Self.prefix.count).dropLast())
+        let text = String(decoding: try file.readAll(limit: Self.mostBytes), as: UTF8.self)
+        return text.dropping(bytePrefix: Self.prefix)?.dropping(byteSuffix: "\n") ?? ""
     }
 
     /// Writes the file, durably. Call it under the write lock.

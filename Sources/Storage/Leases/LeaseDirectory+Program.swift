@@ -20,12 +20,12 @@ extension LeaseDirectory {
             self.version = version
         }
 
-        init?(line: Substring) {
-            let words = line.split(separator: " ", maxSplits: 3)
-            guard words.count == 4, words[0] == "schema", words[1].last == ",", words[2] == "version",
-                let schema = Int(words[1].dropLast())
+        init?(line: some StringProtocol) {
+            let words = line.byteParts(" ", maxSplits: 3)
+            guard words.count == 4, words[0] == "schema", words[2] == "version",
+                let schema = words[1].dropping(byteSuffix: ",").flatMap({ Int(decimal: $0) })
             else { return nil }
-            self.init(schema: schema, version: String(words[3]))
+            self.init(schema: schema, version: words[3])
         }
     }
 }

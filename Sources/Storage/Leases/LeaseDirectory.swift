@@ -29,9 +29,9 @@ package final class LeaseDirectory: Sendable {
         package let revisions: Set<Use>
 
         init(lease: String, text: String) {
-            let lines = text.split(separator: "\n")
+            let lines = text.byteParts("\n").filter { !$0.isEmpty }
             self.lease = lease
-            process = lines.first.map(String.init) ?? "process \(lease)"
+            process = lines.first ?? "process \(lease)"
             program = lines.dropFirst().first.flatMap(Program.init(line:))
             revisions = Set(lines.dropFirst().compactMap(Use.init(line:)))
         }
@@ -49,11 +49,15 @@ package final class LeaseDirectory: Sendable {
             self.digest = digest
         }
 
-        package init?(line: Substring) {
-            guard let digest = ContentDigest(hex: line.prefix(64)) else { return nil }
-            self.init(model: String(line.dropFirst(65)), digest: digest)
+        package init?(line: some StringProtocol) {
+            let parts = line.byteParts(" ", maxSplits: 1)
+            guard parts.count == 2, let digest = ContentDigest(hex: parts[0]) else { return nil }
+            self.init(model: parts[1], digest: digest)
         }
     }
+
+    /// The most bytes of a lease file that are read: about a million revisions in use.
+    private static let mostBytes = 256 << 20
 
     package let path: String
     /// The name of this process's lease.
@@ -145,7 +149,7 @@ package final class LeaseDirectory: Sendable {
     /// The living processes, including this one if it can write to the store. Removes the lease files of dead ones.
     package func holders() throws -> [Holder] {
         var holders: [Holder] = []
-        for name in try FileSystem.entries(path) where !name.hasPrefix(".") {
+        for name in try FileSystem.entries(path) where !name.hasBytePrefix(".") {
             let path = path + "/" + name
             if access.isReadOnly, Glibc.access(path, R_OK) != 0 {
                 // Its process may be alive.
@@ -158,7 +162,8 @@ package final class LeaseDirectory: Sendable {
                 continue
             }
             // Read from the descriptor: the path no longer exists if the process ends now.
-            holders.append(Holder(lease: name, text: String(decoding: try file.readAll(), as: UTF8.self)))
+            holders.append(
+                Holder(lease: name, text: String(decoding: try file.readAll(limit: Self.mostBytes), as: UTF8.self)))
         }
         return holders
     }
@@ -180,7 +185,9 @@ package final class LeaseDirectory: Sendable {
     }
 
     private func write(_ uses: [Use: Int]) throws {
-        let command = CommandLine.arguments.prefix(2).map { FileSystem.name(of: $0) }.joined(separator: " ")
+        // An argument may contain a line feed.
+        let words = CommandLine.arguments.prefix(2).map { FileSystem.name(of: $0) }.joined(separator: " ")
+        let command = String(decoding: words.utf8.map { $0 < 0x20 ? UInt8(ascii: "?") : $0 }, as: UTF8.self)
         let text =
             (["process \(getpid()) (\(command))", Program.current.line] + uses.keys.map(\.line)).joined(separator: "\n")
             + "\n"

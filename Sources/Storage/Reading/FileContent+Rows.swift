@@ -49,7 +49,13 @@ extension FileContent {
                 indexes[shard] = index
                 content.shards.append(try ShardFacts(row))
             }
-            content.extents.append(Extent(shard: index, shardOffset: row["shard_offset"], length: row["length"]))
+            let extent = Extent(shard: index, shardOffset: row["shard_offset"], length: row["length"])
+            // The bytes are read at this place of a mapping, so it must lie in the shard.
+            let bytes = content.shards[index].bytes
+            guard extent.length >= 0, 0...max(bytes, 0) ~= extent.shardOffset,
+                extent.length <= bytes - extent.shardOffset
+            else { throw DatabaseError.damaged("an extent of file \(file.id) does not lie in its shard") }
+            content.extents.append(extent)
         }
         content.tensors = try TensorTable.all(of: file.id, db)
         return content

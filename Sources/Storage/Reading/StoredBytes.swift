@@ -64,11 +64,31 @@ package final class StoredBytes: Sendable {
     ///   - runs: in file order; they cover the range.
     ///   - hold: keeps the revision from removal as long as the value exists.
     ///   - memory: the files in memory to which runs refer by their paths.
-    package init(_ range: Range<Int>, runs: [Run], hold: RevisionHold?, memory: [MemoryFile] = []) {
+    /// - Throws: ``StorageError/catalogDamaged(path:message:)`` if the runs do not cover the range, or exceed their blobs.
+    package init(
+        _ range: Range<Int>, runs: [Run], hold: RevisionHold?, memory: [MemoryFile] = []
+    ) throws(StorageError) {
+        var end = range.lowerBound
+        for run in runs {
+            guard run.offset <= end, run.length >= 0, run.length <= .max - run.offset, run.blobOffset >= 0,
+                run.length <= run.blobBytes, run.blobOffset <= run.blobBytes - run.length
+            else { throw .catalogDamaged(path: run.path, message: "the extents of a file do not fit its shards") }
+            end = max(end, run.offset + run.length)
+        }
+        guard end >= range.upperBound else {
+            throw .catalogDamaged(path: runs.last?.path ?? "", message: "the extents of a file do not cover its bytes")
+        }
         self.range = range
         self.runs = runs
         self.hold = hold
         self.memory = memory
+    }
+
+    private init(_ range: Range<Int>, of all: StoredBytes) {
+        self.range = range
+        runs = all.runs
+        hold = all.hold
+        memory = all.memory
     }
 
     /// Fills a buffer with the bytes from `offset`, all of which must be in the range. Blocks.
@@ -126,7 +146,7 @@ extension StoredBytes {
     /// A subrange of the bytes.
     package func part(_ part: Range<Int>) -> StoredBytes {
         precondition(range.lowerBound <= part.lowerBound && part.upperBound <= range.upperBound)
-        return StoredBytes(part, runs: runs, hold: hold, memory: memory)
+        return StoredBytes(part, of: self)
     }
 }
 

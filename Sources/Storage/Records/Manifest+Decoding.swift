@@ -8,8 +8,8 @@ extension Manifest {
     ///
     /// * Paths are relative, without `.`, `..`, empty components and NUL, shorter than 4096 bytes, and unique; none is a
     ///   directory of another.
-    /// * The extents of a file, in order, add up to its bytes, and each lies in its shard. No sum of bytes of files or
-    ///   shards exceeds `Int.max`.
+    /// * The extents of a file, in order, add up to its bytes, and each lies in its shard. The files have at most
+    ///   `maximumFileBytes`, and so have the shards.
     /// * Tensor names are unique in their file and contain no NUL. Each tensor lies in its file. One that is not empty
     ///   begins an extent that holds all of it, and does not overlap another.
     ///
@@ -125,6 +125,9 @@ extension Manifest {
             try check(path)
             guard paths.insert(ByteText(path)).inserted else { throw malformed("second file \"\(path)\"") }
             fileBytes = try sum(fileBytes, bytes, "bytes of all files")
+            guard fileBytes <= Manifest.maximumFileBytes else {
+                throw malformed("the files have \(fileBytes) bytes, the limit is \(Manifest.maximumFileBytes)")
+            }
             (part, covered, extents, tensorNames, tensorEnd) = (.shards, 0, [:], [], 0)
             filePath = path
             content = FileContent(
@@ -149,6 +152,9 @@ extension Manifest {
                 throw malformed("head \"\(String(decoding: fields[3], as: UTF8.self))\" is not a 64-bit number")
             }
             shardBytes = try sum(shardBytes, bytes, "bytes of all shards")
+            guard shardBytes <= Manifest.maximumFileBytes else {
+                throw malformed("the shards have \(shardBytes) bytes, the limit is \(Manifest.maximumFileBytes)")
+            }
             content.shards.append(
                 ShardFacts(digest: digest, bytes: bytes, kind: .file, layer: nil, head: head))
         }
@@ -244,10 +250,9 @@ extension Manifest {
 
         /// A number of 0 or more, in decimal digits.
         private func count(_ field: ArraySlice<UInt8>, _ what: String) throws(StorageError) -> Int {
-            let isDecimal = !field.isEmpty && field.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
-            let text = String(decoding: field, as: UTF8.self)
-            guard isDecimal, let number = Int(text) else {
-                throw malformed("\(what): \"\(text.prefix(40))\", expected 0 to \(Int.max)")
+            guard let number = Int(decimal: field) else {
+                let text = String(decoding: field.prefix(40), as: UTF8.self)
+                throw malformed("\(what): \"\(text)\", expected 0 to \(Int.max)")
             }
             return number
         }

@@ -41,6 +41,11 @@ package struct Manifest: Equatable {
     /// Whether a file has missing bytes.
     package var isPending: Bool { files.contains { $0.content.isPending } }
 
+    /// The most bytes of a manifest's text; a file with a million tensors has about 100 MB.
+    package static let maximumBytes = 1 << 30
+    /// The most bytes of the files of a revision (281 TB), so that sums over many revisions do not overflow.
+    package static let maximumFileBytes = 1 << 48
+
     static let firstLine = "weightstore manifest 1"
 
     package init(commit: String?, files: [File]) {

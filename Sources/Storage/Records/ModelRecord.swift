@@ -116,5 +116,12 @@ package struct ModelRecord: Codable, Equatable {
                 what: "model record", value: path, reason: "format \"\(weightstore)\" is not supported; \"record 1\" is"
             )
         }
+        _ = try ModelName.check(model)
+        // The next change of the model adds 1.
+        let numbers = [sequence, lastVersion] + revisions.compactMap(\.version)
+        guard numbers.allSatisfy({ 0..<Int.max ~= $0 }) else {
+            throw StorageError.invalid(
+                what: "model record", value: path, reason: "has a negative number or \(Int.max)")
+        }
     }
 }

@@ -1,4 +1,5 @@
 import GRDB
+import Support
 
 /// An origin of a revision, as the catalog records it.
 package struct OriginEntry: Sendable, Equatable {
@@ -42,7 +43,7 @@ package enum OriginTable {
                     """, arguments: [revision, origin.url, position, origin.checkedAt, origin.absentAt])
         }
         // Afterwards, so that the revision is not without a checked origin in between.
-        for old in try all(of: revision, db) where !origins.contains(where: { $0.url == old.url }) {
+        for old in try all(of: revision, db) where !origins.contains(where: { ByteText($0.url) == ByteText(old.url) }) {
             _ = try remove(old.url, of: revision, db)
         }
     }
@@ -155,7 +156,9 @@ package enum OriginTable {
                 WHERE revision.model_id = ?
                 ORDER BY revision.version DESC, revision.id DESC, revision_origin.position, revision_origin.url
                 """, arguments: [model])
-        while let url = try rows.next() { if !urls.contains(url) { urls.append(url) } }
+        while let url = try rows.next() {
+            if !urls.contains(where: { ByteText($0) == ByteText(url) }) { urls.append(url) }
+        }
         return urls
     }
 

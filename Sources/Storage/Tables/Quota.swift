@@ -1,4 +1,5 @@
 import GRDB
+import Support
 
 /// The limit on the disk space of shards, and the eviction that enforces it.
 public struct Quota: Sendable, Codable, Equatable {
@@ -15,9 +16,9 @@ public struct Quota: Sendable, Codable, Equatable {
     public init(bytes: Int? = nil) { self.bytes = bytes }
 
     /// The high watermark, in bytes.
-    package var highBytes: Int? { bytes.map { Int(Double($0) * high) } }
+    package var highBytes: Int? { bytes.map { Int(saturating: Double($0) * high) } }
     /// The low watermark, in bytes.
-    package var lowBytes: Int? { bytes.map { Int(Double($0) * low) } }
+    package var lowBytes: Int? { bytes.map { Int(saturating: Double($0) * low) } }
 
     /// Reads the settings.
     package init(_ kind: QuotaKind, _ db: Database) throws {

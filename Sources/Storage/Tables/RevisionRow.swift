@@ -1,5 +1,6 @@
 import GRDB
 import ModelFormats
+import Support
 
 /// The identity of a revision.
 package struct RevisionRow: Sendable {
@@ -81,8 +82,8 @@ package struct RevisionRow: Sendable {
         {
             return found
         }
-        let prefix = (rev.hasPrefix("sha256:") ? String(rev.dropFirst(7)) : rev).lowercased()
-        if prefix.count >= 6, let digests = ContentDigest.range(prefix: prefix) {
+        let prefix = (rev.dropping(bytePrefix: "sha256:") ?? rev).lowercased()
+        if prefix.utf8.count >= 6, let digests = ContentDigest.range(prefix: prefix) {
             let found = try Row.fetchAll(
                 db,
                 sql: """

@@ -79,13 +79,21 @@ extension TensorPlacement {
                     """),
             arguments: arguments
         ).map { row in
-            TensorPlacement(
+            let placement = TensorPlacement(
                 entry: TensorEntry(
                     name: row["name"], dtype: row["dtype"], shape: try Shape.decode(row["shape"]), bytes: row["bytes"],
                     stack: row["stack"], layer: row["layer"], expert: row["expert"], file: row["path"],
                     shard: row["digest"], shardOffset: row["shard_offset"] ?? 0),
                 shard: row["shard_id"], shardBytes: row["shard_bytes"] ?? 0,
                 state: (row["state"] as String?).flatMap(ShardState.init) ?? .present)
+            // The bytes are read at this place of a mapping, so it must lie in the shard.
+            let entry = placement.entry
+            guard entry.bytes >= 0,
+                placement.shard == nil
+                    || 0...placement.shardBytes ~= entry.shardOffset
+                        && entry.bytes <= placement.shardBytes - entry.shardOffset
+            else { throw DatabaseError.damaged("tensor \"\(entry.name)\" does not lie in its shard") }
+            return placement
         }
     }
 }

@@ -1,5 +1,6 @@
 import GRDB
 import ModelFormats
+import Support
 
 /// The table `tensor`: the tensors in the header of each file. This type makes every change to it.
 ///
@@ -31,7 +32,7 @@ package enum TensorTable {
             TensorInfo(
                 name: row["name"], dtype: row["dtype"], shape: try Shape.decode(row["shape"]), offset: row["offset"],
                 bytes: row["bytes"])
-        }.sorted { ($0.offset, $0.name) < ($1.offset, $1.name) }
+        }.sorted(by: FileLayout.precedes)
     }
 }
 
@@ -42,11 +43,13 @@ enum Shape {
     }
 
     static func decode(_ text: String) throws -> [Int] {
-        try text.dropFirst().dropLast().split(separator: ",").map { number in
-            guard let number = Int(number) else {
-                throw StorageError.invalid(what: "shape", value: text, reason: "expected a JSON array of integers")
-            }
-            return number
+        let malformed = StorageError.invalid(
+            what: "shape", value: text, reason: "expected a JSON array of numbers of 0 or more")
+        guard let sizes = text.dropping(bytePrefix: "[")?.dropping(byteSuffix: "]") else { throw malformed }
+        if sizes.isEmpty { return [] }
+        return try sizes.byteParts(",").map { size in
+            guard let size = Int(decimal: size) else { throw malformed }
+            return size
         }
     }
 }

@@ -1,6 +1,7 @@
 import Dispatch
 import GRDB
 import Logging
+import Support
 import Synchronization
 
 /// A component that counts uses of shards itself, by digest.
@@ -123,7 +124,8 @@ package final class AccessLog: Sendable {
         }
         let now = StoreClock.now
         for use in sources().flatMap({ $0.drainUses() }) {
-            taken.digests[use.digest, default: Use()].add(use.count, at: now - Int(use.secondsAgo))
+            taken.digests[use.digest, default: Use()].add(
+                use.count, at: now.subtracting(saturating: Int(saturating: use.secondsAgo)))
         }
         do {
             if !taken.isEmpty {

@@ -116,7 +116,7 @@ public struct DirectoryOrigin: Origin {
             if count < buffer.count { break }
         }
         let digest = ContentDigest(hasher.finalize())
-        if before == (try file.status()), max(before.changed, before.modified) < Int64(start) - Self.clockTick {
+        if before == (try file.status()), before.isOlder(than: Self.clockTick, at: Int64(start)) {
             try request.remember(before, digest)
         }
         return digest
@@ -134,7 +134,7 @@ public struct DirectoryOrigin: Origin {
     private func place(of path: String, commit: String, in base: String) throws -> String {
         let snapshot = "\(base)/snapshots/\(commit)"
         let path = try FileSystem.resolve((FileSystem.exists(snapshot) ? snapshot : base) + "/" + path)
-        guard path.hasPrefix(base == "/" ? base : base + "/") else {
+        guard path.hasBytePrefix(base == "/" ? base : base + "/") else {
             throw StorageError.invalid(what: "path", value: path, reason: "outside of \(base)")
         }
         return path

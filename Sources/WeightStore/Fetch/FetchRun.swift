@@ -19,6 +19,9 @@ final class FetchRun: Sendable {
     /// Concurrent ranges. On a link with a latency of 100 ms, eight ranges of 4 MiB transfer 330 MB/s.
     static let lanes = 8
     static let buffers = 20
+    /// The most bytes of a shard that is gathered in memory. Packs are smaller; only the bytes outside of the tensors of
+    /// a malformed file, such as a GGUF with holes, have more.
+    static let mostGathered = 512 << 20
 
     private let store: Store
     private let origin: any ModelOrigin
@@ -122,13 +125,18 @@ final class FetchRun: Sendable {
     private func begin(_ file: FetchFile, _ ordinal: Int, _ offset: Int, _ payload: Int, isGathered: Bool) throws
         -> FetchQueue.Begin
     {
+        let shard = file.plan.shards[ordinal]
+        guard !isGathered || shard.bytes <= Self.mostGathered else {
+            throw FetchError.malformed(
+                url: file.remote.name, expected: "at most \(Self.mostGathered) bytes outside of its tensors",
+                found: "\(shard.bytes) bytes in several places")
+        }
         let path = partials.path(of: file.key, at: offset)
         guard let staged = try partials.open(path) else { return .elsewhere(path) }
         if let id = file.id, try store.catalog.read({ db in try ExtentTable.contains(id, offset: offset, db) }) {
             try FileSystem.remove(staged.path)
             return .present
         }
-        let shard = file.plan.shards[ordinal]
         let writer = try ShardWriter(bytes: shard.bytes, resuming: staged, isWhole: isGathered)
         open.enter()
         let assembly = ShardAssembly(shard, writer, payload: payload, isGathered: isGathered) {

@@ -1,5 +1,6 @@
 import ModelFormats
 import Storage
+import Support
 
 /// The bytes of a revision to fetch: the union of its properties, or all bytes if none is set.
 public struct FetchSelection: Sendable {
@@ -8,10 +9,10 @@ public struct FetchSelection: Sendable {
     /// Whole files whose paths match one of these shell patterns, such as `*.json`. `*` matches `/`, too.
     public var include: [String] = []
     /// Names of tensors, by file.
-    private var tensors: [String: Set<String>]?
-    private var files: Set<String>?
+    private var tensors: [ByteText: Set<ByteText>]?
+    private var files: Set<ByteText>?
     /// Byte ranges, by file.
-    private var ranges: [String: Range<Int>]?
+    private var ranges: [ByteText: Range<Int>]?
 
     /// A selection of layers and files; without arguments, everything.
     public init(layers: ClosedRange<Int>? = nil, include: [String] = []) {
@@ -23,26 +24,27 @@ public struct FetchSelection: Sendable {
     package static let nothing = FetchSelection(files: [])
 
     /// Whole files.
-    init(files: [String]) { self.files = Set(files) }
+    init(files: [String]) { self.files = Set(files.map { ByteText($0) }) }
 
     /// A range of a file's bytes.
-    init(file: String, in range: Range<Int>) { ranges = [file: range] }
+    init(file: String, in range: Range<Int>) { ranges = [ByteText(file): range] }
 
     init(_ entries: [TensorEntry]) {
-        tensors = Dictionary(grouping: entries, by: \.file).mapValues { Set($0.map(\.name)) }
+        tensors = Dictionary(grouping: entries) { ByteText($0.file) }.mapValues { Set($0.map { ByteText($0.name) }) }
     }
 
     var isEverything: Bool { layers == nil && include.isEmpty && tensors == nil && files == nil && ranges == nil }
 
     /// The shards of a file's plan that are selected.
     func shards(path: String, _ layout: FileLayout, _ plan: ShardPlan) -> Set<Int> {
-        if isEverything || files?.contains(path) == true || include.contains(where: { ShellPattern.matches($0, path) })
+        let file = ByteText(path)
+        if isEverything || files?.contains(file) == true || include.contains(where: { ShellPattern.matches($0, path) })
         {
             return Set(plan.shards.indices)
         }
         var wanted: Set<Int> = []
         if let ranges {
-            guard let range = ranges[path] else { return [] }
+            guard let range = ranges[file] else { return [] }
             for place in plan.places {
                 let bytes = place.offset..<place.offset + place.extent.length
                 if bytes.overlaps(range) { wanted.insert(place.extent.shard) }
@@ -52,7 +54,7 @@ public struct FetchSelection: Sendable {
         var starts: Set<Int> = []
         for tensor in layout.tensors where tensor.bytes > 0 {
             let isWanted =
-                tensors?[path]?.contains(tensor.name)
+                tensors?[file]?.contains(ByteText(tensor.name))
                 ?? layers.map { TensorPlace(tensorName: tensor.name).layer.map($0.contains) ?? false } ?? false
             if isWanted { starts.insert(tensor.offset) }
         }

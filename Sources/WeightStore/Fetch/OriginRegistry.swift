@@ -4,25 +4,25 @@ import Support
 final class OriginRegistry: Sendable {
     typealias Maker = @Sendable (_ url: String) throws -> any Origin
 
-    private let makers: SharedTable<String, Maker>
+    private let makers: SharedTable<ByteText, Maker>
     /// The origins made so far, by URL, because an origin keeps its connections.
-    private let made = SharedTable<String, any Origin>()
+    private let made = SharedTable<ByteText, any Origin>()
 
     init() { makers = SharedTable(["file": { try DirectoryOrigin($0) }]) }
 
     func register(_ scheme: String, _ maker: @escaping Maker) {
-        makers[scheme] = maker
+        makers[ByteText(scheme)] = maker
         made.removeAll()
     }
 
     /// The schemes that are registered, sorted.
-    var schemes: [String] { makers.keys.sorted() }
+    var schemes: [String] { makers.keys.sorted().map(\.text) }
 
     /// Checks that a URL can be used as an origin, without connecting to it.
     ///
     /// - Throws: ``FetchError/unusable(url:reason:)``, which names the supported schemes.
     func check(_ url: String) throws -> String {
-        guard let scheme = Self.scheme(url), makers[scheme] != nil else {
+        guard let scheme = Self.scheme(url), makers[ByteText(scheme)] != nil else {
             throw unsupported(url)
         }
         guard !url.utf8.contains(where: { $0 <= 0x20 || $0 == 0x7F }) else {
@@ -37,12 +37,12 @@ final class OriginRegistry: Sendable {
     ///
     /// - Throws: ``FetchError/unusable(url:reason:)`` for a scheme that is not registered, and errors of the maker.
     func origin(_ url: String) throws -> any Origin {
-        if let known = made[url] { return known }
-        guard let scheme = Self.scheme(url), let maker = makers[scheme] else {
+        if let known = made[ByteText(url)] { return known }
+        guard let scheme = Self.scheme(url), let maker = makers[ByteText(scheme)] else {
             throw unsupported(url)
         }
         let origin = try maker(url)
-        made[url] = origin
+        made[ByteText(url)] = origin
         return origin
     }
 

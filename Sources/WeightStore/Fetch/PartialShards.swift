@@ -2,6 +2,7 @@ import Files
 import GRDB
 import Glibc
 import Storage
+import Support
 
 /// The folder `partial/`: one file for each shard that is being fetched from an origin. It is written front to back, so
 /// its size is the number of valid bytes, and after a broken connection or `kill -9` the next fetch resumes there.
@@ -20,8 +21,11 @@ struct PartialShards: Sendable {
 
     private static let boot: String = {
         // Without a boot id, no process uses files of another one.
-        let id = (try? FileSystem.read("/proc/sys/kernel/random/boot_id")).map { String(decoding: $0, as: UTF8.self) }
-        return String((id ?? "\(getpid())").filter { $0.isHexDigit }.prefix(12))
+        let id = (try? FileSystem.read("/proc/sys/kernel/random/boot_id", limit: 4096)).map {
+            String(decoding: $0, as: UTF8.self)
+        }
+        return String(
+            (id ?? "\(getpid())").utf8.filter { Hex.value($0) != nil }.prefix(12).map { Character(UnicodeScalar($0)) })
     }()
 
     private static let patience = Duration.seconds(10)
@@ -97,7 +101,8 @@ struct PartialShards: Sendable {
     /// The kept bytes at the front of a file; empty if there are none.
     func front(of file: String) throws -> [UInt8] {
         let path = frontPath(of: file)
-        return try FileSystem.exists(path) ? FileSystem.read(path) : []
+        return try FileSystem.exists(path)
+            ? FileSystem.read(path, limit: RemoteSource.maximumPrefix) : []
     }
 
     func removeFront(of file: String) throws { try FileSystem.remove(frontPath(of: file)) }
@@ -113,12 +118,11 @@ struct PartialShards: Sendable {
             let path = "\(path)/\(name)"
             guard let file = try FileDescriptor.openIfThere(path), try file.tryLock() else { continue }
             let status = try file.status()
-            guard !name.hasPrefix(Self.boot) || StoreClock.nanoseconds - status.modified > Int64(age) * 1_000_000_000
-            else {
-                continue
-            }
+            let limit = Int64(age).multiplied(saturating: 1_000_000_000)
+            let isOlder = StoreClock.nanoseconds.subtracting(saturating: status.modified) > limit
+            guard !name.hasBytePrefix(Self.boot) || isOlder else { continue }
             collected.files += 1
-            collected.bytes += status.bytes
+            collected.bytes = collected.bytes.adding(saturating: status.bytes)
             if !dryRun { try FileSystem.remove(path) }
         }
         return collected

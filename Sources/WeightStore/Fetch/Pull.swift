@@ -30,10 +30,10 @@ struct Pull {
         guard CommitName.isValid(remote.commit) else {
             throw FetchError.malformed(url: url, expected: "a commit of 40 hexadecimal digits", found: remote.commit)
         }
-        for file in remote.files { try RemotePath.check(file.path, url: url) }
+        try RemotePath.check(remote.files, url: url)
         let known = try store.catalog.read { db in try Self.known(remote, db) }
         let ref = CommitName.isValid(request.revision) ? [] : [try RefName.check(request.revision)]
-        var prefixes: [String: [UInt8]] = [:]
+        var prefixes: [ByteText: [UInt8]] = [:]
         let revision: Int64
         if let known {
             revision = known
@@ -45,7 +45,9 @@ struct Pull {
         }
         if !request.selection.isEverything {
             for file in remote.files {
-                guard let digest = file.digest, let prefix = prefixes[file.path], !prefix.isEmpty else { continue }
+                guard let digest = file.digest, let prefix = prefixes[ByteText(file.path)], !prefix.isEmpty else {
+                    continue
+                }
                 try PartialShards(store: store.path).keep(front: prefix, of: digest.hex, staged: store.change().stage())
             }
         }
@@ -68,14 +70,14 @@ struct Pull {
                 """, arguments: [remote.model, remote.commit])
         // A Hugging Face cache that was imported may hold fewer files than the hub lists.
         return try ids.first { id in
-            Set(try RevisionTable.paths(of: id, db)) == Set(remote.files.map(\.path))
+            Set(try RevisionTable.paths(of: id, db).map { ByteText($0) }) == Set(remote.files.map { ByteText($0.path) })
         }
     }
 
     /// The contents of the files, for the manifest: complete for files that the store holds, otherwise pending. Files
     /// without a published digest, which are small, are fetched whole.
-    private func describe(_ files: [RemoteFile]) throws -> (files: [Manifest.File], prefixes: [String: [UInt8]]) {
-        let described = Mutex<[String: (content: FileContent, prefix: [UInt8])]>([:])
+    private func describe(_ files: [RemoteFile]) throws -> (files: [Manifest.File], prefixes: [ByteText: [UInt8]]) {
+        let described = Mutex<[ByteText: (content: FileContent, prefix: [UInt8])]>([:])
         var whole: [RemoteFile] = []
         // A content may have several paths; its header is fetched once.
         var headers: [ContentDigest: [RemoteFile]] = [:]
@@ -85,7 +87,7 @@ struct Pull {
                 let known = try store.hashedContent(digest, for: format, work)
                 let begun = try store.catalog.read { db in try FileContent.findPending(digest, for: format, db) }
                 if let known = known ?? begun {
-                    described.withLock { $0[file.path] = (known, []) }
+                    described.withLock { $0[ByteText(file.path)] = (known, []) }
                 } else {
                     headers[digest, default: []].append(file)
                 }
@@ -103,17 +105,17 @@ struct Pull {
                 digest: digest, bytes: file.bytes, format: format, shards: [], extents: [],
                 tensors: layout.tensors, isPending: true)
             described.withLock { described in
-                for file in files { described[file.path] = (content, source.prefix) }
+                for file in files { described[ByteText(file.path)] = (content, source.prefix) }
             }
         }
         for (path, content) in try bringWhole(whole) { described.withLock { $0[path] = (content, []) } }
         let result = described.withLock { $0 }
-        return (result.map { .init(path: $0.key, content: $0.value.content) }, result.mapValues(\.prefix))
+        return (result.map { .init(path: $0.key.text, content: $0.value.content) }, result.mapValues(\.prefix))
     }
 
     /// Fetches files without a published SHA-256, and checks their git object id.
-    private func bringWhole(_ files: [RemoteFile]) throws -> [String: FileContent] {
-        var contents: [String: FileContent] = [:]
+    private func bringWhole(_ files: [RemoteFile]) throws -> [ByteText: FileContent] {
+        var contents: [ByteText: FileContent] = [:]
         let (origin, work) = (origin, work)
         let fetches = Mutex<[FetchFile]>([])
         try ParallelWork.run(files) { file in
@@ -136,7 +138,7 @@ struct Pull {
             }.run()
             try rest.removeAll { file in
                 guard file.plan.shards.indices.allSatisfy(file.has) else { return false }
-                contents[file.remote.path] = try checked(file)
+                contents[ByteText(file.remote.path)] = try checked(file)
                 return true
             }
             // Another fetch has begun these files: try again until it is done.
@@ -216,6 +218,24 @@ enum RemotePath {
     static func check(_ path: String, url: String) throws(FetchError) {
         guard RelativePath.isValid(path) else {
             throw .malformed(url: url, expected: "a relative path without \"..\", below 4096 bytes", found: path)
+        }
+    }
+
+    /// Checks a listing: its paths, that each is listed once, and its sizes.
+    static func check(_ files: [RemoteFile], url: String) throws(FetchError) {
+        var paths: Set<ByteText> = []
+        var bytes = 0
+        for file in files {
+            try check(file.path, url: url)
+            guard paths.insert(ByteText(file.path)).inserted else {
+                throw .malformed(url: url, expected: "each path once", found: "\(file.path) twice")
+            }
+            bytes = bytes.adding(saturating: file.bytes)
+            guard file.bytes >= 0, bytes <= Manifest.maximumFileBytes else {
+                throw .malformed(
+                    url: url, expected: "sizes of 0 or more, together at most \(Manifest.maximumFileBytes) bytes",
+                    found: "\(file.bytes) bytes of \(file.path)")
+            }
         }
     }
 }

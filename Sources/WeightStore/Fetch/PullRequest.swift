@@ -2,6 +2,7 @@ import Crypto
 import Dispatch
 import GRDB
 import Storage
+import Support
 import Synchronization
 
 /// The revision to pull, and its options.
@@ -20,9 +21,9 @@ public struct PullRequest: Sendable {
     /// - Parameter name: `org/name@revision`; `org/name` alone means the revision `main`.
     /// - Throws: ``StorageError/invalid(what:value:reason:)`` for the name of a model.
     public init(_ name: String) throws {
-        let parts = name.split(separator: "@", maxSplits: 1).map(String.init)
-        model = try ModelName.check(parts.first ?? name)
-        revision = parts.dropFirst().first ?? "main"
+        let parts = name.byteParts("@", maxSplits: 1)
+        model = try ModelName.check(parts[0])
+        revision = parts.count == 2 && !parts[1].isEmpty ? parts[1] : "main"
     }
 }
 

@@ -49,7 +49,7 @@ final class FileIngest: @unchecked Sendable {
         let status = source.status
         self.status = status
         let format = FileFormat(path: path)
-        isSettled = StoreClock.nanoseconds - max(status.modified, status.changed) > Self.clockTick
+        isSettled = status.isOlder(than: Self.clockTick, at: StoreClock.nanoseconds)
         let known = try trusting ? run.catalog.read { db in try SourceTable.find(status, db) } : nil
         if let digest = known?.digest, let content = try run.content(of: digest, for: format) {
             run.skip(status.bytes)

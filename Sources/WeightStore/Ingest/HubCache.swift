@@ -1,30 +1,29 @@
 import Files
 import Glibc
 import Storage
+import Support
 
 /// The cache directory of huggingface_hub: `models--org--name/{blobs,refs,snapshots}`.
 ///
 /// Each snapshot becomes a revision, each ref a ref. `blobs/*.incomplete` are unfinished downloads.
 enum HubCache {
+    private static let prefix = "models--"
+    /// The most bytes of a file in `refs/`, which holds a commit.
+    private static let mostRefBytes = 4096
+
     static func isModel(_ path: String) -> Bool {
-        FileSystem.name(of: path).hasPrefix("models--") && FileSystem.exists(path + "/snapshots")
+        FileSystem.name(of: path).hasBytePrefix(prefix) && FileSystem.exists(path + "/snapshots")
     }
 
     /// - Parameters:
     ///   - name: the model's name; nil derives it from the path.
     ///   - store: the directory of the store, which is left out; nil if there is none.
     static func sources(ofModel path: String, name: String?, store: String?) throws -> [ImportSource] {
-        let model = try ModelName.check(
-            name
-                ?? FileSystem.name(of: path).dropFirst("models--".count).split(separator: "--", maxSplits: 1)
-                .joined(separator: "/"))
-        var refs: [String: [String]] = [:]
-        for (ref, location) in try files(path + "/refs") {
-            let commit = String(decoding: try FileSystem.read(location), as: UTF8.self)
-            refs[commit.filter { !$0.isWhitespace }, default: []].append(ref)
-        }
-        var halves = try FileSystem.entries(path + "/blobs").filter { $0.hasSuffix(".incomplete") }
+        let directory = FileSystem.name(of: path)
+        let model = try ModelName.check(name ?? modelName(directory.dropping(bytePrefix: prefix) ?? directory))
+        var halves = try FileSystem.entries(path + "/blobs").filter { $0.hasByteSuffix(".incomplete") }
             .map { SkippedFile(path: "\(path)/blobs/\($0)", reason: "download not finished") }
+        let refs = try refs(path + "/refs", &halves)
         var snapshots: [(source: ImportSource, modified: Int64)] = []
         let bounds = try SourceBounds([path, path + "/blobs"], store: store)
         for commit in try FileSystem.entries(path + "/snapshots") {
@@ -35,7 +34,8 @@ enum HubCache {
                 continue
             }
             var source = ImportSource(
-                model: model, location: location, commit: commit, refs: refs[commit] ?? [], mustBeComplete: false)
+                model: model, location: location, commit: commit, refs: refs[ByteText(commit)] ?? [],
+                mustBeComplete: false)
             try source.walk(location, "", bounds)
             if source.files.isEmpty {
                 halves.append(SkippedFile(path: location, reason: "the snapshot holds no file"))
@@ -45,7 +45,9 @@ enum HubCache {
             }
         }
         // Versions are numbered in the order in which the snapshots were made.
-        snapshots.sort { ($0.modified, $0.source.location) < ($1.modified, $1.source.location) }
+        snapshots.sort {
+            ($0.modified, ByteText($0.source.location)) < ($1.modified, ByteText($1.source.location))
+        }
         var sources = snapshots.map(\.source)
         guard !sources.isEmpty else {
             throw StorageError.notFound(kind: "snapshot", name: path, detail: "The cache holds no file of the model.")
@@ -54,11 +56,45 @@ enum HubCache {
         return sources
     }
 
+    /// `org/name` of `org--name`.
+    private static func modelName(_ text: String) -> String {
+        let bytes = Array(text.utf8)
+        let dash = UInt8(ascii: "-")
+        guard let place = bytes.indices.dropLast().first(where: { bytes[$0] == dash && bytes[$0 + 1] == dash }) else {
+            return text
+        }
+        return String(decoding: bytes[..<place], as: UTF8.self) + "/"
+            + String(decoding: bytes[(place + 2)...], as: UTF8.self)
+    }
+
+    /// The refs, by the commit that they name.
+    ///
+    /// - Parameter skipped: receives the files that name no ref.
+    private static func refs(_ root: String, _ skipped: inout [SkippedFile]) throws -> [ByteText: [String]] {
+        var refs: [ByteText: [String]] = [:]
+        for (ref, location) in try files(root) {
+            do {
+                // A FIFO would block.
+                guard try FileSystem.status(location)?.isFile == true else {
+                    throw StorageError.invalid(what: "ref", value: ref, reason: "is not a regular file")
+                }
+                let text = try FileSystem.read(location, limit: mostRefBytes).filter { $0 > 0x20 }
+                refs[ByteText(String(decoding: text, as: UTF8.self)), default: []].append(try RefName.check(ref))
+            } catch let error as StorageError {
+                skipped.append(SkippedFile(path: location, reason: "\(error)"))
+            } catch FileError.tooLarge(_, let limit) {
+                skipped.append(SkippedFile(path: location, reason: "larger than \(limit) bytes: not a ref"))
+            }
+        }
+        return refs
+    }
+
     /// The files below a directory, by relative path: a ref may be named `refs/pr/1`.
     private static func files(_ root: String, _ prefix: String = "") throws -> [(String, String)] {
         try FileSystem.entries(root).flatMap { name -> [(String, String)] in
             let path = root + "/" + name
-            let isDirectory = try FileSystem.status(path)?.isDirectory == true
+            // Links to directories are not followed: they may form a loop.
+            let isDirectory = try FileSystem.status(path, following: false)?.isDirectory == true
             return isDirectory ? try files(path, prefix + name + "/") : [(prefix + name, path)]
         }
     }

@@ -2,6 +2,7 @@ import Dispatch
 import Files
 import GRDB
 import Storage
+import Support
 import Synchronization
 
 /// The source of an import, and its options.
@@ -17,6 +18,8 @@ public struct ImportRequest: Sendable {
     public var move = false
     /// Whether a directory is imported even if it lacks files that its index names.
     public var partial = false
+    /// Whether a directory with neither tensors nor a `config.json` is refused: it may have been given by mistake.
+    public var mustBeModel = false
     /// URLs of origins that hold the files of this revision, the nearest first: its shards may then be evicted. If
     /// empty, the revision's origins stay as they are; without any, its shards are never evicted.
     ///
@@ -48,6 +51,8 @@ public struct ImportPlan: Sendable, Codable {
     public let files: Int
     /// Bytes of the files.
     public let bytes: Int
+    /// Whether the source looks like a model: a directory with tensors or a `config.json`, a file, or a hub's snapshot.
+    public let isModel: Bool
     /// Files that the import would skip.
     public let skipped: [SkippedFile]
     /// Of these refs, those that exist, with the names of the revisions that they name now.
@@ -64,7 +69,7 @@ extension ImportRequest {
         let plan = try sources(store: store.flatMap { FileSystem.exists($0) ? $0 : nil }).map { source in
             ImportPlan(
                 model: source.model, source: source.location, refs: source.refs, files: source.files.count,
-                bytes: source.files.reduce(0) { $0 + $1.bytes }, skipped: source.skipped)
+                bytes: source.files.saturatingSum(\.bytes), isModel: try source.isModel(), skipped: source.skipped)
         }
         guard let store, FileSystem.exists(store + "/store.db") else { return plan }
         return try Store(at: store).addingRefs(to: plan)

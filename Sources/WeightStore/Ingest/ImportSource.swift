@@ -2,6 +2,7 @@ import Files
 import Glibc
 import ModelFormats
 import Storage
+import Support
 
 /// The files to import as one revision: their locations on disk, and their paths in the revision.
 struct ImportSource {
@@ -29,6 +30,15 @@ struct ImportSource {
     var skipped: [SkippedFile] = []
     /// Whether files that an index names must exist: in a directory; a Hugging Face cache may hold only some of them.
     var mustBeComplete: Bool
+    /// The sum of `files`, in bytes.
+    private(set) var bytes = 0
+    /// The number of directories read by links.
+    private var linkedDirectories = 0
+
+    /// The names of the indexes of safetensors files end so.
+    static let indexSuffix = ".safetensors.index.json"
+    /// The most directories that are read by links: links to directories with links can be read in 2^n ways.
+    private static let mostLinkedDirectories = 1024
 
     /// Finds the sources at `path`: one file, a directory, or a Hugging Face cache (one model of it, or all).
     ///
@@ -46,9 +56,14 @@ struct ImportSource {
         }
         if status.isFile {
             let name = FileSystem.name(of: path)
-            let stem = name.lastIndex(of: ".").map { String(name[..<$0]) } ?? name
+            let dot = name.utf8.lastIndex(of: UInt8(ascii: "."))
+            let stem = dot.map { String(decoding: name.utf8[..<$0], as: UTF8.self) } ?? name
             var source = ImportSource(
                 model: try ModelName.check(model ?? stem), location: location, refs: refs, mustBeComplete: false)
+            guard status.bytes <= Manifest.maximumFileBytes else {
+                throw StorageError.invalid(
+                    what: "source", value: path, reason: "is larger than \(Manifest.maximumFileBytes) bytes")
+            }
             source.files = [
                 File(path: name, location: location, bytes: status.bytes, real: location, status: status)
             ]
@@ -94,8 +109,10 @@ struct ImportSource {
         for name in try FileSystem.entries(directory) {
             let location = directory + "/" + name
             let path = prefix.isEmpty ? name : prefix + "/" + name
-            guard !name.unicodeScalars.contains("\u{FFFD}") else {
-                throw StorageError.invalid(what: "file name", value: location, reason: "not UTF-8; rename the file")
+            guard !name.unicodeScalars.contains("\u{FFFD}"), RelativePath.isValid(path) else {
+                throw StorageError.invalid(
+                    what: "file name", value: location,
+                    reason: "not UTF-8, or a path of 4096 bytes or more; rename the file")
             }
             if let reason = Self.ignored(path) {
                 skipped.append(SkippedFile(path: path, reason: reason))
@@ -117,8 +134,22 @@ struct ImportSource {
             }
             guard let entry = try FileSystem.status(target) else { continue }
             if entry.isDirectory {
+                if own.isLink {
+                    linkedDirectories += 1
+                    guard linkedDirectories <= Self.mostLinkedDirectories else {
+                        throw StorageError.invalid(
+                            what: "source", value: directory,
+                            reason: "has more than \(Self.mostLinkedDirectories) directories behind links")
+                    }
+                }
                 try walk(location, path, bounds, real: target, above: above + [status].compactMap(\.self))
             } else if entry.isFile {
+                bytes = bytes.adding(saturating: entry.bytes)
+                guard bytes <= Manifest.maximumFileBytes else {
+                    throw StorageError.invalid(
+                        what: "source", value: location,
+                        reason: "is larger than \(Manifest.maximumFileBytes) bytes, alone or with the files before it")
+                }
                 files.append(File(path: path, location: location, bytes: entry.bytes, real: target, status: own))
             } else {
                 skipped.append(SkippedFile(path: path, reason: "neither a file nor a directory"))
@@ -136,10 +167,21 @@ struct ImportSource {
     }
 
     private static func ignored(_ path: String) -> String? {
-        if path == ".git" || path.hasSuffix("/.git") { return "version control" }
+        if path == ".git" || path.hasByteSuffix("/.git") { return "version control" }
         if path == ".cache" { return "metadata of a downloader" }
-        if path.hasSuffix(".incomplete") { return "download not finished" }
+        if path.hasByteSuffix(".incomplete") { return "download not finished" }
         return nil
+    }
+
+    /// Whether the directory looks like a model: one of its files is a `config.json` or holds tensors, by its name or by
+    /// its first bytes. A hub's snapshot and a single file count as a model in any case.
+    func isModel() throws -> Bool {
+        if !mustBeComplete { return true }
+        let isNamedSo = files.contains { file in
+            FileFormat(path: file.path) != .other || file.path == "config.json"
+                || file.path.hasByteSuffix("/config.json")
+        }
+        return try isNamedSo || files.contains { try FileSource($0.location).beginsLikeTensors() }
     }
 
     /// Throws if a file is missing that an index or the name of a split file implies.
@@ -148,26 +190,29 @@ struct ImportSource {
     ///   - layouts: the layouts of the tensor files, by path.
     ///   - read: returns the bytes of an index file.
     static func checkComplete(
-        _ location: String, paths: Set<String>, layouts: [String: FileLayout], read: (String) throws -> [UInt8]
+        _ location: String, paths: Set<ByteText>, layouts: [ByteText: FileLayout], read: (String) throws -> [UInt8]
     ) throws {
-        for path in paths.sorted() where path.hasSuffix(".safetensors.index.json") {
+        for path in paths.map(\.text).sorted(by: { ByteText($0) < ByteText($1) })
+        where path.hasByteSuffix(indexSuffix) {
             let index = try SafetensorsIndex.parse(name: "\(location)/\(path)", bytes: try read(path))
             let directory = path.utf8.contains(UInt8(ascii: "/")) ? FileSystem.parent(of: path) + "/" : ""
-            let missing = index.files.filter { !paths.contains(directory + $0) }
+            let missing = index.files.filter { !paths.contains(ByteText(directory + $0)) }
             if !missing.isEmpty {
                 throw StoreError.incomplete(path: location, missing: missing.map { directory + $0 })
             }
-            var here: [String: FileLayout] = [:]
-            for file in index.files { here[file] = layouts[directory + file] }
-            try index.check(here)
+            try index.check(
+                index.files.compactMap { file in layouts[ByteText(directory + file)].map { (key: file, value: $0) } })
         }
-        var splits: [String: [String: FileLayout]] = [:]
+        var splits: [ByteText: [(key: String, value: FileLayout)]] = [:]
         for (path, layout) in layouts {
-            if let split = GGUFSplit(fileName: path) { splits[split.prefix, default: [:]][path] = layout }
+            if let split = GGUFSplit(fileName: path.text) {
+                splits[ByteText(split.prefix), default: []].append((path.text, layout))
+            }
         }
         for (prefix, parts) in splits {
-            guard let split = parts.keys.first.flatMap({ GGUFSplit(fileName: $0) }) else { continue }
-            let missing = Set(1...split.count).subtracting(parts.keys.compactMap { GGUFSplit(fileName: $0)?.number })
+            let numbers = parts.compactMap { GGUFSplit(fileName: $0.key) }
+            guard let split = numbers.first else { continue }
+            let missing = Set(1...split.count).subtracting(numbers.map(\.number))
             if !missing.isEmpty {
                 throw StoreError.incomplete(
                     path: location,

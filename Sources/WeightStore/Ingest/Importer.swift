@@ -236,22 +236,24 @@ struct Importer {
 
     /// Reads the headers and throws if a part is missing, before any byte is copied.
     private func checkComplete(_ source: ImportSource, _ moved: [ByteText: FileContent]) throws {
-        var layouts: [String: FileLayout] = [:]
+        var layouts: [ByteText: FileLayout] = [:]
         for (path, content) in moved {
-            layouts[path.text] = FileLayout(
+            layouts[path] = FileLayout(
                 format: content.format, bytes: content.bytes, tensors: content.tensors, metadata: [:])
         }
-        let paths = Set(source.files.map(\.path)).union(moved.keys.map(\.text))
+        let paths = Set(source.files.map { ByteText($0.path) }).union(moved.keys)
         let isSplit = { (path: String) in GGUFSplit(fileName: path) != nil }
-        let hasIndex = paths.contains { $0.hasSuffix(".safetensors.index.json") }
+        let hasIndex = paths.contains { $0.text.hasByteSuffix(ImportSource.indexSuffix) }
         for file in source.files {
             let format = FileFormat(path: file.path)
             guard format == .gguf && isSplit(file.path) || format == .safetensors && hasIndex else { continue }
-            layouts[file.path] = try FileLayout.read(FileSource(file.location), format: format)
+            layouts[ByteText(file.path)] = try FileLayout.read(FileSource(file.location), format: format)
         }
         let locations = Dictionary(source.files.map { (ByteText($0.path), $0.location) }) { first, _ in first }
         try ImportSource.checkComplete(source.location, paths: paths, layouts: layouts) { path in
-            if let location = locations[ByteText(path)] { return try FileSystem.read(location) }
+            if let location = locations[ByteText(path)] {
+                return try FileSystem.read(location, limit: SafetensorsIndex.maximumBytes)
+            }
             guard let content = moved[ByteText(path)] else { throw StoreError.sourceChanged(path: path) }
             return try store.bytes(of: content)
         }

@@ -113,8 +113,9 @@ struct SourceRemover {
             return false
         }
         // A change right after the hashing must show in the times.
-        let age = StoreClock.nanoseconds - max(status.modified, status.changed)
-        if age < FileIngest.clockTick { usleep(UInt32(FileIngest.clockTick / 1000)) }
+        if !status.isOlder(than: FileIngest.clockTick, at: StoreClock.nanoseconds) {
+            usleep(UInt32(FileIngest.clockTick / 1000))
+        }
         let source = try FileSource(file.location)
         guard source.status == status else { return false }
         var hasher = SHA256()

@@ -38,10 +38,12 @@ extension Revision {
         to directory: String, paths: [String]? = nil, overwriting: Bool = false, work: Work = Work()
     ) throws -> ExportSummary {
         let all = try files()
-        for path in paths ?? [] where !all.contains(where: { $0.path == path }) {
+        let known = Set(all.map { ByteText($0.path) })
+        for path in paths ?? [] where !known.contains(ByteText(path)) {
             throw StorageError.notFound(kind: "file", name: "\(name) \(path)")
         }
-        let chosen = all.filter { paths?.contains($0.path) ?? true }
+        let wanted = paths.map { Set($0.map { ByteText($0) }) }
+        let chosen = all.filter { wanted?.contains(ByteText($0.path)) ?? true }
         for file in chosen where !overwriting && FileSystem.exists(directory + "/" + file.path) {
             throw StorageError.invalid(
                 what: "export target", value: directory + "/" + file.path,

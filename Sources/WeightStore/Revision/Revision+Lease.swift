@@ -37,7 +37,7 @@ extension Revision {
 
     /// Leases the tensors of that name, in every file. Throws as ``lease(layer:of:in:)``.
     public func lease(tensor name: String, in tier: Tier) async throws -> Lease {
-        try await fetchedGroup(.tensor(name), in: tier).lease()
+        try await fetchedGroup(.tensor(ByteText(name)), in: tier).lease()
     }
 
     /// Leases several layers with one lease. Throws as ``lease(layer:of:in:)``.
@@ -67,17 +67,17 @@ extension Revision {
 
     /// The blocking form of ``lease(tensor:in:)``, for threads outside of Swift's cooperative pool.
     public func leaseBlocking(tensor name: String, in tier: Tier) throws -> Lease {
-        try view(in: tier).part(.tensor(name), store.misses).leaseBlocking()
+        try view(in: tier).part(.tensor(ByteText(name)), store.misses).leaseBlocking()
     }
 
     /// Leases one tensor of one file. Blocks; for threads outside of Swift's cooperative pool.
     public func leaseBlocking(tensor name: String, ofFile file: String, in tier: Tier) throws -> Lease {
-        try view(in: tier).part(.tensorOfFile(name, file: file), store.misses).leaseBlocking()
+        try view(in: tier).part(.tensorOfFile(ByteText(name), file: ByteText(file)), store.misses).leaseBlocking()
     }
 
     /// Leases all tensors of a file. Blocks; for threads outside of Swift's cooperative pool.
     public func leaseBlocking(file: String, in tier: Tier) throws -> Lease {
-        try view(in: tier).part(.file(file), store.misses).leaseBlocking()
+        try view(in: tier).part(.file(ByteText(file)), store.misses).leaseBlocking()
     }
 
     /// The blocking form of ``leaseRest(in:)``, for threads outside of Swift's cooperative pool.
@@ -110,11 +110,11 @@ extension Revision {
 
     private func group(layer: Int, of stack: String?, in tier: Tier, _ work: Work) throws -> ShardGroup {
         let view = try view(in: tier)
-        return try stack.map { try view.part(.stackLayer($0, layer), work) } ?? view.layer(layer, work)
+        return try stack.map { try view.part(.stackLayer(ByteText($0), layer), work) } ?? view.layer(layer, work)
     }
 
     private func fetchedGroup(layer: Int, of stack: String?, in tier: Tier) async throws -> ShardGroup {
-        if let stack { return try await fetchedGroup(.stackLayer(stack, layer), in: tier) }
+        if let stack { return try await fetchedGroup(.stackLayer(ByteText(stack), layer), in: tier) }
         let view = try view(in: tier)
         let part = RevisionView.Part.layers(layer...layer)
         return view.isPending(part) ? try await fetchedGroup(part, in: tier) : try view.layer(layer, store.misses)

@@ -69,11 +69,11 @@ extension Revision {
         }
         store.accesses.shards(Set(stored.shards.filter { !continuing || $0.offset >= range.lowerBound }.map(\.id)))
         let runs = stored.runs.map { run in passed[run.digest].map { run.at($0.path) } ?? run }
-        return StoredBytes(range, runs: runs, hold: hold, memory: Array(passed.values))
+        return try StoredBytes(range, runs: runs, hold: hold, memory: Array(passed.values))
     }
 
     /// A range of a file of which some bytes were never fetched, read from an origin into memory only. No part of a file
-    /// has a digest before it is stored: whoever reads the whole file compares it with the file's.
+    /// has a digest before it is stored: a reader of the whole file compares it with the file's.
     private func passThrough(
         _ file: FileEntry, _ range: Range<Int>, because refusal: any Error
     ) throws -> StoredBytes {
@@ -92,7 +92,7 @@ extension Revision {
         let run = StoredBytes.Run(
             offset: range.lowerBound, length: range.count, blobOffset: 0, blobBytes: range.count, digest: file.digest,
             path: memory.path)
-        return StoredBytes(range, runs: [run], hold: hold, memory: [memory])
+        return try StoredBytes(range, runs: [run], hold: hold, memory: [memory])
     }
 
     /// The file, once its bytes in `range` have been fetched; some of their shards may have been evicted since.

@@ -1,5 +1,6 @@
 import GRDB
 import Storage
+import Support
 
 extension Revision {
     /// The entries of all tensors, or of those of one layer or name, sorted by file and name. Maps nothing.
@@ -15,7 +16,9 @@ extension Revision {
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``; ``StorageError/missing(path:digest:)`` or
     ///   ``StorageError/damaged(path:digest:expected:found:)`` if its shard is not available.
     public func tensor(_ name: String, in file: String? = nil) throws -> Tensor {
-        let rows = try fetchedPlaces(named: name) { file == nil || $0.entry.file == file }
+        let rows = try fetchedPlaces(named: name) { place in
+            file.map { ByteText($0) == ByteText(place.entry.file) } ?? true
+        }
         guard let tensor = try map(Array(rows.prefix(1))).first else {
             throw StorageError.notFound(kind: "tensor", name: "\(self.name) \(name)")
         }
@@ -29,7 +32,9 @@ extension Revision {
     ///   - number: the number of the layer.
     ///   - stack: maps only the tensors of this stack, such as `model.layers`.
     public func layer(_ number: Int, of stack: String? = nil) throws -> Layer {
-        let rows = try fetchedPlaces(layer: number) { stack == nil || $0.entry.stack == stack }
+        let rows = try fetchedPlaces(layer: number) { place in
+            stack.map { ByteText($0) == place.entry.stack.map { ByteText($0) } } ?? true
+        }
         guard !rows.isEmpty else {
             throw StorageError.notFound(
                 kind: "layer", name: "\(name) layer \(number)")

@@ -13,7 +13,7 @@ extension Store {
         let shard = try catalog.read { db in try ShardTable.find(digest, db) }
         guard let shard, shard.state == .present, shard.kind != .kv else { return nil }
         accesses.shards([shard.id])
-        return whole(digest, .shard, bytes: shard.bytes)
+        return try whole(digest, .shard, bytes: shard.bytes)
     }
 
     /// The manifest of a revision.
@@ -22,13 +22,13 @@ extension Store {
     package func manifest(_ digest: ContentDigest) throws -> StoredBytes? {
         let isKnown = try catalog.read { db in try RevisionTable.hasManifest(digest, db) }
         guard isKnown, let status = try FileSystem.status(blobs.path(digest, .manifest)) else { return nil }
-        return whole(digest, .manifest, bytes: status.bytes)
+        return try whole(digest, .manifest, bytes: status.bytes)
     }
 
-    private func whole(_ digest: ContentDigest, _ kind: BlobDirectory.Kind, bytes: Int) -> StoredBytes {
+    private func whole(_ digest: ContentDigest, _ kind: BlobDirectory.Kind, bytes: Int) throws -> StoredBytes {
         let run = StoredBytes.Run(
             offset: 0, length: bytes, blobOffset: 0, blobBytes: bytes, digest: digest, path: blobs.path(digest, kind))
-        return StoredBytes(0..<bytes, runs: [run], hold: nil)
+        return try StoredBytes(0..<bytes, runs: [run], hold: nil)
     }
 }
 

@@ -93,7 +93,7 @@ extension Store {
                 try ShardTable.markOrphaned(shard, db)
             }
             for file in try FileTable.unlinked(db) { try removal.removeIfUnused(file: file, db) }
-            for orphan in try ShardTable.orphans(since: StoreClock.now - graceSeconds, db) {
+            for orphan in try ShardTable.orphans(since: StoreClock.now.subtracting(saturating: graceSeconds), db) {
                 try removal.removeIfUnused(shard: orphan, db)
             }
             // Sources that were not imported for 90 days.

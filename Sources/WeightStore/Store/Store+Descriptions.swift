@@ -57,7 +57,10 @@ extension Store {
         guard let file = try FileDescriptor.openIfThere(blobs.path(name.digest, name.kind)) else {
             return "its file does not exist"
         }
-        let found = try file.readAll().withUnsafeBytes { ContentDigest(of: $0) }
+        guard let bytes = try file.readAll(ifAtMost: Manifest.maximumBytes) else {
+            return "it has more than \(Manifest.maximumBytes) bytes"
+        }
+        let found = bytes.withUnsafeBytes { ContentDigest(of: $0) }
         return found == name.digest ? nil : "SHA-256 is \(found.short)"
     }
 

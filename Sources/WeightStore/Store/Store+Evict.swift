@@ -56,7 +56,7 @@ extension Store {
         let wanted =
             switch request.amount {
             case .free(let bytes): max(bytes, 0)
-            case .downTo(let bytes): max(stored - bytes, 0)
+            case .downTo(let bytes): max(stored - max(bytes, 0), 0)
             case .quota: stored > quota.highBytes ?? .max ? stored - (quota.lowBytes ?? 0) : 0
             }
         var summary = EvictionSummary(policy: request.policy?.name ?? quota.policy, wanted: wanted, stored: stored)
@@ -103,7 +103,8 @@ extension Store {
         while true {
             let start = ContinuousClock.now
             victims = try self.victims(
-                policy, bytes: wanted, expected: 2 * wanted / max(average, 1), seconds: request.seconds,
+                policy, bytes: wanted, expected: 2.multiplied(saturating: wanted) / max(average, 1),
+                seconds: request.seconds,
                 except: unanswered)
             summary.seconds += (ContinuousClock.now - start) / .seconds(1)
             let stale = try catalog.read { db in try Self.stale(victims, db) }.filter { !checked.contains($0) }
@@ -236,7 +237,8 @@ extension Store {
             bytes == .max
             ? count
             : try catalog.read { db in
-                2 * bytes / max(try Totals.bytes(kind, db) / max(try Totals.shards(kind, db), 1), 1)
+                2.multiplied(saturating: bytes)
+                    / max(try Totals.bytes(kind, db) / max(try Totals.shards(kind, db), 1), 1)
             }
         let found =
             switch kind {

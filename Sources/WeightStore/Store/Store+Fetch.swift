@@ -8,7 +8,7 @@ import Support
 
 extension Store {
     /// The files of which selected shards are missing.
-    private func wanted(_ selection: FetchSelection, of revision: Int64, prefixes: [String: [UInt8]] = [:]) throws
+    private func wanted(_ selection: FetchSelection, of revision: Int64, prefixes: [ByteText: [UInt8]] = [:]) throws
         -> [FetchFile]
     {
         let pending = try catalog.read { db in try PendingFile.all(of: revision, db) }
@@ -23,7 +23,7 @@ extension Store {
             guard let shards = wanted.removeValue(forKey: file.id), !shards.isEmpty else { return nil }
             return FetchFile(
                 file.remote, file.layout, file.plan, id: file.id, wanted: shards,
-                prefix: try prefixes[file.remote.path] ?? partials.front(of: file.remote.digest?.hex ?? ""))
+                prefix: try prefixes[ByteText(file.remote.path)] ?? partials.front(of: file.remote.digest?.hex ?? ""))
         }
     }
 
@@ -35,7 +35,7 @@ extension Store {
     ///   first byte if there is no room for the bytes.
     func fetch(
         _ selection: FetchSelection, of revision: Int64, from origin: any ModelOrigin,
-        prefixes: [String: [UInt8]] = [:], _ work: Work
+        prefixes: [ByteText: [UInt8]] = [:], _ work: Work
     ) throws {
         var isFirst = true
         var prefixes = prefixes

@@ -37,8 +37,16 @@ extension Store {
             guard case .notFound = error, let summary = try summary(of: moves) else { throw error }
             return summary
         }
+        // What an interrupted move has left need not look like a model.
+        if request.mustBeModel, moves.moves.isEmpty {
+            for source in sources where try !source.isModel() {
+                throw StorageError.invalid(
+                    what: "directory to import", value: source.location,
+                    reason: "\(Quantity.count(source.files.count, "file")), none with tensors, and no config.json")
+            }
+        }
         try reserve.require()
-        let bytes = sources.reduce(0) { $0 + $1.files.reduce(0) { $0 + $1.bytes } }
+        let bytes = sources.saturatingSum { $0.files.saturatingSum(\.bytes) }
         work.expect(bytes)
         let run = ImportRun(
             catalog: catalog, blobs: blobs, staging: try stagingDirectory(), lease: leases.name, cores: cores,

@@ -2,6 +2,7 @@ import GRDB
 import Glibc
 import Storage
 import Synchronization
+import Support
 
 extension Store {
     /// Drops the block with that shard, if it exists, and all of its descendants.
@@ -110,7 +111,9 @@ extension Store {
         return try catalog.read { db in
             let revisions = try selection.revision.map { name in
                 let first = try RevisionRow.find(name, db)
-                return Set((name.contains("@") ? [first] : try RevisionRow.all(of: first.model, db)).map(\.id))
+                return Set(
+                    (name.utf8.contains(UInt8(ascii: "@")) ? [first] : try RevisionRow.all(of: first.model, db)).map(
+                        \.id))
             }
             let spaces = try Row.fetchAll(
                 db,
@@ -120,9 +123,10 @@ extension Store {
                     """
             ).filter { row in
                 (revisions?.contains(row["revision_id"]) ?? true) && (superseded?.contains(row["id"]) ?? true)
-                    && (selection.tenant.map { (row["tenant"] as ContentDigest).hex.hasPrefix($0.lowercased()) } ?? true)
+                    && (selection.tenant.map { (row["tenant"] as ContentDigest).hex.hasBytePrefix($0.lowercased()) }
+                        ?? true)
             }.map { $0["id"] as Int64 }
-            let before = selection.olderThanSeconds.map { StoreClock.now - $0 }
+            let before = selection.olderThanSeconds.map { StoreClock.now.subtracting(saturating: $0) }
             let blocks = try db.cachedStatement(
                 sql: """
                     SELECT kv_block.shard_id FROM kv_block JOIN shard ON shard.id = kv_block.shard_id

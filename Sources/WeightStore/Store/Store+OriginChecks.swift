@@ -10,15 +10,15 @@ final class SilentOrigins: Sendable {
     /// The seconds for which an origin without an answer is not asked again.
     private static let seconds = 60.0
 
-    private let table = Mutex<[String: (until: ContinuousClock.Instant, reason: String)]>([:])
+    private let table = Mutex<[ByteText: (until: ContinuousClock.Instant, reason: String)]>([:])
 
     /// - Returns: why the origin did not answer; nil if it may be asked.
     func reason(_ url: String) -> String? {
-        table.withLock { table in table[url].flatMap { $0.until > .now ? $0.reason : nil } }
+        table.withLock { table in table[ByteText(url)].flatMap { $0.until > .now ? $0.reason : nil } }
     }
 
     func add(_ url: String, _ reason: String) {
-        table.withLock { $0[url] = (.now + .seconds(Self.seconds), reason) }
+        table.withLock { $0[ByteText(url)] = (.now + .seconds(Self.seconds), reason) }
     }
 
     func removeAll() { table.withLock { $0 = [:] } }
@@ -61,7 +61,7 @@ extension Store {
             try work.check()
             guard let (revision, request, origins) = try facts(of: id) else { return }
             for origin in origins {
-                if case .one(let url) = selection, url != origin { continue }
+                if case .one(let url) = selection, ByteText(url) != ByteText(origin) { continue }
                 let outcome = try check(origin, revision, request, work)
                 outcomes.withLock { $0.append(outcome) }
                 if case .first = selection, outcome.state == .holds { break }

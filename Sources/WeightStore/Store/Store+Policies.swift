@@ -1,25 +1,26 @@
 import Files
 import Policies
 import Storage
+import Support
 
 extension Store {
     /// All policies, sorted by name: the built-in ones, and the operator's in `policies/`, which replace built-in
     /// policies of the same name.
     public func policies() throws -> [Policy] {
-        var found: [String: Policy] = [:]
-        for policy in Policy.builtIn { found[policy.name] = policy }
-        for file in try FileSystem.entries(path + "/policies") where file.hasSuffix(".sql") {
+        var found: [ByteText: Policy] = [:]
+        for policy in Policy.builtIn { found[ByteText(policy.name)] = policy }
+        for file in try FileSystem.entries(path + "/policies") where file.hasByteSuffix(".sql") {
             let policy = try Policy(file: "\(path)/policies/\(file)")
-            found[policy.name] = policy
+            found[ByteText(policy.name)] = policy
         }
-        return found.values.sorted { $0.name < $1.name }
+        return found.sorted { $0.key < $1.key }.map(\.value)
     }
 
     /// The policy of that name.
     ///
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``.
     public func policy(_ name: String) throws -> Policy {
-        guard let policy = try policies().first(where: { $0.name == name }) else {
+        guard let policy = try policies().first(where: { ByteText($0.name) == ByteText(name) }) else {
             throw StorageError.notFound(kind: "policy", name: name)
         }
         return policy

@@ -1,5 +1,6 @@
 import GRDB
 import Storage
+import Support
 
 extension Store {
     /// Registers a common prompt of a model.
@@ -79,7 +80,7 @@ extension Store {
 
     private static func checkPromptName(_ name: String) throws {
         guard 1...200 ~= name.utf8.count,
-            name.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "._-".contains($0)) })
+            name.isASCIIWord(and: "._-")
         else {
             throw StorageError.invalid(
                 what: "prompt name", value: name,

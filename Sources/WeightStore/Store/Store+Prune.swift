@@ -43,7 +43,8 @@ extension Store {
                 """,
             [
                 "models": rule.models, "referenced": rule.includesReferenced,
-                "before": rule.olderThanSeconds.map { StoreClock.now - $0 }, "keep": rule.keepLast,
+                "before": rule.olderThanSeconds.map { StoreClock.now.subtracting(saturating: $0) },
+                "keep": rule.keepLast,
             ], db)
     }
 }

@@ -100,12 +100,13 @@ extension Store {
                 throw StorageError.foreignBlobs(path: blobs.root, found: nil)
             }
         }
-        var newest: [String: StoredRecord] = [:]
-        for stored in found.records where newest[stored.record.model]?.record.sequence ?? -1 < stored.record.sequence {
-            newest[stored.record.model] = stored
+        var newest: [ByteText: StoredRecord] = [:]
+        for stored in found.records
+        where newest[ByteText(stored.record.model)]?.record.sequence ?? -1 < stored.record.sequence {
+            newest[ByteText(stored.record.model)] = stored
         }
         var lost = found.lost
-        for stored in newest.values.sorted(by: { $0.record.model < $1.record.model }) {
+        for stored in newest.sorted(by: { $0.key < $1.key }).map(\.value) {
             try work.check()
             try catalog.write { db in lost += try fill(stored.record, stored.digest, blobs, &summary, db) }
         }
@@ -237,7 +238,10 @@ extension Store {
         guard let file = try FileDescriptor.openIfThere(blob) else {
             throw StorageError.missing(path: blob, digest: name.digest)
         }
-        let bytes = try file.readAll()
+        guard let bytes = try file.readAll(ifAtMost: Manifest.maximumBytes) else {
+            throw StorageError.damaged(
+                path: blob, digest: name.digest, expected: "at most \(Manifest.maximumBytes) bytes", found: "more")
+        }
         try StorageError.check(bytes.withUnsafeBytes { ContentDigest(of: $0) }, is: name.digest, of: blob)
         return bytes
     }

@@ -91,7 +91,7 @@ extension Store {
         var shards = try catalog.read { db in
             try ShardTable.present(
                 of: try rule.revision.map { try RevisionRow.find($0, db).id },
-                verifiedBefore: rule.olderThanSeconds.map { StoreClock.now - $0 }, db)
+                verifiedBefore: rule.olderThanSeconds.map { StoreClock.now.subtracting(saturating: $0) }, db)
         }
         if let sample = rule.sample {
             var rest = Double(shards.reduce(0) { $0 + $1.bytes }) * min(max(sample, 0), 1)

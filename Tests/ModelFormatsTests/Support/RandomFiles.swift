@@ -6,14 +6,15 @@ extension SeededRandom {
     /// A name of some of the letters that readers stumble over.
     mutating func name() -> String {
         let parts = [
-            "blk.", "layers.", "0", "7.", "\"", "\\", "\n", "é", "😀", "\0", "w", "\u{7F}", "/", " ", "𐀀",
+            "blk.", "layers.", "0", "7.", "\"", "\\", "\n", "é", "😀", "\u{1}", "w", "\u{7F}", "/", " ", "𐀀",
         ]
         return (0..<Int.random(in: 1...6, using: &self)).map { _ in parts.randomElement(using: &self)! }
             .joined()
     }
 
     mutating func names(_ count: Int) -> [String] {
-        Set((0..<count).map { _ in name() }).sorted()
+        Set((0..<count).map { _ in Array(name().utf8) }).map { String(decoding: $0, as: UTF8.self) }
+            .sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
 
     mutating func shape(dimensions: ClosedRange<Int>) -> [Int] {

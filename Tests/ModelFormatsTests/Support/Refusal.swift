@@ -20,7 +20,7 @@ func layout(of bytes: [UInt8], format: FileFormat) throws -> FileLayout {
 
 /// The first sentence of `FileLayout`'s promises that a layout breaks, or nil.
 func brokenPromise(of layout: FileLayout) -> String? {
-    if Set(layout.tensors.map(\.name)).count != layout.tensors.count { return "a name appears twice" }
+    if Set(layout.tensors.map { Array($0.name.utf8) }).count != layout.tensors.count { return "a name appears twice" }
     var end = 0
     for tensor in layout.tensors {
         // Sorted by offset, so that it is enough to compare neighbours. An empty tensor has no byte
@@ -31,7 +31,10 @@ func brokenPromise(of layout: FileLayout) -> String? {
         }
         end = max(end, tensor.offset + tensor.bytes)
     }
-    let places = layout.tensors.map { ($0.offset, $0.name) }
-    if !zip(places, places.dropFirst()).allSatisfy({ $0 < $1 }) { return "tensors are not sorted" }
+    let isSorted = zip(layout.tensors, layout.tensors.dropFirst()).allSatisfy { left, right in
+        left.offset < right.offset
+            || left.offset == right.offset && left.name.utf8.lexicographicallyPrecedes(right.name.utf8)
+    }
+    if !isSorted { return "tensors are not sorted" }
     return nil
 }

@@ -99,8 +99,8 @@ struct FleetDrop: ParsableCommand {
     }
 
     func run() throws {
-        let parts = name.split(separator: "@", maxSplits: 1).map(String.init)
-        guard parts.count == 2, parts[1].hasPrefix("v"), let version = Int(parts[1].dropFirst()) else {
+        let parts = name.byteParts("@", maxSplits: 1)
+        guard parts.count == 2, let version = parts[1].dropping(bytePrefix: "v").flatMap({ Int(decimal: $0) }) else {
             throw ValidationError("\(name): must be org/name@v3")
         }
         try fleetOptions.fleet().drop(version, of: parts[0], dryRun: dryRun)

@@ -88,10 +88,10 @@ struct Rollback: ParsableCommand {
     }
 
     func run() throws {
-        let parts = name.split(separator: "@", maxSplits: 1).map(String.init)
-        let (model, ref) = (parts.first ?? name, parts.count == 2 ? parts[1] : "main")
+        let parts = name.byteParts("@", maxSplits: 1)
+        let (model, ref) = (parts[0], parts.count == 2 ? parts[1] : "main")
         let version = try to.map { text in
-            guard let number = Int(text.hasPrefix("v") ? String(text.dropFirst()) : text) else {
+            guard let number = Int(decimal: text.dropping(bytePrefix: "v") ?? text) else {
                 throw ValidationError("--to \(text): must be v and a number, such as v3")
             }
             return number

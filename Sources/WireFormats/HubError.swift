@@ -1,8 +1,7 @@
-import HTTPTypes
 import WeightStore
 
 /// An error response. Its message reaches the client, and contains nothing that the client sent.
-enum HubError: Error, Equatable {
+package enum HubError: Error, Equatable {
     case badRequest(String)
     /// The token is missing or wrong.
     case unauthorized(isMissing: Bool)
@@ -22,7 +21,7 @@ enum HubError: Error, Equatable {
     case failed
 
     /// Maps an error of the store or of a pull to a response.
-    init(_ error: any Error) {
+    package init(_ error: any Error) {
         switch error {
         case let error as HubError: self = error
         default: self.init(StoreError(error))
@@ -44,21 +43,8 @@ enum HubError: Error, Equatable {
         }
     }
 
-    var status: HTTPResponse.Status {
-        switch self {
-        case .badRequest: .badRequest
-        case .unauthorized: .unauthorized
-        case .noPage, .noModel, .noRevision, .noFile: .notFound
-        case .method: .methodNotAllowed
-        case .preconditionFailed: .preconditionFailed
-        case .range: .rangeNotSatisfiable
-        case .unavailable, .underWay: .serviceUnavailable
-        case .failed: .internalServerError
-        }
-    }
-
     /// The Hub's name of the error, by which its client selects the exception.
-    var code: String? {
+    package var code: String? {
         switch self {
         case .noModel: "RepoNotFound"
         case .noRevision: "RevisionNotFound"
@@ -67,7 +53,7 @@ enum HubError: Error, Equatable {
         }
     }
 
-    var message: String {
+    package var message: String {
         switch self {
         case .badRequest(let reason): "Bad request: \(reason)"
         case .unauthorized(isMissing: true): "A token is required (Authorization: Bearer)"
@@ -84,28 +70,4 @@ enum HubError: Error, Equatable {
         case .failed: "Internal error; the server's log has the reason"
         }
     }
-
-    var fields: HTTPFields {
-        var fields: HTTPFields = [.xErrorMessage: message]
-        if let code { fields[.xErrorCode] = code }
-        switch self {
-        case .unauthorized: fields[.wwwAuthenticate] = "Bearer realm=\"weightstore\", Basic realm=\"weightstore\""
-        case .noFile(let commit): fields[.xRepoCommit] = commit
-        case .method(let allowed): fields[.allow] = allowed
-        case .range(let bytes): fields[.contentRange] = "bytes */\(bytes)"
-        case .unavailable: fields[.retryAfter] = "10"
-        case .underWay: fields[.retryAfter] = "0"
-        default: break
-        }
-        return fields
-    }
-}
-
-extension HTTPField.Name {
-    static let link = HTTPField.Name("Link")!
-    static let xErrorCode = HTTPField.Name("X-Error-Code")!
-    static let xErrorMessage = HTTPField.Name("X-Error-Message")!
-    static let xRepoCommit = HTTPField.Name("X-Repo-Commit")!
-    static let xLinkedETag = HTTPField.Name("X-Linked-Etag")!
-    static let xLinkedSize = HTTPField.Name("X-Linked-Size")!
 }

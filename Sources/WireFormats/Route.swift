@@ -1,8 +1,9 @@
+import Support
 import WeightStore
 
 /// The resource that a path names. Every component is decoded and checked. File paths are looked up as whole names in
 /// the catalog, and are never used as paths of the file system.
-enum Route: Equatable {
+package enum Route: Equatable {
     case page
     case health
     case metrics
@@ -20,16 +21,16 @@ enum Route: Equatable {
     case manifest(ContentDigest)
 
     /// - Parameter path: as the client sent it, without the query.
-    init(_ path: String) throws(HubError) {
-        guard path.hasPrefix("/") else { throw .badRequest("the path does not begin with /") }
+    package init(_ path: String) throws(HubError) {
+        guard let path = path.dropping(bytePrefix: "/") else { throw .badRequest("the path does not begin with /") }
         var parts: [String] = []
-        for part in path.dropFirst().split(separator: "/", omittingEmptySubsequences: false) {
+        for part in path.byteParts("/") {
             guard let part = PercentEncoding.decode(part) else {
                 throw .badRequest("the path is not percent-encoded UTF-8")
             }
             parts.append(part)
         }
-        if parts.last == "" { parts.removeLast() }
+        if parts.last?.isEmpty == true { parts.removeLast() }
         switch (parts.first, parts.count) {
         case (nil, _): self = .page
         case ("health", 1): self = .health
@@ -71,13 +72,13 @@ enum Route: Equatable {
         let model = try model(parts[..<place])
         let rest = parts[(place + 1)...]
         switch (parts[place], rest.count) {
-        case ("revision", 1): return .model(model, revision: rest.first!)
-        case ("paths-info", 1): return .pathsInfo(model, revision: rest.first!)
-        case ("commits", 1): return .commits(model, revision: rest.first!)
+        case ("revision", 1): return .model(model, revision: rest[rest.startIndex])
+        case ("paths-info", 1): return .pathsInfo(model, revision: rest[rest.startIndex])
+        case ("commits", 1): return .commits(model, revision: rest[rest.startIndex])
         case ("refs", 0): return .refs(model)
         case ("auth-check", 0): return .authCheck(model)
-        case ("tree", 1): return .tree(model, revision: rest.first!, path: "")
-        case ("tree", _): return .tree(model, revision: rest.first!, path: try file(rest.dropFirst()))
+        case ("tree", 1): return .tree(model, revision: rest[rest.startIndex], path: "")
+        case ("tree", _): return .tree(model, revision: rest[rest.startIndex], path: try file(rest.dropFirst()))
         default: throw .noPage
         }
     }
@@ -95,8 +96,7 @@ enum Route: Equatable {
     /// Clients may send the slashes of a path encoded.
     private static func file(_ parts: ArraySlice<String>) throws(HubError) -> String {
         let path = parts.joined(separator: "/")
-        let names = path.split(separator: "/", omittingEmptySubsequences: false)
-        guard !names.contains(where: { ["", ".", ".."].contains($0) }) else { throw .noFile(commit: nil) }
+        guard RelativePath.isValid(path) else { throw .noFile(commit: nil) }
         return path
     }
 

@@ -1,22 +1,22 @@
 /// Cuts arriving bytes into lines. Each byte is searched once and moved at most twice, however the bytes arrive.
-struct LineSplitter {
+package struct LineSplitter {
     /// The longest line, in bytes, without its end.
     private let limit: Int
     private var rest: [UInt8] = []
     /// The number of bytes at the beginning of `rest` that contain no end of a line.
     private var searched = 0
 
-    init(limit: Int) { self.limit = limit }
+    package init(limit: Int) { self.limit = limit }
 
     /// A line is longer than the limit.
-    struct TooLong: Error, Equatable {
-        let limit: Int
+    package struct TooLong: Error, Equatable {
+        package let limit: Int
     }
 
     /// Adds bytes, and passes the lines that are complete now to `body`, without their ends.
     ///
     /// - Throws: ``TooLong``; an error that `body` throws.
-    mutating func append(_ bytes: [UInt8], _ body: ([UInt8]) throws -> Void) throws {
+    package mutating func append(_ bytes: [UInt8], _ body: ([UInt8]) throws -> Void) throws {
         rest += bytes
         var start = 0
         var place = searched

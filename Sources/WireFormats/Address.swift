@@ -7,13 +7,13 @@ package struct Address: Sendable, Hashable {
     /// The name in errors: without query, fragment and user, which may contain secrets.
     package let name: String
     /// Scheme, host and port: a secret for one address may be sent to all addresses of the same place.
-    let place: String
+    package let place: String
     package let scheme: String
     /// The value of the header `Host`.
     package let host: String
     /// The host without port; an IPv6 address without brackets.
-    let hostname: String
-    let port: Int
+    package let hostname: String
+    package let port: Int
     /// Scheme and host, without path and query.
     package var origin: String { "\(scheme)://\(host)" }
 
@@ -41,7 +41,7 @@ package struct Address: Sendable, Hashable {
     }
 
     /// The target of a redirect from this address.
-    func following(_ location: String) -> Address? {
+    package func following(_ location: String) -> Address? {
         URL(string: location, relativeTo: URL(string: text)).flatMap { Address($0.absoluteString) }
     }
 }

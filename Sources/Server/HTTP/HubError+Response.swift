@@ -1,0 +1,41 @@
+import HTTPTypes
+import WireFormats
+
+extension HubError {
+    var status: HTTPResponse.Status {
+        switch self {
+        case .badRequest: .badRequest
+        case .unauthorized: .unauthorized
+        case .noPage, .noModel, .noRevision, .noFile: .notFound
+        case .method: .methodNotAllowed
+        case .preconditionFailed: .preconditionFailed
+        case .range: .rangeNotSatisfiable
+        case .unavailable, .underWay: .serviceUnavailable
+        case .failed: .internalServerError
+        }
+    }
+
+    var fields: HTTPFields {
+        var fields: HTTPFields = [.xErrorMessage: message]
+        if let code { fields[.xErrorCode] = code }
+        switch self {
+        case .unauthorized: fields[.wwwAuthenticate] = "Bearer realm=\"weightstore\", Basic realm=\"weightstore\""
+        case .noFile(let commit): fields[.xRepoCommit] = commit
+        case .method(let allowed): fields[.allow] = allowed
+        case .range(let bytes): fields[.contentRange] = "bytes */\(bytes)"
+        case .unavailable: fields[.retryAfter] = "10"
+        case .underWay: fields[.retryAfter] = "0"
+        default: break
+        }
+        return fields
+    }
+}
+
+extension HTTPField.Name {
+    static let link = HTTPField.Name("Link")!
+    static let xErrorCode = HTTPField.Name("X-Error-Code")!
+    static let xErrorMessage = HTTPField.Name("X-Error-Message")!
+    static let xRepoCommit = HTTPField.Name("X-Repo-Commit")!
+    static let xLinkedETag = HTTPField.Name("X-Linked-Etag")!
+    static let xLinkedSize = HTTPField.Name("X-Linked-Size")!
+}
