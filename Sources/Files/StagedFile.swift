@@ -11,6 +11,8 @@ package final class StagedFile: @unchecked Sendable {
     fileprivate let file: FileDescriptor
     /// Whether the file remains when the value is released.
     package let stays: Bool
+    /// Whether the bytes were synced since they were written.
+    private var isDurable = false
     /// Held as long as the value, for a file that remains.
     private let lock: FileDescriptor?
 
@@ -72,6 +74,7 @@ package final class StagedFile: @unchecked Sendable {
     ///
     /// - Parameter cached: write everything through the page cache, because it will be read soon.
     package func write(_ bytes: UnsafeRawBufferPointer, at offset: Int, cached: Bool = false) throws(FileError) {
+        isDurable = false
         let aligned = bytes.count & ~(Buffer.alignment - 1)
         let direct =
             !cached && UInt(bitPattern: bytes.baseAddress) % UInt(Buffer.alignment) == 0
@@ -97,9 +100,25 @@ package final class StagedFile: @unchecked Sendable {
     /// - Parameter isReadOnly: whether nobody may write to the file any more, as to a blob. Who may read it was decided
     ///   when it was created.
     package func finish(isReadOnly: Bool = true) throws(FileError) {
-        if isReadOnly { try file.setMode(try file.status().permissions & 0o444) }
-        try file.syncData()
+        if isReadOnly { try makeReadOnly() }
+        try sync()
     }
+
+    /// As ``finish(isReadOnly:)``, but only starts to write the bytes to the disk: ``sync()`` waits for them. Many small
+    /// files are durable sooner if all of them are sealed before the first one is synced.
+    package func seal() throws(FileError) {
+        try makeReadOnly()
+        startWriteback()
+    }
+
+    /// Makes the bytes of a sealed file durable.
+    package func sync() throws(FileError) {
+        if isDurable { return }
+        try file.syncData()
+        isDurable = true
+    }
+
+    private func makeReadOnly() throws(FileError) { try file.setMode(try file.status().permissions & 0o444) }
 }
 
 extension StagedFile {

@@ -170,14 +170,14 @@ final class FileIngest: @unchecked Sendable {
                     gathers[ordinal]?.missing -= 1
                     if gather.missing == 1 {
                         gathers[ordinal] = nil
+                        let stream = try stream(ordinal, shard) { gatherJobs.leave() }
                         gatherJobs.enter()
-                        let stream = stream(ordinal, shard) { gatherJobs.leave() }
                         stream.append(gather.buffer, 0..<shard.bytes)
                     }
                     continue
                 }
 
-                if extentCount[ordinal] == 1 { streams[ordinal] = stream(ordinal, shard) }
+                if extentCount[ordinal] == 1 { streams[ordinal] = try stream(ordinal, shard) }
                 try forEachChunk(source, offset, extent.length) { buffer, count in
                     streams[ordinal]?.append(buffer, 0..<count)
                     fileHasher.update(bufferPointer: buffer.bytes(count))
@@ -198,7 +198,7 @@ final class FileIngest: @unchecked Sendable {
     /// - Parameter trusting: whether a shard with the size and head of a stored one is only hashed and compared.
     private func readAlone(_ ordinal: Int, _ source: FileSource, _ plan: ShardPlan, trusting: Bool) throws {
         let shard = plan.shards[ordinal]
-        let stream = stream(ordinal, shard, trusting: trusting)
+        let stream = try stream(ordinal, shard, trusting: trusting)
         do {
             var offsets = 0
             var pieces: [(file: Int, shard: Int, length: Int)] = []
@@ -249,7 +249,8 @@ final class FileIngest: @unchecked Sendable {
 
     private func stream(
         _ ordinal: Int, _ shard: ShardPlan.Shard, trusting: Bool = true, then: @escaping @Sendable () -> Void = {}
-    ) -> ShardPipeline {
+    ) throws -> ShardPipeline {
+        try run.beginShard()
         open.enter()
         return ShardPipeline(shard, ShardWriter(bytes: shard.bytes)) { [run] head in
             let isKnown = try trusting && run.mayHold(bytes: shard.bytes, head: head)
@@ -259,6 +260,7 @@ final class FileIngest: @unchecked Sendable {
             case .success(let (facts, staged)):
                 run.committer.add(.init(file: self, ordinal: ordinal, facts: facts, staged: staged))
             case .failure(let error):
+                run.endShard()
                 run.fail(error)
             }
             then()
@@ -279,6 +281,7 @@ extension FileIngest: CommittedFile {
     }
 
     func committed(_ ordinal: Int, _ facts: ShardFacts, wasWritten: Bool, isSafe: Bool) {
+        run.endShard()
         if isSafe {
             shards.withLock { $0[ordinal] = facts }
             if wasWritten { run.wrote(facts.bytes) }

@@ -1,3 +1,4 @@
+import Dispatch
 import Files
 import GRDB
 import ModelFormats
@@ -14,6 +15,11 @@ final class ImportRun: Sendable {
     let work: Work
     /// The number of files that are read concurrently. Each uses two cores: one hashes the file, one its shards.
     let lanes: Int
+    /// A unit for each shard that is begun and not committed, and whose file is open.
+    private let openShards = DispatchSemaphore(value: 0)
+    /// More than a batch of the committer, so that a full batch is committed while others wait for it; fewer than the
+    /// usual limit of open files.
+    private static let mostOpenShards = 384
     private let lease: String
     private let staging: String
     private let failure: FirstFailure
@@ -40,7 +46,19 @@ final class ImportRun: Sendable {
             catalog: catalog, blobs: blobs, lease: lease, staging: staging, batch: .large, work: work,
             makeRoom: makeRoom
         ) { failure.record($0) }
+        // A semaphore may not be released with fewer units than it was made with.
+        for _ in 0..<Self.mostOpenShards { openShards.signal() }
     }
+
+    /// Waits until another shard may be begun.
+    ///
+    /// - Throws: as ``check()``.
+    func beginShard() throws {
+        while openShards.wait(timeout: .now() + .milliseconds(100)) == .timedOut { try check() }
+    }
+
+    /// Ends a shard that was begun: it is committed, or has failed.
+    func endShard() { openShards.signal() }
 
     private let writtenBytes = Atomic<Int>(0)
     private let skippedBytes = Atomic<Int>(0)

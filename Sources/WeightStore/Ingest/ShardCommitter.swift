@@ -31,7 +31,7 @@ protocol CommittedFile: AnyObject, Sendable {
 /// A file in `partial/` becomes a blob by a hard link, and its own name is removed after the commit: until then, other
 /// fetches of the shard find it locked.
 final class ShardCommitter: Sendable {
-    /// A shard that is staged and synced; without a staged file, a shard that the store should hold already.
+    /// A shard that is staged, and synced or sealed; without a staged file, a shard that the store should hold already.
     struct Finished: Sendable {
         var file: any CommittedFile
         var ordinal: Int
@@ -116,6 +116,7 @@ final class ShardCommitter: Sendable {
         do {
             let new = batch.shards.filter { $0.staged != nil }
             if !new.isEmpty { try makeRoom(new.reduce(0) { $0 + $1.facts.bytes }) }
+            try sync(new.compactMap(\.staged))
             let safe = try catalog.write(work: work) { db in try install(batch, db) }
             for (finished, isSafe) in zip(batch.shards, safe) {
                 // Also removes files of shards that the store held already, or that were added twice.
@@ -126,6 +127,15 @@ final class ShardCommitter: Sendable {
         } catch {
             failed(error)
         }
+    }
+
+    /// Makes files durable at the same time: one commit of the file system's journal then covers many of them.
+    private func sync(_ files: [StagedFile]) throws {
+        let failure = FirstFailure()
+        DispatchQueue.concurrentPerform(iterations: files.count) { index in
+            do { try files[index].sync() } catch { failure.record(error) }
+        }
+        if let error = failure.first { throw error }
     }
 
     /// - Returns: for each shard, whether it is in the store now.

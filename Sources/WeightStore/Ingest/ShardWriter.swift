@@ -27,6 +27,9 @@ final class ShardWriter {
     /// Whether all bytes were added in order.
     private var isInOrder = true
 
+    /// Files below this size, in bytes, are synced by the committer, many at a time: a sync takes as long as writing them.
+    private static let grouped = 4 << 20
+
     /// Tensors of a pack begin at multiples of this; the padding between them is zero and is not transferred.
     private static let alignment = 64
 
@@ -105,11 +108,11 @@ final class ShardWriter {
 
     func write(_ next: UnsafeRawBufferPointer, at offset: Int) throws { try staged?.write(next, at: offset) }
 
-    /// Syncs the file and drops the reference to it, because a model has more shards than a process has descriptors.
+    /// Syncs a large file, seals a small one, and drops the reference to it.
     ///
     /// - Returns: the file; nil if none was written.
     func finish() throws -> StagedFile? {
-        try staged?.finish()
+        try bytes < Self.grouped ? staged?.seal() : staged?.finish()
         defer { staged = nil }
         return staged
     }
