@@ -12,7 +12,8 @@ package struct LockHolder: Hashable, Sendable, CustomStringConvertible {
 
     /// `process 4711 (weightstore import /models/a)`.
     package var description: String {
-        "process \(process) (\(command))" + (isStopped ? ", which is stopped; \"kill -CONT \(process)\" continues it" : "")
+        "process \(process) (\(command))"
+            + (isStopped ? ", which is stopped; \"kill -CONT \(process)\" continues it" : "")
     }
 
     /// The processes that hold an `flock` on a file.
@@ -20,7 +21,9 @@ package struct LockHolder: Hashable, Sendable, CustomStringConvertible {
     /// - Returns: those that this process can see: not those of another PID namespace, such as another container's.
     package static func all(of file: borrowing FileDescriptor) -> [LockHolder] {
         // Without /proc, or without the right to read it, the holder stays unknown.
-        guard let status = try? file.status(), let locks = try? FileSystem.read("/proc/locks") else { return [] }
+        guard let status = try? file.status(), let locks = try? FileSystem.read("/proc/locks", limit: 1 << 24) else {
+            return []
+        }
         return holders(lines(locks).compactMap(Line.init), of: status)
     }
 
@@ -32,7 +35,9 @@ package struct LockHolder: Hashable, Sendable, CustomStringConvertible {
         for process in names.compactMap({ pid_t($0) }) {
             // The process may end meanwhile, or belong to another user.
             for descriptor in (try? FileSystem.entries("/proc/\(process)/fdinfo")) ?? [] {
-                guard let text = try? FileSystem.read("/proc/\(process)/fdinfo/\(descriptor)") else { continue }
+                guard let text = try? FileSystem.read("/proc/\(process)/fdinfo/\(descriptor)", limit: 1 << 24) else {
+                    continue
+                }
                 for line in lines(text) where line.hasPrefix("lock:") {
                     guard var lock = Line(line.dropFirst(5)), lock.kind == "OFDLCK", lock.start == offset else {
                         continue
@@ -58,13 +63,13 @@ package struct LockHolder: Hashable, Sendable, CustomStringConvertible {
 
     private init(_ process: pid_t) {
         self.process = process
-        let arguments = (try? FileSystem.read("/proc/\(process)/cmdline")) ?? []
+        let arguments = (try? FileSystem.read("/proc/\(process)/cmdline", limit: 1 << 24)) ?? []
         var words = arguments.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
         if let program = words.first { words[0] = FileSystem.name(of: program) }
         let text = words.joined(separator: " ")
         command = text.count > Self.longestCommand ? text.prefix(Self.longestCommand) + "…" : text
         // `4711 (name) T 1 …`: the name may contain parentheses.
-        let state = (try? FileSystem.read("/proc/\(process)/stat")).flatMap { bytes in
+        let state = (try? FileSystem.read("/proc/\(process)/stat", limit: 1 << 24)).flatMap { bytes in
             bytes.lastIndex(of: UInt8(ascii: ")")).map { bytes.dropFirst($0 + 2).first }
         }
         isStopped = state == UInt8(ascii: "T") || state == UInt8(ascii: "t")

@@ -10,7 +10,7 @@ enum MappingBudget {
     /// `vm.max_map_count`.
     static let limit: Int = {
         // Without /proc, the kernel's default.
-        let text = (try? FileSystem.read("/proc/sys/vm/max_map_count")) ?? []
+        let text = (try? FileSystem.read("/proc/sys/vm/max_map_count", limit: 64)) ?? []
         return Int(String(decoding: text.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)) ?? 65_530
     }()
 
