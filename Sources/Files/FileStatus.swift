@@ -7,7 +7,7 @@ package struct FileStatus: Equatable {
     package let inode: Int64
     package let bytes: Int
     package let links: Int
-    package let owner: UInt32
+    private let owner: uid_t
     /// The time of the last change of the content, in nanoseconds since 1970. Times before 1677 and after 2262 do not fit;
     /// they become the nearest time that does.
     package let modified: Int64
@@ -44,6 +44,9 @@ package struct FileStatus: Equatable {
     package func isOlder(than nanoseconds: Int64, at moment: Int64) -> Bool {
         moment.subtracting(saturating: max(modified, changed)) > nanoseconds
     }
+
+    /// Whether this process may change the permissions: it is the owner's, or root's.
+    package var isOwned: Bool { owner == geteuid() || geteuid() == 0 }
 
     package var isDirectory: Bool { mode & S_IFMT == S_IFDIR }
     package var isLink: Bool { mode & S_IFMT == S_IFLNK }

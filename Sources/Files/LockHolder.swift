@@ -19,9 +19,11 @@ package struct LockHolder: Hashable, Sendable, CustomStringConvertible {
     /// The processes that hold an `flock` on a file.
     ///
     /// - Returns: those that this process can see: not those of another PID namespace, such as another container's.
-    package static func all(of file: borrowing FileDescriptor) -> [LockHolder] {
+    package static func all(of path: String) -> [LockHolder] {
         // Without /proc, or without the right to read it, the holder stays unknown.
-        guard let status = try? file.status(), let locks = try? FileSystem.read("/proc/locks", limit: 1 << 24) else {
+        guard let status = try? FileSystem.status(path),
+            let locks = try? FileSystem.read("/proc/locks", limit: 1 << 24)
+        else {
             return []
         }
         return holders(lines(locks).compactMap(Line.init), of: status)
@@ -29,8 +31,8 @@ package struct LockHolder: Hashable, Sendable, CustomStringConvertible {
 
     /// The processes that hold an open-file-description lock on a byte of a file. /proc/locks does not name them, but
     /// each process lists the locks of its descriptors.
-    package static func all(of file: borrowing FileDescriptor, byte offset: Int) -> [LockHolder] {
-        guard let status = try? file.status(), let names = try? FileSystem.entries("/proc") else { return [] }
+    package static func all(of path: String, byte offset: Int) -> [LockHolder] {
+        guard let status = try? FileSystem.status(path), let names = try? FileSystem.entries("/proc") else { return [] }
         var found: [Line] = []
         for process in names.compactMap({ pid_t($0) }) {
             // The process may end meanwhile, or belong to another user.

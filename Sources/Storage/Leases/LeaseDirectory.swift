@@ -151,7 +151,7 @@ package final class LeaseDirectory: Sendable {
         var holders: [Holder] = []
         for name in try FileSystem.entries(path) where !name.hasBytePrefix(".") {
             let path = path + "/" + name
-            if access.isReadOnly, Glibc.access(path, R_OK) != 0 {
+            if access.isReadOnly, !FileSystem.isReadable(path) {
                 // Its process may be alive.
                 holders.append(Holder(lease: name, text: ""))
                 continue
