@@ -210,6 +210,14 @@ extension SequenceModel {
         checked = []
         if let newest { listing = newest }
         newest = nil
+        // A record that a killed change has left lists a removed model again, and its manifests may be gone.
+        if old.whole.keys.count(where: { $0.kind == .record }) > listing.models.count {
+            let more = Set(after.revisions.keys).subtracting(listing.revisions.keys)
+            ghosts.formUnion(more)
+            listing.models.formUnion(after.models)
+            for key in more { listing.revisions[key] = after.revisions[key] }
+            hasLoss = true
+        }
         guard lacksDescription, after != listing else { return }
         // What a lost manifest or record described is lost; gc then keeps its blobs.
         let gone = Set(listing.revisions.keys).subtracting(after.revisions.keys)
@@ -297,7 +305,9 @@ extension SequenceModel {
         case (.evict, 12), (.checkOrigins, 12), (.verify(origins: true), 12): return isSilent
         case (.collect, 3): return suspects.count > 10 || newest != nil || !ghosts.isEmpty
         case (.verify, 3), (.merge, 3): return isAbsent(all) || !suspects.isEmpty || hasLoss
-        case (.rebuild, 3): return isAbsent(all) || !suspects.isEmpty || lacksDescription
+        case (.rebuild, 3):
+            let records = old.whole.keys.count { $0.kind == .record }
+            return isAbsent(all) || !suspects.isEmpty || lacksDescription || records > listing.models.count
         case (.export(let name), _):
             return listing.revision(name).map { !isReadable($0, old) } ?? true
         case (.discardNewer, 3): return suspects.count > 10 || !ghosts.isEmpty || newest != nil
