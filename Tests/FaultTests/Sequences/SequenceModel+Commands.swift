@@ -8,13 +8,16 @@ extension SequenceModel {
     /// - Parameters:
     ///   - status: the exit status; 128 + 9 if it was killed.
     ///   - after: what the catalog lists now.
+    ///   - evictedNow: the shards that it lists as evicted now.
     ///   - old: the state before the command.
     ///   - new: the state after it.
     /// - Throws: ``SequenceFailure`` with the rule that does not hold.
     mutating func follow(
-        _ command: SequenceCommand, _ status: Int32, _ after: CatalogListing, _ old: SequenceState, _ new: SequenceState
+        _ command: SequenceCommand, _ status: Int32, _ after: CatalogListing, _ evictedNow: Set<ContentDigest>,
+        _ old: SequenceState, _ new: SequenceState
     ) throws {
         let before = listing
+        defer { evicted = evictedNow }
         // What the store has written itself is there.
         let written = suspects.filter { !old.isWhole($0) && new.isWhole($0) }
         suspects.subtract(written)
@@ -35,7 +38,7 @@ extension SequenceModel {
                 "\(command) (status \(status)) made another change than it may\n    "
                     + after.differences(from: listing))
         }
-        try checkBlobs(command, from: before, old, new)
+        try checkBlobs(command, from: before, evictedNow, old, new)
         followChecks(command, status, new)
         followMove(command, old, new)
         if [0, 3, 12].contains(status) { try followRepair(command, new) }
