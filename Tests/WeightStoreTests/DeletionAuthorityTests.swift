@@ -320,6 +320,50 @@ import Testing
         try store.revision("local").exportBlocking(to: directory("out"))
     }
 
+    @Test("a merge leaves no record behind: a model that is removed after it stays removed at a rebuild")
+    func mergedRecords() throws {
+        let path = directory("store")
+        do {
+            let store = try store()
+            try store.backUp(to: directory("backup"))
+            try TestModel(layers: 1).tuned(seed: 4).write(to: directory("later"))
+            try store.importModelBlocking(ImportRequest(source: directory("later")))
+        }
+        for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: "\(path)/store.db\(suffix)") }
+        try FileManager.default.copyItem(atPath: directory("backup/store.db"), toPath: "\(path)/store.db")
+        do {
+            let store = try Store(at: path)
+            try store.mergeNewerBlocking()
+            #expect(try store.models().map(\.name).contains("later"))
+            try store.remove(["later"])
+        }
+        let summary = try Store.rebuildBlocking(at: path)
+        #expect(summary.lost.isEmpty)
+        #expect(try !Store(at: path).models().map(\.name).contains("later"))
+    }
+
+    @Test("what was evicted, and what was pinned, after the backup is so after the merge")
+    func mergedEvictions() throws {
+        let path = directory("store")
+        do {
+            let store = try Store(at: path, create: true)
+            try model.write(to: directory("base"))
+            var request = ImportRequest(source: directory("base"))
+            request.origins = ["file://\(directory("base"))"]
+            try store.importModelBlocking(request)
+            try store.backUp(to: directory("backup"))
+            #expect(try store.evictBlocking(EvictionRequest(.free(1 << 40))).shards > 0)
+            try store.pin("base", note: "later")
+        }
+        for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: "\(path)/store.db\(suffix)") }
+        try FileManager.default.copyItem(atPath: directory("backup/store.db"), toPath: "\(path)/store.db")
+        let store = try Store(at: path)
+        #expect(try store.mergeNewerBlocking().evicted > 0)
+        #expect(try store.revisions(of: "base").map(\.pin) == ["later"])
+        #expect(try store.verifyBlocking().known.isEmpty && store.verifyBlocking().damage.isEmpty)
+        try store.revision("base").exportBlocking(to: directory("out"))
+    }
+
     @Test("a counter in write.lock that lags behind the catalog's is harmless")
     func lags() throws {
         let store = try store()

@@ -177,9 +177,22 @@ package enum ShardTable {
         ).map { ($0["digest"], try $0.word("state"), try $0.word("kind")) }
     }
 
-    /// The present shards that an origin has: a missing blob of them was evicted.
-    package static func evictable(_ db: Database) throws -> [ContentDigest] {
-        try ContentDigest.fetchAll(db, sql: "SELECT digest FROM shard WHERE evictable = 1")
+    /// The present shards of revisions that have an origin which was not seen to lack them: a missing blob of them was
+    /// evicted.
+    package static func fetchable(_ db: Database) throws -> [ContentDigest] {
+        try ContentDigest.fetchAll(
+            db,
+            sql: """
+                SELECT shard.digest
+                FROM shard
+                WHERE shard.state = 'present'
+                      AND EXISTS (
+                        SELECT 1
+                        FROM extent
+                        JOIN revision_file ON revision_file.file_id = extent.file_id
+                        JOIN revision_origin ON revision_origin.revision_id = revision_file.revision_id
+                        WHERE extent.shard_id = shard.id AND revision_origin.absent_at IS NULL)
+                """)
     }
 
     /// The shards that have been orphans since `moment`, in seconds since 1970, or longer.

@@ -39,12 +39,18 @@ extension Store {
         }
         summary.shards += try reinstateEvicted(work)
         try catalog.write { db in
-            for digest in try ShardTable.evictable(db) where try FileSystem.isAbsent(blobs.path(digest)) {
+            for digest in try ShardTable.fetchable(db) where try FileSystem.isAbsent(blobs.path(digest)) {
                 try ShardTable.mark(digest, as: .evicted, db)
                 summary.evicted += 1
             }
             try RebuildLoss.set(RebuildLoss.all(db) + lost, db)
             try catalog.acceptAsCurrent(db)
+        }
+        // A record that stayed behind would list its model again at a rebuild, after a person has removed it. One whose
+        // manifests are lost is kept: they may be back at the next merge.
+        if lost.isEmpty {
+            try authority.deleteIfAllowed(
+                found.records.map { .init(digest: $0.digest, kind: .record) }, .replaced)
         }
         summary.lost = lost.map { KeptRevision(revision: $0.name, reason: $0.reason) }
         return summary
@@ -117,7 +123,10 @@ extension Store {
         let isNewer = record.sequence > known.sequence
         var lost: [RebuildLoss.Entry] = []
         for revision in record.revisions {
-            if try RevisionTable.find(revision.digest, of: model, db) != nil { continue }
+            if let listed = try RevisionTable.find(revision.digest, of: model, db) {
+                if isNewer, let note = revision.pin { try PinTable.pin(listed.id, note: note, db) }
+                continue
+            }
             do {
                 let manifest = try Self.manifest(of: revision.digest, blobs)
                 try add(revision, manifest, of: model, besides: record, &summary, db)

@@ -21,12 +21,16 @@ extension SequenceModel {
     /// Checks that a command has deleted no blob that it may not delete, and that what could be read before can be read
     /// now.
     func checkBlobs(
-        _ command: SequenceCommand, from before: CatalogListing, _ old: SequenceState, _ new: SequenceState
+        _ command: SequenceCommand, from before: CatalogListing, _ evictedNow: Set<ContentDigest>, _ old: SequenceState,
+        _ new: SequenceState
     ) throws {
         let all = listing.merging(newest)
+        for shard in evictedNow.subtracting(evicted) { try checkEviction(of: shard, command, all, new) }
         for name in old.whole.keys where new.whole[name] == nil {
             switch name.kind {
-            case .shard: try checkDeletion(of: name.digest, command, all, new)
+            case .shard:
+                if evicted.contains(name.digest) || evictedNow.contains(name.digest) { continue }
+                try checkDeletion(of: name.digest, command, all)
             case .manifest:
                 for key in all.revisions.keys where key.digest == name.digest {
                     throw SequenceFailure("\(command) has deleted the manifest of \(key)")
@@ -39,8 +43,9 @@ extension SequenceModel {
             for shard in bytes[key.digest]?.shards.keys ?? [:].keys {
                 guard isObtainable(shard, in: before, old), !isObtainable(shard, in: listing, new) else { continue }
                 let isAllowed =
-                    command.mayEvict(quota)
-                    && holders(of: shard, in: listing).allSatisfy { isCovered($0, in: listing, new) }
+                    evicted.contains(shard)
+                    || command.mayEvict(quota)
+                        && holders(of: shard, in: listing).allSatisfy { isCovered($0, in: listing, new) }
                 if !isAllowed {
                     throw SequenceFailure("after \(command), no origin gives shard \(shard.short) of \(key)")
                 }
@@ -51,19 +56,25 @@ extension SequenceModel {
         }
     }
 
-    private func checkDeletion(
+    private func checkDeletion(of shard: ContentDigest, _ command: SequenceCommand, _ all: CatalogListing) throws {
+        let holders = holders(of: shard, in: all)
+        guard holders.isEmpty else {
+            throw SequenceFailure("\(command) has deleted shard \(shard.short) of \(holders)")
+        }
+        if case .collect(grace: nil, _) = command {
+            throw SequenceFailure("\(command) has deleted the new shard \(shard.short) within the grace period")
+        }
+    }
+
+    /// Checks that every holder of a shard that has been evicted can fetch it again.
+    private func checkEviction(
         of shard: ContentDigest, _ command: SequenceCommand, _ all: CatalogListing, _ new: SequenceState
     ) throws {
+        // These find that the shard was evicted before.
+        if [.rebuild, .merge, .discardNewer].contains(command) { return }
         let holders = holders(of: shard, in: all)
-        if holders.isEmpty {
-            if case .collect(grace: nil, _) = command {
-                throw SequenceFailure("\(command) has deleted the new shard \(shard.short) within the grace period")
-            }
-            return
-        }
-        // The file of a shard that was evicted while it was lost is garbage when it is back.
-        guard command.mayEvict(quota) || suspects.contains(shard) else {
-            throw SequenceFailure("\(command) has deleted shard \(shard.short) of \(holders)")
+        guard command.mayEvict(quota) || holders.isEmpty else {
+            throw SequenceFailure("\(command) has evicted shard \(shard.short) of \(holders)")
         }
         for holder in holders {
             if all.revisions[holder]?.isPinned == true {

@@ -8,13 +8,16 @@ extension SequenceModel {
     /// - Parameters:
     ///   - status: the exit status; 128 + 9 if it was killed.
     ///   - after: what the catalog lists now.
+    ///   - evictedNow: the shards that it lists as evicted now.
     ///   - old: the state before the command.
     ///   - new: the state after it.
     /// - Throws: ``SequenceFailure`` with the rule that does not hold.
     mutating func follow(
-        _ command: SequenceCommand, _ status: Int32, _ after: CatalogListing, _ old: SequenceState, _ new: SequenceState
+        _ command: SequenceCommand, _ status: Int32, _ after: CatalogListing, _ evictedNow: Set<ContentDigest>,
+        _ old: SequenceState, _ new: SequenceState
     ) throws {
         let before = listing
+        defer { evicted = evictedNow }
         // What the store has written itself is there.
         let written = suspects.filter { !old.isWhole($0) && new.isWhole($0) }
         suspects.subtract(written)
@@ -35,7 +38,7 @@ extension SequenceModel {
                 "\(command) (status \(status)) made another change than it may\n    "
                     + after.differences(from: listing))
         }
-        try checkBlobs(command, from: before, old, new)
+        try checkBlobs(command, from: before, evictedNow, old, new)
         followChecks(command, status, new)
         followMove(command, old, new)
         if [0, 3, 12].contains(status) { try followRepair(command, new) }
@@ -210,6 +213,14 @@ extension SequenceModel {
         checked = []
         if let newest { listing = newest }
         newest = nil
+        // A record that a killed change has left lists a removed model again, and its manifests may be gone.
+        if old.whole.keys.count(where: { $0.kind == .record }) > listing.models.count {
+            let more = Set(after.revisions.keys).subtracting(listing.revisions.keys)
+            ghosts.formUnion(more)
+            listing.models.formUnion(after.models)
+            for key in more { listing.revisions[key] = after.revisions[key] }
+            hasLoss = true
+        }
         guard lacksDescription, after != listing else { return }
         // What a lost manifest or record described is lost; gc then keeps its blobs.
         let gone = Set(listing.revisions.keys).subtracting(after.revisions.keys)
@@ -297,7 +308,9 @@ extension SequenceModel {
         case (.evict, 12), (.checkOrigins, 12), (.verify(origins: true), 12): return isSilent
         case (.collect, 3): return suspects.count > 10 || newest != nil || !ghosts.isEmpty
         case (.verify, 3), (.merge, 3): return isAbsent(all) || !suspects.isEmpty || hasLoss
-        case (.rebuild, 3): return isAbsent(all) || !suspects.isEmpty || lacksDescription
+        case (.rebuild, 3):
+            let records = old.whole.keys.count { $0.kind == .record }
+            return isAbsent(all) || !suspects.isEmpty || lacksDescription || records > listing.models.count
         case (.export(let name), _):
             return listing.revision(name).map { !isReadable($0, old) } ?? true
         case (.discardNewer, 3): return suspects.count > 10 || !ghosts.isEmpty || newest != nil

@@ -37,6 +37,8 @@ struct SequenceModel {
     var ghosts: Set<Key> = []
     /// The bytes of all revisions that were ever listed, by digest.
     var bytes: [ContentDigest: RevisionBytes] = [:]
+    /// Shards that the catalog lists as evicted: files of theirs are garbage.
+    var evicted: Set<ContentDigest> = []
     /// Origins that a check may have found whole within the last hour.
     var checked: Set<Pair> = []
     /// The files that must be in a revision, because a move has taken them.

@@ -79,7 +79,7 @@ final class SequenceRun {
             do {
                 let listing = try listing(store)
                 if case .export(let name) = command, result.status == 0 { try checkExport(of: name) }
-                try model.follow(command, result.status, listing, state, new)
+                try model.follow(command, result.status, listing, try Self.evicted(store), state, new)
             } catch let failure as SequenceFailure {
                 throw SequenceFailure("\(failure)\n\(result.output)\(result.errors)")
             }
@@ -105,6 +105,12 @@ final class SequenceRun {
             model.bytes[key.digest] = RevisionBytes(try Manifest(decoding: try FileSystem.read(path), path: path))
         }
         return listing
+    }
+
+    private static func evicted(_ store: Store) throws -> Set<ContentDigest> {
+        try store.catalog.read { db in
+            Set(try ContentDigest.fetchAll(db, sql: "SELECT digest FROM shard WHERE state = 'evicted'"))
+        }
     }
 
     // MARK: Checks
@@ -212,7 +218,8 @@ final class SequenceRun {
         guard records == model.listing.models.count || model.hasLoss else {
             throw SequenceFailure("gc leaves \(records) records of \(model.listing.models.count) models")
         }
-        for shard in shards.subtracting(model.suspects) where state.isWhole(shard) && !left.contains(shard) {
+        for shard in shards.subtracting(model.suspects).subtracting(model.evicted)
+        where state.isWhole(shard) && !left.contains(shard) {
             throw SequenceFailure("gc has deleted shard \(shard.short), which a revision needs")
         }
     }
@@ -260,6 +267,7 @@ final class SequenceRun {
             try directory.write(
                 try FileSystem.read(directory.root + "/backup/store.db"), to: directory.store + "/store.db")
             model.restored()
+            try look(try directory.copy()) { store in model.evicted = try Self.evicted(store) }
         case .hourPasses:
             let queue = try DatabaseQueue(path: directory.store + "/store.db")
             try queue.write { db in

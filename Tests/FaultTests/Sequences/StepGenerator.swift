@@ -54,6 +54,9 @@ struct StepGenerator {
         if !directory.isMounted, chance(40) { return .event(.mount) }
         if model.newest != nil, chance(40) { return .run(chance(10) ? .discardNewer : chance(20) ? .rebuild : .merge) }
         if !model.suspects.isEmpty, chance(15) { return .event(.giveBack) }
+        if (0..<SequenceDirectory.places).allSatisfy({ directory.file(0, ofPlace: $0) == nil }), chance(85) {
+            return .event(.write(number(SequenceDirectory.places), variant: number(SequenceFiles.variants)))
+        }
         let place = self.place(directory)
         if model.listing.revisions.count < 2, chance(60) {
             return chance(40)
@@ -89,7 +92,7 @@ struct StepGenerator {
     /// A directory; mostly one with files.
     private mutating func place(_ directory: SequenceDirectory) -> Int {
         let full = (0..<SequenceDirectory.places).filter { directory.file(0, ofPlace: $0) != nil }
-        return full.isEmpty || chance(25) ? number(SequenceDirectory.places) : full[number(full.count)]
+        return full.isEmpty || chance(12) ? number(SequenceDirectory.places) : full[number(full.count)]
     }
 
     private mutating func importing(_ directory: SequenceDirectory) -> SequenceCommand {
