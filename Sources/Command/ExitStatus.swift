@@ -67,7 +67,8 @@ enum ExitStatus: Int32 {
             case .unauthorized, .expired: .notAllowed
             default: .unreachable
             }
-        case .originFailed, .originDiffers, .storage(.catalogFailed), .storage(.readOnly), .file(.system), .file(.lockedMemoryLimit),
+        case .originFailed, .originDiffers, .storage(.catalogFailed), .storage(.readOnly), .file(.system),
+            .file(.lockedMemoryLimit),
             .policy(.tooSlow), .tier, .device, .support:
             .failed
         case .other: nil

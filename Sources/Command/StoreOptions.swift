@@ -22,7 +22,8 @@ struct StoreOptions: ParsableArguments {
     func noteReadOnly(_ store: Store) {
         guard let reason = store.readOnlyReason else { return }
         Terminal.printDiagnostic(
-            "\(reason): the store can only be read; uses are not counted, and another process may remove what is in use")
+            "\(reason): the store can only be read; uses are not counted, and another process may remove what is in use"
+        )
     }
 
     /// Prints the library's warnings.

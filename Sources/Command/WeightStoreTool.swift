@@ -17,7 +17,8 @@ struct WeightStoreTool: ParsableCommand {
         version: ProgramVersion.current,
         groupedSubcommands: [
             CommandGroup(
-                name: "Import and export:", subcommands: [Initialize.self, Import.self, Pull.self, Export.self, Cat.self]),
+                name: "Import and export:",
+                subcommands: [Initialize.self, Import.self, Pull.self, Export.self, Cat.self]),
             CommandGroup(
                 name: "Inspection:",
                 subcommands: [

@@ -6,7 +6,7 @@ package struct FileStatus: Equatable {
     package let inode: Int64
     package let bytes: Int
     package let links: Int
-    package let owner: UInt32
+    private let owner: uid_t
     /// The time of the last change of the content, in nanoseconds since 1970.
     package let modified: Int64
     /// The time of the last change of the content or the inode, in nanoseconds since 1970.
@@ -33,6 +33,9 @@ package struct FileStatus: Equatable {
             Int(device >> 8 & 0xFFF | device >> 32 & 0xFFFF_F000), Int(device & 0xFF | device >> 12 & 0xFFFF_FF00)
         )
     }
+
+    /// Whether this process may change the permissions: it is the owner's, or root's.
+    package var isOwned: Bool { owner == geteuid() || geteuid() == 0 }
 
     package var isDirectory: Bool { mode & S_IFMT == S_IFDIR }
     package var isLink: Bool { mode & S_IFMT == S_IFLNK }

@@ -38,6 +38,9 @@ package enum FileSystem {
         return errno
     }
 
+    /// Whether this process can read a path. The corresponding C function is `access`.
+    package static func isReadable(_ path: String) -> Bool { access(path, R_OK) == 0 }
+
     /// Whether the file system of a path is mounted read-only.
     package static func isReadOnlyMount(_ path: String) throws(FileError) -> Bool {
         var facts = statvfs()

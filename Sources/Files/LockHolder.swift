@@ -12,22 +12,25 @@ package struct LockHolder: Hashable, Sendable, CustomStringConvertible {
 
     /// `process 4711 (weightstore import /models/a)`.
     package var description: String {
-        "process \(process) (\(command))" + (isStopped ? ", which is stopped; \"kill -CONT \(process)\" continues it" : "")
+        "process \(process) (\(command))"
+            + (isStopped ? ", which is stopped; \"kill -CONT \(process)\" continues it" : "")
     }
 
     /// The processes that hold an `flock` on a file.
     ///
     /// - Returns: those that this process can see: not those of another PID namespace, such as another container's.
-    package static func all(of file: borrowing FileDescriptor) -> [LockHolder] {
+    package static func all(of path: String) -> [LockHolder] {
         // Without /proc, or without the right to read it, the holder stays unknown.
-        guard let status = try? file.status(), let locks = try? FileSystem.read("/proc/locks") else { return [] }
+        guard let status = try? FileSystem.status(path), let locks = try? FileSystem.read("/proc/locks") else {
+            return []
+        }
         return holders(lines(locks).compactMap(Line.init), of: status)
     }
 
     /// The processes that hold an open-file-description lock on a byte of a file. /proc/locks does not name them, but
     /// each process lists the locks of its descriptors.
-    package static func all(of file: borrowing FileDescriptor, byte offset: Int) -> [LockHolder] {
-        guard let status = try? file.status(), let names = try? FileSystem.entries("/proc") else { return [] }
+    package static func all(of path: String, byte offset: Int) -> [LockHolder] {
+        guard let status = try? FileSystem.status(path), let names = try? FileSystem.entries("/proc") else { return [] }
         var found: [Line] = []
         for process in names.compactMap({ pid_t($0) }) {
             // The process may end meanwhile, or belong to another user.

@@ -84,9 +84,7 @@ extension FileDescriptor {
         // A closure cannot capture a borrowed value, only its parts.
         let (raw, path) = (raw, path)
         return try wait.wait(for: path) {
-            // Another descriptor of the same file, for its inode.
-            guard let file = try? FileDescriptor.openIfThere(path) else { return [] }
-            return LockHolder.all(of: file)
+            LockHolder.all(of: path)
         } _: {
             try FileDescriptor.tryLock(raw, path, shared: shared)
         }

@@ -20,13 +20,7 @@ package enum StoreFile {
     /// - Parameter flags: with `O_EXCL`, the file must not exist.
     package static func open(_ path: String, _ flags: Int32) throws(FileError) -> FileDescriptor {
         while true {
-            if flags & O_EXCL == 0 {
-                do {
-                    return try FileDescriptor(path, flags & ~O_CREAT)
-                } catch .system(_, _, ENOENT) {
-                    // Created below.
-                }
-            }
+            if flags & O_EXCL == 0, let file = try openIfThere(path, flags & ~O_CREAT) { return file }
             do {
                 let file = try FileDescriptor(path, flags | O_CREAT | O_EXCL)
                 try adopt(file, Parent(of: path))
@@ -68,19 +62,22 @@ package enum StoreFile {
     /// others nothing. Symbolic links are not followed.
     package static func share(_ path: String, withGroup group: gid_t) throws(FileError) {
         guard let status = try FileSystem.status(path, following: false), !status.isLink else { return }
-        let file: FileDescriptor
-        do {
-            file = try FileDescriptor(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
-        } catch .system(_, _, ENOENT) {
-            // Removed meanwhile.
-            return
-        }
+        // It may have been removed meanwhile.
+        guard let file = try openIfThere(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK) else { return }
         try retrying("fchown", path) { fchown(file.raw, uid_t.max, group) }
         let owner = status.permissions & 0o700
         // After the change of the group, which clears the set-group-ID bit of a file.
         try file.setMode(owner | owner >> 3 | (status.isDirectory ? setGroupID : 0))
         guard status.isDirectory else { return }
         for name in try FileSystem.entries(path) { try share("\(path)/\(name)", withGroup: group) }
+    }
+
+    private static func openIfThere(_ path: String, _ flags: Int32) throws(FileError) -> FileDescriptor? {
+        do {
+            return try FileDescriptor(path, flags)
+        } catch .system(_, _, ENOENT) {
+            return nil
+        }
     }
 
     /// What a new file gets from its directory.

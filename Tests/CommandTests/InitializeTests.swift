@@ -30,7 +30,9 @@ import Testing
         #expect(result.status == 2 && result.errors.contains("no-such-group: no such group"), "\(result.errors)")
     }
 
-    @Test("modes of blobs and directories follow the umask, so weights are as private as it says", arguments: ["077", "027"])
+    @Test(
+        "modes of blobs and directories follow the umask, so weights are as private as it says",
+        arguments: ["077", "027"])
     func umask(_ mask: String) throws {
         try TestModel(layers: 2).write(to: directory("model"))
         var tool = tool

@@ -57,7 +57,8 @@ import Testing
             ["import", directory("moved"), "--name", "org/moved", "--move"],
             ["pull", "org/held", "--origin", server.url, "--store", directory("other"), "--limit-rate", "1M"],
             ["pull", "org/far", "--origin", silent.url, "--store", directory("other")],
-            ["export", "org/held", directory("out"), "--force"], ["cat", "org/held", "model-00001-of-00003.safetensors"],
+            ["export", "org/held", directory("out"), "--force"],
+            ["cat", "org/held", "model-00001-of-00003.safetensors"],
             ["verify", "--rate", "1M"], ["verify"], ["load", "org/held"], ["load", "org/held", "--hold"],
             ["load", "org/held", "--hold", "--to", "host"], ["warm", "org/held", "--hold"],
             ["warm", "org/held", "--hold", "--every", "1s"], ["bench", "org/held", "--runs", "50"],
@@ -65,8 +66,10 @@ import Testing
             ["node", "org/held", "--port", "0", "--origin", bucket], ["sync", "org/held", "--origin", bucket],
             ["push", "org/held", "--to", bucket], ["fleet", "status", "--origin", bucket],
             ["fleet", "verify", "--origin", bucket], ["fleet", "gc", "--origin", bucket],
-            ["policy", "simulate", "--log", directory("trace.csv"), "--points", "100"], ["generate", directory("made")],
-            ["demo"], ["gc"], ["evict", "--free", "1M"], ["prune", "--keep-last", "1"], ["rm", "org/model", "--dry-run"],
+            ["policy", "simulate", "--log", directory("trace.csv"), "--points", "100"],
+            ["generate", directory("made")],
+            ["demo"], ["gc"], ["evict", "--free", "1M"], ["prune", "--keep-last", "1"],
+            ["rm", "org/model", "--dry-run"],
             ["tag", "org/kept", "prod"], ["pin", "org/kept"], ["ls"], ["du"], ["stats"], ["backup", directory("copy")],
             ["rebuild", "--merge"], ["rebuild", "--store", directory("other")],
         ]
@@ -113,7 +116,8 @@ import Testing
                     ["quota", "--set", "1G"], ["gc"], ["verify"], ["record", "on"],
                 ]
             ), ("write.lock", [["rm", "org/model"]]), ("write.lock", [["prune"]]),
-            ("leases/.lock", [["ls"], ["load", "org/model"], ["rebuild"]]), ("evict.lock", [["evict", "--free", "1M"]]),
+            ("leases/.lock", [["ls"], ["load", "org/model"], ["rebuild"]]),
+            ("evict.lock", [["evict", "--free", "1M"]]),
         ]
         for (number, (lock, commands)) in groups.enumerated() {
             let file = try FileDescriptor("\(tool.store)/\(lock)", O_RDWR | O_CREAT)
@@ -124,7 +128,8 @@ import Testing
             }
             for (arguments, log, process) in waiting {
                 try blockUntil { said(log).contains("waiting") || !process.isRunning }
-                #expect(said(log).contains("\(lock): waiting for its lock, held by process \(getpid()) ("), "\(arguments)")
+                #expect(
+                    said(log).contains("\(lock): waiting for its lock, held by process \(getpid()) ("), "\(arguments)")
                 process.signal(SIGTERM)
                 #expect(endsSoon(process), "\(arguments)")
                 #expect(process.wait() == 130, "\(arguments): \(said(log))")

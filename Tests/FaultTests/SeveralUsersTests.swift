@@ -63,7 +63,9 @@ extension Faults {
             let before = try ChildProcess.check("find", place, "-printf", "%P %U %m\n")
             let file = try contents(directory("model/model.safetensors"))
             for name in ["ls", "stats", "du", "quota"] { try check(bob, name) }
-            for arguments in [["show", "org/model"], ["load", "org/model"], ["policy", "explain", "lru"], ["kv", "ls"]] {
+            for arguments in [
+                ["show", "org/model"], ["load", "org/model"], ["policy", "explain", "lru"], ["kv", "ls"],
+            ] {
                 #expect(try bob.run(arguments).status == 0, "\(arguments)")
             }
             let cat = try bob("cat", "org/model", "model.safetensors")
@@ -99,7 +101,8 @@ extension Faults {
             #expect(try bob("cat", "org/model", "config.json").status == 0)
             #expect(!FileManager.default.fileExists(atPath: place + "/store.db-wal"))
             let digest = try #require(
-                try bob("files", "org/model", "--json").list().first { $0["path"] as? String == "config.json" }?["digest"]
+                try bob("files", "org/model", "--json").list().first { $0["path"] as? String == "config.json" }?[
+                    "digest"]
                     as? String)
             unlink("\(place)/blobs/\(digest.prefix(2))/\(digest)")
             let gone = try bob("cat", "org/model", "config.json")
@@ -114,7 +117,9 @@ extension Faults {
             #expect(result.status == 1 && result.errors.contains("older version"), "\(result.errors)")
         }
 
-        @Test("members of a group share a store, whatever their umask, and others cannot read it", arguments: [true, false])
+        @Test(
+            "members of a group share a store, whatever their umask, and others cannot read it",
+            arguments: [true, false])
         func group(isNew: Bool) throws {
             var (alice, bob) = (User.alice, User.bob)
             (alice.umask, bob.umask) = ("077", "022")
@@ -134,7 +139,8 @@ extension Faults {
                         let result = try tool.run(arguments)
                         #expect(result.status == 0, "\(arguments): \(result.errors)")
                     }
-                    #expect(try other.run(["export", name, directory("out-\(UInt32.random(in: 0 ... .max))")]).status != 7)
+                    #expect(
+                        try other.run(["export", name, directory("out-\(UInt32.random(in: 0 ... .max))")]).status != 7)
                     try check(other, "rm", name)
                     try check(other, "gc", "--grace", "0")
                 }
@@ -163,7 +169,8 @@ extension Faults {
         @Test("what root does in a user's store leaves only files that belong to the user")
         func root() throws {
             let (alice, root) = (User.alice.tool(place), Tool(store: place))
-            try check(alice, "import", directory("model"), "--name", "org/model", "--origin", "file://" + directory("model"))
+            try check(
+                alice, "import", directory("model"), "--name", "org/model", "--origin", "file://" + directory("model"))
             for arguments in [
                 ["gc"], ["import", directory("next"), "--name", "org/next"], ["load", "org/model"], ["record", "on"],
                 ["load", "org/next"], ["evict", "--free", "1T"], ["evict", "--free", "1M", "--kind", "kv"], ["verify"],
@@ -222,7 +229,8 @@ extension Faults {
             #expect(cat.errors.contains("Read-only file system"))
         }
 
-        @Test("everything is read from a read-only mount, with a log, without one, and with one that is not checkpointed")
+        @Test(
+            "everything is read from a read-only mount, with a log, without one, and with one that is not checkpointed")
         func reads() throws {
             try readsAll("org/model\n")
             for arguments in [["gc"], ["tag", "org/model", "prod"], ["import", directory("next")]] {

@@ -30,15 +30,15 @@ import Testing
     func holders() throws {
         let path = try directory.write("", to: "lock")
         let file = try FileDescriptor(path, O_RDWR)
-        #expect(LockHolder.all(of: file).isEmpty)
+        #expect(LockHolder.all(of: path).isEmpty)
         #expect(try file.tryLock(shared: true))
-        let mine = LockHolder.all(of: file)
+        let mine = LockHolder.all(of: path)
         #expect(mine.map(\.process) == [getpid()])
         #expect(mine.allSatisfy { !$0.isStopped && !$0.command.isEmpty })
         let other = try ChildProcess(
             ["flock", "--no-fork", "--shared", path, "/bin/sh", "-c", "echo locked; exec sleep 1000"], output: .lines)
         #expect(try other.line() == "locked")
-        let both = LockHolder.all(of: file)
+        let both = LockHolder.all(of: path)
         #expect(Set(both.map(\.process)) == [getpid(), other.identifier])
         #expect(both.contains { $0.command == "sleep 1000" })
     }
@@ -48,10 +48,9 @@ import Testing
         let digest = ContentDigest(of: UnsafeRawBufferPointer(start: nil, count: 0))
         let path = directory("fetch.lock")
         let held = try ShardLock(digest, in: path, LockWait())
-        let file = try FileDescriptor(path, O_RDWR)
         let byte = Int(UInt64(bitPattern: digest.head) >> 2)
-        #expect(LockHolder.all(of: file, byte: byte).map(\.process) == [getpid()])
-        #expect(LockHolder.all(of: file, byte: byte + 1).isEmpty)
+        #expect(LockHolder.all(of: path, byte: byte).map(\.process) == [getpid()])
+        #expect(LockHolder.all(of: path, byte: byte + 1).isEmpty)
         let work = Work()
         work.cancel()
         #expect(throws: CancellationError.self) { _ = try ShardLock(digest, in: path, LockWait(work)) }

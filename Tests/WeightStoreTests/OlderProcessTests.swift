@@ -96,7 +96,8 @@ import Testing
         // A slow machine may need more than the ten seconds of the open for twenty of them; one is proof.
         var during = 0
         for _ in 0..<20 where waits.withLock({ $0 }) {
-            try await onThread { [lock = store + "/leases/.lock"] in try FileDescriptor(lock, O_RDWR).lock(shared: true)
+            try await onThread { [lock = store + "/leases/.lock"] in
+                _ = try FileDescriptor(lock, O_RDWR).lock(shared: true, LockWait())
             }
             if waits.withLock({ $0 }) { during += 1 }
             try await Task.sleep(for: .milliseconds(50))

@@ -25,7 +25,7 @@ final class ReadableCatalog: Sendable {
             return
         }
         let log = try FileSystem.status(path + "-wal")
-        if log != nil, [path + "-wal", path + "-shm"].allSatisfy({ Glibc.access($0, R_OK) == 0 }) {
+        if log != nil, FileSystem.isReadable(path + "-wal"), FileSystem.isReadable(path + "-shm") {
             (name, copy) = (path, nil)
             return
         }
@@ -37,11 +37,7 @@ final class ReadableCatalog: Sendable {
         copy = directory
         name = directory + "/store.db"
         do {
-            // Nothing is committed meanwhile, as every commit holds this lock.
-            let held = try FileDescriptor.openIfThere(lock)
-            if let held { _ = try held.lock(shared: true, wait) }
-            for suffix in ["", "-wal"] { try Self.copy(path + suffix, to: name + suffix) }
-            if let held { held.unlock() }
+            try Self.copy(path, to: name, lock: lock, wait)
         } catch {
             // The error says why; what was copied is useless.
             try? FileSystem.removeTree(directory)
@@ -65,6 +61,16 @@ final class ReadableCatalog: Sendable {
             throw .system(operation: "mkdtemp", path: parent, code: errno)
         }
         return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    /// Copies a catalog and its log. Nothing is committed meanwhile, as every commit holds the lock.
+    private static func copy(_ old: String, to new: String, lock path: String, _ wait: LockWait) throws {
+        guard let lock = try FileDescriptor.openIfThere(path) else {
+            throw StorageError.catalogDamaged(path: path, message: "missing")
+        }
+        _ = try lock.lock(shared: true, wait)
+        for suffix in ["", "-wal"] { try copy(old + suffix, to: new + suffix) }
+        lock.unlock()
     }
 
     private static func copy(_ old: String, to new: String) throws {

@@ -42,7 +42,7 @@ package final class WriteLock: Sendable {
     /// - Throws: ``StorageError/busy(what:holder:)`` if its patience is over; `CancellationError`; errors of `body`.
     package func withLock<Result>(_ wait: LockWait, _ body: () throws -> Result) throws -> Result {
         guard try file.lock(wait) else {
-            throw StorageError.busy(what: file.path, holder: LockWait.text(LockHolder.all(of: file)))
+            throw StorageError.busy(what: file.path, holder: LockWait.text(LockHolder.all(of: file.path)))
         }
         defer { file.unlock() }
         return try body()

@@ -147,7 +147,7 @@ package final class LeaseDirectory: Sendable {
         var holders: [Holder] = []
         for name in try FileSystem.entries(path) where !name.hasPrefix(".") {
             let path = path + "/" + name
-            if access.isReadOnly, Glibc.access(path, R_OK) != 0 {
+            if access.isReadOnly, !FileSystem.isReadable(path) {
                 // Its process may be alive.
                 holders.append(Holder(lease: name, text: ""))
                 continue

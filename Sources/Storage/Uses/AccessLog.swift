@@ -65,7 +65,8 @@ package final class AccessLog: Sendable {
     ///   - access: in a store that can only be read, nothing is counted.
     ///   - sources: components that count uses of shards themselves, such as memory tiers.
     package init(
-        catalog: Catalog, _ access: StoreAccess = .readWrite, recorder: AccessRecorder, logger: Logger, sources: @escaping @Sendable () -> [any UseSource]
+        catalog: Catalog, _ access: StoreAccess = .readWrite, recorder: AccessRecorder, logger: Logger,
+        sources: @escaping @Sendable () -> [any UseSource]
     ) throws {
         self.catalog = catalog
         counts = !access.isReadOnly

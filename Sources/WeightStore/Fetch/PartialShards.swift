@@ -36,23 +36,20 @@ struct PartialShards: Sendable {
     func open(_ digest: ContentDigest, _ wait: LockWait) throws -> StagedFile {
         let path = path(of: "shard-\(digest)", at: 0)
         var opened: StagedFile?
-        func holders() -> [LockHolder] {
-            guard let file = try? FileDescriptor.openIfThere(path) else { return [] }
-            return LockHolder.all(of: file)
-        }
-        _ = try wait.within(Self.patience).wait(for: path, holders) {
+        _ = try wait.within(Self.patience).wait(for: path) {
+            LockHolder.all(of: path)
+        } _: {
             opened = try open(path)
             return opened != nil
         }
-        guard let opened else { throw StorageError.busy(what: path, holder: LockWait.text(holders())) }
+        guard let opened else { throw StorageError.busy(what: path, holder: LockWait.text(LockHolder.all(of: path))) }
         return opened
     }
 
     /// Waits until another fetch releases a partial file.
     func wait(for path: String, _ wait: LockWait) throws {
         _ = try wait.wait(for: path) {
-            guard let file = try? FileDescriptor.openIfThere(path) else { return [] }
-            return LockHolder.all(of: file)
+            LockHolder.all(of: path)
         } _: {
             // It was removed after its commit.
             guard let file = try FileDescriptor.openIfThere(path) else { return true }
@@ -70,14 +67,10 @@ struct PartialShards: Sendable {
             guard try file.tryLock() else { return nil }
             // It may have been removed between the open and the lock.
             guard try FileSystem.status(path)?.inode == file.status().inode else { continue }
-            if try file.status().links == 1 {
-                do {
-                    return try StagedFile(keeping: file)
-                } catch FileError.system(_, _, let code) where [EACCES, EPERM].contains(code) {
-                    // Another user's, which is complete and read-only, or not shared: fetched from the beginning.
-                }
-            }
-            // Or it is also a blob: the process that linked it died before it removed this name.
+            let status = try file.status()
+            if status.links == 1, status.isOwned { return try StagedFile(keeping: file) }
+            // It is also a blob: the process that linked it died before it removed this name. Or it is another user's, and
+            // only its owner can make it read-only.
             try FileSystem.remove(path)
         }
     }

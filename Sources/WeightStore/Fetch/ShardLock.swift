@@ -25,8 +25,7 @@ struct ShardLock: ~Copyable {
         lock.l_len = 1
         let (raw, start) = (file.raw, Int(lock.l_start))
         _ = try wait.wait(for: path) {
-            guard let file = try? FileDescriptor.openIfThere(path) else { return [] }
-            return LockHolder.all(of: file, byte: start)
+            LockHolder.all(of: path, byte: start)
         } _: {
             if fcntl(raw, Self.set, &lock) == 0 { return true }
             guard [EAGAIN, EACCES, EINTR].contains(errno) else {

@@ -126,7 +126,9 @@ extension Store {
     }
 
     /// Compares manifests and records with their digests, and writes bad ones anew.
-    private func restoreDescriptions(of revision: String?, _ work: Work) throws -> (restored: Int, lost: [BadDescription]) {
+    private func restoreDescriptions(of revision: String?, _ work: Work) throws -> (
+        restored: Int, lost: [BadDescription]
+    ) {
         if try catalog.write(work: work, { db in try catalog.isOlder(db) }) {
             // Its records are not the newest, and a new one would hide those that are.
             logger.warning("\(StorageError.catalogOlder(path: catalog.path)) Manifests and records are not checked.")

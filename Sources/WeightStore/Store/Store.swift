@@ -132,7 +132,8 @@ public final class Store: Sendable {
     }
 
     private static func openParts(
-        _ path: String, _ access: StoreAccess, _ waits: LockWait, _ logger: Logger, _ trace: (@Sendable (String) -> Void)?
+        _ path: String, _ access: StoreAccess, _ waits: LockWait, _ logger: Logger,
+        _ trace: (@Sendable (String) -> Void)?
     ) throws -> (LeaseDirectory, Catalog) {
         let leases = try LeaseDirectory(path + "/leases", access, waits)
         // A new catalog beside old blobs would make them garbage. The blobs are checked first: a process creates the

@@ -21,7 +21,8 @@ enum Machine {
     static let mountsFUSE = isRoot && access("/dev/fuse", R_OK | W_OK) == 0 && succeeds("bindfs", "--version")
 
     /// Whether children can run the tool as other users.
-    static let runsAsOthers = isRoot && succeeds("setpriv", "--reuid", "61001", "--clear-groups", Tool.path, "--version")
+    static let runsAsOthers =
+        isRoot && succeeds("setpriv", "--reuid", "61001", "--clear-groups", Tool.path, "--version")
 
     /// Whether directories can be mounted in a namespace of their own.
     static let mountsPrivately = isRoot && succeeds("unshare", "-m", "true")
