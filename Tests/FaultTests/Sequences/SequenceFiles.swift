@@ -89,7 +89,7 @@ struct SequenceDirectory {
         guard FileSystem.exists(path) else { return nil }
         var contents: Contents = [:]
         for name in TemporaryDirectory.files(below: path) {
-            contents[name] = SequenceFiles.digest(try FileSystem.read("\(path)/\(name)"))
+            contents[name] = SequenceFiles.digest(try FileSystem.read("\(path)/\(name)", limit: 1 << 30))
         }
         return contents
     }
@@ -103,7 +103,7 @@ struct SequenceDirectory {
         guard FileSystem.exists(blobs.root) else { return (whole, damaged) }
         for folder in try FileSystem.entries(blobs.root) where folder.utf8.count == 2 {
             for name in try blobs.contents(folder).blobs {
-                let bytes = try FileSystem.read(blobs.path(name.digest, name.kind))
+                let bytes = try FileSystem.read(blobs.path(name.digest, name.kind), limit: 1 << 30)
                 if SequenceFiles.digest(bytes) == name.digest {
                     whole[name] = bytes.count
                 } else {
@@ -136,7 +136,7 @@ struct SequenceDirectory {
             }
         }
         for name in ["store.db", "store.db-wal", "write.lock"] where FileSystem.exists("\(store)/\(name)") {
-            try write(try FileSystem.read("\(store)/\(name)"), to: "\(copy)/\(name)")
+            try write(try FileSystem.read("\(store)/\(name)", limit: 1 << 30), to: "\(copy)/\(name)")
         }
         return copy
     }

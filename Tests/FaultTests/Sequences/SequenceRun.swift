@@ -102,7 +102,7 @@ final class SequenceRun {
         for key in listing.revisions.keys where model.bytes[key.digest] == nil {
             let path = directory.blobs.path(key.digest, .manifest)
             guard FileSystem.exists(path) else { throw SequenceFailure("\(key) is listed, and has no manifest") }
-            model.bytes[key.digest] = RevisionBytes(try Manifest(decoding: try FileSystem.read(path), path: path))
+            model.bytes[key.digest] = RevisionBytes(try Manifest(decoding: try FileSystem.read(path, limit: 1 << 30), path: path))
         }
         return listing
     }
@@ -247,7 +247,7 @@ final class SequenceRun {
             model.moves = model.moves.filter { $0.key.place != place }
         case .edit(let place, let number):
             guard let path = directory.file(number, ofPlace: place) else { return }
-            try directory.write(SequenceDirectory.edited(try FileSystem.read(path), path), to: path)
+            try directory.write(SequenceDirectory.edited(try FileSystem.read(path, limit: 1 << 30), path), to: path)
             model.moves = model.moves.filter { $0.key.place != place }
         case .replace(let place, let number): try replace(place, number)
         case .delete(let place, let number):
@@ -265,7 +265,7 @@ final class SequenceRun {
         case .restore:
             for suffix in ["-wal", "-shm"] { try FileSystem.remove(directory.store + "/store.db" + suffix) }
             try directory.write(
-                try FileSystem.read(directory.root + "/backup/store.db"), to: directory.store + "/store.db")
+                try FileSystem.read(directory.root + "/backup/store.db", limit: 1 << 30), to: directory.store + "/store.db")
             model.restored()
             try look(try directory.copy()) { store in model.evicted = try Self.evicted(store) }
         case .hourPasses:
@@ -293,7 +293,7 @@ final class SequenceRun {
         guard let path = directory.file(number, ofPlace: place), !path.hasSuffix(".index.json"),
             let status = try FileSystem.status(path)
         else { return }
-        var bytes = try FileSystem.read(path)
+        var bytes = try FileSystem.read(path, limit: 1 << 30)
         if let last = bytes.popLast() { bytes.append(last ^ 0x5A) }
         try directory.write(bytes, to: path + ".new")
         let time = timespec(
@@ -309,7 +309,7 @@ final class SequenceRun {
         guard !digests.isEmpty else { return }
         let digest = digests[number % digests.count]
         let path = directory.blobs.path(digest)
-        var bytes = try FileSystem.read(path)
+        var bytes = try FileSystem.read(path, limit: 1 << 30)
         mkdir(directory.root + "/lost", 0o755)
         try directory.write(bytes, to: "\(directory.root)/lost/\(digest.hex)", mode: 0o444)
         unlink(path)
