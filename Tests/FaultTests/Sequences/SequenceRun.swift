@@ -102,7 +102,8 @@ final class SequenceRun {
         for key in listing.revisions.keys where model.bytes[key.digest] == nil {
             let path = directory.blobs.path(key.digest, .manifest)
             guard FileSystem.exists(path) else { throw SequenceFailure("\(key) is listed, and has no manifest") }
-            model.bytes[key.digest] = RevisionBytes(try Manifest(decoding: try FileSystem.read(path, limit: 1 << 30), path: path))
+            model.bytes[key.digest] = RevisionBytes(
+                try Manifest(decoding: try FileSystem.read(path, limit: 1 << 30), path: path))
         }
         return listing
     }
@@ -265,7 +266,8 @@ final class SequenceRun {
         case .restore:
             for suffix in ["-wal", "-shm"] { try FileSystem.remove(directory.store + "/store.db" + suffix) }
             try directory.write(
-                try FileSystem.read(directory.root + "/backup/store.db", limit: 1 << 30), to: directory.store + "/store.db")
+                try FileSystem.read(directory.root + "/backup/store.db", limit: 1 << 30),
+                to: directory.store + "/store.db")
             model.restored()
             try look(try directory.copy()) { store in model.evicted = try Self.evicted(store) }
         case .hourPasses:
