@@ -208,10 +208,10 @@ import Testing
         for (arguments, allowed) in [
             (["verify", "--rate", "0"], "--rate 0: must be at least 1 byte"),
             (["pull", "org/model", "--limit-rate", "0"], "--limit-rate 0: must be at least 1 byte"),
-            (["node", "org/model", "--poll", "0"], "--poll 0s: must be between 1s and 1d"),
+            (["node", "org/model", "--poll", "0"], "--poll 0: must be between 1s and 1d"),
             (["node", "org/model", "--poll", "3w"], "--poll 3w: must be between 1s and 1d"),
             (["load", "org/model", "--budget", "0"], "--budget 0: must be at least 1 byte"),
-            (["warm", "--hold", "--every", "0"], "--every 0s: must be between 1s and 366d"),
+            (["warm", "--hold", "--every", "0"], "--every 0: must be between 1s and 366d"),
             (["policy", "explain", "lru", "--first", "-1"], "--first"),
             (["policy", "simulate", "--points", "0"], "--points 0: must be between 1 and 1000"),
             (["bench", "--runs", "0"], "--runs 0: must be between 1 and 10000"),

@@ -114,7 +114,8 @@ extension Faults {
                         #expect(isLocked, "\(arguments): \(call.line)")
                     }
                 }
-                #expect(writes > 0, "\(arguments)")
+                // A collection that finds nothing changes no row.
+                #expect(writes > 0 || arguments[0] == "gc", "\(arguments)")
             }
         }
 

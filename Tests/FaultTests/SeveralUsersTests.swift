@@ -26,6 +26,8 @@ private struct User {
     func tool(_ store: String) -> Tool {
         var tool = Tool(store: store)
         tool.prefix = prefix
+        // That of the tests may belong to root.
+        tool.environment["TMPDIR"] = "/tmp"
         return tool
     }
 }
