@@ -90,7 +90,10 @@ import Testing
                 #expect(
                     [0, 130, 1, 2, 3, 4, 6, 7, 8].contains(status) || status == 128 + signal,
                     "\(arguments): \(status) \(said(log))")
-                if status == 130 { #expect(said(log).contains("Interrupted."), "\(arguments): \(said(log))") }
+                // Before its handlers are installed, SIGINT kills a process; the status is the same.
+                if status == 130, signal == SIGTERM || !said(log).isEmpty {
+                    #expect(said(log).contains("Interrupted."), "\(arguments): \(said(log))")
+                }
             }
         }
         #expect(try tool("import", directory("model"), "--name", "org/model").status == 0)
@@ -213,7 +216,7 @@ import Testing
             (["load", "org/model", "--budget", "0"], "--budget 0: must be at least 1 byte"),
             (["warm", "--hold", "--every", "0"], "--every 0: must be between 1s and 366d"),
             (["policy", "explain", "lru", "--first", "-1"], "--first"),
-            (["policy", "simulate", "--points", "0"], "--points 0: must be between 1 and 1000"),
+            (["policy", "simulate", "--points", "0"], "--points 0: must be between 1 and 10000"),
             (["bench", "--runs", "0"], "--runs 0: must be between 1 and 10000"),
         ] {
             let result = try tool.run(arguments)
