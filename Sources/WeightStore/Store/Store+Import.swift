@@ -27,6 +27,7 @@ extension Store {
     public func importModelBlocking(_ request: ImportRequest, work: Work = Work()) throws -> ImportSummary {
         // An unusable origin fails the import before the first byte is read.
         for url in request.origins { _ = try origins.check(url) }
+        if request.move { try Self.refuseSourceAsOrigin(request) }
         let moves = try finishMoves(of: request)
         let sources: [ImportSource]
         do {
@@ -57,6 +58,19 @@ extension Store {
         summary.skipped += importer.skipped + importer.remover.skipped
         evictAboveWatermark()
         return summary
+    }
+
+    /// Refuses a move out of a directory that is to be an origin: the origin would lack the files afterwards.
+    private static func refuseSourceAsOrigin(_ request: ImportRequest) throws {
+        guard let source = try location(of: request.source) else { return }
+        for url in request.origins where url.hasPrefix("file:") {
+            // An origin that does not exist is refused by its check.
+            guard let root = try? DirectoryOrigin(url).resolvedRoot() else { continue }
+            if SourceBounds.contains(root, source) || SourceBounds.contains(source, root) {
+                throw StorageError.invalid(
+                    what: "origin", value: url, reason: "is the source, from which the files are to be moved")
+            }
+        }
     }
 
     /// Moves of the source whose last removals were not known to be durable.
