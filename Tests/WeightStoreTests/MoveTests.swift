@@ -63,6 +63,9 @@ import Testing
         var second = request(move: true)
         (first.origins, second.origins) = (["file://" + directory("model")], ["file://" + directory("model")])
         try store.importModelBlocking(first)
+        #expect(throws: StorageError.self) { try store.importModelBlocking(second) }
+        #expect(try files("model") == all)
+        second.origins = []
         try store.importModelBlocking(second)
         #expect(try files("model").isEmpty)
         #expect(try store.revisionOrigins().allSatisfy { $0.checked == nil })

@@ -279,12 +279,12 @@ extension SequenceModel {
         switch (command, status) {
         case (.importing(let place, _, _, let move, _, _), 2):
             return old.places[place]?.isEmpty ?? true || move && moves.keys.contains { $0.place == place }
-        case (.importing(let place, let model, _, _, let origin, let trust), 6):
+        case (.importing(let place, let model, _, let move, let origin, let trust), 6):
             let source = old.places[place] ?? [:]
             let isSplit = source.keys.contains { $0.hasSuffix(".index.json") }
             let hasOther = moves.keys.contains { $0.place == place && $0.model != model }
             let files = moves[Move(place: place, model: model)] ?? source
-            return isSplit || hasOther || !moved.isEmpty
+            return isSplit || hasOther || move && origin == place || !moved.isEmpty
                 || !trust && (origin.map { !old.holds(url($0), files) || !new.holds(url($0), files) } ?? false)
         case (.importing(_, _, _, _, let origin?, _), 12): return old.places[origin] == nil
         case (.importing, 5): return quota != nil
