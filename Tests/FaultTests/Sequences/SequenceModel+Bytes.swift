@@ -61,6 +61,10 @@ extension SequenceModel {
         guard holders.isEmpty else {
             throw SequenceFailure("\(command) has deleted shard \(shard.short) of \(holders)")
         }
+        if hasLoss, case .collect = command {
+            throw SequenceFailure(
+                "\(command) has deleted shard \(shard.short), which may belong to what a rebuild has lost")
+        }
         if case .collect(grace: nil, _) = command {
             throw SequenceFailure("\(command) has deleted the new shard \(shard.short) within the grace period")
         }

@@ -17,6 +17,7 @@ extension SequenceModel {
         _ old: SequenceState, _ new: SequenceState
     ) throws {
         let before = listing
+        let isExpected = [0, 137].contains(status) || mayRefuse(command, status, old, new)
         defer { evicted = evictedNow }
         // What the store has written itself is there.
         let written = suspects.filter { !old.isWhole($0) && new.isWhole($0) }
@@ -28,15 +29,23 @@ extension SequenceModel {
         case 3 where command == .rebuild || command == .merge: try succeed(command, after, old, new)
         default: break
         }
-        if ![0, 137].contains(status) {
-            guard mayRefuse(command, status, old, new) else {
-                throw SequenceFailure("\(command): exit status \(status) is not among those that the rules allow")
-            }
+        // Of a record that is gone, nothing tells a rebuild that its model is lost.
+        if command == .rebuild, status == 0 { hasLoss = false }
+        guard isExpected else {
+            throw SequenceFailure("\(command): exit status \(status) is not among those that the rules allow")
         }
         guard after == listing else {
             throw SequenceFailure(
                 "\(command) (status \(status)) made another change than it may\n    "
                     + after.differences(from: listing))
+        }
+        if !new.isMounted, command.deletes, status == 0, after != before || command.name == "gc" {
+            throw SequenceFailure("\(command) succeeded, and the blobs are not mounted")
+        }
+        if command == .merge || command == .rebuild, [0, 3].contains(status) {
+            for shard in shards where evictedNow.contains(shard) && new.isWhole(shard) {
+                throw SequenceFailure("after \(command), shard \(shard.short) is stored, and is listed as evicted")
+            }
         }
         try checkBlobs(command, from: before, evictedNow, old, new)
         followChecks(command, status, new)

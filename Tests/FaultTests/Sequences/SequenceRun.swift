@@ -283,9 +283,10 @@ final class SequenceRun {
         case .lose(let number), .corrupt(let number): try damage(number, isLost: event == .lose(number))
         case .giveBack: try giveBack()
         case .loseDescription(let number):
-            let names = state.whole.keys.filter { $0.kind != .shard }.sorted { $0.digest.hex < $1.digest.hex }
+            let kind = number.isMultiple(of: 2) ? BlobDirectory.Kind.manifest : .record
+            let names = state.whole.keys.filter { $0.kind == kind }.sorted { $0.digest.hex < $1.digest.hex }
             guard !names.isEmpty else { return }
-            let name = names[number % names.count]
+            let name = names[number / 2 % names.count]
             unlink(directory.blobs.path(name.digest, name.kind))
             model.lacksDescription = true
         }

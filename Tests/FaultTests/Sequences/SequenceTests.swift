@@ -24,6 +24,15 @@ extension Faults {
             ProcessInfo.processInfo.environment["WEIGHTSTORE_MODEL_" + name].flatMap(UInt64.init)
         }
 
+        @Test(
+            "short sequences of commands and events, one for each rule, lose no byte",
+            arguments: KnownSequences.all.map(\.rule))
+        func known(rule: String) throws {
+            let steps = KnownSequences.all.first { $0.rule == rule }?.steps ?? []
+            let failure = SequenceSearch.failure(of: Machine.traces ? steps : [])
+            #expect(failure?.reason == nil)
+        }
+
         @Test("random sequences of commands and events lose no byte that must be readable")
         func sequences() throws {
             let seed = Self.setting("SEED") ?? UInt64.random(in: 0..<1_000_000)

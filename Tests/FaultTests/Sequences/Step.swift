@@ -114,7 +114,7 @@ enum SequenceEvent: Sendable, Equatable, CustomStringConvertible {
     case corrupt(Int)
     /// The lost and changed shards are back, with the right bytes.
     case giveBack
-    /// A manifest or a record is gone.
+    /// A manifest (even numbers) or a record (odd numbers) is gone.
     case loseDescription(Int)
 
     var description: String {
