@@ -1,6 +1,5 @@
 import Crypto
 import Dispatch
-import GRDB
 import Storage
 import Support
 import Synchronization
@@ -22,8 +21,8 @@ public struct PullRequest: Sendable {
     /// - Throws: ``StorageError/invalid(what:value:reason:)`` for the name of a model.
     public init(_ name: String) throws {
         let parts = name.byteParts("@", maxSplits: 1)
-        model = try ModelName.check(parts[0])
-        revision = parts.count == 2 && !parts[1].isEmpty ? parts[1] : "main"
+        model = try ModelName.check(parts.first ?? name)
+        revision = parts.dropFirst().first { !$0.isEmpty } ?? "main"
     }
 }
 
