@@ -41,7 +41,8 @@ extension Store {
         let partials = try PartialShards(store: path).collect(olderThanSeconds: graceSeconds, dryRun: dryRun)
         summary.staged += partials.files
         summary.bytes += partials.bytes
-        try collectOrphans(graceSeconds: graceSeconds, &summary, SpareReserve(reserve), Work(), dryRun: dryRun)
+        try collectOrphans(
+            graceSeconds: graceSeconds, &summary, SpareReserve(reserve), Work(within: misses), dryRun: dryRun)
         summary.unknownFiles += survey.unknownFiles
         try markMissing(survey.missing, &summary, dryRun: dryRun)
         try collectReappeared(survey.reappeared, &summary, dryRun: dryRun)
