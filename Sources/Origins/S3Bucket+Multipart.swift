@@ -31,12 +31,12 @@ extension S3Bucket {
                     .text,
                 as: UTF8.self)
             uploads += XMLText.values(of: "Upload", in: text).compactMap { entry in
-                func field(_ name: String) -> Substring { XMLText.values(of: name, in: entry).first ?? "" }
+                func field(_ name: String) -> String { XMLText.values(of: name, in: entry).first ?? "" }
                 guard let name = field("Key").removingPercentEncoding.flatMap(relative), !field("UploadId").isEmpty
                 else { return nil }
                 return Upload(
                     name: name, id: XMLText.plain(field("UploadId")),
-                    begun: HTTPDate.parse(String(field("Initiated"))) ?? now)
+                    begun: HTTPDate.parse(field("Initiated")) ?? now)
             }
             guard XMLText.values(of: "IsTruncated", in: text).first == "true",
                 let key = XMLText.values(of: "NextKeyMarker", in: text).first,

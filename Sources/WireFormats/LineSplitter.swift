@@ -11,6 +11,8 @@ package struct LineSplitter {
     /// A line is longer than the limit.
     package struct TooLong: Error, Equatable {
         package let limit: Int
+
+        package init(limit: Int) { self.limit = limit }
     }
 
     /// Adds bytes, and passes the lines that are complete now to `body`, without their ends.

@@ -1,4 +1,5 @@
 import CWeightStoreHeader
+import Support
 import Synchronization
 import WeightStore
 
@@ -22,7 +23,7 @@ final class LeaseHandle: HandleValue {
         return try table.get {
             CTable { memory in
                 lease.tensors.map { leased in
-                    var tensor = weightstore_tensor(leased.entry, format: formats[leased.entry.file], memory)
+                    var tensor = weightstore_tensor(leased.entry, format: formats[ByteText(leased.entry.file)], memory)
                     tensor.data = lease.address(of: leased).flatMap { UnsafeRawPointer(bitPattern: UInt($0)) }
                     tensor.device_type = device.type
                     tensor.device_id = device.id

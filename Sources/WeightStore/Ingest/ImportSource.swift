@@ -31,9 +31,9 @@ struct ImportSource {
     /// Whether files that an index names must exist: in a directory; a Hugging Face cache may hold only some of them.
     var mustBeComplete: Bool
     /// The sum of `files`, in bytes.
-    private(set) var bytes = 0
+    var bytes = 0
     /// The number of directories read by links.
-    private var linkedDirectories = 0
+    var linkedDirectories = 0
 
     /// The names of the indexes of safetensors files end so.
     static let indexSuffix = ".safetensors.index.json"

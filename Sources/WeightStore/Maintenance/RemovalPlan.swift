@@ -169,7 +169,8 @@ enum FreedRows {
                     """),
             arguments: ["leases": json(leases.map { "\"\($0)\"" }), "others": json(others.map { "\($0)" })])
         try db.execute(sql: "UPDATE temp.leaving_file SET is_new = 0 WHERE is_new = 1")
-        return (row?["shards"] ?? 0, row?["bytes"] ?? 0)
+        guard let row else { throw DatabaseError.damaged("a count has no row") }
+        return (row["shards"], row["bytes"])
     }
 
     /// The KV blocks that are valid for no revision that stays.
@@ -185,7 +186,8 @@ enum FreedRows {
                         GROUP BY kv_space_revision.space_id
                         HAVING min(kv_space_revision.revision_id IN (SELECT revision_id FROM temp.leaving_revision)))
                 """)
-        return (row?["shards"] ?? 0, row?["bytes"] ?? 0)
+        guard let row else { throw DatabaseError.damaged("a count has no row") }
+        return (row["shards"], row["bytes"])
     }
 
     private static func json(_ values: [String]) -> String { "[\(values.joined(separator: ","))]" }

@@ -82,7 +82,7 @@ extension Store {
     /// - Returns: nil if it is whole.
     func damage(of shard: ShardTable.Entry, _ buffer: Buffer, _ read: (Int) throws -> Void) throws -> BlobDamage? {
         let first = try damageOnce(of: shard, buffer, read)
-        guard let first, first.state == .quarantined else { return first }
+        guard first?.state == .quarantined else { return first }
         let second = try damageOnce(of: shard, buffer, read)
         if second == nil {
             logger.warning("shard \(shard.digest.short): read differently the first time, and whole the second time")
