@@ -63,7 +63,7 @@ extension Store {
             }
             let found = bytes.withUnsafeBytes { ContentDigest(of: $0) }
             return found == name.digest ? nil : "SHA-256 is \(found.short)"
-        } catch let error as FileError where error.isUnreadable {
+        } catch  where error.isUnreadable {
             return "cannot be read: \(error)"
         }
     }
