@@ -190,9 +190,14 @@ extension Store {
     private func finish(_ removal: Removal, _ spare: SpareReserve, _ work: Work) throws -> RemovalSummary {
         var kept = try authority.delete(removal.blobs, .removed).kept
         let slices = slices(spare, work)
-        try slices.dropDeadClaims()
-        try slices.visit(removal.files)
-        try slices.dropAbandonedBlocks()
+        do {
+            try slices.dropDeadClaims()
+            try slices.visit(removal.files)
+            try slices.dropAbandonedBlocks()
+        } catch let error as CancellationError {
+            logger.notice("The revisions are removed. The next collection removes what they have left behind.")
+            throw error
+        }
         kept += slices.totals.kept
         if kept > 0 {
             logger.warning(
