@@ -63,7 +63,8 @@ extension Store {
             }
             let found = bytes.withUnsafeBytes { ContentDigest(of: $0) }
             return found == name.digest ? nil : "SHA-256 is \(found.short)"
-        } catch  where error.isUnreadable {
+        } catch {
+            guard error.isUnreadable else { throw error }
             return "cannot be read: \(error)"
         }
     }
