@@ -32,11 +32,11 @@ package struct FileDescriptor: ~Copyable, Sendable {
     ///
     /// - Returns: nil if the path does not exist.
     package static func openIfThere(_ path: String) throws(FileError) -> FileDescriptor? {
-        while true {
-            let raw = Glibc.open(path, O_RDONLY | O_CLOEXEC)
-            if raw >= 0 { return FileDescriptor(raw: raw, path: path) }
-            if errno == ENOENT { return nil }
-            if errno != EINTR { throw .system(operation: "open", path: path, code: errno) }
+        do {
+            return try FileDescriptor(path, O_RDONLY)
+        } catch {
+            if case .system(_, _, ENOENT) = error { return nil }
+            throw error
         }
     }
 
@@ -152,10 +152,12 @@ package struct FileDescriptor: ~Copyable, Sendable {
     }
 
     static func tryLock(_ raw: Int32, _ path: String, shared: Bool) throws(FileError) -> Bool {
-        while true {
-            if flock(raw, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0 { return true }
-            if errno == EWOULDBLOCK { return false }
-            if errno != EINTR { throw .system(operation: "flock", path: path, code: errno) }
+        do {
+            try retrying("flock", path) { flock(raw, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) }
+            return true
+        } catch {
+            if case .system(_, _, EWOULDBLOCK) = error { return false }
+            throw error
         }
     }
 

@@ -4,8 +4,8 @@ import Glibc
 public enum FileError: Error, Sendable, Equatable {
     /// A system call failed; `code` is its `errno`.
     case system(operation: String, path: String, code: Int32)
-    /// The disk, or the user's quota on it, is full.
-    case diskFull(path: String)
+    /// The disk, or the user's quota on it, is full. `lacksInodes`: it has free bytes, but cannot hold more files.
+    case diskFull(path: String, lacksInodes: Bool = false)
     /// `fileSystem` does not provide the shared memory between processes that SQLite's WAL mode needs.
     case networkFileSystem(path: String, fileSystem: String)
     /// A file is larger than what is read into memory as a whole; `limit` is in bytes.
@@ -20,8 +20,13 @@ extension FileError: CustomStringConvertible {
     /// The path, the failure and the next step.
     public var description: String {
         switch self {
-        case .system(let operation, let path, let code): "\(path): \(operation): \(String(cString: strerror(code)))"
-        case .diskFull(let path): "\(path): no space left on the disk. Everything stored before is intact."
+        case .system(let operation, let path, let code): "\(path): \(operation): \(Self.text(of: code))"
+        case .diskFull(let path, false): "\(path): no space left on the disk. Everything stored before is intact."
+        case .diskFull(let path, true):
+            """
+            \(path): no inodes left on the disk: it has free space, but cannot hold more files. Everything stored before \
+            is intact.
+            """
         case .networkFileSystem(let path, let fileSystem):
             "\(path): \(fileSystem) does not support SQLite's write-ahead log. Put the store on a local disk."
         case .tooLarge(let path, let limit):
@@ -37,5 +42,30 @@ extension FileError: CustomStringConvertible {
             sysctl vm.max_map_count=1048576.
             """
         }
+    }
+}
+
+extension FileError {
+    /// The system's description of an `errno`.
+    package static func text(of code: Int32) -> String { String(cString: strerror(code)) }
+
+    /// The error of a system call that failed with `code`, its `errno`.
+    package static func failed(_ operation: String, _ path: String, _ code: Int32) -> FileError {
+        switch code {
+        case ENOSPC, EDQUOT: .diskFull(path: path, lacksInodes: FileSystem.lacksInodes(path))
+        default: .system(operation: operation, path: path, code: code)
+        }
+    }
+
+    /// Whether the disk is full.
+    package var isDiskFull: Bool {
+        if case .diskFull = self { true } else { false }
+    }
+
+    /// Whether a read failed because bytes that the file should have could not be read: an unreadable sector, a damaged file
+    /// system, or a file that its server no longer knows. It is damage of the file, and says nothing about others.
+    package var isUnreadable: Bool {
+        guard case .system(_, _, let code) = self else { return false }
+        return [EIO, EUCLEAN, ESTALE].contains(code)
     }
 }

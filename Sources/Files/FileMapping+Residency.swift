@@ -11,8 +11,16 @@ extension FileMapping {
     package func populate(_ range: Range<Int>) throws(FileError) {
         try withUnsafeBytes { bytes throws(FileError) in
             let start = UnsafeMutableRawPointer(mutating: bytes.baseAddress! + range.lowerBound)
-            try retrying("madvise(MADV_POPULATE_READ)", path) {
-                madvise(start, range.count, clinux_MADV_POPULATE_READ)
+            do throws(FileError) {
+                try retrying("madvise(MADV_POPULATE_READ)", path) {
+                    madvise(start, range.count, clinux_MADV_POPULATE_READ)
+                }
+            } catch {
+                // The kernel's words for a page that cannot be read.
+                guard case .system(let operation, _, let code) = error, [EFAULT, EHWPOISON].contains(code) else {
+                    throw error
+                }
+                throw .system(operation: operation, path: path, code: EIO)
             }
         }
     }

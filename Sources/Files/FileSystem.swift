@@ -57,9 +57,7 @@ package enum FileSystem {
         }
         let parent = parent(of: path)
         try createDirectory(parent)
-        if mkdir(path, 0o777) == -1, errno != EEXIST {
-            throw errno == ENOSPC ? .diskFull(path: path) : .system(operation: "mkdir", path: path, code: errno)
-        }
+        if mkdir(path, 0o777) == -1, errno != EEXIST { throw .failed("mkdir", path, errno) }
         try syncDirectory(parent)
     }
 
@@ -175,6 +173,15 @@ package enum FileSystem {
     /// The size of some blocks. File systems without a limit may report any number.
     private static func bytes(_ blocks: fsblkcnt_t, _ facts: statvfs) -> Int {
         Int(clamping: blocks).multiplied(saturating: Int(clamping: facts.f_frsize))
+    }
+
+    /// Whether the file system of `path`, which need not exist, has free bytes and cannot hold more files. The
+    /// corresponding C function is `statvfs`.
+    package static func lacksInodes(_ path: String) -> Bool {
+        var facts = statvfs()
+        guard statvfs(path, &facts) == 0 || statvfs(parent(of: path), &facts) == 0 else { return false }
+        // A file system without a fixed number of inodes reports 0 of them.
+        return facts.f_files > 0 && facts.f_favail == 0 && facts.f_bavail > 0
     }
 
     /// Rejects file systems on which SQLite's WAL does not work because they share no memory between machines.

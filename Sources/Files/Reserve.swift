@@ -4,7 +4,7 @@ import Glibc
 /// open a database nor commit a removal.
 ///
 /// Opening a store on a full disk releases the reserve; closing the store restores as much of it as possible, so that
-/// `ls` does not use up the space that `gc` needs. An import, which may fill the disk, starts only with the reserve in
+/// `ls` does not use up the space that `gc` needs. So do a removal and a collection (`SpareReserve`). An import, which may fill the disk, starts only with the reserve in
 /// place.
 package struct Reserve {
     /// The full size.
@@ -37,7 +37,7 @@ package struct Reserve {
         }
     }
 
-    /// Throws ``FileError/diskFull(path:)`` if the reserve is missing and there is no space for one.
+    /// Throws ``FileError/diskFull(path:lacksInodes:)`` if the reserve is missing and there is no space for one.
     package func require() throws {
         if FileSystem.exists(path) { return }
         try reclaim()
@@ -55,5 +55,29 @@ package struct Reserve {
         if posix_fallocate(file.raw, 0, off_t(bytes)) == 0 { return true }
         try release()
         return false
+    }
+}
+
+/// The reserve as one call uses it: released when the disk is full, and restored with the call's end.
+package final class SpareReserve {
+    private let reserve: Reserve
+    private var isReleased = false
+
+    package init(_ reserve: Reserve) { self.reserve = reserve }
+
+    /// Runs `body`, and once more with the space of the reserve if the disk is full.
+    package func retrying<Result>(_ body: () throws -> Result) throws -> Result {
+        do {
+            return try body()
+        } catch FileError.diskFull where !isReleased && FileSystem.exists(reserve.path) {
+            isReleased = true
+            try reserve.release()
+            return try body()
+        }
+    }
+
+    deinit {
+        // If the disk is full again, the reserve stays smaller, and the next gc restores it.
+        if isReleased { try? reserve.reclaim() }
     }
 }

@@ -46,11 +46,9 @@ package enum StoreFile {
     /// Creates a directory in an existing one, and does not sync it.
     package static func createDirectoryAtOnce(_ path: String) throws(FileError) {
         if mkdir(path, 0o777) == -1 {
-            switch errno {
-            case EEXIST: return
-            case ENOSPC, EDQUOT: throw .diskFull(path: path)
-            default: throw .system(operation: "mkdir", path: path, code: errno)
-            }
+            let code = errno
+            if code == EEXIST { return }
+            throw .failed("mkdir", path, code)
         }
         let parent = try Parent(of: path)
         guard parent.owner != nil || parent.isShared else { return }

@@ -1,18 +1,19 @@
 import Glibc
 
 /// Repeats a call that a signal interrupts, and turns -1 into an error that names `path`.
+///
+/// - Parameter most: so many interruptions are an error. A call that waits for long may have any number of them.
 @discardableResult
 package func retrying<Result: BinaryInteger>(
-    _ operation: String, _ path: String, _ call: () -> Result
+    _ operation: String, _ path: String, most: Int = 1000, _ call: () -> Result
 ) throws(FileError) -> Result {
+    var interruptions = 0
     while true {
         let result = call()
         if result != -1 { return result }
-        switch errno {
-        case EINTR: continue
-        case ENOSPC, EDQUOT: throw .diskFull(path: path)
-        default: throw .system(operation: operation, path: path, code: errno)
-        }
+        let code = errno
+        interruptions += 1
+        guard code == EINTR, interruptions < most else { throw .failed(operation, path, code) }
     }
 }
 

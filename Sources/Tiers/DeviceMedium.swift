@@ -21,7 +21,7 @@ package struct DeviceMedium: TierMedium {
             _ = try uploader.start(
                 .filling { buffer, offset in
                     try work.check()
-                    try blob.mapping.populate(offset..<offset + buffer.count)
+                    try blob.populate(offset..<offset + buffer.count)
                     blob.mapping.copy(from: offset, to: buffer)
                 }, bytes: shard.bytes, to: region
             ) { result in completion(result.map { .device(region) }) }

@@ -334,14 +334,15 @@ package final class MemoryTier: UseSource {
         medium.load(
             shard, at: path(shard.digest), into: load.reservation, load.work
         ) { [self] result in
-            guard case .failure(StorageError.missing) = result, let fetcher else { return finishLoad(load, result) }
-            fetch(load, fetcher, after: result)
+            guard case .failure(let error as StorageError) = result, error.lostBlob == shard.digest, let fetcher else {
+                return finishLoad(load, result)
+            }
+            fetch(load, fetcher, after: error)
         }
     }
 
     /// Fetches the shard's file, then loads the shard.
-    private func fetch(_ load: PreparedLoad, _ fetcher: TierFetcher, after result: Result<Payload, any Error>) {
-        guard case .failure(let error) = result else { return }
+    private func fetch(_ load: PreparedLoad, _ fetcher: TierFetcher, after error: StorageError) {
         let shard = load.shard
         fetcher.start(shard.digest, after: error, load.work) { [self] fetched in
             if case .failure(let error) = fetched { return finishLoad(load, .failure(error)) }

@@ -28,7 +28,7 @@ package struct RAMMedium: TierMedium {
             do {
                 let blob = try MappedBlob(path: path, digest: shard.digest, bytes: shard.bytes)
                 blob.mapping.preferHugePages()
-                populate(blob.mapping, work) { error in
+                populate(blob, work) { error in
                     completion(
                         Result {
                             if let error { throw error }
@@ -42,17 +42,17 @@ package struct RAMMedium: TierMedium {
         }
     }
 
-    private func populate(_ mapping: FileMapping, _ work: Work, then done: @escaping @Sendable ((any Error)?) -> Void) {
-        let pieces = (mapping.count + Self.pieceBytes - 1) / Self.pieceBytes
+    private func populate(_ blob: MappedBlob, _ work: Work, then done: @escaping @Sendable ((any Error)?) -> Void) {
+        let pieces = (blob.count + Self.pieceBytes - 1) / Self.pieceBytes
         guard pieces > 0 else { return done(nil) }
         let failure = FirstFailure()
         let left = Shared(Atomic<Int>(pieces))
         for piece in 0..<pieces {
-            let range = piece * Self.pieceBytes..<min((piece + 1) * Self.pieceBytes, mapping.count)
+            let range = piece * Self.pieceBytes..<min((piece + 1) * Self.pieceBytes, blob.count)
             let populate: @Sendable () -> Void = {
                 do {
                     try work.check()
-                    if failure.first == nil { try mapping.populate(range) }
+                    if failure.first == nil { try blob.populate(range) }
                 } catch {
                     failure.record(error)
                 }

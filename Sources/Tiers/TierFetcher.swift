@@ -2,14 +2,14 @@ import Storage
 import Support
 import Synchronization
 
-/// Fetches shards that a tier does not find on disk. It has its own threads, so that neither Swift's cooperative
+/// Fetches shards that a tier does not find on disk, or finds damaged. It has its own threads, so that neither Swift's cooperative
 /// threads nor the threads that populate mappings wait for an origin.
 package final class TierFetcher: Sendable {
     /// The most fetches at the same time.
     private static let threads = 4
 
-    /// Restores the blob of a shard; blocks.
-    package typealias Fetch = @Sendable (_ digest: ContentDigest, _ work: Work) throws -> Void
+    /// Restores the blob of a shard, which could not be read because of `error`; blocks.
+    package typealias Fetch = @Sendable (_ digest: ContentDigest, _ error: any Error, _ work: Work) throws -> Void
 
     private let fetch = Mutex<Fetch?>(nil)
     private let workers = Mutex<WorkerThreads?>(nil)
@@ -38,7 +38,7 @@ package final class TierFetcher: Sendable {
                     Result {
                         try work.check()
                         do {
-                            try fetch(digest, work)
+                            try fetch(digest, error, work)
                         } catch StorageError.missing {
                             throw error
                         }

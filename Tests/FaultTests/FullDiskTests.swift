@@ -112,5 +112,89 @@ extension Faults {
             #expect(result.status == 5, "\(result.errors)")
             #expect(result.errors.contains("no space left"), "\(result.errors)")
         }
+
+        /// Leaves so many bytes free on a full disk.
+        private func leave(_ bytes: Int, on disk: Disk) throws {
+            try disk.fill("filling")
+            let filling = open(disk("filling"), O_WRONLY)
+            defer { close(filling) }
+            var facts = stat()
+            fstat(filling, &facts)
+            ftruncate(filling, facts.st_size - off_t(bytes))
+            #expect(disk.freeBytes <= bytes + 4096)
+        }
+
+        /// Writes a safetensors file of many tensors of one number each.
+        private func writeTensors(_ count: Int, to path: String) throws {
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+            let entries = (0..<count).map { number in
+                #""t.\#(number)":{"dtype":"F32","shape":[1],"data_offsets":[\#(4 * number),\#(4 * number + 4)]}"#
+            }
+            var header = Array("{\(entries.joined(separator: ","))}".utf8)
+            while header.count % 8 != 0 { header.append(UInt8(ascii: " ")) }
+            var file = withUnsafeBytes(of: UInt64(header.count).littleEndian, Array.init) + header
+            for number in 0..<count { withUnsafeBytes(of: Float(number)) { file += $0 } }
+            try Data(file).write(to: URL(fileURLWithPath: path + "/model.safetensors"))
+        }
+
+        @Test(
+            "with a few KiB free, rm and prune use the reserve, and it is back afterwards",
+            .enabled(if: Machine.mountsMemory, Comment(rawValue: Machine.memory)), arguments: [40, 80, 120])
+        func reserve(_ kibibytes: Int) throws {
+            let disk = try Disk.memory(megabytes: 48)
+            let tool = Tool(store: disk("store"))
+            for (source, name) in [
+                ("base", "org/base"), ("other", "org/other"), ("base", "org/old"), ("other", "org/old"),
+            ] {
+                try tool("import", directory(source), "--name", name)
+            }
+            for arguments in [["rm", "org/other"], ["prune", "--yes"], ["rm", "org/base"]] {
+                try leave(kibibytes << 10, on: disk)
+                #expect(FileSystem.exists(disk("store/reserve")))
+                let result = try tool.run(arguments)
+                #expect(result.status == 0, "\(arguments): \(result.errors)")
+                #expect(FileSystem.exists(disk("store/reserve")), "\(arguments)")
+            }
+            let store = try Store(at: disk("store"))
+            #expect(try Inspection.revisions(in: store) == ["org/old@v2"])
+            #expect(try Inspection.leftovers(in: store) == [])
+            #expect(try Inspection.differences(of: "org/old", from: directory("other"), in: store) == [])
+        }
+
+        @Test(
+            "a model of many tensors is removed with no more space than the reserve",
+            .enabled(if: Machine.mountsMemory, Comment(rawValue: Machine.memory)))
+        func manyTensors() throws {
+            let disk = try Disk.memory(megabytes: 120)
+            let tool = Tool(store: disk("store"))
+            try writeTensors(60_000, to: directory("many"))
+            try tool("import", directory("other"), "--name", "org/other")
+            try tool("import", directory("many"), "--name", "org/many")
+            try leave(16 << 10, on: disk)
+            let result = try tool("rm", "org/many")
+            #expect(result.status == 0, "\(result.errors)")
+            #expect(FileSystem.exists(disk("store/reserve")))
+            let store = try Store(at: disk("store"))
+            #expect(try Inspection.revisions(in: store) == ["org/other@v1"])
+            #expect(try Inspection.leftovers(in: store) == [])
+            #expect(try store.catalog.read { db in try FileTable.unlinked(db) }.isEmpty)
+        }
+
+        @Test(
+            "a disk without inodes says so",
+            .enabled(if: Machine.mountsMemory, Comment(rawValue: Machine.memory)))
+        func inodes() throws {
+            let disk = try Disk.memory(megabytes: 64, inodes: 120)
+            let tool = Tool(store: disk("store"))
+            try tool("import", directory("base"), "--name", "org/base")
+            var number = 0
+            while FileManager.default.createFile(atPath: disk("file-\(number)"), contents: nil) { number += 1 }
+            // The command itself needs a lease and the files of SQLite.
+            for file in max(number - 8, 0)..<number { try FileSystem.remove(disk("file-\(file)")) }
+            let result = try tool("import", directory("other"), "--name", "org/other")
+            #expect(result.status == 5, "\(result.errors)")
+            #expect(result.errors.contains("no inodes left on the disk"), "\(result.errors)")
+            #expect(try tool("ls", "--quiet").output == "org/base\n")
+        }
     }
 }

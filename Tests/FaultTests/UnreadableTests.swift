@@ -94,5 +94,74 @@ extension Faults {
             #expect(result.status == 0, "\(result.errors)")
             try expectWhole()
         }
+
+        /// The largest shard, without `/proc` in its path.
+        private func largest() throws -> String {
+            let blobs = TemporaryDirectory.files(below: place + "/blobs").filter { !$0.contains(".") }
+            let largest = try blobs.map { "\(place)/blobs/\($0)" }.max {
+                try FileSystem.status($0)?.bytes ?? 0 < FileSystem.status($1)?.bytes ?? 0
+            }
+            return try #require(largest)
+        }
+
+        @Test(
+            "an unreadable sector is damage: verify sets the shard aside, names its models and continues; an import restores it",
+            arguments: ["EIO", "EUCLEAN", "ESTALE"])
+        func sector(_ error: String) throws {
+            let result = try failing("pread64", on: largest(), "error=\(error)").run(["verify", "--json"])
+            #expect(result.status == 3, "\(result.errors)")
+            let summary = try result.object()
+            let damage = try #require(summary["damage"] as? [[String: Any]])
+            #expect(damage.count == 1)
+            #expect(damage.first?["revisions"] as? [String] == ["org/one@v1", "org/two@v1"])
+            #expect((damage.first?["detail"] as? String)?.contains("cannot be read") == true)
+            // All others were read, too.
+            let shards = TemporaryDirectory.files(below: place + "/blobs").count { !$0.contains(".") }
+            #expect(summary["shards"] as? Int == shards + 1)
+            #expect(try tool("import", directory("model"), "--name", "org/one").status == 0)
+            // It removes the file in quarantine.
+            try tool("gc")
+            try expectWhole()
+        }
+
+        @Test("cat and export report an unreadable sector as damage, and set the shard aside")
+        func reads() throws {
+            let shard = try largest()
+            let result = try failing("pread64", on: shard).run(["cat", "org/one", "model.safetensors"])
+            #expect(result.status == 3, "\(result.status) \(result.errors)")
+            #expect(result.errors.contains("Input/output error"), "\(result.errors)")
+            #expect(result.errors.contains("org/one@v1, org/two@v1"), "\(result.errors)")
+            #expect(!FileSystem.exists(shard))
+            let exported = try tool("export", "org/two", directory("out"))
+            #expect(exported.status == 3, "\(exported.status) \(exported.errors)")
+            #expect(try tool("import", directory("model"), "--name", "org/one").status == 0)
+            // It removes the file in quarantine.
+            try tool("gc")
+            try expectWhole()
+        }
+
+        @Test("with an origin, cat fetches a shard with an unreadable sector again, and gives the right bytes")
+        func healed() throws {
+            for name in ["org/one", "org/two"] {
+                try tool("origin", "add", name, "file://\(directory("model"))")
+            }
+            let shard = try largest()
+            // The read and the two reads that confirm the damage.
+            let result = try failing("pread64", on: shard, when: "1..3").run(["cat", "org/one", "model.safetensors"])
+            #expect(result.status == 0, "\(result.errors)")
+            #expect(try Array(result.bytes) == contents(directory("model/model.safetensors")))
+            #expect(FileSystem.exists(shard))
+            try tool("gc")
+            try expectWhole()
+        }
+
+        @Test("an open that is interrupted for ever ends with an error")
+        func interrupted() throws {
+            let result = try failing("openat", on: largest(), "error=EINTR").run([
+                "cat", "org/one", "model.safetensors",
+            ])
+            #expect(result.status == 1, "\(result.status) \(result.errors)")
+            #expect(result.errors.contains("Interrupted system call"), "\(result.errors)")
+        }
     }
 }

@@ -18,6 +18,7 @@ import WeightStore
         ("v0008_store_identity", "8281eb73761b73b8b08e3dd9f4ff02b785b9593307620a9f737acd7672c7d330"),
         ("v0009_imports", "28acdb316f9bd6748096d34c253d2861e77fee9ffaffd890b59d0016ca7cc666"),
         ("v0010_revision_origins", "a5a478026fc5bdcde13a22162d2e142dc5c8df75d94092664418854e966ee24f"),
+        ("v0011_removal_slices", "46cdf2d3e12745bf1ea19c5dd212a3b6b28dc8818869bb57391080c1395efa82"),
     ]
 
     @Test("a landed migration is never edited, removed or moved")

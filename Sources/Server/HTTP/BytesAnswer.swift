@@ -10,6 +10,8 @@ struct BytesAnswer: Sendable {
     let tag: String
     let fields: HTTPFields
     let threads: BlockingThreads
+    /// Throws if bytes of a range are damaged or lost, as far as that is known without reading them. Blocks.
+    var check: @Sendable (_ range: Range<Int>) throws -> Void = { _ in }
     let open: Parts.Opener
 
     /// - Throws: ``HubError``, ``StoreError``.
@@ -31,6 +33,7 @@ struct BytesAnswer: Sendable {
         case .whole: break
         }
         answer.bytes = range.count
+        try await threads.run { [check, range] in try check(range) }
         if request.method == .head || range.isEmpty { return answer }
         let pieces = Pieces(parts: Parts(range, threads: threads, open: open), threads: threads)
         let first = try await pieces.piece(at: range.lowerBound)

@@ -36,6 +36,7 @@ extension Hub {
         }
         let answer = BytesAnswer(
             bytes: file.entry.bytes, tag: file.tag, fields: fields, threads: readers,
+            check: { try held.revision.requireAvailable(file.entry, in: $0) },
             open: { try held.revision.bytes(of: file.entry, in: $0, continuing: $1) })
         return try await answer.answer(to: request)
     }

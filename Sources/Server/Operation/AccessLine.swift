@@ -1,5 +1,6 @@
 import Hummingbird
 import Logging
+import WeightStore
 
 /// A request's line in the log:
 ///
@@ -28,6 +29,14 @@ struct AccessLine: Sendable {
         let milliseconds = (ContinuousClock.now - start) / .milliseconds(1)
         let rounded = (milliseconds * 10).rounded() / 10
         let end = broken.map { " interrupted: \($0)" } ?? ""
-        logger.info("\(peer) \(request) \(status.code) \(bytes) bytes \(rounded) ms\(end)")
+        // A client that disconnects is no fault of the server; bytes that cannot be read are.
+        let level: Logger.Level = broken.map(Self.isOwn) ?? false ? .error : .info
+        logger.log(level: level, "\(peer) \(request) \(status.code) \(bytes) bytes \(rounded) ms\(end)")
+    }
+
+    /// Whether an error comes from the store or from its origins, and not from the connection.
+    private static func isOwn(_ error: any Error) -> Bool {
+        if case .other = StoreError(error) { return false }
+        return !(error is CancellationError)
     }
 }

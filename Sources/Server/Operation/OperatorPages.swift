@@ -18,13 +18,26 @@ struct OperatorPages: Sendable {
     }
 
     private struct Health: Encodable {
-        let status = "ok"
+        struct Shard: Encodable {
+            let digest: String
+            let revisions: [String]
+        }
+
+        let status: String
+        /// The damaged and missing shards, at most 100; absent if there are none.
+        let damaged: [Shard]?
     }
 
-    /// Status 200 if the catalog can be read.
-    func health() async throws -> Answer {
-        _ = try await threads.run { [store] in try store.origins(of: "") }
-        return try .json(Health())
+    /// Status 200 if the catalog can be read; `degraded` if shards are damaged or missing.
+    ///
+    /// - Parameter namesShards: whether to list them.
+    func health(namesShards: Bool) async throws -> Answer {
+        let damaged = try await threads.run { [store] in try store.damagedShards() }
+        let shards = damaged.map { Health.Shard(digest: $0.digest.hex, revisions: $0.revisions) }
+        return try .json(
+            Health(
+                status: shards.isEmpty ? "ok" : "degraded",
+                damaged: shards.isEmpty || !namesShards ? nil : shards))
     }
 
     func page() async throws -> Answer {

@@ -4,14 +4,69 @@ extension FileDescriptor {
     /// Opens a blob for reading.
     ///
     /// - Throws: ``StorageError/missing(path:digest:)`` if the file does not exist,
-    ///   ``StorageError/damaged(path:digest:expected:found:)`` if its size is not `bytes`: reading a mapping beyond the
-    ///   end of a shorter file would raise SIGBUS.
+    ///   ``StorageError/damaged(path:digest:expected:found:)`` if it cannot be read, or its size is not `bytes`: reading a
+    ///   mapping beyond the end of a shorter file would raise SIGBUS.
     package static func blob(_ path: String, digest: ContentDigest, bytes: Int) throws -> FileDescriptor {
-        guard let file = try openIfThere(path) else { throw StorageError.missing(path: path, digest: digest) }
-        let found = try file.status().bytes
-        guard found == bytes else {
-            throw StorageError.damaged(path: path, digest: digest, expected: "\(bytes) bytes", found: "\(found) bytes")
+        do {
+            guard let file = try openIfThere(path) else { throw StorageError.missing(path: path, digest: digest) }
+            try requireSize(bytes, try file.status(), path, digest)
+            return file
+        } catch let error as FileError {
+            throw StorageError.unreadable(error, path, digest, bytes: bytes)
         }
-        return file
+    }
+}
+
+extension FileDescriptor {
+    /// Requires that a blob exists in its size, without opening it. Throws as `blob(_:digest:bytes:)`.
+    package static func requireBlob(_ path: String, digest: ContentDigest, bytes: Int) throws {
+        do {
+            guard let status = try FileSystem.status(path) else {
+                throw StorageError.missing(path: path, digest: digest)
+            }
+            try requireSize(bytes, status, path, digest)
+        } catch let error as FileError {
+            throw StorageError.unreadable(error, path, digest, bytes: bytes)
+        }
+    }
+
+    private static func requireSize(
+        _ bytes: Int, _ status: FileStatus, _ path: String, _ digest: ContentDigest
+    ) throws(StorageError) {
+        if status.bytes == bytes { return }
+        throw .damaged(path: path, digest: digest, expected: "\(bytes) bytes", found: "\(status.bytes) bytes")
+    }
+}
+
+extension StorageError {
+    /// The error for a read of a blob that failed: damage, if bytes of the blob cannot be read.
+    package static func unreadable(
+        _ error: FileError, _ path: String, _ digest: ContentDigest, bytes: Int
+    ) -> any Error {
+        guard error.isUnreadable, case .system(let operation, _, let code) = error else { return error }
+        return StorageError.damaged(
+            path: path, digest: digest, expected: "\(bytes) bytes",
+            found: "\(operation): \(FileError.text(of: code))")
+    }
+
+    /// The shard or block that a read did not find, or found damaged; nil for other errors.
+    package var lostBlob: ContentDigest? {
+        switch self {
+        case .missing(_, let digest), .damaged(_, let digest, _, _): digest
+        default: nil
+        }
+    }
+}
+
+extension MappedBlob {
+    /// As `FileMapping.populate(_:)`.
+    ///
+    /// - Throws: ``StorageError/damaged(path:digest:expected:found:)`` if a page cannot be read.
+    package func populate(_ range: Range<Int>) throws {
+        do {
+            try mapping.populate(range)
+        } catch {
+            throw StorageError.unreadable(error, mapping.path, digest, bytes: count)
+        }
     }
 }

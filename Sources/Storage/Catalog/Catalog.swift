@@ -39,7 +39,7 @@ package final class Catalog: Sendable {
     private let wroteDurably = Atomic<Bool>(false)
     private let trace: (@Sendable (String) -> Void)?
 
-    /// The size of the log, in bytes, above which it is checkpointed after a commit.
+    /// The size of the log, in bytes, above which it is checkpointed after a commit; less on a disk with little free space.
     static let checkpointBytes = 16 << 20
     /// The free space, in bytes, below which an I/O error of SQLite is reported as a full disk.
     static let leastFreeBytes = 128 << 10
@@ -232,7 +232,9 @@ package final class Catalog: Sendable {
     }
 
     static func checkpointIfLarge(_ path: String, _ db: Database) throws {
-        if let log = try FileSystem.status(path + "-wal"), log.bytes > checkpointBytes { try checkpoint(db) }
+        guard let log = try FileSystem.status(path + "-wal"), log.bytes > 0 else { return }
+        let free = try FileSystem.freeBytes(FileSystem.parent(of: path))
+        if log.bytes > min(checkpointBytes, free / 4) { try checkpoint(db) }
     }
 
     /// Checkpoints without waiting. If a reader keeps the log from being reset, the next commit tries again.
@@ -303,8 +305,9 @@ package final class Catalog: Sendable {
             case .SQLITE_IOERR, .SQLITE_CANTOPEN:
                 // On a full disk SQLite cannot create its log or its shared memory, and reports only these codes.
                 let free = try FileSystem.freeBytes(FileSystem.parent(of: path))
-                if error.extendedResultCode == .SQLITE_IOERR_SHMSIZE || free < Self.leastFreeBytes {
-                    throw FileError.diskFull(path: path)
+                let lacksInodes = FileSystem.lacksInodes(path)
+                if error.extendedResultCode == .SQLITE_IOERR_SHMSIZE || free < Self.leastFreeBytes || lacksInodes {
+                    throw FileError.diskFull(path: path, lacksInodes: lacksInodes)
                 }
                 // Its error names the cause, such as a missing permission or too many open files.
                 if error.resultCode == .SQLITE_CANTOPEN { _ = try FileDescriptor(path, O_RDONLY) }

@@ -41,12 +41,21 @@ package final class StoredBytes: Sendable {
     private final class OpenBlob: Sendable {
         let digest: ContentDigest
         let file: FileDescriptor
+        private let memory: MemoryFile?
 
-        init(_ run: Run) throws {
-            file = try FileDescriptor.blob(run.path, digest: run.digest, bytes: run.blobBytes)
+        /// - Parameter memory: has the bytes instead of the run's blob.
+        init(_ run: Run, _ memory: MemoryFile? = nil) throws {
+            file = try FileDescriptor.blob(memory?.path ?? run.path, digest: run.digest, bytes: run.blobBytes)
             digest = run.digest
+            self.memory = memory
         }
     }
+
+    /// Makes a blob available again that is missing or damaged according to the error. Blocks.
+    ///
+    /// - Returns: its bytes in memory; nil if the blob can be read now.
+    /// - Throws: the same error if that is not possible.
+    package typealias Recovery = @Sendable (StorageError) throws -> MemoryFile?
 
     /// The most blobs open at the same time. Two, because shards of small and of large tensors alternate in a file.
     private static let openBlobs = 2
@@ -59,14 +68,16 @@ package final class StoredBytes: Sendable {
     private let hold: RevisionHold?
     /// What some of the runs lie in, by their paths.
     private let memory: [MemoryFile]
+    private let recovery: Recovery?
 
     /// - Parameters:
     ///   - runs: in file order; they cover the range.
     ///   - hold: keeps the revision from removal as long as the value exists.
     ///   - memory: the files in memory to which runs refer by their paths.
+    ///   - recovery: called when a read finds a blob missing or damaged. The read is then repeated once.
     /// - Throws: ``StorageError/catalogDamaged(path:message:)`` if the runs do not cover the range, or exceed their blobs.
     package init(
-        _ range: Range<Int>, runs: [Run], hold: RevisionHold?, memory: [MemoryFile] = []
+        _ range: Range<Int>, runs: [Run], hold: RevisionHold?, memory: [MemoryFile] = [], recovery: Recovery? = nil
     ) throws(StorageError) {
         var end = range.lowerBound
         for run in runs {
@@ -78,6 +89,7 @@ package final class StoredBytes: Sendable {
         guard end >= range.upperBound else {
             throw .catalogDamaged(path: runs.last?.path ?? "", message: "the extents of a file do not cover its bytes")
         }
+        self.recovery = recovery
         self.range = range
         self.runs = runs
         self.hold = hold
@@ -89,6 +101,7 @@ package final class StoredBytes: Sendable {
         runs = all.runs
         hold = all.hold
         memory = all.memory
+        recovery = all.recovery
     }
 
     /// Fills a buffer with the bytes from `offset`, all of which must be in the range. Blocks.
@@ -104,16 +117,32 @@ package final class StoredBytes: Sendable {
             let run = runs[index]
             let start = offset + done - run.offset
             let count = min(run.length - start, buffer.count - done)
-            let blob = try blob(of: run)
             let piece = UnsafeMutableRawBufferPointer(rebasing: buffer[done..<done + count])
-            guard try blob.file.read(at: run.blobOffset + start, into: piece) == count else {
-                throw StorageError.damaged(
-                    path: run.path, digest: run.digest, expected: "\(run.blobBytes) bytes", found: "fewer")
+            do {
+                try read(run, at: start, into: piece)
+            } catch let error as StorageError {
+                guard let recovery, error.lostBlob == run.digest else { throw error }
+                let memory = try recovery(error)
+                open.withLock { $0.removeAll { $0.digest == run.digest } }
+                remember(try OpenBlob(run, memory))
+                try read(run, at: start, into: piece)
             }
             done += count
             index += 1
         }
         return done
+    }
+
+    /// Fills `piece` from an offset in a run.
+    private func read(_ run: Run, at start: Int, into piece: UnsafeMutableRawBufferPointer) throws {
+        let blob = try blob(of: run)
+        do {
+            if try blob.file.read(at: run.blobOffset + start, into: piece) == piece.count { return }
+        } catch {
+            throw StorageError.unreadable(error, run.path, run.digest, bytes: run.blobBytes)
+        }
+        throw StorageError.damaged(
+            path: run.path, digest: run.digest, expected: "\(run.blobBytes) bytes", found: "fewer")
     }
 
     private func blob(of run: Run) throws -> OpenBlob {
@@ -124,11 +153,15 @@ package final class StoredBytes: Sendable {
         } catch StorageError.missing where hold?.isLeased == false {
             throw StorageError.removed(path: run.path, digest: run.digest)
         }
+        remember(blob)
+        return blob
+    }
+
+    private func remember(_ blob: OpenBlob) {
         open.withLock { open in
             open.insert(blob, at: 0)
             if open.count > Self.openBlobs { open.removeLast() }
         }
-        return blob
     }
 
     /// The run that holds the byte at `offset`.

@@ -46,10 +46,33 @@ package enum ClaimTable {
                 """, arguments: [lease])
     }
 
-    /// Drops the claims of all leases that are not in `leases`.
-    package static func dropDead(living leases: [String], _ db: Database) throws {
-        try db.execute(
-            sql: "DELETE FROM claim WHERE lease NOT IN (\(databaseQuestionMarks(count: leases.count)))",
-            arguments: StatementArguments(leases))
+    /// Drops claims of leases that are not in `leases`.
+    ///
+    /// - Parameter most: how many at most.
+    /// - Returns: how many.
+    package static func dropDead(living leases: [String], most: Int, _ db: Database) throws -> Int {
+        // Each lease is one step in the index, so that the many claims of living imports are not read.
+        let known = try String.fetchAll(
+            db.cachedStatement(
+                sql: """
+                    WITH RECURSIVE known (lease) AS (
+                      SELECT min(lease) FROM claim
+                      UNION ALL
+                      SELECT (SELECT min(claim.lease) FROM claim WHERE claim.lease > known.lease)
+                      FROM known
+                      WHERE known.lease IS NOT NULL)
+                    SELECT lease FROM known WHERE lease IS NOT NULL
+                    """))
+        let drop = try db.cachedStatement(
+            sql: """
+                DELETE FROM claim
+                WHERE lease = :lease AND shard_id IN (SELECT shard_id FROM claim WHERE lease = :lease LIMIT :most)
+                """)
+        var dropped = 0
+        for lease in Set(known).subtracting(leases) where dropped < most {
+            try drop.execute(arguments: ["lease": lease, "most": most - dropped])
+            dropped += db.changesCount
+        }
+        return dropped
     }
 }

@@ -69,6 +69,38 @@ package enum ExtentTable {
             db.cachedStatement(sql: "SELECT DISTINCT shard_id FROM extent WHERE file_id = ?"), arguments: [file])
     }
 
+    /// An extent, and its shard.
+    package struct Entry {
+        package let offset: Int
+        package let shard: Int64
+    }
+
+    /// The extents of a file after an offset, in file order.
+    ///
+    /// - Parameter most: how many at most.
+    package static func page(of file: Int64, after offset: Int, most: Int, _ db: Database) throws -> [Entry] {
+        try Row.fetchAll(
+            db.cachedStatement(
+                sql: "SELECT offset, shard_id FROM extent WHERE file_id = ? AND offset > ? ORDER BY offset LIMIT ?"),
+            arguments: [file, offset, most]
+        ).map { Entry(offset: $0["offset"], shard: $0["shard_id"]) }
+    }
+
+    /// Removes the extents of a file up to an offset, the one there included. The caller removes the shards that lose
+    /// their last reference.
+    package static func remove(of file: Int64, through offset: Int, _ db: Database) throws {
+        try db.cachedStatement(sql: "DELETE FROM extent WHERE file_id = ? AND offset <= ?")
+            .execute(arguments: [file, offset])
+    }
+
+    /// Whether the file has an extent in the shard after an offset.
+    package static func isReferenced(_ shard: Int64, by file: Int64, after offset: Int, _ db: Database) throws -> Bool {
+        try Bool.fetchValue(
+            db.cachedStatement(
+                sql: "SELECT EXISTS (SELECT 1 FROM extent WHERE shard_id = ? AND file_id = ? AND offset > ?)"),
+            arguments: [shard, file, offset])
+    }
+
     /// The files that have an extent in the shard.
     package static func files(of shard: Int64, _ db: Database) throws -> [Int64] {
         try Int64.fetchAll(

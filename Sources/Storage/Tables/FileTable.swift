@@ -5,8 +5,12 @@ import ModelFormats
 /// type makes every change to it.
 ///
 /// `pending` is 1 until all bytes have arrived and have been compared with the digest. The extents of a file that is
-/// not pending cover each of its bytes once. A file is removed with the last revision that links it, or by the next
-/// collection.
+/// not pending cover each of its bytes once.
+///
+/// **A file is removed after the last revision that links it** (`RemovalSlices`). A trigger counts in `unlinked` the links
+/// that were removed since the file's shards were last visited. A visit of a file that is still linked updates the
+/// `evictable` of its shards; that of another one removes its rows in slices, and sets `unlinked` to -1 first: from then on
+/// no lookup by digest finds the file, so that no revision links a file that lacks rows.
 ///
 /// **A digest may have several rows**: of other formats, or with other extents. `is_hashed` is 1 if the bytes of the
 /// extents were hashed in this store and have the digest. Otherwise the digest is only what a manifest from elsewhere
@@ -43,7 +47,12 @@ package enum FileTable {
     /// The rows with a digest and a format, the hashed ones first.
     package static func all(_ digest: ContentDigest, format: FileFormat, _ db: Database) throws -> [Entry] {
         try Row.fetchAll(
-            db.cachedStatement(sql: "\(columns) WHERE digest = ? AND format = ? ORDER BY is_hashed DESC, pending, id"),
+            db.cachedStatement(
+                sql: """
+                    \(columns)
+                    WHERE digest = ? AND format = ? AND unlinked >= 0
+                    ORDER BY is_hashed DESC, pending, id
+                    """),
             arguments: [digest, format.rawValue]
         ).map(Entry.init)
     }
@@ -55,7 +64,11 @@ package enum FileTable {
         guard format == .other else { return entries }
         let parsed = try Row.fetchAll(
             db.cachedStatement(
-                sql: "\(columns) WHERE digest = ? AND format <> 'other' AND is_hashed ORDER BY pending, id"),
+                sql: """
+                    \(columns)
+                    WHERE digest = ? AND format <> 'other' AND is_hashed AND unlinked >= 0
+                    ORDER BY pending, id
+                    """),
             arguments: [digest]
         ).map(Entry.init)
         return parsed + entries
@@ -73,14 +86,61 @@ package enum FileTable {
             db.cachedStatement(sql: "SELECT EXISTS (SELECT 1 FROM revision_file WHERE file_id = ?)"), arguments: [file])
     }
 
-    /// The files that no revision links.
+    /// The files to visit, because a revision that linked them was removed.
     package static func unlinked(_ db: Database) throws -> [Int64] {
+        try Int64.fetchAll(db, sql: "SELECT id FROM file WHERE unlinked <> 0")
+    }
+
+    /// The files to visit, and those that no revision links although no link was removed, of which there should be none.
+    ///
+    /// Reads the whole table: call it outside of a write transaction.
+    package static func allUnlinked(_ db: Database) throws -> [Int64] {
         try Int64.fetchAll(
             db,
             sql: """
                 SELECT id FROM file
-                WHERE NOT EXISTS (SELECT 1 FROM revision_file WHERE revision_file.file_id = file.id)
+                WHERE unlinked <> 0
+                      OR NOT EXISTS (SELECT 1 FROM revision_file WHERE revision_file.file_id = file.id)
                 """)
+    }
+
+    /// What a visit of an unlinked file has to do.
+    package enum Visit: Equatable {
+        /// A revision links the file: its shards may have become evictable. `unlinked` is to be passed to `finishVisit`.
+        case linked(unlinked: Int)
+        /// No revision links the file, and none will: its rows are to be removed, the row of `file` last.
+        case remove
+    }
+
+    /// Begins or continues the visit of a file.
+    ///
+    /// - Returns: nil if there is nothing to do.
+    package static func visit(_ file: Int64, _ db: Database) throws -> Visit? {
+        guard
+            let row = try Row.fetchOne(
+                db.cachedStatement(
+                    sql: """
+                        SELECT unlinked,
+                               EXISTS (SELECT 1 FROM revision_file WHERE revision_file.file_id = file.id) AS is_linked
+                        FROM file
+                        WHERE id = ?
+                        """), arguments: [file])
+        else { return nil }
+        let unlinked: Int = row["unlinked"]
+        if row["is_linked"] { return unlinked > 0 ? .linked(unlinked: unlinked) : nil }
+        if unlinked >= 0 {
+            try db.cachedStatement(sql: "UPDATE file SET unlinked = -1 WHERE id = ?").execute(arguments: [file])
+        }
+        return .remove
+    }
+
+    /// Ends the visit of a linked file.
+    ///
+    /// - Parameter unlinked: the number when the visit began. If another link was removed since, nothing changes, and the
+    ///   file is to be visited again.
+    package static func finishVisit(of file: Int64, unlinked: Int, _ db: Database) throws {
+        try db.cachedStatement(sql: "UPDATE file SET unlinked = 0 WHERE id = ? AND unlinked = ?")
+            .execute(arguments: [file, unlinked])
     }
 
     /// Inserts the row, without extents and tensors.
@@ -99,8 +159,7 @@ package enum FileTable {
         try db.execute(sql: "UPDATE file SET pending = 0, is_hashed = 1 WHERE id = ?", arguments: [file])
     }
 
-    /// Removes a file, and by cascade its extents and tensors. The caller removes the shards that lose their last
-    /// reference.
+    /// Removes a file whose extents and tensors are removed.
     package static func remove(_ file: Int64, _ db: Database) throws {
         try db.cachedStatement(sql: "DELETE FROM file WHERE id = ?").execute(arguments: [file])
     }

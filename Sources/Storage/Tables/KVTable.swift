@@ -25,7 +25,8 @@ package struct KVShard: Sendable {
 ///
 /// **Identical revisions share blocks.** A space is made from a revision's first digest, and belongs to one of the
 /// revisions with that digest. When this revision is removed, the space moves to another one (`kv_space_inherited`), so
-/// blocks remain as long as any revision for which they are valid (`kv_space_revision`).
+/// blocks remain as long as any revision for which they are valid (`kv_space_revision`). If there is none, the space has no
+/// revision, and its blocks are dropped in slices (`dropAbandoned`).
 ///
 /// **Each block has a shard of its own.** The blob ends with the block's key, so no two blocks share a shard, and no
 /// other shard has the bytes of a block. (If tenants shared shards, the duration of a `put` would reveal to one tenant
@@ -92,9 +93,20 @@ package enum KVTable {
     ///
     /// - Returns: nil if the revision no longer exists.
     package static func save(_ space: KVSpace, revision: Int64, _ db: Database) throws -> Int64? {
-        let known = try Int64.fetchOne(
-            db.cachedStatement(sql: "SELECT id FROM kv_space WHERE digest = ?"), arguments: [space.digest])
-        if let known { return known }
+        let known = try Row.fetchOne(
+            db.cachedStatement(sql: "SELECT id, revision_id FROM kv_space WHERE digest = ?"),
+            arguments: [space.digest])
+        if let known {
+            if known["revision_id"] as Int64? != nil { return known["id"] }
+            // The revision was removed and is here again, and the blocks that were not dropped yet are valid for it.
+            return try Int64.fetchOne(
+                db,
+                sql: """
+                    UPDATE kv_space SET revision_id = :revision
+                    WHERE id = :space AND EXISTS (SELECT 1 FROM revision WHERE id = :revision)
+                    RETURNING id
+                    """, arguments: ["revision": revision, "space": known["id"] as Int64])
+        }
         return try Int64.fetchOne(
             db,
             sql: """
@@ -151,6 +163,23 @@ package enum KVTable {
                 """)
         for space in spaces { try empty.execute(arguments: ["space": space]) }
         return dropped
+    }
+
+    /// Drops blocks of a space that no revision has, and the space once it has no blocks left.
+    ///
+    /// - Parameter most: how many blocks at most, apart from their descendants.
+    /// - Returns: nil if there is no such space.
+    package static func dropAbandoned(most: Int, _ db: Database) throws -> Dropped? {
+        guard
+            let space = try Int64.fetchOne(
+                db.cachedStatement(sql: "SELECT id FROM kv_space WHERE revision_id IS NULL LIMIT 1"))
+        else { return nil }
+        // The newest first: a block is newer than its parent.
+        let blocks = try Int64.fetchAll(
+            db.cachedStatement(sql: "SELECT shard_id FROM kv_block WHERE space_id = ? ORDER BY shard_id DESC LIMIT ?"),
+            arguments: [space, most])
+        if blocks.isEmpty { try db.execute(sql: "DELETE FROM kv_space WHERE id = ?", arguments: [space]) }
+        return try drop(blocks, db)
     }
 
     /// Drops the shards of blocks that were removed with their revision.

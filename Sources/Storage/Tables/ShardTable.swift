@@ -30,8 +30,9 @@ public enum ShardState: String, Sendable, Codable {
 /// **Uses** are counted in memory (`AccessLog`) and added in batches (`countUses`). `access_count` restarts at 0 each
 /// time the bytes arrive; `heat` is kept across evictions.
 ///
-/// **Maintained by triggers**, never set here: `evictable`, from the view `shard_evictability`, and the tables
-/// `shard_totals` and `kv_totals`.
+/// **Maintained by triggers**: the tables `shard_totals` and `kv_totals`, and `evictable`, from the view
+/// `shard_evictability`. The one change that no trigger follows is the removal of a revision: the visit of its files does
+/// (`FileTable`, `updateEvictability`).
 package enum ShardTable {
     /// The identity and state of a shard.
     package struct Entry: Sendable {
@@ -140,6 +141,16 @@ package enum ShardTable {
                 WHERE state IN ('quarantined', 'missing') AND orphaned_at IS NULL AND kind <> 'kv'
                 """
         ).map(Entry.init)
+    }
+
+    /// Whether at least `count` shards have no bytes here.
+    package static func hasAbsent(_ count: Int, _ db: Database) throws -> Bool {
+        try Int.fetchValue(
+            db.cachedStatement(
+                sql: """
+                    SELECT count(*)
+                    FROM (SELECT 1 FROM shard INDEXED BY shard_absent WHERE state <> 'present' LIMIT ?)
+                    """), arguments: [count]) >= count
     }
 
     /// The evicted shards.
@@ -349,6 +360,20 @@ package enum ShardTable {
     package static func renewGrace(of shard: Int64, _ db: Database) throws {
         try db.cachedStatement(sql: "UPDATE shard SET orphaned_at = ? WHERE id = ? AND orphaned_at > 0")
             .execute(arguments: [StoreClock.now, shard])
+    }
+
+    /// Sets `evictable` to what the holders of the shard say.
+    package static func updateEvictability(of shard: Int64, _ db: Database) throws {
+        try db.cachedStatement(
+            sql: """
+                UPDATE shard
+                SET evictable = 1 - evictable
+                WHERE id = ?1
+                      AND evictable <> (
+                        SELECT shard_evictability.evictable FROM shard_evictability
+                        WHERE shard_evictability.shard_id = ?1)
+                """
+        ).execute(arguments: [shard])
     }
 
     /// Removes the row of a shard that nothing references.

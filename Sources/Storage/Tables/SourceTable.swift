@@ -89,8 +89,26 @@ package enum SourceTable {
         try db.cachedStatement(sql: "UPDATE source SET digest = ? WHERE id = ?").execute(arguments: [digest, source])
     }
 
-    /// Forgets the files that were last imported before `moment`, in seconds since 1970.
-    package static func forget(before moment: Int, _ db: Database) throws {
-        try db.execute(sql: "DELETE FROM source WHERE seen_at < ?", arguments: [moment])
+    /// Forgets files that were last imported before `moment`, in seconds since 1970, and their shards.
+    ///
+    /// - Parameter most: how many rows at most.
+    /// - Returns: how many rows; 0 if there are no more.
+    package static func forget(before moment: Int, most: Int, _ db: Database) throws -> Int {
+        guard
+            let source = try Int64.fetchOne(
+                db.cachedStatement(sql: "SELECT id FROM source WHERE seen_at < ? ORDER BY seen_at LIMIT 1"),
+                arguments: [moment])
+        else { return 0 }
+        try db.cachedStatement(
+            sql: """
+                DELETE FROM source_shard
+                WHERE source_id = :source
+                      AND ordinal IN (SELECT ordinal FROM source_shard WHERE source_id = :source LIMIT :most)
+                """
+        ).execute(arguments: ["source": source, "most": most])
+        let shards = db.changesCount
+        if shards == most { return shards }
+        try db.cachedStatement(sql: "DELETE FROM source WHERE id = ?").execute(arguments: [source])
+        return shards + 1
     }
 }

@@ -23,6 +23,20 @@ package enum TensorTable {
         }
     }
 
+    /// Removes tensors of a file.
+    ///
+    /// - Parameter most: how many at most.
+    /// - Returns: how many.
+    package static func remove(of file: Int64, most: Int, _ db: Database) throws -> Int {
+        try db.cachedStatement(
+            sql: """
+                DELETE FROM tensor
+                WHERE file_id = :file AND name IN (SELECT name FROM tensor WHERE file_id = :file LIMIT :most)
+                """
+        ).execute(arguments: ["file": file, "most": most])
+        return db.changesCount
+    }
+
     /// The tensors of a file, in file order.
     package static func all(of file: Int64, _ db: Database) throws -> [TensorInfo] {
         try Row.fetchAll(

@@ -52,7 +52,7 @@ extension KVBlocks {
     ///   - seconds: the time to compute one of them, for policies that weigh it.
     ///   - body: passes a block's bytes to `take`, exactly once. Called on several threads, and only for blocks that
     ///     the store lacks.
-    /// - Throws: ``StorageError/invalid(what:value:reason:)`` for a block without bytes, ``FileError/diskFull(path:)``.
+    /// - Throws: ``StorageError/invalid(what:value:reason:)`` for a block without bytes, ``FileError/diskFull(path:lacksInodes:)``.
     @discardableResult
     public func put(
         _ chain: KVChain, blocks: Range<Int>, seconds: Double? = nil,

@@ -44,84 +44,30 @@ extension StoreError {
     }
 }
 
-/// Removes rows, and collects the blobs that become garbage.
+/// The first transaction of a removal: it takes revisions away, and does no work for each of their tensors.
+///
+/// The rest is done by `RemovalSlices`, which visits the files.
 struct Removal {
     var summary = RemovalSummary()
-    /// The blobs to delete once the transaction is committed.
+    /// Manifests and records to delete once the transaction is committed.
     private(set) var blobs: [BlobDirectory.Name] = []
-    /// Those of KV blocks.
-    private(set) var kvBlobs: [BlobDirectory.Name] = []
     /// The models whose records change.
     private(set) var models: Set<Int64> = []
-    /// Shards to fetch before the removal.
-    private(set) var fetchFirst: [NeededShard] = []
-    /// Shards that could not be fetched, and why.
-    var unfetchable: [ContentDigest: String] = [:]
-
-    /// Drops the claims of dead processes. Reads the leases under the write lock, because every process that has
-    /// committed a claim holds its lease by then.
-    static func dropDeadClaims(_ leases: LeaseDirectory, _ db: Database) throws {
-        try ClaimTable.dropDead(living: try leases.holders().map(\.lease), db)
-    }
-
-    /// Finds the shards that must be fetched before revisions are removed together.
-    ///
-    /// - Returns: whether there are none.
-    /// - Throws: ``StoreError/neededElsewhere(revision:others:shards:reason:)`` if one of them could not be fetched.
-    mutating func prepare(_ revisions: [RevisionRow], _ db: Database) throws -> Bool {
-        var needed: [NeededShard] = []
-        for revision in revisions {
-            let shards = try NeededShard.all(of: revision.id, leaving: revisions.map(\.id), db)
-            let reasons = unfetchable
-            if let failed = shards.first(where: { reasons[$0.digest] != nil }) {
-                throw StoreError.neededElsewhere(
-                    revision: revision.name, others: Array(Set(shards.flatMap(\.others))).sorted(),
-                    shards: shards.count, reason: unfetchable[failed.digest] ?? "")
-            }
-            needed += shards
-        }
-        var seen = Set(fetchFirst.map(\.digest))
-        for shard in needed where seen.insert(shard.digest).inserted { fetchFirst.append(shard) }
-        return needed.isEmpty
-    }
+    /// The files that the revisions linked, to be visited after the commit.
+    private(set) var files: [Int64] = []
 
     mutating func remove(_ revision: RevisionRow, _ db: Database) throws {
         summary.revisions.append(revision.name)
         summary.refs += try RefTable.names(of: revision.id, db).map { "\(revision.modelName)@\($0)" }
         models.insert(revision.model)
-        let files = try RevisionTable.files(of: revision.id, db)
+        files += try RevisionTable.files(of: revision.id, db)
         try RevisionTable.remove(revision.id, db)
-        // The removal orphaned the KV blocks that are valid for no other revision.
-        let dropped = try KVTable.dropOrphans(db)
-        kvBlobs += dropped.blobs
-        summary.shards += dropped.blocks
-        summary.kvBlocks += dropped.blocks
-        summary.bytes += dropped.bytes
         blobs.append(.init(digest: revision.digest, kind: .manifest))
-        for file in files { try removeIfUnused(file: file, db) }
     }
 
     mutating func removeModel(_ model: Int64, _ db: Database) throws {
         if let record = try ModelTable.remove(model, db) { blobs.append(.init(digest: record, kind: .record)) }
         models.remove(model)
-    }
-
-    /// Removes a file's rows if no revision holds it, and then the shards that no file references.
-    mutating func removeIfUnused(file: Int64, _ db: Database) throws {
-        if try FileTable.isLinked(file, db) { return }
-        let shards = try ExtentTable.shards(of: file, db)
-        try FileTable.remove(file, db)
-        for shard in shards { try removeIfUnused(shard: shard, db) }
-    }
-
-    /// Removes a shard's row if no file, no KV block and no import of a live process references it.
-    mutating func removeIfUnused(shard: Int64, _ db: Database) throws {
-        if try ExtentTable.isReferenced(shard, db) || KVTable.isBlock(shard, db) { return }
-        if try ClaimTable.isClaimed(shard, db) { return try ShardTable.markOrphaned(shard, db) }
-        guard let removed = try ShardTable.remove(shard, db) else { return }
-        blobs.append(.init(digest: removed.digest, kind: .shard))
-        summary.shards += 1
-        if removed.state == .present { summary.bytes += removed.bytes }
     }
 }
 
@@ -134,8 +80,11 @@ struct NeededShard: Sendable {
 
     /// The shards of a revision that must be fetched before it is removed.
     ///
-    /// - Parameter leaving: all revisions that are removed with it.
-    static func all(of revision: Int64, leaving: [Int64], _ db: Database) throws -> [NeededShard] {
+    /// - Parameters:
+    ///   - leaving: all revisions that are removed with it.
+    ///   - fewAbsent: whether few shards of the store have no bytes here: then these are read rather than all shards of
+    ///     the revision.
+    static func all(of revision: Int64, leaving: [Int64], fewAbsent: Bool, _ db: Database) throws -> [NeededShard] {
         // What no origin of the revision holds is not lost by its removal.
         guard try OriginTable.all(of: revision, db).contains(where: { $0.absentAt == nil }) else { return [] }
         let leaving = "[\(leaving.map { "\($0)" }.joined(separator: ", "))]"
@@ -143,11 +92,8 @@ struct NeededShard: Sendable {
             db.cachedStatement(
                 sql: """
                     SELECT shard.id, shard.digest, shard.bytes
-                    FROM shard
-                    WHERE shard.id IN (
-                            SELECT extent.shard_id
-                            FROM revision_file JOIN extent ON extent.file_id = revision_file.file_id
-                            WHERE revision_file.revision_id = :revision)
+                    FROM shard \(fewAbsent ? "INDEXED BY shard_absent" : "")
+                    WHERE \(fewAbsent ? isHeld : isInFiles)
                           AND shard.state <> 'present'
                           AND EXISTS (\(holders))
                           AND NOT EXISTS (
@@ -172,6 +118,20 @@ struct NeededShard: Sendable {
                 ).map(\.name))
         }
     }
+
+    /// Two forms of "the revision holds the shard": the second reads all shards of the revision.
+    private static let isHeld = """
+        EXISTS (
+          SELECT 1
+          FROM extent JOIN revision_file ON revision_file.file_id = extent.file_id
+          WHERE extent.shard_id = shard.id AND revision_file.revision_id = :revision)
+        """
+    private static let isInFiles = """
+        shard.id IN (
+          SELECT extent.shard_id
+          FROM revision_file JOIN extent ON extent.file_id = revision_file.file_id
+          WHERE revision_file.revision_id = :revision)
+        """
 
     /// The holders of a shard that stay.
     private static let holders = """

@@ -54,22 +54,29 @@ extension Revision {
         }
         var stored = try stored(fetched, range)
         var passed: [ContentDigest: MemoryFile] = [:]
-        if !stored.absent.isEmpty {
-            for digest in stored.absent {
-                do {
-                    try store.refetch(digest)
-                } catch  where Store.isNoRoom(error) {
-                    passed[digest] = try store.passThrough(digest, because: error, store.misses)
-                }
-            }
+        if !stored.lost.isEmpty {
+            for (digest, lost) in stored.lost { passed[digest] = try store.recover(from: lost.error, store.misses) }
             stored = try self.stored(fetched, range)
         }
-        if let digest = stored.absent.first(where: { passed[$0] == nil }) {
-            throw StorageError.missing(path: store.blobs.path(digest), digest: digest)
-        }
+        if let lost = stored.lost.first(where: { passed[$0.key] == nil }) { throw lost.value.error }
         store.accesses.shards(Set(stored.shards.filter { !continuing || $0.offset >= range.lowerBound }.map(\.id)))
         let runs = stored.runs.map { run in passed[run.digest].map { run.at($0.path) } ?? run }
-        return try StoredBytes(range, runs: runs, hold: hold, memory: Array(passed.values))
+        return try StoredBytes(range, runs: runs, hold: hold, memory: Array(passed.values)) { [store] error in
+            try store.recover(from: error, store.misses)
+        }
+    }
+
+    /// Requires that the blobs of a range exist in their sizes, or can be fetched, so that a response does not end before
+    /// the range does. Reads no blob.
+    ///
+    /// - Throws: ``StorageError/missing(path:digest:)``, ``StorageError/damaged(path:digest:expected:found:)``.
+    package func requireAvailable(_ file: FileEntry, in range: Range<Int>) throws {
+        // What was never fetched is at an origin, and so is what was evicted.
+        for (digest, lost) in try stored(file, range).lost where !lost.isEvicted {
+            try store.setAsideIfDamaged(digest, after: lost.error, store.misses)
+            let wanted = try store.catalog.read { db in try WantedShard.find(digest, db) }
+            if wanted?.sources.isEmpty ?? true { throw lost.error }
+        }
     }
 
     /// A range of a file of which some bytes were never fetched, read from an origin into memory only. No part of a file
@@ -105,12 +112,18 @@ extension Revision {
         return entry
     }
 
-    /// The blobs under a range, their shards, and the digests of those that are not present.
+    /// A shard that cannot be read.
+    private struct LostShard {
+        let error: StorageError
+        let isEvicted: Bool
+    }
+
+    /// The blobs under a range, their shards, and those that are not stored, or not in their size.
     private func stored(_ file: FileEntry, _ range: Range<Int>) throws
-        -> (runs: [StoredBytes.Run], shards: [(id: Int64, offset: Int)], absent: Set<ContentDigest>)
+        -> (runs: [StoredBytes.Run], shards: [(id: Int64, offset: Int)], lost: [ContentDigest: LostShard])
     {
         var shards: [(id: Int64, offset: Int)] = []
-        var absent: Set<ContentDigest> = []
+        var lost: [ContentDigest: LostShard] = [:]
         let runs = try store.catalog.read { db in
             try Row.fetchAll(
                 try db.cachedStatement(
@@ -127,12 +140,25 @@ extension Revision {
             ).map { row in
                 let digest: ContentDigest = row["digest"]
                 shards.append((row["id"], row["offset"]))
-                if try row.word("state") as ShardState != .present { absent.insert(digest) }
+                let state: ShardState = try row.word("state")
+                if state != .present {
+                    lost[digest] = LostShard(
+                        error: .missing(path: store.blobs.path(digest), digest: digest), isEvicted: state == .evicted)
+                }
                 return StoredBytes.Run(
                     offset: row["offset"], length: row["length"], blobOffset: row["shard_offset"],
                     blobBytes: row["bytes"], digest: digest, path: store.blobs.path(digest))
             }
         }
-        return (runs, shards, absent)
+        var last: ContentDigest?
+        for run in runs where run.digest != last && lost[run.digest] == nil {
+            last = run.digest
+            do {
+                try FileDescriptor.requireBlob(run.path, digest: run.digest, bytes: run.blobBytes)
+            } catch let error as StorageError where error.lostBlob == run.digest {
+                lost[run.digest] = LostShard(error: error, isEvicted: false)
+            }
+        }
+        return (runs, shards, lost)
     }
 }

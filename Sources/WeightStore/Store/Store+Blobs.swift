@@ -12,6 +12,13 @@ extension Store {
     package func shard(_ digest: ContentDigest) throws -> StoredBytes? {
         let shard = try catalog.read { db in try ShardTable.find(digest, db) }
         guard let shard, shard.state == .present, shard.kind != .kv else { return nil }
+        do {
+            // A blob that is missing or cut short is noticed before the first byte is sent.
+            try FileDescriptor.requireBlob(blobs.path(digest), digest: digest, bytes: shard.bytes)
+        } catch let error as StorageError where error.lostBlob == digest {
+            try setAsideIfDamaged(digest, after: error, misses)
+            return nil
+        }
         accesses.shards([shard.id])
         return try whole(digest, .shard, bytes: shard.bytes)
     }
@@ -28,7 +35,11 @@ extension Store {
     private func whole(_ digest: ContentDigest, _ kind: BlobDirectory.Kind, bytes: Int) throws -> StoredBytes {
         let run = StoredBytes.Run(
             offset: 0, length: bytes, blobOffset: 0, blobBytes: bytes, digest: digest, path: blobs.path(digest, kind))
-        return try StoredBytes(0..<bytes, runs: [run], hold: nil)
+        return try StoredBytes(0..<bytes, runs: [run], hold: nil) { [misses] error in
+            // Its reader has other places to fetch the shard from.
+            if kind == .shard { try self.setAsideIfDamaged(digest, after: error, misses) }
+            throw error
+        }
     }
 }
 
@@ -44,27 +55,25 @@ extension Store {
         try StorageError.check(ContentDigest(hasher.finalize()), is: content.digest, of: name)
     }
 
-    /// Passes a file's bytes to `body`, in order, without checking them.
+    /// Passes a file's bytes to `body`, in order, without checking them. A blob that is missing or damaged is fetched again.
+    ///
+    /// The blobs are read, not mapped: an unreadable page is an error and not a SIGBUS.
     func forEachRun(_ content: FileContent, _ work: Work, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
-        // A pack has many extents and stays mapped until the last; a large tensor has one.
-        var mapped: [Int: MappedBlob] = [:]
-        var uses = [Int](repeating: 0, count: content.shards.count)
-        for extent in content.extents { uses[extent.shard] += 1 }
-        for extent in content.extents {
+        var offset = 0
+        let runs = content.extents.map { extent in
             let facts = content.shards[extent.shard]
-            let blob = try mapped[extent.shard] ?? map(facts.digest, bytes: facts.bytes, work)
-            uses[extent.shard] -= 1
-            mapped[extent.shard] = uses[extent.shard] > 0 ? blob : nil
-            try blob.withUnsafeBytes { bytes in
-                var rest = UnsafeRawBufferPointer(
-                    rebasing: bytes[extent.shardOffset..<extent.shardOffset + extent.length])
-                // In pieces that stay in the CPU cache between hashing and writing.
-                while !rest.isEmpty {
-                    let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(1 << 20))
-                    try body(piece)
-                    rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(piece.count))
-                }
-            }
+            defer { offset = offset.adding(saturating: extent.length) }
+            return StoredBytes.Run(
+                offset: offset, length: extent.length, blobOffset: extent.shardOffset, blobBytes: facts.bytes,
+                digest: facts.digest, path: blobs.path(facts.digest))
+        }
+        let stored = try StoredBytes(0..<offset, runs: runs, hold: nil) { try self.recover(from: $0, work) }
+        // In pieces that stay in the CPU cache between reading, hashing and writing.
+        let buffer = Buffer(bytes: 1 << 20)
+        for start in stride(from: 0, to: offset, by: buffer.capacity) {
+            try work.check()
+            let count = try stored.read(at: start, into: buffer.room(min(buffer.capacity, offset - start)))
+            try body(buffer.bytes(count))
         }
     }
 
@@ -83,15 +92,9 @@ extension Store {
         do {
             guard state == .present else { throw StorageError.missing(path: path, digest: digest) }
             return try MappedBlob(path: path, digest: digest, bytes: bytes)
-        } catch StorageError.missing {
-            do {
-                try refetch(digest, work: work)
-            } catch  where Self.isNoRoom(error) {
-                if let memory = try passThrough(digest, because: error, work) {
-                    return try MappedBlob(path: memory.path, digest: digest, bytes: bytes)
-                }
-            }
-            return try MappedBlob(path: path, digest: digest, bytes: bytes)
+        } catch let error as StorageError where error.lostBlob == digest {
+            let memory = try recover(from: error, work)
+            return try MappedBlob(path: memory?.path ?? path, digest: digest, bytes: bytes)
         }
     }
 }

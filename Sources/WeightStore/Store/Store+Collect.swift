@@ -41,7 +41,8 @@ extension Store {
         let partials = try PartialShards(store: path).collect(olderThanSeconds: graceSeconds, dryRun: dryRun)
         summary.staged += partials.files
         summary.bytes += partials.bytes
-        try collectOrphans(graceSeconds: graceSeconds, &summary, dryRun: dryRun)
+        try collectOrphans(
+            graceSeconds: graceSeconds, &summary, SpareReserve(reserve), Work(within: misses), dryRun: dryRun)
         summary.unknownFiles += survey.unknownFiles
         try markMissing(survey.missing, &summary, dryRun: dryRun)
         try collectReappeared(survey.reappeared, &summary, dryRun: dryRun)
@@ -84,28 +85,37 @@ extension Store {
         if !dryRun { try FileSystem.removeTree(rebuild) }
     }
 
-    private func collectOrphans(graceSeconds: Int, _ summary: inout CollectionSummary, dryRun: Bool) throws {
-        let unreferenced = try catalog.read { db in try ShardTable.unreferenced(db) }
-        let removal = try catalog.write(dryRun: dryRun) { db in
-            var removal = Removal()
-            try Removal.dropDeadClaims(leases, db)
-            for shard in unreferenced where try ShardTable.isUnreferenced(shard, db) {
-                try ShardTable.markOrphaned(shard, db)
-            }
-            for file in try FileTable.unlinked(db) { try removal.removeIfUnused(file: file, db) }
-            for orphan in try ShardTable.orphans(since: StoreClock.now.subtracting(saturating: graceSeconds), db) {
-                try removal.removeIfUnused(shard: orphan, db)
-            }
-            // Sources that were not imported for 90 days.
-            try SourceTable.forget(before: StoreClock.now - 90 * 86_400, db)
-            return removal
+    /// Removes files that no revision links, and shards that have been orphans since the grace period.
+    private func collectOrphans(
+        graceSeconds: Int, _ summary: inout CollectionSummary, _ spare: SpareReserve, _ work: Work, dryRun: Bool
+    ) throws {
+        let moment = StoreClock.now.subtracting(saturating: graceSeconds)
+        let (files, unreferenced) = try catalog.read { db in
+            (try FileTable.allUnlinked(db), try ShardTable.unreferenced(db))
         }
-        summary.orphans += removal.summary.shards
-        summary.bytes += removal.summary.bytes
-        if !dryRun {
-            summary.kept += try authority.delete(removal.blobs, .removed).kept
-            try authority.delete(removal.kvBlobs, .dropped)
+        if dryRun {
+            let living = try leases.holders().map(\.lease)
+            let freed = try catalog.read { db in
+                try FreedRows.begin(db)
+                try FreedRows.leave(files: files, db)
+                let orphans = try ShardTable.orphans(since: moment, db) + (graceSeconds <= 0 ? unreferenced : [])
+                return try FreedRows.count(beside: living, and: orphans, db)
+            }
+            summary.orphans += freed.shards
+            summary.bytes += freed.bytes
+            return
         }
+        let slices = slices(spare, work)
+        try slices.dropDeadClaims()
+        try slices.orphan(unreferenced)
+        try slices.visit(files)
+        try slices.dropAbandonedBlocks()
+        try slices.remove(shards: catalog.read { db in try ShardTable.orphans(since: moment, db) })
+        // Sources that were not imported for 90 days.
+        try slices.forgetSources(before: StoreClock.now - 90 * 86_400)
+        summary.orphans += slices.totals.shards
+        summary.bytes += slices.totals.bytes
+        summary.kept += slices.totals.kept
     }
 
     /// Marks shards whose blobs do not exist as missing, and drops KV blocks.

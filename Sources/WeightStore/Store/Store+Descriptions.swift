@@ -54,14 +54,19 @@ extension Store {
     }
 
     private func fault(of name: BlobDirectory.Name) throws -> String? {
-        guard let file = try FileDescriptor.openIfThere(blobs.path(name.digest, name.kind)) else {
-            return "its file does not exist"
+        do {
+            guard let file = try FileDescriptor.openIfThere(blobs.path(name.digest, name.kind)) else {
+                return "its file does not exist"
+            }
+            guard let bytes = try file.readAll(ifAtMost: Manifest.maximumBytes) else {
+                return "it has more than \(Manifest.maximumBytes) bytes"
+            }
+            let found = bytes.withUnsafeBytes { ContentDigest(of: $0) }
+            return found == name.digest ? nil : "SHA-256 is \(found.short)"
+        } catch {
+            guard error.isUnreadable else { throw error }
+            return "cannot be read: \(error)"
         }
-        guard let bytes = try file.readAll(ifAtMost: Manifest.maximumBytes) else {
-            return "it has more than \(Manifest.maximumBytes) bytes"
-        }
-        let found = bytes.withUnsafeBytes { ContentDigest(of: $0) }
-        return found == name.digest ? nil : "SHA-256 is \(found.short)"
     }
 
     /// Whether a row has the manifest or the record.

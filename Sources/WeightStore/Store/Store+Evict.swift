@@ -63,6 +63,8 @@ extension Store {
         if wanted == 0 { return summary }
         work.expect(wanted)
         accesses.flush()
+        // Shards of removed revisions may be evicted now, or are garbage.
+        if !request.dryRun { try finishRemovals(work) }
         var unanswered: Set<Int64> = []
         if request.kind == .weights { try checkUnchecked(&unanswered, &summary, work) }
         var policies = [Policy.lru]

@@ -31,7 +31,7 @@ extension Store {
     ///
     /// - Parameters:
     ///   - prefixes: bytes at the front of files that are in memory already, by path.
-    /// - Throws: ``StoreError/quotaFull(quota:stored:requested:evictable:)`` or ``FileError/diskFull(path:)`` before the
+    /// - Throws: ``StoreError/quotaFull(quota:stored:requested:evictable:)`` or ``FileError/diskFull(path:lacksInodes:)`` before the
     ///   first byte if there is no room for the bytes.
     func fetch(
         _ selection: FetchSelection, of revision: Int64, from origin: any ModelOrigin,

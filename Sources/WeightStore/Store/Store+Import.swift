@@ -65,6 +65,12 @@ extension Store {
         let locations = Set(sources.flatMap(\.files).map { ByteText($0.location) })
         summary.moved += importer.remover.removed.count { locations.contains(ByteText($0)) }
         summary.skipped += importer.skipped + importer.remover.skipped
+        do {
+            // The revision has replaced unfinished ones.
+            if request.move { try finishRemovals(work) }
+        } catch let error as StorageError where error.isRefusedDeletion {
+            // It is left to an eviction or a collection that is allowed to delete.
+        }
         evictAboveWatermark()
         return summary
     }

@@ -37,6 +37,9 @@ extension Store {
             try work.check()
             lost += try change(work).commit { db in try merge(stored, &summary, db) }
         }
+        // No blob is deleted before the catalog is current.
+        try slices(SpareReserve(reserve), work, deletesBlobs: false).visit(
+            catalog.read { db in try FileTable.unlinked(db) })
         summary.shards += try reinstateEvicted(work)
         try catalog.write { db in
             for digest in try ShardTable.fetchable(db) where try FileSystem.isAbsent(blobs.path(digest)) {

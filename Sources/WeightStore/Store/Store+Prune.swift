@@ -10,20 +10,11 @@ extension Store {
     /// - Parameters:
     ///   - rule: which revisions to remove.
     ///   - dryRun: whether nothing is removed, and the summary says what would be.
-    ///   - work: cancelling it ends the call before it removes anything.
+    ///   - work: cancelling it ends the call before it removes anything, or between two slices.
     @discardableResult
     public func prune(_ rule: PruneRule, dryRun: Bool = false, work: Work = Work()) throws -> RemovalSummary {
         accesses.flush()
-        var stop: ((Removal) throws -> Bool)?
-        return try prune(dryRun: dryRun, work) { db in
-            let stored = try rule.downToBytes.map { _ in try Totals.bytes(.weights, db) }
-            if let stored, let limit = rule.downToBytes {
-                stop = { stored - $0.summary.bytes <= limit }
-            }
-            return try candidates(rule, db)
-        } until: {
-            try stop?($0) ?? false
-        }
+        return try prune(downTo: rule.downToBytes, dryRun: dryRun, work) { db in try self.candidates(rule, db) }
     }
 
     private func candidates(_ rule: PruneRule, _ db: Database) throws -> [RevisionRow] {

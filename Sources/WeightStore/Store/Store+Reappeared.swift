@@ -14,7 +14,12 @@ extension Store {
     func reinstate(_ shard: ShardTable.Entry, from file: String, _ work: Work) throws -> Bool {
         guard let descriptor = try FileDescriptor.openIfThere(file) else { return false }
         let buffer = Buffer(bytes: BufferPool.bufferBytes)
-        let found = try Self.digest(of: descriptor, bytes: shard.bytes, buffer) { _ in try work.check() }
+        let found: ContentDigest?
+        do {
+            found = try Self.digest(of: descriptor, bytes: shard.bytes, buffer) { _ in try work.check() }
+        } catch let error as FileError where error.isUnreadable {
+            found = nil
+        }
         let blob = blobs.path(shard.digest)
         return try catalog.write { db in
             guard let row = try ShardTable.find(shard.digest, db), row.state == .missing || row.state == .quarantined

@@ -17,7 +17,7 @@ extension Store {
     /// - Parameters:
     ///   - digest: the digest of the shard.
     ///   - work: cancelling it ends the fetch with `CancellationError`; ``stopFetching()`` does so, too.
-    /// - Throws: ``StoreError/quotaFull(quota:stored:requested:evictable:)`` or ``FileError/diskFull(path:)`` if there is
+    /// - Throws: ``StoreError/quotaFull(quota:stored:requested:evictable:)`` or ``FileError/diskFull(path:lacksInodes:)`` if there is
     ///   no room for it; ``StorageError/missing(path:digest:)`` if no origin is known to have the shard. If every origin
     ///   fails, the error of the last one: ``StoreError/originDiffers(origin:digest:found:)`` or
     ///   ``StoreError/originFailed(origin:digest:reason:)``.
@@ -160,9 +160,9 @@ extension Store {
                 try work.check()
                 try shard.add(run, at: offset)
             }
-        } catch FileError.diskFull(let path) {
+        } catch let error as FileError where error.isDiskFull {
             try shard.remove()
-            throw FileError.diskFull(path: path)
+            throw error
         } catch {
             try shard.abandon()
             if Self.isOwn(error) { throw error }

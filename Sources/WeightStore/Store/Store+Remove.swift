@@ -1,3 +1,4 @@
+import Files
 import GRDB
 import Storage
 import Support
@@ -8,11 +9,14 @@ extension Store {
     /// Shards that were evicted, and that other revisions hold which have no checked origin, are fetched first: after
     /// the removal nothing could give them. Blocks.
     ///
+    /// The revisions are removed at once, in one short transaction. What they leave behind is then removed in slices, between
+    /// which other processes read and write. If the call ends before all of it is removed, the next collection continues.
+    ///
     /// - Parameters:
     ///   - names: revisions or models: `model`, `model@ref`, `model@v3`, `model@<digest>`.
     ///   - force: whether pinned revisions are removed, too.
     ///   - dryRun: whether nothing is removed, and the summary says what would be.
-    ///   - work: cancelling it ends the call before it removes anything.
+    ///   - work: cancelling it ends the call before it removes anything, or between two slices.
     /// - Throws: ``StoreError/neededElsewhere(revision:others:shards:reason:)`` if shards that other revisions need
     ///   could not be fetched; ``StoreError/inUse(revision:holders:)`` if a live process holds one of them;
     ///   ``StoreError/pinned(revision:note:)`` if one is pinned, without `force`;
@@ -23,7 +27,8 @@ extension Store {
     public func remove(
         _ names: [String], force: Bool = false, dryRun: Bool = false, work: Work = Work()
     ) throws -> RemovalSummary {
-        try removing(dryRun: dryRun, work) { db, holders, removal in
+        func choose(_ holders: [LeaseDirectory.Holder], _ db: Database) throws -> (all: [RevisionRow], models: [Int64])
+        {
             let named = try names.map { try Self.named($0, db) }
             var all: [RevisionRow] = []
             for revision in named.flatMap(\.revisions) where !all.contains(where: { $0.id == revision.id }) {
@@ -32,33 +37,49 @@ extension Store {
                 }
                 all.append(revision)
             }
-            guard try removal.prepare(all, db) || dryRun else { return }
-            for revision in all { try removal.remove(revision, db) }
-            for model in named.compactMap(\.model) { try removal.removeModel(model, db) }
+            return (all, named.compactMap(\.model))
+        }
+        return try removing(dryRun: dryRun, counts: false, work) { plan, holders, db in
+            let chosen = try choose(holders, db)
+            plan.models = chosen.models
+            try plan.add(chosen.all, db)
+        } still: { plan, holders, db in
+            let chosen = try choose(holders, db)
+            guard chosen.models == plan.models, chosen.all.map(\.id) == plan.revisions.map(\.id) else { return nil }
+            return chosen.all
         }
     }
 
-    /// Removes the revisions that `choose` returns, except pinned and used ones, until `isEnough` returns true.
+    /// Removes the revisions that `choose` returns, in its order, except pinned and used ones.
+    ///
+    /// - Parameter limit: what weights may be stored at most, in bytes: the removal ends once no more are. nil to remove
+    ///   all.
     func prune(
-        dryRun: Bool, _ work: Work, _ choose: (Database) throws -> [RevisionRow],
-        until isEnough: (Removal) throws -> Bool
+        downTo limit: Int?, dryRun: Bool, _ work: Work, _ choose: (Database) throws -> [RevisionRow]
     ) throws -> RemovalSummary {
-        try removing(dryRun: dryRun, work) { db, holders, removal in
+        try removing(dryRun: dryRun, counts: limit != nil, work) { plan, holders, db in
+            let stored = try Totals.bytes(.weights, db)
             for revision in try choose(db) {
-                if try isEnough(removal) { return }
-                if let reason = try Self.hold(on: revision, holders, db) {
-                    removal.summary.kept.append(
-                        KeptRevision(revision: revision.name, reason: reason.keeps))
-                    continue
-                }
+                if let limit, stored - plan.weights <= limit { return }
                 do {
-                    // What must be fetched first is gathered over all revisions.
-                    guard try removal.prepare([revision], db) || dryRun else { continue }
-                    try removal.remove(revision, db)
+                    if let reason = try Self.hold(on: revision, holders, db) { throw reason }
+                    try plan.add([revision], db)
                 } catch let reason as StoreError {
-                    guard case .neededElsewhere = reason else { throw reason }
-                    removal.summary.kept.append(KeptRevision(revision: revision.name, reason: reason.keeps))
+                    switch reason {
+                    case .inUse, .pinned, .neededElsewhere:
+                        plan.kept.append(KeptRevision(revision: revision.name, reason: reason.keeps))
+                    default: throw reason
+                    }
                 }
+            }
+        } still: { plan, holders, db in
+            // One that was given a name, a pin or a use meanwhile stays.
+            let candidates = Set(try choose(db).map(\.id))
+            return try plan.revisions.filter { revision in
+                guard candidates.contains(revision.id) else { return false }
+                guard let reason = try Self.hold(on: revision, holders, db) else { return true }
+                plan.kept.append(KeptRevision(revision: revision.name, reason: reason.keeps))
+                return false
             }
         }
     }
@@ -77,71 +98,150 @@ extension Store {
         return try PinTable.note(of: revision.id, db).map { .pinned(revision: revision.name, note: $0) }
     }
 
-    /// Thrown to roll a removal back.
-    private struct FetchFirst: Error {
-        let shards: [NeededShard]
-    }
+    /// Thrown to roll a removal back, because the catalog changed since it was planned.
+    private struct Outdated: Error {}
 
-    /// The most rounds of fetches before a removal. More than one is necessary only if evictions interfere.
-    private static let mostFetchRounds = 8
+    /// The most rounds of plans and fetches before a removal. More than one is necessary only if other processes change
+    /// the catalog meanwhile.
+    private static let mostRounds = 8
+    /// After so many rounds, shards that other revisions need are looked up under the locks, however long that takes.
+    private static let roundsWithoutLock = 3
 
+    /// Removes what a plan lists: in one short transaction the revisions, and in slices what they leave behind.
+    ///
+    /// - Parameters:
+    ///   - counts: whether the plan counts what is freed; a dry run always does.
+    ///   - choose: plans the removal, on a snapshot of the catalog.
+    ///   - still: checks the plan again in the transaction, while no process can begin to use a revision: returns the
+    ///     revisions that may be removed, or nil if the removal must be planned again.
     private func removing(
-        dryRun: Bool, _ work: Work, _ body: (Database, [LeaseDirectory.Holder], inout Removal) throws -> Void
+        dryRun: Bool, counts: Bool, _ work: Work,
+        _ choose: (inout RemovalPlan, [LeaseDirectory.Holder], Database) throws -> Void,
+        still: (inout RemovalPlan, [LeaseDirectory.Holder], Database) throws -> [RevisionRow]?
     ) throws -> RemovalSummary {
         var fetched: [ContentDigest: NeededShard] = [:]
         var unfetchable: [ContentDigest: String] = [:]
-        var rounds = 0
+        let spare = SpareReserve(reserve)
+        // Before anything is fetched.
+        if !dryRun { try spare.retrying { try catalog.write(work: work) { db in try authority.require(db) } } }
+        var round = 0
         while true {
+            round += 1
+            try work.check()
+            let holders = try leases.holders()
+            let living = dryRun || counts ? holders.map(\.lease) : nil
+            let (plan, dryRunSummary) = try catalog.read { db in
+                var plan = try RemovalPlan(countingBeside: living, unfetchable: unfetchable, db)
+                try choose(&plan, holders, db)
+                return (plan, dryRun ? try plan.summary(db) : nil)
+            }
+            if let dryRunSummary { return dryRunSummary }
+            if !plan.fetchFirst.isEmpty {
+                try fetch(plan.fetchFirst, isLast: round > Self.mostRounds, &fetched, &unfetchable, work)
+                continue
+            }
             do {
-                let removal = try leases.whileNobodyStarts { [unfetchable] holders in
-                    try change().commit(dryRun: dryRun) { db in
-                        try authority.require(db)
-                        var removal = Removal()
-                        removal.unfetchable = unfetchable
-                        try Removal.dropDeadClaims(leases, db)
-                        try body(db, holders, &removal)
-                        if !dryRun, !removal.fetchFirst.isEmpty { throw FetchFirst(shards: removal.fetchFirst) }
-                        return (removal, Array(removal.models))
-                    }
+                let removal = try spare.retrying {
+                    try remove(plan, locked: round > Self.roundsWithoutLock, work, still: still)
                 }
-                if !dryRun { try delete(removal) }
-                var summary = removal.summary
-                let first = dryRun ? removal.fetchFirst : Array(fetched.values)
-                summary.fetchedFirst = first.count
-                summary.fetchedFirstBytes = first.reduce(0) { $0 + $1.bytes }
-                summary.neededBy = Array(Set(first.flatMap(\.others))).sorted()
+                var summary = try finish(removal, spare, work)
+                summary.report(Array(fetched.values))
                 return summary
-            } catch let first as FetchFirst {
-                rounds += 1
-                work.expect(first.shards.reduce(0) { $0 + $1.bytes })
-                for shard in first.shards {
-                    try work.check()
-                    do {
-                        if rounds > Self.mostFetchRounds {
-                            throw StoreError.other(description: "it was evicted again before the removal")
-                        }
-                        try refetch(shard.digest, work: work)
-                        fetched[shard.digest] = shard
-                    } catch let error as CancellationError {
-                        throw error
-                    } catch {
-                        unfetchable[shard.digest] = "\(error)"
-                    }
-                    work.advance(shard.bytes)
+            } catch is Outdated {
+                guard round <= Self.mostRounds else {
+                    throw StorageError.busy(what: path, holder: "other processes that change the same models")
                 }
             }
         }
     }
 
-    /// Deletes the blobs that a committed removal left without a reference.
-    private func delete(_ removal: Removal) throws {
-        let deleted = try authority.delete(removal.blobs, .removed)
-        let dropped = try authority.delete(removal.kvBlobs, .dropped)
-        if deleted.kept + dropped.kept == 0 { return }
-        logger.warning(
-            """
-            \(deleted.kept + dropped.kept) blobs were kept: they may belong to revisions that the last rebuild \
-            could not read
-            """)
+    /// The transaction that removes the revisions of a plan.
+    ///
+    /// - Parameter locked: whether shards that other revisions need are looked up in the transaction, however long that
+    ///   takes.
+    private func remove(
+        _ plan: RemovalPlan, locked: Bool, _ work: Work,
+        still: (inout RemovalPlan, [LeaseDirectory.Holder], Database) throws -> [RevisionRow]?
+    ) throws -> Removal {
+        try leases.whileNobodyStarts(work) { holders in
+            try change(work).commit { db in
+                try authority.require(db)
+                var plan = plan
+                guard let revisions = try still(&plan, holders, db) else { throw Outdated() }
+                if try CommitCounter.value(db) != plan.commits || revisions.count != plan.revisions.count {
+                    let fewAbsent = try !ShardTable.hasAbsent(RemovalPlan.few, db)
+                    guard fewAbsent || locked else { throw Outdated() }
+                    let leaving = revisions.map(\.id)
+                    for revision in leaving {
+                        let needed = try NeededShard.all(of: revision, leaving: leaving, fewAbsent: fewAbsent, db)
+                        guard needed.isEmpty else { throw Outdated() }
+                    }
+                }
+                var removal = Removal()
+                for revision in revisions { try removal.remove(revision, db) }
+                for model in plan.models { try removal.removeModel(model, db) }
+                removal.summary.kept = plan.kept
+                return (removal, Array(removal.models))
+            }
+        }
+    }
+
+    /// Removes what removed revisions have left behind.
+    private func finish(_ removal: Removal, _ spare: SpareReserve, _ work: Work) throws -> RemovalSummary {
+        var kept = try authority.delete(removal.blobs, .removed).kept
+        let slices = slices(spare, work)
+        do {
+            try slices.dropDeadClaims()
+            try slices.visit(removal.files)
+            try slices.dropAbandonedBlocks()
+        } catch let error as CancellationError {
+            logger.notice("The revisions are removed. The next collection removes what they have left behind.")
+            throw error
+        }
+        kept += slices.totals.kept
+        if kept > 0 {
+            logger.warning(
+                "\(kept) blobs were kept: they may belong to revisions that the last rebuild could not read")
+        }
+        var summary = removal.summary
+        summary.shards = slices.totals.shards
+        summary.kvBlocks = slices.totals.kvBlocks
+        summary.bytes = slices.totals.bytes
+        return summary
+    }
+
+    /// What removes the rows that removed revisions leave behind, and their blobs.
+    func slices(_ spare: SpareReserve, _ work: Work, deletesBlobs: Bool = true) -> RemovalSlices {
+        RemovalSlices(
+            catalog: catalog, leases: leases, authority: deletesBlobs ? authority : nil, spare: spare, work: work)
+    }
+
+    /// Visits the files that removed revisions linked, if a removal was interrupted or left that to others.
+    func finishRemovals(_ work: Work) throws {
+        let files = try catalog.read { db in try FileTable.unlinked(db) }
+        if !files.isEmpty { try slices(SpareReserve(reserve), work).visit(files) }
+    }
+
+    /// Fetches shards that other revisions need and have no origin for.
+    ///
+    /// - Parameter isLast: whether they were fetched too often, and are evicted again and again.
+    private func fetch(
+        _ shards: [NeededShard], isLast: Bool, _ fetched: inout [ContentDigest: NeededShard],
+        _ unfetchable: inout [ContentDigest: String], _ work: Work
+    ) throws {
+        work.expect(shards.reduce(0) { $0 + $1.bytes })
+        for shard in shards {
+            try work.check()
+            do {
+                if isLast { throw StoreError.other(description: "it was evicted again before the removal") }
+                try refetch(shard.digest, work: work)
+                fetched[shard.digest] = shard
+            } catch let error as CancellationError {
+                throw error
+            } catch {
+                unfetchable[shard.digest] = "\(error)"
+            }
+            work.advance(shard.bytes)
+        }
     }
 }

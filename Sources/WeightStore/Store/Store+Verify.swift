@@ -8,7 +8,8 @@ import Support
 import Synchronization
 
 extension Store {
-    /// Reads shards from the disk, past the page cache, and compares them with their digests. A shard that differs is
+    /// Reads shards from the disk, past the page cache, and compares them with their digests. A shard that differs, or that
+    /// cannot be read, is
     /// moved to `quarantine/`; importing the same content again restores it. A KV block that differs is dropped. Shards
     /// that are not stored are reported from the catalog: ``VerifySummary/absent``.
     ///
@@ -107,22 +108,17 @@ extension Store {
     private func verify(_ shard: ShardTable.Entry, _ buffer: Buffer, _ run: VerificationRun) throws
         -> VerifySummary.Damage?
     {
-        let path = blobs.path(shard.digest)
-        guard let file = try FileDescriptor.openIfThere(path) else {
-            return try setAside(shard, .missing, detail: "its file does not exist", run)
-        }
-        if try Self.digest(of: file, bytes: shard.bytes, buffer, run.read) == shard.digest { return nil }
-        // A disk may return wrong bytes once; only damage that is read twice is damage.
-        let found = try Self.digest(of: file, bytes: shard.bytes, buffer, run.read)
-        if found == shard.digest {
-            logger.warning("shard \(shard.digest.short): read differently the first time, and whole the second time")
+        guard let damage = try damage(of: shard, buffer, run.read) else { return nil }
+        if shard.kind == .kv {
+            logger.warning("KV block \(shard.digest.short): \(damage.detail); dropped")
+            run.dropped(try dropKVBlock(shard.digest))
             return nil
         }
-        let bytes = try file.status().bytes
-        let detail =
-            bytes == shard.bytes
-            ? "SHA-256 is \(found?.short ?? "unknown: its bytes end early")" : "\(bytes) bytes, expected \(shard.bytes)"
-        return try setAside(shard, .quarantined, detail: detail, run)
+        return try setAside(shard, damage, run.work).map { revisions in
+            VerifySummary.Damage(
+                digest: shard.digest, problem: damage.state == .missing ? "missing" : "damaged", detail: damage.detail,
+                revisions: revisions)
+        }
     }
 
     /// Compares manifests and records with their digests, and writes bad ones anew.
@@ -143,35 +139,17 @@ extension Store {
     /// - Returns: their number.
     private func reinstateLostShards(_ work: Work) throws -> Int {
         var count = 0
-        for shard in try catalog.read({ db in try ShardTable.lost(db) }) {
+        let lost = try catalog.read { db in try ShardTable.lost(db) }
+        // A shard may have several files there: one for each time that it was damaged.
+        let quarantine = lost.isEmpty ? [] : try FileSystem.entries(path + "/quarantine")
+        for shard in lost {
             try work.check()
-            let places = [blobs.path(shard.digest), "\(path)/quarantine/\(shard.digest)"]
+            let places =
+                [blobs.path(shard.digest)]
+                + quarantine.filter { $0.hasPrefix(shard.digest.hex) }.map { "\(path)/quarantine/\($0)" }
             if try places.contains(where: { try reinstate(shard, from: $0, work) }) { count += 1 }
         }
         return count
-    }
-
-    /// Marks a bad shard, and moves a damaged blob to `quarantine/`, unless the shard was removed meanwhile.
-    private func setAside(_ shard: ShardTable.Entry, _ state: ShardState, detail: String, _ run: VerificationRun) throws
-        -> VerifySummary.Damage?
-    {
-        if shard.kind == .kv {
-            logger.warning("KV block \(shard.digest.short): \(detail); dropped")
-            run.dropped(try dropKVBlock(shard.digest))
-            return nil
-        }
-        let revisions: [String]? = try catalog.write(work: run.work) { db in
-            guard let row = try ShardTable.find(shard.digest, db), row.state == .present else { return nil }
-            if state == .missing, try !FileSystem.isAbsent(blobs.path(shard.digest)) { return nil }
-            try ShardTable.mark(shard.digest, as: state, db)
-            if state == .quarantined { try moveToQuarantine(shard.digest) }
-            return try Self.revisions(holding: row.id, db)
-        }
-        guard let revisions else { return nil }
-        logger.error("shard \(shard.digest.short): \(detail); affects \(revisions.joined(separator: ", "))")
-        return VerifySummary.Damage(
-            digest: shard.digest, problem: state == .missing ? "missing" : "damaged", detail: detail,
-            revisions: revisions)
     }
 
     private func markVerified(_ shards: [Int64], _ work: Work) throws {

@@ -9,7 +9,7 @@ import Synchronization
 extension Store {
     /// Refuses a download of `bytes` that cannot fit, before its first byte. Evicts nothing.
     ///
-    /// - Throws: ``StoreError/quotaFull(quota:stored:requested:evictable:)``; ``FileError/diskFull(path:)``.
+    /// - Throws: ``StoreError/quotaFull(quota:stored:requested:evictable:)``; ``FileError/diskFull(path:lacksInodes:)``.
     func checkRoom(for bytes: Int) throws {
         let (quota, stored) = try quotaAndStored()
         var evictable = 0
@@ -34,7 +34,7 @@ extension Store {
 
     /// Evicts until a shard that is about to be fetched fits the quota and the disk.
     ///
-    /// - Throws: ``StoreError/quotaFull(quota:stored:requested:evictable:)``; ``FileError/diskFull(path:)``.
+    /// - Throws: ``StoreError/quotaFull(quota:stored:requested:evictable:)``; ``FileError/diskFull(path:lacksInodes:)``.
     func makeRoomForFetch(_ bytes: Int, _ work: Work) throws {
         try checkRoom(for: bytes)
         do {

@@ -111,9 +111,10 @@ public final class Store: Sendable {
         }
         (leases, catalog) = parts
         accesses = try AccessLog(catalog: catalog, access, recorder: recorder, logger: logger) { [tiers] in tiers.all }
-        tiers.fetches { [weak self] digest, work in
+        tiers.fetches { [weak self] digest, error, work in
             // The store was closed, and its origins with it.
             guard let self else { throw CancellationError() }
+            if let error = error as? StorageError { try setAsideIfDamaged(digest, after: error, work) }
             try refetch(digest, work: work)
         }
     }

@@ -19,8 +19,10 @@ final class Disk {
         return try Disk(directory, image: image, "mount", "-o", "loop", image)
     }
 
-    static func memory(megabytes: Int) throws -> Disk {
-        try Disk(TemporaryDirectory(), image: nil, "mount", "-t", "tmpfs", "-o", "size=\(megabytes)m", "none")
+    /// - Parameter inodes: how many files it holds at most; nil for half of the machine's pages.
+    static func memory(megabytes: Int, inodes: Int? = nil) throws -> Disk {
+        let options = "size=\(megabytes)m" + (inodes.map { ",nr_inodes=\($0)" } ?? "")
+        return try Disk(TemporaryDirectory(), image: nil, "mount", "-t", "tmpfs", "-o", options, "none")
     }
 
     /// A view of another directory through FUSE.

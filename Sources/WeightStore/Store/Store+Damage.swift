@@ -1,0 +1,130 @@
+import Crypto
+import Files
+import GRDB
+import Glibc
+import Storage
+import Support
+
+/// A present shard whose blob is not what its row says.
+struct BlobDamage {
+    /// The state that the shard gets: missing or quarantined.
+    let state: ShardState
+    let detail: String
+}
+
+/// A damaged or missing shard of weights, with the revisions that need it.
+public struct DamagedShard: Sendable, Codable {
+    /// The SHA-256 that the shard should have.
+    public let digest: ContentDigest
+    /// Whether its file is missing, rather than damaged.
+    public let isMissing: Bool
+    /// The names of the revisions that hold it.
+    public let revisions: [String]
+}
+
+extension Store {
+    /// The shards of weights that reads or verifications found damaged or missing, and that nothing has restored since.
+    ///
+    /// - Parameter most: how many are listed at most.
+    public func damagedShards(most: Int = 100) throws -> [DamagedShard] {
+        try catalog.read { db in
+            try ShardTable.lost(db).prefix(most).map { shard in
+                DamagedShard(
+                    digest: shard.digest, isMissing: shard.state == .missing,
+                    revisions: try Self.revisions(holding: shard.id, db))
+            }
+        }
+    }
+
+    /// Makes a shard available again that a read did not find, or found damaged: a damaged blob is moved to quarantine, and
+    /// the shard is fetched from an origin. Blocks.
+    ///
+    /// - Returns: the bytes in memory, if there is no room to store them; nil if the blob can be read now.
+    /// - Throws: `error` if no origin has the shard, or for any other failure than of one blob; errors of the fetch.
+    func recover(from error: StorageError, _ work: Work) throws -> MemoryFile? {
+        guard let digest = error.lostBlob else { throw error }
+        try setAsideIfDamaged(digest, after: error, work)
+        do {
+            try refetch(digest, work: work)
+            return nil
+        } catch StorageError.missing {
+            throw error
+        } catch let refusal where Self.isNoRoom(refusal) {
+            return try passThrough(digest, because: refusal, work)
+        }
+    }
+
+    /// Moves the blob of a shard to quarantine if a read found it damaged, and two more reads do, too.
+    func setAsideIfDamaged(_ digest: ContentDigest, after error: StorageError, _ work: Work) throws {
+        guard case .damaged = error,
+            let shard = try catalog.read({ db in try ShardTable.find(digest, db) }), shard.state == .present,
+            // Whoever holds the block drops it.
+            shard.kind != .kv
+        else { return }
+        let found = try damage(of: shard, Buffer(bytes: BufferPool.bufferBytes)) { _ in try work.check() }
+        guard let found else {
+            logger.warning("\(error) It was read again, and is whole.")
+            return
+        }
+        do {
+            _ = try setAside(shard, found, work)
+        } catch let failure {
+            // The store may be read-only, or its disk full: the read fails because of the damage.
+            logger.warning("shard \(digest.short): could not be moved to quarantine: \(failure)")
+            throw error
+        }
+    }
+
+    /// Compares the blob of a present shard with its digest, from the disk. A disk may return wrong bytes once; only damage
+    /// that is read twice is damage.
+    ///
+    /// - Parameter read: called with the number of bytes of each read.
+    /// - Returns: nil if it is whole.
+    func damage(of shard: ShardTable.Entry, _ buffer: Buffer, _ read: (Int) throws -> Void) throws -> BlobDamage? {
+        let first = try damageOnce(of: shard, buffer, read)
+        guard first?.state == .quarantined else { return first }
+        let second = try damageOnce(of: shard, buffer, read)
+        if second == nil {
+            logger.warning("shard \(shard.digest.short): read differently the first time, and whole the second time")
+        }
+        return second
+    }
+
+    private func damageOnce(
+        of shard: ShardTable.Entry, _ buffer: Buffer, _ read: (Int) throws -> Void
+    ) throws -> BlobDamage? {
+        do {
+            let path = blobs.path(shard.digest)
+            guard let file = try FileDescriptor.openIfThere(path) else {
+                return BlobDamage(state: .missing, detail: "its file does not exist")
+            }
+            let bytes = try file.status().bytes
+            guard bytes == shard.bytes else {
+                return BlobDamage(state: .quarantined, detail: "\(bytes) bytes, expected \(shard.bytes)")
+            }
+            guard let found = try Self.digest(of: file, bytes: shard.bytes, buffer, read) else {
+                return BlobDamage(state: .quarantined, detail: "SHA-256 is unknown: its bytes end early")
+            }
+            if found == shard.digest { return nil }
+            return BlobDamage(state: .quarantined, detail: "SHA-256 is \(found.short)")
+        } catch let error as FileError where error.isUnreadable {
+            return BlobDamage(state: .quarantined, detail: "cannot be read: \(error)")
+        }
+    }
+
+    /// Marks a bad shard of weights, and moves a damaged blob to `quarantine/`, unless the shard was removed meanwhile.
+    ///
+    /// - Returns: the names of the revisions that need it; nil if nothing was changed.
+    func setAside(_ shard: ShardTable.Entry, _ damage: BlobDamage, _ work: Work) throws -> [String]? {
+        let revisions: [String]? = try catalog.write(work: work) { db in
+            guard let row = try ShardTable.find(shard.digest, db), row.state == .present else { return nil }
+            if damage.state == .missing, try !FileSystem.isAbsent(blobs.path(shard.digest)) { return nil }
+            try ShardTable.mark(shard.digest, as: damage.state, db)
+            if damage.state == .quarantined { try moveToQuarantine(shard.digest) }
+            return try Self.revisions(holding: row.id, db)
+        }
+        guard let revisions else { return nil }
+        logger.error("shard \(shard.digest.short): \(damage.detail); affects \(revisions.joined(separator: ", "))")
+        return revisions
+    }
+}
