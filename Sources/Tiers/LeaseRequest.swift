@@ -19,6 +19,8 @@ package final class LeaseRequest: Sendable {
     let waitsForSpace: Bool
     /// The rules of a warm-up; nil for a request that uses its shards.
     package let warming: WarmUpRules?
+    /// How often the request was tried again because memory that was evicted for it was not free yet.
+    let retries = Atomic<Int>(0)
     private let state: Mutex<State>
     private let release: @Sendable (ResidentShard) -> Void
 

@@ -206,9 +206,13 @@ package final class MemoryTier: UseSource {
                 loads = try beginLoads(request, &state, &garbage)
                 return nil
             } catch {
-                guard case .full = error as? TierError, waitingHelps(request, state) else { return error }
+                let isLate =
+                    error is LateSpace && request.retries.add(1, ordering: .relaxed).newValue <= Self.mostRetries
+                let error = (error as? LateSpace)?.full ?? error
+                guard case .full = error as? TierError, isLate || waitingHelps(request, state) else { return error }
                 if !request.waitsForSpace { waiters.add(1, ordering: .sequentiallyConsistent) }
                 state.waiting.append(request)
+                if isLate { scheduleRetry() }
                 scheduleTimeout(request, after: Self.longestWait, error)
                 return Waiting()
             }
@@ -222,6 +226,23 @@ package final class MemoryTier: UseSource {
     }
 
     private struct Waiting: Error {}
+
+    /// The budget has space, and the device's memory has not: an evicted region is free only once the last thread that
+    /// uses it, such as the one that has uploaded it, has let go of it. Nothing reports that, so the request is tried again.
+    private struct LateSpace: Error {
+        let full: TierError
+    }
+
+    /// For a second, after which the free space counts as fragmented.
+    private static let mostRetries = 50
+    /// In milliseconds.
+    private static let retryInterval = 20
+
+    private func scheduleRetry() {
+        DispatchQueue.global().asyncAfter(deadline: .now() + .milliseconds(Self.retryInterval)) { [weak self] in
+            self?.retryWaitingRequests()
+        }
+    }
 
     /// The time, in seconds, after which a request that waits for space fails: the holder of the leases may be waiting
     /// for it.
@@ -451,7 +472,7 @@ package final class MemoryTier: UseSource {
                     if !garbage.isEmpty {
                         garbage = []
                     } else if evictNext() == 0 {
-                        throw full()
+                        throw LateSpace(full: full())
                     }
                 }
             }
