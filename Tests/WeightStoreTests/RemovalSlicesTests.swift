@@ -100,12 +100,10 @@ import Testing
             if sql.hasPrefix("BEGIN IMMEDIATE") { written.withLock { $0.append(sql) } }
         }
         // Both locks are held elsewhere: a dry run that needs one of them does not end.
-        let (leases, writes) = (
-            try FileDescriptor(directory("store/leases/.lock"), O_RDWR),
-            try FileDescriptor(directory("store/write.lock"), O_RDWR)
-        )
-        try leases.lock()
-        try writes.lock()
+        let leases = try FileDescriptor(directory("store/leases/.lock"), O_RDWR)
+        let writes = try FileDescriptor(directory("store/write.lock"), O_RDWR)
+        #expect(try leases.tryLock())
+        #expect(try writes.tryLock())
         let planned = try store.remove(["large", "other"], dryRun: true)
         let pruned = try store.prune(PruneRule(), dryRun: true)
         leases.unlock()
