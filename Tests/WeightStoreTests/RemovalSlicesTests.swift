@@ -16,7 +16,7 @@ import Testing
         _ = try Store(at: directory("store"), create: true)
         // Each row of a file's tensors is removed in several steps.
         var large = TestModel(layers: 1)
-        for number in 0..<1500 {
+        for number in 0..<3000 {
             large.tensors.append(.init(name: "small.\(number)", dtype: "F32", shape: [1]))
         }
         try large.write(to: directory("large"))
@@ -87,7 +87,7 @@ import Testing
             $0.contains("FROM extent") || $0.contains("FROM tensor") || $0.contains("UPDATE shard")
         }
         #expect(long.isEmpty, "\(long.joined(separator: "\n"))")
-        #expect(free.count > 20, "removed in steps")
+        #expect(free.count > 5, "removed in steps")
         #expect(free.allSatisfy { $0 })
         try expectExact(store)
         try expectWhole("other", store)
@@ -100,12 +100,10 @@ import Testing
             if sql.hasPrefix("BEGIN IMMEDIATE") { written.withLock { $0.append(sql) } }
         }
         // Both locks are held elsewhere: a dry run that needs one of them does not end.
-        let (leases, writes) = (
-            try FileDescriptor(directory("store/leases/.lock"), O_RDWR),
-            try FileDescriptor(directory("store/write.lock"), O_RDWR)
-        )
-        try leases.lock()
-        try writes.lock()
+        let leases = try FileDescriptor(directory("store/leases/.lock"), O_RDWR)
+        let writes = try FileDescriptor(directory("store/write.lock"), O_RDWR)
+        #expect(try leases.tryLock())
+        #expect(try writes.tryLock())
         let planned = try store.remove(["large", "other"], dryRun: true)
         let pruned = try store.prune(PruneRule(), dryRun: true)
         leases.unlock()
@@ -159,7 +157,7 @@ import Testing
         }
         try store.importModelBlocking(ImportRequest(source: directory("large")))
         try expectWhole("large", store)
-        #expect(try store.revision("large").tensorEntries().count > 1500)
+        #expect(try store.revision("large").tensorEntries().count > 3000)
         #expect(try Set(unlinked(store)) == Set(files))
         try store.collectGarbage()
         try expectExact(store)

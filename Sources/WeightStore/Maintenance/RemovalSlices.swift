@@ -8,7 +8,7 @@ import Support
 /// any more, and KV blocks of spaces without a revision. Removals, collections and evictions use it.
 ///
 /// The transaction that removes a revision only unlinks its files, however many tensors they have. All other work is done
-/// here, in slices: each is one transaction of about 10 milliseconds, and other processes write between them.
+/// here, in slices: each is one transaction of about 15 milliseconds, and other processes write between them.
 /// `leases/.lock` is not held, because no revision holds the files any more.
 ///
 /// Whatever ends it, a crash included, nothing is lost and nothing leaks: files that are not finished are marked in the
@@ -34,7 +34,7 @@ final class RemovalSlices {
     private let work: Work
 
     /// The time after which a slice ends.
-    private static let duration = Duration.milliseconds(10)
+    private static let duration = Duration.milliseconds(15)
     /// The pause between two slices, in microseconds. Without it, this process would have the write lock again before one that
     /// waits for it: `LockWait` tries a lock once a millisecond.
     private static let pause: UInt32 = 3_000
@@ -45,7 +45,9 @@ final class RemovalSlices {
     /// Less free space than this, in bytes, is little.
     private static let littleSpace = 64 << 20
     /// Rows of a table that are read and removed at once.
-    private static let page = 128
+    private static let page = 1024
+    /// The most shards that these may lie in: a shard takes longer than a row.
+    private static let pageShards = 64
 
     /// - Parameters:
     ///   - authority: deletes the blobs; nil to leave them to the next collection.
@@ -101,12 +103,12 @@ final class RemovalSlices {
         case .linked(let unlinked):
             let before = visit.unlinked ?? unlinked
             visit.unlinked = before
-            let extents = try ExtentTable.page(of: file, after: visit.offset, most: Self.page, db)
+            let (extents, isLast) = try Self.page(of: file, after: visit.offset, db)
             for shard in try Self.shards(endingIn: extents, of: file, db) {
                 try ShardTable.updateEvictability(of: shard, db)
             }
             visit.offset = extents.last?.offset ?? visit.offset
-            if extents.count == Self.page { return false }
+            if !isLast { return false }
             try FileTable.finishVisit(of: file, unlinked: before, db)
             return true
         }
@@ -201,15 +203,27 @@ final class RemovalSlices {
     ///
     /// - Returns: whether the file is removed.
     private func removeRows(of file: Int64, _ slice: inout Slice, _ db: Database) throws -> Bool {
-        let extents = try ExtentTable.page(of: file, after: -1, most: Self.page, db)
+        let (extents, isLast) = try Self.page(of: file, after: -1, db)
         if let last = extents.last {
             try ExtentTable.remove(of: file, through: last.offset, db)
             for shard in try Self.shards(endingIn: extents, of: file, db) { try removeIfUnused(shard, &slice, db) }
         }
-        if extents.count == Self.page { return false }
+        if !isLast { return false }
         if try TensorTable.remove(of: file, most: Self.page, db) == Self.page { return false }
         try FileTable.remove(file, db)
         return true
+    }
+
+    /// The next extents of a file, and whether none follow.
+    private static func page(
+        of file: Int64, after offset: Int, _ db: Database
+    ) throws -> (extents: [ExtentTable.Entry], isLast: Bool) {
+        var extents = try ExtentTable.page(of: file, after: offset, most: page, db)
+        let isFull = extents.count == page
+        var shards: Set<Int64> = []
+        let end = extents.firstIndex { shards.insert($0.shard).inserted && shards.count > pageShards }
+        if let end { extents.removeLast(extents.count - end) }
+        return (extents, !isFull && end == nil)
     }
 
     /// The shards of which no extent follows in the file, so that a pack of many tensors is looked at once.
