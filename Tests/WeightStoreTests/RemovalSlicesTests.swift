@@ -144,11 +144,12 @@ import Testing
         let store = try Store(at: directory("store"))
         let files = try store.catalog.write { db in
             let row = try RevisionRow.find("large", db)
-            let files = try RevisionTable.files(of: row.id, db)
+            let all = try RevisionTable.files(of: row.id, db)
             try RevisionTable.remove(row.id, db)
+            // The other model has the other files, too.
+            let files = try all.filter { try FileTable.visit($0, db) == .remove }
             // As a slice that is the last one of a killed process.
             for file in files {
-                #expect(try FileTable.visit(file, db) == .remove)
                 let first = try ExtentTable.page(of: file, after: -1, most: 100, db)
                 try ExtentTable.remove(of: file, through: first.last?.offset ?? 0, db)
                 _ = try TensorTable.remove(of: file, most: 100, db)
@@ -158,7 +159,8 @@ import Testing
         try store.importModelBlocking(ImportRequest(source: directory("large")))
         try expectWhole("large", store)
         #expect(try store.revision("large").tensorEntries().count > 3000)
-        #expect(try Set(unlinked(store)) == Set(files))
+        #expect(files.count == 1)
+        #expect(try Set(unlinked(store)).isSuperset(of: files))
         try store.collectGarbage()
         try expectExact(store)
         try expectWhole("large", store)
