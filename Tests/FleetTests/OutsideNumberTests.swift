@@ -1,9 +1,10 @@
 import Foundation
+import TestSupport
 import Testing
 @testable import Fleet
 
 /// Numbers in the objects of a bucket: none of them overflows.
-struct OutsideNumberTests {
+@Suite(.blocking) struct OutsideNumberTests {
     private func versions(generation: String = "1", last: String = "1", version: String = "1", bytes: String = "1")
         -> [UInt8]
     {

@@ -7,7 +7,7 @@ import Testing
     @Test("each suite that may wait for a program, a server or a disk runs on threads that may block")
     func blocking() throws {
         let root = URL(filePath: #filePath).appending(path: "../..").standardizedFileURL
-        let computing = ["ModelFormatsTests/", "KVCompressionTests/", "SupportTests/"]
+        let computing = ["ModelFormatsTests/", "KVCompressionTests/", "SupportTests/", "WireFormatsTests/"]
         let files = TemporaryDirectory.files(below: root.path).filter { path in
             path.hasSuffix(".swift") && !computing.contains { path.hasPrefix($0) }
         }
