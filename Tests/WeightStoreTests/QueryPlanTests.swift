@@ -92,7 +92,9 @@ import Testing
             "SCAN shard", "SCAN extent", "SCAN tensor", "SCAN file", "SCAN revision_file", "SCAN source_shard",
         ]
         // Of shards without bytes, at most 10,000 are read.
-        let bad = scans.filter { !$0.contains("USING INDEX shard_absent:") }.filter { scan in large.contains { scan.hasPrefix($0 + ":") || scan.hasPrefix($0 + " ") } }
+        let bad = scans.filter { !$0.contains("USING INDEX shard_absent:") }.filter { scan in
+            large.contains { scan.hasPrefix($0 + ":") || scan.hasPrefix($0 + " ") }
+        }
         #expect(bad.isEmpty, "\(bad.joined(separator: "\n"))")
     }
 }
