@@ -148,18 +148,25 @@ struct FileTests {
     @Test("a shard whose bytes are gone, or cut short, is an error of the server and not a broken file")
     func damaged() async throws {
         let server = try await TestServer()
-        let blob = try await onThread {
-            let tensor = try server.store.revision("org/base").tensorEntries(named: "model.embed_tokens.weight")[0]
-            return server.store.blobPath(tensor.shard!)
+        let (blob, other) = try await onThread {
+            let revision = try server.store.revision("org/base")
+            func path(_ tensor: String) throws -> String {
+                server.store.blobPath(try revision.tensorEntries(named: tensor)[0].shard!)
+            }
+            return (try path("model.embed_tokens.weight"), try path("model.layers.1.self_attn.k_proj.weight"))
         }
         let place = (8 + 4096)..<(8 + 4096 + 10)
         chmod(blob, 0o644)
         truncate(blob, 1000)
         let cut = try await server.get(weights, ["Range": "bytes=\(place.lowerBound)-\(place.upperBound)"])
         #expect(cut.status == 503 && cut["retry-after"] != nil)
-        // The answer has moved it to quarantine.
+        // It was set aside.
         #expect(!FileManager.default.fileExists(atPath: blob))
         #expect(try await server.get(weights, ["Range": "bytes=\(place.lowerBound)-\(place.upperBound)"]).status == 503)
+        let second = "/org/tuned/resolve/main/model-00002-of-00002.safetensors"
+        #expect(try await server.get(second).status == 200)
+        try FileManager.default.removeItem(atPath: other)
+        #expect(try await server.get(second).status == 503)
         #expect(try await server.get("/org/base/resolve/main/config.json").status == 200)
         #expect(server.log.lines.contains { $0.hasPrefix("error") && $0.contains(blob) })
     }
