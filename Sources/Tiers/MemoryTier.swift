@@ -462,10 +462,12 @@ package final class MemoryTier: UseSource {
                 freed += bytes
             }
         }
-        return try shards.map { shard in
-            while true {
+        // The largest first: a small region in the gap that a large one has left would keep the next large one out.
+        var reserved: [Int: Reservation] = [:]
+        for index in shards.indices.sorted(by: { shards[$0].bytes > shards[$1].bytes }) {
+            while reserved[index] == nil {
                 do {
-                    return try medium.reserve(bytes: shard.bytes)
+                    reserved[index] = try medium.reserve(bytes: shards[index].bytes)
                 } catch DeviceError.arenaFull {
                     // Evicted regions become free only when their values are released, and free space may be
                     // fragmented.
@@ -477,6 +479,7 @@ package final class MemoryTier: UseSource {
                 }
             }
         }
+        return shards.indices.compactMap { reserved[$0] }
     }
 
     /// Evicts all shards without a lease.
