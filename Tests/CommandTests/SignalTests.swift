@@ -154,9 +154,9 @@ import Testing
         holder.signal(SIGSTOP)
         let process = try start(["tag", "org/model", "prod"], log: directory("log"))
         try blockUntil { said(directory("log")).contains("waiting") || !process.isRunning }
-        #expect(
-            said(directory("log")).contains("held by process \(holder.identifier) (sleep 1000), which is stopped"),
-            "\(said(directory("log")))")
+        let report = said(directory("log"))
+        #expect(report.contains("held by process \(holder.identifier) ("), "\(report)")
+        #expect(report.contains("), which is stopped"), "\(report)")
         holder.end(SIGKILL)
         #expect(process.wait() == 0)
     }
