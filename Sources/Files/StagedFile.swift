@@ -92,7 +92,7 @@ package final class StagedFile: @unchecked Sendable {
 
     /// Makes the bytes durable: they survive a power cut. No writes may follow.
     ///
-    /// - Parameter isReadOnly: whether nobody may write to the file any more, as to a blob. Who may read it was decided
+    /// - Parameter isReadOnly: whether the file can no longer be written, like a blob. Which users may read it was decided
     ///   when it was created.
     package func finish(isReadOnly: Bool = true) throws(FileError) {
         if isReadOnly { try makeReadOnly() }

@@ -63,6 +63,11 @@ public enum OriginCheckResult: Sendable, Equatable {
 extension Origin {
     /// Fetches the smallest sampled shards, and compares them with their digests.
     public func check(_ request: OriginCheckRequest, _ work: Work) throws -> OriginCheckResult {
+        try checkSample(request, work)
+    }
+
+    /// Fetches the smallest sampled shards, and compares them with their digests.
+    func checkSample(_ request: OriginCheckRequest, _ work: Work) throws -> OriginCheckResult {
         for shard in request.sample.sorted(by: { $0.bytes < $1.bytes }).prefix(OriginCheckRequest.samplesPerFile) {
             if let reason = try difference(of: shard, work) { return .lacks(reason: reason) }
         }
@@ -117,10 +122,7 @@ extension ManifestOrigin {
         guard found == request.digest else {
             return .lacks(reason: "the manifest has SHA-256 \(found.short) there, expected \(request.digest.short)")
         }
-        for shard in request.sample.sorted(by: { $0.bytes < $1.bytes }).prefix(OriginCheckRequest.samplesPerFile) {
-            if let reason = try difference(of: shard, work) { return .lacks(reason: reason) }
-        }
-        return .holds
+        return try checkSample(request, work)
     }
 }
 

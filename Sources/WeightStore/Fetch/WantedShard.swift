@@ -32,16 +32,8 @@ struct WantedShard {
                     """),
             arguments: [shard.id])
         let sources = try places.map { place in
-            let pieces = try Row.fetchAll(
-                db.cachedStatement(
-                    sql: """
-                        SELECT offset, shard_offset, length FROM extent
-                        WHERE file_id = ? AND shard_id = ?
-                        ORDER BY shard_offset
-                        """),
-                arguments: [place["file_id"] as Int64, shard.id]
-            ).map { row in
-                ShardRequest.Piece(fileOffset: row["offset"], shardOffset: row["shard_offset"], length: row["length"])
+            let pieces = try ExtentTable.pieces(of: shard.id, in: place["file_id"], db).map {
+                ShardRequest.Piece(fileOffset: $0.fileOffset, shardOffset: $0.shardOffset, length: $0.length)
             }
             return (
                 url: place["url"] as String,

@@ -58,7 +58,7 @@ extension Store {
     func setAsideIfDamaged(_ digest: ContentDigest, after error: StorageError, _ work: Work) throws {
         guard case .damaged = error,
             let shard = try catalog.read({ db in try ShardTable.find(digest, db) }), shard.state == .present,
-            // Whoever holds the block drops it.
+            // The caller drops the block.
             shard.kind != .kv
         else { return }
         let found = try damage(of: shard, Buffer(bytes: BufferPool.bufferBytes)) { _ in try work.check() }
