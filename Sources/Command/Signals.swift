@@ -1,6 +1,7 @@
 import Dispatch
 import Foundation
 import Glibc
+import Support
 import Synchronization
 
 /// The one owner of the process's signals. `main` installs it before the first thread starts, and nothing else changes a
@@ -52,6 +53,20 @@ enum Signals {
     static func own() {
         let reader = pipeEnds.read
         guard reader >= 0 else { return }
+        // Without the thread, the signals keep their actions, which end the process.
+        do {
+            try startThread {
+                var byte: UInt8 = 0
+                while true {
+                    let count = read(reader, &byte, 1)
+                    if count < 0 && errno == EINTR { continue }
+                    guard count == 1 else { return }
+                    received(Int32(byte))
+                }
+            }
+        } catch {
+            return
+        }
         var owned = sigset_t()
         sigemptyset(&owned)
         for number in [SIGINT, SIGTERM, SIGHUP] {
@@ -74,15 +89,6 @@ enum Signals {
             sigaction(number, &action, nil)
         }
         pthread_sigmask(SIG_UNBLOCK, &owned, nil)
-        Thread.detachNewThread {
-            var byte: UInt8 = 0
-            while true {
-                let count = read(reader, &byte, 1)
-                if count < 0 && errno == EINTR { continue }
-                guard count == 1 else { return }
-                received(Int32(byte))
-            }
-        }
     }
 
     private static func received(_ number: Int32) {
@@ -98,7 +104,8 @@ enum Signals {
         guard !wasStopping, let grace = handlers.map(\.grace).max() else { return end() }
         let isSuccess = handlers.contains(where: \.isSuccess)
         // Before the handlers, which may take long.
-        Thread.detachNewThread {
+        // Without this thread, the command ends when its handlers have stopped it, or at the next signal.
+        try? startThread {
             Thread.sleep(forTimeInterval: grace / .seconds(1))
             end(isSuccess: isSuccess)
         }

@@ -1,5 +1,5 @@
 import Dispatch
-import Foundation
+import Support
 import Synchronization
 import WeightStore
 
@@ -52,8 +52,9 @@ enum OrderedFetch {
         // Signalled, not created with a value: a semaphore must not be released below its initial value, and some parts
         // may never be passed on.
         for _ in 0..<2 * lanes { shared.room.signal() }
+        let threads = try WorkerThreads(count: min(lanes, parts.count))
         for _ in 0..<min(lanes, parts.count) {
-            let thread = Thread {
+            threads.submit {
                 while true {
                     shared.room.wait()
                     let index = shared.state.withLock { state -> Int? in
@@ -76,7 +77,6 @@ enum OrderedFetch {
                     shared.arrived.signal()
                 }
             }
-            thread.start()
         }
         defer {
             // Threads that are still reading stop soon.

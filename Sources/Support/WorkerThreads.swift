@@ -1,5 +1,4 @@
 import Dispatch
-import Glibc
 import Synchronization
 
 /// Dedicated threads that serve one first-in, first-out queue: for blocking work, which Swift's cooperative threads
@@ -18,21 +17,7 @@ package final class WorkerThreads: Sendable {
     /// - Throws: ``SupportError/noThread(code:)`` if the system cannot start them.
     package init(count: Int) throws(SupportError) {
         self.count = count
-        for _ in 0..<count {
-            var thread = pthread_t()
-            let argument = Unmanaged.passRetained(queue)
-            let code = pthread_create(
-                &thread, nil,
-                { argument in
-                    Unmanaged<Queue>.fromOpaque(argument!).takeRetainedValue().run()
-                    return nil
-                }, argument.toOpaque())
-            guard code == 0 else {
-                argument.release()
-                throw SupportError.noThread(code: code)
-            }
-            pthread_detach(thread)
-        }
+        for _ in 0..<count { try startThread { [queue] in queue.run() } }
     }
 
     deinit {

@@ -1,5 +1,6 @@
 import Foundation
 import ModelFormats
+import Support
 import Synchronization
 import TestSupport
 import Testing
@@ -39,8 +40,8 @@ extension Faults {
             let end = ContinuousClock.now + .seconds(15)
             let workers = DispatchGroup()
             /// Runs a command again and again; `allowed` are the statuses that it may end with.
-            func loop(_ name: String, allowed: Set<Int32>, _ arguments: @escaping @Sendable (Int) -> [String]) {
-                Thread.detachNewThread(in: workers) {
+            func loop(_ name: String, allowed: Set<Int32>, _ arguments: @escaping @Sendable (Int) -> [String]) throws {
+                try startThread(in: workers) {
                     var round = 0
                     while ContinuousClock.now < end {
                         round += 1
@@ -58,16 +59,16 @@ extension Faults {
             }
             let path = directory.path
             // Overlapping and distinct models, under names that others use, too.
-            loop("import", allowed: [0]) { ["import", "\(path)/tuned\(1 + $0 % 2)", "--name", "a\($0 % 3)"] }
-            loop("import", allowed: [0]) {
+            try loop("import", allowed: [0]) { ["import", "\(path)/tuned\(1 + $0 % 2)", "--name", "a\($0 % 3)"] }
+            try loop("import", allowed: [0]) {
                 ["import", "\(path)/\($0 % 2 == 0 ? "tuned1" : "distinct")", "--name", "b\($0 % 2)"]
             }
-            loop("rm", allowed: [0, 2, 4]) { [["rm", "a0"], ["rm", "b0"], ["rm", "a1"], ["rm", "b1"]][$0 % 4] }
-            loop("gc", allowed: [0]) { _ in ["gc", "--grace", "0"] }
-            loop("export", allowed: [0]) { ["export", "kept", "\(path)/out\($0)"] }
+            try loop("rm", allowed: [0, 2, 4]) { [["rm", "a0"], ["rm", "b0"], ["rm", "a1"], ["rm", "b1"]][$0 % 4] }
+            try loop("gc", allowed: [0]) { _ in ["gc", "--grace", "0"] }
+            try loop("export", allowed: [0]) { ["export", "kept", "\(path)/out\($0)"] }
             // A model that comes and goes: there, or said not to be there. What is there is whole (export checks it).
-            loop("maybe", allowed: [0, 2]) { ["export", "a\($0 % 3)", "\(path)/maybe\($0)"] }
-            Thread.detachNewThread(in: workers) {
+            try loop("maybe", allowed: [0, 2]) { ["export", "a\($0 % 3)", "\(path)/maybe\($0)"] }
+            try startThread(in: workers) {
                 do {
                     let store = try Store(at: place)
                     while ContinuousClock.now < end {
@@ -191,13 +192,11 @@ extension Faults {
     }
 }
 
-extension Thread {
-    /// Runs `body` on a thread of its own, as part of a group.
-    fileprivate static func detachNewThread(in group: DispatchGroup, _ body: @escaping @Sendable () -> Void) {
-        group.enter()
-        detachNewThread {
-            body()
-            group.leave()
-        }
+/// Runs `body` on a thread of its own, as part of a group.
+private func startThread(in group: DispatchGroup, _ body: @escaping @Sendable () -> Void) throws {
+    group.enter()
+    try startThread {
+        body()
+        group.leave()
     }
 }

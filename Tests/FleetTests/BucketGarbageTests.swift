@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Origins
+import Support
 import Synchronization
 import TestSupport
 import Testing
@@ -61,7 +62,7 @@ struct BucketGarbageTests {
         let removed = Shared(Atomic<Int>(0))
         let collector = DispatchGroup()
         collector.enter()
-        Thread.detachNewThread {
+        try startThread {
             defer { collector.leave() }
             while !isOver.value.load(ordering: .relaxed) {
                 do {

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Origins
+import Support
 import Synchronization
 import TestSupport
 import Testing
@@ -235,7 +236,7 @@ struct LostObjectTests {
         let port = Int(try proxy.line())!
         try ChildProcess.check("curl", "-sf", "--data", "PUT pushes/", "http://127.0.0.1:\(port)/hold")
         let outcome = Shared(Mutex<Result<PushSummary, any Error>?>(nil))
-        Thread.detachNewThread {
+        try startThread {
             // It has read the versions when it announces what it needs.
             let result = Result {
                 try fixture.fleet(port: port).pushBlocking(try store.revision("org/model@v3"), of: store)
@@ -305,7 +306,7 @@ struct LostObjectTests {
             $0.collection = .init(id: "x", collector: "test", seen: Int(fleet.bucket.now.timeIntervalSince1970))
         }
         let outcome = Shared(Mutex<Result<PushSummary, any Error>?>(nil))
-        Thread.detachNewThread {
+        try startThread {
             let result = Result { try fleet.pushBlocking(try store.revision("org/model"), of: store) }
             outcome.value.withLock { $0 = result }
         }

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Origins
+import Support
 import Synchronization
 import TestSupport
 import Testing
@@ -83,7 +84,7 @@ struct NodeTests {
         let flag = Shared(isOver)
         for (index, node) in nodes.enumerated() {
             loaders.enter()
-            Thread.detachNewThread {
+            try startThread {
                 defer { loaders.leave() }
                 do {
                     let store = try Store(at: node.store)

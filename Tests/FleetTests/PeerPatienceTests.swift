@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Origins
+import Support
 import TestSupport
 import Testing
 @testable import Fleet
@@ -38,7 +39,7 @@ import Testing
                 return book
             }.first { $0.depth(of: digest, model: "org/model") == 1 })
         let work = Work()
-        Thread.detachNewThread {
+        try startThread {
             sleep(3)
             work.cancel()
         }

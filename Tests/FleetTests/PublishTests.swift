@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Origins
+import Support
 import Synchronization
 import TestSupport
 import Testing
@@ -88,7 +89,7 @@ struct PublishTests {
         }
         let outcome = Mutex<Result<PushSummary, any Error>?>(nil)
         let shared = Shared(outcome)
-        Thread.detachNewThread {
+        try startThread {
             let result = Result { try fleet.pushBlocking(try store.revision("org/model"), of: store) }
             shared.value.withLock { $0 = result }
         }
@@ -165,7 +166,7 @@ struct PublishTests {
         let work = Work()
         let outcome = Mutex<Result<PushSummary, any Error>?>(nil)
         let shared = Shared(outcome)
-        Thread.detachNewThread {
+        try startThread {
             let result = Result {
                 try fleet.pushBlocking(try store.revision("org/model"), of: store, partBytes: 5 << 20, work: work)
             }

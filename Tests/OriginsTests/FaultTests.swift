@@ -1,5 +1,6 @@
 import Foundation
 import Origins
+import Support
 import TestSupport
 import Testing
 import WeightStore
@@ -216,7 +217,7 @@ import WeightStore
         // All of it would take minutes.
         let store = try fixture.store(idle: 30, rate: 50_000)
         let work = Work()
-        Thread.detachNewThread {
+        try startThread {
             while work.progress.done == 0 { usleep(10_000) }
             work.cancel()
         }

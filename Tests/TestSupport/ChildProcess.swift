@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Support
 import Synchronization
 
 /// A program that a test starts. It ends with the value at the latest.
@@ -123,8 +124,8 @@ package final class ChildProcess: Sendable {
         let code = posix_spawn(&identifier, words[0], &actions, &attributes, &arguments, &environment)
         guard code == 0 else { throw Failed(command: command, reason: String(cString: strerror(code))) }
         self.identifier = identifier
-        if case .collected = output { self.output?.collect() }
-        if case .collected = errors { self.errors?.collect() }
+        if case .collected = output { try self.output?.collect() }
+        if case .collected = errors { try self.errors?.collect() }
     }
 
     /// A server: it finds its standard input open as long as the value lives, and ``line()`` reads what it writes.
@@ -226,9 +227,9 @@ private final class Pipe: Sendable {
     deinit { close(end) }
 
     /// Reads all, on a thread of its own: as long as the program runs, it would block one of the few that tests run on.
-    func collect() {
+    func collect() throws {
         reader.enter()
-        Thread.detachNewThread { [self] in
+        try startThread { [self] in
             var all: [UInt8] = []
             var buffer = [UInt8](repeating: 0, count: 1 << 16)
             while true {

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Support
 import Synchronization
 
 /// Passes TCP connections on to a port, and does them harm on the way back.
@@ -44,9 +45,9 @@ package final class FaultProxy: Sendable {
         }
         guard code == 0 else { throw CocoaError(.fileReadUnknown) }
         port = Int(UInt16(bigEndian: address.sin_port))
-        Thread.detachNewThread { [weak self] in
+        try startThread { [weak self] in
             while case let client = accept(listener, nil, nil), client >= 0 {
-                Thread.detachNewThread { [weak self] in self?.serve(client) }
+                try? startThread { [weak self] in self?.serve(client) }
             }
         }
     }
@@ -77,8 +78,7 @@ package final class FaultProxy: Sendable {
             return
         }
         let fault = faults.withLock { $0.isEmpty ? nil : $0.removeFirst() }
-        let there = Thread { Self.copy(from: client, to: server) { $0.count } }
-        there.start()
+        try? startThread { Self.copy(from: client, to: server) { $0.count } }
         var seen = 0
         var piece = 65536
         if case .trickle = fault { piece = 1024 }

@@ -1,5 +1,6 @@
 import Foundation
 import ModelFormats
+import Support
 import Synchronization
 import TestSupport
 import Testing
@@ -205,10 +206,10 @@ import Testing
     }
 
     /// A work that is cancelled as soon as the condition holds.
-    private func cancelled(when condition: @escaping @Sendable () -> Bool) -> Work {
+    private func cancelled(when condition: @escaping @Sendable () -> Bool) throws -> Work {
         let work = Work()
         if condition() { work.cancel() }
-        Thread.detachNewThread {
+        try startThread {
             while !work.isCancelled, !condition() { usleep(1000) }
             work.cancel()
         }
@@ -225,7 +226,7 @@ import Testing
         let digest = try digest()
         #expect(throws: CancellationError.self) {
             // In the middle, when so much has come.
-            try store.refetch(digest, work: cancelled { self.partials == [300_000] })
+            try store.refetch(digest, work: try cancelled { self.partials == [300_000] })
         }
         #expect(partials == [300_000])
         #expect(TemporaryDirectory.files(below: store.path + "/staging").isEmpty)
@@ -245,13 +246,13 @@ import Testing
         try evictAll()
         let digest = try digest()
         let ended = DispatchSemaphore(value: 0)
-        Thread.detachNewThread { [store] in
+        try startThread { [store] in
             #expect(throws: CancellationError.self) { try store.refetch(digest) }
             ended.signal()
         }
         while partials != [300_000] { usleep(1000) }
         let other = try Store(at: store.path)
-        #expect(throws: CancellationError.self) { try other.refetch(digest, work: cancelled { true }) }
+        #expect(throws: CancellationError.self) { try other.refetch(digest, work: try cancelled { true }) }
         // A process that ends lets none begin any more.
         store.stopFetching()
         ended.wait()
@@ -274,7 +275,7 @@ import Testing
         try evictAll()
         let digest = try digest()
         #expect(throws: CancellationError.self) {
-            try store.refetch(digest, work: cancelled { self.partials == [200_000] })
+            try store.refetch(digest, work: try cancelled { self.partials == [200_000] })
         }
         stall(right, after: nil, blobs)
         try store.refetch(digest)

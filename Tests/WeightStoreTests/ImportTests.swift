@@ -1,5 +1,6 @@
 import Foundation
 import ModelFormats
+import Support
 import TestSupport
 import Testing
 import WeightStore
@@ -231,13 +232,12 @@ import WeightStore
         let path = directory("model/model.safetensors")
         let work = Work()
         let store = try store()
-        let writer = Thread {
+        try startThread {
             while work.progress.done == 0 { usleep(50) }
             guard let file = FileHandle(forUpdatingAtPath: path) else { return }
             _ = try? file.seekToEnd()
             try? file.write(contentsOf: Data([1]))
         }
-        writer.start()
         do {
             let summary = try store.importModelBlocking(ImportRequest(source: directory("model")), work: work)
             // The writer came too late: what was taken is what was there.

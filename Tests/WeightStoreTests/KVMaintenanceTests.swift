@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+import Support
 import Synchronization
 import TestSupport
 import Testing
@@ -142,11 +143,7 @@ import Testing
         try await withThrowingTaskGroup(of: Void.self) { group in
             // On threads of their own: they block.
             func loop(_ body: @escaping @Sendable () throws -> Void) {
-                group.addTask {
-                    try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-                        Thread.detachNewThread { continuation.resume(with: Result { try body() }) }
-                    }
-                }
+                group.addTask { try await onThread(body) }
             }
             // Another store on the same directory, as another process has it.
             let other = try Store(at: scene.directory("store"))

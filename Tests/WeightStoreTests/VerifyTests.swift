@@ -1,4 +1,5 @@
 import Foundation
+import Support
 import Synchronization
 import TestSupport
 import Testing
@@ -105,7 +106,7 @@ import WeightStore
         // Slow enough to be cancelled in the middle.
         rule.bytesPerSecond = 200_000
         let work = Work()
-        Thread.detachNewThread {
+        try startThread {
             while work.progress.done == 0 { usleep(1000) }
             work.cancel()
         }

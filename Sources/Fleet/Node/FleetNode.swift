@@ -1,12 +1,13 @@
 import Foundation
 import Logging
 import Origins
+import Support
 import Synchronization
 import WeightStore
 
 /// A node of a fleet: it follows models, keeps its store at the versions that their refs name, and announces its state.
 ///
-///     let node = FleetNode(store, fleet, NodeOptions(name: "node7", follows: [try Follow("org/name@prod")]))
+///     let node = try FleetNode(store, fleet, NodeOptions(name: "node7", follows: [try Follow("org/name@prod")]))
 ///     node.run(at: "peer+https://node7:8000")       // until node.stop()
 ///
 /// A `HubServer` with this node's ``board`` serves the peers.
@@ -26,14 +27,19 @@ public final class FleetNode: Sendable {
     private let work = Work()
     private let failure = Mutex<String?>(nil)
     private let logger: Logger
+    /// For the loops of ``run(at:)`` that run beside its caller.
+    private let threads: WorkerThreads
 
     /// The shards that are being fetched into the store.
     public let board = InFlightRegistry()
 
     /// Creates a node that does nothing until ``run(at:)``.
+    ///
+    /// - Throws: `SupportError` if the system cannot start the node's threads.
     public init(
         _ store: Store, _ fleet: Fleet, _ options: NodeOptions, logger: Logger = Logger(label: "weightstore.node")
-    ) {
+    ) throws {
+        threads = try WorkerThreads(count: 3)
         // Requests to the bucket end when the node stops.
         let fleet = fleet.bound(to: work)
         self.store = store
@@ -57,17 +63,17 @@ public final class FleetNode: Sendable {
     public func run(at url: String) {
         store.ask(book)
         defer { store.ask(nil) }
-        let threads = DispatchGroup()
+        let running = DispatchGroup()
         let announcing: @Sendable () -> Void = { [self] in announce(url) }
         for body in [watcher.watch, watcher.poll, announcing] as [@Sendable () -> Void] {
-            threads.enter()
-            Thread {
+            running.enter()
+            threads.submit {
                 body()
-                threads.leave()
-            }.start()
+                running.leave()
+            }
         }
         bringIn()
-        threads.wait()
+        running.wait()
     }
 
     /// Makes ``run(at:)`` return soon.

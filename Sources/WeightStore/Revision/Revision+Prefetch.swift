@@ -1,5 +1,5 @@
-import Foundation
 import Storage
+import Support
 import Tiers
 
 extension Revision {
@@ -19,7 +19,7 @@ extension Revision {
         for number in numbers where !toFetch.contains(number) { try view.layer(number, store.misses).prefetch() }
         guard !toFetch.isEmpty else { return }
         // Layers that were never fetched are fetched on one thread, in order.
-        Thread.detachNewThread { [work = store.misses] in
+        try startThread { [work = store.misses] in
             for number in toFetch {
                 // The next lease tries again, and reports the error.
                 guard let group = try? view.layer(number, work) else { return }

@@ -7,6 +7,7 @@ import Glibc
 import Logging
 import Origins
 import Server
+import Support
 import WeightStore
 
 struct Node: ParsableCommand {
@@ -68,7 +69,7 @@ struct Node: ParsableCommand {
         var nodeOptions = NodeOptions(
             name: name ?? "\(Fleet.host):\(listen.port == 0 ? Int(getpid()) : listen.port)", follows: follows)
         nodeOptions.pollSeconds = Double(poll.seconds)
-        let node = FleetNode(store, fleet, nodeOptions, logger: logger)
+        let node = try FleetNode(store, fleet, nodeOptions, logger: logger)
         let server = try HubServer(store, settings, arrivals: RegistryFetches(board: node.board), logger: serving)
         let stop = Signals.onStop(within: settings.longestStop, isSuccess: true) { [weak store] in
             node.stop()
@@ -76,7 +77,7 @@ struct Node: ParsableCommand {
             server.stop()
         }
         let hangUp = AccessTokenFile.reload(tokenFile, isShown: true, into: server, logger)
-        let running = DispatchGroup()
+        let (thread, running) = (try WorkerThreads(count: 1), DispatchGroup())
         defer {
             node.stop()
             running.wait()
@@ -87,10 +88,10 @@ struct Node: ParsableCommand {
                 // If standard output is closed, the node still serves its peers.
                 try? json ? Terminal.write(json: Answer(name: name, url: url)) : Terminal.write("\(url)\n")
                 running.enter()
-                Thread {
+                thread.submit {
                     node.run(at: "peer+" + url)
                     running.leave()
-                }.start()
+                }
             }
         }
         withExtendedLifetime((stop, hangUp, store)) {}

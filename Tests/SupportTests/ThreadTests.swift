@@ -1,0 +1,57 @@
+import Foundation
+import Support
+import Synchronization
+import Testing
+
+@Suite struct ThreadTests {
+    private static let events = Mutex<[String]>([])
+
+    /// Records its release.
+    private final class Captured: Sendable {
+        deinit { ThreadTests.events.withLock { $0.append("released") } }
+    }
+
+    /// Runs `body` when the calling thread begins to end, before the destructors of its local values.
+    private static func atEnd(_ body: @convention(c) (UnsafeMutableRawPointer?) -> Void) throws {
+        typealias Function =
+            @convention(c) (
+                @convention(c) (UnsafeMutableRawPointer?) -> Void, UnsafeMutableRawPointer?, UnsafeMutableRawPointer?
+            ) -> Int32
+        let symbol = try #require(dlsym(nil, "__cxa_thread_atexit_impl"))
+        #expect(unsafeBitCast(symbol, to: Function.self)(body, nil, symbol) == 0)
+    }
+
+    private static func start(_ proceed: DispatchSemaphore) throws {
+        try startThread { [captured = Captured()] in
+            proceed.wait()
+            withExtendedLifetime(captured) {
+                #expect(throws: Never.self) { try atEnd { _ in ThreadTests.events.withLock { $0.append("ends") } } }
+            }
+        }
+    }
+
+    @Test("what a thread captured is released before the thread begins to end")
+    func release() async throws {
+        let proceed = DispatchSemaphore(value: 0)
+        try Self.start(proceed)
+        // From here on, the thread alone holds what it captured.
+        proceed.signal()
+        while Self.events.withLock({ $0.count < 2 }) { try await Task.sleep(for: .milliseconds(1)) }
+        #expect(Self.events.withLock { $0 } == ["released", "ends"])
+    }
+
+    @Test("no thread is Foundation's, which releases too late what it captured")
+    func noOther() throws {
+        let root = URL(filePath: #filePath).appending(path: "../../..").standardizedFileURL
+        var count = 0
+        for folder in ["Sources", "Tests"] {
+            let files = FileManager.default.enumerator(atPath: root.appending(path: folder).path)
+            for case let path as String in try #require(files) where path.hasSuffix(".swift") {
+                let text = try String(contentsOf: root.appending(path: "\(folder)/\(path)"), encoding: .utf8)
+                #expect(!text.contains(/\bThread(\.detachNewThread\b|\ \{|\()/), "\(path)")
+                count += 1
+            }
+        }
+        #expect(count > 100)
+    }
+}
