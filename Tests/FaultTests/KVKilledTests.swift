@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 @testable import WeightStore
 
-extension Faults.KilledTests {
+extension Kills.KilledTests {
     /// The tokens of forty blocks of four, in a file.
     private func writeTokens(_ tokens: [UInt32], to name: String) throws -> String {
         try directory.write(tokens.flatMap { withUnsafeBytes(of: $0.littleEndian, Array.init) }, to: name)

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 @testable import WeightStore
 
-extension Faults {
+extension Kills {
     /// SIGKILL at system calls spread over a whole run: what another process finds afterwards.
     @Suite(.enabled(if: Machine.traces, Comment(rawValue: Machine.tracing)))
     struct KilledTests {

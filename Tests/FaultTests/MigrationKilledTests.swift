@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 @testable import WeightStore
 
-extension Faults.KilledTests {
+extension Kills.KilledTests {
     @Test("a migration that is killed is gone on with by whoever opens the store next, and nothing is lost")
     func migrations() throws {
         try ChildProcess.copy(directory("template"), to: directory("old"))

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 @testable import WeightStore
 
-extension Faults.KilledTests {
+extension Kills.KilledTests {
     @Test(
         "a move that is killed at any point loses nothing, and the next import of its source completes it",
         arguments: [true, false])

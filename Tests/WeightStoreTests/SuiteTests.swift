@@ -15,7 +15,7 @@ import Testing
         for path in files {
             let text = try String(contentsOf: root.appending(path: path), encoding: .utf8)
             guard text.contains("@Test(") else { continue }
-            #expect(text.contains(".blocking") || text.contains("extension Faults"), "\(path)")
+            #expect([".blocking", "extension Faults", "extension Kills"].contains(where: text.contains), "\(path)")
         }
     }
 }
