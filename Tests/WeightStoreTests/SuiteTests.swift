@@ -18,4 +18,18 @@ import Testing
             #expect([".blocking", "extension Faults", "extension Kills"].contains(where: text.contains), "\(path)")
         }
     }
+
+    @Test("what a static release build compiles has Testing only where there is Testing")
+    func release() throws {
+        let root = URL(filePath: #filePath).appending(path: "../../..").standardizedFileURL
+        for folder in ["Sources", "Tests/TestSupport", "Tests/KVBenchmark", "Tests/WarmEngine", "Tests/ExampleEngine"] {
+            let place = root.appending(path: folder)
+            let files = TemporaryDirectory.files(below: place.path).filter { $0.hasSuffix(".swift") }
+            #expect(!files.isEmpty, "\(folder)")
+            for file in files {
+                let text = try String(contentsOf: place.appending(path: file), encoding: .utf8)
+                #expect(!text.contains("import Testing") || text.contains("#if canImport(Testing)"), "\(file)")
+            }
+        }
+    }
 }
