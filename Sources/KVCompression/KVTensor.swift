@@ -13,6 +13,19 @@ public struct KVTensor: Sendable {
         memory = KVMemory(count: shape.count * element.bytes)
     }
 
+    /// A tensor that `body` fills, for the result of a ``KVEncoding``.
+    ///
+    /// - Parameters:
+    ///   - element: the type of its elements.
+    ///   - shape: its sizes.
+    ///   - body: receives the elements' memory, `[batch, heads, rows, columns]`, contiguous, and writes all of it.
+    public init<Failure: Error>(
+        element: KVElement, shape: KVShape, filledBy body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Void
+    ) throws(Failure) {
+        self.init(element: element, shape: shape)
+        try body(UnsafeMutableRawBufferPointer(start: memory.start, count: memory.count))
+    }
+
     /// Size in bytes.
     public var byteCount: Int { memory.count }
 

@@ -54,14 +54,32 @@ import Testing
         return all
     }
 
-    @Test("an origin from which a move takes files is checked again before an eviction relies on it")
-    func origin() throws {
+    /// An origin of a program, which reads a directory.
+    private struct LocalOrigin: Origin {
+        let url: String
+        let files: DirectoryOrigin
+        var localDirectory: String? { files.localDirectory }
+
+        func fetch(
+            _ request: ShardRequest, _ work: Work, _ body: (_ shardOffset: Int, UnsafeRawBufferPointer) throws -> Void
+        ) throws {
+            try files.fetch(request, work, body)
+        }
+    }
+
+    @Test(
+        "an origin from which a move takes files is checked again before an eviction relies on it",
+        arguments: ["file", "local"])
+    func origin(scheme: String) throws {
+        store.register(scheme: "local") { url in
+            LocalOrigin(url: url, files: try DirectoryOrigin("file" + url.dropFirst("local".count)))
+        }
         try TestModel(layers: 1).write(to: directory("model"))
         let all = try files("model")
         var first = request(move: false)
         first.name = "first"
         var second = request(move: true)
-        (first.origins, second.origins) = (["file://" + directory("model")], ["file://" + directory("model")])
+        (first.origins, second.origins) = (["\(scheme)://" + directory("model")], ["\(scheme)://" + directory("model")])
         try store.importModelBlocking(first)
         #expect(throws: StorageError.self) { try store.importModelBlocking(second) }
         #expect(try files("model") == all)

@@ -78,7 +78,7 @@ def torch_tensor(tensor: LeasedTensor) -> torch.Tensor:
         shape[-1] //= 2
     kind, number = tensor.__dlpack_device__()
     if tensor.info.bytes == 0:
-        return torch.zeros(shape, dtype=dtype, device="cpu" if kind == 1 else f"cuda:{number}")
+        return torch.zeros(shape, dtype=dtype, device=f"cuda:{number}" if kind == 2 else "cpu")
     # Always as bytes, because DLPack consumers do not support all types.
     flags = c.DLPACK_BYTES | (c.DLPACK_PRIVATE if tensor.is_in_ram else 0)
     return from_dlpack(tensor._capsule(flags)).view(dtype).reshape(shape)

@@ -111,13 +111,10 @@ package enum OriginTable {
         ).execute(arguments: [holds ? moment : nil, holds ? nil : moment, revision, url])
     }
 
-    /// The checked origins that are directories: `file:` URLs.
-    package static func checkedDirectories(_ db: Database) throws -> [String] {
+    /// The checked origins.
+    package static func checkedURLs(_ db: Database) throws -> [String] {
         try String.fetchAll(
-            db.cachedStatement(
-                sql: """
-                    SELECT DISTINCT url FROM revision_origin WHERE url LIKE 'file:%' AND checked_at IS NOT NULL
-                    """))
+            db.cachedStatement(sql: "SELECT DISTINCT url FROM revision_origin WHERE checked_at IS NOT NULL"))
     }
 
     /// Forgets that origins were seen to hold revisions: what is known of them may be outdated, so that the next eviction

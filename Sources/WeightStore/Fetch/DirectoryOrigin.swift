@@ -25,10 +25,8 @@ public struct DirectoryOrigin: Origin {
         root = parsed.path(percentEncoded: false)
     }
 
-    /// The directory with links resolved.
-    ///
-    /// - Throws: ``FileError`` if it does not exist or cannot be read.
-    func resolvedRoot() throws -> String { try FileSystem.resolve(root) }
+    /// The directory of the URL.
+    public var localDirectory: String? { root }
 
     /// Reads the shard's ranges from its file.
     ///

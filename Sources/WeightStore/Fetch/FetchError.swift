@@ -1,8 +1,8 @@
 /// An error between an origin and the store. Its URLs contain no secrets: neither a query nor a user. `status` is the
-/// HTTP status.
+/// HTTP status, nil for an origin without HTTP.
 public enum FetchError: Error, Sendable, Equatable {
     /// The origin has no such model, revision, file, shard or manifest.
-    case notFound(what: String, url: String, status: Int)
+    case notFound(what: String, url: String, status: Int? = nil)
     /// The origin requires a token, or rejects the given one.
     case unauthorized(url: String, status: Int, message: String)
     /// A signed URL expired before all bytes had arrived, and so did the URLs that replaced it.
@@ -40,7 +40,7 @@ extension FetchError: CustomStringConvertible {
         switch self {
         case .notFound(let what, let url, let status):
             """
-            \(url): status \(status): no such \(what).\
+            \(url): \(status.map { "status \($0): " } ?? "")no such \(what).\
             \(what == "model" ? " If it is private, set HF_TOKEN to a token that can read it." : "")
             """
         case .unauthorized(let url, let status, let message):

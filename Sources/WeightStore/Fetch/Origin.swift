@@ -1,3 +1,4 @@
+import Files
 import Storage
 import Support
 
@@ -7,6 +8,12 @@ import Support
 public protocol Origin: Sendable {
     /// The URL, as in the catalog.
     var url: String { get }
+
+    /// The directory of this machine from which the origin reads, if it does; the default is nil.
+    ///
+    /// A move out of the directory would take the origin's files away: one that the import also names as origin is
+    /// refused, and what is known of the origin is checked again after others. Its checks have time to read all files.
+    var localDirectory: String? { get }
 
     /// Fetches a shard's bytes. Blocks. The store calls it on its own threads, several at once.
     ///
@@ -33,6 +40,13 @@ public protocol Origin: Sendable {
     /// - Throws: errors that leave the question open; ``FetchError/notFound(what:url:status:)`` and errors about
     ///   digests count as the answer that it does not.
     func check(_ request: OriginCheckRequest, _ work: Work) throws -> OriginCheckResult
+}
+
+extension Origin {
+    public var localDirectory: String? { nil }
+
+    /// The local directory with links resolved; nil if there is none.
+    var resolvedDirectory: String? { localDirectory.flatMap { try? FileSystem.resolve($0) } }
 }
 
 /// A shard to fetch, and a file that contains its bytes.

@@ -98,9 +98,9 @@ struct SourceRemover {
 
     /// An origin that a removal changes no longer counts as checked: until it is checked again, no eviction relies on it.
     private func forgetOrigins(of files: ArraySlice<MoveTable.File>, _ db: Database) throws {
-        for url in try OriginTable.checkedDirectories(db) {
-            // An origin that cannot be resolved is not there, so nothing of it is removed.
-            guard let root = try? DirectoryOrigin(url).resolvedRoot() else { continue }
+        for url in try OriginTable.checkedURLs(db) {
+            // A directory that cannot be resolved is not there, so nothing of it is removed.
+            guard let root = (try? store.origins.origin(url))?.resolvedDirectory else { continue }
             if files.contains(where: { SourceBounds.contains(root, $0.location) }) {
                 try OriginTable.forgetChecks(of: url, db)
             }

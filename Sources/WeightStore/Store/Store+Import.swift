@@ -28,7 +28,7 @@ extension Store {
         // An unusable origin fails the import before the first byte is read.
         for url in request.origins { _ = try origins.check(url) }
         try requireOwnBlobs()
-        if request.move { try Self.refuseSourceAsOrigin(request) }
+        if request.move { try refuseSourceAsOrigin(request) }
         let moves = try finishMoves(of: request)
         let sources: [ImportSource]
         do {
@@ -88,11 +88,11 @@ extension Store {
     }
 
     /// Refuses a move out of a directory that is to be an origin: the origin would lack the files afterwards.
-    private static func refuseSourceAsOrigin(_ request: ImportRequest) throws {
-        guard let source = try location(of: request.source) else { return }
-        for url in request.origins where url.hasPrefix("file:") {
+    private func refuseSourceAsOrigin(_ request: ImportRequest) throws {
+        guard let source = try Self.location(of: request.source) else { return }
+        for url in request.origins {
             // An origin that does not exist is refused by its check.
-            guard let root = try? DirectoryOrigin(url).resolvedRoot() else { continue }
+            guard let root = try origins.origin(url).resolvedDirectory else { continue }
             if SourceBounds.contains(root, source) || SourceBounds.contains(source, root) {
                 throw StorageError.invalid(
                     what: "origin", value: url, reason: "is the source, from which the files are to be moved")

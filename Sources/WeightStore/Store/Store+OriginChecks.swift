@@ -119,7 +119,7 @@ extension Store {
         var seconds = Self.originLimitSeconds
         do {
             let origin = try origins.origin(url)
-            if origin is DirectoryOrigin { seconds += Double(request.bytes) / Self.directoryBytesPerSecond }
+            if origin.localDirectory != nil { seconds += Double(request.bytes) / Self.directoryBytesPerSecond }
             let timer = DispatchWorkItem { limited.cancel() }
             DispatchQueue.global().asyncAfter(deadline: .now() + seconds, execute: timer)
             defer { timer.cancel() }
