@@ -28,6 +28,8 @@ extension Store {
     {
         let lock = try lockFile("gc.lock")
         guard try lock.tryLock() else { throw StorageError.busy(what: path, holder: "another garbage collection") }
+        // Closing alone would leave it locked while a program that another thread has just started holds a copy.
+        defer { lock.unlock() }
         var summary = CollectionSummary()
         try catalog.write(dryRun: dryRun) { db in
             if discardingNewer {

@@ -29,6 +29,8 @@ extension Store {
     public func mergeNewerBlocking(work: Work = Work()) throws -> RebuildSummary {
         let lock = try lockFile("gc.lock")
         guard try lock.tryLock() else { throw StorageError.busy(what: path, holder: "a collection") }
+        // Closing alone would leave it locked while a program that another thread has just started holds a copy.
+        defer { lock.unlock() }
         try catalog.write { db in try StoreIdentity.confirm(blobs, db) }
         var summary = RebuildSummary()
         let found = try newerRecords(work)
