@@ -23,21 +23,23 @@ enum ExitStatus: Int32 {
         damaged or missing; 4 pinned, in use, or lost a race with another writer; 5 disk or quota full; 6 invalid \
         input, or files to import that are incomplete or violate their format; 7 no store, one that cannot be \
         opened, or one whose catalog and blobs do not belong together; 8 origin unreachable; 9 the origin requires a \
-        token; 10 the origin sent unexpected bytes; 11 the store is behind the fleet; 12 an origin could not be \
+        token or credentials; 10 the origin sent unexpected bytes; 11 the store is behind the fleet; 12 an origin could not be \
         checked; 64 wrong usage; 130 interrupted.
         """
 
     /// - Returns: nil for errors that are not the library's.
     init?(_ error: any Error) {
         switch error {
-        case is ServerError: self = .failed
+        case ServerError.bind: self = .failed
+        case ServerError.token, ServerError.certificate: self = .badInput
         case let error as FleetError:
             switch error {
             case .unknown: self = .notFound
             case .lostRace, .refMoved, .busy, .givenUp: self = .held
             case .malformed: self = .badAnswer
             case .etcd: self = .unreachable
-            case .unusable, .removesTooMuch: self = .failed
+            case .unusable: self = .badInput
+            case .removesTooMuch: self = .failed
             case .inconsistent: self = .damaged
             }
         default:
@@ -64,7 +66,8 @@ enum ExitStatus: Int32 {
             switch error {
             case .notFound, .noOrigin: .notFound
             case .wrongDigest, .wrongLength, .wrongRange, .pageInsteadOfFile, .malformed: .badAnswer
-            case .unauthorized, .expired: .notAllowed
+            case .unauthorized, .expired, .badCredentials: .notAllowed
+            case .unusable: .badInput
             default: .unreachable
             }
         case .originFailed, .originDiffers, .storage(.catalogFailed), .storage(.readOnly), .file(.system),

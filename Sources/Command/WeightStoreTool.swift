@@ -46,13 +46,31 @@ struct WeightStoreTool: ParsableCommand {
         return ["\(error)", Advice.text(for: error)].compactMap(\.self).joined(separator: " ")
     }
 
+    /// What is reported of wrong usage that a command finds while it runs: as for wrong usage that the parser finds.
+    private static func usage(of command: any ParsableCommand.Type, _ error: ValidationError) -> String {
+        let usage = usageString(for: command)
+        let names = usage.split(separator: " ").prefix { $0.utf8.first.map { !"[<-(".utf8.contains($0) } ?? false }
+        return """
+            Error: \(error.message)
+            Usage: \(usage)
+              See '\(names.joined(separator: " ")) --help' for more information.
+
+            """
+    }
+
     static func main() {
         Signals.own()
+        var running: (any ParsableCommand.Type)?
         do {
             var command = try parseAsRoot()
             Signals.setAdvice((command as? any InterruptAdvice)?.interruptAdvice ?? "")
+            running = type(of: command)
             try command.run()
         } catch {
+            // Errors of the parser are of another type.
+            if let running, let error = error as? ValidationError {
+                Signals.exit(ExitCode.validationFailure.rawValue) { Terminal.writeError(usage(of: running, error)) }
+            }
             guard let status = ExitStatus(error) else { exit(withError: error) }
             Signals.exit(status.rawValue) { Terminal.printDiagnostic(message(for: error)) }
         }

@@ -80,45 +80,6 @@ package enum FileSystem {
         throw .system(operation: "unlink", path: path, code: errno)
     }
 
-    /// Removes a directory and its contents; symbolic links are removed, not followed.
-    package static func removeTree(_ path: String) throws(FileError) {
-        for name in try entries(path) {
-            let child = path + "/" + name
-            if try status(child, following: false)?.isDirectory == true {
-                try removeTree(child)
-            } else {
-                try remove(child)
-            }
-        }
-        if rmdir(path) == -1, errno != ENOENT { throw .system(operation: "rmdir", path: path, code: errno) }
-    }
-
-    /// The names in a directory, sorted by their bytes; empty if the directory does not exist.
-    ///
-    /// An error while the directory is read is thrown, and never taken for its end. The corresponding C function is
-    /// `readdir`.
-    package static func entries(_ path: String) throws(FileError) -> [String] {
-        guard let stream = opendir(path) else {
-            if errno == ENOENT { return [] }
-            throw .system(operation: "opendir", path: path, code: errno)
-        }
-        defer { closedir(stream) }
-        var names: [String] = []
-        while true {
-            // Only errno tells the end of the directory from an error.
-            errno = 0
-            guard let entry = readdir(stream) else {
-                if errno != 0 { throw .system(operation: "readdir", path: path, code: errno) }
-                break
-            }
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
-                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if name != "." && name != ".." { names.append(name) }
-        }
-        return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-    }
-
     /// Reads a file, pipe or device to its end.
     ///
     /// - Parameter limit: the most bytes that are read into memory.
@@ -143,12 +104,17 @@ package enum FileSystem {
     }
 
     /// The absolute path with every symbolic link resolved.
+    ///
+    /// - Throws: `EILSEQ` if it is not UTF-8.
     package static func resolve(_ path: String) throws(FileError) -> String {
         guard let resolved = realpath(path, nil) else {
             throw .system(operation: "realpath", path: path, code: errno)
         }
         defer { free(resolved) }
-        return String(cString: resolved)
+        guard let text = String(validatingCString: resolved) else {
+            throw .system(operation: "realpath", path: path, code: EILSEQ)
+        }
+        return text
     }
 
     /// The free bytes of the file system of `path` that an ordinary user can write.

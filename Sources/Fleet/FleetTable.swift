@@ -56,7 +56,9 @@ package struct FleetTable: Sendable {
             try Row.fetchAll(
                 db, sql: "SELECT model, generation, versions FROM fleet_model WHERE origin = ? ORDER BY model",
                 arguments: [origin]
-            ).map { Entry(model: $0["model"], generation: $0["generation"], versions: $0["versions"]) }
+            ).map {
+                try Entry(model: $0.value("model"), generation: $0.value("generation"), versions: $0.value("versions"))
+            }
         }
     }
 
@@ -65,7 +67,7 @@ package struct FleetTable: Sendable {
             try Row.fetchOne(
                 db, sql: "SELECT cluster, revision FROM fleet WHERE origin = ? AND cluster IS NOT NULL",
                 arguments: [origin]
-            ).map { Position(cluster: $0["cluster"], revision: $0["revision"]) }
+            ).map { try Position(cluster: $0.value("cluster"), revision: $0.value("revision")) }
         }
     }
 
@@ -102,7 +104,7 @@ package struct FleetTable: Sendable {
         try catalog.read { db in
             try Row.fetchAll(
                 db, sql: "SELECT name, url, follows FROM fleet_peer WHERE origin = ? ORDER BY name", arguments: [origin]
-            ).map { Peer(name: $0["name"], url: $0["url"], follows: $0["follows"]) }
+            ).map { try Peer(name: $0.value("name"), url: $0.value("url"), follows: $0.value("follows")) }
         }
     }
 
@@ -110,7 +112,7 @@ package struct FleetTable: Sendable {
     package static func allPeers(_ store: Store) throws -> [Peer] {
         try store.catalog.read { db in
             try Row.fetchAll(db, sql: "SELECT DISTINCT name, url, follows FROM fleet_peer ORDER BY name")
-                .map { Peer(name: $0["name"], url: $0["url"], follows: $0["follows"]) }
+                .map { try Peer(name: $0.value("name"), url: $0.value("url"), follows: $0.value("follows")) }
         }
     }
 

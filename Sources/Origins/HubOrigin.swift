@@ -32,14 +32,17 @@ public final class HubOrigin: ModelOrigin {
     ///   - url: the hub's endpoint.
     ///   - token: nil for the environment's token, if there is one: ``HubToken``.
     ///   - options: time limits and security of the connections.
-    /// - Throws: ``FetchError/unusable(url:reason:)``; an error if the token's file cannot be read.
+    /// - Throws: ``FetchError/unusable(url:reason:)``, ``FetchError/badCredentials(url:reason:)``; an error if the token's
+    ///   file cannot be read.
     public init(_ url: String, token: String? = nil, options: TransportOptions = TransportOptions()) throws {
         guard let endpoint = Address(Self.trimmed(url)) else {
             throw FetchError.unusable(url: url, reason: "not a hub's URL; expected https://host or http://host")
         }
         self.url = Self.trimmed(url)
         self.endpoint = endpoint
-        self.token = try token ?? HubToken.find()
+        let token = try token ?? HubToken.find()
+        try HubToken.check(token, for: url)
+        self.token = token
         transport = Transport(options)
     }
 

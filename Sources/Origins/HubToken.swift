@@ -18,6 +18,16 @@ public enum HubToken {
         return clean(String(decoding: try FileSystem.read(path, limit: 64 << 10), as: UTF8.self))
     }
 
+    /// Checks that a secret can be sent in a header. The error does not contain it.
+    ///
+    /// - Throws: ``FetchError/badCredentials(url:reason:)``.
+    static func check(_ secret: String?, for url: String, name: String = "access token") throws(FetchError) {
+        guard secret?.utf8.allSatisfy({ 0x21...0x7E ~= $0 }) ?? true else {
+            throw .badCredentials(
+                url: url, reason: "the \(name) must consist of printable ASCII characters without spaces")
+        }
+    }
+
     private static func clean(_ text: String?) -> String? {
         let token = text?.trimmingCharacters(in: .whitespacesAndNewlines) ?? ""
         return token.isEmpty ? nil : token

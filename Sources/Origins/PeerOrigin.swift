@@ -15,7 +15,7 @@ public final class PeerOrigin: ManifestOrigin {
     /// Creates the origin without sending a request.
     ///
     /// - Parameter token: the token that the peer requires; nil for `WEIGHTSTORE_TOKEN`, if it is set.
-    /// - Throws: ``FetchError/unusable(url:reason:)``.
+    /// - Throws: ``FetchError/unusable(url:reason:)``, ``FetchError/badCredentials(url:reason:)``.
     public convenience init(_ url: String, token: String? = nil, options: TransportOptions = TransportOptions()) throws
     {
         try self.init(url, token: token, transport: Transport(options))
@@ -30,7 +30,9 @@ public final class PeerOrigin: ManifestOrigin {
         try transport.options.check(base, for: url)
         self.url = url
         self.base = base
-        self.token = token ?? ProcessInfo.processInfo.environment["WEIGHTSTORE_TOKEN"]
+        let token = token ?? ProcessInfo.processInfo.environment["WEIGHTSTORE_TOKEN"]
+        try HubToken.check(token, for: url)
+        self.token = token
         self.transport = transport
     }
 

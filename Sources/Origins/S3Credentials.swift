@@ -11,7 +11,7 @@ struct S3Credentials: Sendable {
     /// The service's URL; nil for Amazon's.
     var endpoint: String?
 
-    /// - Throws: ``FetchError/unusable(url:reason:)`` if there are none.
+    /// - Throws: ``FetchError/badCredentials(url:reason:)`` if there are none, or if they cannot be sent.
     static func find(for url: String, _ environment: [String: String] = ProcessInfo.processInfo.environment) throws
         -> S3Credentials
     {
@@ -31,12 +31,15 @@ struct S3Credentials: Sendable {
         guard let access = value(["AWS_ACCESS_KEY_ID"], "aws_access_key_id"),
             let secret = value(["AWS_SECRET_ACCESS_KEY"], "aws_secret_access_key")
         else {
-            throw FetchError.unusable(
+            throw FetchError.badCredentials(
                 url: url,
                 reason: "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write ~/.aws/credentials")
         }
+        let session = value(["AWS_SESSION_TOKEN"], "aws_session_token")
+        try HubToken.check(access, for: url, name: "access key")
+        try HubToken.check(session, for: url, name: "session token")
         return S3Credentials(
-            accessKey: access, secretKey: secret, sessionToken: value(["AWS_SESSION_TOKEN"], "aws_session_token"),
+            accessKey: access, secretKey: secret, sessionToken: session,
             region: value(["AWS_REGION", "AWS_DEFAULT_REGION"], "region") ?? "us-east-1",
             endpoint: value(["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"], "endpoint_url"))
     }

@@ -1,5 +1,6 @@
 import GRDB
 import Storage
+import Support
 
 /// `candidate` for KV blocks: all of them, for a policy to rank.
 ///
@@ -96,7 +97,7 @@ package struct KVCandidates {
             var leaf = Optional(victim)
             while let block = leaf, freed < bytes {
                 going.append(block)
-                freed += block.bytes
+                freed.add(saturating: block.bytes)
                 let parent = Int64(try number(parentOf, block.shard))
                 let left = try (children[parent] ?? number(childrenOf, parent)) - 1
                 children[parent] = left

@@ -30,6 +30,9 @@ extension FixedWidthInteger {
         return overflow ? (other < 0 ? .min : .max) : sum
     }
 
+    /// Adds a number; the result is the nearest value that fits.
+    package mutating func add(saturating other: Self) { self = adding(saturating: other) }
+
     /// The difference, or the nearest value that fits.
     package func subtracting(saturating other: Self) -> Self {
         let (difference, overflow) = subtractingReportingOverflow(other)

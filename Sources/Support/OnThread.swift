@@ -1,8 +1,14 @@
 /// Runs blocking work on a new thread, because Swift's cooperative threads must not block.
-package func onThread<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result {
+///
+/// What `body` captured is released before the call returns.
+package func onThread<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
     try await withCheckedThrowingContinuation { continuation in
         do {
-            try startThread { continuation.resume(with: Swift.Result(catching: body)) }
+            try startThread {
+                Result(catching: body)
+            } then: {
+                continuation.resume(with: $0)
+            }
         } catch {
             continuation.resume(throwing: error)
         }

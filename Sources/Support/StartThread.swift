@@ -8,12 +8,33 @@ import Glibc
 ///
 /// - Throws: ``SupportError/noThread(code:)`` if the system cannot start a thread.
 package func startThread(_ body: @escaping @Sendable () -> Void) throws(SupportError) {
+    try start(
+        Body {
+            body()
+            return {}
+        })
+}
+
+/// As `startThread(_:)`; `end` receives the result of `body` after all that `body` captured is released.
+///
+/// What waits for the result can then rely on it: nothing is still held by the thread that computed it.
+package func startThread<Value: Sendable>(
+    _ body: @escaping @Sendable () -> Value, then end: @escaping @Sendable (Value) -> Void
+) throws(SupportError) {
+    try start(
+        Body {
+            let value = body()
+            return { end(value) }
+        })
+}
+
+private func start(_ body: consuming Body) throws(SupportError) {
     var thread = pthread_t()
-    let argument = Unmanaged.passRetained(Body(body))
+    let argument = Unmanaged.passRetained(body)
     let code = pthread_create(
         &thread, nil,
         { argument in
-            if let argument { Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run() }
+            if let argument { run(argument)() }
             return nil
         }, argument.toOpaque())
     guard code == 0 else {
@@ -23,8 +44,15 @@ package func startThread(_ body: @escaping @Sendable () -> Void) throws(SupportE
     pthread_detach(thread)
 }
 
-private final class Body: Sendable {
-    let run: @Sendable () -> Void
+/// Runs and releases the body.
+private func run(_ argument: UnsafeMutableRawPointer) -> @Sendable () -> Void {
+    let body = Unmanaged<Body>.fromOpaque(argument).takeRetainedValue()
+    return body.run()
+}
 
-    init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+/// What a thread runs. Its result is what remains to be run once it is released.
+private final class Body: Sendable {
+    let run: @Sendable () -> @Sendable () -> Void
+
+    init(_ run: @escaping @Sendable () -> @Sendable () -> Void) { self.run = run }
 }

@@ -167,8 +167,8 @@ package final class MemoryTier: UseSource {
     /// Whether the totals match the residencies; every test checks it at its end.
     var isExact: Bool {
         state.withLock { state in
-            let ready = state.table.values.reduce(0) { $0 + ($1.phase == .ready ? $1.bytes : 0) }
-            let loading = state.table.values.reduce(0) { $0 + ($1.phase == .loading ? $1.bytes : 0) }
+            let ready = state.table.values.saturatingSum { $0.phase == .ready ? $0.bytes : 0 }
+            let loading = state.table.values.saturatingSum { $0.phase == .loading ? $0.bytes : 0 }
             return ready == state.resident && loading == state.loading && ready + loading <= budget
                 && state.flights.count == state.table.values.count { $0.phase == .loading }
         }
@@ -425,11 +425,11 @@ package final class MemoryTier: UseSource {
         for shards: [ResidentShard], of request: LeaseRequest, _ state: inout State, _ garbage: inout [Payload]
     ) throws -> [Reservation] {
         if shards.isEmpty { return [] }
-        let asked = shards.reduce(0) { $0 + $1.bytes }
+        let asked = shards.saturatingSum(\.bytes)
         let excluded = Set(request.wanted.map(ObjectIdentifier.init))
         let excess = state.resident + state.loading + asked - budget
         func full() -> TierError {
-            let leased = state.table.values.reduce(0) { $0 + ($1.leases > 0 ? $1.bytes : 0) }
+            let leased = state.table.values.saturatingSum { $0.leases > 0 ? $0.bytes : 0 }
             return .full(tier: tier, requested: asked, budget: budget, inUse: leased + state.loading)
         }
         var victims: ArraySlice<Victim>?
@@ -493,7 +493,7 @@ package final class MemoryTier: UseSource {
             for shard in state.table.values {
                 guard let payload = shard.evict() else { continue }
                 garbage.append(payload)
-                bytes += shard.bytes
+                bytes.add(saturating: shard.bytes)
                 state.resident -= shard.bytes
                 state.evictions += 1
                 state.removeIfUnused(shard)

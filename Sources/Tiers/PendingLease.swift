@@ -4,62 +4,77 @@ import Synchronization
 
 /// A lease whose shards are being loaded. Releasing the value before its lease is retrieved cancels the request.
 package final class PendingLease: Sendable {
-    private enum State {
-        case pending
-        case awaited(CheckedContinuation<ShardGroup, any Error>)
-        /// All shards of the group are leased, or the reason why they are not.
-        case done(Result<ShardGroup, any Error>)
-        case taken
-    }
-
     /// The receiver of the request's result. It may outlive the `PendingLease`.
     ///
-    /// It holds leases as counts on the shards of a group, never as a `Lease`; the thread that retrieves the result
-    /// creates the `Lease`. A loading thread may keep its reference to a result for some time after the delivery. If
-    /// the result contained a `Lease`, shards would stay in use after their only holder released them, and the next
-    /// request could find the tier full.
+    /// It holds leases as counts on the shards of a group, never as a `Lease`, and only the thread that retrieves the
+    /// result receives the group. A loading thread may keep what it was given for some time after the delivery. If that
+    /// contained a `Lease` or the group, shards would stay in use after their only holder released them, and so would
+    /// the revision: the next request could find the tier full, and a removal a revision in use.
     private final class Outcome: Sendable {
-        private let state = Mutex(State.pending)
+        private struct State {
+            /// The group to lease, from the start of the request until the result is retrieved.
+            var group: ShardGroup?
+            /// Success means that all shards of the group are leased.
+            var result: Result<Void, any Error>?
+            var continuation: CheckedContinuation<Void, any Error>?
+        }
+
+        private let state = Mutex(State())
         private let end = DispatchSemaphore(value: 0)
 
-        func settle(_ result: Result<ShardGroup, any Error>) {
-            let continuation = state.withLock { state -> CheckedContinuation<ShardGroup, any Error>? in
-                guard case .awaited(let continuation) = state else {
-                    state = .done(result)
-                    return nil
-                }
-                state = .taken
-                return continuation
+        func hold(_ group: ShardGroup) { state.withLock { $0.group = group } }
+
+        /// What the request is for; nil before a group is held.
+        var wanted: (tier: MemoryTier, shards: [ResidentShard])? {
+            state.withLock { state in state.group.map { ($0.tier, $0.shards) } }
+        }
+
+        func settle(_ result: Result<Void, any Error>) {
+            let continuation = state.withLock { state in
+                state.result = result
+                defer { state.continuation = nil }
+                return state.continuation
             }
             continuation?.resume(with: result)
             end.signal()
         }
 
-        func deliver(to continuation: CheckedContinuation<ShardGroup, any Error>) {
-            let result = state.withLock { state -> Result<ShardGroup, any Error>? in
-                if case .done(let result) = state {
-                    state = .taken
-                    return result
+        func value() async throws -> ShardGroup {
+            defer { _ = take() }
+            try await withCheckedThrowingContinuation { continuation in
+                let result = state.withLock { state in
+                    if state.result == nil { state.continuation = continuation }
+                    return state.result
                 }
-                state = .awaited(continuation)
-                return nil
+                if let result { continuation.resume(with: result) }
             }
-            if let result { continuation.resume(with: result) }
+            return retrieve()
         }
 
         func wait() throws -> ShardGroup {
+            defer { _ = take() }
             end.wait()
-            let result = state.withLock { state -> Result<ShardGroup, any Error> in
-                guard case .done(let result) = state else { fatalError("signalled before it was done") }
-                state = .taken
-                return result
+            guard let result = state.withLock({ $0.result }) else { fatalError("signalled before it was settled") }
+            try result.get()
+            return retrieve()
+        }
+
+        private func retrieve() -> ShardGroup {
+            guard let group = take() else { fatalError("a lease was retrieved twice") }
+            return group
+        }
+
+        /// Returned, so that a group that is dropped ends outside the lock: leaving its shards takes the tier's.
+        private func take() -> ShardGroup? {
+            state.withLock { state in
+                defer { state.group = nil }
+                return state.group
             }
-            return try result.get()
         }
 
         deinit {
             state.withLock { state in
-                if case .done(.success(let group)) = state { group.release() }
+                if case .success = state.result { state.group?.release() }
             }
         }
     }
@@ -107,7 +122,8 @@ package final class PendingLease: Sendable {
     package init(_ group: ShardGroup, waitsForSpace: Bool = false, warming: WarmUpRules? = nil) {
         pending = Pending(within: nil)
         isUse = warming == nil
-        Self.start(group, waitsForSpace, warming, pending, outcome)
+        outcome.hold(group)
+        Self.start(waitsForSpace, warming, pending, outcome)
     }
 
     /// As `init(_:waitsForSpace:)`, for a group with bytes that must be fetched first, on a separate thread.
@@ -121,23 +137,25 @@ package final class PendingLease: Sendable {
     ) {
         pending = Pending(within: work)
         isUse = true
-        Task.detached { [pending, outcome] in
-            do {
-                let group = try await onThread { try fetch(pending.fetch) }
-                Self.start(group, waitsForSpace, nil, pending, outcome)
-            } catch {
-                outcome.settle(.failure(error))
+        do {
+            try startThread { [pending, outcome] in
+                Result { outcome.hold(try fetch(pending.fetch)) }
+            } then: { [pending, outcome] fetched in
+                if case .failure(let error) = fetched { return outcome.settle(.failure(error)) }
+                Self.start(waitsForSpace, nil, pending, outcome)
             }
+        } catch {
+            outcome.settle(.failure(error))
         }
     }
 
     private static func start(
-        _ group: ShardGroup, _ waitsForSpace: Bool, _ warming: WarmUpRules?, _ pending: Pending, _ outcome: Outcome
+        _ waitsForSpace: Bool, _ warming: WarmUpRules?, _ pending: Pending, _ outcome: Outcome
     ) {
-        let tier = group.tier
+        guard let (tier, shards) = outcome.wanted else { return }
         let request = LeaseRequest(
-            group.shards, waitsForSpace: waitsForSpace, warming: warming, release: { tier.release($0) },
-            completion: { result in outcome.settle(result.map { group }) })
+            shards, waitsForSpace: waitsForSpace, warming: warming, release: { tier.release($0) },
+            completion: { outcome.settle($0) })
         guard pending.set(tier, request) else { return outcome.settle(.failure(CancellationError())) }
         tier.start(request)
     }
@@ -150,7 +168,7 @@ package final class PendingLease: Sendable {
     /// Waits until all shards are loaded, and returns the lease. Call it once.
     package func value() async throws -> Lease {
         let group = try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { outcome.deliver(to: $0) }
+            try await outcome.value()
         } onCancel: {
             cancel()
         }

@@ -77,13 +77,13 @@ package final class RevisionView: Sendable {
         layerNumbers.map { number in
             guard let shards = layers[number]?.shards else {
                 // The layer is not fully fetched, so only its tensors are known, not all its shards.
-                let bytes = tensors.reduce(0) { $0 + ($1.entry.layer == number ? $1.entry.bytes : 0) }
+                let bytes = tensors.saturatingSum { $0.entry.layer == number ? $0.entry.bytes : 0 }
                 return LayerResidency(layer: number, bytes: bytes, resident: 0, loading: 0)
             }
             return LayerResidency(
-                layer: number, bytes: shards.reduce(0) { $0 + $1.bytes },
-                resident: shards.reduce(0) { $0 + ($1.phase == .ready ? $1.bytes : 0) },
-                loading: shards.reduce(0) { $0 + ($1.phase == .loading ? $1.bytes : 0) })
+                layer: number, bytes: shards.saturatingSum(\.bytes),
+                resident: shards.saturatingSum { $0.phase == .ready ? $0.bytes : 0 },
+                loading: shards.saturatingSum { $0.phase == .loading ? $0.bytes : 0 })
         }
     }
 

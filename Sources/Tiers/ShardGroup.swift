@@ -20,7 +20,7 @@ package final class ShardGroup: Sendable {
         self.tensors = tensors
         self.hold = hold
         isVisit = false
-        bytes = tensors.reduce(0) { $0 + $1.entry.bytes }
+        bytes = tensors.saturatingSum(\.entry.bytes)
         var seen: Set<ObjectIdentifier> = []
         shards = tensors.compactMap(\.shard).filter { seen.insert(ObjectIdentifier($0)).inserted }
     }
@@ -34,7 +34,7 @@ package final class ShardGroup: Sendable {
         self.hold = hold
         layer = nil
         tensors = []
-        bytes = shards.reduce(0) { $0 + $1.bytes }
+        bytes = shards.saturatingSum(\.bytes)
         isVisit = true
     }
 

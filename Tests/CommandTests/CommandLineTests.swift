@@ -118,9 +118,55 @@ import Testing
         }
     }
 
+    @Test("wrong usage that a command finds while it runs is reported with the usage of that command")
+    func usage() throws {
+        for (arguments, usage) in [
+            (["untag", "nonsense"], "untag"), (["kv", "drop"], "kv drop"),
+            (["generate", "x", "--like", "none"], "generate"),
+        ] {
+            let result = try tool.run(arguments)
+            #expect(result.status == 64, "\(arguments): \(result.errors)")
+            #expect(
+                result.errors.contains("Usage: weightstore \(usage) ")
+                    && result.errors.contains("'weightstore \(usage) --help'"), "\(result.errors)")
+        }
+    }
+
+    @Test(
+        "a bad URL of an origin is invalid input, and credentials that are missing or cannot be sent have their own status"
+    )
+    func badOrigins() throws {
+        try #require(try tool("import", directory("base"), "--name", "org/base").status == 0)
+        for url in ["az://box/model", "nonsense", "https://", "s3://", "peer+nothing://x", "peer+https://"] {
+            for arguments in [
+                ["origin", "add", "org/base", url], ["pull", "org/x", "--origin", url],
+                ["import", directory("base"), "--origin", url],
+            ] {
+                let result = try tool.run(arguments)
+                #expect(result.status == 6 && result.errors.contains(url), "\(arguments): \(result.errors)")
+            }
+        }
+        var other = tool
+        other.environment["HOME"] = directory("home")
+        for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"] {
+            other.environment[name] = ""
+        }
+        let without = try other("pull", "org/x", "--origin", "s3://bucket/models")
+        #expect(without.status == 9 && without.errors.contains("no credentials"), "\(without.errors)")
+        other.environment["AWS_ACCESS_KEY_ID"] = "two words"
+        other.environment["AWS_SECRET_ACCESS_KEY"] = "secret"
+        other.environment["HF_TOKEN"] = "two words"
+        other.environment["WEIGHTSTORE_TOKEN"] = "two words"
+        for url in ["s3://bucket/models", "https://127.0.0.1:9", "peer+https://127.0.0.1:9"] {
+            let result = try other("pull", "org/x", "--origin", url)
+            #expect(result.status == 9 && result.errors.contains("printable ASCII"), "\(url): \(result.errors)")
+            #expect(!result.errors.contains("two words"))
+        }
+    }
+
     @Test("an origin of an unknown scheme is refused before a byte is read: the message names it, and those there are")
     func unknownOrigin() throws {
-        // Reading it would be another failure, with exit status 6.
+        // Reading it would be another failure.
         try directory.write("not a header", to: "bad/model.safetensors")
         for arguments in [
             ["import", directory("bad"), "--origin", "az://box/model"],
@@ -131,7 +177,7 @@ import Testing
             ["pull", "org/base", "--origin", "az://box/model"],
         ] {
             let result = try tool.run(arguments)
-            #expect(result.status == 8, "\(result.errors)")
+            #expect(result.status == 6, "\(result.errors)")
             #expect(
                 result.errors.contains("az://box/model") && result.errors.contains("unsupported origin scheme \"az\""))
             for scheme in ["file://", "https://", "s3://", "peer+https://"] { #expect(result.errors.contains(scheme)) }

@@ -75,7 +75,8 @@ extension Faults {
             #expect(cat.errors.contains("Permission denied") && cat.errors.contains("uses are not counted"))
             #expect(try ChildProcess.check("find", place, "-printf", "%P %U %m\n") == before)
             for arguments in [
-                ["tag", "org/model", "prod"], ["gc"], ["rm", "org/model"], ["verify"], ["evict", "--free", "1M"],
+                ["tag", "org/model", "prod"], ["gc"], ["rm", "org/model"], ["verify", "--origins"],
+                ["evict", "--free", "1M"],
                 ["import", directory("next")], ["rebuild"], ["quota", "--set", "1G"],
             ] {
                 let refused = try bob.run(arguments)
@@ -92,6 +93,48 @@ extension Faults {
             try check(alice, "gc", "--grace", "0")
             #expect(try bob("ls", "--quiet").output == "org/model\n")
             #expect(try files(of: User.bob.id) == "")
+        }
+
+        @Test("verify in a store that can only be read reports the damage, and moves and records nothing")
+        func verify() throws {
+            let (alice, bob) = (User.alice.tool(place), User.bob.tool(place))
+            try check(alice, "import", directory("model"), "--name", "org/model")
+            let whole = try bob("verify")
+            #expect(whole.status == 0, "\(whole.errors)")
+            #expect(whole.output.contains("all intact") && whole.output.contains("nothing was moved or recorded"))
+            let blobs = try ChildProcess.check(
+                "find", place + "/blobs", "-type", "f", "-size", "+1000c", "-name", "*[0-9a-f]"
+            )
+            .split(separator: "\n").filter { $0.split(separator: "/").last?.utf8.count == 64 }.map(String.init).sorted()
+            let changed = try #require(blobs.first)
+            let gone = try #require(blobs.last)
+            try #require(changed != gone)
+            let manifest = try #require(
+                ChildProcess.check("find", place + "/blobs", "-name", "*.manifest").split(separator: "\n").first)
+            for path in [changed, String(manifest)] {
+                let file = try FileHandle(forUpdating: URL(filePath: path))
+                try file.write(contentsOf: Data("damage".utf8))
+                try file.synchronize()
+                try file.close()
+            }
+            try FileManager.default.removeItem(atPath: gone)
+            let before = try ChildProcess.check("find", place, "-printf", "%P %U %m %s %T@\n")
+            let found = try bob("verify")
+            #expect(found.status == 3, "\(found.errors)")
+            #expect(
+                found.errors.contains("damaged: SHA-256 is") && found.errors.contains("missing: its file")
+                    && found.errors.contains("manifest: SHA-256 is") && found.errors.contains("org/model@v1"))
+            #expect(found.output.contains("3 damaged or missing; ") && !found.output.contains("heal"))
+            #expect(found.output.contains("nothing was moved or recorded"))
+            let report = try bob("verify", "org/model", "--json").object()
+            #expect(report["isReadOnly"] as? Bool == true && (report["damage"] as? [Any])?.count == 3)
+            #expect(try ChildProcess.check("find", place, "-printf", "%P %U %m %s %T@\n") == before)
+            let owner = try alice("verify")
+            #expect(owner.status == 3 && owner.output.contains("heal"))
+            #expect(try !FileManager.default.contentsOfDirectory(atPath: place + "/quarantine").isEmpty)
+            // What the owner found is known from then on.
+            let known = try bob("verify")
+            #expect(known.status == 3 && known.errors.contains("found earlier"), "\(known.errors)")
         }
 
         @Test("a catalog without its log is copied to be read, and a blob that is gone is reported as removed")
@@ -221,7 +264,7 @@ extension Faults {
             #expect(try reader("ls", "--quiet").output == models)
             for arguments in [
                 ["show", "org/model"], ["stats"], ["quota"], ["load", "org/model"], ["policy", "explain", "lru"],
-                ["export", "org/model", directory("out"), "--force"],
+                ["export", "org/model", directory("out"), "--force"], ["verify"],
             ] {
                 let result = try reader.run(arguments)
                 #expect(result.status == 0, "\(arguments): \(result.errors)")

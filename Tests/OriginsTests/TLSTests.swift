@@ -86,7 +86,7 @@ import WeightStore
         let server = try serve(try authority.issue("server"))
         for file in [directory("none"), authority.certificate.replacingOccurrences(of: ".pem", with: ".key")] {
             let result = try pull("org/model", from: server.url, ["SSL_CERT_FILE": file])
-            #expect(result.status == 8 && result.errors.contains("SSL_CERT_FILE=\(file)"), "\(result.errors)")
+            #expect(result.status == 6 && result.errors.contains("SSL_CERT_FILE=\(file)"), "\(result.errors)")
         }
     }
 }

@@ -50,7 +50,7 @@ struct DamageTests {
         #expect(damaged.first?["revisions"] as? [String] == ["org/large@v1"])
         #expect(server.log.lines.contains { $0.hasPrefix("error") && $0.contains(digest.short) })
         // An import restores it.
-        try await onThread {
+        _ = try await onThread {
             try server.store.importModelBlocking(
                 ImportRequest(source: server.directory("large"), name: "org/large"))
         }

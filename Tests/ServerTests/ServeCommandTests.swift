@@ -160,7 +160,7 @@ struct ServeCommandTests {
         #expect(try await status(of: process) == 0)
         try directory.write("two words", to: "token")
         let bad = try await tool("serve", "--token-file", directory("token"))
-        #expect(bad.status == 1 && !bad.errors.contains("two words"))
+        #expect(bad.status == 6 && !bad.errors.contains("two words"))
         #expect(try await tool("serve", "--port", "65536").status == 64)
     }
 

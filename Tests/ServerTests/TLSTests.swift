@@ -225,7 +225,7 @@ struct TLSCommandTests {
         for (chain, key, path, reason) in cases {
             let result = try await tool(["serve", "--port", "0", "--tls-certificate", chain, "--tls-key", key])
             #expect(
-                result.status == 1 && result.errors.hasPrefix("weightstore: \(path): ")
+                result.status == 6 && result.errors.hasPrefix("weightstore: \(path): ")
                     && result.errors.contains(reason), "\(result.errors)")
         }
         for option in ["--tls-certificate", "--tls-key"] {

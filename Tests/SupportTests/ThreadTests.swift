@@ -40,6 +40,26 @@ import Testing
         #expect(Self.events.withLock { $0 } == ["released", "ends"])
     }
 
+    /// Counts its releases.
+    private final class Counted: Sendable {
+        static let released = Mutex(0)
+
+        deinit { Self.released.withLock { $0 += 1 } }
+    }
+
+    private static func call() async throws {
+        let counted = Counted()
+        try await onThread { withExtendedLifetime(counted) {} }
+    }
+
+    @Test("what a call on a thread captured is released before the call returns")
+    func result() async throws {
+        for round in 1...1_000 {
+            try await Self.call()
+            #expect(Counted.released.withLock { $0 } == round)
+        }
+    }
+
     @Test("no thread is Foundation's, which releases too late what it captured")
     func noOther() throws {
         let root = URL(filePath: #filePath).appending(path: "../../..").standardizedFileURL

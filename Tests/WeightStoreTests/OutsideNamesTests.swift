@@ -304,4 +304,71 @@ import Testing
         }
         #expect(throws: StorageError.self) { try ImportRequest(source: directory("model")).plan() }
     }
+
+    /// Creates a file whose name is any bytes.
+    private func create(_ name: [UInt8], in parent: String) throws {
+        try FileSystem.createDirectory(directory(parent))
+        let path = (Array(directory(parent).utf8) + [UInt8(ascii: "/")] + name).map { CChar(bitPattern: $0) } + [0]
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL, 0o644)
+        try #require(descriptor >= 0)
+        close(descriptor)
+    }
+
+    private static let odd: [[UInt8]] = [[0x61, 0xFF], [0x61, 0xFE], [0xC3], [0xED, 0xA0, 0x80]]
+
+    @Test("names that are not UTF-8 are told apart, and lead to no other file")
+    func notUTF8() throws {
+        for name in Self.odd { try create(name, in: "model") }
+        try write([1], to: "model/a\u{FFFD}")
+        let entries = try FileSystem.listing(directory("model"))
+        #expect(bytes(entries.names) == bytes(["a\u{FFFD}"]))
+        #expect(entries.undecodable == [#"\xC3"#, #"\xED\xA0\x80"#, #"a\xFE"#, #"a\xFF"#])
+        let store = try store()
+        #expect {
+            try store.importModelBlocking(ImportRequest(source: directory("model")))
+        } throws: { error in
+            guard case StorageError.invalid("file name", let value, let reason) = error else { return false }
+            return value.hasSuffix(#"/model/\xC3"#) && reason.contains("not UTF-8")
+        }
+        try FileSystem.removeTree(directory("model"))
+        #expect(!FileSystem.exists(directory("model")))
+        // A name that has U+FFFD itself is one like others, and a link to a name that is not UTF-8 is left out.
+        try write([1], to: "model/a\u{FFFD}")
+        try create([0xFF], in: "aside")
+        let target = (Array(directory("aside/").utf8) + [0xFF]).map { CChar(bitPattern: $0) } + [0]
+        #expect(symlink(target, directory("model/link")) == 0)
+        let summary = try store.importModelBlocking(ImportRequest(source: directory("model")))
+        #expect(summary.revisions.map(\.files) == [1])
+        #expect(try bytes(store.revision("model").files().map(\.path)) == bytes(["a\u{FFFD}"]))
+    }
+
+    @Test("a file in a store whose name is not UTF-8 is reported, and no other file is removed for it")
+    func notUTF8InStore() throws {
+        try create([0xFF], in: "occupied")
+        #expect(throws: StorageError.self) { try self.store("occupied") }
+        let store = try store()
+        try write([1], to: "model/a.bin")
+        try store.importModelBlocking(ImportRequest(source: directory("model")))
+        let digest = try #require(try store.revision("model").files().first?.digest)
+        let folder = "store/blobs/\(digest.hex.prefix(2))"
+        for parent in [folder, "store/quarantine", "store/staging", "store/partial", "store/leases"] {
+            for name in Self.odd { try create(name, in: parent) }
+        }
+        // Its name would become that of a file which a collection removes.
+        let twin = "store/quarantine/\(digest.hex)\u{FFFD}"
+        try create(Array(digest.hex.utf8) + [0xFF], in: "store/quarantine")
+        try create([0xFF], in: "store/staging/1-1")
+        let summary = try store.collectGarbage(graceSeconds: 0)
+        for name in [#"\xC3"#, #"a\xFE"#, #"a\xFF"#] {
+            #expect(summary.unknownFiles.contains(directory("\(folder)/\(name)")), "\(summary.unknownFiles)")
+            #expect(summary.unknownFiles.contains(directory("store/staging/\(name)")))
+        }
+        #expect(!FileSystem.exists(directory("store/staging/1-1")))
+        #expect(!FileSystem.exists(directory(twin)))
+        for parent in [folder, "store/quarantine", "store/staging", "store/partial", "store/leases"] {
+            #expect(try FileSystem.listing(directory(parent)).undecodable.count >= Self.odd.count)
+        }
+        #expect(try store.verifyBlocking().damage.isEmpty)
+        #expect(try read(store.blobPath(digest)) == [1])
+    }
 }

@@ -75,6 +75,16 @@ import Testing
         }
     }
 
+    @Test("no column is read by GRDB's subscript, which traps on a value of another type")
+    func columnsChecked() throws {
+        for source in Self.sources where source.code.contains("import GRDB") {
+            for match in source.code.matches(of: /[\w\)\]?]\["/) {
+                let line = source.code[..<match.range.lowerBound].count { $0 == "\n" } + 1
+                Issue.record("\(source.path):\(line): read the column with value, size, path or word")
+            }
+        }
+    }
+
     @Test("nothing that a query gives is unwrapped by force")
     func unwrapped() throws {
         for source in Self.sources where source.code.contains("import GRDB") {

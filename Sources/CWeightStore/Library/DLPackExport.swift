@@ -30,6 +30,13 @@ final class DLPackExport {
         mapping = isReadOnly ? nil : try handle.privateMapping(of: leased)
         lease = handle.lease.share(leased)
         let shape = asBytes ? [leased.entry.bytes] : TensorLayout(leased.entry, format: format).shape
+        // Consumers rely on the shape: with more elements they would read behind the tensor.
+        let needed = shape.reduce(Int(type.bits) / 8) { $0.multiplied(saturating: $1) }
+        guard needed <= leased.entry.bytes else {
+            throw StorageError.invalid(
+                what: "shape of tensor", value: leased.entry.name,
+                reason: "needs \(needed) bytes, and the tensor has \(leased.entry.bytes)")
+        }
         let strides = asBytes ? [1] : TensorLayout(leased.entry, format: format).strides ?? []
         let device = lease.tier.dlpackDevice
         let address =

@@ -84,7 +84,8 @@ extension weightstore_status {
                 switch error {
                 case .notFound, .noOrigin: WEIGHTSTORE_NOT_FOUND
                 case .wrongDigest, .wrongLength, .wrongRange, .pageInsteadOfFile, .malformed: WEIGHTSTORE_BAD_ANSWER
-                case .unauthorized, .expired: WEIGHTSTORE_NOT_ALLOWED
+                case .unauthorized, .expired, .badCredentials: WEIGHTSTORE_NOT_ALLOWED
+                case .unusable: WEIGHTSTORE_INVALID_ARGUMENT
                 default: WEIGHTSTORE_UNREACHABLE
                 }
             case .sourceChanged, .incomplete, .moveInterrupted, .support, .format, .policy, .storage(.catalogFailed),

@@ -20,7 +20,7 @@ final class LeaseHandle: HandleValue {
     func tensors() throws -> [weightstore_tensor] {
         let formats = try revision.formats()
         let device = lease.tier.dlpackDevice
-        return try table.get {
+        return table.get {
             CTable { memory in
                 lease.tensors.map { leased in
                     var tensor = weightstore_tensor(leased.entry, format: formats[ByteText(leased.entry.file)], memory)

@@ -44,7 +44,7 @@ struct Bench: ParsableCommand {
             try Checkpoint(architecture: architecture, tuning: tuning).writeShowingProgress(to: source)
             var request = ImportRequest(source: source)
             request.move = true
-            try LongCall.run(stopping: store) { try store.importModelBlocking(request, work: $0) }
+            _ = try LongCall.run(stopping: store) { try store.importModelBlocking(request, work: $0) }
         }
         try measure(store.path, "base", "tuned")
     }

@@ -137,7 +137,7 @@ struct PolicyExplain: ParsableCommand {
         let plan = try store.plan(of: policy, for: kind)
         let count = free == nil ? first ?? 10 : .max
         let (victims, seconds) = try store.victims(of: policy, for: kind, bytes: free?.bytes ?? .max, count: count)
-        let bytes = victims.reduce(0) { $0 + $1.bytes }
+        let bytes = victims.saturatingSum(\.bytes)
         let shown = Array(victims.prefix(first ?? 10))
         if options.json {
             return try Terminal.write(

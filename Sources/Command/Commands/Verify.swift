@@ -10,7 +10,8 @@ struct Verify: ParsableCommand {
             A shard that differs is moved to quarantine, and the affected models are listed; importing the same \
             content again heals it. A shard whose right bytes are back is found again, and manifests and records are \
             checked and written anew from the catalog. Shards that are not stored are reported, too: whether an origin \
-            can give them, by the catalog or, with --origins, after a check. Exit status 3 if a shard is damaged or \
+            can give them, by the catalog or, with --origins, after a check. In a store that can only be read, nothing is \
+            moved, restored or recorded. Exit status 3 if a shard is damaged or \
             missing, or evicted and at no origin; 12 if an origin could not be checked.
             """)
 
@@ -58,12 +59,15 @@ struct Verify: ParsableCommand {
         if summary.rewritten > 0 { parts.append("\(Quantity.count(summary.rewritten, "manifest")) written anew") }
         if summary.kvDropped > 0 { parts.append("\(Quantity.count(summary.kvDropped, "KV block")) dropped") }
         if bad > 0 {
-            parts.append("\(bad) damaged or missing: import or pull the listed models again to heal them")
+            parts.append(
+                "\(bad) damaged or missing"
+                    + (summary.isReadOnly ? "" : ": import or pull the listed models again to heal them"))
         }
         if bad == 0, summary.shards > 0 || summary.absent.isEmpty {
             parts.append(summary.absent.isEmpty ? "all intact" : "these are intact")
         }
         parts += summary.absent.lines
+        if summary.isReadOnly { parts.append("the store can only be read: nothing was moved or recorded") }
         try Terminal.write(parts.joined(separator: "; ") + "\n")
     }
 }

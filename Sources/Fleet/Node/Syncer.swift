@@ -70,7 +70,7 @@ struct Syncer: Sendable {
                 }
             }
         }
-        work.expect(wanted.reduce(0) { $0 + $1.bytes })
+        work.expect(wanted.saturatingSum(\.bytes))
         let ordered = wanted.map { (depth: book.depth(of: $0.digest, model: $0.model), shard: $0) }
             .sorted { ($0.depth, $0.shard.digest) < ($1.depth, $1.shard.digest) }
         board.expect(seen)
@@ -91,7 +91,7 @@ struct Syncer: Sendable {
             }
         }
         summary.shards = wanted.count
-        summary.bytes = wanted.reduce(0) { $0 + $1.bytes }
+        summary.bytes = wanted.saturatingSum(\.bytes)
         summary.fromPeers = book.bytes.fromPeers - before.fromPeers
         summary.fromOrigin = book.bytes.fromOrigin - before.fromOrigin
         return summary

@@ -58,7 +58,7 @@ extension Hub {
             let entries = try held.revision.entries()
             var result = ModelAnswer(model, modified: held.created)
             result.sha = held.commit
-            result.usedStorage = entries.reduce(0) { $0 + $1.bytes }
+            result.usedStorage = entries.saturatingSum(\.bytes)
             let formats = Set(entries.map(\.format))
             result.tags = FileFormat.readable.map(\.rawValue).filter(formats.contains).sorted()
             result.siblings = try entries.map { entry in

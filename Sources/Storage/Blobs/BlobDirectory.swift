@@ -56,8 +56,9 @@ package struct BlobDirectory: Sendable {
     /// The contents of one of the directories: the blobs, and the names of other files.
     package func contents(_ directory: String) throws -> (blobs: [Name], unknownFiles: [String]) {
         var blobs: [Name] = []
-        var unknownFiles: [String] = []
-        for name in try FileSystem.entries("\(root)/\(directory)") {
+        let entries = try FileSystem.listing("\(root)/\(directory)")
+        var unknownFiles = entries.undecodable
+        for name in entries.names {
             // Blobs have 64 lower-case digits, the first two of which are the directory.
             let stem = String(decoding: name.utf8.prefix(2 * ContentDigest.byteCount), as: UTF8.self)
             if let digest = ContentDigest(hex: stem), digest.hex == stem, stem.hasBytePrefix(directory),

@@ -321,6 +321,11 @@ package final class Catalog: Sendable {
             default:
                 throw failed(error, path)
             }
+        } catch let error as RowDecodingError {
+            // Of a query for single values. What follows is the whole row, and the query.
+            let text = "\(error)"
+            let end = text.firstRange(of: ", column index:")?.lowerBound ?? text.endIndex
+            throw StorageError.catalogDamaged(path: path, message: String(text[..<end].prefix(200)))
         }
     }
 

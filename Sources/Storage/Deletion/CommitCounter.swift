@@ -22,8 +22,9 @@ package enum CommitCounter {
     static func advance(notBelow noted: Int, _ db: Database) throws -> Int? {
         let value = try value(db)
         guard value >= noted else { return nil }
-        try SettingTable.set(name, value + 1, db)
-        return value + 1
+        let next = value.adding(saturating: 1)
+        try SettingTable.set(name, next, db)
+        return next
     }
 
     /// Raises the counter, so that the catalog is no longer older than the blobs.

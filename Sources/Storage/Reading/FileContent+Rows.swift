@@ -40,7 +40,7 @@ extension FileContent {
                     """),
             arguments: [file.id])
         while let row = try extents.next() {
-            let shard: Int64 = row["id"]
+            let shard: Int64 = try row.value("id")
             let index: Int
             if let known = indexes[shard] {
                 index = known
@@ -49,7 +49,7 @@ extension FileContent {
                 indexes[shard] = index
                 content.shards.append(try ShardFacts(row))
             }
-            let extent = Extent(shard: index, shardOffset: row["shard_offset"], length: row["length"])
+            let extent = try Extent(shard: index, shardOffset: row.size("shard_offset"), length: row.size("length"))
             // The bytes are read at this place of a mapping, so it must lie in the shard.
             let bytes = content.shards[index].bytes
             guard extent.length >= 0, 0...max(bytes, 0) ~= extent.shardOffset,

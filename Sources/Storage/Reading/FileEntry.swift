@@ -13,11 +13,11 @@ package struct FileEntry: Sendable, Hashable {
 }
 
 extension FileEntry {
-    package init(_ row: Row) {
-        path = row["path"]
-        bytes = row["bytes"]
-        digest = row["digest"]
-        format = row["format"]
-        id = row["id"]
+    package init(_ row: Row) throws {
+        path = try row.path("path")
+        bytes = try row.size("bytes")
+        digest = try row.value("digest")
+        format = try row.value("format")
+        id = try row.value("id")
     }
 }

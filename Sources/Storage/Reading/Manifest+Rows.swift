@@ -19,11 +19,11 @@ extension Manifest {
                 """, arguments: [revision.id])
         for allPending in revision.isProvisional ? [false, true] : [false] {
             let files = try rows.compactMap { row -> Manifest.File? in
-                let isPending: Bool = row["pending"]
-                guard let content = try content(row["id"], asPending: isPending || allPending, db) else {
+                let isPending: Bool = try row.value("pending")
+                guard let content = try content(row.value("id"), asPending: isPending || allPending, db) else {
                     return nil
                 }
-                return Manifest.File(path: row["path"], content: content)
+                return try Manifest.File(path: row.path("path"), content: content)
             }
             guard files.count == rows.count else { return nil }
             for commit in [revision.commit, nil] {

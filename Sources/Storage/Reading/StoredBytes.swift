@@ -71,7 +71,7 @@ package final class StoredBytes: Sendable {
     private let recovery: Recovery?
 
     /// - Parameters:
-    ///   - runs: in file order; they cover the range.
+    ///   - runs: in file order, each behind the one before; they cover the range.
     ///   - hold: keeps the revision from removal as long as the value exists.
     ///   - memory: the files in memory to which runs refer by their paths.
     ///   - recovery: called when a read finds a blob missing or damaged. The read is then repeated once.
@@ -79,14 +79,15 @@ package final class StoredBytes: Sendable {
     package init(
         _ range: Range<Int>, runs: [Run], hold: RevisionHold?, memory: [MemoryFile] = [], recovery: Recovery? = nil
     ) throws(StorageError) {
-        var end = range.lowerBound
+        var end: Int?
         for run in runs {
-            guard run.offset <= end, run.length >= 0, run.length <= .max - run.offset, run.blobOffset >= 0,
-                run.length <= run.blobBytes, run.blobOffset <= run.blobBytes - run.length
+            guard end.map({ $0 == run.offset }) ?? (run.offset <= range.lowerBound), run.length >= 0,
+                run.length <= .max - run.offset, run.blobOffset >= 0, run.length <= run.blobBytes,
+                run.blobOffset <= run.blobBytes - run.length
             else { throw .catalogDamaged(path: run.path, message: "the extents of a file do not fit its shards") }
-            end = max(end, run.offset + run.length)
+            end = run.offset + run.length
         }
-        guard end >= range.upperBound else {
+        guard end ?? range.lowerBound >= range.upperBound else {
             throw .catalogDamaged(path: runs.last?.path ?? "", message: "the extents of a file do not cover its bytes")
         }
         self.recovery = recovery

@@ -68,20 +68,22 @@ extension ModelRecord {
                 ORDER BY revision.id
                 """, arguments: [model]
         ).map { row in
-            Revision(
-                digest: row["digest"], version: row["version"], commit: row["commit_id"], source: row["source"],
-                createdAt: row["created_at"], pin: row["note"],
-                origins: try OriginTable.all(of: row["id"], db).map {
+            try Revision(
+                digest: row.value("digest"), version: row.value("version"), commit: row.value("commit_id"),
+                source: row.value("source"),
+                createdAt: row.value("created_at"), pin: row.value("note"),
+                origins: OriginTable.all(of: row.value("id"), db).map {
                     Origin(url: $0.url, checkedAt: $0.checkedAt, absentAt: $0.absentAt)
                 })
         }
         let prompts = try PromptTable.records(of: model, db)
         // The clock makes it greater than the sequence of a record that a crash left behind: that of an uncommitted
         // change, or of a removed model with this name.
-        let sequence = max(row["sequence"] + 1, Int(StoreClock.nanoseconds))
-        return ModelRecord(
-            model: row["name"], sequence: sequence, lastVersion: row["last_version"], createdAt: row["created_at"],
-            revisions: revisions, refs: try RefTable.targets(of: model, db),
-            origins: try OriginTable.urls(of: model, db), prompts: prompts)
+        let sequence = try max(row.value("sequence") + 1, Int(StoreClock.nanoseconds))
+        return try ModelRecord(
+            model: row.value("name"), sequence: sequence, lastVersion: row.value("last_version"),
+            createdAt: row.value("created_at"),
+            revisions: revisions, refs: RefTable.targets(of: model, db),
+            origins: OriginTable.urls(of: model, db), prompts: prompts)
     }
 }

@@ -70,6 +70,6 @@ extension RevisionRow {
         try Row.fetchAll(
             db, sql: "SELECT path, file_id FROM revision_file WHERE revision_id = ? ORDER BY path",
             arguments: [revision]
-        ).map { ($0["path"], $0["file_id"]) }
+        ).map { try ($0.path("path"), $0.value("file_id")) }
     }
 }

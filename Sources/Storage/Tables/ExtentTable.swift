@@ -55,8 +55,9 @@ package enum ExtentTable {
             arguments: [file])
         var offset = 0
         for extent in extents {
-            guard let row = try rows.next(), row["offset"] == offset, row["length"] == extent.length,
-                row["shard_id"] == shards[extent.shard], row["shard_offset"] == extent.shardOffset
+            guard let row = try rows.next(), try row.size("offset") == offset,
+                try row.size("length") == extent.length, try row.value("shard_id") == shards[extent.shard],
+                try row.size("shard_offset") == extent.shardOffset
             else { return false }
             offset += extent.length
         }
@@ -83,7 +84,7 @@ package enum ExtentTable {
             db.cachedStatement(
                 sql: "SELECT offset, shard_id FROM extent WHERE file_id = ? AND offset > ? ORDER BY offset LIMIT ?"),
             arguments: [file, offset, most]
-        ).map { Entry(offset: $0["offset"], shard: $0["shard_id"]) }
+        ).map { try Entry(offset: $0.size("offset"), shard: $0.value("shard_id")) }
     }
 
     /// Removes the extents of a file up to an offset, the one there included. The caller removes the shards that lose
@@ -108,17 +109,23 @@ package enum ExtentTable {
     }
 
     /// The bytes of a shard in a file, by offset in the shard.
+    ///
+    /// - Throws: `DatabaseError.damaged` if they do not lie in the shard.
     package static func pieces(
-        of shard: Int64, in file: Int64, _ db: Database
+        of shard: ShardTable.Entry, in file: Int64, _ db: Database
     ) throws -> [(fileOffset: Int, shardOffset: Int, length: Int)] {
-        try Row.fetchAll(
+        let pieces: [(fileOffset: Int, shardOffset: Int, length: Int)] = try Row.fetchAll(
             db.cachedStatement(
                 sql: """
                     SELECT offset, shard_offset, length FROM extent
                     WHERE file_id = ? AND shard_id = ?
                     ORDER BY shard_offset
-                    """), arguments: [file, shard]
-        ).map { ($0["offset"], $0["shard_offset"], $0["length"]) }
+                    """), arguments: [file, shard.id]
+        ).map { try ($0.size("offset"), $0.size("shard_offset"), $0.size("length")) }
+        guard pieces.allSatisfy({ $0.shardOffset + $0.length <= shard.bytes }) else {
+            throw DatabaseError.damaged("an extent of file \(file) does not lie in its shard")
+        }
+        return pieces
     }
 
     /// Whether a file has an extent in the shard.

@@ -26,14 +26,14 @@ package enum FileTable {
         package let isPending: Bool
         package let isHashed: Bool
 
-        fileprivate init(_ row: Row) {
-            id = row["id"]
-            digest = row["digest"]
-            bytes = row["bytes"]
+        fileprivate init(_ row: Row) throws {
+            id = try row.value("id")
+            digest = try row.value("digest")
+            bytes = try row.size("bytes")
             // A name that is not valid is treated as a file without tensors.
-            format = FileFormat(rawValue: row["format"]) ?? .other
-            isPending = row["pending"]
-            isHashed = row["is_hashed"]
+            format = try FileFormat(rawValue: row.value("format")) ?? .other
+            isPending = try row.value("pending")
+            isHashed = try row.value("is_hashed")
         }
     }
 
@@ -126,8 +126,8 @@ package enum FileTable {
                         WHERE id = ?
                         """), arguments: [file])
         else { return nil }
-        let unlinked: Int = row["unlinked"]
-        if row["is_linked"] { return unlinked > 0 ? .linked(unlinked: unlinked) : nil }
+        let unlinked: Int = try row.value("unlinked")
+        if try row.value("is_linked") { return unlinked > 0 ? .linked(unlinked: unlinked) : nil }
         if unlinked >= 0 {
             try db.cachedStatement(sql: "UPDATE file SET unlinked = -1 WHERE id = ?").execute(arguments: [file])
         }

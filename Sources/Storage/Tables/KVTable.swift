@@ -78,7 +78,7 @@ package enum KVTable {
                 sql: """
                     WITH RECURSIVE chain (shard_id, parent_id) AS (
                       SELECT shard_id, parent_id FROM kv_block WHERE key = ?
-                      UNION ALL
+                      UNION
                       SELECT kv_block.shard_id, kv_block.parent_id
                       FROM chain JOIN kv_block ON kv_block.shard_id = chain.parent_id)
                     SELECT shard.digest, shard.bytes, shard.depth
@@ -86,7 +86,11 @@ package enum KVTable {
                     ORDER BY shard.depth
                     """),
             arguments: [key]
-        ).map { KVShard(digest: $0["digest"], bytes: $0["bytes"], depth: $0["depth"]) }
+        ).map { row in
+            let bytes: Int = try row.size("bytes")
+            guard bytes >= trailerBytes else { throw row.damaged("bytes") }
+            return try KVShard(digest: row.value("digest"), bytes: bytes, depth: row.size("depth"))
+        }
     }
 
     /// Finds or inserts the row of a space.
@@ -97,7 +101,7 @@ package enum KVTable {
             db.cachedStatement(sql: "SELECT id, revision_id FROM kv_space WHERE digest = ?"),
             arguments: [space.digest])
         if let known {
-            if known["revision_id"] as Int64? != nil { return known["id"] }
+            if try known.value("revision_id") as Int64? != nil { return try known.value("id") }
             // The revision was removed and is here again, and the blocks that were not dropped yet are valid for it.
             return try Int64.fetchOne(
                 db,
@@ -105,7 +109,7 @@ package enum KVTable {
                     UPDATE kv_space SET revision_id = :revision
                     WHERE id = :space AND EXISTS (SELECT 1 FROM revision WHERE id = :revision)
                     RETURNING id
-                    """, arguments: ["revision": revision, "space": known["id"] as Int64])
+                    """, arguments: ["revision": revision, "space": known.value("id") as Int64])
         }
         return try Int64.fetchOne(
             db,
@@ -143,11 +147,12 @@ package enum KVTable {
         var dropped = Dropped()
         var spaces: Set<Int64> = []
         for block in blocks {
-            // Parents precede their children.
+            // Parents precede their children. A block of a damaged catalog may be its own ancestor.
             var doomed = [block]
+            var known: Set = [block]
             var index = 0
             while index < doomed.count {
-                doomed += try Int64.fetchAll(children, arguments: [doomed[index]])
+                doomed += try Int64.fetchAll(children, arguments: [doomed[index]]).filter { known.insert($0).inserted }
                 index += 1
             }
             if leavesOnly && doomed.count > 1 { continue }
@@ -193,6 +198,6 @@ package enum KVTable {
     private static func forget(_ shard: Int64, _ dropped: inout Dropped, _ db: Database) throws {
         guard let shard = try ShardTable.removeBlock(shard, db) else { return }
         dropped.blobs.append(.init(digest: shard.digest, kind: .shard))
-        dropped.bytes += shard.bytes
+        dropped.bytes.add(saturating: shard.bytes)
     }
 }

@@ -73,7 +73,7 @@ package enum ModelTable {
         -> [(id: Int64, name: String, record: ContentDigest?, sequence: Int)]
     {
         try Row.fetchAll(db, sql: "SELECT id, name, record, sequence FROM model")
-            .map { ($0["id"], $0["name"], $0["record"], $0["sequence"]) }
+            .map { try ($0.value("id"), $0.value("name"), $0.value("record"), $0.value("sequence")) }
     }
 
     /// The digests of all records.

@@ -37,13 +37,13 @@ package enum MoveTable {
                 changed: isSettled ? status.changed : 0, digest: digest)
         }
 
-        fileprivate init(_ row: Row) {
-            location = row["location"]
-            inode = row["inode"]
-            bytes = row["bytes"]
-            modified = row["modified_ns"]
-            changed = row["changed_ns"]
-            digest = row["digest"]
+        fileprivate init(_ row: Row) throws {
+            location = try row.value("location")
+            inode = try row.value("inode")
+            bytes = try row.size("bytes")
+            modified = try row.value("modified_ns")
+            changed = try row.value("changed_ns")
+            digest = try row.value("digest")
         }
 
         /// The row of a file that the revision does not hold in its present state.
@@ -104,10 +104,10 @@ package enum MoveTable {
             // "0" is the character after "/".
             arguments: [source, source + "/", source + "0"]
         ).map { row in
-            let id: Int64 = row["id"]
-            return Move(
-                id: id, revision: row["revision_id"], model: row["model"], source: row["source"],
-                files: try files(of: id, db))
+            let id: Int64 = try row.value("id")
+            return try Move(
+                id: id, revision: row.value("revision_id"), model: row.value("model"), source: row.value("source"),
+                files: files(of: id, db))
         }
     }
 

@@ -52,9 +52,9 @@ package enum OriginTable {
     ///
     /// - Parameter checkedAt: when they were seen to hold the revision; nil keeps what is known of them.
     package static func add(_ urls: [String], to revision: Int64, checkedAt: Int?, _ db: Database) throws {
-        let first =
-            try Int.fetchOne(
-                db, sql: "SELECT min(position) FROM revision_origin WHERE revision_id = ?", arguments: [revision]) ?? 0
+        let first = try Int.fetchValue(
+            db, sql: "SELECT coalesce(min(position), 0) FROM revision_origin WHERE revision_id = ?",
+            arguments: [revision])
         for (index, url) in urls.enumerated() {
             try insert(url, to: revision, position: first - urls.count + index, checkedAt: checkedAt, moves: true, db)
         }
@@ -64,10 +64,9 @@ package enum OriginTable {
     ///
     /// - Parameter checkedAt: when it was seen to hold the revision; nil keeps what is known of it.
     package static func append(_ url: String, to revision: Int64, checkedAt: Int?, _ db: Database) throws {
-        let next =
-            try Int.fetchOne(
-                db, sql: "SELECT max(position) + 1 FROM revision_origin WHERE revision_id = ?", arguments: [revision])
-            ?? 0
+        let next = try Int.fetchValue(
+            db, sql: "SELECT coalesce(max(position) + 1, 0) FROM revision_origin WHERE revision_id = ?",
+            arguments: [revision])
         try insert(url, to: revision, position: next, checkedAt: checkedAt, moves: false, db)
     }
 
@@ -139,7 +138,9 @@ package enum OriginTable {
                 sql: """
                     SELECT url, checked_at, absent_at FROM revision_origin WHERE revision_id = ? ORDER BY position, url
                     """), arguments: [revision]
-        ).map { OriginEntry(url: $0["url"], checkedAt: $0["checked_at"], absentAt: $0["absent_at"]) }
+        ).map {
+            try OriginEntry(url: $0.value("url"), checkedAt: $0.value("checked_at"), absentAt: $0.value("absent_at"))
+        }
     }
 
     /// The origins of a model's revisions: those of the newest revision first, and of a revision the nearest first.

@@ -65,10 +65,12 @@ package enum PromptTable {
                 ORDER BY model.name, uses DESC, prompt.name
                 """, arguments: ["model": model, "now": now]
         ).map { row in
-            Prompt(
-                model: row["model"], name: row["name"], digest: row["digest"], tokens: row["tokens"],
-                created: row["created_at"], accesses: row["access_count"], lastAccess: row["last_access"],
-                expectedUses: row["uses"])
+            try Prompt(
+                model: row.value("model"), name: row.value("name"), digest: row.value("digest"),
+                tokens: row.value("tokens"),
+                created: row.value("created_at"), accesses: row.value("access_count"),
+                lastAccess: row.value("last_access"),
+                expectedUses: row.value("uses"))
         }
     }
 
@@ -84,13 +86,16 @@ package enum PromptTable {
                 WHERE model_id = (SELECT id FROM model WHERE name = :model)
                 ORDER BY uses DESC, name
                 """, arguments: ["model": model, "now": now]
-        ).map { ($0["id"], $0["name"], $0["uses"], TokenList($0["tokens"] as Data).tokens) }
+        ).map { try ($0.value("id"), $0.value("name"), $0.value("uses"), TokenList($0.value("tokens") as Data).tokens) }
     }
 
     /// The prompts of a model as its record stores them.
     package static func records(of model: Int64, _ db: Database) throws -> [ModelRecord.Prompt] {
         try Row.fetchAll(
             db, sql: "SELECT name, tokens, created_at FROM prompt WHERE model_id = ? ORDER BY name", arguments: [model]
-        ).map { ModelRecord.Prompt(name: $0["name"], tokens: $0["tokens"], createdAt: $0["created_at"]) }
+        ).map {
+            try ModelRecord.Prompt(
+                name: $0.value("name"), tokens: $0.value("tokens"), createdAt: $0.value("created_at"))
+        }
     }
 }

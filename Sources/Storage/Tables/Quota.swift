@@ -21,11 +21,16 @@ public struct Quota: Sendable, Codable, Equatable {
     package var lowBytes: Int? { bytes.map { Int(saturating: Double($0) * low) } }
 
     /// Reads the settings.
+    ///
+    /// - Throws: `DatabaseError.damaged` for a negative quota, and for watermarks that are no fractions.
     package init(_ kind: QuotaKind, _ db: Database) throws {
         bytes = try SettingTable.get(kind.setting("quota", "bytes"), db)
         high = try SettingTable.get(kind.setting("quota", "high"), db) ?? high
         low = try SettingTable.get(kind.setting("quota", "low"), db) ?? low
         policy = try SettingTable.get(kind.setting("quota", "policy"), db) ?? kind.defaultPolicy
+        guard bytes ?? 0 >= 0, 0...1 ~= high, 0...1 ~= low else {
+            throw DatabaseError.damaged("unexpected value in the settings of the quota")
+        }
     }
 
     /// Writes the settings.

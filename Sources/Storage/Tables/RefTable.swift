@@ -36,13 +36,13 @@ package enum RefTable {
     package static func byRevision(of model: Int64, _ db: Database) throws -> [Int64: [String]] {
         try Row.fetchAll(
             db, sql: "SELECT revision_id, name FROM ref WHERE model_id = ? ORDER BY name", arguments: [model]
-        ).reduce(into: [:]) { $0[$1["revision_id"], default: []].append($1["name"]) }
+        ).reduce(into: [:]) { try $0[$1.value("revision_id"), default: []].append($1.value("name")) }
     }
 
     /// All refs, by their model's id.
     package static func byModel(_ db: Database) throws -> [Int64: [String]] {
         try Row.fetchAll(db, sql: "SELECT model_id, name FROM ref ORDER BY model_id, name")
-            .reduce(into: [:]) { $0[$1["model_id"], default: []].append($1["name"]) }
+            .reduce(into: [:]) { try $0[$1.value("model_id"), default: []].append($1.value("name")) }
     }
 
     /// The refs of a model with the names of their revisions: `["main": "org/name@v1"]`.
@@ -55,8 +55,8 @@ package enum RefTable {
                 WHERE ref.model_id = ?
                 """, arguments: [model]
         ).reduce(into: [:]) { refs, row in
-            refs[row["name"] as String] = RevisionName.text(
-                row["model"], version: row["version"], digest: row["digest"])
+            refs[try row.value("name") as String] = try RevisionName.text(
+                row.value("model"), version: row.value("version"), digest: row.value("digest"))
         }
     }
 
@@ -68,6 +68,6 @@ package enum RefTable {
                 SELECT ref.name, revision.digest FROM ref JOIN revision ON revision.id = ref.revision_id
                 WHERE ref.model_id = ?
                 """, arguments: [model]
-        ).reduce(into: [:]) { $0[$1["name"] as String] = $1["digest"] }
+        ).reduce(into: [:]) { try $0[$1.value("name") as String] = $1.value("digest") }
     }
 }

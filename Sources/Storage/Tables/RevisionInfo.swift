@@ -48,11 +48,14 @@ extension RevisionInfo {
                 ORDER BY revision.version IS NULL, revision.version
                 """, arguments: [id]
         ).map { row in
-            RevisionInfo(
-                model: model, version: row["version"], digest: row["digest"], commit: row["commit_id"],
-                bytes: row["bytes"], files: row["file_count"], tensors: row["tensor_count"],
-                layers: row["layer_count"], source: row["source"], refs: refs[row["id"]] ?? [], pin: row["note"],
-                created: row["created_at"], lastAccess: row["last_access"], accesses: row["access_count"])
+            try RevisionInfo(
+                model: model, version: row.value("version"), digest: row.value("digest"),
+                commit: row.value("commit_id"),
+                bytes: row.size("bytes"), files: row.value("file_count"), tensors: row.value("tensor_count"),
+                layers: row.value("layer_count"), source: row.value("source"), refs: refs[row.value("id")] ?? [],
+                pin: row.value("note"),
+                created: row.value("created_at"), lastAccess: row.value("last_access"),
+                accesses: row.value("access_count"))
         }
     }
 }

@@ -23,12 +23,12 @@ package struct RevisionRow: Sendable {
         FROM revision JOIN model ON model.id = revision.model_id
         """
 
-    private init(_ row: Row) {
-        id = row["id"]
-        model = row["model_id"]
-        modelName = row["model"]
-        digest = row["digest"]
-        version = row["version"]
+    private init(_ row: Row) throws {
+        id = try row.value("id")
+        model = try row.value("model_id")
+        modelName = try row.value("model")
+        digest = try row.value("digest")
+        version = try row.value("version")
     }
 
     /// The revision that `text` names: `model`, `model@ref`, `model@~3`, `model@v3`, `model@<commit>` or

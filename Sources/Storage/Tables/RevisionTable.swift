@@ -21,7 +21,7 @@ package enum RevisionTable {
     ) throws -> (id: Int64, version: Int?)? {
         try Row.fetchOne(
             db, sql: "SELECT id, version FROM revision WHERE model_id = ? AND digest = ?", arguments: [model, digest]
-        ).map { ($0["id"], $0["version"]) }
+        ).map { try ($0.value("id"), $0.value("version")) }
     }
 
     /// What is needed to make the manifest of a revision from rows.
@@ -33,7 +33,7 @@ package enum RevisionTable {
         try Row.fetchOne(
             db, sql: "SELECT id, commit_id, digest = provisional AS is_provisional FROM revision WHERE digest = ?",
             arguments: [digest]
-        ).map { ($0["id"], $0["commit_id"], $0["is_provisional"] ?? false) }
+        ).map { try ($0.value("id"), $0.value("commit_id"), $0.value("is_provisional") ?? false) }
     }
 
     /// The digests of all manifests.
@@ -145,10 +145,12 @@ package enum RevisionTable {
                     SELECT revision_file.path, file.digest
                     FROM revision_file JOIN file ON file.id = revision_file.file_id
                     WHERE revision_file.revision_id = ?
-                    """, arguments: [revision["id"] as Int64]
-            ).reduce(into: [ByteText: ContentDigest]()) { $0[ByteText($1["path"] as String)] = $1["digest"] }
+                    """, arguments: [revision.value("id") as Int64]
+            ).reduce(into: [ByteText: ContentDigest]()) {
+                try $0[ByteText($1.path("path") as String)] = $1.value("digest")
+            }
             if manifest.files.allSatisfy({ files[ByteText($0.path)] == $0.content.digest }) {
-                return revision["digest"]
+                return try revision.value("digest")
             }
         }
         return nil
@@ -184,7 +186,7 @@ package enum RevisionTable {
             arguments: [
                 model, digest, manifest.isPending ? digest : nil, version,
                 manifest.commit ?? String(digest.hex.prefix(40)),
-                manifest.files.reduce(0) { $0 + $1.content.bytes }, manifest.files.count, tensors.count,
+                manifest.files.saturatingSum(\.content.bytes), manifest.files.count, tensors.count,
                 layers.count, source, createdAt, createdAt,
             ])
         return db.lastInsertedRowID
@@ -244,9 +246,9 @@ package enum RevisionTable {
                       WHERE revision_file.revision_id = :revision))
                 """, arguments: ["model": model, "source": source, "revision": revision])
         return try replaced.map { row in
-            try MoveTable.attachAll(of: row["id"], to: revision, db)
-            try remove(row["id"], db)
-            return row["digest"]
+            try MoveTable.attachAll(of: row.value("id"), to: revision, db)
+            try remove(row.value("id"), db)
+            return try row.value("digest")
         }
     }
 

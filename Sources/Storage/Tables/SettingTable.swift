@@ -4,8 +4,12 @@ import GRDB
 /// the table.
 enum SettingTable {
     /// The value of a setting; nil if it is not set.
+    ///
+    /// - Throws: `DatabaseError.damaged` if it has another type.
     package static func get<Value: DatabaseValueConvertible>(_ name: String, _ db: Database) throws -> Value? {
-        try Value.fetchOne(db.cachedStatement(sql: "SELECT value FROM setting WHERE name = ?"), arguments: [name])
+        // As a row: a single value of another type would be converted, and a quota would become 0.
+        try Row.fetchOne(db.cachedStatement(sql: "SELECT value FROM setting WHERE name = ?"), arguments: [name])
+            .map { try $0.value("value") }
     }
 
     /// Sets a value.

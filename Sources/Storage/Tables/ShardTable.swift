@@ -43,9 +43,9 @@ package enum ShardTable {
         package let state: ShardState
 
         fileprivate init(_ row: Row) throws {
-            id = row["id"]
-            digest = row["digest"]
-            bytes = row["bytes"]
+            id = try row.value("id")
+            digest = try row.value("digest")
+            bytes = try row.size("bytes")
             kind = try row.word("kind")
             state = try row.word("state")
         }
@@ -167,7 +167,7 @@ package enum ShardTable {
                 """)
         var found: Set<ContentDigest> = []
         // From id 0 first: then a table with a present shard gives at least one.
-        for start in [0] + (1..<count).map({ _ in Int64.random(in: 0...last) }) {
+        for start in [0] + (1..<count).map({ _ in Int64.random(in: 0...max(last, 0)) }) {
             if let digest = try ContentDigest.fetchOne(next, arguments: [start]) { found.insert(digest) }
         }
         return Array(found)
@@ -185,7 +185,7 @@ package enum ShardTable {
         try Row.fetchAll(
             db.cachedStatement(sql: "SELECT digest, state, kind FROM shard WHERE digest BETWEEN ? AND ?"),
             arguments: [digests.lowerBound, digests.upperBound]
-        ).map { ($0["digest"], try $0.word("state"), try $0.word("kind")) }
+        ).map { try ($0.value("digest"), $0.word("state"), $0.word("kind")) }
     }
 
     /// The present shards of revisions that have an origin which was not seen to lack them: a missing blob of them was
@@ -309,7 +309,7 @@ package enum ShardTable {
                     RETURNING digest, bytes
                     """),
             arguments: [shard]
-        ).map { ($0["digest"], $0["bytes"]) }
+        ).map { try ($0.value("digest"), $0.size("bytes")) }
     }
 
     /// Sets the state of a shard whose blob is damaged or missing.
@@ -420,7 +420,7 @@ package enum ShardTable {
                     RETURNING digest, bytes
                     """),
             arguments: ["shard": shard]
-        ).map { ($0["digest"], $0["bytes"]) }
+        ).map { try ($0.value("digest"), $0.size("bytes")) }
     }
 
     // MARK: Uses
@@ -461,8 +461,8 @@ package enum ShardTable {
 extension ShardFacts {
     /// Reads the columns `digest`, `bytes`, `kind`, `layer` and `head` of `shard`.
     package init(_ row: Row) throws {
-        self.init(
-            digest: row["digest"], bytes: row["bytes"], kind: try row.word("kind"), layer: row["layer"],
-            head: row["head"])
+        try self.init(
+            digest: row.value("digest"), bytes: row.size("bytes"), kind: row.word("kind"), layer: row.value("layer"),
+            head: row.value("head"))
     }
 }

@@ -28,9 +28,9 @@ package enum SourceTable {
                     FROM source_shard JOIN shard ON shard.id = source_shard.shard_id
                     WHERE source_shard.source_id = ? AND shard.state = 'present'
                     """),
-            arguments: [source["id"] as Int64])
-        var memo = SourceMemo(digest: source["digest"], plan: source["plan"], shards: [:])
-        for row in rows { memo.shards[row["ordinal"]] = try ShardFacts(row) }
+            arguments: [source.value("id") as Int64])
+        var memo = try SourceMemo(digest: source.value("digest"), plan: source.value("plan"), shards: [:])
+        for row in rows { memo.shards[try row.size("ordinal")] = try ShardFacts(row) }
         return memo
     }
 

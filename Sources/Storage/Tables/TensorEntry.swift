@@ -79,13 +79,15 @@ extension TensorPlacement {
                     """),
             arguments: arguments
         ).map { row in
-            let placement = TensorPlacement(
+            let placement = try TensorPlacement(
                 entry: TensorEntry(
-                    name: row["name"], dtype: row["dtype"], shape: try Shape.decode(row["shape"]), bytes: row["bytes"],
-                    stack: row["stack"], layer: row["layer"], expert: row["expert"], file: row["path"],
-                    shard: row["digest"], shardOffset: row["shard_offset"] ?? 0),
-                shard: row["shard_id"], shardBytes: row["shard_bytes"] ?? 0,
-                state: (row["state"] as String?).flatMap(ShardState.init) ?? .present)
+                    name: row.value("name"), dtype: row.value("dtype"), shape: Shape.decode(row.value("shape")),
+                    bytes: row.size("bytes"),
+                    stack: row.value("stack"), layer: row.value("layer"), expert: row.value("expert"),
+                    file: row.value("path"),
+                    shard: row.value("digest"), shardOffset: row.size("shard_offset") ?? 0),
+                shard: row.value("shard_id"), shardBytes: row.size("shard_bytes") ?? 0,
+                state: (row.value("state") as String?).flatMap(ShardState.init) ?? .present)
             // The bytes are read at this place of a mapping, so it must lie in the shard.
             let entry = placement.entry
             guard entry.bytes >= 0,
@@ -111,7 +113,9 @@ extension LayerInfo {
                 ORDER BY tensor.stack, tensor.layer
                 """, arguments: [revision]
         ).map { row in
-            LayerInfo(stack: row["stack"] ?? "", number: row["layer"], tensors: row["tensors"], bytes: row["bytes"])
+            try LayerInfo(
+                stack: row.value("stack") ?? "", number: row.value("layer"), tensors: row.value("tensors"),
+                bytes: row.size("bytes"))
         }
     }
 }

@@ -43,9 +43,10 @@ package enum TensorTable {
             db.cachedStatement(sql: "SELECT name, dtype, shape, offset, bytes FROM tensor WHERE file_id = ?"),
             arguments: [file]
         ).map { row in
-            TensorInfo(
-                name: row["name"], dtype: row["dtype"], shape: try Shape.decode(row["shape"]), offset: row["offset"],
-                bytes: row["bytes"])
+            try TensorInfo(
+                name: row.value("name"), dtype: row.value("dtype"), shape: Shape.decode(row.value("shape")),
+                offset: row.size("offset"),
+                bytes: row.size("bytes"))
         }.sorted(by: FileLayout.precedes)
     }
 }
@@ -57,8 +58,7 @@ enum Shape {
     }
 
     static func decode(_ text: String) throws -> [Int] {
-        let malformed = StorageError.invalid(
-            what: "shape", value: text, reason: "expected a JSON array of numbers of 0 or more")
+        let malformed = DatabaseError.damaged("unexpected value in column shape: \(text.prefix(80))")
         guard let sizes = text.dropping(bytePrefix: "[")?.dropping(byteSuffix: "]") else { throw malformed }
         if sizes.isEmpty { return [] }
         return try sizes.byteParts(",").map { size in

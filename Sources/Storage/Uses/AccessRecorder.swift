@@ -113,7 +113,8 @@ package final class AccessRecorder: Sendable {
             // A shard that was removed since then has no row, and is left out of the simulation.
             guard let row else { continue }
             let micros = String(access.time / 1000)
-            text += "\(micros.dropLast(6)).\(micros.suffix(6)),\(row["id"] as Int64),\(row["bytes"] as Int)\n"
+            let (id, bytes): (Int64, Int) = try (row.value("id"), row.size("bytes"))
+            text += "\(micros.dropLast(6)).\(micros.suffix(6)),\(id),\(bytes)\n"
         }
         return text
     }

@@ -31,8 +31,10 @@ public enum FetchError: Error, Sendable, Equatable {
     case wrongDigest(url: String, expected: String, found: String)
     /// No origin is known for these bytes.
     case noOrigin(name: String)
-    /// No origin is registered for the URL's scheme, or its credentials cannot be used.
+    /// The URL is none of an origin, or a setting for its connections cannot be used.
     case unusable(url: String, reason: String)
+    /// The credentials for the origin are missing, or cannot be sent. No request was sent.
+    case badCredentials(url: String, reason: String)
 }
 
 extension FetchError: CustomStringConvertible {
@@ -80,7 +82,7 @@ extension FetchError: CustomStringConvertible {
             "\(url): the bytes have \(found), expected \(expected). They were rejected; fetch again."
         case .noOrigin(let name):
             "\(name): not in the store, and no origin is known that has it."
-        case .unusable(let url, let reason):
+        case .unusable(let url, let reason), .badCredentials(let url, let reason):
             "\(url): \(reason)."
         }
     }

@@ -74,7 +74,7 @@ struct ManifestPull {
             return PullSummary(
                 model: request.model, version: row.version, digest: digest,
                 commit: manifest.commit ?? String(digest.hex.prefix(40)), origin: url, files: manifest.files.count,
-                bytes: manifest.files.reduce(0) { $0 + $1.content.bytes }, fetched: work.progress.done - fetchedBefore,
+                bytes: manifest.files.saturatingSum(\.content.bytes), fetched: work.progress.done - fetchedBefore,
                 complete: isComplete)
         }
     }

@@ -1,5 +1,6 @@
 import Files
 import GRDB
+import Glibc
 import Storage
 import Support
 
@@ -49,7 +50,7 @@ public struct OriginCheckRequest: Sendable {
     static let mostSamples = 96
 
     /// Bytes of all files.
-    var bytes: Int { files.reduce(0) { $0 + $1.bytes } }
+    var bytes: Int { files.saturatingSum(\.bytes) }
 }
 
 /// The answer of an origin that was asked for a revision.
@@ -78,10 +79,12 @@ extension Origin {
     ///
     /// - Returns: nil if it is equal.
     func difference(of shard: ShardRequest, _ work: Work) throws -> String? {
-        let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: max(shard.bytes, 1), alignment: 4096)
-        defer { memory.deallocate() }
         // Bytes that no run covers are zero.
-        memory.initializeMemory(as: UInt8.self, repeating: 0)
+        guard let zeros = calloc(max(shard.bytes, 1), 1) else {
+            throw FileError.system(operation: "calloc", path: shard.path, code: ENOMEM)
+        }
+        defer { free(zeros) }
+        let memory = UnsafeMutableRawBufferPointer(start: zeros, count: max(shard.bytes, 1))
         try fetch(shard, work) { offset, run in
             try work.check()
             guard offset >= 0, run.count <= shard.bytes - offset else {
@@ -176,7 +179,7 @@ extension OriginCheckRequest {
                     WHERE revision_file.revision_id = ?
                     ORDER BY revision_file.path
                     """), arguments: [revision.id])
-        files = rows.map { File(path: $0["path"], bytes: $0["bytes"], digest: $0["digest"]) }
+        files = try rows.map { try File(path: $0.path("path"), bytes: $0.size("bytes"), digest: $0.value("digest")) }
         shards = try Row.fetchAll(
             db.cachedStatement(
                 sql: """
@@ -186,17 +189,18 @@ extension OriginCheckRequest {
                       FROM revision_file JOIN extent ON extent.file_id = revision_file.file_id
                       WHERE revision_file.revision_id = ?)
                     """), arguments: [revision.id]
-        ).map { Shard(digest: $0["digest"], bytes: $0["bytes"]) }
+        ).map { try Shard(digest: $0.value("digest"), bytes: $0.size("bytes")) }
         var sample: [ShardRequest] = []
         for row in rows where sample.count < Self.mostSamples {
-            let file: Int64 = row["id"]
+            let file: Int64 = try row.value("id")
             let shards = try ExtentTable.shards(of: file, db).sorted()
             for number in Self.sample(of: shards.count) {
-                let pieces = try ExtentTable.pieces(of: shards[number], in: file, db)
                 guard let shard = try ShardTable.find(id: shards[number], db) else { continue }
+                let pieces = try ExtentTable.pieces(of: shard, in: file, db)
                 sample.append(
                     ShardRequest(
-                        digest: shard.digest, bytes: shard.bytes, model: model, commit: commit, path: row["path"],
+                        digest: shard.digest, bytes: shard.bytes, model: model, commit: commit,
+                        path: try row.path("path"),
                         pieces: pieces.map {
                             .init(fileOffset: $0.fileOffset, shardOffset: $0.shardOffset, length: $0.length)
                         }))

@@ -28,11 +28,18 @@ struct PendingFile: Sendable {
     /// The pending files of a revision, sorted by path.
     static func all(of revision: Int64, _ db: Database) throws -> [PendingFile] {
         try rows(of: revision, path: nil, db).map { row in
-            let remote = RemoteFile(pending: row)
-            let id: Int64 = row["id"]
-            let layout = FileLayout(
-                format: FileFormat(rawValue: row["format"]) ?? .other, bytes: remote.bytes,
-                tensors: try TensorTable.all(of: id, db), metadata: [:])
+            let remote = try RemoteFile(pending: row)
+            let id: Int64 = try row.value("id")
+            let layout = try FileLayout(
+                format: FileFormat(rawValue: row.value("format")) ?? .other, bytes: remote.bytes,
+                tensors: TensorTable.all(of: id, db), metadata: [:])
+            var end = 0
+            for tensor in layout.tensors where tensor.bytes > 0 {
+                guard end...max(end, remote.bytes) ~= tensor.offset, tensor.bytes <= remote.bytes - tensor.offset else {
+                    throw DatabaseError.damaged("the tensors of file \(id) overlap or lie outside of it")
+                }
+                end = tensor.offset + tensor.bytes
+            }
             let plan = ShardPlan(layout)
             return PendingFile(
                 id: id, remote: remote, layout: layout, plan: plan, missing: try missing(id, plan, db))
@@ -41,7 +48,7 @@ struct PendingFile: Sendable {
 
     /// A pending file of a revision, as its origins name it; nil if the file is complete, or there is none.
     static func remote(_ path: String, of revision: Int64, _ db: Database) throws -> RemoteFile? {
-        try rows(of: revision, path: path, db).first.map { RemoteFile(pending: $0) }
+        try rows(of: revision, path: path, db).first.map { try RemoteFile(pending: $0) }
     }
 
     private static func rows(of revision: Int64, path: String?, _ db: Database) throws -> [Row] {
@@ -70,9 +77,10 @@ struct PendingFile: Sendable {
 
 extension RemoteFile {
     /// From a row of a pending file.
-    fileprivate init(pending row: Row) {
-        self.init(
-            model: row["model"], commit: row["commit_id"], path: row["path"], bytes: row["bytes"],
-            digest: row["digest"], gitObject: nil)
+    fileprivate init(pending row: Row) throws {
+        try self.init(
+            model: row.value("model"), commit: row.value("commit_id"), path: row.path("path"),
+            bytes: row.size("bytes"),
+            digest: row.value("digest"), gitObject: nil)
     }
 }

@@ -129,7 +129,7 @@ struct Pull {
             }
         }
         var rest = fetches.withLock { $0 }
-        let bytes = rest.reduce(0) { $0 + $1.bytes }
+        let bytes = rest.saturatingSum(\.bytes)
         try store.checkRoom(for: bytes)
         work.expect(bytes)
         while !rest.isEmpty {
@@ -205,10 +205,11 @@ struct Pull {
             guard let row else {
                 throw StorageError.notFound(kind: "revision", name: request.model, detail: "It was removed.")
             }
-            return PullSummary(
-                model: remote.model, version: row["version"], digest: row["digest"], commit: remote.commit, origin: url,
-                files: row["file_count"], bytes: row["bytes"], fetched: work.progress.done - fetchedBefore,
-                complete: try !RevisionTable.isPending(revision, db))
+            return try PullSummary(
+                model: remote.model, version: row.value("version"), digest: row.value("digest"), commit: remote.commit,
+                origin: url,
+                files: row.value("file_count"), bytes: row.size("bytes"), fetched: work.progress.done - fetchedBefore,
+                complete: !RevisionTable.isPending(revision, db))
         }
     }
 }

@@ -29,7 +29,7 @@ package struct RevisionShards: Sendable {
         self.digest = digest
         self.manifest = manifest
         self.text = text
-        bytes = manifest.files.reduce(0) { $0 + $1.content.bytes }
+        bytes = manifest.files.saturatingSum(\.content.bytes)
         shards = Dictionary(
             manifest.files.flatMap { $0.content.shards.map { ($0.digest, $0.bytes) } },
             uniquingKeysWith: { first, _ in first })

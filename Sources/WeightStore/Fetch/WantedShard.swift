@@ -32,14 +32,14 @@ struct WantedShard {
                     """),
             arguments: [shard.id])
         let sources = try places.map { place in
-            let pieces = try ExtentTable.pieces(of: shard.id, in: place["file_id"], db).map {
+            let pieces = try ExtentTable.pieces(of: shard, in: place.value("file_id"), db).map {
                 ShardRequest.Piece(fileOffset: $0.fileOffset, shardOffset: $0.shardOffset, length: $0.length)
             }
-            return (
-                url: place["url"] as String,
+            return try (
+                url: place.value("url") as String,
                 request: ShardRequest(
-                    digest: digest, bytes: shard.bytes, model: place["model"], commit: place["commit_id"],
-                    path: place["path"], pieces: pieces)
+                    digest: digest, bytes: shard.bytes, model: place.value("model"), commit: place.value("commit_id"),
+                    path: place.path("path"), pieces: pieces)
             )
         }
         return WantedShard(digest: digest, bytes: shard.bytes, state: shard.state, sources: sources)

@@ -26,7 +26,11 @@ enum HubCache {
         let refs = try refs(path + "/refs", &halves)
         var snapshots: [(source: ImportSource, modified: Int64)] = []
         let bounds = try SourceBounds([path, path + "/blobs"], store: store)
-        for commit in try FileSystem.entries(path + "/snapshots") {
+        let entries = try FileSystem.listing(path + "/snapshots")
+        halves += entries.undecodable.map {
+            SkippedFile(path: "\(path)/snapshots/\($0)", reason: "the name is not a commit")
+        }
+        for commit in entries.names {
             let location = path + "/snapshots/" + commit
             guard let status = try FileSystem.status(location), status.isDirectory else { continue }
             guard CommitName.isValid(commit) else {
@@ -72,7 +76,7 @@ enum HubCache {
     /// - Parameter skipped: receives the files that name no ref.
     private static func refs(_ root: String, _ skipped: inout [SkippedFile]) throws -> [ByteText: [String]] {
         var refs: [ByteText: [String]] = [:]
-        for (ref, location) in try files(root) {
+        for (ref, location) in try files(root, &skipped) {
             do {
                 // A FIFO would block.
                 guard try FileSystem.status(location)?.isFile == true else {
@@ -90,12 +94,20 @@ enum HubCache {
     }
 
     /// The files below a directory, by relative path: a ref may be named `refs/pr/1`.
-    private static func files(_ root: String, _ prefix: String = "") throws -> [(String, String)] {
-        try FileSystem.entries(root).flatMap { name -> [(String, String)] in
+    ///
+    /// - Parameter skipped: receives those whose names are not UTF-8.
+    private static func files(
+        _ root: String, _ skipped: inout [SkippedFile], _ prefix: String = ""
+    ) throws -> [(String, String)] {
+        let entries = try FileSystem.listing(root)
+        skipped += entries.undecodable.map { SkippedFile(path: "\(root)/\($0)", reason: "the name is not UTF-8") }
+        var found: [(String, String)] = []
+        for name in entries.names {
             let path = root + "/" + name
             // Links to directories are not followed: they may form a loop.
             let isDirectory = try FileSystem.status(path, following: false)?.isDirectory == true
-            return isDirectory ? try files(path, prefix + name + "/") : [(prefix + name, path)]
+            found += isDirectory ? try files(path, &skipped, prefix + name + "/") : [(prefix + name, path)]
         }
+        return found
     }
 }

@@ -106,13 +106,17 @@ struct ImportSource {
             skipped.append(SkippedFile(path: prefix, reason: "a link to a parent directory"))
             return
         }
-        for name in try FileSystem.entries(directory) {
+        let entries = try FileSystem.listing(directory)
+        if let name = entries.undecodable.first {
+            throw StorageError.invalid(
+                what: "file name", value: directory + "/" + name, reason: "not UTF-8; rename the file")
+        }
+        for name in entries.names {
             let location = directory + "/" + name
             let path = prefix.isEmpty ? name : prefix + "/" + name
-            guard !name.unicodeScalars.contains("\u{FFFD}"), RelativePath.isValid(path) else {
+            guard RelativePath.isValid(path) else {
                 throw StorageError.invalid(
-                    what: "file name", value: location,
-                    reason: "not UTF-8, or a path of 4096 bytes or more; rename the file")
+                    what: "file name", value: location, reason: "a path of 4096 bytes or more; rename the file")
             }
             if let reason = Self.ignored(path) {
                 skipped.append(SkippedFile(path: path, reason: reason))
@@ -122,11 +126,8 @@ struct ImportSource {
             guard let own = try FileSystem.status(location, following: false) else { continue }
             var target = real + "/" + name
             if own.isLink {
-                guard let resolved = try Self.target(of: location) else {
-                    skipped.append(SkippedFile(path: path, reason: "a dangling link"))
-                    continue
-                }
-                if let reason = bounds.refusal(of: resolved) {
+                let (resolved, problem) = try Self.target(of: location)
+                if let reason = problem ?? bounds.refusal(of: resolved) {
                     skipped.append(SkippedFile(path: path, reason: reason))
                     continue
                 }
@@ -157,12 +158,12 @@ struct ImportSource {
         }
     }
 
-    /// The path that a link leads to; nil if there is none.
-    private static func target(of link: String) throws -> String? {
+    /// The path that a link leads to, or the reason to leave the link out.
+    private static func target(of link: String) throws -> (path: String, problem: String?) {
         do {
-            return try FileSystem.resolve(link)
-        } catch FileError.system(_, _, let code) where [ENOENT, ENOTDIR, ELOOP].contains(code) {
-            return nil
+            return (try FileSystem.resolve(link), nil)
+        } catch FileError.system(_, _, let code) where [ENOENT, ENOTDIR, ELOOP, EILSEQ].contains(code) {
+            return ("", code == EILSEQ ? "a link to a path that is not UTF-8" : "a dangling link")
         }
     }
 

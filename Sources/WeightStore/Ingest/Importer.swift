@@ -223,7 +223,7 @@ struct Importer {
             try record(saved.id, db)
             var imported = ImportSummary.Imported(
                 model: source.model, version: saved.version ?? 0, digest: digest, refs: source.refs,
-                files: manifest.files.count, bytes: manifest.files.reduce(0) { $0 + $1.content.bytes },
+                files: manifest.files.count, bytes: manifest.files.saturatingSum(\.content.bytes),
                 wasKnown: saved.wasKnown)
             if !partial {
                 imported.movedRefs = before.filter { source.refs.contains($0.key) && $0.value != imported.name }

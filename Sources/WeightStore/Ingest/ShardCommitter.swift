@@ -115,7 +115,7 @@ final class ShardCommitter: Sendable {
         if batch.shards.isEmpty && batch.complete.isEmpty { return }
         do {
             let new = batch.shards.filter { $0.staged != nil }
-            if !new.isEmpty { try makeRoom(new.reduce(0) { $0 + $1.facts.bytes }) }
+            if !new.isEmpty { try makeRoom(new.saturatingSum(\.facts.bytes)) }
             try sync(new.compactMap(\.staged))
             let safe = try catalog.write(work: work) { db in try install(batch, db) }
             for (finished, isSafe) in zip(batch.shards, safe) {

@@ -105,16 +105,16 @@ struct NeededShard: Sendable {
                     """),
             arguments: ["revision": revision, "leaving": leaving])
         return try rows.map { row in
-            NeededShard(
-                digest: row["digest"], bytes: row["bytes"],
-                others: try RevisionRow.all(
+            try NeededShard(
+                digest: row.value("digest"), bytes: row.size("bytes"),
+                others: RevisionRow.all(
                     where: """
                         revision.id IN (
                           SELECT revision_file.revision_id
                           FROM extent JOIN revision_file ON revision_file.file_id = extent.file_id
                           WHERE extent.shard_id = ?)
                         AND revision.id NOT IN (SELECT value FROM json_each(?))
-                        """, [row["id"] as Int64, leaving], db
+                        """, [row.value("id") as Int64, leaving], db
                 ).map(\.name))
         }
     }

@@ -61,7 +61,7 @@ struct RemovalPlan {
         try FreedRows.leave(added.map(\.id), db)
         let freed = try FreedRows.count(beside: leases, db)
         totals.shards += freed.shards
-        totals.bytes += freed.bytes
+        totals.bytes.add(saturating: freed.bytes)
         weights += freed.bytes
     }
 
@@ -85,7 +85,7 @@ struct RemovalPlan {
 extension RemovalSummary {
     mutating func report(_ fetched: [NeededShard]) {
         fetchedFirst = fetched.count
-        fetchedFirstBytes = fetched.reduce(0) { $0 + $1.bytes }
+        fetchedFirstBytes = fetched.saturatingSum(\.bytes)
         neededBy = Array(Set(fetched.flatMap(\.others))).sorted()
     }
 }
@@ -170,7 +170,7 @@ enum FreedRows {
             arguments: ["leases": json(leases.map { "\"\($0)\"" }), "others": json(others.map { "\($0)" })])
         try db.execute(sql: "UPDATE temp.leaving_file SET is_new = 0 WHERE is_new = 1")
         guard let row else { throw DatabaseError.damaged("a count has no row") }
-        return (row["shards"], row["bytes"])
+        return try (row.value("shards"), row.value("bytes"))
     }
 
     /// The KV blocks that are valid for no revision that stays.
@@ -187,7 +187,7 @@ enum FreedRows {
                         HAVING min(kv_space_revision.revision_id IN (SELECT revision_id FROM temp.leaving_revision)))
                 """)
         guard let row else { throw DatabaseError.damaged("a count has no row") }
-        return (row["shards"], row["bytes"])
+        return try (row.value("shards"), row.value("bytes"))
     }
 
     private static func json(_ values: [String]) -> String { "[\(values.joined(separator: ","))]" }

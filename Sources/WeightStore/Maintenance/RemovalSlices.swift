@@ -137,7 +137,7 @@ final class RemovalSlices {
         try repeating(0) { slice, _, db in
             guard let dropped = try KVTable.dropAbandoned(most: 16, db) else { return false }
             slice.kv.blobs += dropped.blobs
-            slice.kv.bytes += dropped.bytes
+            slice.kv.bytes.add(saturating: dropped.bytes)
             return true
         }
     }
@@ -192,8 +192,8 @@ final class RemovalSlices {
     private func finish(_ slice: Slice) throws {
         totals.shards += slice.shards.count + slice.kv.blocks
         totals.kvBlocks += slice.kv.blocks
-        totals.bytes += slice.kv.bytes
-        for shard in slice.shards where shard.state == .present { totals.bytes += shard.bytes }
+        totals.bytes.add(saturating: slice.kv.bytes)
+        for shard in slice.shards where shard.state == .present { totals.bytes.add(saturating: shard.bytes) }
         guard let authority else { return }
         totals.kept += try authority.delete(slice.shards.map { .init(digest: $0.digest, kind: .shard) }, .removed).kept
         totals.kept += try authority.delete(slice.kv.blobs, .dropped).kept

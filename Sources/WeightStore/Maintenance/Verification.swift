@@ -37,6 +37,8 @@ public struct VerifySummary: Sendable, Codable {
         public let revisions: [String]
     }
 
+    /// Whether the store can only be read: nothing was moved to quarantine, restored or recorded.
+    public internal(set) var isReadOnly = false
     /// The number of shards verified.
     public internal(set) var shards = 0
     /// Bytes of these shards, without missing ones.
@@ -81,7 +83,7 @@ final class VerificationRun: Sendable {
         self.work = work
         self.shards = shards
         self.bytesPerSecond = bytesPerSecond
-        work.expect(shards.reduce(0) { $0 + $1.bytes })
+        work.expect(shards.saturatingSum(\.bytes))
     }
 
     func next() -> ShardTable.Entry? {
@@ -115,7 +117,7 @@ final class VerificationRun: Sendable {
     func verified(_ shard: ShardTable.Entry, _ damage: VerifySummary.Damage?) -> [Int64] {
         state.withLock { state in
             state.summary.shards += 1
-            if damage?.problem != "missing" { state.summary.bytes += shard.bytes }
+            if damage?.problem != "missing" { state.summary.bytes.add(saturating: shard.bytes) }
             if let damage {
                 state.summary.damage.append(damage)
                 return []

@@ -49,14 +49,14 @@ extension Revision {
                 what: "export target", value: directory + "/" + file.path,
                 reason: "the file exists; remove it, or allow overwriting")
         }
-        work.expect(chosen.reduce(0) { $0 + $1.bytes })
+        work.expect(chosen.saturatingSum(\.bytes))
         var summary = ExportSummary()
         for file in chosen {
             try work.check()
             work.name(file.path)
             try export(file, to: directory + "/" + file.path, work)
             summary.files += 1
-            summary.bytes += file.bytes
+            summary.bytes.add(saturating: file.bytes)
         }
         return summary
     }

@@ -31,12 +31,12 @@ extension Revision {
                         SELECT file.id FROM revision_file JOIN file ON file.id = revision_file.file_id
                         WHERE revision_file.revision_id = ? AND revision_file.path = ?
                         """, arguments: [id, path]),
-                let content = try FileContent.find(row["id"] as Int64, db)
+                let content = try FileContent.find(row.value("id") as Int64, db)
             else {
                 throw StorageError.notFound(
                     kind: "file", name: "\(name) \(path)")
             }
-            return (content, try ExtentTable.shards(of: row["id"], db))
+            return try (content, ExtentTable.shards(of: row.value("id"), db))
         }
         store.accesses.shards(shards)
         try store.read(content, name: "\(name) \(path)", work, body)

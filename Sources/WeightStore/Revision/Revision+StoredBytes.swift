@@ -16,7 +16,7 @@ extension Revision {
             let row = try Row.fetchOne(
                 try db.cachedStatement(sql: "SELECT commit_id, created_at FROM revision WHERE id = ?"), arguments: [id])
             guard let row else { throw StorageError.notFound(kind: "revision", name: name) }
-            return (row["commit_id"], row["created_at"])
+            return try (row.value("commit_id"), row.value("created_at"))
         }
     }
 
@@ -138,16 +138,16 @@ extension Revision {
                         """),
                 arguments: ["file": file.id, "start": range.lowerBound, "end": range.upperBound]
             ).map { row in
-                let digest: ContentDigest = row["digest"]
-                shards.append((row["id"], row["offset"]))
+                let digest: ContentDigest = try row.value("digest")
+                shards.append(try (row.value("id"), row.size("offset")))
                 let state: ShardState = try row.word("state")
                 if state != .present {
                     lost[digest] = LostShard(
                         error: .missing(path: store.blobs.path(digest), digest: digest), isEvicted: state == .evicted)
                 }
-                return StoredBytes.Run(
-                    offset: row["offset"], length: row["length"], blobOffset: row["shard_offset"],
-                    blobBytes: row["bytes"], digest: digest, path: store.blobs.path(digest))
+                return try StoredBytes.Run(
+                    offset: row.size("offset"), length: row.size("length"), blobOffset: row.size("shard_offset"),
+                    blobBytes: row.size("bytes"), digest: digest, path: store.blobs.path(digest))
             }
         }
         var last: ContentDigest?

@@ -73,11 +73,12 @@ extension Revision {
                     FROM revision_file JOIN file ON file.id = revision_file.file_id
                     WHERE revision_file.revision_id = ?
                     ORDER BY revision_file.path
-                    """, arguments: [id])
-        }.map { row in
-            FileInfo(
-                path: row["path"], bytes: row["bytes"], digest: row["digest"], format: row["format"],
-                shards: row["shards"], tensors: row["tensors"])
+                    """, arguments: [id]
+            ).map { row in
+                try FileInfo(
+                    path: row.path("path"), bytes: row.size("bytes"), digest: row.value("digest"),
+                    format: row.value("format"), shards: row.value("shards"), tensors: row.value("tensors"))
+            }
         }
     }
 }

@@ -17,5 +17,5 @@ public struct Layer: Sendable {
     public let tensors: [Tensor]
 
     /// The sum of the tensors' bytes.
-    public var bytes: Int { tensors.reduce(0) { $0 + $1.entry.bytes } }
+    public var bytes: Int { tensors.saturatingSum(\.entry.bytes) }
 }

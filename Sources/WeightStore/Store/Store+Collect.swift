@@ -42,7 +42,7 @@ extension Store {
         try collectStaging(&summary, dryRun: dryRun)
         let partials = try PartialShards(store: path).collect(olderThanSeconds: graceSeconds, dryRun: dryRun)
         summary.staged += partials.files
-        summary.bytes += partials.bytes
+        summary.bytes.add(saturating: partials.bytes)
         try collectOrphans(
             graceSeconds: graceSeconds, &summary, SpareReserve(reserve), Work(within: misses), dryRun: dryRun)
         summary.unknownFiles += survey.unknownFiles
@@ -53,7 +53,7 @@ extension Store {
         let deleted = try authority.delete(
             survey.unreferenced, .unreferenced(changedBefore: changedBefore), dryRun: dryRun)
         summary.unreferencedBlobs += deleted.blobs
-        summary.bytes += deleted.bytes
+        summary.bytes.add(saturating: deleted.bytes)
         summary.kept += deleted.kept
         try collectQuarantine(&summary, dryRun: dryRun)
         if !dryRun { try reserve.restore() }
@@ -64,17 +64,20 @@ extension Store {
     /// writes to it.
     private func collectStaging(_ summary: inout CollectionSummary, dryRun: Bool) throws {
         let staging = path + "/staging"
-        let folders = try FileSystem.entries(staging)
+        let folders = try FileSystem.listing(staging)
+        summary.unknownFiles += folders.undecodable.map { "\(staging)/\($0)" }
         let living = Set(try leases.holders().map(\.lease))
-        for folder in folders where !living.contains(folder) {
+        for folder in folders.names where !living.contains(folder) {
             let folder = "\(staging)/\(folder)"
             guard try FileSystem.status(folder, following: false)?.isDirectory == true else {
                 summary.unknownFiles.append(folder)
                 continue
             }
-            for file in try FileSystem.entries(folder) {
+            let files = try FileSystem.listing(folder)
+            summary.staged += files.undecodable.count
+            for file in files.names {
                 summary.staged += 1
-                summary.bytes += try FileSystem.status("\(folder)/\(file)", following: false)?.bytes ?? 0
+                summary.bytes.add(saturating: try FileSystem.status("\(folder)/\(file)", following: false)?.bytes ?? 0)
             }
             if !dryRun { try FileSystem.removeTree(folder) }
         }
@@ -82,7 +85,7 @@ extension Store {
         let rebuild = path + "/rebuild"
         for file in try FileSystem.entries(rebuild) {
             summary.staged += 1
-            summary.bytes += try FileSystem.status("\(rebuild)/\(file)", following: false)?.bytes ?? 0
+            summary.bytes.add(saturating: try FileSystem.status("\(rebuild)/\(file)", following: false)?.bytes ?? 0)
         }
         if !dryRun { try FileSystem.removeTree(rebuild) }
     }
@@ -104,7 +107,7 @@ extension Store {
                 return try FreedRows.count(beside: living, and: orphans, db)
             }
             summary.orphans += freed.shards
-            summary.bytes += freed.bytes
+            summary.bytes.add(saturating: freed.bytes)
             return
         }
         let slices = slices(spare, work)
@@ -116,7 +119,7 @@ extension Store {
         // Sources that were not imported for 90 days.
         try slices.forgetSources(before: StoreClock.now - 90 * 86_400)
         summary.orphans += slices.totals.shards
-        summary.bytes += slices.totals.bytes
+        summary.bytes.add(saturating: slices.totals.bytes)
         summary.kept += slices.totals.kept
     }
 
@@ -141,7 +144,7 @@ extension Store {
             }
             if isMissing { summary.missing += 1 }
             summary.kvBlocks += lost.blocks
-            summary.bytes += try authority.delete(lost.blobs, .dropped, dryRun: dryRun).bytes
+            summary.bytes.add(saturating: try authority.delete(lost.blobs, .dropped, dryRun: dryRun).bytes)
         }
         summary.hits = Array(Set(summary.hits)).sorted()
     }
@@ -186,7 +189,7 @@ extension Store {
             guard isHealed else { continue }
             let file = "\(path)/quarantine/\(name)"
             summary.quarantined += 1
-            summary.bytes += try FileSystem.status(file)?.bytes ?? 0
+            summary.bytes.add(saturating: try FileSystem.status(file)?.bytes ?? 0)
             if !dryRun { try FileSystem.remove(file) }
         }
     }

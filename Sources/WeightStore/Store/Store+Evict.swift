@@ -122,9 +122,9 @@ extension Store {
             }
         }
         if !request.dryRun { try authority.delete(gone.map { .init(digest: $0.digest, kind: .shard) }, .evicted) }
-        let bytes = gone.reduce(0) { $0 + $1.bytes }
+        let bytes = gone.saturatingSum(\.bytes)
         summary.shards += gone.count
-        summary.bytes += bytes
+        summary.bytes.add(saturating: bytes)
         summary.stored -= bytes
     }
 
@@ -189,7 +189,7 @@ extension Store {
             guard bytes < wanted else { break }
             guard let shard = try ShardTable.markEvicted(victim.shard, db) else { continue }
             gone.append(shard)
-            bytes += shard.bytes
+            bytes.add(saturating: shard.bytes)
             clock = [clock, victim.priority].compactMap(\.self).max()
         }
         if let clock { try EvictionClock(.weights).advance(to: clock, db) }

@@ -42,7 +42,7 @@ extension Store {
         while true {
             let files = try wanted(selection, of: revision, prefixes: prefixes)
             if isFirst {
-                let bytes = files.reduce(0) { $0 + $1.bytes }
+                let bytes = files.saturatingSum(\.bytes)
                 try checkRoom(for: bytes)
                 work.expect(bytes)
             }
@@ -139,7 +139,7 @@ extension Store {
 
     /// Writes the final manifest of a revision whose last byte has arrived.
     private func finish(_ revision: Int64, _ work: Work) throws {
-        let row = try catalog.read { db in
+        let found = try catalog.read { db in
             try Row.fetchOne(
                 db,
                 sql: """
@@ -147,10 +147,12 @@ extension Store {
                     WHERE id = ? AND digest = provisional AND NOT EXISTS (
                       SELECT 1 FROM revision_file JOIN file ON file.id = revision_file.file_id
                       WHERE revision_file.revision_id = revision.id AND file.pending)
-                    """, arguments: [revision])
+                    """, arguments: [revision]
+            ).map { row -> (Int64, ContentDigest, String) in
+                try (row.value("model_id"), row.value("digest"), row.value("commit_id"))
+            }
         }
-        guard let row else { return }
-        let (model, provisional): (Int64, ContentDigest) = (row["model_id"], row["digest"])
+        guard let (model, provisional, commit) = found else { return }
         let files = try catalog.read { db in
             try Row.fetchAll(
                 db,
@@ -158,15 +160,15 @@ extension Store {
                     SELECT path, file_id FROM revision_file WHERE revision_id = ?
                     """, arguments: [revision]
             ).map { row in
-                guard let content = try FileContent.find(row["file_id"] as Int64, db) else {
-                    throw StorageError.notFound(kind: "file", name: row["path"], detail: "It was removed.")
+                guard let content = try FileContent.find(row.value("file_id") as Int64, db) else {
+                    throw StorageError.notFound(kind: "file", name: try row.path("path"), detail: "It was removed.")
                 }
-                return Manifest.File(path: row["path"], content: content.canonical())
+                return try Manifest.File(path: row.path("path"), content: content.canonical())
             }
         }
         let change = change(work)
         let staged = try change.stage()
-        let digest = try staged.writeWhole(Manifest(commit: row["commit_id"], files: files).encoded())
+        let digest = try staged.writeWhole(Manifest(commit: commit, files: files).encoded())
         try change.commit { db in
             // The same files may have been imported meanwhile as another revision.
             if try RevisionTable.find(digest, of: model, db) != nil { return ((), []) }

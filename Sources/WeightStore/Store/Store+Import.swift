@@ -140,7 +140,7 @@ extension Store {
                 return ImportSummary.Imported(
                     model: row.modelName, version: version, digest: row.digest,
                     refs: try RefTable.names(of: row.id, db).sorted(), files: files.count,
-                    bytes: files.reduce(0) { $0 + $1.bytes }, wasKnown: true)
+                    bytes: files.saturatingSum(\.bytes), wasKnown: true)
             }
         }
         guard !revisions.isEmpty, revisions.count == finished.moves.count else { return nil }

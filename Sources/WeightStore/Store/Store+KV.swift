@@ -52,17 +52,19 @@ extension Store {
                     WHERE :pattern IS NULL OR model.name GLOB :pattern
                     GROUP BY kv_space.id, revision.id
                     ORDER BY model.name, revision.version, kv_space.format, kv_space.tenant, kv_space.block_tokens
-                    """, arguments: ["pattern": pattern])
-        }.map { row in
-            let model: String = row["model"]
-            let version: Int? = row["version"]
-            let digest: ContentDigest = row["digest"]
-            let blockTokens: Int = row["block_tokens"]
-            return KVSpaceInfo(
-                model: model, revision: RevisionName.text(model, version: version, digest: digest),
-                superseded: superseded.contains(row["id"]), format: row["format"], tenant: row["tenant"],
-                blockTokens: blockTokens, blocks: row["blocks"], bytes: row["bytes"],
-                longest: row["longest"] * blockTokens, accesses: row["accesses"], lastAccess: row["last_access"])
+                    """, arguments: ["pattern": pattern]
+            ).map { row in
+                let model: String = try row.value("model")
+                let blockTokens: Int = try row.size("block_tokens")
+                let longest: Int = try row.value("longest")
+                return try KVSpaceInfo(
+                    model: model,
+                    revision: RevisionName.text(model, version: row.value("version"), digest: row.value("digest")),
+                    superseded: superseded.contains(row.value("id")), format: row.value("format"),
+                    tenant: row.value("tenant"), blockTokens: blockTokens, blocks: row.value("blocks"),
+                    bytes: row.value("bytes"), longest: longest.multiplied(saturating: blockTokens),
+                    accesses: row.value("accesses"), lastAccess: row.value("last_access"))
+            }
         }
     }
 
@@ -100,7 +102,7 @@ extension Store {
             }
             if !dryRun { try authority.delete(dropped.blobs, .dropped) }
             summary.blocks += dropped.blocks
-            summary.bytes += dropped.bytes
+            summary.bytes.add(saturating: dropped.bytes)
         }
         return summary
     }
@@ -122,10 +124,11 @@ extension Store {
                     FROM kv_space JOIN kv_space_revision ON kv_space_revision.space_id = kv_space.id
                     """
             ).filter { row in
-                (revisions?.contains(row["revision_id"]) ?? true) && (superseded?.contains(row["id"]) ?? true)
-                    && (selection.tenant.map { (row["tenant"] as ContentDigest).hex.hasBytePrefix($0.lowercased()) }
-                        ?? true)
-            }.map { $0["id"] as Int64 }
+                let (revision, space): (Int64, Int64) = try (row.value("revision_id"), row.value("id"))
+                let tenant: ContentDigest = try row.value("tenant")
+                return (revisions?.contains(revision) ?? true) && (superseded?.contains(space) ?? true)
+                    && (selection.tenant.map { tenant.hex.hasBytePrefix($0.lowercased()) } ?? true)
+            }.map { try $0.value("id") as Int64 }
             let before = selection.olderThanSeconds.map { StoreClock.now.subtracting(saturating: $0) }
             let blocks = try db.cachedStatement(
                 sql: """

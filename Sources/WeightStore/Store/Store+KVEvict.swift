@@ -17,9 +17,9 @@ extension Store {
         let parts: [KVCandidates.Spaces?] = superseded.isEmpty ? [nil] : [.only(superseded), .others(superseded)]
         for spaces in parts where rest > 0 {
             victims += try KVCandidates(catalog.readableName, spaces, excluding: request.excluded).victims(
-                policy, bytes: rest, expected: min(max(2 * rest / max(average, 1), 256), 1 << 20),
+                policy, bytes: rest, expected: min(max(2.multiplied(saturating: rest) / max(average, 1), 256), 1 << 20),
                 seconds: request.seconds)
-            rest = wanted - victims.reduce(0) { $0 + $1.bytes }
+            rest = wanted.subtracting(saturating: victims.saturatingSum(\.bytes))
         }
         summary.seconds = (ContinuousClock.now - start) / .seconds(1)
         let dropped = try catalog.write(dryRun: request.dryRun, durable: false) { db in
@@ -28,7 +28,7 @@ extension Store {
         }
         if !request.dryRun { try authority.delete(dropped.blobs, .dropped) }
         summary.shards += dropped.blocks
-        summary.bytes += dropped.bytes
+        summary.bytes.add(saturating: dropped.bytes)
         summary.stored -= dropped.bytes
     }
 
@@ -42,7 +42,7 @@ extension Store {
             let gone = try KVTable.drop([victim.shard], leavesOnly: true, db)
             guard gone.blocks > 0 else { continue }
             dropped.blobs += gone.blobs
-            dropped.bytes += gone.bytes
+            dropped.bytes.add(saturating: gone.bytes)
             clock = [clock, victim.priority].compactMap(\.self).max()
         }
         if let clock { try EvictionClock(.kv).advance(to: clock, db) }
@@ -53,8 +53,8 @@ extension Store {
     /// and neither a ref, a pin nor a live process holds the revision.
     func supersededSpaces() throws -> [Int64] {
         let used = Set(try leases.holders().flatMap(\.revisions))
-        let rows = try catalog.read { db in
-            try Row.fetchAll(
+        return try catalog.read { db in
+            let rows = try Row.fetchAll(
                 db,
                 sql: """
                     SELECT kv_space_revision.space_id, model.name AS model, revision.digest, revision.provisional,
@@ -65,14 +65,18 @@ extension Store {
                     JOIN revision ON revision.id = kv_space_revision.revision_id
                     JOIN model ON model.id = revision.model_id
                     """)
+            var (all, current): (Set<Int64>, Set<Int64>) = ([], [])
+            for row in rows {
+                let (space, model, isSuperseded): (Int64, String, Bool) = try (
+                    row.value("space_id"), row.value("model"), row.value("is_superseded")
+                )
+                let names: [ContentDigest?] = try [row.value("digest"), row.value("provisional")]
+                let isUsed = names.compactMap(\.self).contains { used.contains(.init(model: model, digest: $0)) }
+                all.insert(space)
+                if isUsed || !isSuperseded { current.insert(space) }
+            }
+            return all.subtracting(current).sorted()
         }
-        var current: Set<Int64> = []
-        for row in rows {
-            let names: [ContentDigest?] = [row["digest"], row["provisional"]]
-            let isUsed = names.compactMap(\.self).contains { used.contains(.init(model: row["model"], digest: $0)) }
-            if isUsed || !row["is_superseded"] { current.insert(row["space_id"]) }
-        }
-        return Set(rows.map { $0["space_id"] }).subtracting(current).sorted()
     }
 
     /// Evicts KV blocks, before new ones are stored, if the total would exceed the quota's high watermark. A put is not

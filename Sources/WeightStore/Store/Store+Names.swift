@@ -23,17 +23,21 @@ extension Store {
                     ORDER BY model.name
                     """, arguments: [pattern, pattern]
             ).map { row in
-                let id: Int64 = row["id"]
+                let id: Int64 = try row.value("id")
                 let uses = try Row.fetchOne(
                     try db.cachedStatement(
                         sql: """
                             SELECT max(last_access) AS last, sum(access_count) AS count FROM revision WHERE model_id = ?
                             """), arguments: [id])
-                return Model(
-                    name: row["name"], revisions: row["revisions"], version: row["newest"], bytes: row["bytes"] ?? 0,
-                    tensors: row["tensor_count"] ?? 0, layers: row["layer_count"] ?? 0, refs: refs[id] ?? [],
-                    pinned: pinned.contains(id), modified: row["created_at"] ?? row["model_created_at"],
-                    lastAccess: uses?["last"] ?? row["model_created_at"], accesses: uses?["count"] ?? 0)
+                guard let uses else { throw DatabaseError.damaged("a sum has no row") }
+                return try Model(
+                    name: row.value("name"), revisions: row.value("revisions"), version: row.value("newest"),
+                    bytes: row.value("bytes") ?? 0,
+                    tensors: row.value("tensor_count") ?? 0, layers: row.value("layer_count") ?? 0,
+                    refs: refs[id] ?? [],
+                    pinned: pinned.contains(id), modified: row.value("created_at") ?? row.value("model_created_at"),
+                    lastAccess: uses.value("last") ?? row.value("model_created_at"),
+                    accesses: uses.value("count") ?? 0)
             }
         }
     }

@@ -368,18 +368,18 @@ extension AbsentShards {
         var absent = AbsentShards()
         let rows = try Row.fetchCursor(db, sql: sql, arguments: arguments)
         while let row = try rows.next() {
-            let bytes: Int = row["bytes"]
-            switch row["availability"] as String {
+            let bytes: Int = try row.size("bytes")
+            switch try row.value("availability") as String {
             case "checked":
                 absent.shards += 1
-                absent.bytes += bytes
+                absent.bytes.add(saturating: bytes)
             case "unchecked":
                 absent.uncheckedShards += 1
-                absent.uncheckedBytes += bytes
+                absent.uncheckedBytes.add(saturating: bytes)
             default:
                 absent.lostShards += 1
-                absent.lostBytes += bytes
-                try lost(row["id"], row["digest"])
+                absent.lostBytes.add(saturating: bytes)
+                try lost(row.value("id"), row.value("digest"))
             }
         }
         let pending = revision == nil ? "" : "AND revision_file.revision_id = :revision"

@@ -50,10 +50,12 @@ extension Store {
         return try catalog.read { db in
             DiskGauge(
                 quota: try Quota(.weights, db), shards: sums.integer(4), bytes: bytes,
-                evicted: try Int.fetchOne(
-                    db, sql: "SELECT coalesce(sum(bytes), 0) FROM shard WHERE state = 'evicted'") ?? 0,
+                evicted: try Int.fetchValue(
+                    db, sql: "SELECT coalesce(sum(bytes), 0) FROM shard WHERE state = 'evicted'"),
                 evictable: known.evictable, inUse: known.inUse, pinned: known.pinned,
-                withoutOrigin: bytes - known.evictable - known.inUse - known.pinned)
+                withoutOrigin: [known.evictable, known.inUse, known.pinned].reduce(bytes) {
+                    $0.subtracting(saturating: $1)
+                })
         }
     }
 }

@@ -229,7 +229,7 @@ extension Store {
         _ shards: [NeededShard], isLast: Bool, _ fetched: inout [ContentDigest: NeededShard],
         _ unfetchable: inout [ContentDigest: String], _ work: Work
     ) throws {
-        work.expect(shards.reduce(0) { $0 + $1.bytes })
+        work.expect(shards.saturatingSum(\.bytes))
         for shard in shards {
             try work.check()
             do {

@@ -33,14 +33,15 @@ extension Store {
                     GROUP BY model.id
                     ORDER BY model.name
                     """)
-            let models = rows.map { row in
-                let (stored, shared): (Int, Int) = (row["stored"], row["shared"])
-                return ModelUsage(
-                    model: row["name"], revisions: row["revisions"], logical: row["logical"], stored: stored,
+            let models = try rows.map { row in
+                let (stored, shared): (Int, Int) = try (row.value("stored"), row.value("shared"))
+                return try ModelUsage(
+                    model: row.value("name"), revisions: row.value("revisions"), logical: row.value("logical"),
+                    stored: stored,
                     shared: shared, own: stored - shared)
             }
             return StoreUsage(
-                models: models, logical: models.reduce(0) { $0 + $1.logical }, stored: try Totals.bytes(.weights, db),
+                models: models, logical: models.saturatingSum(\.logical), stored: try Totals.bytes(.weights, db),
                 orphaned: try Int.fetchValue(
                     db,
                     sql: """

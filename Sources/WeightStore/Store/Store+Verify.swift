@@ -16,11 +16,15 @@ extension Store {
     /// A shard that was missing or quarantined and whose right bytes are back becomes present again. Manifests and records
     /// are compared with their digests, too, and written anew from the catalog if they are damaged or missing.
     ///
+    /// In a store that can only be read, nothing is changed: the damage is reported alone, and so are damaged KV blocks,
+    /// manifests and records (``VerifySummary/isReadOnly``).
+    ///
     /// - Parameters:
     ///   - rule: which shards to read.
     ///   - work: counts bytes read. Cancelling it, or the task, ends the verification.
     /// - Throws: ``StoreError``, `CancellationError`; ``StorageError/foreignBlobs(path:found:)`` if the blobs are not
-    ///   mounted. Shards verified before the error are recorded as verified.
+    ///   mounted; ``StorageError/readOnly(reason:)`` if the origins are to be checked and the store can only be read.
+    ///   Shards verified before the error are recorded as verified.
     @discardableResult
     public func verify(_ rule: VerifyRule = VerifyRule(), work: Work = Work()) async throws -> VerifySummary {
         try await work.run { try self.verifyBlocking(rule, work: work) }
@@ -29,11 +33,12 @@ extension Store {
     /// The blocking form of ``verify(_:work:)``, for threads outside of Swift's cooperative pool.
     @discardableResult
     public func verifyBlocking(_ rule: VerifyRule = VerifyRule(), work: Work = Work()) throws -> VerifySummary {
-        try requireWritable()
+        // The results of the checks are recorded.
+        if rule.checksOrigins { try requireWritable() }
         try requireOwnBlobs()
         // First: what an origin no longer holds is then reported as lost.
         let origins = rule.checksOrigins ? try checkOriginsToVerify(rule, work) : []
-        let reinstated = try reinstateLostShards(work)
+        let reinstated = access.isReadOnly ? 0 : try reinstateLostShards(work)
         let descriptions = try restoreDescriptions(of: rule.revision, work)
         let shards = try shardsToVerify(rule)
         let run = VerificationRun(shards, bytesPerSecond: rule.bytesPerSecond, work: work)
@@ -45,13 +50,14 @@ extension Store {
         try markVerified(rest, work)
         if let failure { throw failure }
         var summary = found
+        summary.isReadOnly = access.isReadOnly
         summary.reinstated = reinstated
         summary.rewritten = descriptions.restored
         summary.damage += try descriptions.lost.map { bad in
             VerifySummary.Damage(
                 digest: bad.name.digest, problem: "damaged",
-                detail:
-                    "\(bad.name.kind == .record ? "record" : "manifest"): \(bad.detail); the catalog does not give it",
+                detail: (bad.name.kind == .record ? "record: " : "manifest: ") + bad.detail
+                    + (access.isReadOnly ? "" : "; the catalog does not give it"),
                 revisions: try revisions(describedBy: bad.name))
         }
         summary.known = try knownDamage(but: Set(found.damage.map(\.digest)))
@@ -95,7 +101,7 @@ extension Store {
                 verifiedBefore: rule.olderThanSeconds.map { StoreClock.now.subtracting(saturating: $0) }, db)
         }
         if let sample = rule.sample {
-            var rest = Double(shards.reduce(0) { $0 + $1.bytes }) * min(max(sample, 0), 1)
+            var rest = Double(shards.saturatingSum(\.bytes)) * min(max(sample, 0), 1)
             let count = shards.prefix { shard in
                 defer { rest -= Double(shard.bytes) }
                 return rest > 0
@@ -109,28 +115,36 @@ extension Store {
         -> VerifySummary.Damage?
     {
         guard let damage = try damage(of: shard, buffer, run.read) else { return nil }
+        if access.isReadOnly { return try report(damage, of: shard) }
         if shard.kind == .kv {
             logger.warning("KV block \(shard.digest.short): \(damage.detail); dropped")
             run.dropped(try dropKVBlock(shard.digest))
             return nil
         }
-        return try setAside(shard, damage, run.work).map { revisions in
-            VerifySummary.Damage(
-                digest: shard.digest, problem: damage.state == .missing ? "missing" : "damaged", detail: damage.detail,
-                revisions: revisions)
+        return try setAside(shard, damage, run.work).map { VerifySummary.Damage(shard, damage, revisions: $0) }
+    }
+
+    /// What is reported of a bad shard in a store that can only be read.
+    ///
+    /// - Returns: nil if the shard was evicted or removed meanwhile.
+    private func report(_ damage: BlobDamage, of shard: ShardTable.Entry) throws -> VerifySummary.Damage? {
+        try catalog.read { db in
+            guard let row = try ShardTable.find(shard.digest, db), row.state == .present else { return nil }
+            return VerifySummary.Damage(shard, damage, revisions: try Self.revisions(holding: row.id, db))
         }
     }
 
-    /// Compares manifests and records with their digests, and writes bad ones anew.
+    /// Compares manifests and records with their digests, and writes bad ones anew if the store can be written.
     private func restoreDescriptions(of revision: String?, _ work: Work) throws -> (
         restored: Int, lost: [BadDescription]
     ) {
+        let row = try revision.map { name in try catalog.read { db in try RevisionRow.find(name, db) } }
+        if access.isReadOnly { return (0, try badDescriptions(of: row)) }
         if try catalog.write(work: work, { db in try catalog.isOlder(db) }) {
             // Its records are not the newest, and a new one would hide those that are.
             logger.warning("\(StorageError.catalogOlder(path: catalog.path)) Manifests and records are not checked.")
             return (0, [])
         }
-        let row = try revision.map { name in try catalog.read { db in try RevisionRow.find(name, db) } }
         return try restore(badDescriptions(of: row))
     }
 
@@ -153,7 +167,7 @@ extension Store {
     }
 
     private func markVerified(_ shards: [Int64], _ work: Work) throws {
-        if shards.isEmpty { return }
+        if shards.isEmpty || access.isReadOnly { return }
         try catalog.write(durable: false, work: work) { db in try ShardTable.markVerified(shards, db) }
     }
 
@@ -165,5 +179,13 @@ extension Store {
                     detail: "found earlier", revisions: try Self.revisions(holding: shard.id, db))
             }
         }
+    }
+}
+
+extension VerifySummary.Damage {
+    fileprivate init(_ shard: ShardTable.Entry, _ damage: BlobDamage, revisions: [String]) {
+        self.init(
+            digest: shard.digest, problem: damage.state == .missing ? "missing" : "damaged", detail: damage.detail,
+            revisions: revisions)
     }
 }

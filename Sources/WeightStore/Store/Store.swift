@@ -69,7 +69,8 @@ public final class Store: Sendable {
         _ = OpenFiles.limit
         if try FileSystem.status(path + "/blobs") == nil {
             guard create else { throw StorageError.notAStore(path: path) }
-            let others = try FileSystem.entries(path).filter { $0 != "lost+found" }
+            var others = try FileSystem.listing(path)
+            others.names.removeAll { $0 == "lost+found" }
             if !others.isEmpty, !FileSystem.exists(path + "/write.lock") {
                 throw StorageError.invalid(
                     what: "directory for a store", value: path, reason: "not empty; use an empty or a new directory")

@@ -62,9 +62,12 @@ enum Popularity {
                 """, arguments: ["now": now])
         var popular: [PopularRevision] = []
         for row in rows {
-            var revision = PopularRevision(
-                id: row["id"], model: row["model"], digest: row["digest"], version: row["version"], uses: row["uses"])
-            let (lastAccess, isNamed, moved): (Int, Bool, Int?) = (row["last_access"], row["named"], row["moved"])
+            var revision = try PopularRevision(
+                id: row.value("id"), model: row.value("model"), digest: row.value("digest"),
+                version: row.value("version"), uses: row.value("uses"))
+            let (lastAccess, isNamed, moved): (Int, Bool, Int?) = try (
+                row.value("last_access"), row.value("named"), row.value("moved")
+            )
             if !isNamed, let moved, lastAccess <= moved {
                 let uses = revision.uses
                 revision = PopularRevision(try RevisionRow.find(revision.model, db))
@@ -107,10 +110,11 @@ enum Popularity {
                     """),
             arguments: ["revision": revision, "whole": isWhole, "now": now]
         ).map { row in
-            WarmShard(
-                digest: row["digest"], bytes: row["bytes"], layer: row["layer"], isFile: row["is_file"],
-                isPresent: row["is_present"], isAvailable: row["is_available"], uses: row["uses"],
-                fetchSeconds: row["fetch_seconds"])
+            try WarmShard(
+                digest: row.value("digest"), bytes: row.size("bytes"), layer: row.value("layer"),
+                isFile: row.value("is_file"),
+                isPresent: row.value("is_present"), isAvailable: row.value("is_available"), uses: row.value("uses"),
+                fetchSeconds: row.value("fetch_seconds"))
         }
     }
 

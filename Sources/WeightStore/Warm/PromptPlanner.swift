@@ -83,7 +83,11 @@ struct PromptPlanner {
                         ORDER BY kv_space.id
                         """),
                 arguments: [revision.id]
-            ).map { Space(digest: $0["digest"], blockTokens: $0["block_tokens"]) }
+            ).map { row in
+                let blockTokens: Int = try row.size("block_tokens")
+                guard blockTokens > 0 else { throw row.damaged("block_tokens") }
+                return Space(digest: try row.value("digest"), blockTokens: blockTokens)
+            }
         }
         guard let engine else { return spaces }
         let held = try store.heldRevision("\(revision.model)@\(revision.digest)")

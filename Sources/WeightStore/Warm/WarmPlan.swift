@@ -34,9 +34,9 @@ public struct WarmPlan: Sendable, Encodable {
     }
 
     /// Bytes to read from the disk, because the page cache does not hold them now.
-    public var diskBytes: Int { items.reduce(0) { $0 + $1.diskBytes } }
+    public var diskBytes: Int { items.saturatingSum(\.diskBytes) }
     /// Bytes to fetch from origins.
-    public var fetchBytes: Int { items.reduce(0) { $0 + $1.fetchBytes } }
+    public var fetchBytes: Int { items.saturatingSum(\.fetchBytes) }
 }
 
 /// An item of a plan: the weights of a revision, or the KV blocks of a prompt. All sizes are bytes.
@@ -128,7 +128,7 @@ struct WarmStep: Sendable {
     /// The shards that may be evicted for them.
     let victims: Set<ContentDigest>
 
-    var bytes: Int { shards.reduce(0) { $0 + $1.bytes } }
+    var bytes: Int { shards.saturatingSum(\.bytes) }
     /// The minimum of the shards' uses: no hotter shard is evicted for them.
     var uses: Double { shards.reduce(.infinity) { min($0, $1.uses) } }
 }

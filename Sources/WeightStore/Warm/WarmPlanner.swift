@@ -42,7 +42,7 @@ struct WarmPlanner {
         self.plan = plan
         self.residents = residents
         self.underWay = underWay
-        free = plan.budget - underWay.values.reduce(0, +) - residents.values.reduce(0) { $0 + $1.bytes }
+        free = plan.budget - underWay.values.reduce(0, +) - residents.values.saturatingSum(\.bytes)
     }
 
     mutating func plan(_ candidates: [Candidate]) -> WarmPlan {
@@ -84,12 +84,12 @@ struct WarmPlanner {
                 break
             }
             added += new.map(\.digest)
-            entry.bytes += part.bytes
+            entry.bytes.add(saturating: part.bytes)
             entry.shared += part.bytes - new.bytes
             entry.resident += new.bytes - absent.bytes
-            entry.fetchBytes += absent.filter { !$0.isPresent }.bytes
+            entry.fetchBytes.add(saturating: absent.filter { !$0.isPresent }.bytes)
             entry.parts += key.isNumber ? 1 : 0
-            plan.bytes += absent.bytes
+            plan.bytes.add(saturating: absent.bytes)
             if !absent.isEmpty {
                 plan.steps.append(WarmStep(item: plan.items.count, shards: absent, victims: victims))
             }
@@ -141,7 +141,7 @@ extension WarmShard.Part {
 }
 
 extension [WarmShard] {
-    var bytes: Int { reduce(0) { $0 + $1.bytes } }
+    var bytes: Int { saturatingSum(\.bytes) }
 
     /// Seconds saved per byte; nil if there are no bytes.
     var benefitPerByte: Double? {

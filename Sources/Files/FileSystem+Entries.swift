@@ -1,0 +1,96 @@
+import Glibc
+
+/// The entries of a directory, without `.` and `..`.
+///
+/// A name may be any bytes. What is not UTF-8 is no `String` that leads to the file again, and two such names would become
+/// the same text, so these names are kept apart.
+package struct DirectoryEntries: Sendable {
+    /// The names that are UTF-8, sorted by their bytes.
+    package var names: [String] = []
+    /// The other names as text for messages: each byte that is not ASCII is written as `\xFF`. No path is made of them.
+    package var undecodable: [String] = []
+
+    package var isEmpty: Bool { names.isEmpty && undecodable.isEmpty }
+}
+
+extension FileSystem {
+    /// The names in a directory that are UTF-8, sorted by their bytes; empty if the directory does not exist.
+    ///
+    /// An error while the directory is read is thrown, and never taken for its end. The corresponding C function is
+    /// `readdir`.
+    package static func entries(_ path: String) throws(FileError) -> [String] { try listing(path).names }
+
+    /// All entries of a directory; none if it does not exist.
+    package static func listing(_ path: String) throws(FileError) -> DirectoryEntries {
+        var entries = DirectoryEntries()
+        for name in try rawNames(Array(path.utf8)) {
+            if let text = String(validating: name, as: UTF8.self) {
+                entries.names.append(text)
+            } else {
+                entries.undecodable.append(escaped(name))
+            }
+        }
+        entries.names.sort { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        entries.undecodable.sort { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        return entries
+    }
+
+    /// Removes a directory and its contents, whatever their names; symbolic links are removed, not followed.
+    package static func removeTree(_ path: String) throws(FileError) { try removeTree(Array(path.utf8)) }
+
+    private static func removeTree(_ path: [UInt8]) throws(FileError) {
+        for name in try rawNames(path) {
+            let child = path + [UInt8(ascii: "/")] + name
+            var facts = stat()
+            // It may have been removed meanwhile.
+            guard lstat(characters(child), &facts) == 0 else { continue }
+            if facts.st_mode & S_IFMT == S_IFDIR {
+                try removeTree(child)
+            } else if unlink(characters(child)) == -1, errno != ENOENT {
+                throw .system(operation: "unlink", path: escaped(child), code: errno)
+            }
+        }
+        if rmdir(characters(path)) == -1, errno != ENOENT {
+            throw .system(operation: "rmdir", path: escaped(path), code: errno)
+        }
+    }
+
+    private static func rawNames(_ path: [UInt8]) throws(FileError) -> [[UInt8]] {
+        guard let stream = opendir(characters(path)) else {
+            if errno == ENOENT { return [] }
+            throw .system(operation: "opendir", path: escaped(path), code: errno)
+        }
+        defer { closedir(stream) }
+        var names: [[UInt8]] = []
+        while true {
+            // Only errno tells the end of the directory from an error.
+            errno = 0
+            guard let entry = readdir(stream) else {
+                if errno != 0 { throw .system(operation: "readdir", path: escaped(path), code: errno) }
+                return names
+            }
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in Array(bytes.prefix { $0 != 0 }) }
+            if !name.elementsEqual(".".utf8) && !name.elementsEqual("..".utf8) { names.append(name) }
+        }
+    }
+
+    /// As an argument of a C function.
+    private static func characters(_ path: [UInt8]) -> [CChar] { path.map { CChar(bitPattern: $0) } + [0] }
+
+    /// The text itself if it is UTF-8.
+    private static func escaped(_ path: [UInt8]) -> String {
+        if let text = String(validating: path, as: UTF8.self) { return text }
+        let digits = Array("0123456789ABCDEF".unicodeScalars)
+        var text = String.UnicodeScalarView()
+        for byte in path {
+            if byte < 0x80 {
+                text.append(Unicode.Scalar(byte))
+            } else {
+                text.append(contentsOf: "\\x".unicodeScalars)
+                text.append(digits[Int(byte >> 4)])
+                text.append(digits[Int(byte & 15)])
+            }
+        }
+        return String(text)
+    }
+}
