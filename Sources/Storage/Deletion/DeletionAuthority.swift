@@ -11,7 +11,8 @@ import GRDB
 ///    needed, `missing` and `quarantined` that it was needed and is back. A manifest is kept by a revision, a record by a
 ///    model.
 /// 5. **What a rebuild could not read is not garbage** (`RebuildLoss`): until that is settled, shards and manifests
-///    without rows are kept, because they may belong to what was lost. KV blocks and replaced records are not such bytes.
+///    without rows are kept, because they may belong to what was lost. So are those that a rebuild found without a
+///    revision. Dropped KV blocks and replaced records are not such bytes.
 /// 6. **A blob that has no row for a reason unknown gets the grace period**, from the last change of its file. A blob whose
 ///    row a transaction has just deleted does not: its deletion was decided with the row.
 ///
@@ -74,8 +75,8 @@ package struct DeletionAuthority: Sendable {
             rest = rest.dropFirst(slice.count)
             try catalog.write { db in
                 try require(db)
-                let isLossOpen = try RebuildLoss.exists(db)
-                for name in slice { try delete(name, reason, isLossOpen: isLossOpen, dryRun: dryRun, &result, db) }
+                let hold = try RebuildLoss.hold(db)
+                for name in slice { try delete(name, reason, hold, dryRun: dryRun, &result, db) }
             }
         }
         return result
@@ -92,32 +93,40 @@ package struct DeletionAuthority: Sendable {
         }
     }
 
+    /// Deletes those records that interrupted changes have noted and that no model has; inside of `Catalog.write`, before
+    /// the transaction changes a row.
+    package func deletePending(_ db: Database) throws {
+        let records = try catalog.pendingRecords()
+        if !records.isEmpty, try deleteReplaced(records, db) { try catalog.notePending([]) }
+    }
+
     /// Deletes the records that a committed transaction has replaced; inside of `Catalog.write`, after the commit.
-    func deleteReplaced(_ records: [ContentDigest], _ db: Database) throws {
-        if records.isEmpty { return }
+    ///
+    /// - Returns: false if rule 2 or 3 forbids deletions.
+    func deleteReplaced(_ records: [ContentDigest], _ db: Database) throws -> Bool {
         do {
             try require(db)
         } catch let error as StorageError where error.isRefusedDeletion {
-            return
+            return false
         }
         var result = Result()
         for digest in records {
             // Rule 5 keeps no replaced record.
-            try delete(
-                .init(digest: digest, kind: .record), .replaced, isLossOpen: false, dryRun: false, &result, db)
+            try delete(.init(digest: digest, kind: .record), .replaced, .nothing, dryRun: false, &result, db)
         }
+        return true
     }
 
     private func delete(
-        _ name: BlobDirectory.Name, _ reason: Reason, isLossOpen: Bool, dryRun: Bool, _ result: inout Result,
-        _ db: Database
+        _ name: BlobDirectory.Name, _ reason: Reason, _ hold: RebuildLoss.Hold, dryRun: Bool,
+        _ result: inout Result, _ db: Database
     ) throws {
         let row = try row(of: name, db)
         if row == .keeps { return }
         let path = blobs.path(name.digest, name.kind)
         guard let status = try FileSystem.status(path, following: false) else { return }
         if row == .none {
-            if isLossOpen, reason.mayHitLoss(name.kind) {
+            if reason.isHeld(name.kind, hold) {
                 result.kept += 1
                 return
             }
@@ -145,11 +154,11 @@ package struct DeletionAuthority: Sendable {
 
 extension DeletionAuthority.Reason {
     /// Whether a blob without a row may be what a rebuild has lost. The record of a removed model is not.
-    fileprivate func mayHitLoss(_ kind: BlobDirectory.Kind) -> Bool {
-        switch self {
-        case .removed: kind != .record
-        case .unreferenced, .evicted: true
-        case .replaced, .dropped: false
+    fileprivate func isHeld(_ kind: BlobDirectory.Kind, _ hold: RebuildLoss.Hold) -> Bool {
+        switch (self, hold) {
+        case (_, .nothing), (.replaced, _), (.dropped, _), (.removed, .found): false
+        case (.removed, .removed): kind != .record
+        case (.unreferenced, _), (.evicted, _): true
         }
     }
 }

@@ -164,7 +164,7 @@ extension Store {
         still: (inout RemovalPlan, [LeaseDirectory.Holder], Database) throws -> [RevisionRow]?
     ) throws -> Removal {
         try leases.whileNobodyStarts(work) { holders in
-            try change(work).commit { db in
+            try change(work).commitRemoval { db in
                 try authority.require(db)
                 var plan = plan
                 guard let revisions = try still(&plan, holders, db) else { throw Outdated() }
@@ -181,14 +181,14 @@ extension Store {
                 for revision in revisions { try removal.remove(revision, db) }
                 for model in plan.models { try removal.removeModel(model, db) }
                 removal.summary.kept = plan.kept
-                return (removal, Array(removal.models))
+                return (removal, Array(removal.models), removal.records)
             }
         }
     }
 
     /// Removes what removed revisions have left behind.
     private func finish(_ removal: Removal, _ spare: SpareReserve, _ work: Work) throws -> RemovalSummary {
-        var kept = try authority.delete(removal.blobs, .removed).kept
+        var kept = try authority.delete(removal.manifests, .removed).kept
         let slices = slices(spare, work)
         do {
             try slices.dropDeadClaims()
