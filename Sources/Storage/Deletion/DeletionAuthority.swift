@@ -75,8 +75,8 @@ package struct DeletionAuthority: Sendable {
             rest = rest.dropFirst(slice.count)
             try catalog.write { db in
                 try require(db)
-                let hold = try RebuildLoss.hold(db)
-                for name in slice { try delete(name, reason, hold, dryRun: dryRun, &result, db) }
+                let isLossOpen = try RebuildLoss.exists(db)
+                for name in slice { try delete(name, reason, isLossOpen: isLossOpen, dryRun: dryRun, &result, db) }
             }
         }
         return result
@@ -112,21 +112,22 @@ package struct DeletionAuthority: Sendable {
         var result = Result()
         for digest in records {
             // Rule 5 keeps no replaced record.
-            try delete(.init(digest: digest, kind: .record), .replaced, .nothing, dryRun: false, &result, db)
+            try delete(
+                .init(digest: digest, kind: .record), .replaced, isLossOpen: false, dryRun: false, &result, db)
         }
         return true
     }
 
     private func delete(
-        _ name: BlobDirectory.Name, _ reason: Reason, _ hold: RebuildLoss.Hold, dryRun: Bool,
-        _ result: inout Result, _ db: Database
+        _ name: BlobDirectory.Name, _ reason: Reason, isLossOpen: Bool, dryRun: Bool, _ result: inout Result,
+        _ db: Database
     ) throws {
         let row = try row(of: name, db)
         if row == .keeps { return }
         let path = blobs.path(name.digest, name.kind)
         guard let status = try FileSystem.status(path, following: false) else { return }
         if row == .none {
-            if reason.isHeld(name.kind, hold) {
+            if isLossOpen, reason.mayHitLoss(name.kind) {
                 result.kept += 1
                 return
             }
@@ -154,11 +155,11 @@ package struct DeletionAuthority: Sendable {
 
 extension DeletionAuthority.Reason {
     /// Whether a blob without a row may be what a rebuild has lost. The record of a removed model is not.
-    fileprivate func isHeld(_ kind: BlobDirectory.Kind, _ hold: RebuildLoss.Hold) -> Bool {
-        switch (self, hold) {
-        case (_, .nothing), (.replaced, _), (.dropped, _), (.removed, .found): false
-        case (.removed, .removed): kind != .record
-        case (.unreferenced, _), (.evicted, _): true
+    fileprivate func mayHitLoss(_ kind: BlobDirectory.Kind) -> Bool {
+        switch self {
+        case .removed: kind != .record
+        case .unreferenced, .evicted: true
+        case .replaced, .dropped: false
         }
     }
 }

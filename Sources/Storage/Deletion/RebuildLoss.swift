@@ -65,18 +65,10 @@ package enum RebuildLoss {
     /// Whether something is not settled.
     package static func exists(_ db: Database) throws -> Bool { try !all(db).isEmpty }
 
-    /// Which blobs without rows are kept.
-    enum Hold {
-        case nothing
-        /// Those that a collection finds: no revision is known to be lost.
-        case found
-        /// Those whose rows a removal deletes, too: a lost revision may hold them.
-        case removed
-    }
-
-    static func hold(_ db: Database) throws -> Hold {
-        let all = try all(db)
-        return all.isEmpty ? .nothing : all.allSatisfy { $0.blobs != nil } ? .found : .removed
+    /// Forgets the entries of manifests that revisions have again: removing such a revision later loses nothing unknown.
+    package static func settle(_ db: Database) throws {
+        let text: String? = try SettingTable.get(setting, db)
+        if text != nil { try set(all(db), db) }
     }
 
     /// Settles the entry of blobs that no revision holds, because there are none any more.

@@ -52,6 +52,7 @@ package struct ModelChange {
         return try catalog.write(dryRun: dryRun, work: work) { db in
             if !dryRun { try authority.deletePending(db) }
             let (result, models, removed) = try body(db)
+            if !dryRun { try RebuildLoss.settle(db) }
             return (result, replaced: dryRun ? nil : try writeRecords(of: models, removed, db))
         } afterCommit: { db, change in
             guard let replaced = change.replaced, try authority.deleteReplaced(replaced, db) else { return }

@@ -56,7 +56,7 @@ extension Store {
         summary.unreferencedBlobs += deleted.blobs
         summary.bytes += deleted.bytes
         summary.kept += deleted.kept
-        if deleted.kept == 0, !dryRun, try catalog.read({ db in try RebuildLoss.exists(db) }) {
+        if summary.kept == 0, !dryRun, try catalog.read({ db in try RebuildLoss.exists(db) }) {
             try catalog.write { db in try RebuildLoss.settleBlobs(db) }
         }
         try collectQuarantine(&summary, dryRun: dryRun)

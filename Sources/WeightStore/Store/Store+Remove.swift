@@ -201,7 +201,7 @@ extension Store {
         kept += slices.totals.kept
         if kept > 0 {
             logger.warning(
-                "\(kept) blobs were kept: they may belong to revisions that the last rebuild could not read")
+                "\(kept) blobs were kept: they may belong to revisions that the last rebuild could not read or find")
         }
         var summary = removal.summary
         summary.shards = slices.totals.shards
@@ -219,7 +219,10 @@ extension Store {
     /// Visits the files that removed revisions linked, if a removal was interrupted or left that to others.
     func finishRemovals(_ work: Work) throws {
         let files = try catalog.read { db in try FileTable.unlinked(db) }
-        if !files.isEmpty { try slices(SpareReserve(reserve), work).visit(files) }
+        if files.isEmpty { return }
+        // A record that was left would list its model again at a rebuild, without the shards.
+        try catalog.write(work: work) { db in try authority.deletePending(db) }
+        try slices(SpareReserve(reserve), work).visit(files)
     }
 
     /// Fetches shards that other revisions need and have no origin for.

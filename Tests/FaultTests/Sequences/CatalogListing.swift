@@ -1,4 +1,5 @@
 import Files
+import GRDB
 import Logging
 import Storage
 @testable import WeightStore
@@ -97,6 +98,34 @@ extension CatalogListing.Revision {
     var text: String {
         "\(version.map { "v\($0)" } ?? "unfinished") refs \(refs.sorted()) \(isPinned ? "pinned " : "")"
             + "origins \(origins.sorted().map { $0.suffix(2) })"
+    }
+}
+
+/// What the catalog says of shards.
+struct ShardListing {
+    /// Those that should have a file.
+    var present: Set<ContentDigest> = []
+    /// Those whose files are garbage.
+    var evicted: Set<ContentDigest> = []
+    /// The KV blocks.
+    var blocks: Set<ContentDigest> = []
+    /// Whether collections keep blobs that have no row.
+    var holds = false
+
+    init() {}
+
+    init(_ store: Store) throws {
+        self = try store.catalog.read { db in
+            func digests(_ condition: String) throws -> Set<ContentDigest> {
+                Set(try ContentDigest.fetchAll(db, sql: "SELECT digest FROM shard WHERE \(condition)"))
+            }
+            var listing = ShardListing()
+            listing.present = try digests("state = 'present' AND kind <> 'kv'")
+            listing.evicted = try digests("state = 'evicted'")
+            listing.blocks = try digests("kind = 'kv'")
+            listing.holds = try RebuildLoss.exists(db)
+            return listing
+        }
     }
 }
 

@@ -99,6 +99,51 @@ enum KnownSequences {
             ]
         ),
         (
+            "blobs of a model whose record and manifest are lost are kept",
+            [
+                write(0, 0), from(0, "a"), .event(.loseDescription(0)), .event(.loseDescription(1)), .run(.rebuild),
+                collect,
+            ]
+        ),
+        (
+            "blobs of a model whose record is lost are kept",
+            [write(0, 0), from(0, "a"), .event(.loseDescription(1)), .run(.rebuild), collect]
+        ),
+        (
+            "a model that is removed after a killed change stays removed",
+            killedTags
+        ),
+        (
+            "a removal that was killed and completed stays made",
+            [
+                write(0, 0), from(0, "a"), .kill(.remove(["org/a"], force: false), call: "unlink", ordinal: 1),
+                .run(.collect(grace: nil, downTo: nil)), .run(.rebuild),
+            ]
+        ),
+        (
+            "many missing shards end a collection",
+            manyMissing
+        ),
+        (
+            "bytes of an origin are used only if they have the digest",
+            [write(0, 0), from(0, "a", origin: 0), evict, edit(0), .run(.export("org/a"))]
+        ),
+        (
+            "a miss that cannot fit the quota is not stored",
+            [write(0, 0), from(0, "a", origin: 0), evict, .run(.quota(1000)), .run(.export("org/a"))]
+        ),
+        (
+            "what a process uses is neither evicted nor removed",
+            [
+                write(0, 0), from(0, "a", origin: 0), .event(.hold("org/a")), evict,
+                .run(.remove(["org/a"], force: true)), .event(.release), evict,
+            ]
+        ),
+        (
+            "two names of one file with two formats are two plans",
+            [write(0, 0), .event(.link(0, file: 1)), from(0, "a"), from(0, "b")]
+        ),
+        (
             "unreferenced shards are kept for the grace period",
             [
                 write(0, 0), .kill(importing(0, "a"), call: "rename", ordinal: 9),
@@ -147,6 +192,22 @@ enum KnownSequences {
         ),
         ("nothing is stored above the quota", [write(0, 0), .run(.quota(4000)), from(0, "a")]),
     ]
+
+    /// Changes that are killed at each sync: some leave a record that was not committed.
+    private static let killedTags: [Step] = {
+        var steps = [write(0, 0), from(0, "a")]
+        for ordinal in 1...4 {
+            steps.append(.kill(.tag("org/a", ref: "prod"), call: "fsync", ordinal: ordinal))
+            steps.append(.kill(.tag("org/a", ref: "test"), call: "fdatasync", ordinal: ordinal))
+        }
+        return steps + [.run(.remove(["org/a"], force: false)), .run(.rebuild)]
+    }()
+
+    private static let manyMissing: [Step] = {
+        var steps = [write(0, 0), write(1, 6), write(2, 5), from(0, "a"), from(1, "b"), from(2, "c")]
+        for _ in 0..<12 { steps.append(.event(.lose(0))) }
+        return steps + [collect, .event(.giveBack), collect]
+    }()
 
     private static let evict = Step.run(.evict(nil))
     private static let collect = Step.run(.collect(grace: 0, downTo: nil))

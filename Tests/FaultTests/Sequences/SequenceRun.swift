@@ -15,6 +15,8 @@ final class SequenceRun {
     private(set) var steps: [Step] = []
     /// How often each command ended with each status.
     private(set) var outcomes: [String: Int] = [:]
+    /// What this process uses, as another one beside the tool's.
+    private var use: (store: Store, revision: Revision)?
 
     /// How much is checked after a step.
     enum Depth: Int, Comparable {
@@ -79,7 +81,7 @@ final class SequenceRun {
             do {
                 let listing = try listing(store)
                 if case .export(let name) = command, result.status == 0 { try checkExport(of: name) }
-                try model.follow(command, result.status, listing, try Self.evicted(store), state, new)
+                try model.follow(command, result.status, listing, try ShardListing(store), state, new)
             } catch let failure as SequenceFailure {
                 throw SequenceFailure("\(failure)\n\(result.output)\(result.errors)")
             }
@@ -106,12 +108,6 @@ final class SequenceRun {
                 try Manifest(decoding: try FileSystem.read(path, limit: 1 << 30), path: path))
         }
         return listing
-    }
-
-    private static func evicted(_ store: Store) throws -> Set<ContentDigest> {
-        try store.catalog.read { db in
-            Set(try ContentDigest.fetchAll(db, sql: "SELECT digest FROM shard WHERE state = 'evicted'"))
-        }
     }
 
     // MARK: Checks
@@ -219,7 +215,7 @@ final class SequenceRun {
         guard records == model.listing.models.count || model.hasLoss else {
             throw SequenceFailure("gc leaves \(records) records of \(model.listing.models.count) models")
         }
-        for shard in shards.subtracting(model.suspects).subtracting(model.evicted)
+        for shard in shards.subtracting(model.suspects).subtracting(model.catalog.evicted)
         where state.isWhole(shard) && !left.contains(shard) {
             throw SequenceFailure("gc has deleted shard \(shard.short), which a revision needs")
         }
@@ -227,9 +223,11 @@ final class SequenceRun {
 
     /// Puts everything back, and checks the store as a whole.
     func finish() throws {
+        try perform(.event(.release), .listing)
         for place in 0..<SequenceDirectory.places { try perform(.event(.back(place)), .listing) }
         for event in [SequenceEvent.mount, .giveBack] { try perform(.event(event), .bytes) }
         if model.newest != nil { try perform(.run(.merge), .bytes) }
+        if model.hasLoss { try perform(.run(.discardNewer), .bytes) }
         try perform(.run(.verify(origins: false)), .listing)
         try perform(.run(.collect(grace: 0, downTo: nil)), .rebuild)
         if model.suspects.count > 10 || model.hasLoss { return }
@@ -269,7 +267,7 @@ final class SequenceRun {
                 try FileSystem.read(directory.root + "/backup/store.db", limit: 1 << 30),
                 to: directory.store + "/store.db")
             model.restored()
-            try look(try directory.copy()) { store in model.evicted = try Self.evicted(store) }
+            try look(try directory.copy()) { store in model.catalog = try ShardListing(store) }
         case .hourPasses:
             let queue = try DatabaseQueue(path: directory.store + "/store.db")
             try queue.write { db in
@@ -282,6 +280,20 @@ final class SequenceRun {
             model.checked = []
         case .lose(let number), .corrupt(let number): try damage(number, isLost: event == .lose(number))
         case .giveBack: try giveBack()
+        case .link(let place, let number):
+            guard let path = directory.file(number, ofPlace: place) else { return }
+            // A file that has just changed is not remembered.
+            usleep(250_000)
+            link(path, path + ".bin")
+            model.moves = model.moves.filter { $0.key.place != place }
+        case .hold(let name):
+            guard let key = model.listing.revision(name) else { return }
+            let store = try Store.silent(at: directory.store)
+            use = (store, try store.revision("\(key.model)@\(key.digest.hex)"))
+            model.held = [key]
+        case .release:
+            use = nil
+            model.held = []
         case .loseDescription(let number):
             let kind = number.isMultiple(of: 2) ? BlobDirectory.Kind.manifest : .record
             let names = state.whole.keys.filter { $0.kind == kind }.sorted { $0.digest.hex < $1.digest.hex }
@@ -341,12 +353,17 @@ extension SequenceModel {
         func isThere(_ place: Int) -> Bool { FileSystem.exists(directory.place(place)) }
         return switch event {
         case .write: true
-        case .edit(let place, _), .replace(let place, _), .delete(let place, _), .away(let place): isThere(place)
+        case .edit(let place, _), .replace(let place, _), .delete(let place, _), .away(let place), .link(let place, _):
+            isThere(place)
+        case .hold(let name):
+            directory.isMounted && newest == nil && held.isEmpty && listing.revision(name) != nil
+        case .release: !held.isEmpty
         case .back(let place): !isThere(place) && FileSystem.exists(directory.place(place) + ".away")
         case .unmount, .lose, .corrupt, .loseDescription: directory.isMounted && newest == nil
         case .giveBack: directory.isMounted
         case .mount: !directory.isMounted
-        case .restore: backup != nil && newest == nil && directory.isMounted && !hasLoss && !lacksDescription
+        case .restore:
+            backup != nil && newest == nil && directory.isMounted && !hasLoss && !lacksDescription && held.isEmpty
         case .hourPasses: true
         }
     }
@@ -360,5 +377,6 @@ extension SequenceModel {
         newest = listing
         listing = backup
         quota = backupQuota
+        hasLoss = backupHasLoss
     }
 }

@@ -99,6 +99,11 @@ enum SequenceEvent: Sendable, Equatable, CustomStringConvertible {
     /// Another file of the same size and modification time replaces a file.
     case replace(Int, file: Int)
     case delete(Int, file: Int)
+    /// A file gets a second name, which ends in `.bin`.
+    case link(Int, file: Int)
+    /// Another process uses a revision, until it is released.
+    case hold(String)
+    case release
     /// The directory is not there until it is back.
     case away(Int)
     case back(Int)
@@ -123,6 +128,9 @@ enum SequenceEvent: Sendable, Equatable, CustomStringConvertible {
         case .edit(let place, let file): "edit d\(place) \(file)"
         case .replace(let place, let file): "replace d\(place) \(file)"
         case .delete(let place, let file): "delete d\(place) \(file)"
+        case .link(let place, let file): "link d\(place) \(file)"
+        case .hold(let name): "weightstore load \(name) --hold &"
+        case .release: "kill %1"
         case .away(let place): "mv d\(place) d\(place).away"
         case .back(let place): "mv d\(place).away d\(place)"
         case .unmount: "mv store/blobs blobs.away && mkdir store/blobs"
