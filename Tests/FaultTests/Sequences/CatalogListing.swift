@@ -109,6 +109,8 @@ struct ShardListing {
     var evicted: Set<ContentDigest> = []
     /// The KV blocks.
     var blocks: Set<ContentDigest> = []
+    /// Those that imports have claimed, also ones that were killed.
+    var claimed: Set<ContentDigest> = []
     /// Whether collections keep blobs that have no row.
     var holds = false
 
@@ -123,6 +125,7 @@ struct ShardListing {
             listing.present = try digests("state = 'present' AND kind <> 'kv'")
             listing.evicted = try digests("state = 'evicted'")
             listing.blocks = try digests("kind = 'kv'")
+            listing.claimed = try digests("id IN (SELECT shard_id FROM claim)")
             listing.holds = try RebuildLoss.exists(db)
             return listing
         }

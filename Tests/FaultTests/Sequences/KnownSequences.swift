@@ -141,7 +141,11 @@ enum KnownSequences {
         ),
         (
             "two names of one file with two formats are two plans",
-            [write(0, 0), .event(.link(0, file: 1)), from(0, "a"), from(0, "b")]
+            [
+                write(0, 0), .event(.link(0, file: 1)), .kill(importing(0, "a"), call: "rename", ordinal: 4),
+                .kill(importing(0, "a"), call: "rename", ordinal: 7),
+                .kill(importing(0, "a"), call: "rename", ordinal: 10), from(0, "a"), from(0, "b"),
+            ]
         ),
         (
             "unreferenced shards are kept for the grace period",
@@ -156,6 +160,17 @@ enum KnownSequences {
                 write(0, 0), .kill(importing(0, "a"), call: "rename", ordinal: 3),
                 .run(.collect(grace: nil, downTo: nil)),
             ]
+        ),
+        (
+            "the grace period of a shard begins anew when it is claimed",
+            [
+                write(0, 0), .kill(importing(0, "a"), call: "rename", ordinal: 9), .event(.dayPasses),
+                .kill(importing(0, "a"), call: "rename", ordinal: 1), .run(.collect(grace: nil, downTo: nil)),
+            ]
+        ),
+        (
+            "what cannot be read is not garbage",
+            unreadable
         ),
         (
             "prune keeps what a ref names",
@@ -201,6 +216,18 @@ enum KnownSequences {
             steps.append(.kill(.tag("org/a", ref: "test"), call: "fdatasync", ordinal: ordinal))
         }
         return steps + [.run(.remove(["org/a"], force: false)), .run(.rebuild)]
+    }()
+
+    /// Directories of blobs that cannot be read, once each while a collection and a rebuild run.
+    private static let unreadable: [Step] = {
+        var steps = [write(0, 0), from(0, "a")]
+        for ordinal in 1...24 {
+            if ordinal % 6 == 0 {
+                steps.append(.fail(.collect(grace: 0, downTo: nil), call: "getdents64", ordinal: ordinal))
+            }
+            steps.append(.fail(.rebuild, call: "getdents64", ordinal: ordinal))
+        }
+        return steps + [collect]
     }()
 
     private static let manyMissing: [Step] = {

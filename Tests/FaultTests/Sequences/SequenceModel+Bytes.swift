@@ -61,11 +61,12 @@ extension SequenceModel {
         guard holders.isEmpty else {
             throw SequenceFailure("\(command) has deleted shard \(shard.short) of \(holders)")
         }
-        if hasLoss, !catalog.blocks.contains(shard), case .collect = command {
+        if catalog.blocks.contains(shard) { return }
+        if hasLoss, case .collect = command {
             throw SequenceFailure(
                 "\(command) has deleted shard \(shard.short), which may belong to what a rebuild has lost")
         }
-        if case .collect(grace: nil, _) = command {
+        if case .collect(grace: nil, _) = command, !free.contains(shard) {
             throw SequenceFailure("\(command) has deleted the new shard \(shard.short) within the grace period")
         }
     }

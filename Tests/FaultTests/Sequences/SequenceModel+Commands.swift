@@ -17,7 +17,7 @@ extension SequenceModel {
         _ old: SequenceState, _ new: SequenceState
     ) throws {
         let before = listing
-        let didHold = hasLoss
+        let (didHold, shardsBefore) = (hasLoss, shards)
         let isExpected = [0, 137].contains(status) || mayRefuse(command, status, old, new)
         defer { catalog = now }
         // What the store has written itself is there.
@@ -52,6 +52,8 @@ extension SequenceModel {
         try checkQuota(command, old, new)
         try checkMissing(command, status, old)
         hasLoss = now.holds
+        free.formUnion(shardsBefore.subtracting(shards))
+        if case .importing = command { free.subtract(now.claimed) }
         followChecks(command, status, new)
         followMove(command, old, new)
         if [0, 3, 12].contains(status) { try followRepair(command, new) }

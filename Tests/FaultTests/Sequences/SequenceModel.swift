@@ -53,6 +53,9 @@ struct SequenceModel {
     var hasLoss = false
     /// The revisions that a living process uses.
     var held: Set<Key> = []
+    /// Shards that need no grace period: the revision that held them was removed, or a day has passed since they became
+    /// orphans.
+    var free: Set<ContentDigest> = []
     /// Whether a manifest or a record is gone.
     var lacksDescription = false
     var quota: Int?

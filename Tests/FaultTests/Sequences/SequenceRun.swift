@@ -63,10 +63,16 @@ final class SequenceRun {
             guard model.allows(command) else { return }
             steps.append(step)
             try run(command, prefix: Trace.inject(call, "signal=SIGKILL", when: "\(ordinal)"), depth)
+        case .fail(let command, let call, let ordinal):
+            guard model.allows(command) else { return }
+            steps.append(step)
+            try run(command, prefix: Trace.inject(call, "error=EIO", when: "\(ordinal)"), mayFail: true, depth)
         }
     }
 
-    private func run(_ command: SequenceCommand, prefix: [String], _ depth: Depth) throws {
+    private func run(
+        _ command: SequenceCommand, prefix: [String], mayFail: Bool = false, _ depth: Depth
+    ) throws {
         var tool = directory.tool
         tool.prefix = prefix
         try FileSystem.removeTree(directory.root + "/out")
@@ -81,7 +87,9 @@ final class SequenceRun {
             do {
                 let listing = try listing(store)
                 if case .export(let name) = command, result.status == 0 { try checkExport(of: name) }
-                try model.follow(command, result.status, listing, try ShardListing(store), state, new)
+                // As if it were killed: nothing or all of it is done.
+                let status = mayFail && result.status != 0 ? 137 : result.status
+                try model.follow(command, status, listing, try ShardListing(store), state, new)
             } catch let failure as SequenceFailure {
                 throw SequenceFailure("\(failure)\n\(result.output)\(result.errors)")
             }
@@ -278,6 +286,15 @@ final class SequenceRun {
             }
             try queue.close()
             model.checked = []
+        case .dayPasses:
+            let queue = try DatabaseQueue(path: directory.store + "/store.db")
+            try queue.write { db in
+                try db.execute(
+                    sql: "UPDATE shard SET orphaned_at = orphaned_at - 100000 WHERE orphaned_at > 100000")
+            }
+            try queue.close()
+            model.free.formUnion(state.whole.keys.filter { $0.kind == .shard }.map(\.digest))
+            model.free.subtract(model.shards)
         case .lose(let number), .corrupt(let number): try damage(number, isLost: event == .lose(number))
         case .giveBack: try giveBack()
         case .link(let place, let number):
@@ -364,7 +381,7 @@ extension SequenceModel {
         case .mount: !directory.isMounted
         case .restore:
             backup != nil && newest == nil && directory.isMounted && !hasLoss && !lacksDescription && held.isEmpty
-        case .hourPasses: true
+        case .hourPasses, .dayPasses: true
         }
     }
 

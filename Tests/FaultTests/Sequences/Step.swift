@@ -6,6 +6,8 @@ enum Step: Sendable, Equatable, CustomStringConvertible {
     case run(SequenceCommand)
     /// SIGKILL at the `ordinal`th call of `call`. A run with fewer calls ends by itself.
     case kill(SequenceCommand, call: String, ordinal: Int)
+    /// EIO at the `ordinal`th call of `call`. The command may fail, and then has changed nothing or all.
+    case fail(SequenceCommand, call: String, ordinal: Int)
     case event(SequenceEvent)
 
     /// As a line of a shell script; the directories are relative.
@@ -14,6 +16,8 @@ enum Step: Sendable, Equatable, CustomStringConvertible {
         case .run(let command): "weightstore \(command)"
         case .kill(let command, let call, let ordinal):
             "weightstore \(command)    # kill -9 at \(call) \(ordinal)"
+        case .fail(let command, let call, let ordinal):
+            "weightstore \(command)    # EIO at \(call) \(ordinal)"
         case .event(let event): "\(event)"
         }
     }
@@ -113,6 +117,8 @@ enum SequenceEvent: Sendable, Equatable, CustomStringConvertible {
     case restore
     /// What was checked within the last hour was checked before.
     case hourPasses
+    /// Shards that are orphans became so a day ago.
+    case dayPasses
     /// The file of a shard is gone.
     case lose(Int)
     /// A byte of a shard changes on the disk.
@@ -137,6 +143,8 @@ enum SequenceEvent: Sendable, Equatable, CustomStringConvertible {
         case .mount: "rm -r store/blobs && mv blobs.away store/blobs"
         case .restore: "cp backup/store.db store/store.db && rm -f store/store.db-wal store/store.db-shm"
         case .hourPasses: "sqlite3 store/store.db 'UPDATE revision_origin SET checked_at = checked_at - 7200'"
+        case .dayPasses:
+            "sqlite3 store/store.db 'UPDATE shard SET orphaned_at = orphaned_at - 100000 WHERE orphaned_at > 100000'"
         case .lose(let shard): "lose_shard \(shard)"
         case .corrupt(let shard): "corrupt_shard \(shard)"
         case .giveBack: "give_back"

@@ -35,7 +35,8 @@ struct StepGenerator {
             let step = choose(model, directory)
             switch step {
             case .event(let event): if model.allows(event, directory) { return step }
-            case .run(let command), .kill(let command, _, _): if model.allows(command) { return kill(command) }
+            case .run(let command), .kill(let command, _, _), .fail(let command, _, _):
+                if model.allows(command) { return kill(command) }
             }
         }
         return .event(.hourPasses)
@@ -70,7 +71,7 @@ struct StepGenerator {
         case 34..<39: return .event(change(place))
         case 39..<41: return .event(chance(50) ? .away(place) : .back(place))
         case 41..<50: return .run(.evict(chance(50) ? nil : 1 + number(20_000)))
-        case 50..<52: return .event(.hourPasses)
+        case 50..<52: return .event(chance(70) ? .hourPasses : .dayPasses)
         case 52: return .event(.hold(revision(model)))
         case 53..<60: return .run(.export(revision(model)))
         case 60..<65: return .run(.remove(chance(40) ? [name(model)] : [revision(model)], force: chance(20)))
