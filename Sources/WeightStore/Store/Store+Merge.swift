@@ -30,7 +30,11 @@ extension Store {
     public func mergeNewerBlocking(work: Work = Work()) throws -> RebuildSummary {
         let lock = try lockFile("gc.lock")
         guard try lock.tryLock() else { throw StorageError.busy(what: path, holder: "a collection") }
-        try catalog.write { db in try StoreIdentity.confirm(blobs, db) }
+        try catalog.write { db in
+            try StoreIdentity.confirm(blobs, db)
+            // In a current catalog, the record of an interrupted change is not newer: it was not committed.
+            try authority.deletePending(db)
+        }
         var summary = RebuildSummary()
         let found = try newerRecords(work)
         var lost = found.lost
