@@ -138,9 +138,14 @@ struct RevisionBytes {
     var files: [String: ContentDigest]
     /// The shards, with their sizes.
     var shards: [ContentDigest: Int]
+    /// The shards of each file, by its digest.
+    var parts: [ContentDigest: Set<ContentDigest>]
 
     init(_ manifest: Manifest) {
         files = Dictionary(manifest.files.map { ($0.path, $0.content.digest) }) { first, _ in first }
+        parts = Dictionary(manifest.files.map { ($0.content.digest, Set($0.content.shards.map(\.digest))) }) {
+            $0.union($1)
+        }
         shards = Dictionary(manifest.files.flatMap(\.content.shards).map { ($0.digest, $0.bytes) }) { first, _ in first
         }
     }

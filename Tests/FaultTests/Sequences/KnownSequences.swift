@@ -20,6 +20,10 @@ enum KnownSequences {
             ]
         ),
         (
+            "without an answer of its origin a shard stays",
+            [write(0, 0), from(0, "a", origin: 0), .event(.hourPasses), .event(.away(0)), evict]
+        ),
+        (
             "an import with an origin is refused if the origin lacks the files",
             [
                 write(0, 0), write(1, 1), from(0, "a", origin: 1), evict,
@@ -180,6 +184,10 @@ enum KnownSequences {
             ]
         ),
         (
+            "prune keeps what main names",
+            [write(0, 0), from(0, "a"), .run(.prune(keepLast: 0, includeReferenced: true))]
+        ),
+        (
             "rm keeps what is pinned",
             [
                 write(0, 0), from(0, "a"), .run(.pin("org/a")), .run(.remove(["org/a"], force: false)),
@@ -195,6 +203,14 @@ enum KnownSequences {
             "an import of the rest of an interrupted move has all of its files",
             [
                 write(0, 0), .kill(importing(0, "a", move: true), call: "unlink", ordinal: 2), from(0, "a"),
+            ]
+        ),
+        (
+            "a move removes only what is stored",
+            [
+                write(0, 0), .kill(importing(0, "a", move: true), call: "unlink", ordinal: 2), .event(.lose(0)),
+                .event(.lose(0)), .event(.lose(0)), .event(.lose(0)), .event(.lose(0)), .event(.lose(0)),
+                from(0, "a", move: true),
             ]
         ),
         (

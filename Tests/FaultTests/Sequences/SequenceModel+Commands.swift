@@ -55,7 +55,7 @@ extension SequenceModel {
         free.formUnion(shardsBefore.subtracting(shards))
         if case .importing = command { free.subtract(now.claimed) }
         followChecks(command, status, new)
-        followMove(command, old, new)
+        try followMove(command, now, old, new)
         if [0, 3, 12].contains(status) { try followRepair(command, new) }
     }
 
@@ -423,12 +423,23 @@ extension SequenceModel {
     }
 
     /// Notes the files that a move has taken from its directory.
-    private mutating func followMove(_ command: SequenceCommand, _ old: SequenceState, _ new: SequenceState) {
+    private mutating func followMove(
+        _ command: SequenceCommand, _ now: ShardListing, _ old: SequenceState, _ new: SequenceState
+    ) throws {
         guard case .importing(let place, let model, _, _, _, _) = command, let source = old.places[place] else {
             return
         }
         let gone = source.filter { new.places[place]?[$0.key] != $0.value }
         if gone.isEmpty { return }
+        for (path, digest) in gone {
+            let isStored = listing.keys(of: model).contains { key in
+                bytes[key.digest]?.parts[digest]?.allSatisfy {
+                    // Bytes that have changed on the disk are found by verify alone.
+                    new.isWhole($0) || new.damaged.contains(.init(digest: $0, kind: .shard)) || now.evicted.contains($0)
+                } ?? false
+            }
+            guard isStored else { throw SequenceFailure("\(command) has removed \(path), which is not stored") }
+        }
         for (path, digest) in gone { moved.insert(MovedFile(model: model, path: path, digest: digest)) }
         let left = new.places[place] ?? [:]
         let move = Move(place: place, model: model)
