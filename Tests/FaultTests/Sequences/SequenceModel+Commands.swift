@@ -63,10 +63,11 @@ extension SequenceModel {
     private mutating func checkHold(
         _ command: SequenceCommand, _ status: Int32, didHold: Bool, holds: Bool, _ new: SequenceState
     ) throws {
+        let (shards, revisions) = (self.shards, Set(listing.revisions.keys.map(\.digest)))
         let unlisted = new.whole.keys.filter { name in
             switch name.kind {
             case .shard: !shards.contains(name.digest)
-            case .manifest: !listing.revisions.keys.contains { $0.digest == name.digest }
+            case .manifest: !revisions.contains(name.digest)
             case .record: false
             }
         }
