@@ -17,7 +17,7 @@ extension SequenceModel {
         _ old: SequenceState, _ new: SequenceState
     ) throws {
         let before = listing
-        let (didHold, shardsBefore) = (hasLoss, shards)
+        let (didHold, shardsBefore, wasOlder) = (hasLoss, shards, newest != nil)
         let isExpected = [0, 137].contains(status) || mayRefuse(command, status, old, new)
         defer { catalog = now }
         // What the store has written itself is there.
@@ -49,7 +49,7 @@ extension SequenceModel {
         try checkHold(command, status, didHold: didHold, holds: now.holds, new)
         try checkBlobs(command, from: before, now, old, new)
         try checkRecords(command, status, new)
-        try checkQuota(command, old, new)
+        if !wasOlder { try checkQuota(command, now, old, new) }
         try checkMissing(command, status, old)
         hasLoss = now.holds
         free.formUnion(shardsBefore.subtracting(shards))
@@ -82,14 +82,21 @@ extension SequenceModel {
         hasLoss = didHold && command != .discardNewer
     }
 
-    /// Checks that nothing is stored above the quota.
-    private func checkQuota(_ command: SequenceCommand, _ old: SequenceState, _ new: SequenceState) throws {
+    /// Checks that an import or a read has stored nothing above the quota.
+    private func checkQuota(
+        _ command: SequenceCommand, _ now: ShardListing, _ old: SequenceState, _ new: SequenceState
+    ) throws {
         guard let quota else { return }
-        func stored(_ state: SequenceState) -> Int {
-            shards.reduce(0) { $0 + (state.whole[.init(digest: $1, kind: .shard)] ?? 0) }
+        switch command {
+        case .importing, .export: break
+        default: return
         }
-        guard stored(new) <= max(quota, stored(old)) else {
-            throw SequenceFailure("after \(command), \(stored(new)) bytes are stored; the quota is \(quota)")
+        func bytes(_ present: Set<ContentDigest>, _ state: SequenceState) -> Int {
+            present.reduce(0) { $0 + (state.whole[.init(digest: $1, kind: .shard)] ?? 0) }
+        }
+        let (before, after) = (bytes(catalog.present, old), bytes(now.present, new))
+        guard after <= max(quota, before) else {
+            throw SequenceFailure("after \(command), \(after) bytes are stored; the quota is \(quota)")
         }
     }
 
@@ -290,8 +297,9 @@ extension SequenceModel {
             forgetMoves { gone.contains($0) }
             listing = after
         }
-        guard lacksDescription, after != listing else { return }
-        // What a lost manifest or record described is lost; gc then keeps its blobs.
+        // What a lost manifest or record described is lost; gc then keeps its blobs. Revisions that a merge has listed again
+        // after they were removed have no manifest, either.
+        guard lacksDescription || !ghosts.isEmpty, after != listing else { return }
         let gone = Set(listing.revisions.keys).subtracting(after.revisions.keys)
         for key in gone where old.whole[.init(digest: key.digest, kind: .manifest)] != nil {
             let others = after.keys(of: key.model)
@@ -386,7 +394,7 @@ extension SequenceModel {
         case (.verify, 3), (.merge, 3): return isAbsent(all) || !suspects.isEmpty || hasLoss
         case (.rebuild, 4): return !held.isEmpty
         case (.rebuild, 3):
-            return isAbsent(all) || !suspects.isEmpty || lacksDescription || hasLoss
+            return isAbsent(all) || !suspects.isEmpty || lacksDescription || hasLoss || !ghosts.isEmpty
         case (.export(let name), _):
             return listing.revision(name).map { !isReadable($0, old) } ?? true
         case (.discardNewer, 3): return suspects.count > 10 || !ghosts.isEmpty || newest != nil
@@ -433,7 +441,7 @@ extension SequenceModel {
         let gone = source.filter { new.places[place]?[$0.key] != $0.value }
         if gone.isEmpty { return }
         for (path, digest) in gone {
-            let isStored = listing.keys(of: model).contains { key in
+            let isStored = listing.revisions.keys.contains { key in
                 bytes[key.digest]?.parts[digest]?.allSatisfy {
                     // Bytes that have changed on the disk are found by verify alone.
                     new.isWhole($0) || new.damaged.contains(.init(digest: $0, kind: .shard)) || now.evicted.contains($0)

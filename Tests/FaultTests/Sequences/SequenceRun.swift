@@ -15,8 +15,8 @@ final class SequenceRun {
     private(set) var steps: [Step] = []
     /// How often each command ended with each status.
     private(set) var outcomes: [String: Int] = [:]
-    /// What this process uses, as another one beside the tool's.
-    private var use: (store: Store, revision: Revision)?
+    /// The lease of this process, as one that uses a revision.
+    private var lease: LeaseDirectory?
 
     /// How much is checked after a step.
     enum Depth: Int, Comparable {
@@ -305,11 +305,12 @@ final class SequenceRun {
             model.moves = model.moves.filter { $0.key.place != place }
         case .hold(let name):
             guard let key = model.listing.revision(name) else { return }
-            let store = try Store.silent(at: directory.store)
-            use = (store, try store.revision("\(key.model)@\(key.digest.hex)"))
+            let leases = try LeaseDirectory(directory.store + "/leases")
+            guard try leases.use(.init(model: key.model, digest: key.digest), ifStill: { true }) else { return }
+            lease = leases
             model.held = [key]
         case .release:
-            use = nil
+            lease = nil
             model.held = []
         case .loseDescription(let number):
             let kind = number.isMultiple(of: 2) ? BlobDirectory.Kind.manifest : .record
