@@ -24,6 +24,9 @@ extension SequenceModel {
         _ command: SequenceCommand, from before: CatalogListing, _ now: ShardListing, _ old: SequenceState,
         _ new: SequenceState
     ) throws {
+        for name in new.damaged where !old.damaged.contains(name) {
+            throw SequenceFailure("\(command) has stored other bytes as \(name.kind) \(name.digest.short)")
+        }
         let (evicted, all) = (catalog.evicted, listing.merging(newest))
         for shard in now.evicted.subtracting(evicted) { try checkEviction(of: shard, command, all, new) }
         for name in old.whole.keys where new.whole[name] == nil {
