@@ -101,7 +101,7 @@ extension CatalogListing.Revision {
     }
 }
 
-/// What the catalog says of shards.
+/// What the catalog says of shards, and of the quota.
 struct ShardListing {
     /// Those that should have a file.
     var present: Set<ContentDigest> = []
@@ -113,6 +113,7 @@ struct ShardListing {
     var claimed: Set<ContentDigest> = []
     /// Whether collections keep blobs that have no row.
     var holds = false
+    var quota: Int?
 
     init() {}
 
@@ -127,6 +128,7 @@ struct ShardListing {
             listing.blocks = try digests("kind = 'kv'")
             listing.claimed = try digests("id IN (SELECT shard_id FROM claim)")
             listing.holds = try RebuildLoss.exists(db)
+            listing.quota = try Quota(.weights, db).bytes
             return listing
         }
     }

@@ -46,6 +46,8 @@ extension SequenceModel {
                 throw SequenceFailure("after \(command), shard \(shard.short) is stored, and is listed as evicted")
             }
         }
+        // A command that was killed may have set it, or made a catalog without one.
+        if status == 137 { quota = now.quota }
         try checkHold(command, status, didHold: didHold, holds: now.holds, new)
         try checkBlobs(command, from: before, now, old, new)
         try checkRecords(command, status, new)
