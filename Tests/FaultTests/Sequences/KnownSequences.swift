@@ -78,6 +78,13 @@ enum KnownSequences {
             ]
         ),
         (
+            "no model changes while the blobs are not mounted",
+            [
+                write(0, 0), from(0, "a"), .event(.unmount), .run(.tag("org/a", ref: "prod")), .run(.rebuild),
+                .event(.mount),
+            ]
+        ),
+        (
             "a file whose digest the catalog knows is not garbage",
             [
                 write(0, 0), from(0, "a"), .event(.lose(3)), collect, .event(.giveBack), collect,
