@@ -20,6 +20,8 @@ extension SequenceModel {
         let (didHold, shardsBefore, wasOlder) = (hasLoss, shards, newest != nil)
         let isExpected = [0, 137].contains(status) || mayRefuse(command, status, old, new)
         defer { catalog = now }
+        // The catalog that was put back was not older: otherwise this would have been refused.
+        if command.deletes, before == newest, status == 0 || status == 137 && after != before { newest = nil }
         // What the store has written itself is there.
         let written = suspects.filter { !old.isWhole($0) && new.isWhole($0) }
         suspects.subtract(written)
@@ -169,7 +171,6 @@ extension SequenceModel {
             for key in listing.all(name) ?? [] { listing.revisions[key]?.origins.remove(url) }
         case .collect, .evict, .verify, .checkOrigins, .export, .putBlocks: break
         }
-        if newest != nil, command.deletes, listing == newest { newest = nil }
     }
 
     private mutating func imported(
