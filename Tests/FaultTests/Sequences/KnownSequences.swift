@@ -80,7 +80,7 @@ enum KnownSequences {
         (
             "a catalog that was put back and is not older is an ordinary one",
             [
-                write(0, 0), from(0, "a"), write(1, 0), from(0, "a", move: true), .run(.backUp), .event(.restore),
+                write(0, 0), from(0, "a"), write(0, 1), from(0, "a", move: true), .run(.backUp), .event(.restore),
                 .run(.prune(keepLast: 1, includeReferenced: false)),
             ]
         ),
