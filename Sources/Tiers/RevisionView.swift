@@ -50,7 +50,8 @@ package final class RevisionView: Sendable {
             LeasedTensor(
                 entry: place.entry,
                 shard: place.entry.shard.map {
-                    tier.residency($0, bytes: place.shardBytes, layer: place.entry.layer, model: model)
+                    tier.residency(
+                        $0, bytes: place.shardBytes, layer: place.entry.layer, kind: place.shardKind, model: model)
                 })
         }
         self.tensors = tensors
@@ -134,7 +135,8 @@ package final class RevisionView: Sendable {
             return LeasedTensor(
                 entry: place.entry,
                 shard: tier.residency(
-                    digest, bytes: place.shardBytes, layer: place.entry.layer, model: hold.model))
+                    digest, bytes: place.shardBytes, layer: place.entry.layer, kind: place.shardKind, model: hold.model)
+            )
         }
     }
 }

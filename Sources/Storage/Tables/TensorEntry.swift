@@ -42,6 +42,7 @@ package struct TensorPlacement {
     /// The id of the shard's row; nil if the tensor has no bytes or its bytes have not arrived.
     package let shard: Int64?
     package let shardBytes: Int
+    package let shardKind: ShardKind?
     package let state: ShardState
 
     /// Whether its bytes have never arrived.
@@ -68,7 +69,7 @@ extension TensorPlacement {
                 sql: """
                     SELECT tensor.name, tensor.dtype, tensor.shape, tensor.bytes, tensor.stack, tensor.layer,
                            tensor.expert, revision_file.path, shard.digest, extent.shard_offset,
-                           shard.id AS shard_id, shard.bytes AS shard_bytes, shard.state
+                           shard.id AS shard_id, shard.bytes AS shard_bytes, shard.kind, shard.state
                     FROM revision_file
                     JOIN tensor ON tensor.file_id = revision_file.file_id
                     LEFT JOIN extent ON extent.file_id = tensor.file_id AND extent.offset = tensor.offset
@@ -85,6 +86,7 @@ extension TensorPlacement {
                     stack: row["stack"], layer: row["layer"], expert: row["expert"], file: row["path"],
                     shard: row["digest"], shardOffset: row["shard_offset"] ?? 0),
                 shard: row["shard_id"], shardBytes: row["shard_bytes"] ?? 0,
+                shardKind: (row["kind"] as String?).flatMap(ShardKind.init),
                 state: (row["state"] as String?).flatMap(ShardState.init) ?? .present)
             // The bytes are read at this place of a mapping, so it must lie in the shard.
             let entry = placement.entry
