@@ -131,9 +131,16 @@ package struct ShardPlan: Sendable {
             shardStarts[extent.shard + 1] += 1
         }
         for shard in shards.indices { shardStarts[shard + 1] += shardStarts[shard] }
-        byShard = extents.indices.sorted { left, right in
-            let (one, two) = (extents[left], extents[right])
-            return one.shard != two.shard ? one.shard < two.shard : one.shardOffset < two.shardOffset
+        byShard = [Int](repeating: 0, count: extents.count)
+        var ends = shardStarts
+        for (number, extent) in extents.enumerated() {
+            byShard[ends[extent.shard]] = number
+            ends[extent.shard] += 1
+        }
+        for shard in shards.indices where extentCount(of: shard) > 1 {
+            byShard[shardStarts[shard]..<shardStarts[shard + 1]].sort {
+                extents[$0].shardOffset < extents[$1].shardOffset
+            }
         }
     }
 

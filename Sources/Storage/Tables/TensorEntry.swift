@@ -1,4 +1,5 @@
 import GRDB
+import ModelFormats
 
 /// A tensor in the catalog.
 public struct TensorEntry: Sendable, Codable {
@@ -22,6 +23,14 @@ public struct TensorEntry: Sendable, Codable {
     public let shard: ContentDigest?
     /// The position in the shard, in bytes.
     public let shardOffset: Int
+}
+
+extension TensorEntry {
+    /// The bytes of an expert in a tensor that stacks all experts of a layer, from the beginning of the tensor
+    /// (``ExpertStack``); nil for any other tensor, or if there is no such expert.
+    public func range(ofExpert expert: Int) -> Range<Int>? {
+        ExpertStack(name: name, shape: shape, bytes: bytes, format: FileFormat(path: file))?.range(of: expert)
+    }
 }
 
 /// A layer in the catalog.
