@@ -99,12 +99,15 @@ package final class MemoryTier: UseSource {
     }
 
     /// The unique value that represents a shard in this tier.
-    package func residency(_ digest: ContentDigest, bytes: Int, layer: Int? = nil, model: String? = nil)
-        -> ResidentShard
-    {
+    ///
+    /// - Parameter kind: nil if it is not known; a later call may know it.
+    package func residency(
+        _ digest: ContentDigest, bytes: Int, layer: Int? = nil, kind: ShardKind? = nil, model: String? = nil
+    ) -> ResidentShard {
         state.withLock { state in
             let residency = state.table[digest] ?? ResidentShard(digest: digest, bytes: bytes, layer: layer)
             state.table[digest] = residency
+            if let kind { residency.account.knownKind = kind }
             if let model { residency.account.models.insert(model) }
             return residency
         }

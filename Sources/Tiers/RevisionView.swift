@@ -13,6 +13,10 @@ package final class RevisionView: Sendable {
         case layers(ClosedRange<Int>)
         case stackLayer(ByteText, Int)
         case expert(layer: Int, Int)
+        /// The tensors of these experts of a layer, and of no others.
+        case experts(layer: Int, ClosedRange<Int>)
+        /// The tensors of layers (nil: all tensors), without those of experts with other numbers.
+        case withExperts(ClosedRange<Int>, layers: ClosedRange<Int>?)
         /// The tensors of a layer outside its experts.
         case shared(layer: Int)
         case tensor(ByteText)
@@ -50,7 +54,8 @@ package final class RevisionView: Sendable {
             LeasedTensor(
                 entry: place.entry,
                 shard: place.entry.shard.map {
-                    tier.residency($0, bytes: place.shardBytes, layer: place.entry.layer, model: model)
+                    tier.residency(
+                        $0, bytes: place.shardBytes, layer: place.entry.layer, kind: place.shardKind, model: model)
                 })
         }
         self.tensors = tensors
@@ -103,6 +108,9 @@ package final class RevisionView: Sendable {
     ///
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``; the error of the fetch.
     package func part(_ part: Part, _ work: Work) throws -> ShardGroup {
+        if case .layers(let range) = part, range.lowerBound == range.upperBound, let group = layers[range.lowerBound] {
+            return group
+        }
         if let known = parts.withLock({ $0[part] }) { return known }
         let chosen = try fetched(tensors.filter { part.contains($0.entry) }, work)
         guard !chosen.isEmpty else {
@@ -134,7 +142,8 @@ package final class RevisionView: Sendable {
             return LeasedTensor(
                 entry: place.entry,
                 shard: tier.residency(
-                    digest, bytes: place.shardBytes, layer: place.entry.layer, model: hold.model))
+                    digest, bytes: place.shardBytes, layer: place.entry.layer, kind: place.shardKind, model: hold.model)
+            )
         }
     }
 }
@@ -157,6 +166,11 @@ public struct LayerResidency: Sendable, Encodable {
 }
 
 extension RevisionView.Part: CustomStringConvertible {
+    /// A layer, with all experts or only those with these numbers.
+    package init(layer: Int, experts: ClosedRange<Int>?) {
+        self = experts.map { .withExperts($0, layers: layer...layer) } ?? .layers(layer...layer)
+    }
+
     package func contains(_ entry: TensorEntry) -> Bool {
         switch self {
         case .all: true
@@ -164,6 +178,10 @@ extension RevisionView.Part: CustomStringConvertible {
         case .layers(let range): entry.layer.map(range.contains) ?? false
         case .stackLayer(let stack, let layer): entry.stack.map { ByteText($0) } == stack && entry.layer == layer
         case .expert(let layer, let expert): entry.layer == layer && entry.expert == expert
+        case .experts(let layer, let experts): entry.layer == layer && (entry.expert.map(experts.contains) ?? false)
+        case .withExperts(let experts, let layers):
+            (layers.map { entry.layer.map($0.contains) ?? false } ?? true)
+                && (entry.expert.map(experts.contains) ?? true)
         case .shared(let layer): entry.layer == layer && entry.expert == nil
         case .tensor(let name): ByteText(entry.name) == name
         case .tensorOfFile(let name, let file): ByteText(entry.name) == name && ByteText(entry.file) == file
@@ -174,8 +192,9 @@ extension RevisionView.Part: CustomStringConvertible {
     package var layer: Int? {
         switch self {
         case .layers(let range) where range.lowerBound == range.upperBound: range.lowerBound
-        case .all, .rest, .layers, .tensor, .tensorOfFile, .file: nil
-        case .stackLayer(_, let layer), .expert(let layer, _), .shared(let layer): layer
+        case .withExperts(_, let range?) where range.lowerBound == range.upperBound: range.lowerBound
+        case .all, .rest, .layers, .withExperts, .tensor, .tensorOfFile, .file: nil
+        case .stackLayer(_, let layer), .expert(let layer, _), .experts(let layer, _), .shared(let layer): layer
         }
     }
 
@@ -183,7 +202,8 @@ extension RevisionView.Part: CustomStringConvertible {
         switch self {
         case .all, .rest, .tensor, .tensorOfFile, .file: "tensor"
         case .layers, .stackLayer, .shared: "layer"
-        case .expert: "expert"
+        case .withExperts(_, let layers): layers == nil ? "tensor" : "layer"
+        case .expert, .experts: "expert"
         }
     }
 
@@ -195,6 +215,10 @@ extension RevisionView.Part: CustomStringConvertible {
         case .layers(let range): "layers \(range.lowerBound)-\(range.upperBound)"
         case .stackLayer(let stack, let layer): "\(stack).\(layer)"
         case .expert(let layer, let expert): "layer \(layer) expert \(expert)"
+        case .experts(let layer, let range): "layer \(layer) experts \(range.lowerBound)-\(range.upperBound)"
+        case .withExperts(let range, let layers):
+            (layers.map { "layers \($0.lowerBound)-\($0.upperBound)" } ?? "(all tensors)")
+                + " with experts \(range.lowerBound)-\(range.upperBound)"
         case .shared(let layer): "layer \(layer) without its experts"
         case .tensor(let name): name.text
         case .tensorOfFile(let name, let file): "\(file) \(name)"

@@ -241,6 +241,17 @@ weightstore_status weightstore_read_file(
 weightstore_status weightstore_lease_layer(
     weightstore_revision *revision, const char *stack, int64_t layer, const char *tier, weightstore_lease **lease);
 
+/* Experts of a layer, from number `first` to `last`: their tensors, and no others. A tensor that stacks all experts of a
+ * layer belongs to no single one. */
+weightstore_status weightstore_lease_experts(
+    weightstore_revision *revision, int64_t layer, int64_t first, int64_t last, const char *tier,
+    weightstore_lease **lease);
+
+/* What an expert-parallel rank needs of a layer: its tensors, without those of experts other than `first` to `last`. */
+weightstore_status weightstore_lease_layer_with_experts(
+    weightstore_revision *revision, int64_t layer, int64_t first, int64_t last, const char *tier,
+    weightstore_lease **lease);
+
 /* The tensors that belong to no layer: embedding, final norm, head. */
 weightstore_status weightstore_lease_rest(
     weightstore_revision *revision, const char *tier, weightstore_lease **lease);
@@ -257,6 +268,11 @@ weightstore_status weightstore_lease_file(
  * waits for the same load. The lease reports a failed load. */
 weightstore_status weightstore_prefetch_layers(
     weightstore_revision *revision, int64_t first, int64_t last, const char *tier);
+
+/* As weightstore_prefetch_layers, without the tensors of experts other than `first_expert` to `last_expert`. */
+weightstore_status weightstore_prefetch_layers_with_experts(
+    weightstore_revision *revision, int64_t first, int64_t last, int64_t first_expert, int64_t last_expert,
+    const char *tier);
 
 typedef struct weightstore_lease_info {
     size_t struct_size;

@@ -9,6 +9,8 @@ vLLM reads configuration and tokenizer from a directory or a hub, such as ``weig
 
 Extra configuration: ``store``, the store's directory; ``model``, the revision, if it is not vLLM's model and revision;
 ``tier``, the tier through which the weights are loaded (``ram``), and ``budget``, its size limit in bytes.
+
+With expert parallelism, each rank reads its own experts alone.
 """
 
 from __future__ import annotations
@@ -55,19 +57,41 @@ def register() -> None:
                 store = _store(self._directory)
                 if not store.is_open(self._tier):
                     store.open_tier(self._tier, budget=self._budget)
-            model.load_weights(weights(self._revision(model_config), tier=self._tier))
+            revision = self._revision(model_config)
+            model.load_weights(weights(revision, tier=self._tier, experts=local_experts(model)))
 
     register_model_loader(LOAD_FORMAT)(WeightStoreLoader)
 
 
-def weights(revision: Revision, *, tier: str = "ram", ahead: int = 2) -> Iterator[tuple[str, torch.Tensor]]:
+def local_experts(model: Any) -> range | None:
+    """The experts of a rank: a range that has those of all layers of experts. None if the rank needs all experts.
+
+    vLLM's layers of experts have an ``expert_map``: for each expert, its number in this rank, or -1.
+    """
+    first, last = None, -1
+    for module in model.modules():
+        if not hasattr(module, "expert_map"):
+            continue
+        # With load balancing, a rank may hold copies of any expert.
+        if module.expert_map is None or getattr(module, "enable_eplb", False):
+            return None
+        numbers = [number for number, local in enumerate(module.expert_map.tolist()) if local >= 0]
+        if numbers:
+            first, last = min(numbers[0], numbers[0] if first is None else first), max(numbers[-1], last)
+    return None if first is None else range(first, last + 1)
+
+
+def weights(
+        revision: Revision, *, tier: str = "ram", ahead: int = 2, experts: range | None = None
+) -> Iterator[tuple[str, torch.Tensor]]:
     """The tensors of a model by name: first those that belong to no layer, then the layers in order.
 
     Args:
         ahead: the number of layers that are loaded while one is used.
+        experts: of the experts of each layer, only those with these numbers.
     """
     chosen = set(_files_of_model(revision))
-    leases = revision.stream(tier=tier, ahead=ahead)
+    leases = revision.stream(tier=tier, ahead=ahead, experts=experts)
     if any(tensor.layer is None for tensor in revision.tensors()):
         with revision.lease_rest(tier=tier) as lease:
             yield from ((tensor.info.name, tensor.torch()) for tensor in lease if tensor.info.file in chosen)

@@ -81,6 +81,13 @@ package enum ShardTable {
             arguments: [digest])
     }
 
+    /// Whether a shard of this size is present.
+    package static func hasPresent(bytes: Int, _ db: Database) throws -> Bool {
+        try Bool.fetchValue(
+            db.cachedStatement(sql: "SELECT EXISTS (SELECT 1 FROM shard WHERE bytes = ? AND state = 'present')"),
+            arguments: [bytes])
+    }
+
     /// Whether a shard of the same size and with the same first bytes is present: then the incoming one is probably
     /// the same.
     package static func hasPresent(bytes: Int, head: Int64, _ db: Database) throws -> Bool {

@@ -1,4 +1,5 @@
 import GRDB
+import ModelFormats
 
 /// A tensor in the catalog.
 public struct TensorEntry: Sendable, Codable {
@@ -24,6 +25,14 @@ public struct TensorEntry: Sendable, Codable {
     public let shardOffset: Int
 }
 
+extension TensorEntry {
+    /// The bytes of an expert in a tensor that stacks all experts of a layer, from the beginning of the tensor
+    /// (``ExpertStack``); nil for any other tensor, or if there is no such expert.
+    public func range(ofExpert expert: Int) -> Range<Int>? {
+        ExpertStack(name: name, shape: shape, bytes: bytes, format: FileFormat(path: file))?.range(of: expert)
+    }
+}
+
 /// A layer in the catalog.
 public struct LayerInfo: Sendable, Codable {
     /// The path before the layer's number: `model.layers`.
@@ -42,6 +51,7 @@ package struct TensorPlacement {
     /// The id of the shard's row; nil if the tensor has no bytes or its bytes have not arrived.
     package let shard: Int64?
     package let shardBytes: Int
+    package let shardKind: ShardKind?
     package let state: ShardState
 
     /// Whether its bytes have never arrived.
@@ -68,7 +78,7 @@ extension TensorPlacement {
                 sql: """
                     SELECT tensor.name, tensor.dtype, tensor.shape, tensor.bytes, tensor.stack, tensor.layer,
                            tensor.expert, revision_file.path, shard.digest, extent.shard_offset,
-                           shard.id AS shard_id, shard.bytes AS shard_bytes, shard.state
+                           shard.id AS shard_id, shard.bytes AS shard_bytes, shard.kind, shard.state
                     FROM revision_file
                     JOIN tensor ON tensor.file_id = revision_file.file_id
                     LEFT JOIN extent ON extent.file_id = tensor.file_id AND extent.offset = tensor.offset
@@ -87,6 +97,7 @@ extension TensorPlacement {
                     file: row.value("path"),
                     shard: row.value("digest"), shardOffset: row.size("shard_offset") ?? 0),
                 shard: row.value("shard_id"), shardBytes: row.size("shard_bytes") ?? 0,
+                shardKind: (row.value("kind") as String?).flatMap(ShardKind.init),
                 state: (row.value("state") as String?).flatMap(ShardState.init) ?? .present)
             // The bytes are read at this place of a mapping, so it must lie in the shard.
             let entry = placement.entry

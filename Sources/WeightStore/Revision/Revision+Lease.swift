@@ -25,6 +25,25 @@ extension Revision {
         try await fetchedGroup(.expert(layer: layer, expert), in: tier).lease()
     }
 
+    /// Leases several experts of a layer with one lease: their tensors, and no others. Throws as ``lease(layer:of:in:)``.
+    public func lease(experts: ClosedRange<Int>, ofLayer layer: Int, in tier: Tier) async throws -> Lease {
+        try await fetchedGroup(.experts(layer: layer, experts), in: tier).lease()
+    }
+
+    /// Leases what an expert-parallel rank needs: the tensors outside of the experts, and the experts with these numbers.
+    /// Throws as ``lease(layer:of:in:)``.
+    ///
+    /// - Parameters:
+    ///   - layers: the layers; nil means all tensors, those outside of the layers included.
+    ///   - experts: the numbers of the experts, in every layer. A tensor that stacks all experts belongs to no single one,
+    ///     and is included (``TensorEntry/range(ofExpert:)``).
+    ///   - tier: where the bytes are leased.
+    public func lease(
+        layers: ClosedRange<Int>? = nil, withExperts experts: ClosedRange<Int>, in tier: Tier
+    ) async throws -> Lease {
+        try await fetchedGroup(.withExperts(experts, layers: layers), in: tier).lease()
+    }
+
     /// Leases the tensors of a layer that belong to no expert. Throws as ``lease(layer:of:in:)``.
     public func lease(sharedOfLayer layer: Int, in tier: Tier) async throws -> Lease {
         try await fetchedGroup(.shared(layer: layer), in: tier).lease()
@@ -53,6 +72,18 @@ extension Revision {
     /// The blocking form of ``lease(layer:of:in:)``, for threads outside of Swift's cooperative pool.
     public func leaseBlocking(layer: Int, of stack: String? = nil, in tier: Tier) throws -> Lease {
         try group(layer: layer, of: stack, in: tier, store.misses).leaseBlocking()
+    }
+
+    /// The blocking form of ``lease(experts:ofLayer:in:)``, for threads outside of Swift's cooperative pool.
+    public func leaseBlocking(experts: ClosedRange<Int>, ofLayer layer: Int, in tier: Tier) throws -> Lease {
+        try view(in: tier).part(.experts(layer: layer, experts), store.misses).leaseBlocking()
+    }
+
+    /// The blocking form of ``lease(layers:withExperts:in:)``, for threads outside of Swift's cooperative pool.
+    public func leaseBlocking(
+        layers: ClosedRange<Int>? = nil, withExperts experts: ClosedRange<Int>, in tier: Tier
+    ) throws -> Lease {
+        try view(in: tier).part(.withExperts(experts, layers: layers), store.misses).leaseBlocking()
     }
 
     /// The blocking form of ``lease(layers:in:)``, for threads outside of Swift's cooperative pool.
@@ -90,13 +121,17 @@ extension Revision {
     /// - Parameters:
     ///   - tier: where the bytes are leased.
     ///   - layers: the numbers of the layers; nil means all.
+    ///   - experts: of the experts of each layer, only those with these numbers; nil means all.
     ///   - ahead: the number of layers that may be loading, or loaded and not yet consumed.
     /// - Throws: ``StorageError/notFound(kind:name:detail:)`` if the revision has none of these layers.
-    public func stream(to tier: Tier, layers: ClosedRange<Int>? = nil, ahead: Int = 3) throws -> LayerStream {
+    public func stream(
+        to tier: Tier, layers: ClosedRange<Int>? = nil, experts: ClosedRange<Int>? = nil, ahead: Int = 3
+    ) throws -> LayerStream {
         let view = try view(in: tier)
         let chosen: [LayerStream.Layer] = try view.layerNumbers.filter { layers?.contains($0) ?? true }.map { number in
-            guard view.isPending(.layers(number...number)) else { return .here(try view.layer(number, store.misses)) }
-            return .toFetch { work in try self.view(in: tier).layer(number, Work(within: self.store.misses, work)) }
+            let part = RevisionView.Part(layer: number, experts: experts)
+            guard view.isPending(part) else { return .here(try view.part(part, store.misses)) }
+            return .toFetch { work in try self.view(in: tier).part(part, Work(within: self.store.misses, work)) }
         }
         guard !chosen.isEmpty else {
             throw StorageError.notFound(

@@ -42,6 +42,22 @@ extension Revision {
         return Layer(number: number, tensors: try map(rows))
     }
 
+    /// Maps the tensors of one expert of a layer, sorted by file and name. Throws as ``tensor(_:in:)``.
+    ///
+    /// A tensor that stacks all experts of a layer belongs to no single one: ``tensor(_:in:)`` maps it, and
+    /// ``TensorEntry/range(ofExpert:)`` says where the expert is. Only the pages that are read are loaded.
+    ///
+    /// - Parameters:
+    ///   - number: the number of the expert.
+    ///   - layer: the number of the layer.
+    public func expert(_ number: Int, ofLayer layer: Int) throws -> [Tensor] {
+        let rows = try fetchedPlaces(layer: layer) { $0.entry.expert == number }
+        guard !rows.isEmpty else {
+            throw StorageError.notFound(kind: "expert", name: "\(name) layer \(layer) expert \(number)")
+        }
+        return try map(rows)
+    }
+
     /// The layers, sorted by stack and number.
     public func layers() throws -> [LayerInfo] {
         try store.catalog.read { db in try LayerInfo.all(of: id, db) }
