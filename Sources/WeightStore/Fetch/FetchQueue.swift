@@ -7,6 +7,8 @@ struct FetchJob {
         /// The place of the piece in the job's buffer.
         let range: Range<Int>
         let shardOffset: Int
+        /// Whether all bytes of the shard before it are here, or in jobs before this one.
+        let isInOrder: Bool
     }
 
     let file: FetchFile
@@ -41,6 +43,10 @@ struct FetchQueue {
     /// How many bytes of the extent are in jobs already.
     private var done = 0
     private var begun: [Int: Begin] = [:]
+    /// The extents all of whose bytes are in jobs or here.
+    private var issued: Set<Int> = []
+    /// By shard, how many of its extents are issued, from the first one on.
+    private var issuedInOrder: [Int: Int] = [:]
     /// All shards that this fetch has begun.
     private var assemblies: [ShardAssembly] = []
     /// The partial files of shards that other fetches transfer.
@@ -99,7 +105,8 @@ struct FetchQueue {
             var next = job ?? FetchJob(file: files[file], offset: offset + done, length: 0, pieces: [])
             next.pieces.append(
                 .init(
-                    assembly: assembly, range: next.length..<next.length + length, shardOffset: run.shardOffset + done))
+                    assembly: assembly, range: next.length..<next.length + length, shardOffset: run.shardOffset + done,
+                    isInOrder: isNext(order[position], of: run.shard, plan)))
             next.length += length
             done += length
             if done == run.length { advance() }
@@ -120,7 +127,17 @@ struct FetchQueue {
         return result
     }
 
+    /// Whether an extent is the first one of its shard that is not issued.
+    private mutating func isNext(_ extent: Int, of shard: Int, _ plan: ShardPlan) -> Bool {
+        let numbers = plan.extentNumbers(of: shard)
+        var next = numbers.startIndex + issuedInOrder[shard, default: 0]
+        while next < numbers.endIndex, issued.contains(numbers[next]) { next += 1 }
+        issuedInOrder[shard] = next - numbers.startIndex
+        return next < numbers.endIndex && numbers[next] == extent
+    }
+
     private mutating func advance() {
+        issued.insert(order[position])
         position += 1
         done = 0
     }
@@ -137,5 +154,7 @@ struct FetchQueue {
         position = 0
         done = 0
         begun = [:]
+        issued = []
+        issuedInOrder = [:]
     }
 }

@@ -116,7 +116,9 @@ final class FetchRun: Sendable {
                 job.file.remote, at: job.offset + known, into: buffer.room(at: known, job.length - known), work)
         }
         job.file.hash?.add(buffer, job.length, at: job.offset)
-        for piece in job.pieces { piece.assembly.add(buffer, piece.range, at: piece.shardOffset) }
+        for piece in job.pieces {
+            piece.assembly.add(buffer, piece.range, at: piece.shardOffset, isInOrder: piece.isInOrder)
+        }
     }
 
     /// Not inlined, because of a compiler bug: see `MemorySource`.

@@ -7,13 +7,12 @@ import Synchronization
 /// Orders the pieces of a shard, which arrive from an origin in any order.
 ///
 /// A piece that is next in the shard streams through its buffer of the pool. One that arrives early waits in it, too, if
-/// the shard lies in one place of the file: the pieces before it are on their way. In a shard of several places, the wait
-/// can be long, so the bytes are copied out of the pool; `ShardPlan.scatteredShards` bounds their number.
+/// the pieces before it are on their way. Otherwise the wait is long, because the shard lies in several places of the
+/// file: the bytes are copied out of the pool, and `ShardPlan.scatteredShards` bounds their number.
 final class ShardAssembly: Sendable {
     /// The number of bytes at the front that an earlier attempt has written.
     let have: Int
     private let pipeline: ShardPipeline
-    private let isInOnePlace: Bool
     /// The padding between tensors, in order.
     private let gaps: [Range<Int>]
 
@@ -35,7 +34,6 @@ final class ShardAssembly: Sendable {
     ) {
         let have = writer.have
         self.have = have
-        isInOnePlace = places.count == 1
         gaps = zip(places, places.dropFirst()).compactMap { left, right in
             let end = left.extent.shardOffset + left.extent.length
             return end < right.extent.shardOffset ? end..<right.extent.shardOffset : nil
@@ -48,9 +46,11 @@ final class ShardAssembly: Sendable {
     }
 
     /// Adds the bytes of a piece.
-    func add(_ buffer: Buffer, _ range: Range<Int>, at shardOffset: Int) {
+    ///
+    /// - Parameter isInOrder: whether the pieces before it have buffers of the pool, or are here.
+    func add(_ buffer: Buffer, _ range: Range<Int>, at shardOffset: Int, isInOrder: Bool) {
         state.withLock { state in
-            if isInOnePlace || shardOffset == state.next {
+            if isInOrder || shardOffset == state.next {
                 state.early[shardOffset] = (buffer, range)
             } else {
                 let copy = Buffer(bytes: range.count)
