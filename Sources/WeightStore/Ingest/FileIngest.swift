@@ -168,9 +168,10 @@ final class FileIngest: @unchecked Sendable {
         let scattered = plan.scatteredShards(run.passLimits)
         var joins: [Int: ShardJoin] = [:]
         let passed = PassedShards()
-        /// Memory of shards that are joined or not written yet.
-        var gathered = 0
-        func front(_ ordinal: Int) -> Int { min(plan.shards[ordinal].bytes, ShardFacts.headBytes) }
+        /// The memory of shards that are not complete, in bytes.
+        var joining = 0
+        /// The memory of complete shards that may not be written yet, in bytes.
+        var joined = 0
         func read(_ offset: Int, _ room: UnsafeMutableRawBufferPointer) throws {
             try run.check()
             try source.read(at: offset, into: room)
@@ -186,17 +187,15 @@ final class FileIngest: @unchecked Sendable {
                 } else if scattered.contains(ordinal) {
                     try forEachChunk(offset, extent.length, read)
                 } else {
-                    if joins[ordinal] == nil {
-                        // Complete shards free their memory once they are written.
-                        if gathered + front(ordinal) > run.gatherBytes {
-                            passed.wait()
-                            gathered = joins.keys.reduce(0) { $0 + front($1) }
-                        }
-                        gathered += front(ordinal)
-                    }
                     var join =
                         joins.removeValue(forKey: ordinal)
                         ?? ShardJoin(plan.shards[ordinal], plan.places(of: ordinal))
+                    let needed = join.memoryNeeded(for: extent)
+                    if needed > 0, joined > 0, joining + joined + needed > run.gatherBytes {
+                        // Complete shards free their memory once they are written.
+                        passed.wait()
+                        joined = 0
+                    }
                     do {
                         try join.add(extent, at: offset, run.pool, read: read) {
                             try stream(ordinal, plan.shards[ordinal]) { passed.end(ordinal) }
@@ -207,7 +206,13 @@ final class FileIngest: @unchecked Sendable {
                         join.abandon(error)
                         throw error
                     }
-                    if !join.isComplete { joins[ordinal] = join }
+                    joining += needed
+                    if join.isComplete {
+                        joining -= join.memory
+                        joined += join.memory
+                    } else {
+                        joins[ordinal] = join
+                    }
                 }
             }
             for ordinal in scattered.sorted() { try readAlone(ordinal, source, plan, trusting: true) }

@@ -24,6 +24,8 @@ struct ShardJoin {
     /// The number of the extent that is next.
     private var next = 0
     private(set) var stream: ShardPipeline?
+    /// The memory that the shard has needed beside the buffers of the pool, in bytes.
+    private(set) var memory = 0
 
     init(_ shard: ShardPlan.Shard, _ places: [ShardPlan.Place]) {
         self.shard = shard
@@ -38,6 +40,17 @@ struct ShardJoin {
     /// Whether all bytes were passed to the pipeline.
     var isComplete: Bool { passed == shard.bytes }
 
+    /// The memory that a tensor will need beside the buffers of the pool, in bytes.
+    func memoryNeeded(for extent: Extent) -> Int {
+        let end = extent.shardOffset + extent.length
+        let frontEnd = max(extent.shardOffset, min(end, frontBytes))
+        let inFront = frontEnd - extent.shardOffset
+        let isStreamed =
+            stream == nil
+            ? inFront > 0 && inFront == missingFront : extents[next].shardOffset == extent.shardOffset
+        return (inFront > 0 && front == nil ? frontBytes : 0) + (isStreamed ? 0 : end - frontEnd)
+    }
+
     /// Reads a tensor of the shard.
     ///
     /// - Parameters:
@@ -49,6 +62,7 @@ struct ShardJoin {
         _ extent: Extent, at offset: Int, _ pool: BufferPool, read: Read, begin: () throws -> ShardPipeline,
         willComplete: () -> Void
     ) throws {
+        memory += memoryNeeded(for: extent)
         let end = extent.shardOffset + extent.length
         let frontEnd = max(extent.shardOffset, min(end, frontBytes))
         if frontEnd > extent.shardOffset {
