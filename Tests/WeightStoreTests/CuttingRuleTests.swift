@@ -216,6 +216,22 @@ import Testing
         #expect(try store.collectGarbage(graceSeconds: 0).isEmpty)
     }
 
+    @Test("an import restores the lost shards of a file that an older rule has cut", arguments: [false, true])
+    func healing(isAllLost: Bool) throws {
+        try Self.model.write(to: directory("model"))
+        let (store, _) = try oldStore("model")
+        let before = try shards(store.revision("org/model"))
+        let lost = before.filter { isAllLost || $0.value == ["model.layers.2.mlp.experts.0.up_proj.weight"] }.map(\.key)
+        #expect(lost.count == (isAllLost ? before.count : 1))
+        for digest in lost { try FileManager.default.removeItem(atPath: store.blobs.path(digest)) }
+        #expect(try store.verifyBlocking().damage.count == lost.count)
+        let summary = try store.importModelBlocking(ImportRequest(source: directory("model")))
+        #expect(summary.written > 0 && summary.storedAgain == 0)
+        for digest in before.keys { #expect(FileManager.default.fileExists(atPath: store.blobs.path(digest))) }
+        #expect(try shards(store.revision("model")) == before)
+        try check(store.revision("org/model"), is: "model")
+    }
+
     @Test("a fine-tune of a model that an older rule has cut is cut by the newest rule, and the bytes are stated")
     func fineTuneOfOlder() throws {
         try Self.model.write(to: directory("model"))

@@ -170,7 +170,7 @@ package enum FileTable {
         try db.execute(sql: "UPDATE file SET rule = ? WHERE id = ?", arguments: [rule, file])
     }
 
-    /// Whether a whole file of this size and format was hashed here, and is cut by another rule.
+    /// Whether a whole file of this size and format is known, and is cut by another rule.
     package static func isCutOtherwise(
         bytes: Int, format: FileFormat, rule: Int, _ db: Database
     ) throws -> Bool {
@@ -179,7 +179,7 @@ package enum FileTable {
                 sql: """
                     SELECT EXISTS (
                       SELECT 1 FROM file
-                      WHERE bytes = ? AND format = ? AND rule <> ? AND NOT pending AND is_hashed AND unlinked >= 0)
+                      WHERE bytes = ? AND format = ? AND rule <> ? AND NOT pending AND unlinked >= 0)
                     """), arguments: [bytes, format.rawValue, rule])
     }
 

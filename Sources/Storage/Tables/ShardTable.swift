@@ -99,6 +99,13 @@ package enum ShardTable {
             arguments: [bytes, head])
     }
 
+    /// Whether a shard of the same size and with the same first bytes has a row, in whatever state it is.
+    package static func isKnown(bytes: Int, head: Int64, _ db: Database) throws -> Bool {
+        try Bool.fetchValue(
+            db.cachedStatement(sql: "SELECT EXISTS (SELECT 1 FROM shard WHERE bytes = ? AND head = ?)"),
+            arguments: [bytes, head])
+    }
+
     /// The shards of a file.
     package static func all(ofFile file: Int64, _ db: Database) throws -> [Entry] {
         try Row.fetchAll(

@@ -10,8 +10,8 @@ import Synchronization
 /// The import of one file.
 ///
 /// The file is read once, front to back: it is hashed for its own SHA-256, and cut into shards by its plan. A shard
-/// with one extent streams through the buffers of the pool; a shard with several is gathered in memory. If the open
-/// gathered shards exceed the memory budget, the rest of them are deferred and read a second time, after the pass.
+/// with one extent streams through the buffers of the pool; one with several is put together by a `ShardJoin`. Shards
+/// that need more memory than there is (`ShardPlan.scatteredShards`) are read a second time, after the pass.
 ///
 /// Sendable because one lane runs it, and state shared with other threads is behind a mutex.
 final class FileIngest: @unchecked Sendable {
@@ -58,7 +58,7 @@ final class FileIngest: @unchecked Sendable {
             return content
         }
         let layout = try FileLayout.read(source, format: format)
-        let plan = ShardPlan(layout)
+        var plan = ShardPlan(layout)
         self.layout = layout
         self.plan = plan
         memo = isSettled ? (status, plan.digest) : nil
@@ -68,19 +68,35 @@ final class FileIngest: @unchecked Sendable {
             run.skip(status.bytes)
             return nil
         }
-        if let content = try storedContent(source, status, layout, plan) { return content }
+        switch try olderCut(source, status, layout, plan) {
+        case .stored(let content): return content
+        case .incomplete(let older):
+            plan = older
+            self.plan = plan
+            memo = isSettled ? (status, plan.digest) : nil
+        case nil: break
+        }
         try read(source, plan)
         try source.checkUnchanged()
         open.notify(queue: .global()) { [self] in run.committer.add(complete: self) }
         return nil
     }
 
-    /// The content of a file that the store holds, cut by an older rule. It is hashed before it is cut, so that the same
-    /// bytes are not stored twice.
-    private func storedContent(
+    /// A file that the store knows, cut by an older rule.
+    private enum KnownCut {
+        /// The store holds all of it.
+        case stored(FileContent)
+        /// Shards of it are damaged, lost or evicted, or its bytes were not hashed here. It is cut in the same way.
+        case incomplete(ShardPlan)
+    }
+
+    /// Hashes a file that an older rule has probably cut, so that the same bytes are not stored twice.
+    ///
+    /// - Returns: nil if the store does not know the file, or not by an older rule.
+    private func olderCut(
         _ source: FileSource, _ status: FileStatus, _ layout: FileLayout, _ plan: ShardPlan
-    ) throws -> FileContent? {
-        guard let older = OlderCut(layout, newer: plan, source, run), try older.isProbablyStored(layout) else {
+    ) throws -> KnownCut? {
+        guard let older = OlderCut(layout, newer: plan, source, run), try older.isProbablyKnown(layout) else {
             return nil
         }
         var hasher = SHA256()
@@ -91,14 +107,19 @@ final class FileIngest: @unchecked Sendable {
         }
         try source.checkUnchanged()
         let digest = ContentDigest(hasher.finalize())
-        guard let content = try run.content(of: digest, for: layout.format) else { return nil }
+        guard let content = try run.content(of: digest, for: layout.format) else {
+            let known = try run.catalog.read { db in
+                try FileTable.all(digest, for: layout.format, db).first { !$0.isPending }
+            }
+            return known?.rule == older.plan.rule ? .incomplete(older.plan) : nil
+        }
         if isSettled {
             try run.catalog.write(durable: false, work: run.work) { db in
                 try SourceTable.setDigest(digest, of: try SourceTable.remember(status, db), db)
             }
         }
         run.skip(status.bytes)
-        return content
+        return .stored(content)
     }
 
     /// The shards of a file that is unchanged since all of it was read.

@@ -5,10 +5,11 @@ import Support
 /// A file as the first cutting rule divides it, for a file that the newest rule divides in another way.
 ///
 /// Between two rules, experts and packs have other shards, so their bytes are not shared. The same file is not stored
-/// twice: one that looks as if the store held it by the older cut is hashed before it is cut. Of other files, such as
-/// fine-tunes, the bytes that the store holds by the older cut are counted.
+/// twice: one that looks as if the store knew it by the older cut is hashed before it is cut, and then cut in the same way:
+/// so an import restores its shards that are damaged, lost or evicted. Of other files, such as fine-tunes, the bytes that
+/// the store holds by the older cut are counted.
 struct OlderCut {
-    private let plan: ShardPlan
+    let plan: ShardPlan
     private let newer: ShardPlan
     private let source: FileSource
     private let run: ImportRun
@@ -23,16 +24,19 @@ struct OlderCut {
         self.run = run
     }
 
-    /// Whether the store seems to hold the file: it has a whole one of this size, and a sample of its shards.
-    func isProbablyStored(_ layout: FileLayout) throws -> Bool {
+    /// Whether the store seems to know the file: it has a whole one of this size, and the rows of a sample of its shards.
+    func isProbablyKnown(_ layout: FileLayout) throws -> Bool {
         let hasOther = try run.catalog.read { db in
             try FileTable.isCutOtherwise(bytes: layout.bytes, format: layout.format, rule: newer.rule, db)
         }
         guard hasOther else { return false }
         let most = 8
         let step = max(plan.shards.count / most, 1)
-        for ordinal in stride(from: plan.shards.count - 1, through: 0, by: -step) where try !isStored(ordinal) {
-            return false
+        for ordinal in stride(from: plan.shards.count - 1, through: 0, by: -step) {
+            let (bytes, head) = try front(of: ordinal)
+            guard try run.catalog.read({ db in try ShardTable.isKnown(bytes: bytes, head: head, db) }) else {
+                return false
+            }
         }
         return true
     }
@@ -55,7 +59,9 @@ struct OlderCut {
                 try isSizeStored[shard.bytes]
                 ?? run.catalog.read { db in try ShardTable.hasPresent(bytes: shard.bytes, db) }
             isSizeStored[shard.bytes] = isKnown
-            if isKnown, try isStored(ordinal) { stored += again }
+            guard isKnown else { continue }
+            let (bytes, head) = try front(of: ordinal)
+            if try run.mayHold(bytes: bytes, head: head) { stored += again }
         }
         return stored
     }
@@ -72,7 +78,8 @@ struct OlderCut {
             && numbers.allSatisfy { newer.extents[$0].shardOffset == plan.extents[$0].shardOffset }
     }
 
-    private func isStored(_ ordinal: Int) throws -> Bool {
+    /// The size of a shard, and its head.
+    private func front(of ordinal: Int) throws -> (bytes: Int, head: Int64) {
         try run.check()
         let bytes = plan.shards[ordinal].bytes
         // Zeroed: so is the padding between tensors.
@@ -81,6 +88,6 @@ struct OlderCut {
             let count = min(place.extent.length, front.capacity - place.extent.shardOffset)
             try source.read(at: place.offset, into: front.room(at: place.extent.shardOffset, count))
         }
-        return try run.mayHold(bytes: bytes, head: ContentDigest(of: front.bytes(front.capacity)).head)
+        return (bytes, ContentDigest(of: front.bytes(front.capacity)).head)
     }
 }
