@@ -58,15 +58,25 @@ def register() -> None:
                 if not store.is_open(self._tier):
                     store.open_tier(self._tier, budget=self._budget)
             revision = self._revision(model_config)
-            model.load_weights(weights(revision, tier=self._tier, experts=local_experts(model)))
+            experts = local_experts(model, _number_of_experts(revision))
+            model.load_weights(weights(revision, tier=self._tier, experts=experts))
 
     register_model_loader(LOAD_FORMAT)(WeightStoreLoader)
 
 
-def local_experts(model: Any) -> range | None:
+def _number_of_experts(revision: Revision) -> int:
+    """The greatest number of experts of a layer, according to the names of the tensors."""
+    return 1 + max((tensor.expert for tensor in revision.tensors() if tensor.expert is not None), default=-1)
+
+
+def local_experts(model: Any, count: int = 0) -> range | None:
     """The experts of a rank: a range that has those of all layers of experts. None if the rank needs all experts.
 
     vLLM's layers of experts have an ``expert_map``: for each expert, its number in this rank, or -1.
+
+    Args:
+        count: the number of experts of a layer in the files. If a layer of the model has fewer, the files number the
+            experts of several layers together, as ERNIE 4.5 VL does, and all of them are needed.
     """
     first, last = None, -1
     for module in model.modules():
@@ -75,7 +85,10 @@ def local_experts(model: Any) -> range | None:
         # With load balancing, a rank may hold copies of any expert.
         if module.expert_map is None or getattr(module, "enable_eplb", False):
             return None
-        numbers = [number for number, local in enumerate(module.expert_map.tolist()) if local >= 0]
+        places = module.expert_map.tolist()
+        if len(places) < count:
+            return None
+        numbers = [number for number, local in enumerate(places) if local >= 0]
         if numbers:
             first, last = min(numbers[0], numbers[0] if first is None else first), max(numbers[-1], last)
     return None if first is None else range(first, last + 1)
