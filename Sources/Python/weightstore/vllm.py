@@ -69,24 +69,27 @@ def _number_of_experts(revision: Revision) -> int:
     return 1 + max((tensor.expert for tensor in revision.tensors() if tensor.expert is not None), default=-1)
 
 
-def local_experts(model: Any, count: int = 0) -> range | None:
+def local_experts(model: Any, count: int | None = None) -> range | None:
     """The experts of a rank: a range that has those of all layers of experts. None if the rank needs all experts.
 
     vLLM's layers of experts have an ``expert_map``: for each expert, its number in this rank, or -1.
 
     Args:
-        count: the number of experts of a layer in the files. If a layer of the model has fewer, the files number the
-            experts of several layers together, as ERNIE 4.5 VL does, and all of them are needed.
+        count: the number of experts of a layer in the files. The numbers of a layer with fewer or more experts mean
+            others: the files may number the experts of several layers together, as those of ERNIE 4.5 VL do, and
+            copies of experts have numbers of their own.
     """
     first, last = None, -1
     for module in model.modules():
+        # With load balancing, a rank may hold copies of any expert. The block around the layer may know of it alone.
+        if getattr(module, "enable_eplb", False):
+            return None
         if not hasattr(module, "expert_map"):
             continue
-        # With load balancing, a rank may hold copies of any expert.
-        if module.expert_map is None or getattr(module, "enable_eplb", False):
+        if module.expert_map is None:
             return None
         places = module.expert_map.tolist()
-        if len(places) < count:
+        if count is not None and len(places) != count:
             return None
         numbers = [number for number, local in enumerate(places) if local >= 0]
         if numbers:

@@ -381,9 +381,15 @@ class Store(unittest.TestCase):
         self.assertIsNone(known(Model(Layer(None))))
         self.assertEqual(known(Model(Layer(Map(-1, -1, 0, 1)), Layer(Map(-1, 0, 1, -1)))), range(1, 4))
         self.assertIsNone(known(Model(Layer(Map(-1, 0)), Layer(Map(-1, 0), eplb=True))))
-        # The files number the experts of two layers of the model together.
+        # The files number the experts of two layers of the model together, or the model has copies of experts.
         self.assertEqual(known(Model(Layer(Map(-1, 0))), 2), range(1, 2))
         self.assertIsNone(known(Model(Layer(Map(-1, 0))), 4))
+        self.assertIsNone(known(Model(Layer(Map(-1, -1, 0))), 2))
+
+        class Block:
+            enable_eplb = True
+
+        self.assertIsNone(known(Model(Layer(Map(-1, 0)), Block()), 2))
 
     def test_a_capsule_that_nobody_takes_gives_its_lease_back(self):
         with weightstore.open(STORE) as store:
