@@ -7,7 +7,8 @@
 ///   the pack has 1 MiB: first the tensors outside of the experts, by name, then the experts, by number.
 /// * The bytes outside all tensors are one shard, in file order.
 ///
-/// Each tensor of a shard is aligned to 64 bytes. So a file has at most bytes ÷ 1 MiB + layers + 2 shards.
+/// Each tensor of a shard is aligned to 64 bytes. So a file has at most bytes ÷ 1 MiB + layers + 2 shards, where the bytes
+/// include this padding.
 ///
 /// The plan depends only on the header, so the same file is always divided in the same way. A change of these rules gets
 /// a new number, and `ShardPlan.init(_:rule:)` keeps the rules before it: the shards of a file that is fetched in parts

@@ -112,7 +112,9 @@ package final class RevisionView: Sendable {
             return group
         }
         if let known = parts.withLock({ $0[part] }) { return known }
-        let chosen = try fetched(tensors.filter { part.contains($0.entry) }, work)
+        // A model has tens of thousands of experts, so the part of each is found among the tensors of its layer.
+        let candidates = part.layer.flatMap { layers[$0]?.tensors } ?? tensors
+        let chosen = try fetched(candidates.filter { part.contains($0.entry) }, work)
         guard !chosen.isEmpty else {
             throw StorageError.notFound(
                 kind: part.kind, name: "\(name) \(part)")

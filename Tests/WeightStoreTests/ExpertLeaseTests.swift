@@ -147,6 +147,27 @@ import Tiers
         #expect(try store.verifyBlocking().damage.isEmpty)
     }
 
+    @Test("a pull by manifest selects the shards of the wanted experts, and those outside of the experts")
+    func manifestSelection() throws {
+        _ = try hub()
+        let store = try Store(at: directory("store"), create: true)
+        try store.importModelBlocking(ImportRequest(source: directory("model")))
+        let revision = try store.revision("model")
+        let manifest = try #require(try store.shards(of: revision.digest)).manifest
+        let file = try #require(manifest.files.first { $0.path == "model.safetensors" })
+        func selected(_ selection: FetchSelection) -> Set<ContentDigest> {
+            Set(selection.shards(of: file).map(\.digest))
+        }
+        let entries = try revision.tensorEntries()
+        let others = Set(entries.filter { $0.expert.map { !(2...3).contains($0) } ?? false }.compactMap(\.shard))
+        #expect(others.count == 2 * 6)
+        #expect(selected(FetchSelection(experts: 2...3)) == Set(file.content.shards.map(\.digest)).subtracting(others))
+        let layer = Set(entries.filter { $0.layer == 1 }.compactMap(\.shard))
+        #expect(selected(FetchSelection(layers: 1...1, experts: 2...3)) == layer.subtracting(others))
+        // There are no such experts.
+        #expect(selected(FetchSelection(layers: 0...1, experts: 100...200)).isDisjoint(with: others))
+    }
+
     @Test("an evicted expert is fetched again alone")
     func evicted() async throws {
         _ = try hub()
