@@ -1,3 +1,4 @@
+import Files
 import ModelFormats
 
 /// A range of a file that is fetched with one request, and the shards that its bytes belong to.
@@ -31,8 +32,10 @@ struct FetchQueue {
     /// - Parameter places: the shard's extents, in the order of its bytes.
     typealias Open = (_ file: FetchFile, _ ordinal: Int, _ places: [ShardPlan.Place]) throws -> Begin
 
-    /// At most as many bytes wait in memory for their turn in a shard, and as many files of shards are open.
-    private static let limits = ShardPlan.PassLimits(frontBytes: 0, bufferBytes: 64 << 20, openShards: 512)
+    /// At most as many bytes wait in memory for their turn in a shard, and as many shards are begun and not complete. Each
+    /// has two open files: its partial file, and the lock of it.
+    private static let limits = ShardPlan.PassLimits(
+        frontBytes: 0, bufferBytes: 64 << 20, openShards: min(512, max(OpenFiles.limit / 8, 32)))
 
     private let files: [FetchFile]
     private var file = -1
