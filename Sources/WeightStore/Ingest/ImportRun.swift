@@ -114,10 +114,15 @@ final class ImportRun: Sendable {
     ///
     /// - Parameter format: the format that the file's name gives it.
     func content(of digest: ContentDigest, for format: FileFormat) throws -> FileContent? {
-        let known = try catalog.read { db in try FileContent.find(digest, for: format, hashedOnly: true, db) }
-        guard let content = known else { return nil }
-        guard content.shards.allSatisfy(isPresent), try claim(content.shards) else { return nil }
-        return content
+        // A file that two rules have cut has two rows; the shards of one may be evicted.
+        let known = try catalog.read { db in
+            try FileTable.all(digest, for: format, db).filter { !$0.isPending && $0.isHashed }
+                .compactMap { try FileContent.find($0.id, db) }
+        }
+        for content in known where content.shards.allSatisfy(isPresent) {
+            if try claim(content.shards) { return content }
+        }
+        return nil
     }
 
     /// Claims shards that need not be read, so that they are neither evicted nor collected before a revision holds
