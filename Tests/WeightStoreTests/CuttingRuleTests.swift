@@ -167,8 +167,8 @@ import Testing
         try check(other.revision("org/model"), is: "model")
     }
 
-    /// A store that has the model as the version before this rule cut it.
-    private func oldStore(_ name: String) throws -> (store: Store, hub: RecordingHub) {
+    /// A store in which the version before this rule has begun to pull the model.
+    private func begunStore(_ name: String) throws -> (store: Store, hub: RecordingHub, request: PullRequest) {
         let hub = RecordingHub(path: "model.safetensors", bytes: try file(name))
         var request = try PullRequest("org/model")
         request.origin = hub.url
@@ -183,9 +183,50 @@ import Testing
         try queue.close()
         let store = try store()
         store.register(scheme: "made") { _ in hub }
+        return (store, hub, request)
+    }
+
+    /// A store that has the model as the version before this rule cut it.
+    private func oldStore(_ name: String) throws -> (store: Store, hub: RecordingHub) {
+        let begun = try begunStore(name)
+        let (store, hub) = (begun.store, begun.hub)
+        var request = begun.request
         request.selection = FetchSelection()
         #expect(try store.pullBlocking(request).complete)
         return (store, hub)
+    }
+
+    private func rules(_ store: Store) throws -> [Int] {
+        try store.catalog.read { db in
+            try Int.fetchAll(db, sql: "SELECT DISTINCT rule FROM file WHERE format = 'safetensors'")
+        }
+    }
+
+    @Test("an import completes a file that an older rule has begun to cut, and cuts it by the newest rule")
+    func completing() throws {
+        try Self.model.write(to: directory("model"))
+        let begun = try begunStore("model")
+        let (store, hub) = (begun.store, begun.hub)
+        var request = begun.request
+        request.selection = FetchSelection(layers: 2...2)
+        #expect(try !store.pullBlocking(request).complete)
+        // What has arrived is cut by the rule with which the file began.
+        #expect(try rules(store) == [1])
+        let matrix = "model.layers.2.mlp.experts.0.up_proj.weight"
+        #expect(try shards(store.revision("org/model")).values.contains([matrix]))
+        try store.importModelBlocking(ImportRequest(source: directory("model")))
+        #expect(try rules(store) == [2])
+        _ = hub.reads()
+        request.selection = FetchSelection()
+        #expect(try store.pullBlocking(request).complete)
+        #expect(hub.reads().isEmpty)
+        for name in ["model", "org/model"] {
+            try checkExperts(store.revision(name))
+            try check(store.revision(name), is: "model")
+        }
+        // The shards of the older rule belong to no file now.
+        #expect(try !store.collectGarbage(graceSeconds: 0).isEmpty)
+        try check(store.revision("org/model"), is: "model")
     }
 
     private func blobs() -> [String] {
