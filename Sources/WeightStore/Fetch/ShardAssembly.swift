@@ -6,8 +6,8 @@ import Synchronization
 
 /// Orders the pieces of a shard, which arrive from an origin in any order.
 ///
-/// A piece that is next in the shard streams through its buffer of the pool. One that arrives early waits in it, too, if
-/// the pieces before it are on their way. Otherwise the wait is long, because the shard lies in several places of the
+/// A piece that is next in the shard streams through its buffer of the pool. One that arrives early waits in it, too,
+/// if the pieces before it are on their way. Otherwise the wait is long, because the shard lies in several places of the
 /// file: the bytes are copied out of the pool, and `ShardPlan.scatteredShards` bounds their number.
 final class ShardAssembly: Sendable {
     /// The number of bytes at the front that an earlier attempt has written.
