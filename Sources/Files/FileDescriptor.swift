@@ -176,5 +176,6 @@ package struct FileDescriptor: ~Copyable, Sendable {
     /// Releases the lock.
     package func unlock() {
         flock(raw, LOCK_UN)
+        isLocked.store(false, ordering: .relaxed)
     }
 }

@@ -83,6 +83,8 @@ import Testing
         #expect(performing: { try store.prune(PruneRule()) }, throws: isForeign)
         #expect(performing: { try store.evictBlocking(EvictionRequest(.free(1))) }, throws: isForeign)
         #expect(performing: { try store.verifyBlocking() }, throws: isForeign)
+        #expect(performing: { try store.pin("base") }, throws: isForeign)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: blobs).isEmpty)
         #expect(try store.stats().damaged == 0)
         try FileManager.default.removeItem(atPath: blobs)
         try move(directory("aside"), blobs)

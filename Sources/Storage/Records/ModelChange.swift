@@ -9,6 +9,9 @@ import Support
 /// cleared. A change that is interrupted leaves its note, and the next one deletes those of the noted records that the
 /// catalog does not have. Otherwise a record that was never committed, or whose model was removed, would list the model
 /// again at a rebuild.
+///
+/// A record written where the blobs are not mounted would be out of sight once they are. So no model changes without the
+/// store's marker in `blobs/` (`StoreIdentity`).
 package struct ModelChange {
     package let catalog: Catalog
     package let blobs: BlobDirectory
@@ -30,6 +33,7 @@ package struct ModelChange {
     /// - Parameters:
     ///   - dryRun: roll back, and write no records.
     ///   - body: makes the change, and returns a result and the ids of the changed models.
+    /// - Throws: ``StorageError/foreignBlobs(path:found:)``, and the errors of `body`.
     package func commit<Result>(dryRun: Bool = false, _ body: (Database) throws -> (result: Result, models: [Int64]))
         throws -> Result
     {
@@ -50,7 +54,10 @@ package struct ModelChange {
     ) throws -> Result {
         let authority = DeletionAuthority(catalog: catalog, blobs: blobs)
         return try catalog.write(dryRun: dryRun, work: work) { db in
-            if !dryRun { try authority.deletePending(db) }
+            if !dryRun {
+                try StoreIdentity.requireIfMarked(blobs, db)
+                try authority.deletePending(db)
+            }
             let (result, models, removed) = try body(db)
             if !dryRun { try RebuildLoss.settle(db) }
             return (result, replaced: dryRun ? nil : try writeRecords(of: models, removed, db))

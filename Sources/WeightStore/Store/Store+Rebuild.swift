@@ -98,7 +98,8 @@ extension Store {
         _ catalog: Catalog, _ blobs: BlobDirectory, _ work: Work, _ summary: inout RebuildSummary
     ) throws -> (losses: [RebuildLoss.Entry], superseded: [ContentDigest]) {
         let found = try records(in: blobs, work)
-        if found.shards == 0 && found.records.isEmpty && found.lost.isEmpty {
+        // A record alone may have been written by an older program while the blobs were not mounted.
+        if found.others == 0 && found.lost.isEmpty {
             guard let marker = try StoreMarker(blobs).read(), !marker.isEmpty else {
                 throw StorageError.foreignBlobs(path: blobs.root, found: nil)
             }
@@ -129,19 +130,21 @@ extension Store {
 
     /// Reads all records in `blobs/`.
     ///
-    /// - Returns: the records; those that are damaged or malformed; the number of shards.
+    /// - Returns: the records; those that are damaged or malformed; the number of shards and manifests.
     /// - Throws: ``FileError`` if one cannot be read: it may be whole.
     static func records(in blobs: BlobDirectory, _ work: Work) throws -> (
-        records: [StoredRecord], lost: [RebuildLoss.Entry], shards: Int
+        records: [StoredRecord], lost: [RebuildLoss.Entry], others: Int
     ) {
         work.expect(BlobDirectory.fanOut.count)
-        var found = (records: [StoredRecord](), lost: [RebuildLoss.Entry](), shards: 0)
+        var found = (records: [StoredRecord](), lost: [RebuildLoss.Entry](), others: 0)
         for directory in BlobDirectory.fanOut {
             try work.check()
             work.advance(1)
             for name in try blobs.contents(directory).blobs {
-                if name.kind == .shard { found.shards += 1 }
-                guard name.kind == .record else { continue }
+                guard name.kind == .record else {
+                    found.others += 1
+                    continue
+                }
                 let blob = blobs.path(name.digest, .record)
                 do {
                     let record = try ModelRecord(decoding: try checked(name, blobs), path: blob)

@@ -78,6 +78,20 @@ enum KnownSequences {
             ]
         ),
         (
+            "a catalog that was put back and is not older is an ordinary one",
+            [
+                write(0, 0), from(0, "a"), write(0, 1), from(0, "a", move: true), .run(.backUp), .event(.restore),
+                .run(.prune(keepLast: 1, includeReferenced: false)),
+            ]
+        ),
+        (
+            "no model changes while the blobs are not mounted",
+            [
+                write(0, 0), from(0, "a"), .event(.unmount), .run(.tag("org/a", ref: "prod")), .run(.rebuild),
+                .event(.mount),
+            ]
+        ),
+        (
             "a file whose digest the catalog knows is not garbage",
             [
                 write(0, 0), from(0, "a"), .event(.lose(3)), collect, .event(.giveBack), collect,

@@ -20,6 +20,8 @@ extension SequenceModel {
         let (didHold, shardsBefore, wasOlder) = (hasLoss, shards, newest != nil)
         let isExpected = [0, 137].contains(status) || mayRefuse(command, status, old, new)
         defer { catalog = now }
+        // The catalog that was put back was not older: otherwise this would have been refused.
+        if command.deletes, before == newest, status == 0 || status == 137 && after != before { newest = nil }
         // What the store has written itself is there.
         let written = suspects.filter { !old.isWhole($0) && new.isWhole($0) }
         suspects.subtract(written)
@@ -38,7 +40,7 @@ extension SequenceModel {
                 "\(command) (status \(status)) made another change than it may\n    "
                     + after.differences(from: listing))
         }
-        if !new.isMounted, command.deletes, status == 0, after != before || command.name == "gc" {
+        if !new.isMounted, status == 0, after != before || command.name == "gc" {
             throw SequenceFailure("\(command) succeeded, and the blobs are not mounted")
         }
         if command == .merge || command == .rebuild, [0, 3].contains(status) {
@@ -169,7 +171,6 @@ extension SequenceModel {
             for key in listing.all(name) ?? [] { listing.revisions[key]?.origins.remove(url) }
         case .collect, .evict, .verify, .checkOrigins, .export, .putBlocks: break
         }
-        if newest != nil, command.deletes, listing == newest { newest = nil }
     }
 
     private mutating func imported(
