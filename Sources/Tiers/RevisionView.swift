@@ -179,7 +179,8 @@ extension LeasedTensor {
     fileprivate var isPending: Bool { shard == nil && entry.bytes > 0 }
 }
 
-/// The residency of a layer in a tier. All sizes are bytes of its shards.
+/// The residency of a layer in a tier. All sizes are bytes of its whole shards: experts that are resident without the rest of
+/// the tensor that stacks them do not count.
 public struct LayerResidency: Sendable, Encodable {
     /// The number of the layer.
     public let layer: Int
