@@ -54,6 +54,8 @@ public struct ExpertStack: Sendable, Hashable {
 
     /// The number of experts.
     public let experts: Int
+    /// The number of elements of an expert along each dimension, in the file's order.
+    public let shape: [Int]
     /// The size of each expert in the tensor, in bytes.
     public let bytesPerExpert: Int
 
@@ -77,10 +79,11 @@ public struct ExpertStack: Sendable, Hashable {
     ///   - format: the format of its file.
     public init?(name: String, shape: [Int], bytes: Int, format: FileFormat) {
         guard shape.count >= 2, Self.isStack(name) else { return nil }
-        guard let experts = format == .gguf ? shape.last : shape.first, experts > 0, bytes > 0,
-            bytes.isMultiple(of: experts)
+        let isLast = format.isInnermostFirst
+        guard let experts = isLast ? shape.last : shape.first, experts > 0, bytes > 0, bytes.isMultiple(of: experts)
         else { return nil }
         self.experts = experts
+        self.shape = Array(isLast ? shape.dropLast() : shape.dropFirst())
         bytesPerExpert = bytes / experts
     }
 

@@ -10,7 +10,7 @@ struct ExpertStackTests {
     @Test("the example of every family is a stack, in both orders of dimensions", arguments: ExpertStack.families)
     func families(family: ExpertStack.Family) throws {
         let first = try #require(ExpertStack(tensor(family.example, [32, 64, 16]), format: .safetensors))
-        #expect(first.experts == 32 && first.bytesPerExpert == 2048)
+        #expect(first.experts == 32 && first.bytesPerExpert == 2048 && first.shape == [64, 16])
         let last = try #require(ExpertStack(tensor(family.example, [64, 16, 32]), format: .gguf))
         #expect(last == first)
         #expect(first.range(of: 0) == 0..<2048)

@@ -19,7 +19,8 @@ struct Load: ParsableCommand {
     @Option(help: ArgumentHelp("Only these layers: 3, or 0-11.", valueName: "layers")) var layers: NumberRange?
     @Option(
         help: ArgumentHelp(
-            "Of the experts of each layer, only these: 7, or 0-31. Tensors outside of the experts are loaded, too.",
+            "Of the experts of each layer, only these: 7, or 0-31. Tensors outside of the experts are loaded, too, and "
+                + "tensors that stack all experts are loaded whole.",
             valueName: "experts"))
     var experts: NumberRange?
     @Option(help: ArgumentHelp("The size limit of the tier.", valueName: "size")) var budget: ByteSize?

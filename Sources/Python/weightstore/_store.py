@@ -231,7 +231,8 @@ class Revision(_Handle):
         """Loads the tensors of a layer into a tier and holds them there. Blocks until they are loaded.
 
         Args:
-            experts: of the experts of the layer, only those with these numbers: what an expert-parallel rank needs.
+            experts: of the experts of the layer, only those with these numbers: what an expert-parallel rank needs. A
+                tensor that stacks all experts is leased whole.
         """
         handle = c_void_p()
         if experts is None:
@@ -243,7 +244,11 @@ class Revision(_Handle):
         return Lease(handle.value, tier)
 
     def lease_experts(self, layer: int, experts: range, *, tier: str = "ram") -> Lease:
-        """The tensors of experts of a layer, and no others."""
+        """The tensors of experts of a layer, and no others.
+
+        Of a tensor that stacks all experts, the lease has one tensor for each of them: of the same name, with the number
+        in ``info.expert``, and a shape without the dimension of experts. Only their bytes are loaded.
+        """
         handle = c_void_p()
         library().lease_experts(self, layer, *_ends(experts), tier.encode(), byref(handle))
         return Lease(handle.value, tier)
@@ -325,7 +330,8 @@ class Lease(_Handle):
         return self.tensor(name)
 
     def tensor(self, name: str, *, file: str | None = None) -> LeasedTensor:
-        """The tensor of that name; the first one if several files have it and ``file`` is None."""
+        """The tensor of that name; the first one if several files have it and ``file`` is None, and the one with the
+        lowest number if the lease has several experts of a tensor that stacks them."""
         index = c_size_t()
         library().lease_find(self, optional(file), name.encode(), byref(index))
         return LeasedTensor(self, index.value)

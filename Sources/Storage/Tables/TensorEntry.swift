@@ -15,7 +15,7 @@ public struct TensorEntry: Sendable, Codable {
     public let stack: String?
     /// The layer's number within its stack; nil outside layers.
     public let layer: Int?
-    /// The expert's number; nil unless the tensor belongs to one expert.
+    /// The expert's number; nil unless the tensor belongs to one expert, or is one of the experts that a tensor stacks.
     public let expert: Int?
     /// The path of its file in the revision.
     public let file: String
@@ -30,6 +30,25 @@ extension TensorEntry {
     /// (``ExpertStack``); nil for any other tensor, or if there is no such expert.
     public func range(ofExpert expert: Int) -> Range<Int>? {
         ExpertStack(name: name, shape: shape, bytes: bytes, format: FileFormat(path: file))?.range(of: expert)
+    }
+
+    /// The experts that the tensor stacks; nil if it is no such tensor.
+    ///
+    /// - Parameter format: that of its file, which says where the dimension of experts is.
+    package func expertStack(_ format: FileFormat) -> ExpertStack? {
+        ExpertStack(name: name, shape: shape, bytes: bytes, format: format)
+    }
+
+    /// One of the experts that the tensor stacks, as a tensor of the same name.
+    ///
+    /// - Parameter experts: the result of `expertStack(_:)`.
+    /// - Returns: nil if there is no such expert.
+    package func part(ofExpert number: Int, in experts: ExpertStack) -> TensorEntry? {
+        experts.range(of: number).map { range in
+            TensorEntry(
+                name: name, dtype: dtype, shape: experts.shape, bytes: range.count, stack: stack, layer: layer,
+                expert: number, file: file, shard: shard, shardOffset: shardOffset + range.lowerBound)
+        }
     }
 }
 
@@ -56,6 +75,18 @@ package struct TensorPlacement {
 
     /// Whether its bytes have never arrived.
     package var isPending: Bool { shard == nil && entry.bytes > 0 }
+
+    /// The placement of a tensor of one expert: this one, if it belongs to the expert alone, or the expert's part of a tensor
+    /// that stacks experts.
+    ///
+    /// - Parameter format: that of the tensor's file.
+    /// - Returns: nil if the tensor has no bytes of the expert.
+    package func part(ofExpert number: Int, format: FileFormat) -> TensorPlacement? {
+        if let own = entry.expert { return own == number ? self : nil }
+        return entry.expertStack(format).flatMap { entry.part(ofExpert: number, in: $0) }.map { part in
+            TensorPlacement(entry: part, shard: shard, shardBytes: shardBytes, shardKind: shardKind, state: state)
+        }
+    }
 }
 
 extension TensorPlacement {

@@ -21,11 +21,17 @@ extension Revision {
     }
 
     /// Leases one expert of a layer. Throws as ``lease(layer:of:in:)``.
+    ///
+    /// Of a tensor that stacks all experts of a layer, the lease has the expert's part as a tensor of the same name, whose
+    /// ``TensorEntry/shape`` has no dimension of experts. Only these bytes are loaded into the tier; a stack that is not on
+    /// disk is fetched whole.
     public func lease(expert: Int, ofLayer layer: Int, in tier: Tier) async throws -> Lease {
         try await fetchedGroup(.expert(layer: layer, expert), in: tier).lease()
     }
 
     /// Leases several experts of a layer with one lease: their tensors, and no others. Throws as ``lease(layer:of:in:)``.
+    ///
+    /// Of a tensor that stacks all experts, the lease has one tensor for each of them; ``TensorEntry/expert`` is the number.
     public func lease(experts: ClosedRange<Int>, ofLayer layer: Int, in tier: Tier) async throws -> Lease {
         try await fetchedGroup(.experts(layer: layer, experts), in: tier).lease()
     }
@@ -35,8 +41,8 @@ extension Revision {
     ///
     /// - Parameters:
     ///   - layers: the layers; nil means all tensors, those outside of the layers included.
-    ///   - experts: the numbers of the experts, in every layer. A tensor that stacks all experts belongs to no single one,
-    ///     and is included (``TensorEntry/range(ofExpert:)``).
+    ///   - experts: the numbers of the experts, in every layer. A tensor that stacks all experts is included, whole: an engine
+    ///     expects it as the file has it. ``lease(experts:ofLayer:in:)`` loads only some of its experts.
     ///   - tier: where the bytes are leased.
     public func lease(
         layers: ClosedRange<Int>? = nil, withExperts experts: ClosedRange<Int>, in tier: Tier
@@ -44,7 +50,7 @@ extension Revision {
         try await fetchedGroup(.withExperts(experts, layers: layers), in: tier).lease()
     }
 
-    /// Leases the tensors of a layer that belong to no expert. Throws as ``lease(layer:of:in:)``.
+    /// Leases the tensors of a layer that belong to no expert, and stack none. Throws as ``lease(layer:of:in:)``.
     public func lease(sharedOfLayer layer: Int, in tier: Tier) async throws -> Lease {
         try await fetchedGroup(.shared(layer: layer), in: tier).lease()
     }
@@ -165,8 +171,9 @@ extension Revision {
 
     func view(in tier: Tier) throws -> RevisionView {
         try views.view(in: tier) {
-            RevisionView(try places(), in: try store.tiers.open(tier), name: name, hold: hold) {
-                [weak self] pending, work in
+            RevisionView(
+                try places(), in: try store.tiers.open(tier), name: name, hold: hold, formats: try formats()
+            ) { [weak self] pending, work in
                 // Callers of the view hold the revision, so this is never nil.
                 guard let self else { return [] }
                 try fetch(FetchSelection(pending), work)

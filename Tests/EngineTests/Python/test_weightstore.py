@@ -361,6 +361,36 @@ class Store(unittest.TestCase):
             with self.assertRaises(weightstore.NotFoundError):
                 revision.lease_experts(0, range(7, 9))
 
+    def test_experts_of_a_tensor_that_stacks_them_are_leased_alone(self):
+        stack, bias = (f"model.layers.0.mlp.experts.{name}" for name in ("down_proj", "down_proj_bias"))
+        random = np.random.default_rng(1)
+        tensors = {
+            "model.layers.0.norm.weight": np.ones(33, np.int16),
+            stack: random.integers(0, 256, (8, 64, 2049), np.uint8), bias: random.integers(0, 99, (8, 65), np.int16)}
+        imported("test/stack", lambda path: safetensors.numpy.save_file(tensors, path + "/model.safetensors"))
+        with weightstore.open(STORE) as store:
+            revision = store.revision("test/stack")
+            for tier in ("host", "ram"):
+                before = store.statistics(tier).bytes if store.is_open(tier) else 0
+                with revision.lease_experts(0, range(2, 4), tier=tier) as lease:
+                    self.assertEqual(
+                        [(tensor.info.name, tensor.info.expert) for tensor in lease],
+                        [(stack, 2), (stack, 3), (bias, 2), (bias, 3)])
+                    self.assertEqual(lease.bytes, 2 * (64 * 2049 + 65 * 2))
+                    self.assertLessEqual(store.statistics(tier).bytes - before, lease.bytes)
+                    for tensor in lease:
+                        expected = tensors[tensor.info.name][tensor.info.expert]
+                        np.testing.assert_array_equal(np.from_dlpack(tensor), expected)
+                        np.testing.assert_array_equal(tensor.numpy(), expected)
+                        if TORCH and tier == "ram":  # A private mapping.
+                            np.testing.assert_array_equal(tensor.torch().numpy(), expected)
+                    np.testing.assert_array_equal(np.from_dlpack(lease[stack]), tensors[stack][2])
+            with revision.lease_layer(0, experts=range(2, 4), tier="ram") as lease:
+                self.assertEqual(len(lease), 3)
+                np.testing.assert_array_equal(lease[stack].numpy(), tensors[stack])
+            with self.assertRaises(weightstore.NotFoundError):
+                revision.lease_experts(0, range(8, 9))
+
     def test_the_loader_of_vllm_knows_the_experts_of_its_rank(self):
         import weightstore.vllm
 
