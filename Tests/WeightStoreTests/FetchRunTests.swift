@@ -50,7 +50,7 @@ import Testing
         }
     }
 
-    @Test("a fetch ends when a range fails for which all buffers wait", .timeLimit(.minutes(1)))
+    @Test("a fetch ends when a range fails for which all buffers wait", .timeLimit(.minutes(10)))
     func failure() throws {
         var model = TestModel(layers: 1)
         for number in 0..<40 {
