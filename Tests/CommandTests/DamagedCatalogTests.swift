@@ -140,7 +140,7 @@ import Testing
     }
 
     /// `WEIGHTSTORE_TEST_DAMAGES` is the number of damages, each with three commands; all are about 2500.
-    @Test("whatever is in a column, each command works or names the damage")
+    @Test("with any value in a column, each command works or names the damage")
     func anyValue() throws {
         let columns = try Self.open(whole).read { db in
             try Row.fetchAll(

@@ -18,7 +18,7 @@ import WeightStore
 
     private func remove(_ name: String) throws { try FileManager.default.removeItem(atPath: directory(name)) }
 
-    @Test("blobs that are not mounted: status 7, and the message says so")
+    @Test("if the blobs are not mounted, commands end with status 7 and a message that says so")
     func unmounted() throws {
         try FileManager.default.moveItem(atPath: directory("store/blobs"), toPath: directory("aside"))
         try FileManager.default.createDirectory(atPath: directory("store/blobs"), withIntermediateDirectories: true)

@@ -18,7 +18,7 @@ import Testing
 
     private func stored() throws -> Int { try tool("quota", "--json").object()["bytes"] as? Int ?? -1 }
 
-    @Test("evict frees what is asked for, says it in one line, and tells what may not go")
+    @Test("evict frees the requested bytes, reports it in one line, and names what must not be evicted")
     func evict() throws {
         let before = try stored()
         let said = try tool("evict", "--free", "3M", "--dry-run")
@@ -36,7 +36,7 @@ import Testing
         #expect(try tool("evict").output.isEmpty)
     }
 
-    @Test("quota is kept, and gc --quota goes down to its own; a second run is silent")
+    @Test("the quota is kept, and gc --quota evicts down to its own quota; a second run is silent")
     func quota() throws {
         #expect(try tool("quota", "--set", "200G", "--high", "90%", "--low", "80%", "--policy", "gdsf").status == 0)
         #expect(try tool("quota").output.contains("eviction by gdsf from 90% down to 80%"))

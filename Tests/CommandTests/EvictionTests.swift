@@ -133,7 +133,9 @@ import Testing
         return process
     }
 
-    @Test("past its quota, the right shards go, and come back on their next use", arguments: Policy.builtIn.map(\.name))
+    @Test(
+        "above the quota, the right shards are evicted, and fetched on their next use",
+        arguments: Policy.builtIn.map(\.name))
     func pastQuota(name: String) async throws {
         let process = try holder()
         defer {
@@ -218,7 +220,7 @@ import Testing
         return sorted.filter { !protected.contains($0.digest) } + sorted.filter { protected.contains($0.digest) }
     }
 
-    @Test("two processes that evict at once never take the same shard, nor more than was asked for in all")
+    @Test("two concurrent evictions never evict the same shard, nor more in total than was requested")
     func two() throws {
         let store = try Store(at: path)
         let stored = try store.diskGauge().bytes
@@ -233,7 +235,7 @@ import Testing
         #expect(try store.diskGauge().bytes > target - 2 * largest && store.diskGauge().bytes <= target)
     }
 
-    @Test("an import that would not fit the quota evicts first, and is refused if nothing may go")
+    @Test("an import that would not fit the quota evicts first, and is refused if nothing is evictable")
     func importing() throws {
         let store = try Store(at: path)
         let stored = try store.diskGauge().bytes
@@ -257,7 +259,7 @@ import Testing
         #expect(try store.models().allSatisfy { $0.name != "newer" })
     }
 
-    @Test("what a fine-tune shares with its base is not evicted to make room for the fine-tune")
+    @Test("shards that a fine-tune shares with its base are not evicted to make room for the fine-tune")
     func sharing() throws {
         let store = try Store(at: path)
         let stored = try store.diskGauge().bytes
@@ -270,7 +272,7 @@ import Testing
         #expect(try contents(directory("out/model.safetensors")) == contents(Self.template("one/model.safetensors")))
     }
 
-    @Test("a fetch that does not fit the quota comes in all the same, and what else may go goes")
+    @Test("a fetch that does not fit the quota is stored nevertheless, and other evictable shards are evicted")
     func fetching() throws {
         let store = try Store(at: path)
         try store.evictBlocking(EvictionRequest(.downTo(0)))
@@ -312,7 +314,7 @@ import Testing
         #expect(try store.tiers.open(tier).residency(#require(small[0].shard), bytes: 0).phase == .ready)
     }
 
-    @Test("a tier whose policy fails goes on with lru, and its gauge says so", arguments: [Tier.ram, .host])
+    @Test("a tier whose policy fails falls back to lru, and its gauge says so", arguments: [Tier.ram, .host])
     func tierFallback(tier: Tier) async throws {
         let store = try Store(at: path)
         let bytes = try await store.revision("one").lease(in: tier).bytes

@@ -30,7 +30,8 @@ import Testing
         try checkNothingIsHeld()
     }
 
-    @Test("load ends at once while what was evicted is fetched", arguments: [SIGINT, SIGTERM], ["ram", "host"])
+    @Test(
+        "load ends at once on a signal while evicted shards are fetched", arguments: [SIGINT, SIGTERM], ["ram", "host"])
     func evicted(number: Int32, tier: String) throws {
         let origin = try SilentServer()
         try TestModel(layers: 2, seed: 6).write(to: directory("far"))
@@ -42,7 +43,8 @@ import Testing
     }
 
     @Test(
-        "load, export and pull end at once while what has never come is fetched", arguments: ["load", "export", "pull"])
+        "load, export and pull end at once on a signal while never-fetched bytes are fetched",
+        arguments: ["load", "export", "pull"])
     func pending(command: String) throws {
         let hub = Tool(store: directory("hub"))
         try TestModel(layers: 2, seed: 6).write(to: directory("far"))
@@ -61,7 +63,7 @@ import Testing
         try interrupt(run, SIGTERM, waitingFor: origin)
     }
 
-    @Test("a node ends at once while it waits for the bucket")
+    @Test("a node ends at once on a signal while it waits for the bucket")
     func node() throws {
         let bucket = try SilentServer()
         var tool = tool

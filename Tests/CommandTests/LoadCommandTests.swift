@@ -26,7 +26,7 @@ import Testing
         #expect(result.output.isEmpty)
     }
 
-    @Test("with the driver in place the tool loads onto the GPU")
+    @Test("with the driver installed, the command loads onto the GPU")
     func driver() throws {
         let double = try CUDADouble()
         defer { withExtendedLifetime(double) {} }

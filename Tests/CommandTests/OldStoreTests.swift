@@ -6,7 +6,7 @@ import Testing
 
 /// The first command on a store of an older version.
 @Suite(.blocking) struct OldStoreTests {
-    @Test("on a terminal it says why it takes its time, once; elsewhere it is silent")
+    @Test("on a terminal a migration says once why the command is slow; elsewhere it is silent")
     func said() throws {
         let directory = try TemporaryDirectory()
         let tool = Tool(store: directory("store"))

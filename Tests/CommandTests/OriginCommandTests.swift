@@ -63,7 +63,7 @@ import Testing
     private static let execute =
         "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute(sys.argv[2]); c.commit()"
 
-    @Test("verify and pin say what is not stored, and whether an origin can give it")
+    @Test("verify and pin report what is not stored, and whether an origin has it")
     func reports() throws {
         #expect(try tool("evict", "--free", "1T").status == 0)
         let verify = try tool("verify")

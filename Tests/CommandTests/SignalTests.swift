@@ -40,7 +40,7 @@ import Testing
             [Tool.path] + arguments, environment: ["WEIGHTSTORE_HOME": tool.store], errors: .file(log))
     }
 
-    @Test("each command ends on the first SIGINT or SIGTERM, at whatever moment, and the store is intact afterwards")
+    @Test("each command ends on the first SIGINT or SIGTERM, at any moment, and the store is intact afterwards")
     func randomMoments() throws {
         try TestModel(layers: 6).write(to: directory("model"), files: 3)
         try TestModel(layers: 6).tuned(seed: 3).write(to: directory("tuned"), files: 3)
@@ -143,7 +143,7 @@ import Testing
         #expect(try tool("ls", "--quiet").output == "org/model\n")
     }
 
-    @Test("a holder of a lock that was stopped is named as stopped, and when it continues, so does the command")
+    @Test("a stopped holder of a lock is reported as stopped, and when it continues, so does the command")
     func stoppedHolder() throws {
         try TestModel(layers: 1).write(to: directory("model"))
         #expect(try tool("import", directory("model"), "--name", "org/model").status == 0)

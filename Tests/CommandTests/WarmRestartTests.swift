@@ -134,7 +134,7 @@ import WeightStore
         }
     }
 
-    @Test("prompts are counted where engines look for KV blocks, and the most used comes first")
+    @Test("a lookup of KV blocks counts as a use of the prompt, and the most used prompt is first")
     func counted() throws {
         _ = try engine("use", store, "2", "base")
         _ = try first("warm", "base")
@@ -145,7 +145,7 @@ import WeightStore
         #expect(try Store(at: store).prompts(of: "tuned").map(\.accesses) == [0, 0])
     }
 
-    @Test("the tool brings what is in the store, and says which blocks only an engine can compute")
+    @Test("warm loads the blocks that are stored, and reports those that only an engine can compute")
     func tool() throws {
         _ = try engine("use", store, "1", "base")
         let tool = Tool(store: store)

@@ -7,7 +7,7 @@ import Testing
 @Suite("The arena", .blocking)
 struct ArenaTests {
     @Test(
-        "regions do not overlap, are aligned and within a slab, the accounts are exact, and what is free joins again",
+        "regions do not overlap, are aligned and within a slab, the accounts are exact, and free neighbours are merged",
         arguments: Kind.allCases, [UInt64](1...4))
     func properties(_ kind: Kind, _ seed: UInt64) throws {
         let fixture = try DeviceFixture(kind)
@@ -65,7 +65,7 @@ struct ArenaTests {
         fixture.check()
     }
 
-    @Test("an arena that took its budget at the start never asks the device again")
+    @Test("an arena that allocated its budget at the start never requests memory of the device again")
     func upFront() throws {
         let fixture = try DeviceFixture(.cuda)
         do {
@@ -94,7 +94,9 @@ struct ArenaTests {
         fixture.check()
     }
 
-    @Test("the best fit is taken, so what a region leaves the next of its size fills", arguments: Kind.allCases)
+    @Test(
+        "allocation is best fit, so the next region of the same size fills the gap of a released one",
+        arguments: Kind.allCases)
     func bestFit(_ kind: Kind) throws {
         let arena = try DeviceArena(try DeviceFixture(kind).open(), budget: 1 << 20)
         var regions = try [512, 8192, 512, 4096, 512, 16384, 512].map { try arena.allocate(bytes: $0) }
@@ -116,7 +118,7 @@ struct ArenaTests {
         keep(one, other)
     }
 
-    @Test("it grows by slabs up to its budget", arguments: Kind.allCases)
+    @Test("the arena grows by slabs up to its budget", arguments: Kind.allCases)
     func growth(_ kind: Kind) throws {
         let fixture = try DeviceFixture(kind)
         do {
@@ -140,7 +142,7 @@ struct ArenaTests {
         fixture.check()
     }
 
-    @Test("idle slabs are exchanged for one that is large enough", arguments: Kind.allCases)
+    @Test("idle slabs are freed for one that is large enough", arguments: Kind.allCases)
     func exchange(_ kind: Kind) throws {
         let fixture = try DeviceFixture(kind)
         do {
@@ -156,7 +158,7 @@ struct ArenaTests {
         fixture.check()
     }
 
-    @Test("a device with less than the budget is an error, and the arena stays good")
+    @Test("a device with less memory than the budget is an error, and the arena stays usable")
     func deviceFull() throws {
         let fixture = try DeviceFixture(.cuda)
         fixture.double!.setDevices(1, bytes: 3 << 20)

@@ -58,7 +58,7 @@ struct OpeningTests {
         #expect("\(error!)".contains("reports no CUDA device"))
     }
 
-    @Test("devices can be looked at without making a context")
+    @Test("devices can be described without creating a context")
     func facts() throws {
         let double = try CUDADouble()
         let library = try CUDALibrary(double.path)
@@ -87,7 +87,7 @@ struct OpeningTests {
         ) { try DeviceStream(device) }
     }
 
-    @Test("a device tells its name, model and memory", arguments: Kind.allCases)
+    @Test("a device reports its name, model and memory", arguments: Kind.allCases)
     func memory(_ kind: Kind) throws {
         let device = try DeviceFixture(kind).open()
         #expect(device.name == (kind == .host ? .host : .cuda(0)))
@@ -98,7 +98,9 @@ struct OpeningTests {
         if kind == .cuda { #expect(try device.memory().free == before.free - slab.bytes) }
     }
 
-    @Test("more than the device has is an error with what was asked and what is free", arguments: Kind.allCases)
+    @Test(
+        "an allocation above the device's memory is an error with the requested and the free bytes",
+        arguments: Kind.allCases)
     func outOfMemory(_ kind: Kind) throws {
         let fixture = try DeviceFixture(kind)
         let device = try fixture.open()

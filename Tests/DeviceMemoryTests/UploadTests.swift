@@ -22,7 +22,7 @@ struct UploadTests {
         )
     }
 
-    @Test("bytes arrive as the source gave them, whatever their number", arguments: Kind.allCases)
+    @Test("any number of bytes arrives as the source gave it", arguments: Kind.allCases)
     func contents(_ kind: Kind) async throws {
         let fixture = try DeviceFixture(kind)
         do {
@@ -183,7 +183,7 @@ struct UploadTests {
         fixture.check()
     }
 
-    @Test("an upload that fails tells so only when none of its copies can still write", arguments: Kind.allCases)
+    @Test("an upload reports its failure only when none of its copies can still write", arguments: Kind.allCases)
     func failsLate(_ kind: Kind) throws {
         let fixture = try DeviceFixture(kind)
         do {
@@ -210,7 +210,7 @@ struct UploadTests {
         fixture.check()
     }
 
-    @Test("the same holds if it is the waiting that fails")
+    @Test("an upload whose wait fails reports it only when none of its copies can still write")
     func waitingFails() throws {
         let fixture = try DeviceFixture(.cuda)
         do {
@@ -307,7 +307,7 @@ struct UploadTests {
         fixture.check()
     }
 
-    @Test("mapped pages are copied from where they are", arguments: Kind.allCases)
+    @Test("mapped pages are copied without staging", arguments: Kind.allCases)
     func registered(_ kind: Kind) throws {
         let fixture = try DeviceFixture(kind)
         do {
@@ -364,7 +364,7 @@ struct UploadTests {
         fixture.check()
     }
 
-    @Test("an uploader that is let go of ends the uploads it has begun", arguments: Kind.allCases)
+    @Test("an uploader that is released completes the uploads it has begun", arguments: Kind.allCases)
     func letGo(_ kind: Kind) throws {
         let fixture = try DeviceFixture(kind)
         do {

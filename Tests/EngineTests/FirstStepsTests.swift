@@ -52,7 +52,7 @@ struct FirstStepsTests {
         #expect(store.gauges[0].misses > 0)
     }
 
-    @Test("the article has this code, all of it, and no other")
+    @Test("the article has this code in full, and no other")
     func article() throws {
         let path = CProgram.sources.appendingPathComponent("../../Sources/WeightStore/WeightStore.docc/FirstSteps.md")
         let article = try String(contentsOf: path.standardizedFileURL, encoding: .utf8)

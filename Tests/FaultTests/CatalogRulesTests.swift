@@ -38,7 +38,7 @@ extension Faults {
             #expect(try store.catalog.writerPragmas(Array(expected.keys)) == expected)
         }
 
-        @Test("readers can't write, never checkpoint, and map nothing")
+        @Test("readers cannot write, never checkpoint, and map nothing")
         func readers() throws {
             let store = try Store(at: place)
             // Several at a time, so that the pool opens more than one connection.

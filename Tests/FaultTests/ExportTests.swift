@@ -14,7 +14,7 @@ extension Faults {
         }
 
         @Test(
-            "a file is synced before it has its name, and its directory after",
+            "a file is synced before it is renamed, and its directory afterwards",
             .enabled(if: Machine.traces, Comment(rawValue: Machine.tracing)))
         func durable() throws {
             var traced = tool
@@ -39,7 +39,7 @@ extension Faults {
             #expect(calls.contains { $0.name == "fsync" && $0.line.contains("/out>") })
         }
 
-        @Test("two exporters with the same process id don't write into one file", .enabled(if: Machine.isRoot))
+        @Test("two exporters with the same process id do not write to one file", .enabled(if: Machine.isRoot))
         func sameIdentifier() throws {
             var contained = tool
             // The tool is process 1 of a namespace of its own, as in a container.

@@ -14,7 +14,7 @@ extension Kills.KilledTests {
         return (0..<count).map { _ in UInt8.random(in: 0...255, using: &random) }
     }
 
-    @Test("a put that is killed leaves a beginning of its blocks, each whole, and garbage that gc finds")
+    @Test("a killed put leaves a prefix of its blocks, each whole, and garbage that gc finds")
     func puts() throws {
         let tokens = (0..<80).map { UInt32($0 * 7) }
         let blocks = bytes(20 * 5000, seed: 1)
@@ -57,7 +57,7 @@ extension Kills.KilledTests {
         }
     }
 
-    @Test("a drop that is killed leaves no block without what it builds on")
+    @Test("a killed drop leaves no block without its parent")
     func drops() throws {
         let tokens = (0..<80).map { UInt32($0 * 7) }
         let place = directory("kv")
@@ -126,7 +126,7 @@ extension Faults {
             return found
         }
 
-        @Test("processes that put, get, evict and collect at once share blocks, and none is ever wrong")
+        @Test("processes that put, get, evict and collect at once share blocks, and no block is ever wrong")
         func processes() throws {
             let place = directory("store")
             let tool = try prepare(place)

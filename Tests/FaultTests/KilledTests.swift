@@ -78,7 +78,7 @@ extension Kills {
             try store.importModelBlocking(ImportRequest(source: directory("tuned"), name: "org/tuned"))
         }
 
-        @Test("an import that is killed leaves the store as it was, and garbage that gc finds; run again, it succeeds")
+        @Test("a killed import leaves the store as it was, and garbage that gc finds; the next import succeeds")
         func imports() throws {
             var isEven = false
             try killing(
@@ -102,7 +102,7 @@ extension Kills {
             }
         }
 
-        @Test("a store can be made after its first import was killed at any point")
+        @Test("a store can be created after its first import was killed at any point")
         func firstImport() throws {
             try killing(["import", directory("base"), "--name", "org/base"], on: nil, most: 4) { place, point, _ in
                 let again = try Tool(store: place)("import", directory("base"), "--name", "org/base")
@@ -114,7 +114,7 @@ extension Kills {
             }
         }
 
-        @Test("what was safe when an import was killed is not written again")
+        @Test("bytes that were durable when an import was killed are not written again")
         func goesOn() throws {
             let place = directory("store")
             var tool = Tool(store: place)
@@ -143,7 +143,7 @@ extension Kills {
             return directory("two")
         }
 
-        @Test("an rm that is killed removes a model whole or not at all, and nothing of another")
+        @Test("a killed rm removes a model as a whole or not at all, and nothing of another")
         func removals() throws {
             try killing(["rm", "org/tuned"], on: templateOfTwo(), most: 4) { place, point, wasKilled in
                 let store = try Store(at: place)
@@ -160,7 +160,7 @@ extension Kills {
             }
         }
 
-        @Test("a gc that is killed loses nothing that rows own, and the next one finishes its work")
+        @Test("a killed gc loses nothing that rows own, and the next one finishes its work")
         func collections() throws {
             // An interrupted import's shards, stray blobs, staging of a dead process.
             let dirty = directory("dirty")
@@ -187,7 +187,7 @@ extension Kills {
             }
         }
 
-        @Test("a rebuild that is killed leaves the old catalog, the new one, or a store that asks for a rebuild")
+        @Test("a killed rebuild leaves the old catalog, the new one, or a store whose error advises a rebuild")
         func rebuilds() throws {
             // With the last import in the log alone, as a killed process leaves it: losing the log would lose the model.
             let template = try logged()
@@ -221,7 +221,7 @@ extension Kills {
             return directory("copy")
         }
 
-        @Test("a rebuild takes the record that was committed last, not one that a killed change left")
+        @Test("a rebuild uses the record that was committed last, not one that a killed change left")
         func records() throws {
             let place = directory("store")
             let tool = Tool(store: place)

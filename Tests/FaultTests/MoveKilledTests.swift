@@ -5,7 +5,7 @@ import Testing
 
 extension Kills.KilledTests {
     @Test(
-        "a move that is killed at any point loses nothing, and the next import of its source completes it",
+        "a move killed at any point loses nothing, and the next import of its source completes it",
         arguments: [true, false])
     func moves(movesAgain: Bool) throws {
         // More files than a batch, so that some runs leave an unfinished revision.

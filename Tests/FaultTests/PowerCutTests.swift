@@ -19,7 +19,7 @@ extension Faults {
             try #require(result.status == 0, "\(result.errors)")
         }
 
-        @Test("an import that said it was done is there after a power cut")
+        @Test("an import that reported success is there after a power cut")
         func imported() throws {
             #expect(try tool("import", directory("tuned"), "--name", "org/tuned").status == 0)
             try disk.cutPower()

@@ -85,7 +85,7 @@ extension Faults {
         }
 
         @Test(
-            "a damaged catalog is refused with status 7, and a rebuild brings everything back",
+            "a damaged catalog is refused with status 7, and a rebuild restores everything",
             arguments: Damage.allCases)
         func damaged(_ damage: Damage) throws {
             let before = try told()
@@ -131,7 +131,7 @@ extension Faults {
             #expect(try store.models().count == 2)
         }
 
-        @Test("a rebuild names the shards that are not there, and an import heals them")
+        @Test("a rebuild names the missing shards, and an import restores them")
         func missing() throws {
             let blob = TemporaryDirectory.files(below: place + "/blobs").first { !$0.contains(".") }!
             try FileSystem.remove("\(place)/blobs/\(blob)")

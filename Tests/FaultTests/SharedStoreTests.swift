@@ -21,7 +21,7 @@ extension Faults {
             func counted(_ what: String) -> Int { state.withLock { $0.counts[what] ?? 0 } }
         }
 
-        @Test("gc in a loop beside imports, reads and removals takes nothing that anybody needs")
+        @Test("gc in a loop beside imports, reads and removals deletes nothing that an import, a read or a row needs")
         func crowd() throws {
             let base = TestModel(layers: 1)
             for (name, model) in [
@@ -171,7 +171,7 @@ extension Faults {
         }
 
         @Test(
-            "a process that ends while another looks at its lease disturbs nobody",
+            "a process that ends while another reads its lease causes no error in either",
             .enabled(if: Machine.traces, Comment(rawValue: Machine.tracing)))
         func comingAndGoing() throws {
             try TestModel(layers: 1).write(to: directory("model"))

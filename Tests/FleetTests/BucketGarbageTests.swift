@@ -18,7 +18,7 @@ struct BucketGarbageTests {
         return names
     }
 
-    @Test("what no version needs goes after the grace period; what one needs stays, and so does what is young")
+    @Test("a collection deletes objects that no version needs after the grace period; needed and young objects stay")
     func collecting() throws {
         let fixture = try FleetFixture()
         let base = TestModel(layers: 2)
@@ -51,7 +51,7 @@ struct BucketGarbageTests {
         #expect(second.digest != first.digest)
     }
 
-    @Test("collections and pushes side by side: no version ever lacks a shard")
+    @Test("with concurrent collections and pushes, no version ever lacks a shard")
     func besidePushes() throws {
         let fixture = try FleetFixture()
         let base = TestModel(layers: 1)
@@ -87,7 +87,9 @@ struct BucketGarbageTests {
         #expect(try fixture.checkVersions().versions.map(\.version) == [1])
     }
 
-    @Test("a push waits for a collection, goes on when its collector is dead, and needs no luck with what it has found")
+    @Test(
+        "a push waits for a collection, continues when its collector is dead, and its entry protects the shards that it needs"
+    )
     func entries() throws {
         let fixture = try FleetFixture()
         let store = try fixture.publisher("publisher", [TestModel(layers: 1)])
@@ -114,7 +116,7 @@ struct BucketGarbageTests {
         #expect(try fixture.checkVersions().versions.count == 1)
     }
 
-    @Test("a listing that lags makes nobody lose anything")
+    @Test("a listing that lags loses no object that a version needs")
     func laggingListing() throws {
         let fixture = try FleetFixture()
         let base = TestModel(layers: 1)

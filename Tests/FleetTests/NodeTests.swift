@@ -64,7 +64,7 @@ struct NodeTests {
         #expect(try check("check", "org/model@main", "--json").list()[0]["held"] as? Int == 1)
     }
 
-    @Test("a load in a loop on four nodes while versions move is one version, whole, each time")
+    @Test("each of repeated loads on four nodes during version changes reads one whole version")
     func loads() throws {
         let fixture = try FleetFixture(etcd: true)
         let models = (1...4).map { TestModel(layers: 1, seed: UInt64($0)) }
@@ -120,7 +120,7 @@ struct NodeTests {
     private func isOverStore(_ flag: Shared<Atomic<Bool>>) { flag.value.store(true, ordering: .relaxed) }
 
     @Test(
-        "without etcd nodes look into the bucket; when it is back they hear at once, and a publisher who could not tell it is made up for"
+        "without etcd nodes poll the bucket; when etcd is back they are notified at once, and versions published meanwhile are written to it"
     )
     func etcdKilled() throws {
         let fixture = try FleetFixture(etcd: true)
@@ -168,7 +168,7 @@ struct NodeTests {
         #expect(try fixture.tool("publisher")("fleet", "status", "--json").object()["nodes"] == nil)
     }
 
-    @Test("a node that was down, while etcd forgot what it has missed, catches up by itself")
+    @Test("a node that was down while etcd compacted the missed events catches up by itself")
     func compacted() throws {
         let fixture = try FleetFixture(etcd: true)
         let store = try fixture.publisher("publisher", (1...3).map { TestModel(layers: 1, seed: UInt64($0)) })
@@ -192,7 +192,7 @@ struct NodeTests {
         try wait(for: "the reading of all") { node.said.contains("(compacted)") }
     }
 
-    @Test("a node that is killed in mid-sync goes on from what is there, and shows no half version meanwhile")
+    @Test("a node killed during a sync resumes from its stored shards, and never shows half a version")
     func killed() throws {
         let fixture = try FleetFixture(etcd: true)
         let store = try fixture.publisher("publisher", [TestModel(layers: 1, seed: 9), TestModel(layers: 4)])
@@ -224,7 +224,7 @@ struct NodeTests {
         #expect(clean.bytes < missing + (256 << 10), "what had come does not come again")
     }
 
-    @Test("a peer that gives other bytes is found out and left out, and the bytes come from elsewhere")
+    @Test("a peer that sends wrong bytes is detected and skipped, and the bytes are fetched from elsewhere")
     func malicious() throws {
         let fixture = try FleetFixture(etcd: true)
         let store = try fixture.publisher("publisher", [TestModel(layers: 4)])
@@ -249,7 +249,7 @@ struct NodeTests {
         #expect((1...8).contains(found))
     }
 
-    @Test("a peer that has hung costs one time-out, and is left out then")
+    @Test("a hung peer costs one time-out, and is skipped afterwards")
     func hung() throws {
         let fixture = try FleetFixture(etcd: true)
         let store = try fixture.publisher("publisher", [TestModel(layers: 12)])
@@ -266,7 +266,7 @@ struct NodeTests {
         #expect(failures <= 8)
     }
 
-    @Test("a peer that hands out its bytes in a trickle is given up, and left out then")
+    @Test("a peer that sends too slowly is abandoned, and skipped afterwards")
     func trickle() throws {
         let fixture = try FleetFixture(etcd: true)
         let store = try fixture.publisher("publisher", [TestModel(layers: 3)])
@@ -282,7 +282,7 @@ struct NodeTests {
         #expect(proxy.left < 100 && proxy.left >= 60, "it was asked, and not for everything")
     }
 
-    @Test("what was evicted comes back from a peer before the object store is asked, in any process of the machine")
+    @Test("evicted shards are fetched from a peer before the object store, in any process of the machine")
     func missFromPeer() throws {
         let fixture = try FleetFixture(etcd: true)
         let base = TestModel(layers: 3)
@@ -309,7 +309,7 @@ struct NodeTests {
     }
 
     @Test(
-        "a node shows its shards to nobody without the token, and binds beyond this machine neither without one nor without https"
+        "a node serves no shard to a client without the token, and binds beyond this machine neither without one nor without https"
     )
     func tokens() throws {
         let fixture = try FleetFixture(etcd: true)

@@ -13,7 +13,7 @@ import Testing
         "needs root, iproute2, Ceph and etcd"))
 struct PartitionTests {
     @Test(
-        "a node that is cut off from everybody keeps what it has, keeps nobody waiting, and catches up when the link is mended"
+        "a node that is cut off from all others keeps serving its shards without delay, and catches up when the link is restored"
     )
     func partition() throws {
         let network = try Namespace()

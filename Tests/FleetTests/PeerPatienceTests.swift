@@ -8,7 +8,7 @@ import Testing
 @testable import WeightStore
 
 @Suite(.blocking) struct PeerPatienceTests {
-    @Test("a peer that refuses at once is asked again after pauses that grow, not in a loop")
+    @Test("a peer that refuses at once is retried with growing pauses, not in a loop")
     func refusing() throws {
         let directory = try TemporaryDirectory()
         let log = directory("log")

@@ -22,7 +22,9 @@ struct PeerTreeTests {
         return ShardRequest(digest: digest, bytes: 1, model: "org/model", commit: "", path: "", pieces: [])
     }
 
-    @Test("each shard has one node that reads the object store, and each node four at most who ask it first")
+    @Test(
+        "each shard has one node that reads the object store, and at most four nodes request it first from any one node"
+    )
     func tree() throws {
         let books = try books(50)
         var roots: Set<String> = []
@@ -45,7 +47,7 @@ struct PeerTreeTests {
         #expect(roots.count > 15, "the load is spread")
     }
 
-    @Test("nobody asks in a circle, whatever each of them knows of the others")
+    @Test("requests among nodes never form a cycle, whatever each node knows of the others")
     func noCircle() throws {
         let all = try (0..<20).map {
             NodeInfo(name: "node\($0)", url: "peer+http://127.0.0.1:\(1000 + $0)", follows: [try Follow("org/model")])
@@ -67,7 +69,7 @@ struct PeerTreeTests {
     }
 
     @Test(
-        "a peer that failed is left out for a while, and the order closes up; who can't reach the object store asks the others"
+        "a failed peer is skipped for a while, and the next one moves up; a node that cannot reach the object store requests from the others"
     )
     func leavingOut() throws {
         let books = try books(8)

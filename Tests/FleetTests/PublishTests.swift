@@ -48,7 +48,7 @@ struct PublishTests {
         #expect(try reader("cat", "org/model", "model.safetensors").bytes == base.tuned(seed: 7).file(base.tensors))
     }
 
-    @Test("of all who create a generation at once exactly one does, and all read what that one wrote")
+    @Test("of concurrent creators of a generation exactly one succeeds, and all read what it wrote")
     func register() throws {
         let fixture = try FleetFixture()
         let register = CASRegister(bucket: try fixture.fleet().bucket, name: "models/race")
@@ -77,7 +77,7 @@ struct PublishTests {
         #expect(try register.read(after: 1, head: &tag)?.generation == 4)
     }
 
-    @Test("a publisher who was overtaken is told so, and makes the next version when run again")
+    @Test("a publisher that lost a race gets an error, and creates the next version when run again")
     func overtaken() throws {
         let fixture = try FleetFixture()
         let store = try fixture.publisher("publisher", [TestModel(layers: 1, seed: 3)])
@@ -113,7 +113,7 @@ struct PublishTests {
         #expect(last["version"] as? Int == 2 && last["uploadedShards"] as? Int == 0)
     }
 
-    @Test("however many publishers push at once, each version is one's, whole, as soon as it can be seen")
+    @Test("with any number of concurrent publishers, each visible version is complete and from one publisher")
     func manyPublishers() throws {
         let fixture = try FleetFixture()
         let stores = try (0..<4).map {
@@ -156,7 +156,7 @@ struct PublishTests {
         try shared.value.withLock { try $0.map { try $0.get() } }
     }
 
-    @Test("a gateway that is killed in mid-upload costs no part that had arrived, and nobody sees half a version")
+    @Test("a gateway killed during an upload loses no part that had arrived, and half a version is never visible")
     func gatewayKilled() throws {
         let fixture = try FleetFixture()
         // 12 to 31 MB for each of the large tensors.
@@ -193,7 +193,7 @@ struct PublishTests {
         #expect(try reader("verify").status == 0)
     }
 
-    @Test("a ref moves by compare-and-swap, back and to any version; a version that a ref names stays")
+    @Test("a ref moves by compare-and-swap, backwards and to any version; a version that a ref names is kept")
     func refs() throws {
         let fixture = try FleetFixture(etcd: true)
         let store = try fixture.publisher("publisher", [TestModel(layers: 1), TestModel(layers: 1, seed: 2)])
@@ -250,7 +250,7 @@ struct PublishTests {
         #expect(abs(created - Int(Date().timeIntervalSince1970)) < 1800, "by the object store's clock")
     }
 
-    @Test("an etcd that asks who one is gets told by the environment, and tells nobody else")
+    @Test("credentials for etcd come from the environment, and are disclosed to etcd alone")
     func etcdUser() throws {
         let fixture = try FleetFixture(etcd: true)
         let store = try fixture.publisher("publisher", [TestModel(layers: 1)])

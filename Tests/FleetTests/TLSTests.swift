@@ -10,7 +10,7 @@ import Testing
     .enabled(if: Engines.areInstalled, "Ceph and etcd are not installed, or this is not root; Tests/run installs them"))
 struct TLSTests {
     @Test(
-        "nodes share by https what they hear of from an etcd with TLS; one whose certificate nobody trusts is left out, and its bytes come from elsewhere"
+        "nodes with etcd over TLS share shards by https; a peer with an untrusted certificate is skipped, and its bytes are fetched from elsewhere"
     )
     func sharing() throws {
         let fixture = try FleetFixture(etcd: true, encrypted: true)

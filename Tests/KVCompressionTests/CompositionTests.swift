@@ -31,7 +31,7 @@ import Testing
         #expect(try Quantized(bits: 2).compress(random.layer).byteCount * 5 < plain)
     }
 
-    @Test("results outlive what they were made of, and their memory comes back as another's")
+    @Test("results outlive their sources, and their memory is reused for other results")
     func lifetime() throws {
         let shape = KVShape(1, 1, 40_000, 64)
         var kept: [KVTensor] = []

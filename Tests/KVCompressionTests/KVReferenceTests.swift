@@ -33,7 +33,7 @@ struct KVReferenceTests {
     /// division apart: now and then where that is float32, hardly ever where it is rounded up to a shorter one. A code lies within 0.5 + 0.002 of the exact step: only near ties may it be another.
     /// What is dequantised from an equal scale and code is within one unit of the element at its group's greatest
     /// magnitude, two of float32.
-    @Test("scales, zero points, codes and what is dequantised are those of the reference, within float32's rounding")
+    @Test("scales, zero points, codes and dequantised elements are those of the reference, within float32's rounding")
     func quantizations() throws {
         let reference = try KVReference()
         let cases = reference.cases.filter { $0.quantizedKeys != nil }

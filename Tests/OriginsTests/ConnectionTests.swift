@@ -12,7 +12,7 @@ import WeightStore
         [.reset(after: 400_000), .close(after: 500_000), .stall(after: 600_000), .reset(after: 10)],
     ]
 
-    @Test("connections that break or stall are made again, and the pull ends well", arguments: each)
+    @Test("connections that break or stall are opened again, and the pull succeeds", arguments: each)
     func breaking(faults: [FaultProxy.Fault]) throws {
         // A tree without redirects: all goes through the proxy.
         let fixture = try HubFixture()
@@ -25,7 +25,7 @@ import WeightStore
         #expect(try store.revision("org/model").bytes(of: "model.safetensors") == fixture.file())
     }
 
-    @Test("a byte that is changed on the way is found, and the next pull is whole")
+    @Test("a byte that is changed in transit is detected, and the next pull is whole")
     func flipped() throws {
         let fixture = try HubFixture()
         let nginx = try NGINX(fixture, redirecting: false)

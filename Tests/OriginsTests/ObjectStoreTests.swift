@@ -21,7 +21,7 @@ import Testing
                 "Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41") == true)
     }
 
-    @Test("credentials come from the environment, or from the files that other tools use")
+    @Test("credentials are read from the environment, or from the files that other tools use")
     func credentials() throws {
         let directory = try TemporaryDirectory()
         try directory.write(
@@ -39,7 +39,7 @@ import Testing
     }
 
     @Test(
-        "a revision in a RADOS gateway is pulled by layer, each shard checked; the rest comes when it is used",
+        "a revision in a RADOS gateway is pulled by layer, each shard checked; the rest is fetched on its first use",
         .enabled(if: Gateway.isInstalled, "Ceph is not installed, or this is not root; Tests/run installs it"))
     func gateway() throws {
         let fixture = try HubFixture(TestModel(layers: 3))
@@ -99,7 +99,7 @@ import Testing
         }
     }
 
-    @Test("a peer's shards and manifests come by digest, and bytes that differ are not taken")
+    @Test("shards and manifests are fetched from a peer by digest, and bytes that differ are rejected")
     func peer() throws {
         let fixture = try HubFixture(TestModel(layers: 2))
         let source = try Store(at: fixture.directory("source"), create: true)

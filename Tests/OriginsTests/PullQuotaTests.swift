@@ -26,7 +26,7 @@ import WeightStore
         #expect(tool.status == 5 && tool.errors.contains("quota"), "\(tool.errors)")
     }
 
-    @Test("a pull evicts what it may, and stays within the quota at every moment")
+    @Test("a pull evicts evictable shards, and stays within the quota at every moment")
     func withinQuota() async throws {
         let fixture = try HubFixture(TestModel(layers: 4))
         let store = try fixture.store()
@@ -105,7 +105,7 @@ import WeightStore
 
     enum Miss { case evicted, neverFetched }
 
-    @Test("a server with an upstream stays within its quota, and gives what does not fit")
+    @Test("a server with an upstream stays within its quota, and passes through what does not fit")
     func upstream() throws {
         let fixture = try HubFixture(TestModel(layers: 2), files: 2)
         let quota = 100_000

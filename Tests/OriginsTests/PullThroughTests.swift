@@ -5,7 +5,9 @@ import Testing
 import WeightStore
 
 @Suite(.blocking) struct PullThroughTests {
-    @Test("a server with an empty store gives all, each byte from upstream once; then it does without upstream")
+    @Test(
+        "a server with an empty store serves every file, each byte from upstream once, and then serves without upstream"
+    )
     func chain() throws {
         var fixture: HubFixture? = try HubFixture(TestModel(layers: 2), files: 2)
         let directory = try TemporaryDirectory()

@@ -16,7 +16,9 @@ import WeightStore
         return halves + (usage?["stored"] as? Int ?? 0)
     }
 
-    @Test("killed at any moment, a pull goes on behind what is safe", arguments: [300, 600, 900, 1200, 1600, 2100])
+    @Test(
+        "a pull that is killed at any moment resumes after the last durable byte",
+        arguments: [300, 600, 900, 1200, 1600, 2100])
     func kill(milliseconds: Int) throws {
         // A tensor of 24 MB among small ones.
         let fixture = try HubFixture(TestModel(layers: 2, wide: 3000))
@@ -59,7 +61,7 @@ import WeightStore
     }
 
     @Test(
-        "what was evicted, and is broken off while it is fetched back, goes on behind what came",
+        "an interrupted fetch of an evicted shard resumes after the bytes that arrived",
         arguments: [SIGTERM, SIGKILL])
     func broughtBack(number: Int32) throws {
         // Tensors of 25 to 31 MB.
@@ -96,7 +98,7 @@ import WeightStore
     }
 
     @Test(
-        "what came before the machine went down is not trusted, since its size says nothing",
+        "bytes that arrived before a power cut are not trusted, because their size proves nothing",
         .enabled(if: geteuid() == 0))
     func powerCut() throws {
         let fixture = try HubFixture(TestModel(layers: 2, wide: 3000))
@@ -124,7 +126,7 @@ import WeightStore
         #expect(TemporaryDirectory.files(below: partial).isEmpty)
     }
 
-    @Test("Ctrl-C keeps what came, and says so")
+    @Test("Ctrl-C keeps the bytes that arrived, and says so")
     func interrupt() throws {
         let fixture = try HubFixture(TestModel(layers: 2, wide: 3000))
         let process = try begin(fixture)

@@ -26,7 +26,7 @@ import WeightStore
     }
 
     @Test(
-        "a hub and a peer are asked by https, by name and by address, if the authority is named by a file or a directory"
+        "a hub and a peer are reached by https, by name and by address, if a file or a directory names the authority"
     )
     func trusted() throws {
         let authority = try CertificateAuthority(directory)
@@ -45,7 +45,7 @@ import WeightStore
     }
 
     @Test(
-        "a server that is not trusted is asked for nothing, and not again; the error names it, and says why",
+        "no request is sent to an untrusted server, and it is not tried again; the error names it and the reason",
         arguments: [
             (
                 "stranger",
@@ -80,7 +80,7 @@ import WeightStore
         #expect(!server.said.contains("GET"))
     }
 
-    @Test("a file of authorities that can't be read is told")
+    @Test("an unreadable file of authorities is reported")
     func unreadable() throws {
         let authority = try CertificateAuthority(directory)
         let server = try serve(try authority.issue("server"))

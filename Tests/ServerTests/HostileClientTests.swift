@@ -84,7 +84,7 @@ struct HostileClientTests {
         #expect(try await isWell(server))
     }
 
-    @Test("a client that takes nothing is let go, and what it was sent is given back")
+    @Test("a client that reads nothing is disconnected, and the buffers of its response are freed")
     func stalled() async throws {
         var options = ServerOptions()
         options.stallSeconds = 1
@@ -100,7 +100,7 @@ struct HostileClientTests {
         withExtendedLifetime(connection) {}
     }
 
-    @Test("a client that goes away in the middle of a file ends the work at once")
+    @Test("a client that disconnects in the middle of a file ends the work at once")
     func goesAway() async throws {
         let server = try await TestServer()
         for _ in 0..<5 {
@@ -118,7 +118,7 @@ struct HostileClientTests {
         #expect(try await eventually { (try? server.store.remove(["org/base"])) != nil })
     }
 
-    @Test("a thousand idle connections keep nobody from being served, and are closed in time")
+    @Test("a thousand idle connections do not delay other clients, and are closed in time")
     func idle() async throws {
         var options = ServerOptions()
         options.idleSeconds = 5
@@ -151,7 +151,7 @@ struct HostileClientTests {
         #expect(try await last)
     }
 
-    @Test("an idle connection is closed, one that is sent a file slowly is not")
+    @Test("an idle connection is closed, and one that receives a file slowly is not")
     func slowReader() async throws {
         var options = ServerOptions()
         (options.idleSeconds, options.stallSeconds) = (4, 60)

@@ -51,7 +51,7 @@ struct PullThroughTests {
         return (server, try #require(source.withLock { $0 }))
     }
 
-    @Test("many who ask for the same model wait for one pull, and get it")
+    @Test("concurrent requests for the same model wait for one pull, and receive it")
     func once() async throws {
         let (server, source) = try await start()
         let answers = try await withThrowingTaskGroup(of: Int.self) { group in
@@ -69,7 +69,7 @@ struct PullThroughTests {
         #expect(source.calls.withLock { $0 } == ["org/remote@main"])
     }
 
-    @Test("what is there is not pulled; what can't be had is not found; a pull that fails is an error")
+    @Test("a stored model is not pulled; an unknown one is not found; a pull that fails is an error")
     func misses() async throws {
         let (server, source) = try await start()
         #expect(try await server.get("/org/base/resolve/main/config.json").status == 200)

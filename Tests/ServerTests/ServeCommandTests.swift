@@ -53,7 +53,7 @@ struct ServeCommandTests {
         return try #require(line.split(whereSeparator: { !$0.isNumber }).first.flatMap { Int($0) })
     }
 
-    @Test("with an upstream an empty store serves what it lacks, and goes on without it")
+    @Test("with an upstream an empty store serves missing models, and keeps serving them without it")
     func upstream() async throws {
         let model = TestModel(layers: 2)
         try model.write(to: directory("model"))
@@ -82,7 +82,7 @@ struct ServeCommandTests {
     }
 
     @Test(
-        "SIGTERM ends it at once while a client waits for an upstream that never answers, and the client is told",
+        "SIGTERM ends the server at once while a client waits for an upstream that never answers, and the client gets an error",
         arguments: ["/org/far/resolve/main/model.safetensors", "/org/other/resolve/main/config.json"])
     func silentUpstream(path: String) async throws {
         let origin = try SilentServer()
@@ -119,7 +119,9 @@ struct ServeCommandTests {
         return sum
     }
 
-    @Test("SIGTERM lets a download end, takes no more, and ends with 0", arguments: [SIGTERM, SIGINT])
+    @Test(
+        "after SIGTERM a running download completes, no new one is accepted, and the exit status is 0",
+        arguments: [SIGTERM, SIGINT])
     func stop(signal: Int32) async throws {
         try TestServer.base.write(to: directory("model"))
         #expect(try await tool("import", directory("model"), "--name", "org/base").status == 0)
@@ -148,7 +150,7 @@ struct ServeCommandTests {
         #expect(try await tool("stats", "--json").object()["accesses"] as? Int ?? 0 > 0)
     }
 
-    @Test("a port that is taken, a store that is not there and a bad token are told")
+    @Test("a port in use, a missing store and a bad token are reported")
     func refusals() async throws {
         #expect(try await tool("serve").status == 7)
         try TestServer.base.write(to: directory("model"))
@@ -164,7 +166,7 @@ struct ServeCommandTests {
         #expect(try await tool("serve", "--port", "65536").status == 64)
     }
 
-    @Test("the token comes from a file or from the environment", arguments: [true, false])
+    @Test("the token is read from a file or from the environment", arguments: [true, false])
     func token(fromFile: Bool) async throws {
         try TestServer.base.write(to: directory("model"))
         #expect(try await tool("import", directory("model"), "--name", "m").status == 0)
@@ -206,7 +208,7 @@ struct ServeCommandTests {
         #expect(try await self.status(of: process) == 0)
     }
 
-    @Test("memory stays as it is while a file of 1 GiB is sent to three clients")
+    @Test("memory does not grow while a file of 1 GiB is sent to three clients")
     func memory() async throws {
         // Of zeros, so that only one of its 64 tensors is kept.
         let writer = try SafetensorsWriter((0..<64).map { .init(name: "t\($0)", dtype: "U8", shape: [1 << 24]) })

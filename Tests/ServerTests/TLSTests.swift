@@ -44,7 +44,7 @@ struct TLSTests {
             == TestServer.base.others["config.json"]
     }
 
-    @Test("files come whole and in part, links between pages lead back by https, and TLS before 1.2 is not spoken")
+    @Test("files are served whole and in part, links between pages use https, and TLS before 1.2 is refused")
     func files() async throws {
         let server = try await server { $0.pageEntries = 1 }
         let bytes = try TestServer.base.file(TestServer.base.tensors)
@@ -63,7 +63,7 @@ struct TLSTests {
         #expect(old.status != 0 && old.errors.contains("alert protocol version"))
     }
 
-    @Test("plain http is told that https is spoken there; what is neither is closed")
+    @Test("a plain http request gets an answer that names https; other bytes close the connection")
     func unknownFiles() async throws {
         let server = try await server { $0.idleSeconds = 5 }
         #expect(try await server.get("/").status == 400)
@@ -82,13 +82,13 @@ struct TLSTests {
         #expect(try await isWell(server))
     }
 
-    @Test("a thousand connections that never shake hands keep nobody from being served, and are closed in time")
+    @Test("a thousand connections without a TLS handshake do not delay other clients, and are closed in time")
     func idle() async throws {
         let server = try await server { $0.idleSeconds = 5 }
         try await server.checkIdleConnections(isWell: isWell)
     }
 
-    @Test("a client that takes nothing is let go")
+    @Test("a client that reads nothing is disconnected")
     func stalled() async throws {
         let server = try await server { $0.stallSeconds = 2 }
         let address = url(server, weights)
@@ -99,7 +99,8 @@ struct TLSTests {
     }
 
     @Test(
-        "a slow client gets the whole of a file that is under way when the server is stopped", arguments: [false, true])
+        "a slow client receives the whole of a file that is being sent when the server is stopped",
+        arguments: [false, true])
     func stopped(encrypted: Bool) async throws {
         let server = try await server(encrypted: encrypted) { $0.drainSeconds = 600 }
         let address = url(server, weights, encrypted: encrypted)
@@ -110,7 +111,7 @@ struct TLSTests {
         #expect(try await onThread { try client.received() } == TestServer.base.file(TestServer.base.tensors).count)
     }
 
-    @Test("a client that takes nothing does not keep a server from ending", arguments: [false, true])
+    @Test("a client that reads nothing does not keep a server from ending", arguments: [false, true])
     func drained(encrypted: Bool) async throws {
         let server = try await server(encrypted: encrypted) {
             ($0.drainSeconds, $0.stallSeconds, $0.idleSeconds) = (1, 3600, 3600)
@@ -153,7 +154,7 @@ struct TLSCommandTests {
         }
     }
 
-    @Test("a renewed certificate is taken without a restart, one that can't be used is not; downloads go on")
+    @Test("a renewed certificate is used without a restart, an unusable one is not; downloads continue")
     func renewal() async throws {
         try await importModel()
         let (first, second) = (
@@ -189,7 +190,7 @@ struct TLSCommandTests {
         server.end()
     }
 
-    @Test("SIGTERM lets a download by https end")
+    @Test("after SIGTERM a running download by https completes")
     func stop() async throws {
         try await importModel()
         let authority = try CertificateAuthority(directory)
@@ -204,7 +205,7 @@ struct TLSCommandTests {
         server.end()
     }
 
-    @Test("a certificate that can't be served with is told by its path, and why")
+    @Test("an unusable certificate is reported with its path and the reason")
     func refusals() async throws {
         try await importModel()
         let authority = try CertificateAuthority(directory)
@@ -233,7 +234,7 @@ struct TLSCommandTests {
         }
     }
 
-    @Test("memory stays as it is while a large file is sent to three clients by https")
+    @Test("memory does not grow while a large file is sent to three clients by https")
     func memory() async throws {
         let writer = try SafetensorsWriter((0..<16).map { .init(name: "t\($0)", dtype: "U8", shape: [1 << 24]) })
         let file = try directory.write(writer.header, to: "large.safetensors")

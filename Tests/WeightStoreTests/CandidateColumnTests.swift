@@ -121,7 +121,7 @@ import Testing
         }
     }
 
-    @Test("a use changes what the columns say of it, and nothing else")
+    @Test("a use changes only the columns that depend on it")
     func use() throws {
         var facts = sample()
         (facts.lastAccess, facts.accessCount, facts.heat, facts.clock) = (1000, 2, 8, 1)

@@ -107,7 +107,7 @@ import Testing
         #expect(try state(digest) == .present)
     }
 
-    @Test("a copy of a store that lacks its empty folders opens, and can be used")
+    @Test("a copy of a store without its empty folders opens, and works")
     func folders() throws {
         let copy = directory("copy")
         do {

@@ -149,7 +149,7 @@ import Testing
         try expectWhole(store)
     }
 
-    @Test("a file that is back with wrong bytes is moved to quarantine")
+    @Test("a missing file that reappears with wrong bytes is moved to quarantine")
     func reappearsDamaged() throws {
         let store = try store()
         let blob = try #require(try shards(in: store).last)
@@ -287,7 +287,7 @@ import Testing
         #expect(try store.remove(["base@v1"]).revisions == ["base@v1"])
     }
 
-    @Test("a person may give up what is newer than an older catalog")
+    @Test("shards that are newer than an older catalog can be discarded on request")
     func discard() throws {
         let store = try putBackOlder()
         let summary = try store.collectGarbage(graceSeconds: 0, discardingNewer: true)
@@ -342,7 +342,7 @@ import Testing
         #expect(try !Store(at: path).models().map(\.name).contains("later"))
     }
 
-    @Test("what was evicted, and what was pinned, after the backup is so after the merge")
+    @Test("evictions and pins after the backup are kept by the merge")
     func mergedEvictions() throws {
         let path = directory("store")
         do {
@@ -462,7 +462,9 @@ import Testing
         try expectWhole(Store(at: path))
     }
 
-    @Test("what a rebuild has lost is kept by gc, until it is imported again or given up", arguments: [true, false])
+    @Test(
+        "shards of revisions that a rebuild lost are kept by gc until they are imported again or discarded",
+        arguments: [true, false])
     func lost(importsAgain: Bool) throws {
         let path = directory("store")
         do {
@@ -503,7 +505,7 @@ import Testing
         try expectWhole(store)
     }
 
-    @Test("folders that a copy lacks because they are empty are made at open")
+    @Test("empty folders that a copy lacks are created at open")
     func folders() throws {
         let path = directory("store")
         _ = try store()

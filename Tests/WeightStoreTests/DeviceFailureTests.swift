@@ -62,7 +62,7 @@ import Testing
     }
 
     @Test(
-        "whichever call of the driver fails, the error is typed, the accounts are right, and nothing leaks",
+        "for each driver call that fails, the error is typed, the accounts are right, and nothing leaks",
         arguments: [
             "cuMemAlloc_v2", "cuMemHostAlloc", "cuStreamCreate", "cuEventCreate", "cuEventRecord",
             "cuMemcpyHtoDAsync_v2", "cuEventSynchronize", "cuCtxPushCurrent_v2", "cuDevicePrimaryCtxRetain",
@@ -80,7 +80,7 @@ import Testing
         }
     }
 
-    @Test("a copy that fails while it runs is told, and its shard is not there")
+    @Test("a copy that fails while it runs is reported, and its shard is not resident")
     func failingCopy() async throws {
         for nth in [1, 3, 9] {
             let double = try CUDADouble()
@@ -90,7 +90,7 @@ import Testing
         }
     }
 
-    @Test("a device with less memory than the budget says so")
+    @Test("a device with less memory than the budget is reported")
     func small() async throws {
         let double = try CUDADouble()
         double.setDevices(1, bytes: 8 << 20)

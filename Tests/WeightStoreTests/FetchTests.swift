@@ -88,7 +88,7 @@ import Testing
         return blobs
     }
 
-    @Test("a file that is read, a layer that is mapped, a lease in each tier: all bring evicted shards back")
+    @Test("reading a file, mapping a layer, and a lease in each tier fetch evicted shards")
     func everyWay() async throws {
         let whole = try contents(directory("model/model.safetensors"))
         try evictAll()
@@ -108,7 +108,7 @@ import Testing
         }
     }
 
-    @Test("what came back is counted anew, and knows what fetching it cost")
+    @Test("a refetched shard starts with new counts, and records the cost of its fetch")
     func numbers() throws {
         try evictAll()
         let digest = try digest()
@@ -118,7 +118,7 @@ import Testing
         #expect(victim.fetchSeconds > 0 && victim.fetchSeconds < 30)
     }
 
-    @Test("an origin that gives other bytes is passed over, and named if there is no other")
+    @Test("an origin that gives other bytes is skipped, and named if it is the only one")
     func mismatch() throws {
         let blobs = try blobs()
         let calls = ScriptedOrigin.Counter()
@@ -142,7 +142,7 @@ import Testing
         #expect(throws: StoreError.self) { try store.revision("model").layer(0) }
     }
 
-    @Test("a scheme is an origin once it is registered; until then an import refuses it before it reads a byte")
+    @Test("a registered scheme is an origin; an unregistered one is refused by an import before it reads a byte")
     func newScheme() throws {
         let origin = "az://box/model"
         // What would be refused if it were read.
@@ -162,7 +162,7 @@ import Testing
         #expect(calls.count.load(ordering: .relaxed) > 0)
     }
 
-    @Test("runs that come out of order are taken")
+    @Test("ranges that arrive out of order are accepted")
     func backwards() throws {
         let blobs = try blobs()
         store.register(scheme: "https") { url in
@@ -175,7 +175,7 @@ import Testing
         #expect(try self.blobs() == blobs)
     }
 
-    @Test("an origin that fails is named, with what it said, and the next is asked")
+    @Test("an origin that fails is named with its error, and the next one is tried")
     func failing() throws {
         for scheme in ["https", "s3"] {
             store.register(scheme: scheme) { url in ScriptedOrigin(url: url, blobs: [:], calls: .init()) }
@@ -216,7 +216,7 @@ import Testing
         return work
     }
 
-    @Test("a fetch that is cancelled ends, and the next one goes on behind what came")
+    @Test("a cancelled fetch ends, and the next one resumes after the bytes that arrived")
     func cancelled() throws {
         let blobs = try blobs()
         let calls = ScriptedOrigin.Counter()
@@ -238,7 +238,7 @@ import Testing
         #expect(try contents(store.blobs.path(digest)) == blobs[digest])
     }
 
-    @Test("who waits for another's fetch is cancelled without it")
+    @Test("a wait for another caller's fetch is cancelled without cancelling the fetch")
     func cancelledWaiter() throws {
         let blobs = try blobs()
         stall(.init(), after: 300_000, blobs)
@@ -263,7 +263,7 @@ import Testing
         #expect(partials == [])
     }
 
-    @Test("what an origin left that gave wrong bytes and failed is not held against the next")
+    @Test("wrong bytes that a failed origin left behind do not make the next origin fail")
     func wrongBeginning() throws {
         let blobs = try blobs()
         let (wrong, right) = (ScriptedOrigin.Counter(), ScriptedOrigin.Counter())
@@ -283,7 +283,7 @@ import Testing
         #expect(try contents(store.blobs.path(digest)) == blobs[digest])
     }
 
-    @Test("however many ask at once, in two processes' worth of stores, one fetches")
+    @Test("of any number of concurrent requests, in two stores as of two processes, one fetches")
     func singleFlight() throws {
         let blobs = try blobs()
         let calls = ScriptedOrigin.Counter()
@@ -306,7 +306,7 @@ import Testing
         #expect(calls.count.load(ordering: .relaxed) == 1)
     }
 
-    @Test("a shard that is lost without having been evicted comes back, too; without an origin it is missing")
+    @Test("a shard that is lost without having been evicted is refetched, too; without an origin it is missing")
     func healed() throws {
         let digest = try digest()
         let path = store.blobs.path(digest)
@@ -320,7 +320,7 @@ import Testing
         }
     }
 
-    @Test("a directory gives files inside of it alone, and a hub cache the snapshot of the commit")
+    @Test("a directory gives only files inside it, and a hub cache gives the snapshot of the commit")
     func places() throws {
         let secret = try directory.write("secret", to: "secret.txt")
         try FileManager.default.createSymbolicLink(atPath: directory("model/link"), withDestinationPath: secret)

@@ -31,7 +31,7 @@ import Testing
     }
 
     @Test(
-        "a pull reads the directory at the end of a file, then the layers that are wanted, and the others when they are used"
+        "a pull reads the directory at the end of a file, then the requested layers; other layers are fetched on use"
     )
     func pulling() throws {
         let (bytes, tensors) = try TrailerFormat.model(layers: 6)
@@ -69,7 +69,7 @@ import Testing
         #expect(try store.verifyBlocking().damage.isEmpty)
     }
 
-    @Test("a layout that breaks a promise is refused, whatever its reader made of the file")
+    @Test("a layout that breaks a promise is refused, for any result of its reader")
     func promises() throws {
         typealias Tensor = TrailerFormat.Tensor
         let (bytes, good) = try TrailerFormat.model(layers: 1)
@@ -108,7 +108,7 @@ import Testing
     }
 
     @Test(
-        "a file that breaks the rules of an added format is refused, here and behind an origin, and what it says is not trusted"
+        "a file that breaks the rules of an added format is refused, locally and at an origin, and its numbers are not trusted"
     )
     func damaged() throws {
         let (bytes, _) = try TrailerFormat.model(layers: 1)

@@ -99,7 +99,7 @@ import WeightStore
         #expect(throws: StorageError.self) { try store.importModelBlocking(ImportRequest(source: directory("hub"))) }
     }
 
-    @Test("--move empties the cache of what was taken, and of nothing else")
+    @Test("--move removes the imported files from the cache, and nothing else")
     func move() throws {
         try makeCache()
         let store = try Store(at: directory("store"), create: true)

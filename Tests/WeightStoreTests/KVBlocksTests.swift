@@ -9,7 +9,9 @@ import Testing
 @Suite(.blocking) struct KVBlocksTests {
     let scene = try! KVFixture()
 
-    @Test("what was put is found by all that begins alike, and leased byte for byte", arguments: [Tier.ram, .host])
+    @Test(
+        "blocks that were put are found by every prompt with the same prefix, and leased byte for byte",
+        arguments: [Tier.ram, .host])
     func roundTrip(tier: Tier) async throws {
         let kv = try scene.blocks()
         let tokens = scene.tokens(10 * 4 + 3, seed: 1)
@@ -35,7 +37,7 @@ import Testing
     private static let rootsFirst = "SELECT shard_id FROM candidate ORDER BY depth, children DESC, shard_id"
 
     @Test(
-        "whatever a memory tier's policy says, a block goes only after all that build on it",
+        "under any policy of a memory tier, a block is evicted only after all its descendants",
         arguments: Policy.builtIn + [Policy(name: "roots", sql: rootsFirst)])
     func leavesFirstInMemory(policy: Policy) throws {
         let store = scene.store
@@ -62,7 +64,7 @@ import Testing
         #expect(memory.isExact && memory.gauge.policy == policy.name)
     }
 
-    @Test("a chain that grows has the keys of one that is made at once")
+    @Test("a chain that grows has the same keys as one that is created at once")
     func chains() throws {
         let kv = try scene.blocks()
         var random = Random(seed: 5)
@@ -81,7 +83,7 @@ import Testing
         }
     }
 
-    @Test("nobody finds the blocks of another model version, format, tenant or block length")
+    @Test("a lookup never finds the blocks of another model version, format, tenant or block length")
     func isolation() throws {
         let tokens = scene.tokens(40, seed: 1)
         let kv = try scene.blocks()
@@ -105,7 +107,7 @@ import Testing
         }
     }
 
-    @Test("the same bytes of two tenants are two shards, and nobody gets one by its digest")
+    @Test("the same bytes of two tenants are two shards, and neither is served by its digest")
     func ownShards() throws {
         let tokens = scene.tokens(4, seed: 1)
         for tenant in ["a", "b"] {
@@ -118,7 +120,7 @@ import Testing
         for digest in digests { #expect(try scene.store.shard(digest) == nil) }
     }
 
-    @Test("blocks of random token trees: the longest prefix is the model's, whatever is put, dropped and evicted")
+    @Test("the longest prefix in random token trees is the reference model's, after any puts, drops and evictions")
     func tree() throws {
         var random = Random(seed: 77)
         let spaces = [try scene.blocks(), try scene.blocks(tenant: "b"), try scene.blocks(format: "int4")]
@@ -175,7 +177,7 @@ import Testing
         #expect(try scene.differences() == [])
     }
 
-    @Test("a block whose file is torn, too short or gone is never served; the lease holds what is before it")
+    @Test("a block whose file is torn, too short or missing is never served; the lease holds the blocks before it")
     func lost() async throws {
         let tokens = scene.tokens(40, seed: 3)
         for (number, damage) in ["", "short"].enumerated() {

@@ -30,7 +30,7 @@ import Testing
     }
 
     @Test(
-        "whatever the policy says, a block goes only after all that build on it", arguments: Policy.builtIn.map(\.name))
+        "under any policy, a block is evicted only after all its descendants", arguments: Policy.builtIn.map(\.name))
     func leavesFirst(policy: String) throws {
         let kv = try scene.blocks()
         var random = Random(seed: 3)
@@ -54,7 +54,7 @@ import Testing
         #expect(try scene.differences() == [])
     }
 
-    @Test("of the blocks that nothing builds on, always the one goes that the policy names first")
+    @Test("of the blocks without descendants, the one that the policy names first is always evicted")
     func order() throws {
         let kv = try scene.blocks()
         let (first, second) = (scene.tokens(12, seed: 1), scene.tokens(8, seed: 2))
@@ -74,7 +74,7 @@ import Testing
         #expect(try scene.store.kvGauge().blocks == 5)
     }
 
-    @Test("tail lets a deep block go before a head that was used a little earlier")
+    @Test("tail evicts a deep block before a head that was used a little earlier")
     func tail() throws {
         let kv = try scene.blocks()
         let (long, short) = (scene.tokens(40, seed: 1), scene.tokens(4, seed: 2))
@@ -125,7 +125,7 @@ import Testing
         #expect(clocks.0 == 0 && clocks.1 > 0)
     }
 
-    @Test("a put beyond the quota makes room, keeps what its blocks build on, and leaves off at the tail")
+    @Test("a put above the quota evicts, keeps the ancestors of its blocks, and skips blocks at the tail")
     func quota() throws {
         let kv = try scene.blocks()
         try scene.store.setQuota(Quota(bytes: 2000), of: .kv)
@@ -145,7 +145,7 @@ import Testing
         #expect(try scene.differences() == [])
     }
 
-    @Test("blocks of a superseded revision go first, unless it has a ref, a pin or a user")
+    @Test("blocks of a superseded revision are evicted first, unless it has a ref or a pin, or is in use")
     func superseded() throws {
         let store = scene.store
         let tokens = scene.tokens(20, seed: 1)
@@ -172,7 +172,7 @@ import Testing
         withExtendedLifetime(user) {}
     }
 
-    @Test("blocks that two models share are superseded when they are in both")
+    @Test("blocks that two models share are superseded only if both revisions are")
     func supersededInBoth() throws {
         let store = scene.store
         try scene.add(seed: 1, name: "org/copy")
@@ -185,7 +185,7 @@ import Testing
         #expect(try store.kvGauge().superseded == store.kvGauge().bytes)
     }
 
-    @Test("eviction takes superseded revisions' blocks first, whatever the policy says, and a dry run says the same")
+    @Test("eviction removes superseded revisions' blocks first, under any policy, and a dry run reports the same")
     func supersededFirst() throws {
         let store = scene.store
         let tokens = scene.tokens(20, seed: 1)
@@ -218,7 +218,7 @@ import Testing
         }
     }
 
-    @Test("a policy that is refused is done without")
+    @Test("a refused policy is replaced by the default")
     func refused() throws {
         let kv = try scene.blocks()
         try put(scene.tokens(20, seed: 1), of: kv)

@@ -15,7 +15,7 @@ import Testing
         try kv.put(kv.chain(tokens), scene.bytes(of: tokens))
     }
 
-    @Test("removing a revision removes its blocks, and says so; other revisions keep theirs")
+    @Test("removing a revision removes its blocks, and reports it; other revisions keep theirs")
     func removal() throws {
         let tokens = scene.tokens(20, seed: 1)
         try put(tokens, of: scene.blocks())
@@ -29,7 +29,7 @@ import Testing
         #expect(try scene.store.kvGauge().blocks == 15)
     }
 
-    @Test("rm of a revision nobody uses takes its blocks along")
+    @Test("rm of an unused revision removes its blocks, too")
     func removed() throws {
         let tokens = scene.tokens(20, seed: 1)
         try put(tokens, of: scene.blocks())
@@ -47,7 +47,7 @@ import Testing
     }
 
     @Test(
-        "blocks that two models share, because they are the same, stay until the last of them goes",
+        "blocks that two identical models share stay until the last of the two is removed",
         arguments: [["org/model", "org/copy"], ["org/copy", "org/model"], ["org/model@v1", "org/copy@v1"]])
     func shared(order: [String]) throws {
         let tokens = scene.tokens(20, seed: 1)
@@ -71,7 +71,7 @@ import Testing
         #expect(try scene.differences() == [])
     }
 
-    @Test("blocks that two models share go once, if both go at once")
+    @Test("blocks that two models share are removed once if both models are removed at once")
     func sharedAtOnce() throws {
         try scene.add(seed: 1, name: "org/copy")
         try put(scene.tokens(20, seed: 1), of: scene.blocks())
@@ -92,7 +92,7 @@ import Testing
         #expect(try scene.differences() == [])
     }
 
-    @Test("what cascades from a revision's row leaves to gc, at once, whatever the grace period")
+    @Test("gc removes at once, for any grace period, what the cascade from a revision's row leaves")
     func cascade() throws {
         let tokens = scene.tokens(20, seed: 1)
         try put(tokens, of: scene.blocks())
@@ -103,7 +103,7 @@ import Testing
         #expect(try scene.differences() == [])
     }
 
-    @Test("gc drops a block whose file is gone with what builds on it, and no model is hit")
+    @Test("gc drops a block whose file is missing, with its descendants, and no model is affected")
     func missing() throws {
         let kv = try scene.blocks()
         let tokens = scene.tokens(20, seed: 1)
@@ -118,7 +118,7 @@ import Testing
         #expect(try scene.differences() == [])
     }
 
-    @Test("verify drops a block whose bytes have changed, and what builds on it; that is no damage")
+    @Test("verify drops a block whose bytes have changed, and its descendants; that is no damage")
     func verify() throws {
         let kv = try scene.blocks()
         let tokens = scene.tokens(20, seed: 1)
@@ -135,7 +135,7 @@ import Testing
         #expect(try scene.store.verifyBlocking().kvDropped == 0)
     }
 
-    @Test("gc in a loop beside puts, leases and evictions takes nothing that is there, and leaves nothing")
+    @Test("gc in a loop beside puts, leases and evictions deletes no stored block, and leaves no garbage")
     func beside() async throws {
         let store = scene.store
         let stop = Atomic<Bool>(false)
@@ -181,7 +181,7 @@ import Testing
         #expect(try store.tiers.open(.ram).isExact)
     }
 
-    @Test("drop takes what is chosen: by tenant, revision, age; a dry run says the same")
+    @Test("drop removes the selected blocks, by tenant, revision or age; a dry run reports the same")
     func drop() throws {
         let tokens = scene.tokens(20, seed: 1)
         for tenant in ["a", "b"] { try put(tokens, of: scene.blocks(tenant: tenant)) }
@@ -208,7 +208,7 @@ import Testing
         #expect(try scene.differences() == [])
     }
 
-    @Test("a file that holds the very bytes of a block's blob keeps them when the block goes, and the other way round")
+    @Test("a file with the same bytes as a block's blob keeps them when the block is removed, and vice versa")
     func sameBytes() throws {
         let kv = try scene.blocks()
         let tokens = scene.tokens(4, seed: 1)
@@ -229,7 +229,7 @@ import Testing
         #expect(try scene.differences() == [])
     }
 
-    @Test("a rebuilt catalog has no blocks, and gc removes what they have left")
+    @Test("a rebuilt catalog has no blocks, and gc removes their blobs")
     func rebuild() throws {
         let path = scene.directory("rebuilt")
         do {
@@ -247,7 +247,7 @@ import Testing
         #expect(try store.verifyBlocking().damage.isEmpty)
     }
 
-    @Test("finding, putting and leasing goes over no whole table")
+    @Test("finding, putting and leasing blocks scans no whole table")
     func plans() throws {
         let statements = Mutex<Set<String>>([])
         let tokens = scene.tokens(40, seed: 1)

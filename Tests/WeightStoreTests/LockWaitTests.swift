@@ -10,7 +10,7 @@ import Testing
 @Suite(.blocking) struct LockWaitTests {
     let directory = try! TemporaryDirectory()
 
-    @Test("a wait for a lock ends when its work is cancelled, and after its patience")
+    @Test("a wait for a lock ends when its work is cancelled, and after its time-out")
     func ends() throws {
         let path = try directory.write("", to: "lock")
         let holder = try FileDescriptor(path, O_RDWR)
@@ -44,7 +44,7 @@ import Testing
         #expect(LockHolder.all(of: path).contains { $0.command == "sleep 1000" })
     }
 
-    @Test("a shard that another process fetches is waited for, and its process is named")
+    @Test("a lease waits for a shard that another process fetches, and names that process")
     func shardLock() throws {
         let digest = ContentDigest(of: UnsafeRawBufferPointer(start: nil, count: 0))
         let path = directory("fetch.lock")

@@ -111,7 +111,7 @@ import Testing
         func log(event: LogEvent) { heard.lines.withLock { $0.append("\(event.message)") } }
     }
 
-    @Test("many open an old store at once: it is migrated once, and whoever waits for that is told; then nobody is")
+    @Test("concurrent opens of an old store migrate it once; those that wait report it, and later opens report nothing")
     func atOnce() throws {
         let path = try old()
         let heard = Listener.Lines()

@@ -92,7 +92,7 @@ import Testing
     }
 
     @Test(
-        "whatever imports the rest of an interrupted move, the revision has the files that were moved",
+        "after any import of the rest of an interrupted move, the revision has the files that were moved",
         arguments: [true, false])
     func resumed(move: Bool) throws {
         let all = try interrupted()
@@ -142,7 +142,7 @@ import Testing
         #expect(try stored("model@\(digest.hex)")["config.json"] != nil)
     }
 
-    @Test("what neither continues an interrupted move nor is another model is refused, and nothing is lost")
+    @Test("an import that neither continues an interrupted move nor is another model is refused, and nothing is lost")
     func ambiguous() throws {
         _ = try interrupted()
         for name in ["model.safetensors", "tokenizer/vocab.txt"] { try directory.write("other", to: "model/\(name)x") }
@@ -269,7 +269,7 @@ import Testing
     }
 
     @Test(
-        "of links in the source, targets outside stay, and a target inside is removed with its last link",
+        "a move keeps targets of links that are outside the source, and removes a target inside with its last link",
         arguments: [1, 256])
     func links(batch: Int) throws {
         try directory.write("one", to: "model/a.json")
@@ -287,7 +287,7 @@ import Testing
         #expect(try moves() == 0)
     }
 
-    @Test("the store itself is neither imported nor moved, wherever it lies")
+    @Test("the store itself is neither imported nor moved, in any directory")
     func storeInside() throws {
         let inside = try Store(at: directory("model/.store"), create: true)
         try TestModel(layers: 1).write(to: directory("model"))
@@ -303,7 +303,7 @@ import Testing
         #expect(try inside.verifyBlocking().damage.isEmpty)
     }
 
-    @Test("a move of many files writes manifests that are together not much longer than the last")
+    @Test("a move of many files writes manifests whose total length is little more than that of the last")
     func manyFiles() throws {
         for index in 0..<700 { try directory.write("\(index)", to: "model/\(index).txt") }
         let statements = try store.importModelBlocking(request(move: true, files: 256))

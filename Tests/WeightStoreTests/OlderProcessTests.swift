@@ -78,7 +78,7 @@ import Testing
         #expect(try migrations() == Migrations.all.map(\.name))
     }
 
-    @Test("the older process ends within ten seconds: the store is migrated, and opens")
+    @Test("if the older process ends within ten seconds, the store is migrated, and opens")
     func ends() async throws {
         _ = try await Holder(of: store, Self.old, seconds: 2)
         try await open()
@@ -130,7 +130,7 @@ import Testing
         try await open()
     }
 
-    @Test("a process starts while the store is migrated: it waits, and finds the new schema")
+    @Test("a process that starts while the store is migrated waits, and finds the new schema")
     func startsMeanwhile() async throws {
         let leases = try LeaseDirectory(store + "/leases")
         let store = store

@@ -66,7 +66,7 @@ import Testing
 
     // MARK: Evict only what every holder can fetch again
 
-    @Test("what a revision without an origin shares is not evicted, whatever origins the other holders have")
+    @Test("shards that a revision without an origin shares are not evicted, with any origins of the other holders")
     func sharedWithLocal() throws {
         try add("base", base, origins: [url("base")])
         try add("tuned", base.tuned(seed: 5))
@@ -121,7 +121,7 @@ import Testing
         #expect(try store.revisionOrigins().allSatisfy { $0.checked == nil })
     }
 
-    @Test("a file that was replaced by another one of the same size and time is not taken for the old one")
+    @Test("a file that was replaced by another one of the same size and time is not mistaken for the old one")
     func replacedFile() throws {
         try add("dir", base, as: "m", origins: [url("dir")])
         let path = directory("dir/model.safetensors")

@@ -58,7 +58,7 @@ import Testing
         #expect("\(error!)".contains("line 3"))
     }
 
-    @Test("a block behind one that is not there is no hit")
+    @Test("a block after a missing one is no hit")
     func prefixes() throws {
         // Room for three. Without leaves first, lfu drops the head, which is younger than what is known to be used.
         let trace = try trace([[0, 1, 2], [3], [0, 1, 2]])
@@ -128,7 +128,7 @@ import Testing
         return misses
     }
 
-    @Test("no policy goes below the bound; with room for all each block misses once")
+    @Test("no policy falls below the bound; with space for all blocks each misses once")
     func bound() throws {
         let trace = try trace(requests(400, seed: 5))
         for blocks in [3, 12, 40, trace.objects.count] {

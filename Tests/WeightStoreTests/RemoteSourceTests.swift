@@ -84,7 +84,7 @@ import Testing
         #expect(hub.reads().isEmpty)
     }
 
-    @Test("once the work is cancelled, nothing more is read, from what is kept neither")
+    @Test("after the work is cancelled nothing is read, not even kept pieces")
     func cancelled() throws {
         try check(6 << 20, 10)
         work.cancel()

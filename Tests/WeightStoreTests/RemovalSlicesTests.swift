@@ -168,7 +168,7 @@ import Testing
         #expect(TemporaryDirectory.files(below: directory("store/blobs")) == [".store"])
     }
 
-    @Test("a file that is linked again before it is visited stays, and its shards get what their holders say")
+    @Test("a file that is linked again before it is visited stays, and its shards get their holders' evictability")
     func linkedAgain() throws {
         let store = try Store(at: directory("store"))
         try store.catalog.write { db in try RevisionTable.remove(RevisionRow.find("large", db).id, db) }
@@ -181,7 +181,7 @@ import Testing
         try expectWhole("large", store)
     }
 
-    @Test("the shards of a file that others link become evictable once a holder without an origin is gone")
+    @Test("the shards of a file that others link become evictable once a holder without an origin is removed")
     func shared() throws {
         let store = try Store(at: directory("store"))
         var request = ImportRequest(source: directory("large"), name: "copy")

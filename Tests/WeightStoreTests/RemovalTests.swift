@@ -31,7 +31,7 @@ import WeightStore
         #expect(try contents(out("model.safetensors")) == model.file(model.tensors))
     }
 
-    @Test("what other models share stays, what is a model's own goes at once")
+    @Test("bytes that other models share stay, and a model's own are removed at once")
     func shared() throws {
         try add("base")
         let before = blobs()
@@ -59,7 +59,7 @@ import WeightStore
         #expect(said.shards == done.shards)
     }
 
-    @Test("a pinned revision is refused, and goes with force")
+    @Test("a pinned revision is removed only with force")
     func pinned() throws {
         try add("base")
         try store.pin("base", note: "in production")
@@ -72,7 +72,7 @@ import WeightStore
         #expect(blobs().isEmpty)
     }
 
-    @Test("a revision that somebody holds is refused, also with force")
+    @Test("a revision in use is not removed, even with force")
     func held() throws {
         try add("base")
         let other = try Store(at: directory("store"))
@@ -88,7 +88,7 @@ import WeightStore
         try store.remove(["base"])
     }
 
-    @Test("of several names, none goes if one may not")
+    @Test("of several names, none is removed if one must not be")
     func together() throws {
         try add("one")
         try add("two", seed: 2)
@@ -97,7 +97,7 @@ import WeightStore
         #expect(try store.models().map(\.name) == ["one", "two"])
     }
 
-    @Test("a version number is never given twice")
+    @Test("a version number is never assigned twice")
     func versions() throws {
         try add("base", seed: 1)
         try add("base", seed: 2)
@@ -115,7 +115,7 @@ import WeightStore
         return rule
     }
 
-    @Test("prune takes what no ref names, but not what is pinned")
+    @Test("prune removes revisions that no ref names, but not pinned ones")
     func pruneUnreferenced() throws {
         for seed in 1...4 as ClosedRange<UInt64> { try add("base", seed: seed) }
         try store.pin("base@v2")

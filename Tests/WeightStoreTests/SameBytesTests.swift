@@ -33,7 +33,7 @@ import Testing
     }
 
     @Test(
-        "the same bytes under another extension have their tensors, and leave no shard behind",
+        "the same bytes under another extension have their tensors, and no shard is left over",
         arguments: [true, false])
     func formats(blobFirst: Bool) throws {
         try write()
@@ -105,7 +105,7 @@ import Testing
         #expect(try bytes == contents(directory("model/model.safetensors")))
     }
 
-    @Test("a shard that nothing references is an orphan, whatever its row says")
+    @Test("a shard that nothing references is an orphan, whatever state its row has")
     func unreferenced() throws {
         try write()
         try add("model")

@@ -108,7 +108,7 @@ import Testing
         }
     }
 
-    @Test("the terms of a policy's order, with its columns' names replaced")
+    @Test("the terms of a policy's order are found, with its columns' names replaced")
     func terms() throws {
         #expect(PolicyTerms.of(try policy("lru").sql) == ["last_access", "shard_id"])
         #expect(PolicyTerms.of(try policy("size").sql) == ["bytes desc", "last_access", "shard_id"])
@@ -123,7 +123,7 @@ import Testing
             ])
     }
 
-    @Test("no policy goes below the bound, and the bound falls with the quota")
+    @Test("no policy falls below the bound, and the bound falls as the quota grows")
     func bound() throws {
         let trace = try trace()
         var last = Simulation.Result()
@@ -144,7 +144,7 @@ import Testing
         #expect(last.missedBytes == trace.footprint)
     }
 
-    @Test("Belady's example: with room for three of objects of one size, the farthest next use goes")
+    @Test("Belady's example: with space for three objects of one size, the one with the farthest next use is evicted")
     func belady() throws {
         // Belady 1966's kind of reference string; MIN has 9 faults with 3 frames (Silberschatz, Operating System Concepts).
         let string = [7, 0, 1, 2, 0, 3, 0, 4, 2, 3, 0, 3, 2, 1, 2, 0, 1, 7, 0, 1]

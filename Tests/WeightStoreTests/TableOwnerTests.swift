@@ -85,7 +85,7 @@ import Testing
         }
     }
 
-    @Test("nothing that a query gives is unwrapped by force")
+    @Test("no result of a query is unwrapped by force")
     func unwrapped() throws {
         for source in Self.sources where source.code.contains("import GRDB") {
             for match in source.code.matches(of: /(?:[\)\]]|"""\s*\))!(?!=)/) {

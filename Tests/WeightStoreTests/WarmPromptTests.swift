@@ -59,7 +59,7 @@ import Testing
         try store.kvBlocks(of: store.revision("model"), format: "sums", blockTokens: 16, tenant: tenant)
     }
 
-    @Test("missing blocks are computed once the weights are in, from the first that is missing on, and stored")
+    @Test("missing blocks are computed once the weights are loaded, from the first missing one on, and stored")
     func computes() async throws {
         let kv = try kv()
         let chain = kv.chain(tokens)
@@ -99,7 +99,7 @@ import Testing
         #expect(items.map(\.parts) == [4, 4])
     }
 
-    @Test("an engine that gives less, or fails, is said, and what it gave is kept")
+    @Test("an engine that returns fewer blocks, or fails, is reported, and its blocks are kept")
     func less() async throws {
         let less = try await store.warm(request(Engine(store, most: 2)))
         #expect(less.computed == 2 && less.failed.isEmpty)
@@ -111,7 +111,7 @@ import Testing
         #expect(try kv().longestPrefix(of: tokens).blocks == 2)
     }
 
-    @Test("with little room the weights come first, then the first blocks; what does not fit is said")
+    @Test("with little space the weights are loaded first, then the first blocks; blocks that do not fit are reported")
     func tight() async throws {
         let engine = Engine(store)
         _ = try await store.warm(request(engine))
@@ -126,7 +126,7 @@ import Testing
         #expect(other.gauges[0].bytes == summary.warmed && summary.warmed <= all - 150_000)
     }
 
-    @Test("a prompt shorter than a block, and one without an engine, are left out with the reason")
+    @Test("a prompt shorter than a block, and one without an engine, are skipped with the reason")
     func reasons() async throws {
         try store.addPrompt([1, 2, 3], name: "tiny", to: "model")
         #expect(try store.warmPlan(request(nil)).skipped.map(\.reason) == [.notComputed, .notComputed])
@@ -135,7 +135,7 @@ import Testing
         #expect(plan.prefills.count == 1)
     }
 
-    @Test("a block whose file is lost is dropped, the rest comes in, and the next run has it computed again")
+    @Test("a block whose file is lost is dropped, the rest is loaded, and the next run computes it again")
     func lost() async throws {
         let engine = Engine(store)
         _ = try await store.warm(request(engine))
@@ -153,7 +153,7 @@ import Testing
         #expect(try kv().longestPrefix(of: tokens).blocks == 4)
     }
 
-    @Test("a request counts for each prompt that it begins with, once, whichever way it looks")
+    @Test("a request counts once for each prompt that it begins with, by every kind of lookup")
     func counts() async throws {
         try store.addPrompt(Array(tokens.prefix(32)), name: "head", to: "model")
         try store.addPrompt(

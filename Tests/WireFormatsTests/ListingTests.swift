@@ -34,7 +34,7 @@ struct ListingTests {
     }
 
     @Test(
-        "what is no listing is refused",
+        "input that is no listing is refused",
         arguments: [
             "", "{}", "[1]", #"[{"type": "file"}]"#, #"[{"type": "file", "path": "a", "size": 9223372036854775808}]"#,
             #"[{"type": "file", "path": "a", "size": "1"}]"#, #"[{"type": "file", "path": "\ud800", "size": 1}]"#,
