@@ -228,7 +228,8 @@ package final class MemoryTier: UseSource {
     private struct Waiting: Error {}
 
     /// The budget has space, and the device's memory has not: an evicted region is free only once the last thread that
-    /// uses it, such as the one that has uploaded it, has let go of it. Nothing reports that, so the request is tried again.
+    /// uses it, such as the one that has uploaded it, has released it. No event reports that, so the request is
+    /// retried.
     private struct LateSpace: Error {
         let full: TierError
     }

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// The tool as a user runs it, a process of its own each time.
+/// The command-line tool, each time in its own process, as a user runs it.
 @Suite(.blocking) struct CommandLineTests {
     let directory = try! TemporaryDirectory()
     let tool: Tool

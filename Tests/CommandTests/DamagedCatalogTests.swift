@@ -92,7 +92,7 @@ import Testing
                 "kv", "get", "org/model", directory("tokens"), directory("got"), "--format", "f16", "--block-tokens",
                 "4",
             ],
-            // Those that write begin with reading.
+            // Commands that write begin with a read.
             ["gc"], ["evict", "--free", "1M"], ["rm", "org/model@v1", "--force"], ["tag", "org/model@v1", "next"],
             ["prompt", "rm", "org/model", "system"], ["import", directory("model"), "--name", "org/model"],
             ["pin", "org/model@v1"], ["origin", "rm", "org/model", "file://" + directory("model")],

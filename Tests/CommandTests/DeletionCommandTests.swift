@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 import WeightStore
 
-/// What a person sees of the rules of deletion: statuses, messages and ways out.
+/// The rules of deletion on the command line: exit statuses, messages and the next steps.
 @Suite(.blocking) struct DeletionCommandTests {
     let directory = try! TemporaryDirectory()
     let tool: Tool

@@ -28,7 +28,7 @@ import Testing
         #expect(done.output.split(separator: "\n").count == 1)
         #expect(try stored() <= before - 3_000_000)
         #expect(try tool("cat", "base", "model.safetensors").bytes == contents(directory("base/model.safetensors")))
-        // What no origin has stays, however much is asked for.
+        // A shard that no origin has is not evicted, however many bytes are requested.
         let all = try tool("evict", "--free", "1T", "--json").object()
         #expect(all["bytes"] as? Int ?? 0 > 0)
         #expect(try tool("cat", "local", "model.safetensors").bytes == contents(directory("local/model.safetensors")))

@@ -5,13 +5,13 @@ import Testing
 @testable import Tiers
 @testable import WeightStore
 
-/// A store past its quota, under each policy, with pins, leases and a second process at work: the right shards go, the
-/// others are there byte for byte, and what went comes back on its next use.
+/// A store above its quota, under each policy, with pins, leases and a second process: the right shards are evicted,
+/// the others are readable byte for byte, and evicted shards are fetched on their next use.
 @Suite(.blockingInTurn, .serialized) struct EvictionTests {
     let directory = try! TemporaryDirectory()
     var path: String { directory("store") }
 
-    /// Made once: the models in a store, each with an origin but for one.
+    /// Created once: the models in a store, each with an origin but for one.
     private static let template: TemporaryDirectory = {
         let directory = try! TemporaryDirectory()
         let store = try! Store(at: directory("store"), create: true)
@@ -45,7 +45,7 @@ import Testing
         let models: Set<String>
     }
 
-    /// Gives each shard numbers of its own, as long use would have.
+    /// Gives each shard its own counts, as long use would.
     private func shuffleNumbers() throws {
         var random = Random(seed: 5)
         let queue = try DatabaseQueue(path: path + "/store.db")
@@ -90,7 +90,7 @@ import Testing
         }
     }
 
-    /// The policies once more, in Swift: the smallest goes first.
+    /// The policies once more, in Swift: the smallest value is evicted first.
     private static let orders: [String: @Sendable (Numbers, Double) -> [Double]] = [
         "lru": { shard, _ in [shard.last] },
         "lfu": { shard, _ in [Double(shard.uses), shard.last] },
@@ -172,12 +172,12 @@ import Testing
         let gone = Set(before.filter { !Self.isPresent(store, $0) }.map(\.digest))
         #expect(gone == expected)
         #expect(summary.bytes == freed && summary.shards == gone.count)
-        // The others are there, byte for byte, and a second run finds nothing to do.
+        // The others are readable byte for byte, and a second run has nothing to evict.
         let verified = try store.verifyBlocking()
         #expect(verified.damage.isEmpty && verified.shards == before.count - gone.count)
         #expect(try store.evictBlocking(EvictionRequest(.quota)).wanted == 0)
 
-        // The next use of what went, in three ways.
+        // The next use of the evicted shards, in three ways.
         let digests = before.filter { gone.contains($0.digest) }
         for (model, way) in zip(["one", "two", "three"], ["file", "ram", "host"]) {
             if way == "file" {
@@ -196,7 +196,7 @@ import Testing
             }
         }
         #expect(!digests.isEmpty)
-        // And all models are whole.
+        // All models are complete.
         for model in Self.models {
             try store.revision(model).exportBlocking(to: directory("all/\(model)"))
             #expect(
@@ -309,7 +309,7 @@ import Testing
         let gauge = try #require(store.gauges.first { $0.tier == tier })
         #expect(gauge.policy == "size")
         #expect(gauge.evictions > 0)
-        // The largest went: the small ones of both models are there.
+        // The largest shards were evicted: the small ones of both models are stored.
         let small = try store.revision("one").tensorEntries(named: "model.norm.weight")
         #expect(try store.tiers.open(tier).residency(#require(small[0].shard), bytes: 0).phase == .ready)
     }

@@ -3,7 +3,7 @@ import Glibc
 import TestSupport
 import Testing
 
-/// `weightstore init`, and the modes of what a store holds.
+/// `weightstore init`, and the modes of a store's files.
 @Suite(.blocking) struct InitializeTests {
     let directory = try! TemporaryDirectory()
     let tool: Tool

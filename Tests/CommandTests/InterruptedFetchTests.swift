@@ -3,14 +3,15 @@ import Glibc
 import TestSupport
 import Testing
 
-/// Ctrl-C and SIGTERM while something is fetched that was used and is not here, from an origin that never answers.
+/// Ctrl-C and SIGTERM during a fetch on use, from an origin that never answers.
 @Suite(.blocking) struct InterruptedFetchTests {
     let directory = try! TemporaryDirectory()
     let tool: Tool
 
     init() { tool = Tool(store: directory("store")) }
 
-    /// What could be fetched at once, each by a connection of its own. Who waits for a time-out comes again.
+    /// The parts that can be fetched at once, each by its own connection. A retry after a time-out would be one
+    /// connection more.
     private static let lanes = 8
 
     private func checkNothingIsHeld() throws {
@@ -20,7 +21,7 @@ import Testing
         #expect(TemporaryDirectory.files(below: directory("store/partial")).isEmpty)
     }
 
-    /// Interrupts a command that has asked for what will never come.
+    /// Interrupts a command that has requested bytes that never arrive.
     private func interrupt(_ run: Tool.Running, _ number: Int32, waitingFor origin: SilentServer) throws {
         origin.accept()
         run.signal(number)

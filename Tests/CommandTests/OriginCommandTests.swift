@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// `origin`, and what `import`, `evict`, `verify`, `rm` and `pin` say about origins.
+/// `origin`, and the messages of `import`, `evict`, `verify`, `rm` and `pin` about origins.
 @Suite(.blocking) struct OriginCommandTests {
     let directory = try! TemporaryDirectory()
     let tool: Tool

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// What a user types, and what lies in a source: the tool ends with a message and an exit status, never with a signal.
+/// Input from users and sources: the tool ends with a message and an exit status, never with a signal.
 @Suite(.blocking) struct OutsideInputTests {
     let directory = try! TemporaryDirectory()
     let tool: Tool

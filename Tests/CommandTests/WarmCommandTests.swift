@@ -27,7 +27,7 @@ import Testing
         }
     }
 
-    /// Lets the kernel forget the blobs.
+    /// Drops the blobs from the page cache.
     private func dropCaches() throws {
         for name in TemporaryDirectory.files(below: directory("store/blobs")) {
             let file = open(directory("store/blobs/\(name)"), O_RDONLY)
@@ -96,7 +96,7 @@ import Testing
         #expect(try tool("load", "org/far").status == 0)
         #expect(try tool("evict", "--free", "1T").status == 0)
         let run = try tool.start(["warm"])
-        // It is in the middle when it has asked for what will never come.
+        // The command is in the middle of a fetch once it has requested bytes that never arrive.
         origin.accept()
         run.signal(SIGINT)
         let result = run.result()
@@ -123,7 +123,7 @@ import Testing
         // small one of each layer; the embedding; the norm.
         let blobs = try blobs(mappedBy: run)
         #expect(blobs >= 14)
-        // Something else becomes hot, and comes in by itself.
+        // Another model becomes hot, and is loaded without a request.
         try TestModel(layers: 2, seed: 8).write(to: directory("new"))
         #expect(try self.tool("import", directory("new")).status == 0)
         #expect(try self.tool("load", "new").status == 0)

@@ -17,7 +17,7 @@ struct ArenaTests {
             let arena = try DeviceArena(
                 try fixture.open(), budget: budget, upFront: [0, 1 << 20, 4 << 20].randomElement(using: &random)!,
                 slabBytes: 512 << 10)
-            // The model: the regions there are, by address.
+            // The model: the existing regions, by address.
             var model: [DeviceRegion] = []
             func size(_ bytes: Int) -> Int { max(512, (bytes + 511) / 512 * 512) }
             for _ in 0..<3000 {
@@ -88,7 +88,7 @@ struct ArenaTests {
             let arena = try DeviceArena(try fixture.open(), budget: 4096)
             let regions = try (0..<8).map { _ in try arena.allocate(bytes: 512) }
             #expect(regions.allSatisfy { $0.address.raw % 512 == 0 })
-            // The last one is within the memory too.
+            // The last region is within the memory, too.
             #expect(try regions.map { try $0.read().count } == Array(repeating: 512, count: 8))
         }
         fixture.check()

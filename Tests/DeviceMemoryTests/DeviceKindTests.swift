@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Kinds of devices", .blocking)
 struct DeviceKindTests {
-    /// Not one of ours.
+    /// A kind that the library does not know.
     private enum Shelf: DeviceKind {
         static let name = "shelf"
         static let isNumbered = true

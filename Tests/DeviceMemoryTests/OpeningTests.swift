@@ -78,7 +78,7 @@ struct OpeningTests {
             "\(error!)"
                 == "cuda:0: cuMemHostAlloc: CUDA_ERROR_ILLEGAL_ADDRESS (700): an illegal memory access was encountered (4096 bytes)."
         )
-        // A code that the driver has no words for, or a driver that fails to give them.
+        // A code that the driver has no text for, or a driver that fails to return it.
         double.fail("cuStreamCreate", code: 12345)
         #expect(
             throws: DeviceError.driver(

@@ -2,8 +2,8 @@ import Foundation
 import TestSupport
 import Testing
 
-/// A C program of `Programs/`, compiled against the header and the library as a user would, with every warning an error.
-/// It goes with the value.
+/// A C program of `Programs/`, compiled against the header and the library as a user would, with every warning an
+/// error. It is removed with the value.
 final class CProgram: Sendable {
     let path: String
     private let directory: TemporaryDirectory

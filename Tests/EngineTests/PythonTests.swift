@@ -2,9 +2,9 @@ import Foundation
 import TestSupport
 import Testing
 
-/// A Python with numpy, safetensors and gguf, and PyTorch if it could be had; `Tests/run` makes one.
+/// A Python with numpy, safetensors and gguf, and PyTorch if it could be installed; `Tests/run` creates one.
 enum EnginePython {
-    /// What a script of `Python/` needs to find the package, the library and the tool.
+    /// The environment by which a script of `Python/` finds the package, the library and the tool.
     static var environment: [String: String] {
         [
             "PYTHONPATH": CProgram.sources.appendingPathComponent("../../Sources/Python").standardizedFileURL.path,

@@ -27,7 +27,7 @@ struct Weights {
     }
 }
 
-/// What stands before the layers: embeddings of words, positions and token types.
+/// The part before the layers: embeddings of words, positions and token types.
 struct Embeddings {
     private let words, positions, types, scale, shift: Matrix
 
@@ -69,7 +69,7 @@ struct Embeddings {
     }
 }
 
-/// One layer: attention, and what is fed forward.
+/// One layer: attention and the feed-forward network.
 struct BERTLayer {
     private let weights: Weights
     private let prefix: String

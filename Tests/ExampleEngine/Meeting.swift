@@ -1,12 +1,12 @@
 import Foundation
 
-/// Lets processes wait for each other: each leaves a file in a directory when it has come so far.
+/// Lets processes wait for each other: each creates a file in a directory when it has reached this point.
 struct Meeting {
     private let directory: String
 
     init(_ directory: String) { self.directory = directory }
 
-    /// Waits until three are there.
+    /// Waits until three files exist.
     func join(as name: String) throws {
         try Data().write(to: URL(fileURLWithPath: directory + "/" + name))
         let end = Date() + 120

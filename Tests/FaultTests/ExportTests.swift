@@ -2,7 +2,7 @@ import TestSupport
 import Testing
 
 extension Faults {
-    /// What an export promises of the files that it writes.
+    /// The guarantees of an export for the files that it writes.
     @Suite struct ExportTests {
         let directory = try! TemporaryDirectory()
         let tool: Tool
@@ -35,7 +35,7 @@ extension Faults {
                 #expect(
                     calls[index...].contains { $0.name == "fsync" && $0.line.contains("<\(folder)>") }, "\(target)")
             }
-            // The folders that it made have entries in theirs.
+            // The entries of the created folders are synced in their parents.
             #expect(calls.contains { $0.name == "fsync" && $0.line.contains("/out>") })
         }
 

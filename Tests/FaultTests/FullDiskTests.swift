@@ -33,7 +33,7 @@ extension Faults {
             _ = try succeed("import", directory("other"), "--name", "org/other")
             try disk.fill("filling")
 
-            // Reading, again and again, with somebody who takes every block that is let go.
+            // Reads in a loop, while another process allocates every block that is freed.
             for round in 1...3 {
                 #expect(try succeed("ls", "--quiet").output == "org/base\norg/other\n", "round \(round)")
                 try disk.fill("filling")
@@ -72,7 +72,7 @@ extension Faults {
                 #expect(try Inspection.leftovers(in: store) == [])
                 #expect(try Inspection.differences(of: "org/other", from: directory("other"), in: store) == [])
             }
-            // With space again, all goes on as ever.
+            // With free space again, everything works.
             try FileManager.default.removeItem(atPath: disk("filling"))
             _ = try succeed("gc")
             #expect(try FileSystem.status(disk("store/reserve"))?.bytes == Reserve.bytes)
@@ -105,7 +105,7 @@ extension Faults {
             try tool("import", directory("base"), "--name", "org/base")
             for name in ["reserve", "store.db-shm", "store.db-wal"] { try FileSystem.remove(disk("store/\(name)")) }
             try disk.fill("filling")
-            // Room for a lease, and no more.
+            // Space for a lease, and no more.
             let filling = open(disk("filling"), O_WRONLY)
             var facts = stat()
             fstat(filling, &facts)

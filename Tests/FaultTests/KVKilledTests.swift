@@ -20,7 +20,7 @@ extension Kills.KilledTests {
         let blocks = bytes(20 * 5000, seed: 1)
         let files = (try writeTokens(tokens, to: "tokens"), try directory.write(blocks, to: "blocks"))
         let address = ["org/base", files.0, "--format", "f", "--block-tokens", "4"]
-        // Some are there already.
+        // Some blocks are stored already.
         try ChildProcess.copy(directory("template"), to: directory("kv"))
         let head = try directory.write(blocks.prefix(15_000), to: "head")
         let start = try writeTokens(Array(tokens.prefix(12)), to: "start")
@@ -86,7 +86,7 @@ extension Kills.KilledTests {
 }
 
 extension Faults {
-    /// KV blocks of many processes, and of a machine that loses power.
+    /// KV blocks of many processes, and after a power cut.
     @Suite struct KVSharedTests {
         let directory = try! TemporaryDirectory()
 
@@ -159,7 +159,7 @@ extension Faults {
             let store = try Store(at: place)
             _ = try store.collectGarbage(graceSeconds: 0)
             #expect(try Inspection.leftovers(in: store) == [])
-            // Without evictions all are there, and the common ones once.
+            // Without evictions all blocks are stored, and the common ones once.
             for prompt in prompts {
                 #expect(
                     try tool(
@@ -183,7 +183,7 @@ extension Faults {
                 let put = try tool(
                     "kv", "put", "org/base", prompt.files[0], prompt.files[1], "--format", "f", "--block-tokens", "4")
                 #expect(put.status == 0, "\(put.errors)")
-                // A later change of another kind makes the rows durable; sometimes the journal has gone out, too.
+                // A later change of another kind makes the rows durable; sometimes the journal has been written, too.
                 if step % 2 == 0 { #expect(try tool("tag", "org/base", "ref\(step)").status == 0) }
                 if step == 3 { try disk.commitJournal() }
                 try disk.cutPower()

@@ -4,7 +4,7 @@ import Testing
 @testable import WeightStore
 
 extension Kills {
-    /// SIGKILL at system calls spread over a whole run: what another process finds afterwards.
+    /// SIGKILL at system calls spread over a whole run: the state that another process finds afterwards.
     @Suite(.enabled(if: Machine.traces, Comment(rawValue: Machine.tracing)))
     struct KilledTests {
         let directory = try! TemporaryDirectory()
@@ -57,7 +57,7 @@ extension Kills {
                 try prepare()
                 tool.prefix = Trace.inject(point.call, "signal=SIGKILL", when: "\(point.ordinal)")
                 let killed = try tool.run(arguments)
-                // Threads share the work differently from run to run, so a run may come through.
+                // Threads share the work differently from run to run, so a run may complete.
                 if killed.status == 128 + SIGKILL { kills += 1 }
                 #expect([0, 128 + SIGKILL].contains(killed.status), "\(point): \(killed.errors)")
                 try check(place, "\(arguments[0]) killed at \(point)", killed.status != 0)
@@ -90,7 +90,7 @@ extension Kills {
                 let revisions = try Inspection.revisions(in: store)
                 #expect(wasKilled ? revisions == before || revisions == after : revisions == after, "\(point)")
                 try expectBase(store, point)
-                // Every other time what the killed run left is still there when the next one comes.
+                // Every other time the next run finds the leftovers of the killed one.
                 isEven.toggle()
                 if isEven { try collect(store, point) }
                 #expect(try Inspection.revisions(in: store) == revisions, "\(point)")
@@ -122,7 +122,7 @@ extension Kills {
             tool.prefix = Trace.log(["rename"], to: log)
             try ChildProcess.copy(directory("template"), to: place)
             try tool("import", directory("tuned"), "--name", "org/tuned")
-            // The last rename installs the model's record, in the last transaction: all shards are safe by then.
+            // The last rename installs the model's record, in the last transaction: all shards are durable by then.
             let last = try #require(try Trace.points(log, in: place, most: 100, of: ["rename"]).last)
             try ChildProcess.copy(directory("template"), to: place)
             tool.prefix = Trace.inject("rename", "signal=SIGKILL", when: "\(last.ordinal)")
@@ -241,7 +241,8 @@ extension Kills {
                 #expect(after["revisions"] as? NSArray == before["revisions"] as? NSArray)
             }
 
-            // Killed between the installing of a record and the commit: what each of these would have left.
+            // The leftovers of each of these commands, if it is killed between the installation of a record and the
+            // commit.
             try ChildProcess.copy(directory("template"), to: place)
             for number in 1...6 {
                 let other = directory("other\(number)")
@@ -252,7 +253,7 @@ extension Kills {
             #expect(records(in: place).count == 7)
             try expectRebuilt()
 
-            // Killed between the commit of an rm and the removal of the blobs, and then imported anew.
+            // An rm is killed between its commit and the removal of the blobs, and the model is imported again.
             try ChildProcess.copy(directory("template"), to: place)
             for number in 1...3 { try tool("tag", "org/base", "old\(number)") }
             try ChildProcess.copy(place, to: directory("other"))

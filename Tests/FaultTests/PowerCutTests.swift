@@ -39,7 +39,7 @@ extension Faults {
             try tool("import", directory("tuned"), "--name", "org/warm")
             try tool("rm", "org/warm")
             let syncs = try Trace.calls(directory("log")).count
-            // The power goes a little later each time: before, between and after the syncs.
+            // The power cut is a little later each time: before, between and after the syncs.
             for step in 0..<8 {
                 tool.prefix = Trace.inject("fdatasync,fsync", "delay_enter=20000")
                 let running = try tool.start(["import", directory("tuned"), "--name", "org/tuned"])

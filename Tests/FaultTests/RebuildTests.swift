@@ -45,7 +45,7 @@ extension Faults {
             tool = Tool(store: place)
         }
 
-        /// What the tool tells of all models, but for accesses.
+        /// The tool's output for all models, without accesses.
         private func told() throws -> [NSObject] {
             let commands =
                 [["ls"], ["show", "org/model"], ["show", "other"], ["du"]]
@@ -114,7 +114,7 @@ extension Faults {
                 #expect(try Inspection.differences(of: "other", from: directory("other"), in: store) == [])
                 #expect(try store.verifyBlocking().damage.isEmpty)
             }
-            // Life goes on: the pin holds, the next version has the next number, nothing is garbage.
+            // The store works afterwards: the pin holds, the next version has the next number, nothing is garbage.
             #expect(try tool("rm", "org/model@v1").status == 4)
             #expect(try tool("gc", "--grace", "0").output == "")
             let next = try tool("import", directory("other"), "--name", "org/model", "--json").object()
@@ -136,7 +136,7 @@ extension Faults {
             let blob = TemporaryDirectory.files(below: place + "/blobs").first { !$0.contains(".") }!
             try FileSystem.remove("\(place)/blobs/\(blob)")
             let summary = try tool("rebuild", "--json").object()
-            // What an origin has may have been evicted; what none has is missing.
+            // A shard that an origin has may have been evicted; one that no origin has is missing.
             let (missing, evicted) = (summary["missing"] as? Int, summary["evicted"] as? Int)
             #expect((missing ?? 0) + (evicted ?? 0) == 1)
             #expect(try tool("verify").status == (missing == 1 ? 3 : 0))

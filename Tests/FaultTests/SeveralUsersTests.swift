@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 @testable import WeightStore
 
-/// A user of the system, who needs no name.
+/// A user id of the system, without a name.
 private struct User {
     let id: Int
     var groups = "100"
@@ -83,7 +83,7 @@ extension Faults {
                 #expect(refused.status == 1, "\(arguments)")
                 #expect(refused.errors.contains("The store can only be read"), "\(arguments): \(refused.errors)")
             }
-            // It sees what its owner has committed and not checkpointed.
+            // It reads the commits of its owner that are not checkpointed.
             let holder = try alice.start(["load", "org/model", "--hold"])
             try blockUntil { try bob("stats").output.contains("load") }
             try check(alice, "import", directory("next"), "--name", "org/next")
@@ -132,7 +132,7 @@ extension Faults {
             let owner = try alice("verify")
             #expect(owner.status == 3 && owner.output.contains("heal"))
             #expect(try !FileManager.default.contentsOfDirectory(atPath: place + "/quarantine").isEmpty)
-            // What the owner found is known from then on.
+            // The owner's findings are recorded from then on.
             let known = try bob("verify")
             #expect(known.status == 3 && known.errors.contains("found earlier"), "\(known.errors)")
         }
@@ -239,7 +239,7 @@ extension Faults {
         }
     }
 
-    /// A store on a mount that nobody can write.
+    /// A store on a read-only mount.
     @Suite(.enabled(if: Machine.mountsPrivately, Comment(rawValue: Machine.namespaces)))
     struct ReadOnlyMountTests {
         let directory = try! TemporaryDirectory()

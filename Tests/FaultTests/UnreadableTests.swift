@@ -4,7 +4,7 @@ import Testing
 @testable import WeightStore
 
 extension Faults {
-    /// Reads that fail: what could not be read is neither missing nor garbage.
+    /// Failing reads: data that cannot be read is neither missing nor garbage.
     @Suite(.enabled(if: Machine.traces, Comment(rawValue: Machine.tracing)))
     struct UnreadableTests {
         let directory = try! TemporaryDirectory()

@@ -237,7 +237,7 @@ struct LostObjectTests {
         try ChildProcess.check("curl", "-sf", "--data", "PUT pushes/", "http://127.0.0.1:\(port)/hold")
         let outcome = Shared(Mutex<Result<PushSummary, any Error>?>(nil))
         try startThread {
-            // It has read the versions when it announces what it needs.
+            // It has read the versions when it announces its shards.
             let result = Result {
                 try fixture.fleet(port: port).pushBlocking(try store.revision("org/model@v3"), of: store)
             }
@@ -269,7 +269,7 @@ struct LostObjectTests {
         let result = push.result()
         #expect(result.status == 130, "\(result.errors)")
         #expect(try Ledger.read(fleet.bucket).pushes.isEmpty)
-        // And before it began.
+        // The same before the push began.
         try Ledger.change(fleet.bucket) { $0.collection = nil }
         let work = Work()
         work.cancel()

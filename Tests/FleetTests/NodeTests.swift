@@ -21,7 +21,7 @@ struct NodeTests {
         let store = try fixture.publisher("publisher", [base, base.tuned(seed: 5)])
         let proxy = try FaultProxy(to: fixture.objects.port)
         var nodes = try (0..<3).map { try NodeProcess(fixture, "node\($0)", port: proxy.port) }
-        // One whose clock is an hour off.
+        // A node whose clock is an hour off.
         nodes.append(
             try NodeProcess(
                 fixture, "node3", port: proxy.port, prefix: Engines.clock("+1h"),
@@ -42,7 +42,7 @@ struct NodeTests {
         try fixture.wait(for: first.digest, on: nodes)
         #expect(proxy.bytes - after < 1 << 20, "a rollback moves no shard")
 
-        // What the operator sees.
+        // The output for the operator.
         try wait(for: "all to have said what they have") { try fleet.status().nodes!.allSatisfy { !$0.lags } }
         let status = try fleet.status()
         #expect(status.nodes!.map(\.info.name) == nodes.map(\.name))
@@ -110,7 +110,7 @@ struct NodeTests {
                 shared.value.withLock { $0.allSatisfy { $0.contains(digests[version - 1]) } }
             }
         }
-        // Faster than anybody can follow.
+        // Faster than the nodes can follow.
         for version in [1, 3, 2, 4, 1] { try fleet.move("main", of: "org/model", to: version) }
         try fixture.wait(for: digests[0], on: nodes)
         isOverStore(flag)
@@ -140,7 +140,7 @@ struct NodeTests {
             let nodes = try fleet.status().nodes!
             return nodes.count == 2 && nodes.allSatisfy { $0.holdings?.changeSource == "watch" && !$0.lags }
         }
-        // Somebody has told etcd of what it missed.
+        // A node or the publisher has written the missed version to etcd.
         try wait(for: "etcd to know") {
             guard let known = try fleet.etcd!.client.get(fleet.etcd!.models + "org/model") else { return false }
             return try ModelVersions(decoding: known.value, place: "etcd").last == 2
@@ -160,7 +160,7 @@ struct NodeTests {
         func prod() throws -> ContentDigest? { try Store(at: node.store).refs(of: "org/model")["prod"] }
         try wait(for: "v1") { try prod() == first.digest }
         #expect(node.said.contains("no etcd: polling the bucket"))
-        // Another ref is not this node's.
+        // This node does not follow the other ref.
         let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store, refs: ["main"])
         try fleet.pushBlocking(try store.revision("org/model@v2"), of: store, refs: ["prod"])
         try wait(for: "v2") { try prod() == second.digest }
@@ -178,7 +178,7 @@ struct NodeTests {
         try fixture.wait(for: first.digest, on: [node])
         node.end(SIGKILL)
         let position = try #require(try FleetTable(try Store(at: node.store), origin: fixture.url()).position())
-        // One that it can hear of by going on from where it was.
+        // A change that the node can read by resuming its watch at the last revision.
         let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
         node = try NodeProcess(fixture, "node0")
         try fixture.wait(for: second.digest, on: [node])
@@ -244,7 +244,7 @@ struct NodeTests {
         }
         let node = try NodeProcess(fixture, "victim")
         try fixture.wait(for: first.digest, on: [node])
-        // The first of those under way at once find it out; then it is left out.
+        // The first concurrent requests detect it; afterwards the peer is skipped.
         let found = node.said.components(separatedBy: "returned wrong bytes").count - 1
         #expect((1...8).contains(found))
     }
@@ -262,7 +262,7 @@ struct NodeTests {
         try fixture.wait(for: first.digest, on: [node])
         hung.signal(SIGCONT)
         let failures = node.said.components(separatedBy: "\(hung.url): can't give").count - 1
-        // Each of the eight that ask at once may find it out for itself, once.
+        // Each of the eight concurrent requests may detect it once.
         #expect(failures <= 8)
     }
 

@@ -88,7 +88,7 @@ struct PeerTreeTests {
         #expect(!root.origins(for: request).isEmpty)
         root.heard(from: "s3://bucket", request, nil)
         #expect(root.origins(for: request).isEmpty)
-        // Who does not follow the model is nobody to ask.
+        // A node that does not follow the model receives no request.
         let other = ShardRequest(digest: request.digest, bytes: 1, model: "org/other", commit: "", path: "", pieces: [])
         #expect(books.allSatisfy { $0.book.origins(for: other).isEmpty })
     }

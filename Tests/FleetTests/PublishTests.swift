@@ -37,12 +37,12 @@ struct PublishTests {
         #expect(versions.refs["prod"] == .init(version: 2, previous: nil))
         #expect(try Ledger.read(fleet.bucket).pushes.isEmpty)
 
-        // etcd was told the same.
+        // etcd has the same versions.
         let told = try fleet.etcd!.client.range(fleet.etcd!.models)
         #expect(told.values.count == 1)
         #expect(try ModelVersions(decoding: told.values[0].value, place: "etcd") == versions)
 
-        // And the bytes are a model.
+        // The bytes are a complete model.
         let reader = fixture.tool("reader")
         #expect(try reader("pull", "org/model@\(second.digest)", "--origin", fixture.url()).status == 0)
         #expect(try reader("cat", "org/model", "model.safetensors").bytes == base.tuned(seed: 7).file(base.tensors))
@@ -55,7 +55,7 @@ struct PublishTests {
         for generation in 1...4 {
             let winners = Mutex<[Int]>([])
             DispatchQueue.concurrentPerform(iterations: 8) { writer in
-                // What fails here is missing below.
+                // The upload that fails here is missing below.
                 guard (try? register.write(Array("\(generation) by \(writer)".utf8), as: generation)) == true else {
                     return
                 }
@@ -67,7 +67,7 @@ struct PublishTests {
             #expect(state.generation == generation)
             #expect(String(decoding: state.bytes, as: UTF8.self) == "\(generation) by \(winner.first ?? -1)")
         }
-        // A head that fell behind misleads nobody.
+        // A head that lags misleads no reader.
         try register.bucket.put("models/race/head", Array("2".utf8))
         #expect(try register.read()?.generation == 4)
         var tag: String?
@@ -82,7 +82,7 @@ struct PublishTests {
         let fixture = try FleetFixture()
         let store = try fixture.publisher("publisher", [TestModel(layers: 1, seed: 3)])
         let fleet = try fixture.fleet()
-        // A collection keeps the push waiting, after it has looked at the versions.
+        // The push waits for a collection, after it has read the versions.
         try Ledger.change(fleet.bucket) {
             $0.models = ["org/model"]
             $0.collection = .init(id: "x", collector: "test", seen: Int(fleet.bucket.now.timeIntervalSince1970))
@@ -177,7 +177,7 @@ struct PublishTests {
         try wait(for: "the push to fail") { shared.value.withLock { $0 != nil } }
         #expect(throws: FetchError.self) { _ = try shared.value.withLock { $0! }.get() }
         #expect(throws: FleetError.self) { try fixture.fleet().versions(of: "org/model") }
-        // The gateway comes back at the same place.
+        // The gateway restarts at the same address.
         let (_, restarted) = try fixture.objects.gateway("127.0.0.1:\(port)")
         defer { kill(restarted, SIGKILL) }
         let second = Work()
@@ -209,7 +209,7 @@ struct PublishTests {
         try fleet.drop(1, of: "org/model")
         #expect(try tool("rollback", "org/model").status == 2, "v1 has gone")
         #expect(try tool("rollback", "org/nobody").status == 2)
-        // One of those who move it at once does; the others may find it moved.
+        // One of the concurrent writers moves the ref; the others may find it moved.
         let moved = Atomic<Int>(0)
         for version in 3...4 {
             try fleet.pushBlocking(

@@ -34,7 +34,7 @@ struct TLSTests {
         let status = try fleet.status().nodes!
         #expect(status.map(\.info.url) == nodes.map { "peer+" + $0.url })
         #expect(status.allSatisfy { $0.holdings!.changeSource == "watch" })
-        // Who is not trusted may still ask.
+        // An untrusted node may still request.
         #expect(status.filter { $0.holdings!.fromPeers > 0 }.count >= 3)
         let complaints = nodes.dropLast().filter {
             $0.said.contains("\(nodes[3].url)/")
@@ -42,7 +42,7 @@ struct TLSTests {
         }
         #expect(complaints.count == 3)
         #expect(!nodes[3].said.contains("not trusted"))
-        // The next one goes by the same ways.
+        // The next version is shared in the same way.
         #expect(try fixture.tool("node1")("check", "org/model").status == 0)
     }
 }

@@ -59,7 +59,7 @@ enum FuzzTarget: String, CaseIterable {
     }()
 
     private static func refs(_ text: String) {
-        // An error is the answer to most texts.
+        // Most texts are refused with an error.
         if let ref = try? RefName.check(text) { require(ref.utf8.allSatisfy { 0x21...0x7E ~= $0 }) }
         require(!CommitName.isValid(text) || text.utf8.count == 40)
         _ = try? store.revision("m@" + text)

@@ -56,7 +56,7 @@ enum StoreBenchmark {
         measure("put of 64 blocks of 4 MiB, synced", runs: 7, bytes: 64 * 4 << 20) {
             round += 1
             let chain = kv.chain((0..<64 * 256).map { UInt32($0) ^ round << 20 })
-            // What can't be put has no time.
+            // A put that fails has no time.
             _ = try! kv.put(chain, large)
         }
         measure("beside it: write and fdatasync of the same, one after the other", runs: 7, bytes: 64 * 4 << 20) {

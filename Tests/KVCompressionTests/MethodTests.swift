@@ -1,7 +1,7 @@
 import KVCompression
 import Testing
 
-/// What every method promises, those that others add, too.
+/// The guarantees of every method, added ones included.
 @Suite struct MethodTests {
     @Test(
         "keys and values keep their shape and element type, at the positions that were kept",

@@ -20,7 +20,7 @@ enum Methods {
     static let all: [any KVMethod] = selectors + others
 }
 
-/// A method made up for tests, with a form of its own: it keeps the elements as they are.
+/// A method for tests, with its own form: it keeps the elements as they are.
 struct Folded: KVMethod {
     struct Part: KVEncoding {
         let kept: KVTensor

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 import WeightStore
 
-/// Connections that break on the way, by a proxy of our own between client and server.
+/// Connections that break in transit, by a test proxy between client and server.
 @Suite(.blocking) struct ConnectionTests {
     private static let each: [[FaultProxy.Fault]] = [
         [.reset(after: 0), .reset(after: 50), .reset(after: 300_000), .reset(after: 700_000)],

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 import WeightStore
 
-/// Everything that a server, or what is between, can do to a pull.
+/// The faults of servers and networks during a pull.
 @Suite(.blocking) struct FaultTests {
     private func pull(_ faults: [HubServer.Fault], idle: Double = 2, attempts: Int = 4) throws -> (
         HubFixture, Store, Result<PullSummary, any Error>
@@ -25,7 +25,7 @@ import WeightStore
         return fault
     }
 
-    /// Passing troubles: the pull goes on, and no byte that came is asked for again.
+    /// Transient errors: the pull continues, and no byte that arrived is requested again.
     @Test(
         "transient errors are retried, and bytes that arrived are not transferred twice",
         arguments: ["429", "500", "502", "503", "504", "408", "reset", "cut", "freeze", "403"])
@@ -45,7 +45,7 @@ import WeightStore
             }
         let (fixture, store, result) = try pull(faults, idle: 0.5)
         #expect(try result.get().complete)
-        // What a reset throws away in the kernels' buffers had been sent.
+        // Bytes that a reset discards in the kernels' buffers had been sent.
         if kind != "reset" { #expect(try fixture.hub.served() == fixture.bytes) }
         #expect(try result.get().fetched == fixture.bytes)
         #expect(try store.revision("org/model").bytes(of: "model.safetensors") == fixture.file())
@@ -193,7 +193,7 @@ import WeightStore
         }
     }
 
-    /// An origin that lists, and has nothing.
+    /// An origin that lists files and has none.
     private struct Listing: ModelOrigin {
         let url: String
         let revision: RemoteRevision

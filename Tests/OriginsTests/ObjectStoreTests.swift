@@ -79,7 +79,7 @@ import Testing
         #expect(try store.checkOrigins().map(\.state) == [.holds])
         #expect(try store.revisionOrigins().map(\.origin) == [url])
 
-        // Who may not, and what is not there.
+        // Requests that are denied, and objects that are missing.
         var unknownFiles = gateway.environment
         unknownFiles["AWS_SECRET_ACCESS_KEY"] = "wrongsecret"
         let refused = #expect(throws: FetchError.self) {
@@ -105,7 +105,7 @@ import Testing
         let source = try Store(at: fixture.directory("source"), create: true)
         let imported = try source.importModelBlocking(ImportRequest(source: fixture.directory("hub/org/model")))
             .revisions[0]
-        // A peer's two paths, from a web server over copies.
+        // The two paths of a peer, served by a web server from copies.
         let tree = fixture.directory("hub/org/peer")
         for kind in ["shards", "manifests"] {
             try FileManager.default.createDirectory(atPath: "\(tree)/\(kind)", withIntermediateDirectories: true)

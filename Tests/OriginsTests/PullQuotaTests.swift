@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 import WeightStore
 
-/// The quota holds for pulls and misses, too.
+/// The quota limits pulls and misses, too.
 @Suite(.blocking) struct PullQuotaTests {
     @Test("a pull that cannot fit the quota is refused before its first byte, with the figures")
     func refused() async throws {
@@ -20,7 +20,7 @@ import WeightStore
         #expect(requested > quota)
         #expect(try store.diskGauge().bytes < 1 << 20)
         let served = try fixture.hub.served()
-        // Headers and small files, which say how large the rest is.
+        // Headers and small files: they determine the size of the rest.
         #expect(served < 1 << 20)
         let tool = try fixture.tool()("pull", "org/model")
         #expect(tool.status == 5 && tool.errors.contains("quota"), "\(tool.errors)")

@@ -229,7 +229,7 @@ import WeightStore
         for result in tools.map({ $0.result() }) { #expect(result.status == 0, "\(result.errors)") }
         let size = try fixture.file().count
         let big = try fixture.hub.requests().filter { $0.place == "cdn" }
-        // Each reads the header for itself.
+        // Each process reads the header itself.
         #expect(big.reduce(0) { $0 + $1.bytes } <= size + 2 * (256 << 10))
         #expect(try fixture.tool()("cat", "org/model", "model.safetensors").bytes == fixture.file())
         #expect(try fixture.tool()("verify").status == 0)

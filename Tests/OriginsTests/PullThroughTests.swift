@@ -23,7 +23,7 @@ import WeightStore
         let revision = try client.revision("org/model")
         for file in try revision.files() { #expect(try revision.bytes(of: file.path) == fixture!.file(file.path)) }
 
-        // Upstream is gone.
+        // Upstream is stopped.
         let request = try fixture!.request(from: url)
         fixture = nil
         let second = try Store(at: directory("second"), create: true)

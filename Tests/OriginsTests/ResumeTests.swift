@@ -6,7 +6,7 @@ import Testing
 import WeightStore
 
 @Suite(.blocking) struct ResumeTests {
-    /// Bytes of the large file that are safe in a store that nobody has open.
+    /// Durable bytes of the large file in a store that no process has open.
     private func safe(_ fixture: HubFixture) throws -> Int {
         let partial = fixture.directory("store/partial")
         let halves = try TemporaryDirectory.files(below: partial).reduce(0) {
@@ -36,7 +36,8 @@ import WeightStore
         try fixture.hub.set()
         let again = try fixture.tool()("pull", "org/model")
         #expect(again.status == 0, "\(again.errors)")
-        // Small files of a pull that did not get as far as its rows come again, and a header that was not a shard yet.
+        // If a pull ended before its rows were written, its small files are fetched again, and so is a header that was
+        // not yet a shard.
         #expect(try fixture.hub.served() <= fixture.bytes - safe + (300 << 10), "\(safe) bytes were safe")
         #expect(try fixture.tool()("cat", "org/model", "model.safetensors").bytes == fixture.file())
         #expect(try fixture.tool()("verify").status == 0)
@@ -44,12 +45,12 @@ import WeightStore
         #expect(TemporaryDirectory.files(below: fixture.directory("store/partial")).isEmpty)
     }
 
-    /// Begins a slow pull, and waits until 2 MiB have come.
+    /// Begins a slow pull, and waits until 2 MiB have arrived.
     private func begin(_ fixture: HubFixture) throws -> Tool.Running {
         let process = try fixture.tool().start(["pull", "org/model", "--limit-rate", "3M"])
         func come() -> Int {
             let store = fixture.directory("store")
-            // One that is a blob by now is not there any more.
+            // A partial file that has become a blob is not listed.
             return TemporaryDirectory.files(below: store).filter { $0.hasPrefix("partial/") || $0.hasPrefix("blobs/") }
                 .reduce(0) { sum, name in
                     let facts = try? FileManager.default.attributesOfItem(atPath: "\(store)/\(name)")
@@ -78,7 +79,7 @@ import WeightStore
         let partial = fixture.directory("store/partial")
         func come() -> Int {
             TemporaryDirectory.files(below: partial).reduce(0) { sum, name in
-                // One that is a blob by now is not there any more.
+                // A partial file that has become a blob is not listed.
                 let facts = try? FileManager.default.attributesOfItem(atPath: "\(partial)/\(name)")
                 return sum + (facts?[.size] as? Int ?? 0)
             }
@@ -90,7 +91,7 @@ import WeightStore
         #expect(come() >= 4 << 20)
         try fixture.hub.set()
         #expect(try fixture.tool()("load", "org/model").status == 0)
-        // Without the files that hold no tensors: a load does not ask for them.
+        // Without the files that hold no tensors: a load does not request them.
         #expect(try fixture.hub.served() <= fixture.bytes - safe, "\(safe) bytes were safe")
         #expect(try fixture.tool()("cat", "org/model", "model.safetensors").bytes == fixture.file())
         #expect(try fixture.tool()("verify").status == 0)

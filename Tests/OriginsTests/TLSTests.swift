@@ -60,7 +60,7 @@ import WeightStore
         let server =
             switch kind {
             case "stranger": try serve(try CertificateAuthority(directory, name: "stranger").issue("server"))
-            // Their clocks are as wrong: it would not begin with such a certificate.
+            // The server's clock is wrong by as much: it would not start with such a certificate otherwise.
             case "old": try serve(try authority.issue("server", clock: "-10d"), clock: "-10d")
             case "early": try serve(try authority.issue("server", clock: "+10d"), clock: "+10d")
             case "elsewhere": try serve(try authority.issue("server", for: "DNS:elsewhere.test"))
@@ -75,7 +75,7 @@ import WeightStore
                 result.status == 8 && result.errors.contains("https://127.0.0.1:\(proxy.port)/"), "\(result.errors)")
             #expect(result.errors.contains("not trusted: " + reason), "\(result.errors)")
         }
-        // Each was asked once, and once more to see what it shows.
+        // Each server received one connection, and one more that reads its certificate.
         #expect(proxy.left >= connections - 4)
         #expect(!server.said.contains("GET"))
     }

@@ -47,7 +47,7 @@ import WireFormats
 
     @Test("many lines in one piece, and one long line in many pieces, cost time in proportion to their bytes")
     func manyLines() throws {
-        // With a cost that grows with the square, either would take minutes.
+        // With quadratic cost, either would take minutes.
         var splitter = LineSplitter(limit: 64 << 20)
         var count = 0
         try splitter.append([UInt8](repeating: 0x0A, count: 4 << 20)) { _ in count += 1 }

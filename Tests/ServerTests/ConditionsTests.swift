@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 import WireFormats
 
-/// Ranges and conditions, as RFC 9110 has them.
+/// Ranges and conditions of RFC 9110.
 @Suite(.blocking)
 struct ConditionsTests {
     @Test(

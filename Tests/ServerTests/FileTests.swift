@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 import WeightStore
 
-/// Files, given out whole, in part, or not at all.
+/// Files, served whole, in part, or not at all.
 @Suite(.blocking)
 struct FileTests {
     private let weights = "/org/base/resolve/main/model.safetensors"
@@ -106,7 +106,7 @@ struct FileTests {
         let names = ["config.json", "tokenizer/vocab.txt", "nothing", "config.json"]
         let answers = try await onThread {
             try connection.send(names.map { TestServer.request("GET", "/org/base/resolve/main/\($0)") }.joined())
-            // In one piece of bytes or in several: so by what their bodies hold.
+            // The bytes may be in one piece or in several, so the bodies are compared.
             var text = ""
             while text.components(separatedBy: "HTTP/1.1 ").count < 5 || !text.hasSuffix("}\n") {
                 text += String(decoding: try connection.receive(), as: UTF8.self)

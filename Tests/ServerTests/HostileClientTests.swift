@@ -5,12 +5,12 @@ import TestSupport
 import Testing
 import WeightStore
 
-/// Clients that are broken, slow, many, or mean: none of them keeps the others from being served.
+/// Clients that are broken, slow, numerous or hostile: none of them delays the others.
 @Suite(.blocking)
 struct HostileClientTests {
     private let weights = "/org/base/resolve/main/model.safetensors"
 
-    /// Sends something, and gives what came back until the server closed the connection.
+    /// Sends bytes, and returns the answer until the server closes the connection.
     private func send(_ text: String, to server: TestServer) async throws -> String {
         try await onThread {
             let connection = try Connection(port: server.port)
@@ -69,7 +69,7 @@ struct HostileClientTests {
                     try await onThread {
                         let connection = try Connection(port: server.port, timeoutSeconds: 1)
                         try connection.send(text)
-                        // A byte now and then, for ever.
+                        // One byte at intervals, without end.
                         for _ in 0..<60 {
                             try? connection.send("a")
                             usleep(100_000)
@@ -114,7 +114,7 @@ struct HostileClientTests {
         let size = try TestServer.base.file(TestServer.base.tensors).count
         #expect(try #require(try await server.metric("weightstore_http_bytes_sent_total")) < 5 * size)
         #expect(server.log.lines.filter { $0.contains("interrupted") }.count == 5)
-        // Nothing holds the revision any more.
+        // No lease on the revision is left.
         #expect(try await eventually { (try? server.store.remove(["org/base"])) != nil })
     }
 

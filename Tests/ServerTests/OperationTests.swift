@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 import WeightStore
 
-/// What operators see.
+/// Metrics, logs and pages for operators.
 @Suite(.blocking)
 struct OperationTests {
     @Test("health, metrics and the page answer")

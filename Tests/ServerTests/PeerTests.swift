@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 import WeightStore
 
-/// What other stores ask.
+/// Requests of other stores.
 @Suite(.blocking)
 struct PeerTests {
     @Test("shards are served by digest, whole and in part, and may be cached without limit")

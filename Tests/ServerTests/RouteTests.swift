@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 import WireFormats
 
-/// What paths ask for.
+/// Routes of paths.
 @Suite(.blocking)
 struct RouteTests {
     static let commit = String(repeating: "a1", count: 20)

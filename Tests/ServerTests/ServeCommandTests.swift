@@ -65,7 +65,7 @@ struct ServeCommandTests {
         let middle = bytes.count / 2
         let part = try await ask(port, file, ["Range": "bytes=\(middle)-\(middle + 99)"])
         #expect(part.status == 206 && part.body == Array(bytes[middle..<middle + 100]))
-        // A shard or two have come, and no more.
+        // One or two shards have arrived, and no more.
         #expect(try sent(log) < bytes.count / 2)
         for _ in 0..<2 {
             let answer = try await ask(port, file)
@@ -74,7 +74,7 @@ struct ServeCommandTests {
         #expect(try await ask(port, "/org/nobody/resolve/main/model.safetensors").status == 404)
         first.signal(SIGTERM)
         #expect(try await status(of: first) == 0)
-        // Each byte came once, the header too.
+        // Each byte was fetched once, the header too.
         #expect(try sent(log) == bytes.count)
         #expect(try await ask(port, file).body == bytes)
         second.signal(SIGTERM)
@@ -101,8 +101,8 @@ struct ServeCommandTests {
         }
         #expect(answer.status == 503)
         #expect(try await status(of: process) == 0)
-        // A shard that lies in several places of the file comes by up to four connections. Nobody waited for a time-out, and
-        // came again.
+        // A shard in several ranges of the file is fetched by up to four connections. There was no retry after a
+        // time-out.
         #expect(origin.others() < 4)
         #expect(try await tool("stats").output.contains("processes  none but this"))
     }

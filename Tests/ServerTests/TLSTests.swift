@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 import WeightStore
 
-/// What is promised over plain http holds over https, too.
+/// The guarantees over plain http hold over https, too.
 @Suite(.blocking)
 struct TLSTests {
     private static let directory = try! TemporaryDirectory()
@@ -68,7 +68,7 @@ struct TLSTests {
         let server = try await server { $0.idleSeconds = 5 }
         #expect(try await server.get("/").status == 400)
         #expect(try await server.get(weights).text == "This port serves https only.\n")
-        // Records that are none, that are too long, that never end; and nothing at all.
+        // Invalid, too long and incomplete records; and no byte at all.
         for text in [
             "\u{16}\u{3}\u{1}\u{0}\u{4}abcd", "\u{16}\u{3}\u{1}\u{7f}\u{7f}" + String(repeating: "a", count: 1 << 20),
             "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}", "",
@@ -165,7 +165,7 @@ struct TLSCommandTests {
         let file = server.url + "/org/base/resolve/main/model.safetensors"
         #expect(try await curl(server.url + "/health", trusting: first).status == 0)
         let client = try await onThread { try SlowClient(file, pace: 1 << 18, trusting: first) }
-        // The new certificate comes before its key.
+        // The new certificate is written before its key.
         let renewed = try second.issue("renewed")
         for (from, to, says) in [
             (renewed.chain, certificate.chain, "\(certificate.key): unusable for https"),
@@ -173,7 +173,7 @@ struct TLSCommandTests {
         ] {
             #expect(!server.said.contains(says))
             #expect(try await curl(server.url + "/health", trusting: first).status == 0)
-            // In one go, as those who renew certificates do.
+            // In one step, as ACME clients do.
             try FileManager.default.copyItem(atPath: from, toPath: to + ".new")
             #expect(rename(to + ".new", to) == 0)
             #expect(try await eventually { server.said.contains(says) })
@@ -260,7 +260,7 @@ struct TLSCommandTests {
         #expect(after - before < 40_000, "\(before) kB before, \(after) kB after")
     }
 
-    /// The most that it ever took, in kB.
+    /// The peak resident memory, in kB.
     private func memory(_ server: ServeProcess) throws -> Int {
         let text = String(decoding: try contents("/proc/\(server.identifier)/status"), as: UTF8.self)
         let line = try #require(text.split(separator: "\n").first { $0.hasPrefix("VmHWM:") })

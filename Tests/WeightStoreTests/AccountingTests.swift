@@ -43,7 +43,7 @@ import Testing
         let lock = try WriteLock(store.path + "/write.lock")
         func accesses(_ store: Store) throws -> Int { try store.stats().accesses }
         try lock.withLock(LockWait()) {
-            // This thread holds it: who waited for it would wait for ever.
+            // This thread holds it: a caller that waited for it would wait for ever.
             for _ in 0..<50 { _ = try store.revision("model").layer(0) }
             store.flush()
             #expect(try accesses(store) == 0)

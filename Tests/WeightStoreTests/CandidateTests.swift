@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 @testable import WeightStore
 
-/// Which shards may go from the disk.
+/// Which shards may be evicted from the disk.
 @Suite(.blocking) struct CandidateTests {
     let directory = try! TemporaryDirectory()
     let store: Store

@@ -5,7 +5,7 @@ import Testing
 @testable import Storage
 @testable import WeightStore
 
-/// The rules of `DeletionAuthority`: what is never deleted, and what is found again.
+/// The rules of `DeletionAuthority`: which files are never deleted, and which are found again.
 @Suite(.blocking) struct DeletionAuthorityTests {
     let directory = try! TemporaryDirectory()
     let model = TestModel(layers: 8)
@@ -412,7 +412,7 @@ import Testing
         #expect(throws: StorageError.self) { try store.backUp(to: store.path) }
     }
 
-    // MARK: What could not be read is not garbage
+    // MARK: Unreadable files are not garbage
 
     private func blob(_ kind: BlobDirectory.Kind, of name: String, in store: Store) throws -> String {
         try store.catalog.read { db in

@@ -6,7 +6,7 @@ import Testing
 @testable import Tiers
 @testable import WeightStore
 
-/// A tier on a GPU whose driver is the test double, which counts what lives and what is forbidden.
+/// A tier on a GPU whose driver is the test double, which counts live objects and forbidden calls.
 @Suite(.blocking) struct DeviceFailureTests {
     let directory = try! TemporaryDirectory()
     let store: Store
@@ -18,7 +18,7 @@ import Testing
         try store.importModelBlocking(ImportRequest(source: directory("base")))
     }
 
-    /// Loads the whole model onto a GPU of the double's, twice, and lets go of all.
+    /// Loads the whole model onto a GPU of the double's, twice, and ends all leases.
     private func load(_ double: CUDADouble, budget: Int = 64 << 20) async throws {
         let device = try double.open()
         let medium = DeviceMedium(
@@ -46,7 +46,7 @@ import Testing
         }
     }
 
-    /// Waits until the uploader's threads have let go of what they hold.
+    /// Waits until the uploader's threads have released their values.
     private func expectNothingLives(_ double: CUDADouble, _ what: String) async throws {
         try await eventually { double.live == 0 }
         #expect(double.live == 0, "\(what): \(double.liveWords)")

@@ -30,7 +30,7 @@ import Testing
         let revision = try store.revision("model")
         let infos = try SafetensorsWriter(model.tensors).tensors
 
-        // More than there ever were fixed places for.
+        // More than the former fixed number of tiers.
         let tiers = try (0..<20).map { try Tier("drawer:\($0)") }
         var leases: [Lease] = []
         for (number, tier) in tiers.enumerated() {

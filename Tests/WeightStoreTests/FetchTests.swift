@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 @testable import WeightStore
 
-/// Shards whose files went come back from where they can be had.
+/// Shards whose files were deleted are fetched from an origin.
 @Suite(.blocking) struct FetchTests {
     let directory = try! TemporaryDirectory()
     let model = TestModel(layers: 2)
@@ -21,7 +21,7 @@ import Testing
     private func add(_ name: String, origins: [String]) throws {
         var request = ImportRequest(source: directory("model"), name: name)
         request.origins = origins
-        // Some of these tests give the store origins that lie.
+        // Some of these tests give the store origins with wrong bytes.
         request.trustsOrigins = true
         try store.importModelBlocking(request)
     }
@@ -36,19 +36,19 @@ import Testing
         return try #require(digest)
     }
 
-    /// Answers with the shards' own bytes, in a way of its own.
+    /// Answers with the shards' bytes, in a scripted way.
     private struct ScriptedOrigin: Origin {
         let url: String
         let blobs: [ContentDigest: [UInt8]]
         let calls: Counter
         var change: @Sendable ([UInt8]) -> [UInt8] = { $0 }
         var backwards = false
-        /// Bytes after which nothing more comes.
+        /// The number of bytes after which it stalls.
         var stallsAfter: Int?
 
         final class Counter: Sendable {
             let count = Atomic<Int>(0)
-            /// From where on bytes were asked for.
+            /// The offsets that were requested.
             let starts = Mutex<[Int]>([])
         }
 
@@ -145,7 +145,7 @@ import Testing
     @Test("a registered scheme is an origin; an unregistered one is refused by an import before it reads a byte")
     func newScheme() throws {
         let origin = "az://box/model"
-        // What would be refused if it were read.
+        // A URL that would be refused if it were read.
         try directory.write("not a header", to: "bad/model.safetensors")
         var request = ImportRequest(source: directory("bad"))
         request.origins = [origin]
@@ -192,7 +192,7 @@ import Testing
         try store.refetch(digest)
     }
 
-    /// Registers an origin that gives so much of a shard, and then nothing more.
+    /// Registers an origin that sends so many bytes of a shard, and then stalls.
     private func stall(_ calls: ScriptedOrigin.Counter, after bytes: Int?, _ blobs: [ContentDigest: [UInt8]]) {
         store.register(scheme: "https") { url in
             ScriptedOrigin(url: url, blobs: blobs, calls: calls, stallsAfter: bytes)
@@ -225,7 +225,7 @@ import Testing
         try evictAll()
         let digest = try digest()
         #expect(throws: CancellationError.self) {
-            // In the middle, when so much has come.
+            // In the middle, when so many bytes have arrived.
             try store.refetch(digest, work: try cancelled { self.partials == [300_000] })
         }
         #expect(partials == [300_000])
@@ -253,7 +253,7 @@ import Testing
         while partials != [300_000] { usleep(1000) }
         let other = try Store(at: store.path)
         #expect(throws: CancellationError.self) { try other.refetch(digest, work: try cancelled { true }) }
-        // A process that ends lets none begin any more.
+        // A process that is ending begins no fetch.
         store.stopFetching()
         ended.wait()
         #expect(throws: CancellationError.self) { try store.refetch(digest) }

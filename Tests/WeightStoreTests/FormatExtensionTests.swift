@@ -62,7 +62,7 @@ import Testing
         try revision.exportBlocking(to: directory("out"))
         #expect(try contents(directory("out/weights.trailer")) == bytes)
         #expect(hub.reads().reduce(0) { $0 + $1.count } == bytes.count - 2 << 20)
-        // What an import makes of the same file.
+        // The layout that an import makes of the same file.
         try directory.write(bytes, to: "model/weights.trailer")
         try store.importModelBlocking(ImportRequest(source: directory("model")))
         #expect(try store.revision("model").files().first?.digest == store.revision("org/model").files().first?.digest)
@@ -94,7 +94,7 @@ import Testing
                 try FileLayout.read(source, format: FileFormat(TrailerFormat.self))
             }
             switch (error?.problem, problem) {
-            // The size of the directory is in what is found.
+            // The size of the directory is known from the bytes that were read.
             case (.cutShort(let expected, _), .cutShort(let wanted, _)): #expect(expected == wanted, "\(number)")
             default: #expect(error?.problem == problem, "\(number)")
             }

@@ -240,7 +240,7 @@ import WeightStore
         }
         do {
             let summary = try store.importModelBlocking(ImportRequest(source: directory("model")), work: work)
-            // The writer came too late: what was taken is what was there.
+            // The writer was too late: the imported bytes are the previous ones.
             #expect(summary.revisions.count == 1)
         } catch let error as StoreError {
             #expect(error == .sourceChanged(path: path))

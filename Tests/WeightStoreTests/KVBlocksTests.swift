@@ -33,7 +33,7 @@ import Testing
         #expect(try scene.store.tiers.open(tier).isExact)
     }
 
-    /// An operator's policy that would like the roots to go first.
+    /// An operator's policy that names the roots first.
     private static let rootsFirst = "SELECT shard_id FROM candidate ORDER BY depth, children DESC, shard_id"
 
     @Test(
@@ -45,7 +45,7 @@ import Testing
         let trunk = scene.tokens(20, seed: 1)
         let prompts = (0..<8).map { trunk.prefix(4 * (1 + $0 % 5)) + scene.tokens(24, seed: UInt64(10 + $0)) }
         for prompt in prompts { try kv.put(kv.chain(Array(prompt)), scene.bytes(of: Array(prompt))) }
-        // Room for two or three of them.
+        // Space for two or three of them.
         try store.open(.ram, TierOptions(budget: 3000, policy: policy))
         let memory = try store.tiers.open(.ram)
         var (random, left) = (Random(seed: 4), 0)
@@ -150,7 +150,7 @@ import Testing
                     #expect(put.stored == 0 && put.refused == all.count - first)
                 }
             case 5:
-                // A block that is lost takes with it what builds on it.
+                // A lost block is removed with its descendants.
                 guard let lost = model[index].randomElement(using: &random) else { continue }
                 let digest = try #require(try scene.shard(kv, lost))
                 try scene.store.dropKVBlock(digest)

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 @testable import WeightStore
 
-/// The quota of KV blocks, and the order in which they go.
+/// The quota of KV blocks, and the order of their eviction.
 @Suite(.blocking) struct KVEvictionTests {
     let scene = try! KVFixture()
 
@@ -39,7 +39,7 @@ import Testing
             trunk.prefix(4 * Int.random(in: 1...9, using: &random)) + scene.tokens(40, seed: UInt64(10 + number))
         }
         for prompt in prompts { try put(Array(prompt), of: kv) }
-        // The trunk was used longest ago and least: it is what every policy would like to see go.
+        // The trunk was used longest ago and least: every policy names it first.
         try scene.store.catalog.write { db in
             try db.execute(sql: "UPDATE shard SET last_access = 1000 + depth, access_count = depth WHERE kind = 'kv'")
         }
@@ -64,7 +64,8 @@ import Testing
                 try set(kv, Array(tokens[..<end]), lastAccess: last)
             }
         }
-        // The root of the second is the least recently used; its tail goes first, then it, then the other from its end.
+        // The root of the second is the least recently used; its tail is evicted first, then the root, then the other
+        // sequence from its end.
         let expected = [Array(second), Array(second[..<4]), Array(first), Array(first[..<8]), Array(first[..<4])]
         let digests = try expected.map { try #require(try scene.shard(kv, $0)) }
         #expect(try scene.store.victims(of: .lru, for: .kv).victims.map(\.digest) == digests)
@@ -110,7 +111,7 @@ import Testing
         try store.evictBlocking(EvictionRequest(.downTo(0), of: .kv))
         #expect(try kv.longestPrefix(of: tokens).isEmpty)
         #expect(try store.diskGauge().bytes == left)
-        // Neither has the other's quota, policy or clock.
+        // Each has its own quota, policy and clock.
         var quota = Quota(bytes: 1 << 20)
         quota.policy = "gdsf"
         try store.setQuota(quota, of: .kv)
@@ -131,7 +132,7 @@ import Testing
         try scene.store.setQuota(Quota(bytes: 2000), of: .kv)
         for seed in 1...8 { try put(scene.tokens(20, seed: UInt64(seed)), of: kv) }
         #expect(try scene.store.kvGauge().bytes <= 2000)
-        // The last one is there, whole.
+        // The last sequence is stored completely.
         #expect(try kv.longestPrefix(of: scene.tokens(20, seed: 8)).blocks == 5)
         let long = scene.tokens(200, seed: 9)
         let head = try kv.put(kv.chain(long), blocks: 0..<3) { block, take in

@@ -145,7 +145,7 @@ import Testing
             func loop(_ body: @escaping @Sendable () throws -> Void) {
                 group.addTask { try await onThread(body) }
             }
-            // Another store on the same directory, as another process has it.
+            // Another store on the same directory, as in another process.
             let other = try Store(at: scene.directory("store"))
             loop {
                 while !stop.load(ordering: .relaxed) {
@@ -194,7 +194,7 @@ import Testing
         selection = KVSelection()
         selection.olderThanSeconds = 1000
         #expect(try scene.store.dropKV(selection).blocks == 0)
-        // A block stays that something newer builds on.
+        // A block with a newer descendant stays.
         try scene.store.catalog.write { db in
             try db.execute(
                 sql: "UPDATE shard SET last_access = last_access - 2000 WHERE kind = 'kv' AND depth IN (0, 1, 4)")

@@ -6,7 +6,7 @@ import Testing
 @testable import Tiers
 @testable import WeightStore
 
-/// Waits for locks in the library: they end with a work, and say who holds the lock.
+/// Waits for locks in the library: they end with their work, and report the process that holds the lock.
 @Suite(.blocking) struct LockWaitTests {
     let directory = try! TemporaryDirectory()
 
@@ -21,7 +21,7 @@ import Testing
         #expect(throws: CancellationError.self) { _ = try waiting.lock(LockWait(work)) }
         #expect(throws: CancellationError.self) { _ = try waiting.lock(shared: true, LockWait().until(work)) }
         #expect(try !waiting.lock(LockWait(within: .milliseconds(10))))
-        // A free lock is acquired all the same: a store that is closing writes what it can.
+        // A free lock is acquired nevertheless: a store that is closing writes its counts.
         holder.unlock()
         #expect(try waiting.lock(LockWait(work)))
     }

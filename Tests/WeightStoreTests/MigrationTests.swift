@@ -52,7 +52,7 @@ import Testing
                         WHERE shard.evictable <> shard_evictability.evictable
                         """) == 0)
         }
-        // What an eviction took comes back, and every file is what it was.
+        // Evicted shards are fetched, and every file is unchanged.
         for name in ["base", "tuned", "local"] {
             try store.revision(name).exportBlocking(to: directory("out-\(name)"))
             for file in TemporaryDirectory.files(below: directory(name)) {
@@ -65,7 +65,7 @@ import Testing
         #expect(try store.origins(of: "tuned") == ["file://\(directory("tuned"))"])
         #expect(try store.revisionOrigins().map(\.revision) == ["base@v1", "tuned@v1"])
         #expect(try store.revisionOrigins().allSatisfy { $0.checked == nil && $0.absent == nil })
-        // The triggers are there again.
+        // The triggers exist again.
         #expect(try store.diskGauge().pinned > 0)
         try store.unpin("tuned")
         #expect(try store.diskGauge().evictable == 0)

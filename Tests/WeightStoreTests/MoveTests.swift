@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 @testable import WeightStore
 
-/// `import --move`: a source file is removed only when exactly its bytes are safe in a committed revision.
+/// `import --move`: a source file is removed only when exactly its bytes are durable in a committed revision.
 @Suite(.blocking) struct MoveTests {
     let directory = try! TemporaryDirectory()
     let store: Store

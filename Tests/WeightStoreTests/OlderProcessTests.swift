@@ -157,7 +157,7 @@ import Testing
         let lines = text.split(separator: "\n")
         #expect(lines.count == 3 && lines[0].hasPrefix("process \(getpid()) ("))
         #expect(lines[1] == "schema \(Migrations.all.count), version \(ProgramVersion.current)")
-        // A line that is no use was always passed over.
+        // A line that is no use was always ignored.
         #expect(LeaseDirectory.Use(line: lines[1]) == nil)
         #expect(
             LeaseDirectory.Use(line: lines[2]) == LeaseDirectory.Use(model: revision.model, digest: revision.digest))

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 @testable import WeightStore
 
-/// Origins belong to revisions, and are checked before anything is deleted that only they can give.
+/// Origins belong to revisions, and are checked before bytes are deleted that only they have.
 @Suite(.blocking) struct OriginTests {
     let directory = try! TemporaryDirectory()
     let store: Store
@@ -42,7 +42,7 @@ import Testing
         }
     }
 
-    /// Evicts shards as an older version did, which asked no other holder.
+    /// Evicts shards as an older version did, which checked no other holder.
     private func evictCarelessly(_ model: String) throws {
         try store.catalog.write { db in
             for row in try Row.fetchAll(
@@ -172,7 +172,7 @@ import Testing
         #expect(summary.shards > 0)
         #expect(summary.unchecked.map(\.revision) == ["base@v1"] && summary.unchecked.map(\.origin) == [url("base")])
         #expect(try export("base") == contents(directory("away/model.safetensors")))
-        // It answers again, and is asked after a minute or by a check.
+        // It answers again, and is tried after a minute or by a check.
         try FileManager.default.moveItem(atPath: directory("away"), toPath: directory("base"))
         #expect(try store.checkOrigins(of: "base").map(\.state) == [.holds])
         #expect(try store.evictBlocking(EvictionRequest(.downTo(0))).unchecked.isEmpty)
@@ -293,7 +293,7 @@ import Testing
         let pruned = try store.prune(rule)
         #expect(pruned.revisions.isEmpty && pruned.kept.map(\.revision) == ["base@v1"])
         #expect(try #require(pruned.kept.first).reason.contains("tuned@v1"))
-        // Both together may go, and so may the one whose bytes are back.
+        // Both together may be removed, and so may the one whose bytes are stored again.
         #expect(try store.remove(["base", "tuned"], dryRun: true).fetchedFirst == 0)
         try FileManager.default.moveItem(atPath: directory("away"), toPath: directory("base"))
         #expect(try store.prune(rule).revisions == ["base@v1"])
@@ -361,7 +361,7 @@ import Testing
         #expect(summary.missing == 0 && summary.evicted > 3)
         let rebuilt = try Store(at: path)
         #expect(try rebuilt.revisionOrigins().map(\.origin) == before.map(\.origin))
-        // A record does not know what later checks have found.
+        // A record does not contain the results of later checks.
         #expect(try rebuilt.revisionOrigins().allSatisfy { $0.checked == nil })
         try rebuilt.revision("a-local").exportBlocking(to: directory("out"))
         #expect(try contents(directory("out/model.safetensors")) == weights("a-local"))

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 @testable import WeightStore
 
-/// Names from outside: two that differ in bytes are two, whatever Unicode holds of them, and none is lost.
+/// Names from outside: two that differ in bytes are two, even if Unicode holds them equal, and none is lost.
 @Suite(.blocking) struct OutsideNamesTests {
     private static let nfc = "caf\u{E9}"
     private static let nfd = "cafe\u{301}"
@@ -332,7 +332,7 @@ import Testing
         }
         try FileSystem.removeTree(directory("model"))
         #expect(!FileSystem.exists(directory("model")))
-        // A name that has U+FFFD itself is one like others, and a link to a name that is not UTF-8 is left out.
+        // A name that has U+FFFD itself is an ordinary name, and a link to a name that is not UTF-8 is skipped.
         try write([1], to: "model/a\u{FFFD}")
         try create([0xFF], in: "aside")
         let target = (Array(directory("aside/").utf8) + [0xFF]).map { CChar(bitPattern: $0) } + [0]

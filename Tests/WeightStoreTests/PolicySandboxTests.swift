@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 @testable import WeightStore
 
-/// What an operator's own policy may do, and what becomes of one that tries more.
+/// The limits of an operator's own policy, and the handling of a policy that exceeds them.
 @Suite(.blocking) struct PolicySandboxTests {
     let directory = try! TemporaryDirectory()
     let store: Store
@@ -141,7 +141,7 @@ import Testing
         quota.policy = "broken"
         #expect(throws: PolicyError.self) { try store.setQuota(quota) }
         #expect(try store.quota.policy == "mine")
-        // The smallest goes first.
+        // The smallest is evicted first.
         let victims = try store.victims(of: store.policy("mine"), count: 2).victims
         #expect(victims[0].bytes < victims[1].bytes)
     }

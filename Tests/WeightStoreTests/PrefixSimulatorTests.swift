@@ -24,7 +24,7 @@ import Testing
             .run()
     }
 
-    /// Requests from a random tree: each goes some way down, the first branches oftener than the others.
+    /// Requests from a random tree: each descends to a random depth, by the first branches more often than by others.
     private func requests(_ count: Int, seed: UInt64) -> [[Int]] {
         var random = Random(seed: seed)
         var names: [[Int]: Int] = [:]
@@ -60,14 +60,15 @@ import Testing
 
     @Test("a block after a missing one is no hit")
     func prefixes() throws {
-        // Room for three. Without leaves first, lfu drops the head, which is younger than what is known to be used.
+        // Space for three. Without the rule of leaves first, lfu drops the head, which is younger than the blocks in
+        // use.
         let trace = try trace([[0, 1, 2], [3], [0, 1, 2]])
         let broken = try run(
             "lru", trace, blocks: 3, leavesFirst: false,
             sql: "SELECT shard_id, bytes FROM candidate ORDER BY depth, shard_id")
         #expect(broken.misses == 7)
         let whole = try run("lru", trace, blocks: 3)
-        // The tail went for 3, and is all that is missing.
+        // The tail was evicted for 3, and only the tail is missing.
         #expect(whole.misses == 5)
     }
 
@@ -97,7 +98,7 @@ import Testing
         var uses = 1
     }
 
-    /// A cache of so many blocks that drops the least of those that nothing builds on, found by a look at all.
+    /// A cache of so many blocks that drops the least of those without descendants, by a scan of all.
     private func byHand(_ trace: AccessTrace, _ blocks: Int, _ rank: (Block) -> [Double]) -> Int {
         var cache: [Int: Block] = [:]
         var (misses, isWhole, isFull, before) = (0, true, false, -1)

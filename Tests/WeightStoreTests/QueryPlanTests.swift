@@ -5,11 +5,11 @@ import TestSupport
 import Testing
 @testable import WeightStore
 
-/// Every statement that a path runs, asked for its plan.
+/// The query plans of all statements of an operation.
 @Suite(.blocking) struct QueryPlanTests {
     let directory = try! TemporaryDirectory()
 
-    /// Statements of `work` whose plan goes over a whole table.
+    /// Statements of `work` whose plan scans a whole table.
     private func scans(_ work: (Store) throws -> Void) throws -> [String] {
         let statements = Mutex<Set<String>>([])
         do {

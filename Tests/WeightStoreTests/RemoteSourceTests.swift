@@ -2,7 +2,7 @@ import TestSupport
 import Testing
 @testable import WeightStore
 
-/// What a format reader sees of a file behind an origin.
+/// A file at an origin, as a format reader reads it.
 @Suite(.blocking) struct RemoteSourceTests {
     private static let random: [UInt8] = {
         var bytes: [UInt8] = []

@@ -8,7 +8,7 @@ import TestSupport
 import Testing
 @testable import WeightStore
 
-/// Removals in slices: what other processes can do meanwhile, and what an interruption leaves.
+/// Removals in slices: the work of other processes meanwhile, and the state after an interruption.
 @Suite(.blocking) struct RemovalSlicesTests {
     let directory = try! TemporaryDirectory()
 

@@ -26,7 +26,7 @@ import Testing
         try Simulation(trace: trace, policy: policy(name), quota: quota, low: low).run()
     }
 
-    /// A cache that keeps a value for each object and evicts the least, by a look at all.
+    /// A cache that keeps a value for each object and evicts the least, by a scan of all.
     private func byHand(
         _ trace: AccessTrace, _ quota: Int,
         _ value: (_ uses: Int, _ bytes: Int, _ last: Int, _ clock: Double) -> [Double],
@@ -139,7 +139,7 @@ import Testing
             #expect(bound.misses <= last.misses && bound.missedBytes <= last.missedBytes)
             last = bound
         }
-        // With room for all, each object misses once.
+        // With space for all, each object misses once.
         #expect(last.misses == trace.objects.count)
         #expect(last.missedBytes == trace.footprint)
     }
@@ -150,7 +150,7 @@ import Testing
         let string = [7, 0, 1, 2, 0, 3, 0, 4, 2, 3, 0, 3, 2, 1, 2, 0, 1, 7, 0, 1]
         let lines = string.enumerated().map { "\($0.offset),\($0.element),10\n" }.joined()
         let trace = try AccessTrace(files: [try directory.write(lines, to: "belady.csv")])
-        // Without the duty to bring in what is not worth it there is one fault less than bytes show.
+        // If an object need not be stored, there is one fault less than in the count of bytes.
         #expect(Bound.result(trace, quota: 30).missedBytes <= 90)
         #expect(try run("lru", trace, 30).misses == 12)
     }

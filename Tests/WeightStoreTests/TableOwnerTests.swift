@@ -58,7 +58,7 @@ import Testing
         for (table, files) in writers.sorted(by: { $0.key < $1.key }) {
             #expect(files.count == 1, "\(table) is written in \(files.sorted().joined(separator: ", "))")
         }
-        // What triggers keep is written nowhere.
+        // Columns that triggers maintain are written nowhere else.
         #expect(tables.subtracting(writers.keys) == ["shard_totals", "kv_totals"])
         for (table, files) in writers where !table.hasPrefix("fleet") {
             #expect(files.allSatisfy { $0.hasPrefix("Storage/Tables/") }, "\(table): \(files.sorted())")

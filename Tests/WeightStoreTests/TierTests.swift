@@ -37,7 +37,7 @@ import Testing
 
     static let driver: CUDADouble = {
         let driver = try! CUDADouble()
-        // Room for the tiers of all tests at once.
+        // Space for the tiers of all tests at once.
         driver.setDevices(2, bytes: 64 << 30)
         return driver
     }()
@@ -66,7 +66,7 @@ import Testing
         let revision = try store.revision("base")
         _ = try await revision.lease(layer: 1, in: tier)
         let before = (statements.withLock { $0 }, store.gauges[0])
-        // Without its blobs it can only be had from memory.
+        // Without its blobs it can only be read from memory.
         try FileManager.default.moveItem(atPath: directory("store/blobs"), toPath: directory("store/away"))
         for _ in 0..<100 { _ = try await revision.lease(layer: 1, in: tier) }
         let after = (statements.withLock { $0 }, store.gauges[0])
@@ -171,7 +171,7 @@ import Testing
             }
         }
         await #expect(throws: CancellationError.self) { try await task.value }
-        // What was under way when it was cancelled ends by itself.
+        // Loads that were running at the cancellation end by themselves.
         try await eventually { try gauge(tier).loading == 0 }
         #expect(try gauge(tier).leased == 0)
         #expect(try gauge(tier).loading == 0)

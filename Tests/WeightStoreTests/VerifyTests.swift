@@ -96,7 +96,7 @@ import WeightStore
         rule.bytesPerSecond = stored * 2
         let start = ContinuousClock.now
         _ = try store.verifyBlocking(rule)
-        // Not a matter of speed: at this rate it can't be faster.
+        // Independent of the machine's speed: at this rate it cannot be faster.
         #expect(ContinuousClock.now - start > .milliseconds(350))
     }
 

@@ -18,7 +18,7 @@ import Testing
         try store.addPrompt(tokens, name: "system", to: "model")
     }
 
-    /// Blocks of 16 tokens: their sum, over and over. Notes what it was asked for.
+    /// Blocks of 16 tokens: their sum, repeated. Records the requests.
     private final class Engine: PrefillEngine {
         struct Broken: Error {}
         let asked = Mutex<[(prompt: [UInt32], firstMissing: Int, resident: Int)]>([])
@@ -72,7 +72,7 @@ import Testing
         #expect(summary.failed.isEmpty && summary.computed == 3)
         let asked = engine.asked.withLock { $0 }
         #expect(asked.map(\.firstMissing) == [1] && asked[0].prompt == Array(tokens.prefix(64)))
-        // The weights, and the block that was there.
+        // The weights, and the block that was stored.
         #expect(asked[0].resident == plan.bytes)
         let before = store.gauges[0]
         let lease = try await kv.lease(kv.longestPrefix(of: tokens), in: .ram)
@@ -93,7 +93,7 @@ import Testing
         #expect(try kv("acme").longestPrefix(of: tokens).blocks == 4)
         #expect(try kv("other").longestPrefix(of: tokens).blocks == 4)
         #expect(try kv().longestPrefix(of: tokens).isEmpty)
-        // Without the engine, all that are there come in.
+        // Without the engine, all stored blocks are loaded.
         try store.clear(.ram)
         let items = try store.warmPlan(request(nil)).items.filter { $0.prompt != nil }
         #expect(items.map(\.parts) == [4, 4])
@@ -164,7 +164,7 @@ import Testing
             Dictionary(uniqueKeysWithValues: try store.prompts(of: "model").map { ($0.name, $0.accesses) })
         }
         let chain = kv.chain(tokens + [1, 2, 3])
-        // Nothing is here yet.
+        // No block is stored yet.
         _ = try await kv.lease(kv.longestPrefix(of: chain), in: .ram)
         #expect(try counted() == ["system": 1, "head": 1, "else": 0])
         try kv.put(chain, (0..<3).map { _ in [1, 2, 3] })

@@ -6,7 +6,7 @@ import Testing
 @testable import Tiers
 @testable import WeightStore
 
-/// What is used most is in memory before it is asked for.
+/// The most used models are in memory before the first request.
 @Suite(.blockingInTurn, .serialized) struct WarmTests {
     let directory = try! TemporaryDirectory()
     let base = TestModel(layers: 4)
@@ -19,7 +19,7 @@ import Testing
         try add("unused", TestModel(layers: 2, seed: 4), to: store)
     }
 
-    /// A model that its directory can give back.
+    /// A model that can be fetched again from its directory.
     private func add(_ name: String, _ model: TestModel, to store: Store, source: String? = nil) throws {
         let source = source ?? name
         try model.write(to: directory(source))
@@ -106,7 +106,7 @@ import Testing
             let layers = try resident(entry.revision, in: store, .ram)
             #expect(layers.prefix(entry.parts).allSatisfy { $0.resident == $0.bytes })
         }
-        // Everything that is hot is in, or said to be left out.
+        // Every hot shard is loaded, or reported as skipped.
         let wanted = try bytes("base", "tuned", "other", "unused", in: store)
         if megabytes == 100 {
             #expect(plan.skipped.isEmpty && plan.bytes >= wanted)
@@ -206,7 +206,7 @@ import Testing
         #expect(gauge.leased == 0)
         #expect(gauge.bytes < plan.bytes && work.progress.done < work.progress.total)
         #expect(try store.tiers.open(tier).isExact)
-        // Nobody is held any more, and the next run goes on from there.
+        // No lease is left, and the next run continues from there.
         let rest = try await store.warm(WarmRequest(to: tier))
         #expect(rest.warmed == plan.bytes - gauge.bytes)
         #expect(store.gauges[0].bytes == plan.bytes)
@@ -302,14 +302,14 @@ import Testing
         do {
             let store = try open(.ram)
             for _ in 0..<4 { _ = try await store.revision("base").lease(layer: 1, in: .ram) }
-            // Looked at, and not used.
+            // Read without a use.
             _ = try store.revision("tuned")
         }
         let store = try open(.ram)
         let summary = try await store.warm(WarmRequest())
         #expect(summary.plan.items.map(\.revision) == ["base@v1"])
         #expect(try resident("base", in: store, .ram).map { $0.resident > 0 } == [false, true, false, false])
-        // By name, all of it comes.
+        // By name, all of it is loaded.
         let named = try await store.warm(request(.ram, "tuned@main"))
         #expect(named.plan.skipped.isEmpty)
         #expect(try resident("tuned", in: store, .ram).allSatisfy { $0.resident == $0.bytes })
@@ -320,15 +320,15 @@ import Testing
         try await use(["base": 5])
         let store = try Store(at: directory("store"))
         let budget = try bytes("base", in: store) + (4 << 20)
-        // By heat alone: the built-in policy weighs it with what each load took.
+        // By heat alone: the built-in policy weighs it with the duration of each load.
         try directory.write(
             "SELECT shard_id FROM candidate ORDER BY heat, last_access, shard_id", to: "store/policies/hot.sql")
         try store.open(.ram, TierOptions(budget: budget, policy: try store.policy("hot")))
         _ = try await store.warm(WarmRequest())
-        // Used once each, and later; they take each other's place.
+        // Each is used once, and later; they evict each other.
         for layer in [0, 1, 2, 0, 1, 2] {
             _ = try await store.revision("other").lease(layer: layer, in: .ram)
-            // Whoever loaded it may let go of it a moment later; what is leased gives no room.
+            // The loader may end its lease a moment later; leased shards are not evicted.
             while store.gauges[0].leased > 0 { try await Task.sleep(for: .milliseconds(1)) }
         }
         #expect(store.gauges[0].evictions > 0)

@@ -34,7 +34,7 @@ package struct DeletionAuthority: Sendable {
         case unreferenced(changedBefore: Int64)
     }
 
-    /// What a deletion did.
+    /// The result of a deletion.
     package struct Result: Sendable {
         /// The number of blobs deleted.
         package var blobs = 0

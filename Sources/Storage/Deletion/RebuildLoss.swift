@@ -1,8 +1,8 @@
 import Foundation
 import GRDB
 
-/// What the last rebuild could not read: the setting `rebuild.lost`. While something in it is still lost, blobs without
-/// rows may be its bytes, and are kept.
+/// The manifests and records that the last rebuild could not read: the setting `rebuild.lost`. While something in it is
+/// still lost, blobs without rows may be its bytes, and are kept.
 ///
 /// An entry is settled when the catalog has a revision with that manifest again, by an import or a pull. A person settles
 /// all of them (`clear`).

@@ -225,7 +225,7 @@ package enum RevisionTable {
     }
 
     /// Removes the unfinished revisions of an `import --move` of a source whose files are all in `revision`. Another
-    /// one may hold the only copy of a file, so it stays until a person removes it. Moves that are attached to a
+    /// one may hold the only copy of a file, so it stays until the user removes it. Moves that are attached to a
     /// removed revision are attached to `revision`.
     ///
     /// - Returns: the digests of the removed revisions, whose manifests the caller sweeps.

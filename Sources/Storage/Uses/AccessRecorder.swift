@@ -110,7 +110,7 @@ package final class AccessRecorder: Sendable {
                     digests[digest] = .some(row)
                 }
             }
-            // A shard that was removed since then has no row, and is left out of the simulation.
+            // A shard that was removed since then has no row, and is excluded from the simulation.
             guard let row else { continue }
             let micros = String(access.time / 1000)
             let (id, bytes): (Int64, Int) = try (row.value("id"), row.size("bytes"))

@@ -45,7 +45,7 @@ struct ImportSource {
     /// - Parameters:
     ///   - model: the model's name; nil derives it from the path.
     ///   - refs: the refs for a file or a directory.
-    ///   - store: the directory of the store, which is left out; nil if there is none.
+    ///   - store: the directory of the store, which is not imported; nil if there is none.
     static func find(_ path: String, model: String?, refs: [String], store: String?) throws -> [ImportSource] {
         guard let status = try FileSystem.status(path) else {
             throw StorageError.notFound(kind: "file or directory", name: path)

@@ -112,8 +112,8 @@ struct Importer {
         return uses
     }
 
-    /// What may be removed once a batch is stored: its links, and the real files to which no other source file resolves.
-    /// Targets outside of the source stay.
+    /// The files that may be removed once a batch is stored: its links, and the real files to which no other source
+    /// file resolves. Targets outside of the source stay.
     private static func removable(
         _ batch: ArraySlice<ImportSource.File>, _ read: [ByteText: ReadFile], _ uses: [ByteText: Int], root: String
     ) -> [MoveTable.File] {

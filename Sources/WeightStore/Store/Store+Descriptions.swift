@@ -8,7 +8,7 @@ extension Store {
     /// A manifest or a record that is damaged or missing.
     struct BadDescription {
         let name: BlobDirectory.Name
-        /// What is wrong with it.
+        /// The defect.
         let detail: String
     }
 
@@ -98,7 +98,7 @@ extension Store {
         }
     }
 
-    /// The names of the revisions of which a manifest or record tells.
+    /// The names of the revisions that the manifests and records contain.
     func revisions(describedBy name: BlobDirectory.Name) throws -> [String] {
         try catalog.read { db in
             switch name.kind {

@@ -7,7 +7,7 @@ extension Store {
     /// Removes models with all of their revisions (`org/name`), or single revisions (`org/name@rev`).
     ///
     /// Shards that were evicted, and that other revisions hold which have no checked origin, are fetched first: after
-    /// the removal nothing could give them. Blocks.
+    /// the removal no origin could supply them. Blocks.
     ///
     /// The revisions are removed at once, in one short transaction. What they leave behind is then removed in slices, between
     /// which other processes read and write. If the call ends before all of it is removed, the next collection continues.
@@ -210,7 +210,7 @@ extension Store {
         return summary
     }
 
-    /// What removes the rows that removed revisions leave behind, and their blobs.
+    /// The slices that remove the rows which removed revisions leave behind, and their blobs.
     func slices(_ spare: SpareReserve, _ work: Work, deletesBlobs: Bool = true) -> RemovalSlices {
         RemovalSlices(
             catalog: catalog, leases: leases, authority: deletesBlobs ? authority : nil, spare: spare, work: work)

@@ -124,7 +124,7 @@ extension Store {
         return try setAside(shard, damage, run.work).map { VerifySummary.Damage(shard, damage, revisions: $0) }
     }
 
-    /// What is reported of a bad shard in a store that can only be read.
+    /// The report of a bad shard in a store that can only be read.
     ///
     /// - Returns: nil if the shard was evicted or removed meanwhile.
     private func report(_ damage: BlobDamage, of shard: ShardTable.Entry) throws -> VerifySummary.Damage? {

@@ -3,7 +3,7 @@ import Logging
 import Storage
 @testable import WeightStore
 
-/// What the catalog says of models and revisions.
+/// The models and revisions in the catalog.
 struct CatalogListing: Equatable {
     struct Key: Hashable, CustomStringConvertible {
         var model: String

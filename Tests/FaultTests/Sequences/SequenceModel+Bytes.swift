@@ -99,7 +99,7 @@ extension SequenceModel {
         }
     }
 
-    /// Whether a file that a move has taken is in a revision of its model, or at its place.
+    /// Whether a file that a move has removed is in a revision of its model, or at its place.
     private func isKept(_ file: MovedFile, _ state: SequenceState) -> Bool {
         let all = listing.merging(newest)
         return all.keys(of: file.model).contains { bytes[$0.digest]?.files.values.contains(file.digest) ?? false }

@@ -19,7 +19,7 @@ extension SequenceModel {
         let before = listing
         let isExpected = [0, 137].contains(status) || mayRefuse(command, status, old, new)
         defer { evicted = evictedNow }
-        // What the store has written itself is there.
+        // Files that the store itself has written exist.
         let written = suspects.filter { !old.isWhole($0) && new.isWhole($0) }
         suspects.subtract(written)
         known.subtract(written)
@@ -29,7 +29,7 @@ extension SequenceModel {
         case 3 where command == .rebuild || command == .merge: try succeed(command, after, old, new)
         default: break
         }
-        // Of a record that is gone, nothing tells a rebuild that its model is lost.
+        // If a record is missing, a rebuild cannot know that its model is lost.
         if command == .rebuild, status == 0 { hasLoss = false }
         guard isExpected else {
             throw SequenceFailure("\(command): exit status \(status) is not among those that the rules allow")
@@ -231,7 +231,7 @@ extension SequenceModel {
             hasLoss = true
         }
         guard lacksDescription, after != listing else { return }
-        // What a lost manifest or record described is lost; gc then keeps its blobs.
+        // The revisions of a lost manifest or record are lost; gc then keeps their blobs.
         let gone = Set(listing.revisions.keys).subtracting(after.revisions.keys)
         for key in gone where old.whole[.init(digest: key.digest, kind: .manifest)] != nil {
             let others = after.keys(of: key.model)
@@ -247,7 +247,7 @@ extension SequenceModel {
         guard let newest else {
             return
         }
-        // What is newer is there; what was removed after the backup may be listed again.
+        // Newer revisions are listed; those that were removed after the backup may be listed again.
         for (key, revision) in newest.revisions {
             guard let merged = after.revisions[key] else {
                 throw SequenceFailure("the merge lacks \(key) \(revision.text)")
@@ -327,7 +327,7 @@ extension SequenceModel {
         }
     }
 
-    /// Removed revisions need no longer hold what moves have taken.
+    /// Removed revisions need no longer hold the files that moves have removed.
     private mutating func forgetMoves(_ isGone: (Key) -> Bool) {
         let gone = bytes.keys.filter { digest in
             Set(listing.models).union(moved.map(\.model)).contains { isGone(Key(model: $0, digest: digest)) }
@@ -356,7 +356,7 @@ extension SequenceModel {
         }
     }
 
-    /// Notes the files that a move has taken from its directory.
+    /// Notes the files that a move has removed from its directory.
     private mutating func followMove(_ command: SequenceCommand, _ old: SequenceState, _ new: SequenceState) {
         guard case .importing(let place, let model, _, _, _, _) = command, let source = old.places[place] else {
             return
@@ -398,7 +398,7 @@ extension SequenceCommand {
         }
     }
 
-    /// Whether it asks the origins.
+    /// Whether it requests from the origins.
     var checks: Bool {
         switch self {
         case .checkOrigins, .verify(origins: true): true

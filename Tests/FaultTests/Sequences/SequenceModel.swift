@@ -14,7 +14,7 @@ struct SequenceModel {
         var url: String
     }
 
-    /// A file that a move has taken from a directory.
+    /// A file that a move has removed from a directory.
     struct MovedFile: Hashable {
         var model: String
         var path: String
@@ -27,7 +27,7 @@ struct SequenceModel {
         var model: String
     }
 
-    /// What stands before the number of a directory in the URL of an origin.
+    /// The prefix of a directory's number in the URL of an origin.
     let urlPrefix: String
     /// What the catalog lists.
     var listing = CatalogListing()
@@ -41,7 +41,7 @@ struct SequenceModel {
     var evicted: Set<ContentDigest> = []
     /// Origins that a check may have found whole within the last hour.
     var checked: Set<Pair> = []
-    /// The files that must be in a revision, because a move has taken them.
+    /// The files that must be in a revision, because a move has removed them from their directory.
     var moved: Set<MovedFile> = []
     /// All files of the directory of an interrupted move, while nothing else changed the directory.
     var moves: [Move: SequenceDirectory.Contents] = [:]
@@ -51,7 +51,7 @@ struct SequenceModel {
     var known: Set<ContentDigest> = []
     /// Whether a rebuild has lost a revision, so that collections keep blobs.
     var hasLoss = false
-    /// Whether a manifest or a record is gone.
+    /// Whether a manifest or a record is missing.
     var lacksDescription = false
     var quota: Int?
     /// What the catalog of the backup lists; nil if there is no backup.

@@ -16,15 +16,15 @@ final class SequenceRun {
     /// How often each command ended with each status.
     private(set) var outcomes: [String: Int] = [:]
 
-    /// How much is checked after a step.
+    /// The depth of the checks after a step.
     enum Depth: Int, Comparable {
-        /// What the catalog lists, and which blobs are there.
+        /// The catalog's list, and the blobs on the disk.
         case listing
-        /// All readable bytes, too.
+        /// Also all readable bytes.
         case bytes
-        /// On a copy, `verify` and `gc`, too.
+        /// Also `verify` and `gc` on a copy.
         case collection
-        /// And a rebuild.
+        /// Also a rebuild.
         case rebuild
 
         static func < (left: Depth, right: Depth) -> Bool { left.rawValue < right.rawValue }
@@ -116,9 +116,9 @@ final class SequenceRun {
 
     // MARK: Checks
 
-    /// Looks at a copy of the store.
+    /// Checks a copy of the store.
     ///
-    /// - Parameter first: looks at it before the checks.
+    /// - Parameter first: receives it before the checks.
     private func inspect(_ depth: Depth, _ first: (Store) throws -> Void = { _ in }) throws {
         let copy = try directory.copy()
         try look(copy) { store in
@@ -225,7 +225,7 @@ final class SequenceRun {
         }
     }
 
-    /// Puts everything back, and checks the store as a whole.
+    /// Restores everything, and checks the store as a whole.
     func finish() throws {
         for place in 0..<SequenceDirectory.places { try perform(.event(.back(place)), .listing) }
         for event in [SequenceEvent.mount, .giveBack] { try perform(.event(event), .bytes) }
@@ -351,7 +351,7 @@ extension SequenceModel {
         }
     }
 
-    /// Whether a command makes sense. To change a catalog that is known to be older is left out.
+    /// Whether a command makes sense. Changes of a catalog that is known to be older are left out.
     func allows(_ command: SequenceCommand) -> Bool { newest == nil || !command.isChange }
 
     /// Follows an older catalog that was put back.

@@ -90,7 +90,7 @@ enum SequenceCommand: Sendable, Equatable, CustomStringConvertible {
     var description: String { arguments("$PWD").joined(separator: " ").replacingOccurrences(of: " $PWD/", with: " ") }
 }
 
-/// What happens around the store. Indices count files in the order of their names, and wrap around.
+/// Events around the store. Indices count files in the order of their names, and wrap around.
 enum SequenceEvent: Sendable, Equatable, CustomStringConvertible {
     /// A directory gets the files of a model.
     case write(Int, variant: Int)
@@ -99,22 +99,22 @@ enum SequenceEvent: Sendable, Equatable, CustomStringConvertible {
     /// Another file of the same size and modification time replaces a file.
     case replace(Int, file: Int)
     case delete(Int, file: Int)
-    /// The directory is not there until it is back.
+    /// The directory is missing until it is restored.
     case away(Int)
     case back(Int)
     case unmount
     case mount
     /// `store.db` of the backup is put back.
     case restore
-    /// What was checked within the last hour was checked before.
+    /// Checks within the last hour become older than an hour.
     case hourPasses
-    /// The file of a shard is gone.
+    /// The file of a shard is lost.
     case lose(Int)
     /// A byte of a shard changes on the disk.
     case corrupt(Int)
-    /// The lost and changed shards are back, with the right bytes.
+    /// The lost and changed shards are restored, with the right bytes.
     case giveBack
-    /// A manifest (even numbers) or a record (odd numbers) is gone.
+    /// A manifest (even numbers) or a record (odd numbers) is lost.
     case loseDescription(Int)
 
     var description: String {

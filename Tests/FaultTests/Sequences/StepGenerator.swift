@@ -6,7 +6,7 @@ struct StepGenerator {
     private var random: Random
     /// Whether commands are killed.
     private let kills: Bool
-    /// A command that was killed is mostly run again.
+    /// A killed command is mostly run again.
     private var killed: SequenceCommand?
 
     static let models = ["org/a", "org/b", "org/c"]
@@ -50,7 +50,7 @@ struct StepGenerator {
     }
 
     private mutating func choose(_ model: SequenceModel, _ directory: SequenceDirectory) -> Step {
-        // What ends an exceptional state comes soon.
+        // A step that ends an exceptional state follows soon.
         if !directory.isMounted, chance(40) { return .event(.mount) }
         if model.newest != nil, chance(40) { return .run(chance(10) ? .discardNewer : chance(20) ? .rebuild : .merge) }
         if !model.suspects.isEmpty, chance(15) { return .event(.giveBack) }

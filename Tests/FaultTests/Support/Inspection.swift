@@ -3,9 +3,9 @@ import GRDB
 import TestSupport
 @testable import WeightStore
 
-/// Looks at a store from outside.
+/// Inspects a store from outside.
 enum Inspection {
-    /// Where the blobs on disk and the rows of the catalog differ, and what else lies about.
+    /// The differences between the blobs on the disk and the rows of the catalog, and leftover files.
     static func leftovers(in store: Store) throws -> [String] {
         var onDisk: Set<String> = []
         var differences: [String] = []

@@ -45,7 +45,7 @@ enum Trace {
         var description: String { "\(call) \(ordinal)" }
     }
 
-    /// Points of a run, of each kind of call at most `most`, evenly spread, among the calls that speak of `path`.
+    /// Points of a run, of each kind of call at most `most`, evenly spread, among the calls on `path`.
     static func points(_ log: String, in path: String, most: Int, of names: [String]) throws -> [Point] {
         let path = path.replacingOccurrences(of: "//", with: "/")
         let calls = try calls(log).filter { $0.line.contains(path) }

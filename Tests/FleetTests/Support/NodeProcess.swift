@@ -14,7 +14,7 @@ final class NodeProcess: Sendable {
 
     /// - Parameters:
     ///   - port: of the gateway, or of a proxy in front.
-    ///   - prefix: what stands before the tool, such as `ip netns exec …`.
+    ///   - prefix: the words before the tool, such as `ip netns exec …`.
     init(
         _ fixture: FleetFixture, _ name: String, _ arguments: [String] = ["org/model"], port: Int? = nil,
         prefix: [String] = [],
@@ -39,14 +39,14 @@ final class NodeProcess: Sendable {
 
     var said: String { (try? String(contentsOfFile: log, encoding: .utf8)) ?? "" }
 
-    /// What loads get there.
+    /// The digest that loads get there.
     func main(_ model: String = "org/model") throws -> ContentDigest? {
         try Store(at: store).refs(of: model)["main"]
     }
 }
 
 extension FleetFixture {
-    /// Waits until `main` is this revision on all of the nodes, and every shard there is right.
+    /// Waits until `main` is this revision on all of the nodes, and every shard there has its bytes.
     func wait(for digest: ContentDigest, on nodes: [NodeProcess]) throws {
         for node in nodes {
             try FleetTests.wait(for: "\(digest.short) on \(node.name): \(node.said.suffix(2000))") {

@@ -2,11 +2,11 @@ import ModelFormats
 
 /// A GGUF file, good or bad.
 ///
-/// Tensors follow each other as the format wants it unless they say otherwise.
+/// Tensors follow each other as the format requires, unless they have an offset.
 struct GGUFBuilder {
     var magic = Array("GGUF".utf8)
     var version: UInt32 = 3
-    /// What the file says about how much it has. The truth if nil.
+    /// The counts in the header. The real ones if nil.
     var tensorCount: UInt64?
     var keyCount: UInt64?
     var metadata: [(key: String, value: Value)] = []
@@ -24,7 +24,7 @@ struct GGUFBuilder {
         var shape: [UInt64] = []
         /// From the start of the data. Behind the tensor before it if nil.
         var offset: UInt64?
-        /// The size of the data that the file really has. What shape and type say if nil.
+        /// The size of the data that the file really has. The size by shape and type if nil.
         var bytes: Int?
     }
 
@@ -86,7 +86,7 @@ struct GGUFBuilder {
         }
     }
 
-    /// The bytes of a file, and where in it things are.
+    /// The bytes of a file, and the offsets of its parts.
     struct File {
         var bytes: [UInt8] = []
         /// Where each key is described.

@@ -1,7 +1,7 @@
 import Foundation
 import Glibc
 
-/// A client's end of a TCP connection to this machine, for clients that do as they like.
+/// A client's end of a TCP connection to this machine, for clients with arbitrary behaviour.
 final class Connection: Sendable {
     enum Failure: Error {
         case system(String, Int32)
