@@ -22,7 +22,7 @@ package final class FileMapping: Sendable {
             isCopy = true
             return
         }
-        isCopy = MappingBudget.takeOrCopy(bytes)
+        isCopy = MappingBudget.reserveOrCopy(bytes)
         if isCopy {
             base = UnsafeRawPointer(try MappingBudget.copy(file, bytes: bytes))
             return

@@ -94,10 +94,10 @@ extension Transport {
     ) throws -> Answer {
         var request = try resource.request(range)
         let home = request.address.place
-        var usesShortcut = false
+        var usesCachedRedirect = false
         if let known = resource.redirect?.address {
             request = redirected(request, to: known, from: home, resource)
-            usesShortcut = true
+            usesCachedRedirect = true
         }
         if let range {
             request.headers.replaceOrAdd(name: "range", value: "bytes=\(range.lowerBound)-\(range.upperBound - 1)")
@@ -144,7 +144,7 @@ extension Transport {
                 410 where address.place != home:
                 // The signed URL has expired, or its host requires more than the URL: request a new one.
                 resource.redirect?.address = nil
-                throw Failure(.expired(url: address.name, status: answer.status), isImmediate: usesShortcut)
+                throw Failure(.expired(url: address.name, status: answer.status), isImmediate: usesCachedRedirect)
             default:
                 if let error = resource.explain(answer, address) { throw error }
                 switch answer.status {

@@ -435,10 +435,10 @@ package final class MemoryTier: UseSource {
         }
         var victims: ArraySlice<Victim>?
         func ranked() -> ArraySlice<Victim> {
-            let mayGo = state.evictable.filter {
+            let allowed = state.evictable.filter {
                 !excluded.contains(ObjectIdentifier($0)) && request.warming?.mayEvict($0) ?? true
             }
-            return state.rank(mayGo, bytes: max(excess, 1))[...]
+            return state.rank(allowed, bytes: max(excess, 1))[...]
         }
         /// Evicts one more shard, and returns its size; 0 if there is none.
         func evictNext() -> Int {

@@ -19,7 +19,7 @@ import Testing
     }
 
     @Test("an imported model is listed, shown and exported")
-    func wholeWay() throws {
+    func importAndExport() throws {
         try importBoth()
         let list = try tool("ls")
         #expect(list.output.contains("org/base") && list.output.contains("org/tuned"))

@@ -21,8 +21,9 @@ import Testing
     @Test("evict frees the requested bytes, reports it in one line, and names what must not be evicted")
     func evict() throws {
         let before = try stored()
-        let said = try tool("evict", "--free", "3M", "--dry-run")
-        #expect(said.output.contains("would be evicted") && said.output.contains("a holder has no checked origin"))
+        let planned = try tool("evict", "--free", "3M", "--dry-run")
+        #expect(
+            planned.output.contains("would be evicted") && planned.output.contains("a holder has no checked origin"))
         #expect(try stored() == before)
         let done = try tool("evict", "--tier", "disk", "--free", "3M", "--policy", "gdsf")
         #expect(done.output.split(separator: "\n").count == 1)

@@ -287,11 +287,11 @@ import Testing
         let stored = try store.diskGauge().bytes
         var request = EvictionRequest(.free(3 << 20))
         request.dryRun = true
-        let said = try store.evictBlocking(request)
+        let planned = try store.evictBlocking(request)
         #expect(try store.diskGauge().bytes == stored)
         request.dryRun = false
         let done = try store.evictBlocking(request)
-        #expect(said.bytes == done.bytes && said.shards == done.shards)
+        #expect(planned.bytes == done.bytes && planned.shards == done.shards)
         #expect(try store.diskGauge().bytes == stored - done.bytes)
     }
 

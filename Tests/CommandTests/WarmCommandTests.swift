@@ -54,8 +54,8 @@ import Testing
         let again = try tool("warm", "--plan", "--json").object()
         #expect(items(again) == items(plan))
         #expect(read(again) == 0)
-        let said = try tool("warm").output
-        #expect(said.contains("base@v1") && said.contains("3/3 layers") && said.contains("page cache keeps"))
+        let planned = try tool("warm").output
+        #expect(planned.contains("base@v1") && planned.contains("3/3 layers") && planned.contains("page cache keeps"))
     }
 
     @Test("shards that do not fit, or that --top excludes, are skipped with the reason")

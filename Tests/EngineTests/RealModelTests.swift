@@ -25,13 +25,13 @@ struct RealModelTests {
         let source = try #require(RealModel.path)
         let expected = try ChildProcess.run(try EnginePython.command("embedding.py", source + "/model.safetensors"))
         try #require(expected.status == 0, "\(expected.errors)")
-        let meeting = directory("meeting")
-        try FileManager.default.createDirectory(atPath: meeting, withIntermediateDirectories: true)
+        let barrier = directory("barrier")
+        try FileManager.default.createDirectory(atPath: barrier, withIntermediateDirectories: true)
         let program = try CProgram("embedding")
         let programs = [
-            [program.path, store, model, meeting],
-            try EnginePython.command("embedding.py", store, model, meeting),
-            [engine, store, model, "checksum", meeting],
+            [program.path, store, model, barrier],
+            try EnginePython.command("embedding.py", store, model, barrier),
+            [engine, store, model, "checksum", barrier],
         ]
         let running = try programs.map { try ChildProcess($0, environment: EnginePython.environment) }
         for (program, result) in zip(["C", "Python", "Swift"], running.map({ $0.result() })) {

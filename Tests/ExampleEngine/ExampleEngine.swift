@@ -23,7 +23,7 @@ struct ExampleEngine {
             try await forward(tokens, revision)
         case "checksum":
             let lease = try await revision.leaseRest(in: .ram)
-            if arguments.count > 3 { try Meeting(arguments[3]).join(as: "swift") }
+            if arguments.count > 3 { try Barrier(arguments[3]).join(as: "swift") }
             print(try Embeddings(lease).checksum())
         default: throw Usage()
         }

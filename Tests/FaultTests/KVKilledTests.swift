@@ -48,8 +48,8 @@ extension Kills.KilledTests {
             try check()
             try collect(store, point)
             try check()
-            let again = try kv.put(chain, blocks: 0..<20) { block, take in
-                try Array(blocks[block * 5000..<(block + 1) * 5000]).withUnsafeBytes(take)
+            let again = try kv.put(chain, blocks: 0..<20) { block, append in
+                try Array(blocks[block * 5000..<(block + 1) * 5000]).withUnsafeBytes(append)
             }
             #expect(again.stored + again.known == 20, "\(point)")
             try check()

@@ -115,7 +115,7 @@ extension Kills {
         }
 
         @Test("bytes that were durable when an import was killed are not written again")
-        func goesOn() throws {
+        func resumes() throws {
             let place = directory("store")
             var tool = Tool(store: place)
             let log = directory("log")

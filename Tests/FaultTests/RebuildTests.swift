@@ -46,7 +46,7 @@ extension Faults {
         }
 
         /// The tool's output for all models, without accesses.
-        private func told() throws -> [NSObject] {
+        private func listings() throws -> [NSObject] {
             let commands =
                 [["ls"], ["show", "org/model"], ["show", "other"], ["du"]]
                 + ["org/model@v1", "org/model@v3", "org/model@prod", "org/model@first", "org/model", "other"].flatMap {
@@ -88,7 +88,7 @@ extension Faults {
             "a damaged catalog is refused with status 7, and a rebuild restores everything",
             arguments: Damage.allCases)
         func damaged(_ damage: Damage) throws {
-            let before = try told()
+            let before = try listings()
             try self.damage(damage)
             for arguments in [["ls"], ["gc", "--grace", "0"], ["import", directory("other"), "--name", "new"]] {
                 let refused = try tool.run(arguments)
@@ -103,7 +103,7 @@ extension Faults {
             #expect(summary["refs"] as? Int == 4)
             #expect(summary["missing"] as? Int == 0)
             #expect((summary["lost"] as? [Any])?.isEmpty == true)
-            #expect(try told() == before)
+            #expect(try listings() == before)
 
             do {
                 let store = try Store(at: place)

@@ -12,7 +12,7 @@ private struct User {
 
     static let alice = User(id: 61001)
     static let bob = User(id: 61002)
-    static let stranger = User(id: 61003, groups: "61003")
+    static let outsider = User(id: 61003, groups: "61003")
 
     /// Before a command: runs it as this user.
     var prefix: [String] {
@@ -195,7 +195,7 @@ extension Faults {
             #expect(try ChildProcess.check("find", place, "-type", "f", "!", "-perm", "-040") == "")
             #expect(try ChildProcess.check("find", place, "-type", "f", "-perm", "-200", "!", "-perm", "-020") == "")
             #expect(try ChildProcess.check("find", place, "-perm", "/007") == "")
-            #expect(try User.stranger.tool(place)("ls").status != 0)
+            #expect(try User.outsider.tool(place)("ls").status != 0)
         }
 
         @Test("a group's directory with umask 002 is enough to share a store")

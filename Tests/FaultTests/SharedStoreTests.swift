@@ -22,7 +22,7 @@ extension Faults {
         }
 
         @Test("gc in a loop beside imports, reads and removals deletes nothing that an import, a read or a row needs")
-        func crowd() throws {
+        func concurrentCommands() throws {
             let base = TestModel(layers: 1)
             for (name, model) in [
                 ("kept", base), ("tuned1", base.tuned(seed: 1)), ("tuned2", base.tuned(seed: 2)),
@@ -174,7 +174,7 @@ extension Faults {
         @Test(
             "a process that ends while another reads its lease causes no error in either",
             .enabled(if: Machine.traces, Comment(rawValue: Machine.tracing)))
-        func comingAndGoing() throws {
+        func shortLivedProcesses() throws {
             try TestModel(layers: 1).write(to: directory("model"))
             var tool = Tool(store: directory("store"))
             try tool("import", directory("model"))

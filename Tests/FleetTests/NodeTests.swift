@@ -113,11 +113,11 @@ struct NodeTests {
         // Faster than the nodes can follow.
         for version in [1, 3, 2, 4, 1] { try fleet.move("main", of: "org/model", to: version) }
         try fixture.wait(for: digests[0], on: nodes)
-        isOverStore(flag)
+        finish(flag)
         loaders.wait()
     }
 
-    private func isOverStore(_ flag: Shared<Atomic<Bool>>) { flag.value.store(true, ordering: .relaxed) }
+    private func finish(_ flag: Shared<Atomic<Bool>>) { flag.value.store(true, ordering: .relaxed) }
 
     @Test(
         "without etcd nodes poll the bucket; when etcd is back they are notified at once, and versions published meanwhile are written to it"
@@ -134,7 +134,7 @@ struct NodeTests {
         let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
         #expect(!second.told)
         try fixture.wait(for: second.digest, on: nodes)
-        #expect(nodes.allSatisfy { $0.said.contains("Polling the bucket") })
+        #expect(nodes.allSatisfy { $0.logText.contains("Polling the bucket") })
         try fixture.etcd!.restart()
         try wait(for: "all to hear by watch again") {
             let nodes = try fleet.status().nodes!
@@ -159,7 +159,7 @@ struct NodeTests {
         let first = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store, refs: ["main", "prod"])
         func prod() throws -> ContentDigest? { try Store(at: node.store).refs(of: "org/model")["prod"] }
         try wait(for: "v1") { try prod() == first.digest }
-        #expect(node.said.contains("no etcd: polling the bucket"))
+        #expect(node.logText.contains("no etcd: polling the bucket"))
         // This node does not follow the other ref.
         let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store, refs: ["main"])
         try fleet.pushBlocking(try store.revision("org/model@v2"), of: store, refs: ["prod"])
@@ -182,14 +182,14 @@ struct NodeTests {
         let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
         node = try NodeProcess(fixture, "node0")
         try fixture.wait(for: second.digest, on: [node])
-        #expect(node.said.contains("from revision \(position.revision + 1)") && !node.said.contains("compacted"))
+        #expect(node.logText.contains("from revision \(position.revision + 1)") && !node.logText.contains("compacted"))
         node.end(SIGKILL)
         let third = try fleet.pushBlocking(try store.revision("org/model@v3"), of: store)
         let now = try fleet.etcd!.client.range(fleet.etcd!.models).revision
         try fleet.etcd!.client.compact(now)
         node = try NodeProcess(fixture, "node0")
         try fixture.wait(for: third.digest, on: [node])
-        try wait(for: "the reading of all") { node.said.contains("(compacted)") }
+        try wait(for: "the reading of all") { node.logText.contains("(compacted)") }
     }
 
     @Test("a node killed during a sync resumes from its stored shards, and never shows half a version")
@@ -206,7 +206,7 @@ struct NodeTests {
         let proxy = try FaultProxy(to: fixture.objects.port, Array(repeating: .stall(after: 1_300_000), count: 200))
         node = try NodeProcess(fixture, "node0", port: proxy.port)
         var missing = 0
-        try wait(for: "some shards: \(node.said)") {
+        try wait(for: "some shards: \(node.logText)") {
             let store = try Store(at: node.store)
             guard let shards = try store.shards(of: second.digest) else { return false }
             missing = try store.missing(of: shards).values.reduce(0, +)
@@ -245,7 +245,7 @@ struct NodeTests {
         let node = try NodeProcess(fixture, "victim")
         try fixture.wait(for: first.digest, on: [node])
         // The first concurrent requests detect it; afterwards the peer is skipped.
-        let found = node.said.components(separatedBy: "returned wrong bytes").count - 1
+        let found = node.logText.components(separatedBy: "returned wrong bytes").count - 1
         #expect((1...8).contains(found))
     }
 
@@ -261,7 +261,7 @@ struct NodeTests {
         let node = try NodeProcess(fixture, "node")
         try fixture.wait(for: first.digest, on: [node])
         hung.signal(SIGCONT)
-        let failures = node.said.components(separatedBy: "\(hung.url): can't give").count - 1
+        let failures = node.logText.components(separatedBy: "\(hung.url): can't give").count - 1
         // Each of the eight concurrent requests may detect it once.
         #expect(failures <= 8)
     }
@@ -335,6 +335,6 @@ struct NodeTests {
             "node", "org/model", "--advertise", "http://node.example", "--tls-certificate", "any.pem", "--tls-key",
             "any.key")
         #expect(both.status == 64 && both.errors.contains("http://node.example: must be https"))
-        #expect(!node.said.contains("the-fleets-token") && !node.said.contains("testsecret"))
+        #expect(!node.logText.contains("the-fleets-token") && !node.logText.contains("testsecret"))
     }
 }

@@ -42,7 +42,7 @@ struct PartitionTests {
         // Its lease ends, and the operator sees it missing.
         try wait(for: "the node to be given up") { try fleet.status().nodes!.map(\.info.name) == near.map(\.name) }
 
-        try network.mend()
+        try network.restore()
         try fixture.wait(for: second.digest, on: [far])
         try wait(for: "the node to be back") { try fleet.status().nodes!.count == 3 }
         let third = try fleet.pushBlocking(try store.revision("org/model@v3"), of: store)

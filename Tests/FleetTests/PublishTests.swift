@@ -274,8 +274,8 @@ struct PublishTests {
         let node = try NodeProcess(fixture, "node", environment: ["ETCDCTL_USER": "root:the-password"])
         try fixture.wait(for: try store.revision("org/model").digest, on: [node])
         // The first version may have come by a poll, before the watch began.
-        try wait(for: "the watch: \(node.said.suffix(2000))") { node.said.contains("watching etcd from") }
-        #expect(!node.said.contains("the-password"))
+        try wait(for: "the watch: \(node.logText.suffix(2000))") { node.logText.contains("watching etcd from") }
+        #expect(!node.logText.contains("the-password"))
     }
 
     @Test("plain http to another machine is refused unless it is allowed, and credentials are in no message")

@@ -20,8 +20,9 @@ struct TLSTests {
         var nodes = try (0..<3).map { index in
             try NodeProcess(fixture, "node\(index)", ["org/model"] + authority.issue("node\(index)").arguments)
         }
-        let strange = try CertificateAuthority(fixture.directory, name: "stranger's")
-        nodes.append(try NodeProcess(fixture, "stranger", ["org/model"] + strange.issue("stranger").arguments))
+        let untrustedAuthority = try CertificateAuthority(fixture.directory, name: "stranger's")
+        nodes.append(
+            try NodeProcess(fixture, "stranger", ["org/model"] + untrustedAuthority.issue("stranger").arguments))
         #expect(nodes.allSatisfy { $0.url.hasPrefix("https://127.0.0.1:") })
         try fixture.waitForPeers(nodes)
         let fleet = try fixture.fleet()
@@ -36,12 +37,12 @@ struct TLSTests {
         #expect(status.allSatisfy { $0.holdings!.changeSource == "watch" })
         // An untrusted node may still request.
         #expect(status.filter { $0.holdings!.fromPeers > 0 }.count >= 3)
-        let complaints = nodes.dropLast().filter {
-            $0.said.contains("\(nodes[3].url)/")
-                && $0.said.contains("not trusted: its certificate is not signed by an authority")
+        let warnings = nodes.dropLast().filter {
+            $0.logText.contains("\(nodes[3].url)/")
+                && $0.logText.contains("not trusted: its certificate is not signed by an authority")
         }
-        #expect(complaints.count == 3)
-        #expect(!nodes[3].said.contains("not trusted"))
+        #expect(warnings.count == 3)
+        #expect(!nodes[3].logText.contains("not trusted"))
         // The next version is shared in the same way.
         #expect(try fixture.tool("node1")("check", "org/model").status == 0)
     }

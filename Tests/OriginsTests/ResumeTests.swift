@@ -64,7 +64,7 @@ import WeightStore
     @Test(
         "an interrupted fetch of an evicted shard resumes after the bytes that arrived",
         arguments: [SIGTERM, SIGKILL])
-    func broughtBack(number: Int32) throws {
+    func interruptedRefetch(number: Int32) throws {
         // Tensors of 25 to 31 MB.
         let fixture = try HubFixture(TestModel(layers: 1, wide: 12_000))
         #expect(try fixture.tool()("pull", "org/model").status == 0)

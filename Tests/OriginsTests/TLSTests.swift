@@ -48,7 +48,7 @@ import WeightStore
         "no request is sent to an untrusted server, and it is not tried again; the error names it and the reason",
         arguments: [
             (
-                "stranger",
+                "untrusted",
                 "its certificate is not signed by an authority that this machine trusts; to trust another authority, set SSL_CERT_FILE to its certificate"
             ),
             ("old", "its certificate expired on"), ("early", "its certificate is not valid before"),
@@ -59,7 +59,7 @@ import WeightStore
         let authority = try CertificateAuthority(directory)
         let server =
             switch kind {
-            case "stranger": try serve(try CertificateAuthority(directory, name: "stranger").issue("server"))
+            case "untrusted": try serve(try CertificateAuthority(directory, name: "untrusted").issue("server"))
             // The server's clock is wrong by as much: it would not start with such a certificate otherwise.
             case "old": try serve(try authority.issue("server", clock: "-10d"), clock: "-10d")
             case "early": try serve(try authority.issue("server", clock: "+10d"), clock: "+10d")
@@ -77,7 +77,7 @@ import WeightStore
         }
         // Each server received one connection, and one more that reads its certificate.
         #expect(proxy.left >= connections - 4)
-        #expect(!server.said.contains("GET"))
+        #expect(!server.logText.contains("GET"))
     }
 
     @Test("an unreadable file of authorities is reported")

@@ -26,7 +26,7 @@ struct HostileClientTests {
         }
     }
 
-    private func isWell(_ server: TestServer) async throws -> Bool {
+    private func isResponsive(_ server: TestServer) async throws -> Bool {
         try await server.get("/org/base/resolve/main/config.json").status == 200
     }
 
@@ -38,7 +38,7 @@ struct HostileClientTests {
         #expect(try await send("GET /\(long) HTTP/1.1\r\nHost: x\r\n\r\n", to: server).hasPrefix("HTTP/1.1 400"))
         let many = (0..<1000).map { "X-\($0): y\r\n" }.joined()
         #expect(try await send("GET / HTTP/1.1\r\nHost: x\r\n\(many)\r\n", to: server).hasPrefix("HTTP/1.1 400"))
-        #expect(try await isWell(server))
+        #expect(try await isResponsive(server))
     }
 
     @Test(
@@ -51,7 +51,7 @@ struct HostileClientTests {
     func garbage(text: String) async throws {
         let server = try await TestServer.shared.value
         #expect(try await send(text, to: server).hasPrefix("HTTP/1.1 400"))
-        #expect(try await isWell(server))
+        #expect(try await isResponsive(server))
     }
 
     @Test("a request that never ends is cut off: in its head, and in its body")
@@ -81,7 +81,7 @@ struct HostileClientTests {
             }
             for try await isClosed in group { #expect(isClosed) }
         }
-        #expect(try await isWell(server))
+        #expect(try await isResponsive(server))
     }
 
     @Test("a client that reads nothing is disconnected, and the buffers of its response are freed")
@@ -96,7 +96,7 @@ struct HostileClientTests {
         }
         #expect(try await eventually { server.log.lines.contains { $0.contains("interrupted") } })
         #expect(try await eventually { try await server.metric("weightstore_http_streams") == 0 })
-        #expect(try await isWell(server))
+        #expect(try await isResponsive(server))
         withExtendedLifetime(connection) {}
     }
 
@@ -123,7 +123,7 @@ struct HostileClientTests {
         var options = ServerOptions()
         options.idleSeconds = 5
         let server = try await TestServer(options)
-        try await server.checkIdleConnections(isWell: isWell)
+        try await server.checkIdleConnections(isResponsive: isResponsive)
     }
 
     @Test("beyond the limit, connections wait until others are closed")
@@ -143,7 +143,7 @@ struct HostileClientTests {
         let isServed = Mutex(false)
         async let last = {
             defer { isServed.withLock { $0 = true } }
-            return try await isWell(server)
+            return try await isResponsive(server)
         }()
         try await Task.sleep(for: .milliseconds(500))
         #expect(!isServed.withLock { $0 })

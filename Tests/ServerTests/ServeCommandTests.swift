@@ -190,19 +190,19 @@ struct ServeCommandTests {
         func status(_ token: String) async throws -> Int {
             try await ask(port, "/m/resolve/main/config.json", ["Authorization": "Bearer \(token)"]).status
         }
-        func said(_ text: String) async throws -> Bool {
+        func hasLogged(_ text: String) async throws -> Bool {
             try await eventually { String(decoding: try contents(log), as: UTF8.self).contains(text) }
         }
         #expect(try await status("first") == 200)
         try directory.write("second\n", to: "token")
         #expect(try await status("second") == 401)
         process.signal(SIGHUP)
-        #expect(try await said("were read again"))
+        #expect(try await hasLogged("were read again"))
         #expect(try await status("first") == 401)
         #expect(try await status("second") == 200)
         try directory.write("two words\n", to: "token")
         process.signal(SIGHUP)
-        #expect(try await said("The previous one stays in use."))
+        #expect(try await hasLogged("The previous one stays in use."))
         #expect(try await status("second") == 200)
         process.signal(SIGTERM)
         #expect(try await self.status(of: process) == 0)

@@ -39,7 +39,7 @@ struct TLSTests {
         "\(encrypted ? "https" : "http")://127.0.0.1:\(server.port)\(path)"
     }
 
-    private func isWell(_ server: TestServer) async throws -> Bool {
+    private func isResponsive(_ server: TestServer) async throws -> Bool {
         try await curl(url(server, "/org/base/resolve/main/config.json")).output
             == TestServer.base.others["config.json"]
     }
@@ -64,7 +64,7 @@ struct TLSTests {
     }
 
     @Test("a plain http request gets an answer that names https; other bytes close the connection")
-    func unknownFiles() async throws {
+    func plainHTTP() async throws {
         let server = try await server { $0.idleSeconds = 5 }
         #expect(try await server.get("/").status == 400)
         #expect(try await server.get(weights).text == "This port serves https only.\n")
@@ -79,13 +79,13 @@ struct TLSTests {
                 while try !connection.receive().isEmpty {}
             }
         }
-        #expect(try await isWell(server))
+        #expect(try await isResponsive(server))
     }
 
     @Test("a thousand connections without a TLS handshake do not delay other clients, and are closed in time")
     func idle() async throws {
         let server = try await server { $0.idleSeconds = 5 }
-        try await server.checkIdleConnections(isWell: isWell)
+        try await server.checkIdleConnections(isResponsive: isResponsive)
     }
 
     @Test("a client that reads nothing is disconnected")
@@ -94,7 +94,7 @@ struct TLSTests {
         let address = url(server, weights)
         let client = try await onThread { try SlowClient(address, pace: 0, trusting: try Self.authority.get()) }
         #expect(try await eventually { server.log.lines.contains { $0.contains("interrupted") } })
-        #expect(try await isWell(server))
+        #expect(try await isResponsive(server))
         withExtendedLifetime(client) {}
     }
 
@@ -171,19 +171,19 @@ struct TLSCommandTests {
             (renewed.chain, certificate.chain, "\(certificate.key): unusable for https"),
             (renewed.key, certificate.key, "\(certificate.chain): renewed, valid until"),
         ] {
-            #expect(!server.said.contains(says))
+            #expect(!server.logText.contains(says))
             #expect(try await curl(server.url + "/health", trusting: first).status == 0)
             // In one step, as ACME clients do.
             try FileManager.default.copyItem(atPath: from, toPath: to + ".new")
             #expect(rename(to + ".new", to) == 0)
-            #expect(try await eventually { server.said.contains(says) })
+            #expect(try await eventually { server.logText.contains(says) })
         }
         #expect(try await curl(server.url + "/health", trusting: second).status == 0)
         #expect(try await curl(server.url + "/health", trusting: first).status == 60)
         try FileManager.default.removeItem(atPath: certificate.chain)
         #expect(
             try await eventually {
-                server.said.contains("\(certificate.chain): unusable for https: No such file")
+                server.logText.contains("\(certificate.chain): unusable for https: No such file")
             })
         #expect(try await curl(server.url + "/health", trusting: second).status == 0)
         #expect(try await onThread { try client.received() } == TestServer.base.file(TestServer.base.tensors).count)
@@ -201,7 +201,7 @@ struct TLSCommandTests {
         server.signal(SIGTERM)
         let size = try TestServer.base.file(TestServer.base.tensors).count
         #expect(try await onThread { try client.received() } == size)
-        #expect(try await eventually { server.said.contains("model.safetensors 200 \(size) bytes") })
+        #expect(try await eventually { server.logText.contains("model.safetensors 200 \(size) bytes") })
         server.end()
     }
 

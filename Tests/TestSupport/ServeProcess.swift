@@ -20,7 +20,7 @@ package final class ServeProcess: Sendable {
     }
 
     package var port: Int { Int(url.split(separator: ":").last ?? "") ?? 0 }
-    package var said: String { (try? String(contentsOfFile: log, encoding: .utf8)) ?? "" }
+    package var logText: String { (try? String(contentsOfFile: log, encoding: .utf8)) ?? "" }
     package var identifier: Int32 { daemon.identifier }
     package func signal(_ number: Int32) { daemon.signal(number) }
     package func end() { daemon.end() }

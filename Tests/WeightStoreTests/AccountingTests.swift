@@ -97,8 +97,8 @@ import Testing
     @Test("accesses that are not yet written are bounded in number")
     func bounded() throws {
         try store.setRecordsAccesses(true)
-        for _ in 0..<3 { store.recorder.record(rows: [Int64](repeating: 1, count: AccessRecorder.room / 2)) }
+        for _ in 0..<3 { store.recorder.record(rows: [Int64](repeating: 1, count: AccessRecorder.capacity / 2)) }
         store.flush()
-        #expect(try store.recordedAccesses().accesses.count == AccessRecorder.room)
+        #expect(try store.recordedAccesses().accesses.count == AccessRecorder.capacity)
     }
 }

@@ -86,7 +86,7 @@ import Testing
     }
 
     @Test("an older process can begin and end a use of a revision while an open waits for it")
-    func unhindered() async throws {
+    func olderProcessWorks() async throws {
         let holder = try await Holder(of: store, Self.old)
         let waits = Mutex(true)
         let opening = Task {
@@ -135,7 +135,7 @@ import Testing
         let leases = try LeaseDirectory(store + "/leases")
         let store = store
         // As a migration does.
-        let opening = try leases.whileNobodyStarts { _ in
+        let opening = try leases.withNewUsesBlocked { _ in
             let opening = Task { try await onThread { _ = try Store(at: store) } }
             usleep(500_000)
             let queue = try DatabaseQueue(path: store + "/store.db")

@@ -43,7 +43,7 @@ import Testing
     }
 
     /// Evicts shards as an older version did, which checked no other holder.
-    private func evictCarelessly(_ model: String) throws {
+    private func evictUnchecked(_ model: String) throws {
         try store.catalog.write { db in
             for row in try Row.fetchAll(
                 db,
@@ -262,10 +262,10 @@ import Testing
     @Test("a removal first fetches evicted shards that another revision needs and has no origin for")
     func removalFetches() throws {
         try add("base", base, origins: [url("base")])
-        try evictCarelessly("base")
+        try evictUnchecked("base")
         try add("tuned", base.tuned(seed: 5))
         // The import has stored all shards again; an older version would have evicted the shared ones.
-        try evictCarelessly("base")
+        try evictUnchecked("base")
         let planned = try store.remove(["base"], dryRun: true)
         #expect(planned.fetchedFirst > 3 && planned.neededBy == ["tuned@v1"])
         let summary = try store.remove(["base"])
@@ -280,7 +280,7 @@ import Testing
     func removalRefuses() throws {
         try add("base", base, origins: [url("base")])
         try add("tuned", base.tuned(seed: 5))
-        try evictCarelessly("base")
+        try evictUnchecked("base")
         try FileManager.default.moveItem(atPath: directory("base"), toPath: directory("away"))
         let error = #expect(throws: StoreError.self) { try store.remove(["base"]) }
         guard case .neededElsewhere("base@v1", ["tuned@v1"], _, _) = error else {
@@ -352,7 +352,7 @@ import Testing
         try add("base", base, origins: [url("base")])
         try add("v2", TestModel(layers: 1, seed: 3), as: "base", origins: [url("v2")])
         let before = try store.revisionOrigins()
-        try evictCarelessly("base")
+        try evictUnchecked("base")
         let path = directory("copy")
         try store.catalog.fold()
         try FileManager.default.copyItem(atPath: store.path, toPath: path)

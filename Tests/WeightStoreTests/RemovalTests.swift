@@ -50,13 +50,13 @@ import WeightStore
     func dryRun() throws {
         try add("base")
         let before = blobs()
-        let said = try store.remove(["base"], dryRun: true)
+        let planned = try store.remove(["base"], dryRun: true)
         #expect(blobs() == before)
         try check("base")
         let done = try store.remove(["base"])
-        #expect(said.revisions == done.revisions)
-        #expect(said.bytes == done.bytes)
-        #expect(said.shards == done.shards)
+        #expect(planned.revisions == done.revisions)
+        #expect(planned.bytes == done.bytes)
+        #expect(planned.shards == done.shards)
     }
 
     @Test("a pinned revision is removed only with force")
@@ -210,8 +210,8 @@ import WeightStore
         sleep(1)
         _ = try store.revision("base@v1").layer(0)
         let stored = try store.usage().stored
-        let said = try store.prune(rule { $0.downToBytes = stored - 1 }, dryRun: true)
-        #expect(said.revisions == ["base@v2"])
+        let planned = try store.prune(rule { $0.downToBytes = stored - 1 }, dryRun: true)
+        #expect(planned.revisions == ["base@v2"])
         try store.prune(rule { $0.downToBytes = stored - 1 })
         #expect(try versions() == [1, 3])
         #expect(try store.usage().stored < stored)

@@ -195,7 +195,7 @@ import Testing
         let plan = try store.warmPlan(WarmRequest(to: tier))
         let work = Work()
         TierTests.driver.hold(true)
-        let task = Task { try await store.bring(plan, work) }
+        let task = Task { try await store.execute(plan, work) }
         // Copies are held back: something is under way, and can't end.
         while store.gauges[0].loading == 0 { try await Task.sleep(for: .milliseconds(5)) }
         task.cancel()

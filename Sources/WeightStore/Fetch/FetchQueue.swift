@@ -89,10 +89,10 @@ struct FetchQueue {
                 skip(run.length)
                 continue
             }
-            let room = limit - (job?.length ?? 0)
+            let space = limit - (job?.length ?? 0)
             // A streamed shard begins at the front of a buffer, which keeps its writes aligned.
-            if job != nil, !isGathered || room < run.length - done { return job }
-            let length = min(run.length - done, room)
+            if job != nil, !isGathered || space < run.length - done { return job }
+            let length = min(run.length - done, space)
             var next = job ?? FetchJob(file: files[file], offset: offset + done, length: 0, pieces: [])
             next.pieces.append(
                 .init(

@@ -87,7 +87,7 @@ final class FetchRun: Sendable {
                     return
                 }
                 let start = ContinuousClock.now
-                try bring(job, buffer)
+                try process(job, buffer)
                 adapt(to: ContinuousClock.now - start)
             } catch {
                 return failure.record(error)
@@ -103,7 +103,7 @@ final class FetchRun: Sendable {
         if duration > .seconds(1), bytes > 256 << 10 { rangeBytes.store(bytes / 2, ordering: .relaxed) }
     }
 
-    private func bring(_ job: FetchJob, _ buffer: Buffer) throws {
+    private func process(_ job: FetchJob, _ buffer: Buffer) throws {
         let prefix = job.file.prefix
         let known = min(max(prefix.count - job.offset, 0), job.length)
         if known > 0 { Self.copy(prefix[job.offset..<job.offset + known], to: buffer) }

@@ -36,7 +36,7 @@ final class PassedThrough: Sendable {
 
 extension Store {
     /// Whether an error says that bytes were not stored because there is no space for them.
-    static func isNoRoom(_ error: any Error) -> Bool {
+    static func isOutOfSpace(_ error: any Error) -> Bool {
         switch error {
         case StoreError.quotaFull, FileError.diskFull: true
         default: false

@@ -178,11 +178,11 @@ struct ImportSource {
     /// its first bytes. A hub's snapshot and a single file count as a model in any case.
     func isModel() throws -> Bool {
         if !mustBeComplete { return true }
-        let isNamedSo = files.contains { file in
+        let hasModelFile = files.contains { file in
             FileFormat(path: file.path) != .other || file.path == "config.json"
                 || file.path.hasByteSuffix("/config.json")
         }
-        return try isNamedSo || files.contains { try FileSource($0.location).beginsLikeTensors() }
+        return try hasModelFile || files.contains { try FileSource($0.location).beginsLikeTensors() }
     }
 
     /// Throws if a file is missing that an index or the name of a split file implies.

@@ -123,8 +123,8 @@ struct Importer {
             if file.isLink {
                 removable.append(.init(location: file.location, file.status, digest: read.content.digest))
             }
-            let isOurs = !file.isLink || SourceBounds.contains(root, file.real)
-            if isOurs, uses[ByteText(file.real)] == 0 {
+            let isInSource = !file.isLink || SourceBounds.contains(root, file.real)
+            if isInSource, uses[ByteText(file.real)] == 0 {
                 removable.append(
                     .init(
                         location: file.real, read.status, isSettled: read.isSettled, digest: read.content.digest))

@@ -49,7 +49,7 @@ extension Revision {
         let fetched: FileEntry
         do {
             fetched = try self.fetched(file, range)
-        } catch  where Store.isNoRoom(error) {
+        } catch  where Store.isOutOfSpace(error) {
             return try passThrough(file, range, because: error)
         }
         var stored = try stored(fetched, range)

@@ -115,7 +115,7 @@ extension Store {
             note(try checkOrigins(of: stale, .first, work), of: stale, &unanswered, &summary)
         }
         // Between reading the leases and the commit, no process may begin to use a revision.
-        let gone = try leases.whileNobodyStarts(work) { [victims, unanswered] holders in
+        let gone = try leases.withNewUsesBlocked(work) { [victims, unanswered] holders in
             try catalog.write(dryRun: request.dryRun, work: work) { db in
                 try authority.require(db)
                 return try Self.claim(victims, wanted, holders, except: unanswered, db)

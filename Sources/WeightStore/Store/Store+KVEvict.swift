@@ -94,10 +94,10 @@ extension Store {
         guard let limit = quota.highBytes, stored + bytes > limit else { return sizes.count }
         var request = EvictionRequest(.downTo(max(min((quota.lowBytes ?? 0), limit - bytes), 0)), of: .kv)
         request.excluded = excluded
-        var room = limit - (try evictBlocking(request).stored)
+        var space = limit - (try evictBlocking(request).stored)
         return sizes.prefix { size in
-            room -= size
-            return room >= 0
+            space -= size
+            return space >= 0
         }.count
     }
 

@@ -143,7 +143,7 @@ extension Store {
                         name: Self.name(of: revision, record.model), manifest: revision.digest, reason: "\(error)"))
             }
         }
-        if isNewer { try removeGone(from: model, record, db) }
+        if isNewer { try removeUnlisted(from: model, record, db) }
         let refs = try RefTable.targets(of: model, db)
         for (ref, digest) in record.refs where isNewer || refs[ref] == nil {
             guard refs[ref] != digest, let revision = try RevisionTable.find(digest, of: model, db) else { continue }
@@ -200,7 +200,7 @@ extension Store {
     }
 
     /// Removes the rows of revisions that a newer record no longer lists and whose manifests are gone. No blob is deleted.
-    private func removeGone(from model: Int64, _ record: ModelRecord, _ db: Database) throws {
+    private func removeUnlisted(from model: Int64, _ record: ModelRecord, _ db: Database) throws {
         let listed = Set(record.revisions.map(\.digest))
         var removal = Removal()
         for row in try RevisionRow.all(of: model, db)

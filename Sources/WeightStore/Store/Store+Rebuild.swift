@@ -42,7 +42,7 @@ extension Store {
         try StoreAccess(path).requireWritable()
         try createFolders(path)
         let leases = try LeaseDirectory(path + "/leases", .readWrite, LockWait(work) { logger.warning("\($0)") })
-        return try leases.whileNobodyStarts(work) { holders in
+        return try leases.withNewUsesBlocked(work) { holders in
             let others = holders.filter { $0.lease != leases.name }.map(\.process)
             guard others.isEmpty else {
                 throw StorageError.busy(what: path, holder: others.joined(separator: ", "))

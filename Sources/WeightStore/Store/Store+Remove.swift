@@ -163,7 +163,7 @@ extension Store {
         _ plan: RemovalPlan, locked: Bool, _ work: Work,
         still: (inout RemovalPlan, [LeaseDirectory.Holder], Database) throws -> [RevisionRow]?
     ) throws -> Removal {
-        try leases.whileNobodyStarts(work) { holders in
+        try leases.withNewUsesBlocked(work) { holders in
             try change(work).commit { db in
                 try authority.require(db)
                 var plan = plan

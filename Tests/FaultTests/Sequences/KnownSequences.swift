@@ -16,7 +16,7 @@ enum KnownSequences {
         (
             "an origin is checked again after an hour",
             [
-                write(0, 0), from(0, "a", origin: 0), .event(.hourPasses), edit(0), evict,
+                write(0, 0), from(0, "a", origin: 0), .event(.expireChecks), edit(0), evict,
             ]
         ),
         (
@@ -76,13 +76,14 @@ enum KnownSequences {
         (
             "a file whose digest the catalog knows is not garbage",
             [
-                write(0, 0), from(0, "a"), .event(.lose(3)), collect, .event(.giveBack), collect,
+                write(0, 0), from(0, "a"), .event(.loseShard(3)), collect, .event(.restoreShards), collect,
             ]
         ),
         (
             "a shard that is back is found",
             [
-                write(0, 0), from(0, "a"), .event(.lose(3)), collect, .event(.giveBack), .run(.verify(origins: false)),
+                write(0, 0), from(0, "a"), .event(.loseShard(3)), collect, .event(.restoreShards),
+                .run(.verify(origins: false)),
             ]
         ),
         (

@@ -154,7 +154,7 @@ extension SequenceModel {
         }
         try stored(key, bytes, after, old, new)
         moves[move] = nil
-        ghosts.remove(key)
+        removedAfterBackup.remove(key)
     }
 
     /// An import that succeeded has the bytes, or an origin has them.
@@ -225,7 +225,7 @@ extension SequenceModel {
         // A record that a killed change has left lists a removed model again, and its manifests may be gone.
         if old.whole.keys.count(where: { $0.kind == .record }) > listing.models.count {
             let more = Set(after.revisions.keys).subtracting(listing.revisions.keys)
-            ghosts.formUnion(more)
+            removedAfterBackup.formUnion(more)
             listing.models.formUnion(after.models)
             for key in more { listing.revisions[key] = after.revisions[key] }
             hasLoss = true
@@ -260,7 +260,7 @@ extension SequenceModel {
         }
         for key in after.revisions.keys where newest.revisions[key] == nil {
             guard listing.revisions[key] != nil else { throw SequenceFailure("the merge has made \(key)") }
-            ghosts.insert(key)
+            removedAfterBackup.insert(key)
         }
         listing = after
         self.newest = nil
@@ -315,14 +315,14 @@ extension SequenceModel {
             let keys = names.flatMap { listing.all($0) ?? [] }
             return isAbsent(keys) || !force && keys.contains { listing.revisions[$0]?.isPinned == true }
         case (.evict, 12), (.checkOrigins, 12), (.verify(origins: true), 12): return isSilent
-        case (.collect, 3): return suspects.count > 10 || newest != nil || !ghosts.isEmpty
+        case (.collect, 3): return suspects.count > 10 || newest != nil || !removedAfterBackup.isEmpty
         case (.verify, 3), (.merge, 3): return isAbsent(all) || !suspects.isEmpty || hasLoss
         case (.rebuild, 3):
             let records = old.whole.keys.count { $0.kind == .record }
             return isAbsent(all) || !suspects.isEmpty || lacksDescription || records > listing.models.count
         case (.export(let name), _):
             return listing.revision(name).map { !isReadable($0, old) } ?? true
-        case (.discardNewer, 3): return suspects.count > 10 || !ghosts.isEmpty || newest != nil
+        case (.discardNewer, 3): return suspects.count > 10 || !removedAfterBackup.isEmpty || newest != nil
         default: return false
         }
     }

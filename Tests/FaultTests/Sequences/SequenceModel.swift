@@ -34,7 +34,7 @@ struct SequenceModel {
     /// What it listed before an older catalog was put back; nil if the catalog is not older.
     var newest: CatalogListing?
     /// Revisions that were removed after the backup: a merge may list them again.
-    var ghosts: Set<Key> = []
+    var removedAfterBackup: Set<Key> = []
     /// The bytes of all revisions that were ever listed, by digest.
     var bytes: [ContentDigest: RevisionBytes] = [:]
     /// Shards that the catalog lists as evicted: files of theirs are garbage.

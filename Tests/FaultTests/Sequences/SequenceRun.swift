@@ -228,7 +228,7 @@ final class SequenceRun {
     /// Restores everything, and checks the store as a whole.
     func finish() throws {
         for place in 0..<SequenceDirectory.places { try perform(.event(.back(place)), .listing) }
-        for event in [SequenceEvent.mount, .giveBack] { try perform(.event(event), .bytes) }
+        for event in [SequenceEvent.mount, .restoreShards] { try perform(.event(event), .bytes) }
         if model.newest != nil { try perform(.run(.merge), .bytes) }
         try perform(.run(.verify(origins: false)), .listing)
         try perform(.run(.collect(grace: 0, downTo: nil)), .rebuild)
@@ -270,7 +270,7 @@ final class SequenceRun {
                 to: directory.store + "/store.db")
             model.restored()
             try look(try directory.copy()) { store in model.evicted = try Self.evicted(store) }
-        case .hourPasses:
+        case .expireChecks:
             let queue = try DatabaseQueue(path: directory.store + "/store.db")
             try queue.write { db in
                 try db.execute(
@@ -280,8 +280,8 @@ final class SequenceRun {
             }
             try queue.close()
             model.checked = []
-        case .lose(let number), .corrupt(let number): try damage(number, isLost: event == .lose(number))
-        case .giveBack: try giveBack()
+        case .loseShard(let number), .corrupt(let number): try damage(number, isLost: event == .loseShard(number))
+        case .restoreShards: try restoreShards()
         case .loseDescription(let number):
             let kind = number.isMultiple(of: 2) ? BlobDirectory.Kind.manifest : .record
             let names = state.whole.keys.filter { $0.kind == kind }.sorted { $0.digest.hex < $1.digest.hex }
@@ -322,7 +322,7 @@ final class SequenceRun {
         try directory.write(bytes, to: path, mode: 0o444)
     }
 
-    private func giveBack() throws {
+    private func restoreShards() throws {
         let lost = directory.root + "/lost"
         for name in try FileSystem.entries(lost) {
             guard let digest = ContentDigest(hex: name) else { continue }
@@ -343,11 +343,11 @@ extension SequenceModel {
         case .write: true
         case .edit(let place, _), .replace(let place, _), .delete(let place, _), .away(let place): isThere(place)
         case .back(let place): !isThere(place) && FileSystem.exists(directory.place(place) + ".away")
-        case .unmount, .lose, .corrupt, .loseDescription: directory.isMounted && newest == nil
-        case .giveBack: directory.isMounted
+        case .unmount, .loseShard, .corrupt, .loseDescription: directory.isMounted && newest == nil
+        case .restoreShards: directory.isMounted
         case .mount: !directory.isMounted
         case .restore: backup != nil && newest == nil && directory.isMounted && !hasLoss && !lacksDescription
-        case .hourPasses: true
+        case .expireChecks: true
         }
     }
 

@@ -107,13 +107,13 @@ enum SequenceEvent: Sendable, Equatable, CustomStringConvertible {
     /// `store.db` of the backup is put back.
     case restore
     /// Checks within the last hour become older than an hour.
-    case hourPasses
+    case expireChecks
     /// The file of a shard is lost.
-    case lose(Int)
+    case loseShard(Int)
     /// A byte of a shard changes on the disk.
     case corrupt(Int)
     /// The lost and changed shards are restored, with the right bytes.
-    case giveBack
+    case restoreShards
     /// A manifest (even numbers) or a record (odd numbers) is lost.
     case loseDescription(Int)
 
@@ -128,10 +128,10 @@ enum SequenceEvent: Sendable, Equatable, CustomStringConvertible {
         case .unmount: "mv store/blobs blobs.away && mkdir store/blobs"
         case .mount: "rm -r store/blobs && mv blobs.away store/blobs"
         case .restore: "cp backup/store.db store/store.db && rm -f store/store.db-wal store/store.db-shm"
-        case .hourPasses: "sqlite3 store/store.db 'UPDATE revision_origin SET checked_at = checked_at - 7200'"
-        case .lose(let shard): "lose_shard \(shard)"
+        case .expireChecks: "sqlite3 store/store.db 'UPDATE revision_origin SET checked_at = checked_at - 7200'"
+        case .loseShard(let shard): "lose_shard \(shard)"
         case .corrupt(let shard): "corrupt_shard \(shard)"
-        case .giveBack: "give_back"
+        case .restoreShards: "give_back"
         case .loseDescription(let index): "lose_description \(index)"
         }
     }

@@ -38,7 +38,7 @@ struct StepGenerator {
             case .run(let command), .kill(let command, _, _): if model.allows(command) { return kill(command) }
             }
         }
-        return .event(.hourPasses)
+        return .event(.expireChecks)
     }
 
     private mutating func kill(_ command: SequenceCommand) -> Step {
@@ -53,7 +53,7 @@ struct StepGenerator {
         // A step that ends an exceptional state follows soon.
         if !directory.isMounted, chance(40) { return .event(.mount) }
         if model.newest != nil, chance(40) { return .run(chance(10) ? .discardNewer : chance(20) ? .rebuild : .merge) }
-        if !model.suspects.isEmpty, chance(15) { return .event(.giveBack) }
+        if !model.suspects.isEmpty, chance(15) { return .event(.restoreShards) }
         if (0..<SequenceDirectory.places).allSatisfy({ directory.file(0, ofPlace: $0) == nil }), chance(85) {
             return .event(.write(number(SequenceDirectory.places), variant: number(SequenceFiles.variants)))
         }
@@ -68,7 +68,7 @@ struct StepGenerator {
         case 34..<39: return .event(change(place))
         case 39..<41: return .event(chance(50) ? .away(place) : .back(place))
         case 41..<50: return .run(.evict(chance(50) ? nil : 1 + number(20_000)))
-        case 50..<53: return .event(.hourPasses)
+        case 50..<53: return .event(.expireChecks)
         case 53..<60: return .run(.export(revision(model)))
         case 60..<65: return .run(.remove(chance(40) ? [name(model)] : [revision(model)], force: chance(20)))
         case 65..<68: return .run(.prune(keepLast: chance(50) ? number(3) : nil, includeReferenced: chance(30)))
@@ -133,7 +133,7 @@ struct StepGenerator {
 
     private mutating func damage() -> SequenceEvent {
         switch number(5) {
-        case 0, 1: .lose(number(40))
+        case 0, 1: .loseShard(number(40))
         case 2, 3: .corrupt(number(40))
         default: .loseDescription(number(10))
         }

@@ -29,7 +29,7 @@ final class Namespace: Sendable {
     }
 
     func cut() throws { try Self.ip("link", "set", link, "down") }
-    func mend() throws { try Self.ip("link", "set", link, "up") }
+    func restore() throws { try Self.ip("link", "set", link, "up") }
 
     deinit {
         // The link is removed with the namespace.

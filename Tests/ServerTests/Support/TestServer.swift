@@ -90,9 +90,9 @@ final class TestServer: Sendable {
     }
 
     /// Checks that a thousand silent connections do not delay other clients, and are closed.
-    func checkIdleConnections(isWell: (TestServer) async throws -> Bool) async throws {
+    func checkIdleConnections(isResponsive: (TestServer) async throws -> Bool) async throws {
         let connections = try await onThread { [port] in try (0..<1000).map { _ in try Connection(port: port) } }
-        #expect(try await isWell(self))
+        #expect(try await isResponsive(self))
         let closed = try await onThread { try connections.filter { try $0.receive().isEmpty }.count }
         #expect(closed == 1000)
     }

@@ -43,7 +43,7 @@ struct FleetStatus: ParsableCommand {
                     table.add(
                         node.info.name, node.info.url, node.holdings?.changeSource ?? "-",
                         "\(state.model)@\(state.ref)",
-                        state.hereText,
+                        state.localText,
                         state.isCurrent ? "" : "\(state.fleetText) ← lags", Quantity.bytes(state.missing), peers, bucket
                     )
                 }

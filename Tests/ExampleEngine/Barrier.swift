@@ -1,7 +1,7 @@
 import Foundation
 
 /// Lets processes wait for each other: each creates a file in a directory when it has reached this point.
-struct Meeting {
+struct Barrier {
     private let directory: String
 
     init(_ directory: String) { self.directory = directory }
@@ -11,10 +11,10 @@ struct Meeting {
         try Data().write(to: URL(fileURLWithPath: directory + "/" + name))
         let end = Date() + 120
         while try FileManager.default.contentsOfDirectory(atPath: directory).count < 3 {
-            guard Date() < end else { throw Late() }
+            guard Date() < end else { throw TimedOut() }
             usleep(10_000)
         }
     }
 
-    struct Late: Error {}
+    struct TimedOut: Error {}
 }
