@@ -129,7 +129,7 @@ import Testing
             }
             usleep(10_000)
         }
-        Issue.record("the second process took no lease")
+        Issue.record("the second process acquired no lease")
         return process
     }
 

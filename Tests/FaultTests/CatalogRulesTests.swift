@@ -155,7 +155,7 @@ extension Faults {
             }
             try write(megabytes: 1)
             #expect(try log() == 0)
-            #expect(patience.withLock { $0.ofCheckpoints } == ["0", "0", "0", "0"], "nobody waits for a reader")
+            #expect(patience.withLock { $0.ofCheckpoints } == ["0", "0", "0", "0"], "no checkpoint waits for a reader")
         }
 
         @Test("opening a store and reading from it writes nothing to the catalog")

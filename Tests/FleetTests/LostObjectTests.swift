@@ -243,7 +243,7 @@ struct LostObjectTests {
             }
             outcome.value.withLock { $0 = result }
         }
-        try wait(for: "the push to announce what it needs") {
+        try wait(for: "the push to announce its shards") {
             try ChildProcess.check("curl", "-sf", "http://127.0.0.1:\(port)/held") == "1"
         }
         try fleet.drop(2, of: "org/model")
@@ -264,7 +264,7 @@ struct LostObjectTests {
             $0.collection = .init(id: "x", collector: "test", seen: Int(fleet.bucket.now.timeIntervalSince1970))
         }
         let push = try fixture.tool("publisher").start(["push", "org/model"])
-        try wait(for: "the push to announce what it needs") { try fleet.bucket.lists("pushes/") }
+        try wait(for: "the push to announce its shards") { try fleet.bucket.lists("pushes/") }
         push.signal(SIGTERM)
         let result = push.result()
         #expect(result.status == 130, "\(result.errors)")
@@ -310,7 +310,7 @@ struct LostObjectTests {
             let result = Result { try fleet.pushBlocking(try store.revision("org/model"), of: store) }
             outcome.value.withLock { $0 = result }
         }
-        try wait(for: "the push to announce what it needs") { try fleet.bucket.lists("pushes/") }
+        try wait(for: "the push to announce its shards") { try fleet.bucket.lists("pushes/") }
         // Another publisher creates v1, and it is dropped.
         _ = try fleet.map.change("org/model") { $0.last = 1 }
         try Ledger.change(fleet.bucket) { $0.collection = nil }

@@ -43,7 +43,7 @@ struct NodeTests {
         #expect(proxy.bytes - after < 1 << 20, "a rollback moves no shard")
 
         // The output for the operator.
-        try wait(for: "all to have said what they have") { try fleet.status().nodes!.allSatisfy { !$0.lags } }
+        try wait(for: "the holdings of all nodes") { try fleet.status().nodes!.allSatisfy { !$0.lags } }
         let status = try fleet.status()
         #expect(status.nodes!.map(\.info.name) == nodes.map(\.name))
         #expect(status.nodes!.allSatisfy { $0.holdings?.changeSource == "watch" && $0.states[0].held == 1 })
@@ -56,7 +56,7 @@ struct NodeTests {
         try fleet.move("main", of: "org/model", to: 2)
         try fixture.wait(for: second.digest, on: nodes)
         nodes[0].end()
-        try wait(for: "the node that left to be gone") { try fleet.status().nodes!.count == 3 }
+        try wait(for: "the removal of the node that left") { try fleet.status().nodes!.count == 3 }
         try fleet.move("main", of: "org/model", to: 1)
         #expect(try check("check", "org/model").status == 11)
         #expect(try check("sync", "org/model", "--dry-run").output.contains("v2 → v1"))
@@ -136,12 +136,12 @@ struct NodeTests {
         try fixture.wait(for: second.digest, on: nodes)
         #expect(nodes.allSatisfy { $0.logText.contains("Polling the bucket") })
         try fixture.etcd!.restart()
-        try wait(for: "all to hear by watch again") {
+        try wait(for: "the watches of all nodes") {
             let nodes = try fleet.status().nodes!
             return nodes.count == 2 && nodes.allSatisfy { $0.holdings?.changeSource == "watch" && !$0.lags }
         }
         // A node or the publisher has written the missed version to etcd.
-        try wait(for: "etcd to know") {
+        try wait(for: "version 2 in etcd") {
             guard let known = try fleet.etcd!.client.get(fleet.etcd!.models + "org/model") else { return false }
             return try ModelVersions(decoding: known.value, place: "etcd").last == 2
         }
@@ -189,7 +189,7 @@ struct NodeTests {
         try fleet.etcd!.client.compact(now)
         node = try NodeProcess(fixture, "node0")
         try fixture.wait(for: third.digest, on: [node])
-        try wait(for: "the reading of all") { node.logText.contains("(compacted)") }
+        try wait(for: "the reading of all keys") { node.logText.contains("(compacted)") }
     }
 
     @Test("a node killed during a sync resumes from its stored shards, and never shows half a version")
@@ -221,7 +221,7 @@ struct NodeTests {
         let clean = try FaultProxy(to: fixture.objects.port)
         node = try NodeProcess(fixture, "node0", port: clean.port)
         try fixture.wait(for: second.digest, on: [node])
-        #expect(clean.bytes < missing + (256 << 10), "what had come does not come again")
+        #expect(clean.bytes < missing + (256 << 10), "bytes that had arrived are not fetched again")
     }
 
     @Test("a peer that sends wrong bytes is detected and skipped, and the bytes are fetched from elsewhere")
@@ -279,7 +279,7 @@ struct NodeTests {
         try fixture.wait(for: first.digest, on: [slow])
         let node = try NodeProcess(fixture, "node")
         try fixture.wait(for: first.digest, on: [node])
-        #expect(proxy.left < 100 && proxy.left >= 60, "it was asked, and not for everything")
+        #expect(proxy.left < 100 && proxy.left >= 60, "it received some requests, and not all")
     }
 
     @Test("evicted shards are fetched from a peer before the object store, in any process of the machine")
@@ -321,8 +321,8 @@ struct NodeTests {
         #expect(throws: FetchError.self) { try PeerOrigin("peer+" + node.url, token: "another").manifest(first.digest) }
         #expect(try PeerOrigin("peer+" + node.url, token: "the-fleets-token").manifest(first.digest).count > 0)
         // A node with another token gets nothing from it, and all from the bucket.
-        let stranger = try NodeProcess(fixture, "stranger", environment: ["WEIGHTSTORE_TOKEN": "another"])
-        try fixture.wait(for: first.digest, on: [stranger])
+        let outsider = try NodeProcess(fixture, "stranger", environment: ["WEIGHTSTORE_TOKEN": "another"])
+        try fixture.wait(for: first.digest, on: [outsider])
         let nowhere = try fixture.tool("open")("node", "org/model", "--host", "0.0.0.0", "--port", "0")
         #expect(nowhere.status == 64 && nowhere.errors.contains("--advertise"))
         let open = try fixture.tool("open")("node", "org/model", "--host", "10.255.255.1", "--port", "0")

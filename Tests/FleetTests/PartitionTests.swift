@@ -40,11 +40,13 @@ struct PartitionTests {
         #expect(try far.main() == first.digest)
         #expect(try Store(at: far.store).verifyBlocking().damage.isEmpty)
         // Its lease ends, and the operator sees it missing.
-        try wait(for: "the node to be given up") { try fleet.status().nodes!.map(\.info.name) == near.map(\.name) }
+        try wait(for: "the removal of the node that is cut off") {
+            try fleet.status().nodes!.map(\.info.name) == near.map(\.name)
+        }
 
         try network.restore()
         try fixture.wait(for: second.digest, on: [far])
-        try wait(for: "the node to be back") { try fleet.status().nodes!.count == 3 }
+        try wait(for: "the return of the node") { try fleet.status().nodes!.count == 3 }
         let third = try fleet.pushBlocking(try store.revision("org/model@v3"), of: store)
         try fixture.wait(for: third.digest, on: near + [far])
     }

@@ -94,7 +94,7 @@ struct PublishTests {
             shared.value.withLock { $0 = result }
         }
         var waiting = false
-        try wait(for: "the push to announce what it needs") {
+        try wait(for: "the push to announce its shards") {
             try fleet.bucket.list("pushes/") { if !$0.isEmpty { waiting = true } }
             return waiting
         }
@@ -207,7 +207,7 @@ struct PublishTests {
         #expect(throws: FleetError.self) { try fleet.drop(1, of: "org/model") }
         #expect(try fleet.move("main", of: "org/model", to: nil) == (2, 1))
         try fleet.drop(1, of: "org/model")
-        #expect(try tool("rollback", "org/model").status == 2, "v1 has gone")
+        #expect(try tool("rollback", "org/model").status == 2, "v1 was dropped")
         #expect(try tool("rollback", "org/nobody").status == 2)
         // One of the concurrent writers moves the ref; the others may find it moved.
         let moved = Atomic<Int>(0)

@@ -31,7 +31,7 @@ struct TLSTests {
         try fixture.wait(for: first.digest, on: nodes)
         let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
         try fixture.wait(for: second.digest, on: nodes)
-        try wait(for: "all to have said what they have") { try fleet.status().nodes!.allSatisfy { !$0.lags } }
+        try wait(for: "the holdings of all nodes") { try fleet.status().nodes!.allSatisfy { !$0.lags } }
         let status = try fleet.status().nodes!
         #expect(status.map(\.info.url) == nodes.map { "peer+" + $0.url })
         #expect(status.allSatisfy { $0.holdings!.changeSource == "watch" })

@@ -54,7 +54,7 @@ enum FuzzTarget: String, CaseIterable {
             try store.importModelBlocking(ImportRequest(source: path + "/m"))
             return store
         } catch {
-            fatalError("cannot make a store: \(error)")
+            fatalError("cannot create a store: \(error)")
         }
     }()
 

@@ -55,7 +55,7 @@ import Testing
         for file in TemporaryDirectory.files(below: source.blobs.root) {
             guard let digest = ContentDigest(hex: file.split(separator: "/").last ?? "") else { continue }
             #expect(try origin.bucket.create(S3Origin.shard(digest), contents("\(source.blobs.root)/\(file)")))
-            #expect(try !origin.bucket.create(S3Origin.shard(digest), [0]), "what is there stays")
+            #expect(try !origin.bucket.create(S3Origin.shard(digest), [0]), "an existing object is not replaced")
         }
 
         let store = try Store(at: fixture.directory("store"), create: true)

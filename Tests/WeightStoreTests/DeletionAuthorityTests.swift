@@ -103,7 +103,7 @@ import Testing
         try FileManager.default.removeItem(atPath: marker)
         #expect(performing: { try store.collectGarbage() }, throws: isForeign)
         try store.mergeNewerBlocking()
-        #expect(try contents(marker) == own, "a person has said that the blobs are this store's")
+        #expect(try contents(marker) == own, "the user has declared that the blobs are this store's")
         #expect(try store.collectGarbage().isEmpty)
     }
 

@@ -45,10 +45,10 @@ import Testing
         }
         while try fixture.store.kvGauge().blocks > 0 {
             let before = try fixture.store.kvGauge().blocks
-            let went = try evict(500, policy)
-            #expect(went.shards > 0 && went.refused == nil && went.policy == policy)
-            #expect(went.shards <= 5, "no more than what makes up 500 bytes")
-            #expect(try fixture.store.kvGauge().blocks == before - went.shards)
+            let evicted = try evict(500, policy)
+            #expect(evicted.shards > 0 && evicted.refused == nil && evicted.policy == policy)
+            #expect(evicted.shards <= 5, "no more than the blocks of 500 bytes")
+            #expect(try fixture.store.kvGauge().blocks == before - evicted.shards)
             #expect(try fixture.orphans() == 0)
         }
         #expect(try fixture.differences() == [])

@@ -135,6 +135,6 @@ import Testing
         }
         #expect(applied == Migrations.all.map(\.name))
         #expect(try Store(at: directory("new"), create: true, logger: logger).stats().models == 0)
-        #expect(heard.lines.withLock { $0.count } == lines.count, "a new store is none of an older version")
+        #expect(heard.lines.withLock { $0.count } == lines.count, "a new store is not of an older version")
     }
 }

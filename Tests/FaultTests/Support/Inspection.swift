@@ -12,7 +12,7 @@ enum Inspection {
         for directory in BlobDirectory.fanOut {
             let (blobs, unknownFiles) = try store.blobs.contents(directory)
             onDisk.formUnion(blobs.map { "\($0.digest)\($0.kind.rawValue)" })
-            differences += unknownFiles.map { "stranger \($0)" }
+            differences += unknownFiles.map { "unknown file \($0)" }
         }
         let known = try store.catalog.read { db in
             try String.fetchSet(
