@@ -3,7 +3,7 @@ import GRDB
 import TestSupport
 import Testing
 
-/// A catalog whose values are not what the schema says, by damage on disk or by intent: a command works or names the
+/// A catalog whose values violate the schema, by damage on disk or by intent: a command works or names the
 /// damage, and never ends by a signal.
 @Suite(.blocking) struct DamagedCatalogTests {
     /// A column, and the value that it gets in all rows.

@@ -68,7 +68,7 @@ import WeightStore
         #expect(try tool("verify").status == 0)
     }
 
-    @Test("--discard-newer lists what would be lost, and without a terminal deletes only with --yes")
+    @Test("--discard-newer lists the shards that would be lost, and without a terminal deletes only with --yes")
     func discard() throws {
         #expect(try tool("backup", directory("backup")).status == 0)
         #expect(try tool("import", directory("tuned"), "--name", "org/tuned").status == 0)

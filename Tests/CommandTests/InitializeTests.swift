@@ -31,7 +31,7 @@ import Testing
     }
 
     @Test(
-        "modes of blobs and directories follow the umask, so weights are as private as it says",
+        "modes of blobs and directories follow the umask, so weights are as private as it requires",
         arguments: ["077", "027"])
     func umask(_ mask: String) throws {
         try TestModel(layers: 2).write(to: directory("model"))

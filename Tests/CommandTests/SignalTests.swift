@@ -162,7 +162,7 @@ import Testing
         #expect(process.wait() == 0)
     }
 
-    @Test("an interrupted generate removes what it began, and nothing else")
+    @Test("an interrupted generate removes its unfinished files, and nothing else")
     func generate() throws {
         try directory.write("mine", to: "a/notes.txt")
         for target in ["a", "new/deep"] {

@@ -144,7 +144,7 @@ import Testing
     }
 }
 
-/// What systemd listens on.
+/// The socket on which systemd listens.
 private final class NotifySocket {
     let path: String
     private let descriptor: Int32

@@ -126,7 +126,7 @@ struct ArenaTests {
             #expect(arena.usage.held == 0)
             var regions = [try arena.allocate(bytes: 1)]
             #expect(arena.usage.held == 128 << 10)
-            // Larger than a slab, and it takes the rest of the budget.
+            // Larger than a slab: it uses the rest of the budget.
             regions.append(try arena.allocate(bytes: 160_000))
             #expect(arena.usage.slabs == 2)
             #expect(arena.usage.held == 131_072 + 160_256)

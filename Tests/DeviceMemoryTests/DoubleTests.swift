@@ -90,7 +90,7 @@ struct DoubleTests {
             ])
     }
 
-    @Test("it notices what is leaked")
+    @Test("it notices leaks")
     func leaked() throws {
         let double = try CUDADouble()
         let device = try double.open()

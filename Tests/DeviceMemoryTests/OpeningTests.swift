@@ -16,14 +16,14 @@ struct OpeningTests {
         }
     }
 
-    @Test("the driver is the one given, else the one that the environment names, else the system's")
+    @Test("the driver is the given one, otherwise the environment's, otherwise the system's")
     func path() {
         #expect(CUDALibrary.path("/a/driver.so") == "/a/driver.so")
         let named = getenv(CUDALibrary.variable).map { String(cString: $0) }
         #expect(CUDALibrary.path() == named ?? "libcuda.so.1")
     }
 
-    @Test("without a driver, the message says where it was looked for and what to do")
+    @Test("without a driver, the message names the searched paths and the next step")
     func driverMissing() {
         let error = #expect(throws: DeviceError.self) { try CUDAKind.open(0, library: "/no/libcuda.so.1") }
         guard case .driverMissing("/no/libcuda.so.1", let reason) = error else {
@@ -42,7 +42,7 @@ struct OpeningTests {
         }
     }
 
-    @Test("a number beyond the last device is an error that says which there are")
+    @Test("a number beyond the last device is an error that lists the devices")
     func wrongDevice() throws {
         let double = try CUDADouble()
         let error = #expect(throws: DeviceError.noSuchDevice(.cuda(2), count: 2)) { try double.open(2) }

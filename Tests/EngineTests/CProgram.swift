@@ -13,7 +13,7 @@ final class CProgram: Sendable {
     /// Where the build puts the library, beside the tests.
     static let build = URL(fileURLWithPath: Tool.path).deletingLastPathComponent().path
 
-    /// - Parameter withoutDebugInformation: for valgrind, which can't read what Swift 6.3 writes.
+    /// - Parameter withoutDebugInformation: for valgrind, which cannot read the debug information of Swift 6.3.
     init(_ name: String, withoutDebugInformation: Bool = false) throws {
         directory = try TemporaryDirectory()
         path = directory(name)

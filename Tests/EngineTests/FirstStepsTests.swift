@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 import WeightStore
 
-/// The code of the article `FirstSteps.md`, as it stands there.
+/// The code of the article `FirstSteps.md`, unchanged.
 @Suite(.blocking)
 struct FirstStepsTests {
     private let directory = try! TemporaryDirectory()

@@ -20,7 +20,7 @@ enum EnginePython {
 
 @Suite(.blocking, .enabled(if: HubPython.path != nil, "WEIGHTSTORE_HUB_PYTHON is not set; Tests/run sets it"))
 struct PythonTests {
-    @Test("the Python package gives what safetensors gives", .timeLimit(.minutes(60)))
+    @Test("the Python package returns the same as safetensors", .timeLimit(.minutes(60)))
     func package() throws {
         let result = try ChildProcess.run(
             try EnginePython.command("test_weightstore.py"), environment: EnginePython.environment)

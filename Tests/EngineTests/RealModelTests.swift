@@ -19,7 +19,9 @@ struct RealModelTests {
 
     private var engine: String { CProgram.build + "/example-engine" }
 
-    @Test("a C program, a Python script and a Swift program load it at the same time, and compute what NumPy computes")
+    @Test(
+        "a C program, a Python script and a Swift program load a real model at the same time, and compute the same as NumPy"
+    )
     func together() throws {
         let store = try importModel()
         let source = try #require(RealModel.path)
@@ -41,7 +43,7 @@ struct RealModelTests {
         #expect(UInt64(expected.output.dropLast()) != nil)
     }
 
-    @Test("the example engine's layers, streamed through RAM, compute what NumPy computes from the original file")
+    @Test("the example engine's layers, streamed through RAM, compute the same as NumPy from the original file")
     func forward() throws {
         let store = try importModel()
         let source = try #require(RealModel.path)

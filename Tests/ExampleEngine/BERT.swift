@@ -54,8 +54,9 @@ struct Embeddings {
         words[token, column] + positions[position, column] + types[0, column]
     }
 
-    /// Over the embeddings of all tokens, each at a position of its number, before their normalization: the bits of each
-    /// sum, times a weight that tells the places apart, modulo 2^64. Additions alone, so that every language gets the same.
+    /// Over the embeddings of all tokens, each at a position of its number, before their normalization: the bits of
+    /// each sum, times a weight that depends on the place, modulo 2^64. Integer additions, so that every language
+    /// computes the same.
     func checksum() -> UInt64 {
         var checksum: UInt64 = 0
         var place: UInt64 = 0

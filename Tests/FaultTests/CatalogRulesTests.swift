@@ -7,7 +7,7 @@ import Testing
 @testable import WeightStore
 
 extension Faults {
-    /// What SQLite needs to be safe between processes.
+    /// The settings that make SQLite safe between processes.
     @Suite struct CatalogRulesTests {
         let directory = try! TemporaryDirectory()
         let tool: Tool

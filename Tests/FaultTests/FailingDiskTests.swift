@@ -65,8 +65,8 @@ extension Faults {
                         "\(point): \(result.errors)")
                     failed.append(String(path))
                 } else {
-                    // What is committed is done: only the moving of the log into the database failed, or the syncing
-                    // of the directory for a log, whose failure SQLite passes over.
+                    // The commit is complete: only the checkpoint of the log failed, or the sync of the directory for a
+                    // log, whose failure SQLite ignores.
                     #expect(
                         ["/store.db", "/store.db-wal", "/store"].contains { path.hasSuffix($0) }, "\(point): \(path)")
                 }

@@ -52,7 +52,7 @@ extension Faults {
                 #expect(try Inspection.differences(of: "org/base", from: directory("base"), in: store) == [])
                 #expect(try Inspection.differences(of: "org/other", from: directory("other"), in: store) == [])
             }
-            // Closing the store restores the reserve; a thread of its own may hold it for a moment more.
+            // Closing the store restores the reserve; one of its threads may hold it for a moment longer.
             let isBack = try blockUntil { FileSystem.exists(disk("store/reserve")) }
             #expect(isBack)
             try disk.fill("filling")

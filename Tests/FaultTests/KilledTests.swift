@@ -14,7 +14,7 @@ extension Kills {
             "flock", "fchmod", "mmap",
         ]
 
-        /// A store with one model, and the directories `base` and `tuned` that models come from.
+        /// A store with one model, and the directories `base` and `tuned` with models.
         init() throws {
             try TestModel(layers: 1).write(to: directory("base"))
             try TestModel(layers: 1).tuned(seed: 7).write(to: directory("tuned"), files: 2)

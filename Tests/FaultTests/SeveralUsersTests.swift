@@ -137,7 +137,7 @@ extension Faults {
             #expect(known.status == 3 && known.errors.contains("found earlier"), "\(known.errors)")
         }
 
-        @Test("a catalog without its log is copied to be read, and a blob that is gone is reported as removed")
+        @Test("a catalog without its log is copied to be read, and a missing blob is reported as removed")
         func copied() throws {
             let (alice, bob) = (User.alice.tool(place), User.bob.tool(place))
             try check(alice, "import", directory("model"), "--name", "org/model")
@@ -211,7 +211,7 @@ extension Faults {
             try check(alice.tool(place), "gc", "--grace", "0")
         }
 
-        @Test("what root does in a user's store leaves only files that belong to the user")
+        @Test("root's commands in a user's store leave only files that belong to the user")
         func root() throws {
             let (alice, root) = (User.alice.tool(place), Tool(store: place))
             try check(

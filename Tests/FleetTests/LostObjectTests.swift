@@ -296,7 +296,8 @@ struct LostObjectTests {
         #expect(count == ChangeAttempts.most)
     }
 
-    @Test("a lost race names the winner's version, or says that it was dropped, and never our own")
+    @Test(
+        "the error of a lost race names the winner's version, or says that it was dropped, and never names the loser's")
     func lostRace() throws {
         let fixture = try FleetFixture()
         let store = try fixture.publisher("publisher", [TestModel(layers: 1)])

@@ -13,7 +13,7 @@ import Testing
     .enabled(if: Engines.areInstalled, "Ceph and etcd are not installed, or this is not root; Tests/run installs them"))
 struct NodeTests {
     @Test(
-        "nodes share a new version: the object store is read about once, a fine-tune moves what differs, a rollback nothing"
+        "nodes share a new version: the object store is read about once, a fine-tune moves the differing shards, and a rollback none"
     )
     func sharing() throws {
         let fixture = try FleetFixture(etcd: true)
@@ -237,7 +237,7 @@ struct NodeTests {
             var bytes = try contents(path)
             bytes[bytes.count / 2] ^= 1
             chmod(path, 0o644)
-            // In place: what the server has open is the same file.
+            // In place: the server has the same file open.
             let file = try #require(FileHandle(forWritingAtPath: path))
             try file.write(contentsOf: Data(bytes))
             try file.close()
@@ -301,7 +301,7 @@ struct NodeTests {
         let cat = try tool("cat", "org/model", "model.safetensors")
         #expect(cat.bytes == (try base.file(base.tensors)), "\(cat.errors)")
         #expect(proxy.bytes - before < 256 << 10)
-        // Without peers there is the object store.
+        // Without peers the object store remains.
         other.end(SIGKILL)
         #expect(try tool("evict", "--free", "1G").status == 0)
         #expect(try tool("cat", "org/model", "model.safetensors").bytes == base.file(base.tensors))

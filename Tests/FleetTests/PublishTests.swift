@@ -12,7 +12,7 @@ import Testing
     .blocking,
     .enabled(if: Engines.areInstalled, "Ceph and etcd are not installed, or this is not root; Tests/run installs them"))
 struct PublishTests {
-    @Test("a push uploads what the bucket lacks, then makes the version and moves the refs; again, it does nothing")
+    @Test("a push uploads the missing shards, then creates the version and moves the refs; a second push does nothing")
     func pushing() throws {
         let fixture = try FleetFixture(etcd: true)
         let base = TestModel(layers: 3)
@@ -230,7 +230,7 @@ struct PublishTests {
         #expect([3, 4].contains(try fleet.versions(of: "org/model").refs["main"]?.version))
     }
 
-    @Test("a machine whose clock is an hour off publishes and reads all the same")
+    @Test("a machine whose clock is an hour off can publish and read")
     func wrongClock() throws {
         let fixture = try FleetFixture()
         _ = try fixture.publisher("publisher", [TestModel(layers: 1)])
@@ -273,7 +273,7 @@ struct PublishTests {
         #expect(try push("root:the-password").told)
         let node = try NodeProcess(fixture, "node", environment: ["ETCDCTL_USER": "root:the-password"])
         try fixture.wait(for: try store.revision("org/model").digest, on: [node])
-        // The first version may have come by a poll, before the watch began.
+        // The first version may have arrived by a poll, before the watch began.
         try wait(for: "the watch: \(node.logText.suffix(2000))") { node.logText.contains("watching etcd from") }
         #expect(!node.logText.contains("the-password"))
     }

@@ -5,11 +5,11 @@ import Support
 import WeightStore
 import WireFormats
 
-/// A parser of input from outside. It must not trap on any bytes, and what it accepts must be valid.
+/// A parser of input from outside. It must not trap on any bytes, and accepted input must be valid.
 enum FuzzTarget: String, CaseIterable {
     case names, refs, urls, sizes, durations, ranges, routes, safetensors, gguf, index, manifests, records, listings
 
-    /// Passes the bytes to the parser, and traps if what it accepts is not valid.
+    /// Passes the bytes to the parser, and traps if accepted input is not valid.
     func run(_ bytes: [UInt8]) {
         let text = String(decoding: bytes, as: UTF8.self)
         switch self {

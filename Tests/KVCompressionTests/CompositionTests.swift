@@ -3,7 +3,7 @@ import KVCompression
 import Testing
 
 @Suite struct CompositionTests {
-    @Test("select then quantise is the quantisation of what was selected", arguments: KVElement.allCases, [8, 4, 2])
+    @Test("select then quantise is the quantisation of the selection", arguments: KVElement.allCases, [8, 4, 2])
     func composition(element: KVElement, bits: Int) throws {
         let random = try RandomLayer(KVShape(2, 2, 90, 24), element)
         func check(_ selector: some KVSelector) throws {

@@ -1,6 +1,6 @@
 import KVCompression
 
-/// The list of methods: what holds for every method is tested with these.
+/// The list of methods for the tests of common properties.
 enum Methods {
     static let selectors: [any KVSelector] = [
         .window(last: 0), .window(last: 7), .sinks(first: 4, last: 9), .sinks(first: 30, last: 30),

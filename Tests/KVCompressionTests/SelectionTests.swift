@@ -80,7 +80,7 @@ import Testing
         #expect(Array(positions[0, 0]) == [0] && Array(positions[0, 1]) == [1])
     }
 
-    @Test("snap keeps the neighbours of what its queries attend to")
+    @Test("snap keeps the neighbours of the positions that its queries attend to")
     func neighbours() throws {
         let keys = try Numbers(random: KVShape(1, 1, 12, 2))
         var scores = [Float](repeating: 0, count: 24)

@@ -14,7 +14,7 @@ import WeightStore
 
     @Test("connections that break or stall are opened again, and the pull succeeds", arguments: each)
     func breaking(faults: [FaultProxy.Fault]) throws {
-        // A tree without redirects: all goes through the proxy.
+        // A tree without redirects: all requests pass the proxy.
         let fixture = try HubFixture()
         let nginx = try NGINX(fixture, redirecting: false)
         let proxy = try FaultProxy(to: nginx.port, faults)

@@ -106,7 +106,7 @@ import WeightStore
         let process = try begin(fixture)
         process.signal(SIGKILL)
         _ = process.result()
-        // What a file system may leave: the size, and zeros.
+        // The possible state of the file system: the size, and zeros.
         let partial = fixture.directory("store/partial")
         let left = TemporaryDirectory.files(below: partial)
         #expect(!left.isEmpty)

@@ -42,7 +42,7 @@ struct HostileClientTests {
     }
 
     @Test(
-        "what is not HTTP is refused",
+        "bytes that are not HTTP are refused",
         arguments: [
             "\u{0}\u{1}\u{2}\u{3}\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}",
             "GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
@@ -131,7 +131,7 @@ struct HostileClientTests {
         var options = ServerOptions()
         (options.connections, options.idleSeconds) = (10, 600)
         let server = try await TestServer(options)
-        // Each is accepted before the next: several that come at once are accepted together.
+        // Each is accepted before the next: several that arrive at once are accepted together.
         var idle = try await onThread {
             try (0..<10).map { _ in
                 let connection = try Connection(port: server.port)

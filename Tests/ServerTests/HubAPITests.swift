@@ -36,7 +36,7 @@ struct HubAPITests {
         #expect(try await server.get("/api/models/single").object()["author"] == nil)
     }
 
-    @Test("a pointer's name is what git gives the pointer")
+    @Test("a pointer's name is git's object name of the pointer")
     func pointer() async throws {
         let server = try await TestServer.shared.value
         let entries = try await server.get("/api/models/org/base/tree/main?recursive=true").list()

@@ -140,7 +140,7 @@ struct TLSCommandTests {
         try await onThread { [directory] in try Tool(store: directory("store")).run(arguments) }
     }
 
-    /// What is served, as `org/base`.
+    /// The served model, as `org/base`.
     private func importModel() async throws {
         try TestServer.base.write(to: directory("model"))
         #expect(try await tool(["import", directory("model"), "--name", "org/base"]).status == 0)

@@ -22,7 +22,7 @@ package final class FaultProxy: Sendable {
     private let target: Int
     private let listener: Int32
     private let faults: Mutex<[Fault]>
-    /// Bytes that went through, back to the client.
+    /// Bytes that were forwarded to the client.
     private let passed = Atomic<Int>(0)
 
     package var bytes: Int { passed.load(ordering: .relaxed) }

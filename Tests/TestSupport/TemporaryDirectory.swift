@@ -12,7 +12,7 @@ package final class TemporaryDirectory: Sendable {
     }
 
     deinit {
-        // What a test could not remove lies in the directory for temporary files.
+        // Leftovers of a test stay in the directory for temporary files.
         try? FileManager.default.removeItem(atPath: path)
     }
 

@@ -8,7 +8,7 @@ import ModelFormats
 ///     try base.tuned(seed: 7).write(to: directory("tuned"))
 package struct TestModel: Sendable {
     package var tensors: [SafetensorsWriter.Tensor]
-    /// What the bytes of each tensor are made from; others have `seed`.
+    /// The seed of each tensor's bytes; others have `seed`.
     package var seeds: [String: UInt64] = [:]
     package var seed: UInt64
     package var others: [String: String] = [

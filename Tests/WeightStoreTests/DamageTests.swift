@@ -95,7 +95,7 @@ import Testing
         }
     }
 
-    @Test("a shard in quarantine whose bytes are right is put back, whichever of its files it is")
+    @Test("a shard in quarantine whose bytes are right is restored, from any of its files")
     func putBack() throws {
         let digest = try cut("base")
         _ = try read("base")

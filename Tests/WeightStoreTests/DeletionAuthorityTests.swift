@@ -159,7 +159,7 @@ import Testing
         try Data(bytes.reversed()).write(to: URL(filePath: blob))
         #expect(try store.collectGarbage(graceSeconds: 0).reinstated == 0)
         #expect(!FileManager.default.fileExists(atPath: blob))
-        // The right bytes, put back by hand: the row says quarantined now.
+        // The right bytes, restored by hand: the row's state is quarantined now.
         try Data(bytes).write(to: URL(filePath: blob))
         #expect(try store.collectGarbage(graceSeconds: 0).reinstated == 1)
         try expectWhole(store)
@@ -255,7 +255,7 @@ import Testing
         return try Store(at: directory("store"))
     }
 
-    @Test("an older catalog deletes nothing and can be read; a merge adds what is newer")
+    @Test("an older catalog deletes nothing and can be read; a merge adds the newer revisions")
     func older() throws {
         let store = try putBackOlder()
         let before = TemporaryDirectory.files(below: store.blobs.root)
@@ -422,7 +422,7 @@ import Testing
         }
     }
 
-    @Test("gc writes a missing or empty manifest and record anew")
+    @Test("gc rewrites a missing or empty manifest and record")
     func rewritten() throws {
         let store = try store()
         let manifest = try blob(.manifest, of: "base", in: store)
@@ -440,7 +440,7 @@ import Testing
         #expect(try store.collectGarbage(graceSeconds: 0).isEmpty)
     }
 
-    @Test("verify compares manifests and records with their digests, and writes damaged ones anew")
+    @Test("verify compares manifests and records with their digests, and rewrites damaged ones")
     func verified() throws {
         let path = directory("store")
         do {

@@ -99,7 +99,7 @@ import Testing
             default: #expect(error?.problem == problem, "\(number)")
             }
         }
-        // A zero-byte tensor may lie where another begins.
+        // A zero-byte tensor may have the offset of another.
         let source = MemorySource(
             name: "",
             bytes: try TrailerFormat.file(

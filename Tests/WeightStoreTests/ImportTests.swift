@@ -278,7 +278,7 @@ import WeightStore
         }
     }
 
-    @Test("links within the source are followed; circles, and links that lead outside, are left out with a reason")
+    @Test("links within the source are followed; circles, and links that lead outside, are skipped with a reason")
     func links() throws {
         try TestModel(layers: 1).write(to: directory("model/real"))
         try directory.write("secret", to: "outside/passwords")

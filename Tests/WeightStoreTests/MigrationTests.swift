@@ -93,7 +93,7 @@ import Testing
         return path
     }
 
-    /// Keeps what is logged.
+    /// Keeps the log messages.
     private struct Listener: LogHandler {
         final class Lines: Sendable {
             let lines = Mutex<[String]>([])

@@ -68,7 +68,7 @@ import Testing
     }
 
     @Test(
-        "an origin from which a move takes files is checked again before an eviction relies on it",
+        "an origin from which a move removes files is checked again before an eviction relies on it",
         arguments: ["file", "local"])
     func origin(scheme: String) throws {
         store.register(scheme: "local") { url in
@@ -261,7 +261,7 @@ import Testing
         try remover.remove(try #require(found.first), isCurrent: true)
         #expect(remover.removed.isEmpty)
         #expect(remover.skipped.map(\.path) == [directory("model/config.json")])
-        // The next import makes a revision of what the move stored, and of the new file.
+        // The next import makes a revision of the stored files, and of the new file.
         let summary = try store.importModelBlocking(request(move: true))
         #expect(summary.revisions.map(\.files) == [3] && summary.revisions.map(\.version) == [2])
         #expect(try stored("model")["config.json"] == Array("newer".utf8))

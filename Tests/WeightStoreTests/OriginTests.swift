@@ -300,7 +300,7 @@ import Testing
         #expect(try export("tuned") == weights("tuned"))
     }
 
-    @Test("the last origin that can give absent shards is removed only by force")
+    @Test("the last origin that has absent shards is removed only by force")
     func lastOrigin() throws {
         try add("base", base, origins: [url("base")])
         try store.evictBlocking(EvictionRequest(.downTo(0)))
@@ -327,7 +327,7 @@ import Testing
 
     // MARK: Reports
 
-    @Test("verify says what is not stored, whether an origin can give it, and what is lost")
+    @Test("verify reports bytes that are not stored, whether an origin has them, and which are lost")
     func verify() throws {
         try add("base", base, origins: [url("base")])
         try store.evictBlocking(EvictionRequest(.downTo(0)))
@@ -345,7 +345,7 @@ import Testing
         #expect(summary.known.allSatisfy { $0.revisions == ["base@v1"] })
     }
 
-    @Test("a rebuild restores the origins of each revision, and marks a shard evicted whichever holder is read first")
+    @Test("a rebuild restores the origins of each revision, and marks a shard evicted for any order of its holders")
     func rebuild() throws {
         // The model without an origin is read first.
         try add("a-local", base.tuned(seed: 5))

@@ -37,7 +37,7 @@ import Testing
         try check(0, bytes.count)
     }
 
-    @Test("the front is fetched once, whatever the steps, and kept")
+    @Test("the front is fetched once, in steps of any size, and kept")
     func front() throws {
         for offset in stride(from: 0, to: 3 << 20, by: 1000) { try check(offset, 1000) }
         for offset in stride(from: 0, to: 3 << 20, by: 7919) { try check(offset, 5000) }

@@ -93,7 +93,7 @@ import Testing
         try expectWhole("other", store)
     }
 
-    @Test("a dry run holds no lock and begins no write, and reports what the removal does")
+    @Test("a dry run holds no lock and begins no write, and reports the same as the removal")
     func dryRun() throws {
         let written = Mutex<[String]>([])
         let store = try traced { sql in
@@ -139,7 +139,7 @@ import Testing
         #expect(TemporaryDirectory.files(below: directory("store/blobs")) == [".store"])
     }
 
-    @Test("no revision links a file of which rows were removed; importing it again stores it anew")
+    @Test("no revision links a file of which rows were removed; importing it again stores it again")
     func halfRemoved() throws {
         let store = try Store(at: directory("store"))
         let files = try store.catalog.write { db in

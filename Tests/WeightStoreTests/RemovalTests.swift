@@ -126,7 +126,7 @@ import WeightStore
         try check("base", seed: 4)
     }
 
-    @Test("prune keeps what a ref names; with referenced ones included, it keeps what main names")
+    @Test("prune keeps revisions that a ref names; with referenced ones included, it keeps the one that main names")
     func pruneReferenced() throws {
         for seed in 1...4 as ClosedRange<UInt64> { try add("base", seed: seed) }
         try store.setRef("prod", to: "base@v1")
@@ -194,7 +194,7 @@ import WeightStore
         #expect(try versions("other") == [1, 2])
     }
 
-    @Test("prune by age spares what was read or imported since")
+    @Test("prune by age keeps revisions that were read or imported since")
     func pruneAge() throws {
         for seed in 1...2 as ClosedRange<UInt64> { try add("base", seed: seed) }
         try store.prune(rule { $0.olderThanSeconds = 3600 })
@@ -206,7 +206,7 @@ import WeightStore
     @Test("prune down to a size stops as soon as it is reached, the longest unused first")
     func pruneDownTo() throws {
         for seed in 1...3 as ClosedRange<UInt64> { try add("base", seed: seed) }
-        // Seconds are what the catalog counts in.
+        // The catalog counts in seconds.
         sleep(1)
         _ = try store.revision("base@v1").layer(0)
         let stored = try store.usage().stored

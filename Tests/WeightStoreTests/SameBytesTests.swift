@@ -120,7 +120,7 @@ import Testing
         try expectEmpty()
     }
 
-    @Test("the grace period of an orphan begins anew with each claim")
+    @Test("each claim restarts the grace period of an orphan")
     func grace() throws {
         let facts = ShardFacts(digest: .zero, bytes: 1, kind: .file, head: 0)
         let old = StoreClock.now - 2 * 86_400

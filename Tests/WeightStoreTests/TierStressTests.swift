@@ -81,7 +81,7 @@ import Testing
         #expect(try await pending.value().layer == 1)
         await #expect(throws: CancellationError.self) { try await abandoned.value() }
         try await eventually { memory.gauge.loading == 0 && memory.isExact }
-        // Leased bytes are in use as before: there a request that does not wait is refused.
+        // Leased bytes are in use as before: a request that does not wait is refused.
         let held = try await PendingLease(view.layer(1, Work())).value()
         await #expect(throws: TierError.self) {
             try await PendingLease(view.layer(0, Work()), waitsForSpace: false).value()

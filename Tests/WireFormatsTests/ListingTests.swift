@@ -61,7 +61,7 @@ struct ListingTests {
         }
     }
 
-    @Test("a bucket's page gives its objects, and what follows a tag is never a part of it")
+    @Test("a bucket's page gives its objects, and text after a tag is never a part of it")
     func bucket() throws {
         let text = """
             <?xml version="1.0"?><ListBucketResult xmlns="x"><IsTruncated>true</IsTruncated>\

@@ -1,4 +1,4 @@
-/// Short sequences, each of which loses bytes if one rule is taken out of the store.
+/// Short sequences, each of which loses bytes if one rule is removed from the store.
 enum KnownSequences {
     /// Names of rules, and the steps.
     static let all: [(rule: String, steps: [Step])] = [

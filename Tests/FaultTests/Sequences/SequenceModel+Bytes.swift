@@ -18,8 +18,8 @@ extension SequenceModel {
         }
     }
 
-    /// Checks that a command has deleted no blob that it may not delete, and that what could be read before can be read
-    /// now.
+    /// Checks that a command has deleted no blob that it must not delete, and that all bytes that were readable before
+    /// are readable now.
     func checkBlobs(
         _ command: SequenceCommand, from before: CatalogListing, _ evictedNow: Set<ContentDigest>, _ old: SequenceState,
         _ new: SequenceState

@@ -1,9 +1,9 @@
 import Storage
 import TestSupport
 
-/// What a command may do to the catalog.
+/// The changes that a command may make to the catalog.
 extension SequenceModel {
-    /// Compares what a command did with what it may do, and follows it.
+    /// Compares the changes of a command with the allowed ones, and applies them to the model.
     ///
     /// - Parameters:
     ///   - status: the exit status; 128 + 9 if it was killed.

@@ -1,7 +1,7 @@
 import Storage
 import TestSupport
 
-/// The in-memory model of a sequence: what the catalog must list, and which bytes must be readable.
+/// The in-memory model of a sequence: the expected contents of the catalog, and the bytes that must be readable.
 ///
 /// It does not know how the store works. It knows what a command may change, and which deletions are allowed: bytes that
 /// no listed revision holds, and bytes that every holder can fetch again.
@@ -29,9 +29,9 @@ struct SequenceModel {
 
     /// The prefix of a directory's number in the URL of an origin.
     let urlPrefix: String
-    /// What the catalog lists.
+    /// The contents of the catalog.
     var listing = CatalogListing()
-    /// What it listed before an older catalog was put back; nil if the catalog is not older.
+    /// Its contents before an older catalog was restored; nil if the catalog is not older.
     var newest: CatalogListing?
     /// Revisions that were removed after the backup: a merge may list them again.
     var removedAfterBackup: Set<Key> = []
@@ -54,7 +54,7 @@ struct SequenceModel {
     /// Whether a manifest or a record is missing.
     var lacksDescription = false
     var quota: Int?
-    /// What the catalog of the backup lists; nil if there is no backup.
+    /// The contents of the backup's catalog; nil if there is no backup.
     var backup: CatalogListing?
     var backupQuota: Int?
 

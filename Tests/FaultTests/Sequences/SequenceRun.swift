@@ -96,7 +96,7 @@ final class SequenceRun {
         }
     }
 
-    /// What the catalog lists; notes the bytes of new revisions.
+    /// The contents of the catalog; notes the bytes of new revisions.
     private func listing(_ store: Store) throws -> CatalogListing {
         let listing = try CatalogListing(store)
         for key in listing.revisions.keys where model.bytes[key.digest] == nil {
@@ -140,7 +140,7 @@ final class SequenceRun {
         }
     }
 
-    /// Whether the blobs are there, and the catalog is not an older one.
+    /// Whether the blobs are mounted, and the catalog is not an older one.
     private var isSettled: Bool { state.isMounted && model.newest == nil }
 
     /// Opens the copy, and closes it again.
@@ -182,7 +182,7 @@ final class SequenceRun {
         }
     }
 
-    /// Collects all garbage: exactly what is referenced is left.
+    /// Collects all garbage: exactly the referenced bytes remain.
     private func collect(_ store: Store, _ copy: String) throws {
         do {
             _ = try store.collectGarbage(graceSeconds: 0)
@@ -351,7 +351,7 @@ extension SequenceModel {
         }
     }
 
-    /// Whether a command makes sense. Changes of a catalog that is known to be older are left out.
+    /// Whether a command makes sense. Changes of a catalog that is known to be older are skipped.
     func allows(_ command: SequenceCommand) -> Bool { newest == nil || !command.isChange }
 
     /// Follows an older catalog that was put back.

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 extension Faults {
-    /// Random sequences of commands and events, against an in-memory model of what must be readable.
+    /// Random sequences of commands and events, against an in-memory model of the bytes that must be readable.
     ///
     /// A step is a command of the tool, a command that is killed at a system call, or an event: the blobs are not mounted, an
     /// origin changes or is away, a source is edited, an older catalog is put back, a shard is lost or damaged. After each

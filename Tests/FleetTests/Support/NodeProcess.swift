@@ -39,7 +39,7 @@ final class NodeProcess: Sendable {
 
     var logText: String { (try? String(contentsOfFile: log, encoding: .utf8)) ?? "" }
 
-    /// The digest that loads get there.
+    /// The digest of a load on the node.
     func main(_ model: String = "org/model") throws -> ContentDigest? {
         try Store(at: store).refs(of: model)["main"]
     }

@@ -11,7 +11,7 @@ struct GGUFBuilder {
     var keyCount: UInt64?
     var metadata: [(key: String, value: Value)] = []
     var tensors: [Tensor] = []
-    /// Padding of the header and of the data. `general.alignment` is not written by itself.
+    /// Padding of the header and of the data. `general.alignment` is not written automatically.
     var alignment = 32
     /// Whether the data of the last tensor is padded.
     var padsEnd = true
@@ -43,7 +43,7 @@ struct GGUFBuilder {
         case float64(Double)
         /// The number of the elements' type, and the elements.
         case array(UInt32, [Value])
-        /// The number of the type, and whatever follows it.
+        /// The number of the type, and arbitrary bytes after it.
         case raw(UInt32, [UInt8])
 
         var type: UInt32 {
@@ -131,7 +131,7 @@ struct GGUFBuilder {
         while !bytes.count.isMultiple(of: alignment) { bytes.append(0) }
     }
 
-    /// The size of the data that shape and type ask for, or 0 where they are no good.
+    /// The size of the data by shape and type, or 0 if they are invalid.
     static func size(of tensor: Tensor) -> Int {
         guard let type = ElementType.ggml[tensor.type], tensor.shape.allSatisfy({ $0 < 1 << 20 }) else {
             return 0

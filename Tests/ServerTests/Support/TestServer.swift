@@ -104,7 +104,7 @@ final class TestServer: Sendable {
     }
 }
 
-/// Keeps what is logged.
+/// Keeps the log messages.
 final class Log: LogHandler, Sendable {
     private let kept = Mutex<[String]>([])
     var lines: [String] { kept.withLock { $0 } }
