@@ -11,7 +11,7 @@ extension Transport {
     package struct Resource: Sendable {
         /// Its name in errors: a file, a shard, a revision.
         var what: String
-        /// Creates the request, signed anew for each attempt.
+        /// Creates the request, signed again for each attempt.
         var request: @Sendable (_ range: Range<Int>?) throws -> Request
         /// Headers for the first place only; they are removed if a redirect leads elsewhere.
         var secrets: Set<String> = ["authorization"]

@@ -152,7 +152,7 @@ import Testing
         quota.high = 0.9
         quota.low = 0.7
         quota.policy = name
-        // The clock starts anew with another policy, and so do its readings.
+        // The clock starts again with another policy, and so do its readings.
         try store.setQuota(quota)
         try store.catalog.write { db in try EvictionClock(.weights).start(name, db) }
         let summary = try store.evictBlocking(EvictionRequest(.quota))

@@ -150,7 +150,7 @@ import Testing
         for name in ["lru", "lfu", "tail", "gdsf"] {
             let policy = try #require(Policy.builtIn.first { $0.name == name })
             let indexed = try run(name, trace, blocks: 12)
-            // Sorted anew each time, one block at a time as each block has the same size.
+            // Sorted again each time, one block at a time as each block has the same size.
             let sorted = try run(name, trace, blocks: 12, sql: "WITH same AS (\(policy.sql)) SELECT * FROM same")
             #expect(indexed.misses == sorted.misses, "\(name)")
         }

@@ -94,7 +94,7 @@ struct CollectGarbage: ParsableCommand {
             (summary.quarantined, "quarantined blob"), (summary.kvBlocks, "lost KV block"),
         ].filter { $0.0 > 0 }.map { Quantity.count($0.0, $0.1) }
         let healed = [
-            (summary.reinstated, "shard", "found again"), (summary.rewritten, "manifest", "written anew"),
+            (summary.reinstated, "shard", "found again"), (summary.rewritten, "manifest", "rewritten"),
         ].filter { $0.0 > 0 }.map { "\($0.0) \($0.1)\($0.0 == 1 ? "" : "s") \($0.2)\n" }.joined()
         let evicted = healed + (eviction.map { $0.text(dryRun: dryRun) } ?? "")
         if parts.isEmpty { return try Terminal.write(evicted) }

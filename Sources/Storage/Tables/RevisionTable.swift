@@ -9,9 +9,8 @@ import Support
 /// (once, when the last byte of a pulled revision arrives; `provisional` keeps the first digest), and the access counts.
 ///
 /// A revision without a version belongs to an incomplete `import --move`. It is removed only by a revision that holds
-/// all of its files, and by a person.
-/// Removing a revision unlinks its files and removes its refs and its pin. Its KV spaces move to another revision for
-/// which they are valid; if there is none, their blocks are dropped.
+/// all of its files, and by the user. Removing a revision unlinks its files and removes its refs and its pin. Its KV
+/// spaces move to another revision for which they are valid; if there is none, their blocks are dropped.
 package enum RevisionTable {
     // MARK: Looking up
 

@@ -10,7 +10,7 @@ extension Store {
     ///
     /// Each deletion is decided by the one authority of the store (`DeletionAuthority`). Shards whose blobs are missing
     /// are marked, shards that were listed as missing or quarantined and whose blobs are back are hashed and become
-    /// present again, and manifests and records that are missing or empty are written anew.
+    /// present again, and manifests and records that are missing or empty are rewritten.
     ///
     /// - Parameters:
     ///   - graceSeconds: how long the shards of an interrupted import or pull are kept, so that it can resume, and blobs
@@ -159,7 +159,7 @@ extension Store {
         }
     }
 
-    /// Writes manifests and records anew that are missing or empty.
+    /// Rewrites manifests and records that are missing or empty.
     private func collectDescriptions(
         _ names: [BlobDirectory.Name], _ summary: inout CollectionSummary, dryRun: Bool
     ) throws {

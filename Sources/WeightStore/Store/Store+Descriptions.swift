@@ -3,7 +3,7 @@ import GRDB
 import Storage
 
 /// Manifests and records: the blobs from which a rebuild makes the catalog. They are made from rows, so a missing or
-/// damaged one is written anew from the rows.
+/// damaged one is rewritten from the rows.
 extension Store {
     /// A manifest or a record that is damaged or missing.
     struct BadDescription {
@@ -12,7 +12,7 @@ extension Store {
         let detail: String
     }
 
-    /// Writes manifests and records anew.
+    /// Rewrites manifests and records.
     ///
     /// - Returns: the number of those written, and those that the rows do not give.
     func restore(_ bad: [BadDescription]) throws -> (restored: Int, lost: [BadDescription]) {
@@ -26,7 +26,7 @@ extension Store {
                 }
             if isRestored {
                 let path = blobs.path(description.name.digest, description.name.kind)
-                logger.notice("\(path): written anew from the catalog")
+                logger.notice("\(path): rewritten from the catalog")
                 result.restored += 1
             } else {
                 result.lost.append(description)

@@ -51,7 +51,7 @@ extension Store {
             try RebuildLoss.set(RebuildLoss.all(db) + lost, db)
             try catalog.acceptAsCurrent(db)
         }
-        // A record that stayed behind would list its model again at a rebuild, after a person has removed it. One whose
+        // A record that stayed behind would list its model again at a rebuild, after the user has removed it. One whose
         // manifests are lost is kept: they may be back at the next merge.
         if lost.isEmpty {
             try authority.deleteIfAllowed(

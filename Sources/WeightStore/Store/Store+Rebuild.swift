@@ -13,9 +13,9 @@ extension Store {
     /// Checks the sizes of shards, not their digests (``verify(_:work:)`` does that). The old catalog is kept under
     /// another name.
     ///
-    /// Manifests and records that are damaged or missing are lost, and listed in ``RebuildSummary/lost``. The new catalog
-    /// remembers them: until they are imported again, or a person gives them up, collections keep blobs without rows. A
-    /// blob that cannot be read ends the rebuild.
+    /// Manifests and records that are damaged or missing are lost, and listed in ``RebuildSummary/lost``. The new
+    /// catalog remembers them: until they are imported again, or the user discards them, collections keep blobs without
+    /// rows. A blob that cannot be read ends the rebuild.
     ///
     /// - Parameters:
     ///   - path: the directory of the store.
@@ -81,7 +81,7 @@ extension Store {
                 }
                 try FileSystem.syncDirectory(path)
             }
-            // Shared memory of processes that have ended; SQLite makes it anew.
+            // Shared memory of processes that have ended; SQLite makes it again.
             try FileSystem.remove(path + "/store.db-shm")
             try FileSystem.rename(aside + "/store.db", to: path + "/store.db")
             try FileSystem.syncDirectory(path)

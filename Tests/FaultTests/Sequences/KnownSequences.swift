@@ -87,7 +87,7 @@ enum KnownSequences {
             ]
         ),
         (
-            "a lost manifest or record is written anew",
+            "a lost manifest or record is rewritten",
             [
                 write(0, 0), from(0, "a"), .event(.loseDescription(0)), collect, .event(.loseDescription(1)), collect,
             ]
