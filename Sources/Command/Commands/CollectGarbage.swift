@@ -12,8 +12,8 @@ struct CollectGarbage: ParsableCommand {
             with 0. With --quota it then evicts, as evict --down-to does.
 
             Nothing is removed if the blobs are not mounted, if the catalog is older than the blobs, or if many shards \
-            are missing. --discard-newer lists what an older catalog and the last rebuild do not know, asks, and then \
-            removes it.
+            are missing. --discard-newer lists the revisions that an older catalog and the last rebuild do not know, \
+            requires a confirmation, and then removes their bytes.
             """)
 
     @Option(
@@ -24,9 +24,9 @@ struct CollectGarbage: ParsableCommand {
     @Option(help: ArgumentHelp("Then evict down to this size, by the policy: 200G.", valueName: "size")) var quota:
         ByteSize?
     @OptionGroup var choice: PolicyChoice
-    @Flag(help: "Give up what is newer than the catalog, and what the last rebuild could not read.")
+    @Flag(help: "Discard revisions newer than the catalog, and those that the last rebuild could not read.")
     var discardNewer = false
-    @Flag(help: "Do not ask before --discard-newer.") var yes = false
+    @Flag(help: "Skip the confirmation of --discard-newer.") var yes = false
     @Flag(help: "Only show what would be removed.") var dryRun = false
     @OptionGroup var options: StoreOptions
 
@@ -82,8 +82,8 @@ struct CollectGarbage: ParsableCommand {
         }
         if summary.kept > 0 {
             Terminal.printDiagnostic(
-                "\(Quantity.count(summary.kept, "unlisted blob")) kept: they may belong to what the last rebuild could not "
-                    + "read. Import or pull it again, or discard it with --discard-newer.")
+                "\(Quantity.count(summary.kept, "unlisted blob")) kept: they may belong to revisions that the last rebuild "
+                    + "could not read. Import or pull these again, or discard them with --discard-newer.")
         }
         for revision in summary.undescribed {
             Terminal.printDiagnostic("\(revision): its manifest or record is missing; a rebuild would lose it")

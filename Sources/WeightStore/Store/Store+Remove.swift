@@ -186,7 +186,7 @@ extension Store {
         }
     }
 
-    /// Removes what removed revisions have left behind.
+    /// Removes the rows and blobs of removed revisions.
     private func finish(_ removal: Removal, _ spare: SpareReserve, _ work: Work) throws -> RemovalSummary {
         var kept = try authority.delete(removal.blobs, .removed).kept
         let slices = slices(spare, work)
@@ -195,7 +195,7 @@ extension Store {
             try slices.visit(removal.files)
             try slices.dropAbandonedBlocks()
         } catch let error as CancellationError {
-            logger.notice("The revisions are removed. The next collection removes what they have left behind.")
+            logger.notice("The revisions are removed. The next collection removes their rows and blobs.")
             throw error
         }
         kept += slices.totals.kept
