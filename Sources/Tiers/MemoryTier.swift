@@ -426,12 +426,12 @@ package final class MemoryTier: UseSource {
         for shards: [ResidentShard], of request: LeaseRequest, _ state: inout State, _ garbage: inout [Payload]
     ) throws -> [Reservation] {
         if shards.isEmpty { return [] }
-        let asked = shards.saturatingSum(\.bytes)
+        let requested = shards.saturatingSum(\.bytes)
         let excluded = Set(request.wanted.map(ObjectIdentifier.init))
-        let excess = state.resident + state.loading + asked - budget
+        let excess = state.resident + state.loading + requested - budget
         func full() -> TierError {
             let leased = state.table.values.saturatingSum { $0.leases > 0 ? $0.bytes : 0 }
-            return .full(tier: tier, requested: asked, budget: budget, inUse: leased + state.loading)
+            return .full(tier: tier, requested: requested, budget: budget, inUse: leased + state.loading)
         }
         var victims: ArraySlice<Victim>?
         func ranked() -> ArraySlice<Victim> {

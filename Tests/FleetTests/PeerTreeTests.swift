@@ -57,14 +57,14 @@ struct PeerTreeTests {
         for number in 0..<20 {
             var random = SystemRandomNumberGenerator()
             let request = request(number)
-            var asks: [String: [String]] = [:]
+            var requests: [String: [String]] = [:]
             for info in all {
                 let selector = PeerSelector(ownName: info.name)
                 selector.set(all.filter { _ in Bool.random(using: &random) })
-                asks[info.url] = selector.origins(for: request).map(\.url)
+                requests[info.url] = selector.origins(for: request).map(\.url)
             }
             func depth(_ url: String, _ left: Int) -> Int {
-                left == 0 ? 1000 : 1 + (asks[url]!.map { depth($0, left - 1) }.max() ?? 0)
+                left == 0 ? 1000 : 1 + (requests[url]!.map { depth($0, left - 1) }.max() ?? 0)
             }
             #expect(all.allSatisfy { depth($0.url, 21) < 1000 })
         }

@@ -38,9 +38,9 @@ struct PublishTests {
         #expect(try Ledger.read(fleet.bucket).pushes.isEmpty)
 
         // etcd has the same versions.
-        let told = try fleet.etcd!.client.range(fleet.etcd!.models)
-        #expect(told.values.count == 1)
-        #expect(try ModelVersions(decoding: told.values[0].value, place: "etcd") == versions)
+        let stored = try fleet.etcd!.client.range(fleet.etcd!.models)
+        #expect(stored.values.count == 1)
+        #expect(try ModelVersions(decoding: stored.values[0].value, place: "etcd") == versions)
 
         // The bytes are a complete model.
         let reader = fixture.tool("reader")

@@ -17,11 +17,11 @@ import Testing
         let tokens = fixture.tokens(10 * 4 + 3, seed: 1)
         let put = try kv.put(kv.chain(tokens), fixture.bytes(of: tokens))
         #expect(put.stored == 10 && put.known == 0 && put.refused == 0)
-        for (asked, found) in [
+        for (requested, found) in [
             (tokens, 10), (Array(tokens.prefix(21)), 5), (Array(tokens.prefix(8)) + [1, 2, 3, 4, 5], 2), ([], 0),
             (Array(tokens.dropFirst()), 0), (tokens + tokens, 10),
         ] {
-            let prefix = try kv.longestPrefix(of: asked)
+            let prefix = try kv.longestPrefix(of: requested)
             #expect(prefix.blocks == found && prefix.tokens == 4 * found)
             let lease = try await kv.lease(prefix, in: tier)
             #expect(lease.blocks == found && lease.tokens == 4 * found)

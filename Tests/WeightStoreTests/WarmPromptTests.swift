@@ -21,7 +21,7 @@ import Testing
     /// Blocks of 16 tokens: their sum, repeated. Records the requests.
     private final class Engine: PrefillEngine {
         struct Broken: Error {}
-        let asked = Mutex<[(prompt: [UInt32], firstMissing: Int, resident: Int)]>([])
+        let requested = Mutex<[(prompt: [UInt32], firstMissing: Int, resident: Int)]>([])
         let tenants: [String]
         let most: Int
         let fails: Bool
@@ -39,7 +39,7 @@ import Testing
         }
 
         func prefill(_ kv: KVBlocks, tokens: [UInt32], firstMissing: Int) async throws -> [[UInt8]] {
-            asked.withLock { $0.append((tokens, firstMissing, store.gauges[0].bytes)) }
+            requested.withLock { $0.append((tokens, firstMissing, store.gauges[0].bytes)) }
             if fails { throw Broken() }
             return (firstMissing..<tokens.count / 16).prefix(most).map { block in
                 let sum = tokens[16 * block..<16 * block + 16].reduce(0, &+)
@@ -70,10 +70,10 @@ import Testing
         #expect(plan.prefills.map { [$0.present, $0.missing] } == [[1, 3]])
         let summary = try await store.warm(request(engine))
         #expect(summary.failed.isEmpty && summary.computed == 3)
-        let asked = engine.asked.withLock { $0 }
-        #expect(asked.map(\.firstMissing) == [1] && asked[0].prompt == Array(tokens.prefix(64)))
+        let requested = engine.requested.withLock { $0 }
+        #expect(requested.map(\.firstMissing) == [1] && requested[0].prompt == Array(tokens.prefix(64)))
         // The weights, and the block that was stored.
-        #expect(asked[0].resident == plan.bytes)
+        #expect(requested[0].resident == plan.bytes)
         let before = store.gauges[0]
         let lease = try await kv.lease(kv.longestPrefix(of: tokens), in: .ram)
         #expect(lease.blocks == 4 && store.gauges[0].misses == before.misses)
@@ -82,7 +82,7 @@ import Testing
         // Nothing is left to do.
         let again = try await store.warm(request(engine))
         #expect(again.warmed == 0 && again.computed == 0 && again.plan.prefills.isEmpty)
-        #expect(engine.asked.withLock { $0.count } == 1)
+        #expect(engine.requested.withLock { $0.count } == 1)
         #expect(store.gauges[0].leased == lease.blocks * 100_032)
     }
 

@@ -39,10 +39,10 @@ extension Store {
         var dropped = try KVTable.dropOrphans(db)
         var clock: Double?
         for victim in victims where dropped.bytes < wanted {
-            let gone = try KVTable.drop([victim.shard], leavesOnly: true, db)
-            guard gone.blocks > 0 else { continue }
-            dropped.blobs += gone.blobs
-            dropped.bytes.add(saturating: gone.bytes)
+            let removed = try KVTable.drop([victim.shard], leavesOnly: true, db)
+            guard removed.blocks > 0 else { continue }
+            dropped.blobs += removed.blobs
+            dropped.bytes.add(saturating: removed.bytes)
             clock = [clock, victim.priority].compactMap(\.self).max()
         }
         if let clock { try EvictionClock(.kv).advance(to: clock, db) }
