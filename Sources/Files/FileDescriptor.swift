@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import Synchronization
 
 /// An open file, closed when the value is destroyed.
 ///
@@ -7,6 +8,7 @@ import Glibc
 package struct FileDescriptor: ~Copyable, Sendable {
     package let raw: Int32
     package let path: String
+    private let isLocked = Atomic(false)
 
     /// Opens `path`. The corresponding C function is `open`; `O_CLOEXEC` is always set.
     package init(_ path: String, _ flags: Int32, mode: mode_t = 0o666) throws(FileError) {
@@ -19,7 +21,12 @@ package struct FileDescriptor: ~Copyable, Sendable {
         self.path = path
     }
 
-    deinit { close(raw) }
+    deinit {
+        // Closing alone leaves a lock in place as long as a child that was forked meanwhile has a copy of the descriptor,
+        // which is until it runs its program.
+        if isLocked.load(ordering: .relaxed) { unlock() }
+        close(raw)
+    }
 
     /// Makes an empty file in memory.
     static func inMemory() throws(FileError) -> FileDescriptor {
@@ -148,8 +155,13 @@ package struct FileDescriptor: ~Copyable, Sendable {
     ///
     /// - Returns: false if another descriptor holds the lock.
     package func tryLock(shared: Bool = false) throws(FileError) -> Bool {
-        try Self.tryLock(raw, path, shared: shared)
+        let locked = try Self.tryLock(raw, path, shared: shared)
+        if locked { noteLock() }
+        return locked
     }
+
+    /// Notes that the file is locked, so that closing it unlocks it.
+    func noteLock() { isLocked.store(true, ordering: .relaxed) }
 
     static func tryLock(_ raw: Int32, _ path: String, shared: Bool) throws(FileError) -> Bool {
         do {
@@ -164,5 +176,6 @@ package struct FileDescriptor: ~Copyable, Sendable {
     /// Releases the lock.
     package func unlock() {
         flock(raw, LOCK_UN)
+        isLocked.store(false, ordering: .relaxed)
     }
 }

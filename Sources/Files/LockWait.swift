@@ -83,10 +83,12 @@ extension FileDescriptor {
         if try tryLock(shared: shared) { return true }
         // A closure cannot capture a borrowed value, only its parts.
         let (raw, path) = (raw, path)
-        return try wait.wait(for: path) {
+        let locked = try wait.wait(for: path) {
             LockHolder.all(of: path)
         } _: {
             try FileDescriptor.tryLock(raw, path, shared: shared)
         }
+        if locked { noteLock() }
+        return locked
     }
 }

@@ -58,7 +58,7 @@ extension StorageError: CustomStringConvertible {
         case .foreignBlobs(let path, let found):
             """
             \(path): \(found == nil ? "has no marker" : "has the marker of another store") (\(StoreMarker.name)). It is \
-            not mounted, or belongs to another store. Nothing is deleted.
+            not mounted, or belongs to another store. Nothing is changed.
             """
         case .tooManyMissing(let path, let missing, let shards):
             """

@@ -88,6 +88,27 @@ import WeightStore
         #expect(try tool("verify").output.contains("all intact"))
     }
 
+    @Test("a rebuild says how many blobs belong to no revision, and gc says that it keeps them and what frees them")
+    func unlisted() throws {
+        let blobs = directory("store/blobs")
+        for suffix in [".manifest", ".record"] {
+            let name = try #require(TemporaryDirectory.files(below: blobs).first { $0.hasSuffix(suffix) })
+            try FileManager.default.removeItem(atPath: "\(blobs)/\(name)")
+        }
+        let rebuilt = try tool("rebuild")
+        #expect(rebuilt.status == 0)
+        #expect(rebuilt.errors.contains("of no revision") && rebuilt.errors.contains("gc --discard-newer"))
+        let summary = try tool("rebuild", "--json").object()
+        #expect(summary["strays"] as? Int ?? 0 > 0 && summary["unreferencedBytes"] as? Int ?? 0 > 0)
+        let kept = try tool("gc", "--grace", "0")
+        #expect(kept.status == 0 && kept.output.isEmpty && kept.errors.contains("--discard-newer"), "\(kept.errors)")
+        let listed = try tool("gc", "--discard-newer")
+        #expect(listed.status == 1 && listed.errors.contains("no revision that could be read"), "\(listed.errors)")
+        let freed = try tool("gc", "--discard-newer", "--yes", "--grace", "0")
+        #expect(freed.status == 0 && freed.output.contains("unlisted blob"), "\(freed.errors)")
+        #expect(try tool("gc", "--grace", "0").errors.isEmpty)
+    }
+
     @Test("a rebuild that loses a revision ends with status 3, and gc keeps its shards and says so")
     func lost() throws {
         let blobs = directory("store/blobs")

@@ -221,6 +221,32 @@ extension Kills {
             return directory("copy")
         }
 
+        @Test("a model that is removed after a killed change stays removed at a rebuild")
+        func removedAfterKill() throws {
+            try killing(["tag", "org/tuned", "prod"], on: templateOfTwo(), most: 6) { place, point, _ in
+                let tool = Tool(store: place)
+                let removed = try tool("rm", "org/tuned")
+                #expect(removed.status == 0, "\(point): \(removed.errors)")
+                let rebuilt = try tool("rebuild")
+                #expect(rebuilt.status == 0, "\(point): \(rebuilt.errors)")
+                #expect(try Inspection.revisions(in: Store(at: place)) == ["org/base@v1"], "\(point)")
+            }
+        }
+
+        @Test("a model whose removal was killed and completed by gc stays removed at a rebuild")
+        func killedRemoval() throws {
+            try killing(["rm", "org/tuned"], on: templateOfTwo(), most: 6) { place, point, _ in
+                let left = try Inspection.revisions(in: Store(at: place))
+                let tool = Tool(store: place)
+                try tool("gc")
+                let rebuilt = try tool("rebuild")
+                #expect(rebuilt.status == 0, "\(point): \(rebuilt.errors)")
+                let store = try Store(at: place)
+                #expect(try Inspection.revisions(in: store) == left, "\(point)")
+                try expectBase(store, point)
+            }
+        }
+
         @Test("a rebuild uses the record that was committed last, not one that a killed change left")
         func records() throws {
             let place = directory("store")

@@ -83,6 +83,8 @@ import Testing
         #expect(performing: { try store.prune(PruneRule()) }, throws: isForeign)
         #expect(performing: { try store.evictBlocking(EvictionRequest(.free(1))) }, throws: isForeign)
         #expect(performing: { try store.verifyBlocking() }, throws: isForeign)
+        #expect(performing: { try store.pin("base") }, throws: isForeign)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: blobs).isEmpty)
         #expect(try store.stats().damaged == 0)
         try FileManager.default.removeItem(atPath: blobs)
         try move(directory("aside"), blobs)
@@ -478,16 +480,83 @@ import Testing
         let store = try Store(at: path)
         let summary = try store.collectGarbage(graceSeconds: 0)
         #expect(summary.unreferencedBlobs == 0 && summary.kept > 12)
-        #expect(try store.newerThanCatalog().map(\.revision) == ["base@v1"])
+        #expect(try store.newerThanCatalog().map(\.revision).first == "base@v1")
+        try expectSettled(store, importsAgain: importsAgain)
+    }
+
+    /// The blobs of shards and manifests.
+    private func described(_ store: String) -> Set<String> {
+        Set(TemporaryDirectory.files(below: store + "/blobs").filter { !$0.hasSuffix(".record") })
+    }
+
+    /// Settles what a rebuild has lost.
+    private func expectSettled(_ store: Store, importsAgain: Bool) throws {
         if importsAgain {
             try store.importModelBlocking(ImportRequest(source: directory("base")))
-            #expect(try store.newerThanCatalog().isEmpty)
             #expect(try store.collectGarbage(graceSeconds: 0).kept == 0)
+            #expect(try store.newerThanCatalog().isEmpty)
             try expectWhole(store)
         } else {
             #expect(try store.collectGarbage(graceSeconds: 0, discardingNewer: true).unreferencedBlobs > 12)
+            #expect(try store.newerThanCatalog().isEmpty)
             #expect(try store.collectGarbage(graceSeconds: 0).isEmpty)
         }
+    }
+
+    @Test(
+        "blobs that a rebuild finds without a revision are kept by gc and rm, until they are imported again or given up",
+        arguments: [true, false], [true, false])
+    func unlisted(importsAgain: Bool, losesManifest: Bool) throws {
+        let path = directory("store")
+        do {
+            let store = try store()
+            for kind in [BlobDirectory.Kind.manifest, .record] where kind == .record || losesManifest {
+                try FileManager.default.removeItem(atPath: try blob(kind, of: "base", in: store))
+            }
+            try TestModel(layers: 1).tuned(seed: 4).write(to: directory("other"))
+            try store.importModelBlocking(ImportRequest(source: directory("other")))
+        }
+        for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: "\(path)/store.db\(suffix)") }
+        let rebuilt = try Store.rebuildBlocking(at: path)
+        #expect(rebuilt.lost.isEmpty && rebuilt.unreferencedBlobs > 12 && rebuilt.unreferencedBytes > 1 << 20)
+        let store = try Store(at: path)
+        let named = try store.newerThanCatalog().map(\.revision)
+        #expect(named.count == 1 && named[0].hasPrefix("\(rebuilt.unreferencedBlobs) blobs"), "\(named)")
+        // The lost model may share its shards.
+        let before = described(path)
+        try store.remove(["other"])
+        let summary = try store.collectGarbage(graceSeconds: 0)
+        #expect(summary.unreferencedBlobs == 0 && summary.kept >= rebuilt.unreferencedBlobs)
+        #expect(described(path) == before)
+        if importsAgain {
+            // What the removal has left is kept, too.
+            #expect(try store.collectGarbage(graceSeconds: 0).kept > 0)
+            try store.importModelBlocking(ImportRequest(source: directory("other")))
+        }
+        try expectSettled(store, importsAgain: importsAgain)
+    }
+
+    @Test("a merge keeps blobs that no revision holds: the newer record and its manifest may be lost")
+    func unlistedAfterMerge() throws {
+        let path = directory("store")
+        do {
+            let store = try store()
+            try store.backUp(to: directory("backup"))
+            try TestModel(layers: 1).tuned(seed: 4).write(to: directory("later"))
+            try store.importModelBlocking(ImportRequest(source: directory("later")))
+            for kind in [BlobDirectory.Kind.manifest, .record] {
+                try FileManager.default.removeItem(atPath: try blob(kind, of: "later", in: store))
+            }
+        }
+        for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: "\(path)/store.db\(suffix)") }
+        try FileManager.default.copyItem(atPath: directory("backup/store.db"), toPath: "\(path)/store.db")
+        let store = try Store(at: path)
+        let merged = try store.mergeNewerBlocking()
+        #expect(merged.lost.isEmpty && merged.unreferencedBlobs > 0)
+        #expect(try store.collectGarbage(graceSeconds: 0).kept == merged.unreferencedBlobs)
+        try store.importModelBlocking(ImportRequest(source: directory("later")))
+        #expect(try store.collectGarbage(graceSeconds: 0).kept == 0)
+        #expect(try store.newerThanCatalog().isEmpty)
     }
 
     @Test("a rebuild keeps the identity of the blobs, and is not older than them")

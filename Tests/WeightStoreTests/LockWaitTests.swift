@@ -26,6 +26,19 @@ import Testing
         #expect(try waiting.lock(LockWait(work)))
     }
 
+    @Test("a lock ends with the descriptor that locked it, although a forked child still has a copy")
+    func copies() throws {
+        let path = try directory.write("", to: "lock")
+        func copied() throws -> Int32 {
+            let locked = try FileDescriptor(path, O_RDWR)
+            #expect(try locked.tryLock())
+            return dup(locked.raw)
+        }
+        let copy = try copied()
+        defer { close(copy) }
+        #expect(try FileDescriptor(path, O_RDWR).tryLock())
+    }
+
     @Test("the processes that hold a lock are found, with their command")
     func holders() throws {
         let path = try directory.write("", to: "lock")

@@ -80,7 +80,7 @@ import Testing
         for source in Self.sources where source.code.contains("import GRDB") {
             for match in source.code.matches(of: /[\w\)\]?]\["/) {
                 let line = source.code[..<match.range.lowerBound].count { $0 == "\n" } + 1
-                Issue.record("\(source.path):\(line): read the column with value, size, path or word")
+                Issue.record("\(source.path):\(line): read the column with value, size, ordinal, path or word")
             }
         }
     }

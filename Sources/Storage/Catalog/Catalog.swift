@@ -192,6 +192,12 @@ package final class Catalog: Sendable {
         try CommitCounter.value(db) < requireWriteLock().commits()
     }
 
+    /// The records that an interrupted change has noted in `write.lock`. Call it only in `write`.
+    func pendingRecords() throws -> [ContentDigest] { try requireWriteLock().pendingRecords() }
+
+    /// Notes records in `write.lock`; see `WriteLock`. Call it only in `write`.
+    package func notePending(_ records: [ContentDigest]) throws { try requireWriteLock().notePending(records) }
+
     /// Accepts a catalog that is older than the blobs as the current one. Call it only in `write`, durably.
     ///
     /// Later checks may have found that an origin no longer holds a revision, so no eviction relies on those that the

@@ -46,6 +46,17 @@ extension Row {
     /// As above; nil for NULL.
     package func size(_ column: String) throws -> Int? { try number(column, in: 0...Manifest.maximumFileBytes) }
 
+    /// The number of a layer or an expert, which names it and which nothing is added to: any from 0.
+    ///
+    /// - Throws: `DatabaseError.damaged` for anything else.
+    package func ordinal(_ column: String) throws -> Int {
+        guard let number = try number(column, in: 0...Int.max) else { throw damaged(column) }
+        return number
+    }
+
+    /// As above; nil for NULL.
+    package func ordinal(_ column: String) throws -> Int? { try number(column, in: 0...Int.max) }
+
     private func number(_ column: String, in range: ClosedRange<Int>) throws -> Int? {
         let number: Int?
         do { number = try decode(forColumn: column) } catch is RowDecodingError { throw damaged(column) }

@@ -10,6 +10,11 @@ import Support
 ///
 /// The file holds the commit counter (`CommitCounter`): 20 decimal digits and a line feed. It is written under the lock,
 /// without a sync; a counter that lags behind the catalog's is harmless.
+///
+/// Lines after the counter are digests of records that a change of models is installing or replacing (`ModelChange`): 64
+/// hexadecimal digits and a line feed each. They are synced before the first record is installed, and cleared when the
+/// replaced records are deleted. Lines that are left tell the next change which records an interrupted one has left
+/// behind.
 package final class WriteLock: Sendable {
     private let file: FileDescriptor
 
@@ -19,6 +24,10 @@ package final class WriteLock: Sendable {
     }
 
     private static let digits = 20
+    /// The size of the counter's line, in bytes.
+    private static let counterBytes = digits + 1
+    /// The most bytes of lines with records that are read.
+    private static let mostPendingBytes = 1 << 24
 
     /// The commit counter of the file: the number of the last commit that was noted in it.
     ///
@@ -34,6 +43,28 @@ package final class WriteLock: Sendable {
         let number = String(commits)
         let text = String(repeating: "0", count: max(Self.digits - number.utf8.count, 0)) + number + "\n"
         try Array(text.utf8).withUnsafeBytes { try file.write($0, at: 0) }
+    }
+
+    /// The records that a change noted and did not clear.
+    func pendingRecords() throws -> [ContentDigest] {
+        let count = min(try file.status().bytes - Self.counterBytes, Self.mostPendingBytes)
+        guard count > 0 else { return [] }
+        var bytes = [UInt8](repeating: 0, count: count)
+        let read = try bytes.withUnsafeMutableBytes { try file.read(at: Self.counterBytes, into: $0) }
+        // A line that a power cut has torn is no digest.
+        return bytes.prefix(read).split(separator: UInt8(ascii: "\n"))
+            .compactMap { ContentDigest(hex: String(decoding: $0, as: UTF8.self)) }
+    }
+
+    /// Notes the records that a change installs or replaces, durably; none when the change is over. Call it only under
+    /// the lock, or while no process has the store open.
+    package func notePending(_ records: [ContentDigest]) throws {
+        let lines = Array(records.map { $0.hex + "\n" }.joined().utf8)
+        let size = Self.counterBytes + lines.count
+        if records.isEmpty, try file.status().bytes <= size { return }
+        try lines.withUnsafeBytes { try file.write($0, at: Self.counterBytes) }
+        try file.truncate(to: size)
+        if !records.isEmpty { try file.sync() }
     }
 
     /// Runs `body` under the lock. Must not be called by two threads at once, which the catalog's single writer

@@ -1,18 +1,23 @@
 import Foundation
 import GRDB
+import Support
 
-/// The manifests and records that the last rebuild could not read: the setting `rebuild.lost`. While something in it is
-/// still lost, blobs without rows may be its bytes, and are kept.
+/// The manifests and records that the last rebuild could not read, and the blobs that it found without a revision: the
+/// setting `rebuild.lost`. While something in it is not settled, blobs without rows may be needed, and are kept.
 ///
-/// An entry is settled when the catalog has a revision with that manifest again, by an import or a pull. A person settles
-/// all of them (`clear`).
+/// An entry of a manifest is settled when the catalog has a revision with that manifest again, by an import or a pull. If
+/// a model's record and its manifest are both lost, nothing names the model: only its blobs are left, which look like
+/// those of an interrupted import. So blobs that no revision holds are an entry, too, which a collection settles when
+/// it finds no such blob any more. A person settles all of them (`clear`).
 package enum RebuildLoss {
-    /// A manifest or a record that could not be read.
+    /// A manifest or a record that could not be read, or blobs that no revision holds.
     package struct Entry: Codable, Equatable, Sendable {
-        /// The revision; for a record, its path.
+        /// The revision; for a record, its path; for blobs, their number and size.
         package let name: String
-        /// The digest of the revision; nil for a record.
+        /// The digest of the revision; nil for a record and for blobs.
         package let manifest: ContentDigest?
+        /// The number of blobs that no revision holds; nil for a manifest or a record.
+        package let blobs: Int?
         /// The failure.
         package let reason: String
 
@@ -20,6 +25,17 @@ package enum RebuildLoss {
             self.name = name
             self.manifest = manifest
             self.reason = reason
+            blobs = nil
+        }
+
+        /// Blobs that no revision holds.
+        ///
+        /// - Parameter bytes: their size.
+        package init(blobs: Int, bytes: Int) {
+            name = "\(Quantity.count(blobs, "blob")) (\(Quantity.bytes(bytes)))"
+            manifest = nil
+            reason = "no revision that could be read holds them"
+            self.blobs = blobs
         }
     }
 
@@ -46,8 +62,20 @@ package enum RebuildLoss {
         }
     }
 
-    /// Whether something is lost that is not settled.
+    /// Whether something is not settled.
     package static func exists(_ db: Database) throws -> Bool { try !all(db).isEmpty }
+
+    /// Forgets the entries of manifests that revisions have again: removing such a revision later loses nothing unknown.
+    package static func settle(_ db: Database) throws {
+        let text: String? = try SettingTable.get(setting, db)
+        if text != nil { try set(all(db), db) }
+    }
+
+    /// Settles the entry of blobs that no revision holds, because there are none any more.
+    package static func settleBlobs(_ db: Database) throws {
+        let all = try all(db)
+        if all.contains(where: { $0.blobs != nil }) { try set(all.filter { $0.blobs == nil }, db) }
+    }
 
     /// Gives the losses up.
     package static func clear(_ db: Database) throws { try SettingTable.set(setting, nil, db) }

@@ -4,8 +4,14 @@ import Support
 
 /// A change of a model in the catalog that also rewrites the model's record.
 ///
-/// Order: the new record is a durable blob before the transaction commits; the previous one is removed after the
-/// commit.
+/// Order: the digests of the new record and of the one that it replaces are noted in `write.lock` (`WriteLock`); the new
+/// record is a durable blob before the transaction commits; after the commit the previous one is deleted, and the note is
+/// cleared. A change that is interrupted leaves its note, and the next one deletes those of the noted records that the
+/// catalog does not have. Otherwise a record that was never committed, or whose model was removed, would list the model
+/// again at a rebuild.
+///
+/// A record written where the blobs are not mounted would be out of sight once they are. So no model changes without the
+/// store's marker in `blobs/` (`StoreIdentity`).
 package struct ModelChange {
     package let catalog: Catalog
     package let blobs: BlobDirectory
@@ -27,26 +33,65 @@ package struct ModelChange {
     /// - Parameters:
     ///   - dryRun: roll back, and write no records.
     ///   - body: makes the change, and returns a result and the ids of the changed models.
+    /// - Throws: ``StorageError/foreignBlobs(path:found:)``, and the errors of `body`.
     package func commit<Result>(dryRun: Bool = false, _ body: (Database) throws -> (result: Result, models: [Int64]))
         throws -> Result
     {
-        try catalog.write(dryRun: dryRun, work: work) { db in
+        try commitRemoval(dryRun: dryRun) { db in
             let (result, models) = try body(db)
-            return (result, old: dryRun ? [] : try models.compactMap { try writeRecord(of: $0, db) })
+            return (result, models, [])
+        }
+    }
+
+    /// As `commit`, for a change that also removes models.
+    ///
+    /// - Parameters:
+    ///   - dryRun: roll back, and write no records.
+    ///   - body: also returns the records of the models that it has removed.
+    package func commitRemoval<Result>(
+        dryRun: Bool = false,
+        _ body: (Database) throws -> (result: Result, models: [Int64], removed: [ContentDigest])
+    ) throws -> Result {
+        let authority = DeletionAuthority(catalog: catalog, blobs: blobs)
+        return try catalog.write(dryRun: dryRun, work: work) { db in
+            if !dryRun {
+                try StoreIdentity.requireIfMarked(blobs, db)
+                try authority.deletePending(db)
+            }
+            let (result, models, removed) = try body(db)
+            if !dryRun { try RebuildLoss.settle(db) }
+            return (result, replaced: dryRun ? nil : try writeRecords(of: models, removed, db))
         } afterCommit: { db, change in
-            try DeletionAuthority(catalog: catalog, blobs: blobs).deleteReplaced(change.old, db)
+            guard let replaced = change.replaced, try authority.deleteReplaced(replaced, db) else { return }
+            // A note that stays is cleared by the next change.
+            try? catalog.notePending([])
         }.0
     }
 
-    /// - Returns: the digest of the record that the new one replaces.
-    private func writeRecord(of model: Int64, _ db: Database) throws -> ContentDigest? {
-        guard let record = try ModelRecord.next(model, db) else { return nil }
-        let old = try ModelTable.record(of: model, db)
-        let staged = try stage()
-        let digest = try staged.writeWhole(try record.encoded())
-        try blobs.install([(staged.path, .init(digest: digest, kind: .record))])
-        try ModelTable.setRecord(digest, sequence: record.sequence, of: model, db)
-        return old
+    /// - Returns: the digests of the records that no model has any more; nil if no record changes.
+    private func writeRecords(
+        of models: [Int64], _ removed: [ContentDigest], _ db: Database
+    ) throws -> [ContentDigest]? {
+        var (written, replaced) = ([(bytes: [UInt8], digest: ContentDigest)](), removed)
+        for model in models {
+            guard let record = try ModelRecord.next(model, db) else { continue }
+            let bytes = try record.encoded()
+            let digest = bytes.withUnsafeBytes { ContentDigest(of: $0) }
+            if let old = try ModelTable.record(of: model, db) { replaced.append(old) }
+            try ModelTable.setRecord(digest, sequence: record.sequence, of: model, db)
+            written.append((bytes, digest))
+        }
+        if written.isEmpty && replaced.isEmpty { return nil }
+        // Those that could not be deleted yet stay noted.
+        try catalog.notePending(catalog.pendingRecords() + replaced + written.map(\.digest))
+        for record in written {
+            let staged = try stage()
+            let digest = try staged.writeWhole(record.bytes)
+            try withExtendedLifetime(staged) {
+                try blobs.install([(staged.path, .init(digest: digest, kind: .record))])
+            }
+        }
+        return replaced
     }
 }
 

@@ -462,7 +462,7 @@ extension ShardFacts {
     /// Reads the columns `digest`, `bytes`, `kind`, `layer` and `head` of `shard`.
     package init(_ row: Row) throws {
         try self.init(
-            digest: row.value("digest"), bytes: row.size("bytes"), kind: row.word("kind"), layer: row.value("layer"),
+            digest: row.value("digest"), bytes: row.size("bytes"), kind: row.word("kind"), layer: row.ordinal("layer"),
             head: row.value("head"))
     }
 }

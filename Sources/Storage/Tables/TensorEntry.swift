@@ -83,7 +83,7 @@ extension TensorPlacement {
                 entry: TensorEntry(
                     name: row.value("name"), dtype: row.value("dtype"), shape: Shape.decode(row.value("shape")),
                     bytes: row.size("bytes"),
-                    stack: row.value("stack"), layer: row.value("layer"), expert: row.value("expert"),
+                    stack: row.value("stack"), layer: row.ordinal("layer"), expert: row.ordinal("expert"),
                     file: row.value("path"),
                     shard: row.value("digest"), shardOffset: row.size("shard_offset") ?? 0),
                 shard: row.value("shard_id"), shardBytes: row.size("shard_bytes") ?? 0,
@@ -114,7 +114,7 @@ extension LayerInfo {
                 """, arguments: [revision]
         ).map { row in
             try LayerInfo(
-                stack: row.value("stack") ?? "", number: row.value("layer"), tensors: row.value("tensors"),
+                stack: row.value("stack") ?? "", number: row.ordinal("layer"), tensors: row.value("tensors"),
                 bytes: row.size("bytes"))
         }
     }

@@ -2,11 +2,10 @@ import Files
 import GRDB
 import Storage
 
-/// A comparison of all files in `blobs/` with the catalog, made before a collection changes anything.
+/// A comparison of all files in `blobs/` with the catalog, made before a collection changes anything, and after a rebuild.
 ///
-/// A file that cannot be read, or a directory, ends it: only `ENOENT` makes a shard missing. If more than 10 shards and
-/// more than 0.1 % of those that should be present are missing, it throws, because that is a disk that is gone rather than
-/// shards that are. Rows may change after it; the collection checks each again under the write lock.
+/// A file that cannot be read, or a directory, ends it: only `ENOENT` makes a shard missing. Rows may change after it; the
+/// collection checks each again under the write lock.
 struct BlobSurvey {
     /// Blobs that no row keeps, and blobs of evicted shards.
     private(set) var unreferenced: [BlobDirectory.Name] = []
@@ -19,17 +18,44 @@ struct BlobSurvey {
     /// Paths of files that are no blobs.
     private(set) var unknownFiles: [String] = []
 
+    private let path: String
     private var missingWeights = 0
     private static let fewMissing = 10
     private static let mostMissing = 0.001
 
-    /// - Throws: ``StorageError/tooManyMissing(path:missing:shards:)``, ``FileError``.
+    /// - Throws: ``FileError``.
     init(_ catalog: Catalog, _ blobs: BlobDirectory) throws {
+        path = blobs.root
         for directory in BlobDirectory.fanOut { try compare(directory, catalog, blobs) }
+    }
+
+    /// Requires that at most 10 shards, or 0.1 % of those that should be present, are missing: more are a disk that is gone
+    /// rather than shards that are.
+    ///
+    /// - Throws: ``StorageError/tooManyMissing(path:missing:shards:)``.
+    func requireFewMissing(_ catalog: Catalog) throws {
         let shards = try catalog.read { db in try Totals.shards(.weights, db) }
         if missingWeights > Self.fewMissing, Double(missingWeights) > Self.mostMissing * Double(shards) {
-            throw StorageError.tooManyMissing(path: blobs.root, missing: missingWeights, shards: shards)
+            throw StorageError.tooManyMissing(path: path, missing: missingWeights, shards: shards)
         }
+    }
+
+    /// The entry that keeps shards and manifests that no row knows after a rebuild or a merge: a model whose record and
+    /// manifest are both lost has left no other trace.
+    ///
+    /// - Returns: none if there are no such blobs.
+    func unlisted(_ catalog: Catalog, _ blobs: BlobDirectory, _ summary: inout RebuildSummary) throws
+        -> [RebuildLoss.Entry]
+    {
+        for name in unreferenced where name.kind != .record {
+            // The blob of an evicted shard has a row: it is damaged.
+            if name.kind == .shard, try catalog.read({ db in try ShardTable.find(name.digest, db) }) != nil { continue }
+            guard let status = try FileSystem.status(blobs.path(name.digest, name.kind)) else { continue }
+            summary.unreferencedBlobs += 1
+            summary.unreferencedBytes += status.bytes
+        }
+        if summary.unreferencedBlobs == 0 { return [] }
+        return [RebuildLoss.Entry(blobs: summary.unreferencedBlobs, bytes: summary.unreferencedBytes)]
     }
 
     private mutating func compare(_ directory: String, _ catalog: Catalog, _ blobs: BlobDirectory) throws {

@@ -19,15 +19,18 @@ public struct RebuildSummary: Sendable, Codable {
     public internal(set) var missing = 0
     /// Of these shards, those whose blob is missing or has another size, and that an origin holds.
     public internal(set) var evicted = 0
-    /// Shard blobs that no revision holds: the next garbage collection removes them.
+    /// Blobs that no revision holds: KV blocks, what an interrupted import or pull has left, or the shards and the manifest
+    /// of a model whose record is lost. Collections keep them until they are imported again, or a person gives them up.
     public internal(set) var unreferencedBlobs = 0
+    /// The size of these blobs, in bytes.
+    public internal(set) var unreferencedBytes = 0
     /// Revisions and records that could not be restored, with reasons.
     public internal(set) var lost: [KeptRevision] = []
     /// The path of the old catalog, if there was one.
     public internal(set) var old: String?
 
     private enum CodingKeys: String, CodingKey {
-        case models, revisions, refs, prompts, tensors, shards, missing, evicted, lost, old
+        case models, revisions, refs, prompts, tensors, shards, missing, evicted, lost, old, unreferencedBytes
         case unreferencedBlobs = "strays"
     }
 }

@@ -23,9 +23,9 @@ public struct RemovalSummary: Sendable, Codable {
     public internal(set) var neededBy: [String] = []
 }
 
-/// A revision that was skipped by a removal, or that a rebuild could not restore.
+/// A revision that was skipped by a removal, or that a rebuild could not restore; or blobs that no revision holds.
 public struct KeptRevision: Sendable, Codable {
-    /// `org/name@v3`; for a record that a rebuild could not read, its path.
+    /// `org/name@v3`; for a record that a rebuild could not read, its path; for blobs, their number and size.
     public let revision: String
     /// Why it was skipped or not restored.
     public let reason: String
@@ -49,8 +49,10 @@ extension StoreError {
 /// The rest is done by `RemovalSlices`, which visits the files.
 struct Removal {
     var summary = RemovalSummary()
-    /// Manifests and records to delete once the transaction is committed.
-    private(set) var blobs: [BlobDirectory.Name] = []
+    /// Manifests to delete once the transaction is committed.
+    private(set) var manifests: [BlobDirectory.Name] = []
+    /// The records of the models that were removed.
+    private(set) var records: [ContentDigest] = []
     /// The models whose records change.
     private(set) var models: Set<Int64> = []
     /// The files that the revisions linked, to be visited after the commit.
@@ -62,11 +64,11 @@ struct Removal {
         models.insert(revision.model)
         files += try RevisionTable.files(of: revision.id, db)
         try RevisionTable.remove(revision.id, db)
-        blobs.append(.init(digest: revision.digest, kind: .manifest))
+        manifests.append(.init(digest: revision.digest, kind: .manifest))
     }
 
     mutating func removeModel(_ model: Int64, _ db: Database) throws {
-        if let record = try ModelTable.remove(model, db) { blobs.append(.init(digest: record, kind: .record)) }
+        if let record = try ModelTable.remove(model, db) { records.append(record) }
         models.remove(model)
     }
 }

@@ -16,7 +16,8 @@ extension Store {
     ///   - graceSeconds: how long the shards of an interrupted import or pull are kept, so that it can resume, and blobs
     ///     without rows.
     ///   - discardingNewer: whether to give up what ``newerThanCatalog()`` lists. Without it, the call throws if the
-    ///     catalog is older than the blobs, and keeps blobs that may belong to what a rebuild could not read.
+    ///     catalog is older than the blobs, and keeps blobs that may belong to what a rebuild could not read, and those
+    ///     that it found without a revision.
     ///   - dryRun: whether nothing is removed, and the summary says what would be.
     /// - Throws: ``StorageError/busy(what:holder:)`` if another collection is running;
     ///   ``StorageError/catalogOlder(path:)``, ``StorageError/foreignBlobs(path:found:)``; if more than 10 shards and more
@@ -28,8 +29,6 @@ extension Store {
     {
         let lock = try lockFile("gc.lock")
         guard try lock.tryLock() else { throw StorageError.busy(what: path, holder: "another garbage collection") }
-        // Closing alone would leave it locked while a program that another thread has just started holds a copy.
-        defer { lock.unlock() }
         var summary = CollectionSummary()
         try catalog.write(dryRun: dryRun) { db in
             if discardingNewer {
@@ -37,8 +36,10 @@ extension Store {
                 try RebuildLoss.clear(db)
             }
             try authority.require(db)
+            if !dryRun { try authority.deletePending(db) }
         }
         let survey = try BlobSurvey(catalog, blobs)
+        try survey.requireFewMissing(catalog)
         try collectStaging(&summary, dryRun: dryRun)
         let partials = try PartialShards(store: path).collect(olderThanSeconds: graceSeconds, dryRun: dryRun)
         summary.staged += partials.files
@@ -55,6 +56,9 @@ extension Store {
         summary.unreferencedBlobs += deleted.blobs
         summary.bytes.add(saturating: deleted.bytes)
         summary.kept += deleted.kept
+        if summary.kept == 0, !dryRun, try catalog.read({ db in try RebuildLoss.exists(db) }) {
+            try catalog.write { db in try RebuildLoss.settleBlobs(db) }
+        }
         try collectQuarantine(&summary, dryRun: dryRun)
         if !dryRun { try reserve.restore() }
         return summary

@@ -12,7 +12,8 @@ extension Store {
     /// A record is newer if no model of the catalog has it. Its revisions are added with their versions, refs, pins,
     /// origins and prompts; a revision that a newer record no longer lists and whose manifest is gone was removed, and is
     /// removed from the catalog. Shards that an origin has and whose blobs are gone are listed as evicted. A model that was
-    /// removed after the copy is listed again, with missing shards.
+    /// removed after the copy is listed again, with missing shards. If the catalog was older, collections keep
+    /// ``RebuildSummary/unreferencedBlobs``, as after a rebuild.
     ///
     /// - Parameter work: counts directories of `blobs/` that are read, 256 in all.
     /// - Returns: the numbers of what was added.
@@ -29,9 +30,11 @@ extension Store {
     public func mergeNewerBlocking(work: Work = Work()) throws -> RebuildSummary {
         let lock = try lockFile("gc.lock")
         guard try lock.tryLock() else { throw StorageError.busy(what: path, holder: "a collection") }
-        // Closing alone would leave it locked while a program that another thread has just started holds a copy.
-        defer { lock.unlock() }
-        try catalog.write { db in try StoreIdentity.confirm(blobs, db) }
+        try catalog.write { db in
+            try StoreIdentity.confirm(blobs, db)
+            // In a current catalog, the record of an interrupted change is not newer: it was not committed.
+            try authority.deletePending(db)
+        }
         var summary = RebuildSummary()
         let found = try newerRecords(work)
         var lost = found.lost
@@ -43,12 +46,18 @@ extension Store {
         try slices(SpareReserve(reserve), work, deletesBlobs: false).visit(
             catalog.read { db in try FileTable.unlinked(db) })
         summary.shards += try reinstateEvicted(work)
+        // A catalog that was current knows why a blob has no row.
+        let wasOlder = try catalog.write { db in try catalog.isOlder(db) }
+        let unlisted = wasOlder ? try BlobSurvey(catalog, blobs).unlisted(catalog, blobs, &summary) : []
         try catalog.write { db in
             for digest in try ShardTable.fetchable(db) where try FileSystem.isAbsent(blobs.path(digest)) {
                 try ShardTable.mark(digest, as: .evicted, db)
                 summary.evicted += 1
             }
-            try RebuildLoss.set(RebuildLoss.all(db) + lost, db)
+            if !unlisted.isEmpty { try RebuildLoss.settleBlobs(db) }
+            try RebuildLoss.set(RebuildLoss.all(db) + lost + unlisted, db)
+            // The records that are kept below are not those of an interrupted change.
+            if !lost.isEmpty { try catalog.notePending([]) }
             try catalog.acceptAsCurrent(db)
         }
         // A record that stayed behind would list its model again at a rebuild, after the user has removed it. One whose

@@ -7,15 +7,16 @@ import Support
 
 extension Store {
     /// Makes a new catalog from the blobs alone: models, revisions, versions, refs, pins, origins, prompts, files,
-    /// tensors, shards. Access counts, records of source files, and KV blocks are lost; blobs of KV blocks become
-    /// garbage.
+    /// tensors, shards. Access counts, records of source files, and KV blocks are lost; blobs of KV blocks belong to no
+    /// revision.
     ///
     /// Checks the sizes of shards, not their digests (``verify(_:work:)`` does that). The old catalog is kept under
     /// another name.
     ///
     /// Manifests and records that are damaged or missing are lost, and listed in ``RebuildSummary/lost``. The new
     /// catalog remembers them: until they are imported again, or the user discards them, collections keep blobs without
-    /// rows. A blob that cannot be read ends the rebuild.
+    /// rows. They also keep ``RebuildSummary/unreferencedBlobs``, because these may not be garbage. A blob that cannot be
+    /// read ends the rebuild.
     ///
     /// - Parameters:
     ///   - path: the directory of the store.
@@ -54,14 +55,16 @@ extension Store {
             do {
                 let catalog = try Catalog(directory: aside, leases: nil)
                 let blobs = BlobDirectory(root: path + "/blobs")
-                let lost = try fill(catalog, blobs, work, &summary)
-                let noted = try WriteLock(path + "/write.lock").commits()
+                let found = try fill(catalog, blobs, work, &summary)
+                let lock = try WriteLock(path + "/write.lock")
                 try catalog.write { db in
                     try StoreIdentity.adopt(blobs, db)
-                    try RebuildLoss.set(lost, db)
-                    try CommitCounter.raise(to: noted, db)
+                    try RebuildLoss.set(found.losses, db)
+                    try CommitCounter.raise(to: lock.commits(), db)
                 }
                 try catalog.fold()
+                // The next change deletes them. Otherwise they would list their model again after it was removed.
+                try lock.notePending(found.superseded)
             } catch {
                 // The next run cannot reuse it. If the removal fails, the next run removes it.
                 try? FileSystem.removeTree(aside)
@@ -90,12 +93,13 @@ extension Store {
         }
     }
 
-    /// - Returns: what could not be read.
+    /// - Returns: what could not be read, or belongs to no revision; the records that a newer one of their model supersedes.
     private static func fill(
         _ catalog: Catalog, _ blobs: BlobDirectory, _ work: Work, _ summary: inout RebuildSummary
-    ) throws -> [RebuildLoss.Entry] {
+    ) throws -> (losses: [RebuildLoss.Entry], superseded: [ContentDigest]) {
         let found = try records(in: blobs, work)
-        if found.shards == 0 && found.records.isEmpty && found.lost.isEmpty {
+        // A record alone may have been written by an older program while the blobs were not mounted.
+        if found.others == 0 && found.lost.isEmpty {
             guard let marker = try StoreMarker(blobs).read(), !marker.isEmpty else {
                 throw StorageError.foreignBlobs(path: blobs.root, found: nil)
             }
@@ -111,8 +115,11 @@ extension Store {
             try catalog.write { db in lost += try fill(stored.record, stored.digest, blobs, &summary, db) }
         }
         summary.lost = lost.map { KeptRevision(revision: $0.name, reason: $0.reason) }
-        summary.unreferencedBlobs = found.shards - (summary.shards - summary.missing - summary.evicted)
-        return lost
+        let used = Set(newest.values.map(\.digest))
+        return (
+            try lost + BlobSurvey(catalog, blobs).unlisted(catalog, blobs, &summary),
+            found.records.map(\.digest).filter { !used.contains($0) }
+        )
     }
 
     /// A record and the digest of its blob.
@@ -123,19 +130,21 @@ extension Store {
 
     /// Reads all records in `blobs/`.
     ///
-    /// - Returns: the records; those that are damaged or malformed; the number of shards.
+    /// - Returns: the records; those that are damaged or malformed; the number of shards and manifests.
     /// - Throws: ``FileError`` if one cannot be read: it may be whole.
     static func records(in blobs: BlobDirectory, _ work: Work) throws -> (
-        records: [StoredRecord], lost: [RebuildLoss.Entry], shards: Int
+        records: [StoredRecord], lost: [RebuildLoss.Entry], others: Int
     ) {
         work.expect(BlobDirectory.fanOut.count)
-        var found = (records: [StoredRecord](), lost: [RebuildLoss.Entry](), shards: 0)
+        var found = (records: [StoredRecord](), lost: [RebuildLoss.Entry](), others: 0)
         for directory in BlobDirectory.fanOut {
             try work.check()
             work.advance(1)
             for name in try blobs.contents(directory).blobs {
-                if name.kind == .shard { found.shards += 1 }
-                guard name.kind == .record else { continue }
+                guard name.kind == .record else {
+                    found.others += 1
+                    continue
+                }
                 let blob = blobs.path(name.digest, .record)
                 do {
                     let record = try ModelRecord(decoding: try checked(name, blobs), path: blob)

@@ -164,7 +164,7 @@ extension Store {
         still: (inout RemovalPlan, [LeaseDirectory.Holder], Database) throws -> [RevisionRow]?
     ) throws -> Removal {
         try leases.withNewUsesBlocked(work) { holders in
-            try change(work).commit { db in
+            try change(work).commitRemoval { db in
                 try authority.require(db)
                 var plan = plan
                 guard let revisions = try still(&plan, holders, db) else { throw Outdated() }
@@ -181,14 +181,14 @@ extension Store {
                 for revision in revisions { try removal.remove(revision, db) }
                 for model in plan.models { try removal.removeModel(model, db) }
                 removal.summary.kept = plan.kept
-                return (removal, Array(removal.models))
+                return (removal, Array(removal.models), removal.records)
             }
         }
     }
 
     /// Removes the rows and blobs of removed revisions.
     private func finish(_ removal: Removal, _ spare: SpareReserve, _ work: Work) throws -> RemovalSummary {
-        var kept = try authority.delete(removal.blobs, .removed).kept
+        var kept = try authority.delete(removal.manifests, .removed).kept
         let slices = slices(spare, work)
         do {
             try slices.dropDeadClaims()
@@ -201,7 +201,7 @@ extension Store {
         kept += slices.totals.kept
         if kept > 0 {
             logger.warning(
-                "\(kept) blobs were kept: they may belong to revisions that the last rebuild could not read")
+                "\(kept) blobs were kept: they may belong to revisions that the last rebuild could not read or find")
         }
         var summary = removal.summary
         summary.shards = slices.totals.shards
@@ -219,7 +219,10 @@ extension Store {
     /// Visits the files that removed revisions linked, if a removal was interrupted or left that to others.
     func finishRemovals(_ work: Work) throws {
         let files = try catalog.read { db in try FileTable.unlinked(db) }
-        if !files.isEmpty { try slices(SpareReserve(reserve), work).visit(files) }
+        if files.isEmpty { return }
+        // A record that was left would list its model again at a rebuild, without the shards.
+        try catalog.write(work: work) { db in try authority.deletePending(db) }
+        try slices(SpareReserve(reserve), work).visit(files)
     }
 
     /// Fetches shards that other revisions need and have no origin for.

@@ -111,7 +111,7 @@ enum Popularity {
             arguments: ["revision": revision, "whole": isWhole, "now": now]
         ).map { row in
             try WarmShard(
-                digest: row.value("digest"), bytes: row.size("bytes"), layer: row.value("layer"),
+                digest: row.value("digest"), bytes: row.size("bytes"), layer: row.ordinal("layer"),
                 isFile: row.value("is_file"),
                 isPresent: row.value("is_present"), isAvailable: row.value("is_available"), uses: row.value("uses"),
                 fetchSeconds: row.value("fetch_seconds"))

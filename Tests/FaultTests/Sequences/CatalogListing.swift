@@ -1,4 +1,5 @@
 import Files
+import GRDB
 import Logging
 import Storage
 @testable import WeightStore
@@ -100,15 +101,53 @@ extension CatalogListing.Revision {
     }
 }
 
+/// What the catalog says of shards, and of the quota.
+struct ShardListing {
+    /// Those that should have a file.
+    var present: Set<ContentDigest> = []
+    /// Those whose files are garbage.
+    var evicted: Set<ContentDigest> = []
+    /// The KV blocks.
+    var blocks: Set<ContentDigest> = []
+    /// Those that imports have claimed, also ones that were killed.
+    var claimed: Set<ContentDigest> = []
+    /// Whether collections keep blobs that have no row.
+    var holds = false
+    var quota: Int?
+
+    init() {}
+
+    init(_ store: Store) throws {
+        self = try store.catalog.read { db in
+            func digests(_ condition: String) throws -> Set<ContentDigest> {
+                Set(try ContentDigest.fetchAll(db, sql: "SELECT digest FROM shard WHERE \(condition)"))
+            }
+            var listing = ShardListing()
+            listing.present = try digests("state = 'present' AND kind <> 'kv'")
+            listing.evicted = try digests("state = 'evicted'")
+            listing.blocks = try digests("kind = 'kv'")
+            listing.claimed = try digests("id IN (SELECT shard_id FROM claim)")
+            listing.holds = try RebuildLoss.exists(db)
+            listing.quota = try Quota(.weights, db).bytes
+            return listing
+        }
+    }
+}
+
 /// The files and shards of a revision, from its manifest.
 struct RevisionBytes {
     /// The digest of each file, by path.
     var files: [String: ContentDigest]
     /// The shards, with their sizes.
     var shards: [ContentDigest: Int]
+    /// The shards of each file, by its digest.
+    var parts: [ContentDigest: Set<ContentDigest>]
 
     init(_ manifest: Manifest) {
         files = Dictionary(manifest.files.map { ($0.path, $0.content.digest) }) { first, _ in first }
+        parts = Dictionary(manifest.files.map { ($0.content.digest, Set($0.content.shards.map(\.digest))) }) {
+            $0.union($1)
+        }
         shards = Dictionary(manifest.files.flatMap(\.content.shards).map { ($0.digest, $0.bytes) }) { first, _ in first
         }
     }

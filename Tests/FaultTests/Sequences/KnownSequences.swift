@@ -20,6 +20,10 @@ enum KnownSequences {
             ]
         ),
         (
+            "without an answer of its origin a shard stays",
+            [write(0, 0), from(0, "a", origin: 0), .event(.expireChecks), .event(.away(0)), evict]
+        ),
+        (
             "an import with an origin is refused if the origin lacks the files",
             [
                 write(0, 0), write(1, 1), from(0, "a", origin: 1), evict,
@@ -74,6 +78,20 @@ enum KnownSequences {
             ]
         ),
         (
+            "a catalog that was put back and is not older is an ordinary one",
+            [
+                write(0, 0), from(0, "a"), write(0, 1), from(0, "a", move: true), .run(.backUp), .event(.restore),
+                .run(.prune(keepLast: 1, includeReferenced: false)),
+            ]
+        ),
+        (
+            "no model changes while the blobs are not mounted",
+            [
+                write(0, 0), from(0, "a"), .event(.unmount), .run(.tag("org/a", ref: "prod")), .run(.rebuild),
+                .event(.mount),
+            ]
+        ),
+        (
             "a file whose digest the catalog knows is not garbage",
             [
                 write(0, 0), from(0, "a"), .event(.loseShard(3)), collect, .event(.restoreShards), collect,
@@ -100,6 +118,55 @@ enum KnownSequences {
             ]
         ),
         (
+            "blobs of a model whose record and manifest are lost are kept",
+            [
+                write(0, 0), from(0, "a"), .event(.loseDescription(0)), .event(.loseDescription(1)), .run(.rebuild),
+                collect,
+            ]
+        ),
+        (
+            "blobs of a model whose record is lost are kept",
+            [write(0, 0), from(0, "a"), .event(.loseDescription(1)), .run(.rebuild), collect]
+        ),
+        (
+            "a model that is removed after a killed change stays removed",
+            killedTags
+        ),
+        (
+            "a removal that was killed and completed stays made",
+            [
+                write(0, 0), from(0, "a"), .kill(.remove(["org/a"], force: false), call: "unlink", ordinal: 1),
+                .run(.collect(grace: nil, downTo: nil)), .run(.rebuild),
+            ]
+        ),
+        (
+            "many missing shards end a collection",
+            manyMissing
+        ),
+        (
+            "bytes of an origin are used only if they have the digest",
+            [write(0, 0), from(0, "a", origin: 0), evict, edit(0), .run(.export("org/a"))]
+        ),
+        (
+            "a miss that cannot fit the quota is not stored",
+            [write(0, 0), from(0, "a", origin: 0), evict, .run(.quota(1000)), .run(.export("org/a"))]
+        ),
+        (
+            "what a process uses is neither evicted nor removed",
+            [
+                write(0, 0), from(0, "a", origin: 0), .event(.hold("org/a")), evict,
+                .run(.remove(["org/a"], force: true)), .event(.release), evict,
+            ]
+        ),
+        (
+            "two names of one file with two formats are two plans",
+            [
+                write(0, 0), .event(.link(0, file: 1)), .kill(importing(0, "a"), call: "rename", ordinal: 4),
+                .kill(importing(0, "a"), call: "rename", ordinal: 7),
+                .kill(importing(0, "a"), call: "rename", ordinal: 10), from(0, "a"), from(0, "b"),
+            ]
+        ),
+        (
             "unreferenced shards are kept for the grace period",
             [
                 write(0, 0), .kill(importing(0, "a"), call: "rename", ordinal: 9),
@@ -114,11 +181,26 @@ enum KnownSequences {
             ]
         ),
         (
+            "the grace period of a shard begins anew when it is claimed",
+            [
+                write(0, 0), .kill(importing(0, "a"), call: "rename", ordinal: 9), .event(.expireGracePeriod),
+                .kill(importing(0, "a"), call: "rename", ordinal: 1), .run(.collect(grace: nil, downTo: nil)),
+            ]
+        ),
+        (
+            "what cannot be read is not garbage",
+            unreadable
+        ),
+        (
             "prune keeps what a ref names",
             [
                 write(0, 0), from(0, "a"), .run(.tag("org/a@~1", ref: "prod")), edit(0), from(0, "a"),
                 .run(.prune(keepLast: 0, includeReferenced: false)),
             ]
+        ),
+        (
+            "prune keeps what main names",
+            [write(0, 0), from(0, "a"), .run(.prune(keepLast: 0, includeReferenced: true))]
         ),
         (
             "rm keeps what is pinned",
@@ -139,6 +221,15 @@ enum KnownSequences {
             ]
         ),
         (
+            "a move removes only what is stored",
+            [
+                write(0, 0), .kill(importing(0, "a", move: true), call: "unlink", ordinal: 2), .event(.loseShard(0)),
+                .event(.loseShard(0)), .event(.loseShard(0)), .event(.loseShard(0)), .event(.loseShard(0)),
+                .event(.loseShard(0)),
+                from(0, "a", move: true),
+            ]
+        ),
+        (
             "a move removes only the file that it has read",
             [
                 write(0, 0), .kill(importing(0, "a", move: true), call: "unlink", ordinal: 2),
@@ -148,6 +239,34 @@ enum KnownSequences {
         ),
         ("nothing is stored above the quota", [write(0, 0), .run(.quota(4000)), from(0, "a")]),
     ]
+
+    /// Changes that are killed at each sync: some leave a record that was not committed.
+    private static let killedTags: [Step] = {
+        var steps = [write(0, 0), from(0, "a")]
+        for ordinal in 1...4 {
+            steps.append(.kill(.tag("org/a", ref: "prod"), call: "fsync", ordinal: ordinal))
+            steps.append(.kill(.tag("org/a", ref: "test"), call: "fdatasync", ordinal: ordinal))
+        }
+        return steps + [.run(.remove(["org/a"], force: false)), .run(.rebuild)]
+    }()
+
+    /// Directories of blobs that cannot be read, once each while a collection and a rebuild run.
+    private static let unreadable: [Step] = {
+        var steps = [write(0, 0), from(0, "a")]
+        for ordinal in 1...24 {
+            if ordinal % 6 == 0 {
+                steps.append(.fail(.collect(grace: 0, downTo: nil), call: "getdents64", ordinal: ordinal))
+            }
+            steps.append(.fail(.rebuild, call: "getdents64", ordinal: ordinal))
+        }
+        return steps + [collect]
+    }()
+
+    private static let manyMissing: [Step] = {
+        var steps = [write(0, 0), write(1, 6), write(2, 5), from(0, "a"), from(1, "b"), from(2, "c")]
+        for _ in 0..<12 { steps.append(.event(.loseShard(0))) }
+        return steps + [collect, .event(.restoreShards), collect]
+    }()
 
     private static let evict = Step.run(.evict(nil))
     private static let collect = Step.run(.collect(grace: 0, downTo: nil))

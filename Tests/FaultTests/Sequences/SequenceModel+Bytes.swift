@@ -21,15 +21,18 @@ extension SequenceModel {
     /// Checks that a command has deleted no blob that it must not delete, and that all bytes that were readable before
     /// are readable now.
     func checkBlobs(
-        _ command: SequenceCommand, from before: CatalogListing, _ evictedNow: Set<ContentDigest>, _ old: SequenceState,
+        _ command: SequenceCommand, from before: CatalogListing, _ now: ShardListing, _ old: SequenceState,
         _ new: SequenceState
     ) throws {
-        let all = listing.merging(newest)
-        for shard in evictedNow.subtracting(evicted) { try checkEviction(of: shard, command, all, new) }
+        for name in new.damaged where !old.damaged.contains(name) {
+            throw SequenceFailure("\(command) has stored other bytes as \(name.kind) \(name.digest.short)")
+        }
+        let (evicted, all) = (catalog.evicted, listing.merging(newest))
+        for shard in now.evicted.subtracting(evicted) { try checkEviction(of: shard, command, all, new) }
         for name in old.whole.keys where new.whole[name] == nil {
             switch name.kind {
             case .shard:
-                if evicted.contains(name.digest) || evictedNow.contains(name.digest) { continue }
+                if evicted.contains(name.digest) || now.evicted.contains(name.digest) { continue }
                 try checkDeletion(of: name.digest, command, all)
             case .manifest:
                 for key in all.revisions.keys where key.digest == name.digest {
@@ -61,11 +64,12 @@ extension SequenceModel {
         guard holders.isEmpty else {
             throw SequenceFailure("\(command) has deleted shard \(shard.short) of \(holders)")
         }
+        if catalog.blocks.contains(shard) { return }
         if hasLoss, case .collect = command {
             throw SequenceFailure(
                 "\(command) has deleted shard \(shard.short), which may belong to what a rebuild has lost")
         }
-        if case .collect(grace: nil, _) = command {
+        if case .collect(grace: nil, _) = command, !free.contains(shard) {
             throw SequenceFailure("\(command) has deleted the new shard \(shard.short) within the grace period")
         }
     }
@@ -81,6 +85,9 @@ extension SequenceModel {
             throw SequenceFailure("\(command) has evicted shard \(shard.short) of \(holders)")
         }
         for holder in holders {
+            if held.contains(holder) {
+                throw SequenceFailure("\(command) has evicted shard \(shard.short) of \(holder), which is in use")
+            }
             if all.revisions[holder]?.isPinned == true {
                 throw SequenceFailure("\(command) has evicted shard \(shard.short) of \(holder), which is pinned")
             }

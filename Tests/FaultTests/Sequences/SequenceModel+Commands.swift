@@ -8,17 +8,20 @@ extension SequenceModel {
     /// - Parameters:
     ///   - status: the exit status; 128 + 9 if it was killed.
     ///   - after: what the catalog lists now.
-    ///   - evictedNow: the shards that it lists as evicted now.
+    ///   - now: what it says of shards now.
     ///   - old: the state before the command.
     ///   - new: the state after it.
     /// - Throws: ``SequenceFailure`` with the rule that does not hold.
     mutating func follow(
-        _ command: SequenceCommand, _ status: Int32, _ after: CatalogListing, _ evictedNow: Set<ContentDigest>,
+        _ command: SequenceCommand, _ status: Int32, _ after: CatalogListing, _ now: ShardListing,
         _ old: SequenceState, _ new: SequenceState
     ) throws {
         let before = listing
+        let (didHold, shardsBefore, wasOlder) = (hasLoss, shards, newest != nil)
         let isExpected = [0, 137].contains(status) || mayRefuse(command, status, old, new)
-        defer { evicted = evictedNow }
+        defer { catalog = now }
+        // The restored catalog was not older: otherwise this would have been refused.
+        if command.deletes, before == newest, status == 0 || status == 137 && after != before { newest = nil }
         // Files that the store itself has written exist.
         let written = suspects.filter { !old.isWhole($0) && new.isWhole($0) }
         suspects.subtract(written)
@@ -29,8 +32,6 @@ extension SequenceModel {
         case 3 where command == .rebuild || command == .merge: try succeed(command, after, old, new)
         default: break
         }
-        // If a record is missing, a rebuild cannot know that its model is lost.
-        if command == .rebuild, status == 0 { hasLoss = false }
         guard isExpected else {
             throw SequenceFailure("\(command): exit status \(status) is not among those that the rules allow")
         }
@@ -39,18 +40,91 @@ extension SequenceModel {
                 "\(command) (status \(status)) made another change than it may\n    "
                     + after.differences(from: listing))
         }
-        if !new.isMounted, command.deletes, status == 0, after != before || command.name == "gc" {
+        if !new.isMounted, status == 0, after != before || command.name == "gc" {
             throw SequenceFailure("\(command) succeeded, and the blobs are not mounted")
         }
         if command == .merge || command == .rebuild, [0, 3].contains(status) {
-            for shard in shards where evictedNow.contains(shard) && new.isWhole(shard) {
+            for shard in shards where now.evicted.contains(shard) && new.isWhole(shard) {
                 throw SequenceFailure("after \(command), shard \(shard.short) is stored, and is listed as evicted")
             }
         }
-        try checkBlobs(command, from: before, evictedNow, old, new)
+        // A command that was killed may have set it, or made a catalog without one.
+        if status == 137 { quota = now.quota }
+        try checkHold(command, status, didHold: didHold, holds: now.holds, new)
+        try checkBlobs(command, from: before, now, old, new)
+        try checkRecords(command, status, new)
+        if !wasOlder { try checkQuota(command, now, old, new) }
+        try checkMissing(command, status, old)
+        hasLoss = now.holds
+        free.formUnion(shardsBefore.subtracting(shards))
+        if case .importing = command { free.subtract(now.claimed) }
         followChecks(command, status, new)
-        followMove(command, old, new)
+        try followMove(command, now, old, new)
         if [0, 3, 12].contains(status) { try followRepair(command, new) }
+    }
+
+    /// Checks that blobs which belong to no revision are kept after a rebuild, until a person confirms that they are garbage.
+    private mutating func checkHold(
+        _ command: SequenceCommand, _ status: Int32, didHold: Bool, holds: Bool, _ new: SequenceState
+    ) throws {
+        let (shards, revisions) = (self.shards, Set(listing.revisions.keys.map(\.digest)))
+        let unlisted = new.whole.keys.filter { name in
+            switch name.kind {
+            case .shard: !shards.contains(name.digest)
+            case .manifest: !revisions.contains(name.digest)
+            case .record: false
+            }
+        }
+        if command == .rebuild, [0, 3].contains(status), !unlisted.isEmpty, !holds {
+            throw SequenceFailure(
+                "after \(command), \(unlisted.count) blobs belong to no revision, and gc may delete them")
+        }
+        if holds, !didHold, ![.rebuild, .merge].contains(command) {
+            throw SequenceFailure("\(command) has made gc keep blobs")
+        }
+        // What this command deletes was kept before it, unless it gives that up.
+        hasLoss = didHold && command != .discardNewer
+    }
+
+    /// Checks that an import or a read has stored nothing above the quota.
+    private func checkQuota(
+        _ command: SequenceCommand, _ now: ShardListing, _ old: SequenceState, _ new: SequenceState
+    ) throws {
+        guard let quota else { return }
+        switch command {
+        case .importing, .export: break
+        default: return
+        }
+        func bytes(_ present: Set<ContentDigest>, _ state: SequenceState) -> Int {
+            present.reduce(0) { $0 + (state.whole[.init(digest: $1, kind: .shard)] ?? 0) }
+        }
+        let (before, after) = (bytes(catalog.present, old), bytes(now.present, new))
+        guard after <= max(quota, before) else {
+            throw SequenceFailure("after \(command), \(after) bytes are stored; the quota is \(quota)")
+        }
+    }
+
+    /// Checks that a collection is refused if many shards are missing: their disk may be gone.
+    private func checkMissing(_ command: SequenceCommand, _ status: Int32, _ old: SequenceState) throws {
+        guard command.name == "gc", status == 0, old.isMounted, newest == nil else { return }
+        let missing = catalog.present.count { shard in
+            let name = BlobDirectory.Name(digest: shard, kind: .shard)
+            return old.whole[name] == nil && !old.damaged.contains(name)
+        }
+        if missing > 10 { throw SequenceFailure("\(command) has accepted that \(missing) shards are missing") }
+    }
+
+    /// Checks that no record is left of an interrupted change, which would list its model again at a rebuild.
+    private func checkRecords(_ command: SequenceCommand, _ status: Int32, _ new: SequenceState) throws {
+        guard status == 0, new.isMounted, newest == nil, !lacksDescription, !hasLoss else { return }
+        switch command {
+        case .collect, .discardNewer, .remove, .tag, .pin: break
+        default: return
+        }
+        let records = new.whole.keys.count { $0.kind == .record }
+        guard records <= listing.models.count else {
+            throw SequenceFailure("after \(command), there are \(records) records of \(listing.models.count) models")
+        }
     }
 
     // MARK: Success
@@ -76,13 +150,13 @@ extension SequenceModel {
         case .remove(let names, let force): try removed(names, force: force)
         case .prune(let keepLast, let includeReferenced): try pruned(keepLast, includeReferenced, after, new)
         case .discardNewer:
+            // No eviction relies on the checks of a catalog that was older.
+            if newest != nil { checked = [] }
             newest = nil
-            checked = []
-            hasLoss = false
             forgetMoves { key in !after.revisions.keys.contains(key) }
         case .rebuild: try rebuilt(after, old)
-        case .merge: try merged(after)
-        case .backUp: (backup, backupQuota) = (listing, quota)
+        case .merge: try merged(after, old)
+        case .backUp: (backup, backupQuota, backupHasLoss) = (listing, quota, hasLoss)
         case .addOrigin(let name, let place, let trust):
             let url = url(place)
             let keys = (listing.all(name) ?? []).filter { key in
@@ -97,7 +171,6 @@ extension SequenceModel {
             for key in listing.all(name) ?? [] { listing.revisions[key]?.origins.remove(url) }
         case .collect, .evict, .verify, .checkOrigins, .export, .putBlocks: break
         }
-        if newest != nil, command.deletes, listing == newest { newest = nil }
     }
 
     private mutating func imported(
@@ -152,14 +225,14 @@ extension SequenceModel {
             checked = checked.filter { $0.url != url }
             checked.insert(Pair(revision: key, url: url))
         }
-        try stored(key, bytes, after, old, new)
+        try stored(key, bytes, after, new)
         moves[move] = nil
         removedAfterBackup.remove(key)
     }
 
     /// An import that succeeded has the bytes, or an origin has them.
     private mutating func stored(
-        _ key: Key, _ bytes: RevisionBytes, _ after: CatalogListing, _ old: SequenceState, _ new: SequenceState
+        _ key: Key, _ bytes: RevisionBytes, _ after: CatalogListing, _ new: SequenceState
     ) throws {
         for shard in bytes.shards.keys {
             if known.contains(shard), new.isWhole(shard) {
@@ -171,13 +244,6 @@ extension SequenceModel {
                 throw SequenceFailure("\(key) was imported, and its shard \(shard.short) is nowhere")
             }
         }
-        guard let quota else { return }
-        func stored(_ state: SequenceState) -> Int {
-            shards.reduce(0) { $0 + (state.whole[.init(digest: $1, kind: .shard)] ?? 0) }
-        }
-        guard stored(new) <= max(quota, stored(old)) else {
-            throw SequenceFailure("\(key) was imported, and \(stored(new)) bytes are stored; the quota is \(quota)")
-        }
     }
 
     private mutating func removed(_ names: [String], force: Bool) throws {
@@ -185,6 +251,9 @@ extension SequenceModel {
             guard let keys = listing.all(name) else { throw SequenceFailure("rm: there is no \(name)") }
             for key in keys where listing.revisions[key]?.isPinned == true && !force {
                 throw SequenceFailure("rm has removed the pinned revision \(key)")
+            }
+            for key in keys where held.contains(key) {
+                throw SequenceFailure("rm has removed \(key), which is in use")
             }
         }
         let keys = Set(names.flatMap { listing.all($0) ?? [] })
@@ -204,8 +273,10 @@ extension SequenceModel {
                 || !includeReferenced && !revision.refs.isEmpty
                 || keepLast.map { newer.prefix($0).contains(revision.version ?? 0) } ?? false
             if gone.contains(key) {
-                if isKept || revision.isPinned { throw SequenceFailure("prune has removed \(key) \(revision.text)") }
-            } else if !isKept, !revision.isPinned {
+                if isKept || revision.isPinned || held.contains(key) {
+                    throw SequenceFailure("prune has removed \(key) \(revision.text)")
+                }
+            } else if !isKept, !revision.isPinned, !held.contains(key) {
                 // It may be kept only for evicted shards that others need.
                 guard bytes[key.digest]?.shards.keys.contains(where: { !new.isWhole($0) }) ?? true else {
                     throw SequenceFailure("prune has kept \(key) \(revision.text)")
@@ -222,16 +293,16 @@ extension SequenceModel {
         checked = []
         if let newest { listing = newest }
         newest = nil
-        // A record that a killed change has left lists a removed model again, and its manifests may be gone.
-        if old.whole.keys.count(where: { $0.kind == .record }) > listing.models.count {
-            let more = Set(after.revisions.keys).subtracting(listing.revisions.keys)
-            removedAfterBackup.formUnion(more)
-            listing.models.formUnion(after.models)
-            for key in more { listing.revisions[key] = after.revisions[key] }
-            hasLoss = true
+        // The record that a killed change has left may be used: the change is then made, or undone.
+        if hasLeftover(old) {
+            let removed = Set(listing.revisions.keys).subtracting(after.revisions.keys)
+            removedAfterBackup.formUnion(Set(after.revisions.keys).subtracting(listing.revisions.keys))
+            forgetMoves { removed.contains($0) }
+            listing = after
         }
-        guard lacksDescription, after != listing else { return }
-        // The revisions of a lost manifest or record are lost; gc then keeps their blobs.
+        // The revisions of a lost manifest or record are lost; gc then keeps their blobs. Revisions that a merge has
+        // listed again after they were removed have no manifest, either.
+        guard lacksDescription || !removedAfterBackup.isEmpty, after != listing else { return }
         let gone = Set(listing.revisions.keys).subtracting(after.revisions.keys)
         for key in gone where old.whole[.init(digest: key.digest, kind: .manifest)] != nil {
             let others = after.keys(of: key.model)
@@ -240,10 +311,14 @@ extension SequenceModel {
         forgetMoves { gone.contains($0) }
         listing = after
         lacksDescription = false
-        hasLoss = true
     }
 
-    private mutating func merged(_ after: CatalogListing) throws {
+    /// Whether a killed change has left a record.
+    private func hasLeftover(_ old: SequenceState) -> Bool {
+        old.whole.keys.count { $0.kind == .record } > listing.merging(newest).models.count
+    }
+
+    private mutating func merged(_ after: CatalogListing, _ old: SequenceState) throws {
         guard let newest else {
             return
         }
@@ -259,7 +334,9 @@ extension SequenceModel {
             }
         }
         for key in after.revisions.keys where newest.revisions[key] == nil {
-            guard listing.revisions[key] != nil else { throw SequenceFailure("the merge has made \(key)") }
+            guard listing.revisions[key] != nil || hasLeftover(old) else {
+                throw SequenceFailure("the merge has made \(key)")
+            }
             removedAfterBackup.insert(key)
         }
         listing = after
@@ -313,13 +390,14 @@ extension SequenceModel {
         case (.remove(let names, _), 2): return names.contains { listing.all($0) == nil }
         case (.remove(let names, let force), 4):
             let keys = names.flatMap { listing.all($0) ?? [] }
-            return isAbsent(keys) || !force && keys.contains { listing.revisions[$0]?.isPinned == true }
+            return isAbsent(keys) || !held.isDisjoint(with: keys)
+                || !force && keys.contains { listing.revisions[$0]?.isPinned == true }
         case (.evict, 12), (.checkOrigins, 12), (.verify(origins: true), 12): return isSilent
         case (.collect, 3): return suspects.count > 10 || newest != nil || !removedAfterBackup.isEmpty
         case (.verify, 3), (.merge, 3): return isAbsent(all) || !suspects.isEmpty || hasLoss
+        case (.rebuild, 4): return !held.isEmpty
         case (.rebuild, 3):
-            let records = old.whole.keys.count { $0.kind == .record }
-            return isAbsent(all) || !suspects.isEmpty || lacksDescription || records > listing.models.count
+            return isAbsent(all) || !suspects.isEmpty || lacksDescription || hasLoss || !removedAfterBackup.isEmpty
         case (.export(let name), _):
             return listing.revision(name).map { !isReadable($0, old) } ?? true
         case (.discardNewer, 3): return suspects.count > 10 || !removedAfterBackup.isEmpty || newest != nil
@@ -357,12 +435,23 @@ extension SequenceModel {
     }
 
     /// Notes the files that a move has removed from its directory.
-    private mutating func followMove(_ command: SequenceCommand, _ old: SequenceState, _ new: SequenceState) {
+    private mutating func followMove(
+        _ command: SequenceCommand, _ now: ShardListing, _ old: SequenceState, _ new: SequenceState
+    ) throws {
         guard case .importing(let place, let model, _, _, _, _) = command, let source = old.places[place] else {
             return
         }
         let gone = source.filter { new.places[place]?[$0.key] != $0.value }
         if gone.isEmpty { return }
+        for (path, digest) in gone {
+            let isStored = listing.revisions.keys.contains { key in
+                bytes[key.digest]?.parts[digest]?.allSatisfy {
+                    // Bytes that have changed on the disk are found by verify alone.
+                    new.isWhole($0) || new.damaged.contains(.init(digest: $0, kind: .shard)) || now.evicted.contains($0)
+                } ?? false
+            }
+            guard isStored else { throw SequenceFailure("\(command) has removed \(path), which is not stored") }
+        }
         for (path, digest) in gone { moved.insert(MovedFile(model: model, path: path, digest: digest)) }
         let left = new.places[place] ?? [:]
         let move = Move(place: place, model: model)

@@ -37,8 +37,8 @@ struct SequenceModel {
     var removedAfterBackup: Set<Key> = []
     /// The bytes of all revisions that were ever listed, by digest.
     var bytes: [ContentDigest: RevisionBytes] = [:]
-    /// Shards that the catalog lists as evicted: files of theirs are garbage.
-    var evicted: Set<ContentDigest> = []
+    /// What the catalog says of shards.
+    var catalog = ShardListing()
     /// Origins that a check may have found whole within the last hour.
     var checked: Set<Pair> = []
     /// The files that must be in a revision, because a move has removed them from their directory.
@@ -49,14 +49,20 @@ struct SequenceModel {
     var suspects: Set<ContentDigest> = []
     /// Shards that `verify` has found damaged or missing: an import heals them.
     var known: Set<ContentDigest> = []
-    /// Whether a rebuild has lost a revision, so that collections keep blobs.
+    /// Whether a rebuild has lost a revision, or has found blobs of none, so that collections keep blobs.
     var hasLoss = false
+    /// The revisions that a live process uses.
+    var held: Set<Key> = []
+    /// Shards that need no grace period: the revision that held them was removed, or a day has passed since they became
+    /// orphans.
+    var free: Set<ContentDigest> = []
     /// Whether a manifest or a record is missing.
     var lacksDescription = false
     var quota: Int?
     /// The contents of the backup's catalog; nil if there is no backup.
     var backup: CatalogListing?
     var backupQuota: Int?
+    var backupHasLoss = false
 
     init(urlPrefix: String) { self.urlPrefix = urlPrefix }
 

@@ -15,6 +15,8 @@ final class SequenceRun {
     private(set) var steps: [Step] = []
     /// How often each command ended with each status.
     private(set) var outcomes: [String: Int] = [:]
+    /// The lease of this process, as one that uses a revision.
+    private var lease: LeaseDirectory?
 
     /// The depth of the checks after a step.
     enum Depth: Int, Comparable {
@@ -61,10 +63,16 @@ final class SequenceRun {
             guard model.allows(command) else { return }
             steps.append(step)
             try run(command, prefix: Trace.inject(call, "signal=SIGKILL", when: "\(ordinal)"), depth)
+        case .fail(let command, let call, let ordinal):
+            guard model.allows(command) else { return }
+            steps.append(step)
+            try run(command, prefix: Trace.inject(call, "error=EIO", when: "\(ordinal)"), mayFail: true, depth)
         }
     }
 
-    private func run(_ command: SequenceCommand, prefix: [String], _ depth: Depth) throws {
+    private func run(
+        _ command: SequenceCommand, prefix: [String], mayFail: Bool = false, _ depth: Depth
+    ) throws {
         var tool = directory.tool
         tool.prefix = prefix
         try FileSystem.removeTree(directory.root + "/out")
@@ -79,7 +87,9 @@ final class SequenceRun {
             do {
                 let listing = try listing(store)
                 if case .export(let name) = command, result.status == 0 { try checkExport(of: name) }
-                try model.follow(command, result.status, listing, try Self.evicted(store), state, new)
+                // As if it were killed: nothing or all of it is done.
+                let status = mayFail && result.status != 0 ? 137 : result.status
+                try model.follow(command, status, listing, try ShardListing(store), state, new)
             } catch let failure as SequenceFailure {
                 throw SequenceFailure("\(failure)\n\(result.output)\(result.errors)")
             }
@@ -106,12 +116,6 @@ final class SequenceRun {
                 try Manifest(decoding: try FileSystem.read(path, limit: 1 << 30), path: path))
         }
         return listing
-    }
-
-    private static func evicted(_ store: Store) throws -> Set<ContentDigest> {
-        try store.catalog.read { db in
-            Set(try ContentDigest.fetchAll(db, sql: "SELECT digest FROM shard WHERE state = 'evicted'"))
-        }
     }
 
     // MARK: Checks
@@ -219,7 +223,7 @@ final class SequenceRun {
         guard records == model.listing.models.count || model.hasLoss else {
             throw SequenceFailure("gc leaves \(records) records of \(model.listing.models.count) models")
         }
-        for shard in shards.subtracting(model.suspects).subtracting(model.evicted)
+        for shard in shards.subtracting(model.suspects).subtracting(model.catalog.evicted)
         where state.isWhole(shard) && !left.contains(shard) {
             throw SequenceFailure("gc has deleted shard \(shard.short), which a revision needs")
         }
@@ -227,9 +231,11 @@ final class SequenceRun {
 
     /// Restores everything, and checks the store as a whole.
     func finish() throws {
+        try perform(.event(.release), .listing)
         for place in 0..<SequenceDirectory.places { try perform(.event(.back(place)), .listing) }
         for event in [SequenceEvent.mount, .restoreShards] { try perform(.event(event), .bytes) }
         if model.newest != nil { try perform(.run(.merge), .bytes) }
+        if model.hasLoss { try perform(.run(.discardNewer), .bytes) }
         try perform(.run(.verify(origins: false)), .listing)
         try perform(.run(.collect(grace: 0, downTo: nil)), .rebuild)
         if model.suspects.count > 10 || model.hasLoss { return }
@@ -269,7 +275,7 @@ final class SequenceRun {
                 try FileSystem.read(directory.root + "/backup/store.db", limit: 1 << 30),
                 to: directory.store + "/store.db")
             model.restored()
-            try look(try directory.copy()) { store in model.evicted = try Self.evicted(store) }
+            try look(try directory.copy()) { store in model.catalog = try ShardListing(store) }
         case .expireChecks:
             let queue = try DatabaseQueue(path: directory.store + "/store.db")
             try queue.write { db in
@@ -280,8 +286,32 @@ final class SequenceRun {
             }
             try queue.close()
             model.checked = []
+        case .expireGracePeriod:
+            let queue = try DatabaseQueue(path: directory.store + "/store.db")
+            try queue.write { db in
+                try db.execute(
+                    sql: "UPDATE shard SET orphaned_at = orphaned_at - 100000 WHERE orphaned_at > 100000")
+            }
+            try queue.close()
+            model.free.formUnion(state.whole.keys.filter { $0.kind == .shard }.map(\.digest))
+            model.free.subtract(model.shards)
         case .loseShard(let number), .corrupt(let number): try damage(number, isLost: event == .loseShard(number))
         case .restoreShards: try restoreShards()
+        case .link(let place, let number):
+            guard let path = directory.file(number, ofPlace: place) else { return }
+            // The file index does not remember a file that has just changed.
+            usleep(250_000)
+            link(path, path + ".bin")
+            model.moves = model.moves.filter { $0.key.place != place }
+        case .hold(let name):
+            guard let key = model.listing.revision(name) else { return }
+            let leases = try LeaseDirectory(directory.store + "/leases")
+            guard try leases.use(.init(model: key.model, digest: key.digest), ifStill: { true }) else { return }
+            lease = leases
+            model.held = [key]
+        case .release:
+            lease = nil
+            model.held = []
         case .loseDescription(let number):
             let kind = number.isMultiple(of: 2) ? BlobDirectory.Kind.manifest : .record
             let names = state.whole.keys.filter { $0.kind == kind }.sorted { $0.digest.hex < $1.digest.hex }
@@ -341,13 +371,18 @@ extension SequenceModel {
         func isThere(_ place: Int) -> Bool { FileSystem.exists(directory.place(place)) }
         return switch event {
         case .write: true
-        case .edit(let place, _), .replace(let place, _), .delete(let place, _), .away(let place): isThere(place)
+        case .edit(let place, _), .replace(let place, _), .delete(let place, _), .away(let place), .link(let place, _):
+            isThere(place)
+        case .hold(let name):
+            directory.isMounted && newest == nil && held.isEmpty && listing.revision(name) != nil
+        case .release: !held.isEmpty
         case .back(let place): !isThere(place) && FileSystem.exists(directory.place(place) + ".away")
         case .unmount, .loseShard, .corrupt, .loseDescription: directory.isMounted && newest == nil
         case .restoreShards: directory.isMounted
         case .mount: !directory.isMounted
-        case .restore: backup != nil && newest == nil && directory.isMounted && !hasLoss && !lacksDescription
-        case .expireChecks: true
+        case .restore:
+            backup != nil && newest == nil && directory.isMounted && !hasLoss && !lacksDescription && held.isEmpty
+        case .expireChecks, .expireGracePeriod: true
         }
     }
 
@@ -360,5 +395,6 @@ extension SequenceModel {
         newest = listing
         listing = backup
         quota = backupQuota
+        hasLoss = backupHasLoss
     }
 }

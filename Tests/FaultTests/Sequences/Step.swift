@@ -6,6 +6,8 @@ enum Step: Sendable, Equatable, CustomStringConvertible {
     case run(SequenceCommand)
     /// SIGKILL at the `ordinal`th call of `call`. A run with fewer calls ends by itself.
     case kill(SequenceCommand, call: String, ordinal: Int)
+    /// EIO at the `ordinal`th call of `call`. The command may fail, and then has changed nothing or all.
+    case fail(SequenceCommand, call: String, ordinal: Int)
     case event(SequenceEvent)
 
     /// As a line of a shell script; the directories are relative.
@@ -14,6 +16,8 @@ enum Step: Sendable, Equatable, CustomStringConvertible {
         case .run(let command): "weightstore \(command)"
         case .kill(let command, let call, let ordinal):
             "weightstore \(command)    # kill -9 at \(call) \(ordinal)"
+        case .fail(let command, let call, let ordinal):
+            "weightstore \(command)    # EIO at \(call) \(ordinal)"
         case .event(let event): "\(event)"
         }
     }
@@ -99,6 +103,11 @@ enum SequenceEvent: Sendable, Equatable, CustomStringConvertible {
     /// Another file of the same size and modification time replaces a file.
     case replace(Int, file: Int)
     case delete(Int, file: Int)
+    /// A file gets a second name, which ends in `.bin`.
+    case link(Int, file: Int)
+    /// Another process uses a revision, until it is released.
+    case hold(String)
+    case release
     /// The directory is missing until it is restored.
     case away(Int)
     case back(Int)
@@ -108,6 +117,8 @@ enum SequenceEvent: Sendable, Equatable, CustomStringConvertible {
     case restore
     /// Checks within the last hour become older than an hour.
     case expireChecks
+    /// Orphaned shards become a day older.
+    case expireGracePeriod
     /// The file of a shard is lost.
     case loseShard(Int)
     /// A byte of a shard changes on the disk.
@@ -123,12 +134,17 @@ enum SequenceEvent: Sendable, Equatable, CustomStringConvertible {
         case .edit(let place, let file): "edit d\(place) \(file)"
         case .replace(let place, let file): "replace d\(place) \(file)"
         case .delete(let place, let file): "delete d\(place) \(file)"
+        case .link(let place, let file): "link d\(place) \(file)"
+        case .hold(let name): "weightstore load \(name) --hold &"
+        case .release: "kill %1"
         case .away(let place): "mv d\(place) d\(place).away"
         case .back(let place): "mv d\(place).away d\(place)"
         case .unmount: "mv store/blobs blobs.away && mkdir store/blobs"
         case .mount: "rm -r store/blobs && mv blobs.away store/blobs"
         case .restore: "cp backup/store.db store/store.db && rm -f store/store.db-wal store/store.db-shm"
         case .expireChecks: "sqlite3 store/store.db 'UPDATE revision_origin SET checked_at = checked_at - 7200'"
+        case .expireGracePeriod:
+            "sqlite3 store/store.db 'UPDATE shard SET orphaned_at = orphaned_at - 100000 WHERE orphaned_at > 100000'"
         case .loseShard(let shard): "lose_shard \(shard)"
         case .corrupt(let shard): "corrupt_shard \(shard)"
         case .restoreShards: "give_back"

@@ -35,7 +35,8 @@ struct StepGenerator {
             let step = choose(model, directory)
             switch step {
             case .event(let event): if model.allows(event, directory) { return step }
-            case .run(let command), .kill(let command, _, _): if model.allows(command) { return kill(command) }
+            case .run(let command), .kill(let command, _, _), .fail(let command, _, _):
+                if model.allows(command) { return kill(command) }
             }
         }
         return .event(.expireChecks)
@@ -54,6 +55,8 @@ struct StepGenerator {
         if !directory.isMounted, chance(40) { return .event(.mount) }
         if model.newest != nil, chance(40) { return .run(chance(10) ? .discardNewer : chance(20) ? .rebuild : .merge) }
         if !model.suspects.isEmpty, chance(15) { return .event(.restoreShards) }
+        if model.hasLoss, chance(12) { return .run(.discardNewer) }
+        if !model.held.isEmpty, chance(15) { return .event(.release) }
         if (0..<SequenceDirectory.places).allSatisfy({ directory.file(0, ofPlace: $0) == nil }), chance(85) {
             return .event(.write(number(SequenceDirectory.places), variant: number(SequenceFiles.variants)))
         }
@@ -68,7 +71,8 @@ struct StepGenerator {
         case 34..<39: return .event(change(place))
         case 39..<41: return .event(chance(50) ? .away(place) : .back(place))
         case 41..<50: return .run(.evict(chance(50) ? nil : 1 + number(20_000)))
-        case 50..<53: return .event(.expireChecks)
+        case 50..<52: return .event(chance(70) ? .expireChecks : .expireGracePeriod)
+        case 52: return .event(.hold(revision(model)))
         case 53..<60: return .run(.export(revision(model)))
         case 60..<65: return .run(.remove(chance(40) ? [name(model)] : [revision(model)], force: chance(20)))
         case 65..<68: return .run(.prune(keepLast: chance(50) ? number(3) : nil, includeReferenced: chance(30)))
@@ -124,9 +128,10 @@ struct StepGenerator {
     }
 
     private mutating func change(_ place: Int) -> SequenceEvent {
-        switch number(4) {
-        case 0: .replace(place, file: number(6))
-        case 1: .delete(place, file: number(6))
+        switch number(9) {
+        case 0, 1: .replace(place, file: number(6))
+        case 2, 3: .delete(place, file: number(6))
+        case 4: .link(place, file: number(6))
         default: .edit(place, file: number(6))
         }
     }
