@@ -2,39 +2,46 @@ import Glibc
 
 /// A file, mapped read-only. The bytes stay readable as long as the value exists, even if the file is removed.
 package final class FileMapping: Sendable {
+    static let pageBytes = sysconf(Int32(_SC_PAGESIZE))
+
     // Safe to share: the mapped bytes never change, and the mapping exists until the last reference is dropped.
     nonisolated(unsafe) private let base: UnsafeRawPointer?
+    /// The mapped bytes before `base`: a mapping begins at a page.
+    private let lead: Int
     /// The number of bytes mapped.
     package let count: Int
     package let path: String
     /// Whether the bytes are a copy, which takes no mapping.
     private let isCopy: Bool
 
-    /// Maps the first `bytes` bytes, or copies them if mappings are scarce (`MappingBudget`). The corresponding C function
-    /// is `mmap`.
+    /// Maps `bytes` bytes, or copies them if mappings are scarce (`MappingBudget`). The corresponding C function is `mmap`.
     ///
+    /// - Parameter offset: the position of the first byte in the file.
     /// - Throws: ``FileError/mappingLimit(path:limit:)`` if the kernel allows no more mappings.
-    package init(_ file: borrowing FileDescriptor, bytes: Int) throws(FileError) {
+    package init(_ file: borrowing FileDescriptor, from offset: Int = 0, bytes: Int) throws(FileError) {
         count = bytes
         path = file.path
         guard bytes > 0 else {
             base = nil
+            lead = 0
             isCopy = true
             return
         }
         isCopy = MappingBudget.reserveOrCopy(bytes)
         if isCopy {
-            base = UnsafeRawPointer(try MappingBudget.copy(file, bytes: bytes))
+            lead = 0
+            base = UnsafeRawPointer(try MappingBudget.copy(file, from: offset, bytes: bytes))
             return
         }
-        let address = mmap(nil, bytes, PROT_READ, MAP_SHARED, file.raw, 0)
+        lead = offset % FileMapping.pageBytes
+        let address = mmap(nil, lead + bytes, PROT_READ, MAP_SHARED, file.raw, offset - lead)
         guard let address, address != MAP_FAILED else {
             let code = errno
             MappingBudget.release()
             if code == ENOMEM { throw .mappingLimit(path: path, limit: MappingBudget.limit) }
             throw .system(operation: "mmap", path: path, code: code)
         }
-        base = UnsafeRawPointer(address)
+        base = UnsafeRawPointer(address) + lead
     }
 
     /// A mapping of zero bytes.
@@ -42,6 +49,7 @@ package final class FileMapping: Sendable {
 
     private init() {
         base = nil
+        lead = 0
         count = 0
         path = ""
         isCopy = true
@@ -49,7 +57,7 @@ package final class FileMapping: Sendable {
 
     deinit {
         guard let base else { return }
-        MappingBudget.unmap(UnsafeMutableRawPointer(mutating: base), count)
+        MappingBudget.unmap(UnsafeMutableRawPointer(mutating: base - lead), lead + count)
         if !isCopy { MappingBudget.release() }
     }
 

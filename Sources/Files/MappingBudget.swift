@@ -29,17 +29,20 @@ enum MappingBudget {
     /// Ends a mapping.
     static func release() { live.subtract(1, ordering: .relaxed) }
 
-    /// Copies the first bytes of a file into memory of their own.
+    /// Copies bytes of a file into memory of their own.
     ///
+    /// - Parameter offset: the position of the first byte in the file.
     /// - Throws: ``FileError/mappingLimit(path:limit:)`` if the kernel allows no more.
-    static func copy(_ file: borrowing FileDescriptor, bytes: Int) throws(FileError) -> UnsafeMutableRawPointer {
+    static func copy(
+        _ file: borrowing FileDescriptor, from offset: Int = 0, bytes: Int
+    ) throws(FileError) -> UnsafeMutableRawPointer {
         let memory = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
         guard let memory, memory != MAP_FAILED else {
             if errno == ENOMEM { throw .mappingLimit(path: file.path, limit: limit) }
             throw .system(operation: "mmap", path: file.path, code: errno)
         }
         do throws(FileError) {
-            let count = try file.read(at: 0, into: UnsafeMutableRawBufferPointer(start: memory, count: bytes))
+            let count = try file.read(at: offset, into: UnsafeMutableRawBufferPointer(start: memory, count: bytes))
             // The caller has compared the size: the file was cut meanwhile. Reading a mapping would raise SIGBUS.
             if count < bytes { throw .system(operation: "read", path: file.path, code: EIO) }
         } catch {

@@ -16,7 +16,8 @@ package struct DeviceMedium: TierMedium {
     ) {
         guard case .device(let region) = reservation else { fatalError("a reservation of another medium") }
         do {
-            let blob = try MappedBlob(path: path, digest: shard.digest, bytes: shard.bytes)
+            let blob = try MappedBlob(
+                path: path, digest: shard.digest, bytes: shard.shardBytes, range: shard.range)
             blob.mapping.preferHugePages()
             _ = try uploader.start(
                 .filling { buffer, offset in

@@ -8,7 +8,7 @@ extension Lease {
     /// - Throws: ``StorageError/missing(path:digest:)``, ``StorageError/damaged(path:digest:expected:found:)``.
     package func privateMapping(of tensor: LeasedTensor) throws -> PrivateMapping? {
         try tensor.shard.map { shard in
-            try PrivateMapping(path: group.tier.path(shard.digest), digest: shard.digest, bytes: shard.bytes)
+            try PrivateMapping(path: group.tier.path(shard.digest), digest: shard.digest, bytes: shard.shardBytes)
         }
     }
 }

@@ -75,14 +75,14 @@ public final class Lease: Sendable {
     ) throws -> Result {
         preconditionHeld()
         guard let shard = tensor.shard else { return try body(UnsafeRawBufferPointer(start: nil, count: 0)) }
-        let range = tensor.entry.shardOffset..<tensor.entry.shardOffset + tensor.entry.bytes
-        return try shard.payload.withUnsafeBytes(range, body)
+        let start = tensor.payloadOffset(in: shard)
+        return try shard.payload.withUnsafeBytes(start..<start + tensor.entry.bytes, body)
     }
 
     /// The address of a tensor's first byte: in this process for `ram`, in the device's memory for a device. Valid
     /// until the lease ends. Nil for a tensor of zero bytes.
     public func address(of tensor: LeasedTensor) -> UInt64? {
-        tensor.shard.map { $0.payload.address + UInt64(tensor.entry.shardOffset) }
+        tensor.shard.map { $0.payload.address + UInt64(tensor.payloadOffset(in: $0)) }
     }
 }
 
@@ -111,13 +111,17 @@ extension Payload {
 
 /// A tensor of a lease.
 public struct LeasedTensor: Sendable {
-    /// The tensor in the catalog.
+    /// The tensor in the catalog. In a lease on experts, it may be one expert of a tensor that stacks them: then `expert` is
+    /// its number, `shape` has no dimension of experts, and `bytes` and `shardOffset` are those of the expert.
     public let entry: TensorEntry
-    /// The shard that holds its bytes; nil if the tensor has no bytes or its bytes were never fetched.
+    /// The shard, or the range of it, that holds its bytes; nil if the tensor has no bytes or its bytes were never fetched.
     package let shard: ResidentShard?
 }
 
 extension LeasedTensor {
+    /// The position of the first byte in the payload of `shard`.
+    func payloadOffset(in shard: ResidentShard) -> Int { entry.shardOffset - shard.range.lowerBound }
+
     /// The stride of each dimension in elements, as in DLPack, for a tensor that is row-major in `entry.shape`.
     public var strides: [Int] {
         var strides: [Int] = []

@@ -44,8 +44,8 @@ extension MemoryTier.State {
 
     /// Removes a KV block from the table if it has no visitors and no bytes here.
     mutating func removeIfUnused(_ shard: ResidentShard) {
-        guard shard.account.visitors == 0, shard.phase == .absent, table[shard.digest] === shard else { return }
-        table[shard.digest] = nil
+        guard shard.account.visitors == 0, shard.phase == .absent, table[shard.key] === shard else { return }
+        table[shard.key] = nil
         let count = shard.drainUses()
         if count == 0 { return }
         uses += count

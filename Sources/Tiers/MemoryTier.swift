@@ -11,6 +11,9 @@ import Synchronization
 /// is exceeded, shards are evicted in the order of the tier's policy; a leased shard is never evicted. A shard without
 /// a file is fetched first.
 ///
+/// An expert in a tensor that stacks all experts of a layer is a range of a shard, and is resident on its own, as if it were
+/// a shard. If the whole shard is resident, too, both count.
+///
 /// Invariants whenever the lock is free: `resident` is the total size of the ready shards, `loading` that of the
 /// loading shards, and `resident + loading ≤ budget`.
 ///
@@ -37,8 +40,8 @@ package final class MemoryTier: UseSource {
         package var resident = 0
         /// The bytes of the loading shards.
         package var loading = 0
-        package var table: [ContentDigest: ResidentShard] = [:]
-        var flights: [ContentDigest: Flight] = [:]
+        package var table: [ResidentShard.Key: ResidentShard] = [:]
+        var flights: [ResidentShard.Key: Flight] = [:]
         /// The requests that wait for releases, in order.
         package var waiting: [LeaseRequest] = []
         package var misses = 0
@@ -99,13 +102,31 @@ package final class MemoryTier: UseSource {
     }
 
     /// The unique value that represents a shard in this tier.
-    package func residency(_ digest: ContentDigest, bytes: Int, layer: Int? = nil, model: String? = nil)
-        -> ResidentShard
-    {
+    ///
+    /// - Parameter kind: nil if it is not known; a later call may know it.
+    package func residency(
+        _ digest: ContentDigest, bytes: Int, layer: Int? = nil, kind: ShardKind? = nil, model: String? = nil
+    ) -> ResidentShard {
         state.withLock { state in
-            let residency = state.table[digest] ?? ResidentShard(digest: digest, bytes: bytes, layer: layer)
-            state.table[digest] = residency
+            let key = ResidentShard.Key(digest)
+            let residency = state.table[key] ?? ResidentShard(digest: digest, bytes: bytes, layer: layer)
+            state.table[key] = residency
+            if let kind { residency.account.knownKind = kind }
             if let model { residency.account.models.insert(model) }
+            return residency
+        }
+    }
+
+    /// The unique value that represents a range of a whole shard in this tier.
+    package func residency(of range: Range<Int>, in shard: ResidentShard) -> ResidentShard {
+        if range == shard.range { return shard }
+        return state.withLock { state in
+            let part = ResidentShard(
+                digest: shard.digest, bytes: shard.shardBytes, range: range, layer: shard.account.layer)
+            let residency = state.table[part.key] ?? part
+            state.table[part.key] = residency
+            residency.account.knownKind = shard.account.knownKind
+            residency.account.models.formUnion(shard.account.models)
             return residency
         }
     }
@@ -115,10 +136,10 @@ package final class MemoryTier: UseSource {
         state.withLock { state in
             var last: KVShard?
             return blocks.map { block in
+                let key = ResidentShard.Key(block.digest)
                 let residency =
-                    state.table[block.digest]
-                    ?? ResidentShard(digest: block.digest, bytes: block.bytes, depth: block.depth)
-                state.table[block.digest] = residency
+                    state.table[key] ?? ResidentShard(digest: block.digest, bytes: block.bytes, depth: block.depth)
+                state.table[key] = residency
                 if let last, last.depth + 1 == block.depth { residency.account.parent = last.digest }
                 last = block
                 residency.account.models.insert(model)
@@ -299,12 +320,12 @@ package final class MemoryTier: UseSource {
         let (left, waited) = state.withLock { state in
             var left = 0
             for shard in request.wanted {
-                guard var flight = state.flights[shard.digest],
+                guard var flight = state.flights[shard.key],
                     let index = flight.requests.firstIndex(where: { $0 === request })
                 else { continue }
                 flight.requests.remove(at: index)
                 if flight.requests.isEmpty { flight.work.cancel() }
-                state.flights[shard.digest] = flight
+                state.flights[shard.key] = flight
                 left += 1
             }
             let place = state.waiting.firstIndex { $0 === request }
@@ -332,7 +353,7 @@ package final class MemoryTier: UseSource {
             if request.isUse ? shard.leaseIfReady(at: now) : shard.holdIfReady() {
                 request.hold(shard)
             } else {
-                state.flights[shard.digest]!.requests.append(request)
+                state.flights[shard.key]!.requests.append(request)
                 request.expect()
                 if request.isUse { state.misses += 1 }
             }
@@ -344,7 +365,7 @@ package final class MemoryTier: UseSource {
             if request.isUse { state.misses += 1 }
             request.expect()
             let flight = Flight(shard: shard, requests: [request])
-            state.flights[shard.digest] = flight
+            state.flights[shard.key] = flight
             return PreparedLoad(shard: shard, reservation: reservation, work: flight.work)
         }
     }
@@ -379,13 +400,13 @@ package final class MemoryTier: UseSource {
         let shard = load.shard
         var again: PreparedLoad?
         let requests = state.withLock { state -> [LeaseRequest]? in
-            let requests = state.flights.removeValue(forKey: shard.digest)!.requests
+            let requests = state.flights.removeValue(forKey: shard.key)!.requests
             // `Store.stopFetching` ends fetches with the same error, but does not cancel `work`: then the load is not
             // repeated.
             if case .failure(is CancellationError) = result, load.work.isCancelled, !requests.isEmpty {
                 // The load was cancelled because no request waited for it, and a new request has joined since.
                 let flight = Flight(shard: shard, requests: requests)
-                state.flights[shard.digest] = flight
+                state.flights[shard.key] = flight
                 again = PreparedLoad(shard: shard, reservation: load.reservation, work: flight.work)
                 return nil
             }

@@ -26,7 +26,8 @@ package struct RAMMedium: TierMedium {
     ) {
         threads.submit { [self] in
             do {
-                let blob = try MappedBlob(path: path, digest: shard.digest, bytes: shard.bytes)
+                let blob = try MappedBlob(
+                    path: path, digest: shard.digest, bytes: shard.shardBytes, range: shard.range)
                 blob.mapping.preferHugePages()
                 populate(blob, work) { error in
                     completion(

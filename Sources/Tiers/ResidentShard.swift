@@ -3,6 +3,9 @@ import Synchronization
 
 /// The state of one shard in one memory tier: its phase, the number of its leases, and its uses.
 ///
+/// A value stands for a whole shard, or for a range of one: an expert in a tensor that stacks all experts of a layer. A
+/// range is loaded, counted and evicted as if it were a shard of its own, beside the whole shard and the other ranges.
+///
 /// All three are in one word, so that a hit is one atomic operation, without a lock:
 ///
 ///     bits 0–27   leases
@@ -29,9 +32,23 @@ package final class ResidentShard: Sendable {
     /// refusal has room for every lease that threads add meanwhile.
     package static let mostLeases = Int(leaseLimit) - (1 << 20)
 
-    package let digest: ContentDigest
-    /// The size of the shard, in bytes.
+    /// What a tier finds the value by.
+    package struct Key: Hashable, Sendable {
+        package let digest: ContentDigest
+        /// The bytes of the shard; nil for all of them.
+        package let range: Range<Int>?
+
+        package init(_ digest: ContentDigest, range: Range<Int>? = nil) {
+            self.digest = digest
+            self.range = range
+        }
+    }
+
+    package let key: Key
+    /// The size of what is resident, in bytes: that of the shard, or of the range.
     package let bytes: Int
+    /// The size of the whole shard, in bytes.
+    package let shardBytes: Int
     private let word = Atomic<UInt64>(0)
     /// The time of the last use, by `StoreClock.coarse`.
     private let used = Atomic<Int64>(0)
@@ -40,17 +57,29 @@ package final class ResidentShard: Sendable {
     /// Further facts for eviction. For the tier only, under its lock.
     nonisolated(unsafe) var account: ShardStatistics
 
-    package init(digest: ContentDigest, bytes: Int, layer: Int? = nil, depth: Int? = nil) {
-        self.digest = digest
-        self.bytes = bytes
+    /// - Parameters:
+    ///   - bytes: the size of the whole shard.
+    ///   - range: the bytes of the shard that the value stands for; nil for all of them.
+    package init(
+        digest: ContentDigest, bytes: Int, range: Range<Int>? = nil, layer: Int? = nil, depth: Int? = nil
+    ) {
+        key = Key(digest, range: range)
+        self.bytes = range?.count ?? bytes
+        shardBytes = bytes
         account = ShardStatistics(layer: layer, depth: depth)
     }
+
+    package var digest: ContentDigest { key.digest }
+    /// Whether the value stands for the whole shard.
+    package var isWhole: Bool { key.range == nil }
+    /// The bytes of the shard that are in the payload.
+    package var range: Range<Int> { key.range ?? 0..<shardBytes }
 
     var phase: Phase { Self.phase(word.load(ordering: .acquiring)) }
     package var leases: Int { Int(word.load(ordering: .sequentiallyConsistent) & Self.leaseMask) }
     var lastUse: Int64 { used.load(ordering: .relaxed) }
 
-    /// The bytes. Only the holder of a lease may read it.
+    /// The bytes of `range`. Only the holder of a lease may read it.
     package var payload: Payload { storage! }
 
     /// Adds a lease if the shard is ready.

@@ -1,3 +1,4 @@
+import ModelFormats
 import Storage
 import Support
 import Synchronization
@@ -13,7 +14,13 @@ package final class RevisionView: Sendable {
         case layers(ClosedRange<Int>)
         case stackLayer(ByteText, Int)
         case expert(layer: Int, Int)
-        /// The tensors of a layer outside its experts.
+        /// The tensors of these experts of a layer, and of no others. Here and for one expert, a tensor that stacks experts
+        /// is divided: each of them is a tensor, and resident alone.
+        case experts(layer: Int, ClosedRange<Int>)
+        /// The tensors of layers (nil: all tensors), without those of experts with other numbers. A tensor that stacks experts
+        /// is among them, whole.
+        case withExperts(ClosedRange<Int>, layers: ClosedRange<Int>?)
+        /// The tensors of a layer outside its experts, and outside tensors that stack them.
         case shared(layer: Int)
         case tensor(ByteText)
         case tensorOfFile(ByteText, file: ByteText)
@@ -26,6 +33,8 @@ package final class RevisionView: Sendable {
     private let name: String
     private let tensors: [LeasedTensor]
     private let hasPending: Bool
+    /// The formats of the files.
+    private let formats: [ByteText: FileFormat]
     /// Fetches tensors whose bytes were never fetched, and returns their placements.
     private let fetch: @Sendable (_ pending: [TensorEntry], Work) throws -> [TensorPlacement]
     /// The layers that are fully fetched.
@@ -35,22 +44,26 @@ package final class RevisionView: Sendable {
 
     /// - Parameters:
     ///   - places: the tensors, and the sizes of their shards.
+    ///   - formats: the formats of the files, by path.
     ///   - fetch: fetches tensors whose bytes were never fetched, and returns the placements of all tensors in their
     ///     files.
     package init(
         _ places: [TensorPlacement], in tier: MemoryTier, name: String, hold: RevisionHold,
+        formats: [ByteText: FileFormat] = [:],
         fetch: @escaping @Sendable ([TensorEntry], Work) throws -> [TensorPlacement] = { _, _ in [] }
     ) {
         self.tier = tier
         self.name = name
         self.hold = hold
+        self.formats = formats
         self.fetch = fetch
         let model = hold.model
         let tensors = places.map { place in
             LeasedTensor(
                 entry: place.entry,
                 shard: place.entry.shard.map {
-                    tier.residency($0, bytes: place.shardBytes, layer: place.entry.layer, model: model)
+                    tier.residency(
+                        $0, bytes: place.shardBytes, layer: place.entry.layer, kind: place.shardKind, model: model)
                 })
         }
         self.tensors = tensors
@@ -69,7 +82,8 @@ package final class RevisionView: Sendable {
 
     /// Whether bytes must be fetched before the part can be leased.
     package func isPending(_ part: Part) -> Bool {
-        hasPending && parts.withLock { $0[part] } == nil && tensors.contains { $0.isPending && part.contains($0.entry) }
+        hasPending && parts.withLock { $0[part] } == nil
+            && tensors.contains { $0.isPending && part.contains($0.entry, stacked: stack(in: $0.entry)) }
     }
 
     /// The residency of each layer.
@@ -103,8 +117,14 @@ package final class RevisionView: Sendable {
     ///
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``; the error of the fetch.
     package func part(_ part: Part, _ work: Work) throws -> ShardGroup {
+        if case .layers(let range) = part, range.lowerBound == range.upperBound, let group = layers[range.lowerBound] {
+            return group
+        }
         if let known = parts.withLock({ $0[part] }) { return known }
-        let chosen = try fetched(tensors.filter { part.contains($0.entry) }, work)
+        // A model has tens of thousands of experts, so the part of each is found among the tensors of its layer.
+        let candidates = part.layer.flatMap { layers[$0]?.tensors } ?? tensors
+        let whole = try fetched(candidates.filter { part.contains($0.entry, stacked: stack(in: $0.entry)) }, work)
+        let chosen = whole.flatMap { divided($0, for: part) }
         guard !chosen.isEmpty else {
             throw StorageError.notFound(
                 kind: part.kind, name: "\(name) \(part)")
@@ -114,6 +134,22 @@ package final class RevisionView: Sendable {
             let group = ShardGroup(chosen, layer: part.layer, in: tier, hold: hold)
             parts[part] = group
             return group
+        }
+    }
+
+    /// The experts that a tensor stacks; nil if it is no such tensor.
+    private func stack(in entry: TensorEntry) -> ExpertStack? {
+        if entry.expert != nil { return nil }
+        return entry.expertStack(formats[ByteText(entry.file)] ?? FileFormat(path: entry.file))
+    }
+
+    /// The experts of a part that a tensor stacks, each as a tensor of its own; the tensor itself for any other part.
+    private func divided(_ tensor: LeasedTensor, for part: Part) -> [LeasedTensor] {
+        guard let wanted = part.onlyExperts, let stacked = stack(in: tensor.entry) else { return [tensor] }
+        return wanted.clamped(to: 0...stacked.experts - 1).compactMap { number -> LeasedTensor? in
+            guard let entry = tensor.entry.part(ofExpert: number, in: stacked) else { return nil }
+            let range = entry.shardOffset..<entry.shardOffset + entry.bytes
+            return LeasedTensor(entry: entry, shard: tensor.shard.map { tier.residency(of: range, in: $0) })
         }
     }
 
@@ -134,7 +170,8 @@ package final class RevisionView: Sendable {
             return LeasedTensor(
                 entry: place.entry,
                 shard: tier.residency(
-                    digest, bytes: place.shardBytes, layer: place.entry.layer, model: hold.model))
+                    digest, bytes: place.shardBytes, layer: place.entry.layer, kind: place.shardKind, model: hold.model)
+            )
         }
     }
 }
@@ -144,7 +181,8 @@ extension LeasedTensor {
     fileprivate var isPending: Bool { shard == nil && entry.bytes > 0 }
 }
 
-/// The residency of a layer in a tier. All sizes are bytes of its shards.
+/// The residency of a layer in a tier. All sizes are bytes of its whole shards: experts that are resident without the rest of
+/// the tensor that stacks them do not count.
 public struct LayerResidency: Sendable, Encodable {
     /// The number of the layer.
     public let layer: Int
@@ -157,25 +195,53 @@ public struct LayerResidency: Sendable, Encodable {
 }
 
 extension RevisionView.Part: CustomStringConvertible {
-    package func contains(_ entry: TensorEntry) -> Bool {
-        switch self {
+    /// A layer, with all experts or only those with these numbers.
+    package init(layer: Int, experts: ClosedRange<Int>?) {
+        self = experts.map { .withExperts($0, layers: layer...layer) } ?? .layers(layer...layer)
+    }
+
+    /// Whether the part has bytes of a tensor.
+    ///
+    /// - Parameter stacked: the experts that the tensor stacks; nil if it is no such tensor. Evaluated only for tensors of the
+    ///   part's layer.
+    package func contains(_ entry: TensorEntry, stacked: @autoclosure () -> ExpertStack?) -> Bool {
+        func hasExpert(_ numbers: ClosedRange<Int>) -> Bool {
+            if let expert = entry.expert { return numbers.contains(expert) }
+            guard let stack = stacked() else { return false }
+            return numbers.overlaps(0...stack.experts - 1)
+        }
+        return switch self {
         case .all: true
         case .rest: entry.layer == nil
         case .layers(let range): entry.layer.map(range.contains) ?? false
         case .stackLayer(let stack, let layer): entry.stack.map { ByteText($0) } == stack && entry.layer == layer
-        case .expert(let layer, let expert): entry.layer == layer && entry.expert == expert
-        case .shared(let layer): entry.layer == layer && entry.expert == nil
+        case .expert(let layer, let expert): entry.layer == layer && hasExpert(expert...expert)
+        case .experts(let layer, let experts): entry.layer == layer && hasExpert(experts)
+        case .withExperts(let experts, let layers):
+            (layers.map { entry.layer.map($0.contains) ?? false } ?? true)
+                && (entry.expert.map(experts.contains) ?? true)
+        case .shared(let layer): entry.layer == layer && entry.expert == nil && stacked() == nil
         case .tensor(let name): ByteText(entry.name) == name
         case .tensorOfFile(let name, let file): ByteText(entry.name) == name && ByteText(entry.file) == file
         case .file(let file): ByteText(entry.file) == file
         }
     }
 
+    /// The experts, if the part has no other tensors.
+    package var onlyExperts: ClosedRange<Int>? {
+        switch self {
+        case .expert(_, let expert): expert...expert
+        case .experts(_, let experts): experts
+        case .all, .rest, .layers, .stackLayer, .withExperts, .shared, .tensor, .tensorOfFile, .file: nil
+        }
+    }
+
     package var layer: Int? {
         switch self {
         case .layers(let range) where range.lowerBound == range.upperBound: range.lowerBound
-        case .all, .rest, .layers, .tensor, .tensorOfFile, .file: nil
-        case .stackLayer(_, let layer), .expert(let layer, _), .shared(let layer): layer
+        case .withExperts(_, let range?) where range.lowerBound == range.upperBound: range.lowerBound
+        case .all, .rest, .layers, .withExperts, .tensor, .tensorOfFile, .file: nil
+        case .stackLayer(_, let layer), .expert(let layer, _), .experts(let layer, _), .shared(let layer): layer
         }
     }
 
@@ -183,7 +249,8 @@ extension RevisionView.Part: CustomStringConvertible {
         switch self {
         case .all, .rest, .tensor, .tensorOfFile, .file: "tensor"
         case .layers, .stackLayer, .shared: "layer"
-        case .expert: "expert"
+        case .withExperts(_, let layers): layers == nil ? "tensor" : "layer"
+        case .expert, .experts: "expert"
         }
     }
 
@@ -195,6 +262,10 @@ extension RevisionView.Part: CustomStringConvertible {
         case .layers(let range): "layers \(range.lowerBound)-\(range.upperBound)"
         case .stackLayer(let stack, let layer): "\(stack).\(layer)"
         case .expert(let layer, let expert): "layer \(layer) expert \(expert)"
+        case .experts(let layer, let range): "layer \(layer) experts \(range.lowerBound)-\(range.upperBound)"
+        case .withExperts(let range, let layers):
+            (layers.map { "layers \($0.lowerBound)-\($0.upperBound)" } ?? "(all tensors)")
+                + " with experts \(range.lowerBound)-\(range.upperBound)"
         case .shared(let layer): "layer \(layer) without its experts"
         case .tensor(let name): name.text
         case .tensorOfFile(let name, let file): "\(file) \(name)"

@@ -7,6 +7,8 @@ package struct ShardStatistics {
     package let layer: Int?
     /// The number of blocks before a KV block; nil for other shards.
     package let depth: Int?
+    /// The kind of a shard of weights, once a view of a revision has set it.
+    package var knownKind: ShardKind?
     /// The block before a KV block, if known.
     package var parent: ContentDigest?
     /// The number of groups that contain the KV block. Without visitors and bytes, the block is removed from the table,
@@ -50,8 +52,10 @@ package struct ShardStatistics {
         counted = 0
     }
 
-    /// The kind of the shard. The tier does not store the kind of a shard of weights, and infers it from the size.
-    package func kind(bytes: Int) -> ShardKind { depth != nil ? .kv : bytes >= ShardPlan.tensorBytes ? .tensor : .pack }
+    /// The kind of the shard. Until it is known, that of a shard of weights is inferred from the size.
+    package func kind(bytes: Int) -> ShardKind {
+        depth != nil ? .kv : knownKind ?? (bytes >= ShardPlan.tensorBytes ? .tensor : .pack)
+    }
 
     /// The heat at a moment.
     func faded(to moment: Int64) -> Double {

@@ -4,14 +4,14 @@ import Support
 
 /// The memory of a tier: reserves memory for shards, and loads their bytes.
 package protocol TierMedium: Sendable {
-    /// Reserves memory for one shard; releasing the value frees it. Called under the tier's lock, so it must be fast
+    /// Reserves memory for one shard or range; releasing the value frees it. Called under the tier's lock, so it must be fast
     /// and perform no I/O.
     ///
     /// - Throws: ``DeviceError/arenaFull(_:asked:free:largest:budget:)`` if no contiguous space is large enough; the
     ///   tier then evicts more.
     func reserve(bytes: Int) throws -> Reservation
 
-    /// Starts to load a shard. Returns at once.
+    /// Starts to load a shard, or the range of it that is resident. Returns at once.
     ///
     /// - Parameters:
     ///   - path: the path of the shard's blob.
@@ -30,9 +30,9 @@ package enum Reservation: Sendable {
     case device(DeviceRegion)
 }
 
-/// The bytes of a resident shard.
+/// The bytes of a resident shard, or of a range of one.
 package enum Payload: Sendable {
-    /// A mapped and populated blob.
+    /// A mapped and populated blob, or a range of it.
     case mapped(MappedBlob)
     /// A region of a device's memory.
     case device(DeviceRegion)

@@ -18,16 +18,22 @@ extension MemoryTier {
         package let heat: Double
     }
 
-    /// The resident shards, and the sizes of the loading ones.
-    package var occupancy: (shards: [ResidentSnapshot], underWay: [ContentDigest: Int]) {
+    /// The resident shards, the sizes of the loading ones, and the size of all resident or loading ranges: a warm-up loads
+    /// whole shards, and a range does not make one present.
+    package var occupancy: (shards: [ResidentSnapshot], underWay: [ContentDigest: Int], rangeBytes: Int) {
         let now = StoreClock.coarse
         return state.withLock { state in
-            let ready = state.table.values.filter { $0.phase == .ready }
+            let ready = state.table.values.filter { $0.isWhole && $0.phase == .ready }
+            var underWay: [ContentDigest: Int] = [:]
+            for flight in state.flights.values where flight.shard.isWhole {
+                underWay[flight.shard.digest] = flight.shard.bytes
+            }
             return (
                 ready.map {
                     ResidentSnapshot(
                         digest: $0.digest, bytes: $0.bytes, isLeased: $0.leases > 0, heat: $0.heat(at: now))
-                }, state.flights.mapValues(\.shard.bytes)
+                }, underWay,
+                state.table.values.saturatingSum { $0.isWhole || $0.phase == .absent ? 0 : $0.bytes }
             )
         }
     }

@@ -26,6 +26,26 @@ import Testing
         #expect(result.output.isEmpty)
     }
 
+    @Test("of the experts, only those that --experts names are loaded, with the tensors outside of the experts")
+    func experts() throws {
+        var model = base
+        for expert in 0..<4 {
+            model.tensors.append(
+                .init(name: "model.layers.1.mlp.experts.\(expert).w.weight", dtype: "U8", shape: [1 << 20]))
+        }
+        try model.write(to: directory("mixture"))
+        let tool = Tool(store: directory("store"))
+        #expect(try tool("import", directory("mixture"), "--name", "mixture").status == 0)
+        func tensors(_ options: String...) throws -> Int? {
+            try tool.run(["load", "mixture", "--to", "host", "--json"] + options).object()["tensors"] as? Int
+        }
+        #expect(try tensors("--experts", "1-2") == base.tensors.count + 2)
+        #expect(try tensors("--experts", "3", "--layers", "1") == 4 + 1)
+        #expect(try tensors("--experts", "0-3") == model.tensors.count)
+        let result = try tool("load", "mixture", "--experts", "2-1")
+        #expect(result.status == 64)
+    }
+
     @Test("with the driver installed, the command loads onto the GPU")
     func driver() throws {
         let double = try CUDADouble()

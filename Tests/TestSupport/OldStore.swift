@@ -73,7 +73,7 @@ package enum OldStore {
     /// The columns that a table has in the first schema and in the last.
     private static func kept(_ table: String, _ db: Database) throws -> [String] {
         try db.columns(in: table).map(\.name).filter {
-            !["depth", "is_hashed", "plan", "recoverable", "evictable", "unlinked"].contains($0)
+            !["depth", "is_hashed", "plan", "recoverable", "evictable", "unlinked", "rule"].contains($0)
                 && (table, $0) != ("shard", "version")
         }
     }

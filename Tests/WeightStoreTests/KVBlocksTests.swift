@@ -54,7 +54,9 @@ import Testing
             #expect(try kv.leaseBlocking(chain.prefix(), in: .ram).blocks == chain.blocks)
             for prompt in prompts {
                 let shards = try kv.shards(of: kv.chain(Array(prompt)).prefix())
-                let resident = memory.state.withLock { state in shards.map { state.table[$0.digest]?.phase == .ready } }
+                let resident = memory.state.withLock { state in
+                    shards.map { state.table[ResidentShard.Key($0.digest)]?.phase == .ready }
+                }
                 let count = resident.count { $0 }
                 #expect(resident.prefix(count).allSatisfy { $0 }, "\(resident)")
                 if 0 < count && count < resident.count { left += 1 }

@@ -19,6 +19,7 @@ import WeightStore
         ("v0009_imports", "28acdb316f9bd6748096d34c253d2861e77fee9ffaffd890b59d0016ca7cc666"),
         ("v0010_revision_origins", "a5a478026fc5bdcde13a22162d2e142dc5c8df75d94092664418854e966ee24f"),
         ("v0011_removal_slices", "46cdf2d3e12745bf1ea19c5dd212a3b6b28dc8818869bb57391080c1395efa82"),
+        ("v0012_cutting_rule", "aca08bc227a544e13b456c25da50fb7a8941abe80fedb897cff08342ca11e5d7"),
     ]
 
     @Test("a landed migration is never edited, removed or moved")

@@ -241,6 +241,19 @@ weightstore_status weightstore_read_file(
 weightstore_status weightstore_lease_layer(
     weightstore_revision *revision, const char *stack, int64_t layer, const char *tier, weightstore_lease **lease);
 
+/* Experts of a layer, from number `first` to `last`: their tensors, and no others. Of a tensor that stacks all experts of
+ * a layer, the lease has one tensor for each of them: of the same name, with the number in `expert`, and a shape without
+ * the dimension of experts. Only their bytes are loaded into the tier. */
+weightstore_status weightstore_lease_experts(
+    weightstore_revision *revision, int64_t layer, int64_t first, int64_t last, const char *tier,
+    weightstore_lease **lease);
+
+/* What an expert-parallel rank needs of a layer: its tensors, without those of experts other than `first` to `last`. A
+ * tensor that stacks all experts is among them, whole. */
+weightstore_status weightstore_lease_layer_with_experts(
+    weightstore_revision *revision, int64_t layer, int64_t first, int64_t last, const char *tier,
+    weightstore_lease **lease);
+
 /* The tensors that belong to no layer: embedding, final norm, head. */
 weightstore_status weightstore_lease_rest(
     weightstore_revision *revision, const char *tier, weightstore_lease **lease);
@@ -258,6 +271,11 @@ weightstore_status weightstore_lease_file(
 weightstore_status weightstore_prefetch_layers(
     weightstore_revision *revision, int64_t first, int64_t last, const char *tier);
 
+/* As weightstore_prefetch_layers, without the tensors of experts other than `first_expert` to `last_expert`. */
+weightstore_status weightstore_prefetch_layers_with_experts(
+    weightstore_revision *revision, int64_t first, int64_t last, int64_t first_expert, int64_t last_expert,
+    const char *tier);
+
 typedef struct weightstore_lease_info {
     size_t struct_size;
     size_t tensors;
@@ -272,7 +290,8 @@ weightstore_status weightstore_lease_describe(weightstore_lease *lease, weightst
 weightstore_status weightstore_lease_tensor_at(
     weightstore_lease *lease, size_t index, weightstore_tensor *tensor);
 
-/* The index of a tensor of the lease; of the first one if several files have the name and `file` is NULL. */
+/* The index of a tensor of the lease; of the first one if several files have the name and `file` is NULL, or if the
+ * lease has several experts of a tensor that stacks them. */
 weightstore_status weightstore_lease_find(
     weightstore_lease *lease, const char *file, const char *name, size_t *index);
 

@@ -24,6 +24,35 @@ public func weightstore_lease_layer(
     }
 }
 
+/// A range of numbers that a caller gives by its ends.
+private func range(_ name: String, _ first: Int64, _ last: Int64) throws -> ClosedRange<Int> {
+    guard 0 <= first, first <= last else {
+        throw CallError.argument("\(name) \(first) to \(last): must be 0 or more, in ascending order")
+    }
+    return Int(first)...Int(last)
+}
+
+@c @implementation
+public func weightstore_lease_experts(
+    _ revision: OpaquePointer?, _ layer: Int64, _ first: Int64, _ last: Int64, _ tier: UnsafePointer<CChar>?,
+    _ result: UnsafeMutablePointer<OpaquePointer?>?
+) -> weightstore_status {
+    lease(revision, tier, result) { revision, tier in
+        try revision.leaseBlocking(experts: try range("experts", first, last), ofLayer: Int(layer), in: tier)
+    }
+}
+
+@c @implementation
+public func weightstore_lease_layer_with_experts(
+    _ revision: OpaquePointer?, _ layer: Int64, _ first: Int64, _ last: Int64, _ tier: UnsafePointer<CChar>?,
+    _ result: UnsafeMutablePointer<OpaquePointer?>?
+) -> weightstore_status {
+    lease(revision, tier, result) { revision, tier in
+        try revision.leaseBlocking(
+            layers: Int(layer)...Int(layer), withExperts: try range("experts", first, last), in: tier)
+    }
+}
+
 @c @implementation
 public func weightstore_lease_rest(
     _ revision: OpaquePointer?, _ tier: UnsafePointer<CChar>?, _ result: UnsafeMutablePointer<OpaquePointer?>?
@@ -62,10 +91,20 @@ public func weightstore_prefetch_layers(
 ) -> weightstore_status {
     call {
         let revision = try Handles.all.find(revision, RevisionHandle.self)
-        guard 0 <= first, first <= last else {
-            throw CallError.argument("layers \(first) to \(last): must be 0 or more, in ascending order")
-        }
-        try revision.revision.prefetch(layers: Int(first)...Int(last), in: try tier(name))
+        try revision.revision.prefetch(layers: try range("layers", first, last), in: try tier(name))
+    }
+}
+
+@c @implementation
+public func weightstore_prefetch_layers_with_experts(
+    _ revision: OpaquePointer?, _ first: Int64, _ last: Int64, _ firstExpert: Int64, _ lastExpert: Int64,
+    _ name: UnsafePointer<CChar>?
+) -> weightstore_status {
+    call {
+        let revision = try Handles.all.find(revision, RevisionHandle.self)
+        try revision.revision.prefetch(
+            layers: try range("layers", first, last), experts: try range("experts", firstExpert, lastExpert),
+            in: try tier(name))
     }
 }
 

@@ -41,7 +41,7 @@ struct Bench: ParsableCommand {
         let store = try Store(at: place + "/store", create: true)
         for (name, tuning) in [("base", nil), ("tuned", 7 as UInt64)] {
             let source = "\(place)/\(name)"
-            try Checkpoint(architecture: architecture, tuning: tuning).writeShowingProgress(to: source)
+            try Checkpoint(shape: architecture, tuning: tuning).writeShowingProgress(to: source)
             var request = ImportRequest(source: source)
             request.move = true
             _ = try LongCall.run(stopping: store) { try store.importModelBlocking(request, work: $0) }

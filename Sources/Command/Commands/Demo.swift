@@ -27,7 +27,7 @@ struct Demo: ParsableCommand {
         try Terminal.write(
             "No model given: generating one with the shapes of \(architecture.name) and random weights.\n")
         let model = "\(place)/\(architecture.name)"
-        try Checkpoint(architecture: architecture).writeShowingProgress(to: model)
+        try Checkpoint(shape: architecture).writeShowingProgress(to: model)
         try show(model, in: place + "/store")
     }
 

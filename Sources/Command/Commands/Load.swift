@@ -16,7 +16,13 @@ struct Load: ParsableCommand {
     @Option(
         help: ArgumentHelp("ram, gpu (the first CUDA device), or a device: \(DeviceKinds.names).", valueName: "tier"))
     var to = Tier.ram
-    @Option(help: ArgumentHelp("Only these layers: 3, or 0-11.", valueName: "layers")) var layers: LayerRange?
+    @Option(help: ArgumentHelp("Only these layers: 3, or 0-11.", valueName: "layers")) var layers: NumberRange?
+    @Option(
+        help: ArgumentHelp(
+            "Of the experts of each layer, only these: 7, or 0-31. Tensors outside of the experts are loaded, too, and "
+                + "tensors that stack all experts are loaded whole.",
+            valueName: "experts"))
+    var experts: NumberRange?
     @Option(help: ArgumentHelp("The size limit of the tier.", valueName: "size")) var budget: ByteSize?
     @Option(
         help: ArgumentHelp(
@@ -53,7 +59,10 @@ struct Load: ParsableCommand {
         do {
             defer { picture.end() }
             lease = try LongCall.run(stopping: store) { work in
-                try work.wait { [layers, to] in
+                try work.wait { [layers, experts, to] in
+                    if let experts {
+                        return try await revision.lease(layers: layers?.range, withExperts: experts.range, in: to)
+                    }
                     guard let layers else { return try await revision.lease(in: to) }
                     return try await revision.lease(layers: layers.range, in: to)
                 }
@@ -81,7 +90,7 @@ struct Load: ParsableCommand {
 }
 
 /// `3`, or `0-11`.
-struct LayerRange: ExpressibleByArgument {
+struct NumberRange: ExpressibleByArgument {
     let range: ClosedRange<Int>
 
     init?(argument: String) {

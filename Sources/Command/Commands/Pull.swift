@@ -5,9 +5,9 @@ import WeightStore
 struct Pull: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "pull",
-        abstract: "Fetch a model from a hub: all of it, or some layers.",
+        abstract: "Fetch a model from a hub: all of it, or some layers and experts.",
         discussion: """
-            The catalog then lists the whole revision with every tensor; with --layers or --include only those bytes \
+            The catalog then lists the whole revision with every tensor; with --layers, --experts or --include only those bytes \
             are fetched now, and the rest on first use (load, cat, export, …). An interrupted pull resumes after the \
             last durable byte.
 
@@ -18,7 +18,12 @@ struct Pull: ParsableCommand {
     @Argument(help: ArgumentHelp("org/name, or org/name@revision (a branch, a tag, a commit).", valueName: "model"))
     var name: String
     @Option(help: ArgumentHelp("Fetch the tensors of these layers: 3, or 0-15.", valueName: "layers"))
-    var layers: LayerRange?
+    var layers: NumberRange?
+    @Option(
+        help: ArgumentHelp(
+            "Of the experts of each layer, fetch only these: 7, or 0-31. Tensors outside of the experts are fetched, too.",
+            valueName: "experts"))
+    var experts: NumberRange?
     @Option(
         help: ArgumentHelp(
             "Fetch the whole files that match a shell pattern: '*.json'. May be repeated.", valueName: "pattern"))
@@ -34,7 +39,7 @@ struct Pull: ParsableCommand {
     func run() throws {
         let store = try options.open(create: true, limitRate: limitRate?.bytes)
         var request = try PullRequest(name)
-        request.selection = FetchSelection(layers: layers?.range, include: include)
+        request.selection = FetchSelection(layers: layers?.range, experts: experts?.range, include: include)
         // An unknown model has no origins.
         let isKnown = (try? store.origins(of: request.model).isEmpty) == false
         request.origin = origin ?? (isKnown ? nil : HubOrigin.defaultURL)

@@ -1,7 +1,7 @@
 import WeightStore
 
 /// The shapes of a published language model, from its `config.json`.
-struct Architecture {
+struct Architecture: CheckpointShape {
     let name: String
     let hidden: Int
     let layers: Int

@@ -3,11 +3,11 @@ import WeightStore
 
 /// A checkpoint with the shapes of a published model and random bytes for weights, written as Transformers would.
 ///
-/// The same architecture, seed and tuning give the same bytes.
+/// The same shape, seed and tuning give the same bytes.
 struct Checkpoint {
-    let architecture: Architecture
+    let shape: any CheckpointShape
     var seed: UInt64 = 1
-    /// Another seed for `q_proj` and `v_proj`, the tensors that a merged LoRA changes: it makes the checkpoint a
+    /// Another seed for the tensors that a merged LoRA changes (`CheckpointShape.tunedParts`): it makes the checkpoint a
     /// fine-tune of the one with the same `seed`. nil for the base.
     var tuning: UInt64?
 
@@ -25,8 +25,9 @@ struct Checkpoint {
     func write(to directory: String, _ unfinished: UnfinishedFiles, work: Work = Work()) throws {
         try unfinished.createDirectory(directory)
         var files = [File()]
-        for tensor in architecture.tensors {
-            let bytes = tensor.shape.reduce(2, *)
+        for tensor in shape.tensors {
+            let bits = ElementType.safetensors[tensor.dtype]?.bitCount(elements: tensor.shape.reduce(1, *)) ?? 0
+            let bytes = bits / 8
             if files[files.count - 1].bytes > 0, files[files.count - 1].bytes + bytes > Self.maximumFileBytes {
                 files.append(File())
             }
@@ -38,8 +39,8 @@ struct Checkpoint {
         var weightMap: [String: String] = [:]
         for (index, file) in files.enumerated() {
             let name =
-                files.count == 1
-                ? "model.safetensors" : String(format: "model-%05d-of-%05d.safetensors", index + 1, files.count)
+                shape.fileName
+                + (files.count == 1 ? "" : String(format: "-%05d-of-%05d", index + 1, files.count)) + ".safetensors"
             for tensor in file.tensors { weightMap[tensor.name] = name }
             unfinished.add("\(directory)/\(name)")
             try write(file.tensors, to: "\(directory)/\(name)") { bytes in
@@ -49,11 +50,12 @@ struct Checkpoint {
         }
         if files.count > 1 {
             let index: [String: Any] = ["metadata": ["total_size": total], "weight_map": weightMap]
-            unfinished.add(directory + "/model.safetensors.index.json")
-            try write(json: index, to: directory + "/model.safetensors.index.json")
+            let path = "\(directory)/\(shape.fileName).safetensors.index.json"
+            unfinished.add(path)
+            try write(json: index, to: path)
         }
-        unfinished.add(directory + "/config.json")
-        try write(json: architecture.config, to: directory + "/config.json")
+        unfinished.add("\(directory)/\(shape.configName)")
+        try write(json: shape.config, to: "\(directory)/\(shape.configName)")
     }
 
     private func write(json: Any, to path: String) throws {
@@ -72,11 +74,12 @@ struct Checkpoint {
         try output.seekToEnd()
         let words = UnsafeMutableBufferPointer<UInt64>.allocate(capacity: 1 << 20)
         defer { words.deallocate() }
+        let tunedParts = shape.tunedParts
         for tensor in writer.tensors {
-            var random = SplitMix(seed: seed(of: tensor.name))
+            var random = SplitMix(seed: seed(of: tensor.name, tunedParts))
             var left = tensor.bytes
             while left > 0 {
-                for index in words.indices { words[index] = random.next() }
+                for index in words.indices.prefix((left + 7) / 8) { words[index] = random.next() }
                 let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(words).prefix(left))
                 try writeAll(bytes, to: output.fileDescriptor, name: path)
                 left -= bytes.count
@@ -86,8 +89,8 @@ struct Checkpoint {
         try output.close()
     }
 
-    private func seed(of tensor: String) -> UInt64 {
-        let isTuned = tensor.contains(".q_proj.") || tensor.contains(".v_proj.")
+    private func seed(of tensor: String, _ tunedParts: [String]) -> UInt64 {
+        let isTuned = tuning != nil && tunedParts.contains { tensor.contains($0) }
         // FNV-1a: Swift's own hash values differ between runs.
         return tensor.utf8.reduce(0xCBF2_9CE4_8422_2325 ^ (isTuned ? tuning ?? seed : seed)) {
             ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01B3

@@ -158,6 +158,13 @@ def open(path: str | os.PathLike[str] | None = None) -> Store:
     return Store(path)
 
 
+def _ends(numbers: range) -> tuple[int, int]:
+    """The first and the last number of a range without gaps."""
+    if not numbers or numbers.step != 1:
+        raise ValueError(f"{numbers!r}: must be a range with a number or more, in steps of 1")
+    return numbers[0], numbers[-1]
+
+
 class Revision(_Handle):
     """One immutable state of a model. It cannot be removed from the store while the value lives."""
 
@@ -219,10 +226,31 @@ class Revision(_Handle):
         library().read_file(self, path.encode(), offset, buffer, size, byref(count))
         return buffer.raw[:count.value]
 
-    def lease_layer(self, layer: int, *, stack: str | None = None, tier: str = "ram") -> Lease:
-        """Loads the tensors of a layer into a tier and holds them there. Blocks until they are loaded."""
+    def lease_layer(
+            self, layer: int, *, stack: str | None = None, experts: range | None = None, tier: str = "ram") -> Lease:
+        """Loads the tensors of a layer into a tier and holds them there. Blocks until they are loaded.
+
+        Args:
+            experts: of the experts of the layer, only those with these numbers: what an expert-parallel rank needs. A
+                tensor that stacks all experts is leased whole.
+        """
         handle = c_void_p()
-        library().lease_layer(self, optional(stack), layer, tier.encode(), byref(handle))
+        if experts is None:
+            library().lease_layer(self, optional(stack), layer, tier.encode(), byref(handle))
+        elif stack is None:
+            library().lease_layer_with_experts(self, layer, *_ends(experts), tier.encode(), byref(handle))
+        else:
+            raise ValueError("stack and experts exclude each other")
+        return Lease(handle.value, tier)
+
+    def lease_experts(self, layer: int, experts: range, *, tier: str = "ram") -> Lease:
+        """The tensors of experts of a layer, and no others.
+
+        Of a tensor that stacks all experts, the lease has one tensor for each of them: of the same name, with the number
+        in ``info.expert``, and a shape without the dimension of experts. Only their bytes are loaded.
+        """
+        handle = c_void_p()
+        library().lease_experts(self, layer, *_ends(experts), tier.encode(), byref(handle))
         return Lease(handle.value, tier)
 
     def lease_rest(self, *, tier: str = "ram") -> Lease:
@@ -243,17 +271,28 @@ class Revision(_Handle):
         library().lease_file(self, optional(file), tier.encode(), byref(handle))
         return Lease(handle.value, tier)
 
-    def prefetch(self, first: int, last: int, *, tier: str = "ram") -> None:
-        """Begins to load layers into a tier, and returns at once."""
-        library().prefetch_layers(self, first, last, tier.encode())
+    def prefetch(self, first: int, last: int, *, experts: range | None = None, tier: str = "ram") -> None:
+        """Begins to load layers into a tier, and returns at once.
 
-    def stream(self, *, tier: str = "ram", ahead: int = 2) -> Iterator[Lease]:
-        """The layers in order; the next ``ahead`` are loaded while one is used. Release each before the next one."""
+        Args:
+            experts: of the experts of each layer, only those with these numbers.
+        """
+        if experts is None:
+            library().prefetch_layers(self, first, last, tier.encode())
+        else:
+            library().prefetch_layers_with_experts(self, first, last, *_ends(experts), tier.encode())
+
+    def stream(self, *, tier: str = "ram", ahead: int = 2, experts: range | None = None) -> Iterator[Lease]:
+        """The layers in order; the next ``ahead`` are loaded while one is used. Release each before the next one.
+
+        Args:
+            experts: of the experts of each layer, only those with these numbers.
+        """
         numbers = sorted({layer.number for layer in self.layers()})
         for place, number in enumerate(numbers):
             for coming in numbers[place + 1:place + 1 + ahead]:
-                self.prefetch(coming, coming, tier=tier)
-            yield self.lease_layer(number, tier=tier)
+                self.prefetch(coming, coming, experts=experts, tier=tier)
+            yield self.lease_layer(number, experts=experts, tier=tier)
 
 
 class Lease(_Handle):
@@ -291,7 +330,8 @@ class Lease(_Handle):
         return self.tensor(name)
 
     def tensor(self, name: str, *, file: str | None = None) -> LeasedTensor:
-        """The tensor of that name; the first one if several files have it and ``file`` is None."""
+        """The tensor of that name; the first one if several files have it and ``file`` is None, and the one with the
+        lowest number if the lease has several experts of a tensor that stacks them."""
         index = c_size_t()
         library().lease_find(self, optional(file), name.encode(), byref(index))
         return LeasedTensor(self, index.value)

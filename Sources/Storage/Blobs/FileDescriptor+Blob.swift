@@ -66,7 +66,7 @@ extension MappedBlob {
         do {
             try mapping.populate(range)
         } catch {
-            throw StorageError.unreadable(error, mapping.path, digest, bytes: count)
+            throw StorageError.unreadable(error, mapping.path, digest, bytes: blobBytes)
         }
     }
 }

@@ -1,20 +1,30 @@
 import Files
 
-/// A blob, mapped read-only. The bytes stay readable as long as the value exists, even if the blob is removed.
+/// A blob or a range of it, mapped read-only. The bytes stay readable as long as the value exists, even if the blob is removed.
 public struct MappedBlob: Sendable {
     package let mapping: FileMapping
     /// The SHA-256 of the blob.
     public let digest: ContentDigest
 
-    /// The size, in bytes.
+    /// The size of the blob, in bytes.
+    package let blobBytes: Int
+
+    /// The number of mapped bytes.
     public var count: Int { mapping.count }
 
     /// Maps a blob.
     ///
+    /// - Parameters:
+    ///   - bytes: the size of the blob.
+    ///   - range: maps only these bytes of it.
     /// - Throws: as `FileDescriptor.blob(_:digest:bytes:)`.
-    package init(path: String, digest: ContentDigest, bytes: Int) throws {
-        mapping = try FileMapping(try FileDescriptor.blob(path, digest: digest, bytes: bytes), bytes: bytes)
+    package init(path: String, digest: ContentDigest, bytes: Int, range: Range<Int>? = nil) throws {
+        let range = range ?? 0..<bytes
+        precondition(0 <= range.lowerBound && range.upperBound <= bytes, "\(range): must lie in \(bytes) bytes")
+        mapping = try FileMapping(
+            try FileDescriptor.blob(path, digest: digest, bytes: bytes), from: range.lowerBound, bytes: range.count)
         self.digest = digest
+        blobBytes = bytes
     }
 
     /// A blob of zero bytes, for tensors without bytes.
@@ -22,6 +32,7 @@ public struct MappedBlob: Sendable {
 
     private init() {
         mapping = .empty
+        blobBytes = 0
         digest = ContentDigest(of: UnsafeRawBufferPointer(start: nil, count: 0))
     }
 

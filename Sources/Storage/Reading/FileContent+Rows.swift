@@ -27,7 +27,7 @@ extension FileContent {
     private static func content(of file: FileTable.Entry, _ db: Database) throws -> FileContent {
         var content = FileContent(
             digest: file.digest, bytes: file.bytes, format: file.format, shards: [], extents: [], tensors: [],
-            isHashed: file.isHashed)
+            rule: file.rule, isHashed: file.isHashed)
         var indexes: [Int64: Int] = [:]
         let extents = try Row.fetchCursor(
             db.cachedStatement(
@@ -70,7 +70,7 @@ extension FileContent {
         guard let file = try FileTable.all(digest, for: format, db).first(where: \.isPending) else { return nil }
         return FileContent(
             digest: digest, bytes: file.bytes, format: file.format, shards: [], extents: [],
-            tensors: try TensorTable.all(of: file.id, db), isPending: true)
+            tensors: try TensorTable.all(of: file.id, db), rule: file.rule, isPending: true)
     }
 
     /// Inserts the rows, unless they exist.
@@ -99,7 +99,7 @@ extension FileContent {
 
     /// Inserts the rows, unless they exist, with the given ids of the shards' rows.
     ///
-    /// An existing row is used if it has the same extents, so the rows of a revision are what its manifest says, and the
+    /// An existing row is used if it has the same rule and extents, so the rows of a revision are what its manifest says, and the
     /// digest in a manifest from elsewhere never stands for the bytes of another revision.
     package func save(_ shardIDs: [Int64], _ db: Database) throws -> Int64 {
         for known in try FileTable.all(digest, format: format, db) {
@@ -110,9 +110,10 @@ extension FileContent {
                 // The file is known from a pull, and another way, such as an import, has provided all its bytes.
                 try ExtentTable.remove(of: known.id, db)
                 try ExtentTable.insert(extents, of: known.id, shards: shardIDs, db)
+                try FileTable.setRule(rule, of: known.id, db)
                 try FileTable.markWhole(known.id, db)
                 return known.id
-            } else if try ExtentTable.areExtents(extents, of: known.id, shards: shardIDs, db) {
+            } else if try known.rule == rule && ExtentTable.areExtents(extents, of: known.id, shards: shardIDs, db) {
                 if isHashed { try FileTable.markWhole(known.id, db) }
                 return known.id
             }

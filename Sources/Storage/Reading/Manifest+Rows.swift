@@ -40,6 +40,6 @@ extension Manifest {
         guard asPending else { return content.canonical() }
         return FileContent(
             digest: content.digest, bytes: content.bytes, format: content.format, shards: [], extents: [],
-            tensors: content.tensors, isPending: true)
+            tensors: content.tensors, rule: content.rule, isPending: true)
     }
 }

@@ -13,10 +13,12 @@ package struct FileContent: Hashable, Sendable {
     package var isPending = false
     /// Whether these bytes were hashed in this store and have the digest. A manifest alone proves nothing.
     package var isHashed = false
+    /// The number of the rule by which the file is cut (`ShardPlan.rule`).
+    package var rule: Int
 
     package init(
         digest: ContentDigest, bytes: Int, format: FileFormat, shards: [ShardFacts], extents: [Extent],
-        tensors: [TensorInfo], isPending: Bool = false, isHashed: Bool = false
+        tensors: [TensorInfo], rule: Int = ShardPlan.firstRule, isPending: Bool = false, isHashed: Bool = false
     ) {
         self.digest = digest
         self.bytes = bytes
@@ -24,6 +26,7 @@ package struct FileContent: Hashable, Sendable {
         self.shards = shards
         self.extents = extents
         self.tensors = tensors
+        self.rule = rule
         self.isPending = isPending
         self.isHashed = isHashed
     }
@@ -51,7 +54,7 @@ extension FileContent {
         return result
     }
 
-    /// Derives the kind and layer of the shards from their tensors.
+    /// Derives the kind and layer of the shards from their tensors, as `ShardPlan` gives them.
     mutating func classifyShards() {
         var starts: [Int: Int] = [:]
         var offset = 0
@@ -61,7 +64,8 @@ extension FileContent {
         }
         for tensor in tensors where tensor.bytes > 0 {
             guard let shard = starts[tensor.offset] else { continue }
-            shards[shard].kind = tensor.bytes >= ShardPlan.tensorBytes ? .tensor : .pack
+            let isWhole = tensor.bytes >= ShardPlan.tensorBytes && tensor.bytes == shards[shard].bytes
+            shards[shard].kind = isWhole ? .tensor : .pack
             shards[shard].layer = TensorPlace(tensorName: tensor.name).layer
         }
     }

@@ -48,7 +48,7 @@ extension Manifest {
         private var filePath: String?
         private var content = FileContent(
             digest: .zero, bytes: 0, format: .other, shards: [], extents: [], tensors: [])
-        private var part = Part.shards
+        private var part = Part.rule
         private var covered = 0
         /// The lengths of the extents, by their offset in the file.
         private var extents: [Int: Int] = [:]
@@ -57,7 +57,7 @@ extension Manifest {
 
         /// The lines of a file are in this order.
         private enum Part: Int {
-            case shards, extents, tensors
+            case rule, shards, extents, tensors
         }
 
         init(path: String) { self.path = path }
@@ -79,6 +79,7 @@ extension Manifest {
             switch (fields.first.map { String(decoding: $0, as: UTF8.self) } ?? "", fields.count) {
             case ("commit", 2) where filePath == nil && commit == nil: try parseCommit(fields[1])
             case ("file", 5...), ("pending", 5...): try parseFile(fields, line)
+            case ("rule", 2) where filePath != nil: try parseRule(fields[1])
             case ("shard", 4) where filePath != nil: try parseShard(fields)
             case ("extent", 4) where filePath != nil: try parseExtent(fields)
             case ("tensor", 6) where filePath != nil: try parseTensor(fields)
@@ -128,7 +129,7 @@ extension Manifest {
             guard fileBytes <= Manifest.maximumFileBytes else {
                 throw malformed("the files have \(fileBytes) bytes, the limit is \(Manifest.maximumFileBytes)")
             }
-            (part, covered, extents, tensorNames, tensorEnd) = (.shards, 0, [:], [], 0)
+            (part, covered, extents, tensorNames, tensorEnd) = (.rule, 0, [:], [], 0)
             filePath = path
             content = FileContent(
                 digest: digest, bytes: bytes, format: format, shards: [], extents: [], tensors: [],
@@ -141,6 +142,20 @@ extension Manifest {
                     "path \"\(path.prefix(200))\", expected a relative one without \".\", \"..\", empty parts and NUL, "
                         + "shorter than 4096 bytes")
             }
+        }
+
+        private mutating func parseRule(_ field: ArraySlice<UInt8>) throws(StorageError) {
+            guard part == .rule, content.rule == ShardPlan.firstRule else {
+                throw malformed("a rule after a later part of the file, or a second one")
+            }
+            let rule = try count(field, "number of the cutting rule")
+            // The first rule has no line: a manifest has one text.
+            guard rule > ShardPlan.firstRule else { throw malformed("rule \(rule), expected 2 or more") }
+            // The shards to come of a pending file must be known.
+            guard !content.isPending || rule <= ShardPlan.newestRule else {
+                throw malformed("rule \(rule) of a pending file, the newest known one is \(ShardPlan.newestRule)")
+            }
+            content.rule = rule
         }
 
         private mutating func parseShard(_ fields: [ArraySlice<UInt8>]) throws(StorageError) {

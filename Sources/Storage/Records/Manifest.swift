@@ -8,6 +8,7 @@ import Support
 ///     weightstore manifest 1
 ///     commit <40 hexadecimal digits>
 ///     file <sha256> <bytes> <format> <path>
+///     rule <number of the cutting rule>
 ///     shard <sha256> <bytes> <head>
 ///     extent <number of the shard in this file> <offset in the shard> <length>
 ///     tensor <dtype> <shape or -> <offset in the file> <bytes> <name>
@@ -16,6 +17,9 @@ import Support
 /// `pending` is a file with missing bytes: only `tensor` lines follow it, and the bytes that have arrived are not
 /// listed. A revision has a manifest with `pending` lines until its last byte arrives, and then one without them, with
 /// another digest.
+///
+/// `rule` is absent for a file that is cut by the first rule, or that another rule cuts in the same way: the same files
+/// have the same manifest, whichever version made it.
 ///
 /// `commit` is present if the revision is from a hub. Files are sorted by path, byte by byte. `shard`, `extent` and
 /// `tensor` lines belong to the file above them, in this order: shards in the order of their first use, extents and
@@ -61,6 +65,7 @@ package struct Manifest: Equatable {
             let content = file.content
             let kind = content.isPending ? "pending" : "file"
             text += "\(kind) \(content.digest) \(content.bytes) \(content.format.rawValue) \(Self.escape(file.path))\n"
+            if content.rule != ShardPlan.firstRule { text += "rule \(content.rule)\n" }
             for shard in content.shards {
                 text += "shard \(shard.digest) \(shard.bytes) \(shard.head)\n"
             }

@@ -4,7 +4,7 @@ import ModelFormats
 public enum ShardKind: String, Sendable, Codable {
     /// One tensor of 1 MiB or more.
     case tensor
-    /// Smaller tensors of one layer (or one expert), each aligned to 64 bytes.
+    /// The tensors of one expert, or smaller tensors of one layer, each aligned to 64 bytes.
     case pack
     /// Bytes outside tensors: headers and padding, or a whole file without tensors.
     case file

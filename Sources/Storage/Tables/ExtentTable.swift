@@ -32,7 +32,7 @@ package enum ExtentTable {
             sql: """
                 INSERT OR REPLACE INTO extent (file_id, offset, length, shard_id, shard_offset) VALUES (?, ?, ?, ?, ?)
                 """)
-        for place in plan.places where place.extent.shard == ordinal {
+        for place in plan.places(of: ordinal) {
             try insert.execute(arguments: [file, place.offset, place.extent.length, shard, place.extent.shardOffset])
         }
     }

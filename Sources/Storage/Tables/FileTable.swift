@@ -12,6 +12,9 @@ import ModelFormats
 /// `evictable` of its shards; that of another one removes its rows in slices, and sets `unlinked` to -1 first: from then on
 /// no lookup by digest finds the file, so that no revision links a file that lacks rows.
 ///
+/// `rule` is the number of the rule by which the file is cut (`ShardPlan`). The shards of a pending file that have not
+/// arrived are those of this rule. A file that is known by its digest keeps its rule.
+///
 /// **A digest may have several rows**: of other formats, or with other extents. `is_hashed` is 1 if the bytes of the
 /// extents were hashed in this store and have the digest. Otherwise the digest is only what a manifest from elsewhere
 /// says of these extents: the row serves the revisions of that manifest, and no import or pull reuses it for bytes that
@@ -25,6 +28,8 @@ package enum FileTable {
         package let format: FileFormat
         package let isPending: Bool
         package let isHashed: Bool
+        /// The number of the rule by which the file is cut.
+        package let rule: Int
 
         fileprivate init(_ row: Row) throws {
             id = try row.value("id")
@@ -34,10 +39,11 @@ package enum FileTable {
             format = try FileFormat(rawValue: row.value("format")) ?? .other
             isPending = try row.value("pending")
             isHashed = try row.value("is_hashed")
+            rule = try row.value("rule")
         }
     }
 
-    private static let columns = "SELECT id, digest, bytes, format, pending, is_hashed FROM file"
+    private static let columns = "SELECT id, digest, bytes, format, pending, is_hashed, rule FROM file"
 
     /// - Returns: nil if there is no such file.
     package static func find(_ file: Int64, _ db: Database) throws -> Entry? {
@@ -146,10 +152,10 @@ package enum FileTable {
     /// Inserts the row, without extents and tensors.
     package static func insert(_ content: FileContent, _ db: Database) throws -> Int64 {
         try db.execute(
-            sql: "INSERT INTO file (digest, bytes, format, pending, is_hashed) VALUES (?, ?, ?, ?, ?)",
+            sql: "INSERT INTO file (digest, bytes, format, pending, is_hashed, rule) VALUES (?, ?, ?, ?, ?, ?)",
             arguments: [
                 content.digest, content.bytes, content.format.rawValue, content.isPending,
-                content.isHashed && !content.isPending,
+                content.isHashed && !content.isPending, content.rule,
             ])
         return db.lastInsertedRowID
     }
@@ -157,6 +163,24 @@ package enum FileTable {
     /// Records that all bytes have arrived, were hashed, and match the digest.
     package static func markWhole(_ file: Int64, _ db: Database) throws {
         try db.execute(sql: "UPDATE file SET pending = 0, is_hashed = 1 WHERE id = ?", arguments: [file])
+    }
+
+    /// Records the rule of a pending file whose extents are replaced.
+    package static func setRule(_ rule: Int, of file: Int64, _ db: Database) throws {
+        try db.execute(sql: "UPDATE file SET rule = ? WHERE id = ?", arguments: [rule, file])
+    }
+
+    /// Whether a whole file of this size and format is known, and is cut by another rule.
+    package static func isCutOtherwise(
+        bytes: Int, format: FileFormat, rule: Int, _ db: Database
+    ) throws -> Bool {
+        try Bool.fetchValue(
+            db.cachedStatement(
+                sql: """
+                    SELECT EXISTS (
+                      SELECT 1 FROM file
+                      WHERE bytes = ? AND format = ? AND rule <> ? AND NOT pending AND unlinked >= 0)
+                    """), arguments: [bytes, format.rawValue, rule])
     }
 
     /// Removes a file whose extents and tensors are removed.

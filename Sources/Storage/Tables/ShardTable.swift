@@ -81,6 +81,13 @@ package enum ShardTable {
             arguments: [digest])
     }
 
+    /// Whether a shard of this size is present.
+    package static func hasPresent(bytes: Int, _ db: Database) throws -> Bool {
+        try Bool.fetchValue(
+            db.cachedStatement(sql: "SELECT EXISTS (SELECT 1 FROM shard WHERE bytes = ? AND state = 'present')"),
+            arguments: [bytes])
+    }
+
     /// Whether a shard of the same size and with the same first bytes is present: then the incoming one is probably
     /// the same.
     package static func hasPresent(bytes: Int, head: Int64, _ db: Database) throws -> Bool {
@@ -89,6 +96,13 @@ package enum ShardTable {
                 sql: """
                     SELECT EXISTS (SELECT 1 FROM shard WHERE bytes = ? AND head = ? AND state = 'present')
                     """),
+            arguments: [bytes, head])
+    }
+
+    /// Whether a shard of the same size and with the same first bytes has a row, in whatever state it is.
+    package static func isKnown(bytes: Int, head: Int64, _ db: Database) throws -> Bool {
+        try Bool.fetchValue(
+            db.cachedStatement(sql: "SELECT EXISTS (SELECT 1 FROM shard WHERE bytes = ? AND head = ?)"),
             arguments: [bytes, head])
     }
 

@@ -1,4 +1,5 @@
 import GRDB
+import ModelFormats
 
 /// A tensor in the catalog.
 public struct TensorEntry: Sendable, Codable {
@@ -14,7 +15,7 @@ public struct TensorEntry: Sendable, Codable {
     public let stack: String?
     /// The layer's number within its stack; nil outside layers.
     public let layer: Int?
-    /// The expert's number; nil unless the tensor belongs to one expert.
+    /// The expert's number; nil unless the tensor belongs to one expert, or is one of the experts that a tensor stacks.
     public let expert: Int?
     /// The path of its file in the revision.
     public let file: String
@@ -22,6 +23,33 @@ public struct TensorEntry: Sendable, Codable {
     public let shard: ContentDigest?
     /// The position in the shard, in bytes.
     public let shardOffset: Int
+}
+
+extension TensorEntry {
+    /// The bytes of an expert in a tensor that stacks all experts of a layer, from the beginning of the tensor
+    /// (``ExpertStack``); nil for any other tensor, or if there is no such expert.
+    public func range(ofExpert expert: Int) -> Range<Int>? {
+        ExpertStack(name: name, shape: shape, bytes: bytes, format: FileFormat(path: file))?.range(of: expert)
+    }
+
+    /// The experts that the tensor stacks; nil if it is no such tensor.
+    ///
+    /// - Parameter format: that of its file, which says where the dimension of experts is.
+    package func expertStack(_ format: FileFormat) -> ExpertStack? {
+        ExpertStack(name: name, shape: shape, bytes: bytes, format: format)
+    }
+
+    /// One of the experts that the tensor stacks, as a tensor of the same name.
+    ///
+    /// - Parameter experts: the result of `expertStack(_:)`.
+    /// - Returns: nil if there is no such expert.
+    package func part(ofExpert number: Int, in experts: ExpertStack) -> TensorEntry? {
+        experts.range(of: number).map { range in
+            TensorEntry(
+                name: name, dtype: dtype, shape: experts.shape, bytes: range.count, stack: stack, layer: layer,
+                expert: number, file: file, shard: shard, shardOffset: shardOffset + range.lowerBound)
+        }
+    }
 }
 
 /// A layer in the catalog.
@@ -42,10 +70,23 @@ package struct TensorPlacement {
     /// The id of the shard's row; nil if the tensor has no bytes or its bytes have not arrived.
     package let shard: Int64?
     package let shardBytes: Int
+    package let shardKind: ShardKind?
     package let state: ShardState
 
     /// Whether its bytes have never arrived.
     package var isPending: Bool { shard == nil && entry.bytes > 0 }
+
+    /// The placement of a tensor of one expert: this one, if it belongs to the expert alone, or the expert's part of a tensor
+    /// that stacks experts.
+    ///
+    /// - Parameter format: that of the tensor's file.
+    /// - Returns: nil if the tensor has no bytes of the expert.
+    package func part(ofExpert number: Int, format: FileFormat) -> TensorPlacement? {
+        if let own = entry.expert { return own == number ? self : nil }
+        return entry.expertStack(format).flatMap { entry.part(ofExpert: number, in: $0) }.map { part in
+            TensorPlacement(entry: part, shard: shard, shardBytes: shardBytes, shardKind: shardKind, state: state)
+        }
+    }
 }
 
 extension TensorPlacement {
@@ -68,7 +109,7 @@ extension TensorPlacement {
                 sql: """
                     SELECT tensor.name, tensor.dtype, tensor.shape, tensor.bytes, tensor.stack, tensor.layer,
                            tensor.expert, revision_file.path, shard.digest, extent.shard_offset,
-                           shard.id AS shard_id, shard.bytes AS shard_bytes, shard.state
+                           shard.id AS shard_id, shard.bytes AS shard_bytes, shard.kind, shard.state
                     FROM revision_file
                     JOIN tensor ON tensor.file_id = revision_file.file_id
                     LEFT JOIN extent ON extent.file_id = tensor.file_id AND extent.offset = tensor.offset
@@ -87,6 +128,7 @@ extension TensorPlacement {
                     file: row.value("path"),
                     shard: row.value("digest"), shardOffset: row.size("shard_offset") ?? 0),
                 shard: row.value("shard_id"), shardBytes: row.size("shard_bytes") ?? 0,
+                shardKind: (row.value("kind") as String?).flatMap(ShardKind.init),
                 state: (row.value("state") as String?).flatMap(ShardState.init) ?? .present)
             // The bytes are read at this place of a mapping, so it must lie in the shard.
             let entry = placement.entry

@@ -35,8 +35,11 @@ final class FetchFile: Sendable {
 
     /// The name of the file in `PartialShards`, where its shards have no digest yet.
     var key: String {
-        remote.digest?.hex ?? remote.gitObject
+        let name =
+            remote.digest?.hex ?? remote.gitObject
             ?? "\(remote.commit)-\(remote.path.utf8.reduce(0) { $0 &* 31 &+ UInt64($1) })"
+        // The shards of another rule begin at the same offsets.
+        return plan.rule == ShardPlan.firstRule ? name : "\(name)-rule\(plan.rule)"
     }
 
     func has(_ ordinal: Int) -> Bool { shards.withLock { $0[ordinal] != nil } }
@@ -48,7 +51,7 @@ final class FetchFile: Sendable {
         guard all.count == plan.shards.count else { return nil }
         return FileContent(
             digest: digest, bytes: layout.bytes, format: layout.format, shards: all, extents: plan.extents,
-            tensors: layout.tensors
+            tensors: layout.tensors, rule: plan.rule
         ).canonical()
     }
 }
@@ -57,8 +60,10 @@ extension FetchFile: CommittedFile {
     /// Adds the extents of the shards. If the file has no row yet, its shards are claimed instead, until it is complete
     /// and gets one.
     func reference(_ shards: [(ordinal: Int, shard: Int64)], isComplete: Bool, lease: String, _ db: Database) throws {
+        // An import may have completed the file meanwhile, cut by another rule.
+        let pending = try id.flatMap { try FileTable.isPending($0, db) ? $0 : nil }
         for (ordinal, shard) in shards {
-            if let id {
+            if let id = pending {
                 try ExtentTable.insert(arrived: ordinal, of: plan, file: id, shard: shard, db)
                 try ShardTable.adopt([shard], db)
             } else {

@@ -1,3 +1,6 @@
+import Files
+import ModelFormats
+
 /// A range of a file that is fetched with one request, and the shards that its bytes belong to.
 struct FetchJob {
     struct Piece {
@@ -5,6 +8,8 @@ struct FetchJob {
         /// The place of the piece in the job's buffer.
         let range: Range<Int>
         let shardOffset: Int
+        /// Whether all bytes of the shard before it are here, or in jobs before this one.
+        let isInOrder: Bool
     }
 
     let file: FetchFile
@@ -24,19 +29,27 @@ struct FetchQueue {
         case present
     }
 
-    typealias Open = (_ file: FetchFile, _ ordinal: Int, _ offset: Int, _ payload: Int, _ isGathered: Bool) throws ->
-        Begin
+    /// - Parameter places: the shard's extents, in the order of its bytes.
+    typealias Open = (_ file: FetchFile, _ ordinal: Int, _ places: [ShardPlan.Place]) throws -> Begin
+
+    /// At most as many bytes wait in memory for their turn in a shard, and as many shards are begun and not complete. Each
+    /// has two open files: its partial file, and the lock of it.
+    private static let limits = ShardPlan.PassLimits(
+        frontBytes: 0, bufferBytes: 64 << 20, openShards: min(512, max(OpenFiles.limit / 8, 32)))
 
     private let files: [FetchFile]
     private var file = -1
-    private var extent = 0
-    /// Where the extent begins in the file.
-    private var offset = 0
-    /// How many of its bytes are in jobs already.
+    /// The numbers of the file's wanted extents, in the order in which they are fetched: that of the file, then shard by
+    /// shard those of scattered shards.
+    private var order: [Int] = []
+    private var position = 0
+    /// How many bytes of the extent are in jobs already.
     private var done = 0
-    private var counts: [Int] = []
-    private var payloads: [Int] = []
     private var begun: [Int: Begin] = [:]
+    /// The extents all of whose bytes are in jobs or here.
+    private var issued: Set<Int> = []
+    /// By shard, how many of its extents are issued, from the first one on.
+    private var issuedInOrder: [Int: Int] = [:]
     /// All shards that this fetch has begun.
     private var assemblies: [ShardAssembly] = []
     /// The partial files of shards that other fetches transfer.
@@ -56,7 +69,7 @@ struct FetchQueue {
     mutating func next(atMost limit: Int, open: Open) throws -> FetchJob? {
         var job: FetchJob?
         while true {
-            guard file >= 0, extent < files[file].plan.extents.count else {
+            guard file >= 0, position < order.count else {
                 if let job { return job }
                 file += 1
                 guard file < files.count else {
@@ -66,48 +79,48 @@ struct FetchQueue {
                 beginFile()
                 continue
             }
-            let run = files[file].plan.extents[extent]
-            guard files[file].wanted.contains(run.shard), case .here(let assembly) = try begin(run.shard, open) else {
+            let plan = files[file].plan
+            let run = plan.extents[order[position]]
+            let offset = plan.offset(of: order[position])
+            // A range is contiguous in the file.
+            if let job, job.offset + job.length != offset + done { return job }
+            guard case .here(let assembly) = try begin(run.shard, open) else {
                 if let job { return job }
                 files[file].hash?.giveUp()
-                skip(run.length)
+                advance()
                 continue
             }
-            let isGathered = counts[run.shard] > 1
-            if !isGathered && done < assembly.have {
+            let have = assembly.have - run.shardOffset
+            if done < have {
                 if let job { return job }
                 files[file].hash?.giveUp()
-                done = assembly.have
-            }
-            if isGathered && assembly.have > 0 {
-                if let job { return job }
-                files[file].hash?.giveUp()
-                skip(run.length)
-                continue
+                done = min(have, run.length)
             }
             guard done < run.length else {
-                skip(run.length)
+                advance()
                 continue
             }
+            let isInOnePlace = plan.extentCount(of: run.shard) == 1
             let space = limit - (job?.length ?? 0)
             // A streamed shard begins at the front of a buffer, which keeps its writes aligned.
-            if job != nil, !isGathered || space < run.length - done { return job }
+            if job != nil, isInOnePlace || space < run.length - done { return job }
             let length = min(run.length - done, space)
             var next = job ?? FetchJob(file: files[file], offset: offset + done, length: 0, pieces: [])
             next.pieces.append(
                 .init(
-                    assembly: assembly, range: next.length..<next.length + length, shardOffset: run.shardOffset + done))
+                    assembly: assembly, range: next.length..<next.length + length, shardOffset: run.shardOffset + done,
+                    isInOrder: isNext(order[position], of: run.shard, plan)))
             next.length += length
             done += length
-            if done == run.length { skip(run.length) }
-            if next.length == limit || !isGathered { return next }
+            if done == run.length { advance() }
+            if next.length == limit || isInOnePlace { return next }
             job = next
         }
     }
 
     private mutating func begin(_ shard: Int, _ open: Open) throws -> Begin {
         if let known = begun[shard] { return known }
-        let result = try open(files[file], shard, offset, payloads[shard], counts[shard] > 1)
+        let result = try open(files[file], shard, files[file].plan.places(of: shard))
         begun[shard] = result
         switch result {
         case .here(let assembly): assemblies.append(assembly)
@@ -117,23 +130,34 @@ struct FetchQueue {
         return result
     }
 
-    private mutating func skip(_ length: Int) {
-        offset += length
-        extent += 1
+    /// Whether an extent is the first one of its shard that is not issued.
+    private mutating func isNext(_ extent: Int, of shard: Int, _ plan: ShardPlan) -> Bool {
+        let numbers = plan.extentNumbers(of: shard)
+        var next = numbers.startIndex + issuedInOrder[shard, default: 0]
+        while next < numbers.endIndex, issued.contains(numbers[next]) { next += 1 }
+        issuedInOrder[shard] = next - numbers.startIndex
+        return next < numbers.endIndex && numbers[next] == extent
+    }
+
+    private mutating func advance() {
+        issued.insert(order[position])
+        position += 1
         done = 0
     }
 
     private mutating func beginFile() {
-        let plan = files[file].plan
-        extent = 0
-        offset = 0
+        let (plan, wanted) = (files[file].plan, files[file].wanted)
+        let scattered = plan.scatteredShards(Self.limits, among: wanted)
+        order = plan.extents.indices.filter { index in
+            wanted.contains(plan.extents[index].shard) && !scattered.contains(plan.extents[index].shard)
+        }
+        order += scattered.sorted().flatMap { plan.extentNumbers(of: $0) }
+        // The bytes do not arrive in the order of the file.
+        if !scattered.isEmpty { files[file].hash?.giveUp() }
+        position = 0
         done = 0
         begun = [:]
-        counts = [Int](repeating: 0, count: plan.shards.count)
-        payloads = counts
-        for extent in plan.extents {
-            counts[extent.shard] += 1
-            payloads[extent.shard] += extent.length
-        }
+        issued = []
+        issuedInOrder = [:]
     }
 }

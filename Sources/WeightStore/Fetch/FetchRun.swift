@@ -1,5 +1,6 @@
 import Dispatch
 import Files
+import ModelFormats
 import Support
 import Synchronization
 
@@ -19,9 +20,8 @@ final class FetchRun: Sendable {
     /// Concurrent ranges. On a link with a latency of 100 ms, eight ranges of 4 MiB transfer 330 MB/s.
     static let lanes = 8
     static let buffers = 20
-    /// The most bytes of a shard that is gathered in memory. Packs are smaller; only the bytes outside of the tensors of
-    /// a malformed file, such as a GGUF with holes, have more.
-    static let mostGathered = 512 << 20
+    /// The most bytes between the tensors of a file. Only a malformed file, such as a GGUF with holes, has more.
+    static let mostOutside = 512 << 20
 
     private let store: Store
     private let origin: any ModelOrigin
@@ -77,6 +77,10 @@ final class FetchRun: Sendable {
     private func lane() {
         while failure.first == nil {
             let buffer = pool.acquire()
+            // Until the failure is recorded: pieces that wait for the range of a failed lane keep their buffers, so the
+            // lanes that wait for one get this one after another, and end.
+            defer { withExtendedLifetime(buffer) {} }
+            guard failure.first == nil else { return }
             do {
                 try work.check()
                 guard
@@ -112,7 +116,9 @@ final class FetchRun: Sendable {
                 job.file.remote, at: job.offset + known, into: buffer.room(at: known, job.length - known), work)
         }
         job.file.hash?.add(buffer, job.length, at: job.offset)
-        for piece in job.pieces { piece.assembly.add(buffer, piece.range, at: piece.shardOffset) }
+        for piece in job.pieces {
+            piece.assembly.add(buffer, piece.range, at: piece.shardOffset, isInOrder: piece.isInOrder)
+        }
     }
 
     /// Not inlined, because of a compiler bug: see `MemorySource`.
@@ -122,13 +128,12 @@ final class FetchRun: Sendable {
     }
 
     /// Opens a shard's partial file, unless another fetch has it or the shard is present.
-    private func begin(_ file: FetchFile, _ ordinal: Int, _ offset: Int, _ payload: Int, isGathered: Bool) throws
-        -> FetchQueue.Begin
-    {
+    private func begin(_ file: FetchFile, _ ordinal: Int, _ places: [ShardPlan.Place]) throws -> FetchQueue.Begin {
         let shard = file.plan.shards[ordinal]
-        guard !isGathered || shard.bytes <= Self.mostGathered else {
+        let offset = places[0].offset
+        guard shard.kind != .file || places.count == 1 || shard.bytes <= Self.mostOutside else {
             throw FetchError.malformed(
-                url: file.remote.name, expected: "at most \(Self.mostGathered) bytes outside of its tensors",
+                url: file.remote.name, expected: "at most \(Self.mostOutside) bytes outside of its tensors",
                 found: "\(shard.bytes) bytes in several places")
         }
         let path = partials.path(of: file.key, at: offset)
@@ -137,10 +142,9 @@ final class FetchRun: Sendable {
             try FileSystem.remove(staged.path)
             return .present
         }
-        let writer = try ShardWriter(bytes: shard.bytes, resuming: staged, isWhole: isGathered)
+        let writer = try ShardWriter(bytes: shard.bytes, resuming: staged)
         open.enter()
-        let assembly = ShardAssembly(shard, writer, payload: payload, isGathered: isGathered) {
-            [committer, failure, open] result in
+        let assembly = ShardAssembly(shard, writer, places) { [committer, failure, open] result in
             switch result {
             case .success(let (facts, staged)):
                 committer.add(.init(file: file, ordinal: ordinal, facts: facts, staged: staged))

@@ -6,6 +6,9 @@ import Support
 public struct FetchSelection: Sendable {
     /// The tensors of these layers.
     public var layers: ClosedRange<Int>?
+    /// Of the tensors of experts, only those of experts with these numbers; nil for all experts. Tensors that belong to no
+    /// expert are not affected, nor are those that stack all experts of a layer. Without `layers`, it applies to all bytes.
+    public var experts: ClosedRange<Int>?
     /// Whole files whose paths match one of these shell patterns, such as `*.json`. `*` matches `/`, too.
     public var include: [String] = []
     /// Names of tensors, by file.
@@ -14,9 +17,10 @@ public struct FetchSelection: Sendable {
     /// Byte ranges, by file.
     private var ranges: [ByteText: Range<Int>]?
 
-    /// A selection of layers and files; without arguments, everything.
-    public init(layers: ClosedRange<Int>? = nil, include: [String] = []) {
+    /// A selection of layers, experts and files; without arguments, everything.
+    public init(layers: ClosedRange<Int>? = nil, experts: ClosedRange<Int>? = nil, include: [String] = []) {
         self.layers = layers
+        self.experts = experts
         self.include = include
     }
 
@@ -33,15 +37,30 @@ public struct FetchSelection: Sendable {
         tensors = Dictionary(grouping: entries) { ByteText($0.file) }.mapValues { Set($0.map { ByteText($0.name) }) }
     }
 
-    var isEverything: Bool { layers == nil && include.isEmpty && tensors == nil && files == nil && ranges == nil }
+    var isEverything: Bool { experts == nil && isWholeRevision }
+
+    /// Whether all bytes are selected but those of experts that are left out.
+    var isWholeRevision: Bool {
+        layers == nil && (include.isEmpty || experts != nil) && tensors == nil && files == nil && ranges == nil
+    }
+
+    /// Whether the tensors of a place in the model are selected, by layer and expert.
+    func contains(_ place: TensorPlace) -> Bool {
+        if let experts, let expert = place.expert, !experts.contains(expert) { return false }
+        guard let layers else { return experts != nil && isWholeRevision }
+        return place.layer.map(layers.contains) ?? false
+    }
+
+    /// Whether a whole file is selected.
+    func contains(file path: String) -> Bool {
+        isEverything || files?.contains(ByteText(path)) == true
+            || include.contains { ShellPattern.matches($0, path) }
+    }
 
     /// The shards of a file's plan that are selected.
     func shards(path: String, _ layout: FileLayout, _ plan: ShardPlan) -> Set<Int> {
         let file = ByteText(path)
-        if isEverything || files?.contains(file) == true || include.contains(where: { ShellPattern.matches($0, path) })
-        {
-            return Set(plan.shards.indices)
-        }
+        if contains(file: path) { return Set(plan.shards.indices) }
         var wanted: Set<Int> = []
         if let ranges {
             guard let range = ranges[file] else { return [] }
@@ -54,11 +73,11 @@ public struct FetchSelection: Sendable {
         var starts: Set<Int> = []
         for tensor in layout.tensors where tensor.bytes > 0 {
             let isWanted =
-                tensors?[file]?.contains(ByteText(tensor.name))
-                ?? layers.map { TensorPlace(tensorName: tensor.name).layer.map($0.contains) ?? false } ?? false
+                tensors?[file]?.contains(ByteText(tensor.name)) ?? contains(TensorPlace(tensorName: tensor.name))
             if isWanted { starts.insert(tensor.offset) }
         }
         for place in plan.places where starts.contains(place.offset) { wanted.insert(place.extent.shard) }
+        if isWholeRevision { wanted.formUnion(plan.shards.indices.filter { plan.shards[$0].kind == .file }) }
         return wanted
     }
 }

@@ -84,18 +84,16 @@ extension FetchSelection {
     /// The shards of a file that are selected.
     func shards(of file: Manifest.File) -> [ShardFacts] {
         let content = file.content
-        if isEverything || include.contains(where: { ShellPattern.matches($0, file.path) }) { return content.shards }
-        guard let layers else { return [] }
+        if contains(file: file.path) { return content.shards }
         let starts = Set(
-            content.tensors.filter { tensor in
-                tensor.bytes > 0 && (TensorPlace(tensorName: tensor.name).layer.map(layers.contains) ?? false)
-            }.map(\.offset))
+            content.tensors.filter { $0.bytes > 0 && contains(TensorPlace(tensorName: $0.name)) }.map(\.offset))
         var offset = 0
         var wanted: Set<Int> = []
         for extent in content.extents {
             if starts.contains(offset) { wanted.insert(extent.shard) }
             offset += extent.length
         }
+        if isWholeRevision { wanted.formUnion(content.shards.indices.filter { content.shards[$0].kind == .file }) }
         return wanted.sorted().map { content.shards[$0] }
     }
 }

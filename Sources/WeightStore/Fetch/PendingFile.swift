@@ -6,7 +6,7 @@ import Storage
 ///
 /// A hub publishes the SHA-256 of a whole file, never of a part, so a shard that was never fetched has neither a digest
 /// nor a row. It needs none: the header says where the tensors are, and the plan (`ShardPlan`) depends only on the
-/// header, so the rows in `file` and `tensor` describe all shards to come. **Bytes that were never fetched have no
+/// header and on `file.rule`, so the rows in `file` and `tensor` describe all shards to come. **Bytes that were never fetched have no
 /// extent**: there is no placeholder that a query could mistake for a shard, that must be renamed once the digest is
 /// known, or that could contradict the plan. When a shard's bytes have arrived, its row, its extents and its blob
 /// appear in one transaction, as in an import. If the store held a shard with that digest before, its bytes are not
@@ -40,7 +40,7 @@ struct PendingFile: Sendable {
                 }
                 end = tensor.offset + tensor.bytes
             }
-            let plan = ShardPlan(layout)
+            let plan = try ShardPlan(layout, rule: row.value("rule"))
             return PendingFile(
                 id: id, remote: remote, layout: layout, plan: plan, missing: try missing(id, plan, db))
         }
@@ -56,7 +56,7 @@ struct PendingFile: Sendable {
             try db.cachedStatement(
                 sql: """
                     SELECT file.id, model.name AS model, revision.commit_id, revision_file.path, file.bytes, file.digest,
-                           file.format
+                           file.format, file.rule
                     FROM revision_file
                     JOIN file ON file.id = revision_file.file_id
                     JOIN revision ON revision.id = revision_file.revision_id

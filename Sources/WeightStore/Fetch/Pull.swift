@@ -103,7 +103,7 @@ struct Pull {
             let layout = try FileLayout.read(source, format: format)
             let content = FileContent(
                 digest: digest, bytes: file.bytes, format: format, shards: [], extents: [],
-                tensors: layout.tensors, isPending: true)
+                tensors: layout.tensors, rule: ShardPlan(layout).rule, isPending: true)
             described.withLock { described in
                 for file in files { described[ByteText(file.path)] = (content, source.prefix) }
             }

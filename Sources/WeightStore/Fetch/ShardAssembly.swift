@@ -6,61 +6,74 @@ import Synchronization
 
 /// Orders the pieces of a shard, which arrive from an origin in any order.
 ///
-/// A shard with one extent streams through the buffers of the pool; one with several is gathered in memory.
+/// A piece that is next in the shard streams through its buffer of the pool. One that arrives early waits in it, too,
+/// if the pieces before it are on their way. Otherwise the wait is long, because the shard lies in several places of the
+/// file: the bytes are copied out of the pool, and `ShardPlan.scatteredShards` bounds their number.
 final class ShardAssembly: Sendable {
     /// The number of bytes at the front that an earlier attempt has written.
     let have: Int
-    private let bytes: Int
     private let pipeline: ShardPipeline
+    /// The padding between tensors, in order.
+    private let gaps: [Range<Int>]
 
     private struct State {
         /// The number of bytes passed to the pipeline.
         var next = 0
+        /// The number of the first gap that may be behind `next`.
+        var gap = 0
         /// Pieces that arrived early, by offset.
         var early: [Int: (buffer: Buffer, range: Range<Int>)] = [:]
-        var gathered: Buffer?
-        var missing = 0
     }
 
     private let state = Mutex(State())
 
-    /// - Parameters:
-    ///   - payload: bytes to transfer, without the zero padding between the tensors of a pack.
-    ///   - isGathered: whether the shard has several extents in the file. Such a shard is fetched whole, and not
-    ///     resumed.
+    /// - Parameter places: the shard's extents, in the order of its bytes.
     init(
-        _ shard: ShardPlan.Shard, _ writer: ShardWriter, payload: Int, isGathered: Bool,
+        _ shard: ShardPlan.Shard, _ writer: ShardWriter, _ places: [ShardPlan.Place],
         finished: @escaping ShardPipeline.Finished
     ) {
         let have = writer.have
         self.have = have
-        bytes = shard.bytes
+        gaps = zip(places, places.dropFirst()).compactMap { left, right in
+            let end = left.extent.shardOffset + left.extent.length
+            return end < right.extent.shardOffset ? end..<right.extent.shardOffset : nil
+        }
         pipeline = ShardPipeline(shard, writer, finished: finished)
         state.withLock { state in
             state.next = have
-            state.missing = payload
-            if isGathered && have < shard.bytes { state.gathered = Buffer(bytes: shard.bytes) }
+            pad(&state)
         }
     }
 
     /// Adds the bytes of a piece.
-    func add(_ buffer: Buffer, _ range: Range<Int>, at shardOffset: Int) {
+    ///
+    /// - Parameter isInOrder: whether the pieces before it have buffers of the pool, or are here.
+    func add(_ buffer: Buffer, _ range: Range<Int>, at shardOffset: Int, isInOrder: Bool) {
         state.withLock { state in
-            if let gathered = state.gathered {
-                gathered.room(at: shardOffset, range.count)
+            if isInOrder || shardOffset == state.next {
+                state.early[shardOffset] = (buffer, range)
+            } else {
+                let copy = Buffer(bytes: range.count)
+                copy.room(range.count)
                     .copyMemory(from: UnsafeRawBufferPointer(buffer.room(at: range.lowerBound, range.count)))
-                state.missing -= range.count
-                if state.missing == 0 {
-                    state.gathered = nil
-                    pipeline.append(gathered, 0..<bytes)
-                }
-                return
+                state.early[shardOffset] = (copy, 0..<range.count)
             }
-            state.early[shardOffset] = (buffer, range)
             while let (buffer, range) = state.early.removeValue(forKey: state.next) {
                 state.next += range.count
                 pipeline.append(buffer, range)
+                pad(&state)
             }
+        }
+    }
+
+    /// Passes the padding at `next` to the pipeline.
+    private func pad(_ state: inout State) {
+        while state.gap < gaps.count, gaps[state.gap].lowerBound <= state.next {
+            let rest = gaps[state.gap].upperBound - state.next
+            state.gap += 1
+            guard rest > 0 else { continue }
+            pipeline.append(Buffer(bytes: rest), 0..<rest)
+            state.next += rest
         }
     }
 

@@ -10,8 +10,8 @@ import Synchronization
 /// The import of one file.
 ///
 /// The file is read once, front to back: it is hashed for its own SHA-256, and cut into shards by its plan. A shard
-/// with one extent streams through the buffers of the pool; a shard with several is gathered in memory. If the open
-/// gathered shards exceed the memory budget, the rest of them are deferred and read a second time, after the pass.
+/// with one extent streams through the buffers of the pool; one with several is put together by a `ShardJoin`. Shards
+/// that need more memory than there is (`ShardPlan.scatteredShards`) are read a second time, after the pass.
 ///
 /// Sendable because one lane runs it, and state shared with other threads is behind a mutex.
 final class FileIngest: @unchecked Sendable {
@@ -30,6 +30,8 @@ final class FileIngest: @unchecked Sendable {
     private let shards = Mutex<[Int: ShardFacts]>([:])
     /// Shards that were treated as duplicates by their size and head, but whose digest differs.
     private let mistaken = Mutex<[Int]>([])
+    /// Shards that were written, and not only hashed.
+    private let written = Mutex<Set<Int>>([])
     private let open = DispatchGroup()
 
     /// Nanoseconds, well above the tick of the clock that sets file times (a few milliseconds).
@@ -56,7 +58,7 @@ final class FileIngest: @unchecked Sendable {
             return content
         }
         let layout = try FileLayout.read(source, format: format)
-        let plan = ShardPlan(layout)
+        var plan = ShardPlan(layout)
         self.layout = layout
         self.plan = plan
         memo = isSettled ? (status, plan.digest) : nil
@@ -66,10 +68,58 @@ final class FileIngest: @unchecked Sendable {
             run.skip(status.bytes)
             return nil
         }
+        switch try olderCut(source, status, layout, plan) {
+        case .stored(let content): return content
+        case .incomplete(let older):
+            plan = older
+            self.plan = plan
+            memo = isSettled ? (status, plan.digest) : nil
+        case nil: break
+        }
         try read(source, plan)
         try source.checkUnchanged()
         open.notify(queue: .global()) { [self] in run.committer.add(complete: self) }
         return nil
+    }
+
+    /// A file that the store knows, cut by an older rule.
+    private enum KnownCut {
+        /// The store holds all of it.
+        case stored(FileContent)
+        /// Shards of it are damaged, lost or evicted, or its bytes were not hashed here. It is cut in the same way.
+        case incomplete(ShardPlan)
+    }
+
+    /// Hashes a file that an older rule has probably cut, so that the same bytes are not stored twice.
+    ///
+    /// - Returns: nil if the store does not know the file, or not by an older rule.
+    private func olderCut(
+        _ source: FileSource, _ status: FileStatus, _ layout: FileLayout, _ plan: ShardPlan
+    ) throws -> KnownCut? {
+        guard let older = OlderCut(layout, newer: plan, source, run), try older.isProbablyKnown(layout) else {
+            return nil
+        }
+        var hasher = SHA256()
+        try forEachChunk(0, layout.bytes) { offset, room in
+            try run.check()
+            try source.read(at: offset, into: room)
+            hasher.update(bufferPointer: UnsafeRawBufferPointer(room))
+        }
+        try source.checkUnchanged()
+        let digest = ContentDigest(hasher.finalize())
+        guard let content = try run.content(of: digest, for: layout.format) else {
+            let known = try run.catalog.read { db in
+                try FileTable.all(digest, for: layout.format, db).first { !$0.isPending }
+            }
+            return known?.rule == older.plan.rule ? .incomplete(older.plan) : nil
+        }
+        if isSettled {
+            try run.catalog.write(durable: false, work: run.work) { db in
+                try SourceTable.setDigest(digest, of: try SourceTable.remember(status, db), db)
+            }
+        }
+        run.skip(status.bytes)
+        return .stored(content)
     }
 
     /// The shards of a file that is unchanged since all of it was read.
@@ -113,6 +163,10 @@ final class FileIngest: @unchecked Sendable {
         guard plan.extents.reduce(0, { $0 + $1.length }) == layout.bytes else {
             throw StoreError.sourceChanged(path: path)
         }
+        let written = written.withLock { $0 }
+        if !written.isEmpty, let older = OlderCut(layout, newer: plan, try FileSource(path), run) {
+            run.storedAgain(try older.bytesStored(in: written))
+        }
         return FileContent(
             digest: digest, bytes: layout.bytes, format: layout.format,
             shards: try plan.shards.indices.map { ordinal in
@@ -121,7 +175,7 @@ final class FileIngest: @unchecked Sendable {
                 }
                 return facts
             },
-            extents: plan.extents, tensors: layout.tensors, isHashed: true
+            extents: plan.extents, tensors: layout.tensors, rule: plan.rule, isHashed: true
         ).canonical()
     }
 
@@ -132,65 +186,76 @@ final class FileIngest: @unchecked Sendable {
 
     private func read(_ source: FileSource, _ plan: ShardPlan) throws {
         var fileHasher = SHA256()
-        var streams: [Int: ShardPipeline] = [:]
-        var gathers: [Int: (buffer: Buffer, missing: Int)] = [:]
-        var gathered = 0
-        var deferred: [Int] = []
-        var isDeferred: Set<Int> = []
-        let gatherJobs = DispatchGroup()
-        var extentCount = [Int](repeating: 0, count: plan.shards.count)
-        for extent in plan.extents { extentCount[extent.shard] += 1 }
+        let scattered = plan.scatteredShards(run.passLimits)
+        var joins: [Int: ShardJoin] = [:]
+        let passed = PassedShards()
+        /// The memory of shards that are not complete, in bytes.
+        var joining = 0
+        /// The memory of complete shards that may not be written yet, in bytes.
+        var joined = 0
+        func read(_ offset: Int, _ room: UnsafeMutableRawBufferPointer) throws {
+            try run.check()
+            try source.read(at: offset, into: room)
+            fileHasher.update(bufferPointer: UnsafeRawBufferPointer(room))
+            run.work.advance(room.count)
+        }
         do {
-            var offset = 0
-            for extent in plan.extents {
+            for (index, extent) in plan.extents.enumerated() {
                 let ordinal = extent.shard
-                let shard = plan.shards[ordinal]
-                defer { offset += extent.length }
-
-                if extentCount[ordinal] > 1, gathers[ordinal] == nil, !isDeferred.contains(ordinal) {
-                    // Complete packs free their memory once they are written.
-                    if gathered + shard.bytes > run.gatherBytes {
-                        gatherJobs.wait()
-                        gathered = gathers.reduce(0) { $0 + $1.value.buffer.capacity }
+                let offset = plan.offset(of: index)
+                if plan.extentCount(of: ordinal) == 1 {
+                    try readInOnePlace(ordinal, plan.shards[ordinal], offset, extent.length, read)
+                } else if scattered.contains(ordinal) {
+                    try forEachChunk(offset, extent.length, read)
+                } else {
+                    var join =
+                        joins.removeValue(forKey: ordinal)
+                        ?? ShardJoin(plan.shards[ordinal], plan.places(of: ordinal))
+                    let needed = join.memoryNeeded(for: extent)
+                    if needed > 0, joined > 0, joining + joined + needed > run.gatherBytes {
+                        // Complete shards free their memory once they are written.
+                        passed.wait()
+                        joined = 0
                     }
-                    if gathered + shard.bytes > run.gatherBytes {
-                        isDeferred.insert(ordinal)
-                        deferred.append(ordinal)
+                    do {
+                        try join.add(extent, at: offset, run.pool, read: read) {
+                            try stream(ordinal, plan.shards[ordinal]) { passed.end(ordinal) }
+                        } willComplete: {
+                            passed.add(ordinal)
+                        }
+                    } catch {
+                        join.abandon(error)
+                        throw error
+                    }
+                    joining += needed
+                    if join.isComplete {
+                        joining -= join.memory
+                        joined += join.memory
                     } else {
-                        gathered += shard.bytes
-                        gathers[ordinal] = (Buffer(bytes: shard.bytes), extentCount[ordinal])
+                        joins[ordinal] = join
                     }
                 }
-
-                if let gather = gathers[ordinal] {
-                    let room = gather.buffer.room(at: extent.shardOffset, extent.length)
-                    try source.read(at: offset, into: room)
-                    fileHasher.update(bufferPointer: UnsafeRawBufferPointer(room))
-                    run.work.advance(extent.length)
-                    gathers[ordinal]?.missing -= 1
-                    if gather.missing == 1 {
-                        gathers[ordinal] = nil
-                        let stream = try stream(ordinal, shard) { gatherJobs.leave() }
-                        gatherJobs.enter()
-                        stream.append(gather.buffer, 0..<shard.bytes)
-                    }
-                    continue
-                }
-
-                if extentCount[ordinal] == 1 { streams[ordinal] = try stream(ordinal, shard) }
-                try forEachChunk(source, offset, extent.length) { buffer, count in
-                    streams[ordinal]?.append(buffer, 0..<count)
-                    fileHasher.update(bufferPointer: buffer.bytes(count))
-                    run.work.advance(count)
-                }
-                streams[ordinal] = nil
             }
-            for ordinal in deferred { try readAlone(ordinal, source, plan, trusting: true) }
+            for ordinal in scattered.sorted() { try readAlone(ordinal, source, plan, trusting: true) }
         } catch {
-            for stream in streams.values { stream.abandon(error) }
+            for join in joins.values { join.abandon(error) }
             throw error
         }
         digest = ContentDigest(fileHasher.finalize())
+    }
+
+    /// Reads a shard that lies in one place.
+    private func readInOnePlace(
+        _ ordinal: Int, _ shard: ShardPlan.Shard, _ offset: Int, _ length: Int,
+        _ read: (Int, UnsafeMutableRawBufferPointer) throws -> Void
+    ) throws {
+        let stream = try stream(ordinal, shard)
+        do {
+            try forEachChunk(offset, length, read) { buffer, count in stream.append(buffer, 0..<count) }
+        } catch {
+            stream.abandon(error)
+            throw error
+        }
     }
 
     /// Reads the bytes of one shard in a pass of its own.
@@ -200,13 +265,9 @@ final class FileIngest: @unchecked Sendable {
         let shard = plan.shards[ordinal]
         let stream = try stream(ordinal, shard, trusting: trusting)
         do {
-            var offsets = 0
-            var pieces: [(file: Int, shard: Int, length: Int)] = []
-            for extent in plan.extents {
-                if extent.shard == ordinal { pieces.append((offsets, extent.shardOffset, extent.length)) }
-                offsets += extent.length
+            let pieces = plan.places(of: ordinal).map { place in
+                (file: place.offset, shard: place.extent.shardOffset, length: place.extent.length)
             }
-            pieces.sort { $0.shard < $1.shard }
             var next = 0
             var done = 0
             while done < shard.bytes {
@@ -234,15 +295,15 @@ final class FileIngest: @unchecked Sendable {
     }
 
     private func forEachChunk(
-        _ source: FileSource, _ offset: Int, _ length: Int, _ body: (Buffer, Int) throws -> Void
+        _ offset: Int, _ length: Int, _ read: (Int, UnsafeMutableRawBufferPointer) throws -> Void,
+        _ body: (Buffer, Int) -> Void = { _, _ in }
     ) throws {
         var done = 0
         while done < length {
-            try run.check()
             let buffer = run.pool.acquire()
             let count = min(buffer.capacity, length - done)
-            try source.read(at: offset + done, into: buffer.room(count))
-            try body(buffer, count)
+            try read(offset + done, buffer.room(count))
+            body(buffer, count)
             done += count
         }
     }
@@ -284,7 +345,10 @@ extension FileIngest: CommittedFile {
         run.endShard()
         if isSafe {
             shards.withLock { $0[ordinal] = facts }
-            if wasWritten { run.wrote(facts.bytes) }
+            if wasWritten {
+                written.withLock { _ = $0.insert(ordinal) }
+                run.wrote(facts.bytes)
+            }
         } else {
             mistaken.withLock { $0.append(ordinal) }
         }

@@ -26,8 +26,15 @@ final class ImportRun: Sendable {
     /// Numbers staged files. One counter for all runs of the process: a cancelled run may still have files open.
     private static let staged = Atomic<Int>(0)
 
-    /// The memory that each lane may use to gather small tensors, in bytes.
+    /// The memory that each lane may use for shards whose tensors are in several places, in bytes.
     var gatherBytes: Int { (64 << 20) / lanes }
+
+    /// The limits of each lane. The open shards of all lanes are fewer than those that are begun beyond a full batch of the
+    /// committer: otherwise lanes would wait for a batch that never fills.
+    var passLimits: ShardPlan.PassLimits {
+        ShardPlan.PassLimits(
+            frontBytes: ShardFacts.headBytes, bufferBytes: gatherBytes, openShards: Self.mostOpenShards / 4 / lanes)
+    }
 
     /// - Parameter staging: the folder of this process's lease in `staging/`.
     init(
@@ -62,11 +69,17 @@ final class ImportRun: Sendable {
 
     private let writtenBytes = Atomic<Int>(0)
     private let skippedBytes = Atomic<Int>(0)
+    private let againBytes = Atomic<Int>(0)
 
     /// Bytes of shards that were written and are durable.
     var written: Int { writtenBytes.load(ordering: .relaxed) }
     /// Bytes of files that were not read because the store holds them.
     var skipped: Int { skippedBytes.load(ordering: .relaxed) }
+
+    /// Bytes that were written although the store holds them, cut by an older rule.
+    var again: Int { againBytes.load(ordering: .relaxed) }
+
+    func storedAgain(_ bytes: Int) { againBytes.add(bytes, ordering: .relaxed) }
 
     func wrote(_ bytes: Int) { writtenBytes.add(bytes, ordering: .relaxed) }
 
@@ -101,10 +114,15 @@ final class ImportRun: Sendable {
     ///
     /// - Parameter format: the format that the file's name gives it.
     func content(of digest: ContentDigest, for format: FileFormat) throws -> FileContent? {
-        let known = try catalog.read { db in try FileContent.find(digest, for: format, hashedOnly: true, db) }
-        guard let content = known else { return nil }
-        guard content.shards.allSatisfy(isPresent), try claim(content.shards) else { return nil }
-        return content
+        // A file that two rules have cut has two rows; the shards of one may be evicted.
+        let known = try catalog.read { db in
+            try FileTable.all(digest, for: format, db).filter { !$0.isPending && $0.isHashed }
+                .compactMap { try FileContent.find($0.id, db) }
+        }
+        for content in known where content.shards.allSatisfy(isPresent) {
+            if try claim(content.shards) { return content }
+        }
+        return nil
     }
 
     /// Claims shards that need not be read, so that they are neither evicted nor collected before a revision holds

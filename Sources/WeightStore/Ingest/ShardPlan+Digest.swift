@@ -2,13 +2,10 @@ import ModelFormats
 import Storage
 
 extension ShardPlan {
-    /// The number of the rule by which files are cut. A rule that gives other shards for the same header gets the next.
-    private static let rule: Int64 = 1
-
     /// The identity of a plan: the SHA-256 over the rule's number, and over the shards and extents in their order, with
     /// all of their properties.
     var digest: ContentDigest {
-        var numbers = [Self.rule, Int64(shards.count), Int64(extents.count)]
+        var numbers = [Int64(rule), Int64(shards.count), Int64(extents.count)]
         numbers.reserveCapacity(3 + 3 * shards.count + 3 * extents.count)
         for shard in shards {
             let kind: Int64 =

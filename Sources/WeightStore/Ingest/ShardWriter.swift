@@ -41,14 +41,12 @@ final class ShardWriter {
 
     /// Resumes a shard.
     ///
-    /// - Parameters:
-    ///   - staged: the file with the bytes of earlier attempts.
-    ///   - isWhole: whether only the whole shard can be reused; if so, a part of it is discarded.
-    init(bytes: Int, resuming staged: StagedFile, isWhole: Bool = false) throws {
+    /// - Parameter staged: the file with the bytes of earlier attempts.
+    init(bytes: Int, resuming staged: StagedFile) throws {
         self.bytes = bytes
         self.staged = staged
         let count = try staged.count()
-        let isUsable = count <= bytes && (!isWhole || count == bytes)
+        let isUsable = count <= bytes
         if !isUsable { try staged.truncate(to: 0) }
         have = isUsable ? count : 0
     }

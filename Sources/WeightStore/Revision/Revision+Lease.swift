@@ -21,11 +21,36 @@ extension Revision {
     }
 
     /// Leases one expert of a layer. Throws as ``lease(layer:of:in:)``.
+    ///
+    /// Of a tensor that stacks all experts of a layer, the lease has the expert's part as a tensor of the same name, whose
+    /// ``TensorEntry/shape`` has no dimension of experts. Only these bytes are loaded into the tier; a stack that is not on
+    /// disk is fetched whole.
     public func lease(expert: Int, ofLayer layer: Int, in tier: Tier) async throws -> Lease {
         try await fetchedGroup(.expert(layer: layer, expert), in: tier).lease()
     }
 
-    /// Leases the tensors of a layer that belong to no expert. Throws as ``lease(layer:of:in:)``.
+    /// Leases several experts of a layer with one lease: their tensors, and no others. Throws as ``lease(layer:of:in:)``.
+    ///
+    /// Of a tensor that stacks all experts, the lease has one tensor for each of them; ``TensorEntry/expert`` is the number.
+    public func lease(experts: ClosedRange<Int>, ofLayer layer: Int, in tier: Tier) async throws -> Lease {
+        try await fetchedGroup(.experts(layer: layer, experts), in: tier).lease()
+    }
+
+    /// Leases what an expert-parallel rank needs: the tensors outside of the experts, and the experts with these numbers.
+    /// Throws as ``lease(layer:of:in:)``.
+    ///
+    /// - Parameters:
+    ///   - layers: the layers; nil means all tensors, those outside of the layers included.
+    ///   - experts: the numbers of the experts, in every layer. A tensor that stacks all experts is included, whole: an engine
+    ///     expects it as the file has it. ``lease(experts:ofLayer:in:)`` loads only some of its experts.
+    ///   - tier: where the bytes are leased.
+    public func lease(
+        layers: ClosedRange<Int>? = nil, withExperts experts: ClosedRange<Int>, in tier: Tier
+    ) async throws -> Lease {
+        try await fetchedGroup(.withExperts(experts, layers: layers), in: tier).lease()
+    }
+
+    /// Leases the tensors of a layer that belong to no expert, and stack none. Throws as ``lease(layer:of:in:)``.
     public func lease(sharedOfLayer layer: Int, in tier: Tier) async throws -> Lease {
         try await fetchedGroup(.shared(layer: layer), in: tier).lease()
     }
@@ -53,6 +78,18 @@ extension Revision {
     /// The blocking form of ``lease(layer:of:in:)``, for threads outside of Swift's cooperative pool.
     public func leaseBlocking(layer: Int, of stack: String? = nil, in tier: Tier) throws -> Lease {
         try group(layer: layer, of: stack, in: tier, store.misses).leaseBlocking()
+    }
+
+    /// The blocking form of ``lease(experts:ofLayer:in:)``, for threads outside of Swift's cooperative pool.
+    public func leaseBlocking(experts: ClosedRange<Int>, ofLayer layer: Int, in tier: Tier) throws -> Lease {
+        try view(in: tier).part(.experts(layer: layer, experts), store.misses).leaseBlocking()
+    }
+
+    /// The blocking form of ``lease(layers:withExperts:in:)``, for threads outside of Swift's cooperative pool.
+    public func leaseBlocking(
+        layers: ClosedRange<Int>? = nil, withExperts experts: ClosedRange<Int>, in tier: Tier
+    ) throws -> Lease {
+        try view(in: tier).part(.withExperts(experts, layers: layers), store.misses).leaseBlocking()
     }
 
     /// The blocking form of ``lease(layers:in:)``, for threads outside of Swift's cooperative pool.
@@ -90,13 +127,17 @@ extension Revision {
     /// - Parameters:
     ///   - tier: where the bytes are leased.
     ///   - layers: the numbers of the layers; nil means all.
+    ///   - experts: of the experts of each layer, only those with these numbers; nil means all.
     ///   - ahead: the number of layers that may be loading, or loaded and not yet consumed.
     /// - Throws: ``StorageError/notFound(kind:name:detail:)`` if the revision has none of these layers.
-    public func stream(to tier: Tier, layers: ClosedRange<Int>? = nil, ahead: Int = 3) throws -> LayerStream {
+    public func stream(
+        to tier: Tier, layers: ClosedRange<Int>? = nil, experts: ClosedRange<Int>? = nil, ahead: Int = 3
+    ) throws -> LayerStream {
         let view = try view(in: tier)
         let chosen: [LayerStream.Layer] = try view.layerNumbers.filter { layers?.contains($0) ?? true }.map { number in
-            guard view.isPending(.layers(number...number)) else { return .here(try view.layer(number, store.misses)) }
-            return .toFetch { work in try self.view(in: tier).layer(number, Work(within: self.store.misses, work)) }
+            let part = RevisionView.Part(layer: number, experts: experts)
+            guard view.isPending(part) else { return .here(try view.part(part, store.misses)) }
+            return .toFetch { work in try self.view(in: tier).part(part, Work(within: self.store.misses, work)) }
         }
         guard !chosen.isEmpty else {
             throw StorageError.notFound(
@@ -130,8 +171,9 @@ extension Revision {
 
     func view(in tier: Tier) throws -> RevisionView {
         try views.view(in: tier) {
-            RevisionView(try places(), in: try store.tiers.open(tier), name: name, hold: hold) {
-                [weak self] pending, work in
+            RevisionView(
+                try places(), in: try store.tiers.open(tier), name: name, hold: hold, formats: try formats()
+            ) { [weak self] pending, work in
                 // Callers of the view hold the revision, so this is never nil.
                 guard let self else { return [] }
                 try fetch(FetchSelection(pending), work)

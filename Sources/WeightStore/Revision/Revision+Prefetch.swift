@@ -7,22 +7,27 @@ extension Revision {
     /// A lease that is requested during the load waits for the same load. Errors of the load are reported by that
     /// lease.
     ///
+    /// - Parameters:
+    ///   - layers: the numbers of the layers.
+    ///   - experts: of the experts of each layer, only those with these numbers; nil means all.
+    ///   - tier: where the bytes are loaded.
     /// - Throws: ``StorageError/notFound(kind:name:detail:)`` if the revision has none of these layers.
-    public func prefetch(layers: ClosedRange<Int>, in tier: Tier) throws {
+    public func prefetch(layers: ClosedRange<Int>, experts: ClosedRange<Int>? = nil, in tier: Tier) throws {
         let view = try view(in: tier)
         let numbers = view.layerNumbers.filter(layers.contains)
         guard !numbers.isEmpty else {
             throw StorageError.notFound(
                 kind: "layer", name: "\(name) layers \(layers)")
         }
-        let toFetch = numbers.filter { view.isPending(.layers($0...$0)) }
-        for number in numbers where !toFetch.contains(number) { try view.layer(number, store.misses).prefetch() }
+        let parts = numbers.map { RevisionView.Part(layer: $0, experts: experts) }
+        let toFetch = parts.filter(view.isPending)
+        for part in parts where !toFetch.contains(part) { try view.part(part, store.misses).prefetch() }
         guard !toFetch.isEmpty else { return }
         // Layers that were never fetched are fetched on one thread, in order.
         try startThread { [work = store.misses] in
-            for number in toFetch {
+            for part in toFetch {
                 // The next lease tries again, and reports the error.
-                guard let group = try? view.layer(number, work) else { return }
+                guard let group = try? view.part(part, work) else { return }
                 group.prefetch()
             }
         }

@@ -1,4 +1,5 @@
 import GRDB
+import ModelFormats
 import Storage
 import Support
 
@@ -42,9 +43,36 @@ extension Revision {
         return Layer(number: number, tensors: try map(rows))
     }
 
+    /// Maps the tensors of one expert of a layer, sorted by file and name. Throws as ``tensor(_:in:)``.
+    ///
+    /// Of a tensor that stacks all experts of a layer, the expert is a tensor of the same name, without the dimension of
+    /// experts. Only the pages that are read are loaded; bytes that were never fetched, or were evicted, are fetched for the
+    /// whole stack.
+    ///
+    /// - Parameters:
+    ///   - number: the number of the expert.
+    ///   - layer: the number of the layer.
+    public func expert(_ number: Int, ofLayer layer: Int) throws -> [Tensor] {
+        let formats = try formats()
+        func part(_ place: TensorPlacement) -> TensorPlacement? {
+            place.part(ofExpert: number, format: formats[ByteText(place.entry.file)] ?? .other)
+        }
+        let rows = try fetchedPlaces(layer: layer) { part($0) != nil }.compactMap(part)
+        guard !rows.isEmpty else {
+            throw StorageError.notFound(kind: "expert", name: "\(name) layer \(layer) expert \(number)")
+        }
+        return try map(rows)
+    }
+
     /// The layers, sorted by stack and number.
     public func layers() throws -> [LayerInfo] {
         try store.catalog.read { db in try LayerInfo.all(of: id, db) }
+    }
+
+    /// The formats of the files, by path.
+    func formats() throws -> [ByteText: FileFormat] {
+        let formats = try entries().map { (ByteText($0.path), FileFormat(rawValue: $0.format) ?? .other) }
+        return Dictionary(formats) { first, _ in first }
     }
 
     func places(layer: Int? = nil, named name: String? = nil) throws -> [TensorPlacement] {

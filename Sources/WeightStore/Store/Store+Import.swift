@@ -61,6 +61,7 @@ extension Store {
             summary.revisions.append(try importer.importSource(source))
         }
         summary.written = run.written
+        summary.storedAgain = run.again
         summary.skippedBytes = run.skipped
         let locations = Set(sources.flatMap(\.files).map { ByteText($0.location) })
         summary.moved += importer.remover.removed.count { locations.contains(ByteText($0)) }

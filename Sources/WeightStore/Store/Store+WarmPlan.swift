@@ -33,7 +33,8 @@ extension Store {
             )
         }
         var planner = WarmPlanner(
-            plan, residents: Dictionary(uniqueKeysWithValues: residents), underWay: occupancy.underWay)
+            plan, residents: Dictionary(uniqueKeysWithValues: residents), underWay: occupancy.underWay,
+            rangeBytes: occupancy.rangeBytes)
         plan = planner.plan(candidates)
         try countDiskBytes(&plan)
         return plan

@@ -27,7 +27,7 @@ struct WarmLoader {
         let uses = step.uses
         // A victim of the plan may have become hotter since the plan was made.
         let warming = WarmUpRules { [wanted] resident in
-            step.victims.contains(resident.digest) && !wanted.contains(resident.digest)
+            resident.isWhole && step.victims.contains(resident.digest) && !wanted.contains(resident.digest)
                 && resident.heat(at: StoreClock.coarse) < uses
         }
         do {

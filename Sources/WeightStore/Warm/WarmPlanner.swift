@@ -38,11 +38,15 @@ struct WarmPlanner {
     /// - Parameters:
     ///   - plan: an empty plan with tier and budget.
     ///   - underWay: the sizes of shards that other loads bring into the tier: their room is reserved already.
-    init(_ plan: WarmPlan, residents: [ContentDigest: Resident], underWay: [ContentDigest: Int]) {
+    ///   - rangeBytes: the size of all ranges of shards in the tier, which a warm-up does not evict.
+    init(
+        _ plan: WarmPlan, residents: [ContentDigest: Resident], underWay: [ContentDigest: Int], rangeBytes: Int = 0
+    ) {
         self.plan = plan
         self.residents = residents
         self.underWay = underWay
-        free = plan.budget - underWay.values.reduce(0, +) - residents.values.saturatingSum(\.bytes)
+        free =
+            plan.budget - rangeBytes - underWay.values.reduce(0, +) - residents.values.saturatingSum(\.bytes)
     }
 
     mutating func plan(_ candidates: [Candidate]) -> WarmPlan {

@@ -132,6 +132,11 @@ static void check_arguments(const char *path, const char *model) {
     FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_lease_layer(revision, NULL, 99, "host", &lease));
     FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_lease_layer(revision, NULL, INT64_MIN, "host", &lease));
     FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_lease_layer(revision, "no.stack", 0, "host", &lease));
+    FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_lease_experts(revision, 0, 0, 7, "host", &lease));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_experts(revision, 0, 2, 1, "host", &lease));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_experts(revision, 0, -1, 1, "host", &lease));
+    FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_lease_layer_with_experts(revision, 99, 0, 7, "host", &lease));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_layer_with_experts(revision, 0, 2, 1, "host", &lease));
     FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_lease_tensor(revision, NULL, "no tensor", "host", &lease));
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_tensor(revision, NULL, NULL, "host", &lease));
     FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_lease_file(revision, "no file", "host", &lease));
@@ -140,6 +145,8 @@ static void check_arguments(const char *path, const char *model) {
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_rest(NULL, "host", &lease));
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_prefetch_layers(revision, 1, 0, "host"));
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_prefetch_layers(revision, -1, 0, "host"));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_prefetch_layers_with_experts(revision, 0, 1, 3, 2, "host"));
+    FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_prefetch_layers_with_experts(revision, 98, 99, 0, 2, "host"));
     FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_prefetch_layers(revision, 98, 99, "host"));
     EXPECT(lease == NULL);
 

@@ -330,6 +330,97 @@ class Store(unittest.TestCase):
             gc.collect()
             self.assertEqual(store.statistics("host").leased, 0)
 
+    def test_experts_of_a_layer_are_leased_alone_or_with_the_rest_of_the_layer(self):
+        def name(layer, expert):
+            return f"model.layers.{layer}.mlp.experts.{expert}.up_proj.weight"
+
+        tensors = {f"model.layers.{layer}.norm.weight": np.full(64, layer, np.int16) for layer in range(2)}
+        for layer in range(2):
+            for expert in range(4):
+                tensors[name(layer, expert)] = np.full((1024, 1024), 4 * layer + expert, np.uint8)
+        imported("test/mixture", lambda path: safetensors.numpy.save_file(tensors, path + "/model.safetensors"))
+        with weightstore.open(STORE) as store:
+            revision = store.revision("test/mixture")
+            with revision.lease_experts(1, range(2, 4), tier="host") as lease:
+                self.assertEqual([tensor.info.name for tensor in lease], [name(1, 2), name(1, 3)])
+                np.testing.assert_array_equal(np.from_dlpack(lease[name(1, 3)]), tensors[name(1, 3)])
+            self.assertLess(store.statistics("host").bytes, 3 << 20)
+            with revision.lease_layer(0, experts=range(1), tier="host") as lease:
+                self.assertEqual(
+                    {tensor.info.name for tensor in lease}, {"model.layers.0.norm.weight", name(0, 0)})
+            found = set()
+            for lease in revision.stream(tier="host", experts=range(1, 3)):
+                with lease:
+                    found |= {tensor.info.name for tensor in lease}
+            self.assertEqual(
+                found, {name(layer, expert) for layer in range(2) for expert in (1, 2)}
+                | {f"model.layers.{layer}.norm.weight" for layer in range(2)})
+            for wrong in (range(0), range(0, 4, 2), range(3, 0, -1)):
+                with self.assertRaises(ValueError):
+                    revision.lease_experts(0, wrong)
+            with self.assertRaises(weightstore.NotFoundError):
+                revision.lease_experts(0, range(7, 9))
+
+    def test_experts_of_a_tensor_that_stacks_them_are_leased_alone(self):
+        stack, bias = (f"model.layers.0.mlp.experts.{name}" for name in ("down_proj", "down_proj_bias"))
+        random = np.random.default_rng(1)
+        tensors = {
+            "model.layers.0.norm.weight": np.ones(33, np.int16),
+            stack: random.integers(0, 256, (8, 64, 2049), np.uint8), bias: random.integers(0, 99, (8, 65), np.int16)}
+        imported("test/stack", lambda path: safetensors.numpy.save_file(tensors, path + "/model.safetensors"))
+        with weightstore.open(STORE) as store:
+            revision = store.revision("test/stack")
+            for tier in ("host", "ram"):
+                before = store.statistics(tier).bytes if store.is_open(tier) else 0
+                with revision.lease_experts(0, range(2, 4), tier=tier) as lease:
+                    self.assertEqual(
+                        [(tensor.info.name, tensor.info.expert) for tensor in lease],
+                        [(stack, 2), (stack, 3), (bias, 2), (bias, 3)])
+                    self.assertEqual(lease.bytes, 2 * (64 * 2049 + 65 * 2))
+                    self.assertLessEqual(store.statistics(tier).bytes - before, lease.bytes)
+                    for tensor in lease:
+                        expected = tensors[tensor.info.name][tensor.info.expert]
+                        np.testing.assert_array_equal(np.from_dlpack(tensor), expected)
+                        np.testing.assert_array_equal(tensor.numpy(), expected)
+                        if TORCH and tier == "ram":  # A private mapping.
+                            np.testing.assert_array_equal(tensor.torch().numpy(), expected)
+                    np.testing.assert_array_equal(np.from_dlpack(lease[stack]), tensors[stack][2])
+            with revision.lease_layer(0, experts=range(2, 4), tier="ram") as lease:
+                self.assertEqual(len(lease), 3)
+                np.testing.assert_array_equal(lease[stack].numpy(), tensors[stack])
+            with self.assertRaises(weightstore.NotFoundError):
+                revision.lease_experts(0, range(8, 9))
+
+    def test_the_loader_of_vllm_knows_the_experts_of_its_rank(self):
+        import weightstore.vllm
+
+        class Map:
+            def __init__(self, *numbers):
+                self.tolist = lambda: list(numbers)
+
+        class Layer:
+            def __init__(self, expert_map, eplb=False):
+                self.expert_map, self.enable_eplb = expert_map, eplb
+
+        class Model:
+            def __init__(self, *layers):
+                self.modules = lambda: [object(), *layers]
+
+        known = weightstore.vllm.local_experts
+        self.assertIsNone(known(Model()))
+        self.assertIsNone(known(Model(Layer(None))))
+        self.assertEqual(known(Model(Layer(Map(-1, -1, 0, 1)), Layer(Map(-1, 0, 1, -1)))), range(1, 4))
+        self.assertIsNone(known(Model(Layer(Map(-1, 0)), Layer(Map(-1, 0), eplb=True))))
+        # The files number the experts of two layers of the model together, or the model has copies of experts.
+        self.assertEqual(known(Model(Layer(Map(-1, 0))), 2), range(1, 2))
+        self.assertIsNone(known(Model(Layer(Map(-1, 0))), 4))
+        self.assertIsNone(known(Model(Layer(Map(-1, -1, 0))), 2))
+
+        class Block:
+            enable_eplb = True
+
+        self.assertIsNone(known(Model(Layer(Map(-1, 0)), Block()), 2))
+
     def test_an_unused_capsule_ends_its_lease(self):
         with weightstore.open(STORE) as store:
             with store.revision("test/model").lease_layer(0) as lease:
@@ -472,6 +563,9 @@ class VLLM(unittest.TestCase):
             model, revision = "test/model", "main"
 
         class Model:
+            def modules(self):
+                return []
+
             def load_weights(self, weights):
                 self.seen = {name: tensor.clone() for name, tensor in weights}
 

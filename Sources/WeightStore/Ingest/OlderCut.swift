@@ -1,0 +1,93 @@
+import ModelFormats
+import Storage
+import Support
+
+/// A file as the first cutting rule divides it, for a file that the newest rule divides in another way.
+///
+/// Between two rules, experts and packs have other shards, so their bytes are not shared. The same file is not stored
+/// twice: one that looks as if the store knew it by the older cut is hashed before it is cut, and then cut in the same
+/// way: so an import restores its shards that are damaged, lost or evicted. Of other files, such as fine-tunes, the bytes
+/// that the store holds by the older cut are counted.
+struct OlderCut {
+    let plan: ShardPlan
+    private let newer: ShardPlan
+    private let source: FileSource
+    private let run: ImportRun
+
+    /// - Parameter newer: the plan by the newest rule.
+    /// - Returns: nil if both rules divide the file in the same way.
+    init?(_ layout: FileLayout, newer: ShardPlan, _ source: FileSource, _ run: ImportRun) {
+        guard newer.rule != ShardPlan.firstRule else { return nil }
+        plan = ShardPlan(layout, rule: ShardPlan.firstRule)
+        self.newer = newer
+        self.source = source
+        self.run = run
+    }
+
+    /// Whether the store seems to know the file: it has a whole one of this size, and rows of a sample of its shards.
+    func isProbablyKnown(_ layout: FileLayout) throws -> Bool {
+        let hasOther = try run.catalog.read { db in
+            try FileTable.isCutOtherwise(bytes: layout.bytes, format: layout.format, rule: newer.rule, db)
+        }
+        guard hasOther else { return false }
+        let most = 8
+        let step = max(plan.shards.count / most, 1)
+        for ordinal in stride(from: plan.shards.count - 1, through: 0, by: -step) {
+            let (bytes, head) = try front(of: ordinal)
+            guard try run.catalog.read({ db in try ShardTable.isKnown(bytes: bytes, head: head, db) }) else {
+                return false
+            }
+        }
+        return true
+    }
+
+    /// The bytes that lie in shards that were written, and that the store holds by the older cut, too. A shard of more
+    /// than `ShardFacts.headBytes` is recognised by its size and its head.
+    ///
+    /// - Parameter written: shards of the newer plan.
+    func bytesStored(in written: Set<Int>) throws -> Int {
+        // Both plans have the same extents, in other shards.
+        var isSizeStored: [Int: Bool] = [:]
+        var stored = 0
+        for ordinal in plan.shards.indices {
+            let shard = plan.shards[ordinal]
+            let again = numbers(of: ordinal).reduce(0) { sum, index in
+                written.contains(newer.extents[index].shard) ? sum + newer.extents[index].length : sum
+            }
+            guard again > 0, !isAlike(ordinal) else { continue }
+            let isKnown =
+                try isSizeStored[shard.bytes]
+                ?? run.catalog.read { db in try ShardTable.hasPresent(bytes: shard.bytes, db) }
+            isSizeStored[shard.bytes] = isKnown
+            guard isKnown else { continue }
+            let (bytes, head) = try front(of: ordinal)
+            if try run.mayHold(bytes: bytes, head: head) { stored += again }
+        }
+        return stored
+    }
+
+    /// The numbers of a shard's extents.
+    private func numbers(of ordinal: Int) -> ArraySlice<Int> { plan.extentNumbers(of: ordinal) }
+
+    /// Whether the newer plan has the same shard.
+    private func isAlike(_ ordinal: Int) -> Bool {
+        let numbers = numbers(of: ordinal)
+        guard let first = numbers.first else { return true }
+        let other = newer.extents[first].shard
+        return newer.extentNumbers(of: other) == numbers
+            && numbers.allSatisfy { newer.extents[$0].shardOffset == plan.extents[$0].shardOffset }
+    }
+
+    /// The size of a shard, and its head.
+    private func front(of ordinal: Int) throws -> (bytes: Int, head: Int64) {
+        try run.check()
+        let bytes = plan.shards[ordinal].bytes
+        // Zeroed: so is the padding between tensors.
+        let front = Buffer(bytes: min(bytes, ShardFacts.headBytes))
+        for place in plan.places(of: ordinal) where place.extent.shardOffset < front.capacity {
+            let count = min(place.extent.length, front.capacity - place.extent.shardOffset)
+            try source.read(at: place.offset, into: front.room(at: place.extent.shardOffset, count))
+        }
+        return (bytes, ContentDigest(of: front.bytes(front.capacity)).head)
+    }
+}

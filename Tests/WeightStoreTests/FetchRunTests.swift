@@ -1,0 +1,74 @@
+import Foundation
+import Storage
+import Synchronization
+import TestSupport
+import Testing
+@testable import WeightStore
+
+/// The concurrent ranges of a fetch from a hub.
+@Suite(.blocking) struct FetchRunTests {
+    let directory = try! TemporaryDirectory()
+
+    /// A hub of which one range fails, after those behind it have arrived.
+    private final class FailingHub: ModelOrigin {
+        private struct State {
+            var isArmed = false
+            var reads = 0
+        }
+
+        let hub: RecordingHub
+        private let state = Mutex(State())
+
+        init(_ hub: RecordingHub) { self.hub = hub }
+
+        var url: String { hub.url }
+
+        /// The next range fails.
+        func arm() { state.withLock { $0 = State(isArmed: true) } }
+
+        func listing(of model: String, at revision: String, _ work: Work) throws -> RemoteRevision {
+            try hub.listing(of: model, at: revision, work)
+        }
+
+        func read(_ file: RemoteFile, at offset: Int, into buffer: UnsafeMutableRawBufferPointer, _ work: Work) throws {
+            let fails = state.withLock { state in
+                defer { state.isArmed = false }
+                return state.isArmed
+            }
+            if fails {
+                // All other buffers wait for this range, or five seconds have passed.
+                for _ in 0..<500 where state.withLock({ $0.reads }) < FetchRun.buffers - 1 { usleep(10_000) }
+                usleep(100_000)
+                throw FetchError.unusable(url: url, reason: "a range failed")
+            }
+            try hub.read(file, at: offset, into: buffer, work)
+            state.withLock { $0.reads += 1 }
+        }
+
+        func fetch(_ request: ShardRequest, _ work: Work, _ body: (Int, UnsafeRawBufferPointer) throws -> Void) throws {
+            try hub.fetch(request, work, body)
+        }
+    }
+
+    @Test("a fetch ends when a range fails for which all buffers wait", .timeLimit(.minutes(1)))
+    func failure() throws {
+        var model = TestModel(layers: 1)
+        for number in 0..<40 {
+            model.tensors.append(.init(name: "model.layers.0.\(number).weight", dtype: "U8", shape: [1 << 20]))
+        }
+        try model.write(to: directory("model"))
+        let hub = FailingHub(
+            RecordingHub(path: "model.safetensors", bytes: try contents(directory("model/model.safetensors"))))
+        let store = try Store(at: directory("store"), create: true)
+        store.register(scheme: "made") { _ in hub }
+        var request = try PullRequest("org/model")
+        request.origin = hub.url
+        request.selection = FetchSelection.nothing
+        #expect(try !store.pullBlocking(request).complete)
+        request.selection = FetchSelection()
+        hub.arm()
+        #expect(throws: (any Error).self) { try store.pullBlocking(request) }
+        #expect(try store.pullBlocking(request).complete)
+        #expect(try store.verifyBlocking().damage.isEmpty)
+    }
+}
