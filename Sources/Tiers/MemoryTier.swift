@@ -11,8 +11,8 @@ import Synchronization
 /// is exceeded, shards are evicted in the order of the tier's policy; a leased shard is never evicted. A shard without
 /// a file is fetched first.
 ///
-/// An expert in a tensor that stacks all experts of a layer is a range of a shard, and is resident on its own, as if it were
-/// a shard. If the whole shard is resident, too, both count.
+/// An expert in a tensor that stacks all experts of a layer is a range of a shard, and is resident on its own, as if it
+/// were a shard. If the whole shard is resident, too, both count.
 ///
 /// Invariants whenever the lock is free: `resident` is the total size of the ready shards, `loading` that of the
 /// loading shards, and `resident + loading ≤ budget`.
@@ -103,7 +103,7 @@ package final class MemoryTier: UseSource {
 
     /// The unique value that represents a shard in this tier.
     ///
-    /// - Parameter kind: nil if it is not known; a later call may know it.
+    /// - Parameter kind: nil if unknown; a later call may set it.
     package func residency(
         _ digest: ContentDigest, bytes: Int, layer: Int? = nil, kind: ShardKind? = nil, model: String? = nil
     ) -> ResidentShard {

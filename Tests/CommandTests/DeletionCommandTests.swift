@@ -88,7 +88,7 @@ import WeightStore
         #expect(try tool("verify").output.contains("all intact"))
     }
 
-    @Test("a rebuild says how many blobs belong to no revision, and gc says that it keeps them and what frees them")
+    @Test("a rebuild reports blobs that belong to no revision, and gc reports that it keeps them and how to free them")
     func unlisted() throws {
         let blobs = directory("store/blobs")
         for suffix in [".manifest", ".record"] {

@@ -489,7 +489,7 @@ import Testing
         Set(TemporaryDirectory.files(below: store + "/blobs").filter { !$0.hasSuffix(".record") })
     }
 
-    /// Settles what a rebuild has lost.
+    /// Settles the losses of a rebuild.
     private func expectSettled(_ store: Store, importsAgain: Bool) throws {
         if importsAgain {
             try store.importModelBlocking(ImportRequest(source: directory("base")))
@@ -504,7 +504,7 @@ import Testing
     }
 
     @Test(
-        "blobs that a rebuild finds without a revision are kept by gc and rm, until they are imported again or given up",
+        "blobs that a rebuild finds without a revision are kept by gc and rm until imported again or discarded",
         arguments: [true, false], [true, false])
     func unlisted(importsAgain: Bool, losesManifest: Bool) throws {
         let path = directory("store")
@@ -529,7 +529,7 @@ import Testing
         #expect(summary.unreferencedBlobs == 0 && summary.kept >= rebuilt.unreferencedBlobs)
         #expect(described(path) == before)
         if importsAgain {
-            // What the removal has left is kept, too.
+            // The leftovers of the removal are kept, too.
             #expect(try store.collectGarbage(graceSeconds: 0).kept > 0)
             try store.importModelBlocking(ImportRequest(source: directory("other")))
         }

@@ -12,9 +12,9 @@ struct CollectGarbage: ParsableCommand {
             with 0. With --quota it then evicts, as evict --down-to does.
 
             Nothing is removed if the blobs are not mounted, if the catalog is older than the blobs, or if many shards \
-            are missing. After a rebuild, blobs that belong to no revision are kept. --discard-newer lists the revisions \
-            that an older catalog does not know, and those that the last rebuild could not read or assign, requires a \
-            confirmation, and then removes their bytes.
+            are missing. After a rebuild, blobs that belong to no revision are kept. --discard-newer lists the \
+            revisions that an older catalog does not know, and the revisions and blobs that the last rebuild could not \
+            read or assign, requires a confirmation, and then removes their bytes.
             """)
 
     @Option(
@@ -25,7 +25,7 @@ struct CollectGarbage: ParsableCommand {
     @Option(help: ArgumentHelp("Then evict down to this size, by the policy: 200G.", valueName: "size")) var quota:
         ByteSize?
     @OptionGroup var choice: PolicyChoice
-    @Flag(help: "Discard revisions newer than the catalog, and blobs that the last rebuild could not read or assign.")
+    @Flag(help: "Discard revisions newer than the catalog, and those that the last rebuild could not read or assign.")
     var discardNewer = false
     @Flag(help: "Skip the confirmation of --discard-newer.") var yes = false
     @Flag(help: "Only show what would be removed.") var dryRun = false

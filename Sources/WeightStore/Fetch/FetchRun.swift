@@ -77,8 +77,8 @@ final class FetchRun: Sendable {
     private func lane() {
         while failure.first == nil {
             let buffer = pool.acquire()
-            // Until the failure is recorded: pieces that wait for the range of a failed lane keep their buffers, so the
-            // lanes that wait for one get this one after another, and end.
+            // Held until the failure is recorded. Pieces that wait for the range of a failed lane keep their buffers,
+            // so the lanes that wait for a buffer acquire this one, one after another, and end.
             defer { withExtendedLifetime(buffer) {} }
             guard failure.first == nil else { return }
             do {

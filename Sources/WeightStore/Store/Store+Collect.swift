@@ -15,9 +15,10 @@ extension Store {
     /// - Parameters:
     ///   - graceSeconds: how long the shards of an interrupted import or pull are kept, so that it can resume, and blobs
     ///     without rows.
-    ///   - discardingNewer: whether to give up what ``newerThanCatalog()`` lists. Without it, the call throws if the
-    ///     catalog is older than the blobs, and keeps blobs that may belong to what a rebuild could not read, and those
-    ///     that it found without a revision.
+    ///   - discardingNewer: whether to discard the revisions and blobs that ``newerThanCatalog()`` lists. Without it,
+    ///     the call throws if the
+    ///     catalog is older than the blobs, and keeps blobs that may belong to revisions that a rebuild could not read,
+    ///     and those that it found without a revision.
     ///   - dryRun: whether nothing is removed, and the summary says what would be.
     /// - Throws: ``StorageError/busy(what:holder:)`` if another collection is running;
     ///   ``StorageError/catalogOlder(path:)``, ``StorageError/foreignBlobs(path:found:)``; if more than 10 shards and more

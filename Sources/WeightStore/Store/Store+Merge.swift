@@ -46,7 +46,7 @@ extension Store {
         try slices(SpareReserve(reserve), work, deletesBlobs: false).visit(
             catalog.read { db in try FileTable.unlinked(db) })
         summary.shards += try reinstateEvicted(work)
-        // A catalog that was current knows why a blob has no row.
+        // If the catalog was current, a blob without a row is no loss.
         let wasOlder = try catalog.write { db in try catalog.isOlder(db) }
         let unlisted = wasOlder ? try BlobSurvey(catalog, blobs).unlisted(catalog, blobs, &summary) : []
         try catalog.write { db in

@@ -15,8 +15,8 @@ extension Store {
     ///
     /// Manifests and records that are damaged or missing are lost, and listed in ``RebuildSummary/lost``. The new
     /// catalog remembers them: until they are imported again, or the user discards them, collections keep blobs without
-    /// rows. They also keep ``RebuildSummary/unreferencedBlobs``, because these may not be garbage. A blob that cannot be
-    /// read ends the rebuild.
+    /// rows. They also keep ``RebuildSummary/unreferencedBlobs``, because these may not be garbage. A blob that cannot
+    /// be read ends the rebuild.
     ///
     /// - Parameters:
     ///   - path: the directory of the store.
@@ -93,7 +93,8 @@ extension Store {
         }
     }
 
-    /// - Returns: what could not be read, or belongs to no revision; the records that a newer one of their model supersedes.
+    /// - Returns: the losses, and the blobs that belong to no revision; the records that a newer one of their model
+    ///   supersedes.
     private static func fill(
         _ catalog: Catalog, _ blobs: BlobDirectory, _ work: Work, _ summary: inout RebuildSummary
     ) throws -> (losses: [RebuildLoss.Entry], superseded: [ContentDigest]) {

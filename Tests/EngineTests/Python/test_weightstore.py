@@ -391,7 +391,7 @@ class Store(unittest.TestCase):
             with self.assertRaises(weightstore.NotFoundError):
                 revision.lease_experts(0, range(8, 9))
 
-    def test_the_loader_of_vllm_knows_the_experts_of_its_rank(self):
+    def test_the_loader_of_vllm_finds_the_experts_of_its_rank(self):
         import weightstore.vllm
 
         class Map:

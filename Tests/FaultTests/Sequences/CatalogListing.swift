@@ -101,7 +101,7 @@ extension CatalogListing.Revision {
     }
 }
 
-/// What the catalog says of shards, and of the quota.
+/// The facts about shards in the catalog, and the quota.
 struct ShardListing {
     /// Those that should have a file.
     var present: Set<ContentDigest> = []

@@ -7,8 +7,8 @@ extension SequenceModel {
     ///
     /// - Parameters:
     ///   - status: the exit status; 128 + 9 if it was killed.
-    ///   - after: what the catalog lists now.
-    ///   - now: what it says of shards now.
+    ///   - after: the contents of the catalog now.
+    ///   - now: its facts about shards now.
     ///   - old: the state before the command.
     ///   - new: the state after it.
     /// - Throws: ``SequenceFailure`` with the rule that does not hold.
@@ -63,7 +63,8 @@ extension SequenceModel {
         if [0, 3, 12].contains(status) { try followRepair(command, new) }
     }
 
-    /// Checks that blobs which belong to no revision are kept after a rebuild, until a person confirms that they are garbage.
+    /// Checks that blobs which belong to no revision are kept after a rebuild, until the user confirms that they are
+    /// garbage.
     private mutating func checkHold(
         _ command: SequenceCommand, _ status: Int32, didHold: Bool, holds: Bool, _ new: SequenceState
     ) throws {
@@ -82,7 +83,7 @@ extension SequenceModel {
         if holds, !didHold, ![.rebuild, .merge].contains(command) {
             throw SequenceFailure("\(command) has made gc keep blobs")
         }
-        // What this command deletes was kept before it, unless it gives that up.
+        // Blobs that this command deletes were kept before it, unless it discards them.
         hasLoss = didHold && command != .discardNewer
     }
 

@@ -37,7 +37,7 @@ struct SequenceModel {
     var removedAfterBackup: Set<Key> = []
     /// The bytes of all revisions that were ever listed, by digest.
     var bytes: [ContentDigest: RevisionBytes] = [:]
-    /// What the catalog says of shards.
+    /// The facts about shards in the catalog.
     var catalog = ShardListing()
     /// Origins that a check may have found whole within the last hour.
     var checked: Set<Pair> = []

@@ -15,7 +15,7 @@ final class SequenceRun {
     private(set) var steps: [Step] = []
     /// How often each command ended with each status.
     private(set) var outcomes: [String: Int] = [:]
-    /// The lease of this process, as one that uses a revision.
+    /// The lease of this process, which stands for another one that uses a revision.
     private var lease: LeaseDirectory?
 
     /// The depth of the checks after a step.

@@ -6,7 +6,7 @@ enum Step: Sendable, Equatable, CustomStringConvertible {
     case run(SequenceCommand)
     /// SIGKILL at the `ordinal`th call of `call`. A run with fewer calls ends by itself.
     case kill(SequenceCommand, call: String, ordinal: Int)
-    /// EIO at the `ordinal`th call of `call`. The command may fail, and then has changed nothing or all.
+    /// EIO at the `ordinal`th call of `call`. A command that fails has changed nothing or all.
     case fail(SequenceCommand, call: String, ordinal: Int)
     case event(SequenceEvent)
 
