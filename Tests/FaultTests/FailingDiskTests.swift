@@ -52,7 +52,7 @@ extension Faults {
         @Test("a sync that fails fails the import, and is not tried again")
         func syncs() throws {
             var failed: [String] = []
-            try failing(["fdatasync", "fsync"], with: "EIO", most: 12) { result, _, point in
+            try failing(["fdatasync", "fsync"], with: "EIO", most: 6) { result, _, point in
                 let calls = try Trace.calls(directory("log"))
                 // Threads share the work differently from run to run, so a run may not reach this point.
                 guard let injected = calls.firstIndex(where: { $0.line.contains("INJECTED") }) else { return }
@@ -81,7 +81,7 @@ extension Faults {
 
         @Test("a disk that fills up during an import ends it with status 5, and loses nothing")
         func fullDisk() throws {
-            try failing(["pwrite64"], with: "ENOSPC", onward: true, most: 14) { result, store, point in
+            try failing(["pwrite64"], with: "ENOSPC", onward: true, most: 7) { result, store, point in
                 #expect([0, 5].contains(result.status), "\(point): \(result.status) \(result.errors)")
                 if result.status == 5 {
                     #expect(result.errors.contains("no space left"), "\(point): \(result.errors)")
@@ -94,7 +94,7 @@ extension Faults {
 
         @Test("a rename that fails fails the import and leaves the store as it was")
         func renames() throws {
-            try failing(["rename", "renameat2"], with: "EIO", most: 6) { result, _, point in
+            try failing(["rename", "renameat2"], with: "EIO", most: 3) { result, _, point in
                 #expect(result.status == 1, "\(point): \(result.errors)")
                 #expect(result.errors.contains("rename: Input/output error"), "\(point): \(result.errors)")
             }

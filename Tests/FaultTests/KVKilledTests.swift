@@ -28,7 +28,7 @@ extension Kills.KilledTests {
             ["kv", "put", "org/base", start, head, "--format", "f", "--block-tokens", "4"])
         try #require(first.status == 0, "\(first.errors)")
         try killing(
-            ["kv", "put", address[0], address[1], files.1] + address[2...], on: directory("kv"), most: 4
+            ["kv", "put", address[0], address[1], files.1] + address[2...], on: directory("kv"), most: 2
         ) { place, point, wasKilled in
             let store = try Store(at: place)
             try expectBase(store, point)
@@ -69,7 +69,7 @@ extension Kills.KilledTests {
             try store.catalog.fold()
         }
         try ChildProcess.check("sh", "-c", "rm -f '\(place)'/leases/*")
-        try killing(["evict", "--kind", "kv", "--free", "5k"], on: place, most: 4) { place, point, wasKilled in
+        try killing(["evict", "--kind", "kv", "--free", "5k"], on: place, most: 2) { place, point, wasKilled in
             let store = try Store(at: place)
             try collect(store, point)
             let kv = try store.kvBlocks(of: store.revision("org/base"), format: "f", blockTokens: 4)

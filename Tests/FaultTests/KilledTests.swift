@@ -82,7 +82,7 @@ extension Kills {
         func imports() throws {
             var isEven = false
             try killing(
-                ["import", directory("tuned"), "--name", "org/tuned"], on: directory("template"), most: 5
+                ["import", directory("tuned"), "--name", "org/tuned"], on: directory("template"), most: 3
             ) { place, point, wasKilled in
                 let store = try Store(at: place)
                 let before: Set = ["org/base@v1"]
@@ -104,7 +104,7 @@ extension Kills {
 
         @Test("a store can be created after its first import was killed at any point")
         func firstImport() throws {
-            try killing(["import", directory("base"), "--name", "org/base"], on: nil, most: 4) { place, point, _ in
+            try killing(["import", directory("base"), "--name", "org/base"], on: nil, most: 2) { place, point, _ in
                 let again = try Tool(store: place)("import", directory("base"), "--name", "org/base")
                 #expect(again.status == 0, "\(point): \(again.errors)")
                 let store = try Store(at: place)
@@ -145,7 +145,7 @@ extension Kills {
 
         @Test("a killed rm removes a model as a whole or not at all, and nothing of another")
         func removals() throws {
-            try killing(["rm", "org/tuned"], on: templateOfTwo(), most: 4) { place, point, wasKilled in
+            try killing(["rm", "org/tuned"], on: templateOfTwo(), most: 2) { place, point, wasKilled in
                 let store = try Store(at: place)
                 try expectBase(store, point)
                 let isThere = try Inspection.revisions(in: store).contains("org/tuned@v1")
@@ -178,7 +178,7 @@ extension Kills {
             try FileManager.default.createDirectory(atPath: dirty + "/blobs/ab", withIntermediateDirectories: true)
             try Data("stray".utf8).write(to: URL(fileURLWithPath: "\(dirty)/blobs/ab/\(stray)"))
 
-            try killing(["gc", "--grace", "0"], on: dirty, most: 4) { place, point, wasKilled in
+            try killing(["gc", "--grace", "0"], on: dirty, most: 2) { place, point, wasKilled in
                 let store = try Store(at: place)
                 try expectBase(store, point)
                 if !wasKilled { #expect(try Inspection.leftovers(in: store) == [], "\(point)") }
@@ -191,7 +191,7 @@ extension Kills {
         func rebuilds() throws {
             // With the last import in the log alone, as a killed process leaves it: losing the log would lose the model.
             let template = try logged()
-            try killing(["rebuild"], on: template, most: 3) { place, point, _ in
+            try killing(["rebuild"], on: template, most: 2) { place, point, _ in
                 do {
                     let store = try Store(at: place)
                     #expect(try Inspection.revisions(in: store) == ["org/base@v1", "org/tuned@v1"], "\(point)")
@@ -223,7 +223,7 @@ extension Kills {
 
         @Test("a model that is removed after a killed change stays removed at a rebuild")
         func removedAfterKill() throws {
-            try killing(["tag", "org/tuned", "prod"], on: templateOfTwo(), most: 6) { place, point, _ in
+            try killing(["tag", "org/tuned", "prod"], on: templateOfTwo(), most: 3) { place, point, _ in
                 let tool = Tool(store: place)
                 let removed = try tool("rm", "org/tuned")
                 #expect(removed.status == 0, "\(point): \(removed.errors)")
@@ -235,7 +235,7 @@ extension Kills {
 
         @Test("a model whose removal was killed and completed by gc stays removed at a rebuild")
         func killedRemoval() throws {
-            try killing(["rm", "org/tuned"], on: templateOfTwo(), most: 6) { place, point, _ in
+            try killing(["rm", "org/tuned"], on: templateOfTwo(), most: 3) { place, point, _ in
                 let left = try Inspection.revisions(in: Store(at: place))
                 let tool = Tool(store: place)
                 try tool("gc")

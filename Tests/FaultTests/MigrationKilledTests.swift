@@ -9,7 +9,7 @@ extension Kills.KilledTests {
         try ChildProcess.copy(directory("template"), to: directory("old"))
         try Store(at: directory("old")).catalog.fold()
         let before = try OldStore.downgrade(directory("old"))
-        try killing(["ls"], on: directory("old"), most: 4) { place, point, _ in
+        try killing(["ls"], on: directory("old"), most: 2) { place, point, _ in
             let store = try Store(at: place)
             try store.catalog.read { db in
                 let after = try OldStore.rows(of: Array(before.keys), db)

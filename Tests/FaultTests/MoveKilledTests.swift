@@ -17,7 +17,7 @@ extension Kills.KilledTests {
         }
         Thread.sleep(forTimeInterval: 0.2)
         try killing(
-            ["import", "--move", source, "--name", "org/moved"], on: directory("template"), most: 5,
+            ["import", "--move", source, "--name", "org/moved"], on: directory("template"), most: 3,
             of: ["unlink", "rename", "fsync", "fdatasync", "pwrite64"],
             before: { try ChildProcess.copy(original, to: source) }
         ) { place, point, _ in

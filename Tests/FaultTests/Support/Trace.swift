@@ -46,7 +46,11 @@ enum Trace {
     }
 
     /// Points of a run, of each kind of call at most `most`, evenly spread, among the calls on `path`.
+    ///
+    /// `WEIGHTSTORE_TEST_POINTS` multiplies their number; `Tests/full` sets it.
     static func points(_ log: String, in path: String, most: Int, of names: [String]) throws -> [Point] {
+        let factor = ProcessInfo.processInfo.environment["WEIGHTSTORE_TEST_POINTS"].flatMap { Int($0) } ?? 1
+        let most = max(2, most * min(max(factor, 1), 1_000))
         let path = path.replacingOccurrences(of: "//", with: "/")
         let calls = try calls(log).filter { $0.line.contains(path) }
         return names.flatMap { name in
