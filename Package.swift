@@ -1,11 +1,11 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-/// `Tests/quick` sets it: what stands above the module WeightStore is left out, with the packages that it needs. SwiftPM
+/// `Tests/quick` sets it: the modules above WeightStore are left out, with the packages that they need. SwiftPM
 /// builds all test targets into one bundle, so a filter alone would still build them.
 let isQuick = Context.environment["WEIGHTSTORE_QUICK"] != nil
 
-/// `Tests/fuzz` sets it: then the package has what the fuzzer needs alone, so that nothing links a network.
+/// `Tests/fuzz` sets it: then the package has only the modules that the fuzzer needs, so that nothing links a network.
 let isFuzzing = Context.environment["WEIGHTSTORE_FUZZ"] != nil
 
 /// The built-in policies: files of Sources/Policies/BuiltIn.
@@ -54,7 +54,7 @@ let modules: [Target] = [
         ]),
 ]
 
-/// URLs, routes, ranges, dates and listings: what goes over a network, without one.
+/// URLs, routes, ranges, dates and listings: the formats of the network, without network code.
 let wireFormats = Target.target(name: "WireFormats", dependencies: ["Support", "WeightStore"])
 
 let services: [Target] = [
@@ -101,7 +101,7 @@ let services: [Target] = [
         ],
         path: "Sources/CWeightStore/Library",
         // In release builds the library stands alone: it contains the Swift runtime and exports the interface alone.
-        // It is never unloaded, because its threads live on.
+        // It is never unloaded, because its threads keep running.
         linkerSettings: [
             .unsafeFlags(
                 [
@@ -143,7 +143,7 @@ let tests: [Target] = [
 let serviceTests: [Target] = [
     // Measures; Tests/kv-benchmark runs it beside its peers.
     .executableTarget(name: "kv-benchmark", dependencies: ["KVCompression", "WeightStore"], path: "Tests/KVBenchmark"),
-    // A small engine in a process of its own: records use, is warmed, and prints what its first requests cost.
+    // A small engine in its own process: records use, is warmed, and prints the cost of its first requests.
     .executableTarget(name: "warm-engine", dependencies: ["WeightStore"], path: "Tests/WarmEngine"),
     // An engine of the tests: streams layers, and computes with them.
     .executableTarget(name: "example-engine", dependencies: ["WeightStore"], path: "Tests/ExampleEngine"),

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes files with the reference implementations of safetensors and GGUF, and what is in them.
+"""Writes files with the reference implementations of safetensors and GGUF, and a description of their contents.
 
     pip install safetensors numpy gguf
     Tests/formats-reference.py DIRECTORY
@@ -129,7 +129,7 @@ def safetensors_files(directory):
     path = "empty.safetensors"
     files[path] = write_safetensors(os.path.join(directory, path), {})
 
-    # The array interface, as most people use it.
+    # The array interface, as it is mostly used.
     path = "arrays.safetensors"
     arrays = {
         "b": np.arange(1, 13, dtype=np.float32).reshape(3, 4),
@@ -182,7 +182,7 @@ def repeats(text):
 
 
 def damaged(count):
-    """Damaged files and what the reference finds in them."""
+    """Damaged files, and the reference's findings in them."""
     choose = random.Random(5000)
     numbers = ["0", "1", "2", "8", "16", "-1", "1.0", "1e1", "00", str(2**63), str(2**64), "null", '"4"']
     pieces = [
@@ -278,7 +278,7 @@ def write_gguf(path, tensors, describe, **options):
 
 
 def expect_gguf(path, tensors):
-    """What gguf.GGUFReader finds, checked against where the data is."""
+    """The findings of gguf.GGUFReader, compared with the offsets of the data."""
     with open(path, "rb") as file:
         raw = file.read()
     reader = gguf.GGUFReader(path)

@@ -58,7 +58,7 @@ def raises(error, call, *arguments, **options):
     try:
         call(*arguments, **options)
     except error as found:
-        # An error of its own kind: none that says the cache has it not, and that hides what happened.
+        # An error of its own kind, not one that says that the cache lacks the file, which would hide the cause.
         assert not isinstance(found, LocalEntryNotFoundError), repr(found)
         return found
     raise AssertionError(f"{error.__name__} was not raised")
@@ -111,7 +111,7 @@ for revision in ["main", "prod", "v1", commit]:
 local = snapshot_download(model, local_dir=work / "local")
 assert files(local) == original
 
-check("a download that broke off goes on from there")
+check("an interrupted download resumes")
 weights = source / "model.safetensors"
 size = weights.stat().st_size
 before = sent()

@@ -4,9 +4,9 @@
     Tests/hub-server.py ROOT            serves ROOT/org/name/…; prints the ports of the hub and of its content network
     Tests/hub-server.py --tree ROOT OUT CDN   writes the same as files for a web server that redirects to CDN
 
-Files of 100,000 bytes or more are in LFS: asked for at the hub, they are redirected to the content network, with a
-signature that must be there. `POST /control` takes {"faults": […], "page": N, "token": T}; `GET /control` tells what
-was asked and served. A fault: {"match": regular expression on the path, "kind": …, "times": N, "after": bytes}.
+Files of 100,000 bytes or more are in LFS: a request to the hub is redirected to the content network, with a
+required signature. `POST /control` accepts {"faults": […], "page": N, "token": T}; `GET /control` returns the
+requests and the bytes sent. A fault: {"match": regular expression on the path, "kind": …, "times": N, "after": bytes}.
 """
 import hashlib, json, os, re, socket, struct, sys, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -212,4 +212,4 @@ else:
     print(hub.port, hub.cdn_port, flush=True)
     threading.Thread(target=servers[1].serve_forever, daemon=True).start()
     threading.Thread(target=servers[0].serve_forever, daemon=True).start()
-    sys.stdin.read()  # Ends with whoever started it.
+    sys.stdin.read()  # Ends with the process that started it.

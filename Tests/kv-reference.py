@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Random and adversarial keys, values and attention scores, and what NumPy makes of them: the reference of KVCompression.
+"""Random and adversarial keys, values and attention scores, and NumPy's results for them: the reference of KVCompression.
 
     Tests/kv-reference.py DIRECTORY
     WEIGHTSTORE_KV_REFERENCE=DIRECTORY swift test --filter KVReferenceTests
@@ -242,7 +242,7 @@ def positions_of(method, parameters, attention, heads, batch, length, layer):
 
 
 def quantized(floats, element, bits, group, axis):
-    """Scales and zero points in the order of the layout, steps before rounding and what is dequantised."""
+    """Scales and zero points in the order of the layout, steps before rounding, and dequantised elements."""
     levels = 2**bits - 1
     b, h, r, c = floats.shape
     groups = -(-(r if axis == "channel" else c) // group)

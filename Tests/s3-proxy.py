@@ -3,11 +3,11 @@
 
     s3-proxy.py SERVICE-PORT [ADDRESS]
 
-Each listing answers as it did the first time, until POST /thaw. Everything else is passed on as it is, so that
+Each listing returns its first answer, until POST /thaw. Everything else is passed on as it is, so that
 signatures, which cover the host's name, stay valid.
 
 POST /hold with a text holds the requests whose method and path contain it, such as "PUT pushes/" (any path between the
-two words), until POST /release; GET /held answers how many are held.
+two words), until POST /release; GET /held returns the number of held requests.
 """
 import http.client
 import http.server

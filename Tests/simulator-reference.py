@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Holds the simulator against libCacheSim (PyPI libcachesim): the same traces, policies and cache sizes.
+"""Compares the simulator with libCacheSim (PyPI libcachesim): the same traces, policies and cache sizes.
 
     .build/test-support/python/bin/pip install libcachesim
     .build/test-support/python/bin/python Tests/simulator-reference.py [--requests N] [TOOL]
@@ -15,7 +15,7 @@ import argparse, heapq, json, math, os, random, subprocess, sys, tempfile
 import libcachesim
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# Not lfuda: libcachesim 0.3.5 does not come back from it.
+# Not lfuda: libcachesim 0.3.5 does not return from it.
 THEIRS = {"lru": libcachesim.LRU, "lfu": libcachesim.LFU, "size": libcachesim.Size, "gdsf": libcachesim.GDSF}
 
 
@@ -29,7 +29,7 @@ def zipf(requests, objects, alpha, seed):
 
 
 def drifting(requests, objects, seed):
-    """Popularity that moves on: new models come, old ones are left."""
+    """Popularity that changes: new models arrive, old ones fall out of use."""
     choose = random.Random(seed)
     sizes = [max(1, int(math.exp(choose.gauss(13, 1.5)))) for _ in range(objects)]
     trace = []

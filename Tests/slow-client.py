@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""A client that takes a file as slowly as it is told, and says how much of it came.
+"""A client that reads a file at a given pace, and prints the number of bytes that arrived.
 
     slow-client.py URL PACE [AUTHORITY]
 
-PACE is in bytes a second; with 0 it asks four times and takes nothing, for ever. AUTHORITY is the certificate to trust. Writes "begun" when
-the answer has begun, and in the end the number of bytes of its body.
+PACE is in bytes per second; with 0 it sends four requests and never reads. AUTHORITY is the certificate to trust.
+Prints "begun" when the answer has begun, and in the end the number of bytes of its body.
 """
 import socket
 import ssl
@@ -14,13 +14,13 @@ import urllib.parse
 
 url, pace = urllib.parse.urlsplit(sys.argv[1]), int(sys.argv[2])
 connection = socket.socket()
-# What the kernel takes for it is little.
+# The kernel's buffer for it is small.
 connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
 connection.connect((url.hostname, url.port))
 if url.scheme == "https":
     connection = ssl.create_default_context(cafile=sys.argv[3]).wrap_socket(connection, server_hostname=url.hostname)
 request = f"GET {url.path} HTTP/1.1\r\nHost: {url.netloc}\r\n\r\n".encode()
-# What is not taken must be more than all buffers of the kernel hold.
+# The unread bytes must exceed all buffers of the kernel.
 connection.sendall(request * (1 if pace else 4))
 answer = connection.recv(1)
 print("begun", flush=True)

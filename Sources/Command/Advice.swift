@@ -30,7 +30,8 @@ enum Advice {
             "\"weightstore rebuild\" creates a new catalog from the blobs and keeps the old one."
         case .catalogOlder:
             """
-            "weightstore rebuild --merge" adds what is newer; "weightstore gc --discard-newer" lists it and gives it up.
+            "weightstore rebuild --merge" adds the newer revisions; "weightstore gc --discard-newer" lists and discards \
+            them.
             """
         case .foreignBlobs:
             """
@@ -46,7 +47,7 @@ enum Advice {
             Run the command as the store's owner, or as a member of a group with which "weightstore init --shared-group" \
             shares it.
             """
-        case .removed: "\"weightstore ls\" lists what is there now."
+        case .removed: "\"weightstore ls\" lists the present models."
         case .missing: "Import or pull the model again to heal it."
         case .notFound(let kind, let name, let detail) where detail.isEmpty: list(kind, name)
         default: nil
@@ -81,7 +82,7 @@ enum Advice {
         case .originLacks, .originUnchecked:
             "Leave the origin out, or vouch for it with --trust: it then counts as checked."
         case .originNeeded:
-            "Export or remove the revision first, add another origin, or give up these shards with --force."
+            "Export or remove the revision first, add another origin, or discard these shards with --force."
         case .neededElsewhere(let revision, _, _, _):
             """
             Restore the origin, or remove the other revisions first. If the bytes are gone for good, remove the origin with \
@@ -101,7 +102,7 @@ enum Advice {
         case .refMoved: "\"weightstore fleet status\" shows the ref; run the command again if the move is still wanted."
         case .lostRace: "Run the command again."
         case .inconsistent:
-            "\"weightstore fleet repair\" lists what is there, and continues from it if nothing can be restored."
+            "\"weightstore fleet repair\" lists the objects that exist, and continues from them if nothing can be restored."
         case .removesTooMuch:
             "\"weightstore fleet verify\" checks the versions; --allow-removing 50% allows half of the shards to be removed."
         default: nil

@@ -1,4 +1,4 @@
-/// What a command leaves behind when it is interrupted, and what to do then.
+/// The leftovers of an interrupted command, and the next step.
 protocol InterruptAdvice {
     /// Sentences after "Interrupted."; empty if nothing is left behind.
     var interruptAdvice: String { get }

@@ -31,7 +31,7 @@ enum Signals {
         var stop: [ObjectIdentifier: StopHandler] = [:]
         var hangUp: [ObjectIdentifier: @Sendable () -> Void] = [:]
         var cleanUps: [@Sendable () -> Void] = []
-        /// What an interrupted process reports.
+        /// The report of an interrupted process.
         var advice = ""
     }
 
@@ -163,7 +163,7 @@ enum Signals {
         state.withLock { $0.cleanUps.append(cleanUp) }
     }
 
-    /// What a process that is interrupted reports after "Interrupted.".
+    /// The text that an interrupted process reports after "Interrupted.".
     static func setAdvice(_ text: String) { state.withLock { $0.advice = text } }
 
     /// The report of an interrupted process.

@@ -18,11 +18,11 @@ struct StoreOptions: ParsableArguments {
 
     var path: String { store ?? Store.defaultPath }
 
-    /// Reports what a command that uses a revision lacks in a store that can only be read.
+    /// Reports the limits of a command that uses a revision in a store that can only be read.
     func noteReadOnly(_ store: Store) {
         guard let reason = store.readOnlyReason else { return }
         Terminal.printDiagnostic(
-            "\(reason): the store can only be read; uses are not counted, and another process may remove what is in use"
+            "\(reason): the store can only be read; uses are not counted, and another process may remove bytes in use"
         )
     }
 

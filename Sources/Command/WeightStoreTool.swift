@@ -46,7 +46,7 @@ struct WeightStoreTool: ParsableCommand {
         return ["\(error)", Advice.text(for: error)].compactMap(\.self).joined(separator: " ")
     }
 
-    /// What is reported of wrong usage that a command finds while it runs: as for wrong usage that the parser finds.
+    /// The report of wrong usage that a command finds while it runs: the same as for wrong usage that the parser finds.
     private static func usage(of command: any ParsableCommand.Type, _ error: ValidationError) -> String {
         let usage = usageString(for: command)
         let names = usage.split(separator: " ").prefix { $0.utf8.first.map { !"[<-(".utf8.contains($0) } ?? false }

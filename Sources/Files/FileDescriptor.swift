@@ -22,8 +22,8 @@ package struct FileDescriptor: ~Copyable, Sendable {
     }
 
     deinit {
-        // Closing alone leaves a lock in place as long as a child that was forked meanwhile has a copy of the descriptor,
-        // which is until it runs its program.
+        // Closing alone leaves a lock in place as long as a child that was forked meanwhile has a copy of the
+        // descriptor, which is until it runs its program.
         if isLocked.load(ordering: .relaxed) { unlock() }
         close(raw)
     }

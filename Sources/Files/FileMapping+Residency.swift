@@ -15,7 +15,7 @@ extension FileMapping {
                 madvise(pages.baseAddress, pages.count, clinux_MADV_POPULATE_READ)
             }
         } catch {
-            // The kernel's words for a page that cannot be read.
+            // The kernel's errors for a page that cannot be read.
             guard case .system(let operation, _, let code) = error, [EFAULT, EHWPOISON].contains(code) else {
                 throw error
             }

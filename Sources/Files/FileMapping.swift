@@ -14,7 +14,8 @@ package final class FileMapping: Sendable {
     /// Whether the bytes are a copy, which takes no mapping.
     private let isCopy: Bool
 
-    /// Maps `bytes` bytes, or copies them if mappings are scarce (`MappingBudget`). The corresponding C function is `mmap`.
+    /// Maps `bytes` bytes, or copies them if mappings are scarce (`MappingBudget`). The corresponding C function is
+    /// `mmap`.
     ///
     /// - Parameter offset: the position of the first byte in the file.
     /// - Throws: ``FileError/mappingLimit(path:limit:)`` if the kernel allows no more mappings.
@@ -27,7 +28,7 @@ package final class FileMapping: Sendable {
             isCopy = true
             return
         }
-        isCopy = MappingBudget.takeOrCopy(bytes)
+        isCopy = MappingBudget.reserveOrCopy(bytes)
         if isCopy {
             lead = 0
             base = UnsafeRawPointer(try MappingBudget.copy(file, from: offset, bytes: bytes))

@@ -2,8 +2,8 @@ import Glibc
 
 /// The entries of a directory, without `.` and `..`.
 ///
-/// A name may be any bytes. What is not UTF-8 is no `String` that leads to the file again, and two such names would become
-/// the same text, so these names are kept apart.
+/// A name may be any bytes. A name that is not UTF-8 has no `String` that names the file again, and two such names
+/// would become the same text, so these names are kept separately.
 package struct DirectoryEntries: Sendable {
     /// The names that are UTF-8, sorted by their bytes.
     package var names: [String] = []
@@ -16,7 +16,7 @@ package struct DirectoryEntries: Sendable {
 extension FileSystem {
     /// The names in a directory that are UTF-8, sorted by their bytes; empty if the directory does not exist.
     ///
-    /// An error while the directory is read is thrown, and never taken for its end. The corresponding C function is
+    /// An error while the directory is read is thrown, and never mistaken for its end. The corresponding C function is
     /// `readdir`.
     package static func entries(_ path: String) throws(FileError) -> [String] { try listing(path).names }
 
@@ -63,7 +63,7 @@ extension FileSystem {
         defer { closedir(stream) }
         var names: [[UInt8]] = []
         while true {
-            // Only errno tells the end of the directory from an error.
+            // Only errno distinguishes the end of the directory from an error.
             errno = 0
             guard let entry = readdir(stream) else {
                 if errno != 0 { throw .system(operation: "readdir", path: escaped(path), code: errno) }

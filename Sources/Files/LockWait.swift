@@ -4,8 +4,8 @@ import Support
 /// How a wait for a lock ends, and where it is reported.
 ///
 /// A wait ends with the lock, with the cancellation of a work, or after `patience`. It polls, because a thread that is
-/// blocked in `flock` hears no cancellation. After two seconds, and then every minute, the report names the processes that
-/// hold the lock.
+/// blocked in `flock` does not notice a cancellation. After two seconds, and then every minute, the report names the
+/// processes that hold the lock.
 package struct LockWait: Sendable {
     /// The longest wait; nil means no limit.
     package var patience: Duration?

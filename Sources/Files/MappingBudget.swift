@@ -20,7 +20,7 @@ enum MappingBudget {
     private static let live = Atomic<Int>(0)
 
     /// Whether a file is to be copied. Otherwise the caller maps it, and ``release()`` ends that.
-    static func takeOrCopy(_ bytes: Int) -> Bool {
+    static func reserveOrCopy(_ bytes: Int) -> Bool {
         if live.add(1, ordering: .relaxed).newValue <= limit / 2 || bytes > copiedBytes { return false }
         release()
         return true

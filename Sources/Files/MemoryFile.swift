@@ -12,7 +12,7 @@ package final class MemoryFile: Sendable {
     /// Its path in this process.
     package var path: String { "/proc/self/fd/\(file.raw)" }
 
-    /// Makes a file of zero bytes, which take memory when they are written.
+    /// Creates a file of zero bytes, which use memory when they are written.
     package init(bytes: Int) throws(FileError) {
         file = try FileDescriptor.inMemory()
         try file.truncate(to: bytes)

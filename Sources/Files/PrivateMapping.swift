@@ -22,7 +22,7 @@ package final class PrivateMapping: Sendable {
             isCopy = true
             return
         }
-        isCopy = MappingBudget.takeOrCopy(bytes)
+        isCopy = MappingBudget.reserveOrCopy(bytes)
         if isCopy {
             address = UInt(bitPattern: try MappingBudget.copy(file, bytes: bytes))
             return

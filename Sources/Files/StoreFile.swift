@@ -78,7 +78,7 @@ package enum StoreFile {
         }
     }
 
-    /// What a new file gets from its directory.
+    /// The rights that a new file gets from its directory.
     private struct Parent {
         /// Nil if the creating user keeps the file.
         let owner: (user: uid_t, group: gid_t)?

@@ -116,7 +116,7 @@ extension Fleet {
         }
         guard found.known > versions.generation else {
             try bucket.put(register.head, Array("\(versions.generation)".utf8))
-            map.tell(versions)
+            map.announce(versions)
             return
         }
         // Each lost generation may have created a version.
@@ -124,7 +124,7 @@ extension Fleet {
         versions.generation = found.known + 1
         versions.writer = UUID().uuidString
         try write(versions.encoded(), as: versions.generation, register)
-        map.tell(versions)
+        map.announce(versions)
     }
 
     private func repairLedger(_ found: BucketRegister) throws {

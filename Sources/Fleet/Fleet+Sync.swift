@@ -42,13 +42,15 @@ extension Fleet {
             throw FleetError.unknown(what: "ref", name: "\(follow)")
         }
         let syncer = syncer(store)
-        store.ask(syncer.book)
+        store.ask(syncer.selector)
         defer { store.ask(nil) }
         return try syncer.sync(versions, following: follows, work: work)
     }
 
     private func syncer(_ store: Store) -> Syncer {
-        Syncer(store: store, fleet: self, book: PeerSelector(me: nil, load: peers(store)), board: InFlightRegistry())
+        Syncer(
+            store: store, fleet: self, selector: PeerSelector(ownName: nil, load: peers(store)),
+            board: InFlightRegistry())
     }
 
     /// The nodes: from etcd, or if that fails, from the table that this machine's node writes.
@@ -68,7 +70,7 @@ extension Fleet {
     public static func askPeers(for store: Store) {
         store.ask(
             PeerSelector(
-                me: nil,
+                ownName: nil,
                 load: { [weak store] in
                     guard let store else { return [] }
                     return try FleetTable.allPeers(store).map { try $0.info() }

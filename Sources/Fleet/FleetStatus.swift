@@ -39,10 +39,10 @@ extension Fleet {
         }
         let holdings = try decode(NodeHoldings.self, etcd.holdings)
         return try decode(NodeInfo.self, etcd.nodes).sorted { $0.name < $1.name }.map { info in
-            let said = holdings.first { $0.name == info.name }
+            let reported = holdings.first { $0.name == info.name }
             let states = models.flatMap { versions in
                 versions.targets(info.follows).sorted { $0.key < $1.key }.map { ref, target in
-                    let state = said?.holdings.first { $0.model == versions.model && $0.ref == ref }
+                    let state = reported?.holdings.first { $0.model == versions.model && $0.ref == ref }
                     let isThere = state?.digest == target.digest
                     // A node that has not received the version yet cannot know which bytes it lacks.
                     let missing = isThere ? 0 : state?.wanted == target.version ? state!.missing : target.bytes
@@ -52,7 +52,7 @@ extension Fleet {
                         missing: missing)
                 }
             }
-            return FleetStatus.Node(info: info, holdings: said, states: states)
+            return FleetStatus.Node(info: info, holdings: reported, states: states)
         }
     }
 }

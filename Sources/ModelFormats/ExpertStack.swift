@@ -1,16 +1,16 @@
-/// A tensor that holds the matrices of all experts of a layer, one after the other: the bytes of each expert are a range
-/// of the tensor's.
+/// A tensor that holds the matrices of all experts of a layer, one after the other: the bytes of each expert are a
+/// range of the tensor's.
 ///
 ///     let stack = ExpertStack(tensor, format: .gguf)    // blk.3.ffn_up_exps.weight, [2048, 1024, 64]
-///     stack?.range(of: 5)                               // where the sixth expert's bytes are
+///     stack?.range(of: 5)                               // the bytes of the sixth expert
 ///
 /// Such tensors are in GGUF files since April 2024, and in checkpoints of models whose experts are fused. They are
 /// recognised by their names, those of `families`.
 public struct ExpertStack: Sendable, Hashable {
     /// A naming scheme of such tensors.
     public struct Family: Sendable, Hashable {
-        /// The end of the names, with `N` for the layer. A name may have further parts before the pattern. A pattern that
-        /// ends with a dot is followed by another part, such as `weight`.
+        /// The end of the names, with `N` for the layer. A name may have further parts before the pattern. A pattern
+        /// that ends with a dot is followed by another part, such as `weight`.
         public let pattern: String
         /// A tensor name of a published model.
         public let example: String

@@ -1,8 +1,8 @@
 extension ShardPlan {
     /// The limits of a pass over a file.
     package struct PassLimits: Sendable {
-        /// The first bytes of each shard that are gathered in memory, in whatever order they are in the file. The rest of a
-        /// shard is passed on in its order.
+        /// The first bytes of each shard that are gathered in memory, in whatever order they are in the file. The rest
+        /// of a shard is passed on in its order.
         package var frontBytes: Int
         /// The memory for the fronts, and for tensors that are in the file before their place in the shard, in bytes.
         package var bufferBytes: Int
@@ -16,12 +16,12 @@ extension ShardPlan {
         }
     }
 
-    /// The shards that cannot be put together in a pass over the file in its order, within these limits. They are read on
-    /// their own, after the pass.
+    /// The shards that cannot be put together in a pass over the file in its order, within these limits. They are read
+    /// on their own, after the pass.
     ///
-    /// The scales of an expert are often far before its matrices, because writers sort tensors by the size of their type.
-    /// They are small, so they wait in memory. In a file that has the second matrices of all experts after all first ones,
-    /// as many shards are open at once as a layer has experts.
+    /// The scales of an expert are often far before its matrices, because writers sort tensors by the size of their
+    /// type. They are small, so they wait in memory. In a file that has the second matrices of all experts after all
+    /// first ones, as many shards are open at once as a layer has experts.
     ///
     /// - Parameter wanted: the shards to read; nil for all.
     package func scatteredShards(_ limits: PassLimits, among wanted: Set<Int>? = nil) -> Set<Int> {

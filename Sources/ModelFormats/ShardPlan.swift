@@ -7,12 +7,12 @@
 ///   the pack has 1 MiB: first the tensors outside of the experts, by name, then the experts, by number.
 /// * The bytes outside all tensors are one shard, in file order.
 ///
-/// Each tensor of a shard is aligned to 64 bytes. So a file has at most bytes ÷ 1 MiB + layers + 2 shards, where the bytes
-/// include this padding.
+/// Each tensor of a shard is aligned to 64 bytes. So a file has at most bytes ÷ 1 MiB + layers + 2 shards, where the
+/// bytes include this padding.
 ///
-/// The plan depends only on the header, so the same file is always divided in the same way. A change of these rules gets
-/// a new number, and `ShardPlan.init(_:rule:)` keeps the rules before it: the shards of a file that is fetched in parts
-/// are all cut by the rule with which the file began.
+/// The plan depends only on the header, so the same file is always divided in the same way. A change of these rules
+/// gets a new number, and `ShardPlan.init(_:rule:)` keeps the rules before it: the shards of a file that is fetched in
+/// parts are all cut by the rule with which the file began.
 package struct ShardPlan: Sendable {
     /// The content of a shard.
     package enum Kind: Sendable {
@@ -31,7 +31,7 @@ package struct ShardPlan: Sendable {
         package var layer: Int?
     }
 
-    /// An extent, and where it begins in the file.
+    /// An extent, and its offset in the file.
     package struct Place: Sendable, Equatable {
         package var offset: Int
         package var extent: Extent
@@ -51,19 +51,19 @@ package struct ShardPlan: Sendable {
     static let firstRulePackBytes = 16 << 20
     static let packAlignment = 64
 
-    /// The number of the rule. A file that the newest rule cuts as the first one does has the number of the first, so that
-    /// its manifest is the same whichever version made it.
+    /// The number of the rule. A file that the newest rule cuts as the first one does has the number of the first, so
+    /// that its manifest is the same whichever version made it.
     package private(set) var rule: Int
     /// The shards; extents refer to them by index.
     package private(set) var shards: [Shard] = []
     /// In file order, covering every byte.
     package private(set) var extents: [Extent] = []
 
-    /// Where each extent begins in the file.
+    /// The offset of each extent in the file.
     private var offsets: [Int] = []
     /// The extents, sorted by shard, then by offset in the shard.
     private var byShard: [Int] = []
-    /// Where the extents of each shard begin in `byShard`, and the end.
+    /// The position of each shard's first extent in `byShard`, and the end.
     private var shardStarts: [Int] = []
 
     /// The extents in file order, each with its offset in the file.
@@ -82,7 +82,7 @@ package struct ShardPlan: Sendable {
     /// The number of extents of a shard.
     package func extentCount(of shard: Int) -> Int { shardStarts[shard + 1] - shardStarts[shard] }
 
-    /// Where an extent begins in the file.
+    /// The offset of an extent in the file.
     package func offset(of extent: Int) -> Int { offsets[extent] }
 
     /// Plans the shards of a file by the newest rule.
@@ -145,7 +145,7 @@ package struct ShardPlan: Sendable {
         }
     }
 
-    /// Whether another plan of the same file has the same shards, with whatever numbers.
+    /// Whether another plan of the same file has the same shards, regardless of their numbers.
     private func cutsAlike(_ other: ShardPlan) -> Bool {
         guard shards.count == other.shards.count, extents.count == other.extents.count else { return false }
         var numbers = [Int?](repeating: nil, count: shards.count)
@@ -221,7 +221,7 @@ private struct TensorSorter {
         var bytes: Int
     }
 
-    /// What a pack holds or lacks as a whole: a tensor, or an expert.
+    /// A unit that is in one pack as a whole: a tensor, or an expert.
     private struct Unit {
         var expert: Int?
         var members: [Member]

@@ -34,7 +34,7 @@ enum OrderedFetch {
         /// Signalled when a part has arrived.
         let arrived = DispatchSemaphore(value: 0)
         /// Signalled when a part has been passed on.
-        let room = DispatchSemaphore(value: 0)
+        let slots = DispatchSemaphore(value: 0)
     }
 
     /// Blocks until all parts are passed on.
@@ -51,19 +51,19 @@ enum OrderedFetch {
         let shared = Shared()
         // Signalled, not created with a value: a semaphore must not be released below its initial value, and some parts
         // may never be passed on.
-        for _ in 0..<2 * lanes { shared.room.signal() }
+        for _ in 0..<2 * lanes { shared.slots.signal() }
         let threads = try WorkerThreads(count: min(lanes, parts.count))
         for _ in 0..<min(lanes, parts.count) {
             threads.submit {
                 while true {
-                    shared.room.wait()
+                    shared.slots.wait()
                     let index = shared.state.withLock { state -> Int? in
                         guard state.next < parts.count, !state.isOver else { return nil }
                         defer { state.next += 1 }
                         return state.next
                     }
                     guard let index else {
-                        shared.room.signal()
+                        shared.slots.signal()
                         return
                     }
                     let part = parts[index]
@@ -82,7 +82,7 @@ enum OrderedFetch {
             // Threads that are still reading stop soon.
             shared.state.withLock { $0.isOver = true }
             shared.work.cancel()
-            shared.room.signal()
+            shared.slots.signal()
         }
         for (index, part) in parts.enumerated() {
             var result: Result<[UInt8], any Error>?
@@ -95,7 +95,7 @@ enum OrderedFetch {
                 }
             }
             try result!.get().withUnsafeBytes { try body(part.shardOffset, $0) }
-            shared.room.signal()
+            shared.slots.signal()
         }
     }
 }

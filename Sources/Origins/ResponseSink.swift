@@ -112,9 +112,9 @@ final class ResponseSink: HTTPClientResponseDelegate, @unchecked Sendable {
             state.filled += count
             return count
         case .keep(let limit):
-            let room = max(limit - state.text.count, 0)
-            state.text += buffer.readableBytesView.prefix(room)
-            if count > room { state.isTooLong = true }
+            let space = max(limit - state.text.count, 0)
+            state.text += buffer.readableBytesView.prefix(space)
+            if count > space { state.isTooLong = true }
             return 0
         }
     }

@@ -20,7 +20,7 @@ extension S3Bucket {
         var more: [(String, String)] = []
         while true {
             try work.check()
-            let answer = try askBucket(
+            let answer = try requestListing(
                 [("list-type", "2"), ("encoding-type", "url"), ("prefix", full(prefix))] + more)
             let page: BucketListing
             do {

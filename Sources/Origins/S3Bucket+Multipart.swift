@@ -27,8 +27,10 @@ extension S3Bucket {
         var more: [(String, String)] = []
         while true {
             let text = String(
-                decoding: try askBucket([("uploads", ""), ("encoding-type", "url"), ("prefix", full(prefix))] + more)
-                    .text,
+                decoding: try requestListing(
+                    [("uploads", ""), ("encoding-type", "url"), ("prefix", full(prefix))] + more
+                )
+                .text,
                 as: UTF8.self)
             uploads += XMLText.values(of: "Upload", in: text).compactMap { entry in
                 func field(_ name: String) -> String { XMLText.values(of: name, in: entry).first ?? "" }

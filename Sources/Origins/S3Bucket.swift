@@ -168,7 +168,7 @@ package final class S3Bucket: Sendable {
     }
 
     /// Requests a listing of the bucket. Prefixes in `query` must begin with this bucket's.
-    func askBucket(_ query: [(String, String)]) throws -> Transport.Answer {
+    func requestListing(_ query: [(String, String)]) throws -> Transport.Answer {
         try collect(resource("listing", path: "/" + root, .GET, query: query), limit: Self.answerBytes)
     }
 
@@ -199,12 +199,12 @@ package final class S3Bucket: Sendable {
     private func collect(_ resource: Transport.Resource, limit: Int) throws -> Transport.Answer {
         try withClock {
             let answer = try transport.collect(resource, limit: limit, work)
-            learn(from: answer.headers)
+            updateClock(from: answer.headers)
             return answer
         }
     }
 
-    private func learn(from headers: HTTPHeaders) {
+    private func updateClock(from headers: HTTPHeaders) {
         guard let date = headers.first(name: "date").flatMap({ HTTPDate.parse($0) }) else { return }
         let seconds = date.timeIntervalSinceNow
         // The header has whole seconds, and was delayed in transit.
@@ -243,7 +243,7 @@ package final class S3Bucket: Sendable {
         let code = XMLText.values(of: "Code", in: String(decoding: answer.text, as: UTF8.self)).first ?? ""
         if code == "NoSuchBucket" { return .notFound(what: "bucket", url: address.name, status: answer.status) }
         guard answer.status == 403 else { return nil }
-        learn(from: answer.headers)
+        updateClock(from: answer.headers)
         return .unauthorized(url: address.name, status: 403, message: String(code))
     }
 }

@@ -29,8 +29,8 @@ extension Transport {
         var splitter = LineSplitter(limit: Self.longestLine)
         while true {
             if work.isCancelled { throw CancellationError() }
-            guard let news = sink.next(within: .milliseconds(100)) else { continue }
-            switch news {
+            guard let event = sink.next(within: .milliseconds(100)) else { continue }
+            switch event {
             case .bytes(let bytes):
                 do {
                     try splitter.append(bytes, body)
@@ -60,13 +60,13 @@ extension Transport {
 private final class LineSink: HTTPClientResponseDelegate, Sendable {
     typealias Response = Void
 
-    enum News {
+    enum Event {
         case bytes([UInt8])
         case end((any Error)?)
     }
 
     private struct State {
-        var news: [News] = []
+        var events: [Event] = []
         var status = 0
     }
 
@@ -76,9 +76,9 @@ private final class LineSink: HTTPClientResponseDelegate, Sendable {
     var status: Int { state.withLock { $0.status } }
 
     /// - Returns: nil if nothing arrived.
-    func next(within time: DispatchTimeInterval) -> News? {
+    func next(within time: DispatchTimeInterval) -> Event? {
         guard arrived.wait(timeout: .now() + time) == .success else { return nil }
-        return state.withLock { $0.news.removeFirst() }
+        return state.withLock { $0.events.removeFirst() }
     }
 
     func end(_ result: Result<Void, any Error>) {
@@ -88,8 +88,8 @@ private final class LineSink: HTTPClientResponseDelegate, Sendable {
         }
     }
 
-    private func add(_ news: News) {
-        state.withLock { $0.news.append(news) }
+    private func add(_ event: Event) {
+        state.withLock { $0.events.append(event) }
         arrived.signal()
     }
 

@@ -11,7 +11,7 @@ extension Transport {
     package struct Resource: Sendable {
         /// Its name in errors: a file, a shard, a revision.
         var what: String
-        /// Creates the request, signed anew for each attempt.
+        /// Creates the request, signed again for each attempt.
         var request: @Sendable (_ range: Range<Int>?) throws -> Request
         /// Headers for the first place only; they are removed if a redirect leads elsewhere.
         var secrets: Set<String> = ["authorization"]
@@ -94,10 +94,10 @@ extension Transport {
     ) throws -> Answer {
         var request = try resource.request(range)
         let home = request.address.place
-        var usesShortcut = false
+        var usesCachedRedirect = false
         if let known = resource.redirect?.address {
             request = redirected(request, to: known, from: home, resource)
-            usesShortcut = true
+            usesCachedRedirect = true
         }
         if let range {
             request.headers.replaceOrAdd(name: "range", value: "bytes=\(range.lowerBound)-\(range.upperBound - 1)")
@@ -144,7 +144,7 @@ extension Transport {
                 410 where address.place != home:
                 // The signed URL has expired, or its host requires more than the URL: request a new one.
                 resource.redirect?.address = nil
-                throw Failure(.expired(url: address.name, status: answer.status), isImmediate: usesShortcut)
+                throw Failure(.expired(url: address.name, status: answer.status), isImmediate: usesCachedRedirect)
             default:
                 if let error = resource.explain(answer, address) { throw error }
                 switch answer.status {

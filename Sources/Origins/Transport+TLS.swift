@@ -22,7 +22,7 @@ extension Transport {
             // NIOSSL reports the cause as text only.
             let words = "\(cause)"
             if words.contains("CERTIFICATE_VERIFY_FAILED") {
-                return .untrusted(url: address.name, reason: doubt(address))
+                return .untrusted(url: address.name, reason: untrustedReason(address))
             }
             if words.contains("WRONG_VERSION_NUMBER") {
                 return .untrusted(
@@ -54,7 +54,7 @@ extension Transport {
 
     /// The reason why a certificate is not trusted. The failed handshake does not contain it, so this connects once
     /// more, only to read the server's certificates.
-    private func doubt(_ address: Address) -> String {
+    private func untrustedReason(_ address: Address) -> String {
         func date(_ seconds: Int) -> String { Date(timeIntervalSince1970: Double(seconds)).formatted(.iso8601) }
         // Without certificates, the most common reason is reported.
         let chain = (try? certificates(of: address)) ?? []

@@ -43,7 +43,7 @@ package final class Transport: Sendable {
         clientOnDemand.known?.shutdown { _ in }
     }
 
-    /// A request, created anew for each attempt.
+    /// A request, created again for each attempt.
     package struct Request: Sendable {
         package var method = HTTPMethod.GET
         package var address: Address

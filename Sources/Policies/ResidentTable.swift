@@ -65,10 +65,10 @@ final class ResidentTable {
     package func delete(_ shard: Int) throws -> (heat: Double, lastAccess: Double) {
         deleteRow.bind(1, shard)
         guard try deleteRow.step() else { return (0, 0) }
-        let went = (deleteRow.real(0), deleteRow.real(1))
+        let result = (deleteRow.real(0), deleteRow.real(1))
         while try deleteRow.step() {}
         deleteRow.reset()
-        return went
+        return result
     }
 
     /// Adds `count` to the children of a block.

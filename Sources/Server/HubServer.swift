@@ -108,7 +108,7 @@ public final class HubServer: Sendable {
     /// - Throws: ``ServerError/certificate(path:reason:)``; the previous certificate then stays in use.
     public func reload(token: AccessToken?) throws {
         if let token { responder.setToken(token) }
-        if case .trouble(let error) = options.certificate?.look(again: true) { throw error }
+        if case .failed(let error) = options.certificate?.look(again: true) { throw error }
     }
 
     /// Stops accepting requests; those in progress have ``ServerOptions/drainSeconds`` to end.

@@ -11,7 +11,7 @@ package enum StoreAccess: Sendable, Equatable {
     /// The reason names the path that cannot be written.
     case readOnly(reason: String)
 
-    /// What this process may do with the store in a directory.
+    /// The access that this process has to the store in a directory.
     package init(_ path: String) {
         for part in ["", "/leases", "/blobs", "/write.lock", "/store.db"] {
             guard let code = FileSystem.writeProblem(path + part) else { continue }

@@ -6,7 +6,7 @@ import Synchronization
 ///
 /// Sendable because its only writer fills it before passing it on; afterwards it is only read.
 package final class Buffer: @unchecked Sendable {
-    /// What O_DIRECT requires of memory, offset and length, in bytes.
+    /// The alignment that O_DIRECT requires of memory, offset and length, in bytes.
     package static let alignment = 4096
 
     package let base: UnsafeMutableRawPointer

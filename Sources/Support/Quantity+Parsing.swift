@@ -1,4 +1,4 @@
-/// Parses sizes, durations, shares and ranges that a person gives. Only ASCII is accepted.
+/// Parses sizes, durations, shares and ranges that a user types. Only ASCII is accepted.
 extension Quantity {
     /// A size in bytes: `50G` is decimal, as disks and hubs count; `50GiB` is binary.
     ///

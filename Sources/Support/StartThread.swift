@@ -50,7 +50,7 @@ private func run(_ argument: UnsafeMutableRawPointer) -> @Sendable () -> Void {
     return body.run()
 }
 
-/// What a thread runs. Its result is what remains to be run once it is released.
+/// The work of a thread. Its result is the work that remains once it is released.
 private final class Body: Sendable {
     let run: @Sendable () -> @Sendable () -> Void
 

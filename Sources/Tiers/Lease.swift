@@ -111,10 +111,12 @@ extension Payload {
 
 /// A tensor of a lease.
 public struct LeasedTensor: Sendable {
-    /// The tensor in the catalog. In a lease on experts, it may be one expert of a tensor that stacks them: then `expert` is
-    /// its number, `shape` has no dimension of experts, and `bytes` and `shardOffset` are those of the expert.
+    /// The tensor in the catalog. In a lease on experts, it may be one expert of a tensor that stacks them: then
+    /// `expert` is its number, `shape` has no dimension of experts, and `bytes` and `shardOffset` are those of the
+    /// expert.
     public let entry: TensorEntry
-    /// The shard, or the range of it, that holds its bytes; nil if the tensor has no bytes or its bytes were never fetched.
+    /// The shard, or the range of it, that holds its bytes; nil if the tensor has no bytes or its bytes were never
+    /// fetched.
     package let shard: ResidentShard?
 }
 

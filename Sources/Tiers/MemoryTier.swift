@@ -11,8 +11,8 @@ import Synchronization
 /// is exceeded, shards are evicted in the order of the tier's policy; a leased shard is never evicted. A shard without
 /// a file is fetched first.
 ///
-/// An expert in a tensor that stacks all experts of a layer is a range of a shard, and is resident on its own, as if it were
-/// a shard. If the whole shard is resident, too, both count.
+/// An expert in a tensor that stacks all experts of a layer is a range of a shard, and is resident on its own, as if it
+/// were a shard. If the whole shard is resident, too, both count.
 ///
 /// Invariants whenever the lock is free: `resident` is the total size of the ready shards, `loading` that of the
 /// loading shards, and `resident + loading ≤ budget`.
@@ -103,7 +103,7 @@ package final class MemoryTier: UseSource {
 
     /// The unique value that represents a shard in this tier.
     ///
-    /// - Parameter kind: nil if it is not known; a later call may know it.
+    /// - Parameter kind: nil if unknown; a later call may set it.
     package func residency(
         _ digest: ContentDigest, bytes: Int, layer: Int? = nil, kind: ShardKind? = nil, model: String? = nil
     ) -> ResidentShard {
@@ -249,7 +249,8 @@ package final class MemoryTier: UseSource {
     private struct Waiting: Error {}
 
     /// The budget has space, and the device's memory has not: an evicted region is free only once the last thread that
-    /// uses it, such as the one that has uploaded it, has let go of it. Nothing reports that, so the request is tried again.
+    /// uses it, such as the one that has uploaded it, has released it. No event reports that, so the request is
+    /// retried.
     private struct LateSpace: Error {
         let full: TierError
     }
@@ -446,19 +447,19 @@ package final class MemoryTier: UseSource {
         for shards: [ResidentShard], of request: LeaseRequest, _ state: inout State, _ garbage: inout [Payload]
     ) throws -> [Reservation] {
         if shards.isEmpty { return [] }
-        let asked = shards.saturatingSum(\.bytes)
+        let requested = shards.saturatingSum(\.bytes)
         let excluded = Set(request.wanted.map(ObjectIdentifier.init))
-        let excess = state.resident + state.loading + asked - budget
+        let excess = state.resident + state.loading + requested - budget
         func full() -> TierError {
             let leased = state.table.values.saturatingSum { $0.leases > 0 ? $0.bytes : 0 }
-            return .full(tier: tier, requested: asked, budget: budget, inUse: leased + state.loading)
+            return .full(tier: tier, requested: requested, budget: budget, inUse: leased + state.loading)
         }
         var victims: ArraySlice<Victim>?
         func ranked() -> ArraySlice<Victim> {
-            let mayGo = state.evictable.filter {
+            let allowed = state.evictable.filter {
                 !excluded.contains(ObjectIdentifier($0)) && request.warming?.mayEvict($0) ?? true
             }
-            return state.rank(mayGo, bytes: max(excess, 1))[...]
+            return state.rank(allowed, bytes: max(excess, 1))[...]
         }
         /// Evicts one more shard, and returns its size; 0 if there is none.
         func evictNext() -> Int {

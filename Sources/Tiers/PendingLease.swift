@@ -40,7 +40,7 @@ package final class PendingLease: Sendable {
         }
 
         func value() async throws -> ShardGroup {
-            defer { _ = take() }
+            defer { _ = consume() }
             try await withCheckedThrowingContinuation { continuation in
                 let result = state.withLock { state in
                     if state.result == nil { state.continuation = continuation }
@@ -52,7 +52,7 @@ package final class PendingLease: Sendable {
         }
 
         func wait() throws -> ShardGroup {
-            defer { _ = take() }
+            defer { _ = consume() }
             end.wait()
             guard let result = state.withLock({ $0.result }) else { fatalError("signalled before it was settled") }
             try result.get()
@@ -60,12 +60,12 @@ package final class PendingLease: Sendable {
         }
 
         private func retrieve() -> ShardGroup {
-            guard let group = take() else { fatalError("a lease was retrieved twice") }
+            guard let group = consume() else { fatalError("a lease was retrieved twice") }
             return group
         }
 
         /// Returned, so that a group that is dropped ends outside the lock: leaving its shards takes the tier's.
-        private func take() -> ShardGroup? {
+        private func consume() -> ShardGroup? {
             state.withLock { state in
                 defer { state.group = nil }
                 return state.group

@@ -32,7 +32,7 @@ package final class ResidentShard: Sendable {
     /// refusal has room for every lease that threads add meanwhile.
     package static let mostLeases = Int(leaseLimit) - (1 << 20)
 
-    /// What a tier finds the value by.
+    /// The key of the value in a tier.
     package struct Key: Hashable, Sendable {
         package let digest: ContentDigest
         /// The bytes of the shard; nil for all of them.
@@ -45,7 +45,7 @@ package final class ResidentShard: Sendable {
     }
 
     package let key: Key
-    /// The size of what is resident, in bytes: that of the shard, or of the range.
+    /// The size of the resident bytes: that of the shard, or of the range.
     package let bytes: Int
     /// The size of the whole shard, in bytes.
     package let shardBytes: Int

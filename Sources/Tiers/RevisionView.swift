@@ -14,11 +14,11 @@ package final class RevisionView: Sendable {
         case layers(ClosedRange<Int>)
         case stackLayer(ByteText, Int)
         case expert(layer: Int, Int)
-        /// The tensors of these experts of a layer, and of no others. Here and for one expert, a tensor that stacks experts
-        /// is divided: each of them is a tensor, and resident alone.
+        /// The tensors of these experts of a layer, and of no others. Here and for one expert, a tensor that stacks
+        /// experts is divided: each of them is a tensor, and resident alone.
         case experts(layer: Int, ClosedRange<Int>)
-        /// The tensors of layers (nil: all tensors), without those of experts with other numbers. A tensor that stacks experts
-        /// is among them, whole.
+        /// The tensors of layers (nil: all tensors), without those of experts with other numbers. A tensor that stacks
+        /// experts is among them, whole.
         case withExperts(ClosedRange<Int>, layers: ClosedRange<Int>?)
         /// The tensors of a layer outside its experts, and outside tensors that stack them.
         case shared(layer: Int)
@@ -181,8 +181,8 @@ extension LeasedTensor {
     fileprivate var isPending: Bool { shard == nil && entry.bytes > 0 }
 }
 
-/// The residency of a layer in a tier. All sizes are bytes of its whole shards: experts that are resident without the rest of
-/// the tensor that stacks them do not count.
+/// The residency of a layer in a tier. All sizes are bytes of its whole shards: experts that are resident without the
+/// rest of the tensor that stacks them do not count.
 public struct LayerResidency: Sendable, Encodable {
     /// The number of the layer.
     public let layer: Int
@@ -202,8 +202,8 @@ extension RevisionView.Part: CustomStringConvertible {
 
     /// Whether the part has bytes of a tensor.
     ///
-    /// - Parameter stacked: the experts that the tensor stacks; nil if it is no such tensor. Evaluated only for tensors of the
-    ///   part's layer.
+    /// - Parameter stacked: the experts that the tensor stacks; nil if it is no such tensor. Evaluated only for tensors
+    ///   of the part's layer.
     package func contains(_ entry: TensorEntry, stacked: @autoclosure () -> ExpertStack?) -> Bool {
         func hasExpert(_ numbers: ClosedRange<Int>) -> Bool {
             if let expert = entry.expert { return numbers.contains(expert) }

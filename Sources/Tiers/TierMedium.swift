@@ -4,8 +4,8 @@ import Support
 
 /// The memory of a tier: reserves memory for shards, and loads their bytes.
 package protocol TierMedium: Sendable {
-    /// Reserves memory for one shard or range; releasing the value frees it. Called under the tier's lock, so it must be fast
-    /// and perform no I/O.
+    /// Reserves memory for one shard or range; releasing the value frees it. Called under the tier's lock, so it must
+    /// be fast and perform no I/O.
     ///
     /// - Throws: ``DeviceError/arenaFull(_:asked:free:largest:budget:)`` if no contiguous space is large enough; the
     ///   tier then evicts more.

@@ -18,8 +18,8 @@ extension MemoryTier {
         package let heat: Double
     }
 
-    /// The resident shards, the sizes of the loading ones, and the size of all resident or loading ranges: a warm-up loads
-    /// whole shards, and a range does not make one present.
+    /// The resident shards, the sizes of the loading ones, and the size of all resident or loading ranges: a warm-up
+    /// loads whole shards, and a range does not make one present.
     package var occupancy: (shards: [ResidentSnapshot], underWay: [ContentDigest: Int], rangeBytes: Int) {
         let now = StoreClock.coarse
         return state.withLock { state in

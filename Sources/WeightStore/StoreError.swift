@@ -24,8 +24,9 @@ public enum StoreError: Error, Sendable, Equatable {
     case sourceChanged(path: String)
     /// A model directory lacks files that its index names.
     case incomplete(path: String, missing: [String])
-    /// An import that moved files out of `source` was interrupted, and its files are in `revision`. What is in `source`
-    /// now is neither the rest of them nor clearly something else; or the import was one into another model.
+    /// An import that moved files out of `source` was interrupted, and its files are in `revision`. The present
+    /// contents of `source` are neither the rest of them nor clearly something else; or the import was one into another
+    /// model.
     case moveInterrupted(source: String, revision: String)
     /// The revision is pinned; `note` is the pin's note.
     case pinned(revision: String, note: String)

@@ -100,7 +100,7 @@ static uint64_t device_bytes = 1 << 30;
 static struct allocation *allocations;
 static struct host_range *host_ranges;
 static int live_streams, live_events;
-// Never used twice, so that what was freed stays known as freed; no canonical address, so that the host faults.
+// Never used twice, so that freed memory stays known as freed; no canonical address, so that an access by the host faults.
 static CUdeviceptr next_address = 0xdead000000000000, gap, shift;
 
 static __thread struct context *stack[16];
@@ -119,7 +119,7 @@ static struct counter *counter(const char *function) {
     abort();
 }
 
-/// Counts a call, and returns the code that it is to fail with.
+/// Counts a call, and returns the code with which it must fail.
 static int counted(const char *function) {
     struct counter *found = counter(function);
     found->calls++;
@@ -127,10 +127,10 @@ static int counted(const char *function) {
     return 0;
 }
 
-/// Opens a driver function: `fault` is what it is to return.
+/// Opens a driver function: `fault` is the code that it must return.
 #define ENTER int fault; pthread_mutex_lock(&lock); fault = counted(__func__)
 #define LEAVE(code) do { CUresult result_ = (code); pthread_mutex_unlock(&lock); return result_; } while (0)
-/// The function does nothing if it is to fail.
+/// The function does nothing if it must fail.
 #define MAY_FAIL if (fault) { say("%s fails", __func__); LEAVE(fault); }
 #define NEEDS_CONTEXT \
     struct context *context = current(__func__); \
@@ -472,7 +472,7 @@ CUresult cuStreamCreate(struct stream **result, unsigned flags) {
     MAY_FAIL;
     NEEDS_CONTEXT;
     NOT_LOST;
-    // Streams and events are never given back to malloc: their use after destruction must be seen.
+    // Streams and events are never freed: their use after destruction must be detected.
     struct stream *stream = calloc(1, sizeof *stream);
     stream->context = context;
     stream->is_stream = STREAM;

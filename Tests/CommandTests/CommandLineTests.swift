@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// The tool as a user runs it, a process of its own each time.
+/// The command-line tool, each time in its own process, as a user runs it.
 @Suite(.blocking) struct CommandLineTests {
     let directory = try! TemporaryDirectory()
     let tool: Tool
@@ -18,8 +18,8 @@ import Testing
         #expect(try tool("import", directory("tuned"), "--name", "org/tuned").status == 0)
     }
 
-    @Test("what was imported is listed, shown and given back")
-    func wholeWay() throws {
+    @Test("an imported model is listed, shown and exported")
+    func importAndExport() throws {
         try importBoth()
         let list = try tool("ls")
         #expect(list.output.contains("org/base") && list.output.contains("org/tuned"))
@@ -72,7 +72,7 @@ import Testing
         #expect(try tool("tensors", "org/base", "--layer", "7").status == 2)
     }
 
-    @Test("every command that answers answers in JSON, too")
+    @Test("every command that prints a result also prints it as JSON")
     func json() throws {
         #expect(
             try tool("import", directory("base"), "--name", "org/base", "--json").object()["written"] as? Int ?? 0 > 0)
@@ -90,7 +90,7 @@ import Testing
         }
     }
 
-    @Test("each kind of failure has its own exit status, and a message that names the thing")
+    @Test("each kind of failure has its own exit status, and a message that names what failed")
     func exitStatus() throws {
         #expect(try tool("ls").status == 7)
         try importBoth()
@@ -164,7 +164,8 @@ import Testing
         }
     }
 
-    @Test("an origin of an unknown scheme is refused before a byte is read: the message names it, and those there are")
+    @Test(
+        "an origin of an unknown scheme is refused before a byte is read: the message names it and the supported ones")
     func unknownOrigin() throws {
         // Reading it would be another failure.
         try directory.write("not a header", to: "bad/model.safetensors")
@@ -189,7 +190,7 @@ import Testing
         #expect(FileManager.default.fileExists(atPath: directory("base/model.safetensors")))
     }
 
-    @Test("damage is told with exit status 3")
+    @Test("damage is reported with exit status 3")
     func damage() throws {
         try importBoth()
         let tensors = try tool("tensors", "org/base", "--json").list()
@@ -208,7 +209,7 @@ import Testing
         #expect(try tool("verify").status == 0)
     }
 
-    @Test("du tells what deduplication saves")
+    @Test("du shows the bytes that deduplication saves")
     func diskUsage() throws {
         try importBoth()
         let usage = try tool("du", "--json").object()
@@ -218,7 +219,7 @@ import Testing
         #expect(try tool("du").output.contains("saved"))
     }
 
-    @Test("a lost catalog is made again from the blobs: models, versions, refs, pins, tensors, origins")
+    @Test("a lost catalog is rebuilt from the blobs: models, versions, refs, pins, tensors, origins")
     func rebuild() throws {
         try importBoth()
         #expect(
@@ -260,7 +261,7 @@ import Testing
         #expect(result.output.isEmpty && result.errors.isEmpty)
     }
 
-    @Test("prune says what it would do, and removes what no ref names")
+    @Test("prune --dry-run names the revisions that no ref names, and prune removes them")
     func prune() throws {
         try importBoth()
         #expect(try tool("import", directory("tuned"), "--name", "org/base").status == 0)
@@ -272,7 +273,7 @@ import Testing
             try tool("cat", "org/base", "model.safetensors").bytes == contents(directory("tuned/model.safetensors")))
     }
 
-    @Test("no progress is drawn unless on a terminal; a dry run brings nothing in")
+    @Test("progress is drawn only on a terminal; a dry run imports nothing")
     func quietImport() throws {
         #expect(try tool("import", directory("base"), "--dry-run").output.contains("base"))
         #expect(!FileManager.default.fileExists(atPath: directory("store")))
@@ -281,7 +282,7 @@ import Testing
         #expect(!result.output.contains("\u{1B}") && !result.output.contains("\r"))
     }
 
-    @Test("the known names of tensors are told, and what is read from one")
+    @Test("families lists the known name patterns of tensors, and shows what it reads from one name")
     func families() throws {
         #expect(try tool("families").output.contains("blk.N."))
         let place = try tool("families", "model.layers.3.mlp.experts.60.down_proj.weight", "--json").object()
@@ -289,7 +290,7 @@ import Testing
         #expect(place["expert"] as? Int == 60)
     }
 
-    @Test("shell completions are made", arguments: ["bash", "zsh", "fish"])
+    @Test("shell completions are generated", arguments: ["bash", "zsh", "fish"])
     func completions(shell: String) throws {
         let script = try tool("--generate-completion-script", shell)
         #expect(script.status == 0)

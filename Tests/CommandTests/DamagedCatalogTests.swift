@@ -3,7 +3,7 @@ import GRDB
 import TestSupport
 import Testing
 
-/// A catalog whose values are not what the schema says, by damage on disk or by intent: a command works or names the
+/// A catalog whose values violate the schema, by damage on disk or by intent: a command works or names the
 /// damage, and never ends by a signal.
 @Suite(.blocking) struct DamagedCatalogTests {
     /// A column, and the value that it gets in all rows.
@@ -92,7 +92,7 @@ import Testing
                 "kv", "get", "org/model", directory("tokens"), directory("got"), "--format", "f16", "--block-tokens",
                 "4",
             ],
-            // Those that write begin with reading.
+            // Commands that write begin with a read.
             ["gc"], ["evict", "--free", "1M"], ["rm", "org/model@v1", "--force"], ["tag", "org/model@v1", "next"],
             ["prompt", "rm", "org/model", "system"], ["import", directory("model"), "--name", "org/model"],
             ["pin", "org/model@v1"], ["origin", "rm", "org/model", "file://" + directory("model")],
@@ -140,7 +140,7 @@ import Testing
     }
 
     /// `WEIGHTSTORE_TEST_DAMAGES` is the number of damages, each with three commands; all are about 2500.
-    @Test("whatever is in a column, each command works or names the damage")
+    @Test("with any value in a column, each command works or names the damage")
     func anyValue() throws {
         let columns = try Self.open(whole).read { db in
             try Row.fetchAll(

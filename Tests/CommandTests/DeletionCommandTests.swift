@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 import WeightStore
 
-/// What a person sees of the rules of deletion: statuses, messages and ways out.
+/// The rules of deletion on the command line: exit statuses, messages and the next steps.
 @Suite(.blocking) struct DeletionCommandTests {
     let directory = try! TemporaryDirectory()
     let tool: Tool
@@ -18,7 +18,7 @@ import WeightStore
 
     private func remove(_ name: String) throws { try FileManager.default.removeItem(atPath: directory(name)) }
 
-    @Test("blobs that are not mounted: status 7, and the message says so")
+    @Test("if the blobs are not mounted, commands end with status 7 and a message that says so")
     func unmounted() throws {
         try FileManager.default.moveItem(atPath: directory("store/blobs"), toPath: directory("aside"))
         try FileManager.default.createDirectory(atPath: directory("store/blobs"), withIntermediateDirectories: true)
@@ -68,7 +68,7 @@ import WeightStore
         #expect(try tool("verify").status == 0)
     }
 
-    @Test("--discard-newer lists what would be lost, and without a terminal deletes only with --yes")
+    @Test("--discard-newer lists the shards that would be lost, and without a terminal deletes only with --yes")
     func discard() throws {
         #expect(try tool("backup", directory("backup")).status == 0)
         #expect(try tool("import", directory("tuned"), "--name", "org/tuned").status == 0)
@@ -88,7 +88,7 @@ import WeightStore
         #expect(try tool("verify").output.contains("all intact"))
     }
 
-    @Test("a rebuild says how many blobs belong to no revision, and gc says that it keeps them and what frees them")
+    @Test("a rebuild reports blobs that belong to no revision, and gc reports that it keeps them and how to free them")
     func unlisted() throws {
         let blobs = directory("store/blobs")
         for suffix in [".manifest", ".record"] {

@@ -18,17 +18,18 @@ import Testing
 
     private func stored() throws -> Int { try tool("quota", "--json").object()["bytes"] as? Int ?? -1 }
 
-    @Test("evict frees what is asked for, says it in one line, and tells what may not go")
+    @Test("evict frees the requested bytes, reports it in one line, and names what must not be evicted")
     func evict() throws {
         let before = try stored()
-        let said = try tool("evict", "--free", "3M", "--dry-run")
-        #expect(said.output.contains("would be evicted") && said.output.contains("a holder has no checked origin"))
+        let planned = try tool("evict", "--free", "3M", "--dry-run")
+        #expect(
+            planned.output.contains("would be evicted") && planned.output.contains("a holder has no checked origin"))
         #expect(try stored() == before)
         let done = try tool("evict", "--tier", "disk", "--free", "3M", "--policy", "gdsf")
         #expect(done.output.split(separator: "\n").count == 1)
         #expect(try stored() <= before - 3_000_000)
         #expect(try tool("cat", "base", "model.safetensors").bytes == contents(directory("base/model.safetensors")))
-        // What no origin has stays, however much is asked for.
+        // A shard that no origin has is not evicted, however many bytes are requested.
         let all = try tool("evict", "--free", "1T", "--json").object()
         #expect(all["bytes"] as? Int ?? 0 > 0)
         #expect(try tool("cat", "local", "model.safetensors").bytes == contents(directory("local/model.safetensors")))
@@ -36,7 +37,7 @@ import Testing
         #expect(try tool("evict").output.isEmpty)
     }
 
-    @Test("quota is kept, and gc --quota goes down to its own; a second run is silent")
+    @Test("the quota is kept, and gc --quota evicts down to its own quota; a second run is silent")
     func quota() throws {
         #expect(try tool("quota", "--set", "200G", "--high", "90%", "--low", "80%", "--policy", "gdsf").status == 0)
         #expect(try tool("quota").output.contains("eviction by gdsf from 90% down to 80%"))

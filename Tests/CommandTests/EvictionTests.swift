@@ -5,13 +5,13 @@ import Testing
 @testable import Tiers
 @testable import WeightStore
 
-/// A store past its quota, under each policy, with pins, leases and a second process at work: the right shards go, the
-/// others are there byte for byte, and what went comes back on its next use.
+/// A store above its quota, under each policy, with pins, leases and a second process: the right shards are evicted,
+/// the others are readable byte for byte, and evicted shards are fetched on their next use.
 @Suite(.blockingInTurn, .serialized) struct EvictionTests {
     let directory = try! TemporaryDirectory()
     var path: String { directory("store") }
 
-    /// Made once: the models in a store, each with an origin but for one.
+    /// Created once: the models in a store, each with an origin but for one.
     private static let template: TemporaryDirectory = {
         let directory = try! TemporaryDirectory()
         let store = try! Store(at: directory("store"), create: true)
@@ -45,7 +45,7 @@ import Testing
         let models: Set<String>
     }
 
-    /// Gives each shard numbers of its own, as long use would have.
+    /// Gives each shard its own counts, as long use would.
     private func shuffleNumbers() throws {
         var random = Random(seed: 5)
         let queue = try DatabaseQueue(path: path + "/store.db")
@@ -90,7 +90,7 @@ import Testing
         }
     }
 
-    /// The policies once more, in Swift: the smallest goes first.
+    /// The policies once more, in Swift: the smallest value is evicted first.
     private static let orders: [String: @Sendable (Numbers, Double) -> [Double]] = [
         "lru": { shard, _ in [shard.last] },
         "lfu": { shard, _ in [Double(shard.uses), shard.last] },
@@ -129,11 +129,13 @@ import Testing
             }
             usleep(10_000)
         }
-        Issue.record("the second process took no lease")
+        Issue.record("the second process acquired no lease")
         return process
     }
 
-    @Test("past its quota, the right shards go, and come back on their next use", arguments: Policy.builtIn.map(\.name))
+    @Test(
+        "above the quota, the right shards are evicted, and fetched on their next use",
+        arguments: Policy.builtIn.map(\.name))
     func pastQuota(name: String) async throws {
         let process = try holder()
         defer {
@@ -150,7 +152,7 @@ import Testing
         quota.high = 0.9
         quota.low = 0.7
         quota.policy = name
-        // The clock starts anew with another policy, and so do its readings.
+        // The clock starts again with another policy, and so do its readings.
         try store.setQuota(quota)
         try store.catalog.write { db in try EvictionClock(.weights).start(name, db) }
         let summary = try store.evictBlocking(EvictionRequest(.quota))
@@ -170,12 +172,12 @@ import Testing
         let gone = Set(before.filter { !Self.isPresent(store, $0) }.map(\.digest))
         #expect(gone == expected)
         #expect(summary.bytes == freed && summary.shards == gone.count)
-        // The others are there, byte for byte, and a second run finds nothing to do.
+        // The others are readable byte for byte, and a second run has nothing to evict.
         let verified = try store.verifyBlocking()
         #expect(verified.damage.isEmpty && verified.shards == before.count - gone.count)
         #expect(try store.evictBlocking(EvictionRequest(.quota)).wanted == 0)
 
-        // The next use of what went, in three ways.
+        // The next use of the evicted shards, in three ways.
         let digests = before.filter { gone.contains($0.digest) }
         for (model, way) in zip(["one", "two", "three"], ["file", "ram", "host"]) {
             if way == "file" {
@@ -194,7 +196,7 @@ import Testing
             }
         }
         #expect(!digests.isEmpty)
-        // And all models are whole.
+        // All models are complete.
         for model in Self.models {
             try store.revision(model).exportBlocking(to: directory("all/\(model)"))
             #expect(
@@ -218,7 +220,7 @@ import Testing
         return sorted.filter { !protected.contains($0.digest) } + sorted.filter { protected.contains($0.digest) }
     }
 
-    @Test("two processes that evict at once never take the same shard, nor more than was asked for in all")
+    @Test("two concurrent evictions never evict the same shard, nor more in total than was requested")
     func two() throws {
         let store = try Store(at: path)
         let stored = try store.diskGauge().bytes
@@ -233,7 +235,7 @@ import Testing
         #expect(try store.diskGauge().bytes > target - 2 * largest && store.diskGauge().bytes <= target)
     }
 
-    @Test("an import that would not fit the quota evicts first, and is refused if nothing may go")
+    @Test("an import that would not fit the quota evicts first, and is refused if nothing is evictable")
     func importing() throws {
         let store = try Store(at: path)
         let stored = try store.diskGauge().bytes
@@ -257,7 +259,7 @@ import Testing
         #expect(try store.models().allSatisfy { $0.name != "newer" })
     }
 
-    @Test("what a fine-tune shares with its base is not evicted to make room for the fine-tune")
+    @Test("shards that a fine-tune shares with its base are not evicted to make room for the fine-tune")
     func sharing() throws {
         let store = try Store(at: path)
         let stored = try store.diskGauge().bytes
@@ -270,7 +272,7 @@ import Testing
         #expect(try contents(directory("out/model.safetensors")) == contents(Self.template("one/model.safetensors")))
     }
 
-    @Test("a fetch that does not fit the quota comes in all the same, and what else may go goes")
+    @Test("a fetch that does not fit the quota is stored nevertheless, and other evictable shards are evicted")
     func fetching() throws {
         let store = try Store(at: path)
         try store.evictBlocking(EvictionRequest(.downTo(0)))
@@ -285,11 +287,11 @@ import Testing
         let stored = try store.diskGauge().bytes
         var request = EvictionRequest(.free(3 << 20))
         request.dryRun = true
-        let said = try store.evictBlocking(request)
+        let planned = try store.evictBlocking(request)
         #expect(try store.diskGauge().bytes == stored)
         request.dryRun = false
         let done = try store.evictBlocking(request)
-        #expect(said.bytes == done.bytes && said.shards == done.shards)
+        #expect(planned.bytes == done.bytes && planned.shards == done.shards)
         #expect(try store.diskGauge().bytes == stored - done.bytes)
     }
 
@@ -307,12 +309,12 @@ import Testing
         let gauge = try #require(store.gauges.first { $0.tier == tier })
         #expect(gauge.policy == "size")
         #expect(gauge.evictions > 0)
-        // The largest went: the small ones of both models are there.
+        // The largest shards were evicted: the small ones of both models are stored.
         let small = try store.revision("one").tensorEntries(named: "model.norm.weight")
         #expect(try store.tiers.open(tier).residency(#require(small[0].shard), bytes: 0).phase == .ready)
     }
 
-    @Test("a tier whose policy fails goes on with lru, and its gauge says so", arguments: [Tier.ram, .host])
+    @Test("a tier whose policy fails falls back to lru, and its gauge says so", arguments: [Tier.ram, .host])
     func tierFallback(tier: Tier) async throws {
         let store = try Store(at: path)
         let bytes = try await store.revision("one").lease(in: tier).bytes

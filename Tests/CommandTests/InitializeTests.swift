@@ -3,7 +3,7 @@ import Glibc
 import TestSupport
 import Testing
 
-/// `weightstore init`, and the modes of what a store holds.
+/// `weightstore init`, and the modes of a store's files.
 @Suite(.blocking) struct InitializeTests {
     let directory = try! TemporaryDirectory()
     let tool: Tool
@@ -31,7 +31,7 @@ import Testing
     }
 
     @Test(
-        "modes of blobs and directories follow the umask, so weights are as private as it says",
+        "modes of blobs and directories follow the umask, so weights are as private as it requires",
         arguments: ["077", "027"])
     func umask(_ mask: String) throws {
         try TestModel(layers: 2).write(to: directory("model"))

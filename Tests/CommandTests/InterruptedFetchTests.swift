@@ -3,14 +3,15 @@ import Glibc
 import TestSupport
 import Testing
 
-/// Ctrl-C and SIGTERM while something is fetched that was used and is not here, from an origin that never answers.
+/// Ctrl-C and SIGTERM during a fetch on use, from an origin that never answers.
 @Suite(.blocking) struct InterruptedFetchTests {
     let directory = try! TemporaryDirectory()
     let tool: Tool
 
     init() { tool = Tool(store: directory("store")) }
 
-    /// What could be fetched at once, each by a connection of its own. Who waits for a time-out comes again.
+    /// The parts that can be fetched at once, each by its own connection. A retry after a time-out would be one
+    /// connection more.
     private static let lanes = 8
 
     private func checkNothingIsHeld() throws {
@@ -20,7 +21,7 @@ import Testing
         #expect(TemporaryDirectory.files(below: directory("store/partial")).isEmpty)
     }
 
-    /// Interrupts a command that has asked for what will never come.
+    /// Interrupts a command that has requested bytes that never arrive.
     private func interrupt(_ run: Tool.Running, _ number: Int32, waitingFor origin: SilentServer) throws {
         origin.accept()
         run.signal(number)
@@ -30,7 +31,8 @@ import Testing
         try checkNothingIsHeld()
     }
 
-    @Test("load ends at once while what was evicted is fetched", arguments: [SIGINT, SIGTERM], ["ram", "host"])
+    @Test(
+        "load ends at once on a signal while evicted shards are fetched", arguments: [SIGINT, SIGTERM], ["ram", "host"])
     func evicted(number: Int32, tier: String) throws {
         let origin = try SilentServer()
         try TestModel(layers: 2, seed: 6).write(to: directory("far"))
@@ -42,7 +44,8 @@ import Testing
     }
 
     @Test(
-        "load, export and pull end at once while what has never come is fetched", arguments: ["load", "export", "pull"])
+        "load, export and pull end at once on a signal while never-fetched bytes are fetched",
+        arguments: ["load", "export", "pull"])
     func pending(command: String) throws {
         let hub = Tool(store: directory("hub"))
         try TestModel(layers: 2, seed: 6).write(to: directory("far"))
@@ -61,7 +64,7 @@ import Testing
         try interrupt(run, SIGTERM, waitingFor: origin)
     }
 
-    @Test("a node ends at once while it waits for the bucket")
+    @Test("a node ends at once on a signal while it waits for the bucket")
     func node() throws {
         let bucket = try SilentServer()
         var tool = tool

@@ -32,7 +32,8 @@ import Testing
     }
 
     @Test(
-        "what was put is got byte for byte, by the tenant and nobody else; ls and stats tell of it, and never the salt")
+        "blocks that were put are read byte for byte, by their tenant alone; ls and stats show them, and never the salt"
+    )
     func transfer() throws {
         #expect(try put("--tenant-file", directory("a"), "--json").object()["stored"] as? Int == 10)
         #expect(try put("--tenant-file", directory("a")).output.contains("0 KV blocks stored, 0 B; 10 already stored"))
@@ -61,7 +62,7 @@ import Testing
             ).status == 2)
     }
 
-    @Test("a quota of its own, eviction and drop, each with a dry run that changes nothing")
+    @Test("KV blocks have their own quota, eviction and drop, each with a dry run that changes nothing")
     func evicting() throws {
         _ = try put()
         #expect(

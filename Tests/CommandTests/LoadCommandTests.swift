@@ -46,7 +46,7 @@ import Testing
         #expect(result.status == 64)
     }
 
-    @Test("with the driver in place the tool loads onto the GPU")
+    @Test("with the driver installed, the command loads onto the GPU")
     func driver() throws {
         let double = try CUDADouble()
         defer { withExtendedLifetime(double) {} }

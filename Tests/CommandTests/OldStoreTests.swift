@@ -6,8 +6,8 @@ import Testing
 
 /// The first command on a store of an older version.
 @Suite(.blocking) struct OldStoreTests {
-    @Test("on a terminal it says why it takes its time, once; elsewhere it is silent")
-    func said() throws {
+    @Test("on a terminal a migration says once why the command is slow; elsewhere it is silent")
+    func notice() throws {
         let directory = try TemporaryDirectory()
         let tool = Tool(store: directory("store"))
         try TestModel(layers: 1).write(to: directory("model"))

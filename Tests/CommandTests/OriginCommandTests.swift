@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// `origin`, and what `import`, `evict`, `verify`, `rm` and `pin` say about origins.
+/// `origin`, and the messages of `import`, `evict`, `verify`, `rm` and `pin` about origins.
 @Suite(.blocking) struct OriginCommandTests {
     let directory = try! TemporaryDirectory()
     let tool: Tool
@@ -47,7 +47,7 @@ import Testing
         #expect(try tool("import", directory("other"), "--origin", "file:///nowhere/at/all", "--trust").status == 0)
     }
 
-    @Test("evict ends with status 12 if an origin does not answer, and keeps what only it has")
+    @Test("evict ends with status 12 if an origin does not answer, and keeps the shards that only this origin has")
     func evicting() throws {
         // A trusted import counts as checked now; one of an hour ago does not.
         let database = directory("store/store.db")
@@ -63,7 +63,7 @@ import Testing
     private static let execute =
         "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute(sys.argv[2]); c.commit()"
 
-    @Test("verify and pin say what is not stored, and whether an origin can give it")
+    @Test("verify and pin report bytes that are not stored, and whether an origin has them")
     func reports() throws {
         #expect(try tool("evict", "--free", "1T").status == 0)
         let verify = try tool("verify")

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// What a user types, and what lies in a source: the tool ends with a message and an exit status, never with a signal.
+/// Input from users and sources: the tool ends with a message and an exit status, never with a signal.
 @Suite(.blocking) struct OutsideInputTests {
     let directory = try! TemporaryDirectory()
     let tool: Tool
@@ -52,7 +52,7 @@ import Testing
         #expect(try tool("import", directory("etc/passwd"), "--name", "org/one").status == 0)
     }
 
-    @Test("a move that was interrupted is continued although what is left is no model")
+    @Test("an interrupted move is continued even if the remaining files are no model")
     func movedRest() throws {
         try TestModel(layers: 1).write(to: directory("moved"))
         #expect(try tool("import", directory("moved"), "--name", "org/moved", "--move").status == 0)

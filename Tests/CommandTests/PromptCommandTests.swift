@@ -17,7 +17,7 @@ import Testing
         try tool("prompt", "ls", "--json").list().compactMap { $0["name"] as? String }
     }
 
-    @Test("prompts come from a file, a pipe or standard input, are listed, named anew, replaced and removed")
+    @Test("prompts are read from a file, a pipe or standard input, and are listed, renamed, replaced and removed")
     func life() throws {
         try directory.write("[1, 2, 3, 4294967295]", to: "a.json")
         try directory.write(#"{"input_ids": [5, 6], "attention_mask": [1, 1]}"#, to: "b.json")
@@ -58,7 +58,7 @@ import Testing
         #expect(lines[1] == ["org/model", "system", "4", "0", "never", "1"])
     }
 
-    @Test("what is no list of tokens, and what has no model, is refused by name")
+    @Test("input that is no list of tokens, and a prompt without a model, are refused by name")
     func refused() throws {
         for (text, name) in [
             ("[1, -2]", "negative"), ("[1.5]", "fraction"), ("[]", "empty"), ("{}", "object"), ("hello", "text"),
@@ -75,7 +75,7 @@ import Testing
         #expect(try tool("prompt", "ls", "org/other").status == 2)
     }
 
-    @Test("prompts survive a rebuild, and go with their model")
+    @Test("prompts survive a rebuild, and are removed with their model")
     func rebuild() throws {
         let tokens = (0..<5000).map { UInt32($0 * 7919) }
         try directory.write("\(tokens)", to: "long")

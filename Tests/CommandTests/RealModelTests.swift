@@ -7,7 +7,7 @@ import Testing
 struct RealModelTests {
     let directory = try! TemporaryDirectory()
 
-    @Test("it goes in, and every file comes out with the same SHA-256")
+    @Test("a real model is imported, and every file is exported with the same SHA-256")
     func roundTrip() throws {
         let source = try #require(RealModel.path)
         let tool = Tool(store: directory("store"))
@@ -26,7 +26,7 @@ struct RealModelTests {
         #expect(again["written"] as? Int == 0)
     }
 
-    @Test("the demo goes the whole way with it")
+    @Test("the demo runs to its end with a real model")
     func demo() throws {
         let tool = Tool(store: directory("store"))
         let result = try tool("demo", try #require(RealModel.path), "--name", "minilm")

@@ -20,7 +20,7 @@ import Testing
     /// Waits for the end of a process.
     ///
     /// - Returns: false if it had to be killed.
-    private func endsSoon(_ process: ChildProcess) -> Bool {
+    private func endsInTime(_ process: ChildProcess) -> Bool {
         let start = ContinuousClock.now
         while process.isRunning {
             if (ContinuousClock.now - start) / .seconds(1) > Self.limit {
@@ -32,7 +32,7 @@ import Testing
         return true
     }
 
-    private func said(_ log: String) -> String { (try? String(contentsOfFile: log, encoding: .utf8)) ?? "" }
+    private func text(ofLog log: String) -> String { (try? String(contentsOfFile: log, encoding: .utf8)) ?? "" }
 
     /// Starts the tool with its messages in a file.
     private func start(_ arguments: [String], log: String) throws -> ChildProcess {
@@ -40,7 +40,7 @@ import Testing
             [Tool.path] + arguments, environment: ["WEIGHTSTORE_HOME": tool.store], errors: .file(log))
     }
 
-    @Test("each command ends on the first SIGINT or SIGTERM, at whatever moment, and the store is intact afterwards")
+    @Test("each command ends on the first SIGINT or SIGTERM, at any moment, and the store is intact afterwards")
     func randomMoments() throws {
         try TestModel(layers: 6).write(to: directory("model"), files: 3)
         try TestModel(layers: 6).tuned(seed: 3).write(to: directory("tuned"), files: 3)
@@ -84,15 +84,15 @@ import Testing
                 usleep(.random(in: 0...600_000))
                 let signal = (round + number) % 2 == 0 ? SIGTERM : SIGINT
                 process.signal(signal)
-                #expect(endsSoon(process), "\(arguments) did not end: \(said(log))")
+                #expect(endsInTime(process), "\(arguments) did not end: \(text(ofLog: log))")
                 let status = process.wait()
                 // 8, 9 and 3: it ended before the signal, without the bucket or after the interrupted import.
                 #expect(
                     [0, 130, 1, 2, 3, 4, 6, 7, 8, 9].contains(status) || status == 128 + signal,
-                    "\(arguments): \(status) \(said(log))")
+                    "\(arguments): \(status) \(text(ofLog: log))")
                 // Before its handlers are installed, SIGINT kills a process; the status is the same.
-                if status == 130, signal == SIGTERM || !said(log).isEmpty {
-                    #expect(said(log).contains("Interrupted."), "\(arguments): \(said(log))")
+                if status == 130, signal == SIGTERM || !text(ofLog: log).isEmpty {
+                    #expect(text(ofLog: log).contains("Interrupted."), "\(arguments): \(text(ofLog: log))")
                 }
             }
         }
@@ -130,20 +130,21 @@ import Testing
                 return (arguments, log, try start(arguments, log: log))
             }
             for (arguments, log, process) in waiting {
-                try blockUntil { said(log).contains("waiting") || !process.isRunning }
+                try blockUntil { text(ofLog: log).contains("waiting") || !process.isRunning }
                 #expect(
-                    said(log).contains("\(lock): waiting for its lock, held by process \(getpid()) ("), "\(arguments)")
+                    text(ofLog: log).contains("\(lock): waiting for its lock, held by process \(getpid()) ("),
+                    "\(arguments)")
                 process.signal(SIGTERM)
-                #expect(endsSoon(process), "\(arguments)")
-                #expect(process.wait() == 130, "\(arguments): \(said(log))")
-                #expect(said(log).contains("Interrupted."), "\(arguments): \(said(log))")
+                #expect(endsInTime(process), "\(arguments)")
+                #expect(process.wait() == 130, "\(arguments): \(text(ofLog: log))")
+                #expect(text(ofLog: log).contains("Interrupted."), "\(arguments): \(text(ofLog: log))")
             }
             file.unlock()
         }
         #expect(try tool("ls", "--quiet").output == "org/model\n")
     }
 
-    @Test("a holder of a lock that was stopped is named as stopped, and when it continues, so does the command")
+    @Test("a stopped holder of a lock is reported as stopped, and when it continues, so does the command")
     func stoppedHolder() throws {
         try TestModel(layers: 1).write(to: directory("model"))
         #expect(try tool("import", directory("model"), "--name", "org/model").status == 0)
@@ -153,15 +154,15 @@ import Testing
         #expect(try holder.line() == "locked")
         holder.signal(SIGSTOP)
         let process = try start(["tag", "org/model", "prod"], log: directory("log"))
-        try blockUntil { said(directory("log")).contains("waiting") || !process.isRunning }
-        let report = said(directory("log"))
+        try blockUntil { text(ofLog: directory("log")).contains("waiting") || !process.isRunning }
+        let report = text(ofLog: directory("log"))
         #expect(report.contains("held by process \(holder.identifier) ("), "\(report)")
         #expect(report.contains("), which is stopped"), "\(report)")
         holder.end(SIGKILL)
         #expect(process.wait() == 0)
     }
 
-    @Test("an interrupted generate removes what it began, and nothing else")
+    @Test("an interrupted generate removes its unfinished files, and nothing else")
     func generate() throws {
         try directory.write("mine", to: "a/notes.txt")
         for target in ["a", "new/deep"] {
@@ -197,13 +198,13 @@ import Testing
         #expect(process.result().status == 130)
         var nohup = tool
         nohup.prefix = ["nohup"]
-        let survivor = try nohup.start(["verify", "--rate", "1"])
+        let ignoring = try nohup.start(["verify", "--rate", "1"])
         usleep(500_000)
-        survivor.signal(SIGHUP)
+        ignoring.signal(SIGHUP)
         usleep(300_000)
-        #expect(survivor.isRunning)
-        survivor.signal(SIGTERM)
-        #expect(survivor.result().status == 130)
+        #expect(ignoring.isRunning)
+        ignoring.signal(SIGTERM)
+        #expect(ignoring.result().status == 130)
     }
 
     @Test("an option value that would never end, or means nothing, is refused with the allowed range")

@@ -27,7 +27,7 @@ import Testing
         }
     }
 
-    /// Lets the kernel forget the blobs.
+    /// Drops the blobs from the page cache.
     private func dropCaches() throws {
         for name in TemporaryDirectory.files(below: directory("store/blobs")) {
             let file = open(directory("store/blobs/\(name)"), O_RDONLY)
@@ -36,7 +36,7 @@ import Testing
         }
     }
 
-    @Test("the plan is what is done, cold bytes are read once, and a second run reads none")
+    @Test("warm does what its plan says, reads cold bytes once, and a second run reads none")
     func planned() throws {
         try use()
         try dropCaches()
@@ -54,11 +54,11 @@ import Testing
         let again = try tool("warm", "--plan", "--json").object()
         #expect(items(again) == items(plan))
         #expect(read(again) == 0)
-        let said = try tool("warm").output
-        #expect(said.contains("base@v1") && said.contains("3/3 layers") && said.contains("page cache keeps"))
+        let planned = try tool("warm").output
+        #expect(planned.contains("base@v1") && planned.contains("3/3 layers") && planned.contains("page cache keeps"))
     }
 
-    @Test("what does not fit is left out, and why is said; so is what --top leaves out")
+    @Test("shards that do not fit, or that --top excludes, are skipped with the reason")
     func skipped() throws {
         try use()
         let tight = try tool("warm", "--plan", "--budget", "5M")
@@ -68,13 +68,13 @@ import Testing
         #expect(try tool("warm", "nobody").status == 2)
     }
 
-    @Test("before anything was used there is nothing to warm, and that is no failure")
+    @Test("before the first access there is nothing to warm, and that is no failure")
     func unused() throws {
         let result = try tool("warm")
         #expect(result.status == 0 && result.output.contains("no model was used yet"))
     }
 
-    @Test("two at once do no harm")
+    @Test("two concurrent warm-ups both succeed, and leave no lease")
     func twice() throws {
         try use()
         try dropCaches()
@@ -86,7 +86,7 @@ import Testing
         }
     }
 
-    @Test("Ctrl-C in the middle of a fetch ends it, and leaves nothing held")
+    @Test("Ctrl-C in the middle of a fetch ends warm, and leaves no lease")
     func interrupted() throws {
         let origin = try SilentServer()
         let model = TestModel(layers: 2, seed: 6)
@@ -96,7 +96,7 @@ import Testing
         #expect(try tool("load", "org/far").status == 0)
         #expect(try tool("evict", "--free", "1T").status == 0)
         let run = try tool.start(["warm"])
-        // It is in the middle when it has asked for what will never come.
+        // The command is in the middle of a fetch once it has requested bytes that never arrive.
         origin.accept()
         run.signal(SIGINT)
         let result = run.result()
@@ -110,7 +110,7 @@ import Testing
             .split(separator: "\n").count { $0.contains("/blobs/") }
     }
 
-    @Test("--hold says when it is ready, keeps what it warmed, warms again, and ends on SIGTERM")
+    @Test("--hold reports when it is ready, keeps the warmed shards, warms again, and ends on SIGTERM")
     func hold() throws {
         try use()
         let socket = try NotifySocket(directory("notify"))
@@ -123,7 +123,7 @@ import Testing
         // small one of each layer; the embedding; the norm.
         let blobs = try blobs(mappedBy: run)
         #expect(blobs >= 14)
-        // Something else becomes hot, and comes in by itself.
+        // Another model becomes hot, and is loaded without a request.
         try TestModel(layers: 2, seed: 8).write(to: directory("new"))
         #expect(try self.tool("import", directory("new")).status == 0)
         #expect(try self.tool("load", "new").status == 0)
@@ -134,7 +134,7 @@ import Testing
         #expect([0, 128 + SIGTERM, 130].contains(run.result().status))
     }
 
-    @Test("what makes no sense is refused")
+    @Test("invalid combinations of options are refused")
     func usage() throws {
         for arguments in [
             ["--lock"], ["--top", "0"], ["--every", "1m"], ["--plan", "--hold"], ["--lock", "--hold", "--to", "host"],
@@ -144,7 +144,7 @@ import Testing
     }
 }
 
-/// What systemd listens on.
+/// The socket on which systemd listens.
 private final class NotifySocket {
     let path: String
     private let descriptor: Int32

@@ -4,8 +4,8 @@ import TestSupport
 import Testing
 import WeightStore
 
-/// The whole way: a process records use and ends; another one is warmed, and its first requests read nothing from disk. The
-/// tier counts, and so does the kernel.
+/// A process records accesses and ends; another one is warmed, and its first requests read nothing from the disk. The
+/// tier counts the reads, and so does the kernel.
 @Suite(.blocking) struct WarmRestartTests {
     let directory: TemporaryDirectory
     let store: String
@@ -69,13 +69,13 @@ import WeightStore
         return try JSONDecoder().decode(Report.self, from: data)
     }
 
-    /// Lets the kernel forget every file of the store.
+    /// Drops every file of the store from the page cache.
     private func dropCaches() throws {
         for name in TemporaryDirectory.files(below: store) {
             let file = open("\(store)/\(name)", O_RDONLY)
             guard file >= 0 else { continue }
             defer { close(file) }
-            // What is not written yet is not forgotten.
+            // Pages that are not yet written stay in the cache.
             fsync(file)
             #expect(posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED) == 0)
         }
@@ -86,7 +86,7 @@ import WeightStore
     func restart() throws {
         _ = try engine("use", store, "3", "base", "tuned")
 
-        // The first warm-up computes what the prompts lack.
+        // The first warm-up computes the missing blocks of the prompts.
         try dropCaches()
         let once = try first("warm", "base", "tuned")
         let warm = try #require(once.warm)
@@ -98,7 +98,7 @@ import WeightStore
         #expect(warm.computed == 2 * 7)
         try expectHits(once)
 
-        // Without one, each of these requests has to wait for the disk: that is what the counters would show.
+        // Without a warm-up each of these requests waits for the disk, and the counters show it.
         try dropCaches()
         let cold = try first("cold", "base", "tuned")
         #expect(cold.warm == nil)
@@ -107,7 +107,7 @@ import WeightStore
         }
         #expect(cold.requests[0].counters.diskBytes >= cold.requests[0].bytes)
 
-        // With it, nothing is computed again, and all comes from the disk before anybody asks.
+        // With a warm-up nothing is computed again, and all shards are loaded from the disk before the first request.
         try dropCaches()
         let again = try first("warm", "base", "tuned")
         let rewarm = try #require(again.warm)
@@ -118,7 +118,7 @@ import WeightStore
             ]))
         #expect(rewarm.counters.diskBytes >= rewarm.warmed)
         try expectHits(again)
-        // The bytes are the same, however they came.
+        // The bytes are the same, by either way of loading.
         #expect(
             again.requests.map(\.sum) == cold.requests.map(\.sum)
                 && once.requests.map(\.sum) == cold.requests.map(\.sum))
@@ -134,7 +134,7 @@ import WeightStore
         }
     }
 
-    @Test("prompts are counted where engines look for KV blocks, and the most used comes first")
+    @Test("a lookup of KV blocks counts as a use of the prompt, and the most used prompt is first")
     func counted() throws {
         _ = try engine("use", store, "2", "base")
         _ = try first("warm", "base")
@@ -145,7 +145,7 @@ import WeightStore
         #expect(try Store(at: store).prompts(of: "tuned").map(\.accesses) == [0, 0])
     }
 
-    @Test("the tool brings what is in the store, and says which blocks only an engine can compute")
+    @Test("warm loads the blocks that are stored, and reports those that only an engine can compute")
     func tool() throws {
         _ = try engine("use", store, "1", "base")
         let tool = Tool(store: store)

@@ -7,7 +7,7 @@ import Testing
 @Suite("The arena", .blocking)
 struct ArenaTests {
     @Test(
-        "regions do not overlap, are aligned and within a slab, the accounts are exact, and what is free joins again",
+        "regions do not overlap, are aligned and within a slab, the accounts are exact, and free neighbours are merged",
         arguments: Kind.allCases, [UInt64](1...4))
     func properties(_ kind: Kind, _ seed: UInt64) throws {
         let fixture = try DeviceFixture(kind)
@@ -17,7 +17,7 @@ struct ArenaTests {
             let arena = try DeviceArena(
                 try fixture.open(), budget: budget, upFront: [0, 1 << 20, 4 << 20].randomElement(using: &random)!,
                 slabBytes: 512 << 10)
-            // The model: the regions there are, by address.
+            // The model: the existing regions, by address.
             var model: [DeviceRegion] = []
             func size(_ bytes: Int) -> Int { max(512, (bytes + 511) / 512 * 512) }
             for _ in 0..<3000 {
@@ -65,7 +65,7 @@ struct ArenaTests {
         fixture.check()
     }
 
-    @Test("an arena that took its budget at the start never asks the device again")
+    @Test("an arena that allocated its budget at the start never requests memory of the device again")
     func upFront() throws {
         let fixture = try DeviceFixture(.cuda)
         do {
@@ -88,13 +88,15 @@ struct ArenaTests {
             let arena = try DeviceArena(try fixture.open(), budget: 4096)
             let regions = try (0..<8).map { _ in try arena.allocate(bytes: 512) }
             #expect(regions.allSatisfy { $0.address.raw % 512 == 0 })
-            // The last one is within the memory too.
+            // The last region is within the memory, too.
             #expect(try regions.map { try $0.read().count } == Array(repeating: 512, count: 8))
         }
         fixture.check()
     }
 
-    @Test("the best fit is taken, so what a region leaves the next of its size fills", arguments: Kind.allCases)
+    @Test(
+        "allocation is best fit, so the next region of the same size fills the gap of a released one",
+        arguments: Kind.allCases)
     func bestFit(_ kind: Kind) throws {
         let arena = try DeviceArena(try DeviceFixture(kind).open(), budget: 1 << 20)
         var regions = try [512, 8192, 512, 4096, 512, 16384, 512].map { try arena.allocate(bytes: $0) }
@@ -116,7 +118,7 @@ struct ArenaTests {
         keep(one, other)
     }
 
-    @Test("it grows by slabs up to its budget", arguments: Kind.allCases)
+    @Test("the arena grows by slabs up to its budget", arguments: Kind.allCases)
     func growth(_ kind: Kind) throws {
         let fixture = try DeviceFixture(kind)
         do {
@@ -124,7 +126,7 @@ struct ArenaTests {
             #expect(arena.usage.held == 0)
             var regions = [try arena.allocate(bytes: 1)]
             #expect(arena.usage.held == 128 << 10)
-            // Larger than a slab, and it takes the rest of the budget.
+            // Larger than a slab: it uses the rest of the budget.
             regions.append(try arena.allocate(bytes: 160_000))
             #expect(arena.usage.slabs == 2)
             #expect(arena.usage.held == 131_072 + 160_256)
@@ -140,7 +142,7 @@ struct ArenaTests {
         fixture.check()
     }
 
-    @Test("idle slabs are exchanged for one that is large enough", arguments: Kind.allCases)
+    @Test("idle slabs are freed for one that is large enough", arguments: Kind.allCases)
     func exchange(_ kind: Kind) throws {
         let fixture = try DeviceFixture(kind)
         do {
@@ -156,7 +158,7 @@ struct ArenaTests {
         fixture.check()
     }
 
-    @Test("a device with less than the budget is an error, and the arena stays good")
+    @Test("a device with less memory than the budget is an error, and the arena stays usable")
     func deviceFull() throws {
         let fixture = try DeviceFixture(.cuda)
         fixture.double!.setDevices(1, bytes: 3 << 20)

@@ -56,7 +56,7 @@ struct ContextTests {
         fixture.check()
     }
 
-    @Test("what a release meets is kept with the device")
+    @Test("an error during a release is kept with the device")
     func releaseFailure() throws {
         let fixture = try DeviceFixture(.cuda)
         do {

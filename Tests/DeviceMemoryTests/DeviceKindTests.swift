@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Kinds of devices", .blocking)
 struct DeviceKindTests {
-    /// Not one of ours.
+    /// A kind that the library does not know.
     private enum Shelf: DeviceKind {
         static let name = "shelf"
         static let isNumbered = true
@@ -38,7 +38,7 @@ struct DeviceKindTests {
         #expect("\(DeviceError.unavailable(name, reason: "it is off."))" == "shelf:3: it is off.")
     }
 
-    @Test("every number is a device of its own, whatever its kind")
+    @Test("each number is a device of its own, for every kind")
     func numbers() throws {
         let names =
             try (0..<100).map { try DeviceName("cuda:\($0)") } + (0..<100).map { DeviceName(Shelf.self, $0) } + [.host]

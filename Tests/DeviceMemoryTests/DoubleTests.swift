@@ -3,7 +3,7 @@ import Testing
 
 @testable import DeviceMemory
 
-/// The test double is trusted because it notices what the other tests say does not happen.
+/// The test double can be trusted because it detects the errors that the other tests rule out.
 @Suite("The test double", .blocking)
 struct DoubleTests {
     private func violations(_ body: (any Device, CUDADouble) throws -> Void) throws -> [String] {
@@ -90,7 +90,7 @@ struct DoubleTests {
             ])
     }
 
-    @Test("it notices what is leaked")
+    @Test("it notices leaks")
     func leaked() throws {
         let double = try CUDADouble()
         let device = try double.open()

@@ -3,10 +3,11 @@ import Testing
 
 @testable import DeviceMemory
 
-/// All that the module does, with a failure at each call of the driver in turn.
+/// Every operation of the module, with a failure at each call of the driver in turn.
 @Suite("Failures", .blocking)
 struct FailureTests {
-    /// Calls whose failure is not the caller's: what gives back, what puts a context away, and what has another way.
+    /// Calls whose failure is not reported to the caller: those that free, those that pop a context, and those with a
+    /// fallback.
     private static let survived: Set = [
         "cuDevicePrimaryCtxRelease_v2", "cuCtxPushCurrent_v2", "cuCtxPopCurrent_v2", "cuMemFree_v2", "cuMemFreeHost",
         "cuMemHostRegister_v2", "cuMemHostUnregister", "cuStreamDestroy_v2", "cuEventDestroy_v2",

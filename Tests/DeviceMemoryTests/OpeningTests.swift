@@ -16,14 +16,14 @@ struct OpeningTests {
         }
     }
 
-    @Test("the driver is the one given, else the one that the environment names, else the system's")
+    @Test("the driver is the given one, otherwise the environment's, otherwise the system's")
     func path() {
         #expect(CUDALibrary.path("/a/driver.so") == "/a/driver.so")
         let named = getenv(CUDALibrary.variable).map { String(cString: $0) }
         #expect(CUDALibrary.path() == named ?? "libcuda.so.1")
     }
 
-    @Test("without a driver, the message says where it was looked for and what to do")
+    @Test("without a driver, the message names the searched paths and the next step")
     func driverMissing() {
         let error = #expect(throws: DeviceError.self) { try CUDAKind.open(0, library: "/no/libcuda.so.1") }
         guard case .driverMissing("/no/libcuda.so.1", let reason) = error else {
@@ -42,7 +42,7 @@ struct OpeningTests {
         }
     }
 
-    @Test("a number beyond the last device is an error that says which there are")
+    @Test("a number beyond the last device is an error that lists the devices")
     func wrongDevice() throws {
         let double = try CUDADouble()
         let error = #expect(throws: DeviceError.noSuchDevice(.cuda(2), count: 2)) { try double.open(2) }
@@ -58,7 +58,7 @@ struct OpeningTests {
         #expect("\(error!)".contains("reports no CUDA device"))
     }
 
-    @Test("devices can be looked at without making a context")
+    @Test("devices can be described without creating a context")
     func facts() throws {
         let double = try CUDADouble()
         let library = try CUDALibrary(double.path)
@@ -78,7 +78,7 @@ struct OpeningTests {
             "\(error!)"
                 == "cuda:0: cuMemHostAlloc: CUDA_ERROR_ILLEGAL_ADDRESS (700): an illegal memory access was encountered (4096 bytes)."
         )
-        // A code that the driver has no words for, or a driver that fails to give them.
+        // A code that the driver has no text for, or a driver that fails to return it.
         double.fail("cuStreamCreate", code: 12345)
         #expect(
             throws: DeviceError.driver(
@@ -87,7 +87,7 @@ struct OpeningTests {
         ) { try DeviceStream(device) }
     }
 
-    @Test("a device tells its name, model and memory", arguments: Kind.allCases)
+    @Test("a device reports its name, model and memory", arguments: Kind.allCases)
     func memory(_ kind: Kind) throws {
         let device = try DeviceFixture(kind).open()
         #expect(device.name == (kind == .host ? .host : .cuda(0)))
@@ -98,7 +98,9 @@ struct OpeningTests {
         if kind == .cuda { #expect(try device.memory().free == before.free - slab.bytes) }
     }
 
-    @Test("more than the device has is an error with what was asked and what is free", arguments: Kind.allCases)
+    @Test(
+        "an allocation above the device's memory is an error with the requested and the free bytes",
+        arguments: Kind.allCases)
     func outOfMemory(_ kind: Kind) throws {
         let fixture = try DeviceFixture(kind)
         let device = try fixture.open()

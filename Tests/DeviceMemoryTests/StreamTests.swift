@@ -60,7 +60,7 @@ struct StreamTests {
         fixture.check()
     }
 
-    @Test("a stream that waits for an event runs after it, and its caller goes on at once", arguments: Kind.allCases)
+    @Test("a stream that waits for an event runs after it, and the caller is not blocked", arguments: Kind.allCases)
     func waiting(_ kind: Kind) throws {
         let fixture = try DeviceFixture(kind)
         do {
@@ -85,7 +85,7 @@ struct StreamTests {
         fixture.check()
     }
 
-    @Test("a stream that is let go of runs what it was given", arguments: Kind.allCases)
+    @Test("a stream that is released still runs its queued copies", arguments: Kind.allCases)
     func released(_ kind: Kind) throws {
         let fixture = try DeviceFixture(kind)
         do {

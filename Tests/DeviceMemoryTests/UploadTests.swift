@@ -22,7 +22,7 @@ struct UploadTests {
         )
     }
 
-    @Test("bytes arrive as the source gave them, whatever their number", arguments: Kind.allCases)
+    @Test("any number of bytes arrives as the source gave it", arguments: Kind.allCases)
     func contents(_ kind: Kind) async throws {
         let fixture = try DeviceFixture(kind)
         do {
@@ -183,7 +183,7 @@ struct UploadTests {
         fixture.check()
     }
 
-    @Test("an upload that fails tells so only when none of its copies can still write", arguments: Kind.allCases)
+    @Test("an upload reports its failure only when none of its copies can still write", arguments: Kind.allCases)
     func failsLate(_ kind: Kind) throws {
         let fixture = try DeviceFixture(kind)
         do {
@@ -210,7 +210,7 @@ struct UploadTests {
         fixture.check()
     }
 
-    @Test("the same holds if it is the waiting that fails")
+    @Test("an upload whose wait fails reports it only when none of its copies can still write")
     func waitingFails() throws {
         let fixture = try DeviceFixture(.cuda)
         do {
@@ -269,12 +269,12 @@ struct UploadTests {
         do {
             let (arena, uploader) = try setUp(fixture)
             let (slow, late) = (try arena.allocate(bytes: 4096), try arena.allocate(bytes: 4096))
-            let goOn = DispatchSemaphore(value: 0)
-            let (_, first) = try uploader.start(.filling { _, _ in goOn.wait() }, to: slow)
+            let proceed = DispatchSemaphore(value: 0)
+            let (_, first) = try uploader.start(.filling { _, _ in proceed.wait() }, to: slow)
             let (upload, second) = try uploader.start(.filling { _, _ in Issue.record("filled") }, to: late)
             upload.cancel()
             #expect(throws: CancellationError.self) { try second.get() }
-            goOn.signal()
+            proceed.signal()
             try first.get()
         }
         fixture.check()
@@ -286,20 +286,20 @@ struct UploadTests {
         do {
             let (arena, uploader) = try setUp(fixture)
             for early in [true, false] {
-                let (begun, tell) = AsyncStream.makeStream(of: Void.self)
-                let goOn = DispatchSemaphore(value: 0)
+                let (begun, continuation) = AsyncStream.makeStream(of: Void.self)
+                let proceed = DispatchSemaphore(value: 0)
                 let task = Task {
                     if early { withUnsafeCurrentTask { $0!.cancel() } }
                     let region = try arena.allocate(bytes: 100 * 4096)
                     try await uploader.upload(
                         .filling { _, _ in
-                            tell.yield()
-                            if !early { goOn.wait() }
+                            continuation.yield()
+                            if !early { proceed.wait() }
                         }, bytes: region.bytes, to: region)
                 }
                 if !early { for await _ in begun { break } }
                 task.cancel()
-                goOn.signal()
+                proceed.signal()
                 await #expect(throws: CancellationError.self) { try await task.value }
             }
             #expect(arena.usage.regions == 0)
@@ -307,7 +307,7 @@ struct UploadTests {
         fixture.check()
     }
 
-    @Test("mapped pages are copied from where they are", arguments: Kind.allCases)
+    @Test("mapped pages are copied without staging", arguments: Kind.allCases)
     func registered(_ kind: Kind) throws {
         let fixture = try DeviceFixture(kind)
         do {
@@ -364,8 +364,8 @@ struct UploadTests {
         fixture.check()
     }
 
-    @Test("an uploader that is let go of ends the uploads it has begun", arguments: Kind.allCases)
-    func letGo(_ kind: Kind) throws {
+    @Test("an uploader that is released completes the uploads it has begun", arguments: Kind.allCases)
+    func releasedUploader(_ kind: Kind) throws {
         let fixture = try DeviceFixture(kind)
         do {
             var (arena, uploader): (DeviceArena, Uploader?) = try setUp(fixture)

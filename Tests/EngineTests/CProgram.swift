@@ -2,8 +2,8 @@ import Foundation
 import TestSupport
 import Testing
 
-/// A C program of `Programs/`, compiled against the header and the library as a user would, with every warning an error.
-/// It goes with the value.
+/// A C program of `Programs/`, compiled against the header and the library as a user would, with every warning an
+/// error. It is removed with the value.
 final class CProgram: Sendable {
     let path: String
     private let directory: TemporaryDirectory
@@ -13,7 +13,7 @@ final class CProgram: Sendable {
     /// Where the build puts the library, beside the tests.
     static let build = URL(fileURLWithPath: Tool.path).deletingLastPathComponent().path
 
-    /// - Parameter withoutDebugInformation: for valgrind, which can't read what Swift 6.3 writes.
+    /// - Parameter withoutDebugInformation: for valgrind, which cannot read the debug information of Swift 6.3.
     init(_ name: String, withoutDebugInformation: Bool = false) throws {
         directory = try TemporaryDirectory()
         path = directory(name)

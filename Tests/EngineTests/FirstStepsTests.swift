@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 import WeightStore
 
-/// The code of the article `FirstSteps.md`, as it stands there.
+/// The code of the article `FirstSteps.md`, unchanged.
 @Suite(.blocking)
 struct FirstStepsTests {
     private let directory = try! TemporaryDirectory()
@@ -52,7 +52,7 @@ struct FirstStepsTests {
         #expect(store.gauges[0].misses > 0)
     }
 
-    @Test("the article has this code, all of it, and no other")
+    @Test("the article has this code in full, and no other")
     func article() throws {
         let path = CProgram.sources.appendingPathComponent("../../Sources/WeightStore/WeightStore.docc/FirstSteps.md")
         let article = try String(contentsOf: path.standardizedFileURL, encoding: .utf8)

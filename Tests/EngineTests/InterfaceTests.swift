@@ -16,7 +16,7 @@ struct InterfaceTests {
         return directory("store")
     }
 
-    /// What the program is to print of a model.
+    /// The expected output of the program for a model.
     private func lines(_ model: TestModel) throws -> [String] {
         let layout = try SafetensorsWriter(model.tensors).tensors
         return layout.sorted { $0.name < $1.name }.map { tensor in

@@ -2,9 +2,9 @@ import Foundation
 import TestSupport
 import Testing
 
-/// A Python with numpy, safetensors and gguf, and PyTorch if it could be had; `Tests/run` makes one.
+/// A Python with numpy, safetensors and gguf, and PyTorch if it could be installed; `Tests/run` creates one.
 enum EnginePython {
-    /// What a script of `Python/` needs to find the package, the library and the tool.
+    /// The environment by which a script of `Python/` finds the package, the library and the tool.
     static var environment: [String: String] {
         [
             "PYTHONPATH": CProgram.sources.appendingPathComponent("../../Sources/Python").standardizedFileURL.path,
@@ -20,7 +20,7 @@ enum EnginePython {
 
 @Suite(.blocking, .enabled(if: HubPython.path != nil, "WEIGHTSTORE_HUB_PYTHON is not set; Tests/run sets it"))
 struct PythonTests {
-    @Test("the Python package gives what safetensors gives", .timeLimit(.minutes(60)))
+    @Test("the Python package returns the same as safetensors", .timeLimit(.minutes(60)))
     func package() throws {
         let result = try ChildProcess.run(
             try EnginePython.command("test_weightstore.py"), environment: EnginePython.environment)

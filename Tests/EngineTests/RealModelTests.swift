@@ -19,19 +19,21 @@ struct RealModelTests {
 
     private var engine: String { CProgram.build + "/example-engine" }
 
-    @Test("a C program, a Python script and a Swift program load it at the same time, and compute what NumPy computes")
+    @Test(
+        "a C program, a Python script and a Swift program load a real model at the same time, and compute the same as NumPy"
+    )
     func together() throws {
         let store = try importModel()
         let source = try #require(RealModel.path)
         let expected = try ChildProcess.run(try EnginePython.command("embedding.py", source + "/model.safetensors"))
         try #require(expected.status == 0, "\(expected.errors)")
-        let meeting = directory("meeting")
-        try FileManager.default.createDirectory(atPath: meeting, withIntermediateDirectories: true)
+        let barrier = directory("barrier")
+        try FileManager.default.createDirectory(atPath: barrier, withIntermediateDirectories: true)
         let program = try CProgram("embedding")
         let programs = [
-            [program.path, store, model, meeting],
-            try EnginePython.command("embedding.py", store, model, meeting),
-            [engine, store, model, "checksum", meeting],
+            [program.path, store, model, barrier],
+            try EnginePython.command("embedding.py", store, model, barrier),
+            [engine, store, model, "checksum", barrier],
         ]
         let running = try programs.map { try ChildProcess($0, environment: EnginePython.environment) }
         for (program, result) in zip(["C", "Python", "Swift"], running.map({ $0.result() })) {
@@ -41,7 +43,7 @@ struct RealModelTests {
         #expect(UInt64(expected.output.dropLast()) != nil)
     }
 
-    @Test("the example engine's layers, streamed through RAM, compute what NumPy computes from the original file")
+    @Test("the example engine's layers, streamed through RAM, compute the same as NumPy from the original file")
     func forward() throws {
         let store = try importModel()
         let source = try #require(RealModel.path)

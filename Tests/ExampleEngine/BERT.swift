@@ -27,7 +27,7 @@ struct Weights {
     }
 }
 
-/// What stands before the layers: embeddings of words, positions and token types.
+/// The part before the layers: embeddings of words, positions and token types.
 struct Embeddings {
     private let words, positions, types, scale, shift: Matrix
 
@@ -54,8 +54,9 @@ struct Embeddings {
         words[token, column] + positions[position, column] + types[0, column]
     }
 
-    /// Over the embeddings of all tokens, each at a position of its number, before their normalization: the bits of each
-    /// sum, times a weight that tells the places apart, modulo 2^64. Additions alone, so that every language gets the same.
+    /// Over the embeddings of all tokens, each at a position of its number, before their normalization: the bits of
+    /// each sum, times a weight that depends on the place, modulo 2^64. Integer additions, so that every language
+    /// computes the same.
     func checksum() -> UInt64 {
         var checksum: UInt64 = 0
         var place: UInt64 = 0
@@ -69,7 +70,7 @@ struct Embeddings {
     }
 }
 
-/// One layer: attention, and what is fed forward.
+/// One layer: attention and the feed-forward network.
 struct BERTLayer {
     private let weights: Weights
     private let prefix: String

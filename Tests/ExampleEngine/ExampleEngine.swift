@@ -23,7 +23,7 @@ struct ExampleEngine {
             try await forward(tokens, revision)
         case "checksum":
             let lease = try await revision.leaseRest(in: .ram)
-            if arguments.count > 3 { try Meeting(arguments[3]).join(as: "swift") }
+            if arguments.count > 3 { try Barrier(arguments[3]).join(as: "swift") }
             print(try Embeddings(lease).checksum())
         default: throw Usage()
         }
@@ -36,11 +36,11 @@ struct ExampleEngine {
         let embeddings = try Embeddings(try await revision.leaseRest(in: .ram))
         var states = try embeddings.states(of: tokens, epsilon: model.epsilon)
         var first: [Float] = []
-        // While a layer computes, the next ones are on their way.
+        // While a layer is computed, the next ones are loaded.
         for try await layer in try revision.stream(to: .ram) {
             states = try BERTLayer(layer, model).states(after: states)
             if first.isEmpty { first = states.values }
-            // At once, not when somebody gets to it: what is not leased may make room for what comes.
+            // At once, not when the value is released: only shards without a lease can be evicted for the next layers.
             layer.release()
         }
         let answer = ["first": first, "last": states.values]

@@ -17,7 +17,7 @@ struct Matrix {
         set { values[row * columns + column] = newValue }
     }
 
-    /// `self · otherᵀ + bias`: what a linear layer computes.
+    /// `self · otherᵀ + bias`: a linear layer.
     func timesTransposed(_ other: Matrix, plus bias: Matrix) -> Matrix {
         var result = Matrix(rows: rows, columns: other.rows)
         values.withUnsafeBufferPointer { left in

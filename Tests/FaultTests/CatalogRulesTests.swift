@@ -7,7 +7,7 @@ import Testing
 @testable import WeightStore
 
 extension Faults {
-    /// What SQLite needs to be safe between processes.
+    /// The settings that make SQLite safe between processes.
     @Suite struct CatalogRulesTests {
         let directory = try! TemporaryDirectory()
         let tool: Tool
@@ -29,7 +29,7 @@ extension Faults {
                 "mmap_size": "0", "busy_timeout": "10000",
             ]
             #expect(try store.catalog.writerPragmas(Array(expected.keys)) == expected)
-            // The same after what changes some of them for a while.
+            // The same after operations that change some of them for a while.
             try store.catalog.write(durable: false) { db in
                 try db.execute(sql: "UPDATE model SET created_at = created_at")
             }
@@ -38,7 +38,7 @@ extension Faults {
             #expect(try store.catalog.writerPragmas(Array(expected.keys)) == expected)
         }
 
-        @Test("readers can't write, never checkpoint, and map nothing")
+        @Test("readers cannot write, never checkpoint, and map nothing")
         func readers() throws {
             let store = try Store(at: place)
             // Several at a time, so that the pool opens more than one connection.
@@ -80,7 +80,7 @@ extension Faults {
             let store = try Store(at: place)
             #expect(try Inspection.differences(of: "org/model", from: directory("model"), in: store) == [])
             #expect(running.isRunning)
-            // Only now, because the store counts its reads when it goes.
+            // Only now, because the store writes its read counts when it is closed.
             lock.unlock()
             #expect(running.result().status == 0)
         }
@@ -121,7 +121,7 @@ extension Faults {
 
         @Test("a log beyond the limit is truncated after the commit; a reader only delays that")
         func checkpoints() throws {
-            // What each checkpoint would wait for a reader, in milliseconds.
+            // The time that each checkpoint would wait for a reader, in milliseconds.
             let patience = Mutex((now: "", ofCheckpoints: [String]()))
             let writer = try Store(at: place, create: false) { sql in
                 patience.withLock {
@@ -155,7 +155,7 @@ extension Faults {
             }
             try write(megabytes: 1)
             #expect(try log() == 0)
-            #expect(patience.withLock { $0.ofCheckpoints } == ["0", "0", "0", "0"], "nobody waits for a reader")
+            #expect(patience.withLock { $0.ofCheckpoints } == ["0", "0", "0", "0"], "no checkpoint waits for a reader")
         }
 
         @Test("opening a store and reading from it writes nothing to the catalog")
@@ -184,7 +184,7 @@ extension Faults {
                 let revision = try store.revision("org/model")
                 #expect(try revision.layer(0).tensors.count > 0)
                 #expect(try times() == before)
-                // The use is counted, and written when the store goes.
+                // The use is counted, and written when the store is closed.
                 try ChildProcess.check("cmp", "\(copy)/store.db", directory("store.db"))
                 try ChildProcess.check("cmp", "\(copy)/store.db-wal", directory("store.db-wal"))
             }

@@ -2,7 +2,7 @@ import TestSupport
 import Testing
 
 extension Faults {
-    /// What an export promises of the files that it writes.
+    /// The guarantees of an export for the files that it writes.
     @Suite struct ExportTests {
         let directory = try! TemporaryDirectory()
         let tool: Tool
@@ -14,7 +14,7 @@ extension Faults {
         }
 
         @Test(
-            "a file is synced before it has its name, and its directory after",
+            "a file is synced before it is renamed, and its directory afterwards",
             .enabled(if: Machine.traces, Comment(rawValue: Machine.tracing)))
         func durable() throws {
             var traced = tool
@@ -35,11 +35,11 @@ extension Faults {
                 #expect(
                     calls[index...].contains { $0.name == "fsync" && $0.line.contains("<\(folder)>") }, "\(target)")
             }
-            // The folders that it made have entries in theirs.
+            // The entries of the created folders are synced in their parents.
             #expect(calls.contains { $0.name == "fsync" && $0.line.contains("/out>") })
         }
 
-        @Test("two exporters with the same process id don't write into one file", .enabled(if: Machine.isRoot))
+        @Test("two exporters with the same process id do not write to one file", .enabled(if: Machine.isRoot))
         func sameIdentifier() throws {
             var contained = tool
             // The tool is process 1 of a namespace of its own, as in a container.

@@ -4,7 +4,7 @@ import Testing
 @testable import WeightStore
 
 extension Faults {
-    /// System calls that fail, one by one: what the user is told, and what is in the store then.
+    /// System calls that fail, one by one: the message, and the contents of the store afterwards.
     @Suite(.enabled(if: Machine.traces, Comment(rawValue: Machine.tracing)))
     struct FailingDiskTests {
         let directory = try! TemporaryDirectory()
@@ -54,7 +54,7 @@ extension Faults {
             var failed: [String] = []
             try failing(["fdatasync", "fsync"], with: "EIO", most: 6) { result, _, point in
                 let calls = try Trace.calls(directory("log"))
-                // Threads share the work differently from run to run, so a run may not come to this point.
+                // Threads share the work differently from run to run, so a run may not reach this point.
                 guard let injected = calls.firstIndex(where: { $0.line.contains("INJECTED") }) else { return }
                 let path = try #require(
                     calls[injected].line.split(separator: "<").dropFirst().first?.split(separator: ">").first)
@@ -65,8 +65,8 @@ extension Faults {
                         "\(point): \(result.errors)")
                     failed.append(String(path))
                 } else {
-                    // What is committed is done: only the moving of the log into the database failed, or the syncing
-                    // of the directory for a log, whose failure SQLite passes over.
+                    // The commit is complete: only the checkpoint of the log failed, or the sync of the directory for a
+                    // log, whose failure SQLite ignores.
                     #expect(
                         ["/store.db", "/store.db-wal", "/store"].contains { path.hasSuffix($0) }, "\(point): \(path)")
                 }

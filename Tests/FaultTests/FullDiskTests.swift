@@ -13,12 +13,12 @@ extension Faults {
         }
 
         @Test(
-            "a full tmpfs: imports say so, ls, rm and gc work, and space comes back",
+            "on a full tmpfs, imports report it, ls, rm and gc work, and removals free space",
             .enabled(if: Machine.mountsMemory, Comment(rawValue: Machine.memory)))
         func memory() throws { try full(Disk.memory(megabytes: 48)) }
 
         @Test(
-            "a full ext4: imports say so, ls, rm and gc work, and space comes back",
+            "on a full ext4, imports report it, ls, rm and gc work, and removals free space",
             .enabled(if: Machine.mountsImages, Comment(rawValue: Machine.images)))
         func image() throws { try full(Disk.ext4(megabytes: 64)) }
 
@@ -33,7 +33,7 @@ extension Faults {
             _ = try succeed("import", directory("other"), "--name", "org/other")
             try disk.fill("filling")
 
-            // Reading, again and again, with somebody who takes every block that is let go.
+            // Reads in a loop, while another process allocates every block that is freed.
             for round in 1...3 {
                 #expect(try succeed("ls", "--quiet").output == "org/base\norg/other\n", "round \(round)")
                 try disk.fill("filling")
@@ -52,7 +52,7 @@ extension Faults {
                 #expect(try Inspection.differences(of: "org/base", from: directory("base"), in: store) == [])
                 #expect(try Inspection.differences(of: "org/other", from: directory("other"), in: store) == [])
             }
-            // Closing the store restores the reserve; a thread of its own may hold it for a moment more.
+            // Closing the store restores the reserve; one of its threads may hold it for a moment longer.
             let isBack = try blockUntil { FileSystem.exists(disk("store/reserve")) }
             #expect(isBack)
             try disk.fill("filling")
@@ -72,7 +72,7 @@ extension Faults {
                 #expect(try Inspection.leftovers(in: store) == [])
                 #expect(try Inspection.differences(of: "org/other", from: directory("other"), in: store) == [])
             }
-            // With space again, all goes on as ever.
+            // With free space again, everything works.
             try FileManager.default.removeItem(atPath: disk("filling"))
             _ = try succeed("gc")
             #expect(try FileSystem.status(disk("store/reserve"))?.bytes == Reserve.bytes)
@@ -80,7 +80,7 @@ extension Faults {
         }
 
         @Test(
-            "an import that fills the disk itself loses nothing, and what it wrote is given back",
+            "an import that fills the disk itself loses nothing, and its bytes are freed",
             .enabled(if: Machine.mountsImages, Comment(rawValue: Machine.images)))
         func fills() throws {
             let disk = try Disk.ext4(megabytes: 32)
@@ -97,7 +97,7 @@ extension Faults {
         }
 
         @Test(
-            "when SQLite has no space for its files, the disk is said to be full, not the catalog to be damaged",
+            "if SQLite has no space for its files, the error is a full disk, not a damaged catalog",
             .enabled(if: Machine.mountsMemory, Comment(rawValue: Machine.memory)))
         func withoutLog() throws {
             let disk = try Disk.memory(megabytes: 32)
@@ -105,7 +105,7 @@ extension Faults {
             try tool("import", directory("base"), "--name", "org/base")
             for name in ["reserve", "store.db-shm", "store.db-wal"] { try FileSystem.remove(disk("store/\(name)")) }
             try disk.fill("filling")
-            // Room for a lease, and no more.
+            // Space for a lease, and no more.
             let filling = open(disk("filling"), O_WRONLY)
             var facts = stat()
             fstat(filling, &facts)
@@ -141,7 +141,7 @@ extension Faults {
         }
 
         @Test(
-            "with a few KiB free, rm and prune use the reserve, and it is back afterwards",
+            "with a few KiB free, rm and prune use the reserve, and restore it afterwards",
             .enabled(if: Machine.mountsMemory, Comment(rawValue: Machine.memory)), arguments: [40, 80, 120])
         func reserve(_ kibibytes: Int) throws {
             let disk = try Disk.memory(megabytes: 48)
@@ -186,7 +186,7 @@ extension Faults {
         }
 
         @Test(
-            "a disk without inodes says so",
+            "a disk without free inodes is reported as such",
             .enabled(if: Machine.mountsMemory, Comment(rawValue: Machine.memory)))
         func inodes() throws {
             let disk = try Disk.memory(megabytes: 64, inodes: 120)

@@ -9,7 +9,7 @@ extension Faults {
         let directory = try! TemporaryDirectory()
 
         @Test(
-            "Ctrl-C and SIGTERM end an import with status 130, and the next one goes on", arguments: [SIGINT, SIGTERM])
+            "Ctrl-C and SIGTERM end an import with status 130, and the next one resumes", arguments: [SIGINT, SIGTERM])
         func interrupts(_ number: Int32) throws {
             try TestModel(layers: 2).write(to: directory("model"), files: 3)
             try TestModel(layers: 1, seed: 5).write(to: directory("base"))

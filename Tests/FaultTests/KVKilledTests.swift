@@ -14,13 +14,13 @@ extension Kills.KilledTests {
         return (0..<count).map { _ in UInt8.random(in: 0...255, using: &random) }
     }
 
-    @Test("a put that is killed leaves a beginning of its blocks, each whole, and garbage that gc finds")
+    @Test("a killed put leaves a prefix of its blocks, each whole, and garbage that gc finds")
     func puts() throws {
         let tokens = (0..<80).map { UInt32($0 * 7) }
         let blocks = bytes(20 * 5000, seed: 1)
         let files = (try writeTokens(tokens, to: "tokens"), try directory.write(blocks, to: "blocks"))
         let address = ["org/base", files.0, "--format", "f", "--block-tokens", "4"]
-        // Some are there already.
+        // Some blocks are stored already.
         try ChildProcess.copy(directory("template"), to: directory("kv"))
         let head = try directory.write(blocks.prefix(15_000), to: "head")
         let start = try writeTokens(Array(tokens.prefix(12)), to: "start")
@@ -48,8 +48,8 @@ extension Kills.KilledTests {
             try check()
             try collect(store, point)
             try check()
-            let again = try kv.put(chain, blocks: 0..<20) { block, take in
-                try Array(blocks[block * 5000..<(block + 1) * 5000]).withUnsafeBytes(take)
+            let again = try kv.put(chain, blocks: 0..<20) { block, append in
+                try Array(blocks[block * 5000..<(block + 1) * 5000]).withUnsafeBytes(append)
             }
             #expect(again.stored + again.known == 20, "\(point)")
             try check()
@@ -57,7 +57,7 @@ extension Kills.KilledTests {
         }
     }
 
-    @Test("a drop that is killed leaves no block without what it builds on")
+    @Test("a killed drop leaves no block without its parent")
     func drops() throws {
         let tokens = (0..<80).map { UInt32($0 * 7) }
         let place = directory("kv")
@@ -86,7 +86,7 @@ extension Kills.KilledTests {
 }
 
 extension Faults {
-    /// KV blocks of many processes, and of a machine that loses power.
+    /// KV blocks of many processes, and after a power cut.
     @Suite struct KVSharedTests {
         let directory = try! TemporaryDirectory()
 
@@ -126,7 +126,7 @@ extension Faults {
             return found
         }
 
-        @Test("processes that put, get, evict and collect at once share blocks, and none is ever wrong")
+        @Test("processes that put, get, evict and collect at once share blocks, and no block is ever wrong")
         func processes() throws {
             let place = directory("store")
             let tool = try prepare(place)
@@ -159,7 +159,7 @@ extension Faults {
             let store = try Store(at: place)
             _ = try store.collectGarbage(graceSeconds: 0)
             #expect(try Inspection.leftovers(in: store) == [])
-            // Without evictions all are there, and the common ones once.
+            // Without evictions all blocks are stored, and the common ones once.
             for prompt in prompts {
                 #expect(
                     try tool(
@@ -183,7 +183,7 @@ extension Faults {
                 let put = try tool(
                     "kv", "put", "org/base", prompt.files[0], prompt.files[1], "--format", "f", "--block-tokens", "4")
                 #expect(put.status == 0, "\(put.errors)")
-                // A later change of another kind makes the rows durable; sometimes the journal has gone out, too.
+                // A later change of another kind makes the rows durable; sometimes the journal has been written, too.
                 if step % 2 == 0 { #expect(try tool("tag", "org/base", "ref\(step)").status == 0) }
                 if step == 3 { try disk.commitJournal() }
                 try disk.cutPower()

@@ -4,7 +4,7 @@ import Testing
 @testable import WeightStore
 
 extension Kills {
-    /// SIGKILL at system calls spread over a whole run: what another process finds afterwards.
+    /// SIGKILL at system calls spread over a whole run: the state that another process finds afterwards.
     @Suite(.enabled(if: Machine.traces, Comment(rawValue: Machine.tracing)))
     struct KilledTests {
         let directory = try! TemporaryDirectory()
@@ -14,7 +14,7 @@ extension Kills {
             "flock", "fchmod", "mmap",
         ]
 
-        /// A store with one model, and the directories `base` and `tuned` that models come from.
+        /// A store with one model, and the directories `base` and `tuned` with models.
         init() throws {
             try TestModel(layers: 1).write(to: directory("base"))
             try TestModel(layers: 1).tuned(seed: 7).write(to: directory("tuned"), files: 2)
@@ -57,7 +57,7 @@ extension Kills {
                 try prepare()
                 tool.prefix = Trace.inject(point.call, "signal=SIGKILL", when: "\(point.ordinal)")
                 let killed = try tool.run(arguments)
-                // Threads share the work differently from run to run, so a run may come through.
+                // Threads share the work differently from run to run, so a run may complete.
                 if killed.status == 128 + SIGKILL { kills += 1 }
                 #expect([0, 128 + SIGKILL].contains(killed.status), "\(point): \(killed.errors)")
                 try check(place, "\(arguments[0]) killed at \(point)", killed.status != 0)
@@ -78,7 +78,7 @@ extension Kills {
             try store.importModelBlocking(ImportRequest(source: directory("tuned"), name: "org/tuned"))
         }
 
-        @Test("an import that is killed leaves the store as it was, and garbage that gc finds; run again, it succeeds")
+        @Test("a killed import leaves the store as it was, and garbage that gc finds; the next import succeeds")
         func imports() throws {
             var isEven = false
             try killing(
@@ -90,7 +90,7 @@ extension Kills {
                 let revisions = try Inspection.revisions(in: store)
                 #expect(wasKilled ? revisions == before || revisions == after : revisions == after, "\(point)")
                 try expectBase(store, point)
-                // Every other time what the killed run left is still there when the next one comes.
+                // Every other time the next run finds the leftovers of the killed one.
                 isEven.toggle()
                 if isEven { try collect(store, point) }
                 #expect(try Inspection.revisions(in: store) == revisions, "\(point)")
@@ -102,7 +102,7 @@ extension Kills {
             }
         }
 
-        @Test("a store can be made after its first import was killed at any point")
+        @Test("a store can be created after its first import was killed at any point")
         func firstImport() throws {
             try killing(["import", directory("base"), "--name", "org/base"], on: nil, most: 2) { place, point, _ in
                 let again = try Tool(store: place)("import", directory("base"), "--name", "org/base")
@@ -114,15 +114,15 @@ extension Kills {
             }
         }
 
-        @Test("what was safe when an import was killed is not written again")
-        func goesOn() throws {
+        @Test("bytes that were durable when an import was killed are not written again")
+        func resumes() throws {
             let place = directory("store")
             var tool = Tool(store: place)
             let log = directory("log")
             tool.prefix = Trace.log(["rename"], to: log)
             try ChildProcess.copy(directory("template"), to: place)
             try tool("import", directory("tuned"), "--name", "org/tuned")
-            // The last rename installs the model's record, in the last transaction: all shards are safe by then.
+            // The last rename installs the model's record, in the last transaction: all shards are durable by then.
             let last = try #require(try Trace.points(log, in: place, most: 100, of: ["rename"]).last)
             try ChildProcess.copy(directory("template"), to: place)
             tool.prefix = Trace.inject("rename", "signal=SIGKILL", when: "\(last.ordinal)")
@@ -143,7 +143,7 @@ extension Kills {
             return directory("two")
         }
 
-        @Test("an rm that is killed removes a model whole or not at all, and nothing of another")
+        @Test("a killed rm removes a model as a whole or not at all, and nothing of another")
         func removals() throws {
             try killing(["rm", "org/tuned"], on: templateOfTwo(), most: 2) { place, point, wasKilled in
                 let store = try Store(at: place)
@@ -160,7 +160,7 @@ extension Kills {
             }
         }
 
-        @Test("a gc that is killed loses nothing that rows own, and the next one finishes its work")
+        @Test("a killed gc loses nothing that rows own, and the next one finishes its work")
         func collections() throws {
             // An interrupted import's shards, stray blobs, staging of a dead process.
             let dirty = directory("dirty")
@@ -187,7 +187,7 @@ extension Kills {
             }
         }
 
-        @Test("a rebuild that is killed leaves the old catalog, the new one, or a store that asks for a rebuild")
+        @Test("a killed rebuild leaves the old catalog, the new one, or a store whose error advises a rebuild")
         func rebuilds() throws {
             // With the last import in the log alone, as a killed process leaves it: losing the log would lose the model.
             let template = try logged()
@@ -247,7 +247,7 @@ extension Kills {
             }
         }
 
-        @Test("a rebuild takes the record that was committed last, not one that a killed change left")
+        @Test("a rebuild uses the record that was committed last, not one that a killed change left")
         func records() throws {
             let place = directory("store")
             let tool = Tool(store: place)
@@ -267,7 +267,8 @@ extension Kills {
                 #expect(after["revisions"] as? NSArray == before["revisions"] as? NSArray)
             }
 
-            // Killed between the installing of a record and the commit: what each of these would have left.
+            // The leftovers of each of these commands, if it is killed between the installation of a record and the
+            // commit.
             try ChildProcess.copy(directory("template"), to: place)
             for number in 1...6 {
                 let other = directory("other\(number)")
@@ -278,7 +279,7 @@ extension Kills {
             #expect(records(in: place).count == 7)
             try expectRebuilt()
 
-            // Killed between the commit of an rm and the removal of the blobs, and then imported anew.
+            // An rm is killed between its commit and the removal of the blobs, and the model is imported again.
             try ChildProcess.copy(directory("template"), to: place)
             for number in 1...3 { try tool("tag", "org/base", "old\(number)") }
             try ChildProcess.copy(place, to: directory("other"))

@@ -4,7 +4,7 @@ import Testing
 @testable import WeightStore
 
 extension Kills.KilledTests {
-    @Test("a migration that is killed is gone on with by whoever opens the store next, and nothing is lost")
+    @Test("after a killed migration the next open resumes it, and nothing is lost")
     func migrations() throws {
         try ChildProcess.copy(directory("template"), to: directory("old"))
         try Store(at: directory("old")).catalog.fold()

@@ -5,7 +5,7 @@ import Testing
 
 extension Kills.KilledTests {
     @Test(
-        "a move that is killed at any point loses nothing, and the next import of its source completes it",
+        "a move killed at any point loses nothing, and the next import of its source completes it",
         arguments: [true, false])
     func moves(movesAgain: Bool) throws {
         // More files than a batch, so that some runs leave an unfinished revision.
@@ -22,7 +22,8 @@ extension Kills.KilledTests {
             before: { try ChildProcess.copy(original, to: source) }
         ) { place, point, _ in
             let tool = Tool(store: place)
-            // What a careful person does after an interruption, and a careless one; between them, cron collects.
+            // The next command of a careful user after an interruption, and of a careless one; between them, cron runs
+            // gc.
             for move in movesAgain ? [true] : [false, true] {
                 let isEmpty = TemporaryDirectory.files(below: source).isEmpty
                 try tool("gc", "--grace", "0")
@@ -53,7 +54,7 @@ extension Faults.PowerCutTests {
             try ChildProcess.copy(original, to: source)
             Thread.sleep(forTimeInterval: 0.2)
             sync()
-            // The last one ends before the power does.
+            // The last run ends before the power cut.
             tool.prefix =
                 step == 7 ? [] : Trace.inject("fdatasync,fsync,unlink", "delay_enter=20000")
             let running = try tool.start(["import", "--move", source, "--name", "org/moved"])

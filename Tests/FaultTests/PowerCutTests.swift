@@ -19,7 +19,7 @@ extension Faults {
             try #require(result.status == 0, "\(result.errors)")
         }
 
-        @Test("an import that said it was done is there after a power cut")
+        @Test("an import that reported success is there after a power cut")
         func imported() throws {
             #expect(try tool("import", directory("tuned"), "--name", "org/tuned").status == 0)
             try disk.cutPower()
@@ -39,7 +39,7 @@ extension Faults {
             try tool("import", directory("tuned"), "--name", "org/warm")
             try tool("rm", "org/warm")
             let syncs = try Trace.calls(directory("log")).count
-            // The power goes a little later each time: before, between and after the syncs.
+            // The power cut is a little later each time: before, between and after the syncs.
             for step in 0..<8 {
                 tool.prefix = Trace.inject("fdatasync,fsync", "delay_enter=20000")
                 let running = try tool.start(["import", directory("tuned"), "--name", "org/tuned"])

@@ -45,8 +45,8 @@ extension Faults {
             tool = Tool(store: place)
         }
 
-        /// What the tool tells of all models, but for accesses.
-        private func told() throws -> [NSObject] {
+        /// The tool's output for all models, without accesses.
+        private func listings() throws -> [NSObject] {
             let commands =
                 [["ls"], ["show", "org/model"], ["show", "other"], ["du"]]
                 + ["org/model@v1", "org/model@v3", "org/model@prod", "org/model@first", "org/model", "other"].flatMap {
@@ -85,10 +85,10 @@ extension Faults {
         }
 
         @Test(
-            "a damaged catalog is refused with status 7, and a rebuild brings everything back",
+            "a damaged catalog is refused with status 7, and a rebuild restores everything",
             arguments: Damage.allCases)
         func damaged(_ damage: Damage) throws {
-            let before = try told()
+            let before = try listings()
             try self.damage(damage)
             for arguments in [["ls"], ["gc", "--grace", "0"], ["import", directory("other"), "--name", "new"]] {
                 let refused = try tool.run(arguments)
@@ -103,7 +103,7 @@ extension Faults {
             #expect(summary["refs"] as? Int == 4)
             #expect(summary["missing"] as? Int == 0)
             #expect((summary["lost"] as? [Any])?.isEmpty == true)
-            #expect(try told() == before)
+            #expect(try listings() == before)
 
             do {
                 let store = try Store(at: place)
@@ -114,7 +114,7 @@ extension Faults {
                 #expect(try Inspection.differences(of: "other", from: directory("other"), in: store) == [])
                 #expect(try store.verifyBlocking().damage.isEmpty)
             }
-            // Life goes on: the pin holds, the next version has the next number, nothing is garbage.
+            // The store works afterwards: the pin holds, the next version has the next number, nothing is garbage.
             #expect(try tool("rm", "org/model@v1").status == 4)
             #expect(try tool("gc", "--grace", "0").output == "")
             let next = try tool("import", directory("other"), "--name", "org/model", "--json").object()
@@ -131,12 +131,12 @@ extension Faults {
             #expect(try store.models().count == 2)
         }
 
-        @Test("a rebuild names the shards that are not there, and an import heals them")
+        @Test("a rebuild names the missing shards, and an import restores them")
         func missing() throws {
             let blob = TemporaryDirectory.files(below: place + "/blobs").first { !$0.contains(".") }!
             try FileSystem.remove("\(place)/blobs/\(blob)")
             let summary = try tool("rebuild", "--json").object()
-            // What an origin has may have been evicted; what none has is missing.
+            // A shard that an origin has may have been evicted; one that no origin has is missing.
             let (missing, evicted) = (summary["missing"] as? Int, summary["evicted"] as? Int)
             #expect((missing ?? 0) + (evicted ?? 0) == 1)
             #expect(try tool("verify").status == (missing == 1 ? 3 : 0))

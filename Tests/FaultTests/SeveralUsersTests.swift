@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 @testable import WeightStore
 
-/// A user of the system, who needs no name.
+/// A user id of the system, without a name.
 private struct User {
     let id: Int
     var groups = "100"
@@ -12,7 +12,7 @@ private struct User {
 
     static let alice = User(id: 61001)
     static let bob = User(id: 61002)
-    static let stranger = User(id: 61003, groups: "61003")
+    static let outsider = User(id: 61003, groups: "61003")
 
     /// Before a command: runs it as this user.
     var prefix: [String] {
@@ -83,7 +83,7 @@ extension Faults {
                 #expect(refused.status == 1, "\(arguments)")
                 #expect(refused.errors.contains("The store can only be read"), "\(arguments): \(refused.errors)")
             }
-            // It sees what its owner has committed and not checkpointed.
+            // It reads the commits of its owner that are not checkpointed.
             let holder = try alice.start(["load", "org/model", "--hold"])
             try blockUntil { try bob("stats").output.contains("load") }
             try check(alice, "import", directory("next"), "--name", "org/next")
@@ -132,12 +132,12 @@ extension Faults {
             let owner = try alice("verify")
             #expect(owner.status == 3 && owner.output.contains("heal"))
             #expect(try !FileManager.default.contentsOfDirectory(atPath: place + "/quarantine").isEmpty)
-            // What the owner found is known from then on.
+            // The owner's findings are recorded from then on.
             let known = try bob("verify")
             #expect(known.status == 3 && known.errors.contains("found earlier"), "\(known.errors)")
         }
 
-        @Test("a catalog without its log is copied to be read, and a blob that is gone is reported as removed")
+        @Test("a catalog without its log is copied to be read, and a missing blob is reported as removed")
         func copied() throws {
             let (alice, bob) = (User.alice.tool(place), User.bob.tool(place))
             try check(alice, "import", directory("model"), "--name", "org/model")
@@ -195,7 +195,7 @@ extension Faults {
             #expect(try ChildProcess.check("find", place, "-type", "f", "!", "-perm", "-040") == "")
             #expect(try ChildProcess.check("find", place, "-type", "f", "-perm", "-200", "!", "-perm", "-020") == "")
             #expect(try ChildProcess.check("find", place, "-perm", "/007") == "")
-            #expect(try User.stranger.tool(place)("ls").status != 0)
+            #expect(try User.outsider.tool(place)("ls").status != 0)
         }
 
         @Test("a group's directory with umask 002 is enough to share a store")
@@ -211,7 +211,7 @@ extension Faults {
             try check(alice.tool(place), "gc", "--grace", "0")
         }
 
-        @Test("what root does in a user's store leaves only files that belong to the user")
+        @Test("root's commands in a user's store leave only files that belong to the user")
         func root() throws {
             let (alice, root) = (User.alice.tool(place), Tool(store: place))
             try check(
@@ -239,7 +239,7 @@ extension Faults {
         }
     }
 
-    /// A store on a mount that nobody can write.
+    /// A store on a read-only mount.
     @Suite(.enabled(if: Machine.mountsPrivately, Comment(rawValue: Machine.namespaces)))
     struct ReadOnlyMountTests {
         let directory = try! TemporaryDirectory()

@@ -11,7 +11,7 @@ extension Faults {
     @Suite struct SharedStoreTests {
         let directory = try! TemporaryDirectory()
 
-        /// What went wrong, and how often things were done.
+        /// The failures, and the number of runs of each command.
         private final class Journal: Sendable {
             private let state = Mutex<(problems: [String], counts: [String: Int])>(([], [:]))
 
@@ -21,8 +21,8 @@ extension Faults {
             func counted(_ what: String) -> Int { state.withLock { $0.counts[what] ?? 0 } }
         }
 
-        @Test("gc in a loop beside imports, reads and removals takes nothing that anybody needs")
-        func crowd() throws {
+        @Test("gc in a loop beside imports, reads and removals deletes nothing that an import, a read or a row needs")
+        func concurrentCommands() throws {
             let base = TestModel(layers: 1)
             for (name, model) in [
                 ("kept", base), ("tuned1", base.tuned(seed: 1)), ("tuned2", base.tuned(seed: 2)),
@@ -66,7 +66,8 @@ extension Faults {
             try loop("rm", allowed: [0, 2, 4]) { [["rm", "a0"], ["rm", "b0"], ["rm", "a1"], ["rm", "b1"]][$0 % 4] }
             try loop("gc", allowed: [0]) { _ in ["gc", "--grace", "0"] }
             try loop("export", allowed: [0]) { ["export", "kept", "\(path)/out\($0)"] }
-            // A model that comes and goes: there, or said not to be there. What is there is whole (export checks it).
+            // A model that is imported and removed in a loop: a command finds it complete (export checks it), or
+            // reports it as missing.
             try loop("maybe", allowed: [0, 2]) { ["export", "a\($0 % 3)", "\(path)/maybe\($0)"] }
             try startThread(in: workers) {
                 do {
@@ -124,7 +125,7 @@ extension Faults {
             try TestModel(layers: 1).write(to: directory("model"))
             var tool = Tool(store: directory("store"))
             try tool("import", directory("model"))
-            // Writes to a pipe that nobody reads.
+            // Writes to a pipe without a reader.
             try ChildProcess.check("mkfifo", directory("pipe"))
             let pipe = open(directory("pipe"), O_RDWR)
             defer { close(pipe) }
@@ -171,9 +172,9 @@ extension Faults {
         }
 
         @Test(
-            "a process that ends while another looks at its lease disturbs nobody",
+            "a process that ends while another reads its lease causes no error in either",
             .enabled(if: Machine.traces, Comment(rawValue: Machine.tracing)))
-        func comingAndGoing() throws {
+        func shortLivedProcesses() throws {
             try TestModel(layers: 1).write(to: directory("model"))
             var tool = Tool(store: directory("store"))
             try tool("import", directory("model"))

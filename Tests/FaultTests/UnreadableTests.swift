@@ -4,7 +4,7 @@ import Testing
 @testable import WeightStore
 
 extension Faults {
-    /// Reads that fail: what could not be read is neither missing nor garbage.
+    /// Failing reads: data that cannot be read is neither missing nor garbage.
     @Suite(.enabled(if: Machine.traces, Comment(rawValue: Machine.tracing)))
     struct UnreadableTests {
         let directory = try! TemporaryDirectory()
@@ -67,14 +67,14 @@ extension Faults {
             try expectWhole()
         }
 
-        @Test("leases that cannot be read are not taken for none")
+        @Test("leases that cannot be read do not count as no leases")
         func leases() throws {
             let result = try failing("getdents64", on: place + "/leases", when: "1").run(["rm", "org/one"])
             #expect(result.status == 1, "\(result.status) \(result.errors)")
             try expectWhole()
         }
 
-        @Test("an I/O error in the catalog, and one that forbids to open it, do not advise a rebuild")
+        @Test("an I/O error in the catalog, and one at its opening, do not advise a rebuild")
         func advice() throws {
             for (call, error) in [("pread64", "EIO"), ("openat", "EMFILE"), ("openat", "EACCES")] {
                 let result = try failing(call, on: place + "/store.db", "error=\(error)").run(["ls"])
@@ -84,7 +84,7 @@ extension Faults {
             #expect(try tool("ls").status == 0)
         }
 
-        @Test("a shard that is read wrongly once is not damaged")
+        @Test("a shard with one short read is not marked damaged")
         func shortRead() throws {
             let shard = try #require(
                 TemporaryDirectory.files(below: place + "/blobs").map { "\(place)/blobs/\($0)" }.first {
@@ -140,7 +140,7 @@ extension Faults {
             try expectWhole()
         }
 
-        @Test("with an origin, cat fetches a shard with an unreadable sector again, and gives the right bytes")
+        @Test("with an origin, cat refetches a shard with an unreadable sector, and prints the right bytes")
         func healed() throws {
             for name in ["org/one", "org/two"] {
                 try tool("origin", "add", name, "file://\(directory("model"))")
@@ -155,7 +155,7 @@ extension Faults {
             try expectWhole()
         }
 
-        @Test("an open that is interrupted for ever ends with an error")
+        @Test("an open that is interrupted without end fails with an error")
         func interrupted() throws {
             let result = try failing("openat", on: largest(), "error=EINTR").run([
                 "cat", "org/one", "model.safetensors",

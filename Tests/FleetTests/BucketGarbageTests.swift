@@ -18,7 +18,7 @@ struct BucketGarbageTests {
         return names
     }
 
-    @Test("what no version needs goes after the grace period; what one needs stays, and so does what is young")
+    @Test("a collection deletes objects that no version needs after the grace period; needed and young objects stay")
     func collecting() throws {
         let fixture = try FleetFixture()
         let base = TestModel(layers: 2)
@@ -36,7 +36,7 @@ struct BucketGarbageTests {
         let plan = try tool("fleet", "gc", "--grace", "0", "--dry-run", "--json").object()
         #expect(plan["shards"] as? Int == 2 && plan["bytes"] as? Int ?? 0 >= 2 << 20 && plan["manifests"] as? Int == 1)
         #expect(try objects(fleet, "shards/") == all)
-        // An upload that was broken off.
+        // An interrupted upload.
         let gone = ContentDigest(of: UnsafeRawBufferPointer(start: nil, count: 0))
         _ = try fleet.bucket.begin(S3Origin.shard(gone))
         sleep(1)
@@ -45,13 +45,13 @@ struct BucketGarbageTests {
         #expect(try objects(fleet, "shards/").count == all.count - 2)
         #expect(try fixture.checkVersions().versions.map(\.version) == [2])
         #expect(try fleet.collectGarbage(graceSeconds: 0).shards == 0)
-        // What was dropped can be published anew, under a new number.
+        // A dropped version can be published again, under a new number.
         #expect(try fleet.pushBlocking(try store.revision("org/model@v1"), of: store).version == 3)
         #expect(try fixture.checkVersions().version(first.digest)?.version == 3)
         #expect(second.digest != first.digest)
     }
 
-    @Test("collections and pushes side by side: no version ever lacks a shard")
+    @Test("with concurrent collections and pushes, no version ever lacks a shard")
     func besidePushes() throws {
         let fixture = try FleetFixture()
         let base = TestModel(layers: 1)
@@ -73,7 +73,7 @@ struct BucketGarbageTests {
                 }
             }
         }
-        // The same bytes come and go: they are garbage, and needed again, time after time.
+        // The same bytes become garbage and are needed again, several times.
         var rounds = 0
         while rounds < 8 || removed.value.load(ordering: .relaxed) == 0, rounds < 100 {
             let summary = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store, refs: [])
@@ -87,13 +87,15 @@ struct BucketGarbageTests {
         #expect(try fixture.checkVersions().versions.map(\.version) == [1])
     }
 
-    @Test("a push waits for a collection, goes on when its collector is dead, and needs no luck with what it has found")
+    @Test(
+        "a push waits for a collection, continues when its collector is dead, and its entry protects the shards that it needs"
+    )
     func entries() throws {
         let fixture = try FleetFixture()
         let store = try fixture.publisher("publisher", [TestModel(layers: 1)])
         let fleet = try fixture.fleet()
         let now = Int(fleet.bucket.now.timeIntervalSince1970)
-        // A push under way: what it needs is not garbage, although no version names it yet.
+        // The shards of a running push are not garbage, although no version names them yet.
         let shards = try store.shards(of: try store.revision("org/model").digest)!
         let entry = LedgerEntry(bucket: fleet.bucket, model: "org/other", publisher: "test")
         try entry.enter(needing: shards.text)
@@ -102,11 +104,11 @@ struct BucketGarbageTests {
         }
         sleep(1)
         #expect(try fleet.collectGarbage(graceSeconds: 0).shards == 0)
-        // One that has been silent for more than an hour is dead.
+        // A push without a heartbeat for more than an hour is dead.
         try Ledger.change(fleet.bucket) { $0.pushes[entry.id]?.seen = now - 2 * Ledger.deadSeconds }
         #expect(try fleet.collectGarbage(graceSeconds: 0).shards == shards.shards.count)
         #expect(throws: FleetError.givenUp(what: "the push of org/other")) { try entry.beat(force: true) }
-        // A collector that died keeps nobody waiting, and one that lives keeps others away.
+        // A dead collector delays no command, and a live one excludes others.
         try Ledger.change(fleet.bucket) { $0.collection = .init(id: "x", collector: "test", seen: now) }
         #expect(throws: FleetError.self) { try fleet.collectGarbage(graceSeconds: 0) }
         try Ledger.change(fleet.bucket) { $0.collection?.seen = now - 2 * Ledger.deadSeconds }
@@ -114,7 +116,7 @@ struct BucketGarbageTests {
         #expect(try fixture.checkVersions().versions.count == 1)
     }
 
-    @Test("a listing that lags makes nobody lose anything")
+    @Test("a listing that lags loses no object that a version needs")
     func laggingListing() throws {
         let fixture = try FleetFixture()
         let base = TestModel(layers: 1)
@@ -129,7 +131,7 @@ struct BucketGarbageTests {
         let port = Int(try proxy.line())!
         let lagging = try fixture.fleet(port: port)
         sleep(1)
-        // The listings freeze as they are now: they know v1's garbage, and nothing of what comes.
+        // The listings stay as they are now: they contain v1's garbage, and no later object.
         _ = try lagging.collectGarbage(graceSeconds: 0, dryRun: true)
         #expect(try lagging.pushBlocking(try store.revision("org/model@v1"), of: store).version == 3)
         try lagging.pushBlocking(try store.revision("org/model@v3"), of: store)
@@ -137,7 +139,7 @@ struct BucketGarbageTests {
         try lagging.collectGarbage(graceSeconds: 0)
         #expect(try fixture.checkVersions().versions.map(\.version) == [2, 3, 4])
         #expect(try fixture.checkVersions(of: "org/other").versions.count == 1)
-        // And what is listed although it has gone is not an error.
+        // An object that is listed although it is deleted is not an error.
         try fleet.drop(2, of: "org/model")
         try fleet.drop(3, of: "org/model")
         try fleet.collectGarbage(graceSeconds: 0)

@@ -237,13 +237,13 @@ struct LostObjectTests {
         try ChildProcess.check("curl", "-sf", "--data", "PUT pushes/", "http://127.0.0.1:\(port)/hold")
         let outcome = Shared(Mutex<Result<PushSummary, any Error>?>(nil))
         try startThread {
-            // It has read the versions when it announces what it needs.
+            // It has read the versions when it announces its shards.
             let result = Result {
                 try fixture.fleet(port: port).pushBlocking(try store.revision("org/model@v3"), of: store)
             }
             outcome.value.withLock { $0 = result }
         }
-        try wait(for: "the push to announce what it needs") {
+        try wait(for: "the push to announce its shards") {
             try ChildProcess.check("curl", "-sf", "http://127.0.0.1:\(port)/held") == "1"
         }
         try fleet.drop(2, of: "org/model")
@@ -264,12 +264,12 @@ struct LostObjectTests {
             $0.collection = .init(id: "x", collector: "test", seen: Int(fleet.bucket.now.timeIntervalSince1970))
         }
         let push = try fixture.tool("publisher").start(["push", "org/model"])
-        try wait(for: "the push to announce what it needs") { try fleet.bucket.lists("pushes/") }
+        try wait(for: "the push to announce its shards") { try fleet.bucket.lists("pushes/") }
         push.signal(SIGTERM)
         let result = push.result()
         #expect(result.status == 130, "\(result.errors)")
         #expect(try Ledger.read(fleet.bucket).pushes.isEmpty)
-        // And before it began.
+        // The same before the push began.
         try Ledger.change(fleet.bucket) { $0.collection = nil }
         let work = Work()
         work.cancel()
@@ -296,7 +296,8 @@ struct LostObjectTests {
         #expect(count == ChangeAttempts.most)
     }
 
-    @Test("a lost race names the winner's version, or says that it was dropped, and never our own")
+    @Test(
+        "the error of a lost race names the winner's version, or says that it was dropped, and never names the loser's")
     func lostRace() throws {
         let fixture = try FleetFixture()
         let store = try fixture.publisher("publisher", [TestModel(layers: 1)])
@@ -310,7 +311,7 @@ struct LostObjectTests {
             let result = Result { try fleet.pushBlocking(try store.revision("org/model"), of: store) }
             outcome.value.withLock { $0 = result }
         }
-        try wait(for: "the push to announce what it needs") { try fleet.bucket.lists("pushes/") }
+        try wait(for: "the push to announce its shards") { try fleet.bucket.lists("pushes/") }
         // Another publisher creates v1, and it is dropped.
         _ = try fleet.map.change("org/model") { $0.last = 1 }
         try Ledger.change(fleet.bucket) { $0.collection = nil }

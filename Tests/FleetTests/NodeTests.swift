@@ -13,7 +13,7 @@ import Testing
     .enabled(if: Engines.areInstalled, "Ceph and etcd are not installed, or this is not root; Tests/run installs them"))
 struct NodeTests {
     @Test(
-        "nodes share a new version: the object store is read about once, a fine-tune moves what differs, a rollback nothing"
+        "nodes share a new version: the object store is read about once, a fine-tune moves the differing shards, and a rollback none"
     )
     func sharing() throws {
         let fixture = try FleetFixture(etcd: true)
@@ -21,7 +21,7 @@ struct NodeTests {
         let store = try fixture.publisher("publisher", [base, base.tuned(seed: 5)])
         let proxy = try FaultProxy(to: fixture.objects.port)
         var nodes = try (0..<3).map { try NodeProcess(fixture, "node\($0)", port: proxy.port) }
-        // One whose clock is an hour off.
+        // A node whose clock is an hour off.
         nodes.append(
             try NodeProcess(
                 fixture, "node3", port: proxy.port, prefix: Engines.clock("+1h"),
@@ -42,8 +42,8 @@ struct NodeTests {
         try fixture.wait(for: first.digest, on: nodes)
         #expect(proxy.bytes - after < 1 << 20, "a rollback moves no shard")
 
-        // What the operator sees.
-        try wait(for: "all to have said what they have") { try fleet.status().nodes!.allSatisfy { !$0.lags } }
+        // The output for the operator.
+        try wait(for: "the holdings of all nodes") { try fleet.status().nodes!.allSatisfy { !$0.lags } }
         let status = try fleet.status()
         #expect(status.nodes!.map(\.info.name) == nodes.map(\.name))
         #expect(status.nodes!.allSatisfy { $0.holdings?.changeSource == "watch" && $0.states[0].held == 1 })
@@ -56,7 +56,7 @@ struct NodeTests {
         try fleet.move("main", of: "org/model", to: 2)
         try fixture.wait(for: second.digest, on: nodes)
         nodes[0].end()
-        try wait(for: "the node that left to be gone") { try fleet.status().nodes!.count == 3 }
+        try wait(for: "the removal of the node that left") { try fleet.status().nodes!.count == 3 }
         try fleet.move("main", of: "org/model", to: 1)
         #expect(try check("check", "org/model").status == 11)
         #expect(try check("sync", "org/model", "--dry-run").output.contains("v2 → v1"))
@@ -64,7 +64,7 @@ struct NodeTests {
         #expect(try check("check", "org/model@main", "--json").list()[0]["held"] as? Int == 1)
     }
 
-    @Test("a load in a loop on four nodes while versions move is one version, whole, each time")
+    @Test("each of repeated loads on four nodes during version changes reads one whole version")
     func loads() throws {
         let fixture = try FleetFixture(etcd: true)
         let models = (1...4).map { TestModel(layers: 1, seed: UInt64($0)) }
@@ -110,17 +110,17 @@ struct NodeTests {
                 shared.value.withLock { $0.allSatisfy { $0.contains(digests[version - 1]) } }
             }
         }
-        // Faster than anybody can follow.
+        // Faster than the nodes can follow.
         for version in [1, 3, 2, 4, 1] { try fleet.move("main", of: "org/model", to: version) }
         try fixture.wait(for: digests[0], on: nodes)
-        isOverStore(flag)
+        finish(flag)
         loaders.wait()
     }
 
-    private func isOverStore(_ flag: Shared<Atomic<Bool>>) { flag.value.store(true, ordering: .relaxed) }
+    private func finish(_ flag: Shared<Atomic<Bool>>) { flag.value.store(true, ordering: .relaxed) }
 
     @Test(
-        "without etcd nodes look into the bucket; when it is back they hear at once, and a publisher who could not tell it is made up for"
+        "without etcd nodes poll the bucket; when etcd is back they are notified at once, and versions published meanwhile are written to it"
     )
     func etcdKilled() throws {
         let fixture = try FleetFixture(etcd: true)
@@ -134,14 +134,14 @@ struct NodeTests {
         let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
         #expect(!second.told)
         try fixture.wait(for: second.digest, on: nodes)
-        #expect(nodes.allSatisfy { $0.said.contains("Polling the bucket") })
+        #expect(nodes.allSatisfy { $0.logText.contains("Polling the bucket") })
         try fixture.etcd!.restart()
-        try wait(for: "all to hear by watch again") {
+        try wait(for: "the watches of all nodes") {
             let nodes = try fleet.status().nodes!
             return nodes.count == 2 && nodes.allSatisfy { $0.holdings?.changeSource == "watch" && !$0.lags }
         }
-        // Somebody has told etcd of what it missed.
-        try wait(for: "etcd to know") {
+        // A node or the publisher has written the missed version to etcd.
+        try wait(for: "version 2 in etcd") {
             guard let known = try fleet.etcd!.client.get(fleet.etcd!.models + "org/model") else { return false }
             return try ModelVersions(decoding: known.value, place: "etcd").last == 2
         }
@@ -159,8 +159,8 @@ struct NodeTests {
         let first = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store, refs: ["main", "prod"])
         func prod() throws -> ContentDigest? { try Store(at: node.store).refs(of: "org/model")["prod"] }
         try wait(for: "v1") { try prod() == first.digest }
-        #expect(node.said.contains("no etcd: polling the bucket"))
-        // Another ref is not this node's.
+        #expect(node.logText.contains("no etcd: polling the bucket"))
+        // This node does not follow the other ref.
         let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store, refs: ["main"])
         try fleet.pushBlocking(try store.revision("org/model@v2"), of: store, refs: ["prod"])
         try wait(for: "v2") { try prod() == second.digest }
@@ -168,7 +168,7 @@ struct NodeTests {
         #expect(try fixture.tool("publisher")("fleet", "status", "--json").object()["nodes"] == nil)
     }
 
-    @Test("a node that was down, while etcd forgot what it has missed, catches up by itself")
+    @Test("a node that was down while etcd compacted the missed events catches up by itself")
     func compacted() throws {
         let fixture = try FleetFixture(etcd: true)
         let store = try fixture.publisher("publisher", (1...3).map { TestModel(layers: 1, seed: UInt64($0)) })
@@ -178,21 +178,21 @@ struct NodeTests {
         try fixture.wait(for: first.digest, on: [node])
         node.end(SIGKILL)
         let position = try #require(try FleetTable(try Store(at: node.store), origin: fixture.url()).position())
-        // One that it can hear of by going on from where it was.
+        // A change that the node can read by resuming its watch at the last revision.
         let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
         node = try NodeProcess(fixture, "node0")
         try fixture.wait(for: second.digest, on: [node])
-        #expect(node.said.contains("from revision \(position.revision + 1)") && !node.said.contains("compacted"))
+        #expect(node.logText.contains("from revision \(position.revision + 1)") && !node.logText.contains("compacted"))
         node.end(SIGKILL)
         let third = try fleet.pushBlocking(try store.revision("org/model@v3"), of: store)
         let now = try fleet.etcd!.client.range(fleet.etcd!.models).revision
         try fleet.etcd!.client.compact(now)
         node = try NodeProcess(fixture, "node0")
         try fixture.wait(for: third.digest, on: [node])
-        try wait(for: "the reading of all") { node.said.contains("(compacted)") }
+        try wait(for: "the reading of all keys") { node.logText.contains("(compacted)") }
     }
 
-    @Test("a node that is killed in mid-sync goes on from what is there, and shows no half version meanwhile")
+    @Test("a node killed during a sync resumes from its stored shards, and never shows half a version")
     func killed() throws {
         let fixture = try FleetFixture(etcd: true)
         let store = try fixture.publisher("publisher", [TestModel(layers: 1, seed: 9), TestModel(layers: 4)])
@@ -206,7 +206,7 @@ struct NodeTests {
         let proxy = try FaultProxy(to: fixture.objects.port, Array(repeating: .stall(after: 1_300_000), count: 200))
         node = try NodeProcess(fixture, "node0", port: proxy.port)
         var missing = 0
-        try wait(for: "some shards: \(node.said)") {
+        try wait(for: "some shards: \(node.logText)") {
             let store = try Store(at: node.store)
             guard let shards = try store.shards(of: second.digest) else { return false }
             missing = try store.missing(of: shards).values.reduce(0, +)
@@ -221,10 +221,10 @@ struct NodeTests {
         let clean = try FaultProxy(to: fixture.objects.port)
         node = try NodeProcess(fixture, "node0", port: clean.port)
         try fixture.wait(for: second.digest, on: [node])
-        #expect(clean.bytes < missing + (256 << 10), "what had come does not come again")
+        #expect(clean.bytes < missing + (256 << 10), "bytes that had arrived are not fetched again")
     }
 
-    @Test("a peer that gives other bytes is found out and left out, and the bytes come from elsewhere")
+    @Test("a peer that sends wrong bytes is detected and skipped, and the bytes are fetched from elsewhere")
     func malicious() throws {
         let fixture = try FleetFixture(etcd: true)
         let store = try fixture.publisher("publisher", [TestModel(layers: 4)])
@@ -237,19 +237,19 @@ struct NodeTests {
             var bytes = try contents(path)
             bytes[bytes.count / 2] ^= 1
             chmod(path, 0o644)
-            // In place: what the server has open is the same file.
+            // In place: the server has the same file open.
             let file = try #require(FileHandle(forWritingAtPath: path))
             try file.write(contentsOf: Data(bytes))
             try file.close()
         }
         let node = try NodeProcess(fixture, "victim")
         try fixture.wait(for: first.digest, on: [node])
-        // The first of those under way at once find it out; then it is left out.
-        let found = node.said.components(separatedBy: "returned wrong bytes").count - 1
+        // The first concurrent requests detect it; afterwards the peer is skipped.
+        let found = node.logText.components(separatedBy: "returned wrong bytes").count - 1
         #expect((1...8).contains(found))
     }
 
-    @Test("a peer that has hung costs one time-out, and is left out then")
+    @Test("a hung peer costs one time-out, and is skipped afterwards")
     func hung() throws {
         let fixture = try FleetFixture(etcd: true)
         let store = try fixture.publisher("publisher", [TestModel(layers: 12)])
@@ -261,12 +261,12 @@ struct NodeTests {
         let node = try NodeProcess(fixture, "node")
         try fixture.wait(for: first.digest, on: [node])
         hung.signal(SIGCONT)
-        let failures = node.said.components(separatedBy: "\(hung.url): can't give").count - 1
-        // Each of the eight that ask at once may find it out for itself, once.
+        let failures = node.logText.components(separatedBy: "\(hung.url): can't give").count - 1
+        // Each of the eight concurrent requests may detect it once.
         #expect(failures <= 8)
     }
 
-    @Test("a peer that hands out its bytes in a trickle is given up, and left out then")
+    @Test("a peer that sends too slowly is abandoned, and skipped afterwards")
     func trickle() throws {
         let fixture = try FleetFixture(etcd: true)
         let store = try fixture.publisher("publisher", [TestModel(layers: 3)])
@@ -279,10 +279,10 @@ struct NodeTests {
         try fixture.wait(for: first.digest, on: [slow])
         let node = try NodeProcess(fixture, "node")
         try fixture.wait(for: first.digest, on: [node])
-        #expect(proxy.left < 100 && proxy.left >= 60, "it was asked, and not for everything")
+        #expect(proxy.left < 100 && proxy.left >= 60, "it received some requests, and not all")
     }
 
-    @Test("what was evicted comes back from a peer before the object store is asked, in any process of the machine")
+    @Test("evicted shards are fetched from a peer before the object store, in any process of the machine")
     func missFromPeer() throws {
         let fixture = try FleetFixture(etcd: true)
         let base = TestModel(layers: 3)
@@ -301,7 +301,7 @@ struct NodeTests {
         let cat = try tool("cat", "org/model", "model.safetensors")
         #expect(cat.bytes == (try base.file(base.tensors)), "\(cat.errors)")
         #expect(proxy.bytes - before < 256 << 10)
-        // Without peers there is the object store.
+        // Without peers the object store remains.
         other.end(SIGKILL)
         #expect(try tool("evict", "--free", "1G").status == 0)
         #expect(try tool("cat", "org/model", "model.safetensors").bytes == base.file(base.tensors))
@@ -309,7 +309,7 @@ struct NodeTests {
     }
 
     @Test(
-        "a node shows its shards to nobody without the token, and binds beyond this machine neither without one nor without https"
+        "a node serves no shard to a client without the token, and binds beyond this machine neither without one nor without https"
     )
     func tokens() throws {
         let fixture = try FleetFixture(etcd: true)
@@ -321,8 +321,8 @@ struct NodeTests {
         #expect(throws: FetchError.self) { try PeerOrigin("peer+" + node.url, token: "another").manifest(first.digest) }
         #expect(try PeerOrigin("peer+" + node.url, token: "the-fleets-token").manifest(first.digest).count > 0)
         // A node with another token gets nothing from it, and all from the bucket.
-        let stranger = try NodeProcess(fixture, "stranger", environment: ["WEIGHTSTORE_TOKEN": "another"])
-        try fixture.wait(for: first.digest, on: [stranger])
+        let outsider = try NodeProcess(fixture, "stranger", environment: ["WEIGHTSTORE_TOKEN": "another"])
+        try fixture.wait(for: first.digest, on: [outsider])
         let nowhere = try fixture.tool("open")("node", "org/model", "--host", "0.0.0.0", "--port", "0")
         #expect(nowhere.status == 64 && nowhere.errors.contains("--advertise"))
         let open = try fixture.tool("open")("node", "org/model", "--host", "10.255.255.1", "--port", "0")
@@ -335,6 +335,6 @@ struct NodeTests {
             "node", "org/model", "--advertise", "http://node.example", "--tls-certificate", "any.pem", "--tls-key",
             "any.key")
         #expect(both.status == 64 && both.errors.contains("http://node.example: must be https"))
-        #expect(!node.said.contains("the-fleets-token") && !node.said.contains("testsecret"))
+        #expect(!node.logText.contains("the-fleets-token") && !node.logText.contains("testsecret"))
     }
 }

@@ -17,7 +17,7 @@ import Testing
     }
 
     @Test(
-        "versions with numbers that cannot be counted on are refused",
+        "versions with numbers that are too large to increment are refused",
         arguments: ["-1", "9223372036854775807", "1e300"])
     func refused(number: String) throws {
         #expect(throws: Never.self) { try ModelVersions(decoding: versions(), place: "p") }

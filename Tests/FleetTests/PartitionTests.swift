@@ -13,7 +13,7 @@ import Testing
         "needs root, iproute2, Ceph and etcd"))
 struct PartitionTests {
     @Test(
-        "a node that is cut off from everybody keeps what it has, keeps nobody waiting, and catches up when the link is mended"
+        "a node that is cut off from all others keeps serving its shards without delay, and catches up when the link is restored"
     )
     func partition() throws {
         let network = try Namespace()
@@ -40,11 +40,13 @@ struct PartitionTests {
         #expect(try far.main() == first.digest)
         #expect(try Store(at: far.store).verifyBlocking().damage.isEmpty)
         // Its lease ends, and the operator sees it missing.
-        try wait(for: "the node to be given up") { try fleet.status().nodes!.map(\.info.name) == near.map(\.name) }
+        try wait(for: "the removal of the node that is cut off") {
+            try fleet.status().nodes!.map(\.info.name) == near.map(\.name)
+        }
 
-        try network.mend()
+        try network.restore()
         try fixture.wait(for: second.digest, on: [far])
-        try wait(for: "the node to be back") { try fleet.status().nodes!.count == 3 }
+        try wait(for: "the return of the node") { try fleet.status().nodes!.count == 3 }
         let third = try fleet.pushBlocking(try store.revision("org/model@v3"), of: store)
         try fixture.wait(for: third.digest, on: near + [far])
     }

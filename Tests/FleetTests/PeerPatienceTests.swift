@@ -8,7 +8,7 @@ import Testing
 @testable import WeightStore
 
 @Suite(.blocking) struct PeerPatienceTests {
-    @Test("a peer that refuses at once is asked again after pauses that grow, not in a loop")
+    @Test("a peer that refuses at once is retried with growing pauses, not in a loop")
     func refusing() throws {
         let directory = try TemporaryDirectory()
         let log = directory("log")
@@ -32,18 +32,18 @@ import Testing
         let digest = ContentDigest(of: UnsafeRawBufferPointer(start: nil, count: 0))
         let peer = NodeInfo(name: "peer", url: "peer+http://127.0.0.1:\(port)", follows: [try Follow("org/model")])
         // A name whose node requests this shard from the peer.
-        let book = try #require(
+        let selector = try #require(
             (0..<64).lazy.map { number -> PeerSelector in
-                let book = PeerSelector(me: "node-\(number)")
-                book.set([peer])
-                return book
+                let selector = PeerSelector(ownName: "node-\(number)")
+                selector.set([peer])
+                return selector
             }.first { $0.depth(of: digest, model: "org/model") == 1 })
         let work = Work()
         try startThread {
             sleep(3)
             work.cancel()
         }
-        #expect(book.manifest(digest, model: "org/model", work) == nil)
+        #expect(selector.manifest(digest, model: "org/model", work) == nil)
         let requests = try String(contentsOfFile: log, encoding: .utf8).split(separator: "\n").count
         #expect((2...10).contains(requests), "\(requests)")
     }

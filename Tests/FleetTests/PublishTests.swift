@@ -12,7 +12,7 @@ import Testing
     .blocking,
     .enabled(if: Engines.areInstalled, "Ceph and etcd are not installed, or this is not root; Tests/run installs them"))
 struct PublishTests {
-    @Test("a push uploads what the bucket lacks, then makes the version and moves the refs; again, it does nothing")
+    @Test("a push uploads the missing shards, then creates the version and moves the refs; a second push does nothing")
     func pushing() throws {
         let fixture = try FleetFixture(etcd: true)
         let base = TestModel(layers: 3)
@@ -37,25 +37,25 @@ struct PublishTests {
         #expect(versions.refs["prod"] == .init(version: 2, previous: nil))
         #expect(try Ledger.read(fleet.bucket).pushes.isEmpty)
 
-        // etcd was told the same.
-        let told = try fleet.etcd!.client.range(fleet.etcd!.models)
-        #expect(told.values.count == 1)
-        #expect(try ModelVersions(decoding: told.values[0].value, place: "etcd") == versions)
+        // etcd has the same versions.
+        let stored = try fleet.etcd!.client.range(fleet.etcd!.models)
+        #expect(stored.values.count == 1)
+        #expect(try ModelVersions(decoding: stored.values[0].value, place: "etcd") == versions)
 
-        // And the bytes are a model.
+        // The bytes are a complete model.
         let reader = fixture.tool("reader")
         #expect(try reader("pull", "org/model@\(second.digest)", "--origin", fixture.url()).status == 0)
         #expect(try reader("cat", "org/model", "model.safetensors").bytes == base.tuned(seed: 7).file(base.tensors))
     }
 
-    @Test("of all who create a generation at once exactly one does, and all read what that one wrote")
+    @Test("of concurrent creators of a generation exactly one succeeds, and all read what it wrote")
     func register() throws {
         let fixture = try FleetFixture()
         let register = CASRegister(bucket: try fixture.fleet().bucket, name: "models/race")
         for generation in 1...4 {
             let winners = Mutex<[Int]>([])
             DispatchQueue.concurrentPerform(iterations: 8) { writer in
-                // What fails here is missing below.
+                // The upload that fails here is missing below.
                 guard (try? register.write(Array("\(generation) by \(writer)".utf8), as: generation)) == true else {
                     return
                 }
@@ -67,7 +67,7 @@ struct PublishTests {
             #expect(state.generation == generation)
             #expect(String(decoding: state.bytes, as: UTF8.self) == "\(generation) by \(winner.first ?? -1)")
         }
-        // A head that fell behind misleads nobody.
+        // A head that lags misleads no reader.
         try register.bucket.put("models/race/head", Array("2".utf8))
         #expect(try register.read()?.generation == 4)
         var tag: String?
@@ -77,12 +77,12 @@ struct PublishTests {
         #expect(try register.read(after: 1, head: &tag)?.generation == 4)
     }
 
-    @Test("a publisher who was overtaken is told so, and makes the next version when run again")
+    @Test("a publisher that lost a race gets an error, and creates the next version when run again")
     func overtaken() throws {
         let fixture = try FleetFixture()
         let store = try fixture.publisher("publisher", [TestModel(layers: 1, seed: 3)])
         let fleet = try fixture.fleet()
-        // A collection keeps the push waiting, after it has looked at the versions.
+        // The push waits for a collection, after it has read the versions.
         try Ledger.change(fleet.bucket) {
             $0.models = ["org/model"]
             $0.collection = .init(id: "x", collector: "test", seen: Int(fleet.bucket.now.timeIntervalSince1970))
@@ -94,7 +94,7 @@ struct PublishTests {
             shared.value.withLock { $0 = result }
         }
         var waiting = false
-        try wait(for: "the push to announce what it needs") {
+        try wait(for: "the push to announce its shards") {
             try fleet.bucket.list("pushes/") { if !$0.isEmpty { waiting = true } }
             return waiting
         }
@@ -113,7 +113,7 @@ struct PublishTests {
         #expect(last["version"] as? Int == 2 && last["uploadedShards"] as? Int == 0)
     }
 
-    @Test("however many publishers push at once, each version is one's, whole, as soon as it can be seen")
+    @Test("with any number of concurrent publishers, each visible version is complete and from one publisher")
     func manyPublishers() throws {
         let fixture = try FleetFixture()
         let stores = try (0..<4).map {
@@ -156,7 +156,7 @@ struct PublishTests {
         try shared.value.withLock { try $0.map { try $0.get() } }
     }
 
-    @Test("a gateway that is killed in mid-upload costs no part that had arrived, and nobody sees half a version")
+    @Test("a gateway killed during an upload loses no part that had arrived, and half a version is never visible")
     func gatewayKilled() throws {
         let fixture = try FleetFixture()
         // 12 to 31 MB for each of the large tensors.
@@ -177,7 +177,7 @@ struct PublishTests {
         try wait(for: "the push to fail") { shared.value.withLock { $0 != nil } }
         #expect(throws: FetchError.self) { _ = try shared.value.withLock { $0! }.get() }
         #expect(throws: FleetError.self) { try fixture.fleet().versions(of: "org/model") }
-        // The gateway comes back at the same place.
+        // The gateway restarts at the same address.
         let (_, restarted) = try fixture.objects.gateway("127.0.0.1:\(port)")
         defer { kill(restarted, SIGKILL) }
         let second = Work()
@@ -193,7 +193,7 @@ struct PublishTests {
         #expect(try reader("verify").status == 0)
     }
 
-    @Test("a ref moves by compare-and-swap, back and to any version; a version that a ref names stays")
+    @Test("a ref moves by compare-and-swap, backwards and to any version; a version that a ref names is kept")
     func refs() throws {
         let fixture = try FleetFixture(etcd: true)
         let store = try fixture.publisher("publisher", [TestModel(layers: 1), TestModel(layers: 1, seed: 2)])
@@ -207,9 +207,9 @@ struct PublishTests {
         #expect(throws: FleetError.self) { try fleet.drop(1, of: "org/model") }
         #expect(try fleet.move("main", of: "org/model", to: nil) == (2, 1))
         try fleet.drop(1, of: "org/model")
-        #expect(try tool("rollback", "org/model").status == 2, "v1 has gone")
+        #expect(try tool("rollback", "org/model").status == 2, "v1 was dropped")
         #expect(try tool("rollback", "org/nobody").status == 2)
-        // One of those who move it at once does; the others may find it moved.
+        // One of the concurrent writers moves the ref; the others may find it moved.
         let moved = Atomic<Int>(0)
         for version in 3...4 {
             try fleet.pushBlocking(
@@ -230,7 +230,7 @@ struct PublishTests {
         #expect([3, 4].contains(try fleet.versions(of: "org/model").refs["main"]?.version))
     }
 
-    @Test("a machine whose clock is an hour off publishes and reads all the same")
+    @Test("a machine whose clock is an hour off can publish and read")
     func wrongClock() throws {
         let fixture = try FleetFixture()
         _ = try fixture.publisher("publisher", [TestModel(layers: 1)])
@@ -250,7 +250,7 @@ struct PublishTests {
         #expect(abs(created - Int(Date().timeIntervalSince1970)) < 1800, "by the object store's clock")
     }
 
-    @Test("an etcd that asks who one is gets told by the environment, and tells nobody else")
+    @Test("credentials for etcd come from the environment, and are disclosed to etcd alone")
     func etcdUser() throws {
         let fixture = try FleetFixture(etcd: true)
         let store = try fixture.publisher("publisher", [TestModel(layers: 1)])
@@ -273,9 +273,9 @@ struct PublishTests {
         #expect(try push("root:the-password").told)
         let node = try NodeProcess(fixture, "node", environment: ["ETCDCTL_USER": "root:the-password"])
         try fixture.wait(for: try store.revision("org/model").digest, on: [node])
-        // The first version may have come by a poll, before the watch began.
-        try wait(for: "the watch: \(node.said.suffix(2000))") { node.said.contains("watching etcd from") }
-        #expect(!node.said.contains("the-password"))
+        // The first version may have arrived by a poll, before the watch began.
+        try wait(for: "the watch: \(node.logText.suffix(2000))") { node.logText.contains("watching etcd from") }
+        #expect(!node.logText.contains("the-password"))
     }
 
     @Test("plain http to another machine is refused unless it is allowed, and credentials are in no message")

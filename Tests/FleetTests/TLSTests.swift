@@ -10,7 +10,7 @@ import Testing
     .enabled(if: Engines.areInstalled, "Ceph and etcd are not installed, or this is not root; Tests/run installs them"))
 struct TLSTests {
     @Test(
-        "nodes share by https what they hear of from an etcd with TLS; one whose certificate nobody trusts is left out, and its bytes come from elsewhere"
+        "nodes with etcd over TLS share shards by https; a peer with an untrusted certificate is skipped, and its bytes are fetched from elsewhere"
     )
     func sharing() throws {
         let fixture = try FleetFixture(etcd: true, encrypted: true)
@@ -20,8 +20,9 @@ struct TLSTests {
         var nodes = try (0..<3).map { index in
             try NodeProcess(fixture, "node\(index)", ["org/model"] + authority.issue("node\(index)").arguments)
         }
-        let strange = try CertificateAuthority(fixture.directory, name: "stranger's")
-        nodes.append(try NodeProcess(fixture, "stranger", ["org/model"] + strange.issue("stranger").arguments))
+        let untrustedAuthority = try CertificateAuthority(fixture.directory, name: "stranger's")
+        nodes.append(
+            try NodeProcess(fixture, "stranger", ["org/model"] + untrustedAuthority.issue("stranger").arguments))
         #expect(nodes.allSatisfy { $0.url.hasPrefix("https://127.0.0.1:") })
         try fixture.waitForPeers(nodes)
         let fleet = try fixture.fleet()
@@ -30,19 +31,19 @@ struct TLSTests {
         try fixture.wait(for: first.digest, on: nodes)
         let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
         try fixture.wait(for: second.digest, on: nodes)
-        try wait(for: "all to have said what they have") { try fleet.status().nodes!.allSatisfy { !$0.lags } }
+        try wait(for: "the holdings of all nodes") { try fleet.status().nodes!.allSatisfy { !$0.lags } }
         let status = try fleet.status().nodes!
         #expect(status.map(\.info.url) == nodes.map { "peer+" + $0.url })
         #expect(status.allSatisfy { $0.holdings!.changeSource == "watch" })
-        // Who is not trusted may still ask.
+        // An untrusted node may still request.
         #expect(status.filter { $0.holdings!.fromPeers > 0 }.count >= 3)
-        let complaints = nodes.dropLast().filter {
-            $0.said.contains("\(nodes[3].url)/")
-                && $0.said.contains("not trusted: its certificate is not signed by an authority")
+        let warnings = nodes.dropLast().filter {
+            $0.logText.contains("\(nodes[3].url)/")
+                && $0.logText.contains("not trusted: its certificate is not signed by an authority")
         }
-        #expect(complaints.count == 3)
-        #expect(!nodes[3].said.contains("not trusted"))
-        // The next one goes by the same ways.
+        #expect(warnings.count == 3)
+        #expect(!nodes[3].logText.contains("not trusted"))
+        // The next version is shared in the same way.
         #expect(try fixture.tool("node1")("check", "org/model").status == 0)
     }
 }

@@ -5,11 +5,11 @@ import Support
 import WeightStore
 import WireFormats
 
-/// A parser of input from outside. It must not trap on any bytes, and what it accepts must be valid.
+/// A parser of input from outside. It must not trap on any bytes, and accepted input must be valid.
 enum FuzzTarget: String, CaseIterable {
     case names, refs, urls, sizes, durations, ranges, routes, safetensors, gguf, index, manifests, records, listings
 
-    /// Passes the bytes to the parser, and traps if what it accepts is not valid.
+    /// Passes the bytes to the parser, and traps if accepted input is not valid.
     func run(_ bytes: [UInt8]) {
         let text = String(decoding: bytes, as: UTF8.self)
         switch self {
@@ -54,12 +54,12 @@ enum FuzzTarget: String, CaseIterable {
             try store.importModelBlocking(ImportRequest(source: path + "/m"))
             return store
         } catch {
-            fatalError("cannot make a store: \(error)")
+            fatalError("cannot create a store: \(error)")
         }
     }()
 
     private static func refs(_ text: String) {
-        // An error is the answer to most texts.
+        // Most texts are refused with an error.
         if let ref = try? RefName.check(text) { require(ref.utf8.allSatisfy { 0x21...0x7E ~= $0 }) }
         require(!CommitName.isValid(text) || text.utf8.count == 40)
         _ = try? store.revision("m@" + text)

@@ -25,16 +25,16 @@ enum StoreBenchmark {
             func tokens(_ seed: UInt32) -> [UInt32] { (0..<UInt32(blocks * length)).map { $0 &* 2_654_435_761 ^ seed } }
             let small = [[UInt8]](repeating: [UInt8](repeating: 1, count: 4096), count: blocks)
             for seed in 0..<UInt32(others / blocks / 3) { try kv.put(kv.chain(tokens(seed + 1)), small) }
-            let asked = tokens(0)
-            try kv.put(kv.chain(asked), small)
-            let chain = kv.chain(asked)
-            measure("\(blocks) blocks of \(length): keys") { _ = kv.chain(asked) }
+            let requested = tokens(0)
+            try kv.put(kv.chain(requested), small)
+            let chain = kv.chain(requested)
+            measure("\(blocks) blocks of \(length): keys") { _ = kv.chain(requested) }
             try measure("\(blocks) blocks of \(length): longest prefix, keys known") {
                 let found = try kv.longestPrefix(of: chain).blocks
                 precondition(found == blocks)
             }
             try measure("\(blocks) blocks of \(length): longest prefix of tokens") {
-                let found = try kv.longestPrefix(of: asked).blocks
+                let found = try kv.longestPrefix(of: requested).blocks
                 precondition(found == blocks)
             }
             let held = try kv.leaseBlocking(chain.prefix(), in: .ram)
@@ -56,7 +56,7 @@ enum StoreBenchmark {
         measure("put of 64 blocks of 4 MiB, synced", runs: 7, bytes: 64 * 4 << 20) {
             round += 1
             let chain = kv.chain((0..<64 * 256).map { UInt32($0) ^ round << 20 })
-            // What can't be put has no time.
+            // A put that fails has no time.
             _ = try! kv.put(chain, large)
         }
         measure("beside it: write and fdatasync of the same, one after the other", runs: 7, bytes: 64 * 4 << 20) {

@@ -1,4 +1,4 @@
-// Seconds of a method on random keys and values of [1, 32, 8192, 128], one number a line: what Tests/kv-benchmark runs
+// Seconds of a method on random keys and values of [1, 32, 8192, 128], one number a line. Tests/kv-benchmark runs it
 // beside its peers.
 //
 //     kv-benchmark METHOD ELEMENT [RUNS]
@@ -38,7 +38,7 @@ func random(_ shape: KVShape, _ element: KVElement, seed: UInt64) -> UnsafeMutab
     return bytes
 }
 
-/// Prints the seconds of each run, the first one left out.
+/// Prints the seconds of each run but the first.
 func measure(_ body: () throws -> Void) rethrows {
     for run in 0...runs {
         let start = DispatchTime.now().uptimeNanoseconds
@@ -51,7 +51,7 @@ func measure(_ body: () throws -> Void) rethrows {
 let keys = random(shape, element, seed: 1)
 let values = random(shape, element, seed: 2)
 
-// All of both, into memory that is already there.
+// All of both, into memory that is already allocated.
 if method == "memcpy" {
     let target = random(shape, element, seed: 3)
     measure { for source in [keys, values] { memcpy(target.baseAddress!, source.baseAddress!, source.count) } }

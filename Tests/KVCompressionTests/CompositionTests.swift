@@ -3,7 +3,7 @@ import KVCompression
 import Testing
 
 @Suite struct CompositionTests {
-    @Test("select then quantise is the quantisation of what was selected", arguments: KVElement.allCases, [8, 4, 2])
+    @Test("select then quantise is the quantisation of the selection", arguments: KVElement.allCases, [8, 4, 2])
     func composition(element: KVElement, bits: Int) throws {
         let random = try RandomLayer(KVShape(2, 2, 90, 24), element)
         func check(_ selector: some KVSelector) throws {
@@ -31,7 +31,7 @@ import Testing
         #expect(try Quantized(bits: 2).compress(random.layer).byteCount * 5 < plain)
     }
 
-    @Test("results outlive what they were made of, and their memory comes back as another's")
+    @Test("results outlive their sources, and their memory is reused for other results")
     func lifetime() throws {
         let shape = KVShape(1, 1, 40_000, 64)
         var kept: [KVTensor] = []

@@ -3,7 +3,7 @@ import Testing
 @testable import KVCompression
 
 @Suite struct ConversionTests {
-    @Test("every float16 becomes the float32 that the language makes of it")
+    @Test("every float16 becomes the float32 that Swift converts it to")
     func widenHalf() {
         for bits in UInt16.min...UInt16.max {
             let (ours, theirs) = (Widening.value(half: bits), Float(Float16(bitPattern: bits)))
@@ -11,7 +11,7 @@ import Testing
         }
     }
 
-    @Test("a float32 becomes the float16 that the language makes of it, ties and subnormals too")
+    @Test("a float32 becomes the float16 that Swift converts it to, ties and subnormals too")
     func narrowHalf() {
         var random = Random(state: 3)
         var patterns = (0..<200_000).map { _ in UInt32(truncatingIfNeeded: random.next() as UInt64) }

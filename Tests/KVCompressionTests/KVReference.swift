@@ -1,7 +1,7 @@
 import Foundation
 import KVCompression
 
-/// What Tests/kv-reference.py wrote.
+/// The files that Tests/kv-reference.py wrote.
 struct KVReference {
     static let directory = ProcessInfo.processInfo.environment["WEIGHTSTORE_KV_REFERENCE"]
 

@@ -29,11 +29,12 @@ struct KVReferenceTests {
         }
     }
 
-    /// Zero points are equal. Scales are too, but for one unit of the element where float32 and float64 round their
-    /// division apart: now and then where that is float32, hardly ever where it is rounded up to a shorter one. A code lies within 0.5 + 0.002 of the exact step: only near ties may it be another.
-    /// What is dequantised from an equal scale and code is within one unit of the element at its group's greatest
-    /// magnitude, two of float32.
-    @Test("scales, zero points, codes and what is dequantised are those of the reference, within float32's rounding")
+    /// Zero points are equal. Scales are equal but for one unit of the element, where float32 and float64 round their
+    /// division differently: occasionally for a float32 scale, rarely for a scale that is rounded up to a shorter type.
+    /// A code lies within 0.5 + 0.002 of the exact step: only near ties may it be another. A value that is dequantised
+    /// from an equal scale and code is within one unit of the element at its group's greatest magnitude, two of
+    /// float32.
+    @Test("scales, zero points, codes and dequantised elements are those of the reference, within float32's rounding")
     func quantizations() throws {
         let reference = try KVReference()
         let cases = reference.cases.filter { $0.quantizedKeys != nil }

@@ -1,10 +1,10 @@
 import KVCompression
 import Testing
 
-/// What every method promises, those that others add, too.
+/// The guarantees of every method, added ones included.
 @Suite struct MethodTests {
     @Test(
-        "keys and values have the shape and the element they had, at the positions that were kept",
+        "keys and values keep their shape and element type, at the positions that were kept",
         arguments: 0..<Methods.all.count)
     func shapes(number: Int) throws {
         for length in [0, 1, 40] {
@@ -20,7 +20,7 @@ import Testing
         }
     }
 
-    @Test("a form that only its method knows is decoded by it")
+    @Test("a form that only its own method knows is decoded by that method")
     func encoded() throws {
         let random = try RandomLayer(KVShape(1, 2, 5, 8))
         let result = try Folded().compress(random.layer)

@@ -1,6 +1,6 @@
 import KVCompression
 
-/// The list of methods: what holds for every method is tested with these.
+/// The list of methods for the tests of common properties.
 enum Methods {
     static let selectors: [any KVSelector] = [
         .window(last: 0), .window(last: 7), .sinks(first: 4, last: 9), .sinks(first: 30, last: 30),
@@ -20,7 +20,7 @@ enum Methods {
     static let all: [any KVMethod] = selectors + others
 }
 
-/// A method made up for tests, with a form of its own: it keeps the elements as they are.
+/// A method for tests, with its own form: it keeps the elements as they are.
 struct Folded: KVMethod {
     struct Part: KVEncoding {
         let kept: KVTensor

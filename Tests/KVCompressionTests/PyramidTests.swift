@@ -19,7 +19,7 @@ import Testing
         }
     }
 
-    @Test("the last layer keeps the mean divided by β beside the window, the first what makes the mean right")
+    @Test("the last layer keeps the mean divided by β beside the window, and the first keeps what balances the mean")
     func paper() throws {
         let pyramid = Pyramid(layers: 32, budget: 2032, window: 32, steepness: 20)
         #expect(try pyramid.budget(layer: 31, sequence: 100_000) == 32 + 100)

@@ -101,7 +101,7 @@ import Testing
         }
     }
 
-    @Test("bytes that were stored are the same tensor again, and other lengths are refused")
+    @Test("stored bytes decode to the same tensor, and other lengths are refused")
     func stored() throws {
         let numbers = try Numbers(random: KVShape(1, 2, 40, 16), .bfloat16)
         let quantized = try QuantizedTensor(numbers.view, bits: 4, group: 32, axis: .channel)

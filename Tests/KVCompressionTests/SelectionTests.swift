@@ -4,7 +4,7 @@ import Testing
 @Suite struct SelectionTests {
     static let selectors = Methods.selectors
 
-    @Test("positions kept are sorted, unique and there, as many in every head", arguments: 0..<selectors.count)
+    @Test("positions kept are sorted, unique and within range, as many in every head", arguments: 0..<selectors.count)
     func sorted(number: Int) throws {
         for length in [0, 1, 2, 13, 40, 300] {
             let random = try RandomLayer(KVShape(2, 3, length, 8))
@@ -18,7 +18,7 @@ import Testing
         }
     }
 
-    @Test("the window is always there, and so are the sinks")
+    @Test("the window and the sinks are always kept")
     func windowStays() throws {
         let random = try RandomLayer(KVShape(2, 3, 50, 8))
         let selectors: [(any KVSelector, Int)] = [
@@ -32,7 +32,7 @@ import Testing
         #expect(try Sinks(first: 4, last: 2).positions(in: random.layer).first == [0, 1, 2, 3, 48, 49])
     }
 
-    @Test("what is kept is what was there, bit for bit", arguments: KVElement.allCases)
+    @Test("kept elements are unchanged, bit for bit", arguments: KVElement.allCases)
     func verbatim(element: KVElement) throws {
         let random = try RandomLayer(KVShape(2, 3, 40, 5), element)
         let result = try Snap(budget: 13, window: 5).compress(random.layer)
@@ -48,7 +48,7 @@ import Testing
         #expect(result.keys.floats == expected)
     }
 
-    @Test("asking for more than there is keeps all")
+    @Test("a budget above the number of positions keeps all")
     func moreThanThereIs() throws {
         let random = try RandomLayer(KVShape(1, 2, 10, 4))
         let selectors: [any KVSelector] = [
@@ -80,7 +80,7 @@ import Testing
         #expect(Array(positions[0, 0]) == [0] && Array(positions[0, 1]) == [1])
     }
 
-    @Test("snap keeps the neighbours of what its queries attend to")
+    @Test("snap keeps the neighbours of the positions that its queries attend to")
     func neighbours() throws {
         let keys = try Numbers(random: KVShape(1, 1, 12, 2))
         var scores = [Float](repeating: 0, count: 24)

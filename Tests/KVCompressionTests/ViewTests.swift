@@ -44,7 +44,7 @@ import Testing
         }
     }
 
-    @Test("an unaligned view is read right")
+    @Test("an unaligned view is read correctly")
     func unaligned() throws {
         defer { bytes.deallocate() }
         let shape = KVShape(1, 1, 3, 4)
@@ -58,7 +58,7 @@ import Testing
         #expect(try Quantized(bits: 8, group: 1).compress(layer).keys.floats == (0..<12).map(Float.init))
     }
 
-    @Test("rows of a view are a view, and what lies outside is left out")
+    @Test("rows of a view are a view, and rows outside it are left out")
     func rows() throws {
         bytes.deallocate()
         let numbers = try Numbers(random: KVShape(1, 2, 5, 3), .bfloat16)
@@ -71,7 +71,7 @@ import Testing
         #expect(numbers.view.rows(7..<9).shape.rows == 0)
     }
 
-    @Test("keys, values and attention that don't belong together are refused")
+    @Test("keys, values and attention that do not match are refused")
     func mismatch() throws {
         bytes.deallocate()
         let keys = try Numbers(random: KVShape(1, 2, 5, 4))

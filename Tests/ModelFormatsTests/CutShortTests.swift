@@ -1,7 +1,7 @@
 import ModelFormats
 import Testing
 
-/// Every beginning of a good file is told from the file.
+/// Every proper prefix of a valid file is refused.
 @Suite("Files cut short")
 struct CutShortTests {
     @Test("safetensors cut at any byte is refused, with how much is missing")
@@ -56,7 +56,7 @@ struct CutShortTests {
             #expect(error.offset <= count, "\(count): \(error)")
             switch error.problem {
             case .cutShort(let expected, let found): #expect(found < expected, "\(count): \(error)")
-            // Counts are held against what is left of the file.
+            // Counts are compared with the rest of the file.
             case .countTooLarge: #expect(count < file.headerEnd, "\(count): \(error)")
             default: Issue.record("\(count): \(error)")
             }

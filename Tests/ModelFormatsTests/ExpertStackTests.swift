@@ -28,7 +28,7 @@ struct ExpertStackTests {
     }
 
     @Test(
-        "other tensors are no stacks",
+        "other tensors are not stacks",
         arguments: [
             "model.layers.0.mlp.experts.3.down_proj.weight", "blk.0.ffn_up.weight", "blk.0.ffn_up_shexp.weight",
             "ffn_up_exps.weight", "blk.0.ffn_up_exps", "model.layers.0.mlp.experts.gate_up_proj.weight", "",

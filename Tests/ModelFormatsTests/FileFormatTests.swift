@@ -4,7 +4,7 @@ import Testing
 @Suite("Formats of files")
 struct FileFormatTests {
     @Test(
-        "the extension tells the format",
+        "the extension determines the format",
         arguments: [
             ("model.safetensors", .safetensors), ("a/b/model-00001-of-00002.safetensors", .safetensors),
             ("M.GGUF", .gguf), ("m.q4_k.gguf", .gguf), ("/abs/m.SafeTensors", .safetensors),

@@ -67,7 +67,7 @@ struct GGUFReadingTests {
         #expect(file.dataStart.isMultiple(of: Int(value)))
     }
 
-    @Test("values of every type are given as text")
+    @Test("values of every type are returned as text")
     func values() throws {
         let layout = try GGUFBuilder(metadata: [
             ("u8", .uint8(255)), ("i8", .int8(-128)), ("u16", .uint16(65535)), ("i16", .int16(-32768)),
@@ -84,7 +84,7 @@ struct GGUFReadingTests {
             ])
     }
 
-    @Test("an array is given as its count and type, and what follows it is read")
+    @Test("an array is returned as its count and type, and the fields after it are read")
     func arrays() throws {
         let nested = GGUFBuilder.Value.array(
             9, [.array(4, [.uint32(1), .uint32(2)]), .array(8, [.string("x")]), .array(0, [])])

@@ -57,7 +57,7 @@ struct GGUFRefusalTests {
         expectRefusal(.countTooLarge(of: "metadata keys", count: 2, limit: 1), at: 16, from: key.read)
     }
 
-    @Test("counts beyond what is there end with the file")
+    @Test("a file with fewer entries than its count is cut short")
     func countsBeyond() {
         var builder = GGUFBuilder(metadata: [("k", .string("0123456789"))])
         builder.keyCount = 2

@@ -3,7 +3,7 @@ import Testing
 
 @Suite("Split GGUF")
 struct GGUFSplitTests {
-    @Test("a part's name tells its prefix, number and count")
+    @Test("a part's name contains its prefix, number and count")
     func names() throws {
         let split = try #require(GGUFSplit(fileName: "sub.dir/model-q4-00002-of-00010.gguf"))
         #expect(split.prefix == "sub.dir/model-q4")
@@ -41,7 +41,7 @@ struct GGUFSplitTests {
     private let one = "m-00001-of-00002.gguf"
     private let two = "m-00002-of-00002.gguf"
 
-    @Test("parts that agree are a model, and so is none")
+    @Test("parts that agree are a model, and so is an empty list of parts")
     func agreeing() throws {
         try GGUFSplit.check([one: part(0, of: 2, "a", "b"), two: part(1, of: 2, "c")])
         try GGUFSplit.check([one: part(0, of: 2), two: part(1, of: 2, "a", "b", "c")])
@@ -69,7 +69,7 @@ struct GGUFSplitTests {
         expectRefusal(.missingFile(one), at: 0, of: two) { try GGUFSplit.check([two: part(1, of: 2, "a")]) }
     }
 
-    @Test("names that do not go together are refused")
+    @Test("names that do not belong together are refused")
     func mixedNames() {
         for other in ["n-00002-of-00002.gguf", "m-00002-of-00003.gguf"] {
             expectRefusal(.mixedSplits(one, other), at: 0, of: other) {
@@ -85,7 +85,7 @@ struct GGUFSplitTests {
     }
 
     @Test(
-        "a part says its number, the count and the number of tensors",
+        "a part states its number, the count and the number of tensors",
         arguments: [
             "split.no", "split.count", "split.tensors.count",
         ])

@@ -84,7 +84,7 @@ struct JSONTests {
     }
 
     @Test(
-        "what is no value is refused",
+        "text that is no value is refused",
         arguments: [
             "", "+1", ".5", "NaN", "Infinity", "nul", "True", "tru", "'a'", "/**/1", "\u{A0}1", "\u{C}1",
             "\u{B}1", "}", "]", ",",

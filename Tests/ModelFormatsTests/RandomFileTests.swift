@@ -57,12 +57,12 @@ struct RandomFileTests {
         }
     }
 
-    /// What became of mutated files.
+    /// The outcomes of mutated files.
     private struct Outcome {
         var accepted = 0
         var refused = 0
 
-        /// Reads a file that may be anything, and checks what must hold of any.
+        /// Reads any bytes as a file, and checks the promises that hold for every file.
         mutating func read(_ bytes: [UInt8], format: FileFormat, seed: UInt64) {
             let source = MeteredSource(bytes)
             do {
@@ -78,7 +78,7 @@ struct RandomFileTests {
             } catch {
                 Issue.record("seed \(seed): \(error)")
             }
-            // All memory that a reader takes comes from what it read.
+            // A reader allocates memory only for bytes that it has read.
             if source.largestRead > bytes.count || source.reads > 8 {
                 Issue.record("seed \(seed): \(source.reads) reads, of up to \(source.largestRead) bytes")
             }

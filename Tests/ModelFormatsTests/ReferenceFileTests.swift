@@ -6,7 +6,7 @@ import Testing
 private let directory = ProcessInfo.processInfo.environment["WEIGHTSTORE_REFERENCE_FILES"]
     .map { URL(fileURLWithPath: $0, isDirectory: true) }
 
-/// The reference implementations and this one have the same opinion of the same files.
+/// The reference implementations and this one accept and refuse the same files.
 @Suite("Files of the reference implementations", .enabled(if: directory != nil))
 struct ReferenceFileTests {
     private struct Expected: Decodable {
@@ -37,7 +37,7 @@ struct ReferenceFileTests {
         struct Found: Decodable, Hashable {
             var name: String
             var dtype: String
-            /// The reference takes dimensions above 63 bits where another dimension is 0.
+            /// The reference accepts dimensions above 63 bits where another dimension is 0.
             var shape: [UInt64]
             var bytes: Int
 
@@ -149,7 +149,7 @@ struct ReferenceFileTests {
                 }
                 stricter += 1
                 switch error.problem {
-                // "Stricter than that reader", says `Safetensors`.
+                // The docstring of `Safetensors` lists where it is stricter.
                 case .headerStart, .json(.numberTooLarge), .json(.expected("an object")): break
                 default: Issue.record("\(error): \(text)")
                 }

@@ -26,7 +26,7 @@ struct SafetensorsReadingTests {
         #expect(Set(ElementType.safetensors.keys) == Set(Self.types.map(\.0)))
     }
 
-    @Test("tensors come sorted by offset, with offsets from the start of the file")
+    @Test("tensors are sorted by offset, with offsets from the start of the file")
     func sortedByOffset() throws {
         let file = SafetensorsFile(
             """

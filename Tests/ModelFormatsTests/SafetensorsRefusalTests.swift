@@ -315,7 +315,7 @@ struct SafetensorsRefusalTests {
 
     // MARK: Hostile JSON
 
-    @Test("deep nesting is refused, whatever its depth", arguments: ["[", #"{"a":"#])
+    @Test("deep nesting is refused at any depth", arguments: ["[", #"{"a":"#])
     func deepNesting(open: String) {
         for depth in [64, 100_000] {
             let file = SafetensorsFile(#"{"t":{"x":"# + String(repeating: open, count: depth))

@@ -62,7 +62,7 @@ struct SafetensorsWriterTests {
         #expect(layout.metadata == [name: name])
     }
 
-    @Test("what no reader would take is refused")
+    @Test("input that no reader accepts is refused")
     func refusals() {
         func refuse(_ problem: FormatError.Problem, _ tensors: Tensor..., tensor: String = "t") {
             expectRefusal(problem, tensor: tensor, at: 0) { try SafetensorsWriter(file: fileName, tensors) }

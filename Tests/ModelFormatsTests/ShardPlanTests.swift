@@ -21,7 +21,7 @@ struct ShardPlanTests {
         return plan.shards.indices.map { plan.places(of: $0).compactMap { names[$0.offset] } }.filter { !$0.isEmpty }
     }
 
-    /// What holds of each plan.
+    /// Checks the invariants of each plan.
     private func check(_ layout: FileLayout, _ plan: ShardPlan, _ sourceLocation: SourceLocation = #_sourceLocation) {
         // Each byte of the file once.
         #expect(plan.extents.reduce(0) { $0 + $1.length } == layout.bytes, sourceLocation: sourceLocation)
@@ -175,7 +175,7 @@ struct ShardPlanTests {
         #expect(ShardPlan(layout([], header: 0)).extents.isEmpty)
     }
 
-    @Test("the first rule cuts as it did: each matrix of an expert alone, its small tensors in a pack of up to 16 MiB")
+    @Test("the first rule is unchanged: each matrix of an expert alone, its small tensors in a pack of up to 16 MiB")
     func firstRule() {
         let prefix = "model.layers.0.mlp.experts.7"
         let layout = layout(

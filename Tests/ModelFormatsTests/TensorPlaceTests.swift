@@ -48,7 +48,7 @@ struct TensorPlaceTests {
     }
 
     @Test(
-        "what looks like a layer's number and is none has no place",
+        "a number that only looks like a layer's has no place",
         arguments: [
             "model.layers.-1.w", "model.layers.+1.w", "model.layers.01.w", "model.layers.00.w",
             "model.layers.1a.w",
@@ -69,7 +69,7 @@ struct TensorPlaceTests {
         #expect(TensorPlace(tensorName: "layers.0.experts.9223372036854775808.w").expert == nil)
     }
 
-    @Test("the first number counts, and its stack is what stands before it")
+    @Test("the first number is the layer, and the text before it is its stack")
     func nested() {
         let swin = TensorPlace(tensorName: "encoder.layers.1.blocks.0.mlp.fc1.weight")
         #expect((swin.stack, swin.layer) == ("encoder.layers", 1))
@@ -93,7 +93,7 @@ struct TensorPlaceTests {
         #expect(TensorPlace(tensorName: "model.layers.1.mlp.experts.2.experts.5.w").expert == 2)
     }
 
-    @Test("any name can be asked for")
+    @Test("any tensor name can be parsed")
     func anyName() {
         var random = SeededRandom(seed: 20)
         let parts = [

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 import WeightStore
 
-/// Connections that break on the way, by a proxy of our own between client and server.
+/// Connections that break in transit, by a test proxy between client and server.
 @Suite(.blocking) struct ConnectionTests {
     private static let each: [[FaultProxy.Fault]] = [
         [.reset(after: 0), .reset(after: 50), .reset(after: 300_000), .reset(after: 700_000)],
@@ -12,9 +12,9 @@ import WeightStore
         [.reset(after: 400_000), .close(after: 500_000), .stall(after: 600_000), .reset(after: 10)],
     ]
 
-    @Test("connections that break or stall are made again, and the pull ends well", arguments: each)
+    @Test("connections that break or stall are opened again, and the pull succeeds", arguments: each)
     func breaking(faults: [FaultProxy.Fault]) throws {
-        // A tree without redirects: all goes through the proxy.
+        // A tree without redirects: all requests pass the proxy.
         let fixture = try HubFixture()
         let nginx = try NGINX(fixture, redirecting: false)
         let proxy = try FaultProxy(to: nginx.port, faults)
@@ -25,7 +25,7 @@ import WeightStore
         #expect(try store.revision("org/model").bytes(of: "model.safetensors") == fixture.file())
     }
 
-    @Test("a byte that is changed on the way is found, and the next pull is whole")
+    @Test("a byte that is changed in transit is detected, and the next pull is whole")
     func flipped() throws {
         let fixture = try HubFixture()
         let nginx = try NGINX(fixture, redirecting: false)

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 import WeightStore
 
-/// Everything that a server, or what is between, can do to a pull.
+/// The faults of servers and networks during a pull.
 @Suite(.blocking) struct FaultTests {
     private func pull(_ faults: [HubServer.Fault], idle: Double = 2, attempts: Int = 4) throws -> (
         HubFixture, Store, Result<PullSummary, any Error>
@@ -25,9 +25,9 @@ import WeightStore
         return fault
     }
 
-    /// Passing troubles: the pull goes on, and no byte that came is asked for again.
+    /// Transient errors: the pull continues, and no byte that arrived is requested again.
     @Test(
-        "what passes is tried again, and nothing that came travels twice",
+        "transient errors are retried, and bytes that arrived are not transferred twice",
         arguments: ["429", "500", "502", "503", "504", "408", "reset", "cut", "freeze", "403"])
     func passing(kind: String) throws {
         let faults =
@@ -45,13 +45,13 @@ import WeightStore
             }
         let (fixture, store, result) = try pull(faults, idle: 0.5)
         #expect(try result.get().complete)
-        // What a reset throws away in the kernels' buffers had been sent.
+        // Bytes that a reset discards in the kernels' buffers had been sent.
         if kind != "reset" { #expect(try fixture.hub.served() == fixture.bytes) }
         #expect(try result.get().fetched == fixture.bytes)
         #expect(try store.revision("org/model").bytes(of: "model.safetensors") == fixture.file())
     }
 
-    @Test("Retry-After is waited for")
+    @Test("a retry waits for Retry-After")
     func retryAfter() throws {
         let start = ContinuousClock.now
         let (_, _, result) = try pull([
@@ -71,7 +71,7 @@ import WeightStore
         }
     }
 
-    @Test("what stays is an error that names URL, status and what was expected")
+    @Test("a permanent failure is an error with the URL, the status and the expectation")
     func lasting() throws {
         let cases: [(HubServer.Fault, (FetchError) -> Bool)] = [
             (
@@ -132,7 +132,7 @@ import WeightStore
         }
     }
 
-    @Test("bytes that were changed on the way are set aside when the file is whole, and fetched anew")
+    @Test("bytes that were changed in transit are set aside when the file is whole, and fetched again")
     func corruption() throws {
         let (fixture, store, result) = try pull([fault("corrupt", times: 999) { $0.after = 1_500_000 }])
         guard case .failure(FetchError.wrongDigest(let url, let expected, let found)) = result else {
@@ -148,7 +148,7 @@ import WeightStore
         #expect(try FileManager.default.contentsOfDirectory(atPath: fixture.directory("store/quarantine")).isEmpty)
     }
 
-    @Test("a small file is compared with git's name for it")
+    @Test("a small file is compared with its git object name")
     func gitObject() throws {
         let (_, _, result) = try pull([fault("corrupt", "config.json") { $0.after = 3 }])
         guard case .failure(FetchError.wrongDigest(let url, _, _)) = result else {
@@ -157,7 +157,7 @@ import WeightStore
         #expect(url.contains("config.json"))
     }
 
-    @Test("the token goes to the hub alone, and into no error")
+    @Test("the token is sent to the hub alone, and is in no error")
     func token() throws {
         let fixture = try HubFixture()
         try fixture.hub.set(token: "hf_topsecret")
@@ -172,7 +172,7 @@ import WeightStore
         #expect(try fixture.hub.requests().contains { $0.token == "Bearer hf_topsecret" })
     }
 
-    @Test("a path that leads out of the model is refused")
+    @Test("a path that leaves the model is refused")
     func paths() throws {
         let fixture = try HubFixture()
         try FileManager.default.createDirectory(
@@ -193,7 +193,7 @@ import WeightStore
         }
     }
 
-    /// An origin that lists, and has nothing.
+    /// An origin that lists files and has none.
     private struct Listing: ModelOrigin {
         let url: String
         let revision: RemoteRevision
@@ -202,7 +202,7 @@ import WeightStore
         func fetch(_: ShardRequest, _: Work, _: (Int, UnsafeRawBufferPointer) throws -> Void) throws {}
     }
 
-    @Test("no more than the rate travels")
+    @Test("a fetch does not exceed the rate limit")
     func rate() throws {
         let fixture = try HubFixture()
         let start = ContinuousClock.now
@@ -211,7 +211,7 @@ import WeightStore
         #expect(seconds > Double(try fixture.bytes) / 4_000_000 * 0.8)
     }
 
-    @Test("a pull that is cancelled stops soon, and keeps what came")
+    @Test("a cancelled pull stops soon, and keeps the bytes that arrived")
     func cancelling() throws {
         let fixture = try HubFixture()
         // All of it would take minutes.

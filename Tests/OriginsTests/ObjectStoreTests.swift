@@ -21,7 +21,7 @@ import Testing
                 "Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41") == true)
     }
 
-    @Test("credentials come from the environment, or from the files that other tools use")
+    @Test("credentials are read from the environment, or from the files that other tools use")
     func credentials() throws {
         let directory = try TemporaryDirectory()
         try directory.write(
@@ -39,7 +39,7 @@ import Testing
     }
 
     @Test(
-        "a revision in a RADOS gateway is pulled by layer, each shard checked; the rest comes when it is used",
+        "a revision in a RADOS gateway is pulled by layer, each shard checked; the rest is fetched on its first use",
         .enabled(if: Gateway.isInstalled, "Ceph is not installed, or this is not root; Tests/run installs it"))
     func gateway() throws {
         let fixture = try HubFixture(TestModel(layers: 3))
@@ -55,7 +55,7 @@ import Testing
         for file in TemporaryDirectory.files(below: source.blobs.root) {
             guard let digest = ContentDigest(hex: file.split(separator: "/").last ?? "") else { continue }
             #expect(try origin.bucket.create(S3Origin.shard(digest), contents("\(source.blobs.root)/\(file)")))
-            #expect(try !origin.bucket.create(S3Origin.shard(digest), [0]), "what is there stays")
+            #expect(try !origin.bucket.create(S3Origin.shard(digest), [0]), "an existing object is not replaced")
         }
 
         let store = try Store(at: fixture.directory("store"), create: true)
@@ -79,7 +79,7 @@ import Testing
         #expect(try store.checkOrigins().map(\.state) == [.holds])
         #expect(try store.revisionOrigins().map(\.origin) == [url])
 
-        // Who may not, and what is not there.
+        // Requests that are denied, and objects that are missing.
         var unknownFiles = gateway.environment
         unknownFiles["AWS_SECRET_ACCESS_KEY"] = "wrongsecret"
         let refused = #expect(throws: FetchError.self) {
@@ -99,13 +99,13 @@ import Testing
         }
     }
 
-    @Test("a peer's shards and manifests come by digest, and bytes that differ are not taken")
+    @Test("shards and manifests are fetched from a peer by digest, and bytes that differ are rejected")
     func peer() throws {
         let fixture = try HubFixture(TestModel(layers: 2))
         let source = try Store(at: fixture.directory("source"), create: true)
         let imported = try source.importModelBlocking(ImportRequest(source: fixture.directory("hub/org/model")))
             .revisions[0]
-        // A peer's two paths, from a web server over copies.
+        // The two paths of a peer, served by a web server from copies.
         let tree = fixture.directory("hub/org/peer")
         for kind in ["shards", "manifests"] {
             try FileManager.default.createDirectory(atPath: "\(tree)/\(kind)", withIntermediateDirectories: true)

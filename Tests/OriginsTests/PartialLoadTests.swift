@@ -23,7 +23,7 @@ struct PartialLoadTests {
         #expect(try fixture.tool()("bench", "org/model", "--runs", "1").status != 132)
     }
 
-    @Test("residency of a revision counts what was never fetched as not resident")
+    @Test("the residency of a revision counts never-fetched bytes as not resident")
     func residency() async throws {
         let fixture = try HubFixture(TestModel(layers: 3))
         let store = try fixture.store()

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 import WeightStore
 
-/// The quota holds for pulls and misses, too.
+/// The quota limits pulls and misses, too.
 @Suite(.blocking) struct PullQuotaTests {
     @Test("a pull that cannot fit the quota is refused before its first byte, with the figures")
     func refused() async throws {
@@ -20,13 +20,13 @@ import WeightStore
         #expect(requested > quota)
         #expect(try store.diskGauge().bytes < 1 << 20)
         let served = try fixture.hub.served()
-        // Headers and small files, which say how large the rest is.
+        // Headers and small files: they determine the size of the rest.
         #expect(served < 1 << 20)
         let tool = try fixture.tool()("pull", "org/model")
         #expect(tool.status == 5 && tool.errors.contains("quota"), "\(tool.errors)")
     }
 
-    @Test("a pull evicts what it may, and stays within the quota at every moment")
+    @Test("a pull evicts evictable shards, and stays within the quota at every moment")
     func withinQuota() async throws {
         let fixture = try HubFixture(TestModel(layers: 4))
         let store = try fixture.store()
@@ -105,7 +105,7 @@ import WeightStore
 
     enum Miss { case evicted, neverFetched }
 
-    @Test("a server with an upstream stays within its quota, and gives what does not fit")
+    @Test("a server with an upstream stays within its quota, and passes through what does not fit")
     func upstream() throws {
         let fixture = try HubFixture(TestModel(layers: 2), files: 2)
         let quota = 100_000

@@ -5,7 +5,7 @@ import Testing
 import WeightStore
 
 @Suite(.blocking) struct PullTests {
-    @Test("a whole revision comes in, each byte once, and is what an import would have made of it")
+    @Test("a whole revision is fetched, each byte once, and equals an import of the same files")
     func whole() throws {
         let fixture = try HubFixture(files: 2)
         let store = try fixture.store()
@@ -42,7 +42,7 @@ import WeightStore
         #expect(try store.revision("org/model").bytes(of: "tokenizer.json") == fixture.file("tokenizer.json"))
     }
 
-    @Test("pulled again, nothing travels but the listing")
+    @Test("a second pull transfers only the listing")
     func again() throws {
         let fixture = try HubFixture()
         let store = try fixture.store()
@@ -53,7 +53,7 @@ import WeightStore
         #expect(try fixture.hub.served() == 0)
     }
 
-    @Test("with layers, all tensors are known, and only those layers' bytes travel, with the header")
+    @Test("a pull of layers records all tensors, and transfers only the header and those layers' bytes")
     func layers() throws {
         let fixture = try HubFixture(TestModel(layers: 4))
         let store = try fixture.store()
@@ -71,7 +71,7 @@ import WeightStore
         #expect(try fixture.hub.served() == 0)
     }
 
-    @Test("what has not come is fetched when it is used: by a lease, a tensor, a file")
+    @Test("bytes that a pull left out are fetched on their first use: by a lease, a tensor, a file")
     func later() async throws {
         let fixture = try HubFixture(TestModel(layers: 3))
         let store = try fixture.store()
@@ -100,7 +100,7 @@ import WeightStore
         #expect(count == 12)
     }
 
-    @Test("a stream of layers on a cold store fetches them ahead of their use, and only as far as it is asked")
+    @Test("a stream of layers on a cold store fetches them ahead of their use, and no further than requested")
     func streaming() async throws {
         let fixture = try HubFixture(TestModel(layers: 6))
         let store = try fixture.store()
@@ -118,7 +118,7 @@ import WeightStore
         #expect(try revision.tensorEntries(layer: 5).allSatisfy { $0.shard == nil })
     }
 
-    @Test("a revision that is held since before its last byte came is in use after it, too")
+    @Test("a revision that is held since before its last byte arrived stays in use afterwards")
     func held() throws {
         let fixture = try HubFixture()
         let store = try fixture.store()
@@ -145,7 +145,7 @@ import WeightStore
     }
 
     @Test(
-        "one content under two paths comes once, whichever path is asked for",
+        "one content under two paths is fetched once, whichever path is requested",
         arguments: ["a.safetensors", "b.safetensors"])
     func twoPaths(path: String) throws {
         let fixture = try HubFixture()
@@ -161,7 +161,7 @@ import WeightStore
         #expect(try fixture.hub.served() == original.count)
     }
 
-    @Test("a shard that the store has already is kept once; a file that it has does not travel")
+    @Test("a shard that is already stored is kept once; a file that is stored is not transferred")
     func deduplication() throws {
         let fixture = try HubFixture()
         try fixture.model.tuned(seed: 5).write(to: fixture.directory("hub/org/tuned"))
@@ -174,7 +174,7 @@ import WeightStore
         #expect(try store.usage().stored - before == 2 << 20)
     }
 
-    @Test("refs, pages of the listing, and what is not there")
+    @Test("refs, commits and pages of the listing are read, and missing names are errors")
     func names() throws {
         let fixture = try HubFixture(files: 3)
         try fixture.hub.set(page: 2)
@@ -192,7 +192,7 @@ import WeightStore
         }
     }
 
-    @Test("what is known of a revision in part survives the loss of the catalog")
+    @Test("the known parts of a partial revision survive the loss of the catalog")
     func rebuild() throws {
         let fixture = try HubFixture()
         do { try fixture.store().pullBlocking(fixture.request(FetchSelection(layers: 0...0))) }
@@ -205,7 +205,7 @@ import WeightStore
         #expect(try store.pullBlocking(fixture.request()).complete)
     }
 
-    @Test("an import brings what an origin was to give")
+    @Test("an import completes a revision that was to be fetched from an origin")
     func importAfterwards() throws {
         let fixture = try HubFixture()
         let store = try fixture.store()
@@ -216,7 +216,7 @@ import WeightStore
         #expect(try fixture.hub.served() == 0)
     }
 
-    @Test("two processes that want the same share the work: each byte travels once")
+    @Test("two processes that fetch the same revision share the work: each byte is transferred once")
     func shared() throws {
         let fixture = try HubFixture(TestModel(layers: 6))
         try fixture.hub.set(
@@ -229,13 +229,13 @@ import WeightStore
         for result in tools.map({ $0.result() }) { #expect(result.status == 0, "\(result.errors)") }
         let size = try fixture.file().count
         let big = try fixture.hub.requests().filter { $0.place == "cdn" }
-        // Each reads the header for itself.
+        // Each process reads the header itself.
         #expect(big.reduce(0) { $0 + $1.bytes } <= size + 2 * (256 << 10))
         #expect(try fixture.tool()("cat", "org/model", "model.safetensors").bytes == fixture.file())
         #expect(try fixture.tool()("verify").status == 0)
     }
 
-    @Test("the tool pulls from HF_ENDPOINT, and tells what it did")
+    @Test("the command pulls from HF_ENDPOINT, and reports what it did")
     func commandLine() throws {
         let fixture = try HubFixture()
         let tool = fixture.tool()

@@ -5,7 +5,9 @@ import Testing
 import WeightStore
 
 @Suite(.blocking) struct PullThroughTests {
-    @Test("a server with an empty store gives all, each byte from upstream once; then it does without upstream")
+    @Test(
+        "a server with an empty store serves every file, each byte from upstream once, and then serves without upstream"
+    )
     func chain() throws {
         var fixture: HubFixture? = try HubFixture(TestModel(layers: 2), files: 2)
         let directory = try TemporaryDirectory()
@@ -21,7 +23,7 @@ import WeightStore
         let revision = try client.revision("org/model")
         for file in try revision.files() { #expect(try revision.bytes(of: file.path) == fixture!.file(file.path)) }
 
-        // Upstream is gone.
+        // Upstream is stopped.
         let request = try fixture!.request(from: url)
         fixture = nil
         let second = try Store(at: directory("second"), create: true)

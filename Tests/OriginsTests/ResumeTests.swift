@@ -6,7 +6,7 @@ import Testing
 import WeightStore
 
 @Suite(.blocking) struct ResumeTests {
-    /// Bytes of the large file that are safe in a store that nobody has open.
+    /// Durable bytes of the large file in a store that no process has open.
     private func safe(_ fixture: HubFixture) throws -> Int {
         let partial = fixture.directory("store/partial")
         let halves = try TemporaryDirectory.files(below: partial).reduce(0) {
@@ -16,7 +16,9 @@ import WeightStore
         return halves + (usage?["stored"] as? Int ?? 0)
     }
 
-    @Test("killed at any moment, a pull goes on behind what is safe", arguments: [300, 600, 900, 1200, 1600, 2100])
+    @Test(
+        "a pull that is killed at any moment resumes after the last durable byte",
+        arguments: [300, 600, 900, 1200, 1600, 2100])
     func kill(milliseconds: Int) throws {
         // A tensor of 24 MB among small ones.
         let fixture = try HubFixture(TestModel(layers: 2, wide: 3000))
@@ -34,7 +36,8 @@ import WeightStore
         try fixture.hub.set()
         let again = try fixture.tool()("pull", "org/model")
         #expect(again.status == 0, "\(again.errors)")
-        // Small files of a pull that did not get as far as its rows come again, and a header that was not a shard yet.
+        // If a pull ended before its rows were written, its small files are fetched again, and so is a header that was
+        // not yet a shard.
         #expect(try fixture.hub.served() <= fixture.bytes - safe + (300 << 10), "\(safe) bytes were safe")
         #expect(try fixture.tool()("cat", "org/model", "model.safetensors").bytes == fixture.file())
         #expect(try fixture.tool()("verify").status == 0)
@@ -42,12 +45,12 @@ import WeightStore
         #expect(TemporaryDirectory.files(below: fixture.directory("store/partial")).isEmpty)
     }
 
-    /// Begins a slow pull, and waits until 2 MiB have come.
+    /// Begins a slow pull, and waits until 2 MiB have arrived.
     private func begin(_ fixture: HubFixture) throws -> Tool.Running {
         let process = try fixture.tool().start(["pull", "org/model", "--limit-rate", "3M"])
         func come() -> Int {
             let store = fixture.directory("store")
-            // One that is a blob by now is not there any more.
+            // A partial file that has become a blob is not listed.
             return TemporaryDirectory.files(below: store).filter { $0.hasPrefix("partial/") || $0.hasPrefix("blobs/") }
                 .reduce(0) { sum, name in
                     let facts = try? FileManager.default.attributesOfItem(atPath: "\(store)/\(name)")
@@ -59,9 +62,9 @@ import WeightStore
     }
 
     @Test(
-        "what was evicted, and is broken off while it is fetched back, goes on behind what came",
+        "an interrupted fetch of an evicted shard resumes after the bytes that arrived",
         arguments: [SIGTERM, SIGKILL])
-    func broughtBack(number: Int32) throws {
+    func interruptedRefetch(number: Int32) throws {
         // Tensors of 25 to 31 MB.
         let fixture = try HubFixture(TestModel(layers: 1, wide: 12_000))
         #expect(try fixture.tool()("pull", "org/model").status == 0)
@@ -76,7 +79,7 @@ import WeightStore
         let partial = fixture.directory("store/partial")
         func come() -> Int {
             TemporaryDirectory.files(below: partial).reduce(0) { sum, name in
-                // One that is a blob by now is not there any more.
+                // A partial file that has become a blob is not listed.
                 let facts = try? FileManager.default.attributesOfItem(atPath: "\(partial)/\(name)")
                 return sum + (facts?[.size] as? Int ?? 0)
             }
@@ -88,7 +91,7 @@ import WeightStore
         #expect(come() >= 4 << 20)
         try fixture.hub.set()
         #expect(try fixture.tool()("load", "org/model").status == 0)
-        // Without the files that hold no tensors: a load does not ask for them.
+        // Without the files that hold no tensors: a load does not request them.
         #expect(try fixture.hub.served() <= fixture.bytes - safe, "\(safe) bytes were safe")
         #expect(try fixture.tool()("cat", "org/model", "model.safetensors").bytes == fixture.file())
         #expect(try fixture.tool()("verify").status == 0)
@@ -96,14 +99,14 @@ import WeightStore
     }
 
     @Test(
-        "what came before the machine went down is not trusted, since its size says nothing",
+        "bytes that arrived before a power cut are not trusted, because their size proves nothing",
         .enabled(if: geteuid() == 0))
     func powerCut() throws {
         let fixture = try HubFixture(TestModel(layers: 2, wide: 3000))
         let process = try begin(fixture)
         process.signal(SIGKILL)
         _ = process.result()
-        // What a file system may leave: the size, and zeros.
+        // The possible state of the file system: the size, and zeros.
         let partial = fixture.directory("store/partial")
         let left = TemporaryDirectory.files(below: partial)
         #expect(!left.isEmpty)
@@ -124,7 +127,7 @@ import WeightStore
         #expect(TemporaryDirectory.files(below: partial).isEmpty)
     }
 
-    @Test("Ctrl-C keeps what came, and says so")
+    @Test("Ctrl-C keeps the bytes that arrived, and says so")
     func interrupt() throws {
         let fixture = try HubFixture(TestModel(layers: 2, wide: 3000))
         let process = try begin(fixture)

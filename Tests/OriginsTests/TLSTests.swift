@@ -26,7 +26,7 @@ import WeightStore
     }
 
     @Test(
-        "a hub and a peer are asked by https, by name and by address, if the authority is named by a file or a directory"
+        "a hub and a peer are reached by https, by name and by address, if a file or a directory names the authority"
     )
     func trusted() throws {
         let authority = try CertificateAuthority(directory)
@@ -45,10 +45,10 @@ import WeightStore
     }
 
     @Test(
-        "a server that is not trusted is asked for nothing, and not again; the error names it, and says why",
+        "no request is sent to an untrusted server, and it is not tried again; the error names it and the reason",
         arguments: [
             (
-                "stranger",
+                "untrusted",
                 "its certificate is not signed by an authority that this machine trusts; to trust another authority, set SSL_CERT_FILE to its certificate"
             ),
             ("old", "its certificate expired on"), ("early", "its certificate is not valid before"),
@@ -59,8 +59,8 @@ import WeightStore
         let authority = try CertificateAuthority(directory)
         let server =
             switch kind {
-            case "stranger": try serve(try CertificateAuthority(directory, name: "stranger").issue("server"))
-            // Their clocks are as wrong: it would not begin with such a certificate.
+            case "untrusted": try serve(try CertificateAuthority(directory, name: "untrusted").issue("server"))
+            // The server's clock is wrong by as much: it would not start with such a certificate otherwise.
             case "old": try serve(try authority.issue("server", clock: "-10d"), clock: "-10d")
             case "early": try serve(try authority.issue("server", clock: "+10d"), clock: "+10d")
             case "elsewhere": try serve(try authority.issue("server", for: "DNS:elsewhere.test"))
@@ -75,12 +75,12 @@ import WeightStore
                 result.status == 8 && result.errors.contains("https://127.0.0.1:\(proxy.port)/"), "\(result.errors)")
             #expect(result.errors.contains("not trusted: " + reason), "\(result.errors)")
         }
-        // Each was asked once, and once more to see what it shows.
+        // Each server received one connection, and one more that reads its certificate.
         #expect(proxy.left >= connections - 4)
-        #expect(!server.said.contains("GET"))
+        #expect(!server.logText.contains("GET"))
     }
 
-    @Test("a file of authorities that can't be read is told")
+    @Test("an unreadable file of authorities is reported")
     func unreadable() throws {
         let authority = try CertificateAuthority(directory)
         let server = try serve(try authority.issue("server"))

@@ -25,7 +25,7 @@ import WireFormats
         #expect(throws: FetchError.self) { try PeerOrigin("peer+http://127.example.com", options: options) }
     }
 
-    @Test("lines are cut wherever the bytes arrive, and one without an end is refused")
+    @Test("lines are split at any boundary of the pieces, and one without an end is refused")
     func lines() throws {
         let text = Array("one\ntwo\n\nthree and four\nfive".utf8)
         for size in 1...text.count {
@@ -47,7 +47,7 @@ import WireFormats
 
     @Test("many lines in one piece, and one long line in many pieces, cost time in proportion to their bytes")
     func manyLines() throws {
-        // With a cost that grows with the square, either would take minutes.
+        // With quadratic cost, either would take minutes.
         var splitter = LineSplitter(limit: 64 << 20)
         var count = 0
         try splitter.append([UInt8](repeating: 0x0A, count: 4 << 20)) { _ in count += 1 }
@@ -58,7 +58,7 @@ import WireFormats
         #expect(count == (4 << 20) + (8 << 20))
     }
 
-    @Test("a listing of more pages than are accepted is an error, not a part that passes for the whole")
+    @Test("a listing of more pages than are accepted is an error, not an incomplete listing")
     func longListing() throws {
         let fixture = try HubFixture(TestModel(layers: 2), files: 3)
         try fixture.hub.set(page: 1)
@@ -96,7 +96,7 @@ import WireFormats
         return (server, "http://127.0.0.1:\(try server.line())/")
     }
 
-    @Test("a collected body counts for the least rate: only one that is slower is abandoned")
+    @Test("the minimum rate applies to a collected body too: only a slower one is abandoned")
     func rate() throws {
         let (server, url) = try server(140_000)
         let address = try #require(Address(url))

@@ -4,11 +4,11 @@ import TestSupport
 import Testing
 import WireFormats
 
-/// Ranges and conditions, as RFC 9110 has them.
+/// Ranges and conditions of RFC 9110.
 @Suite(.blocking)
 struct ConditionsTests {
     @Test(
-        "a range is understood, or passed over",
+        "a range is parsed, or ignored",
         arguments: [
             ("bytes=0-0", ByteRange.from(0, through: 0)), ("bytes=5-", .from(5, through: nil)), ("bytes=-5", .last(5)),
             ("Bytes=1-2", .from(1, through: 2)), ("bytes=-0", .last(0)),
@@ -60,7 +60,7 @@ struct ConditionsTests {
         #expect(try conditions(fields).verdict(tag: "\"t\"", bytes: 10) == verdict)
     }
 
-    @Test("what can't be is refused")
+    @Test("unmet conditions and ranges that cannot be satisfied are refused")
     func refusals() {
         #expect(throws: HubError.preconditionFailed) {
             try conditions(["If-Match": "\"x\""]).verdict(tag: "\"t\"", bytes: 10)

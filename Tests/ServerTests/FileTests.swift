@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 import WeightStore
 
-/// Files, given out whole, in part, or not at all.
+/// Files, served whole, in part, or not at all.
 @Suite(.blocking)
 struct FileTests {
     private let weights = "/org/base/resolve/main/model.safetensors"
@@ -14,7 +14,7 @@ struct FileTests {
         return try base.file(base.tensors)
     }
 
-    @Test("every file comes as it went in, at each name of its revision")
+    @Test("every file is served as it was imported, at each name of its revision")
     func whole() async throws {
         let server = try await TestServer.shared.value
         let info = try await onThread { try server.store.revisions(of: "org/base")[0] }
@@ -73,7 +73,7 @@ struct FileTests {
         }
     }
 
-    @Test("what the client has already is not sent again")
+    @Test("a file that the client already has is not sent again")
     func conditional() async throws {
         let server = try await TestServer.shared.value
         let tag = try #require(try await server.ask("HEAD", weights)["etag"])
@@ -87,7 +87,7 @@ struct FileTests {
         #expect(changed.status == 200 && changed.body == bytes)
     }
 
-    @Test("a range behind the end is told the size; several ranges give the whole")
+    @Test("a range beyond the end is refused with the size; several ranges give the whole")
     func odd() async throws {
         let server = try await TestServer.shared.value
         let bytes = try original("config.json")
@@ -106,7 +106,7 @@ struct FileTests {
         let names = ["config.json", "tokenizer/vocab.txt", "nothing", "config.json"]
         let answers = try await onThread {
             try connection.send(names.map { TestServer.request("GET", "/org/base/resolve/main/\($0)") }.joined())
-            // In one piece of bytes or in several: so by what their bodies hold.
+            // The bytes may be in one piece or in several, so the bodies are compared.
             var text = ""
             while text.components(separatedBy: "HTTP/1.1 ").count < 5 || !text.hasSuffix("}\n") {
                 text += String(decoding: try connection.receive(), as: UTF8.self)
@@ -117,7 +117,7 @@ struct FileTests {
     }
 
     @Test(
-        "what is not there is told apart, so that clients raise their own errors",
+        "each kind of missing item has its own error code, so that clients raise their own errors",
         arguments: [
             ("/no/such/resolve/main/config.json", "RepoNotFound"), ("/nosuch/resolve/main/config.json", "RepoNotFound"),
             ("/org/base/resolve/nope/config.json", "RevisionNotFound"),
@@ -145,7 +145,7 @@ struct FileTests {
         }
     }
 
-    @Test("a shard whose bytes are gone, or cut short, is an error of the server and not a broken file")
+    @Test("a shard whose bytes are missing, or cut short, is a server error and not a broken file")
     func damaged() async throws {
         let server = try await TestServer()
         let (blob, other) = try await onThread {

@@ -5,12 +5,12 @@ import TestSupport
 import Testing
 import WeightStore
 
-/// Clients that are broken, slow, many, or mean: none of them keeps the others from being served.
+/// Clients that are broken, slow, numerous or hostile: none of them delays the others.
 @Suite(.blocking)
 struct HostileClientTests {
     private let weights = "/org/base/resolve/main/model.safetensors"
 
-    /// Sends something, and gives what came back until the server closed the connection.
+    /// Sends bytes, and returns the answer until the server closes the connection.
     private func send(_ text: String, to server: TestServer) async throws -> String {
         try await onThread {
             let connection = try Connection(port: server.port)
@@ -26,7 +26,7 @@ struct HostileClientTests {
         }
     }
 
-    private func isWell(_ server: TestServer) async throws -> Bool {
+    private func isResponsive(_ server: TestServer) async throws -> Bool {
         try await server.get("/org/base/resolve/main/config.json").status == 200
     }
 
@@ -38,11 +38,11 @@ struct HostileClientTests {
         #expect(try await send("GET /\(long) HTTP/1.1\r\nHost: x\r\n\r\n", to: server).hasPrefix("HTTP/1.1 400"))
         let many = (0..<1000).map { "X-\($0): y\r\n" }.joined()
         #expect(try await send("GET / HTTP/1.1\r\nHost: x\r\n\(many)\r\n", to: server).hasPrefix("HTTP/1.1 400"))
-        #expect(try await isWell(server))
+        #expect(try await isResponsive(server))
     }
 
     @Test(
-        "what is not HTTP is refused",
+        "bytes that are not HTTP are refused",
         arguments: [
             "\u{0}\u{1}\u{2}\u{3}\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}",
             "GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
@@ -51,7 +51,7 @@ struct HostileClientTests {
     func garbage(text: String) async throws {
         let server = try await TestServer.shared.value
         #expect(try await send(text, to: server).hasPrefix("HTTP/1.1 400"))
-        #expect(try await isWell(server))
+        #expect(try await isResponsive(server))
     }
 
     @Test("a request that never ends is cut off: in its head, and in its body")
@@ -69,7 +69,7 @@ struct HostileClientTests {
                     try await onThread {
                         let connection = try Connection(port: server.port, timeoutSeconds: 1)
                         try connection.send(text)
-                        // A byte now and then, for ever.
+                        // One byte at intervals, without end.
                         for _ in 0..<60 {
                             try? connection.send("a")
                             usleep(100_000)
@@ -81,10 +81,10 @@ struct HostileClientTests {
             }
             for try await isClosed in group { #expect(isClosed) }
         }
-        #expect(try await isWell(server))
+        #expect(try await isResponsive(server))
     }
 
-    @Test("a client that takes nothing is let go, and what it was sent is given back")
+    @Test("a client that reads nothing is disconnected, and the buffers of its response are freed")
     func stalled() async throws {
         var options = ServerOptions()
         options.stallSeconds = 1
@@ -96,11 +96,11 @@ struct HostileClientTests {
         }
         #expect(try await eventually { server.log.lines.contains { $0.contains("interrupted") } })
         #expect(try await eventually { try await server.metric("weightstore_http_streams") == 0 })
-        #expect(try await isWell(server))
+        #expect(try await isResponsive(server))
         withExtendedLifetime(connection) {}
     }
 
-    @Test("a client that goes away in the middle of a file ends the work at once")
+    @Test("a client that disconnects in the middle of a file ends the work at once")
     func goesAway() async throws {
         let server = try await TestServer()
         for _ in 0..<5 {
@@ -114,16 +114,16 @@ struct HostileClientTests {
         let size = try TestServer.base.file(TestServer.base.tensors).count
         #expect(try #require(try await server.metric("weightstore_http_bytes_sent_total")) < 5 * size)
         #expect(server.log.lines.filter { $0.contains("interrupted") }.count == 5)
-        // Nothing holds the revision any more.
+        // No lease on the revision is left.
         #expect(try await eventually { (try? server.store.remove(["org/base"])) != nil })
     }
 
-    @Test("a thousand idle connections keep nobody from being served, and are closed in time")
+    @Test("a thousand idle connections do not delay other clients, and are closed in time")
     func idle() async throws {
         var options = ServerOptions()
         options.idleSeconds = 5
         let server = try await TestServer(options)
-        try await server.checkIdleConnections(isWell: isWell)
+        try await server.checkIdleConnections(isResponsive: isResponsive)
     }
 
     @Test("beyond the limit, connections wait until others are closed")
@@ -131,7 +131,7 @@ struct HostileClientTests {
         var options = ServerOptions()
         (options.connections, options.idleSeconds) = (10, 600)
         let server = try await TestServer(options)
-        // Each is accepted before the next: several that come at once are accepted together.
+        // Each is accepted before the next: several that arrive at once are accepted together.
         var idle = try await onThread {
             try (0..<10).map { _ in
                 let connection = try Connection(port: server.port)
@@ -143,7 +143,7 @@ struct HostileClientTests {
         let isServed = Mutex(false)
         async let last = {
             defer { isServed.withLock { $0 = true } }
-            return try await isWell(server)
+            return try await isResponsive(server)
         }()
         try await Task.sleep(for: .milliseconds(500))
         #expect(!isServed.withLock { $0 })
@@ -151,7 +151,7 @@ struct HostileClientTests {
         #expect(try await last)
     }
 
-    @Test("an idle connection is closed, one that is sent a file slowly is not")
+    @Test("an idle connection is closed, and one that receives a file slowly is not")
     func slowReader() async throws {
         var options = ServerOptions()
         (options.idleSeconds, options.stallSeconds) = (4, 60)

@@ -6,7 +6,7 @@ import WeightStore
 /// The Hub's answers about models.
 @Suite(.blocking)
 struct HubAPITests {
-    @Test("a model tells its files, and their sizes and digests if asked")
+    @Test("a model lists its files, and their sizes and digests on request")
     func model() async throws {
         let server = try await TestServer.shared.value
         let revision = try await onThread { try server.store.revisions(of: "org/tuned")[0] }
@@ -36,7 +36,7 @@ struct HubAPITests {
         #expect(try await server.get("/api/models/single").object()["author"] == nil)
     }
 
-    @Test("a pointer's name is what git gives the pointer")
+    @Test("a pointer's name is git's object name of the pointer")
     func pointer() async throws {
         let server = try await TestServer.shared.value
         let entries = try await server.get("/api/models/org/base/tree/main?recursive=true").list()
@@ -133,7 +133,7 @@ struct HubAPITests {
         #expect(try await names("?cursor=\(cursor)") == ["org/tuned", "single"])
     }
 
-    @Test("a link speaks of the server as the client does, and repeats no nonsense")
+    @Test("a link names the server by the client's Host header, and an invalid header is not repeated")
     func links() async throws {
         let server = try await TestServer.shared.value
         let path = "/api/models?limit=1"
@@ -145,7 +145,7 @@ struct HubAPITests {
         #expect(try await server.get(path, ["Host": "a>b"])["link"]?.hasPrefix("</api") ?? true)
     }
 
-    @Test("who shows a token is somebody")
+    @Test("a request with any token is identified as a user")
     func whoAmI() async throws {
         let server = try await TestServer.shared.value
         #expect(try await server.get("/api/whoami-v2").status == 401)
@@ -153,7 +153,7 @@ struct HubAPITests {
         #expect(user["type"] as? String == "user")
     }
 
-    @Test("nothing is changed by anybody", arguments: ["PUT", "POST", "DELETE", "PATCH"])
+    @Test("requests that would change a model are refused", arguments: ["PUT", "POST", "DELETE", "PATCH"])
     func readOnly(method: String) async throws {
         let server = try await TestServer.shared.value
         for path in ["/", "/org/base/resolve/main/config.json", "/api/models/org/base", "/api/models"] {

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 import WeightStore
 
-/// What operators see.
+/// Metrics, logs and pages for operators.
 @Suite(.blocking)
 struct OperationTests {
     @Test("health, metrics and the page answer")
@@ -52,7 +52,7 @@ struct OperationTests {
         #expect(!lines.contains { $0.contains("geheim") || $0.unicodeScalars.contains { $0.value < 0x20 } })
     }
 
-    @Test("a token is asked for everywhere but at /health, and is nowhere written")
+    @Test("every path but /health requires the token, and the token is never logged")
     func token() async throws {
         var options = ServerOptions()
         options.token = try AccessToken(" s3cret-Token\n", source: "test")
@@ -81,7 +81,7 @@ struct OperationTests {
         #expect(!server.log.lines.contains { $0.contains("s3cret") || $0.contains("dXNlc") })
     }
 
-    @Test("what can't be a token is refused, without telling it")
+    @Test("an invalid token is refused, and is not in the message")
     func badTokens() {
         for text in ["", "  \n", "a b", "ä"] {
             let error = #expect(throws: ServerError.self) { try AccessToken(text, source: "here") }

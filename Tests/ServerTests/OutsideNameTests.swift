@@ -9,7 +9,7 @@ import WeightStore
 @Suite(.blocking)
 struct OutsideNameTests {
     @Test(
-        "a revision with other digits than ASCII's is not found, and the server goes on",
+        "a revision with other digits than ASCII's is not found, and the server keeps running",
         arguments: [
             "%EF%BC%91%EF%BC%92%EF%BC%93%EF%BC%94%EF%BC%95%EF%BC%96", "v%EF%BC%91", "~%EF%BC%91", "%CC%81",
             "sha256%3A%EF%BC%91",
@@ -23,7 +23,7 @@ struct OutsideNameTests {
         #expect(try await server.get("/org/base/resolve/main/config.json").status == 200)
     }
 
-    @Test("pages of a listing end, and have both of two files whose names Unicode holds equal")
+    @Test("the pages of a listing end, and contain both of two files whose names Unicode holds equal")
     func twins() async throws {
         let server = try await TestServer()
         let names = ["caf\u{E9}", "cafe\u{301}", "a/\u{301}x"]

@@ -3,10 +3,10 @@ import TestSupport
 import Testing
 import WeightStore
 
-/// What other stores ask.
+/// Requests of other stores.
 @Suite(.blocking)
 struct PeerTests {
-    @Test("shards come by digest, whole and in part, and may be kept for ever")
+    @Test("shards are served by digest, whole and in part, and may be cached without limit")
     func shards() async throws {
         let server = try await TestServer.shared.value
         let digests = try await onThread {
@@ -26,7 +26,7 @@ struct PeerTests {
         #expect(try await server.get("/shards/\(String(repeating: "0", count: 64))").status == 404)
     }
 
-    @Test("a blob that no row knows is not given out: it may be torn")
+    @Test("a blob that no row knows is not served: it may be torn")
     func unknownFiles() async throws {
         let server = try await TestServer.shared.value
         let bytes = Array("a shard that a crash left".utf8)
@@ -37,7 +37,7 @@ struct PeerTests {
         #expect(try await server.get("/manifests/\(digest)").status == 404)
     }
 
-    @Test("revisions are told, and their manifests come by digest")
+    @Test("revisions are listed, and their manifests are served by digest")
     func revisions() async throws {
         let server = try await TestServer.shared.value
         let answer = try await server.get("/api/weightstore/models/org/base/revisions")

@@ -5,10 +5,10 @@ import TestSupport
 import Testing
 import WeightStore
 
-/// What is not there is asked of a pull.
+/// Requests for missing models start a pull.
 @Suite(.blocking)
 struct PullThroughTests {
-    /// Imports what is asked for from a directory, as a hub would be pulled from.
+    /// Imports the requested model from a directory, in place of a pull from a hub.
     final class Source: PullThrough {
         private let store: Store
         private let directory: TemporaryDirectory
@@ -51,7 +51,7 @@ struct PullThroughTests {
         return (server, try #require(source.withLock { $0 }))
     }
 
-    @Test("many who ask for the same model wait for one pull, and get it")
+    @Test("concurrent requests for the same model wait for one pull, and receive it")
     func once() async throws {
         let (server, source) = try await start()
         let answers = try await withThrowingTaskGroup(of: Int.self) { group in
@@ -69,7 +69,7 @@ struct PullThroughTests {
         #expect(source.calls.withLock { $0 } == ["org/remote@main"])
     }
 
-    @Test("what is there is not pulled; what can't be had is not found; a pull that fails is an error")
+    @Test("a stored model is not pulled; an unknown one is not found; a pull that fails is an error")
     func misses() async throws {
         let (server, source) = try await start()
         #expect(try await server.get("/org/base/resolve/main/config.json").status == 200)
@@ -80,7 +80,7 @@ struct PullThroughTests {
         #expect(revision["x-error-code"] == "RevisionNotFound")
         #expect(source.calls.withLock { $0 } == ["org/nowhere@main", "org/base@nope"])
         #expect(try await server.get("/org/broken/resolve/main/config.json").status == 503)
-        // Names that no model can have are never asked for.
+        // Names that no model can have are never requested.
         #expect(try await server.get("/or%20g/x/resolve/main/f").status == 404)
         #expect(try await server.get("/datasets/x/resolve/main/f").status == 404)
         #expect(source.calls.withLock { $0.count } == 3)

@@ -4,13 +4,13 @@ import TestSupport
 import Testing
 import WireFormats
 
-/// What paths ask for.
+/// Routes of paths.
 @Suite(.blocking)
 struct RouteTests {
     static let commit = String(repeating: "a1", count: 20)
 
     @Test(
-        "paths of the Hub, of peers and of operators are told apart",
+        "paths of the Hub, of peers and of operators are distinguished",
         arguments: [
             ("/", Route.page), ("/health", .health), ("/metrics", .metrics), ("/api/whoami-v2", .whoAmI),
             ("/api/models", .models), ("/api/models/", .models),
@@ -73,7 +73,7 @@ struct RouteTests {
         #expect(throws: error) { try Route(path) }
     }
 
-    @Test("percent-encoding goes there and back")
+    @Test("percent-encoding round-trips")
     func encoding() {
         for text in ["", "a/b", "ä €.txt", "100%", "a+b&c=d?#", "~-_."] {
             #expect(PercentEncoding.decode(PercentEncoding.encode(text)) == text)

@@ -53,7 +53,7 @@ struct ServeCommandTests {
         return try #require(line.split(whereSeparator: { !$0.isNumber }).first.flatMap { Int($0) })
     }
 
-    @Test("with an upstream an empty store serves what it lacks, and goes on without it")
+    @Test("with an upstream an empty store serves missing models, and keeps serving them without it")
     func upstream() async throws {
         let model = TestModel(layers: 2)
         try model.write(to: directory("model"))
@@ -65,7 +65,7 @@ struct ServeCommandTests {
         let middle = bytes.count / 2
         let part = try await ask(port, file, ["Range": "bytes=\(middle)-\(middle + 99)"])
         #expect(part.status == 206 && part.body == Array(bytes[middle..<middle + 100]))
-        // A shard or two have come, and no more.
+        // One or two shards have arrived, and no more.
         #expect(try sent(log) < bytes.count / 2)
         for _ in 0..<2 {
             let answer = try await ask(port, file)
@@ -74,7 +74,7 @@ struct ServeCommandTests {
         #expect(try await ask(port, "/org/nobody/resolve/main/model.safetensors").status == 404)
         first.signal(SIGTERM)
         #expect(try await status(of: first) == 0)
-        // Each byte came once, the header too.
+        // Each byte was fetched once, the header too.
         #expect(try sent(log) == bytes.count)
         #expect(try await ask(port, file).body == bytes)
         second.signal(SIGTERM)
@@ -82,7 +82,7 @@ struct ServeCommandTests {
     }
 
     @Test(
-        "SIGTERM ends it at once while a client waits for an upstream that never answers, and the client is told",
+        "SIGTERM ends the server at once while a client waits for an upstream that never answers, and the client gets an error",
         arguments: ["/org/far/resolve/main/model.safetensors", "/org/other/resolve/main/config.json"])
     func silentUpstream(path: String) async throws {
         let origin = try SilentServer()
@@ -101,8 +101,8 @@ struct ServeCommandTests {
         }
         #expect(answer.status == 503)
         #expect(try await status(of: process) == 0)
-        // A shard that lies in several places of the file comes by up to four connections. Nobody waited for a time-out, and
-        // came again.
+        // A shard in several ranges of the file is fetched by up to four connections. There was no retry after a
+        // time-out.
         #expect(origin.others() < 4)
         #expect(try await tool("stats").output.contains("processes  none but this"))
     }
@@ -119,7 +119,9 @@ struct ServeCommandTests {
         return sum
     }
 
-    @Test("SIGTERM lets a download end, takes no more, and ends with 0", arguments: [SIGTERM, SIGINT])
+    @Test(
+        "after SIGTERM a running download completes, no new one is accepted, and the exit status is 0",
+        arguments: [SIGTERM, SIGINT])
     func stop(signal: Int32) async throws {
         try TestServer.base.write(to: directory("model"))
         #expect(try await tool("import", directory("model"), "--name", "org/base").status == 0)
@@ -148,7 +150,7 @@ struct ServeCommandTests {
         #expect(try await tool("stats", "--json").object()["accesses"] as? Int ?? 0 > 0)
     }
 
-    @Test("a port that is taken, a store that is not there and a bad token are told")
+    @Test("a port in use, a missing store and a bad token are reported")
     func refusals() async throws {
         #expect(try await tool("serve").status == 7)
         try TestServer.base.write(to: directory("model"))
@@ -164,7 +166,7 @@ struct ServeCommandTests {
         #expect(try await tool("serve", "--port", "65536").status == 64)
     }
 
-    @Test("the token comes from a file or from the environment", arguments: [true, false])
+    @Test("the token is read from a file or from the environment", arguments: [true, false])
     func token(fromFile: Bool) async throws {
         try TestServer.base.write(to: directory("model"))
         #expect(try await tool("import", directory("model"), "--name", "m").status == 0)
@@ -188,25 +190,25 @@ struct ServeCommandTests {
         func status(_ token: String) async throws -> Int {
             try await ask(port, "/m/resolve/main/config.json", ["Authorization": "Bearer \(token)"]).status
         }
-        func said(_ text: String) async throws -> Bool {
+        func hasLogged(_ text: String) async throws -> Bool {
             try await eventually { String(decoding: try contents(log), as: UTF8.self).contains(text) }
         }
         #expect(try await status("first") == 200)
         try directory.write("second\n", to: "token")
         #expect(try await status("second") == 401)
         process.signal(SIGHUP)
-        #expect(try await said("were read again"))
+        #expect(try await hasLogged("were read again"))
         #expect(try await status("first") == 401)
         #expect(try await status("second") == 200)
         try directory.write("two words\n", to: "token")
         process.signal(SIGHUP)
-        #expect(try await said("The previous one stays in use."))
+        #expect(try await hasLogged("The previous one stays in use."))
         #expect(try await status("second") == 200)
         process.signal(SIGTERM)
         #expect(try await self.status(of: process) == 0)
     }
 
-    @Test("memory stays as it is while a file of 1 GiB is sent to three clients")
+    @Test("memory does not grow while a file of 1 GiB is sent to three clients")
     func memory() async throws {
         // Of zeros, so that only one of its 64 tensors is kept.
         let writer = try SafetensorsWriter((0..<64).map { .init(name: "t\($0)", dtype: "U8", shape: [1 << 24]) })

@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 import WeightStore
 
-/// What is promised over plain http holds over https, too.
+/// The guarantees over plain http hold over https, too.
 @Suite(.blocking)
 struct TLSTests {
     private static let directory = try! TemporaryDirectory()
@@ -39,12 +39,12 @@ struct TLSTests {
         "\(encrypted ? "https" : "http")://127.0.0.1:\(server.port)\(path)"
     }
 
-    private func isWell(_ server: TestServer) async throws -> Bool {
+    private func isResponsive(_ server: TestServer) async throws -> Bool {
         try await curl(url(server, "/org/base/resolve/main/config.json")).output
             == TestServer.base.others["config.json"]
     }
 
-    @Test("files come whole and in part, links between pages lead back by https, and TLS before 1.2 is not spoken")
+    @Test("files are served whole and in part, links between pages use https, and TLS before 1.2 is refused")
     func files() async throws {
         let server = try await server { $0.pageEntries = 1 }
         let bytes = try TestServer.base.file(TestServer.base.tensors)
@@ -63,12 +63,12 @@ struct TLSTests {
         #expect(old.status != 0 && old.errors.contains("alert protocol version"))
     }
 
-    @Test("plain http is told that https is spoken there; what is neither is closed")
-    func unknownFiles() async throws {
+    @Test("a plain http request gets an answer that names https; other bytes close the connection")
+    func plainHTTP() async throws {
         let server = try await server { $0.idleSeconds = 5 }
         #expect(try await server.get("/").status == 400)
         #expect(try await server.get(weights).text == "This port serves https only.\n")
-        // Records that are none, that are too long, that never end; and nothing at all.
+        // Invalid, too long and incomplete records; and no byte at all.
         for text in [
             "\u{16}\u{3}\u{1}\u{0}\u{4}abcd", "\u{16}\u{3}\u{1}\u{7f}\u{7f}" + String(repeating: "a", count: 1 << 20),
             "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}", "",
@@ -79,27 +79,28 @@ struct TLSTests {
                 while try !connection.receive().isEmpty {}
             }
         }
-        #expect(try await isWell(server))
+        #expect(try await isResponsive(server))
     }
 
-    @Test("a thousand connections that never shake hands keep nobody from being served, and are closed in time")
+    @Test("a thousand connections without a TLS handshake do not delay other clients, and are closed in time")
     func idle() async throws {
         let server = try await server { $0.idleSeconds = 5 }
-        try await server.checkIdleConnections(isWell: isWell)
+        try await server.checkIdleConnections(isResponsive: isResponsive)
     }
 
-    @Test("a client that takes nothing is let go")
+    @Test("a client that reads nothing is disconnected")
     func stalled() async throws {
         let server = try await server { $0.stallSeconds = 2 }
         let address = url(server, weights)
         let client = try await onThread { try SlowClient(address, pace: 0, trusting: try Self.authority.get()) }
         #expect(try await eventually { server.log.lines.contains { $0.contains("interrupted") } })
-        #expect(try await isWell(server))
+        #expect(try await isResponsive(server))
         withExtendedLifetime(client) {}
     }
 
     @Test(
-        "a slow client gets the whole of a file that is under way when the server is stopped", arguments: [false, true])
+        "a slow client receives the whole of a file that is being sent when the server is stopped",
+        arguments: [false, true])
     func stopped(encrypted: Bool) async throws {
         let server = try await server(encrypted: encrypted) { $0.drainSeconds = 600 }
         let address = url(server, weights, encrypted: encrypted)
@@ -110,7 +111,7 @@ struct TLSTests {
         #expect(try await onThread { try client.received() } == TestServer.base.file(TestServer.base.tensors).count)
     }
 
-    @Test("a client that takes nothing does not keep a server from ending", arguments: [false, true])
+    @Test("a client that reads nothing does not keep a server from ending", arguments: [false, true])
     func drained(encrypted: Bool) async throws {
         let server = try await server(encrypted: encrypted) {
             ($0.drainSeconds, $0.stallSeconds, $0.idleSeconds) = (1, 3600, 3600)
@@ -139,7 +140,7 @@ struct TLSCommandTests {
         try await onThread { [directory] in try Tool(store: directory("store")).run(arguments) }
     }
 
-    /// What is served, as `org/base`.
+    /// The served model, as `org/base`.
     private func importModel() async throws {
         try TestServer.base.write(to: directory("model"))
         #expect(try await tool(["import", directory("model"), "--name", "org/base"]).status == 0)
@@ -153,7 +154,7 @@ struct TLSCommandTests {
         }
     }
 
-    @Test("a renewed certificate is taken without a restart, one that can't be used is not; downloads go on")
+    @Test("a renewed certificate is used without a restart, an unusable one is not; downloads continue")
     func renewal() async throws {
         try await importModel()
         let (first, second) = (
@@ -164,32 +165,32 @@ struct TLSCommandTests {
         let file = server.url + "/org/base/resolve/main/model.safetensors"
         #expect(try await curl(server.url + "/health", trusting: first).status == 0)
         let client = try await onThread { try SlowClient(file, pace: 1 << 18, trusting: first) }
-        // The new certificate comes before its key.
+        // The new certificate is written before its key.
         let renewed = try second.issue("renewed")
         for (from, to, says) in [
             (renewed.chain, certificate.chain, "\(certificate.key): unusable for https"),
             (renewed.key, certificate.key, "\(certificate.chain): renewed, valid until"),
         ] {
-            #expect(!server.said.contains(says))
+            #expect(!server.logText.contains(says))
             #expect(try await curl(server.url + "/health", trusting: first).status == 0)
-            // In one go, as those who renew certificates do.
+            // In one step, as ACME clients do.
             try FileManager.default.copyItem(atPath: from, toPath: to + ".new")
             #expect(rename(to + ".new", to) == 0)
-            #expect(try await eventually { server.said.contains(says) })
+            #expect(try await eventually { server.logText.contains(says) })
         }
         #expect(try await curl(server.url + "/health", trusting: second).status == 0)
         #expect(try await curl(server.url + "/health", trusting: first).status == 60)
         try FileManager.default.removeItem(atPath: certificate.chain)
         #expect(
             try await eventually {
-                server.said.contains("\(certificate.chain): unusable for https: No such file")
+                server.logText.contains("\(certificate.chain): unusable for https: No such file")
             })
         #expect(try await curl(server.url + "/health", trusting: second).status == 0)
         #expect(try await onThread { try client.received() } == TestServer.base.file(TestServer.base.tensors).count)
         server.end()
     }
 
-    @Test("SIGTERM lets a download by https end")
+    @Test("after SIGTERM a running download by https completes")
     func stop() async throws {
         try await importModel()
         let authority = try CertificateAuthority(directory)
@@ -200,11 +201,11 @@ struct TLSCommandTests {
         server.signal(SIGTERM)
         let size = try TestServer.base.file(TestServer.base.tensors).count
         #expect(try await onThread { try client.received() } == size)
-        #expect(try await eventually { server.said.contains("model.safetensors 200 \(size) bytes") })
+        #expect(try await eventually { server.logText.contains("model.safetensors 200 \(size) bytes") })
         server.end()
     }
 
-    @Test("a certificate that can't be served with is told by its path, and why")
+    @Test("an unusable certificate is reported with its path and the reason")
     func refusals() async throws {
         try await importModel()
         let authority = try CertificateAuthority(directory)
@@ -233,7 +234,7 @@ struct TLSCommandTests {
         }
     }
 
-    @Test("memory stays as it is while a large file is sent to three clients by https")
+    @Test("memory does not grow while a large file is sent to three clients by https")
     func memory() async throws {
         let writer = try SafetensorsWriter((0..<16).map { .init(name: "t\($0)", dtype: "U8", shape: [1 << 24]) })
         let file = try directory.write(writer.header, to: "large.safetensors")
@@ -259,7 +260,7 @@ struct TLSCommandTests {
         #expect(after - before < 40_000, "\(before) kB before, \(after) kB after")
     }
 
-    /// The most that it ever took, in kB.
+    /// The peak resident memory, in kB.
     private func memory(_ server: ServeProcess) throws -> Int {
         let text = String(decoding: try contents("/proc/\(server.identifier)/status"), as: UTF8.self)
         let line = try #require(text.split(separator: "\n").first { $0.hasPrefix("VmHWM:") })

@@ -1,7 +1,7 @@
 import Support
 import Testing
 
-/// Numbers from outside neither trap nor mean something else.
+/// Numbers from outside neither trap nor change their value.
 struct CheckedNumberTests {
     @Test(
         "a number is ASCII digits that fit",

@@ -1,7 +1,7 @@
 import Support
 import Testing
 
-/// Sizes, durations, shares and ranges that a person gives.
+/// Sizes, durations, shares and ranges that a user types.
 struct QuantityParsingTests {
     @Test(
         "sizes",

@@ -30,7 +30,7 @@ import Testing
         }
     }
 
-    @Test("what a thread captured is released before the thread begins to end")
+    @Test("captures of a thread are released before the thread begins to end")
     func release() async throws {
         let proceed = DispatchSemaphore(value: 0)
         try Self.start(proceed)
@@ -52,7 +52,7 @@ import Testing
         try await onThread { withExtendedLifetime(counted) {} }
     }
 
-    @Test("what a call on a thread captured is released before the call returns")
+    @Test("captures of a call on a thread are released before the call returns")
     func result() async throws {
         for round in 1...1_000 {
             try await Self.call()
@@ -60,7 +60,7 @@ import Testing
         }
     }
 
-    @Test("no thread is Foundation's, which releases too late what it captured")
+    @Test("no thread is Foundation's, which releases its captures too late")
     func noOther() throws {
         let root = URL(filePath: #filePath).appending(path: "../../..").standardizedFileURL
         var count = 0

@@ -3,7 +3,7 @@ import Support
 import Testing
 
 @Suite struct WorkTests {
-    @Test("progress counts what is done beside what was present before, and names what is processed")
+    @Test("progress counts finished bytes apart from those present before, and names the item in progress")
     func progress() {
         let work = Work()
         work.expect(10)

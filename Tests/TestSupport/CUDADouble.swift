@@ -74,7 +74,7 @@ package final class CUDADouble: Sendable {
         return String(cString: text).split(separator: "\n").map(String.init)
     }
 
-    /// The library lies beside the test program, where the build puts both.
+    /// The library is in the directory of the test program, where the build puts both.
     private static func copyLibrary() throws -> String {
         var program = [CChar](repeating: 0, count: 4096)
         let length = readlink("/proc/self/exe", &program, program.count)

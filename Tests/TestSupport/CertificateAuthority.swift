@@ -1,17 +1,17 @@
 import Foundation
 
-/// An authority of a test's own, and the certificates that it signs, made by the `openssl` program.
+/// A certificate authority of a test, and the certificates that it signs, created by the `openssl` program.
 package struct CertificateAuthority: Sendable {
     package struct Certificate: Sendable {
         /// PEM: the certificate, and those between it and the authority that clients trust.
         package let chain: String
         package let key: String
 
-        /// What a server is told of it.
+        /// The arguments of a server that uses it.
         package var arguments: [String] { ["--tls-certificate", chain, "--tls-key", key] }
     }
 
-    /// What its clients trust.
+    /// The certificate that its clients trust.
     package let certificate: String
     private let key: String
     private let directory: TemporaryDirectory
@@ -33,7 +33,7 @@ package struct CertificateAuthority: Sendable {
         between = [certificate.chain]
     }
 
-    /// What a client needs in its environment to trust it.
+    /// The environment of a client that trusts it.
     package var environment: [String: String] { ["SSL_CERT_FILE": certificate] }
 
     /// An authority whose certificate this one signs.
@@ -44,7 +44,7 @@ package struct CertificateAuthority: Sendable {
     /// - Parameters:
     ///   - name: of the files; those that are there are replaced.
     ///   - names: as openssl writes them: `IP:127.0.0.1`, `DNS:localhost`.
-    ///   - clock: what the clock shows when it is made, beside the right time, such as `-10d`. It is good for a day.
+    ///   - clock: the clock's offset when the certificate is created, such as `-10d`. It is valid for a day.
     package func issue(_ name: String, for names: String = "IP:127.0.0.1,DNS:localhost", clock: String? = nil) throws
         -> Certificate
     {

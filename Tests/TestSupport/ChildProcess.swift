@@ -22,7 +22,7 @@ package final class ChildProcess: Sendable {
 
     package enum Input: Sendable {
         case null
-        /// Nothing comes, and no end, as long as the value lives.
+        /// No data and no end of file arrive as long as the value lives.
         case open
     }
 
@@ -65,7 +65,7 @@ package final class ChildProcess: Sendable {
     ///
     /// - Parameters:
     ///   - command: searched in PATH unless it is a path.
-    ///   - environment: beside that of the tests; nil takes a variable away.
+    ///   - environment: beside that of the tests; nil removes a variable.
     package init(
         _ command: [String], environment: [String: String?] = [:], input: Input = .null, output: Output = .collected,
         errors: Output = .collected
@@ -157,7 +157,7 @@ package final class ChildProcess: Sendable {
     @discardableResult
     package func wait() -> Int32 {
         var information = siginfo_t()
-        // Without taking its number away: `signal` may still come.
+        // Without reaping the process: `signal` may still be called.
         while waitid(P_PID, id_t(identifier), &information, WEXITED | WNOWAIT) != 0, errno == EINTR {}
         return ended.withLock { ended in
             if ended == nil { ended = reap(0) }
@@ -171,7 +171,7 @@ package final class ChildProcess: Sendable {
         return status & 0x7F == 0 ? status >> 8 & 0xFF : 128 + (status & 0x7F)
     }
 
-    /// Waits for the end, and for what was written.
+    /// Waits for the end, and for the output.
     package func result() -> Result {
         let status = wait()
         return Result(
@@ -243,7 +243,7 @@ private final class Pipe: Sendable {
         }
     }
 
-    /// What was collected, when it is all.
+    /// The collected output, once it is complete.
     func text() -> [UInt8] {
         reader.wait()
         return bytes.withLock { $0 }

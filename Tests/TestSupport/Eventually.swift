@@ -1,8 +1,8 @@
 import Glibc
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 ///
-/// - Returns: false if it was not within two minutes. That is for what hangs: no test is about time.
+/// - Returns: false if it did not within two minutes. The limit is for tests that hang: no test measures time.
 @discardableResult
 package func eventually(_ isSo: () async throws -> Bool) async throws -> Bool {
     for _ in 0..<12_000 {
@@ -12,8 +12,8 @@ package func eventually(_ isSo: () async throws -> Bool) async throws -> Bool {
     return false
 }
 
-/// As `eventually`, for tests on a thread of their own. It has another name, because inside `#expect` the compiler takes
-/// what blocks, and a few such tests keep all others waiting.
+/// As `eventually`, for tests on a thread of their own. It has another name, because inside `#expect` the compiler
+/// would choose this blocking one, and a few such tests would delay all others.
 @discardableResult
 package func blockUntil(_ isSo: () throws -> Bool) throws -> Bool {
     for _ in 0..<12_000 {

@@ -3,18 +3,18 @@ import Glibc
 import Support
 import Synchronization
 
-/// Passes TCP connections on to a port, and does them harm on the way back.
+/// Forwards TCP connections to a port, and injects faults on the way back.
 package final class FaultProxy: Sendable {
     package enum Fault: Sendable {
         /// The connection is reset.
         case reset(after: Int)
-        /// It is closed, as if all had been sent.
+        /// It is closed early, as if all had been sent.
         case close(after: Int)
-        /// Nothing more comes.
+        /// No more bytes are sent.
         case stall(after: Int)
-        /// All comes, at some 50 kB/s.
+        /// All bytes are sent, at about 50 kB/s.
         case trickle
-        /// One byte comes changed.
+        /// One byte is changed.
         case flip(at: Int)
     }
 
@@ -22,15 +22,15 @@ package final class FaultProxy: Sendable {
     private let target: Int
     private let listener: Int32
     private let faults: Mutex<[Fault]>
-    /// Bytes that went through, back to the client.
+    /// Bytes that were forwarded to the client.
     private let passed = Atomic<Int>(0)
 
     package var bytes: Int { passed.load(ordering: .relaxed) }
-    /// Those that have not happened.
+    /// The faults that have not been injected.
     package var left: Int { faults.withLock(\.count) }
 
-    /// - Parameter faults: each connection takes one, in order; counted are the bytes from the server. Once there is none
-    ///   left, all goes well.
+    /// - Parameter faults: each connection gets one, in order; the positions count bytes from the server. Without a
+    ///   fault left, connections work.
     package init(to target: Int, _ faults: [Fault] = []) throws {
         self.target = target
         self.faults = Mutex(faults)
@@ -90,7 +90,7 @@ package final class FaultProxy: Sendable {
             case .flip(let place):
                 if (seen..<seen + count).contains(place) { part[place - seen] ^= 1 }
             case .trickle:
-                // Little by little: by what is asked for at a time, see below.
+                // In small pieces: each read has a limit, see below.
                 usleep(20_000)
             case nil: break
             }
@@ -110,7 +110,7 @@ package final class FaultProxy: Sendable {
         close(server)
     }
 
-    /// - Parameter pass: how many of the bytes to pass on; fewer than there are end it.
+    /// - Parameter pass: how many of the bytes to pass on; fewer than the piece has end the connection.
     private static func copy(
         from source: Int32, to target: Int32, _ piece: Int = 65536, _ pass: (UnsafeMutableBufferPointer<UInt8>) -> Int
     ) {

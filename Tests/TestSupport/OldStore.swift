@@ -2,11 +2,11 @@ import Foundation
 import GRDB
 import Migrations
 
-/// Makes of a store one that an older version has made.
+/// Converts a store to one of an older version.
 package enum OldStore {
-    /// Gives the catalog the first schema: its tables made by the first migration alone, its rows copied.
+    /// Gives the catalog the first schema: its tables are created by the first migration alone, its rows copied.
     ///
-    /// - Parameter store: nobody has it open, and its log is folded in or empty.
+    /// - Parameter store: no process has it open, and its log is checkpointed or empty.
     /// - Returns: all rows, by table, with the columns that the first schema and the last have.
     @discardableResult
     package static func downgrade(_ store: String) throws -> [String: [Row]] {
@@ -54,7 +54,7 @@ package enum OldStore {
         return all
     }
 
-    /// What the last schema calls a table or a column of the first.
+    /// The last schema's name for a table or a column of the first.
     private static func newName(_ name: String) -> String {
         ["tally": "shard_totals"][name] ?? name
     }

@@ -1,4 +1,4 @@
-/// A random number generator that a seed repeats: SplitMix64.
+/// A random number generator with the same numbers for the same seed: SplitMix64.
 package struct Random: RandomNumberGenerator, Sendable {
     private var state: UInt64
 

@@ -8,8 +8,8 @@ package final class ServeProcess: Sendable {
     private let daemon: ChildProcess
 
     /// - Parameters:
-    ///   - clock: what the clock shows there, beside the right time, such as `-10d`.
-    ///   - log: the file that what it says goes to.
+    ///   - clock: the offset of its clock, such as `-10d`.
+    ///   - log: the file for its messages.
     package init(_ store: String, _ arguments: [String] = [], clock: String? = nil, log: String) throws {
         self.log = log
         daemon = try ChildProcess.daemon(
@@ -20,7 +20,7 @@ package final class ServeProcess: Sendable {
     }
 
     package var port: Int { Int(url.split(separator: ":").last ?? "") ?? 0 }
-    package var said: String { (try? String(contentsOfFile: log, encoding: .utf8)) ?? "" }
+    package var logText: String { (try? String(contentsOfFile: log, encoding: .utf8)) ?? "" }
     package var identifier: Int32 { daemon.identifier }
     package func signal(_ number: Int32) { daemon.signal(number) }
     package func end() { daemon.end() }

@@ -32,7 +32,7 @@ package final class SilentServer: Sendable {
     /// Waits for a client.
     package func accept() { _ = Glibc.accept(descriptor, nil, nil) }
 
-    /// How many more have come by now.
+    /// The number of further connections until now.
     package func others() -> Int {
         var count = 0
         var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)

@@ -1,10 +1,10 @@
 import Foundation
 
-/// A directory that goes with the value.
+/// A directory that is removed with the value.
 package final class TemporaryDirectory: Sendable {
     package let path: String
 
-    /// - Parameter parent: where to make it; nil means the directory for temporary files.
+    /// - Parameter parent: where to create it; nil means the directory for temporary files.
     package init(in parent: String? = nil) throws {
         let parent = URL(fileURLWithPath: parent ?? NSTemporaryDirectory())
         path = parent.appendingPathComponent("weightstore-test-\(UUID().uuidString.prefix(8))").path
@@ -12,7 +12,7 @@ package final class TemporaryDirectory: Sendable {
     }
 
     deinit {
-        // What a test could not remove lies in the directory for temporary files.
+        // Leftovers of a test stay in the directory for temporary files.
         try? FileManager.default.removeItem(atPath: path)
     }
 
@@ -42,8 +42,8 @@ package final class TemporaryDirectory: Sendable {
     }
 }
 
-/// All bytes of a file, to the end: of files in /proc, too, whose size is said to be 0, and which come in pieces.
-/// `Data(contentsOf:)` takes the first piece of them.
+/// All bytes of a file, to the end: of files in /proc, too, whose size is said to be 0, and which are read in pieces.
+/// `Data(contentsOf:)` reads only the first piece.
 package func contents(_ path: String) throws -> [UInt8] {
     let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
     defer { try? file.close() }

@@ -8,7 +8,7 @@ import ModelFormats
 ///     try base.tuned(seed: 7).write(to: directory("tuned"))
 package struct TestModel: Sendable {
     package var tensors: [SafetensorsWriter.Tensor]
-    /// What the bytes of each tensor are made from; others have `seed`.
+    /// The seed of each tensor's bytes; others have `seed`.
     package var seeds: [String: UInt64] = [:]
     package var seed: UInt64
     package var others: [String: String] = [
@@ -31,7 +31,7 @@ package struct TestModel: Sendable {
         tensors.append(.init(name: "model.norm.weight", dtype: "F32", shape: [512]))
     }
 
-    /// The model with the `q_proj` of every layer changed: what merging a LoRA leaves.
+    /// The model with the `q_proj` of every layer changed: the result of merging a LoRA.
     package func tuned(seed: UInt64) -> TestModel {
         var tuned = self
         for tensor in tensors where tensor.name.contains("q_proj") { tuned.seeds[tensor.name] = seed }

@@ -6,7 +6,7 @@ package struct Tool: Sendable {
     package typealias Running = ChildProcess
 
     package let store: String
-    /// What stands before the tool, such as `strace …`.
+    /// The words before the tool, such as `strace …`.
     package var prefix: [String] = []
     package var environment: [String: String] = [:]
 

@@ -1,11 +1,11 @@
-// A small engine, for tests and benchmarks of warm-up: what it does is what an engine does, in a process of its own.
+// A small engine, for tests and benchmarks of warm-up: it makes the calls of an engine, in its own process.
 //
-//     warm-engine use STORE TIMES MODEL…     leases each model, and looks for the KV blocks of its prompts, so many times
+//     warm-engine use STORE TIMES MODEL…     leases each model, and looks up the KV blocks of its prompts, TIMES times
 //     warm-engine first STORE cold|warm MODEL…
 //         warms or does not, then makes the first request of each model and of each of its prompts; JSON on standard output
 //     warm-engine layer STORE cold|warm MODEL
-//         nanoseconds from asking for the first layer until each of its pages was touched; then how many of its bytes were
-//         read from the disk in that time
+//         nanoseconds from the request for the first layer until each of its pages was touched; then how many of its
+//         bytes were read from the disk in that time
 
 import Foundation
 import Glibc
@@ -50,7 +50,7 @@ case "first":
 default:
     if arguments[2] == "warm" { _ = try await store.warm(WarmRequest()) }
     let revision = try store.revision(models[0])
-    // The catalog is read before, as an engine does that makes itself ready.
+    // The catalog is read before, as by an engine during its start.
     _ = try revision.residency(in: .ram)
     let before = Counters.now
     let start = ContinuousClock.now
@@ -60,10 +60,10 @@ default:
     print(Int(time / .nanoseconds(1)), (Counters.now - before).diskBytes, touched)
 }
 
-// A global is never let go of, and counts are written when the store goes.
+// A global is never released, and counts are written when the store is closed.
 store.flush()
 
-/// What the kernel counts of this process.
+/// The kernel's counters for this process.
 struct Counters: Encodable {
     /// Bytes that were read from disks.
     var diskBytes: Int
@@ -140,7 +140,7 @@ struct Engine: PrefillEngine {
         }
     }
 
-    /// A request: all weights, and the KV blocks of what it begins with.
+    /// A request: all weights, and the KV blocks of its prompt.
     func request(_ model: String, in store: Store) async throws -> (bytes: Int, sum: UInt64, prompts: [String: [Int]]) {
         let revision = try store.revision(model)
         let weights = try await revision.lease(in: .ram)

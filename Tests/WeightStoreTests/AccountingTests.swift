@@ -38,12 +38,12 @@ import Testing
         #expect(abs(victim.heat - 2.5) < 0.01)
     }
 
-    @Test("nobody waits for a write lock as long as somebody holds it, and the counts come with the next batch")
+    @Test("no access waits for a write lock that is held, and the counts are written with the next batch")
     func heldLock() throws {
         let lock = try WriteLock(store.path + "/write.lock")
         func accesses(_ store: Store) throws -> Int { try store.stats().accesses }
         try lock.withLock(LockWait()) {
-            // This thread holds it: who waited for it would wait for ever.
+            // This thread holds it: a caller that waited for it would wait for ever.
             for _ in 0..<50 { _ = try store.revision("model").layer(0) }
             store.flush()
             #expect(try accesses(store) == 0)
@@ -52,7 +52,7 @@ import Testing
         #expect(try accesses(store) == 50 * 3)
     }
 
-    @Test("a store that goes while somebody holds the write lock goes all the same")
+    @Test("a store can be closed while the write lock is held")
     func heldAtExit() throws {
         let lock = try WriteLock(store.path + "/write.lock")
         try lock.withLock(LockWait()) {
@@ -94,11 +94,11 @@ import Testing
         #expect(try store.recordedAccesses().accesses.count == 10)
     }
 
-    @Test("what is not written down in time is bounded")
+    @Test("accesses that are not yet written are bounded in number")
     func bounded() throws {
         try store.setRecordsAccesses(true)
-        for _ in 0..<3 { store.recorder.record(rows: [Int64](repeating: 1, count: AccessRecorder.room / 2)) }
+        for _ in 0..<3 { store.recorder.record(rows: [Int64](repeating: 1, count: AccessRecorder.capacity / 2)) }
         store.flush()
-        #expect(try store.recordedAccesses().accesses.count == AccessRecorder.room)
+        #expect(try store.recordedAccesses().accesses.count == AccessRecorder.capacity)
     }
 }

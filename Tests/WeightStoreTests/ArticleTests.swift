@@ -21,7 +21,7 @@ import Testing
         return sources
     }
 
-    @Test("each file that the article Architecture names is there")
+    @Test("each file that the article Architecture names exists")
     func files() throws {
         let sources = try sources().keys
         for match in try text(Self.article).matches(of: /`([A-Za-z+\/]+\.(?:swift|sql))`/)

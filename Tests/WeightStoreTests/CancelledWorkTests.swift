@@ -28,7 +28,7 @@ import WeightStore
         try closed.importModelBlocking(ImportRequest(source: directory("model"), name: "model"))
     }
 
-    @Test("a cancelled rebuild leaves the catalog as it was, and nothing beside it")
+    @Test("a cancelled rebuild leaves the catalog as it was, and no other file")
     func rebuild() throws {
         try closedStore()
         #expect(throws: CancellationError.self) {

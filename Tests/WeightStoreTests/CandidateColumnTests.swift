@@ -51,8 +51,8 @@ import Testing
     @Test(
         "on disk, for KV blocks, in memory tiers and in the simulator, candidate has the declared columns in one order")
     func order() throws {
-        let scene = try KVFixture()
-        let path = scene.store.catalog.path
+        let fixture = try KVFixture()
+        let path = fixture.store.catalog.path
         #expect(Set(Self.names).count == Self.names.count && Self.names.first == "shard_id")
         #expect(try columns(of: DiskCandidates(path, []).database) == Self.names)
         #expect(try columns(of: KVCandidates(path).database) == Self.names)
@@ -62,14 +62,14 @@ import Testing
 
     @Test("a column has one type on every tier")
     func types() throws {
-        let scene = try KVFixture()
-        let store = scene.store
-        var request = ImportRequest(source: scene.directory("model-1"), name: "org/model")
-        request.origins = ["file://\(scene.directory("model-1"))"]
+        let fixture = try KVFixture()
+        let store = fixture.store
+        var request = ImportRequest(source: fixture.directory("model-1"), name: "org/model")
+        request.origins = ["file://\(fixture.directory("model-1"))"]
         try store.importModelBlocking(request)
-        let kv = try scene.blocks()
-        let tokens = scene.tokens(12, seed: 1)
-        try kv.put(kv.chain(tokens), scene.bytes(of: tokens))
+        let kv = try fixture.blocks()
+        let tokens = fixture.tokens(12, seed: 1)
+        try kv.put(kv.chain(tokens), fixture.bytes(of: tokens))
 
         let memory = try types(resident(sample()).database)
         #expect(zip(Self.names, memory).allSatisfy { $1 == [$0 == "kind" ? "text" : "number"] })
@@ -83,10 +83,10 @@ import Testing
 
     @Test("the same facts give the same row on disk and in memory, at every time")
     func facts() throws {
-        let scene = try KVFixture()
-        let store = scene.store
-        var request = ImportRequest(source: scene.directory("model-1"), name: "org/model")
-        request.origins = ["file://\(scene.directory("model-1"))"]
+        let fixture = try KVFixture()
+        let store = fixture.store
+        var request = ImportRequest(source: fixture.directory("model-1"), name: "org/model")
+        request.origins = ["file://\(fixture.directory("model-1"))"]
         try store.importModelBlocking(request)
         try store.catalog.write { db in
             try db.execute(
@@ -121,7 +121,7 @@ import Testing
         }
     }
 
-    @Test("a use changes what the columns say of it, and nothing else")
+    @Test("a use changes only the columns that depend on it")
     func use() throws {
         var facts = sample()
         (facts.lastAccess, facts.accessCount, facts.heat, facts.clock) = (1000, 2, 8, 1)

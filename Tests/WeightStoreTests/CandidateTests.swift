@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 @testable import WeightStore
 
-/// Which shards may go from the disk.
+/// Which shards may be evicted from the disk.
 @Suite(.blocking) struct CandidateTests {
     let directory = try! TemporaryDirectory()
     let store: Store
@@ -99,7 +99,7 @@ import Testing
         #expect(gauge.withoutOrigin + gauge.evictable == gauge.bytes)
     }
 
-    @Test("a new version that was imported without an origin stays, although the model has origins")
+    @Test("a new version that was imported without an origin is not evicted, although the model has origins")
     func localVersion() throws {
         let before = try shards(of: "base")
         try TestModel(layers: 1, seed: 3).write(to: directory("next/base"))
@@ -148,7 +148,7 @@ import Testing
         #expect(left.allSatisfy { $0.hasSuffix(".manifest") || $0.hasSuffix(".record") })
     }
 
-    @Test("what is not present is no candidate: evicted, missing, in quarantine")
+    @Test("a shard that is not present is no candidate: evicted, missing, in quarantine")
     func notPresent() throws {
         let all = try Array(shards(of: "base"))
         for (digest, state) in zip(all, [ShardState.evicted, .missing, .quarantined]) {
@@ -157,7 +157,7 @@ import Testing
         #expect(try candidates() == Set(all.dropFirst(3)))
     }
 
-    @Test("whatever changes, a row says of itself what the rows around it say")
+    @Test("after any change, the columns of a row agree with the rows around it")
     func evictability() throws {
         var random = Random(seed: 11)
         for name in ["a", "b", "c"] {
@@ -211,7 +211,7 @@ import Testing
         }
     }
 
-    @Test("a rebuilt catalog knows what was evicted, and it still comes back")
+    @Test("a rebuilt catalog knows the evicted shards, and they are still fetched on use")
     func rebuild() throws {
         try TestModel(layers: 1, seed: 9).write(to: directory("other"))
         let path = directory("rebuilt")

@@ -6,12 +6,12 @@ import TestSupport
 import Testing
 @testable import WeightStore
 
-/// Files of mixtures of experts: cut, joined again, and known by whichever rule they were cut.
+/// Files of mixtures of experts: cut, joined again, and recognised under each rule.
 @Suite(.blocking) struct CuttingRuleTests {
     let directory = try! TemporaryDirectory()
 
-    /// Layer 0 has experts of 1.2 MB, layer 1 small ones, and layer 2 experts of 4.8 MB, all in FP8 with scales, which are
-    /// at the front of the file.
+    /// Layer 0 has experts of 1.2 MB, layer 1 small ones, and layer 2 experts of 4.8 MB, all in FP8 with scales, which
+    /// are at the front of the file.
     private static let model: TestModel = {
         var model = TestModel(layers: 2)
         func add(layer: Int, experts: Int, rows: Int, columns: Int) {
@@ -141,7 +141,7 @@ import Testing
         #expect(try shards(other.revision("org/model")) == shards(revision))
     }
 
-    @Test("experts whose second matrices are all before the first ones need more memory than there is, and are whole")
+    @Test("experts whose second matrices precede all first ones need more memory than allowed, and are whole")
     func scattered() throws {
         var tensors: [(String, String, [Int])] = []
         for part in ["w2", "w1"] {
@@ -210,7 +210,7 @@ import Testing
         var request = begun.request
         request.selection = FetchSelection(layers: 2...2)
         #expect(try !store.pullBlocking(request).complete)
-        // What has arrived is cut by the rule with which the file began.
+        // The bytes that have arrived are cut by the rule with which the file began.
         #expect(try rules(store) == [1])
         let matrix = "model.layers.2.mlp.experts.0.up_proj.weight"
         #expect(try shards(store.revision("org/model")).values.contains([matrix]))
@@ -273,7 +273,7 @@ import Testing
         try check(store.revision("org/model"), is: "model")
     }
 
-    @Test("a fine-tune of a model that an older rule has cut is cut by the newest rule, and the bytes are stated")
+    @Test("a fine-tune of a model that an older rule has cut is cut by the newest rule, and the bytes are reported")
     func fineTuneOfOlder() throws {
         try Self.model.write(to: directory("model"))
         var tuned = Self.model
@@ -286,8 +286,8 @@ import Testing
         let summary = try store.importModelBlocking(ImportRequest(source: directory("tuned")))
         try checkExperts(store.revision("tuned"))
         try check(store.revision("tuned"), is: "tuned")
-        // Experts below 1 MiB for each matrix are the same shards by both rules. Those of layer 2 and the packs of layer 1
-        // are written, and all but one matrix is known.
+        // Experts below 1 MiB for each matrix are the same shards by both rules. Those of layer 2 and the packs of
+        // layer 1 are written, and the bytes of all but one matrix were stored before.
         let experts = Self.model.tensors.filter {
             $0.name.contains("experts") && !$0.name.contains("layers.0") && $0.name != changed
         }
@@ -320,7 +320,7 @@ import Testing
         try check(store.revision("model"), is: "model")
     }
 
-    @Test("a manifest has the number of the rule, and one of another rule than is known is kept as it is")
+    @Test("a manifest has the number of its rule, and one with an unknown rule is kept unchanged")
     func manifest() throws {
         let digest = [UInt8]("12345".utf8).withUnsafeBytes { ContentDigest(of: $0) }
         func text(_ kind: String = "file", _ lines: String...) -> String {

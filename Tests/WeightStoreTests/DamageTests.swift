@@ -95,7 +95,7 @@ import Testing
         }
     }
 
-    @Test("a shard in quarantine whose bytes are right is put back, whichever of its files it is")
+    @Test("a shard in quarantine whose bytes are right is restored, from any of its files")
     func putBack() throws {
         let digest = try cut("base")
         _ = try read("base")
@@ -107,7 +107,7 @@ import Testing
         #expect(try state(digest) == .present)
     }
 
-    @Test("a copy of a store that lacks its empty folders opens, and can be used")
+    @Test("a copy of a store without its empty folders opens, and works")
     func folders() throws {
         let copy = directory("copy")
         do {

@@ -5,7 +5,7 @@ import Testing
 @testable import Storage
 @testable import WeightStore
 
-/// The rules of `DeletionAuthority`: what is never deleted, and what is found again.
+/// The rules of `DeletionAuthority`: which files are never deleted, and which are found again.
 @Suite(.blocking) struct DeletionAuthorityTests {
     let directory = try! TemporaryDirectory()
     let model = TestModel(layers: 8)
@@ -105,7 +105,7 @@ import Testing
         try FileManager.default.removeItem(atPath: marker)
         #expect(performing: { try store.collectGarbage() }, throws: isForeign)
         try store.mergeNewerBlocking()
-        #expect(try contents(marker) == own, "a person has said that the blobs are this store's")
+        #expect(try contents(marker) == own, "the user has declared that the blobs are this store's")
         #expect(try store.collectGarbage().isEmpty)
     }
 
@@ -151,7 +151,7 @@ import Testing
         try expectWhole(store)
     }
 
-    @Test("a file that is back with wrong bytes is moved to quarantine")
+    @Test("a missing file that reappears with wrong bytes is moved to quarantine")
     func reappearsDamaged() throws {
         let store = try store()
         let blob = try #require(try shards(in: store).last)
@@ -161,7 +161,7 @@ import Testing
         try Data(bytes.reversed()).write(to: URL(filePath: blob))
         #expect(try store.collectGarbage(graceSeconds: 0).reinstated == 0)
         #expect(!FileManager.default.fileExists(atPath: blob))
-        // The right bytes, put back by hand: the row says quarantined now.
+        // The right bytes, restored by hand: the row's state is quarantined now.
         try Data(bytes).write(to: URL(filePath: blob))
         #expect(try store.collectGarbage(graceSeconds: 0).reinstated == 1)
         try expectWhole(store)
@@ -257,7 +257,7 @@ import Testing
         return try Store(at: directory("store"))
     }
 
-    @Test("an older catalog deletes nothing and can be read; a merge adds what is newer")
+    @Test("an older catalog deletes nothing and can be read; a merge adds the newer revisions")
     func older() throws {
         let store = try putBackOlder()
         let before = TemporaryDirectory.files(below: store.blobs.root)
@@ -289,7 +289,7 @@ import Testing
         #expect(try store.remove(["base@v1"]).revisions == ["base@v1"])
     }
 
-    @Test("a person may give up what is newer than an older catalog")
+    @Test("shards that are newer than an older catalog can be discarded on request")
     func discard() throws {
         let store = try putBackOlder()
         let summary = try store.collectGarbage(graceSeconds: 0, discardingNewer: true)
@@ -344,7 +344,7 @@ import Testing
         #expect(try !Store(at: path).models().map(\.name).contains("later"))
     }
 
-    @Test("what was evicted, and what was pinned, after the backup is so after the merge")
+    @Test("evictions and pins after the backup are kept by the merge")
     func mergedEvictions() throws {
         let path = directory("store")
         do {
@@ -414,7 +414,7 @@ import Testing
         #expect(throws: StorageError.self) { try store.backUp(to: store.path) }
     }
 
-    // MARK: What could not be read is not garbage
+    // MARK: Unreadable files are not garbage
 
     private func blob(_ kind: BlobDirectory.Kind, of name: String, in store: Store) throws -> String {
         try store.catalog.read { db in
@@ -424,7 +424,7 @@ import Testing
         }
     }
 
-    @Test("gc writes a missing or empty manifest and record anew")
+    @Test("gc rewrites a missing or empty manifest and record")
     func rewritten() throws {
         let store = try store()
         let manifest = try blob(.manifest, of: "base", in: store)
@@ -442,7 +442,7 @@ import Testing
         #expect(try store.collectGarbage(graceSeconds: 0).isEmpty)
     }
 
-    @Test("verify compares manifests and records with their digests, and writes damaged ones anew")
+    @Test("verify compares manifests and records with their digests, and rewrites damaged ones")
     func verified() throws {
         let path = directory("store")
         do {
@@ -464,7 +464,9 @@ import Testing
         try expectWhole(Store(at: path))
     }
 
-    @Test("what a rebuild has lost is kept by gc, until it is imported again or given up", arguments: [true, false])
+    @Test(
+        "shards of revisions that a rebuild lost are kept by gc until they are imported again or discarded",
+        arguments: [true, false])
     func lost(importsAgain: Bool) throws {
         let path = directory("store")
         do {
@@ -487,7 +489,7 @@ import Testing
         Set(TemporaryDirectory.files(below: store + "/blobs").filter { !$0.hasSuffix(".record") })
     }
 
-    /// Settles what a rebuild has lost.
+    /// Settles the losses of a rebuild.
     private func expectSettled(_ store: Store, importsAgain: Bool) throws {
         if importsAgain {
             try store.importModelBlocking(ImportRequest(source: directory("base")))
@@ -502,7 +504,7 @@ import Testing
     }
 
     @Test(
-        "blobs that a rebuild finds without a revision are kept by gc and rm, until they are imported again or given up",
+        "blobs that a rebuild finds without a revision are kept by gc and rm until imported again or discarded",
         arguments: [true, false], [true, false])
     func unlisted(importsAgain: Bool, losesManifest: Bool) throws {
         let path = directory("store")
@@ -527,7 +529,7 @@ import Testing
         #expect(summary.unreferencedBlobs == 0 && summary.kept >= rebuilt.unreferencedBlobs)
         #expect(described(path) == before)
         if importsAgain {
-            // What the removal has left is kept, too.
+            // The leftovers of the removal are kept, too.
             #expect(try store.collectGarbage(graceSeconds: 0).kept > 0)
             try store.importModelBlocking(ImportRequest(source: directory("other")))
         }
@@ -572,7 +574,7 @@ import Testing
         try expectWhole(store)
     }
 
-    @Test("folders that a copy lacks because they are empty are made at open")
+    @Test("empty folders that a copy lacks are created at open")
     func folders() throws {
         let path = directory("store")
         _ = try store()

@@ -6,7 +6,7 @@ import Testing
 @testable import Tiers
 @testable import WeightStore
 
-/// A tier on a GPU whose driver is the test double, which counts what lives and what is forbidden.
+/// A tier on a GPU whose driver is the test double, which counts live objects and forbidden calls.
 @Suite(.blocking) struct DeviceFailureTests {
     let directory = try! TemporaryDirectory()
     let store: Store
@@ -18,7 +18,7 @@ import Testing
         try store.importModelBlocking(ImportRequest(source: directory("base")))
     }
 
-    /// Loads the whole model onto a GPU of the double's, twice, and lets go of all.
+    /// Loads the whole model onto a GPU of the double's, twice, and ends all leases.
     private func load(_ double: CUDADouble, budget: Int = 64 << 20) async throws {
         let device = try double.open()
         let medium = DeviceMedium(
@@ -46,7 +46,7 @@ import Testing
         }
     }
 
-    /// Waits until the uploader's threads have let go of what they hold.
+    /// Waits until the uploader's threads have released their values.
     private func expectNothingLives(_ double: CUDADouble, _ what: String) async throws {
         try await eventually { double.live == 0 }
         #expect(double.live == 0, "\(what): \(double.liveWords)")
@@ -62,7 +62,7 @@ import Testing
     }
 
     @Test(
-        "whichever call of the driver fails, the error is typed, the accounts are right, and nothing leaks",
+        "for each driver call that fails, the error is typed, the accounts are right, and nothing leaks",
         arguments: [
             "cuMemAlloc_v2", "cuMemHostAlloc", "cuStreamCreate", "cuEventCreate", "cuEventRecord",
             "cuMemcpyHtoDAsync_v2", "cuEventSynchronize", "cuCtxPushCurrent_v2", "cuDevicePrimaryCtxRetain",
@@ -80,7 +80,7 @@ import Testing
         }
     }
 
-    @Test("a copy that fails while it runs is told, and its shard is not there")
+    @Test("a copy that fails while it runs is reported, and its shard is not resident")
     func failingCopy() async throws {
         for nth in [1, 3, 9] {
             let double = try CUDADouble()
@@ -90,7 +90,7 @@ import Testing
         }
     }
 
-    @Test("a device with less memory than the budget says so")
+    @Test("a device with less memory than the budget is reported")
     func small() async throws {
         let double = try CUDADouble()
         double.setDevices(1, bytes: 8 << 20)

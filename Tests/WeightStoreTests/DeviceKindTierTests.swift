@@ -20,7 +20,7 @@ import Testing
 
     let directory = try! TemporaryDirectory()
 
-    @Test("devices of a kind made up here are tiers of a store: each has its own budget, its own leases, its own gauge")
+    @Test("devices of a kind that a test defines are tiers of a store: each has its own budget, leases and gauge")
     func tiers() async throws {
         DeviceKinds.register(Drawer.self)
         let store = try Store(at: directory("store"), create: true)
@@ -30,7 +30,7 @@ import Testing
         let revision = try store.revision("model")
         let infos = try SafetensorsWriter(model.tensors).tensors
 
-        // More than there ever were fixed places for.
+        // More than the former fixed number of tiers.
         let tiers = try (0..<20).map { try Tier("drawer:\($0)") }
         var leases: [Lease] = []
         for (number, tier) in tiers.enumerated() {

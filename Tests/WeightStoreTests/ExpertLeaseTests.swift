@@ -314,7 +314,7 @@ import Testing
         #expect(throws: StorageError.self) { try revision.expert(8, ofLayer: 0) }
     }
 
-    @Test("a stack that was never fetched is fetched whole for an expert of it, whose bytes alone are in the tier")
+    @Test("a stack that was never fetched is fetched whole for one of its experts, and only the expert is in the tier")
     func stackedFetch() async throws {
         try Self.stacked.write(to: directory("model"))
         let hub = RecordingHub(path: "model.safetensors", bytes: try contents(directory("model/model.safetensors")))

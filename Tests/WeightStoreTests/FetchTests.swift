@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 @testable import WeightStore
 
-/// Shards whose files went come back from where they can be had.
+/// Shards whose files were deleted are fetched from an origin.
 @Suite(.blocking) struct FetchTests {
     let directory = try! TemporaryDirectory()
     let model = TestModel(layers: 2)
@@ -21,7 +21,7 @@ import Testing
     private func add(_ name: String, origins: [String]) throws {
         var request = ImportRequest(source: directory("model"), name: name)
         request.origins = origins
-        // Some of these tests give the store origins that lie.
+        // Some of these tests give the store origins with wrong bytes.
         request.trustsOrigins = true
         try store.importModelBlocking(request)
     }
@@ -36,19 +36,19 @@ import Testing
         return try #require(digest)
     }
 
-    /// Answers with the shards' own bytes, in a way of its own.
+    /// Answers with the shards' bytes, in a scripted way.
     private struct ScriptedOrigin: Origin {
         let url: String
         let blobs: [ContentDigest: [UInt8]]
         let calls: Counter
         var change: @Sendable ([UInt8]) -> [UInt8] = { $0 }
         var backwards = false
-        /// Bytes after which nothing more comes.
+        /// The number of bytes after which it stalls.
         var stallsAfter: Int?
 
         final class Counter: Sendable {
             let count = Atomic<Int>(0)
-            /// From where on bytes were asked for.
+            /// The offsets that were requested.
             let starts = Mutex<[Int]>([])
         }
 
@@ -88,7 +88,7 @@ import Testing
         return blobs
     }
 
-    @Test("a file that is read, a layer that is mapped, a lease in each tier: all bring evicted shards back")
+    @Test("reading a file, mapping a layer, and a lease in each tier fetch evicted shards")
     func everyWay() async throws {
         let whole = try contents(directory("model/model.safetensors"))
         try evictAll()
@@ -108,7 +108,7 @@ import Testing
         }
     }
 
-    @Test("what came back is counted anew, and knows what fetching it cost")
+    @Test("a refetched shard starts with new counts, and records the cost of its fetch")
     func numbers() throws {
         try evictAll()
         let digest = try digest()
@@ -118,7 +118,7 @@ import Testing
         #expect(victim.fetchSeconds > 0 && victim.fetchSeconds < 30)
     }
 
-    @Test("an origin that gives other bytes is passed over, and named if there is no other")
+    @Test("an origin that gives other bytes is skipped, and named if it is the only one")
     func mismatch() throws {
         let blobs = try blobs()
         let calls = ScriptedOrigin.Counter()
@@ -142,10 +142,10 @@ import Testing
         #expect(throws: StoreError.self) { try store.revision("model").layer(0) }
     }
 
-    @Test("a scheme is an origin once it is registered; until then an import refuses it before it reads a byte")
+    @Test("a registered scheme is an origin; an unregistered one is refused by an import before it reads a byte")
     func newScheme() throws {
         let origin = "az://box/model"
-        // What would be refused if it were read.
+        // A URL that would be refused if it were read.
         try directory.write("not a header", to: "bad/model.safetensors")
         var request = ImportRequest(source: directory("bad"))
         request.origins = [origin]
@@ -162,7 +162,7 @@ import Testing
         #expect(calls.count.load(ordering: .relaxed) > 0)
     }
 
-    @Test("runs that come out of order are taken")
+    @Test("ranges that arrive out of order are accepted")
     func backwards() throws {
         let blobs = try blobs()
         store.register(scheme: "https") { url in
@@ -175,7 +175,7 @@ import Testing
         #expect(try self.blobs() == blobs)
     }
 
-    @Test("an origin that fails is named, with what it said, and the next is asked")
+    @Test("an origin that fails is named with its error, and the next one is tried")
     func failing() throws {
         for scheme in ["https", "s3"] {
             store.register(scheme: scheme) { url in ScriptedOrigin(url: url, blobs: [:], calls: .init()) }
@@ -192,7 +192,7 @@ import Testing
         try store.refetch(digest)
     }
 
-    /// Registers an origin that gives so much of a shard, and then nothing more.
+    /// Registers an origin that sends so many bytes of a shard, and then stalls.
     private func stall(_ calls: ScriptedOrigin.Counter, after bytes: Int?, _ blobs: [ContentDigest: [UInt8]]) {
         store.register(scheme: "https") { url in
             ScriptedOrigin(url: url, blobs: blobs, calls: calls, stallsAfter: bytes)
@@ -216,7 +216,7 @@ import Testing
         return work
     }
 
-    @Test("a fetch that is cancelled ends, and the next one goes on behind what came")
+    @Test("a cancelled fetch ends, and the next one resumes after the bytes that arrived")
     func cancelled() throws {
         let blobs = try blobs()
         let calls = ScriptedOrigin.Counter()
@@ -225,7 +225,7 @@ import Testing
         try evictAll()
         let digest = try digest()
         #expect(throws: CancellationError.self) {
-            // In the middle, when so much has come.
+            // In the middle, when so many bytes have arrived.
             try store.refetch(digest, work: try cancelled { self.partials == [300_000] })
         }
         #expect(partials == [300_000])
@@ -238,7 +238,7 @@ import Testing
         #expect(try contents(store.blobs.path(digest)) == blobs[digest])
     }
 
-    @Test("who waits for another's fetch is cancelled without it")
+    @Test("a wait for another caller's fetch is cancelled without cancelling the fetch")
     func cancelledWaiter() throws {
         let blobs = try blobs()
         stall(.init(), after: 300_000, blobs)
@@ -253,7 +253,7 @@ import Testing
         while partials != [300_000] { usleep(1000) }
         let other = try Store(at: store.path)
         #expect(throws: CancellationError.self) { try other.refetch(digest, work: try cancelled { true }) }
-        // A process that ends lets none begin any more.
+        // A process that is ending begins no fetch.
         store.stopFetching()
         ended.wait()
         #expect(throws: CancellationError.self) { try store.refetch(digest) }
@@ -263,7 +263,7 @@ import Testing
         #expect(partials == [])
     }
 
-    @Test("what an origin left that gave wrong bytes and failed is not held against the next")
+    @Test("wrong bytes that a failed origin left behind do not make the next origin fail")
     func wrongBeginning() throws {
         let blobs = try blobs()
         let (wrong, right) = (ScriptedOrigin.Counter(), ScriptedOrigin.Counter())
@@ -283,7 +283,7 @@ import Testing
         #expect(try contents(store.blobs.path(digest)) == blobs[digest])
     }
 
-    @Test("however many ask at once, in two processes' worth of stores, one fetches")
+    @Test("of any number of concurrent requests, in two stores as of two processes, one fetches")
     func singleFlight() throws {
         let blobs = try blobs()
         let calls = ScriptedOrigin.Counter()
@@ -306,7 +306,7 @@ import Testing
         #expect(calls.count.load(ordering: .relaxed) == 1)
     }
 
-    @Test("a shard that is lost without having been evicted comes back, too; without an origin it is missing")
+    @Test("a shard that is lost without having been evicted is refetched, too; without an origin it is missing")
     func healed() throws {
         let digest = try digest()
         let path = store.blobs.path(digest)
@@ -320,7 +320,7 @@ import Testing
         }
     }
 
-    @Test("a directory gives files inside of it alone, and a hub cache the snapshot of the commit")
+    @Test("a directory gives only files inside it, and a hub cache gives the snapshot of the commit")
     func places() throws {
         let secret = try directory.write("secret", to: "secret.txt")
         try FileManager.default.createSymbolicLink(atPath: directory("model/link"), withDestinationPath: secret)

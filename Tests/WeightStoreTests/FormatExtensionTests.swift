@@ -31,7 +31,7 @@ import Testing
     }
 
     @Test(
-        "a pull reads the directory at the end of a file, then the layers that are wanted, and the others when they are used"
+        "a pull reads the directory at the end of a file, then the requested layers; other layers are fetched on use"
     )
     func pulling() throws {
         let (bytes, tensors) = try TrailerFormat.model(layers: 6)
@@ -62,14 +62,14 @@ import Testing
         try revision.exportBlocking(to: directory("out"))
         #expect(try contents(directory("out/weights.trailer")) == bytes)
         #expect(hub.reads().reduce(0) { $0 + $1.count } == bytes.count - 2 << 20)
-        // What an import makes of the same file.
+        // The layout that an import makes of the same file.
         try directory.write(bytes, to: "model/weights.trailer")
         try store.importModelBlocking(ImportRequest(source: directory("model")))
         #expect(try store.revision("model").files().first?.digest == store.revision("org/model").files().first?.digest)
         #expect(try store.verifyBlocking().damage.isEmpty)
     }
 
-    @Test("a layout that breaks a promise is refused, whatever its reader made of the file")
+    @Test("a layout that breaks a promise is refused, for any result of its reader")
     func promises() throws {
         typealias Tensor = TrailerFormat.Tensor
         let (bytes, good) = try TrailerFormat.model(layers: 1)
@@ -94,12 +94,12 @@ import Testing
                 try FileLayout.read(source, format: FileFormat(TrailerFormat.self))
             }
             switch (error?.problem, problem) {
-            // The size of the directory is in what is found.
+            // The size of the directory is known from the bytes that were read.
             case (.cutShort(let expected, _), .cutShort(let wanted, _)): #expect(expected == wanted, "\(number)")
             default: #expect(error?.problem == problem, "\(number)")
             }
         }
-        // A zero-byte tensor may lie where another begins.
+        // A zero-byte tensor may have the offset of another.
         let source = MemorySource(
             name: "",
             bytes: try TrailerFormat.file(
@@ -108,7 +108,7 @@ import Testing
     }
 
     @Test(
-        "a file that breaks the rules of an added format is refused, here and behind an origin, and what it says is not trusted"
+        "a file that breaks the rules of an added format is refused, locally and at an origin, and its numbers are not trusted"
     )
     func damaged() throws {
         let (bytes, _) = try TrailerFormat.model(layers: 1)

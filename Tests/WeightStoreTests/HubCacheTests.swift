@@ -63,7 +63,7 @@ import WeightStore
         let store = try Store(at: directory("store"), create: true)
         try store.importModelBlocking(ImportRequest(source: directory("plain-1"), name: "org/name"))
         let first = try store.revision("org/name")
-        // A server gives a revision without a commit this one.
+        // A server assigns this commit to a revision without one.
         let commit = first.digest.hex.prefix(40)
         try store.pin("org/name", note: "")
         let model = directory("hub/models--org--name")
@@ -90,7 +90,7 @@ import WeightStore
         #expect(other.revisions.first?.movedRefs == ["main": "org/name@v1"])
     }
 
-    @Test("a cache in which nothing was finished is refused, with what lies there named")
+    @Test("a cache without a finished download is refused, and the message names its files")
     func nothing() throws {
         try directory.write([1], to: "hub/models--org--name/blobs/beef.incomplete")
         try FileManager.default.createDirectory(
@@ -99,7 +99,7 @@ import WeightStore
         #expect(throws: StorageError.self) { try store.importModelBlocking(ImportRequest(source: directory("hub"))) }
     }
 
-    @Test("--move empties the cache of what was taken, and of nothing else")
+    @Test("--move removes the imported files from the cache, and nothing else")
     func move() throws {
         try makeCache()
         let store = try Store(at: directory("store"), create: true)

@@ -12,7 +12,7 @@ import WeightStore
 
     private func blobs() -> [String] { TemporaryDirectory.files(below: directory("store/blobs")) }
 
-    @Test("every file comes out as it went in", arguments: [1, 2, 3])
+    @Test("every file is exported as it was imported", arguments: [1, 2, 3])
     func roundTrip(files: Int) throws {
         try TestModel(layers: 3).write(to: directory("model"), files: files)
         try directory.write([UInt8](repeating: 7, count: 3_000_000), to: "model/pytorch_model.bin")
@@ -35,7 +35,7 @@ import WeightStore
     }
 
     @Test(
-        "a file of any size comes in: whole parts, and what is left behind the last of them",
+        "a file of any size is imported: whole parts, and the rest after the last one",
         arguments: [
             (4 << 20) + 1, 9_085_657, (8 << 20) - 1, 16 << 20,
         ])
@@ -63,7 +63,7 @@ import WeightStore
         #expect(blobs().filter { !$0.hasSuffix(".record") } == before)
     }
 
-    @Test("the same bytes at another place are read, and not written")
+    @Test("the same bytes in another directory are read, and not written")
     func copied() throws {
         try TestModel().write(to: directory("model"))
         try TestModel().write(to: directory("copy"))
@@ -105,7 +105,7 @@ import WeightStore
             try alone.importModelBlocking(ImportRequest(source: directory("three"))).revisions[0].digest == afterOne)
     }
 
-    @Test("a fine-tune costs the tensors that differ")
+    @Test("a fine-tune stores only the tensors that differ")
     func fineTune() throws {
         let base = TestModel(layers: 4)
         try base.write(to: directory("base"))
@@ -158,7 +158,7 @@ import WeightStore
         #expect(try store.revision("tiny").files().map(\.path) == ["tiny.safetensors"])
     }
 
-    @Test("--move removes each source file once its bytes are safe, and nothing else")
+    @Test("--move removes each source file once its bytes are durable, and nothing else")
     func move() throws {
         try TestModel().write(to: directory("model"), files: 3)
         try directory.write("elsewhere", to: "outside.txt")
@@ -197,7 +197,7 @@ import WeightStore
         #expect(try store.revision("one").files().map(\.path) == ["model.safetensors"])
     }
 
-    @Test("a directory that lacks a file of its index is refused, unless told to take it")
+    @Test("a directory that lacks a file of its index is refused, unless the caller allows it")
     func incomplete() throws {
         try TestModel().write(to: directory("model"), files: 3)
         let missing = "model-00002-of-00003.safetensors"
@@ -226,7 +226,7 @@ import WeightStore
         #expect(try store.models().isEmpty)
     }
 
-    @Test("a file that changes while it is read is not taken")
+    @Test("a file that changes while it is read is not imported")
     func changing() throws {
         try TestModel(layers: 8, wide: 2048).write(to: directory("model"))
         let path = directory("model/model.safetensors")
@@ -240,7 +240,7 @@ import WeightStore
         }
         do {
             let summary = try store.importModelBlocking(ImportRequest(source: directory("model")), work: work)
-            // The writer came too late: what was taken is what was there.
+            // The writer was too late: the imported bytes are the previous ones.
             #expect(summary.revisions.count == 1)
         } catch let error as StoreError {
             #expect(error == .sourceChanged(path: path))
@@ -278,7 +278,7 @@ import WeightStore
         }
     }
 
-    @Test("links within the source are followed; circles, and links that lead outside, are left out with a reason")
+    @Test("links within the source are followed; circles, and links that lead outside, are skipped with a reason")
     func links() throws {
         try TestModel(layers: 1).write(to: directory("model/real"))
         try directory.write("secret", to: "outside/passwords")

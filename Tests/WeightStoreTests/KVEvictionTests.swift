@@ -4,18 +4,18 @@ import TestSupport
 import Testing
 @testable import WeightStore
 
-/// The quota of KV blocks, and the order in which they go.
+/// The quota of KV blocks, and the order of their eviction.
 @Suite(.blocking) struct KVEvictionTests {
-    let scene = try! KVFixture()
+    let fixture = try! KVFixture()
 
     private func put(_ tokens: [UInt32], of kv: KVBlocks) throws {
-        try kv.put(kv.chain(tokens), scene.bytes(of: tokens))
+        try kv.put(kv.chain(tokens), fixture.bytes(of: tokens))
     }
 
     /// Sets when a block was used last, and how often.
     private func set(_ kv: KVBlocks, _ tokens: [UInt32], lastAccess: Int, uses: Int = 1) throws {
-        let digest = try scene.shard(kv, tokens)
-        try scene.store.catalog.write { db in
+        let digest = try fixture.shard(kv, tokens)
+        try fixture.store.catalog.write { db in
             try db.execute(
                 sql: "UPDATE shard SET last_access = ?, access_count = ? WHERE digest = ?",
                 arguments: [lastAccess, uses, digest])
@@ -24,77 +24,78 @@ import Testing
 
     private func evict(_ bytes: Int, _ policy: String, dryRun: Bool = false) throws -> EvictionSummary {
         var request = EvictionRequest(.free(bytes), of: .kv)
-        request.policy = try scene.store.policy(policy)
+        request.policy = try fixture.store.policy(policy)
         request.dryRun = dryRun
-        return try scene.store.evictBlocking(request)
+        return try fixture.store.evictBlocking(request)
     }
 
     @Test(
-        "whatever the policy says, a block goes only after all that build on it", arguments: Policy.builtIn.map(\.name))
+        "under any policy, a block is evicted only after all its descendants", arguments: Policy.builtIn.map(\.name))
     func leavesFirst(policy: String) throws {
-        let kv = try scene.blocks()
+        let kv = try fixture.blocks()
         var random = Random(seed: 3)
-        let trunk = scene.tokens(40, seed: 1)
+        let trunk = fixture.tokens(40, seed: 1)
         let prompts = (0..<6).map { number in
-            trunk.prefix(4 * Int.random(in: 1...9, using: &random)) + scene.tokens(40, seed: UInt64(10 + number))
+            trunk.prefix(4 * Int.random(in: 1...9, using: &random)) + fixture.tokens(40, seed: UInt64(10 + number))
         }
         for prompt in prompts { try put(Array(prompt), of: kv) }
-        // The trunk was used longest ago and least: it is what every policy would like to see go.
-        try scene.store.catalog.write { db in
+        // The trunk was used longest ago and least: every policy names it first.
+        try fixture.store.catalog.write { db in
             try db.execute(sql: "UPDATE shard SET last_access = 1000 + depth, access_count = depth WHERE kind = 'kv'")
         }
-        while try scene.store.kvGauge().blocks > 0 {
-            let before = try scene.store.kvGauge().blocks
-            let went = try evict(500, policy)
-            #expect(went.shards > 0 && went.refused == nil && went.policy == policy)
-            #expect(went.shards <= 5, "no more than what makes up 500 bytes")
-            #expect(try scene.store.kvGauge().blocks == before - went.shards)
-            #expect(try scene.orphans() == 0)
+        while try fixture.store.kvGauge().blocks > 0 {
+            let before = try fixture.store.kvGauge().blocks
+            let evicted = try evict(500, policy)
+            #expect(evicted.shards > 0 && evicted.refused == nil && evicted.policy == policy)
+            #expect(evicted.shards <= 5, "no more than the blocks of 500 bytes")
+            #expect(try fixture.store.kvGauge().blocks == before - evicted.shards)
+            #expect(try fixture.orphans() == 0)
         }
-        #expect(try scene.differences() == [])
+        #expect(try fixture.differences() == [])
     }
 
-    @Test("of the blocks that nothing builds on, always the one goes that the policy names first")
+    @Test("of the blocks without descendants, the one that the policy names first is always evicted")
     func order() throws {
-        let kv = try scene.blocks()
-        let (first, second) = (scene.tokens(12, seed: 1), scene.tokens(8, seed: 2))
+        let kv = try fixture.blocks()
+        let (first, second) = (fixture.tokens(12, seed: 1), fixture.tokens(8, seed: 2))
         for tokens in [first, second] { try put(tokens, of: kv) }
         for (tokens, last) in [(first, 50), (second, 40)] {
             for end in stride(from: 4, through: tokens.count, by: 4) {
                 try set(kv, Array(tokens[..<end]), lastAccess: last)
             }
         }
-        // The root of the second is the least recently used; its tail goes first, then it, then the other from its end.
+        // The root of the second is the least recently used; its tail is evicted first, then the root, then the other
+        // sequence from its end.
         let expected = [Array(second), Array(second[..<4]), Array(first), Array(first[..<8]), Array(first[..<4])]
-        let digests = try expected.map { try #require(try scene.shard(kv, $0)) }
-        #expect(try scene.store.victims(of: .lru, for: .kv).victims.map(\.digest) == digests)
-        #expect(try scene.store.victims(of: .lru, for: .kv, count: 2).victims.map(\.depth) == [1, 0])
+        let digests = try expected.map { try #require(try fixture.shard(kv, $0)) }
+        #expect(try fixture.store.victims(of: .lru, for: .kv).victims.map(\.digest) == digests)
+        #expect(try fixture.store.victims(of: .lru, for: .kv, count: 2).victims.map(\.depth) == [1, 0])
         let dry = try evict(1, "lru", dryRun: true)
         #expect(dry.shards == 1)
-        #expect(try scene.store.kvGauge().blocks == 5)
+        #expect(try fixture.store.kvGauge().blocks == 5)
     }
 
-    @Test("tail lets a deep block go before a head that was used a little earlier")
+    @Test("tail evicts a deep block before a head that was used a little earlier")
     func tail() throws {
-        let kv = try scene.blocks()
-        let (long, short) = (scene.tokens(40, seed: 1), scene.tokens(4, seed: 2))
+        let kv = try fixture.blocks()
+        let (long, short) = (fixture.tokens(40, seed: 1), fixture.tokens(4, seed: 2))
         for tokens in [long, short] { try put(tokens, of: kv) }
         for end in stride(from: 4, through: 40, by: 4) { try set(kv, Array(long[..<end]), lastAccess: 1010) }
         try set(kv, short, lastAccess: 1000)
-        let victims = try scene.store.victims(of: scene.store.policy("tail"), for: .kv).victims
+        let victims = try fixture.store.victims(of: fixture.store.policy("tail"), for: .kv).victims
         #expect(victims.first?.depth == 9)
-        #expect(try scene.store.victims(of: .lru, for: .kv).victims.first?.digest == scene.shard(kv, short))
-        #expect(victims.firstIndex { $0.digest == (try? scene.shard(kv, short)) } == 5)
+        #expect(try fixture.store.victims(of: .lru, for: .kv).victims.first?.digest == fixture.shard(kv, short))
+        #expect(victims.firstIndex { $0.digest == (try? fixture.shard(kv, short)) } == 5)
     }
 
     @Test("weights and KV blocks never evict each other, and each has its own count")
     func apart() throws {
-        let store = scene.store
-        var request = ImportRequest(source: scene.directory("model-1"), name: "org/model")
-        request.origins = ["file://\(scene.directory("model-1"))"]
+        let store = fixture.store
+        var request = ImportRequest(source: fixture.directory("model-1"), name: "org/model")
+        request.origins = ["file://\(fixture.directory("model-1"))"]
         try store.importModelBlocking(request)
-        let kv = try scene.blocks(of: "org/model")
-        let tokens = scene.tokens(40, seed: 1)
+        let kv = try fixture.blocks(of: "org/model")
+        let tokens = fixture.tokens(40, seed: 1)
         try put(tokens, of: kv)
         let gauge = try store.diskGauge()
         #expect(
@@ -110,7 +111,7 @@ import Testing
         try store.evictBlocking(EvictionRequest(.downTo(0), of: .kv))
         #expect(try kv.longestPrefix(of: tokens).isEmpty)
         #expect(try store.diskGauge().bytes == left)
-        // Neither has the other's quota, policy or clock.
+        // Each has its own quota, policy and clock.
         var quota = Quota(bytes: 1 << 20)
         quota.policy = "gdsf"
         try store.setQuota(quota, of: .kv)
@@ -125,33 +126,33 @@ import Testing
         #expect(clocks.0 == 0 && clocks.1 > 0)
     }
 
-    @Test("a put beyond the quota makes room, keeps what its blocks build on, and leaves off at the tail")
+    @Test("a put above the quota evicts, keeps the ancestors of its blocks, and skips blocks at the tail")
     func quota() throws {
-        let kv = try scene.blocks()
-        try scene.store.setQuota(Quota(bytes: 2000), of: .kv)
-        for seed in 1...8 { try put(scene.tokens(20, seed: UInt64(seed)), of: kv) }
-        #expect(try scene.store.kvGauge().bytes <= 2000)
-        // The last one is there, whole.
-        #expect(try kv.longestPrefix(of: scene.tokens(20, seed: 8)).blocks == 5)
-        let long = scene.tokens(200, seed: 9)
-        let head = try kv.put(kv.chain(long), blocks: 0..<3) { block, take in
-            try scene.bytes(of: long)[block].withUnsafeBytes(take)
+        let kv = try fixture.blocks()
+        try fixture.store.setQuota(Quota(bytes: 2000), of: .kv)
+        for seed in 1...8 { try put(fixture.tokens(20, seed: UInt64(seed)), of: kv) }
+        #expect(try fixture.store.kvGauge().bytes <= 2000)
+        // The last sequence is stored completely.
+        #expect(try kv.longestPrefix(of: fixture.tokens(20, seed: 8)).blocks == 5)
+        let long = fixture.tokens(200, seed: 9)
+        let head = try kv.put(kv.chain(long), blocks: 0..<3) { block, append in
+            try fixture.bytes(of: long)[block].withUnsafeBytes(append)
         }
         #expect(head.stored == 3)
-        let rest = try kv.put(kv.chain(long), from: 3, Array(scene.bytes(of: long).dropFirst(3)))
+        let rest = try kv.put(kv.chain(long), from: 3, Array(fixture.bytes(of: long).dropFirst(3)))
         #expect(rest.stored > 5 && rest.refused > 20 && rest.stored + rest.refused == 47)
         #expect(try kv.longestPrefix(of: long).blocks == 3 + rest.stored)
-        #expect(try scene.store.kvGauge().bytes <= 2000)
-        #expect(try scene.differences() == [])
+        #expect(try fixture.store.kvGauge().bytes <= 2000)
+        #expect(try fixture.differences() == [])
     }
 
-    @Test("blocks of a superseded revision go first, unless it has a ref, a pin or a user")
+    @Test("blocks of a superseded revision are evicted first, unless it has a ref or a pin, or is in use")
     func superseded() throws {
-        let store = scene.store
-        let tokens = scene.tokens(20, seed: 1)
-        try put(tokens, of: scene.blocks())
-        try scene.addVersion()
-        try put(tokens, of: scene.blocks(of: "org/model@v2"))
+        let store = fixture.store
+        let tokens = fixture.tokens(20, seed: 1)
+        try put(tokens, of: fixture.blocks())
+        try fixture.addVersion()
+        try put(tokens, of: fixture.blocks(of: "org/model@v2"))
         // The old ones were used a moment ago, the new ones never.
         try store.catalog.write { db in
             try db.execute(
@@ -172,26 +173,26 @@ import Testing
         withExtendedLifetime(user) {}
     }
 
-    @Test("blocks that two models share are superseded when they are in both")
+    @Test("blocks that two models share are superseded only if both revisions are")
     func supersededInBoth() throws {
-        let store = scene.store
-        try scene.add(seed: 1, name: "org/copy")
-        try put(scene.tokens(20, seed: 1), of: scene.blocks())
-        try scene.addVersion()
+        let store = fixture.store
+        try fixture.add(seed: 1, name: "org/copy")
+        try put(fixture.tokens(20, seed: 1), of: fixture.blocks())
+        try fixture.addVersion()
         #expect(try store.kvSpaces().allSatisfy { !$0.superseded })
         #expect(try store.kvGauge().superseded == 0)
-        try scene.add(seed: 3, name: "org/copy")
+        try fixture.add(seed: 3, name: "org/copy")
         #expect(try store.kvSpaces().map(\.superseded) == [true, true])
         #expect(try store.kvGauge().superseded == store.kvGauge().bytes)
     }
 
-    @Test("eviction takes superseded revisions' blocks first, whatever the policy says, and a dry run says the same")
+    @Test("eviction removes superseded revisions' blocks first, under any policy, and a dry run reports the same")
     func supersededFirst() throws {
-        let store = scene.store
-        let tokens = scene.tokens(20, seed: 1)
-        try put(tokens, of: scene.blocks())
-        try scene.addVersion()
-        try put(tokens, of: scene.blocks(of: "org/model@v2"))
+        let store = fixture.store
+        let tokens = fixture.tokens(20, seed: 1)
+        try put(tokens, of: fixture.blocks())
+        try fixture.addVersion()
+        try put(tokens, of: fixture.blocks(of: "org/model@v2"))
         try store.catalog.write { db in
             try db.execute(
                 sql: "UPDATE shard SET last_access = 10 WHERE id IN (SELECT shard_id FROM kv_block WHERE space_id = 2)")
@@ -201,30 +202,30 @@ import Testing
         let real = try evict(sizes[0] + 1, "lru")
         #expect(dry.shards == 6 && real.shards == 6 && dry.bytes == real.bytes && dry.stored == real.stored)
         #expect(try store.kvSpaces().map(\.revision) == ["org/model@v2"])
-        #expect(try scene.blocks(of: "org/model@v2").longestPrefix(of: tokens).blocks == 4)
+        #expect(try fixture.blocks(of: "org/model@v2").longestPrefix(of: tokens).blocks == 4)
         // A ref holds the other one.
         try store.setRef("prod", to: "org/model@v1")
-        try put(tokens, of: scene.blocks())
+        try put(tokens, of: fixture.blocks())
         #expect(try store.kvSpaces().allSatisfy { !$0.superseded })
     }
 
     @Test("tail, lru and lfu are read from an index")
     func plans() throws {
-        let kv = try scene.blocks()
-        try put(scene.tokens(40, seed: 1), of: kv)
+        let kv = try fixture.blocks()
+        try put(fixture.tokens(40, seed: 1), of: kv)
         for (policy, index) in [("tail", "kv_by_tail"), ("lru", "kv_by_last_access"), ("lfu", "kv_by_access_count")] {
-            let plan = try scene.store.plan(of: scene.store.policy(policy), for: .kv).joined(separator: "\n")
+            let plan = try fixture.store.plan(of: fixture.store.policy(policy), for: .kv).joined(separator: "\n")
             #expect(plan.contains(index) && !plan.contains("TEMP B-TREE"), "\(policy): \(plan)")
         }
     }
 
-    @Test("a policy that is refused is done without")
+    @Test("a refused policy is replaced by the default")
     func refused() throws {
-        let kv = try scene.blocks()
-        try put(scene.tokens(20, seed: 1), of: kv)
+        let kv = try fixture.blocks()
+        try put(fixture.tokens(20, seed: 1), of: kv)
         var request = EvictionRequest(.free(1), of: .kv)
         request.policy = Policy(name: "bad", sql: "SELECT shard_id FROM shard")
-        let summary = try scene.store.evictBlocking(request)
+        let summary = try fixture.store.evictBlocking(request)
         #expect(summary.refused != nil && summary.policy == "lru" && summary.shards == 1)
     }
 }

@@ -19,7 +19,7 @@ final class KVFixture: Sendable {
         try store.importModelBlocking(ImportRequest(source: directory("model-\(seed)"), name: name))
     }
 
-    /// A new version of the model, which the ref `main` goes to.
+    /// A new version of the model, to which the ref `main` moves.
     func addVersion() throws { try add(seed: 2) }
 
     func blocks(of revision: String = "org/model@v1", format: String = "f16", tenant: String = "a", length: Int = 4)
@@ -33,7 +33,7 @@ final class KVFixture: Sendable {
         return (0..<count).map { _ in UInt32.random(in: 0...50_000, using: &random) }
     }
 
-    /// What an engine would compute for each block of four: a function of all tokens up to its end.
+    /// The value that an engine would compute for each block of four: a function of all tokens up to its end.
     func bytes(of tokens: [UInt32]) -> [[UInt8]] {
         (0..<tokens.count / 4).map { block in
             var random = Random(
@@ -52,7 +52,7 @@ final class KVFixture: Sendable {
         }
     }
 
-    /// Of sequences of whole blocks, those that are here.
+    /// The stored ones among sequences of whole blocks.
     func rows(_ kv: KVBlocks, among sequences: Set<[UInt32]>) throws -> Set<[UInt32]> {
         try sequences.filter { try shard(kv, $0) != nil }
     }

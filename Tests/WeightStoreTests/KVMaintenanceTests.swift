@@ -9,135 +9,135 @@ import Testing
 
 /// KV blocks beside gc, verify, rm and rebuild.
 @Suite(.blocking) struct KVMaintenanceTests {
-    let scene = try! KVFixture()
+    let fixture = try! KVFixture()
 
     private func put(_ tokens: [UInt32], of kv: KVBlocks) throws {
-        try kv.put(kv.chain(tokens), scene.bytes(of: tokens))
+        try kv.put(kv.chain(tokens), fixture.bytes(of: tokens))
     }
 
-    @Test("removing a revision removes its blocks, and says so; other revisions keep theirs")
+    @Test("removing a revision removes its blocks, and reports it; other revisions keep theirs")
     func removal() throws {
-        let tokens = scene.tokens(20, seed: 1)
-        try put(tokens, of: scene.blocks())
-        try put(tokens, of: scene.blocks(tenant: "b"))
-        try scene.addVersion()
-        try put(tokens, of: scene.blocks(of: "org/model@v2"))
-        let user = try scene.blocks()
-        #expect(throws: StoreError.self) { try scene.store.remove(["org/model@v1"]) }
+        let tokens = fixture.tokens(20, seed: 1)
+        try put(tokens, of: fixture.blocks())
+        try put(tokens, of: fixture.blocks(tenant: "b"))
+        try fixture.addVersion()
+        try put(tokens, of: fixture.blocks(of: "org/model@v2"))
+        let user = try fixture.blocks()
+        #expect(throws: StoreError.self) { try fixture.store.remove(["org/model@v1"]) }
         withExtendedLifetime(user) {}
-        #expect(try scene.store.remove(["org/model@v2"], dryRun: true).kvBlocks == 5)
-        #expect(try scene.store.kvGauge().blocks == 15)
+        #expect(try fixture.store.remove(["org/model@v2"], dryRun: true).kvBlocks == 5)
+        #expect(try fixture.store.kvGauge().blocks == 15)
     }
 
-    @Test("rm of a revision nobody uses takes its blocks along")
+    @Test("rm of an unused revision removes its blocks, too")
     func removed() throws {
-        let tokens = scene.tokens(20, seed: 1)
-        try put(tokens, of: scene.blocks())
-        try scene.addVersion()
-        try put(tokens, of: scene.blocks(of: "org/model@v2"))
-        let summary = try scene.store.remove(["org/model@v1"])
+        let tokens = fixture.tokens(20, seed: 1)
+        try put(tokens, of: fixture.blocks())
+        try fixture.addVersion()
+        try put(tokens, of: fixture.blocks(of: "org/model@v2"))
+        let summary = try fixture.store.remove(["org/model@v1"])
         #expect(summary.kvBlocks == 5)
-        #expect(try scene.store.kvGauge().blocks == 5)
-        #expect(try scene.blocks(of: "org/model@v2").longestPrefix(of: tokens).blocks == 5)
-        #expect(try scene.differences() == [])
-        try scene.store.remove(["org/model"])
-        #expect(try scene.store.kvGauge().bytes == 0)
-        #expect(try scene.differences() == [])
-        #expect(TemporaryDirectory.files(below: scene.directory("store/blobs")) == [".store"])
+        #expect(try fixture.store.kvGauge().blocks == 5)
+        #expect(try fixture.blocks(of: "org/model@v2").longestPrefix(of: tokens).blocks == 5)
+        #expect(try fixture.differences() == [])
+        try fixture.store.remove(["org/model"])
+        #expect(try fixture.store.kvGauge().bytes == 0)
+        #expect(try fixture.differences() == [])
+        #expect(TemporaryDirectory.files(below: fixture.directory("store/blobs")) == [".store"])
     }
 
     @Test(
-        "blocks that two models share, because they are the same, stay until the last of them goes",
+        "blocks that two identical models share stay until the last of the two is removed",
         arguments: [["org/model", "org/copy"], ["org/copy", "org/model"], ["org/model@v1", "org/copy@v1"]])
     func shared(order: [String]) throws {
-        let tokens = scene.tokens(20, seed: 1)
-        try scene.add(seed: 1, name: "org/copy")
-        try put(tokens, of: scene.blocks())
-        #expect(try scene.blocks(of: "org/copy@v1").longestPrefix(of: tokens).blocks == 5)
-        #expect(try scene.store.kvSpaces().map(\.revision) == ["org/copy@v1", "org/model@v1"])
-        #expect(try scene.store.kvGauge().spaces == 1 && scene.store.kvGauge().blocks == 5)
-        #expect(try scene.store.remove([order[0]]).kvBlocks == 0)
+        let tokens = fixture.tokens(20, seed: 1)
+        try fixture.add(seed: 1, name: "org/copy")
+        try put(tokens, of: fixture.blocks())
+        #expect(try fixture.blocks(of: "org/copy@v1").longestPrefix(of: tokens).blocks == 5)
+        #expect(try fixture.store.kvSpaces().map(\.revision) == ["org/copy@v1", "org/model@v1"])
+        #expect(try fixture.store.kvGauge().spaces == 1 && fixture.store.kvGauge().blocks == 5)
+        #expect(try fixture.store.remove([order[0]]).kvBlocks == 0)
         let left = String(order[1].prefix { $0 != "@" }) + "@v1"
-        #expect(try scene.store.kvSpaces().map(\.revision) == [left])
+        #expect(try fixture.store.kvSpaces().map(\.revision) == [left])
         do {
-            let kv = try scene.blocks(of: left)
+            let kv = try fixture.blocks(of: left)
             #expect(try kv.leaseBlocking(kv.chain(tokens).prefix(), in: .ram).blocks == 5)
-            try put(tokens + scene.tokens(8, seed: 2), of: kv)
+            try put(tokens + fixture.tokens(8, seed: 2), of: kv)
         }
-        #expect(try scene.differences() == [])
-        #expect(try scene.store.remove([order[1]], dryRun: true).kvBlocks == 7)
-        #expect(try scene.store.remove([order[1]]).kvBlocks == 7)
-        #expect(try scene.store.kvGauge().spaces == 0)
-        #expect(try scene.differences() == [])
+        #expect(try fixture.differences() == [])
+        #expect(try fixture.store.remove([order[1]], dryRun: true).kvBlocks == 7)
+        #expect(try fixture.store.remove([order[1]]).kvBlocks == 7)
+        #expect(try fixture.store.kvGauge().spaces == 0)
+        #expect(try fixture.differences() == [])
     }
 
-    @Test("blocks that two models share go once, if both go at once")
+    @Test("blocks that two models share are removed once if both models are removed at once")
     func sharedAtOnce() throws {
-        try scene.add(seed: 1, name: "org/copy")
-        try put(scene.tokens(20, seed: 1), of: scene.blocks())
-        #expect(try scene.store.remove(["org/model", "org/copy"]).kvBlocks == 5)
-        #expect(try scene.store.kvGauge().blocks == 0)
-        #expect(try scene.differences() == [])
+        try fixture.add(seed: 1, name: "org/copy")
+        try put(fixture.tokens(20, seed: 1), of: fixture.blocks())
+        #expect(try fixture.store.remove(["org/model", "org/copy"]).kvBlocks == 5)
+        #expect(try fixture.store.kvGauge().blocks == 0)
+        #expect(try fixture.differences() == [])
     }
 
     @Test("blocks that two models share are dropped by the name of either")
     func sharedDrop() throws {
-        try scene.add(seed: 1, name: "org/copy")
+        try fixture.add(seed: 1, name: "org/copy")
         for (put, dropped) in [("org/model", "org/copy"), ("org/copy", "org/model")] {
-            try self.put(scene.tokens(20, seed: 1), of: scene.blocks(of: put))
+            try self.put(fixture.tokens(20, seed: 1), of: fixture.blocks(of: put))
             var selection = KVSelection()
             selection.revision = dropped
-            #expect(try scene.store.dropKV(selection).blocks == 5)
+            #expect(try fixture.store.dropKV(selection).blocks == 5)
         }
-        #expect(try scene.differences() == [])
+        #expect(try fixture.differences() == [])
     }
 
-    @Test("what cascades from a revision's row leaves to gc, at once, whatever the grace period")
+    @Test("gc removes at once, for any grace period, what the cascade from a revision's row leaves")
     func cascade() throws {
-        let tokens = scene.tokens(20, seed: 1)
-        try put(tokens, of: scene.blocks())
-        try scene.store.catalog.write { db in try db.execute(sql: "DELETE FROM revision") }
-        #expect(try scene.store.kvGauge().blocks == 5)
-        #expect(try scene.store.collectGarbage(graceSeconds: 0).orphans >= 5)
-        #expect(try scene.store.kvGauge().blocks == 0)
-        #expect(try scene.differences() == [])
+        let tokens = fixture.tokens(20, seed: 1)
+        try put(tokens, of: fixture.blocks())
+        try fixture.store.catalog.write { db in try db.execute(sql: "DELETE FROM revision") }
+        #expect(try fixture.store.kvGauge().blocks == 5)
+        #expect(try fixture.store.collectGarbage(graceSeconds: 0).orphans >= 5)
+        #expect(try fixture.store.kvGauge().blocks == 0)
+        #expect(try fixture.differences() == [])
     }
 
-    @Test("gc drops a block whose file is gone with what builds on it, and no model is hit")
+    @Test("gc drops a block whose file is missing, with its descendants, and no model is affected")
     func missing() throws {
-        let kv = try scene.blocks()
-        let tokens = scene.tokens(20, seed: 1)
+        let kv = try fixture.blocks()
+        let tokens = fixture.tokens(20, seed: 1)
         try put(tokens, of: kv)
-        let digest = try #require(try scene.shard(kv, Array(tokens[..<12])))
-        try FileManager.default.removeItem(atPath: scene.store.blobs.path(digest))
-        let dry = try scene.store.collectGarbage(dryRun: true)
+        let digest = try #require(try fixture.shard(kv, Array(tokens[..<12])))
+        try FileManager.default.removeItem(atPath: fixture.store.blobs.path(digest))
+        let dry = try fixture.store.collectGarbage(dryRun: true)
         #expect(dry.kvBlocks == 3 && dry.missing == 0)
-        let summary = try scene.store.collectGarbage()
+        let summary = try fixture.store.collectGarbage()
         #expect(summary.kvBlocks == 3 && summary.missing == 0 && summary.hits == [])
         #expect(try kv.longestPrefix(of: tokens).blocks == 2)
-        #expect(try scene.differences() == [])
+        #expect(try fixture.differences() == [])
     }
 
-    @Test("verify drops a block whose bytes have changed, and what builds on it; that is no damage")
+    @Test("verify drops a block whose bytes have changed, and its descendants; that is no damage")
     func verify() throws {
-        let kv = try scene.blocks()
-        let tokens = scene.tokens(20, seed: 1)
+        let kv = try fixture.blocks()
+        let tokens = fixture.tokens(20, seed: 1)
         try put(tokens, of: kv)
-        let path = scene.store.blobs.path(try #require(try scene.shard(kv, Array(tokens[..<8]))))
+        let path = fixture.store.blobs.path(try #require(try fixture.shard(kv, Array(tokens[..<8]))))
         var bytes = try contents(path)
         bytes[3] ^= 1
         try FileManager.default.removeItem(atPath: path)
         try Data(bytes).write(to: URL(fileURLWithPath: path))
-        let summary = try scene.store.verifyBlocking()
+        let summary = try fixture.store.verifyBlocking()
         #expect(summary.kvDropped == 4 && summary.damage.isEmpty && summary.known.isEmpty)
         #expect(try kv.longestPrefix(of: tokens).blocks == 1)
-        #expect(try scene.differences() == [])
-        #expect(try scene.store.verifyBlocking().kvDropped == 0)
+        #expect(try fixture.differences() == [])
+        #expect(try fixture.store.verifyBlocking().kvDropped == 0)
     }
 
-    @Test("gc in a loop beside puts, leases and evictions takes nothing that is there, and leaves nothing")
+    @Test("gc in a loop beside puts, leases and evictions deletes no stored block, and leaves no garbage")
     func beside() async throws {
-        let store = scene.store
+        let store = fixture.store
         let stop = Atomic<Bool>(false)
         let collected = Atomic<Int>(0)
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -145,8 +145,8 @@ import Testing
             func loop(_ body: @escaping @Sendable () throws -> Void) {
                 group.addTask { try await onThread(body) }
             }
-            // Another store on the same directory, as another process has it.
-            let other = try Store(at: scene.directory("store"))
+            // Another store on the same directory, as in another process.
+            let other = try Store(at: fixture.directory("store"))
             loop {
                 while !stop.load(ordering: .relaxed) {
                     _ = try other.collectGarbage(graceSeconds: 0)
@@ -154,90 +154,90 @@ import Testing
                     collected.add(1, ordering: .relaxed)
                 }
             }
-            loop { [scene] in
+            loop { [fixture] in
                 defer { stop.store(true, ordering: .relaxed) }
-                let kv = try scene.blocks()
+                let kv = try fixture.blocks()
                 var random = Random(seed: 8)
                 var round = 0
                 while round < 150 || collected.load(ordering: .relaxed) < 5 {
                     round += 1
                     let tokens =
-                        scene.tokens(8, seed: UInt64.random(in: 0...2, using: &random))
-                        + scene.tokens(16, seed: UInt64.random(in: 0...20, using: &random))
+                        fixture.tokens(8, seed: UInt64.random(in: 0...2, using: &random))
+                        + fixture.tokens(16, seed: UInt64.random(in: 0...20, using: &random))
                     let chain = kv.chain(tokens)
-                    _ = try kv.put(chain, scene.bytes(of: tokens))
+                    _ = try kv.put(chain, fixture.bytes(of: tokens))
                     let lease = try kv.leaseBlocking(chain.prefix(), in: .ram)
                     for block in 0..<lease.blocks {
                         #expect(
-                            try lease.withUnsafeBytes(ofBlock: block) { Array($0) } == scene.bytes(of: tokens)[block])
+                            try lease.withUnsafeBytes(ofBlock: block) { Array($0) } == fixture.bytes(of: tokens)[block])
                     }
                 }
             }
             try await group.waitForAll()
         }
-        #expect(try scene.orphans() == 0)
+        #expect(try fixture.orphans() == 0)
         _ = try store.collectGarbage(graceSeconds: 0)
-        #expect(try scene.differences() == [])
+        #expect(try fixture.differences() == [])
         #expect(try store.tiers.open(.ram).isExact)
     }
 
-    @Test("drop takes what is chosen: by tenant, revision, age; a dry run says the same")
+    @Test("drop removes the selected blocks, by tenant, revision or age; a dry run reports the same")
     func drop() throws {
-        let tokens = scene.tokens(20, seed: 1)
-        for tenant in ["a", "b"] { try put(tokens, of: scene.blocks(tenant: tenant)) }
+        let tokens = fixture.tokens(20, seed: 1)
+        for tenant in ["a", "b"] { try put(tokens, of: fixture.blocks(tenant: tenant)) }
         var selection = KVSelection()
-        selection.tenant = String(try scene.store.kvSpaces()[0].tenant.hex.prefix(10))
-        #expect(try scene.store.dropKV(selection, dryRun: true).blocks == 5)
-        #expect(try scene.store.kvGauge().blocks == 10)
-        #expect(try scene.store.dropKV(selection).blocks == 5)
-        #expect(try scene.store.kvSpaces().count == 1)
+        selection.tenant = String(try fixture.store.kvSpaces()[0].tenant.hex.prefix(10))
+        #expect(try fixture.store.dropKV(selection, dryRun: true).blocks == 5)
+        #expect(try fixture.store.kvGauge().blocks == 10)
+        #expect(try fixture.store.dropKV(selection).blocks == 5)
+        #expect(try fixture.store.kvSpaces().count == 1)
         selection = KVSelection()
         selection.olderThanSeconds = 1000
-        #expect(try scene.store.dropKV(selection).blocks == 0)
-        // A block stays that something newer builds on.
-        try scene.store.catalog.write { db in
+        #expect(try fixture.store.dropKV(selection).blocks == 0)
+        // A block with a newer descendant stays.
+        try fixture.store.catalog.write { db in
             try db.execute(
                 sql: "UPDATE shard SET last_access = last_access - 2000 WHERE kind = 'kv' AND depth IN (0, 1, 4)")
         }
-        #expect(try scene.store.dropKV(selection).blocks == 1)
+        #expect(try fixture.store.dropKV(selection).blocks == 1)
         selection = KVSelection()
         selection.revision = "org/nobody"
-        #expect(throws: StorageError.self) { try scene.store.dropKV(selection) }
+        #expect(throws: StorageError.self) { try fixture.store.dropKV(selection) }
         selection.revision = "org/model@v1"
-        #expect(try scene.store.dropKV(selection).blocks == 4)
-        #expect(try scene.differences() == [])
+        #expect(try fixture.store.dropKV(selection).blocks == 4)
+        #expect(try fixture.differences() == [])
     }
 
-    @Test("a file that holds the very bytes of a block's blob keeps them when the block goes, and the other way round")
+    @Test("a file with the same bytes as a block's blob keeps them when the block is removed, and vice versa")
     func sameBytes() throws {
-        let kv = try scene.blocks()
-        let tokens = scene.tokens(4, seed: 1)
+        let kv = try fixture.blocks()
+        let tokens = fixture.tokens(4, seed: 1)
         try put(tokens, of: kv)
-        let blob = scene.store.blobs.path(try #require(try scene.shard(kv, tokens)))
-        try scene.directory.write(contents(blob), to: "copy/block.bin")
-        try scene.directory.write("{}", to: "copy/config.json")
-        try scene.store.importModelBlocking(ImportRequest(source: scene.directory("copy"), name: "copy"))
-        try scene.store.remove(["copy"])
+        let blob = fixture.store.blobs.path(try #require(try fixture.shard(kv, tokens)))
+        try fixture.directory.write(contents(blob), to: "copy/block.bin")
+        try fixture.directory.write("{}", to: "copy/config.json")
+        try fixture.store.importModelBlocking(ImportRequest(source: fixture.directory("copy"), name: "copy"))
+        try fixture.store.remove(["copy"])
         #expect(try kv.leaseBlocking(kv.chain(tokens).prefix(), in: .ram).blocks == 1)
-        try scene.store.importModelBlocking(ImportRequest(source: scene.directory("copy"), name: "copy"))
-        try scene.store.evictBlocking(EvictionRequest(.downTo(0), of: .kv))
-        #expect(try scene.store.kvGauge().blocks == 0)
-        try scene.store.revision("copy").exportBlocking(to: scene.directory("out"))
-        #expect(try contents(scene.directory("out/block.bin")) == contents(scene.directory("copy/block.bin")))
+        try fixture.store.importModelBlocking(ImportRequest(source: fixture.directory("copy"), name: "copy"))
+        try fixture.store.evictBlocking(EvictionRequest(.downTo(0), of: .kv))
+        #expect(try fixture.store.kvGauge().blocks == 0)
+        try fixture.store.revision("copy").exportBlocking(to: fixture.directory("out"))
+        #expect(try contents(fixture.directory("out/block.bin")) == contents(fixture.directory("copy/block.bin")))
         // Now a block can't have them.
-        #expect(try kv.put(kv.chain(tokens), scene.bytes(of: tokens)).refused == 1)
-        #expect(try scene.differences() == [])
+        #expect(try kv.put(kv.chain(tokens), fixture.bytes(of: tokens)).refused == 1)
+        #expect(try fixture.differences() == [])
     }
 
-    @Test("a rebuilt catalog has no blocks, and gc removes what they have left once that is confirmed")
+    @Test("a rebuilt catalog has no blocks, and gc removes their blobs once that is confirmed")
     func rebuild() throws {
-        let path = scene.directory("rebuilt")
+        let path = fixture.directory("rebuilt")
         do {
             let store = try Store(at: path, create: true)
-            try store.importModelBlocking(ImportRequest(source: scene.directory("model-1"), name: "m"))
+            try store.importModelBlocking(ImportRequest(source: fixture.directory("model-1"), name: "m"))
             let kv = try store.kvBlocks(of: store.revision("m"), format: "f", blockTokens: 4)
-            let tokens = scene.tokens(20, seed: 1)
-            try kv.put(kv.chain(tokens), scene.bytes(of: tokens))
+            let tokens = fixture.tokens(20, seed: 1)
+            try kv.put(kv.chain(tokens), fixture.bytes(of: tokens))
         }
         let summary = try Store.rebuildBlocking(at: path)
         #expect(summary.unreferencedBlobs == 5 && summary.missing == 0)
@@ -248,20 +248,20 @@ import Testing
         #expect(try store.verifyBlocking().damage.isEmpty)
     }
 
-    @Test("finding, putting and leasing goes over no whole table")
+    @Test("finding, putting and leasing blocks scans no whole table")
     func plans() throws {
         let statements = Mutex<Set<String>>([])
-        let tokens = scene.tokens(40, seed: 1)
+        let tokens = fixture.tokens(40, seed: 1)
         do {
-            let store = try Store(at: scene.directory("store"), create: false) { sql in
+            let store = try Store(at: fixture.directory("store"), create: false) { sql in
                 statements.withLock { _ = $0.insert(sql) }
             }
             let kv = try store.kvBlocks(of: store.revision("org/model"), format: "f", blockTokens: 4)
-            try kv.put(kv.chain(tokens), scene.bytes(of: tokens))
+            try kv.put(kv.chain(tokens), fixture.bytes(of: tokens))
             #expect(try kv.longestPrefix(of: tokens).blocks == 10)
             _ = try kv.leaseBlocking(kv.chain(tokens).prefix(), in: .ram)
         }
-        let queue = try DatabaseQueue(path: scene.directory("store/store.db"))
+        let queue = try DatabaseQueue(path: fixture.directory("store/store.db"))
         let scans = try queue.read { db in
             try statements.withLock { $0 }.filter { sql in
                 ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"].contains(where: sql.hasPrefix) && sql.contains("kv_")

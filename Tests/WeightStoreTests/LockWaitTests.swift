@@ -6,11 +6,11 @@ import Testing
 @testable import Tiers
 @testable import WeightStore
 
-/// Waits for locks in the library: they end with a work, and say who holds the lock.
+/// Waits for locks in the library: they end with their work, and report the process that holds the lock.
 @Suite(.blocking) struct LockWaitTests {
     let directory = try! TemporaryDirectory()
 
-    @Test("a wait for a lock ends when its work is cancelled, and after its patience")
+    @Test("a wait for a lock ends when its work is cancelled, and after its time-out")
     func ends() throws {
         let path = try directory.write("", to: "lock")
         let holder = try FileDescriptor(path, O_RDWR)
@@ -21,7 +21,7 @@ import Testing
         #expect(throws: CancellationError.self) { _ = try waiting.lock(LockWait(work)) }
         #expect(throws: CancellationError.self) { _ = try waiting.lock(shared: true, LockWait().until(work)) }
         #expect(try !waiting.lock(LockWait(within: .milliseconds(10))))
-        // A free lock is acquired all the same: a store that is closing writes what it can.
+        // A free lock is acquired nevertheless: a store that is closing writes its counts.
         holder.unlock()
         #expect(try waiting.lock(LockWait(work)))
     }
@@ -57,7 +57,7 @@ import Testing
         #expect(LockHolder.all(of: path).contains { $0.command == "sleep 1000" })
     }
 
-    @Test("a shard that another process fetches is waited for, and its process is named")
+    @Test("a lease waits for a shard that another process fetches, and names that process")
     func shardLock() throws {
         let digest = ContentDigest(of: UnsafeRawBufferPointer(start: nil, count: 0))
         let path = directory("fetch.lock")

@@ -151,7 +151,7 @@ import Testing
         #expect(try store.collectGarbage(graceSeconds: 0).isEmpty)
     }
 
-    @Test("a shard that has another size here than a manifest says is refused")
+    @Test("a shard whose stored size differs from the manifest's is refused")
     func otherSize() throws {
         let directory = try TemporaryDirectory()
         let store = try Store(at: directory("store"), create: true)
@@ -170,7 +170,7 @@ import Testing
     }
 
     @Test(
-        "the digest of a file that only a manifest names never stands for the bytes of an import",
+        "the digest of a file that only a manifest names never replaces the bytes of an import",
         arguments: [true, false])
     func poisoned(isRemembered: Bool) throws {
         let directory = try TemporaryDirectory()

@@ -52,7 +52,7 @@ import Testing
                         WHERE shard.evictable <> shard_evictability.evictable
                         """) == 0)
         }
-        // What an eviction took comes back, and every file is what it was.
+        // Evicted shards are fetched, and every file is unchanged.
         for name in ["base", "tuned", "local"] {
             try store.revision(name).exportBlocking(to: directory("out-\(name)"))
             for file in TemporaryDirectory.files(below: directory(name)) {
@@ -65,7 +65,7 @@ import Testing
         #expect(try store.origins(of: "tuned") == ["file://\(directory("tuned"))"])
         #expect(try store.revisionOrigins().map(\.revision) == ["base@v1", "tuned@v1"])
         #expect(try store.revisionOrigins().allSatisfy { $0.checked == nil && $0.absent == nil })
-        // The triggers are there again.
+        // The triggers exist again.
         #expect(try store.diskGauge().pinned > 0)
         try store.unpin("tuned")
         #expect(try store.diskGauge().evictable == 0)
@@ -93,7 +93,7 @@ import Testing
         return path
     }
 
-    /// Keeps what is logged.
+    /// Keeps the log messages.
     private struct Listener: LogHandler {
         final class Lines: Sendable {
             let lines = Mutex<[String]>([])
@@ -111,7 +111,7 @@ import Testing
         func log(event: LogEvent) { heard.lines.withLock { $0.append("\(event.message)") } }
     }
 
-    @Test("many open an old store at once: it is migrated once, and whoever waits for that is told; then nobody is")
+    @Test("concurrent opens of an old store migrate it once; those that wait report it, and later opens report nothing")
     func atOnce() throws {
         let path = try old()
         let heard = Listener.Lines()
@@ -135,6 +135,6 @@ import Testing
         }
         #expect(applied == Migrations.all.map(\.name))
         #expect(try Store(at: directory("new"), create: true, logger: logger).stats().models == 0)
-        #expect(heard.lines.withLock { $0.count } == lines.count, "a new store is none of an older version")
+        #expect(heard.lines.withLock { $0.count } == lines.count, "a new store is not of an older version")
     }
 }

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 @testable import WeightStore
 
-/// `import --move`: a source file is removed only when exactly its bytes are safe in a committed revision.
+/// `import --move`: a source file is removed only when exactly its bytes are durable in a committed revision.
 @Suite(.blocking) struct MoveTests {
     let directory = try! TemporaryDirectory()
     let store: Store
@@ -68,7 +68,7 @@ import Testing
     }
 
     @Test(
-        "an origin from which a move takes files is checked again before an eviction relies on it",
+        "an origin from which a move removes files is checked again before an eviction relies on it",
         arguments: ["file", "local"])
     func origin(scheme: String) throws {
         store.register(scheme: "local") { url in
@@ -92,7 +92,7 @@ import Testing
     }
 
     @Test(
-        "whatever imports the rest of an interrupted move, the revision has the files that were moved",
+        "after any import of the rest of an interrupted move, the revision has the files that were moved",
         arguments: [true, false])
     func resumed(move: Bool) throws {
         let all = try interrupted()
@@ -142,7 +142,7 @@ import Testing
         #expect(try stored("model@\(digest.hex)")["config.json"] != nil)
     }
 
-    @Test("what neither continues an interrupted move nor is another model is refused, and nothing is lost")
+    @Test("an import that neither continues an interrupted move nor is another model is refused, and nothing is lost")
     func ambiguous() throws {
         _ = try interrupted()
         for name in ["model.safetensors", "tokenizer/vocab.txt"] { try directory.write("other", to: "model/\(name)x") }
@@ -261,7 +261,7 @@ import Testing
         try remover.remove(try #require(found.first), isCurrent: true)
         #expect(remover.removed.isEmpty)
         #expect(remover.skipped.map(\.path) == [directory("model/config.json")])
-        // The next import makes a revision of what the move stored, and of the new file.
+        // The next import makes a revision of the stored files, and of the new file.
         let summary = try store.importModelBlocking(request(move: true))
         #expect(summary.revisions.map(\.files) == [3] && summary.revisions.map(\.version) == [2])
         #expect(try stored("model")["config.json"] == Array("newer".utf8))
@@ -269,7 +269,7 @@ import Testing
     }
 
     @Test(
-        "of links in the source, targets outside stay, and a target inside is removed with its last link",
+        "a move keeps targets of links that are outside the source, and removes a target inside with its last link",
         arguments: [1, 256])
     func links(batch: Int) throws {
         try directory.write("one", to: "model/a.json")
@@ -287,7 +287,7 @@ import Testing
         #expect(try moves() == 0)
     }
 
-    @Test("the store itself is neither imported nor moved, wherever it lies")
+    @Test("the store itself is neither imported nor moved, in any directory")
     func storeInside() throws {
         let inside = try Store(at: directory("model/.store"), create: true)
         try TestModel(layers: 1).write(to: directory("model"))
@@ -303,7 +303,7 @@ import Testing
         #expect(try inside.verifyBlocking().damage.isEmpty)
     }
 
-    @Test("a move of many files writes manifests that are together not much longer than the last")
+    @Test("a move of many files writes manifests whose total length is little more than that of the last")
     func manyFiles() throws {
         for index in 0..<700 { try directory.write("\(index)", to: "model/\(index).txt") }
         let statements = try store.importModelBlocking(request(move: true, files: 256))

@@ -78,7 +78,7 @@ import Testing
         #expect(try migrations() == Migrations.all.map(\.name))
     }
 
-    @Test("the older process ends within ten seconds: the store is migrated, and opens")
+    @Test("if the older process ends within ten seconds, the store is migrated, and opens")
     func ends() async throws {
         _ = try await Holder(of: store, Self.old, seconds: 2)
         try await open()
@@ -86,7 +86,7 @@ import Testing
     }
 
     @Test("an older process can begin and end a use of a revision while an open waits for it")
-    func unhindered() async throws {
+    func olderProcessWorks() async throws {
         let holder = try await Holder(of: store, Self.old)
         let waits = Mutex(true)
         let opening = Task {
@@ -130,12 +130,12 @@ import Testing
         try await open()
     }
 
-    @Test("a process starts while the store is migrated: it waits, and finds the new schema")
+    @Test("a process that starts while the store is migrated waits, and finds the new schema")
     func startsMeanwhile() async throws {
         let leases = try LeaseDirectory(store + "/leases")
         let store = store
         // As a migration does.
-        let opening = try leases.whileNobodyStarts { _ in
+        let opening = try leases.withNewUsesBlocked { _ in
             let opening = Task { try await onThread { _ = try Store(at: store) } }
             usleep(500_000)
             let queue = try DatabaseQueue(path: store + "/store.db")
@@ -157,7 +157,7 @@ import Testing
         let lines = text.split(separator: "\n")
         #expect(lines.count == 3 && lines[0].hasPrefix("process \(getpid()) ("))
         #expect(lines[1] == "schema \(Migrations.all.count), version \(ProgramVersion.current)")
-        // A line that is no use was always passed over.
+        // A line that is no use was always ignored.
         #expect(LeaseDirectory.Use(line: lines[1]) == nil)
         #expect(
             LeaseDirectory.Use(line: lines[2]) == LeaseDirectory.Use(model: revision.model, digest: revision.digest))

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 @testable import WeightStore
 
-/// Origins belong to revisions, and are checked before anything is deleted that only they can give.
+/// Origins belong to revisions, and are checked before bytes are deleted that only they have.
 @Suite(.blocking) struct OriginTests {
     let directory = try! TemporaryDirectory()
     let store: Store
@@ -42,8 +42,8 @@ import Testing
         }
     }
 
-    /// Evicts shards as an older version did, which asked no other holder.
-    private func evictCarelessly(_ model: String) throws {
+    /// Evicts shards as an older version did, which checked no other holder.
+    private func evictUnchecked(_ model: String) throws {
         try store.catalog.write { db in
             for row in try Row.fetchAll(
                 db,
@@ -66,7 +66,7 @@ import Testing
 
     // MARK: Evict only what every holder can fetch again
 
-    @Test("what a revision without an origin shares is not evicted, whatever origins the other holders have")
+    @Test("shards that a revision without an origin shares are not evicted, with any origins of the other holders")
     func sharedWithLocal() throws {
         try add("base", base, origins: [url("base")])
         try add("tuned", base.tuned(seed: 5))
@@ -121,7 +121,7 @@ import Testing
         #expect(try store.revisionOrigins().allSatisfy { $0.checked == nil })
     }
 
-    @Test("a file that was replaced by another one of the same size and time is not taken for the old one")
+    @Test("a file that was replaced by another one of the same size and time is not mistaken for the old one")
     func replacedFile() throws {
         try add("dir", base, as: "m", origins: [url("dir")])
         let path = directory("dir/model.safetensors")
@@ -172,7 +172,7 @@ import Testing
         #expect(summary.shards > 0)
         #expect(summary.unchecked.map(\.revision) == ["base@v1"] && summary.unchecked.map(\.origin) == [url("base")])
         #expect(try export("base") == contents(directory("away/model.safetensors")))
-        // It answers again, and is asked after a minute or by a check.
+        // It answers again, and is tried after a minute or by a check.
         try FileManager.default.moveItem(atPath: directory("away"), toPath: directory("base"))
         #expect(try store.checkOrigins(of: "base").map(\.state) == [.holds])
         #expect(try store.evictBlocking(EvictionRequest(.downTo(0))).unchecked.isEmpty)
@@ -262,10 +262,10 @@ import Testing
     @Test("a removal first fetches evicted shards that another revision needs and has no origin for")
     func removalFetches() throws {
         try add("base", base, origins: [url("base")])
-        try evictCarelessly("base")
+        try evictUnchecked("base")
         try add("tuned", base.tuned(seed: 5))
         // The import has stored all shards again; an older version would have evicted the shared ones.
-        try evictCarelessly("base")
+        try evictUnchecked("base")
         let planned = try store.remove(["base"], dryRun: true)
         #expect(planned.fetchedFirst > 3 && planned.neededBy == ["tuned@v1"])
         let summary = try store.remove(["base"])
@@ -280,7 +280,7 @@ import Testing
     func removalRefuses() throws {
         try add("base", base, origins: [url("base")])
         try add("tuned", base.tuned(seed: 5))
-        try evictCarelessly("base")
+        try evictUnchecked("base")
         try FileManager.default.moveItem(atPath: directory("base"), toPath: directory("away"))
         let error = #expect(throws: StoreError.self) { try store.remove(["base"]) }
         guard case .neededElsewhere("base@v1", ["tuned@v1"], _, _) = error else {
@@ -293,14 +293,14 @@ import Testing
         let pruned = try store.prune(rule)
         #expect(pruned.revisions.isEmpty && pruned.kept.map(\.revision) == ["base@v1"])
         #expect(try #require(pruned.kept.first).reason.contains("tuned@v1"))
-        // Both together may go, and so may the one whose bytes are back.
+        // Both together may be removed, and so may the one whose bytes are stored again.
         #expect(try store.remove(["base", "tuned"], dryRun: true).fetchedFirst == 0)
         try FileManager.default.moveItem(atPath: directory("away"), toPath: directory("base"))
         #expect(try store.prune(rule).revisions == ["base@v1"])
         #expect(try export("tuned") == weights("tuned"))
     }
 
-    @Test("the last origin that can give absent shards is removed only by force")
+    @Test("the last origin that has absent shards is removed only by force")
     func lastOrigin() throws {
         try add("base", base, origins: [url("base")])
         try store.evictBlocking(EvictionRequest(.downTo(0)))
@@ -327,7 +327,7 @@ import Testing
 
     // MARK: Reports
 
-    @Test("verify says what is not stored, whether an origin can give it, and what is lost")
+    @Test("verify reports bytes that are not stored, whether an origin has them, and which are lost")
     func verify() throws {
         try add("base", base, origins: [url("base")])
         try store.evictBlocking(EvictionRequest(.downTo(0)))
@@ -345,14 +345,14 @@ import Testing
         #expect(summary.known.allSatisfy { $0.revisions == ["base@v1"] })
     }
 
-    @Test("a rebuild restores the origins of each revision, and marks a shard evicted whichever holder is read first")
+    @Test("a rebuild restores the origins of each revision, and marks a shard evicted for any order of its holders")
     func rebuild() throws {
         // The model without an origin is read first.
         try add("a-local", base.tuned(seed: 5))
         try add("base", base, origins: [url("base")])
         try add("v2", TestModel(layers: 1, seed: 3), as: "base", origins: [url("v2")])
         let before = try store.revisionOrigins()
-        try evictCarelessly("base")
+        try evictUnchecked("base")
         let path = directory("copy")
         try store.catalog.fold()
         try FileManager.default.copyItem(atPath: store.path, toPath: path)
@@ -361,7 +361,7 @@ import Testing
         #expect(summary.missing == 0 && summary.evicted > 3)
         let rebuilt = try Store(at: path)
         #expect(try rebuilt.revisionOrigins().map(\.origin) == before.map(\.origin))
-        // A record does not know what later checks have found.
+        // A record does not contain the results of later checks.
         #expect(try rebuilt.revisionOrigins().allSatisfy { $0.checked == nil })
         try rebuilt.revision("a-local").exportBlocking(to: directory("out"))
         #expect(try contents(directory("out/model.safetensors")) == weights("a-local"))

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 @testable import WeightStore
 
-/// Names from outside: two that differ in bytes are two, whatever Unicode holds of them, and none is lost.
+/// Names from outside: two that differ in bytes are two, even if Unicode holds them equal, and none is lost.
 @Suite(.blocking) struct OutsideNamesTests {
     private static let nfc = "caf\u{E9}"
     private static let nfd = "cafe\u{301}"
@@ -105,7 +105,7 @@ import Testing
     }
 
     @Test(
-        "names of revisions with other digits than ASCII's are not found, and trap nothing",
+        "names of revisions with other digits than ASCII's are not found, and cause no trap",
         arguments: [
             "\u{FF11}\u{FF12}\u{FF13}\u{FF14}\u{FF15}\u{FF16}", "v\u{FF11}", "~\u{FF11}", "v9223372036854775808",
             "~99999999999999999999", String(repeating: "\u{FF11}", count: 40), "sha256:\u{FF11}\u{FF12}", "\u{301}", "",
@@ -121,7 +121,7 @@ import Testing
         }
     }
 
-    @Test("random names of models, refs and revisions are refused or found, and trap nothing")
+    @Test("random names of models, refs and revisions are refused or found, and cause no trap")
     func randomNames() throws {
         try write(Array("{}".utf8), to: "model/config.json")
         let store = try store()
@@ -237,7 +237,7 @@ import Testing
         #expect(try store.revision("org/name@main").version == 1)
     }
 
-    @Test("links to directories that can be read in 2^24 ways are refused")
+    @Test("links to directories with 2^24 different paths are refused")
     func doubledLinks() throws {
         try write([1], to: "model/d24/config.json")
         for level in 0..<24 {
@@ -316,7 +316,7 @@ import Testing
 
     private static let odd: [[UInt8]] = [[0x61, 0xFF], [0x61, 0xFE], [0xC3], [0xED, 0xA0, 0x80]]
 
-    @Test("names that are not UTF-8 are told apart, and lead to no other file")
+    @Test("names that are not UTF-8 are distinguished, and name no other file")
     func notUTF8() throws {
         for name in Self.odd { try create(name, in: "model") }
         try write([1], to: "model/a\u{FFFD}")
@@ -332,7 +332,7 @@ import Testing
         }
         try FileSystem.removeTree(directory("model"))
         #expect(!FileSystem.exists(directory("model")))
-        // A name that has U+FFFD itself is one like others, and a link to a name that is not UTF-8 is left out.
+        // A name that has U+FFFD itself is an ordinary name, and a link to a name that is not UTF-8 is skipped.
         try write([1], to: "model/a\u{FFFD}")
         try create([0xFF], in: "aside")
         let target = (Array(directory("aside/").utf8) + [0xFF]).map { CChar(bitPattern: $0) } + [0]

@@ -113,7 +113,7 @@ import Testing
     }
 
     @Test(
-        "a record of a model with numbers that cannot be counted on is refused",
+        "a record of a model with numbers that are too large to increment is refused",
         arguments: ["-1", "9223372036854775807", "9223372036854775808", "1e300", "\"1\""])
     func records(number: String) {
         func record(_ sequence: String, _ version: String) -> [UInt8] {
@@ -128,7 +128,7 @@ import Testing
         #expect(throws: StorageError.self) { try ModelRecord(decoding: record("1", number), path: "r") }
     }
 
-    @Test("random records and manifests are refused or decoded, and trap nothing")
+    @Test("random records and manifests are refused or decoded, and cause no trap")
     func random() {
         let pieces = [
             "weightstore manifest 1\n", "file ", "pending ", "shard ", "extent ", "tensor ", "commit ", "\n", " ", "0",

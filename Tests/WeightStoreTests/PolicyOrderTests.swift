@@ -48,7 +48,7 @@ import Testing
         #expect(try order("lfuda", facts(uses: 10), facts(uses: 3, clock: 8), facts(uses: 1, clock: 8)) == [2, 0, 1])
     }
 
-    @Test("gdsf: few uses, cheap to fetch, large: first")
+    @Test("gdsf: shards with few uses, a cheap fetch and a large size first")
     func gdsf() throws {
         let order = try order(
             "gdsf", facts(bytes: 100, uses: 2), facts(bytes: 100, uses: 1), facts(bytes: 400, uses: 2),
@@ -56,7 +56,7 @@ import Testing
         #expect(order == [2, 1, 0, 3, 4])
     }
 
-    @Test("ttl: what came in more than a week ago first, the oldest at the head; then by last use")
+    @Test("ttl: shards stored more than a week ago first, the oldest at the head; then by last use")
     func ttl() throws {
         let week = 604_800.0
         let order = try order(
@@ -65,7 +65,7 @@ import Testing
         #expect(order == [3, 1, 2, 0])
     }
 
-    @Test("slru: what was used once goes before what was used again, as long as that fits its segment")
+    @Test("slru: shards used once before shards used again, as long as the latter fit their segment")
     func slru() throws {
         #expect(
             try order("slru", facts(last: 1, uses: 5), facts(last: 9, uses: 1), facts(last: 2, uses: 2)) == [1, 0, 2])
@@ -74,7 +74,7 @@ import Testing
             try order("slru", facts(bytes: 10, last: 8), facts(last: 1, uses: 5), facts(last: 9, uses: 5)) == [1, 0, 2])
     }
 
-    @Test("hyperbolic: the fewest uses per second of stay first")
+    @Test("hyperbolic: the fewest uses per second of residence first")
     func hyperbolic() throws {
         let order = try order(
             "hyperbolic", facts(uses: 10, inserted: Self.now - 100_000), facts(uses: 2, inserted: Self.now - 10),
@@ -92,7 +92,7 @@ import Testing
                 == [0, 1, 2])
     }
 
-    @Test("what a memory tier sorts for lru is what lru.sql says")
+    @Test("a memory tier's own sorting for lru gives the order of lru.sql")
     func tierSort() throws {
         var state = MemoryTier.State(order: .leastRecentlyUsed)
         var random = SystemRandomNumberGenerator()
@@ -109,7 +109,7 @@ import Testing
         #expect(sorted == sorted.sorted())
     }
 
-    @Test("the clock of a tier answers with what it showed at a moment")
+    @Test("the clock of a tier returns its value at any past moment")
     func clock() {
         var clock = TierClock()
         clock.advance(to: 2, at: 100)

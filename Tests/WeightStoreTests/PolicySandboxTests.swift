@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 @testable import WeightStore
 
-/// What an operator's own policy may do, and what becomes of one that tries more.
+/// The limits of an operator's own policy, and the handling of a policy that exceeds them.
 @Suite(.blocking) struct PolicySandboxTests {
     let directory = try! TemporaryDirectory()
     let store: Store
@@ -71,7 +71,7 @@ import Testing
     }
 
     @Test(
-        "each of these is taken",
+        "each of these is accepted",
         arguments: [
             "SELECT shard_id FROM candidate", "SELECT shard_id FROM candidate;\n-- done\n/* quite */ ;",
             "SELECT SHARD_ID, bytes, 1.0 AS priority FROM candidate ORDER BY pow(heat, 2), ln(bytes)",
@@ -85,7 +85,7 @@ import Testing
         _ = try store.victims(of: Policy(name: "mine", sql: sql), count: 3)
     }
 
-    @Test("an endless query is interrupted, and nothing is large on its way")
+    @Test("an endless query is interrupted, and intermediate values are bounded")
     func endless() throws {
         let endless = Policy(
             name: "endless",
@@ -107,7 +107,7 @@ import Testing
     }
 
     @Test(
-        "in an eviction the default goes on for a policy that is refused, that takes too long, or that names nothing real"
+        "an eviction falls back to the default for a policy that is refused, takes too long, or names no real shard"
     )
     func fallback() throws {
         let stored = try store.quotaBytes
@@ -126,7 +126,7 @@ import Testing
         #expect(try store.quotaBytes < stored)
     }
 
-    @Test("a file in policies/ is a policy, and goes before the built-in one of its name")
+    @Test("a file in policies/ is a policy, and takes precedence over the built-in one of its name")
     func files() throws {
         try directory.write("-- Mine.\nSELECT shard_id FROM candidate ORDER BY bytes\n", to: "store/policies/mine.sql")
         try directory.write("SELECT shard_id FROM candidate ORDER BY layer\n", to: "store/policies/size.sql")
@@ -141,7 +141,7 @@ import Testing
         quota.policy = "broken"
         #expect(throws: PolicyError.self) { try store.setQuota(quota) }
         #expect(try store.quota.policy == "mine")
-        // The smallest goes first.
+        // The smallest is evicted first.
         let victims = try store.victims(of: store.policy("mine"), count: 2).victims
         #expect(victims[0].bytes < victims[1].bytes)
     }

@@ -24,7 +24,7 @@ import Testing
             .run()
     }
 
-    /// Requests from a random tree: each goes some way down, the first branches oftener than the others.
+    /// Requests from a random tree: each descends to a random depth, by the first branches more often than by others.
     private func requests(_ count: Int, seed: UInt64) -> [[Int]] {
         var random = Random(seed: seed)
         var names: [[Int]: Int] = [:]
@@ -58,16 +58,17 @@ import Testing
         #expect("\(error!)".contains("line 3"))
     }
 
-    @Test("a block behind one that is not there is no hit")
+    @Test("a block after a missing one is no hit")
     func prefixes() throws {
-        // Room for three. Without leaves first, lfu drops the head, which is younger than what is known to be used.
+        // Space for three. Without the rule of leaves first, lfu drops the head, which is younger than the blocks in
+        // use.
         let trace = try trace([[0, 1, 2], [3], [0, 1, 2]])
         let broken = try run(
             "lru", trace, blocks: 3, leavesFirst: false,
             sql: "SELECT shard_id, bytes FROM candidate ORDER BY depth, shard_id")
         #expect(broken.misses == 7)
         let whole = try run("lru", trace, blocks: 3)
-        // The tail went for 3, and is all that is missing.
+        // The tail was evicted for 3, and only the tail is missing.
         #expect(whole.misses == 5)
     }
 
@@ -97,7 +98,7 @@ import Testing
         var uses = 1
     }
 
-    /// A cache of so many blocks that drops the least of those that nothing builds on, found by a look at all.
+    /// A cache of so many blocks that drops the least of those without descendants, by a scan of all.
     private func byHand(_ trace: AccessTrace, _ blocks: Int, _ rank: (Block) -> [Double]) -> Int {
         var cache: [Int: Block] = [:]
         var (misses, isWhole, isFull, before) = (0, true, false, -1)
@@ -128,7 +129,7 @@ import Testing
         return misses
     }
 
-    @Test("no policy goes below the bound; with room for all each block misses once")
+    @Test("no policy falls below the bound; with space for all blocks each misses once")
     func bound() throws {
         let trace = try trace(requests(400, seed: 5))
         for blocks in [3, 12, 40, trace.objects.count] {
@@ -149,7 +150,7 @@ import Testing
         for name in ["lru", "lfu", "tail", "gdsf"] {
             let policy = try #require(Policy.builtIn.first { $0.name == name })
             let indexed = try run(name, trace, blocks: 12)
-            // Sorted anew each time, one block at a time as each block has the same size.
+            // Sorted again each time, one block at a time as each block has the same size.
             let sorted = try run(name, trace, blocks: 12, sql: "WITH same AS (\(policy.sql)) SELECT * FROM same")
             #expect(indexed.misses == sorted.misses, "\(name)")
         }

@@ -5,11 +5,11 @@ import TestSupport
 import Testing
 @testable import WeightStore
 
-/// Every statement that a path runs, asked for its plan.
+/// The query plans of all statements of an operation.
 @Suite(.blocking) struct QueryPlanTests {
     let directory = try! TemporaryDirectory()
 
-    /// Statements of `work` whose plan goes over a whole table.
+    /// Statements of `work` whose plan scans a whole table.
     private func scans(_ work: (Store) throws -> Void) throws -> [String] {
         let statements = Mutex<Set<String>>([])
         do {
@@ -44,7 +44,7 @@ import Testing
         try store.pin("one")
     }
 
-    @Test("no path of reading goes over a whole table")
+    @Test("no query of a read scans a whole table")
     func reading() throws {
         try fill()
         let scans = try scans { store in
@@ -70,7 +70,7 @@ import Testing
         #expect(scans.isEmpty, "\(scans.joined(separator: "\n"))")
     }
 
-    @Test("no path of importing goes over a whole table")
+    @Test("no query of an import scans a whole table")
     func importing() throws {
         try fill()
         try TestModel(layers: 3, seed: 7).write(to: directory("four"))
@@ -84,7 +84,7 @@ import Testing
         #expect(scans.isEmpty, "\(scans.joined(separator: "\n"))")
     }
 
-    @Test("removing a model looks at its own rows, and those of the few pins, claims and models")
+    @Test("removing a model reads only its own rows, and those of the few pins, claims and models")
     func removing() throws {
         try fill()
         let scans = try scans { store in try store.remove(["two"]) }

@@ -22,7 +22,7 @@ import WeightStore
         return Array(bytes[tensor.offset..<tensor.offset + tensor.bytes])
     }
 
-    @Test("a tensor is the bytes that its file has for it")
+    @Test("a tensor has the bytes of its file")
     func tensors() throws {
         let revision = try store.revision("org/model")
         let entries = try revision.tensorEntries()
@@ -52,7 +52,7 @@ import WeightStore
         #expect("\(error!)".contains("no such layer"))
     }
 
-    @Test("a revision is found by ref, version, commit, digest and the beginning of it")
+    @Test("a revision is found by ref, version, commit, digest and a prefix of the digest")
     func names() throws {
         let revision = try store.revision("org/model")
         let digest = revision.digest.hex
@@ -74,7 +74,7 @@ import WeightStore
         }
     }
 
-    @Test("a beginning that fits several revisions is ambiguous, and they are named")
+    @Test("a prefix that matches several revisions is ambiguous, and the error names them")
     func ambiguous() throws {
         // Twenty versions: two of their digests begin with the same hexadecimal digit, not with six.
         for seed in 2..<4 as Range<UInt64> {
@@ -97,7 +97,7 @@ import WeightStore
         #expect(tensor.bytes.withUnsafeBytes { Array($0) } == expected)
     }
 
-    @Test("a blob cut short or gone is a typed error that names it, and no SIGBUS")
+    @Test("a blob that is cut short or missing is a typed error that names it, and no SIGBUS")
     func damaged() throws {
         let revision = try store.revision("org/model")
         let entry = try #require(try revision.tensorEntries(named: "model.embed_tokens.weight").first)
@@ -113,7 +113,7 @@ import WeightStore
         ) { try revision.tensor(entry.name) }
     }
 
-    @Test("a file whose shard changed on disk is told by its SHA-256 when it is given back")
+    @Test("a file whose shard changed on disk is detected by its SHA-256 when it is exported")
     func changed() throws {
         let revision = try store.revision("org/model")
         let digest = try #require(try revision.tensorEntries(named: "model.embed_tokens.weight").first?.shard)
@@ -133,7 +133,7 @@ import WeightStore
         #expect(TemporaryDirectory.files(below: directory("out")).isEmpty)
     }
 
-    @Test("export keeps what is there, unless told to replace it")
+    @Test("export keeps existing files, unless replacing is requested")
     func overwrite() throws {
         let revision = try store.revision("org/model")
         try directory.write("mine", to: "out/config.json")

@@ -1,7 +1,7 @@
 import Synchronization
 import WeightStore
 
-/// A hub with one model of one file, which records what is read of it.
+/// A hub with one model of one file, which records the ranges that are read.
 final class RecordingHub: ModelOrigin {
     let url: String
     let path: String
@@ -14,7 +14,7 @@ final class RecordingHub: ModelOrigin {
         self.bytes = bytes
     }
 
-    /// What was read since the last call.
+    /// The ranges that were read since the last call.
     func reads() -> [Range<Int>] {
         ranges.withLock { ranges in
             defer { ranges = [] }

@@ -2,7 +2,7 @@ import TestSupport
 import Testing
 @testable import WeightStore
 
-/// What a format reader sees of a file behind an origin.
+/// A file at an origin, as a format reader reads it.
 @Suite(.blocking) struct RemoteSourceTests {
     private static let random: [UInt8] = {
         var bytes: [UInt8] = []
@@ -37,7 +37,7 @@ import Testing
         try check(0, bytes.count)
     }
 
-    @Test("the front is fetched once, whatever the steps, and kept")
+    @Test("the front is fetched once, in steps of any size, and kept")
     func front() throws {
         for offset in stride(from: 0, to: 3 << 20, by: 1000) { try check(offset, 1000) }
         for offset in stride(from: 0, to: 3 << 20, by: 7919) { try check(offset, 5000) }
@@ -84,7 +84,7 @@ import Testing
         #expect(hub.reads().isEmpty)
     }
 
-    @Test("once the work is cancelled, nothing more is read, from what is kept neither")
+    @Test("after the work is cancelled nothing is read, not even kept pieces")
     func cancelled() throws {
         try check(6 << 20, 10)
         work.cancel()

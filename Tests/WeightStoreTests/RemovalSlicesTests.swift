@@ -8,7 +8,7 @@ import TestSupport
 import Testing
 @testable import WeightStore
 
-/// Removals in slices: what other processes can do meanwhile, and what an interruption leaves.
+/// Removals in slices: the work of other processes meanwhile, and the state after an interruption.
 @Suite(.blocking) struct RemovalSlicesTests {
     let directory = try! TemporaryDirectory()
 
@@ -93,7 +93,7 @@ import Testing
         try expectWhole("other", store)
     }
 
-    @Test("a dry run holds no lock and begins no write, and reports what the removal does")
+    @Test("a dry run holds no lock and begins no write, and reports the same as the removal")
     func dryRun() throws {
         let written = Mutex<[String]>([])
         let store = try traced { sql in
@@ -139,7 +139,7 @@ import Testing
         #expect(TemporaryDirectory.files(below: directory("store/blobs")) == [".store"])
     }
 
-    @Test("no revision links a file of which rows were removed; importing it again stores it anew")
+    @Test("no revision links a file of which rows were removed; importing it again stores it again")
     func halfRemoved() throws {
         let store = try Store(at: directory("store"))
         let files = try store.catalog.write { db in
@@ -168,7 +168,7 @@ import Testing
         #expect(TemporaryDirectory.files(below: directory("store/blobs")) == [".store"])
     }
 
-    @Test("a file that is linked again before it is visited stays, and its shards get what their holders say")
+    @Test("a file that is linked again before it is visited stays, and its shards get their holders' evictability")
     func linkedAgain() throws {
         let store = try Store(at: directory("store"))
         try store.catalog.write { db in try RevisionTable.remove(RevisionRow.find("large", db).id, db) }
@@ -181,7 +181,7 @@ import Testing
         try expectWhole("large", store)
     }
 
-    @Test("the shards of a file that others link become evictable once a holder without an origin is gone")
+    @Test("the shards of a file that others link become evictable once a holder without an origin is removed")
     func shared() throws {
         let store = try Store(at: directory("store"))
         var request = ImportRequest(source: directory("large"), name: "copy")

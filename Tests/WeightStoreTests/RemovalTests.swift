@@ -31,7 +31,7 @@ import WeightStore
         #expect(try contents(out("model.safetensors")) == model.file(model.tensors))
     }
 
-    @Test("what other models share stays, what is a model's own goes at once")
+    @Test("bytes that other models share stay, and a model's own are removed at once")
     func shared() throws {
         try add("base")
         let before = blobs()
@@ -50,16 +50,16 @@ import WeightStore
     func dryRun() throws {
         try add("base")
         let before = blobs()
-        let said = try store.remove(["base"], dryRun: true)
+        let planned = try store.remove(["base"], dryRun: true)
         #expect(blobs() == before)
         try check("base")
         let done = try store.remove(["base"])
-        #expect(said.revisions == done.revisions)
-        #expect(said.bytes == done.bytes)
-        #expect(said.shards == done.shards)
+        #expect(planned.revisions == done.revisions)
+        #expect(planned.bytes == done.bytes)
+        #expect(planned.shards == done.shards)
     }
 
-    @Test("a pinned revision is refused, and goes with force")
+    @Test("a pinned revision is removed only with force")
     func pinned() throws {
         try add("base")
         try store.pin("base", note: "in production")
@@ -72,7 +72,7 @@ import WeightStore
         #expect(blobs().isEmpty)
     }
 
-    @Test("a revision that somebody holds is refused, also with force")
+    @Test("a revision in use is not removed, even with force")
     func held() throws {
         try add("base")
         let other = try Store(at: directory("store"))
@@ -88,7 +88,7 @@ import WeightStore
         try store.remove(["base"])
     }
 
-    @Test("of several names, none goes if one may not")
+    @Test("of several names, none is removed if one must not be")
     func together() throws {
         try add("one")
         try add("two", seed: 2)
@@ -97,7 +97,7 @@ import WeightStore
         #expect(try store.models().map(\.name) == ["one", "two"])
     }
 
-    @Test("a version number is never given twice")
+    @Test("a version number is never assigned twice")
     func versions() throws {
         try add("base", seed: 1)
         try add("base", seed: 2)
@@ -115,7 +115,7 @@ import WeightStore
         return rule
     }
 
-    @Test("prune takes what no ref names, but not what is pinned")
+    @Test("prune removes revisions that no ref names, but not pinned ones")
     func pruneUnreferenced() throws {
         for seed in 1...4 as ClosedRange<UInt64> { try add("base", seed: seed) }
         try store.pin("base@v2")
@@ -126,7 +126,7 @@ import WeightStore
         try check("base", seed: 4)
     }
 
-    @Test("prune keeps what a ref names; with referenced ones included, it keeps what main names")
+    @Test("prune keeps revisions that a ref names; with referenced ones included, it keeps the one that main names")
     func pruneReferenced() throws {
         for seed in 1...4 as ClosedRange<UInt64> { try add("base", seed: seed) }
         try store.setRef("prod", to: "base@v1")
@@ -194,7 +194,7 @@ import WeightStore
         #expect(try versions("other") == [1, 2])
     }
 
-    @Test("prune by age spares what was read or imported since")
+    @Test("prune by age keeps revisions that were read or imported since")
     func pruneAge() throws {
         for seed in 1...2 as ClosedRange<UInt64> { try add("base", seed: seed) }
         try store.prune(rule { $0.olderThanSeconds = 3600 })
@@ -206,12 +206,12 @@ import WeightStore
     @Test("prune down to a size stops as soon as it is reached, the longest unused first")
     func pruneDownTo() throws {
         for seed in 1...3 as ClosedRange<UInt64> { try add("base", seed: seed) }
-        // Seconds are what the catalog counts in.
+        // The catalog counts in seconds.
         sleep(1)
         _ = try store.revision("base@v1").layer(0)
         let stored = try store.usage().stored
-        let said = try store.prune(rule { $0.downToBytes = stored - 1 }, dryRun: true)
-        #expect(said.revisions == ["base@v2"])
+        let planned = try store.prune(rule { $0.downToBytes = stored - 1 }, dryRun: true)
+        #expect(planned.revisions == ["base@v2"])
         try store.prune(rule { $0.downToBytes = stored - 1 })
         #expect(try versions() == [1, 3])
         #expect(try store.usage().stored < stored)

@@ -33,12 +33,12 @@ import Testing
     }
 
     @Test(
-        "the same bytes under another extension have their tensors, and leave no shard behind",
+        "the same bytes under another extension have their tensors, and no shard is left over",
         arguments: [true, false])
     func formats(blobFirst: Bool) throws {
         try write()
         do {
-            // In a process of its own: what it wrote and did not need is claimed as long as it lives.
+            // In its own process: shards that it wrote and did not need are claimed as long as it lives.
             let importing = try Store(at: directory("store"))
             for name in blobFirst ? ["blob", "model"] : ["model", "blob"] {
                 try importing.importModelBlocking(ImportRequest(source: directory(name), name: name))
@@ -63,7 +63,7 @@ import Testing
         try FileManager.default.linkItem(
             atPath: directory("model/model.safetensors"), toPath: directory("link/x.bin"))
         Thread.sleep(forTimeInterval: 0.2)
-        // What an import that was interrupted after its last shard leaves: a memo without a revision.
+        // The leftover of an import that was interrupted after its last shard: a memo without a revision.
         for name in blobFirst ? ["link", "model"] : ["model", "link"] {
             try add(name)
             try store.catalog.write { db in try db.execute(sql: "DELETE FROM revision") }
@@ -92,7 +92,7 @@ import Testing
         try store.catalog.write { db in
             try db.execute(sql: "DELETE FROM revision")
             try db.execute(sql: "DELETE FROM file")
-            // What another rule would have left: the same numbers, other shards.
+            // The rows that another rule would have written: the same numbers, other shards.
             try db.execute(
                 sql: """
                     UPDATE source SET plan = zeroblob(32);
@@ -105,7 +105,7 @@ import Testing
         #expect(try bytes == contents(directory("model/model.safetensors")))
     }
 
-    @Test("a shard that nothing references is an orphan, whatever its row says")
+    @Test("a shard that nothing references is an orphan, whatever state its row has")
     func unreferenced() throws {
         try write()
         try add("model")
@@ -120,7 +120,7 @@ import Testing
         try expectEmpty()
     }
 
-    @Test("the grace period of an orphan begins anew with each claim")
+    @Test("each claim restarts the grace period of an orphan")
     func grace() throws {
         let facts = ShardFacts(digest: .zero, bytes: 1, kind: .file, head: 0)
         let old = StoreClock.now - 2 * 86_400

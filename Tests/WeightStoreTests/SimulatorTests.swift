@@ -26,7 +26,7 @@ import Testing
         try Simulation(trace: trace, policy: policy(name), quota: quota, low: low).run()
     }
 
-    /// A cache that keeps a value for each object and evicts the least, by a look at all.
+    /// A cache that keeps a value for each object and evicts the least, by a scan of all.
     private func byHand(
         _ trace: AccessTrace, _ quota: Int,
         _ value: (_ uses: Int, _ bytes: Int, _ last: Int, _ clock: Double) -> [Double],
@@ -108,7 +108,7 @@ import Testing
         }
     }
 
-    @Test("the terms of a policy's order, with its columns' names replaced")
+    @Test("the terms of a policy's order are found, with its columns' names replaced")
     func terms() throws {
         #expect(PolicyTerms.of(try policy("lru").sql) == ["last_access", "shard_id"])
         #expect(PolicyTerms.of(try policy("size").sql) == ["bytes desc", "last_access", "shard_id"])
@@ -123,7 +123,7 @@ import Testing
             ])
     }
 
-    @Test("no policy goes below the bound, and the bound falls with the quota")
+    @Test("no policy falls below the bound, and the bound falls as the quota grows")
     func bound() throws {
         let trace = try trace()
         var last = Simulation.Result()
@@ -139,18 +139,18 @@ import Testing
             #expect(bound.misses <= last.misses && bound.missedBytes <= last.missedBytes)
             last = bound
         }
-        // With room for all, each object misses once.
+        // With space for all, each object misses once.
         #expect(last.misses == trace.objects.count)
         #expect(last.missedBytes == trace.footprint)
     }
 
-    @Test("Belady's example: with room for three of objects of one size, the farthest next use goes")
+    @Test("Belady's example: with space for three objects of one size, the one with the farthest next use is evicted")
     func belady() throws {
         // Belady 1966's kind of reference string; MIN has 9 faults with 3 frames (Silberschatz, Operating System Concepts).
         let string = [7, 0, 1, 2, 0, 3, 0, 4, 2, 3, 0, 3, 2, 1, 2, 0, 1, 7, 0, 1]
         let lines = string.enumerated().map { "\($0.offset),\($0.element),10\n" }.joined()
         let trace = try AccessTrace(files: [try directory.write(lines, to: "belady.csv")])
-        // Without the duty to bring in what is not worth it there is one fault less than bytes show.
+        // If an object need not be stored, there is one fault less than in the count of bytes.
         #expect(Bound.result(trace, quota: 30).missedBytes <= 90)
         #expect(try run("lru", trace, 30).misses == 12)
     }

@@ -47,7 +47,7 @@ import WeightStore
         return bytes
     }
 
-    @Test("every model, version, ref, pin with its note, origin and access count is there")
+    @Test("every model, version, ref, pin with its note, origin and access count is present")
     func models() throws {
         let models = try store.models()
         #expect(models.map(\.name) == facts.models.map(\.name))
@@ -82,7 +82,7 @@ import WeightStore
         }
     }
 
-    @Test("totals, what each model takes, and the quotas are what they were")
+    @Test("totals, the bytes of each model, and the quotas are unchanged")
     func totals() throws {
         let stats = try store.stats()
         #expect(stats.models == facts.stats.models)
@@ -143,7 +143,7 @@ import WeightStore
         #expect(try store.verifyBlocking().damage.isEmpty)
     }
 
-    @Test("of a partial pull, the tensors that were fetched are readable without the hub")
+    @Test("the fetched tensors of a partial pull are readable without the hub")
     func partialPull() throws {
         let pull = facts.partialPull
         let revision = try store.revision(pull.revision)
@@ -159,7 +159,7 @@ import WeightStore
         #expect(layer.tensors.map(\.entry.name) == pull.tensors.filter { $0.layer == 0 }.map(\.name))
     }
 
-    @Test("prompts are there with their tokens and counts")
+    @Test("prompts are present with their tokens and counts")
     func prompts() throws {
         let prompts = try store.prompts()
         #expect(prompts.count == facts.prompts.count)

@@ -19,7 +19,7 @@ import Testing
         }
     }
 
-    @Test("what a static release build compiles has Testing only where there is Testing")
+    @Test("sources that a static release build compiles import Testing only where it can be imported")
     func release() throws {
         let root = URL(filePath: #filePath).appending(path: "../../..").standardizedFileURL
         for folder in ["Sources", "Tests/TestSupport", "Tests/KVBenchmark", "Tests/WarmEngine", "Tests/ExampleEngine"] {

@@ -58,7 +58,7 @@ import Testing
         for (table, files) in writers.sorted(by: { $0.key < $1.key }) {
             #expect(files.count == 1, "\(table) is written in \(files.sorted().joined(separator: ", "))")
         }
-        // What triggers keep is written nowhere.
+        // Columns that triggers maintain are written nowhere else.
         #expect(tables.subtracting(writers.keys) == ["shard_totals", "kv_totals"])
         for (table, files) in writers where !table.hasPrefix("fleet") {
             #expect(files.allSatisfy { $0.hasPrefix("Storage/Tables/") }, "\(table): \(files.sorted())")
@@ -85,7 +85,7 @@ import Testing
         }
     }
 
-    @Test("nothing that a query gives is unwrapped by force")
+    @Test("no result of a query is unwrapped by force")
     func unwrapped() throws {
         for source in Self.sources where source.code.contains("import GRDB") {
             for match in source.code.matches(of: /(?:[\)\]]|"""\s*\))!(?!=)/) {

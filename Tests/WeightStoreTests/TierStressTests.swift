@@ -10,7 +10,7 @@ import Testing
 @Suite(.blockingInTurn, .serialized) struct TierStressTests {
     let directory = try! TemporaryDirectory()
 
-    /// Brings shards in as `inner` does, but for one in `rarity`, which fails.
+    /// Loads shards as `inner` does, but for one in `rarity`, which fails.
     private struct FailingMedium: TierMedium {
         struct Failure: Error {}
         let inner: any TierMedium
@@ -29,7 +29,7 @@ import Testing
         }
     }
 
-    /// Ends no load, cancelled or not, until it may.
+    /// Ends no load, cancelled or not, until the test allows it.
     private final class HeldMedium: TierMedium {
         private let inner: any TierMedium
         private let held = Mutex<[@Sendable () -> Void]?>([])
@@ -70,7 +70,7 @@ import Testing
         let medium = HeldMedium(RAMMedium(threads: try WorkerThreads(count: 1), locksPages: false))
         let revision = try store.revision("model")
         let bytes = try revision.layers().map(\.bytes).max() ?? 0
-        // Room for one layer.
+        // Space for one layer.
         let memory = MemoryTier(.ram, medium: medium, budget: bytes + bytes / 2) { [store] in store.blobs.path($0) }
         let view = RevisionView(try revision.places(), in: memory, name: "model", hold: revision.hold)
         let abandoned = PendingLease(try view.layer(0, Work()), waitsForSpace: false)
@@ -81,7 +81,7 @@ import Testing
         #expect(try await pending.value().layer == 1)
         await #expect(throws: CancellationError.self) { try await abandoned.value() }
         try await eventually { memory.gauge.loading == 0 && memory.isExact }
-        // Leased bytes are in use as before: there a request that does not wait is refused.
+        // Leased bytes are in use as before: a request that does not wait is refused.
         let held = try await PendingLease(view.layer(1, Work())).value()
         await #expect(throws: TierError.self) {
             try await PendingLease(view.layer(0, Work()), waitsForSpace: false).value()
@@ -109,7 +109,7 @@ import Testing
             try model.write(to: directory(name))
             try store.importModelBlocking(ImportRequest(source: directory(name)))
         }
-        // Room for about half of what there is.
+        // Space for about half of all bytes.
         let budget = 16 << 20
         let memory = MemoryTier(
             tier, medium: FailingMedium(inner: try medium(tier, budget: budget), rarity: 40), budget: budget
@@ -136,7 +136,7 @@ import Testing
         }
         isOver.store(true, ordering: .relaxed)
         try await watcher.value
-        // Leases that nobody waited for any more are given back by the loaders' threads.
+        // Leases without a waiting caller are ended by the loaders' threads.
         try await eventually { memory.gauge.loading == 0 && memory.gauge.leased == 0 }
         let gauge = memory.gauge
         #expect(memory.isExact)
@@ -157,7 +157,7 @@ import Testing
             case 0..<5:
                 let lease = try await view.layer(layer, Work()).lease()
                 if Bool.random(using: &random) { await Task.yield() }
-                // The bytes are there: a tensor's first and last are read.
+                // The bytes are readable: the test reads a tensor's first and last byte.
                 try lease.withUnsafeBytes(of: lease.tensors[0]) { bytes in
                     #expect(bytes.count == lease.tensors[0].entry.bytes)
                     _ = bytes.first.map { $0 ^ bytes.last! }
@@ -167,7 +167,7 @@ import Testing
                 pending.cancel()
                 _ = try await pending.value()
             case 6:
-                // Dropped before it was taken.
+                // Dropped before its result was read.
                 _ = try PendingLease(view.layer(layer, Work()), waitsForSpace: Bool.random(using: &random))
             case 7:
                 var left = Int.random(in: 1..<6, using: &random)

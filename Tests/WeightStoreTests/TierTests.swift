@@ -37,12 +37,12 @@ import Testing
 
     static let driver: CUDADouble = {
         let driver = try! CUDADouble()
-        // Room for the tiers of all tests at once.
+        // Space for the tiers of all tests at once.
         driver.setDevices(2, bytes: 64 << 30)
         return driver
     }()
 
-    @Test("a lease is on the very bytes of the layer, in each tier", arguments: tiers)
+    @Test("a lease holds the exact bytes of the layer, in each tier", arguments: tiers)
     func bytes(tier: Tier) async throws {
         let revision = try store.revision("base")
         for number in 0..<4 {
@@ -58,7 +58,7 @@ import Testing
         #expect(try gauge(tier).bytes == gauge(tier).leased)
     }
 
-    @Test("a second lease moves nothing, and asks neither the catalog nor the file system", arguments: tiers)
+    @Test("a second lease moves nothing, and reads neither the catalog nor the file system", arguments: tiers)
     func hit(tier: Tier) async throws {
         let statements = Mutex(0)
         let store = try Store(at: directory("store"), create: false) { _ in statements.withLock { $0 += 1 } }
@@ -66,7 +66,7 @@ import Testing
         let revision = try store.revision("base")
         _ = try await revision.lease(layer: 1, in: tier)
         let before = (statements.withLock { $0 }, store.gauges[0])
-        // Without its blobs it can only be had from memory.
+        // Without its blobs it can only be read from memory.
         try FileManager.default.moveItem(atPath: directory("store/blobs"), toPath: directory("store/away"))
         for _ in 0..<100 { _ = try await revision.lease(layer: 1, in: tier) }
         let after = (statements.withLock { $0 }, store.gauges[0])
@@ -94,7 +94,7 @@ import Testing
         #expect(try two.withUnsafeBytes(of: two.tensor(name)) { Array($0) } == expected(name, tuned))
     }
 
-    @Test("over budget the shards go that were not used for the longest time, and never a leased one", arguments: tiers)
+    @Test("above the budget the least recently used shards are evicted, and never a leased one", arguments: tiers)
     func budget(tier: Tier) async throws {
         let layer = try await store.revision("base").lease(layer: 0, in: tier).bytes
         store.tiers.close(tier)
@@ -119,7 +119,7 @@ import Testing
         }
     }
 
-    @Test("many who ask at once cause one load", arguments: tiers)
+    @Test("concurrent requests for a layer cause one load", arguments: tiers)
     func singleFlight(tier: Tier) async throws {
         let revision = try store.revision("base")
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -133,7 +133,7 @@ import Testing
         #expect(gauge.leased == 0)
     }
 
-    @Test("a stream hands out the layers in order, and gives all of them back", arguments: tiers)
+    @Test("a stream yields the layers in order, and ends all their leases", arguments: tiers)
     func stream(tier: Tier) async throws {
         var numbers: [Int] = []
         for try await layer in try store.revision("base").stream(to: tier, ahead: 2) {
@@ -145,7 +145,7 @@ import Testing
         #expect(try gauge(tier).leased == 0)
     }
 
-    @Test("a stream goes on with room for two layers, as long as its consumer lets go", arguments: tiers)
+    @Test("a stream continues with space for two layers, as long as its consumer ends its leases", arguments: tiers)
     func tightStream(tier: Tier) async throws {
         let layer = try await store.revision("base").lease(layer: 0, in: tier).bytes
         store.tiers.close(tier)
@@ -162,7 +162,7 @@ import Testing
         #expect(try gauge(tier).bytes <= gauge(tier).budget)
     }
 
-    @Test("a cancelled stream stops and gives everything back", arguments: tiers)
+    @Test("a cancelled stream stops and ends all its leases", arguments: tiers)
     func cancelledStream(tier: Tier) async throws {
         let revision = try store.revision("base")
         let task = Task {
@@ -171,13 +171,15 @@ import Testing
             }
         }
         await #expect(throws: CancellationError.self) { try await task.value }
-        // What was under way when it was cancelled ends by itself.
+        // Loads that were running at the cancellation end by themselves.
         try await eventually { try gauge(tier).loading == 0 }
         #expect(try gauge(tier).leased == 0)
         #expect(try gauge(tier).loading == 0)
     }
 
-    @Test("a shard that is gone, short or changed in size is a typed error, and nothing is left over", arguments: tiers)
+    @Test(
+        "a shard that is missing, short or changed in size is a typed error, and nothing is left over", arguments: tiers
+    )
     func damaged(tier: Tier) async throws {
         let revision = try store.revision("base")
         let digest = try #require(try revision.tensorEntries(named: "model.embed_tokens.weight").first?.shard)
@@ -198,7 +200,7 @@ import Testing
         _ = try await revision.lease(in: tier)
     }
 
-    @Test("an expert is leased alone, and what the layer shares without it", arguments: tiers)
+    @Test("an expert is leased alone, and the layer's shared tensors without it", arguments: tiers)
     func experts(tier: Tier) async throws {
         var model = TestModel(layers: 1)
         for expert in 0..<3 {
@@ -215,7 +217,7 @@ import Testing
         #expect(try gauge(tier).shards < 6)
     }
 
-    @Test("a lease is given back once, however often one asks")
+    @Test("a lease ends once, however often its end is called")
     func release() async throws {
         let lease = try await store.revision("base").lease(layer: 0, in: .ram)
         let other = try await store.revision("base").lease(layer: 0, in: .ram)
@@ -227,7 +229,7 @@ import Testing
     }
 
     /// Several rounds: threads that load a lease's shards must not hold its revision after they have delivered it.
-    @Test("a revision that a lease is on is not removed, and is as soon as the lease ends")
+    @Test("a revision with a lease is not removed, and can be removed as soon as the lease ends")
     func holdsRevision() async throws {
         for _ in 0..<20 {
             let other = try Store(at: directory("store"))
@@ -244,7 +246,7 @@ import Testing
         }
     }
 
-    @Test("the uses of shards in memory come to the catalog, in a batch")
+    @Test("the uses of shards in memory are written to the catalog in a batch")
     func counts() async throws {
         do {
             let other = try Store(at: directory("store"))

@@ -1,8 +1,8 @@
 import Foundation
 import WeightStore
 
-/// A format made up for tests, with its directory at the end: the data of the tensors, a JSON array that says what they
-/// are, its length in 8 bytes, and `TRAILER` with a line feed.
+/// A format for tests, with its directory at the end: the data of the tensors, a JSON array that describes them, its
+/// length in 8 bytes, and `TRAILER` with a line feed.
 enum TrailerFormat: ModelFormat {
     static let name = "trailer"
     static let fileExtensions = ["trailer"]

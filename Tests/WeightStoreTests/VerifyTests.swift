@@ -30,7 +30,7 @@ import WeightStore
         try Data(bytes).write(to: URL(fileURLWithPath: path))
     }
 
-    @Test("a whole store is found whole")
+    @Test("verify reports an intact store as intact")
     func whole() throws {
         let summary = try store.verifyBlocking()
         #expect(summary.damage.isEmpty && summary.known.isEmpty)
@@ -38,7 +38,7 @@ import WeightStore
         #expect(summary.bytes == (try store.stats().stored))
     }
 
-    @Test("one flipped bit is found, set aside, its models named, and healed by the same import")
+    @Test("one flipped bit is detected, its shard is set aside, its models are named, and the same import restores it")
     func heal() throws {
         let (path, digest) = try path(of: "model.embed_tokens.weight")
         try flip(path)
@@ -61,7 +61,7 @@ import WeightStore
         #expect(try store.collectGarbage().quarantined == 1)
     }
 
-    @Test("a file that is gone is found, and healed by the same import")
+    @Test("a missing file is reported, and the same import restores it")
     func missing() throws {
         let (path, digest) = try path(of: "model.embed_tokens.weight")
         try FileManager.default.removeItem(atPath: path)
@@ -73,7 +73,7 @@ import WeightStore
         #expect(FileManager.default.fileExists(atPath: path))
     }
 
-    @Test("only what a revision holds, only a share, only what is due")
+    @Test("verify can be limited to a revision, to a share, and to shards that are due")
     func rules() throws {
         var rule = VerifyRule()
         rule.revision = "base"
@@ -96,7 +96,7 @@ import WeightStore
         rule.bytesPerSecond = stored * 2
         let start = ContinuousClock.now
         _ = try store.verifyBlocking(rule)
-        // Not a matter of speed: at this rate it can't be faster.
+        // Independent of the machine's speed: at this rate it cannot be faster.
         #expect(ContinuousClock.now - start > .milliseconds(350))
     }
 

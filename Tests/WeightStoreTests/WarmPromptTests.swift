@@ -18,10 +18,10 @@ import Testing
         try store.addPrompt(tokens, name: "system", to: "model")
     }
 
-    /// Blocks of 16 tokens: their sum, over and over. Notes what it was asked for.
+    /// Blocks of 16 tokens: their sum, repeated. Records the requests.
     private final class Engine: PrefillEngine {
         struct Broken: Error {}
-        let asked = Mutex<[(prompt: [UInt32], firstMissing: Int, resident: Int)]>([])
+        let requested = Mutex<[(prompt: [UInt32], firstMissing: Int, resident: Int)]>([])
         let tenants: [String]
         let most: Int
         let fails: Bool
@@ -39,7 +39,7 @@ import Testing
         }
 
         func prefill(_ kv: KVBlocks, tokens: [UInt32], firstMissing: Int) async throws -> [[UInt8]] {
-            asked.withLock { $0.append((tokens, firstMissing, store.gauges[0].bytes)) }
+            requested.withLock { $0.append((tokens, firstMissing, store.gauges[0].bytes)) }
             if fails { throw Broken() }
             return (firstMissing..<tokens.count / 16).prefix(most).map { block in
                 let sum = tokens[16 * block..<16 * block + 16].reduce(0, &+)
@@ -59,7 +59,7 @@ import Testing
         try store.kvBlocks(of: store.revision("model"), format: "sums", blockTokens: 16, tenant: tenant)
     }
 
-    @Test("missing blocks are computed once the weights are in, from the first that is missing on, and stored")
+    @Test("missing blocks are computed once the weights are loaded, from the first missing one on, and stored")
     func computes() async throws {
         let kv = try kv()
         let chain = kv.chain(tokens)
@@ -70,10 +70,10 @@ import Testing
         #expect(plan.prefills.map { [$0.present, $0.missing] } == [[1, 3]])
         let summary = try await store.warm(request(engine))
         #expect(summary.failed.isEmpty && summary.computed == 3)
-        let asked = engine.asked.withLock { $0 }
-        #expect(asked.map(\.firstMissing) == [1] && asked[0].prompt == Array(tokens.prefix(64)))
-        // The weights, and the block that was there.
-        #expect(asked[0].resident == plan.bytes)
+        let requested = engine.requested.withLock { $0 }
+        #expect(requested.map(\.firstMissing) == [1] && requested[0].prompt == Array(tokens.prefix(64)))
+        // The weights, and the block that was stored.
+        #expect(requested[0].resident == plan.bytes)
         let before = store.gauges[0]
         let lease = try await kv.lease(kv.longestPrefix(of: tokens), in: .ram)
         #expect(lease.blocks == 4 && store.gauges[0].misses == before.misses)
@@ -82,7 +82,7 @@ import Testing
         // Nothing is left to do.
         let again = try await store.warm(request(engine))
         #expect(again.warmed == 0 && again.computed == 0 && again.plan.prefills.isEmpty)
-        #expect(engine.asked.withLock { $0.count } == 1)
+        #expect(engine.requested.withLock { $0.count } == 1)
         #expect(store.gauges[0].leased == lease.blocks * 100_032)
     }
 
@@ -93,13 +93,13 @@ import Testing
         #expect(try kv("acme").longestPrefix(of: tokens).blocks == 4)
         #expect(try kv("other").longestPrefix(of: tokens).blocks == 4)
         #expect(try kv().longestPrefix(of: tokens).isEmpty)
-        // Without the engine, all that are there come in.
+        // Without the engine, all stored blocks are loaded.
         try store.clear(.ram)
         let items = try store.warmPlan(request(nil)).items.filter { $0.prompt != nil }
         #expect(items.map(\.parts) == [4, 4])
     }
 
-    @Test("an engine that gives less, or fails, is said, and what it gave is kept")
+    @Test("an engine that returns fewer blocks, or fails, is reported, and its blocks are kept")
     func less() async throws {
         let less = try await store.warm(request(Engine(store, most: 2)))
         #expect(less.computed == 2 && less.failed.isEmpty)
@@ -111,7 +111,7 @@ import Testing
         #expect(try kv().longestPrefix(of: tokens).blocks == 2)
     }
 
-    @Test("with little room the weights come first, then the first blocks; what does not fit is said")
+    @Test("with little space the weights are loaded first, then the first blocks; blocks that do not fit are reported")
     func tight() async throws {
         let engine = Engine(store)
         _ = try await store.warm(request(engine))
@@ -126,7 +126,7 @@ import Testing
         #expect(other.gauges[0].bytes == summary.warmed && summary.warmed <= all - 150_000)
     }
 
-    @Test("a prompt shorter than a block, and one without an engine, are left out with the reason")
+    @Test("a prompt shorter than a block, and one without an engine, are skipped with the reason")
     func reasons() async throws {
         try store.addPrompt([1, 2, 3], name: "tiny", to: "model")
         #expect(try store.warmPlan(request(nil)).skipped.map(\.reason) == [.notComputed, .notComputed])
@@ -135,7 +135,7 @@ import Testing
         #expect(plan.prefills.count == 1)
     }
 
-    @Test("a block whose file is lost is dropped, the rest comes in, and the next run has it computed again")
+    @Test("a block whose file is lost is dropped, the rest is loaded, and the next run computes it again")
     func lost() async throws {
         let engine = Engine(store)
         _ = try await store.warm(request(engine))
@@ -153,7 +153,7 @@ import Testing
         #expect(try kv().longestPrefix(of: tokens).blocks == 4)
     }
 
-    @Test("a request counts for each prompt that it begins with, once, whichever way it looks")
+    @Test("a request counts once for each prompt that it begins with, by every kind of lookup")
     func counts() async throws {
         try store.addPrompt(Array(tokens.prefix(32)), name: "head", to: "model")
         try store.addPrompt(
@@ -164,7 +164,7 @@ import Testing
             Dictionary(uniqueKeysWithValues: try store.prompts(of: "model").map { ($0.name, $0.accesses) })
         }
         let chain = kv.chain(tokens + [1, 2, 3])
-        // Nothing is here yet.
+        // No block is stored yet.
         _ = try await kv.lease(kv.longestPrefix(of: chain), in: .ram)
         #expect(try counted() == ["system": 1, "head": 1, "else": 0])
         try kv.put(chain, (0..<3).map { _ in [1, 2, 3] })

@@ -6,7 +6,7 @@ import Testing
 @testable import Tiers
 @testable import WeightStore
 
-/// What is used most is in memory before it is asked for.
+/// The most used models are in memory before the first request.
 @Suite(.blockingInTurn, .serialized) struct WarmTests {
     let directory = try! TemporaryDirectory()
     let base = TestModel(layers: 4)
@@ -19,7 +19,7 @@ import Testing
         try add("unused", TestModel(layers: 2, seed: 4), to: store)
     }
 
-    /// A model that its directory can give back.
+    /// A model that can be fetched again from its directory.
     private func add(_ name: String, _ model: TestModel, to store: Store, source: String? = nil) throws {
         let source = source ?? name
         try model.write(to: directory(source))
@@ -62,7 +62,7 @@ import Testing
     }
 
     @Test(
-        "after a restart the most used come in, what they share once, and their first use is a hit",
+        "after a restart the most used models are loaded, shared shards once, and their first use is a hit",
         arguments: TierTests.tiers)
     func firstUse(tier: Tier) async throws {
         try await use(["base": 5, "tuned": 3, "other": 1])
@@ -86,7 +86,7 @@ import Testing
         #expect(store.gauges[0].misses > 0)
     }
 
-    @Test("what is done is what the plan says", arguments: [100, 16, 7, 3, 1])
+    @Test("a warm-up does what its plan says", arguments: [100, 16, 7, 3, 1])
     func plan(megabytes: Int) async throws {
         try await use(["base": 5, "tuned": 3, "other": 4, "unused": 1])
         let store = try open(.ram, budget: megabytes << 20)
@@ -106,7 +106,7 @@ import Testing
             let layers = try resident(entry.revision, in: store, .ram)
             #expect(layers.prefix(entry.parts).allSatisfy { $0.resident == $0.bytes })
         }
-        // Everything that is hot is in, or said to be left out.
+        // Every hot shard is loaded, or reported as skipped.
         let wanted = try bytes("base", "tuned", "other", "unused", in: store)
         if megabytes == 100 {
             #expect(plan.skipped.isEmpty && plan.bytes >= wanted)
@@ -115,7 +115,7 @@ import Testing
         }
     }
 
-    @Test("with room for less than one model its first layers come in, in order")
+    @Test("with space for less than one model its first layers are loaded, in order")
     func tight() async throws {
         try await use(["base": 3])
         let store = try open(.ram, budget: 6 << 20)
@@ -128,7 +128,7 @@ import Testing
         #expect(entry.bytes + summary.plan.skipped[0].bytes >= (try bytes("base", in: store)))
     }
 
-    @Test("a second run moves nothing, and warming makes nothing more popular", arguments: TierTests.tiers)
+    @Test("a second run moves nothing, and a warm-up does not count as an access", arguments: TierTests.tiers)
     func again(tier: Tier) async throws {
         try await use(["base": 2, "other": 1])
         let heat: (Store) throws -> [Double] = { store in
@@ -150,7 +150,7 @@ import Testing
         #expect(try store.models().map(\.accesses) == opened)
     }
 
-    @Test("nothing hotter goes, and nothing that is as hot; what is colder makes room", arguments: TierTests.tiers)
+    @Test("hotter and equally hot shards are not evicted; colder ones are", arguments: TierTests.tiers)
     func hotter(tier: Tier) async throws {
         let budget = try bytes("base", in: open(tier)) + (1 << 20)
         do {
@@ -177,7 +177,7 @@ import Testing
         #expect(store.gauges[0].bytes <= budget)
     }
 
-    @Test("a lease keeps what is cold, however hot that is which wants in")
+    @Test("a leased shard is not evicted, however cold it is and however hot the incoming one is")
     func leased() async throws {
         try await use(["other": 9])
         let store = try open(.ram, budget: try bytes("base", in: open(.ram)) + (1 << 20))
@@ -188,14 +188,14 @@ import Testing
         #expect(lease.tensors.count == base.tensors.count)
     }
 
-    @Test("cancelled in the middle it stops, and gives back all that it held", arguments: [Tier.gpu])
+    @Test("a warm-up that is cancelled in the middle stops, and ends all its leases", arguments: [Tier.gpu])
     func cancelled(tier: Tier) async throws {
         try await use(["base": 2, "other": 1])
         let store = try open(tier)
         let plan = try store.warmPlan(WarmRequest(to: tier))
         let work = Work()
         TierTests.driver.hold(true)
-        let task = Task { try await store.bring(plan, work) }
+        let task = Task { try await store.execute(plan, work) }
         // Copies are held back: something is under way, and can't end.
         while store.gauges[0].loading == 0 { try await Task.sleep(for: .milliseconds(5)) }
         task.cancel()
@@ -206,14 +206,14 @@ import Testing
         #expect(gauge.leased == 0)
         #expect(gauge.bytes < plan.bytes && work.progress.done < work.progress.total)
         #expect(try store.tiers.open(tier).isExact)
-        // Nobody is held any more, and the next run goes on from there.
+        // No lease is left, and the next run continues from there.
         let rest = try await store.warm(WarmRequest(to: tier))
         #expect(rest.warmed == plan.bytes - gauge.bytes)
         #expect(store.gauges[0].bytes == plan.bytes)
         #expect(try store.stats().processes.isEmpty)
     }
 
-    @Test("what was evicted from the disk is fetched; or left out, with the reason", arguments: TierTests.tiers)
+    @Test("shards that were evicted from the disk are fetched, or skipped with the reason", arguments: TierTests.tiers)
     func evicted(tier: Tier) async throws {
         try await use(["base": 5, "other": 2])
         let store = try open(tier)
@@ -233,7 +233,7 @@ import Testing
         #expect(store.gauges[0].misses == misses)
     }
 
-    @Test("an origin that fails leaves its model out, with the reason, and the others come in")
+    @Test("a model whose origin fails is skipped with the reason, and the others are loaded")
     func failingOrigin() async throws {
         try await use(["base": 5, "other": 2])
         let store = try open(.ram)
@@ -247,7 +247,7 @@ import Testing
         #expect(store.gauges[0].leased == 0)
     }
 
-    @Test("what nobody has any more is left out, with the reason")
+    @Test("a model whose bytes are lost is skipped with the reason")
     func lost() async throws {
         let local = try Store(at: directory("store"))
         try TestModel(layers: 1, seed: 9).write(to: directory("local"))
@@ -262,7 +262,7 @@ import Testing
         #expect(summary.plan.skipped.map(\.reason) == [.lost])
     }
 
-    @Test("two at once bring each shard in once", arguments: TierTests.tiers)
+    @Test("two concurrent warm-ups load each shard once", arguments: TierTests.tiers)
     func twice(tier: Tier) async throws {
         try await use(["base": 5, "tuned": 3, "other": 1])
         let store = try open(tier)
@@ -279,7 +279,7 @@ import Testing
         #expect(try store.tiers.open(tier).isExact)
     }
 
-    @Test("a new version takes over from the one it replaced, until that is used again")
+    @Test("a new version inherits the heat of the one it replaced, until the old one is used again")
     func replaced() async throws {
         try await use(["base": 5, "other": 1])
         do {
@@ -297,45 +297,45 @@ import Testing
         #expect(try store.warmPlan(WarmRequest()).items.map(\.revision) == ["base@v1", "other@v1"])
     }
 
-    @Test("a fine-tune that nobody uses is not popular beside its base, and layers that nobody uses stay out")
+    @Test("an unused fine-tune is not popular beside its base, and unused layers are not loaded")
     func unused() async throws {
         do {
             let store = try open(.ram)
             for _ in 0..<4 { _ = try await store.revision("base").lease(layer: 1, in: .ram) }
-            // Looked at, and not used.
+            // Read without a use.
             _ = try store.revision("tuned")
         }
         let store = try open(.ram)
         let summary = try await store.warm(WarmRequest())
         #expect(summary.plan.items.map(\.revision) == ["base@v1"])
         #expect(try resident("base", in: store, .ram).map { $0.resident > 0 } == [false, true, false, false])
-        // By name, all of it comes.
+        // By name, all of it is loaded.
         let named = try await store.warm(request(.ram, "tuned@main"))
         #expect(named.plan.skipped.isEmpty)
         #expect(try resident("tuned", in: store, .ram).allSatisfy { $0.resident == $0.bytes })
     }
 
-    @Test("a tier's policy sees what was warmed as hot as it was before the restart")
+    @Test("a tier's policy sees warmed shards as hot as they were before the restart")
     func policy() async throws {
         try await use(["base": 5])
         let store = try Store(at: directory("store"))
         let budget = try bytes("base", in: store) + (4 << 20)
-        // By heat alone: the built-in policy weighs it with what each load took.
+        // By heat alone: the built-in policy weighs it with the duration of each load.
         try directory.write(
             "SELECT shard_id FROM candidate ORDER BY heat, last_access, shard_id", to: "store/policies/hot.sql")
         try store.open(.ram, TierOptions(budget: budget, policy: try store.policy("hot")))
         _ = try await store.warm(WarmRequest())
-        // Used once each, and later; they take each other's place.
+        // Each is used once, and later; they evict each other.
         for layer in [0, 1, 2, 0, 1, 2] {
             _ = try await store.revision("other").lease(layer: layer, in: .ram)
-            // Whoever loaded it may let go of it a moment later; what is leased gives no room.
+            // The loader may end its lease a moment later; leased shards are not evicted.
             while store.gauges[0].leased > 0 { try await Task.sleep(for: .milliseconds(1)) }
         }
         #expect(store.gauges[0].evictions > 0)
         #expect(try resident("base", in: store, .ram).allSatisfy { $0.resident == $0.bytes })
     }
 
-    @Test("nothing used yet is nothing to warm; a name that is not there is an error")
+    @Test("without an access there is nothing to warm; an unknown name is an error")
     func empty() async throws {
         let store = try open(.ram)
         let summary = try await store.warm(WarmRequest())
@@ -343,7 +343,7 @@ import Testing
         await #expect(throws: StorageError.self) { try await store.warm(request(.ram, "nobody")) }
     }
 
-    @Test("what can be fetched only slowly is worth more per byte than what the disk has")
+    @Test("shards that only a slow origin has are worth more per byte than shards on the disk")
     func worth() {
         func shards(_ name: UInt8, isPresent: Bool, uses: Double) -> [WarmShard] {
             [

@@ -34,7 +34,7 @@ struct ListingTests {
     }
 
     @Test(
-        "what is no listing is refused",
+        "input that is no listing is refused",
         arguments: [
             "", "{}", "[1]", #"[{"type": "file"}]"#, #"[{"type": "file", "path": "a", "size": 9223372036854775808}]"#,
             #"[{"type": "file", "path": "a", "size": "1"}]"#, #"[{"type": "file", "path": "\ud800", "size": 1}]"#,
@@ -61,7 +61,7 @@ struct ListingTests {
         }
     }
 
-    @Test("a bucket's page gives its objects, and what follows a tag is never a part of it")
+    @Test("a bucket's page gives its objects, and text after a tag is never a part of it")
     func bucket() throws {
         let text = """
             <?xml version="1.0"?><ListBucketResult xmlns="x"><IsTruncated>true</IsTruncated>\

@@ -2,7 +2,7 @@ import Testing
 import WeightStore
 import WireFormats
 
-/// Random bytes, and pieces of what is expected in random order: nothing traps, and what is accepted is valid.
+/// Random bytes, and pieces of valid input in random order: nothing traps, and accepted input is valid.
 struct RandomInputTests {
     private static let pieces = [
         "/", "//", "?", "&", "=", "%", "%2F", "%2f..", "..", ".", "api", "models", "resolve", "main", "tree",

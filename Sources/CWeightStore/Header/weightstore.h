@@ -248,8 +248,8 @@ weightstore_status weightstore_lease_experts(
     weightstore_revision *revision, int64_t layer, int64_t first, int64_t last, const char *tier,
     weightstore_lease **lease);
 
-/* What an expert-parallel rank needs of a layer: its tensors, without those of experts other than `first` to `last`. A
- * tensor that stacks all experts is among them, whole. */
+/* The tensors of a layer for an expert-parallel rank: without those of experts other than `first` to `last`. A tensor
+ * that stacks all experts is among them, whole. */
 weightstore_status weightstore_lease_layer_with_experts(
     weightstore_revision *revision, int64_t layer, int64_t first, int64_t last, const char *tier,
     weightstore_lease **lease);

@@ -24,7 +24,7 @@ public func weightstore_lease_layer(
     }
 }
 
-/// A range of numbers that a caller gives by its ends.
+/// The range between two numbers of a caller.
 private func range(_ name: String, _ first: Int64, _ last: Int64) throws -> ClosedRange<Int> {
     guard 0 <= first, first <= last else {
         throw CallError.argument("\(name) \(first) to \(last): must be 0 or more, in ascending order")

@@ -12,8 +12,9 @@ struct CollectGarbage: ParsableCommand {
             with 0. With --quota it then evicts, as evict --down-to does.
 
             Nothing is removed if the blobs are not mounted, if the catalog is older than the blobs, or if many shards \
-            are missing. After a rebuild, blobs that belong to no revision are kept. --discard-newer lists what an older \
-            catalog and the last rebuild do not know, asks, and then removes it.
+            are missing. After a rebuild, blobs that belong to no revision are kept. --discard-newer lists the \
+            revisions that an older catalog does not know, and the revisions and blobs that the last rebuild could not \
+            read or assign, requires a confirmation, and then removes their bytes.
             """)
 
     @Option(
@@ -24,9 +25,9 @@ struct CollectGarbage: ParsableCommand {
     @Option(help: ArgumentHelp("Then evict down to this size, by the policy: 200G.", valueName: "size")) var quota:
         ByteSize?
     @OptionGroup var choice: PolicyChoice
-    @Flag(help: "Give up what is newer than the catalog, and what the last rebuild could not read or assign.")
+    @Flag(help: "Discard revisions newer than the catalog, and those that the last rebuild could not read or assign.")
     var discardNewer = false
-    @Flag(help: "Do not ask before --discard-newer.") var yes = false
+    @Flag(help: "Skip the confirmation of --discard-newer.") var yes = false
     @Flag(help: "Only show what would be removed.") var dryRun = false
     @OptionGroup var options: StoreOptions
 
@@ -82,9 +83,9 @@ struct CollectGarbage: ParsableCommand {
         }
         if summary.kept > 0 {
             Terminal.printDiagnostic(
-                "\(Quantity.count(summary.kept, "unlisted blob")) kept: the last rebuild could not read everything, or could "
-                    + "not tell whose they are. Import or pull what is not listed; --discard-newer then frees the rest."
-            )
+                "\(Quantity.count(summary.kept, "unlisted blob")) kept: the last rebuild could not read everything, or "
+                    + "could not assign them to a revision. Import or pull the models that are not listed; "
+                    + "--discard-newer then frees the rest.")
         }
         for revision in summary.undescribed {
             Terminal.printDiagnostic("\(revision): its manifest or record is missing; a rebuild would lose it")
@@ -95,7 +96,7 @@ struct CollectGarbage: ParsableCommand {
             (summary.quarantined, "quarantined blob"), (summary.kvBlocks, "lost KV block"),
         ].filter { $0.0 > 0 }.map { Quantity.count($0.0, $0.1) }
         let healed = [
-            (summary.reinstated, "shard", "found again"), (summary.rewritten, "manifest", "written anew"),
+            (summary.reinstated, "shard", "found again"), (summary.rewritten, "manifest", "rewritten"),
         ].filter { $0.0 > 0 }.map { "\($0.0) \($0.1)\($0.0 == 1 ? "" : "s") \($0.2)\n" }.joined()
         let evicted = healed + (eviction.map { $0.text(dryRun: dryRun) } ?? "")
         if parts.isEmpty { return try Terminal.write(evicted) }

@@ -39,7 +39,7 @@ struct Generate: ParsableCommand {
     func run() throws {
         let shape = try chosenShape()
         if tune != nil, shape.tunedParts.isEmpty {
-            throw ValidationError("--tune: there is no fine-tune of --shape \(shape.name); leave it out")
+            throw ValidationError("--tune: --shape \(shape.name) has no fine-tune; leave it out")
         }
         try Checkpoint(shape: shape, seed: seed, tuning: tune).writeShowingProgress(to: directory)
     }

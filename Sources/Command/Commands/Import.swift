@@ -65,7 +65,8 @@ struct Import: ParsableCommand {
         try report(summary, seconds: (ContinuousClock.now - start) / .seconds(1))
     }
 
-    /// Imports the source. Asks first if it is a directory that is no model: it may have been given by mistake.
+    /// Imports the source. Requires a confirmation if it is a directory that is no model: it may have been given by
+    /// mistake.
     private func summary(_ store: Store) throws -> ImportSummary {
         var request = request
         request.mustBeModel = !any
@@ -94,7 +95,7 @@ struct Import: ParsableCommand {
                 text += "  the ref \(ref) named \(old) before\n"
             }
         }
-        // What was written has the padding of packs, too.
+        // The bytes that were written include the padding of packs.
         let stored = max(0, summary.bytes - summary.written)
         text +=
             "\(Quantity.bytes(summary.written)) written, "
@@ -103,8 +104,8 @@ struct Import: ParsableCommand {
             + "; \(Quantity.seconds(seconds)) (\(Quantity.bytes(Double(summary.bytes) / max(seconds, 0.001)))/s)\n"
         if summary.storedAgain > 0 {
             text +=
-                "\(Quantity.bytes(summary.storedAgain)) of the written bytes were stored before, in shards that an older "
-                + "version has cut by another rule\n"
+                "\(Quantity.bytes(summary.storedAgain)) of the written bytes were stored before, in shards that an "
+                + "older version has cut by another rule\n"
         }
         try Terminal.write(text)
     }

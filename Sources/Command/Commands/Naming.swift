@@ -71,7 +71,7 @@ struct Unpin: ParsableCommand {
 private struct Changed: Encodable {
     let revision: String
     var ref: String?
-    /// What a pinned revision lacks.
+    /// The bytes that a pinned revision lacks.
     var absent: AbsentShards?
 
     func report(_ text: String, _ options: StoreOptions) throws {

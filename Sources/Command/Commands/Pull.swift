@@ -7,9 +7,9 @@ struct Pull: ParsableCommand {
         commandName: "pull",
         abstract: "Fetch a model from a hub: all of it, or some layers and experts.",
         discussion: """
-            The catalog then lists the whole revision with every tensor; with --layers, --experts or --include only those bytes \
-            are fetched now, and the rest on first use (load, cat, export, …). An interrupted pull resumes after the \
-            last durable byte.
+            The catalog then lists the whole revision with every tensor; with --layers, --experts or --include only \
+            those bytes are fetched now, and the rest on first use (load, cat, export, …). An interrupted pull resumes \
+            after the last durable byte.
 
             The hub is --origin, else the model's own origin, else HF_ENDPOINT, else https://huggingface.co. Its token \
             is read from HF_TOKEN or ~/.cache/huggingface/token.
@@ -21,7 +21,8 @@ struct Pull: ParsableCommand {
     var layers: NumberRange?
     @Option(
         help: ArgumentHelp(
-            "Of the experts of each layer, fetch only these: 7, or 0-31. Tensors outside of the experts are fetched, too.",
+            "Of the experts of each layer, fetch only these: 7, or 0-31. Tensors outside of the experts are fetched, "
+                + "too.",
             valueName: "experts"))
     var experts: NumberRange?
     @Option(

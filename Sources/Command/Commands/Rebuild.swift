@@ -8,8 +8,8 @@ struct Rebuild: ParsableCommand {
         discussion: """
             Models, revisions, refs, pins, prompts, origins and tensors are restored; access counts and KV blocks are \
             not. The old catalog is kept under another name. No other process may have the store open. Exit status 3 if \
-            something is lost or missing. gc keeps what belonged to it, and all blobs that belong to no revision, until it \
-            is imported again, or until gc --discard-newer.
+            something is lost or missing. gc keeps all blobs that belong to no revision until the lost revisions are \
+            imported again, or until gc --discard-newer.
 
             --merge keeps the catalog and adds what newer records in blobs/ hold: the last step after an older \
             store.db, such as one of weightstore backup, was put back.
@@ -34,10 +34,10 @@ struct Rebuild: ParsableCommand {
         for lost in summary.lost { Terminal.printDiagnostic("\(lost.revision): lost: \(lost.reason)") }
         if summary.unreferencedBlobs > 0 {
             Terminal.printDiagnostic(
-                "\(Quantity.count(summary.unreferencedBlobs, "blob")) (\(Quantity.bytes(summary.unreferencedBytes))) of no "
-                    + "revision: KV blocks, the rest of an interrupted import or pull, or a model whose record is lost. gc "
-                    + "keeps them. Import or pull the models that are not listed; gc --discard-newer then frees the rest."
-            )
+                "\(Quantity.count(summary.unreferencedBlobs, "blob")) (\(Quantity.bytes(summary.unreferencedBytes))) "
+                    + "of no revision: KV blocks, leftovers of an interrupted import or pull, or a model whose record is "
+                    + "lost. gc keeps them. Import or pull the models that are not listed; gc --discard-newer then frees "
+                    + "the rest.")
         }
         try Terminal.write(
             "\(Quantity.count(summary.models, "model")), \(Quantity.count(summary.revisions, "revision")), "

@@ -30,8 +30,8 @@ struct Prune: ParsableCommand {
         discussion: """
             A revision is removed if it matches all given rules. Revisions that a ref names are kept: all of them \
             without --include-referenced, and always the one that main names. Pinned revisions and revisions in use are \
-            skipped and listed. Models keep their name and their next version number. On a terminal the command asks \
-            before it removes.
+            skipped and listed. Models keep their name and their next version number. On a terminal the removal \
+            must be confirmed.
             """)
 
     @Argument(help: "Only models that match a shell pattern: 'org/*'.") var pattern: String?
@@ -47,7 +47,7 @@ struct Prune: ParsableCommand {
             valueName: "size"))
     var downTo: ByteSize?
     @Flag(help: "Only show what would be removed.") var dryRun = false
-    @Flag(name: .shortAndLong, help: "Do not ask.") var yes = false
+    @Flag(name: .shortAndLong, help: "Skip the confirmation.") var yes = false
     @OptionGroup var options: StoreOptions
 
     func validate() throws {

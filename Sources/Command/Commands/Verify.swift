@@ -9,7 +9,7 @@ struct Verify: ParsableCommand {
         discussion: """
             A shard that differs is moved to quarantine, and the affected models are listed; importing the same \
             content again heals it. A shard whose right bytes are back is found again, and manifests and records are \
-            checked and written anew from the catalog. Shards that are not stored are reported, too: whether an origin \
+            checked and rewritten from the catalog. Shards that are not stored are reported, too: whether an origin \
             can give them, by the catalog or, with --origins, after a check. In a store that can only be read, nothing is \
             moved, restored or recorded. Exit status 3 if a shard is damaged or \
             missing, or evicted and at no origin; 12 if an origin could not be checked.
@@ -56,7 +56,7 @@ struct Verify: ParsableCommand {
         let bad = summary.damage.count + summary.known.count
         var parts = ["\(Quantity.count(summary.shards, "shard")), \(Quantity.bytes(summary.bytes)) read"]
         if summary.reinstated > 0 { parts.append("\(Quantity.count(summary.reinstated, "shard")) found again") }
-        if summary.rewritten > 0 { parts.append("\(Quantity.count(summary.rewritten, "manifest")) written anew") }
+        if summary.rewritten > 0 { parts.append("\(Quantity.count(summary.rewritten, "manifest")) rewritten") }
         if summary.kvDropped > 0 { parts.append("\(Quantity.count(summary.kvDropped, "KV block")) dropped") }
         if bad > 0 {
             parts.append(

@@ -38,14 +38,14 @@ struct Warm: ParsableCommand {
     @OptionGroup var options: StoreOptions
 
     /// Where the bytes stay when the program ends.
-    private enum Remains: String, Encodable {
+    private enum Residence: String, Encodable {
         case pageCache, held
     }
 
     private struct Answer: Encodable {
         let summary: WarmSummary
         let gauge: TierGauge
-        let remains: Remains
+        let remains: Residence
     }
 
     func validate() throws {

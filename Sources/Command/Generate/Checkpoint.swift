@@ -7,8 +7,8 @@ import WeightStore
 struct Checkpoint {
     let shape: any CheckpointShape
     var seed: UInt64 = 1
-    /// Another seed for the tensors that a merged LoRA changes (`CheckpointShape.tunedParts`): it makes the checkpoint a
-    /// fine-tune of the one with the same `seed`. nil for the base.
+    /// Another seed for the tensors that a merged LoRA changes (`CheckpointShape.tunedParts`): it makes the checkpoint
+    /// a fine-tune of the one with the same `seed`. nil for the base.
     var tuning: UInt64?
 
     /// Transformers starts a new file beyond this size.

@@ -1,6 +1,6 @@
 import WeightStore
 
-/// What a generated checkpoint has: tensors, and the files around them.
+/// The contents of a generated checkpoint: its tensors, and the files around them.
 protocol CheckpointShape: Sendable {
     var name: String { get }
     /// The tensors, in the order of the model.
@@ -10,7 +10,8 @@ protocol CheckpointShape: Sendable {
     /// Parts of the names of tensors that a fine-tune changes: those that a merged LoRA changes. Empty if there is no
     /// fine-tune of the shape.
     var tunedParts: [String] { get }
-    /// The name of the file with the tensors, without its extension. A checkpoint of several files has numbers behind it.
+    /// The name of the file with the tensors, without its extension. A checkpoint of several files has numbers behind
+    /// it.
     var fileName: String { get }
     var configName: String { get }
 }
@@ -21,14 +22,14 @@ extension CheckpointShape {
     var configName: String { "config.json" }
 }
 
-/// A shape of trials and benchmarks that is made at a reduced size: `generate --shape`.
+/// A shape for trials and benchmarks, at a reduced size: `generate --shape`.
 enum ReducedShape: String, CaseIterable {
     case deepSeekV3 = "deepseek-v3"
     case kimiK2 = "kimi-k2"
     case expertAdapter = "lora-experts"
     case manyTensors = "many-tensors"
 
-    /// The numbers that a shape is made with; nil for the default.
+    /// The numbers of a shape; nil for the default.
     struct Options {
         var width: Int?
         var layers: Int?
@@ -36,7 +37,7 @@ enum ReducedShape: String, CaseIterable {
         var tensors: Int?
     }
 
-    /// What `--help` says of it.
+    /// Its description in `--help`.
     var summary: String {
         switch self {
         case .deepSeekV3: "DeepSeek-V3 at a width of 256: FP8 with scales, 58 layers of 256 experts (0.9 GB)"

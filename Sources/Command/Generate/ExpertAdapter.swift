@@ -1,6 +1,7 @@
 import WeightStore
 
-/// A LoRA of rank 1 over all experts of Qwen3-30B-A3B, as PEFT writes it: two small tensors for each matrix of each expert.
+/// A LoRA of rank 1 over all experts of Qwen3-30B-A3B, as PEFT writes it: two small tensors for each matrix of each
+/// expert.
 struct ExpertAdapter: CheckpointShape {
     let name: String
     let layers: Int

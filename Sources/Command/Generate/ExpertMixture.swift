@@ -1,7 +1,7 @@
 import WeightStore
 
-/// DeepSeek-V3, or a model of its architecture, with all widths reduced in the same ratio, and all tensors: multi-head latent
-/// attention, dense layers, then layers of experts, in FP8 with a scale for each block of 128 × 128.
+/// DeepSeek-V3, or a model of its architecture, with all widths reduced in the same ratio, and all tensors: multi-head
+/// latent attention, dense layers, then layers of experts, in FP8 with a scale for each block of 128 × 128.
 struct ExpertMixture: CheckpointShape {
     let name: String
     /// The hidden size, 7168 in the published models.

@@ -1,7 +1,7 @@
 import WeightStore
 
-/// One file with as many tensors as it is given. The names are short: with a million of them, the header has 77 MB, and
-/// readers accept 100 MB.
+/// One file with `count` tensors. The names are short: with a million of them, the header has 77 MB, and readers accept
+/// 100 MB.
 struct ManyTensors: CheckpointShape {
     let name: String
     let count: Int

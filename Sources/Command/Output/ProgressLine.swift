@@ -56,9 +56,9 @@ final class ProgressLine {
             + "  \(unit.text(rate))/s"
             + (share < 1 && rate > 0 ? "  \(Quantity.seconds(max(left, 1))) left" : "")
             + (name.isEmpty ? "" : "  \(name)")
-        let room = max(min(Terminal.width - facts.count - 3, 30), 0)
-        let full = Int((Double(room) * share).rounded())
-        let bar = String(repeating: "█", count: full) + String(repeating: "░", count: room - full)
-        Terminal.writeError("\r\(bar)\(facts.prefix(Terminal.width - room - 1))\u{1B}[K")
+        let space = max(min(Terminal.width - facts.count - 3, 30), 0)
+        let full = Int((Double(space) * share).rounded())
+        let bar = String(repeating: "█", count: full) + String(repeating: "░", count: space - full)
+        Terminal.writeError("\r\(bar)\(facts.prefix(Terminal.width - space - 1))\u{1B}[K")
     }
 }

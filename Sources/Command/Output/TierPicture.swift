@@ -39,8 +39,8 @@ final class TierPicture {
         let facts =
             "\(gauge.tier)  \(Quantity.bytes(gauge.bytes)) of \(Quantity.bytes(gauge.budget))"
             + "  \(Quantity.bytes(Double(gauge.loaded) / max(seconds, 0.05)))/s  "
-        let room = max(Terminal.width - facts.count - 1, 0)
-        return facts + layers.prefix(room).map(cell).joined()
+        let space = max(Terminal.width - facts.count - 1, 0)
+        return facts + layers.prefix(space).map(cell).joined()
     }
 
     private static func cell(_ layer: LayerResidency) -> String {

@@ -57,8 +57,8 @@ package final class DeviceArena: Sendable {
         return try growing.withLock { _ throws(DeviceError) in
             if let region = allocateRegion(size, bytes) { return region }
             try makeRoom(for: size)
-            let room = budget - state.withLock { $0.held }
-            return add(try DeviceSlab(device, bytes: min(max(slabBytes, size), room)), taking: size, bytes)!
+            let space = budget - state.withLock { $0.held }
+            return add(try DeviceSlab(device, bytes: min(max(slabBytes, size), space)), taking: size, bytes)!
         }
     }
 
@@ -117,10 +117,10 @@ package final class DeviceArena: Sendable {
             let missing = size - (budget - state.held)
             guard missing > 0 else { return (nil, []) }
             if let idle = Self.removeIdleSlabs(of: &state, atLeast: missing) { return (nil, idle) }
-            let room = budget - state.held
+            let space = budget - state.held
             return (
                 .arenaFull(
-                    device, asked: size, free: state.free.bytes + room, largest: max(state.free.largest, room),
+                    device, asked: size, free: state.free.bytes + space, largest: max(state.free.largest, space),
                     budget: budget), []
             )
         }

@@ -124,11 +124,11 @@ package final class Upload: Sendable {
     }
 
     private func end(_ result: Result<Void, any Error>) {
-        letGo()
+        releaseLoad()
         completion(result)
     }
 
-    private func letGo() {
+    private func releaseLoad() {
         // The last references are released with this value, outside the lock.
         _ = state.withLock { state in
             defer { state.load = nil }

@@ -194,13 +194,13 @@ final class EtcdClient: Sendable {
                     throw FleetError.etcd(url: name, message: result.cancel_reason ?? "the watch was cancelled")
                 }
                 guard let events = result.events, !events.isEmpty else { return }
-                let goesOn = try body(
+                let continues = try body(
                     .events(
                         cluster: result.header.cluster_id ?? "",
                         revision: events.compactMap(\.kv.mod_revision).compactMap { Int(decimal: $0) }.max()
                             ?? revision,
                         events.map { ($0.kv.value.key, $0.type == "DELETE" ? nil : $0.kv.value.value) }))
-                if !goesOn { throw Ended() }
+                if !continues { throw Ended() }
             }
         } catch is Ended {
             return

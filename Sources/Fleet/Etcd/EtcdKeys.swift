@@ -20,7 +20,7 @@ struct EtcdKeys: Sendable {
     var holdings: String { root + "holdings/" }
 
     /// Writes a model's versions, unless etcd has this generation or a newer one.
-    func tell(_ versions: ModelVersions, _ work: Work = Work()) throws {
+    func announce(_ versions: ModelVersions, _ work: Work = Work()) throws {
         let key = models + versions.model
         let bytes = try versions.encoded()
         var attempts = ChangeAttempts(key)

@@ -93,19 +93,19 @@ struct CASRegister: Sendable {
         if generation == 2 { _ = try bucket.create(head, Array("1".utf8)) }
         let place = place(generation)
         let start = ContinuousClock.now
-        var isOurs: Bool
+        var isWritten: Bool
         do {
-            isOurs = try bucket.create(place, bytes)
+            isWritten = try bucket.create(place, bytes)
         } catch let error as FetchError where error.outcomeIsUnknown {
             // The request may have been carried out: the stored object shows whether it was.
             guard case .found(let object) = try bucket.get(place) else { throw error }
-            isOurs = object.bytes == bytes
+            isWritten = object.bytes == bytes
         }
-        if !isOurs, case .found(let object) = try bucket.get(place) {
+        if !isWritten, case .found(let object) = try bucket.get(place) {
             // The response to an earlier attempt of ours may have been lost.
-            isOurs = object.bytes == bytes
+            isWritten = object.bytes == bytes
         }
-        guard isOurs else { return false }
+        guard isWritten else { return false }
         // May fail: readers continue from a head that is behind.
         if generation == 1 {
             _ = try? bucket.create(head, Array("1".utf8))

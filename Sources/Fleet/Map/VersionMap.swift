@@ -38,10 +38,10 @@ struct VersionMap: Sendable {
             let before = try read(model)
             var after = before
             try body(&after)
-            if after == before { return (before, tell(before)) }
+            if after == before { return (before, announce(before)) }
             after.generation = before.generation + 1
             after.writer = UUID().uuidString
-            if try register(model).write(after.encoded(), as: after.generation) { return (after, tell(after)) }
+            if try register(model).write(after.encoded(), as: after.generation) { return (after, announce(after)) }
             try attempts.lost(bucket.work)
         }
     }
@@ -50,10 +50,10 @@ struct VersionMap: Sendable {
     ///
     /// - Returns: false if that failed: nodes then receive the change when they next poll the bucket.
     @discardableResult
-    func tell(_ versions: ModelVersions) -> Bool {
+    func announce(_ versions: ModelVersions) -> Bool {
         guard let etcd, versions.generation > 0 else { return etcd == nil }
         do {
-            try etcd.tell(versions, bucket.work)
+            try etcd.announce(versions, bucket.work)
             return true
         } catch {
             return false

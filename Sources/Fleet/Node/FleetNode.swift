@@ -19,11 +19,11 @@ public final class FleetNode: Sendable {
     private let fleet: Fleet
     private let options: NodeOptions
     private let table: FleetTable
-    private let book: PeerSelector
+    private let selector: PeerSelector
     private let watcher: Watcher
     private let syncer: Syncer
     private let changed = WakeSignal()
-    private let news = WakeSignal()
+    private let holdingsChanged = WakeSignal()
     private let work = Work()
     private let failure = Mutex<String?>(nil)
     private let logger: Logger
@@ -47,10 +47,10 @@ public final class FleetNode: Sendable {
         self.options = options
         self.logger = logger
         table = FleetTable(store, origin: fleet.origin)
-        book = PeerSelector(me: options.name, logger: logger)
-        syncer = Syncer(store: store, fleet: fleet, book: book, board: board)
+        selector = PeerSelector(ownName: options.name, logger: logger)
+        syncer = Syncer(store: store, fleet: fleet, selector: selector, board: board)
         watcher = Watcher(
-            fleet: fleet, table: table, follows: options.follows, book: book, pollSeconds: options.pollSeconds,
+            fleet: fleet, table: table, follows: options.follows, selector: selector, pollSeconds: options.pollSeconds,
             changed: changed, work: work, logger: logger)
     }
 
@@ -61,7 +61,7 @@ public final class FleetNode: Sendable {
     ///
     /// - Parameter url: the address at which peers reach this node.
     public func run(at url: String) {
-        store.ask(book)
+        store.ask(selector)
         defer { store.ask(nil) }
         let running = DispatchGroup()
         let announcing: @Sendable () -> Void = { [self] in announce(url) }
@@ -72,7 +72,7 @@ public final class FleetNode: Sendable {
                 running.leave()
             }
         }
-        bringIn()
+        syncLoop()
         running.wait()
     }
 
@@ -80,17 +80,17 @@ public final class FleetNode: Sendable {
     public func stop() {
         work.cancel()
         changed.ring()
-        news.ring()
+        holdingsChanged.ring()
     }
 
     /// The followed models, as this node last received them.
-    private func heard() throws -> [ModelVersions] {
+    private func receivedVersions() throws -> [ModelVersions] {
         let models = Set(options.follows.map(\.model))
         return try table.entries().filter { models.contains($0.model) }
             .map { try ModelVersions(decoding: Array($0.versions.utf8), place: "store.db") }
     }
 
-    private func bringIn() {
+    private func syncLoop() {
         var failures = 0
         // -1: versions received before a restart are synced at once.
         var seen = -1
@@ -102,7 +102,7 @@ public final class FleetNode: Sendable {
             do {
                 let start = ContinuousClock.now
                 let (changed, work) = (changed, work)
-                let summary = try syncer.sync(try heard(), following: options.follows, work: work) {
+                let summary = try syncer.sync(try receivedVersions(), following: options.follows, work: work) {
                     changed.count != now || work.isCancelled
                 }
                 report(summary, (ContinuousClock.now - start) / .seconds(1))
@@ -115,16 +115,16 @@ public final class FleetNode: Sendable {
                 failure.withLock { $0 = "\(error)" }
                 logger.warning("\(error)")
             }
-            news.ring()
+            holdingsChanged.ring()
         }
     }
 
     private func report(_ summary: SyncSummary, _ seconds: Double) {
-        let brought =
+        let amounts =
             "\(summary.shards) shards, \(summary.bytes) bytes, \(summary.fromPeers) from peers, "
             + "\(summary.fromOrigin) from the bucket, \(String(format: "%.2f", seconds)) s"
         for move in summary.moved {
-            logger.notice("\(move.model)@\(move.ref) → v\(move.version) \(move.digest.short): \(brought)")
+            logger.notice("\(move.model)@\(move.ref) → v\(move.version) \(move.digest.short): \(amounts)")
         }
     }
 
@@ -132,10 +132,11 @@ public final class FleetNode: Sendable {
     ///
     /// - Throws: if the catalog cannot be read.
     public func holdings() throws -> NodeHoldings {
-        let bytes = book.bytes
+        let bytes = selector.bytes
         return NodeHoldings(
             name: options.name, changeSource: watcher.source.rawValue,
-            holdings: try syncer.holdings(try heard(), following: options.follows), fromPeers: bytes.fromPeers,
+            holdings: try syncer.holdings(try receivedVersions(), following: options.follows),
+            fromPeers: bytes.fromPeers,
             fromOrigin: bytes.fromOrigin, failure: failure.withLock { $0 })
     }
 
@@ -145,7 +146,7 @@ public final class FleetNode: Sendable {
             etcd: etcd, info: NodeInfo(name: options.name, url: url, follows: options.follows))
         var isFailing = false
         while !work.isCancelled {
-            let seen = news.count
+            let seen = holdingsChanged.count
             do {
                 try membership.announce(try holdings())
                 if isFailing { logger.info("this node is announced again") }
@@ -154,7 +155,7 @@ public final class FleetNode: Sendable {
                 if !isFailing { logger.warning("cannot announce this node: \(error)") }
                 isFailing = true
             }
-            news.wait(beyond: seen, seconds: Double(Membership.leaseSeconds) / 4)
+            holdingsChanged.wait(beyond: seen, seconds: Double(Membership.leaseSeconds) / 4)
         }
         membership.leave()
     }

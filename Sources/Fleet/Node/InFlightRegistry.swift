@@ -17,7 +17,7 @@ public final class InFlightRegistry: Sendable {
 
     /// Seconds to wait for a digest that is not expected: a peer may receive a new version slightly earlier than this
     /// node.
-    private static let hearSeconds = 3.0
+    private static let unexpectedSeconds = 3.0
 
     /// Creates a registry without shards.
     public init() {}
@@ -41,7 +41,7 @@ public final class InFlightRegistry: Sendable {
             if wasExpected && !isExpected { return .arrived }
             wasExpected = isExpected
             let waited = (ContinuousClock.now - start) / .seconds(1)
-            if waited >= (isExpected ? seconds : min(seconds, Self.hearSeconds)) {
+            if waited >= (isExpected ? seconds : min(seconds, Self.unexpectedSeconds)) {
                 return isExpected ? .underWay : .unknown
             }
             try await Task.sleep(for: .milliseconds(20))

@@ -20,7 +20,7 @@ import WeightStore
 final class PeerSelector: NearerOrigins {
     static let fanOut = 4
     /// The number of peers that are tried for a shard before the object store.
-    private static let mostAsked = 3
+    private static let mostPeers = 3
     /// Seconds for which a peer may respond that it is waiting itself.
     static let patienceSeconds = 30.0
 
@@ -42,7 +42,7 @@ final class PeerSelector: NearerOrigins {
     }
 
     /// This node's name; nil for a process that does not serve peers.
-    private let me: String?
+    private let ownName: String?
     /// Shared by all peers, so that trust roots are loaded once.
     private let transport: Transport
     private let logger: Logger?
@@ -51,10 +51,10 @@ final class PeerSelector: NearerOrigins {
 
     /// - Parameter load: returns the peers when they are first needed, for a process without a ``Watcher``.
     init(
-        me: String?, options: TransportOptions = TransportOptions(), logger: Logger? = nil,
+        ownName: String?, options: TransportOptions = TransportOptions(), logger: Logger? = nil,
         load: (@Sendable () throws -> [NodeInfo])? = nil
     ) {
-        self.me = me
+        self.ownName = ownName
         self.logger = logger
         self.load = load
         var options = options
@@ -73,7 +73,7 @@ final class PeerSelector: NearerOrigins {
     func set(_ nodes: [NodeInfo]) {
         state.withLock { state in
             var peers: [String: Peer] = [:]
-            for info in nodes where info.name != me {
+            for info in nodes where info.name != ownName {
                 if let known = state.peers[info.name], known.info == info {
                     peers[info.name] = known
                 } else if let origin = try? PeerOrigin(info.url, transport: transport) {
@@ -108,8 +108,8 @@ final class PeerSelector: NearerOrigins {
         }
         let ranked = names.map { (score: Self.score(digest, $0), name: $0) }
             .sorted { ($0.score, $0.name) > ($1.score, $1.name) }
-        guard let me else { return (ranked.map(\.name), []) }
-        let mine = (Self.score(digest, me), me)
+        guard let ownName else { return (ranked.map(\.name), []) }
+        let mine = (Self.score(digest, ownName), ownName)
         let above = ranked.prefix { ($0.score, $0.name) > mine }
         return (above.map(\.name), ranked.dropFirst(above.count).map(\.name))
     }
@@ -123,7 +123,7 @@ final class PeerSelector: NearerOrigins {
 
     func origins(for request: ShardRequest) -> [any Origin] {
         chain(request.digest, request.model).map {
-            WaitingPeer(book: self, name: $0.name, origin: $0.origin, waits: me != nil)
+            WaitingPeer(selector: self, name: $0.name, origin: $0.origin, waits: ownName != nil)
         }
     }
 
@@ -133,7 +133,7 @@ final class PeerSelector: NearerOrigins {
     func manifest(_ digest: ContentDigest, model: String, _ work: Work) -> RevisionShards? {
         for peer in chain(digest, model) {
             do {
-                let peer = WaitingPeer(book: self, name: peer.name, origin: peer.origin, waits: me != nil)
+                let peer = WaitingPeer(selector: self, name: peer.name, origin: peer.origin, waits: ownName != nil)
                 let bytes = try peer.manifest(digest, work)
                 return try RevisionShards(bytes, digest: digest, origin: peer.origin.url)
             } catch {
@@ -151,18 +151,18 @@ final class PeerSelector: NearerOrigins {
         }
         let order = order(digest, model)
         var names: [String] = []
-        if me == nil {
-            names = Array(order.above.shuffled().prefix(Self.mostAsked))
+        if ownName == nil {
+            names = Array(order.above.shuffled().prefix(Self.mostPeers))
         } else {
             var place = order.above.count
-            while place > 0 && names.count < Self.mostAsked {
+            while place > 0 && names.count < Self.mostPeers {
                 place = (place - 1) / Self.fanOut
                 names.append(order.above[place])
             }
         }
         let isIsolated = state.withLock { ($0.isolatedUntil ?? .now) > .now }
         if isIsolated {
-            names += (order.above + order.below).filter { !names.contains($0) }.shuffled().prefix(Self.mostAsked)
+            names += (order.above + order.below).filter { !names.contains($0) }.shuffled().prefix(Self.mostPeers)
         }
         return state.withLock { state in names.compactMap { name in state.peers[name].map { (name, $0.origin) } } }
     }
@@ -218,7 +218,7 @@ final class PeerSelector: NearerOrigins {
 
 /// A peer that may itself be waiting for the requested shard: requests are repeated for ``PeerSelector/patienceSeconds``.
 private struct WaitingPeer: Origin {
-    let book: PeerSelector
+    let selector: PeerSelector
     let name: String
     let origin: PeerOrigin
     let waits: Bool
@@ -245,7 +245,7 @@ private struct WaitingPeer: Origin {
             } catch FetchError.refused(_, 503, _, _) where ContinuousClock.now < end {
                 try pause.wait(work)
             } catch {
-                book.failed(name, error)
+                selector.failed(name, error)
                 throw error
             }
         }

@@ -39,7 +39,7 @@ public struct SyncSummary: Sendable, Codable {
 struct Syncer: Sendable {
     let store: Store
     let fleet: Fleet
-    let book: PeerSelector
+    let selector: PeerSelector
     let board: InFlightRegistry
 
     private struct Change {
@@ -58,7 +58,7 @@ struct Syncer: Sendable {
         isStale: @escaping @Sendable () -> Bool = { false }
     ) throws -> SyncSummary {
         var summary = SyncSummary()
-        let before = book.bytes
+        let before = selector.bytes
         let changes = try versions.compactMap { try change($0, follows) }
         var wanted: [(digest: ContentDigest, bytes: Int, model: String)] = []
         var seen: Set<ContentDigest> = []
@@ -71,7 +71,7 @@ struct Syncer: Sendable {
             }
         }
         work.expect(wanted.saturatingSum(\.bytes))
-        let ordered = wanted.map { (depth: book.depth(of: $0.digest, model: $0.model), shard: $0) }
+        let ordered = wanted.map { (depth: selector.depth(of: $0.digest, model: $0.model), shard: $0) }
             .sorted { ($0.depth, $0.shard.digest) < ($1.depth, $1.shard.digest) }
         board.expect(seen)
         defer { board.forget(seen) }
@@ -92,8 +92,8 @@ struct Syncer: Sendable {
         }
         summary.shards = wanted.count
         summary.bytes = wanted.saturatingSum(\.bytes)
-        summary.fromPeers = book.bytes.fromPeers - before.fromPeers
-        summary.fromOrigin = book.bytes.fromOrigin - before.fromOrigin
+        summary.fromPeers = selector.bytes.fromPeers - before.fromPeers
+        summary.fromOrigin = selector.bytes.fromOrigin - before.fromOrigin
         return summary
     }
 
@@ -128,7 +128,7 @@ struct Syncer: Sendable {
         board.expect([digest])
         defer { board.forget([digest]) }
         let shards =
-            try book.manifest(digest, model: versions.model, work)
+            try selector.manifest(digest, model: versions.model, work)
             ?? RevisionShards(try S3Origin(fleet.bucket).manifest(digest, work), digest: digest, origin: fleet.origin)
         try store.expect(
             shards, model: versions.model, version: versions.version(digest)?.version, origin: fleet.origin)

@@ -22,7 +22,7 @@ final class Watcher: Sendable {
     private let fleet: Fleet
     private let table: FleetTable
     private let follows: [Follow]
-    private let book: PeerSelector
+    private let selector: PeerSelector
     private let changed: WakeSignal
     private let work: Work
     private let logger: Logger
@@ -30,7 +30,7 @@ final class Watcher: Sendable {
         var source = ChangeSource.poll
         var nodes: [String: NodeInfo] = [:]
         /// The last revision up to which all changes were received.
-        var heard = 0
+        var receivedRevision = 0
         var lastFull = ContinuousClock.now
     }
     private let state = Mutex(State())
@@ -44,14 +44,14 @@ final class Watcher: Sendable {
     private let pollSeconds: Double
 
     init(
-        fleet: Fleet, table: FleetTable, follows: [Follow], book: PeerSelector, pollSeconds: Double,
+        fleet: Fleet, table: FleetTable, follows: [Follow], selector: PeerSelector, pollSeconds: Double,
         changed: WakeSignal,
         work: Work, logger: Logger
     ) {
         self.fleet = fleet
         self.table = table
         self.follows = follows
-        self.book = book
+        self.selector = selector
         self.pollSeconds = pollSeconds
         self.changed = changed
         self.work = work
@@ -100,21 +100,21 @@ final class Watcher: Sendable {
         setNodes(nodes.values)
         let known = try table.position()
         if let known, known.cluster == nodes.cluster, known.revision <= nodes.revision {
-            state.withLock { $0.heard = max(known.revision, $0.heard) }
+            state.withLock { $0.receivedRevision = max(known.revision, $0.receivedRevision) }
         } else {
-            state.withLock { $0.heard = 0 }
+            state.withLock { $0.receivedRevision = 0 }
             try readAll(etcd)
         }
         // etcd may lack versions that were read from the bucket in the meantime.
         for entry in try table.entries() where follows.contains(where: { $0.model == entry.model }) {
-            try etcd.tell(try ModelVersions(decoding: Array(entry.versions.utf8), place: "store.db"))
+            try etcd.announce(try ModelVersions(decoding: Array(entry.versions.utf8), place: "store.db"))
         }
     }
 
     /// One watch, until it ends.
     private func watch(_ etcd: EtcdKeys) throws {
         if state.withLock({ $0.lastFull }).duration(to: .now) > .seconds(Self.fullSeconds) { try readAll(etcd) }
-        let from = state.withLock { $0.heard } + 1
+        let from = state.withLock { $0.receivedRevision } + 1
         if follow(.watch) { logger.info("watching etcd from revision \(from)") }
         var isCompacted = false
         try etcd.client.watch(etcd.shared, from: from, work) { watched in
@@ -122,7 +122,7 @@ final class Watcher: Sendable {
             case .compacted: isCompacted = true
             case .events(let cluster, let revision, let events):
                 try apply(events, .init(cluster: cluster, revision: revision), etcd)
-                state.withLock { $0.heard = max($0.heard, revision) }
+                state.withLock { $0.receivedRevision = max($0.receivedRevision, revision) }
             }
             return !isCompacted
         }
@@ -152,8 +152,8 @@ final class Watcher: Sendable {
 
     /// Stores received entries, and rings if they concern followed models.
     private func apply(_ entries: [FleetTable.Entry], at position: FleetTable.Position?) throws {
-        let news = try table.apply(entries, at: position)
-        if news.contains(where: { model in follows.contains { $0.model == model } }) { changed.ring() }
+        let newer = try table.apply(entries, at: position)
+        if newer.contains(where: { model in follows.contains { $0.model == model } }) { changed.ring() }
     }
 
     private func readAll(_ etcd: EtcdKeys) throws {
@@ -167,7 +167,7 @@ final class Watcher: Sendable {
         try apply(entries, at: position)
         fullReads.add(1, ordering: .relaxed)
         state.withLock { state in
-            state.heard = max(state.heard, position.revision)
+            state.receivedRevision = max(state.receivedRevision, position.revision)
             state.lastFull = .now
         }
     }
@@ -198,7 +198,7 @@ final class Watcher: Sendable {
     private func set(_ nodes: [String: NodeInfo]) {
         state.withLock { $0.nodes = nodes }
         let infos = nodes.values.sorted { $0.name < $1.name }
-        book.set(infos)
+        selector.set(infos)
         do {
             try table.setPeers(infos.map { try FleetTable.Peer($0) })
         } catch {
@@ -247,7 +247,7 @@ final class Watcher: Sendable {
         guard let versions = try fleet.map.read(model, after: known, head: &head) else { return }
         let text = String(decoding: try versions.encoded(), as: UTF8.self)
         try apply([.init(model: model, generation: versions.generation, versions: text)], at: nil)
-        fleet.map.tell(versions)
+        fleet.map.announce(versions)
     }
 
     private func pause(_ seconds: Double) {

@@ -32,7 +32,7 @@ final class LedgerEntry: Sendable {
         do {
             return try enterLedger()
         } catch {
-            // What cannot be removed now is removed by a collection.
+            // A collection removes the objects that cannot be removed now.
             do {
                 try leave()
             } catch FleetError.inconsistent {

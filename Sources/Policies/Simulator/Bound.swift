@@ -28,10 +28,10 @@ enum Bound {
             if bytes <= quota { costs.append(Double(bytes) * Double(next[index] - index)) }
         }
         costs.sort()
-        var room = Double(quota) * Double(trace.accesses.count)
+        var space = Double(quota) * Double(trace.accesses.count)
         return costs.prefix { cost in
-            room -= cost
-            return room >= 0
+            space -= cost
+            return space >= 0
         }.count
     }
 

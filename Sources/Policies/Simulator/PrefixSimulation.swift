@@ -69,7 +69,7 @@ struct PrefixSimulation {
             if isThere {
                 try table.touch(place, at: now, clock: state.clock)
             } else {
-                if !isFull { isFull = try !bring(place, at: now, behind: before, &state) }
+                if !isFull { isFull = try !insert(place, at: now, behind: before, &state) }
                 if isFull { continue }
             }
             before = place
@@ -80,7 +80,7 @@ struct PrefixSimulation {
     /// Inserts a block, evicting others if necessary.
     ///
     /// - Returns: false if there is no space.
-    private func bring(_ place: Int, at now: Double, behind before: Int, _ state: inout State) throws -> Bool {
+    private func insert(_ place: Int, at now: Double, behind before: Int, _ state: inout State) throws -> Bool {
         let object = trace.objects[place]
         guard object.bytes <= quota else { return false }
         if object.bytes > quota - state.stored {

@@ -161,7 +161,7 @@ def open(path: str | os.PathLike[str] | None = None) -> Store:
 def _ends(numbers: range) -> tuple[int, int]:
     """The first and the last number of a range without gaps."""
     if not numbers or numbers.step != 1:
-        raise ValueError(f"{numbers!r}: must be a range with a number or more, in steps of 1")
+        raise ValueError(f"{numbers!r}: must be a range of at least one number, in steps of 1")
     return numbers[0], numbers[-1]
 
 
@@ -231,8 +231,8 @@ class Revision(_Handle):
         """Loads the tensors of a layer into a tier and holds them there. Blocks until they are loaded.
 
         Args:
-            experts: of the experts of the layer, only those with these numbers: what an expert-parallel rank needs. A
-                tensor that stacks all experts is leased whole.
+            experts: of the experts of the layer, only those with these numbers, as for an expert-parallel
+                rank. A tensor that stacks all experts is leased whole.
         """
         handle = c_void_p()
         if experts is None:

@@ -53,7 +53,7 @@ extension Hub {
     /// ignored.
     func model(_ model: String, _ revision: String?, _ request: Request) async throws -> Answer {
         let held = try await hold(model, revision)
-        let tellsBlobs = Query(request.uri.query ?? "").isSet("blobs")
+        let includesBlobs = Query(request.uri.query ?? "").isSet("blobs")
         return try await threads.run { [names] in
             let entries = try held.revision.entries()
             var result = ModelAnswer(model, modified: held.created)
@@ -62,7 +62,7 @@ extension Hub {
             let formats = Set(entries.map(\.format))
             result.tags = FileFormat.readable.map(\.rawValue).filter(formats.contains).sorted()
             result.siblings = try entries.map { entry in
-                guard tellsBlobs else { return .init(rfilename: entry.path) }
+                guard includesBlobs else { return .init(rfilename: entry.path) }
                 let file = try names.file(entry, of: held.revision)
                 return .init(
                     rfilename: entry.path, size: entry.bytes, blobId: file.objectID,

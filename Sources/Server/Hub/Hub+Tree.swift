@@ -71,8 +71,8 @@ extension Hub {
         return try await threads.run {
             let all = Self.items(try held.revision.entries(), below: "", recursive: true)
             let byPath = Dictionary(all.map { (ByteText($0.path), $0) }, uniquingKeysWith: { $1 })
-            let asked = form.all("paths").compactMap { byPath[ByteText($0)] }
-            return try .json(try asked.map { try describe($0, of: held, expanded: form.isSet("expand")) })
+            let requested = form.all("paths").compactMap { byPath[ByteText($0)] }
+            return try .json(try requested.map { try describe($0, of: held, expanded: form.isSet("expand")) })
         }
     }
 

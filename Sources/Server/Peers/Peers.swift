@@ -34,12 +34,12 @@ struct Peers: Sendable {
         else {
             return nil
         }
-        guard let hasCome = try await arrivals.arrival(of: digest, within: min(seconds, Self.longestWait)) else {
+        guard let hasArrived = try await arrivals.arrival(of: digest, within: min(seconds, Self.longestWait)) else {
             // It may have arrived between the two calls.
             return try await threads.run(find)
         }
         if let stored = try await threads.run(find) { return stored }
-        if hasCome { return nil }
+        if hasArrived { return nil }
         throw HubError.underWay
     }
 

@@ -19,7 +19,7 @@ struct CertificateRenewal: Service {
                     case nil: break
                     case .renewed(let date):
                         logger.notice("\(certificate.certificatePath): renewed, valid until \(date)")
-                    case .trouble(let error): logger.warning("\(error) The previous certificate stays in use.")
+                    case .failed(let error): logger.warning("\(error) The previous certificate stays in use.")
                     }
                 } catch {
                     // Cancelled.

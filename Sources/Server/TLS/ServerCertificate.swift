@@ -23,7 +23,7 @@ public final class ServerCertificate: Sendable {
         var files: Files
         var chain: [NIOSSLCertificate]
         var context: NIOSSLContext
-        var trouble: ServerError?
+        var failure: ServerError?
     }
 
     private let state: Mutex<State>
@@ -38,22 +38,22 @@ public final class ServerCertificate: Sendable {
     /// The TLS context of new connections.
     var context: NIOSSLContext { state.withLock { $0.context } }
 
-    enum News {
+    enum Change {
         case renewed(until: String)
-        case trouble(ServerError)
+        case failed(ServerError)
     }
 
     /// Reads the files, and uses their certificate if it changed. Blocks.
     ///
     /// - Parameter again: also return an error that was returned before.
     /// - Returns: nil if nothing changed, and for an error that was returned before.
-    func look(again: Bool = false) -> News? {
+    func look(again: Bool = false) -> Change? {
         do throws(ServerError) {
             let files = try Self.read(certificatePath, keyPath)
             let (known, chain) = state.withLock { ($0.files, $0.chain) }
             if files == known {
                 try Self.checkDates(chain, certificatePath)
-                state.withLock { $0.trouble = nil }
+                state.withLock { $0.failure = nil }
                 return nil
             }
             let new = try Self.load(files, certificatePath, keyPath)
@@ -61,9 +61,9 @@ public final class ServerCertificate: Sendable {
             return .renewed(until: Self.date(new.chain[0].notValidAfter))
         } catch {
             return state.withLock { state in
-                if state.trouble == error && !again { return nil }
-                state.trouble = error
-                return .trouble(error)
+                if state.failure == error && !again { return nil }
+                state.failure = error
+                return .failed(error)
             }
         }
     }

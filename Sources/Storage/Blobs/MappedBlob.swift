@@ -1,6 +1,7 @@
 import Files
 
-/// A blob or a range of it, mapped read-only. The bytes stay readable as long as the value exists, even if the blob is removed.
+/// A blob or a range of it, mapped read-only. The bytes stay readable as long as the value exists, even if the blob is
+/// removed.
 public struct MappedBlob: Sendable {
     package let mapping: FileMapping
     /// The SHA-256 of the blob.

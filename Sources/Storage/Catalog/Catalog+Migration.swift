@@ -46,7 +46,7 @@ extension Catalog {
         var hasWaited = false
         while true {
             // The lock is free between two attempts, because a process needs it to release a revision.
-            let older = try leases.whileNobodyStarts { holders in
+            let older = try leases.withNewUsesBlocked { holders in
                 let older = holders.filter { ($0.program?.schema ?? 0) < schema }
                 if older.isEmpty { try applyMigrations(path, under: lock, wait) }
                 return older.map(\.description)

@@ -253,7 +253,7 @@ package final class Catalog: Sendable {
         _ = try Row.fetchOne(db, sql: "PRAGMA wal_checkpoint(TRUNCATE)")
     }
 
-    /// What a read-only connection of other code opens: a path, or a URI.
+    /// The database that a read-only connection of other code opens: a path, or a URI.
     package var readableName: String { readable.name }
 
     /// Removes the copy of a catalog that can only be read, before the process is ended. Open connections stay usable.
@@ -328,7 +328,7 @@ package final class Catalog: Sendable {
                 throw failed(error, path)
             }
         } catch let error as RowDecodingError {
-            // Of a query for single values. What follows is the whole row, and the query.
+            // Of a query for single values. The following values are the whole row, and the query.
             let text = "\(error)"
             let end = text.firstRange(of: ", column index:")?.lowerBound ?? text.endIndex
             throw StorageError.catalogDamaged(path: path, message: String(text[..<end].prefix(200)))

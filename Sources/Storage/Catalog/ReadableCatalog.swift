@@ -3,7 +3,7 @@ import GRDBSQLite
 import Glibc
 import Support
 
-/// What read-only connections open of a catalog.
+/// The files of a catalog that read-only connections open.
 ///
 /// SQLite reads a database in WAL mode through `-shm`, which it must be able to create or to read. So, in this order:
 ///

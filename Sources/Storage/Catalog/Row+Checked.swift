@@ -46,7 +46,7 @@ extension Row {
     /// As above; nil for NULL.
     package func size(_ column: String) throws -> Int? { try number(column, in: 0...Manifest.maximumFileBytes) }
 
-    /// The number of a layer or an expert, which names it and which nothing is added to: any from 0.
+    /// The number of a layer or an expert: any from 0. It is a name, and no arithmetic is done on it.
     ///
     /// - Throws: `DatabaseError.damaged` for anything else.
     package func ordinal(_ column: String) throws -> Int {

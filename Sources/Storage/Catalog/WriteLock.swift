@@ -11,10 +11,10 @@ import Support
 /// The file holds the commit counter (`CommitCounter`): 20 decimal digits and a line feed. It is written under the lock,
 /// without a sync; a counter that lags behind the catalog's is harmless.
 ///
-/// Lines after the counter are digests of records that a change of models is installing or replacing (`ModelChange`): 64
-/// hexadecimal digits and a line feed each. They are synced before the first record is installed, and cleared when the
-/// replaced records are deleted. Lines that are left tell the next change which records an interrupted one has left
-/// behind.
+/// Lines after the counter are digests of records that a change of models is installing or replacing (`ModelChange`):
+/// 64 hexadecimal digits and a line feed each. They are synced before the first record is installed, and cleared when
+/// the replaced records are deleted. Remaining lines name the records that an interrupted change has left, for the next
+/// change.
 package final class WriteLock: Sendable {
     private let file: FileDescriptor
 
@@ -51,7 +51,7 @@ package final class WriteLock: Sendable {
         guard count > 0 else { return [] }
         var bytes = [UInt8](repeating: 0, count: count)
         let read = try bytes.withUnsafeMutableBytes { try file.read(at: Self.counterBytes, into: $0) }
-        // A line that a power cut has torn is no digest.
+        // A line that a power cut has torn is not a digest.
         return bytes.prefix(read).split(separator: UInt8(ascii: "\n"))
             .compactMap { ContentDigest(hex: String(decoding: $0, as: UTF8.self)) }
     }

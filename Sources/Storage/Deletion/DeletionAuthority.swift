@@ -11,7 +11,7 @@ import GRDB
 ///    needed, `missing` and `quarantined` that it was needed and is back. A manifest is kept by a revision, a record by a
 ///    model.
 /// 5. **What a rebuild could not read is not garbage** (`RebuildLoss`): until that is settled, shards and manifests
-///    without rows are kept, because they may belong to what was lost. So are those that a rebuild found without a
+///    without rows are kept, because they may belong to lost revisions. So are those that a rebuild found without a
 ///    revision. Dropped KV blocks and replaced records are not such bytes.
 /// 6. **A blob that has no row for a reason unknown gets the grace period**, from the last change of its file. A blob whose
 ///    row a transaction has just deleted does not: its deletion was decided with the row.
@@ -35,7 +35,7 @@ package struct DeletionAuthority: Sendable {
         case unreferenced(changedBefore: Int64)
     }
 
-    /// What a deletion did.
+    /// The result of a deletion.
     package struct Result: Sendable {
         /// The number of blobs deleted.
         package var blobs = 0
@@ -93,8 +93,8 @@ package struct DeletionAuthority: Sendable {
         }
     }
 
-    /// Deletes those records that interrupted changes have noted and that no model has; inside of `Catalog.write`, before
-    /// the transaction changes a row.
+    /// Deletes those records that interrupted changes have noted and that no model has; inside of `Catalog.write`,
+    /// before the transaction changes a row.
     package func deletePending(_ db: Database) throws {
         let records = try catalog.pendingRecords()
         if !records.isEmpty, try deleteReplaced(records, db) { try catalog.notePending([]) }

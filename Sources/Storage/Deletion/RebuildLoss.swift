@@ -2,13 +2,13 @@ import Foundation
 import GRDB
 import Support
 
-/// What the last rebuild could not read, and what it found without a revision: the setting `rebuild.lost`. While something
-/// in it is not settled, blobs without rows may be needed, and are kept.
+/// The manifests and records that the last rebuild could not read, and the blobs that it found without a revision: the
+/// setting `rebuild.lost`. While something in it is not settled, blobs without rows may be needed, and are kept.
 ///
-/// An entry of a manifest is settled when the catalog has a revision with that manifest again, by an import or a pull. If
-/// a model's record and its manifest are both lost, nothing names the model: only its blobs are left, which look like
-/// those of an interrupted import. So blobs that no revision holds are an entry, too, which a collection settles when
-/// it finds no such blob any more. A person settles all of them (`clear`).
+/// An entry of a manifest is settled when the catalog has a revision with that manifest again, by an import or a pull.
+/// If a model's record and its manifest are both lost, nothing names the model: only its blobs are left, which look
+/// like those of an interrupted import. So blobs that no revision holds are an entry, too, which a collection settles
+/// when it finds no such blob. `clear` settles all of them; it requires a confirmation of the user.
 package enum RebuildLoss {
     /// A manifest or a record that could not be read, or blobs that no revision holds.
     package struct Entry: Codable, Equatable, Sendable {
@@ -62,16 +62,17 @@ package enum RebuildLoss {
         }
     }
 
-    /// Whether something is not settled.
+    /// Whether an entry is not settled.
     package static func exists(_ db: Database) throws -> Bool { try !all(db).isEmpty }
 
-    /// Forgets the entries of manifests that revisions have again: removing such a revision later loses nothing unknown.
+    /// Removes the entries of manifests that revisions have again: a later removal of such a revision loses nothing
+    /// unknown.
     package static func settle(_ db: Database) throws {
         let text: String? = try SettingTable.get(setting, db)
         if text != nil { try set(all(db), db) }
     }
 
-    /// Settles the entry of blobs that no revision holds, because there are none any more.
+    /// Settles the entry of blobs that no revision holds, because no such blob is left.
     package static func settleBlobs(_ db: Database) throws {
         let all = try all(db)
         if all.contains(where: { $0.blobs != nil }) { try set(all.filter { $0.blobs == nil }, db) }

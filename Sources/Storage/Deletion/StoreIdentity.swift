@@ -32,7 +32,8 @@ package enum StoreIdentity {
         return true
     }
 
-    /// Writes the marker of blobs that a person says belong to this store, such as those of a backup made without it.
+    /// Writes the marker of blobs that the user declares to belong to this store, such as those of a backup made
+    /// without it.
     ///
     /// - Throws: ``StorageError/foreignBlobs(path:found:)`` if the blobs have the marker of another store, or if the
     ///   blobs of sampled shards do not exist.

@@ -3,7 +3,7 @@ import Glibc
 import Support
 
 /// The file `blobs/.store`: it says to which store the blobs belong. Deletions need it, so that an empty mount point is
-/// not taken for blobs that are gone.
+/// not mistaken for missing blobs.
 ///
 /// Its text is one line: `weightstore store <id>`, with the 32 hexadecimal digits of the setting `store.id`.
 package struct StoreMarker: Sendable {

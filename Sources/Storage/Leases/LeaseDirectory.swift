@@ -141,7 +141,7 @@ package final class LeaseDirectory: Sendable {
     /// Runs `body` with the living processes, while no process can add a use of a revision.
     ///
     /// - Parameter work: cancelling it ends the wait for the lock.
-    package func whileNobodyStarts<Result>(_ work: Work? = nil, _ body: ([Holder]) throws -> Result) throws -> Result {
+    package func withNewUsesBlocked<Result>(_ work: Work? = nil, _ body: ([Holder]) throws -> Result) throws -> Result {
         try access.requireWritable()
         return try withLock(shared: false, wait.until(work)) { try body(holders()) }
     }

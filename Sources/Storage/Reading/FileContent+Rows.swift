@@ -99,8 +99,8 @@ extension FileContent {
 
     /// Inserts the rows, unless they exist, with the given ids of the shards' rows.
     ///
-    /// An existing row is used if it has the same rule and extents, so the rows of a revision are what its manifest says, and the
-    /// digest in a manifest from elsewhere never stands for the bytes of another revision.
+    /// An existing row is used if it has the same rule and extents, so the rows of a revision match its manifest, and
+    /// the digest in a manifest from elsewhere never stands for the bytes of another revision.
     package func save(_ shardIDs: [Int64], _ db: Database) throws -> Int64 {
         for known in try FileTable.all(digest, format: format, db) {
             if isPending {

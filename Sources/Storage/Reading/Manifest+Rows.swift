@@ -1,11 +1,11 @@
 import GRDB
 
 extension Manifest {
-    /// Makes a manifest anew from the rows of a revision that has it.
+    /// Creates the manifest of a revision again from its rows.
     ///
-    /// A manifest is canonical text, so the rows of the files determine it, but for two facts that no row tells: whether
-    /// the commit was the hub's, and which files were pending when a provisional manifest was made. Each possibility is
-    /// tried, and its digest compared.
+    /// A manifest is canonical text, so the rows of the files determine it, but for two facts that no row contains:
+    /// whether the commit was the hub's, and which files were pending when a provisional manifest was made. Each
+    /// possibility is tried, and its digest compared.
     ///
     /// - Returns: the text, whose SHA-256 is `digest`; nil if no revision has the digest, or the rows do not give it.
     package static func restored(_ digest: ContentDigest, _ db: Database) throws -> [UInt8]? {

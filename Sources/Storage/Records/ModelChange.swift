@@ -4,13 +4,13 @@ import Support
 
 /// A change of a model in the catalog that also rewrites the model's record.
 ///
-/// Order: the digests of the new record and of the one that it replaces are noted in `write.lock` (`WriteLock`); the new
-/// record is a durable blob before the transaction commits; after the commit the previous one is deleted, and the note is
-/// cleared. A change that is interrupted leaves its note, and the next one deletes those of the noted records that the
-/// catalog does not have. Otherwise a record that was never committed, or whose model was removed, would list the model
-/// again at a rebuild.
+/// Order: the digests of the new record and of the one that it replaces are noted in `write.lock` (`WriteLock`); the
+/// new record is a durable blob before the transaction commits; after the commit the previous one is deleted, and the
+/// note is cleared. A change that is interrupted leaves its note, and the next one deletes those of the noted records
+/// that the catalog does not have. Otherwise a record that was never committed, or whose model was removed, would list
+/// the model again at a rebuild.
 ///
-/// A record written where the blobs are not mounted would be out of sight once they are. So no model changes without the
+/// A record written where the blobs are not mounted would be hidden once they are. So no model changes without the
 /// store's marker in `blobs/` (`StoreIdentity`).
 package struct ModelChange {
     package let catalog: Catalog
@@ -63,12 +63,12 @@ package struct ModelChange {
             return (result, replaced: dryRun ? nil : try writeRecords(of: models, removed, db))
         } afterCommit: { db, change in
             guard let replaced = change.replaced, try authority.deleteReplaced(replaced, db) else { return }
-            // A note that stays is cleared by the next change.
+            // A remaining note is cleared by the next change.
             try? catalog.notePending([])
         }.0
     }
 
-    /// - Returns: the digests of the records that no model has any more; nil if no record changes.
+    /// - Returns: the digests of the records that no longer belong to a model; nil if no record changes.
     private func writeRecords(
         of models: [Int64], _ removed: [ContentDigest], _ db: Database
     ) throws -> [ContentDigest]? {

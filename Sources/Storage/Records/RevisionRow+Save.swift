@@ -18,7 +18,7 @@ extension RevisionRow {
     /// - Parameters:
     ///   - partial: whether more files follow: then the revision has no version yet.
     ///   - lease: the lease whose claims on the shards are released.
-    ///   - origins: URLs of origins that were seen to hold the revision, or for which a person vouches: the nearest
+    ///   - origins: URLs of origins that were seen to hold the revision, or for which the user vouches: the nearest
     ///     first.
     ///   - replacesOrigins: whether they replace the origins that the revision has; otherwise these stay, and are nearer.
     ///   - wanted: the version of the revision; the next free one if it is nil or another revision has it.

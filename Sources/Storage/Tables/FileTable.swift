@@ -110,7 +110,7 @@ package enum FileTable {
                 """)
     }
 
-    /// What a visit of an unlinked file has to do.
+    /// The work of a visit to an unlinked file.
     package enum Visit: Equatable {
         /// A revision links the file: its shards may have become evictable. `unlinked` is to be passed to `finishVisit`.
         case linked(unlinked: Int)

@@ -25,12 +25,12 @@ package struct OriginEntry: Sendable, Equatable {
 /// directory can change in place.
 ///
 /// **`checked_at` is evidence.** It is set when the origin was seen to hold the revision: the revision was fetched from
-/// it, a check found it there, or a person vouched for it. A shard may be evicted only if each revision that holds it
+/// it, a check found it there, or the user vouched for it. A shard may be evicted only if each revision that holds it
 /// has a checked origin; triggers keep `shard.evictable` so. A check that finds the revision gone sets `absent_at`
 /// instead. A check without an answer changes nothing.
 ///
-/// Evidence that may be outdated is forgotten (`forgetChecks`): a move takes files out of a directory that is an origin,
-/// a directory is given as the origin of another revision, or the catalog is an older one or made anew.
+/// Evidence that may be outdated is forgotten (`forgetChecks`): a move takes files out of a directory that is an
+/// origin, a directory is given as the origin of another revision, or the catalog is an older one or rebuilt.
 package enum OriginTable {
     /// Replaces the origins of a revision.
     package static func set(_ origins: [OriginEntry], of revision: Int64, _ db: Database) throws {

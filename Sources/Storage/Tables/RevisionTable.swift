@@ -9,9 +9,8 @@ import Support
 /// (once, when the last byte of a pulled revision arrives; `provisional` keeps the first digest), and the access counts.
 ///
 /// A revision without a version belongs to an incomplete `import --move`. It is removed only by a revision that holds
-/// all of its files, and by a person.
-/// Removing a revision unlinks its files and removes its refs and its pin. Its KV spaces move to another revision for
-/// which they are valid; if there is none, their blocks are dropped.
+/// all of its files, and by the user. Removing a revision unlinks its files and removes its refs and its pin. Its KV
+/// spaces move to another revision for which they are valid; if there is none, their blocks are dropped.
 package enum RevisionTable {
     // MARK: Looking up
 
@@ -225,7 +224,7 @@ package enum RevisionTable {
     }
 
     /// Removes the unfinished revisions of an `import --move` of a source whose files are all in `revision`. Another
-    /// one may hold the only copy of a file, so it stays until a person removes it. Moves that are attached to a
+    /// one may hold the only copy of a file, so it stays until the user removes it. Moves that are attached to a
     /// removed revision are attached to `revision`.
     ///
     /// - Returns: the digests of the removed revisions, whose manifests the caller sweeps.

@@ -22,10 +22,10 @@ public enum ShardState: String, Sendable, Codable {
 ///
 /// **Orphans.** `orphaned_at` is the time since which nothing has referenced the shard. A file's shard starts as an
 /// orphan, and the transaction that inserts its extents adopts it (`adopt`, which ignores shards without an extent). A
-/// removal orphans it again (`markOrphaned`) if a claim keeps it, and a claim starts its grace period anew
+/// removal orphans it again (`markOrphaned`) if a claim keeps it, and a claim starts its grace period again
 /// (`renewGrace`). A shard without extent, KV block and claim is an orphan, whatever its row says: a collection finds
-/// such rows (`unreferenced`) and marks them. The shard of a KV block without a row is an orphan since 1970, so no grace
-/// period keeps it.
+/// such rows (`unreferenced`) and marks them. The shard of a KV block without a row is an orphan since 1970, so no
+/// grace period keeps it.
 ///
 /// **Uses** are counted in memory (`AccessLog`) and added in batches (`countUses`). `access_count` restarts at 0 each
 /// time the bytes arrive; `heat` is kept across evictions.
@@ -370,7 +370,7 @@ package enum ShardTable {
             .execute(arguments: [StoreClock.now, shard])
     }
 
-    /// Starts the grace period of an orphan anew. No grace period keeps the shard of a removed KV block.
+    /// Restarts the grace period of an orphan. No grace period keeps the shard of a removed KV block.
     package static func renewGrace(of shard: Int64, _ db: Database) throws {
         try db.cachedStatement(sql: "UPDATE shard SET orphaned_at = ? WHERE id = ? AND orphaned_at > 0")
             .execute(arguments: [StoreClock.now, shard])

@@ -34,7 +34,7 @@ extension TensorEntry {
 
     /// The experts that the tensor stacks; nil if it is no such tensor.
     ///
-    /// - Parameter format: that of its file, which says where the dimension of experts is.
+    /// - Parameter format: that of its file, which determines the position of the dimension of experts.
     package func expertStack(_ format: FileFormat) -> ExpertStack? {
         ExpertStack(name: name, shape: shape, bytes: bytes, format: format)
     }
@@ -76,8 +76,8 @@ package struct TensorPlacement {
     /// Whether its bytes have never arrived.
     package var isPending: Bool { shard == nil && entry.bytes > 0 }
 
-    /// The placement of a tensor of one expert: this one, if it belongs to the expert alone, or the expert's part of a tensor
-    /// that stacks experts.
+    /// The placement of a tensor of one expert: this one, if it belongs to the expert alone, or the expert's part of a
+    /// tensor that stacks experts.
     ///
     /// - Parameter format: that of the tensor's file.
     /// - Returns: nil if the tensor has no bytes of the expert.

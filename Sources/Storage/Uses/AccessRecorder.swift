@@ -7,7 +7,7 @@ import Synchronization
 ///
 /// `accesses.csv` has a line for each access: `time,id,size`: the time in seconds since 1970, the id of the shard's
 /// row, the size in bytes. When the file is full, it is renamed to `accesses.1.csv`, replacing the previous one. Up to
-/// `room` accesses are buffered in memory until they are written; further ones are not recorded.
+/// `capacity` accesses are buffered in memory until they are written; further ones are not recorded.
 package final class AccessRecorder: Sendable {
     private enum Shard: Sendable {
         case row(Int64)
@@ -23,7 +23,7 @@ package final class AccessRecorder: Sendable {
     /// The largest size of each of the two files, in bytes.
     static let fileBytes = 32 << 20
     /// The most accesses in memory.
-    package static let room = 1 << 18
+    package static let capacity = 1 << 18
     private static let setting = "accesses.record"
 
     /// The path of the files, without `.csv` and `.1.csv`.
@@ -58,7 +58,7 @@ package final class AccessRecorder: Sendable {
     private func add(_ shards: [Shard]) {
         let now = StoreClock.nanoseconds
         accesses.withLock { accesses in
-            let free = Self.room - accesses.count
+            let free = Self.capacity - accesses.count
             accesses += shards.prefix(max(free, 0)).map { Access(time: now, shard: $0) }
         }
     }
@@ -75,7 +75,7 @@ package final class AccessRecorder: Sendable {
         let lock = try StoreFile.open(path + ".lock", O_RDWR)
         guard try lock.lock(LockWait(within: AccessLog.patience)) else {
             // The next flush writes them.
-            accesses.withLock { $0 = Array((taken + $0).prefix(Self.room)) }
+            accesses.withLock { $0 = Array((taken + $0).prefix(Self.capacity)) }
             return
         }
         if let status = try FileSystem.status(path + ".csv"), status.bytes + text.utf8.count > Self.fileBytes {
@@ -110,7 +110,7 @@ package final class AccessRecorder: Sendable {
                     digests[digest] = .some(row)
                 }
             }
-            // A shard that was removed since then has no row, and is left out of the simulation.
+            // A shard that was removed since then has no row, and is excluded from the simulation.
             guard let row else { continue }
             let micros = String(access.time / 1000)
             let (id, bytes): (Int64, Int) = try (row.value("id"), row.size("bytes"))

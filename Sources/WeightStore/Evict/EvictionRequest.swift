@@ -73,7 +73,7 @@ public struct EvictionCandidate: Sendable, Codable {
     public let fetchSeconds: Double
     /// The transformer block; nil if the shard belongs to none.
     public let layer: Int?
-    /// What the shard holds.
+    /// The contents of the shard.
     public let kind: ShardKind
     /// The number of models that hold the shard.
     public let models: Int

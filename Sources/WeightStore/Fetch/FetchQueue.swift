@@ -8,7 +8,7 @@ struct FetchJob {
         /// The place of the piece in the job's buffer.
         let range: Range<Int>
         let shardOffset: Int
-        /// Whether all bytes of the shard before it are here, or in jobs before this one.
+        /// Whether all bytes of the shard before it have arrived, or are in jobs before this one.
         let isInOrder: Bool
     }
 
@@ -32,23 +32,23 @@ struct FetchQueue {
     /// - Parameter places: the shard's extents, in the order of its bytes.
     typealias Open = (_ file: FetchFile, _ ordinal: Int, _ places: [ShardPlan.Place]) throws -> Begin
 
-    /// At most as many bytes wait in memory for their turn in a shard, and as many shards are begun and not complete. Each
-    /// has two open files: its partial file, and the lock of it.
+    /// The most bytes that wait in memory for their turn in a shard, and the most shards that are begun and not
+    /// complete. Each such shard has two open files: its partial file, and the lock of it.
     private static let limits = ShardPlan.PassLimits(
         frontBytes: 0, bufferBytes: 64 << 20, openShards: min(512, max(OpenFiles.limit / 8, 32)))
 
     private let files: [FetchFile]
     private var file = -1
-    /// The numbers of the file's wanted extents, in the order in which they are fetched: that of the file, then shard by
-    /// shard those of scattered shards.
+    /// The numbers of the file's wanted extents, in the order in which they are fetched: first in file order, then
+    /// those of scattered shards, shard by shard.
     private var order: [Int] = []
     private var position = 0
-    /// How many bytes of the extent are in jobs already.
+    /// The number of bytes of the extent that are in jobs already.
     private var done = 0
     private var begun: [Int: Begin] = [:]
-    /// The extents all of whose bytes are in jobs or here.
+    /// The extents all of whose bytes are in jobs or have arrived.
     private var issued: Set<Int> = []
-    /// By shard, how many of its extents are issued, from the first one on.
+    /// By shard, the number of its extents that are issued, from the first one on.
     private var issuedInOrder: [Int: Int] = [:]
     /// All shards that this fetch has begun.
     private var assemblies: [ShardAssembly] = []
@@ -101,10 +101,10 @@ struct FetchQueue {
                 continue
             }
             let isInOnePlace = plan.extentCount(of: run.shard) == 1
-            let room = limit - (job?.length ?? 0)
+            let space = limit - (job?.length ?? 0)
             // A streamed shard begins at the front of a buffer, which keeps its writes aligned.
-            if job != nil, isInOnePlace || room < run.length - done { return job }
-            let length = min(run.length - done, room)
+            if job != nil, isInOnePlace || space < run.length - done { return job }
+            let length = min(run.length - done, space)
             var next = job ?? FetchJob(file: files[file], offset: offset + done, length: 0, pieces: [])
             next.pieces.append(
                 .init(

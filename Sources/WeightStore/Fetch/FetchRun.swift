@@ -77,8 +77,8 @@ final class FetchRun: Sendable {
     private func lane() {
         while failure.first == nil {
             let buffer = pool.acquire()
-            // Until the failure is recorded: pieces that wait for the range of a failed lane keep their buffers, so the
-            // lanes that wait for one get this one after another, and end.
+            // Held until the failure is recorded. Pieces that wait for the range of a failed lane keep their buffers,
+            // so the lanes that wait for a buffer acquire this one, one after another, and end.
             defer { withExtendedLifetime(buffer) {} }
             guard failure.first == nil else { return }
             do {
@@ -91,7 +91,7 @@ final class FetchRun: Sendable {
                     return
                 }
                 let start = ContinuousClock.now
-                try bring(job, buffer)
+                try process(job, buffer)
                 adapt(to: ContinuousClock.now - start)
             } catch {
                 return failure.record(error)
@@ -107,7 +107,7 @@ final class FetchRun: Sendable {
         if duration > .seconds(1), bytes > 256 << 10 { rangeBytes.store(bytes / 2, ordering: .relaxed) }
     }
 
-    private func bring(_ job: FetchJob, _ buffer: Buffer) throws {
+    private func process(_ job: FetchJob, _ buffer: Buffer) throws {
         let prefix = job.file.prefix
         let known = min(max(prefix.count - job.offset, 0), job.length)
         if known > 0 { Self.copy(prefix[job.offset..<job.offset + known], to: buffer) }

@@ -6,8 +6,9 @@ import Support
 public struct FetchSelection: Sendable {
     /// The tensors of these layers.
     public var layers: ClosedRange<Int>?
-    /// Of the tensors of experts, only those of experts with these numbers; nil for all experts. Tensors that belong to no
-    /// expert are not affected, nor are those that stack all experts of a layer. Without `layers`, it applies to all bytes.
+    /// Of the tensors of experts, only those of experts with these numbers; nil for all experts. Tensors that belong to
+    /// no expert are not affected, nor are those that stack all experts of a layer. Without `layers`, it applies to all
+    /// bytes.
     public var experts: ClosedRange<Int>?
     /// Whole files whose paths match one of these shell patterns, such as `*.json`. `*` matches `/`, too.
     public var include: [String] = []
@@ -39,7 +40,7 @@ public struct FetchSelection: Sendable {
 
     var isEverything: Bool { experts == nil && isWholeRevision }
 
-    /// Whether all bytes are selected but those of experts that are left out.
+    /// Whether all bytes except those of unselected experts are selected.
     var isWholeRevision: Bool {
         layers == nil && (include.isEmpty || experts != nil) && tensors == nil && files == nil && ranges == nil
     }

@@ -34,7 +34,7 @@ struct ManifestPull {
         }
         let shards = try RevisionShards(try origin.manifest(digest, work), digest: digest, origin: url)
         try save(shards)
-        try bring(shards.manifest)
+        try fetchShards(shards.manifest)
         return try summary(digest, shards.manifest)
     }
 
@@ -44,7 +44,7 @@ struct ManifestPull {
         try store.expect(shards, model: request.model, version: nil, origin: url, refs: refs)
     }
 
-    private func bring(_ manifest: Manifest) throws {
+    private func fetchShards(_ manifest: Manifest) throws {
         var wanted: [ContentDigest: Int] = [:]
         for file in manifest.files {
             for shard in request.selection.shards(of: file) { wanted[shard.digest] = shard.bytes }

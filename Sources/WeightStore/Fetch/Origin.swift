@@ -11,8 +11,8 @@ public protocol Origin: Sendable {
 
     /// The directory of this machine from which the origin reads, if it does; the default is nil.
     ///
-    /// A move out of the directory would take the origin's files away: one that the import also names as origin is
-    /// refused, and what is known of the origin is checked again after others. Its checks have time to read all files.
+    /// A move out of the directory would remove the origin's files: one that the import also names as origin is
+    /// refused, and the origin is checked again after other moves. Its checks have time to read all files.
     var localDirectory: String? { get }
 
     /// Fetches a shard's bytes. Blocks. The store calls it on its own threads, several at once.

@@ -53,7 +53,7 @@ public struct OriginCheckRequest: Sendable {
     var bytes: Int { files.saturatingSum(\.bytes) }
 }
 
-/// The answer of an origin that was asked for a revision.
+/// The answer of an origin to a check of a revision.
 public enum OriginCheckResult: Sendable, Equatable {
     /// The origin holds the revision.
     case holds

@@ -9,7 +9,7 @@ final class PassedThrough: Sendable {
         weak var memory: MemoryFile?
     }
 
-    /// The share of the available memory that one shard may take.
+    /// The share of the available memory that one shard may use.
     private static let share = 2
 
     private let shards = Mutex<[ContentDigest: Passing]>([:])
@@ -19,7 +19,7 @@ final class PassedThrough: Sendable {
 
     /// Memory for bytes that cannot be stored.
     ///
-    /// - Throws: `refusal` if they would take more than half of the available memory.
+    /// - Throws: `refusal` if they would use more than half of the available memory.
     func reserve(_ bytes: Int, because refusal: any Error) throws -> MemoryFile {
         guard bytes <= (MachineMemory.available() ?? .max) / Self.share else { throw refusal }
         return try MemoryFile(bytes: bytes)
@@ -35,8 +35,8 @@ final class PassedThrough: Sendable {
 }
 
 extension Store {
-    /// Whether an error says that bytes were not stored because there is no room for them.
-    static func isNoRoom(_ error: any Error) -> Bool {
+    /// Whether an error says that bytes were not stored because there is no space for them.
+    static func isOutOfSpace(_ error: any Error) -> Bool {
         switch error {
         case StoreError.quotaFull, FileError.diskFull: true
         default: false

@@ -6,11 +6,11 @@ import Storage
 ///
 /// A hub publishes the SHA-256 of a whole file, never of a part, so a shard that was never fetched has neither a digest
 /// nor a row. It needs none: the header says where the tensors are, and the plan (`ShardPlan`) depends only on the
-/// header and on `file.rule`, so the rows in `file` and `tensor` describe all shards to come. **Bytes that were never fetched have no
-/// extent**: there is no placeholder that a query could mistake for a shard, that must be renamed once the digest is
-/// known, or that could contradict the plan. When a shard's bytes have arrived, its row, its extents and its blob
-/// appear in one transaction, as in an import. If the store held a shard with that digest before, its bytes are not
-/// stored twice.
+/// header and on `file.rule`, so the rows in `file` and `tensor` describe all shards to come. **Bytes that were never
+/// fetched have no extent**: there is no placeholder that a query could mistake for a shard, that must be renamed once
+/// the digest is known, or that could contradict the plan. When a shard's bytes have arrived, its row, its extents and
+/// its blob appear in one transaction, as in an import. If the store held a shard with that digest before, its bytes
+/// are not stored twice.
 ///
 /// When the last extent has arrived, the whole file is compared with the published digest, and `file.pending` becomes
 /// 0. If the digest differs, the file's shards are quarantined, and its extents removed (`Store.refuse`).

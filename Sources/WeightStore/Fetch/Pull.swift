@@ -108,13 +108,13 @@ struct Pull {
                 for file in files { described[ByteText(file.path)] = (content, source.prefix) }
             }
         }
-        for (path, content) in try bringWhole(whole) { described.withLock { $0[path] = (content, []) } }
+        for (path, content) in try fetchWhole(whole) { described.withLock { $0[path] = (content, []) } }
         let result = described.withLock { $0 }
         return (result.map { .init(path: $0.key.text, content: $0.value.content) }, result.mapValues(\.prefix))
     }
 
     /// Fetches files without a published SHA-256, and checks their git object id.
-    private func bringWhole(_ files: [RemoteFile]) throws -> [ByteText: FileContent] {
+    private func fetchWhole(_ files: [RemoteFile]) throws -> [ByteText: FileContent] {
         var contents: [ByteText: FileContent] = [:]
         let (origin, work) = (origin, work)
         let fetches = Mutex<[FetchFile]>([])

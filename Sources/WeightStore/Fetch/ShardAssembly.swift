@@ -7,8 +7,8 @@ import Synchronization
 /// Orders the pieces of a shard, which arrive from an origin in any order.
 ///
 /// A piece that is next in the shard streams through its buffer of the pool. One that arrives early waits in it, too,
-/// if the pieces before it are on their way. Otherwise the wait is long, because the shard lies in several places of the
-/// file: the bytes are copied out of the pool, and `ShardPlan.scatteredShards` bounds their number.
+/// if the pieces before it are on their way. Otherwise the wait is long, because the shard lies in several places of
+/// the file: the bytes are copied out of the pool, and `ShardPlan.scatteredShards` bounds their number.
 final class ShardAssembly: Sendable {
     /// The number of bytes at the front that an earlier attempt has written.
     let have: Int
@@ -47,7 +47,7 @@ final class ShardAssembly: Sendable {
 
     /// Adds the bytes of a piece.
     ///
-    /// - Parameter isInOrder: whether the pieces before it have buffers of the pool, or are here.
+    /// - Parameter isInOrder: whether the pieces before it have buffers of the pool, or have arrived.
     func add(_ buffer: Buffer, _ range: Range<Int>, at shardOffset: Int, isInOrder: Bool) {
         state.withLock { state in
             if isInOrder || shardOffset == state.next {

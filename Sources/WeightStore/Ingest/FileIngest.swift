@@ -11,7 +11,7 @@ import Synchronization
 ///
 /// The file is read once, front to back: it is hashed for its own SHA-256, and cut into shards by its plan. A shard
 /// with one extent streams through the buffers of the pool; one with several is put together by a `ShardJoin`. Shards
-/// that need more memory than there is (`ShardPlan.scatteredShards`) are read a second time, after the pass.
+/// that need more memory than allowed (`ShardPlan.scatteredShards`) are read a second time, after the pass.
 ///
 /// Sendable because one lane runs it, and state shared with other threads is behind a mutex.
 final class FileIngest: @unchecked Sendable {

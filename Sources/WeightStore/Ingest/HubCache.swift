@@ -17,7 +17,7 @@ enum HubCache {
 
     /// - Parameters:
     ///   - name: the model's name; nil derives it from the path.
-    ///   - store: the directory of the store, which is left out; nil if there is none.
+    ///   - store: the directory of the store, which is not imported; nil if there is none.
     static func sources(ofModel path: String, name: String?, store: String?) throws -> [ImportSource] {
         let directory = FileSystem.name(of: path)
         let model = try ModelName.check(name ?? modelName(directory.dropping(bytePrefix: prefix) ?? directory))

@@ -13,8 +13,8 @@ public struct ImportRequest: Sendable {
     public var name: String?
     /// The refs that name the new revision. A Hugging Face cache has its own refs, which replace these.
     public var refs = ["main"]
-    /// Whether each source file is removed once its bytes are safe in a revision. If the import is interrupted, every
-    /// later import of the source first completes the removal, and then adds the files that were moved.
+    /// Whether each source file is removed once its bytes are durable in a revision. If the import is interrupted,
+    /// every later import of the source first completes the removal, and then adds the files that were moved.
     public var move = false
     /// Whether a directory is imported even if it lacks files that its index names.
     public var partial = false
@@ -62,7 +62,7 @@ public struct ImportPlan: Sendable, Codable {
 extension ImportRequest {
     /// The revisions that an import would make. Only directories and, if there is one, the store's catalog are read.
     ///
-    /// - Parameter store: the directory of the store, which an import leaves out; it need not exist.
+    /// - Parameter store: the directory of the store, which an import skips; it need not exist.
     /// - Throws: ``StorageError/notFound(kind:name:detail:)`` if the source is missing or empty,
     ///   ``StorageError/invalid(what:value:reason:)`` for a name, ``FileError``.
     public func plan(into store: String? = nil) throws -> [ImportPlan] {
@@ -75,7 +75,7 @@ extension ImportRequest {
         return try Store(at: store).addingRefs(to: plan)
     }
 
-    /// - Parameter store: the directory of the store, which is left out; nil if there is none.
+    /// - Parameter store: the directory of the store, which is not imported; nil if there is none.
     func sources(store: String?) throws -> [ImportSource] {
         let refs = try refs.map { try RefName.check($0) }
         return try ImportSource.find(source, model: name, refs: refs, store: store)
@@ -113,8 +113,8 @@ public struct ImportSummary: Sendable, Codable {
     public var bytes: Int
     /// Bytes of the shards that were written.
     public var written: Int
-    /// Bytes that were written although the store holds them: in experts and packs that an older rule has cut, which share
-    /// no shards with those of the newest rule.
+    /// Bytes that were written although the store holds them: in experts and packs that an older rule has cut, which
+    /// share no shards with those of the newest rule.
     public var storedAgain = 0
     /// Bytes of files that were not read because the store holds them.
     public var skippedBytes: Int

@@ -29,8 +29,8 @@ final class ImportRun: Sendable {
     /// The memory that each lane may use for shards whose tensors are in several places, in bytes.
     var gatherBytes: Int { (64 << 20) / lanes }
 
-    /// The limits of each lane. The open shards of all lanes are fewer than those that are begun beyond a full batch of the
-    /// committer: otherwise lanes would wait for a batch that never fills.
+    /// The limits of each lane. The open shards of all lanes are fewer than those that are begun beyond a full batch of
+    /// the committer: otherwise lanes would wait for a batch that never fills.
     var passLimits: ShardPlan.PassLimits {
         ShardPlan.PassLimits(
             frontBytes: ShardFacts.headBytes, bufferBytes: gatherBytes, openShards: Self.mostOpenShards / 4 / lanes)

@@ -45,7 +45,7 @@ struct ImportSource {
     /// - Parameters:
     ///   - model: the model's name; nil derives it from the path.
     ///   - refs: the refs for a file or a directory.
-    ///   - store: the directory of the store, which is left out; nil if there is none.
+    ///   - store: the directory of the store, which is not imported; nil if there is none.
     static func find(_ path: String, model: String?, refs: [String], store: String?) throws -> [ImportSource] {
         guard let status = try FileSystem.status(path) else {
             throw StorageError.notFound(kind: "file or directory", name: path)
@@ -178,11 +178,11 @@ struct ImportSource {
     /// its first bytes. A hub's snapshot and a single file count as a model in any case.
     func isModel() throws -> Bool {
         if !mustBeComplete { return true }
-        let isNamedSo = files.contains { file in
+        let hasModelFile = files.contains { file in
             FileFormat(path: file.path) != .other || file.path == "config.json"
                 || file.path.hasByteSuffix("/config.json")
         }
-        return try isNamedSo || files.contains { try FileSource($0.location).beginsLikeTensors() }
+        return try hasModelFile || files.contains { try FileSource($0.location).beginsLikeTensors() }
     }
 
     /// Throws if a file is missing that an index or the name of a split file implies.

@@ -112,8 +112,8 @@ struct Importer {
         return uses
     }
 
-    /// What may be removed once a batch is stored: its links, and the real files to which no other source file resolves.
-    /// Targets outside of the source stay.
+    /// The files that may be removed once a batch is stored: its links, and the real files to which no other source
+    /// file resolves. Targets outside of the source stay.
     private static func removable(
         _ batch: ArraySlice<ImportSource.File>, _ read: [ByteText: ReadFile], _ uses: [ByteText: Int], root: String
     ) -> [MoveTable.File] {
@@ -123,8 +123,8 @@ struct Importer {
             if file.isLink {
                 removable.append(.init(location: file.location, file.status, digest: read.content.digest))
             }
-            let isOurs = !file.isLink || SourceBounds.contains(root, file.real)
-            if isOurs, uses[ByteText(file.real)] == 0 {
+            let isInSource = !file.isLink || SourceBounds.contains(root, file.real)
+            if isInSource, uses[ByteText(file.real)] == 0 {
                 removable.append(
                     .init(
                         location: file.real, read.status, isSettled: read.isSettled, digest: read.content.digest))

@@ -4,10 +4,10 @@ import Support
 
 /// A file as the first cutting rule divides it, for a file that the newest rule divides in another way.
 ///
-/// Between two rules, experts and packs have other shards, so their bytes are not shared. The same file is not stored
-/// twice: one that looks as if the store knew it by the older cut is hashed before it is cut, and then cut in the same
-/// way: so an import restores its shards that are damaged, lost or evicted. Of other files, such as fine-tunes, the bytes
-/// that the store holds by the older cut are counted.
+/// Two rules divide experts and packs into different shards, which share no bytes. The same file is still not stored
+/// twice: a file that the store probably has by the older cut is hashed first, and then cut by the older rule, so an
+/// import restores its damaged, lost and evicted shards. For other files, such as fine-tunes, the bytes that the store
+/// holds by the older cut are counted.
 struct OlderCut {
     let plan: ShardPlan
     private let newer: ShardPlan
@@ -24,7 +24,7 @@ struct OlderCut {
         self.run = run
     }
 
-    /// Whether the store seems to know the file: it has a whole one of this size, and rows of a sample of its shards.
+    /// Whether the store probably has the file: it has a whole one of this size, and rows of a sample of its shards.
     func isProbablyKnown(_ layout: FileLayout) throws -> Bool {
         let hasOther = try run.catalog.read { db in
             try FileTable.isCutOtherwise(bytes: layout.bytes, format: layout.format, rule: newer.rule, db)

@@ -1,8 +1,8 @@
 import Dispatch
 import Synchronization
 
-/// The shards all of whose bytes were passed to their pipelines, and that are not written yet. Their memory counts as in
-/// use until then.
+/// The shards all of whose bytes were passed to their pipelines, and that are not written yet. Their memory counts as
+/// in use until then.
 final class PassedShards: Sendable {
     private struct State {
         var passed: Set<Int> = []

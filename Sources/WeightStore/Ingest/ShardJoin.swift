@@ -5,15 +5,15 @@ import Support
 ///
 /// The front of the shard (`ShardFacts.headBytes`, which decide whether the store seems to hold it) is gathered in
 /// memory, in whatever order its tensors are in the file. Behind it, a tensor that is next in the shard passes through
-/// the buffers of the pool; one whose place in the shard is not reached yet waits in memory. `ShardPlan.scatteredShards`
-/// finds the shards for which this needs too much memory, which are read on their own.
+/// the buffers of the pool; one whose place in the shard is not reached yet waits in memory.
+/// `ShardPlan.scatteredShards` finds the shards for which this needs too much memory, which are read on their own.
 struct ShardJoin {
     /// Reads bytes of the file into memory, and hashes them for the file.
     typealias Read = (_ offset: Int, _ room: UnsafeMutableRawBufferPointer) throws -> Void
 
     private let shard: ShardPlan.Shard
     private let extents: [Extent]
-    /// The first bytes of the shard, from the first one that is read until all of them are here.
+    /// The first bytes of the shard, from the first one that is read until all of them are read.
     private var front: Buffer?
     private let frontBytes: Int
     private var missingFront: Int
@@ -54,7 +54,7 @@ struct ShardJoin {
     /// Reads a tensor of the shard.
     ///
     /// - Parameters:
-    ///   - offset: where it begins in the file.
+    ///   - offset: its offset in the file.
     ///   - pool: the buffers for bytes that need not wait.
     ///   - begin: makes the pipeline, before the first bytes are passed to it.
     ///   - willComplete: called before the last bytes are passed to it.

@@ -70,7 +70,7 @@ final class ShardPipeline: @unchecked Sendable {
 
     private func resume() {
         hash { [self] in
-            try writer.hashWhatIsThere()
+            try writer.hashWrittenBytes()
             guard let facts = writer.facts(shard) else { return }
             write { [self] in end(.success((facts, try writer.finish()))) }
         }

@@ -71,7 +71,7 @@ final class ShardWriter {
     }
 
     /// Hashes the bytes that an earlier attempt has written.
-    func hashWhatIsThere() throws { try hashFile(to: have) }
+    func hashWrittenBytes() throws { try hashFile(to: have) }
 
     private func hashFile(to end: Int) throws {
         guard hashed < end, let staged else { return }

@@ -4,8 +4,9 @@ import Support
 /// The directories that an import may read from.
 ///
 /// A symbolic link is followed to a target in the source, and to a blob of a Hugging Face cache, where downloaders link
-/// to. Other links are left out: a downloaded `tokenizer.json` could link to any file that the user can read, which would
-/// then be stored and served. The store itself is never read, even if it is in the source: a move would delete it.
+/// to. Other links are skipped: a downloaded `tokenizer.json` could link to any file that the user can read, which
+/// would then be stored and served. The store itself is never read, even if it is in the source: a move would delete
+/// it.
 struct SourceBounds {
     /// With links resolved.
     private var roots: [String]

@@ -30,8 +30,8 @@ extension KVBlocks {
     public func put(_ chain: KVChain, from first: Int = 0, _ blocks: [[UInt8]], seconds: Double? = nil) throws
         -> KVPutSummary
     {
-        try put(chain, blocks: first..<first + blocks.count, seconds: seconds) { block, take in
-            try blocks[block - first].withUnsafeBytes(take)
+        try put(chain, blocks: first..<first + blocks.count, seconds: seconds) { block, append in
+            try blocks[block - first].withUnsafeBytes(append)
         }
     }
 
@@ -50,13 +50,13 @@ extension KVBlocks {
     ///   - chain: the chain of the prompt, from ``KVBlocks/chain(_:)``.
     ///   - blocks: the indices of the blocks in the chain.
     ///   - seconds: the time to compute one of them, for policies that weigh it.
-    ///   - body: passes a block's bytes to `take`, exactly once. Called on several threads, and only for blocks that
+    ///   - body: passes a block's bytes to `append`, exactly once. Called on several threads, and only for blocks that
     ///     the store lacks.
     /// - Throws: ``StorageError/invalid(what:value:reason:)`` for a block without bytes, ``FileError/diskFull(path:lacksInodes:)``.
     @discardableResult
     public func put(
         _ chain: KVChain, blocks: Range<Int>, seconds: Double? = nil,
-        bytes body: @Sendable (_ block: Int, _ take: (UnsafeRawBufferPointer) throws -> Void) throws -> Void
+        bytes body: @Sendable (_ block: Int, _ append: (UnsafeRawBufferPointer) throws -> Void) throws -> Void
     ) throws -> KVPutSummary {
         precondition(chain.space == space.digest, "the chain belongs to other KV blocks")
         precondition(0 <= blocks.lowerBound && blocks.upperBound <= chain.blocks, "the range exceeds the chain")
@@ -125,7 +125,7 @@ extension KVBlocks {
                 let file = try StagedFile(stagingPath())
                 var written: KVShard?
                 try body(block) { bytes in
-                    precondition(written == nil, "`take` was called twice for one block")
+                    precondition(written == nil, "`append` was called twice for one block")
                     written = try write(bytes, key: keys[block], depth: block, to: file)
                 }
                 guard let shard = written else {

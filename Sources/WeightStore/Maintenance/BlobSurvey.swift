@@ -2,10 +2,11 @@ import Files
 import GRDB
 import Storage
 
-/// A comparison of all files in `blobs/` with the catalog, made before a collection changes anything, and after a rebuild.
+/// A comparison of all files in `blobs/` with the catalog, made before a collection changes anything, and after a
+/// rebuild.
 ///
-/// A file that cannot be read, or a directory, ends it: only `ENOENT` makes a shard missing. Rows may change after it; the
-/// collection checks each again under the write lock.
+/// A file that cannot be read, or a directory, ends it: only `ENOENT` makes a shard missing. Rows may change after it;
+/// the collection checks each again under the write lock.
 struct BlobSurvey {
     /// Blobs that no row keeps, and blobs of evicted shards.
     private(set) var unreferenced: [BlobDirectory.Name] = []
@@ -29,8 +30,8 @@ struct BlobSurvey {
         for directory in BlobDirectory.fanOut { try compare(directory, catalog, blobs) }
     }
 
-    /// Requires that at most 10 shards, or 0.1 % of those that should be present, are missing: more are a disk that is gone
-    /// rather than shards that are.
+    /// Requires that at most 10 shards, or 0.1 % of those that should be present, are missing: more indicate a lost
+    /// disk rather than lost shards.
     ///
     /// - Throws: ``StorageError/tooManyMissing(path:missing:shards:)``.
     func requireFewMissing(_ catalog: Catalog) throws {
@@ -40,7 +41,7 @@ struct BlobSurvey {
         }
     }
 
-    /// The entry that keeps shards and manifests that no row knows after a rebuild or a merge: a model whose record and
+    /// The entry that keeps shards and manifests without rows after a rebuild or a merge: a model whose record and
     /// manifest are both lost has left no other trace.
     ///
     /// - Returns: none if there are no such blobs.

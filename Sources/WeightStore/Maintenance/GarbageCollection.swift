@@ -21,7 +21,7 @@ public struct CollectionSummary: Sendable, Codable {
     public internal(set) var kvBlocks = 0
     /// The number of shards that were missing or quarantined and are present again, because their blobs are back.
     public internal(set) var reinstated = 0
-    /// The number of manifests and records that were missing and were written anew from the catalog.
+    /// The number of manifests and records that were missing and were rewritten from the catalog.
     public internal(set) var rewritten = 0
     /// Names of the revisions whose manifest or record is missing and is not given by the catalog, either.
     public internal(set) var undescribed: [String] = []

@@ -19,8 +19,9 @@ public struct RebuildSummary: Sendable, Codable {
     public internal(set) var missing = 0
     /// Of these shards, those whose blob is missing or has another size, and that an origin holds.
     public internal(set) var evicted = 0
-    /// Blobs that no revision holds: KV blocks, what an interrupted import or pull has left, or the shards and the manifest
-    /// of a model whose record is lost. Collections keep them until they are imported again, or a person gives them up.
+    /// Blobs that no revision holds: KV blocks, leftovers of an interrupted import or pull, or the shards and the
+    /// manifest of a model whose record is lost. Collections keep them until they are imported again, or the user
+    /// discards them.
     public internal(set) var unreferencedBlobs = 0
     /// The size of these blobs, in bytes.
     public internal(set) var unreferencedBytes = 0

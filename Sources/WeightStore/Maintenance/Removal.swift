@@ -87,7 +87,7 @@ struct NeededShard: Sendable {
     ///   - fewAbsent: whether few shards of the store have no bytes here: then these are read rather than all shards of
     ///     the revision.
     static func all(of revision: Int64, leaving: [Int64], fewAbsent: Bool, _ db: Database) throws -> [NeededShard] {
-        // What no origin of the revision holds is not lost by its removal.
+        // Shards that no origin of the revision holds are not lost by its removal.
         guard try OriginTable.all(of: revision, db).contains(where: { $0.absentAt == nil }) else { return [] }
         let leaving = "[\(leaving.map { "\($0)" }.joined(separator: ", "))]"
         let rows = try Row.fetchAll(

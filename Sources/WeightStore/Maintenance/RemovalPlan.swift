@@ -65,7 +65,7 @@ struct RemovalPlan {
         weights += freed.bytes
     }
 
-    /// What a dry run reports.
+    /// The report of a dry run.
     func summary(_ db: Database) throws -> RemovalSummary {
         var summary = RemovalSummary()
         summary.revisions = revisions.map(\.name)

@@ -149,7 +149,7 @@ final class RemovalSlices {
 
     // MARK: One slice
 
-    /// What one slice has removed, and how far it may go.
+    /// The rows that one slice has removed, and its limits.
     private struct Slice {
         var shards: [ShardTable.Entry] = []
         var kv = KVTable.Dropped()

@@ -45,7 +45,7 @@ public struct VerifySummary: Sendable, Codable {
     public internal(set) var bytes = 0
     /// The number of shards that were missing or quarantined and are present again, because their bytes are back.
     public internal(set) var reinstated = 0
-    /// The number of manifests and records that were damaged or missing, and were written anew from the catalog.
+    /// The number of manifests and records that were damaged or missing, and were rewritten from the catalog.
     public internal(set) var rewritten = 0
     /// Damage that this verification found.
     public internal(set) var damage: [Damage] = []

@@ -33,7 +33,7 @@ extension Revision {
             do {
                 guard let origin = try store.origins.origin(url) as? any ModelOrigin else { continue }
                 return try body(origin)
-            } catch  where error is CancellationError || Store.isNoRoom(error) {
+            } catch  where error is CancellationError || Store.isOutOfSpace(error) {
                 throw error
             } catch {
                 // The last error is thrown; earlier ones are logged, and the next origin is tried.

@@ -22,27 +22,29 @@ extension Revision {
 
     /// Leases one expert of a layer. Throws as ``lease(layer:of:in:)``.
     ///
-    /// Of a tensor that stacks all experts of a layer, the lease has the expert's part as a tensor of the same name, whose
-    /// ``TensorEntry/shape`` has no dimension of experts. Only these bytes are loaded into the tier; a stack that is not on
-    /// disk is fetched whole.
+    /// Of a tensor that stacks all experts of a layer, the lease has the expert's part as a tensor of the same name,
+    /// whose ``TensorEntry/shape`` has no dimension of experts. Only these bytes are loaded into the tier; a stack that
+    /// is not on disk is fetched whole.
     public func lease(expert: Int, ofLayer layer: Int, in tier: Tier) async throws -> Lease {
         try await fetchedGroup(.expert(layer: layer, expert), in: tier).lease()
     }
 
-    /// Leases several experts of a layer with one lease: their tensors, and no others. Throws as ``lease(layer:of:in:)``.
+    /// Leases several experts of a layer with one lease: their tensors, and no others. Throws as
+    /// ``lease(layer:of:in:)``.
     ///
-    /// Of a tensor that stacks all experts, the lease has one tensor for each of them; ``TensorEntry/expert`` is the number.
+    /// Of a tensor that stacks all experts, the lease has one tensor for each of them; ``TensorEntry/expert`` is the
+    /// number.
     public func lease(experts: ClosedRange<Int>, ofLayer layer: Int, in tier: Tier) async throws -> Lease {
         try await fetchedGroup(.experts(layer: layer, experts), in: tier).lease()
     }
 
-    /// Leases what an expert-parallel rank needs: the tensors outside of the experts, and the experts with these numbers.
-    /// Throws as ``lease(layer:of:in:)``.
+    /// Leases the tensors of an expert-parallel rank: those outside of the experts, and those of the experts with these
+    /// numbers. Throws as ``lease(layer:of:in:)``.
     ///
     /// - Parameters:
     ///   - layers: the layers; nil means all tensors, those outside of the layers included.
-    ///   - experts: the numbers of the experts, in every layer. A tensor that stacks all experts is included, whole: an engine
-    ///     expects it as the file has it. ``lease(experts:ofLayer:in:)`` loads only some of its experts.
+    ///   - experts: the numbers of the experts, in every layer. A tensor that stacks all experts is included, whole,
+    ///     because engines expect it as in the file. ``lease(experts:ofLayer:in:)`` loads only some of its experts.
     ///   - tier: where the bytes are leased.
     public func lease(
         layers: ClosedRange<Int>? = nil, withExperts experts: ClosedRange<Int>, in tier: Tier

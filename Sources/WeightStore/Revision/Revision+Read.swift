@@ -20,7 +20,7 @@ extension Revision {
     func read(_ path: String, _ work: Work, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
         do {
             try fetch(FetchSelection(files: [path]), work)
-        } catch  where Store.isNoRoom(error) {
+        } catch  where Store.isOutOfSpace(error) {
             return try readInParts(path, work, body)
         }
         let (content, shards) = try store.catalog.read { db in

@@ -49,7 +49,7 @@ extension Revision {
         let fetched: FileEntry
         do {
             fetched = try self.fetched(file, range)
-        } catch  where Store.isNoRoom(error) {
+        } catch  where Store.isOutOfSpace(error) {
             return try passThrough(file, range, because: error)
         }
         var stored = try stored(fetched, range)
@@ -71,7 +71,7 @@ extension Revision {
     ///
     /// - Throws: ``StorageError/missing(path:digest:)``, ``StorageError/damaged(path:digest:expected:found:)``.
     package func requireAvailable(_ file: FileEntry, in range: Range<Int>) throws {
-        // What was never fetched is at an origin, and so is what was evicted.
+        // Bytes that were never fetched are at an origin, and so are evicted ones.
         for (digest, lost) in try stored(file, range).lost where !lost.isEvicted {
             try store.setAsideIfDamaged(digest, after: lost.error, store.misses)
             let wanted = try store.catalog.read { db in try WantedShard.find(digest, db) }

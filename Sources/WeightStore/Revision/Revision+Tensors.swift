@@ -45,9 +45,9 @@ extension Revision {
 
     /// Maps the tensors of one expert of a layer, sorted by file and name. Throws as ``tensor(_:in:)``.
     ///
-    /// Of a tensor that stacks all experts of a layer, the expert is a tensor of the same name, without the dimension of
-    /// experts. Only the pages that are read are loaded; bytes that were never fetched, or were evicted, are fetched for the
-    /// whole stack.
+    /// Of a tensor that stacks all experts of a layer, the expert is a tensor of the same name, without the dimension
+    /// of experts. Only the pages that are read are loaded; bytes that were never fetched, or were evicted, are fetched
+    /// for the whole stack.
     ///
     /// - Parameters:
     ///   - number: the number of the expert.

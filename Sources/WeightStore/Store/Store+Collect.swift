@@ -10,14 +10,15 @@ extension Store {
     ///
     /// Each deletion is decided by the one authority of the store (`DeletionAuthority`). Shards whose blobs are missing
     /// are marked, shards that were listed as missing or quarantined and whose blobs are back are hashed and become
-    /// present again, and manifests and records that are missing or empty are written anew.
+    /// present again, and manifests and records that are missing or empty are rewritten.
     ///
     /// - Parameters:
     ///   - graceSeconds: how long the shards of an interrupted import or pull are kept, so that it can resume, and blobs
     ///     without rows.
-    ///   - discardingNewer: whether to give up what ``newerThanCatalog()`` lists. Without it, the call throws if the
-    ///     catalog is older than the blobs, and keeps blobs that may belong to what a rebuild could not read, and those
-    ///     that it found without a revision.
+    ///   - discardingNewer: whether to discard the revisions and blobs that ``newerThanCatalog()`` lists. Without it,
+    ///     the call throws if the
+    ///     catalog is older than the blobs, and keeps blobs that may belong to revisions that a rebuild could not read,
+    ///     and those that it found without a revision.
     ///   - dryRun: whether nothing is removed, and the summary says what would be.
     /// - Throws: ``StorageError/busy(what:holder:)`` if another collection is running;
     ///   ``StorageError/catalogOlder(path:)``, ``StorageError/foreignBlobs(path:found:)``; if more than 10 shards and more
@@ -163,7 +164,7 @@ extension Store {
         }
     }
 
-    /// Writes manifests and records anew that are missing or empty.
+    /// Rewrites manifests and records that are missing or empty.
     private func collectDescriptions(
         _ names: [BlobDirectory.Name], _ summary: inout CollectionSummary, dryRun: Bool
     ) throws {

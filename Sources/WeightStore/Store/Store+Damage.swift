@@ -49,7 +49,7 @@ extension Store {
             return nil
         } catch StorageError.missing {
             throw error
-        } catch let refusal where Self.isNoRoom(refusal) {
+        } catch let refusal where Self.isOutOfSpace(refusal) {
             return try passThrough(digest, because: refusal, work)
         }
     }

@@ -3,16 +3,16 @@ import GRDB
 import Storage
 
 /// Manifests and records: the blobs from which a rebuild makes the catalog. They are made from rows, so a missing or
-/// damaged one is written anew from the rows.
+/// damaged one is rewritten from the rows.
 extension Store {
     /// A manifest or a record that is damaged or missing.
     struct BadDescription {
         let name: BlobDirectory.Name
-        /// What is wrong with it.
+        /// The defect.
         let detail: String
     }
 
-    /// Writes manifests and records anew.
+    /// Rewrites manifests and records.
     ///
     /// - Returns: the number of those written, and those that the rows do not give.
     func restore(_ bad: [BadDescription]) throws -> (restored: Int, lost: [BadDescription]) {
@@ -26,7 +26,7 @@ extension Store {
                 }
             if isRestored {
                 let path = blobs.path(description.name.digest, description.name.kind)
-                logger.notice("\(path): written anew from the catalog")
+                logger.notice("\(path): rewritten from the catalog")
                 result.restored += 1
             } else {
                 result.lost.append(description)
@@ -98,7 +98,7 @@ extension Store {
         }
     }
 
-    /// The names of the revisions of which a manifest or record tells.
+    /// The names of the revisions that the manifests and records contain.
     func revisions(describedBy name: BlobDirectory.Name) throws -> [String] {
         try catalog.read { db in
             switch name.kind {

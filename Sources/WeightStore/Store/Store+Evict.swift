@@ -115,15 +115,15 @@ extension Store {
             note(try checkOrigins(of: stale, .first, work), of: stale, &unanswered, &summary)
         }
         // Between reading the leases and the commit, no process may begin to use a revision.
-        let gone = try leases.whileNobodyStarts(work) { [victims, unanswered] holders in
+        let marked = try leases.withNewUsesBlocked(work) { [victims, unanswered] holders in
             try catalog.write(dryRun: request.dryRun, work: work) { db in
                 try authority.require(db)
                 return try Self.claim(victims, wanted, holders, except: unanswered, db)
             }
         }
-        if !request.dryRun { try authority.delete(gone.map { .init(digest: $0.digest, kind: .shard) }, .evicted) }
-        let bytes = gone.saturatingSum(\.bytes)
-        summary.shards += gone.count
+        if !request.dryRun { try authority.delete(marked.map { .init(digest: $0.digest, kind: .shard) }, .evicted) }
+        let bytes = marked.saturatingSum(\.bytes)
+        summary.shards += marked.count
         summary.bytes.add(saturating: bytes)
         summary.stored -= bytes
     }
@@ -182,18 +182,18 @@ extension Store {
         except excluded: Set<Int64>, _ db: Database
     ) throws -> [(digest: ContentDigest, bytes: Int)] {
         try db.execute(sql: DiskCandidates.setUp(holders, except: excluded, now: StoreClock.now))
-        var gone: [(digest: ContentDigest, bytes: Int)] = []
+        var marked: [(digest: ContentDigest, bytes: Int)] = []
         var bytes = 0
         var clock: Double?
         for victim in victims {
             guard bytes < wanted else { break }
             guard let shard = try ShardTable.markEvicted(victim.shard, db) else { continue }
-            gone.append(shard)
+            marked.append(shard)
             bytes.add(saturating: shard.bytes)
             clock = [clock, victim.priority].compactMap(\.self).max()
         }
         if let clock { try EvictionClock(.weights).advance(to: clock, db) }
-        return gone
+        return marked
     }
 
     /// Resets the eviction clock if another policy ran last: priorities of two policies are not comparable.

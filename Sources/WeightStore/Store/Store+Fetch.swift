@@ -15,8 +15,8 @@ extension Store {
         // A content may have two paths, and be selected by either; it is fetched by the first.
         var wanted: [Int64: Set<Int>] = [:]
         for file in pending {
-            let asked = selection.shards(path: file.remote.path, file.layout, file.plan)
-            wanted[file.id, default: []].formUnion(asked.intersection(file.missing))
+            let selected = selection.shards(path: file.remote.path, file.layout, file.plan)
+            wanted[file.id, default: []].formUnion(selected.intersection(file.missing))
         }
         let partials = PartialShards(store: path)
         return try pending.compactMap { file in

@@ -34,11 +34,11 @@ extension Store {
         do {
             sources = try request.sources(store: path)
         } catch let error as StorageError {
-            // Nothing is left of the source of a finished move.
+            // The source of a finished move has no files left.
             guard case .notFound = error, let summary = try summary(of: moves) else { throw error }
             return summary
         }
-        // What an interrupted move has left need not look like a model.
+        // The rest of an interrupted move need not look like a model.
         if request.mustBeModel, moves.moves.isEmpty {
             for source in sources where try !source.isModel() {
                 throw StorageError.invalid(

@@ -39,10 +39,10 @@ extension Store {
         var dropped = try KVTable.dropOrphans(db)
         var clock: Double?
         for victim in victims where dropped.bytes < wanted {
-            let gone = try KVTable.drop([victim.shard], leavesOnly: true, db)
-            guard gone.blocks > 0 else { continue }
-            dropped.blobs += gone.blobs
-            dropped.bytes.add(saturating: gone.bytes)
+            let removed = try KVTable.drop([victim.shard], leavesOnly: true, db)
+            guard removed.blocks > 0 else { continue }
+            dropped.blobs += removed.blobs
+            dropped.bytes.add(saturating: removed.bytes)
             clock = [clock, victim.priority].compactMap(\.self).max()
         }
         if let clock { try EvictionClock(.kv).advance(to: clock, db) }
@@ -94,10 +94,10 @@ extension Store {
         guard let limit = quota.highBytes, stored + bytes > limit else { return sizes.count }
         var request = EvictionRequest(.downTo(max(min((quota.lowBytes ?? 0), limit - bytes), 0)), of: .kv)
         request.excluded = excluded
-        var room = limit - (try evictBlocking(request).stored)
+        var space = limit - (try evictBlocking(request).stored)
         return sizes.prefix { size in
-            room -= size
-            return room >= 0
+            space -= size
+            return space >= 0
         }.count
     }
 

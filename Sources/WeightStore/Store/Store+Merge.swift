@@ -46,7 +46,7 @@ extension Store {
         try slices(SpareReserve(reserve), work, deletesBlobs: false).visit(
             catalog.read { db in try FileTable.unlinked(db) })
         summary.shards += try reinstateEvicted(work)
-        // A catalog that was current knows why a blob has no row.
+        // If the catalog was current, a blob without a row is no loss.
         let wasOlder = try catalog.write { db in try catalog.isOlder(db) }
         let unlisted = wasOlder ? try BlobSurvey(catalog, blobs).unlisted(catalog, blobs, &summary) : []
         try catalog.write { db in
@@ -60,7 +60,7 @@ extension Store {
             if !lost.isEmpty { try catalog.notePending([]) }
             try catalog.acceptAsCurrent(db)
         }
-        // A record that stayed behind would list its model again at a rebuild, after a person has removed it. One whose
+        // A record that stayed behind would list its model again at a rebuild, after the user has removed it. One whose
         // manifests are lost is kept: they may be back at the next merge.
         if lost.isEmpty {
             try authority.deleteIfAllowed(
@@ -152,7 +152,7 @@ extension Store {
                         name: Self.name(of: revision, record.model), manifest: revision.digest, reason: "\(error)"))
             }
         }
-        if isNewer { try removeGone(from: model, record, db) }
+        if isNewer { try removeUnlisted(from: model, record, db) }
         let refs = try RefTable.targets(of: model, db)
         for (ref, digest) in record.refs where isNewer || refs[ref] == nil {
             guard refs[ref] != digest, let revision = try RevisionTable.find(digest, of: model, db) else { continue }
@@ -209,7 +209,7 @@ extension Store {
     }
 
     /// Removes the rows of revisions that a newer record no longer lists and whose manifests are gone. No blob is deleted.
-    private func removeGone(from model: Int64, _ record: ModelRecord, _ db: Database) throws {
+    private func removeUnlisted(from model: Int64, _ record: ModelRecord, _ db: Database) throws {
         let listed = Set(record.revisions.map(\.digest))
         var removal = Removal()
         for row in try RevisionRow.all(of: model, db)

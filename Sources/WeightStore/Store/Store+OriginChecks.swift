@@ -5,14 +5,14 @@ import Storage
 import Support
 import Synchronization
 
-/// The origins that did not answer a check lately: they are not asked again at once.
+/// The origins that did not answer a recent check: they are not tried again at once.
 final class SilentOrigins: Sendable {
-    /// The seconds for which an origin without an answer is not asked again.
+    /// The seconds for which an origin without an answer is not tried again.
     private static let seconds = 60.0
 
     private let table = Mutex<[ByteText: (until: ContinuousClock.Instant, reason: String)]>([:])
 
-    /// - Returns: why the origin did not answer; nil if it may be asked.
+    /// - Returns: why the origin did not answer; nil if it may be tried.
     func reason(_ url: String) -> String? {
         table.withLock { table in table[ByteText(url)].flatMap { $0.until > .now ? $0.reason : nil } }
     }
@@ -24,7 +24,7 @@ final class SilentOrigins: Sendable {
     func removeAll() { table.withLock { $0 = [:] } }
 }
 
-/// Which origins of a revision a check asks.
+/// Which origins of a revision a check tries.
 enum OriginSelection: Sendable {
     /// The nearest first, until one holds the revision.
     case first
@@ -49,7 +49,7 @@ extension Store {
     /// - Parameters:
     ///   - revisions: their rows; those that were removed meanwhile are skipped.
     ///   - selection: which origins to ask.
-    ///   - isPatient: whether origins are asked that did not answer within the last minute.
+    ///   - isPatient: whether origins are tried that did not answer within the last minute.
     ///   - work: cancelling it ends the checks with `CancellationError`; answers so far are recorded.
     func checkOrigins(
         of revisions: [Int64], _ selection: OriginSelection, isPatient: Bool = false, _ work: Work
@@ -109,7 +109,7 @@ extension Store {
         let reason: String
     }
 
-    /// Asks an origin once, within the time limit.
+    /// Sends one request to an origin, within the time limit.
     ///
     /// - Throws: `CancellationError` if the work is cancelled.
     func answer(
@@ -301,7 +301,7 @@ extension Store {
 
     // MARK: Absent shards
 
-    /// What is not stored of a revision, and whether it can be fetched again, by the catalog.
+    /// The bytes of a revision that are not stored, and whether they can be fetched again, by the catalog.
     ///
     /// - Parameter name: the revision, as in ``Store/revision(_:)``; nil for the whole store.
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``.

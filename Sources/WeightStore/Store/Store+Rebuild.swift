@@ -13,9 +13,9 @@ extension Store {
     /// Checks the sizes of shards, not their digests (``verify(_:work:)`` does that). The old catalog is kept under
     /// another name.
     ///
-    /// Manifests and records that are damaged or missing are lost, and listed in ``RebuildSummary/lost``. The new catalog
-    /// remembers them: until they are imported again, or a person gives them up, collections keep blobs without rows. They
-    /// also keep ``RebuildSummary/unreferencedBlobs``, because nothing tells whether these are garbage. A blob that cannot
+    /// Manifests and records that are damaged or missing are lost, and listed in ``RebuildSummary/lost``. The new
+    /// catalog remembers them: until they are imported again, or the user discards them, collections keep blobs without
+    /// rows. They also keep ``RebuildSummary/unreferencedBlobs``, because these may not be garbage. A blob that cannot
     /// be read ends the rebuild.
     ///
     /// - Parameters:
@@ -43,7 +43,7 @@ extension Store {
         try StoreAccess(path).requireWritable()
         try createFolders(path)
         let leases = try LeaseDirectory(path + "/leases", .readWrite, LockWait(work) { logger.warning("\($0)") })
-        return try leases.whileNobodyStarts(work) { holders in
+        return try leases.withNewUsesBlocked(work) { holders in
             let others = holders.filter { $0.lease != leases.name }.map(\.process)
             guard others.isEmpty else {
                 throw StorageError.busy(what: path, holder: others.joined(separator: ", "))
@@ -84,7 +84,7 @@ extension Store {
                 }
                 try FileSystem.syncDirectory(path)
             }
-            // Shared memory of processes that have ended; SQLite makes it anew.
+            // Shared memory of processes that have ended; SQLite makes it again.
             try FileSystem.remove(path + "/store.db-shm")
             try FileSystem.rename(aside + "/store.db", to: path + "/store.db")
             try FileSystem.syncDirectory(path)
@@ -93,7 +93,8 @@ extension Store {
         }
     }
 
-    /// - Returns: what could not be read, or belongs to no revision; the records that a newer one of their model supersedes.
+    /// - Returns: the losses, and the blobs that belong to no revision; the records that a newer one of their model
+    ///   supersedes.
     private static func fill(
         _ catalog: Catalog, _ blobs: BlobDirectory, _ work: Work, _ summary: inout RebuildSummary
     ) throws -> (losses: [RebuildLoss.Entry], superseded: [ContentDigest]) {

@@ -136,7 +136,7 @@ extension Store {
         while true {
             let partial = try PartialShards(store: path).open(digest, waits.until(work))
             let shard = try ShardWriter(bytes: wanted.bytes, resuming: partial)
-            try shard.hashWhatIsThere()
+            try shard.hashWrittenBytes()
             try fetchRest(of: shard, wanted, source, origin, work)
             let found = try shard.finishAdding()
             if found == digest { return try save(shard, digest, since: start, work) }

@@ -7,7 +7,7 @@ extension Store {
     /// Removes models with all of their revisions (`org/name`), or single revisions (`org/name@rev`).
     ///
     /// Shards that were evicted, and that other revisions hold which have no checked origin, are fetched first: after
-    /// the removal nothing could give them. Blocks.
+    /// the removal no origin could supply them. Blocks.
     ///
     /// The revisions are removed at once, in one short transaction. What they leave behind is then removed in slices, between
     /// which other processes read and write. If the call ends before all of it is removed, the next collection continues.
@@ -163,7 +163,7 @@ extension Store {
         _ plan: RemovalPlan, locked: Bool, _ work: Work,
         still: (inout RemovalPlan, [LeaseDirectory.Holder], Database) throws -> [RevisionRow]?
     ) throws -> Removal {
-        try leases.whileNobodyStarts(work) { holders in
+        try leases.withNewUsesBlocked(work) { holders in
             try change(work).commitRemoval { db in
                 try authority.require(db)
                 var plan = plan
@@ -186,7 +186,7 @@ extension Store {
         }
     }
 
-    /// Removes what removed revisions have left behind.
+    /// Removes the rows and blobs of removed revisions.
     private func finish(_ removal: Removal, _ spare: SpareReserve, _ work: Work) throws -> RemovalSummary {
         var kept = try authority.delete(removal.manifests, .removed).kept
         let slices = slices(spare, work)
@@ -195,7 +195,7 @@ extension Store {
             try slices.visit(removal.files)
             try slices.dropAbandonedBlocks()
         } catch let error as CancellationError {
-            logger.notice("The revisions are removed. The next collection removes what they have left behind.")
+            logger.notice("The revisions are removed. The next collection removes their rows and blobs.")
             throw error
         }
         kept += slices.totals.kept
@@ -210,7 +210,7 @@ extension Store {
         return summary
     }
 
-    /// What removes the rows that removed revisions leave behind, and their blobs.
+    /// The slices that remove the rows which removed revisions leave behind, and their blobs.
     func slices(_ spare: SpareReserve, _ work: Work, deletesBlobs: Bool = true) -> RemovalSlices {
         RemovalSlices(
             catalog: catalog, leases: leases, authority: deletesBlobs ? authority : nil, spare: spare, work: work)

@@ -13,8 +13,8 @@ extension Store {
     /// moved to `quarantine/`; importing the same content again restores it. A KV block that differs is dropped. Shards
     /// that are not stored are reported from the catalog: ``VerifySummary/absent``.
     ///
-    /// A shard that was missing or quarantined and whose right bytes are back becomes present again. Manifests and records
-    /// are compared with their digests, too, and written anew from the catalog if they are damaged or missing.
+    /// A shard that was missing or quarantined and whose right bytes are back becomes present again. Manifests and
+    /// records are compared with their digests, too, and rewritten from the catalog if they are damaged or missing.
     ///
     /// In a store that can only be read, nothing is changed: the damage is reported alone, and so are damaged KV blocks,
     /// manifests and records (``VerifySummary/isReadOnly``).
@@ -124,7 +124,7 @@ extension Store {
         return try setAside(shard, damage, run.work).map { VerifySummary.Damage(shard, damage, revisions: $0) }
     }
 
-    /// What is reported of a bad shard in a store that can only be read.
+    /// The report of a bad shard in a store that can only be read.
     ///
     /// - Returns: nil if the shard was evicted or removed meanwhile.
     private func report(_ damage: BlobDamage, of shard: ShardTable.Entry) throws -> VerifySummary.Damage? {
@@ -134,7 +134,7 @@ extension Store {
         }
     }
 
-    /// Compares manifests and records with their digests, and writes bad ones anew if the store can be written.
+    /// Compares manifests and records with their digests, and rewrites bad ones if the store can be written.
     private func restoreDescriptions(of revision: String?, _ work: Work) throws -> (
         restored: Int, lost: [BadDescription]
     ) {

@@ -33,11 +33,11 @@ extension Store {
     private func warm(_ request: WarmRequest, _ work: Work) async throws -> WarmSummary {
         let start = ContinuousClock.now
         let plan = try await onThread { try self.warmPlan(request) }
-        var summary = try await bring(plan, work)
+        var summary = try await execute(plan, work)
         if let engine = request.engine, !plan.prefills.isEmpty {
             for prefill in plan.prefills { try await compute(prefill, engine, &summary) }
             // The second plan includes the computed blocks, which are in the store now.
-            let rest = try await bring(try await onThread { try self.warmPlan(request) }, work)
+            let rest = try await execute(try await onThread { try self.warmPlan(request) }, work)
             summary.warmed += rest.warmed
             summary.failed += rest.failed
         }
@@ -46,7 +46,7 @@ extension Store {
     }
 
     /// Executes a plan, except its prefills.
-    func bring(_ plan: WarmPlan, _ work: Work = Work()) async throws -> WarmSummary {
+    func execute(_ plan: WarmPlan, _ work: Work = Work()) async throws -> WarmSummary {
         try Task.checkCancellation()
         work.expect(plan.bytes)
         var summary = WarmSummary(plan: plan)
@@ -81,8 +81,8 @@ extension Store {
                 }
                 group.addTask {
                     do {
-                        let warmer = WarmLoader(memory, try revisions[step.item].get(), wanted)
-                        return (step, .success(try await warmer.bring(step, of: plan.items[step.item])))
+                        let loader = WarmLoader(memory, try revisions[step.item].get(), wanted)
+                        return (step, .success(try await loader.load(step, of: plan.items[step.item])))
                     } catch {
                         return (step, .failure(error))
                     }

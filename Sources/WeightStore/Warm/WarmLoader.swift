@@ -20,7 +20,7 @@ struct WarmLoader {
         self.wanted = wanted
     }
 
-    func bring(_ step: WarmStep, of item: WarmItem) async throws {
+    func load(_ step: WarmStep, of item: WarmItem) async throws {
         let shards = item.prompt == nil ? weights(step) : blocks(step)
         let group = ShardGroup(visiting: shards, in: memory, hold: revision.hold)
         memory.remember(zip(shards, step.shards).map { (shard: $0, heat: $1.uses) })

@@ -116,9 +116,9 @@ struct WarmPlanner {
     /// - Returns: the shards to evict for them; nil if there is not enough room, in which case nothing is reserved.
     private mutating func makeRoom(for shards: [WarmShard]) -> Set<ContentDigest>? {
         let shards = shards.filter { underWay[$0.digest] == nil }
-        let asked = shards.bytes
-        guard asked > free else {
-            free -= asked
+        let requested = shards.bytes
+        guard requested > free else {
+            free -= requested
             return []
         }
         let uses = shards.reduce(.infinity) { min($0, $1.uses) }
@@ -128,13 +128,13 @@ struct WarmPlanner {
         }.sorted { ($0.value.benefitPerByte, $0.key.hex) < ($1.value.benefitPerByte, $1.key.hex) }
         var victims: Set<ContentDigest> = []
         var freed = 0
-        for (digest, resident) in colder where free + freed < asked {
+        for (digest, resident) in colder where free + freed < requested {
             victims.insert(digest)
             freed += resident.bytes
         }
-        guard free + freed >= asked else { return nil }
+        guard free + freed >= requested else { return nil }
         for victim in victims { residents[victim] = nil }
-        free += freed - asked
+        free += freed - requested
         plan.evicted += freed
         return victims
     }

@@ -1,26 +1,26 @@
 // A test double of libcuda.so.1: the driver functions that DeviceMemory calls, on threads and ordinary memory.
 //
 // It is a shared library, which tests open as they would open the driver: each test opens a copy of the file, and so
-// has a driver of its own. What it does as the driver does:
+// has its own driver. Its behaviour that equals the driver's:
 //
 //   * Streams are queues with a thread each; copies run later, in order. Events are marks in them.
-//   * Device addresses can't be read by the host: they are no addresses of its at all.
+//   * Device addresses cannot be read by the host: they are not in its address space.
 //   * A copy that fails when it runs is reported by later calls, and the context is lost ("sticky").
 //
-// And what it does as the driver does not: it keeps a log of all calls, fails a chosen call, holds copies back, and
+// In addition, it keeps a log of all calls, fails a chosen call, holds copies back, and
 // counts every use that the driver's manual forbids or that would be a race ("violations").
 #ifndef CUDA_DOUBLE_H
 #define CUDA_DOUBLE_H
 
-/// Forgets everything: devices, log, faults, violations.
+/// Resets everything: devices, log, faults, violations.
 void cuda_double_reset(void);
 /// How many devices there are (2), and how much memory each has (1 GiB).
 void cuda_double_devices(int count, unsigned long bytes);
 /// Where memory begins, in bytes after a multiple of 512 (0).
 void cuda_double_shift(int bytes);
 
-/// The `nth` call of `function` from now on, counted from 1, returns `code`. It does nothing else, unless it gives
-/// something back or waits: then it does its work, as the driver does when it reports an earlier copy's failure.
+/// The `nth` call of `function` from now on, counted from 1, returns `code`. It does nothing else, unless it frees
+/// memory or waits: then it does its work, as the driver does when it reports an earlier copy's failure.
 void cuda_double_fail(const char *function, int nth, int code);
 /// The `nth` copy from now on fails when it runs.
 void cuda_double_fail_copy(int nth, int code);

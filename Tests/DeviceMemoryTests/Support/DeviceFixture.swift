@@ -45,10 +45,10 @@ final class DeviceFixture: Sendable {
         double?.log.count { $0.hasPrefix("copied") } ?? begun.load(ordering: .acquiring)
     }
 
-    /// Checks that everything was given back and nothing forbidden done.
+    /// Checks that everything was freed, and that no forbidden call was made.
     func check(_ note: String = "", _ place: SourceLocation = #_sourceLocation) {
         guard let double else { return }
-        // Threads let go of what they held a moment after the last result is out.
+        // Threads release their values a moment after the last result is delivered.
         _ = try? blockUntil { double.live == 0 }
         #expect(double.live == 0, "\(note) leaves \(double.liveWords)", sourceLocation: place)
         #expect(double.violations == [], "\(note)", sourceLocation: place)
@@ -64,7 +64,7 @@ func pattern(_ seed: Int, bytes: Int) -> [UInt8] {
     (0..<bytes).map { pattern(seed, $0) }
 }
 
-/// What something on another thread came to.
+/// The result of work on another thread.
 final class Outcome: Sendable {
     private let result = Mutex<Result<Void, any Error>?>(nil)
     private let done = DispatchSemaphore(value: 0)
@@ -80,12 +80,12 @@ final class Outcome: Sendable {
     }
 }
 
-/// Keeps `values` until here: the optimizer lets go of them after their last use, which a copy may outlast.
+/// Keeps `values` alive until here: the optimizer releases them after their last use, and a copy may take longer.
 func keep(_ values: Any...) {
     withExtendedLifetime(values) {}
 }
 
-/// Runs `body` on threads of its own, and waits for all.
+/// Runs `body` on several new threads, and waits for all.
 func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) throws -> Void) throws {
     let threads = try WorkerThreads(count: count)
     let outcomes = (0..<count).map { _ in Outcome() }

@@ -1,4 +1,4 @@
-/* What the test programs share: they end at the first thing that is not as it should be, and say where. */
+/* Shared by the test programs: they end at the first failed check, and print its place. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

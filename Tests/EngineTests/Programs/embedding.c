@@ -1,7 +1,7 @@
 /*
  * The checksum of the embeddings of a BERT: embedding STORE MODEL DIRECTORY
  *
- * Computes when two others have loaded the model as well (each leaves a file in DIRECTORY), and holds it until then.
+ * Computes once two others have loaded the model, too (each creates a file in DIRECTORY), and holds it until then.
  */
 #include "check.h"
 

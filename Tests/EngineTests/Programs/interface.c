@@ -166,7 +166,7 @@ static void check_arguments(const char *path, const char *model) {
     OK(weightstore_close(store));
     FAILS(WEIGHTSTORE_INVALID_HANDLE, weightstore_close(store));
     FAILS(WEIGHTSTORE_INVALID_HANDLE, weightstore_resolve(store, model, &revision));
-    /* What was taken of it goes on. */
+    /* Leases that were acquired from it stay valid. */
     OK(weightstore_tensor_at(revision, 0, &tensor));
     OK(weightstore_revision_release(revision));
     FAILS(WEIGHTSTORE_INVALID_HANDLE, weightstore_revision_release(revision));
@@ -179,14 +179,14 @@ static void check_arguments(const char *path, const char *model) {
     EXPECT(open_handles() == 0);
 }
 
-/* A caller that was compiled against an older header has room for fewer fields. */
+/* A caller that was compiled against an older header has space for fewer fields. */
 static void check_sizes(weightstore_revision *revision) {
     struct { weightstore_layer layer; char behind; } place;
     memset(&place, 0x7f, sizeof place);
     place.layer.struct_size = sizeof place.layer;
     OK(weightstore_layer_at(revision, 0, &place.layer));
     EXPECT(place.behind == 0x7f && place.layer.struct_size == sizeof place.layer && place.layer.number == 0);
-    /* One that was compiled against a newer one has more, which are left alone. */
+    /* A caller that was compiled against a newer header has more fields, which are not written. */
     struct { weightstore_layer layer; uint64_t more; } newer = {.layer.struct_size = sizeof newer, .more = 77};
     OK(weightstore_layer_at(revision, 0, &newer.layer));
     EXPECT(newer.more == 77 && newer.layer.tensors == place.layer.tensors);
@@ -270,7 +270,7 @@ static void check_leases(weightstore_store *store, weightstore_revision *revisio
     OK(weightstore_lease_file(revision, NULL, "ram", &all));
     OK(weightstore_statistics(store, "ram", &after));
     EXPECT(after.leased == after.bytes && after.hits > before.hits);
-    /* A tensor that is shared out stays, when the others are given back. */
+    /* A shared tensor stays when the others are released. */
     OK(weightstore_lease_share(all, 0, &one));
     weightstore_tensor tensor = leased(one, 0);
     uint64_t sum = fnv(tensor.data, tensor.bytes);
@@ -317,7 +317,7 @@ static void check_dlpack(weightstore_store *store, weightstore_revision *revisio
     versioned->deleter(versioned);
     OK(weightstore_statistics(store, "ram", &statistics));
     EXPECT(statistics.leased == 0);
-    /* What was written was its own. */
+    /* The written pages were private. */
     OK(weightstore_lease_layer(revision, NULL, 0, "ram", &lease));
     OK(weightstore_dlpack(lease, 0, WEIGHTSTORE_DLPACK_PRIVATE, &again));
     OK(weightstore_lease_release(lease));
@@ -344,7 +344,7 @@ static void *lease_in_turn(void *argument) {
         EXPECT(tensor.layer == layer && fnv(tensor.data, tensor.bytes) == layer_sums[layer]);
         OK(weightstore_lease_release(lease));
     }
-    /* The thread's own, whatever the others met. */
+    /* The thread's own failure, whatever failed on the others. */
     EXPECT(strcmp(message, weightstore_last_message()) == 0);
     return NULL;
 }
@@ -381,7 +381,7 @@ static void check_fork(weightstore_store *store, weightstore_revision *revision)
         FAILS(WEIGHTSTORE_FORKED, weightstore_open_handles(&count));
         managed->deleter(managed);
         EXPECT(fnv(tensor.data, tensor.bytes) == sum);
-        /* Not _exit: a leak checker would look for what the parent holds. */
+        /* Not _exit: a leak checker would look for the parent's memory. */
         execl("/bin/true", "true", (char *)NULL);
         _exit(1);
     }
@@ -413,7 +413,7 @@ static void check_gpu(weightstore_store *store, weightstore_revision *revision) 
     managed->deleter(managed);
     versioned->deleter(versioned);
     OK(weightstore_statistics(store, "gpu", &statistics));
-    // A thread that brought the bytes may let go of them a moment later.
+    // The thread that loaded the bytes may release them a moment later.
     for (int tries = 0; statistics.leased > 0 && tries < 60000; tries++) {
         poll(NULL, 0, 1);
         OK(weightstore_statistics(store, "gpu", &statistics));

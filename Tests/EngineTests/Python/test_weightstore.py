@@ -1,7 +1,7 @@
 """The Python package, beside safetensors on the same files.
 
-Run by PythonTests.swift: with the package on PYTHONPATH, WEIGHTSTORE_LIBRARY, and WEIGHTSTORE_TOOL. What needs PyTorch is
-passed over where there is none.
+Run by PythonTests.swift: with the package on PYTHONPATH, WEIGHTSTORE_LIBRARY, and WEIGHTSTORE_TOOL. Tests of
+PyTorch are skipped without it.
 """
 
 import gc
@@ -71,7 +71,7 @@ def leased():
 
 
 class Loading(unittest.TestCase):
-    def test_load_file_gives_what_safetensors_gives_as_read_only_views(self):
+    def test_load_file_returns_the_arrays_of_safetensors_as_read_only_views(self):
         ours = weightstore.load_file("test/model", framework="np", store=STORE)
         theirs = safetensors.numpy.load_file(file)
         self.assertEqual(list(ours), [tensor.info.name for tensor in self.lease()])
@@ -133,7 +133,7 @@ class Loading(unittest.TestCase):
         self.assertEqual(failures, [])
         self.assertEqual(leased(), 0)
 
-    def test_a_model_of_several_files_is_one_and_its_index_says_which_files_count(self):
+    def test_a_model_of_several_files_is_one_and_its_index_selects_the_files(self):
         tensors = some_tensors()
         names = sorted(tensors)
 
@@ -155,7 +155,7 @@ class Loading(unittest.TestCase):
         with self.assertRaises(FileNotFoundError):
             weightstore.load_file("test/sharded", framework="np", file="model-3.safetensors", store=STORE)
 
-    def test_a_name_that_two_files_have_is_refused_unless_the_file_is_said(self):
+    def test_a_name_that_two_files_have_is_refused_unless_the_file_is_named(self):
         one = {"a": np.arange(3)}
 
         def write(path):
@@ -195,7 +195,7 @@ class Loading(unittest.TestCase):
         self.assertEqual(bytes(memory), gguf.quantize(quantized, gguf.GGMLQuantizationType.Q8_0).tobytes())
 
 
-    def test_what_was_evicted_comes_back_from_its_origin(self):
+    def test_evicted_shards_are_fetched_from_their_origin(self):
         array = np.random.default_rng(3).standard_normal((600, 512)).astype(np.float32)
         path = os.path.join(DIRECTORY.name, "origin")
         os.mkdir(path)
@@ -277,7 +277,7 @@ class SafeOpen(unittest.TestCase):
         with self.assertRaises(weightstore.BadStoreError):
             weightstore.open("/nowhere/at/all")
 
-    def test_without_ml_dtypes_numpy_says_what_to_do_about_bfloat16(self):
+    def test_without_ml_dtypes_the_error_says_how_to_read_bfloat16(self):
         header = json.dumps({"a": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}}).encode()
 
         def write(path):
@@ -296,7 +296,7 @@ class SafeOpen(unittest.TestCase):
 
 
 class Store(unittest.TestCase):
-    def test_what_a_revision_holds_can_be_listed_and_read(self):
+    def test_the_contents_of_a_revision_are_listed_and_read(self):
         with weightstore.open(STORE) as store, store.revision("test/model@v1") as revision:
             self.assertEqual((revision.model, revision.version, revision.name), ("test/model", 1, "test/model@v1"))
             self.assertEqual([layer.number for layer in revision.layers()], [0, 1, 2])
@@ -391,7 +391,7 @@ class Store(unittest.TestCase):
             with self.assertRaises(weightstore.NotFoundError):
                 revision.lease_experts(0, range(8, 9))
 
-    def test_the_loader_of_vllm_knows_the_experts_of_its_rank(self):
+    def test_the_loader_of_vllm_finds_the_experts_of_its_rank(self):
         import weightstore.vllm
 
         class Map:
@@ -421,7 +421,7 @@ class Store(unittest.TestCase):
 
         self.assertIsNone(known(Model(Layer(Map(-1, 0)), Block()), 2))
 
-    def test_a_capsule_that_nobody_takes_gives_its_lease_back(self):
+    def test_an_unused_capsule_ends_its_lease(self):
         with weightstore.open(STORE) as store:
             with store.revision("test/model").lease_layer(0) as lease:
                 capsules = [lease["model.layers.0.q_proj.weight"].__dlpack__(max_version=version) for version in (None, (1, 0))]
@@ -431,7 +431,7 @@ class Store(unittest.TestCase):
             gc.collect()
             self.assertEqual(store.statistics("ram").leased, 0)
 
-    def test_a_forked_child_reads_its_arrays_and_is_told_to_spawn(self):
+    def test_a_forked_child_reads_its_arrays_and_its_error_advises_spawn(self):
         arrays = weightstore.load_file("test/model", framework="np", store=STORE)
         expected = some_tensors()
         child = os.fork()
@@ -475,7 +475,7 @@ os.environ.setdefault("SPAWNED_STORE", STORE)
 
 @unittest.skipUnless(TORCH, "there is no PyTorch here")
 class Torch(unittest.TestCase):
-    def test_load_file_gives_what_safetensors_gives_in_every_type(self):
+    def test_load_file_returns_the_tensors_of_safetensors_in_every_type(self):
         import safetensors.torch
         import torch
 
@@ -496,7 +496,7 @@ class Torch(unittest.TestCase):
             self.assertEqual((ours[name].dtype, ours[name].shape), (tensor.dtype, tensor.shape), name)
             self.assertTrue(torch.equal(ours[name].view(torch.uint8), tensor.view(torch.uint8)), name)
 
-    def test_what_is_written_to_a_tensor_stays_its_own(self):
+    def test_writes_to_a_tensor_stay_private(self):
         import torch
 
         one = weightstore.load_file("test/model", store=STORE)
@@ -552,7 +552,7 @@ class Transformers(unittest.TestCase):
 
 @unittest.skipUnless(TORCH and importlib.util.find_spec("vllm"), "there is no vLLM here")
 class VLLM(unittest.TestCase):
-    def test_its_loader_gives_a_model_all_weights(self):
+    def test_the_loader_gives_a_model_all_weights(self):
         import torch
         import weightstore.vllm
         from vllm.config.load import LoadConfig

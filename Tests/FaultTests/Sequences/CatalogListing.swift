@@ -4,7 +4,7 @@ import Logging
 import Storage
 @testable import WeightStore
 
-/// What the catalog says of models and revisions.
+/// The models and revisions in the catalog.
 struct CatalogListing: Equatable {
     struct Key: Hashable, CustomStringConvertible {
         var model: String
@@ -101,7 +101,7 @@ extension CatalogListing.Revision {
     }
 }
 
-/// What the catalog says of shards, and of the quota.
+/// The facts about shards in the catalog, and the quota.
 struct ShardListing {
     /// Those that should have a file.
     var present: Set<ContentDigest> = []

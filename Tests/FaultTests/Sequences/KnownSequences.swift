@@ -1,4 +1,4 @@
-/// Short sequences, each of which loses bytes if one rule is taken out of the store.
+/// Short sequences, each of which loses bytes if one rule is removed from the store.
 enum KnownSequences {
     /// Names of rules, and the steps.
     static let all: [(rule: String, steps: [Step])] = [
@@ -16,12 +16,12 @@ enum KnownSequences {
         (
             "an origin is checked again after an hour",
             [
-                write(0, 0), from(0, "a", origin: 0), .event(.hourPasses), edit(0), evict,
+                write(0, 0), from(0, "a", origin: 0), .event(.expireChecks), edit(0), evict,
             ]
         ),
         (
-            "without an answer of its origin a shard stays",
-            [write(0, 0), from(0, "a", origin: 0), .event(.hourPasses), .event(.away(0)), evict]
+            "a shard is not evicted if its origin does not answer",
+            [write(0, 0), from(0, "a", origin: 0), .event(.expireChecks), .event(.away(0)), evict]
         ),
         (
             "an import with an origin is refused if the origin lacks the files",
@@ -64,7 +64,7 @@ enum KnownSequences {
             ]
         ),
         (
-            "a merge keeps what was pinned and evicted after the backup",
+            "a merge keeps pins and evictions made after the backup",
             [
                 write(0, 0), from(0, "a", origin: 0), .run(.backUp), evict, .run(.pin("org/a")), .event(.restore),
                 .run(.merge),
@@ -78,7 +78,7 @@ enum KnownSequences {
             ]
         ),
         (
-            "a catalog that was put back and is not older is an ordinary one",
+            "a restored catalog that is not older counts as current",
             [
                 write(0, 0), from(0, "a"), write(0, 1), from(0, "a", move: true), .run(.backUp), .event(.restore),
                 .run(.prune(keepLast: 1, includeReferenced: false)),
@@ -94,23 +94,24 @@ enum KnownSequences {
         (
             "a file whose digest the catalog knows is not garbage",
             [
-                write(0, 0), from(0, "a"), .event(.lose(3)), collect, .event(.giveBack), collect,
+                write(0, 0), from(0, "a"), .event(.loseShard(3)), collect, .event(.restoreShards), collect,
             ]
         ),
         (
-            "a shard that is back is found",
+            "a restored shard is found",
             [
-                write(0, 0), from(0, "a"), .event(.lose(3)), collect, .event(.giveBack), .run(.verify(origins: false)),
+                write(0, 0), from(0, "a"), .event(.loseShard(3)), collect, .event(.restoreShards),
+                .run(.verify(origins: false)),
             ]
         ),
         (
-            "a lost manifest or record is written anew",
+            "a lost manifest or record is rewritten",
             [
                 write(0, 0), from(0, "a"), .event(.loseDescription(0)), collect, .event(.loseDescription(1)), collect,
             ]
         ),
         (
-            "what a rebuild has lost is kept",
+            "blobs of revisions that a rebuild lost are kept",
             [
                 write(0, 0), from(0, "a"), .event(.loseDescription(0)), .run(.rebuild),
                 collect,
@@ -132,14 +133,14 @@ enum KnownSequences {
             killedTags
         ),
         (
-            "a removal that was killed and completed stays made",
+            "a removal that was killed and completed is not undone",
             [
                 write(0, 0), from(0, "a"), .kill(.remove(["org/a"], force: false), call: "unlink", ordinal: 1),
                 .run(.collect(grace: nil, downTo: nil)), .run(.rebuild),
             ]
         ),
         (
-            "many missing shards end a collection",
+            "a collection is refused if many shards are missing",
             manyMissing
         ),
         (
@@ -151,14 +152,14 @@ enum KnownSequences {
             [write(0, 0), from(0, "a", origin: 0), evict, .run(.quota(1000)), .run(.export("org/a"))]
         ),
         (
-            "what a process uses is neither evicted nor removed",
+            "a revision in use is neither evicted nor removed",
             [
                 write(0, 0), from(0, "a", origin: 0), .event(.hold("org/a")), evict,
                 .run(.remove(["org/a"], force: true)), .event(.release), evict,
             ]
         ),
         (
-            "two names of one file with two formats are two plans",
+            "two names of one file with two formats have two plans",
             [
                 write(0, 0), .event(.link(0, file: 1)), .kill(importing(0, "a"), call: "rename", ordinal: 4),
                 .kill(importing(0, "a"), call: "rename", ordinal: 7),
@@ -180,35 +181,35 @@ enum KnownSequences {
             ]
         ),
         (
-            "the grace period of a shard begins anew when it is claimed",
+            "the grace period of a shard starts again when it is claimed",
             [
-                write(0, 0), .kill(importing(0, "a"), call: "rename", ordinal: 9), .event(.dayPasses),
+                write(0, 0), .kill(importing(0, "a"), call: "rename", ordinal: 9), .event(.expireGracePeriod),
                 .kill(importing(0, "a"), call: "rename", ordinal: 1), .run(.collect(grace: nil, downTo: nil)),
             ]
         ),
         (
-            "what cannot be read is not garbage",
+            "unreadable blobs are not garbage",
             unreadable
         ),
         (
-            "prune keeps what a ref names",
+            "prune keeps revisions that a ref names",
             [
                 write(0, 0), from(0, "a"), .run(.tag("org/a@~1", ref: "prod")), edit(0), from(0, "a"),
                 .run(.prune(keepLast: 0, includeReferenced: false)),
             ]
         ),
         (
-            "prune keeps what main names",
+            "prune keeps the revision that main names",
             [write(0, 0), from(0, "a"), .run(.prune(keepLast: 0, includeReferenced: true))]
         ),
         (
-            "rm keeps what is pinned",
+            "rm keeps pinned revisions",
             [
                 write(0, 0), from(0, "a"), .run(.pin("org/a")), .run(.remove(["org/a"], force: false)),
             ]
         ),
         (
-            "a removal keeps what another model needs",
+            "a removal keeps shards that another model needs",
             [
                 write(0, 0), write(1, 1), from(0, "a"), from(1, "b"), .run(.remove(["org/a"], force: false)),
             ]
@@ -220,10 +221,11 @@ enum KnownSequences {
             ]
         ),
         (
-            "a move removes only what is stored",
+            "a move removes only stored files",
             [
-                write(0, 0), .kill(importing(0, "a", move: true), call: "unlink", ordinal: 2), .event(.lose(0)),
-                .event(.lose(0)), .event(.lose(0)), .event(.lose(0)), .event(.lose(0)), .event(.lose(0)),
+                write(0, 0), .kill(importing(0, "a", move: true), call: "unlink", ordinal: 2), .event(.loseShard(0)),
+                .event(.loseShard(0)), .event(.loseShard(0)), .event(.loseShard(0)), .event(.loseShard(0)),
+                .event(.loseShard(0)),
                 from(0, "a", move: true),
             ]
         ),
@@ -262,8 +264,8 @@ enum KnownSequences {
 
     private static let manyMissing: [Step] = {
         var steps = [write(0, 0), write(1, 6), write(2, 5), from(0, "a"), from(1, "b"), from(2, "c")]
-        for _ in 0..<12 { steps.append(.event(.lose(0))) }
-        return steps + [collect, .event(.giveBack), collect]
+        for _ in 0..<12 { steps.append(.event(.loseShard(0))) }
+        return steps + [collect, .event(.restoreShards), collect]
     }()
 
     private static let evict = Step.run(.evict(nil))

@@ -47,7 +47,7 @@ enum SequenceFiles {
     static func digest(_ bytes: [UInt8]) -> ContentDigest { bytes.withUnsafeBytes { ContentDigest(of: $0) } }
 }
 
-/// The directory of a sequence: a store, directories of models, and what events have put aside.
+/// The directory of a sequence: a store, directories of models, and the files that events have put aside.
 struct SequenceDirectory {
     /// The digest of each file, by path.
     typealias Contents = [String: ContentDigest]
@@ -82,7 +82,7 @@ struct SequenceDirectory {
     func place(_ number: Int) -> String { "\(root)/d\(number)" }
     func url(_ number: Int) -> String { "file://\(place(number))" }
 
-    /// The files of a directory; nil if it is not there.
+    /// The files of a directory; nil if it does not exist.
     func contents(ofPlace number: Int) throws -> Contents? { try contents(place(number)) }
 
     func contents(_ path: String) throws -> Contents? {
@@ -114,7 +114,7 @@ struct SequenceDirectory {
         return (whole, damaged)
     }
 
-    /// Copies the store, for looks that must not change it. Blobs are linked, because nothing changes them.
+    /// Copies the store, for checks that must not change it. Blobs are linked, because nothing changes them.
     ///
     /// - Returns: the copy's path.
     func copy() throws -> String {

@@ -18,8 +18,8 @@ extension SequenceModel {
         }
     }
 
-    /// Checks that a command has deleted no blob that it may not delete, and that what could be read before can be read
-    /// now.
+    /// Checks that a command has deleted no blob that it must not delete, and that all bytes that were readable before
+    /// are readable now.
     func checkBlobs(
         _ command: SequenceCommand, from before: CatalogListing, _ now: ShardListing, _ old: SequenceState,
         _ new: SequenceState
@@ -106,7 +106,7 @@ extension SequenceModel {
         }
     }
 
-    /// Whether a file that a move has taken is in a revision of its model, or at its place.
+    /// Whether a file that a move has removed is in a revision of its model, or at its place.
     private func isKept(_ file: MovedFile, _ state: SequenceState) -> Bool {
         let all = listing.merging(newest)
         return all.keys(of: file.model).contains { bytes[$0.digest]?.files.values.contains(file.digest) ?? false }

@@ -1,14 +1,14 @@
 import Storage
 import TestSupport
 
-/// What a command may do to the catalog.
+/// The changes that a command may make to the catalog.
 extension SequenceModel {
-    /// Compares what a command did with what it may do, and follows it.
+    /// Compares the changes of a command with the allowed ones, and applies them to the model.
     ///
     /// - Parameters:
     ///   - status: the exit status; 128 + 9 if it was killed.
-    ///   - after: what the catalog lists now.
-    ///   - now: what it says of shards now.
+    ///   - after: the contents of the catalog now.
+    ///   - now: its facts about shards now.
     ///   - old: the state before the command.
     ///   - new: the state after it.
     /// - Throws: ``SequenceFailure`` with the rule that does not hold.
@@ -20,9 +20,9 @@ extension SequenceModel {
         let (didHold, shardsBefore, wasOlder) = (hasLoss, shards, newest != nil)
         let isExpected = [0, 137].contains(status) || mayRefuse(command, status, old, new)
         defer { catalog = now }
-        // The catalog that was put back was not older: otherwise this would have been refused.
+        // The restored catalog was not older: otherwise this would have been refused.
         if command.deletes, before == newest, status == 0 || status == 137 && after != before { newest = nil }
-        // What the store has written itself is there.
+        // Files that the store itself has written exist.
         let written = suspects.filter { !old.isWhole($0) && new.isWhole($0) }
         suspects.subtract(written)
         known.subtract(written)
@@ -63,7 +63,8 @@ extension SequenceModel {
         if [0, 3, 12].contains(status) { try followRepair(command, new) }
     }
 
-    /// Checks that blobs which belong to no revision are kept after a rebuild, until a person confirms that they are garbage.
+    /// Checks that blobs which belong to no revision are kept after a rebuild, until the user confirms that they are
+    /// garbage.
     private mutating func checkHold(
         _ command: SequenceCommand, _ status: Int32, didHold: Bool, holds: Bool, _ new: SequenceState
     ) throws {
@@ -82,7 +83,7 @@ extension SequenceModel {
         if holds, !didHold, ![.rebuild, .merge].contains(command) {
             throw SequenceFailure("\(command) has made gc keep blobs")
         }
-        // What this command deletes was kept before it, unless it gives that up.
+        // Blobs that this command deletes were kept before it, unless it discards them.
         hasLoss = didHold && command != .discardNewer
     }
 
@@ -227,7 +228,7 @@ extension SequenceModel {
         }
         try stored(key, bytes, after, new)
         moves[move] = nil
-        ghosts.remove(key)
+        removedAfterBackup.remove(key)
     }
 
     /// An import that succeeded has the bytes, or an origin has them.
@@ -295,14 +296,14 @@ extension SequenceModel {
         newest = nil
         // The record that a killed change has left may be used: the change is then made, or undone.
         if hasLeftover(old) {
-            let gone = Set(listing.revisions.keys).subtracting(after.revisions.keys)
-            ghosts.formUnion(Set(after.revisions.keys).subtracting(listing.revisions.keys))
-            forgetMoves { gone.contains($0) }
+            let removed = Set(listing.revisions.keys).subtracting(after.revisions.keys)
+            removedAfterBackup.formUnion(Set(after.revisions.keys).subtracting(listing.revisions.keys))
+            forgetMoves { removed.contains($0) }
             listing = after
         }
-        // What a lost manifest or record described is lost; gc then keeps its blobs. Revisions that a merge has listed again
-        // after they were removed have no manifest, either.
-        guard lacksDescription || !ghosts.isEmpty, after != listing else { return }
+        // The revisions of a lost manifest or record are lost; gc then keeps their blobs. Revisions that a merge has
+        // listed again after they were removed have no manifest, either.
+        guard lacksDescription || !removedAfterBackup.isEmpty, after != listing else { return }
         let gone = Set(listing.revisions.keys).subtracting(after.revisions.keys)
         for key in gone where old.whole[.init(digest: key.digest, kind: .manifest)] != nil {
             let others = after.keys(of: key.model)
@@ -322,7 +323,7 @@ extension SequenceModel {
         guard let newest else {
             return
         }
-        // What is newer is there; what was removed after the backup may be listed again.
+        // Newer revisions are listed; those that were removed after the backup may be listed again.
         for (key, revision) in newest.revisions {
             guard let merged = after.revisions[key] else {
                 throw SequenceFailure("the merge lacks \(key) \(revision.text)")
@@ -337,7 +338,7 @@ extension SequenceModel {
             guard listing.revisions[key] != nil || hasLeftover(old) else {
                 throw SequenceFailure("the merge has made \(key)")
             }
-            ghosts.insert(key)
+            removedAfterBackup.insert(key)
         }
         listing = after
         self.newest = nil
@@ -393,19 +394,19 @@ extension SequenceModel {
             return isAbsent(keys) || !held.isDisjoint(with: keys)
                 || !force && keys.contains { listing.revisions[$0]?.isPinned == true }
         case (.evict, 12), (.checkOrigins, 12), (.verify(origins: true), 12): return isSilent
-        case (.collect, 3): return suspects.count > 10 || newest != nil || !ghosts.isEmpty
+        case (.collect, 3): return suspects.count > 10 || newest != nil || !removedAfterBackup.isEmpty
         case (.verify, 3), (.merge, 3): return isAbsent(all) || !suspects.isEmpty || hasLoss
         case (.rebuild, 4): return !held.isEmpty
         case (.rebuild, 3):
-            return isAbsent(all) || !suspects.isEmpty || lacksDescription || hasLoss || !ghosts.isEmpty
+            return isAbsent(all) || !suspects.isEmpty || lacksDescription || hasLoss || !removedAfterBackup.isEmpty
         case (.export(let name), _):
             return listing.revision(name).map { !isReadable($0, old) } ?? true
-        case (.discardNewer, 3): return suspects.count > 10 || !ghosts.isEmpty || newest != nil
+        case (.discardNewer, 3): return suspects.count > 10 || !removedAfterBackup.isEmpty || newest != nil
         default: return false
         }
     }
 
-    /// Removed revisions need no longer hold what moves have taken.
+    /// Removed revisions need no longer hold the files that moves have removed.
     private mutating func forgetMoves(_ isGone: (Key) -> Bool) {
         let gone = bytes.keys.filter { digest in
             Set(listing.models).union(moved.map(\.model)).contains { isGone(Key(model: $0, digest: digest)) }
@@ -434,7 +435,7 @@ extension SequenceModel {
         }
     }
 
-    /// Notes the files that a move has taken from its directory.
+    /// Notes the files that a move has removed from its directory.
     private mutating func followMove(
         _ command: SequenceCommand, _ now: ShardListing, _ old: SequenceState, _ new: SequenceState
     ) throws {
@@ -487,7 +488,7 @@ extension SequenceCommand {
         }
     }
 
-    /// Whether it asks the origins.
+    /// Whether it requests from the origins.
     var checks: Bool {
         switch self {
         case .checkOrigins, .verify(origins: true): true

@@ -1,7 +1,7 @@
 import Storage
 import TestSupport
 
-/// The in-memory model of a sequence: what the catalog must list, and which bytes must be readable.
+/// The in-memory model of a sequence: the expected contents of the catalog, and the bytes that must be readable.
 ///
 /// It does not know how the store works. It knows what a command may change, and which deletions are allowed: bytes that
 /// no listed revision holds, and bytes that every holder can fetch again.
@@ -14,7 +14,7 @@ struct SequenceModel {
         var url: String
     }
 
-    /// A file that a move has taken from a directory.
+    /// A file that a move has removed from a directory.
     struct MovedFile: Hashable {
         var model: String
         var path: String
@@ -27,21 +27,21 @@ struct SequenceModel {
         var model: String
     }
 
-    /// What stands before the number of a directory in the URL of an origin.
+    /// The prefix of a directory's number in the URL of an origin.
     let urlPrefix: String
-    /// What the catalog lists.
+    /// The contents of the catalog.
     var listing = CatalogListing()
-    /// What it listed before an older catalog was put back; nil if the catalog is not older.
+    /// Its contents before an older catalog was restored; nil if the catalog is not older.
     var newest: CatalogListing?
     /// Revisions that were removed after the backup: a merge may list them again.
-    var ghosts: Set<Key> = []
+    var removedAfterBackup: Set<Key> = []
     /// The bytes of all revisions that were ever listed, by digest.
     var bytes: [ContentDigest: RevisionBytes] = [:]
-    /// What the catalog says of shards.
+    /// The facts about shards in the catalog.
     var catalog = ShardListing()
     /// Origins that a check may have found whole within the last hour.
     var checked: Set<Pair> = []
-    /// The files that must be in a revision, because a move has taken them.
+    /// The files that must be in a revision, because a move has removed them from their directory.
     var moved: Set<MovedFile> = []
     /// All files of the directory of an interrupted move, while nothing else changed the directory.
     var moves: [Move: SequenceDirectory.Contents] = [:]
@@ -51,15 +51,15 @@ struct SequenceModel {
     var known: Set<ContentDigest> = []
     /// Whether a rebuild has lost a revision, or has found blobs of none, so that collections keep blobs.
     var hasLoss = false
-    /// The revisions that a living process uses.
+    /// The revisions that a live process uses.
     var held: Set<Key> = []
     /// Shards that need no grace period: the revision that held them was removed, or a day has passed since they became
     /// orphans.
     var free: Set<ContentDigest> = []
-    /// Whether a manifest or a record is gone.
+    /// Whether a manifest or a record is missing.
     var lacksDescription = false
     var quota: Int?
-    /// What the catalog of the backup lists; nil if there is no backup.
+    /// The contents of the backup's catalog; nil if there is no backup.
     var backup: CatalogListing?
     var backupQuota: Int?
     var backupHasLoss = false

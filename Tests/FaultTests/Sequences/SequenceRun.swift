@@ -15,18 +15,18 @@ final class SequenceRun {
     private(set) var steps: [Step] = []
     /// How often each command ended with each status.
     private(set) var outcomes: [String: Int] = [:]
-    /// The lease of this process, as one that uses a revision.
+    /// The lease of this process, which stands for another one that uses a revision.
     private var lease: LeaseDirectory?
 
-    /// How much is checked after a step.
+    /// The depth of the checks after a step.
     enum Depth: Int, Comparable {
-        /// What the catalog lists, and which blobs are there.
+        /// The catalog's list, and the blobs on the disk.
         case listing
-        /// All readable bytes, too.
+        /// Also all readable bytes.
         case bytes
-        /// On a copy, `verify` and `gc`, too.
+        /// Also `verify` and `gc` on a copy.
         case collection
-        /// And a rebuild.
+        /// Also a rebuild.
         case rebuild
 
         static func < (left: Depth, right: Depth) -> Bool { left.rawValue < right.rawValue }
@@ -106,7 +106,7 @@ final class SequenceRun {
         }
     }
 
-    /// What the catalog lists; notes the bytes of new revisions.
+    /// The contents of the catalog; notes the bytes of new revisions.
     private func listing(_ store: Store) throws -> CatalogListing {
         let listing = try CatalogListing(store)
         for key in listing.revisions.keys where model.bytes[key.digest] == nil {
@@ -120,9 +120,9 @@ final class SequenceRun {
 
     // MARK: Checks
 
-    /// Looks at a copy of the store.
+    /// Checks a copy of the store.
     ///
-    /// - Parameter first: looks at it before the checks.
+    /// - Parameter first: receives it before the checks.
     private func inspect(_ depth: Depth, _ first: (Store) throws -> Void = { _ in }) throws {
         let copy = try directory.copy()
         try look(copy) { store in
@@ -144,7 +144,7 @@ final class SequenceRun {
         }
     }
 
-    /// Whether the blobs are there, and the catalog is not an older one.
+    /// Whether the blobs are mounted, and the catalog is not an older one.
     private var isSettled: Bool { state.isMounted && model.newest == nil }
 
     /// Opens the copy, and closes it again.
@@ -186,7 +186,7 @@ final class SequenceRun {
         }
     }
 
-    /// Collects all garbage: exactly what is referenced is left.
+    /// Collects all garbage: exactly the referenced bytes remain.
     private func collect(_ store: Store, _ copy: String) throws {
         do {
             _ = try store.collectGarbage(graceSeconds: 0)
@@ -229,11 +229,11 @@ final class SequenceRun {
         }
     }
 
-    /// Puts everything back, and checks the store as a whole.
+    /// Restores everything, and checks the store as a whole.
     func finish() throws {
         try perform(.event(.release), .listing)
         for place in 0..<SequenceDirectory.places { try perform(.event(.back(place)), .listing) }
-        for event in [SequenceEvent.mount, .giveBack] { try perform(.event(event), .bytes) }
+        for event in [SequenceEvent.mount, .restoreShards] { try perform(.event(event), .bytes) }
         if model.newest != nil { try perform(.run(.merge), .bytes) }
         if model.hasLoss { try perform(.run(.discardNewer), .bytes) }
         try perform(.run(.verify(origins: false)), .listing)
@@ -276,7 +276,7 @@ final class SequenceRun {
                 to: directory.store + "/store.db")
             model.restored()
             try look(try directory.copy()) { store in model.catalog = try ShardListing(store) }
-        case .hourPasses:
+        case .expireChecks:
             let queue = try DatabaseQueue(path: directory.store + "/store.db")
             try queue.write { db in
                 try db.execute(
@@ -286,7 +286,7 @@ final class SequenceRun {
             }
             try queue.close()
             model.checked = []
-        case .dayPasses:
+        case .expireGracePeriod:
             let queue = try DatabaseQueue(path: directory.store + "/store.db")
             try queue.write { db in
                 try db.execute(
@@ -295,11 +295,11 @@ final class SequenceRun {
             try queue.close()
             model.free.formUnion(state.whole.keys.filter { $0.kind == .shard }.map(\.digest))
             model.free.subtract(model.shards)
-        case .lose(let number), .corrupt(let number): try damage(number, isLost: event == .lose(number))
-        case .giveBack: try giveBack()
+        case .loseShard(let number), .corrupt(let number): try damage(number, isLost: event == .loseShard(number))
+        case .restoreShards: try restoreShards()
         case .link(let place, let number):
             guard let path = directory.file(number, ofPlace: place) else { return }
-            // A file that has just changed is not remembered.
+            // The file index does not remember a file that has just changed.
             usleep(250_000)
             link(path, path + ".bin")
             model.moves = model.moves.filter { $0.key.place != place }
@@ -352,7 +352,7 @@ final class SequenceRun {
         try directory.write(bytes, to: path, mode: 0o444)
     }
 
-    private func giveBack() throws {
+    private func restoreShards() throws {
         let lost = directory.root + "/lost"
         for name in try FileSystem.entries(lost) {
             guard let digest = ContentDigest(hex: name) else { continue }
@@ -377,16 +377,16 @@ extension SequenceModel {
             directory.isMounted && newest == nil && held.isEmpty && listing.revision(name) != nil
         case .release: !held.isEmpty
         case .back(let place): !isThere(place) && FileSystem.exists(directory.place(place) + ".away")
-        case .unmount, .lose, .corrupt, .loseDescription: directory.isMounted && newest == nil
-        case .giveBack: directory.isMounted
+        case .unmount, .loseShard, .corrupt, .loseDescription: directory.isMounted && newest == nil
+        case .restoreShards: directory.isMounted
         case .mount: !directory.isMounted
         case .restore:
             backup != nil && newest == nil && directory.isMounted && !hasLoss && !lacksDescription && held.isEmpty
-        case .hourPasses, .dayPasses: true
+        case .expireChecks, .expireGracePeriod: true
         }
     }
 
-    /// Whether a command makes sense. To change a catalog that is known to be older is left out.
+    /// Whether a command makes sense. Changes of a catalog that is known to be older are skipped.
     func allows(_ command: SequenceCommand) -> Bool { newest == nil || !command.isChange }
 
     /// Follows an older catalog that was put back.

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 extension Faults {
-    /// Random sequences of commands and events, against an in-memory model of what must be readable.
+    /// Random sequences of commands and events, against an in-memory model of the bytes that must be readable.
     ///
     /// A step is a command of the tool, a command that is killed at a system call, or an event: the blobs are not mounted, an
     /// origin changes or is away, a source is edited, an older catalog is put back, a shard is lost or damaged, another
@@ -13,14 +13,15 @@ extension Faults {
     ///    all.
     /// 2. No blob is deleted that a revision holds, unless it was evicted, and then every holder has an origin that holds it,
     ///    or was seen to hold it within the last hour.
-    /// 3. After a rebuild, blobs of no revision are kept until that is confirmed; nothing is stored above the quota; a
-    ///    collection is refused if many shards are missing.
+    /// 3. After a rebuild, blobs of no revision are kept until their deletion is confirmed; nothing is stored above the
+    ///    quota; a collection is refused if many shards are missing.
     /// 4. Every revision whose shards are stored, or can be fetched, is read from a copy of the store, byte for byte.
-    /// 5. On the copy, `verify` agrees, a collection without a grace period leaves exactly what is referenced, and a rebuild
-    ///    lists the same.
+    /// 5. On the copy, `verify` agrees, a collection without a grace period leaves exactly the referenced bytes, and a
+    ///    rebuild lists the same.
     ///
-    /// `WEIGHTSTORE_MODEL_SECONDS` (60) and `WEIGHTSTORE_MODEL_SEED` (1) choose the time and the first seed. `Tests/model`
-    /// sets them, and begins at a random seed; a suite that must pass before a change lands runs the same sequences twice. A failure is reduced to a short script, whose other words are those of ``SequenceEvent``.
+    /// `WEIGHTSTORE_MODEL_SECONDS` (60) and `WEIGHTSTORE_MODEL_SEED` (1) choose the time and the first seed.
+    /// `Tests/model` sets them, and begins at a random seed; a suite that must pass before a change lands runs the same
+    /// sequences twice. A failure is reduced to a short script; its other words are those of ``SequenceEvent``.
     @Suite struct SequenceTests {
         private static func setting(_ name: String) -> UInt64? {
             ProcessInfo.processInfo.environment["WEIGHTSTORE_MODEL_" + name].flatMap(UInt64.init)

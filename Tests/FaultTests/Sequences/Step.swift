@@ -6,7 +6,7 @@ enum Step: Sendable, Equatable, CustomStringConvertible {
     case run(SequenceCommand)
     /// SIGKILL at the `ordinal`th call of `call`. A run with fewer calls ends by itself.
     case kill(SequenceCommand, call: String, ordinal: Int)
-    /// EIO at the `ordinal`th call of `call`. The command may fail, and then has changed nothing or all.
+    /// EIO at the `ordinal`th call of `call`. A command that fails has changed nothing or all.
     case fail(SequenceCommand, call: String, ordinal: Int)
     case event(SequenceEvent)
 
@@ -94,7 +94,7 @@ enum SequenceCommand: Sendable, Equatable, CustomStringConvertible {
     var description: String { arguments("$PWD").joined(separator: " ").replacingOccurrences(of: " $PWD/", with: " ") }
 }
 
-/// What happens around the store. Indices count files in the order of their names, and wrap around.
+/// Events around the store. Indices count files in the order of their names, and wrap around.
 enum SequenceEvent: Sendable, Equatable, CustomStringConvertible {
     /// A directory gets the files of a model.
     case write(Int, variant: Int)
@@ -108,24 +108,24 @@ enum SequenceEvent: Sendable, Equatable, CustomStringConvertible {
     /// Another process uses a revision, until it is released.
     case hold(String)
     case release
-    /// The directory is not there until it is back.
+    /// The directory is missing until it is restored.
     case away(Int)
     case back(Int)
     case unmount
     case mount
     /// `store.db` of the backup is put back.
     case restore
-    /// What was checked within the last hour was checked before.
-    case hourPasses
-    /// Shards that are orphans became so a day ago.
-    case dayPasses
-    /// The file of a shard is gone.
-    case lose(Int)
+    /// Checks within the last hour become older than an hour.
+    case expireChecks
+    /// Orphaned shards become a day older.
+    case expireGracePeriod
+    /// The file of a shard is lost.
+    case loseShard(Int)
     /// A byte of a shard changes on the disk.
     case corrupt(Int)
-    /// The lost and changed shards are back, with the right bytes.
-    case giveBack
-    /// A manifest (even numbers) or a record (odd numbers) is gone.
+    /// The lost and changed shards are restored, with the right bytes.
+    case restoreShards
+    /// A manifest (even numbers) or a record (odd numbers) is lost.
     case loseDescription(Int)
 
     var description: String {
@@ -142,12 +142,12 @@ enum SequenceEvent: Sendable, Equatable, CustomStringConvertible {
         case .unmount: "mv store/blobs blobs.away && mkdir store/blobs"
         case .mount: "rm -r store/blobs && mv blobs.away store/blobs"
         case .restore: "cp backup/store.db store/store.db && rm -f store/store.db-wal store/store.db-shm"
-        case .hourPasses: "sqlite3 store/store.db 'UPDATE revision_origin SET checked_at = checked_at - 7200'"
-        case .dayPasses:
+        case .expireChecks: "sqlite3 store/store.db 'UPDATE revision_origin SET checked_at = checked_at - 7200'"
+        case .expireGracePeriod:
             "sqlite3 store/store.db 'UPDATE shard SET orphaned_at = orphaned_at - 100000 WHERE orphaned_at > 100000'"
-        case .lose(let shard): "lose_shard \(shard)"
+        case .loseShard(let shard): "lose_shard \(shard)"
         case .corrupt(let shard): "corrupt_shard \(shard)"
-        case .giveBack: "give_back"
+        case .restoreShards: "give_back"
         case .loseDescription(let index): "lose_description \(index)"
         }
     }

@@ -6,7 +6,7 @@ struct StepGenerator {
     private var random: Random
     /// Whether commands are killed.
     private let kills: Bool
-    /// A command that was killed is mostly run again.
+    /// A killed command is mostly run again.
     private var killed: SequenceCommand?
 
     static let models = ["org/a", "org/b", "org/c"]
@@ -39,7 +39,7 @@ struct StepGenerator {
                 if model.allows(command) { return kill(command) }
             }
         }
-        return .event(.hourPasses)
+        return .event(.expireChecks)
     }
 
     private mutating func kill(_ command: SequenceCommand) -> Step {
@@ -51,10 +51,10 @@ struct StepGenerator {
     }
 
     private mutating func choose(_ model: SequenceModel, _ directory: SequenceDirectory) -> Step {
-        // What ends an exceptional state comes soon.
+        // A step that ends an exceptional state follows soon.
         if !directory.isMounted, chance(40) { return .event(.mount) }
         if model.newest != nil, chance(40) { return .run(chance(10) ? .discardNewer : chance(20) ? .rebuild : .merge) }
-        if !model.suspects.isEmpty, chance(15) { return .event(.giveBack) }
+        if !model.suspects.isEmpty, chance(15) { return .event(.restoreShards) }
         if model.hasLoss, chance(12) { return .run(.discardNewer) }
         if !model.held.isEmpty, chance(15) { return .event(.release) }
         if (0..<SequenceDirectory.places).allSatisfy({ directory.file(0, ofPlace: $0) == nil }), chance(85) {
@@ -71,7 +71,7 @@ struct StepGenerator {
         case 34..<39: return .event(change(place))
         case 39..<41: return .event(chance(50) ? .away(place) : .back(place))
         case 41..<50: return .run(.evict(chance(50) ? nil : 1 + number(20_000)))
-        case 50..<52: return .event(chance(70) ? .hourPasses : .dayPasses)
+        case 50..<52: return .event(chance(70) ? .expireChecks : .expireGracePeriod)
         case 52: return .event(.hold(revision(model)))
         case 53..<60: return .run(.export(revision(model)))
         case 60..<65: return .run(.remove(chance(40) ? [name(model)] : [revision(model)], force: chance(20)))
@@ -138,7 +138,7 @@ struct StepGenerator {
 
     private mutating func damage() -> SequenceEvent {
         switch number(5) {
-        case 0, 1: .lose(number(40))
+        case 0, 1: .loseShard(number(40))
         case 2, 3: .corrupt(number(40))
         default: .loseDescription(number(10))
         }

@@ -1,7 +1,7 @@
 import TestSupport
 
 extension ChildProcess {
-    /// Copies a directory in place of what is there.
+    /// Copies a directory, and replaces the destination.
     static func copy(_ old: String, to new: String) throws {
         try check("rm", "-rf", new)
         try check("cp", "-a", old, new)

@@ -7,7 +7,7 @@ final class Disk {
     let path: String
     private let directory: TemporaryDirectory
     private let image: String?
-    /// Of a mount through FUSE: what serves it.
+    /// The process that serves a mount through FUSE.
     private var server: ChildProcess?
 
     /// ext4 in an image file, through a loop device, without blocks kept back for root.
@@ -57,7 +57,7 @@ final class Disk {
 
     func callAsFunction(_ name: String) -> String { path + "/" + name }
 
-    /// Writes a file until nothing goes in any more.
+    /// Writes a file until the disk is full.
     func fill(_ name: String) throws {
         let file = open(self(name), O_WRONLY | O_CREAT | O_APPEND, 0o644)
         defer { close(file) }
@@ -74,7 +74,7 @@ final class Disk {
         return Int(facts.f_bfree) * Int(facts.f_frsize)
     }
 
-    /// Writes the journal, as any fsync of any other program might: what is not synced itself stays behind.
+    /// Writes the journal, as an fsync of any other program might: data that is not synced itself is not written.
     func commitJournal() throws {
         let fanOut = try FileManager.default.contentsOfDirectory(atPath: self("store/blobs"))
         for name in [".", "store/blobs"] + fanOut.map({ "store/blobs/" + $0 }) {
@@ -84,7 +84,7 @@ final class Disk {
         }
     }
 
-    /// What a power cut does: from now on nothing reaches the disk, not even the journal. Ends with `mountAgain`.
+    /// Simulates a power cut: from now on nothing reaches the disk, not even the journal. Ends with `mountAgain`.
     ///
     /// The corresponding request is EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH.
     func cutPower() throws {

@@ -1,6 +1,6 @@
 import Testing
 
-/// Faults made for real: failing system calls, full disks, power cuts, crowds of processes.
+/// Real faults: failing system calls, full disks, power cuts, many processes.
 ///
 /// One after another, because they need the machine's disks, cores and mounts, and measure time.
 @Suite(.blockingInTurn, .serialized) enum Faults {}

@@ -3,16 +3,16 @@ import GRDB
 import TestSupport
 @testable import WeightStore
 
-/// Looks at a store from outside.
+/// Inspects a store from outside.
 enum Inspection {
-    /// Where the blobs on disk and the rows of the catalog differ, and what else lies about.
+    /// The differences between the blobs on the disk and the rows of the catalog, and leftover files.
     static func leftovers(in store: Store) throws -> [String] {
         var onDisk: Set<String> = []
         var differences: [String] = []
         for directory in BlobDirectory.fanOut {
             let (blobs, unknownFiles) = try store.blobs.contents(directory)
             onDisk.formUnion(blobs.map { "\($0.digest)\($0.kind.rawValue)" })
-            differences += unknownFiles.map { "stranger \($0)" }
+            differences += unknownFiles.map { "unknown file \($0)" }
         }
         let known = try store.catalog.read { db in
             try String.fetchSet(

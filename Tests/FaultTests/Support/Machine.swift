@@ -2,7 +2,7 @@ import Foundation
 import Glibc
 import TestSupport
 
-/// What the machine that runs the tests can do.
+/// The capabilities of the machine that runs the tests.
 enum Machine {
     static let isRoot = geteuid() == 0
 

@@ -45,7 +45,7 @@ enum Trace {
         var description: String { "\(call) \(ordinal)" }
     }
 
-    /// Points of a run, of each kind of call at most `most`, evenly spread, among the calls that contain `path`.
+    /// Points of a run, of each kind of call at most `most`, evenly spread, among the calls on `path`.
     ///
     /// `WEIGHTSTORE_TEST_POINTS` multiplies their number; `Tests/full` sets it.
     static func points(_ log: String, in path: String, most: Int, of names: [String]) throws -> [Point] {

@@ -16,7 +16,7 @@ enum Engines {
             .appendingPathComponent(name).path
     }
 
-    /// What stands before a command whose clock is to be off (Debian's faketime). The command ends with it.
+    /// The prefix of a command that runs with a wrong clock (Debian's faketime). The command ends with it.
     static func clock(_ offset: String) -> [String] { ["faketime", "-f", offset, "setpriv", "--pdeathsig", "KILL"] }
 
     /// Runs a script until it has written a line.
@@ -37,7 +37,7 @@ final class ObjectStore: Sendable {
 
     let directory: TemporaryDirectory
     let port: Int
-    /// What the environment says of who asks.
+    /// The credentials in the environment.
     let credentials: [String: String]
 
     private init() throws {
@@ -64,7 +64,7 @@ final class Etcd: Sendable {
 
     /// - Parameters:
     ///   - address: to listen at.
-    ///   - certificate: to be asked by https with.
+    ///   - certificate: for https.
     init(_ directory: String, address: String = "127.0.0.1", certificate: CertificateAuthority.Certificate? = nil)
         throws
     {
@@ -94,7 +94,7 @@ final class Etcd: Sendable {
     }
 }
 
-/// Waits until something is so; what never is ends the test.
+/// Waits until a condition holds; one that never does ends the test.
 func wait(for what: String, seconds: Double = 120, _ isSo: () throws -> Bool) throws {
     let end = ContinuousClock.now + .seconds(seconds)
     while try !isSo() {

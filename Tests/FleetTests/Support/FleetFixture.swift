@@ -11,7 +11,7 @@ final class FleetFixture: Sendable {
     let objects: ObjectStore
     let etcd: Etcd?
     let bucket: String
-    /// Whom all trust; nil where they speak plain http.
+    /// The authority that all nodes trust; nil with plain http.
     let authority: CertificateAuthority?
 
     convenience init(etcd: Bool = false, encrypted: Bool = false) throws {
@@ -20,7 +20,7 @@ final class FleetFixture: Sendable {
 
     /// - Parameters:
     ///   - address: where its etcd listens; nil without one.
-    ///   - encrypted: whether it is asked by https.
+    ///   - encrypted: whether its clients use https.
     init(etcdAt address: String?, encrypted: Bool = false) throws {
         directory = try TemporaryDirectory()
         objects = try ObjectStore.shared.get()

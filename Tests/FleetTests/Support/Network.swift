@@ -2,7 +2,7 @@ import Foundation
 import Glibc
 import TestSupport
 
-/// A network namespace with one link to this machine, which can be cut. It goes with the value.
+/// A network namespace with one link to this machine, which can be cut. It is removed with the value.
 final class Namespace: Sendable {
     let name: String
     /// This machine's address on the link, and the namespace's.
@@ -10,7 +10,7 @@ final class Namespace: Sendable {
     let address: String
     private let link: String
 
-    /// What stands before a command that is to run in it.
+    /// The prefix of a command that runs in the namespace.
     var prefix: [String] { ["/usr/sbin/ip", "netns", "exec", name] }
 
     init() throws {
@@ -29,15 +29,15 @@ final class Namespace: Sendable {
     }
 
     func cut() throws { try Self.ip("link", "set", link, "down") }
-    func mend() throws { try Self.ip("link", "set", link, "up") }
+    func restore() throws { try Self.ip("link", "set", link, "up") }
 
     deinit {
-        // The link goes with the namespace.
+        // The link is removed with the namespace.
         try? Self.ip("netns", "del", name)
     }
 
     private static func ip(_ arguments: String...) throws {
-        // A line is what the end of the command is told by.
+        // The end of the command is detected by this line.
         _ = try ChildProcess.daemon(["/bin/sh", "-c", "/usr/sbin/ip \"$@\" && echo done", "sh"] + arguments).line()
     }
 }

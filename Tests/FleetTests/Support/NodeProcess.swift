@@ -14,7 +14,7 @@ final class NodeProcess: Sendable {
 
     /// - Parameters:
     ///   - port: of the gateway, or of a proxy in front.
-    ///   - prefix: what stands before the tool, such as `ip netns exec …`.
+    ///   - prefix: the words before the tool, such as `ip netns exec …`.
     init(
         _ fixture: FleetFixture, _ name: String, _ arguments: [String] = ["org/model"], port: Int? = nil,
         prefix: [String] = [],
@@ -37,19 +37,19 @@ final class NodeProcess: Sendable {
     func signal(_ number: Int32) { daemon.signal(number) }
     func end(_ number: Int32 = SIGTERM) { daemon.end(number) }
 
-    var said: String { (try? String(contentsOfFile: log, encoding: .utf8)) ?? "" }
+    var logText: String { (try? String(contentsOfFile: log, encoding: .utf8)) ?? "" }
 
-    /// What loads get there.
+    /// The digest of a load on the node.
     func main(_ model: String = "org/model") throws -> ContentDigest? {
         try Store(at: store).refs(of: model)["main"]
     }
 }
 
 extension FleetFixture {
-    /// Waits until `main` is this revision on all of the nodes, and every shard there is right.
+    /// Waits until `main` is this revision on all of the nodes, and every shard there has its bytes.
     func wait(for digest: ContentDigest, on nodes: [NodeProcess]) throws {
         for node in nodes {
-            try FleetTests.wait(for: "\(digest.short) on \(node.name): \(node.said.suffix(2000))") {
+            try FleetTests.wait(for: "\(digest.short) on \(node.name): \(node.logText.suffix(2000))") {
                 FileManager.default.fileExists(atPath: node.store + "/store.db") ? try node.main() == digest : false
             }
             let store = try Store(at: node.store)
@@ -64,7 +64,7 @@ extension FleetFixture {
     /// Waits until each of the nodes knows all the others.
     func waitForPeers(_ nodes: [NodeProcess]) throws {
         for node in nodes {
-            try FleetTests.wait(for: "the peers of \(node.name): \(node.said.suffix(2000))") {
+            try FleetTests.wait(for: "the peers of \(node.name): \(node.logText.suffix(2000))") {
                 let known = Set(try FleetTable.allPeers(try Store(at: node.store)).map(\.name))
                 return known == Set(nodes.map(\.name))
             }

@@ -2,16 +2,16 @@ import ModelFormats
 
 /// A GGUF file, good or bad.
 ///
-/// Tensors follow each other as the format wants it unless they say otherwise.
+/// Tensors follow each other as the format requires, unless they have an offset.
 struct GGUFBuilder {
     var magic = Array("GGUF".utf8)
     var version: UInt32 = 3
-    /// What the file says about how much it has. The truth if nil.
+    /// The counts in the header. The real ones if nil.
     var tensorCount: UInt64?
     var keyCount: UInt64?
     var metadata: [(key: String, value: Value)] = []
     var tensors: [Tensor] = []
-    /// Padding of the header and of the data. `general.alignment` is not written by itself.
+    /// Padding of the header and of the data. `general.alignment` is not written automatically.
     var alignment = 32
     /// Whether the data of the last tensor is padded.
     var padsEnd = true
@@ -24,7 +24,7 @@ struct GGUFBuilder {
         var shape: [UInt64] = []
         /// From the start of the data. Behind the tensor before it if nil.
         var offset: UInt64?
-        /// The size of the data that the file really has. What shape and type say if nil.
+        /// The size of the data that the file really has. The size by shape and type if nil.
         var bytes: Int?
     }
 
@@ -43,7 +43,7 @@ struct GGUFBuilder {
         case float64(Double)
         /// The number of the elements' type, and the elements.
         case array(UInt32, [Value])
-        /// The number of the type, and whatever follows it.
+        /// The number of the type, and arbitrary bytes after it.
         case raw(UInt32, [UInt8])
 
         var type: UInt32 {
@@ -86,7 +86,7 @@ struct GGUFBuilder {
         }
     }
 
-    /// The bytes of a file, and where in it things are.
+    /// The bytes of a file, and the offsets of its parts.
     struct File {
         var bytes: [UInt8] = []
         /// Where each key is described.
@@ -131,7 +131,7 @@ struct GGUFBuilder {
         while !bytes.count.isMultiple(of: alignment) { bytes.append(0) }
     }
 
-    /// The size of the data that shape and type ask for, or 0 where they are no good.
+    /// The size of the data by shape and type, or 0 if they are invalid.
     static func size(of tensor: Tensor) -> Int {
         guard let type = ElementType.ggml[tensor.type], tensor.shape.allSatisfy({ $0 < 1 << 20 }) else {
             return 0

@@ -1,11 +1,11 @@
 import ModelFormats
 
-/// A file in memory that keeps account of what is read from it, and may claim any size.
+/// A file in memory that records its reads, and may claim any size.
 final class MeteredSource: ByteSource {
     let name = fileName
     let count: Int
     private let bytes: [UInt8]
-    /// The most bytes that were asked for at once.
+    /// The largest single read, in bytes.
     private(set) var largestRead = 0
     private(set) var reads = 0
 

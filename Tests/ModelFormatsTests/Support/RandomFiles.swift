@@ -3,7 +3,7 @@ import ModelFormats
 extension SeededRandom {
     mutating func chance(_ one: Int, in many: Int) -> Bool { Int.random(in: 0..<many, using: &self) < one }
 
-    /// A name of some of the letters that readers stumble over.
+    /// A name of characters that are hard for readers.
     mutating func name() -> String {
         let parts = [
             "blk.", "layers.", "0", "7.", "\"", "\\", "\n", "é", "😀", "\u{1}", "w", "\u{7F}", "/", " ", "𐀀",
@@ -37,7 +37,7 @@ extension SeededRandom {
         return (tensors.shuffled(using: &self), Dictionary(uniqueKeysWithValues: texts))
     }
 
-    /// A GGUF file with what its layout must be.
+    /// A GGUF file, and the layout that must result.
     mutating func gguf() -> GGUFBuilder {
         var builder = GGUFBuilder(version: chance(1, in: 2) ? 2 : 3)
         if chance(1, in: 2) {
@@ -79,7 +79,7 @@ extension SeededRandom {
         return .array(2, numbers)
     }
 
-    /// Changes bytes as disks, networks and enemies do.
+    /// Changes bytes as disks, networks and attackers do.
     mutating func mutate(_ bytes: inout [UInt8], splicingFrom other: [UInt8]) {
         for _ in 0..<Int.random(in: 1...3, using: &self) where !bytes.isEmpty {
             let index = Int.random(in: 0..<bytes.count, using: &self)

@@ -1,7 +1,7 @@
 import ModelFormats
 import Testing
 
-/// What the files of these tests are called in errors.
+/// The name of these tests' files in errors.
 let fileName = "model/test.file"
 
 /// Expects that `body` throws exactly this error.

@@ -3,7 +3,7 @@ import ModelFormats
 /// A safetensors file, good or bad, from the text of its header.
 struct SafetensorsFile {
     var header: [UInt8]
-    /// What the file says about the length of its header, in bytes. The truth if nil.
+    /// The length in front of the header, in bytes. The real one if nil.
     var headerBytes: UInt64?
     /// The size of the data, in bytes.
     var data = 0
@@ -21,11 +21,11 @@ struct SafetensorsFile {
 
     func read() throws -> FileLayout { try layout(of: bytes, format: .safetensors) }
 
-    /// Where in the file the header has `text`, in bytes.
+    /// The offset of `text` in the header, in bytes from the start of the file.
     func offset(of text: String) -> Int { 8 + position(of: text, in: header) }
 }
 
-/// Where `text` begins in `bytes`. Traps if it is not there: the test is wrong.
+/// Where `text` begins in `bytes`. Traps if it is missing: the test is wrong.
 func position(of text: String, in bytes: [UInt8]) -> Int {
     let wanted = Array(text.utf8)
     return bytes.indices.first { bytes[$0...].starts(with: wanted) }!

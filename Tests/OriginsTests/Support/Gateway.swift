@@ -10,7 +10,7 @@ final class Gateway: Sendable {
         } && geteuid() == 0
 
     let port: Int
-    /// What the environment says of who asks.
+    /// The credentials in the environment.
     let environment: [String: String]
     private let fixture: HubFixture
     private var directory: String { fixture.directory("ceph") }

@@ -48,7 +48,7 @@ final class HubServer: Sendable {
         (port, contentPort) = (ports[0], ports[1])
     }
 
-    /// Sets what is to go wrong, and forgets what was asked.
+    /// Sets the faults, and clears the recorded requests.
     func set(_ faults: [Fault] = [], page: Int = 1000, token: String? = nil) throws {
         struct Control: Encodable {
             let faults: [Fault]
@@ -67,7 +67,7 @@ final class HubServer: Sendable {
     func served() throws -> Int { try requests().reduce(0) { $0 + $1.bytes } }
 }
 
-/// The plainest of clients.
+/// A minimal client.
 enum HTTP {
     static func get(_ url: String) throws -> Data { try curl([url]) }
 

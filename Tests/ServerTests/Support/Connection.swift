@@ -1,7 +1,7 @@
 import Foundation
 import Glibc
 
-/// A client's end of a TCP connection to this machine, for clients that do as they like.
+/// A client's end of a TCP connection to this machine, for clients with arbitrary behaviour.
 final class Connection: Sendable {
     enum Failure: Error {
         case system(String, Int32)
@@ -13,7 +13,7 @@ final class Connection: Sendable {
 
     private let socket: Int32
 
-    /// - Parameter receiveBuffer: bytes that the kernel takes for a client that does not read.
+    /// - Parameter receiveBuffer: bytes that the kernel buffers for a client that does not read.
     init(port: Int, timeoutSeconds: Int = 300, receiveBuffer: Int32? = nil) throws {
         socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         guard socket >= 0 else { throw Failure.system("socket", errno) }

@@ -10,7 +10,7 @@ import WeightStore
 /// A server in this process, on a port of its own, over a store with two models that share most of their bytes.
 final class TestServer: Sendable {
     static let base = TestModel(layers: 2)
-    /// For tests that only ask.
+    /// For tests that change nothing.
     static let shared = Task { try await TestServer() }
 
     let directory = try! TemporaryDirectory()
@@ -89,22 +89,22 @@ final class TestServer: Sendable {
         return "\(method) \(path) HTTP/1.1\r\n" + fields.map { "\($0): \($1)\r\n" }.joined() + "\r\n" + body
     }
 
-    /// Checks that a thousand connections on which nothing is said keep nobody from being served, and are closed.
-    func checkIdleConnections(isWell: (TestServer) async throws -> Bool) async throws {
+    /// Checks that a thousand silent connections do not delay other clients, and are closed.
+    func checkIdleConnections(isResponsive: (TestServer) async throws -> Bool) async throws {
         let connections = try await onThread { [port] in try (0..<1000).map { _ in try Connection(port: port) } }
-        #expect(try await isWell(self))
+        #expect(try await isResponsive(self))
         let closed = try await onThread { try connections.filter { try $0.receive().isEmpty }.count }
         #expect(closed == 1000)
     }
 
-    /// What a metric says now.
+    /// The present value of a metric.
     func metric(_ name: String, _ fields: [String: String] = [:]) async throws -> Int? {
         try await get("/metrics", fields).text.split(separator: "\n").first { $0.hasPrefix(name + " ") }
             .flatMap { Int($0.split(separator: " ")[1]) }
     }
 }
 
-/// Keeps what is logged.
+/// Keeps the log messages.
 final class Log: LogHandler, Sendable {
     private let kept = Mutex<[String]>([])
     var lines: [String] { kept.withLock { $0 } }

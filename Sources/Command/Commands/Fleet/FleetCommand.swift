@@ -43,7 +43,7 @@ struct FleetStatus: ParsableCommand {
                     table.add(
                         node.info.name, node.info.url, node.holdings?.changeSource ?? "-",
                         "\(state.model)@\(state.ref)",
-                        state.hereText,
+                        state.localText,
                         state.isCurrent ? "" : "\(state.fleetText) ← lags", Quantity.bytes(state.missing), peers, bucket
                     )
                 }
@@ -147,7 +147,8 @@ struct FleetVerify: ParsableCommand {
                 Terminal.printDiagnostic("\"weightstore push --check\" uploads them from a store that has the version")
             }
             if result.problems.contains(where: { $0.kind == .inconsistent }) {
-                Terminal.printDiagnostic("\"weightstore fleet repair\" shows what is there and continues from it")
+                Terminal.printDiagnostic(
+                    "\"weightstore fleet repair\" lists the objects that exist and continues from them")
             }
         }
         if !result.problems.isEmpty { throw ExitCode(ExitStatus.damaged.rawValue) }
@@ -157,12 +158,12 @@ struct FleetVerify: ParsableCommand {
 struct FleetRepair: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "repair",
-        abstract: "List the ledger and the version maps in the bucket, and continue from what is left after a loss.",
+        abstract: "List the ledger and the version maps in the bucket, and continue from the rest after a loss.",
         discussion: """
             Restore the lost objects first, if you can: an older version of them, a replica, a backup. What cannot be \
             restored is lost with this command: the newest generation that exists becomes the current one, and versions \
-            that only later generations named disappear; push them again. Asks before it changes anything; without a \
-            terminal it changes something only with --yes. Exit status 3 if an inconsistency remains.
+            that only later generations named disappear; push them again. Changes must be confirmed, without a terminal \
+            by --yes. Exit status 3 if an inconsistency remains.
             """)
 
     @Flag(help: "Repair without asking.") var yes = false

@@ -6,14 +6,14 @@ import WeightStore
 struct Push: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "push",
-        abstract: "Publish a revision to the fleet: upload what the bucket lacks, then create the next version.",
+        abstract: "Publish a revision to the fleet: upload the missing objects, then create the next version.",
         discussion: """
             Only shards that the bucket lacks are uploaded, the large ones in parallel parts. When all are stored, the \
             next version is created, and the refs move. An interrupted push publishes nothing, and the next push \
             resumes from the uploaded shards. If two publishers create the same version, one wins and the other fails \
             with exit status 4.
 
-            --check checks a version that is published, uploads what the bucket lacks of it, and changes nothing else.
+            --check checks a version that is published, uploads its missing objects, and changes nothing else.
             """)
 
     @Argument(help: "The revision.") var revision: String
@@ -23,7 +23,7 @@ struct Push: ParsableCommand {
     var ref: [String] = []
     @Flag(help: "Move no ref.") var noRef = false
     @Flag(help: "Only show what would be uploaded.") var dryRun = false
-    @Flag(help: "Check a published version, and upload what the bucket lacks of it.") var check = false
+    @Flag(help: "Check a published version, and upload its missing objects.") var check = false
     @Flag(help: "With --check: read the objects, and replace those that have another digest.") var deep = false
     @OptionGroup var fleetOptions: FleetOptions
     @OptionGroup var options: StoreOptions

@@ -20,7 +20,8 @@ struct Check: ParsableCommand {
         } else {
             var table = Table("REF", "FLEET", "HERE", ">TO FETCH")
             for state in states {
-                table.add("\(state.model)@\(state.ref)", state.fleetText, state.hereText, Quantity.bytes(state.missing))
+                table.add(
+                    "\(state.model)@\(state.ref)", state.fleetText, state.localText, Quantity.bytes(state.missing))
             }
             try Terminal.write(table.text)
         }
@@ -52,7 +53,7 @@ struct Sync: ParsableCommand {
             if options.json { return try Terminal.write(json: states) }
             return try Terminal.write(
                 states.filter { !$0.isCurrent }.map {
-                    "\($0.model)@\($0.ref): \($0.hereText) → \($0.fleetText), \(Quantity.bytes($0.missing)) to fetch\n"
+                    "\($0.model)@\($0.ref): \($0.localText) → \($0.fleetText), \(Quantity.bytes($0.missing)) to fetch\n"
                 }.joined())
         }
         let summary = try LongCall.run(names.joined(separator: " "), stopping: store) { work in
@@ -70,5 +71,5 @@ struct Sync: ParsableCommand {
 extension RefState {
     var fleetText: String { wanted.map { "v\($0)" } ?? "-" }
     /// A revision that the fleet does not know is shown by its digest.
-    var hereText: String { held.map { "v\($0)" } ?? digest?.short ?? "-" }
+    var localText: String { held.map { "v\($0)" } ?? digest?.short ?? "-" }
 }
