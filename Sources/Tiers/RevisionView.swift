@@ -30,6 +30,9 @@ package final class RevisionView: Sendable {
     package let tier: MemoryTier
     /// The numbers of the layers, in order.
     package let layerNumbers: [Int]
+    /// The most parts that are remembered: there are many ranges of experts.
+    private static let mostParts = 1 << 16
+
     private let name: String
     private let tensors: [LeasedTensor]
     private let hasPending: Bool
@@ -121,6 +124,13 @@ package final class RevisionView: Sendable {
             return group
         }
         if let known = parts.withLock({ $0[part] }) { return known }
+        // A layer may have no experts, but not the whole model: then the numbers are wrong.
+        if case .withExperts(let numbers, layers: nil) = part,
+            !tensors.contains(where: { Part.hasExpert(numbers, $0.entry, stacked: stack(in: $0.entry)) })
+        {
+            throw StorageError.notFound(
+                kind: "expert", name: "\(name) experts \(numbers.lowerBound)-\(numbers.upperBound)")
+        }
         // A model has tens of thousands of experts, so the part of each is found among the tensors of its layer.
         let candidates = part.layer.flatMap { layers[$0]?.tensors } ?? tensors
         let whole = try fetched(candidates.filter { part.contains($0.entry, stacked: stack(in: $0.entry)) }, work)
@@ -132,6 +142,7 @@ package final class RevisionView: Sendable {
         return parts.withLock { parts in
             if let known = parts[part] { return known }
             let group = ShardGroup(chosen, layer: part.layer, in: tier, hold: hold)
+            if parts.count >= Self.mostParts { parts.removeAll() }
             parts[part] = group
             return group
         }
@@ -205,11 +216,7 @@ extension RevisionView.Part: CustomStringConvertible {
     /// - Parameter stacked: the experts that the tensor stacks; nil if it is no such tensor. Evaluated only for tensors
     ///   of the part's layer.
     package func contains(_ entry: TensorEntry, stacked: @autoclosure () -> ExpertStack?) -> Bool {
-        func hasExpert(_ numbers: ClosedRange<Int>) -> Bool {
-            if let expert = entry.expert { return numbers.contains(expert) }
-            guard let stack = stacked() else { return false }
-            return numbers.overlaps(0...stack.experts - 1)
-        }
+        func hasExpert(_ numbers: ClosedRange<Int>) -> Bool { Self.hasExpert(numbers, entry, stacked: stacked()) }
         return switch self {
         case .all: true
         case .rest: entry.layer == nil
@@ -225,6 +232,15 @@ extension RevisionView.Part: CustomStringConvertible {
         case .tensorOfFile(let name, let file): ByteText(entry.name) == name && ByteText(entry.file) == file
         case .file(let file): ByteText(entry.file) == file
         }
+    }
+
+    /// Whether a tensor belongs to one of the experts with these numbers, or stacks one of them.
+    package static func hasExpert(
+        _ numbers: ClosedRange<Int>, _ entry: TensorEntry, stacked: @autoclosure () -> ExpertStack?
+    ) -> Bool {
+        if let expert = entry.expert { return numbers.contains(expert) }
+        guard let stack = stacked() else { return false }
+        return numbers.overlaps(0...stack.experts - 1)
     }
 
     /// The experts, if the part has no other tensors.

@@ -42,6 +42,8 @@ import Testing
         #expect(try tensors("--experts", "1-2") == base.tensors.count + 2)
         #expect(try tensors("--experts", "3", "--layers", "1") == 4 + 1)
         #expect(try tensors("--experts", "0-3") == model.tensors.count)
+        let absent = try tool("load", "mixture", "--experts", "4-9")
+        #expect(absent.status == 2 && absent.errors.contains("experts 4-9: no such expert"), "\(absent.errors)")
         let result = try tool("load", "mixture", "--experts", "2-1")
         #expect(result.status == 64)
     }
