@@ -19,7 +19,7 @@ extension Faults {
     /// 5. On the copy, `verify` agrees, a collection without a grace period leaves exactly the referenced bytes, and a
     ///    rebuild lists the same.
     ///
-    /// `WEIGHTSTORE_MODEL_SECONDS` (60) and `WEIGHTSTORE_MODEL_SEED` (1) choose the time and the first seed.
+    /// `WEIGHTSTORE_MODEL_SECONDS` (120) and `WEIGHTSTORE_MODEL_SEED` (1) choose the time and the first seed.
     /// `Tests/model` sets them, and begins at a random seed; a suite that must pass before a change lands runs the same
     /// sequences twice. A failure is reduced to a short script; its other words are those of ``SequenceEvent``.
     @Suite struct SequenceTests {
@@ -39,7 +39,7 @@ extension Faults {
         @Test("random sequences of commands and events lose no byte that must be readable")
         func sequences() throws {
             let seed = Self.setting("SEED") ?? 1
-            var search = SequenceSearch(seed: seed, seconds: Double(Self.setting("SECONDS") ?? 60))
+            var search = SequenceSearch(seed: seed, seconds: Double(Self.setting("SECONDS") ?? 120))
             let failure = try search.run(kills: Machine.traces)
             print("Sequences from seed \(seed): \(search.description).")
             if let failure {
