@@ -42,6 +42,13 @@ enum KnownSequences {
             ]
         ),
         (
+            "an origin that a move has emptied is checked again after the last other holder is removed",
+            [
+                write(0, 0), from(0, "a", origin: 0), from(0, "b", move: true),
+                .run(.remove(["org/b"], force: false)), evict,
+            ]
+        ),
+        (
             "a catalog older than the blobs deletes nothing",
             [
                 write(0, 0), from(0, "a"), .run(.backUp), write(1, 6), from(1, "b"), .event(.restore), collect,
