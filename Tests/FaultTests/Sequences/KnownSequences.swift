@@ -237,6 +237,51 @@ enum KnownSequences {
                 .event(.replace(0, file: 0)), from(0, "a", move: true),
             ]
         ),
+        (
+            "KV blocks are read as they were put, or the first of them",
+            [
+                write(0, 0), from(0, "a"), put("a", 0), put("a", 1), put("a", 2), get("a", 0), get("a", 1),
+                .run(.evictBlocks(1)), get("a", 0), get("a", 1), get("a", 2), .run(.evictBlocks(nil)), get("a", 0),
+                put("a", 0), get("a", 0),
+            ]
+        ),
+        (
+            "a put that was killed leaves no other bytes",
+            [
+                write(0, 0), from(0, "a"), .kill(.putBlocks("org/a", prompt: 0), call: "rename", ordinal: 2),
+                get("a", 0), .kill(.putBlocks("org/a", prompt: 0), call: "fdatasync", ordinal: 2), get("a", 0),
+                put("a", 0), get("a", 0),
+            ]
+        ),
+        (
+            "a rebuild drops KV blocks",
+            [write(0, 0), from(0, "a"), put("a", 0), .run(.rebuild), get("a", 0), put("a", 0), get("a", 0)]
+        ),
+        (
+            "a revision that is removed takes its KV blocks along",
+            [
+                write(0, 0), from(0, "a"), put("a", 0), .run(.remove(["org/a"], force: false)), from(0, "a"),
+                get("a", 0),
+            ]
+        ),
+        (
+            "KV blocks stay until the last model with their revision is removed",
+            [
+                write(0, 0), from(0, "a"), from(0, "b"), put("a", 0), .run(.remove(["org/a"], force: false)),
+                get("b", 0),
+            ]
+        ),
+        (
+            "another version of a model has other KV blocks",
+            [write(0, 0), from(0, "a"), put("a", 0), edit(0), from(0, "a"), get("a", 0), get("a@~1", 0)]
+        ),
+        (
+            "an older catalog gives no other KV blocks",
+            [
+                write(0, 0), from(0, "a"), put("a", 0), .run(.backUp), .run(.evictBlocks(nil)), put("a", 1),
+                .event(.restore), get("a", 0), .run(.merge), get("a", 0), put("a", 0), get("a", 0),
+            ]
+        ),
         ("nothing is stored above the quota", [write(0, 0), .run(.quota(4000)), from(0, "a")]),
     ]
 
@@ -267,6 +312,13 @@ enum KnownSequences {
         for _ in 0..<12 { steps.append(.event(.loseShard(0))) }
         return steps + [collect, .event(.restoreShards), collect]
     }()
+
+    private static func put(_ name: String, _ prompt: Int) -> Step {
+        .run(.putBlocks("org/\(name)", prompt: prompt))
+    }
+    private static func get(_ name: String, _ prompt: Int) -> Step {
+        .run(.getBlocks("org/\(name)", prompt: prompt))
+    }
 
     private static let evict = Step.run(.evict(nil))
     private static let collect = Step.run(.collect(grace: 0, downTo: nil))

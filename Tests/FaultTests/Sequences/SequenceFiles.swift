@@ -64,12 +64,10 @@ struct SequenceDirectory {
         directory = try TemporaryDirectory(in: access(memory, W_OK) == 0 ? memory : nil)
         root = directory.path
         tool = Tool(store: root + "/store")
-        for seed in 0..<3 {
-            let tokens = (0..<12).flatMap { index in
-                withUnsafeBytes(of: UInt32(seed * 7 + index).littleEndian, Array.init)
-            }
-            try directory.write(tokens, to: "tokens\(seed)")
-            try directory.write((0..<3 * 256).map { UInt8(truncatingIfNeeded: $0 &* (seed + 3)) }, to: "blocks\(seed)")
+        for prompt in 0..<SequencePrompt.count {
+            let tokens = SequencePrompt.tokens(prompt).flatMap { withUnsafeBytes(of: $0.littleEndian, Array.init) }
+            try directory.write(tokens, to: "tokens\(prompt)")
+            try directory.write(SequencePrompt.bytes(prompt), to: "blocks\(prompt)")
         }
     }
 

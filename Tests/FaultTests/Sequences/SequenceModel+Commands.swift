@@ -157,7 +157,9 @@ extension SequenceModel {
             forgetMoves { key in !after.revisions.keys.contains(key) }
         case .rebuild: try rebuilt(after, old)
         case .merge: try merged(after, old)
-        case .backUp: (backup, backupQuota, backupHasLoss) = (listing, quota, hasLoss)
+        case .backUp:
+            (backup, backupQuota, backupHasLoss) = (listing, quota, hasLoss)
+            backupBlocks = possibleBlocks
         case .addOrigin(let name, let place, let trust):
             let url = url(place)
             let keys = (listing.all(name) ?? []).filter { key in
@@ -170,7 +172,7 @@ extension SequenceModel {
         case .removeOrigin(let name, let place, _):
             let url = url(place)
             for key in listing.all(name) ?? [] { listing.revisions[key]?.origins.remove(url) }
-        case .collect, .evict, .verify, .checkOrigins, .export, .putBlocks: break
+        case .collect, .evict, .verify, .checkOrigins, .export, .putBlocks, .getBlocks, .evictBlocks: break
         }
     }
 
@@ -378,6 +380,10 @@ extension SequenceModel {
         case (.tag(let name, _), 2), (.pin(let name), 2), (.unpin(let name), 2), (.untag(let name), 2),
             (.export(let name), 2), (.putBlocks(let name, _), 2):
             return listing.revision(name) == nil
+        case (.getBlocks(let name, let prompt), 2):
+            return listing.revision(name).map { fewestBlocks(prompt, of: $0.digest) == 0 } ?? true
+        // A block whose file is gone is dropped, which an older catalog does not allow.
+        case (.getBlocks, 7), (.evictBlocks, 7): return newest != nil
         case (.addOrigin(let name, _, _), 2): return listing.all(name) == nil
         case (.addOrigin(let name, let place, let trust), 6):
             return !trust

@@ -58,11 +58,17 @@ struct SequenceModel {
     var free: Set<ContentDigest> = []
     /// Whether a manifest or a record is missing.
     var lacksDescription = false
+    /// The prompts of which a revision may have KV blocks, by the digest of the revision.
+    var possibleBlocks: [ContentDigest: Set<Int>] = [:]
+    /// The prompts of which a revision has all KV blocks, because nothing since their put may have lost one.
+    var certainBlocks: [ContentDigest: Set<Int>] = [:]
     var quota: Int?
     /// The contents of the backup's catalog; nil if there is no backup.
     var backup: CatalogListing?
     var backupQuota: Int?
     var backupHasLoss = false
+    /// The KV blocks that the backup's catalog may list.
+    var backupBlocks: [ContentDigest: Set<Int>] = [:]
 
     init(urlPrefix: String) { self.urlPrefix = urlPrefix }
 

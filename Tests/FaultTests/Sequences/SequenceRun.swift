@@ -76,6 +76,8 @@ final class SequenceRun {
         var tool = directory.tool
         tool.prefix = prefix
         try FileSystem.removeTree(directory.root + "/out")
+        try FileSystem.remove(directory.root + "/got")
+        let before = model.listing
         var result = try tool.run(command.arguments(directory.root))
         if result.status == 137, command == .rebuild, (try? Store.silent(at: directory.copy())) == nil {
             // Killed between the renames, it leaves a store without a catalog: then it must be run again.
@@ -86,14 +88,28 @@ final class SequenceRun {
         try inspect(depth) { store in
             do {
                 let listing = try listing(store)
-                if case .export(let name) = command, result.status == 0 { try checkExport(of: name) }
+                if result.status == 0 { try checkOutput(of: command) }
                 // As if it were killed: nothing or all of it is done.
                 let status = mayFail && result.status != 0 ? 137 : result.status
                 try model.follow(command, status, listing, try ShardListing(store), state, new)
+                model.followBlocks(command, from: before, status, result.output)
             } catch let failure as SequenceFailure {
                 throw SequenceFailure("\(failure)\n\(result.output)\(result.errors)")
             }
             state = new
+        }
+    }
+
+    /// Checks the files that a command has written outside of the store.
+    private func checkOutput(of command: SequenceCommand) throws {
+        switch command {
+        case .export(let name): try checkExport(of: name)
+        case .getBlocks(let name, let prompt):
+            guard let key = model.listing.revision(name) else { throw SequenceFailure("kv get: there is no \(name)") }
+            let bytes = try FileSystem.read(directory.root + "/got", limit: 1 << 30)
+            guard !bytes.isEmpty else { throw SequenceFailure("\(command) succeeded, and wrote no block") }
+            try model.checkBlocks(bytes, of: prompt, key, "kv get: ")
+        default: break
         }
     }
 
@@ -127,11 +143,15 @@ final class SequenceRun {
         let copy = try directory.copy()
         try look(copy) { store in
             try first(store)
-            if depth > .listing { try readAll(store, "") }
+            if depth > .listing {
+                try readAll(store, "")
+                try readBlocks(store, "")
+            }
             guard depth >= .collection, isSettled else { return }
             try verify(store)
             try collect(store, copy)
             try readAll(store, "after gc, ")
+            try readBlocks(store, "after gc, ")
         }
         guard depth >= .rebuild, isSettled, !model.lacksDescription, !model.hasLoss else { return }
         _ = try Store.rebuildBlocking(at: copy)
@@ -163,6 +183,27 @@ final class SequenceRun {
                 guard SequenceFiles.digest(bytes) == digest else {
                     throw SequenceFailure("\(when)\(key) \(path) has other bytes")
                 }
+            }
+        }
+    }
+
+    /// Reads the KV blocks of all revisions.
+    private func readBlocks(_ store: Store, _ when: String) throws {
+        guard isSettled, !model.catalog.blocks.isEmpty else { return }
+        for key in model.listing.revisions.keys {
+            let kv = try store.kvBlocks(
+                of: store.revision("\(key.model)@\(key.digest.hex)"), format: SequencePrompt.format,
+                blockTokens: SequencePrompt.blockTokens)
+            for prompt in 0..<SequencePrompt.count {
+                let chain = kv.chain(SequencePrompt.tokens(prompt))
+                var bytes: [UInt8] = []
+                if try kv.longestPrefix(of: chain).blocks > 0 {
+                    let lease = try kv.leaseBlocking(chain.prefix(), in: .ram)
+                    for block in 0..<lease.blocks {
+                        bytes += try lease.withUnsafeBytes(ofBlock: block) { Array($0) }
+                    }
+                }
+                try model.checkBlocks(bytes, of: prompt, key, when)
             }
         }
     }
@@ -264,6 +305,8 @@ final class SequenceRun {
         case .away(let place): try FileSystem.rename(directory.place(place), to: directory.place(place) + ".away")
         case .back(let place): try FileSystem.rename(directory.place(place) + ".away", to: directory.place(place))
         case .unmount:
+            // A read may drop blocks whose files are not there.
+            model.certainBlocks = [:]
             try FileSystem.rename(directory.store + "/blobs", to: directory.aside)
             mkdir(directory.store + "/blobs", 0o755)
         case .mount:
@@ -396,5 +439,6 @@ extension SequenceModel {
         listing = backup
         quota = backupQuota
         hasLoss = backupHasLoss
+        (possibleBlocks, certainBlocks) = (backupBlocks, [:])
     }
 }

@@ -16,7 +16,8 @@ extension Faults {
     /// 3. After a rebuild, blobs of no revision are kept until their deletion is confirmed; nothing is stored above the
     ///    quota; a collection is refused if many shards are missing.
     /// 4. Every revision whose shards are stored, or can be fetched, is read from a copy of the store, byte for byte.
-    /// 5. On the copy, `verify` agrees, a collection without a grace period leaves exactly the referenced bytes, and a
+    /// 5. KV blocks may be lost, and are never wrong: a revision gives the blocks that were put for it, or the first of them.
+    /// 6. On the copy, `verify` agrees, a collection without a grace period leaves exactly the referenced bytes, and a
     ///    rebuild lists the same.
     ///
     /// `WEIGHTSTORE_MODEL_SECONDS` (120) and `WEIGHTSTORE_MODEL_SEED` (1) choose the time and the first seed.

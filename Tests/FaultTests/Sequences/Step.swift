@@ -44,7 +44,10 @@ enum SequenceCommand: Sendable, Equatable, CustomStringConvertible {
     case removeOrigin(String, Int, force: Bool)
     case checkOrigins
     case export(String)
-    case putBlocks(String, seed: Int)
+    case putBlocks(String, prompt: Int)
+    case getBlocks(String, prompt: Int)
+    /// Evicts KV blocks.
+    case evictBlocks(Int?)
 
     /// The first word of the arguments.
     var name: String { arguments("")[0] }
@@ -82,14 +85,19 @@ enum SequenceCommand: Sendable, Equatable, CustomStringConvertible {
                 ["origin", "rm", name, "file://\(root)/d\(place)", force ? "--force" : nil]
             case .checkOrigins: ["origin", "check"]
             case .export(let revision): ["export", revision, "\(root)/out"]
-            case .putBlocks(let revision, let seed):
-                [
-                    "kv", "put", revision, "\(root)/tokens\(seed)", "\(root)/blocks\(seed)", "--format", "test",
-                    "--block-tokens", "4",
-                ]
+            case .putBlocks(let revision, let prompt):
+                ["kv", "put", revision, "\(root)/tokens\(prompt)", "\(root)/blocks\(prompt)"] + Self.layout
+            case .getBlocks(let revision, let prompt):
+                ["kv", "get", revision, "\(root)/tokens\(prompt)", "\(root)/got"] + Self.layout
+            case .evictBlocks(let bytes): ["evict", "--kind", "kv", "--free", bytes.map { "\($0)" } ?? "1T"]
             }
         return text.compactMap(\.self)
     }
+
+    /// The options that describe KV blocks.
+    private static let layout: [String?] = [
+        "--format", SequencePrompt.format, "--block-tokens", "\(SequencePrompt.blockTokens)",
+    ]
 
     var description: String { arguments("$PWD").joined(separator: " ").replacingOccurrences(of: " $PWD/", with: " ") }
 }
