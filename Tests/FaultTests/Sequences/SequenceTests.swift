@@ -5,9 +5,10 @@ import Testing
 extension Faults {
     /// Random sequences of commands and events, against an in-memory model of the bytes that must be readable.
     ///
-    /// A step is a command of the tool, a command that is killed at a system call, or an event: the blobs are not mounted, an
-    /// origin changes or is away, a source is edited, an older catalog is put back, a shard is lost or damaged, another
-    /// process uses a revision. After each step the store is compared with ``SequenceModel``:
+    /// A step is a command of the tool, a command that is killed at a system call, or an event: the blobs are not
+    /// mounted, an origin changes or is away, a hub gets or loses a revision or does not answer, a source is edited, an
+    /// older catalog is put back, a shard is lost or damaged, another process uses a revision. After each step the store
+    /// is compared with ``SequenceModel``:
     ///
     /// 1. The catalog lists what the command may have made of it: a refused command changes nothing, a killed one nothing or
     ///    all.

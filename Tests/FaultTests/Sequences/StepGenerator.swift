@@ -58,6 +58,7 @@ struct StepGenerator {
         if model.hasLoss, chance(12) { return .run(.discardNewer) }
         if !model.held.isEmpty, chance(15) { return .event(.release) }
         if !model.possibleBlocks.isEmpty, chance(8) { return .run(blocks(model)) }
+        if model.hub?.isOpen == false, chance(25) { return .event(.openHub) }
         if (0..<SequenceDirectory.places).allSatisfy({ directory.file(0, ofPlace: $0) == nil }), chance(85) {
             return .event(.write(number(SequenceDirectory.places), variant: number(SequenceFiles.variants)))
         }
@@ -68,7 +69,8 @@ struct StepGenerator {
         }
         switch number(100) {
         case 0..<9: return .event(.write(place, variant: number(SequenceFiles.variants)))
-        case 9..<34: return .run(importing(directory))
+        case 9..<30: return .run(importing(directory))
+        case 30..<34: return fromHub(model, place)
         case 34..<39: return .event(change(place))
         case 39..<41: return .event(chance(50) ? .away(place) : .back(place))
         case 41..<50: return .run(.evict(chance(50) ? nil : 1 + number(20_000)))
@@ -119,6 +121,21 @@ struct StepGenerator {
             .untag("\(Self.models[number(Self.models.count)])@\(Self.refs[number(Self.refs.count)])")
         case 4..<6: .pin(revision(model))
         default: .unpin(revision(model))
+        }
+    }
+
+    /// A pull, or a change of the hub.
+    private mutating func fromHub(_ model: SequenceModel, _ place: Int) -> Step {
+        guard let hub = model.hub, !hub.revisions.isEmpty else { return .event(.publish(place)) }
+        switch number(12) {
+        case 0, 1: return .event(.publish(place))
+        case 2: return .event(.withdraw)
+        case 3: return .event(.closeHub)
+        case 4, 5:
+            let pending = model.listing.revisions.keys.filter { model.isPending($0) }
+            let key = pending.min { $0.description < $1.description }
+            return .run(key.map { .export("\($0.model)@\($0.digest.hex.prefix(16))") } ?? .pull(layer: nil))
+        default: return .run(.pull(layer: chance(50) ? number(3) : nil))
         }
     }
 
