@@ -122,10 +122,13 @@ struct SequenceDirectory {
             guard mkdir(copy + folder, 0o755) == 0 else { throw SequenceFailure("mkdir \(copy + folder): \(errno)") }
         }
         for name in ["reserve", "blobs/.store"] { link("\(store)/\(name)", "\(copy)/\(name)") }
-        for folder in ["quarantine", "partial"] {
-            for name in try FileSystem.entries("\(store)/\(folder)") {
-                link("\(store)/\(folder)/\(name)", "\(copy)/\(folder)/\(name)")
-            }
+        for name in try FileSystem.entries("\(store)/quarantine") {
+            link("\(store)/quarantine/\(name)", "\(copy)/quarantine/\(name)")
+        }
+        // A fetch goes on with a partial file only if it has one name.
+        for name in try FileSystem.entries("\(store)/partial") {
+            try write(
+                try FileSystem.read("\(store)/partial/\(name)", limit: 1 << 30), to: "\(copy)/partial/\(name)")
         }
         for folder in try FileSystem.entries("\(store)/blobs") where folder.utf8.count == 2 {
             mkdir("\(copy)/blobs/\(folder)", 0o755)

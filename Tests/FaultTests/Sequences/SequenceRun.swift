@@ -193,10 +193,7 @@ final class SequenceRun {
     private func readPulls() throws {
         let keys = model.listing.revisions.keys.filter { model.isPending($0) && model.isReadable($0, state) }
         if keys.isEmpty { return }
-        let copy = try directory.copy()
-        // The partial files are links to those of the store, and a fetch would write to them.
-        try FileSystem.removeTree(copy + "/partial")
-        try look(copy) { store in
+        try look(try directory.copy()) { store in
             for key in keys { try read(key, store, "from the hub, ") }
         }
     }
