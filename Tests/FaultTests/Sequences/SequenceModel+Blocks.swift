@@ -44,12 +44,15 @@ extension SequenceModel {
         case .putBlocks(let name, let prompt):
             guard let digest = listing.revision(name)?.digest else { break }
             possibleBlocks[digest, default: []].insert(prompt)
-            if status == 0, output.contains(", 0 not kept") { certainBlocks[digest, default: []].insert(prompt) }
+            if status == 0, !lacksBlocks, output.contains(", 0 not kept") {
+                certainBlocks[digest, default: []].insert(prompt)
+            }
         case .evictBlocks, .merge: certainBlocks = [:]
         case .backUp where status != 0: backupBlocks.merge(possibleBlocks) { $0.union($1) }
         case .rebuild:
             certainBlocks = [:]
-            if status == 0 || status == 3 { possibleBlocks = [:] }
+            if status == 0 || status == 3 { (possibleBlocks, lacksBlocks) = ([:], false) }
+        case .collect where status == 0: lacksBlocks = false
         case .remove, .prune:
             // A removal that was killed may leave blocks until the next collection: they are right if the revision is
             // imported again.

@@ -383,7 +383,7 @@ extension SequenceModel {
         case (.importing, 5): return quota != nil
         case (.pull, _): return mayRefusePull(status, old)
         case (.tag(let name, _), 2), (.pin(let name), 2), (.unpin(let name), 2), (.untag(let name), 2),
-            (.export(let name), 2), (.putBlocks(let name, _), 2):
+            (.putBlocks(let name, _), 2):
             return listing.revision(name) == nil
         case (.getBlocks(let name, let prompt), 2):
             return listing.revision(name).map { fewestBlocks(prompt, of: $0.digest) == 0 } ?? true
@@ -405,14 +405,14 @@ extension SequenceModel {
             return isAbsent(keys) || !held.isDisjoint(with: keys)
                 || !force && keys.contains { listing.revisions[$0]?.isPinned == true }
         case (.evict, 12), (.checkOrigins, 12), (.verify(origins: true), 12): return isSilent
-        case (.collect, 3): return suspects.count > 10 || newest != nil || !removedAfterBackup.isEmpty
+        case (.collect, 3), (.discardNewer, 3):
+            return suspects.count > 10 || newest != nil || !removedAfterBackup.isEmpty
         case (.verify, 3), (.merge, 3): return isAbsent(all) || !suspects.isEmpty || hasLoss
         case (.rebuild, 4): return !held.isEmpty
         case (.rebuild, 3):
             return isAbsent(all) || !suspects.isEmpty || lacksDescription || hasLoss || !removedAfterBackup.isEmpty
         case (.export(let name), _):
-            return listing.revision(name).map { !isReadable($0, old) } ?? true
-        case (.discardNewer, 3): return suspects.count > 10 || !removedAfterBackup.isEmpty || newest != nil
+            return listing.revision(name).map { !isReadable($0, old) } ?? (status == 2)
         default: return false
         }
     }

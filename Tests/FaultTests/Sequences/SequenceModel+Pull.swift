@@ -7,6 +7,7 @@ extension SequenceModel {
     func isPending(_ key: Key) -> Bool { bytes[key.digest]?.isPending == true }
 
     var hasPending: Bool { listing.revisions.keys.contains { isPending($0) } }
+    var hasPendingBackup: Bool { backup?.revisions.keys.contains { isPending($0) } ?? false }
 
     /// Notes the shards of a pull under way. Those before the command count, too, until it has been checked.
     mutating func note(arrived shards: [ContentDigest: Int], of revision: ContentDigest) {

@@ -71,6 +71,8 @@ struct SequenceModel {
     var backup: CatalogListing?
     var backupQuota: Int?
     var backupHasLoss = false
+    /// Whether the catalog may list KV blocks whose files were deleted after the backup: a put then finds them stored.
+    var lacksBlocks = false
     /// The KV blocks that the backup's catalog may list.
     var backupBlocks: [ContentDigest: Set<Int>] = [:]
 

@@ -157,7 +157,8 @@ final class SequenceRun {
             try verify(store)
             try collect(store, copy)
             try readAll(store, "after gc, ")
-            try readBlocks(store, "after gc, ")
+            // A lease that has just ended may keep the store open for a moment, and a rebuild would be refused.
+            if depth < .rebuild { try readBlocks(store, "after gc, ") }
         }
         if depth >= .rebuild, isSettled, !model.lacksDescription, !model.hasLoss { try rebuild(copy) }
         if depth >= .collection, isSettled { try readPulls() }
@@ -469,7 +470,7 @@ extension SequenceModel {
         case .mount: !directory.isMounted
         case .restore:
             backup != nil && newest == nil && directory.isMounted && !hasLoss && !lacksDescription && held.isEmpty
-                && !hasPending && backup?.revisions.keys.contains { isPending($0) } == false
+                && !hasPending && !hasPendingBackup
         case .expireChecks, .expireGracePeriod: true
         }
     }
@@ -488,6 +489,6 @@ extension SequenceModel {
         listing = backup
         quota = backupQuota
         hasLoss = backupHasLoss
-        (possibleBlocks, certainBlocks) = (backupBlocks, [:])
+        (possibleBlocks, certainBlocks, lacksBlocks) = (backupBlocks, [:], true)
     }
 }

@@ -134,7 +134,8 @@ struct StepGenerator {
         case 4, 5:
             let pending = model.listing.revisions.keys.filter { model.isPending($0) }
             let key = pending.min { $0.description < $1.description }
-            return .run(key.map { .export("\($0.model)@\($0.digest.hex.prefix(16))") } ?? .pull(layer: nil))
+            guard let key else { return .run(.pull(layer: nil)) }
+            return .run(.export("\(key.model)@\(key.digest.hex.prefix(16))"))
         default: return .run(.pull(layer: chance(50) ? number(3) : nil))
         }
     }
