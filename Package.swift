@@ -183,7 +183,7 @@ let serviceTests: [Target] = [
     .testTarget(
         name: "FaultTests",
         dependencies: [
-            "TestSupport", "Support", "ModelFormats", "Files", "Storage", "WeightStore", "Command",
+            "TestSupport", "Support", "ModelFormats", "Files", "Storage", "WeightStore", "Origins", "Command",
             .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Logging", package: "swift-log"),
         ]),
 ]

@@ -1,6 +1,7 @@
 import Files
 import GRDB
 import Logging
+import Origins
 import Storage
 @testable import WeightStore
 
@@ -140,14 +141,16 @@ struct RevisionBytes {
     var files: [String: ContentDigest]
     /// The shards, with their sizes.
     var shards: [ContentDigest: Int]
-    /// The shards of each file, by its digest.
+    /// The shards of each file, by its digest; without files whose bytes have not all arrived.
     var parts: [ContentDigest: Set<ContentDigest>]
+    /// Whether it is a pull under way: `shards` are then those that have arrived.
+    var isPending: Bool
 
     init(_ manifest: Manifest) {
         files = Dictionary(manifest.files.map { ($0.path, $0.content.digest) }) { first, _ in first }
-        parts = Dictionary(manifest.files.map { ($0.content.digest, Set($0.content.shards.map(\.digest))) }) {
-            $0.union($1)
-        }
+        isPending = manifest.isPending
+        let complete = manifest.files.filter { !$0.content.isPending }
+        parts = Dictionary(complete.map { ($0.content.digest, Set($0.content.shards.map(\.digest))) }) { $0.union($1) }
         shards = Dictionary(manifest.files.flatMap(\.content.shards).map { ($0.digest, $0.bytes) }) { first, _ in first
         }
     }
@@ -156,6 +159,32 @@ struct RevisionBytes {
 extension Store {
     /// Opens a store without a log.
     static func silent(at path: String) throws -> Store {
-        try Store(at: path, logger: Logger(label: "weightstore") { _ in SwiftLogNoOpLogHandler() })
+        let store = try Store(at: path, logger: Logger(label: "weightstore") { _ in SwiftLogNoOpLogHandler() })
+        Origins.register(in: store)
+        return store
+    }
+
+    /// The shards of a revision whose bytes have arrived, with their sizes; some may have been evicted since.
+    func arrivedShards(of revision: ContentDigest) throws -> [ContentDigest: Int] {
+        try catalog.read { db in
+            let rows = try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT digest, bytes FROM shard
+                    WHERE id IN (
+                      SELECT extent.shard_id
+                      FROM revision
+                      JOIN revision_file ON revision_file.revision_id = revision.id
+                      JOIN extent ON extent.file_id = revision_file.file_id
+                      WHERE revision.digest = ?)
+                    """, arguments: [revision])
+            var shards: [ContentDigest: Int] = [:]
+            for row in rows {
+                let digest: ContentDigest = row["digest"]
+                let bytes: Int = row["bytes"]
+                shards[digest] = bytes
+            }
+            return shards
+        }
     }
 }

@@ -244,6 +244,116 @@ enum KnownSequences {
                 .event(.replace(0, file: 0)), from(0, "a", move: true),
             ]
         ),
+        (
+            "KV blocks are read as they were put, or the first of them",
+            [
+                write(0, 0), from(0, "a"), put("a", 0), put("a", 1), put("a", 2), get("a", 0), get("a", 1),
+                .run(.evictBlocks(1)), get("a", 0), get("a", 1), get("a", 2), .run(.evictBlocks(nil)), get("a", 0),
+                put("a", 0), get("a", 0),
+            ]
+        ),
+        (
+            "a put that was killed leaves no other bytes",
+            [
+                write(0, 0), from(0, "a"), .kill(.putBlocks("org/a", prompt: 0), call: "rename", ordinal: 2),
+                get("a", 0), .kill(.putBlocks("org/a", prompt: 0), call: "fdatasync", ordinal: 2), get("a", 0),
+                put("a", 0), get("a", 0),
+            ]
+        ),
+        (
+            "a rebuild drops KV blocks",
+            [write(0, 0), from(0, "a"), put("a", 0), .run(.rebuild), get("a", 0), put("a", 0), get("a", 0)]
+        ),
+        (
+            "a revision that is removed takes its KV blocks along",
+            [
+                write(0, 0), from(0, "a"), put("a", 0), .run(.remove(["org/a"], force: false)), from(0, "a"),
+                get("a", 0),
+            ]
+        ),
+        (
+            "KV blocks stay until the last model with their revision is removed",
+            [
+                write(0, 0), from(0, "a"), from(0, "b"), put("a", 0), .run(.remove(["org/a"], force: false)),
+                get("b", 0),
+            ]
+        ),
+        (
+            "another version of a model has other KV blocks",
+            [write(0, 0), from(0, "a"), put("a", 0), edit(0), from(0, "a"), get("a", 0), get("a@~1", 0)]
+        ),
+        (
+            "an older catalog gives no other KV blocks",
+            [
+                write(0, 0), from(0, "a"), put("a", 0), .run(.backUp), .run(.evictBlocks(nil)), put("a", 1),
+                .event(.restore), get("a", 0), .run(.merge), get("a", 0), put("a", 0), get("a", 0),
+            ]
+        ),
+        (
+            "a pulled revision is evicted, and fetched again from its hub",
+            [write(0, 0), publish(0), pull, export("x"), evict, export("x"), evict, .run(.rebuild), export("x")]
+        ),
+        (
+            "a pull of one layer is completed by its first use",
+            [write(0, 0), publish(0), pullLayer(0), collect, export("x"), .run(.rebuild), collect]
+        ),
+        (
+            "a pull under way keeps the shards that have arrived",
+            [
+                write(0, 0), write(1, 1), publish(0), pullLayer(1), from(1, "a"), collect,
+                .run(.remove(["org/a"], force: false)), collect, evict, pull,
+            ]
+        ),
+        (
+            "a rebuild lists a pull under way, which can be completed",
+            [write(0, 0), publish(0), pullLayer(1), .run(.rebuild), pull, export("x")]
+        ),
+        (
+            "a pull that was killed is resumed",
+            [
+                write(0, 0), publish(0), .kill(.pull(layer: nil), call: "rename", ordinal: 2),
+                .kill(.pull(layer: nil), call: "rename", ordinal: 5), .kill(.pull(layer: 0), call: "fsync", ordinal: 6),
+                .kill(.pull(layer: nil), call: "pwrite64", ordinal: 6), collect, pull, export("x"), collect,
+            ]
+        ),
+        (
+            "a read that completes a pull may be killed",
+            [
+                write(0, 0), publish(0), pullLayer(2), .kill(.export("org/x"), call: "rename", ordinal: 3),
+                .kill(.export("org/x"), call: "fsync", ordinal: 4), .run(.collect(grace: nil, downTo: nil)),
+                export("x"), collect,
+            ]
+        ),
+        (
+            "shards are not evicted while their hub does not answer",
+            [
+                write(0, 0), publish(0), .event(.closeHub), pull, .event(.openHub), pull, .event(.expireChecks),
+                .event(.closeHub), evict, .run(.checkOrigins), export("x"), .event(.openHub), evict, export("x"),
+            ]
+        ),
+        (
+            "shards are not evicted once their hub has lost the model",
+            [
+                write(0, 0), publish(0), pull, .event(.expireChecks), .event(.withdraw), evict, pull, export("x"),
+                publish(0), .event(.expireChecks), evict, export("x"),
+            ]
+        ),
+        (
+            "a shard that a local model needs, too, is not evicted because a hub has it",
+            [write(0, 0), write(1, 1), publish(0), pull, from(1, "a"), evict, export("a"), export("x")]
+        ),
+        (
+            "a hub's new revision is a new version",
+            [
+                write(0, 0), publish(0), pull, edit(0), publish(0), pullLayer(1), evict, pull, export("x"),
+                export("x@~1"),
+                .run(.prune(keepLast: 1, includeReferenced: false)), export("x"),
+            ]
+        ),
+        (
+            "a pull stores nothing above the quota",
+            [write(0, 0), publish(0), .run(.quota(1000)), pull, export("x"), .run(.quota(nil)), pull, export("x")]
+        ),
         ("nothing is stored above the quota", [write(0, 0), .run(.quota(4000)), from(0, "a")]),
     ]
 
@@ -274,6 +384,18 @@ enum KnownSequences {
         for _ in 0..<12 { steps.append(.event(.loseShard(0))) }
         return steps + [collect, .event(.restoreShards), collect]
     }()
+
+    private static func publish(_ place: Int) -> Step { .event(.publish(place)) }
+    private static let pull = Step.run(.pull(layer: nil))
+    private static func pullLayer(_ layer: Int) -> Step { .run(.pull(layer: layer)) }
+    private static func export(_ name: String) -> Step { .run(.export("org/\(name)")) }
+
+    private static func put(_ name: String, _ prompt: Int) -> Step {
+        .run(.putBlocks("org/\(name)", prompt: prompt))
+    }
+    private static func get(_ name: String, _ prompt: Int) -> Step {
+        .run(.getBlocks("org/\(name)", prompt: prompt))
+    }
 
     private static let evict = Step.run(.evict(nil))
     private static let collect = Step.run(.collect(grace: 0, downTo: nil))

@@ -64,12 +64,10 @@ struct SequenceDirectory {
         directory = try TemporaryDirectory(in: access(memory, W_OK) == 0 ? memory : nil)
         root = directory.path
         tool = Tool(store: root + "/store")
-        for seed in 0..<3 {
-            let tokens = (0..<12).flatMap { index in
-                withUnsafeBytes(of: UInt32(seed * 7 + index).littleEndian, Array.init)
-            }
-            try directory.write(tokens, to: "tokens\(seed)")
-            try directory.write((0..<3 * 256).map { UInt8(truncatingIfNeeded: $0 &* (seed + 3)) }, to: "blocks\(seed)")
+        for prompt in 0..<SequencePrompt.count {
+            let tokens = SequencePrompt.tokens(prompt).flatMap { withUnsafeBytes(of: $0.littleEndian, Array.init) }
+            try directory.write(tokens, to: "tokens\(prompt)")
+            try directory.write(SequencePrompt.bytes(prompt), to: "blocks\(prompt)")
         }
     }
 
@@ -124,10 +122,13 @@ struct SequenceDirectory {
             guard mkdir(copy + folder, 0o755) == 0 else { throw SequenceFailure("mkdir \(copy + folder): \(errno)") }
         }
         for name in ["reserve", "blobs/.store"] { link("\(store)/\(name)", "\(copy)/\(name)") }
-        for folder in ["quarantine", "partial"] {
-            for name in try FileSystem.entries("\(store)/\(folder)") {
-                link("\(store)/\(folder)/\(name)", "\(copy)/\(folder)/\(name)")
-            }
+        for name in try FileSystem.entries("\(store)/quarantine") {
+            link("\(store)/quarantine/\(name)", "\(copy)/quarantine/\(name)")
+        }
+        // A fetch goes on with a partial file only if it has one name.
+        for name in try FileSystem.entries("\(store)/partial") {
+            try write(
+                try FileSystem.read("\(store)/partial/\(name)", limit: 1 << 30), to: "\(copy)/partial/\(name)")
         }
         for folder in try FileSystem.entries("\(store)/blobs") where folder.utf8.count == 2 {
             mkdir("\(copy)/blobs/\(folder)", 0o755)

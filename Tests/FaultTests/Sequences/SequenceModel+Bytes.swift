@@ -13,6 +13,11 @@ extension SequenceModel {
     /// Whether a revision must be readable.
     func isReadable(_ key: Key, _ state: SequenceState) -> Bool {
         guard state.isMounted, let bytes = bytes[key.digest] else { return false }
+        if bytes.isPending {
+            // Only a hub gives bytes whose digests are not known.
+            guard let hub = state.hub, listing.revisions[key]?.origins.contains(hub.url) == true else { return false }
+            return state.holds(hub.url, bytes.files)
+        }
         return bytes.shards.keys.allSatisfy {
             !suspects.contains($0) && isObtainable($0, in: listing, state)
         }

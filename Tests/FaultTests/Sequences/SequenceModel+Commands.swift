@@ -20,6 +20,7 @@ extension SequenceModel {
         let (didHold, shardsBefore, wasOlder) = (hasLoss, shards, newest != nil)
         let isExpected = [0, 137].contains(status) || mayRefuse(command, status, old, new)
         defer { catalog = now }
+        completePulls(command, after)
         // The restored catalog was not older: otherwise this would have been refused.
         if command.deletes, before == newest, status == 0 || status == 137 && after != before { newest = nil }
         // Files that the store itself has written exist.
@@ -28,8 +29,10 @@ extension SequenceModel {
         known.subtract(written)
         switch status {
         case 137 where after == before: break
-        case 0, 137: try succeed(command, after, old, new)
-        case 3 where command == .rebuild || command == .merge: try succeed(command, after, old, new)
+        case 0, 137: try succeed(command, status, after, old, new)
+        // The revision was listed before its size was known to exceed the quota.
+        case 5 where command.isPull && after != before: try succeed(command, status, after, old, new)
+        case 3 where command == .rebuild || command == .merge: try succeed(command, status, after, old, new)
         default: break
         }
         guard isExpected else {
@@ -61,6 +64,7 @@ extension SequenceModel {
         followChecks(command, status, new)
         try followMove(command, now, old, new)
         if [0, 3, 12].contains(status) { try followRepair(command, new) }
+        try settlePulls(command)
     }
 
     /// Checks that blobs which belong to no revision are kept after a rebuild, until the user confirms that they are
@@ -93,7 +97,7 @@ extension SequenceModel {
     ) throws {
         guard let quota else { return }
         switch command {
-        case .importing, .export: break
+        case .importing, .export, .pull: break
         default: return
         }
         func bytes(_ present: Set<ContentDigest>, _ state: SequenceState) -> Int {
@@ -131,7 +135,8 @@ extension SequenceModel {
     // MARK: Success
 
     private mutating func succeed(
-        _ command: SequenceCommand, _ after: CatalogListing, _ old: SequenceState, _ new: SequenceState
+        _ command: SequenceCommand, _ status: Int32, _ after: CatalogListing, _ old: SequenceState,
+        _ new: SequenceState
     ) throws {
         switch command {
         case .importing(let place, let model, let ref, _, let origin, let trust):
@@ -157,7 +162,9 @@ extension SequenceModel {
             forgetMoves { key in !after.revisions.keys.contains(key) }
         case .rebuild: try rebuilt(after, old)
         case .merge: try merged(after, old)
-        case .backUp: (backup, backupQuota, backupHasLoss) = (listing, quota, hasLoss)
+        case .backUp:
+            (backup, backupQuota, backupHasLoss) = (listing, quota, hasLoss)
+            backupBlocks = possibleBlocks
         case .addOrigin(let name, let place, let trust):
             let url = url(place)
             let keys = (listing.all(name) ?? []).filter { key in
@@ -170,7 +177,8 @@ extension SequenceModel {
         case .removeOrigin(let name, let place, _):
             let url = url(place)
             for key in listing.all(name) ?? [] { listing.revisions[key]?.origins.remove(url) }
-        case .collect, .evict, .verify, .checkOrigins, .export, .putBlocks: break
+        case .pull(let layer): try pulled(layer, isDone: status == 0, after, old, new)
+        case .collect, .evict, .verify, .checkOrigins, .export, .putBlocks, .getBlocks, .evictBlocks: break
         }
     }
 
@@ -355,13 +363,11 @@ extension SequenceModel {
         if newest != nil, command.deletes, status == 7 { return true }
         /// Whether a shard of revisions is not stored.
         func isAbsent(_ keys: [Key]) -> Bool {
-            keys.contains { bytes[$0.digest]?.shards.keys.contains { !old.isWhole($0) } ?? true }
+            keys.contains { isPending($0) || bytes[$0.digest]?.shards.keys.contains { !old.isWhole($0) } ?? true }
         }
         let all = Array(listing.revisions.keys) + Array(newest.map { Array($0.revisions.keys) } ?? [])
         let isSilent = all.contains { key in
-            (listing.revisions[key]?.origins ?? []).contains { url in
-                SequenceState.place(of: url).map { old.places[$0] == nil } ?? true
-            }
+            (listing.revisions[key]?.origins ?? []).contains { !old.answers($0) }
         }
         switch (command, status) {
         case (.importing(let place, _, _, let move, _, _), 2):
@@ -375,9 +381,14 @@ extension SequenceModel {
                 || !trust && (origin.map { !old.holds(url($0), files) || !new.holds(url($0), files) } ?? false)
         case (.importing(_, _, _, _, let origin?, _), 12): return old.places[origin] == nil
         case (.importing, 5): return quota != nil
+        case (.pull, _): return mayRefusePull(status, old)
         case (.tag(let name, _), 2), (.pin(let name), 2), (.unpin(let name), 2), (.untag(let name), 2),
-            (.export(let name), 2), (.putBlocks(let name, _), 2):
+            (.putBlocks(let name, _), 2):
             return listing.revision(name) == nil
+        case (.getBlocks(let name, let prompt), 2):
+            return listing.revision(name).map { fewestBlocks(prompt, of: $0.digest) == 0 } ?? true
+        // A block whose file is gone is dropped, which an older catalog does not allow.
+        case (.getBlocks, 7), (.evictBlocks, 7): return newest != nil
         case (.addOrigin(let name, _, _), 2): return listing.all(name) == nil
         case (.addOrigin(let name, let place, let trust), 6):
             return !trust
@@ -394,14 +405,14 @@ extension SequenceModel {
             return isAbsent(keys) || !held.isDisjoint(with: keys)
                 || !force && keys.contains { listing.revisions[$0]?.isPinned == true }
         case (.evict, 12), (.checkOrigins, 12), (.verify(origins: true), 12): return isSilent
-        case (.collect, 3): return suspects.count > 10 || newest != nil || !removedAfterBackup.isEmpty
+        case (.collect, 3), (.discardNewer, 3):
+            return suspects.count > 10 || newest != nil || !removedAfterBackup.isEmpty
         case (.verify, 3), (.merge, 3): return isAbsent(all) || !suspects.isEmpty || hasLoss
         case (.rebuild, 4): return !held.isEmpty
         case (.rebuild, 3):
             return isAbsent(all) || !suspects.isEmpty || lacksDescription || hasLoss || !removedAfterBackup.isEmpty
         case (.export(let name), _):
-            return listing.revision(name).map { !isReadable($0, old) } ?? true
-        case (.discardNewer, 3): return suspects.count > 10 || !removedAfterBackup.isEmpty || newest != nil
+            return listing.revision(name).map { !isReadable($0, old) } ?? (status == 2)
         default: return false
         }
     }
@@ -426,9 +437,7 @@ extension SequenceModel {
                 let pair = Pair(revision: key, url: url)
                 if new.holds(url, bytes[key.digest]?.files ?? [:]) {
                     checked.insert(pair)
-                } else if command.checks, [0, 12].contains(status), let place = SequenceState.place(of: url),
-                    new.places[place] != nil
-                {
+                } else if command.checks, [0, 12].contains(status), new.answers(url) {
                     checked.remove(pair)
                 }
             }
@@ -500,7 +509,7 @@ extension SequenceCommand {
     func mayEvict(_ quota: Int?) -> Bool {
         switch self {
         case .evict, .collect(_, downTo: .some): true
-        case .importing, .export, .remove, .prune, .quota: quota != nil
+        case .importing, .export, .pull, .remove, .prune, .quota: quota != nil
         default: false
         }
     }
@@ -508,8 +517,11 @@ extension SequenceCommand {
     /// Whether it changes the catalog in a way that an older catalog should not see.
     var isChange: Bool {
         switch self {
-        case .importing, .tag, .untag, .pin, .unpin, .quota, .backUp, .addOrigin, .removeOrigin, .putBlocks: true
+        case .importing, .tag, .untag, .pin, .unpin, .quota, .backUp, .addOrigin, .removeOrigin, .putBlocks, .pull:
+            true
         default: false
         }
     }
+
+    var isPull: Bool { if case .pull = self { true } else { false } }
 }

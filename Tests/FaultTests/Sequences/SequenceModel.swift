@@ -37,6 +37,10 @@ struct SequenceModel {
     var removedAfterBackup: Set<Key> = []
     /// The bytes of all revisions that were ever listed, by digest.
     var bytes: [ContentDigest: RevisionBytes] = [:]
+    /// The shards of pulls under way that have arrived, while a command is checked; by the digest of the revision.
+    var arrived: [ContentDigest: [ContentDigest: Int]] = [:]
+    /// What the hub has; nil before the first revision is published.
+    var hub: SequenceHub.Contents?
     /// The facts about shards in the catalog.
     var catalog = ShardListing()
     /// Origins that a check may have found whole within the last hour.
@@ -58,11 +62,19 @@ struct SequenceModel {
     var free: Set<ContentDigest> = []
     /// Whether a manifest or a record is missing.
     var lacksDescription = false
+    /// The prompts of which a revision may have KV blocks, by the digest of the revision.
+    var possibleBlocks: [ContentDigest: Set<Int>] = [:]
+    /// The prompts of which a revision has all KV blocks, because nothing since their put may have lost one.
+    var certainBlocks: [ContentDigest: Set<Int>] = [:]
     var quota: Int?
     /// The contents of the backup's catalog; nil if there is no backup.
     var backup: CatalogListing?
     var backupQuota: Int?
     var backupHasLoss = false
+    /// Whether the catalog may list KV blocks whose files were deleted after the backup: a put then finds them stored.
+    var lacksBlocks = false
+    /// The KV blocks that the backup's catalog may list.
+    var backupBlocks: [ContentDigest: Set<Int>] = [:]
 
     init(urlPrefix: String) { self.urlPrefix = urlPrefix }
 
@@ -86,8 +98,10 @@ struct SequenceState {
     var whole: [BlobDirectory.Name: Int]
     var damaged: Set<BlobDirectory.Name>
     var isMounted: Bool
+    var hub: SequenceHub.Contents?
 
-    init(_ directory: SequenceDirectory) throws {
+    init(_ directory: SequenceDirectory, _ hub: SequenceHub.Contents?) throws {
+        self.hub = hub
         places = try (0..<SequenceDirectory.places).map { try directory.contents(ofPlace: $0) }
         (whole, damaged) = try directory.scan()
         isMounted = directory.isMounted
@@ -97,12 +111,20 @@ struct SequenceState {
 
     /// Whether an origin holds all files of a revision now.
     func holds(_ url: String, _ files: [String: ContentDigest]) -> Bool {
+        if let hub, url == hub.url { return hub.isOpen && hub.revisions.contains(files) }
         guard let place = Self.place(of: url), let there = places[place] else { return false }
         return files.allSatisfy { there[$0.key] == $0.value }
     }
 
-    /// The number of the directory that an origin is.
+    /// Whether an origin answers.
+    func answers(_ url: String) -> Bool {
+        if let hub, url == hub.url { return hub.isOpen }
+        return Self.place(of: url).map { places[$0] != nil } ?? false
+    }
+
+    /// The number of the directory that an origin is; nil for the hub.
     static func place(of url: String) -> Int? {
-        url.last?.wholeNumberValue.flatMap { $0 < SequenceDirectory.places ? $0 : nil }
+        guard url.hasPrefix("file:") else { return nil }
+        return url.last?.wholeNumberValue.flatMap { $0 < SequenceDirectory.places ? $0 : nil }
     }
 }

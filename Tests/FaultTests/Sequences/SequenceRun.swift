@@ -17,6 +17,8 @@ final class SequenceRun {
     private(set) var outcomes: [String: Int] = [:]
     /// The lease of this process, which stands for another one that uses a revision.
     private var lease: LeaseDirectory?
+    /// It starts with the first revision that is published.
+    private var hub: SequenceHub?
 
     /// The depth of the checks after a step.
     enum Depth: Int, Comparable {
@@ -36,7 +38,7 @@ final class SequenceRun {
         directory = try SequenceDirectory()
         model = SequenceModel(urlPrefix: "file://\(directory.root)/d")
         _ = try Store(at: directory.store, create: true)
-        state = try SequenceState(directory)
+        state = try SequenceState(directory, nil)
     }
 
     /// The checks after the next step of a random sequence: the deeper, the rarer.
@@ -53,7 +55,7 @@ final class SequenceRun {
             guard model.allows(event, directory) else { return }
             steps.append(step)
             try apply(event)
-            state = try SequenceState(directory)
+            state = try SequenceState(directory, model.hub)
             if depth > .listing { try inspect(depth) }
         case .run(let command):
             guard model.allows(command) else { return }
@@ -75,25 +77,42 @@ final class SequenceRun {
     ) throws {
         var tool = directory.tool
         tool.prefix = prefix
+        if let hub = model.hub { tool.environment["HF_ENDPOINT"] = hub.url }
         try FileSystem.removeTree(directory.root + "/out")
+        try FileSystem.remove(directory.root + "/got")
+        let before = model.listing
         var result = try tool.run(command.arguments(directory.root))
         if result.status == 137, command == .rebuild, (try? Store.silent(at: directory.copy())) == nil {
             // Killed between the renames, it leaves a store without a catalog: then it must be run again.
             result = try directory.tool.run(command.arguments(directory.root))
         }
         outcomes["\(command.name) \(result.status)", default: 0] += 1
-        let new = try SequenceState(directory)
+        let new = try SequenceState(directory, model.hub)
         try inspect(depth) { store in
             do {
                 let listing = try listing(store)
-                if case .export(let name) = command, result.status == 0 { try checkExport(of: name) }
+                if result.status == 0 { try checkOutput(of: command) }
                 // As if it were killed: nothing or all of it is done.
                 let status = mayFail && result.status != 0 ? 137 : result.status
                 try model.follow(command, status, listing, try ShardListing(store), state, new)
+                model.followBlocks(command, from: before, status, result.output)
             } catch let failure as SequenceFailure {
                 throw SequenceFailure("\(failure)\n\(result.output)\(result.errors)")
             }
             state = new
+        }
+    }
+
+    /// Checks the files that a command has written outside of the store.
+    private func checkOutput(of command: SequenceCommand) throws {
+        switch command {
+        case .export(let name): try checkExport(of: name)
+        case .getBlocks(let name, let prompt):
+            guard let key = model.listing.revision(name) else { throw SequenceFailure("kv get: there is no \(name)") }
+            let bytes = try FileSystem.read(directory.root + "/got", limit: 1 << 30)
+            guard !bytes.isEmpty else { throw SequenceFailure("\(command) succeeded, and wrote no block") }
+            try model.checkBlocks(bytes, of: prompt, key, "kv get: ")
+        default: break
         }
     }
 
@@ -115,6 +134,9 @@ final class SequenceRun {
             model.bytes[key.digest] = RevisionBytes(
                 try Manifest(decoding: try FileSystem.read(path, limit: 1 << 30), path: path))
         }
+        for digest in Set(listing.revisions.keys.map(\.digest)) where model.bytes[digest]?.isPending == true {
+            model.note(arrived: try store.arrivedShards(of: digest), of: digest)
+        }
         return listing
     }
 
@@ -127,13 +149,23 @@ final class SequenceRun {
         let copy = try directory.copy()
         try look(copy) { store in
             try first(store)
-            if depth > .listing { try readAll(store, "") }
+            if depth > .listing {
+                try readAll(store, "")
+                try readBlocks(store, "")
+            }
             guard depth >= .collection, isSettled else { return }
             try verify(store)
             try collect(store, copy)
             try readAll(store, "after gc, ")
+            // A lease that has just ended may keep the store open for a moment, and a rebuild would be refused.
+            if depth < .rebuild { try readBlocks(store, "after gc, ") }
         }
-        guard depth >= .rebuild, isSettled, !model.lacksDescription, !model.hasLoss else { return }
+        if depth >= .rebuild, isSettled, !model.lacksDescription, !model.hasLoss { try rebuild(copy) }
+        if depth >= .collection, isSettled { try readPulls() }
+    }
+
+    /// Rebuilds the copy's catalog: it lists the same.
+    private func rebuild(_ copy: String) throws {
         _ = try Store.rebuildBlocking(at: copy)
         try look(copy) { store in
             let listing = try CatalogListing(store)
@@ -152,17 +184,52 @@ final class SequenceRun {
 
     /// Reads every revision that must be readable, and compares all bytes.
     private func readAll(_ store: Store, _ when: String) throws {
-        for key in model.listing.revisions.keys where model.isReadable(key, state) {
-            for (path, digest) in model.bytes[key.digest]?.files ?? [:] {
+        for key in model.listing.revisions.keys where !model.isPending(key) && model.isReadable(key, state) {
+            try read(key, store, when)
+        }
+    }
+
+    /// Reads every pull under way that must be readable: the hub gives the rest. That changes the copy's catalog, so the
+    /// copy is used for nothing else.
+    private func readPulls() throws {
+        let keys = model.listing.revisions.keys.filter { model.isPending($0) && model.isReadable($0, state) }
+        if keys.isEmpty { return }
+        try look(try directory.copy()) { store in
+            for key in keys { try read(key, store, "from the hub, ") }
+        }
+    }
+
+    private func read(_ key: SequenceModel.Key, _ store: Store, _ when: String) throws {
+        for (path, digest) in model.bytes[key.digest]?.files ?? [:] {
+            var bytes: [UInt8] = []
+            do {
+                try store.revision("\(key.model)@\(key.digest.hex)").read(path) { bytes += $0 }
+            } catch {
+                throw SequenceFailure("\(when)\(key) \(path) cannot be read: \(error)")
+            }
+            guard SequenceFiles.digest(bytes) == digest else {
+                throw SequenceFailure("\(when)\(key) \(path) has other bytes")
+            }
+        }
+    }
+
+    /// Reads the KV blocks of all revisions.
+    private func readBlocks(_ store: Store, _ when: String) throws {
+        guard isSettled, !model.catalog.blocks.isEmpty else { return }
+        for key in model.listing.revisions.keys {
+            let kv = try store.kvBlocks(
+                of: store.revision("\(key.model)@\(key.digest.hex)"), format: SequencePrompt.format,
+                blockTokens: SequencePrompt.blockTokens)
+            for prompt in 0..<SequencePrompt.count {
+                let chain = kv.chain(SequencePrompt.tokens(prompt))
                 var bytes: [UInt8] = []
-                do {
-                    try store.revision("\(key.model)@\(key.digest.hex)").read(path) { bytes += $0 }
-                } catch {
-                    throw SequenceFailure("\(when)\(key) \(path) cannot be read: \(error)")
+                if try kv.longestPrefix(of: chain).blocks > 0 {
+                    let lease = try kv.leaseBlocking(chain.prefix(), in: .ram)
+                    for block in 0..<lease.blocks {
+                        bytes += try lease.withUnsafeBytes(ofBlock: block) { Array($0) }
+                    }
                 }
-                guard SequenceFiles.digest(bytes) == digest else {
-                    throw SequenceFailure("\(when)\(key) \(path) has other bytes")
-                }
+                try model.checkBlocks(bytes, of: prompt, key, when)
             }
         }
     }
@@ -170,7 +237,8 @@ final class SequenceRun {
     private func verify(_ store: Store) throws {
         let summary = try store.verifyBlocking(VerifyRule())
         let shards = model.shards
-        if shards.allSatisfy({ state.isWhole($0) && !model.suspects.contains($0) }), !model.hasLoss {
+        // The bytes of a pull under way that have not arrived may be damage: the hub may have lost them.
+        if shards.allSatisfy({ state.isWhole($0) && !model.suspects.contains($0) }), !model.hasLoss, !model.hasPending {
             guard summary.damage.isEmpty, summary.known.isEmpty else {
                 throw SequenceFailure("verify reports damage, and all shards are whole: \(summary)")
             }
@@ -232,6 +300,7 @@ final class SequenceRun {
     /// Restores everything, and checks the store as a whole.
     func finish() throws {
         try perform(.event(.release), .listing)
+        try perform(.event(.openHub), .listing)
         for place in 0..<SequenceDirectory.places { try perform(.event(.back(place)), .listing) }
         for event in [SequenceEvent.mount, .restoreShards] { try perform(.event(event), .bytes) }
         if model.newest != nil { try perform(.run(.merge), .bytes) }
@@ -264,6 +333,8 @@ final class SequenceRun {
         case .away(let place): try FileSystem.rename(directory.place(place), to: directory.place(place) + ".away")
         case .back(let place): try FileSystem.rename(directory.place(place) + ".away", to: directory.place(place))
         case .unmount:
+            // A read may drop blocks whose files are not there.
+            model.certainBlocks = [:]
             try FileSystem.rename(directory.store + "/blobs", to: directory.aside)
             mkdir(directory.store + "/blobs", 0o755)
         case .mount:
@@ -312,6 +383,17 @@ final class SequenceRun {
         case .release:
             lease = nil
             model.held = []
+        case .publish(let place):
+            let hub = try hub ?? SequenceHub(directory.root)
+            self.hub = hub
+            try hub.publish(directory.place(place), directory.contents(ofPlace: place) ?? [:])
+            model.hub = hub.contents
+        case .withdraw:
+            try hub?.withdraw()
+            model.hub = hub?.contents
+        case .closeHub, .openHub:
+            try hub?.set(isOpen: event == .openHub)
+            model.hub = hub?.contents
         case .loseDescription(let number):
             let kind = number.isMultiple(of: 2) ? BlobDirectory.Kind.manifest : .record
             let names = state.whole.keys.filter { $0.kind == kind }.sorted { $0.digest.hex < $1.digest.hex }
@@ -377,17 +459,28 @@ extension SequenceModel {
             directory.isMounted && newest == nil && held.isEmpty && listing.revision(name) != nil
         case .release: !held.isEmpty
         case .back(let place): !isThere(place) && FileSystem.exists(directory.place(place) + ".away")
-        case .unmount, .loseShard, .corrupt, .loseDescription: directory.isMounted && newest == nil
+        case .unmount: directory.isMounted && newest == nil
+        // What had arrived of a pull is known only to the catalog.
+        case .loseShard, .corrupt, .loseDescription: directory.isMounted && newest == nil && !hasPending
+        case .publish(let place): isThere(place)
+        case .withdraw: hub?.revisions.isEmpty == false
+        case .closeHub: hub?.isOpen == true
+        case .openHub: hub?.isOpen == false
         case .restoreShards: directory.isMounted
         case .mount: !directory.isMounted
         case .restore:
             backup != nil && newest == nil && directory.isMounted && !hasLoss && !lacksDescription && held.isEmpty
+                && !hasPending && !hasPendingBackup
         case .expireChecks, .expireGracePeriod: true
         }
     }
 
     /// Whether a command makes sense. Changes of a catalog that is known to be older are skipped.
-    func allows(_ command: SequenceCommand) -> Bool { newest == nil || !command.isChange }
+    /// What a pull finds is known only if nothing is damaged.
+    func allows(_ command: SequenceCommand) -> Bool {
+        if command.isPull, hub == nil || !suspects.isEmpty || lacksDescription { return false }
+        return newest == nil || !command.isChange
+    }
 
     /// Follows an older catalog that was put back.
     mutating func restored() {
@@ -396,5 +489,6 @@ extension SequenceModel {
         listing = backup
         quota = backupQuota
         hasLoss = backupHasLoss
+        (possibleBlocks, certainBlocks, lacksBlocks) = (backupBlocks, [:], true)
     }
 }

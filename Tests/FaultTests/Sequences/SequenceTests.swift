@@ -5,9 +5,10 @@ import Testing
 extension Faults {
     /// Random sequences of commands and events, against an in-memory model of the bytes that must be readable.
     ///
-    /// A step is a command of the tool, a command that is killed at a system call, or an event: the blobs are not mounted, an
-    /// origin changes or is away, a source is edited, an older catalog is put back, a shard is lost or damaged, another
-    /// process uses a revision. After each step the store is compared with ``SequenceModel``:
+    /// A step is a command of the tool, a command that is killed at a system call, or an event: the blobs are not
+    /// mounted, an origin changes or is away, a hub gets or loses a revision or does not answer, a source is edited, an
+    /// older catalog is put back, a shard is lost or damaged, another process uses a revision. After each step the store
+    /// is compared with ``SequenceModel``:
     ///
     /// 1. The catalog lists what the command may have made of it: a refused command changes nothing, a killed one nothing or
     ///    all.
@@ -16,7 +17,8 @@ extension Faults {
     /// 3. After a rebuild, blobs of no revision are kept until their deletion is confirmed; nothing is stored above the
     ///    quota; a collection is refused if many shards are missing.
     /// 4. Every revision whose shards are stored, or can be fetched, is read from a copy of the store, byte for byte.
-    /// 5. On the copy, `verify` agrees, a collection without a grace period leaves exactly the referenced bytes, and a
+    /// 5. KV blocks may be lost, and are never wrong: a revision gives the blocks that were put for it, or the first of them.
+    /// 6. On the copy, `verify` agrees, a collection without a grace period leaves exactly the referenced bytes, and a
     ///    rebuild lists the same.
     ///
     /// `WEIGHTSTORE_MODEL_SECONDS` (120) and `WEIGHTSTORE_MODEL_SEED` (1) choose the time and the first seed.

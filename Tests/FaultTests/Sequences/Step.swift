@@ -44,7 +44,12 @@ enum SequenceCommand: Sendable, Equatable, CustomStringConvertible {
     case removeOrigin(String, Int, force: Bool)
     case checkOrigins
     case export(String)
-    case putBlocks(String, seed: Int)
+    /// Fetches the hub's model: all of it, or one layer. The rest of it is then fetched by its first use.
+    case pull(layer: Int?)
+    case putBlocks(String, prompt: Int)
+    case getBlocks(String, prompt: Int)
+    /// Evicts KV blocks.
+    case evictBlocks(Int?)
 
     /// The first word of the arguments.
     var name: String { arguments("")[0] }
@@ -82,14 +87,20 @@ enum SequenceCommand: Sendable, Equatable, CustomStringConvertible {
                 ["origin", "rm", name, "file://\(root)/d\(place)", force ? "--force" : nil]
             case .checkOrigins: ["origin", "check"]
             case .export(let revision): ["export", revision, "\(root)/out"]
-            case .putBlocks(let revision, let seed):
-                [
-                    "kv", "put", revision, "\(root)/tokens\(seed)", "\(root)/blocks\(seed)", "--format", "test",
-                    "--block-tokens", "4",
-                ]
+            case .pull(let layer): ["pull", SequenceHub.model] + (layer.map { ["--layers", "\($0)"] } ?? [])
+            case .putBlocks(let revision, let prompt):
+                ["kv", "put", revision, "\(root)/tokens\(prompt)", "\(root)/blocks\(prompt)"] + Self.layout
+            case .getBlocks(let revision, let prompt):
+                ["kv", "get", revision, "\(root)/tokens\(prompt)", "\(root)/got"] + Self.layout
+            case .evictBlocks(let bytes): ["evict", "--kind", "kv", "--free", bytes.map { "\($0)" } ?? "1T"]
             }
         return text.compactMap(\.self)
     }
+
+    /// The options that describe KV blocks.
+    private static let layout: [String?] = [
+        "--format", SequencePrompt.format, "--block-tokens", "\(SequencePrompt.blockTokens)",
+    ]
 
     var description: String { arguments("$PWD").joined(separator: " ").replacingOccurrences(of: " $PWD/", with: " ") }
 }
@@ -125,6 +136,13 @@ enum SequenceEvent: Sendable, Equatable, CustomStringConvertible {
     case corrupt(Int)
     /// The lost and changed shards are restored, with the right bytes.
     case restoreShards
+    /// The hub gets the files of a directory as its newest revision.
+    case publish(Int)
+    /// The hub loses its model.
+    case withdraw
+    /// The hub does not answer, until it is opened again.
+    case closeHub
+    case openHub
     /// A manifest (even numbers) or a record (odd numbers) is lost.
     case loseDescription(Int)
 
@@ -148,6 +166,10 @@ enum SequenceEvent: Sendable, Equatable, CustomStringConvertible {
         case .loseShard(let shard): "lose_shard \(shard)"
         case .corrupt(let shard): "corrupt_shard \(shard)"
         case .restoreShards: "give_back"
+        case .publish(let place): "publish d\(place)"
+        case .withdraw: "weightstore rm \(SequenceHub.model) --store hub"
+        case .closeHub: "close_hub"
+        case .openHub: "open_hub"
         case .loseDescription(let index): "lose_description \(index)"
         }
     }

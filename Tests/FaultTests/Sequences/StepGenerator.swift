@@ -57,6 +57,8 @@ struct StepGenerator {
         if !model.suspects.isEmpty, chance(15) { return .event(.restoreShards) }
         if model.hasLoss, chance(12) { return .run(.discardNewer) }
         if !model.held.isEmpty, chance(15) { return .event(.release) }
+        if !model.possibleBlocks.isEmpty, chance(8) { return .run(blocks(model)) }
+        if model.hub?.isOpen == false, chance(25) { return .event(.openHub) }
         if (0..<SequenceDirectory.places).allSatisfy({ directory.file(0, ofPlace: $0) == nil }), chance(85) {
             return .event(.write(number(SequenceDirectory.places), variant: number(SequenceFiles.variants)))
         }
@@ -67,13 +69,15 @@ struct StepGenerator {
         }
         switch number(100) {
         case 0..<9: return .event(.write(place, variant: number(SequenceFiles.variants)))
-        case 9..<34: return .run(importing(directory))
+        case 9..<30: return .run(importing(directory))
+        case 30..<34: return fromHub(model, place)
         case 34..<39: return .event(change(place))
         case 39..<41: return .event(chance(50) ? .away(place) : .back(place))
         case 41..<50: return .run(.evict(chance(50) ? nil : 1 + number(20_000)))
         case 50..<52: return .event(chance(70) ? .expireChecks : .expireGracePeriod)
         case 52: return .event(.hold(revision(model)))
-        case 53..<60: return .run(.export(revision(model)))
+        case 53..<58: return .run(.export(revision(model)))
+        case 58..<60: return .run(.putBlocks(revision(model), prompt: number(SequencePrompt.count)))
         case 60..<65: return .run(.remove(chance(40) ? [name(model)] : [revision(model)], force: chance(20)))
         case 65..<68: return .run(.prune(keepLast: chance(50) ? number(3) : nil, includeReferenced: chance(30)))
         case 68..<74:
@@ -88,7 +92,8 @@ struct StepGenerator {
         case 97:
             return .run(
                 chance(60)
-                    ? .quota(chance(60) ? 10_000 + number(60_000) : nil) : .putBlocks(revision(model), seed: number(3)))
+                    ? .quota(chance(60) ? 10_000 + number(60_000) : nil)
+                    : .putBlocks(revision(model), prompt: number(SequencePrompt.count)))
         default: return .event(damage())
         }
     }
@@ -116,6 +121,37 @@ struct StepGenerator {
             .untag("\(Self.models[number(Self.models.count)])@\(Self.refs[number(Self.refs.count)])")
         case 4..<6: .pin(revision(model))
         default: .unpin(revision(model))
+        }
+    }
+
+    /// A pull, or a change of the hub.
+    private mutating func fromHub(_ model: SequenceModel, _ place: Int) -> Step {
+        guard let hub = model.hub, !hub.revisions.isEmpty else { return .event(.publish(place)) }
+        switch number(12) {
+        case 0, 1: return .event(.publish(place))
+        case 2: return .event(.withdraw)
+        case 3: return .event(.closeHub)
+        case 4, 5:
+            let pending = model.listing.revisions.keys.filter { model.isPending($0) }
+            let key = pending.min { $0.description < $1.description }
+            guard let key else { return .run(.pull(layer: nil)) }
+            return .run(.export("\(key.model)@\(key.digest.hex.prefix(16))"))
+        default: return .run(.pull(layer: chance(50) ? number(3) : nil))
+        }
+    }
+
+    /// A use of KV blocks: mostly a read from a revision that may have some.
+    private mutating func blocks(_ model: SequenceModel) -> SequenceCommand {
+        let prompt = number(SequencePrompt.count)
+        switch number(8) {
+        case 0: return .evictBlocks(chance(50) ? nil : 1 + number(600))
+        case 1, 2: return .putBlocks(revision(model), prompt: prompt)
+        default:
+            let keys = model.listing.revisions.keys.filter { model.possibleBlocks[$0.digest] != nil }
+                .sorted { $0.description < $1.description }
+            guard !keys.isEmpty, chance(80) else { return .getBlocks(revision(model), prompt: prompt) }
+            let key = keys[number(keys.count)]
+            return .getBlocks("\(key.model)@\(key.digest.hex.prefix(16))", prompt: prompt)
         }
     }
 
