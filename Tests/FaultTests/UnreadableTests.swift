@@ -44,6 +44,15 @@ extension Faults {
             #expect(try tool("verify").output.contains("all intact"))
         }
 
+        @Test("a rebuild ends if the status of a blob cannot be read: the blob is not missing")
+        func status() throws {
+            let name = try #require(TemporaryDirectory.files(below: place + "/blobs").first { !$0.contains(".") })
+            let result = try failing("newfstatat,statx", on: "\(place)/blobs/\(name)").run(["rebuild"])
+            #expect(result.status == 1, "\(result.status) \(result.output) \(result.errors)")
+            #expect(result.errors.contains("Input/output error"), "\(result.errors)")
+            try expectWhole()
+        }
+
         @Test(
             "a directory of blobs whose entries cannot be read ends gc and rebuild with an error, and nothing changes")
         func directories() throws {

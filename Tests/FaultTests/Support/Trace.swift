@@ -6,9 +6,12 @@ enum Trace {
     /// Before the tool: does something at the `when`th call (of one thread) of `call`.
     ///
     /// - Parameter action: as strace has it: `signal=SIGKILL`, `error=EIO`, `delay_exit=100000`.
-    static func inject(_ call: String, _ action: String, when: String = "1+", log: String = "/dev/null") -> [String] {
+    static func inject(
+        _ call: String, _ action: String, when: String = "1+", of paths: [String] = [], log: String = "/dev/null"
+    ) -> [String] {
         // Without --seccomp-bpf, with which strace 6.1 counts some calls and not others.
         ["strace", "-f", "-y", "-o", log, "-e", "trace=\(call)", "-e", "inject=\(call):\(action):when=\(when)"]
+            + paths.flatMap { ["-P", $0] }
     }
 
     /// Before the tool: writes the calls to a file, descriptors with their paths.
