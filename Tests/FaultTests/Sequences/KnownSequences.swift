@@ -92,6 +92,13 @@ enum KnownSequences {
             ]
         ),
         (
+            "a merge that is killed continues at the next one",
+            [
+                write(0, 0), from(0, "c"), .run(.backUp), .run(.pin("org/c")), write(1, 1), from(1, "b"), from(1, "a"),
+                .event(.restore), .kill(.merge, call: "fsync", ordinal: 5), .run(.merge),
+            ]
+        ),
+        (
             "no model changes while the blobs are not mounted",
             [
                 write(0, 0), from(0, "a"), .event(.unmount), .run(.tag("org/a", ref: "prod")), .run(.rebuild),

@@ -22,13 +22,14 @@ extension SequenceModel {
         defer { catalog = now }
         completePulls(command, after)
         // The restored catalog was not older: otherwise this would have been refused.
-        if command.deletes, before == newest, status == 0 || status == 137 && after != before { newest = nil }
+        if command.deletes, mayBeCurrent, status == 0 || status == 137 && after != before { newest = nil }
         // Files that the store itself has written exist.
         let written = suspects.filter { !old.isWhole($0) && new.isWhole($0) }
         suspects.subtract(written)
         known.subtract(written)
         switch status {
         case 137 where after == before: break
+        case 137 where command == .merge && newest != nil: try mergedInPart(after, old)
         case 0, 137: try succeed(command, status, after, old, new)
         // The revision was listed before its size was known to exceed the quota.
         case 5 where command.isPull && after != before: try succeed(command, status, after, old, new)
@@ -328,20 +329,8 @@ extension SequenceModel {
     }
 
     private mutating func merged(_ after: CatalogListing, _ old: SequenceState) throws {
-        guard let newest else {
-            return
-        }
-        // Newer revisions are listed; those that were removed after the backup may be listed again.
-        for (key, revision) in newest.revisions {
-            guard let merged = after.revisions[key] else {
-                throw SequenceFailure("the merge lacks \(key) \(revision.text)")
-            }
-            guard merged.refs.isSuperset(of: revision.refs), merged.origins.isSuperset(of: revision.origins),
-                merged.isPinned || !revision.isPinned, (merged.version == nil) == (revision.version == nil)
-            else {
-                throw SequenceFailure("the merge has \(key) \(merged.text), and not \(revision.text)")
-            }
-        }
+        guard let newest else { return }
+        try requireMerged(newest, in: after)
         for key in after.revisions.keys where newest.revisions[key] == nil {
             guard listing.revisions[key] != nil || hasLeftover(old) else {
                 throw SequenceFailure("the merge has made \(key)")
@@ -351,6 +340,41 @@ extension SequenceModel {
         listing = after
         self.newest = nil
         checked = []
+    }
+
+    /// Checks that newer revisions are listed. Those that were removed after the backup may be listed again.
+    private func requireMerged(_ newest: CatalogListing, in listing: CatalogListing) throws {
+        for (key, revision) in newest.revisions {
+            guard let merged = listing.revisions[key] else {
+                throw SequenceFailure("the merge lacks \(key) \(revision.text)")
+            }
+            guard merged.refs.isSuperset(of: revision.refs), merged.origins.isSuperset(of: revision.origins),
+                merged.isPinned || !revision.isPinned, (merged.version == nil) == (revision.version == nil)
+            else {
+                throw SequenceFailure("the merge has \(key) \(merged.text), and not \(revision.text)")
+            }
+        }
+    }
+
+    /// A killed merge has added the newer records of some models, each in a transaction. The catalog stays older, unless
+    /// the merge was killed after its last transaction.
+    private mutating func mergedInPart(_ after: CatalogListing, _ old: SequenceState) throws {
+        for key in after.revisions.keys where listing.merging(newest).revisions[key] == nil {
+            guard hasLeftover(old) else { throw SequenceFailure("the merge has made \(key)") }
+            removedAfterBackup.insert(key)
+        }
+        for key in listing.revisions.keys where after.revisions[key] == nil && newest?.revisions[key] != nil {
+            throw SequenceFailure("the merge has removed \(key)")
+        }
+        listing = after
+        hasMergedInPart = true
+        checked = []
+    }
+
+    /// Whether a catalog that was put back may be current: it was not older, or a killed merge has come to its end.
+    private var mayBeCurrent: Bool {
+        guard let newest else { return false }
+        return listing == newest || hasMergedInPart && (try? requireMerged(newest, in: listing)) != nil
     }
 
     // MARK: Refusals

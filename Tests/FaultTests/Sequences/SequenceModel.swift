@@ -33,6 +33,8 @@ struct SequenceModel {
     var listing = CatalogListing()
     /// Its contents before an older catalog was restored; nil if the catalog is not older.
     var newest: CatalogListing?
+    /// Whether a merge was killed since then, after it had added something.
+    var hasMergedInPart = false
     /// Revisions that were removed after the backup: a merge may list them again.
     var removedAfterBackup: Set<Key> = []
     /// The bytes of all revisions that were ever listed, by digest.

@@ -494,6 +494,7 @@ extension SequenceModel {
     mutating func restored() {
         guard let backup else { return }
         newest = listing
+        hasMergedInPart = false
         listing = backup
         quota = backupQuota
         hasLoss = backupHasLoss
