@@ -52,7 +52,8 @@ extension KVBlocks {
     ///   - seconds: the time to compute one of them, for policies that weigh it.
     ///   - body: passes a block's bytes to `append`, exactly once. Called on several threads, and only for blocks that
     ///     the store lacks.
-    /// - Throws: ``StorageError/invalid(what:value:reason:)`` for a block without bytes, ``FileError/diskFull(path:lacksInodes:)``.
+    /// - Throws: ``StorageError/invalid(what:value:reason:)`` for a block without bytes, ``FileError/diskFull(path:lacksInodes:)``,
+    ///   ``StorageError/foreignBlobs(path:found:)`` if the blobs are not mounted.
     @discardableResult
     public func put(
         _ chain: KVChain, blocks: Range<Int>, seconds: Double? = nil,
@@ -168,6 +169,7 @@ extension KVBlocks {
         blocks: Int, bytes: Int, known: Int
     ) {
         try store.catalog.write(durable: false) { db in
+            try StoreIdentity.requireIfMarked(store.blobs, db)
             var stored = (blocks: 0, bytes: 0, known: 0)
             var installed: [(path: String, name: BlobDirectory.Name)] = []
             guard let space = try KVTable.save(space, revision: revision.id, db) else { return stored }

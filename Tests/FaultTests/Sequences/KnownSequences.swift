@@ -99,6 +99,10 @@ enum KnownSequences {
             ]
         ),
         (
+            "no KV block is stored while the blobs are not mounted",
+            [write(0, 0), from(0, "a"), .event(.unmount), .run(.putBlocks("org/a", prompt: 0)), .event(.mount)]
+        ),
+        (
             "no model changes while the blobs are not mounted",
             [
                 write(0, 0), from(0, "a"), .event(.unmount), .run(.tag("org/a", ref: "prod")), .run(.rebuild),
