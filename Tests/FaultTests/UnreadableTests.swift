@@ -26,10 +26,7 @@ extension Faults {
             -> Tool
         {
             var tool = tool
-            tool.prefix = [
-                "strace", "-f", "-o", directory("log"), "-P", path, "-e", "trace=\(call)", "-e",
-                "inject=\(call):\(action):when=\(when)",
-            ]
+            tool.prefix = Trace.inject(call, action, when: when, of: [path], log: directory("log"))
             return tool
         }
 
