@@ -239,6 +239,13 @@ enum KnownSequences {
             ]
         ),
         (
+            "a move that is killed after its last removal is completed by the next import",
+            [
+                write(0, 0), .kill(importing(0, "a", move: true), call: "fsync d0", ordinal: 1),
+                from(0, "a", move: true),
+            ]
+        ),
+        (
             "a move removes only stored files",
             [
                 write(0, 0), .kill(importing(0, "a", move: true), call: "unlink d0", ordinal: 2), .event(.loseShard(0)),

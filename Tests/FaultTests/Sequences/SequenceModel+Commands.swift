@@ -63,7 +63,7 @@ extension SequenceModel {
         free.formUnion(shardsBefore.subtracting(shards))
         if case .importing = command { free.subtract(now.claimed) }
         followChecks(command, status, new)
-        try followMove(command, now, old, new)
+        try followMove(command, status, now, old, new)
         if [0, 3, 12].contains(status) { try followRepair(command, new) }
         try settlePulls(command)
     }
@@ -470,7 +470,7 @@ extension SequenceModel {
 
     /// Notes the files that a move has removed from its directory.
     private mutating func followMove(
-        _ command: SequenceCommand, _ now: ShardListing, _ old: SequenceState, _ new: SequenceState
+        _ command: SequenceCommand, _ status: Int32, _ now: ShardListing, _ old: SequenceState, _ new: SequenceState
     ) throws {
         guard case .importing(let place, let model, _, _, _, _) = command, let source = old.places[place] else {
             return
@@ -489,7 +489,8 @@ extension SequenceModel {
         for (path, digest) in gone { moved.insert(MovedFile(model: model, path: path, digest: digest)) }
         let left = new.places[place] ?? [:]
         let move = Move(place: place, model: model)
-        moves[move] = left.isEmpty ? nil : moves[move] ?? source
+        // A move that was killed after it had removed its last file is still recorded.
+        moves[move] = left.isEmpty && status == 0 ? nil : moves[move] ?? source
         // The store has changed an origin itself.
         checked = checked.filter { SequenceState.place(of: $0.url) != place }
     }

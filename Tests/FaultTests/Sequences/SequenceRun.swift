@@ -64,13 +64,14 @@ final class SequenceRun {
         case .kill(let command, let call, let ordinal):
             guard model.allows(command) else { return }
             steps.append(step)
-            // With a directory, as in "unlink d0", only calls on its files are counted.
+            // With a directory, as in "unlink d0", only calls on it and its files are counted.
             let words = call.split(separator: " ").map(String.init)
             let paths =
                 words.count > 1
-                ? TemporaryDirectory.files(below: directory.root + "/" + words[1]).map {
-                    "\(directory.root)/\(words[1])/\($0)"
-                } : []
+                ? ["\(directory.root)/\(words[1])"]
+                    + TemporaryDirectory.files(below: directory.root + "/" + words[1]).map {
+                        "\(directory.root)/\(words[1])/\($0)"
+                    } : []
             let prefix = Trace.inject(words[0], "signal=SIGKILL", when: "\(ordinal)", of: paths)
             try run(command, prefix: prefix, depth)
         case .fail(let command, let call, let ordinal):
