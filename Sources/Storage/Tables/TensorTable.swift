@@ -39,10 +39,10 @@ package enum TensorTable {
 
     /// The tensors of a file, in file order.
     package static func all(of file: Int64, _ db: Database) throws -> [TensorInfo] {
-        try Row.fetchAll(
+        try Row.mapAll(
             db.cachedStatement(sql: "SELECT name, dtype, shape, offset, bytes FROM tensor WHERE file_id = ?"),
             arguments: [file]
-        ).map { row in
+        ) { row in
             try TensorInfo(
                 name: row.value("name"), dtype: row.value("dtype"), shape: Shape.decode(row.value("shape")),
                 offset: row.size("offset"),
