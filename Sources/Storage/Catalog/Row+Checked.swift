@@ -80,7 +80,7 @@ extension Row {
         } catch is RowDecodingError { throw damaged(column) }
     }
 
-    private func damaged(_ column: String) -> DatabaseError {
+    package func damaged(_ column: String) -> DatabaseError {
         let value = (self[column] as DatabaseValue?).map { "\($0)" } ?? "NULL"
         return .damaged("unexpected value in column \(column): \(value.prefix(80))")
     }
