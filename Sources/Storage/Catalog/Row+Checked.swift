@@ -51,8 +51,9 @@ extension Row {
     package func ordinal(_ column: String) throws -> Int? { try number(column, in: 0...Int.max) }
 
     private func number(_ column: String, in range: ClosedRange<Int>) throws -> Int? {
-        let number = try decoded(Int?.self, column)
-        if let number, !(range ~= number) { throw damaged(column) }
+        let stored = try decoded(DatabaseValue.self, column)
+        if stored.isNull { return nil }
+        guard let number = Int.fromDatabaseValue(stored), range ~= number else { throw damaged(column) }
         return number
     }
 
