@@ -53,10 +53,10 @@ package struct FleetTable: Sendable {
 
     package func entries() throws -> [Entry] {
         try catalog.read { db in
-            try Row.fetchAll(
+            try Row.mapAll(
                 db, sql: "SELECT model, generation, versions FROM fleet_model WHERE origin = ? ORDER BY model",
                 arguments: [origin]
-            ).map {
+            ) {
                 try Entry(model: $0.value("model"), generation: $0.value("generation"), versions: $0.value("versions"))
             }
         }
@@ -102,9 +102,9 @@ package struct FleetTable: Sendable {
 
     package func peers() throws -> [Peer] {
         try catalog.read { db in
-            try Row.fetchAll(
+            try Row.mapAll(
                 db, sql: "SELECT name, url, follows FROM fleet_peer WHERE origin = ? ORDER BY name", arguments: [origin]
-            ).map { try Peer(name: $0.value("name"), url: $0.value("url"), follows: $0.value("follows")) }
+            ) { try Peer(name: $0.value("name"), url: $0.value("url"), follows: $0.value("follows")) }
         }
     }
 

@@ -47,7 +47,7 @@ public struct FileLayout: Sendable, Hashable {
 
     /// Checks the invariants, independently of the format's reader.
     private func check(_ file: String) throws(FormatError) {
-        var names: Set<[UInt8]> = []
+        var names = NameSet()
         var end = 0
         for tensor in tensors {
             func error(_ problem: FormatError.Problem) -> FormatError {
@@ -62,7 +62,7 @@ public struct FileLayout: Sendable, Hashable {
             }
             // SQLite and C end a text at NUL, so two names would become one.
             guard !tensor.name.utf8.contains(0) else { throw error(.nameWithNUL(tensor.name)) }
-            guard names.insert(Array(tensor.name.utf8)).inserted else { throw error(.duplicateName(tensor.name)) }
+            guard names.insert(tensor.name) else { throw error(.duplicateName(tensor.name)) }
             if tensor.bytes == 0 { continue }
             guard tensor.offset >= end else {
                 throw error(.notContiguous(expected: UInt64(end), found: UInt64(tensor.offset)))

@@ -3,8 +3,8 @@ struct GGUFHeader {
     private var reader: GGUFReader
     private var entries: [Entry] = []
     // Names and keys are compared by bytes: two `String`s are equal if they are canonically equivalent.
-    private var names: Set<[UInt8]> = []
-    private var keys: Set<[UInt8]> = []
+    private var names = NameSet()
+    private var keys = NameSet()
     private var alignment = GGUF.defaultAlignment
     package private(set) var metadata: [String: String] = [:]
 
@@ -66,7 +66,7 @@ struct GGUFHeader {
         guard !key.isEmpty else { throw reader.error(.emptyKey, at: offset) }
         let type = try parseValueType()
         let text = try key == "general.alignment" ? parseAlignment(type) : parseValue(type)
-        guard keys.insert(Array(key.utf8)).inserted else { throw reader.error(.duplicateName(key), at: offset) }
+        guard keys.insert(key) else { throw reader.error(.duplicateName(key), at: offset) }
         if metadata[key] == nil { metadata[key] = text }
     }
 
@@ -136,7 +136,7 @@ struct GGUFHeader {
         func error(_ problem: FormatError.Problem) -> FormatError {
             reader.error(problem, tensor: name, at: offset)
         }
-        guard names.insert(Array(name.utf8)).inserted else { throw error(.duplicateName(name)) }
+        guard names.insert(name) else { throw error(.duplicateName(name)) }
 
         let dimensions = try reader.integer(UInt32.self)
         guard dimensions <= GGUF.maximumDimensions else {

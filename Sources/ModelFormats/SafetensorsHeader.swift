@@ -4,8 +4,8 @@ struct SafetensorsHeader: ~Copyable {
     private var scanner: JSONScanner
     private var entries: [Entry] = []
     // Names and keys are compared by bytes: two `String`s are equal if they are canonically equivalent.
-    private var names: Set<[UInt8]> = []
-    private var metadataKeys: Set<[UInt8]> = []
+    private var names = NameSet()
+    private var metadataKeys = NameSet()
     package private(set) var metadata: [String: String] = [:]
 
     private struct Entry {
@@ -34,7 +34,7 @@ struct SafetensorsHeader: ~Copyable {
         try scanner.beginObject()
         while let name = try scanner.key(first: &first) {
             let offset = scanner.stringOffset
-            guard names.insert(Array(name.utf8)).inserted else {
+            guard names.insert(name) else {
                 let tensor = name == "__metadata__" ? nil : name
                 throw FormatError(
                     file: file, tensor: tensor, offset: offset, problem: .duplicateName(name))
@@ -62,7 +62,7 @@ struct SafetensorsHeader: ~Copyable {
         try scanner.beginObject()
         while let key = try scanner.key(first: &first) {
             let offset = scanner.stringOffset
-            guard metadataKeys.insert(Array(key.utf8)).inserted else {
+            guard metadataKeys.insert(key) else {
                 throw FormatError(file: file, offset: offset, problem: .duplicateName(key))
             }
             let text = try scanner.string()
@@ -75,7 +75,7 @@ struct SafetensorsHeader: ~Copyable {
         var dtype: String?
         var shape: [Int]?
         var offsets: (begin: Int, end: Int)?
-        var others: Set<[UInt8]> = []
+        var others = NameSet()
         var first = true
         try scanner.beginObject()
         while let field = try scanner.key(first: &first) {
@@ -92,7 +92,7 @@ struct SafetensorsHeader: ~Copyable {
                 isNew = offsets == nil
                 offsets = try parseOffsets()
             default:
-                isNew = others.insert(Array(field.utf8)).inserted
+                isNew = others.insert(field)
                 try scanner.skipValue()
             }
             guard isNew else {

@@ -86,11 +86,16 @@ package struct ShardPlan: Sendable {
     package func offset(of extent: Int) -> Int { offsets[extent] }
 
     /// Plans the shards of a file by the newest rule.
-    package init(_ layout: FileLayout) {
+    package init(_ layout: FileLayout) { self = Self.plans(layout).newest }
+
+    /// Plans the shards of a file by the newest rule, and by the first one.
+    ///
+    /// - Returns: the newest plan, and the older one; nil if both divide the file in the same way.
+    package static func plans(_ layout: FileLayout) -> (newest: ShardPlan, older: ShardPlan?) {
         let places = layout.tensors.map { TensorPlace(tensorName: $0.name) }
-        self.init(layout, places, rule: Self.newestRule)
-        let first = ShardPlan(layout, places, rule: Self.firstRule)
-        if cutsAlike(first) { self = first }
+        let newest = ShardPlan(layout, places, rule: newestRule)
+        let first = ShardPlan(layout, places, rule: firstRule)
+        return newest.cutsAlike(first) ? (first, nil) : (newest, first)
     }
 
     /// Plans the shards of a file.

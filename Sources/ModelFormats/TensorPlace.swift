@@ -22,51 +22,78 @@ public struct TensorPlace: Sendable, Hashable {
 
     /// Parses the name of a tensor.
     public init(tensorName: String) {
-        let parts = tensorName.utf8
-            .split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
-            .map(Substring.init)
-        // A number needs a word before it and a part after it.
-        guard parts.count >= 3 else { return }
-        let candidates = 1..<parts.count - 1
-        guard
-            let layerIndex = candidates.first(where: { index in
-                Self.number(parts[index], after: parts[index - 1], in: Self.layerRules) != nil
-            })
-        else { return }
-        stack = parts[..<layerIndex].joined(separator: ".")
-        layer = Self.number(parts[layerIndex], after: parts[layerIndex - 1], in: Self.layerRules)
-        for index in candidates where index > layerIndex && expert == nil {
-            expert = Self.number(parts[index], after: parts[index - 1], in: Self.expertRules)
+        var name = tensorName
+        name.withUTF8 { bytes in
+            var word: Name?
+            var start = 0
+            // The last part has no dot behind it, and is no number.
+            while let end = bytes[start...].firstIndex(of: UInt8(ascii: ".")) {
+                let part = bytes[start..<end]
+                if let word, layer == nil {
+                    layer = Self.number(part, after: word, in: Self.layerRules)
+                    if layer != nil { stack = String(decoding: bytes[..<word.endIndex], as: UTF8.self) }
+                } else if let word {
+                    expert = Self.number(part, after: word, in: Self.expertRules)
+                    if expert != nil { return }
+                }
+                word = part
+                start = end + 1
+            }
         }
     }
 
-    /// The allowed prefixes of a number, by the part before it: `experts.3` and `experts.expert_3` are
-    /// `["experts": ["", "expert_"]]`.
-    private typealias Rules = [Substring: Set<Substring>]
+    /// A part of a name.
+    private typealias Name = Slice<UnsafeBufferPointer<UInt8>>
+
+    /// The allowed prefixes of a number behind a word: `experts.3` and `experts.expert_3` are the word `experts` with
+    /// the prefixes "" and `expert_`.
+    private struct Rule {
+        let word: [UInt8]
+        var prefixes: [[UInt8]]
+    }
 
     private static let layerRules = rules(placeholder: "N")
     private static let expertRules = rules(placeholder: "M")
 
-    private static func rules(placeholder: Character) -> Rules {
-        var rules: Rules = [:]
+    private static func rules(placeholder: Character) -> [Rule] {
+        var rules: [Rule] = []
         for family in families {
             let parts = family.pattern.split(separator: ".")
             for (word, part) in zip(parts, parts.dropFirst()) where part.last == placeholder {
-                rules[word, default: []].insert(part.dropLast())
+                let (word, prefix) = (Array(word.utf8), Array(part.dropLast().utf8))
+                if let known = rules.firstIndex(where: { $0.word == word }) {
+                    if !rules[known].prefixes.contains(prefix) { rules[known].prefixes.append(prefix) }
+                } else {
+                    rules.append(Rule(word: word, prefixes: [prefix]))
+                }
             }
         }
         return rules
     }
 
-    private static func number(_ part: Substring, after word: Substring, in rules: Rules) -> Int? {
-        for prefix in rules[word] ?? [] where part.hasPrefix(prefix) {
-            let digits = part.utf8.dropFirst(prefix.utf8.count)
-            let isPlain =
-                digits.allSatisfy { $0 &- 0x30 <= 9 }
-                && (digits.first != UInt8(ascii: "0") || digits.count == 1)
-            // `Int` rejects an empty text and a number that does not fit.
-            if isPlain, let number = Int(Substring(digits)) { return number }
+    private static func number(_ part: Name, after word: Name, in rules: [Rule]) -> Int? {
+        // Most parts are no numbers.
+        guard let last = part.last, isDigit(last), let rule = rules.first(where: { word.elementsEqual($0.word) }) else {
+            return nil
+        }
+        for prefix in rule.prefixes where part.starts(with: prefix) {
+            if let number = number(part.dropFirst(prefix.count)) { return number }
         }
         return nil
     }
+
+    /// The value of plain decimal digits; nil for other bytes, a leading zero, and a number that does not fit.
+    private static func number(_ digits: Name) -> Int? {
+        guard let first = digits.first, first != UInt8(ascii: "0") || digits.count == 1 else { return nil }
+        var number = 0
+        for digit in digits {
+            let (tens, overflow) = number.multipliedReportingOverflow(by: 10)
+            let (sum, carry) = tens.addingReportingOverflow(Int(digit) - 0x30)
+            guard isDigit(digit), !overflow, !carry else { return nil }
+            number = sum
+        }
+        return number
+    }
+
+    private static func isDigit(_ byte: UInt8) -> Bool { byte &- 0x30 <= 9 }
 }

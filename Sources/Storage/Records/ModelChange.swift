@@ -103,7 +103,7 @@ extension ModelRecord {
                 db, sql: "SELECT name, sequence, last_version, created_at FROM model WHERE id = ?",
                 arguments: [model])
         else { return nil }
-        let revisions = try Row.fetchAll(
+        let revisions = try Row.mapAll(
             db,
             sql: """
                 SELECT revision.id, revision.digest, revision.version, revision.commit_id, revision.source,
@@ -112,7 +112,7 @@ extension ModelRecord {
                 WHERE revision.model_id = ?
                 ORDER BY revision.id
                 """, arguments: [model]
-        ).map { row in
+        ) { row in
             try Revision(
                 digest: row.value("digest"), version: row.value("version"), commit: row.value("commit_id"),
                 source: row.value("source"),

@@ -67,9 +67,9 @@ extension RevisionRow {
 
     /// The files of a revision, by path: row ids.
     package static func files(of revision: Int64, _ db: Database) throws -> [(path: String, file: Int64)] {
-        try Row.fetchAll(
+        try Row.mapAll(
             db, sql: "SELECT path, file_id FROM revision_file WHERE revision_id = ? ORDER BY path",
             arguments: [revision]
-        ).map { try ($0.path("path"), $0.value("file_id")) }
+        ) { try ($0.path("path"), $0.value("file_id")) }
     }
 }

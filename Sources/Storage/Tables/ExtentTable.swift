@@ -80,11 +80,11 @@ package enum ExtentTable {
     ///
     /// - Parameter most: how many at most.
     package static func page(of file: Int64, after offset: Int, most: Int, _ db: Database) throws -> [Entry] {
-        try Row.fetchAll(
+        try Row.mapAll(
             db.cachedStatement(
                 sql: "SELECT offset, shard_id FROM extent WHERE file_id = ? AND offset > ? ORDER BY offset LIMIT ?"),
             arguments: [file, offset, most]
-        ).map { try Entry(offset: $0.size("offset"), shard: $0.value("shard_id")) }
+        ) { try Entry(offset: $0.size("offset"), shard: $0.value("shard_id")) }
     }
 
     /// Removes the extents of a file up to an offset, the one there included. The caller removes the shards that lose
@@ -114,14 +114,14 @@ package enum ExtentTable {
     package static func pieces(
         of shard: ShardTable.Entry, in file: Int64, _ db: Database
     ) throws -> [(fileOffset: Int, shardOffset: Int, length: Int)] {
-        let pieces: [(fileOffset: Int, shardOffset: Int, length: Int)] = try Row.fetchAll(
+        let pieces: [(fileOffset: Int, shardOffset: Int, length: Int)] = try Row.mapAll(
             db.cachedStatement(
                 sql: """
                     SELECT offset, shard_offset, length FROM extent
                     WHERE file_id = ? AND shard_id = ?
                     ORDER BY shard_offset
                     """), arguments: [file, shard.id]
-        ).map { try ($0.size("offset"), $0.size("shard_offset"), $0.size("length")) }
+        ) { try ($0.size("offset"), $0.size("shard_offset"), $0.size("length")) }
         guard pieces.allSatisfy({ $0.shardOffset + $0.length <= shard.bytes }) else {
             throw DatabaseError.damaged("an extent of file \(file) does not lie in its shard")
         }

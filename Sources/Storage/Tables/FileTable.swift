@@ -52,15 +52,14 @@ package enum FileTable {
 
     /// The rows with a digest and a format, the hashed ones first.
     package static func all(_ digest: ContentDigest, format: FileFormat, _ db: Database) throws -> [Entry] {
-        try Row.fetchAll(
+        try Row.mapAll(
             db.cachedStatement(
                 sql: """
                     \(columns)
                     WHERE digest = ? AND format = ? AND unlinked >= 0
                     ORDER BY is_hashed DESC, pending, id
                     """),
-            arguments: [digest, format.rawValue]
-        ).map(Entry.init)
+            arguments: [digest, format.rawValue], Entry.init)
     }
 
     /// The rows with a digest that can stand for a file of a format, the best one first. Bytes that were parsed for
@@ -68,15 +67,14 @@ package enum FileTable {
     package static func all(_ digest: ContentDigest, for format: FileFormat, _ db: Database) throws -> [Entry] {
         let entries = try all(digest, format: format, db)
         guard format == .other else { return entries }
-        let parsed = try Row.fetchAll(
+        let parsed = try Row.mapAll(
             db.cachedStatement(
                 sql: """
                     \(columns)
                     WHERE digest = ? AND format <> 'other' AND is_hashed AND unlinked >= 0
                     ORDER BY pending, id
                     """),
-            arguments: [digest]
-        ).map(Entry.init)
+            arguments: [digest], Entry.init)
         return parsed + entries
     }
 

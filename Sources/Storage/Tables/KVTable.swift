@@ -73,7 +73,7 @@ package enum KVTable {
 
     /// The shards of a block and of all blocks before it, in order.
     package static func chain(to key: ContentDigest, _ db: Database) throws -> [KVShard] {
-        try Row.fetchAll(
+        try Row.mapAll(
             db.cachedStatement(
                 sql: """
                     WITH RECURSIVE chain (shard_id, parent_id) AS (
@@ -86,7 +86,7 @@ package enum KVTable {
                     ORDER BY shard.depth
                     """),
             arguments: [key]
-        ).map { row in
+        ) { row in
             let bytes: Int = try row.size("bytes")
             guard bytes >= trailerBytes else { throw row.damaged("bytes") }
             return try KVShard(digest: row.value("digest"), bytes: bytes, depth: row.size("depth"))

@@ -91,7 +91,7 @@ package enum MoveTable {
     ///
     /// - Parameter source: with links resolved.
     package static func all(in source: String, _ db: Database) throws -> [Move] {
-        try Row.fetchAll(
+        try Row.mapAll(
             db.cachedStatement(
                 sql: """
                     SELECT move.id, move.revision_id, model.name AS model, move.source
@@ -103,7 +103,7 @@ package enum MoveTable {
                     """),
             // "0" is the character after "/".
             arguments: [source, source + "/", source + "0"]
-        ).map { row in
+        ) { row in
             let id: Int64 = try row.value("id")
             return try Move(
                 id: id, revision: row.value("revision_id"), model: row.value("model"), source: row.value("source"),
@@ -112,15 +112,14 @@ package enum MoveTable {
     }
 
     private static func files(of move: Int64, _ db: Database) throws -> [File] {
-        try Row.fetchAll(
+        try Row.mapAll(
             db.cachedStatement(
                 sql: """
                     SELECT location, inode, bytes, modified_ns, changed_ns, digest FROM move_file
                     WHERE move_id = ?
                     ORDER BY location
                     """),
-            arguments: [move]
-        ).map(File.init)
+            arguments: [move], File.init)
     }
 
     /// The revision that a move is attached to; nil if there is no such move.

@@ -133,12 +133,12 @@ package enum OriginTable {
 
     /// The origins of a revision, the nearest first.
     package static func all(of revision: Int64, _ db: Database) throws -> [OriginEntry] {
-        try Row.fetchAll(
+        try Row.mapAll(
             db.cachedStatement(
                 sql: """
                     SELECT url, checked_at, absent_at FROM revision_origin WHERE revision_id = ? ORDER BY position, url
                     """), arguments: [revision]
-        ).map {
+        ) {
             try OriginEntry(url: $0.value("url"), checkedAt: $0.value("checked_at"), absentAt: $0.value("absent_at"))
         }
     }

@@ -55,7 +55,7 @@ package enum PromptTable {
 
     /// The prompts of a model, or of all models if nil, the most used first.
     package static func all(of model: String?, now: Int, _ db: Database) throws -> [Prompt] {
-        try Row.fetchAll(
+        try Row.mapAll(
             db,
             sql: """
                 SELECT model.name AS model, prompt.name, prompt.digest, length(prompt.tokens) / 4 AS tokens,
@@ -64,7 +64,7 @@ package enum PromptTable {
                 WHERE :model IS NULL OR model.name = :model
                 ORDER BY model.name, uses DESC, prompt.name
                 """, arguments: ["model": model, "now": now]
-        ).map { row in
+        ) { row in
             try Prompt(
                 model: row.value("model"), name: row.value("name"), digest: row.value("digest"),
                 tokens: row.value("tokens"),
@@ -78,7 +78,7 @@ package enum PromptTable {
     package static func tokens(
         of model: String, now: Int, _ db: Database
     ) throws -> [(id: Int64, name: String, uses: Double, tokens: [UInt32])] {
-        try Row.fetchAll(
+        try Row.mapAll(
             db,
             sql: """
                 SELECT id, name, \(heat) AS uses, tokens
@@ -86,14 +86,14 @@ package enum PromptTable {
                 WHERE model_id = (SELECT id FROM model WHERE name = :model)
                 ORDER BY uses DESC, name
                 """, arguments: ["model": model, "now": now]
-        ).map { try ($0.value("id"), $0.value("name"), $0.value("uses"), TokenList($0.value("tokens") as Data).tokens) }
+        ) { try ($0.value("id"), $0.value("name"), $0.value("uses"), TokenList($0.value("tokens") as Data).tokens) }
     }
 
     /// The prompts of a model as its record stores them.
     package static func records(of model: Int64, _ db: Database) throws -> [ModelRecord.Prompt] {
-        try Row.fetchAll(
+        try Row.mapAll(
             db, sql: "SELECT name, tokens, created_at FROM prompt WHERE model_id = ? ORDER BY name", arguments: [model]
-        ).map {
+        ) {
             try ModelRecord.Prompt(
                 name: $0.value("name"), tokens: $0.value("tokens"), createdAt: $0.value("created_at"))
         }

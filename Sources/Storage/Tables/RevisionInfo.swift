@@ -37,7 +37,7 @@ extension RevisionInfo {
     package static func all(of model: String, _ db: Database) throws -> [RevisionInfo] {
         let id = try ModelTable.id(of: model, db)
         let refs = try RefTable.byRevision(of: id, db)
-        return try Row.fetchAll(
+        return try Row.mapAll(
             db,
             sql: """
                 SELECT revision.id, revision.version, revision.digest, revision.commit_id, revision.bytes,
@@ -47,7 +47,7 @@ extension RevisionInfo {
                 WHERE revision.model_id = ?
                 ORDER BY revision.version IS NULL, revision.version
                 """, arguments: [id]
-        ).map { row in
+        ) { row in
             try RevisionInfo(
                 model: model, version: row.value("version"), digest: row.value("digest"),
                 commit: row.value("commit_id"),

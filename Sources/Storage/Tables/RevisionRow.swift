@@ -84,15 +84,14 @@ package struct RevisionRow: Sendable {
         }
         let prefix = (rev.dropping(bytePrefix: "sha256:") ?? rev).lowercased()
         if prefix.utf8.count >= 6, let digests = ContentDigest.range(prefix: prefix) {
-            let found = try Row.fetchAll(
+            let found = try Row.mapAll(
                 db,
                 sql: """
                     \(columns)
                     WHERE revision.model_id = :model
                       AND (revision.digest BETWEEN :low AND :high OR revision.provisional BETWEEN :low AND :high)
                     """,
-                arguments: ["model": model, "low": digests.lowerBound, "high": digests.upperBound]
-            ).map(RevisionRow.init)
+                arguments: ["model": model, "low": digests.lowerBound, "high": digests.upperBound], RevisionRow.init)
             if let only = found.first, found.count == 1 { return only }
             if found.count > 1 { throw StorageError.ambiguous(name: text, matches: found.map(\.digest.short)) }
         }
@@ -103,7 +102,7 @@ package struct RevisionRow: Sendable {
     package static func all(where condition: String, _ arguments: StatementArguments, _ db: Database) throws
         -> [RevisionRow]
     {
-        try Row.fetchAll(db, sql: "\(columns) WHERE \(condition)", arguments: arguments).map(RevisionRow.init)
+        try Row.mapAll(db, sql: "\(columns) WHERE \(condition)", arguments: arguments, RevisionRow.init)
     }
 
     /// All revisions of a model by version, an incomplete one last.

@@ -171,9 +171,10 @@ package enum RevisionTable {
     ) throws -> Int64 {
         let tensors = manifest.files.flatMap(\.content.tensors)
         let layers = Set(
-            tensors.compactMap { tensor in
-                let place = TensorPlace(tensorName: tensor.name)
-                return place.layer.map { "\(place.stack ?? "").\($0)" }
+            tensors.compactMap { tensor -> TensorPlace? in
+                var place = TensorPlace(tensorName: tensor.name)
+                place.expert = nil
+                return place.layer == nil ? nil : place
             })
         try db.execute(
             sql: """

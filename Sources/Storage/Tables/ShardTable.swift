@@ -108,13 +108,12 @@ package enum ShardTable {
 
     /// The shards of a file.
     package static func all(ofFile file: Int64, _ db: Database) throws -> [Entry] {
-        try Row.fetchAll(
+        try Row.mapAll(
             db.cachedStatement(
                 sql: """
                     SELECT \(entryColumns) FROM shard
                     WHERE id IN (SELECT shard_id FROM extent WHERE file_id = ?)
-                    """), arguments: [file]
-        ).map(Entry.init)
+                    """), arguments: [file], Entry.init)
     }
 
     /// The present shards, the least recently verified first.
@@ -136,7 +135,7 @@ package enum ShardTable {
                 """
             arguments += ["revision": revision]
         }
-        return try Row.fetchAll(db, sql: sql + " ORDER BY verified_at, id", arguments: arguments).map(Entry.init)
+        return try Row.mapAll(db, sql: sql + " ORDER BY verified_at, id", arguments: arguments, Entry.init)
     }
 
     /// The shards that are quarantined or missing.
@@ -148,13 +147,13 @@ package enum ShardTable {
     /// The shards of weights that should have a blob and have none, or a damaged one. Not among them are the shards of a
     /// refused pull (`markRefused`).
     package static func lost(_ db: Database) throws -> [Entry] {
-        try Row.fetchAll(
+        try Row.mapAll(
             db,
             sql: """
                 SELECT \(entryColumns) FROM shard
                 WHERE state IN ('quarantined', 'missing') AND orphaned_at IS NULL AND kind <> 'kv'
                 """
-        ).map(Entry.init)
+            , Entry.init)
     }
 
     /// Whether at least `count` shards have no bytes here.
@@ -169,7 +168,7 @@ package enum ShardTable {
 
     /// The evicted shards.
     package static func evicted(_ db: Database) throws -> [Entry] {
-        try Row.fetchAll(db, sql: "SELECT \(entryColumns) FROM shard WHERE state = 'evicted'").map(Entry.init)
+        try Row.mapAll(db, sql: "SELECT \(entryColumns) FROM shard WHERE state = 'evicted'", Entry.init)
     }
 
     /// The digests of at most `count` present shards of weights, at random places of the table.
@@ -196,10 +195,10 @@ package enum ShardTable {
     package static func states(in digests: ClosedRange<ContentDigest>, _ db: Database) throws
         -> [(digest: ContentDigest, state: ShardState, kind: ShardKind)]
     {
-        try Row.fetchAll(
+        try Row.mapAll(
             db.cachedStatement(sql: "SELECT digest, state, kind FROM shard WHERE digest BETWEEN ? AND ?"),
             arguments: [digests.lowerBound, digests.upperBound]
-        ).map { try ($0.value("digest"), $0.word("state"), $0.word("kind")) }
+        ) { try ($0.value("digest"), $0.word("state"), $0.word("kind")) }
     }
 
     /// The present shards of revisions that have an origin which was not seen to lack them: a missing blob of them was

@@ -104,7 +104,7 @@ extension TensorPlacement {
             condition += " AND tensor.name = ?"
             arguments += [name]
         }
-        return try Row.fetchAll(
+        return try Row.mapAll(
             try db.cachedStatement(
                 sql: """
                     SELECT tensor.name, tensor.dtype, tensor.shape, tensor.bytes, tensor.stack, tensor.layer,
@@ -119,7 +119,7 @@ extension TensorPlacement {
                     ORDER BY revision_file.path, tensor.name
                     """),
             arguments: arguments
-        ).map { row in
+        ) { row in
             let placement = try TensorPlacement(
                 entry: TensorEntry(
                     name: row.value("name"), dtype: row.value("dtype"), shape: Shape.decode(row.value("shape")),
@@ -145,7 +145,7 @@ extension TensorPlacement {
 extension LayerInfo {
     /// The layers of a revision, sorted by stack and number.
     package static func all(of revision: Int64, _ db: Database) throws -> [LayerInfo] {
-        try Row.fetchAll(
+        try Row.mapAll(
             db,
             sql: """
                 SELECT tensor.stack, tensor.layer, count(*) AS tensors, sum(tensor.bytes) AS bytes
@@ -154,7 +154,7 @@ extension LayerInfo {
                 GROUP BY tensor.stack, tensor.layer
                 ORDER BY tensor.stack, tensor.layer
                 """, arguments: [revision]
-        ).map { row in
+        ) { row in
             try LayerInfo(
                 stack: row.value("stack") ?? "", number: row.ordinal("layer"), tensors: row.value("tensors"),
                 bytes: row.size("bytes"))

@@ -39,10 +39,10 @@ package enum TensorTable {
 
     /// The tensors of a file, in file order.
     package static func all(of file: Int64, _ db: Database) throws -> [TensorInfo] {
-        try Row.fetchAll(
+        try Row.mapAll(
             db.cachedStatement(sql: "SELECT name, dtype, shape, offset, bytes FROM tensor WHERE file_id = ?"),
             arguments: [file]
-        ).map { row in
+        ) { row in
             try TensorInfo(
                 name: row.value("name"), dtype: row.value("dtype"), shape: Shape.decode(row.value("shape")),
                 offset: row.size("offset"),
@@ -58,12 +58,32 @@ enum Shape {
     }
 
     static func decode(_ text: String) throws -> [Int] {
-        let malformed = DatabaseError.damaged("unexpected value in column shape: \(text.prefix(80))")
-        guard let sizes = text.dropping(bytePrefix: "[")?.dropping(byteSuffix: "]") else { throw malformed }
-        if sizes.isEmpty { return [] }
-        return try sizes.byteParts(",").map { size in
-            guard let size = Int(decimal: size) else { throw malformed }
-            return size
+        var text = text
+        guard let shape = text.withUTF8({ parse($0) }) else {
+            throw DatabaseError.damaged("unexpected value in column shape: \(text.prefix(80))")
         }
+        return shape
+    }
+
+    /// Parses bytes: the shapes of all tensors of a model are decoded when it is opened.
+    private static func parse(_ text: UnsafeBufferPointer<UInt8>) -> [Int]? {
+        guard text.count >= 2, text.first == UInt8(ascii: "["), text.last == UInt8(ascii: "]") else { return nil }
+        if text.count == 2 { return [] }
+        var shape: [Int] = []
+        var size: Int?
+        for byte in text[1..<text.count - 1] {
+            if byte == UInt8(ascii: ",") {
+                guard let complete = size else { return nil }
+                shape.append(complete)
+                size = nil
+            } else {
+                let (tens, overflow) = (size ?? 0).multipliedReportingOverflow(by: 10)
+                let (sum, carry) = tens.addingReportingOverflow(Int(byte) - 0x30)
+                guard UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte, !overflow, !carry else { return nil }
+                size = sum
+            }
+        }
+        guard let last = size else { return nil }
+        return shape + [last]
     }
 }

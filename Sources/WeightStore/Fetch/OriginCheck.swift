@@ -180,7 +180,7 @@ extension OriginCheckRequest {
                     ORDER BY revision_file.path
                     """), arguments: [revision.id])
         files = try rows.map { try File(path: $0.path("path"), bytes: $0.size("bytes"), digest: $0.value("digest")) }
-        shards = try Row.fetchAll(
+        shards = try Row.mapAll(
             db.cachedStatement(
                 sql: """
                     SELECT digest, bytes FROM shard
@@ -189,7 +189,7 @@ extension OriginCheckRequest {
                       FROM revision_file JOIN extent ON extent.file_id = revision_file.file_id
                       WHERE revision_file.revision_id = ?)
                     """), arguments: [revision.id]
-        ).map { try Shard(digest: $0.value("digest"), bytes: $0.size("bytes")) }
+        ) { try Shard(digest: $0.value("digest"), bytes: $0.size("bytes")) }
         var sample: [ShardRequest] = []
         for row in rows where sample.count < Self.mostSamples {
             let file: Int64 = try row.value("id")

@@ -27,6 +27,8 @@ final class FileIngest: @unchecked Sendable {
 
     private var layout: FileLayout?
     private var plan: ShardPlan?
+    /// The plan by the first rule, if it divides the file in another way than the newest one.
+    private var olderPlan: ShardPlan?
     private let shards = Mutex<[Int: ShardFacts]>([:])
     /// Shards that were treated as duplicates by their size and head, but whose digest differs.
     private let mistaken = Mutex<[Int]>([])
@@ -58,9 +60,11 @@ final class FileIngest: @unchecked Sendable {
             return content
         }
         let layout = try FileLayout.read(source, format: format)
-        var plan = ShardPlan(layout)
+        let plans = ShardPlan.plans(layout)
+        var plan = plans.newest
         self.layout = layout
         self.plan = plan
+        olderPlan = plans.older
         memo = isSettled ? (status, plan.digest) : nil
         if let known, let digest = known.digest, let safe = try remembered(known, plan) {
             shards.withLock { $0 = safe }
@@ -73,6 +77,7 @@ final class FileIngest: @unchecked Sendable {
         case .incomplete(let older):
             plan = older
             self.plan = plan
+            olderPlan = nil
             memo = isSettled ? (status, plan.digest) : nil
         case nil: break
         }
@@ -96,9 +101,9 @@ final class FileIngest: @unchecked Sendable {
     private func olderCut(
         _ source: FileSource, _ status: FileStatus, _ layout: FileLayout, _ plan: ShardPlan
     ) throws -> KnownCut? {
-        guard let older = OlderCut(layout, newer: plan, source, run), try older.isProbablyKnown(layout) else {
-            return nil
-        }
+        guard let olderPlan else { return nil }
+        let older = OlderCut(olderPlan, newer: plan, run) { source }
+        guard try older.isProbablyKnown(layout) else { return nil }
         var hasher = SHA256()
         try forEachChunk(0, layout.bytes) { offset, room in
             try run.check()
@@ -164,7 +169,8 @@ final class FileIngest: @unchecked Sendable {
             throw StoreError.sourceChanged(path: path)
         }
         let written = written.withLock { $0 }
-        if !written.isEmpty, let older = OlderCut(layout, newer: plan, try FileSource(path), run) {
+        if !written.isEmpty, let olderPlan {
+            let older = OlderCut(olderPlan, newer: plan, run) { [path] in try FileSource(path) }
             run.storedAgain(try older.bytesStored(in: written))
         }
         return FileContent(

@@ -11,17 +11,18 @@ import Support
 struct OlderCut {
     let plan: ShardPlan
     private let newer: ShardPlan
-    private let source: FileSource
     private let run: ImportRun
+    private let source: () throws -> FileSource
 
-    /// - Parameter newer: the plan by the newest rule.
-    /// - Returns: nil if both rules divide the file in the same way.
-    init?(_ layout: FileLayout, newer: ShardPlan, _ source: FileSource, _ run: ImportRun) {
-        guard newer.rule != ShardPlan.firstRule else { return nil }
-        plan = ShardPlan(layout, rule: ShardPlan.firstRule)
+    /// - Parameters:
+    ///   - plan: the plan by the first rule.
+    ///   - newer: the plan by the newest rule.
+    ///   - source: opens the file if bytes of it are needed.
+    init(_ plan: ShardPlan, newer: ShardPlan, _ run: ImportRun, _ source: @escaping () throws -> FileSource) {
+        self.plan = plan
         self.newer = newer
-        self.source = source
         self.run = run
+        self.source = source
     }
 
     /// Whether the store probably has the file: it has a whole one of this size, and rows of a sample of its shards.
@@ -84,6 +85,7 @@ struct OlderCut {
         let bytes = plan.shards[ordinal].bytes
         // Zeroed: so is the padding between tensors.
         let front = Buffer(bytes: min(bytes, ShardFacts.headBytes))
+        let source = try source()
         for place in plan.places(of: ordinal) where place.extent.shardOffset < front.capacity {
             let count = min(place.extent.length, front.capacity - place.extent.shardOffset)
             try source.read(at: place.offset, into: front.room(at: place.extent.shardOffset, count))

@@ -23,9 +23,9 @@ extension Revision {
     /// The files, sorted by path.
     package func entries() throws -> [FileEntry] {
         try store.catalog.read { db in
-            try Row.fetchAll(
-                try db.cachedStatement(sql: "\(Self.entryColumns) ORDER BY revision_file.path"), arguments: [id]
-            ).map(FileEntry.init)
+            try Row.mapAll(
+                try db.cachedStatement(sql: "\(Self.entryColumns) ORDER BY revision_file.path"), arguments: [id],
+                FileEntry.init)
         }
     }
 
@@ -125,7 +125,7 @@ extension Revision {
         var shards: [(id: Int64, offset: Int)] = []
         var lost: [ContentDigest: LostShard] = [:]
         let runs = try store.catalog.read { db in
-            try Row.fetchAll(
+            try Row.mapAll(
                 try db.cachedStatement(
                     sql: """
                         SELECT extent.offset, extent.length, extent.shard_offset, shard.bytes, shard.digest, shard.state,
@@ -137,7 +137,7 @@ extension Revision {
                         ORDER BY extent.offset
                         """),
                 arguments: ["file": file.id, "start": range.lowerBound, "end": range.upperBound]
-            ).map { row in
+            ) { row in
                 let digest: ContentDigest = try row.value("digest")
                 shards.append(try (row.value("id"), row.size("offset")))
                 let state: ShardState = try row.word("state")

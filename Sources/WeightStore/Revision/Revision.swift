@@ -64,7 +64,7 @@ extension Revision {
     /// The files, sorted by path.
     public func files() throws -> [FileInfo] {
         try store.catalog.read { db in
-            try Row.fetchAll(
+            try Row.mapAll(
                 db,
                 sql: """
                     SELECT revision_file.path, file.bytes, file.digest, file.format,
@@ -74,7 +74,7 @@ extension Revision {
                     WHERE revision_file.revision_id = ?
                     ORDER BY revision_file.path
                     """, arguments: [id]
-            ).map { row in
+            ) { row in
                 try FileInfo(
                     path: row.path("path"), bytes: row.size("bytes"), digest: row.value("digest"),
                     format: row.value("format"), shards: row.value("shards"), tensors: row.value("tensors"))

@@ -154,12 +154,12 @@ extension Store {
         }
         guard let (model, provisional, commit) = found else { return }
         let files = try catalog.read { db in
-            try Row.fetchAll(
+            try Row.mapAll(
                 db,
                 sql: """
                     SELECT path, file_id FROM revision_file WHERE revision_id = ?
                     """, arguments: [revision]
-            ).map { row in
+            ) { row in
                 guard let content = try FileContent.find(row.value("file_id") as Int64, db) else {
                     throw StorageError.notFound(kind: "file", name: try row.path("path"), detail: "It was removed.")
                 }

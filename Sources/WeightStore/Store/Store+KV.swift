@@ -36,7 +36,7 @@ extension Store {
     public func kvSpaces(ofModelsMatching pattern: String? = nil) throws -> [KVSpaceInfo] {
         let superseded = Set(try supersededSpaces())
         return try catalog.read { db in
-            try Row.fetchAll(
+            try Row.mapAll(
                 db,
                 sql: """
                     SELECT kv_space.id, model.name AS model, revision.version, revision.digest, kv_space.format,
@@ -53,7 +53,7 @@ extension Store {
                     GROUP BY kv_space.id, revision.id
                     ORDER BY model.name, revision.version, kv_space.format, kv_space.tenant, kv_space.block_tokens
                     """, arguments: ["pattern": pattern]
-            ).map { row in
+            ) { row in
                 let model: String = try row.value("model")
                 let blockTokens: Int = try row.size("block_tokens")
                 let longest: Int = try row.value("longest")

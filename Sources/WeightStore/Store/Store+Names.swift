@@ -11,7 +11,7 @@ extension Store {
             let refs = try RefTable.byModel(db)
             let pinned = try PinTable.models(db)
             // With max(version), SQLite takes the bare columns from the row of the newest version.
-            return try Row.fetchAll(
+            return try Row.mapAll(
                 db,
                 sql: """
                     SELECT model.id, model.name, count(revision.version) AS revisions, max(revision.version) AS newest,
@@ -22,7 +22,7 @@ extension Store {
                     GROUP BY model.id
                     ORDER BY model.name
                     """, arguments: [pattern, pattern]
-            ).map { row in
+            ) { row in
                 let id: Int64 = try row.value("id")
                 let uses = try Row.fetchOne(
                     try db.cachedStatement(

@@ -89,7 +89,7 @@ enum Popularity {
     ///
     /// - Parameter isWhole: whether files without tensors are included.
     static func shards(of revision: Int64, isWhole: Bool, now: Int, _ db: Database) throws -> [WarmShard] {
-        try Row.fetchAll(
+        try Row.mapAll(
             db.cachedStatement(
                 sql: """
                     SELECT shard.digest, shard.bytes, shard.layer, shard.state = 'present' AS is_present,
@@ -109,7 +109,7 @@ enum Popularity {
                     ORDER BY shard.id
                     """),
             arguments: ["revision": revision, "whole": isWhole, "now": now]
-        ).map { row in
+        ) { row in
             try WarmShard(
                 digest: row.value("digest"), bytes: row.size("bytes"), layer: row.ordinal("layer"),
                 isFile: row.value("is_file"),

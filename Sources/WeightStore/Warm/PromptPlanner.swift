@@ -74,7 +74,7 @@ struct PromptPlanner {
 
     private func spaces() throws -> [Space] {
         var spaces = try store.catalog.read { db in
-            try Row.fetchAll(
+            try Row.mapAll(
                 db.cachedStatement(
                     sql: """
                         SELECT kv_space.digest, kv_space.block_tokens
@@ -83,7 +83,7 @@ struct PromptPlanner {
                         ORDER BY kv_space.id
                         """),
                 arguments: [revision.id]
-            ).map { row in
+            ) { row in
                 let blockTokens: Int = try row.size("block_tokens")
                 guard blockTokens > 0 else { throw row.damaged("block_tokens") }
                 return Space(digest: try row.value("digest"), blockTokens: blockTokens)
