@@ -88,9 +88,7 @@ package struct ModelChange {
         for record in written {
             let staged = try stage()
             let digest = try staged.writeWhole(record.bytes)
-            try withExtendedLifetime(staged) {
-                try blobs.install([(staged.path, .init(digest: digest, kind: .record))])
-            }
+            try blobs.install([(staged, .init(digest: digest, kind: .record))])
         }
         return replaced
     }
