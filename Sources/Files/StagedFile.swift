@@ -15,7 +15,7 @@ package final class StagedFile: @unchecked Sendable {
     private var isDurable = false
     private var isRenamed = false
     /// A second name, which is renamed instead of `path`.
-    private var link: String?
+    private var secondPath: String?
     /// Held as long as the value, for a file that remains.
     private let lock: FileDescriptor?
 
@@ -120,13 +120,13 @@ package final class StagedFile: @unchecked Sendable {
     package func link(at path: String) throws(FileError) {
         let own = self.path
         try retrying("link", path) { Glibc.link(own, path) }
-        link = path
+        secondPath = path
     }
 
     /// Renames the file to its final path, where it remains when the value is released.
     package func rename(to target: String) throws(FileError) {
-        try FileSystem.rename(link ?? path, to: target)
-        isRenamed = link == nil
+        try FileSystem.rename(secondPath ?? path, to: target)
+        isRenamed = secondPath == nil
     }
 
     private func makeReadOnly() throws(FileError) { try file.setMode(try file.status().permissions & 0o444) }

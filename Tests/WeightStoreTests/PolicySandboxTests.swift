@@ -82,7 +82,7 @@ import Testing
             ("SELECT shard_id FROM candidate, [moment]", "moment is prohibited"),
             ("SELECT shard_id FROM candidate, 'sqlite_schema'", "sqlite_schema is prohibited"),
             ("SELECT shard_id FROM candidate, pragma_database_list", ""),
-            // Columns that SQLite compares without asking the authorizer.
+            // Columns that SQLite compares without a call of the authorizer.
             ("SELECT shard_id FROM candidate NATURAL JOIN shard", "NATURAL is not allowed"),
             (
                 "WITH n (name) AS (SELECT 'x') SELECT shard_id FROM candidate, n JOIN model/**/using(name)",
