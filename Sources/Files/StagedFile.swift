@@ -3,7 +3,7 @@ import Support
 
 /// The one durable writer: a file in `staging/`, written front to back, then synced, ready to be installed as a blob.
 ///
-/// Releasing the value before the file is renamed to its final path deletes the file.
+/// Releasing the value deletes the file, unless it was renamed to its final path (``rename(to:)``).
 ///
 /// Sendable because one thread at a time uses it: its shard's serial queue, then the committer.
 package final class StagedFile: @unchecked Sendable {
@@ -13,6 +13,9 @@ package final class StagedFile: @unchecked Sendable {
     package let stays: Bool
     /// Whether the bytes were synced since they were written.
     private var isDurable = false
+    private var isRenamed = false
+    /// A second name, which is renamed instead of `path`.
+    private var secondPath: String?
     /// Held as long as the value, for a file that remains.
     private let lock: FileDescriptor?
 
@@ -47,7 +50,7 @@ package final class StagedFile: @unchecked Sendable {
     }
 
     deinit {
-        if !stays { unlink(path) }
+        if !stays && !isRenamed { unlink(path) }
     }
 
     /// The current size, in bytes.
@@ -111,6 +114,19 @@ package final class StagedFile: @unchecked Sendable {
         if isDurable { return }
         try file.syncData()
         isDurable = true
+    }
+
+    /// Gives a file that remains a second name, which ``rename(to:)`` then renames.
+    package func link(at path: String) throws(FileError) {
+        let own = self.path
+        try retrying("link", path) { Glibc.link(own, path) }
+        secondPath = path
+    }
+
+    /// Renames the file to its final path, where it remains when the value is released.
+    package func rename(to target: String) throws(FileError) {
+        try FileSystem.rename(secondPath ?? path, to: target)
+        isRenamed = secondPath == nil
     }
 
     private func makeReadOnly() throws(FileError) { try file.setMode(try file.status().permissions & 0o444) }

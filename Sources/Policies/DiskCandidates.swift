@@ -17,6 +17,11 @@ package struct DiskCandidates {
         try database.execute(Self.setUp(holders, except: excluded, now: StoreClock.now))
     }
 
+    private static let rows = """
+        main.shard
+        WHERE shard.evictable = 1 AND shard.id NOT IN (SELECT shard_id FROM held)
+        """
+
     /// The statements that create or refresh the view in a connection.
     ///
     /// - Parameters:
@@ -52,10 +57,7 @@ package struct DiskCandidates {
                 FROM main.revision_file JOIN main.extent ON extent.file_id = revision_file.file_id
                 WHERE revision_file.revision_id IN (\(excluded.map { "\($0)" }.joined(separator: ", ")));
                 """)
-            CREATE TEMP VIEW IF NOT EXISTS candidate AS
-            SELECT \(CandidateColumn.select(\.disk))
-            FROM main.shard
-            WHERE shard.evictable = 1 AND shard.id NOT IN (SELECT shard_id FROM held);
+            \(CandidateView.create(isTemporary: true, \.disk, from: rows))
             """
     }
 }

@@ -33,15 +33,16 @@ package struct KVCandidates {
     ///   - excluded: a block that is not a candidate.
     package init(_ catalog: String, _ spaces: Spaces? = nil, excluding excluded: Int64? = nil) throws {
         database = try PolicyDatabase(catalog)
+        let rows = """
+            main.shard
+            WHERE shard.kind = 'kv' AND shard.orphaned_at IS NULL AND shard.id <> \(excluded ?? 0)
+                  \(spaces?.condition ?? "")
+            """
         try database.execute(
             """
             CREATE TEMP TABLE moment (now INTEGER NOT NULL);
             INSERT INTO temp.moment (now) VALUES (\(StoreClock.now));
-            CREATE TEMP VIEW candidate AS
-            SELECT \(CandidateColumn.select(\.kv))
-            FROM main.shard
-            WHERE shard.kind = 'kv' AND shard.orphaned_at IS NULL AND shard.id <> \(excluded ?? 0)
-                  \(spaces?.condition ?? "");
+            \(CandidateView.create(isTemporary: true, \.kv, from: rows))
             """)
     }
 

@@ -7,8 +7,9 @@ import Support
 ///
 /// It has its own handle, because a connection has one authorizer and GRDB owns that of its connections. `execute` and
 /// `prepare` run the store's own statements. While a policy is compiled, the connection is *sealed*: the authorizer
-/// allows only SELECT, reads of `candidate`, recursion, and the functions listed below. A progress handler enforces the
-/// time limit, and a limit on the length of values bounds memory. A policy cannot change anything.
+/// allows only SELECT, reads of `candidate` (`CandidateView`), recursion, and the functions listed below. What SQLite
+/// does not report to the authorizer is refused by `compile`. A progress handler enforces the time limit, and a limit on
+/// the length of values bounds memory. A policy cannot change anything.
 ///
 /// For one thread at a time.
 package final class PolicyDatabase {
@@ -32,6 +33,8 @@ package final class PolicyDatabase {
     private var isSealed = false
     /// The action or name that the authorizer rejected last, to find its line.
     private var refused: String?
+    /// The names that the policy reads without a column: its own expressions, and tables whose rows it counts.
+    private var counted: Set<String> = []
     private var deadline: Int64 = .max
 
     /// The longest value, in bytes: a policy needs only numbers and short names.
@@ -106,6 +109,7 @@ package final class PolicyDatabase {
     /// - Parameter limit: the most rows to return. With a limit, SQLite keeps only that many rows while it sorts, which
     ///   is several times as fast.
     func compile(_ policy: Policy, limit: Int?) throws -> PolicyQuery {
+        try checkWords(policy)
         let alone = try sealed(policy) { try PolicyStatement(self, policy.sql, flags: 0) }
         let query = try PolicyQuery(alone, policy, self)
         guard let limit else { return query }
@@ -163,8 +167,31 @@ package final class PolicyDatabase {
         }
     }
 
-    /// The error of a policy, with SQLite's message and the line.
-    func refusal(_ policy: Policy, offset: Int32 = -1) -> PolicyError {
+    /// Refuses what the authorizer does not see: SQLite reports no read of the columns that `NATURAL` and `USING`
+    /// compare, and a policy must not read `CandidateView.source` or give its name to an expression.
+    private func checkWords(_ policy: Policy) throws {
+        for (word, offset) in SQLWords.all(in: policy.sql) where word == "natural" || word == "using" {
+            throw refusal(
+                policy, offset: Int32(clamping: offset), message: "\(word.uppercased()) is not allowed; write ON")
+        }
+        // Also in a string, which SQLite accepts as a name, and in a comment.
+        guard policy.sql.lowercased().contains(CandidateView.source) else { return }
+        refused = CandidateView.source
+        throw refusal(policy, message: "the name \(CandidateView.source) is reserved")
+    }
+
+    /// Whether the connection has a table or a view of this name, of the store or of SQLite.
+    private func isTable(_ name: String) -> Bool {
+        do {
+            _ = try PolicyStatement(self, "SELECT 1 FROM \"\(name.replacing("\"", with: "\"\""))\"", flags: 0)
+            return true
+        } catch {
+            return !String(cString: sqlite3_errmsg(handle)).utf8.starts(with: "no such table".utf8)
+        }
+    }
+
+    /// The error of a policy, with the line, and with SQLite's message unless another one is given.
+    func refusal(_ policy: Policy, offset: Int32 = -1, message: String? = nil) -> PolicyError {
         let text = policy.sql
         let line: Int
         if offset >= 0 {
@@ -178,29 +205,39 @@ package final class PolicyDatabase {
                 + (word.flatMap { word in code.firstIndex { $0.contains(word) } }
                     ?? code.firstIndex { !$0.allSatisfy(\.isWhitespace) } ?? 0)
         }
-        return .refused(policy: policy.name, line: line, message: String(cString: sqlite3_errmsg(handle)))
+        return .refused(policy: policy.name, line: line, message: message ?? String(cString: sqlite3_errmsg(handle)))
     }
 
     private func sealed(_ policy: Policy, _ body: () throws -> PolicyStatement) throws -> PolicyStatement {
-        isSealed = true
         refused = nil
-        defer { isSealed = false }
+        counted = []
+        let statement: PolicyStatement
         do {
-            return try body()
+            isSealed = true
+            defer { isSealed = false }
+            statement = try body()
         } catch is PolicyStatement.NoStatement {
             throw PolicyError.refused(policy: policy.name, line: 1, message: "contains no statement")
         } catch {
             throw refusal(policy, offset: sqlite3_error_offset(handle))
         }
+        for name in counted.sorted() where name.lowercased() != CandidateView.name && isTable(name) {
+            refused = name
+            throw refusal(policy, message: "access to \(name) is prohibited")
+        }
+        return statement
     }
 
     private func authorize(_ action: Int32, _ first: String?, _ second: String?, _ view: String?) -> Int32 {
         if !isSealed { return SQLITE_OK }
         switch action {
         case SQLITE_SELECT, SQLITE_RECURSIVE: return SQLITE_OK
-        case SQLITE_READ where first == "candidate" || view == "candidate": return SQLITE_OK
-        // A read without a column: a common table expression, or a count of rows.
-        case SQLITE_READ where second == "": return SQLITE_OK
+        case SQLITE_READ where view == CandidateView.source: return SQLITE_OK
+        case SQLITE_READ where first == CandidateView.name || first == CandidateView.source: return SQLITE_OK
+        case SQLITE_READ where second == "":
+            // It is not known here whether it is a table: a connection must not be used by its authorizer.
+            counted.insert(first ?? "")
+            return SQLITE_OK
         case SQLITE_FUNCTION where Self.functions.contains(second?.lowercased() ?? ""): return SQLITE_OK
         case SQLITE_FUNCTION: refused = second
         case SQLITE_READ: refused = first

@@ -17,6 +17,7 @@ final class ResidentTable {
     /// - Parameter leavesOnly: only KV blocks without children are candidates.
     init(leavesOnly: Bool = false) throws {
         database = try PolicyDatabase(nil)
+        let rows = leavesOnly ? "resident WHERE children = 0" : "resident"
         try database.execute(
             """
             PRAGMA temp_store = MEMORY;
@@ -26,9 +27,7 @@ final class ResidentTable {
             ) STRICT;
             CREATE TABLE moment (now REAL NOT NULL) STRICT;
             INSERT INTO moment (now) VALUES (0);
-            CREATE VIEW candidate AS
-            SELECT \(CandidateColumn.select(\.resident))
-            FROM resident\(leavesOnly ? " WHERE children = 0" : "");
+            \(CandidateView.create(isTemporary: false, \.resident, from: rows))
             """)
         let (names, parameters) = (CandidateColumn.all.map(\.name), values.map { _ in "?" })
         insertRow = try database.prepare(

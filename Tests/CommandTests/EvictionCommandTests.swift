@@ -53,6 +53,23 @@ import Testing
         #expect(try tool("gc", "--policy", "lfu").status == 64)
     }
 
+    @Test("a server brings the store below a lowered quota without a fetch")
+    func lowered() throws {
+        let server = try ServeProcess(tool.store, log: directory("log"))
+        let quota = try stored() - 2_000_000
+        #expect(try tool("quota", "--set", "\(quota)").status == 0)
+        let isBelow = try blockUntil {
+            usleep(200_000)
+            return try stored() <= quota * 95 / 100
+        }
+        #expect(isBelow, "\(server.logText)")
+        for model in ["base", "local"] {
+            let cat = try tool("cat", model, "model.safetensors")
+            #expect(try cat.bytes == contents(directory("\(model)/model.safetensors")))
+        }
+        server.end()
+    }
+
     @Test("policies are listed, shown, checked and explained")
     func policies() throws {
         #expect(try tool("policy", "ls").output.contains("gdsf"))

@@ -119,6 +119,20 @@ extension Faults {
             }
         }
 
+        @Test(
+            "a staged file that has become a blob is not unlinked under its old name",
+            .enabled(if: Machine.traces, Comment(rawValue: Machine.tracing)))
+        func renamed() throws {
+            var tool = tool
+            let log = directory("log")
+            tool.prefix = Trace.log(["rename", "renameat", "renameat2", "unlink", "unlinkat"], to: log)
+            let result = try tool("import", directory("model"), "--store", directory("fresh"))
+            #expect(result.status == 0, "\(result.errors)")
+            let calls = try Trace.calls(log).filter { $0.line.contains("/fresh/staging/") }
+            #expect(calls.contains { $0.name.hasPrefix("rename") })
+            #expect(!calls.contains { $0.name.hasPrefix("unlink") && $0.line.contains("ENOENT") })
+        }
+
         @Test("a log beyond the limit is truncated after the commit; a reader only delays that")
         func checkpoints() throws {
             // The time that each checkpoint would wait for a reader, in milliseconds.

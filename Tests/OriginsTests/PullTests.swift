@@ -144,6 +144,39 @@ import WeightStore
         #expect(try revision.tensorEntries().filter { $0.shard != nil }.allSatisfy { $0.file.contains("00002") })
     }
 
+    @Test("a lost manifest of a partial pull is rewritten after some of its files have arrived, and a rebuild reads it")
+    func lostManifest() throws {
+        let fixture = try HubFixture(files: 3)
+        let digest: ContentDigest
+        do {
+            let store = try fixture.store()
+            try store.pullBlocking(fixture.request(FetchSelection(include: ["config.json"])))
+            digest = try store.revision("org/model").digest
+            let blobs = store.path + "/blobs"
+            let name = try #require(TemporaryDirectory.files(below: blobs).first { $0.contains(digest.hex) })
+            let text = try contents("\(blobs)/\(name)")
+            // Before a file arrives, and after one and two of three have.
+            for number in 0...2 {
+                if number > 0 {
+                    try store.pullBlocking(fixture.request(FetchSelection(include: ["*-0000\(number)-*"])))
+                }
+                #expect(try store.revision("org/model").digest == digest)
+                try FileManager.default.removeItem(atPath: "\(blobs)/\(name)")
+                let summary = try store.collectGarbage()
+                #expect(summary.rewritten == 1 && summary.undescribed.isEmpty)
+                #expect(try contents("\(blobs)/\(name)") == text)
+            }
+        }
+        for suffix in ["", "-wal", "-shm"] { unlink(fixture.directory("store/store.db\(suffix)")) }
+        #expect(try Store.rebuildBlocking(at: fixture.directory("store")).lost.isEmpty)
+        let store = try fixture.store()
+        let revision = try store.revision("org/model")
+        #expect(revision.digest == digest)
+        for file in try revision.files() {
+            #expect(try revision.bytes(of: file.path) == fixture.file(file.path), "\(file.path)")
+        }
+    }
+
     @Test(
         "one content under two paths is fetched once, whichever path is requested",
         arguments: ["a.safetensors", "b.safetensors"])

@@ -156,7 +156,7 @@ import Testing
                 // A lost block is removed with its descendants.
                 guard let lost = model[index].randomElement(using: &random) else { continue }
                 let digest = try #require(try fixture.shard(kv, lost))
-                try fixture.store.dropKVBlock(digest)
+                try fixture.store.dropKVBlock(digest, isMissing: false)
                 model[index] = model[index].filter { !$0.starts(with: lost) }
             case 6:
                 let policy = ["lru", "lfu", "gdsf", "tail", "size", "slru"].randomElement(using: &random)!
@@ -197,6 +197,32 @@ import Testing
             #expect(try kv.put(kv.chain(tokens), from: 6, Array(fixture.bytes(of: tokens).dropFirst(6))).stored == 4)
             #expect(try await kv.lease(kv.chain(tokens).prefix(), in: .ram).blocks == 10)
         }
+        #expect(try fixture.differences() == [])
+    }
+
+    @Test("while the blobs are not mounted no KV block is dropped, and afterwards all are leased")
+    func unmounted() throws {
+        let tokens = fixture.tokens(40, seed: 5)
+        let kv = try fixture.blocks()
+        try kv.put(kv.chain(tokens), fixture.bytes(of: tokens))
+        let digest = try #require(try fixture.shard(kv, Array(tokens[..<28])))
+        let (blobs, aside) = (fixture.store.blobs.root, fixture.directory("aside"))
+        try FileManager.default.moveItem(atPath: blobs, toPath: aside)
+        try FileManager.default.createDirectory(atPath: blobs, withIntermediateDirectories: true)
+        let isForeign = { (error: any Error) in
+            if case StorageError.foreignBlobs = error { true } else { false }
+        }
+        #expect(performing: { try kv.leaseBlocking(kv.chain(tokens).prefix(), in: .ram) }, throws: isForeign)
+        // As a lease that did not find the file just before it was unmounted, or found it damaged.
+        for isMissing in [true, false] {
+            #expect(
+                performing: { try fixture.store.dropKVBlock(digest, isMissing: isMissing) }, throws: isForeign)
+        }
+        #expect(try kv.longestPrefix(of: tokens).blocks == 10)
+        try FileManager.default.removeItem(atPath: blobs)
+        try FileManager.default.moveItem(atPath: aside, toPath: blobs)
+        #expect(try fixture.store.dropKVBlock(digest, isMissing: true) == 0, "the file is back")
+        #expect(try kv.leaseBlocking(kv.chain(tokens).prefix(), in: .ram).blocks == 10)
         #expect(try fixture.differences() == [])
     }
 

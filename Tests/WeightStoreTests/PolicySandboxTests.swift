@@ -55,6 +55,39 @@ import Testing
             ("EXPLAIN SELECT shard_id FROM candidate", "one SELECT"), ("", "no statement"),
             ("-- nothing", "no statement"),
             ("SELEC shard_id FROM candidate", "syntax error"),
+            // Expressions and aliases that are called as the view.
+            ("WITH candidate AS (SELECT id AS shard_id FROM shard) SELECT shard_id FROM candidate", "prohibited"),
+            ("WITH CANDIDATE AS (SELECT id AS shard_id FROM main.shard) SELECT shard_id FROM candidate", "prohibited"),
+            ("WITH \"candidate\" AS (SELECT shard_id FROM held) SELECT shard_id FROM candidate", "prohibited"),
+            ("WITH candidate AS (SELECT 1 AS shard_id FROM shard) SELECT shard_id FROM candidate", "prohibited"),
+            (
+                "WITH RECURSIVE candidate (shard_id) AS (SELECT 1 UNION ALL SELECT shard_id + 1 FROM candidate, shard) SELECT shard_id FROM candidate",
+                "prohibited"
+            ),
+            ("SELECT shard_id FROM (SELECT id AS shard_id FROM shard) AS candidate", "prohibited"),
+            ("SELECT candidate.id AS shard_id FROM shard AS candidate", "prohibited"),
+            // Views of the catalog, and the one below `candidate`.
+            ("SELECT 1 AS shard_id FROM shard_evictability", "prohibited"),
+            (
+                "WITH candidate AS (SELECT * FROM shard_evictability) SELECT 1 AS shard_id FROM candidate", "prohibited"
+            ),
+            ("SELECT shard_id FROM candidate_source", "reserved"),
+            (
+                "WITH [Candidate_Source] AS (SELECT id FROM shard) SELECT id AS shard_id FROM candidate_source",
+                "reserved"
+            ),
+            // Tables of which no column is read.
+            ("SELECT count(*) AS shard_id FROM model", "model is prohibited"),
+            ("SELECT shard_id FROM candidate WHERE (SELECT count(*) FROM \"model\") > 1", "model is prohibited"),
+            ("SELECT shard_id FROM candidate, [moment]", "moment is prohibited"),
+            ("SELECT shard_id FROM candidate, 'sqlite_schema'", "sqlite_schema is prohibited"),
+            ("SELECT shard_id FROM candidate, pragma_database_list", ""),
+            // Columns that SQLite compares without a call of the authorizer.
+            ("SELECT shard_id FROM candidate NATURAL JOIN shard", "NATURAL is not allowed"),
+            (
+                "WITH n (name) AS (SELECT 'x') SELECT shard_id FROM candidate, n JOIN model/**/using(name)",
+                "USING is not allowed"
+            ),
         ])
     func refused(sql: String, message: String) throws {
         let refusal = try #require(self.refusal(sql))
@@ -68,6 +101,8 @@ import Testing
         #expect(refusal("-- mine\nSELECT shard_id,\n  randomblob(9) AS priority\nFROM candidate")?.line == 3)
         #expect(refusal("SELECT shard_id\nFROM candidate;\n\nSELECT 1")?.line == 4)
         #expect(refusal("\n\nDELETE FROM shard")?.line == 3)
+        #expect(refusal("-- using\nSELECT shard_id\nFROM candidate NATURAL JOIN shard")?.line == 3)
+        #expect(refusal("SELECT shard_id\nFROM candidate,\nmodel")?.line == 3)
     }
 
     @Test(
@@ -78,7 +113,14 @@ import Testing
             "WITH big AS (SELECT * FROM candidate WHERE bytes > 10) SELECT shard_id FROM big ORDER BY rank() OVER (ORDER BY bytes)",
             "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3) SELECT shard_id FROM candidate, n",
             "SELECT shard_id FROM candidate WHERE inserted_at < :now - 60 ORDER BY model_count, kind, layer",
-            "SELECT shard_id FROM candidate ORDER BY random()",
+            "SELECT shard_id FROM candidate ORDER BY random()", "SELECT shard_id FROM Candidate",
+            "SELECT shard_id FROM \"candidate\"", "SELECT shard_id FROM temp.candidate",
+            "WITH candidate AS (SELECT * FROM temp.candidate WHERE bytes > 10) SELECT shard_id FROM candidate",
+            "WITH shard AS (SELECT shard_id FROM candidate) SELECT shard_id FROM shard",
+            "SELECT shard_id FROM (SELECT * FROM candidate) AS shard",
+            "WITH n AS (SELECT 1) SELECT shard_id FROM candidate, n",
+            "SELECT shard_id FROM candidate WHERE (SELECT count(*) FROM candidate) > 0",
+            "-- using all, in natural order\nSELECT shard_id /* using */ FROM candidate WHERE kind <> 'natural'",
         ])
     func taken(sql: String) throws {
         try store.check(Policy(name: "mine", sql: sql))

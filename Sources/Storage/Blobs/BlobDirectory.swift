@@ -79,12 +79,12 @@ package struct BlobDirectory: Sendable {
     /// its data does not), so it is replaced.
     ///
     /// - Parameter durable: whether to sync the directories. False only for blobs that may be lost.
-    package func install(_ staged: [(path: String, name: Name)], durable: Bool = true) throws {
+    package func install(_ staged: [(file: StagedFile, name: Name)], durable: Bool = true) throws {
         var directories: Set<String> = []
-        for (path, name) in staged {
+        for (file, name) in staged {
             let directory = directory(name.digest)
             if directories.insert(directory).inserted { try StoreFile.createDirectory(directory) }
-            try FileSystem.rename(path, to: self.path(name.digest, name.kind))
+            try file.rename(to: path(name.digest, name.kind))
         }
         if !durable { return }
         for directory in directories { try FileSystem.syncDirectory(directory) }

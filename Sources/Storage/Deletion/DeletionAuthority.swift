@@ -95,9 +95,14 @@ package struct DeletionAuthority: Sendable {
 
     /// Deletes those records that interrupted changes have noted and that no model has; inside of `Catalog.write`,
     /// before the transaction changes a row.
-    package func deletePending(_ db: Database) throws {
+    ///
+    /// - Returns: those that stay noted, because rule 2 or 3 forbids deletions.
+    @discardableResult
+    package func deletePending(_ db: Database) throws -> [ContentDigest] {
         let records = try catalog.pendingRecords()
-        if !records.isEmpty, try deleteReplaced(records, db) { try catalog.notePending([]) }
+        guard !records.isEmpty, try deleteReplaced(records, db) else { return records }
+        try catalog.notePending([])
+        return []
     }
 
     /// Deletes the records that a committed transaction has replaced; inside of `Catalog.write`, after the commit.

@@ -35,7 +35,7 @@ package struct StoreMarker: Sendable {
         let staged = try StagedFile(path + ".partial")
         try Array("\(Self.prefix)\(id)\n".utf8).withUnsafeBytes { try staged.write($0, at: 0, cached: true) }
         try staged.finish()
-        try FileSystem.rename(staged.path, to: path)
+        try staged.rename(to: path)
         try FileSystem.syncDirectory(FileSystem.parent(of: path))
     }
 }

@@ -4,41 +4,46 @@ extension Manifest {
     /// Creates the manifest of a revision again from its rows.
     ///
     /// A manifest is canonical text, so the rows of the files determine it, but for two facts that no row contains:
-    /// whether the commit was the hub's, and which files were pending when a provisional manifest was made. Each
-    /// possibility is tried, and its digest compared.
+    /// whether the commit was the hub's, and which files were pending when a provisional manifest was made, of those that
+    /// have arrived since. These arrived after the others, so in the order of the last shard to arrive (the largest id of
+    /// a shard's row) the files that were not pending come first. Each possible number of them is tried, the largest
+    /// first, and the digest compared.
     ///
-    /// - Returns: the text, whose SHA-256 is `digest`; nil if no revision has the digest, or the rows do not give it.
+    /// - Returns: the text, whose SHA-256 is `digest`; nil if no revision has the digest, or the rows do not give it: a
+    ///   file that arrived later may consist of shards that were stored before.
     package static func restored(_ digest: ContentDigest, _ db: Database) throws -> [UInt8]? {
         guard let revision = try RevisionTable.description(of: digest, db) else { return nil }
         let rows = try Row.fetchAll(
             db,
             sql: """
-                SELECT revision_file.path, file.id, file.pending
+                SELECT revision_file.path, file.id, file.pending,
+                       (SELECT max(extent.shard_id) FROM extent WHERE extent.file_id = file.id) AS last_shard
                 FROM revision_file JOIN file ON file.id = revision_file.file_id
                 WHERE revision_file.revision_id = ?
+                ORDER BY file.pending, last_shard
                 """, arguments: [revision.id])
-        for allPending in revision.isProvisional ? [false, true] : [false] {
-            let files = try rows.compactMap { row -> Manifest.File? in
-                let isPending: Bool = try row.value("pending")
-                guard let content = try content(row.value("id"), asPending: isPending || allPending, db) else {
-                    return nil
-                }
-                return try Manifest.File(path: row.path("path"), content: content)
+        let arrived = try rows.filter { try !($0.value("pending") as Bool) }.count
+        let files = try rows.compactMap { row -> Manifest.File? in
+            guard let content = try FileContent.find(row.value("id") as Int64, pendingToo: true, db) else { return nil }
+            return try Manifest.File(path: row.path("path"), content: content)
+        }
+        guard files.count == rows.count else { return nil }
+        for whole in (revision.isProvisional ? 0...arrived : arrived...arrived).reversed() {
+            let described = files.enumerated().map { number, file in
+                Manifest.File(
+                    path: file.path, content: number < whole ? file.content.canonical() : asPending(file.content))
             }
-            guard files.count == rows.count else { return nil }
             for commit in [revision.commit, nil] {
-                let text = Manifest(commit: commit, files: files).encoded()
+                let text = Manifest(commit: commit, files: described).encoded()
                 if text.withUnsafeBytes({ ContentDigest(of: $0) }) == digest { return text }
             }
         }
         return nil
     }
 
-    /// The content of a file, or what a provisional manifest says of one whose bytes are missing.
-    private static func content(_ file: Int64, asPending: Bool, _ db: Database) throws -> FileContent? {
-        guard let content = try FileContent.find(file, pendingToo: true, db) else { return nil }
-        guard asPending else { return content.canonical() }
-        return FileContent(
+    /// What a provisional manifest says of a file whose bytes are missing.
+    private static func asPending(_ content: FileContent) -> FileContent {
+        FileContent(
             digest: content.digest, bytes: content.bytes, format: content.format, shards: [], extents: [],
             tensors: content.tensors, rule: content.rule, isPending: true)
     }

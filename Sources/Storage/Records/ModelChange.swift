@@ -54,13 +54,14 @@ package struct ModelChange {
     ) throws -> Result {
         let authority = DeletionAuthority(catalog: catalog, blobs: blobs)
         return try catalog.write(dryRun: dryRun, work: work) { db in
+            var pending: [ContentDigest] = []
             if !dryRun {
                 try StoreIdentity.requireIfMarked(blobs, db)
-                try authority.deletePending(db)
+                pending = try authority.deletePending(db)
             }
             let (result, models, removed) = try body(db)
             if !dryRun { try RebuildLoss.settle(db) }
-            return (result, replaced: dryRun ? nil : try writeRecords(of: models, removed, db))
+            return (result, replaced: dryRun ? nil : try writeRecords(of: models, removed, pending, db))
         } afterCommit: { db, change in
             guard let replaced = change.replaced, try authority.deleteReplaced(replaced, db) else { return }
             // A remaining note is cleared by the next change.
@@ -68,9 +69,10 @@ package struct ModelChange {
         }.0
     }
 
+    /// - Parameter pending: the noted records that could not be deleted yet; they stay noted.
     /// - Returns: the digests of the records that no longer belong to a model; nil if no record changes.
     private func writeRecords(
-        of models: [Int64], _ removed: [ContentDigest], _ db: Database
+        of models: [Int64], _ removed: [ContentDigest], _ pending: [ContentDigest], _ db: Database
     ) throws -> [ContentDigest]? {
         var (written, replaced) = ([(bytes: [UInt8], digest: ContentDigest)](), removed)
         for model in models {
@@ -82,14 +84,11 @@ package struct ModelChange {
             written.append((bytes, digest))
         }
         if written.isEmpty && replaced.isEmpty { return nil }
-        // Those that could not be deleted yet stay noted.
-        try catalog.notePending(catalog.pendingRecords() + replaced + written.map(\.digest))
+        try catalog.notePending(pending + replaced + written.map(\.digest))
         for record in written {
             let staged = try stage()
             let digest = try staged.writeWhole(record.bytes)
-            try withExtendedLifetime(staged) {
-                try blobs.install([(staged.path, .init(digest: digest, kind: .record))])
-            }
+            try blobs.install([(staged, .init(digest: digest, kind: .record))])
         }
         return replaced
     }

@@ -1,11 +1,62 @@
 import Dispatch
-import GRDB
-import Glibc
+import Storage
 import Synchronization
 
-/// The state of a store's background eviction.
+/// The eviction above the high watermarks that no call waits for: after a fetch, and every ``interval`` seconds while a
+/// store is open that can be written.
+///
+/// A store may be above its quota without a fetch in this process: the quota was lowered, an eviction freed too little
+/// because a lease or an origin without an answer kept its shards, or another process ended before it evicted. A process
+/// that ends sooner than the first check is not affected.
 final class BackgroundEviction: Sendable {
+    /// The seconds between two checks.
+    static let interval = 10
+    /// The seconds after which an eviction is tried again that left the store above its high watermark.
+    static let retrySeconds = 300
+
+    /// An eviction that freed too little.
+    private struct Failure {
+        let quota: Quota
+        let moment: ContinuousClock.Instant
+    }
+
     let queue = DispatchQueue(label: "weightstore.evict")
     let isRunning = Atomic<Bool>(false)
     let hasWarned = Atomic<Bool>(false)
+    private let check = Mutex<(@Sendable () -> Void)?>(nil)
+    private let failures = Mutex<[QuotaKind: Failure]>([:])
+    /// Dispatch's objects are safe to use from any thread.
+    nonisolated(unsafe) private let timer: any DispatchSourceTimer
+
+    init() {
+        timer = DispatchSource.makeTimerSource(queue: queue)
+        timer.schedule(
+            deadline: .now() + .seconds(Self.interval), repeating: .seconds(Self.interval), leeway: .seconds(1))
+        timer.setEventHandler { [weak self] in
+            // Called without the lock: the check may release the store, and with it this value.
+            let check = self?.check.withLock { $0 }
+            check?()
+        }
+        timer.resume()
+    }
+
+    deinit { timer.cancel() }
+
+    /// Calls `check` every `interval` seconds, on the queue.
+    func start(_ check: @escaping @Sendable () -> Void) { self.check.withLock { $0 = check } }
+
+    /// Whether an eviction may free enough: none failed recently under this quota.
+    func isDue(_ kind: QuotaKind, _ quota: Quota) -> Bool {
+        failures.withLock { failures in
+            guard let failure = failures[kind], failure.quota == quota else { return true }
+            return ContinuousClock.now - failure.moment >= .seconds(Self.retrySeconds)
+        }
+    }
+
+    /// Records the end of an eviction.
+    ///
+    /// - Parameter isEnough: whether the store is no longer above the high watermark.
+    func note(_ kind: QuotaKind, _ quota: Quota, isEnough: Bool) {
+        failures.withLock { $0[kind] = isEnough ? nil : Failure(quota: quota, moment: .now) }
+    }
 }

@@ -88,7 +88,7 @@ struct PartialShards: Sendable {
         try StoreFile.createDirectory(path)
         try bytes.withUnsafeBytes { try staged.write($0, at: 0) }
         // Not synced: after a crash of the machine the boot id differs, and the file is not used.
-        try FileSystem.rename(staged.path, to: frontPath(of: file))
+        try staged.rename(to: frontPath(of: file))
     }
 
     /// The kept bytes at the front of a file; empty if there are none.

@@ -178,7 +178,7 @@ struct Pull {
         let staged = try change.stage()
         let digest = try staged.writeWhole(manifest.encoded())
         return try change.commit { db in
-            try store.blobs.install([(staged.path, .init(digest: digest, kind: .manifest))])
+            try store.blobs.install([(staged, .init(digest: digest, kind: .manifest))])
             let saved = try RevisionRow.save(
                 manifest, digest: digest, model: request.model, source: url, refs: refs,
                 origins: [url], partial: false, lease: store.leases.name, db)

@@ -214,7 +214,7 @@ struct Importer {
             let model = try ModelTable.find(source.model, db)
             let known = try partial ? nil : model.flatMap { try RevisionTable.holder(of: manifest, model: $0, db) }
             let digest = known ?? digest
-            if known == nil { try store.blobs.install([(staged.path, .init(digest: digest, kind: .manifest))]) }
+            if known == nil { try store.blobs.install([(staged, .init(digest: digest, kind: .manifest))]) }
             let before = try model.map { try RefTable.revisions(of: $0, db) } ?? [:]
             let saved = try RevisionRow.save(
                 manifest, digest: digest, model: source.model, source: source.location,

@@ -1,7 +1,6 @@
 import Dispatch
 import Files
 import GRDB
-import Glibc
 import Storage
 import Support
 import Synchronization
@@ -140,7 +139,7 @@ final class ShardCommitter: Sendable {
 
     /// - Returns: for each shard, whether it is in the store now.
     private func install(_ batch: Pending, _ db: Database) throws -> [Bool] {
-        var staged: [ContentDigest: (path: String, name: BlobDirectory.Name)] = [:]
+        var staged: [ContentDigest: (file: StagedFile, name: BlobDirectory.Name)] = [:]
         var safe: [Bool] = []
         var files: [ObjectIdentifier: (file: any CommittedFile, shards: [(ordinal: Int, shard: Int64)])] = [:]
         for file in batch.complete { files[ObjectIdentifier(file)] = (file, []) }
@@ -166,7 +165,8 @@ final class ShardCommitter: Sendable {
     /// - Parameter staged: collects the files to install.
     /// - Returns: the row id; nil if the store does not hold the shard and it was not written.
     private func present(
-        _ finished: Finished, _ staged: inout [ContentDigest: (path: String, name: BlobDirectory.Name)], _ db: Database
+        _ finished: Finished, _ staged: inout [ContentDigest: (file: StagedFile, name: BlobDirectory.Name)],
+        _ db: Database
     ) throws -> Int64? {
         let facts = finished.facts
         if let known = try ShardTable.find(facts.digest, db) {
@@ -176,16 +176,14 @@ final class ShardCommitter: Sendable {
             }
         }
         guard let file = finished.staged else { return nil }
-        let path = file.stays ? try link(file) : file.path
-        staged[facts.digest] = (path, .init(digest: facts.digest, kind: .shard))
+        if file.stays { try link(file) }
+        staged[facts.digest] = (file, .init(digest: facts.digest, kind: .shard))
         return try ShardTable.markPresent(facts, db)
     }
 
     private static let linkNumbers = Atomic<Int>(0)
 
-    private func link(_ file: StagedFile) throws -> String {
-        let path = "\(staging)/fetched-\(Self.linkNumbers.add(1, ordering: .relaxed).newValue)"
-        try retrying("link", path) { Glibc.link(file.path, path) }
-        return path
+    private func link(_ file: StagedFile) throws {
+        try file.link(at: "\(staging)/fetched-\(Self.linkNumbers.add(1, ordering: .relaxed).newValue)")
     }
 }

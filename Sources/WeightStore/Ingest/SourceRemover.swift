@@ -20,6 +20,8 @@ struct SourceRemover {
     private(set) var removed: [String] = []
     /// Files that were not removed.
     private(set) var skipped: [SkippedFile] = []
+    /// The directories of origins, with links resolved; nil for an origin without one.
+    private var directories: [ByteText: String?] = [:]
 
     private static let slice = 64
 
@@ -97,14 +99,24 @@ struct SourceRemover {
     }
 
     /// An origin that a removal changes no longer counts as checked: until it is checked again, no eviction relies on it.
-    private func forgetOrigins(of files: ArraySlice<MoveTable.File>, _ db: Database) throws {
+    ///
+    /// Another process may check an origin between two slices, so each slice forgets the checks that it makes outdated.
+    private mutating func forgetOrigins(of files: ArraySlice<MoveTable.File>, _ db: Database) throws {
         for url in try OriginTable.checkedURLs(db) {
-            // A directory that cannot be resolved is not there, so nothing of it is removed.
-            guard let root = (try? store.origins.origin(url))?.resolvedDirectory else { continue }
+            guard let root = directory(of: url) else { continue }
             if files.contains(where: { SourceBounds.contains(root, $0.location) }) {
                 try OriginTable.forgetChecks(of: url, db)
             }
         }
+    }
+
+    /// The directory of an origin, which is resolved once.
+    private mutating func directory(of url: String) -> String? {
+        if let known = directories[ByteText(url)] { return known }
+        // A directory that cannot be resolved is not there, so nothing of it is removed.
+        let directory = (try? store.origins.origin(url))?.resolvedDirectory
+        directories[ByteText(url)] = .some(directory)
+        return directory
     }
 
     /// Hashes a file of which only the times differ from those in its row.

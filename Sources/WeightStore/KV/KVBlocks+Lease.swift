@@ -13,7 +13,7 @@ extension KVBlocks {
     ///   - prefix: the result of ``longestPrefix(of:)-([UInt32])``, or any prefix of a chain
     ///     (``KVChain/prefix(_:)``).
     /// - Throws: ``TierError/full(tier:requested:budget:inUse:)``, in which case a shorter prefix may fit;
-    ///   `DeviceError`, `CancellationError`.
+    ///   `DeviceError`, `CancellationError`; ``StorageError/foreignBlobs(path:found:)`` if the blobs are not mounted.
     public func lease(_ prefix: KVPrefix, in tier: Tier) async throws -> KVLease {
         try countPrompts(prefix)
         while true {
@@ -50,11 +50,17 @@ extension KVBlocks {
     /// - Throws: any other error.
     private func dropLost(_ error: StorageError) throws {
         switch error {
-        case .missing(_, let digest), .damaged(_, let digest, _, _):
-            forgetSeen()
-            // Not logged if it was dropped on purpose meanwhile.
-            if try store.dropKVBlock(digest) > 0 { store.logger.warning("dropped a bad KV block: \(error)") }
+        case .missing(_, let digest): try drop(digest, isMissing: true, error)
+        case .damaged(_, let digest, _, _): try drop(digest, isMissing: false, error)
         default: throw error
+        }
+    }
+
+    private func drop(_ digest: ContentDigest, isMissing: Bool, _ error: StorageError) throws {
+        forgetSeen()
+        // Not logged if it was dropped on purpose meanwhile.
+        if try store.dropKVBlock(digest, isMissing: isMissing) > 0 {
+            store.logger.warning("dropped a bad KV block: \(error)")
         }
     }
 }

@@ -171,7 +171,7 @@ extension KVBlocks {
         try store.catalog.write(durable: false) { db in
             try StoreIdentity.requireIfMarked(store.blobs, db)
             var stored = (blocks: 0, bytes: 0, known: 0)
-            var installed: [(path: String, name: BlobDirectory.Name)] = []
+            var installed: [(file: StagedFile, name: BlobDirectory.Name)] = []
             guard let space = try KVTable.save(space, revision: revision.id, db) else { return stored }
             for block in staged {
                 // It may have been stored meanwhile.
@@ -186,7 +186,7 @@ extension KVBlocks {
                     try KVTable.insert(
                         block.shard, key: block.key, parent: parent, space: space, seconds: seconds, db) != nil
                 else { break }
-                installed.append((block.file.path, .init(digest: block.shard.digest, kind: .shard)))
+                installed.append((block.file, .init(digest: block.shard.digest, kind: .shard)))
                 stored.blocks += 1
                 stored.bytes += block.shard.bytes
             }

@@ -73,7 +73,7 @@ extension Revision {
             work.advance(bytes.count)
         }
         try staged.finish(isReadOnly: false)
-        try FileSystem.rename(staged.path, to: target)
+        try staged.rename(to: target)
         try FileSystem.syncDirectory(parent)
     }
 }

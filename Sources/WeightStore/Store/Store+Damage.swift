@@ -118,7 +118,11 @@ extension Store {
     func setAside(_ shard: ShardTable.Entry, _ damage: BlobDamage, _ work: Work) throws -> [String]? {
         let revisions: [String]? = try catalog.write(work: work) { db in
             guard let row = try ShardTable.find(shard.digest, db), row.state == .present else { return nil }
-            if damage.state == .missing, try !FileSystem.isAbsent(blobs.path(shard.digest)) { return nil }
+            if damage.state == .missing {
+                // The directory may have been unmounted since the shard was read.
+                try StoreIdentity.require(blobs, db)
+                if try !FileSystem.isAbsent(blobs.path(shard.digest)) { return nil }
+            }
             try ShardTable.mark(shard.digest, as: damage.state, db)
             if damage.state == .quarantined { try moveToQuarantine(shard.digest) }
             return try Self.revisions(holding: row.id, db)

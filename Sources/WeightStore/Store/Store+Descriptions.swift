@@ -86,7 +86,7 @@ extension Store {
         guard try staged.writeWhole(text) == digest else { return false }
         return try catalog.write { db in
             guard try RevisionTable.hasManifest(digest, db) else { return false }
-            try blobs.install([(staged.path, .init(digest: digest, kind: .manifest))])
+            try blobs.install([(staged, .init(digest: digest, kind: .manifest))])
             return true
         }
     }

@@ -39,14 +39,18 @@ extension Store {
     }
 
     /// As `evict`; does nothing if another eviction is running.
-    func evictIfIdle(_ request: EvictionRequest) throws {
+    ///
+    /// - Returns: the bytes stored after the eviction; nil if another one is running.
+    func evictIfIdle(_ request: EvictionRequest) throws -> Int? {
         let turn = try lockFile(request.kind.setting("evict", "lock"))
-        guard try turn.tryLock() else { return }
-        for outcome in try evictInTurn(request, Work(within: misses)).unchecked {
+        guard try turn.tryLock() else { return nil }
+        let summary = try evictInTurn(request, Work(within: misses))
+        for outcome in summary.unchecked {
             logger.warning(
                 "\(outcome.origin): could not be checked for \(outcome.revision), whose shards stay: \(outcome.reason ?? "")"
             )
         }
+        return summary.stored
     }
 
     private func evictInTurn(_ request: EvictionRequest, _ work: Work) throws -> EvictionSummary {

@@ -172,7 +172,7 @@ extension Store {
         try change.commit { db in
             // The same files may have been imported meanwhile as another revision.
             if try RevisionTable.find(digest, of: model, db) != nil { return ((), []) }
-            try blobs.install([(staged.path, .init(digest: digest, kind: .manifest))])
+            try blobs.install([(staged, .init(digest: digest, kind: .manifest))])
             try RevisionTable.setFinalDigest(digest, replacing: provisional, of: revision, db)
             return ((), [model])
         }

@@ -1,3 +1,4 @@
+import Files
 import GRDB
 import Glibc
 import Storage
@@ -7,10 +8,14 @@ import Support
 extension Store {
     /// Drops the block with that shard, if it exists, and all of its descendants.
     ///
+    /// - Parameter isMissing: whether its file was not found. Then nothing is dropped if the file exists now.
     /// - Returns: the number of blocks dropped.
+    /// - Throws: ``StorageError/foreignBlobs(path:found:)`` if the blobs are not mounted: the block may be among them.
     @discardableResult
-    func dropKVBlock(_ digest: ContentDigest) throws -> Int {
+    func dropKVBlock(_ digest: ContentDigest, isMissing: Bool) throws -> Int {
         let dropped = try catalog.write(durable: false) { db in
+            try StoreIdentity.require(blobs, db)
+            if isMissing, try !FileSystem.isAbsent(blobs.path(digest)) { return KVTable.Dropped() }
             guard let row = try ShardTable.find(digest, db), row.kind == .kv else { return KVTable.Dropped() }
             return try KVTable.drop([row.id], db)
         }

@@ -80,7 +80,7 @@ extension Store {
     }
 
     /// Evicts KV blocks, before new ones are stored, if the total would exceed the quota's high watermark. A put is not
-    /// on a latency-critical path, so KV blocks have no background eviction.
+    /// on a latency-critical path, so it does not leave this to the background eviction.
     ///
     /// - Parameters:
     ///   - sizes: bytes of each new block.

@@ -11,7 +11,8 @@ extension Store {
     /// The disk quota for weights, or for KV blocks.
     public func quota(of kind: QuotaKind) throws -> Quota { try catalog.read { db in try Quota(kind, db) } }
 
-    /// Sets the disk quota for weights, or for KV blocks. Evicts nothing.
+    /// Sets the disk quota for weights, or for KV blocks. Evicts nothing itself: every process that keeps the store open
+    /// compares it with the quota every 10 seconds.
     ///
     /// - Throws: ``StorageError/invalid(what:value:reason:)``; ``StorageError/notFound(kind:name:detail:)`` for an
     ///   unknown policy; ``PolicyError/refused(policy:line:message:)`` for a policy that cannot run.

@@ -180,7 +180,7 @@ extension Store {
                 try shard.remove()
                 throw StorageError.missing(path: blobs.path(digest), digest: digest)
             }
-            if let staged = shard.staged { try blobs.install([(staged.path, .init(digest: digest, kind: .shard))]) }
+            if let staged = shard.staged { try blobs.install([(staged, .init(digest: digest, kind: .shard))]) }
             try ShardTable.markFetched(digest, seconds: seconds, db)
         }
         evictInBackground()

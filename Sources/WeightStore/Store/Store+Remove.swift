@@ -221,7 +221,7 @@ extension Store {
         let files = try catalog.read { db in try FileTable.unlinked(db) }
         if files.isEmpty { return }
         // A record that was left would list its model again at a rebuild, without the shards.
-        try catalog.write(work: work) { db in try authority.deletePending(db) }
+        _ = try catalog.write(work: work) { db in try authority.deletePending(db) }
         try slices(SpareReserve(reserve), work).visit(files)
     }
 

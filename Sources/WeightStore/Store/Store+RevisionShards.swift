@@ -15,7 +15,7 @@ extension Store {
         let staged = try change.stage()
         _ = try staged.writeWhole(shards.text)
         try change.commit { db in
-            try blobs.install([(staged.path, .init(digest: shards.digest, kind: .manifest))])
+            try blobs.install([(staged, .init(digest: shards.digest, kind: .manifest))])
             for facts in shards.manifest.files.flatMap(\.content.shards) { try ShardTable.expect(facts, db) }
             let saved = try RevisionRow.save(
                 shards.manifest, digest: shards.digest, model: model, source: url, refs: refs,

@@ -118,7 +118,7 @@ extension Store {
         if access.isReadOnly { return try report(damage, of: shard) }
         if shard.kind == .kv {
             logger.warning("KV block \(shard.digest.short): \(damage.detail); dropped")
-            run.dropped(try dropKVBlock(shard.digest))
+            run.dropped(try dropKVBlock(shard.digest, isMissing: damage.state == .missing))
             return nil
         }
         return try setAside(shard, damage, run.work).map { VerifySummary.Damage(shard, damage, revisions: $0) }

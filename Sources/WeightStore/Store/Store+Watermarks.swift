@@ -67,11 +67,34 @@ extension Store {
             defer { background.isRunning.store(false, ordering: .releasing) }
             guard let self else { return }
             do {
-                try evictIfIdle(EvictionRequest(.quota))
+                _ = try evictIfIdle(EvictionRequest(.quota))
             } catch {
                 logger.warning("background eviction failed: \(error)")
             }
         }
+    }
+
+    /// Evicts weights and KV blocks down to the low watermarks if they are above the high ones. The background eviction
+    /// calls it while the store is open.
+    func evictPeriodically() {
+        for kind in QuotaKind.allCases where !misses.isCancelled {
+            do {
+                try evictPeriodically(kind)
+            } catch is CancellationError {
+                return
+            } catch {
+                logger.warning("background eviction failed: \(error)")
+            }
+        }
+    }
+
+    private func evictPeriodically(_ kind: QuotaKind) throws {
+        let (quota, stored) = try quotaAndStored(kind)
+        guard let high = quota.highBytes, stored > high, background.isDue(kind, quota) else { return }
+        // An error delays the next attempt, too; an eviction of another process does not.
+        var left: Int? = .max
+        defer { if let left { background.note(kind, quota, isEnough: left <= high) } }
+        left = try evictIfIdle(EvictionRequest(.quota, of: kind))
     }
 
     /// As `evictInBackground`, in the calling thread.
@@ -85,7 +108,7 @@ extension Store {
         }
     }
 
-    private func quotaAndStored() throws -> (Quota, Int) {
-        try catalog.read { db in (try Quota(.weights, db), try Totals.bytes(.weights, db)) }
+    private func quotaAndStored(_ kind: QuotaKind = .weights) throws -> (Quota, Int) {
+        try catalog.read { db in (try Quota(kind, db), try Totals.bytes(kind, db)) }
     }
 }

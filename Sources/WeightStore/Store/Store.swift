@@ -118,6 +118,7 @@ public final class Store: Sendable {
             if let error = error as? StorageError { try setAsideIfDamaged(digest, after: error, work) }
             try refetch(digest, work: work)
         }
+        if !access.isReadOnly { background.start { [weak self] in self?.evictPeriodically() } }
     }
 
     deinit {

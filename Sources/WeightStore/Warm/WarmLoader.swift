@@ -34,7 +34,7 @@ struct WarmLoader {
             try await PendingLease(group, warming: warming).value().release()
         } catch StorageError.missing(let path, let digest) where item.prompt != nil {
             // A row without a blob is dropped, so that the block is computed again.
-            try revision.store.dropKVBlock(digest)
+            try revision.store.dropKVBlock(digest, isMissing: true)
             throw StorageError.missing(path: path, digest: digest)
         }
     }

@@ -235,29 +235,28 @@ enum KnownSequences {
         (
             "an import of the rest of an interrupted move has all of its files",
             [
-                write(0, 0), .kill(importing(0, "a", move: true), call: "unlink d0", ordinal: 2), from(0, "a"),
+                write(0, 0), .kill(importing(0, "a", move: true), call: "unlink", place: 0, ordinal: 2), from(0, "a"),
             ]
         ),
         (
             "a move that is killed after its last removal is completed by the next import",
             [
-                write(0, 0), .kill(importing(0, "a", move: true), call: "fsync d0", ordinal: 1),
+                write(0, 0), .kill(importing(0, "a", move: true), call: "fsync", place: 0, ordinal: 1),
                 from(0, "a", move: true),
             ]
         ),
         (
             "a move removes only stored files",
             [
-                write(0, 0), .kill(importing(0, "a", move: true), call: "unlink d0", ordinal: 2), .event(.loseShard(0)),
+                write(0, 0), .kill(importing(0, "a", move: true), call: "unlink", place: 0, ordinal: 2),
                 .event(.loseShard(0)), .event(.loseShard(0)), .event(.loseShard(0)), .event(.loseShard(0)),
-                .event(.loseShard(0)),
-                from(0, "a", move: true),
+                .event(.loseShard(0)), .event(.loseShard(0)), from(0, "a", move: true),
             ]
         ),
         (
             "a move removes only the file that it has read",
             [
-                write(0, 0), .kill(importing(0, "a", move: true), call: "unlink d0", ordinal: 2),
+                write(0, 0), .kill(importing(0, "a", move: true), call: "unlink", place: 0, ordinal: 2),
                 .event(.replace(0, file: 1)),
                 .event(.replace(0, file: 0)), from(0, "a", move: true),
             ]

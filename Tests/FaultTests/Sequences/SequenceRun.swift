@@ -61,18 +61,13 @@ final class SequenceRun {
             guard model.allows(command) else { return }
             steps.append(step)
             try run(command, prefix: [], depth)
-        case .kill(let command, let call, let ordinal):
+        case .kill(let command, let call, let place, let ordinal):
             guard model.allows(command) else { return }
             steps.append(step)
-            // With a directory, as in "unlink d0", only calls on it and its files are counted.
-            let words = call.split(separator: " ").map(String.init)
-            let paths =
-                words.count > 1
-                ? ["\(directory.root)/\(words[1])"]
-                    + TemporaryDirectory.files(below: directory.root + "/" + words[1]).map {
-                        "\(directory.root)/\(words[1])/\($0)"
-                    } : []
-            let prefix = Trace.inject(words[0], "signal=SIGKILL", when: "\(ordinal)", of: paths)
+            // The directory itself, and its files.
+            let root = place.map { directory.place($0) }
+            let paths = root.map { root in [root] + TemporaryDirectory.files(below: root).map { "\(root)/\($0)" } }
+            let prefix = Trace.inject(call, "signal=SIGKILL", when: "\(ordinal)", of: paths ?? [])
             try run(command, prefix: prefix, depth)
         case .fail(let command, let call, let ordinal):
             guard model.allows(command) else { return }

@@ -82,7 +82,7 @@ struct SequenceSearch {
             size = max(size / 2, 1)
         }
         for index in steps.indices where ContinuousClock.now < end {
-            guard case .kill(let command, _, _) = steps[index] else { continue }
+            guard case .kill(let command, _, _, _) = steps[index] else { continue }
             var simpler = steps
             simpler[index] = .run(command)
             if let found = Self.failure(of: simpler) {

@@ -4,8 +4,9 @@ import TestSupport
 /// One step of a random sequence: a command, a command that is killed, or an event.
 enum Step: Sendable, Equatable, CustomStringConvertible {
     case run(SequenceCommand)
-    /// SIGKILL at the `ordinal`th call of `call`. A run with fewer calls ends by itself.
-    case kill(SequenceCommand, call: String, ordinal: Int)
+    /// SIGKILL at the `ordinal`th call of `call`; with a place, of those on the files of that directory. A run with fewer
+    /// calls ends by itself.
+    case kill(SequenceCommand, call: String, place: Int? = nil, ordinal: Int)
     /// EIO at the `ordinal`th call of `call`. A command that fails has changed nothing or all.
     case fail(SequenceCommand, call: String, ordinal: Int)
     case event(SequenceEvent)
@@ -14,8 +15,8 @@ enum Step: Sendable, Equatable, CustomStringConvertible {
     var description: String {
         switch self {
         case .run(let command): "weightstore \(command)"
-        case .kill(let command, let call, let ordinal):
-            "weightstore \(command)    # kill -9 at \(call) \(ordinal)"
+        case .kill(let command, let call, let place, let ordinal):
+            "weightstore \(command)    # kill -9 at \(call) \(place.map { "d\($0) " } ?? "")\(ordinal)"
         case .fail(let command, let call, let ordinal):
             "weightstore \(command)    # EIO at \(call) \(ordinal)"
         case .event(let event): "\(event)"

@@ -35,7 +35,7 @@ struct StepGenerator {
             let step = choose(model, directory)
             switch step {
             case .event(let event): if model.allows(event, directory) { return step }
-            case .run(let command), .kill(let command, _, _), .fail(let command, _, _):
+            case .run(let command), .kill(let command, _, _, _), .fail(let command, _, _):
                 if model.allows(command) { return kill(command) }
             }
         }

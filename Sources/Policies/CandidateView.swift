@@ -1,0 +1,29 @@
+/// The view `candidate`, which a policy reads, and the view below it, which reads the tables.
+///
+/// For a read of a table, SQLite reports to the authorizer the name of the innermost view, and in the same way that of a
+/// common table expression. A policy may call an expression of its own `candidate`. So the tables are read by a second
+/// view, whose name a policy must not contain (`PolicyDatabase.compile`): a read for that name is always the view's.
+enum CandidateView {
+    static let name = "candidate"
+    static let source = "candidate_source"
+
+    /// The statements that create both views, unless they exist.
+    ///
+    /// - Parameters:
+    ///   - isTemporary: whether they read temporary tables.
+    ///   - expression: the expression of each column.
+    ///   - rows: the FROM clause without its keyword, and the clauses after it.
+    static func create(
+        isTemporary: Bool, _ expression: KeyPath<CandidateColumn, String>, from rows: String
+    ) -> String {
+        let create = "CREATE \(isTemporary ? "TEMP " : "")VIEW IF NOT EXISTS"
+        return """
+            \(create) \(source) AS
+            SELECT \(CandidateColumn.select(expression))
+            FROM \(rows);
+            \(create) \(name) AS
+            SELECT \(CandidateColumn.all.map(\.name).joined(separator: ", "))
+            FROM \(source);
+            """
+    }
+}
