@@ -16,8 +16,8 @@ package struct TensorNumbers: Sendable {
             if let layer = entry.layer { layers.insert(layer) }
             if let expert = entry.expert {
                 experts.insert(expert)
-            } else if let stack = stack(entry) {
-                stacked = max(stacked, stack.experts)
+            } else if let known = stack(entry) {
+                stacked = max(stacked, known.experts)
             }
         }
     }
@@ -42,6 +42,7 @@ package struct TensorNumbers: Sendable {
 
     /// `layer 3`, or `layers 0-11`.
     private static func text(_ kind: String, _ range: ClosedRange<Int>) -> String {
-        range.count == 1 ? "\(kind) \(range.lowerBound)" : "\(kind)s \(range.lowerBound)-\(range.upperBound)"
+        range.lowerBound == range.upperBound
+            ? "\(kind) \(range.lowerBound)" : "\(kind)s \(range.lowerBound)-\(range.upperBound)"
     }
 }
