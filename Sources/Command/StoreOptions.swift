@@ -4,7 +4,13 @@ import Logging
 import Origins
 import WeightStore
 
-/// The options of every command: the store and the output format.
+/// The output format.
+struct OutputOptions: ParsableArguments {
+    @Flag(help: "Print JSON.")
+    var json = false
+}
+
+/// The options of every command that uses a store: the store, and the output format.
 struct StoreOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
@@ -13,9 +19,9 @@ struct StoreOptions: ParsableArguments {
         completion: .directory)
     var store: String?
 
-    @Flag(help: "Print JSON.")
-    var json = false
+    @OptionGroup var output: OutputOptions
 
+    var json: Bool { output.json }
     var path: String { store ?? Store.defaultPath }
 
     /// Reports the limits of a command that uses a revision in a store that can only be read.

@@ -10,7 +10,7 @@ import WireFormats
 ///     let revision = try hub.listing(of: "org/name", at: "main")
 ///
 /// Files are requested by commit, so that a branch that moves does not mix two revisions. The token is sent only to the
-/// hub, never to the target of a redirect.
+/// hub, never to the target of a redirect, and by plain HTTP only to this machine.
 public final class HubOrigin: ModelOrigin {
     /// The hub's endpoint.
     public let url: String
@@ -30,19 +30,21 @@ public final class HubOrigin: ModelOrigin {
     ///
     /// - Parameters:
     ///   - url: the hub's endpoint.
-    ///   - token: nil for the environment's token, if there is one: ``HubToken``.
+    ///   - token: nil for the environment's token, if there is one: ``HubToken``; empty for none.
     ///   - options: time limits and security of the connections.
-    /// - Throws: ``FetchError/unusable(url:reason:)``, ``FetchError/badCredentials(url:reason:)``; an error if the token's
-    ///   file cannot be read.
+    /// - Throws: ``FetchError/unusable(url:reason:)``, also for a token and plain HTTP to another machine, unless
+    ///   ``TransportOptions/allowsPlainHTTP``; ``FetchError/badCredentials(url:reason:)``; an error if the token's file
+    ///   cannot be read.
     public init(_ url: String, token: String? = nil, options: TransportOptions = TransportOptions()) throws {
         guard let endpoint = Address(Self.trimmed(url)) else {
             throw FetchError.unusable(url: url, reason: "not a hub's URL; expected https://host or http://host")
         }
         self.url = Self.trimmed(url)
         self.endpoint = endpoint
-        let token = try token ?? HubToken.find()
+        let token = try token ?? HubToken.find() ?? ""
         try HubToken.check(token, for: url)
-        self.token = token
+        self.token = token.isEmpty ? nil : token
+        if !token.isEmpty { try options.check(endpoint, for: url) }
         transport = Transport(options)
     }
 

@@ -31,13 +31,16 @@ public struct TransportOptions: Sendable {
     /// The default options.
     public init() {}
 
+    /// Checks an address to which credentials are sent. Plain HTTP shows them, and the weights, to every machine in
+    /// between.
+    ///
     /// - Throws: ``FetchError/unusable(url:reason:)`` for plain HTTP to another machine, unless it is allowed.
     package func check(_ address: Address, for url: String) throws {
         guard address.scheme == "https" || address.isLoopback || allowsPlainHTTP else {
             throw FetchError.unusable(
                 url: url,
                 reason:
-                    "plain http to another machine is not encrypted; use https, or allow it (WEIGHTSTORE_INSECURE=1)"
+                    "plain http to another machine sends credentials unencrypted; use https, or allow it (WEIGHTSTORE_INSECURE=1)"
             )
         }
     }

@@ -41,7 +41,7 @@ struct Responder: HTTPResponder {
         } catch {
             let failure = HubError(error)
             answer = Answer(failure)
-            if answer.status.kind == .serverError { logger.error("\(line.request): \(error)") }
+            if failure.isOfServer { logger.error("\(line.request): \(error)") }
         }
         metrics.answered(request.method, answer.status)
         return response(answer, to: request, context, line)

@@ -43,6 +43,7 @@ package final class RevisionView: Sendable {
     /// The layers that are fully fetched.
     private let layers: [Int: ShardGroup]
     private let parts = Mutex<[Part: ShardGroup]>([:])
+    private let numbers = OnDemand<TensorNumbers>()
     private let hold: RevisionHold
 
     /// - Parameters:
@@ -108,12 +109,18 @@ package final class RevisionView: Sendable {
     ///
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``; the error of the fetch.
     package func layer(_ number: Int, _ work: Work) throws -> ShardGroup {
-        if let group = layers[number] { return group }
-        guard layerNumbers.contains(number) else {
-            throw StorageError.notFound(
-                kind: "layer", name: "\(name) layer \(number)")
+        try layers[number] ?? part(.layers(number...number), work)
+    }
+
+    /// Checks that there is at least one of the layers, and one of the experts.
+    ///
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)``.
+    package func check(layers: ClosedRange<Int>? = nil, experts: ClosedRange<Int>? = nil) throws {
+        guard layers != nil || experts != nil else { return }
+        let numbers = self.numbers.get {
+            TensorNumbers(tensors.lazy.map(\.entry)) { stack(in: $0) }
         }
-        return try part(.layers(number...number), work)
+        try numbers.check(layers: layers, experts: experts, of: name)
     }
 
     /// The shards of a part. Blocks while its bytes are fetched.
@@ -124,12 +131,10 @@ package final class RevisionView: Sendable {
             return group
         }
         if let known = parts.withLock({ $0[part] }) { return known }
-        // A layer may have no experts, but not the whole model: then the numbers are wrong.
-        if case .withExperts(let numbers, layers: nil) = part,
-            !tensors.contains(where: { Part.hasExpert(numbers, $0.entry, stacked: stack(in: $0.entry)) })
-        {
-            throw StorageError.notFound(
-                kind: "expert", name: "\(name) experts \(numbers.lowerBound)-\(numbers.upperBound)")
+        switch part {
+        case .layers(let layers): try check(layers: layers)
+        case .withExperts(let experts, let layers): try check(layers: layers, experts: experts)
+        case .all, .rest, .stackLayer, .expert, .experts, .shared, .tensor, .tensorOfFile, .file: break
         }
         // A model has tens of thousands of experts, so the part of each is found among the tensors of its layer.
         let candidates = part.layer.flatMap { layers[$0]?.tensors } ?? tensors
@@ -216,7 +221,11 @@ extension RevisionView.Part: CustomStringConvertible {
     /// - Parameter stacked: the experts that the tensor stacks; nil if it is no such tensor. Evaluated only for tensors
     ///   of the part's layer.
     package func contains(_ entry: TensorEntry, stacked: @autoclosure () -> ExpertStack?) -> Bool {
-        func hasExpert(_ numbers: ClosedRange<Int>) -> Bool { Self.hasExpert(numbers, entry, stacked: stacked()) }
+        // Whether the tensor belongs to one of the experts, or stacks one of them.
+        func hasExpert(_ numbers: ClosedRange<Int>) -> Bool {
+            if let expert = entry.expert { return numbers.contains(expert) }
+            return stacked().map { numbers.overlaps(0...$0.experts - 1) } ?? false
+        }
         return switch self {
         case .all: true
         case .rest: entry.layer == nil
@@ -232,15 +241,6 @@ extension RevisionView.Part: CustomStringConvertible {
         case .tensorOfFile(let name, let file): ByteText(entry.name) == name && ByteText(entry.file) == file
         case .file(let file): ByteText(entry.file) == file
         }
-    }
-
-    /// Whether a tensor belongs to one of the experts with these numbers, or stacks one of them.
-    package static func hasExpert(
-        _ numbers: ClosedRange<Int>, _ entry: TensorEntry, stacked: @autoclosure () -> ExpertStack?
-    ) -> Bool {
-        if let expert = entry.expert { return numbers.contains(expert) }
-        guard let stack = stacked() else { return false }
-        return numbers.overlaps(0...stack.experts - 1)
     }
 
     /// The experts, if the part has no other tensors.

@@ -1,3 +1,4 @@
+import Support
 import WeightStore
 
 /// An error response. Its message reaches the client, and contains nothing that the client sent.
@@ -5,6 +6,8 @@ package enum HubError: Error, Equatable {
     case badRequest(String)
     /// The token is missing or wrong.
     case unauthorized(isMissing: Bool)
+    /// The upstream hub requires a token of the server, or rejects it: 401 or 403. Another request gets the same answer.
+    case upstreamDenied(status: Int)
     case noPage
     case noModel
     case noRevision
@@ -38,6 +41,10 @@ package enum HubError: Error, Equatable {
         case .storage(.damaged): self = .unavailable("some of the bytes are damaged")
         case .storage(.busy): self = .unavailable("the store is busy")
         case .cancelled: self = .unavailable("the server is stopping")
+        case .fetch(.unauthorized(_, let status, _)): self = .upstreamDenied(status: status)
+        case .fetch(.notFound("model", _, _)): self = .noModel
+        case .fetch(.notFound("revision", _, _)): self = .noRevision
+        case .fetch(.notFound(let what, _, _)) where what.hasBytePrefix("file"): self = .noFile(commit: nil)
         case .fetch: self = .unavailable("the upstream hub did not return the requested bytes")
         default: self = .failed
         }
@@ -58,6 +65,7 @@ package enum HubError: Error, Equatable {
         case .badRequest(let reason): "Bad request: \(reason)"
         case .unauthorized(isMissing: true): "A token is required (Authorization: Bearer)"
         case .unauthorized(isMissing: false): "Invalid credentials in Authorization header"
+        case .upstreamDenied: "The upstream hub denied access: this server has no token that can read the model"
         case .noPage: "Not found"
         case .noModel: "Repository not found"
         case .noRevision: "Revision not found"

@@ -290,6 +290,25 @@ import Testing
         #expect(place["expert"] as? Int == 60)
     }
 
+    @Test("a command that offers --store uses the store")
+    func storeOption() throws {
+        let root = URL(filePath: #filePath).appending(path: "../../../Sources/Command").standardizedFileURL
+        var commands = 0
+        for path in TemporaryDirectory.files(below: root.path) where path.hasSuffix(".swift") {
+            let text = try String(contentsOf: root.appending(path: path), encoding: .utf8)
+            for command in text.components(separatedBy: ": ParsableCommand").dropFirst()
+            where command.contains(": StoreOptions") {
+                commands += 1
+                let isUsed = ["options.open(", "options.path", ".open(options)"].contains { command.contains($0) }
+                #expect(isUsed, "\(path): \(command.prefix(200))")
+            }
+        }
+        #expect(commands > 40)
+        for command in ["status", "make-bucket", "verify", "repair", "gc"] {
+            #expect(try tool("fleet", command, "--store", directory("store")).status == 64)
+        }
+    }
+
     @Test("shell completions are generated", arguments: ["bash", "zsh", "fish"])
     func completions(shell: String) throws {
         let script = try tool("--generate-completion-script", shell)

@@ -198,6 +198,36 @@ import Testing
         }
     }
 
+    @Test("a setting with a damaged value can be set again, and the error names the setting")
+    func settings() throws {
+        for (name, value, arguments) in [
+            ("quota.bytes", "much".databaseValue, ["quota", "--set", "2G"]),
+            ("quota.bytes", (-1).databaseValue, ["init", "--quota", "2G"]),
+            ("quota.high", 7.databaseValue, ["quota", "--high", "90%"]),
+            ("quota.low", "low".databaseValue, ["quota", "--low", "80%"]),
+            ("quota.policy", 5.databaseValue, ["quota", "--policy", "lfu"]),
+            ("accesses.record", "on".databaseValue, ["record", "off"]),
+        ] {
+            try restore()
+            try Self.open(tool.store).write { db in
+                try db.execute(sql: "UPDATE setting SET value = ? WHERE name = ?", arguments: [value, name])
+                #expect(db.changesCount == 1, "\(name)")
+            }
+            let show = name == "accesses.record" ? "record" : "quota"
+            let damaged = try tool(show)
+            #expect(damaged.status == 7 && damaged.errors.contains(name), "\(name): \(damaged.errors)")
+            let repaired = try tool.run(arguments)
+            #expect(repaired.status == 0, "\(arguments): \(repaired.errors)")
+            #expect(try tool(show).status == 0)
+        }
+        // What is not given is kept, so a damaged quota is not lost with another setting.
+        try restore()
+        try Self.open(tool.store).write { db in
+            try db.execute(sql: "UPDATE setting SET value = 'much' WHERE name = 'quota.bytes'")
+        }
+        #expect(try tool("quota", "--high", "90%").status == 7)
+    }
+
     @Test("a path that leads out of the directory is not exported")
     func escape() throws {
         for path in ["../escaped", "/escaped", "a/../../escaped", ""] {

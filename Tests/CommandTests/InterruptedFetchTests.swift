@@ -50,16 +50,16 @@ import Testing
         let hub = Tool(store: directory("hub"))
         try TestModel(layers: 2, seed: 6).write(to: directory("far"))
         #expect(try hub("import", directory("far"), "--name", "org/far").status == 0)
-        let port = try SilentServer().port
-        let server = try hub.start(["serve", "--port", "\(port)"])
-        let pull = ["pull", "org/far", "--include", "config.json", "--origin", "http://127.0.0.1:\(port)"]
+        let port = try FreePort()
+        let server = try hub.start(["serve", "--port", "\(port.number)"])
+        let pull = ["pull", "org/far", "--include", "config.json", "--origin", "http://127.0.0.1:\(port.number)"]
         while try tool.run(pull).status != 0 {
             try #require(server.isRunning)
             usleep(20_000)
         }
         server.signal(SIGTERM)
         #expect(server.result().status == 0)
-        let origin = try SilentServer(port: port)
+        let origin = try SilentServer(port: port.number)
         let run = try tool.start([command, "org/far"] + (command == "export" ? [directory("out")] : []))
         try interrupt(run, SIGTERM, waitingFor: origin)
     }

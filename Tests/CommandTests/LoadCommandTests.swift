@@ -44,6 +44,9 @@ import Testing
         #expect(try tensors("--experts", "0-3") == model.tensors.count)
         let absent = try tool("load", "mixture", "--experts", "4-9")
         #expect(absent.status == 2 && absent.errors.contains("experts 4-9: no such expert"), "\(absent.errors)")
+        #expect(try tool("load", "mixture", "--experts", "4-9", "--layers", "0").status == 2)
+        let layers = try tool("load", "mixture", "--layers", "2-5")
+        #expect(layers.status == 2 && layers.errors.contains("layers 2-5: no such layer"), "\(layers.errors)")
         let result = try tool("load", "mixture", "--experts", "2-1")
         #expect(result.status == 64)
     }

@@ -272,10 +272,12 @@ struct NodeTests {
         let store = try fixture.publisher("publisher", [TestModel(layers: 3)])
         let fleet = try fixture.fleet()
         let first = try fleet.pushBlocking(try store.revision("org/model"), of: store)
-        let port = Int.random(in: 30_000..<32_000)
-        let proxy = try FaultProxy(to: port, Array(repeating: .trickle, count: 100))
+        // The node announces the proxy, so the proxy is first.
+        let port = try FreePort()
+        defer { withExtendedLifetime(port) {} }
+        let proxy = try FaultProxy(to: port.number, Array(repeating: .trickle, count: 100))
         let slow = try NodeProcess(
-            fixture, "slow", ["org/model", "--port", "\(port)", "--advertise", "http://127.0.0.1:\(proxy.port)"])
+            fixture, "slow", ["org/model", "--port", "\(port.number)", "--advertise", "http://127.0.0.1:\(proxy.port)"])
         try fixture.wait(for: first.digest, on: [slow])
         let node = try NodeProcess(fixture, "node")
         try fixture.wait(for: first.digest, on: [node])

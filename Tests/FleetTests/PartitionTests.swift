@@ -19,7 +19,7 @@ struct PartitionTests {
         let network = try Namespace()
         let fixture = try FleetFixture(etcdAt: network.host)
         let store = try fixture.publisher("publisher", (1...3).map { TestModel(layers: 2, seed: UInt64($0)) })
-        let (port, gateway) = try fixture.objects.gateway("\(network.host):\(Int.random(in: 20_000..<30_000))")
+        let (port, gateway) = try fixture.objects.gateway("\(network.host):0")
         defer { kill(gateway, SIGKILL) }
         let environment = [
             "WEIGHTSTORE_ORIGIN": fixture.url(port: port, host: network.host), "WEIGHTSTORE_INSECURE": "1",

@@ -123,7 +123,9 @@ import Testing
         let url = "peer+\(nginx.url)/org/peer/resolve/\(commit!["sha"]!)"
         let store = try Store(at: fixture.directory("store"), create: true)
         store.register(scheme: "peer+http") { try PeerOrigin($0, token: "") }
-        let request = try fixture.request(FetchSelection(layers: 0...0), "org/model@\(imported.digest)", from: url)
+        var request = try fixture.request(FetchSelection(layers: 2...9), "org/model@\(imported.digest)", from: url)
+        #expect(throws: StorageError.self) { try store.pullBlocking(request) }
+        request.selection = FetchSelection(layers: 0...0)
         #expect(try !store.pullBlocking(request).complete)
         let revision = try store.revision("org/model")
         #expect(try revision.layer(0).tensors.count == 4)

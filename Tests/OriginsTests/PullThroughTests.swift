@@ -31,6 +31,54 @@ import WeightStore
         #expect(try second.pullBlocking(request).digest == first.digest)
     }
 
+    @Test("what an upstream denies or lacks is answered at once with its status, and is requested only once")
+    func denied() throws {
+        let fixture = try HubFixture()
+        let directory = try TemporaryDirectory()
+        func serve(_ name: String, token: String) throws -> ChildProcess {
+            try ChildProcess.daemon([
+                "/usr/bin/env", "HF_TOKEN=\(token)", "HF_TOKEN_PATH=/nowhere", Tool.path, "serve", "--port", "0",
+                "--store", directory(name), "--upstream", fixture.hub.url, "--quiet",
+            ])
+        }
+        func head(_ url: String) throws -> String {
+            let answer = try ChildProcess.run(["curl", "-s", "-D", "-", "-o", "/dev/null", url])
+            let head = String(decoding: answer.bytes, as: UTF8.self).lowercased()
+            #expect(!head.contains("retry-after"), "\(head)")
+            return head
+        }
+        for token in ["", "hf_wrong"] {
+            try fixture.hub.set(token: "hf_topsecret")
+            let server = try serve("denied\(token)", token: token)
+            let url = try server.line()
+            #expect(try head("\(url)/api/models/org/model/revision/main").hasPrefix("http/1.1 401"))
+            #expect(try fixture.hub.requests().count == 1)
+            let client = try fixture.store("client\(token)")
+            let refused = #expect(throws: FetchError.self) { try client.pullBlocking(fixture.request(from: url)) }
+            guard case .unauthorized(_, 401, _) = refused else {
+                Issue.record("\(refused.map { "\($0)" } ?? "")")
+                continue
+            }
+            #expect(try fixture.hub.requests().count == 2)
+        }
+
+        // The token is right for the listing. Then the upstream takes it back, and then it lacks the file.
+        try fixture.hub.set(token: "hf_topsecret")
+        let server = try serve("listed", token: "hf_topsecret")
+        let url = try server.line()
+        #expect(try head("\(url)/api/models/org/model/revision/main").hasPrefix("http/1.1 200"))
+        // The content network rejects the address that the server has, so the server requests another from the hub.
+        var signature = HubServer.Fault("status", "^/org/model/model", times: 99)
+        signature.status = 403
+        try fixture.hub.set([signature], token: "another")
+        #expect(try head("\(url)/org/model/resolve/main/model.safetensors").hasPrefix("http/1.1 401"))
+        var lost = HubServer.Fault("status", "resolve", times: 99)
+        lost.status = 404
+        try fixture.hub.set([signature, lost], token: "hf_topsecret")
+        let answer = try head("\(url)/org/model/resolve/main/model.safetensors")
+        #expect(answer.hasPrefix("http/1.1 404") && answer.contains("x-error-code: entrynotfound"), "\(answer)")
+    }
+
     @Test(
         "the Python client gets the real model from an empty store, each byte from upstream once; a second one without upstream",
         .enabled(if: RealModel.path != nil, "WEIGHTSTORE_REAL_MODEL is not set; Tests/run sets it"),

@@ -80,6 +80,40 @@ import WeightStore
         #expect(!server.logText.contains("GET"))
     }
 
+    @Test("a redirect from https to http is refused: neither the request nor its token is sent there")
+    func downgrade() throws {
+        let authority = try CertificateAuthority(directory)
+        let certificate = try authority.issue("server")
+        try model.write(to: directory("hub/org/model"))
+        let hub = try HubServer(directory("hub"))
+        let server = try ChildProcess.daemon([
+            "/usr/bin/env", "python3", "-c",
+            """
+            import http.server, ssl, sys
+            class Handler(http.server.BaseHTTPRequestHandler):
+                def do_GET(self):
+                    print(self.headers.get("Authorization"), flush=True)
+                    self.send_response(302)
+                    self.send_header("Location", sys.argv[1] + self.path)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                def log_message(self, *arguments): pass
+            server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(sys.argv[2], sys.argv[3])
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            print(server.server_port, flush=True)
+            server.serve_forever()
+            """, hub.url, certificate.chain, certificate.key,
+        ])
+        let url = "https://127.0.0.1:\(try server.line())"
+        let environment = authority.environment.merging(["HF_TOKEN": "hf_topsecret"]) { $1 }
+        let result = try pull("org/model", from: url, environment)
+        #expect(result.status == 8 && result.errors.contains("less secure"), "\(result.errors)")
+        #expect(try server.line() == "Bearer hf_topsecret")
+        #expect(try hub.requests().isEmpty)
+    }
+
     @Test("an unreadable file of authorities is reported")
     func unreadable() throws {
         let authority = try CertificateAuthority(directory)

@@ -18,11 +18,32 @@ import WireFormats
         #expect((Address(url)?.isLoopback ?? false) == isLocal)
     }
 
-    @Test("plain http is refused for a name that begins like a local address")
+    @Test("every origin refuses to send credentials by plain http to another machine, unless it is allowed")
     func plainHTTP() throws {
-        var options = TransportOptions()
-        options.allowsPlainHTTP = false
-        #expect(throws: FetchError.self) { try PeerOrigin("peer+http://127.example.com", options: options) }
+        let keys = ["AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s"]
+        let origins: [(String, TransportOptions) throws -> any Origin] = [
+            { try HubOrigin("http://\($0)", token: "hf_topsecret", options: $1) },
+            { try PeerOrigin("peer+http://\($0)", token: "hf_topsecret", options: $1) },
+            { try S3Origin("s3://b/p?endpoint=http://\($0)&style=path", options: $1, environment: keys) },
+        ]
+        var (strict, lax) = (TransportOptions(), TransportOptions())
+        (strict.allowsPlainHTTP, lax.allowsPlainHTTP) = (false, true)
+        for make in origins {
+            // One of the names begins like an address of this machine.
+            for host in ["10.255.255.1:8000", "127.example.com"] {
+                let refused = #expect(throws: FetchError.self) { _ = try make(host, strict) }
+                guard case .unusable(_, let reason) = refused, reason.contains("use https"),
+                    !reason.contains("topsecret")
+                else {
+                    Issue.record("\(host): \(refused.map { "\($0)" } ?? "allowed")")
+                    continue
+                }
+                _ = try make(host, lax)
+            }
+            for host in ["127.0.0.1:8000", "localhost"] { _ = try make(host, strict) }
+        }
+        _ = try HubOrigin("https://10.255.255.1", token: "hf_topsecret", options: strict)
+        _ = try HubOrigin("http://10.255.255.1", token: "", options: strict)
     }
 
     @Test("lines are split at any boundary of the pieces, and one without an end is refused")

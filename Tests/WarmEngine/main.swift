@@ -28,23 +28,24 @@ case "use":
 case "first":
     var report = Report()
     if arguments[2] == "warm" {
-        let before = Counters.now
+        let before = try CachedBlobs(of: arguments[1])
         var request = WarmRequest()
         request.engine = engine
         let summary = try await store.warm(request)
         report.warm = .init(
             planned: summary.plan.items.map { "\($0.revision) \($0.prompt ?? "")" }, warmed: summary.warmed,
-            computed: summary.computed, failed: summary.failed.map(\.message), counters: Counters.now - before)
+            computed: summary.computed, failed: summary.failed.map(\.message),
+            bytesRead: try CachedBlobs(of: arguments[1]).bytesRead(since: before))
     }
     for model in models {
-        let (tier, before) = (store.gauges[0], Counters.now)
+        let (tier, before) = (store.gauges[0], try CachedBlobs(of: arguments[1]))
         let answer = try await engine.request(model, in: store)
-        let (gauge, counters) = (store.gauges[0], Counters.now - before)
+        let (gauge, after) = (store.gauges[0], try CachedBlobs(of: arguments[1]))
         report.requests.append(
             .init(
                 model: model, bytes: answer.bytes, sum: answer.sum, prompts: answer.prompts,
                 hits: gauge.hits - tier.hits,
-                misses: gauge.misses - tier.misses, counters: counters))
+                misses: gauge.misses - tier.misses, bytesRead: after.bytesRead(since: before)))
     }
     print(String(decoding: try JSONEncoder().encode(report), as: UTF8.self))
 default:
@@ -52,35 +53,43 @@ default:
     let revision = try store.revision(models[0])
     // The catalog is read before, as by an engine during its start.
     _ = try revision.residency(in: .ram)
-    let before = Counters.now
+    let before = try diskBytes()
     let start = ContinuousClock.now
     let lease = try await revision.lease(layer: 0, in: .ram)
     let touched = try lease.tensors.reduce(0) { $0 + (try lease.withUnsafeBytes(of: $1, Engine.touch)) }
     let time = ContinuousClock.now - start
-    print(Int(time / .nanoseconds(1)), (Counters.now - before).diskBytes, touched)
+    print(Int(time / .nanoseconds(1)), try diskBytes() - before, touched)
 }
 
 // A global is never released, and counts are written when the store is closed.
 store.flush()
 
-/// The kernel's counters for this process.
-struct Counters: Encodable {
-    /// Bytes that were read from disks.
-    var diskBytes: Int
-    /// Page faults that had to wait for a disk.
-    var majorFaults: Int
+/// Bytes that this process has read from disks, of any file.
+func diskBytes() throws -> Int {
+    let lines = try String(contentsOfFile: "/proc/self/io", encoding: .utf8).split(separator: "\n")
+    return lines.first { $0.hasPrefix("read_bytes:") }.flatMap { Int($0.split(separator: " ")[1]) } ?? 0
+}
 
-    static var now: Counters {
-        let lines = try! String(contentsOfFile: "/proc/self/io", encoding: .utf8).split(separator: "\n")
-        var usage = rusage()
-        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-        return Counters(
-            diskBytes: Int(lines.first { $0.hasPrefix("read_bytes:") }!.split(separator: " ")[1])!,
-            majorFaults: usage.ru_majflt)
+/// The bytes of a store's blobs that are in the page cache. No other file counts: the kernel may drop the pages of this
+/// program's own code at any time, if other processes need their memory.
+struct CachedBlobs {
+    /// By the path of the blob.
+    private let bytes: [String: Int]
+
+    init(of store: String) throws {
+        var bytes: [String: Int] = [:]
+        for name in try FileManager.default.subpathsOfDirectory(atPath: store + "/blobs") {
+            let path = "\(store)/blobs/\(name)"
+            guard let status = try FileSystem.status(path), status.isFile else { continue }
+            let file = try FileDescriptor(path, O_RDONLY)
+            bytes[name] = try FileMapping(file, bytes: status.bytes).cachedBytes()
+        }
+        self.bytes = bytes
     }
 
-    static func - (after: Counters, before: Counters) -> Counters {
-        Counters(diskBytes: after.diskBytes - before.diskBytes, majorFaults: after.majorFaults - before.majorFaults)
+    /// The bytes that were read from the disk since `earlier`. Blobs that were written since then do not count.
+    func bytesRead(since earlier: CachedBlobs) -> Int {
+        earlier.bytes.reduce(0) { $0 + max((bytes[$1.key] ?? 0) - $1.value, 0) }
     }
 }
 
@@ -90,7 +99,8 @@ struct Report: Encodable {
         let warmed: Int
         let computed: Int
         let failed: [String]
-        let counters: Counters
+        /// Bytes of blobs that were read from the disk.
+        let bytesRead: Int
     }
 
     struct Request: Encodable {
@@ -101,7 +111,8 @@ struct Report: Encodable {
         let prompts: [String: [Int]]
         let hits: Int
         let misses: Int
-        let counters: Counters
+        /// Bytes of blobs that were read from the disk.
+        let bytesRead: Int
     }
 
     var warm: Warm?

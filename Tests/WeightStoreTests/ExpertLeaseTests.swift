@@ -147,6 +147,46 @@ import Testing
         #expect(try store.verifyBlocking().damage.isEmpty)
     }
 
+    @Test("a pull, lease, stream or prefetch of layers or experts that no tensor has is refused, and fetches nothing")
+    func absentNumbers() throws {
+        func absent(_ body: () throws -> Void) throws -> String? {
+            do { try body() } catch StorageError.notFound(let kind, _, _) { return kind }
+            return nil
+        }
+        let hub = try hub()
+        let store = try Store(at: directory("store"), create: true)
+        store.register(scheme: "made") { _ in hub }
+        var request = try PullRequest("org/model")
+        request.origin = hub.url
+        request.selection = FetchSelection.nothing
+        try store.pullBlocking(request)
+        _ = hub.reads()
+        for (selection, kind) in [
+            (FetchSelection(experts: 8...99), "expert"), (FetchSelection(layers: 0...1, experts: 8...8), "expert"),
+            (FetchSelection(layers: 3...9), "layer"), (FetchSelection(layers: 3...3, experts: 0...7), "layer"),
+        ] {
+            request.selection = selection
+            #expect(try absent { try store.pullBlocking(request) } == kind, "\(selection)")
+        }
+        let revision = try store.revision("org/model")
+        for layers in [nil, 0...0, 2...2] as [ClosedRange<Int>?] {
+            #expect(
+                try absent { _ = try revision.leaseBlocking(layers: layers, withExperts: 8...9, in: .ram) } == "expert")
+        }
+        #expect(try absent { _ = try revision.leaseBlocking(layers: 3...9, in: .ram) } == "layer")
+        #expect(try absent { _ = try revision.stream(to: .ram, experts: 8...9) } == "expert")
+        #expect(try absent { _ = try revision.stream(to: .ram, layers: 3...9) } == "layer")
+        #expect(try absent { try revision.prefetch(layers: 0...2, experts: 8...9, in: .ram) } == "expert")
+        #expect(try absent { try revision.prefetch(layers: 3...9, in: .ram) } == "layer")
+        #expect(hub.reads().isEmpty)
+        // A stack has experts, too.
+        try Self.stacked.write(to: directory("stacked"))
+        try store.importModelBlocking(ImportRequest(source: directory("stacked")))
+        let stacked = try store.revision("stacked")
+        #expect(try absent { _ = try stacked.leaseBlocking(withExperts: 8...9, in: .ram) } == "expert")
+        #expect(try !stacked.leaseBlocking(withExperts: 7...9, in: .ram).tensors.isEmpty)
+    }
+
     @Test("a pull by manifest selects the shards of the wanted experts, and those outside of the experts")
     func manifestSelection() throws {
         _ = try hub()

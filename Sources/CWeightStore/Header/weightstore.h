@@ -249,7 +249,8 @@ weightstore_status weightstore_lease_experts(
     weightstore_lease **lease);
 
 /* The tensors of a layer for an expert-parallel rank: without those of experts other than `first` to `last`. A tensor
- * that stacks all experts is among them, whole. */
+ * that stacks all experts is among them, whole. The layer may have none of the experts, but not the whole revision:
+ * WEIGHTSTORE_NOT_FOUND. */
 weightstore_status weightstore_lease_layer_with_experts(
     weightstore_revision *revision, int64_t layer, int64_t first, int64_t last, const char *tier,
     weightstore_lease **lease);

@@ -8,7 +8,7 @@ struct Families: ParsableCommand {
         discussion: "With a name, show its layer and expert.")
 
     @Argument(help: "A tensor's name.") var name: String?
-    @Flag(help: "Print JSON.") var json = false
+    @OptionGroup var output: OutputOptions
 
     private struct Row: Encodable {
         let pattern: String
@@ -28,7 +28,7 @@ struct Families: ParsableCommand {
         if let name {
             let place = TensorPlace(tensorName: name)
             let row = Place(stack: place.stack, layer: place.layer, expert: place.expert)
-            if json { return try Terminal.write(json: row) }
+            if output.json { return try Terminal.write(json: row) }
             guard let layer = place.layer else { return try Terminal.write("\(name): belongs to no layer\n") }
             return try Terminal.write(
                 "\(name): layer \(layer) of \(place.stack ?? "")"
@@ -37,7 +37,7 @@ struct Families: ParsableCommand {
         let rows = TensorPlace.families.map {
             Row(pattern: $0.pattern, example: $0.example, layer: $0.layer, expert: $0.expert, models: $0.models)
         }
-        if json { return try Terminal.write(json: rows) }
+        if output.json { return try Terminal.write(json: rows) }
         var table = Table("PATTERN", "MODELS")
         for row in rows { table.add(row.pattern, row.models) }
         try Terminal.write(table.text)

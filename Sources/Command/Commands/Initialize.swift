@@ -27,7 +27,7 @@ struct Initialize: ParsableCommand {
     func run() throws {
         let store = try options.open(create: true)
         if let sharedGroup { try store.share(withGroup: sharedGroup) }
-        var limit = try store.quota
+        var limit = try store.quota(of: .weights, except: quota == nil ? [] : [.bytes])
         if let quota {
             limit.bytes = quota.bytes
             try store.setQuota(limit)

@@ -21,13 +21,18 @@ struct QuotaCommand: ParsableCommand {
 
     func run() throws {
         let store = try options.open()
-        var quota = try store.quota(of: kind)
-        let old = quota
+        var replaced: Set<Quota.Setting> = []
+        if set != nil { replaced.insert(.bytes) }
+        if high != nil { replaced.insert(.high) }
+        if low != nil { replaced.insert(.low) }
+        if policy != nil { replaced.insert(.policy) }
+        // What is replaced is not read: its old value may be damaged.
+        var quota = try store.quota(of: kind, except: replaced)
         if let set { quota.bytes = set.bytes }
         if let high { quota.high = high.fraction }
         if let low { quota.low = low.fraction }
         if let policy { quota.policy = policy }
-        if quota != old { try store.setQuota(quota, of: kind) }
+        if !replaced.isEmpty { try store.setQuota(quota, of: kind) }
         switch kind {
         case .weights:
             let gauge = try store.diskGauge()

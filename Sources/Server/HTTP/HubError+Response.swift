@@ -6,6 +6,7 @@ extension HubError {
         switch self {
         case .badRequest: .badRequest
         case .unauthorized: .unauthorized
+        case .upstreamDenied(let status): status == 401 ? .unauthorized : .forbidden
         case .noPage, .noModel, .noRevision, .noFile: .notFound
         case .method: .methodNotAllowed
         case .preconditionFailed: .preconditionFailed
@@ -15,11 +16,18 @@ extension HubError {
         }
     }
 
+    /// Whether the operator of the server can mend it, and not the client.
+    var isOfServer: Bool {
+        if case .upstreamDenied = self { return true }
+        return status.kind == .serverError
+    }
+
     var fields: HTTPFields {
         var fields: HTTPFields = [.xErrorMessage: message]
         if let code { fields[.xErrorCode] = code }
         switch self {
         case .unauthorized: fields[.wwwAuthenticate] = "Bearer realm=\"weightstore\", Basic realm=\"weightstore\""
+        case .upstreamDenied(401): fields[.wwwAuthenticate] = "Bearer realm=\"upstream\""
         case .noFile(let commit): fields[.xRepoCommit] = commit
         case .method(let allowed): fields[.allow] = allowed
         case .range(let bytes): fields[.contentRange] = "bytes */\(bytes)"

@@ -9,7 +9,13 @@ enum SettingTable {
     package static func get<Value: DatabaseValueConvertible>(_ name: String, _ db: Database) throws -> Value? {
         // As a row: a single value of another type would be converted, and a quota would become 0.
         try Row.fetchOne(db.cachedStatement(sql: "SELECT value FROM setting WHERE name = ?"), arguments: [name])
-            .map { try $0.value("value") }
+            .map { row -> Value in
+                do {
+                    return try row.value("value")
+                } catch let error as DatabaseError {
+                    throw DatabaseError.damaged("setting \(name): \(error.message ?? error.description)")
+                }
+            }
     }
 
     /// Sets a value.

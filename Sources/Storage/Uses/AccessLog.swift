@@ -74,7 +74,7 @@ package final class AccessLog: Sendable {
         self.sources = sources
         self.recorder = recorder
         self.logger = logger
-        recorder.isOn = try counts && catalog.read(AccessRecorder.isOn)
+        recorder.isOn = counts && Self.isRecording(catalog)
         timer = DispatchSource.makeTimerSource(queue: queue)
         timer.schedule(
             deadline: .now() + .seconds(Self.interval), repeating: .seconds(Self.interval), leeway: .seconds(5))
@@ -132,13 +132,18 @@ package final class AccessLog: Sendable {
             if !taken.isEmpty {
                 try catalog.write(durable: false, within: Self.patience) { db in try Self.save(taken, db) }
             }
-            recorder.isOn = try catalog.read(AccessRecorder.isOn)
+            recorder.isOn = Self.isRecording(catalog)
             try recorder.flush(catalog)
         } catch StorageError.busy where !isLast {
             uses.withLock { $0.merge(taken) }
         } catch {
             logger.warning("access counts were lost: \(error)")
         }
+    }
+
+    private static func isRecording(_ catalog: Catalog) -> Bool {
+        // A damaged setting does not keep a store from opening, so that it can be set again.
+        (try? catalog.read(AccessRecorder.isOn)) ?? false
     }
 
     private static func save(_ uses: Uses, _ db: Database) throws {

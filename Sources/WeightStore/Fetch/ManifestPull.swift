@@ -45,6 +45,9 @@ struct ManifestPull {
     }
 
     private func fetchShards(_ manifest: Manifest) throws {
+        let held = try store.heldRevision("\(request.model)@\(request.revision)")
+        defer { withExtendedLifetime(held) {} }
+        try held.check(request.selection)
         var wanted: [ContentDigest: Int] = [:]
         for file in manifest.files {
             for shard in request.selection.shards(of: file) { wanted[shard.digest] = shard.bytes }
@@ -54,8 +57,6 @@ struct ManifestPull {
         }
         let bytes = missing.values.reduce(0, +)
         try store.checkRoom(for: bytes)
-        let held = try store.heldRevision("\(request.model)@\(request.revision)")
-        defer { withExtendedLifetime(held) {} }
         work.expect(bytes)
         let (store, work) = (store, work)
         try ParallelWork.run(missing.sorted { $0.key < $1.key }) { shard in

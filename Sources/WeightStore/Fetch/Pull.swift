@@ -55,6 +55,7 @@ struct Pull {
         let digest = try store.catalog.read { db in try RevisionTable.initialDigest(of: revision, db) }
         let held = try digest.map { try store.heldRevision("\(request.model)@\($0.hex)") }
         defer { withExtendedLifetime(held) {} }
+        try held?.check(request.selection)
         try store.fetch(request.selection, of: revision, from: origin, prefixes: prefixes, work)
         return try summary(revision, remote)
     }

@@ -1,3 +1,4 @@
+import ModelFormats
 import Storage
 import Support
 
@@ -11,6 +12,18 @@ extension Revision {
         if pending.isEmpty { return chosen }
         try fetch(FetchSelection(pending), store.misses)
         return try places(layer: layer, named: name).filter(isChosen)
+    }
+
+    /// Checks that there is at least one of the layers, and one of the experts, of a selection.
+    ///
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)``.
+    func check(_ selection: FetchSelection) throws {
+        guard selection.layers != nil || selection.experts != nil else { return }
+        let formats = try formats()
+        let numbers = try TensorNumbers(places().lazy.map(\.entry)) { entry in
+            entry.expertStack(formats[ByteText(entry.file)] ?? .other)
+        }
+        try numbers.check(layers: selection.layers, experts: selection.experts, of: name)
     }
 
     /// Fetches the bytes of a selection that were never fetched. Evicted shards are fetched again when they are mapped.

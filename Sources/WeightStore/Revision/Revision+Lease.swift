@@ -43,8 +43,9 @@ extension Revision {
     ///
     /// - Parameters:
     ///   - layers: the layers; nil means all tensors, those outside of the layers included.
-    ///   - experts: the numbers of the experts, in every layer. A tensor that stacks all experts is included, whole,
-    ///     because engines expect it as in the file. ``lease(experts:ofLayer:in:)`` loads only some of its experts.
+    ///   - experts: the numbers of the experts, in every layer; the revision must have one of them, and a layer may have
+    ///     none. A tensor that stacks all experts is included, whole, because engines expect it as in the file.
+    ///     ``lease(experts:ofLayer:in:)`` loads only some of its experts.
     ///   - tier: where the bytes are leased.
     public func lease(
         layers: ClosedRange<Int>? = nil, withExperts experts: ClosedRange<Int>, in tier: Tier
@@ -131,20 +132,19 @@ extension Revision {
     ///   - layers: the numbers of the layers; nil means all.
     ///   - experts: of the experts of each layer, only those with these numbers; nil means all.
     ///   - ahead: the number of layers that may be loading, or loaded and not yet consumed.
-    /// - Throws: ``StorageError/notFound(kind:name:detail:)`` if the revision has none of these layers.
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)`` if the revision has none of these layers, or none of these
+    ///   experts.
     public func stream(
         to tier: Tier, layers: ClosedRange<Int>? = nil, experts: ClosedRange<Int>? = nil, ahead: Int = 3
     ) throws -> LayerStream {
         let view = try view(in: tier)
+        try view.check(layers: layers, experts: experts)
         let chosen: [LayerStream.Layer] = try view.layerNumbers.filter { layers?.contains($0) ?? true }.map { number in
             let part = RevisionView.Part(layer: number, experts: experts)
             guard view.isPending(part) else { return .here(try view.part(part, store.misses)) }
             return .toFetch { work in try self.view(in: tier).part(part, Work(within: self.store.misses, work)) }
         }
-        guard !chosen.isEmpty else {
-            throw StorageError.notFound(
-                kind: "layer", name: "\(name) layers \(layers.map { "\($0)" } ?? "")")
-        }
+        guard !chosen.isEmpty else { throw StorageError.notFound(kind: "layer", name: name) }
         return LayerStream(layers: chosen, ahead: ahead)
     }
 

@@ -11,15 +11,12 @@ extension Revision {
     ///   - layers: the numbers of the layers.
     ///   - experts: of the experts of each layer, only those with these numbers; nil means all.
     ///   - tier: where the bytes are loaded.
-    /// - Throws: ``StorageError/notFound(kind:name:detail:)`` if the revision has none of these layers.
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)`` if the revision has none of these layers, or
+    ///   none of these experts.
     public func prefetch(layers: ClosedRange<Int>, experts: ClosedRange<Int>? = nil, in tier: Tier) throws {
         let view = try view(in: tier)
-        let numbers = view.layerNumbers.filter(layers.contains)
-        guard !numbers.isEmpty else {
-            throw StorageError.notFound(
-                kind: "layer", name: "\(name) layers \(layers)")
-        }
-        let parts = numbers.map { RevisionView.Part(layer: $0, experts: experts) }
+        try view.check(layers: layers, experts: experts)
+        let parts = view.layerNumbers.filter(layers.contains).map { RevisionView.Part(layer: $0, experts: experts) }
         let toFetch = parts.filter(view.isPending)
         for part in parts where !toFetch.contains(part) { try view.part(part, store.misses).prefetch() }
         guard !toFetch.isEmpty else { return }

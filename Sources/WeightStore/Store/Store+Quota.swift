@@ -9,7 +9,13 @@ extension Store {
     }
 
     /// The disk quota for weights, or for KV blocks.
-    public func quota(of kind: QuotaKind) throws -> Quota { try catalog.read { db in try Quota(kind, db) } }
+    public func quota(of kind: QuotaKind) throws -> Quota { try quota(of: kind, except: []) }
+
+    /// - Parameter replaced: settings that have their defaults, because the caller replaces them, whatever the catalog
+    ///   has.
+    package func quota(of kind: QuotaKind, except replaced: Set<Quota.Setting>) throws -> Quota {
+        try catalog.read { db in try Quota(kind, except: replaced, db) }
+    }
 
     /// Sets the disk quota for weights, or for KV blocks. Evicts nothing itself: every process that keeps the store open
     /// compares it with the quota every 10 seconds.

@@ -19,7 +19,7 @@ extension Store {
     ///   - work: cancelling it ends the fetch with `CancellationError`; ``stopFetching()`` does so, too.
     /// - Throws: ``StoreError/quotaFull(quota:stored:requested:evictable:)`` or ``FileError/diskFull(path:lacksInodes:)`` if there is
     ///   no room for it; ``StorageError/missing(path:digest:)`` if no origin is known to have the shard. If every origin
-    ///   fails, the error of the last one: ``StoreError/originDiffers(origin:digest:found:)`` or
+    ///   fails, the error of the last one: ``FetchError``, ``StoreError/originDiffers(origin:digest:found:)`` or
     ///   ``StoreError/originFailed(origin:digest:reason:)``.
     public func refetch(_ digest: ContentDigest, work: Work = Work()) throws {
         if access.isReadOnly { return try requireUnchanged(digest) }
@@ -165,7 +165,7 @@ extension Store {
             throw error
         } catch {
             try shard.abandon()
-            if Self.isOwn(error) { throw error }
+            if Self.isOwn(error) || error is FetchError { throw error }
             throw StoreError.originFailed(origin: source.url, digest: wanted.digest, reason: "\(error)")
         }
     }

@@ -136,6 +136,7 @@ static void check_arguments(const char *path, const char *model) {
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_experts(revision, 0, 2, 1, "host", &lease));
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_experts(revision, 0, -1, 1, "host", &lease));
     FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_lease_layer_with_experts(revision, 99, 0, 7, "host", &lease));
+    FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_lease_layer_with_experts(revision, 0, 0, 7, "host", &lease));
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_layer_with_experts(revision, 0, 2, 1, "host", &lease));
     FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_lease_tensor(revision, NULL, "no tensor", "host", &lease));
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_tensor(revision, NULL, NULL, "host", &lease));
@@ -147,6 +148,7 @@ static void check_arguments(const char *path, const char *model) {
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_prefetch_layers(revision, -1, 0, "host"));
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_prefetch_layers_with_experts(revision, 0, 1, 3, 2, "host"));
     FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_prefetch_layers_with_experts(revision, 98, 99, 0, 2, "host"));
+    FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_prefetch_layers_with_experts(revision, 0, 1, 0, 2, "host"));
     FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_prefetch_layers(revision, 98, 99, "host"));
     EXPECT(lease == NULL);
 

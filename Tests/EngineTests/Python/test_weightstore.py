@@ -331,6 +331,8 @@ class Store(unittest.TestCase):
             self.assertEqual(store.statistics("host").leased, 0)
 
     def test_experts_of_a_layer_are_leased_alone_or_with_the_rest_of_the_layer(self):
+        import weightstore.vllm
+
         def name(layer, expert):
             return f"model.layers.{layer}.mlp.experts.{expert}.up_proj.weight"
 
@@ -358,8 +360,14 @@ class Store(unittest.TestCase):
             for wrong in (range(0), range(0, 4, 2), range(3, 0, -1)):
                 with self.assertRaises(ValueError):
                     revision.lease_experts(0, wrong)
-            with self.assertRaises(weightstore.NotFoundError):
-                revision.lease_experts(0, range(7, 9))
+            for absent in (
+                    lambda: revision.lease_experts(0, range(7, 9)),
+                    lambda: revision.lease_layer(0, experts=range(7, 9)),
+                    lambda: revision.prefetch(0, 1, experts=range(7, 9)),
+                    lambda: next(revision.stream(tier="host", experts=range(7, 9))),
+                    lambda: next(weightstore.vllm.weights(revision, experts=range(7, 9)))):
+                with self.assertRaises(weightstore.NotFoundError):
+                    absent()
 
     def test_experts_of_a_tensor_that_stacks_them_are_leased_alone(self):
         stack, bias = (f"model.layers.0.mlp.experts.{name}" for name in ("down_proj", "down_proj_bias"))

@@ -20,6 +20,7 @@ final class SequenceHub {
 
     private(set) var contents: Contents
     private let tool: Tool
+    private let port: FreePort
     private var server: ChildProcess
 
     /// - Parameter root: the directory of the sequence.
@@ -27,14 +28,16 @@ final class SequenceHub {
         let store = root + "/hub"
         _ = try Store(at: store, create: true)
         tool = Tool(store: store)
-        let server = try Self.serve(store, port: "0", isOpen: true)
+        let port = try FreePort()
+        self.port = port
+        let server = try Self.serve(store, port, isOpen: true)
         contents = Contents(url: try server.line())
         self.server = server
     }
 
-    private static func serve(_ store: String, port: String, isOpen: Bool) throws -> ChildProcess {
+    private static func serve(_ store: String, _ port: FreePort, isOpen: Bool) throws -> ChildProcess {
         let token = isOpen ? [] : ["env", "WEIGHTSTORE_TOKEN=0123456789abcdef0123456789abcdef"]
-        return try ChildProcess.daemon(token + [Tool.path, "serve", "--port", port, "--store", store])
+        return try ChildProcess.daemon(token + [Tool.path, "serve", "--port", "\(port.number)", "--store", store])
     }
 
     /// Imports a directory as the newest revision. One that an import refuses is not published.
@@ -52,9 +55,8 @@ final class SequenceHub {
 
     /// Begins to require a token, or no longer does, at the same URL.
     func set(isOpen: Bool) throws {
-        let port = contents.url.split(separator: ":").last.map(String.init) ?? "0"
         server.end(SIGKILL)
-        server = try Self.serve(tool.store, port: port, isOpen: isOpen)
+        server = try Self.serve(tool.store, port, isOpen: isOpen)
         let url = try server.line()
         guard url == contents.url else { throw SequenceFailure("the hub has moved to \(url)") }
         contents.isOpen = isOpen

@@ -48,6 +48,8 @@ final class ObjectStore: Sendable {
     }
 
     /// One more gateway, which a test may kill.
+    ///
+    /// - Parameter place: its address and port; a free port for 0.
     func gateway(_ place: String = "") throws -> (port: Int, process: pid_t) {
         let words = try Engines.run(
             [Engines.script("rgw"), "gateway", directory("ceph")] + (place.isEmpty ? [] : [place]))

@@ -10,11 +10,14 @@ final class NGINX: Sendable {
     let port: Int
     let contentPort: Int
     let log: String
+    private let ports: (api: FreePort, content: FreePort)
     private let server: ChildProcess
 
     init(_ fixture: HubFixture, redirecting: Bool = true) throws {
         let directory = fixture.directory("nginx")
-        let (port, contentPort) = (Self.freePort(), Self.freePort())
+        let ports = (api: try FreePort(), content: try FreePort())
+        self.ports = ports
+        let (port, contentPort) = (ports.api.number, ports.content.number)
         (self.port, self.contentPort) = (port, contentPort)
         log = directory + "/access.log"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
@@ -50,20 +53,4 @@ final class NGINX: Sendable {
     }
 
     var url: String { "http://127.0.0.1:\(port)" }
-
-    private static func freePort() -> Int {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        defer { close(descriptor) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = inet_addr("127.0.0.1")
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-                _ = bind(descriptor, address, length)
-                getsockname(descriptor, address, &length)
-            }
-        }
-        return Int(UInt16(bigEndian: address.sin_port))
-    }
 }

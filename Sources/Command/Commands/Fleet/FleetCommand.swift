@@ -19,11 +19,11 @@ struct FleetStatus: ParsableCommand {
         discussion: "The nodes are listed in etcd; without it, only the contents of the bucket are shown.")
 
     @OptionGroup var fleetOptions: FleetOptions
-    @OptionGroup var options: StoreOptions
+    @OptionGroup var output: OutputOptions
 
     func run() throws {
         let status = try fleetOptions.fleet().status()
-        if options.json { return try Terminal.write(json: status) }
+        if output.json { return try Terminal.write(json: status) }
         var models = Table("MODEL", ">VERSIONS", "NEWEST", ">SIZE", "REFS")
         for model in status.models {
             let newest = model.versions.last
@@ -68,7 +68,7 @@ struct FleetMakeBucket: ParsableCommand {
         abstract: "Create the fleet's bucket. A bucket that you already own stays unchanged.")
 
     @OptionGroup var fleetOptions: FleetOptions
-    @OptionGroup var options: StoreOptions
+    @OptionGroup var output: OutputOptions
 
     private struct Answer: Encodable {
         let origin: String
@@ -77,7 +77,7 @@ struct FleetMakeBucket: ParsableCommand {
     func run() throws {
         let fleet = try fleetOptions.fleet()
         try fleet.makeBucket()
-        if options.json { try Terminal.write(json: Answer(origin: fleet.origin)) }
+        if output.json { try Terminal.write(json: Answer(origin: fleet.origin)) }
     }
 }
 
@@ -91,7 +91,7 @@ struct FleetDrop: ParsableCommand {
     @Argument(help: ArgumentHelp("The version, as org/name@v3.", valueName: "version")) var name: String
     @Flag(help: "Only check whether the version can be dropped.") var dryRun = false
     @OptionGroup var fleetOptions: FleetOptions
-    @OptionGroup var options: StoreOptions
+    @OptionGroup var output: OutputOptions
 
     private struct Answer: Encodable {
         let model: String
@@ -104,7 +104,7 @@ struct FleetDrop: ParsableCommand {
             throw ValidationError("\(name): must be org/name@v3")
         }
         try fleetOptions.fleet().drop(version, of: parts[0], dryRun: dryRun)
-        try options.json
+        try output.json
             ? Terminal.write(json: Answer(model: parts[0], dropped: version))
             : Terminal.write("\(name) \(dryRun ? "would be " : "")dropped\n")
     }
@@ -122,14 +122,14 @@ struct FleetVerify: ParsableCommand {
 
     @Flag(help: "Read all shards and compare their digests.") var deep = false
     @OptionGroup var fleetOptions: FleetOptions
-    @OptionGroup var options: StoreOptions
+    @OptionGroup var output: OutputOptions
 
     func run() throws {
         let fleet = try fleetOptions.fleet()
         let result = try LongCall.run("bucket", unit: deep ? .bytes : .things("shards")) { work in
             try fleet.verifyBlocking(deep: deep, work: work)
         }
-        if options.json {
+        if output.json {
             try Terminal.write(json: result)
         } else {
             for problem in result.problems {
@@ -168,7 +168,7 @@ struct FleetRepair: ParsableCommand {
 
     @Flag(help: "Repair without asking.") var yes = false
     @OptionGroup var fleetOptions: FleetOptions
-    @OptionGroup var options: StoreOptions
+    @OptionGroup var output: OutputOptions
 
     private struct Answer: Encodable {
         let registers: [BucketRegister]
@@ -179,10 +179,10 @@ struct FleetRepair: ParsableCommand {
         let fleet = try fleetOptions.fleet()
         let registers = try LongCall.run("bucket") { try fleet.registers(work: $0) }
         let broken = registers.filter { $0.finding != nil }
-        if !options.json { try show(registers) }
-        let confirmed = !broken.isEmpty && (yes || !options.json && Terminal.confirm("Repair?"))
+        if !output.json { try show(registers) }
+        let confirmed = !broken.isEmpty && (yes || !output.json && Terminal.confirm("Repair?"))
         if confirmed { try LongCall.run("bucket") { try fleet.repair(registers, work: $0) } }
-        if options.json {
+        if output.json {
             try Terminal.write(json: Answer(registers: registers, repaired: confirmed ? broken.map(\.name) : []))
         } else if confirmed {
             try Terminal.write("\(Quantity.count(broken.count, "register")) repaired\n")
@@ -229,7 +229,7 @@ struct FleetGarbage: ParsableCommand {
     var allowRemoving: Share?
     @Flag(help: "Only show what would be removed.") var dryRun = false
     @OptionGroup var fleetOptions: FleetOptions
-    @OptionGroup var options: StoreOptions
+    @OptionGroup var output: OutputOptions
 
     func run() throws {
         let fleet = try fleetOptions.fleet()
@@ -238,7 +238,7 @@ struct FleetGarbage: ParsableCommand {
                 graceSeconds: grace.seconds, allowedShare: allowRemoving?.fraction ?? Fleet.defaultRemovedShare,
                 dryRun: dryRun, work: work)
         }
-        if options.json { return try Terminal.write(json: summary) }
+        if output.json { return try Terminal.write(json: summary) }
         try Terminal.write(
             """
             \(Quantity.count(summary.shards, "shard")), \(Quantity.count(summary.manifests, "manifest")), \

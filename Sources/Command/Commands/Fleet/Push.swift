@@ -78,7 +78,7 @@ struct Rollback: ParsableCommand {
         String?
     @Flag(help: "Only show the move.") var dryRun = false
     @OptionGroup var fleetOptions: FleetOptions
-    @OptionGroup var options: StoreOptions
+    @OptionGroup var output: OutputOptions
 
     private struct Answer: Encodable {
         let model: String
@@ -97,7 +97,7 @@ struct Rollback: ParsableCommand {
             return number
         }
         let moved = try fleetOptions.fleet().move(ref, of: model, to: version, dryRun: dryRun)
-        if options.json {
+        if output.json {
             return try Terminal.write(json: Answer(model: model, ref: ref, from: moved.from, to: moved.to))
         }
         try Terminal.write("\(model)@\(ref): v\(moved.from) → v\(moved.to)\(dryRun ? " (not done)" : "")\n")

@@ -1,0 +1,48 @@
+import ModelFormats
+
+/// The numbers of the layers and experts of a revision. Numbers that a caller gives are checked against them, so that a
+/// selection of layers or experts that do not exist is an error, and neither empty nor everything else.
+package struct TensorNumbers: Sendable {
+    private var layers: Set<Int> = []
+    private var experts: Set<Int> = []
+    /// The most experts that a tensor stacks. They have the numbers from 0.
+    private var stacked = 0
+
+    /// - Parameters:
+    ///   - entries: all tensors of the revision.
+    ///   - stack: the experts that a tensor stacks; nil if it is no such tensor.
+    package init(_ entries: some Sequence<TensorEntry>, stack: (TensorEntry) -> ExpertStack?) {
+        for entry in entries {
+            if let layer = entry.layer { layers.insert(layer) }
+            if let expert = entry.expert {
+                experts.insert(expert)
+            } else if let known = stack(entry) {
+                stacked = max(stacked, known.experts)
+            }
+        }
+    }
+
+    /// Checks that there is at least one of the layers, and one of the experts. A layer may have none of the experts,
+    /// but not the whole revision.
+    ///
+    /// - Parameter name: the name of the revision, for the error.
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)``.
+    package func check(
+        layers: ClosedRange<Int>?, experts: ClosedRange<Int>?, of name: String
+    ) throws(StorageError) {
+        if let layers, !self.layers.contains(where: layers.contains) {
+            throw .notFound(kind: "layer", name: "\(name) \(Self.text("layer", layers))")
+        }
+        if let experts, !self.experts.contains(where: experts.contains),
+            stacked == 0 || !experts.overlaps(0...stacked - 1)
+        {
+            throw .notFound(kind: "expert", name: "\(name) \(Self.text("expert", experts))")
+        }
+    }
+
+    /// `layer 3`, or `layers 0-11`.
+    private static func text(_ kind: String, _ range: ClosedRange<Int>) -> String {
+        range.lowerBound == range.upperBound
+            ? "\(kind) \(range.lowerBound)" : "\(kind)s \(range.lowerBound)-\(range.upperBound)"
+    }
+}
