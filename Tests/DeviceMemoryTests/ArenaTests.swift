@@ -42,7 +42,8 @@ struct ArenaTests {
                         #expect(
                             error
                                 == .arenaFull(
-                                    arena.device.name, asked: size(bytes), free: before.free + room, largest: largest,
+                                    arena.device.name, requested: size(bytes), free: before.free + room,
+                                    largest: largest,
                                     budget: budget))
                         #expect(largest < size(bytes))
                     }
@@ -112,7 +113,7 @@ struct ArenaTests {
         let arena = try DeviceArena(try DeviceFixture(kind).open(), budget: 1024)
         let (one, other) = (try arena.allocate(bytes: 0), try arena.allocate(bytes: 0))
         #expect(one.address != other.address)
-        #expect(throws: DeviceError.arenaFull(arena.device.name, asked: 512, free: 0, largest: 0, budget: 1024)) {
+        #expect(throws: DeviceError.arenaFull(arena.device.name, requested: 512, free: 0, largest: 0, budget: 1024)) {
             try arena.allocate(bytes: 0)
         }
         keep(one, other)
@@ -135,7 +136,7 @@ struct ArenaTests {
             #expect(
                 error
                     == .arenaFull(
-                        arena.device.name, asked: 140_288, free: 131_072 - 512 + rest, largest: 131_072 - 512,
+                        arena.device.name, requested: 140_288, free: 131_072 - 512 + rest, largest: 131_072 - 512,
                         budget: arena.budget))
             #expect("\(error!)".contains("no space for 140288 bytes"))
         }
@@ -164,12 +165,12 @@ struct ArenaTests {
         fixture.double!.setDevices(1, bytes: 3 << 20)
         do {
             let device = try fixture.open()
-            #expect(throws: DeviceError.outOfMemory(.cuda(0), asked: 8 << 20, free: 3 << 20)) {
+            #expect(throws: DeviceError.outOfMemory(.cuda(0), requested: 8 << 20, free: 3 << 20)) {
                 try DeviceArena(device, budget: 8 << 20)
             }
             let arena = try DeviceArena(device, budget: 8 << 20, upFront: 2 << 20, slabBytes: 2 << 20)
             let first = try arena.allocate(bytes: 2 << 20)
-            #expect(throws: DeviceError.outOfMemory(.cuda(0), asked: 2 << 20, free: 1 << 20)) {
+            #expect(throws: DeviceError.outOfMemory(.cuda(0), requested: 2 << 20, free: 1 << 20)) {
                 try arena.allocate(bytes: 4096)
             }
             #expect(arena.usage.held == 2 << 20 && arena.usage.regions == 1)

@@ -105,7 +105,7 @@ struct OpeningTests {
         let fixture = try DeviceFixture(kind)
         let device = try fixture.open()
         let error = #expect(throws: DeviceError.self) { try DeviceSlab(device, bytes: 1 << 50) }
-        guard case .outOfMemory(device.name, asked: 1 << 50, let free) = error else {
+        guard case .outOfMemory(device.name, requested: 1 << 50, let free) = error else {
             Issue.record("\(String(describing: error))")
             return
         }

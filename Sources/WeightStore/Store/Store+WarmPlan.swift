@@ -93,7 +93,7 @@ extension Store {
             return nil
         }
         if pending > 0, revision.inherited > 0 {
-            leaveOut(pending, .neverCame, "never fetched")
+            leaveOut(pending, .neverFetched, "never fetched")
         }
         return WarmPlanner.Candidate(item: WarmItem(revision, uses: revision.uses), shards: shards)
     }

@@ -89,13 +89,13 @@ public struct SkippedItem: Sendable, Encodable {
     /// Why the item was left out.
     public enum Reason: String, Sendable, Encodable {
         /// Hotter shards fill the budget, or computed KV blocks do not fit the quota or the disk.
-        case noRoom
+        case doesNotFit = "noRoom"
         /// Evicted from the disk, and ``WarmRequest/fetches`` is false.
         case evicted
         /// Missing or quarantined, and no origin has it.
         case lost
         /// Never fetched.
-        case neverCame
+        case neverFetched = "neverCame"
         /// KV blocks that must be computed by an engine.
         case notComputed
         /// A prompt with fewer tokens than a KV block.

@@ -104,7 +104,7 @@ struct WarmPlanner {
             let share = entry.bytes > 0 ? "; \(entry.parts) of \(entry.allParts) \(kind) fit" : ""
             plan.skipped.append(
                 SkippedItem(
-                    revision: entry.revision, prompt: entry.prompt, bytes: missing, reason: .noRoom,
+                    revision: entry.revision, prompt: entry.prompt, bytes: missing, reason: .doesNotFit,
                     message: "no room beside shards that are hotter or worth more per byte\(share)"))
         }
         if entry.bytes > 0 { plan.items.append(entry) }
