@@ -65,9 +65,9 @@ public final class S3Origin: ManifestOrigin {
     /// - Throws: ``FetchError``; `CancellationError`.
     public func check(_ request: OriginCheckRequest, _ work: Work) throws -> OriginCheckResult {
         let bucket = bucket.bound(to: work)
-        let hasManifest = try bucket.facts(Self.manifest(request.digest)) != nil
+        let hasManifest = try bucket.metadata(of: Self.manifest(request.digest)) != nil
         return try BlobRequests.check(request, samples: hasManifest, work) { shard in
-            try bucket.facts(Self.shard(shard.digest))?.bytes
+            try bucket.metadata(of: Self.shard(shard.digest))?.bytes
         }
     }
 

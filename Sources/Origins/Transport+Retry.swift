@@ -22,7 +22,7 @@ extension Transport {
         /// The target of the last redirect, which is requested directly the next time.
         var redirect: RedirectCache?
         /// Translates an error response into an error; nil if the status is sufficient.
-        package var explain: @Sendable (Answer, Address) -> FetchError? = { _, _ in nil }
+        package var explain: @Sendable (Response, Address) -> FetchError? = { _, _ in nil }
 
         package init(what: String, request: @escaping @Sendable (_ range: Range<Int>?) throws -> Request) {
             self.what = what
@@ -33,7 +33,7 @@ extension Transport {
             what: String, request: @escaping @Sendable (_ range: Range<Int>?) throws -> Request,
             secrets: Set<String> = ["authorization"], bytes: Int? = nil, isPage: Bool = false,
             redirect: RedirectCache? = nil,
-            explain: @escaping @Sendable (Answer, Address) -> FetchError? = { _, _ in nil }
+            explain: @escaping @Sendable (Response, Address) -> FetchError? = { _, _ in nil }
         ) {
             self.what = what
             self.request = request
@@ -70,7 +70,7 @@ extension Transport {
     /// Reads a small resource as a whole.
     ///
     /// - Parameter limit: the largest size in bytes.
-    package func collect(_ resource: Resource, limit: Int, _ work: Work = Work()) throws -> Answer {
+    package func collect(_ resource: Resource, limit: Int, _ work: Work = Work()) throws -> Response {
         var patience = RetryBackoff(options, work)
         while true {
             var filled = 0
@@ -91,7 +91,7 @@ extension Transport {
     private func follow(
         _ resource: Resource, range: Range<Int>?, limit: Int = 0, into memory: UnsafeMutableRawBufferPointer,
         _ filled: inout Int, _ work: Work
-    ) throws -> Answer {
+    ) throws -> Response {
         var request = try resource.request(range)
         let home = request.address.place
         var usesCachedRedirect = false
@@ -108,7 +108,7 @@ extension Transport {
             let address = request.address
             let validator = ResponseValidator(
                 address: address, range: range, bytes: resource.bytes, isPage: resource.isPage, limit: limit)
-            let answer: Answer
+            let answer: Response
             do {
                 answer = try once(request, into: memory, filled: &filled, work) { head in try validator.plan(head) }
             } catch {

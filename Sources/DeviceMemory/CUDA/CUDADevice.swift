@@ -23,7 +23,7 @@ final class CUDADevice: Device {
         name = .cuda(ordinal)
         self.library = library
         device = try library.device(ordinal)
-        model = try library.facts(of: ordinal).model
+        model = try library.properties(of: ordinal).model
         var context: OpaquePointer?
         try library.check(
             "cuDevicePrimaryCtxRetain", library.functions.cuDevicePrimaryCtxRetain(&context, device), name)

@@ -198,7 +198,7 @@ private final class Publisher: Sendable {
         try uploader.upload(missing)
         let name = S3Origin.manifest(digest)
         guard try !fleet.bucket.create(name, shards.text) else { return missing }
-        var isWhole = try fleet.bucket.facts(name)?.bytes == shards.text.count
+        var isWhole = try fleet.bucket.metadata(of: name)?.bytes == shards.text.count
         if isWhole, deep {
             guard case .found(let object) = try fleet.bucket.get(name, limit: max(shards.text.count, 1)) else {
                 throw FetchError.notFound(what: "manifest \(digest.short)", url: fleet.bucket.url, status: 404)
