@@ -84,7 +84,7 @@ private struct Ranking {
             var facts = EvictionFacts(bytes: shard.bytes, kind: account.kind(bytes: shard.bytes).rawValue)
             facts.lastAccess = moment(last)
             facts.accessCount = account.counted + uses
-            facts.heat = account.faded(to: last) + Double(uses)
+            facts.heat = account.decayed(to: last) + Double(uses)
             facts.clock = clock.value(at: last)
             facts.insertedAt = moment(account.insertedAt)
             facts.fetchSeconds = account.fetchSeconds

@@ -36,13 +36,13 @@ package struct ShardStatistics {
     /// Adds uses, the last of them at `moment`.
     package mutating func add(_ uses: Int, at moment: Int64) {
         counted += uses
-        heat = faded(to: moment) + Double(uses)
+        heat = decayed(to: moment) + Double(uses)
         heatAt = max(heatAt, moment)
     }
 
     /// Raises the heat to the value in the catalog.
     package mutating func remember(_ known: Double, at moment: Int64) {
-        heat = max(faded(to: moment), known)
+        heat = max(decayed(to: moment), known)
         heatAt = max(heatAt, moment)
     }
 
@@ -58,8 +58,8 @@ package struct ShardStatistics {
     }
 
     /// The heat at a moment.
-    func faded(to moment: Int64) -> Double {
-        Heat.faded(heat, seconds: Double(moment - heatAt) / 1e9)
+    func decayed(to moment: Int64) -> Double {
+        Heat.decayed(heat, seconds: Double(moment - heatAt) / 1e9)
     }
 
     /// The duration of the last load, in seconds.

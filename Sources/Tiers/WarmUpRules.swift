@@ -49,5 +49,5 @@ extension MemoryTier {
 
 extension ResidentShard {
     /// The heat of its uses in this process. Call it under the tier's lock.
-    package func heat(at now: Int64) -> Double { account.faded(to: now) + Double(uses) }
+    package func heat(at now: Int64) -> Double { account.decayed(to: now) + Double(uses) }
 }

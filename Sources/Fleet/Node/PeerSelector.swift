@@ -169,7 +169,7 @@ final class PeerSelector: NearerOrigins {
 
     // MARK: Results
 
-    func heard(from url: String, _ request: ShardRequest, _ error: (any Error)?) {
+    func recordResult(from url: String, _ request: ShardRequest, _ error: (any Error)?) {
         let name = state.withLock { state in state.peers.first { $0.value.origin.url == url }?.key }
         switch error {
         case nil:

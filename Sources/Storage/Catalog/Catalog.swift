@@ -112,7 +112,7 @@ package final class Catalog: Sendable {
     /// Checkpoints the whole log into `store.db`, durably, so that this file alone is the whole catalog.
     ///
     /// - Throws: ``StorageError/busy(what:holder:)`` if another process reads the catalog.
-    package func fold() throws {
+    package func checkpoint() throws {
         let writeLock = try requireWriteLock()
         try Self.translating(path) {
             try writerQueue(wait).inDatabase { db in

@@ -20,5 +20,5 @@ extension Store {
 
 extension Store {
     /// Sets the source of origins that are tried before the models' own, such as peers; nil removes it.
-    public func ask(_ nearer: (any NearerOrigins)?) { self.nearer.value = nearer }
+    public func setNearerOrigins(_ nearer: (any NearerOrigins)?) { self.nearer.value = nearer }
 }

@@ -62,7 +62,7 @@ extension Store {
                     try RebuildLoss.set(found.losses, db)
                     try CommitCounter.raise(to: lock.commits(), db)
                 }
-                try catalog.fold()
+                try catalog.checkpoint()
                 // The next change deletes them. Otherwise they would list their model again after it was removed.
                 try lock.notePending(found.superseded)
             } catch {

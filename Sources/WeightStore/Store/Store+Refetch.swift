@@ -117,13 +117,13 @@ extension Store {
     ) throws -> (any Error)? {
         do {
             try body()
-            nearer.value?.heard(from: source.url, source.request, nil)
+            nearer.value?.recordResult(from: source.url, source.request, nil)
             return nil
         } catch  where Self.isFatalForAllOrigins(error) {
             throw error
         } catch {
             logger.warning("\(error)")
-            nearer.value?.heard(from: source.url, source.request, error)
+            nearer.value?.recordResult(from: source.url, source.request, error)
             return error
         }
     }
