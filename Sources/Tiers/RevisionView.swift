@@ -65,7 +65,7 @@ package final class RevisionView: Sendable {
             LeasedTensor(
                 entry: place.entry,
                 shard: place.entry.shard.map {
-                    tier.residency(
+                    tier.residentShard(
                         $0, bytes: place.shardBytes, layer: place.entry.layer, kind: place.shardKind, model: model)
                 })
         }
@@ -160,7 +160,7 @@ package final class RevisionView: Sendable {
         return wanted.clamped(to: 0...stacked.experts - 1).compactMap { number -> LeasedTensor? in
             guard let entry = tensor.entry.part(ofExpert: number, in: stacked) else { return nil }
             let range = entry.shardOffset..<entry.shardOffset + entry.bytes
-            return LeasedTensor(entry: entry, shard: tensor.shard.map { tier.residency(of: range, in: $0) })
+            return LeasedTensor(entry: entry, shard: tensor.shard.map { tier.residentShard(of: range, in: $0) })
         }
     }
 
@@ -180,7 +180,7 @@ package final class RevisionView: Sendable {
             }
             return LeasedTensor(
                 entry: place.entry,
-                shard: tier.residency(
+                shard: tier.residentShard(
                     digest, bytes: place.shardBytes, layer: place.entry.layer, kind: place.shardKind, model: hold.model)
             )
         }

@@ -11,10 +11,10 @@ package struct ShardStatistics {
     package var knownKind: ShardKind?
     /// The block before a KV block, if known.
     package var parent: ContentDigest?
-    /// The number of groups that contain the KV block. Without visitors and bytes, the block is removed from the table,
+    /// The number of groups that contain the KV block. Without references and bytes, the block is removed from the table,
     /// because the number of blocks is unbounded. Nil for other shards, which stay in the table until the tier is
     /// closed.
-    var visitors: Int?
+    var references: Int?
     /// The models with a view in the tier that contain the shard.
     package var models: Set<String> = []
     /// The start of the last load, by `StoreClock.coarse`.
@@ -30,7 +30,7 @@ package struct ShardStatistics {
     init(layer: Int?, depth: Int?) {
         self.layer = layer
         self.depth = depth
-        visitors = depth.map { _ in 0 }
+        references = depth.map { _ in 0 }
     }
 
     /// Adds uses, the last of them at `moment`.

@@ -25,7 +25,7 @@ extension MemoryTier {
         return state.withLock { state in
             let ready = state.table.values.filter { $0.isWhole && $0.phase == .ready }
             var underWay: [ContentDigest: Int] = [:]
-            for flight in state.flights.values where flight.shard.isWhole {
+            for flight in state.inFlight.values where flight.shard.isWhole {
                 underWay[flight.shard.digest] = flight.shard.bytes
             }
             return (

@@ -311,7 +311,7 @@ import Testing
         #expect(gauge.evictions > 0)
         // The largest shards were evicted: the small ones of both models are stored.
         let small = try store.revision("one").tensorEntries(named: "model.norm.weight")
-        #expect(try store.tiers.open(tier).residency(#require(small[0].shard), bytes: 0).phase == .ready)
+        #expect(try store.tiers.open(tier).residentShard(#require(small[0].shard), bytes: 0).phase == .ready)
     }
 
     @Test("a tier whose policy fails falls back to lru, and its gauge says so", arguments: [Tier.ram, .host])
