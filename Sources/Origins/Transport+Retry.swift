@@ -235,7 +235,7 @@ private struct RetryBackoff {
     /// - Throws: the failure, if there is no next attempt.
     mutating func wait(_ failure: Failure) throws {
         failures += 1
-        guard failures < options.attempts, failure.retryAfter ?? 0 <= options.longestRetryAfterSeconds else {
+        guard failures < options.attempts, failure.retryAfter ?? 0 <= options.maximumRetryAfterSeconds else {
             throw failure.error.after(attempts: failures)
         }
         if failure.isImmediate { return }

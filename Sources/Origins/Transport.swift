@@ -94,7 +94,7 @@ package final class Transport: Sendable {
         while end.wait(timeout: .now() + .milliseconds(100)) == .timedOut {
             if work.isCancelled { task.cancel() }
             let seconds = (ContinuousClock.now - start) / .seconds(1) - options.rateCheckSeconds
-            if seconds > 0, Double(sink.transferred) < seconds * Double(options.leastBytesPerSecond) {
+            if seconds > 0, Double(sink.transferred) < seconds * Double(options.minimumBytesPerSecond) {
                 crawls = true
                 task.cancel()
             }

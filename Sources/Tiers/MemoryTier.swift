@@ -49,7 +49,7 @@ package final class MemoryTier: UseSource {
         package var loaded = 0
         package var evictions = 0
         package var failures = 0
-        /// The uses that were moved here from the residencies.
+        /// The uses that were moved here from the shards.
         package var uses = 0
         package var order: EvictionOrder
         package var clock = TierClock()
@@ -186,7 +186,7 @@ package final class MemoryTier: UseSource {
         }
     }
 
-    /// Whether the totals match the residencies; every test checks it at its end.
+    /// Whether the totals match the shards; every test checks it at its end.
     var isExact: Bool {
         state.withLock { state in
             let ready = state.table.values.saturatingSum { $0.phase == .ready ? $0.bytes : 0 }

@@ -11,9 +11,9 @@ package struct ShardStatistics {
     package var knownKind: ShardKind?
     /// The block before a KV block, if known.
     package var parent: ContentDigest?
-    /// The number of groups that contain the KV block. Without references and bytes, the block is removed from the table,
-    /// because the number of blocks is unbounded. Nil for other shards, which stay in the table until the tier is
-    /// closed.
+    /// The number of groups that contain the KV block. Without references and bytes, the block is removed from the
+    /// table, because the number of blocks is unbounded. Nil for other shards, which stay in the table until the tier
+    /// is closed.
     var references: Int?
     /// The models with a view in the tier that contain the shard.
     package var models: Set<String> = []

@@ -36,14 +36,16 @@ package final class DeviceArena: Sendable {
     ///
     /// - Parameters:
     ///   - budget: in bytes, rounded down to `alignment`.
-    ///   - upFront: size of the first slab in bytes, rounded down like the budget; nil for the whole budget.
+    ///   - firstSlabBytes: size of the first slab in bytes, rounded down like the budget; nil for the whole budget.
     ///   - slabBytes: size of each later slab in bytes; a larger allocation gets a larger slab.
     /// - Throws: ``DeviceError/outOfMemory(_:requested:free:)`` if the device has less free memory.
-    package init(_ device: any Device, budget: Int, upFront: Int? = nil, slabBytes: Int = 1 << 30) throws(DeviceError) {
+    package init(
+        _ device: any Device, budget: Int, firstSlabBytes: Int? = nil, slabBytes: Int = 1 << 30
+    ) throws(DeviceError) {
         self.device = device
         self.budget = budget / Self.alignment * Self.alignment
         self.slabBytes = Self.rounded(slabBytes)
-        let first = min(upFront ?? budget, budget) / Self.alignment * Self.alignment
+        let first = min(firstSlabBytes ?? budget, budget) / Self.alignment * Self.alignment
         if first > 0 { add(try DeviceSlab(device, bytes: first)) }
     }
 

@@ -62,7 +62,7 @@ final class PeerSelector: NearerOrigins {
         options.attempts = 1
         options.connectSeconds = 2
         options.idleSeconds = Double(PeerOrigin.longestWait) + 4
-        options.leastBytesPerSecond = 128 << 10
+        options.minimumBytesPerSecond = 128 << 10
         transport = Transport(options)
     }
 
@@ -237,13 +237,13 @@ private struct WaitingPeer: Origin {
 
     private func patiently<Result>(_ work: Work, _ ask: () throws -> Result) throws -> Result {
         // A peer that waits answers after seconds; one that is overloaded answers at once, and is not flooded.
-        var pause = Pause(firstSeconds: 0.2, longestSeconds: 3)
+        var backoff = Backoff(firstSeconds: 0.2, longestSeconds: 3)
         let end = ContinuousClock.now + .seconds(waits ? PeerSelector.patienceSeconds : 0)
         while true {
             do {
                 return try ask()
             } catch FetchError.refused(_, 503, _, _) where ContinuousClock.now < end {
-                try pause.wait(work)
+                try backoff.wait(work)
             } catch {
                 selector.failed(name, error)
                 throw error

@@ -44,7 +44,7 @@ final class LedgerEntry: Sendable {
     }
 
     private func enterLedger() throws -> Ledger {
-        var pause = Pause(firstSeconds: 0.1, longestSeconds: 2)
+        var backoff = Backoff(firstSeconds: 0.1, longestSeconds: 2)
         let end = ContinuousClock.now + .seconds(Ledger.deadSeconds)
         while true {
             let ledger = try Ledger.change(bucket) { ledger in
@@ -66,7 +66,7 @@ final class LedgerEntry: Sendable {
                     holder: "the collection on \(ledger.collection?.collector ?? "another machine") has been in "
                         + "progress for more than \(Ledger.deadSeconds) s")
             }
-            try pause.wait(bucket.work)
+            try backoff.wait(bucket.work)
         }
     }
 

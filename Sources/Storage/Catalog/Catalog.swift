@@ -59,7 +59,7 @@ package final class Catalog: Sendable {
         logger: Logger? = nil, trace: (@Sendable (String) -> Void)? = nil
     ) throws {
         // On a read-only mount no memory has to be shared with a writer.
-        if try !FileSystem.isReadOnlyMount(directory) { try FileSystem.refuseNetwork(directory) }
+        if try !FileSystem.isReadOnlyMount(directory) { try FileSystem.requireLocal(directory) }
         let path = directory + "/store.db"
         self.path = path
         self.trace = trace

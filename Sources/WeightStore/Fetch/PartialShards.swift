@@ -56,7 +56,7 @@ struct PartialShards: Sendable {
             LockHolder.all(of: path)
         } _: {
             // It was removed after its commit.
-            guard let file = try FileDescriptor.openIfThere(path) else { return true }
+            guard let file = try FileDescriptor.openIfPresent(path) else { return true }
             return try file.tryLock(shared: true)
         }
     }
@@ -109,7 +109,7 @@ struct PartialShards: Sendable {
         var collected = (files: 0, bytes: 0)
         for name in try FileSystem.entries(path) {
             let path = "\(path)/\(name)"
-            guard let file = try FileDescriptor.openIfThere(path), try file.tryLock() else { continue }
+            guard let file = try FileDescriptor.openIfPresent(path), try file.tryLock() else { continue }
             let status = try file.status()
             let limit = Int64(age).multiplied(saturating: 1_000_000_000)
             let isOlder = StoreClock.nanoseconds.subtracting(saturating: status.modified) > limit

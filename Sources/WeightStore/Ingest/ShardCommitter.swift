@@ -120,7 +120,7 @@ final class ShardCommitter: Sendable {
             let safe = try catalog.write(work: work) { db in try install(batch, db) }
             for (finished, isSafe) in zip(batch.shards, safe) {
                 // Also removes files of shards that the store held already, or that were added twice.
-                if let staged = finished.staged, staged.stays { try FileSystem.remove(staged.path) }
+                if let staged = finished.staged, staged.isKept { try FileSystem.remove(staged.path) }
                 finished.file.committed(
                     finished.ordinal, finished.facts, wasWritten: finished.staged != nil, isSafe: isSafe)
             }
@@ -176,7 +176,7 @@ final class ShardCommitter: Sendable {
             }
         }
         guard let file = finished.staged else { return nil }
-        let path = file.stays ? try link(file) : file.path
+        let path = file.isKept ? try link(file) : file.path
         staged[facts.digest] = (path, .init(digest: facts.digest, kind: .shard))
         return try ShardTable.markPresent(facts, db)
     }

@@ -150,7 +150,7 @@ final class ShardWriter {
     /// Keeps the bytes that the next attempt can resume from.
     func abandon() throws {
         defer { staged = nil }
-        guard let staged, staged.stays else { return }
+        guard let staged, staged.isKept else { return }
         if !isInOrder { try staged.truncate(to: hashed) }
         if try staged.count() == 0 { try FileSystem.remove(staged.path) }
     }

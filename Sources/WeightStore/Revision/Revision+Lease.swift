@@ -138,7 +138,7 @@ extension Revision {
         let view = try view(in: tier)
         let chosen: [LayerStream.Layer] = try view.layerNumbers.filter { layers?.contains($0) ?? true }.map { number in
             let part = RevisionView.Part(layer: number, experts: experts)
-            guard view.isPending(part) else { return .here(try view.part(part, store.misses)) }
+            guard view.isPending(part) else { return .group(try view.part(part, store.misses)) }
             return .toFetch { work in try self.view(in: tier).part(part, Work(within: self.store.misses, work)) }
         }
         guard !chosen.isEmpty else {

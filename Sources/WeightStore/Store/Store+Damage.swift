@@ -95,7 +95,7 @@ extension Store {
     ) throws -> BlobDamage? {
         do {
             let path = blobs.path(shard.digest)
-            guard let file = try FileDescriptor.openIfThere(path) else {
+            guard let file = try FileDescriptor.openIfPresent(path) else {
                 return BlobDamage(state: .missing, detail: "its file does not exist")
             }
             let bytes = try file.status().bytes

@@ -12,7 +12,7 @@ extension Store {
     /// - Returns: false if the file does not exist, is damaged, or the shard is no longer listed so. A damaged blob is
     ///   moved to `quarantine/`.
     func reinstate(_ shard: ShardTable.Entry, from file: String, _ work: Work) throws -> Bool {
-        guard let descriptor = try FileDescriptor.openIfThere(file) else { return false }
+        guard let descriptor = try FileDescriptor.openIfPresent(file) else { return false }
         let buffer = Buffer(bytes: BufferPool.bufferBytes)
         let found: ContentDigest?
         do {

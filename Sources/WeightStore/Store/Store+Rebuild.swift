@@ -245,7 +245,7 @@ extension Store {
     /// The bytes of a small blob, checked against the digest in its name.
     private static func checked(_ name: BlobDirectory.Name, _ blobs: BlobDirectory) throws -> [UInt8] {
         let blob = blobs.path(name.digest, name.kind)
-        guard let file = try FileDescriptor.openIfThere(blob) else {
+        guard let file = try FileDescriptor.openIfPresent(blob) else {
             throw StorageError.missing(path: blob, digest: name.digest)
         }
         guard let bytes = try file.readAll(ifAtMost: Manifest.maximumBytes) else {

@@ -76,7 +76,7 @@ public final class Store: Sendable {
                     what: "directory for a store", value: path, reason: "not empty; use an empty or a new directory")
             }
             try StoreFile.createDirectory(path)
-            try FileSystem.refuseNetwork(path)
+            try FileSystem.requireLocal(path)
             // `write.lock` first: it marks an unfinished store, for another process that creates the store at the same
             // time, and for the next one after a crash. `blobs` last: it marks that the rest exists.
             _ = try WriteLock(path + "/write.lock")
@@ -187,7 +187,7 @@ public final class Store: Sendable {
     /// This process's folder in `staging/`.
     func stagingDirectory() throws -> String {
         try requireWritable()
-        try StoreFile.createDirectoryAtOnce(stagingPath)
+        try StoreFile.createDirectoryUnsynced(stagingPath)
         return stagingPath
     }
 
