@@ -16,7 +16,7 @@ public enum FleetError: Error, Sendable, Equatable {
     /// Another push or garbage collection in the bucket is in progress.
     case busy(what: String, holder: String)
     /// The entry of a push or collection was removed from the ledger, because it was not renewed in time.
-    case givenUp(what: String)
+    case expired(what: String)
     /// An address, or a version to be removed, cannot be used; `reason` contains the cause.
     case unusable(what: String, reason: String)
     /// Objects of the bucket are missing, or older than others. Push, sync and collection stop: a missing object is no
@@ -39,7 +39,7 @@ extension FleetError: CustomStringConvertible {
         case .malformed(let place, let reason): "\(place): \(reason)."
         case .etcd(let url, let message): "\(url): \(message)."
         case .busy(let what, let holder): "\(what): \(holder)."
-        case .givenUp(let what):
+        case .expired(let what):
             "\(what): was not renewed in the ledger for \(Ledger.deadSeconds) s and was removed from it. Start it again."
         case .unusable(let what, let reason): "\(what): \(reason)."
         case .inconsistent(let place, let finding):

@@ -50,7 +50,7 @@ extension Transport {
     /// Fills the memory with the bytes that begin at `offset`. Each retry resumes where the previous attempt stopped.
     func fill(_ memory: UnsafeMutableRawBufferPointer, from resource: Resource, at offset: Int, _ work: Work) throws {
         var done = 0
-        var patience = RetryBackoff(options, work)
+        var backoff = RetryBackoff(options, work)
         while done < memory.count {
             let range = offset + done..<offset + memory.count
             var filled = 0
@@ -61,8 +61,8 @@ extension Transport {
                 done += filled
             } catch let failure as Failure {
                 done += filled
-                if filled > 0 { patience.renew() }
-                try patience.wait(failure)
+                if filled > 0 { backoff.renew() }
+                try backoff.wait(failure)
             }
         }
     }
@@ -71,7 +71,7 @@ extension Transport {
     ///
     /// - Parameter limit: the largest size in bytes.
     package func collect(_ resource: Resource, limit: Int, _ work: Work = Work()) throws -> Response {
-        var patience = RetryBackoff(options, work)
+        var backoff = RetryBackoff(options, work)
         while true {
             var filled = 0
             do {
@@ -80,7 +80,7 @@ extension Transport {
                     &filled,
                     work)
             } catch let failure as Failure {
-                try patience.wait(failure)
+                try backoff.wait(failure)
             }
         }
     }

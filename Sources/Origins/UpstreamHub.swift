@@ -24,7 +24,7 @@ public struct UpstreamHub: PullThrough {
         request.origin = url
         request.selection = .nothing
         do {
-            try await store.pull(request, work: Work(within: store.misses))
+            try await store.pull(request, work: Work(within: store.missWork))
             return true
         } catch FetchError.notFound {
             return false

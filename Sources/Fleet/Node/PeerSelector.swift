@@ -14,7 +14,7 @@ import WeightStore
 /// there is no cycle, even if two nodes know different peers.
 ///
 /// **Waiting.** A peer that is itself waiting responds with 503, and the request is repeated for up to
-/// ``patienceSeconds``. A peer that is dead, slow, or sends wrong bytes is left out of the order for a while; this
+/// ``waitSeconds``. A peer that is dead, slow, or sends wrong bytes is left out of the order for a while; this
 /// costs one time-out. The object store is always the last choice. A node that cannot reach it also requests from the
 /// nodes after it in the order.
 final class PeerSelector: NearerOrigins {
@@ -22,7 +22,7 @@ final class PeerSelector: NearerOrigins {
     /// The number of peers that are tried for a shard before the object store.
     private static let mostPeers = 3
     /// Seconds for which a peer may respond that it is waiting itself.
-    static let patienceSeconds = 30.0
+    static let waitSeconds = 30.0
 
     private struct Peer {
         let info: NodeInfo
@@ -216,7 +216,7 @@ final class PeerSelector: NearerOrigins {
     }
 }
 
-/// A peer that may itself be waiting for the requested shard: requests are repeated for ``PeerSelector/patienceSeconds``.
+/// A peer that may itself be waiting for the requested shard: requests are repeated for ``PeerSelector/waitSeconds``.
 private struct WaitingPeer: Origin {
     let selector: PeerSelector
     let name: String
@@ -238,7 +238,7 @@ private struct WaitingPeer: Origin {
     private func patiently<Result>(_ work: Work, _ ask: () throws -> Result) throws -> Result {
         // A peer that waits answers after seconds; one that is overloaded answers at once, and is not flooded.
         var backoff = Backoff(firstSeconds: 0.2, longestSeconds: 3)
-        let end = ContinuousClock.now + .seconds(waits ? PeerSelector.patienceSeconds : 0)
+        let end = ContinuousClock.now + .seconds(waits ? PeerSelector.waitSeconds : 0)
         while true {
             do {
                 return try ask()

@@ -72,7 +72,7 @@ final class LedgerEntry: Sendable {
 
     /// Gives a sign of life, if one is due.
     ///
-    /// - Throws: ``FleetError/givenUp(what:)`` if the entry was removed as dead.
+    /// - Throws: ``FleetError/expired(what:)`` if the entry was removed as dead.
     func beat(force: Bool = false) throws {
         let isDue = lastBeat.withLock { last in
             guard force || ContinuousClock.now - last > .seconds(Ledger.beatSeconds) else { return false }
@@ -81,7 +81,7 @@ final class LedgerEntry: Sendable {
         }
         guard isDue else { return }
         try Ledger.change(bucket) { ledger in
-            guard ledger.pushes[id] != nil else { throw FleetError.givenUp(what: "the push of \(model)") }
+            guard ledger.pushes[id] != nil else { throw FleetError.expired(what: "the push of \(model)") }
             ledger.pushes[id]?.seen = Int(bucket.now.timeIntervalSince1970)
         }
     }

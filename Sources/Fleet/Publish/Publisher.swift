@@ -46,7 +46,7 @@ extension Fleet {
     ///   - dryRun: changes nothing, and only returns the result.
     ///   - partBytes: a shard larger than twice this is uploaded in parts of this size (5 MiB or more).
     /// - Throws: ``FleetError/lostRace(model:version:digest:publisher:)`` if another publisher was faster;
-    ///   ``FleetError/givenUp(what:)``; ``FleetError/inconsistent(place:finding:)`` if objects of the bucket were lost;
+    ///   ``FleetError/expired(what:)``; ``FleetError/inconsistent(place:finding:)`` if objects of the bucket were lost;
     ///   `CancellationError`.
     @discardableResult
     public func push(

@@ -135,19 +135,19 @@ package final class Catalog: Sendable {
     ///   - dryRun: roll back at the end, and do not run `afterCommit`.
     ///   - durable: whether to wait for the disk. False only for data that may be lost.
     ///   - work: cancelling it ends the wait for the write lock.
-    ///   - patience: the longest wait for the write lock; nil means no limit.
+    ///   - timeout: the longest wait for the write lock; nil means no limit.
     ///   - afterCommit: runs after the commit, still under the lock.
     package func write<Result>(
         dryRun: Bool = false,
         durable: Bool = true,
         work: Work? = nil,
-        within patience: Duration? = nil,
+        within timeout: Duration? = nil,
         _ body: (Database) throws -> Result,
         afterCommit: (Database, Result) throws -> Void = { _, _ in }
     ) throws -> Result {
         let writeLock = try requireWriteLock()
         if durable { wroteDurably.store(true, ordering: .relaxed) }
-        let wait = wait.until(work).within(patience)
+        let wait = wait.until(work).within(timeout)
         return try Self.translating(path) {
             try writerQueue(wait).inDatabase { db in
                 try writeLock.withLock(wait) {

@@ -28,7 +28,7 @@ struct PartialShards: Sendable {
             (id ?? "\(getpid())").utf8.filter { Hex.value($0) != nil }.prefix(12).map { Character(UnicodeScalar($0)) })
     }()
 
-    private static let patience = Duration.seconds(10)
+    private static let timeout = Duration.seconds(10)
 
     func path(of file: String, at offset: Int) -> String { "\(path)/\(Self.boot)-\(file)-\(offset)" }
 
@@ -40,7 +40,7 @@ struct PartialShards: Sendable {
     func open(_ digest: ContentDigest, _ wait: LockWait) throws -> StagedFile {
         let path = path(of: "shard-\(digest)", at: 0)
         var opened: StagedFile?
-        _ = try wait.within(Self.patience).wait(for: path) {
+        _ = try wait.within(Self.timeout).wait(for: path) {
             LockHolder.all(of: path)
         } _: {
             opened = try open(path)

@@ -77,7 +77,7 @@ final class ShardWriter {
         guard hashed < end, let staged else { return }
         let buffer = Buffer(bytes: min(BufferPool.bufferBytes, end))
         while hashed < end {
-            let room = buffer.room(min(buffer.capacity, end - hashed))
+            let room = buffer.writableBytes(min(buffer.capacity, end - hashed))
             guard try staged.read(at: hashed, into: room) == room.count else {
                 throw StorageError.invalid(
                     what: "partial file", value: staged.path,

@@ -122,7 +122,7 @@ struct SourceRemover {
         let buffer = Buffer(bytes: BufferPool.bufferBytes)
         var offset = 0
         while offset < source.count {
-            let room = buffer.room(min(buffer.capacity, source.count - offset))
+            let room = buffer.writableBytes(min(buffer.capacity, source.count - offset))
             try source.read(at: offset, into: room)
             hasher.update(bufferPointer: UnsafeRawBufferPointer(room))
             offset += room.count

@@ -79,49 +79,49 @@ extension Revision {
 
     /// The blocking form of ``lease(layer:of:in:)``, for threads outside of Swift's cooperative pool.
     public func leaseBlocking(layer: Int, of stack: String? = nil, in tier: Tier) throws -> Lease {
-        try group(layer: layer, of: stack, in: tier, store.misses).leaseBlocking()
+        try group(layer: layer, of: stack, in: tier, store.missWork).leaseBlocking()
     }
 
     /// The blocking form of ``lease(experts:ofLayer:in:)``, for threads outside of Swift's cooperative pool.
     public func leaseBlocking(experts: ClosedRange<Int>, ofLayer layer: Int, in tier: Tier) throws -> Lease {
-        try view(in: tier).part(.experts(layer: layer, experts), store.misses).leaseBlocking()
+        try view(in: tier).part(.experts(layer: layer, experts), store.missWork).leaseBlocking()
     }
 
     /// The blocking form of ``lease(layers:withExperts:in:)``, for threads outside of Swift's cooperative pool.
     public func leaseBlocking(
         layers: ClosedRange<Int>? = nil, withExperts experts: ClosedRange<Int>, in tier: Tier
     ) throws -> Lease {
-        try view(in: tier).part(.withExperts(experts, layers: layers), store.misses).leaseBlocking()
+        try view(in: tier).part(.withExperts(experts, layers: layers), store.missWork).leaseBlocking()
     }
 
     /// The blocking form of ``lease(layers:in:)``, for threads outside of Swift's cooperative pool.
     public func leaseBlocking(layers: ClosedRange<Int>, in tier: Tier) throws -> Lease {
-        try view(in: tier).part(.layers(layers), store.misses).leaseBlocking()
+        try view(in: tier).part(.layers(layers), store.missWork).leaseBlocking()
     }
 
     /// The blocking form of ``lease(in:)``, for threads outside of Swift's cooperative pool.
     public func leaseBlocking(in tier: Tier) throws -> Lease {
-        try view(in: tier).part(.all, store.misses).leaseBlocking()
+        try view(in: tier).part(.all, store.missWork).leaseBlocking()
     }
 
     /// The blocking form of ``lease(tensor:in:)``, for threads outside of Swift's cooperative pool.
     public func leaseBlocking(tensor name: String, in tier: Tier) throws -> Lease {
-        try view(in: tier).part(.tensor(ByteText(name)), store.misses).leaseBlocking()
+        try view(in: tier).part(.tensor(ByteText(name)), store.missWork).leaseBlocking()
     }
 
     /// Leases one tensor of one file. Blocks; for threads outside of Swift's cooperative pool.
     public func leaseBlocking(tensor name: String, ofFile file: String, in tier: Tier) throws -> Lease {
-        try view(in: tier).part(.tensorOfFile(ByteText(name), file: ByteText(file)), store.misses).leaseBlocking()
+        try view(in: tier).part(.tensorOfFile(ByteText(name), file: ByteText(file)), store.missWork).leaseBlocking()
     }
 
     /// Leases all tensors of a file. Blocks; for threads outside of Swift's cooperative pool.
     public func leaseBlocking(file: String, in tier: Tier) throws -> Lease {
-        try view(in: tier).part(.file(ByteText(file)), store.misses).leaseBlocking()
+        try view(in: tier).part(.file(ByteText(file)), store.missWork).leaseBlocking()
     }
 
     /// The blocking form of ``leaseRest(in:)``, for threads outside of Swift's cooperative pool.
     public func leaseRestBlocking(in tier: Tier) throws -> Lease {
-        try view(in: tier).part(.rest, store.misses).leaseBlocking()
+        try view(in: tier).part(.rest, store.missWork).leaseBlocking()
     }
 
     /// Streams layers in order: while one is in use, the next ones are loaded.
@@ -138,8 +138,8 @@ extension Revision {
         let view = try view(in: tier)
         let chosen: [LayerStream.Layer] = try view.layerNumbers.filter { layers?.contains($0) ?? true }.map { number in
             let part = RevisionView.Part(layer: number, experts: experts)
-            guard view.isPending(part) else { return .group(try view.part(part, store.misses)) }
-            return .toFetch { work in try self.view(in: tier).part(part, Work(within: self.store.misses, work)) }
+            guard view.isPending(part) else { return .group(try view.part(part, store.missWork)) }
+            return .toFetch { work in try self.view(in: tier).part(part, Work(within: self.store.missWork, work)) }
         }
         guard !chosen.isEmpty else {
             throw StorageError.notFound(
@@ -160,14 +160,14 @@ extension Revision {
         if let stack { return try await fetchedGroup(.stackLayer(ByteText(stack), layer), in: tier) }
         let view = try view(in: tier)
         let part = RevisionView.Part.layers(layer...layer)
-        return view.isPending(part) ? try await fetchedGroup(part, in: tier) : try view.layer(layer, store.misses)
+        return view.isPending(part) ? try await fetchedGroup(part, in: tier) : try view.layer(layer, store.missWork)
     }
 
     /// A part's group. Bytes that were never fetched are fetched on another thread; cancelling the task ends the fetch.
     private func fetchedGroup(_ part: RevisionView.Part, in tier: Tier) async throws -> ShardGroup {
         let view = try view(in: tier)
-        guard view.isPending(part) else { return try view.part(part, store.misses) }
-        let work = Work(within: store.misses)
+        guard view.isPending(part) else { return try view.part(part, store.missWork) }
+        let work = Work(within: store.missWork)
         return try await work.run { try view.part(part, work) }
     }
 

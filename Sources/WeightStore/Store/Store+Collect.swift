@@ -46,7 +46,7 @@ extension Store {
         summary.staged += partials.files
         summary.bytes.add(saturating: partials.bytes)
         try collectOrphans(
-            graceSeconds: graceSeconds, &summary, SpareReserve(reserve), Work(within: misses), dryRun: dryRun)
+            graceSeconds: graceSeconds, &summary, SpareReserve(reserve), Work(within: missWork), dryRun: dryRun)
         summary.unknownFiles += survey.unknownFiles
         try markMissing(survey.missing, &summary, dryRun: dryRun)
         try collectReappeared(survey.reappeared, &summary, dryRun: dryRun)

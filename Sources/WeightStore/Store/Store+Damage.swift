@@ -26,7 +26,7 @@ extension Store {
     /// The shards of weights that reads or verifications found damaged or missing, and that nothing has restored since.
     ///
     /// - Parameter most: how many are listed at most.
-    public func damagedShards(most: Int = 100) throws -> [DamagedShard] {
+    public func damagedShards(limit: Int = 100) throws -> [DamagedShard] {
         try catalog.read { db in
             try ShardTable.lost(db).prefix(most).map { shard in
                 DamagedShard(

@@ -42,7 +42,7 @@ extension Store {
     func evictIfIdle(_ request: EvictionRequest) throws {
         let turn = try lockFile(request.kind.setting("evict", "lock"))
         guard try turn.tryLock() else { return }
-        for outcome in try evictInTurn(request, Work(within: misses)).unchecked {
+        for outcome in try evictInTurn(request, Work(within: missWork)).unchecked {
             logger.warning(
                 "\(outcome.origin): could not be checked for \(outcome.revision), whose shards stay: \(outcome.reason ?? "")"
             )

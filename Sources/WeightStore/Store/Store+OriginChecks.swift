@@ -115,7 +115,7 @@ extension Store {
     func answer(
         of url: String, _ request: OriginCheckRequest, _ work: Work
     ) throws -> Result<OriginCheckResult, NoAnswer> {
-        let limited = Work(within: work, misses)
+        let limited = Work(within: work, missWork)
         var seconds = Self.originLimitSeconds
         do {
             let origin = try origins.origin(url)
@@ -126,7 +126,7 @@ extension Store {
             return .success(try origin.check(request, limited))
         } catch is CancellationError {
             try work.check()
-            try misses.check()
+            try missWork.check()
             return .failure(NoAnswer(reason: "no answer within \(Int(seconds)) seconds"))
         } catch {
             guard Self.isAnswer(error) else { return .failure(NoAnswer(reason: "\(error)")) }

@@ -12,9 +12,9 @@ extension Store {
     ///
     /// - Parameters:
     ///   - scheme: the scheme of the URL, in lower case.
-    ///   - maker: makes the origin for a URL, which is the URL of the catalog.
-    public func register(scheme: String, _ maker: @escaping @Sendable (_ url: String) throws -> any Origin) {
-        origins.register(scheme, maker)
+    ///   - factory: makes the origin for a URL, which is the URL of the catalog.
+    public func register(scheme: String, _ factory: @escaping @Sendable (_ url: String) throws -> any Origin) {
+        origins.register(scheme, factory)
     }
 }
 

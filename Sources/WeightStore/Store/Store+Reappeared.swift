@@ -68,7 +68,7 @@ extension Store {
         var hasher = SHA256()
         var offset = 0
         while offset < bytes {
-            let count = try file.readOnce(at: offset, into: buffer.room(buffer.capacity))
+            let count = try file.readOnce(at: offset, into: buffer.writableBytes(buffer.capacity))
             if count == 0 { return nil }
             hasher.update(bufferPointer: buffer.bytes(count))
             offset += count

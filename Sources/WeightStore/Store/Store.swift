@@ -35,8 +35,8 @@ public final class Store: Sendable {
     let nearer = NearerOriginsSlot()
     let silentOrigins = SilentOrigins()
     /// The progress and cancellation of all fetches on miss; also ends all waits for locks.
-    package let misses: Work
-    /// The waits for locks: they are logged, and end with `misses`.
+    package let missWork: Work
+    /// The waits for locks: they are logged, and end with `missWork`.
     let waits: LockWait
     let recorder: AccessRecorder
     /// Incremented with each prompt that this process registers or removes.
@@ -91,9 +91,9 @@ public final class Store: Sendable {
         // A backup or a copy may lack folders that are empty.
         if !access.isReadOnly { try Self.createFolders(path) }
         self.logger = logger
-        let misses = Work()
-        let waits = LockWait(misses) { logger.warning("\($0)") }
-        (self.misses, self.waits) = (misses, waits)
+        let missWork = Work()
+        let waits = LockWait(missWork) { logger.warning("\($0)") }
+        (self.missWork, self.waits) = (missWork, waits)
         let blobs = BlobDirectory(root: path + "/blobs")
         self.blobs = blobs
         recorder = AccessRecorder(path)
