@@ -226,6 +226,6 @@ import Testing
         var request = EvictionRequest(.free(1), of: .kv)
         request.policy = Policy(name: "bad", sql: "SELECT shard_id FROM shard")
         let summary = try fixture.store.evictBlocking(request)
-        #expect(summary.refused != nil && summary.policy == "lru" && summary.shards == 1)
+        #expect(summary.rejection != nil && summary.policy == "lru" && summary.shards == 1)
     }
 }

@@ -72,7 +72,7 @@ import Testing
         let summary = try await store.warm(request)
         #expect(summary.failed.isEmpty)
         #expect(summary.plan.items.map(\.revision) == ["base@v1", "tuned@v1"])
-        #expect(summary.plan.others == 1)
+        #expect(summary.plan.beyondTop == 1)
         #expect(summary.plan.items[1].shared > 0)
         #expect(abs(summary.plan.items[0].uses - 5) < 0.1 && abs(summary.plan.items[1].uses - 3) < 0.1)
         let before = store.gauges[0]

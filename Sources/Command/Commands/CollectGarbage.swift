@@ -77,9 +77,8 @@ struct CollectGarbage: ParsableCommand {
         }
         if summary.missing > 0 {
             Terminal.printDiagnostic(
-                "\(Quantity.count(summary.missing, "shard")) missing in \(summary.hits.joined(separator: ", ")). "
-                    + "Import or pull these models again."
-            )
+                "\(Quantity.count(summary.missing, "shard")) missing in "
+                    + "\(summary.affectedRevisions.joined(separator: ", ")). Import or pull these models again.")
         }
         if summary.kept > 0 {
             Terminal.printDiagnostic(
@@ -87,7 +86,7 @@ struct CollectGarbage: ParsableCommand {
                     + "could not assign them to a revision. Import or pull the models that are not listed; "
                     + "--discard-newer then frees the rest.")
         }
-        for revision in summary.undescribed {
+        for revision in summary.unrestorable {
             Terminal.printDiagnostic("\(revision): its manifest or record is missing; a rebuild would lose it")
         }
         let parts = [

@@ -45,6 +45,6 @@ struct Rebuild: ParsableCommand {
                 + "\(Quantity.count(summary.shards, "shard")) \(merge ? "added" : "restored")"
                 + (summary.missing > 0 ? ", \(summary.missing) missing" : "")
                 + (summary.unreferencedBlobs > 0 ? ", \(summary.unreferencedBlobs) unreferenced" : "")
-                + (summary.old.map { "; the old catalog is \($0)" } ?? "") + "\n")
+                + (summary.oldCatalog.map { "; the old catalog is \($0)" } ?? "") + "\n")
     }
 }

@@ -144,14 +144,14 @@ extension Store {
                     return false
                 }
                 try ShardTable.mark(digest, as: .missing, db)
-                summary.hits += try Self.revisions(holding: row.id, db)
+                summary.affectedRevisions += try Self.revisions(holding: row.id, db)
                 return true
             }
             if isMissing { summary.missing += 1 }
             summary.kvBlocks += lost.blocks
             summary.bytes.add(saturating: try authority.delete(lost.blobs, .dropped, dryRun: dryRun).bytes)
         }
-        summary.hits = Array(Set(summary.hits)).sorted()
+        summary.affectedRevisions = Array(Set(summary.affectedRevisions)).sorted()
     }
 
     /// Hashes blobs of shards that are listed as missing or quarantined.
@@ -177,7 +177,7 @@ extension Store {
         let result = try restore(bad)
         summary.rewritten += result.restored
         for description in result.lost {
-            summary.undescribed += try revisions(describedBy: description.name)
+            summary.unrestorable += try revisions(describedBy: description.name)
             logger.error(
                 "\(blobs.path(description.name.digest, description.name.kind)): missing, and the catalog does not give it"
             )

@@ -59,7 +59,7 @@ extension Store {
             case .downTo(let bytes): max(stored - max(bytes, 0), 0)
             case .quota: stored > quota.highBytes ?? .max ? stored - (quota.lowBytes ?? 0) : 0
             }
-        var summary = EvictionSummary(policy: request.policy?.name ?? quota.policy, wanted: wanted, stored: stored)
+        var summary = EvictionSummary(policy: request.policy?.name ?? quota.policy, requested: wanted, stored: stored)
         if wanted == 0 { return summary }
         work.expect(wanted)
         accesses.flush()
@@ -71,7 +71,7 @@ extension Store {
         do {
             policies.insert(try request.policy ?? policy(quota.policy), at: 0)
         } catch {
-            summary.refused = "\(error)"
+            summary.rejection = "\(error)"
         }
         for policy in policies where summary.bytes < wanted {
             try work.check()
@@ -81,14 +81,14 @@ extension Store {
                     wanted - summary.bytes, policy, request, average: stored / max(shards, 1), &unanswered, &summary,
                     work)
             } catch let error as PolicyError where policy != .lru {
-                summary.refused = "\(error)"
+                summary.rejection = "\(error)"
             }
             work.advance(summary.bytes - work.progress.done)
             // A valid policy that found too little has found all candidates.
-            if summary.refused == nil { break }
+            if summary.rejection == nil { break }
         }
-        if let refused = summary.refused {
-            logger.warning("\(refused) Policy \(summary.policy) is used instead.")
+        if let rejection = summary.rejection {
+            logger.warning("\(rejection) Policy \(summary.policy) is used instead.")
         }
         return summary
     }

@@ -79,7 +79,7 @@ extension Store {
                 if suffix == "-wal" && status.bytes == 0 {
                     try FileSystem.remove(path + "/store.db-wal")
                 } else {
-                    summary.old = "\(path)/store.db.\(stamp)"
+                    summary.oldCatalog = "\(path)/store.db.\(stamp)"
                     try FileSystem.rename(path + "/store.db" + suffix, to: "\(path)/store.db.\(stamp)\(suffix)")
                 }
                 try FileSystem.syncDirectory(path)

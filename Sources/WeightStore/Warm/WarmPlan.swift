@@ -15,7 +15,7 @@ public struct WarmPlan: Sendable, Encodable {
     /// if there is room.
     public internal(set) var prefills: [PlannedPrefill] = []
     /// The number of used revisions beyond ``WarmRequest/top``.
-    public internal(set) var others = 0
+    public internal(set) var beyondTop = 0
     /// Bytes to load into the tier.
     public internal(set) var bytes = 0
     /// Bytes of colder shards to evict for them.
@@ -30,7 +30,8 @@ public struct WarmPlan: Sendable, Encodable {
 
     private enum CodingKeys: String, CodingKey {
         case skipped = "leftOut"
-        case tier, budget, items, prefills, others, bytes, evicted
+        case beyondTop = "others"
+        case tier, budget, items, prefills, bytes, evicted
     }
 
     /// Bytes to read from the disk, because the page cache does not hold them now.
