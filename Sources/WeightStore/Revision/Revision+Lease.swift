@@ -53,8 +53,8 @@ extension Revision {
     }
 
     /// Leases the tensors of a layer that belong to no expert, and stack none. Throws as ``lease(layer:of:in:)``.
-    public func lease(sharedOfLayer layer: Int, in tier: Tier) async throws -> Lease {
-        try await fetchedGroup(.shared(layer: layer), in: tier).lease()
+    public func lease(nonExpertsOfLayer layer: Int, in tier: Tier) async throws -> Lease {
+        try await fetchedGroup(.nonExperts(layer: layer), in: tier).lease()
     }
 
     /// Leases the tensors that belong to no layer: embedding, final norm, head. Throws as ``lease(layer:of:in:)``.
