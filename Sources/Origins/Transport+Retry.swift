@@ -125,7 +125,7 @@ extension Transport {
             case 301, 302, 303, 307, 308:
                 guard let location = answer.headers.first(name: "location") else {
                     throw FetchError.malformed(
-                        url: address.name, expected: "a location", found: "a redirect without one")
+                        url: address.name, expected: "a redirect with a Location header", found: "none")
                 }
                 guard let next = address.following(location), !(address.scheme == "https" && next.scheme == "http")
                 else {
@@ -181,7 +181,7 @@ extension Transport {
         case let error as Failure: return error
         case is ResponseSink.TooLong:
             throw FetchError.malformed(
-                url: address.name, expected: "as many bytes as were announced", found: "more bytes")
+                url: address.name, expected: "as many bytes as Content-Length says", found: "more")
         case let error as HTTPClientError where error == .readTimeout:
             return Failure(.stalled(url: address.name, seconds: options.idleSeconds, attempts: 1))
         case let error as HTTPClientError where error == .connectTimeout || error == .tlsHandshakeTimeout:

@@ -101,14 +101,14 @@ extension StoreError: CustomStringConvertible {
             """
         case .moveInterrupted(let source, let revision):
             """
-            \(source): an interrupted import moved files from here to \(revision), and what is here now does not \
-            continue it.
+            \(source): an interrupted import moved files from here to \(revision), and the files that are here now \
+            are not the rest of that import.
             """
         case .pinned(let revision, let note): "\(revision): pinned\(note.isEmpty ? "" : " (\(note))"). Unpin it first."
         case .inUse(let revision, let holders): "\(revision): in use by \(holders.joined(separator: ", "))."
         case .quotaFull(let quota, let stored, let requested, let evictable):
             """
-            no room for \(Quantity.bytes(requested)): the quota is \(Quantity.bytes(quota)), \(Quantity.bytes(stored)) \
+            no space for \(Quantity.bytes(requested)): the quota is \(Quantity.bytes(quota)), \(Quantity.bytes(stored)) \
             are stored, and \(Quantity.bytes(evictable)) of them can be evicted.
             """
         case .originDiffers(let origin, let digest, let found):
@@ -121,14 +121,14 @@ extension StoreError: CustomStringConvertible {
             "\(origin): could not be checked for \(revision): \(reason)."
         case .originNeeded(let origin, let revision, let shards):
             """
-            \(revision): \(shards) of its shards are not stored, and \(origin) is the last origin that can give them. \
+            \(revision): \(shards) of its shards are not stored, and \(origin) is the last origin that has them. \
             Nothing was changed.
             """
         case .neededElsewhere(let revision, let others, let shards, let reason):
             """
             \(revision): not removed: \(others.prefix(5).joined(separator: ", "))\
-            \(others.count > 5 ? " and \(others.count - 5) more" : "") need \(shards) of its shards, which are not stored, \
-            and have no origin for them. Fetching them failed: \(reason)
+            \(others.count > 5 ? " and \(others.count - 5) more" : "") need \(shards) of its shards that are not stored, \
+            and have no origin for them. Fetching these shards failed: \(reason)
             """
         case .support(let error): "\(error)"
         case .file(let error): "\(error)"

@@ -81,7 +81,7 @@ extension FetchError: CustomStringConvertible {
         case .wrongDigest(let url, let expected, let found):
             "\(url): the bytes have \(found), expected \(expected). They were rejected; fetch again."
         case .noOrigin(let name):
-            "\(name): not in the store, and no origin is known that has it."
+            "\(name): not in the store, and no known origin has it."
         case .unusable(let url, let reason), .badCredentials(let url, let reason):
             "\(url): \(reason)."
         }

@@ -76,7 +76,7 @@ struct SourceRemover {
                         removed.append(file.location)
                     } else {
                         skipped.append(
-                            SkippedFile(path: file.location, reason: "its bytes are not stored as a whole; not removed")
+                            SkippedFile(path: file.location, reason: "not removed: some of its bytes are not stored")
                         )
                     }
                 }
@@ -84,7 +84,7 @@ struct SourceRemover {
         }
         try sync(gone)
         for file in changed {
-            skipped.append(SkippedFile(path: file.location, reason: "changed after it was read; not removed"))
+            skipped.append(SkippedFile(path: file.location, reason: "not removed: it changed after it was read"))
         }
         try store.catalog.write { db in
             guard try MoveTable.revision(of: move.id, db) != nil else { return }

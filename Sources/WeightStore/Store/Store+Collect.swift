@@ -179,7 +179,7 @@ extension Store {
         for description in result.lost {
             summary.unrestorable += try revisions(describedBy: description.name)
             logger.error(
-                "\(blobs.path(description.name.digest, description.name.kind)): missing, and the catalog does not give it"
+                "\(blobs.path(description.name.digest, description.name.kind)): missing, and cannot be rewritten from the catalog"
             )
         }
     }

@@ -63,7 +63,7 @@ extension Store {
         else { return }
         let found = try damage(of: shard, Buffer(bytes: BufferPool.bufferBytes)) { _ in try work.check() }
         guard let found else {
-            logger.warning("\(error) It was read again, and is whole.")
+            logger.warning("\(error) A second read was correct.")
             return
         }
         do {
@@ -85,7 +85,7 @@ extension Store {
         guard first?.state == .quarantined else { return first }
         let second = try damageOnce(of: shard, buffer, read)
         if second == nil {
-            logger.warning("shard \(shard.digest.short): read differently the first time, and whole the second time")
+            logger.warning("shard \(shard.digest.short): the first read was wrong, the second correct")
         }
         return second
     }
@@ -103,7 +103,7 @@ extension Store {
                 return BlobDamage(state: .quarantined, detail: "\(bytes) bytes, expected \(shard.bytes)")
             }
             guard let found = try Self.digest(of: file, bytes: shard.bytes, buffer, read) else {
-                return BlobDamage(state: .quarantined, detail: "SHA-256 is unknown: its bytes end early")
+                return BlobDamage(state: .quarantined, detail: "SHA-256 is unknown: the file ended early")
             }
             if found == shard.digest { return nil }
             return BlobDamage(state: .quarantined, detail: "SHA-256 is \(found.short)")

@@ -67,7 +67,7 @@ extension Store {
             summary.absent = try AbsentShards.count(of: revision, db) { shard, digest in
                 summary.known.append(
                     VerifySummary.Damage(
-                        digest: digest, problem: "lost", detail: "evicted, and no origin can give it",
+                        digest: digest, problem: "lost", detail: "evicted, and no origin has it",
                         revisions: try Self.revisions(holding: shard, db)))
             }
         }

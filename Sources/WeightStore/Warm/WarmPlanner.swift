@@ -105,7 +105,7 @@ struct WarmPlanner {
             plan.skipped.append(
                 SkippedItem(
                     revision: entry.revision, prompt: entry.prompt, bytes: missing, reason: .doesNotFit,
-                    message: "no room beside shards that are hotter or worth more per byte\(share)"))
+                    message: "does not fit beside shards that are hotter or save more time per byte\(share)"))
         }
         if entry.bytes > 0 { plan.items.append(entry) }
         return added
