@@ -33,7 +33,7 @@ extension FleetError: CustomStringConvertible {
         case .lostRace(let model, let version, let digest, let publisher):
             "\(model)@v\(version): \(publisher) created this version first (\(digest.map { "manifest \($0.short)" } ?? "dropped since")). The uploaded bytes stay in the bucket: push again to create the next version."
         case .refMoved(let model, let ref, let expected, let found):
-            "\(model)@\(ref): names \(found.map { "v\($0)" } ?? "nothing"), expected \(expected.map { "v\($0)" } ?? "nothing"): another writer moved it. Check the ref, then try again."
+            "\(model)@\(ref): names \(found.map { "v\($0)" } ?? "nothing"), expected \(expected.map { "v\($0)" } ?? "nothing"): another writer moved it."
         case .unknown(let what, let name, let detail):
             "\(name): no such \(what) in the fleet.\(detail.isEmpty ? "" : " \(detail)")"
         case .malformed(let place, let reason): "\(place): \(reason)."
