@@ -60,7 +60,7 @@ public final class S3Origin: ManifestOrigin {
         }
     }
 
-    /// Looks for the manifest and a sample of the shards (HEAD). Without the manifest, for all shards.
+    /// Looks up the manifest and a sample of the shards (HEAD), or all shards if the manifest is absent.
     ///
     /// - Throws: ``FetchError``; `CancellationError`.
     public func check(_ request: OriginCheckRequest, _ work: Work) throws -> OriginCheckResult {

@@ -24,16 +24,16 @@ public enum StoreError: Error, Sendable, Equatable {
     case sourceChanged(path: String)
     /// A model directory lacks files that its index names.
     case incomplete(path: String, missing: [String])
-    /// An import that moved files out of `source` was interrupted, and its files are in `revision`. The present
-    /// contents of `source` are neither the rest of them nor clearly something else; or the import was one into another
+    /// An import that moved files out of `source` was interrupted, and its files are in `revision`. The files that are
+    /// in `source` now are neither the rest of that import nor clearly other files; or that import was into another
     /// model.
     case moveInterrupted(source: String, revision: String)
     /// The revision is pinned; `note` is the pin's note.
     case pinned(revision: String, note: String)
     /// Live processes hold a lease on the revision.
     case inUse(revision: String, holders: [String])
-    /// The disk quota has no room for `requested` bytes: `stored` bytes are stored, and only `evictable` of them can be
-    /// evicted.
+    /// The disk quota has no space for `requested` bytes: `stored` bytes are stored, and only `evictable` of them can
+    /// be evicted.
     case quotaFull(quota: Int, stored: Int, requested: Int, evictable: Int)
     /// An origin returned bytes with another digest than the shard's.
     case originDiffers(origin: String, digest: ContentDigest, found: String)
@@ -43,10 +43,10 @@ public enum StoreError: Error, Sendable, Equatable {
     case originLacks(origin: String, revision: String, reason: String)
     /// It could not be checked whether an origin holds a revision.
     case originUnchecked(origin: String, revision: String, reason: String)
-    /// The origin is the last one that can give `shards` shards of the revision, which are not stored.
+    /// The origin is the last one that has `shards` shards of the revision that are not stored.
     case originNeeded(origin: String, revision: String, shards: Int)
-    /// `shards` shards of the revision are not stored, other revisions hold them, too, and have no origin of their own;
-    /// they could not be fetched before the revision's removal.
+    /// `shards` shards of the revision are not stored, and other revisions without an origin also contain them. They
+    /// could not be fetched before the revision's removal.
     case neededElsewhere(revision: String, others: [String], shards: Int, reason: String)
 
     /// An error of threads, progress or buffers.

@@ -23,7 +23,7 @@ public struct CollectionSummary: Sendable, Codable {
     public internal(set) var reinstated = 0
     /// The number of manifests and records that were missing and were rewritten from the catalog.
     public internal(set) var rewritten = 0
-    /// Names of the revisions whose manifest or record is missing and is not given by the catalog, either.
+    /// Names of the revisions whose manifest or record is missing and cannot be rewritten from the catalog.
     public internal(set) var unrestorable: [String] = []
     /// The number of blobs without rows that were kept, because a rebuild could not read everything.
     public internal(set) var kept = 0

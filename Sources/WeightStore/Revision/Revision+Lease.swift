@@ -52,7 +52,8 @@ extension Revision {
         try await fetchedGroup(.withExperts(experts, layers: layers), in: tier).lease()
     }
 
-    /// Leases the tensors of a layer that belong to no expert, and stack none. Throws as ``lease(layer:of:in:)``.
+    /// Leases the tensors of a layer outside its experts: neither those of one expert nor those that stack experts.
+    /// Throws as ``lease(layer:of:in:)``.
     public func lease(nonExpertsOfLayer layer: Int, in tier: Tier) async throws -> Lease {
         try await fetchedGroup(.nonExperts(layer: layer), in: tier).lease()
     }

@@ -25,10 +25,10 @@ public struct DamagedShard: Sendable, Codable {
 extension Store {
     /// The shards of weights that reads or verifications found damaged or missing, and that nothing has restored since.
     ///
-    /// - Parameter most: how many are listed at most.
+    /// - Parameter limit: the maximal number of shards in the result.
     public func damagedShards(limit: Int = 100) throws -> [DamagedShard] {
         try catalog.read { db in
-            try ShardTable.lost(db).prefix(most).map { shard in
+            try ShardTable.lost(db).prefix(limit).map { shard in
                 DamagedShard(
                     digest: shard.digest, isMissing: shard.state == .missing,
                     revisions: try Self.revisions(holding: shard.id, db))

@@ -10,10 +10,10 @@ extension Store {
     /// Evicts shards from the disk: their rows stay, their files are deleted, and the next use fetches them from an
     /// origin. KV blocks are deleted with their rows, a block before its parent.
     ///
-    /// A shard of weights is evicted only if every revision that holds it has an origin that was seen to hold that
-    /// revision within the last hour, if none of them is pinned, and if no live process uses it. Origins whose last
-    /// check is older, or that were never checked, are checked first. The shards of a revision whose origins do not
-    /// answer stay, and ``EvictionSummary/unchecked`` names the revision.
+    /// A shard of weights is evicted only if every revision that contains it has an origin that was confirmed to hold
+    /// that revision within the last hour, if none of them is pinned, and if no live process uses it. Origins whose
+    /// last check is older, or that were never checked, are checked first. If none of a revision's origins responds,
+    /// its shards stay, and ``EvictionSummary/unchecked`` names the revision.
     ///
     /// The policy runs without a lock, on its own connection. Its victims are then checked again and marked in one
     /// transaction under the write lock, and their files are deleted after it. Evictions run one at a time
@@ -23,8 +23,8 @@ extension Store {
     ///   - request: how much to evict, from what, and by which policy.
     ///   - work: counts bytes. Cancelling it, or the task, ends the eviction before it changes anything.
     /// - Throws: ``StoreError``, `CancellationError`; ``StorageError/catalogOlder(path:)`` and
-    ///   ``StorageError/foreignBlobs(path:found:)`` if nothing may be deleted from the store. If the policy is rejected, the default policy is used instead,
-    ///   and ``EvictionSummary/refused`` has the reason.
+    ///   ``StorageError/foreignBlobs(path:found:)`` if nothing may be deleted from the store. If the policy is
+    ///   rejected, the default policy is used instead, and ``EvictionSummary/rejection`` has the reason.
     @discardableResult
     public func evict(_ request: EvictionRequest, work: Work = Work()) async throws -> EvictionSummary {
         try await work.run { try self.evictBlocking(request, work: work) }

@@ -105,7 +105,7 @@ extension Store {
     }
 
     /// Ends all fetches on miss and all waits for locks with `CancellationError`, and allows no new ones: call it before
-    /// the process exits. Fetched bytes are kept. Pulls fetch on; they end with their own `Work`.
+    /// the process exits. Fetched bytes are kept. Pulls continue; they end with their own `Work`.
     public func stopFetching() { missWork.cancel() }
 
     /// Calls `body`, which fetches a shard from one origin.
