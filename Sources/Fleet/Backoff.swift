@@ -29,8 +29,8 @@ struct Backoff {
 /// The attempts of one change by compare-and-swap. Each lost attempt is another writer's success, so the limit is
 /// reached only by a fleet with very many writers, or by an object store that answers wrongly.
 struct ChangeAttempts {
-    /// The most attempts of one change.
-    static let most = 50
+    /// The maximal number of attempts of one change.
+    static let limit = 50
 
     private let what: String
     private var failures = 0
@@ -47,7 +47,7 @@ struct ChangeAttempts {
     /// - Throws: ``FleetError/busy(what:holder:)`` after the last attempt; `CancellationError`.
     mutating func lost(_ work: Work) throws {
         failures += 1
-        guard failures < Self.most else {
+        guard failures < Self.limit else {
             throw FleetError.busy(
                 what: what, holder: "other writers changed it \(failures) times in a row; nothing was changed")
         }
