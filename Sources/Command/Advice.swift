@@ -80,7 +80,7 @@ enum Advice {
             remove the revision with "weightstore rm \(revision)".
             """
         case .originLacks, .originUnchecked:
-            "Leave the origin out, or vouch for it with --trust: it then counts as checked."
+            "Leave the origin out, or skip the check with --trust: the origin then counts as checked."
         case .originNeeded:
             "Export or remove the revision first, add another origin, or discard these shards with --force."
         case .neededElsewhere(let revision, _, _, _):
@@ -100,9 +100,8 @@ enum Advice {
         case .unknown("ref", _, let detail), .unknown("version", _, let detail):
             detail.isEmpty ? "\"weightstore fleet status\" lists them." : nil
         case .refMoved: "\"weightstore fleet status\" shows the ref; run the command again if the move is still wanted."
-        case .lostRace: "Run the command again."
         case .inconsistent:
-            "\"weightstore fleet repair\" lists the objects that exist, and continues from them if nothing can be restored."
+            "\"weightstore fleet repair\" makes the objects that exist the current ones, if nothing can be restored."
         case .removesTooMuch:
             "\"weightstore fleet verify\" checks the versions; --allow-removing 50% allows half of the shards to be removed."
         default: nil

@@ -35,7 +35,7 @@ enum ExitStatus: Int32 {
         case let error as FleetError:
             switch error {
             case .unknown: self = .notFound
-            case .lostRace, .refMoved, .busy, .givenUp: self = .held
+            case .lostRace, .refMoved, .busy, .expired: self = .held
             case .malformed: self = .badAnswer
             case .etcd: self = .unreachable
             case .unusable: self = .badInput

@@ -42,7 +42,7 @@ struct StoreOptions: ParsableArguments {
         var transport = TransportOptions()
         transport.bytesPerSecond = limitRate
         Origins.register(in: store, options: transport)
-        Fleet.askPeers(for: store)
+        Fleet.registerPeers(in: store)
         return store
     }
 }

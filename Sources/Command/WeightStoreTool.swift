@@ -8,8 +8,8 @@ struct WeightStoreTool: ParsableCommand {
         commandName: "weightstore",
         abstract: "Stores model weights once, by content, and loads them by layer.",
         discussion: """
-            A revision is written as model, model@ref, model@v3, model@<commit> or model@<digest>; without @ it is \
-            the ref main, or the last version if there is no such ref. The store is the directory given by --store or \
+            A revision is written as model@ref, model@v3, model@<commit> or model@<digest>; a model without @ means \
+            its ref main, or its last version if it has no such ref. The store is the directory given by --store or \
             WEIGHTSTORE_HOME (default: ~/.local/share/weightstore).
 
             \(ExitStatus.help)

@@ -19,7 +19,7 @@ package protocol Device: AnyObject, Sendable {
 
     /// Allocates device memory, aligned to at least 256 bytes (`cuMemAlloc`). Slow; may wait for the device.
     ///
-    /// - Throws: ``DeviceError/outOfMemory(_:asked:free:)``.
+    /// - Throws: ``DeviceError/outOfMemory(_:requested:free:)``.
     func allocate(bytes: Int) throws(DeviceError) -> DeviceAddress
     /// Frees device memory (`cuMemFree`). No copy from or to it may be in progress.
     func free(_ address: DeviceAddress, bytes: Int)

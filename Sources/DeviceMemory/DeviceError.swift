@@ -13,10 +13,10 @@ public enum DeviceError: Error, Equatable, Sendable {
     /// A device of a kind other than CUDA cannot be used; `reason` contains the cause and the next step.
     case unavailable(DeviceName, reason: String)
     /// The device has too little free memory: other programs, or other parts of this one, use the rest. Sizes in bytes.
-    case outOfMemory(DeviceName, asked: Int, free: Int)
+    case outOfMemory(DeviceName, requested: Int, free: Int)
     /// An allocation does not fit the arena's budget: evict, then retry. `free` is everything not in use, `largest` the
     /// largest possible allocation. Sizes in bytes.
-    case arenaFull(DeviceName, asked: Int, free: Int, largest: Int, budget: Int)
+    case arenaFull(DeviceName, requested: Int, free: Int, largest: Int, budget: Int)
     /// A function of the CUDA driver failed. `name` and `text` are the driver's own for `code`.
     case driver(
         function: String, code: Int32, name: String, text: String, device: DeviceName? = nil, bytes: Int? = nil)
@@ -42,10 +42,10 @@ extension DeviceError: CustomStringConvertible {
             "\(device): no such device: the last is \(DeviceName(device.kind, count - 1)).\(device.kind == CUDAKind.self ? " CUDA_VISIBLE_DEVICES may hide others." : "")"
         case .unavailable(let device, let reason):
             "\(device): \(reason)"
-        case .outOfMemory(let device, let asked, let free):
-            "\(device): out of memory: \(asked) bytes requested, \(free) free on the device. Stop other programs that use the device, or set a smaller budget."
-        case .arenaFull(let device, let asked, let free, let largest, let budget):
-            "\(device): no space for \(asked) bytes in the budget of \(budget) bytes: \(free) bytes are free, at most \(largest) of them in one block. Release leases, or set a larger budget."
+        case .outOfMemory(let device, let requested, let free):
+            "\(device): out of memory: \(requested) bytes requested, \(free) free on the device. Stop other programs that use the device, or set a smaller budget."
+        case .arenaFull(let device, let requested, let free, let largest, let budget):
+            "\(device): no space for \(requested) bytes in the budget of \(budget) bytes: \(free) bytes are free, at most \(largest) of them in one block. Release leases, or set a larger budget."
         case .driver(let function, let code, let name, let text, let device, let bytes):
             "\(device.map { "\($0): " } ?? "")\(function): \(name) (\(code)): \(text)\(bytes.map { " (\($0) bytes)" } ?? "")."
         case .system(let operation, let code):

@@ -38,7 +38,7 @@ package struct FileDescriptor: ~Copyable, Sendable {
     /// Opens a file for reading.
     ///
     /// - Returns: nil if the path does not exist.
-    package static func openIfThere(_ path: String) throws(FileError) -> FileDescriptor? {
+    package static func openIfPresent(_ path: String) throws(FileError) -> FileDescriptor? {
         do {
             return try FileDescriptor(path, O_RDONLY)
         } catch {

@@ -30,10 +30,10 @@ extension FileError: CustomStringConvertible {
         case .networkFileSystem(let path, let fileSystem):
             "\(path): \(fileSystem) does not support SQLite's write-ahead log. Put the store on a local disk."
         case .tooLarge(let path, let limit):
-            "\(path): has more than \(limit) bytes, which is the limit for such a file."
+            "\(path): larger than \(limit) bytes, the limit for this kind of file."
         case .lockedMemoryLimit(let path, let bytes):
             """
-            \(path): cannot lock \(bytes) bytes in memory: the limit is reached. Raise it (ulimit -l, or LimitMEMLOCK= \
+            \(path): cannot lock \(bytes) bytes in memory: the limit of locked memory is reached. Raise it (ulimit -l, or LimitMEMLOCK= \
             in the systemd unit), or turn locking off.
             """
         case .mappingLimit(let path, let limit):

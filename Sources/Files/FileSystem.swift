@@ -92,7 +92,7 @@ package enum FileSystem {
     ///
     /// - Throws: the error of the first read that fails.
     package static func requireReadable(_ path: String) throws(FileError) {
-        guard let file = try FileDescriptor.openIfThere(path) else { return }
+        guard let file = try FileDescriptor.openIfPresent(path) else { return }
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
         defer { buffer.deallocate() }
         var offset = 0
@@ -155,7 +155,7 @@ package enum FileSystem {
     /// The numbers are from statfs(2) and linux/magic.h.
     ///
     /// - Throws: ``FileError/networkFileSystem(path:fileSystem:)``.
-    package static func refuseNetwork(_ path: String) throws(FileError) {
+    package static func requireLocal(_ path: String) throws(FileError) {
         let networks: [Int64: String] = [
             0x6969: "NFS", 0x517B: "SMB", 0xFF53_4D42: "CIFS", 0xFE53_4D42: "SMB2", 0x5346_414F: "AFS",
             0x6B41_4653: "kAFS", 0x00C3_6400: "CephFS", 0x0102_1997: "9P", 0x0BD0_0BD0: "Lustre",

@@ -3,12 +3,12 @@ import Support
 
 /// How a wait for a lock ends, and where it is reported.
 ///
-/// A wait ends with the lock, with the cancellation of a work, or after `patience`. It polls, because a thread that is
+/// A wait ends with the lock, with the cancellation of a work, or after `timeout`. It polls, because a thread that is
 /// blocked in `flock` does not notice a cancellation. After two seconds, and then every minute, the report names the
 /// processes that hold the lock.
 package struct LockWait: Sendable {
     /// The longest wait; nil means no limit.
-    package var patience: Duration?
+    package var timeout: Duration?
     private var works: [Work] = []
     private let report: (@Sendable (String) -> Void)?
 
@@ -19,8 +19,8 @@ package struct LockWait: Sendable {
     /// - Parameters:
     ///   - work: cancelling it ends the wait.
     ///   - report: receives a sentence.
-    package init(_ work: Work? = nil, within patience: Duration? = nil, report: (@Sendable (String) -> Void)? = nil) {
-        self.patience = patience
+    package init(_ work: Work? = nil, within timeout: Duration? = nil, report: (@Sendable (String) -> Void)? = nil) {
+        self.timeout = timeout
         self.report = report
         works = [work].compactMap(\.self)
     }
@@ -33,9 +33,9 @@ package struct LockWait: Sendable {
     }
 
     /// The same wait with a limit.
-    package func within(_ patience: Duration?) -> LockWait {
+    package func within(_ timeout: Duration?) -> LockWait {
         var wait = self
-        wait.patience = patience
+        wait.timeout = timeout
         return wait
     }
 
@@ -48,7 +48,7 @@ package struct LockWait: Sendable {
     ///   - path: the locked file, for the report.
     ///   - holders: the processes that hold the lock now.
     ///   - attempt: tries the lock, without waiting.
-    /// - Returns: false if `patience` is over.
+    /// - Returns: false after `timeout`.
     /// - Throws: `CancellationError`, and what `attempt` throws.
     package func wait(for path: String, _ holders: () -> [LockHolder], _ attempt: () throws -> Bool) throws -> Bool {
         let start = ContinuousClock.now
@@ -56,7 +56,7 @@ package struct LockWait: Sendable {
         while try !attempt() {
             try check()
             let now = ContinuousClock.now
-            if let patience, now - start >= patience { return false }
+            if let timeout, now - start >= timeout { return false }
             if let report, now >= nextReport {
                 report("\(path): waiting for its lock, held by \(Self.text(holders())).")
                 nextReport = now + Self.reportInterval
@@ -77,7 +77,7 @@ package struct LockWait: Sendable {
 extension FileDescriptor {
     /// Locks the file as soon as it is free.
     ///
-    /// - Returns: false if the patience of `wait` is over.
+    /// - Returns: false after the timeout of `wait`.
     /// - Throws: `CancellationError`, ``FileError``.
     package borrowing func lock(shared: Bool = false, _ wait: LockWait) throws -> Bool {
         if try tryLock(shared: shared) { return true }

@@ -10,7 +10,7 @@ package final class StagedFile: @unchecked Sendable {
     package let path: String
     fileprivate let file: FileDescriptor
     /// Whether the file remains when the value is released.
-    package let stays: Bool
+    package let isKept: Bool
     /// Whether the bytes were synced since they were written.
     private var isDurable = false
     private var isRenamed = false
@@ -22,7 +22,7 @@ package final class StagedFile: @unchecked Sendable {
     /// Creates a file of a store (`StoreFile`), which must not exist.
     package init(_ path: String) throws(FileError) {
         self.path = path
-        stays = false
+        isKept = false
         lock = nil
         file = try StoreFile.open(path, O_WRONLY | O_EXCL)
     }
@@ -31,7 +31,7 @@ package final class StagedFile: @unchecked Sendable {
     /// two processes in different containers may have the same process id.
     package init(beside target: String) throws(FileError) {
         path = "\(target).\(String(UInt64.random(in: 0 ... .max), radix: 36)).partial"
-        stays = false
+        isKept = false
         lock = nil
         file = try FileDescriptor(path, O_WRONLY | O_CREAT | O_EXCL)
     }
@@ -41,7 +41,7 @@ package final class StagedFile: @unchecked Sendable {
     /// - Parameter lock: a locked descriptor of the file.
     package init(keeping lock: consuming FileDescriptor) throws(FileError) {
         path = lock.path
-        stays = true
+        isKept = true
         // An earlier `finish` may have made it read-only.
         let permissions = try lock.status().permissions
         if permissions & 0o200 == 0 { try lock.setMode(permissions | permissions >> 1 & 0o222) }
@@ -50,7 +50,7 @@ package final class StagedFile: @unchecked Sendable {
     }
 
     deinit {
-        if !stays && !isRenamed { unlink(path) }
+        if !isKept && !isRenamed { unlink(path) }
     }
 
     /// The current size, in bytes.

@@ -20,7 +20,7 @@ package enum StoreFile {
     /// - Parameter flags: with `O_EXCL`, the file must not exist.
     package static func open(_ path: String, _ flags: Int32) throws(FileError) -> FileDescriptor {
         while true {
-            if flags & O_EXCL == 0, let file = try openIfThere(path, flags & ~O_CREAT) { return file }
+            if flags & O_EXCL == 0, let file = try openIfPresent(path, flags & ~O_CREAT) { return file }
             do {
                 let file = try FileDescriptor(path, flags | O_CREAT | O_EXCL)
                 try adopt(file, Parent(of: path))
@@ -39,12 +39,12 @@ package enum StoreFile {
         }
         let parent = FileSystem.parent(of: path)
         try createDirectory(parent)
-        try createDirectoryAtOnce(path)
+        try createDirectoryUnsynced(path)
         try FileSystem.syncDirectory(parent)
     }
 
     /// Creates a directory in an existing one, and does not sync it.
-    package static func createDirectoryAtOnce(_ path: String) throws(FileError) {
+    package static func createDirectoryUnsynced(_ path: String) throws(FileError) {
         if mkdir(path, 0o777) == -1 {
             let code = errno
             if code == EEXIST { return }
@@ -61,7 +61,7 @@ package enum StoreFile {
     package static func share(_ path: String, withGroup group: gid_t) throws(FileError) {
         guard let status = try FileSystem.status(path, following: false), !status.isLink else { return }
         // It may have been removed meanwhile.
-        guard let file = try openIfThere(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK) else { return }
+        guard let file = try openIfPresent(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK) else { return }
         try retrying("fchown", path) { fchown(file.raw, uid_t.max, group) }
         let owner = status.permissions & 0o700
         // After the change of the group, which clears the set-group-ID bit of a file.
@@ -70,7 +70,7 @@ package enum StoreFile {
         for name in try FileSystem.entries(path) { try share("\(path)/\(name)", withGroup: group) }
     }
 
-    private static func openIfThere(_ path: String, _ flags: Int32) throws(FileError) -> FileDescriptor? {
+    private static func openIfPresent(_ path: String, _ flags: Int32) throws(FileError) -> FileDescriptor? {
         do {
             return try FileDescriptor(path, flags)
         } catch .system(_, _, ENOENT) {

@@ -2,10 +2,11 @@ import Glibc
 
 /// Repeats a call that a signal interrupts, and turns -1 into an error that names `path`.
 ///
-/// - Parameter most: so many interruptions are an error. A call that waits for long may have any number of them.
+/// - Parameter limit: the number of interruptions that is an error. A call that waits for long may have any number of
+///   them.
 @discardableResult
 package func retrying<Result: BinaryInteger>(
-    _ operation: String, _ path: String, most: Int = 1000, _ call: () -> Result
+    _ operation: String, _ path: String, limit: Int = 1000, _ call: () -> Result
 ) throws(FileError) -> Result {
     var interruptions = 0
     while true {
@@ -13,7 +14,7 @@ package func retrying<Result: BinaryInteger>(
         if result != -1 { return result }
         let code = errno
         interruptions += 1
-        guard code == EINTR, interruptions < most else { throw .failed(operation, path, code) }
+        guard code == EINTR, interruptions < limit else { throw .failed(operation, path, code) }
     }
 }
 

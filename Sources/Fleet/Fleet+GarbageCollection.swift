@@ -208,7 +208,7 @@ private final class BucketCollection: Sendable {
         }
         guard isDue else { return }
         try Ledger.change(bucket) { ledger in
-            guard ledger.collection?.id == id else { throw FleetError.givenUp(what: "the garbage collection") }
+            guard ledger.collection?.id == id else { throw FleetError.expired(what: "the garbage collection") }
             ledger.collection?.seen = Int(bucket.now.timeIntervalSince1970)
         }
     }

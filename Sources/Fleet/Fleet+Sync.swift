@@ -42,15 +42,15 @@ extension Fleet {
             throw FleetError.unknown(what: "ref", name: "\(follow)")
         }
         let syncer = syncer(store)
-        store.ask(syncer.selector)
-        defer { store.ask(nil) }
+        store.setNearerOrigins(syncer.selector)
+        defer { store.setNearerOrigins(nil) }
         return try syncer.sync(versions, following: follows, work: work)
     }
 
     private func syncer(_ store: Store) -> Syncer {
         Syncer(
             store: store, fleet: self, selector: PeerSelector(ownName: nil, load: peers(store)),
-            board: InFlightRegistry())
+            inFlight: InFlightRegistry())
     }
 
     /// The nodes: from etcd, or if that fails, from the table that this machine's node writes.
@@ -67,8 +67,8 @@ extension Fleet {
 
     /// Registers, in a process that is not a node, the peers that this machine's node knows: fetches try them before the
     /// models' origins.
-    public static func askPeers(for store: Store) {
-        store.ask(
+    public static func registerPeers(in store: Store) {
+        store.setNearerOrigins(
             PeerSelector(
                 ownName: nil,
                 load: { [weak store] in

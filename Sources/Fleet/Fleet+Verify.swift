@@ -210,9 +210,9 @@ private final class BucketVerifier: Sendable {
             }
             if listed[digest] != bytes {
                 // A listing may lag.
-                guard let facts = try bucket.facts(name) else { return problem(.missing, "does not exist") }
-                guard facts.bytes == bytes else {
-                    return problem(.damaged, "\(facts.bytes) bytes, expected \(bytes)")
+                guard let metadata = try bucket.metadata(of: name) else { return problem(.missing, "does not exist") }
+                guard metadata.bytes == bytes else {
+                    return problem(.damaged, "\(metadata.bytes) bytes, expected \(bytes)")
                 }
             }
             guard deep else { return work.advance(1) }
@@ -221,8 +221,8 @@ private final class BucketVerifier: Sendable {
             switch stored {
             case digest: break
             case nil:
-                guard let facts = try bucket.facts(name) else { return problem(.missing, "does not exist") }
-                problem(.damaged, "\(facts.bytes) bytes, expected \(bytes)")
+                guard let metadata = try bucket.metadata(of: name) else { return problem(.missing, "does not exist") }
+                problem(.damaged, "\(metadata.bytes) bytes, expected \(bytes)")
             case let other?: problem(.damaged, "has the digest \(other)")
             }
         }

@@ -74,7 +74,7 @@ public final class Fleet: Sendable {
     public func models() throws -> [String] { try Ledger.read(bucket).models }
 
     /// Creates the bucket, unless it exists.
-    public func makeBucket() throws { try bucket.make() }
+    public func makeBucket() throws { try bucket.createBucket() }
 
     /// Moves a ref to another version.
     ///

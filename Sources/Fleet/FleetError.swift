@@ -16,7 +16,7 @@ public enum FleetError: Error, Sendable, Equatable {
     /// Another push or garbage collection in the bucket is in progress.
     case busy(what: String, holder: String)
     /// The entry of a push or collection was removed from the ledger, because it was not renewed in time.
-    case givenUp(what: String)
+    case expired(what: String)
     /// An address, or a version to be removed, cannot be used; `reason` contains the cause.
     case unusable(what: String, reason: String)
     /// Objects of the bucket are missing, or older than others. Push, sync and collection stop: a missing object is no
@@ -31,19 +31,19 @@ extension FleetError: CustomStringConvertible {
     public var description: String {
         switch self {
         case .lostRace(let model, let version, let digest, let publisher):
-            "\(model)@v\(version): \(publisher) created this version first, \(digest.map { "with the manifest \($0.short)" } ?? "and it was dropped since"). All bytes are in the bucket; the next push creates the next version."
+            "\(model)@v\(version): \(publisher) created this version first (\(digest.map { "manifest \($0.short)" } ?? "dropped since")). The uploaded bytes stay in the bucket: push again to create the next version."
         case .refMoved(let model, let ref, let expected, let found):
-            "\(model)@\(ref): another writer moved it, to \(found.map { "v\($0)" } ?? "nothing"), expected \(expected.map { "v\($0)" } ?? "nothing")."
+            "\(model)@\(ref): names \(found.map { "v\($0)" } ?? "nothing"), expected \(expected.map { "v\($0)" } ?? "nothing"): another writer moved it."
         case .unknown(let what, let name, let detail):
             "\(name): no such \(what) in the fleet.\(detail.isEmpty ? "" : " \(detail)")"
         case .malformed(let place, let reason): "\(place): \(reason)."
         case .etcd(let url, let message): "\(url): \(message)."
         case .busy(let what, let holder): "\(what): \(holder)."
-        case .givenUp(let what):
-            "\(what): was not renewed in the ledger for \(Ledger.deadSeconds) s and was removed from it. Start it again."
+        case .expired(let what):
+            "\(what): its ledger entry was not renewed for \(Ledger.deadSeconds) s, and was removed. Start it again."
         case .unusable(let what, let reason): "\(what): \(reason)."
         case .inconsistent(let place, let finding):
-            "\(place): \(finding). Objects of the bucket were lost or are older than others; nothing was changed. Restore them, for example from an older version of the objects."
+            "\(place): \(finding). Objects of the bucket are lost or outdated; nothing was changed. Restore them, for example from their older versions in the bucket."
         case .removesTooMuch(let origin, let shards, let all, let bytes, let allowed):
             "\(origin): the collection would remove \(shards) of \(all) shards, \(Quantity.bytes(bytes)), which is more than \(Quantity.number(100 * allowed)) % of them. Nothing was removed. Check that the bucket's models are complete, then allow a larger share."
         }

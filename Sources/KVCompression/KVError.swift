@@ -10,8 +10,8 @@ public enum KVError: Error, Equatable, Sendable {
     case shapeMismatch(String, KVShape, KVShape)
     /// The method ranks positions by attention scores, and the layer has none.
     case attentionMissing(method: String)
-    /// A parameter of a method is out of range; `need` states the range.
-    case badParameter(method: String, name: String, value: Int, need: String)
+    /// A parameter of a method is out of range; `requirement` states the range.
+    case badParameter(method: String, name: String, value: Int, requirement: String)
     /// The number of stored bytes is not the one that their layout requires.
     case badLength(expected: Int, found: Int)
 }
@@ -30,8 +30,8 @@ extension KVError: CustomStringConvertible {
             "\(what): shape \(found), expected \(expected)."
         case .attentionMissing(let method):
             "\(method): requires attention scores [batch, query heads, queries, sequence]. Pass them with the layer, or use Window or Sinks, which need none."
-        case .badParameter(let method, let name, let value, let need):
-            "\(method): \(name) is \(value); \(need)."
+        case .badParameter(let method, let name, let value, let requirement):
+            "\(method): \(name) is \(value); \(requirement)."
         case .badLength(let expected, let found):
             "\(found) bytes, expected \(expected): not a quantized tensor of this layout."
         }

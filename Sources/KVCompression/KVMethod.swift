@@ -54,11 +54,13 @@ public struct SelectedThenQuantized<Selector: KVSelector>: KVMethod {
 extension KVMethod {
     /// Checks a parameter.
     ///
-    /// - Parameter need: states the range in the error, such as "must be 1 or more".
+    /// - Parameter requirement: states the range in the error, such as "must be 1 or more".
     /// - Throws: `badParameter` unless `value` is within `range`.
-    public func require(_ name: String, _ value: Int, in range: ClosedRange<Int>, _ need: String) throws(KVError) {
+    public func require(_ name: String, _ value: Int, in range: ClosedRange<Int>, _ requirement: String) throws(KVError)
+    {
         guard range.contains(value) else {
-            throw .badParameter(method: String(describing: Self.self), name: name, value: value, need: need)
+            throw .badParameter(
+                method: String(describing: Self.self), name: name, value: value, requirement: requirement)
         }
     }
 }

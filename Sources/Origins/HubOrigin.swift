@@ -112,7 +112,7 @@ public final class HubOrigin: ModelOrigin {
     }
 
     /// Translates the hub's own headers into an error.
-    @Sendable static func explain(_ answer: Transport.Answer, _ address: Address) -> FetchError? {
+    @Sendable static func explain(_ answer: Transport.Response, _ address: Address) -> FetchError? {
         let code = answer.headers.first(name: "x-error-code") ?? ""
         let message = String((answer.headers.first(name: "x-error-message") ?? "").prefix(200))
         switch code {

@@ -86,7 +86,7 @@ public final class PeerOrigin: ManifestOrigin {
         return Transport.Resource(what: "\(kind.dropLast()) \(digest.short)", request: { _ in request }, bytes: bytes)
     }
 
-    /// Looks for the manifest and a sample of the shards (HEAD). Without the manifest, for all shards.
+    /// Looks up the manifest and a sample of the shards (HEAD), or all shards if the manifest is absent.
     ///
     /// - Throws: ``FetchError``; `CancellationError`.
     public func check(_ request: OriginCheckRequest, _ work: Work) throws -> OriginCheckResult {

@@ -31,7 +31,7 @@ package final class S3Bucket: Sendable {
     package let work: Work
 
     /// The largest response that is not an object's bytes.
-    static let answerBytes = 8 << 20
+    static let responseBytes = 8 << 20
 
     /// - Parameter environment: contains or locates credentials, region and endpoint.
     package init(
@@ -82,7 +82,7 @@ package final class S3Bucket: Sendable {
     // MARK: Objects
 
     /// Size and time of an object.
-    package struct Facts: Sendable {
+    package struct Metadata: Sendable {
         package let bytes: Int
         package let modified: Date
     }
@@ -104,7 +104,7 @@ package final class S3Bucket: Sendable {
     /// Reads a small object.
     ///
     /// - Parameter tag: the tag from an earlier read; an object that still has it is not transferred.
-    package func get(_ name: String, unless tag: String? = nil, limit: Int = answerBytes) throws -> ReadResult {
+    package func get(_ name: String, unless tag: String? = nil, limit: Int = responseBytes) throws -> ReadResult {
         do {
             let answer = try ask(name, headers: HTTPHeaders(tag.map { [("if-none-match", $0)] } ?? []), limit: limit)
             if answer.status == 304 { return .unchanged }
@@ -117,10 +117,10 @@ package final class S3Bucket: Sendable {
     /// Size and time of an object, without its bytes.
     ///
     /// - Returns: nil if there is no such object.
-    package func facts(_ name: String) throws -> Facts? {
+    package func metadata(of name: String) throws -> Metadata? {
         do {
             let answer = try ask(name, .HEAD)
-            return Facts(
+            return Metadata(
                 bytes: answer.headers.first(name: "content-length").flatMap { Int(decimal: $0) } ?? 0,
                 modified: answer.headers.first(name: "last-modified").flatMap { HTTPDate.parse($0) } ?? now)
         } catch FetchError.notFound {
@@ -152,8 +152,8 @@ package final class S3Bucket: Sendable {
     }
 
     /// Creates the bucket. An existing bucket of the same owner is not changed.
-    package func make() throws {
-        _ = try collect(resource("bucket \(root)", path: "/" + root, .PUT, body: []), limit: Self.answerBytes)
+    package func createBucket() throws {
+        _ = try collect(resource("bucket \(root)", path: "/" + root, .PUT, body: []), limit: Self.responseBytes)
     }
 
     // MARK: Requests
@@ -161,15 +161,15 @@ package final class S3Bucket: Sendable {
     /// Sends a request about an object.
     func ask(
         _ name: String, _ method: HTTPMethod = .GET, query: [(String, String)] = [], headers: HTTPHeaders = [:],
-        body: [UInt8]? = nil, limit: Int = answerBytes
-    ) throws -> Transport.Answer {
+        body: [UInt8]? = nil, limit: Int = responseBytes
+    ) throws -> Transport.Response {
         try collect(
             resource(name, path: "/" + prefix + name, method, query: query, headers: headers, body: body), limit: limit)
     }
 
     /// Requests a listing of the bucket. Prefixes in `query` must begin with this bucket's.
-    func requestListing(_ query: [(String, String)]) throws -> Transport.Answer {
-        try collect(resource("listing", path: "/" + root, .GET, query: query), limit: Self.answerBytes)
+    func requestListing(_ query: [(String, String)]) throws -> Transport.Response {
+        try collect(resource("listing", path: "/" + root, .GET, query: query), limit: Self.responseBytes)
     }
 
     /// An object's name as in listings.
@@ -196,7 +196,7 @@ package final class S3Bucket: Sendable {
         }
     }
 
-    private func collect(_ resource: Transport.Resource, limit: Int) throws -> Transport.Answer {
+    private func collect(_ resource: Transport.Resource, limit: Int) throws -> Transport.Response {
         try withClock {
             let answer = try transport.collect(resource, limit: limit, work)
             updateClock(from: answer.headers)
@@ -239,7 +239,7 @@ package final class S3Bucket: Sendable {
     }
 
     /// S3 describes errors in XML: the code is sufficient.
-    private func explain(_ answer: Transport.Answer, _ address: Address) -> FetchError? {
+    private func explain(_ answer: Transport.Response, _ address: Address) -> FetchError? {
         let code = XMLText.values(of: "Code", in: String(decoding: answer.text, as: UTF8.self)).first ?? ""
         if code == "NoSuchBucket" { return .notFound(what: "bucket", url: address.name, status: answer.status) }
         guard answer.status == 403 else { return nil }

@@ -60,14 +60,14 @@ public final class S3Origin: ManifestOrigin {
         }
     }
 
-    /// Looks for the manifest and a sample of the shards (HEAD). Without the manifest, for all shards.
+    /// Looks up the manifest and a sample of the shards (HEAD), or all shards if the manifest is absent.
     ///
     /// - Throws: ``FetchError``; `CancellationError`.
     public func check(_ request: OriginCheckRequest, _ work: Work) throws -> OriginCheckResult {
         let bucket = bucket.bound(to: work)
-        let hasManifest = try bucket.facts(Self.manifest(request.digest)) != nil
+        let hasManifest = try bucket.metadata(of: Self.manifest(request.digest)) != nil
         return try BlobRequests.check(request, samples: hasManifest, work) { shard in
-            try bucket.facts(Self.shard(shard.digest))?.bytes
+            try bucket.metadata(of: Self.shard(shard.digest))?.bytes
         }
     }
 

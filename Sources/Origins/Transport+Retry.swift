@@ -22,7 +22,7 @@ extension Transport {
         /// The target of the last redirect, which is requested directly the next time.
         var redirect: RedirectCache?
         /// Translates an error response into an error; nil if the status is sufficient.
-        package var explain: @Sendable (Answer, Address) -> FetchError? = { _, _ in nil }
+        package var explain: @Sendable (Response, Address) -> FetchError? = { _, _ in nil }
 
         package init(what: String, request: @escaping @Sendable (_ range: Range<Int>?) throws -> Request) {
             self.what = what
@@ -33,7 +33,7 @@ extension Transport {
             what: String, request: @escaping @Sendable (_ range: Range<Int>?) throws -> Request,
             secrets: Set<String> = ["authorization"], bytes: Int? = nil, isPage: Bool = false,
             redirect: RedirectCache? = nil,
-            explain: @escaping @Sendable (Answer, Address) -> FetchError? = { _, _ in nil }
+            explain: @escaping @Sendable (Response, Address) -> FetchError? = { _, _ in nil }
         ) {
             self.what = what
             self.request = request
@@ -50,7 +50,7 @@ extension Transport {
     /// Fills the memory with the bytes that begin at `offset`. Each retry resumes where the previous attempt stopped.
     func fill(_ memory: UnsafeMutableRawBufferPointer, from resource: Resource, at offset: Int, _ work: Work) throws {
         var done = 0
-        var patience = RetryBackoff(options, work)
+        var backoff = RetryBackoff(options, work)
         while done < memory.count {
             let range = offset + done..<offset + memory.count
             var filled = 0
@@ -61,8 +61,8 @@ extension Transport {
                 done += filled
             } catch let failure as Failure {
                 done += filled
-                if filled > 0 { patience.renew() }
-                try patience.wait(failure)
+                if filled > 0 { backoff.renew() }
+                try backoff.wait(failure)
             }
         }
     }
@@ -70,8 +70,8 @@ extension Transport {
     /// Reads a small resource as a whole.
     ///
     /// - Parameter limit: the largest size in bytes.
-    package func collect(_ resource: Resource, limit: Int, _ work: Work = Work()) throws -> Answer {
-        var patience = RetryBackoff(options, work)
+    package func collect(_ resource: Resource, limit: Int, _ work: Work = Work()) throws -> Response {
+        var backoff = RetryBackoff(options, work)
         while true {
             var filled = 0
             do {
@@ -80,7 +80,7 @@ extension Transport {
                     &filled,
                     work)
             } catch let failure as Failure {
-                try patience.wait(failure)
+                try backoff.wait(failure)
             }
         }
     }
@@ -91,7 +91,7 @@ extension Transport {
     private func follow(
         _ resource: Resource, range: Range<Int>?, limit: Int = 0, into memory: UnsafeMutableRawBufferPointer,
         _ filled: inout Int, _ work: Work
-    ) throws -> Answer {
+    ) throws -> Response {
         var request = try resource.request(range)
         let home = request.address.place
         var usesCachedRedirect = false
@@ -108,7 +108,7 @@ extension Transport {
             let address = request.address
             let validator = ResponseValidator(
                 address: address, range: range, bytes: resource.bytes, isPage: resource.isPage, limit: limit)
-            let answer: Answer
+            let answer: Response
             do {
                 answer = try once(request, into: memory, filled: &filled, work) { head in try validator.plan(head) }
             } catch {
@@ -125,7 +125,7 @@ extension Transport {
             case 301, 302, 303, 307, 308:
                 guard let location = answer.headers.first(name: "location") else {
                     throw FetchError.malformed(
-                        url: address.name, expected: "a location", found: "a redirect without one")
+                        url: address.name, expected: "a redirect with a Location header", found: "none")
                 }
                 guard let next = address.following(location), !(address.scheme == "https" && next.scheme == "http")
                 else {
@@ -181,7 +181,7 @@ extension Transport {
         case let error as Failure: return error
         case is ResponseSink.TooLong:
             throw FetchError.malformed(
-                url: address.name, expected: "as many bytes as were announced", found: "more bytes")
+                url: address.name, expected: "as many bytes as Content-Length says", found: "more")
         case let error as HTTPClientError where error == .readTimeout:
             return Failure(.stalled(url: address.name, seconds: options.idleSeconds, attempts: 1))
         case let error as HTTPClientError where error == .connectTimeout || error == .tlsHandshakeTimeout:
@@ -235,7 +235,7 @@ private struct RetryBackoff {
     /// - Throws: the failure, if there is no next attempt.
     mutating func wait(_ failure: Failure) throws {
         failures += 1
-        guard failures < options.attempts, failure.retryAfter ?? 0 <= options.longestRetryAfterSeconds else {
+        guard failures < options.attempts, failure.retryAfter ?? 0 <= options.maximumRetryAfterSeconds else {
             throw failure.error.after(attempts: failures)
         }
         if failure.isImmediate { return }

@@ -58,7 +58,7 @@ package final class Transport: Sendable {
         }
     }
 
-    package struct Answer: Sendable {
+    package struct Response: Sendable {
         package var status: Int
         package var headers: HTTPHeaders
         /// Bytes of the memory that were filled.
@@ -75,7 +75,7 @@ package final class Transport: Sendable {
     func once(
         _ request: Request, into memory: UnsafeMutableRawBufferPointer, filled: inout Int, _ work: Work,
         validator: @escaping @Sendable (HTTPResponseHead) throws -> ResponseSink.Plan
-    ) throws -> Answer {
+    ) throws -> Response {
         if let problem = problem(with: request.address) { throw problem }
         let sink = ResponseSink(memory, work, limit, validator: validator)
         let made = try HTTPClient.Request(
@@ -94,7 +94,7 @@ package final class Transport: Sendable {
         while end.wait(timeout: .now() + .milliseconds(100)) == .timedOut {
             if work.isCancelled { task.cancel() }
             let seconds = (ContinuousClock.now - start) / .seconds(1) - options.rateCheckSeconds
-            if seconds > 0, Double(sink.transferred) < seconds * Double(options.leastBytesPerSecond) {
+            if seconds > 0, Double(sink.transferred) < seconds * Double(options.minimumBytesPerSecond) {
                 crawls = true
                 task.cancel()
             }
@@ -109,7 +109,7 @@ package final class Transport: Sendable {
             // The beginning of an error page is sufficient.
         }
         guard let head = state.head else { throw HTTPClientError.remoteConnectionClosed }
-        return Answer(status: Int(head.status.code), headers: head.headers, filled: state.filled, text: state.text)
+        return Response(status: Int(head.status.code), headers: head.headers, filled: state.filled, text: state.text)
     }
 
     /// The reason why an address cannot be requested at all.

@@ -13,14 +13,14 @@ public struct TransportOptions: Sendable {
     /// The upper limit of the first wait, which doubles with each further wait.
     public var firstDelaySeconds = 0.5
     /// The upper limit of all waits between attempts.
-    public var longestDelaySeconds = 30.0
+    public var maximumDelaySeconds = 30.0
     /// The longest wait that a server may request (Retry-After); a request that would have to wait longer fails.
-    public var longestRetryAfterSeconds = 300.0
+    public var maximumRetryAfterSeconds = 300.0
     /// Seconds of a request before its rate is checked.
     var rateCheckSeconds = 10.0
     /// A request slower than this many bytes per second after its first ten seconds is abandoned as stalled; 0 for no
     /// limit.
-    public var leastBytesPerSecond = 0
+    public var minimumBytesPerSecond = 0
     /// Whether secrets and weights may be sent unencrypted to other machines. Set by `WEIGHTSTORE_INSECURE=1`.
     public var allowsPlainHTTP = ProcessInfo.processInfo.environment["WEIGHTSTORE_INSECURE"] == "1"
     /// The authorities whose certificates are trusted.
@@ -50,7 +50,7 @@ public struct TransportOptions: Sendable {
     ///
     /// - Parameter failures: number of consecutive failed attempts, 1 or more.
     func delay(after failures: Int) -> Double {
-        let limit = min(firstDelaySeconds * Double(1 << min(failures - 1, 20)), longestDelaySeconds)
+        let limit = min(firstDelaySeconds * Double(1 << min(failures - 1, 20)), maximumDelaySeconds)
         return Double.random(in: 0...max(limit, 0))
     }
 }

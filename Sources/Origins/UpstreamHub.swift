@@ -1,7 +1,7 @@
 import WeightStore
 
-/// The hub behind a server: revisions that clients request and the store lacks are added from it, and their bytes are
-/// fetched when they are requested.
+/// The hub behind a server: adds revisions that clients request and the store lacks. Their bytes are fetched when a
+/// client requests them.
 public struct UpstreamHub: PullThrough {
     private let store: Store
     private let url: String
@@ -24,7 +24,7 @@ public struct UpstreamHub: PullThrough {
         request.origin = url
         request.selection = .nothing
         do {
-            try await store.pull(request, work: Work(within: store.misses))
+            try await store.pull(request, work: Work(within: store.missWork))
             return true
         } catch FetchError.notFound {
             return false

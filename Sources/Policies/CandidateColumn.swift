@@ -62,9 +62,9 @@ package struct CandidateColumn: Sendable {
             "access_count", catalog: "shard.access_count", memory: .integer { $0.accessCount }, used: "access_count + 1"
         ),
         CandidateColumn(
-            "heat", catalog: faded("shard.heat", since: "shard.last_access", to: moment), memory: .real { $0.heat },
-            resident: faded("heat", since: "last_access", to: moment),
-            used: faded("heat", since: "last_access", to: ":now") + " + 1"),
+            "heat", catalog: decayed("shard.heat", since: "shard.last_access", to: moment), memory: .real { $0.heat },
+            resident: decayed("heat", since: "last_access", to: moment),
+            used: decayed("heat", since: "last_access", to: ":now") + " + 1"),
         CandidateColumn("inserted_at", catalog: "shard.inserted_at", memory: .real { $0.insertedAt }),
         CandidateColumn(
             "fetch_seconds",
@@ -92,7 +92,7 @@ package struct CandidateColumn: Sendable {
     /// The time of the query.
     private static let moment = "(SELECT now FROM moment)"
 
-    private static func faded(_ heat: String, since last: String, to now: String) -> String {
+    private static func decayed(_ heat: String, since last: String, to now: String) -> String {
         "\(heat) * pow(0.5, (\(now) - \(last)) / \(Heat.halfLife))"
     }
 }

@@ -11,7 +11,8 @@ extension PolicyError: CustomStringConvertible {
     public var description: String {
         switch self {
         case .refused(let policy, let line, let message): "policy \(policy), line \(line): \(message)."
-        case .tooSlow(let policy, let seconds): "policy \(policy): exceeded the time limit of \(seconds) s."
+        case .tooSlow(let policy, let seconds):
+            "policy \(policy): exceeded the time limit of \(seconds) s. Simplify its SQL."
         }
     }
 }

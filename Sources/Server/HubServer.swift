@@ -29,17 +29,17 @@ public final class HubServer: Sendable {
 
     /// - Parameters:
     ///   - pullThrough: fetches models and files that the store lacks; with nil the response is 404.
-    ///   - arrivals: the fetches in progress, for peers that wait for them.
+    ///   - inFlight: the fetches in progress, for peers that wait for them.
     ///   - logger: receives a line for each request, at `info`.
     /// - Throws: ``SupportError`` if threads cannot be created.
     public init(
         _ store: Store, _ options: ServerOptions = ServerOptions(), pullThrough: (any PullThrough)? = nil,
-        arrivals: (any InFlightFetches)? = nil, logger: Logger = Logger(label: "weightstore.server")
+        inFlight: (any InFlightFetches)? = nil, logger: Logger = Logger(label: "weightstore.server")
     ) throws {
         let threads = BlockingThreads(count: 16)
         responder = Responder(
             store, options, threads: threads, readers: BlockingThreads(count: 32), pulls: PullGate(pullThrough),
-            arrivals: arrivals, logger: logger)
+            inFlight: inFlight, logger: logger)
         flush = AccessFlush(store: store, threads: threads)
         renewal = options.certificate.map { CertificateRenewal(certificate: $0, threads: threads, logger: logger) }
         self.options = options

@@ -18,11 +18,11 @@ struct Responder: HTTPResponder {
 
     init(
         _ store: Store, _ options: ServerOptions, threads: BlockingThreads, readers: BlockingThreads, pulls: PullGate,
-        arrivals: (any InFlightFetches)?, logger: Logger
+        inFlight: (any InFlightFetches)?, logger: Logger
     ) {
         metrics = Metrics()
         hub = Hub(store: store, threads: threads, readers: readers, pulls: pulls, pageEntries: options.pageEntries)
-        peers = Peers(store: store, threads: threads, readers: readers, arrivals: arrivals)
+        peers = Peers(store: store, threads: threads, readers: readers, inFlight: inFlight)
         operation = OperatorPages(store: store, threads: threads, metrics: metrics)
         currentToken = Shared(Mutex(options.token))
         self.logger = logger

@@ -52,18 +52,18 @@ extension StorageError: CustomStringConvertible {
         case .catalogFailed(let path, let code, let message): "\(path): SQLite error \(code): \(message)."
         case .catalogOlder(let path):
             """
-            \(path): older than the blobs: commits are missing that were made to the store. The store can be read, and \
-            nothing is deleted from it.
+            \(path): older than the blobs: it lacks later commits. The store can be read, but nothing is deleted from \
+            it.
             """
         case .foreignBlobs(let path, let found):
             """
-            \(path): \(found == nil ? "has no marker" : "has the marker of another store") (\(StoreMarker.name)). It is \
-            not mounted, or belongs to another store. Nothing is changed.
+            \(path): \(found == nil ? "has no marker" : "has the marker of another store") (\(StoreMarker.name)). Its \
+            disk is not mounted, or it belongs to another store. Nothing was changed.
             """
         case .tooManyMissing(let path, let missing, let shards):
             """
-            \(path): \(missing) of \(shards) shards are missing, too many for a collection to record it. Check that the \
-            disk is mounted and readable. Nothing in it was deleted.
+            \(path): \(missing) of \(shards) shards are missing, more than a collection records. Check that the disk is \
+            mounted and readable. Nothing was deleted.
             """
         case .notFound(let kind, let name, let detail):
             "\(name): no such \(kind)." + (detail.isEmpty ? "" : " \(detail)")
@@ -75,8 +75,8 @@ extension StorageError: CustomStringConvertible {
         case .missing(let path, let digest): "\(path): missing (shard \(digest.short))."
         case .removed(let path, let digest):
             """
-            \(path): removed or evicted by another process (shard \(digest.short)). A store that can only be read holds no \
-            leases.
+            \(path): removed or evicted by another process (shard \(digest.short)). A read-only store cannot \
+            lease shards.
             """
         case .readOnly(let reason): "\(reason). The store can only be read."
         case .busy(let what, let holder): "\(what): held by \(holder)."

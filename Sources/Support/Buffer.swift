@@ -35,7 +35,7 @@ package final class Buffer: @unchecked Sendable {
     }
 
     /// `count` bytes from `offset`, for writing.
-    package func room(at offset: Int = 0, _ count: Int) -> UnsafeMutableRawBufferPointer {
+    package func writableBytes(at offset: Int = 0, _ count: Int) -> UnsafeMutableRawBufferPointer {
         UnsafeMutableRawBufferPointer(start: base + offset, count: count)
     }
 

@@ -69,7 +69,7 @@ public final class Work: Sendable {
     /// Counts `count` as already present.
     public func skip(_ count: Int) { skipped.add(count, ordering: .relaxed) }
     /// Sets the label: the item in progress.
-    public func name(_ text: String) { label.withLock { $0 = text } }
+    public func setLabel(_ text: String) { label.withLock { $0 = text } }
 
     /// Calls the handler once, when this work or one of its parents is cancelled; immediately if it already is.
     ///

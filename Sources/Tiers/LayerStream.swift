@@ -14,7 +14,7 @@ public struct LayerStream: AsyncSequence, Sendable {
 
     /// A layer's shards, or a function that fetches them if some were never fetched.
     package enum Layer: Sendable {
-        case here(ShardGroup)
+        case group(ShardGroup)
         case toFetch(@Sendable (Work) throws -> ShardGroup)
     }
 
@@ -28,7 +28,7 @@ public struct LayerStream: AsyncSequence, Sendable {
         self.ahead = ahead
     }
 
-    package init(groups: [ShardGroup], ahead: Int) { self.init(layers: groups.map(Layer.here), ahead: ahead) }
+    package init(groups: [ShardGroup], ahead: Int) { self.init(layers: groups.map(Layer.group), ahead: ahead) }
 
     /// Creates an iterator; nothing is loaded before its first `next`.
     public func makeAsyncIterator() -> Iterator { Iterator(layers: layers[...], ahead: ahead) }
@@ -73,7 +73,7 @@ public struct LayerStream: AsyncSequence, Sendable {
         private mutating func fill() {
             while pending.count < ahead, let layer = layers.popFirst() {
                 switch layer {
-                case .here(let group): pending.append(PendingLease(group, waitsForSpace: true))
+                case .group(let group): pending.append(PendingLease(group, waitsForSpace: true))
                 case .toFetch(let fetch): pending.append(PendingLease(waitsForSpace: true, fetching: fetch))
                 }
             }

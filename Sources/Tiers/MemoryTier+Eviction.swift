@@ -42,9 +42,9 @@ extension MemoryTier.State {
         return payload
     }
 
-    /// Removes a KV block from the table if it has no visitors and no bytes here.
+    /// Removes a KV block from the table if it has no references and no bytes here.
     mutating func removeIfUnused(_ shard: ResidentShard) {
-        guard shard.account.visitors == 0, shard.phase == .absent, table[shard.key] === shard else { return }
+        guard shard.account.references == 0, shard.phase == .absent, table[shard.key] === shard else { return }
         table[shard.key] = nil
         let count = shard.drainUses()
         if count == 0 { return }
@@ -84,7 +84,7 @@ private struct Ranking {
             var facts = EvictionFacts(bytes: shard.bytes, kind: account.kind(bytes: shard.bytes).rawValue)
             facts.lastAccess = moment(last)
             facts.accessCount = account.counted + uses
-            facts.heat = account.faded(to: last) + Double(uses)
+            facts.heat = account.decayed(to: last) + Double(uses)
             facts.clock = clock.value(at: last)
             facts.insertedAt = moment(account.insertedAt)
             facts.fetchSeconds = account.fetchSeconds

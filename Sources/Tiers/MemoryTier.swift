@@ -20,7 +20,7 @@ import Synchronization
 /// A hit does not use the lock: it is one atomic operation on each `ResidentShard`.
 package final class MemoryTier: UseSource {
     /// A load in progress.
-    package struct Flight {
+    package struct InFlightLoad {
         package let shard: ResidentShard
         /// The requests that wait for the load. Cancelling the last one cancels the load.
         package var requests: [LeaseRequest] = []
@@ -41,7 +41,7 @@ package final class MemoryTier: UseSource {
         /// The bytes of the loading shards.
         package var loading = 0
         package var table: [ResidentShard.Key: ResidentShard] = [:]
-        var flights: [ResidentShard.Key: Flight] = [:]
+        var inFlight: [ResidentShard.Key: InFlightLoad] = [:]
         /// The requests that wait for releases, in order.
         package var waiting: [LeaseRequest] = []
         package var misses = 0
@@ -49,7 +49,7 @@ package final class MemoryTier: UseSource {
         package var loaded = 0
         package var evictions = 0
         package var failures = 0
-        /// The uses that were moved here from the residencies.
+        /// The uses that were moved here from the shards.
         package var uses = 0
         package var order: EvictionOrder
         package var clock = TierClock()
@@ -104,56 +104,57 @@ package final class MemoryTier: UseSource {
     /// The unique value that represents a shard in this tier.
     ///
     /// - Parameter kind: nil if unknown; a later call may set it.
-    package func residency(
+    package func residentShard(
         _ digest: ContentDigest, bytes: Int, layer: Int? = nil, kind: ShardKind? = nil, model: String? = nil
     ) -> ResidentShard {
         state.withLock { state in
             let key = ResidentShard.Key(digest)
-            let residency = state.table[key] ?? ResidentShard(digest: digest, bytes: bytes, layer: layer)
-            state.table[key] = residency
-            if let kind { residency.account.knownKind = kind }
-            if let model { residency.account.models.insert(model) }
-            return residency
+            let shard = state.table[key] ?? ResidentShard(digest: digest, bytes: bytes, layer: layer)
+            state.table[key] = shard
+            if let kind { shard.account.knownKind = kind }
+            if let model { shard.account.models.insert(model) }
+            return shard
         }
     }
 
     /// The unique value that represents a range of a whole shard in this tier.
-    package func residency(of range: Range<Int>, in shard: ResidentShard) -> ResidentShard {
+    package func residentShard(of range: Range<Int>, in shard: ResidentShard) -> ResidentShard {
         if range == shard.range { return shard }
         return state.withLock { state in
             let part = ResidentShard(
                 digest: shard.digest, bytes: shard.shardBytes, range: range, layer: shard.account.layer)
-            let residency = state.table[part.key] ?? part
-            state.table[part.key] = residency
-            residency.account.knownKind = shard.account.knownKind
-            residency.account.models.formUnion(shard.account.models)
-            return residency
+            let resident = state.table[part.key] ?? part
+            state.table[part.key] = resident
+            resident.account.knownKind = shard.account.knownKind
+            resident.account.models.formUnion(shard.account.models)
+            return resident
         }
     }
 
-    /// The values that represent the KV blocks of one prefix, in order. Each call must be paired with ``leave(_:)``.
-    package func visit(_ blocks: [KVShard], model: String) -> [ResidentShard] {
+    /// The values that represent the KV blocks of one prefix, in order. They stay in the tier's table until
+    /// ``unreference(_:)``, which must follow each call.
+    package func reference(_ blocks: [KVShard], model: String) -> [ResidentShard] {
         state.withLock { state in
             var last: KVShard?
             return blocks.map { block in
                 let key = ResidentShard.Key(block.digest)
-                let residency =
+                let shard =
                     state.table[key] ?? ResidentShard(digest: block.digest, bytes: block.bytes, depth: block.depth)
-                state.table[key] = residency
-                if let last, last.depth + 1 == block.depth { residency.account.parent = last.digest }
+                state.table[key] = shard
+                if let last, last.depth + 1 == block.depth { shard.account.parent = last.digest }
                 last = block
-                residency.account.models.insert(model)
-                residency.account.visitors? += 1
-                return residency
+                shard.account.models.insert(model)
+                shard.account.references? += 1
+                return shard
             }
         }
     }
 
-    /// Ends a visit.
-    package func leave(_ shards: [ResidentShard]) {
+    /// Undoes ``reference(_:model:)``, and removes the blocks that are no longer needed.
+    package func unreference(_ shards: [ResidentShard]) {
         state.withLock { state in
             for shard in shards {
-                shard.account.visitors? -= 1
+                shard.account.references? -= 1
                 state.removeIfUnused(shard)
             }
         }
@@ -185,13 +186,13 @@ package final class MemoryTier: UseSource {
         }
     }
 
-    /// Whether the totals match the residencies; every test checks it at its end.
+    /// Whether the totals match the shards; every test checks it at its end.
     var isExact: Bool {
         state.withLock { state in
             let ready = state.table.values.saturatingSum { $0.phase == .ready ? $0.bytes : 0 }
             let loading = state.table.values.saturatingSum { $0.phase == .loading ? $0.bytes : 0 }
             return ready == state.resident && loading == state.loading && ready + loading <= budget
-                && state.flights.count == state.table.values.count { $0.phase == .loading }
+                && state.inFlight.count == state.table.values.count { $0.phase == .loading }
         }
     }
 
@@ -288,7 +289,7 @@ package final class MemoryTier: UseSource {
     /// because an abandoned load will end and free its space.
     private func waitingHelps(_ request: LeaseRequest, _ state: State) -> Bool {
         guard request.wanted.reduce(0, { $0 + $1.bytes }) <= budget else { return false }
-        return request.waitsForSpace || state.flights.values.contains { $0.requests.isEmpty }
+        return request.waitsForSpace || state.inFlight.values.contains { $0.requests.isEmpty }
     }
 
     /// Releases a lease.
@@ -320,12 +321,12 @@ package final class MemoryTier: UseSource {
         let (left, waited) = state.withLock { state in
             var left = 0
             for shard in request.wanted {
-                guard var flight = state.flights[shard.key],
+                guard var flight = state.inFlight[shard.key],
                     let index = flight.requests.firstIndex(where: { $0 === request })
                 else { continue }
                 flight.requests.remove(at: index)
                 if flight.requests.isEmpty { flight.work.cancel() }
-                state.flights[shard.key] = flight
+                state.inFlight[shard.key] = flight
                 left += 1
             }
             let place = state.waiting.firstIndex { $0 === request }
@@ -353,7 +354,7 @@ package final class MemoryTier: UseSource {
             if request.isUse ? shard.leaseIfReady(at: now) : shard.holdIfReady() {
                 request.hold(shard)
             } else {
-                state.flights[shard.key]!.requests.append(request)
+                state.inFlight[shard.key]!.requests.append(request)
                 request.expect()
                 if request.isUse { state.misses += 1 }
             }
@@ -364,8 +365,8 @@ package final class MemoryTier: UseSource {
             state.loading += shard.bytes
             if request.isUse { state.misses += 1 }
             request.expect()
-            let flight = Flight(shard: shard, requests: [request])
-            state.flights[shard.key] = flight
+            let flight = InFlightLoad(shard: shard, requests: [request])
+            state.inFlight[shard.key] = flight
             return PreparedLoad(shard: shard, reservation: reservation, work: flight.work)
         }
     }
@@ -400,13 +401,13 @@ package final class MemoryTier: UseSource {
         let shard = load.shard
         var again: PreparedLoad?
         let requests = state.withLock { state -> [LeaseRequest]? in
-            let requests = state.flights.removeValue(forKey: shard.key)!.requests
+            let requests = state.inFlight.removeValue(forKey: shard.key)!.requests
             // `Store.stopFetching` ends fetches with the same error, but does not cancel `work`: then the load is not
             // repeated.
             if case .failure(is CancellationError) = result, load.work.isCancelled, !requests.isEmpty {
                 // The load was cancelled because no request waited for it, and a new request has joined since.
-                let flight = Flight(shard: shard, requests: requests)
-                state.flights[shard.key] = flight
+                let flight = InFlightLoad(shard: shard, requests: requests)
+                state.inFlight[shard.key] = flight
                 again = PreparedLoad(shard: shard, reservation: load.reservation, work: flight.work)
                 return nil
             }

@@ -21,7 +21,7 @@ package final class RevisionView: Sendable {
         /// experts is among them, whole.
         case withExperts(ClosedRange<Int>, layers: ClosedRange<Int>?)
         /// The tensors of a layer outside its experts, and outside tensors that stack them.
-        case shared(layer: Int)
+        case nonExperts(layer: Int)
         case tensor(ByteText)
         case tensorOfFile(ByteText, file: ByteText)
         case file(ByteText)
@@ -66,7 +66,7 @@ package final class RevisionView: Sendable {
             LeasedTensor(
                 entry: place.entry,
                 shard: place.entry.shard.map {
-                    tier.residency(
+                    tier.residentShard(
                         $0, bytes: place.shardBytes, layer: place.entry.layer, kind: place.shardKind, model: model)
                 })
         }
@@ -165,7 +165,7 @@ package final class RevisionView: Sendable {
         return wanted.clamped(to: 0...stacked.experts - 1).compactMap { number -> LeasedTensor? in
             guard let entry = tensor.entry.part(ofExpert: number, in: stacked) else { return nil }
             let range = entry.shardOffset..<entry.shardOffset + entry.bytes
-            return LeasedTensor(entry: entry, shard: tensor.shard.map { tier.residency(of: range, in: $0) })
+            return LeasedTensor(entry: entry, shard: tensor.shard.map { tier.residentShard(of: range, in: $0) })
         }
     }
 
@@ -185,7 +185,7 @@ package final class RevisionView: Sendable {
             }
             return LeasedTensor(
                 entry: place.entry,
-                shard: tier.residency(
+                shard: tier.residentShard(
                     digest, bytes: place.shardBytes, layer: place.entry.layer, kind: place.shardKind, model: hold.model)
             )
         }
@@ -236,7 +236,7 @@ extension RevisionView.Part: CustomStringConvertible {
         case .withExperts(let experts, let layers):
             (layers.map { entry.layer.map($0.contains) ?? false } ?? true)
                 && (entry.expert.map(experts.contains) ?? true)
-        case .shared(let layer): entry.layer == layer && entry.expert == nil && stacked() == nil
+        case .nonExperts(let layer): entry.layer == layer && entry.expert == nil && stacked() == nil
         case .tensor(let name): ByteText(entry.name) == name
         case .tensorOfFile(let name, let file): ByteText(entry.name) == name && ByteText(entry.file) == file
         case .file(let file): ByteText(entry.file) == file
@@ -248,7 +248,7 @@ extension RevisionView.Part: CustomStringConvertible {
         switch self {
         case .expert(_, let expert): expert...expert
         case .experts(_, let experts): experts
-        case .all, .rest, .layers, .stackLayer, .withExperts, .shared, .tensor, .tensorOfFile, .file: nil
+        case .all, .rest, .layers, .stackLayer, .withExperts, .nonExperts, .tensor, .tensorOfFile, .file: nil
         }
     }
 
@@ -257,14 +257,14 @@ extension RevisionView.Part: CustomStringConvertible {
         case .layers(let range) where range.lowerBound == range.upperBound: range.lowerBound
         case .withExperts(_, let range?) where range.lowerBound == range.upperBound: range.lowerBound
         case .all, .rest, .layers, .withExperts, .tensor, .tensorOfFile, .file: nil
-        case .stackLayer(_, let layer), .expert(let layer, _), .experts(let layer, _), .shared(let layer): layer
+        case .stackLayer(_, let layer), .expert(let layer, _), .experts(let layer, _), .nonExperts(let layer): layer
         }
     }
 
     package var kind: String {
         switch self {
         case .all, .rest, .tensor, .tensorOfFile, .file: "tensor"
-        case .layers, .stackLayer, .shared: "layer"
+        case .layers, .stackLayer, .nonExperts: "layer"
         case .withExperts(_, let layers): layers == nil ? "tensor" : "layer"
         case .expert, .experts: "expert"
         }
@@ -282,7 +282,7 @@ extension RevisionView.Part: CustomStringConvertible {
         case .withExperts(let range, let layers):
             (layers.map { "layers \($0.lowerBound)-\($0.upperBound)" } ?? "(all tensors)")
                 + " with experts \(range.lowerBound)-\(range.upperBound)"
-        case .shared(let layer): "layer \(layer) without its experts"
+        case .nonExperts(let layer): "layer \(layer) without its experts"
         case .tensor(let name): name.text
         case .tensorOfFile(let name, let file): "\(file) \(name)"
         case .file(let file): "(tensors of \(file))"

@@ -6,10 +6,10 @@ package final class ShardGroup: Sendable {
     package let layer: Int?
     package let shards: [ResidentShard]
     package let tensors: [LeasedTensor]
-    /// The total size of the tensors, or of the shards of a visit, in bytes.
+    /// The total size of the tensors, or of the referenced shards, in bytes.
     package let bytes: Int
-    /// Whether the group leaves the shards in its `deinit`.
-    private let isVisit: Bool
+    /// Whether the group ends the references to the shards in its `deinit`.
+    private let ownsReferences: Bool
     /// Keeps the revision from removal.
     private let hold: RevisionHold
 
@@ -19,7 +19,7 @@ package final class ShardGroup: Sendable {
         self.layer = layer
         self.tensors = tensors
         self.hold = hold
-        isVisit = false
+        ownsReferences = false
         bytes = tensors.saturatingSum(\.entry.bytes)
         var seen: Set<ObjectIdentifier> = []
         shards = tensors.compactMap(\.shard).filter { seen.insert(ObjectIdentifier($0)).inserted }
@@ -27,18 +27,18 @@ package final class ShardGroup: Sendable {
 
     /// The shards of KV blocks, in order, or of a warm-up.
     ///
-    /// - Parameter shards: the result of `MemoryTier.visit`; the group leaves them in its `deinit`.
-    package init(visiting shards: [ResidentShard], in tier: MemoryTier, hold: RevisionHold) {
+    /// - Parameter shards: the result of `MemoryTier.reference`; the group calls `unreference` in its `deinit`.
+    package init(referencing shards: [ResidentShard], in tier: MemoryTier, hold: RevisionHold) {
         self.tier = tier
         self.shards = shards
         self.hold = hold
         layer = nil
         tensors = []
         bytes = shards.saturatingSum(\.bytes)
-        isVisit = true
+        ownsReferences = true
     }
 
-    deinit { if isVisit { tier.leave(shards) } }
+    deinit { if ownsReferences { tier.unreference(shards) } }
 
     /// A group of one of the tensors.
     package func one(_ tensor: LeasedTensor) -> ShardGroup {

@@ -11,10 +11,10 @@ package struct ShardStatistics {
     package var knownKind: ShardKind?
     /// The block before a KV block, if known.
     package var parent: ContentDigest?
-    /// The number of groups that contain the KV block. Without visitors and bytes, the block is removed from the table,
-    /// because the number of blocks is unbounded. Nil for other shards, which stay in the table until the tier is
-    /// closed.
-    var visitors: Int?
+    /// The number of groups that contain the KV block. Without references and bytes, the block is removed from the
+    /// table, because the number of blocks is unbounded. Nil for other shards, which stay in the table until the tier
+    /// is closed.
+    var references: Int?
     /// The models with a view in the tier that contain the shard.
     package var models: Set<String> = []
     /// The start of the last load, by `StoreClock.coarse`.
@@ -30,19 +30,19 @@ package struct ShardStatistics {
     init(layer: Int?, depth: Int?) {
         self.layer = layer
         self.depth = depth
-        visitors = depth.map { _ in 0 }
+        references = depth.map { _ in 0 }
     }
 
     /// Adds uses, the last of them at `moment`.
     package mutating func add(_ uses: Int, at moment: Int64) {
         counted += uses
-        heat = faded(to: moment) + Double(uses)
+        heat = decayed(to: moment) + Double(uses)
         heatAt = max(heatAt, moment)
     }
 
     /// Raises the heat to the value in the catalog.
     package mutating func remember(_ known: Double, at moment: Int64) {
-        heat = max(faded(to: moment), known)
+        heat = max(decayed(to: moment), known)
         heatAt = max(heatAt, moment)
     }
 
@@ -58,8 +58,8 @@ package struct ShardStatistics {
     }
 
     /// The heat at a moment.
-    func faded(to moment: Int64) -> Double {
-        Heat.faded(heat, seconds: Double(moment - heatAt) / 1e9)
+    func decayed(to moment: Int64) -> Double {
+        Heat.decayed(heat, seconds: Double(moment - heatAt) / 1e9)
     }
 
     /// The duration of the last load, in seconds.

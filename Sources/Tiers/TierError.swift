@@ -19,7 +19,7 @@ extension TierError: CustomStringConvertible {
             leases, or open the tier with a larger budget.
             """
         case .tooManyLeases(let tier, let digest, let leases):
-            "\(tier): shard \(digest.short) has \(leases) leases, and no further one can be counted. Release leases."
+            "\(tier): shard \(digest.short) has \(leases) leases, the limit. Release leases."
         }
     }
 }

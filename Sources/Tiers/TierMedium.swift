@@ -7,7 +7,7 @@ package protocol TierMedium: Sendable {
     /// Reserves memory for one shard or range; releasing the value frees it. Called under the tier's lock, so it must
     /// be fast and perform no I/O.
     ///
-    /// - Throws: ``DeviceError/arenaFull(_:asked:free:largest:budget:)`` if no contiguous space is large enough; the
+    /// - Throws: ``DeviceError/arenaFull(_:requested:free:largest:budget:)`` if no contiguous space is large enough; the
     ///   tier then evicts more.
     func reserve(bytes: Int) throws -> Reservation
 

@@ -86,7 +86,7 @@ package final class TierSet: Sendable {
             let isHostMemory = name.kind.isHostMemory
             let budget = options.budget ?? (isHostMemory ? free / 2 : free / 10 * 9)
             // Ordinary memory is allocated on demand; a GPU's up front, so that no load waits for cuMemAlloc.
-            let arena = try DeviceArena(device, budget: budget, upFront: isHostMemory ? 0 : nil)
+            let arena = try DeviceArena(device, budget: budget, firstSlabBytes: isHostMemory ? 0 : nil)
             let uploader = try Uploader(
                 device, buffers: Self.stagingBuffers, bufferBytes: Self.stagingBytes, fillers: Self.readers)
             return MemoryTier(

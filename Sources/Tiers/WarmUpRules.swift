@@ -25,7 +25,7 @@ extension MemoryTier {
         return state.withLock { state in
             let ready = state.table.values.filter { $0.isWhole && $0.phase == .ready }
             var underWay: [ContentDigest: Int] = [:]
-            for flight in state.flights.values where flight.shard.isWhole {
+            for flight in state.inFlight.values where flight.shard.isWhole {
                 underWay[flight.shard.digest] = flight.shard.bytes
             }
             return (
@@ -49,5 +49,5 @@ extension MemoryTier {
 
 extension ResidentShard {
     /// The heat of its uses in this process. Call it under the tier's lock.
-    package func heat(at now: Int64) -> Double { account.faded(to: now) + Double(uses) }
+    package func heat(at now: Int64) -> Double { account.decayed(to: now) + Double(uses) }
 }

@@ -24,16 +24,16 @@ public enum StoreError: Error, Sendable, Equatable {
     case sourceChanged(path: String)
     /// A model directory lacks files that its index names.
     case incomplete(path: String, missing: [String])
-    /// An import that moved files out of `source` was interrupted, and its files are in `revision`. The present
-    /// contents of `source` are neither the rest of them nor clearly something else; or the import was one into another
+    /// An import that moved files out of `source` was interrupted, and its files are in `revision`. The files that are
+    /// in `source` now are neither the rest of that import nor clearly other files; or that import was into another
     /// model.
     case moveInterrupted(source: String, revision: String)
     /// The revision is pinned; `note` is the pin's note.
     case pinned(revision: String, note: String)
     /// Live processes hold a lease on the revision.
     case inUse(revision: String, holders: [String])
-    /// The disk quota has no room for `requested` bytes: `stored` bytes are stored, and only `evictable` of them can be
-    /// evicted.
+    /// The disk quota has no space for `requested` bytes: `stored` bytes are stored, and only `evictable` of them can
+    /// be evicted.
     case quotaFull(quota: Int, stored: Int, requested: Int, evictable: Int)
     /// An origin returned bytes with another digest than the shard's.
     case originDiffers(origin: String, digest: ContentDigest, found: String)
@@ -43,10 +43,10 @@ public enum StoreError: Error, Sendable, Equatable {
     case originLacks(origin: String, revision: String, reason: String)
     /// It could not be checked whether an origin holds a revision.
     case originUnchecked(origin: String, revision: String, reason: String)
-    /// The origin is the last one that can give `shards` shards of the revision, which are not stored.
+    /// The origin is the last one that has `shards` shards of the revision that are not stored.
     case originNeeded(origin: String, revision: String, shards: Int)
-    /// `shards` shards of the revision are not stored, other revisions hold them, too, and have no origin of their own;
-    /// they could not be fetched before the revision's removal.
+    /// `shards` shards of the revision are not stored, and other revisions without an origin also contain them. They
+    /// could not be fetched before the revision's removal.
     case neededElsewhere(revision: String, others: [String], shards: Int, reason: String)
 
     /// An error of threads, progress or buffers.
@@ -101,14 +101,14 @@ extension StoreError: CustomStringConvertible {
             """
         case .moveInterrupted(let source, let revision):
             """
-            \(source): an interrupted import moved files from here to \(revision), and what is here now does not \
-            continue it.
+            \(source): an interrupted import moved files from here to \(revision), and the files that are here now \
+            are not the rest of that import.
             """
         case .pinned(let revision, let note): "\(revision): pinned\(note.isEmpty ? "" : " (\(note))"). Unpin it first."
         case .inUse(let revision, let holders): "\(revision): in use by \(holders.joined(separator: ", "))."
         case .quotaFull(let quota, let stored, let requested, let evictable):
             """
-            no room for \(Quantity.bytes(requested)): the quota is \(Quantity.bytes(quota)), \(Quantity.bytes(stored)) \
+            no space for \(Quantity.bytes(requested)): the quota is \(Quantity.bytes(quota)), \(Quantity.bytes(stored)) \
             are stored, and \(Quantity.bytes(evictable)) of them can be evicted.
             """
         case .originDiffers(let origin, let digest, let found):
@@ -121,14 +121,14 @@ extension StoreError: CustomStringConvertible {
             "\(origin): could not be checked for \(revision): \(reason)."
         case .originNeeded(let origin, let revision, let shards):
             """
-            \(revision): \(shards) of its shards are not stored, and \(origin) is the last origin that can give them. \
+            \(revision): \(shards) of its shards are not stored, and \(origin) is the last origin that has them. \
             Nothing was changed.
             """
         case .neededElsewhere(let revision, let others, let shards, let reason):
             """
             \(revision): not removed: \(others.prefix(5).joined(separator: ", "))\
-            \(others.count > 5 ? " and \(others.count - 5) more" : "") need \(shards) of its shards, which are not stored, \
-            and have no origin for them. Fetching them failed: \(reason)
+            \(others.count > 5 ? " and \(others.count - 5) more" : "") need \(shards) of its shards that are not stored, \
+            and have no origin for them. Fetching these shards failed: \(reason)
             """
         case .support(let error): "\(error)"
         case .file(let error): "\(error)"

@@ -43,7 +43,7 @@ package struct BucketListing {
             return
         }
         guard let next = XMLText.values(of: "NextContinuationToken", in: text).first else {
-            throw Malformed(expected: "the place of the next page", found: "none")
+            throw Malformed(expected: "a continuation token", found: "none")
         }
         self.next = XMLText.plain(next)
     }

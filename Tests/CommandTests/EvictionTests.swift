@@ -156,7 +156,7 @@ import Testing
         try store.setQuota(quota)
         try store.catalog.write { db in try EvictionClock(.weights).start(name, db) }
         let summary = try store.evictBlocking(EvictionRequest(.quota))
-        #expect(summary.policy == name && summary.refused == nil)
+        #expect(summary.policy == name && summary.rejection == nil)
         #expect(summary.stored <= Int(Double(quota.bytes!) * quota.low))
 
         let now = Double(StoreClock.now)
@@ -175,7 +175,7 @@ import Testing
         // The others are readable byte for byte, and a second run has nothing to evict.
         let verified = try store.verifyBlocking()
         #expect(verified.damage.isEmpty && verified.shards == before.count - gone.count)
-        #expect(try store.evictBlocking(EvictionRequest(.quota)).wanted == 0)
+        #expect(try store.evictBlocking(EvictionRequest(.quota)).requested == 0)
 
         // The next use of the evicted shards, in three ways.
         let digests = before.filter { gone.contains($0.digest) }
@@ -311,7 +311,7 @@ import Testing
         #expect(gauge.evictions > 0)
         // The largest shards were evicted: the small ones of both models are stored.
         let small = try store.revision("one").tensorEntries(named: "model.norm.weight")
-        #expect(try store.tiers.open(tier).residency(#require(small[0].shard), bytes: 0).phase == .ready)
+        #expect(try store.tiers.open(tier).residentShard(#require(small[0].shard), bytes: 0).phase == .ready)
     }
 
     @Test("a tier whose policy fails falls back to lru, and its gauge says so", arguments: [Tier.ram, .host])

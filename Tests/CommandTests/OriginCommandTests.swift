@@ -68,7 +68,7 @@ import Testing
         #expect(try tool("evict", "--free", "1T").status == 0)
         let verify = try tool("verify")
         #expect(verify.status == 0 && !verify.output.contains("intact"), "\(verify.output)")
-        #expect(verify.output.contains("not stored: an origin can give them"))
+        #expect(verify.output.contains("not stored: an origin has them"))
         let pinned = try tool("pin", "org/base")
         #expect(pinned.output.contains("org/base@v1 pinned") && pinned.output.contains("not stored"))
         let fetched = try tool("pin", "org/base", "--fetch")

@@ -15,7 +15,8 @@ struct ArenaTests {
             var random = SeededGenerator(state: seed)
             let budget = 4 << 20
             let arena = try DeviceArena(
-                try fixture.open(), budget: budget, upFront: [0, 1 << 20, 4 << 20].randomElement(using: &random)!,
+                try fixture.open(), budget: budget,
+                firstSlabBytes: [0, 1 << 20, 4 << 20].randomElement(using: &random)!,
                 slabBytes: 512 << 10)
             // The model: the existing regions, by address.
             var model: [DeviceRegion] = []
@@ -42,7 +43,8 @@ struct ArenaTests {
                         #expect(
                             error
                                 == .arenaFull(
-                                    arena.device.name, asked: size(bytes), free: before.free + room, largest: largest,
+                                    arena.device.name, requested: size(bytes), free: before.free + room,
+                                    largest: largest,
                                     budget: budget))
                         #expect(largest < size(bytes))
                     }
@@ -66,7 +68,7 @@ struct ArenaTests {
     }
 
     @Test("an arena that allocated its budget at the start never requests memory of the device again")
-    func upFront() throws {
+    func firstSlabBytes() throws {
         let fixture = try DeviceFixture(.cuda)
         do {
             let arena = try DeviceArena(try fixture.open(), budget: 1 << 20)
@@ -112,7 +114,7 @@ struct ArenaTests {
         let arena = try DeviceArena(try DeviceFixture(kind).open(), budget: 1024)
         let (one, other) = (try arena.allocate(bytes: 0), try arena.allocate(bytes: 0))
         #expect(one.address != other.address)
-        #expect(throws: DeviceError.arenaFull(arena.device.name, asked: 512, free: 0, largest: 0, budget: 1024)) {
+        #expect(throws: DeviceError.arenaFull(arena.device.name, requested: 512, free: 0, largest: 0, budget: 1024)) {
             try arena.allocate(bytes: 0)
         }
         keep(one, other)
@@ -122,7 +124,7 @@ struct ArenaTests {
     func growth(_ kind: Kind) throws {
         let fixture = try DeviceFixture(kind)
         do {
-            let arena = try DeviceArena(try fixture.open(), budget: 300_000, upFront: 0, slabBytes: 128 << 10)
+            let arena = try DeviceArena(try fixture.open(), budget: 300_000, firstSlabBytes: 0, slabBytes: 128 << 10)
             #expect(arena.usage.held == 0)
             var regions = [try arena.allocate(bytes: 1)]
             #expect(arena.usage.held == 128 << 10)
@@ -135,7 +137,7 @@ struct ArenaTests {
             #expect(
                 error
                     == .arenaFull(
-                        arena.device.name, asked: 140_288, free: 131_072 - 512 + rest, largest: 131_072 - 512,
+                        arena.device.name, requested: 140_288, free: 131_072 - 512 + rest, largest: 131_072 - 512,
                         budget: arena.budget))
             #expect("\(error!)".contains("no space for 140288 bytes"))
         }
@@ -146,7 +148,7 @@ struct ArenaTests {
     func exchange(_ kind: Kind) throws {
         let fixture = try DeviceFixture(kind)
         do {
-            let arena = try DeviceArena(try fixture.open(), budget: 4 << 20, upFront: 0, slabBytes: 1 << 20)
+            let arena = try DeviceArena(try fixture.open(), budget: 4 << 20, firstSlabBytes: 0, slabBytes: 1 << 20)
             var small = try (0..<4).map { _ in try arena.allocate(bytes: 1 << 20) }
             small.removeLast(2)
             #expect(throws: DeviceError.self) { try arena.allocate(bytes: 3 << 20) }
@@ -164,12 +166,12 @@ struct ArenaTests {
         fixture.double!.setDevices(1, bytes: 3 << 20)
         do {
             let device = try fixture.open()
-            #expect(throws: DeviceError.outOfMemory(.cuda(0), asked: 8 << 20, free: 3 << 20)) {
+            #expect(throws: DeviceError.outOfMemory(.cuda(0), requested: 8 << 20, free: 3 << 20)) {
                 try DeviceArena(device, budget: 8 << 20)
             }
-            let arena = try DeviceArena(device, budget: 8 << 20, upFront: 2 << 20, slabBytes: 2 << 20)
+            let arena = try DeviceArena(device, budget: 8 << 20, firstSlabBytes: 2 << 20, slabBytes: 2 << 20)
             let first = try arena.allocate(bytes: 2 << 20)
-            #expect(throws: DeviceError.outOfMemory(.cuda(0), asked: 2 << 20, free: 1 << 20)) {
+            #expect(throws: DeviceError.outOfMemory(.cuda(0), requested: 2 << 20, free: 1 << 20)) {
                 try arena.allocate(bytes: 4096)
             }
             #expect(arena.usage.held == 2 << 20 && arena.usage.regions == 1)
@@ -182,7 +184,7 @@ struct ArenaTests {
     func threads(_ kind: Kind) throws {
         let fixture = try DeviceFixture(kind)
         do {
-            let arena = try DeviceArena(try fixture.open(), budget: 4 << 20, upFront: 0, slabBytes: 256 << 10)
+            let arena = try DeviceArena(try fixture.open(), budget: 4 << 20, firstSlabBytes: 0, slabBytes: 256 << 10)
             let taken = Mutex<Set<UInt64>>([])
             try onThreads(8) { index in
                 var random = SeededGenerator(state: UInt64(index))

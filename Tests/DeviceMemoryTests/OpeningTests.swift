@@ -59,12 +59,12 @@ struct OpeningTests {
     }
 
     @Test("devices can be described without creating a context")
-    func facts() throws {
+    func properties() throws {
         let double = try CUDADouble()
         let library = try CUDALibrary(double.path)
-        let facts = try (0..<library.deviceCount()).map { try library.facts(of: $0) }
-        #expect(facts.map(\.model) == ["Double 0", "Double 1"])
-        #expect(facts.map(\.totalBytes) == [1 << 30, 1 << 30])
+        let properties = try (0..<library.deviceCount()).map { try library.properties(of: $0) }
+        #expect(properties.map(\.model) == ["Double 0", "Double 1"])
+        #expect(properties.map(\.totalBytes) == [1 << 30, 1 << 30])
         #expect(double.calls("cuDevicePrimaryCtxRetain") == 0)
     }
 
@@ -105,7 +105,7 @@ struct OpeningTests {
         let fixture = try DeviceFixture(kind)
         let device = try fixture.open()
         let error = #expect(throws: DeviceError.self) { try DeviceSlab(device, bytes: 1 << 50) }
-        guard case .outOfMemory(device.name, asked: 1 << 50, let free) = error else {
+        guard case .outOfMemory(device.name, requested: 1 << 50, let free) = error else {
             Issue.record("\(String(describing: error))")
             return
         }

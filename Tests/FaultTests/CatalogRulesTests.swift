@@ -34,7 +34,7 @@ extension Faults {
                 try db.execute(sql: "UPDATE model SET created_at = created_at")
             }
             #expect(try store.catalog.writerPragmas(Array(expected.keys)) == expected)
-            try store.catalog.fold()
+            try store.catalog.checkpoint()
             #expect(try store.catalog.writerPragmas(Array(expected.keys)) == expected)
         }
 

@@ -66,7 +66,7 @@ extension Kills.KilledTests {
             let store = try Store(at: place)
             let kv = try store.kvBlocks(of: store.revision("org/base"), format: "f", blockTokens: 4)
             try kv.put(kv.chain(tokens), (0..<20).map { bytes(500, seed: UInt64($0)) })
-            try store.catalog.fold()
+            try store.catalog.checkpoint()
         }
         try ChildProcess.check("sh", "-c", "rm -f '\(place)'/leases/*")
         try killing(["evict", "--kind", "kv", "--free", "5k"], on: place, most: 2) { place, point, wasKilled in

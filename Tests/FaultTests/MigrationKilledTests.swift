@@ -7,7 +7,7 @@ extension Kills.KilledTests {
     @Test("after a killed migration the next open resumes it, and nothing is lost")
     func migrations() throws {
         try ChildProcess.copy(directory("template"), to: directory("old"))
-        try Store(at: directory("old")).catalog.fold()
+        try Store(at: directory("old")).catalog.checkpoint()
         let before = try OldStore.downgrade(directory("old"))
         try killing(["ls"], on: directory("old"), most: 2) { place, point, _ in
             let store = try Store(at: place)

@@ -107,7 +107,7 @@ struct BucketGarbageTests {
         // A push without a heartbeat for more than an hour is dead.
         try Ledger.change(fleet.bucket) { $0.pushes[entry.id]?.seen = now - 2 * Ledger.deadSeconds }
         #expect(try fleet.collectGarbage(graceSeconds: 0).shards == shards.shards.count)
-        #expect(throws: FleetError.givenUp(what: "the push of org/other")) { try entry.beat(force: true) }
+        #expect(throws: FleetError.expired(what: "the push of org/other")) { try entry.beat(force: true) }
         // A dead collector delays no command, and a live one excludes others.
         try Ledger.change(fleet.bucket) { $0.collection = .init(id: "x", collector: "test", seen: now) }
         #expect(throws: FleetError.self) { try fleet.collectGarbage(graceSeconds: 0) }

@@ -293,7 +293,7 @@ struct LostObjectTests {
                 try attempts.lost(Work())
             }
         }
-        #expect(count == ChangeAttempts.most)
+        #expect(count == ChangeAttempts.limit)
     }
 
     @Test(

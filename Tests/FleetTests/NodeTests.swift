@@ -132,7 +132,7 @@ struct NodeTests {
         try fixture.wait(for: first.digest, on: nodes)
         try fixture.etcd!.kill()
         let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
-        #expect(!second.told)
+        #expect(!second.isAnnounced)
         try fixture.wait(for: second.digest, on: nodes)
         #expect(nodes.allSatisfy { $0.logText.contains("Polling the bucket") })
         try fixture.etcd!.restart()
@@ -146,7 +146,7 @@ struct NodeTests {
             return try ModelVersions(decoding: known.value, place: "etcd").last == 2
         }
         let third = try fleet.pushBlocking(try store.revision("org/model@v3"), of: store)
-        #expect(third.told)
+        #expect(third.isAnnounced)
         try fixture.wait(for: third.digest, on: nodes)
     }
 

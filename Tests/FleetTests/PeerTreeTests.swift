@@ -79,17 +79,17 @@ struct PeerTreeTests {
         let (_, selector) = try #require(
             selectors.first { $0.selector.depth(of: request.digest, model: "org/model") == 1 })
         let top = selector.origins(for: request)[0]
-        selector.heard(
+        selector.recordResult(
             from: top.url, request,
             StoreError.originDiffers(origin: top.url, digest: request.digest, found: "other bytes"))
         #expect(selector.origins(for: request).first?.url != top.url)
         let (_, root) = try #require(selectors.first { $0.selector.depth(of: request.digest, model: "org/model") == 0 })
         #expect(root.origins(for: request).isEmpty)
-        root.heard(
+        root.recordResult(
             from: "s3://bucket", request,
             StoreError.originFailed(origin: "s3://bucket", digest: request.digest, reason: ""))
         #expect(!root.origins(for: request).isEmpty)
-        root.heard(from: "s3://bucket", request, nil)
+        root.recordResult(from: "s3://bucket", request, nil)
         #expect(root.origins(for: request).isEmpty)
         // A node that does not follow the model receives no request.
         let other = ShardRequest(digest: request.digest, bytes: 1, model: "org/other", commit: "", path: "", pieces: [])

@@ -268,9 +268,9 @@ struct PublishTests {
             let fleet = try Fleet(origin: fixture.url(), etcd: fixture.etcd!.url, environment: environment)
             return try fleet.pushBlocking(try store.revision("org/model"), of: store)
         }
-        #expect(try !push(nil).told)
-        #expect(try !push("root:another").told)
-        #expect(try push("root:the-password").told)
+        #expect(try !push(nil).isAnnounced)
+        #expect(try !push("root:another").isAnnounced)
+        #expect(try push("root:the-password").isAnnounced)
         let node = try NodeProcess(fixture, "node", environment: ["ETCDCTL_USER": "root:the-password"])
         try fixture.wait(for: try store.revision("org/model").digest, on: [node])
         // The first version may have arrived by a poll, before the watch began.

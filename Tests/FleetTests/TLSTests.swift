@@ -27,7 +27,7 @@ struct TLSTests {
         try fixture.waitForPeers(nodes)
         let fleet = try fixture.fleet()
         let first = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store)
-        #expect(first.told)
+        #expect(first.isAnnounced)
         try fixture.wait(for: first.digest, on: nodes)
         let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
         try fixture.wait(for: second.digest, on: nodes)

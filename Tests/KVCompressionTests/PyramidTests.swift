@@ -41,7 +41,8 @@ import Testing
     func noSuchLayer() throws {
         let random = try RandomLayer(KVShape(1, 2, 90, 4), index: 5)
         #expect(
-            throws: KVError.badParameter(method: "Pyramid", name: "layer", value: 5, need: "must be between 0 and 4")
+            throws: KVError.badParameter(
+                method: "Pyramid", name: "layer", value: 5, requirement: "must be between 0 and 4")
         ) {
             try Pyramid(layers: 5, budget: 40).compress(random.layer)
         }

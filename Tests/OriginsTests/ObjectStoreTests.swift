@@ -49,7 +49,7 @@ import Testing
             .revisions[0]
         let url = "s3://weights/some/place"
         let origin = try S3Origin(url, environment: gateway.environment)
-        try origin.bucket.make()
+        try origin.bucket.createBucket()
         let manifest = source.blobs.path(imported.digest, .manifest)
         #expect(try origin.bucket.create(S3Origin.manifest(imported.digest), contents(manifest)))
         for file in TemporaryDirectory.files(below: source.blobs.root) {

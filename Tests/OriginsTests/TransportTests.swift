@@ -124,7 +124,7 @@ import WireFormats
         func collect(least: Int) throws -> Int {
             var options = TransportOptions()
             options.attempts = 1
-            options.leastBytesPerSecond = least
+            options.minimumBytesPerSecond = least
             // The body takes longer than this.
             options.rateCheckSeconds = 5
             return try Transport(options).collect(

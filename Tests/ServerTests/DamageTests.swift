@@ -21,7 +21,7 @@ struct DamageTests {
                 let files = try RevisionTable.files(of: RevisionRow.find("org/large", db).id, db)
                 let largest = try files.compactMap { try FileTable.find($0, db) }.max { $0.bytes < $1.bytes }
                 let file = try #require(largest)
-                let last = try #require(try ExtentTable.page(of: file.id, after: -1, most: 1000, db).last)
+                let last = try #require(try ExtentTable.page(of: file.id, after: -1, limit: 1000, db).last)
                 return try #require(try ShardTable.find(id: last.shard, db)).digest
             }
             return (server, server.store.blobs.path(digest), digest)

@@ -9,7 +9,7 @@ import Testing
         work.expect(10)
         work.advance(3)
         work.skip(4)
-        work.name("model.safetensors")
+        work.setLabel("model.safetensors")
         #expect(work.progress.total == 10 && work.progress.done == 3 && work.progress.skipped == 4)
         #expect(work.progress.label == "model.safetensors")
     }

@@ -337,8 +337,8 @@ import Testing
         }
         for (text, reason) in [
             (text("file", "rule 1"), "rule 1"), (text("file", "rule 0"), "rule 0"), (text("file", "rule -2"), "rule"),
-            (text("file", "rule 2", "rule 2"), "second"), (text("pending", "rule 3"), "newest known one is 2"),
-            (text() + "rule 2\n", "later part"), ("weightstore manifest 1\nrule 2\n", "unexpected"),
+            (text("file", "rule 2", "rule 2"), "only one"), (text("pending", "rule 3"), "expected at most 2"),
+            (text() + "rule 2\n", "first line"), ("weightstore manifest 1\nrule 2\n", "unexpected"),
         ] {
             #expect { try decode(text) } throws: { "\($0)".contains(reason) }
         }

@@ -319,7 +319,7 @@ import Testing
         // A rank has stacks whole, and the tensors outside of the experts have none.
         let rank = try await revision.lease(withExperts: 0...1, in: tier)
         #expect(try rank.tensor(Self.stack).entry.shape == [8, 64, 2049])
-        let rest = try await revision.lease(sharedOfLayer: 0, in: tier)
+        let rest = try await revision.lease(nonExpertsOfLayer: 0, in: tier)
         #expect(!rest.tensors.isEmpty && !rest.tensors.contains { $0.entry.name.contains("experts") })
     }
 

@@ -46,7 +46,7 @@ import Testing
         while try fixture.store.kvGauge().blocks > 0 {
             let before = try fixture.store.kvGauge().blocks
             let evicted = try evict(500, policy)
-            #expect(evicted.shards > 0 && evicted.refused == nil && evicted.policy == policy)
+            #expect(evicted.shards > 0 && evicted.rejection == nil && evicted.policy == policy)
             #expect(evicted.shards <= 5, "no more than the blocks of 500 bytes")
             #expect(try fixture.store.kvGauge().blocks == before - evicted.shards)
             #expect(try fixture.orphans() == 0)
@@ -226,6 +226,6 @@ import Testing
         var request = EvictionRequest(.free(1), of: .kv)
         request.policy = Policy(name: "bad", sql: "SELECT shard_id FROM shard")
         let summary = try fixture.store.evictBlocking(request)
-        #expect(summary.refused != nil && summary.policy == "lru" && summary.shards == 1)
+        #expect(summary.rejection != nil && summary.policy == "lru" && summary.shards == 1)
     }
 }

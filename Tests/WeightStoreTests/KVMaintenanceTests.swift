@@ -113,7 +113,7 @@ import Testing
         let dry = try fixture.store.collectGarbage(dryRun: true)
         #expect(dry.kvBlocks == 3 && dry.missing == 0)
         let summary = try fixture.store.collectGarbage()
-        #expect(summary.kvBlocks == 3 && summary.missing == 0 && summary.hits == [])
+        #expect(summary.kvBlocks == 3 && summary.missing == 0 && summary.affectedRevisions == [])
         #expect(try kv.longestPrefix(of: tokens).blocks == 2)
         #expect(try fixture.differences() == [])
     }

@@ -63,9 +63,11 @@ import Testing
             "extents too long", "the extents have 8192 bytes", file(4096), shard(4096), "extent 0 0 4096",
             "extent 0 0 4096"),
         Hostile("no extents", "have 0 bytes", file(4096)),
-        Hostile("shard that is not there", "shard 1 of 1", file(4096), shard(4096), "extent 1 0 4096"),
+        Hostile(
+            "shard that is not there", "the extent names shard 1; the file has 1", file(4096), shard(4096),
+            "extent 1 0 4096"),
         Hostile("shard without bytes", "no bytes", file(0), shard(0)),
-        Hostile("second file of a path", "second file \"f\"", file(0), file(0)),
+        Hostile("second file of a path", "\"f\" is listed twice", file(0), file(0)),
         Hostile("file that is a directory", "a directory of \"f/g\"", file(0), file(0, "f/g")),
         Hostile("parent", "path \"../x\"", file(0, "../x")),
         Hostile("parent inside", "path \"a/../../x\"", file(0, "a/../../x")),
@@ -76,8 +78,8 @@ import Testing
         Hostile("NUL", "path", file(0, "a\0b")),
         Hostile("long path", "path", file(0, String(repeating: "a/", count: 2048) + "b")),
         Hostile(
-            "second tensor of a name", "second tensor \"t\"", file(8), shard(8), "extent 0 0 8", "tensor U8 4 0 4 t",
-            "tensor U8 4 0 4 t"),
+            "second tensor of a name", "tensor \"t\" is listed twice", file(8), shard(8), "extent 0 0 8",
+            "tensor U8 4 0 4 t", "tensor U8 4 0 4 t"),
         Hostile(
             "tensors that overlap", "before the end of another", file(8), shard(8), "extent 0 0 8", "tensor U8 8 0 8 t",
             "tensor U8 4 0 4 u"),

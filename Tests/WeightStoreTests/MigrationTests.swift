@@ -33,7 +33,7 @@ import Testing
             for name in ["base", "tuned"] { _ = try store.revision(name).layer(1) }
             store.flush()
             try store.evictBlocking(EvictionRequest(.free(1 << 20)))
-            try store.catalog.fold()
+            try store.catalog.checkpoint()
         }
         let before = try OldStore.downgrade(path)
         #expect(before["shard"]!.count > 8 && before["extent"]!.count > 10)
@@ -87,7 +87,7 @@ import Testing
             try TestModel(layers: 2).write(to: directory("model"))
             let store = try Store(at: path, create: true)
             try store.importModelBlocking(ImportRequest(source: directory("model")))
-            try store.catalog.fold()
+            try store.catalog.checkpoint()
         }
         try OldStore.downgrade(path)
         return path

@@ -354,7 +354,7 @@ import Testing
         let before = try store.revisionOrigins()
         try evictUnchecked("base")
         let path = directory("copy")
-        try store.catalog.fold()
+        try store.catalog.checkpoint()
         try FileManager.default.copyItem(atPath: store.path, toPath: path)
         for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: "\(path)/store.db\(suffix)") }
         let summary = try Store.rebuildBlocking(at: path)

@@ -162,7 +162,7 @@ import Testing
             request.seconds = 0.2
             let summary = try store.evictBlocking(request)
             #expect(summary.policy == "lru")
-            #expect(summary.refused?.contains("mine") == true)
+            #expect(summary.rejection?.contains("mine") == true)
             #expect(summary.bytes > 0)
         }
         #expect(try store.quotaBytes < stored)

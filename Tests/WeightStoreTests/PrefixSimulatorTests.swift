@@ -43,7 +43,7 @@ import Testing
     @Test("requests are read in order of time, each block with the one before it")
     func reading() throws {
         let trace = try trace([[0, 1, 2], [0, 1, 3], [4]])
-        #expect(trace.isOfPrefixes && trace.accesses == [0, 1, 2, 0, 1, 3, 4])
+        #expect(trace.isPrefixTrace && trace.accesses == [0, 1, 2, 0, 1, 3, 4])
         #expect(trace.times == [0, 0, 0, 1, 1, 1, 2])
         #expect(trace.objects.map(\.parent) == [-1, 0, 1, 1, -1] && trace.objects.map(\.depth) == [0, 1, 2, 2, 0])
         #expect(trace.footprint == 50)

@@ -150,9 +150,9 @@ import Testing
             let files = try all.filter { try FileTable.visit($0, db) == .remove }
             // As a slice that is the last one of a killed process.
             for file in files {
-                let first = try ExtentTable.page(of: file, after: -1, most: 100, db)
+                let first = try ExtentTable.page(of: file, after: -1, limit: 100, db)
                 try ExtentTable.remove(of: file, through: first.last?.offset ?? 0, db)
-                _ = try TensorTable.remove(of: file, most: 100, db)
+                _ = try TensorTable.remove(of: file, limit: 100, db)
             }
             return files
         }

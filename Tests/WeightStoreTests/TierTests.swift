@@ -212,7 +212,7 @@ import Testing
         let expert = try await revision.lease(expert: 1, ofLayer: 0, in: tier)
         #expect(expert.tensors.map(\.entry.name) == ["model.layers.0.mlp.experts.1.up_proj.weight"])
         #expect(try gauge(tier).bytes == 1 << 20)
-        let shared = try await revision.lease(sharedOfLayer: 0, in: tier)
+        let shared = try await revision.lease(nonExpertsOfLayer: 0, in: tier)
         #expect(shared.tensors.allSatisfy { $0.entry.expert == nil })
         #expect(try gauge(tier).shards < 6)
     }

@@ -122,7 +122,7 @@ import Testing
         let summary = try await other.warm(request(nil))
         let blocks = try #require(summary.plan.items.first { $0.prompt == "system" })
         #expect(blocks.parts < 4 || summary.plan.items.contains { $0.prompt == nil && $0.parts < $0.allParts })
-        #expect(summary.plan.skipped.map(\.reason) == [.noRoom])
+        #expect(summary.plan.skipped.map(\.reason) == [.doesNotFit])
         #expect(other.gauges[0].bytes == summary.warmed && summary.warmed <= all - 150_000)
     }
 

@@ -72,7 +72,7 @@ import Testing
         let summary = try await store.warm(request)
         #expect(summary.failed.isEmpty)
         #expect(summary.plan.items.map(\.revision) == ["base@v1", "tuned@v1"])
-        #expect(summary.plan.others == 1)
+        #expect(summary.plan.beyondTop == 1)
         #expect(summary.plan.items[1].shared > 0)
         #expect(abs(summary.plan.items[0].uses - 5) < 0.1 && abs(summary.plan.items[1].uses - 3) < 0.1)
         let before = store.gauges[0]
@@ -111,7 +111,7 @@ import Testing
         if megabytes == 100 {
             #expect(plan.skipped.isEmpty && plan.bytes >= wanted)
         } else {
-            #expect(plan.skipped.allSatisfy { $0.reason == .noRoom && $0.bytes > 0 } && !plan.skipped.isEmpty)
+            #expect(plan.skipped.allSatisfy { $0.reason == .doesNotFit && $0.bytes > 0 } && !plan.skipped.isEmpty)
         }
     }
 
@@ -123,7 +123,7 @@ import Testing
         let entry = try #require(summary.plan.items.first)
         #expect(entry.parts == 2 && entry.allParts == 4)
         #expect(try resident("base", in: store, .ram).map { $0.resident == $0.bytes } == [true, true, false, false])
-        #expect(summary.plan.skipped.map(\.reason) == [.noRoom])
+        #expect(summary.plan.skipped.map(\.reason) == [.doesNotFit])
         #expect(summary.plan.skipped[0].message.contains("2 of 4 layers"))
         #expect(entry.bytes + summary.plan.skipped[0].bytes >= (try bytes("base", in: store)))
     }
@@ -160,7 +160,7 @@ import Testing
             let cold = try await store.warm(request(tier, "other"))
             #expect(store.gauges[0].evictions == 0)
             #expect(cold.plan.evicted == 0)
-            #expect(cold.plan.skipped.map(\.reason) == [.noRoom])
+            #expect(cold.plan.skipped.map(\.reason) == [.doesNotFit])
             #expect(try resident("base", in: store, tier).allSatisfy { $0.resident == $0.bytes })
         }
         try await use(["other": 9])
@@ -184,7 +184,7 @@ import Testing
         let lease = try await store.revision("base").lease(in: .ram)
         let summary = try await store.warm(request(.ram, "other"))
         #expect(store.gauges[0].evictions == 0)
-        #expect(summary.plan.skipped.map(\.reason) == [.noRoom])
+        #expect(summary.plan.skipped.map(\.reason) == [.doesNotFit])
         #expect(lease.tensors.count == base.tensors.count)
     }
 

@@ -6,9 +6,8 @@ struct Backup: ParsableCommand {
         commandName: "backup",
         abstract: "Copy the catalog, consistently, while the store is in use.",
         discussion: """
-            Writes store.db to the directory, replacing an earlier copy. Blobs never change, so any tool can copy them; \
-            copy them after the catalog. To restore: put store.db back, remove store.db-wal and store.db-shm, and run \
-            rebuild --merge.
+            Writes store.db to the directory, replacing an earlier copy. Then copy the blobs with any tool: they never \
+            change. To restore: put store.db back, remove store.db-wal and store.db-shm, and run rebuild --merge.
             """)
 
     @Argument(help: "The directory.", completion: .directory) var directory: String

@@ -8,13 +8,13 @@ struct CollectGarbage: ParsableCommand {
         discussion: """
             Unreferenced shards, and blobs that the catalog does not list, are removed after the grace period; staging \
             files of dead processes and quarantined blobs that are no longer needed are removed at once. Safe at any \
-            time. Prints nothing if there is nothing to do; a second run during the first one reports that and exits \
-            with 0. With --quota it then evicts, as evict --down-to does.
+            time. Prints nothing if there is nothing to do. If another collection is running, reports that and exits \
+            with 0. With --quota, the collection is followed by an eviction as by evict --down-to.
 
             Nothing is removed if the blobs are not mounted, if the catalog is older than the blobs, or if many shards \
-            are missing. After a rebuild, blobs that belong to no revision are kept. --discard-newer lists the \
-            revisions that an older catalog does not know, and the revisions and blobs that the last rebuild could not \
-            read or assign, requires a confirmation, and then removes their bytes.
+            are missing. After a rebuild, blobs that belong to no revision are kept. --discard-newer removes these \
+            blobs, the revisions that the last rebuild could not read, and the revisions that an older catalog lacks. It \
+            lists them first, and requires a confirmation.
             """)
 
     @Option(
@@ -22,8 +22,7 @@ struct CollectGarbage: ParsableCommand {
             "Keep unreferenced shards for this long, so that an interrupted import can resume: 12h, 1d.",
             valueName: "time"))
     var grace = TimeSpan(argument: "1d")!
-    @Option(help: ArgumentHelp("Then evict down to this size, by the policy: 200G.", valueName: "size")) var quota:
-        ByteSize?
+    @Option(help: ArgumentHelp("Then evict down to this size: 200G.", valueName: "size")) var quota: ByteSize?
     @OptionGroup var choice: PolicyChoice
     @Flag(help: "Discard revisions newer than the catalog, and those that the last rebuild could not read or assign.")
     var discardNewer = false
@@ -51,7 +50,7 @@ struct CollectGarbage: ParsableCommand {
             for item in newer { Terminal.printDiagnostic("\(item.revision): would be discarded: \(item.reason)") }
             if dryRun { return }
             guard newer.isEmpty || yes || Terminal.confirm("Discard \(Quantity.count(newer.count, "item"))?") else {
-                Terminal.printDiagnostic("Nothing was removed. --yes discards without a question.")
+                Terminal.printDiagnostic("Nothing was removed. --yes skips the confirmation.")
                 throw ExitCode(ExitStatus.failed.rawValue)
             }
         }
@@ -77,9 +76,8 @@ struct CollectGarbage: ParsableCommand {
         }
         if summary.missing > 0 {
             Terminal.printDiagnostic(
-                "\(Quantity.count(summary.missing, "shard")) missing in \(summary.hits.joined(separator: ", ")). "
-                    + "Import or pull these models again."
-            )
+                "\(Quantity.count(summary.missing, "shard")) missing in "
+                    + "\(summary.affectedRevisions.joined(separator: ", ")). Import or pull these models again.")
         }
         if summary.kept > 0 {
             Terminal.printDiagnostic(
@@ -87,7 +85,7 @@ struct CollectGarbage: ParsableCommand {
                     + "could not assign them to a revision. Import or pull the models that are not listed; "
                     + "--discard-newer then frees the rest.")
         }
-        for revision in summary.undescribed {
+        for revision in summary.unrestorable {
             Terminal.printDiagnostic("\(revision): its manifest or record is missing; a rebuild would lose it")
         }
         let parts = [

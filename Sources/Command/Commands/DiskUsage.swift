@@ -6,7 +6,7 @@ struct DiskUsage: ParsableCommand {
         commandName: "du", abstract: "Show the size of each model, and the savings by deduplication.",
         discussion: """
             LOGICAL: all files of all revisions. STORED: their distinct shards. SHARED: the part of STORED that other \
-            models hold, too. OWN: the bytes that removing the model would free.
+            models also contain. OWN: the bytes that removing the model would free.
             """)
 
     @OptionGroup var options: StoreOptions

@@ -7,13 +7,14 @@ struct Evict: ParsableCommand {
         commandName: "evict",
         abstract: "Free disk space: evict shards that an origin can supply again, or KV blocks. Made for cron.",
         discussion: """
-            The files of evicted shards are deleted, the catalog still lists them, and the next use fetches them. \
-            Shards of pinned revisions, of revisions that a live process holds, and of revisions without an origin are \
-            never evicted. Origins that were not checked within the last hour are checked first, with --dry-run, too. \
-            If one does not answer, the shards of its revisions stay, and the exit status is 12. Without --free or \
-            --down-to, shards are evicted only if the quota's high watermark is exceeded, until the low one is \
-            reached. Prints nothing if there is nothing to do. With --kind kv, KV blocks are dropped, which engines \
-            can compute again; those of superseded revisions first.
+            The files of evicted shards are deleted. The catalog still lists the shards, and the next use fetches them. \
+            Shards of pinned revisions, of revisions in use by a process, and of revisions without an origin are never \
+            evicted. Origins that were not checked within the last hour are checked first, also with --dry-run. If one \
+            does not respond, the shards of its revisions are kept, and the exit status is 12.
+
+            Without --free and --down-to, eviction starts above the quota's high watermark and stops at the low one. \
+            Prints nothing if there is nothing to do. With --kind kv, KV blocks are dropped, which engines can compute \
+            again; those of superseded revisions first.
             """)
 
     @Option(help: ArgumentHelp("The kind of shards: weights or kv.", valueName: "kind")) var kind = QuotaKind.weights

@@ -104,8 +104,8 @@ struct Import: ParsableCommand {
             + "; \(Quantity.seconds(seconds)) (\(Quantity.bytes(Double(summary.bytes) / max(seconds, 0.001)))/s)\n"
         if summary.storedAgain > 0 {
             text +=
-                "\(Quantity.bytes(summary.storedAgain)) of the written bytes were stored before, in shards that an "
-                + "older version has cut by another rule\n"
+                "\(Quantity.bytes(summary.storedAgain)) of the written bytes were already stored, in shards that an "
+                + "older version cut by another rule\n"
         }
         try Terminal.write(text)
     }

@@ -6,9 +6,8 @@ struct Initialize: ParsableCommand {
         commandName: "init",
         abstract: "Create a store, with its quota and the group that shares it, before the first import.",
         discussion: """
-            A store that exists keeps its contents, and gets the quota and the group. Without --shared-group, the umask \
-            decides who may read the store. With it, the members of the group may do what the owner may, and others \
-            nothing.
+            An existing store keeps its contents, and gets the quota and the group. With --shared-group, the members of \
+            the group have the rights of the owner, and other users have none. Without it, the umask sets the rights.
             """)
 
     @Option(

@@ -34,7 +34,7 @@ struct Pin: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "pin",
         abstract: "Keep a revision: until it is unpinned, prune skips it and rm refuses to remove it.",
-        discussion: "Its shards are not evicted. Those that were evicted before stay so, unless --fetch is given.")
+        discussion: "Its shards are not evicted from then on. --fetch fetches those that were evicted before.")
 
     @Argument(help: "The revision.") var revision: String
     @Option(help: ArgumentHelp("The reason.", valueName: "text")) var note = ""

@@ -6,8 +6,8 @@ struct OriginCommand: ParsableCommand {
         commandName: "origin",
         abstract: "List, add, remove and check the origins of revisions.",
         discussion: """
-            An origin belongs to a revision. A shard may be evicted only if every revision that holds it has an origin \
-            that was seen to hold that revision: it was pulled from there, or a check found it there.
+            An origin belongs to a revision. A shard may be evicted only if every revision that contains it has a \
+            confirmed origin: the revision was pulled from there, or a check found it there.
 
             The name of a model means all of its revisions; model@rev means one.
             """,
@@ -39,8 +39,8 @@ struct OriginAdd: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "add", abstract: "Add an origin, after a check that it holds the revisions.",
         discussion: """
-            Of a model's revisions, those get the origin that it holds; the others are listed. If it holds none, the \
-            command fails.
+            The origin is added to each revision that it holds; the other revisions are listed. If it holds none, \
+            the command fails.
             """)
 
     @Argument(help: "A model, or a revision of it.") var name: String
@@ -61,11 +61,11 @@ struct OriginAdd: ParsableCommand {
 struct OriginRemove: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rm", abstract: "Remove an origin.",
-        discussion: "The last origin that can give shards which are not stored stays, unless --force is given.")
+        discussion: "Keeps the last origin that has shards that are not stored, unless --force is given.")
 
     @Argument(help: "A model, or a revision of it.") var name: String
     @Argument(help: ArgumentHelp("The origin.", valueName: "url")) var url: String
-    @Flag(name: .shortAndLong, help: "Remove it even if shards are lost by that.") var force = false
+    @Flag(name: .shortAndLong, help: "Remove it even if shards are lost.") var force = false
     @OptionGroup var options: StoreOptions
 
     func run() throws {
@@ -80,8 +80,8 @@ struct OriginCheck: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check", abstract: "Check that the origins hold the revisions.",
         discussion: """
-            Exit status 12 if an origin does not answer. One that lacks a revision is listed; the shards of that \
-            revision are then kept, unless another origin holds it.
+            Lists the origins that lack a revision. The shards of such a revision are not evicted unless another \
+            origin holds it. Exit status 12 if an origin does not respond.
             """)
 
     @Argument(help: "A model, or a revision of it (default: all models).") var name: String?

@@ -11,11 +11,11 @@ struct Rebuild: ParsableCommand {
             something is lost or missing. gc keeps all blobs that belong to no revision until the lost revisions are \
             imported again, or until gc --discard-newer.
 
-            --merge keeps the catalog and adds what newer records in blobs/ hold: the last step after an older \
-            store.db, such as one of weightstore backup, was put back.
+            --merge keeps the catalog and adds the revisions of newer records in blobs/. Run it after you put back an \
+            older store.db, such as one of weightstore backup.
             """)
 
-    @Flag(help: "Add what is newer to the existing catalog.") var merge = false
+    @Flag(help: "Add newer revisions to the existing catalog.") var merge = false
 
     @OptionGroup var options: StoreOptions
 
@@ -45,6 +45,6 @@ struct Rebuild: ParsableCommand {
                 + "\(Quantity.count(summary.shards, "shard")) \(merge ? "added" : "restored")"
                 + (summary.missing > 0 ? ", \(summary.missing) missing" : "")
                 + (summary.unreferencedBlobs > 0 ? ", \(summary.unreferencedBlobs) unreferenced" : "")
-                + (summary.old.map { "; the old catalog is \($0)" } ?? "") + "\n")
+                + (summary.oldCatalog.map { "; the old catalog is \($0)" } ?? "") + "\n")
     }
 }

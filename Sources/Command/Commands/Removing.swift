@@ -5,12 +5,12 @@ struct Remove: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rm", abstract: "Remove models, or with @ single revisions.",
         discussion: """
-            If one of them is pinned or in use, nothing is removed. Evicted shards that other revisions need, and that \
-            no origin of theirs was seen to hold, are fetched first; if that fails, nothing is removed.
+            If one of them is pinned or in use, nothing is removed. Before the removal, evicted shards are fetched that \
+            other revisions need and for which these have no confirmed origin; if that fails, nothing is removed.
             """)
 
     @Argument(help: "Models or revisions.") var names: [String]
-    @Flag(name: .shortAndLong, help: "Remove pinned ones, too.") var force = false
+    @Flag(name: .shortAndLong, help: "Also remove pinned revisions.") var force = false
     @Flag(help: "Only show what would be removed.") var dryRun = false
     @OptionGroup var options: StoreOptions
 
@@ -28,22 +28,22 @@ struct Prune: ParsableCommand {
         commandName: "prune",
         abstract: "Remove revisions by rule.",
         discussion: """
-            A revision is removed if it matches all given rules. Revisions that a ref names are kept: all of them \
-            without --include-referenced, and always the one that main names. Pinned revisions and revisions in use are \
-            skipped and listed. Models keep their name and their next version number. On a terminal the removal \
+            A revision is removed if it matches all given rules and no ref names it. --include-referenced also \
+            removes revisions that refs name, but never the one that main names. Pinned revisions and revisions in use \
+            are skipped and listed. Models keep their name and their next version number. On a terminal the removal \
             must be confirmed.
             """)
 
     @Argument(help: "Only models that match a shell pattern: 'org/*'.") var pattern: String?
     @Flag(help: "Also remove revisions that a ref other than main names.") var includeReferenced = false
     @Option(
-        help: ArgumentHelp("Only revisions neither imported nor read for this long: 12h, 30d, 2w.", valueName: "time"))
+        help: ArgumentHelp("Only revisions not imported or read for this long: 12h, 30d, 2w.", valueName: "time"))
     var olderThan: TimeSpan?
-    @Option(help: ArgumentHelp("All but this many of the newest versions of each model.", valueName: "count"))
+    @Option(help: ArgumentHelp("Keep this many of the newest versions of each model.", valueName: "count"))
     var keepLast: Int?
     @Option(
         help: ArgumentHelp(
-            "Stop when the store has shrunk to this size; the longest unused are removed first: 200G.",
+            "Remove the least recently used first, and stop at this size of the store: 200G.",
             valueName: "size"))
     var downTo: ByteSize?
     @Flag(help: "Only show what would be removed.") var dryRun = false

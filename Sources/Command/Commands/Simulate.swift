@@ -27,7 +27,7 @@ struct PolicySimulate: ParsableCommand {
     @Option(help: ArgumentHelp("The number of quotas in a range.", valueName: "count")) var points = 8
     @Option(
         help: ArgumentHelp(
-            "Evict down to this share of the quota: 100% frees only the needed bytes, as cache simulators do.",
+            "Evict down to this share of the quota; 100%, as in other cache simulators, frees only the needed bytes.",
             valueName: "share"))
     var low = Share(argument: "100%")!
     @Option(help: ArgumentHelp("The size of a KV block in a trace of requests.", valueName: "size"))

@@ -7,16 +7,18 @@ struct Verify: ParsableCommand {
         commandName: "verify",
         abstract: "Read shards from the disk and compare them with their digests.",
         discussion: """
-            A shard that differs is moved to quarantine, and the affected models are listed; importing the same \
-            content again heals it. A shard whose right bytes are back is found again, and manifests and records are \
-            checked and rewritten from the catalog. Shards that are not stored are reported, too: whether an origin \
-            can give them, by the catalog or, with --origins, after a check. In a store that can only be read, nothing is \
-            moved, restored or recorded. Exit status 3 if a shard is damaged or \
-            missing, or evicted and at no origin; 12 if an origin could not be checked.
+            A damaged shard is moved to quarantine, and the affected models are listed; importing the same content \
+            again repairs it. A shard whose correct file is back becomes present again. Manifests and records are \
+            checked, and rewritten from the catalog. For shards that are not stored, the report says whether an origin \
+            has them: by the catalog, or with --origins by a check. In a read-only store, nothing is moved, rewritten or \
+            recorded.
+
+            Exit status 3 if a shard is damaged or missing, or was evicted and no origin has it; 12 if an origin could \
+            not be checked.
             """)
 
     @Argument(help: "Only the shards of this revision.") var revision: String?
-    @Option(help: ArgumentHelp("Only this share, the longest unverified first: 5%.", valueName: "share"))
+    @Option(help: ArgumentHelp("Only this share, the least recently verified first: 5%.", valueName: "share"))
     var sample: Share?
     @Option(help: ArgumentHelp("Only shards not verified for this long: 30d.", valueName: "time"))
     var olderThan: TimeSpan?
@@ -79,9 +81,9 @@ extension AbsentShards {
         func add(_ shards: Int, _ bytes: Int, _ text: String) {
             if shards > 0 { lines.append("\(Quantity.count(shards, "shard")), \(Quantity.bytes(bytes)) \(text)") }
         }
-        add(shards, bytes, "not stored: an origin can give them")
+        add(shards, bytes, "not stored: an origin has them")
         add(uncheckedShards, uncheckedBytes, "not stored: their origins were never checked (weightstore origin check)")
-        add(lostShards, lostBytes, "not stored: no origin can give them")
+        add(lostShards, lostBytes, "not stored: no origin has them")
         if neverFetched > 0 { lines.append("\(Quantity.bytes(neverFetched)) never fetched") }
         return lines
     }

@@ -10,7 +10,7 @@ struct Warm: ParsableCommand {
         abstract: "Load the most used models into memory before they are needed. Made for boot.",
         discussion: """
             The catalog counts the uses of each model and prompt; a use counts half after a day. The items that save \
-            the most waiting per byte are loaded first, until the budget is full. Shards that models share count once, \
+            the most load time per byte are loaded first, until the budget is full. Shards that models share count once, \
             and hotter shards are not evicted. Safe at any time, repeatedly and concurrently: resident shards are not \
             loaded again.
 

@@ -15,12 +15,12 @@ struct CurveDrawing {
 
     private func ratio(_ point: MissRatioCurve.Point) -> Double {
         let misses = usesBytes ? point.byteMissRatio : point.missRatio
-        return curve.isOfPrefixes ? 1 - misses : misses
+        return curve.isPrefixTrace ? 1 - misses : misses
     }
 
     private var title: String {
-        (usesBytes ? "byte" : curve.isOfPrefixes ? "block" : "object")
-            + (curve.isOfPrefixes ? " hit ratio" : " miss ratio")
+        (usesBytes ? "byte" : curve.isPrefixTrace ? "block" : "object")
+            + (curve.isPrefixTrace ? " hit ratio" : " miss ratio")
     }
 
     private func mark(_ line: Int) -> Character {
@@ -83,7 +83,7 @@ struct CurveDrawing {
             lines.append(
                 [Quantity.bytes(quotas[index])]
                     + curve.lines.map { line in
-                        curve.isOfPrefixes
+                        curve.isPrefixTrace
                             ? String(format: "%.2f%%", (1 - line.points[index].missRatio) * 100)
                             : String(
                                 format: "%.2f%% %.2f%%", line.points[index].missRatio * 100,
@@ -93,7 +93,7 @@ struct CurveDrawing {
         let widths = lines[0].indices.map { column in lines.map { $0[column].count }.max()! }
         return lines.map { line in
             zip(line, widths).map { String(repeating: " ", count: $1 - $0.count) + $0 }.joined(separator: "  ") + "\n"
-        }.joined() + (curve.isOfPrefixes ? "(block hit ratio)\n" : "(object and byte miss ratio)\n")
+        }.joined() + (curve.isPrefixTrace ? "(block hit ratio)\n" : "(object and byte miss ratio)\n")
     }
 
     // MARK: SVG

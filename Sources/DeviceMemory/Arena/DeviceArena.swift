@@ -36,21 +36,23 @@ package final class DeviceArena: Sendable {
     ///
     /// - Parameters:
     ///   - budget: in bytes, rounded down to `alignment`.
-    ///   - upFront: size of the first slab in bytes, rounded down like the budget; nil for the whole budget.
+    ///   - firstSlabBytes: size of the first slab in bytes, rounded down like the budget; nil for the whole budget.
     ///   - slabBytes: size of each later slab in bytes; a larger allocation gets a larger slab.
-    /// - Throws: ``DeviceError/outOfMemory(_:asked:free:)`` if the device has less free memory.
-    package init(_ device: any Device, budget: Int, upFront: Int? = nil, slabBytes: Int = 1 << 30) throws(DeviceError) {
+    /// - Throws: ``DeviceError/outOfMemory(_:requested:free:)`` if the device has less free memory.
+    package init(
+        _ device: any Device, budget: Int, firstSlabBytes: Int? = nil, slabBytes: Int = 1 << 30
+    ) throws(DeviceError) {
         self.device = device
         self.budget = budget / Self.alignment * Self.alignment
         self.slabBytes = Self.rounded(slabBytes)
-        let first = min(upFront ?? budget, budget) / Self.alignment * Self.alignment
+        let first = min(firstSlabBytes ?? budget, budget) / Self.alignment * Self.alignment
         if first > 0 { add(try DeviceSlab(device, bytes: first)) }
     }
 
     /// Allocates a region, which is freed when the returned value is released.
     ///
-    /// - Throws: ``DeviceError/arenaFull(_:asked:free:largest:budget:)`` if the region does not fit the budget, or
-    ///   ``DeviceError/outOfMemory(_:asked:free:)`` if the arena must grow and the device has less free memory.
+    /// - Throws: ``DeviceError/arenaFull(_:requested:free:largest:budget:)`` if the region does not fit the budget, or
+    ///   ``DeviceError/outOfMemory(_:requested:free:)`` if the arena must grow and the device has less free memory.
     package func allocate(bytes: Int) throws(DeviceError) -> DeviceRegion {
         let size = Self.rounded(bytes)
         if let region = allocateRegion(size, bytes) { return region }
@@ -120,7 +122,7 @@ package final class DeviceArena: Sendable {
             let space = budget - state.held
             return (
                 .arenaFull(
-                    device, asked: size, free: state.free.bytes + space, largest: max(state.free.largest, space),
+                    device, requested: size, free: state.free.bytes + space, largest: max(state.free.largest, space),
                     budget: budget), []
             )
         }

@@ -23,7 +23,7 @@ final class CUDADevice: Device {
         name = .cuda(ordinal)
         self.library = library
         device = try library.device(ordinal)
-        model = try library.facts(of: ordinal).model
+        model = try library.properties(of: ordinal).model
         var context: OpaquePointer?
         try library.check(
             "cuDevicePrimaryCtxRetain", library.functions.cuDevicePrimaryCtxRetain(&context, device), name)
@@ -44,7 +44,7 @@ final class CUDADevice: Device {
     func allocate(bytes: Int) throws(DeviceError) -> DeviceAddress {
         var address: UInt64 = 0
         let code = try inContext { $0.cuMemAlloc_v2(&address, bytes) }
-        if code == CUDACode.outOfMemory { throw .outOfMemory(name, asked: bytes, free: try memory().free) }
+        if code == CUDACode.outOfMemory { throw .outOfMemory(name, requested: bytes, free: try memory().free) }
         try library.check("cuMemAlloc_v2", code, name, bytes: bytes)
         return DeviceAddress(raw: address)
     }

@@ -43,7 +43,7 @@ package struct CUDALibrary: Sendable {
     }
 
     /// Model name and memory size of a device. Creates no context, which would use device memory.
-    package func facts(of ordinal: Int) throws(DeviceError) -> (model: String, totalBytes: Int) {
+    package func properties(of ordinal: Int) throws(DeviceError) -> (model: String, totalBytes: Int) {
         let device = try device(ordinal)
         let name = DeviceName.cuda(ordinal)
         var model = [CChar](repeating: 0, count: 256)

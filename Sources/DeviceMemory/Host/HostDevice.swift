@@ -32,7 +32,7 @@ final class HostDevice: Device {
     func allocate(bytes: Int) throws(DeviceError) -> DeviceAddress {
         let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
         guard let memory = mmap(nil, bytes, PROT_READ | PROT_WRITE, flags, -1, 0), memory != MAP_FAILED else {
-            if errno == ENOMEM { throw .outOfMemory(name, asked: bytes, free: try memory().free) }
+            if errno == ENOMEM { throw .outOfMemory(name, requested: bytes, free: try memory().free) }
             throw .system(operation: "mmap", code: errno)
         }
         // Only advice: without huge pages the memory works the same.

@@ -288,12 +288,12 @@ final class EtcdClient: Sendable {
     }
 
     private func post(_ request: Transport.Request) throws -> [UInt8] {
-        var resource = Transport.Resource(what: "answer", request: { _ in request })
+        var resource = Transport.Resource(what: "etcd API", request: { _ in request })
         resource.explain = { answer, address in
             let message = (try? JSONDecoder().decode(Failure.self, from: Data(answer.text)))?.message ?? ""
             return answer.status == 401 || message.contains("token") || message.contains("user name is empty")
                 ? .unauthorized(url: address.name, status: answer.status, message: message)
-                : .malformed(url: address.name, expected: "an answer", found: "status \(answer.status) \(message)")
+                : .malformed(url: address.name, expected: "status 200", found: "status \(answer.status) \(message)")
         }
         return try transport.collect(resource, limit: 64 << 20).text
     }
@@ -334,7 +334,7 @@ final class EtcdClient: Sendable {
             return try JSONDecoder().decode(Answer.self, from: Data(bytes))
         } catch {
             throw FetchError.malformed(
-                url: name, expected: "etcd's JSON", found: String(decoding: bytes.prefix(200), as: UTF8.self))
+                url: name, expected: "JSON from etcd", found: String(decoding: bytes.prefix(200), as: UTF8.self))
         }
     }
 }

@@ -31,7 +31,7 @@ struct VersionMap: Sendable {
     /// - Throws: ``FleetError/busy(what:holder:)`` if other writers win too often; `CancellationError` when the bucket's
     ///   work is cancelled; what `body` and ``read(_:)`` throw.
     func change(_ model: String, _ body: (inout ModelVersions) throws -> Void) throws -> (
-        versions: ModelVersions, told: Bool
+        versions: ModelVersions, isAnnounced: Bool
     ) {
         var attempts = ChangeAttempts("\(bucket.url) models/\(model)")
         while true {

@@ -10,7 +10,7 @@ import WeightStore
 ///     let node = try FleetNode(store, fleet, NodeOptions(name: "node7", follows: [try Follow("org/name@prod")]))
 ///     node.run(at: "peer+https://node7:8000")       // until node.stop()
 ///
-/// A `HubServer` with this node's ``board`` serves the peers.
+/// A `HubServer` with this node's ``inFlight`` serves the peers.
 ///
 /// Four threads: one watches etcd, one polls the bucket, one announces this node, and the caller's thread syncs the
 /// store. They share the catalog, with the versions that were received, and two wake signals.
@@ -31,7 +31,7 @@ public final class FleetNode: Sendable {
     private let threads: WorkerThreads
 
     /// The shards that are being fetched into the store.
-    public let board = InFlightRegistry()
+    public let inFlight = InFlightRegistry()
 
     /// Creates a node that does nothing until ``run(at:)``.
     ///
@@ -48,7 +48,7 @@ public final class FleetNode: Sendable {
         self.logger = logger
         table = FleetTable(store, origin: fleet.origin)
         selector = PeerSelector(ownName: options.name, logger: logger)
-        syncer = Syncer(store: store, fleet: fleet, selector: selector, board: board)
+        syncer = Syncer(store: store, fleet: fleet, selector: selector, inFlight: inFlight)
         watcher = Watcher(
             fleet: fleet, table: table, follows: options.follows, selector: selector, pollSeconds: options.pollSeconds,
             changed: changed, work: work, logger: logger)
@@ -61,8 +61,8 @@ public final class FleetNode: Sendable {
     ///
     /// - Parameter url: the address at which peers reach this node.
     public func run(at url: String) {
-        store.ask(selector)
-        defer { store.ask(nil) }
+        store.setNearerOrigins(selector)
+        defer { store.setNearerOrigins(nil) }
         let running = DispatchGroup()
         let announcing: @Sendable () -> Void = { [self] in announce(url) }
         for body in [watcher.watch, watcher.poll, announcing] as [@Sendable () -> Void] {

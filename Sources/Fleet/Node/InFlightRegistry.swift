@@ -6,9 +6,9 @@ public final class InFlightRegistry: Sendable {
     /// The result of a wait.
     public enum State: Sendable {
         /// Its fetch has ended, with or without success: look it up in the store again.
-        case arrived
+        case ended
         /// Its fetch is planned or in progress.
-        case underWay
+        case inFlight
         /// No fetch of it is planned.
         case unknown
     }
@@ -38,11 +38,11 @@ public final class InFlightRegistry: Sendable {
         var wasExpected = false
         while true {
             let isExpected = expects(digest)
-            if wasExpected && !isExpected { return .arrived }
+            if wasExpected && !isExpected { return .ended }
             wasExpected = isExpected
             let waited = (ContinuousClock.now - start) / .seconds(1)
             if waited >= (isExpected ? seconds : min(seconds, Self.unexpectedSeconds)) {
-                return isExpected ? .underWay : .unknown
+                return isExpected ? .inFlight : .unknown
             }
             try await Task.sleep(for: .milliseconds(20))
         }

@@ -14,7 +14,7 @@ import WeightStore
 /// there is no cycle, even if two nodes know different peers.
 ///
 /// **Waiting.** A peer that is itself waiting responds with 503, and the request is repeated for up to
-/// ``patienceSeconds``. A peer that is dead, slow, or sends wrong bytes is left out of the order for a while; this
+/// ``waitSeconds``. A peer that is dead, slow, or sends wrong bytes is left out of the order for a while; this
 /// costs one time-out. The object store is always the last choice. A node that cannot reach it also requests from the
 /// nodes after it in the order.
 final class PeerSelector: NearerOrigins {
@@ -22,7 +22,7 @@ final class PeerSelector: NearerOrigins {
     /// The number of peers that are tried for a shard before the object store.
     private static let mostPeers = 3
     /// Seconds for which a peer may respond that it is waiting itself.
-    static let patienceSeconds = 30.0
+    static let waitSeconds = 30.0
 
     private struct Peer {
         let info: NodeInfo
@@ -62,7 +62,7 @@ final class PeerSelector: NearerOrigins {
         options.attempts = 1
         options.connectSeconds = 2
         options.idleSeconds = Double(PeerOrigin.longestWait) + 4
-        options.leastBytesPerSecond = 128 << 10
+        options.minimumBytesPerSecond = 128 << 10
         transport = Transport(options)
     }
 
@@ -169,7 +169,7 @@ final class PeerSelector: NearerOrigins {
 
     // MARK: Results
 
-    func heard(from url: String, _ request: ShardRequest, _ error: (any Error)?) {
+    func recordResult(from url: String, _ request: ShardRequest, _ error: (any Error)?) {
         let name = state.withLock { state in state.peers.first { $0.value.origin.url == url }?.key }
         switch error {
         case nil:
@@ -216,7 +216,7 @@ final class PeerSelector: NearerOrigins {
     }
 }
 
-/// A peer that may itself be waiting for the requested shard: requests are repeated for ``PeerSelector/patienceSeconds``.
+/// A peer that may itself be waiting for the requested shard: requests are repeated for ``PeerSelector/waitSeconds``.
 private struct WaitingPeer: Origin {
     let selector: PeerSelector
     let name: String
@@ -237,13 +237,13 @@ private struct WaitingPeer: Origin {
 
     private func patiently<Result>(_ work: Work, _ ask: () throws -> Result) throws -> Result {
         // A peer that waits answers after seconds; one that is overloaded answers at once, and is not flooded.
-        var pause = Pause(firstSeconds: 0.2, longestSeconds: 3)
-        let end = ContinuousClock.now + .seconds(waits ? PeerSelector.patienceSeconds : 0)
+        var backoff = Backoff(firstSeconds: 0.2, longestSeconds: 3)
+        let end = ContinuousClock.now + .seconds(waits ? PeerSelector.waitSeconds : 0)
         while true {
             do {
                 return try ask()
             } catch FetchError.refused(_, 503, _, _) where ContinuousClock.now < end {
-                try pause.wait(work)
+                try backoff.wait(work)
             } catch {
                 selector.failed(name, error)
                 throw error

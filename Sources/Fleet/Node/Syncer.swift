@@ -40,7 +40,7 @@ struct Syncer: Sendable {
     let store: Store
     let fleet: Fleet
     let selector: PeerSelector
-    let board: InFlightRegistry
+    let inFlight: InFlightRegistry
 
     private struct Change {
         let versions: ModelVersions
@@ -73,13 +73,13 @@ struct Syncer: Sendable {
         work.expect(wanted.saturatingSum(\.bytes))
         let ordered = wanted.map { (depth: selector.depth(of: $0.digest, model: $0.model), shard: $0) }
             .sorted { ($0.depth, $0.shard.digest) < ($1.depth, $1.shard.digest) }
-        board.expect(seen)
-        defer { board.forget(seen) }
-        try ParallelWork.run(ordered.map(\.shard)) { [store, board] shard in
+        inFlight.expect(seen)
+        defer { inFlight.forget(seen) }
+        try ParallelWork.run(ordered.map(\.shard)) { [store, inFlight] shard in
             if isStale() { throw CancellationError() }
             try work.check()
             try store.refetch(shard.digest, work: work)
-            board.arrived(shard.digest)
+            inFlight.arrived(shard.digest)
             work.advance(shard.bytes)
         }
         for item in changes {
@@ -125,14 +125,14 @@ struct Syncer: Sendable {
     /// Adds a revision's manifest to the store if necessary, and returns its shards.
     private func known(_ digest: ContentDigest, _ versions: ModelVersions, _ work: Work) throws -> RevisionShards {
         if let known = try store.shards(of: digest) { return known }
-        board.expect([digest])
-        defer { board.forget([digest]) }
+        inFlight.expect([digest])
+        defer { inFlight.forget([digest]) }
         let shards =
             try selector.manifest(digest, model: versions.model, work)
             ?? RevisionShards(try S3Origin(fleet.bucket).manifest(digest, work), digest: digest, origin: fleet.origin)
         try store.expect(
             shards, model: versions.model, version: versions.version(digest)?.version, origin: fleet.origin)
-        board.arrived(digest)
+        inFlight.arrived(digest)
         return shards
     }
 }

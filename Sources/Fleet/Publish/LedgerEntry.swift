@@ -44,7 +44,7 @@ final class LedgerEntry: Sendable {
     }
 
     private func enterLedger() throws -> Ledger {
-        var pause = Pause(firstSeconds: 0.1, longestSeconds: 2)
+        var backoff = Backoff(firstSeconds: 0.1, longestSeconds: 2)
         let end = ContinuousClock.now + .seconds(Ledger.deadSeconds)
         while true {
             let ledger = try Ledger.change(bucket) { ledger in
@@ -66,13 +66,13 @@ final class LedgerEntry: Sendable {
                     holder: "the collection on \(ledger.collection?.collector ?? "another machine") has been in "
                         + "progress for more than \(Ledger.deadSeconds) s")
             }
-            try pause.wait(bucket.work)
+            try backoff.wait(bucket.work)
         }
     }
 
     /// Gives a sign of life, if one is due.
     ///
-    /// - Throws: ``FleetError/givenUp(what:)`` if the entry was removed as dead.
+    /// - Throws: ``FleetError/expired(what:)`` if the entry was removed as dead.
     func beat(force: Bool = false) throws {
         let isDue = lastBeat.withLock { last in
             guard force || ContinuousClock.now - last > .seconds(Ledger.beatSeconds) else { return false }
@@ -81,7 +81,7 @@ final class LedgerEntry: Sendable {
         }
         guard isDue else { return }
         try Ledger.change(bucket) { ledger in
-            guard ledger.pushes[id] != nil else { throw FleetError.givenUp(what: "the push of \(model)") }
+            guard ledger.pushes[id] != nil else { throw FleetError.expired(what: "the push of \(model)") }
             ledger.pushes[id]?.seen = Int(bucket.now.timeIntervalSince1970)
         }
     }

@@ -25,7 +25,12 @@ public struct PushSummary: Sendable, Codable {
     /// Size of these shards.
     public let uploaded: Int
     /// Whether etcd was updated; true without etcd.
-    public let told: Bool
+    public let isAnnounced: Bool
+
+    private enum CodingKeys: String, CodingKey {
+        case model, version, digest, origin, created, refs, shards, bytes, uploadedShards, uploaded
+        case isAnnounced = "told"
+    }
 }
 
 extension Fleet {
@@ -41,7 +46,7 @@ extension Fleet {
     ///   - dryRun: changes nothing, and only returns the result.
     ///   - partBytes: a shard larger than twice this is uploaded in parts of this size (5 MiB or more).
     /// - Throws: ``FleetError/lostRace(model:version:digest:publisher:)`` if another publisher was faster;
-    ///   ``FleetError/givenUp(what:)``; ``FleetError/inconsistent(place:finding:)`` if objects of the bucket were lost;
+    ///   ``FleetError/expired(what:)``; ``FleetError/inconsistent(place:finding:)`` if objects of the bucket were lost;
     ///   `CancellationError`.
     @discardableResult
     public func push(
@@ -128,7 +133,7 @@ private final class Publisher: Sendable {
             let known = before.version(digest)
             return summary(
                 known?.version ?? before.last + 1, created: known == nil, try uploader.missing(shards.shards),
-                told: false)
+                isAnnounced: false)
         }
         return try entered { ledger, leaving in
             // Versions may have been dropped and their shards removed while the push waited. From here on a collection
@@ -139,7 +144,7 @@ private final class Publisher: Sendable {
             try entry.beat(force: true)
             let published = try create(version: before.last + 1)
             leaving = published.generation
-            return summary(published.version, created: published.isNew, missing, told: published.told)
+            return summary(published.version, created: published.isNew, missing, isAnnounced: published.isAnnounced)
         }
     }
 
@@ -156,12 +161,12 @@ private final class Publisher: Sendable {
             try checkMap()
             let number = try version()
             return summary(
-                number, created: false, try uploader.missing(shards.shards, deep: deep), told: true)
+                number, created: false, try uploader.missing(shards.shards, deep: deep), isAnnounced: true)
         }
         return try entered { ledger, _ in
             try ledger.check(try fleet.map.read(model), in: fleet.bucket)
             let number = try version()
-            return summary(number, created: false, try upload(deep: deep), told: true)
+            return summary(number, created: false, try upload(deep: deep), isAnnounced: true)
         }
     }
 
@@ -193,7 +198,7 @@ private final class Publisher: Sendable {
         try uploader.upload(missing)
         let name = S3Origin.manifest(digest)
         guard try !fleet.bucket.create(name, shards.text) else { return missing }
-        var isWhole = try fleet.bucket.facts(name)?.bytes == shards.text.count
+        var isWhole = try fleet.bucket.metadata(of: name)?.bytes == shards.text.count
         if isWhole, deep {
             guard case .found(let object) = try fleet.bucket.get(name, limit: max(shards.text.count, 1)) else {
                 throw FetchError.notFound(what: "manifest \(digest.short)", url: fleet.bucket.url, status: 404)
@@ -204,7 +209,7 @@ private final class Publisher: Sendable {
         return missing
     }
 
-    private func create(version number: Int) throws -> (version: Int, generation: Int, isNew: Bool, told: Bool) {
+    private func create(version number: Int) throws -> (version: Int, generation: Int, isNew: Bool, isAnnounced: Bool) {
         var version = number
         var isNew = false
         let changed = try fleet.map.change(model) { versions in
@@ -226,13 +231,15 @@ private final class Publisher: Sendable {
             }
             for ref in refs { versions.move(ref, to: version) }
         }
-        return (version, changed.versions.generation, isNew, changed.told)
+        return (version, changed.versions.generation, isNew, changed.isAnnounced)
     }
 
-    private func summary(_ version: Int, created: Bool, _ missing: [ContentDigest: Int], told: Bool) -> PushSummary {
+    private func summary(
+        _ version: Int, created: Bool, _ missing: [ContentDigest: Int], isAnnounced: Bool
+    ) -> PushSummary {
         PushSummary(
             model: model, version: version, digest: digest, origin: fleet.origin, created: created, refs: refs,
             shards: shards.shards.count, bytes: shards.shards.values.reduce(0, +), uploadedShards: missing.count,
-            uploaded: missing.values.reduce(0, +), told: told)
+            uploaded: missing.values.reduce(0, +), isAnnounced: isAnnounced)
     }
 }

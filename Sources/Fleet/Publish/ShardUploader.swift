@@ -38,7 +38,7 @@ final class ShardUploader: Sendable {
             try work.check()
             try alive()
             // An object of another size is not a complete shard.
-            var isWhole = try bucket.facts(S3Origin.shard(shard.key))?.bytes == shard.value
+            var isWhole = try bucket.metadata(of: S3Origin.shard(shard.key))?.bytes == shard.value
             if isWhole, deep {
                 isWhole =
                     try S3Origin(bucket).storedDigest(of: shard.key, bytes: shard.value, work) == shard.key
@@ -82,7 +82,7 @@ final class ShardUploader: Sendable {
             } catch FetchError.notFound {
                 // Another push resumed the same upload, and completed it first.
             }
-            guard try bucket.facts(S3Origin.shard(shard.digest))?.bytes == shard.bytes else {
+            guard try bucket.metadata(of: S3Origin.shard(shard.digest))?.bytes == shard.bytes else {
                 throw FetchError.malformed(
                     url: "\(bucket.url) \(S3Origin.shard(shard.digest))",
                     expected: "\(shard.bytes) bytes after the upload", found: "another size")

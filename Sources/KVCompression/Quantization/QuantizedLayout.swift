@@ -33,10 +33,10 @@ public struct QuantizedLayout: Hashable, Sendable {
     public init(shape: KVShape, element: KVElement, bits: Int, group: Int, axis: Axis) throws(KVError) {
         try shape.check()
         guard bits == 8 || bits == 4 || bits == 2 else {
-            throw .badParameter(method: "Quantized", name: "bits", value: bits, need: "must be 8, 4 or 2")
+            throw .badParameter(method: "Quantized", name: "bits", value: bits, requirement: "must be 8, 4 or 2")
         }
         guard group >= 1 else {
-            throw .badParameter(method: "Quantized", name: "group", value: group, need: "must be positive")
+            throw .badParameter(method: "Quantized", name: "group", value: group, requirement: "must be positive")
         }
         self.shape = shape
         self.element = element

@@ -38,7 +38,7 @@ public struct Snap: KVSelector {
         try require("window", window, in: 0...Int.max, "must be 0 or more")
         try require("budget", budget, in: window...Int.max, "must be \(window) or more: it includes the window")
         guard kernel > 0 && kernel % 2 == 1 else {
-            throw .badParameter(method: "Snap", name: "kernel", value: kernel, need: "must be odd and positive")
+            throw .badParameter(method: "Snap", name: "kernel", value: kernel, requirement: "must be odd and positive")
         }
         guard let attention = layer.attention else { throw .attentionMissing(method: "Snap") }
         return Ranking(best: budget - window, recent: window, kernel: kernel, pooling: pooling)

@@ -10,7 +10,7 @@ extension AccessTrace.Object {
         var facts = EvictionFacts(bytes: bytes, kind: kind.rawValue)
         facts.lastAccess = now
         facts.accessCount = 1
-        facts.heat = Heat.faded(old.heat, seconds: now - old.lastAccess) + 1
+        facts.heat = Heat.decayed(old.heat, seconds: now - old.lastAccess) + 1
         facts.clock = clock
         facts.insertedAt = now
         facts.fetchSeconds = fetchSeconds

@@ -55,7 +55,7 @@ public struct AccessTrace: Sendable {
     public private(set) var times: [Double] = []
     /// Whether the trace consists of requests for prefixes. Then an access is a hit only if all blocks before it are
     /// resident, too.
-    public private(set) var isOfPrefixes = false
+    public private(set) var isPrefixTrace = false
     /// The id of each object.
     package private(set) var ids: [String] = []
 
@@ -155,7 +155,7 @@ public struct AccessTrace: Sendable {
             }
         }
         requests.sort { $0.time < $1.time }
-        isOfPrefixes = true
+        isPrefixTrace = true
         var last = -1.0
         for request in requests {
             last = max(request.time, last + 1e-6)

@@ -31,9 +31,15 @@ public struct MissRatioCurve: Sendable, Codable {
     /// The total size of all objects, in bytes.
     public let footprint: Int
     /// Whether the trace consists of prefixes. Then a block also counts as a miss if a block before it is missing.
-    public let isOfPrefixes: Bool
+    public let isPrefixTrace: Bool
     /// The curves of the policies, then that of `bound`.
     public let lines: [Line]
+
+    private enum CodingKeys: String, CodingKey {
+        case accesses, objects, footprint
+        case isPrefixTrace = "isOfPrefixes"
+        case lines
+    }
 
     /// Replays a trace through policies, on as many threads as there are processors.
     ///
@@ -81,7 +87,7 @@ public struct MissRatioCurve: Sendable, Codable {
                     let start = ContinuousClock.now
                     let (policy, quota) = runs[index]
                     let result =
-                        trace.isOfPrefixes
+                        trace.isPrefixTrace
                         ? try PrefixSimulation(
                             trace: trace, policy: policy, quota: quota, low: low, leavesFirst: leavesFirst
                         )
@@ -112,7 +118,7 @@ public struct MissRatioCurve: Sendable, Codable {
                 name: "bound", points: bounds,
                 seconds: (ContinuousClock.now - start) / .seconds(1) / Double(max(quotas.count, 1))))
         self.lines = lines
-        isOfPrefixes = trace.isOfPrefixes
+        isPrefixTrace = trace.isPrefixTrace
         accesses = trace.accesses.count
         objects = trace.objects.count
         footprint = trace.footprint

@@ -11,10 +11,10 @@ struct Paging: Sendable {
     private let path: String
     private let query: Query
 
-    /// - Parameter most: the most entries of a page.
-    init(_ request: Request, most: Int) {
+    /// - Parameter maximum: the maximal number of entries of a page.
+    init(_ request: Request, maximum: Int) {
         query = Query(request.uri.query ?? "")
-        limit = min(max(query["limit"].flatMap { Int(decimal: $0) } ?? most, 1), most)
+        limit = min(max(query["limit"].flatMap { Int(decimal: $0) } ?? maximum, 1), maximum)
         cursor = query["cursor"].flatMap { Data(base64Encoded: $0) }.map {
             ByteText(String(decoding: $0, as: UTF8.self))
         }

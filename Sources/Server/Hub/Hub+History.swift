@@ -46,7 +46,7 @@ extension Hub {
     /// The versions of a model up to a revision, the newest first.
     func commits(_ model: String, _ revision: String, _ request: Request) async throws -> Answer {
         let held = try await hold(model, revision)
-        let paging = Paging(request, most: pageEntries)
+        let paging = Paging(request, maximum: pageEntries)
         return try await threads.run { [store] in
             let last = held.revision.version ?? .max
             let commits = try store.revisions(of: model).reversed().compactMap { info -> Commit? in

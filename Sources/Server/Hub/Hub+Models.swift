@@ -80,7 +80,7 @@ extension Hub {
     /// descending order. The Hub's other filters, on properties that the store does not record, are ignored.
     func models(_ request: Request) async throws -> Answer {
         let query = Query(request.uri.query ?? "")
-        let paging = Paging(request, most: pageEntries)
+        let paging = Paging(request, maximum: pageEntries)
         let search = query["search"]?.lowercased() ?? ""
         return try await threads.run { [store] in
             var models = try store.models().filter { model in

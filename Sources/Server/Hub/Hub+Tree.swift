@@ -45,7 +45,7 @@ extension Hub {
     func tree(_ model: String, _ revision: String, _ path: String, _ request: Request) async throws -> Answer {
         let held = try await hold(model, revision)
         let query = Query(request.uri.query ?? "")
-        let paging = Paging(request, most: pageEntries)
+        let paging = Paging(request, maximum: pageEntries)
         return try await threads.run {
             let items = Self.items(try held.revision.entries(), below: path, recursive: query.isSet("recursive"))
             if items.isEmpty && !path.isEmpty { throw HubError.noFile(commit: held.commit) }

@@ -9,7 +9,7 @@ struct Peers: Sendable {
     let threads: BlockingThreads
     /// For reads of shards.
     let readers: BlockingThreads
-    let arrivals: (any InFlightFetches)?
+    let inFlight: (any InFlightFetches)?
 
     /// The longest wait that a peer can request, in seconds.
     private static let longestWait = 20.0
@@ -30,11 +30,11 @@ struct Peers: Sendable {
         for digest: ContentDigest, _ request: Request, _ find: @escaping @Sendable () throws -> StoredBytes?
     ) async throws -> StoredBytes? {
         if let stored = try await threads.run(find) { return stored }
-        guard let arrivals, let text = Query(request.uri.query ?? "")["wait"], let seconds = Double(text), seconds > 0
+        guard let inFlight, let text = Query(request.uri.query ?? "")["wait"], let seconds = Double(text), seconds > 0
         else {
             return nil
         }
-        guard let hasArrived = try await arrivals.arrival(of: digest, within: min(seconds, Self.longestWait)) else {
+        guard let hasArrived = try await inFlight.arrival(of: digest, within: min(seconds, Self.longestWait)) else {
             // It may have arrived between the two calls.
             return try await threads.run(find)
         }

@@ -8,7 +8,7 @@ extension FileDescriptor {
     ///   mapping beyond the end of a shorter file would raise SIGBUS.
     package static func blob(_ path: String, digest: ContentDigest, bytes: Int) throws -> FileDescriptor {
         do {
-            guard let file = try openIfThere(path) else { throw StorageError.missing(path: path, digest: digest) }
+            guard let file = try openIfPresent(path) else { throw StorageError.missing(path: path, digest: digest) }
             try requireSize(bytes, try file.status(), path, digest)
             return file
         } catch let error as FileError {

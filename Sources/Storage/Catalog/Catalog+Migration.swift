@@ -19,7 +19,7 @@ extension Catalog {
     /// The number of the last migration.
     package static let schema = Migrations.all.count
     /// The longest wait of a migration for processes of older programs to end.
-    static let patience = Duration.seconds(10)
+    static let migrationTimeout = Duration.seconds(10)
     private static let pollMicroseconds: UInt32 = 50_000
 
     static let migrator: DatabaseMigrator = {
@@ -36,13 +36,13 @@ extension Catalog {
     ///   - wait: the waits for the locks; cancelling it also ends the wait for older processes.
     ///   - leases: nil for a catalog that no other process uses.
     ///   - logger: receives a notice if the migration has to wait.
-    /// - Throws: ``StorageError/olderProcesses(path:processes:)`` after `patience`,
+    /// - Throws: ``StorageError/olderProcesses(path:processes:)`` after `migrationTimeout`,
     ///   ``StorageError/newerSchema(path:)``.
     static func migrate(
         _ path: String, under lock: WriteLock, _ wait: LockWait, _ leases: LeaseDirectory?, _ logger: Logger?
     ) throws {
         guard let leases else { return try applyMigrations(path, under: lock, wait) }
-        let end = ContinuousClock.now + patience
+        let end = ContinuousClock.now + migrationTimeout
         var hasWaited = false
         while true {
             // The lock is free between two attempts, because a process needs it to release a revision.
@@ -55,7 +55,8 @@ extension Catalog {
             guard ContinuousClock.now < end else { throw StorageError.olderProcesses(path: path, processes: older) }
             if !hasWaited {
                 logger?.notice(
-                    "\(path): waiting up to \(patience) for older processes to end: \(older.joined(separator: ", "))")
+                    "\(path): waiting up to \(migrationTimeout) for older processes to end: \(older.joined(separator: ", "))"
+                )
                 hasWaited = true
             }
             try wait.check()

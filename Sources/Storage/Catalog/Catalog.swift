@@ -59,7 +59,7 @@ package final class Catalog: Sendable {
         logger: Logger? = nil, trace: (@Sendable (String) -> Void)? = nil
     ) throws {
         // On a read-only mount no memory has to be shared with a writer.
-        if try !FileSystem.isReadOnlyMount(directory) { try FileSystem.refuseNetwork(directory) }
+        if try !FileSystem.isReadOnlyMount(directory) { try FileSystem.requireLocal(directory) }
         let path = directory + "/store.db"
         self.path = path
         self.trace = trace
@@ -112,7 +112,7 @@ package final class Catalog: Sendable {
     /// Checkpoints the whole log into `store.db`, durably, so that this file alone is the whole catalog.
     ///
     /// - Throws: ``StorageError/busy(what:holder:)`` if another process reads the catalog.
-    package func fold() throws {
+    package func checkpoint() throws {
         let writeLock = try requireWriteLock()
         try Self.translating(path) {
             try writerQueue(wait).inDatabase { db in
@@ -135,19 +135,19 @@ package final class Catalog: Sendable {
     ///   - dryRun: roll back at the end, and do not run `afterCommit`.
     ///   - durable: whether to wait for the disk. False only for data that may be lost.
     ///   - work: cancelling it ends the wait for the write lock.
-    ///   - patience: the longest wait for the write lock; nil means no limit.
+    ///   - timeout: the longest wait for the write lock; nil means no limit.
     ///   - afterCommit: runs after the commit, still under the lock.
     package func write<Result>(
         dryRun: Bool = false,
         durable: Bool = true,
         work: Work? = nil,
-        within patience: Duration? = nil,
+        within timeout: Duration? = nil,
         _ body: (Database) throws -> Result,
         afterCommit: (Database, Result) throws -> Void = { _, _ in }
     ) throws -> Result {
         let writeLock = try requireWriteLock()
         if durable { wroteDurably.store(true, ordering: .relaxed) }
-        let wait = wait.until(work).within(patience)
+        let wait = wait.until(work).within(timeout)
         return try Self.translating(path) {
             try writerQueue(wait).inDatabase { db in
                 try writeLock.withLock(wait) {

@@ -65,7 +65,7 @@ final class ReadableCatalog: Sendable {
 
     /// Copies a catalog and its log. Nothing is committed meanwhile, as every commit holds the lock.
     private static func copy(_ old: String, to new: String, lock path: String, _ wait: LockWait) throws {
-        guard let lock = try FileDescriptor.openIfThere(path) else {
+        guard let lock = try FileDescriptor.openIfPresent(path) else {
             throw StorageError.catalogDamaged(path: path, message: "missing")
         }
         _ = try lock.lock(shared: true, wait)
@@ -74,7 +74,7 @@ final class ReadableCatalog: Sendable {
     }
 
     private static func copy(_ old: String, to new: String) throws {
-        guard let source = try FileDescriptor.openIfThere(old) else { return }
+        guard let source = try FileDescriptor.openIfPresent(old) else { return }
         let target = try FileDescriptor(new, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600)
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
         defer { buffer.deallocate() }

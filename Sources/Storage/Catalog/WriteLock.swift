@@ -71,7 +71,7 @@ package final class WriteLock: Sendable {
     /// connection guarantees.
     ///
     /// - Parameter wait: how long to wait for the lock.
-    /// - Throws: ``StorageError/busy(what:holder:)`` if its patience is over; `CancellationError`; errors of `body`.
+    /// - Throws: ``StorageError/busy(what:holder:)`` after its timeout; `CancellationError`; errors of `body`.
     package func withLock<Result>(_ wait: LockWait, _ body: () throws -> Result) throws -> Result {
         guard try file.lock(wait) else {
             throw StorageError.busy(what: file.path, holder: LockWait.text(LockHolder.all(of: file.path)))

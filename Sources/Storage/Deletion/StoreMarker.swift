@@ -23,7 +23,7 @@ package struct StoreMarker: Sendable {
     ///
     /// - Returns: nil if there is no such file; the empty text if it holds no id.
     package func read() throws -> String? {
-        guard let file = try FileDescriptor.openIfThere(path) else { return nil }
+        guard let file = try FileDescriptor.openIfPresent(path) else { return nil }
         let text = String(decoding: try file.readAll(limit: Self.mostBytes), as: UTF8.self)
         return text.dropping(bytePrefix: Self.prefix)?.dropping(byteSuffix: "\n") ?? ""
     }

@@ -156,7 +156,7 @@ package final class LeaseDirectory: Sendable {
                 holders.append(Holder(lease: name, text: ""))
                 continue
             }
-            guard let file = try FileDescriptor.openIfThere(path) else { continue }
+            guard let file = try FileDescriptor.openIfPresent(path) else { continue }
             if name != self.name, try file.tryLock() {
                 if !access.isReadOnly { try FileSystem.remove(path) }
                 continue

@@ -124,7 +124,7 @@ extension Manifest {
             }
             let path = Self.unescaped(line[fields[4].startIndex...])
             try check(path)
-            guard paths.insert(ByteText(path)).inserted else { throw malformed("second file \"\(path)\"") }
+            guard paths.insert(ByteText(path)).inserted else { throw malformed("\"\(path)\" is listed twice") }
             fileBytes = try sum(fileBytes, bytes, "bytes of all files")
             guard fileBytes <= Manifest.maximumFileBytes else {
                 throw malformed("the files have \(fileBytes) bytes, the limit is \(Manifest.maximumFileBytes)")
@@ -146,14 +146,14 @@ extension Manifest {
 
         private mutating func parseRule(_ field: ArraySlice<UInt8>) throws(StorageError) {
             guard part == .rule, content.rule == ShardPlan.firstRule else {
-                throw malformed("a rule after a later part of the file, or a second one")
+                throw malformed("the rule must be the first line of its file, and only one")
             }
             let rule = try count(field, "number of the cutting rule")
             // The first rule has no line: a manifest has one text.
             guard rule > ShardPlan.firstRule else { throw malformed("rule \(rule), expected 2 or more") }
             // The shards to come of a pending file must be known.
             guard !content.isPending || rule <= ShardPlan.newestRule else {
-                throw malformed("rule \(rule) of a pending file, the newest known one is \(ShardPlan.newestRule)")
+                throw malformed("rule \(rule) of a pending file, expected at most \(ShardPlan.newestRule)")
             }
             content.rule = rule
         }
@@ -180,7 +180,7 @@ extension Manifest {
             let offset = try count(fields[2], "offset in a shard")
             let length = try count(fields[3], "length of an extent")
             guard content.shards.indices.contains(shard) else {
-                throw malformed("shard \(shard) of \(content.shards.count)")
+                throw malformed("the extent names shard \(shard); the file has \(content.shards.count), from 0 on")
             }
             guard length > 0 else { throw malformed("the extent has no bytes") }
             let end = try sum(offset, length, "end of an extent")
@@ -210,7 +210,9 @@ extension Manifest {
             let end = try sum(offset, bytes, "end of a tensor")
             guard !dtype.isEmpty else { throw malformed("the tensor has no type") }
             guard !name.utf8.contains(0) else { throw malformed("the name of the tensor contains NUL") }
-            guard tensorNames.insert(ByteText(name)).inserted else { throw malformed("second tensor \"\(name)\"") }
+            guard tensorNames.insert(ByteText(name)).inserted else {
+                throw malformed("tensor \"\(name)\" is listed twice")
+            }
             guard end <= content.bytes else {
                 throw malformed("the tensor ends at \(end), its file at \(content.bytes)")
             }

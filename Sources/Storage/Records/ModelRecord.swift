@@ -113,15 +113,15 @@ package struct ModelRecord: Codable, Equatable {
         }
         guard weightstore == "record 1" else {
             throw StorageError.invalid(
-                what: "model record", value: path, reason: "format \"\(weightstore)\" is not supported; \"record 1\" is"
-            )
+                what: "model record", value: path,
+                reason: "unsupported format \"\(weightstore)\"; expected \"record 1\"")
         }
         _ = try ModelName.check(model)
         // The next change of the model adds 1.
         let numbers = [sequence, lastVersion] + revisions.compactMap(\.version)
         guard numbers.allSatisfy({ 0..<Int.max ~= $0 }) else {
             throw StorageError.invalid(
-                what: "model record", value: path, reason: "has a negative number or \(Int.max)")
+                what: "model record", value: path, reason: "a number is negative or \(Int.max)")
         }
     }
 }

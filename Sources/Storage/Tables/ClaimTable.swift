@@ -48,9 +48,9 @@ package enum ClaimTable {
 
     /// Drops claims of leases that are not in `leases`.
     ///
-    /// - Parameter most: how many at most.
+    /// - Parameter limit: the maximal number of rows.
     /// - Returns: how many.
-    package static func dropDead(living leases: [String], most: Int, _ db: Database) throws -> Int {
+    package static func dropDead(living leases: [String], limit: Int, _ db: Database) throws -> Int {
         // Each lease is one step in the index, so that the many claims of living imports are not read.
         let known = try String.fetchAll(
             db.cachedStatement(
@@ -66,11 +66,11 @@ package enum ClaimTable {
         let drop = try db.cachedStatement(
             sql: """
                 DELETE FROM claim
-                WHERE lease = :lease AND shard_id IN (SELECT shard_id FROM claim WHERE lease = :lease LIMIT :most)
+                WHERE lease = :lease AND shard_id IN (SELECT shard_id FROM claim WHERE lease = :lease LIMIT :limit)
                 """)
         var dropped = 0
-        for lease in Set(known).subtracting(leases) where dropped < most {
-            try drop.execute(arguments: ["lease": lease, "most": most - dropped])
+        for lease in Set(known).subtracting(leases) where dropped < limit {
+            try drop.execute(arguments: ["lease": lease, "limit": limit - dropped])
             dropped += db.changesCount
         }
         return dropped

@@ -78,12 +78,12 @@ package enum ExtentTable {
 
     /// The extents of a file after an offset, in file order.
     ///
-    /// - Parameter most: how many at most.
-    package static func page(of file: Int64, after offset: Int, most: Int, _ db: Database) throws -> [Entry] {
+    /// - Parameter limit: the maximal number of rows.
+    package static func page(of file: Int64, after offset: Int, limit: Int, _ db: Database) throws -> [Entry] {
         try Row.mapAll(
             db.cachedStatement(
                 sql: "SELECT offset, shard_id FROM extent WHERE file_id = ? AND offset > ? ORDER BY offset LIMIT ?"),
-            arguments: [file, offset, most]
+            arguments: [file, offset, limit]
         ) { try Entry(offset: $0.size("offset"), shard: $0.value("shard_id")) }
     }
 

@@ -172,9 +172,9 @@ package enum KVTable {
 
     /// Drops blocks of a space that no revision has, and the space once it has no blocks left.
     ///
-    /// - Parameter most: how many blocks at most, apart from their descendants.
+    /// - Parameter limit: the maximal number of blocks, apart from their descendants.
     /// - Returns: nil if there is no such space.
-    package static func dropAbandoned(most: Int, _ db: Database) throws -> Dropped? {
+    package static func dropAbandoned(limit: Int, _ db: Database) throws -> Dropped? {
         guard
             let space = try Int64.fetchOne(
                 db.cachedStatement(sql: "SELECT id FROM kv_space WHERE revision_id IS NULL LIMIT 1"))
@@ -182,7 +182,7 @@ package enum KVTable {
         // The newest first: a block is newer than its parent.
         let blocks = try Int64.fetchAll(
             db.cachedStatement(sql: "SELECT shard_id FROM kv_block WHERE space_id = ? ORDER BY shard_id DESC LIMIT ?"),
-            arguments: [space, most])
+            arguments: [space, limit])
         if blocks.isEmpty { try db.execute(sql: "DELETE FROM kv_space WHERE id = ?", arguments: [space]) }
         return try drop(blocks, db)
     }

@@ -91,9 +91,9 @@ package enum SourceTable {
 
     /// Forgets files that were last imported before `moment`, in seconds since 1970, and their shards.
     ///
-    /// - Parameter most: how many rows at most.
+    /// - Parameter limit: the maximal number of rows.
     /// - Returns: how many rows; 0 if there are no more.
-    package static func forget(before moment: Int, most: Int, _ db: Database) throws -> Int {
+    package static func forget(before moment: Int, limit: Int, _ db: Database) throws -> Int {
         guard
             let source = try Int64.fetchOne(
                 db.cachedStatement(sql: "SELECT id FROM source WHERE seen_at < ? ORDER BY seen_at LIMIT 1"),
@@ -103,11 +103,11 @@ package enum SourceTable {
             sql: """
                 DELETE FROM source_shard
                 WHERE source_id = :source
-                      AND ordinal IN (SELECT ordinal FROM source_shard WHERE source_id = :source LIMIT :most)
+                      AND ordinal IN (SELECT ordinal FROM source_shard WHERE source_id = :source LIMIT :limit)
                 """
-        ).execute(arguments: ["source": source, "most": most])
+        ).execute(arguments: ["source": source, "limit": limit])
         let shards = db.changesCount
-        if shards == most { return shards }
+        if shards == limit { return shards }
         try db.cachedStatement(sql: "DELETE FROM source WHERE id = ?").execute(arguments: [source])
         return shards + 1
     }

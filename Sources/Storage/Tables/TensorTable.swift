@@ -25,15 +25,15 @@ package enum TensorTable {
 
     /// Removes tensors of a file.
     ///
-    /// - Parameter most: how many at most.
+    /// - Parameter limit: the maximal number of rows.
     /// - Returns: how many.
-    package static func remove(of file: Int64, most: Int, _ db: Database) throws -> Int {
+    package static func remove(of file: Int64, limit: Int, _ db: Database) throws -> Int {
         try db.cachedStatement(
             sql: """
                 DELETE FROM tensor
-                WHERE file_id = :file AND name IN (SELECT name FROM tensor WHERE file_id = :file LIMIT :most)
+                WHERE file_id = :file AND name IN (SELECT name FROM tensor WHERE file_id = :file LIMIT :limit)
                 """
-        ).execute(arguments: ["file": file, "most": most])
+        ).execute(arguments: ["file": file, "limit": limit])
         return db.changesCount
     }
 

@@ -5,7 +5,7 @@ package struct TokenList {
     package let tokens: [UInt32]
 
     /// The longest list: longer than any model's context, and short enough to be written quickly in a record.
-    package static let most = 1 << 20
+    package static let maximumCount = 1 << 20
 
     package init(_ tokens: [UInt32]) { self.tokens = tokens }
 

@@ -49,7 +49,7 @@ package final class AccessLog: Sendable {
     /// The time after which a smaller batch is written, in seconds.
     package static let interval = 60
     /// The longest wait of a flush for the write lock.
-    package static let patience = Duration.seconds(2)
+    package static let lockTimeout = Duration.seconds(2)
 
     private let catalog: Catalog
     private let logger: Logger
@@ -110,7 +110,7 @@ package final class AccessLog: Sendable {
         if isFull { queue.async { [weak self] in self?.write(isLast: false) } }
     }
 
-    /// Writes the counts to the catalog, if the write lock is free within `patience`.
+    /// Writes the counts to the catalog, if the write lock is free within `lockTimeout`.
     ///
     /// - Parameter isLast: whether to discard counts that cannot be written.
     package func flush(isLast: Bool = false) {
@@ -130,7 +130,7 @@ package final class AccessLog: Sendable {
         }
         do {
             if !taken.isEmpty {
-                try catalog.write(durable: false, within: Self.patience) { db in try Self.save(taken, db) }
+                try catalog.write(durable: false, within: Self.lockTimeout) { db in try Self.save(taken, db) }
             }
             recorder.isOn = Self.isRecording(catalog)
             try recorder.flush(catalog)

@@ -73,7 +73,7 @@ package final class AccessRecorder: Sendable {
         let text = try catalog.read { db in try Self.lines(taken, db) }
         // The lock ensures that only one process at a time renames the full file.
         let lock = try StoreFile.open(path + ".lock", O_RDWR)
-        guard try lock.lock(LockWait(within: AccessLog.patience)) else {
+        guard try lock.lock(LockWait(within: AccessLog.lockTimeout)) else {
             // The next flush writes them.
             accesses.withLock { $0 = Array((taken + $0).prefix(Self.capacity)) }
             return

@@ -6,5 +6,7 @@ package enum Heat {
     package static let halfLife = 86_400.0
 
     /// The heat after some time, in seconds, without a use.
-    package static func faded(_ heat: Double, seconds: Double) -> Double { heat * pow(0.5, max(seconds, 0) / halfLife) }
+    package static func decayed(_ heat: Double, seconds: Double) -> Double {
+        heat * pow(0.5, max(seconds, 0) / halfLife)
+    }
 }

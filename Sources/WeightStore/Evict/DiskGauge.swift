@@ -17,6 +17,6 @@ public struct DiskGauge: Sendable, Codable {
     public let inUse: Int
     /// Bytes of pinned revisions.
     public let pinned: Int
-    /// Bytes that a revision holds which has no checked origin: they are deleted only when that revision is removed.
+    /// Bytes of revisions without a checked origin: they are deleted only when the revision is removed.
     public let withoutOrigin: Int
 }

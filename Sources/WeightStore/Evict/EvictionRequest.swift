@@ -40,7 +40,7 @@ public struct EvictionSummary: Sendable, Codable {
     /// The name of the policy that chose the shards; `lru` if the other was rejected.
     public internal(set) var policy: String
     /// Bytes to free.
-    public internal(set) var wanted: Int
+    public internal(set) var requested: Int
     /// The number of shards or KV blocks evicted.
     public internal(set) var shards = 0
     /// Bytes freed on the disk.
@@ -52,7 +52,13 @@ public struct EvictionSummary: Sendable, Codable {
     /// Revisions whose shards stayed because their origins could not be checked.
     public internal(set) var unchecked: [OriginCheckOutcome] = []
     /// Why a policy was rejected; nil if none was.
-    public internal(set) var refused: String?
+    public internal(set) var rejection: String?
+
+    private enum CodingKeys: String, CodingKey {
+        case policy, shards, bytes, stored, seconds, unchecked
+        case requested = "wanted"
+        case rejection = "refused"
+    }
 }
 
 /// A shard that a policy would evict, with its row of the view `candidate`.

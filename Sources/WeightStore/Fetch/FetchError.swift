@@ -31,7 +31,7 @@ public enum FetchError: Error, Sendable, Equatable {
     case wrongDigest(url: String, expected: String, found: String)
     /// No origin is known for these bytes.
     case noOrigin(name: String)
-    /// The URL is none of an origin, or a setting for its connections cannot be used.
+    /// The URL is not that of an origin, or a setting of its connections cannot be used.
     case unusable(url: String, reason: String)
     /// The credentials for the origin are missing, or cannot be sent. No request was sent.
     case badCredentials(url: String, reason: String)
@@ -81,7 +81,7 @@ extension FetchError: CustomStringConvertible {
         case .wrongDigest(let url, let expected, let found):
             "\(url): the bytes have \(found), expected \(expected). They were rejected; fetch again."
         case .noOrigin(let name):
-            "\(name): not in the store, and no origin is known that has it."
+            "\(name): not in the store, and no known origin has it."
         case .unusable(let url, let reason), .badCredentials(let url, let reason):
             "\(url): \(reason)."
         }

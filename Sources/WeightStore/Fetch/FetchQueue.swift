@@ -22,9 +22,9 @@ struct FetchJob {
 struct FetchQueue {
     enum Begin {
         /// This fetch transfers the shard.
-        case here(ShardAssembly)
+        case acquired(ShardAssembly)
         /// Another fetch transfers the shard, and holds the lock of this partial file.
-        case elsewhere(String)
+        case locked(String)
         /// The shard was fetched meanwhile.
         case present
     }
@@ -53,7 +53,7 @@ struct FetchQueue {
     /// All shards that this fetch has begun.
     private var assemblies: [ShardAssembly] = []
     /// The partial files of shards that other fetches transfer.
-    private(set) var elsewhere: [String] = []
+    private(set) var locked: [String] = []
 
     init(_ files: [FetchFile]) { self.files = files }
 
@@ -84,7 +84,7 @@ struct FetchQueue {
             let offset = plan.offset(of: order[position])
             // A range is contiguous in the file.
             if let job, job.offset + job.length != offset + done { return job }
-            guard case .here(let assembly) = try begin(run.shard, open) else {
+            guard case .acquired(let assembly) = try begin(run.shard, open) else {
                 if let job { return job }
                 files[file].hash?.giveUp()
                 advance()
@@ -123,8 +123,8 @@ struct FetchQueue {
         let result = try open(files[file], shard, files[file].plan.places(of: shard))
         begun[shard] = result
         switch result {
-        case .here(let assembly): assemblies.append(assembly)
-        case .elsewhere(let path): elsewhere.append(path)
+        case .acquired(let assembly): assemblies.append(assembly)
+        case .locked(let path): locked.append(path)
         case .present: break
         }
         return result

@@ -66,12 +66,12 @@ final class FetchRun: Sendable {
             }
         }
         lanes.wait()
-        let (unfinished, elsewhere) = queue.withLock { ($0.unfinished(), $0.elsewhere) }
+        let (unfinished, locked) = queue.withLock { ($0.unfinished(), $0.locked) }
         for assembly in unfinished { assembly.abandon(failure.first ?? CancellationError()) }
         open.wait()
         committer.flush()
         if let error = failure.first { throw error }
-        return elsewhere
+        return locked
     }
 
     private func lane() {
@@ -113,7 +113,8 @@ final class FetchRun: Sendable {
         if known > 0 { Self.copy(prefix[job.offset..<job.offset + known], to: buffer) }
         if known < job.length {
             try origin.read(
-                job.file.remote, at: job.offset + known, into: buffer.room(at: known, job.length - known), work)
+                job.file.remote, at: job.offset + known,
+                into: buffer.writableBytes(at: known, job.length - known), work)
         }
         job.file.hash?.add(buffer, job.length, at: job.offset)
         for piece in job.pieces {
@@ -124,7 +125,7 @@ final class FetchRun: Sendable {
     /// Not inlined, because of a compiler bug: see `MemorySource`.
     @inline(never)
     private static func copy(_ bytes: ArraySlice<UInt8>, to buffer: Buffer) {
-        bytes.withUnsafeBytes { buffer.room($0.count).copyMemory(from: $0) }
+        bytes.withUnsafeBytes { buffer.writableBytes($0.count).copyMemory(from: $0) }
     }
 
     /// Opens a shard's partial file, unless another fetch has it or the shard is present.
@@ -137,7 +138,7 @@ final class FetchRun: Sendable {
                 found: "\(shard.bytes) bytes in several places")
         }
         let path = partials.path(of: file.key, at: offset)
-        guard let staged = try partials.open(path) else { return .elsewhere(path) }
+        guard let staged = try partials.open(path) else { return .locked(path) }
         if let id = file.id, try store.catalog.read({ db in try ExtentTable.contains(id, offset: offset, db) }) {
             try FileSystem.remove(staged.path)
             return .present
@@ -154,6 +155,6 @@ final class FetchRun: Sendable {
             open.leave()
         }
         work.skip(assembly.have)
-        return .here(assembly)
+        return .acquired(assembly)
     }
 }

@@ -5,13 +5,13 @@ public protocol NearerOrigins: Sendable {
     /// The origins to try for a shard before the model's own, the nearest first.
     func origins(for request: ShardRequest) -> [any Origin]
 
-    /// Reports the result of a fetch from any origin.
+    /// Records the result of a fetch from any origin.
     ///
     /// - Parameters:
     ///   - request: the shard.
     ///   - url: the origin.
     ///   - error: nil if the origin returned the shard.
-    func heard(from url: String, _ request: ShardRequest, _ error: (any Error)?)
+    func recordResult(from url: String, _ request: ShardRequest, _ error: (any Error)?)
 }
 
 /// The nearer origins that a store uses, if any.

@@ -53,7 +53,7 @@ public struct OriginCheckRequest: Sendable {
     var bytes: Int { files.saturatingSum(\.bytes) }
 }
 
-/// The answer of an origin to a check of a revision.
+/// The result of a check whether an origin holds a revision.
 public enum OriginCheckResult: Sendable, Equatable {
     /// The origin holds the revision.
     case holds

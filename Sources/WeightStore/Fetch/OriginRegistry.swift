@@ -2,27 +2,27 @@ import Support
 
 /// Makes the origins of URLs, by scheme.
 final class OriginRegistry: Sendable {
-    typealias Maker = @Sendable (_ url: String) throws -> any Origin
+    typealias Factory = @Sendable (_ url: String) throws -> any Origin
 
-    private let makers: SharedTable<ByteText, Maker>
+    private let factories: SharedTable<ByteText, Factory>
     /// The origins made so far, by URL, because an origin keeps its connections.
     private let made = SharedTable<ByteText, any Origin>()
 
-    init() { makers = SharedTable(["file": { try DirectoryOrigin($0) }]) }
+    init() { factories = SharedTable(["file": { try DirectoryOrigin($0) }]) }
 
-    func register(_ scheme: String, _ maker: @escaping Maker) {
-        makers[ByteText(scheme)] = maker
+    func register(_ scheme: String, _ factory: @escaping Factory) {
+        factories[ByteText(scheme)] = factory
         made.removeAll()
     }
 
     /// The schemes that are registered, sorted.
-    var schemes: [String] { makers.keys.sorted().map(\.text) }
+    var schemes: [String] { factories.keys.sorted().map(\.text) }
 
     /// Checks that a URL can be used as an origin, without connecting to it.
     ///
     /// - Throws: ``FetchError/unusable(url:reason:)``, which names the supported schemes.
     func check(_ url: String) throws -> String {
-        guard let scheme = Self.scheme(url), makers[ByteText(scheme)] != nil else {
+        guard let scheme = Self.scheme(url), factories[ByteText(scheme)] != nil else {
             throw unsupported(url)
         }
         guard !url.utf8.contains(where: { $0 <= 0x20 || $0 == 0x7F }) else {
@@ -35,13 +35,13 @@ final class OriginRegistry: Sendable {
 
     /// The origin of a URL, made at its first use.
     ///
-    /// - Throws: ``FetchError/unusable(url:reason:)`` for a scheme that is not registered, and errors of the maker.
+    /// - Throws: ``FetchError/unusable(url:reason:)`` for a scheme that is not registered, and errors of the factory.
     func origin(_ url: String) throws -> any Origin {
         if let known = made[ByteText(url)] { return known }
-        guard let scheme = Self.scheme(url), let maker = makers[ByteText(scheme)] else {
+        guard let scheme = Self.scheme(url), let factory = factories[ByteText(scheme)] else {
             throw unsupported(url)
         }
-        let origin = try maker(url)
+        let origin = try factory(url)
         made[ByteText(url)] = origin
         return origin
     }

@@ -28,7 +28,7 @@ struct PartialShards: Sendable {
             (id ?? "\(getpid())").utf8.filter { Hex.value($0) != nil }.prefix(12).map { Character(UnicodeScalar($0)) })
     }()
 
-    private static let patience = Duration.seconds(10)
+    private static let timeout = Duration.seconds(10)
 
     func path(of file: String, at offset: Int) -> String { "\(path)/\(Self.boot)-\(file)-\(offset)" }
 
@@ -40,7 +40,7 @@ struct PartialShards: Sendable {
     func open(_ digest: ContentDigest, _ wait: LockWait) throws -> StagedFile {
         let path = path(of: "shard-\(digest)", at: 0)
         var opened: StagedFile?
-        _ = try wait.within(Self.patience).wait(for: path) {
+        _ = try wait.within(Self.timeout).wait(for: path) {
             LockHolder.all(of: path)
         } _: {
             opened = try open(path)
@@ -56,7 +56,7 @@ struct PartialShards: Sendable {
             LockHolder.all(of: path)
         } _: {
             // It was removed after its commit.
-            guard let file = try FileDescriptor.openIfThere(path) else { return true }
+            guard let file = try FileDescriptor.openIfPresent(path) else { return true }
             return try file.tryLock(shared: true)
         }
     }
@@ -109,7 +109,7 @@ struct PartialShards: Sendable {
         var collected = (files: 0, bytes: 0)
         for name in try FileSystem.entries(path) {
             let path = "\(path)/\(name)"
-            guard let file = try FileDescriptor.openIfThere(path), try file.tryLock() else { continue }
+            guard let file = try FileDescriptor.openIfPresent(path), try file.tryLock() else { continue }
             let status = try file.status()
             let limit = Int64(age).multiplied(saturating: 1_000_000_000)
             let isOlder = StoreClock.nanoseconds.subtracting(saturating: status.modified) > limit

@@ -134,7 +134,7 @@ struct Pull {
         try store.checkRoom(for: bytes)
         work.expect(bytes)
         while !rest.isEmpty {
-            let elsewhere = try FetchRun(store, origin, rest, work) { [store, work] bytes in
+            let locked = try FetchRun(store, origin, rest, work) { [store, work] bytes in
                 try store.makeRoomForFetch(bytes, work)
             }.run()
             try rest.removeAll { file in
@@ -146,7 +146,7 @@ struct Pull {
             rest = rest.map { FetchFile($0.remote, $0.layout, $0.plan, id: nil, wanted: $0.wanted) }
             if rest.isEmpty { break }
             try work.check()
-            if let other = elsewhere.first {
+            if let other = locked.first {
                 try PartialShards(store: store.path).wait(for: other, store.waits.until(work))
             }
         }

@@ -54,8 +54,8 @@ final class ShardAssembly: Sendable {
                 state.early[shardOffset] = (buffer, range)
             } else {
                 let copy = Buffer(bytes: range.count)
-                copy.room(range.count)
-                    .copyMemory(from: UnsafeRawBufferPointer(buffer.room(at: range.lowerBound, range.count)))
+                copy.writableBytes(range.count)
+                    .copyMemory(from: UnsafeRawBufferPointer(buffer.writableBytes(at: range.lowerBound, range.count)))
                 state.early[shardOffset] = (copy, 0..<range.count)
             }
             while let (buffer, range) = state.early.removeValue(forKey: state.next) {

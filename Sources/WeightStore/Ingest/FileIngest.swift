@@ -279,14 +279,14 @@ final class FileIngest: @unchecked Sendable {
             while done < shard.bytes {
                 let buffer = run.pool.acquire()
                 let count = min(buffer.capacity, shard.bytes - done)
-                buffer.room(count).initializeMemory(as: UInt8.self, repeating: 0)
+                buffer.writableBytes(count).initializeMemory(as: UInt8.self, repeating: 0)
                 var index = next
                 while index < pieces.count, pieces[index].shard < done + count {
                     let piece = pieces[index]
                     let begin = max(piece.shard, done)
                     let end = min(piece.shard + piece.length, done + count)
                     try source.read(
-                        at: piece.file + begin - piece.shard, into: buffer.room(at: begin - done, end - begin))
+                        at: piece.file + begin - piece.shard, into: buffer.writableBytes(at: begin - done, end - begin))
                     if end == piece.shard + piece.length { next = index + 1 }
                     index += 1
                 }
@@ -308,7 +308,7 @@ final class FileIngest: @unchecked Sendable {
         while done < length {
             let buffer = run.pool.acquire()
             let count = min(buffer.capacity, length - done)
-            try read(offset + done, buffer.room(count))
+            try read(offset + done, buffer.writableBytes(count))
             body(buffer, count)
             done += count
         }

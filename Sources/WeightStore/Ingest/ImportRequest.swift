@@ -113,7 +113,7 @@ public struct ImportSummary: Sendable, Codable {
     public var bytes: Int
     /// Bytes of the shards that were written.
     public var written: Int
-    /// Bytes that were written although the store holds them: in experts and packs that an older rule has cut, which
+    /// Bytes that were written although the store holds them, in experts and packs of an older cutting rule: these
     /// share no shards with those of the newest rule.
     public var storedAgain = 0
     /// Bytes of files that were not read because the store holds them.

@@ -48,7 +48,7 @@ struct InterruptedMove {
             skipped.append(
                 SkippedFile(
                     path: source.location,
-                    reason: "holds other files than when an import moved files from it to \(name), which stays as it is"
+                    reason: "not the rest of the interrupted import that moved files to \(name); that revision stays"
                 ))
             try store.catalog.write { db in try MoveTable.remove(move.id, db) }
             return nil

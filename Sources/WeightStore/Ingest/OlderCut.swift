@@ -88,7 +88,7 @@ struct OlderCut {
         let source = try source()
         for place in plan.places(of: ordinal) where place.extent.shardOffset < front.capacity {
             let count = min(place.extent.length, front.capacity - place.extent.shardOffset)
-            try source.read(at: place.offset, into: front.room(at: place.extent.shardOffset, count))
+            try source.read(at: place.offset, into: front.writableBytes(at: place.extent.shardOffset, count))
         }
         return (bytes, ContentDigest(of: front.bytes(front.capacity)).head)
     }

@@ -119,7 +119,7 @@ final class ShardCommitter: Sendable {
             let safe = try catalog.write(work: work) { db in try install(batch, db) }
             for (finished, isSafe) in zip(batch.shards, safe) {
                 // Also removes files of shards that the store held already, or that were added twice.
-                if let staged = finished.staged, staged.stays { try FileSystem.remove(staged.path) }
+                if let staged = finished.staged, staged.isKept { try FileSystem.remove(staged.path) }
                 finished.file.committed(
                     finished.ordinal, finished.facts, wasWritten: finished.staged != nil, isSafe: isSafe)
             }
@@ -176,7 +176,7 @@ final class ShardCommitter: Sendable {
             }
         }
         guard let file = finished.staged else { return nil }
-        if file.stays { try link(file) }
+        if file.isKept { try link(file) }
         staged[facts.digest] = (file, .init(digest: facts.digest, kind: .shard))
         return try ShardTable.markPresent(facts, db)
     }

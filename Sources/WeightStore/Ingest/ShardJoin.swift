@@ -69,7 +69,7 @@ struct ShardJoin {
             // Zeroed: so is the padding between tensors.
             let front = front ?? Buffer(bytes: frontBytes)
             self.front = front
-            try read(offset, front.room(at: extent.shardOffset, frontEnd - extent.shardOffset))
+            try read(offset, front.writableBytes(at: extent.shardOffset, frontEnd - extent.shardOffset))
             missingFront -= frontEnd - extent.shardOffset
             if missingFront == 0 {
                 self.front = nil
@@ -83,7 +83,7 @@ struct ShardJoin {
         }
         guard stream != nil, extents[next].shardOffset == extent.shardOffset else {
             let buffer = Buffer(bytes: end - frontEnd)
-            try read(offset + frontEnd - extent.shardOffset, buffer.room(end - frontEnd))
+            try read(offset + frontEnd - extent.shardOffset, buffer.writableBytes(end - frontEnd))
             early[extent.shardOffset] = buffer
             return passEarly(willComplete)
         }
@@ -95,8 +95,8 @@ struct ShardJoin {
             // Writes from an aligned offset need no copy in the page cache.
             let rest = passed % Buffer.alignment
             if rest > 0 { count = min(count, max(Buffer.alignment - rest - padding, 1)) }
-            buffer.room(padding).initializeMemory(as: UInt8.self, repeating: 0)
-            try read(offset + position - extent.shardOffset, buffer.room(at: padding, count))
+            buffer.writableBytes(padding).initializeMemory(as: UInt8.self, repeating: 0)
+            try read(offset + position - extent.shardOffset, buffer.writableBytes(at: padding, count))
             position += count
             pass(buffer, padding + count, willComplete)
         }

@@ -77,7 +77,7 @@ final class ShardPipeline: @unchecked Sendable {
     }
 
     private static func bytes(_ buffer: Buffer, _ range: Range<Int>) -> UnsafeRawBufferPointer {
-        UnsafeRawBufferPointer(buffer.room(at: range.lowerBound, range.count))
+        UnsafeRawBufferPointer(buffer.writableBytes(at: range.lowerBound, range.count))
     }
 
     private func hash(_ step: @escaping @Sendable () throws -> Void) {

@@ -77,7 +77,7 @@ final class ShardWriter {
         guard hashed < end, let staged else { return }
         let buffer = Buffer(bytes: min(BufferPool.bufferBytes, end))
         while hashed < end {
-            let room = buffer.room(min(buffer.capacity, end - hashed))
+            let room = buffer.writableBytes(min(buffer.capacity, end - hashed))
             guard try staged.read(at: hashed, into: room) == room.count else {
                 throw StorageError.invalid(
                     what: "partial file", value: staged.path,
@@ -150,7 +150,7 @@ final class ShardWriter {
     /// Keeps the bytes that the next attempt can resume from.
     func abandon() throws {
         defer { staged = nil }
-        guard let staged, staged.stays else { return }
+        guard let staged, staged.isKept else { return }
         if !isInOrder { try staged.truncate(to: hashed) }
         if try staged.count() == 0 { try FileSystem.remove(staged.path) }
     }

@@ -78,7 +78,7 @@ struct SourceRemover {
                         removed.append(file.location)
                     } else {
                         skipped.append(
-                            SkippedFile(path: file.location, reason: "its bytes are not stored as a whole; not removed")
+                            SkippedFile(path: file.location, reason: "not removed: some of its bytes are not stored")
                         )
                     }
                 }
@@ -86,7 +86,7 @@ struct SourceRemover {
         }
         try sync(gone)
         for file in changed {
-            skipped.append(SkippedFile(path: file.location, reason: "changed after it was read; not removed"))
+            skipped.append(SkippedFile(path: file.location, reason: "not removed: it changed after it was read"))
         }
         try store.catalog.write { db in
             guard try MoveTable.revision(of: move.id, db) != nil else { return }
@@ -134,7 +134,7 @@ struct SourceRemover {
         let buffer = Buffer(bytes: BufferPool.bufferBytes)
         var offset = 0
         while offset < source.count {
-            let room = buffer.room(min(buffer.capacity, source.count - offset))
+            let room = buffer.writableBytes(min(buffer.capacity, source.count - offset))
             try source.read(at: offset, into: room)
             hasher.update(bufferPointer: UnsafeRawBufferPointer(room))
             offset += room.count

@@ -41,8 +41,8 @@ extension KVBlocks {
 
     private func group(_ prefix: KVPrefix, in tier: Tier) throws -> ShardGroup {
         let tier = try store.tiers.open(tier)
-        let shards = tier.visit(try shards(of: prefix), model: revision.model)
-        return ShardGroup(visiting: shards, in: tier, hold: revision.hold)
+        let shards = tier.reference(try shards(of: prefix), model: revision.model)
+        return ShardGroup(referencing: shards, in: tier, hold: revision.hold)
     }
 
     /// Drops a block that is missing or damaged, and all of its descendants.

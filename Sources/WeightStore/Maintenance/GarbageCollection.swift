@@ -13,25 +13,27 @@ public struct CollectionSummary: Sendable, Codable {
     public internal(set) var quarantined = 0
     /// Bytes freed on the disk.
     public internal(set) var bytes = 0
-    /// The number of shards whose blobs were found missing now; `hits` lists their revisions.
+    /// The number of shards whose blobs were found missing now; `affectedRevisions` lists their revisions.
     public internal(set) var missing = 0
     /// Names of the revisions that hold a shard found missing.
-    public internal(set) var hits: [String] = []
+    public internal(set) var affectedRevisions: [String] = []
     /// The number of KV blocks dropped because their blobs, or those of blocks before them, are missing.
     public internal(set) var kvBlocks = 0
     /// The number of shards that were missing or quarantined and are present again, because their blobs are back.
     public internal(set) var reinstated = 0
     /// The number of manifests and records that were missing and were rewritten from the catalog.
     public internal(set) var rewritten = 0
-    /// Names of the revisions whose manifest or record is missing and is not given by the catalog, either.
-    public internal(set) var undescribed: [String] = []
+    /// Names of the revisions whose manifest or record is missing and cannot be rewritten from the catalog.
+    public internal(set) var unrestorable: [String] = []
     /// The number of blobs without rows that were kept, because a rebuild could not read everything.
     public internal(set) var kept = 0
     /// Paths in `blobs/` and `staging/` that the store did not create. They are left in place.
     public internal(set) var unknownFiles: [String] = []
 
     private enum CodingKeys: String, CodingKey {
-        case orphans, staged, quarantined, bytes, missing, hits, kvBlocks, reinstated, rewritten, undescribed, kept
+        case orphans, staged, quarantined, bytes, missing, kvBlocks, reinstated, rewritten, kept
+        case affectedRevisions = "hits"
+        case unrestorable = "undescribed"
         case unreferencedBlobs = "strays"
         case unknownFiles = "strangers"
     }
@@ -39,6 +41,6 @@ public struct CollectionSummary: Sendable, Codable {
     /// Whether nothing was found.
     public var isEmpty: Bool {
         orphans + unreferencedBlobs + staged + quarantined + missing + kvBlocks + reinstated + rewritten + kept == 0
-            && unknownFiles.isEmpty && undescribed.isEmpty
+            && unknownFiles.isEmpty && unrestorable.isEmpty
     }
 }

@@ -25,7 +25,7 @@ public struct OriginCheckOutcome: Sendable, Codable, Equatable {
         case holds
         /// The origin does not hold the revision, or holds other bytes.
         case lacks
-        /// The origin did not answer, or its answer left the question open.
+        /// The origin did not respond, or its response was inconclusive.
         case unanswered
     }
 
@@ -54,7 +54,7 @@ public struct OriginCheckOutcome: Sendable, Codable, Equatable {
 
 /// The shards of revisions whose bytes are not stored, by what is known of their origins.
 public struct AbsentShards: Sendable, Codable {
-    /// The number of shards that a checked origin can give again.
+    /// The number of shards that a checked origin has.
     public internal(set) var shards = 0
     /// Bytes of these shards.
     public internal(set) var bytes = 0
@@ -62,7 +62,7 @@ public struct AbsentShards: Sendable, Codable {
     public internal(set) var uncheckedShards = 0
     /// Bytes of these shards.
     public internal(set) var uncheckedBytes = 0
-    /// The number of shards that no origin can give.
+    /// The number of shards that no origin has.
     public internal(set) var lostShards = 0
     /// Bytes of these shards.
     public internal(set) var lostBytes = 0

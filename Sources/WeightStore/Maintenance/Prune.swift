@@ -9,7 +9,7 @@ public struct PruneRule: Sendable {
     public var includesReferenced = false
     /// Only revisions that were neither added nor used for this many seconds.
     public var olderThanSeconds: Int?
-    /// All but this many newest versions of each model.
+    /// Only revisions that are not among this many newest versions of their model.
     public var keepLast: Int?
     /// Only until the store's shards of weights have at most this many bytes, least recently used revisions first.
     public var downToBytes: Int?

@@ -28,10 +28,11 @@ public struct RebuildSummary: Sendable, Codable {
     /// Revisions and records that could not be restored, with reasons.
     public internal(set) var lost: [KeptRevision] = []
     /// The path of the old catalog, if there was one.
-    public internal(set) var old: String?
+    public internal(set) var oldCatalog: String?
 
     private enum CodingKeys: String, CodingKey {
-        case models, revisions, refs, prompts, tensors, shards, missing, evicted, lost, old, unreferencedBytes
+        case models, revisions, refs, prompts, tensors, shards, missing, evicted, lost, unreferencedBytes
         case unreferencedBlobs = "strays"
+        case oldCatalog = "old"
     }
 }

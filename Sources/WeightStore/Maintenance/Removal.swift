@@ -15,7 +15,7 @@ public struct RemovalSummary: Sendable, Codable {
     public internal(set) var kvBlocks = 0
     /// Revisions that were skipped.
     public internal(set) var kept: [KeptRevision] = []
-    /// The number of shards that were fetched first, because other revisions need them and have no origin for them.
+    /// The number of shards fetched before the removal, because other revisions need them and have no origin for them.
     public internal(set) var fetchedFirst = 0
     /// Bytes of these shards.
     public internal(set) var fetchedFirstBytes = 0

@@ -68,7 +68,7 @@ final class RemovalSlices {
     func dropDeadClaims() throws {
         try repeating(0) { slice, _, db in
             let living = try leases.holders().map(\.lease)
-            return try ClaimTable.dropDead(living: living, most: Self.page, db) == Self.page
+            return try ClaimTable.dropDead(living: living, limit: Self.page, db) == Self.page
         }
     }
 
@@ -135,7 +135,7 @@ final class RemovalSlices {
     /// Drops the KV blocks of spaces that no revision has.
     func dropAbandonedBlocks() throws {
         try repeating(0) { slice, _, db in
-            guard let dropped = try KVTable.dropAbandoned(most: 16, db) else { return false }
+            guard let dropped = try KVTable.dropAbandoned(limit: 16, db) else { return false }
             slice.kv.blobs += dropped.blobs
             slice.kv.bytes.add(saturating: dropped.bytes)
             return true
@@ -144,7 +144,7 @@ final class RemovalSlices {
 
     /// Forgets source files that were last imported before `moment`, in seconds since 1970.
     func forgetSources(before moment: Int) throws {
-        try repeating(0) { _, _, db in try SourceTable.forget(before: moment, most: Self.page, db) > 0 }
+        try repeating(0) { _, _, db in try SourceTable.forget(before: moment, limit: Self.page, db) > 0 }
     }
 
     // MARK: One slice
@@ -209,7 +209,7 @@ final class RemovalSlices {
             for shard in try Self.shards(endingIn: extents, of: file, db) { try removeIfUnused(shard, &slice, db) }
         }
         if !isLast { return false }
-        if try TensorTable.remove(of: file, most: Self.page, db) == Self.page { return false }
+        if try TensorTable.remove(of: file, limit: Self.page, db) == Self.page { return false }
         try FileTable.remove(file, db)
         return true
     }
@@ -218,7 +218,7 @@ final class RemovalSlices {
     private static func page(
         of file: Int64, after offset: Int, _ db: Database
     ) throws -> (extents: [ExtentTable.Entry], isLast: Bool) {
-        var extents = try ExtentTable.page(of: file, after: offset, most: page, db)
+        var extents = try ExtentTable.page(of: file, after: offset, limit: page, db)
         let isFull = extents.count == page
         var shards: Set<Int64> = []
         let end = extents.firstIndex { shards.insert($0.shard).inserted && shards.count > pageShards }

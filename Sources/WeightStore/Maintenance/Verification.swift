@@ -25,11 +25,11 @@ public struct VerifyRule: Sendable {
 
 /// The result of a verification.
 public struct VerifySummary: Sendable, Codable {
-    /// A shard that is damaged, missing or lost, or a manifest or record that is and that the catalog does not give.
+    /// A damaged, missing or lost shard; or a damaged or missing manifest or record that the catalog cannot restore.
     public struct Damage: Sendable, Codable {
         /// The SHA-256 that the shard should have.
         public let digest: ContentDigest
-        /// `damaged`; `missing`: its file is gone; or `lost`: it was evicted, and no origin can give it.
+        /// `damaged`; `missing`: its file is gone; or `lost`: it was evicted, and no origin has it.
         public let problem: String
         /// Details, such as the digest found.
         public let detail: String
@@ -43,7 +43,7 @@ public struct VerifySummary: Sendable, Codable {
     public internal(set) var shards = 0
     /// Bytes of these shards, without missing ones.
     public internal(set) var bytes = 0
-    /// The number of shards that were missing or quarantined and are present again, because their bytes are back.
+    /// The number of shards that were missing or quarantined and are present again, because their blobs are back.
     public internal(set) var reinstated = 0
     /// The number of manifests and records that were damaged or missing, and were rewritten from the catalog.
     public internal(set) var rewritten = 0

@@ -53,7 +53,7 @@ extension Revision {
         var summary = ExportSummary()
         for file in chosen {
             try work.check()
-            work.name(file.path)
+            work.setLabel(file.path)
             try export(file, to: directory + "/" + file.path, work)
             summary.files += 1
             summary.bytes.add(saturating: file.bytes)

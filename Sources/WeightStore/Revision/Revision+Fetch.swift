@@ -10,7 +10,7 @@ extension Revision {
         let chosen = try places(layer: layer, named: name).filter(isChosen)
         let pending = chosen.filter(\.isPending).map(\.entry)
         if pending.isEmpty { return chosen }
-        try fetch(FetchSelection(pending), store.misses)
+        try fetch(FetchSelection(pending), store.missWork)
         return try places(layer: layer, named: name).filter(isChosen)
     }
 
@@ -30,7 +30,7 @@ extension Revision {
     func fetch(_ selection: FetchSelection, _ work: Work) throws {
         let isPending = try store.catalog.read { db in try RevisionTable.isPending(id, db) }
         guard isPending else { return }
-        let work = Work(within: store.misses, work)
+        let work = Work(within: store.missWork, work)
         try fromNearestModelOrigin { origin in try store.fetch(selection, of: id, from: origin, work) }
     }
 

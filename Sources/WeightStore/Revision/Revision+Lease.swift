@@ -53,9 +53,10 @@ extension Revision {
         try await fetchedGroup(.withExperts(experts, layers: layers), in: tier).lease()
     }
 
-    /// Leases the tensors of a layer that belong to no expert, and stack none. Throws as ``lease(layer:of:in:)``.
-    public func lease(sharedOfLayer layer: Int, in tier: Tier) async throws -> Lease {
-        try await fetchedGroup(.shared(layer: layer), in: tier).lease()
+    /// Leases the tensors of a layer outside its experts: neither those of one expert nor those that stack experts.
+    /// Throws as ``lease(layer:of:in:)``.
+    public func lease(nonExpertsOfLayer layer: Int, in tier: Tier) async throws -> Lease {
+        try await fetchedGroup(.nonExperts(layer: layer), in: tier).lease()
     }
 
     /// Leases the tensors that belong to no layer: embedding, final norm, head. Throws as ``lease(layer:of:in:)``.
@@ -80,49 +81,49 @@ extension Revision {
 
     /// The blocking form of ``lease(layer:of:in:)``, for threads outside of Swift's cooperative pool.
     public func leaseBlocking(layer: Int, of stack: String? = nil, in tier: Tier) throws -> Lease {
-        try group(layer: layer, of: stack, in: tier, store.misses).leaseBlocking()
+        try group(layer: layer, of: stack, in: tier, store.missWork).leaseBlocking()
     }
 
     /// The blocking form of ``lease(experts:ofLayer:in:)``, for threads outside of Swift's cooperative pool.
     public func leaseBlocking(experts: ClosedRange<Int>, ofLayer layer: Int, in tier: Tier) throws -> Lease {
-        try view(in: tier).part(.experts(layer: layer, experts), store.misses).leaseBlocking()
+        try view(in: tier).part(.experts(layer: layer, experts), store.missWork).leaseBlocking()
     }
 
     /// The blocking form of ``lease(layers:withExperts:in:)``, for threads outside of Swift's cooperative pool.
     public func leaseBlocking(
         layers: ClosedRange<Int>? = nil, withExperts experts: ClosedRange<Int>, in tier: Tier
     ) throws -> Lease {
-        try view(in: tier).part(.withExperts(experts, layers: layers), store.misses).leaseBlocking()
+        try view(in: tier).part(.withExperts(experts, layers: layers), store.missWork).leaseBlocking()
     }
 
     /// The blocking form of ``lease(layers:in:)``, for threads outside of Swift's cooperative pool.
     public func leaseBlocking(layers: ClosedRange<Int>, in tier: Tier) throws -> Lease {
-        try view(in: tier).part(.layers(layers), store.misses).leaseBlocking()
+        try view(in: tier).part(.layers(layers), store.missWork).leaseBlocking()
     }
 
     /// The blocking form of ``lease(in:)``, for threads outside of Swift's cooperative pool.
     public func leaseBlocking(in tier: Tier) throws -> Lease {
-        try view(in: tier).part(.all, store.misses).leaseBlocking()
+        try view(in: tier).part(.all, store.missWork).leaseBlocking()
     }
 
     /// The blocking form of ``lease(tensor:in:)``, for threads outside of Swift's cooperative pool.
     public func leaseBlocking(tensor name: String, in tier: Tier) throws -> Lease {
-        try view(in: tier).part(.tensor(ByteText(name)), store.misses).leaseBlocking()
+        try view(in: tier).part(.tensor(ByteText(name)), store.missWork).leaseBlocking()
     }
 
     /// Leases one tensor of one file. Blocks; for threads outside of Swift's cooperative pool.
     public func leaseBlocking(tensor name: String, ofFile file: String, in tier: Tier) throws -> Lease {
-        try view(in: tier).part(.tensorOfFile(ByteText(name), file: ByteText(file)), store.misses).leaseBlocking()
+        try view(in: tier).part(.tensorOfFile(ByteText(name), file: ByteText(file)), store.missWork).leaseBlocking()
     }
 
     /// Leases all tensors of a file. Blocks; for threads outside of Swift's cooperative pool.
     public func leaseBlocking(file: String, in tier: Tier) throws -> Lease {
-        try view(in: tier).part(.file(ByteText(file)), store.misses).leaseBlocking()
+        try view(in: tier).part(.file(ByteText(file)), store.missWork).leaseBlocking()
     }
 
     /// The blocking form of ``leaseRest(in:)``, for threads outside of Swift's cooperative pool.
     public func leaseRestBlocking(in tier: Tier) throws -> Lease {
-        try view(in: tier).part(.rest, store.misses).leaseBlocking()
+        try view(in: tier).part(.rest, store.missWork).leaseBlocking()
     }
 
     /// Streams layers in order: while one is in use, the next ones are loaded.
@@ -141,8 +142,8 @@ extension Revision {
         try view.check(layers: layers, experts: experts)
         let chosen: [LayerStream.Layer] = try view.layerNumbers.filter { layers?.contains($0) ?? true }.map { number in
             let part = RevisionView.Part(layer: number, experts: experts)
-            guard view.isPending(part) else { return .here(try view.part(part, store.misses)) }
-            return .toFetch { work in try self.view(in: tier).part(part, Work(within: self.store.misses, work)) }
+            guard view.isPending(part) else { return .group(try view.part(part, store.missWork)) }
+            return .toFetch { work in try self.view(in: tier).part(part, Work(within: self.store.missWork, work)) }
         }
         guard !chosen.isEmpty else { throw StorageError.notFound(kind: "layer", name: name) }
         return LayerStream(layers: chosen, ahead: ahead)
@@ -160,14 +161,14 @@ extension Revision {
         if let stack { return try await fetchedGroup(.stackLayer(ByteText(stack), layer), in: tier) }
         let view = try view(in: tier)
         let part = RevisionView.Part.layers(layer...layer)
-        return view.isPending(part) ? try await fetchedGroup(part, in: tier) : try view.layer(layer, store.misses)
+        return view.isPending(part) ? try await fetchedGroup(part, in: tier) : try view.layer(layer, store.missWork)
     }
 
     /// A part's group. Bytes that were never fetched are fetched on another thread; cancelling the task ends the fetch.
     private func fetchedGroup(_ part: RevisionView.Part, in tier: Tier) async throws -> ShardGroup {
         let view = try view(in: tier)
-        guard view.isPending(part) else { return try view.part(part, store.misses) }
-        let work = Work(within: store.misses)
+        guard view.isPending(part) else { return try view.part(part, store.missWork) }
+        let work = Work(within: store.missWork)
         return try await work.run { try view.part(part, work) }
     }
 

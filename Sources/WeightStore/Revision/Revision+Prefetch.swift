@@ -18,10 +18,10 @@ extension Revision {
         try view.check(layers: layers, experts: experts)
         let parts = view.layerNumbers.filter(layers.contains).map { RevisionView.Part(layer: $0, experts: experts) }
         let toFetch = parts.filter(view.isPending)
-        for part in parts where !toFetch.contains(part) { try view.part(part, store.misses).prefetch() }
+        for part in parts where !toFetch.contains(part) { try view.part(part, store.missWork).prefetch() }
         guard !toFetch.isEmpty else { return }
         // Layers that were never fetched are fetched on one thread, in order.
-        try startThread { [work = store.misses] in
+        try startThread { [work = store.missWork] in
             for part in toFetch {
                 // The next lease tries again, and reports the error.
                 guard let group = try? view.part(part, work) else { return }

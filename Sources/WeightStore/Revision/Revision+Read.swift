@@ -14,7 +14,7 @@ extension Revision {
     /// - Throws: ``StorageError/damaged(path:digest:expected:found:)`` after the last byte if the digest differs,
     ///   ``StorageError/notFound(kind:name:detail:)``, ``StoreError``, ``FetchError``, and errors of `body`.
     public func read(_ path: String, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
-        try read(path, store.misses, body)
+        try read(path, store.missWork, body)
     }
 
     func read(_ path: String, _ work: Work, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
@@ -56,7 +56,7 @@ extension Revision {
             for offset in stride(from: part.lowerBound, to: part.upperBound, by: buffer.capacity) {
                 try work.check()
                 let count = try stored.read(
-                    at: offset, into: buffer.room(min(buffer.capacity, part.upperBound - offset)))
+                    at: offset, into: buffer.writableBytes(min(buffer.capacity, part.upperBound - offset)))
                 hasher.update(bufferPointer: buffer.bytes(count))
                 try body(buffer.bytes(count))
             }

@@ -55,14 +55,14 @@ extension Revision {
         var stored = try stored(fetched, range)
         var passed: [ContentDigest: MemoryFile] = [:]
         if !stored.lost.isEmpty {
-            for (digest, lost) in stored.lost { passed[digest] = try store.recover(from: lost.error, store.misses) }
+            for (digest, lost) in stored.lost { passed[digest] = try store.recover(from: lost.error, store.missWork) }
             stored = try self.stored(fetched, range)
         }
         if let lost = stored.lost.first(where: { passed[$0.key] == nil }) { throw lost.value.error }
         store.accesses.shards(Set(stored.shards.filter { !continuing || $0.offset >= range.lowerBound }.map(\.id)))
         let runs = stored.runs.map { run in passed[run.digest].map { run.at($0.path) } ?? run }
         return try StoredBytes(range, runs: runs, hold: hold, memory: Array(passed.values)) { [store] error in
-            try store.recover(from: error, store.misses)
+            try store.recover(from: error, store.missWork)
         }
     }
 
@@ -73,7 +73,7 @@ extension Revision {
     package func requireAvailable(_ file: FileEntry, in range: Range<Int>) throws {
         // Bytes that were never fetched are at an origin, and so are evicted ones.
         for (digest, lost) in try stored(file, range).lost where !lost.isEvicted {
-            try store.setAsideIfDamaged(digest, after: lost.error, store.misses)
+            try store.setAsideIfDamaged(digest, after: lost.error, store.missWork)
             let wanted = try store.catalog.read { db in try WantedShard.find(digest, db) }
             if wanted?.sources.isEmpty ?? true { throw lost.error }
         }
@@ -92,7 +92,7 @@ extension Revision {
             let buffer = Buffer(bytes: min(4 << 20, max(range.count, 1)))
             for offset in stride(from: range.lowerBound, to: range.upperBound, by: buffer.capacity) {
                 let count = min(buffer.capacity, range.upperBound - offset)
-                try origin.read(remote, at: offset, into: buffer.room(count), store.misses)
+                try origin.read(remote, at: offset, into: buffer.writableBytes(count), store.missWork)
                 try memory.write(buffer.bytes(count), at: offset - range.lowerBound)
             }
         }
@@ -105,7 +105,7 @@ extension Revision {
     /// The file, once its bytes in `range` have been fetched; some of their shards may have been evicted since.
     private func fetched(_ file: FileEntry, _ range: Range<Int>) throws -> FileEntry {
         guard try store.catalog.read({ db in try FileTable.isPending(file.id, db) }) else { return file }
-        try fetch(FetchSelection(file: file.path, in: range), store.misses)
+        try fetch(FetchSelection(file: file.path, in: range), store.missWork)
         guard let entry = try entry(file.path) else {
             throw StorageError.notFound(kind: "file", name: "\(name) \(file.path)")
         }

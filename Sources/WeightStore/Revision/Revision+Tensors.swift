@@ -86,7 +86,7 @@ extension Revision {
             guard let digest = row.entry.shard else {
                 return Tensor(entry: row.entry, bytes: MappedBytes(blob: .empty, range: 0..<0))
             }
-            let blob = try blobs[digest] ?? store.map(digest, bytes: row.shardBytes, state: row.state, store.misses)
+            let blob = try blobs[digest] ?? store.map(digest, bytes: row.shardBytes, state: row.state, store.missWork)
             blobs[digest] = blob
             let range = row.entry.shardOffset..<row.entry.shardOffset + row.entry.bytes
             return Tensor(entry: row.entry, bytes: MappedBytes(blob: blob, range: range))

@@ -31,7 +31,7 @@ public final class Revision: Sendable {
 }
 
 extension Revision {
-    /// The catalog's facts about the revision.
+    /// The revision's entry in the catalog.
     ///
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``.
     public func info() throws -> RevisionInfo {

@@ -23,7 +23,7 @@ extension Store {
 }
 
 extension Store {
-    /// The recorded accesses, with the catalog's facts about the shards.
+    /// The recorded accesses, with the attributes of the shards in the catalog.
     ///
     /// - Throws: ``StorageError/notFound(kind:name:detail:)`` if nothing was recorded.
     public func recordedAccesses() throws -> AccessTrace {

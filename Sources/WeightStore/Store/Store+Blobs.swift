@@ -16,7 +16,7 @@ extension Store {
             // A blob that is missing or cut short is noticed before the first byte is sent.
             try FileDescriptor.requireBlob(blobs.path(digest), digest: digest, bytes: shard.bytes)
         } catch let error as StorageError where error.lostBlob == digest {
-            try setAsideIfDamaged(digest, after: error, misses)
+            try setAsideIfDamaged(digest, after: error, missWork)
             return nil
         }
         accesses.shards([shard.id])
@@ -35,9 +35,9 @@ extension Store {
     private func whole(_ digest: ContentDigest, _ kind: BlobDirectory.Kind, bytes: Int) throws -> StoredBytes {
         let run = StoredBytes.Run(
             offset: 0, length: bytes, blobOffset: 0, blobBytes: bytes, digest: digest, path: blobs.path(digest, kind))
-        return try StoredBytes(0..<bytes, runs: [run], hold: nil) { [misses] error in
+        return try StoredBytes(0..<bytes, runs: [run], hold: nil) { [missWork] error in
             // Its reader has other places to fetch the shard from.
-            if kind == .shard { try self.setAsideIfDamaged(digest, after: error, misses) }
+            if kind == .shard { try self.setAsideIfDamaged(digest, after: error, missWork) }
             throw error
         }
     }
@@ -72,7 +72,7 @@ extension Store {
         let buffer = Buffer(bytes: 1 << 20)
         for start in stride(from: 0, to: offset, by: buffer.capacity) {
             try work.check()
-            let count = try stored.read(at: start, into: buffer.room(min(buffer.capacity, offset - start)))
+            let count = try stored.read(at: start, into: buffer.writableBytes(min(buffer.capacity, offset - start)))
             try body(buffer.bytes(count))
         }
     }
@@ -80,7 +80,7 @@ extension Store {
     /// All bytes of a file, which must be small.
     func bytes(of content: FileContent) throws -> [UInt8] {
         var bytes: [UInt8] = []
-        try read(content, name: content.digest.short, misses) { bytes.append(contentsOf: $0) }
+        try read(content, name: content.digest.short, missWork) { bytes.append(contentsOf: $0) }
         return bytes
     }
 }

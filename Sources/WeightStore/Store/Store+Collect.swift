@@ -8,17 +8,16 @@ extension Store {
     /// Collects garbage: orphaned shards, blobs without rows, and leftovers of dead processes. Safe beside concurrent
     /// readers and imports. Blocks.
     ///
-    /// Each deletion is decided by the one authority of the store (`DeletionAuthority`). Shards whose blobs are missing
-    /// are marked, shards that were listed as missing or quarantined and whose blobs are back are hashed and become
-    /// present again, and manifests and records that are missing or empty are rewritten.
+    /// `DeletionAuthority` decides each deletion. Shards whose blobs are missing are marked as missing. Shards that
+    /// were missing or quarantined and whose blobs are back are hashed and become present again. Manifests and records
+    /// that are missing or empty are rewritten.
     ///
     /// - Parameters:
-    ///   - graceSeconds: how long the shards of an interrupted import or pull are kept, so that it can resume, and blobs
-    ///     without rows.
-    ///   - discardingNewer: whether to discard the revisions and blobs that ``newerThanCatalog()`` lists. Without it,
-    ///     the call throws if the
-    ///     catalog is older than the blobs, and keeps blobs that may belong to revisions that a rebuild could not read,
-    ///     and those that it found without a revision.
+    ///   - graceSeconds: how long blobs without rows are kept, and the shards of an interrupted import or pull, so that
+    ///     it can resume.
+    ///   - discardingNewer: whether to discard the revisions and blobs that ``newerThanCatalog()`` lists. Otherwise the
+    ///     call throws if the catalog is older than the blobs, and keeps the blobs that the last rebuild could not read
+    ///     or assign to a revision.
     ///   - dryRun: whether nothing is removed, and the summary says what would be.
     /// - Throws: ``StorageError/busy(what:holder:)`` if another collection is running;
     ///   ``StorageError/catalogOlder(path:)``, ``StorageError/foreignBlobs(path:found:)``; if more than 10 shards and more
@@ -46,7 +45,7 @@ extension Store {
         summary.staged += partials.files
         summary.bytes.add(saturating: partials.bytes)
         try collectOrphans(
-            graceSeconds: graceSeconds, &summary, SpareReserve(reserve), Work(within: misses), dryRun: dryRun)
+            graceSeconds: graceSeconds, &summary, SpareReserve(reserve), Work(within: missWork), dryRun: dryRun)
         summary.unknownFiles += survey.unknownFiles
         try markMissing(survey.missing, &summary, dryRun: dryRun)
         try collectReappeared(survey.reappeared, &summary, dryRun: dryRun)
@@ -144,14 +143,14 @@ extension Store {
                     return false
                 }
                 try ShardTable.mark(digest, as: .missing, db)
-                summary.hits += try Self.revisions(holding: row.id, db)
+                summary.affectedRevisions += try Self.revisions(holding: row.id, db)
                 return true
             }
             if isMissing { summary.missing += 1 }
             summary.kvBlocks += lost.blocks
             summary.bytes.add(saturating: try authority.delete(lost.blobs, .dropped, dryRun: dryRun).bytes)
         }
-        summary.hits = Array(Set(summary.hits)).sorted()
+        summary.affectedRevisions = Array(Set(summary.affectedRevisions)).sorted()
     }
 
     /// Hashes blobs of shards that are listed as missing or quarantined.
@@ -177,9 +176,9 @@ extension Store {
         let result = try restore(bad)
         summary.rewritten += result.restored
         for description in result.lost {
-            summary.undescribed += try revisions(describedBy: description.name)
+            summary.unrestorable += try revisions(describedBy: description.name)
             logger.error(
-                "\(blobs.path(description.name.digest, description.name.kind)): missing, and the catalog does not give it"
+                "\(blobs.path(description.name.digest, description.name.kind)): missing, and cannot be rewritten from the catalog"
             )
         }
     }

@@ -25,10 +25,10 @@ public struct DamagedShard: Sendable, Codable {
 extension Store {
     /// The shards of weights that reads or verifications found damaged or missing, and that nothing has restored since.
     ///
-    /// - Parameter most: how many are listed at most.
-    public func damagedShards(most: Int = 100) throws -> [DamagedShard] {
+    /// - Parameter limit: the maximal number of shards in the result.
+    public func damagedShards(limit: Int = 100) throws -> [DamagedShard] {
         try catalog.read { db in
-            try ShardTable.lost(db).prefix(most).map { shard in
+            try ShardTable.lost(db).prefix(limit).map { shard in
                 DamagedShard(
                     digest: shard.digest, isMissing: shard.state == .missing,
                     revisions: try Self.revisions(holding: shard.id, db))
@@ -63,7 +63,7 @@ extension Store {
         else { return }
         let found = try damage(of: shard, Buffer(bytes: BufferPool.bufferBytes)) { _ in try work.check() }
         guard let found else {
-            logger.warning("\(error) It was read again, and is whole.")
+            logger.warning("\(error) A second read was correct.")
             return
         }
         do {
@@ -85,7 +85,7 @@ extension Store {
         guard first?.state == .quarantined else { return first }
         let second = try damageOnce(of: shard, buffer, read)
         if second == nil {
-            logger.warning("shard \(shard.digest.short): read differently the first time, and whole the second time")
+            logger.warning("shard \(shard.digest.short): the first read was wrong, the second correct")
         }
         return second
     }
@@ -95,7 +95,7 @@ extension Store {
     ) throws -> BlobDamage? {
         do {
             let path = blobs.path(shard.digest)
-            guard let file = try FileDescriptor.openIfThere(path) else {
+            guard let file = try FileDescriptor.openIfPresent(path) else {
                 return BlobDamage(state: .missing, detail: "its file does not exist")
             }
             let bytes = try file.status().bytes
@@ -103,7 +103,7 @@ extension Store {
                 return BlobDamage(state: .quarantined, detail: "\(bytes) bytes, expected \(shard.bytes)")
             }
             guard let found = try Self.digest(of: file, bytes: shard.bytes, buffer, read) else {
-                return BlobDamage(state: .quarantined, detail: "SHA-256 is unknown: its bytes end early")
+                return BlobDamage(state: .quarantined, detail: "SHA-256 is unknown: the file ended early")
             }
             if found == shard.digest { return nil }
             return BlobDamage(state: .quarantined, detail: "SHA-256 is \(found.short)")

@@ -55,7 +55,7 @@ extension Store {
 
     private func fault(of name: BlobDirectory.Name) throws -> String? {
         do {
-            guard let file = try FileDescriptor.openIfThere(blobs.path(name.digest, name.kind)) else {
+            guard let file = try FileDescriptor.openIfPresent(blobs.path(name.digest, name.kind)) else {
                 return "its file does not exist"
             }
             guard let bytes = try file.readAll(ifAtMost: Manifest.maximumBytes) else {

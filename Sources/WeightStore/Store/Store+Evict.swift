@@ -10,10 +10,10 @@ extension Store {
     /// Evicts shards from the disk: their rows stay, their files are deleted, and the next use fetches them from an
     /// origin. KV blocks are deleted with their rows, a block before its parent.
     ///
-    /// A shard of weights is evicted only if every revision that holds it has an origin that was seen to hold that
-    /// revision within the last hour, if none of them is pinned, and if no live process uses it. Origins whose last
-    /// check is older, or that were never checked, are checked first. The shards of a revision whose origins do not
-    /// answer stay, and ``EvictionSummary/unchecked`` names the revision.
+    /// A shard of weights is evicted only if every revision that contains it has an origin that was confirmed to hold
+    /// that revision within the last hour, if none of them is pinned, and if no live process uses it. Origins whose
+    /// last check is older, or that were never checked, are checked first. If none of a revision's origins responds,
+    /// its shards stay, and ``EvictionSummary/unchecked`` names the revision.
     ///
     /// The policy runs without a lock, on its own connection. Its victims are then checked again and marked in one
     /// transaction under the write lock, and their files are deleted after it. Evictions run one at a time
@@ -23,8 +23,8 @@ extension Store {
     ///   - request: how much to evict, from what, and by which policy.
     ///   - work: counts bytes. Cancelling it, or the task, ends the eviction before it changes anything.
     /// - Throws: ``StoreError``, `CancellationError`; ``StorageError/catalogOlder(path:)`` and
-    ///   ``StorageError/foreignBlobs(path:found:)`` if nothing may be deleted from the store. If the policy is rejected, the default policy is used instead,
-    ///   and ``EvictionSummary/refused`` has the reason.
+    ///   ``StorageError/foreignBlobs(path:found:)`` if nothing may be deleted from the store. If the policy is
+    ///   rejected, the default policy is used instead, and ``EvictionSummary/rejection`` has the reason.
     @discardableResult
     public func evict(_ request: EvictionRequest, work: Work = Work()) async throws -> EvictionSummary {
         try await work.run { try self.evictBlocking(request, work: work) }
@@ -44,7 +44,7 @@ extension Store {
     func evictIfIdle(_ request: EvictionRequest) throws -> Int? {
         let turn = try lockFile(request.kind.setting("evict", "lock"))
         guard try turn.tryLock() else { return nil }
-        let summary = try evictInTurn(request, Work(within: misses))
+        let summary = try evictInTurn(request, Work(within: missWork))
         for outcome in summary.unchecked {
             logger.warning(
                 "\(outcome.origin): could not be checked for \(outcome.revision), whose shards stay: \(outcome.reason ?? "")"
@@ -63,7 +63,7 @@ extension Store {
             case .downTo(let bytes): max(stored - max(bytes, 0), 0)
             case .quota: stored > quota.highBytes ?? .max ? stored - (quota.lowBytes ?? 0) : 0
             }
-        var summary = EvictionSummary(policy: request.policy?.name ?? quota.policy, wanted: wanted, stored: stored)
+        var summary = EvictionSummary(policy: request.policy?.name ?? quota.policy, requested: wanted, stored: stored)
         if wanted == 0 { return summary }
         work.expect(wanted)
         accesses.flush()
@@ -75,7 +75,7 @@ extension Store {
         do {
             policies.insert(try request.policy ?? policy(quota.policy), at: 0)
         } catch {
-            summary.refused = "\(error)"
+            summary.rejection = "\(error)"
         }
         for policy in policies where summary.bytes < wanted {
             try work.check()
@@ -85,14 +85,14 @@ extension Store {
                     wanted - summary.bytes, policy, request, average: stored / max(shards, 1), &unanswered, &summary,
                     work)
             } catch let error as PolicyError where policy != .lru {
-                summary.refused = "\(error)"
+                summary.rejection = "\(error)"
             }
             work.advance(summary.bytes - work.progress.done)
             // A valid policy that found too little has found all candidates.
-            if summary.refused == nil { break }
+            if summary.rejection == nil { break }
         }
-        if let refused = summary.refused {
-            logger.warning("\(refused) Policy \(summary.policy) is used instead.")
+        if let rejection = summary.rejection {
+            logger.warning("\(rejection) Policy \(summary.policy) is used instead.")
         }
         return summary
     }

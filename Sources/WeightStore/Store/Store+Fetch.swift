@@ -113,7 +113,7 @@ extension Store {
     /// The SHA-256 of a file's stored bytes.
     func digest(of content: FileContent) throws -> ContentDigest {
         var hasher = SHA256()
-        try forEachRun(content, misses) { hasher.update(bufferPointer: $0) }
+        try forEachRun(content, missWork) { hasher.update(bufferPointer: $0) }
         return ContentDigest(hasher.finalize())
     }
 

@@ -96,7 +96,7 @@ extension Store {
             guard let root = try origins.origin(url).resolvedDirectory else { continue }
             if SourceBounds.contains(root, source) || SourceBounds.contains(source, root) {
                 throw StorageError.invalid(
-                    what: "origin", value: url, reason: "is the source, from which the files are to be moved")
+                    what: "origin", value: url, reason: "is the source of this move; an origin must keep its files")
             }
         }
     }

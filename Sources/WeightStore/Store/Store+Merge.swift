@@ -6,17 +6,17 @@ import Support
 
 /// A catalog that is older than the blobs: an older copy of `store.db` that was put back.
 extension Store {
-    /// Adds to the catalog what newer records in `blobs/` hold, and accepts the catalog as current. It is the last step of
-    /// a restore: put the copy that ``backUp(to:)`` made in place of `store.db`, then merge.
+    /// Adds the revisions of newer records in `blobs/` to the catalog, and accepts the catalog as current. It is the
+    /// last step of a restore: put the copy that ``backUp(to:)`` made in place of `store.db`, then merge.
     ///
     /// A record is newer if no model of the catalog has it. Its revisions are added with their versions, refs, pins,
-    /// origins and prompts; a revision that a newer record no longer lists and whose manifest is gone was removed, and is
-    /// removed from the catalog. Shards that an origin has and whose blobs are gone are listed as evicted. A model that was
+    /// origins and prompts. A revision is removed from the catalog if the newer record no longer lists it and its
+    /// manifest is gone. Shards that an origin has and whose blobs are gone are listed as evicted. A model that was
     /// removed after the copy is listed again, with missing shards. If the catalog was older, collections keep
     /// ``RebuildSummary/unreferencedBlobs``, as after a rebuild.
     ///
     /// - Parameter work: counts directories of `blobs/` that are read, 256 in all.
-    /// - Returns: the numbers of what was added.
+    /// - Returns: the numbers of added models, revisions and shards.
     /// - Throws: ``StorageError/busy(what:holder:)`` if a collection is running;
     ///   ``StorageError/foreignBlobs(path:found:)`` if the blobs have the marker of another store; ``FileError`` if a file
     ///   cannot be read; `CancellationError`. Then the catalog stays older, and the next merge continues.
@@ -88,8 +88,9 @@ extension Store {
         return count
     }
 
-    /// What is in `blobs/` and not in the catalog, and would be lost if a collection discarded it: revisions that only
-    /// newer records list, and what the last rebuild could not read.
+    /// The revisions and blobs that the catalog lacks, and that a collection with `discardingNewer` deletes: revisions
+    /// that only newer records in `blobs/` list, and revisions and blobs that the last rebuild could not read or
+    /// assign.
     public func newerThanCatalog() throws -> [KeptRevision] {
         let (lost, isOlder) = try catalog.write { db in (try RebuildLoss.all(db), try catalog.isOlder(db)) }
         var all = lost.map { KeptRevision(revision: $0.name, reason: $0.reason) }

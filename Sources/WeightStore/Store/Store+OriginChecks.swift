@@ -115,7 +115,7 @@ extension Store {
     func answer(
         of url: String, _ request: OriginCheckRequest, _ work: Work
     ) throws -> Result<OriginCheckResult, NoAnswer> {
-        let limited = Work(within: work, misses)
+        let limited = Work(within: work, missWork)
         var seconds = Self.originLimitSeconds
         do {
             let origin = try origins.origin(url)
@@ -126,7 +126,7 @@ extension Store {
             return .success(try origin.check(request, limited))
         } catch is CancellationError {
             try work.check()
-            try misses.check()
+            try missWork.check()
             return .failure(NoAnswer(reason: "no answer within \(Int(seconds)) seconds"))
         } catch {
             guard Self.isAnswer(error) else { return .failure(NoAnswer(reason: "\(error)")) }
@@ -273,7 +273,7 @@ extension Store {
     /// - Parameters:
     ///   - url: the URL of the origin.
     ///   - name: a model (`org/name`: all of its revisions) or a revision (`org/name@rev`).
-    ///   - force: whether the origin is removed even if it is the last one that can give shards that are not stored.
+    ///   - force: whether the origin is removed even if it is the last one that has shards that are not stored.
     /// - Returns: the names of the revisions that had it.
     /// - Throws: ``StoreError/originNeeded(origin:revision:shards:)`` without `force`;
     ///   ``StorageError/notFound(kind:name:detail:)``.
@@ -339,7 +339,7 @@ extension Store {
 extension AbsentShards {
     /// - Parameters:
     ///   - revision: nil for the whole store.
-    ///   - lost: receives each shard that no origin can give.
+    ///   - lost: receives each shard that no origin has.
     static func count(
         of revision: Int64?, _ db: Database, lost: (_ shard: Int64, ContentDigest) throws -> Void = { _, _ in }
     ) throws -> AbsentShards {

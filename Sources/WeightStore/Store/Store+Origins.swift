@@ -12,13 +12,13 @@ extension Store {
     ///
     /// - Parameters:
     ///   - scheme: the scheme of the URL, in lower case.
-    ///   - maker: makes the origin for a URL, which is the URL of the catalog.
-    public func register(scheme: String, _ maker: @escaping @Sendable (_ url: String) throws -> any Origin) {
-        origins.register(scheme, maker)
+    ///   - factory: makes the origin for a URL, which is the URL of the catalog.
+    public func register(scheme: String, _ factory: @escaping @Sendable (_ url: String) throws -> any Origin) {
+        origins.register(scheme, factory)
     }
 }
 
 extension Store {
     /// Sets the source of origins that are tried before the models' own, such as peers; nil removes it.
-    public func ask(_ nearer: (any NearerOrigins)?) { self.nearer.value = nearer }
+    public func setNearerOrigins(_ nearer: (any NearerOrigins)?) { self.nearer.value = nearer }
 }

@@ -15,10 +15,10 @@ extension Store {
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``, ``StorageError/invalid(what:value:reason:)``.
     @discardableResult
     public func addPrompt(_ tokens: [UInt32], name: String? = nil, to model: String) throws -> Prompt {
-        guard 1...TokenList.most ~= tokens.count else {
+        guard 1...TokenList.maximumCount ~= tokens.count else {
             throw StorageError.invalid(
                 what: "prompt", value: name ?? model,
-                reason: "has \(tokens.count) tokens; must have 1 to \(TokenList.most)")
+                reason: "has \(tokens.count) tokens; must have 1 to \(TokenList.maximumCount)")
         }
         let list = TokenList(tokens)
         let digest = list.digest

@@ -12,7 +12,7 @@ extension Store {
     /// - Returns: false if the file does not exist, is damaged, or the shard is no longer listed so. A damaged blob is
     ///   moved to `quarantine/`.
     func reinstate(_ shard: ShardTable.Entry, from file: String, _ work: Work) throws -> Bool {
-        guard let descriptor = try FileDescriptor.openIfThere(file) else { return false }
+        guard let descriptor = try FileDescriptor.openIfPresent(file) else { return false }
         let buffer = Buffer(bytes: BufferPool.bufferBytes)
         let found: ContentDigest?
         do {
@@ -68,7 +68,7 @@ extension Store {
         var hasher = SHA256()
         var offset = 0
         while offset < bytes {
-            let count = try file.readOnce(at: offset, into: buffer.room(buffer.capacity))
+            let count = try file.readOnce(at: offset, into: buffer.writableBytes(buffer.capacity))
             if count == 0 { return nil }
             hasher.update(bufferPointer: buffer.bytes(count))
             offset += count

@@ -62,7 +62,7 @@ extension Store {
                     try RebuildLoss.set(found.losses, db)
                     try CommitCounter.raise(to: lock.commits(), db)
                 }
-                try catalog.fold()
+                try catalog.checkpoint()
                 // The next change deletes them. Otherwise they would list their model again after it was removed.
                 try lock.notePending(found.superseded)
             } catch {
@@ -79,7 +79,7 @@ extension Store {
                 if suffix == "-wal" && status.bytes == 0 {
                     try FileSystem.remove(path + "/store.db-wal")
                 } else {
-                    summary.old = "\(path)/store.db.\(stamp)"
+                    summary.oldCatalog = "\(path)/store.db.\(stamp)"
                     try FileSystem.rename(path + "/store.db" + suffix, to: "\(path)/store.db.\(stamp)\(suffix)")
                 }
                 try FileSystem.syncDirectory(path)
@@ -245,7 +245,7 @@ extension Store {
     /// The bytes of a small blob, checked against the digest in its name.
     private static func checked(_ name: BlobDirectory.Name, _ blobs: BlobDirectory) throws -> [UInt8] {
         let blob = blobs.path(name.digest, name.kind)
-        guard let file = try FileDescriptor.openIfThere(blob) else {
+        guard let file = try FileDescriptor.openIfPresent(blob) else {
             throw StorageError.missing(path: blob, digest: name.digest)
         }
         guard let bytes = try file.readAll(ifAtMost: Manifest.maximumBytes) else {

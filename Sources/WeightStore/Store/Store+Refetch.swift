@@ -23,7 +23,7 @@ extension Store {
     ///   ``StoreError/originFailed(origin:digest:reason:)``.
     public func refetch(_ digest: ContentDigest, work: Work = Work()) throws {
         if access.isReadOnly { return try requireUnchanged(digest) }
-        let work = Work(within: misses, work)
+        let work = Work(within: missWork, work)
         let lock = try ShardLock(digest, in: path + "/fetch.lock", waits.until(work))
         defer { withExtendedLifetime(lock) {} }
         guard let wanted = try wanted(digest) else { return }
@@ -37,7 +37,7 @@ extension Store {
     /// - Parameter refusal: why it is not stored. Thrown again if the memory has no room either.
     /// - Returns: nil if the shard is present.
     func passThrough(_ digest: ContentDigest, because refusal: any Error, _ work: Work) throws -> MemoryFile? {
-        let work = Work(within: misses, work)
+        let work = Work(within: missWork, work)
         let lock = try ShardLock(digest, in: path + "/fetch.lock", waits.until(work))
         defer { withExtendedLifetime(lock) {} }
         if let passing = passing.find(digest) { return passing }
@@ -105,8 +105,8 @@ extension Store {
     }
 
     /// Ends all fetches on miss and all waits for locks with `CancellationError`, and allows no new ones: call it before
-    /// the process exits. Fetched bytes are kept. Pulls fetch on; they end with their own `Work`.
-    public func stopFetching() { misses.cancel() }
+    /// the process exits. Fetched bytes are kept. Pulls continue; they end with their own `Work`.
+    public func stopFetching() { missWork.cancel() }
 
     /// Calls `body`, which fetches a shard from one origin.
     ///
@@ -117,13 +117,13 @@ extension Store {
     ) throws -> (any Error)? {
         do {
             try body()
-            nearer.value?.heard(from: source.url, source.request, nil)
+            nearer.value?.recordResult(from: source.url, source.request, nil)
             return nil
         } catch  where Self.isFatalForAllOrigins(error) {
             throw error
         } catch {
             logger.warning("\(error)")
-            nearer.value?.heard(from: source.url, source.request, error)
+            nearer.value?.recordResult(from: source.url, source.request, error)
             return error
         }
     }

@@ -6,11 +6,12 @@ import Support
 extension Store {
     /// Removes models with all of their revisions (`org/name`), or single revisions (`org/name@rev`).
     ///
-    /// Shards that were evicted, and that other revisions hold which have no checked origin, are fetched first: after
-    /// the removal no origin could supply them. Blocks.
+    /// Evicted shards that other revisions contain are fetched before the removal if those revisions have no checked
+    /// origin: afterwards no origin could supply them. Blocks.
     ///
-    /// The revisions are removed at once, in one short transaction. What they leave behind is then removed in slices, between
-    /// which other processes read and write. If the call ends before all of it is removed, the next collection continues.
+    /// The revisions are removed at once, in one short transaction. Their rows and blobs are then removed in slices,
+    /// between which other processes read and write. If the call ends before all are removed, the next collection
+    /// continues.
     ///
     /// - Parameters:
     ///   - names: revisions or models: `model`, `model@ref`, `model@v3`, `model@<digest>`.

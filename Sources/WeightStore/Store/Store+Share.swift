@@ -3,7 +3,7 @@ import Glibc
 import Storage
 
 extension Store {
-    /// Shares the store with the members of a group: they may do what its owner may, and others nothing.
+    /// Shares the store with the members of a group: they get the rights of its owner, and other users get none.
     ///
     /// The group gets all files and directories of the store. The directories get the set-group-ID bit, so that what is
     /// created in them later belongs to the group, too, whatever the umask of the member who creates it

@@ -8,22 +8,20 @@ import Support
 import Synchronization
 
 extension Store {
-    /// Reads shards from the disk, past the page cache, and compares them with their digests. A shard that differs, or that
-    /// cannot be read, is
-    /// moved to `quarantine/`; importing the same content again restores it. A KV block that differs is dropped. Shards
-    /// that are not stored are reported from the catalog: ``VerifySummary/absent``.
+    /// Reads shards from the disk, past the page cache, and compares them with their digests. A shard that differs, or
+    /// that cannot be read, is moved to `quarantine/`; importing the same content again restores it. A KV block that
+    /// differs is dropped. Shards that are not stored are reported from the catalog: ``VerifySummary/absent``.
     ///
-    /// A shard that was missing or quarantined and whose right bytes are back becomes present again. Manifests and
-    /// records are compared with their digests, too, and rewritten from the catalog if they are damaged or missing.
+    /// A shard that was missing or quarantined and whose correct bytes are back becomes present again. Manifests and
+    /// records are also compared with their digests, and rewritten from the catalog if they are damaged or missing.
     ///
-    /// In a store that can only be read, nothing is changed: the damage is reported alone, and so are damaged KV blocks,
-    /// manifests and records (``VerifySummary/isReadOnly``).
+    /// In a read-only store, damage is only reported, and nothing is changed (``VerifySummary/isReadOnly``).
     ///
     /// - Parameters:
     ///   - rule: which shards to read.
     ///   - work: counts bytes read. Cancelling it, or the task, ends the verification.
     /// - Throws: ``StoreError``, `CancellationError`; ``StorageError/foreignBlobs(path:found:)`` if the blobs are not
-    ///   mounted; ``StorageError/readOnly(reason:)`` if the origins are to be checked and the store can only be read.
+    ///   mounted; ``StorageError/readOnly(reason:)`` if the rule checks origins and the store can only be read.
     ///   Shards verified before the error are recorded as verified.
     @discardableResult
     public func verify(_ rule: VerifyRule = VerifyRule(), work: Work = Work()) async throws -> VerifySummary {
@@ -67,7 +65,7 @@ extension Store {
             summary.absent = try AbsentShards.count(of: revision, db) { shard, digest in
                 summary.known.append(
                     VerifySummary.Damage(
-                        digest: digest, problem: "lost", detail: "evicted, and no origin can give it",
+                        digest: digest, problem: "lost", detail: "evicted, and no origin has it",
                         revisions: try Self.revisions(holding: shard, db)))
             }
         }

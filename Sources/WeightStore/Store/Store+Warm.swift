@@ -120,7 +120,7 @@ extension Store {
             if put.refused > 0 {
                 summary.failed.append(
                     prefill.skipped(
-                        .noRoom, "\(put.refused) computed KV blocks do not fit the KV quota or the disk"))
+                        .doesNotFit, "\(put.refused) computed KV blocks do not fit the KV quota or the disk"))
             }
         } catch is CancellationError {
             throw CancellationError()
@@ -151,7 +151,8 @@ extension WarmSummary {
         }
         let isFull = if case TierError.full = error { true } else { false }
         failed.append(
-            entry(step.bytes, isFull ? .noRoom : .failed, isFull ? "other loads filled the tier meanwhile" : "\(error)")
-        )
+            isFull
+                ? entry(step.bytes, .doesNotFit, "other loads filled the tier meanwhile")
+                : entry(step.bytes, .failed, "\(error)"))
     }
 }

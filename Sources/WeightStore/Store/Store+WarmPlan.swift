@@ -14,7 +14,7 @@ extension Store {
         let now = StoreClock.now
         var plan = WarmPlan(tier: request.tier, budget: memory.budget)
         let (chosen, others) = try catalog.read { db in try choose(request, now: now, db) }
-        plan.others = others
+        plan.beyondTop = others
         var candidates: [WarmPlanner.Candidate] = []
         for revision in chosen {
             guard let weights = try candidate(revision, request, now: now, &plan) else { continue }
@@ -93,7 +93,7 @@ extension Store {
             return nil
         }
         if pending > 0, revision.inherited > 0 {
-            leaveOut(pending, .neverCame, "never fetched")
+            leaveOut(pending, .neverFetched, "never fetched")
         }
         return WarmPlanner.Candidate(item: WarmItem(revision, uses: revision.uses), shards: shards)
     }

@@ -41,7 +41,7 @@ extension Store {
             try makeRoomForImport(bytes, work)
         } catch let error as StorageError where error.isRefusedDeletion {
             // Nothing may be deleted from the store, but it can be read.
-            logger.warning("no room was made: \(error)")
+            logger.warning("cannot evict to make space: \(error)")
             let (quota, stored) = try quotaAndStored()
             throw StoreError.quotaFull(quota: quota.bytes ?? 0, stored: stored, requested: bytes, evictable: 0)
         }

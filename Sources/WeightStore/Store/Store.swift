@@ -35,8 +35,8 @@ public final class Store: Sendable {
     let nearer = NearerOriginsSlot()
     let silentOrigins = SilentOrigins()
     /// The progress and cancellation of all fetches on miss; also ends all waits for locks.
-    package let misses: Work
-    /// The waits for locks: they are logged, and end with `misses`.
+    package let missWork: Work
+    /// The waits for locks: they are logged, and end with `missWork`.
     let waits: LockWait
     let recorder: AccessRecorder
     /// Incremented with each prompt that this process registers or removes.
@@ -76,7 +76,7 @@ public final class Store: Sendable {
                     what: "directory for a store", value: path, reason: "not empty; use an empty or a new directory")
             }
             try StoreFile.createDirectory(path)
-            try FileSystem.refuseNetwork(path)
+            try FileSystem.requireLocal(path)
             // `write.lock` first: it marks an unfinished store, for another process that creates the store at the same
             // time, and for the next one after a crash. `blobs` last: it marks that the rest exists.
             _ = try WriteLock(path + "/write.lock")
@@ -91,9 +91,9 @@ public final class Store: Sendable {
         // A backup or a copy may lack folders that are empty.
         if !access.isReadOnly { try Self.createFolders(path) }
         self.logger = logger
-        let misses = Work()
-        let waits = LockWait(misses) { logger.warning("\($0)") }
-        (self.misses, self.waits) = (misses, waits)
+        let missWork = Work()
+        let waits = LockWait(missWork) { logger.warning("\($0)") }
+        (self.missWork, self.waits) = (missWork, waits)
         let blobs = BlobDirectory(root: path + "/blobs")
         self.blobs = blobs
         recorder = AccessRecorder(path)
@@ -188,7 +188,7 @@ public final class Store: Sendable {
     /// This process's folder in `staging/`.
     func stagingDirectory() throws -> String {
         try requireWritable()
-        try StoreFile.createDirectoryAtOnce(stagingPath)
+        try StoreFile.createDirectoryUnsynced(stagingPath)
         return stagingPath
     }
 

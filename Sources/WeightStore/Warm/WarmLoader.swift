@@ -22,7 +22,7 @@ struct WarmLoader {
 
     func load(_ step: WarmStep, of item: WarmItem) async throws {
         let shards = item.prompt == nil ? weights(step) : blocks(step)
-        let group = ShardGroup(visiting: shards, in: memory, hold: revision.hold)
+        let group = ShardGroup(referencing: shards, in: memory, hold: revision.hold)
         memory.remember(zip(shards, step.shards).map { (shard: $0, heat: $1.uses) })
         let uses = step.uses
         // A victim of the plan may have become hotter since the plan was made.
@@ -40,11 +40,11 @@ struct WarmLoader {
     }
 
     private func weights(_ step: WarmStep) -> [ResidentShard] {
-        step.shards.map { memory.residency($0.digest, bytes: $0.bytes, layer: $0.layer, model: revision.model) }
+        step.shards.map { memory.residentShard($0.digest, bytes: $0.bytes, layer: $0.layer, model: revision.model) }
     }
 
     private func blocks(_ step: WarmStep) -> [ResidentShard] {
-        memory.visit(
+        memory.reference(
             step.shards.map { KVShard(digest: $0.digest, bytes: $0.bytes, depth: $0.layer ?? 0) }, model: revision.model
         )
     }

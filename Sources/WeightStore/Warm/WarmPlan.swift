@@ -15,7 +15,7 @@ public struct WarmPlan: Sendable, Encodable {
     /// if there is room.
     public internal(set) var prefills: [PlannedPrefill] = []
     /// The number of used revisions beyond ``WarmRequest/top``.
-    public internal(set) var others = 0
+    public internal(set) var beyondTop = 0
     /// Bytes to load into the tier.
     public internal(set) var bytes = 0
     /// Bytes of colder shards to evict for them.
@@ -30,7 +30,8 @@ public struct WarmPlan: Sendable, Encodable {
 
     private enum CodingKeys: String, CodingKey {
         case skipped = "leftOut"
-        case tier, budget, items, prefills, others, bytes, evicted
+        case beyondTop = "others"
+        case tier, budget, items, prefills, bytes, evicted
     }
 
     /// Bytes to read from the disk, because the page cache does not hold them now.
@@ -89,13 +90,13 @@ public struct SkippedItem: Sendable, Encodable {
     /// Why the item was left out.
     public enum Reason: String, Sendable, Encodable {
         /// Hotter shards fill the budget, or computed KV blocks do not fit the quota or the disk.
-        case noRoom
+        case doesNotFit = "noRoom"
         /// Evicted from the disk, and ``WarmRequest/fetches`` is false.
         case evicted
         /// Missing or quarantined, and no origin has it.
         case lost
         /// Never fetched.
-        case neverCame
+        case neverFetched = "neverCame"
         /// KV blocks that must be computed by an engine.
         case notComputed
         /// A prompt with fewer tokens than a KV block.

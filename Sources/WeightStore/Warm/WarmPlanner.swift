@@ -104,8 +104,8 @@ struct WarmPlanner {
             let share = entry.bytes > 0 ? "; \(entry.parts) of \(entry.allParts) \(kind) fit" : ""
             plan.skipped.append(
                 SkippedItem(
-                    revision: entry.revision, prompt: entry.prompt, bytes: missing, reason: .noRoom,
-                    message: "no room beside shards that are hotter or worth more per byte\(share)"))
+                    revision: entry.revision, prompt: entry.prompt, bytes: missing, reason: .doesNotFit,
+                    message: "does not fit beside shards that are hotter or save more time per byte\(share)"))
         }
         if entry.bytes > 0 { plan.items.append(entry) }
         return added

@@ -79,7 +79,7 @@ final class FleetFixture: Sendable {
             let shards = try RevisionShards(
                 try S3Origin(fleet.bucket).manifest(version.digest), digest: version.digest, origin: fleet.origin)
             for (digest, bytes) in shards.shards {
-                guard try fleet.bucket.facts(S3Origin.shard(digest))?.bytes == bytes else {
+                guard try fleet.bucket.metadata(of: S3Origin.shard(digest))?.bytes == bytes else {
                     throw Waited(what: "v\(version.version) lacks \(digest)")
                 }
             }

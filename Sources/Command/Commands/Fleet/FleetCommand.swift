@@ -148,7 +148,7 @@ struct FleetVerify: ParsableCommand {
             }
             if result.problems.contains(where: { $0.kind == .inconsistent }) {
                 Terminal.printDiagnostic(
-                    "\"weightstore fleet repair\" lists the objects that exist and continues from them")
+                    "\"weightstore fleet repair\" lists the objects that exist, and makes them the current ones")
             }
         }
         if !result.problems.isEmpty { throw ExitCode(ExitStatus.damaged.rawValue) }
@@ -158,15 +158,15 @@ struct FleetVerify: ParsableCommand {
 struct FleetRepair: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "repair",
-        abstract: "List the ledger and the version maps in the bucket, and continue from the rest after a loss.",
+        abstract: "Check the ledger and the version maps in the bucket, and repair them after a loss of objects.",
         discussion: """
-            Restore the lost objects first, if you can: an older version of them, a replica, a backup. What cannot be \
-            restored is lost with this command: the newest generation that exists becomes the current one, and versions \
-            that only later generations named disappear; push them again. Changes must be confirmed, without a terminal \
-            by --yes. Exit status 3 if an inconsistency remains.
+            First restore the lost objects if you can: from their older versions, a replica or a backup. This command makes \
+            the newest generation that exists the current one. Versions that only later generations contain are lost; \
+            push them again. Changes must be confirmed, without a terminal by --yes. Exit status 3 if an inconsistency \
+            remains.
             """)
 
-    @Flag(help: "Repair without asking.") var yes = false
+    @Flag(help: "Skip the confirmation.") var yes = false
     @OptionGroup var fleetOptions: FleetOptions
     @OptionGroup var output: OutputOptions
 

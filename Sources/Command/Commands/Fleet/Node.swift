@@ -70,7 +70,7 @@ struct Node: ParsableCommand {
             name: name ?? "\(Fleet.host):\(listen.port == 0 ? Int(getpid()) : listen.port)", follows: follows)
         nodeOptions.pollSeconds = Double(poll.seconds)
         let node = try FleetNode(store, fleet, nodeOptions, logger: logger)
-        let server = try HubServer(store, settings, arrivals: RegistryFetches(board: node.board), logger: serving)
+        let server = try HubServer(store, settings, inFlight: RegistryFetches(registry: node.inFlight), logger: serving)
         let stop = Signals.onStop(within: settings.longestStop, isSuccess: true) { [weak store] in
             node.stop()
             store?.stopFetching()
@@ -129,12 +129,12 @@ extension Node {
 
 /// Gives the node's server access to the fetches in progress.
 private struct RegistryFetches: InFlightFetches {
-    let board: InFlightRegistry
+    let registry: InFlightRegistry
 
     func arrival(of digest: ContentDigest, within seconds: Double) async throws -> Bool? {
-        switch try await board.wait(for: digest, seconds: seconds) {
-        case .arrived: true
-        case .underWay: false
+        switch try await registry.wait(for: digest, seconds: seconds) {
+        case .ended: true
+        case .inFlight: false
         case .unknown: nil
         }
     }

@@ -60,7 +60,7 @@ struct Push: ParsableCommand {
                 + "\(check ? "checked" : summary.created ? "created" : "already exists")"
                 + (summary.refs.isEmpty ? "" : ", \(summary.refs.joined(separator: ", ")) → v\(summary.version)")
                 + "; \(what) uploaded; \(Quantity.seconds(seconds))\n")
-        if !summary.told {
+        if !summary.isAnnounced {
             Terminal.printDiagnostic("etcd could not be notified: nodes see the change when they next poll the bucket")
         }
     }

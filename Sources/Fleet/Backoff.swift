@@ -1,9 +1,9 @@
 import Glibc
 import WeightStore
 
-/// The pauses of a loop that tries again: each is up to twice as long as the one before, with a random part, so that
+/// Exponential backoff with jitter: each pause is up to twice as long as the one before, with a random part, so that
 /// writers that lost together do not retry together. A cancelled work ends a pause within 50 ms.
-struct Pause {
+struct Backoff {
     private let longestSeconds: Double
     private var seconds: Double
 
@@ -29,17 +29,17 @@ struct Pause {
 /// The attempts of one change by compare-and-swap. Each lost attempt is another writer's success, so the limit is
 /// reached only by a fleet with very many writers, or by an object store that answers wrongly.
 struct ChangeAttempts {
-    /// The most attempts of one change.
-    static let most = 50
+    /// The maximal number of attempts of one change.
+    static let limit = 50
 
     private let what: String
     private var failures = 0
-    private var pause: Pause
+    private var backoff: Backoff
 
     /// - Parameter what: names the object in the error.
     init(_ what: String, longestPauseSeconds: Double = 3) {
         self.what = what
-        pause = Pause(firstSeconds: min(0.02, longestPauseSeconds), longestSeconds: longestPauseSeconds)
+        backoff = Backoff(firstSeconds: min(0.02, longestPauseSeconds), longestSeconds: longestPauseSeconds)
     }
 
     /// Waits before the next attempt, after one that another writer won.
@@ -47,10 +47,10 @@ struct ChangeAttempts {
     /// - Throws: ``FleetError/busy(what:holder:)`` after the last attempt; `CancellationError`.
     mutating func lost(_ work: Work) throws {
         failures += 1
-        guard failures < Self.most else {
+        guard failures < Self.limit else {
             throw FleetError.busy(
                 what: what, holder: "other writers changed it \(failures) times in a row; nothing was changed")
         }
-        try pause.wait(work)
+        try backoff.wait(work)
     }
 }
