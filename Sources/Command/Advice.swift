@@ -79,6 +79,8 @@ enum Advice {
             "weightstore export \(revision) DIR" writes the moved files; put them back into \(source) and import it, or \
             remove the revision with "weightstore rm \(revision)".
             """
+        case .moveIntoAnother(let source, let model):
+            "Complete it first: \"weightstore import \(source) --name \(model) --move\"."
         case .originLacks, .originUnchecked:
             "Leave the origin out, or skip the check with --trust: the origin then counts as checked."
         case .originNeeded:

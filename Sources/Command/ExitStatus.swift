@@ -54,7 +54,7 @@ enum ExitStatus: Int32 {
         case .pinned, .inUse, .originNeeded, .neededElsewhere, .storage(.busy), .storage(.olderProcesses): .held
         case .quotaFull, .file(.diskFull): .diskFull
         case .originUnchecked: .unchecked
-        case .incomplete, .sourceChanged, .originLacks, .moveInterrupted, .format, .storage(.invalid),
+        case .incomplete, .sourceChanged, .originLacks, .moveInterrupted, .moveIntoAnother, .format, .storage(.invalid),
             .file(.tooLarge), .policy(.refused):
             .badInput
         case .storage(.notFound), .storage(.ambiguous), .storage(.removed): .notFound

@@ -134,7 +134,7 @@ package final class RevisionView: Sendable {
         switch part {
         case .layers(let layers): try check(layers: layers)
         case .withExperts(let experts, let layers): try check(layers: layers, experts: experts)
-        case .all, .rest, .stackLayer, .expert, .experts, .shared, .tensor, .tensorOfFile, .file: break
+        case .all, .rest, .stackLayer, .expert, .experts, .nonExperts, .tensor, .tensorOfFile, .file: break
         }
         // A model has tens of thousands of experts, so the part of each is found among the tensors of its layer.
         let candidates = part.layer.flatMap { layers[$0]?.tensors } ?? tensors

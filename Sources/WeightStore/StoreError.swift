@@ -28,6 +28,9 @@ public enum StoreError: Error, Sendable, Equatable {
     /// in `source` now are neither the rest of that import nor clearly other files; or that import was into another
     /// model.
     case moveInterrupted(source: String, revision: String)
+    /// An interrupted `import --move` into another model still has files in the source: what is left of them would
+    /// become an incomplete model.
+    case moveIntoAnother(source: String, model: String)
     /// The revision is pinned; `note` is the pin's note.
     case pinned(revision: String, note: String)
     /// Live processes hold a lease on the revision.
@@ -104,6 +107,8 @@ extension StoreError: CustomStringConvertible {
             \(source): an interrupted import moved files from here to \(revision), and the files that are here now \
             are not the rest of that import.
             """
+        case .moveIntoAnother(let source, let model):
+            "\(source): an interrupted import moves the files from here to \(model), and has not removed all of them."
         case .pinned(let revision, let note): "\(revision): pinned\(note.isEmpty ? "" : " (\(note))"). Unpin it first."
         case .inUse(let revision, let holders): "\(revision): in use by \(holders.joined(separator: ", "))."
         case .quotaFull(let quota, let stored, let requested, let evictable):

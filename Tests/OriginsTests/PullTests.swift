@@ -163,7 +163,7 @@ import WeightStore
                 #expect(try store.revision("org/model").digest == digest)
                 try FileManager.default.removeItem(atPath: "\(blobs)/\(name)")
                 let summary = try store.collectGarbage()
-                #expect(summary.rewritten == 1 && summary.undescribed.isEmpty)
+                #expect(summary.rewritten == 1 && summary.unrestorable.isEmpty)
                 #expect(try contents("\(blobs)/\(name)") == text)
             }
         }

@@ -208,6 +208,27 @@ import Testing
         #expect(try stored("model") == all)
     }
 
+    @Test(
+        "an import into another model is refused as long as files of an interrupted move are there",
+        arguments: [true, false])
+    func anotherModel(move: Bool) throws {
+        let all = try movedWithCopy()
+        try leave(["config.json"], of: "model")
+        var other = request(move: move)
+        other.name = "other"
+        let error = #expect(throws: StoreError.self) { try store.importModelBlocking(other) }
+        guard case .moveIntoAnother(directory("model"), "model")? = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+        #expect(try files("model").keys.sorted() == ["config.json"])
+        // Once the move is complete, other files of the directory are another model.
+        try store.importModelBlocking(request(move: true))
+        try TestModel(layers: 1).write(to: directory("model"))
+        try store.importModelBlocking(other)
+        #expect(try stored("model") == all && stored("other") == all)
+    }
+
     @Test("a leftover is not removed if it changed, if its stored bytes are damaged, or if the revision was removed")
     func notRemoved() throws {
         let all = try movedWithCopy()

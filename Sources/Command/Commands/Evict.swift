@@ -98,10 +98,10 @@ struct PolicyChoice: ParsableArguments {
 extension EvictionSummary {
     /// One line; empty if there was nothing to do.
     func text(dryRun: Bool) -> String {
-        if wanted == 0 { return "" }
+        if requested == 0 { return "" }
         let would = dryRun ? "would be " : ""
         return "\(Quantity.bytes(bytes)) \(would)evicted: \(Quantity.count(shards, "shard")) by \(policy); "
-            + (bytes < wanted ? "\(Quantity.bytes(wanted - bytes)) less than requested, " : "")
+            + (bytes < requested ? "\(Quantity.bytes(requested - bytes)) less than requested, " : "")
             + "\(Quantity.bytes(stored)) \(dryRun ? "would be left" : "left")\n"
     }
 }

@@ -149,8 +149,8 @@ extension WarmPlan {
     fileprivate var rest: String {
         skipped.map { "skipped: \($0.name)\($0.bytes > 0 ? ", \(Quantity.bytes($0.bytes))" : ""): \($0.message)\n" }
             .joined()
-            + (others > 0
-                ? "not listed: \(Quantity.count(others, "used revision")); --top includes more\n"
+            + (beyondTop > 0
+                ? "not listed: \(Quantity.count(beyondTop, "used revision")); --top includes more\n"
                 : "")
     }
 }

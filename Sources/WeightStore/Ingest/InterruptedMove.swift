@@ -23,19 +23,15 @@ struct InterruptedMove {
     /// The move of the source that this import continues.
     ///
     /// - Parameter skipped: receives a note about a move that is not continued.
-    /// - Throws: ``StoreError/moveInterrupted(source:revision:)`` in the third case, and if the move is one into
-    ///   another model.
+    /// - Throws: ``StoreError/moveInterrupted(source:revision:)`` in the third case.
     static func find(
         of source: ImportSource, in store: Store, _ skipped: inout [SkippedFile]
     ) throws -> InterruptedMove? {
         let moves = try store.catalog.read { db in try MoveTable.all(in: source.location, db) }
             .filter { ByteText($0.source) == ByteText(source.location) }
-        for other in moves where other.model != source.model {
-            if try isUnchanged(other) { throw try refusal(other, store) }
-        }
         guard let move = moves.first(where: { $0.model == source.model }) else { return nil }
         // An older version has begun a move without rows; it added the files in every case.
-        if try !move.files.isEmpty && !isUnchanged(move) {
+        if try !move.files.isEmpty && !isUnchanged(move.files.filter { $0.digest == nil }) {
             let isFile = source.files.count == 1 && source.files[0].location == source.location
             let paths = try store.catalog.read { db in try RevisionTable.paths(of: move.revision, db) }
             let stored = Set(paths.map { ByteText(isFile ? source.location : "\(source.location)/\($0)") })
@@ -56,12 +52,20 @@ struct InterruptedMove {
         return InterruptedMove(move: move, contents: try contents(of: move, store))
     }
 
-    /// Whether a file that the move has not stored is there as it was.
-    private static func isUnchanged(_ move: MoveTable.Move) throws -> Bool {
-        try move.files.contains { file in
-            guard file.digest == nil, let status = try FileSystem.status(file.location, following: false) else {
-                return false
-            }
+    /// Refuses an import of a source whose files an interrupted move takes into another model, as long as one of them is
+    /// there: the import would have only the rest of them.
+    ///
+    /// - Parameter model: the model of the import.
+    /// - Throws: ``StoreError/moveIntoAnother(source:model:)``
+    static func requireNone(of move: MoveTable.Move, intoAnotherThan model: String) throws {
+        guard move.model != model, try isUnchanged(move.files) else { return }
+        throw StoreError.moveIntoAnother(source: move.source, model: move.model)
+    }
+
+    /// Whether one of the files is there as it was.
+    private static func isUnchanged(_ files: [MoveTable.File]) throws -> Bool {
+        try files.contains { file in
+            guard let status = try FileSystem.status(file.location, following: false) else { return false }
             return file.isUnchanged(status)
         }
     }

@@ -110,12 +110,21 @@ extension Store {
 
     /// Removes what earlier moves of the source have stored, before anything of it is imported: otherwise files that a
     /// revision holds would become another revision.
+    ///
+    /// - Throws: ``StoreError/moveIntoAnother(source:model:)``
     private func finishMoves(of request: ImportRequest) throws -> FinishedMoves {
         guard let root = try Self.location(of: request.source) else { return FinishedMoves() }
         let moves = try catalog.read { db in try MoveTable.all(in: root, db) }
         if moves.isEmpty { return FinishedMoves() }
         // Links that the moves have not stored keep their targets. The source may have no files left.
-        let files = (try? request.sources(store: path))?.flatMap(\.files) ?? []
+        let sources = (try? request.sources(store: path)) ?? []
+        for move in moves {
+            let source = sources.first { ByteText($0.location) == ByteText(move.source) }
+            if let model = source?.model ?? request.name {
+                try InterruptedMove.requireNone(of: move, intoAnotherThan: model)
+            }
+        }
+        let files = sources.flatMap(\.files)
         let stored = Set(moves.flatMap(\.files).filter { $0.digest != nil }.map { ByteText($0.location) })
         let others = files.filter { $0.isLink && !stored.contains(ByteText($0.location)) }
         let used = Set(others.map { ByteText($0.real) })

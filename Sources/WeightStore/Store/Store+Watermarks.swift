@@ -77,7 +77,7 @@ extension Store {
     /// Evicts weights and KV blocks down to the low watermarks if they are above the high ones. The background eviction
     /// calls it while the store is open.
     func evictPeriodically() {
-        for kind in QuotaKind.allCases where !misses.isCancelled {
+        for kind in QuotaKind.allCases where !missWork.isCancelled {
             do {
                 try evictPeriodically(kind)
             } catch is CancellationError {

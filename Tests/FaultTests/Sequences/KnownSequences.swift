@@ -246,6 +246,12 @@ enum KnownSequences {
             ]
         ),
         (
+            "an import into another model is refused as long as files of an interrupted move are there",
+            [
+                write(0, 0), .kill(importing(0, "a", move: true), call: "unlink", place: 0, ordinal: 2), from(0, "c"),
+            ]
+        ),
+        (
             "a move removes only stored files",
             [
                 write(0, 0), .kill(importing(0, "a", move: true), call: "unlink", place: 0, ordinal: 2),
