@@ -37,6 +37,17 @@ enum SQLWords {
         return words
     }
 
+    /// Whether a word is anywhere in a text, also in a comment, a string, or a quoted name.
+    static func contains(_ word: String, in text: String) -> Bool {
+        let (word, text) = (Array(word.utf8), Array(text.utf8))
+        guard !word.isEmpty, word.count <= text.count else { return false }
+        return (0...text.count - word.count).contains { start in
+            let end = start + word.count
+            return text[start..<end].elementsEqual(word)
+                && (start == 0 || !isPartOfWord(text[start - 1])) && (end == text.count || !isPartOfWord(text[end]))
+        }
+    }
+
     private static func isPartOfWord(_ byte: UInt8) -> Bool {
         switch byte {
         case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),

@@ -136,7 +136,7 @@ import Testing
         let all = try files("model")
         let summary = try store.importModelBlocking(request(move: true))
         // Another model at the same path: nothing of the first is merged into it, and nothing of the first is lost.
-        #expect(summary.skipped.contains { $0.reason.contains("stays as it is") })
+        #expect(summary.skipped.contains { $0.reason.contains("that revision stays") })
         #expect(try stored("model") == all)
         _ = try store.collectGarbage(graceSeconds: 0)
         #expect(try stored("model@\(digest.hex)")["config.json"] != nil)
