@@ -98,6 +98,9 @@ final class Disk {
 
     func mountAgain() throws {
         try ChildProcess.check("umount", path)
+        // A process with mounts of its own, which another test has started meanwhile, keeps the disk in use. Then the same
+        // file system would be mounted again, still without power.
+        for _ in 0..<600 where try !ChildProcess.check("losetup", "--associated", image!).isEmpty { usleep(100_000) }
         try ChildProcess.check("mount", "-o", "loop", image!, path)
     }
 }
