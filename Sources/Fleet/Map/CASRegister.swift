@@ -115,9 +115,10 @@ struct CASRegister: Sendable {
         return true
     }
 
-    /// Removes old states: all but the latest ones, and never one that the head may name.
+    /// Removes old states, except the latest ones. The head then names none of the removed states.
     ///
-    /// - Returns: the number of old states.
+    /// - Parameter moment: only states that were written before it are removed.
+    /// - Returns: the number of removed states; with `dryRun`, of those that would be removed.
     func trim(before moment: Date, dryRun: Bool) throws -> Int {
         guard let last = try read()?.generation else { return 0 }
         // From here on the head names this generation or a later one, unless a writer that was suspended overwrites it.

@@ -132,7 +132,7 @@ struct Ledger: Codable, Sendable, Equatable {
         }
     }
 
-    /// Whether an entry with this sign of life counts as dead.
+    /// Whether an entry counts as dead whose last sign of life was at `seen`, in seconds since 1970.
     static func isDead(_ seen: Int, at now: Date) -> Bool {
         Int(now.timeIntervalSince1970).subtracting(saturating: seen) > deadSeconds
     }

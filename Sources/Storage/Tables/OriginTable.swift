@@ -186,7 +186,8 @@ package enum OriginTable {
                 """, arguments: [moment])
     }
 
-    /// The newest check that found the revision at an origin, in seconds since 1970; nil if no origin is checked.
+    /// The time of the newest check that found the revision at an origin, in seconds since 1970; nil if no origin is
+    /// checked.
     package static func lastCheck(of revision: Int64, _ db: Database) throws -> Int? {
         try Int.fetchOne(
             db.cachedStatement(sql: "SELECT max(checked_at) FROM revision_origin WHERE revision_id = ?"),

@@ -144,8 +144,8 @@ package enum ShardTable {
             .map(Entry.init)
     }
 
-    /// The shards of weights that should have a blob and have none, or a damaged one. Not among them are the shards of a
-    /// refused pull (`markRefused`).
+    /// The shards of weights whose blob is missing or damaged, without the shards of a refused pull (`markRefused`), which
+    /// no file needs.
     package static func lost(_ db: Database) throws -> [Entry] {
         try Row.mapAll(
             db,
@@ -331,8 +331,8 @@ package enum ShardTable {
             .execute(arguments: [state.rawValue, digest])
     }
 
-    /// Marks a shard as quarantined that arrived with a file whose digest is not the published one; no file references
-    /// it.
+    /// Marks a shard as quarantined because the pulled file that it belongs to does not have the published digest. No
+    /// other file references the shard.
     ///
     /// - Returns: its digest; nil if there is no such shard.
     package static func markRefused(_ shard: Int64, _ db: Database) throws -> ContentDigest? {
