@@ -39,8 +39,8 @@ extension Fleet {
     ///   - graceSeconds: the grace period.
     ///   - allowedShare: the share of the bucket's shards that may be removed, from 0 to 1.
     ///   - dryRun: removes nothing, and only returns the result.
-    /// - Throws: ``FleetError/busy(what:holder:)`` if another collection runs, or if a push ends while this one
-    ///   starts; ``FleetError/inconsistent(place:finding:)``; ``FleetError/removesTooMuch(origin:shards:of:bytes:allowed:)``;
+    /// - Throws: ``FleetError/busy(what:holder:)`` if another collection runs, or if a push ends while this one starts;
+    ///   ``FleetError/inconsistent(place:finding:)``; ``FleetError/removesTooMuch(origin:shards:of:bytes:allowed:)``;
     ///   `CancellationError`.
     @discardableResult
     public func collectGarbage(
@@ -66,7 +66,7 @@ extension Fleet {
         }
     }
 
-    /// The models that have objects below `models/`, by a listing; with their generations, which are unordered.
+    /// The models that have objects below `models/`, from a listing, each with its generations in no order.
     func listedModels() throws -> [String: [Int]] {
         var models: [String: [Int]] = [:]
         try bucket.list("models/") { page in

@@ -110,7 +110,7 @@ struct Ledger: Codable, Sendable, Equatable {
 
     func encoded() throws -> [UInt8] { Array(try JSONEncoder().encode(self)) }
 
-    /// Changes the ledger, repeatedly until no other writer changed it in between.
+    /// Changes the ledger. If another writer has changed it in between, tries again.
     ///
     /// - Parameter body: applies the change to the current ledger; may be called several times.
     /// - Returns: the ledger after the change.

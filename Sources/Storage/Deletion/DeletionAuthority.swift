@@ -13,8 +13,8 @@ import GRDB
 /// 5. **What a rebuild could not read is not garbage** (`RebuildLoss`): until that is settled, shards and manifests
 ///    without rows are kept, because they may belong to lost revisions. So are those that a rebuild found without a
 ///    revision. Dropped KV blocks and replaced records are not such bytes.
-/// 6. **A blob without a row, for an unknown reason, is kept for the grace period**, from the last change of its file. A
-///    blob whose row a transaction has just deleted is not: its deletion was decided with the row.
+/// 6. **A blob without a row, for an unknown reason, is kept for the grace period**, from the last change of its file.
+///    A blob whose row a transaction has just deleted is not: its deletion was decided with the row.
 ///
 /// The transaction that deletes or changes the rows commits before the unlink, so that a crash leaves a file without a
 /// row and never a row without its file. Deletions are cut into slices of 64 blobs, so that a long one does not block

@@ -14,8 +14,8 @@ import Synchronization
 ///     9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 org/name
 ///
 /// `leases/.lock` orders the uses of a revision and its removal. It is held shared while a use is added or a process
-/// starts. It is held exclusively by a removal, from reading the uses until its commit, and by a rebuild or a migration,
-/// so that no process starts meanwhile.
+/// starts. It is held exclusively by a removal, from reading the uses until its commit, and by a rebuild or a
+/// migration, so that no process starts meanwhile.
 package final class LeaseDirectory: Sendable {
     /// A living process and its uses.
     package struct Holder: Sendable {

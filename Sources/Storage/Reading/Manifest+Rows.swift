@@ -7,9 +7,9 @@ extension Manifest {
     /// Both are found by trying each possibility and comparing the digest:
     ///
     /// * whether the commit was the hub's;
-    /// * for a provisional manifest, which of the files that are whole now were pending when it was made. Files arrive in
-    ///   the order of the largest row id of their shards, so the ones that were whole then are the first in this order.
-    ///   Only their number must be tried, the largest first.
+    /// * for a provisional manifest, which of the files that are whole now were pending when it was made. Files arrive
+    ///   in the order of the largest row id of their shards, so the ones that were whole then are the first in this
+    ///   order. Only their number must be tried, the largest first.
     ///
     /// - Returns: the text, whose SHA-256 is `digest`; nil if no revision has the digest, or the rows do not give it: a
     ///   file that arrived later may consist of shards that were stored before.

@@ -18,8 +18,8 @@ extension RevisionRow {
     /// - Parameters:
     ///   - partial: whether more files follow: then the revision has no version yet.
     ///   - lease: the lease whose claims on the shards are released.
-    ///   - origins: URLs of origins, the nearest first. Each counts as checked: it was seen to hold the revision, or the
-    ///     user vouches for it.
+    ///   - origins: URLs of origins, the nearest first. Each counts as checked: it was seen to hold the revision, or
+    ///     the user vouches for it.
     ///   - replacesOrigins: whether `origins` replace those that the revision has; if not, they are added behind them.
     ///   - wanted: the version of the revision; the next free one if it is nil or another revision has it.
     package static func save(
