@@ -93,6 +93,7 @@ public enum StoreError: Error, Sendable, Equatable {
 }
 
 extension StoreError: CustomStringConvertible {
+    /// The failure, and the model, file or origin that it concerns. It names no command of the tool.
     public var description: String {
         switch self {
         case .sourceChanged(let path):

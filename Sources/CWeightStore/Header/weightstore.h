@@ -58,7 +58,7 @@ typedef enum weightstore_status {
     WEIGHTSTORE_INVALID_HANDLE = 2,
     /* The process was forked after the library was used. */
     WEIGHTSTORE_FORKED = 3,
-    /* No such model, revision, file, layer or tensor; or an ambiguous name. */
+    /* No such model, revision, file, layer, expert or tensor; or an ambiguous name. */
     WEIGHTSTORE_NOT_FOUND = 4,
     /* Stored bytes are damaged or missing. */
     WEIGHTSTORE_DAMAGED = 5,

@@ -100,6 +100,7 @@ struct NumberRange: ExpressibleByArgument {
 }
 
 extension Tier: ExpressibleByArgument {
+    /// The tier of this name; nil if there is no such tier.
     public init?(argument: String) {
         // The parser reports the value; the help lists the valid ones.
         guard let tier = try? Tier(argument) else { return nil }

@@ -39,7 +39,8 @@ extension FileDescriptor {
 }
 
 extension StorageError {
-    /// The error for a read of a blob that failed: damage, if bytes of the blob cannot be read.
+    /// The error to throw after a failed read of a blob: ``damaged(path:digest:expected:found:)`` if the disk cannot
+    /// read its bytes, and otherwise `error` itself.
     package static func unreadable(
         _ error: FileError, _ path: String, _ digest: ContentDigest, bytes: Int
     ) -> any Error {

@@ -100,7 +100,7 @@ extension Row {
         try mapAll(fetchCursor(db, sql: sql, arguments: arguments), transform)
     }
 
-    /// As above, for a statement that is compiled already.
+    /// As ``mapAll(_:sql:arguments:_:)``, for a statement that is compiled already.
     package static func mapAll<Value>(
         _ statement: Statement, arguments: StatementArguments? = nil, _ transform: (Row) throws -> Value
     ) throws -> [Value] {

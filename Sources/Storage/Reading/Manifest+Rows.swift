@@ -3,11 +3,13 @@ import GRDB
 extension Manifest {
     /// Creates the manifest of a revision again from its rows.
     ///
-    /// A manifest is canonical text, so the rows of the files determine it, but for two facts that no row contains:
-    /// whether the commit was the hub's, and which files were pending when a provisional manifest was made, of those that
-    /// have arrived since. These arrived after the others, so in the order of the last shard to arrive (the largest id of
-    /// a shard's row) the files that were not pending come first. Each possible number of them is tried, the largest
-    /// first, and the digest compared.
+    /// A manifest is canonical text, so the rows of the files determine it, except for two facts that no row contains.
+    /// Both are found by trying each possibility and comparing the digest:
+    ///
+    /// * whether the commit was the hub's;
+    /// * for a provisional manifest, which of the files that are whole now were pending when it was made. Files arrive
+    ///   in the order of the largest row id of their shards, so the ones that were whole then are the first in this
+    ///   order. Only their number must be tried, the largest first.
     ///
     /// - Returns: the text, whose SHA-256 is `digest`; nil if no revision has the digest, or the rows do not give it: a
     ///   file that arrived later may consist of shards that were stored before.

@@ -1,7 +1,7 @@
 import ModelFormats
 
-/// The numbers of the layers and experts of a revision. Numbers that a caller gives are checked against them, so that a
-/// selection of layers or experts that do not exist is an error, and neither empty nor everything else.
+/// The numbers of the layers and experts of a revision. Numbers that a caller gives are checked against them: without
+/// the check, a selection of layers that do not exist would be empty, and one of experts would be all other tensors.
 package struct TensorNumbers: Sendable {
     private var layers: Set<Int> = []
     private var experts: Set<Int> = []

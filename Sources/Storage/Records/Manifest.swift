@@ -23,8 +23,9 @@ import Support
 ///
 /// `commit` is present if the revision is from a hub. Files are sorted by path, byte by byte. `shard`, `extent` and
 /// `tensor` lines belong to the file above them, in this order: shards in the order of their first use, extents and
-/// tensors in file order. The last field of a line extends to the end of the line, with `\n`, `\r` and `\\` escaped. The text depends only on the files
-/// and the commit, not on the model's name or other contents of the store. Its SHA-256 is the revision's digest.
+/// tensors in file order. The last field of a line extends to the end of the line, with `\n`, `\r` and `\\` escaped.
+/// The text depends only on the files and the commit, not on the model's name or other contents of the store. Its
+/// SHA-256 is the revision's digest.
 package struct Manifest: Equatable {
     /// A file of the revision.
     package struct File: Equatable {

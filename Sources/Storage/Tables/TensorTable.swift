@@ -65,7 +65,8 @@ enum Shape {
         return shape
     }
 
-    /// Parses bytes: the shapes of all tensors of a model are decoded when it is opened.
+    /// Parses the JSON of a shape. It reads bytes, which is fast: a model that is opened decodes the shapes of all its
+    /// tensors.
     private static func parse(_ text: UnsafeBufferPointer<UInt8>) -> [Int]? {
         guard text.count >= 2, text.first == UInt8(ascii: "["), text.last == UInt8(ascii: "]") else { return nil }
         if text.count == 2 { return [] }

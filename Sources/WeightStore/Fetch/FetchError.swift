@@ -38,6 +38,7 @@ public enum FetchError: Error, Sendable, Equatable {
 }
 
 extension FetchError: CustomStringConvertible {
+    /// The failure, and the URL that it concerns.
     public var description: String {
         switch self {
         case .notFound(let what, let url, let status):

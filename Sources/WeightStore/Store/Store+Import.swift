@@ -13,10 +13,10 @@ extension Store {
     ///   - work: counts bytes that are read and hashed, and, as skipped, bytes of files that the store holds.
     ///     Cancelling it, or the task, ends the import.
     /// - Throws: ``StoreError``, ``FormatError``, ``FetchError`` for an origin that cannot be used,
-    ///   ``StoreError/originLacks(origin:revision:reason:)`` or
-    ///   ``StoreError/originUnchecked(origin:revision:reason:)`` if an origin does not pass its check,
-    ///   `CancellationError`. After an error the store holds the same models as before, plus shards that the next
-    ///   import of the same files reuses and that ``collectGarbage(graceSeconds:discardingNewer:dryRun:)`` removes otherwise.
+    ///   ``StoreError/originLacks(origin:revision:reason:)`` or ``StoreError/originUnchecked(origin:revision:reason:)``
+    ///   if an origin does not pass its check, `CancellationError`. After an error the store holds the same models as
+    ///   before, plus shards that the next import of the same files reuses and that
+    ///   ``collectGarbage(graceSeconds:discardingNewer:dryRun:)`` removes otherwise.
     @discardableResult
     public func importModel(_ request: ImportRequest, work: Work = Work()) async throws -> ImportSummary {
         try await work.run { try self.importModelBlocking(request, work: work) }
