@@ -12,7 +12,9 @@ enum CandidateView {
     /// - Parameters:
     ///   - isTemporary: whether they read temporary tables.
     ///   - expression: the expression of each column.
-    ///   - rows: the FROM clause without its keyword, and the clauses after it.
+    ///   - rows: the FROM clause without its keyword, and a WHERE clause that uses a column other than the primary key.
+    ///     SQLite merges a view with the query that reads it, and reports a table of which then no such column is used
+    ///     in the same way as one whose rows the policy counts.
     static func create(
         isTemporary: Bool, _ expression: KeyPath<CandidateColumn, String>, from rows: String
     ) -> String {

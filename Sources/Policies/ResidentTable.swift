@@ -17,7 +17,7 @@ final class ResidentTable {
     /// - Parameter leavesOnly: only KV blocks without children are candidates.
     init(leavesOnly: Bool = false) throws {
         database = try PolicyDatabase(nil)
-        let rows = leavesOnly ? "resident WHERE children = 0" : "resident"
+        let rows = "resident WHERE children \(leavesOnly ? "=" : ">=") 0"
         try database.execute(
             """
             PRAGMA temp_store = MEMORY;
