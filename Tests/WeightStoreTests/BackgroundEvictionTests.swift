@@ -8,13 +8,14 @@ import Testing
 /// The eviction that a process makes every few seconds while it keeps a store open, here called by the test.
 @Suite(.blocking) struct BackgroundEvictionTests {
     let directory = try! TemporaryDirectory()
-    let heard = LogListener.Lines()
+    let heard: LogListener.Lines
     let store: Store
 
     init() throws {
-        let heard = heard
+        let lines = LogListener.Lines()
+        heard = lines
         store = try Store(
-            at: directory("store"), create: true, logger: Logger(label: "test") { _ in LogListener(heard: heard) })
+            at: directory("store"), create: true, logger: Logger(label: "test") { _ in LogListener(heard: lines) })
     }
 
     private func count(_ text: String) -> Int { heard.lines.withLock { lines in lines.count { $0.contains(text) } } }

@@ -137,7 +137,8 @@ import Testing
     @Test(
         "a policy that uses no column of the shards except their number is accepted on every tier",
         arguments: [
-            "SELECT shard_id FROM candidate", "SELECT shard_id FROM candidate ORDER BY random()",
+            "SELECT shard_id FROM candidate", "SELECT shard_id FROM temp.candidate",
+            "SELECT shard_id FROM candidate ORDER BY random()",
             "SELECT shard_id, 1.0 AS priority FROM candidate ORDER BY shard_id DESC",
             "SELECT shard_id FROM candidate WHERE (SELECT count(*) FROM candidate) > 0",
             "SELECT shard_id FROM candidate AS a WHERE EXISTS (SELECT 1 FROM candidate WHERE shard_id > a.shard_id)",
