@@ -7,8 +7,8 @@ enum CandidateView {
     static let name = "candidate"
     static let source = "candidate_source"
 
-    /// The statements that create both views, unless they exist: temporary ones on every tier, so that a policy may call
-    /// the view `temp.candidate`.
+    /// The statements that create both views, unless they exist. They are temporary on every tier, so that a policy may
+    /// call the view `temp.candidate`.
     ///
     /// - Parameters:
     ///   - expression: the expression of each column.

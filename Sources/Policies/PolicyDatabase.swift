@@ -99,8 +99,8 @@ package final class PolicyDatabase {
 
     // MARK: Policies
 
-    /// Checks a policy: it must be one allowed SELECT that returns the required columns, also with a limit, as evictions
-    /// run it.
+    /// Checks a policy: it must be one allowed SELECT that returns the required columns, also with a limit, with which
+    /// evictions run it.
     ///
     /// - Throws: ``PolicyError/refused(policy:line:message:)``.
     package func check(_ policy: Policy) throws { _ = try compile(policy, limit: 1) }
