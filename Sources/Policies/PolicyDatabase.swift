@@ -99,10 +99,11 @@ package final class PolicyDatabase {
 
     // MARK: Policies
 
-    /// Checks a policy: it must be one allowed SELECT that returns the required columns.
+    /// Checks a policy: it must be one allowed SELECT that returns the required columns, also with a limit, with which
+    /// evictions run it.
     ///
     /// - Throws: ``PolicyError/refused(policy:line:message:)``.
-    package func check(_ policy: Policy) throws { _ = try compile(policy, limit: nil) }
+    package func check(_ policy: Policy) throws { _ = try compile(policy, limit: 1) }
 
     /// Compiles a policy.
     ///

@@ -17,7 +17,7 @@ final class ResidentTable {
     /// - Parameter leavesOnly: only KV blocks without children are candidates.
     init(leavesOnly: Bool = false) throws {
         database = try PolicyDatabase(nil)
-        let rows = leavesOnly ? "resident WHERE children = 0" : "resident"
+        let rows = "resident WHERE children \(leavesOnly ? "=" : ">=") 0"
         try database.execute(
             """
             PRAGMA temp_store = MEMORY;
@@ -27,7 +27,7 @@ final class ResidentTable {
             ) STRICT;
             CREATE TABLE moment (now REAL NOT NULL) STRICT;
             INSERT INTO moment (now) VALUES (0);
-            \(CandidateView.create(isTemporary: false, \.resident, from: rows))
+            \(CandidateView.create(\.resident, from: rows))
             """)
         let (names, parameters) = (CandidateColumn.all.map(\.name), values.map { _ in "?" })
         insertRow = try database.prepare(

@@ -25,8 +25,7 @@ public enum StoreError: Error, Sendable, Equatable {
     /// A model directory lacks files that its index names.
     case incomplete(path: String, missing: [String])
     /// An import that moved files out of `source` was interrupted, and its files are in `revision`. The files that are
-    /// in `source` now are neither the rest of that import nor clearly other files; or that import was into another
-    /// model.
+    /// in `source` now are neither the rest of that import nor clearly other files.
     case moveInterrupted(source: String, revision: String)
     /// An interrupted `import --move` into another model still has files in the source: what is left of them would
     /// become an incomplete model.

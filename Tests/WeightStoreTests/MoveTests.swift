@@ -221,6 +221,12 @@ import Testing
             Issue.record("\(String(describing: error))")
             return
         }
+        // The import of a directory above, under its own name, is one into another model, too.
+        var above = request(move: move)
+        above.source = directory.path
+        #expect(throws: StoreError.moveIntoAnother(source: directory("model"), model: "model")) {
+            try store.importModelBlocking(above)
+        }
         #expect(try files("model").keys.sorted() == ["config.json"])
         // Once the move is complete, other files of the directory are another model.
         try store.importModelBlocking(request(move: true))

@@ -37,9 +37,10 @@ struct Pull {
         let revision: Int64
         if let known {
             revision = known
-            try name(known, ref)
         } else {
             let (files, headers) = try describe(remote.files)
+            // A pull that is refused leaves no revision, and moves no ref.
+            try request.selection.check(TensorNumbers(files), of: "\(request.model)@\(request.revision)")
             prefixes = headers
             revision = try save(Manifest(commit: remote.commit, files: files), ref)
         }
@@ -55,7 +56,10 @@ struct Pull {
         let digest = try store.catalog.read { db in try RevisionTable.initialDigest(of: revision, db) }
         let held = try digest.map { try store.heldRevision("\(request.model)@\($0.hex)") }
         defer { withExtendedLifetime(held) {} }
-        try held?.check(request.selection)
+        if known != nil {
+            try held?.check(request.selection)
+            try name(revision, ref)
+        }
         try store.fetch(request.selection, of: revision, from: origin, prefixes: prefixes, work)
         return try summary(revision, remote)
     }

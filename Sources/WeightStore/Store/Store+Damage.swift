@@ -121,7 +121,8 @@ extension Store {
             if damage.state == .missing {
                 // The directory may have been unmounted since the shard was read.
                 try StoreIdentity.require(blobs, db)
-                if try !FileSystem.isAbsent(blobs.path(shard.digest)) { return nil }
+                // As a read finds it: a link to nothing is no file.
+                if try FileSystem.status(blobs.path(shard.digest)) != nil { return nil }
             }
             try ShardTable.mark(shard.digest, as: damage.state, db)
             if damage.state == .quarantined { try moveToQuarantine(shard.digest) }

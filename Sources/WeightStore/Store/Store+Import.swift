@@ -119,7 +119,8 @@ extension Store {
         // Links that the moves have not stored keep their targets. The source may have no files left.
         let sources = (try? request.sources(store: path)) ?? []
         for move in moves {
-            let source = sources.first { ByteText($0.location) == ByteText(move.source) }
+            // The source of the move, or a directory above it.
+            let source = sources.first { SourceBounds.contains($0.location, move.source) }
             if let model = source?.model ?? request.name {
                 try InterruptedMove.requireNone(of: move, intoAnotherThan: model)
             }
