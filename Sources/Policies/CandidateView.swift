@@ -12,9 +12,7 @@ enum CandidateView {
     ///
     /// - Parameters:
     ///   - expression: the expression of each column.
-    ///   - rows: the FROM clause without its keyword, and a WHERE clause that uses a column other than the primary key.
-    ///     SQLite merges a view with the query that reads it, and reports a table of which then no such column is used
-    ///     in the same way as one whose rows the policy counts.
+    ///   - rows: the FROM clause without its keyword, and the clauses after it.
     static func create(_ expression: KeyPath<CandidateColumn, String>, from rows: String) -> String {
         """
         CREATE TEMP VIEW IF NOT EXISTS \(source) AS

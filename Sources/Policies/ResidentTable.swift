@@ -17,7 +17,7 @@ final class ResidentTable {
     /// - Parameter leavesOnly: only KV blocks without children are candidates.
     init(leavesOnly: Bool = false) throws {
         database = try PolicyDatabase(nil)
-        let rows = "resident WHERE children \(leavesOnly ? "=" : ">=") 0"
+        let rows = leavesOnly ? "resident WHERE children = 0" : "resident"
         try database.execute(
             """
             PRAGMA temp_store = MEMORY;
