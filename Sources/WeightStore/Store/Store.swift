@@ -98,7 +98,7 @@ public final class Store: Sendable {
         self.blobs = blobs
         recorder = AccessRecorder(path)
         tiers = TierSet(recorder: recorder) { blobs.path($0) }
-        cores = Processors.count
+        cores = SystemCores.count
         reserve = Reserve(path: path + "/reserve")
         let parts: (LeaseDirectory, Catalog)
         do {
