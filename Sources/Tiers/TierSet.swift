@@ -6,7 +6,9 @@ import Synchronization
 
 /// The options of a tier, which apply when it is opened.
 public struct TierOptions: Sendable {
-    /// The most bytes; nil means half of the free memory, or nine tenths of the free memory of a GPU.
+    /// The most bytes. Nil means the memory that is available to the process, within the limits of its container: all of
+    /// it in RAM, half of it if the pages are locked or on the device `host`, and nine tenths of the free memory of a
+    /// GPU.
     public var budget: Int?
     /// Whether to lock the pages of the RAM tier in memory, so that the kernel cannot reclaim them.
     public var locksPages = false
@@ -75,9 +77,12 @@ package final class TierSet: Sendable {
         switch tier {
         case .ram:
             let threads = try WorkerThreads(count: Self.readers)
+            // The kernel reclaims mapped pages when other memory is needed, but not locked ones: a process that locks
+            // all memory ends the next one that needs some, or itself.
+            let share = options.locksPages ? 2 : 1
             return MemoryTier(
                 tier, medium: RAMMedium(threads: threads, locksPages: options.locksPages),
-                budget: try options.budget ?? DeviceName.host.open().memory().free / 2, order: order,
+                budget: try options.budget ?? DeviceName.host.open().memory().free / share, order: order,
                 watermarks: options.watermarks,
                 fetcher: fetcher, recorder: recorder, path: path)
         case .device(let name):

@@ -23,7 +23,7 @@ struct Load: ParsableCommand {
                 + "tensors that stack all experts are loaded whole.",
             valueName: "experts"))
     var experts: NumberRange?
-    @Option(help: ArgumentHelp("The size limit of the tier.", valueName: "size")) var budget: ByteSize?
+    @Option(help: TierBudget.help) var budget: ByteSize?
     @Option(
         help: ArgumentHelp(
             "The eviction policy for a full budget (weightstore policy ls).", valueName: "name"))
@@ -42,7 +42,7 @@ struct Load: ParsableCommand {
     }
 
     func validate() throws {
-        try OptionRange.check("--budget", budget, atLeast: 1, "leave it out for half of the free memory")
+        try OptionRange.check("--budget", budget, atLeast: 1, "leave it out for the default")
     }
 
     func run() throws {

@@ -33,7 +33,8 @@ public enum FetchError: Error, Sendable, Equatable {
     case noOrigin(name: String)
     /// The URL is not that of an origin, or a setting of its connections cannot be used.
     case unusable(url: String, reason: String)
-    /// The credentials for the origin are missing, or cannot be sent. No request was sent.
+    /// The credentials for the origin are missing or cannot be sent, or those for the proxy are rejected. The origin
+    /// received no request.
     case badCredentials(url: String, reason: String)
 }
 
