@@ -12,9 +12,18 @@ extension DatabaseError {
 extension Row {
     /// The value of a column, exactly as the column stores it: SQLite would read the text "much" as the number 0.
     ///
-    /// - Throws: `DatabaseError.damaged` for a value of another type, and for NULL unless the type is optional.
+    /// - Throws: `DatabaseError.damaged` for NULL, and for a value of another type.
     package func value<Value: DatabaseValueConvertible>(_ column: String) throws -> Value {
-        try decoded(Value.self, column)
+        guard let value = Value.fromDatabaseValue(try stored(column)) else { throw damaged(column) }
+        return value
+    }
+
+    /// As above; nil for NULL.
+    package func value<Value: DatabaseValueConvertible>(_ column: String) throws -> Value? {
+        let stored = try stored(column)
+        if stored.isNull { return nil }
+        guard let value = Value.fromDatabaseValue(stored) else { throw damaged(column) }
+        return value
     }
 
     /// A number whose magnitude is less than 2⁶², so that a sum or a difference of two of them does not overflow.
@@ -51,7 +60,7 @@ extension Row {
     package func ordinal(_ column: String) throws -> Int? { try number(column, in: 0...Int.max) }
 
     private func number(_ column: String, in range: ClosedRange<Int>) throws -> Int? {
-        let stored = try decoded(DatabaseValue.self, column)
+        let stored = try stored(column)
         if stored.isNull { return nil }
         guard let number = Int.fromDatabaseValue(stored), range ~= number else { throw damaged(column) }
         return number
@@ -74,11 +83,8 @@ extension Row {
         return word
     }
 
-    private func decoded<Value: DatabaseValueConvertible>(_ type: Value.Type, _ column: String) throws -> Value {
-        do {
-            guard let value = Value.fromDatabaseValue(try decode(forColumn: column)) else { throw damaged(column) }
-            return value
-        } catch is RowDecodingError { throw damaged(column) }
+    private func stored(_ column: String) throws -> DatabaseValue {
+        do { return try decode(forColumn: column) } catch is RowDecodingError { throw damaged(column) }
     }
 
     package func damaged(_ column: String) -> DatabaseError {
