@@ -22,6 +22,9 @@ import Tiers
 public enum StoreError: Error, Sendable, Equatable {
     /// A source file changed while an import read it.
     case sourceChanged(path: String)
+    /// A blob of a Hugging Face cache does not have the digest that its name says, and that the hub has published;
+    /// `found` is the digest of its bytes.
+    case blobDiffers(path: String, found: String)
     /// A model directory lacks files that its index names.
     case incomplete(path: String, missing: [String])
     /// An import that moved files out of `source` was interrupted, and its files are in `revision`. The files that are
@@ -97,6 +100,11 @@ extension StoreError: CustomStringConvertible {
         switch self {
         case .sourceChanged(let path):
             "\(path): changed while it was read. Nothing was imported."
+        case .blobDiffers(let path, let found):
+            """
+            \(path): damaged: its bytes have the \(found), which is not the digest that names the blob in the cache. Remove \
+            it from the cache, and download the model again.
+            """
         case .incomplete(let path, let missing):
             """
             \(path): incomplete: \(missing.prefix(5).joined(separator: ", "))\

@@ -28,6 +28,11 @@ struct Load: ParsableCommand {
         help: ArgumentHelp(
             "The eviction policy for a full budget (weightstore policy ls).", valueName: "name"))
     var policy: String?
+    @Flag(
+        help: ArgumentHelp(
+            "Hash what is loaded. A damaged shard is moved to quarantine and fetched from an origin; without one, the exit "
+                + "status is 3."))
+    var verify = false
     @Flag(help: "Lock the pages in RAM.") var lock = false
     @Flag(help: "Hold the loaded tensors until Ctrl-C.") var hold = false
     @OptionGroup var options: StoreOptions
@@ -53,7 +58,8 @@ struct Load: ParsableCommand {
         try store.open(
             to,
             TierOptions(
-                budget: budget?.bytes, locksPages: lock, policy: try policy.map { try store.policy($0) } ?? .lru))
+                budget: budget?.bytes, locksPages: lock, verifies: verify,
+                policy: try policy.map { try store.policy($0) } ?? .lru))
         let picture = TierPicture(store, revision, to)
         let lease: Lease
         do {

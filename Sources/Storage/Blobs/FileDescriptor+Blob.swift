@@ -1,4 +1,6 @@
+import Crypto
 import Files
+import Support
 
 extension FileDescriptor {
     /// Opens a blob for reading.
@@ -35,6 +37,30 @@ extension FileDescriptor {
     ) throws(StorageError) {
         if status.bytes == bytes { return }
         throw .damaged(path: path, digest: digest, expected: "\(bytes) bytes", found: "\(status.bytes) bytes")
+    }
+}
+
+extension FileDescriptor {
+    /// Requires that the bytes of a blob have its digest, by the page cache. Throws as `blob(_:digest:bytes:)`, and
+    /// `CancellationError`.
+    package static func verifyBlob(_ path: String, digest: ContentDigest, bytes: Int, _ work: Work) throws {
+        let file = try blob(path, digest: digest, bytes: bytes)
+        let buffer = Buffer(bytes: min(bytes, BufferPool.bufferBytes))
+        var hasher = SHA256()
+        var offset = 0
+        do {
+            while offset < bytes {
+                try work.check()
+                let room = buffer.writableBytes(min(buffer.capacity, bytes - offset))
+                let count = try file.read(at: offset, into: room)
+                hasher.update(bufferPointer: UnsafeRawBufferPointer(rebasing: room[..<count]))
+                // A file that became shorter meanwhile has another digest.
+                offset += room.count
+            }
+        } catch let error as FileError {
+            throw StorageError.unreadable(error, path, digest, bytes: bytes)
+        }
+        try StorageError.check(ContentDigest(hasher.finalize()), is: digest, of: path)
     }
 }
 

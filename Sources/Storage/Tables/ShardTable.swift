@@ -99,6 +99,17 @@ package enum ShardTable {
             arguments: [bytes, head])
     }
 
+    /// The present shards of this size and with the same first bytes.
+    package static func present(bytes: Int, head: Int64, _ db: Database) throws -> [ShardFacts] {
+        try Row.mapAll(
+            db.cachedStatement(
+                sql: """
+                    SELECT digest, bytes, kind, layer, head FROM shard WHERE bytes = ? AND head = ? AND state = 'present'
+                    """),
+            arguments: [bytes, head]
+        ) { row in try ShardFacts(row) }
+    }
+
     /// Whether a shard of the same size and with the same first bytes has a row, in whatever state it is.
     package static func isKnown(bytes: Int, head: Int64, _ db: Database) throws -> Bool {
         try Bool.fetchValue(

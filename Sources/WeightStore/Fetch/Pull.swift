@@ -162,15 +162,14 @@ struct Pull {
             throw FetchError.noOrigin(name: file.remote.name)
         }
         var hasher = SHA256()
-        var git = Insecure.SHA1()
-        git.update(data: Array("blob \(content.bytes)\u{0}".utf8))
+        var git = GitHasher(bytes: content.bytes)
         try store.forEachRun(content, work) {
             hasher.update(bufferPointer: $0)
-            git.update(bufferPointer: $0)
+            git.update($0)
         }
         content.digest = ContentDigest(hasher.finalize())
         content.isHashed = true
-        let found = Hex.encode(git.finalize())
+        let found = git.finish()
         if let expected = file.remote.gitObject, expected != found {
             throw FetchError.wrongDigest(
                 url: "\(url) \(file.remote.name)", expected: "git object \(expected)", found: "git object \(found)")

@@ -75,6 +75,23 @@ extension Store {
         }
     }
 
+    /// Hashes the blob of a present shard. A damaged one is moved to quarantine.
+    ///
+    /// - Returns: whether the shard is present, and its blob is whole.
+    func isWhole(_ digest: ContentDigest, _ work: Work) throws -> Bool {
+        guard let shard = try catalog.read({ db in try ShardTable.find(digest, db) }), shard.state == .present else {
+            return false
+        }
+        let found = try damage(of: shard, Buffer(bytes: BufferPool.bufferBytes)) { _ in try work.check() }
+        guard let found else { return true }
+        if shard.kind == .kv {
+            try dropKVBlock(digest, isMissing: found.state == .missing)
+        } else {
+            _ = try setAside(shard, found, work)
+        }
+        return false
+    }
+
     /// Compares the blob of a present shard with its digest, from the disk. A disk may return wrong bytes once; only damage
     /// that is read twice is damage.
     ///
