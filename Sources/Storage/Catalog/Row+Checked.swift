@@ -14,14 +14,23 @@ extension DatabaseError {
 extension Row {
     /// The value of a column, exactly as the column stores it: SQLite would read the text "much" as the number 0.
     ///
-    /// - Throws: `DatabaseError.damaged` for NULL, and for a value of another type.
+    /// - Throws: `DatabaseError.damaged` for a value of another type, and for NULL unless the type is optional.
     package func value<Value: DatabaseValueConvertible>(_ column: String) throws -> Value {
         guard let value = Value.fromDatabaseValue(try stored(column)) else { throw damaged(column) }
         return value
     }
 
-    /// As above; nil for NULL.
-    package func value<Value: DatabaseValueConvertible>(_ column: String) throws -> Value? {
+    /// As above. The optional columns of a tensor have overloads of their own: a generic `Optional` costs more than the
+    /// rest of the row.
+    package func value(_ column: String) throws -> String? { try optional(column) }
+
+    /// As above.
+    package func value(_ column: String) throws -> ContentDigest? { try optional(column) }
+
+    /// As above.
+    package func value(_ column: String) throws -> Int64? { try optional(column) }
+
+    private func optional<Value: DatabaseValueConvertible>(_ column: String) throws -> Value? {
         let stored = try stored(column)
         if stored.isNull { return nil }
         guard let value = Value.fromDatabaseValue(stored) else { throw damaged(column) }
