@@ -332,6 +332,10 @@ enum KnownSequences {
             [write(0, 0), publish(0), pullLayer(1), .run(.rebuild), pull, export("x")]
         ),
         (
+            "a pull of a layer that the model does not have is refused, and changes nothing",
+            [write(0, 4), publish(0), pullLayer(1), pull, export("x")]
+        ),
+        (
             "a pull that was killed is resumed",
             [
                 write(0, 0), publish(0), .kill(.pull(layer: nil), call: "rename", ordinal: 2),

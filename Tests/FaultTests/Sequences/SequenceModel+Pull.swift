@@ -87,12 +87,14 @@ extension SequenceModel {
     }
 
     /// Whether the rules allow that a pull is refused with a status.
-    func mayRefusePull(_ status: Int32, _ old: SequenceState) -> Bool {
+    func mayRefusePull(_ layer: Int?, _ status: Int32, _ old: SequenceState) -> Bool {
         let hasDirectory = listing.keys(of: SequenceHub.model).contains { key in
             listing.revisions[key]?.origins.contains { SequenceState.place(of: $0) != nil } ?? false
         }
+        // A model whose tensors are in no file with their format's name has no layers.
+        let hasLayers = old.hub?.revisions.last?.keys.contains { $0.hasSuffix(".safetensors") } ?? false
         return switch status {
-        case 2: old.hub.map { $0.isOpen && $0.revisions.isEmpty } ?? false
+        case 2: old.hub?.isOpen == true && (layer == nil ? old.hub?.revisions.isEmpty == true : !hasLayers)
         case 5: quota != nil
         // A directory cannot list models.
         case 6: hasDirectory
