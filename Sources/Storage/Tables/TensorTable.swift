@@ -14,7 +14,8 @@ package enum TensorTable {
                 INSERT INTO tensor (file_id, name, dtype, shape, offset, bytes, stack, layer, expert)
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """)
-        for tensor in tensors {
+        // In the order of the primary key: each page of the table is then written once.
+        for tensor in tensors.sorted(by: { $0.name.precedes(inBytes: $1.name) }) {
             let place = TensorPlace(tensorName: tensor.name)
             try insert.execute(arguments: [
                 file, tensor.name, tensor.dtype, Shape.encode(tensor.shape), tensor.offset, tensor.bytes,
