@@ -56,7 +56,8 @@ struct ShardJoin {
 
     private func frontMemoryNeeded(_ bytes: Int) -> Int {
         if bytes == 0 || front != nil { return 0 }
-        return ShardPlan.hasFront(readFront + bytes, of: frontBytes) ? frontBytes - readFront : bytes
+        return bytes == missingFront || ShardPlan.hasFront(readFront + bytes, of: frontBytes)
+            ? frontBytes - readFront : bytes
     }
 
     /// Reads a tensor of the shard.
@@ -110,7 +111,8 @@ struct ShardJoin {
     private mutating func readFront(_ range: Range<Int>, _ offset: Int, _ read: Read) throws {
         missingFront -= range.count
         readFront += range.count
-        guard ShardPlan.hasFront(readFront, of: frontBytes) else {
+        // The padding of small tensors may be most of the front.
+        guard missingFront == 0 || ShardPlan.hasFront(readFront, of: frontBytes) else {
             let bytes = try [UInt8](unsafeUninitializedCapacity: range.count) { memory, count in
                 try read(offset, UnsafeMutableRawBufferPointer(start: memory.baseAddress, count: range.count))
                 count = range.count
