@@ -337,9 +337,10 @@ extension SequenceModel {
             }
             removedAfterBackup.insert(key)
         }
+        // The checks of a catalog that is not older count.
+        if !mayBeCurrent { checked = [] }
         listing = after
         self.newest = nil
-        checked = []
     }
 
     /// Checks that newer revisions are listed. Those that were removed after the backup may be listed again.
