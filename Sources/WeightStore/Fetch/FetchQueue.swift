@@ -40,7 +40,7 @@ struct FetchQueue {
     private let files: [FetchFile]
     private var file = -1
     /// The numbers of the file's wanted extents, in the order in which they are fetched: first in file order, then
-    /// those of scattered shards, shard by shard.
+    /// those of scattered shards, group by group.
     private var order: [Int] = []
     private var position = 0
     /// The number of bytes of the extent that are in jobs already.
@@ -145,13 +145,36 @@ struct FetchQueue {
         done = 0
     }
 
+    /// The scattered shards, in groups that are each fetched in file order. The packs of a layer are made of tensors that
+    /// are neighbours in the file, so a group needs few requests; a pack alone needs one for almost every tensor. All of
+    /// a group may be open and wait in memory, also while the end of the group before it arrives.
+    private static func groups(of scattered: Set<Int>, _ plan: ShardPlan) -> [[Int]] {
+        var groups: [[Int]] = []
+        var bytes = 0
+        for shard in scattered.sorted() {
+            let isFull =
+                groups.last.map { $0.count >= limits.openShards / 2 } ?? true
+                || plan.shards[shard].bytes > limits.bufferBytes / 2 - bytes
+            if isFull {
+                groups.append([])
+                bytes = 0
+            }
+            groups[groups.count - 1].append(shard)
+            bytes += plan.shards[shard].bytes
+        }
+        return groups
+    }
+
     private mutating func beginFile() {
         let (plan, wanted) = (files[file].plan, files[file].wanted)
         let scattered = plan.scatteredShards(Self.limits, among: wanted)
         order = plan.extents.indices.filter { index in
             wanted.contains(plan.extents[index].shard) && !scattered.contains(plan.extents[index].shard)
         }
-        order += scattered.sorted().flatMap { plan.extentNumbers(of: $0) }
+        for group in Self.groups(of: scattered, plan) {
+            let extents = group.flatMap { plan.extentNumbers(of: $0) }
+            order += group.count == 1 ? extents : extents.sorted()
+        }
         // The bytes do not arrive in the order of the file.
         if !scattered.isEmpty { files[file].hash?.giveUp() }
         position = 0
