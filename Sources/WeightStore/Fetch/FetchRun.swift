@@ -1,5 +1,6 @@
 import Dispatch
 import Files
+import Glibc
 import ModelFormats
 import Support
 import Synchronization
@@ -22,6 +23,10 @@ final class FetchRun: Sendable {
     static let buffers = 20
     /// The most bytes between the tensors of a file. Only a malformed file, such as a GGUF with holes, has more.
     static let mostOutside = 512 << 20
+
+    /// The most shards that are complete and not committed: each has two open files, and a disk may be slower than the
+    /// origin.
+    private static let mostUncommitted = max(OpenFiles.limit / 16, 8)
 
     private let store: Store
     private let origin: any ModelOrigin
@@ -82,7 +87,7 @@ final class FetchRun: Sendable {
             defer { withExtendedLifetime(buffer) {} }
             guard failure.first == nil else { return }
             do {
-                try work.check()
+                try waitForCommits()
                 guard
                     let job = try queue.withLock({
                         try $0.next(atMost: rangeBytes.load(ordering: .relaxed), open: begin)
@@ -96,6 +101,14 @@ final class FetchRun: Sendable {
             } catch {
                 return failure.record(error)
             }
+        }
+    }
+
+    private func waitForCommits() throws {
+        try work.check()
+        while committer.uncommitted > Self.mostUncommitted, failure.first == nil {
+            usleep(5000)
+            try work.check()
         }
     }
 

@@ -66,6 +66,10 @@ final class ShardCommitter: Sendable {
     private let failed: @Sendable (any Error) -> Void
     private let queue = DispatchQueue(label: "weightstore.commit")
     private let pending = Mutex(Pending())
+    private let added = Atomic<Int>(0)
+
+    /// The number of shards that were added and are not committed. Their files are open.
+    var uncommitted: Int { added.load(ordering: .relaxed) }
 
     /// - Parameters:
     ///   - staging: the folder of this process's lease in `staging/`.
@@ -88,6 +92,7 @@ final class ShardCommitter: Sendable {
     }
 
     func add(_ finished: Finished) {
+        added.add(1, ordering: .relaxed)
         let isFull = pending.withLock { pending in
             pending.shards.append(finished)
             pending.bytes += finished.facts.bytes
@@ -112,6 +117,7 @@ final class ShardCommitter: Sendable {
             return pending
         }
         if batch.shards.isEmpty && batch.complete.isEmpty { return }
+        defer { added.subtract(batch.shards.count, ordering: .relaxed) }
         do {
             let new = batch.shards.filter { $0.staged != nil }
             if !new.isEmpty { try makeRoom(new.saturatingSum(\.facts.bytes)) }
