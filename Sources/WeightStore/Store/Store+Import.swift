@@ -51,7 +51,8 @@ extension Store {
         work.expect(bytes)
         let run = ImportRun(
             catalog: catalog, blobs: blobs, staging: try stagingDirectory(), lease: leases.name, cores: cores,
-            work: work, makeRoom: { [weak self] bytes in try self?.makeRoomForImport(bytes, work) })
+            rules: request.rules, work: work,
+            makeRoom: { [weak self] bytes in try self?.makeRoomForImport(bytes, work) })
         var summary = ImportSummary(
             revisions: [], bytes: bytes, written: 0, skippedBytes: 0, moved: moves.removed.count,
             skipped: sources.flatMap(\.skipped) + moves.skipped)
@@ -66,6 +67,7 @@ extension Store {
         let locations = Set(sources.flatMap(\.files).map { ByteText($0.location) })
         summary.moved += importer.remover.removed.count { locations.contains(ByteText($0)) }
         summary.skipped += importer.skipped + importer.remover.skipped
+        summary.warnings = importer.warnings
         do {
             // The revision has replaced unfinished ones.
             if request.move { try finishRemovals(work) }
