@@ -13,6 +13,15 @@ extension FileFormat {
         return .foreignContent(found, expected: rawValue)
     }
 
+    /// Whether a name says that the file is a part of one of this format, which was divided by size, and not complete:
+    /// `model.gguf-split-a`, `model.safetensors.part1`. Such parts are published, and joined before they are used.
+    func isPart(_ path: String) -> Bool {
+        guard let reader, FileFormat(path: path) != self else { return false }
+        let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
+        let name = slash.map { String(decoding: path.utf8[$0...], as: UTF8.self) } ?? path
+        return reader.fileExtensions.contains { name.lowercased().contains(".\($0)") }
+    }
+
     /// A name for the content that begins with these bytes.
     private static func foreignContent(_ head: [UInt8]) -> String? {
         guard head.count >= 8 else { return nil }

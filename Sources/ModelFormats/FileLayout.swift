@@ -60,7 +60,7 @@ public struct FileLayout: Sendable, Hashable {
                 throw FormatError(file: source.name, offset: 0, problem: problem)
             }
             return try read(source, format: format)
-        } catch let error as FormatError where format == .other || rules.keepsOpaque {
+        } catch let error as FormatError where format == .other || rules.keepsOpaque || format.isPart(path) {
             return FileLayout(format: .other, bytes: source.count, tensors: [], metadata: [:], warnings: [error])
         }
     }

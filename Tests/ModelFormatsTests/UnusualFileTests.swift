@@ -71,6 +71,22 @@ struct UnusualFileTests {
         #expect(kept.format == .other && kept.warnings.map(\.problem) == [.dataEnd(expected: 4, found: 3)])
     }
 
+    @Test(
+        "a part of a file that was divided by size is kept without tensors, because its name says that it is a part",
+        arguments: ["m.gguf-split-a", "sub/M.GGUF.part1", "m.gguf.00"])
+    func parts(path: String) throws {
+        let whole = GGUFBuilder(tensors: [.init(name: "t", shape: [64])]).build().bytes
+        let part = Array(whole.dropLast(100))
+        let layout = try read(part, as: path)
+        #expect(layout.format == .other && layout.warnings.count == 1)
+        #expect(throws: FormatError.self) { try read(part, as: path, ReadingRules(isStrict: true)) }
+        for name in ["m.gguf", "gguf/sha256-1", "a.gguf/blob", "m.safetensors.part1"] {
+            #expect(throws: FormatError.self, "\(name)") { try read(part, as: name) }
+        }
+        // One that is whole is read.
+        #expect(try read(whole, as: path).tensors.count == 1)
+    }
+
     // MARK: GGUF
 
     @Test("a tensor of an unknown type extends to the next offset", arguments: [36, 43, 144, .max] as [UInt32])
