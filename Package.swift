@@ -127,7 +127,7 @@ let tests: [Target] = [
             "Support", "DeviceMemory", "Migrations", "ModelFormats", .product(name: "GRDB", package: "GRDB.swift"),
         ],
         path: "Tests/TestSupport"),
-    .testTarget(name: "SupportTests", dependencies: ["Support"]),
+    .testTarget(name: "SupportTests", dependencies: ["Support", "TestSupport"]),
     .testTarget(name: "ModelFormatsTests", dependencies: ["ModelFormats"]),
     .testTarget(name: "KVCompressionTests", dependencies: ["KVCompression"]),
     .testTarget(name: "DeviceMemoryTests", dependencies: ["Support", "DeviceMemory", "TestSupport"]),

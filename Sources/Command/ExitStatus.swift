@@ -21,7 +21,7 @@ enum ExitStatus: Int32 {
     static let help = """
         Exit status: 0 success; 1 any other failure; 2 no such model, revision, file or tensor; 3 stored bytes are \
         damaged or missing; 4 pinned, in use, or lost a race with another writer; 5 disk or quota full; 6 invalid \
-        input, or files to import that are incomplete or violate their format; 7 no store, one that cannot be \
+        input, or files to import that are damaged, incomplete or violate their format; 7 no store, one that cannot be \
         opened, or one whose catalog and blobs do not belong together; 8 origin unreachable; 9 the origin requires a \
         token or credentials; 10 the origin sent unexpected bytes; 11 the store is behind the fleet; 12 an origin could not be \
         checked; 64 wrong usage; 130 interrupted.
@@ -54,8 +54,8 @@ enum ExitStatus: Int32 {
         case .pinned, .inUse, .originNeeded, .neededElsewhere, .storage(.busy), .storage(.olderProcesses): .held
         case .quotaFull, .file(.diskFull): .diskFull
         case .originUnchecked: .unchecked
-        case .incomplete, .sourceChanged, .originLacks, .moveInterrupted, .moveIntoAnother, .format, .storage(.invalid),
-            .file(.tooLarge), .policy(.refused):
+        case .blobDiffers, .incomplete, .sourceChanged, .originLacks, .moveInterrupted, .moveIntoAnother, .format,
+            .storage(.invalid), .file(.tooLarge), .policy(.refused):
             .badInput
         case .storage(.notFound), .storage(.ambiguous), .storage(.removed): .notFound
         case .storage(.damaged), .storage(.missing), .storage(.tooManyMissing): .damaged

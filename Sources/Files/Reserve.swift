@@ -4,8 +4,8 @@ import Glibc
 /// open a database nor commit a removal.
 ///
 /// Opening a store on a full disk releases the reserve; closing the store restores as much of it as possible, so that
-/// `ls` does not use up the space that `gc` needs. So do a removal and a collection (`SpareReserve`). An import, which may fill the disk, starts only with the reserve in
-/// place.
+/// `ls` does not use up the space that `gc` needs. So do a removal and a collection (`SpareReserve`). An import, which
+/// may fill the disk, starts only with the reserve in place.
 package struct Reserve {
     /// The full size.
     package static let bytes = 8 << 20

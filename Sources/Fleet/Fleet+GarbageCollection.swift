@@ -25,7 +25,7 @@ public struct BucketCollectionSummary: Sendable, Codable {
 extension Fleet {
     /// The share of a bucket's shards that a collection may remove unless the caller allows more.
     public static let defaultRemovedShare = 0.1
-    /// A collection of at most this many shards is never refused.
+    /// A collection that removes at most this many shards is never refused.
     static let freelyRemoved = 10
 
     /// Removes the objects from the bucket that no version needs. Pushes may run at the same time (`Ledger`), but only
@@ -39,8 +39,8 @@ extension Fleet {
     ///   - graceSeconds: the grace period.
     ///   - allowedShare: the share of the bucket's shards that may be removed, from 0 to 1.
     ///   - dryRun: removes nothing, and only returns the result.
-    /// - Throws: ``FleetError/busy(what:holder:)`` if another collection runs, or if a push ends during this one's
-    ///   start; ``FleetError/inconsistent(place:finding:)``; ``FleetError/removesTooMuch(origin:shards:of:bytes:allowed:)``;
+    /// - Throws: ``FleetError/busy(what:holder:)`` if another collection runs, or if a push ends while this one starts;
+    ///   ``FleetError/inconsistent(place:finding:)``; ``FleetError/removesTooMuch(origin:shards:of:bytes:allowed:)``;
     ///   `CancellationError`.
     @discardableResult
     public func collectGarbage(
@@ -66,7 +66,7 @@ extension Fleet {
         }
     }
 
-    /// The models that have objects below `models/`, by a listing; with their generations, which are unordered.
+    /// The models that have objects below `models/`, from a listing, each with its generations in no order.
     func listedModels() throws -> [String: [Int]] {
         var models: [String: [Int]] = [:]
         try bucket.list("models/") { page in

@@ -114,7 +114,7 @@ private final class BucketVerifier: Sendable {
         return result
     }
 
-    /// The names of the versions with each manifest.
+    /// For the digest of each manifest, the names of the versions that have it.
     private func labels(_ models: [ModelVersions]) -> [ContentDigest: [String]] {
         Dictionary(
             models.flatMap { model in model.versions.map { ($0.digest, ["\(model.model)@v\($0.version)"]) } },

@@ -114,6 +114,6 @@ public struct FileLayout: Sendable, Hashable {
     /// The order of the tensors of a file: by offset, then by the bytes of the name.
     package static func precedes(_ left: TensorInfo, _ right: TensorInfo) -> Bool {
         left.offset != right.offset
-            ? left.offset < right.offset : left.name.utf8.lexicographicallyPrecedes(right.name.utf8)
+            ? left.offset < right.offset : left.name.precedes(inBytes: right.name)
     }
 }

@@ -45,8 +45,8 @@ struct JSONScanner: ~Copyable {
         return nil
     }
 
-    private mutating func consume(_ byte: UInt8, _ what: String) throws(FormatError) {
-        guard peek() == byte else { throw error(.expected(what)) }
+    private mutating func consume(_ byte: UInt8, _ what: @autoclosure () -> String) throws(FormatError) {
+        guard peek() == byte else { throw error(.expected(what())) }
         position += 1
     }
 
@@ -117,8 +117,12 @@ struct JSONScanner: ~Copyable {
         guard bytes[start] != 0x30 || position == start + 1 else {
             throw error(.badNumber, at: start)
         }
-        if position < bytes.count, [0x2E, 0x45, 0x65].contains(bytes[position]) {
-            throw error(.expected("a nonnegative integer"), at: start)
+        if position < bytes.count {
+            switch bytes[position] {
+            case UInt8(ascii: "."), UInt8(ascii: "e"), UInt8(ascii: "E"):
+                throw error(.expected("a nonnegative integer"), at: start)
+            default: break
+            }
         }
         return value
     }

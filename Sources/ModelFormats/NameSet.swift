@@ -3,7 +3,10 @@ struct NameSet {
     private struct Name: Hashable {
         let text: String
 
-        static func == (left: Name, right: Name) -> Bool { left.text.utf8.elementsEqual(right.text.utf8) }
+        // Different names are found without a comparison byte by byte: the names of a model begin alike.
+        static func == (left: Name, right: Name) -> Bool {
+            left.text == right.text && left.text.utf8.elementsEqual(right.text.utf8)
+        }
 
         func hash(into hasher: inout Hasher) {
             var text = text

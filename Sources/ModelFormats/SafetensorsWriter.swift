@@ -41,9 +41,9 @@ public struct SafetensorsWriter: Sendable {
     ///   - file: The file's name in errors.
     ///   - tensors: The tensors, in any order.
     ///   - metadata: The entries of `__metadata__`, which is omitted if there are none.
-    /// - Throws: `FormatError` if readers would reject the file: a name appears twice, contains NUL or is `__metadata__`, a type is
-    ///   unknown, there are too many dimensions, a size overflows or is not whole bytes, or the header exceeds
-    ///   `Safetensors.maximumHeaderBytes`.
+    /// - Throws: `FormatError` if readers would reject the file: a name appears twice, contains NUL or is
+    ///   `__metadata__`, a type is unknown, there are too many dimensions, a size overflows or is not whole bytes, or
+    ///   the header exceeds `Safetensors.maximumHeaderBytes`.
     public init(
         file: String = "", _ tensors: [Tensor], metadata: [String: String] = [:]
     ) throws(FormatError) {

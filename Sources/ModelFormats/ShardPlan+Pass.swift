@@ -52,11 +52,17 @@ extension ShardPlan {
         return scattered
     }
 
+    /// Whether there is memory for the whole front of a shard once `read` bytes of it were read. Before, each of its
+    /// tensors waits in memory of its own: the scales of all experts of a model, which are in front of all matrices,
+    /// would otherwise need memory for as many fronts.
+    package static func hasFront(_ read: Int, of front: Int) -> Bool { read >= front / 8 }
+
     /// A shard during a pass.
     private struct PassState {
         private let extents: [Extent]
         private let front: Int
         private var missingFront: Int
+        private var readFront = 0
         /// The number of the first extent that is not passed on.
         private var next = 0
         /// The extents that wait, by offset in the shard, with the bytes behind the front.
@@ -79,12 +85,17 @@ extension ShardPlan {
         private var isAllFront: Bool { (extents.last.map { $0.shardOffset + $0.length } ?? 0) <= front }
 
         /// Bytes in memory.
-        var held: Int { earlyBytes + (isBegun && missingFront > 0 ? front : 0) }
+        var held: Int {
+            if missingFront == 0 { return earlyBytes }
+            return earlyBytes + (ShardPlan.hasFront(readFront, of: front) ? front : readFront)
+        }
 
         mutating func add(_ extent: Extent) {
             let end = extent.shardOffset + extent.length
             isBegun = isBegun || extent.shardOffset < front || front == 0
-            missingFront -= max(0, min(end, front) - extent.shardOffset)
+            let inFront = max(0, min(end, front) - extent.shardOffset)
+            missingFront -= inFront
+            readFront += inFront
             early[extent.shardOffset] = end - max(extent.shardOffset, min(front, end))
             earlyBytes += early[extent.shardOffset] ?? 0
             guard missingFront == 0 else { return }

@@ -247,7 +247,7 @@ private struct TensorSorter {
         }
 
         static func isNameSorted(_ left: Member, _ right: Member) -> Bool {
-            left.name.utf8.lexicographicallyPrecedes(right.name.utf8)
+            left.name.precedes(inBytes: right.name)
         }
     }
 

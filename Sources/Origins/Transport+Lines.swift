@@ -19,7 +19,7 @@ extension Transport {
     package func lines(_ request: Request, _ work: Work, _ body: ([UInt8]) throws -> Void) throws {
         if let problem = problem(with: request.address) { throw problem }
         let sink = LineSink()
-        let task = client.execute(
+        let task = try client(for: request.address).execute(
             request: try HTTPClient.Request(
                 url: request.address.text, method: request.method, headers: request.headers,
                 body: request.body.map { .bytes($0) }),
@@ -48,9 +48,9 @@ extension Transport {
             case .end(let error as HTTPClientError) where error == .readTimeout:
                 throw FetchError.stalled(url: request.address.name, seconds: options.idleSeconds, attempts: 1)
             case .end(let error?):
-                throw distrust(error, at: request.address)
+                throw permanentFailure(error, at: request.address)
                     ?? FetchError.disconnected(
-                        url: request.address.name, reason: cause(of: error), attempts: 1)
+                        url: request.address.name, reason: cause(of: error, at: request.address), attempts: 1)
             }
         }
     }

@@ -189,8 +189,8 @@ extension Transport {
                 .disconnected(
                     url: address.name, reason: "no connection within \(options.connectSeconds) s", attempts: 1))
         default:
-            if let distrust = distrust(error, at: address) { throw distrust }
-            return Failure(.disconnected(url: address.name, reason: cause(of: error), attempts: 1))
+            if let permanent = permanentFailure(error, at: address) { throw permanent }
+            return Failure(.disconnected(url: address.name, reason: cause(of: error, at: address), attempts: 1))
         }
     }
 

@@ -8,8 +8,10 @@ import WeightStore
 import WireFormats
 
 extension Transport {
-    /// The error of a failed https connection, if another attempt would not help.
-    func distrust(_ error: any Error, at address: Address) -> FetchError? {
+    /// The error of a failed connection, if another attempt would not help: an untrusted server, or a proxy that rejects
+    /// the login.
+    func permanentFailure(_ error: any Error, at address: Address) -> FetchError? {
+        if let rejected = rejectedLogin(error, at: address) { return rejected }
         switch error {
         case let error as NIOSSLExtraError
         where error == .failedToValidateHostname || error == .serverHostnameImpossibleToMatch:
@@ -38,14 +40,16 @@ extension Transport {
     }
 
     /// The cause of a failed connection, for a message.
-    func cause(of error: any Error) -> String {
+    func cause(of error: any Error, at address: Address) -> String {
+        if let cause = proxyFailure(error, at: address) { return cause }
         switch error {
         case let error as NIOConnectionError:
+            let proxy = proxy(for: address)?.name
             guard let failure = error.connectionErrors.first?.error else {
-                return "the host name cannot be resolved"
+                return "the host name \(proxy.map { "of the proxy \($0) " } ?? "")cannot be resolved"
             }
             let reason = (failure as? IOError).map { String(cString: strerror($0.errnoCode)) }
-            return "cannot connect (\(reason ?? "\(failure)"))"
+            return "cannot connect \(proxy.map { "to the proxy \($0) " } ?? "")(\(reason ?? "\(failure)"))"
         case let error as IOError: return "the connection broke (\(String(cString: strerror(error.errnoCode))))"
         case let error as HTTPClientError: return "the connection broke (\(error.shortDescription))"
         default: return "the connection broke (\(error))"
@@ -56,8 +60,8 @@ extension Transport {
     /// more, only to read the server's certificates.
     private func untrustedReason(_ address: Address) -> String {
         func date(_ seconds: Int) -> String { Date(timeIntervalSince1970: Double(seconds)).formatted(.iso8601) }
-        // Without certificates, the most common reason is reported.
-        let chain = (try? certificates(of: address)) ?? []
+        // Without certificates, the most common reason is reported. A server behind a proxy cannot be reached directly.
+        let chain = proxy(for: address) == nil ? (try? certificates(of: address)) ?? [] : []
         let now = time(nil)
         if let ended = chain.map(\.notValidAfter).min(), ended < now {
             return "its certificate expired on \(date(ended)); renew it, or correct this machine's clock"

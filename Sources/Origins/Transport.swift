@@ -9,8 +9,9 @@ import WireFormats
 /// HTTP requests of origins: blocking, on the caller's thread, one attempt each. `Transport+Retry` repeats attempts.
 package final class Transport: Sendable {
     package let options: TransportOptions
-    /// Created at the first request: most commands send none, and do not need the threads for connections.
-    private let clientOnDemand = OnDemand<HTTPClient>()
+    /// One for each proxy, and one without. They are created at their first request: most commands send none, and do not
+    /// need the threads for connections.
+    private let clients = Mutex<[ProxyServer?: HTTPClient]>([:])
     private let limit: RateLimit?
 
     /// The part of an error response that is kept, in bytes.
@@ -21,10 +22,22 @@ package final class Transport: Sendable {
         limit = options.bytesPerSecond.map(RateLimit.init)
     }
 
-    var client: HTTPClient { clientOnDemand.get { Self.client(options) } }
+    /// The client that connects to an address, through its proxy if it has one.
+    ///
+    /// - Throws: ``FetchError/unusable(url:reason:)`` for a proxy that cannot be used.
+    func client(for address: Address) throws -> HTTPClient {
+        let proxy = try options.proxies.server(for: address)
+        return clients.withLock { clients in
+            if let client = clients[proxy] { return client }
+            let client = Self.client(options, proxy)
+            clients[proxy] = client
+            return client
+        }
+    }
 
-    private static func client(_ options: TransportOptions) -> HTTPClient {
+    private static func client(_ options: TransportOptions, _ proxy: ProxyServer?) -> HTTPClient {
         var configuration = HTTPClient.Configuration()
+        configuration.proxy = proxy.map { HTTPClient.Configuration.Proxy($0) }
         // One connection per range: HTTP/2 would send all ranges through one flow-control window.
         configuration.httpVersion = .http1Only
         // A redirect must not carry the token to another host.
@@ -40,7 +53,7 @@ package final class Transport: Sendable {
 
     deinit {
         // A failure cannot be reported any more.
-        clientOnDemand.known?.shutdown { _ in }
+        for client in clients.withLock({ Array($0.values) }) { client.shutdown { _ in } }
     }
 
     /// A request, created again for each attempt.
@@ -81,7 +94,7 @@ package final class Transport: Sendable {
         let made = try HTTPClient.Request(
             url: request.address.text, method: request.method, headers: request.headers,
             body: request.body.map { .bytes($0) })
-        let task = client.execute(request: made, delegate: sink)
+        let task = try client(for: request.address).execute(request: made, delegate: sink)
         let end = DispatchSemaphore(value: 0)
         let outcome = Mutex<Result<Void, any Error>?>(nil)
         let shared = Shared(outcome)

@@ -25,6 +25,8 @@ public struct TransportOptions: Sendable {
     public var allowsPlainHTTP = ProcessInfo.processInfo.environment["WEIGHTSTORE_INSECURE"] == "1"
     /// The authorities whose certificates are trusted.
     public var trust = TrustRoots.standard
+    /// The proxies through which servers are reached.
+    public var proxies = ProxySettings.standard
     /// The limit for all requests of the origin together; nil for no limit.
     public var bytesPerSecond: Int?
 

@@ -7,23 +7,20 @@ enum CandidateView {
     static let name = "candidate"
     static let source = "candidate_source"
 
-    /// The statements that create both views, unless they exist.
+    /// The statements that create both views, unless they exist. They are temporary on every tier, so that a policy may
+    /// call the view `temp.candidate`.
     ///
     /// - Parameters:
-    ///   - isTemporary: whether they read temporary tables.
     ///   - expression: the expression of each column.
     ///   - rows: the FROM clause without its keyword, and the clauses after it.
-    static func create(
-        isTemporary: Bool, _ expression: KeyPath<CandidateColumn, String>, from rows: String
-    ) -> String {
-        let create = "CREATE \(isTemporary ? "TEMP " : "")VIEW IF NOT EXISTS"
-        return """
-            \(create) \(source) AS
-            SELECT \(CandidateColumn.select(expression))
-            FROM \(rows);
-            \(create) \(name) AS
-            SELECT \(CandidateColumn.all.map(\.name).joined(separator: ", "))
-            FROM \(source);
-            """
+    static func create(_ expression: KeyPath<CandidateColumn, String>, from rows: String) -> String {
+        """
+        CREATE TEMP VIEW IF NOT EXISTS \(source) AS
+        SELECT \(CandidateColumn.select(expression))
+        FROM \(rows);
+        CREATE TEMP VIEW IF NOT EXISTS \(name) AS
+        SELECT \(CandidateColumn.all.map(\.name).joined(separator: ", "))
+        FROM \(source);
+        """
     }
 }

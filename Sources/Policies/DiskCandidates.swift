@@ -57,7 +57,7 @@ package struct DiskCandidates {
                 FROM main.revision_file JOIN main.extent ON extent.file_id = revision_file.file_id
                 WHERE revision_file.revision_id IN (\(excluded.map { "\($0)" }.joined(separator: ", ")));
                 """)
-            \(CandidateView.create(isTemporary: true, \.disk, from: rows))
+            \(CandidateView.create(\.disk, from: rows))
             """
     }
 }

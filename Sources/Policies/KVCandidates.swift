@@ -42,7 +42,7 @@ package struct KVCandidates {
             """
             CREATE TEMP TABLE moment (now INTEGER NOT NULL);
             INSERT INTO temp.moment (now) VALUES (\(StoreClock.now));
-            \(CandidateView.create(isTemporary: true, \.kv, from: rows))
+            \(CandidateView.create(\.kv, from: rows))
             """)
     }
 

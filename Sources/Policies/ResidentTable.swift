@@ -27,7 +27,7 @@ final class ResidentTable {
             ) STRICT;
             CREATE TABLE moment (now REAL NOT NULL) STRICT;
             INSERT INTO moment (now) VALUES (0);
-            \(CandidateView.create(isTemporary: false, \.resident, from: rows))
+            \(CandidateView.create(\.resident, from: rows))
             """)
         let (names, parameters) = (CandidateColumn.all.map(\.name), values.map { _ in "?" })
         insertRow = try database.prepare(

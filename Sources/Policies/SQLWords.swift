@@ -25,6 +25,10 @@ enum SQLWords {
             case UInt8(ascii: "["): index = behind("]", from: index + 1)
             case UInt8(ascii: "-") where rest.starts(with: "--".utf8): index = behind("\n", from: index + 2)
             case UInt8(ascii: "/") where rest.starts(with: "/*".utf8): index = behind("*/", from: index + 2)
+            // A word may follow the digits of a numbered parameter: `?1NATURAL` is two words.
+            case UInt8(ascii: "?"):
+                index += 1
+                index += text[index...].prefix { UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 }.count
             // A byte order mark is white space.
             case 0xEF where rest.starts(with: "\u{FEFF}".utf8): index += 3
             case let byte where isPartOfWord(byte):
@@ -35,6 +39,17 @@ enum SQLWords {
             }
         }
         return words
+    }
+
+    /// Whether a word is anywhere in a text, also in a comment, a string, or a quoted name.
+    static func contains(_ word: String, in text: String) -> Bool {
+        let (word, text) = (Array(word.utf8), Array(text.utf8))
+        guard !word.isEmpty, word.count <= text.count else { return false }
+        return (0...text.count - word.count).contains { start in
+            let end = start + word.count
+            return text[start..<end].elementsEqual(word)
+                && (start == 0 || !isPartOfWord(text[start - 1])) && (end == text.count || !isPartOfWord(text[end]))
+        }
     }
 
     private static func isPartOfWord(_ byte: UInt8) -> Bool {

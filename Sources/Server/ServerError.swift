@@ -9,6 +9,7 @@ public enum ServerError: Error, Sendable, Equatable {
 }
 
 extension ServerError: CustomStringConvertible {
+    /// The failure, and the address or file that it concerns.
     public var description: String {
         switch self {
         case .bind(let host, let port, let reason):

@@ -21,6 +21,12 @@ public struct ServerOptions: Sendable {
     /// The most entries of a list in one response.
     public var pageEntries = 1000
 
+    /// Options with the default limits.
+    ///
+    /// - Parameters:
+    ///   - host: the name or address to bind to.
+    ///   - port: the port; with 0 the system picks a free one.
+    ///   - token: the token that clients must send; nil allows every client.
     public init(host: String = "127.0.0.1", port: Int = 8000, token: AccessToken? = nil) {
         self.host = host
         self.port = port

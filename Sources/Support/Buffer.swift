@@ -22,7 +22,7 @@ package final class Buffer: @unchecked Sendable {
     /// Allocates zeroed memory that belongs to no pool.
     package convenience init(bytes: Int) {
         let memory = Buffer.allocate(bytes)
-        memory.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+        memset(memory, 0, bytes)
         let address = UInt(bitPattern: memory)
         self.init(base: memory, capacity: bytes) { free(UnsafeMutableRawPointer(bitPattern: address)) }
     }

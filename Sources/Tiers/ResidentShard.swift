@@ -86,8 +86,8 @@ package final class ResidentShard: Sendable {
     ///
     /// The lease is counted first, and subtracted again if the shard is not ready. Unlike a compare-and-exchange, an
     /// addition never has to be repeated when several threads lease the same shard. After `false`, the caller must call
-    /// `MemoryTier.retryWaitingRequests` or hold the tier's lock: the temporary count may have hidden the release of the last
-    /// lease.
+    /// `MemoryTier.retryWaitingRequests` or hold the tier's lock: the temporary count may have hidden the release of
+    /// the last lease.
     func leaseIfReady(at now: Int64) -> Bool {
         let old = word.add(1 &+ Self.useUnit, ordering: .acquiring).oldValue
         guard Self.mayLease(old) else {

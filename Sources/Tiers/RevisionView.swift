@@ -138,8 +138,10 @@ package final class RevisionView: Sendable {
         }
         // A model has tens of thousands of experts, so the part of each is found among the tensors of its layer.
         let candidates = part.layer.flatMap { layers[$0]?.tensors } ?? tensors
-        let whole = try fetched(candidates.filter { part.contains($0.entry, stacked: stack(in: $0.entry)) }, work)
-        let chosen = whole.flatMap { divided($0, for: part) }
+        let wanted =
+            part == .all ? candidates : candidates.filter { part.contains($0.entry, stacked: stack(in: $0.entry)) }
+        let whole = try fetched(wanted, work)
+        let chosen = part.onlyExperts == nil ? whole : whole.flatMap { divided($0, for: part) }
         guard !chosen.isEmpty else {
             throw StorageError.notFound(
                 kind: part.kind, name: "\(name) \(part)")

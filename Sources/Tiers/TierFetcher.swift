@@ -2,8 +2,8 @@ import Storage
 import Support
 import Synchronization
 
-/// Fetches shards that a tier does not find on disk, or finds damaged. It has its own threads, so that neither Swift's cooperative
-/// threads nor the threads that populate mappings wait for an origin.
+/// Fetches shards that a tier does not find on disk, or finds damaged. It has its own threads, so that neither Swift's
+/// cooperative threads nor the threads that populate mappings wait for an origin.
 package final class TierFetcher: Sendable {
     /// The most fetches at the same time.
     private static let threads = 4

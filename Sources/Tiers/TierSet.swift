@@ -6,10 +6,15 @@ import Synchronization
 
 /// The options of a tier, which apply when it is opened.
 public struct TierOptions: Sendable {
-    /// The most bytes; nil means half of the free memory, or nine tenths of the free memory of a GPU.
+    /// The most bytes. Nil means the memory that is available to the process, within the limits of its container: all of
+    /// it in RAM, half of it if the pages are locked or on the device `host`, and nine tenths of the free memory of a
+    /// GPU.
     public var budget: Int?
     /// Whether to lock the pages of the RAM tier in memory, so that the kernel cannot reclaim them.
     public var locksPages = false
+    /// Whether the blob of each shard is hashed before it is loaded. A damaged one is treated as a missing one: it is
+    /// moved to quarantine, and fetched from an origin.
+    public var verifies = false
     /// The eviction policy.
     public var policy = Policy.lru
     /// Fractions of the budget: above `high`, shards are evicted in the background down to `low`, so that loads find
@@ -19,11 +24,12 @@ public struct TierOptions: Sendable {
 
     /// Creates options.
     public init(
-        budget: Int? = nil, locksPages: Bool = false, policy: Policy = .lru,
+        budget: Int? = nil, locksPages: Bool = false, verifies: Bool = false, policy: Policy = .lru,
         watermarks: (high: Double, low: Double)? = nil
     ) {
         self.budget = budget
         self.locksPages = locksPages
+        self.verifies = verifies
         self.policy = policy
         self.watermarks = watermarks
     }
@@ -75,9 +81,12 @@ package final class TierSet: Sendable {
         switch tier {
         case .ram:
             let threads = try WorkerThreads(count: Self.readers)
+            // The kernel reclaims mapped pages when other memory is needed, but not locked ones: a process that locks
+            // all memory ends the next one that needs some, or itself.
+            let share = options.locksPages ? 2 : 1
             return MemoryTier(
-                tier, medium: RAMMedium(threads: threads, locksPages: options.locksPages),
-                budget: try options.budget ?? DeviceName.host.open().memory().free / 2, order: order,
+                tier, medium: try verified(RAMMedium(threads: threads, locksPages: options.locksPages), options),
+                budget: try options.budget ?? DeviceName.host.open().memory().free / share, order: order,
                 watermarks: options.watermarks,
                 fetcher: fetcher, recorder: recorder, path: path)
         case .device(let name):
@@ -90,8 +99,14 @@ package final class TierSet: Sendable {
             let uploader = try Uploader(
                 device, buffers: Self.stagingBuffers, bufferBytes: Self.stagingBytes, fillers: Self.readers)
             return MemoryTier(
-                tier, medium: DeviceMedium(arena: arena, uploader: uploader), budget: arena.budget, order: order,
-                watermarks: options.watermarks, fetcher: fetcher, recorder: recorder, path: path)
+                tier, medium: try verified(DeviceMedium(arena: arena, uploader: uploader), options),
+                budget: arena.budget, order: order, watermarks: options.watermarks, fetcher: fetcher,
+                recorder: recorder, path: path)
         }
+    }
+
+    private func verified(_ medium: some TierMedium, _ options: TierOptions) throws -> any TierMedium {
+        guard options.verifies else { return medium }
+        return VerifyingMedium(medium, threads: try WorkerThreads(count: Self.readers))
     }
 }

@@ -22,11 +22,13 @@ import Tiers
 public enum StoreError: Error, Sendable, Equatable {
     /// A source file changed while an import read it.
     case sourceChanged(path: String)
+    /// A blob of a Hugging Face cache does not have the digest that its name says, and that the hub has published;
+    /// `found` is the digest of its bytes.
+    case blobDiffers(path: String, found: String)
     /// A model directory lacks files that its index names.
     case incomplete(path: String, missing: [String])
     /// An import that moved files out of `source` was interrupted, and its files are in `revision`. The files that are
-    /// in `source` now are neither the rest of that import nor clearly other files; or that import was into another
-    /// model.
+    /// in `source` now are neither the rest of that import nor clearly other files.
     case moveInterrupted(source: String, revision: String)
     /// An interrupted `import --move` into another model still has files in the source: what is left of them would
     /// become an incomplete model.
@@ -93,10 +95,16 @@ public enum StoreError: Error, Sendable, Equatable {
 }
 
 extension StoreError: CustomStringConvertible {
+    /// The failure, and the model, file or origin that it concerns. It names no command of the tool.
     public var description: String {
         switch self {
         case .sourceChanged(let path):
             "\(path): changed while it was read. Nothing was imported."
+        case .blobDiffers(let path, let found):
+            """
+            \(path): damaged: its bytes have the \(found), which is not the digest that names the blob in the cache. Remove \
+            it from the cache, and download the model again.
+            """
         case .incomplete(let path, let missing):
             """
             \(path): incomplete: \(missing.prefix(5).joined(separator: ", "))\

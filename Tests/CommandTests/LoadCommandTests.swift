@@ -1,3 +1,4 @@
+import Foundation
 import TestSupport
 import Testing
 
@@ -49,6 +50,22 @@ import Testing
         #expect(layers.status == 2 && layers.errors.contains("layers 2-5: no such layer"), "\(layers.errors)")
         let result = try tool("load", "mixture", "--experts", "2-1")
         #expect(result.status == 64)
+    }
+
+    @Test("--verify finds a changed bit, and the status is 3")
+    func verify() throws {
+        let tool = Tool(store: directory("store"))
+        #expect(try tool("load", "base", "--to", "host", "--verify").status == 0)
+        let blobs = try TemporaryDirectory.files(below: directory("store/blobs")).map { name in
+            (path: directory("store/blobs/\(name)"), bytes: try contents(directory("store/blobs/\(name)")))
+        }
+        var blob = try #require(blobs.max { $0.bytes.count < $1.bytes.count })
+        blob.bytes[blob.bytes.count / 2] ^= 1
+        try FileManager.default.removeItem(atPath: blob.path)
+        try Data(blob.bytes).write(to: URL(fileURLWithPath: blob.path))
+        #expect(try tool("load", "base", "--to", "host").status == 0)
+        let result = try tool("load", "base", "--to", "host", "--verify")
+        #expect(result.status == 3 && result.errors.contains("SHA-256"), "\(result.errors)")
     }
 
     @Test("with the driver installed, the command loads onto the GPU")

@@ -66,6 +66,6 @@ import Testing
         try FileHandle(forWritingTo: URL(fileURLWithPath: path)).truncate(atOffset: 2 << 40)
         let result = try tool("import", directory("sparse"))
         #expect(result.status == 6)
-        #expect(result.errors.contains("more than"))
+        #expect(result.errors.contains("larger than"))
     }
 }

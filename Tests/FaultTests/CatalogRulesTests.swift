@@ -235,17 +235,35 @@ extension Faults {
             "a store on a network file system is refused",
             .enabled(if: Machine.mountsFUSE, Comment(rawValue: Machine.fuse)))
         func network() throws {
-            let mounted = try Disk.fuse(of: directory.path)
+            let mounted = try Disk.fuse(of: directory.path, subtype: "sshfs")
             for (arguments, store) in [
                 (["ls"], mounted("store")), (["import", directory("model")], mounted("new")),
                 (["rebuild"], mounted("store")),
             ] {
                 let result = try tool.run(arguments + ["--store", store])
                 #expect(result.status == 7, "\(arguments): \(result.errors)")
-                #expect(result.errors.contains("FUSE"), "\(arguments): \(result.errors)")
+                #expect(result.errors.contains("sshfs (FUSE)"), "\(arguments): \(result.errors)")
                 #expect(result.errors.contains("local disk"), "\(arguments): \(result.errors)")
             }
             #expect(try tool("ls").status == 0, "the same store by its local path")
+        }
+
+        @Test(
+            "a store on a local FUSE file system works, such as the overlay of rootless Podman; an unknown one is a warning",
+            .enabled(if: Machine.mountsFUSE, Comment(rawValue: Machine.fuse)),
+            arguments: [("fuse-overlayfs", false), ("somefs", true)])
+        func localFUSE(subtype: String, warns: Bool) throws {
+            let mounted = try Disk.fuse(of: directory.path, subtype: subtype)
+            for arguments in [
+                ["import", directory("model"), "--name", "org/other"], ["load", "org/other"], ["verify"],
+                ["rm", "org/other"], ["gc"],
+            ] {
+                let result = try tool.run(arguments + ["--store", mounted("new")])
+                #expect(result.status == 0, "\(arguments): \(result.errors)")
+                #expect(
+                    result.errors.contains("on the FUSE file system \"\(subtype)\"") == warns,
+                    "\(arguments): \(result.errors)")
+            }
         }
     }
 }

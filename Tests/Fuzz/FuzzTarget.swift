@@ -7,7 +7,8 @@ import WireFormats
 
 /// A parser of input from outside. It must not trap on any bytes, and accepted input must be valid.
 enum FuzzTarget: String, CaseIterable {
-    case names, refs, urls, sizes, durations, ranges, routes, safetensors, gguf, index, manifests, records, listings
+    case names, refs, urls, proxies, mounts, sizes, durations, ranges, routes, safetensors, gguf, index, manifests,
+        records, listings
 
     /// Passes the bytes to the parser, and traps if accepted input is not valid.
     func run(_ bytes: [UInt8]) {
@@ -16,6 +17,8 @@ enum FuzzTarget: String, CaseIterable {
         case .names: Self.names(text)
         case .refs: Self.refs(text)
         case .urls: Self.urls(text)
+        case .proxies: Self.proxies(text)
+        case .mounts: Self.mounts(text)
         case .sizes: if let size = Quantity.parseBytes(text) { require(size >= 0) }
         case .durations:
             if let seconds = Quantity.parseSeconds(text) { require(0...Quantity.mostDays * 86_400 ~= seconds) }
@@ -75,6 +78,21 @@ enum FuzzTarget: String, CaseIterable {
             _ = (address.isLoopback, address.origin, address.following("/" + text), address.following(text))
         }
         _ = HubListing.next(link: text)
+    }
+
+    private static func proxies(_ text: String) {
+        // Most texts are refused with an error.
+        if let proxy = try? ProxyServer(text) {
+            require(!proxy.host.isEmpty && 1...65_535 ~= proxy.port)
+            let again = try? ProxyServer(proxy.name)
+            require(again?.port == proxy.port && again?.kind == proxy.kind)
+        }
+        let exceptions = ProxyExceptions(text)
+        for host in ["h", "10.0.0.1", "fd00::1", text] { _ = exceptions.contains(host: host, port: 80) }
+    }
+
+    private static func mounts(_ text: String) {
+        for mount in MountTable(lines: text.byteParts("\n")).mounts { require(mount.major >= 0 && mount.minor >= 0) }
     }
 
     private static func ranges(_ text: String) {

@@ -209,6 +209,15 @@ struct ShardPlanTests {
         #expect(!ShardPlan(layout(scales + matrices)).scatteredShards(limits).isEmpty)
     }
 
+    @Test("the scales of small experts before all matrices do not need the memory of all packs")
+    func smallScalesFirst() {
+        let scales = experts(512, [("w1.weight_scale", 400)], byExpert: true)
+        let matrices = experts(512, [("w1.weight", 256 << 10)], byExpert: true)
+        let plan = ShardPlan(layout(scales + matrices))
+        #expect(plan.shards.count { $0.kind == .pack } == 128)
+        #expect(plan.scatteredShards(limits).isEmpty)
+    }
+
     @Test("experts whose matrices are far from each other are read on their own beyond the limits, and others are not")
     func scattered() {
         let plan = ShardPlan(

@@ -125,6 +125,7 @@ import Testing
         store.register(scheme: "peer+http") { try PeerOrigin($0, token: "") }
         var request = try fixture.request(FetchSelection(layers: 2...9), "org/model@\(imported.digest)", from: url)
         #expect(throws: StorageError.self) { try store.pullBlocking(request) }
+        #expect(try store.models().isEmpty)
         request.selection = FetchSelection(layers: 0...0)
         #expect(try !store.pullBlocking(request).complete)
         let revision = try store.revision("org/model")

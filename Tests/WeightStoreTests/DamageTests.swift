@@ -32,6 +32,22 @@ import Testing
         return shard.digest
     }
 
+    /// The largest shard of a model, with a changed bit.
+    private func flip(_ name: String) throws -> ContentDigest {
+        let shards = try store.catalog.read { db in
+            try ShardTable.present(of: RevisionRow.find(name, db).id, verifiedBefore: nil, db)
+        }
+        let shard = try #require(shards.max { $0.bytes < $1.bytes })
+        let path = store.blobs.path(shard.digest)
+        var bytes = try contents(path)
+        bytes[bytes.count / 2] ^= 1
+        chmod(path, 0o644)
+        let file = try FileHandle(forUpdating: URL(fileURLWithPath: path))
+        try file.write(contentsOf: Data(bytes))
+        try file.close()
+        return shard.digest
+    }
+
     private func state(_ digest: ContentDigest) throws -> ShardState? {
         try store.catalog.read { db in try ShardTable.find(digest, db)?.state }
     }
@@ -76,6 +92,24 @@ import Testing
         let revision = try store.revision("base")
         for layer in try revision.layers() { try revision.leaseBlocking(layer: layer.number, in: .ram).release() }
         #expect(try store.damagedShards().isEmpty)
+    }
+
+    @Test(
+        "a tier that verifies finds a changed bit: the shard is fetched from its origin, or the damage is the error",
+        arguments: [Tier.ram, .host])
+    func verifyingTier(tier: Tier) throws {
+        let (base, local) = (try flip("base"), try flip("local"))
+        try store.open(tier, TierOptions(budget: 1 << 28, verifies: true))
+        try store.revision("base").leaseBlocking(in: tier).release()
+        #expect(try state(base) == .present)
+        #expect(try FileSystem.entries(store.path + "/quarantine").contains { $0.hasPrefix(base.hex) })
+        #expect {
+            try store.revision("local").leaseBlocking(in: tier).release()
+        } throws: { error in
+            guard case StorageError.damaged(_, local, _, _) = error else { return false }
+            return true
+        }
+        #expect(try state(local) == .quarantined)
     }
 
     @Test("a page that cannot be read is damage of its blob, and no signal")

@@ -179,6 +179,14 @@ import Testing
         #expect(try absent { try revision.prefetch(layers: 0...2, experts: 8...9, in: .ram) } == "expert")
         #expect(try absent { try revision.prefetch(layers: 3...9, in: .ram) } == "layer")
         #expect(hub.reads().isEmpty)
+        // A refused pull adds no model.
+        let fresh = try Store(at: directory("fresh"), create: true)
+        fresh.register(scheme: "made") { _ in hub }
+        request.selection = FetchSelection(experts: 8...99)
+        #expect(try absent { try fresh.pullBlocking(request) } == "expert")
+        request.selection = FetchSelection(layers: 3...9)
+        #expect(try absent { try fresh.pullBlocking(request) } == "layer")
+        #expect(try fresh.models().isEmpty)
         // A stack has experts, too.
         try Self.stacked.write(to: directory("stacked"))
         try store.importModelBlocking(ImportRequest(source: directory("stacked")))

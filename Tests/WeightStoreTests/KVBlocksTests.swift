@@ -200,6 +200,20 @@ import Testing
         #expect(try fixture.differences() == [])
     }
 
+    @Test("a block whose file is a link to nothing is dropped")
+    func danglingLink() throws {
+        let tokens = fixture.tokens(40, seed: 6)
+        let kv = try fixture.blocks()
+        try kv.put(kv.chain(tokens), fixture.bytes(of: tokens))
+        let digest = try #require(try fixture.shard(kv, Array(tokens[..<28])))
+        let path = fixture.store.blobs.path(digest)
+        try FileManager.default.removeItem(atPath: path)
+        try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: "nowhere")
+        #expect(try fixture.store.dropKVBlock(digest, isMissing: true) == 4)
+        #expect(try kv.longestPrefix(of: tokens).blocks == 6)
+        #expect(try fixture.differences() == [])
+    }
+
     @Test("while the blobs are not mounted no KV block is dropped, and afterwards all are leased")
     func unmounted() throws {
         let tokens = fixture.tokens(40, seed: 5)

@@ -93,29 +93,11 @@ import Testing
         return path
     }
 
-    /// Keeps the log messages.
-    private struct Listener: LogHandler {
-        final class Lines: Sendable {
-            let lines = Mutex<[String]>([])
-        }
-
-        let heard: Lines
-        var metadata: Logger.Metadata = [:]
-        var logLevel = Logger.Level.notice
-
-        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-            get { metadata[key] }
-            set { metadata[key] = newValue }
-        }
-
-        func log(event: LogEvent) { heard.lines.withLock { $0.append("\(event.message)") } }
-    }
-
     @Test("concurrent opens of an old store migrate it once; those that wait report it, and later opens report nothing")
     func atOnce() throws {
         let path = try old()
-        let heard = Listener.Lines()
-        let logger = Logger(label: "test") { _ in Listener(heard: heard) }
+        let heard = LogListener.Lines()
+        let logger = Logger(label: "test") { _ in LogListener(heard: heard) }
         let failures = Mutex<[String]>([])
         DispatchQueue.concurrentPerform(iterations: 8) { _ in
             do {

@@ -136,7 +136,7 @@ import Testing
         let all = try files("model")
         let summary = try store.importModelBlocking(request(move: true))
         // Another model at the same path: nothing of the first is merged into it, and nothing of the first is lost.
-        #expect(summary.skipped.contains { $0.reason.contains("stays as it is") })
+        #expect(summary.skipped.contains { $0.reason.contains("that revision stays") })
         #expect(try stored("model") == all)
         _ = try store.collectGarbage(graceSeconds: 0)
         #expect(try stored("model@\(digest.hex)")["config.json"] != nil)
@@ -220,6 +220,12 @@ import Testing
         guard case .moveIntoAnother(directory("model"), "model")? = error else {
             Issue.record("\(String(describing: error))")
             return
+        }
+        // The import of a directory above, under its own name, is one into another model, too.
+        var above = request(move: move)
+        above.source = directory.path
+        #expect(throws: StoreError.moveIntoAnother(source: directory("model"), model: "model")) {
+            try store.importModelBlocking(above)
         }
         #expect(try files("model").keys.sorted() == ["config.json"])
         // Once the move is complete, other files of the directory are another model.

@@ -1,6 +1,7 @@
 import Foundation
 import TestSupport
 import Testing
+@testable import Policies
 @testable import WeightStore
 
 /// The limits of an operator's own policy, and the handling of a policy that exceeds them.
@@ -88,6 +89,12 @@ import Testing
                 "WITH n (name) AS (SELECT 'x') SELECT shard_id FROM candidate, n JOIN model/**/using(name)",
                 "USING is not allowed"
             ),
+            (
+                "WITH n (id) AS (SELECT :now) SELECT shard_id FROM candidate JOIN n ON ?1NATURAL JOIN model",
+                "NATURAL is not allowed"
+            ),
+            // It would hide the limit of the rows.
+            ("SELECT shard_id FROM candidate /* open", "incomplete input"),
         ])
     func refused(sql: String, message: String) throws {
         let refusal = try #require(self.refusal(sql))
@@ -124,7 +131,25 @@ import Testing
         ])
     func taken(sql: String) throws {
         try store.check(Policy(name: "mine", sql: sql))
+        // A memory tier has other tables.
+        try store.open(.ram, TierOptions(policy: Policy(name: "mine", sql: sql)))
         _ = try store.victims(of: Policy(name: "mine", sql: sql), count: 3)
+    }
+
+    @Test(
+        "a policy that uses no column of the shards except their number is accepted on every tier",
+        arguments: [
+            "SELECT shard_id FROM candidate", "SELECT shard_id FROM temp.candidate",
+            "SELECT shard_id FROM candidate ORDER BY random()",
+            "SELECT shard_id, 1.0 AS priority FROM candidate ORDER BY shard_id DESC",
+            "SELECT shard_id FROM candidate WHERE (SELECT count(*) FROM candidate) > 0",
+            "SELECT shard_id FROM candidate AS a WHERE EXISTS (SELECT 1 FROM candidate WHERE shard_id > a.shard_id)",
+        ])
+    func numberAlone(sql: String) throws {
+        let policy = Policy(name: "mine", sql: sql)
+        for leavesOnly in [false, true] { try ResidentTable(leavesOnly: leavesOnly).database.check(policy) }
+        try DiskCandidates(store.catalog.path, []).database.check(policy)
+        try KVCandidates(store.catalog.path).database.check(policy)
     }
 
     @Test("an endless query is interrupted, and intermediate values are bounded")

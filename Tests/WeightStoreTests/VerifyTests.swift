@@ -38,6 +38,15 @@ import WeightStore
         #expect(summary.bytes == (try store.stats().stored))
     }
 
+    @Test("a shard whose blob is a link to nothing is missing")
+    func danglingLink() throws {
+        let (path, digest) = try path(of: "model.embed_tokens.weight")
+        try FileManager.default.removeItem(atPath: path)
+        try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: "nowhere")
+        #expect(try store.verifyBlocking().damage.map(\.digest) == [digest])
+        #expect(try store.verifyBlocking().known.map(\.digest) == [digest])
+    }
+
     @Test("one flipped bit is detected, its shard is set aside, its models are named, and the same import restores it")
     func heal() throws {
         let (path, digest) = try path(of: "model.embed_tokens.weight")

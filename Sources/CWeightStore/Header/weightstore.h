@@ -58,7 +58,7 @@ typedef enum weightstore_status {
     WEIGHTSTORE_INVALID_HANDLE = 2,
     /* The process was forked after the library was used. */
     WEIGHTSTORE_FORKED = 3,
-    /* No such model, revision, file, layer or tensor; or an ambiguous name. */
+    /* No such model, revision, file, layer, expert or tensor; or an ambiguous name. */
     WEIGHTSTORE_NOT_FOUND = 4,
     /* Stored bytes are damaged or missing. */
     WEIGHTSTORE_DAMAGED = 5,
@@ -112,7 +112,8 @@ weightstore_status weightstore_close(weightstore_store *store);
 
 typedef struct weightstore_tier_options {
     size_t struct_size;
-    /* The size limit in bytes. 0: half of the memory that is free now, nine tenths of a GPU's. */
+    /* The size limit in bytes. 0: of the memory that is available now, within the limits of the container: all in "ram",
+     * half with locked pages or in "host", nine tenths of a GPU's. */
     uint64_t budget;
     /* The name of the eviction policy for a full budget. NULL: lru. */
     const char *policy;

@@ -88,8 +88,8 @@ extension weightstore_status {
                 case .unusable: WEIGHTSTORE_INVALID_ARGUMENT
                 default: WEIGHTSTORE_UNREACHABLE
                 }
-            case .sourceChanged, .incomplete, .moveInterrupted, .moveIntoAnother, .support, .format, .policy,
-                .storage(.catalogFailed), .storage(.readOnly), .cancelled, .other:
+            case .sourceChanged, .blobDiffers, .incomplete, .moveInterrupted, .moveIntoAnother, .support, .format,
+                .policy, .storage(.catalogFailed), .storage(.readOnly), .cancelled, .other:
                 WEIGHTSTORE_FAILED
             }
     }

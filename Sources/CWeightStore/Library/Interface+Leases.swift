@@ -1,6 +1,8 @@
 import CWeightStoreHeader
 import WeightStore
 
+// weightstore.h documents the functions.
+
 /// Creates a handle of a lease.
 private func lease(
     _ revision: OpaquePointer?, _ tierName: UnsafePointer<CChar>?, _ lease: UnsafeMutablePointer<OpaquePointer?>?,

@@ -1,5 +1,7 @@
 import CWeightStoreHeader
 
+// weightstore.h documents the functions.
+
 @c @implementation
 public func weightstore_resolve(
     _ store: OpaquePointer?, _ name: UnsafePointer<CChar>?, _ revision: UnsafeMutablePointer<OpaquePointer?>?

@@ -71,7 +71,7 @@ final class RevisionHandle: HandleValue {
 
     func info() throws -> weightstore_revision_info {
         let (tensors, layers, files) = (try tensors(), try layers(), try files())
-        return try infoTable.get {
+        return infoTable.get {
             CTable { memory in
                 var info = weightstore_revision_info()
                 info.model = memory.string(revision.model)

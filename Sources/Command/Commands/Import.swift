@@ -7,7 +7,12 @@ struct Import: ParsableCommand {
         abstract: "Import a model: a directory, one file, or a Hugging Face cache.",
         discussion: """
             In a cache (models--org--name, or the folder that contains several), every snapshot becomes a revision and \
-            every ref a ref. An interrupted import leaves the models as they were; run it again to resume.
+            every ref a ref. A snapshot that cannot be imported, because a file of it is damaged for example, does not \
+            stop the others: the failures are listed at the end, and the exit status is 6. Tokens, keys and other secrets \
+            are never imported.
+
+            An interrupted import leaves the models as they were; run it again to resume. Files that have not changed since \
+            an earlier import are not read, and a sample of the stored bytes is checked; --rehash reads and hashes all.
 
             Each --origin is checked before the commit: sizes, and digests that it publishes or of a sample of its bytes. \
             An import whose origin lacks the files is refused.
@@ -41,6 +46,9 @@ struct Import: ParsableCommand {
     @Flag(help: "Import a directory even if it has neither tensors nor a config.json.")
     var any = false
 
+    @Flag(help: "Read all of the source again, and hash all stored bytes that it shares.")
+    var rehash = false
+
     @Option(
         help: ArgumentHelp(
             "An origin of the shards (https://…, s3://…, file:///…), the nearest first. May be repeated.",
@@ -62,6 +70,7 @@ struct Import: ParsableCommand {
         request.partial = partial
         request.strict = strict
         request.opaque = opaque
+        request.rehash = rehash
         request.origins = origin
         request.trustsOrigins = trust
         return request
@@ -79,6 +88,7 @@ struct Import: ParsableCommand {
         let start = ContinuousClock.now
         let summary = try summary(store)
         try report(summary, seconds: (ContinuousClock.now - start) / .seconds(1))
+        if !summary.failures.isEmpty { throw ExitCode(ExitStatus.badInput.rawValue) }
     }
 
     /// Imports the source. Requires a confirmation if it is a directory that is no model: it may have been given by
@@ -125,6 +135,9 @@ struct Import: ParsableCommand {
                 + "older version cut by another rule\n"
         }
         try Terminal.write(text)
+        for failure in summary.failures {
+            Terminal.printDiagnostic("\(failure.model): not imported: \(failure.reason)")
+        }
     }
 
     private func report(_ plan: [ImportPlan]) throws {

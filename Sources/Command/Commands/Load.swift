@@ -23,11 +23,16 @@ struct Load: ParsableCommand {
                 + "tensors that stack all experts are loaded whole.",
             valueName: "experts"))
     var experts: NumberRange?
-    @Option(help: ArgumentHelp("The size limit of the tier.", valueName: "size")) var budget: ByteSize?
+    @Option(help: TierBudget.help) var budget: ByteSize?
     @Option(
         help: ArgumentHelp(
             "The eviction policy for a full budget (weightstore policy ls).", valueName: "name"))
     var policy: String?
+    @Flag(
+        help: ArgumentHelp(
+            "Hash what is loaded. A damaged shard is moved to quarantine and fetched from an origin; without one, the exit "
+                + "status is 3."))
+    var verify = false
     @Flag(help: "Lock the pages in RAM.") var lock = false
     @Flag(help: "Hold the loaded tensors until Ctrl-C.") var hold = false
     @OptionGroup var options: StoreOptions
@@ -42,7 +47,7 @@ struct Load: ParsableCommand {
     }
 
     func validate() throws {
-        try OptionRange.check("--budget", budget, atLeast: 1, "leave it out for half of the free memory")
+        try OptionRange.check("--budget", budget, atLeast: 1, "leave it out for the default")
     }
 
     func run() throws {
@@ -53,7 +58,8 @@ struct Load: ParsableCommand {
         try store.open(
             to,
             TierOptions(
-                budget: budget?.bytes, locksPages: lock, policy: try policy.map { try store.policy($0) } ?? .lru))
+                budget: budget?.bytes, locksPages: lock, verifies: verify,
+                policy: try policy.map { try store.policy($0) } ?? .lru))
         let picture = TierPicture(store, revision, to)
         let lease: Lease
         do {
@@ -100,6 +106,7 @@ struct NumberRange: ExpressibleByArgument {
 }
 
 extension Tier: ExpressibleByArgument {
+    /// The tier of this name; nil if there is no such tier.
     public init?(argument: String) {
         // The parser reports the value; the help lists the valid ones.
         guard let tier = try? Tier(argument) else { return nil }

@@ -25,10 +25,7 @@ struct Warm: ParsableCommand {
     @Option(
         help: ArgumentHelp("ram, gpu (the first CUDA device), or a device: \(DeviceKinds.names).", valueName: "tier"))
     var to = Tier.ram
-    @Option(
-        help: ArgumentHelp(
-            "The size limit of the tier (default: half of the free memory, 90% of a GPU's).", valueName: "size"))
-    var budget: ByteSize?
+    @Option(help: TierBudget.help) var budget: ByteSize?
     @Flag(help: "Skip shards that were evicted from the disk instead of fetching them.") var noFetch = false
     @Flag(help: "Only show what would be warmed, and what is skipped and why.") var plan = false
     @Flag(help: "Hold the warmed shards until Ctrl-C.") var hold = false

@@ -19,12 +19,13 @@ final class HostDevice: Device {
     var model: String { "ordinary memory" }
     var releaseFailure: DeviceError? { nil }
 
-    /// The machine's memory, and the memory that the kernel reports as available (`MemAvailable`), page cache included.
+    /// The memory that this process may use, and what is available of it, page cache included. Both are the machine's, or
+    /// less if a control group limits them.
     func memory() throws(DeviceError) -> MemorySize {
-        guard let available = MachineMemory.available() else {
+        guard let available = SystemMemory.available() else {
             throw .system(operation: "/proc/meminfo: MemAvailable", code: ENOENT)
         }
-        return MemorySize(total: MachineMemory.total, free: available)
+        return MemorySize(total: SystemMemory.total(), free: available)
     }
 
     /// The corresponding C function is `mmap`: pages are allocated at the first write, as huge pages if the kernel has

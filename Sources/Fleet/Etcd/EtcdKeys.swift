@@ -9,7 +9,7 @@ import WeightStore
 ///
 /// All nodes watch `shared/`. `holdings/` changes often and is read only for a status report. A model's key is
 /// overwritten and never deleted, because a watch can miss a deletion at the very revision of a compaction
-/// (etcd#18089). A watch that misses the end of a node causes one failed request to it.
+/// (etcd#18089). The key of a node is deleted: if a watch misses that, one request to the dead node fails.
 struct EtcdKeys: Sendable {
     let client: EtcdClient
     let root: String

@@ -13,10 +13,10 @@ import WeightStore
 ///
 /// **A missing object is an error, not a register that was never written.** The object that the head names always
 /// exists: a state is created before the head names it, and `trim` keeps it. The head exists before generation 2 does:
-/// the writer of generation 1 creates it, and the writer of generation 2 makes sure of it. So a head that names no state,
-/// and a generation after the first without a head, mean that objects were lost (``FleetError/inconsistent(place:finding:)``).
-/// A head that is absent is the one case in which a listing decides: only if no generation is listed, and there is no
-/// first one, the register was never written.
+/// the writer of generation 1 creates it, and the writer of generation 2 makes sure of it. So a head that names no
+/// state, and a generation after the first without a head, mean that objects were lost
+/// (``FleetError/inconsistent(place:finding:)``). A head that is absent is the one case in which a listing decides:
+/// only if no generation is listed, and there is no first one, the register was never written.
 ///
 /// (`If-Match` would do it with one object, but Ceph's gateway answers losing writers with 500 and compares tags
 /// without quotes, and other services lack it.)
@@ -115,9 +115,10 @@ struct CASRegister: Sendable {
         return true
     }
 
-    /// Removes old states: all but the latest ones, and never one that the head may name.
+    /// Removes old states, except the latest ones. The head then names none of the removed states.
     ///
-    /// - Returns: the number of old states.
+    /// - Parameter moment: only states that were written before it are removed.
+    /// - Returns: the number of removed states; with `dryRun`, of those that would be removed.
     func trim(before moment: Date, dryRun: Bool) throws -> Int {
         guard let last = try read()?.generation else { return 0 }
         // From here on the head names this generation or a later one, unless a writer that was suspended overwrites it.

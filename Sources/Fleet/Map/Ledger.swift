@@ -110,7 +110,7 @@ struct Ledger: Codable, Sendable, Equatable {
 
     func encoded() throws -> [UInt8] { Array(try JSONEncoder().encode(self)) }
 
-    /// Changes the ledger, repeatedly until no other writer changed it in between.
+    /// Changes the ledger. If another writer has changed it in between, tries again.
     ///
     /// - Parameter body: applies the change to the current ledger; may be called several times.
     /// - Returns: the ledger after the change.
@@ -132,7 +132,7 @@ struct Ledger: Codable, Sendable, Equatable {
         }
     }
 
-    /// Whether an entry with this sign of life counts as dead.
+    /// Whether an entry counts as dead whose last sign of life was at `seen`, in seconds since 1970.
     static func isDead(_ seen: Int, at now: Date) -> Bool {
         Int(now.timeIntervalSince1970).subtracting(saturating: seen) > deadSeconds
     }

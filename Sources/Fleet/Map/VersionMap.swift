@@ -24,7 +24,7 @@ struct VersionMap: Sendable {
         try register(model).read(after: known, head: &head).map { try decode($0, model) }
     }
 
-    /// Changes a model's versions, repeatedly until no other writer changed them in between.
+    /// Changes a model's versions. If another writer has changed them in between, tries again.
     ///
     /// - Parameter body: applies the change to the current versions; may be called several times.
     /// - Returns: the versions after the change, and whether etcd was updated.

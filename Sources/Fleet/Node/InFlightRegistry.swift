@@ -5,11 +5,11 @@ import WeightStore
 public final class InFlightRegistry: Sendable {
     /// The result of a wait.
     public enum State: Sendable {
-        /// Its fetch has ended, with or without success: look it up in the store again.
+        /// The fetch of the shard has ended, with or without success: look the shard up in the store again.
         case ended
-        /// Its fetch is planned or in progress.
+        /// The fetch is planned or in progress.
         case inFlight
-        /// No fetch of it is planned.
+        /// No fetch of the shard is planned.
         case unknown
     }
 

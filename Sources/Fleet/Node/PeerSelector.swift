@@ -4,8 +4,8 @@ import Origins
 import Synchronization
 import WeightStore
 
-/// Selects the peers from which a node requests a shard before the object store, so that many nodes that need the same
-/// new version at once read it there about once.
+/// Selects the peers from which a node requests a shard before it requests it from the object store. So many nodes that
+/// need a new version at the same time read it from the object store about once, all together.
 ///
 /// **A tree for each shard.** All nodes that follow a model are ordered by a hash of their names and the shard's digest
 /// (rendezvous hashing), so every node knows the order without communication. The first node reads the object store;

@@ -150,7 +150,7 @@ final class Watcher: Sendable {
         try apply(entries, at: position)
     }
 
-    /// Stores received entries, and rings if they concern followed models.
+    /// Stores received entries, and wakes the sync if a followed model has a newer one.
     private func apply(_ entries: [FleetTable.Entry], at position: FleetTable.Position?) throws {
         let newer = try table.apply(entries, at: position)
         if newer.contains(where: { model in follows.contains { $0.model == model } }) { changed.ring() }

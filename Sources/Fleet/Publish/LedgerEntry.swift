@@ -103,8 +103,8 @@ final class LedgerEntry: Sendable {
 }
 
 extension S3Bucket {
-    /// Sends the last requests of a call: also if the call's work is cancelled, and then for half a second at most, so that
-    /// they do not delay the end of the process.
+    /// Sends the last requests of a call, within 10 seconds. They are sent even if the call's work is cancelled, but
+    /// then within half a second, so that they do not delay the end of the process.
     func lastRequests(_ body: (S3Bucket) throws -> Void) throws {
         let work = Work()
         @Sendable func cancel(after seconds: Double) {

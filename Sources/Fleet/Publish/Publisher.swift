@@ -192,7 +192,7 @@ private final class Publisher: Sendable {
 
     /// Uploads the shards that the bucket lacks, then the manifest.
     ///
-    /// - Returns: the uploaded shards.
+    /// - Returns: the uploaded shards, with their sizes in bytes.
     private func upload(deep: Bool) throws -> [ContentDigest: Int] {
         let missing = try uploader.missing(shards.shards, deep: deep)
         try uploader.upload(missing)

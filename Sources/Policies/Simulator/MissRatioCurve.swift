@@ -79,7 +79,7 @@ public struct MissRatioCurve: Sendable, Codable {
         let next = Atomic<Int>(0)
         let results = Mutex<[Int: (Simulation.Result, Double)]>([:])
         let failure = FirstFailure()
-        DispatchQueue.concurrentPerform(iterations: min(Processors.count, runs.count)) { _ in
+        DispatchQueue.concurrentPerform(iterations: min(SystemCores.count, runs.count)) { _ in
             while failure.first == nil {
                 let index = next.add(1, ordering: .relaxed).oldValue
                 guard index < runs.count else { return }

@@ -123,8 +123,9 @@ class Store(_Handle):
     def open_tier(self, tier: str, *, budget: int = 0, policy: str | None = None, lock_pages: bool = False) -> None:
         """Opens a tier with options. The first use of a tier that is not open opens it with the default options.
 
-        ``tier`` is ``ram``, ``gpu``, ``cuda:1`` … or ``host``; ``budget`` is the size limit in bytes; 0 means half of
-        the free memory, or nine tenths of a GPU's.
+        ``tier`` is ``ram``, ``gpu``, ``cuda:1`` … or ``host``; ``budget`` is the size limit in bytes; 0 means, of
+        the memory that is available within the limits of the container, all in ``ram``, half with locked pages or in
+        ``host``, and nine tenths of a GPU's.
         """
         options = c.TierOptions()
         options.budget, options.policy, options.lock_pages = budget, optional(policy), lock_pages

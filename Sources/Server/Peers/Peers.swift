@@ -43,7 +43,7 @@ struct Peers: Sendable {
         throw HubError.underWay
     }
 
-    /// - Parameter isPublic: whether a shared cache may store the response: not if a token is required.
+    /// - Parameter isPublic: whether a shared cache may store the response; false if a token is required.
     private func blob(
         _ digest: ContentDigest, _ request: Request, _ isPublic: Bool,
         _ find: @escaping @Sendable () throws -> StoredBytes?

@@ -11,8 +11,8 @@ import Support
 /// Beside the 256 directories lies the marker `.store` (`StoreMarker`).
 ///
 /// A file in `blobs/` without a row is garbage *while the write lock is held*: files are added (`install`) and removed
-/// (`DeletionAuthority`) only under the lock: added before the commit that inserts their row, removed after the commit that deletes
-/// it.
+/// (`DeletionAuthority`) only under the lock: added before the commit that inserts their row, removed after the commit
+/// that deletes it.
 package struct BlobDirectory: Sendable {
     /// The content of a blob; the raw value is the suffix of its file name.
     package enum Kind: String, Sendable, CaseIterable {

@@ -1,4 +1,6 @@
+import Crypto
 import Files
+import Support
 
 extension FileDescriptor {
     /// Opens a blob for reading.
@@ -38,8 +40,33 @@ extension FileDescriptor {
     }
 }
 
+extension FileDescriptor {
+    /// Requires that the bytes of a blob have its digest, by the page cache. Throws as `blob(_:digest:bytes:)`, and
+    /// `CancellationError`.
+    package static func verifyBlob(_ path: String, digest: ContentDigest, bytes: Int, _ work: Work) throws {
+        let file = try blob(path, digest: digest, bytes: bytes)
+        let buffer = Buffer(bytes: min(bytes, BufferPool.bufferBytes))
+        var hasher = SHA256()
+        var offset = 0
+        do {
+            while offset < bytes {
+                try work.check()
+                let room = buffer.writableBytes(min(buffer.capacity, bytes - offset))
+                let count = try file.read(at: offset, into: room)
+                hasher.update(bufferPointer: UnsafeRawBufferPointer(rebasing: room[..<count]))
+                // A file that became shorter meanwhile has another digest.
+                offset += room.count
+            }
+        } catch let error as FileError {
+            throw StorageError.unreadable(error, path, digest, bytes: bytes)
+        }
+        try StorageError.check(ContentDigest(hasher.finalize()), is: digest, of: path)
+    }
+}
+
 extension StorageError {
-    /// The error for a read of a blob that failed: damage, if bytes of the blob cannot be read.
+    /// The error to throw after a failed read of a blob: ``damaged(path:digest:expected:found:)`` if the disk cannot
+    /// read its bytes, and otherwise `error` itself.
     package static func unreadable(
         _ error: FileError, _ path: String, _ digest: ContentDigest, bytes: Int
     ) -> any Error {

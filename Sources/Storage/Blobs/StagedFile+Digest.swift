@@ -4,7 +4,7 @@ extension StagedFile {
     /// Writes a small blob in one call, and finishes it.
     ///
     /// - Returns: its digest.
-    /// - Throws: ``StorageError/invalid(what:value:reason:)`` for more bytes than are read from such a blob.
+    /// - Throws: ``StorageError/invalid(what:value:reason:)`` for more bytes than a reader of such a blob accepts.
     package func writeWhole(_ bytes: [UInt8]) throws -> ContentDigest {
         guard bytes.count <= Manifest.maximumBytes else {
             throw StorageError.invalid(

@@ -59,7 +59,13 @@ package final class Catalog: Sendable {
         logger: Logger? = nil, trace: (@Sendable (String) -> Void)? = nil
     ) throws {
         // On a read-only mount no memory has to be shared with a writer.
-        if try !FileSystem.isReadOnlyMount(directory) { try FileSystem.requireLocal(directory) }
+        if try !FileSystem.isReadOnlyMount(directory), let name = try FileSystem.requireLocal(directory) {
+            logger?.warning(
+                """
+                \(directory): on the FUSE file system "\(name)", of which it is not known whether SQLite's write-ahead \
+                log works. If it shows the files of another machine, put the store on a local disk.
+                """)
+        }
         let path = directory + "/store.db"
         self.path = path
         self.trace = trace

@@ -36,10 +36,10 @@ package enum RefName {
 
 /// A version of a model: `~3`, which no ref can be, or `v3`, which a ref may be, too.
 enum VersionName {
-    /// The number of `~3`.
+    /// The number in a name such as `~3`; nil for any other name.
     static func parseExact(_ name: String) -> Int? { number(name, after: "~") }
 
-    /// The number of `v3`.
+    /// The number in a name such as `v3`; nil for any other name.
     static func parse(_ name: String) -> Int? { number(name, after: "v") }
 
     private static func number(_ name: String, after prefix: String) -> Int? {

@@ -3,9 +3,9 @@ import GRDB
 /// The number of durable commits made to a store: the setting `store.commits`, repeated in `write.lock`.
 ///
 /// `Catalog.write` advances it in the transaction of every durable commit that changes a row, and notes it in
-/// `write.lock` after the commit, under the lock. A crash between the two, and a power cut, leave a note that lags, which
-/// is harmless. A catalog whose counter is *below* the note lacks commits: it is an older one, put back. It stays older,
-/// whatever is committed to it, until `raise` accepts it.
+/// `write.lock` after the commit, under the lock. A crash between the two, and a power cut, leave a note that lags,
+/// which is harmless. A catalog whose counter is *below* the note lacks commits: an older copy was put back. It counts
+/// as older, whatever is committed to it, until `raise` accepts it.
 ///
 /// Commits that may be lost (`durable: false`: counts of uses, KV blocks) do not advance it: after a power cut the
 /// catalog may lack them although the note is on the disk.

@@ -1,8 +1,8 @@
 import Files
 import GRDB
 
-/// The one authority that deletes blobs: every unlink of a file in `blobs/` is made here, and each is decided by these
-/// rules, under the write lock that all additions hold, too.
+/// The one authority that deletes blobs: every unlink of a file in `blobs/` is made here, under the write lock, which
+/// additions of blobs also hold. These rules decide each deletion:
 ///
 /// 1. **The catalog was read without error.** An error of SQLite or of the file system ends the deletion.
 /// 2. **The catalog is not older than the blobs** (`CommitCounter`): an older one does not know the newest blobs.
@@ -13,8 +13,8 @@ import GRDB
 /// 5. **What a rebuild could not read is not garbage** (`RebuildLoss`): until that is settled, shards and manifests
 ///    without rows are kept, because they may belong to lost revisions. So are those that a rebuild found without a
 ///    revision. Dropped KV blocks and replaced records are not such bytes.
-/// 6. **A blob that has no row for a reason unknown gets the grace period**, from the last change of its file. A blob whose
-///    row a transaction has just deleted does not: its deletion was decided with the row.
+/// 6. **A blob without a row, for an unknown reason, is kept for the grace period**, from the last change of its file.
+///    A blob whose row a transaction has just deleted is not: its deletion was decided with the row.
 ///
 /// The transaction that deletes or changes the rows commits before the unlink, so that a crash leaves a file without a
 /// row and never a row without its file. Deletions are cut into slices of 64 blobs, so that a long one does not block

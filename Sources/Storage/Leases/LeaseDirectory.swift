@@ -10,12 +10,12 @@ import Synchronization
 /// the process id and the command, the schema and the version of the program, then the revisions in use, one per line:
 ///
 ///     process 4711 (weightstore serve)
-///     schema 6, version 0.1.0
+///     schema 12, version 0.1.0
 ///     9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 org/name
 ///
-/// `leases/.lock` orders the uses of a revision and its removal. Adding a use holds it shared; a removal holds it
-/// exclusively from reading the uses until its commit. A starting process holds it shared, too, so that a rebuild or a
-/// migration, which holds it exclusively, runs alone.
+/// `leases/.lock` orders the uses of a revision and its removal. It is held shared while a use is added or a process
+/// starts. It is held exclusively by a removal, from reading the uses until its commit, and by a rebuild or a
+/// migration, so that no process starts meanwhile.
 package final class LeaseDirectory: Sendable {
     /// A living process and its uses.
     package struct Holder: Sendable {

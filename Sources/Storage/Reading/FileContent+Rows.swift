@@ -84,7 +84,7 @@ extension FileContent {
         return (try save(shardIDs, db), shardIDs)
     }
 
-    /// Throws if a shard has another size than a manifest says of it: extents would reach behind its end.
+    /// Throws if a stored shard has another size than a manifest gives: extents would reach past its end.
     package static func check(_ facts: ShardFacts, is shard: ShardTable.Entry) throws(StorageError) {
         guard shard.bytes == facts.bytes else {
             throw .invalid(

@@ -1,13 +1,17 @@
+import Crypto
 import GRDB
+import Support
 
 extension Manifest {
     /// Creates the manifest of a revision again from its rows.
     ///
-    /// A manifest is canonical text, so the rows of the files determine it, but for two facts that no row contains:
-    /// whether the commit was the hub's, and which files were pending when a provisional manifest was made, of those that
-    /// have arrived since. These arrived after the others, so in the order of the last shard to arrive (the largest id of
-    /// a shard's row) the files that were not pending come first. Each possible number of them is tried, the largest
-    /// first, and the digest compared.
+    /// A manifest is canonical text, so the rows of the files determine it, except for two facts that no row contains.
+    /// Both are found by trying each possibility and comparing the digest:
+    ///
+    /// * whether the commit was the hub's;
+    /// * for a provisional manifest, which of the files that are whole now were pending when it was made. Files arrive
+    ///   in the order of the largest row id of their shards, so the ones that were whole then are the first in this
+    ///   order. Only their number must be tried, the largest first.
     ///
     /// - Returns: the text, whose SHA-256 is `digest`; nil if no revision has the digest, or the rows do not give it: a
     ///   file that arrived later may consist of shards that were stored before.
@@ -23,19 +27,25 @@ extension Manifest {
                 ORDER BY file.pending, last_shard
                 """, arguments: [revision.id])
         let arrived = try rows.filter { try !($0.value("pending") as Bool) }.count
-        let files = try rows.compactMap { row -> Manifest.File? in
+        // Each file is encoded once: a model has hundreds of files, and each number of them is tried.
+        var files: [(path: ByteText, number: Int, whole: [UInt8], pending: [UInt8])] = []
+        for (number, row) in rows.enumerated() {
             guard let content = try FileContent.find(row.value("id") as Int64, pendingToo: true, db) else { return nil }
-            return try Manifest.File(path: row.path("path"), content: content)
+            let path = try row.path("path")
+            files.append(
+                (
+                    ByteText(path), number, Manifest.File(path: path, content: content.canonical()).encoded(),
+                    Manifest.File(path: path, content: asPending(content)).encoded()
+                ))
         }
-        guard files.count == rows.count else { return nil }
+        files.sort { $0.path < $1.path }
+        let heads = [revision.commit, nil].map { head(commit: $0) }
         for whole in (revision.isProvisional ? 0...arrived : arrived...arrived).reversed() {
-            let described = files.enumerated().map { number, file in
-                Manifest.File(
-                    path: file.path, content: number < whole ? file.content.canonical() : asPending(file.content))
-            }
-            for commit in [revision.commit, nil] {
-                let text = Manifest(commit: commit, files: described).encoded()
-                if text.withUnsafeBytes({ ContentDigest(of: $0) }) == digest { return text }
+            for head in heads {
+                let parts = [head] + files.map { $0.number < whole ? $0.whole : $0.pending }
+                var hasher = SHA256()
+                for part in parts { part.withUnsafeBytes { hasher.update(bufferPointer: $0) } }
+                if ContentDigest(hasher.finalize()) == digest { return Array(parts.joined()) }
             }
         }
         return nil

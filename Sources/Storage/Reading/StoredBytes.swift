@@ -63,7 +63,7 @@ package final class StoredBytes: Sendable {
     /// The range of the file, in bytes.
     package let range: Range<Int>
     private let runs: [Run]
-    /// The most recently opened one first.
+    /// The open blobs, the most recently opened one first.
     private let open = Mutex<[OpenBlob]>([])
     private let hold: RevisionHold?
     /// What some of the runs lie in, by their paths.

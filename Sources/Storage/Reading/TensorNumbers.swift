@@ -1,7 +1,7 @@
 import ModelFormats
 
-/// The numbers of the layers and experts of a revision. Numbers that a caller gives are checked against them, so that a
-/// selection of layers or experts that do not exist is an error, and neither empty nor everything else.
+/// The numbers of the layers and experts of a revision. Numbers that a caller gives are checked against them: without
+/// the check, a selection of layers that do not exist would be empty, and one of experts would be all other tensors.
 package struct TensorNumbers: Sendable {
     private var layers: Set<Int> = []
     private var experts: Set<Int> = []
@@ -12,13 +12,28 @@ package struct TensorNumbers: Sendable {
     ///   - entries: all tensors of the revision.
     ///   - stack: the experts that a tensor stacks; nil if it is no such tensor.
     package init(_ entries: some Sequence<TensorEntry>, stack: (TensorEntry) -> ExpertStack?) {
-        for entry in entries {
-            if let layer = entry.layer { layers.insert(layer) }
-            if let expert = entry.expert {
-                experts.insert(expert)
-            } else if let known = stack(entry) {
-                stacked = max(stacked, known.experts)
+        for entry in entries { add(layer: entry.layer, expert: entry.expert, stack(entry)) }
+    }
+
+    /// - Parameter files: all files of a revision that may have no rows yet.
+    package init(_ files: [Manifest.File]) {
+        for file in files {
+            for tensor in file.content.tensors {
+                let place = TensorPlace(tensorName: tensor.name)
+                add(
+                    layer: place.layer, expert: place.expert,
+                    ExpertStack(
+                        name: tensor.name, shape: tensor.shape, bytes: tensor.bytes, format: file.content.format))
             }
+        }
+    }
+
+    private mutating func add(layer: Int?, expert: Int?, _ stack: @autoclosure () -> ExpertStack?) {
+        if let layer { layers.insert(layer) }
+        if let expert {
+            experts.insert(expert)
+        } else if let known = stack() {
+            stacked = max(stacked, known.experts)
         }
     }
 

@@ -23,8 +23,9 @@ import Support
 ///
 /// `commit` is present if the revision is from a hub. Files are sorted by path, byte by byte. `shard`, `extent` and
 /// `tensor` lines belong to the file above them, in this order: shards in the order of their first use, extents and
-/// tensors in file order. The last field of a line extends to the end of the line, with `\n`, `\r` and `\\` escaped. The text depends only on the files
-/// and the commit, not on the model's name or other contents of the store. Its SHA-256 is the revision's digest.
+/// tensors in file order. The last field of a line extends to the end of the line, with `\n`, `\r` and `\\` escaped.
+/// The text depends only on the files and the commit, not on the model's name or other contents of the store. Its
+/// SHA-256 is the revision's digest.
 package struct Manifest: Equatable {
     /// A file of the revision.
     package struct File: Equatable {
@@ -58,29 +59,14 @@ package struct Manifest: Equatable {
     }
 
     /// The manifest as text.
-    package func encoded() -> [UInt8] {
-        var text = Self.firstLine + "\n"
-        if let commit { text += "commit \(commit)\n" }
-        for file in files {
-            let content = file.content
-            let kind = content.isPending ? "pending" : "file"
-            text += "\(kind) \(content.digest) \(content.bytes) \(content.format.rawValue) \(Self.escape(file.path))\n"
-            if content.rule != ShardPlan.firstRule { text += "rule \(content.rule)\n" }
-            for shard in content.shards {
-                text += "shard \(shard.digest) \(shard.bytes) \(shard.head)\n"
-            }
-            for extent in content.extents {
-                text += "extent \(extent.shard) \(extent.shardOffset) \(extent.length)\n"
-            }
-            for tensor in content.tensors {
-                let shape = tensor.shape.isEmpty ? "-" : tensor.shape.map(String.init).joined(separator: ",")
-                text += "tensor \(tensor.dtype) \(shape) \(tensor.offset) \(tensor.bytes) \(Self.escape(tensor.name))\n"
-            }
-        }
-        return Array(text.utf8)
+    package func encoded() -> [UInt8] { files.reduce(into: Self.head(commit: commit)) { $0 += $1.encoded() } }
+
+    /// The lines before those of the files.
+    static func head(commit: String?) -> [UInt8] {
+        Array((firstLine + "\n" + (commit.map { "commit \($0)\n" } ?? "")).utf8)
     }
 
-    private static func escape(_ text: String) -> String {
+    fileprivate static func escape(_ text: String) -> String {
         guard text.utf8.contains(where: { $0 == 0x0A || $0 == 0x0D || $0 == 0x5C }) else { return text }
         return text.unicodeScalars.reduce(into: "") { result, scalar in
             switch scalar {
@@ -90,5 +76,25 @@ package struct Manifest: Equatable {
             default: result.unicodeScalars.append(scalar)
             }
         }
+    }
+}
+
+extension Manifest.File {
+    /// The lines of the file.
+    func encoded() -> [UInt8] {
+        let kind = content.isPending ? "pending" : "file"
+        var text = "\(kind) \(content.digest) \(content.bytes) \(content.format.rawValue) \(Manifest.escape(path))\n"
+        if content.rule != ShardPlan.firstRule { text += "rule \(content.rule)\n" }
+        for shard in content.shards {
+            text += "shard \(shard.digest) \(shard.bytes) \(shard.head)\n"
+        }
+        for extent in content.extents {
+            text += "extent \(extent.shard) \(extent.shardOffset) \(extent.length)\n"
+        }
+        for tensor in content.tensors {
+            let shape = tensor.shape.isEmpty ? "-" : tensor.shape.map(String.init).joined(separator: ",")
+            text += "tensor \(tensor.dtype) \(shape) \(tensor.offset) \(tensor.bytes) \(Manifest.escape(tensor.name))\n"
+        }
+        return Array(text.utf8)
     }
 }

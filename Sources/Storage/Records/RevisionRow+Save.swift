@@ -18,9 +18,9 @@ extension RevisionRow {
     /// - Parameters:
     ///   - partial: whether more files follow: then the revision has no version yet.
     ///   - lease: the lease whose claims on the shards are released.
-    ///   - origins: URLs of origins that were seen to hold the revision, or for which the user vouches: the nearest
-    ///     first.
-    ///   - replacesOrigins: whether they replace the origins that the revision has; otherwise these stay, and are nearer.
+    ///   - origins: URLs of origins, the nearest first. Each counts as checked: it was seen to hold the revision, or
+    ///     the user vouches for it.
+    ///   - replacesOrigins: whether `origins` replace those that the revision has; if not, they are added behind them.
     ///   - wanted: the version of the revision; the next free one if it is nil or another revision has it.
     package static func save(
         _ manifest: Manifest, digest: ContentDigest, model name: String, source: String, refs: [String],

@@ -7,8 +7,8 @@ import GRDB
 /// next removal or collection drops the claims of dead processes (`dropDead`), under the write lock, so that a process
 /// that commits a claim is known to be alive. Saving the revision drops its claims (`release`).
 package enum ClaimTable {
-    /// Adds a claim. An orphan's grace period restarts, so that it also protects what a later import or fetch had
-    /// claimed when it was interrupted.
+    /// Adds a claim, and restarts the grace period of an orphan: if the import or fetch that claims it is interrupted,
+    /// the shard is kept for the whole period from now.
     package static func claim(_ shard: Int64, lease: String, _ db: Database) throws {
         try db.cachedStatement(sql: "INSERT OR IGNORE INTO claim (shard_id, lease) VALUES (?, ?)")
             .execute(arguments: [shard, lease])

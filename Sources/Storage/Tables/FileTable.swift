@@ -99,7 +99,7 @@ package enum FileTable {
         try Int64.fetchAll(db, sql: "SELECT id FROM file WHERE unlinked <> 0")
     }
 
-    /// The files to visit, and those that no revision links although no link was removed, of which there should be none.
+    /// The files to visit, and all other files that no revision links. There should be none of the latter.
     ///
     /// Reads the whole table: call it outside of a write transaction.
     package static func allUnlinked(_ db: Database) throws -> [Int64] {

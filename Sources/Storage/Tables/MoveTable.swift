@@ -46,9 +46,9 @@ package enum MoveTable {
             digest = try row.value("digest")
         }
 
-        /// The row of a file that the revision does not hold in its present state.
+        /// This file without its digest: the revision does not hold its present bytes.
         ///
-        /// - Parameter status: its state; nil keeps the recorded one.
+        /// - Parameter status: the present state of the file; nil keeps the recorded one.
         package func unstored(_ status: FileStatus?) -> File {
             File(
                 location: location, inode: status?.inode ?? inode, bytes: status?.bytes ?? bytes,

@@ -165,10 +165,10 @@ package enum OriginTable {
         try ModelTable.find(name, db).map { try urls(of: $0, db) } ?? []
     }
 
-    /// The revisions that only lack a check to release their shards: they have origins, none of them is checked, and no
-    /// pin holds the revision.
+    /// The revisions whose shards may become evictable by a check of an origin: they have origins, none of which is
+    /// checked, and no pin.
     ///
-    /// - Parameter moment: origins that were seen to lack the revision at this time or later, in seconds since 1970, do
+    /// - Parameter moment: a time in seconds since 1970. An origin that was seen to lack the revision since then does
     ///   not count.
     package static func uncheckedRevisions(absentBefore moment: Int, _ db: Database) throws -> [Int64] {
         try Int64.fetchAll(
@@ -186,7 +186,8 @@ package enum OriginTable {
                 """, arguments: [moment])
     }
 
-    /// The newest check that found the revision at an origin, in seconds since 1970; nil if no origin is checked.
+    /// The time of the newest check that found the revision at an origin, in seconds since 1970; nil if no origin is
+    /// checked.
     package static func lastCheck(of revision: Int64, _ db: Database) throws -> Int? {
         try Int.fetchOne(
             db.cachedStatement(sql: "SELECT max(checked_at) FROM revision_origin WHERE revision_id = ?"),

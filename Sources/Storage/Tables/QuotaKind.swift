@@ -5,7 +5,7 @@ public enum QuotaKind: String, Sendable, Codable, CaseIterable {
     /// Shards of kind `kv`.
     case kv
 
-    /// The name of a setting. Those of the weights are older, and have no infix.
+    /// The name of a setting of this kind: `group.name` for weights, and `group.kv.name` for KV blocks.
     package func setting(_ group: String, _ name: String) -> String {
         self == .weights ? "\(group).\(name)" : "\(group).kv.\(name)"
     }

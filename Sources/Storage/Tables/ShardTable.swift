@@ -17,8 +17,8 @@ public enum ShardState: String, Sendable, Codable {
 ///
 /// **A row and its blob.** A `present` row has a blob of the shard's size under its digest. So `markPresent`,
 /// `markFetched` and `insertBlock` run in the transaction that installs the blob. After `markEvicted`, `remove` and
-/// `removeBlock` the blob is deleted (`DeletionAuthority`), but only once the transaction is committed. A row in another state has no blob; its
-/// extents stay, and an import or a fetch restores the bytes.
+/// `removeBlock` the blob is deleted (`DeletionAuthority`), but only once the transaction is committed. A row in
+/// another state has no blob; its extents stay, and an import or a fetch restores the bytes.
 ///
 /// **Orphans.** `orphaned_at` is the time since which nothing has referenced the shard. A file's shard starts as an
 /// orphan, and the transaction that inserts its extents adopts it (`adopt`, which ignores shards without an extent). A
@@ -99,6 +99,17 @@ package enum ShardTable {
             arguments: [bytes, head])
     }
 
+    /// The present shards of this size and with the same first bytes.
+    package static func present(bytes: Int, head: Int64, _ db: Database) throws -> [ShardFacts] {
+        try Row.mapAll(
+            db.cachedStatement(
+                sql: """
+                    SELECT digest, bytes, kind, layer, head FROM shard WHERE bytes = ? AND head = ? AND state = 'present'
+                    """),
+            arguments: [bytes, head]
+        ) { row in try ShardFacts(row) }
+    }
+
     /// Whether a shard of the same size and with the same first bytes has a row, in whatever state it is.
     package static func isKnown(bytes: Int, head: Int64, _ db: Database) throws -> Bool {
         try Bool.fetchValue(
@@ -144,8 +155,8 @@ package enum ShardTable {
             .map(Entry.init)
     }
 
-    /// The shards of weights that should have a blob and have none, or a damaged one. Not among them are the shards of a
-    /// refused pull (`markRefused`).
+    /// The shards of weights whose blob is missing or damaged, without the shards of a refused pull (`markRefused`),
+    /// which no file needs.
     package static func lost(_ db: Database) throws -> [Entry] {
         try Row.mapAll(
             db,
@@ -331,8 +342,8 @@ package enum ShardTable {
             .execute(arguments: [state.rawValue, digest])
     }
 
-    /// Marks a shard as quarantined that arrived with a file whose digest is not the published one; no file references
-    /// it.
+    /// Marks a shard as quarantined because the pulled file that it belongs to does not have the published digest. No
+    /// other file references the shard.
     ///
     /// - Returns: its digest; nil if there is no such shard.
     package static func markRefused(_ shard: Int64, _ db: Database) throws -> ContentDigest? {

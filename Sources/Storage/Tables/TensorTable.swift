@@ -14,7 +14,8 @@ package enum TensorTable {
                 INSERT INTO tensor (file_id, name, dtype, shape, offset, bytes, stack, layer, expert)
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """)
-        for tensor in tensors {
+        // In the order of the primary key: each page of the table is then written once.
+        for tensor in tensors.sorted(by: { $0.name.precedes(inBytes: $1.name) }) {
             let place = TensorPlace(tensorName: tensor.name)
             try insert.execute(arguments: [
                 file, tensor.name, tensor.dtype, Shape.encode(tensor.shape), tensor.offset, tensor.bytes,
@@ -65,7 +66,8 @@ enum Shape {
         return shape
     }
 
-    /// Parses bytes: the shapes of all tensors of a model are decoded when it is opened.
+    /// Parses the JSON of a shape. It reads bytes, which is fast: a model that is opened decodes the shapes of all its
+    /// tensors.
     private static func parse(_ text: UnsafeBufferPointer<UInt8>) -> [Int]? {
         guard text.count >= 2, text.first == UInt8(ascii: "["), text.last == UInt8(ascii: "]") else { return nil }
         if text.count == 2 { return [] }

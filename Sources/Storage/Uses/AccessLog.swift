@@ -46,7 +46,7 @@ package final class AccessLog: Sendable {
 
     /// The number of shards at which a batch is written immediately.
     package static let batch = 4096
-    /// The time after which a smaller batch is written, in seconds.
+    /// The seconds after which a batch is written that has fewer shards.
     package static let interval = 60
     /// The longest wait of a flush for the write lock.
     package static let lockTimeout = Duration.seconds(2)

@@ -14,9 +14,10 @@ final class BackgroundEviction: Sendable {
     /// The seconds after which an eviction is tried again that left the store above its high watermark.
     static let retrySeconds = 300
 
-    /// An eviction that freed too little.
+    /// An eviction that freed too little, or was not possible.
     private struct Failure {
-        let quota: Quota
+        /// Nil if the quota could not be read.
+        let quota: Quota?
         let moment: ContinuousClock.Instant
     }
 
@@ -46,7 +47,9 @@ final class BackgroundEviction: Sendable {
     func start(_ check: @escaping @Sendable () -> Void) { self.check.withLock { $0 = check } }
 
     /// Whether an eviction may free enough: none failed recently under this quota.
-    func isDue(_ kind: QuotaKind, _ quota: Quota) -> Bool {
+    ///
+    /// - Parameter quota: nil if it cannot be read. Then the result says whether that is to be logged.
+    func isDue(_ kind: QuotaKind, _ quota: Quota?) -> Bool {
         failures.withLock { failures in
             guard let failure = failures[kind], failure.quota == quota else { return true }
             return ContinuousClock.now - failure.moment >= .seconds(Self.retrySeconds)
@@ -55,8 +58,10 @@ final class BackgroundEviction: Sendable {
 
     /// Records the end of an eviction.
     ///
-    /// - Parameter isEnough: whether the store is no longer above the high watermark.
-    func note(_ kind: QuotaKind, _ quota: Quota, isEnough: Bool) {
+    /// - Parameters:
+    ///   - quota: nil if it could not be read.
+    ///   - isEnough: whether the store is no longer above the high watermark.
+    func note(_ kind: QuotaKind, _ quota: Quota?, isEnough: Bool) {
         failures.withLock { $0[kind] = isEnough ? nil : Failure(quota: quota, moment: .now) }
     }
 }

@@ -33,11 +33,13 @@ public enum FetchError: Error, Sendable, Equatable {
     case noOrigin(name: String)
     /// The URL is not that of an origin, or a setting of its connections cannot be used.
     case unusable(url: String, reason: String)
-    /// The credentials for the origin are missing, or cannot be sent. No request was sent.
+    /// The credentials for the origin are missing or cannot be sent, or those for the proxy are rejected. The origin
+    /// received no request.
     case badCredentials(url: String, reason: String)
 }
 
 extension FetchError: CustomStringConvertible {
+    /// The failure, and the URL that it concerns.
     public var description: String {
         switch self {
         case .notFound(let what, let url, let status):

@@ -39,6 +39,17 @@ public struct FetchSelection: Sendable {
         tensors = Dictionary(grouping: entries) { ByteText($0.file) }.mapValues { Set($0.map { ByteText($0.name) }) }
     }
 
+    /// Checks that there is at least one of the layers, and one of the experts.
+    ///
+    /// - Parameters:
+    ///   - numbers: those of the revision.
+    ///   - name: the name of the revision, for the error.
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)``; errors of `numbers`.
+    func check(_ numbers: @autoclosure () throws -> TensorNumbers, of name: String) throws {
+        guard layers != nil || experts != nil else { return }
+        try numbers().check(layers: layers, experts: experts, of: name)
+    }
+
     var isEverything: Bool { experts == nil && isWholeRevision }
 
     /// Whether all bytes except those of unselected experts are selected.

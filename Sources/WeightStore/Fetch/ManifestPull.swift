@@ -33,6 +33,9 @@ struct ManifestPull {
                     "this origin finds revisions only by digest; give \(request.model)@<64 hexadecimal digits>")
         }
         let shards = try RevisionShards(try origin.manifest(digest, work), digest: digest, origin: url)
+        // A pull that is refused leaves no revision.
+        try request.selection.check(
+            TensorNumbers(shards.manifest.files), of: "\(request.model)@\(digest.short)")
         try save(shards)
         try fetchShards(shards.manifest)
         return try summary(digest, shards.manifest)
@@ -47,7 +50,6 @@ struct ManifestPull {
     private func fetchShards(_ manifest: Manifest) throws {
         let held = try store.heldRevision("\(request.model)@\(request.revision)")
         defer { withExtendedLifetime(held) {} }
-        try held.check(request.selection)
         var wanted: [ContentDigest: Int] = [:]
         for file in manifest.files {
             for shard in request.selection.shards(of: file) { wanted[shard.digest] = shard.bytes }

@@ -43,6 +43,7 @@ public protocol Origin: Sendable {
 }
 
 extension Origin {
+    /// nil: most origins are not on this machine.
     public var localDirectory: String? { nil }
 
     /// The local directory with links resolved; nil if there is none.

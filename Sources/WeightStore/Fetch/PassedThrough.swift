@@ -21,7 +21,7 @@ final class PassedThrough: Sendable {
     ///
     /// - Throws: `refusal` if they would use more than half of the available memory.
     func reserve(_ bytes: Int, because refusal: any Error) throws -> MemoryFile {
-        guard bytes <= (MachineMemory.available() ?? .max) / Self.share else { throw refusal }
+        guard bytes <= (SystemMemory.available() ?? .max) / Self.share else { throw refusal }
         return try MemoryFile(bytes: bytes)
     }
 

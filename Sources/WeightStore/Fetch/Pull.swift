@@ -38,9 +38,10 @@ struct Pull {
         let revision: Int64
         if let known {
             revision = known
-            try name(known, ref)
         } else {
             let (files, headers, unusual) = try describe(remote.files)
+            // A pull that is refused leaves no revision, and moves no ref.
+            try request.selection.check(TensorNumbers(files), of: "\(request.model)@\(request.revision)")
             (prefixes, warnings) = (headers, unusual)
             revision = try save(Manifest(commit: remote.commit, files: files), ref)
         }
@@ -56,7 +57,10 @@ struct Pull {
         let digest = try store.catalog.read { db in try RevisionTable.initialDigest(of: revision, db) }
         let held = try digest.map { try store.heldRevision("\(request.model)@\($0.hex)") }
         defer { withExtendedLifetime(held) {} }
-        try held?.check(request.selection)
+        if known != nil {
+            try held?.check(request.selection)
+            try name(revision, ref)
+        }
         try store.fetch(request.selection, of: revision, from: origin, prefixes: prefixes, work)
         var summary = try summary(revision, remote)
         summary.warnings = warnings
@@ -193,15 +197,14 @@ struct Pull {
             throw FetchError.noOrigin(name: file.remote.name)
         }
         var hasher = SHA256()
-        var git = Insecure.SHA1()
-        git.update(data: Array("blob \(content.bytes)\u{0}".utf8))
+        var git = GitHasher(bytes: content.bytes)
         try store.forEachRun(content, work) {
             hasher.update(bufferPointer: $0)
-            git.update(bufferPointer: $0)
+            git.update($0)
         }
         content.digest = ContentDigest(hasher.finalize())
         content.isHashed = true
-        let found = Hex.encode(git.finalize())
+        let found = git.finish()
         if let expected = file.remote.gitObject, expected != found {
             throw FetchError.wrongDigest(
                 url: "\(url) \(file.remote.name)", expected: "git object \(expected)", found: "git object \(found)")

@@ -16,8 +16,12 @@ import Synchronization
 /// Sendable because one lane runs it, and state shared with other threads is behind a mutex.
 final class FileIngest: @unchecked Sendable {
     let path: String
+    /// The file as a blob of a Hugging Face cache; nil if it is none.
+    private let blob: HubBlob?
     private let run: ImportRun
     private(set) var digest: ContentDigest?
+    /// The file's SHA-1, if it is a blob with such a name and was read.
+    private var gitDigest: String?
     /// The file's state when it was opened to be read.
     private(set) var status: FileStatus?
     /// Whether a change after the read would have changed the times of the file, too.
@@ -41,8 +45,9 @@ final class FileIngest: @unchecked Sendable {
     /// Nanoseconds, well above the tick of the clock that sets file times (a few milliseconds).
     static let clockTick: Int64 = 100_000_000
 
-    init(_ path: String, run: ImportRun) {
+    init(_ path: String, blob: HubBlob? = nil, run: ImportRun) {
         self.path = path
+        self.blob = blob
         self.run = run
     }
 
@@ -148,9 +153,10 @@ final class FileIngest: @unchecked Sendable {
     /// - Returns: nil if one of them is not known or not present.
     private func remembered(_ known: SourceMemo, _ plan: ShardPlan) throws -> [Int: ShardFacts]? {
         guard known.plan == plan.digest else { return nil }
-        let areUsable = plan.shards.enumerated().allSatisfy { ordinal, shard in
-            guard let facts = known.shards[ordinal] else { return false }
-            return facts.bytes == shard.bytes && facts.kind == ShardKind(shard.kind) && run.isPresent(facts)
+        let areUsable = try plan.shards.enumerated().allSatisfy { ordinal, shard in
+            guard let facts = known.shards[ordinal], facts.bytes == shard.bytes, facts.kind == ShardKind(shard.kind)
+            else { return false }
+            return try run.sampler.isIntact(facts)
         }
         guard areUsable, try run.claim(Array(known.shards.values)) else { return nil }
         return known.shards
@@ -201,10 +207,42 @@ final class FileIngest: @unchecked Sendable {
     /// Waits until no shard of the file is in flight.
     func drain() { open.wait() }
 
+    /// Requires that the bytes of a blob of a Hugging Face cache have the digest in its name. Call it when the file was
+    /// read, or is known.
+    ///
+    /// - Parameter digest: the SHA-256 of the file.
+    /// - Throws: ``StoreError/blobDiffers(path:found:)``
+    func requireName(_ digest: ContentDigest) throws {
+        switch blob {
+        case nil: return
+        case .sha256(let name):
+            if name != digest { throw StoreError.blobDiffers(path: path, found: "SHA-256 \(digest)") }
+        case .git(let name):
+            let found = try gitDigest ?? readGitDigest()
+            if found != name { throw StoreError.blobDiffers(path: path, found: "git's SHA-1 \(found)") }
+        }
+    }
+
+    /// The SHA-1 of a file that was not read because the store knows it. Files with such names are small.
+    private func readGitDigest() throws -> String {
+        let source = try FileSource(path)
+        guard source.status == status else { throw StoreError.sourceChanged(path: path) }
+        var hasher = GitHasher(bytes: source.count)
+        try forEachChunk(0, source.count) { offset, room in
+            try run.check()
+            try source.read(at: offset, into: room)
+            hasher.update(UnsafeRawBufferPointer(room))
+        }
+        try source.checkUnchanged()
+        return hasher.finish()
+    }
+
     // MARK: The pass over the file
 
     private func read(_ source: FileSource, _ plan: ShardPlan) throws {
         var fileHasher = SHA256()
+        var gitHasher: GitHasher?
+        if case .git = blob { gitHasher = GitHasher(bytes: source.count) }
         let scattered = plan.scatteredShards(run.passLimits)
         var joins: [Int: ShardJoin] = [:]
         let passed = PassedShards()
@@ -216,6 +254,7 @@ final class FileIngest: @unchecked Sendable {
             try run.check()
             try source.read(at: offset, into: room)
             fileHasher.update(bufferPointer: UnsafeRawBufferPointer(room))
+            gitHasher?.update(UnsafeRawBufferPointer(room))
             run.work.advance(room.count)
         }
         do {
@@ -261,6 +300,7 @@ final class FileIngest: @unchecked Sendable {
             throw error
         }
         digest = ContentDigest(fileHasher.finalize())
+        gitDigest = gitHasher?.finish()
     }
 
     /// Reads a shard that lies in one place.
@@ -333,7 +373,7 @@ final class FileIngest: @unchecked Sendable {
         try run.beginShard()
         open.enter()
         return ShardPipeline(shard, ShardWriter(bytes: shard.bytes)) { [run] head in
-            let isKnown = try trusting && run.mayHold(bytes: shard.bytes, head: head)
+            let isKnown = try trusting && run.holds(bytes: shard.bytes, head: head)
             return isKnown ? nil : try run.stage()
         } finished: { [self] result in
             switch result {

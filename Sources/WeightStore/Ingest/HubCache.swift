@@ -7,7 +7,7 @@ import Support
 ///
 /// Each snapshot becomes a revision, each ref a ref. `blobs/*.incomplete` are unfinished downloads.
 enum HubCache {
-    private static let prefix = "models--"
+    static let prefix = "models--"
     /// The most bytes of a file in `refs/`, which holds a commit.
     private static let mostRefBytes = 4096
 
@@ -19,8 +19,7 @@ enum HubCache {
     ///   - name: the model's name; nil derives it from the path.
     ///   - store: the directory of the store, which is not imported; nil if there is none.
     static func sources(ofModel path: String, name: String?, store: String?) throws -> [ImportSource] {
-        let directory = FileSystem.name(of: path)
-        let model = try ModelName.check(name ?? modelName(directory.dropping(bytePrefix: prefix) ?? directory))
+        let model = try ModelName.check(name ?? modelName(ofFolder: FileSystem.name(of: path)))
         var halves = try FileSystem.entries(path + "/blobs").filter { $0.hasByteSuffix(".incomplete") }
             .map { SkippedFile(path: "\(path)/blobs/\($0)", reason: "download not finished") }
         let refs = try refs(path + "/refs", &halves)
@@ -40,8 +39,15 @@ enum HubCache {
             var source = ImportSource(
                 model: model, location: location, commit: commit, refs: refs[ByteText(commit)] ?? [],
                 mustBeComplete: false)
-            try source.walk(location, "", bounds)
-            if source.files.isEmpty {
+            do {
+                try source.walk(location, "", bounds)
+            } catch {
+                guard ImportSource.isRefusal(error, of: location) else { throw error }
+                source.refusal = error
+                (source.files, source.bytes) = ([], 0)
+            }
+            source.skipLitter()
+            if source.files.isEmpty, source.refusal == nil {
                 halves.append(SkippedFile(path: location, reason: "the snapshot holds no file"))
                 halves += source.skipped
             } else {
@@ -60,8 +66,9 @@ enum HubCache {
         return sources
     }
 
-    /// `org/name` of `org--name`.
-    private static func modelName(_ text: String) -> String {
+    /// `org/name` of `models--org--name`.
+    static func modelName(ofFolder folder: String) -> String {
+        let text = folder.dropping(bytePrefix: prefix) ?? folder
         let bytes = Array(text.utf8)
         let dash = UInt8(ascii: "-")
         guard let place = bytes.indices.dropLast().first(where: { bytes[$0] == dash && bytes[$0 + 1] == dash }) else {
@@ -77,13 +84,21 @@ enum HubCache {
     private static func refs(_ root: String, _ skipped: inout [SkippedFile]) throws -> [ByteText: [String]] {
         var refs: [ByteText: [String]] = [:]
         for (ref, location) in try files(root, &skipped) {
+            if ExcludedFile.isLitter(ref) {
+                skipped.append(SkippedFile(path: location, reason: "not a ref"))
+                continue
+            }
             do {
                 // A FIFO would block.
                 guard try FileSystem.status(location)?.isFile == true else {
                     throw StorageError.invalid(what: "ref", value: ref, reason: "is not a regular file")
                 }
-                let text = try FileSystem.read(location, limit: mostRefBytes).filter { $0 > 0x20 }
-                refs[ByteText(String(decoding: text, as: UTF8.self)), default: []].append(try RefName.check(ref))
+                let bytes = try FileSystem.read(location, limit: mostRefBytes).filter { $0 > 0x20 }
+                let commit = String(decoding: bytes, as: UTF8.self)
+                guard CommitName.isValid(commit) else {
+                    throw StorageError.invalid(what: "ref", value: ref, reason: "does not hold a commit")
+                }
+                refs[ByteText(commit), default: []].append(try RefName.check(ref))
             } catch let error as StorageError {
                 skipped.append(SkippedFile(path: location, reason: "\(error)"))
             } catch FileError.tooLarge(_, let limit) {
@@ -109,5 +124,18 @@ enum HubCache {
             found += isDirectory ? try files(path, &skipped, prefix + name + "/") : [(prefix + name, path)]
         }
         return found
+    }
+}
+
+extension ImportSource {
+    /// Leaves out files of a snapshot that a desktop or an interpreter has made. A link with such a name leads to a blob:
+    /// it is a file of the repository.
+    fileprivate mutating func skipLitter() {
+        let litter = files.filter { !$0.isLink && ExcludedFile.isLitter($0.path) }
+        if litter.isEmpty { return }
+        let paths = Set(litter.map { ByteText($0.path) })
+        files.removeAll { paths.contains(ByteText($0.path)) }
+        bytes -= litter.saturatingSum(\.bytes)
+        skipped += litter.map { SkippedFile(path: $0.path, reason: "not a file of the repository") }
     }
 }

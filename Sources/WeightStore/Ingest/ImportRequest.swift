@@ -26,6 +26,9 @@ public struct ImportRequest: Sendable {
     public var opaque = false
     /// Whether a directory with neither tensors nor a `config.json` is refused: it may have been given by mistake.
     public var mustBeModel = false
+    /// Whether all of the source is read again, and all stored bytes that the import relies on are hashed. Otherwise files
+    /// that have not changed since an earlier import are not read, and the stored bytes are sampled.
+    public var rehash = false
     /// URLs of origins that hold the files of this revision, the nearest first: its shards may then be evicted. If
     /// empty, the revision's origins stay as they are; without any, its shards are never evicted.
     ///
@@ -75,7 +78,9 @@ extension ImportRequest {
         let plan = try sources(store: store.flatMap { FileSystem.exists($0) ? $0 : nil }).map { source in
             ImportPlan(
                 model: source.model, source: source.location, refs: source.refs, files: source.files.count,
-                bytes: source.files.saturatingSum(\.bytes), isModel: try source.isModel(), skipped: source.skipped)
+                bytes: source.files.saturatingSum(\.bytes), isModel: try source.isModel(),
+                skipped: source.skipped
+                    + (source.refusal.map { [SkippedFile(path: source.location, reason: "\($0)")] } ?? []))
         }
         guard let store, FileSystem.exists(store + "/store.db") else { return plan }
         return try Store(at: store).addingRefs(to: plan)
@@ -132,4 +137,7 @@ public struct ImportSummary: Sendable, Codable {
     public var skipped: [SkippedFile]
     /// Unusual files that were imported, with what does not work with them.
     public var warnings: [FileWarning] = []
+    /// The revisions of a cache that were not imported, because of a damaged file for example. The import of a source
+    /// with one revision throws instead.
+    public var failures: [ImportFailure] = []
 }

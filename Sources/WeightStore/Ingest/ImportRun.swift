@@ -9,7 +9,8 @@ import Synchronization
 /// The state that the parts of one import share: catalog, blobs, buffers, progress, and the first failure.
 final class ImportRun: Sendable {
     let catalog: Catalog
-    let blobs: BlobDirectory
+    /// Checks the blobs that are not written again.
+    let sampler: BlobSampler
     let pool = BufferPool(count: 16)
     let committer: ShardCommitter
     /// The treatment of files that break a rule of their format.
@@ -40,13 +41,13 @@ final class ImportRun: Sendable {
 
     /// - Parameter staging: the folder of this process's lease in `staging/`.
     init(
-        catalog: Catalog, blobs: BlobDirectory, staging: String, lease: String, cores: Int,
+        catalog: Catalog, blobs: BlobDirectory, sampler: BlobSampler, staging: String, lease: String, cores: Int,
         rules: ReadingRules, work: Work, makeRoom: @escaping @Sendable (_ bytes: Int) throws -> Void
     ) {
         self.lease = lease
         let failure = FirstFailure()
         self.catalog = catalog
-        self.blobs = blobs
+        self.sampler = sampler
         self.staging = staging
         self.failure = failure
         self.rules = rules
@@ -107,10 +108,11 @@ final class ImportRun: Sendable {
         try catalog.read { db in try ShardTable.hasPresent(bytes: bytes, head: head, db) }
     }
 
-    /// Whether the blob exists with its full size.
-    func isPresent(_ shard: ShardFacts) -> Bool {
-        // On an error the shard counts as absent: it is read and written again.
-        (try? FileSystem.status(blobs.path(shard.digest)))??.bytes == shard.bytes
+    /// As `mayHold`, but only if the blob of such a shard is intact. Those that are damaged are moved to quarantine.
+    func holds(bytes: Int, head: Int64) throws -> Bool {
+        let known = try catalog.read { db in try ShardTable.present(bytes: bytes, head: head, db) }
+        // All of them are checked: which of them the incoming shard is shows only at its end.
+        return try !known.filter(sampler.isIntact).isEmpty
     }
 
     /// The first content of these that is hashed, and of which the store holds all.
@@ -119,8 +121,10 @@ final class ImportRun: Sendable {
         let known = try catalog.read { db in
             try entries(db).filter { !$0.isPending && $0.isHashed }.compactMap { try FileContent.find($0.id, db) }
         }
-        for content in known where content.shards.allSatisfy(isPresent) {
-            if try claim(content.shards) { return content }
+        for content in known {
+            // Shuffled, because only some heads of a large file are compared.
+            let areIntact = try content.shards.shuffled().allSatisfy(sampler.isIntact)
+            if areIntact, try claim(content.shards) { return content }
         }
         return nil
     }

@@ -34,6 +34,8 @@ struct ImportSource {
     var bytes = 0
     /// The number of directories read by links.
     var linkedDirectories = 0
+    /// Why the source cannot be imported; nil if that is not known yet. Only the sources of a cache with several have it.
+    var refusal: (any Error)?
 
     /// The names of the indexes of safetensors files end so.
     static let indexSuffix = ".safetensors.index.json"
@@ -51,6 +53,10 @@ struct ImportSource {
             throw StorageError.notFound(kind: "file or directory", name: path)
         }
         let location = try FileSystem.resolve(path)
+        let isSecret = [path, location].contains { named in
+            ExcludedFile.isSecret(FileSystem.name(of: named), isDirectory: status.isDirectory)
+        }
+        if isSecret { throw StorageError.invalid(what: "source", value: path, reason: ExcludedFile.secret) }
         if try SourceBounds([], store: store).refusalOfStore(location) != nil {
             throw StorageError.invalid(what: "source", value: path, reason: "is the store, or a part of it")
         }
@@ -72,14 +78,13 @@ struct ImportSource {
         if HubCache.isModel(location) {
             return try HubCache.sources(ofModel: location, name: model, store: store)
         }
-        let models = try FileSystem.entries(location).filter { HubCache.isModel(location + "/" + $0) }
-        if !models.isEmpty {
+        if let cache = try HubCache.find(in: location) {
             if let model {
                 throw StorageError.invalid(
                     what: "name for this import", value: model,
-                    reason: "\(path) is a cache of \(models.count) models; import it without a name")
+                    reason: "\(path) is a cache of \(cache.models.count) models; import it without a name")
             }
-            return try models.flatMap { try HubCache.sources(ofModel: location + "/" + $0, name: nil, store: store) }
+            return try cache.sources(store: store)
         }
         var source = ImportSource(
             model: try ModelName.check(model ?? FileSystem.name(of: location)), location: location, refs: refs,
@@ -118,10 +123,6 @@ struct ImportSource {
                 throw StorageError.invalid(
                     what: "file name", value: location, reason: "a path of 4096 bytes or more; rename the file")
             }
-            if let reason = Self.ignored(path) {
-                skipped.append(SkippedFile(path: path, reason: reason))
-                continue
-            }
             // It may be removed while the directory is read.
             guard let own = try FileSystem.status(location, following: false) else { continue }
             var target = real + "/" + name
@@ -134,6 +135,11 @@ struct ImportSource {
                 target = resolved
             }
             guard let entry = try FileSystem.status(target) else { continue }
+            let linked = own.isLink ? bounds.relative(target) : nil
+            if let reason = ExcludedFile.reason(path, target: linked, isDirectory: entry.isDirectory) {
+                skipped.append(SkippedFile(path: path, reason: reason))
+                continue
+            }
             if entry.isDirectory {
                 if own.isLink {
                     linkedDirectories += 1
@@ -165,13 +171,6 @@ struct ImportSource {
         } catch FileError.system(_, _, let code) where [ENOENT, ENOTDIR, ELOOP, EILSEQ].contains(code) {
             return ("", code == EILSEQ ? "a link to a path that is not UTF-8" : "a dangling link")
         }
-    }
-
-    private static func ignored(_ path: String) -> String? {
-        if path == ".git" || path.hasByteSuffix("/.git") { return "version control" }
-        if path == ".cache" { return "metadata of a downloader" }
-        if path.hasByteSuffix(".incomplete") { return "download not finished" }
-        return nil
     }
 
     /// Whether the directory looks like a model: one of its files is a `config.json`, or of a format with tensors by its

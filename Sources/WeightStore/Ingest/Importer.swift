@@ -13,13 +13,17 @@ import Synchronization
 /// commits the revision with its version and refs.
 struct Importer {
     let store: Store
-    let run: ImportRun
+    /// The run of the current source. A failed source ends its run.
+    private(set) var run: ImportRun
+    private let makeRun: () -> ImportRun
     let request: ImportRequest
     private(set) var remover: SourceRemover
     /// Notes about moves that are not continued.
     private(set) var skipped: [SkippedFile] = []
-    /// Unusual files.
+    /// Unusual files of the sources that were imported.
     private(set) var warnings: [FileWarning] = []
+    /// The number of warnings before the current source.
+    private var earlierWarnings = 0
 
     /// The contents of files that this run has read, by identity: snapshots of a cache share their blobs.
     private var met: [FileIdentity: ReadFile] = [:]
@@ -41,11 +45,14 @@ struct Importer {
         var status: FileStatus
         /// Whether a change after the read would have changed the times.
         var isSettled: Bool
+        /// What is unusual about the file.
+        var warnings: [FormatError]
     }
 
-    init(store: Store, run: ImportRun, request: ImportRequest) throws {
+    init(store: Store, request: ImportRequest, makeRun: @escaping () -> ImportRun) throws {
         self.store = store
-        self.run = run
+        self.makeRun = makeRun
+        run = makeRun()
         self.request = request
         remover = SourceRemover(store: store)
         root = try FileSystem.resolve(request.source)
@@ -55,7 +62,28 @@ struct Importer {
         for file in sources.flatMap(\.files) { uses[ByteText(file.real), default: 0] += 1 }
     }
 
+    /// The counts of the runs before the current one.
+    private var counts = (written: 0, again: 0, skipped: 0)
+    /// Bytes of shards that were written.
+    var written: Int { counts.written + run.written }
+    /// Bytes that were written although the store holds them, cut by an older rule.
+    var again: Int { counts.again + run.again }
+    /// Bytes of files that were not read.
+    var skippedBytes: Int { counts.skipped + run.skipped }
+
+    /// Continues after a source that has failed.
+    mutating func resume() {
+        // The next import finds the shards that are complete.
+        run.committer.flush()
+        counts = (written, again, skippedBytes)
+        warnings.removeSubrange(earlierWarnings...)
+        run = makeRun()
+    }
+
+    /// - Throws: among others, errors for which `ImportSource.isRefusal` holds.
     mutating func importSource(_ source: ImportSource) throws -> ImportSummary.Imported {
+        earlierWarnings = warnings.count
+        if let refusal = source.refusal { throw refusal }
         let earlier = try InterruptedMove.find(of: source, in: store, &skipped)
         var contents = earlier?.contents ?? [:]
         if source.mustBeComplete && !request.partial {
@@ -147,7 +175,7 @@ struct Importer {
         _ files: ArraySlice<ImportSource.File>, of source: ImportSource, _ contents: inout [ByteText: FileContent],
         partial: Bool = false, _ record: (Int64, [ByteText: ReadFile], Database) throws -> Void
     ) throws -> ImportSummary.Imported {
-        var read = try ingest(files)
+        var read = try ingest(files, trusting: !request.rehash)
         contents.merge(read.mapValues(\.content)) { $1 }
         do {
             return try commit(source, contents, partial: partial) { try record($0, read, $1) }
@@ -164,7 +192,7 @@ struct Importer {
     /// - Parameter trusting: whether unchanged files that the catalog remembers are not read again.
     /// - Returns: the files, by path.
     private mutating func ingest(
-        _ files: ArraySlice<ImportSource.File>, trusting: Bool = true
+        _ files: ArraySlice<ImportSource.File>, trusting: Bool
     ) throws -> [ByteText: ReadFile] {
         var result: [ByteText: ReadFile] = [:]
         var todo: [(file: ImportSource.File, identity: FileIdentity)] = []
@@ -175,6 +203,7 @@ struct Importer {
             let identity = FileIdentity(
                 device: status.device, inode: status.inode, format: try FileSource(file.location).format())
             if let known = met[identity], known.status == status, known.isSettled {
+                warn(file.path, known.warnings)
                 result[ByteText(file.path)] = known
                 run.skip(known.content.bytes)
             } else {
@@ -183,20 +212,26 @@ struct Importer {
         }
         // The large ones first, so that no lane is left with a large file at the end.
         todo.sort { $0.file.bytes > $1.file.bytes }
-        let queue = FileReadQueue(todo.map(\.file.location), trusting: trusting)
+        let queue = FileReadQueue(todo.map { ($0.file.location, HubBlob($0.file.real)) }, trusting: trusting)
         DispatchQueue.concurrentPerform(iterations: min(run.lanes, todo.count)) { [run] _ in queue.lane(run) }
         for ingest in queue.ingests.values { ingest.drain() }
         try run.check()
         for (index, ingest) in queue.ingests {
             let (file, identity) = todo[index]
             let content = try queue.known[index] ?? ingest.settle()
+            try ingest.requireName(content.digest)
             guard let status = ingest.status else { throw StoreError.sourceChanged(path: file.location) }
-            for warning in ingest.warnings { warn(FileWarning(path: file.path, warning)) }
-            let read = ReadFile(content: content, status: status, isSettled: ingest.isSettled)
+            warn(file.path, ingest.warnings)
+            let read = ReadFile(
+                content: content, status: status, isSettled: ingest.isSettled, warnings: ingest.warnings)
             result[ByteText(file.path)] = read
             met[identity] = read
         }
         return result
+    }
+
+    private mutating func warn(_ path: String, _ violations: [FormatError]) {
+        for violation in violations { warn(FileWarning(path: path, violation)) }
     }
 
     /// Adds a warning, once: a file may be read again.
@@ -282,12 +317,12 @@ private final class FileReadQueue: Sendable {
         var known: [Int: FileContent] = [:]
     }
 
-    private let locations: [String]
+    private let files: [(location: String, blob: HubBlob?)]
     private let trusting: Bool
     private let state = Mutex(State())
 
-    init(_ locations: [String], trusting: Bool) {
-        self.locations = locations
+    init(_ files: [(location: String, blob: HubBlob?)], trusting: Bool) {
+        self.files = files
         self.trusting = trusting
     }
 
@@ -299,7 +334,7 @@ private final class FileReadQueue: Sendable {
     /// Reads until no file is left, or a part of the import has failed.
     func lane(_ run: ImportRun) {
         while let index = next() {
-            let ingest = FileIngest(locations[index], run: run)
+            let ingest = FileIngest(files[index].location, blob: files[index].blob, run: run)
             state.withLock { $0.ingests[index] = ingest }
             do {
                 try run.check()
@@ -313,7 +348,7 @@ private final class FileReadQueue: Sendable {
 
     private func next() -> Int? {
         state.withLock { state in
-            guard state.next < locations.count else { return nil }
+            guard state.next < files.count else { return nil }
             defer { state.next += 1 }
             return state.next
         }

@@ -4,7 +4,7 @@ import Support
 /// Puts a shard together whose bytes are in several places of a file, while the file is read front to back.
 ///
 /// The front of the shard (`ShardFacts.headBytes`, which decide whether the store seems to hold it) is gathered in
-/// memory, in whatever order its tensors are in the file. Behind it, a tensor that is next in the shard passes through
+/// memory, in whatever order its tensors are in the file (`ShardPlan.hasFront`). Behind it, a tensor that is next in the shard passes through
 /// the buffers of the pool; one whose place in the shard is not reached yet waits in memory.
 /// `ShardPlan.scatteredShards` finds the shards for which this needs too much memory, which are read on their own.
 struct ShardJoin {
@@ -13,10 +13,13 @@ struct ShardJoin {
 
     private let shard: ShardPlan.Shard
     private let extents: [Extent]
-    /// The first bytes of the shard, from the first one that is read until all of them are read.
+    /// The first bytes of the shard, until all of them are read.
     private var front: Buffer?
     private let frontBytes: Int
     private var missingFront: Int
+    private var readFront = 0
+    /// Parts of the front that were read before there was memory for all of it, by their offset in the shard.
+    private var frontParts: [(offset: Int, bytes: [UInt8])] = []
     /// The bytes behind the front of tensors that wait, by their offset in the shard.
     private var early: [Int: Buffer] = [:]
     /// The number of bytes passed to the pipeline.
@@ -48,7 +51,12 @@ struct ShardJoin {
         let isStreamed =
             stream == nil
             ? inFront > 0 && inFront == missingFront : extents[next].shardOffset == extent.shardOffset
-        return (inFront > 0 && front == nil ? frontBytes : 0) + (isStreamed ? 0 : end - frontEnd)
+        return frontMemoryNeeded(inFront) + (isStreamed ? 0 : end - frontEnd)
+    }
+
+    private func frontMemoryNeeded(_ bytes: Int) -> Int {
+        if bytes == 0 || front != nil { return 0 }
+        return ShardPlan.hasFront(readFront + bytes, of: frontBytes) ? frontBytes - readFront : bytes
     }
 
     /// Reads a tensor of the shard.
@@ -66,12 +74,8 @@ struct ShardJoin {
         let end = extent.shardOffset + extent.length
         let frontEnd = max(extent.shardOffset, min(end, frontBytes))
         if frontEnd > extent.shardOffset {
-            // Zeroed: so is the padding between tensors.
-            let front = front ?? Buffer(bytes: frontBytes)
-            self.front = front
-            try read(offset, front.writableBytes(at: extent.shardOffset, frontEnd - extent.shardOffset))
-            missingFront -= frontEnd - extent.shardOffset
-            if missingFront == 0 {
+            try readFront(extent.shardOffset..<frontEnd, offset, read)
+            if missingFront == 0, let front {
                 self.front = nil
                 stream = try begin()
                 pass(front, frontBytes, willComplete)
@@ -101,6 +105,24 @@ struct ShardJoin {
             pass(buffer, padding + count, willComplete)
         }
         passEarly(willComplete)
+    }
+
+    private mutating func readFront(_ range: Range<Int>, _ offset: Int, _ read: Read) throws {
+        missingFront -= range.count
+        readFront += range.count
+        guard ShardPlan.hasFront(readFront, of: frontBytes) else {
+            let bytes = try [UInt8](unsafeUninitializedCapacity: range.count) { memory, count in
+                try read(offset, UnsafeMutableRawBufferPointer(start: memory.baseAddress, count: range.count))
+                count = range.count
+            }
+            return frontParts.append((range.lowerBound, bytes))
+        }
+        // Zeroed: so is the padding between tensors.
+        let front = front ?? Buffer(bytes: frontBytes)
+        self.front = front
+        for part in frontParts { front.writableBytes(at: part.offset, part.bytes.count).copyBytes(from: part.bytes) }
+        frontParts = []
+        try read(offset, front.writableBytes(at: range.lowerBound, range.count))
     }
 
     /// Ends the shard with an error.

@@ -24,7 +24,7 @@ struct SourceBounds {
     /// Why a link to `target` is not followed; nil if it is.
     func refusal(of target: String) -> String? {
         if let reason = refusalOfStore(target) { return reason }
-        let isInside = roots.contains { Self.contains($0, target) } || Self.isHubBlob(target)
+        let isInside = roots.contains { Self.contains($0, target) } || HubBlob.isBlob(target)
         return isInside ? nil : "a link to \(target), outside of the source"
     }
 
@@ -33,17 +33,16 @@ struct SourceBounds {
         store.map { Self.contains($0, path) } == true ? "the store itself" : nil
     }
 
+    /// The path of the target of a link below the directory that contains it; of a blob outside, its name.
+    func relative(_ target: String) -> String {
+        guard let root = roots.first(where: { Self.contains($0, target) }) else { return FileSystem.name(of: target) }
+        return String(decoding: target.utf8.dropFirst(root.utf8.count), as: UTF8.self)
+    }
+
     /// Whether `path` is the directory, or a path in it.
     static func contains(_ directory: String, _ path: String) -> Bool {
         guard path.utf8.starts(with: directory.utf8) else { return false }
         let next = path.utf8.dropFirst(directory.utf8.count).first
         return next == nil || next == UInt8(ascii: "/") || directory == "/"
-    }
-
-    /// Whether the path is that of `models--org--name/blobs/…`.
-    private static func isHubBlob(_ path: String) -> Bool {
-        let blobs = FileSystem.parent(of: path)
-        return ByteText(FileSystem.name(of: blobs)) == ByteText("blobs")
-            && FileSystem.name(of: FileSystem.parent(of: blobs)).utf8.starts(with: "models--".utf8)
     }
 }

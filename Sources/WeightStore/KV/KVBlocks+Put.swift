@@ -52,8 +52,9 @@ extension KVBlocks {
     ///   - seconds: the time to compute one of them, for policies that weigh it.
     ///   - body: passes a block's bytes to `append`, exactly once. Called on several threads, and only for blocks that
     ///     the store lacks.
-    /// - Throws: ``StorageError/invalid(what:value:reason:)`` for a block without bytes, ``FileError/diskFull(path:lacksInodes:)``,
-    ///   ``StorageError/foreignBlobs(path:found:)`` if the blobs are not mounted.
+    /// - Throws: ``StorageError/invalid(what:value:reason:)`` for a block without bytes,
+    ///   ``FileError/diskFull(path:lacksInodes:)``, ``StorageError/foreignBlobs(path:found:)`` if the blobs are not
+    ///   mounted.
     @discardableResult
     public func put(
         _ chain: KVChain, blocks: Range<Int>, seconds: Double? = nil,

@@ -3,8 +3,8 @@ import Storage
 
 /// What a removal will do: made on a snapshot of the catalog, without a lock, however long that takes.
 ///
-/// `commits` is the commit counter of the snapshot. While it is the catalog's, no shard, revision, origin or pin has changed,
-/// so the plan is still right.
+/// `commits` is the commit counter of the snapshot. While it is the catalog's, no shard, revision, origin or pin has
+/// changed, so the plan is still right.
 struct RemovalPlan {
     /// The revisions to remove.
     private(set) var revisions: [RevisionRow] = []

@@ -35,8 +35,8 @@ final class RemovalSlices {
 
     /// The time after which a slice ends.
     private static let duration = Duration.milliseconds(15)
-    /// The pause between two slices, in microseconds. Without it, this process would have the write lock again before one that
-    /// waits for it: `LockWait` tries a lock once a millisecond.
+    /// The pause between two slices, in microseconds. Without it, this process would have the write lock again before
+    /// one that waits for it: `LockWait` tries a lock once a millisecond.
     private static let pause: UInt32 = 3_000
     /// The most shards that one slice removes. Each changes about ten pages of the catalog.
     private static let mostShards = 256

@@ -18,12 +18,14 @@ extension Revision {
     ///
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``.
     func check(_ selection: FetchSelection) throws {
-        guard selection.layers != nil || selection.experts != nil else { return }
+        try selection.check(numbers(), of: name)
+    }
+
+    private func numbers() throws -> TensorNumbers {
         let formats = try formats()
-        let numbers = try TensorNumbers(places().lazy.map(\.entry)) { entry in
+        return try TensorNumbers(places().lazy.map(\.entry)) { entry in
             entry.expertStack(formats[ByteText(entry.file)] ?? .other)
         }
-        try numbers.check(layers: selection.layers, experts: selection.experts, of: name)
     }
 
     /// Fetches the bytes of a selection that were never fetched. Evicted shards are fetched again when they are mapped.

@@ -75,6 +75,23 @@ extension Store {
         }
     }
 
+    /// Hashes the blob of a present shard. A damaged one is moved to quarantine.
+    ///
+    /// - Returns: whether the shard is present, and its blob is whole.
+    func isWhole(_ digest: ContentDigest, _ work: Work) throws -> Bool {
+        guard let shard = try catalog.read({ db in try ShardTable.find(digest, db) }), shard.state == .present else {
+            return false
+        }
+        let found = try damage(of: shard, Buffer(bytes: BufferPool.bufferBytes)) { _ in try work.check() }
+        guard let found else { return true }
+        if shard.kind == .kv {
+            try dropKVBlock(digest, isMissing: found.state == .missing)
+        } else {
+            _ = try setAside(shard, found, work)
+        }
+        return false
+    }
+
     /// Compares the blob of a present shard with its digest, from the disk. A disk may return wrong bytes once; only damage
     /// that is read twice is damage.
     ///
@@ -121,7 +138,8 @@ extension Store {
             if damage.state == .missing {
                 // The directory may have been unmounted since the shard was read.
                 try StoreIdentity.require(blobs, db)
-                if try !FileSystem.isAbsent(blobs.path(shard.digest)) { return nil }
+                // As a read finds it: a link to nothing is no file.
+                if try FileSystem.status(blobs.path(shard.digest)) != nil { return nil }
             }
             try ShardTable.mark(shard.digest, as: damage.state, db)
             if damage.state == .quarantined { try moveToQuarantine(shard.digest) }

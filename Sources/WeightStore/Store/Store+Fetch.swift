@@ -31,8 +31,8 @@ extension Store {
     ///
     /// - Parameters:
     ///   - prefixes: bytes at the front of files that are in memory already, by path.
-    /// - Throws: ``StoreError/quotaFull(quota:stored:requested:evictable:)`` or ``FileError/diskFull(path:lacksInodes:)`` before the
-    ///   first byte if there is no room for the bytes.
+    /// - Throws: ``StoreError/quotaFull(quota:stored:requested:evictable:)`` or
+    ///   ``FileError/diskFull(path:lacksInodes:)`` before the first byte if there is no room for the bytes.
     func fetch(
         _ selection: FetchSelection, of revision: Int64, from origin: any ModelOrigin,
         prefixes: [ByteText: [UInt8]] = [:], _ work: Work

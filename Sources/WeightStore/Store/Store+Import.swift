@@ -12,11 +12,12 @@ extension Store {
     ///   - request: what to import, and under which name.
     ///   - work: counts bytes that are read and hashed, and, as skipped, bytes of files that the store holds.
     ///     Cancelling it, or the task, ends the import.
+    /// - Returns: the revisions, and those of a cache with several that failed (``ImportSummary/failures``).
     /// - Throws: ``StoreError``, ``FormatError``, ``FetchError`` for an origin that cannot be used,
-    ///   ``StoreError/originLacks(origin:revision:reason:)`` or
-    ///   ``StoreError/originUnchecked(origin:revision:reason:)`` if an origin does not pass its check,
-    ///   `CancellationError`. After an error the store holds the same models as before, plus shards that the next
-    ///   import of the same files reuses and that ``collectGarbage(graceSeconds:discardingNewer:dryRun:)`` removes otherwise.
+    ///   ``StoreError/originLacks(origin:revision:reason:)`` or ``StoreError/originUnchecked(origin:revision:reason:)``
+    ///   if an origin does not pass its check, `CancellationError`. After an error the store holds the same models as
+    ///   before, plus shards that the next import of the same files reuses and that
+    ///   ``collectGarbage(graceSeconds:discardingNewer:dryRun:)`` removes otherwise.
     @discardableResult
     public func importModel(_ request: ImportRequest, work: Work = Work()) async throws -> ImportSummary {
         try await work.run { try self.importModelBlocking(request, work: work) }
@@ -49,21 +50,34 @@ extension Store {
         try reserve.require()
         let bytes = sources.saturatingSum { $0.files.saturatingSum(\.bytes) }
         work.expect(bytes)
-        let run = ImportRun(
-            catalog: catalog, blobs: blobs, staging: try stagingDirectory(), lease: leases.name, cores: cores,
-            rules: request.rules, work: work,
-            makeRoom: { [weak self] bytes in try self?.makeRoomForImport(bytes, work) })
+        let staging = try stagingDirectory()
+        let sampler = BlobSampler(blobs, hashesAll: request.rehash) { [weak self] digest in
+            // The import holds the store.
+            try self?.isWhole(digest, work) ?? false
+        }
         var summary = ImportSummary(
             revisions: [], bytes: bytes, written: 0, skippedBytes: 0, moved: moves.removed.count,
             skipped: sources.flatMap(\.skipped) + moves.skipped)
-        var importer = try Importer(store: self, run: run, request: request)
+        var importer = try Importer(store: self, request: request) {
+            ImportRun(
+                catalog: self.catalog, blobs: self.blobs, sampler: sampler, staging: staging, lease: self.leases.name,
+                cores: self.cores, rules: request.rules, work: work,
+                makeRoom: { [weak self] bytes in try self?.makeRoomForImport(bytes, work) })
+        }
         if request.move { importer.countUses(in: sources) }
         for source in sources {
-            summary.revisions.append(try importer.importSource(source))
+            do {
+                summary.revisions.append(try importer.importSource(source))
+            } catch {
+                guard sources.count > 1, ImportSource.isRefusal(error, of: source.location) else { throw error }
+                summary.failures.append(
+                    ImportFailure(model: source.model, source: source.location, reason: "\(error)"))
+                importer.resume()
+            }
         }
-        summary.written = run.written
-        summary.storedAgain = run.again
-        summary.skippedBytes = run.skipped
+        summary.written = importer.written
+        summary.storedAgain = importer.again
+        summary.skippedBytes = importer.skippedBytes
         let locations = Set(sources.flatMap(\.files).map { ByteText($0.location) })
         summary.moved += importer.remover.removed.count { locations.contains(ByteText($0)) }
         summary.skipped += importer.skipped + importer.remover.skipped
@@ -121,7 +135,8 @@ extension Store {
         // Links that the moves have not stored keep their targets. The source may have no files left.
         let sources = (try? request.sources(store: path)) ?? []
         for move in moves {
-            let source = sources.first { ByteText($0.location) == ByteText(move.source) }
+            // The source of the move, or a directory above it.
+            let source = sources.first { SourceBounds.contains($0.location, move.source) }
             if let model = source?.model ?? request.name {
                 try InterruptedMove.requireNone(of: move, intoAnotherThan: model)
             }

@@ -15,7 +15,8 @@ extension Store {
     func dropKVBlock(_ digest: ContentDigest, isMissing: Bool) throws -> Int {
         let dropped = try catalog.write(durable: false) { db in
             try StoreIdentity.require(blobs, db)
-            if isMissing, try !FileSystem.isAbsent(blobs.path(digest)) { return KVTable.Dropped() }
+            // As a read finds it: a link to nothing is no file. Otherwise a lease would try it again without end.
+            if isMissing, try FileSystem.status(blobs.path(digest)) != nil { return KVTable.Dropped() }
             guard let row = try ShardTable.find(digest, db), row.kind == .kv else { return KVTable.Dropped() }
             return try KVTable.drop([row.id], db)
         }

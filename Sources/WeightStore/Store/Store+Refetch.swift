@@ -17,10 +17,10 @@ extension Store {
     /// - Parameters:
     ///   - digest: the digest of the shard.
     ///   - work: cancelling it ends the fetch with `CancellationError`; ``stopFetching()`` does so, too.
-    /// - Throws: ``StoreError/quotaFull(quota:stored:requested:evictable:)`` or ``FileError/diskFull(path:lacksInodes:)`` if there is
-    ///   no room for it; ``StorageError/missing(path:digest:)`` if no origin is known to have the shard. If every origin
-    ///   fails, the error of the last one: ``FetchError``, ``StoreError/originDiffers(origin:digest:found:)`` or
-    ///   ``StoreError/originFailed(origin:digest:reason:)``.
+    /// - Throws: ``StoreError/quotaFull(quota:stored:requested:evictable:)`` or
+    ///   ``FileError/diskFull(path:lacksInodes:)`` if there is no room for it; ``StorageError/missing(path:digest:)``
+    ///   if no origin is known to have the shard. If every origin fails, the error of the last one: ``FetchError``,
+    ///   ``StoreError/originDiffers(origin:digest:found:)`` or ``StoreError/originFailed(origin:digest:reason:)``.
     public func refetch(_ digest: ContentDigest, work: Work = Work()) throws {
         if access.isReadOnly { return try requireUnchanged(digest) }
         let work = Work(within: missWork, work)

@@ -89,7 +89,16 @@ extension Store {
     }
 
     private func evictPeriodically(_ kind: QuotaKind) throws {
-        let (quota, stored) = try quotaAndStored(kind)
+        let state: (quota: Quota, stored: Int)
+        do {
+            state = try quotaAndStored(kind)
+        } catch {
+            // A damaged quota is not logged at every check.
+            guard background.isDue(kind, nil) else { return }
+            background.note(kind, nil, isEnough: false)
+            throw error
+        }
+        let (quota, stored) = state
         guard let high = quota.highBytes, stored > high, background.isDue(kind, quota) else { return }
         // An error delays the next attempt, too; an eviction of another process does not.
         var left: Int? = .max

@@ -76,6 +76,7 @@ public final class Store: Sendable {
                     what: "directory for a store", value: path, reason: "not empty; use an empty or a new directory")
             }
             try StoreFile.createDirectory(path)
+            // The catalog warns of a file system that is not known.
             try FileSystem.requireLocal(path)
             // `write.lock` first: it marks an unfinished store, for another process that creates the store at the same
             // time, and for the next one after a crash. `blobs` last: it marks that the rest exists.
@@ -98,7 +99,7 @@ public final class Store: Sendable {
         self.blobs = blobs
         recorder = AccessRecorder(path)
         tiers = TierSet(recorder: recorder) { blobs.path($0) }
-        cores = Processors.count
+        cores = SystemCores.count
         reserve = Reserve(path: path + "/reserve")
         let parts: (LeaseDirectory, Catalog)
         do {

@@ -405,7 +405,7 @@ extension SequenceModel {
                 || !trust && (origin.map { !old.holds(url($0), files) || !new.holds(url($0), files) } ?? false)
         case (.importing(_, _, _, _, let origin?, _), 12): return old.places[origin] == nil
         case (.importing, 5): return quota != nil
-        case (.pull, _): return mayRefusePull(status, old)
+        case (.pull(let layer), _): return mayRefusePull(layer, status, old)
         case (.tag(let name, _), 2), (.pin(let name), 2), (.unpin(let name), 2), (.untag(let name), 2),
             (.putBlocks(let name, _), 2):
             return listing.revision(name) == nil

@@ -87,12 +87,14 @@ extension SequenceModel {
     }
 
     /// Whether the rules allow that a pull is refused with a status.
-    func mayRefusePull(_ status: Int32, _ old: SequenceState) -> Bool {
+    func mayRefusePull(_ layer: Int?, _ status: Int32, _ old: SequenceState) -> Bool {
         let hasDirectory = listing.keys(of: SequenceHub.model).contains { key in
             listing.revisions[key]?.origins.contains { SequenceState.place(of: $0) != nil } ?? false
         }
+        let hasWeights = old.hub?.revisions.last?.keys.contains(where: SequenceFiles.isWeights) ?? false
+        let hasLayer = layer.map { hasWeights && $0 < SequenceFiles.layers }
         return switch status {
-        case 2: old.hub.map { $0.isOpen && $0.revisions.isEmpty } ?? false
+        case 2: old.hub?.isOpen == true && !(hasLayer ?? (old.hub?.revisions.isEmpty == false))
         case 5: quota != nil
         // A directory cannot list models.
         case 6: hasDirectory

@@ -26,14 +26,16 @@ final class Disk {
     }
 
     /// A view of another directory through FUSE.
-    static func fuse(of other: String) throws -> Disk {
+    ///
+    /// - Parameter subtype: the name of another FUSE file system, which the table of mounts then has.
+    static func fuse(of other: String, subtype: String) throws -> Disk {
         let disk = try Disk(TemporaryDirectory(), image: nil)
-        let command = ["bindfs", "-f", other, disk.path]
+        let command = ["bindfs", "-f", "-o", "subtype=\(subtype)", other, disk.path]
         disk.server = try ChildProcess(command, output: .null, errors: .null)
         let place = disk.path.split(separator: "/").suffix(2).joined(separator: "/")
         for _ in 0..<200 {
             let mounts = String(decoding: try contents("/proc/mounts"), as: UTF8.self)
-            if mounts.contains("\(place) fuse") { return disk }
+            if mounts.contains("\(place) fuse.\(subtype) ") { return disk }
             usleep(10_000)
         }
         throw ChildProcess.Failed(command: command, reason: "not mounted after 2 seconds")
@@ -98,6 +100,9 @@ final class Disk {
 
     func mountAgain() throws {
         try ChildProcess.check("umount", path)
+        // A process with mounts of its own, which another test has started meanwhile, keeps the disk in use. Then the same
+        // file system would be mounted again, still without power.
+        for _ in 0..<600 where try !ChildProcess.check("losetup", "--associated", image!).isEmpty { usleep(100_000) }
         try ChildProcess.check("mount", "-o", "loop", image!, path)
     }
 }

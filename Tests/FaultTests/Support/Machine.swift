@@ -29,12 +29,16 @@ enum Machine {
 
     static let measures = succeeds("/usr/bin/time", "-f", "%M", "true")
 
+    /// Whether control groups of version 1 limit memory.
+    static let limitsMemory = isRoot && (try? MemoryGroup(bytes: 1 << 30)) != nil
+
     static let tracing = "strace is needed, and the right to use it"
     static let images = "root is needed, with mount, loop devices and mkfs.ext4"
     static let memory = "root is needed, to mount a tmpfs"
     static let fuse = "root, /dev/fuse and bindfs are needed"
     static let others = "root is needed, with setpriv, and a tool that other users may run"
     static let namespaces = "root is needed, with unshare -m"
+    static let groups = "root is needed, with the memory controller of control groups of version 1"
     static let time = "GNU time is needed as /usr/bin/time"
 
     private static func succeeds(_ command: String...) -> Bool {

@@ -1,0 +1,30 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// `weightstore import` of a cache with damaged files.
+@Suite(.blocking) struct ImportCommandTests {
+    private let directory = try! TemporaryDirectory()
+
+    @Test("of a cache with a damaged file the rest is imported, the failures are listed, and the status is 6")
+    func failures() throws {
+        let commit = String(repeating: "a", count: 40)
+        let model = TestModel(layers: 1, wide: 64)
+        let whole = try model.file(model.tensors)
+        for (name, bytes) in [("a", whole), ("b", Array(whole.dropLast(10))), ("c", whole)] {
+            try directory.write(bytes, to: "home/hub/models--org--\(name)/snapshots/\(commit)/model.safetensors")
+        }
+        try directory.write("hf_secret", to: "home/token")
+        let tool = Tool(store: directory("store"))
+        let text = try tool("import", directory("home"))
+        #expect(text.status == 6)
+        #expect(text.output.contains("org/a@v1") && text.output.contains("org/c@v1"))
+        #expect(text.errors.contains("org/b: not imported: "), "\(text.errors)")
+        #expect(text.errors.contains("token: skipped: "), "\(text.errors)")
+        let json = try tool("import", directory("home"), "--json")
+        #expect(json.status == 6)
+        let failures = try #require(try json.object()["failures"] as? [[String: Any]])
+        #expect(failures.map { $0["model"] as? String } == ["org/b"])
+        #expect((failures.first?["reason"] as? String)?.contains("model.safetensors") == true)
+    }
+}
