@@ -10,6 +10,7 @@ enum Advice {
         case let error as StorageError: text(for: error)
         case let error as StoreError: text(for: error)
         case let error as FleetError: text(for: error)
+        case let error as FormatError: text(for: error)
         case ServerError.bind: "\"--port 0\" picks a free port."
         case FileError.diskFull:
             "Free space with \"weightstore prune\" and \"weightstore gc\", then run the command again."
@@ -93,6 +94,17 @@ enum Advice {
         case .inUse: "Stop these processes, or run the command again after they have ended."
         case .quotaFull: "\"weightstore prune\" removes models, \"weightstore quota --set\" sets another quota."
         default: nil
+        }
+    }
+
+    private static func text(for error: FormatError) -> String? {
+        switch error.problem {
+        case .missingFile, .unsafeFileName, .notASplitName, .mixedSplits, .missingMetadata, .splitDisagrees,
+            .duplicateName:
+            nil
+        // Without --strict it is a warning.
+        case _ where error.consequence != nil && error.problem != .gitLFSPointer: "Leave out --strict to keep the file."
+        default: "\"--opaque\" keeps the file without its tensors."
         }
     }
 

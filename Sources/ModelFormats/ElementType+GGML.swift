@@ -12,7 +12,8 @@ extension ElementType {
         return types
     }()
 
-    /// The types that ggml has removed, by their number in the file.
+    /// The types that ggml has removed, by their number in the file. Forks use some of the numbers for types of their
+    /// own: 36 is bitnet.cpp's I2_S.
     static let removedGGML: [UInt32: String] = [
         4: "Q4_2", 5: "Q4_3",
         31: "Q4_0_4_4", 32: "Q4_0_4_8", 33: "Q4_0_8_8",

@@ -47,7 +47,31 @@ public struct FileFormat: RawRepresentable, Hashable, Sendable {
 
     private init(name: String) { rawValue = name }
 
-    /// The format that a path's extension names, in any case: `model.safetensors`, `M.GGUF`.
+    /// The number of bytes at the beginning of a file that ``detect(name:head:)`` uses; a shorter file has fewer.
+    public static let headBytes = 64
+
+    /// The format in which a file is read. Its bytes decide: a GGUF file is one under any name.
+    ///
+    /// A file that begins like none of the formats has the format that its extension names, and is refused when it is
+    /// read. A format without a signature is selected by its extension alone.
+    ///
+    /// - Parameters:
+    ///   - name: the file's name, or its path.
+    ///   - head: its first ``headBytes``.
+    public static func detect(name: String, head: [UInt8]) -> FileFormat {
+        if let named = withoutSignature(name) { return named }
+        let found = formats.withLock { formats in formats.first { $0.recognizes(head) == true } }
+        return found.map { FileFormat($0) } ?? FileFormat(path: name)
+    }
+
+    /// The format that a path's extension names, if it has no signature: then no byte is needed to detect it.
+    static func withoutSignature(_ path: String) -> FileFormat? {
+        let named = FileFormat(path: path)
+        return named.reader != nil && !named.hasSignature ? named : nil
+    }
+
+    /// The format that a path's extension names, in any case: `model.safetensors`, `M.GGUF`. ``detect(name:head:)``
+    /// decides how a file is read.
     public init(path: String) {
         // By bytes: a `Character` may join a separator and what is beside it.
         let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
@@ -65,6 +89,9 @@ public struct FileFormat: RawRepresentable, Hashable, Sendable {
 
     /// Whether shapes in files of this format list the innermost dimension first.
     public var isInnermostFirst: Bool { reader?.isInnermostFirst ?? false }
+
+    /// Whether the first bytes of a file show that it is of this format.
+    package var hasSignature: Bool { reader?.recognizes([]) != nil }
 
     /// The reader; nil for `other` and for a format that only a newer version knows.
     var reader: (any ModelFormat.Type)? { Self.formats.withLock { formats in formats.first { $0.name == rawValue } } }

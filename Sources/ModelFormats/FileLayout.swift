@@ -17,15 +17,55 @@ public struct FileLayout: Sendable, Hashable {
     /// type, `[32000 × string]`. Of two keys that Unicode holds equal (NFC and NFD), it has the first.
     public var metadata: [String: String]
 
+    /// Rules that the file breaks, and with which it is usable: ``FormatError/consequence`` has the limits.
+    public var warnings: [FormatError]
+
     /// Creates a layout; nothing is checked.
-    public init(format: FileFormat, bytes: Int, tensors: [TensorInfo], metadata: [String: String]) {
+    public init(
+        format: FileFormat, bytes: Int, tensors: [TensorInfo], metadata: [String: String], warnings: [FormatError] = []
+    ) {
         self.format = format
         self.bytes = bytes
         self.tensors = tensors
         self.metadata = metadata
+        self.warnings = warnings
     }
 
-    /// Reads and checks the header of a file; the data of its tensors is not read.
+    /// Reads and checks the header of a file in the format that its bytes have (``FileFormat/detect(name:head:)``); the
+    /// data of its tensors is not read.
+    ///
+    /// - Parameters:
+    ///   - source: The bytes of the file.
+    ///   - path: Its name, or its path.
+    ///   - rules: The treatment of files that break a rule.
+    /// - Throws: `FormatError` if the file breaks a rule of its format, with the real cause if its bytes are those of
+    ///   something else; errors of `source` pass through.
+    public static func read(
+        _ source: some ByteSource, path: String, rules: ReadingRules = ReadingRules()
+    ) throws -> FileLayout {
+        let layout = try readDetected(source, path, rules)
+        if rules.isStrict, let first = layout.warnings.first { throw first }
+        return layout
+    }
+
+    private static func readDetected(
+        _ source: some ByteSource, _ path: String, _ rules: ReadingRules
+    ) throws -> FileLayout {
+        // The front of a file that its name selects is not read: the format may begin elsewhere.
+        let isNamed = FileFormat.withoutSignature(path) != nil
+        let head = try isNamed ? [] : source.bytes(at: 0, count: min(source.count, FileFormat.headBytes))
+        let format = FileFormat.detect(name: path, head: head)
+        do {
+            if let problem = format.mismatch(head) {
+                throw FormatError(file: source.name, offset: 0, problem: problem)
+            }
+            return try read(source, format: format)
+        } catch let error as FormatError where format == .other || rules.keepsOpaque || format.isPart(path) {
+            return FileLayout(format: .other, bytes: source.count, tensors: [], metadata: [:], warnings: [error])
+        }
+    }
+
+    /// Reads and checks the header of a file in a given format; the data of its tensors is not read.
     ///
     /// - Parameters:
     ///   - source: The bytes of the file.
@@ -38,7 +78,7 @@ public struct FileLayout: Sendable, Hashable {
             return FileLayout(format: format, bytes: source.count, tensors: [], metadata: [:])
         }
         var layout = try reader.readLayout(source)
-        layout.format = format
+        if layout.format != .other { layout.format = format }
         layout.bytes = source.count
         layout.tensors.sort(by: precedes)
         try layout.check(source.name)

@@ -5,6 +5,15 @@ extension FormatError: CustomStringConvertible {
         if let tensor { place += ": tensor \"\(tensor)\"" }
         return "\(place): \(problem.fact) (at byte \(offset)). \(problem.advice)"
     }
+
+    /// What does not work with a file that is kept in spite of this violation; nil if no such file is kept.
+    public var consequence: String? { problem.consequence }
+
+    /// The violation as a warning about a file that is kept, without the file's name.
+    package var warning: String {
+        (tensor.map { "tensor \"\($0)\": " } ?? "") + problem.fact + ". "
+            + (consequence ?? "The file is kept without its tensors.")
+    }
 }
 
 extension FormatError.Problem {
@@ -43,8 +52,17 @@ extension FormatError.Problem {
         case .alignmentValue(let value): "general.alignment is \(value), expected a power of two"
         case .tooManyDimensions(let limit): "more than \(limit) dimensions"
         case .dimensionTooLarge(let size): "a dimension has \(size) elements; the limit is 2^63 - 1"
-        case .unknownTypeNumber(let number): "unknown ggml type \(number)"
-        case .removedType(let number, let name): "ggml type \(number) (\(name)) was removed from ggml"
+        case .unknownTypeNumber(let number):
+            "unknown ggml type \(number)"
+                + (ElementType.removedGGML[number].map { ": ggml removed it (\($0)), and forks may mean another type" }
+                    ?? "")
+        case .unaligned(let alignment, let found):
+            "data begins at \(found), which is no multiple of the alignment, \(alignment)"
+        case .joinedParts: "another GGUF file follows the last tensor: parts of a split model were joined as with cat"
+        case .longHeader(let bytes, let limit):
+            "the header has \(bytes) bytes; the safetensors library reads at most \(limit)"
+        case .foreignContent(let found, let expected): "the file is \(found), not \(expected)"
+        case .gitLFSPointer: "the file is a git-lfs pointer in place of its content"
         case .partialBlock(let row, let block):
             "a row has \(row) elements, not a multiple of the block size \(block)"
         case .rule(let fact): fact
@@ -62,13 +80,30 @@ extension FormatError.Problem {
 
     var advice: String {
         switch self {
-        case .cutShort, .dataEnd: "Fetch the file again."
-        case .bigEndian, .unsupportedVersion, .removedType: "Convert the model again with a current llama.cpp."
-        case .unknownType, .unknownTypeNumber:
-            "The file is damaged or newer than this version; fetch it again, or update this program."
+        case .cutShort, .dataEnd, .foreignContent: "Fetch the file again."
+        case .gitLFSPointer: "Run \"git lfs pull\" in its repository."
+        case .bigEndian, .unsupportedVersion: "Convert the model again with a current llama.cpp."
+        case .unknownType: "The file is damaged or newer than this version; fetch it again, or update this program."
+        case .unknownTypeNumber, .unaligned, .longHeader, .tensorNotInFile: consequence ?? ""
+        case .joinedParts: "Join the parts with llama-gguf-split --merge."
         case .missingFile: "Fetch the missing file."
         case .notASplitName, .mixedSplits: "Pass the parts of one model, with their published names."
         default: "The file is damaged or violates its format; fetch it again."
+        }
+    }
+
+    var consequence: String? {
+        switch self {
+        case .unknownTypeNumber:
+            "Only an engine that knows the type can use the tensor; its size is assumed from the next offset."
+        case .unaligned: "llama.cpp refuses the file; Ollama reads it."
+        case .longHeader: "The safetensors library refuses the file."
+        case .tensorNotInFile: "Engines that load by the index do not find the tensor."
+        case .joinedParts:
+            "The file is kept without its tensors, and llama.cpp finds only those of the first part. Join the parts with "
+                + "llama-gguf-split --merge."
+        case .gitLFSPointer: "The file is kept as it is. Run \"git lfs pull\" in its repository, and import it again."
+        default: nil
         }
     }
 }

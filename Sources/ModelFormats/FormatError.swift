@@ -1,7 +1,8 @@
 /// A model file breaks a rule of its format.
 ///
-/// Do not use any part of the file: fetch it again, or report it to its publisher.
-public struct FormatError: Error, Equatable {
+/// If it is thrown, do not use any part of the file: fetch it again, or report it to its publisher. In
+/// ``FileLayout/warnings`` it is a violation with which the file is usable: ``consequence`` has its limits.
+public struct FormatError: Error, Hashable {
     /// The name of the file's `ByteSource`.
     public var file: String
 
@@ -25,7 +26,13 @@ public struct FormatError: Error, Equatable {
 
     /// The rules that a file can break, each with the expected and the found value.
     /// Sizes and offsets are in bytes unless a name says otherwise.
-    public enum Problem: Sendable, Equatable {
+    public enum Problem: Sendable, Hashable {
+        // Any file.
+        /// The bytes are those of something else, such as the error page of a server.
+        case foreignContent(String, expected: String)
+        /// The file is the pointer that git-lfs leaves in place of a file that it has not fetched.
+        case gitLFSPointer
+
         // Both formats.
         /// The file, or the data, ends too early.
         case cutShort(expected: Int, found: Int)
@@ -42,6 +49,8 @@ public struct FormatError: Error, Equatable {
         case notContiguous(expected: UInt64, found: UInt64)
 
         // Safetensors.
+        /// The header is longer than the limit of the reference implementation.
+        case longHeader(bytes: Int, limit: Int)
         /// The name of an element type is unknown.
         case unknownType(String)
         /// The header does not begin with `{`.
@@ -86,10 +95,12 @@ public struct FormatError: Error, Equatable {
         case alignmentValue(UInt32)
         /// A dimension does not fit 63 bits.
         case dimensionTooLarge(UInt64)
-        /// The number of an element type is unknown.
+        /// The number of an element type is unknown: ggml's newer types, removed ones, and those of its forks.
         case unknownTypeNumber(UInt32)
-        /// ggml has removed the element type.
-        case removedType(UInt32, name: String)
+        /// A tensor does not begin at a multiple of the alignment.
+        case unaligned(alignment: Int, found: UInt64)
+        /// Another GGUF file follows the last tensor.
+        case joinedParts
         /// A row does not fill whole blocks of its quantized type.
         case partialBlock(row: Int, block: Int)
 
@@ -115,7 +126,7 @@ public struct FormatError: Error, Equatable {
     }
 
     /// The reasons why a text is not JSON (RFC 8259), or not the JSON that the format requires.
-    public enum JSONProblem: Sendable, Equatable {
+    public enum JSONProblem: Sendable, Hashable {
         /// The text has something else where the grammar or the format requires this.
         case expected(String)
         /// A string has no closing quote.

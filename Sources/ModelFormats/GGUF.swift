@@ -29,15 +29,51 @@ public enum GGUF: ModelFormat {
     /// The alignment of tensor data without `general.alignment`, in bytes.
     static let defaultAlignment = 32
 
+    /// "GGUF", read as a little-endian number.
+    static let magic: UInt32 = 0x4655_4747
+
+    /// Whether a file begins with `GGUF` and a version in either byte order.
+    public static func recognizes(_ head: [UInt8]) -> Bool? {
+        guard head.count >= 8, number(head[..<4]) == magic else { return false }
+        let version = number(head[4..<8])
+        // A text that begins with the word has a larger number there.
+        return min(version, version.byteSwapped) < 256
+    }
+
+    private static func number(_ bytes: ArraySlice<UInt8>) -> UInt32 {
+        bytes.reversed().reduce(0) { $0 << 8 | UInt32($1) }
+    }
+
     /// Reads and checks the header of a GGUF file through a window of at most 1 MiB.
+    ///
+    /// Kept with a warning: tensors of a type that is unknown here, whose sizes follow from the next offset, and tensors
+    /// that are not aligned. A file with another GGUF file behind its last tensor is kept without tensors.
     ///
     /// - Throws: `FormatError`; errors of `source` pass through.
     public static func readLayout(_ source: some ByteSource) throws -> FileLayout {
         var header = GGUFHeader(reader: GGUFReader(source: source, limit: maximumHeaderBytes))
         try header.parse()
-        let tensors = try header.place(fileBytes: source.count)
-        return FileLayout(
-            format: .gguf, bytes: source.count, tensors: tensors, metadata: header.metadata)
+        let (tensors, warnings) = try header.place(fileBytes: source.count)
+        var layout = FileLayout(
+            format: .gguf, bytes: source.count, tensors: tensors, metadata: header.metadata, warnings: warnings)
+        if let offset = try secondFile(in: source, after: tensors.map { $0.offset + $0.bytes }.max(), header) {
+            layout = FileLayout(
+                format: .other, bytes: source.count, tensors: [], metadata: [:],
+                warnings: [FormatError(file: source.name, offset: offset, problem: .joinedParts)])
+        }
+        return layout
+    }
+
+    /// The offset of a GGUF file behind the last tensor: `cat` joins the parts of a split model so. nil if there is none.
+    private static func secondFile(in source: some ByteSource, after end: Int?, _ header: GGUFHeader) throws -> Int? {
+        // Behind a single file there is padding at most, which is not read.
+        let least = max(header.alignment, FileFormat.headBytes)
+        guard let end, source.count - end >= least else { return nil }
+        for offset in Set([end, header.padded(end)]).sorted() where source.count - offset >= FileFormat.headBytes {
+            let head = try source.bytes(at: offset, count: FileFormat.headBytes)
+            if recognizes(head) == true { return offset }
+        }
+        return nil
     }
 
     /// `bytes` rounded up to a multiple of `alignment`, a power of two. Traps on overflow.

@@ -5,14 +5,16 @@ struct GGUFHeader {
     // Names and keys are compared by bytes: two `String`s are equal if they are canonically equivalent.
     private var names = NameSet()
     private var keys = NameSet()
-    private var alignment = GGUF.defaultAlignment
+    private(set) var alignment = GGUF.defaultAlignment
     package private(set) var metadata: [String: String] = [:]
 
     private struct Entry {
         var name: String
-        var type: ElementType
+        /// The number of the type.
+        var type: UInt32
         var shape: [Int]
-        var bytes: Int
+        /// nil if the type is unknown.
+        var bytes: Int?
         /// The offset that the file gives, in bytes from the start of the data.
         var begin: UInt64
         /// The position of the tensor's description in the file, for errors.
@@ -23,7 +25,7 @@ struct GGUFHeader {
 
     /// Reads the whole header and checks each key and each tensor on its own.
     package mutating func parse() throws {
-        guard try reader.integer(UInt32.self) == Self.magic else {
+        guard try reader.integer(UInt32.self) == GGUF.magic else {
             throw reader.error(.notGGUF, at: 0)
         }
         try parseVersion()
@@ -33,8 +35,6 @@ struct GGUFHeader {
         for _ in 0..<tensors { try parseTensor() }
     }
 
-    /// "GGUF", read as a little-endian number.
-    private static let magic: UInt32 = 0x4655_4747
     /// The smallest description: length of the name, number of dimensions, type, offset.
     private static let leastTensorBytes = 8 + 4 + 4 + 8
     /// The smallest entry: length of the key, the key, value type, value.
@@ -150,58 +150,114 @@ struct GGUFHeader {
         }
 
         let number = try reader.integer(UInt32.self)
-        guard let type = ElementType.ggml[number] else {
-            throw error(
-                ElementType.removedGGML[number].map { .removedType(number, name: $0) }
-                    ?? .unknownTypeNumber(number))
+        guard let elements = ElementType.elementCount(shape: shape) else { throw error(.sizeOverflow(shape: shape)) }
+        var bytes: Int?
+        if let type = ElementType.ggml[number] {
+            let row = shape.first ?? 1
+            guard row.isMultiple(of: type.elementsPerBlock) else {
+                throw error(.partialBlock(row: row, block: type.elementsPerBlock))
+            }
+            guard let known = type.byteCount(elements: elements) else { throw error(.sizeOverflow(shape: shape)) }
+            bytes = known
+        } else if elements == 0 {
+            bytes = 0
         }
-        let row = shape.first ?? 1
-        guard row.isMultiple(of: type.elementsPerBlock) else {
-            throw error(.partialBlock(row: row, block: type.elementsPerBlock))
-        }
-        guard let elements = ElementType.elementCount(shape: shape),
-            let bytes = type.byteCount(elements: elements)
-        else { throw error(.sizeOverflow(shape: shape)) }
 
         let begin = try reader.integer(UInt64.self)
         entries.append(
-            Entry(name: name, type: type, shape: shape, bytes: bytes, begin: begin, offset: offset))
+            Entry(name: name, type: number, shape: shape, bytes: bytes, begin: begin, offset: offset))
     }
 
-    /// The tensors with their offsets in the file, sorted by offset, then by name.
+    /// A position in the file, rounded up to the alignment. The data begins at a multiple of it.
+    func padded(_ offset: Int) -> Int { GGUF.padded(offset, to: alignment) }
+
+    /// The tensors with their offsets in the file, sorted by offset, then by name; and what is unusual about them.
     ///
-    /// Each tensor begins at the end of the previously described one, rounded up to the alignment. Only the last
-    /// may lack its padding. Further bytes after it are allowed, as in llama.cpp.
+    /// Each tensor begins at the end of the previously described one, rounded up to the alignment; a file whose tensors
+    /// are less than one alignment apart is unaligned, and kept. A tensor of an unknown type extends to the next one, or
+    /// to the end of the file. Only the last may lack its padding. Further bytes after it are allowed, as in llama.cpp.
     ///
     /// - Parameter fileBytes: The size of the file, in bytes.
-    package func place(fileBytes: Int) throws(FormatError) -> [TensorInfo] {
-        guard !entries.isEmpty else { return [] }
-        let dataStart = GGUF.padded(reader.position, to: alignment)
+    package func place(fileBytes: Int) throws(FormatError) -> (tensors: [TensorInfo], warnings: [FormatError]) {
+        guard !entries.isEmpty else { return ([], []) }
+        let dataStart = padded(reader.position)
         guard dataStart <= fileBytes else {
             let padding = dataStart - reader.position
             throw reader.error(.cutShort(expected: padding, found: fileBytes - reader.position))
         }
-        var expected = 0
+        let dataBytes = fileBytes - dataStart
         var tensors: [TensorInfo] = []
-        for entry in entries {
+        var unusual = Unusual()
+        var end = 0
+        for (index, entry) in entries.enumerated() {
             func error(_ problem: FormatError.Problem) -> FormatError {
                 reader.error(problem, tensor: entry.name, at: entry.offset)
             }
-            guard entry.begin == expected else {
-                throw error(.notContiguous(expected: UInt64(expected), found: entry.begin))
-            }
-            let (end, overflow) = expected.addingReportingOverflow(entry.bytes)
-            guard !overflow, end <= fileBytes - dataStart else {
-                throw error(.cutShort(expected: overflow ? .max : end, found: fileBytes - dataStart))
-            }
-            tensors.append(
-                TensorInfo(
-                    name: entry.name, dtype: entry.type.name, shape: entry.shape,
-                    offset: dataStart + expected, bytes: entry.bytes))
             // This cannot overflow: the data begins at a multiple of the alignment, so `end` is at least one
             // alignment below `Int.max`.
-            expected = GGUF.padded(end, to: alignment)
+            let expected = padded(end)
+            if entry.begin != UInt64(expected) {
+                guard entry.begin >= UInt64(end), entry.begin - UInt64(end) < UInt64(alignment) else {
+                    throw error(.notContiguous(expected: UInt64(expected), found: entry.begin))
+                }
+                unusual.addUnaligned(error(.unaligned(alignment: alignment, found: entry.begin)))
+            }
+            let begin = Int(entry.begin)
+            let bytes: Int
+            if let known = entry.bytes {
+                bytes = known
+            } else {
+                let next = index + 1 < entries.count ? entries[index + 1].begin : UInt64(dataBytes)
+                guard next > entry.begin else {
+                    throw error(
+                        index + 1 < entries.count
+                            ? .notContiguous(expected: entry.begin + 1, found: next)
+                            : .cutShort(expected: begin + 1, found: dataBytes))
+                }
+                bytes = Int(clamping: next) - begin
+                let warning = error(.unknownTypeNumber(entry.type))
+                let first = unusual.addUnknown(entry.type, entry.shape, bytes: bytes, warning)
+                guard bytes > first - alignment else { throw error(.cutShort(expected: first, found: bytes)) }
+            }
+            let (sum, overflow) = begin.addingReportingOverflow(bytes)
+            guard !overflow, sum <= dataBytes else {
+                throw error(.cutShort(expected: overflow ? .max : sum, found: dataBytes))
+            }
+            end = sum
+            tensors.append(
+                TensorInfo(
+                    name: entry.name, dtype: ElementType.ggml[entry.type]?.name ?? "ggml:\(entry.type)",
+                    shape: entry.shape, offset: dataStart + begin, bytes: bytes))
         }
-        return tensors.sorted(by: FileLayout.precedes)
+        return (tensors.sorted(by: FileLayout.precedes), unusual.warnings)
+    }
+
+    /// What is unusual about the tensors: a warning for each kind, about the first of its tensors.
+    private struct Unusual {
+        private struct Kind: Hashable {
+            var type: UInt32
+            var shape: [Int]
+        }
+
+        private(set) var warnings: [FormatError] = []
+        private var isUnaligned = false
+        private var types: Set<UInt32> = []
+        /// The size of the first tensor of each unknown type and shape, with its padding.
+        private var sizes: [Kind: Int] = [:]
+
+        mutating func addUnaligned(_ warning: FormatError) {
+            if !isUnaligned { warnings.append(warning) }
+            isUnaligned = true
+        }
+
+        /// - Returns: the size of the first tensor of this type and shape. Another one differs by its padding at most, so
+        ///   that a file that ends within its last tensor is recognized.
+        mutating func addUnknown(_ type: UInt32, _ shape: [Int], bytes: Int, _ warning: FormatError) -> Int {
+            if types.insert(type).inserted { warnings.append(warning) }
+            let kind = Kind(type: type, shape: shape)
+            if let first = sizes[kind] { return first }
+            sizes[kind] = bytes
+            return bytes
+        }
     }
 }

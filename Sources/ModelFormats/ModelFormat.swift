@@ -12,10 +12,16 @@ public protocol ModelFormat: SendableMetatype {
     /// Whether shapes list the innermost dimension first; false by default.
     static var isInnermostFirst: Bool { get }
 
+    /// Whether a file with these first bytes, of which there are up to ``FileFormat/headBytes``, is of the format,
+    /// whatever its name. nil, the default, if its files begin with arbitrary bytes: then the extension selects the
+    /// format.
+    static func recognizes(_ head: [UInt8]) -> Bool?
+
     /// Reads the positions of a file's tensors, without their data.
     ///
     /// - Parameter source: The file, readable at any position and in any order. For a file at an origin, each read
     ///   fetches a few hundred KiB, so read adjacent parts together.
+    /// - Returns: the layout. If its format is ``FileFormat/other``, the file is kept without tensors.
     /// - Throws: `FormatError` if the file breaks a rule of the format; errors of `source` pass through.
     static func readLayout(_ source: some ByteSource) throws -> FileLayout
 }
@@ -23,4 +29,7 @@ public protocol ModelFormat: SendableMetatype {
 extension ModelFormat {
     /// False: shapes list the outermost dimension first.
     public static var isInnermostFirst: Bool { false }
+
+    /// nil: the extension selects the format.
+    public static func recognizes(_ head: [UInt8]) -> Bool? { nil }
 }

@@ -56,9 +56,11 @@ public struct SafetensorsIndex: Sendable, Hashable {
     /// Checks the index against its files. Tensors that are not in the index are allowed.
     ///
     /// - Parameter layouts: The layout of every file, by its name in the index.
-    /// - Throws: `FormatError`: `.missingFile` for a file without a layout, `.tensorNotInFile` for a
-    ///   tensor that is not in its file.
-    public func check(_ layouts: some Sequence<(key: String, value: FileLayout)>) throws {
+    /// - Returns: `.tensorNotInFile` for each tensor that is not in its file, sorted by name: such an index was copied
+    ///   from another model, or not written again when tensors were removed.
+    /// - Throws: `FormatError` with `.missingFile` for a file without a layout.
+    @discardableResult
+    public func check(_ layouts: some Sequence<(key: String, value: FileLayout)>) throws -> [FormatError] {
         let byName = Dictionary(layouts.map { (Array($0.key.utf8), $0.value) }) { first, _ in first }
         var tensors: [[UInt8]: Set<[UInt8]>] = [:]
         for file in files {
@@ -67,10 +69,9 @@ public struct SafetensorsIndex: Sendable, Hashable {
             }
             tensors[Array(file.utf8)] = Set(layout.tensors.map { Array($0.name.utf8) })
         }
-        let misplaced = weightMap.filter { tensors[Array($0.file.utf8)]?.contains(Array($0.tensor.utf8)) != true }
-        if let first = misplaced.min(by: { $0.tensor.utf8.lexicographicallyPrecedes($1.tensor.utf8) }) {
-            throw FormatError(file: name, tensor: first.tensor, offset: 0, problem: .tensorNotInFile(first.file))
-        }
+        return weightMap.filter { tensors[Array($0.file.utf8)]?.contains(Array($0.tensor.utf8)) != true }
+            .sorted { $0.tensor.utf8.lexicographicallyPrecedes($1.tensor.utf8) }
+            .map { FormatError(file: name, tensor: $0.tensor, offset: 0, problem: .tensorNotInFile($0.file)) }
     }
 }
 

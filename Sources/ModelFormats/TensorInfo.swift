@@ -4,7 +4,7 @@ public struct TensorInfo: Sendable, Hashable {
     public var name: String
 
     /// The element type as the format spells it: `F32`, `BF16`, `F4` … in safetensors,
-    /// `F32`, `Q4_K`, `IQ2_XXS` … in GGUF. `ElementType` has its size.
+    /// `F32`, `Q4_K`, `IQ2_XXS` … in GGUF. `ElementType` has its size. `ggml:36` is a GGUF type that is unknown here.
     public var dtype: String
 
     /// The number of elements along each dimension, in the file's order.

@@ -158,7 +158,7 @@ package final class RevisionView: Sendable {
     /// The experts that a tensor stacks; nil if it is no such tensor.
     private func stack(in entry: TensorEntry) -> ExpertStack? {
         if entry.expert != nil { return nil }
-        return entry.expertStack(formats[ByteText(entry.file)] ?? FileFormat(path: entry.file))
+        return entry.expertStack(formats[ByteText(entry.file)] ?? .other)
     }
 
     /// The experts of a part that a tensor stacks, each as a tensor of its own; the tensor itself for any other part.

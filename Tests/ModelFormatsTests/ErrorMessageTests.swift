@@ -35,7 +35,9 @@ struct ErrorMessageTests {
             .bigEndian, .unsupportedVersion(1), .countTooLarge(of: "x", count: 2, limit: 1),
             .stringTooLong(bytes: 2, limit: 1), .emptyKey, .invalidUTF8, .unknownValueType(13),
             .arraysTooDeep(limit: 8), .alignmentType("x"), .alignmentValue(3), .dimensionTooLarge(.max),
-            .unknownTypeNumber(99), .removedType(4, name: "Q4_2"), .partialBlock(row: 1, block: 32),
+            .unknownTypeNumber(99), .unknownTypeNumber(36), .unaligned(alignment: 32, found: 4), .joinedParts,
+            .longHeader(bytes: 2, limit: 1), .foreignContent("x", expected: "gguf"), .gitLFSPointer,
+            .partialBlock(row: 1, block: 32),
             .unsafeFileName("/"), .missingFile("x"), .tensorNotInFile("x"), .notASplitName,
             .mixedSplits("a", "b"), .missingMetadata("x"), .splitDisagrees(key: "x", expected: 1, found: "2"),
         ]
@@ -47,5 +49,13 @@ struct ErrorMessageTests {
             #expect(
                 text.hasPrefix("f: ") && text.contains(" (at byte 7). ") && text.hasSuffix("."), "\(text)")
         }
+    }
+
+    @Test("a type number that ggml gave up is not said to be ggml's: forks use such numbers")
+    func forks() {
+        let error = FormatError(file: "f", tensor: "t", offset: 7, problem: .unknownTypeNumber(36))
+        #expect("\(error)".contains("type 36: ggml removed it (IQ4_NL_4_4), and forks may mean another type"))
+        #expect(!"\(error)".contains("onvert"))
+        #expect(error.consequence != nil)
     }
 }

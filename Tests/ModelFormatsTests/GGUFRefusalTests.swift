@@ -219,20 +219,21 @@ struct GGUFRefusalTests {
         expectTensorRefusal(.init(name: "t", type: 12, shape: [huge]), .sizeOverflow(shape: [1 << 62]))
     }
 
-    @Test("types that ggml does not have are refused", arguments: [43, 100, .max] as [UInt32])
-    func unknownTypes(number: UInt32) {
-        expectTensorRefusal(.init(name: "t", type: number, shape: [256]), .unknownTypeNumber(number))
-    }
-
-    @Test(
-        "types that ggml removed are refused by name",
-        arguments: [
-            (4, "Q4_2"), (5, "Q4_3"), (31, "Q4_0_4_4"), (32, "Q4_0_4_8"), (33, "Q4_0_8_8"),
-            (36, "IQ4_NL_4_4"),
-            (37, "IQ4_NL_4_8"), (38, "IQ4_NL_8_8"),
-        ] as [(UInt32, String)])
-    func removedTypes(number: UInt32, name: String) {
-        expectTensorRefusal(.init(name: "t", type: number, shape: [256]), .removedType(number, name: name))
+    @Test("a tensor of an unknown type has bytes, and is as large as the others of its type and shape")
+    func unknownTypes() {
+        expectTensorRefusal(.init(name: "t", type: 36, shape: [256]), .cutShort(expected: 1, found: 0))
+        let same = GGUFBuilder(tensors: [
+            .init(name: "a", type: 36, shape: [256], bytes: 64), .init(name: "b", type: 36, shape: [256], bytes: 32),
+        ]).build()
+        expectRefusal(.cutShort(expected: 64, found: 32), tensor: "b", at: same.tensors[1], from: same.read)
+        let next = GGUFBuilder(tensors: [
+            .init(name: "a", type: 36, shape: [256], bytes: 64), .init(name: "b", shape: [4], offset: 0),
+        ]).build()
+        expectRefusal(.notContiguous(expected: 1, found: 0), tensor: "a", at: next.tensors[0], from: next.read)
+        let beyond = GGUFBuilder(tensors: [
+            .init(name: "a", type: 36, shape: [256], bytes: 64), .init(name: "b", shape: [4], offset: 1 << 40),
+        ]).build()
+        expectRefusal(.cutShort(expected: 1 << 40, found: 96), tensor: "a", at: beyond.tensors[0], from: beyond.read)
     }
 
     @Test("rows fill whole blocks of their type")
@@ -249,8 +250,8 @@ struct GGUFRefusalTests {
     // MARK: Data
 
     @Test(
-        "tensors follow each other without a hole or an overlap",
-        arguments: [0, 31, 64, 1 << 63, .max] as [UInt64])
+        "tensors follow each other without an overlap, or a hole of an alignment or more",
+        arguments: [0, 15, 48, 64, 1 << 63, .max] as [UInt64])
     func offsets(offset: UInt64) {
         let file = GGUFBuilder(tensors: [
             .init(name: "a", shape: [4]), .init(name: "b", shape: [4], offset: offset),

@@ -56,11 +56,10 @@ struct NameTests {
                 tensors: [TensorInfo(name: tensor, dtype: "U8", shape: [1], offset: 0, bytes: 1)], metadata: [:])
         }
         let files = [("a\u{E9}.safetensors", file(Self.nfc)), ("ae\u{301}.safetensors", file(Self.nfd))]
-        try index.check(files.map { (key: $0.0, value: $0.1) })
+        #expect(try index.check(files.map { (key: $0.0, value: $0.1) }).isEmpty)
         // Each file has the other's tensor.
-        #expect(throws: FormatError.self) {
-            try index.check([(key: files[0].0, value: files[1].1), (key: files[1].0, value: files[0].1)])
-        }
+        let swapped = [(key: files[0].0, value: files[1].1), (key: files[1].0, value: files[0].1)]
+        #expect(try index.check(swapped).count == 2)
     }
 
     @Test("the extension of a path is its last bytes", arguments: ["x\u{600}.safetensors", "a/\u{301}.b.safetensors"])

@@ -104,13 +104,13 @@ struct SafetensorsIndexTests {
     @Test("an index is checked against its files")
     func check() throws {
         let index = try parse(#"{"weight_map":{"a":"1","b":"2","c":"1"}}"#)
-        try index.check(["1": layout("a", "c", "unnamed"), "2": layout("b"), "3": layout("x")])
+        #expect(try index.check(["1": layout("a", "c", "unnamed"), "2": layout("b"), "3": layout("x")]).isEmpty)
         expectRefusal(.missingFile("2"), at: 0) { try index.check(["1": layout("a", "c")]) }
-        expectRefusal(.tensorNotInFile("1"), tensor: "a", at: 0) {
-            try index.check(["1": layout("b"), "2": layout("a", "b", "c")])
-        }
-        expectRefusal(.tensorNotInFile("2"), tensor: "b", at: 0) {
-            try index.check(["1": layout("a", "c"), "2": layout()])
-        }
+        // Engines may find the tensor elsewhere, or not need it.
+        let elsewhere = try index.check(["1": layout("b"), "2": layout("a", "b", "c")])
+        #expect(elsewhere.map(\.tensor) == ["a", "c"])
+        #expect(elsewhere.map(\.problem) == [.tensorNotInFile("1"), .tensorNotInFile("1")])
+        let nowhere = try index.check(["1": layout("a", "c"), "2": layout()])
+        #expect(nowhere.map(\.problem) == [.tensorNotInFile("2")])
     }
 }

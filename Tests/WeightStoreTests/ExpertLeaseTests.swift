@@ -411,9 +411,9 @@ import Testing
         let store = try stackedStore()
         let lease = try store.revision("model").leaseBlocking(tensor: Self.stack, in: .ram)
         let tensor = try lease.tensor(Self.stack)
-        let range = try #require(tensor.entry.range(ofExpert: 5))
+        let range = try #require(tensor.entry.range(ofExpert: 5, format: .safetensors))
         #expect(range == 5 * Self.stackedBytes..<6 * Self.stackedBytes)
-        #expect(tensor.entry.range(ofExpert: 8) == nil)
+        #expect(tensor.entry.range(ofExpert: 8, format: .safetensors) == nil)
         let expected = try stackedBytes(of: Self.stack, expert: 5)
         try lease.withUnsafeBytes(of: tensor) { #expect(Array($0[range]) == expected) }
     }

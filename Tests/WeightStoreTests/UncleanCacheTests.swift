@@ -81,6 +81,23 @@ import Testing
         #expect(throws: StorageError.self) { try store.revision("org/model@next") }
     }
 
+    @Test("warnings name each unusual file of the snapshots that were imported, and none of those that failed")
+    func warnings() throws {
+        let pointer = Array("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 2097152\n".utf8)
+        try addGood("good")
+        try add(pointer, "tokenizer.model", to: "good")
+        // The same blob under another name.
+        try add(pointer, "vocab.model", to: "good", String(repeating: "b", count: 40))
+        try add(Array("{ }".utf8), "config.json", blob: configName, to: "bad")
+        for number in 0..<8 { try add(pointer, "\(number).model", to: "bad") }
+        // So that a blob is read once.
+        usleep(200_000)
+        let summary = try store().importModelBlocking(ImportRequest(source: directory("home/hub")))
+        #expect(summary.failures.map(\.model) == ["org/bad"])
+        #expect(summary.revisions.count == 2)
+        #expect(Set(summary.warnings.map(\.path)) == ["tokenizer.model", "vocab.model"])
+    }
+
     @Test("the folder above hub is the cache, and its tokens are skipped with a reason")
     func home() throws {
         try addGood("good")

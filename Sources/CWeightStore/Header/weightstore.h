@@ -228,6 +228,11 @@ typedef struct weightstore_file {
 weightstore_status weightstore_file_at(
     weightstore_revision *revision, size_t index, weightstore_file *file);
 
+/* Whether an engine loads the file together with the others of its folder (1), as transformers and diffusers choose
+ * them: model.safetensors, or the files of an index; 0 for variants such as model.fp16.safetensors, for copies such as
+ * consolidated.safetensors, and for files without tensors. `index` is that of weightstore_file_at. Reads the indexes. */
+weightstore_status weightstore_file_is_selected(weightstore_revision *revision, size_t index, int32_t *selected);
+
 /* Copies `size` bytes of a file from `offset` on into `buffer`. `count` is the number of bytes copied, which is less
  * than `size` only at the end of the file. */
 weightstore_status weightstore_read_file(

@@ -63,6 +63,17 @@ public func weightstore_file_at(
 }
 
 @c @implementation
+public func weightstore_file_is_selected(
+    _ revision: OpaquePointer?, _ index: Int, _ selected: UnsafeMutablePointer<Int32>?
+) -> weightstore_status {
+    call {
+        let revision = try Handles.all.find(revision, RevisionHandle.self)
+        let target = try target(selected, "selection")
+        target.pointee = try element(try revision.selections(), index, "file") ? 1 : 0
+    }
+}
+
+@c @implementation
 public func weightstore_read_file(
     _ revision: OpaquePointer?, _ path: UnsafePointer<CChar>?, _ offset: UInt64, _ buffer: UnsafeMutableRawPointer?,
     _ size: Int, _ count: UnsafeMutablePointer<Int>?

@@ -10,6 +10,7 @@ final class RevisionHandle: HandleValue {
     private let layerTable = OnDemand<CTable<weightstore_layer>>()
     private let tensorTable = OnDemand<CTable<weightstore_tensor>>()
     private let infoTable = OnDemand<CTable<weightstore_revision_info>>()
+    private let fileSelections = OnDemand<[Bool]>()
     private let formatsByFile = OnDemand<[ByteText: String]>()
 
     init(_ revision: Revision) { self.revision = revision }
@@ -27,6 +28,14 @@ final class RevisionHandle: HandleValue {
                 }
             }
         }.rows
+    }
+
+    /// For each file, in the order of `files()`, whether an engine loads it.
+    func selections() throws -> [Bool] {
+        try fileSelections.get {
+            let selected = Set(try revision.weightSets().flatMap(\.files).map { ByteText($0) })
+            return try revision.entries().map { selected.contains(ByteText($0.path)) }
+        }
     }
 
     /// The format of each file, by path.

@@ -67,9 +67,7 @@ struct Demo: ParsableCommand {
             let path = "\(directory)/\(tensor.entry.file)"
             if layouts[path] == nil {
                 let data = try Data(contentsOf: URL(fileURLWithPath: path), options: .alwaysMapped)
-                layouts[path] = (
-                    data, try FileLayout.read(MappedSource(name: path, data: data), format: FileFormat(path: path))
-                )
+                layouts[path] = (data, try FileLayout.read(MappedSource(name: path, data: data), path: path))
             }
             let (data, layout) = layouts[path]!
             guard let info = layout.tensors.first(where: { $0.name == tensor.entry.name }),

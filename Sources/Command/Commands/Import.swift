@@ -33,6 +33,16 @@ struct Import: ParsableCommand {
     @Flag(help: "Import a directory even if files that its index names are missing.")
     var partial = false
 
+    @Flag(
+        help: """
+            Refuse files that would be kept with a warning: unknown or unaligned GGUF tensors, a safetensors header above \
+            100 MB, an index that names tensors which its files lack, git-lfs pointers.
+            """)
+    var strict = false
+
+    @Flag(help: "Keep files that violate their format, without tensors, with a warning.")
+    var opaque = false
+
     @Flag(help: "Import a directory even if it has neither tensors nor a config.json.")
     var any = false
 
@@ -58,10 +68,16 @@ struct Import: ParsableCommand {
         if !ref.isEmpty { request.refs = ref }
         request.move = move
         request.partial = partial
+        request.strict = strict
+        request.opaque = opaque
         request.rehash = rehash
         request.origins = origin
         request.trustsOrigins = trust
         return request
+    }
+
+    func validate() throws {
+        if strict && opaque { throw ValidationError("--strict and --opaque exclude each other.") }
     }
 
     func plan() throws -> [ImportPlan] { try request.plan(into: options.path) }
@@ -95,6 +111,7 @@ struct Import: ParsableCommand {
         if options.json { return try Terminal.write(json: summary) }
         var text = ""
         for file in summary.skipped { Terminal.printDiagnostic("\(file.path): skipped: \(file.reason)") }
+        Terminal.printWarnings(summary.warnings)
         for revision in summary.revisions {
             let refs = revision.refs.isEmpty ? "" : "  (\(revision.refs.joined(separator: ", ")))"
             text +=

@@ -29,6 +29,7 @@ struct Pull: ParsableCommand {
         help: ArgumentHelp(
             "Fetch the whole files that match a shell pattern: '*.json'. May be repeated.", valueName: "pattern"))
     var include: [String] = []
+    @Flag(help: "Keep files that violate their format, without tensors, with a warning.") var opaque = false
     @Option(help: ArgumentHelp("The hub.", valueName: "url")) var origin: String?
     @Option(help: ArgumentHelp("The most bytes per second to fetch: 50M.", valueName: "size")) var limitRate: ByteSize?
     @OptionGroup var options: StoreOptions
@@ -40,6 +41,7 @@ struct Pull: ParsableCommand {
     func run() throws {
         let store = try options.open(create: true, limitRate: limitRate?.bytes)
         var request = try PullRequest(name)
+        request.opaque = opaque
         request.selection = FetchSelection(layers: layers?.range, experts: experts?.range, include: include)
         // An unknown model has no origins.
         let isKnown = (try? store.origins(of: request.model).isEmpty) == false
@@ -47,6 +49,7 @@ struct Pull: ParsableCommand {
         let start = ContinuousClock.now
         let summary = try LongCall.run(name, stopping: store) { try store.pullBlocking(request, work: $0) }
         if options.json { return try Terminal.write(json: summary) }
+        Terminal.printWarnings(summary.warnings)
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         try Terminal.write(
             "\(summary.model)\(summary.version.map { "@v\($0)" } ?? "")  \(summary.digest.short)  \(Quantity.count(summary.files, "file")), "

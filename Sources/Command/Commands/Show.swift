@@ -18,6 +18,8 @@ struct Show: ParsableCommand {
     private struct RevisionAnswer: Encodable {
         let revision: RevisionInfo
         let layers: [LayerInfo]
+        /// nil if an index cannot be read now.
+        let weights: [WeightSet]?
     }
 
     func run() throws {
@@ -44,7 +46,10 @@ struct Show: ParsableCommand {
 
     private func showRevision(_ store: Store) throws {
         let revision = try store.revision(name)
-        let answer = RevisionAnswer(revision: try revision.info(), layers: try revision.layers())
+        let answer = RevisionAnswer(
+            revision: try revision.info(), layers: try revision.layers(),
+            // The origin of an evicted index may be down: the other facts are shown without it.
+            weights: try? revision.weightSets())
         if options.json { return try Terminal.write(json: answer) }
         let info = answer.revision
         var text = """
@@ -59,11 +64,22 @@ struct Show: ParsableCommand {
 
             """
         if info.pin != nil { text += "pin       \(Self.pin(info))\n" }
+        text += Self.hint(answer.weights ?? [])
         var table = Table("LAYER", ">TENSORS", ">SIZE")
         for layer in answer.layers {
             table.add("\(layer.stack).\(layer.number)", "\(layer.tensors)", Quantity.bytes(layer.bytes))
         }
         try Terminal.write(text + (table.isEmpty ? "" : "\n" + table.text))
+    }
+
+    /// The files that engines do not load together with the others, although they have tensors.
+    private static func hint(_ sets: [WeightSet]) -> String {
+        sets.filter { !$0.others.isEmpty }.map { set in
+            let loaded = set.files.count == 1 ? set.files[0] : Quantity.count(set.files.count, "file")
+            let first = set.files.count == 1 ? "" : " (\(set.files[0]), …)"
+            return "hint      engines load \(loaded)\(first); beside it: \(set.others.joined(separator: ", ")). "
+                + "The layers count the tensors of all files.\n"
+        }.joined()
     }
 
     private static func version(_ revision: RevisionInfo) -> String {

@@ -16,6 +16,10 @@ enum Terminal {
 
     static func printDiagnostic(_ message: String) { writeError("weightstore: \(message)\n") }
 
+    static func printWarnings(_ warnings: [FileWarning]) {
+        for warning in warnings { printDiagnostic("\(warning.path): warning: \(warning.warning)") }
+    }
+
     private static func write(_ text: String, to descriptor: Int32, name: String) throws {
         var text = text
         try text.withUTF8 { try writeAll(UnsafeRawBufferPointer($0), to: descriptor, name: name) }

@@ -78,6 +78,7 @@ _FUNCTIONS: dict[str, list[Any]] = {
     "tensor_at": [c_void_p, c_size_t, POINTER(Tensor)],
     "layer_at": [c_void_p, c_size_t, POINTER(Layer)],
     "file_at": [c_void_p, c_size_t, POINTER(File)],
+    "file_is_selected": [c_void_p, c_size_t, POINTER(c_int32)],
     "read_file": [c_void_p, c_char_p, c_uint64, c_void_p, c_size_t, POINTER(c_size_t)],
     "lease_layer": [c_void_p, c_char_p, c_int64, c_char_p, POINTER(c_void_p)],
     "lease_experts": [c_void_p, c_int64, c_int64, c_int64, c_char_p, POINTER(c_void_p)],

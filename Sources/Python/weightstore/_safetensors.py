@@ -16,8 +16,6 @@ from ._store import open as open_store
 if TYPE_CHECKING:
     import torch
 
-INDEX = "model.safetensors.index.json"
-
 _FRAMEWORKS = {"pt": "pt", "torch": "pt", "pytorch": "pt", "np": "np", "numpy": "np"}
 
 _stores: dict[str, Store] = {}
@@ -49,9 +47,14 @@ def _store(store: Store | str | os.PathLike[str] | None) -> Store:
 class _Source:
     """The tensors of one file, or of the files that make up the model."""
 
-    def __init__(self, model: str, file: str | None, store: Store | str | os.PathLike[str] | None) -> None:
+    def __init__(
+        self, model: str, file: str | None, subfolder: str | None, store: Store | str | os.PathLike[str] | None
+    ) -> None:
+        if file is not None and subfolder is not None:
+            raise SafetensorError("file and subfolder exclude each other")
         self.revision: Revision = _store(store).revision(model)
-        self.files = [file] if file is not None else _files_of_model(self.revision)
+        self.formats = {known.path: known.format for known in self.revision.files()}
+        self.files = [file] if file is not None else _files_of_model(self.revision, subfolder)
         chosen = set(self.files)
         self.tensors: dict[str, TensorInfo] = {}
         for tensor in self.revision.tensors():
@@ -59,32 +62,27 @@ class _Source:
                 continue
             if tensor.name in self.tensors:
                 raise SafetensorError(
-                    f"{tensor.name} is in {self.tensors[tensor.name].file} and in {tensor.file}: select one with file=")
+                    f"{tensor.name} is in {self.tensors[tensor.name].file} and in {tensor.file}: select one with file= or "
+                    "subfolder=")
             self.tensors[tensor.name] = tensor
-        if not self.tensors and file is not None and all(known.path != file for known in self.revision.files()):
+        if file is not None and file not in self.formats:
             raise NotFoundError(f"{self.revision.name} {file}: no such file.", 4)
 
     def header(self, file: str) -> dict[str, Any]:
         """The header of a safetensors file; empty for other files."""
-        start = self.revision.read(file, 0, 8)
-        if not file.endswith(".safetensors") or len(start) < 8:
+        if self.formats.get(file) != "safetensors":
             return {}
+        start = self.revision.read(file, 0, 8)
         header: dict[str, Any] = json.loads(self.revision.read(file, 8, struct.unpack("<Q", start)[0]))
         return header
 
 
-def _files_of_model(revision: Revision) -> list[str]:
-    """The index's files; or ``model.safetensors``; or all safetensors files; or all files of the next format with tensors."""
-    files = {file.path: file.format for file in revision.files()}
-    if INDEX in files:
-        return sorted(set(json.loads(revision.read(INDEX))["weight_map"].values()))
-    if files.get("model.safetensors") == "safetensors":
-        return ["model.safetensors"]
-    for format in ("safetensors", *sorted(set(files.values()) - {"safetensors", "other"})):
-        found = sorted(path for path, kind in files.items() if kind == format)
-        if found:
-            return found
-    raise NotFoundError(f"{revision.name}: no file has tensors.", 4)
+def _files_of_model(revision: Revision, subfolder: str | None = None) -> list[str]:
+    """The files that make up the model, or a component of it."""
+    found = revision.selected_files(subfolder)
+    if not found:
+        raise NotFoundError(f"{revision.name}: no file{f' in {subfolder}' if subfolder else ''} has tensors.", 4)
+    return found
 
 
 class _Target:
@@ -132,18 +130,21 @@ class safe_open:
         framework: ``pt`` or ``np``.
         device: ``cpu``, or with ``pt`` any PyTorch device; ``cuda`` and ``cuda:1`` are the store's GPU tiers.
         backend: ``mmap`` or ``pread``, without effect.
-        file: only the tensors of this file (default: those of all files that make up the model).
+        file: only the tensors of this file (default: those of all files that make up the model:
+            :meth:`Revision.selected_files`).
+        subfolder: only the tensors of the files in this folder, such as ``unet``.
         store: an open :class:`Store`, or its directory; None means the default of :func:`open`.
     """
 
     def __init__(
         self, model: str | os.PathLike[str], framework: str, device: str | int | torch.device | None = "cpu", *,
-        backend: str = "mmap", file: str | None = None, store: Store | str | os.PathLike[str] | None = None,
+        backend: str = "mmap", file: str | None = None, subfolder: str | None = None,
+        store: Store | str | os.PathLike[str] | None = None,
     ) -> None:
         if backend not in ("mmap", "pread"):
             raise SafetensorError(f"backend \"{backend}\" is invalid (expected one of: \"mmap\", \"pread\")")
         self._target = _Target(framework, device)
-        self._source: _Source | None = _Source(os.fspath(model), file, store)
+        self._source: _Source | None = _Source(os.fspath(model), file, subfolder, store)
 
     def __enter__(self) -> safe_open:
         self._opened()
@@ -275,12 +276,12 @@ def _from_start(part: Any, dimension: int, size: int) -> Any:
 
 def load_file(
     model: str | os.PathLike[str], device: str | int | torch.device = "cpu", *, framework: str = "pt", backend: str = "mmap",
-    file: str | None = None, store: Store | str | os.PathLike[str] | None = None,
+    file: str | None = None, subfolder: str | None = None, store: Store | str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
     """All tensors of a model, or of one of its files, by name, like ``safetensors.torch.load_file``.
 
     The arguments are those of :class:`safe_open`. With ``framework="pt"`` the values are ``torch.Tensor``, with ``np``
     read-only NumPy arrays. Nothing is copied; each tensor holds only its own bytes, as long as it lives.
     """
-    with safe_open(model, framework, device, backend=backend, file=file, store=store) as source:
+    with safe_open(model, framework, device, backend=backend, file=file, subfolder=subfolder, store=store) as source:
         return source.get_tensors()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from ctypes import byref, c_size_t, c_void_p
+from ctypes import byref, c_int32, c_size_t, c_void_p
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Iterator
 
@@ -217,6 +217,26 @@ class Revision(_Handle):
             library().file_at(self, index, byref(file))
             found.append(FileInfo(text(file.path), text(file.format), text(file.digest), file.bytes))
         return found
+
+    def selected_files(self, subfolder: str | None = None) -> list[str]:
+        """The paths of the files that an engine loads together, as transformers and diffusers choose them.
+
+        These are ``model.safetensors``, or the files of its index that exist, or else the files with tensors without
+        variants such as ``model.fp16.safetensors`` and without ``consolidated.safetensors``.
+
+        Args:
+            subfolder: a folder, such as ``unet``. None means the files at the root; if none of them has tensors, those
+                of all folders.
+        """
+        selected = c_int32()
+        found = []
+        for index, file in enumerate(self.files()):
+            library().file_is_selected(self, index, byref(selected))
+            if selected.value:
+                found.append(file.path)
+        folder = "" if subfolder is None else subfolder.strip("/")
+        inside = [path for path in found if path.rpartition("/")[0] == folder]
+        return inside if inside or subfolder is not None else found
 
     def read(self, path: str, offset: int = 0, size: int | None = None) -> bytes:
         """Bytes of a file; all of them if ``size`` is None. The result is shorter than ``size`` only at the end."""

@@ -13,14 +13,12 @@ extension FileContent {
         return try content(of: file, db)
     }
 
-    /// The stored content that can stand for a file with a digest and a format; complete ones only.
+    /// The stored content with a digest, one with tensors rather than one without; complete ones only.
     ///
     /// - Parameter hashedOnly: only a content whose bytes were hashed in this store.
     /// - Returns: nil if there is none.
-    package static func find(
-        _ digest: ContentDigest, for format: FileFormat, hashedOnly: Bool, _ db: Database
-    ) throws -> FileContent? {
-        let file = try FileTable.all(digest, for: format, db).first { !$0.isPending && ($0.isHashed || !hashedOnly) }
+    package static func find(_ digest: ContentDigest, hashedOnly: Bool, _ db: Database) throws -> FileContent? {
+        let file = try FileTable.all(digest, db).first { !$0.isPending && ($0.isHashed || !hashedOnly) }
         return try file.map { try content(of: $0, db) }
     }
 
@@ -64,10 +62,8 @@ extension FileContent {
     /// The facts and tensors of a pending file, without shards and extents.
     ///
     /// - Returns: nil if there is no such file, or it is not pending.
-    package static func findPending(
-        _ digest: ContentDigest, for format: FileFormat, _ db: Database
-    ) throws -> FileContent? {
-        guard let file = try FileTable.all(digest, for: format, db).first(where: \.isPending) else { return nil }
+    package static func findPending(_ digest: ContentDigest, _ db: Database) throws -> FileContent? {
+        guard let file = try FileTable.all(digest, db).first(where: \.isPending) else { return nil }
         return FileContent(
             digest: digest, bytes: file.bytes, format: file.format, shards: [], extents: [],
             tensors: try TensorTable.all(of: file.id, db), rule: file.rule, isPending: true)

@@ -1,4 +1,5 @@
 import ModelFormats
+import Support
 
 /// The content of a file as shards: the extents, in order, cover every byte once.
 package struct FileContent: Hashable, Sendable {
@@ -52,6 +53,44 @@ extension FileContent {
             result.extents[index].shard = place
         }
         return result
+    }
+
+    /// The same shards with the tensors of a layout, for bytes that were stored without them: an older version read the
+    /// tensors of a file only if its name had the extension.
+    ///
+    /// The shards stay as they are, usually one for the whole file, so nothing is stored twice; each tensor gets an extent
+    /// of its own in them.
+    ///
+    /// - Returns: nil unless each tensor lies in one shard, in one place.
+    package func described(by layout: FileLayout) -> FileContent? {
+        guard layout.bytes == bytes else { return nil }
+        var result = self
+        result.format = layout.format
+        result.tensors = layout.tensors
+        result.extents = []
+        let tensors = layout.tensors.filter { $0.bytes > 0 }
+        let cuts = tensors.flatMap { [$0.offset, $0.offset + $0.bytes] }
+        var lengths: [Int: Int] = [:]
+        var next = 0
+        var end = 0
+        for extent in extents {
+            let first = end
+            var start = first
+            end = end.adding(saturating: extent.length)
+            func append(to place: Int) {
+                guard place > start else { return }
+                lengths[start] = place - start
+                let shardOffset = extent.shardOffset + (start - first)
+                result.extents.append(Extent(shard: extent.shard, shardOffset: shardOffset, length: place - start))
+                start = place
+            }
+            while next < cuts.count, cuts[next] < end {
+                append(to: cuts[next])
+                next += 1
+            }
+            append(to: end)
+        }
+        return tensors.allSatisfy { lengths[$0.offset] == $0.bytes } ? result : nil
     }
 
     /// Derives the kind and layer of the shards from their tensors, as `ShardPlan` gives them.

@@ -62,20 +62,24 @@ package enum FileTable {
             arguments: [digest, format.rawValue], Entry.init)
     }
 
-    /// The rows with a digest that can stand for a file of a format, the best one first. Bytes that were parsed for
-    /// another name also serve a name without a format.
-    package static func all(_ digest: ContentDigest, for format: FileFormat, _ db: Database) throws -> [Entry] {
-        let entries = try all(digest, format: format, db)
-        guard format == .other else { return entries }
-        let parsed = try Row.mapAll(
+    /// The rows with a digest: first the hashed ones, and of these those with tensors.
+    package static func all(_ digest: ContentDigest, _ db: Database) throws -> [Entry] {
+        try Row.mapAll(
             db.cachedStatement(
                 sql: """
                     \(columns)
-                    WHERE digest = ? AND format <> 'other' AND is_hashed AND unlinked >= 0
-                    ORDER BY pending, id
+                    WHERE digest = ? AND unlinked >= 0
+                    ORDER BY is_hashed DESC, format = 'other', pending, id
                     """),
             arguments: [digest], Entry.init)
-        return parsed + entries
+    }
+
+    /// The rows with a digest that can stand for a file that is read in a format, the best one first. For a file
+    /// without tensors it may be one with tensors, of a format that only the name of a file shows.
+    package static func all(_ digest: ContentDigest, for format: FileFormat, _ db: Database) throws -> [Entry] {
+        let entries = try all(digest, format: format, db)
+        guard format == .other else { return entries }
+        return try all(digest, db).filter { $0.isHashed && $0.format != .other && !$0.format.hasSignature } + entries
     }
 
     /// Whether bytes of the file have not arrived or have not been compared with the digest; true if the file was

@@ -28,8 +28,12 @@ public struct TensorEntry: Sendable, Codable {
 extension TensorEntry {
     /// The bytes of an expert in a tensor that stacks all experts of a layer, from the beginning of the tensor
     /// (``ExpertStack``); nil for any other tensor, or if there is no such expert.
-    public func range(ofExpert expert: Int) -> Range<Int>? {
-        ExpertStack(name: name, shape: shape, bytes: bytes, format: FileFormat(path: file))?.range(of: expert)
+    ///
+    /// - Parameters:
+    ///   - expert: the number of the expert.
+    ///   - format: that of the tensor's file, which determines the position of the dimension of experts.
+    public func range(ofExpert expert: Int, format: FileFormat) -> Range<Int>? {
+        expertStack(format)?.range(of: expert)
     }
 
     /// The experts that the tensor stacks; nil if it is no such tensor.

@@ -34,14 +34,15 @@ struct Pull {
         let known = try store.catalog.read { db in try Self.known(remote, db) }
         let ref = CommitName.isValid(request.revision) ? [] : [try RefName.check(request.revision)]
         var prefixes: [ByteText: [UInt8]] = [:]
+        var warnings: [FileWarning] = []
         let revision: Int64
         if let known {
             revision = known
         } else {
-            let (files, headers) = try describe(remote.files)
+            let (files, headers, unusual) = try describe(remote.files)
             // A pull that is refused leaves no revision, and moves no ref.
             try request.selection.check(TensorNumbers(files), of: "\(request.model)@\(request.revision)")
-            prefixes = headers
+            (prefixes, warnings) = (headers, unusual)
             revision = try save(Manifest(commit: remote.commit, files: files), ref)
         }
         if !request.selection.isEverything {
@@ -61,8 +62,12 @@ struct Pull {
             try name(revision, ref)
         }
         try store.fetch(request.selection, of: revision, from: origin, prefixes: prefixes, work)
-        return try summary(revision, remote)
+        var summary = try summary(revision, remote)
+        summary.warnings = warnings
+        return summary
     }
+
+    private var rules: ReadingRules { ReadingRules(keepsOpaque: request.opaque) }
 
     /// The revision, if it was pulled or imported before.
     private static func known(_ remote: RemoteRevision, _ db: Database) throws -> Int64? {
@@ -79,20 +84,27 @@ struct Pull {
         }
     }
 
+    /// A file as the revision describes it.
+    private struct Described {
+        var content: FileContent
+        /// The bytes at its front that were fetched.
+        var prefix: [UInt8] = []
+        var warnings: [FormatError] = []
+    }
+
     /// The contents of the files, for the manifest: complete for files that the store holds, otherwise pending. Files
     /// without a published digest, which are small, are fetched whole.
-    private func describe(_ files: [RemoteFile]) throws -> (files: [Manifest.File], prefixes: [ByteText: [UInt8]]) {
-        let described = Mutex<[ByteText: (content: FileContent, prefix: [UInt8])]>([:])
+    private func describe(
+        _ files: [RemoteFile]
+    ) throws -> (files: [Manifest.File], prefixes: [ByteText: [UInt8]], warnings: [FileWarning]) {
+        let described = Mutex<[ByteText: Described]>([:])
         var whole: [RemoteFile] = []
         // A content may have several paths; its header is fetched once.
         var headers: [ContentDigest: [RemoteFile]] = [:]
         for file in files {
             if let digest = file.digest {
-                let format = FileFormat(path: file.path)
-                let known = try store.hashedContent(digest, for: format, work)
-                let begun = try store.catalog.read { db in try FileContent.findPending(digest, for: format, db) }
-                if let known = known ?? begun {
-                    described.withLock { $0[ByteText(file.path)] = (known, []) }
+                if let known = try describeKnown(file, digest) {
+                    described.withLock { $0[ByteText(file.path)] = known }
                 } else {
                     headers[digest, default: []].append(file)
                 }
@@ -100,32 +112,54 @@ struct Pull {
                 whole.append(file)
             }
         }
-        let (origin, work) = (origin, work)
+        let (origin, work, rules) = (origin, work, rules)
         try ParallelWork.run(headers.map { (digest: $0.key, files: $0.value) }) { (digest, files) in
             guard let file = files.first else { return }
             let source = RemoteSource(file, origin, work)
-            let format = FileFormat(path: file.path)
-            let layout = try FileLayout.read(source, format: format)
+            let layout = try FileLayout.read(source, path: file.path, rules: rules)
             let content = FileContent(
-                digest: digest, bytes: file.bytes, format: format, shards: [], extents: [],
+                digest: digest, bytes: file.bytes, format: layout.format, shards: [], extents: [],
                 tensors: layout.tensors, rule: ShardPlan(layout).rule, isPending: true)
+            let result = Described(content: content, prefix: source.prefix, warnings: layout.warnings)
             described.withLock { described in
-                for file in files { described[ByteText(file.path)] = (content, source.prefix) }
+                for file in files { described[ByteText(file.path)] = result }
             }
         }
-        for (path, content) in try fetchWhole(whole) { described.withLock { $0[path] = (content, []) } }
-        let result = described.withLock { $0 }
-        return (result.map { .init(path: $0.key.text, content: $0.value.content) }, result.mapValues(\.prefix))
+        for (path, file) in try fetchWhole(whole) { described.withLock { $0[path] = file } }
+        let result = described.withLock { $0 }.sorted { $0.key < $1.key }
+        return (
+            result.map { .init(path: $0.key.text, content: $0.value.content) },
+            Dictionary(uniqueKeysWithValues: result.map { ($0.key, $0.value.prefix) }),
+            result.flatMap { file in file.value.warnings.map { FileWarning(path: file.key.text, $0) } }
+        )
+    }
+
+    /// A file that the store holds, or has begun to fetch. One that it holds without tensors gets those that its bytes
+    /// have: an older version read them only if the name of the file had the extension.
+    private func describeKnown(_ file: RemoteFile, _ digest: ContentDigest) throws -> Described? {
+        guard let content = try store.hashedContent(digest, work) else {
+            let begun = try store.catalog.read { db in try FileContent.findPending(digest, db) }
+            return begun.map { Described(content: $0) }
+        }
+        let isHere = try store.catalog.read { db in
+            try content.shards.allSatisfy { try ShardTable.isPresent($0.digest, db) }
+        }
+        guard content.format == .other, isHere else { return Described(content: content) }
+        let layout = try store.layout(of: content, path: file.path, rules: rules, work)
+        guard layout.format != .other, let corrected = content.described(by: layout) else {
+            return Described(content: content, warnings: layout.warnings)
+        }
+        return Described(content: corrected, warnings: layout.warnings)
     }
 
     /// Fetches files without a published SHA-256, and checks their git object id.
-    private func fetchWhole(_ files: [RemoteFile]) throws -> [ByteText: FileContent] {
-        var contents: [ByteText: FileContent] = [:]
-        let (origin, work) = (origin, work)
+    private func fetchWhole(_ files: [RemoteFile]) throws -> [ByteText: Described] {
+        var contents: [ByteText: Described] = [:]
+        let (origin, work, rules) = (origin, work, rules)
         let fetches = Mutex<[FetchFile]>([])
         try ParallelWork.run(files) { file in
             let source = RemoteSource(file, origin, work)
-            let layout = try FileLayout.read(source, format: FileFormat(path: file.path))
+            let layout = try FileLayout.read(source, path: file.path, rules: rules)
             let plan = ShardPlan(layout)
             fetches.withLock {
                 $0.append(
@@ -143,7 +177,8 @@ struct Pull {
             }.run()
             try rest.removeAll { file in
                 guard file.plan.shards.indices.allSatisfy(file.has) else { return false }
-                contents[ByteText(file.remote.path)] = try checked(file)
+                contents[ByteText(file.remote.path)] = Described(
+                    content: try checked(file), warnings: file.layout.warnings)
                 return true
             }
             // Another fetch has begun these files: try again until it is done.

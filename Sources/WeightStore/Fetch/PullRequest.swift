@@ -12,6 +12,8 @@ public struct PullRequest: Sendable {
     public var revision: String
     /// The bytes to fetch now. The others are fetched when they are first used.
     public var selection = FetchSelection()
+    /// Whether a file that breaks a rule of its format is kept without tensors; otherwise the pull is refused.
+    public var opaque = false
     /// The URL of the origin; nil means the model's own origins, the nearest first.
     public var origin: String?
 
@@ -46,4 +48,6 @@ public struct PullSummary: Sendable, Codable {
     public let fetched: Int
     /// Whether all bytes of the revision are in the store.
     public let complete: Bool
+    /// Unusual files, with what does not work with them. Files that the store held before are not read again.
+    public var warnings: [FileWarning] = []
 }

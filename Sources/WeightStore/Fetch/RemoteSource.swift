@@ -9,7 +9,7 @@ import Support
 final class RemoteSource: ByteSource {
     /// Large enough for nearly every directory, so that one request is enough.
     static let readAhead = 256 << 10
-    /// More than the longest safetensors header.
+    /// More than the longest header that the safetensors library reads. A longer one is read at once, and not kept.
     static let maximumPrefix = 128 << 20
     /// The maximal size of a piece. Pieces grow while reads are sequential. Longer reads are not kept.
     static let maximumPiece = 4 << 20

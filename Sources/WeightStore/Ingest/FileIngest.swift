@@ -29,6 +29,8 @@ final class FileIngest: @unchecked Sendable {
     /// The file's identity and the digest of its plan, for `SourceTable`; nil if the file is not settled.
     private var memo: (status: FileStatus, plan: ContentDigest)?
 
+    /// What is unusual about the file.
+    private(set) var warnings: [FormatError] = []
     private var layout: FileLayout?
     private var plan: ShardPlan?
     /// The plan by the first rule, if it divides the file in another way than the newest one.
@@ -57,14 +59,14 @@ final class FileIngest: @unchecked Sendable {
         let source = try FileSource(path)
         let status = source.status
         self.status = status
-        let format = FileFormat(path: path)
         isSettled = status.isOlder(than: Self.clockTick, at: StoreClock.nanoseconds)
+        let layout = try FileLayout.read(source, path: path, rules: run.rules)
+        warnings = layout.warnings
         let known = try trusting ? run.catalog.read { db in try SourceTable.find(status, db) } : nil
-        if let digest = known?.digest, let content = try run.content(of: digest, for: format) {
+        if let digest = known?.digest, let content = try run.content(of: digest, as: layout) {
             run.skip(status.bytes)
             return content
         }
-        let layout = try FileLayout.read(source, format: format)
         let plans = ShardPlan.plans(layout)
         var plan = plans.newest
         self.layout = layout
@@ -77,7 +79,7 @@ final class FileIngest: @unchecked Sendable {
             run.skip(status.bytes)
             return nil
         }
-        switch try olderCut(source, status, layout, plan) {
+        switch try knownCut(source, status, layout, plan) {
         case .stored(let content): return content
         case .incomplete(let older):
             plan = older
@@ -92,7 +94,7 @@ final class FileIngest: @unchecked Sendable {
         return nil
     }
 
-    /// A file that the store knows, cut by an older rule.
+    /// A file that the store knows, cut by an older rule, or not cut at its tensors.
     private enum KnownCut {
         /// The store holds all of it.
         case stored(FileContent)
@@ -100,15 +102,15 @@ final class FileIngest: @unchecked Sendable {
         case incomplete(ShardPlan)
     }
 
-    /// Hashes a file that an older rule has probably cut, so that the same bytes are not stored twice.
+    /// Hashes a file that an older rule has probably cut, or an older version has stored without its tensors, so that the
+    /// same bytes are not stored twice.
     ///
-    /// - Returns: nil if the store does not know the file, or not by an older rule.
-    private func olderCut(
+    /// - Returns: nil if the store does not know the file, or not in this way.
+    private func knownCut(
         _ source: FileSource, _ status: FileStatus, _ layout: FileLayout, _ plan: ShardPlan
     ) throws -> KnownCut? {
-        guard let olderPlan else { return nil }
-        let older = OlderCut(olderPlan, newer: plan, run) { source }
-        guard try older.isProbablyKnown(layout) else { return nil }
+        let older = olderPlan.map { OlderCut($0, newer: plan, run) { source } }
+        guard try isProbablyOneShard(source, layout) || older?.isProbablyKnown(layout) == true else { return nil }
         var hasher = SHA256()
         try forEachChunk(0, layout.bytes) { offset, room in
             try run.check()
@@ -117,7 +119,8 @@ final class FileIngest: @unchecked Sendable {
         }
         try source.checkUnchanged()
         let digest = ContentDigest(hasher.finalize())
-        guard let content = try run.content(of: digest, for: layout.format) else {
+        guard let content = try run.content(of: digest, as: layout) else {
+            guard let older else { return nil }
             let known = try run.catalog.read { db in
                 try FileTable.all(digest, for: layout.format, db).first { !$0.isPending }
             }
@@ -130,6 +133,16 @@ final class FileIngest: @unchecked Sendable {
         }
         run.skip(status.bytes)
         return .stored(content)
+    }
+
+    /// Whether the store probably holds all bytes of a file with tensors as one shard.
+    private func isProbablyOneShard(_ source: FileSource, _ layout: FileLayout) throws -> Bool {
+        let bytes = layout.bytes
+        guard layout.format != .other, bytes > 0, try run.catalog.read({ try ShardTable.hasPresent(bytes: bytes, $0) })
+        else { return false }
+        let front = Buffer(bytes: min(bytes, ShardFacts.headBytes))
+        try source.read(at: 0, into: front.writableBytes(front.capacity))
+        return try run.mayHold(bytes: bytes, head: ContentDigest(of: front.bytes(front.capacity)).head)
     }
 
     /// The shards of a file that is unchanged since all of it was read.
@@ -168,7 +181,7 @@ final class FileIngest: @unchecked Sendable {
             try run.check()
         }
         // The store may know the bytes of this new file; those that an older rule has cut stay as they are.
-        if let content = try run.content(of: digest, for: layout.format) { return content }
+        if let content = try run.content(of: digest, as: layout) { return content }
         let facts = shards.withLock { $0 }
         // The digest stands for these bytes and no others.
         guard plan.extents.reduce(0, { $0 + $1.length }) == layout.bytes else {

@@ -34,12 +34,8 @@ final class FileSource: ByteSource {
         guard try file.status() == status else { throw StoreError.sourceChanged(path: name) }
     }
 
-    /// Whether the first bytes are those of a GGUF file, or of a safetensors file: the length of a header and `{`.
-    func beginsLikeTensors() throws -> Bool {
-        guard count > Safetensors.lengthBytes else { return false }
-        let bytes = try bytes(at: 0, count: Safetensors.lengthBytes + 1)
-        let length = bytes.prefix(Safetensors.lengthBytes).reversed().reduce(0) { $0 << 8 | UInt64($1) }
-        return bytes.starts(with: "GGUF".utf8)
-            || bytes.last == UInt8(ascii: "{") && length <= UInt64(Safetensors.maximumHeaderBytes)
+    /// The format in which the file is read.
+    func format() throws -> FileFormat {
+        FileFormat.detect(name: name, head: try bytes(at: 0, count: min(count, FileFormat.headBytes)))
     }
 }

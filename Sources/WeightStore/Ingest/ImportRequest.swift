@@ -1,6 +1,7 @@
 import Dispatch
 import Files
 import GRDB
+import ModelFormats
 import Storage
 import Support
 import Synchronization
@@ -18,6 +19,11 @@ public struct ImportRequest: Sendable {
     public var move = false
     /// Whether a directory is imported even if it lacks files that its index names.
     public var partial = false
+    /// Whether files with which ``ImportSummary/warnings`` would find something unusual are refused.
+    public var strict = false
+    /// Whether a file that breaks a rule of its format is kept without tensors, with a warning; otherwise the import is
+    /// refused.
+    public var opaque = false
     /// Whether a directory with neither tensors nor a `config.json` is refused: it may have been given by mistake.
     public var mustBeModel = false
     /// Whether all of the source is read again, and all stored bytes that the import relies on are hashed. Otherwise files
@@ -80,6 +86,8 @@ extension ImportRequest {
         return try Store(at: store).addingRefs(to: plan)
     }
 
+    var rules: ReadingRules { ReadingRules(isStrict: strict, keepsOpaque: opaque) }
+
     /// - Parameter store: the directory of the store, which is not imported; nil if there is none.
     func sources(store: String?) throws -> [ImportSource] {
         let refs = try refs.map { try RefName.check($0) }
@@ -127,6 +135,8 @@ public struct ImportSummary: Sendable, Codable {
     public var moved: Int
     /// Files that were not imported, or not removed.
     public var skipped: [SkippedFile]
+    /// Unusual files that were imported, with what does not work with them.
+    public var warnings: [FileWarning] = []
     /// The revisions of a cache that were not imported, because of a damaged file for example. The import of a source
     /// with one revision throws instead.
     public var failures: [ImportFailure] = []

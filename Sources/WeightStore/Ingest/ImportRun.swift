@@ -13,6 +13,8 @@ final class ImportRun: Sendable {
     let sampler: BlobSampler
     let pool = BufferPool(count: 16)
     let committer: ShardCommitter
+    /// The treatment of files that break a rule of their format.
+    let rules: ReadingRules
     let work: Work
     /// The number of files that are read concurrently. Each uses two cores: one hashes the file, one its shards.
     let lanes: Int
@@ -40,8 +42,7 @@ final class ImportRun: Sendable {
     /// - Parameter staging: the folder of this process's lease in `staging/`.
     init(
         catalog: Catalog, blobs: BlobDirectory, sampler: BlobSampler, staging: String, lease: String, cores: Int,
-        work: Work,
-        makeRoom: @escaping @Sendable (_ bytes: Int) throws -> Void
+        rules: ReadingRules, work: Work, makeRoom: @escaping @Sendable (_ bytes: Int) throws -> Void
     ) {
         self.lease = lease
         let failure = FirstFailure()
@@ -49,6 +50,7 @@ final class ImportRun: Sendable {
         self.sampler = sampler
         self.staging = staging
         self.failure = failure
+        self.rules = rules
         self.work = work
         lanes = min(max(cores / 2, 1), 4)
         committer = ShardCommitter(
@@ -113,14 +115,11 @@ final class ImportRun: Sendable {
         return try !known.filter(sampler.isIntact).isEmpty
     }
 
-    /// The content of a file by its digest, if the store holds all of it, and has hashed it.
-    ///
-    /// - Parameter format: the format that the file's name gives it.
-    func content(of digest: ContentDigest, for format: FileFormat) throws -> FileContent? {
+    /// The first content of these that is hashed, and of which the store holds all.
+    private func present(_ entries: (Database) throws -> [FileTable.Entry]) throws -> FileContent? {
         // A file that two rules have cut has two rows; the shards of one may be evicted.
         let known = try catalog.read { db in
-            try FileTable.all(digest, for: format, db).filter { !$0.isPending && $0.isHashed }
-                .compactMap { try FileContent.find($0.id, db) }
+            try entries(db).filter { !$0.isPending && $0.isHashed }.compactMap { try FileContent.find($0.id, db) }
         }
         for content in known {
             // Shuffled, because only some heads of a large file are compared.
@@ -128,6 +127,13 @@ final class ImportRun: Sendable {
             if areIntact, try claim(content.shards) { return content }
         }
         return nil
+    }
+
+    /// The content of a file as it was read now, if the store holds all of it, and has hashed it: an older version may
+    /// have stored the same bytes without their tensors.
+    func content(of digest: ContentDigest, as layout: FileLayout) throws -> FileContent? {
+        let known = try present { db in try FileTable.all(digest, for: layout.format, db) }
+        return try known ?? present { db in try FileTable.all(digest, db) }?.described(by: layout)
     }
 
     /// Claims shards that need not be read, so that they are neither evicted nor collected before a revision holds

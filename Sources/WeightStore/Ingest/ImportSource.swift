@@ -173,15 +173,14 @@ struct ImportSource {
         }
     }
 
-    /// Whether the directory looks like a model: one of its files is a `config.json` or holds tensors, by its name or by
-    /// its first bytes. A hub's snapshot and a single file count as a model in any case.
+    /// Whether the directory looks like a model: one of its files is a `config.json`, or of a format with tensors by its
+    /// first bytes or by its name. A hub's snapshot and a single file count as a model in any case.
     func isModel() throws -> Bool {
         if !mustBeComplete { return true }
-        let hasModelFile = files.contains { file in
-            FileFormat(path: file.path) != .other || file.path == "config.json"
-                || file.path.hasByteSuffix("/config.json")
+        let hasConfiguration = files.contains { file in
+            file.path == "config.json" || file.path.hasByteSuffix("/config.json")
         }
-        return try hasModelFile || files.contains { try FileSource($0.location).beginsLikeTensors() }
+        return try hasConfiguration || files.contains { try FileSource($0.location).format() != .other }
     }
 
     /// Throws if a file is missing that an index or the name of a split file implies.
@@ -189,9 +188,11 @@ struct ImportSource {
     /// - Parameters:
     ///   - layouts: the layouts of the tensor files, by path.
     ///   - read: returns the bytes of an index file.
+    /// - Returns: for each index that names tensors which its files lack, a warning and the first of the violations.
     static func checkComplete(
         _ location: String, paths: Set<ByteText>, layouts: [ByteText: FileLayout], read: (String) throws -> [UInt8]
-    ) throws {
+    ) throws -> [(warning: FileWarning, violation: FormatError)] {
+        var warnings: [(warning: FileWarning, violation: FormatError)] = []
         for path in paths.map(\.text).sorted(by: { ByteText($0) < ByteText($1) })
         where path.hasByteSuffix(indexSuffix) {
             let index = try SafetensorsIndex.parse(name: "\(location)/\(path)", bytes: try read(path))
@@ -200,8 +201,11 @@ struct ImportSource {
             if !missing.isEmpty {
                 throw StoreError.incomplete(path: location, missing: missing.map { directory + $0 })
             }
-            try index.check(
+            let violations = try index.check(
                 index.files.compactMap { file in layouts[ByteText(directory + file)].map { (key: file, value: $0) } })
+            guard let first = violations.first else { continue }
+            let others = violations.count > 1 ? " The files lack \(violations.count) tensors of the index." : ""
+            warnings.append((FileWarning(path: path, warning: first.warning + others), first))
         }
         var splits: [ByteText: [(key: String, value: FileLayout)]] = [:]
         for (path, layout) in layouts {
@@ -220,6 +224,7 @@ struct ImportSource {
             }
             try GGUFSplit.check(parts)
         }
+        return warnings
     }
 }
 

@@ -20,6 +20,10 @@ struct Importer {
     private(set) var remover: SourceRemover
     /// Notes about moves that are not continued.
     private(set) var skipped: [SkippedFile] = []
+    /// Unusual files of the sources that were imported.
+    private(set) var warnings: [FileWarning] = []
+    /// The number of warnings before the current source.
+    private var earlierWarnings = 0
 
     /// The contents of files that this run has read, by identity: snapshots of a cache share their blobs.
     private var met: [FileIdentity: ReadFile] = [:]
@@ -31,8 +35,8 @@ struct Importer {
     private struct FileIdentity: Hashable {
         var device: Int64
         var inode: Int64
-        /// By the file's name: two names of one inode may be of two formats.
-        var format: String
+        /// Two names of one inode may be read in two formats, if the bytes do not show which is right.
+        var format: FileFormat
     }
 
     /// A file that is durable, with its state when it was read.
@@ -41,6 +45,8 @@ struct Importer {
         var status: FileStatus
         /// Whether a change after the read would have changed the times.
         var isSettled: Bool
+        /// What is unusual about the file.
+        var warnings: [FormatError]
     }
 
     init(store: Store, request: ImportRequest, makeRun: @escaping () -> ImportRun) throws {
@@ -70,11 +76,13 @@ struct Importer {
         // The next import finds the shards that are complete.
         run.committer.flush()
         counts = (written, again, skippedBytes)
+        warnings.removeSubrange(earlierWarnings...)
         run = makeRun()
     }
 
     /// - Throws: among others, errors for which `ImportSource.isRefusal` holds.
     mutating func importSource(_ source: ImportSource) throws -> ImportSummary.Imported {
+        earlierWarnings = warnings.count
         if let refusal = source.refusal { throw refusal }
         let earlier = try InterruptedMove.find(of: source, in: store, &skipped)
         var contents = earlier?.contents ?? [:]
@@ -193,8 +201,9 @@ struct Importer {
                 throw StoreError.sourceChanged(path: file.location)
             }
             let identity = FileIdentity(
-                device: status.device, inode: status.inode, format: FileFormat(path: file.location).rawValue)
+                device: status.device, inode: status.inode, format: try FileSource(file.location).format())
             if let known = met[identity], known.status == status, known.isSettled {
+                warn(file.path, known.warnings)
                 result[ByteText(file.path)] = known
                 run.skip(known.content.bytes)
             } else {
@@ -212,11 +221,22 @@ struct Importer {
             let content = try queue.known[index] ?? ingest.settle()
             try ingest.requireName(content.digest)
             guard let status = ingest.status else { throw StoreError.sourceChanged(path: file.location) }
-            let read = ReadFile(content: content, status: status, isSettled: ingest.isSettled)
+            warn(file.path, ingest.warnings)
+            let read = ReadFile(
+                content: content, status: status, isSettled: ingest.isSettled, warnings: ingest.warnings)
             result[ByteText(file.path)] = read
             met[identity] = read
         }
         return result
+    }
+
+    private mutating func warn(_ path: String, _ violations: [FormatError]) {
+        for violation in violations { warn(FileWarning(path: path, violation)) }
+    }
+
+    /// Adds a warning, once: a file may be read again.
+    private mutating func warn(_ warning: FileWarning) {
+        if !warnings.contains(warning) { warnings.append(warning) }
     }
 
     private func commit(
@@ -258,7 +278,7 @@ struct Importer {
     }
 
     /// Reads the headers and throws if a part is missing, before any byte is copied.
-    private func checkComplete(_ source: ImportSource, _ moved: [ByteText: FileContent]) throws {
+    private mutating func checkComplete(_ source: ImportSource, _ moved: [ByteText: FileContent]) throws {
         var layouts: [ByteText: FileLayout] = [:]
         for (path, content) in moved {
             layouts[path] = FileLayout(
@@ -268,17 +288,23 @@ struct Importer {
         let isSplit = { (path: String) in GGUFSplit(fileName: path) != nil }
         let hasIndex = paths.contains { $0.text.hasByteSuffix(ImportSource.indexSuffix) }
         for file in source.files {
-            let format = FileFormat(path: file.path)
+            guard isSplit(file.path) || hasIndex else { continue }
+            let opened = try FileSource(file.location)
+            let format = try opened.format()
             guard format == .gguf && isSplit(file.path) || format == .safetensors && hasIndex else { continue }
-            layouts[ByteText(file.path)] = try FileLayout.read(FileSource(file.location), format: format)
+            layouts[ByteText(file.path)] = try FileLayout.read(opened, path: file.path, rules: request.rules)
         }
         let locations = Dictionary(source.files.map { (ByteText($0.path), $0.location) }) { first, _ in first }
-        try ImportSource.checkComplete(source.location, paths: paths, layouts: layouts) { path in
+        let unusual = try ImportSource.checkComplete(source.location, paths: paths, layouts: layouts) { path in
             if let location = locations[ByteText(path)] {
                 return try FileSystem.read(location, limit: SafetensorsIndex.maximumBytes)
             }
             guard let content = moved[ByteText(path)] else { throw StoreError.sourceChanged(path: path) }
             return try store.bytes(of: content)
+        }
+        for (warning, violation) in unusual {
+            if request.strict { throw violation }
+            warn(warning)
         }
     }
 }

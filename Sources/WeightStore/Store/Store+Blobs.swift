@@ -2,6 +2,7 @@ import Crypto
 import Files
 import GRDB
 import Glibc
+import ModelFormats
 import Storage
 import Support
 
@@ -59,6 +60,19 @@ extension Store {
     ///
     /// The blobs are read, not mapped: an unreadable page is an error and not a SIGBUS.
     func forEachRun(_ content: FileContent, _ work: Work, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
+        let stored = try storedBytes(of: content, work)
+        let end = stored.range.upperBound
+        // In pieces that stay in the CPU cache between reading, hashing and writing.
+        let buffer = Buffer(bytes: 1 << 20)
+        for start in stride(from: 0, to: end, by: buffer.capacity) {
+            try work.check()
+            let count = try stored.read(at: start, into: buffer.writableBytes(min(buffer.capacity, end - start)))
+            try body(buffer.bytes(count))
+        }
+    }
+
+    /// A file's bytes, unchecked. A blob that is missing or damaged is fetched again.
+    private func storedBytes(of content: FileContent, _ work: Work) throws -> StoredBytes {
         var offset = 0
         let runs = content.extents.map { extent in
             let facts = content.shards[extent.shard]
@@ -67,14 +81,16 @@ extension Store {
                 offset: offset, length: extent.length, blobOffset: extent.shardOffset, blobBytes: facts.bytes,
                 digest: facts.digest, path: blobs.path(facts.digest))
         }
-        let stored = try StoredBytes(0..<offset, runs: runs, hold: nil) { try self.recover(from: $0, work) }
-        // In pieces that stay in the CPU cache between reading, hashing and writing.
-        let buffer = Buffer(bytes: 1 << 20)
-        for start in stride(from: 0, to: offset, by: buffer.capacity) {
-            try work.check()
-            let count = try stored.read(at: start, into: buffer.writableBytes(min(buffer.capacity, offset - start)))
-            try body(buffer.bytes(count))
-        }
+        return try StoredBytes(0..<offset, runs: runs, hold: nil) { try self.recover(from: $0, work) }
+    }
+
+    /// Reads the header of a stored file in the format that its bytes have.
+    ///
+    /// - Throws: as `FileLayout.read`.
+    func layout(of content: FileContent, path: String, rules: ReadingRules, _ work: Work) throws -> FileLayout {
+        let bytes = try storedBytes(of: content, work)
+        return try FileLayout.read(
+            StoredSource(name: path, count: bytes.range.upperBound, bytes: bytes), path: path, rules: rules)
     }
 
     /// All bytes of a file, which must be small.
@@ -82,6 +98,19 @@ extension Store {
         var bytes: [UInt8] = []
         try read(content, name: content.digest.short, missWork) { bytes.append(contentsOf: $0) }
         return bytes
+    }
+}
+
+/// A stored file as a source for the format readers.
+private struct StoredSource: ByteSource {
+    let name: String
+    let count: Int
+    let bytes: StoredBytes
+
+    func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
+        try check(at: offset, count: buffer.count)
+        let count = try bytes.read(at: offset, into: buffer)
+        assert(count == buffer.count)
     }
 }
 

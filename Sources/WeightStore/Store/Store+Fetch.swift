@@ -91,10 +91,10 @@ extension Store {
     /// whose digest is only what a manifest says is hashed now, if all of it is here.
     ///
     /// - Returns: nil if there is none, or its bytes have another digest.
-    func hashedContent(_ digest: ContentDigest, for format: FileFormat, _ work: Work) throws -> FileContent? {
+    func hashedContent(_ digest: ContentDigest, _ work: Work) throws -> FileContent? {
         let (hashed, claimed) = try catalog.read { db in
-            let hashed = try FileContent.find(digest, for: format, hashedOnly: true, db)
-            return (hashed, try hashed == nil ? FileContent.find(digest, for: format, hashedOnly: false, db) : nil)
+            let hashed = try FileContent.find(digest, hashedOnly: true, db)
+            return (hashed, try hashed == nil ? FileContent.find(digest, hashedOnly: false, db) : nil)
         }
         if let hashed { return hashed }
         guard var content = claimed else { return nil }

@@ -61,7 +61,7 @@ extension Store {
         var importer = try Importer(store: self, request: request) {
             ImportRun(
                 catalog: self.catalog, blobs: self.blobs, sampler: sampler, staging: staging, lease: self.leases.name,
-                cores: self.cores, work: work,
+                cores: self.cores, rules: request.rules, work: work,
                 makeRoom: { [weak self] bytes in try self?.makeRoomForImport(bytes, work) })
         }
         if request.move { importer.countUses(in: sources) }
@@ -81,6 +81,7 @@ extension Store {
         let locations = Set(sources.flatMap(\.files).map { ByteText($0.location) })
         summary.moved += importer.remover.removed.count { locations.contains(ByteText($0)) }
         summary.skipped += importer.skipped + importer.remover.skipped
+        summary.warnings = importer.warnings
         do {
             // The revision has replaced unfinished ones.
             if request.move { try finishRemovals(work) }

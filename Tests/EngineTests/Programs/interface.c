@@ -258,6 +258,10 @@ static void check_files(weightstore_revision *revision) {
         EXPECT(count == file.bytes);
         OK(weightstore_read_file(revision, file.path, file.bytes - 1, two, 2, &count));
         EXPECT(count == 1 && two[0] == whole[file.bytes - 1]);
+        int32_t selected = -1;
+        OK(weightstore_file_is_selected(revision, i, &selected));
+        EXPECT(selected == (strcmp(file.path, "model.safetensors") == 0));
+        FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_file_is_selected(revision, info.files, &selected));
         if (strcmp(file.path, "config.json") == 0) seen = whole[0] == '{' && strcmp(file.format, "other") == 0;
         free(whole);
     }

@@ -26,13 +26,13 @@ DIRECTORY = tempfile.TemporaryDirectory()
 STORE = os.path.join(DIRECTORY.name, "store")
 
 
-def imported(name, write):
+def imported(name, write, *options):
     """Imports a directory that `write` fills, and returns its path."""
     path = os.path.join(DIRECTORY.name, name.replace("/", "-"))
     os.mkdir(path)
     write(path)
     subprocess.run(
-        [os.environ["WEIGHTSTORE_TOOL"], "import", path, "--name", name, "--store", STORE], check=True,
+        [os.environ["WEIGHTSTORE_TOOL"], "import", path, "--name", name, "--store", STORE, *options], check=True,
         stdout=subprocess.DEVNULL)
     return path
 
@@ -210,6 +210,127 @@ class Loading(unittest.TestCase):
         self.assertFalse(os.path.exists(f"{STORE}/blobs/{shards[0][:2]}/{shards[0]}"))
         loaded = weightstore.load_file("test/origin", framework="np", store=STORE)
         np.testing.assert_array_equal(loaded["layers.0.weight"], array)
+
+
+class Repositories(unittest.TestCase):
+    """Repositories as they are on hubs: several sets of weights, components, adapters, rare types."""
+
+    @staticmethod
+    def save(path, tensors):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        safetensors.numpy.save_file(tensors, path)
+
+    def load(self, name, **options):
+        loaded = weightstore.load_file(name, framework="np", store=STORE, **options)
+        return {name: array.tolist() for name, array in loaded.items()}
+
+    def test_shards_are_loaded_without_the_consolidated_file_beside_them(self):
+        def write(path):
+            parts = {f"model-0000{number}-of-00002.safetensors": {f"layers.{number}.w": np.full(3, number)} for number in (1, 2)}
+            for part, tensors in parts.items():
+                self.save(f"{path}/{part}", tensors)
+            self.save(path + "/consolidated.safetensors", {"layers.1.w": np.full(3, 9)})
+            with open(path + "/model.safetensors.index.json", "w") as index:
+                json.dump({"weight_map": {name: part for part, tensors in parts.items() for name in tensors}}, index)
+
+        imported("repo/consolidated", write)
+        self.assertEqual(self.load("repo/consolidated"), {"layers.1.w": [1] * 3, "layers.2.w": [2] * 3})
+        self.assertEqual(self.load("repo/consolidated", file="consolidated.safetensors"), {"layers.1.w": [9] * 3})
+
+    def test_a_component_of_a_pipeline_is_loaded_by_its_folder_without_its_variants(self):
+        def write(path):
+            for number, folder in enumerate(("unet", "vae")):
+                stem = f"{path}/{folder}/diffusion_pytorch_model"
+                self.save(stem + ".safetensors", {"conv_in.weight": np.full(2, number, np.float32)})
+                self.save(stem + ".fp16.safetensors", {"conv_in.weight": np.full(2, 7, np.float16)})
+            with open(path + "/model_index.json", "w") as index:
+                json.dump({"_class_name": "Pipeline"}, index)
+
+        imported("repo/pipeline", write)
+        self.assertEqual(self.load("repo/pipeline", subfolder="vae"), {"conv_in.weight": [1.0, 1.0]})
+        with self.assertRaisesRegex(weightstore.SafetensorError, "unet/.* and in vae/.*subfolder="):
+            self.load("repo/pipeline")
+        with self.assertRaises(FileNotFoundError):
+            self.load("repo/pipeline", subfolder="text_encoder")
+        with self.assertRaisesRegex(weightstore.SafetensorError, "exclude each other"):
+            self.load("repo/pipeline", subfolder="vae", file="vae/diffusion_pytorch_model.safetensors")
+
+    def test_an_adapter_is_loaded_alone_and_not_with_its_base(self):
+        lora = {"base_model.model.model.layers.0.q_proj.lora_A.weight": np.ones((2, 3), np.float32)}
+
+        def adapter(path):
+            self.save(path + "/adapter_model.safetensors", lora)
+            with open(path + "/adapter_config.json", "w") as config:
+                json.dump({"peft_type": "LORA"}, config)
+
+        def both(path):
+            adapter(path)
+            self.save(path + "/model.safetensors", {"w": np.zeros(1)})
+
+        imported("repo/adapter", adapter, "--any")
+        imported("repo/both", both)
+        self.assertEqual(list(self.load("repo/adapter")), list(lora))
+        self.assertEqual(list(self.load("repo/both")), ["w"])
+        revision = weightstore.open(STORE).revision("repo/adapter")
+        self.assertEqual([layer.number for layer in revision.layers()], [0])
+
+    def test_tied_weights_are_the_tensors_that_the_file_has_and_equal_ones_share_their_bytes(self):
+        embedding = np.random.default_rng(5).standard_normal((512, 600)).astype(np.float32)
+        imported("repo/tied", lambda path: self.save(path + "/model.safetensors", {"embed": embedding}))
+        imported(
+            "repo/untied", lambda path: self.save(path + "/model.safetensors", {"embed": embedding, "lm_head": embedding.copy()}))
+        self.assertEqual(list(self.load("repo/tied")), ["embed"])
+        self.assertEqual(sorted(self.load("repo/untied")), ["embed", "lm_head"])
+        tensors = weightstore.open(STORE).revision("repo/untied").tensors()
+        self.assertEqual(len({tensor.shard for tensor in tensors}), 1)
+
+    def test_an_index_whose_files_are_missing_selects_those_that_exist(self):
+        def write(path):
+            self.save(path + "/model-00001-of-00002.safetensors", {"a": np.ones(2)})
+            with open(path + "/model.safetensors.index.json", "w") as index:
+                json.dump({"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}, index)
+
+        imported("repo/partial", write, "--partial")
+        self.assertEqual(self.load("repo/partial"), {"a": [1.0, 1.0]})
+
+    def test_a_file_is_read_by_its_bytes_whatever_its_name(self):
+        def write(path):
+            self.save(path + "/x.safetensors", {"layers.0.w": np.ones(2)})
+            os.rename(path + "/x.safetensors", path + "/sha256-77308ca5c40c")
+
+        imported("repo/blob", write)
+        self.assertEqual(self.load("repo/blob"), {"layers.0.w": [1.0, 1.0]})
+        with weightstore.safe_open("repo/blob", "np", store=STORE) as opened:
+            self.assertEqual(opened.offset_keys(), ["layers.0.w"])
+
+    def test_rare_types_scalars_and_empty_tensors_have_the_bytes_of_the_file(self):
+        entries = {
+            "scalar": ("F32", [], b"\0\0\x80\x3f"), "scale": ("F8_E8M0", [3], b"\x7f\x80\x81"),
+            "fp4": ("F4", [2, 4], b"\x12\x34\x56\x78"), "none": ("BF16", [0, 7], b""),
+        }
+        header, data = {}, b""
+        for name, (dtype, shape, content) in entries.items():
+            header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(content)]}
+            data += content
+        text = json.dumps(header).encode()
+
+        def write(path):
+            with open(path + "/model.safetensors", "wb") as out:
+                out.write(len(text).to_bytes(8, "little") + text + data)
+
+        imported("repo/types", write)
+        revision = weightstore.open(STORE).revision("repo/types")
+        found = {tensor.name: (tensor.dtype, list(tensor.shape), tensor.bytes) for tensor in revision.tensors()}
+        self.assertEqual(found, {name: (dtype, shape, len(content)) for name, (dtype, shape, content) in entries.items()})
+        with revision.lease() as lease:
+            for name, (_, _, content) in entries.items():
+                self.assertEqual(bytes(lease[name].memory()) if content else b"", content, name)
+            self.assertEqual(lease["scalar"].numpy().tolist(), 1.0)
+        if not TORCH:
+            self.skipTest("no torch")
+        loaded = weightstore.load_file("repo/types", store=STORE)
+        self.assertEqual(tuple(loaded["fp4"].shape), (2, 2))
+        self.assertEqual((tuple(loaded["scale"].shape), tuple(loaded["none"].shape), loaded["scalar"].item()), ((3,), (0, 7), 1.0))
 
 
 class SafeOpen(unittest.TestCase):

@@ -184,7 +184,7 @@ enum KnownSequences {
             ]
         ),
         (
-            "two names of one file with two formats have two plans",
+            "two names of one file have one format, and the memo of an interrupted import serves both",
             [
                 write(0, 0), .event(.link(0, file: 1)), .kill(importing(0, "a"), call: "rename", ordinal: 4),
                 .kill(importing(0, "a"), call: "rename", ordinal: 7),
@@ -340,7 +340,10 @@ enum KnownSequences {
         ),
         (
             "a pull of a layer that the model does not have is refused, and changes nothing",
-            [write(0, 4), publish(0), pullLayer(1), pull, export("x")]
+            [
+                write(0, 4), publish(0), pullLayer(SequenceFiles.layers), .event(.delete(0, file: 3)), publish(0),
+                pullLayer(1), pull, export("x"),
+            ]
         ),
         (
             "a pull that was killed is resumed",

@@ -9,6 +9,8 @@ import TestSupport
 enum SequenceFiles {
     /// The number of different models.
     static let variants = 12
+    /// The number of layers of each model.
+    static let layers = 3
 
     /// The files of a model, by path. The variants of one family (six in a row) share all but one layer.
     static func model(_ variant: Int) throws -> [String: [UInt8]] {
@@ -22,7 +24,7 @@ enum SequenceFiles {
     private static func make(family: Int, number: Int) throws -> [String: [UInt8]] {
         var model = TestModel(layers: 0, seed: UInt64(family + 1))
         model.tensors = [.init(name: "model.embed_tokens.weight", dtype: "F32", shape: [16, 16])]
-        for layer in 0..<3 {
+        for layer in 0..<layers {
             model.tensors += [
                 .init(name: "model.layers.\(layer).input_layernorm.weight", dtype: "F32", shape: [16]),
                 .init(name: "model.layers.\(layer).self_attn.q_proj.weight", dtype: "F32", shape: [16, 16]),
@@ -42,6 +44,12 @@ enum SequenceFiles {
             files["notes.txt"] = Array("the same bytes under another name\n".utf8)
         }
         return files
+    }
+
+    /// Whether a file has tensors, of each layer some: the bytes decide, and events change neither a header nor the
+    /// beginning of a name.
+    static func isWeights(_ path: String) -> Bool {
+        (path.hasPrefix("model") || path.hasPrefix("weights")) && !path.contains(".index.json")
     }
 
     static func digest(_ bytes: [UInt8]) -> ContentDigest { bytes.withUnsafeBytes { ContentDigest(of: $0) } }

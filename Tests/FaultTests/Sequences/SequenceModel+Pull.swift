@@ -91,10 +91,10 @@ extension SequenceModel {
         let hasDirectory = listing.keys(of: SequenceHub.model).contains { key in
             listing.revisions[key]?.origins.contains { SequenceState.place(of: $0) != nil } ?? false
         }
-        // A model whose tensors are in no file with their format's name has no layers.
-        let hasLayers = old.hub?.revisions.last?.keys.contains { $0.hasSuffix(".safetensors") } ?? false
+        let hasWeights = old.hub?.revisions.last?.keys.contains(where: SequenceFiles.isWeights) ?? false
+        let hasLayer = layer.map { hasWeights && $0 < SequenceFiles.layers }
         return switch status {
-        case 2: old.hub?.isOpen == true && (layer == nil ? old.hub?.revisions.isEmpty == true : !hasLayers)
+        case 2: old.hub?.isOpen == true && !(hasLayer ?? (old.hub?.revisions.isEmpty == false))
         case 5: quota != nil
         // A directory cannot list models.
         case 6: hasDirectory
