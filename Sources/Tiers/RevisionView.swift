@@ -40,11 +40,23 @@ package final class RevisionView: Sendable {
     private let formats: [ByteText: FileFormat]
     /// Fetches tensors whose bytes were never fetched, and returns their placements.
     private let fetch: @Sendable (_ pending: [TensorEntry], Work) throws -> [TensorPlacement]
-    /// The layers that are fully fetched.
-    private let layers: [Int: ShardGroup]
+    private let layers: [Int: Layer]
     private let parts = Mutex<[Part: ShardGroup]>([:])
     private let numbers = OnDemand<TensorNumbers>()
     private let hold: RevisionHold
+
+    /// The tensors of a layer. Their group is created at its first use: a lease of all tensors needs none.
+    private final class Layer: Sendable {
+        /// Their positions in `tensors`.
+        let positions: [Int]
+        let isPending: Bool
+        let group = AtomicLazyReference<ShardGroup>()
+
+        init(_ positions: [Int], in tensors: [LeasedTensor]) {
+            self.positions = positions
+            isPending = positions.contains { tensors[$0].isPending }
+        }
+    }
 
     /// - Parameters:
     ///   - places: the tensors, and the sizes of their shards.
@@ -74,16 +86,20 @@ package final class RevisionView: Sendable {
         }
         self.tensors = tensors
         hasPending = tensors.contains(where: \.isPending)
-        var byLayer: [Int: [LeasedTensor]] = [:]
-        for tensor in tensors {
-            if let layer = tensor.entry.layer { byLayer[layer, default: []].append(tensor) }
+        var positions: [Int: [Int]] = [:]
+        for (position, tensor) in tensors.enumerated() {
+            if let layer = tensor.entry.layer { positions[layer, default: []].append(position) }
         }
-        var layers: [Int: ShardGroup] = [:]
-        for (number, tensors) in byLayer where !tensors.contains(where: \.isPending) {
-            layers[number] = ShardGroup(tensors, layer: number, in: tier, hold: hold)
-        }
-        self.layers = layers
-        layerNumbers = byLayer.keys.sorted()
+        layers = positions.mapValues { Layer($0, in: tensors) }
+        layerNumbers = positions.keys.sorted()
+    }
+
+    /// The group of a layer; nil if there is no such layer, or if it is not fully fetched.
+    private func group(ofLayer number: Int) -> ShardGroup? {
+        guard let layer = layers[number], !layer.isPending else { return nil }
+        if let known = layer.group.load() { return known }
+        return layer.group.storeIfNil(
+            ShardGroup(layer.positions.map { tensors[$0] }, layer: number, in: tier, hold: hold))
     }
 
     /// Whether bytes must be fetched before the part can be leased.
@@ -95,7 +111,7 @@ package final class RevisionView: Sendable {
     /// The residency of each layer.
     package var residency: [LayerResidency] {
         layerNumbers.map { number in
-            guard let shards = layers[number]?.shards else {
+            guard let shards = group(ofLayer: number)?.shards else {
                 // The layer is not fully fetched, so only its tensors are known, not all its shards.
                 let bytes = tensors.saturatingSum { $0.entry.layer == number ? $0.entry.bytes : 0 }
                 return LayerResidency(layer: number, bytes: bytes, resident: 0, loading: 0)
@@ -111,7 +127,7 @@ package final class RevisionView: Sendable {
     ///
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``; the error of the fetch.
     package func layer(_ number: Int, _ work: Work) throws -> ShardGroup {
-        try layers[number] ?? part(.layers(number...number), work)
+        try group(ofLayer: number) ?? part(.layers(number...number), work)
     }
 
     /// Checks that there is at least one of the layers, and one of the experts.
@@ -129,7 +145,9 @@ package final class RevisionView: Sendable {
     ///
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``; the error of the fetch.
     package func part(_ part: Part, _ work: Work) throws -> ShardGroup {
-        if case .layers(let range) = part, range.lowerBound == range.upperBound, let group = layers[range.lowerBound] {
+        if case .layers(let range) = part, range.lowerBound == range.upperBound,
+            let group = group(ofLayer: range.lowerBound)
+        {
             return group
         }
         if let known = parts.withLock({ $0[part] }) { return known }
@@ -139,7 +157,7 @@ package final class RevisionView: Sendable {
         case .all, .rest, .stackLayer, .expert, .experts, .nonExperts, .tensor, .tensorOfFile, .file: break
         }
         // A model has tens of thousands of experts, so the part of each is found among the tensors of its layer.
-        let candidates = part.layer.flatMap { layers[$0]?.tensors } ?? tensors
+        let candidates = part.layer.flatMap { layers[$0]?.positions }?.map { tensors[$0] } ?? tensors
         let wanted =
             part == .all ? candidates : candidates.filter { part.contains($0.entry, stacked: stack(in: $0.entry)) }
         let whole = try fetched(wanted, work)

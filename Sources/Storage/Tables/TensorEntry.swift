@@ -137,8 +137,8 @@ extension TensorPlacement {
 }
 
 extension TensorPlacement {
-    /// The columns of `all`, each found once for all rows.
-    private struct Columns {
+    /// The columns of `all`, each found once for all rows. A class: the copies of a structure would be as expensive.
+    private final class Columns {
         let name, dtype, shape, bytes, stack, layer, expert, path, digest, shardOffset: RowColumn
         let shard, shardBytes, kind, state: RowColumn
 
