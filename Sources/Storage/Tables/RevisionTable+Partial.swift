@@ -43,7 +43,7 @@ extension RevisionTable {
             db.cachedStatement(
                 sql: """
                     SELECT version, file_count, tensor_count, source,
-                           commit_id <> substr(lower(hex(coalesce(provisional, digest))), 1, 40) AS is_of_hub,
+                           \(hasHubCommit) AS is_of_hub,
                            EXISTS (
                              SELECT 1 FROM revision_origin
                              WHERE revision_origin.revision_id = revision.id AND checked_at IS NOT NULL) AS has_origin
@@ -69,6 +69,37 @@ extension RevisionTable {
             return "the cache from which it was imported had no weights"
         }
         return nil
+    }
+
+    /// Whether a revision has a commit of a hub. Any other has the beginning of its first digest in place of one.
+    private static let hasHubCommit =
+        "revision.commit_id <> substr(lower(hex(coalesce(revision.provisional, revision.digest))), 1, 40)"
+
+    /// Whether a revision has a commit of a hub.
+    package static func isOfHub(_ revision: Int64, _ db: Database) throws -> Bool {
+        try Bool.fetchValue(
+            db, sql: "SELECT EXISTS (SELECT 1 FROM revision WHERE id = ? AND \(hasHubCommit))", arguments: [revision])
+    }
+
+    /// Whether a model has a revision of a hub's commit.
+    package static func holdsCommit(_ commit: String, of model: Int64, _ db: Database) throws -> Bool {
+        try Bool.fetchValue(
+            db,
+            sql: """
+                SELECT EXISTS (
+                  SELECT 1 FROM revision WHERE model_id = ? AND commit_id = ? AND \(hasHubCommit))
+                """, arguments: [model, commit])
+    }
+
+    /// The commit of a revision that may lack files which a hub lists; nil for a revision that was pulled from a hub, and
+    /// for one without a hub's commit.
+    package static func unlistedCommit(of revision: Int64, _ db: Database) throws -> String? {
+        let row = try Row.fetchOne(
+            db.cachedStatement(sql: "SELECT commit_id, source FROM revision WHERE id = ? AND \(hasHubCommit)"),
+            arguments: [revision])
+        guard let row, !isListed(source: try row.value("source")) else { return nil }
+        let commit: String = try row.value("commit_id")
+        return commit
     }
 
     /// Whether a revision with a source was pulled from a hub, which lists all files of a commit.
