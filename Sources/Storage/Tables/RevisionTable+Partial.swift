@@ -59,8 +59,9 @@ extension RevisionTable {
             return "version \(fuller.version) has \(fuller.files - files) more of the files of its commit"
         }
         if isListed(source: try row.value("source")) { return nil }
-        let paths = try String.fetchAll(
-            db.cachedStatement(sql: "SELECT path FROM revision_file WHERE revision_id = ?"), arguments: [revision])
+        let paths = try Row.mapAll(
+            db.cachedStatement(sql: "SELECT path FROM revision_file WHERE revision_id = ?"), arguments: [revision]
+        ) { try $0.path("path") as String }
         let missing = NumberedPart.missing(in: paths)
         if missing.parts > 0 { return "\(missing.parts) of \(missing.of) numbered files are missing" }
         if paths.contains(where: { isIndexWithoutFiles($0, paths) }) { return "no file of its index is there" }

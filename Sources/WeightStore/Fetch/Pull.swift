@@ -35,6 +35,7 @@ struct Pull {
         let ref = CommitName.isValid(request.revision) ? [] : [try RefName.check(request.revision)]
         var prefixes: [ByteText: [UInt8]] = [:]
         var warnings: [FileWarning] = []
+        var moved: [String: String] = [:]
         let revision: Int64
         if let known {
             revision = known
@@ -43,7 +44,8 @@ struct Pull {
             // A pull that is refused leaves no revision, and moves no ref.
             try request.selection.check(TensorNumbers(files), of: "\(request.model)@\(request.revision)")
             (prefixes, warnings) = (headers, unusual)
-            revision = try save(Manifest(commit: remote.commit, files: files), ref)
+            let saved = try save(Manifest(commit: remote.commit, files: files), ref)
+            (revision, moved) = (saved.revision, saved.movedRefs)
         }
         if !request.selection.isEverything {
             for file in remote.files {
@@ -59,11 +61,12 @@ struct Pull {
         defer { withExtendedLifetime(held) {} }
         if known != nil {
             try held?.check(request.selection)
-            try name(revision, ref)
+            moved = try name(revision, ref)
         }
         try store.fetch(request.selection, of: revision, from: origin, prefixes: prefixes, work)
         var summary = try summary(revision, remote)
         summary.warnings = warnings
+        summary.movedRefs = moved
         return summary
     }
 
@@ -230,28 +233,43 @@ struct Pull {
         return content
     }
 
-    private func save(_ manifest: Manifest, _ refs: [String]) throws -> Int64 {
+    private func save(
+        _ manifest: Manifest, _ refs: [String]
+    ) throws -> (revision: Int64, movedRefs: [String: String]) {
         let change = store.change(work)
         let staged = try change.stage()
         let digest = try staged.writeWhole(manifest.encoded())
         return try change.commit { db in
             try store.blobs.install([(staged, .init(digest: digest, kind: .manifest))])
+            let before = try refTargets(db)
             let saved = try RevisionRow.save(
                 manifest, digest: digest, model: request.model, source: url, refs: refs,
                 origins: [url], partial: false, lease: store.leases.name, db)
-            return (saved.id, [saved.model])
+            let after = try refTargets(db)
+            return (
+                (revision: saved.id, movedRefs: before.filter { after[$0.key] != $0.value }), [saved.model]
+            )
         }
     }
 
+    /// The names of the revisions that the model's refs name; empty for an unknown model.
+    private func refTargets(_ db: Database) throws -> [String: String] {
+        try ModelTable.find(request.model, db).map { try RefTable.revisions(of: $0, db) } ?? [:]
+    }
+
     /// Sets the ref to a revision that the store holds already.
-    private func name(_ revision: Int64, _ refs: [String]) throws {
+    ///
+    /// - Returns: the refs that named another revision, with the name of that revision.
+    private func name(_ revision: Int64, _ refs: [String]) throws -> [String: String] {
         try store.change(work).commit { db in
             guard let model = try RevisionTable.model(of: revision, db) else {
                 throw StorageError.notFound(kind: "revision", name: request.model, detail: "It was removed.")
             }
+            let before = try refTargets(db)
             for ref in refs { try RefTable.set(ref, of: model, to: revision, db) }
             try OriginTable.append(url, to: revision, checkedAt: StoreClock.now, db)
-            return ((), [model])
+            let after = try refTargets(db)
+            return (before.filter { after[$0.key] != $0.value }, [model])
         }
     }
 
