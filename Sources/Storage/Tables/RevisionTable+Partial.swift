@@ -55,7 +55,7 @@ extension RevisionTable {
             row.value("version"), row.value("file_count"), row.value("tensor_count")
         )
         if version == nil { return "its import, which moves the files, is not complete" }
-        if let fuller = try fuller(than: revision, db) {
+        if let fuller = try Self.fuller(than: revision, db) {
             return "version \(fuller.version) has \(fuller.files - files) more of the files of its commit"
         }
         if isListed(source: try row.value("source")) { return nil }

@@ -15,8 +15,8 @@ extension Store {
                 db,
                 sql: """
                     SELECT model.id, model.name, count(revision.version) AS revisions, max(revision.version) AS newest,
-                           revision.id AS newest_id, revision.bytes, revision.tensor_count, revision.layer_count, revision.created_at,
-                           model.created_at AS model_created_at
+                           revision.id AS newest_id, revision.bytes, revision.tensor_count, revision.layer_count,
+                           revision.created_at, model.created_at AS model_created_at
                     FROM model LEFT JOIN revision ON revision.model_id = model.id
                     WHERE ? IS NULL OR model.name GLOB ?
                     GROUP BY model.id
