@@ -144,7 +144,7 @@ described = api.get_paths_info(model, ["config.json", folder, "model.safetensors
 assert sorted(entry.path for entry in described) == sorted(["config.json", folder, "model.safetensors"])
 refs = api.list_repo_refs(model)
 assert {ref.name: ref.target_commit for ref in refs.branches} == {"main": commit, "prod": commit}
-assert [tag.name for tag in refs.tags] == ["v1"]
+assert [tag.name for tag in refs.tags] == ["~1"]
 assert [entry.commit_id for entry in api.list_repo_commits(model)] == [commit]
 assert [entry.id for entry in api.list_models(search=model.split("/")[-1].upper())] == [model]
 assert model in [entry.id for entry in api.list_models(author=model.split("/")[0], sort="downloads", limit=5)]

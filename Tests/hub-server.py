@@ -5,8 +5,8 @@
     Tests/hub-server.py --tree ROOT OUT CDN   writes the same as files for a web server that redirects to CDN
 
 Files of 100,000 bytes or more are in LFS: a request to the hub is redirected to the content network, with a
-required signature. `POST /control` accepts {"faults": […], "page": N, "token": T}; `GET /control` returns the
-requests and the bytes sent. A fault: {"match": regular expression on the path, "kind": …, "times": N, "after": bytes}.
+required signature. `POST /control` accepts {"faults": […], "page": N, "token": T, "tags": [names of the only commit],
+"renamed": {old name: new name}}; `GET /control` returns the requests and the bytes sent. A fault: {"match": regular expression on the path, "kind": …, "times": N, "after": bytes}.
 """
 import hashlib, json, os, re, socket, struct, sys, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -40,6 +40,7 @@ class Hub:
     def __init__(self, root):
         self.root, self.lock = root, threading.Lock()
         self.faults, self.log, self.page, self.token, self.repositories = [], [], 1000, None, {}
+        self.tags, self.renamed = [], {}
 
     def repository(self, name):
         with self.lock:
@@ -83,6 +84,7 @@ class Handler(BaseHTTPRequestHandler):
             hub.faults = control.get("faults", [])
             hub.page = control.get("page", 1000)
             hub.token = control.get("token")
+            hub.tags, hub.renamed = control.get("tags") or [], control.get("renamed") or {}
             hub.log, hub.repositories = [], {}
         self.json({})
 
@@ -117,11 +119,15 @@ class Handler(BaseHTTPRequestHandler):
             return self.file(hub.repository(repository), path, fault)
         if hub.token and self.headers.get("Authorization") != "Bearer " + hub.token:
             return self.send(401, b"", {"X-Error-Message": "Invalid username or password."})
+        if match := re.fullmatch(r"(/api/models)?/([^/]+/[^/]+)(/.*)", url.path):
+            if new := hub.renamed.get(match[2]):
+                location = f"{match[1] or ''}/{new}{match[3]}" + (f"?{url.query}" if url.query else "")
+                return self.send(307, b"", {"Location": location})
         if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/(revision|tree)/([^/]+)", url.path):
             repository = hub.repository(match[1])
             if not repository:
                 return self.no("RepoNotFound")
-            if unquote(match[3]) not in ("main", "refs/pr/1", repository.commit):
+            if unquote(match[3]) not in ("main", "refs/pr/1", repository.commit, *hub.tags):
                 return self.no("RevisionNotFound")
             if match[2] == "revision":
                 return self.json({"id": match[1], "sha": repository.commit})

@@ -64,7 +64,7 @@ enum ExitStatus: Int32 {
             .badStore
         case .fetch(let error):
             switch error {
-            case .notFound, .noOrigin: .notFound
+            case .notFound, .noOrigin, .commitGone: .notFound
             case .wrongDigest, .wrongLength, .wrongRange, .pageInsteadOfFile, .malformed: .badAnswer
             case .unauthorized, .expired, .badCredentials: .notAllowed
             case .unusable: .badInput

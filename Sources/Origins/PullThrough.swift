@@ -14,9 +14,19 @@ public protocol PullThrough: Sendable {
     ///
     /// - Returns: false if no source has it.
     func pull(file path: String, model: String, revision: String) async throws -> Bool
+
+    /// Adds the files that a revision of the store lacks, or at least their list.
+    ///
+    /// Called for every list of files that a client requests, so a negative result must be cheap.
+    ///
+    /// - Returns: false if no source has more files of it.
+    func complete(model: String, revision: String) async throws -> Bool
 }
 
 extension PullThrough {
     /// Adds nothing.
     public func pull(file path: String, model: String, revision: String) async throws -> Bool { false }
+
+    /// Adds nothing.
+    public func complete(model: String, revision: String) async throws -> Bool { false }
 }

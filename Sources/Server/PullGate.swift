@@ -6,6 +6,8 @@ actor PullGate {
         let model: String
         let revision: String
         var path: String?
+        /// Whether it adds files to a revision of the store.
+        var isCompletion = false
     }
 
     private let source: (any PullThrough)?
@@ -24,6 +26,13 @@ actor PullGate {
         guard let source else { return false }
         return try await once(Key(model: model, revision: revision, path: path)) {
             try await source.pull(file: path, model: model, revision: revision)
+        }
+    }
+
+    func complete(model: String, revision: String) async throws -> Bool {
+        guard let source else { return false }
+        return try await once(Key(model: model, revision: revision, isCompletion: true)) {
+            try await source.complete(model: model, revision: revision)
         }
     }
 

@@ -13,6 +13,9 @@ package enum HubError: Error, Equatable {
     case noRevision
     /// - Parameter commit: of the revision that has no such file; the client remembers it.
     case noFile(commit: String?)
+    /// The store may lack the file, because it has only some files of the revision. The client must not remember that
+    /// the file does not exist.
+    case partial(reason: String)
     case method(allowed: String)
     case preconditionFailed
     /// The range selects none of the `bytes`.
@@ -43,6 +46,7 @@ package enum HubError: Error, Equatable {
         case .cancelled: self = .unavailable("the server is stopping")
         case .fetch(.unauthorized(_, let status, _)): self = .upstreamDenied(status: status)
         case .fetch(.notFound("model", _, _)): self = .noModel
+        case .fetch(.commitGone): self = .partial(reason: Self.commitGone)
         case .fetch(.notFound("revision", _, _)): self = .noRevision
         case .fetch(.notFound(let what, _, _)) where what.hasBytePrefix("file"): self = .noFile(commit: nil)
         case .fetch: self = .unavailable("the upstream hub did not return the requested bytes")
@@ -50,12 +54,17 @@ package enum HubError: Error, Equatable {
         }
     }
 
+    /// Why files of a revision are missing whose commit was removed from the upstream hub.
+    package static let commitGone = "the upstream hub no longer has its commit"
+    /// Why it is not known whether files of a revision are missing.
+    package static let upstreamFailed = "the upstream hub, which may have more files, did not answer"
+
     /// The Hub's name of the error, by which its client selects the exception.
     package var code: String? {
         switch self {
         case .noModel: "RepoNotFound"
         case .noRevision: "RevisionNotFound"
-        case .noFile: "EntryNotFound"
+        case .noFile, .partial: "EntryNotFound"
         default: nil
         }
     }
@@ -70,6 +79,7 @@ package enum HubError: Error, Equatable {
         case .noModel: "Repository not found"
         case .noRevision: "Revision not found"
         case .noFile: "Entry not found"
+        case .partial(let reason): "Entry not found among the stored files of the revision: \(reason)"
         case .method(let allowed): "Only \(allowed) is allowed: the server is read-only"
         case .preconditionFailed: "The file does not match If-Match"
         case .range(let bytes): "The range selects none of the \(bytes) bytes"

@@ -74,7 +74,7 @@ struct HubAPITests {
             let answer = try await server.get(path)
             let entries = try answer.list()
             pages += entries.map { "\($0["type"]!) \($0["path"]!)" }
-            #expect(entries.allSatisfy { ($0["lastCommit"] as? [String: Any])?["title"] as? String == "v1" })
+            #expect(entries.allSatisfy { ($0["lastCommit"] as? [String: Any])?["title"] as? String == "~1" })
             let link = answer["link"]
             #expect(
                 link == nil
@@ -106,7 +106,7 @@ struct HubAPITests {
         let refs = try await server.get("/api/models/org/base/refs").object()
         let branches = try #require(refs["branches"] as? [[String: Any]])
         #expect(branches.map { $0["ref"] as? String } == ["refs/heads/main", "refs/heads/prod"])
-        #expect((refs["tags"] as? [[String: Any]])?.map { $0["name"] as? String } == ["v1"])
+        #expect((refs["tags"] as? [[String: Any]])?.map { $0["name"] as? String } == ["~1"])
         let commits = try await server.get("/api/models/org/base/commits/main").list()
         #expect(commits.map { $0["id"] as? String } == [branches[0]["targetCommit"] as? String])
         #expect(try await server.get("/api/models/org/base/auth-check").status == 200)

@@ -82,7 +82,7 @@ extension weightstore_status {
             case .device: WEIGHTSTORE_DEVICE
             case .fetch(let error):
                 switch error {
-                case .notFound, .noOrigin: WEIGHTSTORE_NOT_FOUND
+                case .notFound, .noOrigin, .commitGone: WEIGHTSTORE_NOT_FOUND
                 case .wrongDigest, .wrongLength, .wrongRange, .pageInsteadOfFile, .malformed: WEIGHTSTORE_BAD_ANSWER
                 case .unauthorized, .expired, .badCredentials: WEIGHTSTORE_NOT_ALLOWED
                 case .unusable: WEIGHTSTORE_INVALID_ARGUMENT

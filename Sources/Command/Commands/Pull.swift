@@ -50,11 +50,14 @@ struct Pull: ParsableCommand {
         let summary = try LongCall.run(name, stopping: store) { try store.pullBlocking(request, work: $0) }
         if options.json { return try Terminal.write(json: summary) }
         Terminal.printWarnings(summary.warnings)
+        let moved = summary.movedRefs.sorted { $0.key < $1.key }
+            .map { "  the ref \($0.key) named \($0.value) before\n" }.joined()
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         try Terminal.write(
             "\(summary.model)\(summary.version.map { "@v\($0)" } ?? "")  \(summary.digest.short)  \(Quantity.count(summary.files, "file")), "
                 + "\(Quantity.bytes(summary.bytes)); \(Quantity.bytes(summary.fetched)) fetched"
                 + "; \(Quantity.seconds(seconds)) (\(Quantity.bytes(Double(summary.fetched) / max(seconds, 0.001)))/s)"
-                + (summary.complete ? "" : "; the rest is fetched on first use") + "\n")
+                + (summary.complete ? "" : "; the rest is fetched on first use") + "\n"
+                + moved)
     }
 }

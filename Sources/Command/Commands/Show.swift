@@ -63,6 +63,7 @@ struct Show: ParsableCommand {
             imported  \(Quantity.age(info.created))
 
             """
+        if let reason = info.partial { text += "partial   \(reason)\n" }
         if info.pin != nil { text += "pin       \(Self.pin(info))\n" }
         text += Self.hint(answer.weights ?? [])
         var table = Table("LAYER", ">TENSORS", ">SIZE")
@@ -83,7 +84,7 @@ struct Show: ParsableCommand {
     }
 
     private static func version(_ revision: RevisionInfo) -> String {
-        revision.version.map { "v\($0)" } ?? "unfinished"
+        revision.version.map { revision.partial == nil ? "v\($0)" : "v\($0) (partial)" } ?? "unfinished"
     }
 
     private static func pin(_ revision: RevisionInfo) -> String {

@@ -7,7 +7,7 @@ extension HubError {
         case .badRequest: .badRequest
         case .unauthorized: .unauthorized
         case .upstreamDenied(let status): status == 401 ? .unauthorized : .forbidden
-        case .noPage, .noModel, .noRevision, .noFile: .notFound
+        case .noPage, .noModel, .noRevision, .noFile, .partial: .notFound
         case .method: .methodNotAllowed
         case .preconditionFailed: .preconditionFailed
         case .range: .rangeNotSatisfiable
@@ -44,6 +44,10 @@ extension HTTPField.Name {
     static let xErrorCode = HTTPField.Name("X-Error-Code")!
     static let xErrorMessage = HTTPField.Name("X-Error-Message")!
     static let xRepoCommit = HTTPField.Name("X-Repo-Commit")!
+    /// Why files of the revision are missing, or may be.
+    static let xPartial = HTTPField.Name("X-Weightstore-Partial")!
+    /// The version of the store that a name without a ref was read as.
+    static let xVersion = HTTPField.Name("X-Weightstore-Version")!
     static let xLinkedETag = HTTPField.Name("X-Linked-Etag")!
     static let xLinkedSize = HTTPField.Name("X-Linked-Size")!
 }

@@ -9,10 +9,20 @@ extension Hub {
         do {
             return try await storedFile(model, revision, path, request)
         } catch {
-            guard Self.isGap(error), try await pulls.pull(file: path, model: model, revision: revision) else {
-                throw error
-            }
+            guard Self.isGap(error), try await isPulled(model, revision, path, because: error) else { throw error }
             return try await storedFile(model, revision, path, request)
+        }
+    }
+
+    private func isPulled(
+        _ model: String, _ revision: String, _ path: String, because gap: any Error
+    ) async throws -> Bool {
+        do {
+            return try await pulls.pull(file: path, model: model, revision: revision)
+        } catch let error as FetchError {
+            // A file that is optional is missing from most models: an upstream that is down must not stop their use.
+            guard case HubError.noFile = gap, HubError(error).isOfServer else { throw error }
+            throw HubError.partial(reason: HubError.upstreamFailed)
         }
     }
 
@@ -21,8 +31,10 @@ extension Hub {
     ) async throws -> Answer {
         let held = try await hold(model, revision)
         // The name of a small file is the SHA-1 of its bytes, so this reads the file.
-        let found = try await readers.run { [names] in
-            try held.revision.entry(path).map { try names.file($0, of: held.revision) }
+        let found = try await readers.run { [names] () throws -> HubFile? in
+            if let entry = try held.revision.entry(path) { return try names.file(entry, of: held.revision) }
+            if let reason = try held.revision.partialReason() { throw HubError.partial(reason: reason) }
+            return nil
         }
         guard let file = found else { throw HubError.noFile(commit: held.commit) }
         var fields: HTTPFields = [
@@ -30,6 +42,7 @@ extension Hub {
             // An HTML file of a model must not run as a page of this server.
             .contentSecurityPolicy: "default-src 'none'; sandbox",
         ]
+        fields.append(contentsOf: held.notes)
         if file.isLFS {
             fields[.xLinkedETag] = "\"\(file.tag)\""
             fields[.xLinkedSize] = "\(file.entry.bytes)"
@@ -44,8 +57,10 @@ extension Hub {
     /// Whether the store lacks the file or some of its bytes.
     private static func isGap(_ error: any Error) -> Bool {
         if case StorageError.missing = error { return true }
-        if case HubError.noFile = error { return true }
-        return false
+        return switch error {
+        case HubError.noFile, HubError.partial: true
+        default: false
+        }
     }
 
     private static func type(of path: String) -> String {

@@ -14,7 +14,8 @@ extension Hub {
         let pullRequests: [Ref] = []
     }
 
-    /// Refs are branches, because they move; versions are tags, because they do not.
+    /// Refs are branches, because they move; versions are tags, because they do not. The tag of a version is `~3`: git has
+    /// no such name, so no tag of an upstream has it.
     func refs(_ model: String) async throws -> Answer {
         _ = try await hold(model, nil)
         return try await threads.run { [store] in
@@ -25,7 +26,7 @@ extension Hub {
                 }
                 guard let version = revision.version else { continue }
                 result.tags.append(
-                    .init(name: "v\(version)", ref: "refs/tags/v\(version)", targetCommit: revision.commit))
+                    .init(name: "~\(version)", ref: "refs/tags/~\(version)", targetCommit: revision.commit))
             }
             return try .json(result)
         }
@@ -51,7 +52,7 @@ extension Hub {
             let last = held.revision.version ?? .max
             let commits = try store.revisions(of: model).reversed().compactMap { info -> Commit? in
                 guard let version = info.version, version <= last else { return nil }
-                return Commit(id: info.commit, title: "v\(version)", message: "", date: Self.date(info.created))
+                return Commit(id: info.commit, title: "~\(version)", message: "", date: Self.date(info.created))
             }
             let (page, fields) = paging.page(commits, key: \.id)
             var answer = try Answer.json(Array(page))

@@ -49,10 +49,13 @@ extension Hub {
         }
     }
 
+    /// The tag of a revision that lacks files, or may lack some.
+    static let partialTag = "partial"
+
     /// A model at a revision. `blobs=true` adds the sizes and digests of its files; `expand` and `securityStatus` are
     /// ignored.
     func model(_ model: String, _ revision: String?, _ request: Request) async throws -> Answer {
-        let held = try await hold(model, revision)
+        let held = try await holdWhole(model, revision)
         let includesBlobs = Query(request.uri.query ?? "").isSet("blobs")
         return try await threads.run { [names] in
             let entries = try held.revision.entries()
@@ -61,6 +64,7 @@ extension Hub {
             result.usedStorage = entries.saturatingSum(\.bytes)
             let formats = Set(entries.map(\.format))
             result.tags = FileFormat.readable.map(\.rawValue).filter(formats.contains).sorted()
+            if held.partial != nil { result.tags.append(Self.partialTag) }
             result.siblings = try entries.map { entry in
                 guard includesBlobs else { return .init(rfilename: entry.path) }
                 let file = try names.file(entry, of: held.revision)
@@ -72,6 +76,7 @@ extension Hub {
             }
             var answer = try Answer.json(result)
             answer.fields[.xRepoCommit] = held.commit
+            answer.fields.append(contentsOf: held.notes)
             return answer
         }
     }
@@ -99,6 +104,7 @@ extension Hub {
                 page.map { model in
                     var result = ModelAnswer(model.name, modified: model.modified)
                     result.downloads = model.accesses
+                    if model.partial != nil { result.tags.append(Self.partialTag) }
                     return result
                 })
             answer.fields.append(contentsOf: fields)

@@ -43,17 +43,20 @@ extension Hub {
     ///
     /// - Parameter path: empty for the whole revision.
     func tree(_ model: String, _ revision: String, _ path: String, _ request: Request) async throws -> Answer {
-        let held = try await hold(model, revision)
+        let held = try await holdWhole(model, revision)
         let query = Query(request.uri.query ?? "")
         let paging = Paging(request, maximum: pageEntries)
         return try await threads.run {
             let items = Self.items(try held.revision.entries(), below: path, recursive: query.isSet("recursive"))
-            if items.isEmpty && !path.isEmpty { throw HubError.noFile(commit: held.commit) }
+            if items.isEmpty && !path.isEmpty {
+                throw held.partial.map(HubError.partial) ?? HubError.noFile(commit: held.commit)
+            }
             let (page, fields) = paging.page(items, key: \.path)
             var answer = try Answer.json(
                 try page.map { try describe($0, of: held, expanded: query.isSet("expand")) })
             answer.fields.append(contentsOf: fields)
             answer.fields[.xRepoCommit] = held.commit
+            answer.fields.append(contentsOf: held.notes)
             return answer
         }
     }
@@ -67,12 +70,15 @@ extension Hub {
             throw HubError.badRequest("the body is incomplete or longer than 1 MiB")
         }
         let form = Query(String(buffer: body))
-        let held = try await hold(model, revision)
+        let held = try await holdWhole(model, revision)
         return try await threads.run {
             let all = Self.items(try held.revision.entries(), below: "", recursive: true)
             let byPath = Dictionary(all.map { (ByteText($0.path), $0) }, uniquingKeysWith: { $1 })
             let requested = form.all("paths").compactMap { byPath[ByteText($0)] }
-            return try .json(try requested.map { try describe($0, of: held, expanded: form.isSet("expand")) })
+            var answer = try Answer.json(
+                try requested.map { try describe($0, of: held, expanded: form.isSet("expand")) })
+            answer.fields.append(contentsOf: held.notes)
+            return answer
         }
     }
 
@@ -102,8 +108,9 @@ extension Hub {
             result.lfs = file.pointerBytes.map { .init(oid: entry.digest.hex, size: entry.bytes, pointerSize: $0) }
         }
         if expanded {
+            let title = held.revision.version.map { "~\($0)" } ?? held.commit
             result.lastCommit = .init(
-                id: held.commit, title: held.revision.version.map { "v\($0)" } ?? held.commit,
+                id: held.commit, title: held.partial == nil ? title : "\(title) (\(Self.partialTag))",
                 date: Self.date(held.created))
         }
         return result

@@ -1,4 +1,5 @@
 import Foundation
+import HTTPTypes
 import Hummingbird
 import WeightStore
 import WireFormats
@@ -20,28 +21,74 @@ struct Hub: Sendable {
         let commit: String
         /// Seconds since 1970.
         let created: Int
+        /// Whether the client's name means a version of this store, while a hub may mean another revision by it.
+        let isLocalName: Bool
+        /// Why files are missing, or may be.
+        var partial: String?
+
+        /// What a client of another hub would not expect.
+        var notes: HTTPFields {
+            var fields: HTTPFields = [:]
+            if isLocalName, let version = revision.version { fields[.xVersion] = "~\(version)" }
+            if let partial { fields[.xPartial] = partial }
+            return fields
+        }
     }
 
     /// Finds and holds a revision; a missing one is pulled.
     ///
-    /// - Parameter name: a ref, a version or a commit. `main` and nil are the last version if there is no ref `main`.
+    /// - Parameter name: a ref, a version or a commit. `main` and nil are the last version if there is no ref `main`, and
+    ///   `v3` is version 3 if there is no such ref; but an upstream that has such a ref is asked first.
     func hold(_ model: String, _ name: String?) async throws -> Held {
+        let held: Held
         do {
-            return try await find(model, name)
+            held = try await find(model, name)
         } catch {
             guard [.noModel, .noRevision].contains(HubError(error)),
                 try await pulls.pull(model: model, revision: name ?? "main")
             else { throw error }
             return try await find(model, name)
         }
+        guard held.isLocalName else { return held }
+        do {
+            guard try await pulls.pull(model: model, revision: name ?? "main") else { return held }
+        } catch let error as FetchError where (name ?? "main") == "main" {
+            // Without an answer, the last version is the best guess. A version in place of a tag would be none.
+            store.report("\(model): the upstream did not name its revision main; the last version is served: \(error)")
+            return held
+        }
+        return try await find(model, name)
+    }
+
+    /// As `hold`, for lists of files: the files that the revision lacks are added first.
+    ///
+    /// - Throws: the error of the upstream for a revision of which files are known to be missing.
+    func holdWhole(_ model: String, _ name: String?) async throws -> Held {
+        var held = try await hold(model, name)
+        var doubt: String?
+        do {
+            if try await pulls.complete(model: model, revision: name ?? "main") { held = try await hold(model, name) }
+        } catch FetchError.commitGone {
+            doubt = HubError.commitGone
+        } catch let error as FetchError {
+            if try await partialReason(of: held) != nil { throw error }
+            doubt = HubError.upstreamFailed
+        }
+        held.partial = try await partialReason(of: held) ?? doubt
+        return held
+    }
+
+    private func partialReason(of held: Held) async throws -> String? {
+        try await threads.run { try held.revision.partialReason() }
     }
 
     private func find(_ model: String, _ name: String?) async throws -> Held {
         try await threads.run { [store] in
-            let name = name == "main" ? nil : name
-            let revision = try store.revision(name.map { "\(model)@\($0)" } ?? model)
+            let name = name == "main" || name == nil ? model : "\(model)@\(name ?? "")"
+            let revision = try store.revision(name)
             let (commit, created) = try revision.origin()
-            return Held(revision: revision, commit: commit, created: created)
+            return Held(
+                revision: revision, commit: commit, created: created, isLocalName: try store.isLocalName(name))
         }
     }
 

@@ -24,10 +24,12 @@ public struct Model: Sendable, Codable {
     public let lastAccess: Int
     /// The number of accesses to all revisions.
     public let accesses: Int
+    /// Why files of the newest version are missing; nil if none is known to be missing.
+    public let partial: String?
 
     package init(
         name: String, revisions: Int, version: Int?, bytes: Int, tensors: Int, layers: Int, refs: [String],
-        pinned: Bool, modified: Int, lastAccess: Int, accesses: Int
+        pinned: Bool, modified: Int, lastAccess: Int, accesses: Int, partial: String? = nil
     ) {
         self.name = name
         self.revisions = revisions
@@ -40,5 +42,6 @@ public struct Model: Sendable, Codable {
         self.modified = modified
         self.lastAccess = lastAccess
         self.accesses = accesses
+        self.partial = partial
     }
 }

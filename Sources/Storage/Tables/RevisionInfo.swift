@@ -30,6 +30,8 @@ public struct RevisionInfo: Sendable, Codable {
     public let lastAccess: Int
     /// The number of accesses.
     public let accesses: Int
+    /// Why files of the revision are missing; nil if none is known to be missing.
+    public let partial: String?
 }
 
 extension RevisionInfo {
@@ -55,7 +57,7 @@ extension RevisionInfo {
                 layers: row.value("layer_count"), source: row.value("source"), refs: refs[row.value("id")] ?? [],
                 pin: row.value("note"),
                 created: row.value("created_at"), lastAccess: row.value("last_access"),
-                accesses: row.value("access_count"))
+                accesses: row.value("access_count"), partial: RevisionTable.partialReason(of: row.value("id"), db))
         }
     }
 }

@@ -38,64 +38,101 @@ package struct RevisionRow: Sendable {
     /// `v3` is the ref of that name if there is one, as on the hub, and version 3 otherwise. `~3` is always version 3.
     /// The digest that a partial pull had at first keeps naming the revision.
     ///
-    /// - Parameter isExact: whether `v3` is refused if it names a ref and another version, for calls that remove.
+    /// A commit has one content, of which a revision may have a part: a snapshot of a hub's cache may hold fewer files
+    /// than a pull. So a commit is the revision with most of its files, and a ref, or the last version, is the fuller
+    /// revision of its commit if there is one. `~3`, `v3` and a digest name one revision.
+    ///
+    /// - Parameter isExact: whether a name that means several revisions is refused, for calls that remove: `v3` if it
+    ///   names a ref and another version, and a ref or a commit of which there are several revisions.
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``, ``StorageError/ambiguous(name:matches:)``.
     package static func find(_ text: String, isExact: Bool = false, _ db: Database) throws -> RevisionRow {
-        let at = text.utf8.firstIndex(of: UInt8(ascii: "@"))
-        let name = String(text[..<(at ?? text.endIndex)])
+        let (name, rev) = parts(text)
         let model = try ModelTable.id(of: name, db)
         func one(_ condition: String, _ arguments: StatementArguments) throws -> RevisionRow? {
             try Row.fetchOne(db, sql: "\(columns) WHERE \(condition)", arguments: arguments).map(RevisionRow.init)
         }
-        func ref(_ name: String) throws -> RevisionRow? {
-            try one(
-                "revision.id = (SELECT revision_id FROM ref WHERE model_id = ? AND name = ?)", [model, name])
+        func version(_ number: Int) throws -> RevisionRow? {
+            try one("revision.model_id = ? AND revision.version = ?", [model, number])
         }
-        guard let at else {
+        /// The fuller revision of the same commit, if there is one.
+        func fullest(_ found: RevisionRow, _ what: String) throws -> RevisionRow {
+            guard let id = try RevisionTable.fuller(than: found.id, db)?.id,
+                let fuller = try one("revision.id = ?", [id])
+            else { return found }
+            if isExact {
+                throw StorageError.ambiguous(
+                    name: text, matches: ["\(what): \(found.exactName)", "its commit: \(fuller.exactName)"])
+            }
+            return fuller
+        }
+        guard let rev else {
             let last = "revision.model_id = ? AND revision.version IS NOT NULL ORDER BY revision.version DESC LIMIT 1"
-            if let found = try ref("main") ?? one(last, [model]) { return found }
+            if let found = try ref("main", of: model, db) { return try fullest(found, "ref main") }
+            if let found = try one(last, [model]) { return try fullest(found, "last version") }
             throw StorageError.notFound(
                 kind: "revision", name: name,
                 detail: "The import that moves its files is incomplete; run it again.")
-        }
-        let rev = String(text[text.utf8.index(after: at)...])
-        func version(_ number: Int) throws -> RevisionRow? {
-            try one("revision.model_id = ? AND revision.version = ?", [model, number])
         }
         if let number = VersionName.parseExact(rev) {
             if let found = try version(number) { return found }
             throw StorageError.notFound(kind: "revision", name: text)
         }
         let local = try VersionName.parse(rev).flatMap(version)
-        if let found = try ref(rev) {
+        if let found = try ref(rev, of: model, db) {
             if isExact, let local, local.id != found.id {
                 throw StorageError.ambiguous(
                     name: text, matches: ["ref \(rev): \(found.exactName)", "version: \(local.exactName)"])
             }
-            return found
+            return try fullest(found, "ref \(rev)")
         }
         if let local { return local }
-        // A snapshot of a cache may hold fewer files than a later pull of the same commit: the last one is preferred.
-        if CommitName.isValid(rev),
-            let found = try one(
-                "revision.model_id = ? AND revision.commit_id = ? ORDER BY revision.version DESC LIMIT 1", [model, rev])
-        {
-            return found
+        if CommitName.isValid(rev) {
+            let found = try all(
+                where: """
+                    revision.model_id = ? AND revision.commit_id = ?
+                    ORDER BY revision.version IS NULL, revision.file_count DESC, revision.version DESC
+                    """, [model, rev], db)
+            if isExact, found.count > 1 {
+                throw StorageError.ambiguous(name: text, matches: found.map(\.exactName))
+            }
+            if let most = found.first { return most }
         }
         let prefix = (rev.dropping(bytePrefix: "sha256:") ?? rev).lowercased()
         if prefix.utf8.count >= 6, let digests = ContentDigest.range(prefix: prefix) {
-            let found = try Row.mapAll(
-                db,
-                sql: """
-                    \(columns)
-                    WHERE revision.model_id = :model
-                      AND (revision.digest BETWEEN :low AND :high OR revision.provisional BETWEEN :low AND :high)
+            let found = try all(
+                where: """
+                    revision.model_id = :model
+                    AND (revision.digest BETWEEN :low AND :high OR revision.provisional BETWEEN :low AND :high)
                     """,
-                arguments: ["model": model, "low": digests.lowerBound, "high": digests.upperBound], RevisionRow.init)
+                ["model": model, "low": digests.lowerBound, "high": digests.upperBound], db)
             if let only = found.first, found.count == 1 { return only }
             if found.count > 1 { throw StorageError.ambiguous(name: text, matches: found.map(\.digest.short)) }
         }
         throw StorageError.notFound(kind: "revision", name: text)
+    }
+
+    /// Whether a name means a version of this store, while a hub may mean another revision by it: `v3` without a ref of
+    /// that name, and a model without the ref `main`. False if the store has no such model or version.
+    package static func isLocalName(_ text: String, _ db: Database) throws -> Bool {
+        let (name, rev) = parts(text)
+        guard let model = try ModelTable.find(name, db) else { return false }
+        guard let rev else { return try ref("main", of: model, db) == nil }
+        guard let number = VersionName.parse(rev), try ref(rev, of: model, db) == nil else { return false }
+        return try RevisionTable.hasVersion(number, of: model, db)
+    }
+
+    /// The name of the model, and what follows `@`.
+    private static func parts(_ text: String) -> (model: String, revision: String?) {
+        let at = text.utf8.firstIndex(of: UInt8(ascii: "@"))
+        return (
+            String(text[..<(at ?? text.endIndex)]), at.map { String(text[text.utf8.index(after: $0)...]) }
+        )
+    }
+
+    private static func ref(_ name: String, of model: Int64, _ db: Database) throws -> RevisionRow? {
+        try all(
+            where: "revision.id = (SELECT revision_id FROM ref WHERE model_id = ? AND name = ?)", [model, name], db
+        ).first
     }
 
     /// The revisions that match a condition on `revision` and `model`.

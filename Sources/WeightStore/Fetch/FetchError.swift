@@ -3,6 +3,8 @@
 public enum FetchError: Error, Sendable, Equatable {
     /// The origin has no such model, revision, file, shard or manifest.
     case notFound(what: String, url: String, status: Int? = nil)
+    /// The hub no longer has a commit of which the store holds files: its history was rewritten.
+    case commitGone(model: String, commit: String, url: String)
     /// The origin requires a token, or rejects the given one.
     case unauthorized(url: String, status: Int, message: String)
     /// A signed URL expired before all bytes had arrived, and so did the URLs that replaced it.
@@ -46,6 +48,11 @@ extension FetchError: CustomStringConvertible {
             """
             \(url): \(status.map { "status \($0): " } ?? "")no such \(what).\
             \(what == "model" ? " If it is private, set HF_TOKEN to a token that can read it." : "")
+            """
+        case .commitGone(let model, let commit, let url):
+            """
+            \(url): no longer has commit \(commit) of \(model): its history was rewritten. The files of it that the store \
+            holds stay.
             """
         case .unauthorized(let url, let status, let message):
             """

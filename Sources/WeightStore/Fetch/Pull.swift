@@ -26,7 +26,7 @@ struct Pull {
     }
 
     func run() throws -> PullSummary {
-        let remote = try origin.listing(of: request.model, at: request.revision, work)
+        let remote = try listing()
         guard CommitName.isValid(remote.commit) else {
             throw FetchError.malformed(url: url, expected: "a commit of 40 hexadecimal digits", found: remote.commit)
         }
@@ -35,6 +35,7 @@ struct Pull {
         let ref = CommitName.isValid(request.revision) ? [] : [try RefName.check(request.revision)]
         var prefixes: [ByteText: [UInt8]] = [:]
         var warnings: [FileWarning] = []
+        var moved: [String: String] = [:]
         let revision: Int64
         if let known {
             revision = known
@@ -43,7 +44,8 @@ struct Pull {
             // A pull that is refused leaves no revision, and moves no ref.
             try request.selection.check(TensorNumbers(files), of: "\(request.model)@\(request.revision)")
             (prefixes, warnings) = (headers, unusual)
-            revision = try save(Manifest(commit: remote.commit, files: files), ref)
+            let saved = try save(Manifest(commit: remote.commit, files: files), ref)
+            (revision, moved) = (saved.revision, saved.movedRefs)
         }
         if !request.selection.isEverything {
             for file in remote.files {
@@ -59,12 +61,31 @@ struct Pull {
         defer { withExtendedLifetime(held) {} }
         if known != nil {
             try held?.check(request.selection)
-            try name(revision, ref)
+            moved = try name(revision, ref)
         }
         try store.fetch(request.selection, of: revision, from: origin, prefixes: prefixes, work)
         var summary = try summary(revision, remote)
         summary.warnings = warnings
+        summary.movedRefs = moved
         return summary
+    }
+
+    /// - Throws: ``FetchError/commitGone(model:commit:url:)`` if the hub lacks a commit that the store has from a hub.
+    private func listing() throws -> RemoteRevision {
+        do {
+            return try origin.listing(of: request.model, at: request.revision, work)
+        } catch let error as FetchError {
+            guard case .notFound("revision", _, _) = error, try isStored(commit: request.revision) else { throw error }
+            throw FetchError.commitGone(model: request.model, commit: request.revision, url: url)
+        }
+    }
+
+    private func isStored(commit: String) throws -> Bool {
+        guard CommitName.isValid(commit) else { return false }
+        return try store.catalog.read { db in
+            guard let model = try ModelTable.find(request.model, db) else { return false }
+            return try RevisionTable.holdsCommit(commit, of: model, db)
+        }
     }
 
     private var rules: ReadingRules { ReadingRules(keepsOpaque: request.opaque) }
@@ -212,28 +233,43 @@ struct Pull {
         return content
     }
 
-    private func save(_ manifest: Manifest, _ refs: [String]) throws -> Int64 {
+    private func save(
+        _ manifest: Manifest, _ refs: [String]
+    ) throws -> (revision: Int64, movedRefs: [String: String]) {
         let change = store.change(work)
         let staged = try change.stage()
         let digest = try staged.writeWhole(manifest.encoded())
         return try change.commit { db in
             try store.blobs.install([(staged, .init(digest: digest, kind: .manifest))])
+            let before = try refTargets(db)
             let saved = try RevisionRow.save(
                 manifest, digest: digest, model: request.model, source: url, refs: refs,
                 origins: [url], partial: false, lease: store.leases.name, db)
-            return (saved.id, [saved.model])
+            let after = try refTargets(db)
+            return (
+                (revision: saved.id, movedRefs: before.filter { after[$0.key] != $0.value }), [saved.model]
+            )
         }
     }
 
+    /// The names of the revisions that the model's refs name; empty for an unknown model.
+    private func refTargets(_ db: Database) throws -> [String: String] {
+        try ModelTable.find(request.model, db).map { try RefTable.revisions(of: $0, db) } ?? [:]
+    }
+
     /// Sets the ref to a revision that the store holds already.
-    private func name(_ revision: Int64, _ refs: [String]) throws {
+    ///
+    /// - Returns: the refs that named another revision, with the name of that revision.
+    private func name(_ revision: Int64, _ refs: [String]) throws -> [String: String] {
         try store.change(work).commit { db in
             guard let model = try RevisionTable.model(of: revision, db) else {
                 throw StorageError.notFound(kind: "revision", name: request.model, detail: "It was removed.")
             }
+            let before = try refTargets(db)
             for ref in refs { try RefTable.set(ref, of: model, to: revision, db) }
             try OriginTable.append(url, to: revision, checkedAt: StoreClock.now, db)
-            return ((), [model])
+            let after = try refTargets(db)
+            return (before.filter { after[$0.key] != $0.value }, [model])
         }
     }
 

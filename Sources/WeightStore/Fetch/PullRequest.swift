@@ -50,4 +50,6 @@ public struct PullSummary: Sendable, Codable {
     public let complete: Bool
     /// Unusual files, with what does not work with them. Files that the store held before are not read again.
     public var warnings: [FileWarning] = []
+    /// The refs that named another revision before, with the name of that revision.
+    public var movedRefs: [String: String] = [:]
 }

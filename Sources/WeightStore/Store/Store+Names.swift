@@ -15,8 +15,8 @@ extension Store {
                 db,
                 sql: """
                     SELECT model.id, model.name, count(revision.version) AS revisions, max(revision.version) AS newest,
-                           revision.bytes, revision.tensor_count, revision.layer_count, revision.created_at,
-                           model.created_at AS model_created_at
+                           revision.id AS newest_id, revision.bytes, revision.tensor_count, revision.layer_count,
+                           revision.created_at, model.created_at AS model_created_at
                     FROM model LEFT JOIN revision ON revision.model_id = model.id
                     WHERE ? IS NULL OR model.name GLOB ?
                     GROUP BY model.id
@@ -30,14 +30,16 @@ extension Store {
                             SELECT max(last_access) AS last, sum(access_count) AS count FROM revision WHERE model_id = ?
                             """), arguments: [id])
                 guard let uses else { throw DatabaseError.damaged("a sum has no row") }
+                let (version, newest): (Int?, Int64?) = try (row.value("newest"), row.value("newest_id"))
                 return try Model(
-                    name: row.value("name"), revisions: row.value("revisions"), version: row.value("newest"),
+                    name: row.value("name"), revisions: row.value("revisions"), version: version,
                     bytes: row.value("bytes") ?? 0,
                     tensors: row.value("tensor_count") ?? 0, layers: row.value("layer_count") ?? 0,
                     refs: refs[id] ?? [],
                     pinned: pinned.contains(id), modified: row.value("created_at") ?? row.value("model_created_at"),
                     lastAccess: uses.value("last") ?? row.value("model_created_at"),
-                    accesses: uses.value("count") ?? 0)
+                    accesses: uses.value("count") ?? 0,
+                    partial: version == nil ? nil : newest.flatMap { try RevisionTable.partialReason(of: $0, db) })
             }
         }
     }
@@ -100,11 +102,12 @@ extension Store {
     /// Removes a pin.
     ///
     /// - Returns: the revision's name, and whether it was pinned.
-    /// - Throws: ``StorageError/notFound(kind:name:detail:)``.
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)``; ``StorageError/ambiguous(name:matches:)`` for a name that
+    ///   means several revisions.
     @discardableResult
     public func unpin(_ revision: String) throws -> (name: String, wasPinned: Bool) {
         try change().commit { db in
-            let row = try RevisionRow.find(revision, db)
+            let row = try RevisionRow.find(revision, isExact: true, db)
             return ((row.name, try PinTable.unpin(row.id, db)), [row.model])
         }
     }

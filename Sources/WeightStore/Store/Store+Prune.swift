@@ -4,7 +4,7 @@ import Support
 
 extension Store {
     /// Removes revisions by rule. Revisions that a ref names are not candidates, unless the rule includes them; the one
-    /// that `main` names never is. Pinned revisions and revisions in use are skipped, and listed in
+    /// that `main` names never is. Nor are others of the same commit: the ref means the fullest of them. Pinned revisions and revisions in use are skipped, and listed in
     /// ``RemovalSummary/kept``. Models stay, so that version numbers are not used twice.
     ///
     /// - Parameters:
@@ -23,8 +23,9 @@ extension Store {
                 revision.version IS NOT NULL
                 AND (:models IS NULL OR model.name GLOB :models)
                 AND NOT EXISTS (
-                      SELECT 1 FROM ref
-                      WHERE ref.revision_id = revision.id AND (ref.name = 'main' OR NOT :referenced))
+                      SELECT 1 FROM ref JOIN revision AS named ON named.id = ref.revision_id
+                      WHERE ref.model_id = revision.model_id AND named.commit_id = revision.commit_id
+                            AND (ref.name = 'main' OR NOT :referenced))
                 AND (:before IS NULL OR max(revision.last_access, revision.created_at) < :before)
                 AND (:keep IS NULL OR revision.version NOT IN (
                       SELECT newer.version FROM revision AS newer

@@ -1,5 +1,6 @@
 import GRDB
 import Storage
+import Support
 
 extension Store {
     /// Finds a revision, counts a use of it, and holds it as long as the returned value lives.
@@ -9,8 +10,21 @@ extension Store {
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``, ``StorageError/ambiguous(name:matches:)``.
     public func revision(_ name: String) throws -> Revision {
         let revision = try heldRevision(name)
+        try noteLocalVersion(name, revision)
         accesses.revision(revision.id)
         return revision
+    }
+
+    /// Reports that `v3` was read as a version of this store, where the hub of the model may have a tag of that name.
+    private func noteLocalVersion(_ name: String, _ revision: Revision) throws {
+        guard let version = revision.version, name.hasByteSuffix("@v\(version)") else { return }
+        let isDoubtful = try catalog.read { db in
+            try RevisionRow.isLocalName(name, db) && RevisionTable.isOfHub(revision.id, db)
+        }
+        if isDoubtful {
+            logger.notice(
+                "\(name): the store has no ref v\(version), so this is its version \(version), @~\(version)")
+        }
     }
 
     /// As `revision`, without counting a use.

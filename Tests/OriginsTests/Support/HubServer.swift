@@ -49,13 +49,23 @@ final class HubServer: Sendable {
     }
 
     /// Sets the faults, and clears the recorded requests.
-    func set(_ faults: [Fault] = [], page: Int = 1000, token: String? = nil) throws {
+    ///
+    /// - Parameters:
+    ///   - tags: further names of the only commit.
+    ///   - renamed: the new names of repositories, by their old names.
+    func set(
+        _ faults: [Fault] = [], page: Int = 1000, token: String? = nil, tags: [String] = [],
+        renamed: [String: String] = [:]
+    ) throws {
         struct Control: Encodable {
             let faults: [Fault]
             let page: Int
             let token: String?
+            let tags: [String]
+            let renamed: [String: String]
         }
-        let body = try JSONEncoder().encode(Control(faults: faults, page: page, token: token))
+        let body = try JSONEncoder().encode(
+            Control(faults: faults, page: page, token: token, tags: tags, renamed: renamed))
         try HTTP.post("\(url)/control", body)
     }
 
