@@ -162,7 +162,7 @@ import WeightStore
         let fixture = try HubFixture()
         try fixture.hub.set(token: "hf_topsecret")
         let refused = #expect(throws: FetchError.self) { try fixture.store("none").pullBlocking(fixture.request()) }
-        guard case .unauthorized(_, 401, _) = refused else { return #expect(Bool(false), "\(refused!)") }
+        guard case .unauthorized(_, 401, _, _) = refused else { return #expect(Bool(false), "\(refused!)") }
         let wrong = #expect(throws: FetchError.self) {
             try fixture.store("wrong", token: "hf_wrong").pullBlocking(fixture.request())
         }

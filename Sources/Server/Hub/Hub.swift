@@ -1,5 +1,6 @@
 import Foundation
 import Hummingbird
+import Support
 import WeightStore
 import WireFormats
 
@@ -7,9 +8,11 @@ import WireFormats
 struct Hub: Sendable {
     let store: Store
     let threads: BlockingThreads
-    /// For bytes of files, which may wait for a fetch: separate threads, so that no other request waits behind it.
+    /// For bytes of files that are stored: a slow disk delays no other request.
     let readers: BlockingThreads
     let pulls: PullGate
+    /// For bytes that are not stored.
+    let fetches: ByteFetches
     /// The most entries of a list in one response.
     let pageEntries: Int
     let names = ObjectNames()
@@ -20,20 +23,38 @@ struct Hub: Sendable {
         let commit: String
         /// Seconds since 1970.
         let created: Int
+
+        /// Whether the commit is a hub's: that of a revision from elsewhere begins its digest.
+        var isFromHub: Bool { !revision.digest.hex.hasBytePrefix(commit) }
     }
 
-    /// Finds and holds a revision; a missing one is pulled.
+    /// Finds and holds a revision; a missing one is pulled. A ref that names a commit of the hub follows the upstream.
     ///
     /// - Parameter name: a ref, a version or a commit. `main` and nil are the last version if there is no ref `main`.
     func hold(_ model: String, _ name: String?) async throws -> Held {
+        let held: Held
         do {
-            return try await find(model, name)
+            held = try await find(model, name)
         } catch {
-            guard [.noModel, .noRevision].contains(HubError(error)),
-                try await pulls.pull(model: model, revision: name ?? "main")
-            else { throw error }
+            let local = HubError(error)
+            guard [.noModel, .noRevision].contains(local) else { throw error }
+            do {
+                guard try await pulls.pull(model: model, revision: name ?? "main") else { throw error }
+            } catch FetchError.notFound("model", _, _) where local == .noRevision {
+                // The model is in this store alone.
+                throw error
+            }
             return try await find(model, name)
         }
+        guard held.isFromHub, name.map(Self.isRef) ?? true,
+            await pulls.hasMoved(name ?? "main", of: model, from: held.commit)
+        else { return held }
+        return try await find(model, name)
+    }
+
+    /// Whether a name of a revision may be a ref of the upstream: not a commit, not an exact version.
+    private static func isRef(_ name: String) -> Bool {
+        !CommitName.isValid(name) && !name.hasBytePrefix("~")
     }
 
     private func find(_ model: String, _ name: String?) async throws -> Held {

@@ -1,0 +1,105 @@
+import Logging
+import Origins
+import Support
+import Synchronization
+import WeightStore
+
+/// The pulls behind requests for what the store lacks, and the refs behind an upstream.
+///
+/// Concurrent pulls of the same revision or file are one. What the upstream denies or does not have is remembered for some
+/// seconds, so that many requests for a mistyped name are one request to the upstream.
+final class PullGate: Sendable {
+    private struct Key: Hashable {
+        let model: ByteText
+        let revision: ByteText
+        var path: ByteText?
+    }
+
+    /// What the upstream has refused.
+    private struct Refusal {
+        let error: FetchError
+        let end: ContinuousClock.Instant
+    }
+
+    /// The time for which a refusal is remembered.
+    private static let refusalTime = Duration.seconds(5)
+    /// The most refusals that are remembered.
+    private static let mostRefusals = 4096
+
+    /// The counters of this gate, and of all other fetches.
+    let metrics: FetchMetrics
+    private let source: (any PullThrough)?
+    private let gate: FetchGate<Key, Bool>
+    private let refs: RefRevalidator?
+    private let refusals = Mutex<[Key: Refusal]>([:])
+
+    init(_ source: (any PullThrough)?, _ metrics: FetchMetrics, logger: Logger) {
+        self.source = source
+        self.metrics = metrics
+        // A pull of many files takes longer than clients wait: they repeat their request, and join the same pull.
+        gate = FetchGate(.init(total: 16, perModel: 4, linger: .seconds(30)), metrics)
+        refs = source.flatMap { source in
+            source.revalidationInterval.map { RefRevalidator(source, interval: $0, metrics, logger: logger) }
+        }
+    }
+
+    /// - Throws: ``FetchError``: the source's refusal; other errors of the pull.
+    func pull(model: String, revision: String) async throws -> Bool {
+        guard let source else { return false }
+        let key = Key(model: ByteText(model), revision: ByteText(revision))
+        if let refusal = refusal(of: key) {
+            metrics.remembered.add(1)
+            throw refusal
+        }
+        do {
+            let isFound = try await gate.value(of: key, model: model) {
+                try await source.pull(model: model, revision: revision)
+            }
+            if isFound { await refs?.noteCurrent(model, revision) }
+            return isFound
+        } catch let error as FetchError where error.isRefusal {
+            remember(error, of: key)
+            throw error
+        }
+    }
+
+    func pull(file path: String, model: String, revision: String) async throws -> Bool {
+        guard let source else { return false }
+        let key = Key(model: ByteText(model), revision: ByteText(revision), path: ByteText(path))
+        return try await gate.value(of: key, model: model) {
+            try await source.pull(file: path, model: model, revision: revision)
+        }
+    }
+
+    /// Whether a ref names another commit by now, whose revision has been added. Waits briefly for the upstream.
+    func hasMoved(_ ref: String, of model: String, from commit: String) async -> Bool {
+        await refs?.hasMoved(ref, of: model, from: commit) ?? false
+    }
+
+    private func refusal(of key: Key) -> FetchError? {
+        refusals.withLock { refusals in
+            guard let refusal = refusals[key] else { return nil }
+            if refusal.end > .now { return refusal.error }
+            refusals[key] = nil
+            return nil
+        }
+    }
+
+    private func remember(_ error: FetchError, of key: Key) {
+        refusals.withLock { refusals in
+            if refusals.count >= Self.mostRefusals { refusals = refusals.filter { $0.value.end > .now } }
+            if refusals.count >= Self.mostRefusals { refusals = [:] }
+            refusals[key] = Refusal(error: error, end: .now + Self.refusalTime)
+        }
+    }
+}
+
+extension FetchError {
+    /// Whether the upstream has answered that it does not have, or denies, what was requested.
+    fileprivate var isRefusal: Bool {
+        switch self {
+        case .notFound, .unauthorized: true
+        default: false
+        }
+    }
+}
