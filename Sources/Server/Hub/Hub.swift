@@ -46,10 +46,12 @@ struct Hub: Sendable {
             }
             return try await find(model, name)
         }
-        guard held.isFromHub, name.map(Self.isRef) ?? true,
-            await pulls.hasMoved(name ?? "main", of: model, from: held.commit)
-        else { return held }
-        return try await find(model, name)
+        guard held.isFromHub, name.map(Self.isRef) ?? true else { return held }
+        let ref = name ?? "main"
+        let hasMoved = try await pulls.hasMoved(ref, of: model, from: held.commit) { [store, threads] in
+            try await threads.run { try store.timeSinceChange(of: ref, model: model) }
+        }
+        return hasMoved ? try await find(model, name) : held
     }
 
     /// Whether a name of a revision may be a ref of the upstream: not a commit, not an exact version.

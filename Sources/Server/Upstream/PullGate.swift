@@ -72,8 +72,12 @@ final class PullGate: Sendable {
     }
 
     /// Whether a ref names another commit by now, whose revision has been added. Waits briefly for the upstream.
-    func hasMoved(_ ref: String, of model: String, from commit: String) async -> Bool {
-        await refs?.hasMoved(ref, of: model, from: commit) ?? false
+    ///
+    /// - Parameter age: the time since the ref was set in the store, if it was.
+    func hasMoved(
+        _ ref: String, of model: String, from commit: String, age: @escaping @Sendable () async throws -> Duration?
+    ) async throws -> Bool {
+        try await refs?.hasMoved(ref, of: model, from: commit, age: age) ?? false
     }
 
     private func refusal(of key: Key) -> FetchError? {

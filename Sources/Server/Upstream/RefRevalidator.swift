@@ -53,8 +53,16 @@ actor RefRevalidator {
     }
 
     /// Whether the upstream's commit of a ref is another one than the store's, and its revision has been added.
-    func hasMoved(_ ref: String, of model: String, from commit: String) async -> Bool {
+    ///
+    /// - Parameter age: the time since the ref was set in the store, if it was: a pull, an import or a person has then
+    ///   said what it names.
+    func hasMoved(
+        _ ref: String, of model: String, from commit: String, age: @Sendable () async throws -> Duration?
+    ) async throws -> Bool {
         let key = Key(model: ByteText(model), ref: ByteText(ref))
+        if states[key] == nil, let age = try await age(), states[key] == nil {
+            states[key] = State(due: .now + (interval - age))
+        }
         let known = states[key] ?? State()
         if known.wait == nil, known.due <= .now { begin(key, commit) }
         await states[key]?.wait?.value
