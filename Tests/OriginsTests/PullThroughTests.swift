@@ -59,7 +59,8 @@ import WeightStore
                 Issue.record("\(refused.map { "\($0)" } ?? "")")
                 continue
             }
-            #expect(try fixture.hub.requests().count == 2)
+            // Remembered for some seconds.
+            #expect(try fixture.hub.requests().count <= 2)
         }
 
         // The token is right for the listing. Then the upstream takes it back, and then it lacks the file.

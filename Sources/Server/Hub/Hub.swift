@@ -51,7 +51,7 @@ struct Hub: Sendable {
         let hasMoved = try await pulls.hasMoved(ref, of: model, from: held.commit) { [store, threads] in
             try await threads.run { try store.timeSinceChange(of: ref, model: model) }
         }
-        return hasMoved ? try await find(model, name) : held
+        return try await hasMoved ? find(model, name) : held
     }
 
     /// Whether a name of a revision may be a ref of the upstream: not a commit, not an exact version.

@@ -60,8 +60,8 @@ actor RefRevalidator {
         _ ref: String, of model: String, from commit: String, age: @Sendable () async throws -> Duration?
     ) async throws -> Bool {
         let key = Key(model: ByteText(model), ref: ByteText(ref))
-        if states[key] == nil, let age = try await age(), states[key] == nil {
-            states[key] = State(due: .now + (interval - age))
+        if states[key] == nil, let passed = try await age(), states[key] == nil {
+            states[key] = State(due: .now + (interval - passed))
         }
         let known = states[key] ?? State()
         if known.wait == nil, known.due <= .now { begin(key, commit) }

@@ -12,6 +12,10 @@ final class HubServer: Sendable {
         let place: String
         /// The header `Authorization`.
         let token: String?
+        /// The header `If-None-Match`.
+        let tag: String?
+        /// Whether the fault `hold` has seen the client go.
+        let gone: Bool
     }
 
     struct Fault: Encodable {
@@ -49,13 +53,19 @@ final class HubServer: Sendable {
     }
 
     /// Sets the faults, and clears the recorded requests.
-    func set(_ faults: [Fault] = [], page: Int = 1000, token: String? = nil) throws {
+    ///
+    /// - Parameter targets: the directories to which the ref main of models has moved.
+    func set(
+        _ faults: [Fault] = [], page: Int = 1000, token: String? = nil, targets: [String: String] = [:]
+    ) throws {
         struct Control: Encodable {
             let faults: [Fault]
             let page: Int
             let token: String?
+            let targets: [String: String]
         }
-        let body = try JSONEncoder().encode(Control(faults: faults, page: page, token: token))
+        let body = try JSONEncoder().encode(
+            Control(faults: faults, page: page, token: token, targets: targets))
         try HTTP.post("\(url)/control", body)
     }
 
