@@ -89,7 +89,8 @@ import WeightStore
     func stalled() throws {
         let fixture = try HubFixture()
         try fixture.model.tuned(seed: 5).write(to: fixture.directory("own"))
-        #expect(try fixture.tool("middle").run(["import", fixture.directory("own"), "--name", "own/model"]).status == 0)
+        #expect(
+            try fixture.tool("middle").run(["import", fixture.directory("own"), "--name", "own/model"]).status == 0)
         let server = try serve(fixture)
         #expect(try get("\(server.url)/api/models/org/model/revision/main").status == 200)
         try fixture.hub.set([.init("hold", "^/org/model/model.safetensors", times: 1_000_000)])
