@@ -47,7 +47,7 @@ final class PullGate: Sendable {
     func pull(model: String, revision: String) async throws -> Bool {
         guard let source else { return false }
         let key = Key(model: ByteText(model), revision: ByteText(revision))
-        if let refusal = refusal(of: key) {
+        if let refusal = remembered(key) {
             metrics.remembered.add(1)
             throw refusal
         }
@@ -80,7 +80,7 @@ final class PullGate: Sendable {
         try await refs?.hasMoved(ref, of: model, from: commit, age: age) ?? false
     }
 
-    private func refusal(of key: Key) -> FetchError? {
+    private func remembered(_ key: Key) -> FetchError? {
         refusals.withLock { refusals in
             guard let refusal = refusals[key] else { return nil }
             if refusal.end > .now { return refusal.error }

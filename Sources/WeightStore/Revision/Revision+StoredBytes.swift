@@ -86,10 +86,11 @@ extension Revision {
         var passed: [ContentDigest: MemoryFile] = [:]
         if let lost, let digest = lost.lostBlob { passed[digest] = try store.recover(from: lost, work) }
         var stored = try stored(fetched, range)
-        if !stored.lost.isEmpty {
-            for (digest, lost) in stored.lost where passed[digest] == nil {
-                passed[digest] = try store.recover(from: lost.error, work)
-            }
+        // A shard may be evicted again while another one is fetched.
+        for _ in 0..<Self.mostRounds {
+            let absent = stored.lost.filter { passed[$0.key] == nil }
+            if absent.isEmpty { break }
+            for (digest, lost) in absent { passed[digest] = try store.recover(from: lost.error, work) }
             stored = try self.stored(fetched, range)
         }
         if let lost = stored.lost.first(where: { passed[$0.key] == nil }) { throw lost.value.error }
@@ -97,6 +98,9 @@ extension Revision {
         let runs = stored.runs.map { run in passed[run.digest].map { run.at($0.path) } ?? run }
         return try StoredBytes(range, runs: runs, hold: hold, memory: Array(passed.values), recovery: recovery)
     }
+
+    /// How often the missing shards of a range are fetched before the read fails.
+    private static let mostRounds = 3
 
     private func countAccess(to shards: [(id: Int64, offset: Int)], _ range: Range<Int>, _ continues: Bool) {
         store.accesses.shards(Set(shards.filter { !continues || $0.offset >= range.lowerBound }.map(\.id)))
