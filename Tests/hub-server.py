@@ -5,10 +5,15 @@
     Tests/hub-server.py --tree ROOT OUT CDN   writes the same as files for a web server that redirects to CDN
 
 Files of 100,000 bytes or more are in LFS: a request to the hub is redirected to the content network, with a
-required signature. `POST /control` accepts {"faults": […], "page": N, "token": T, "tags": [names of the only commit],
-"renamed": {old name: new name}}; `GET /control` returns the requests and the bytes sent. A fault: {"match": regular expression on the path, "kind": …, "times": N, "after": bytes}.
+required signature. `POST /control` accepts {"faults": […], "page": N, "token": T}; `GET /control` returns the
+requests and the bytes sent. A fault: {"match": regular expression on the path, "kind": …, "times": N, "after": bytes}.
+
+"tags": [name, …] are further names of the commit of main, and "renamed": {old name: new name} redirects repositories.
+"targets": {"org/model": "org/next"} moves the ref main of a model to the files of another directory; the commits that it
+had before stay. The answer to a request for a revision has an entity tag. The fault "down" closes the connection without
+an answer, and "hold" answers only when the client has gone, which is recorded as "gone".
 """
-import hashlib, json, os, re, socket, struct, sys, threading, time
+import hashlib, json, os, re, select, socket, struct, sys, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
@@ -23,7 +28,7 @@ def digests(path):
 
 class Repository:
     def __init__(self, root, name):
-        self.path = os.path.join(root, name)
+        self.path, self.name = os.path.join(root, name), name
         self.files = []
         for directory, _, names in sorted(os.walk(self.path)):
             for file in sorted(names):
@@ -40,13 +45,20 @@ class Hub:
     def __init__(self, root):
         self.root, self.lock = root, threading.Lock()
         self.faults, self.log, self.page, self.token, self.repositories = [], [], 1000, None, {}
-        self.tags, self.renamed = [], {}
+        self.tags, self.renamed, self.targets, self.commits = [], {}, {}, {}
 
     def repository(self, name):
         with self.lock:
             if name not in self.repositories and os.path.isdir(os.path.join(self.root, name)):
                 self.repositories[name] = Repository(self.root, name)
             return self.repositories.get(name)
+
+    def revision(self, name, text):
+        """The files that a ref or a commit of a model names."""
+        main = self.repository(self.targets.get(name, name))
+        with self.lock:
+            self.commits.setdefault(name, {})[main.commit] = main
+            return main if text in ("main", "refs/pr/1", *self.tags) else self.commits[name].get(text)
 
     def fault(self, path):
         with self.lock:
@@ -85,7 +97,8 @@ class Handler(BaseHTTPRequestHandler):
             hub.page = control.get("page", 1000)
             hub.token = control.get("token")
             hub.tags, hub.renamed = control.get("tags") or [], control.get("renamed") or {}
-            hub.log, hub.repositories = [], {}
+            hub.targets = control.get("targets") or {}
+            hub.log, hub.repositories, hub.commits = [], {}, hub.commits if hub.targets else {}
         self.json({})
 
     def do_GET(self):
@@ -95,7 +108,8 @@ class Handler(BaseHTTPRequestHandler):
                 return self.json(hub.log)
         self.entry = {
             "path": unquote(url.path), "range": self.headers.get("Range"), "bytes": 0,
-            "place": "cdn" if self.server.is_cdn else "hub", "token": self.headers.get("Authorization")}
+            "place": "cdn" if self.server.is_cdn else "hub", "token": self.headers.get("Authorization"),
+            "tag": self.headers.get("If-None-Match"), "gone": False}
         with hub.lock:
             hub.log.append(self.entry)
         self.answer(url, hub.fault(unquote(url.path)))
@@ -110,6 +124,13 @@ class Handler(BaseHTTPRequestHandler):
             return self.send(302, b"", {"Location": self.path})
         if kind == "redirect":
             return self.send(302, b"", {"Location": fault["location"]})
+        if kind == "down":
+            self.close_connection = True
+            return self.connection.shutdown(socket.SHUT_RDWR)
+        if kind == "hold":
+            select.select([self.connection], [], [])
+            self.entry["gone"] = self.close_connection = True
+            return
         if kind == "stall":
             time.sleep(fault.get("seconds", 5))
         if self.server.is_cdn:
@@ -124,24 +145,29 @@ class Handler(BaseHTTPRequestHandler):
                 location = f"{match[1] or ''}/{new}{match[3]}" + (f"?{url.query}" if url.query else "")
                 return self.send(307, b"", {"Location": location})
         if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/(revision|tree)/([^/]+)", url.path):
-            repository = hub.repository(match[1])
-            if not repository:
+            if not hub.repository(match[1]):
                 return self.no("RepoNotFound")
-            if unquote(match[3]) not in ("main", "refs/pr/1", repository.commit, *hub.tags):
+            repository = hub.revision(match[1], unquote(match[3]))
+            if not repository:
                 return self.no("RevisionNotFound")
             if match[2] == "revision":
-                return self.json({"id": match[1], "sha": repository.commit})
+                tag = {"ETag": f'W/"{repository.commit}"'}
+                if self.headers.get("If-None-Match") == tag["ETag"]:
+                    self.send_response(304)
+                    self.send_header("ETag", tag["ETag"])
+                    return self.end_headers()
+                return self.json({"id": match[1], "sha": repository.commit}, tag)
             start = int(parse_qs(url.query).get("cursor", ["0"])[0])
             more = start + hub.page < len(repository.files)
             link = f'<http://127.0.0.1:{hub.port}{url.path}?recursive=true&cursor={start + hub.page}>; rel="next"'
             return self.json(repository.files[start : start + hub.page], {"Link": link} if more else {})
         if match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", unquote(url.path)):
-            repository = hub.repository(match[1])
-            entry = repository and next((f for f in repository.files if f["path"] == match[3]), None)
-            if not entry or match[2] != repository.commit:
+            repository = hub.repository(match[1]) and hub.revision(match[1], match[2])
+            entry = repository and match[2] == repository.commit and next((f for f in repository.files if f["path"] == match[3]), None)
+            if not entry:
                 return self.no("EntryNotFound")
             if "lfs" in entry:
-                location = f"http://localhost:{hub.cdn_port}/{quote(match[1])}/{quote(match[3])}?signature=secret{time.time()}"
+                location = f"http://localhost:{hub.cdn_port}/{quote(repository.name)}/{quote(match[3])}?signature=secret{time.time()}"
                 return self.send(302, b"", {"Location": location, "X-Repo-Commit": repository.commit})
             return self.file(repository, match[3], fault)
         self.no("EntryNotFound")

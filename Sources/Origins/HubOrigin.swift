@@ -119,11 +119,11 @@ public final class HubOrigin: ModelOrigin {
         case "RepoNotFound": return .notFound(what: "model", url: address.name, status: answer.status)
         case "RevisionNotFound": return .notFound(what: "revision", url: address.name, status: answer.status)
         case "EntryNotFound": return .notFound(what: "file", url: address.name, status: answer.status)
-        case "GatedRepo": return .unauthorized(url: address.name, status: answer.status, message: message)
         default:
             // The hub answers 401 for a model that does not exist, so as not to reveal private ones.
-            return answer.status == 401 || answer.status == 403
-                ? .unauthorized(url: address.name, status: answer.status, message: message) : nil
+            return answer.status == 401 || answer.status == 403 || code == "GatedRepo"
+                ? .unauthorized(
+                    url: address.name, status: answer.status, message: message, code: String(code.prefix(100))) : nil
         }
     }
 }

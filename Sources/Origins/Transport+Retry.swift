@@ -221,6 +221,7 @@ private struct RetryBackoff {
     private let options: TransportOptions
     private let work: Work
     private var failures = 0
+    private let start = ContinuousClock.now
 
     init(_ options: TransportOptions, _ work: Work) {
         self.options = options
@@ -235,11 +236,11 @@ private struct RetryBackoff {
     /// - Throws: the failure, if there is no next attempt.
     mutating func wait(_ failure: Failure) throws {
         failures += 1
-        guard failures < options.attempts, failure.retryAfter ?? 0 <= options.maximumRetryAfterSeconds else {
-            throw failure.error.after(attempts: failures)
-        }
-        if failure.isImmediate { return }
-        let delay = max(options.delay(after: failures), failure.retryAfter ?? 0)
+        let delay = failure.isImmediate ? 0 : max(options.delay(after: failures), failure.retryAfter ?? 0)
+        let passed = (ContinuousClock.now - start) / .seconds(1)
+        guard failures < options.attempts, failure.retryAfter ?? 0 <= options.maximumRetryAfterSeconds,
+            passed + delay < options.maximumRetrySeconds
+        else { throw failure.error.after(attempts: failures) }
         let end = ContinuousClock.now + .seconds(delay)
         while ContinuousClock.now < end {
             if work.isCancelled { throw CancellationError() }

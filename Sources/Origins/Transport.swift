@@ -46,7 +46,7 @@ package final class Transport: Sendable {
         configuration.timeout = .init(
             connect: .nanoseconds(Int64(Int(saturating: options.connectSeconds * 1e9))),
             read: .nanoseconds(Int64(Int(saturating: options.idleSeconds * 1e9))))
-        configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 32
+        configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = options.connectionsPerHost
         configuration.connectionPool.retryConnectionEstablishment = false
         return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     }

@@ -16,6 +16,11 @@ public struct TransportOptions: Sendable {
     public var maximumDelaySeconds = 30.0
     /// The longest wait that a server may request (Retry-After); a request that would have to wait longer fails.
     public var maximumRetryAfterSeconds = 300.0
+    /// Seconds after the first attempt at which a request is no longer repeated, whether or not it received bytes.
+    public var maximumRetrySeconds = 600.0
+    /// The most connections to one host. More than the callers use at a time: requests that stall must not keep those of
+    /// other files from connecting.
+    var connectionsPerHost = 512
     /// Seconds of a request before its rate is checked.
     var rateCheckSeconds = 10.0
     /// A request slower than this many bytes per second after its first ten seconds is abandoned as stalled; 0 for no

@@ -13,6 +13,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     typealias OutboundOut = HTTPResponsePart
 
     let window = SendWindow()
+    let presence = ClientPresence()
     private let isEncrypted: Bool
     private let requestTime: TimeAmount
     private let stallTime: TimeAmount
@@ -58,7 +59,15 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         stop()
+        presence.leave()
         context.fireChannelInactive()
+    }
+
+    /// A client that has closed only its sending side cannot be told from one that has disconnected, until bytes are sent
+    /// to it. As for other proxies, it has disconnected: fetches for it end. Responses from stored bytes are sent.
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if let event = event as? ChannelEvent, event == .inputClosed { presence.leave() }
+        context.fireUserInboundEventTriggered(event)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) { stop() }

@@ -14,8 +14,9 @@ import WeightStore
 ///
 /// **The path of a request**: with a certificate, `TLSChannel` decrypts; `ConnectionGuard` watches the connection;
 /// `Responder` checks the token, parses the `Route`, and writes the log and the metrics; `Hub` answers Hub clients,
-/// `Peers` other stores, `OperatorPages` the operator. Every blocking call runs on `BlockingThreads`. `StoredBytes` reads a
-/// piece while the previous one is sent, so a slow client costs two pieces of memory, and no thread.
+/// `Peers` other stores, `OperatorPages` the operator. Every blocking call runs on `BlockingThreads`, and what an origin may
+/// delay runs on threads of a `FetchGate`, so that it delays no stored bytes. `StoredBytes` reads a piece while the previous
+/// one is sent, so a slow client costs two pieces of memory, and no thread.
 ///
 /// The server writes only access counts to the store. A ``PullThrough`` fetches models and files that the store lacks.
 public final class HubServer: Sendable {
@@ -38,7 +39,7 @@ public final class HubServer: Sendable {
     ) throws {
         let threads = BlockingThreads(count: 16)
         responder = Responder(
-            store, options, threads: threads, readers: BlockingThreads(count: 32), pulls: PullGate(pullThrough),
+            store, options, threads: threads, readers: BlockingThreads(count: 32), pullThrough: pullThrough,
             inFlight: inFlight, logger: logger)
         flush = AccessFlush(store: store, threads: threads)
         renewal = options.certificate.map { CertificateRenewal(certificate: $0, threads: threads, logger: logger) }

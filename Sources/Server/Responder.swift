@@ -2,6 +2,7 @@ import HTTPTypes
 import Hummingbird
 import Logging
 import NIOCore
+import Origins
 import Support
 import Synchronization
 import WeightStore
@@ -17,13 +18,16 @@ struct Responder: HTTPResponder {
     private let logger: Logger
 
     init(
-        _ store: Store, _ options: ServerOptions, threads: BlockingThreads, readers: BlockingThreads, pulls: PullGate,
-        inFlight: (any InFlightFetches)?, logger: Logger
+        _ store: Store, _ options: ServerOptions, threads: BlockingThreads, readers: BlockingThreads,
+        pullThrough: (any PullThrough)?, inFlight: (any InFlightFetches)?, logger: Logger
     ) {
         metrics = Metrics()
-        hub = Hub(store: store, threads: threads, readers: readers, pulls: pulls, pageEntries: options.pageEntries)
+        let fetches = FetchMetrics()
+        hub = Hub(
+            store: store, threads: threads, readers: readers, pulls: PullGate(pullThrough, fetches, logger: logger),
+            fetches: ByteFetches(store, fetches), pageEntries: options.pageEntries)
         peers = Peers(store: store, threads: threads, readers: readers, inFlight: inFlight)
-        operation = OperatorPages(store: store, threads: threads, metrics: metrics)
+        operation = OperatorPages(store: store, threads: threads, metrics: metrics, fetches: fetches)
         currentToken = Shared(Mutex(options.token))
         self.logger = logger
     }
@@ -37,7 +41,7 @@ struct Responder: HTTPResponder {
         let line = AccessLine(request, peer: context.peer, logger: logger)
         let answer: Answer
         do {
-            answer = try await self.answer(request)
+            answer = try await ConnectionContext.$current.withValue(context) { try await self.answer(request) }
         } catch {
             let failure = HubError(error)
             answer = Answer(failure)
@@ -122,6 +126,9 @@ struct Responder: HTTPResponder {
 
 /// The connection on which a request arrived.
 struct ConnectionContext: InitializableFromSource {
+    /// That of the request that the current task answers. Fetches end when its client disconnects.
+    @TaskLocal static var current: ConnectionContext?
+
     private let channel: any Channel
 
     init(source: ApplicationRequestContextSource) { channel = source.channel }
@@ -133,5 +140,16 @@ struct ConnectionContext: InitializableFromSource {
         try await channel.eventLoop.submit { [channel] in
             try channel.pipeline.syncOperations.handler(type: ConnectionGuard.self).window
         }.get()
+    }
+
+    /// - Throws: ``HubError/clientGone`` if the connection is closed.
+    func presence() async throws -> ClientPresence {
+        do {
+            return try await channel.eventLoop.submit { [channel] in
+                try channel.pipeline.syncOperations.handler(type: ConnectionGuard.self).presence
+            }.get()
+        } catch {
+            throw HubError.clientGone
+        }
     }
 }

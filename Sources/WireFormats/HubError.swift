@@ -6,8 +6,9 @@ package enum HubError: Error, Equatable {
     case badRequest(String)
     /// The token is missing or wrong.
     case unauthorized(isMissing: Bool)
-    /// The upstream hub requires a token of the server, or rejects it: 401 or 403. Another request gets the same answer.
-    case upstreamDenied(status: Int)
+    /// The upstream hub requires a token of the server, or rejects it: its status, 401 or 403, its name of the reason, and
+    /// its message. Another request gets the same answer.
+    case upstreamDenied(status: Int, code: String?, message: String)
     case noPage
     case noModel
     case noRevision
@@ -24,6 +25,8 @@ package enum HubError: Error, Equatable {
     case unavailable(String)
     /// The bytes are being fetched.
     case underWay
+    /// The client closed its connection before the response.
+    case clientGone
     case failed
 
     /// Maps an error of the store or of a pull to a response.
@@ -44,7 +47,12 @@ package enum HubError: Error, Equatable {
         case .storage(.damaged): self = .unavailable("some of the bytes are damaged")
         case .storage(.busy): self = .unavailable("the store is busy")
         case .cancelled: self = .unavailable("the server is stopping")
-        case .fetch(.unauthorized(_, let status, _)): self = .upstreamDenied(status: status)
+        case .fetch(.unauthorized(_, let status, let message, let code)):
+            self = .upstreamDenied(
+                status: status, code: code.isEmpty ? nil : Self.word(code), message: Self.text(message))
+        // A hub may answer 401 for a model that does not exist.
+        case .fetch(.notFound("model", _, let status?)) where status == 401 || status == 403:
+            self = .upstreamDenied(status: status, code: "RepoNotFound", message: "")
         case .fetch(.notFound("model", _, _)): self = .noModel
         case .fetch(.commitGone): self = .partial(reason: Self.commitGone)
         case .fetch(.notFound("revision", _, _)): self = .noRevision
@@ -59,9 +67,19 @@ package enum HubError: Error, Equatable {
     /// Why it is not known whether files of a revision are missing.
     package static let upstreamFailed = "the upstream hub, which may have more files, did not answer"
 
+    /// Another server's text, without characters that a header field or JSON would have to escape.
+    private static func text(_ text: String) -> String {
+        String(
+            String.UnicodeScalarView(
+                text.unicodeScalars.prefix(200).map { 0x20...0x7E ~= $0.value && $0 != "\"" && $0 != "\\" ? $0 : " " }))
+    }
+
+    private static func word(_ text: String) -> String { Self.text(text).filter { $0 != " " } }
+
     /// The Hub's name of the error, by which its client selects the exception.
     package var code: String? {
         switch self {
+        case .upstreamDenied(_, let code, _): code
         case .noModel: "RepoNotFound"
         case .noRevision: "RevisionNotFound"
         case .noFile, .partial: "EntryNotFound"
@@ -74,6 +92,7 @@ package enum HubError: Error, Equatable {
         case .badRequest(let reason): "Bad request: \(reason)"
         case .unauthorized(isMissing: true): "A token is required (Authorization: Bearer)"
         case .unauthorized(isMissing: false): "Invalid credentials in Authorization header"
+        case .upstreamDenied(_, _, let message) where !message.isEmpty: message
         case .upstreamDenied: "The upstream hub denied access: this server has no token that can read the model"
         case .noPage: "Not found"
         case .noModel: "Repository not found"
@@ -85,6 +104,7 @@ package enum HubError: Error, Equatable {
         case .range(let bytes): "The range selects none of the \(bytes) bytes"
         case .unavailable(let reason): "Not available: \(reason)"
         case .underWay: "The bytes are being fetched: try again"
+        case .clientGone: "The client closed its connection"
         case .failed: "Internal error; the server's log has the reason"
         }
     }

@@ -71,6 +71,18 @@ import WeightStore
         }
     }
 
+    @Test("a request whose every attempt receives some bytes is not repeated for ever")
+    func endlessRetries() throws {
+        let fixture = try HubFixture()
+        let store = try fixture.store(retrySeconds: 0.2)
+        try store.pullBlocking(fixture.request(.nothing))
+        var fault = HubServer.Fault("reset", times: 1_000_000)
+        fault.after = 100
+        try fixture.hub.set([fault])
+        let error = #expect(throws: FetchError.self) { try store.pullBlocking(fixture.request()) }
+        guard case .disconnected = error else { return #expect(Bool(false), "\(error.map { "\($0)" } ?? "")") }
+    }
+
     @Test("a permanent failure is an error with the URL, the status and the expectation")
     func lasting() throws {
         let cases: [(HubServer.Fault, (FetchError) -> Bool)] = [
@@ -162,7 +174,7 @@ import WeightStore
         let fixture = try HubFixture()
         try fixture.hub.set(token: "hf_topsecret")
         let refused = #expect(throws: FetchError.self) { try fixture.store("none").pullBlocking(fixture.request()) }
-        guard case .unauthorized(_, 401, _) = refused else { return #expect(Bool(false), "\(refused!)") }
+        guard case .unauthorized(_, 401, _, _) = refused else { return #expect(Bool(false), "\(refused!)") }
         let wrong = #expect(throws: FetchError.self) {
             try fixture.store("wrong", token: "hf_wrong").pullBlocking(fixture.request())
         }

@@ -85,7 +85,7 @@ import Testing
         let refused = #expect(throws: FetchError.self) {
             try S3Origin(url, environment: unknownFiles).manifest(imported.digest)
         }
-        guard case .unauthorized(_, 403, "SignatureDoesNotMatch") = refused else {
+        guard case .unauthorized(_, 403, "SignatureDoesNotMatch", _) = refused else {
             Issue.record("\(refused!)")
             return
         }

@@ -25,6 +25,10 @@ struct Serve: ParsableCommand {
     @Option(help: ArgumentHelp("The most open connections.", valueName: "count")) var connections = 4096
     @Option(help: ArgumentHelp("A hub from which to fetch requested files that the store lacks.", valueName: "url"))
     var upstream: String?
+    @Option(
+        help: ArgumentHelp(
+            "The time after which a ref is compared with that of the upstream: 30s, 10m.", valueName: "time"))
+    var revalidate = TimeSpan(argument: "60s")!
     @Flag(help: "Do not log requests.") var quiet = false
     @OptionGroup var options: StoreOptions
 
@@ -33,6 +37,7 @@ struct Serve: ParsableCommand {
     }
 
     func validate() throws {
+        try OptionRange.check("--revalidate", revalidate, 1...31_536_000, "60s is the default")
         guard connections > 0 else { throw ValidationError("--connections \(connections): must be at least 1") }
     }
 
@@ -57,7 +62,10 @@ struct Serve: ParsableCommand {
             ServiceLogHandler(logLevel: quiet ? .warning : .info)
         }
         let server = try HubServer(
-            store, settings, pullThrough: try upstream.map { try UpstreamHub(store, url: $0) }, logger: logger)
+            store, settings,
+            pullThrough: try upstream.map {
+                try UpstreamHub(store, url: $0, revalidateSeconds: Double(revalidate.seconds))
+            }, logger: logger)
         let stop = Signals.onStop(within: settings.longestStop, isSuccess: true) { [weak store] in
             store?.stopFetching()
             server.stop()

@@ -13,6 +13,7 @@ struct BytesAnswer: Sendable {
     /// Throws if bytes of a range are damaged or lost, as far as that is known without reading them. Blocks.
     var check: @Sendable (_ range: Range<Int>) throws -> Void = { _ in }
     let open: Parts.Opener
+    var fetch: Parts.Fetcher?
 
     /// - Throws: ``HubError``, ``StoreError``.
     func answer(to request: Request) async throws -> Answer {
@@ -35,7 +36,7 @@ struct BytesAnswer: Sendable {
         answer.bytes = range.count
         try await threads.run { [check, range] in try check(range) }
         if request.method == .head || range.isEmpty { return answer }
-        let pieces = Pieces(parts: Parts(range, threads: threads, open: open), threads: threads)
+        let pieces = Pieces(parts: Parts(range, threads: threads, open: open, fetch: fetch), threads: threads)
         let first = try await pieces.piece(at: range.lowerBound)
         answer.body = first.readableBytes == range.count ? .bytes(first) : .stream(pieces, first: first)
         return answer

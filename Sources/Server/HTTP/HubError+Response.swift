@@ -6,19 +6,21 @@ extension HubError {
         switch self {
         case .badRequest: .badRequest
         case .unauthorized: .unauthorized
-        case .upstreamDenied(let status): status == 401 ? .unauthorized : .forbidden
+        case .upstreamDenied(let status, _, _): status == 401 ? .unauthorized : .forbidden
         case .noPage, .noModel, .noRevision, .noFile, .partial: .notFound
         case .method: .methodNotAllowed
         case .preconditionFailed: .preconditionFailed
         case .range: .rangeNotSatisfiable
         case .unavailable, .underWay: .serviceUnavailable
+        // The number that proxies use; only the log shows it.
+        case .clientGone: HTTPResponse.Status(code: 499)
         case .failed: .internalServerError
         }
     }
 
     /// Whether the operator of the server can mend it, and not the client.
     var isOfServer: Bool {
-        if case .upstreamDenied = self { return true }
+        if case .upstreamDenied = self { return code != "RepoNotFound" }
         return status.kind == .serverError
     }
 
@@ -27,7 +29,7 @@ extension HubError {
         if let code { fields[.xErrorCode] = code }
         switch self {
         case .unauthorized: fields[.wwwAuthenticate] = "Bearer realm=\"weightstore\", Basic realm=\"weightstore\""
-        case .upstreamDenied(401): fields[.wwwAuthenticate] = "Bearer realm=\"upstream\""
+        case .upstreamDenied(401, _, _): fields[.wwwAuthenticate] = "Bearer realm=\"upstream\""
         case .noFile(let commit): fields[.xRepoCommit] = commit
         case .method(let allowed): fields[.allow] = allowed
         case .range(let bytes): fields[.contentRange] = "bytes */\(bytes)"

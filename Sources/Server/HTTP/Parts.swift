@@ -1,4 +1,5 @@
 import WeightStore
+import WireFormats
 
 /// The bytes of a file, opened part by part as a client reads them. A part that the store lacks, or that was evicted
 /// meanwhile, is fetched while the previous part is sent.
@@ -6,22 +7,35 @@ actor Parts {
     /// Small enough that no client times out while the first part is fetched, large enough to saturate a link.
     static let bytes = 32 << 20
 
-    /// Opens a range of the bytes. Blocks.
+    /// Opens a range of the bytes. Blocks, but waits for no origin.
     ///
     /// - Parameter continues: whether the preceding bytes were opened, too.
-    typealias Opener = @Sendable (_ range: Range<Int>, _ continues: Bool) throws -> StoredBytes
+    /// - Returns: nil if some of the bytes must be fetched.
+    typealias Opener = @Sendable (_ range: Range<Int>, _ continues: Bool) throws -> StoredBytes?
+
+    /// Fetches and opens a range of the bytes.
+    ///
+    /// - Parameter lost: the error of a read that found a blob missing or damaged.
+    typealias Fetcher =
+        @Sendable (_ range: Range<Int>, _ continues: Bool, _ lost: StorageError?) async throws ->
+        StoredBytes
 
     nonisolated let range: Range<Int>
     private let threads: BlockingThreads
     private let open: Opener
+    private let fetch: Fetcher?
+    /// The client for which bytes are fetched.
+    private let client = ConnectionContext.current
     private var current: StoredBytes?
     /// The next part, fetched while the current one is sent.
     private var next: Task<StoredBytes, any Error>?
 
-    init(_ range: Range<Int>, threads: BlockingThreads, open: @escaping Opener) {
+    /// - Parameter fetch: nil if `open` returns all bytes.
+    init(_ range: Range<Int>, threads: BlockingThreads, open: @escaping Opener, fetch: Fetcher?) {
         self.range = range
         self.threads = threads
         self.open = open
+        self.fetch = fetch
     }
 
     deinit { next?.cancel() }
@@ -35,9 +49,22 @@ actor Parts {
         return part
     }
 
+    /// The rest of the current part from `offset`, after a blob of it turned out to be missing or damaged.
+    func reopened(at offset: Int, after lost: StorageError) async throws -> StoredBytes {
+        guard let fetch, let current, current.range.contains(offset) else { throw lost }
+        let rest = offset..<current.range.upperBound
+        let part = try await ConnectionContext.$current.withValue(client) { try await fetch(rest, true, lost) }
+        self.current = part
+        return part
+    }
+
     private func start(at offset: Int) -> Task<StoredBytes, any Error> {
         let part = offset..<min(offset + Self.bytes, range.upperBound)
         let continues = offset > range.lowerBound
-        return Task { [threads, open] in try await threads.run { try open(part, continues) } }
+        return Task { [threads, open, fetch, client] in
+            if let stored = try await threads.run({ try open(part, continues) }) { return stored }
+            guard let fetch else { throw HubError.unavailable("some of the bytes are not in the store") }
+            return try await ConnectionContext.$current.withValue(client) { try await fetch(part, continues, nil) }
+        }
     }
 }

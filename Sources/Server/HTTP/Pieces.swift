@@ -1,5 +1,6 @@
 import Hummingbird
 import NIOCore
+import WeightStore
 
 /// Reads stored bytes and sends them to a client, piece by piece.
 struct Pieces: Sendable {
@@ -12,6 +13,15 @@ struct Pieces: Sendable {
     /// The piece that begins at an offset.
     func piece(at offset: Int) async throws -> ByteBuffer {
         let stored = try await parts.part(at: offset)
+        do {
+            return try await read(stored, at: offset)
+        } catch let error as StorageError where error.lostBlob != nil {
+            // A blob was evicted since the part was opened, or is damaged.
+            return try await read(parts.reopened(at: offset, after: error), at: offset)
+        }
+    }
+
+    private func read(_ stored: StoredBytes, at offset: Int) async throws -> ByteBuffer {
         let count = min(Self.bytes, stored.range.upperBound - offset)
         return try await threads.run {
             var buffer = ByteBufferAllocator().buffer(capacity: count)

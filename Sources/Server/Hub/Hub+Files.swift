@@ -18,6 +18,8 @@ extension Hub {
         _ model: String, _ revision: String, _ path: String, because gap: any Error
     ) async throws -> Bool {
         do {
+            guard try await mayComplete(model, revision) else { return false }
+            if try await pulls.complete(model: model, revision: revision) { return true }
             return try await pulls.pull(file: path, model: model, revision: revision)
         } catch let error as FetchError {
             // A file that is optional is missing from most models: an upstream that is down must not stop their use.
@@ -30,13 +32,14 @@ extension Hub {
         _ model: String, _ revision: String, _ path: String, _ request: Request
     ) async throws -> Answer {
         let held = try await hold(model, revision)
-        // The name of a small file is the SHA-1 of its bytes, so this reads the file.
-        let found = try await readers.run { [names] () throws -> HubFile? in
-            if let entry = try held.revision.entry(path) { return try names.file(entry, of: held.revision) }
+        let found = try await readers.run { () throws -> FileEntry? in
+            if let entry = try held.revision.entry(path) { return entry }
             if let reason = try held.revision.partialReason() { throw HubError.partial(reason: reason) }
             return nil
         }
-        guard let file = found else { throw HubError.noFile(commit: held.commit) }
+        guard let entry = found else { throw HubError.noFile(commit: held.commit) }
+        try await prepareNames(of: [entry], in: held)
+        let file = try await readers.run { [names] in try names.file(entry, of: held.revision) }
         var fields: HTTPFields = [
             .xRepoCommit: held.commit, .contentType: Self.type(of: path),
             // An HTML file of a model must not run as a page of this server.
@@ -50,8 +53,25 @@ extension Hub {
         let answer = BytesAnswer(
             bytes: file.entry.bytes, tag: file.tag, fields: fields, threads: readers,
             check: { try held.revision.requireAvailable(file.entry, in: $0) },
-            open: { try held.revision.bytes(of: file.entry, in: $0, continuing: $1) })
+            open: { try held.revision.storedBytes(of: file.entry, in: $0, continuing: $1) },
+            fetch: { [fetches] range, continues, lost in
+                try await fetches.bytes(
+                    of: file.entry, in: range, continuing: continues, of: held.revision, after: lost)
+            })
         return try await answer.answer(to: request)
+    }
+
+    /// Fetches the files whose names in git are not known and whose bytes are not stored, so that ``ObjectNames/file(_:of:)``
+    /// finds them.
+    func prepareNames(of entries: [FileEntry], in held: Held) async throws {
+        let unnamed = try await readers.run { [names] in
+            try entries.compactMap { entry in try names.gap(entry, of: held.revision).map { (entry, $0) } }
+        }
+        for (entry, gap) in unnamed {
+            let lost: StorageError? = if case .lost(let error) = gap { error } else { nil }
+            let stored = try await fetches.bytes(of: entry, in: 0..<entry.bytes, of: held.revision, after: lost)
+            _ = try await readers.run { [names] in try names.file(entry, of: held.revision, reading: stored) }
+        }
     }
 
     /// Whether the store lacks the file or some of its bytes.

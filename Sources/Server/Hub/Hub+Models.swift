@@ -57,8 +57,9 @@ extension Hub {
     func model(_ model: String, _ revision: String?, _ request: Request) async throws -> Answer {
         let held = try await holdWhole(model, revision)
         let includesBlobs = Query(request.uri.query ?? "").isSet("blobs")
+        let entries = try await threads.run { try held.revision.entries() }
+        if includesBlobs { try await prepareNames(of: entries, in: held) }
         return try await threads.run { [names] in
-            let entries = try held.revision.entries()
             var result = ModelAnswer(model, modified: held.created)
             result.sha = held.commit
             result.usedStorage = entries.saturatingSum(\.bytes)

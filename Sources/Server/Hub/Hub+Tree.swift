@@ -27,9 +27,11 @@ extension Hub {
         var lastCommit: Commit?
     }
 
-    private enum Item {
+    private enum Item: Sendable {
         case file(FileEntry)
         case folder(String, [FileEntry])
+
+        var file: FileEntry? { if case .file(let entry) = self { entry } else { nil } }
 
         var path: String {
             switch self {
@@ -46,12 +48,15 @@ extension Hub {
         let held = try await holdWhole(model, revision)
         let query = Query(request.uri.query ?? "")
         let paging = Paging(request, maximum: pageEntries)
-        return try await threads.run {
+        let (page, fields) = try await threads.run {
             let items = Self.items(try held.revision.entries(), below: path, recursive: query.isSet("recursive"))
             if items.isEmpty && !path.isEmpty {
-                throw held.partial.map(HubError.partial) ?? HubError.noFile(commit: held.commit)
+                throw held.partial.map { HubError.partial(reason: $0) } ?? HubError.noFile(commit: held.commit)
             }
-            let (page, fields) = paging.page(items, key: \.path)
+            return paging.page(items, key: \.path)
+        }
+        try await prepareNames(of: page.compactMap(\.file), in: held)
+        return try await threads.run {
             var answer = try Answer.json(
                 try page.map { try describe($0, of: held, expanded: query.isSet("expand")) })
             answer.fields.append(contentsOf: fields)
@@ -71,10 +76,13 @@ extension Hub {
         }
         let form = Query(String(buffer: body))
         let held = try await holdWhole(model, revision)
-        return try await threads.run {
+        let requested = try await threads.run {
             let all = Self.items(try held.revision.entries(), below: "", recursive: true)
             let byPath = Dictionary(all.map { (ByteText($0.path), $0) }, uniquingKeysWith: { $1 })
-            let requested = form.all("paths").compactMap { byPath[ByteText($0)] }
+            return form.all("paths").compactMap { byPath[ByteText($0)] }
+        }
+        try await prepareNames(of: requested.compactMap(\.file), in: held)
+        return try await threads.run {
             var answer = try Answer.json(
                 try requested.map { try describe($0, of: held, expanded: form.isSet("expand")) })
             answer.fields.append(contentsOf: held.notes)

@@ -1,6 +1,7 @@
 import Foundation
 import HTTPTypes
 import Hummingbird
+import Support
 import WeightStore
 import WireFormats
 
@@ -8,9 +9,11 @@ import WireFormats
 struct Hub: Sendable {
     let store: Store
     let threads: BlockingThreads
-    /// For bytes of files, which may wait for a fetch: separate threads, so that no other request waits behind it.
+    /// For bytes of files that are stored: a slow disk delays no other request.
     let readers: BlockingThreads
     let pulls: PullGate
+    /// For bytes that are not stored.
+    let fetches: ByteFetches
     /// The most entries of a list in one response.
     let pageEntries: Int
     let names = ObjectNames()
@@ -21,6 +24,8 @@ struct Hub: Sendable {
         let commit: String
         /// Seconds since 1970.
         let created: Int
+        /// Whether the commit is a hub's.
+        let isFromHub: Bool
         /// Whether the client's name means a version of this store, while a hub may mean another revision by it.
         let isLocalName: Bool
         /// Why files are missing, or may be.
@@ -35,7 +40,7 @@ struct Hub: Sendable {
         }
     }
 
-    /// Finds and holds a revision; a missing one is pulled.
+    /// Finds and holds a revision; a missing one is pulled. A ref that names a commit of the hub follows the upstream.
     ///
     /// - Parameter name: a ref, a version or a commit. `main` and nil are the last version if there is no ref `main`, and
     ///   `v3` is version 3 if there is no such ref; but an upstream that has such a ref is asked first.
@@ -44,20 +49,41 @@ struct Hub: Sendable {
         do {
             held = try await find(model, name)
         } catch {
-            guard [.noModel, .noRevision].contains(HubError(error)),
-                try await pulls.pull(model: model, revision: name ?? "main")
-            else { throw error }
+            let local = HubError(error)
+            guard [.noModel, .noRevision].contains(local) else { throw error }
+            do {
+                guard try await pulls.pull(model: model, revision: name ?? "main") else { throw error }
+            } catch FetchError.notFound("model", _, _) where local == .noRevision {
+                // The model is in this store alone.
+                throw error
+            }
             return try await find(model, name)
         }
-        guard held.isLocalName else { return held }
-        do {
-            guard try await pulls.pull(model: model, revision: name ?? "main") else { return held }
-        } catch let error as FetchError where (name ?? "main") == "main" {
-            // Without an answer, the last version is the best guess. A version in place of a tag would be none.
-            store.report("\(model): the upstream did not name its revision main; the last version is served: \(error)")
-            return held
+        let ref = name ?? "main"
+        if held.isLocalName && ref != "main" { return try await tagged(model, ref) ?? held }
+        // Without the ref main, the last version stands for it only if the upstream does not name its own.
+        guard held.isLocalName || (held.isFromHub && Self.isRef(ref)) else { return held }
+        let commit = held.isLocalName ? nil : held.commit
+        let hasMoved = try await pulls.hasMoved(ref, of: model, from: commit) { [store, threads] in
+            try await threads.run { try store.timeSinceChange(of: ref, model: model) }
         }
-        return try await find(model, name)
+        return try await hasMoved ? find(model, name) : held
+    }
+
+    /// The revision that is `v3` at the upstream; nil if it has no such ref. Without an answer, the version of the store
+    /// must not stand for it.
+    private func tagged(_ model: String, _ ref: String) async throws -> Held? {
+        do {
+            guard try await pulls.pull(model: model, revision: ref) else { return nil }
+        } catch FetchError.notFound {
+            return nil
+        }
+        return try await find(model, ref)
+    }
+
+    /// Whether a name of a revision may be a ref of the upstream: not a commit, not an exact version.
+    private static func isRef(_ name: String) -> Bool {
+        !CommitName.isValid(name) && !name.hasBytePrefix("~")
     }
 
     /// As `hold`, for lists of files: the files that the revision lacks are added first.
@@ -65,9 +91,12 @@ struct Hub: Sendable {
     /// - Throws: the error of the upstream for a revision of which files are known to be missing.
     func holdWhole(_ model: String, _ name: String?) async throws -> Held {
         var held = try await hold(model, name)
+        let ref = name ?? "main"
         var doubt: String?
         do {
-            if try await pulls.complete(model: model, revision: name ?? "main") { held = try await hold(model, name) }
+            if try await mayComplete(model, ref), try await pulls.complete(model: model, revision: ref) {
+                held = try await find(model, name)
+            }
         } catch FetchError.commitGone {
             doubt = HubError.commitGone
         } catch let error as FetchError {
@@ -76,6 +105,11 @@ struct Hub: Sendable {
         }
         held.partial = try await partialReason(of: held) ?? doubt
         return held
+    }
+
+    /// Whether the upstream may have more files of a revision. Most have all, and wait for no fetch of others.
+    func mayComplete(_ model: String, _ revision: String) async throws -> Bool {
+        try await threads.run { [pulls] in try pulls.mayComplete(model: model, revision: revision) }
     }
 
     private func partialReason(of held: Held) async throws -> String? {
@@ -88,7 +122,8 @@ struct Hub: Sendable {
             let revision = try store.revision(name)
             let (commit, created) = try revision.origin()
             return Held(
-                revision: revision, commit: commit, created: created, isLocalName: try store.isLocalName(name))
+                revision: revision, commit: commit, created: created, isFromHub: try revision.isOfHub(),
+                isLocalName: try store.isLocalName(name))
         }
     }
 

@@ -1,6 +1,7 @@
 import Foundation
 import Synchronization
 import WeightStore
+import WireFormats
 import enum Crypto.Insecure
 
 /// A file as the Hub stores it: in git under git's SHA-1, or in LFS under its SHA-256, with a pointer in git.
@@ -34,8 +35,33 @@ final class ObjectNames: Sendable {
 
     private let names = Mutex<[ContentDigest: String]>([:])
 
-    /// Reads the file if it is small and its name is not cached. Blocks.
-    func file(_ entry: FileEntry, of revision: Revision) throws -> HubFile {
+    /// The reason why the name of a file cannot be computed without a fetch.
+    enum Gap {
+        /// Some of its bytes are not stored.
+        case absent
+        /// The error of a read of a blob that is missing or damaged.
+        case lost(StorageError)
+    }
+
+    /// Computes and caches the name of a file. Blocks, but waits for no origin.
+    ///
+    /// - Returns: nil if the name is known now.
+    func gap(_ entry: FileEntry, of revision: Revision) throws -> Gap? {
+        do {
+            _ = try file(entry, of: revision)
+            return nil
+        } catch HubError.unavailable {
+            return .absent
+        } catch let error as StorageError where error.lostBlob != nil {
+            return .lost(error)
+        }
+    }
+
+    /// Reads the file if it is small and its name is not cached. Blocks, but waits for no origin.
+    ///
+    /// - Parameter fetched: its bytes; nil for those in the store.
+    /// - Throws: ``HubError/unavailable(_:)`` if it must be read and is not stored.
+    func file(_ entry: FileEntry, of revision: Revision, reading fetched: StoredBytes? = nil) throws -> HubFile {
         if Self.isLFS(entry) {
             let pointer =
                 "version https://git-lfs.github.com/spec/v1\noid sha256:\(entry.digest)\nsize \(entry.bytes)\n"
@@ -48,7 +74,9 @@ final class ObjectNames: Sendable {
             return HubFile(entry: entry, objectID: name, pointerBytes: nil)
         }
         var hasher = Self.hasher(bytes: entry.bytes)
-        let stored = try revision.bytes(of: entry, in: 0..<entry.bytes)
+        guard let stored = try fetched ?? revision.storedBytes(of: entry, in: 0..<entry.bytes) else {
+            throw HubError.unavailable("some of the bytes are not in the store")
+        }
         var buffer = [UInt8](repeating: 0, count: min(entry.bytes, Pieces.bytes))
         for offset in stride(from: 0, to: entry.bytes, by: Pieces.bytes) {
             buffer.removeLast(max(buffer.count - (entry.bytes - offset), 0))

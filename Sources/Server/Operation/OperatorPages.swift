@@ -5,14 +5,16 @@ struct OperatorPages: Sendable {
     private let store: Store
     private let threads: BlockingThreads
     private let metrics: Metrics
+    private let fetches: FetchMetrics
     /// Cached, because both read whole tables.
     private let stats: Recent<StoreStats>
     private let usage: Recent<StoreUsage>
 
-    init(store: Store, threads: BlockingThreads, metrics: Metrics) {
+    init(store: Store, threads: BlockingThreads, metrics: Metrics, fetches: FetchMetrics) {
         self.store = store
         self.threads = threads
         self.metrics = metrics
+        self.fetches = fetches
         stats = Recent(for: .seconds(5)) { try await threads.run { try store.stats() } }
         usage = Recent(for: .seconds(10)) { try await threads.run { try store.usage() } }
     }
@@ -54,6 +56,7 @@ struct OperatorPages: Sendable {
             metrics.answers.map { ([("method", $0.request.method), ("status", "\($0.request.status)")], $0.count) })
         text.add("weightstore_http_bytes_sent_total", .counter, "Bytes of bodies sent.", metrics.bytesSent)
         text.add("weightstore_http_streams", .gauge, "Files and shards being sent.", metrics.streaming)
+        fetches.write(to: &text)
         let stats = try await stats.value
         text.add("weightstore_store_bytes", .gauge, "Bytes of all shards of weights.", stats.stored)
         text.add("weightstore_store_shards", .gauge, "Shards of weights.", stats.shards)

@@ -27,6 +27,15 @@ package enum RefTable {
                 """, arguments: [model, name])
     }
 
+    /// The time when a ref was set, in seconds since 1970; nil if there is no such ref.
+    package static func updatedAt(_ name: String, of model: String, _ db: Database) throws -> Int? {
+        try Int.fetchOne(
+            db.cachedStatement(
+                sql: """
+                    SELECT updated_at FROM ref WHERE model_id = (SELECT id FROM model WHERE name = ?) AND name = ?
+                    """), arguments: [model, name])
+    }
+
     /// The refs that name a revision.
     package static func names(of revision: Int64, _ db: Database) throws -> [String] {
         try String.fetchAll(db, sql: "SELECT name FROM ref WHERE revision_id = ?", arguments: [revision])

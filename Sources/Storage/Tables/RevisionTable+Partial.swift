@@ -79,7 +79,8 @@ extension RevisionTable {
     /// Whether a revision has a commit of a hub.
     package static func isOfHub(_ revision: Int64, _ db: Database) throws -> Bool {
         try Bool.fetchValue(
-            db, sql: "SELECT EXISTS (SELECT 1 FROM revision WHERE id = ? AND \(hasHubCommit))", arguments: [revision])
+            db.cachedStatement(sql: "SELECT EXISTS (SELECT 1 FROM revision WHERE id = ? AND \(hasHubCommit))"),
+            arguments: [revision])
     }
 
     /// Whether a model has a revision of a hub's commit.

@@ -5,8 +5,9 @@ public enum FetchError: Error, Sendable, Equatable {
     case notFound(what: String, url: String, status: Int? = nil)
     /// The hub no longer has a commit of which the store holds files: its history was rewritten.
     case commitGone(model: String, commit: String, url: String)
-    /// The origin requires a token, or rejects the given one.
-    case unauthorized(url: String, status: Int, message: String)
+    /// The origin requires a token, or rejects the given one. `code` is the hub's name of the reason, such as
+    /// `GatedRepo`; empty if it gives none.
+    case unauthorized(url: String, status: Int, message: String, code: String = "")
     /// A signed URL expired before all bytes had arrived, and so did the URLs that replaced it.
     case expired(url: String, status: Int)
     /// Any other error status: of the first attempt, or of the last one if the request was repeated.
@@ -54,7 +55,7 @@ extension FetchError: CustomStringConvertible {
             \(url): no longer has commit \(commit) of \(model): its history was rewritten. The files of it that the store \
             holds stay.
             """
-        case .unauthorized(let url, let status, let message):
+        case .unauthorized(let url, let status, let message, _):
             """
             \(url): status \(status): access denied\(message.isEmpty ? "" : " (\(message))"). Set HF_TOKEN to a token \
             that can read it, or request access on the model's page.

@@ -46,24 +46,64 @@ extension Revision {
     ///   boundary is then counted only once.
     /// - Throws: ``StorageError/missing(path:digest:)`` if a shard of the range is not available, ``FetchError``.
     package func bytes(of file: FileEntry, in range: Range<Int>, continuing: Bool = false) throws -> StoredBytes {
+        try fetchedBytes(of: file, in: range, continuing: continuing, store.missWork) { [store] error in
+            try store.recover(from: error, store.missWork)
+        }
+    }
+
+    /// As ``bytes(of:in:continuing:)``, for bytes that need no fetch. A read of a blob that was evicted meanwhile, or is
+    /// damaged, throws.
+    ///
+    /// - Returns: nil if some of the bytes were never fetched, or are not stored any more.
+    package func storedBytes(
+        of file: FileEntry, in range: Range<Int>, continuing: Bool = false
+    ) throws -> StoredBytes? {
+        let stored = try stored(file, range)
+        var end = range.lowerBound
+        for run in stored.runs where run.offset <= end { end = max(end, run.offset.adding(saturating: run.length)) }
+        guard stored.lost.isEmpty, end >= range.upperBound else { return nil }
+        countAccess(to: stored.shards, range, continuing)
+        return try StoredBytes(range, runs: stored.runs, hold: hold)
+    }
+
+    /// As ``bytes(of:in:continuing:)``, with a work that can be cancelled.
+    ///
+    /// - Parameters:
+    ///   - lost: the error of a read that found a blob missing or damaged; its shard is fetched again.
+    ///   - work: cancelling it ends the fetch, as ``Store/stopFetching()`` does.
+    ///   - recovery: called when a later read finds a blob missing or damaged; nil if that read throws.
+    package func fetchedBytes(
+        of file: FileEntry, in range: Range<Int>, continuing: Bool = false, after lost: StorageError? = nil,
+        _ work: Work, recovery: StoredBytes.Recovery? = nil
+    ) throws -> StoredBytes {
+        let work = Work(within: store.missWork, work)
         let fetched: FileEntry
         do {
-            fetched = try self.fetched(file, range)
+            fetched = try self.fetched(file, range, work)
         } catch  where Store.isOutOfSpace(error) {
-            return try passThrough(file, range, because: error)
+            return try passThrough(file, range, because: error, work)
         }
-        var stored = try stored(fetched, range)
         var passed: [ContentDigest: MemoryFile] = [:]
-        if !stored.lost.isEmpty {
-            for (digest, lost) in stored.lost { passed[digest] = try store.recover(from: lost.error, store.missWork) }
+        if let lost, let digest = lost.lostBlob { passed[digest] = try store.recover(from: lost, work) }
+        var stored = try stored(fetched, range)
+        // A shard may be evicted again while another one is fetched.
+        for _ in 0..<Self.mostRounds {
+            let absent = stored.lost.filter { passed[$0.key] == nil }
+            if absent.isEmpty { break }
+            for (digest, lost) in absent { passed[digest] = try store.recover(from: lost.error, work) }
             stored = try self.stored(fetched, range)
         }
         if let lost = stored.lost.first(where: { passed[$0.key] == nil }) { throw lost.value.error }
-        store.accesses.shards(Set(stored.shards.filter { !continuing || $0.offset >= range.lowerBound }.map(\.id)))
+        countAccess(to: stored.shards, range, continuing)
         let runs = stored.runs.map { run in passed[run.digest].map { run.at($0.path) } ?? run }
-        return try StoredBytes(range, runs: runs, hold: hold, memory: Array(passed.values)) { [store] error in
-            try store.recover(from: error, store.missWork)
-        }
+        return try StoredBytes(range, runs: runs, hold: hold, memory: Array(passed.values), recovery: recovery)
+    }
+
+    /// How often the missing shards of a range are fetched before the read fails.
+    private static let mostRounds = 3
+
+    private func countAccess(to shards: [(id: Int64, offset: Int)], _ range: Range<Int>, _ continues: Bool) {
+        store.accesses.shards(Set(shards.filter { !continues || $0.offset >= range.lowerBound }.map(\.id)))
     }
 
     /// Requires that the blobs of a range exist in their sizes, or can be fetched, so that a response does not end before
@@ -82,7 +122,7 @@ extension Revision {
     /// A range of a file of which some bytes were never fetched, read from an origin into memory only. No part of a file
     /// has a digest before it is stored: a reader of the whole file compares it with the file's.
     private func passThrough(
-        _ file: FileEntry, _ range: Range<Int>, because refusal: any Error
+        _ file: FileEntry, _ range: Range<Int>, because refusal: any Error, _ work: Work
     ) throws -> StoredBytes {
         let pending = try store.catalog.read { db in try PendingFile.remote(file.path, of: id, db) }
         guard let remote = pending else { throw refusal }
@@ -92,7 +132,7 @@ extension Revision {
             let buffer = Buffer(bytes: min(4 << 20, max(range.count, 1)))
             for offset in stride(from: range.lowerBound, to: range.upperBound, by: buffer.capacity) {
                 let count = min(buffer.capacity, range.upperBound - offset)
-                try origin.read(remote, at: offset, into: buffer.writableBytes(count), store.missWork)
+                try origin.read(remote, at: offset, into: buffer.writableBytes(count), work)
                 try memory.write(buffer.bytes(count), at: offset - range.lowerBound)
             }
         }
@@ -103,9 +143,9 @@ extension Revision {
     }
 
     /// The file, once its bytes in `range` have been fetched; some of their shards may have been evicted since.
-    private func fetched(_ file: FileEntry, _ range: Range<Int>) throws -> FileEntry {
+    private func fetched(_ file: FileEntry, _ range: Range<Int>, _ work: Work) throws -> FileEntry {
         guard try store.catalog.read({ db in try FileTable.isPending(file.id, db) }) else { return file }
-        try fetch(FetchSelection(file: file.path, in: range), store.missWork)
+        try fetch(FetchSelection(file: file.path, in: range), work)
         guard let entry = try entry(file.path) else {
             throw StorageError.notFound(kind: "file", name: "\(name) \(file.path)")
         }

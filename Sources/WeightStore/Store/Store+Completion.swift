@@ -21,12 +21,9 @@ extension Store {
     package func completeBlocking(
         _ name: String, from url: String, work: Work, unless isCompared: (String) throws -> Bool
     ) throws -> (commit: String, isFuller: Bool)? {
-        let found = try catalog.read { db in
-            let row = try RevisionRow.find(name, db)
-            return (row, try RevisionTable.unlistedCommit(of: row.id, db))
-        }
-        guard let commit = found.1, try !isCompared(commit) else { return nil }
-        var request = try PullRequest("\(found.0.modelName)@\(commit)")
+        let (found, unlisted) = try catalog.read { db in try Self.unlisted(name, db) }
+        guard let commit = unlisted, try !isCompared(commit) else { return nil }
+        var request = try PullRequest("\(found.modelName)@\(commit)")
         request.origin = url
         request.selection = .nothing
         do {
@@ -36,11 +33,19 @@ extension Store {
             throw error
         }
         let now = try catalog.read { db in try RevisionRow.find(name, db) }
-        return (commit, now.id != found.0.id)
+        return (commit, now.id != found.id)
     }
 
-    /// Logs a warning.
-    package func report(_ warning: String) { logger.warning("\(warning)") }
+    /// The commit of a revision that may lack files which a hub lists; nil for a revision that was pulled from a hub, and
+    /// for one without a hub's commit.
+    package func unlistedCommit(of name: String) throws -> String? {
+        try catalog.read { db in try Self.unlisted(name, db).commit }
+    }
+
+    private static func unlisted(_ name: String, _ db: Database) throws -> (row: RevisionRow, commit: String?) {
+        let row = try RevisionRow.find(name, db)
+        return (row, try RevisionTable.unlistedCommit(of: row.id, db))
+    }
 
     /// Whether a name means a version of this store, while a hub may mean another revision by it: `model@v3` without a
     /// ref of that name, and `model` without the ref `main`.
@@ -50,6 +55,9 @@ extension Store {
 }
 
 extension Revision {
+    /// Whether the revision has a commit of a hub.
+    package func isOfHub() throws -> Bool { try store.catalog.read { db in try RevisionTable.isOfHub(id, db) } }
+
     /// Why files of the revision are missing; nil if none is known to be missing. The text contains no name of a file.
     package func partialReason() throws -> String? {
         try store.catalog.read { db in try RevisionTable.partialReason(of: id, db) }

@@ -42,6 +42,13 @@ extension Store {
         }
     }
 
+    /// The time since a ref was set; nil if there is no such ref.
+    package func timeSinceChange(of ref: String, model: String) throws -> Duration? {
+        try catalog.read { db in try RefTable.updatedAt(ref, of: model, db) }.map {
+            .seconds(max(StoreClock.now.subtracting(saturating: $0), 0))
+        }
+    }
+
     /// Sets several refs of a model in one transaction.
     package func setRefs(_ refs: [String: ContentDigest], of model: String) throws {
         try change().commit { db in

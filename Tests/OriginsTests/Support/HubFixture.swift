@@ -19,7 +19,7 @@ final class HubFixture: Sendable {
     /// - Parameter idle: seconds without a byte.
     func store(
         _ name: String = "store", token: String? = nil, url: String? = nil, idle: Double = 2, attempts: Int = 4,
-        rate: Int? = nil
+        rate: Int? = nil, retrySeconds: Double? = nil
     ) throws -> Store {
         let store = try Store(at: directory(name), create: true)
         var options = TransportOptions()
@@ -27,6 +27,7 @@ final class HubFixture: Sendable {
         options.attempts = attempts
         options.firstDelaySeconds = 0.02
         options.bytesPerSecond = rate
+        if let retrySeconds { options.maximumRetrySeconds = retrySeconds }
         for scheme in ["http", "https"] {
             store.register(scheme: scheme) { [options] url in try HubOrigin(url, token: token ?? "", options: options) }
         }

@@ -12,6 +12,10 @@ final class HubServer: Sendable {
         let place: String
         /// The header `Authorization`.
         let token: String?
+        /// The header `If-None-Match`.
+        let tag: String?
+        /// Whether the fault `hold` has seen the client go.
+        let gone: Bool
     }
 
     struct Fault: Encodable {
@@ -51,11 +55,12 @@ final class HubServer: Sendable {
     /// Sets the faults, and clears the recorded requests.
     ///
     /// - Parameters:
-    ///   - tags: further names of the only commit.
+    ///   - tags: further names of the commit of main.
     ///   - renamed: the new names of repositories, by their old names.
+    ///   - targets: the directories to which the ref main of models has moved.
     func set(
         _ faults: [Fault] = [], page: Int = 1000, token: String? = nil, tags: [String] = [],
-        renamed: [String: String] = [:]
+        renamed: [String: String] = [:], targets: [String: String] = [:]
     ) throws {
         struct Control: Encodable {
             let faults: [Fault]
@@ -63,9 +68,10 @@ final class HubServer: Sendable {
             let token: String?
             let tags: [String]
             let renamed: [String: String]
+            let targets: [String: String]
         }
         let body = try JSONEncoder().encode(
-            Control(faults: faults, page: page, token: token, tags: tags, renamed: renamed))
+            Control(faults: faults, page: page, token: token, tags: tags, renamed: renamed, targets: targets))
         try HTTP.post("\(url)/control", body)
     }
 

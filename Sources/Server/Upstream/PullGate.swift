@@ -1,0 +1,127 @@
+import Logging
+import Origins
+import Support
+import Synchronization
+import WeightStore
+
+/// The pulls behind requests for what the store lacks, and the refs behind an upstream.
+///
+/// Concurrent pulls of the same revision or file, and completions of the same revision, are one. What the upstream denies or does not have is remembered for some
+/// seconds, so that many requests for a mistyped name are one request to the upstream.
+final class PullGate: Sendable {
+    private struct Key: Hashable {
+        let model: ByteText
+        let revision: ByteText
+        var path: ByteText?
+        /// Whether files are added to a revision of the store.
+        var isCompletion = false
+    }
+
+    /// What the upstream has refused.
+    private struct Refusal {
+        let error: FetchError
+        let end: ContinuousClock.Instant
+    }
+
+    /// The time for which a refusal is remembered.
+    private static let refusalTime = Duration.seconds(5)
+    /// The most refusals that are remembered.
+    private static let mostRefusals = 4096
+
+    /// The counters of this gate, and of all other fetches.
+    let metrics: FetchMetrics
+    private let source: (any PullThrough)?
+    private let gate: FetchGate<Key, Bool>
+    private let refs: RefRevalidator?
+    private let refusals = Mutex<[Key: Refusal]>([:])
+
+    init(_ source: (any PullThrough)?, _ metrics: FetchMetrics, logger: Logger) {
+        self.source = source
+        self.metrics = metrics
+        // A pull of many files takes longer than clients wait: they repeat their request, and join the same pull.
+        gate = FetchGate(.init(total: 16, perModel: 4, linger: .seconds(30)), metrics)
+        refs = source.flatMap { source in
+            source.revalidationInterval.map { RefRevalidator(source, interval: $0, metrics, logger: logger) }
+        }
+    }
+
+    /// - Throws: ``FetchError``: the source's refusal; other errors of the pull.
+    func pull(model: String, revision: String) async throws -> Bool {
+        guard let source else { return false }
+        let key = Key(model: ByteText(model), revision: ByteText(revision))
+        if let refusal = remembered(key) {
+            metrics.remembered.add(1)
+            throw refusal
+        }
+        do {
+            let isFound = try await gate.value(of: key, model: model) {
+                try await source.pull(model: model, revision: revision)
+            }
+            if isFound { await refs?.noteCurrent(model, revision) }
+            return isFound
+        } catch let error as FetchError where error.isRefusal {
+            remember(error, of: key)
+            throw error
+        }
+    }
+
+    /// As ``PullThrough/mayComplete(model:revision:)``.
+    func mayComplete(model: String, revision: String) throws -> Bool {
+        try source?.mayComplete(model: model, revision: revision) ?? false
+    }
+
+    func complete(model: String, revision: String) async throws -> Bool {
+        guard let source else { return false }
+        let key = Key(model: ByteText(model), revision: ByteText(revision), isCompletion: true)
+        return try await gate.value(of: key, model: model) {
+            try await source.complete(model: model, revision: revision)
+        }
+    }
+
+    func pull(file path: String, model: String, revision: String) async throws -> Bool {
+        guard let source else { return false }
+        let key = Key(model: ByteText(model), revision: ByteText(revision), path: ByteText(path))
+        return try await gate.value(of: key, model: model) {
+            try await source.pull(file: path, model: model, revision: revision)
+        }
+    }
+
+    /// Whether a ref names another commit by now, whose revision has been added. Waits briefly for the upstream; for a ref
+    /// that the store lacks, until it answers or fails.
+    ///
+    /// - Parameters:
+    ///   - commit: that of the ref in the store; nil if the store has no such ref.
+    ///   - age: the time since the ref was set in the store, if it was.
+    func hasMoved(
+        _ ref: String, of model: String, from commit: String?, age: @escaping @Sendable () async throws -> Duration?
+    ) async throws -> Bool {
+        try await refs?.hasMoved(ref, of: model, from: commit, age: age) ?? false
+    }
+
+    private func remembered(_ key: Key) -> FetchError? {
+        refusals.withLock { refusals in
+            guard let refusal = refusals[key] else { return nil }
+            if refusal.end > .now { return refusal.error }
+            refusals[key] = nil
+            return nil
+        }
+    }
+
+    private func remember(_ error: FetchError, of key: Key) {
+        refusals.withLock { refusals in
+            if refusals.count >= Self.mostRefusals { refusals = refusals.filter { $0.value.end > .now } }
+            if refusals.count >= Self.mostRefusals { refusals = [:] }
+            refusals[key] = Refusal(error: error, end: .now + Self.refusalTime)
+        }
+    }
+}
+
+extension FetchError {
+    /// Whether the upstream has answered that it does not have, or denies, what was requested.
+    fileprivate var isRefusal: Bool {
+        switch self {
+        case .notFound, .unauthorized: true
+        default: false
+        }
+    }
+}
