@@ -1,6 +1,5 @@
 import Dispatch
 import Files
-import Glibc
 import ModelFormats
 import Support
 import Synchronization
@@ -87,7 +86,9 @@ final class FetchRun: Sendable {
             defer { withExtendedLifetime(buffer) {} }
             guard failure.first == nil else { return }
             do {
-                try waitForCommits()
+                try committer.wait(untilAtMost: Self.mostUncommitted)
+                // While it waited, another lane may have failed.
+                guard failure.first == nil else { return }
                 guard
                     let job = try queue.withLock({
                         try $0.next(atMost: rangeBytes.load(ordering: .relaxed), open: begin)
@@ -101,14 +102,6 @@ final class FetchRun: Sendable {
             } catch {
                 return failure.record(error)
             }
-        }
-    }
-
-    private func waitForCommits() throws {
-        try work.check()
-        while committer.uncommitted > Self.mostUncommitted, failure.first == nil {
-            usleep(5000)
-            try work.check()
         }
     }
 

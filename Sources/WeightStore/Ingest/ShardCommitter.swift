@@ -66,10 +66,7 @@ final class ShardCommitter: Sendable {
     private let failed: @Sendable (any Error) -> Void
     private let queue = DispatchQueue(label: "weightstore.commit")
     private let pending = Mutex(Pending())
-    private let added = Atomic<Int>(0)
-
-    /// The number of shards that were added and are not committed. Their files are open.
-    var uncommitted: Int { added.load(ordering: .relaxed) }
+    private let uncommitted = UncommittedCount()
 
     /// - Parameters:
     ///   - staging: the folder of this process's lease in `staging/`.
@@ -92,7 +89,7 @@ final class ShardCommitter: Sendable {
     }
 
     func add(_ finished: Finished) {
-        added.add(1, ordering: .relaxed)
+        uncommitted.add(1)
         let isFull = pending.withLock { pending in
             pending.shards.append(finished)
             pending.bytes += finished.facts.bytes
@@ -106,6 +103,12 @@ final class ShardCommitter: Sendable {
         pending.withLock { $0.complete.append(file) }
     }
 
+    /// Waits until at most `count` shards are added and not committed. Their files are open. For a committer with the
+    /// batch `each`: a larger batch may begin only with the next shard.
+    ///
+    /// - Throws: `CancellationError`.
+    func wait(untilAtMost count: Int) throws { try uncommitted.wait(untilAtMost: count, work) }
+
     /// Waits until all added shards are durable.
     func flush() {
         queue.sync { commit() }
@@ -117,7 +120,7 @@ final class ShardCommitter: Sendable {
             return pending
         }
         if batch.shards.isEmpty && batch.complete.isEmpty { return }
-        defer { added.subtract(batch.shards.count, ordering: .relaxed) }
+        defer { uncommitted.subtract(batch.shards.count) }
         do {
             let new = batch.shards.filter { $0.staged != nil }
             if !new.isEmpty { try makeRoom(new.saturatingSum(\.facts.bytes)) }
