@@ -63,19 +63,21 @@ final class ShardCommitter: Sendable {
     private let batch: Batch
     private let work: Work
     private let makeRoom: @Sendable (_ bytes: Int) throws -> Void
+    private let released: @Sendable (_ shards: Int) -> Void
     private let failed: @Sendable (any Error) -> Void
     private let queue = DispatchQueue(label: "weightstore.commit")
     private let pending = Mutex(Pending())
-    private let uncommitted = UncommittedCount()
 
     /// - Parameters:
     ///   - staging: the folder of this process's lease in `staging/`.
     ///   - work: cancelling it ends the wait for the write lock.
     ///   - makeRoom: evicts until `bytes` more fit the quota.
+    ///   - released: receives the number of shards whose files are no longer open, after each commit.
     ///   - failed: receives the error of a failed commit, whose shards are not in the store.
     init(
         catalog: Catalog, blobs: BlobDirectory, lease: String, staging: String, batch: Batch, work: Work,
         makeRoom: @escaping @Sendable (_ bytes: Int) throws -> Void = { _ in },
+        released: @escaping @Sendable (_ shards: Int) -> Void = { _ in },
         failed: @escaping @Sendable (any Error) -> Void
     ) {
         self.catalog = catalog
@@ -85,11 +87,11 @@ final class ShardCommitter: Sendable {
         self.batch = batch
         self.work = work
         self.makeRoom = makeRoom
+        self.released = released
         self.failed = failed
     }
 
     func add(_ finished: Finished) {
-        uncommitted.add(1)
         let isFull = pending.withLock { pending in
             pending.shards.append(finished)
             pending.bytes += finished.facts.bytes
@@ -103,24 +105,23 @@ final class ShardCommitter: Sendable {
         pending.withLock { $0.complete.append(file) }
     }
 
-    /// Waits until at most `count` shards are added and not committed. Their files are open. For a committer with the
-    /// batch `each`: a larger batch may begin only with the next shard.
-    ///
-    /// - Throws: `CancellationError`.
-    func wait(untilAtMost count: Int) throws { try uncommitted.wait(untilAtMost: count, work) }
-
     /// Waits until all added shards are durable.
     func flush() {
         queue.sync { commit() }
     }
 
     private func commit() {
+        let count = commitPending()
+        if count > 0 { released(count) }
+    }
+
+    /// - Returns: the number of shards of the batch, committed or not.
+    private func commitPending() -> Int {
         let batch = pending.withLock { pending in
             defer { pending = Pending() }
             return pending
         }
-        if batch.shards.isEmpty && batch.complete.isEmpty { return }
-        defer { uncommitted.subtract(batch.shards.count) }
+        if batch.shards.isEmpty && batch.complete.isEmpty { return 0 }
         do {
             let new = batch.shards.filter { $0.staged != nil }
             if !new.isEmpty { try makeRoom(new.saturatingSum(\.facts.bytes)) }
@@ -135,6 +136,7 @@ final class ShardCommitter: Sendable {
         } catch {
             failed(error)
         }
+        return batch.shards.count
     }
 
     /// Makes files durable at the same time: one commit of the file system's journal then covers many of them.

@@ -1,17 +1,19 @@
 import Foundation
 import Support
 
-/// The number of shards that were added to a committer and are not committed.
+/// The number of shards that a fetch has begun and that are neither committed nor given up: each has two open files, its
+/// partial file and the lock of it. An origin may be faster than the disk, so a fetch waits while there are many.
 ///
 /// Sendable because its state is accessed only under the condition's lock.
-final class UncommittedCount: @unchecked Sendable {
+final class OpenShardCount: @unchecked Sendable {
     private let condition = NSCondition()
     private var count = 0
+    private var hasStopped = false
 
-    func add(_ shards: Int) {
+    func add() {
         condition.lock()
         defer { condition.unlock() }
-        count += shards
+        count += 1
     }
 
     func subtract(_ shards: Int) {
@@ -21,13 +23,15 @@ final class UncommittedCount: @unchecked Sendable {
         condition.broadcast()
     }
 
-    private func isAtMost(_ limit: Int) -> Bool {
+    /// Ends all waits, now and later.
+    func stop() {
         condition.lock()
         defer { condition.unlock() }
-        return count <= limit
+        hasStopped = true
+        condition.broadcast()
     }
 
-    /// Waits until the number is at most `limit`.
+    /// Waits until the number is at most `limit`, or ``stop()`` is called.
     ///
     /// - Throws: `CancellationError` once the work is cancelled.
     func wait(untilAtMost limit: Int, _ work: Work) throws {
@@ -42,7 +46,13 @@ final class UncommittedCount: @unchecked Sendable {
         defer { withExtendedLifetime(handler) {} }
         condition.lock()
         defer { condition.unlock() }
-        while count > limit, !work.isCancelled { condition.wait() }
+        while count > limit, !hasStopped, !work.isCancelled { condition.wait() }
         try work.check()
+    }
+
+    private func isAtMost(_ limit: Int) -> Bool {
+        condition.lock()
+        defer { condition.unlock() }
+        return count <= limit || hasStopped
     }
 }
