@@ -14,11 +14,12 @@ extension Revision {
         return try places(layer: layer, named: name).filter(isChosen)
     }
 
-    /// Checks that there is at least one of the layers, and one of the experts, of a selection.
+    /// Checks that there is at least one of the layers, one of the experts, and a file for each pattern of a selection.
     ///
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``.
     func check(_ selection: FetchSelection) throws {
-        try selection.check(numbers(), of: name)
+        try selection.check(
+            numbers(), paths: store.catalog.read { db in try RevisionTable.paths(of: id, db) }, of: name)
     }
 
     private func numbers() throws -> TensorNumbers {
