@@ -107,7 +107,8 @@ weightstore_status weightstore_open_handles(size_t *count);
  * ~/.local/share/weightstore. */
 weightstore_status weightstore_open(const char *path, weightstore_store **store);
 
-/* Releases the handle. The store itself closes with the last of its revisions and leases. */
+/* Releases the handle, and ends the eviction that runs in the background. The store itself closes with the last of its
+ * revisions and leases. */
 weightstore_status weightstore_close(weightstore_store *store);
 
 typedef struct weightstore_tier_options {

@@ -41,7 +41,7 @@ public func weightstore_open(
 
 @c @implementation
 public func weightstore_close(_ store: OpaquePointer?) -> weightstore_status {
-    call { _ = try Handles.all.remove(store, StoreHandle.self) }
+    call { try Handles.all.remove(store, StoreHandle.self)?.store.stopEvicting() }
 }
 
 @c @implementation
