@@ -63,7 +63,9 @@ struct InterruptedMove {
     static func requireNone(of move: MoveTable.Move, in source: String, for model: String?) throws {
         if ByteText(move.source) == ByteText(source), move.model == model ?? move.model { return }
         let isWhole = SourceBounds.contains(source, move.source)
-        guard try isUnchanged(move.files.filter { isWhole || SourceBounds.contains(source, $0.location) }) else { return }
+        guard try isUnchanged(move.files.filter { isWhole || SourceBounds.contains(source, $0.location) }) else {
+            return
+        }
         throw StoreError.moveIntoAnother(source: move.source, model: move.model)
     }
 
