@@ -183,13 +183,27 @@ final class ShardCommitter: Sendable {
         if let known = try ShardTable.find(facts.digest, db) {
             if staged[facts.digest] != nil { return known.id }
             if known.state == .present, try FileSystem.status(blobs.path(facts.digest))?.bytes == facts.bytes {
+                // The blob of a KV block was not sampled, because its head is not in the catalog: what was written
+                // replaces it.
+                if known.kind == .kv, let file = finished.staged {
+                    try stage(file, facts.digest, &staged)
+                    try ShardTable.setHead(facts.head, of: known.id, db)
+                }
                 return known.id
             }
         }
         guard let file = finished.staged else { return nil }
-        if file.isKept { try link(file) }
-        staged[facts.digest] = (file, .init(digest: facts.digest, kind: .shard))
+        try stage(file, facts.digest, &staged)
         return try ShardTable.markPresent(facts, db)
+    }
+
+    /// Adds a file to those to install.
+    private func stage(
+        _ file: StagedFile, _ digest: ContentDigest,
+        _ staged: inout [ContentDigest: (file: StagedFile, name: BlobDirectory.Name)]
+    ) throws {
+        if file.isKept { try link(file) }
+        staged[digest] = (file, .init(digest: digest, kind: .shard))
     }
 
     private static let linkNumbers = Atomic<Int>(0)
