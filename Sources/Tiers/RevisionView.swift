@@ -62,13 +62,15 @@ package final class RevisionView: Sendable {
         self.formats = formats
         self.fetch = fetch
         let model = hold.model
+        var last: ResidentShard?
         let tensors = places.map { place in
-            LeasedTensor(
-                entry: place.entry,
-                shard: place.entry.shard.map {
-                    tier.residentShard(
-                        $0, bytes: place.shardBytes, layer: place.entry.layer, kind: place.shardKind, model: model)
-                })
+            guard let digest = place.entry.shard else { return LeasedTensor(entry: place.entry, shard: nil) }
+            // Neighbours are often in one shard.
+            if let last, last.digest == digest { return LeasedTensor(entry: place.entry, shard: last) }
+            let shard = tier.residentShard(
+                digest, bytes: place.shardBytes, layer: place.entry.layer, kind: place.shardKind, model: model)
+            last = shard
+            return LeasedTensor(entry: place.entry, shard: shard)
         }
         self.tensors = tensors
         hasPending = tensors.contains(where: \.isPending)

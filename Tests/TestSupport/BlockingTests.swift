@@ -1,5 +1,6 @@
 // `swift build --static-swift-stdlib` compiles this target, too, and has no Testing.
 #if canImport(Testing)
+    import Foundation
     import Support
     import Synchronization
     import Testing
@@ -18,12 +19,33 @@
             for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void
         ) async throws {
             if takesSlot { await Self.slots.acquire() }
-            defer { if takesSlot { Self.slots.release() } }
+            let start = ContinuousClock.now
+            defer {
+                Self.times?.append(test, .now - start)
+                if takesSlot { Self.slots.release() }
+            }
             try await withTaskExecutorPreference(BlockingExecutor.shared) { try await function() }
         }
 
         /// Few tests at once: a test of which each step waits behind hundreds of others would see its connections time out.
         private static let slots = Slots(8)
+        /// The times that Swift Testing reports include the wait for a slot.
+        private static let times = ProcessInfo.processInfo.environment["WEIGHTSTORE_TEST_TIMES"].map(TestTimes.init)
+    }
+
+    /// The file that gets a line for each test: its seconds, its suite and its name.
+    private final class TestTimes: Sendable {
+        private let file: Mutex<UnsafeMutablePointer<FILE>?>
+
+        init(_ path: String) { file = Mutex(fopen(path, "a")) }
+
+        func append(_ test: Test, _ duration: Duration) {
+            file.withLock { file in
+                guard let file else { return }
+                fputs("\(duration / .seconds(1))\t\(test.id)\t\(test.displayName ?? test.name)\n", file)
+                fflush(file)
+            }
+        }
     }
 
     extension Trait where Self == BlockingTests {

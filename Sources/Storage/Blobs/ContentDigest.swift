@@ -11,10 +11,20 @@ public struct ContentDigest: Hashable, Sendable {
     /// Creates a digest from its bytes; nil unless there are exactly 32.
     public init?(_ bytes: some Collection<UInt8>) {
         guard bytes.count == Self.byteCount else { return nil }
-        words = .zero
-        for (index, byte) in bytes.enumerated() {
-            words[index / 8] = words[index / 8] << 8 | UInt64(byte)
+        if let words = bytes.withContiguousStorageIfAvailable({ Self.words(UnsafeRawBufferPointer($0)) }) {
+            self.words = words
+        } else {
+            words = Array(bytes).withUnsafeBytes(Self.words)
         }
+    }
+
+    /// The words of 32 bytes.
+    private static func words(_ bytes: UnsafeRawBufferPointer) -> SIMD4<UInt64> {
+        var words = SIMD4<UInt64>.zero
+        for index in 0..<4 {
+            words[index] = UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 8 * index, as: UInt64.self))
+        }
+        return words
     }
 
     /// Parses 64 hexadecimal digits, with or without `sha256:` before them; nil for any other text.
@@ -40,13 +50,7 @@ public struct ContentDigest: Hashable, Sendable {
     }
 
     package init(_ digest: SHA256.Digest) {
-        words = digest.withUnsafeBytes { bytes in
-            var words = SIMD4<UInt64>.zero
-            for index in 0..<4 {
-                words[index] = UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 8 * index, as: UInt64.self))
-            }
-            return words
-        }
+        words = digest.withUnsafeBytes(Self.words)
     }
 
     /// Computes the digest of bytes in memory.

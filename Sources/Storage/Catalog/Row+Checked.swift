@@ -10,27 +10,55 @@ extension DatabaseError {
     }
 }
 
+/// A column of the rows of a query, by its name.
+package struct RowColumn: ExpressibleByStringLiteral {
+    fileprivate let name: String
+    /// Its position, if it was found once for all rows.
+    fileprivate let index: Int?
+
+    package init(stringLiteral name: String) {
+        self.name = name
+        index = nil
+    }
+
+    fileprivate init(_ name: String, index: Int) {
+        self.name = name
+        self.index = index
+    }
+}
+
+extension Statement {
+    /// A column of the statement's rows. Its position is found once: for tens of thousands of rows, the search for names
+    /// takes a fifth of the time.
+    ///
+    /// - Throws: `DatabaseError` if there is no such column.
+    package func column(_ name: String) throws -> RowColumn {
+        guard let index = index(ofColumn: name) else { throw DatabaseError(message: "no column \(name): \(sql)") }
+        return RowColumn(name, index: index)
+    }
+}
+
 /// Reads columns by name. GRDB's subscript traps on a value that does not fit, so it is not used: a damaged catalog throws.
 extension Row {
     /// The value of a column, exactly as the column stores it: SQLite would read the text "much" as the number 0.
     ///
     /// - Throws: `DatabaseError.damaged` for a value of another type, and for NULL unless the type is optional.
-    package func value<Value: DatabaseValueConvertible>(_ column: String) throws -> Value {
+    package func value<Value: DatabaseValueConvertible>(_ column: RowColumn) throws -> Value {
         guard let value = Value.fromDatabaseValue(try stored(column)) else { throw damaged(column) }
         return value
     }
 
     /// As above. The optional columns of a tensor have overloads of their own: a generic `Optional` costs more than the
     /// rest of the row.
-    package func value(_ column: String) throws -> String? { try optional(column) }
+    package func value(_ column: RowColumn) throws -> String? { try optional(column) }
 
     /// As above.
-    package func value(_ column: String) throws -> ContentDigest? { try optional(column) }
+    package func value(_ column: RowColumn) throws -> ContentDigest? { try optional(column) }
 
     /// As above.
-    package func value(_ column: String) throws -> Int64? { try optional(column) }
+    package func value(_ column: RowColumn) throws -> Int64? { try optional(column) }
 
-    private func optional<Value: DatabaseValueConvertible>(_ column: String) throws -> Value? {
+    private func optional<Value: DatabaseValueConvertible>(_ column: RowColumn) throws -> Value? {
         let stored = try stored(column)
         if stored.isNull { return nil }
         guard let value = Value.fromDatabaseValue(stored) else { throw damaged(column) }
@@ -40,37 +68,37 @@ extension Row {
     /// A number whose magnitude is less than 2⁶², so that a sum or a difference of two of them does not overflow.
     ///
     /// - Throws: `DatabaseError.damaged` for anything else.
-    package func value(_ column: String) throws -> Int {
+    package func value(_ column: RowColumn) throws -> Int {
         guard let number = try number(column, in: Int.catalogNumbers) else { throw damaged(column) }
         return number
     }
 
     /// As above; nil for NULL.
-    package func value(_ column: String) throws -> Int? { try number(column, in: Int.catalogNumbers) }
+    package func value(_ column: RowColumn) throws -> Int? { try number(column, in: Int.catalogNumbers) }
 
     /// A size or a position: a number from 0 to `Manifest.maximumFileBytes`.
     ///
     /// - Throws: `DatabaseError.damaged` for anything else.
-    package func size(_ column: String) throws -> Int {
+    package func size(_ column: RowColumn) throws -> Int {
         guard let size = try number(column, in: 0...Manifest.maximumFileBytes) else { throw damaged(column) }
         return size
     }
 
     /// As above; nil for NULL.
-    package func size(_ column: String) throws -> Int? { try number(column, in: 0...Manifest.maximumFileBytes) }
+    package func size(_ column: RowColumn) throws -> Int? { try number(column, in: 0...Manifest.maximumFileBytes) }
 
     /// The number of a layer or an expert: any from 0. It is a name, and no arithmetic is done on it.
     ///
     /// - Throws: `DatabaseError.damaged` for anything else.
-    package func ordinal(_ column: String) throws -> Int {
+    package func ordinal(_ column: RowColumn) throws -> Int {
         guard let number = try number(column, in: 0...Int.max) else { throw damaged(column) }
         return number
     }
 
     /// As above; nil for NULL.
-    package func ordinal(_ column: String) throws -> Int? { try number(column, in: 0...Int.max) }
+    package func ordinal(_ column: RowColumn) throws -> Int? { try number(column, in: 0...Int.max) }
 
-    private func number(_ column: String, in range: ClosedRange<Int>) throws -> Int? {
+    private func number(_ column: RowColumn, in range: ClosedRange<Int>) throws -> Int? {
         let stored = try stored(column)
         if stored.isNull { return nil }
         guard let number = Int.fromDatabaseValue(stored), range ~= number else { throw damaged(column) }
@@ -80,7 +108,7 @@ extension Row {
     /// The path of a file of a revision.
     ///
     /// - Throws: `DatabaseError.damaged` for a path that would lead out of a directory to which the file is exported.
-    package func path(_ column: String) throws -> String {
+    package func path(_ column: RowColumn) throws -> String {
         let path: String = try value(column)
         guard RelativePath.isValid(path) else { throw damaged(column) }
         return path
@@ -89,20 +117,23 @@ extension Row {
     /// The value of a column that stores the cases of an enumeration, such as `shard.state`.
     ///
     /// - Throws: `DatabaseError.damaged` for NULL and for an unknown value.
-    package func word<Word: RawRepresentable<String>>(_ column: String) throws -> Word {
+    package func word<Word: RawRepresentable<String>>(_ column: RowColumn) throws -> Word {
         guard let word = Word(rawValue: try value(column)) else { throw damaged(column) }
         return word
     }
 
-    private func stored(_ column: String) throws -> DatabaseValue {
+    private func stored(_ column: RowColumn) throws -> DatabaseValue {
         do {
-            return try decode(StoredValue.self, forColumn: column).databaseValue
+            guard let index = column.index else {
+                return try decode(StoredValue.self, forColumn: column.name).databaseValue
+            }
+            return try decode(StoredValue.self, atIndex: index).databaseValue
         } catch is RowDecodingError { throw damaged(column) }
     }
 
-    package func damaged(_ column: String) -> DatabaseError {
-        let value = (self[column] as DatabaseValue?).map { "\($0)" } ?? "NULL"
-        return .damaged("unexpected value in column \(column): \(value.prefix(80))")
+    package func damaged(_ column: RowColumn) -> DatabaseError {
+        let value = (self[column.name] as DatabaseValue?).map { "\($0)" } ?? "NULL"
+        return .damaged("unexpected value in column \(column.name): \(value.prefix(80))")
     }
 }
 

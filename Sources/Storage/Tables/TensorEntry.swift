@@ -108,32 +108,22 @@ extension TensorPlacement {
             condition += " AND tensor.name = ?"
             arguments += [name]
         }
-        return try Row.mapAll(
-            try db.cachedStatement(
-                sql: """
-                    SELECT tensor.name, tensor.dtype, tensor.shape, tensor.bytes, tensor.stack, tensor.layer,
-                           tensor.expert, revision_file.path, shard.digest, extent.shard_offset,
-                           shard.id AS shard_id, shard.bytes AS shard_bytes, shard.kind, shard.state
-                    FROM revision_file
-                    JOIN tensor ON tensor.file_id = revision_file.file_id
-                    LEFT JOIN extent ON extent.file_id = tensor.file_id AND extent.offset = tensor.offset
-                                    AND tensor.bytes > 0
-                    LEFT JOIN shard ON shard.id = extent.shard_id
-                    WHERE \(condition)
-                    ORDER BY revision_file.path, tensor.name
-                    """),
-            arguments: arguments
-        ) { row in
-            let placement = try TensorPlacement(
-                entry: TensorEntry(
-                    name: row.value("name"), dtype: row.value("dtype"), shape: Shape.decode(row.value("shape")),
-                    bytes: row.size("bytes"),
-                    stack: row.value("stack"), layer: row.ordinal("layer"), expert: row.ordinal("expert"),
-                    file: row.value("path"),
-                    shard: row.value("digest"), shardOffset: row.size("shard_offset") ?? 0),
-                shard: row.value("shard_id"), shardBytes: row.size("shard_bytes") ?? 0,
-                shardKind: (row.value("kind") as String?).flatMap(ShardKind.init),
-                state: (row.value("state") as String?).flatMap(ShardState.init) ?? .present)
+        let rows = try db.cachedStatement(
+            sql: """
+                SELECT tensor.name, tensor.dtype, tensor.shape, tensor.bytes, tensor.stack, tensor.layer,
+                       tensor.expert, revision_file.path, shard.digest, extent.shard_offset,
+                       shard.id AS shard_id, shard.bytes AS shard_bytes, shard.kind, shard.state
+                FROM revision_file
+                JOIN tensor ON tensor.file_id = revision_file.file_id
+                LEFT JOIN extent ON extent.file_id = tensor.file_id AND extent.offset = tensor.offset
+                                AND tensor.bytes > 0
+                LEFT JOIN shard ON shard.id = extent.shard_id
+                WHERE \(condition)
+                ORDER BY revision_file.path, tensor.name
+                """)
+        let columns = try Columns(of: rows)
+        return try Row.mapAll(rows, arguments: arguments) { row in
+            let placement = try TensorPlacement(row, columns)
             // The bytes are read at this place of a mapping, so it must lie in the shard.
             let entry = placement.entry
             guard entry.bytes >= 0,
@@ -143,6 +133,44 @@ extension TensorPlacement {
             else { throw DatabaseError.damaged("tensor \"\(entry.name)\" does not lie in its shard") }
             return placement
         }
+    }
+}
+
+extension TensorPlacement {
+    /// The columns of `all`, each found once for all rows.
+    private struct Columns {
+        let name, dtype, shape, bytes, stack, layer, expert, path, digest, shardOffset: RowColumn
+        let shard, shardBytes, kind, state: RowColumn
+
+        init(of rows: Statement) throws {
+            name = try rows.column("name")
+            dtype = try rows.column("dtype")
+            shape = try rows.column("shape")
+            bytes = try rows.column("bytes")
+            stack = try rows.column("stack")
+            layer = try rows.column("layer")
+            expert = try rows.column("expert")
+            path = try rows.column("path")
+            digest = try rows.column("digest")
+            shardOffset = try rows.column("shard_offset")
+            shard = try rows.column("shard_id")
+            shardBytes = try rows.column("shard_bytes")
+            kind = try rows.column("kind")
+            state = try rows.column("state")
+        }
+    }
+
+    private init(_ row: Row, _ columns: Columns) throws {
+        entry = try TensorEntry(
+            name: row.value(columns.name), dtype: row.value(columns.dtype),
+            shape: Shape.decode(row.value(columns.shape)), bytes: row.size(columns.bytes),
+            stack: row.value(columns.stack), layer: row.ordinal(columns.layer), expert: row.ordinal(columns.expert),
+            file: row.value(columns.path), shard: row.value(columns.digest),
+            shardOffset: row.size(columns.shardOffset) ?? 0)
+        shard = try row.value(columns.shard)
+        shardBytes = try row.size(columns.shardBytes) ?? 0
+        shardKind = try (row.value(columns.kind) as String?).flatMap(ShardKind.init)
+        state = try (row.value(columns.state) as String?).flatMap(ShardState.init) ?? .present
     }
 }
 

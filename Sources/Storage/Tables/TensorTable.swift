@@ -72,6 +72,7 @@ enum Shape {
         guard text.count >= 2, text.first == UInt8(ascii: "["), text.last == UInt8(ascii: "]") else { return nil }
         if text.count == 2 { return [] }
         var shape: [Int] = []
+        shape.reserveCapacity(4)
         var size: Int?
         for byte in text[1..<text.count - 1] {
             if byte == UInt8(ascii: ",") {
@@ -86,6 +87,7 @@ enum Shape {
             }
         }
         guard let last = size else { return nil }
-        return shape + [last]
+        shape.append(last)
+        return shape
     }
 }

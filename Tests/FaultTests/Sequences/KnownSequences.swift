@@ -99,6 +99,13 @@ enum KnownSequences {
             ]
         ),
         (
+            "an eviction relies on the checks of a catalog that is restored after a rebuild",
+            [
+                write(0, 1), from(0, "a", origin: 0), .run(.backUp), .event(.away(0)), .run(.rebuild), .event(.restore),
+                evict,
+            ]
+        ),
+        (
             "a merge that is killed continues at the next one",
             [
                 write(0, 0), from(0, "c"), .run(.backUp), .run(.pin("org/c")), write(1, 1), from(1, "b"), from(1, "a"),

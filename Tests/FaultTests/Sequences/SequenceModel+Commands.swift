@@ -165,7 +165,7 @@ extension SequenceModel {
         case .merge: try merged(after, old)
         case .backUp:
             (backup, backupQuota, backupHasLoss) = (listing, quota, hasLoss)
-            backupBlocks = possibleBlocks
+            (backupBlocks, backupChecked) = (possibleBlocks, checked)
         case .addOrigin(let name, let place, let trust):
             let url = url(place)
             let keys = (listing.all(name) ?? []).filter { key in

@@ -73,6 +73,7 @@ struct SequenceModel {
     var backup: CatalogListing?
     var backupQuota: Int?
     var backupHasLoss = false
+    var backupChecked: Set<Pair> = []
     /// Whether the catalog may list KV blocks whose files were deleted after the backup: a put then finds them stored.
     var lacksBlocks = false
     /// The KV blocks that the backup's catalog may list.

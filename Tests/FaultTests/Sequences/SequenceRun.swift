@@ -494,6 +494,7 @@ extension SequenceModel {
         listing = backup
         quota = backupQuota
         hasLoss = backupHasLoss
+        checked.formUnion(backupChecked)
         (possibleBlocks, certainBlocks, lacksBlocks) = (backupBlocks, [:], true)
     }
 }
