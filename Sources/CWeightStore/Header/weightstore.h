@@ -120,6 +120,9 @@ typedef struct weightstore_tier_options {
     const char *policy;
     /* Not 0: lock the pages of "ram", so that the kernel does not reclaim them. */
     int32_t lock_pages;
+    /* Not 0: hash each blob before it is loaded. A damaged one is moved to quarantine, and fetched again if it has an
+     * origin (WEIGHTSTORE_DAMAGED otherwise). */
+    int64_t verifies;
 } weightstore_tier_options;
 
 /* Opens a tier with options. The first use of a tier that is not open opens it with the default options. The options of
