@@ -79,7 +79,7 @@ package final class RevisionView: Sendable {
             if let layer = tensor.entry.layer { byLayer[layer, default: []].append(tensor) }
         }
         var layers: [Int: ShardGroup] = [:]
-        for (number, tensors) in byLayer where !tensors.contains(where: \.isPending) {
+        for (number, tensors) in byLayer where !hasPending || !tensors.contains(where: \.isPending) {
             layers[number] = ShardGroup(tensors, layer: number, in: tier, hold: hold)
         }
         self.layers = layers
@@ -177,7 +177,7 @@ package final class RevisionView: Sendable {
     private static func key(_ entry: TensorEntry) -> ByteText { ByteText("\(entry.file)\u{0}\(entry.name)") }
 
     private func fetched(_ tensors: [LeasedTensor], _ work: Work) throws -> [LeasedTensor] {
-        let pending = tensors.filter(\.isPending).map(\.entry)
+        let pending = hasPending ? tensors.filter(\.isPending).map(\.entry) : []
         if pending.isEmpty { return tensors }
         let places = Dictionary(try fetch(pending, work).map { (Self.key($0.entry), $0) }) { first, _ in first }
         return try tensors.map { tensor in
