@@ -91,6 +91,8 @@ enum Advice {
             Restore the origin, or remove the other revisions first. If the bytes are gone for good, remove the origin with \
             "weightstore origin rm --force \(revision) URL".
             """
+        case .originsFailed: text(for: error.cause)
+        case .fetch(let error): text(for: error)
         case .inUse: "Stop these processes, or run the command again after they have ended."
         case .quotaFull: "\"weightstore prune\" removes models, \"weightstore quota --set\" sets another quota."
         default: nil

@@ -70,6 +70,7 @@ enum ExitStatus: Int32 {
             case .unusable: .badInput
             default: .unreachable
             }
+        case .originsFailed: status(of: error.cause)
         case .originFailed, .originDiffers, .storage(.catalogFailed), .storage(.readOnly), .file(.system),
             .file(.lockedMemoryLimit), .file(.mappingLimit), .policy(.tooSlow), .tier, .device, .support:
             .failed

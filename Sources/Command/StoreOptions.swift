@@ -10,8 +10,8 @@ struct OutputOptions: ParsableArguments {
     var json = false
 }
 
-/// The options of every command that uses a store: the store, and the output format.
-struct StoreOptions: ParsableArguments {
+/// The store of a command whose output has one format, such as the bytes of a file. It refuses `--json`.
+struct StoreLocation: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "The store's directory (default: $WEIGHTSTORE_HOME, or ~/.local/share/weightstore).",
@@ -19,9 +19,6 @@ struct StoreOptions: ParsableArguments {
         completion: .directory)
     var store: String?
 
-    @OptionGroup var output: OutputOptions
-
-    var json: Bool { output.json }
     var path: String { store ?? Store.defaultPath }
 
     /// Reports the limits of a command that uses a revision in a store that can only be read.
@@ -44,6 +41,24 @@ struct StoreOptions: ParsableArguments {
         Origins.register(in: store, options: transport)
         Fleet.registerPeers(in: store)
         return store
+    }
+}
+
+/// The options of every command that uses a store and prints a result: the store, and the output format.
+struct StoreOptions: ParsableArguments {
+    @OptionGroup var location: StoreLocation
+    @OptionGroup var output: OutputOptions
+
+    var json: Bool { output.json }
+    var path: String { location.path }
+    var logger: Logger { location.logger }
+
+    /// As `StoreLocation.noteReadOnly`.
+    func noteReadOnly(_ store: Store) { location.noteReadOnly(store) }
+
+    /// As `StoreLocation.open`.
+    func open(create: Bool = false, limitRate: Int? = nil) throws -> Store {
+        try location.open(create: create, limitRate: limitRate)
     }
 }
 

@@ -52,9 +52,9 @@ package final class RevisionView: Sendable {
         let isPending: Bool
         let group = AtomicLazyReference<ShardGroup>()
 
-        init(_ positions: [Int], in tensors: [LeasedTensor]) {
+        init(_ positions: [Int], isPending: Bool) {
             self.positions = positions
-            isPending = positions.contains { tensors[$0].isPending }
+            self.isPending = isPending
         }
     }
 
@@ -85,12 +85,15 @@ package final class RevisionView: Sendable {
             return LeasedTensor(entry: place.entry, shard: shard)
         }
         self.tensors = tensors
-        hasPending = tensors.contains(where: \.isPending)
+        let hasPending = tensors.contains(where: \.isPending)
+        self.hasPending = hasPending
         var positions: [Int: [Int]] = [:]
         for (position, tensor) in tensors.enumerated() {
             if let layer = tensor.entry.layer { positions[layer, default: []].append(position) }
         }
-        layers = positions.mapValues { Layer($0, in: tensors) }
+        layers = positions.mapValues { positions in
+            Layer(positions, isPending: hasPending && positions.contains { tensors[$0].isPending })
+        }
         layerNumbers = positions.keys.sorted()
     }
 
@@ -195,7 +198,7 @@ package final class RevisionView: Sendable {
     private static func key(_ entry: TensorEntry) -> ByteText { ByteText("\(entry.file)\u{0}\(entry.name)") }
 
     private func fetched(_ tensors: [LeasedTensor], _ work: Work) throws -> [LeasedTensor] {
-        let pending = tensors.filter(\.isPending).map(\.entry)
+        let pending = hasPending ? tensors.filter(\.isPending).map(\.entry) : []
         if pending.isEmpty { return tensors }
         let places = Dictionary(try fetch(pending, work).map { (Self.key($0.entry), $0) }) { first, _ in first }
         return try tensors.map { tensor in

@@ -21,8 +21,14 @@ package final class ShardGroup: Sendable {
         self.hold = hold
         ownsReferences = false
         bytes = tensors.saturatingSum(\.entry.bytes)
+        var shards: [ResidentShard] = []
         var seen: Set<ObjectIdentifier> = []
-        shards = tensors.compactMap(\.shard).filter { seen.insert(ObjectIdentifier($0)).inserted }
+        for tensor in tensors {
+            // Neighbours are often in one shard.
+            guard let shard = tensor.shard, shard !== shards.last else { continue }
+            if seen.insert(ObjectIdentifier(shard)).inserted { shards.append(shard) }
+        }
+        self.shards = shards
     }
 
     /// The shards of KV blocks, in order, or of a warm-up.

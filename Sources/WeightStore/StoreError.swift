@@ -44,6 +44,8 @@ public enum StoreError: Error, Sendable, Equatable {
     case originDiffers(origin: String, digest: ContentDigest, found: String)
     /// An origin did not return a shard.
     case originFailed(origin: String, digest: ContentDigest, reason: String)
+    /// Each of several origins failed, in the order in which they were tried.
+    case originsFailed([OriginFailure])
     /// An origin does not hold a revision, or holds other bytes.
     case originLacks(origin: String, revision: String, reason: String)
     /// It could not be checked whether an origin holds a revision.
@@ -92,6 +94,13 @@ public enum StoreError: Error, Sendable, Equatable {
             default: .other(description: "\(error)")
             }
     }
+
+    /// The error that decides how a program reacts. Of several origins, it is that of the first that failed for another
+    /// reason than that it does not have the bytes.
+    public var cause: StoreError {
+        guard case .originsFailed(let failures) = self else { return self }
+        return (failures.first { !$0.isAbsence } ?? failures.first)?.error ?? .other(description: description)
+    }
 }
 
 extension StoreError: CustomStringConvertible {
@@ -128,6 +137,8 @@ extension StoreError: CustomStringConvertible {
             "\(origin): returned wrong bytes for shard \(digest.short): \(found)."
         case .originFailed(let origin, let digest, let reason):
             "\(origin): could not return shard \(digest.short): \(reason)."
+        case .originsFailed(let failures):
+            "all \(failures.count) origins failed. \(failures.map(\.description).joined(separator: " "))"
         case .originLacks(let origin, let revision, let reason):
             "\(origin): does not hold \(revision): \(reason)."
         case .originUnchecked(let origin, let revision, let reason):

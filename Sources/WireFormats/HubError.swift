@@ -33,7 +33,7 @@ package enum HubError: Error, Equatable {
     package init(_ error: any Error) {
         switch error {
         case let error as HubError: self = error
-        default: self.init(StoreError(error))
+        default: self.init(StoreError(error).cause)
         }
     }
 

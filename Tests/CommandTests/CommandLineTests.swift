@@ -290,20 +290,29 @@ import Testing
         #expect(place["expert"] as? Int == 60)
     }
 
-    @Test("a command that offers --store uses the store")
-    func storeOption() throws {
+    @Test("a command that offers --store uses the store, and one that offers --json prints it")
+    func sharedOptions() throws {
         let root = URL(filePath: #filePath).appending(path: "../../../Sources/Command").standardizedFileURL
         var commands = 0
         for path in TemporaryDirectory.files(below: root.path) where path.hasSuffix(".swift") {
             let text = try String(contentsOf: root.appending(path: path), encoding: .utf8)
             for command in text.components(separatedBy: ": ParsableCommand").dropFirst()
-            where command.contains(": StoreOptions") {
+            where command.contains(": Store") {
                 commands += 1
                 let isUsed = ["options.open(", "options.path", ".open(options)"].contains { command.contains($0) }
                 #expect(isUsed, "\(path): \(command.prefix(200))")
             }
+            for command in text.components(separatedBy: ": ParsableCommand").dropFirst()
+            where command.contains(": StoreOptions") || command.contains(": OutputOptions") {
+                let printsJSON = ["options.json", "output.json", "report("].contains { command.contains($0) }
+                #expect(printsJSON, "\(path): \(command.prefix(200))")
+            }
         }
         #expect(commands > 40)
+        for command in [["cat", "org/base", "config.json"], ["demo"]] {
+            let result = try tool.run(command + ["--json"])
+            #expect(result.status == 64 && result.errors.contains("'--json'"), "\(command): \(result.errors)")
+        }
         for command in ["status", "make-bucket", "verify", "repair", "gc"] {
             #expect(try tool("fleet", command, "--store", directory("store")).status == 64)
         }

@@ -74,33 +74,16 @@ import WireFormats
     @Test("a bucket is reached through the proxy")
     func bucket() throws {
         let directory = try TemporaryDirectory()
-        let server = try ChildProcess.daemon([
-            "/usr/bin/env", "python3", "-c",
-            """
-            import http.server
-            class Handler(http.server.BaseHTTPRequestHandler):
-                def do_GET(self):
-                    body = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
-                    self.send_response(200)
-                    self.send_header("Content-Length", str(len(body)))
-                    self.end_headers()
-                    self.wfile.write(body)
-                def log_message(self, *arguments): pass
-            server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-            print(server.server_port, flush=True)
-            server.serve_forever()
-            """,
-        ])
-        let port = try server.line()
+        let server = try FixedServer("<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
         let proxy = try ConnectProxy(directory)
         var options = TransportOptions()
         options.allowsPlainHTTP = true
         options.proxies = ProxySettings(environment: ["http_proxy": "http://127.0.0.1:\(proxy.port)"])
         let bucket = try S3Bucket(
-            "s3://b/p?endpoint=http://store.invalid:\(port)&style=path", options: options,
+            "s3://b/p?endpoint=http://store.invalid:\(server.port)&style=path", options: options,
             environment: ["AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s"])
         try bucket.list("shards/") { _ in }
-        #expect(try proxy.targets() == ["store.invalid:\(port)"])
+        #expect(try proxy.targets() == ["store.invalid:\(server.port)"])
     }
 
     /// The error of a request to `http://hub.invalid`, without its URL.

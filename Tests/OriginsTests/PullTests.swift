@@ -144,6 +144,25 @@ import WeightStore
         #expect(try revision.tensorEntries().filter { $0.shard != nil }.allSatisfy { $0.file.contains("00002") })
     }
 
+    @Test("a pattern that matches no file is refused with the names that exist, and the pull adds no model")
+    func noMatch() throws {
+        let fixture = try HubFixture()
+        let tool = fixture.tool()
+        func refused() throws {
+            let result = try tool("pull", "org/model", "--include", "*.json", "--include", "model.bin")
+            #expect(result.status == 2)
+            #expect(
+                result.errors.contains(
+                    "\"model.bin\": no such file. The files are config.json, model.safetensors, tokenizer/vocab.txt."),
+                "\(result.errors)")
+        }
+        try refused()
+        #expect(try tool("ls", "--json").list().isEmpty)
+        // Also if the revision is known.
+        #expect(try tool("pull", "org/model", "--include", "*.json").status == 0)
+        try refused()
+    }
+
     @Test("a lost manifest of a partial pull is rewritten after some of its files have arrived, and a rebuild reads it")
     func lostManifest() throws {
         let fixture = try HubFixture(files: 3)
@@ -187,7 +206,7 @@ import WeightStore
             try fixture.directory.write(original, to: "hub/org/twice/\(name)")
         }
         let store = try fixture.store()
-        try store.pullBlocking(fixture.request(FetchSelection(include: ["none"]), "org/twice"))
+        try store.pullBlocking(fixture.request(FetchSelection.nothing, "org/twice"))
         let revision = try store.revision("org/twice")
         #expect(try revision.bytes(of: path) == original)
         for name in ["a.safetensors", "b.safetensors"] { #expect(try revision.bytes(of: name) == original) }

@@ -93,34 +93,10 @@ import WireFormats
         }
     }
 
-    /// Sends `count` bytes, 1000 at a time, 50 ms apart.
-    private func server(_ count: Int) throws -> (ChildProcess, String) {
-        let server = try ChildProcess.daemon([
-            "/usr/bin/env", "python3", "-c",
-            """
-            import http.server, sys, time
-            class Handler(http.server.BaseHTTPRequestHandler):
-                def do_GET(self):
-                    self.send_response(200)
-                    self.send_header("Content-Length", sys.argv[1])
-                    self.end_headers()
-                    for _ in range(int(sys.argv[1]) // 1000):
-                        self.wfile.write(b"x" * 1000)
-                        self.wfile.flush()
-                        time.sleep(0.05)
-                def log_message(self, *arguments): pass
-            server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-            print(server.server_port, flush=True)
-            server.serve_forever()
-            """, "\(count)",
-        ])
-        return (server, "http://127.0.0.1:\(try server.line())/")
-    }
-
     @Test("the minimum rate applies to a collected body too: only a slower one is abandoned")
     func rate() throws {
-        let (server, url) = try server(140_000)
-        let address = try #require(Address(url))
+        let server = try FixedServer(String(repeating: "x", count: 140_000), piece: 1000, pause: 0.05)
+        let address = try #require(Address(server.url + "/"))
         func collect(least: Int) throws -> Int {
             var options = TransportOptions()
             options.attempts = 1
@@ -142,25 +118,9 @@ import WireFormats
             "", "<html>maintenance</html>", "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
             "<ListBucketResult><Contents><Key>p/shards/a</Key></Contents></ListBucketResult>",
         ] {
-            let server = try ChildProcess.daemon([
-                "/usr/bin/env", "python3", "-c",
-                """
-                import http.server, sys
-                class Handler(http.server.BaseHTTPRequestHandler):
-                    def do_GET(self):
-                        body = sys.argv[1].encode()
-                        self.send_response(200)
-                        self.send_header("Content-Length", str(len(body)))
-                        self.end_headers()
-                        self.wfile.write(body)
-                    def log_message(self, *arguments): pass
-                server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-                print(server.server_port, flush=True)
-                server.serve_forever()
-                """, body,
-            ])
+            let server = try FixedServer(body)
             let bucket = try S3Bucket(
-                "s3://b/p?endpoint=http://127.0.0.1:\(try server.line())&style=path",
+                "s3://b/p?endpoint=\(server.url)&style=path",
                 environment: ["AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s"])
             #expect(throws: FetchError.self) { try bucket.list("shards/") { _ in } }
         }

@@ -29,6 +29,27 @@ import Testing
         #expect(count("setting quota.bytes") == 1)
     }
 
+    @Test("stopEvicting ends a running background eviction, also one that waits for a lock, and no other begins")
+    func stop() throws {
+        try TestModel(layers: 1).write(to: directory("model"))
+        var request = ImportRequest(source: directory("model"), name: "org/model")
+        request.origins = ["file://\(directory("model"))"]
+        try store.importModelBlocking(request)
+        try store.setQuota(Quota(bytes: 1000))
+        let stored = try store.quotaBytes
+        let write = try FileDescriptor(store.path + "/write.lock", O_RDWR)
+        #expect(try write.tryLock())
+        store.evictInBackground()
+        #expect(store.background.isRunning.load(ordering: .acquiring))
+        store.stopEvicting()
+        #expect(!store.background.isRunning.load(ordering: .acquiring))
+        write.unlock()
+        store.evictInBackground()
+        store.evictPeriodically()
+        #expect(!store.background.isRunning.load(ordering: .acquiring))
+        #expect(try store.quotaBytes == stored)
+    }
+
     @Test("an eviction that freed too little is tried again soon only under another quota")
     func retry() throws {
         // Nothing of the model may be evicted, and each eviction logs that its policy does not exist.

@@ -27,9 +27,24 @@ import Testing
     }()
     private static let expertBytes = 3 * 640 * 640
 
-    private func hub() throws -> RecordingHub {
-        try Self.model.write(to: directory("model"))
+    private func hub(_ model: TestModel = Self.model) throws -> RecordingHub {
+        try model.write(to: directory("model"))
         return RecordingHub(path: "model.safetensors", bytes: try contents(directory("model/model.safetensors")))
+    }
+
+    /// A store that has pulled a model from a hub without its bytes. The hub has recorded no reads since.
+    private func pulledWithoutBytes(
+        _ model: TestModel
+    ) throws -> (hub: RecordingHub, store: Store, request: PullRequest) {
+        let hub = try hub(model)
+        let store = try Store(at: directory("store"), create: true)
+        store.register(scheme: "made") { _ in hub }
+        var request = try PullRequest("org/model")
+        request.origin = hub.url
+        request.selection = FetchSelection.nothing
+        #expect(try !store.pullBlocking(request).complete)
+        _ = hub.reads()
+        return (hub, store, request)
     }
 
     private func check(_ lease: Lease, _ names: (String) -> Bool) throws {
@@ -108,14 +123,8 @@ import Testing
 
     @Test("a pull fetches the ranges of the wanted experts, and a lease those of an expert that was never fetched")
     func fetching() async throws {
-        let hub = try hub()
-        let store = try Store(at: directory("store"), create: true)
-        store.register(scheme: "made") { _ in hub }
-        var request = try PullRequest("org/model")
-        request.origin = hub.url
-        request.selection = FetchSelection.nothing
-        #expect(try !store.pullBlocking(request).complete)
-        _ = hub.reads()
+        let (hub, store, pulled) = try pulledWithoutBytes(Self.model)
+        var request = pulled
         let revision = try store.revision("org/model")
         let lease = try await revision.lease(expert: 5, ofLayer: 0, in: .ram)
         try check(lease) { isExpert($0, layer: 0, 5...5) }
@@ -153,14 +162,8 @@ import Testing
             do { try body() } catch StorageError.notFound(let kind, _, _) { return kind }
             return nil
         }
-        let hub = try hub()
-        let store = try Store(at: directory("store"), create: true)
-        store.register(scheme: "made") { _ in hub }
-        var request = try PullRequest("org/model")
-        request.origin = hub.url
-        request.selection = FetchSelection.nothing
-        try store.pullBlocking(request)
-        _ = hub.reads()
+        let (hub, store, pulled) = try pulledWithoutBytes(Self.model)
+        var request = pulled
         for (selection, kind) in [
             (FetchSelection(experts: 8...99), "expert"), (FetchSelection(layers: 0...1, experts: 8...8), "expert"),
             (FetchSelection(layers: 3...9), "layer"), (FetchSelection(layers: 3...3, experts: 0...7), "layer"),
@@ -364,15 +367,7 @@ import Testing
 
     @Test("a stack that was never fetched is fetched whole for one of its experts, and only the expert is in the tier")
     func stackedFetch() async throws {
-        try Self.stacked.write(to: directory("model"))
-        let hub = RecordingHub(path: "model.safetensors", bytes: try contents(directory("model/model.safetensors")))
-        let store = try Store(at: directory("store"), create: true)
-        store.register(scheme: "made") { _ in hub }
-        var request = try PullRequest("org/model")
-        request.origin = hub.url
-        request.selection = FetchSelection.nothing
-        #expect(try !store.pullBlocking(request).complete)
-        _ = hub.reads()
+        let (hub, store, _) = try pulledWithoutBytes(Self.stacked)
         let revision = try store.revision("org/model")
         #expect(throws: StorageError.self) { try revision.leaseBlocking(experts: 8...9, ofLayer: 0, in: .ram) }
         #expect(hub.reads().isEmpty)

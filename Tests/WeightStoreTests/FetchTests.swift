@@ -192,6 +192,43 @@ import Testing
         try store.refetch(digest)
     }
 
+    private struct FailingOrigin: Origin {
+        let url: String
+        let error: FetchError
+
+        func fetch(
+            _ request: ShardRequest, _ work: Work,
+            _ body: (_ shardOffset: Int, UnsafeRawBufferPointer) throws -> Void
+        ) throws { throw error }
+    }
+
+    @Test("if several origins fail, each is named with its cause, and the first fault that is not an absence decides")
+    func severalFail() throws {
+        let absent = FetchError.notFound(what: "file", url: "https://hub.test/x/file", status: 404)
+        let silent = FetchError.stalled(url: "s3://bucket/x", seconds: 1, attempts: 1)
+        let urls = ["https://hub.test/x", "s3://bucket/x", "file://\(directory("model"))"]
+        for scheme in ["https", "s3"] {
+            store.register(scheme: scheme) { url in ScriptedOrigin(url: url, blobs: [:], calls: .init()) }
+        }
+        try add("model", origins: urls)
+        try evictAll()
+        for (scheme, error) in [("https", absent), ("s3", silent)] {
+            store.register(scheme: scheme) { url in FailingOrigin(url: url, error: error) }
+        }
+        try FileManager.default.removeItem(atPath: directory("model"))
+        let digest = try digest()
+        let thrown = #expect(throws: StoreError.self) { try store.refetch(digest) }
+        let error = try #require(thrown)
+        guard case .originsFailed(let failures) = error else {
+            Issue.record("\(error)")
+            return
+        }
+        #expect(failures.map(\.origin) == urls)
+        #expect(failures.map(\.isAbsence) == [true, false, false])
+        #expect(error.cause == .fetch(silent))
+        for failure in ["\(absent)", "\(silent)", "\(urls[2]): "] { #expect("\(error)".contains(failure)) }
+    }
+
     /// Registers an origin that sends so many bytes of a shard, and then stalls.
     private func stall(_ calls: ScriptedOrigin.Counter, after bytes: Int?, _ blobs: [ContentDigest: [UInt8]]) {
         store.register(scheme: "https") { url in

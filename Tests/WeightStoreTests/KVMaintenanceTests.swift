@@ -229,6 +229,48 @@ import Testing
         #expect(try fixture.differences() == [])
     }
 
+    @Test(
+        "a damaged blob that a block and a file share is found and restored like one of weights",
+        arguments: ["import", "verify", "gc"])
+    func sharedDamage(finder: String) throws {
+        let kv = try fixture.blocks()
+        let tokens = fixture.tokens(4, seed: 1)
+        try put(tokens, of: kv)
+        let digest = try #require(try fixture.shard(kv, tokens))
+        let blob = fixture.store.blobs.path(digest)
+        let bytes = try contents(blob)
+        try fixture.directory.write(bytes, to: "copy/block.bin")
+        try fixture.directory.write("{}", to: "copy/config.json")
+        func zero() throws {
+            chmod(blob, 0o644)
+            let file = try FileHandle(forUpdating: URL(fileURLWithPath: blob))
+            try file.write(contentsOf: Data(repeating: 0, count: bytes.count))
+            try file.close()
+            chmod(blob, 0o444)
+        }
+        func importCopy() throws {
+            try fixture.store.importModelBlocking(ImportRequest(source: fixture.directory("copy"), name: "copy"))
+            #expect(try contents(blob) == bytes)
+        }
+        // Before a file has the bytes, too: the block is whole then.
+        try zero()
+        try importCopy()
+        #expect(try kv.leaseBlocking(kv.chain(tokens).prefix(), in: .ram).blocks == 1)
+        switch finder {
+        case "verify":
+            try zero()
+            #expect(try fixture.store.verifyBlocking().damage.map(\.digest) == [digest])
+        case "gc":
+            try FileManager.default.removeItem(atPath: blob)
+            #expect(try fixture.store.collectGarbage(graceSeconds: 0).missing == 1)
+        default: try zero()
+        }
+        try importCopy()
+        #expect(try fixture.store.kvGauge().blocks == 0)
+        #expect(try fixture.store.verifyBlocking().damage.isEmpty)
+        #expect(try fixture.differences() == [])
+    }
+
     @Test("a rebuilt catalog has no blocks, and gc removes their blobs once that is confirmed")
     func rebuild() throws {
         let path = fixture.directory("rebuilt")

@@ -213,7 +213,7 @@ import Testing
         arguments: [true, false])
     func anotherModel(move: Bool) throws {
         let all = try movedWithCopy()
-        try leave(["config.json"], of: "model")
+        try leave(["config.json", "tokenizer/vocab.txt"], of: "model")
         var other = request(move: move)
         other.name = "other"
         let error = #expect(throws: StoreError.self) { try store.importModelBlocking(other) }
@@ -221,13 +221,18 @@ import Testing
             Issue.record("\(String(describing: error))")
             return
         }
-        // The import of a directory above, under its own name, is one into another model, too.
-        var above = request(move: move)
-        above.source = directory.path
-        #expect(throws: StoreError.moveIntoAnother(source: directory("model"), model: "model")) {
-            try store.importModelBlocking(above)
+        // The import of a directory above, or in the source, is one of other paths, under its own name and that of the
+        // model.
+        for (source, name) in [
+            (directory.path, nil), (directory.path, "model"), (directory("model/tokenizer"), "model"),
+        ] as [(String, String?)] {
+            var part = request(move: move)
+            (part.source, part.name) = (source, name)
+            #expect(throws: StoreError.moveIntoAnother(source: directory("model"), model: "model"), "\(source)") {
+                try store.importModelBlocking(part)
+            }
         }
-        #expect(try files("model").keys.sorted() == ["config.json"])
+        #expect(try files("model").keys.sorted() == ["config.json", "tokenizer/vocab.txt"])
         // Once the move is complete, other files of the directory are another model.
         try store.importModelBlocking(request(move: true))
         try TestModel(layers: 1).write(to: directory("model"))

@@ -107,7 +107,8 @@ weightstore_status weightstore_open_handles(size_t *count);
  * ~/.local/share/weightstore. */
 weightstore_status weightstore_open(const char *path, weightstore_store **store);
 
-/* Releases the handle. The store itself closes with the last of its revisions and leases. */
+/* Releases the handle, and ends the eviction that runs in the background. The store itself closes with the last of its
+ * revisions and leases. */
 weightstore_status weightstore_close(weightstore_store *store);
 
 typedef struct weightstore_tier_options {
@@ -119,6 +120,9 @@ typedef struct weightstore_tier_options {
     const char *policy;
     /* Not 0: lock the pages of "ram", so that the kernel does not reclaim them. */
     int32_t lock_pages;
+    /* Not 0: hash each blob before it is loaded. A damaged one is moved to quarantine, and fetched again if it has an
+     * origin (WEIGHTSTORE_DAMAGED otherwise). */
+    int64_t verifies;
 } weightstore_tier_options;
 
 /* Opens a tier with options. The first use of a tier that is not open opens it with the default options. The options of

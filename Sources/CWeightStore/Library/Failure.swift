@@ -68,6 +68,7 @@ extension weightstore_status {
             switch error {
             case .quotaFull, .file(.diskFull): WEIGHTSTORE_DISK_FULL
             case .pinned, .inUse, .originNeeded, .neededElsewhere, .storage(.busy): WEIGHTSTORE_BUSY
+            case .originsFailed: weightstore_status(error.cause)
             case .originFailed, .originUnchecked: WEIGHTSTORE_UNREACHABLE
             case .originDiffers, .originLacks: WEIGHTSTORE_BAD_ANSWER
             case .storage(.notFound), .storage(.ambiguous), .storage(.removed): WEIGHTSTORE_NOT_FOUND

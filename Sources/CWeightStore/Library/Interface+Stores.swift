@@ -41,7 +41,7 @@ public func weightstore_open(
 
 @c @implementation
 public func weightstore_close(_ store: OpaquePointer?) -> weightstore_status {
-    call { _ = try Handles.all.remove(store, StoreHandle.self) }
+    call { try Handles.all.remove(store, StoreHandle.self)?.store.stopEvicting() }
 }
 
 @c @implementation
@@ -52,19 +52,24 @@ public func weightstore_open_tier(
         let store = try Handles.all.find(store, StoreHandle.self).store
         let tier = try tier(name)
         guard let options else { throw CallError.argument("the options are NULL") }
-        guard options.pointee.struct_size >= weightstore_tier_options.firstSize else {
+        // The caller's structure may be that of an earlier version, which is shorter.
+        let bytes = UnsafeRawPointer(options).load(as: Int.self)
+        guard bytes >= weightstore_tier_options.firstSize else {
             throw CallError.argument(
-                "struct_size of the options is \(options.pointee.struct_size): must be at least "
+                "struct_size of the options is \(bytes): must be at least "
                     + "\(weightstore_tier_options.firstSize); set it to the size of the structure (sizeof)")
         }
-        let given = options.pointee
+        var given = weightstore_tier_options()
+        withUnsafeMutableBytes(of: &given) { target in
+            target.copyMemory(from: UnsafeRawBufferPointer(start: options, count: min(bytes, target.count)))
+        }
         guard let budget = Int(exactly: given.budget) else {
             throw CallError.argument("budget \(given.budget): must be at most \(Int.max) bytes")
         }
         try store.open(
             tier,
             TierOptions(
-                budget: budget == 0 ? nil : budget, locksPages: given.lock_pages != 0,
+                budget: budget == 0 ? nil : budget, locksPages: given.lock_pages != 0, verifies: given.verifies != 0,
                 policy: try optionalText(given.policy, "policy").map { try store.policy($0) } ?? .lru))
     }
 }

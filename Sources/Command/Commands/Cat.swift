@@ -14,7 +14,7 @@ struct Cat: ParsableCommand {
     @Argument(help: "The revision.") var revision: String
     @Argument(help: "The file's path in the revision, or with --tensor a tensor's name.") var name: String
     @Flag(help: "The name is a tensor's.") var tensor = false
-    @OptionGroup var options: StoreOptions
+    @OptionGroup var options: StoreLocation
 
     func run() throws {
         let store = try options.open()

@@ -13,7 +13,7 @@ struct Demo: ParsableCommand {
 
     @Argument(help: "A model's directory.", completion: .directory) var directory: String?
     @Option(help: ArgumentHelp("The model's name.", valueName: "org/name")) var name: String?
-    @OptionGroup var options: StoreOptions
+    @OptionGroup var options: StoreLocation
 
     func run() throws {
         if let directory { return try show(directory, in: options.path) }

@@ -27,7 +27,8 @@ struct Pull: ParsableCommand {
     var experts: NumberRange?
     @Option(
         help: ArgumentHelp(
-            "Fetch the whole files that match a shell pattern: '*.json'. May be repeated.", valueName: "pattern"))
+            "Fetch the whole files that match a shell pattern: '*.json'. Each pattern must match a file. May be repeated.",
+            valueName: "pattern"))
     var include: [String] = []
     @Flag(help: "Keep files that violate their format, without tensors, with a warning.") var opaque = false
     @Option(help: ArgumentHelp("The hub.", valueName: "url")) var origin: String?

@@ -24,7 +24,10 @@ class _Sized(Structure):
 
 
 class TierOptions(_Sized):
-    _fields_ = [("struct_size", c_size_t), ("budget", c_uint64), ("policy", c_char_p), ("lock_pages", c_int32)]
+    _fields_ = [
+        ("struct_size", c_size_t), ("budget", c_uint64), ("policy", c_char_p), ("lock_pages", c_int32),
+        ("verifies", c_int64),
+    ]
 
 
 class Statistics(_Sized):

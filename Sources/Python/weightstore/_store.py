@@ -120,15 +120,19 @@ class Store(_Handle):
         """Releases the store. It closes with the last of its revisions, leases and tensors."""
         self._close()
 
-    def open_tier(self, tier: str, *, budget: int = 0, policy: str | None = None, lock_pages: bool = False) -> None:
+    def open_tier(
+        self, tier: str, *, budget: int = 0, policy: str | None = None, lock_pages: bool = False, verifies: bool = False
+    ) -> None:
         """Opens a tier with options. The first use of a tier that is not open opens it with the default options.
 
         ``tier`` is ``ram``, ``gpu``, ``cuda:1`` … or ``host``; ``budget`` is the size limit in bytes; 0 means, of
         the memory that is available within the limits of the container, all in ``ram``, half with locked pages or in
-        ``host``, and nine tenths of a GPU's.
+        ``host``, and nine tenths of a GPU's. With ``verifies``, each blob is hashed before it is loaded; a damaged one
+        is moved to quarantine, and fetched again if it has an origin.
         """
         options = c.TierOptions()
         options.budget, options.policy, options.lock_pages = budget, optional(policy), lock_pages
+        options.verifies = verifies
         library().open_tier(self, tier.encode(), byref(options))
 
     def statistics(self, tier: str) -> TierStatistics:

@@ -16,8 +16,12 @@ package enum ExtentTable {
                 INSERT INTO extent (file_id, offset, length, shard_id, shard_offset) VALUES (?, ?, ?, ?, ?)
                 """)
         var offset = 0
-        for extent in extents {
-            try insert.execute(arguments: [file, offset, extent.length, shards[extent.shard], extent.shardOffset])
+        try insert.execute(forEach: extents) { extent, values in
+            values.add(file)
+            values.add(offset)
+            values.add(extent.length)
+            values.add(shards[extent.shard])
+            values.add(extent.shardOffset)
             offset += extent.length
         }
     }

@@ -91,6 +91,27 @@ package enum MoveTable {
     ///
     /// - Parameter source: with links resolved.
     package static func all(in source: String, _ db: Database) throws -> [Move] {
+        // "0" is the character after "/".
+        try all(
+            where: "move.source = ? OR move.source > ? AND move.source < ?", [source, source + "/", source + "0"], db)
+    }
+
+    /// The moves of the directories that contain a source.
+    ///
+    /// - Parameter source: with links resolved.
+    package static func all(around source: String, _ db: Database) throws -> [Move] {
+        var moves: [Move] = []
+        var path = source
+        while case let parent = FileSystem.parent(of: path), parent != path {
+            moves += try all(where: "move.source = ?", [parent], db)
+            path = parent
+        }
+        return moves
+    }
+
+    private static func all(
+        where condition: String, _ arguments: StatementArguments, _ db: Database
+    ) throws -> [Move] {
         try Row.mapAll(
             db.cachedStatement(
                 sql: """
@@ -98,11 +119,10 @@ package enum MoveTable {
                     FROM move
                     JOIN revision ON revision.id = move.revision_id
                     JOIN model ON model.id = revision.model_id
-                    WHERE move.source = ? OR move.source > ? AND move.source < ?
+                    WHERE \(condition)
                     ORDER BY move.id
                     """),
-            // "0" is the character after "/".
-            arguments: [source, source + "/", source + "0"]
+            arguments: arguments
         ) { row in
             let id: Int64 = try row.value("id")
             return try Move(

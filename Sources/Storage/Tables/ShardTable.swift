@@ -358,6 +358,11 @@ package enum ShardTable {
         for shard in shards { try mark.execute(arguments: [StoreClock.now, shard]) }
     }
 
+    /// Records the first bytes of a KV block's shard, which are not known until a file has the same bytes.
+    package static func setHead(_ head: Int64, of shard: Int64, _ db: Database) throws {
+        try db.cachedStatement(sql: "UPDATE shard SET head = ? WHERE id = ?").execute(arguments: [head, shard])
+    }
+
     // MARK: References
 
     /// Records that a file references the shards. Shards in which no file has an extent stay orphans. The shard of a

@@ -98,48 +98,63 @@ extension TensorPlacement {
     package static func all(
         of revision: Int64, layer: Int? = nil, named name: String? = nil, _ db: Database
     ) throws -> [TensorPlacement] {
-        var condition = "revision_file.revision_id = ?"
-        var arguments: StatementArguments = [revision]
+        var condition = "tensor.file_id = ?"
+        var filters: [DatabaseValue] = []
         if let layer {
             condition += " AND tensor.layer = ?"
-            arguments += [layer]
+            filters.append(layer.databaseValue)
         }
         if let name {
             condition += " AND tensor.name = ?"
-            arguments += [name]
+            filters.append(name.databaseValue)
         }
-        let rows = try db.cachedStatement(
+        let statement = try db.cachedStatement(
             sql: """
                 SELECT tensor.name, tensor.dtype, tensor.shape, tensor.bytes, tensor.stack, tensor.layer,
-                       tensor.expert, revision_file.path, shard.digest, extent.shard_offset,
-                       shard.id AS shard_id, shard.bytes AS shard_bytes, shard.kind, shard.state
-                FROM revision_file
-                JOIN tensor ON tensor.file_id = revision_file.file_id
+                       tensor.expert, shard.digest, extent.shard_offset, shard.id AS shard_id,
+                       shard.bytes AS shard_bytes, shard.kind, shard.state
+                FROM tensor
                 LEFT JOIN extent ON extent.file_id = tensor.file_id AND extent.offset = tensor.offset
                                 AND tensor.bytes > 0
                 LEFT JOIN shard ON shard.id = extent.shard_id
                 WHERE \(condition)
-                ORDER BY revision_file.path, tensor.name
+                ORDER BY tensor.name
                 """)
-        let columns = try Columns(of: rows)
-        return try Row.mapAll(rows, arguments: arguments) { row in
-            let placement = try TensorPlacement(row, columns)
-            // The bytes are read at this place of a mapping, so it must lie in the shard.
-            let entry = placement.entry
-            guard entry.bytes >= 0,
-                placement.shard == nil
-                    || 0...placement.shardBytes ~= entry.shardOffset
-                        && entry.bytes <= placement.shardBytes - entry.shardOffset
-            else { throw DatabaseError.damaged("tensor \"\(entry.name)\" does not lie in its shard") }
-            return placement
+        let columns = try Columns(of: statement)
+        var places: [TensorPlacement] = []
+        var shards: [Int64: Shard] = [:]
+        // One query for each file: its path is not read again with each of its tensors.
+        for (path, file) in try RevisionRow.files(of: revision, db) {
+            let arguments: StatementArguments = StatementArguments([file.databaseValue] + filters)
+            let rows = try Row.fetchCursor(statement, arguments: arguments)
+            while let row = try rows.next() {
+                let placement = try TensorPlacement(row, columns, file: path, &shards)
+                // The bytes are read at this place of a mapping, so it must lie in the shard.
+                let entry = placement.entry
+                guard entry.bytes >= 0,
+                    placement.shard == nil
+                        || 0...placement.shardBytes ~= entry.shardOffset
+                            && entry.bytes <= placement.shardBytes - entry.shardOffset
+                else { throw DatabaseError.damaged("tensor \"\(entry.name)\" does not lie in its shard") }
+                places.append(placement)
+            }
         }
+        return places
     }
 }
 
 extension TensorPlacement {
+    /// The facts about a shard, which are read once for all of its tensors.
+    private struct Shard {
+        let digest: ContentDigest
+        let bytes: Int
+        let kind: ShardKind?
+        let state: ShardState
+    }
+
     /// The columns of `all`, each found once for all rows. A class: the copies of a structure would be as expensive.
     private final class Columns {
-        let name, dtype, shape, bytes, stack, layer, expert, path, digest, shardOffset: RowColumn
+        let name, dtype, shape, bytes, stack, layer, expert, digest, shardOffset: RowColumn
         let shard, shardBytes, kind, state: RowColumn
 
         init(of rows: Statement) throws {
@@ -150,7 +165,6 @@ extension TensorPlacement {
             stack = try rows.column("stack")
             layer = try rows.column("layer")
             expert = try rows.column("expert")
-            path = try rows.column("path")
             digest = try rows.column("digest")
             shardOffset = try rows.column("shard_offset")
             shard = try rows.column("shard_id")
@@ -160,17 +174,30 @@ extension TensorPlacement {
         }
     }
 
-    private init(_ row: Row, _ columns: Columns) throws {
+    /// - Parameter shards: those of the rows before, by id.
+    private init(_ row: Row, _ columns: Columns, file: String, _ shards: inout [Int64: Shard]) throws {
+        let id: Int64? = try row.value(columns.shard)
+        var found = id.flatMap { shards[$0] }
+        if let id, found == nil {
+            found = try Self.shard(row, columns)
+            shards[id] = found
+        }
         entry = try TensorEntry(
             name: row.value(columns.name), dtype: row.value(columns.dtype),
             shape: Shape.decode(row.value(columns.shape)), bytes: row.size(columns.bytes),
             stack: row.value(columns.stack), layer: row.ordinal(columns.layer), expert: row.ordinal(columns.expert),
-            file: row.value(columns.path), shard: row.value(columns.digest),
-            shardOffset: row.size(columns.shardOffset) ?? 0)
-        shard = try row.value(columns.shard)
-        shardBytes = try row.size(columns.shardBytes) ?? 0
-        shardKind = try (row.value(columns.kind) as String?).flatMap(ShardKind.init)
-        state = try (row.value(columns.state) as String?).flatMap(ShardState.init) ?? .present
+            file: file, shard: found?.digest, shardOffset: row.size(columns.shardOffset) ?? 0)
+        shard = id
+        shardBytes = found?.bytes ?? 0
+        shardKind = found?.kind
+        state = found?.state ?? .present
+    }
+
+    private static func shard(_ row: Row, _ columns: Columns) throws -> Shard {
+        try Shard(
+            digest: row.value(columns.digest), bytes: row.size(columns.shardBytes),
+            kind: (row.value(columns.kind) as String?).flatMap(ShardKind.init),
+            state: (row.value(columns.state) as String?).flatMap(ShardState.init) ?? .present)
     }
 }
 

@@ -15,12 +15,18 @@ package enum TensorTable {
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """)
         // In the order of the primary key: each page of the table is then written once.
-        for tensor in tensors.sorted(by: { $0.name.precedes(inBytes: $1.name) }) {
+        let sorted = tensors.sorted { $0.name.precedes(inBytes: $1.name) }
+        try insert.execute(forEach: sorted) { tensor, values in
             let place = TensorPlace(tensorName: tensor.name)
-            try insert.execute(arguments: [
-                file, tensor.name, tensor.dtype, Shape.encode(tensor.shape), tensor.offset, tensor.bytes,
-                place.stack, place.layer, place.expert,
-            ])
+            values.add(file)
+            values.add(tensor.name)
+            values.add(tensor.dtype)
+            values.add(Shape.encode(tensor.shape))
+            values.add(tensor.offset)
+            values.add(tensor.bytes)
+            values.add(place.stack)
+            values.add(place.layer)
+            values.add(place.expert)
         }
     }
 
@@ -55,7 +61,13 @@ package enum TensorTable {
 /// The encoding of the column `tensor.shape`: a JSON array.
 enum Shape {
     static func encode(_ shape: [Int]) -> String {
-        "[" + shape.map(String.init).joined(separator: ",") + "]"
+        // Most shapes are short enough for a string without memory of its own, unlike an array of their numbers.
+        var text = "["
+        for (index, size) in shape.enumerated() {
+            if index > 0 { text += "," }
+            text += String(size)
+        }
+        return text + "]"
     }
 
     static func decode(_ text: String) throws -> [Int] {

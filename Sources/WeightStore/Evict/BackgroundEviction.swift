@@ -1,5 +1,6 @@
 import Dispatch
 import Storage
+import Support
 import Synchronization
 
 /// The eviction above the high watermarks that no call waits for: after a fetch, and every ``interval`` seconds while a
@@ -24,12 +25,16 @@ final class BackgroundEviction: Sendable {
     let queue = DispatchQueue(label: "weightstore.evict")
     let isRunning = Atomic<Bool>(false)
     let hasWarned = Atomic<Bool>(false)
+    /// Cancelling it ends the evictions.
+    let work: Work
     private let check = Mutex<(@Sendable () -> Void)?>(nil)
     private let failures = Mutex<[QuotaKind: Failure]>([:])
     /// Dispatch's objects are safe to use from any thread.
     nonisolated(unsafe) private let timer: any DispatchSourceTimer
 
-    init() {
+    /// - Parameter parent: cancelling it ends the evictions, too.
+    init(within parent: Work) {
+        work = Work(within: parent)
         timer = DispatchSource.makeTimerSource(queue: queue)
         timer.schedule(
             deadline: .now() + .seconds(Self.interval), repeating: .seconds(Self.interval), leeway: .seconds(1))
@@ -45,6 +50,13 @@ final class BackgroundEviction: Sendable {
 
     /// Calls `check` every `interval` seconds, on the queue.
     func start(_ check: @escaping @Sendable () -> Void) { self.check.withLock { $0 = check } }
+
+    /// Ends the eviction that is running, waits until it has ended, and begins no other. Not to be called on the queue.
+    func stop() {
+        timer.cancel()
+        work.cancel()
+        queue.sync {}
+    }
 
     /// Whether an eviction may free enough: none failed recently under this quota.
     ///

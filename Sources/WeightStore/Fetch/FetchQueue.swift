@@ -37,6 +37,14 @@ struct FetchQueue {
     private static let limits = ShardPlan.PassLimits(
         frontBytes: 0, bufferBytes: 64 << 20, openShards: min(512, max(OpenFiles.limit / 8, 32)))
 
+    /// The most shards that one range begins, and the most shards of a group.
+    private static let mostBegun = limits.openShards / 2
+
+    /// The most shards that are begun and not committed when another one is begun. At least those that may lack a range that
+    /// was not handed out, so the wait for fewer ends: those that are open in the order of the ranges, and those of the
+    /// range that is being made.
+    static let mostOpen = limits.openShards + mostBegun
+
     private let files: [FetchFile]
     private var file = -1
     /// The numbers of the file's wanted extents, in the order in which they are fetched: first in file order, then
@@ -68,6 +76,7 @@ struct FetchQueue {
     /// - Returns: nil if there is none.
     mutating func next(atMost limit: Int, open: Open) throws -> FetchJob? {
         var job: FetchJob?
+        var newShards = 0
         while true {
             guard file >= 0, position < order.count else {
                 if let job { return job }
@@ -84,12 +93,15 @@ struct FetchQueue {
             let offset = plan.offset(of: order[position])
             // A range is contiguous in the file.
             if let job, job.offset + job.length != offset + done { return job }
+            let isNew = begun[run.shard] == nil
+            if isNew, newShards >= Self.mostBegun, let job { return job }
             guard case .acquired(let assembly) = try begin(run.shard, open) else {
                 if let job { return job }
                 files[file].hash?.giveUp()
                 advance()
                 continue
             }
+            if isNew { newShards += 1 }
             let have = assembly.have - run.shardOffset
             if done < have {
                 if let job { return job }
@@ -153,7 +165,7 @@ struct FetchQueue {
         var bytes = 0
         for shard in scattered.sorted() {
             let isFull =
-                groups.last.map { $0.count >= limits.openShards / 2 } ?? true
+                groups.last.map { $0.count >= mostBegun } ?? true
                 || plan.shards[shard].bytes > limits.bufferBytes / 2 - bytes
             if isFull {
                 groups.append([])

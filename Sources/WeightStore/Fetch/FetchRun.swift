@@ -1,6 +1,5 @@
 import Dispatch
 import Files
-import Glibc
 import ModelFormats
 import Support
 import Synchronization
@@ -24,10 +23,6 @@ final class FetchRun: Sendable {
     /// The most bytes between the tensors of a file. Only a malformed file, such as a GGUF with holes, has more.
     static let mostOutside = 512 << 20
 
-    /// The most shards that are complete and not committed: each has two open files, and a disk may be slower than the
-    /// origin.
-    private static let mostUncommitted = max(OpenFiles.limit / 16, 8)
-
     private let store: Store
     private let origin: any ModelOrigin
     private let work: Work
@@ -35,6 +30,7 @@ final class FetchRun: Sendable {
     private let committer: ShardCommitter
     private let pool = BufferPool(count: FetchRun.buffers)
     private let failure = FirstFailure()
+    private let openShards = OpenShardCount()
     private let open = DispatchGroup()
     private let queue: Mutex<FetchQueue>
     /// The current size of a range, in bytes.
@@ -49,11 +45,14 @@ final class FetchRun: Sendable {
         self.origin = origin
         self.work = work
         partials = PartialShards(store: store.path)
-        let failure = failure
+        let (failure, openShards) = (failure, openShards)
         committer = ShardCommitter(
             catalog: store.catalog, blobs: store.blobs, lease: store.leases.name, staging: try store.stagingDirectory(),
-            batch: .each, work: work, makeRoom: makeRoom
-        ) { failure.record($0) }
+            batch: .each, work: work, makeRoom: makeRoom, released: { openShards.subtract($0) }
+        ) { error in
+            failure.record(error)
+            openShards.stop()
+        }
         queue = Mutex(FetchQueue(files))
     }
 
@@ -87,7 +86,7 @@ final class FetchRun: Sendable {
             defer { withExtendedLifetime(buffer) {} }
             guard failure.first == nil else { return }
             do {
-                try waitForCommits()
+                try work.check()
                 guard
                     let job = try queue.withLock({
                         try $0.next(atMost: rangeBytes.load(ordering: .relaxed), open: begin)
@@ -99,16 +98,9 @@ final class FetchRun: Sendable {
                 try process(job, buffer)
                 adapt(to: ContinuousClock.now - start)
             } catch {
-                return failure.record(error)
+                failure.record(error)
+                return openShards.stop()
             }
-        }
-    }
-
-    private func waitForCommits() throws {
-        try work.check()
-        while committer.uncommitted > Self.mostUncommitted, failure.first == nil {
-            usleep(5000)
-            try work.check()
         }
     }
 
@@ -141,7 +133,8 @@ final class FetchRun: Sendable {
         bytes.withUnsafeBytes { buffer.writableBytes($0.count).copyMemory(from: $0) }
     }
 
-    /// Opens a shard's partial file, unless another fetch has it or the shard is present.
+    /// Opens a shard's partial file, unless another fetch has it or the shard is present. Waits while many shards are open;
+    /// shards are begun by one lane at a time.
     private func begin(_ file: FetchFile, _ ordinal: Int, _ places: [ShardPlan.Place]) throws -> FetchQueue.Begin {
         let shard = file.plan.shards[ordinal]
         let offset = places[0].offset
@@ -150,6 +143,8 @@ final class FetchRun: Sendable {
                 url: file.remote.name, expected: "at most \(Self.mostOutside) bytes outside of its tensors",
                 found: "\(shard.bytes) bytes in several places")
         }
+        try openShards.wait(untilAtMost: FetchQueue.mostOpen, work)
+        if let error = failure.first { throw error }
         let path = partials.path(of: file.key, at: offset)
         guard let staged = try partials.open(path) else { return .locked(path) }
         if let id = file.id, try store.catalog.read({ db in try ExtentTable.contains(id, offset: offset, db) }) {
@@ -158,12 +153,15 @@ final class FetchRun: Sendable {
         }
         let writer = try ShardWriter(bytes: shard.bytes, resuming: staged)
         open.enter()
-        let assembly = ShardAssembly(shard, writer, places) { [committer, failure, open] result in
+        openShards.add()
+        let assembly = ShardAssembly(shard, writer, places) { [committer, failure, openShards, open] result in
             switch result {
             case .success(let (facts, staged)):
                 committer.add(.init(file: file, ordinal: ordinal, facts: facts, staged: staged))
             case .failure(let error):
                 failure.record(error)
+                openShards.subtract(1)
+                openShards.stop()
             }
             open.leave()
         }

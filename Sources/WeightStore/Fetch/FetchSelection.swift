@@ -11,7 +11,8 @@ public struct FetchSelection: Sendable {
     /// no expert are not affected, nor are those that stack all experts of a layer. Without `layers`, it applies to all
     /// bytes. A pull from a revision that has none of these experts throws ``StorageError/notFound(kind:name:detail:)``.
     public var experts: ClosedRange<Int>?
-    /// Whole files whose paths match one of these shell patterns, such as `*.json`. `*` matches `/`, too.
+    /// Whole files whose paths match one of these shell patterns, such as `*.json`. `*` matches `/`, too. A pull from a
+    /// revision in which a pattern matches no file throws ``StorageError/notFound(kind:name:detail:)``.
     public var include: [String] = []
     /// Names of tensors, by file.
     private var tensors: [ByteText: Set<ByteText>]?
@@ -39,15 +40,31 @@ public struct FetchSelection: Sendable {
         tensors = Dictionary(grouping: entries) { ByteText($0.file) }.mapValues { Set($0.map { ByteText($0.name) }) }
     }
 
-    /// Checks that there is at least one of the layers, and one of the experts.
+    /// Checks that there is at least one of the layers, one of the experts, and a file for each pattern.
     ///
     /// - Parameters:
     ///   - numbers: those of the revision.
+    ///   - paths: those of the revision's files.
     ///   - name: the name of the revision, for the error.
-    /// - Throws: ``StorageError/notFound(kind:name:detail:)``; errors of `numbers`.
-    func check(_ numbers: @autoclosure () throws -> TensorNumbers, of name: String) throws {
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)``; errors of `numbers` and `paths`.
+    func check(
+        _ numbers: @autoclosure () throws -> TensorNumbers, paths: @autoclosure () throws -> [String], of name: String
+    ) throws {
+        if !include.isEmpty { try checkPatterns(paths(), of: name) }
         guard layers != nil || experts != nil else { return }
         try numbers().check(layers: layers, experts: experts, of: name)
+    }
+
+    private func checkPatterns(_ paths: [String], of name: String) throws {
+        guard let pattern = include.first(where: { pattern in !paths.contains { ShellPattern.matches(pattern, $0) } })
+        else { return }
+        let shown = paths.sorted { $0.precedes(inBytes: $1) }.prefix(20)
+        let more = paths.count - shown.count
+        throw StorageError.notFound(
+            kind: "file", name: "\(name) \"\(pattern)\"",
+            detail: paths.isEmpty
+                ? "The revision has no files."
+                : "The files are \(shown.joined(separator: ", "))\(more > 0 ? " and \(more) more" : "").")
     }
 
     var isEverything: Bool { experts == nil && isWholeRevision }

@@ -35,7 +35,8 @@ struct ManifestPull {
         let shards = try RevisionShards(try origin.manifest(digest, work), digest: digest, origin: url)
         // A pull that is refused leaves no revision.
         try request.selection.check(
-            TensorNumbers(shards.manifest.files), of: "\(request.model)@\(digest.short)")
+            TensorNumbers(shards.manifest.files), paths: shards.manifest.files.map(\.path),
+            of: "\(request.model)@\(digest.short)")
         try save(shards)
         try fetchShards(shards.manifest)
         return try summary(digest, shards.manifest)

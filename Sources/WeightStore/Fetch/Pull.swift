@@ -42,7 +42,8 @@ struct Pull {
         } else {
             let (files, headers, unusual) = try describe(remote.files)
             // A pull that is refused leaves no revision, and moves no ref.
-            try request.selection.check(TensorNumbers(files), of: "\(request.model)@\(request.revision)")
+            try request.selection.check(
+                TensorNumbers(files), paths: files.map(\.path), of: "\(request.model)@\(request.revision)")
             (prefixes, warnings) = (headers, unusual)
             let saved = try save(Manifest(commit: remote.commit, files: files), ref)
             (revision, moved) = (saved.revision, saved.movedRefs)

@@ -52,13 +52,20 @@ struct InterruptedMove {
         return InterruptedMove(move: move, contents: try contents(of: move, store))
     }
 
-    /// Refuses an import of a source whose files an interrupted move takes into another model, as long as one of them is
-    /// there: the import would have only the rest of them.
+    /// Refuses an import of files that an interrupted move takes into another model, or that have other paths in its
+    /// model because the import is of a directory above the source of the move, or in it, as long as one of them is there:
+    /// the import would have only the rest of them.
     ///
-    /// - Parameter model: the model of the import.
+    /// - Parameters:
+    ///   - source: the source of the import.
+    ///   - model: the model of the import; nil if it is not known.
     /// - Throws: ``StoreError/moveIntoAnother(source:model:)``
-    static func requireNone(of move: MoveTable.Move, intoAnotherThan model: String) throws {
-        guard move.model != model, try isUnchanged(move.files) else { return }
+    static func requireNone(of move: MoveTable.Move, in source: String, for model: String?) throws {
+        if ByteText(move.source) == ByteText(source), move.model == model ?? move.model { return }
+        let isWhole = SourceBounds.contains(source, move.source)
+        guard try isUnchanged(move.files.filter { isWhole || SourceBounds.contains(source, $0.location) }) else {
+            return
+        }
         throw StoreError.moveIntoAnother(source: move.source, model: move.model)
     }
 

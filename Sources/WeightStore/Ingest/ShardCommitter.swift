@@ -63,22 +63,21 @@ final class ShardCommitter: Sendable {
     private let batch: Batch
     private let work: Work
     private let makeRoom: @Sendable (_ bytes: Int) throws -> Void
+    private let released: @Sendable (_ shards: Int) -> Void
     private let failed: @Sendable (any Error) -> Void
     private let queue = DispatchQueue(label: "weightstore.commit")
     private let pending = Mutex(Pending())
-    private let added = Atomic<Int>(0)
-
-    /// The number of shards that were added and are not committed. Their files are open.
-    var uncommitted: Int { added.load(ordering: .relaxed) }
 
     /// - Parameters:
     ///   - staging: the folder of this process's lease in `staging/`.
     ///   - work: cancelling it ends the wait for the write lock.
     ///   - makeRoom: evicts until `bytes` more fit the quota.
+    ///   - released: receives the number of shards whose files are no longer open, after each commit.
     ///   - failed: receives the error of a failed commit, whose shards are not in the store.
     init(
         catalog: Catalog, blobs: BlobDirectory, lease: String, staging: String, batch: Batch, work: Work,
         makeRoom: @escaping @Sendable (_ bytes: Int) throws -> Void = { _ in },
+        released: @escaping @Sendable (_ shards: Int) -> Void = { _ in },
         failed: @escaping @Sendable (any Error) -> Void
     ) {
         self.catalog = catalog
@@ -88,11 +87,11 @@ final class ShardCommitter: Sendable {
         self.batch = batch
         self.work = work
         self.makeRoom = makeRoom
+        self.released = released
         self.failed = failed
     }
 
     func add(_ finished: Finished) {
-        added.add(1, ordering: .relaxed)
         let isFull = pending.withLock { pending in
             pending.shards.append(finished)
             pending.bytes += finished.facts.bytes
@@ -112,12 +111,17 @@ final class ShardCommitter: Sendable {
     }
 
     private func commit() {
+        let count = commitPending()
+        if count > 0 { released(count) }
+    }
+
+    /// - Returns: the number of shards of the batch, committed or not.
+    private func commitPending() -> Int {
         let batch = pending.withLock { pending in
             defer { pending = Pending() }
             return pending
         }
-        if batch.shards.isEmpty && batch.complete.isEmpty { return }
-        defer { added.subtract(batch.shards.count, ordering: .relaxed) }
+        if batch.shards.isEmpty && batch.complete.isEmpty { return 0 }
         do {
             let new = batch.shards.filter { $0.staged != nil }
             if !new.isEmpty { try makeRoom(new.saturatingSum(\.facts.bytes)) }
@@ -132,6 +136,7 @@ final class ShardCommitter: Sendable {
         } catch {
             failed(error)
         }
+        return batch.shards.count
     }
 
     /// Makes files durable at the same time: one commit of the file system's journal then covers many of them.
@@ -178,13 +183,27 @@ final class ShardCommitter: Sendable {
         if let known = try ShardTable.find(facts.digest, db) {
             if staged[facts.digest] != nil { return known.id }
             if known.state == .present, try FileSystem.status(blobs.path(facts.digest))?.bytes == facts.bytes {
+                // The blob of a KV block was not sampled, because its head is not in the catalog: what was written
+                // replaces it.
+                if known.kind == .kv, let file = finished.staged {
+                    try stage(file, facts.digest, &staged)
+                    try ShardTable.setHead(facts.head, of: known.id, db)
+                }
                 return known.id
             }
         }
         guard let file = finished.staged else { return nil }
-        if file.isKept { try link(file) }
-        staged[facts.digest] = (file, .init(digest: facts.digest, kind: .shard))
+        try stage(file, facts.digest, &staged)
         return try ShardTable.markPresent(facts, db)
+    }
+
+    /// Adds a file to those to install.
+    private func stage(
+        _ file: StagedFile, _ digest: ContentDigest,
+        _ staged: inout [ContentDigest: (file: StagedFile, name: BlobDirectory.Name)]
+    ) throws {
+        if file.isKept { try link(file) }
+        staged[digest] = (file, .init(digest: digest, kind: .shard))
     }
 
     private static let linkNumbers = Atomic<Int>(0)

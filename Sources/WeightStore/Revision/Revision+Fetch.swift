@@ -14,11 +14,12 @@ extension Revision {
         return try places(layer: layer, named: name).filter(isChosen)
     }
 
-    /// Checks that there is at least one of the layers, and one of the experts, of a selection.
+    /// Checks that there is at least one of the layers, one of the experts, and a file for each pattern of a selection.
     ///
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``.
     func check(_ selection: FetchSelection) throws {
-        try selection.check(numbers(), of: name)
+        try selection.check(
+            numbers(), paths: store.catalog.read { db in try RevisionTable.paths(of: id, db) }, of: name)
     }
 
     private func numbers() throws -> TensorNumbers {
@@ -39,11 +40,11 @@ extension Revision {
     /// Calls `body` with one origin after another until it succeeds: the revision's own, then those of the model's other
     /// revisions, which may have it, too.
     ///
-    /// - Throws: the error of the last origin; at once if there is no room, or the work was cancelled.
+    /// - Throws: the errors of all origins; at once if there is no room, or the work was cancelled.
     func fromNearestModelOrigin(_ body: (any ModelOrigin) throws -> Void) throws {
         let own = try store.catalog.read { db in try OriginTable.all(of: id, db).map(\.url) }
         let urls = own + (try store.origins(of: model).filter { !own.contains($0) })
-        var failure: any Error = FetchError.noOrigin(name: name)
+        var failures = OriginFailures()
         for url in urls {
             do {
                 guard let origin = try store.origins.origin(url) as? any ModelOrigin else { continue }
@@ -51,11 +52,11 @@ extension Revision {
             } catch  where error is CancellationError || Store.isOutOfSpace(error) {
                 throw error
             } catch {
-                // The last error is thrown; earlier ones are logged, and the next origin is tried.
+                // Logged, because the next origin is tried.
                 if url != urls.last { store.logger.warning("\(error)") }
-                failure = error
+                failures.add(error, of: url)
             }
         }
-        throw failure
+        throw failures.error ?? FetchError.noOrigin(name: name)
     }
 }

@@ -84,12 +84,23 @@ extension Store {
         }
         let found = try damage(of: shard, Buffer(bytes: BufferPool.bufferBytes)) { _ in try work.check() }
         guard let found else { return true }
-        if shard.kind == .kv {
-            try dropKVBlock(digest, isMissing: found.state == .missing)
-        } else {
-            _ = try setAside(shard, found, work)
-        }
+        _ = try discard(shard, found, work)
         return false
+    }
+
+    /// Drops the KV block of a bad shard, and sets a shard of weights aside: also the one of a block whose bytes a file has,
+    /// too.
+    ///
+    /// - Returns: the number of blocks dropped, and as `setAside`.
+    func discard(
+        _ shard: ShardTable.Entry, _ damage: BlobDamage, _ work: Work
+    ) throws -> (blocks: Int, revisions: [String]?) {
+        guard shard.kind == .kv else { return (0, try setAside(shard, damage, work)) }
+        let blocks = try dropKVBlock(shard.digest, isMissing: damage.state == .missing)
+        guard let rest = try catalog.read({ db in try ShardTable.find(shard.digest, db) }), rest.kind != .kv else {
+            return (blocks, nil)
+        }
+        return (blocks, try setAside(rest, damage, work))
     }
 
     /// Compares the blob of a present shard with its digest, from the disk. A disk may return wrong bytes once; only damage

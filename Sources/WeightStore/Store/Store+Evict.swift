@@ -38,13 +38,13 @@ extension Store {
         return try evictInTurn(request, work)
     }
 
-    /// As `evict`; does nothing if another eviction is running.
+    /// As `evict`, in the background; does nothing if another eviction is running.
     ///
     /// - Returns: the bytes stored after the eviction; nil if another one is running.
     func evictIfIdle(_ request: EvictionRequest) throws -> Int? {
         let turn = try lockFile(request.kind.setting("evict", "lock"))
         guard try turn.tryLock() else { return nil }
-        let summary = try evictInTurn(request, Work(within: missWork))
+        let summary = try evictInTurn(request, Work(within: background.work))
         for outcome in summary.unchecked {
             logger.warning(
                 "\(outcome.origin): could not be checked for \(outcome.revision), whose shards stay: \(outcome.reason ?? "")"
@@ -101,8 +101,8 @@ extension Store {
         _ wanted: Int, _ policy: Policy, _ request: EvictionRequest, average: Int, _ unanswered: inout Set<Int64>,
         _ summary: inout EvictionSummary, _ work: Work
     ) throws {
-        try startClock(request.kind, of: policy, dryRun: request.dryRun)
-        if request.kind == .kv { return try evictKV(wanted, policy, request, average: average, &summary) }
+        try startClock(request.kind, of: policy, dryRun: request.dryRun, work)
+        if request.kind == .kv { return try evictKV(wanted, policy, request, average: average, &summary, work) }
         var victims: [PolicyDatabase.Victim] = []
         // Each round checks revisions that no round before has checked, so the loop ends.
         var checked: Set<Int64> = []
@@ -201,10 +201,10 @@ extension Store {
     }
 
     /// Resets the eviction clock if another policy ran last: priorities of two policies are not comparable.
-    private func startClock(_ kind: QuotaKind, of policy: Policy, dryRun: Bool) throws {
+    private func startClock(_ kind: QuotaKind, of policy: Policy, dryRun: Bool, _ work: Work) throws {
         let clock = EvictionClock(kind)
         guard try catalog.read({ try clock.policy($0) }) != policy.name else { return }
-        try catalog.write(dryRun: dryRun) { db in try clock.start(policy.name, db) }
+        try catalog.write(dryRun: dryRun, work: work) { db in try clock.start(policy.name, db) }
     }
 
     // MARK: Inspection

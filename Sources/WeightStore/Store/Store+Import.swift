@@ -130,16 +130,18 @@ extension Store {
     /// - Throws: ``StoreError/moveIntoAnother(source:model:)``
     private func finishMoves(of request: ImportRequest) throws -> FinishedMoves {
         guard let root = try Self.location(of: request.source) else { return FinishedMoves() }
-        let moves = try catalog.read { db in try MoveTable.all(in: root, db) }
+        let (moves, outer) = try catalog.read { db in
+            (try MoveTable.all(in: root, db), try MoveTable.all(around: root, db))
+        }
+        for move in outer { try InterruptedMove.requireNone(of: move, in: root, for: nil) }
         if moves.isEmpty { return FinishedMoves() }
         // Links that the moves have not stored keep their targets. The source may have no files left.
         let sources = (try? request.sources(store: path)) ?? []
         for move in moves {
             // The source of the move, or a directory above it.
             let source = sources.first { SourceBounds.contains($0.location, move.source) }
-            if let model = source?.model ?? request.name {
-                try InterruptedMove.requireNone(of: move, intoAnotherThan: model)
-            }
+            try InterruptedMove.requireNone(
+                of: move, in: source?.location ?? move.source, for: source?.model ?? request.name)
         }
         let files = sources.flatMap(\.files)
         let stored = Set(moves.flatMap(\.files).filter { $0.digest != nil }.map { ByteText($0.location) })

@@ -2,13 +2,15 @@ import Files
 import GRDB
 import Policies
 import Storage
+import Support
 import Tiers
 
 extension Store {
     /// Drops KV blocks until `wanted` bytes are freed: first blocks of removed revisions, then those of superseded
     /// revisions, then others. The latter two groups are each dropped in the policy's order, a block before its parent.
     func evictKV(
-        _ wanted: Int, _ policy: Policy, _ request: EvictionRequest, average: Int, _ summary: inout EvictionSummary
+        _ wanted: Int, _ policy: Policy, _ request: EvictionRequest, average: Int, _ summary: inout EvictionSummary,
+        _ work: Work
     ) throws {
         let start = ContinuousClock.now
         let superseded = try supersededSpaces()
@@ -22,7 +24,7 @@ extension Store {
             rest = wanted.subtracting(saturating: victims.saturatingSum(\.bytes))
         }
         summary.seconds = (ContinuousClock.now - start) / .seconds(1)
-        let dropped = try catalog.write(dryRun: request.dryRun, durable: false) { db in
+        let dropped = try catalog.write(dryRun: request.dryRun, durable: false, work: work) { db in
             try authority.require(db)
             return try Self.claimKV(victims, wanted, db)
         }

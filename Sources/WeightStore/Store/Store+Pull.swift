@@ -12,7 +12,8 @@ extension Store {
     /// - Parameters:
     ///   - request: what to fetch, and from where.
     ///   - work: counts bytes. Cancelling it, or the task, ends the pull.
-    /// - Throws: ``FetchError``, ``StoreError``, ``FormatError``, `CancellationError`.
+    /// - Throws: ``FetchError``, ``StoreError``, ``FormatError``, `CancellationError`. If several origins fail,
+    ///   ``StoreError/originsFailed(_:)``.
     @discardableResult
     public func pull(_ request: PullRequest, work: Work = Work()) async throws -> PullSummary {
         try await work.run { try self.pullBlocking(request, work: work) }
@@ -27,7 +28,7 @@ extension Store {
             // An error leaves the list empty, and the pull ends with `noOrigin`.
             urls = (try? origins(of: request.model)) ?? []
         }
-        var failure: any Error = FetchError.noOrigin(name: request.model)
+        var failures = OriginFailures()
         for url in urls {
             do {
                 switch try origins.origin(url) {
@@ -42,9 +43,9 @@ extension Store {
                 throw error
             } catch {
                 if url != urls.last { logger.warning("\(error)") }
-                failure = error
+                failures.add(error, of: url)
             }
         }
-        throw failure
+        throw failures.error ?? FetchError.noOrigin(name: request.model)
     }
 }

@@ -19,8 +19,9 @@ extension Store {
     ///   - work: cancelling it ends the fetch with `CancellationError`; ``stopFetching()`` does so, too.
     /// - Throws: ``StoreError/quotaFull(quota:stored:requested:evictable:)`` or
     ///   ``FileError/diskFull(path:lacksInodes:)`` if there is no room for it; ``StorageError/missing(path:digest:)``
-    ///   if no origin is known to have the shard. If every origin fails, the error of the last one: ``FetchError``,
-    ///   ``StoreError/originDiffers(origin:digest:found:)`` or ``StoreError/originFailed(origin:digest:reason:)``.
+    ///   if no origin is known to have the shard. If the only origin fails, its error: ``FetchError``,
+    ///   ``StoreError/originDiffers(origin:digest:found:)`` or ``StoreError/originFailed(origin:digest:reason:)``; if
+    ///   several fail, ``StoreError/originsFailed(_:)``.
     public func refetch(_ digest: ContentDigest, work: Work = Work()) throws {
         if access.isReadOnly { return try requireUnchanged(digest) }
         let work = Work(within: missWork, work)
@@ -75,18 +76,18 @@ extension Store {
         _ wanted: WantedShard, _ work: Work,
         _ body: (_ source: (url: String, request: ShardRequest), any Origin) throws -> Void
     ) throws {
-        var failure: (any Error)?
         if let request = wanted.sources.first?.request {
             for origin in nearer.value?.origins(for: request) ?? [] {
                 let source = (url: origin.url, request: request)
                 if try attempt(source, { try body(source, origin) }) == nil { return }
             }
         }
+        var failures = OriginFailures()
         for source in wanted.sources {
-            failure = try attempt(source) { try body(source, origins.origin(source.url)) }
-            if failure == nil { return }
+            guard let failure = try attempt(source, { try body(source, origins.origin(source.url)) }) else { return }
+            failures.add(failure, of: source.url)
         }
-        throw failure ?? StorageError.missing(path: blobs.path(wanted.digest), digest: wanted.digest)
+        throw failures.error ?? StorageError.missing(path: blobs.path(wanted.digest), digest: wanted.digest)
     }
 
     /// In a store that can only be read: throws the reason why a shard has no blob, unless it is back.

@@ -114,12 +114,12 @@ extension Store {
     {
         guard let damage = try damage(of: shard, buffer, run.read) else { return nil }
         if access.isReadOnly { return try report(damage, of: shard) }
+        let (blocks, revisions) = try discard(shard, damage, run.work)
         if shard.kind == .kv {
             logger.warning("KV block \(shard.digest.short): \(damage.detail); dropped")
-            run.dropped(try dropKVBlock(shard.digest, isMissing: damage.state == .missing))
-            return nil
+            run.dropped(blocks)
         }
-        return try setAside(shard, damage, run.work).map { VerifySummary.Damage(shard, damage, revisions: $0) }
+        return revisions.map { VerifySummary.Damage(shard, damage, revisions: $0) }
     }
 
     /// The report of a bad shard in a store that can only be read.

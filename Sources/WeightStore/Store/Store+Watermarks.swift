@@ -57,9 +57,15 @@ extension Store {
         return after + bytes > limit ? (limit, after) : nil
     }
 
+    /// Ends the eviction above the high watermarks that runs in the background, waits until it has ended, and begins no
+    /// other. Call it before the last reference to the store is released, if nothing may be read or written afterwards: an
+    /// eviction that is running keeps the store open.
+    public func stopEvicting() { background.stop() }
+
     /// Above the high watermark, evicts down to the low one on a background queue, which keeps the store open
     /// meanwhile.
     func evictInBackground() {
+        if background.work.isCancelled { return }
         // An error is ignored: the next fetch checks again.
         guard let (quota, stored) = try? quotaAndStored(), stored > quota.highBytes ?? .max else { return }
         guard !background.isRunning.exchange(true, ordering: .acquiringAndReleasing) else { return }
@@ -68,6 +74,8 @@ extension Store {
             guard let self else { return }
             do {
                 _ = try evictIfIdle(EvictionRequest(.quota))
+            } catch is CancellationError {
+                // The store is being closed.
             } catch {
                 logger.warning("background eviction failed: \(error)")
             }
@@ -77,7 +85,7 @@ extension Store {
     /// Evicts weights and KV blocks down to the low watermarks if they are above the high ones. The background eviction
     /// calls it while the store is open.
     func evictPeriodically() {
-        for kind in QuotaKind.allCases where !missWork.isCancelled {
+        for kind in QuotaKind.allCases where !background.work.isCancelled {
             do {
                 try evictPeriodically(kind)
             } catch is CancellationError {

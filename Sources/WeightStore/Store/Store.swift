@@ -41,7 +41,7 @@ public final class Store: Sendable {
     let recorder: AccessRecorder
     /// Incremented with each prompt that this process registers or removes.
     let promptChanges = Atomic<Int>(0)
-    let background = BackgroundEviction()
+    let background: BackgroundEviction
     let passing = PassedThrough()
     let logger: Logger
     let cores: Int
@@ -95,6 +95,7 @@ public final class Store: Sendable {
         let missWork = Work()
         let waits = LockWait(missWork) { logger.warning("\($0)") }
         (self.missWork, self.waits) = (missWork, waits)
+        background = BackgroundEviction(within: missWork)
         let blobs = BlobDirectory(root: path + "/blobs")
         self.blobs = blobs
         recorder = AccessRecorder(path)

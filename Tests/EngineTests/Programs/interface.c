@@ -124,6 +124,8 @@ static void check_arguments(const char *path, const char *model) {
     options.policy = "no such policy";
     EXPECT(weightstore_open_tier(store, "ram", &options) != WEIGHTSTORE_OK);
     options.policy = "lfu";
+    /* The size of the first version of the structure. */
+    options.struct_size = 32;
     OK(weightstore_open_tier(store, "ram", &options));
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_open_tier(store, "ram", &options));
     FAILS(WEIGHTSTORE_TIER_FULL, weightstore_lease_file(revision, NULL, "ram", &lease));

@@ -431,6 +431,24 @@ class Store(unittest.TestCase):
             self.assertEqual(found["model.layers.2.norm.weight"], ((3, 5, 7), 2))
             self.assertEqual(found["scalar"], ((), None))
 
+    def test_a_tier_that_verifies_reports_a_changed_bit(self):
+        store = os.path.join(DIRECTORY.name, "flipped")
+        subprocess.run(
+            [os.environ["WEIGHTSTORE_TOOL"], "import", path, "--name", "test/flipped", "--store", store], check=True,
+            stdout=subprocess.DEVNULL)
+        blobs = [os.path.join(folder, name) for folder, _, names in os.walk(store + "/blobs") for name in names]
+        blob = max(blobs, key=os.path.getsize)
+        os.chmod(blob, 0o644)
+        with open(blob, "r+b") as damaged:
+            damaged.seek(1000)
+            byte = damaged.read(1)[0]
+            damaged.seek(1000)
+            damaged.write(bytes([byte ^ 1]))
+        with weightstore.open(store) as opened:
+            opened.open_tier("ram", verifies=True)
+            with self.assertRaises(weightstore.DamagedError):
+                opened.revision("test/flipped").lease(tier="ram")
+
     def test_layers_are_prefetched_and_leased_in_a_tier_with_a_budget(self):
         with weightstore.open(STORE) as store:
             store.open_tier("host", budget=4 << 20, policy="lfu")
