@@ -12,6 +12,8 @@ struct Responder: HTTPResponder {
     private let hub: Hub
     private let peers: Peers
     private let operation: OperatorPages
+    /// The hub that has what a store has not, without a slash at the end.
+    private let upstream: String?
     private let currentToken: Shared<Mutex<AccessToken?>>
     private let metrics: Metrics
     private let logger: Logger
@@ -24,6 +26,8 @@ struct Responder: HTTPResponder {
         hub = Hub(store: store, threads: threads, readers: readers, pulls: pulls, pageEntries: options.pageEntries)
         peers = Peers(store: store, threads: threads, readers: readers, inFlight: inFlight)
         operation = OperatorPages(store: store, threads: threads, metrics: metrics)
+        // Its URL may have a user, which no client may see.
+        upstream = options.upstream.flatMap { Address($0)?.name }.map { $0.dropping(byteSuffix: "/") ?? $0 }
         currentToken = Shared(Mutex(options.token))
         self.logger = logger
     }
@@ -50,6 +54,7 @@ struct Responder: HTTPResponder {
     private func answer(_ request: Request) async throws -> Answer {
         let route = try Route(request.uri.path)
         if route != .health { try authorize(request) }
+        if case .otherRepository(let kind) = route { return try elsewhere(kind, request) }
         if case .pathsInfo(let model, let revision) = route {
             guard request.method == .post else { throw HubError.method(allowed: "POST") }
             return try await hub.pathsInfo(model, revision, request)
@@ -67,12 +72,30 @@ struct Responder: HTTPResponder {
         case .refs(let model): return try await hub.refs(model)
         case .commits(let model, let revision): return try await hub.commits(model, revision, request)
         case .authCheck(let model): return try await hub.authCheck(model)
+        case .discussions(let model): return try await hub.discussions(model)
         case .file(let model, let revision, let path): return try await hub.file(model, revision, path, request)
+        case .raw(let model, let revision, let path):
+            return try await hub.file(model, revision, path, isRaw: true, request)
+        case .registry: return hub.registry()
+        case .registryManifest(let model, let tag): return try await hub.registryManifest(model, tag: tag, request)
+        case .registryBlob(let model, let digest): return try await hub.registryBlob(model, digest, request)
         case .revisions(let model): return try await peers.revisions(model)
         case .shard(let digest): return try await peers.shard(digest, request, isPublic: token == nil)
         case .manifest(let digest): return try await peers.manifest(digest, request, isPublic: token == nil)
-        case .pathsInfo: throw HubError.noPage
+        case .pathsInfo, .otherRepository: throw HubError.noPage
         }
+    }
+
+    /// Redirects a request for a dataset, a space or a kernel to the upstream hub.
+    ///
+    /// - Throws: ``HubError/otherRepository(_:)`` without an upstream, and if the server requires a token: clients send
+    ///   theirs to the hub, too, which must not receive it, and would reject it.
+    private func elsewhere(_ kind: OtherRepository, _ request: Request) throws(HubError) -> Answer {
+        guard let upstream, token == nil, let path = request.head.path, path.utf8.allSatisfy({ 0x21...0x7E ~= $0 })
+        else {
+            throw .otherRepository(kind)
+        }
+        return Answer(status: .temporaryRedirect, fields: [.location: upstream + path])
     }
 
     private func authorize(_ request: Request) throws(HubError) {

@@ -18,6 +18,9 @@ public struct ServerOptions: Sendable {
     public var stallSeconds = 60
     /// Seconds that responses in progress have to end after ``HubServer/stop()``.
     public var drainSeconds = 20
+    /// The hub to which requests for datasets, spaces and kernels are redirected, such as `https://huggingface.co`; nil
+    /// answers them with 404. A server that requires a token does not redirect.
+    public var upstream: String?
     /// The most entries of a list in one response.
     public var pageEntries = 1000
 

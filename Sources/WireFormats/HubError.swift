@@ -9,6 +9,8 @@ package enum HubError: Error, Equatable {
     /// The upstream hub requires a token of the server, or rejects it: 401 or 403. Another request gets the same answer.
     case upstreamDenied(status: Int)
     case noPage
+    /// The server has models only.
+    case otherRepository(OtherRepository)
     case noModel
     case noRevision
     /// - Parameter commit: of the revision that has no such file; the client remembers it.
@@ -53,7 +55,7 @@ package enum HubError: Error, Equatable {
     /// The Hub's name of the error, by which its client selects the exception.
     package var code: String? {
         switch self {
-        case .noModel: "RepoNotFound"
+        case .noModel, .otherRepository: "RepoNotFound"
         case .noRevision: "RevisionNotFound"
         case .noFile: "EntryNotFound"
         default: nil
@@ -67,6 +69,8 @@ package enum HubError: Error, Equatable {
         case .unauthorized(isMissing: false): "Invalid credentials in Authorization header"
         case .upstreamDenied: "The upstream hub denied access: this server has no token that can read the model"
         case .noPage: "Not found"
+        case .otherRepository(let kind):
+            "Repository not found: this is a \(kind.rawValue), and this server has models only"
         case .noModel: "Repository not found"
         case .noRevision: "Revision not found"
         case .noFile: "Entry not found"

@@ -40,6 +40,7 @@ struct Serve: ParsableCommand {
         let store = try options.open(create: upstream != nil)
         options.noteReadOnly(store)
         var settings = try listen.settings(try AccessTokenFile.read(tokenFile))
+        settings.upstream = upstream
         // A connection that receives a file has two shards open.
         settings.connections = min(connections, max(OpenFiles.limit / 4, 16))
         if !listen.isLoopback {

@@ -7,7 +7,7 @@ extension HubError {
         case .badRequest: .badRequest
         case .unauthorized: .unauthorized
         case .upstreamDenied(let status): status == 401 ? .unauthorized : .forbidden
-        case .noPage, .noModel, .noRevision, .noFile: .notFound
+        case .noPage, .otherRepository, .noModel, .noRevision, .noFile: .notFound
         case .method: .methodNotAllowed
         case .preconditionFailed: .preconditionFailed
         case .range: .rangeNotSatisfiable

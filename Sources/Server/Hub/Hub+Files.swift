@@ -5,19 +5,23 @@ import WireFormats
 
 extension Hub {
     /// A file's bytes. A missing file is pulled, and looked up once more.
-    func file(_ model: String, _ revision: String, _ path: String, _ request: Request) async throws -> Answer {
+    ///
+    /// - Parameter isRaw: whether the file is sent as git has it: of a file in LFS, the pointer.
+    func file(
+        _ model: String, _ revision: String, _ path: String, isRaw: Bool = false, _ request: Request
+    ) async throws -> Answer {
         do {
-            return try await storedFile(model, revision, path, request)
+            return try await storedFile(model, revision, path, isRaw, request)
         } catch {
             guard Self.isGap(error), try await pulls.pull(file: path, model: model, revision: revision) else {
                 throw error
             }
-            return try await storedFile(model, revision, path, request)
+            return try await storedFile(model, revision, path, isRaw, request)
         }
     }
 
     private func storedFile(
-        _ model: String, _ revision: String, _ path: String, _ request: Request
+        _ model: String, _ revision: String, _ path: String, _ isRaw: Bool, _ request: Request
     ) async throws -> Answer {
         let held = try await hold(model, revision)
         // The name of a small file is the SHA-1 of its bytes, so this reads the file.
@@ -30,6 +34,12 @@ extension Hub {
             // An HTML file of a model must not run as a page of this server.
             .contentSecurityPolicy: "default-src 'none'; sandbox",
         ]
+        if isRaw {
+            fields[.contentType] = "text/plain; charset=utf-8"
+            if let pointer = file.pointer {
+                return try .memory(Array(pointer.utf8), tag: file.objectID, fields: fields, for: request)
+            }
+        }
         if file.isLFS {
             fields[.xLinkedETag] = "\"\(file.tag)\""
             fields[.xLinkedSize] = "\(file.entry.bytes)"
