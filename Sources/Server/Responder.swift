@@ -14,7 +14,7 @@ struct Responder: HTTPResponder {
     private let operation: OperatorPages
     /// The hub that has what a store has not, without a slash at the end.
     private let upstream: String?
-    private let currentToken: Shared<Mutex<AccessToken?>>
+    private let currentTokens: Shared<Mutex<[AccessToken]?>>
     private let metrics: Metrics
     private let logger: Logger
 
@@ -28,14 +28,14 @@ struct Responder: HTTPResponder {
         operation = OperatorPages(store: store, threads: threads, metrics: metrics)
         // Its URL may have a user, which no client may see.
         upstream = options.upstream.flatMap { Address($0)?.name }.map { $0.dropping(byteSuffix: "/") ?? $0 }
-        currentToken = Shared(Mutex(options.token))
+        currentTokens = Shared(Mutex(options.tokens))
         self.logger = logger
     }
 
-    private var token: AccessToken? { currentToken.value.withLock { $0 } }
+    private var tokens: [AccessToken]? { currentTokens.value.withLock { $0 } }
 
-    /// Requires another token from now on.
-    func setToken(_ token: AccessToken) { currentToken.value.withLock { $0 = token } }
+    /// Requires one of these tokens from now on.
+    func setTokens(_ tokens: [AccessToken]) { currentTokens.value.withLock { $0 = tokens } }
 
     func respond(to request: Request, context: ConnectionContext) async throws -> Response {
         let line = AccessLine(request, peer: context.peer, logger: logger)
@@ -53,7 +53,7 @@ struct Responder: HTTPResponder {
 
     private func answer(_ request: Request) async throws -> Answer {
         let route = try Route(request.uri.path)
-        if route != .health { try authorize(request) }
+        if route != .health { try authorize(request, for: route == .metrics ? .metrics : .read) }
         if case .otherRepository(let kind) = route { return try elsewhere(kind, request) }
         if case .pathsInfo(let model, let revision) = route {
             guard request.method == .post else { throw HubError.method(allowed: "POST") }
@@ -63,7 +63,7 @@ struct Responder: HTTPResponder {
         switch route {
         case .page: return try await operation.page()
         // Without the token, /health names no model.
-        case .health: return try await operation.health(namesShards: (try? authorize(request)) != nil)
+        case .health: return try await operation.health(namesShards: (try? authorize(request, for: .read)) != nil)
         case .metrics: return try await operation.text()
         case .whoAmI: return try hub.whoAmI(request)
         case .models: return try await hub.models(request)
@@ -80,8 +80,8 @@ struct Responder: HTTPResponder {
         case .registryManifest(let model, let tag): return try await hub.registryManifest(model, tag: tag, request)
         case .registryBlob(let model, let digest): return try await hub.registryBlob(model, digest, request)
         case .revisions(let model): return try await peers.revisions(model)
-        case .shard(let digest): return try await peers.shard(digest, request, isPublic: token == nil)
-        case .manifest(let digest): return try await peers.manifest(digest, request, isPublic: token == nil)
+        case .shard(let digest): return try await peers.shard(digest, request, isPublic: tokens == nil)
+        case .manifest(let digest): return try await peers.manifest(digest, request, isPublic: tokens == nil)
         case .pathsInfo, .otherRepository: throw HubError.noPage
         }
     }
@@ -91,17 +91,18 @@ struct Responder: HTTPResponder {
     /// - Throws: ``HubError/otherRepository(_:)`` without an upstream, and if the server requires a token: clients send
     ///   theirs to the hub, too, which must not receive it, and would reject it.
     private func elsewhere(_ kind: OtherRepository, _ request: Request) throws(HubError) -> Answer {
-        guard let upstream, token == nil, let path = request.head.path, path.utf8.allSatisfy({ 0x21...0x7E ~= $0 })
+        guard let upstream, tokens == nil, let path = request.head.path, path.utf8.allSatisfy({ 0x21...0x7E ~= $0 })
         else {
             throw .otherRepository(kind)
         }
         return Answer(status: .temporaryRedirect, fields: [.location: upstream + path])
     }
 
-    private func authorize(_ request: Request) throws(HubError) {
-        guard let token else { return }
+    private func authorize(_ request: Request, for scope: AccessToken.Scope) throws(HubError) {
+        guard let tokens else { return }
         guard let field = request.headers[.authorization] else { throw .unauthorized(isMissing: true) }
-        guard token.isShown(by: field) else { throw .unauthorized(isMissing: false) }
+        guard let token = AccessToken.shown(by: field, of: tokens) else { throw .unauthorized(isMissing: false) }
+        guard token.allows(scope) else { throw .outOfScope }
     }
 
     private func response(_ answer: Answer, to request: Request, _ context: ConnectionContext, _ line: AccessLine)

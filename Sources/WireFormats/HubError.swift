@@ -6,6 +6,8 @@ package enum HubError: Error, Equatable {
     case badRequest(String)
     /// The token is missing or wrong.
     case unauthorized(isMissing: Bool)
+    /// The token does not allow the request.
+    case outOfScope
     /// The upstream hub requires a token of the server, or rejects it: 401 or 403. Another request gets the same answer.
     case upstreamDenied(status: Int)
     case noPage
@@ -67,6 +69,7 @@ package enum HubError: Error, Equatable {
         case .badRequest(let reason): "Bad request: \(reason)"
         case .unauthorized(isMissing: true): "A token is required (Authorization: Bearer)"
         case .unauthorized(isMissing: false): "Invalid credentials in Authorization header"
+        case .outOfScope: "This token reads the metrics only"
         case .upstreamDenied: "The upstream hub denied access: this server has no token that can read the model"
         case .noPage: "Not found"
         case .otherRepository(let kind):

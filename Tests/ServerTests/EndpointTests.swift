@@ -60,7 +60,7 @@ struct EndpointTests {
         var options = ServerOptions()
         // A client would send the token to the upstream, too.
         if hasToken { options.upstream = "https://hub.example" }
-        options.token = hasToken ? try AccessToken("token", source: "test") : nil
+        options.tokens = hasToken ? [try AccessToken("token", source: "test")] : nil
         let server = try await TestServer(options)
         for (path, kind) in [
             ("/datasets/org/name/resolve/main/a.csv", "dataset"), ("/api/datasets/org/name", "dataset"),

@@ -6,6 +6,7 @@ extension HubError {
         switch self {
         case .badRequest: .badRequest
         case .unauthorized: .unauthorized
+        case .outOfScope: .forbidden
         case .upstreamDenied(let status): status == 401 ? .unauthorized : .forbidden
         case .noPage, .otherRepository, .noModel, .noRevision, .noFile: .notFound
         case .method: .methodNotAllowed
