@@ -152,7 +152,7 @@ package enum Route: Equatable {
 }
 
 /// A repository of the Hub that is no model. Stores have models only.
-package enum OtherRepository: String {
+package enum OtherRepository: String, Sendable {
     case dataset, space, kernel
 
     /// - Parameter folder: the first word of its paths: `datasets`, `spaces`, `kernels`.

@@ -37,7 +37,8 @@ struct RegistryTests {
             let digest = try #require(layer["digest"] as? String)
             let bytes = try await blob("/v2/\(repository)/blobs/\(digest)", from: server)
             #expect(bytes.count == layer["size"] as? Int)
-            #expect("sha256:" + bytes.withUnsafeBytes { ContentDigest(of: $0) }.hex == digest)
+            let found = bytes.withUnsafeBytes { ContentDigest(of: $0) }
+            #expect("sha256:" + found.hex == digest)
             let type = try #require(layer["mediaType"] as? String)
             guard type == "application/vnd.docker.container.image.v1+json" else {
                 pulled.layers[type.split(separator: ".").last.map(String.init) ?? type] = bytes

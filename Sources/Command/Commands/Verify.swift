@@ -72,8 +72,8 @@ struct Verify: ParsableCommand {
             try store.compare(revision, with: hub, at: at, work: work)
         }
         try comparison.report(options)
-        let unchecked = comparison.files(.unchecked).count
-        if comparison.files(.same).count + unchecked < comparison.files.count {
+        let unchecked = comparison.files(with: .unchecked).count
+        if comparison.files(with: .same).count + unchecked < comparison.files.count {
             throw ExitCode(ExitStatus.damaged.rawValue)
         }
         if unchecked > 0 { throw ExitCode(ExitStatus.unchecked.rawValue) }
@@ -120,9 +120,9 @@ extension HubComparison {
         }
         let counts: [File.State] = [.differs, .missingHere, .missingThere, .unchecked]
         let parts =
-            ["\(files(.same).count) of \(Quantity.count(files.count, "file")) the same"]
+            ["\(files(with: .same).count) of \(Quantity.count(files.count, "file")) the same"]
             + counts.compactMap { state -> String? in
-                let count = files(state).count
+                let count = files(with: state).count
                 let word = state == .differs ? "differ" : words[state] ?? state.rawValue
                 return count == 0 ? nil : "\(count) \(word)"
             }

@@ -1,3 +1,4 @@
+import Foundation
 import WeightStore
 
 /// The GGUF files of a revision, and the one that a tag selects.

@@ -26,7 +26,7 @@ struct RegistryManifest: Encodable {
     }
 
     let schemaVersion = 2
-    let mediaType = Self.mediaType
+    let mediaType = RegistryManifest.mediaType
     let config: Layer
     let layers: [Layer]
 
@@ -38,8 +38,12 @@ struct RegistryManifest: Encodable {
     ///   - file: the GGUF file of the model.
     ///   - entries: all files of the revision.
     static func layers(_ file: FileEntry, projector: FileEntry?, _ entries: [FileEntry]) -> [Layer] {
-        [Layer("model", file)] + (projector.map { [Layer("projector", $0)] } ?? [])
-            + named.compactMap { name in entries.first { $0.path == name }.map { Layer(name, $0) } }
+        var layers = [Layer("model", file)]
+        if let projector { layers.append(Layer("projector", projector)) }
+        for name in named {
+            if let entry = entries.first(where: { $0.path == name }) { layers.append(Layer(name, entry)) }
+        }
+        return layers
     }
 
     /// - Parameter configuration: the bytes of the blob.

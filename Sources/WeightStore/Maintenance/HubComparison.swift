@@ -34,5 +34,7 @@ public struct HubComparison: Sendable, Codable {
     public let files: [File]
 
     /// The files with a result.
-    public func files(_ state: File.State) -> [File] { files.filter { $0.state == state } }
+    ///
+    /// - Parameter state: the result.
+    public func files(with state: File.State) -> [File] { files.filter { $0.state == state } }
 }
