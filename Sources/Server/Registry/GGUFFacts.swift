@@ -41,7 +41,7 @@ final class RegistryCache: Sendable {
     /// The most cached files, and the most cached configurations.
     private static let kept = 1024
 
-    private let facts = Mutex<[ContentDigest: GGUFFacts]>([:])
+    private let reads = Mutex<[ContentDigest: Task<GGUFFacts, any Error>]>([:])
     private let configurations = Mutex<[ContentDigest: [UInt8]]>([:])
 
     /// - Returns: nil if it is not cached.
@@ -55,15 +55,26 @@ final class RegistryCache: Sendable {
         }
     }
 
-    /// Reads the header of the file if its facts are not cached. Blocks.
-    func facts(of file: FileEntry, in revision: Revision) throws -> GGUFFacts {
-        if let known = facts.withLock({ $0[file.digest] }) { return known }
-        let new = GGUFFacts(try GGUF.readLayout(RevisionSource(file: file, revision: revision)))
-        facts.withLock { facts in
-            if facts.count >= Self.kept { facts = [:] }
-            facts[file.digest] = new
+    /// Reads the header of the file if its facts are not cached. Each file is read by one thread of its own, because the
+    /// header may have to be fetched: an upstream that does not answer delays nothing else.
+    func facts(of file: FileEntry, in revision: Revision) async throws -> GGUFFacts {
+        let task = reads.withLock { reads -> Task<GGUFFacts, any Error> in
+            if let known = reads[file.digest] { return known }
+            if reads.count >= Self.kept { reads = [:] }
+            let new = Task<GGUFFacts, any Error> {
+                try await onThread {
+                    GGUFFacts(try GGUF.readLayout(RevisionSource(file: file, revision: revision)))
+                }
+            }
+            reads[file.digest] = new
+            return new
         }
-        return new
+        do {
+            return try await task.value
+        } catch {
+            reads.withLock { reads in if reads[file.digest] == task { reads[file.digest] = nil } }
+            throw error
+        }
     }
 }
 

@@ -19,18 +19,16 @@ extension Hub {
     /// - Throws: ``HubError/badRequest(_:)`` if no file has the tag: Ollama shows its message.
     func registryManifest(_ model: String, tag: String, _ request: Request) async throws -> Answer {
         let held = try await hold(model, nil)
-        let manifest = try await readers.run { [registryCache] () throws -> [UInt8] in
-            let entries = try held.revision.entries()
-            let choice = GGUFChoice(entries)
-            guard let file = choice.file(tag) else { throw Self.noTag(choice) }
-            guard !GGUFChoice.isSplit(file) else {
-                throw HubError.badRequest("the GGUF file of this tag is in parts, which Ollama does not support")
-            }
-            let (configuration, layers) = try Self.configuration(
-                of: file, choice, entries, held.revision, registryCache)
-            registryCache.add(configuration: configuration)
-            return try RegistryManifest.json(RegistryManifest(configuration: configuration, layers: layers))
+        let entries = try await threads.run { try held.revision.entries() }
+        let choice = GGUFChoice(entries)
+        guard let file = choice.file(tag) else { throw Self.noTag(choice) }
+        guard !GGUFChoice.isSplit(file) else {
+            throw HubError.badRequest("the GGUF file of this tag is in parts, which Ollama does not support")
         }
+        let layers = RegistryManifest.layers(file, projector: choice.projector, entries)
+        let configuration = try await self.configuration(of: file, layers, held.revision)
+        registryCache.add(configuration: configuration)
+        let manifest = try RegistryManifest.json(RegistryManifest(configuration: configuration, layers: layers))
         let digest = manifest.digest
         let fields: HTTPFields = [
             .contentType: RegistryManifest.mediaType, .dockerContentDigest: "sha256:\(digest.hex)",
@@ -45,71 +43,78 @@ extension Hub {
         return .badRequest("no GGUF file of the model has this tag; it has \(tags.isEmpty ? "latest" : tags)")
     }
 
-    private static func configuration(
-        of file: FileEntry, _ choice: GGUFChoice, _ entries: [FileEntry], _ revision: Revision, _ cache: RegistryCache
-    ) throws -> (bytes: [UInt8], layers: [RegistryManifest.Layer]) {
-        let layers = RegistryManifest.layers(file, projector: choice.projector, entries)
-        let configuration = RegistryConfiguration(try cache.facts(of: file, in: revision), layers: layers)
-        return (try RegistryManifest.json(configuration), layers)
-    }
-
-    private enum Blob: Sendable {
-        case file(FileEntry, Revision)
-        case configuration([UInt8])
+    /// The bytes of the configuration of a manifest.
+    private func configuration(
+        of file: FileEntry, _ layers: [RegistryManifest.Layer], _ revision: Revision
+    ) async throws -> [UInt8] {
+        let facts = try await registryCache.facts(of: file, in: revision)
+        return try RegistryManifest.json(RegistryConfiguration(facts, layers: layers))
     }
 
     /// A blob of a manifest: a file of any revision of the model, or a configuration, which is computed again.
     func registryBlob(_ model: String, _ digest: ContentDigest, _ request: Request) async throws -> Answer {
         let held = try await hold(model, nil)
-        let found = try await readers.run { [store, registryCache] in
-            try Self.blob(digest, in: held.revision, store, registryCache)
+        var answer: Answer
+        if let place = try await find(digest, in: held.revision) {
+            answer = try await file(model, place.revision, place.path, request)
+        } else if let configuration = registryCache.configuration(digest) {
+            answer = try .memory(configuration, tag: digest.hex, fields: Self.blobFields, for: request)
+        } else {
+            // The server was restarted, or the client has the manifest of a revision that is not current any more.
+            let others = try await threads.run { [store] in try Self.others(than: held.revision, store) }
+            answer = try await otherBlob(model, digest, in: [held.revision] + others, request)
         }
-        guard let found else { throw HubError.noFile(commit: held.commit) }
-        let fields: HTTPFields = [
-            .contentType: "application/octet-stream", .dockerContentDigest: "sha256:\(digest.hex)",
-            .location: "/v2/\(model.contains("/") ? model : "library/\(model)")/blobs/sha256:\(digest.hex)",
-        ]
-        switch found {
-        case .configuration(let bytes): return try .memory(bytes, tag: digest.hex, fields: fields, for: request)
-        case .file(let file, let revision):
-            let answer = BytesAnswer(
-                bytes: file.bytes, tag: digest.hex, fields: fields, threads: readers,
-                check: { try revision.requireAvailable(file, in: $0) },
-                open: { try revision.bytes(of: file, in: $0, continuing: $1) })
-            return try await answer.answer(to: request)
-        }
+        answer.fields[.dockerContentDigest] = "sha256:\(digest.hex)"
+        answer.fields[.location] =
+            "/v2/\(model.contains("/") ? model : "library/\(model)")/blobs/sha256:\(digest.hex)"
+        return answer
     }
 
-    private static func blob(
-        _ digest: ContentDigest, in current: Revision, _ store: Store, _ cache: RegistryCache
-    ) throws -> Blob? {
-        if let blob = try blobFile(digest, in: current) { return blob }
-        if let configuration = cache.configuration(digest) { return .configuration(configuration) }
-        // The server was restarted, or the client has the manifest of a revision that is not current any more.
-        var revisions = [current]
-        for info in try store.revisions(of: current.model).reversed() where info.digest != current.digest {
+    private static let blobFields: HTTPFields = [.contentType: "application/octet-stream"]
+
+    private func otherBlob(
+        _ model: String, _ digest: ContentDigest, in revisions: [Revision], _ request: Request
+    ) async throws -> Answer {
+        for revision in revisions.dropFirst() {
+            if let place = try await find(digest, in: revision) {
+                return try await file(model, place.revision, place.path, request)
+            }
+        }
+        for revision in revisions {
+            let entries = try await threads.run { try revision.entries() }
+            let choice = GGUFChoice(entries)
+            for file in choice.models where !GGUFChoice.isSplit(file) {
+                let layers = RegistryManifest.layers(file, projector: choice.projector, entries)
+                let bytes = try await configuration(of: file, layers, revision)
+                guard bytes.digest == digest else { continue }
+                return try .memory(bytes, tag: digest.hex, fields: Self.blobFields, for: request)
+            }
+        }
+        throw HubError.noFile(commit: nil)
+    }
+
+    /// A file by its SHA-256: the exact name of its revision, and its path.
+    private func find(
+        _ digest: ContentDigest, in revision: Revision
+    ) async throws -> (revision: String, path: String)? {
+        guard let file = try await threads.run({ try revision.entries().first { $0.digest == digest } }) else {
+            return nil
+        }
+        return (revision: revision.version.map { "~\($0)" } ?? "main", path: file.path)
+    }
+
+    /// The other revisions of a model, the newest first.
+    private static func others(than current: Revision, _ store: Store) throws -> [Revision] {
+        var revisions: [Revision] = []
+        for info in try store.revisions(of: current.model).reversed() {
+            guard let version = info.version, version != current.version else { continue }
             do {
-                revisions.append(try store.revision("\(current.model)@\(info.digest.hex)"))
+                revisions.append(try store.revision("\(current.model)@~\(version)"))
             } catch StorageError.notFound {
                 // It was removed meanwhile.
             }
         }
-        for revision in revisions.dropFirst() {
-            if let blob = try blobFile(digest, in: revision) { return blob }
-        }
-        for revision in revisions {
-            let entries = try revision.entries()
-            let choice = GGUFChoice(entries)
-            for file in choice.models where !GGUFChoice.isSplit(file) {
-                let bytes = try configuration(of: file, choice, entries, revision, cache).bytes
-                if bytes.digest == digest { return .configuration(bytes) }
-            }
-        }
-        return nil
-    }
-
-    private static func blobFile(_ digest: ContentDigest, in revision: Revision) throws -> Blob? {
-        try revision.entries().first { $0.digest == digest }.map { .file($0, revision) }
+        return revisions
     }
 }
 
