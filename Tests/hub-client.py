@@ -3,10 +3,12 @@
     HF_ENDPOINT=http://127.0.0.1:8000 hub-client.py MODEL SOURCE WORK
 
 MODEL is the model's name at the server, SOURCE the directory it was imported from, WORK an empty directory. The model
-has the refs `main` and `prod` and one version. Prints a line a check; the first that fails ends it.
+has the refs `main` and `prod` and one version. Prints a line a check; the first that fails ends it. With transformers and
+PyTorch, and without a token, it also loads the model.
 """
 
 import hashlib
+import importlib.util
 import os
 import subprocess
 import sys
@@ -18,6 +20,8 @@ endpoint = os.environ["HF_ENDPOINT"]
 os.environ["HF_HOME"] = str(work / "home")
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+# transformers would ask a public service to convert a model without safetensors files.
+os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
 
 from huggingface_hub import HfApi, HfFileSystem, hf_hub_download, hf_hub_url, snapshot_download  # noqa: E402
 from huggingface_hub.errors import (  # noqa: E402
@@ -151,9 +155,11 @@ assert model in [entry.id for entry in api.list_models(author=model.split("/")[0
 assert list(api.list_models(search="no-such-model")) == []
 assert not api.verify_repo_checksums(model, local_dir=local).mismatches
 api.auth_check(model)
+assert list(api.get_repo_discussions(model)) == []
 
 check("HfFileSystem")
 filesystem = HfFileSystem()
+assert {path.removeprefix(model + "/") for path in filesystem.find(model)} == set(original)
 assert filesystem.info(f"{model}/config.json")["size"] == (source / "config.json").stat().st_size
 with filesystem.open(f"{model}/model.safetensors", block_size=1 << 20) as file:
     file.seek(size - 1000)
@@ -188,6 +194,17 @@ command = [str(Path(sys.executable).parent / "hf"), "download", model, "--local-
 run = subprocess.run(command, capture_output=True, text=True)
 assert run.returncode == 0, run.stderr
 assert files(work / "command") == original
+
+if not os.environ.get("HF_TOKEN") and all(importlib.util.find_spec(name) for name in ["torch", "transformers"]):
+    check("transformers")
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    loaded, local = (AutoModel.from_pretrained(place).state_dict() for place in [model, str(source)])
+    assert loaded.keys() == local.keys() and all(torch.equal(loaded[name], local[name]) for name in local)
+    words = "moving weights, a hub and a memory"
+    tokens = [AutoTokenizer.from_pretrained(place)(words)["input_ids"] for place in [model, str(source)]]
+    assert tokens[0] == tokens[1]
 
 if token := os.environ.get("HF_TOKEN"):
     check("the token")

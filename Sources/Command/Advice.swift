@@ -66,6 +66,7 @@ enum Advice {
         case "tensor", "expert": "\"weightstore tensors \(revision)\" lists them."
         case "prompt": "\"weightstore prompt ls \(model)\" lists them."
         case "policy": "\"weightstore policy ls\" lists them."
+        case "token": "\"weightstore token ls\" lists them."
         case "record of accesses": "\"weightstore record on\" starts recording."
         default: nil
         }

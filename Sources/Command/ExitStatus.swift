@@ -20,11 +20,11 @@ enum ExitStatus: Int32 {
 
     static let help = """
         Exit status: 0 success; 1 any other failure; 2 no such model, revision, file or tensor; 3 stored bytes are \
-        damaged or missing; 4 pinned, in use, or lost a race with another writer; 5 disk or quota full; 6 invalid \
-        input, or files to import that are damaged, incomplete or violate their format; 7 no store, one that cannot be \
-        opened, or one whose catalog and blobs do not belong together; 8 origin unreachable; 9 the origin requires a \
-        token or credentials; 10 the origin sent unexpected bytes; 11 the store is behind the fleet; 12 an origin could not be \
-        checked; 64 wrong usage; 130 interrupted.
+        damaged or missing, or differ from a hub's; 4 pinned, in use, or lost a race with another writer; 5 disk or \
+        quota full; 6 invalid input, or files to import that are damaged, incomplete or violate their format; 7 no \
+        store, one that cannot be opened, or one whose catalog and blobs do not belong together; 8 origin \
+        unreachable; 9 the origin requires a token or credentials; 10 the origin sent unexpected bytes; 11 the store \
+        is behind the fleet; 12 an origin could not be checked; 64 wrong usage; 130 interrupted.
         """
 
     /// - Returns: nil for errors that are not the library's.

@@ -27,8 +27,12 @@ struct ListenOptions: ParsableArguments {
     var isLoopback: Bool { ["127.0.0.1", "::1", "localhost"].contains(host) }
     var isEncrypted: Bool { tlsCertificate != nil }
 
-    func settings(_ token: AccessToken?) throws -> ServerOptions {
-        var settings = ServerOptions(host: host, port: port, token: token)
+    /// - Parameters:
+    ///   - tokens: the tokens of which clients must send one; nil allows every client.
+    ///   - file: where changed tokens are read.
+    func settings(_ tokens: [AccessToken]?, from file: AccessTokenFile) throws -> ServerOptions {
+        var settings = ServerOptions(host: host, port: port, tokens: tokens)
+        if file.isPolled { settings.changedTokens = { try file.changed() } }
         if let tlsCertificate, let tlsKey {
             settings.certificate = try ServerCertificate(certificate: tlsCertificate, key: tlsKey)
         }

@@ -1,11 +1,38 @@
 import Foundation
 import WeightStore
 
-/// The token that a client must send. Only its digest is kept, so that it cannot be logged, and the duration of a
+/// A token that a client must send. Only its digest is kept, so that it cannot be logged, and the duration of a
 /// comparison does not reveal it.
+///
+/// A file of tokens has one on each line, in one of two forms:
+///
+///     s3cret                                     the token itself: it may read everything
+///     sha256:<64 digits> name scope 1764150000   the digest of a token, its name and scope, and when it was made
 public struct AccessToken: Sendable {
+    /// What a token allows.
+    public enum Scope: String, Sendable, Codable, CaseIterable {
+        /// Everything that a server answers; it is read-only.
+        case read
+        /// The metrics and the state: `/metrics` and `/health`.
+        case metrics
+    }
+
+    /// The name; nil for a token that is in its file, or in a variable, as it is.
+    public let name: String?
+    /// What the token allows.
+    public let scope: Scope
+    /// When it was made, in seconds since 1970; nil if that is not known.
+    public let created: Int?
     private let digest: ContentDigest
 
+    /// The most bytes of a name.
+    private static let nameBytes = 64
+    /// The letters and digits of a token after `hf_`. llama.cpp sends tokens of `hf_` and 34 to 253 of them, and no others.
+    private static let letters = 40
+    private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789".utf8)
+
+    /// A token that may read everything.
+    ///
     /// - Parameters:
     ///   - text: the token; surrounding white space is ignored.
     ///   - source: the file or variable that it was read from, for the error.
@@ -16,25 +43,116 @@ public struct AccessToken: Sendable {
         guard text.utf8.allSatisfy({ 0x21...0x7E ~= $0 }) else {
             throw .token(source: source, reason: "must consist of printable ASCII characters without spaces")
         }
-        digest = Self.digest(text)
+        self.init(name: nil, scope: .read, created: nil, digest: Self.digest(text))
     }
 
-    /// Whether the field `Authorization` contains the token: as `Bearer`, or as the password of `Basic`, for which
-    /// browsers prompt.
-    func isShown(by field: String) -> Bool {
+    /// A line of a file of tokens.
+    ///
+    /// - Parameters:
+    ///   - line: the line, which is not empty.
+    ///   - source: the file and the number of the line, for the error.
+    /// - Throws: ``ServerError/token(source:reason:)``, which contains nothing of the line.
+    public init(line: String, source: String) throws(ServerError) {
+        let words = line.trimmingCharacters(in: .whitespacesAndNewlines).split(separator: " ").map(String.init)
+        guard words.count > 1, let first = words.first, first.hasBytePrefix("sha256:") else {
+            try self.init(line, source: source)
+            return
+        }
+        guard 3...4 ~= words.count, let digest = ContentDigest(hex: first) else {
+            throw .token(source: source, reason: "must have the form \"sha256:<64 digits> name scope time\"")
+        }
+        guard let scope = Scope(rawValue: words[2]) else {
+            let known = Scope.allCases.map(\.rawValue).joined(separator: " and ")
+            throw .token(source: source, reason: "its scope is unknown; \(known) are known")
+        }
+        let created = words.count == 4 ? Int(decimal: words[3]) : nil
+        guard words.count == 3 || created != nil else {
+            throw .token(source: source, reason: "its time must be a number of seconds since 1970")
+        }
+        let name = try Self.check(name: words[1], source: source)
+        self.init(name: name, scope: scope, created: created, digest: digest)
+    }
+
+    private init(name: String?, scope: Scope, created: Int?, digest: ContentDigest) {
+        self.name = name
+        self.scope = scope
+        self.created = created
+        self.digest = digest
+    }
+
+    /// A new token with a random text: `hf_` with letters and digits, as clients of the Hugging Face Hub expect it.
+    ///
+    /// - Parameters:
+    ///   - name: by which it is listed and removed: 1 to 64 letters, digits, `.`, `_`, `-` and `@`.
+    ///   - scope: what it allows.
+    ///   - created: the present time, in seconds since 1970.
+    /// - Returns: the token, and its text, which is stored nowhere.
+    /// - Throws: ``ServerError/token(source:reason:)`` if the name is not valid.
+    public static func make(
+        name: String, scope: Scope, created: Int
+    ) throws(ServerError) -> (token: AccessToken, text: String) {
+        let checked = try check(name: name, source: "token \(name)")
+        // The system's generator is suitable for secrets.
+        var generator = SystemRandomNumberGenerator()
+        var random: [UInt8] = []
+        for _ in 0..<letters { random.append(alphabet[Int.random(in: 0..<alphabet.count, using: &generator)]) }
+        let text = "hf_" + String(decoding: random, as: UTF8.self)
+        return (AccessToken(name: checked, scope: scope, created: created, digest: digest(text)), text)
+    }
+
+    /// The line of a file of tokens; nil for a token without a name, which has no other form than its text.
+    public var line: String? {
+        name.map { "sha256:\(digest.hex) \($0) \(scope.rawValue)" + (created.map { " \($0)" } ?? "") }
+    }
+
+    /// The tokens of a file.
+    ///
+    /// - Parameters:
+    ///   - text: the contents of the file. Empty lines are ignored.
+    ///   - source: its path, for the error.
+    /// - Throws: ``ServerError/token(source:reason:)``.
+    public static func all(in text: String, source: String) throws(ServerError) -> [AccessToken] {
+        var tokens: [AccessToken] = []
+        for (index, line) in text.byteParts("\n").enumerated() {
+            if line.trimmingCharacters(in: .whitespacesAndNewlines).isEmpty { continue }
+            tokens.append(try AccessToken(line: line, source: "\(source), line \(index + 1)"))
+        }
+        return tokens
+    }
+
+    private static func check(name: String, source: String) throws(ServerError) -> String {
+        guard 1...nameBytes ~= name.utf8.count, name.isASCIIWord(and: "._-@"), !name.hasBytePrefix("-") else {
+            throw .token(
+                source: source,
+                reason: "its name must have 1 to \(nameBytes) letters, digits, \".\", \"_\", \"-\" and \"@\", and not "
+                    + "begin with \"-\"")
+        }
+        return name
+    }
+
+    /// Whether the token allows requests that need a scope.
+    func allows(_ needed: Scope) -> Bool { scope == .read || scope == needed }
+
+    /// The token that the field `Authorization` contains: as `Bearer`, or as the password of `Basic`, for which browsers
+    /// prompt.
+    ///
+    /// - Returns: nil if it is none of `tokens`.
+    static func shown(by field: String, of tokens: [AccessToken]) -> AccessToken? {
         let parts = field.split(separator: " ", maxSplits: 1)
-        guard parts.count == 2 else { return false }
+        guard parts.count == 2 else { return nil }
         let value = parts[1].trimmingCharacters(in: .whitespaces)
+        let digest: ContentDigest
         switch parts[0].lowercased() {
-        case "bearer": return Self.digest(value) == digest
+        case "bearer": digest = Self.digest(value)
         case "basic":
             guard let decoded = Data(base64Encoded: value),
                 let password = String(decoding: decoded, as: UTF8.self)
                     .split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).last
-            else { return false }
-            return Self.digest(String(password)) == digest
-        default: return false
+            else { return nil }
+            digest = Self.digest(String(password))
+        default: return nil
         }
+        return tokens.first { $0.digest == digest }
     }
 
     private static func digest(_ text: String) -> ContentDigest {

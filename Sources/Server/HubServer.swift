@@ -23,6 +23,7 @@ public final class HubServer: Sendable {
     private let responder: Responder
     private let flush: AccessFlush
     private let renewal: CertificateRenewal?
+    private let tokenRenewal: TokenRenewal?
     private let options: ServerOptions
     /// For the messages of the frameworks.
     private let logger: Logger
@@ -38,11 +39,15 @@ public final class HubServer: Sendable {
         inFlight: (any InFlightFetches)? = nil, logger: Logger = Logger(label: "weightstore.server")
     ) throws {
         let threads = BlockingThreads(count: 16)
-        responder = Responder(
+        let responder = Responder(
             store, options, threads: threads, readers: BlockingThreads(count: 32), pullThrough: pullThrough,
             inFlight: inFlight, logger: logger)
+        self.responder = responder
         flush = AccessFlush(store: store, threads: threads)
         renewal = options.certificate.map { CertificateRenewal(certificate: $0, threads: threads, logger: logger) }
+        tokenRenewal = options.changedTokens.map { changed in
+            TokenRenewal(changed: changed, responder: responder, threads: threads, logger: logger)
+        }
         self.options = options
         var quiet = logger
         quiet.logLevel = max(.warning, logger.logLevel)
@@ -56,6 +61,7 @@ public final class HubServer: Sendable {
     public func run(listening: @escaping @Sendable (_ port: Int) -> Void = { _ in }) async throws {
         var services: [any Service] = [application(listening), flush]
         if let renewal { services.append(renewal) }
+        if let tokenRenewal { services.append(tokenRenewal) }
         var configuration = ServiceGroupConfiguration(services: services, logger: logger)
         configuration.maximumGracefulShutdownDuration = .seconds(options.drainSeconds)
         let group = ServiceGroup(configuration: configuration)
@@ -102,13 +108,13 @@ public final class HubServer: Sendable {
             logger: logger)
     }
 
-    /// Reads the files of the certificate again, and uses another token from now on. Blocks. Open connections keep their
+    /// Reads the files of the certificate again, and uses other tokens from now on. Blocks. Open connections keep their
     /// certificate, and requests in progress end.
     ///
-    /// - Parameter token: the token that clients must send; nil keeps the one in use.
+    /// - Parameter tokens: the tokens of which clients must send one; nil keeps those in use.
     /// - Throws: ``ServerError/certificate(path:reason:)``; the previous certificate then stays in use.
-    public func reload(token: AccessToken?) throws {
-        if let token { responder.setToken(token) }
+    public func reload(tokens: [AccessToken]?) throws {
+        if let tokens { responder.setTokens(tokens) }
         if case .failed(let error) = options.certificate?.look(again: true) { throw error }
     }
 

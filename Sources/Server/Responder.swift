@@ -13,7 +13,9 @@ struct Responder: HTTPResponder {
     private let hub: Hub
     private let peers: Peers
     private let operation: OperatorPages
-    private let currentToken: Shared<Mutex<AccessToken?>>
+    /// The hub that has what a store has not, without a slash at the end.
+    private let upstream: String?
+    private let currentTokens: Shared<Mutex<[AccessToken]?>>
     private let metrics: Metrics
     private let logger: Logger
 
@@ -28,14 +30,16 @@ struct Responder: HTTPResponder {
             fetches: ByteFetches(store, fetches), pageEntries: options.pageEntries)
         peers = Peers(store: store, threads: threads, readers: readers, inFlight: inFlight)
         operation = OperatorPages(store: store, threads: threads, metrics: metrics, fetches: fetches)
-        currentToken = Shared(Mutex(options.token))
+        // Its URL may have a user, which no client may see.
+        upstream = options.upstream.flatMap { Address($0)?.name }.map { $0.dropping(byteSuffix: "/") ?? $0 }
+        currentTokens = Shared(Mutex(options.tokens))
         self.logger = logger
     }
 
-    private var token: AccessToken? { currentToken.value.withLock { $0 } }
+    private var tokens: [AccessToken]? { currentTokens.value.withLock { $0 } }
 
-    /// Requires another token from now on.
-    func setToken(_ token: AccessToken) { currentToken.value.withLock { $0 = token } }
+    /// Requires one of these tokens from now on.
+    func setTokens(_ tokens: [AccessToken]) { currentTokens.value.withLock { $0 = tokens } }
 
     func respond(to request: Request, context: ConnectionContext) async throws -> Response {
         let line = AccessLine(request, peer: context.peer, logger: logger)
@@ -53,7 +57,8 @@ struct Responder: HTTPResponder {
 
     private func answer(_ request: Request) async throws -> Answer {
         let route = try Route(request.uri.path)
-        if route != .health { try authorize(request) }
+        if route != .health { try authorize(request, for: route == .metrics ? .metrics : .read) }
+        if case .otherRepository(let kind) = route { return try elsewhere(kind, request) }
         if case .pathsInfo(let model, let revision) = route {
             guard request.method == .post else { throw HubError.method(allowed: "POST") }
             return try await hub.pathsInfo(model, revision, request)
@@ -62,7 +67,7 @@ struct Responder: HTTPResponder {
         switch route {
         case .page: return try await operation.page()
         // Without the token, /health names no model.
-        case .health: return try await operation.health(namesShards: (try? authorize(request)) != nil)
+        case .health: return try await operation.health(namesShards: (try? authorize(request, for: .read)) != nil)
         case .metrics: return try await operation.text()
         case .whoAmI: return try hub.whoAmI(request)
         case .models: return try await hub.models(request)
@@ -71,18 +76,37 @@ struct Responder: HTTPResponder {
         case .refs(let model): return try await hub.refs(model)
         case .commits(let model, let revision): return try await hub.commits(model, revision, request)
         case .authCheck(let model): return try await hub.authCheck(model)
+        case .discussions(let model): return try await hub.discussions(model)
         case .file(let model, let revision, let path): return try await hub.file(model, revision, path, request)
+        case .raw(let model, let revision, let path):
+            return try await hub.file(model, revision, path, isRaw: true, request)
+        case .registry: return hub.registry()
+        case .registryManifest(let model, let tag): return try await hub.registryManifest(model, tag: tag, request)
+        case .registryBlob(let model, let digest): return try await hub.registryBlob(model, digest, request)
         case .revisions(let model): return try await peers.revisions(model)
-        case .shard(let digest): return try await peers.shard(digest, request, isPublic: token == nil)
-        case .manifest(let digest): return try await peers.manifest(digest, request, isPublic: token == nil)
-        case .pathsInfo: throw HubError.noPage
+        case .shard(let digest): return try await peers.shard(digest, request, isPublic: tokens == nil)
+        case .manifest(let digest): return try await peers.manifest(digest, request, isPublic: tokens == nil)
+        case .pathsInfo, .otherRepository: throw HubError.noPage
         }
     }
 
-    private func authorize(_ request: Request) throws(HubError) {
-        guard let token else { return }
+    /// Redirects a request for a dataset, a space or a kernel to the upstream hub.
+    ///
+    /// - Throws: ``HubError/otherRepository(_:)`` without an upstream, and if the server requires a token: clients send
+    ///   theirs to the hub, too, which must not receive it, and would reject it.
+    private func elsewhere(_ kind: OtherRepository, _ request: Request) throws(HubError) -> Answer {
+        guard let upstream, tokens == nil, let path = request.head.path, path.utf8.allSatisfy({ 0x21...0x7E ~= $0 })
+        else {
+            throw .otherRepository(kind)
+        }
+        return Answer(status: .temporaryRedirect, fields: [.location: upstream + path])
+    }
+
+    private func authorize(_ request: Request, for scope: AccessToken.Scope) throws(HubError) {
+        guard let tokens else { return }
         guard let field = request.headers[.authorization] else { throw .unauthorized(isMissing: true) }
-        guard token.isShown(by: field) else { throw .unauthorized(isMissing: false) }
+        guard let token = AccessToken.shown(by: field, of: tokens) else { throw .unauthorized(isMissing: false) }
+        guard token.allows(scope) else { throw .outOfScope }
     }
 
     private func response(_ answer: Answer, to request: Request, _ context: ConnectionContext, _ line: AccessLine)

@@ -4,8 +4,12 @@ public struct ServerOptions: Sendable {
     public var host = "127.0.0.1"
     /// The port; with 0 the system picks a free one.
     public var port = 8000
-    /// The token that clients must send; nil allows every client.
-    public var token: AccessToken?
+    /// The tokens of which clients must send one. nil allows every client; with an empty list, every request that needs a
+    /// token is refused.
+    public var tokens: [AccessToken]?
+    /// Returns the tokens if they have changed since the last call, and nil otherwise. The server calls it every few
+    /// seconds, on a thread that may block. An error is logged, and the previous tokens stay in use.
+    public var changedTokens: (@Sendable () throws -> [AccessToken]?)?
     /// With a certificate the server serves https only; nil means plain http.
     public var certificate: ServerCertificate?
     /// The most open connections; further ones wait until one is closed.
@@ -18,6 +22,9 @@ public struct ServerOptions: Sendable {
     public var stallSeconds = 60
     /// Seconds that responses in progress have to end after ``HubServer/stop()``.
     public var drainSeconds = 20
+    /// The hub to which requests for datasets, spaces and kernels are redirected, such as `https://huggingface.co`; nil
+    /// answers them with 404. A server that requires a token does not redirect.
+    public var upstream: String?
     /// The most entries of a list in one response.
     public var pageEntries = 1000
 
@@ -26,10 +33,10 @@ public struct ServerOptions: Sendable {
     /// - Parameters:
     ///   - host: the name or address to bind to.
     ///   - port: the port; with 0 the system picks a free one.
-    ///   - token: the token that clients must send; nil allows every client.
-    public init(host: String = "127.0.0.1", port: Int = 8000, token: AccessToken? = nil) {
+    ///   - tokens: the tokens of which clients must send one; nil allows every client.
+    public init(host: String = "127.0.0.1", port: Int = 8000, tokens: [AccessToken]? = nil) {
         self.host = host
         self.port = port
-        self.token = token
+        self.tokens = tokens
     }
 }

@@ -6,10 +6,14 @@ package enum HubError: Error, Equatable {
     case badRequest(String)
     /// The token is missing or wrong.
     case unauthorized(isMissing: Bool)
+    /// The token does not allow the request.
+    case outOfScope
     /// The upstream hub requires a token of the server, or rejects it: its status, 401 or 403, its name of the reason, and
     /// its message. Another request gets the same answer.
     case upstreamDenied(status: Int, code: String?, message: String)
     case noPage
+    /// The server has models only.
+    case otherRepository(OtherRepository)
     case noModel
     case noRevision
     /// - Parameter commit: of the revision that has no such file; the client remembers it.
@@ -80,7 +84,7 @@ package enum HubError: Error, Equatable {
     package var code: String? {
         switch self {
         case .upstreamDenied(_, let code, _): code
-        case .noModel: "RepoNotFound"
+        case .noModel, .otherRepository: "RepoNotFound"
         case .noRevision: "RevisionNotFound"
         case .noFile, .partial: "EntryNotFound"
         default: nil
@@ -92,9 +96,12 @@ package enum HubError: Error, Equatable {
         case .badRequest(let reason): "Bad request: \(reason)"
         case .unauthorized(isMissing: true): "A token is required (Authorization: Bearer)"
         case .unauthorized(isMissing: false): "Invalid credentials in Authorization header"
+        case .outOfScope: "This token reads the metrics only"
         case .upstreamDenied(_, _, let message) where !message.isEmpty: message
         case .upstreamDenied: "The upstream hub denied access: this server has no token that can read the model"
         case .noPage: "Not found"
+        case .otherRepository(let kind):
+            "Repository not found: this is a \(kind.rawValue), and this server has models only"
         case .noModel: "Repository not found"
         case .noRevision: "Revision not found"
         case .noFile: "Entry not found"

@@ -15,7 +15,16 @@ package enum Route: Equatable {
     case refs(String)
     case commits(String, revision: String)
     case authCheck(String)
+    case discussions(String)
     case file(String, revision: String, path: String)
+    /// A file as git has it: the pointer of a file in LFS.
+    case raw(String, revision: String, path: String)
+    /// A dataset, a space or a kernel of the Hub.
+    case otherRepository(OtherRepository)
+    /// The root of the registry that Ollama reads.
+    case registry
+    case registryManifest(String, tag: String)
+    case registryBlob(String, ContentDigest)
     case revisions(String)
     case shard(ContentDigest)
     case manifest(ContentDigest)
@@ -31,6 +40,10 @@ package enum Route: Equatable {
             parts.append(part)
         }
         if parts.last?.isEmpty == true { parts.removeLast() }
+        if let other = parts.first.flatMap({ OtherRepository(folder: $0) }) {
+            self = .otherRepository(other)
+            return
+        }
         switch (parts.first, parts.count) {
         case (nil, _): self = .page
         case ("health", 1): self = .health
@@ -38,16 +51,42 @@ package enum Route: Equatable {
         case ("shards", 2): self = .shard(try Self.digest(parts[1]))
         case ("manifests", 2): self = .manifest(try Self.digest(parts[1]))
         case ("api", _): self = try Self.api(Array(parts.dropFirst()))
+        case ("v2", 1): self = .registry
+        case ("v2", 4...5) where Self.isRegistry(parts): self = try Self.registry(parts.dropFirst())
         default: self = try Self.resolve(parts)
         }
     }
 
-    /// `org/name/resolve/revision/path`, or without `org`.
+    /// `org/name/resolve/revision/path` or `org/name/raw/revision/path`, or without `org`.
     private static func resolve(_ parts: [String]) throws(HubError) -> Route {
-        guard let place = [2, 1].first(where: { $0 + 2 < parts.count && parts[$0] == "resolve" }) else {
-            throw parts.contains("resolve") ? .noModel : .noPage
+        // A revision may be called "raw".
+        for word in ["resolve", "raw"] {
+            guard let place = [2, 1].first(where: { $0 + 2 < parts.count && parts[$0] == word }) else { continue }
+            let model = try model(parts[..<place])
+            let revision = parts[place + 1]
+            let path = try file(parts[(place + 2)...])
+            return word == "raw"
+                ? .raw(model, revision: revision, path: path) : .file(model, revision: revision, path: path)
         }
-        return .file(try model(parts[..<place]), revision: parts[place + 1], path: try file(parts[(place + 2)...]))
+        throw parts.contains("resolve") || parts.contains("raw") ? .noModel : .noPage
+    }
+
+    /// Whether a path is one of the registry, and not of a file of the model `v2` or `v2/…`.
+    private static func isRegistry(_ parts: [String]) -> Bool {
+        ["manifests", "blobs"].contains(parts[parts.count - 2])
+            && !parts[1..<parts.count - 2].contains { ["resolve", "raw"].contains($0) }
+    }
+
+    /// `org/name/manifests/tag` or `org/name/blobs/sha256:digest`, or without `org`. For Ollama, a model without `org` is
+    /// in `library`.
+    private static func registry(_ parts: ArraySlice<String>) throws(HubError) -> Route {
+        var name = parts.dropLast(2)
+        if name.count == 2, name.first == "library" { name.removeFirst() }
+        let model = try model(name)
+        let last = parts[parts.endIndex - 1]
+        guard parts[parts.endIndex - 2] == "blobs" else { return .registryManifest(model, tag: last) }
+        guard last.hasBytePrefix("sha256:") else { throw .noPage }
+        return .registryBlob(model, try digest(last))
     }
 
     private static func api(_ parts: [String]) throws(HubError) -> Route {
@@ -57,14 +96,17 @@ package enum Route: Equatable {
         case ("models", _): return try models(parts.dropFirst())
         case ("weightstore", 4...) where parts[1] == "models" && parts.last == "revisions":
             return .revisions(try model(parts[2..<parts.count - 1]))
-        case ("datasets", _), ("spaces", _): throw .noModel
-        default: throw .noPage
+        default:
+            guard let other = parts.first.flatMap({ OtherRepository(folder: $0) }) else { throw .noPage }
+            return .otherRepository(other)
         }
     }
 
     private static func models(_ parts: ArraySlice<String>) throws(HubError) -> Route {
         // The words that can follow a model's name, and how many parts must follow each.
-        let words = ["revision": 1, "tree": 1, "paths-info": 1, "commits": 1, "refs": 0, "auth-check": 0]
+        let words = [
+            "revision": 1, "tree": 1, "paths-info": 1, "commits": 1, "refs": 0, "auth-check": 0, "discussions": 0,
+        ]
         let place = parts.indices.dropFirst().prefix(2).first { index in
             words[parts[index]].map { index + $0 < parts.endIndex } ?? false
         }
@@ -77,6 +119,7 @@ package enum Route: Equatable {
         case ("commits", 1): return .commits(model, revision: rest[rest.startIndex])
         case ("refs", 0): return .refs(model)
         case ("auth-check", 0): return .authCheck(model)
+        case ("discussions", 0): return .discussions(model)
         case ("tree", 1): return .tree(model, revision: rest[rest.startIndex], path: "")
         case ("tree", _): return .tree(model, revision: rest[rest.startIndex], path: try file(rest.dropFirst()))
         default: throw .noPage
@@ -85,7 +128,9 @@ package enum Route: Equatable {
 
     private static func model(_ parts: ArraySlice<String>) throws(HubError) -> String {
         do {
-            guard parts.count <= 2, !["datasets", "spaces"].contains(parts.first) else { throw HubError.noModel }
+            guard parts.count <= 2, parts.first.flatMap({ OtherRepository(folder: $0) }) == nil else {
+                throw HubError.noModel
+            }
             return try ModelName.check(parts.joined(separator: "/"))
         } catch {
             // No model can have this name.
@@ -103,5 +148,16 @@ package enum Route: Equatable {
     private static func digest(_ text: String) throws(HubError) -> ContentDigest {
         guard let digest = ContentDigest(hex: text) else { throw .noPage }
         return digest
+    }
+}
+
+/// A repository of the Hub that is no model. Stores have models only.
+package enum OtherRepository: String, Sendable {
+    case dataset, space, kernel
+
+    /// - Parameter folder: the first word of its paths: `datasets`, `spaces`, `kernels`.
+    package init?(folder: String) {
+        guard let name = folder.dropping(byteSuffix: "s") else { return nil }
+        self.init(rawValue: name)
     }
 }

@@ -107,12 +107,14 @@ enum FuzzTarget: String, CaseIterable {
     }
 
     private static func routes(_ text: String) {
-        for path in [text, "/org/name/resolve/" + text, "/api/models/" + text] {
+        for path in [text, "/org/name/resolve/" + text, "/api/models/" + text, "/v2/" + text] {
             switch try? Route(path) {
-            case .file(let model, _, let path)?:
+            case .file(let model, _, let path)?, .raw(let model, _, let path)?:
                 require((try? ModelName.check(model)) != nil && RelativePath.isValid(path))
             case .tree(let model, _, let path)?:
                 require((try? ModelName.check(model)) != nil && (path.isEmpty || RelativePath.isValid(path)))
+            case .registryManifest(let model, _)?, .registryBlob(let model, _)?, .discussions(let model)?:
+                require((try? ModelName.check(model)) != nil)
             default: break
             }
         }

@@ -104,6 +104,20 @@ import WeightStore
         #expect(try !get(file).head.contains("x-weightstore-version"))
     }
 
+    @Test("the manifest of a GGUF file whose bytes are at the upstream is made from its header, and the file is served")
+    func registry() throws {
+        let fixture = try HubFixture()
+        // Large enough for LFS, so that the pull of the list does not fetch it.
+        let bytes = SmallGGUF.bytes(type: 15, elements: 1 << 16)
+        try fixture.directory.write(bytes, to: "hub/org/gguf/Tiny-Q4_K_M.gguf")
+        let server = try serve(fixture)
+        let digest = bytes.withUnsafeBytes { ContentDigest(of: $0) }.hex
+        let manifest = try get("\(server.url)/v2/org/gguf/manifests/latest")
+        #expect(manifest.status == 200, "\(manifest.head)")
+        #expect(String(decoding: manifest.body, as: UTF8.self).contains("sha256:\(digest)"))
+        #expect(try get("\(server.url)/v2/org/gguf/blobs/sha256:\(digest)").body == bytes)
+    }
+
     @Test("clients of a stalled file delay no other file, and the upstream's requests end with them")
     func stalled() throws {
         let fixture = try HubFixture()

@@ -73,7 +73,7 @@ struct DamageTests {
     @Test("without the token, /health names no shard and no model")
     func token() async throws {
         var options = ServerOptions()
-        options.token = try AccessToken("token", source: "test")
+        options.tokens = [try AccessToken("token", source: "test")]
         let server = try await TestServer(options)
         try await onThread {
             try server.store.catalog.write { db in

@@ -18,7 +18,7 @@ struct HubClientTests {
         let source = try #require(RealModel.path)
         let model = "sentence-transformers/all-MiniLM-L6-v2"
         var options = ServerOptions()
-        options.token = try token.map { try AccessToken($0, source: "test") }
+        options.tokens = try token.map { [try AccessToken($0, source: "test")] }
         let certificates = try TemporaryDirectory()
         let authority = encrypted ? try CertificateAuthority(certificates) : nil
         if let certificate = try authority?.issue("server") {

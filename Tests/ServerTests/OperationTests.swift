@@ -55,7 +55,7 @@ struct OperationTests {
     @Test("every path but /health requires the token, and the token is never logged")
     func token() async throws {
         var options = ServerOptions()
-        options.token = try AccessToken(" s3cret-Token\n", source: "test")
+        options.tokens = [try AccessToken(" s3cret-Token\n", source: "test")]
         let server = try await TestServer(options)
         let paths = [
             "/", "/metrics", "/api/models", "/api/models/org/base", "/org/base/resolve/main/config.json",
@@ -79,6 +79,52 @@ struct OperationTests {
                     "private") == true)
         }
         #expect(!server.log.lines.contains { $0.contains("s3cret") || $0.contains("dXNlc") })
+    }
+
+    @Test("a token for metrics reads /metrics and /health only, and one without a scope reads everything")
+    func scopes() async throws {
+        let (reader, text) = try AccessToken.make(name: "reader", scope: .read, created: 1)
+        let (metrics, other) = try AccessToken.make(name: "prometheus", scope: .metrics, created: 1)
+        let file = "old-Token\n" + [reader, metrics].compactMap(\.line).map { $0 + "\n" }.joined()
+        #expect(!file.contains(text) && !file.contains(other))
+        var options = ServerOptions()
+        options.tokens = try AccessToken.all(in: file, source: "test")
+        let server = try await TestServer(options)
+        let paths = [
+            "/", "/api/models", "/org/base/resolve/main/config.json", "/v2/org/base/manifests/latest", "/api/whoami-v2",
+            "/datasets/a/b", "/shards/\(String(repeating: "0", count: 64))",
+        ]
+        for path in paths {
+            #expect(try await server.get(path, ["Authorization": "Bearer \(other)"]).status == 403)
+            for token in [text, "old-Token"] {
+                #expect(try await server.get(path, ["Authorization": "Bearer \(token)"]).status != 403)
+                #expect(try await server.get(path, ["Authorization": "Bearer \(token)"]).status != 401)
+            }
+        }
+        for token in [text, other, "old-Token"] {
+            #expect(try await server.get("/metrics", ["Authorization": "Bearer \(token)"]).status == 200)
+            #expect(try await server.get("/health", ["Authorization": "Bearer \(token)"]).status == 200)
+        }
+    }
+
+    @Test("a new token is one that llama.cpp and the Hub's client send")
+    func form() throws {
+        let texts = try (0..<20).map { try AccessToken.make(name: "t\($0)", scope: .read, created: 1).text }
+        #expect(Set(texts).count == texts.count)
+        for text in texts { #expect(text.contains(/^hf_[A-Za-z0-9]{34,253}$/)) }
+    }
+
+    @Test(
+        "a line of a token file that is no token is refused, and is not in the message",
+        arguments: [
+            "two words", "sha256:00 name read", "sha256:\(String(repeating: "0", count: 64)) name write",
+            "sha256:\(String(repeating: "0", count: 64)) name",
+            "sha256:\(String(repeating: "0", count: 64)) na/me read",
+            "sha256:\(String(repeating: "0", count: 64)) name read soon",
+        ])
+    func badLines(line: String) {
+        let error = #expect(throws: ServerError.self) { try AccessToken.all(in: "fine\n\n\(line)\n", source: "here") }
+        #expect(error?.description.contains("here, line 3") == true && error?.description.contains(line) == false)
     }
 
     @Test("an invalid token is refused, and is not in the message")

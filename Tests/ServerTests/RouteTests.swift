@@ -43,6 +43,44 @@ struct RouteTests {
         #expect(try Route(path) == route)
     }
 
+    private static let zeros = String(repeating: "0", count: 64)
+
+    private static let more: [(path: String, route: Route)] = [
+        ("/org/name/raw/main/a/b.json", .raw("org/name", revision: "main", path: "a/b.json")),
+        ("/name/raw/main/b.json", .raw("name", revision: "main", path: "b.json")),
+        ("/name/resolve/raw/a/b.json", .file("name", revision: "raw", path: "a/b.json")),
+        ("/org/raw/resolve/main/x", .file("org/raw", revision: "main", path: "x")),
+        ("/api/models/org/name/discussions", .discussions("org/name")),
+        ("/datasets/a/b/resolve/main/f", .otherRepository(.dataset)), ("/datasets", .otherRepository(.dataset)),
+        ("/spaces/a/b", .otherRepository(.space)), ("/api/datasets/a/b/tree/main", .otherRepository(.dataset)),
+        ("/api/spaces", .otherRepository(.space)), ("/api/kernels/a/b", .otherRepository(.kernel)),
+        ("/v2/", .registry), ("/v2", .registry),
+        ("/v2/org/name/manifests/Q4_K_M", .registryManifest("org/name", tag: "Q4_K_M")),
+        ("/v2/library/name/manifests/latest", .registryManifest("name", tag: "latest")),
+        ("/v2/org/name/blobs/sha256:\(zeros)", .registryBlob("org/name", .init(hex: zeros)!)),
+        ("/v2/name/resolve/manifests/f", .file("v2/name", revision: "manifests", path: "f")),
+        ("/v2/resolve/blobs/f", .file("v2", revision: "blobs", path: "f")),
+    ]
+
+    @Test("git's files, discussions, repositories that are no models and the registry of Ollama are distinguished")
+    func others() throws {
+        for (path, route) in Self.more { #expect(try Route(path) == route, "\(path)") }
+    }
+
+    private static let unknown: [(path: String, error: HubError)] = [
+        ("/a/b/c/raw/main/f", .noModel), ("/org/name/raw/main/../x", .noFile(commit: nil)),
+        ("/api/models/org/name/discussions/1", .noPage), ("/v2/a/b/c/manifests/latest", .noPage),
+        ("/v2/org/na@me/manifests/latest", .noModel), ("/v2/org/name/blobs/\(zeros)", .noPage),
+        ("/v2/org/name/blobs/sha256:00", .noPage), ("/v2/org/name/tags/list", .noPage),
+    ]
+
+    @Test("paths of the registry that name no model, tag or digest are refused")
+    func unknownPaths() {
+        for (path, error) in Self.unknown {
+            #expect(throws: error, "\(path)") { try Route(path) }
+        }
+    }
+
     @Test(
         "paths that leave a model, name none, or are badly encoded are refused",
         arguments: [
@@ -62,8 +100,7 @@ struct RouteTests {
             ("x", .badRequest("the path does not begin with /")),
             ("/../name/resolve/main/x", .noModel), ("/%2e%2e/name/resolve/main/x", .noModel),
             ("/org%2fname/x/resolve/main/f", .noModel), ("/a/b/c/resolve/main/f", .noModel),
-            ("/org/na@me/resolve/main/f", .noModel), ("/datasets/x/resolve/main/f", .noModel),
-            ("/datasets/a/b/resolve/main/f", .noModel), ("/api/datasets/a/b", .noModel),
+            ("/org/na@me/resolve/main/f", .noModel), ("/api/models/datasets/a", .noModel),
             ("/api/models/a/b/c", .noModel), ("/api/models/org//tree/main", .noModel),
             ("/api/nothing", .noPage), ("/nothing", .noPage), ("/shards/xyz", .noPage), ("//", .noPage),
             ("/shards/\(String(repeating: "0", count: 63))", .noPage),

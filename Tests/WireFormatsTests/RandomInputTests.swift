@@ -29,7 +29,7 @@ struct RandomInputTests {
             // An error is an answer.
             guard let route = try? Route(Bool.random() ? text() : "/org/name/resolve/" + text()) else { continue }
             switch route {
-            case .file(let model, _, let path):
+            case .file(let model, _, let path), .raw(let model, _, let path):
                 #expect((try? ModelName.check(model)) != nil && RelativePath.isValid(path))
             case .tree(let model, _, let path):
                 #expect((try? ModelName.check(model)) != nil && (path.isEmpty || RelativePath.isValid(path)))

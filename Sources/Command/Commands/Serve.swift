@@ -14,13 +14,18 @@ struct Serve: ParsableCommand {
             Clients of the Hub need only HF_ENDPOINT=http://host:port (https with --tls-certificate). Each request is \
             logged to standard error; / shows the models, /metrics the metrics for Prometheus, /health the state.
 
-            If --token-file or the environment variable WEIGHTSTORE_TOKEN gives a token, clients must send it \
-            (HF_TOKEN). --tls-certificate and --tls-key encrypt tokens and models on networks where others can listen. \
-            SIGHUP reads the token and the certificate again; SIGTERM stops, once responses in progress have ended.
+            If --token-file or the environment variable WEIGHTSTORE_TOKEN gives tokens, clients must send one of them \
+            (HF_TOKEN). "weightstore token new" makes tokens. --tls-certificate and --tls-key encrypt tokens and models on \
+            networks where others can listen. Changed tokens and certificates are read within seconds, and at once after \
+            SIGHUP; SIGTERM stops, once responses in progress have ended.
             """)
 
     @OptionGroup var listen: ListenOptions
-    @Option(help: ArgumentHelp("A file with the token that clients must send.", valueName: "file"), completion: .file())
+    @Option(
+        help: ArgumentHelp(
+            "A file with the tokens of which clients must send one (default: $WEIGHTSTORE_TOKEN_FILE).",
+            valueName: "file"),
+        completion: .file())
     var tokenFile: String?
     @Option(help: ArgumentHelp("The most open connections.", valueName: "count")) var connections = 4096
     @Option(help: ArgumentHelp("A hub from which to fetch requested files that the store lacks.", valueName: "url"))
@@ -44,12 +49,14 @@ struct Serve: ParsableCommand {
     func run() throws {
         let store = try options.open(create: upstream != nil)
         options.noteReadOnly(store)
-        var settings = try listen.settings(try AccessTokenFile.read(tokenFile))
+        let tokens = AccessTokenFile(tokenFile)
+        var settings = try listen.settings(try tokens.read(), from: tokens)
+        settings.upstream = upstream
         // A connection that receives a file has two shards open.
         settings.connections = min(connections, max(OpenFiles.limit / 4, 16))
         if !listen.isLoopback {
             let place = "\(listen.host), port \(listen.port)"
-            if settings.token == nil {
+            if settings.tokens == nil {
                 Terminal.printDiagnostic(
                     "\(place): every client that can connect can read all models; --token-file requires a token")
             }
@@ -70,7 +77,7 @@ struct Serve: ParsableCommand {
             store?.stopFetching()
             server.stop()
         }
-        let hangUp = AccessTokenFile.reload(tokenFile, into: server, logger)
+        let hangUp = tokens.reload(into: server, logger)
         try Work().wait { [listen, json = options.json] in
             try await server.run { port in
                 let url = listen.url(port: port)

@@ -13,11 +13,22 @@ struct Verify: ParsableCommand {
             has them: by the catalog, or with --origins by a check. In a read-only store, nothing is moved, rewritten or \
             recorded.
 
-            Exit status 3 if a shard is damaged or missing, or was evicted and no origin has it; 12 if an origin could \
-            not be checked.
+            --against compares the files of a revision with those that a hub lists: their sizes, and the digests that the \
+            hub publishes. It fetches no bytes, and reads only small files here. It lists the files that differ or that \
+            only one side has.
+
+            Exit status 3 if a shard is damaged or missing, or was evicted and no origin has it, or if a file differs from \
+            the hub's; 12 if an origin or a file could not be checked.
             """)
 
     @Argument(help: "Only the shards of this revision.") var revision: String?
+    @Option(help: ArgumentHelp("Compare with the files of this hub: https://huggingface.co.", valueName: "url"))
+    var against: String?
+    @Option(
+        help: ArgumentHelp(
+            "The hub's branch, tag or commit for --against (default: the commit that was pulled; main for a revision that "
+                + "was imported).", valueName: "revision"))
+    var at: String?
     @Option(help: ArgumentHelp("Only this share, the least recently verified first: 5%.", valueName: "share"))
     var sample: Share?
     @Option(help: ArgumentHelp("Only shards not verified for this long: 30d.", valueName: "time"))
@@ -29,6 +40,14 @@ struct Verify: ParsableCommand {
 
     func validate() throws {
         try OptionRange.check("--rate", rate, atLeast: 1, "leave it out to read at full speed")
+        guard against != nil else {
+            if at != nil { throw ValidationError("--at needs --against.") }
+            return
+        }
+        if revision == nil { throw ValidationError("--against: name the revision to compare.") }
+        if sample != nil || olderThan != nil || rate != nil || origins {
+            throw ValidationError("--against reads no shards: leave out --sample, --older-than, --rate and --origins.")
+        }
     }
 
     func run() throws {
@@ -39,12 +58,25 @@ struct Verify: ParsableCommand {
         rule.bytesPerSecond = rate?.bytes
         rule.checksOrigins = origins
         let store = try options.open()
+        if let against, let revision { return try compare(store, revision, with: against) }
         let summary = try LongCall.run(stopping: store) { try store.verifyBlocking(rule, work: $0) }
         try report(summary)
         if !summary.damage.isEmpty || !summary.known.isEmpty { throw ExitCode(ExitStatus.damaged.rawValue) }
         if summary.origins.contains(where: { $0.state == .unanswered }) {
             throw ExitCode(ExitStatus.unchecked.rawValue)
         }
+    }
+
+    private func compare(_ store: Store, _ revision: String, with hub: String) throws {
+        let comparison = try LongCall.run(stopping: store) { work in
+            try store.compare(revision, with: hub, at: at, work: work)
+        }
+        try comparison.report(options)
+        let unchecked = comparison.files(with: .unchecked).count
+        if comparison.files(with: .same).count + unchecked < comparison.files.count {
+            throw ExitCode(ExitStatus.damaged.rawValue)
+        }
+        if unchecked > 0 { throw ExitCode(ExitStatus.unchecked.rawValue) }
     }
 
     private func report(_ summary: VerifySummary) throws {
@@ -71,6 +103,30 @@ struct Verify: ParsableCommand {
         parts += summary.absent.lines
         if summary.isReadOnly { parts.append("the store can only be read: nothing was moved or recorded") }
         try Terminal.write(parts.joined(separator: "; ") + "\n")
+    }
+}
+
+extension HubComparison {
+    /// A line for each file that is not the same, and a summary.
+    fileprivate func report(_ options: StoreOptions) throws {
+        if options.json { return try Terminal.write(json: self) }
+        let words: [File.State: String] = [
+            .differs: "differs", .missingHere: "missing here", .missingThere: "missing there",
+            .unchecked: "not compared",
+        ]
+        for file in files {
+            guard let word = words[file.state] else { continue }
+            try Terminal.write("\(file.path): \(word)\(file.reason.map { ": \($0)" } ?? "")\n")
+        }
+        let counts: [File.State] = [.differs, .missingHere, .missingThere, .unchecked]
+        let parts =
+            ["\(files(with: .same).count) of \(Quantity.count(files.count, "file")) the same"]
+            + counts.compactMap { state -> String? in
+                let count = files(with: state).count
+                let word = state == .differs ? "differ" : words[state] ?? state.rawValue
+                return count == 0 ? nil : "\(count) \(word)"
+            }
+        try Terminal.write("\(revision) and \(hub) at \(commit): \(parts.joined(separator: ", "))\n")
     }
 }
 

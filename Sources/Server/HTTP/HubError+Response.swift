@@ -6,8 +6,9 @@ extension HubError {
         switch self {
         case .badRequest: .badRequest
         case .unauthorized: .unauthorized
+        case .outOfScope: .forbidden
         case .upstreamDenied(let status, _, _): status == 401 ? .unauthorized : .forbidden
-        case .noPage, .noModel, .noRevision, .noFile, .partial: .notFound
+        case .noPage, .otherRepository, .noModel, .noRevision, .noFile, .partial: .notFound
         case .method: .methodNotAllowed
         case .preconditionFailed: .preconditionFailed
         case .range: .rangeNotSatisfiable

@@ -5,12 +5,16 @@ import WireFormats
 
 extension Hub {
     /// A file's bytes. A missing file is pulled, and looked up once more.
-    func file(_ model: String, _ revision: String, _ path: String, _ request: Request) async throws -> Answer {
+    ///
+    /// - Parameter isRaw: whether the file is sent as git has it: of a file in LFS, the pointer.
+    func file(
+        _ model: String, _ revision: String, _ path: String, isRaw: Bool = false, _ request: Request
+    ) async throws -> Answer {
         do {
-            return try await storedFile(model, revision, path, request)
+            return try await storedFile(model, revision, path, isRaw, request)
         } catch {
             guard Self.isGap(error), try await isPulled(model, revision, path, because: error) else { throw error }
-            return try await storedFile(model, revision, path, request)
+            return try await storedFile(model, revision, path, isRaw, request)
         }
     }
 
@@ -29,7 +33,7 @@ extension Hub {
     }
 
     private func storedFile(
-        _ model: String, _ revision: String, _ path: String, _ request: Request
+        _ model: String, _ revision: String, _ path: String, _ isRaw: Bool, _ request: Request
     ) async throws -> Answer {
         let held = try await hold(model, revision)
         let found = try await readers.run { () throws -> FileEntry? in
@@ -46,6 +50,12 @@ extension Hub {
             .contentSecurityPolicy: "default-src 'none'; sandbox",
         ]
         fields.append(contentsOf: held.notes)
+        if isRaw {
+            fields[.contentType] = "text/plain; charset=utf-8"
+            if let pointer = file.pointer {
+                return try .memory(Array(pointer.utf8), tag: file.objectID, fields: fields, for: request)
+            }
+        }
         if file.isLFS {
             fields[.xLinkedETag] = "\"\(file.tag)\""
             fields[.xLinkedSize] = "\(file.entry.bytes)"

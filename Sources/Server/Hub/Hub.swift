@@ -17,6 +17,7 @@ struct Hub: Sendable {
     /// The most entries of a list in one response.
     let pageEntries: Int
     let names = ObjectNames()
+    let registryCache = RegistryCache()
 
     /// The revision that a response describes.
     struct Held: Sendable {
@@ -166,5 +167,18 @@ extension Hub {
     func authCheck(_ model: String) async throws -> Answer {
         _ = try await hold(model, nil)
         return try .json(Nothing())
+    }
+
+    private struct Discussions: Encodable {
+        let discussions: [Nothing] = []
+        let count = 0
+        let start = 0
+        let numClosedDiscussions = 0
+    }
+
+    /// The discussions and pull requests of a model: a store has none.
+    func discussions(_ model: String) async throws -> Answer {
+        _ = try await hold(model, nil)
+        return try .json(Discussions())
     }
 }

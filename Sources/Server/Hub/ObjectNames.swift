@@ -9,10 +9,11 @@ struct HubFile: Sendable {
     let entry: FileEntry
     /// The SHA-1 of the git object: the file, or its pointer.
     let objectID: String
-    /// Bytes of the pointer; nil for a file in git.
-    let pointerBytes: Int?
+    /// The text of the pointer; nil for a file in git.
+    let pointer: String?
 
-    var isLFS: Bool { pointerBytes != nil }
+    var isLFS: Bool { pointer != nil }
+    var pointerBytes: Int? { pointer?.utf8.count }
 
     /// The name of the file in the client's cache.
     var tag: String { isLFS ? entry.digest.hex : objectID }
@@ -65,30 +66,29 @@ final class ObjectNames: Sendable {
         if Self.isLFS(entry) {
             let pointer =
                 "version https://git-lfs.github.com/spec/v1\noid sha256:\(entry.digest)\nsize \(entry.bytes)\n"
-            var hasher = Self.hasher(bytes: pointer.utf8.count)
-            hasher.update(data: Data(pointer.utf8))
-            return HubFile(
-                entry: entry, objectID: Hex.encode(hasher.finalize()), pointerBytes: pointer.utf8.count)
+            var hasher = GitHasher(bytes: pointer.utf8.count)
+            Array(pointer.utf8).withUnsafeBytes { hasher.update($0) }
+            return HubFile(entry: entry, objectID: hasher.finish(), pointer: pointer)
         }
         if let name = names.withLock({ $0[entry.digest] }) {
-            return HubFile(entry: entry, objectID: name, pointerBytes: nil)
+            return HubFile(entry: entry, objectID: name, pointer: nil)
         }
-        var hasher = Self.hasher(bytes: entry.bytes)
         guard let stored = try fetched ?? revision.storedBytes(of: entry, in: 0..<entry.bytes) else {
             throw HubError.unavailable("some of the bytes are not in the store")
         }
+        var hasher = GitHasher(bytes: entry.bytes)
         var buffer = [UInt8](repeating: 0, count: min(entry.bytes, Pieces.bytes))
         for offset in stride(from: 0, to: entry.bytes, by: Pieces.bytes) {
             buffer.removeLast(max(buffer.count - (entry.bytes - offset), 0))
             _ = try buffer.withUnsafeMutableBytes { try stored.read(at: offset, into: $0) }
-            hasher.update(data: buffer)
+            buffer.withUnsafeBytes { hasher.update($0) }
         }
-        let name = Hex.encode(hasher.finalize())
+        let name = hasher.finish()
         names.withLock { names in
             if names.count >= Self.kept { names = [:] }
             names[entry.digest] = name
         }
-        return HubFile(entry: entry, objectID: name, pointerBytes: nil)
+        return HubFile(entry: entry, objectID: name, pointer: nil)
     }
 
     static func isLFS(_ entry: FileEntry) -> Bool {
@@ -96,13 +96,6 @@ final class ObjectNames: Sendable {
         let name = entry.path.split(separator: "/").last ?? ""
         let suffix = name.split(separator: ".", omittingEmptySubsequences: false).dropFirst().last
         return suffix.map { suffixes.contains(String($0)) } ?? false
-    }
-
-    /// The hasher of a git blob, with its header. The bytes follow.
-    private static func hasher(bytes: Int) -> Insecure.SHA1 {
-        var hasher = Insecure.SHA1()
-        hasher.update(data: Data("blob \(bytes)\0".utf8))
-        return hasher
     }
 
     /// An opaque name for a folder, from its contents.

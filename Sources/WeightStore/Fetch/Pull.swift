@@ -26,7 +26,7 @@ struct Pull {
     }
 
     func run() throws -> PullSummary {
-        let remote = try listing()
+        let remote = try store.listing(of: request.model, at: request.revision, from: origin, url, work)
         guard CommitName.isValid(remote.commit) else {
             throw FetchError.malformed(url: url, expected: "a commit of 40 hexadecimal digits", found: remote.commit)
         }
@@ -69,24 +69,6 @@ struct Pull {
         summary.warnings = warnings
         summary.movedRefs = moved
         return summary
-    }
-
-    /// - Throws: ``FetchError/commitGone(model:commit:url:)`` if the hub lacks a commit that the store has from a hub.
-    private func listing() throws -> RemoteRevision {
-        do {
-            return try origin.listing(of: request.model, at: request.revision, work)
-        } catch let error as FetchError {
-            guard case .notFound("revision", _, _) = error, try isStored(commit: request.revision) else { throw error }
-            throw FetchError.commitGone(model: request.model, commit: request.revision, url: url)
-        }
-    }
-
-    private func isStored(commit: String) throws -> Bool {
-        guard CommitName.isValid(commit) else { return false }
-        return try store.catalog.read { db in
-            guard let model = try ModelTable.find(request.model, db) else { return false }
-            return try RevisionTable.holdsCommit(commit, of: model, db)
-        }
     }
 
     private var rules: ReadingRules { ReadingRules(keepsOpaque: request.opaque) }

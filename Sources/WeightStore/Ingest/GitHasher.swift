@@ -2,16 +2,16 @@ import Crypto
 import Support
 
 /// Computes the SHA-1 by which git names the bytes of a file: that of a header with the size, and of the bytes.
-struct GitHasher {
+package struct GitHasher {
     private var hasher = Insecure.SHA1()
 
     /// - Parameter bytes: the size of the file.
-    init(bytes: Int) {
+    package init(bytes: Int) {
         Array("blob \(bytes)\0".utf8).withUnsafeBytes { hasher.update(bufferPointer: $0) }
     }
 
-    mutating func update(_ bytes: UnsafeRawBufferPointer) { hasher.update(bufferPointer: bytes) }
+    package mutating func update(_ bytes: UnsafeRawBufferPointer) { hasher.update(bufferPointer: bytes) }
 
     /// 40 hexadecimal digits.
-    func finish() -> String { Hex.encode(hasher.finalize()) }
+    package func finish() -> String { Hex.encode(hasher.finalize()) }
 }

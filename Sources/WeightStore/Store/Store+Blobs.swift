@@ -59,8 +59,12 @@ extension Store {
     /// Passes a file's bytes to `body`, in order, without checking them. A blob that is missing or damaged is fetched again.
     ///
     /// The blobs are read, not mapped: an unreadable page is an error and not a SIGBUS.
-    func forEachRun(_ content: FileContent, _ work: Work, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
-        let stored = try storedBytes(of: content, work)
+    ///
+    /// - Parameter recovers: whether a missing or damaged blob is fetched again; otherwise it is an error.
+    func forEachRun(
+        _ content: FileContent, recovers: Bool = true, _ work: Work, _ body: (UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        let stored = try storedBytes(of: content, recovers: recovers, work)
         let end = stored.range.upperBound
         // In pieces that stay in the CPU cache between reading, hashing and writing.
         let buffer = Buffer(bytes: 1 << 20)
@@ -72,7 +76,7 @@ extension Store {
     }
 
     /// A file's bytes, unchecked. A blob that is missing or damaged is fetched again.
-    private func storedBytes(of content: FileContent, _ work: Work) throws -> StoredBytes {
+    private func storedBytes(of content: FileContent, recovers: Bool = true, _ work: Work) throws -> StoredBytes {
         var offset = 0
         let runs = content.extents.map { extent in
             let facts = content.shards[extent.shard]
@@ -81,7 +85,9 @@ extension Store {
                 offset: offset, length: extent.length, blobOffset: extent.shardOffset, blobBytes: facts.bytes,
                 digest: facts.digest, path: blobs.path(facts.digest))
         }
-        return try StoredBytes(0..<offset, runs: runs, hold: nil) { try self.recover(from: $0, work) }
+        var recovery: StoredBytes.Recovery?
+        if recovers { recovery = { try self.recover(from: $0, work) } }
+        return try StoredBytes(0..<offset, runs: runs, hold: nil, recovery: recovery)
     }
 
     /// Reads the header of a stored file in the format that its bytes have.

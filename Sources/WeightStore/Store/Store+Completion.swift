@@ -47,6 +47,31 @@ extension Store {
         return (row, try RevisionTable.unlistedCommit(of: row.id, db))
     }
 
+    /// The files of a revision that a hub lists.
+    ///
+    /// - Throws: ``FetchError/commitGone(model:commit:url:)`` if the hub lacks a commit that the store has from a hub;
+    ///   errors of the origin.
+    func listing(
+        of model: String, at revision: String, from hub: any ModelOrigin, _ url: String, _ work: Work
+    ) throws -> RemoteRevision {
+        do {
+            return try hub.listing(of: model, at: revision, work)
+        } catch let error as FetchError {
+            guard case .notFound("revision", _, _) = error, try isStored(commit: revision, of: model) else {
+                throw error
+            }
+            throw FetchError.commitGone(model: model, commit: revision, url: url)
+        }
+    }
+
+    private func isStored(commit: String, of model: String) throws -> Bool {
+        guard CommitName.isValid(commit) else { return false }
+        return try catalog.read { db in
+            guard let model = try ModelTable.find(model, db) else { return false }
+            return try RevisionTable.holdsCommit(commit, of: model, db)
+        }
+    }
+
     /// Whether a name means a version of this store, while a hub may mean another revision by it: `model@v3` without a
     /// ref of that name, and `model` without the ref `main`.
     package func isLocalName(_ name: String) throws -> Bool {

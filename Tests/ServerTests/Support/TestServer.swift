@@ -13,27 +13,30 @@ final class TestServer: Sendable {
     /// For tests that change nothing.
     static let shared = Task { try await TestServer() }
 
-    let directory = try! TemporaryDirectory()
+    let directory: TemporaryDirectory
     let store: Store
     let port: Int
     let log = Log()
     private let server: HubServer
     private let running: Task<Void, any Error>
 
+    /// - Parameter other: a server over whose store this one serves; nil makes a store.
     init(
-        _ options: ServerOptions = ServerOptions(),
+        _ options: ServerOptions = ServerOptions(), beside other: TestServer? = nil,
         pullThrough: (@Sendable (Store, TemporaryDirectory) -> any PullThrough)? = nil
     ) async throws {
-        try Self.base.write(to: directory("base"))
-        try Self.base.tuned(seed: 7).write(to: directory("tuned"), files: 2)
-        let store = try Store(at: directory("store"), create: true)
-        self.store = store
-        let directory = directory
-        try await onThread {
-            for (name, path) in [("org/base", "base"), ("org/tuned", "tuned"), ("single", "base")] {
-                try store.importModelBlocking(ImportRequest(source: directory(path), name: name))
+        let directory = try other?.directory ?? TemporaryDirectory()
+        let store = try other?.store ?? Store(at: directory("store"), create: true)
+        (self.directory, self.store) = (directory, store)
+        if other == nil {
+            try Self.base.write(to: directory("base"))
+            try Self.base.tuned(seed: 7).write(to: directory("tuned"), files: 2)
+            try await onThread {
+                for (name, path) in [("org/base", "base"), ("org/tuned", "tuned"), ("single", "base")] {
+                    try store.importModelBlocking(ImportRequest(source: directory(path), name: name))
+                }
+                try store.setRef("prod", to: "org/base")
             }
-            try store.setRef("prod", to: "org/base")
         }
         var options = options
         options.port = 0

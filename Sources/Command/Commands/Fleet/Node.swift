@@ -22,7 +22,8 @@ struct Node: ParsableCommand {
             Clients must send the token (WEIGHTSTORE_TOKEN or --token-file), which is the same for the whole fleet. If \
             other machines can connect, a token and https are required: either --tls-certificate and --tls-key, for \
             the name or address that the node announces, or a TLS proxy that --advertise names. Peers trust the \
-            system's authorities and those in the file SSL_CERT_FILE. SIGHUP reads the token and the certificate again.
+            system's authorities and those in the file SSL_CERT_FILE. A changed token file or certificate is read within \
+            seconds, and at once after SIGHUP.
             """)
 
     @Argument(help: ArgumentHelp("The models to follow.", valueName: "model")) var follow: [String]
@@ -32,7 +33,10 @@ struct Node: ParsableCommand {
             "The URL of this node for peers (default: host and port): https://node7.example.", valueName: "url"))
     var advertise: String?
     @Option(help: ArgumentHelp("The node's name (default: host name and port).", valueName: "name")) var name: String?
-    @Option(help: ArgumentHelp("A file with the token of the fleet.", valueName: "file"), completion: .file())
+    @Option(
+        help: ArgumentHelp(
+            "A file with the token of the fleet (default: $WEIGHTSTORE_TOKEN_FILE).", valueName: "file"),
+        completion: .file())
     var tokenFile: String?
     @Option(help: ArgumentHelp("How often to poll the bucket if etcd is not available: 30s, 1m.", valueName: "time"))
     var poll =
@@ -53,11 +57,12 @@ struct Node: ParsableCommand {
 
     func run() throws {
         let follows = try follow.map { try Follow($0) }
-        let token = try AccessTokenFile.read(tokenFile, isShown: true)
-        try check(hasToken: token != nil)
+        let tokens = AccessTokenFile(tokenFile, isShown: true)
+        let required = try tokens.read()
+        try check(hasToken: required != nil)
         let fleet = try fleetOptions.fleet()
         let store = try options.open(create: true)
-        var settings = try listen.settings(token)
+        var settings = try listen.settings(required, from: tokens)
         settings.connections = min(settings.connections, max(OpenFiles.limit / 4, 16))
         let logger = Logger(label: "weightstore.node") { [quiet] _ in
             ServiceLogHandler(logLevel: quiet ? .warning : .info)
@@ -76,7 +81,7 @@ struct Node: ParsableCommand {
             store?.stopFetching()
             server.stop()
         }
-        let hangUp = AccessTokenFile.reload(tokenFile, isShown: true, into: server, logger)
+        let hangUp = tokens.reload(into: server, logger)
         let (thread, running) = (try WorkerThreads(count: 1), DispatchGroup())
         defer {
             node.stop()

@@ -1,0 +1,123 @@
+import ArgumentParser
+import Server
+import WeightStore
+
+struct TokenCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "token",
+        abstract: "Make, list and remove the access tokens of a server.",
+        discussion: """
+            The tokens are in the file that "weightstore serve --token-file" reads; the environment variable \
+            WEIGHTSTORE_TOKEN_FILE names it for all of these commands. The file has the digests of the tokens, never the \
+            tokens: a token is printed once, when it is made. A server reads a changed file within seconds.
+            """,
+        subcommands: [TokenNew.self, TokenList.self, TokenRemove.self])
+}
+
+/// The file of tokens, and the output format.
+struct TokenFileOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp("The file of tokens (default: $WEIGHTSTORE_TOKEN_FILE).", valueName: "file"),
+        completion: .file())
+    var tokenFile: String?
+    @OptionGroup var output: OutputOptions
+
+    var json: Bool { output.json }
+
+    func path() throws -> String {
+        guard let path = tokenFile ?? AccessTokenFile.named else {
+            throw ValidationError("Name the file of tokens: --token-file, or WEIGHTSTORE_TOKEN_FILE.")
+        }
+        return path
+    }
+}
+
+struct TokenNew: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "new", abstract: "Make a token, print it, and add its digest to the file.",
+        discussion: """
+            Creates the file if it does not exist. The token has the form that clients of the Hugging Face Hub and \
+            "llama-server -hf" accept: HF_TOKEN.
+            """)
+
+    @Argument(help: "A name by which the token is listed and removed.") var name: String
+    @Option(
+        help: ArgumentHelp(
+            "What the token allows. read: everything that the server answers; metrics: /metrics and /health.",
+            valueName: "read|metrics"))
+    var scope = AccessToken.Scope.read
+    @OptionGroup var options: TokenFileOptions
+
+    private struct Answer: Encodable {
+        let name: String
+        let scope: AccessToken.Scope
+        let token: String
+        let file: String
+    }
+
+    func run() throws {
+        let path = try options.path()
+        let new = try AccessToken.make(name: name, scope: scope, created: StoreClock.now)
+        var editor = try TokenFileEditor(path)
+        if try editor.contains(name) {
+            throw StorageError.invalid(what: "token", value: name, reason: "the file has a token of this name")
+        }
+        editor.append(new.token)
+        try editor.write()
+        if options.json {
+            return try Terminal.write(json: Answer(name: name, scope: scope, token: new.text, file: editor.path))
+        }
+        try Terminal.write(new.text + "\n")
+        Terminal.printDiagnostic("\(editor.path): added \(name) (\(scope.rawValue)); the token is not shown again")
+    }
+}
+
+struct TokenList: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ls", abstract: "List the tokens by name.",
+        discussion: "A token that is in the file as it is has no name, and may read everything.")
+
+    @OptionGroup var options: TokenFileOptions
+
+    private struct Answer: Encodable {
+        let name: String?
+        let scope: AccessToken.Scope
+        let created: Int?
+    }
+
+    func run() throws {
+        let tokens = try TokenFileEditor.tokens(options.path())
+        if options.json {
+            return try Terminal.write(
+                json: tokens.map { Answer(name: $0.name, scope: $0.scope, created: $0.created) })
+        }
+        var table = Table("NAME", "SCOPE", "CREATED")
+        for token in tokens {
+            table.add(token.name ?? "-", token.scope.rawValue, token.created.map { Quantity.age($0) } ?? "-")
+        }
+        try Terminal.write(table.text)
+    }
+}
+
+struct TokenRemove: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rm", abstract: "Remove a token: servers refuse it within seconds.",
+        discussion: """
+            A server whose file has no token left refuses every request that needs one. A token without a name is removed \
+            with an editor.
+            """)
+
+    @Argument(help: "The name of the token.") var name: String
+    @OptionGroup var options: TokenFileOptions
+
+    func run() throws {
+        let path = try options.path()
+        var editor = try TokenFileEditor(path)
+        guard try editor.contains(name) else { throw StorageError.notFound(kind: "token", name: name, detail: "") }
+        try editor.remove(name)
+        try editor.write()
+        try options.json ? Terminal.write(json: [name]) : Terminal.write("\(name) removed from \(editor.path)\n")
+    }
+}
+
+extension AccessToken.Scope: ExpressibleByArgument {}
