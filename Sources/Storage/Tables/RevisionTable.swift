@@ -213,17 +213,6 @@ package enum RevisionTable {
             arguments: [digest, revision, provisional])
     }
 
-    /// The unfinished revision of an `import --move` of a source; nil if there is none.
-    package static func unfinished(of model: String, source: String, _ db: Database) throws -> Int64? {
-        try Int64.fetchOne(
-            db,
-            sql: """
-                SELECT revision.id FROM revision JOIN model ON model.id = revision.model_id
-                WHERE model.name = ? AND revision.version IS NULL AND revision.source = ?
-                ORDER BY revision.id DESC
-                """, arguments: [model, source])
-    }
-
     /// Removes the unfinished revisions of an `import --move` of a source whose files are all in `revision`. Another
     /// one may hold the only copy of a file, so it stays until the user removes it. Moves that are attached to a
     /// removed revision are attached to `revision`.
