@@ -318,7 +318,8 @@ enum {
     /* As one dimension of bytes, for element types that the consumer does not know. */
     WEIGHTSTORE_DLPACK_BYTES = 1,
     /* As writable memory: a page is shared with all processes until it is written, and then private (copy on write).
-     * The store does not change. Only for "ram". Tensors of one lease in the same shard share these pages. */
+     * The store does not change. Only for "ram". Each tensor of a lease has bytes of its own: tensors with equal bytes,
+     * which are one memory for readers, are separate here. Two exports of one tensor of a lease share their pages. */
     WEIGHTSTORE_DLPACK_PRIVATE = 2
 };
 

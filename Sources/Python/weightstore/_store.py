@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from ctypes import byref, c_int32, c_size_t, c_void_p
+from ctypes import byref, c_int32, c_size_t, c_uint64, c_void_p
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Iterator
 
@@ -393,7 +393,10 @@ class LeasedTensor:
         return numpy_array(self)
 
     def torch(self) -> torch.Tensor:
-        """A tensor on the device of the lease's tier. In ``ram`` it is writable: written pages become private."""
+        """A tensor on the device of the lease's tier. In ``ram`` it is writable: written pages become private.
+
+        Its memory is its own: tensors with equal bytes do not share it.
+        """
         from ._frameworks import torch_tensor
 
         return torch_tensor(self)
@@ -408,13 +411,18 @@ class LeasedTensor:
         """A capsule, which the consumer must take over. The bytes are loaded already, so no stream has to wait."""
         if copy or dl_device not in (None, self._device):
             raise BufferError("the tensor can only be exported without a copy, on its own device")
-        return self._capsule(0, versioned=max_version is not None and max_version[0] >= 1)
+        # In ram the pages are this tensor's own, even for a reader: a consumer may ignore the read-only flag, as PyTorch
+        # does, and one without versions never sees it.
+        flags = c.DLPACK_PRIVATE if self.is_in_ram else 0
+        return self._capsule(flags, versioned=max_version is not None and max_version[0] >= 1, read_only=True)
 
-    def _capsule(self, flags: int, versioned: bool = False) -> Any:
+    def _capsule(self, flags: int, versioned: bool = False, read_only: bool = False) -> Any:
         _settle()
         managed = c_void_p()
         export = library().dlpack_versioned if versioned else library().dlpack
         export(self._lease, self._index, flags, byref(managed))
+        if versioned and read_only:
+            c_uint64.from_address((managed.value or 0) + _FLAGS).value |= _READ_ONLY
         return _capsule_of(managed.value or 0, versioned)
 
 
@@ -422,6 +430,8 @@ class LeasedTensor:
 _NAMES = {False: b"dltensor", True: b"dltensor_versioned"}
 # The offset of the deleter in DLManagedTensor and in DLManagedTensorVersioned.
 _DELETERS = {False: 56, True: 16}
+# The offset of the flags in DLManagedTensorVersioned, and DLPACK_FLAG_BITMASK_READ_ONLY.
+_FLAGS, _READ_ONLY = 24, 1
 
 _new_capsule = ctypes.pythonapi.PyCapsule_New
 _new_capsule.restype = ctypes.py_object

@@ -331,6 +331,36 @@ static void check_dlpack(weightstore_store *store, weightstore_revision *revisio
     again->deleter(again);
 }
 
+/* Tensors with equal bytes are one memory for readers, and separate ones for writers. */
+static void check_equal_tensors(weightstore_revision *revision) {
+    weightstore_lease *all;
+    weightstore_lease_info info = {.struct_size = sizeof info};
+    DLManagedTensor *one, *two, *again;
+    size_t pairs = 0;
+    OK(weightstore_lease_file(revision, NULL, "ram", &all));
+    OK(weightstore_lease_describe(all, &info));
+    for (size_t i = 0; i < info.tensors; i++) {
+        for (size_t j = i + 1; j < info.tensors; j++) {
+            weightstore_tensor first = leased(all, i), second = leased(all, j);
+            if (first.data != second.data || first.bytes == 0) continue;
+            EXPECT(strcmp(first.shard, second.shard) == 0 && first.bytes == second.bytes);
+            pairs++;
+            OK(weightstore_dlpack(all, i, WEIGHTSTORE_DLPACK_PRIVATE, &one));
+            OK(weightstore_dlpack(all, j, WEIGHTSTORE_DLPACK_PRIVATE, &two));
+            OK(weightstore_dlpack(all, j, WEIGHTSTORE_DLPACK_PRIVATE, &again));
+            EXPECT(again->dl_tensor.data == two->dl_tensor.data);
+            uint64_t sum = fnv(second.data, second.bytes);
+            memset(one->dl_tensor.data, 0x55, first.bytes);
+            EXPECT(fnv(two->dl_tensor.data, second.bytes) == sum && fnv(second.data, second.bytes) == sum);
+            one->deleter(one);
+            two->deleter(two);
+            again->deleter(again);
+        }
+    }
+    EXPECT(pairs == 1);
+    OK(weightstore_lease_release(all));
+}
+
 static weightstore_revision *shared_revision;
 static uint64_t layer_sums[2];
 
@@ -441,6 +471,7 @@ int main(int argc, char **argv) {
     check_files(revision);
     check_leases(store, revision);
     check_dlpack(store, revision);
+    check_equal_tensors(revision);
     check_threads(revision);
     if (argc == 4) check_gpu(store, revision);
     check_fork(store, revision);

@@ -638,6 +638,40 @@ class Torch(unittest.TestCase):
         self.assertEqual(float(one["model.embed_tokens.weight"].abs().sum()), 0)
         self.assertTrue(torch.equal(one["model.norm.weight"], torch.from_numpy(expected["model.norm.weight"]) + 1))
 
+    def test_tensors_with_equal_bytes_are_separate_memory(self):
+        import safetensors.torch
+        import torch
+
+        def named(layer):
+            return f"layers.{layer}.proj.weight", f"layers.{layer}.norm.weight"
+
+        tensors = {}
+        for layer in range(3):
+            proj, norm = named(layer)
+            tensors[proj], tensors[norm] = torch.full((1024, 512), 2.0), torch.ones(512)
+        imported("test/equal", lambda path: safetensors.torch.save_file(tensors, path + "/model.safetensors"))
+        ours = weightstore.load_file("test/equal", store=STORE)
+        self.assertEqual(len({tensor.data_ptr() for tensor in ours.values()}), len(tensors))
+        for name in named(1):
+            ours[name].zero_()
+        for name, tensor in tensors.items():
+            expected = torch.zeros_like(tensor) if name in named(1) else tensor
+            self.assertTrue(torch.equal(ours[name], expected), name)
+        safetensors.torch.save_file(ours, os.path.join(DIRECTORY.name, "saved.safetensors"))
+        # Readers share them.
+        views = weightstore.load_file("test/equal", framework="np", store=STORE)
+        self.assertEqual(len({views[named(layer)[0]].ctypes.data for layer in range(3)}), 1)
+
+    def test_a_tensor_that_pytorch_got_by_dlpack_is_writable_and_its_own(self):
+        import torch
+
+        name = "model.embed_tokens.weight"
+        expected = some_tensors()[name]
+        with weightstore.open(STORE) as store, store.revision("test/model").lease_tensor(name) as lease:
+            torch.from_dlpack(lease[name]).zero_()
+            np.testing.assert_array_equal(lease[name].numpy(), expected)
+            self.assertFalse(np.from_dlpack(lease[name]).flags.writeable)
+
     def test_a_tensor_holds_its_bytes_as_long_as_it_lives(self):
         tensors = weightstore.load_file("test/model", store=STORE)
         view = tensors["model.layers.2.q_proj.weight"][5:9].t()
