@@ -13,7 +13,8 @@
 
 All tensors are views. NumPy arrays are marked read-only. PyTorch has no read-only tensors: on the CPU a tensor's pages
 are shared until they are written, and then private to the tensor (copy on write), even if other tensors have the same
-bytes; on a GPU the tensors are in the tier's memory and must not be written. A tensor holds a lease as long as it lives, so that its bytes are not evicted.
+bytes; on a GPU the tensors are in the tier's memory and must not be written. A tensor holds a lease as long as it
+lives, so that its bytes are not evicted.
 
 The package needs libweightstore (Sources/CWeightStore/install). NumPy and PyTorch are imported on first use.
 """

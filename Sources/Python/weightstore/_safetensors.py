@@ -48,11 +48,12 @@ class _Source:
     """The tensors of one file, or of the files that make up the model."""
 
     def __init__(
-        self, model: str, file: str | None, subfolder: str | None, store: Store | str | os.PathLike[str] | None
+        self, model: str | os.PathLike[str] | Revision, file: str | None, subfolder: str | None,
+        store: Store | str | os.PathLike[str] | None
     ) -> None:
         if file is not None and subfolder is not None:
             raise SafetensorError("file and subfolder exclude each other")
-        self.revision: Revision = _store(store).revision(model)
+        self.revision = model if isinstance(model, Revision) else _store(store).revision(os.fspath(model))
         self.formats = {known.path: known.format for known in self.revision.files()}
         self.files = [file] if file is not None else _files_of_model(self.revision, subfolder)
         chosen = set(self.files)
@@ -126,7 +127,7 @@ class safe_open:
     """Opens a model and loads its tensors on demand, like ``safetensors.safe_open``.
 
     Args:
-        model: a revision, such as ``org/name@main``.
+        model: a revision, such as ``org/name@main``, or a :class:`Revision`.
         framework: ``pt`` or ``np``.
         device: ``cpu``, or with ``pt`` any PyTorch device; ``cuda`` and ``cuda:1`` are the store's GPU tiers.
         backend: ``mmap`` or ``pread``, without effect.
@@ -137,14 +138,14 @@ class safe_open:
     """
 
     def __init__(
-        self, model: str | os.PathLike[str], framework: str, device: str | int | torch.device | None = "cpu", *,
+        self, model: str | os.PathLike[str] | Revision, framework: str, device: str | int | torch.device | None = "cpu", *,
         backend: str = "mmap", file: str | None = None, subfolder: str | None = None,
         store: Store | str | os.PathLike[str] | None = None,
     ) -> None:
         if backend not in ("mmap", "pread"):
             raise SafetensorError(f"backend \"{backend}\" is invalid (expected one of: \"mmap\", \"pread\")")
         self._target = _Target(framework, device)
-        self._source: _Source | None = _Source(os.fspath(model), file, subfolder, store)
+        self._source: _Source | None = _Source(model, file, subfolder, store)
 
     def __enter__(self) -> safe_open:
         self._opened()
@@ -275,8 +276,9 @@ def _from_start(part: Any, dimension: int, size: int) -> Any:
 
 
 def load_file(
-    model: str | os.PathLike[str], device: str | int | torch.device = "cpu", *, framework: str = "pt", backend: str = "mmap",
-    file: str | None = None, subfolder: str | None = None, store: Store | str | os.PathLike[str] | None = None,
+    model: str | os.PathLike[str] | Revision, device: str | int | torch.device = "cpu", *, framework: str = "pt",
+    backend: str = "mmap", file: str | None = None, subfolder: str | None = None,
+    store: Store | str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
     """All tensors of a model, or of one of its files, by name, like ``safetensors.torch.load_file``.
 

@@ -242,10 +242,12 @@ class Revision(_Handle):
         """Bytes of a file; all of them if ``size`` is None. The result is shorter than ``size`` only at the end."""
         if size is None:
             size = next((file.bytes for file in self.files() if file.path == path), 0)
-        buffer = ctypes.create_string_buffer(max(size, 1))
+        if offset < 0 or size < 0:
+            raise ValueError(f"offset {offset} and size {size}: must be 0 or more")
+        buffer = (ctypes.c_char * max(size, 1))()
         count = c_size_t()
         library().read_file(self, path.encode(), offset, buffer, size, byref(count))
-        return buffer.raw[:count.value]
+        return ctypes.string_at(buffer, count.value)
 
     def lease_layer(
             self, layer: int, *, stack: str | None = None, experts: range | None = None, tier: str = "ram") -> Lease:

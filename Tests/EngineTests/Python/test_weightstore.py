@@ -12,6 +12,7 @@ import random
 import subprocess
 import sys
 import tempfile
+import textwrap
 import threading
 import unittest
 
@@ -24,6 +25,8 @@ import weightstore
 TORCH = importlib.util.find_spec("torch") is not None
 DIRECTORY = tempfile.TemporaryDirectory()
 STORE = os.path.join(DIRECTORY.name, "store")
+# Where transformers keeps remote code.
+os.environ["HF_HOME"] = os.path.join(DIRECTORY.name, "hugging-face")
 
 
 def imported(name, write, *options):
@@ -427,6 +430,9 @@ class Store(unittest.TestCase):
                 self.assertEqual(revision.read("model.safetensors"), original.read())
             self.assertEqual(json.loads(revision.read("config.json")), {"model_type": "test"})
             self.assertEqual(revision.read("config.json", 2, 5), b"model")
+            for wrong in ((-1, 5), (0, -1)):
+                with self.assertRaises(ValueError):
+                    revision.read("config.json", *wrong)
             found = {tensor.name: (tensor.shape, tensor.layer) for tensor in revision.tensors()}
             self.assertEqual(found["model.layers.2.norm.weight"], ((3, 5, 7), 2))
             self.assertEqual(found["scalar"], ((), None))
@@ -711,6 +717,168 @@ class Transformers(unittest.TestCase):
         self.assertGreaterEqual(leased(), sum(tensor.numel() * 4 for tensor in original.state_dict().values()) * 0.9)
         del loaded
         self.assertEqual(leased(), 0)
+
+
+    def assert_same(self, ours, theirs, path, name):
+        """The same class, weights and configurations; a name that is the model's instead of the path."""
+        import torch
+
+        self.assertEqual(type(ours).__name__, type(theirs).__name__)
+        self.assertEqual(ours.training, theirs.training)
+        expected = theirs.state_dict()
+        self.assertEqual(set(ours.state_dict()), set(expected))
+        for key, tensor in ours.state_dict().items():
+            self.assertEqual(tensor.dtype, expected[key].dtype, key)
+            self.assertTrue(torch.equal(tensor, expected[key]), key)
+
+        def facts(model):
+            generation = getattr(model, "generation_config", None)
+            return [
+                config.to_dict() | {"_name_or_path": None} for config in (model.config, generation) if config is not None]
+
+        self.assertEqual(facts(ours), facts(theirs))
+        names = [[getattr(module, "name_or_path", None) for module in model.modules()] for model in (ours, theirs)]
+        self.assertEqual(names[0], [name if known == path else known for known in names[1]])
+        self.assertEqual(ours.config.name_or_path, name)
+
+    @staticmethod
+    def save_llama(path):
+        """A small Llama as an instruct model has it: with a configuration of its generation."""
+        import torch
+        import transformers
+
+        torch.manual_seed(3)
+        model = transformers.LlamaForCausalLM(transformers.LlamaConfig(
+            vocab_size=99, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+            num_key_value_heads=2))
+        model.generation_config = transformers.GenerationConfig(
+            do_sample=True, temperature=0.6, top_p=0.9, eos_token_id=[2, 7, 9], pad_token_id=0)
+        model.save_pretrained(path)
+        model.half().save_pretrained(path + "/half")
+        with open(path + "/pytorch_model.bin", "wb") as weights:
+            weights.write(bytes(1 << 20))
+
+    def test_from_pretrained_makes_what_transformers_makes_from_the_files(self):
+        import torch
+        import transformers
+        import weightstore.transformers
+
+        path = imported("test/llama", self.save_llama)
+        for cls in (transformers.AutoModelForCausalLM, transformers.LlamaForCausalLM):
+            for options in ({}, {"num_hidden_layers": 1, "use_cache": False}, {"dtype": torch.bfloat16}, {"subfolder": "half"}):
+                with self.subTest(cls=cls.__name__, **options):
+                    ours = weightstore.transformers.from_pretrained(cls, "test/llama@main", store=STORE, **options)
+                    self.assertEqual(ours.generation_config.eos_token_id, [2, 7, 9])
+                    self.assert_same(ours, cls.from_pretrained(path, **options), path, "test/llama")
+        cls = transformers.AutoModelForSequenceClassification
+        ours = weightstore.transformers.from_pretrained(cls, "test/llama", store=STORE, num_labels=5)
+        self.assertEqual(ours.num_labels, 5)
+        ours.save_pretrained(os.path.join(DIRECTORY.name, "saved-llama"))
+
+    def test_only_small_files_are_copied(self):
+        import weightstore.transformers
+
+        if not os.path.exists(os.path.join(DIRECTORY.name, "test-llama")):
+            imported("test/llama", self.save_llama)
+        with tempfile.TemporaryDirectory() as directory:
+            written = weightstore.transformers.files("test/llama", directory, store=STORE)
+            self.assertEqual(
+                sorted(os.path.relpath(path, directory) for path in written),
+                ["config.json", "generation_config.json", "half/config.json", "half/generation_config.json"])
+            for path in written:
+                with open(path, "rb") as copy, open(path.replace(directory, DIRECTORY.name + "/test-llama"), "rb") as original:
+                    self.assertEqual(copy.read(), original.read())
+
+    def test_remote_code_runs_if_it_is_trusted(self):
+        import transformers
+        import weightstore.transformers
+
+        def write(path):
+            sources = {
+                "configuration_tiny.py": """
+                    from transformers import PretrainedConfig
+                    class TinyConfig(PretrainedConfig):
+                        model_type = "tiny-test"
+                        def __init__(self, width=8, **options):
+                            self.width = width
+                            super().__init__(**options)
+                    """,
+                "modeling_tiny.py": """
+                    import torch
+                    from transformers import PreTrainedModel
+                    from .configuration_tiny import TinyConfig
+                    class TinyModel(PreTrainedModel):
+                        config_class = TinyConfig
+                        def __init__(self, config):
+                            super().__init__(config)
+                            self.linear = torch.nn.Linear(config.width, config.width, bias=False)
+                            self.post_init()
+                    """,
+            }
+            for name, text in sources.items():
+                with open(f"{path}/{name}", "w") as out:
+                    out.write(textwrap.dedent(text))
+            with open(path + "/config.json", "w") as config:
+                json.dump({
+                    "model_type": "tiny-test", "width": 8, "architectures": ["TinyModel"],
+                    "auto_map": {"AutoConfig": "configuration_tiny.TinyConfig", "AutoModel": "modeling_tiny.TinyModel"}}, config)
+            weights = {"linear.weight": np.arange(64, dtype=np.float32).reshape(8, 8)}
+            safetensors.numpy.save_file(weights, path + "/model.safetensors", {"format": "pt"})
+
+        path = imported("test/remote", write)
+        cls = transformers.AutoModel
+        ours = weightstore.transformers.from_pretrained(cls, "test/remote", store=STORE, trust_remote_code=True)
+        self.assert_same(ours, cls.from_pretrained(path, trust_remote_code=True), path, "test/remote")
+        with self.assertRaisesRegex(ValueError, "trust_remote_code"):
+            weightstore.transformers.from_pretrained(cls, "test/remote", store=STORE, trust_remote_code=False)
+
+    def test_tokenizers_and_feature_extractors_are_those_of_the_files(self):
+        import tokenizers
+        import transformers
+        import weightstore.transformers
+
+        words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "b": 1, "?": 2}, "?"))
+
+        def write(path):
+            transformers.PreTrainedTokenizerFast(tokenizer_object=words, unk_token="?").save_pretrained(path)
+            transformers.WhisperFeatureExtractor(feature_size=40).save_pretrained(path)
+
+        path = imported("test/words", write, "--any")
+        ours = weightstore.transformers.load(transformers.PreTrainedTokenizerFast, "test/words", store=STORE)
+        self.assertEqual((ours.name_or_path, ours("b").input_ids), ("test/words", [1]))
+        found = weightstore.transformers.feature_extractor("test/words", store=STORE)
+        self.assertEqual(found.to_dict(), transformers.AutoFeatureExtractor.from_pretrained(path).to_dict())
+        self.assertEqual(found.feature_size, 40)
+
+    @unittest.skipUnless(importlib.util.find_spec("peft"), "there is no PEFT here")
+    def test_an_adapter_is_loaded_into_its_base_model(self):
+        import peft
+        import torch
+        import transformers
+        import weightstore.transformers
+
+        cls = transformers.AutoModelForCausalLM
+        base = imported("test/base", self.save_llama)
+
+        def write(path):
+            made = peft.get_peft_model(
+                cls.from_pretrained(base), peft.LoraConfig(r=4, target_modules=["q_proj"], init_lora_weights=False))
+            made.peft_config["default"].base_model_name_or_path = "test/base"
+            made.save_pretrained(path)
+
+        path = imported("test/adapter", write, "--any")
+        theirs = cls.from_pretrained(base)
+        theirs.load_adapter(path)
+        ours = weightstore.transformers.from_pretrained(cls, "test/adapter", store=STORE)
+        loaded = weightstore.transformers.from_pretrained(cls, "test/base", store=STORE)
+        weightstore.transformers.load_adapter(loaded, "test/adapter", store=STORE)
+        plain = cls.from_pretrained(base)
+        tokens = torch.tensor([[3, 4, 5]])
+        with torch.no_grad():
+            expected = theirs(tokens).logits
+            self.assertFalse(torch.equal(plain(tokens).logits, expected))
+            for model in (ours, loaded):
+                self.assertTrue(torch.equal(model(tokens).logits, expected))
 
 
 @unittest.skipUnless(TORCH and importlib.util.find_spec("vllm"), "there is no vLLM here")
