@@ -110,6 +110,15 @@ weightstore_status weightstore_open(const char *path, weightstore_store **store)
 /* Releases the handle. The store itself closes with the last of its revisions and leases. */
 weightstore_status weightstore_close(weightstore_store *store);
 
+typedef struct weightstore_store_info {
+    size_t struct_size;
+    /* The absolute path of the directory: another process opens the same store with it. */
+    const char *path;
+} weightstore_store_info;
+
+/* The properties of a store. */
+weightstore_status weightstore_store_describe(weightstore_store *store, weightstore_store_info *info);
+
 typedef struct weightstore_tier_options {
     size_t struct_size;
     /* The size limit in bytes. 0: of the memory that is available now, within the limits of the container: all in "ram",
@@ -329,6 +338,12 @@ weightstore_status weightstore_dlpack(
     weightstore_lease *lease, size_t index, uint32_t flags, struct DLManagedTensor **tensor);
 weightstore_status weightstore_dlpack_versioned(
     weightstore_lease *lease, size_t index, uint32_t flags, struct DLManagedTensorVersioned **tensor);
+
+/* A destructor for PyCapsule_New (CPython's PyCapsule_Destructor): deletes the tensor of a capsule named "dltensor" or
+ * "dltensor_versioned", unless a consumer has taken it over and renamed the capsule. It runs no Python code, and depends
+ * on no reference count. The library is not linked with Python: it finds PyCapsule_IsValid and PyCapsule_GetPointer
+ * among the symbols of the process. */
+void weightstore_dlpack_capsule_end(void *capsule);
 
 #ifdef __cplusplus
 }

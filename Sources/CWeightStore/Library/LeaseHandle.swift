@@ -53,7 +53,7 @@ final class LeaseHandle: HandleValue {
     func privateMapping(ofTensor index: Int) throws -> PrivateMapping? {
         let tensor = lease.tensors[index]
         guard let digest = tensor.entry.shard else { return nil }
-        let numbers = mappingNumbers.get { Self.mappingNumbers(lease.tensors.map(\.entry)) }
+        let numbers = mappingNumbers.get { Self.disjointNumbers(lease.tensors.map(\.entry)) }
         let pages = PrivatePages(shard: digest, number: numbers[index])
         return try privates.withLock { privates in
             if let known = privates[pages] { return known }
@@ -64,7 +64,7 @@ final class LeaseHandle: HandleValue {
     }
 
     /// A number for each tensor: those with one number in one shard do not overlap.
-    private static func mappingNumbers(_ entries: [TensorEntry]) -> [Int] {
+    private static func disjointNumbers(_ entries: [TensorEntry]) -> [Int] {
         var byShard: [ContentDigest: [Int]] = [:]
         for (index, entry) in entries.enumerated() where entry.bytes > 0 {
             if let shard = entry.shard { byShard[shard, default: []].append(index) }

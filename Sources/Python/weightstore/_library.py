@@ -34,6 +34,10 @@ class Statistics(_Sized):
     ]
 
 
+class StoreInfo(_Sized):
+    _fields_ = [("struct_size", c_size_t), ("path", c_char_p)]
+
+
 class RevisionInfo(_Sized):
     _fields_ = [
         ("struct_size", c_size_t), ("model", c_char_p), ("name", c_char_p), ("digest", c_char_p), ("version", c_int64),
@@ -70,6 +74,7 @@ _FUNCTIONS: dict[str, list[Any]] = {
     "open_handles": [POINTER(c_size_t)],
     "open": [c_char_p, POINTER(c_void_p)],
     "close": [c_void_p],
+    "store_describe": [c_void_p, POINTER(StoreInfo)],
     "open_tier": [c_void_p, c_char_p, POINTER(TierOptions)],
     "statistics": [c_void_p, c_char_p, POINTER(Statistics)],
     "resolve": [c_void_p, c_char_p, POINTER(c_void_p)],
@@ -116,6 +121,8 @@ class _Library:
             function.restype = c_int
             function.errcheck = self._check
             setattr(self, name, function)
+        #: The address of the destructor of capsules.
+        self.capsule_end = ctypes.cast(library.weightstore_dlpack_capsule_end, c_void_p).value
 
     def _check(self, status: int, function: Any, arguments: Any) -> int:
         if status != 0:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sys
 from ctypes import byref, c_int32, c_size_t, c_uint64, c_void_p
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Iterator
@@ -133,7 +132,6 @@ class Store(_Handle):
 
     def statistics(self, tier: str) -> TierStatistics:
         """The contents of a tier, and its counters since it was opened."""
-        _settle()
         statistics = c.Statistics()
         library().statistics(self, tier.encode(), byref(statistics))
         return TierStatistics(*(getattr(statistics, name) for name in TierStatistics.__dataclass_fields__))
@@ -419,7 +417,6 @@ class LeasedTensor:
         return self._capsule(flags, versioned=max_version is not None and max_version[0] >= 1, read_only=True)
 
     def _capsule(self, flags: int, versioned: bool = False, read_only: bool = False) -> Any:
-        _settle()
         managed = c_void_p()
         export = library().dlpack_versioned if versioned else library().dlpack
         export(self._lease, self._index, flags, byref(managed))
@@ -430,42 +427,15 @@ class LeasedTensor:
 
 # A capsule keeps the address of its name, so these must not be freed.
 _NAMES = {False: b"dltensor", True: b"dltensor_versioned"}
-# The offset of the deleter in DLManagedTensor and in DLManagedTensorVersioned.
-_DELETERS = {False: 56, True: 16}
 # The offset of the flags in DLManagedTensorVersioned, and DLPACK_FLAG_BITMASK_READ_ONLY.
 _FLAGS, _READ_ONLY = 24, 1
 
 _new_capsule = ctypes.pythonapi.PyCapsule_New
 _new_capsule.restype = ctypes.py_object
 _new_capsule.argtypes = [c_void_p, ctypes.c_char_p, c_void_p]
-_capsule_is_valid = ctypes.pythonapi.PyCapsule_IsValid
-_capsule_is_valid.argtypes = [ctypes.py_object, ctypes.c_char_p]
-
-_handed_out: list[tuple[Any, int, bool]] = []
 
 
 def _capsule_of(managed: int, versioned: bool) -> Any:
-    """A capsule for a consumer. It has no destructor, because that could run while an exception of the consumer is
-    pending, when Python code must not run. ``_settle`` deletes the tensors of unused capsules."""
-    capsule = _new_capsule(managed, _NAMES[versioned], None)
-    _handed_out.append((capsule, managed, versioned))
-    return capsule
-
-
-def _settle() -> None:
-    """Deletes the tensors of capsules that no consumer took over, and to which no reference is left."""
-    for entry in list(_handed_out):
-        capsule, managed, versioned = entry
-        if not _capsule_is_valid(capsule, _NAMES[versioned]):  # The consumer renames a capsule that it takes over.
-            _remove(entry)
-        elif sys.getrefcount(capsule) == 3 and _remove(entry):  # References: the entry, this function, the call.
-            deleter = c_void_p.from_address(managed + _DELETERS[versioned]).value or 0
-            ctypes.CFUNCTYPE(None, c_void_p)(deleter)(managed)
-
-
-def _remove(entry: tuple[Any, int, bool]) -> bool:
-    try:
-        _handed_out.remove(entry)
-    except ValueError:  # Another thread has removed it.
-        return False
-    return True
+    """A capsule for a consumer. Its destructor is a function of the library: it may run while an exception of the
+    consumer is pending, when Python code must not run."""
+    return _new_capsule(managed, _NAMES[versioned], library().capsule_end)

@@ -77,6 +77,14 @@ static void check_arguments(const char *path, const char *model) {
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_open_handles(NULL));
 
     OK(weightstore_open(path, &store));
+    weightstore_store_info store_info = {.struct_size = sizeof store_info};
+    OK(weightstore_store_describe(store, &store_info));
+    char *absolute = realpath(path, NULL);
+    EXPECT(absolute && strcmp(store_info.path, absolute) == 0);
+    free(absolute);
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_store_describe(NULL, &store_info));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_store_describe(store, NULL));
+    weightstore_dlpack_capsule_end(NULL); /* There is no Python here. */
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_resolve(NULL, model, &revision));
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_resolve(store, NULL, &revision));
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_resolve(store, model, NULL));

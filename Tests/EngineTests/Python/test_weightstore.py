@@ -562,7 +562,18 @@ class Store(unittest.TestCase):
                 capsules = [lease["model.layers.0.q_proj.weight"].__dlpack__(max_version=version) for version in (None, (1, 0))]
             gc.collect()
             self.assertGreater(store.statistics("ram").leased, 0)
-            del capsules
+
+            class Holder:
+                def __dlpack_device__(self):
+                    return 1, 0
+
+                def __dlpack__(self, **_):
+                    return capsules[1]
+
+            # A capsule that other frames and lists refer to lives until it is consumed.
+            array = np.from_dlpack(Holder())
+            np.testing.assert_array_equal(array, some_tensors()["model.layers.0.q_proj.weight"])
+            del capsules, array
             gc.collect()
             self.assertEqual(store.statistics("ram").leased, 0)
 
