@@ -5,43 +5,17 @@ from __future__ import annotations
 import json
 import os
 import struct
-import threading
 from typing import TYPE_CHECKING, Any, Callable
 
 from . import _frameworks as frameworks
 from ._errors import NotFoundError, SafetensorError
 from ._store import LeasedTensor, Revision, Store, TensorInfo
-from ._store import open as open_store
+from ._store import _shared_store as _store
 
 if TYPE_CHECKING:
     import torch
 
 _FRAMEWORKS = {"pt": "pt", "torch": "pt", "pytorch": "pt", "np": "np", "numpy": "np"}
-
-_stores: dict[str, Store] = {}
-_lock = threading.Lock()
-
-
-def _forget() -> None:
-    # The stores stay: in a child every call raises ForkedError, which gives the reason.
-    global _lock
-    _lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_forget)
-
-
-def _store(store: Store | str | os.PathLike[str] | None) -> Store:
-    """The store, opened once for each path, so that all callers share its tiers."""
-    if isinstance(store, Store):
-        return store
-    key = "" if store is None else os.path.realpath(os.fspath(store))
-    if store is None:
-        key = "\n".join(os.environ.get(name, "") for name in ("WEIGHTSTORE_HOME", "XDG_DATA_HOME", "HOME"))
-    with _lock:
-        if key not in _stores:
-            _stores[key] = open_store(store)
-        return _stores[key]
 
 
 class _Source:
@@ -53,6 +27,7 @@ class _Source:
     ) -> None:
         if file is not None and subfolder is not None:
             raise SafetensorError("file and subfolder exclude each other")
+        self._selection = (file, subfolder)
         self.revision = model if isinstance(model, Revision) else _store(store).revision(os.fspath(model))
         self.formats = {known.path: known.format for known in self.revision.files()}
         self.files = [file] if file is not None else _files_of_model(self.revision, subfolder)
@@ -68,6 +43,9 @@ class _Source:
             self.tensors[tensor.name] = tensor
         if file is not None and file not in self.formats:
             raise NotFoundError(f"{self.revision.name} {file}: no such file.", 4)
+
+    def __reduce__(self) -> Any:
+        return _Source, (self.revision, *self._selection, None)
 
     def header(self, file: str) -> dict[str, Any]:
         """The header of a safetensors file; empty for other files."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 from ctypes import byref, c_int32, c_size_t, c_uint64, c_void_p
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Iterator
@@ -77,9 +78,15 @@ class TierStatistics:
 
 
 class _Handle:
-    """A handle of the library, released with the value."""
+    """A handle of the library, released with the value. It is a number of this process, so it is neither copied nor
+    pickled: values that name what they stand for reopen it (``__reduce__``), and others refuse."""
 
     _release = ""
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            f"{type(self).__name__}: memory of this process, which can be neither copied nor pickled. Pickle the "
+            "Revision, which is resolved again where it is unpickled, and lease there")
 
     def __init__(self, handle: int | None) -> None:
         self._as_parameter_ = self._handle = handle
@@ -100,14 +107,26 @@ class _Handle:
 
 
 class Store(_Handle):
-    """A store, opened by :func:`open`. Threads can share it; a forked process must not use it."""
+    """A store, opened by :func:`open`. Threads can share it; a forked process must not use it.
+
+    A copy, and a store that is unpickled in another process, is the same directory, opened again.
+    """
 
     _release = "close"
+    #: Whether it is one of those that are opened once for each path.
+    _is_shared = False
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         handle = c_void_p()
         library().open(None if path is None else os.fsencode(path), byref(handle))
         super().__init__(handle.value)
+        info = c.StoreInfo()
+        library().store_describe(self, byref(info))
+        #: The absolute path of the directory.
+        self.path: str = os.fsdecode(info.path or b"")
+
+    def __reduce__(self) -> Any:
+        return (_shared_store if self._is_shared else Store), (self.path,)
 
     def __enter__(self) -> Store:
         return self
@@ -157,6 +176,45 @@ def open(path: str | os.PathLike[str] | None = None) -> Store:
     return Store(path)
 
 
+_stores: dict[str, tuple[Store, tuple[int, int] | None]] = {}
+_lock = threading.Lock()
+
+
+def _forget() -> None:
+    # The stores stay: in a child every call raises ForkedError, which gives the reason.
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """The store at a path, which may be another one later; None if there is none. An open store keeps its catalog, so
+    no other has its number."""
+    try:
+        status = os.stat(os.path.join(path, "store.db"))
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _shared_store(store: Store | str | os.PathLike[str] | None) -> Store:
+    """The store, opened once for each path, so that all callers share its tiers."""
+    if isinstance(store, Store):
+        return store
+    key = "" if store is None else os.path.realpath(os.fspath(store))
+    if store is None:
+        key = "\n".join(os.environ.get(name, "") for name in ("WEIGHTSTORE_HOME", "XDG_DATA_HOME", "HOME"))
+    with _lock:
+        known, identity = _stores.get(key, (None, None))
+        if known is None or _identity(known.path) != identity:
+            known = open(store)
+            known._is_shared = True
+            _stores[key] = _stores[known.path] = known, _identity(known.path)
+        return known
+
+
 def _ends(numbers: range) -> tuple[int, int]:
     """The first and the last number of a range without gaps."""
     if not numbers or numbers.step != 1:
@@ -165,7 +223,10 @@ def _ends(numbers: range) -> tuple[int, int]:
 
 
 class Revision(_Handle):
-    """One immutable state of a model. It cannot be removed from the store while the value lives."""
+    """One immutable state of a model. It cannot be removed from the store while the value lives.
+
+    A copy, and a revision that is unpickled in another process, is resolved again by its digest.
+    """
 
     _release = "revision_release"
 
@@ -188,6 +249,9 @@ class Revision(_Handle):
 
     def __repr__(self) -> str:
         return f"<weightstore.Revision {self.name}>"
+
+    def __reduce__(self) -> Any:
+        return Store.revision, (self.store, f"{self.model}@{self.digest}")
 
     def tensors(self) -> list[TensorInfo]:
         """All tensors, by file and name. Loads nothing."""
@@ -365,6 +429,8 @@ class Lease(_Handle):
 
 class LeasedTensor:
     """A tensor of a lease. It supports DLPack, and makes NumPy arrays and PyTorch tensors that share its memory."""
+
+    __reduce__ = _Handle.__reduce__
 
     def __init__(self, lease: Lease, index: int) -> None:
         self._lease, self._index = lease, index

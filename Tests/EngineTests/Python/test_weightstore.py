@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -604,6 +605,52 @@ class Store(unittest.TestCase):
             sums = pool.map(embedding_sum, ["test/model", "test/model@v1"])
         self.assertEqual(sums, [float(some_tensors()["model.embed_tokens.weight"].sum(dtype=np.float64))] * 2)
 
+    def test_pickled_and_copied_handles_reopen_what_they_stand_for_or_are_refused(self):
+        import copy
+        import multiprocessing
+        import pickle
+
+        name = "model.layers.0.norm.weight"
+        other = imported("test/other", lambda path: safetensors.numpy.save_file({"a": np.ones(3)}, path + "/x.safetensors"))
+        self.assertTrue(other)
+        with weightstore.open(STORE) as store:
+            self.assertEqual(store.path, os.path.realpath(STORE))
+            revision = store.revision("test/model")
+            opened = weightstore.safe_open("test/model", "np", store=STORE)
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                # The numbers of the handles mean another model there.
+                pool.apply(handles_of_another_model, (STORE,))
+                sent = (store, revision, opened, opened.get_slice(name))
+                digest, files, array, row = pool.apply(what_handles_stand_for, (*sent, name))
+            self.assertEqual((digest, files), (revision.digest, [file.path for file in revision.files()]))
+            np.testing.assert_array_equal(array, some_tensors()[name])
+            np.testing.assert_array_equal(row, some_tensors()[name][1])
+            # A copy is a handle of its own.
+            for original in (store, revision, opened):
+                for made in (copy.copy(original), copy.deepcopy(original), pickle.loads(pickle.dumps(original))):
+                    del made
+            gc.collect()
+            self.assertEqual(len(revision.tensors()), len(store.revision("test/model").tensors()))
+            np.testing.assert_array_equal(opened.get_tensor(name), some_tensors()[name])
+            with revision.lease_layer(0) as lease:
+                for memory in (lease, lease[name]):
+                    for make in (copy.copy, copy.deepcopy, pickle.dumps):
+                        with self.assertRaisesRegex(TypeError, "Pickle the Revision"):
+                            make(memory)
+
+    def test_a_store_that_is_made_anew_at_its_path_is_opened_anew(self):
+        with tempfile.TemporaryDirectory() as directory:
+            for value in (1, 2):
+                store, source = f"{directory}/store", f"{directory}/source{value}"
+                shutil.rmtree(store, ignore_errors=True)
+                os.mkdir(source)
+                safetensors.numpy.save_file({"a": np.full(3, value)}, source + "/model.safetensors")
+                subprocess.run(
+                    [os.environ["WEIGHTSTORE_TOOL"], "import", source, "--name", "x/y", "--store", store], check=True,
+                    stdout=subprocess.DEVNULL)
+                loaded = weightstore.load_file("x/y", framework="np", store=store)
+                self.assertEqual(loaded["a"].tolist(), [value] * 3)
+
     def test_the_library_of_another_interface_is_refused(self):
         done = subprocess.run(
             [sys.executable, "-c", "import weightstore; weightstore._library.ABI = 99; weightstore.open('/')"],
@@ -614,6 +661,18 @@ class Store(unittest.TestCase):
 def embedding_sum(model):
     arrays = weightstore.load_file(model, framework="np", store=os.environ["SPAWNED_STORE"])
     return float(arrays["model.embed_tokens.weight"].sum(dtype=np.float64))
+
+
+kept = []
+
+
+def handles_of_another_model(store):
+    kept.extend(weightstore.open(store).revision("test/other") for _ in range(9))
+
+
+def what_handles_stand_for(store, revision, opened, part, name):
+    assert store.path == revision.store.path
+    return revision.digest, [file.path for file in revision.files()], opened.get_tensor(name).copy(), part[1].copy()
 
 
 os.environ.setdefault("SPAWNED_STORE", STORE)
