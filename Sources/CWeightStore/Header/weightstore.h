@@ -205,6 +205,8 @@ typedef struct weightstore_tensor {
     const void *data;
     /* DLPack's device type (1: this process's memory; 2: CUDA; 0: not in a tier) and the number of the device. */
     int32_t device_type, device_id;
+    /* The offset of the bytes in the shard, which is the file blobs/<first two digits>/<shard> of the store. */
+    uint64_t shard_offset;
 } weightstore_tensor;
 
 /* A tensor of the revision, by its index from 0 to info.tensors - 1, in order of file and name. Loads nothing. */

@@ -50,7 +50,7 @@ class Tensor(_Sized):
         ("struct_size", c_size_t), ("name", c_char_p), ("dtype", c_char_p), ("file", c_char_p), ("stack", c_char_p),
         ("layer", c_int64), ("expert", c_int64), ("rank", c_int64), ("shape", POINTER(c_int64)),
         ("strides", POINTER(c_int64)), ("bytes", c_uint64), ("shard", c_char_p), ("data", c_void_p),
-        ("device_type", c_int32), ("device_id", c_int32),
+        ("device_type", c_int32), ("device_id", c_int32), ("shard_offset", c_uint64),
     ]
 
 

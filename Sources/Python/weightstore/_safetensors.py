@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from . import _frameworks as frameworks
 from ._errors import NotFoundError, SafetensorError
+from ._forked import ForkedTensor
 from ._store import LeasedTensor, Revision, Store, TensorInfo
 from ._store import _shared_store as _store
 
@@ -28,6 +29,7 @@ class _Source:
         if file is not None and subfolder is not None:
             raise SafetensorError("file and subfolder exclude each other")
         self._selection = (file, subfolder)
+        self._process = os.getpid()
         self.revision = model if isinstance(model, Revision) else _store(store).revision(os.fspath(model))
         self.formats = {known.path: known.format for known in self.revision.files()}
         self.files = [file] if file is not None else _files_of_model(self.revision, subfolder)
@@ -43,6 +45,23 @@ class _Source:
             self.tensors[tensor.name] = tensor
         if file is not None and file not in self.formats:
             raise NotFoundError(f"{self.revision.name} {file}: no such file.", 4)
+
+    def tensor(self, info: TensorInfo, target: _Target) -> Any:
+        """One tensor. A forked child maps it from its file, because it cannot use its parent's store."""
+        if self._process != os.getpid():
+            return target.convert(ForkedTensor(info, self.revision.store.path, target.tier))
+        with self.revision.lease_tensor(info.name, file=info.file, tier=target.tier) as lease:
+            return target.convert(lease.tensor(info.name))
+
+    def all_tensors(self, target: _Target) -> dict[str, Any]:
+        """All tensors, by file and place in it."""
+        if self._process != os.getpid():
+            return {name: self.tensor(info, target) for name, info in self.tensors.items()}
+        tensors: dict[str, Any] = {}
+        for file in self.files:
+            with self.revision.lease(file=file, tier=target.tier) as lease:
+                tensors.update((tensor.info.name, target.convert(tensor)) for tensor in lease)
+        return tensors
 
     def __reduce__(self) -> Any:
         return _Source, (self.revision, *self._selection, None)
@@ -84,7 +103,7 @@ class _Target:
         self.tier = name if kind == "cuda" else "ram"
         #: The device to which PyTorch must move tensors, if no tier is on it.
         self.elsewhere = name if kind not in ("cpu", "cuda") else None
-        self.convert: Callable[[LeasedTensor], Any] = self._torch if self.framework == "pt" else frameworks.numpy_array
+        self.convert: Callable[[LeasedTensor | ForkedTensor], Any] = self._torch if self.framework == "pt" else frameworks.numpy_array
         if self.framework == "pt":
             import torch
 
@@ -96,13 +115,16 @@ class _Target:
         else:
             import numpy  # noqa: F401  A missing NumPy is reported at once.
 
-    def _torch(self, tensor: LeasedTensor) -> Any:
+    def _torch(self, tensor: LeasedTensor | ForkedTensor) -> Any:
         made = frameworks.torch_tensor(tensor)
         return made if self.elsewhere is None else made.to(self.elsewhere)
 
 
 class safe_open:
     """Opens a model and loads its tensors on demand, like ``safetensors.safe_open``.
+
+    It can be pickled, and used in a forked child, such as a worker of a DataLoader: the child maps the tensors from the
+    files of the store, and cannot fetch absent ones.
 
     Args:
         model: a revision, such as ``org/name@main``, or a :class:`Revision`.
@@ -163,19 +185,11 @@ class safe_open:
 
     def get_tensor(self, name: str) -> Any:
         """A tensor: a view that holds its bytes as long as it lives."""
-        source = self._opened()
-        info = self._info(name)
-        with source.revision.lease_tensor(name, file=info.file, tier=self._target.tier) as lease:
-            return self._target.convert(lease.tensor(name))
+        return self._opened().tensor(self._info(name), self._target)
 
     def get_tensors(self) -> dict[str, Any]:
         """All tensors, by file and place in it."""
-        source = self._opened()
-        tensors: dict[str, Any] = {}
-        for file in source.files:
-            with source.revision.lease(file=file, tier=self._target.tier) as lease:
-                tensors.update((tensor.info.name, self._target.convert(tensor)) for tensor in lease)
-        return tensors
+        return self._opened().all_tensors(self._target)
 
     def get_slice(self, name: str) -> TensorSlice:
         """A tensor to slice: ``get_slice(name)[:, 8:16]``."""
@@ -206,8 +220,7 @@ class TensorSlice:
     def __getitem__(self, index: Any) -> Any:
         if self._is_strict:
             index = _checked(index, self._info.shape)
-        with self._source.revision.lease_tensor(self._info.name, file=self._info.file, tier=self._file._target.tier) as lease:
-            return self._file._target.convert(lease.tensor(self._info.name))[index]
+        return self._source.tensor(self._info, self._file._target)[index]
 
 
 def _checked(index: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """A tensor's description. ``shape`` has the outermost dimension first; ``dtype`` is spelled as in the file."""
+    """A tensor's description. ``shape`` has the outermost dimension first; ``dtype`` is spelled as in the file;
+    ``shard`` is the SHA-256 of the blob that has its bytes, from ``shard_offset`` on."""
 
     name: str
     dtype: str
@@ -31,6 +32,7 @@ class TensorInfo:
     layer: int | None
     expert: int | None
     shard: str | None
+    shard_offset: int = 0
 
     @classmethod
     def _from(cls, tensor: c.Tensor) -> TensorInfo:
@@ -38,7 +40,7 @@ class TensorInfo:
             text(tensor.name), text(tensor.dtype), tuple(tensor.shape[i] for i in range(tensor.rank)), tensor.bytes,
             text(tensor.file), text(tensor.stack) if tensor.stack is not None else None,
             tensor.layer if tensor.layer >= 0 else None, tensor.expert if tensor.expert >= 0 else None,
-            text(tensor.shard) if tensor.shard is not None else None)
+            text(tensor.shard) if tensor.shard is not None else None, tensor.shard_offset)
 
 
 @dataclass(frozen=True)
@@ -466,6 +468,13 @@ class LeasedTensor:
         from ._frameworks import torch_tensor
 
         return torch_tensor(self)
+
+    def torch_bytes(self) -> torch.Tensor:
+        """The bytes as a tensor of one dimension; in ``ram`` its pages become private when they are written."""
+        from torch.utils.dlpack import from_dlpack
+
+        made: torch.Tensor = from_dlpack(self._capsule(c.DLPACK_BYTES | (c.DLPACK_PRIVATE if self.is_in_ram else 0)))
+        return made
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return self._device

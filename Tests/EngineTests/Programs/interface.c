@@ -202,7 +202,7 @@ static void check_sizes(weightstore_revision *revision) {
     EXPECT(newer.more == 77 && newer.layer.tensors == place.layer.tensors);
 }
 
-static void print_tensors(weightstore_revision *revision) {
+static void print_tensors(weightstore_store *store, weightstore_revision *revision) {
     weightstore_revision_info info = {.struct_size = sizeof info};
     OK(weightstore_revision_describe(revision, &info));
     uint64_t bytes = 0;
@@ -237,6 +237,20 @@ static void print_tensors(weightstore_revision *revision) {
         host = leased(on_host, 0);
         EXPECT(ram.device_type == 1 && host.device_type == 1 && ram.bytes == tensor.bytes);
         EXPECT(strcmp(ram.name, tensor.name) == 0 && ram.rank == tensor.rank);
+        if (tensor.bytes > 0) {
+            /* The blob has the tensor's bytes. */
+            char path[4096];
+            weightstore_store_info store_info = {.struct_size = sizeof store_info};
+            OK(weightstore_store_describe(store, &store_info));
+            snprintf(path, sizeof path, "%s/blobs/%.2s/%s", store_info.path, tensor.shard, tensor.shard);
+            char *copy = malloc(tensor.bytes);
+            FILE *blob = fopen(path, "rb");
+            EXPECT(blob && fseek(blob, (long)tensor.shard_offset, SEEK_SET) == 0);
+            EXPECT(fread(copy, 1, tensor.bytes, blob) == tensor.bytes);
+            EXPECT(memcmp(copy, ram.data, tensor.bytes) == 0 && ram.shard_offset == tensor.shard_offset);
+            fclose(blob);
+            free(copy);
+        }
         EXPECT(tensor.bytes == 0 || (ram.data != host.data && memcmp(ram.data, host.data, tensor.bytes) == 0));
         printf("tensor %s %s ", ram.name, ram.dtype);
         int64_t step = 1;
@@ -475,7 +489,7 @@ int main(int argc, char **argv) {
     OK(weightstore_open(argv[1], &store));
     OK(weightstore_resolve(store, argv[2], &revision));
     check_sizes(revision);
-    print_tensors(revision);
+    print_tensors(store, revision);
     check_files(revision);
     check_leases(store, revision);
     check_dlpack(store, revision);

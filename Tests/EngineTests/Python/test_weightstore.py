@@ -597,6 +597,34 @@ class Store(unittest.TestCase):
         self.assertEqual(os.waitpid(child, 0)[1], 0)
         np.testing.assert_array_equal(arrays["model.norm.weight"], expected["model.norm.weight"])
 
+    def test_a_reader_that_was_opened_before_a_fork_reads_in_the_child(self):
+        expected = some_tensors()
+        reader = weightstore.safe_open("test/model", "np", store=STORE)
+        part = reader.get_slice("model.embed_tokens.weight")
+
+        def read():
+            for name, array in expected.items():
+                np.testing.assert_array_equal(reader.get_tensor(name), array)
+                assert not reader.get_tensor(name).flags.writeable
+            np.testing.assert_array_equal(part[3:7, 5], expected["model.embed_tokens.weight"][3:7, 5])
+            assert set(reader.get_tensors()) == set(expected)
+            if TORCH:
+                changed = weightstore._frameworks.torch_tensor(weightstore._forked.ForkedTensor(
+                    reader._info("model.embed_tokens.weight"), reader._source.revision.store.path, "ram"))
+                changed.zero_()
+                np.testing.assert_array_equal(part[:], expected["model.embed_tokens.weight"])
+
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                read()
+                status = 0
+            finally:
+                os._exit(status)
+        self.assertEqual(os.waitpid(child, 0)[1], 0)
+        np.testing.assert_array_equal(reader.get_tensor("scalar"), expected["scalar"])
+
     def test_another_program_starts_with_spawn(self):
         import multiprocessing
 
@@ -661,6 +689,19 @@ class Store(unittest.TestCase):
 def embedding_sum(model):
     arrays = weightstore.load_file(model, framework="np", store=os.environ["SPAWNED_STORE"])
     return float(arrays["model.embed_tokens.weight"].sum(dtype=np.float64))
+
+
+class Rows:
+    """A dataset of PyTorch: the rows of a tensor."""
+
+    def __init__(self, reader, name):
+        self.reader, self.name = reader, name
+
+    def __len__(self):
+        return 40
+
+    def __getitem__(self, row):
+        return self.reader.get_slice(self.name)[row].clone()
 
 
 kept = []
@@ -747,6 +788,17 @@ class Torch(unittest.TestCase):
             torch.from_dlpack(lease[name]).zero_()
             np.testing.assert_array_equal(lease[name].numpy(), expected)
             self.assertFalse(np.from_dlpack(lease[name]).flags.writeable)
+
+    def test_a_reader_works_in_the_workers_of_a_data_loader(self):
+        import torch.utils.data
+
+        name = "model.embed_tokens.weight"
+        rows = Rows(weightstore.safe_open("test/model", "pt", store=STORE), name)
+        self.assertEqual(rows[0].shape, (512,))
+        expected = torch.from_numpy(some_tensors()[name])[:40]
+        for method in ("fork", "spawn"):
+            loader = torch.utils.data.DataLoader(rows, batch_size=10, num_workers=2, multiprocessing_context=method)
+            self.assertTrue(torch.equal(torch.cat(list(loader)), expected), method)
 
     def test_a_tensor_holds_its_bytes_as_long_as_it_lives(self):
         tensors = weightstore.load_file("test/model", store=STORE)
