@@ -666,6 +666,15 @@ class Store(unittest.TestCase):
                         with self.assertRaisesRegex(TypeError, "Pickle the Revision"):
                             make(memory)
 
+    def test_rm_names_the_engine_that_holds_a_model(self):
+        imported("test/held", lambda path: safetensors.numpy.save_file({"a": np.ones(3)}, path + "/x.safetensors"))
+        with weightstore.open(STORE) as store, store.revision("test/held"):
+            refused = subprocess.run(
+                [os.environ["WEIGHTSTORE_TOOL"], "rm", "test/held", "--store", STORE], capture_output=True, text=True)
+        self.assertEqual(refused.returncode, 4)
+        program = os.path.basename(sys.executable)
+        self.assertIn(f"process {os.getpid()} ({program} {os.path.basename(__file__)})", refused.stderr)
+
     def test_a_store_that_is_made_anew_at_its_path_is_opened_anew(self):
         with tempfile.TemporaryDirectory() as directory:
             for value in (1, 2):
