@@ -20,7 +20,8 @@
  * Handles are opaque and never reused: a released handle is refused with WEIGHTSTORE_INVALID_HANDLE. Release each
  * handle once, in any order: a lease keeps its revision and its store. Releasing NULL does nothing.
  *
- * Threads. Every function can be called from any thread at any time. Calls block while bytes are read or fetched.
+ * Threads. Every function can be called from any thread at any time. Calls block while bytes are read or fetched; a
+ * weightstore_work limits their time, and another thread can cancel it.
  *
  * Fork. A process that was forked after its parent opened a store must not call the library (WEIGHTSTORE_FORKED),
  * because an SQLite connection does not survive a fork. It can still read the memory of the parent's leases in the
@@ -49,6 +50,7 @@ extern "C" {
 typedef struct weightstore_store weightstore_store;
 typedef struct weightstore_revision weightstore_revision;
 typedef struct weightstore_lease weightstore_lease;
+typedef struct weightstore_work weightstore_work;
 
 typedef enum weightstore_status {
     WEIGHTSTORE_OK = 0,
@@ -83,7 +85,11 @@ typedef enum weightstore_status {
     /* A system call failed. */
     WEIGHTSTORE_SYSTEM = 15,
     /* Anything else. */
-    WEIGHTSTORE_FAILED = 16
+    WEIGHTSTORE_FAILED = 16,
+    /* The work of the thread was cancelled: weightstore_work_cancel. */
+    WEIGHTSTORE_CANCELLED = 17,
+    /* The time of the thread's work is over: weightstore_work_new. */
+    WEIGHTSTORE_TIMED_OUT = 18
 } weightstore_status;
 
 /* ---- The library ---------------------------------------------------------------------------------------------- */
@@ -100,6 +106,42 @@ const char *weightstore_last_message(void);
 
 /* The number of handles that were not released, for leak tests. */
 weightstore_status weightstore_open_handles(size_t *count);
+
+typedef void (*weightstore_log_function)(int32_t level, const char *message, void *context);
+
+/* Passes the lines that the library logs to a function, instead of the standard error: warnings, such as those of a
+ * fetch that is tried again. `level` is 0 (debug), 1 (information), 2 (warning) or 3 (error). The function runs on one
+ * thread of the library, in the order of the lines; `message` is valid during the call. NULL means the standard error.
+ * When weightstore_set_log returns, the previous function is not running, and is not called again: do not call it from
+ * the function itself. */
+weightstore_status weightstore_set_log(weightstore_log_function function, void *context);
+
+/* ---- Work ------------------------------------------------------------------------------------------------------ */
+
+/* A work limits the calls of threads, and ends them from another thread:
+ *
+ *     weightstore_work_new(NULL, 30000, &work);               // 30 seconds from now
+ *     weightstore_work_use(work);                             // for the calls of this thread
+ *     weightstore_lease_layer(revision, NULL, 12, "ram", &lease);   // WEIGHTSTORE_TIMED_OUT, if it takes longer
+ *     weightstore_work_use(NULL);
+ *     weightstore_work_release(work);
+ *
+ * It counts for leases and weightstore_read_file. A lease on what is resident succeeds even if the work has ended. Bytes
+ * that were fetched until then stay, and the next call reuses them. */
+
+/* Creates a work that ends after some milliseconds; negative for no limit. It also ends with `parent`, which can be
+ * NULL. */
+weightstore_status weightstore_work_new(weightstore_work *parent, int64_t milliseconds, weightstore_work **work);
+
+/* Sets the work of the calling thread; NULL for none. Several threads can use one work. The thread keeps it, so that
+ * the handle can be released. */
+weightstore_status weightstore_work_use(weightstore_work *work);
+
+/* Ends the calls that use the work with WEIGHTSTORE_CANCELLED, and later ones at once. */
+weightstore_status weightstore_work_cancel(weightstore_work *work);
+
+/* Releases the handle. */
+weightstore_status weightstore_work_release(weightstore_work *work);
 
 /* ---- Stores ---------------------------------------------------------------------------------------------------- */
 

@@ -11,8 +11,7 @@ final class StoreHandle: HandleValue {
     private let infoTable = OnDemand<CTable<weightstore_store_info>>()
 
     init(_ path: String?) throws {
-        var logger = Logger(label: "weightstore")
-        logger.logLevel = .warning
+        let logger = Logger(label: "weightstore", factory: { _ in InterfaceLogHandler() })
         store = try Store(at: path ?? Store.defaultPath, logger: logger)
         Origins.register(in: store)
     }

@@ -42,27 +42,32 @@ extension Revision {
     /// range that were never fetched, or that were evicted, are fetched first. If there is no room for them, the value
     /// holds them in memory.
     ///
-    /// - Parameter continuing: whether the caller has read the bytes before the range, too: a shard that crosses the
-    ///   boundary is then counted only once.
+    /// - Parameters:
+    ///   - continuing: whether the caller has read the bytes before the range, too: a shard that crosses the boundary is
+    ///     then counted only once.
+    ///   - work: cancelling it ends the fetches with `CancellationError`, those of the returned value, too.
     /// - Throws: ``StorageError/missing(path:digest:)`` if a shard of the range is not available, ``FetchError``.
-    package func bytes(of file: FileEntry, in range: Range<Int>, continuing: Bool = false) throws -> StoredBytes {
+    package func bytes(
+        of file: FileEntry, in range: Range<Int>, continuing: Bool = false, work: Work? = nil
+    ) throws -> StoredBytes {
+        let work = missWork(within: work)
         let fetched: FileEntry
         do {
-            fetched = try self.fetched(file, range)
+            fetched = try self.fetched(file, range, work)
         } catch  where Store.isOutOfSpace(error) {
-            return try passThrough(file, range, because: error)
+            return try passThrough(file, range, because: error, work)
         }
         var stored = try stored(fetched, range)
         var passed: [ContentDigest: MemoryFile] = [:]
         if !stored.lost.isEmpty {
-            for (digest, lost) in stored.lost { passed[digest] = try store.recover(from: lost.error, store.missWork) }
+            for (digest, lost) in stored.lost { passed[digest] = try store.recover(from: lost.error, work) }
             stored = try self.stored(fetched, range)
         }
         if let lost = stored.lost.first(where: { passed[$0.key] == nil }) { throw lost.value.error }
         store.accesses.shards(Set(stored.shards.filter { !continuing || $0.offset >= range.lowerBound }.map(\.id)))
         let runs = stored.runs.map { run in passed[run.digest].map { run.at($0.path) } ?? run }
         return try StoredBytes(range, runs: runs, hold: hold, memory: Array(passed.values)) { [store] error in
-            try store.recover(from: error, store.missWork)
+            try store.recover(from: error, work)
         }
     }
 
@@ -82,7 +87,7 @@ extension Revision {
     /// A range of a file of which some bytes were never fetched, read from an origin into memory only. No part of a file
     /// has a digest before it is stored: a reader of the whole file compares it with the file's.
     private func passThrough(
-        _ file: FileEntry, _ range: Range<Int>, because refusal: any Error
+        _ file: FileEntry, _ range: Range<Int>, because refusal: any Error, _ work: Work
     ) throws -> StoredBytes {
         let pending = try store.catalog.read { db in try PendingFile.remote(file.path, of: id, db) }
         guard let remote = pending else { throw refusal }
@@ -92,7 +97,7 @@ extension Revision {
             let buffer = Buffer(bytes: min(4 << 20, max(range.count, 1)))
             for offset in stride(from: range.lowerBound, to: range.upperBound, by: buffer.capacity) {
                 let count = min(buffer.capacity, range.upperBound - offset)
-                try origin.read(remote, at: offset, into: buffer.writableBytes(count), store.missWork)
+                try origin.read(remote, at: offset, into: buffer.writableBytes(count), work)
                 try memory.write(buffer.bytes(count), at: offset - range.lowerBound)
             }
         }
@@ -103,9 +108,9 @@ extension Revision {
     }
 
     /// The file, once its bytes in `range` have been fetched; some of their shards may have been evicted since.
-    private func fetched(_ file: FileEntry, _ range: Range<Int>) throws -> FileEntry {
+    private func fetched(_ file: FileEntry, _ range: Range<Int>, _ work: Work) throws -> FileEntry {
         guard try store.catalog.read({ db in try FileTable.isPending(file.id, db) }) else { return file }
-        try fetch(FetchSelection(file: file.path, in: range), store.missWork)
+        try fetch(FetchSelection(file: file.path, in: range), work)
         guard let entry = try entry(file.path) else {
             throw StorageError.notFound(kind: "file", name: "\(name) \(file.path)")
         }

@@ -420,6 +420,50 @@ static void check_threads(weightstore_revision *revision) {
     for (size_t i = 0; i < 4; i++) EXPECT(pthread_join(threads[i], NULL) == 0);
 }
 
+static void ignore_line(int32_t level, const char *message, void *context) {
+    (void)level, (void)message, (void)context;
+}
+
+/* A work ends the calls that have to wait, and not those on what is resident. */
+static void check_work(const char *path, const char *model) {
+    weightstore_store *store;
+    weightstore_revision *revision;
+    weightstore_lease *lease, *held;
+    weightstore_work *over, *parent, *inner, *none = NULL;
+    OK(weightstore_open(path, &store));
+    OK(weightstore_resolve(store, model, &revision));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_work_new(NULL, 0, NULL));
+    FAILS(WEIGHTSTORE_INVALID_HANDLE, weightstore_work_new((weightstore_work *)store, 0, &none));
+    FAILS(WEIGHTSTORE_INVALID_HANDLE, weightstore_work_use((weightstore_work *)store));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_work_cancel(NULL));
+    EXPECT(none == NULL);
+    OK(weightstore_work_new(NULL, 0, &over));
+    OK(weightstore_work_new(NULL, 3600000, &parent));
+    OK(weightstore_work_new(parent, -1, &inner));
+    OK(weightstore_work_use(over));
+    FAILS(WEIGHTSTORE_TIMED_OUT, weightstore_lease_layer(revision, NULL, 0, "ram", &lease));
+    OK(weightstore_work_use(inner));
+    OK(weightstore_lease_layer(revision, NULL, 0, "ram", &held));
+    OK(weightstore_work_cancel(parent));
+    FAILS(WEIGHTSTORE_CANCELLED, weightstore_lease_layer(revision, NULL, 1, "ram", &lease));
+    OK(weightstore_lease_layer(revision, NULL, 0, "ram", &lease));
+    OK(weightstore_lease_release(lease));
+    /* The thread keeps its work. */
+    OK(weightstore_work_release(inner));
+    OK(weightstore_work_release(parent));
+    FAILS(WEIGHTSTORE_CANCELLED, weightstore_lease_layer(revision, NULL, 1, "ram", &lease));
+    OK(weightstore_work_use(NULL));
+    OK(weightstore_lease_layer(revision, NULL, 1, "ram", &lease));
+    OK(weightstore_lease_release(lease));
+    OK(weightstore_lease_release(held));
+    OK(weightstore_work_release(over));
+    FAILS(WEIGHTSTORE_INVALID_HANDLE, weightstore_work_release(over));
+    OK(weightstore_set_log(ignore_line, NULL));
+    OK(weightstore_set_log(NULL, NULL));
+    OK(weightstore_revision_release(revision));
+    OK(weightstore_close(store));
+}
+
 static void check_fork(weightstore_store *store, weightstore_revision *revision) {
     weightstore_lease *lease, *other;
     DLManagedTensor *managed;
@@ -495,6 +539,7 @@ int main(int argc, char **argv) {
     check_dlpack(store, revision);
     check_equal_tensors(revision);
     check_threads(revision);
+    check_work(argv[1], argv[2]);
     if (argc == 4) check_gpu(store, revision);
     check_fork(store, revision);
     OK(weightstore_revision_release(revision));
