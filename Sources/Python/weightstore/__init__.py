@@ -22,19 +22,22 @@ The package needs libweightstore (Sources/CWeightStore/install). NumPy and PyTor
 from ._errors import (
     BadStoreError,
     BusyError,
+    CancelledError,
     DamagedError,
     DeviceError,
     ForkedError,
     NotFoundError,
     SafetensorError,
     TierFullError,
+    TimedOutError,
     WeightStoreError,
 )
 from ._safetensors import TensorSlice, load_file, safe_open
-from ._store import FileInfo, LayerInfo, Lease, LeasedTensor, Revision, Store, TensorInfo, TierStatistics, open
+from ._store import FileInfo, LayerInfo, Lease, LeasedTensor, Revision, Store, TensorInfo, TierStatistics, open, set_log
+from ._waiting import Limit
 
 __all__ = [
-    "BadStoreError", "BusyError", "DamagedError", "DeviceError", "FileInfo", "ForkedError", "LayerInfo", "Lease", "LeasedTensor",
-    "NotFoundError", "Revision", "SafetensorError", "Store", "TensorInfo", "TensorSlice", "TierFullError",
-    "TierStatistics", "WeightStoreError", "load_file", "open", "safe_open",
+    "BadStoreError", "BusyError", "CancelledError", "DamagedError", "DeviceError", "FileInfo", "ForkedError", "LayerInfo",
+    "Lease", "LeasedTensor", "Limit", "NotFoundError", "Revision", "SafetensorError", "Store", "TensorInfo", "TensorSlice",
+    "TierFullError", "TierStatistics", "TimedOutError", "WeightStoreError", "load_file", "open", "safe_open", "set_log",
 ]

@@ -58,8 +58,20 @@ class ForkedError(WeightStoreError):
     """This process was forked after its parent had opened a store."""
 
 
+class CancelledError(WeightStoreError):
+    """The call was cancelled: :meth:`Limit.cancel`."""
+
+
+class TimedOutError(WeightStoreError, TimeoutError):
+    """The time of a :class:`Limit` was over."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 _BY_STATUS: dict[int, type[WeightStoreError]] = {
     3: ForkedError, 4: NotFoundError, 5: DamagedError, 6: BadStoreError, 8: TierFullError, 9: BusyError, 10: DeviceError,
+    17: CancelledError, 18: TimedOutError,
 }
 
 

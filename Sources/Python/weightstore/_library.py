@@ -70,6 +70,9 @@ class LeaseInfo(_Sized):
     _fields_ = [("struct_size", c_size_t), ("tensors", c_size_t), ("bytes", c_uint64)]
 
 
+#: Level, message and context of a line of the log.
+LogFunction = ctypes.CFUNCTYPE(None, c_int32, c_char_p, c_void_p)
+
 _FUNCTIONS: dict[str, list[Any]] = {
     "open_handles": [POINTER(c_size_t)],
     "open": [c_char_p, POINTER(c_void_p)],
@@ -98,6 +101,11 @@ _FUNCTIONS: dict[str, list[Any]] = {
     "lease_find": [c_void_p, c_char_p, c_char_p, POINTER(c_size_t)],
     "lease_share": [c_void_p, c_size_t, POINTER(c_void_p)],
     "lease_release": [c_void_p],
+    "set_log": [LogFunction, c_void_p],
+    "work_new": [c_void_p, c_int64, POINTER(c_void_p)],
+    "work_use": [c_void_p],
+    "work_cancel": [c_void_p],
+    "work_release": [c_void_p],
     "dlpack": [c_void_p, c_size_t, c_uint32, POINTER(c_void_p)],
     "dlpack_versioned": [c_void_p, c_size_t, c_uint32, POINTER(c_void_p)],
 }

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import threading
 from ctypes import byref, c_int32, c_size_t, c_uint64, c_void_p
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Iterator
+from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 from . import _library as c
 from ._errors import ForkedError, NotFoundError, WeightStoreError
 from ._library import library, optional, text
+from ._waiting import wait
 
 if TYPE_CHECKING:
     import numpy
@@ -120,7 +122,7 @@ class Store(_Handle):
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         handle = c_void_p()
-        library().open(None if path is None else os.fsencode(path), byref(handle))
+        wait("open", None if path is None else os.fsencode(path), byref(handle), undo="close", tries=False)
         super().__init__(handle.value)
         info = c.StoreInfo()
         library().store_describe(self, byref(info))
@@ -168,7 +170,7 @@ class Store(_Handle):
     def revision(self, name: str) -> Revision:
         """Finds and holds a revision: ``model``, ``model@ref``, ``model@v3``, ``model@<commit>`` or ``model@<digest>``."""
         handle = c_void_p()
-        library().resolve(self, name.encode(), byref(handle))
+        wait("resolve", self, name.encode(), byref(handle), undo="revision_release", tries=False)
         return Revision(handle.value, self)
 
 
@@ -177,6 +179,27 @@ def open(path: str | os.PathLike[str] | None = None) -> Store:
     ``~/.local/share/weightstore``."""
     return Store(path)
 
+
+def set_log(function: Callable[[str, str], None] | None) -> None:
+    """Passes the lines that the library logs, such as warnings of fetches that are tried again, to a function instead
+    of the standard error; None means the standard error.
+
+        log = logging.getLogger("weightstore")
+        weightstore.set_log(lambda level, message: log.log(logging.getLevelName(level), message))
+
+    The function gets the level (``DEBUG``, ``INFO``, ``WARNING``, ``ERROR``) and the message, on a thread of the library.
+    """
+    global _log
+    levels = ("DEBUG", "INFO", "WARNING", "ERROR")
+    wrapped = c.LogFunction() if function is None else c.LogFunction(
+        lambda level, message, _: function(levels[level], message.decode("utf-8", "replace")))
+    library().set_log(wrapped, None)
+    if function is not None and _log is None:
+        atexit.register(set_log, None)  # The thread must not call Python when there is none any more.
+    _log = wrapped if function is not None else None
+
+
+_log: Any = None
 
 _stores: dict[str, tuple[Store, tuple[int, int] | None]] = {}
 _lock = threading.Lock()
@@ -310,7 +333,7 @@ class Revision(_Handle):
             raise ValueError(f"offset {offset} and size {size}: must be 0 or more")
         buffer = (ctypes.c_char * max(size, 1))()
         count = c_size_t()
-        library().read_file(self, path.encode(), offset, buffer, size, byref(count))
+        wait("read_file", self, path.encode(), offset, buffer, size, byref(count))
         return ctypes.string_at(buffer, count.value)
 
     def lease_layer(
@@ -323,9 +346,9 @@ class Revision(_Handle):
         """
         handle = c_void_p()
         if experts is None:
-            library().lease_layer(self, optional(stack), layer, tier.encode(), byref(handle))
+            wait("lease_layer", self, optional(stack), layer, tier.encode(), byref(handle), undo="lease_release")
         elif stack is None:
-            library().lease_layer_with_experts(self, layer, *_ends(experts), tier.encode(), byref(handle))
+            wait("lease_layer_with_experts", self, layer, *_ends(experts), tier.encode(), byref(handle), undo="lease_release")
         else:
             raise ValueError("stack and experts exclude each other")
         return Lease(handle.value, tier)
@@ -337,25 +360,25 @@ class Revision(_Handle):
         in ``info.expert``, and a shape without the dimension of experts. Only their bytes are loaded.
         """
         handle = c_void_p()
-        library().lease_experts(self, layer, *_ends(experts), tier.encode(), byref(handle))
+        wait("lease_experts", self, layer, *_ends(experts), tier.encode(), byref(handle), undo="lease_release")
         return Lease(handle.value, tier)
 
     def lease_rest(self, *, tier: str = "ram") -> Lease:
         """The tensors that belong to no layer: embedding, final norm, head."""
         handle = c_void_p()
-        library().lease_rest(self, tier.encode(), byref(handle))
+        wait("lease_rest", self, tier.encode(), byref(handle), undo="lease_release")
         return Lease(handle.value, tier)
 
     def lease_tensor(self, name: str, *, file: str | None = None, tier: str = "ram") -> Lease:
         """One tensor; if ``file`` is None, every tensor of that name in any file."""
         handle = c_void_p()
-        library().lease_tensor(self, optional(file), name.encode(), tier.encode(), byref(handle))
+        wait("lease_tensor", self, optional(file), name.encode(), tier.encode(), byref(handle), undo="lease_release")
         return Lease(handle.value, tier)
 
     def lease(self, *, file: str | None = None, tier: str = "ram") -> Lease:
         """All tensors, or those of one file."""
         handle = c_void_p()
-        library().lease_file(self, optional(file), tier.encode(), byref(handle))
+        wait("lease_file", self, optional(file), tier.encode(), byref(handle), undo="lease_release")
         return Lease(handle.value, tier)
 
     def prefetch(self, first: int, last: int, *, experts: range | None = None, tier: str = "ram") -> None:

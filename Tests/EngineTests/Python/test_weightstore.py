@@ -5,11 +5,15 @@ PyTorch are skipped without it.
 """
 
 import gc
+import http.server
 import importlib.util
 import json
 import os
+import queue
 import random
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -214,6 +218,85 @@ class Loading(unittest.TestCase):
         self.assertFalse(os.path.exists(f"{STORE}/blobs/{shards[0][:2]}/{shards[0]}"))
         loaded = weightstore.load_file("test/origin", framework="np", store=STORE)
         np.testing.assert_array_equal(loaded["layers.0.weight"], array)
+
+
+class Waiting(unittest.TestCase):
+    """Calls that have to wait for an origin."""
+
+    def evicted(self, name, origin):
+        """A revision whose bytes are at an origin alone."""
+        array = np.random.default_rng(len(name)).standard_normal((600, 512)).astype(np.float32)
+        imported(
+            name, lambda path: safetensors.numpy.save_file({"layers.0.weight": array}, path + "/model.safetensors"),
+            "--origin", origin, "--trust")
+        # Only shards with an origin are evicted.
+        subprocess.run(
+            [os.environ["WEIGHTSTORE_TOOL"], "evict", "--free", "1G", "--store", STORE], check=True,
+            stdout=subprocess.DEVNULL)
+        return weightstore._safetensors._store(STORE).revision(name)
+
+    def test_signals_limits_and_cancellation_end_a_call_that_waits_for_a_silent_origin(self):
+        class Alarm(Exception):
+            pass
+
+        def ring(*_):
+            raise Alarm
+
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            revision = self.evicted("wait/silent", f"http://127.0.0.1:{silent.getsockname()[1]}")
+            before = signal.signal(signal.SIGALRM, ring)
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.3)
+                with self.assertRaises(Alarm):
+                    revision.lease()
+            finally:
+                signal.signal(signal.SIGALRM, before)
+            with self.assertRaises(TimeoutError), weightstore.Limit(0.2):
+                revision.lease_layer(0)
+            with self.assertRaises(weightstore.CancelledError), weightstore.Limit(3600), weightstore.Limit() as limit:
+                threading.Timer(0.2, limit.cancel).start()
+                weightstore.load_file(revision, framework="np")
+            failures = []
+
+            def lease():
+                try:
+                    with weightstore.Limit(0.2):
+                        revision.read("model.safetensors")
+                except weightstore.WeightStoreError as failure:
+                    failures.append(failure)
+
+            thread = threading.Thread(target=lease)
+            thread.start()
+            thread.join()
+            self.assertEqual([type(failure) for failure in failures], [weightstore.TimedOutError])
+        # A limit that is over lets calls through that do not have to wait.
+        with weightstore.open(STORE).revision("test/model") as resident, resident.lease_layer(0), weightstore.Limit(0):
+            self.assertEqual(len(resident.lease_layer(0)), 2)
+        self.assertEqual(leased(), 0)
+
+    def test_log_lines_go_to_a_function(self):
+        class Absent(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_error(404)
+
+            def log_message(self, *_):
+                pass
+
+        lines = queue.SimpleQueue()
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Absent)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        weightstore.set_log(lambda *line: lines.put(line))
+        try:
+            revision = self.evicted("wait/absent", f"http://127.0.0.1:{server.server_port}")
+            with self.assertRaises(weightstore.WeightStoreError):
+                revision.lease()
+            level, message = lines.get()
+            self.assertEqual(level, "WARNING")
+            self.assertIn("404", message)
+        finally:
+            weightstore.set_log(None)
+            server.shutdown()
+            server.server_close()
 
 
 class Repositories(unittest.TestCase):
