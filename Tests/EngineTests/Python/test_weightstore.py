@@ -19,7 +19,9 @@ import sys
 import tempfile
 import textwrap
 import threading
+import types
 import unittest
+import unittest.mock
 
 import numpy as np
 import safetensors
@@ -911,6 +913,124 @@ class Torch(unittest.TestCase):
                 self.assertEqual(found.stride(), expected.stride())
 
 
+class DefaultModelLoader:
+    """The parts of vLLM's default loader that the store's loader relies on."""
+
+    def __init__(self, load_config):
+        assert set(load_config.model_loader_extra_config) <= {"enable_weights_track"}
+        self.load_config, self.local_expert_ids = load_config, None
+        self.counter_before_loading_weights = 0.0
+
+    def get_all_weights(self, model_config, model):
+        primary = types.SimpleNamespace(
+            model_or_path=model_config.model, revision=model_config.revision, prefix="", subfolder=None,
+            allow_patterns_overrides=getattr(model, "allow_patterns_overrides", None))
+        for source in (primary, *getattr(model, "secondary_weights", ())):
+            yield from self._get_weights_iterator(source)
+
+    def load_weights(self, model, model_config):
+        loaded = model.load_weights(self.get_all_weights(model_config, model))
+        missing = set(model.parameters) - loaded
+        if missing:
+            raise ValueError(f"not initialized from checkpoint: {missing}")
+
+
+@unittest.skipUnless(TORCH, "there is no PyTorch here")
+class VLLMWeights(unittest.TestCase):
+    """The weights that the loader of vLLM passes on."""
+
+    @staticmethod
+    def save(path, tensors, file="model.safetensors"):
+        safetensors.numpy.save_file({name: np.full(shape, value, np.float32) for name, (shape, value) in tensors.items()},
+                                    f"{path}/{file}")
+
+    def found(self, revision, **options):
+        import weightstore.vllm
+
+        return {name: tensor.clone() for name, tensor in weightstore.vllm.weights(revision, **options)}
+
+    def test_a_rank_gets_its_own_experts_and_the_scales_of_all(self):
+        def name(expert, kind):
+            return f"layers.0.mlp.experts.{expert}.up_proj.{kind}"
+
+        tensors = {name(expert, kind): ((64, 64), expert) for expert in range(4) for kind in ("weight", "weight_scale")}
+        tensors["norm.weight"] = ((64,), 9)
+        imported("vllm/scales", lambda path: self.save(path, tensors))
+        with weightstore.open(STORE).revision("vllm/scales") as revision:
+            scales = {name(expert, "weight_scale") for expert in range(4)} | {"norm.weight"}
+            for options, own in (({"experts": range(1, 3)}, (1, 2)), ({"expert_numbers": {0, 3}}, (0, 3))):
+                found = self.found(revision, **options)
+                self.assertEqual(set(found), scales | {name(expert, "weight") for expert in own})
+                for expert in own:
+                    self.assertEqual(float(found[name(expert, "weight")][0, 0]), expert)
+            self.assertEqual(set(self.found(revision, is_unused=lambda one: ".experts." in one)), {"norm.weight"})
+
+    def test_only_the_chosen_files_are_read(self):
+        import weightstore.vllm
+
+        def write(path):
+            self.save(path, {"layers.0.w": ((512, 1024), 1), "norm.w": ((8,), 1)})
+            self.save(path, {"layers.0.w": ((512, 1024), 2), "layers.1.w": ((512, 1024), 3)}, "consolidated.safetensors")
+            self.save(path, {"norm.w": ((8,), 4)}, "other.safetensors")
+
+        imported("vllm/files", write)
+        with weightstore.open(STORE) as store:
+            revision = store.revision("vllm/files")
+            found = self.found(revision)
+            self.assertEqual({name: float(tensor.reshape(-1)[0]) for name, tensor in found.items()}, {"layers.0.w": 1, "norm.w": 1})
+            self.assertLess(store.statistics("ram").loaded, 3 << 20)
+            chosen = weightstore.vllm.chosen_files(revision, patterns=["none*", "consolidated*.safetensors"])
+            self.assertEqual(float(self.found(revision, files=chosen)["layers.1.w"][0, 0]), 3)
+            with self.assertRaisesRegex(weightstore.SafetensorError, "norm.w is in"):
+                self.found(revision, files=["model.safetensors", "other.safetensors"])
+            with self.assertRaises(weightstore.NotFoundError):
+                weightstore.vllm.chosen_files(revision, patterns=["*.bin"])
+
+    def test_a_directory_of_the_hub_s_cache_stands_for_its_model(self):
+        import weightstore.vllm
+
+        with weightstore.open(STORE) as store:
+            name = "/cache/hub/models--test--model/snapshots/0123456789abcdef0123456789abcdef01234567"
+            self.assertEqual(weightstore.vllm.find_revision(store, name).name, "test/model@v1")
+            self.assertEqual(weightstore.vllm.find_revision(store, name, "main").name, "test/model@v1")
+            with self.assertRaises(weightstore.NotFoundError):
+                weightstore.vllm.find_revision(store, "/cache/hub/models--no--model/snapshots/01")
+
+    def test_secondary_weights_and_the_check_of_missing_ones_are_those_of_vllm(self):
+        import weightstore.vllm
+
+        loaders, package = {}, "vllm.model_executor.model_loader"
+        modules = {name: types.ModuleType(name) for name in ("vllm", "vllm.model_executor", package, package + ".default_loader")}
+        modules[package].register_model_loader = lambda name: lambda loader: loaders.setdefault(name, loader)
+        modules[package + ".default_loader"].DefaultModelLoader = DefaultModelLoader
+        with unittest.mock.patch.dict(sys.modules, modules):
+            weightstore.vllm.register()
+
+        class Model:
+            parameters = ["norm.weight", "second.a"]
+            secondary_weights = [types.SimpleNamespace(
+                model_or_path="vllm/second", revision=None, prefix="second.", subfolder=None, allow_patterns_overrides=None)]
+
+            def modules(self):
+                return []
+
+            def load_weights(self, found):
+                return {name for name, _ in found}
+
+        imported("vllm/first", lambda path: self.save(path, {"norm.weight": ((8,), 1)}))
+        imported("vllm/second", lambda path: self.save(path, {"a": ((8,), 2)}))
+        config = types.SimpleNamespace(model_loader_extra_config={"store": STORE, "enable_weights_track": True})
+        loader = loaders["weightstore"](config)
+        model_config = types.SimpleNamespace(model="vllm/first", revision="main")
+        loader.download_model(model_config)
+        loader.load_weights(Model(), model_config)
+        Model.parameters.append("absent")
+        with self.assertRaisesRegex(ValueError, "absent"):
+            loader.load_weights(Model(), model_config)
+        with self.assertRaisesRegex(ValueError, "unknown: nonsense"):
+            loaders["weightstore"](types.SimpleNamespace(model_loader_extra_config={"nonsense": 1}))
+
+
 @unittest.skipUnless(TORCH and importlib.util.find_spec("transformers"), "there is no transformers here")
 class Transformers(unittest.TestCase):
     def test_a_model_computes_the_same_with_the_store_s_tensors_as_its_parameters(self):
@@ -1105,7 +1225,7 @@ class VLLM(unittest.TestCase):
         from vllm.model_executor.model_loader.base_loader import BaseModelLoader
 
         class Config:
-            model, revision = "test/model", "main"
+            model, revision, quantization, is_moe, multimodal_config = "test/model", "main", None, False, None
 
         class Model:
             def modules(self):
@@ -1119,7 +1239,9 @@ class VLLM(unittest.TestCase):
         self.assertIsInstance(loader, BaseModelLoader)
         loader.download_model(Config)
         model = Model()
-        loader.load_weights(model, Config)
+        # It reads the configuration of the engine, which is not running.
+        with unittest.mock.patch.object(loader, "_init_ep_weight_filter", lambda _: None):
+            loader.load_weights(model, Config)
         self.assertEqual(set(model.seen), set(some_tensors()))
         for name, array in some_tensors().items():
             self.assertTrue(torch.equal(model.seen[name], torch.from_numpy(array)), name)
