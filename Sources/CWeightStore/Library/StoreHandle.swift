@@ -11,7 +11,7 @@ final class StoreHandle: HandleValue {
     private let infoTable = OnDemand<CTable<weightstore_store_info>>()
 
     init(_ path: String?) throws {
-        let logger = Logger(label: "weightstore", factory: { _ in InterfaceLogHandler() })
+        let logger = Logger(label: "weightstore", factory: { (_: String) in InterfaceLogHandler() })
         store = try Store(at: path ?? Store.defaultPath, logger: logger)
         Origins.register(in: store)
     }

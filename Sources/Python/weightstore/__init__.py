@@ -20,24 +20,33 @@ The package needs libweightstore (Sources/CWeightStore/install). NumPy and PyTor
 """
 
 from ._errors import (
+    BadAnswerError,
     BadStoreError,
     BusyError,
     CancelledError,
     DamagedError,
     DeviceError,
+    DiskFullError,
     ForkedError,
+    InvalidArgumentError,
+    NotAllowedError,
     NotFoundError,
     SafetensorError,
     TierFullError,
     TimedOutError,
+    UnreachableError,
     WeightStoreError,
 )
 from ._safetensors import TensorSlice, load_file, safe_open
 from ._store import FileInfo, LayerInfo, Lease, LeasedTensor, Revision, Store, TensorInfo, TierStatistics, open, set_log
 from ._waiting import Limit
 
+#: The version of the package, as in pyproject.toml.
+__version__ = "1"
+
 __all__ = [
-    "BadStoreError", "BusyError", "CancelledError", "DamagedError", "DeviceError", "FileInfo", "ForkedError", "LayerInfo",
-    "Lease", "LeasedTensor", "Limit", "NotFoundError", "Revision", "SafetensorError", "Store", "TensorInfo", "TensorSlice",
-    "TierFullError", "TierStatistics", "TimedOutError", "WeightStoreError", "load_file", "open", "safe_open", "set_log",
+    "BadAnswerError", "BadStoreError", "BusyError", "CancelledError", "DamagedError", "DeviceError", "DiskFullError",
+    "FileInfo", "ForkedError", "InvalidArgumentError", "LayerInfo", "Lease", "LeasedTensor", "Limit", "NotAllowedError",
+    "NotFoundError", "Revision", "SafetensorError", "Store", "TensorInfo", "TensorSlice", "TierFullError",
+    "TierStatistics", "TimedOutError", "UnreachableError", "WeightStoreError", "load_file", "open", "safe_open", "set_log",
 ]

@@ -58,7 +58,8 @@ class _Source:
         if self._process != os.getpid():
             return {name: self.tensor(info, target) for name, info in self.tensors.items()}
         tensors: dict[str, Any] = {}
-        for file in self.files:
+        filled = {info.file for info in self.tensors.values()}
+        for file in (file for file in self.files if file in filled):
             with self.revision.lease(file=file, tier=target.tier) as lease:
                 tensors.update((tensor.info.name, target.convert(tensor)) for tensor in lease)
         return tensors
@@ -79,6 +80,10 @@ def _files_of_model(revision: Revision, subfolder: str | None = None) -> list[st
     """The files that make up the model, or a component of it."""
     found = revision.selected_files(subfolder)
     if not found:
+        # A file may have no tensors, as a GGUF file with a vocabulary.
+        folder = (subfolder or "").strip("/")
+        if any(file.format != "other" and file.path.rpartition("/")[0] == folder for file in revision.files()):
+            return []
         raise NotFoundError(f"{revision.name}: no file{f' in {subfolder}' if subfolder else ''} has tensors.", 4)
     return found
 

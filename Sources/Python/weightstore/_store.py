@@ -150,6 +150,8 @@ class Store(_Handle):
         ``host``, and nine tenths of a GPU's.
         """
         options = c.TierOptions()
+        if not 0 <= budget < 1 << 64:
+            raise ValueError(f"budget {budget}: must be 0 or more bytes, and fit into 64 bits")
         options.budget, options.policy, options.lock_pages = budget, optional(policy), lock_pages
         library().open_tier(self, tier.encode(), byref(options))
 

@@ -4,6 +4,7 @@ Run by PythonTests.swift: with the package on PYTHONPATH, WEIGHTSTORE_LIBRARY, a
 PyTorch are skipped without it.
 """
 
+import ctypes
 import gc
 import http.server
 import importlib.util
@@ -772,6 +773,50 @@ class Store(unittest.TestCase):
                     stdout=subprocess.DEVNULL)
                 loaded = weightstore.load_file("x/y", framework="np", store=store)
                 self.assertEqual(loaded["a"].tolist(), [value] * 3)
+
+    def test_numbers_and_names_that_do_not_fit_are_refused(self):
+        with weightstore.open(STORE) as store, store.revision("test/model") as revision:
+            for call in (
+                    lambda: revision.lease_layer(1 << 70), lambda: revision.lease_layer(-(1 << 70)),
+                    lambda: revision.prefetch(0, 1 << 64), lambda: revision.read("config.json", 1 << 64, 1),
+                    lambda: store.revision("test/model\0x"), lambda: revision.lease_tensor("scalar\0"),
+                    lambda: revision.lease(tier="ram\0"), lambda: store.open_tier("host", budget=1 << 64),
+                    lambda: revision.lease_experts(0, range(-2, 1))):
+                with self.assertRaises((ValueError, ctypes.ArgumentError)):
+                    call()
+
+    def test_a_file_without_tensors_is_an_empty_model(self):
+        import gguf
+
+        def write(path):
+            writer = gguf.GGUFWriter(path + "/vocabulary.gguf", "llama")
+            writer.add_uint32("llama.context_length", 7)
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_tensors_to_file()
+            writer.close()
+
+        imported("test/vocabulary", write, "--any")
+        self.assertEqual(weightstore.load_file("test/vocabulary", framework="np", store=STORE), {})
+        self.assertEqual(
+            weightstore.load_file("test/vocabulary", framework="np", file="vocabulary.gguf", store=STORE), {})
+
+    def test_the_package_has_a_version_and_its_errors_have_its_name(self):
+        project = os.path.join(os.path.dirname(weightstore.__file__), "..", "pyproject.toml")
+        if os.path.exists(project):
+            with open(project) as text:
+                self.assertIn(f'version = "{weightstore.__version__}"', text.read())
+        self.assertEqual(weightstore.NotFoundError.__module__, "weightstore")
+
+    def test_a_wrong_library_is_named(self):
+        with open("/proc/self/maps") as maps:
+            other = next(line.split()[-1] for line in maps if "/libc.so" in line)
+        for path in ("/nowhere/libweightstore.so", other):
+            done = subprocess.run(
+                [sys.executable, "-c", "import weightstore; weightstore.open('/')"], capture_output=True, text=True,
+                env={**os.environ, "WEIGHTSTORE_LIBRARY": path})
+            self.assertIn("ImportError", done.stderr)
+            self.assertIn(path, done.stderr)
 
     def test_the_library_of_another_interface_is_refused(self):
         done = subprocess.run(
