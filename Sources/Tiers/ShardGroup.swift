@@ -1,4 +1,5 @@
 import Storage
+import Support
 
 /// Shards of one tier that are leased together, such as those of a layer.
 package final class ShardGroup: Sendable {
@@ -70,9 +71,15 @@ package final class ShardGroup: Sendable {
     }
 
     /// As `lease`, but blocks the calling thread.
-    package func leaseBlocking() throws -> Lease {
+    ///
+    /// - Parameter work: cancelling it ends the wait with `CancellationError`. What is resident is leased all the same.
+    package func leaseBlocking(_ work: Work? = nil) throws -> Lease {
         if let lease = leaseIfReady() { return lease }
-        return try PendingLease(self).wait()
+        try work?.check()
+        let pending = PendingLease(self)
+        let handler = work?.onCancel { pending.cancel() }
+        defer { withExtendedLifetime(handler) {} }
+        return try pending.wait()
     }
 
     /// Releases one lease on each shard.

@@ -8,6 +8,13 @@ import Testing
 struct InterfaceTests {
     let directory = try! TemporaryDirectory()
 
+    /// A model in which two tensors have the same bytes.
+    private let model: TestModel = {
+        var model = TestModel(layers: 2)
+        model.copies["model.layers.1.self_attn.q_proj.weight"] = "model.layers.0.self_attn.q_proj.weight"
+        return model
+    }()
+
     private func store(_ model: TestModel) throws -> String {
         try model.write(to: directory("model"))
         let tool = Tool(store: directory("store"))
@@ -44,7 +51,6 @@ struct InterfaceTests {
 
     @Test("a C program sees every tensor's bytes, gets a status for each wrong call, and leaves no handle")
     func wholeInterface() throws {
-        let model = TestModel(layers: 2)
         let program = try CProgram("interface")
         let result = try ChildProcess.run([program.path, try store(model), "test/model"])
         #expect(result.status == 0, "\(result.errors)")
@@ -55,14 +61,13 @@ struct InterfaceTests {
     func gpu() throws {
         let program = try CProgram("interface")
         let result = try ChildProcess.run(
-            [program.path, try store(TestModel(layers: 2)), "test/model", "gpu"],
+            [program.path, try store(model), "test/model", "gpu"],
             environment: ["WEIGHTSTORE_CUDA_LIBRARY": CProgram.build + "/libcuda-double.so"])
         #expect(result.status == 0, "\(result.errors)")
     }
 
     @Test("valgrind finds no leak and no access to memory that is not the program's")
     func valgrind() throws {
-        let model = TestModel(layers: 2)
         let program = try CProgram("interface", withoutDebugInformation: true)
         let result = try ChildProcess.run([
             "valgrind", "--leak-check=full", "--errors-for-leak-kinds=definite", "--error-exitcode=9",

@@ -11,6 +11,8 @@ package struct TestModel: Sendable {
     /// The seed of each tensor's bytes; others have `seed`.
     package var seeds: [String: UInt64] = [:]
     package var seed: UInt64
+    /// Tensors that have the bytes of another tensor, by name.
+    package var copies: [String: String] = [:]
     package var others: [String: String] = [
         "config.json": "{\"model_type\": \"test\"}\n", "tokenizer/vocab.txt": "a\nb\nc\n",
     ]
@@ -39,7 +41,8 @@ package struct TestModel: Sendable {
     }
 
     package func bytes(of tensor: TensorInfo) -> [UInt8] {
-        var state = tensor.name.utf8.reduce(seeds[tensor.name] ?? seed) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01B3 }
+        let name = copies[tensor.name] ?? tensor.name
+        var state = name.utf8.reduce(seeds[name] ?? seed) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01B3 }
         // A debug build takes ten times as long to append to an array.
         let words = tensor.bytes / 8 + 1
         return [UInt8](unsafeUninitializedCapacity: words * 8) { bytes, count in

@@ -108,15 +108,17 @@ import Testing
             }
         }
         #expect(failures.withLock { $0 } == [])
-        let lines = heard.lines.withLock { $0 }
-        #expect((1...8).contains(lines.count) && lines.allSatisfy { $0.contains("older version") })
+        // On a busy machine, an open that waits for longer than two seconds also reports the holder of the lock.
+        func reports() -> Int { heard.lines.withLock { $0.count { $0.contains("older version") } } }
+        let count = reports()
+        #expect((1...8).contains(count))
         let store = try Store(at: path, logger: logger)
-        #expect(heard.lines.withLock { $0.count } == lines.count)
+        #expect(reports() == count)
         let applied = try store.catalog.read { db in
             try String.fetchAll(db, sql: "SELECT identifier FROM grdb_migrations")
         }
         #expect(applied == Migrations.all.map(\.name))
         #expect(try Store(at: directory("new"), create: true, logger: logger).stats().models == 0)
-        #expect(heard.lines.withLock { $0.count } == lines.count, "a new store is not of an older version")
+        #expect(reports() == count, "a new store is not of an older version")
     }
 }

@@ -20,11 +20,13 @@
  * Handles are opaque and never reused: a released handle is refused with WEIGHTSTORE_INVALID_HANDLE. Release each
  * handle once, in any order: a lease keeps its revision and its store. Releasing NULL does nothing.
  *
- * Threads. Every function can be called from any thread at any time. Calls block while bytes are read or fetched.
+ * Threads. Every function can be called from any thread at any time. Calls block while bytes are read or fetched; a
+ * weightstore_work limits their time, and another thread can cancel it.
  *
  * Fork. A process that was forked after its parent opened a store must not call the library (WEIGHTSTORE_FORKED),
  * because an SQLite connection does not survive a fork. It can still read the memory of the parent's leases in the
- * tier "ram". Fork before the first weightstore_open, or start a new program.
+ * tier "ram", and the files of shards (shard_offset of weightstore_tensor) while the parent holds the revision. Fork
+ * before the first weightstore_open, or start a new program.
  *
  * Structures begin with struct_size, which the caller sets to sizeof: a later version of the library may have more
  * fields, and fills in only those that fit.
@@ -49,6 +51,7 @@ extern "C" {
 typedef struct weightstore_store weightstore_store;
 typedef struct weightstore_revision weightstore_revision;
 typedef struct weightstore_lease weightstore_lease;
+typedef struct weightstore_work weightstore_work;
 
 typedef enum weightstore_status {
     WEIGHTSTORE_OK = 0,
@@ -83,7 +86,11 @@ typedef enum weightstore_status {
     /* A system call failed. */
     WEIGHTSTORE_SYSTEM = 15,
     /* Anything else. */
-    WEIGHTSTORE_FAILED = 16
+    WEIGHTSTORE_FAILED = 16,
+    /* The work of the thread was cancelled: weightstore_work_cancel. */
+    WEIGHTSTORE_CANCELLED = 17,
+    /* The time of the thread's work is over: weightstore_work_new. */
+    WEIGHTSTORE_TIMED_OUT = 18
 } weightstore_status;
 
 /* ---- The library ---------------------------------------------------------------------------------------------- */
@@ -101,6 +108,42 @@ const char *weightstore_last_message(void);
 /* The number of handles that were not released, for leak tests. */
 weightstore_status weightstore_open_handles(size_t *count);
 
+typedef void (*weightstore_log_function)(int32_t level, const char *message, void *context);
+
+/* Passes the lines that the library logs to a function, instead of the standard error: warnings, such as those of a
+ * fetch that is tried again. `level` is 0 (debug), 1 (information), 2 (warning) or 3 (error). The function runs on one
+ * thread of the library, in the order of the lines; `message` is valid during the call. NULL means the standard error.
+ * When weightstore_set_log returns, the previous function is not running, and is not called again: do not call it from
+ * the function itself. */
+weightstore_status weightstore_set_log(weightstore_log_function function, void *context);
+
+/* ---- Work ------------------------------------------------------------------------------------------------------ */
+
+/* A work limits the calls of threads, and ends them from another thread:
+ *
+ *     weightstore_work_new(NULL, 30000, &work);               // 30 seconds from now
+ *     weightstore_work_use(work);                             // for the calls of this thread
+ *     weightstore_lease_layer(revision, NULL, 12, "ram", &lease);   // WEIGHTSTORE_TIMED_OUT, if it takes longer
+ *     weightstore_work_use(NULL);
+ *     weightstore_work_release(work);
+ *
+ * It counts for leases and weightstore_read_file. A lease on what is resident succeeds even if the work has ended. Bytes
+ * that were fetched until then stay, and the next call reuses them. */
+
+/* Creates a work that ends after some milliseconds; negative for no limit. It also ends with `parent`, which can be
+ * NULL. */
+weightstore_status weightstore_work_new(weightstore_work *parent, int64_t milliseconds, weightstore_work **work);
+
+/* Sets the work of the calling thread; NULL for none. Several threads can use one work. The thread keeps it, so that
+ * the handle can be released. */
+weightstore_status weightstore_work_use(weightstore_work *work);
+
+/* Ends the calls that use the work with WEIGHTSTORE_CANCELLED, and later ones at once. */
+weightstore_status weightstore_work_cancel(weightstore_work *work);
+
+/* Releases the handle. */
+weightstore_status weightstore_work_release(weightstore_work *work);
+
 /* ---- Stores ---------------------------------------------------------------------------------------------------- */
 
 /* Opens the store in a directory. NULL means the default of the command-line tool: $WEIGHTSTORE_HOME, or
@@ -110,6 +153,15 @@ weightstore_status weightstore_open(const char *path, weightstore_store **store)
 /* Releases the handle, and ends the eviction that runs in the background. The store itself closes with the last of its
  * revisions and leases. */
 weightstore_status weightstore_close(weightstore_store *store);
+
+typedef struct weightstore_store_info {
+    size_t struct_size;
+    /* The absolute path of the directory: another process opens the same store with it. */
+    const char *path;
+} weightstore_store_info;
+
+/* The properties of a store. */
+weightstore_status weightstore_store_describe(weightstore_store *store, weightstore_store_info *info);
 
 typedef struct weightstore_tier_options {
     size_t struct_size;
@@ -200,6 +252,8 @@ typedef struct weightstore_tensor {
     const void *data;
     /* DLPack's device type (1: this process's memory; 2: CUDA; 0: not in a tier) and the number of the device. */
     int32_t device_type, device_id;
+    /* The offset of the bytes in the shard, which is the file blobs/<first two digits>/<shard> of the store. */
+    uint64_t shard_offset;
 } weightstore_tensor;
 
 /* A tensor of the revision, by its index from 0 to info.tensors - 1, in order of file and name. Loads nothing. */
@@ -322,7 +376,8 @@ enum {
     /* As one dimension of bytes, for element types that the consumer does not know. */
     WEIGHTSTORE_DLPACK_BYTES = 1,
     /* As writable memory: a page is shared with all processes until it is written, and then private (copy on write).
-     * The store does not change. Only for "ram". Tensors of one lease in the same shard share these pages. */
+     * The store does not change. Only for "ram". Each tensor of a lease has bytes of its own: tensors with equal bytes,
+     * which are one memory for readers, are separate here. Two exports of one tensor of a lease share their pages. */
     WEIGHTSTORE_DLPACK_PRIVATE = 2
 };
 
@@ -332,6 +387,12 @@ weightstore_status weightstore_dlpack(
     weightstore_lease *lease, size_t index, uint32_t flags, struct DLManagedTensor **tensor);
 weightstore_status weightstore_dlpack_versioned(
     weightstore_lease *lease, size_t index, uint32_t flags, struct DLManagedTensorVersioned **tensor);
+
+/* A destructor for PyCapsule_New (CPython's PyCapsule_Destructor): deletes the tensor of a capsule named "dltensor" or
+ * "dltensor_versioned", unless a consumer has taken it over and renamed the capsule. It runs no Python code, and depends
+ * on no reference count. The library is not linked with Python: it finds PyCapsule_IsValid and PyCapsule_GetPointer
+ * among the symbols of the process. */
+void weightstore_dlpack_capsule_end(void *capsule);
 
 #ifdef __cplusplus
 }

@@ -29,5 +29,6 @@ extension weightstore_tensor {
         strides = UnsafePointer(layout.strides.flatMap { memory.array($0) })
         bytes = UInt64(clamping: entry.bytes)
         shard = memory.string(entry.shard?.hex)
+        shard_offset = entry.shard == nil ? 0 : UInt64(clamping: entry.shardOffset)
     }
 }

@@ -6,6 +6,10 @@ enum CallError: Error {
     case forked(Int32)
     /// An element type that DLPack does not know.
     case unsupported(dtype: String)
+    /// The work of the thread was cancelled.
+    case cancelled
+    /// The time of the thread's work is over.
+    case timedOut
 }
 
 extension CallError: CustomStringConvertible {
@@ -18,6 +22,8 @@ extension CallError: CustomStringConvertible {
                 + "the start method \"spawn\"), or fork before the first store is opened."
         case .unsupported(let dtype):
             "\(dtype): DLPack has no such element type. Export the tensor as bytes (WEIGHTSTORE_DLPACK_BYTES)."
+        case .cancelled: "Cancelled. Bytes that were fetched stay, and the next call reuses them."
+        case .timedOut: "The time for the call is over. Bytes that were fetched stay, and the next call reuses them."
         }
     }
 }

@@ -27,7 +27,7 @@ final class DLPackExport {
             throw CallError.unsupported(dtype: leased.entry.dtype)
         }
         let format = try handle.revision.formats()[ByteText(leased.entry.file)]
-        mapping = isReadOnly ? nil : try handle.privateMapping(of: leased)
+        mapping = isReadOnly ? nil : try handle.privateMapping(ofTensor: index)
         lease = handle.lease.share(leased)
         let shape = asBytes ? [leased.entry.bytes] : TensorLayout(leased.entry, format: format).shape
         // Consumers rely on the shape: with more elements they would read behind the tensor.

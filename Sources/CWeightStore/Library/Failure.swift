@@ -44,7 +44,7 @@ func call(_ body: () throws -> Void) -> weightstore_status {
         try body()
         return WEIGHTSTORE_OK
     } catch {
-        return Failure.keep(error)
+        return Failure.keep(CurrentWork.reason(for: error))
     }
 }
 
@@ -58,6 +58,8 @@ extension weightstore_status {
                 case .handle: WEIGHTSTORE_INVALID_HANDLE
                 case .forked: WEIGHTSTORE_FORKED
                 case .unsupported: WEIGHTSTORE_UNSUPPORTED
+                case .cancelled: WEIGHTSTORE_CANCELLED
+                case .timedOut: WEIGHTSTORE_TIMED_OUT
                 }
             default: weightstore_status(StoreError(error))
             }
@@ -90,8 +92,9 @@ extension weightstore_status {
                 default: WEIGHTSTORE_UNREACHABLE
                 }
             case .sourceChanged, .blobDiffers, .incomplete, .moveInterrupted, .moveIntoAnother, .support, .format,
-                .policy, .storage(.catalogFailed), .storage(.readOnly), .cancelled, .other:
+                .policy, .storage(.catalogFailed), .storage(.readOnly), .other:
                 WEIGHTSTORE_FAILED
+            case .cancelled: WEIGHTSTORE_CANCELLED
             }
     }
 }

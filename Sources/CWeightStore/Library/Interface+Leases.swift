@@ -1,4 +1,5 @@
 import CWeightStoreHeader
+import Support
 import WeightStore
 
 // weightstore.h documents the functions.
@@ -6,13 +7,14 @@ import WeightStore
 /// Creates a handle of a lease.
 private func lease(
     _ revision: OpaquePointer?, _ tierName: UnsafePointer<CChar>?, _ lease: UnsafeMutablePointer<OpaquePointer?>?,
-    _ body: (Revision, Tier) throws -> Lease
+    _ body: (Revision, Tier, Work?) throws -> Lease
 ) -> weightstore_status {
     call {
         let revision = try Handles.all.find(revision, RevisionHandle.self)
         let tier = try tier(tierName)
         let target = try target(lease, "lease")
-        target.pointee = Handles.all.add(LeaseHandle(try body(revision.revision, tier), of: revision))
+        target.pointee = Handles.all.add(
+            LeaseHandle(try body(revision.revision, tier, CurrentWork.handle?.work), of: revision))
     }
 }
 
@@ -21,8 +23,8 @@ public func weightstore_lease_layer(
     _ revision: OpaquePointer?, _ stack: UnsafePointer<CChar>?, _ layer: Int64, _ tier: UnsafePointer<CChar>?,
     _ result: UnsafeMutablePointer<OpaquePointer?>?
 ) -> weightstore_status {
-    lease(revision, tier, result) { revision, tier in
-        try revision.leaseBlocking(layer: Int(layer), of: try optionalText(stack, "stack"), in: tier)
+    lease(revision, tier, result) { revision, tier, work in
+        try revision.leaseBlocking(layer: Int(layer), of: try optionalText(stack, "stack"), in: tier, work: work)
     }
 }
 
@@ -39,8 +41,9 @@ public func weightstore_lease_experts(
     _ revision: OpaquePointer?, _ layer: Int64, _ first: Int64, _ last: Int64, _ tier: UnsafePointer<CChar>?,
     _ result: UnsafeMutablePointer<OpaquePointer?>?
 ) -> weightstore_status {
-    lease(revision, tier, result) { revision, tier in
-        try revision.leaseBlocking(experts: try range("experts", first, last), ofLayer: Int(layer), in: tier)
+    lease(revision, tier, result) { revision, tier, work in
+        try revision.leaseBlocking(
+            experts: try range("experts", first, last), ofLayer: Int(layer), in: tier, work: work)
     }
 }
 
@@ -49,9 +52,9 @@ public func weightstore_lease_layer_with_experts(
     _ revision: OpaquePointer?, _ layer: Int64, _ first: Int64, _ last: Int64, _ tier: UnsafePointer<CChar>?,
     _ result: UnsafeMutablePointer<OpaquePointer?>?
 ) -> weightstore_status {
-    lease(revision, tier, result) { revision, tier in
+    lease(revision, tier, result) { revision, tier, work in
         try revision.leaseBlocking(
-            layers: Int(layer)...Int(layer), withExperts: try range("experts", first, last), in: tier)
+            layers: Int(layer)...Int(layer), withExperts: try range("experts", first, last), in: tier, work: work)
     }
 }
 
@@ -59,7 +62,7 @@ public func weightstore_lease_layer_with_experts(
 public func weightstore_lease_rest(
     _ revision: OpaquePointer?, _ tier: UnsafePointer<CChar>?, _ result: UnsafeMutablePointer<OpaquePointer?>?
 ) -> weightstore_status {
-    lease(revision, tier, result) { try $0.leaseRestBlocking(in: $1) }
+    lease(revision, tier, result) { try $0.leaseRestBlocking(in: $1, work: $2) }
 }
 
 @c @implementation
@@ -67,12 +70,12 @@ public func weightstore_lease_tensor(
     _ revision: OpaquePointer?, _ file: UnsafePointer<CChar>?, _ name: UnsafePointer<CChar>?,
     _ tier: UnsafePointer<CChar>?, _ result: UnsafeMutablePointer<OpaquePointer?>?
 ) -> weightstore_status {
-    lease(revision, tier, result) { revision, tier in
+    lease(revision, tier, result) { revision, tier, work in
         let name = try text(name, "name")
         guard let file = try optionalText(file, "file") else {
-            return try revision.leaseBlocking(tensor: name, in: tier)
+            return try revision.leaseBlocking(tensor: name, in: tier, work: work)
         }
-        return try revision.leaseBlocking(tensor: name, ofFile: file, in: tier)
+        return try revision.leaseBlocking(tensor: name, ofFile: file, in: tier, work: work)
     }
 }
 
@@ -81,9 +84,9 @@ public func weightstore_lease_file(
     _ revision: OpaquePointer?, _ file: UnsafePointer<CChar>?, _ tier: UnsafePointer<CChar>?,
     _ result: UnsafeMutablePointer<OpaquePointer?>?
 ) -> weightstore_status {
-    lease(revision, tier, result) { revision, tier in
-        guard let file = try optionalText(file, "file") else { return try revision.leaseBlocking(in: tier) }
-        return try revision.leaseBlocking(file: file, in: tier)
+    lease(revision, tier, result) { revision, tier, work in
+        guard let file = try optionalText(file, "file") else { return try revision.leaseBlocking(in: tier, work: work) }
+        return try revision.leaseBlocking(file: file, in: tier, work: work)
     }
 }
 

@@ -45,6 +45,17 @@ public func weightstore_close(_ store: OpaquePointer?) -> weightstore_status {
 }
 
 @c @implementation
+public func weightstore_store_describe(
+    _ store: OpaquePointer?, _ info: UnsafeMutablePointer<weightstore_store_info>?
+) -> weightstore_status {
+    call {
+        let store = try Handles.all.find(store, StoreHandle.self)
+        let target: SizedTarget = try target(info, "description")
+        target.fill(store.info())
+    }
+}
+
+@c @implementation
 public func weightstore_open_tier(
     _ store: OpaquePointer?, _ name: UnsafePointer<CChar>?, _ options: UnsafePointer<weightstore_tier_options>?
 ) -> weightstore_status {
@@ -94,6 +105,10 @@ public func weightstore_statistics(
                 misses: UInt64(gauge.misses), loaded: UInt64(gauge.loaded), evictions: UInt64(gauge.evictions),
                 failures: UInt64(gauge.failures)))
     }
+}
+
+extension weightstore_store_info: VersionedStruct {
+    static let firstSize = 16
 }
 
 extension weightstore_tier_options {

@@ -10,7 +10,14 @@ final class LeaseHandle: HandleValue {
     let lease: Lease
     let revision: RevisionHandle
     private let table = OnDemand<CTable<weightstore_tensor>>()
-    private let privates = Mutex<[ContentDigest: PrivateMapping]>([:])
+    private let privates = Mutex<[PrivatePages: PrivateMapping]>([:])
+    /// For each tensor, which of its shard's writable mappings is its own.
+    private let mappingNumbers = OnDemand<[Int]>()
+
+    private struct PrivatePages: Hashable {
+        let shard: ContentDigest
+        let number: Int
+    }
 
     init(_ lease: Lease, of revision: RevisionHandle) {
         self.lease = lease
@@ -41,14 +48,45 @@ final class LeaseHandle: HandleValue {
         return index
     }
 
-    /// A writable mapping of a tensor's shard; one for all tensors of the lease in the shard.
-    func privateMapping(of tensor: LeasedTensor) throws -> PrivateMapping? {
+    /// A writable mapping of a tensor's shard. Tensors that lie side by side in a shard share it. Tensors with the same
+    /// bytes do not, so that a write to one never changes another.
+    func privateMapping(ofTensor index: Int) throws -> PrivateMapping? {
+        let tensor = lease.tensors[index]
         guard let digest = tensor.entry.shard else { return nil }
+        let numbers = mappingNumbers.get { Self.disjointNumbers(lease.tensors.map(\.entry)) }
+        let pages = PrivatePages(shard: digest, number: numbers[index])
         return try privates.withLock { privates in
-            if let known = privates[digest] { return known }
+            if let known = privates[pages] { return known }
             let mapping = try lease.privateMapping(of: tensor)
-            privates[digest] = mapping
+            privates[pages] = mapping
             return mapping
         }
+    }
+
+    /// A number for each tensor: those with one number in one shard do not overlap.
+    private static func disjointNumbers(_ entries: [TensorEntry]) -> [Int] {
+        var byShard: [ContentDigest: [Int]] = [:]
+        for (index, entry) in entries.enumerated() where entry.bytes > 0 {
+            if let shard = entry.shard { byShard[shard, default: []].append(index) }
+        }
+        var numbers = [Int](repeating: 0, count: entries.count)
+        for indices in byShard.values where indices.count > 1 {
+            // A number is free again where its tensor ends, so an end is before a start at the same position.
+            var edges = indices.map { (position: entries[$0].shardOffset, order: 1, index: $0) }
+            edges += indices.map { (position: entries[$0].shardOffset + entries[$0].bytes, order: 0, index: $0) }
+            edges.sort { ($0.position, $0.order, $0.index) < ($1.position, $1.order, $1.index) }
+            var (free, count): ([Int], Int) = ([], 0)
+            for edge in edges {
+                if edge.order == 0 {
+                    free.append(numbers[edge.index])
+                } else if let number = free.popLast() {
+                    numbers[edge.index] = number
+                } else {
+                    numbers[edge.index] = count
+                    count += 1
+                }
+            }
+        }
+        return numbers
     }
 }

@@ -97,7 +97,7 @@ final class RevisionHandle: HandleValue {
         }
         guard let start = Int(exactly: offset), start < file.bytes, !buffer.isEmpty else { return 0 }
         let end = start + min(buffer.count, file.bytes - start)
-        let bytes = try revision.bytes(of: file, in: start..<end)
+        let bytes = try revision.bytes(of: file, in: start..<end, work: CurrentWork.handle?.work)
         return try bytes.read(at: start, into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<(end - start)]))
     }
 }

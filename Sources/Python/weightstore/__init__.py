@@ -12,28 +12,41 @@
         lease["model.layers.12.mlp.up_proj.weight"].numpy()
 
 All tensors are views. NumPy arrays are marked read-only. PyTorch has no read-only tensors: on the CPU a tensor's pages
-are shared until they are written, and then private to the process (copy on write); on a GPU the tensors are in the
-tier's memory and must not be written. A tensor holds a lease as long as it lives, so that its bytes are not evicted.
+are shared until they are written, and then private to the tensor (copy on write), even if other tensors have the same
+bytes; on a GPU the tensors are in the tier's memory and must not be written. A tensor holds a lease as long as it
+lives, so that its bytes are not evicted.
 
 The package needs libweightstore (Sources/CWeightStore/install). NumPy and PyTorch are imported on first use.
 """
 
 from ._errors import (
+    BadAnswerError,
     BadStoreError,
     BusyError,
+    CancelledError,
     DamagedError,
     DeviceError,
+    DiskFullError,
     ForkedError,
+    InvalidArgumentError,
+    NotAllowedError,
     NotFoundError,
     SafetensorError,
     TierFullError,
+    TimedOutError,
+    UnreachableError,
     WeightStoreError,
 )
 from ._safetensors import TensorSlice, load_file, safe_open
-from ._store import FileInfo, LayerInfo, Lease, LeasedTensor, Revision, Store, TensorInfo, TierStatistics, open
+from ._store import FileInfo, LayerInfo, Lease, LeasedTensor, Revision, Store, TensorInfo, TierStatistics, open, set_log
+from ._waiting import Limit
+
+#: The version of the package, as in pyproject.toml.
+__version__ = "1"
 
 __all__ = [
-    "BadStoreError", "BusyError", "DamagedError", "DeviceError", "FileInfo", "ForkedError", "LayerInfo", "Lease", "LeasedTensor",
+    "BadAnswerError", "BadStoreError", "BusyError", "CancelledError", "DamagedError", "DeviceError", "DiskFullError",
+    "FileInfo", "ForkedError", "InvalidArgumentError", "LayerInfo", "Lease", "LeasedTensor", "Limit", "NotAllowedError",
     "NotFoundError", "Revision", "SafetensorError", "Store", "TensorInfo", "TensorSlice", "TierFullError",
-    "TierStatistics", "WeightStoreError", "load_file", "open", "safe_open",
+    "TierStatistics", "TimedOutError", "UnreachableError", "WeightStoreError", "load_file", "open", "safe_open", "set_log",
 ]

@@ -58,10 +58,48 @@ class ForkedError(WeightStoreError):
     """This process was forked after its parent had opened a store."""
 
 
+class InvalidArgumentError(WeightStoreError, ValueError):
+    """A name, a number or an option that is out of range or unknown."""
+
+
+class DiskFullError(WeightStoreError):
+    """The disk or the store's quota is full."""
+
+
+class UnreachableError(WeightStoreError):
+    """The bytes are not in the store, and their origin cannot be reached."""
+
+
+class NotAllowedError(WeightStoreError):
+    """The origin requires a token."""
+
+
+class BadAnswerError(WeightStoreError):
+    """The origin sent unexpected bytes."""
+
+
+class CancelledError(WeightStoreError):
+    """The call was cancelled: :meth:`Limit.cancel`."""
+
+
+class TimedOutError(WeightStoreError, TimeoutError):
+    """The time of a :class:`Limit` was over."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 _BY_STATUS: dict[int, type[WeightStoreError]] = {
-    3: ForkedError, 4: NotFoundError, 5: DamagedError, 6: BadStoreError, 8: TierFullError, 9: BusyError, 10: DeviceError,
+    1: InvalidArgumentError, 3: ForkedError, 4: NotFoundError, 5: DamagedError, 6: BadStoreError, 7: DiskFullError,
+    8: TierFullError, 9: BusyError, 10: DeviceError, 11: UnreachableError, 12: NotAllowedError, 13: BadAnswerError,
+    17: CancelledError, 18: TimedOutError,
 }
 
 
 def error(status: int, message: str) -> WeightStoreError:
     return _BY_STATUS.get(status, WeightStoreError)(message, status)
+
+
+# Users know them by the package.
+for _class in (WeightStoreError, SafetensorError, *_BY_STATUS.values()):
+    _class.__module__ = "weightstore"

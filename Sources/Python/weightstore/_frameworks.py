@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import _library as c
 from ._errors import SafetensorError
 
 if TYPE_CHECKING:
     import numpy
     import torch
 
+    from ._forked import ForkedTensor
     from ._store import LeasedTensor
 
 _NUMPY = {
@@ -44,7 +44,7 @@ def numpy_dtype(name: str) -> numpy.dtype[Any]:
     raise SafetensorError(f"Dtype not understood: {name}")
 
 
-def numpy_array(tensor: LeasedTensor) -> numpy.ndarray[Any, Any]:
+def numpy_array(tensor: LeasedTensor | ForkedTensor) -> numpy.ndarray[Any, Any]:
     import numpy
 
     dtype = numpy_dtype(tensor.info.dtype)
@@ -65,9 +65,8 @@ def torch_dtype(name: str) -> torch.dtype:
     return dtype
 
 
-def torch_tensor(tensor: LeasedTensor) -> torch.Tensor:
+def torch_tensor(tensor: LeasedTensor | ForkedTensor) -> torch.Tensor:
     import torch
-    from torch.utils.dlpack import from_dlpack
 
     dtype = torch_dtype(tensor.info.dtype)
     shape = list(tensor.info.shape)
@@ -80,5 +79,4 @@ def torch_tensor(tensor: LeasedTensor) -> torch.Tensor:
     if tensor.info.bytes == 0:
         return torch.zeros(shape, dtype=dtype, device=f"cuda:{number}" if kind == 2 else "cpu")
     # Always as bytes, because DLPack consumers do not support all types.
-    flags = c.DLPACK_BYTES | (c.DLPACK_PRIVATE if tensor.is_in_ram else 0)
-    return from_dlpack(tensor._capsule(flags)).view(dtype).reshape(shape)
+    return tensor.torch_bytes().view(dtype).reshape(shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import operator
 import os
 import sys
 from ctypes import POINTER, Structure, c_char_p, c_int, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
@@ -37,6 +38,10 @@ class Statistics(_Sized):
     ]
 
 
+class StoreInfo(_Sized):
+    _fields_ = [("struct_size", c_size_t), ("path", c_char_p)]
+
+
 class RevisionInfo(_Sized):
     _fields_ = [
         ("struct_size", c_size_t), ("model", c_char_p), ("name", c_char_p), ("digest", c_char_p), ("version", c_int64),
@@ -49,7 +54,7 @@ class Tensor(_Sized):
         ("struct_size", c_size_t), ("name", c_char_p), ("dtype", c_char_p), ("file", c_char_p), ("stack", c_char_p),
         ("layer", c_int64), ("expert", c_int64), ("rank", c_int64), ("shape", POINTER(c_int64)),
         ("strides", POINTER(c_int64)), ("bytes", c_uint64), ("shard", c_char_p), ("data", c_void_p),
-        ("device_type", c_int32), ("device_id", c_int32),
+        ("device_type", c_int32), ("device_id", c_int32), ("shard_offset", c_uint64),
     ]
 
 
@@ -69,33 +74,69 @@ class LeaseInfo(_Sized):
     _fields_ = [("struct_size", c_size_t), ("tensors", c_size_t), ("bytes", c_uint64)]
 
 
+#: Level, message and context of a line of the log.
+LogFunction = ctypes.CFUNCTYPE(None, c_int32, c_char_p, c_void_p)
+
+class _Int64:
+    """An argument of 64 bits. ctypes itself drops the higher bits of a number without a word."""
+
+    low, high, kind = -(1 << 63), (1 << 63) - 1, c_int64
+
+    @classmethod
+    def from_param(cls, value: Any) -> Any:
+        number = operator.index(value)
+        if not cls.low <= number <= cls.high:
+            raise ValueError(f"{number}: must be at least {cls.low} and at most {cls.high}")
+        return cls.kind(number)
+
+
+class _UInt64(_Int64):
+    low, high, kind = 0, (1 << 64) - 1, c_uint64
+
+
+class _Text:
+    """A string argument, without NUL, which would end it."""
+
+    @classmethod
+    def from_param(cls, value: bytes | None) -> bytes | None:
+        if value is not None and b"\0" in value:
+            raise ValueError(f"{value.decode('utf-8', 'replace')!r}: has a NUL character")
+        return value
+
+
 _FUNCTIONS: dict[str, list[Any]] = {
     "open_handles": [POINTER(c_size_t)],
-    "open": [c_char_p, POINTER(c_void_p)],
+    "open": [_Text, POINTER(c_void_p)],
     "close": [c_void_p],
-    "open_tier": [c_void_p, c_char_p, POINTER(TierOptions)],
-    "statistics": [c_void_p, c_char_p, POINTER(Statistics)],
-    "resolve": [c_void_p, c_char_p, POINTER(c_void_p)],
+    "store_describe": [c_void_p, POINTER(StoreInfo)],
+    "open_tier": [c_void_p, _Text, POINTER(TierOptions)],
+    "statistics": [c_void_p, _Text, POINTER(Statistics)],
+    "resolve": [c_void_p, _Text, POINTER(c_void_p)],
     "revision_release": [c_void_p],
     "revision_describe": [c_void_p, POINTER(RevisionInfo)],
     "tensor_at": [c_void_p, c_size_t, POINTER(Tensor)],
     "layer_at": [c_void_p, c_size_t, POINTER(Layer)],
     "file_at": [c_void_p, c_size_t, POINTER(File)],
     "file_is_selected": [c_void_p, c_size_t, POINTER(c_int32)],
-    "read_file": [c_void_p, c_char_p, c_uint64, c_void_p, c_size_t, POINTER(c_size_t)],
-    "lease_layer": [c_void_p, c_char_p, c_int64, c_char_p, POINTER(c_void_p)],
-    "lease_experts": [c_void_p, c_int64, c_int64, c_int64, c_char_p, POINTER(c_void_p)],
-    "lease_layer_with_experts": [c_void_p, c_int64, c_int64, c_int64, c_char_p, POINTER(c_void_p)],
-    "lease_rest": [c_void_p, c_char_p, POINTER(c_void_p)],
-    "lease_tensor": [c_void_p, c_char_p, c_char_p, c_char_p, POINTER(c_void_p)],
-    "lease_file": [c_void_p, c_char_p, c_char_p, POINTER(c_void_p)],
-    "prefetch_layers": [c_void_p, c_int64, c_int64, c_char_p],
-    "prefetch_layers_with_experts": [c_void_p, c_int64, c_int64, c_int64, c_int64, c_char_p],
+    "read_file": [c_void_p, _Text, _UInt64, c_void_p, c_size_t, POINTER(c_size_t)],
+    "lease_layer": [c_void_p, _Text, _Int64, _Text, POINTER(c_void_p)],
+    "lease_experts": [c_void_p, _Int64, _Int64, _Int64, _Text, POINTER(c_void_p)],
+    "lease_layer_with_experts": [c_void_p, _Int64, _Int64, _Int64, _Text, POINTER(c_void_p)],
+    "lease_rest": [c_void_p, _Text, POINTER(c_void_p)],
+    "lease_tensor": [c_void_p, _Text, _Text, _Text, POINTER(c_void_p)],
+    "lease_file": [c_void_p, _Text, _Text, POINTER(c_void_p)],
+    "prefetch_layers": [c_void_p, _Int64, _Int64, _Text],
+    "prefetch_layers_with_experts": [c_void_p, _Int64, _Int64, _Int64, _Int64, _Text],
     "lease_describe": [c_void_p, POINTER(LeaseInfo)],
     "lease_tensor_at": [c_void_p, c_size_t, POINTER(Tensor)],
-    "lease_find": [c_void_p, c_char_p, c_char_p, POINTER(c_size_t)],
+    "lease_find": [c_void_p, _Text, _Text, POINTER(c_size_t)],
     "lease_share": [c_void_p, c_size_t, POINTER(c_void_p)],
     "lease_release": [c_void_p],
+    "set_log": [LogFunction, c_void_p],
+    "work_new": [c_void_p, _Int64, POINTER(c_void_p)],
+    "work_use": [c_void_p],
+    "work_cancel": [c_void_p],
+    "work_release": [c_void_p],
     "dlpack": [c_void_p, c_size_t, c_uint32, POINTER(c_void_p)],
     "dlpack_versioned": [c_void_p, c_size_t, c_uint32, POINTER(c_void_p)],
 }
@@ -106,6 +147,8 @@ class _Library:
 
     def __init__(self, path: str) -> None:
         library = ctypes.CDLL(path)
+        if not hasattr(library, "weightstore_abi"):
+            raise ImportError(f"{path}: not the library of WeightStore.")
         library.weightstore_abi.restype = c_uint32
         abi = library.weightstore_abi()
         if abi != ABI:
@@ -114,11 +157,18 @@ class _Library:
         library.weightstore_last_message.restype = c_char_p
         self._message = library.weightstore_last_message
         for name, arguments in _FUNCTIONS.items():
-            function = getattr(library, "weightstore_" + name)
+            try:
+                function = getattr(library, "weightstore_" + name)
+            except AttributeError:
+                raise ImportError(
+                    f"{path}: has no function weightstore_{name}: older than this package. Install both from one version."
+                ) from None
             function.argtypes = arguments
             function.restype = c_int
             function.errcheck = self._check
             setattr(self, name, function)
+        #: The address of the destructor of capsules.
+        self.capsule_end = ctypes.cast(library.weightstore_dlpack_capsule_end, c_void_p).value
 
     def _check(self, status: int, function: Any, arguments: Any) -> int:
         if status != 0:
@@ -132,7 +182,10 @@ class _Library:
 def _find() -> _Library:
     named = os.environ.get("WEIGHTSTORE_LIBRARY")
     if named:
-        return _Library(named)
+        try:
+            return _Library(named)
+        except OSError as failure:
+            raise ImportError(f"WEIGHTSTORE_LIBRARY={named}: cannot be loaded: {failure}") from None
     file = f"libweightstore.so.{ABI}"
     places = [os.path.join(sys.prefix, "lib", file), file, "/usr/local/lib/" + file]
     problem: OSError | None = None

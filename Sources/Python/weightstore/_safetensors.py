@@ -5,54 +5,32 @@ from __future__ import annotations
 import json
 import os
 import struct
-import threading
 from typing import TYPE_CHECKING, Any, Callable
 
 from . import _frameworks as frameworks
 from ._errors import NotFoundError, SafetensorError
+from ._forked import ForkedTensor
 from ._store import LeasedTensor, Revision, Store, TensorInfo
-from ._store import open as open_store
+from ._store import _shared_store as _store
 
 if TYPE_CHECKING:
     import torch
 
 _FRAMEWORKS = {"pt": "pt", "torch": "pt", "pytorch": "pt", "np": "np", "numpy": "np"}
 
-_stores: dict[str, Store] = {}
-_lock = threading.Lock()
-
-
-def _forget() -> None:
-    # The stores stay: in a child every call raises ForkedError, which gives the reason.
-    global _lock
-    _lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_forget)
-
-
-def _store(store: Store | str | os.PathLike[str] | None) -> Store:
-    """The store, opened once for each path, so that all callers share its tiers."""
-    if isinstance(store, Store):
-        return store
-    key = "" if store is None else os.path.realpath(os.fspath(store))
-    if store is None:
-        key = "\n".join(os.environ.get(name, "") for name in ("WEIGHTSTORE_HOME", "XDG_DATA_HOME", "HOME"))
-    with _lock:
-        if key not in _stores:
-            _stores[key] = open_store(store)
-        return _stores[key]
-
 
 class _Source:
     """The tensors of one file, or of the files that make up the model."""
 
     def __init__(
-        self, model: str, file: str | None, subfolder: str | None, store: Store | str | os.PathLike[str] | None
+        self, model: str | os.PathLike[str] | Revision, file: str | None, subfolder: str | None,
+        store: Store | str | os.PathLike[str] | None
     ) -> None:
         if file is not None and subfolder is not None:
             raise SafetensorError("file and subfolder exclude each other")
-        self.revision: Revision = _store(store).revision(model)
+        self._selection = (file, subfolder)
+        self._process = os.getpid()
+        self.revision = model if isinstance(model, Revision) else _store(store).revision(os.fspath(model))
         self.formats = {known.path: known.format for known in self.revision.files()}
         self.files = [file] if file is not None else _files_of_model(self.revision, subfolder)
         chosen = set(self.files)
@@ -68,6 +46,27 @@ class _Source:
         if file is not None and file not in self.formats:
             raise NotFoundError(f"{self.revision.name} {file}: no such file.", 4)
 
+    def tensor(self, info: TensorInfo, target: _Target) -> Any:
+        """One tensor. A forked child maps it from its file, because it cannot use its parent's store."""
+        if self._process != os.getpid():
+            return target.convert(ForkedTensor(info, self.revision.store.path, target.tier))
+        with self.revision.lease_tensor(info.name, file=info.file, tier=target.tier) as lease:
+            return target.convert(lease.tensor(info.name))
+
+    def all_tensors(self, target: _Target) -> dict[str, Any]:
+        """All tensors, by file and place in it."""
+        if self._process != os.getpid():
+            return {name: self.tensor(info, target) for name, info in self.tensors.items()}
+        tensors: dict[str, Any] = {}
+        filled = {info.file for info in self.tensors.values()}
+        for file in (file for file in self.files if file in filled):
+            with self.revision.lease(file=file, tier=target.tier) as lease:
+                tensors.update((tensor.info.name, target.convert(tensor)) for tensor in lease)
+        return tensors
+
+    def __reduce__(self) -> Any:
+        return _Source, (self.revision, *self._selection, None)
+
     def header(self, file: str) -> dict[str, Any]:
         """The header of a safetensors file; empty for other files."""
         if self.formats.get(file) != "safetensors":
@@ -81,6 +80,10 @@ def _files_of_model(revision: Revision, subfolder: str | None = None) -> list[st
     """The files that make up the model, or a component of it."""
     found = revision.selected_files(subfolder)
     if not found:
+        # A file may have no tensors, as a GGUF file with a vocabulary.
+        folder = (subfolder or "").strip("/")
+        if any(file.format != "other" and file.path.rpartition("/")[0] == folder for file in revision.files()):
+            return []
         raise NotFoundError(f"{revision.name}: no file{f' in {subfolder}' if subfolder else ''} has tensors.", 4)
     return found
 
@@ -105,7 +108,7 @@ class _Target:
         self.tier = name if kind == "cuda" else "ram"
         #: The device to which PyTorch must move tensors, if no tier is on it.
         self.elsewhere = name if kind not in ("cpu", "cuda") else None
-        self.convert: Callable[[LeasedTensor], Any] = self._torch if self.framework == "pt" else frameworks.numpy_array
+        self.convert: Callable[[LeasedTensor | ForkedTensor], Any] = self._torch if self.framework == "pt" else frameworks.numpy_array
         if self.framework == "pt":
             import torch
 
@@ -117,7 +120,7 @@ class _Target:
         else:
             import numpy  # noqa: F401  A missing NumPy is reported at once.
 
-    def _torch(self, tensor: LeasedTensor) -> Any:
+    def _torch(self, tensor: LeasedTensor | ForkedTensor) -> Any:
         made = frameworks.torch_tensor(tensor)
         return made if self.elsewhere is None else made.to(self.elsewhere)
 
@@ -125,8 +128,11 @@ class _Target:
 class safe_open:
     """Opens a model and loads its tensors on demand, like ``safetensors.safe_open``.
 
+    It can be pickled, and used in a forked child, such as a worker of a DataLoader: the child maps the tensors from the
+    files of the store, and cannot fetch absent ones.
+
     Args:
-        model: a revision, such as ``org/name@main``.
+        model: a revision, such as ``org/name@main``, or a :class:`Revision`.
         framework: ``pt`` or ``np``.
         device: ``cpu``, or with ``pt`` any PyTorch device; ``cuda`` and ``cuda:1`` are the store's GPU tiers.
         backend: ``mmap`` or ``pread``, without effect.
@@ -137,14 +143,14 @@ class safe_open:
     """
 
     def __init__(
-        self, model: str | os.PathLike[str], framework: str, device: str | int | torch.device | None = "cpu", *,
+        self, model: str | os.PathLike[str] | Revision, framework: str, device: str | int | torch.device | None = "cpu", *,
         backend: str = "mmap", file: str | None = None, subfolder: str | None = None,
         store: Store | str | os.PathLike[str] | None = None,
     ) -> None:
         if backend not in ("mmap", "pread"):
             raise SafetensorError(f"backend \"{backend}\" is invalid (expected one of: \"mmap\", \"pread\")")
         self._target = _Target(framework, device)
-        self._source: _Source | None = _Source(os.fspath(model), file, subfolder, store)
+        self._source: _Source | None = _Source(model, file, subfolder, store)
 
     def __enter__(self) -> safe_open:
         self._opened()
@@ -184,19 +190,11 @@ class safe_open:
 
     def get_tensor(self, name: str) -> Any:
         """A tensor: a view that holds its bytes as long as it lives."""
-        source = self._opened()
-        info = self._info(name)
-        with source.revision.lease_tensor(name, file=info.file, tier=self._target.tier) as lease:
-            return self._target.convert(lease.tensor(name))
+        return self._opened().tensor(self._info(name), self._target)
 
     def get_tensors(self) -> dict[str, Any]:
         """All tensors, by file and place in it."""
-        source = self._opened()
-        tensors: dict[str, Any] = {}
-        for file in source.files:
-            with source.revision.lease(file=file, tier=self._target.tier) as lease:
-                tensors.update((tensor.info.name, self._target.convert(tensor)) for tensor in lease)
-        return tensors
+        return self._opened().all_tensors(self._target)
 
     def get_slice(self, name: str) -> TensorSlice:
         """A tensor to slice: ``get_slice(name)[:, 8:16]``."""
@@ -227,8 +225,7 @@ class TensorSlice:
     def __getitem__(self, index: Any) -> Any:
         if self._is_strict:
             index = _checked(index, self._info.shape)
-        with self._source.revision.lease_tensor(self._info.name, file=self._info.file, tier=self._file._target.tier) as lease:
-            return self._file._target.convert(lease.tensor(self._info.name))[index]
+        return self._source.tensor(self._info, self._file._target)[index]
 
 
 def _checked(index: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
@@ -275,8 +272,9 @@ def _from_start(part: Any, dimension: int, size: int) -> Any:
 
 
 def load_file(
-    model: str | os.PathLike[str], device: str | int | torch.device = "cpu", *, framework: str = "pt", backend: str = "mmap",
-    file: str | None = None, subfolder: str | None = None, store: Store | str | os.PathLike[str] | None = None,
+    model: str | os.PathLike[str] | Revision, device: str | int | torch.device = "cpu", *, framework: str = "pt",
+    backend: str = "mmap", file: str | None = None, subfolder: str | None = None,
+    store: Store | str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
     """All tensors of a model, or of one of its files, by name, like ``safetensors.torch.load_file``.
 

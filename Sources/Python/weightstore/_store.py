@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
-import sys
-from ctypes import byref, c_int32, c_size_t, c_void_p
+import threading
+from ctypes import byref, c_int32, c_size_t, c_uint64, c_void_p
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Iterator
+from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 from . import _library as c
 from ._errors import ForkedError, NotFoundError, WeightStoreError
 from ._library import library, optional, text
+from ._waiting import wait
 
 if TYPE_CHECKING:
     import numpy
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """A tensor's description. ``shape`` has the outermost dimension first; ``dtype`` is spelled as in the file."""
+    """A tensor's description. ``shape`` has the outermost dimension first; ``dtype`` is spelled as in the file;
+    ``shard`` is the SHA-256 of the blob that has its bytes, from ``shard_offset`` on."""
 
     name: str
     dtype: str
@@ -31,6 +34,7 @@ class TensorInfo:
     layer: int | None
     expert: int | None
     shard: str | None
+    shard_offset: int = 0
 
     @classmethod
     def _from(cls, tensor: c.Tensor) -> TensorInfo:
@@ -38,7 +42,7 @@ class TensorInfo:
             text(tensor.name), text(tensor.dtype), tuple(tensor.shape[i] for i in range(tensor.rank)), tensor.bytes,
             text(tensor.file), text(tensor.stack) if tensor.stack is not None else None,
             tensor.layer if tensor.layer >= 0 else None, tensor.expert if tensor.expert >= 0 else None,
-            text(tensor.shard) if tensor.shard is not None else None)
+            text(tensor.shard) if tensor.shard is not None else None, tensor.shard_offset)
 
 
 @dataclass(frozen=True)
@@ -78,9 +82,15 @@ class TierStatistics:
 
 
 class _Handle:
-    """A handle of the library, released with the value."""
+    """A handle of the library, released with the value. It is a number of this process, so it is neither copied nor
+    pickled: values that name what they stand for reopen it (``__reduce__``), and others refuse."""
 
     _release = ""
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            f"{type(self).__name__}: memory of this process, which can be neither copied nor pickled. Pickle the "
+            "Revision, which is resolved again where it is unpickled, and lease there")
 
     def __init__(self, handle: int | None) -> None:
         self._as_parameter_ = self._handle = handle
@@ -101,14 +111,26 @@ class _Handle:
 
 
 class Store(_Handle):
-    """A store, opened by :func:`open`. Threads can share it; a forked process must not use it."""
+    """A store, opened by :func:`open`. Threads can share it; a forked process must not use it.
+
+    A copy, and a store that is unpickled in another process, is the same directory, opened again.
+    """
 
     _release = "close"
+    #: Whether it is one of those that are opened once for each path.
+    _is_shared = False
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         handle = c_void_p()
-        library().open(None if path is None else os.fsencode(path), byref(handle))
+        wait("open", None if path is None else os.fsencode(path), byref(handle), undo="close", tries=False)
         super().__init__(handle.value)
+        info = c.StoreInfo()
+        library().store_describe(self, byref(info))
+        #: The absolute path of the directory.
+        self.path: str = os.fsdecode(info.path or b"")
+
+    def __reduce__(self) -> Any:
+        return (_shared_store if self._is_shared else Store), (self.path,)
 
     def __enter__(self) -> Store:
         return self
@@ -131,13 +153,14 @@ class Store(_Handle):
         is moved to quarantine, and fetched again if it has an origin.
         """
         options = c.TierOptions()
+        if not 0 <= budget < 1 << 64:
+            raise ValueError(f"budget {budget}: must be 0 or more bytes, and fit into 64 bits")
         options.budget, options.policy, options.lock_pages = budget, optional(policy), lock_pages
         options.verifies = verifies
         library().open_tier(self, tier.encode(), byref(options))
 
     def statistics(self, tier: str) -> TierStatistics:
         """The contents of a tier, and its counters since it was opened."""
-        _settle()
         statistics = c.Statistics()
         library().statistics(self, tier.encode(), byref(statistics))
         return TierStatistics(*(getattr(statistics, name) for name in TierStatistics.__dataclass_fields__))
@@ -153,7 +176,7 @@ class Store(_Handle):
     def revision(self, name: str) -> Revision:
         """Finds and holds a revision: ``model``, ``model@ref``, ``model@v3``, ``model@<commit>`` or ``model@<digest>``."""
         handle = c_void_p()
-        library().resolve(self, name.encode(), byref(handle))
+        wait("resolve", self, name.encode(), byref(handle), undo="revision_release", tries=False)
         return Revision(handle.value, self)
 
 
@@ -161,6 +184,66 @@ def open(path: str | os.PathLike[str] | None = None) -> Store:
     """Opens the store in a directory. None means the default of the command-line tool: ``$WEIGHTSTORE_HOME``, or
     ``~/.local/share/weightstore``."""
     return Store(path)
+
+
+def set_log(function: Callable[[str, str], None] | None) -> None:
+    """Passes the lines that the library logs, such as warnings of fetches that are tried again, to a function instead
+    of the standard error; None means the standard error.
+
+        log = logging.getLogger("weightstore")
+        weightstore.set_log(lambda level, message: log.log(logging.getLevelName(level), message))
+
+    The function gets the level (``DEBUG``, ``INFO``, ``WARNING``, ``ERROR``) and the message, on a thread of the library.
+    """
+    global _log
+    levels = ("DEBUG", "INFO", "WARNING", "ERROR")
+    wrapped = c.LogFunction() if function is None else c.LogFunction(
+        lambda level, message, _: function(levels[level], message.decode("utf-8", "replace")))
+    library().set_log(wrapped, None)
+    if function is not None and _log is None:
+        atexit.register(set_log, None)  # The thread must not call Python when there is none any more.
+    _log = wrapped if function is not None else None
+
+
+_log: Any = None
+
+_stores: dict[str, tuple[Store, tuple[int, int] | None]] = {}
+_lock = threading.Lock()
+
+
+def _forget() -> None:
+    # The stores stay: in a child every call raises ForkedError, which gives the reason.
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """The store at a path, which may be another one later; None if there is none. An open store keeps its catalog, so
+    no other has its number."""
+    try:
+        status = os.stat(os.path.join(path, "store.db"))
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _shared_store(store: Store | str | os.PathLike[str] | None) -> Store:
+    """The store, opened once for each path, so that all callers share its tiers."""
+    if isinstance(store, Store):
+        return store
+    key = "" if store is None else os.path.realpath(os.fspath(store))
+    if store is None:
+        key = "\n".join(os.environ.get(name, "") for name in ("WEIGHTSTORE_HOME", "XDG_DATA_HOME", "HOME"))
+    with _lock:
+        known, identity = _stores.get(key, (None, None))
+        if known is None or _identity(known.path) != identity:
+            known = open(store)
+            known._is_shared = True
+            _stores[key] = _stores[known.path] = known, _identity(known.path)
+        return known
 
 
 def _ends(numbers: range) -> tuple[int, int]:
@@ -171,7 +254,10 @@ def _ends(numbers: range) -> tuple[int, int]:
 
 
 class Revision(_Handle):
-    """One immutable state of a model. It cannot be removed from the store while the value lives."""
+    """One immutable state of a model. It cannot be removed from the store while the value lives.
+
+    A copy, and a revision that is unpickled in another process, is resolved again by its digest.
+    """
 
     _release = "revision_release"
 
@@ -194,6 +280,9 @@ class Revision(_Handle):
 
     def __repr__(self) -> str:
         return f"<weightstore.Revision {self.name}>"
+
+    def __reduce__(self) -> Any:
+        return Store.revision, (self.store, f"{self.model}@{self.digest}")
 
     def tensors(self) -> list[TensorInfo]:
         """All tensors, by file and name. Loads nothing."""
@@ -246,10 +335,12 @@ class Revision(_Handle):
         """Bytes of a file; all of them if ``size`` is None. The result is shorter than ``size`` only at the end."""
         if size is None:
             size = next((file.bytes for file in self.files() if file.path == path), 0)
-        buffer = ctypes.create_string_buffer(max(size, 1))
+        if offset < 0 or size < 0:
+            raise ValueError(f"offset {offset} and size {size}: must be 0 or more")
+        buffer = (ctypes.c_char * max(size, 1))()
         count = c_size_t()
-        library().read_file(self, path.encode(), offset, buffer, size, byref(count))
-        return buffer.raw[:count.value]
+        wait("read_file", self, path.encode(), offset, buffer, size, byref(count))
+        return ctypes.string_at(buffer, count.value)
 
     def lease_layer(
             self, layer: int, *, stack: str | None = None, experts: range | None = None, tier: str = "ram") -> Lease:
@@ -261,9 +352,9 @@ class Revision(_Handle):
         """
         handle = c_void_p()
         if experts is None:
-            library().lease_layer(self, optional(stack), layer, tier.encode(), byref(handle))
+            wait("lease_layer", self, optional(stack), layer, tier.encode(), byref(handle), undo="lease_release")
         elif stack is None:
-            library().lease_layer_with_experts(self, layer, *_ends(experts), tier.encode(), byref(handle))
+            wait("lease_layer_with_experts", self, layer, *_ends(experts), tier.encode(), byref(handle), undo="lease_release")
         else:
             raise ValueError("stack and experts exclude each other")
         return Lease(handle.value, tier)
@@ -275,25 +366,25 @@ class Revision(_Handle):
         in ``info.expert``, and a shape without the dimension of experts. Only their bytes are loaded.
         """
         handle = c_void_p()
-        library().lease_experts(self, layer, *_ends(experts), tier.encode(), byref(handle))
+        wait("lease_experts", self, layer, *_ends(experts), tier.encode(), byref(handle), undo="lease_release")
         return Lease(handle.value, tier)
 
     def lease_rest(self, *, tier: str = "ram") -> Lease:
         """The tensors that belong to no layer: embedding, final norm, head."""
         handle = c_void_p()
-        library().lease_rest(self, tier.encode(), byref(handle))
+        wait("lease_rest", self, tier.encode(), byref(handle), undo="lease_release")
         return Lease(handle.value, tier)
 
     def lease_tensor(self, name: str, *, file: str | None = None, tier: str = "ram") -> Lease:
         """One tensor; if ``file`` is None, every tensor of that name in any file."""
         handle = c_void_p()
-        library().lease_tensor(self, optional(file), name.encode(), tier.encode(), byref(handle))
+        wait("lease_tensor", self, optional(file), name.encode(), tier.encode(), byref(handle), undo="lease_release")
         return Lease(handle.value, tier)
 
     def lease(self, *, file: str | None = None, tier: str = "ram") -> Lease:
         """All tensors, or those of one file."""
         handle = c_void_p()
-        library().lease_file(self, optional(file), tier.encode(), byref(handle))
+        wait("lease_file", self, optional(file), tier.encode(), byref(handle), undo="lease_release")
         return Lease(handle.value, tier)
 
     def prefetch(self, first: int, last: int, *, experts: range | None = None, tier: str = "ram") -> None:
@@ -370,6 +461,8 @@ class Lease(_Handle):
 class LeasedTensor:
     """A tensor of a lease. It supports DLPack, and makes NumPy arrays and PyTorch tensors that share its memory."""
 
+    __reduce__ = _Handle.__reduce__
+
     def __init__(self, lease: Lease, index: int) -> None:
         self._lease, self._index = lease, index
         tensor = c.Tensor()
@@ -397,10 +490,20 @@ class LeasedTensor:
         return numpy_array(self)
 
     def torch(self) -> torch.Tensor:
-        """A tensor on the device of the lease's tier. In ``ram`` it is writable: written pages become private."""
+        """A tensor on the device of the lease's tier. In ``ram`` it is writable: written pages become private.
+
+        Its memory is its own: tensors with equal bytes do not share it.
+        """
         from ._frameworks import torch_tensor
 
         return torch_tensor(self)
+
+    def torch_bytes(self) -> torch.Tensor:
+        """The bytes as a tensor of one dimension; in ``ram`` its pages become private when they are written."""
+        from torch.utils.dlpack import from_dlpack
+
+        made: torch.Tensor = from_dlpack(self._capsule(c.DLPACK_BYTES | (c.DLPACK_PRIVATE if self.is_in_ram else 0)))
+        return made
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return self._device
@@ -412,52 +515,31 @@ class LeasedTensor:
         """A capsule, which the consumer must take over. The bytes are loaded already, so no stream has to wait."""
         if copy or dl_device not in (None, self._device):
             raise BufferError("the tensor can only be exported without a copy, on its own device")
-        return self._capsule(0, versioned=max_version is not None and max_version[0] >= 1)
+        # In ram the pages are this tensor's own, even for a reader: a consumer may ignore the read-only flag, as PyTorch
+        # does, and one without versions never sees it.
+        flags = c.DLPACK_PRIVATE if self.is_in_ram else 0
+        return self._capsule(flags, versioned=max_version is not None and max_version[0] >= 1, read_only=True)
 
-    def _capsule(self, flags: int, versioned: bool = False) -> Any:
-        _settle()
+    def _capsule(self, flags: int, versioned: bool = False, read_only: bool = False) -> Any:
         managed = c_void_p()
         export = library().dlpack_versioned if versioned else library().dlpack
         export(self._lease, self._index, flags, byref(managed))
+        if versioned and read_only:
+            c_uint64.from_address((managed.value or 0) + _FLAGS).value |= _READ_ONLY
         return _capsule_of(managed.value or 0, versioned)
 
 
 # A capsule keeps the address of its name, so these must not be freed.
 _NAMES = {False: b"dltensor", True: b"dltensor_versioned"}
-# The offset of the deleter in DLManagedTensor and in DLManagedTensorVersioned.
-_DELETERS = {False: 56, True: 16}
+# The offset of the flags in DLManagedTensorVersioned, and DLPACK_FLAG_BITMASK_READ_ONLY.
+_FLAGS, _READ_ONLY = 24, 1
 
 _new_capsule = ctypes.pythonapi.PyCapsule_New
 _new_capsule.restype = ctypes.py_object
 _new_capsule.argtypes = [c_void_p, ctypes.c_char_p, c_void_p]
-_capsule_is_valid = ctypes.pythonapi.PyCapsule_IsValid
-_capsule_is_valid.argtypes = [ctypes.py_object, ctypes.c_char_p]
-
-_handed_out: list[tuple[Any, int, bool]] = []
 
 
 def _capsule_of(managed: int, versioned: bool) -> Any:
-    """A capsule for a consumer. It has no destructor, because that could run while an exception of the consumer is
-    pending, when Python code must not run. ``_settle`` deletes the tensors of unused capsules."""
-    capsule = _new_capsule(managed, _NAMES[versioned], None)
-    _handed_out.append((capsule, managed, versioned))
-    return capsule
-
-
-def _settle() -> None:
-    """Deletes the tensors of capsules that no consumer took over, and to which no reference is left."""
-    for entry in list(_handed_out):
-        capsule, managed, versioned = entry
-        if not _capsule_is_valid(capsule, _NAMES[versioned]):  # The consumer renames a capsule that it takes over.
-            _remove(entry)
-        elif sys.getrefcount(capsule) == 3 and _remove(entry):  # References: the entry, this function, the call.
-            deleter = c_void_p.from_address(managed + _DELETERS[versioned]).value or 0
-            ctypes.CFUNCTYPE(None, c_void_p)(deleter)(managed)
-
-
-def _remove(entry: tuple[Any, int, bool]) -> bool:
-    try:
-        _handed_out.remove(entry)
-    except ValueError:  # Another thread has removed it.
-        return False
-    return True
+    """A capsule for a consumer. Its destructor is a function of the library: it may run while an exception of the
+    consumer is pending, when Python code must not run."""
+    return _new_capsule(managed, _NAMES[versioned], library().capsule_end)

@@ -7,61 +7,164 @@ The package registers it as a plug-in, which vLLM loads in each of its processes
 
 vLLM reads configuration and tokenizer from a directory or a hub, such as ``weightstore serve``.
 
-Extra configuration: ``store``, the store's directory; ``model``, the revision, if it is not vLLM's model and revision;
-``tier``, the tier through which the weights are loaded (``ram``), and ``budget``, its size limit in bytes.
+The loader is vLLM's default one with another source of weights: secondary weights, patterns of files, Mistral's format,
+the filter of experts and the check that all weights were loaded are vLLM's own. It reads only the tensors that it loads.
+With ``HF_HUB_OFFLINE``, vLLM names a directory of its cache, which stands for the model and commit in its path.
 
-With expert parallelism, each rank reads its own experts alone.
+Extra configuration: ``store``, the store's directory; ``model``, the revision, if it is not vLLM's model and revision;
+``tier``, the tier through which the weights are loaded (``ram``), and ``budget``, its size limit in bytes;
+``enable_weights_track``, as in vLLM's default loader.
+
+With expert parallelism, each rank reads its own experts alone, and the scales of all of them.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Iterator
+import copy
+import fnmatch
+import os
+import time
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator
 
+from ._errors import NotFoundError, SafetensorError
 from ._safetensors import _files_of_model, _store
-from ._store import Revision
+from ._store import Lease, Revision, Store, TensorInfo
+from ._waiting import Limit
 
 if TYPE_CHECKING:
     import torch
 
 LOAD_FORMAT = "weightstore"
+_OPTIONS = ("store", "model", "tier", "budget")
+#: Tensors that are leased one by one: threads, and bytes that are loaded before they are used.
+_THREADS, _AHEAD = 8, 256 << 20
 
 
 def register() -> None:
     """Registers the load format. vLLM calls this in each of its processes."""
     from vllm.model_executor.model_loader import register_model_loader
-    from vllm.model_executor.model_loader.base_loader import BaseModelLoader
+    from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
 
-    class WeightStoreLoader(BaseModelLoader):  # type: ignore[misc]
+    class WeightStoreLoader(DefaultModelLoader):  # type: ignore[misc]
         def __init__(self, load_config: Any) -> None:
-            super().__init__(load_config)
             extra = dict(load_config.model_loader_extra_config or {})
-            self._directory, self._model = extra.pop("store", None), extra.pop("model", None)
-            self._tier, self._budget = extra.pop("tier", "ram"), extra.pop("budget", None)
-            if extra:
+            own = {name: extra.pop(name) for name in _OPTIONS if name in extra}
+            unknown = set(extra) - {"enable_weights_track"}
+            if unknown:
                 raise ValueError(
-                    f"model_loader_extra_config: unknown: {', '.join(sorted(extra))}; "
-                    "must be store, model, tier or budget")
+                    f"model_loader_extra_config: unknown: {', '.join(sorted(unknown))}; "
+                    f"must be {', '.join(_OPTIONS)} or enable_weights_track")
+            # The default loader accepts its own options alone.
+            config = copy.copy(load_config)
+            config.model_loader_extra_config = extra
+            super().__init__(config)
+            self._directory, self._model = own.get("store"), own.get("model")
+            self._tier, self._budget = own.get("tier", "ram"), own.get("budget")
+            self._primary: str | None = None
+            self._is_mistral = False
+            self._experts: range | None = None
 
-        def _revision(self, model_config: Any) -> Revision:
-            name = self._model
-            if name is None:
-                name = model_config.model + (f"@{model_config.revision}" if model_config.revision else "")
-            return _store(self._directory).revision(name)
+        def _begin(self, model_config: Any) -> None:
+            self._primary = model_config.model
+            self._is_mistral = getattr(model_config, "config_format", None) == "mistral"
+
+        def _revision(self, name: str, revision: str | None) -> Revision:
+            store = _store(self._directory)
+            if name == self._primary and self._model is not None:
+                return store.revision(self._model)
+            return find_revision(store, name, revision)
+
+        def get_all_weights(self, model_config: Any, model: Any) -> Iterator[tuple[str, torch.Tensor]]:
+            self._begin(model_config)
+            found: Iterator[tuple[str, torch.Tensor]] = super().get_all_weights(model_config, model)
+            return found
 
         def download_model(self, model_config: Any) -> None:
             # Bytes that the store lacks are fetched when they are loaded.
-            self._revision(model_config)
+            self._begin(model_config)
+            self._revision(model_config.model, model_config.revision)
 
         def load_weights(self, model: Any, model_config: Any) -> None:
             if self._budget is not None:
                 store = _store(self._directory)
                 if not store.is_open(self._tier):
                     store.open_tier(self._tier, budget=self._budget)
-            revision = self._revision(model_config)
-            experts = local_experts(model, _number_of_experts(revision))
-            model.load_weights(weights(revision, tier=self._tier, experts=experts))
+            self._begin(model_config)
+            revision = self._revision(model_config.model, model_config.revision)
+            self._experts = local_experts(model, _number_of_experts(revision))
+            super().load_weights(model, model_config)
+
+        def _get_weights_iterator(self, source: Any) -> Iterator[tuple[str, torch.Tensor]]:
+            if getattr(self.load_config, "safetensors_load_strategy", None) == "torchao":
+                raise ValueError("checkpoints that torchao has serialized: use --load-format auto")
+            revision = self._revision(source.model_or_path, source.revision)
+            patterns = getattr(source, "allow_patterns_overrides", None)
+            if patterns is None and self._is_mistral and source.model_or_path == self._primary:
+                patterns = ["consolidated*.safetensors"]
+            files = chosen_files(
+                revision, getattr(source, "subfolder", None), patterns, getattr(self.load_config, "ignore_patterns", None))
+            is_primary = source.model_or_path == self._primary
+            found = weights(
+                revision, tier=self._tier, files=files, experts=self._experts if is_primary else None,
+                expert_numbers=getattr(self, "local_expert_ids", None) if is_primary else None,
+                is_unused=getattr(source, "is_unused_weight", None))
+            try:
+                from vllm.model_executor.model_loader.csf_scales import decode_csf_scale_streams
+            except ImportError:  # Of an older vLLM.
+                pass
+            else:
+                found = decode_csf_scale_streams(found)
+            if self.counter_before_loading_weights == 0.0:
+                self.counter_before_loading_weights = time.perf_counter()
+            return ((source.prefix + name, tensor) for name, tensor in found)
 
     register_model_loader(LOAD_FORMAT)(WeightStoreLoader)
+
+
+def find_revision(store: Store, name: str, revision: str | None = None) -> Revision:
+    """The revision of the store for a model of vLLM.
+
+    Args:
+        name: a model, or a directory of a Hugging Face cache, ``models--org--name/snapshots/<commit>``: its model at
+            that commit, or if the store does not know the commit, as without the cache.
+    """
+    parts = os.path.normpath(name).split(os.sep)
+    if len(parts) >= 3 and parts[-2] == "snapshots" and parts[-3].startswith("models--"):
+        name = parts[-3][len("models--"):].replace("--", "/")
+        if revision is None:
+            try:
+                return store.revision(f"{name}@{parts[-1]}")
+            except NotFoundError:
+                pass
+    return store.revision(name if revision is None else f"{name}@{revision}")
+
+
+def chosen_files(
+    revision: Revision, subfolder: str | None = None, patterns: Iterable[str] | None = None,
+    ignored: str | Iterable[str] | None = None,
+) -> list[str]:
+    """The files whose tensors are loaded.
+
+    Args:
+        patterns: of these patterns of names in the folder, the first that matches files with tensors; None means the
+            files that make up the model.
+        ignored: patterns of paths that are left out.
+    """
+    left_out = [ignored] if isinstance(ignored, str) else list(ignored or ())
+    folder = (subfolder or "").strip("/")
+    if patterns is None:
+        found = [_files_of_model(revision, subfolder)]
+    else:
+        paths = [file.path for file in revision.files() if file.format != "other"]
+        inside = [path for path in paths if path.rpartition("/")[0] == folder]
+        found = [[path for path in inside if fnmatch.fnmatchcase(path.rpartition("/")[2], one)] for one in patterns]
+    for files in found:
+        kept = [path for path in files if not any(fnmatch.fnmatchcase(path, one) for one in left_out)]
+        if kept:
+            return kept
+    raise NotFoundError(f"{revision.name}: no file with tensors matches {', '.join(patterns or left_out)}.", 4)
 
 
 def _number_of_experts(revision: Revision) -> int:
@@ -98,19 +201,86 @@ def local_experts(model: Any, count: int | None = None) -> range | None:
 
 
 def weights(
-        revision: Revision, *, tier: str = "ram", ahead: int = 2, experts: range | None = None
+    revision: Revision, *, tier: str = "ram", ahead: int = 2, experts: range | None = None,
+    files: Iterable[str] | None = None, expert_numbers: set[int] | None = None,
+    is_unused: Callable[[str], bool] | None = None,
 ) -> Iterator[tuple[str, torch.Tensor]]:
     """The tensors of a model by name: first those that belong to no layer, then the layers in order.
 
     Args:
         ahead: the number of layers that are loaded while one is used.
-        experts: of the experts of each layer, only those with these numbers.
+        experts: of the weights of experts, only those of these. Their other tensors, such as scales, are small, and some
+            backends need those of all experts.
+        files: the files whose tensors are loaded; None means those that make up the model.
+        expert_numbers: as ``experts``, for numbers that are not in a row.
+        is_unused: names that are not loaded.
     """
-    chosen = set(_files_of_model(revision))
+    chosen = set(_files_of_model(revision) if files is None else files)
+    every = revision.tensors()
+    if experts is not None and not any(tensor.expert in experts for tensor in every if tensor.expert is not None):
+        raise NotFoundError(f"{revision.name}: no experts {experts.start} to {experts.stop - 1}.", 4)
+
+    def is_wanted(tensor: TensorInfo) -> bool:
+        if tensor.file not in chosen or (is_unused is not None and is_unused(tensor.name)):
+            return False
+        if tensor.expert is None or not tensor.name.endswith(".weight"):
+            return True
+        return (experts is None or tensor.expert in experts) and (
+            expert_numbers is None or tensor.expert in expert_numbers)
+
+    wanted = [tensor for tensor in every if is_wanted(tensor)]
+    files_by_name: dict[str, str] = {}
+    for tensor in wanted:
+        other = files_by_name.setdefault(tensor.name, tensor.file)
+        if other != tensor.file:
+            raise SafetensorError(f"{tensor.name} is in {other} and in {tensor.file}")
+    # What a lease of layers has, with the filter that it knows.
+    leased = [tensor for tensor in every if experts is None or tensor.expert is None or tensor.expert in experts]
+    return _layers(revision, wanted, tier, ahead, experts) if wanted == leased else _singly(revision, wanted, tier)
+
+
+def _layers(
+    revision: Revision, wanted: list[TensorInfo], tier: str, ahead: int, experts: range | None
+) -> Iterator[tuple[str, torch.Tensor]]:
     leases = revision.stream(tier=tier, ahead=ahead, experts=experts)
-    if any(tensor.layer is None for tensor in revision.tensors()):
+    if any(tensor.layer is None for tensor in wanted):
         with revision.lease_rest(tier=tier) as lease:
-            yield from ((tensor.info.name, tensor.torch()) for tensor in lease if tensor.info.file in chosen)
+            yield from ((tensor.info.name, tensor.torch()) for tensor in lease)
     for lease in leases:
         with lease:
-            yield from ((tensor.info.name, tensor.torch()) for tensor in lease if tensor.info.file in chosen)
+            yield from ((tensor.info.name, tensor.torch()) for tensor in lease)
+
+
+def _singly(revision: Revision, wanted: list[TensorInfo], tier: str) -> Iterator[tuple[str, torch.Tensor]]:
+    """Tensors that are leased one by one, while threads load the next ones."""
+
+    limits: set[Limit] = set()
+
+    def lease(tensor: TensorInfo) -> Lease:
+        with Limit() as limit:
+            limits.add(limit)
+            try:
+                return revision.lease_tensor(tensor.name, file=tensor.file, tier=tier)
+            finally:
+                limits.discard(limit)
+
+    waiting = deque(sorted(wanted, key=lambda tensor: -1 if tensor.layer is None else tensor.layer))
+    loading: deque[tuple[TensorInfo, Future[Lease]]] = deque()
+    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="weightstore")
+    bytes = 0
+    try:
+        while waiting or loading:
+            while waiting and (not loading or bytes + waiting[0].bytes <= _AHEAD):
+                tensor = waiting.popleft()
+                bytes += tensor.bytes
+                loading.append((tensor, pool.submit(lease, tensor)))
+            tensor, future = loading.popleft()
+            with future.result() as held:
+                yield tensor.name, held.tensor(tensor.name).torch()
+            bytes -= tensor.bytes
+    finally:
+        for _, future in loading:
+            future.cancel()
+        for limit in list(limits):
+            limit.cancel()
+        pool.shutdown(wait=False)

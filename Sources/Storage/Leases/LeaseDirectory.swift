@@ -184,12 +184,23 @@ package final class LeaseDirectory: Sendable {
         }
     }
 
-    private func write(_ uses: [Use: Int]) throws {
+    /// The program of this process, and its subcommand, script or module.
+    ///
+    /// From /proc, because `CommandLine` is empty in a library that another program loads. Other arguments may be
+    /// secret.
+    private static let command: String = {
+        let words = (KernelFile.text("/proc/self/cmdline") ?? "").byteParts("\0")
+        let isModule = words.count > 2 && words[1] == "-m"
+        let named = words.prefix(isModule ? 3 : 2).filter { isModule || !$0.hasBytePrefix("-") }
+        let text = named.map { FileSystem.name(of: $0) }.filter { !$0.isEmpty }.joined(separator: " ")
         // An argument may contain a line feed.
-        let words = CommandLine.arguments.prefix(2).map { FileSystem.name(of: $0) }.joined(separator: " ")
-        let command = String(decoding: words.utf8.map { $0 < 0x20 ? UInt8(ascii: "?") : $0 }, as: UTF8.self)
+        return String(decoding: text.utf8.prefix(160).map { $0 < 0x20 ? UInt8(ascii: "?") : $0 }, as: UTF8.self)
+    }()
+
+    private func write(_ uses: [Use: Int]) throws {
         let text =
-            (["process \(getpid()) (\(command))", Program.current.line] + uses.keys.map(\.line)).joined(separator: "\n")
+            (["process \(getpid()) (\(Self.command))", Program.current.line] + uses.keys.map(\.line)).joined(
+                separator: "\n")
             + "\n"
         let bytes = Array(text.utf8)
         guard let file else { return }

@@ -14,6 +14,9 @@ extension Revision {
         return try places(layer: layer, named: name).filter(isChosen)
     }
 
+    /// The work of a fetch on miss: it ends with the store's and with `work`.
+    func missWork(within work: Work?) -> Work { work.map { Work(within: store.missWork, $0) } ?? store.missWork }
+
     /// Checks that there is at least one of the layers, one of the experts, and a file for each pattern of a selection.
     ///
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``.

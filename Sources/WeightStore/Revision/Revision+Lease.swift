@@ -79,51 +79,65 @@ extension Revision {
         try await fetchedGroup(.all, in: tier).lease()
     }
 
-    /// The blocking form of ``lease(layer:of:in:)``, for threads outside of Swift's cooperative pool.
-    public func leaseBlocking(layer: Int, of stack: String? = nil, in tier: Tier) throws -> Lease {
-        try group(layer: layer, of: stack, in: tier, store.missWork).leaseBlocking()
+    /// The blocking form of ``lease(layer:of:in:)``, for threads outside of Swift's cooperative pool. Cancelling
+    /// `work` ends it with `CancellationError`.
+    public func leaseBlocking(layer: Int, of stack: String? = nil, in tier: Tier, work: Work? = nil) throws -> Lease {
+        try group(layer: layer, of: stack, in: tier, missWork(within: work)).leaseBlocking(work)
     }
 
-    /// The blocking form of ``lease(experts:ofLayer:in:)``, for threads outside of Swift's cooperative pool.
-    public func leaseBlocking(experts: ClosedRange<Int>, ofLayer layer: Int, in tier: Tier) throws -> Lease {
-        try view(in: tier).part(.experts(layer: layer, experts), store.missWork).leaseBlocking()
+    /// The blocking form of ``lease(experts:ofLayer:in:)``, for threads outside of Swift's cooperative pool. Cancelling
+    /// `work` ends it with `CancellationError`.
+    public func leaseBlocking(experts: ClosedRange<Int>, ofLayer layer: Int, in tier: Tier, work: Work? = nil) throws
+        -> Lease
+    {
+        try view(in: tier).part(.experts(layer: layer, experts), missWork(within: work)).leaseBlocking(work)
     }
 
-    /// The blocking form of ``lease(layers:withExperts:in:)``, for threads outside of Swift's cooperative pool.
+    /// The blocking form of ``lease(layers:withExperts:in:)``, for threads outside of Swift's cooperative pool. Cancelling
+    /// `work` ends it with `CancellationError`.
     public func leaseBlocking(
-        layers: ClosedRange<Int>? = nil, withExperts experts: ClosedRange<Int>, in tier: Tier
+        layers: ClosedRange<Int>? = nil, withExperts experts: ClosedRange<Int>, in tier: Tier, work: Work? = nil
     ) throws -> Lease {
-        try view(in: tier).part(.withExperts(experts, layers: layers), store.missWork).leaseBlocking()
+        try view(in: tier).part(.withExperts(experts, layers: layers), missWork(within: work)).leaseBlocking(work)
     }
 
-    /// The blocking form of ``lease(layers:in:)``, for threads outside of Swift's cooperative pool.
-    public func leaseBlocking(layers: ClosedRange<Int>, in tier: Tier) throws -> Lease {
-        try view(in: tier).part(.layers(layers), store.missWork).leaseBlocking()
+    /// The blocking form of ``lease(layers:in:)``, for threads outside of Swift's cooperative pool. Cancelling
+    /// `work` ends it with `CancellationError`.
+    public func leaseBlocking(layers: ClosedRange<Int>, in tier: Tier, work: Work? = nil) throws -> Lease {
+        try view(in: tier).part(.layers(layers), missWork(within: work)).leaseBlocking(work)
     }
 
-    /// The blocking form of ``lease(in:)``, for threads outside of Swift's cooperative pool.
-    public func leaseBlocking(in tier: Tier) throws -> Lease {
-        try view(in: tier).part(.all, store.missWork).leaseBlocking()
+    /// The blocking form of ``lease(in:)``, for threads outside of Swift's cooperative pool. Cancelling
+    /// `work` ends it with `CancellationError`.
+    public func leaseBlocking(in tier: Tier, work: Work? = nil) throws -> Lease {
+        try view(in: tier).part(.all, missWork(within: work)).leaseBlocking(work)
     }
 
-    /// The blocking form of ``lease(tensor:in:)``, for threads outside of Swift's cooperative pool.
-    public func leaseBlocking(tensor name: String, in tier: Tier) throws -> Lease {
-        try view(in: tier).part(.tensor(ByteText(name)), store.missWork).leaseBlocking()
+    /// The blocking form of ``lease(tensor:in:)``, for threads outside of Swift's cooperative pool. Cancelling
+    /// `work` ends it with `CancellationError`.
+    public func leaseBlocking(tensor name: String, in tier: Tier, work: Work? = nil) throws -> Lease {
+        try view(in: tier).part(.tensor(ByteText(name)), missWork(within: work)).leaseBlocking(work)
     }
 
-    /// Leases one tensor of one file. Blocks; for threads outside of Swift's cooperative pool.
-    public func leaseBlocking(tensor name: String, ofFile file: String, in tier: Tier) throws -> Lease {
-        try view(in: tier).part(.tensorOfFile(ByteText(name), file: ByteText(file)), store.missWork).leaseBlocking()
+    /// Leases one tensor of one file. Blocks; for threads outside of Swift's cooperative pool. Cancelling
+    /// `work` ends it with `CancellationError`.
+    public func leaseBlocking(tensor name: String, ofFile file: String, in tier: Tier, work: Work? = nil) throws
+        -> Lease
+    {
+        try view(in: tier).part(.tensorOfFile(ByteText(name), file: ByteText(file)), missWork(within: work))
+            .leaseBlocking(work)
     }
 
-    /// Leases all tensors of a file. Blocks; for threads outside of Swift's cooperative pool.
-    public func leaseBlocking(file: String, in tier: Tier) throws -> Lease {
-        try view(in: tier).part(.file(ByteText(file)), store.missWork).leaseBlocking()
+    /// Leases all tensors of a file. Blocks; for threads outside of Swift's cooperative pool. Cancelling
+    /// `work` ends it with `CancellationError`.
+    public func leaseBlocking(file: String, in tier: Tier, work: Work? = nil) throws -> Lease {
+        try view(in: tier).part(.file(ByteText(file)), missWork(within: work)).leaseBlocking(work)
     }
 
-    /// The blocking form of ``leaseRest(in:)``, for threads outside of Swift's cooperative pool.
-    public func leaseRestBlocking(in tier: Tier) throws -> Lease {
-        try view(in: tier).part(.rest, store.missWork).leaseBlocking()
+    /// The blocking form of ``leaseRest(in:)``, for threads outside of Swift's cooperative pool. Cancelling
+    /// `work` ends it with `CancellationError`.
+    public func leaseRestBlocking(in tier: Tier, work: Work? = nil) throws -> Lease {
+        try view(in: tier).part(.rest, missWork(within: work)).leaseBlocking(work)
     }
 
     /// Streams layers in order: while one is in use, the next ones are loaded.

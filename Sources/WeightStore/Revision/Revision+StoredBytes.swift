@@ -42,17 +42,22 @@ extension Revision {
     /// range that were never fetched, or that were evicted, are fetched first. If there is no room for them, the value
     /// holds them in memory.
     ///
-    /// - Parameter continuing: whether the caller has read the bytes before the range, too: a shard that crosses the
-    ///   boundary is then counted only once.
+    /// - Parameters:
+    ///   - continuing: whether the caller has read the bytes before the range, too: a shard that crosses the boundary is
+    ///     then counted only once.
+    ///   - work: cancelling it ends the fetches with `CancellationError`, those of the returned value, too.
     /// - Throws: ``StorageError/missing(path:digest:)`` if a shard of the range is not available, ``FetchError``.
-    package func bytes(of file: FileEntry, in range: Range<Int>, continuing: Bool = false) throws -> StoredBytes {
-        try fetchedBytes(of: file, in: range, continuing: continuing, store.missWork) { [store] error in
-            try store.recover(from: error, store.missWork)
+    package func bytes(
+        of file: FileEntry, in range: Range<Int>, continuing: Bool = false, work: Work? = nil
+    ) throws -> StoredBytes {
+        let work = missWork(within: work)
+        return try fetchedBytes(of: file, in: range, continuing: continuing, work) { [store] error in
+            try store.recover(from: error, work)
         }
     }
 
-    /// As ``bytes(of:in:continuing:)``, for bytes that need no fetch. A read of a blob that was evicted meanwhile, or is
-    /// damaged, throws.
+    /// As ``bytes(of:in:continuing:work:)``, for bytes that need no fetch. A read of a blob that was evicted meanwhile, or
+    /// is damaged, throws.
     ///
     /// - Returns: nil if some of the bytes were never fetched, or are not stored any more.
     package func storedBytes(
@@ -66,7 +71,7 @@ extension Revision {
         return try StoredBytes(range, runs: stored.runs, hold: hold)
     }
 
-    /// As ``bytes(of:in:continuing:)``, with a work that can be cancelled.
+    /// As ``bytes(of:in:continuing:work:)``, with a work that can be cancelled.
     ///
     /// - Parameters:
     ///   - lost: the error of a read that found a blob missing or damaged; its shard is fetched again.

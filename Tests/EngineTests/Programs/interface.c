@@ -77,6 +77,14 @@ static void check_arguments(const char *path, const char *model) {
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_open_handles(NULL));
 
     OK(weightstore_open(path, &store));
+    weightstore_store_info store_info = {.struct_size = sizeof store_info};
+    OK(weightstore_store_describe(store, &store_info));
+    char *absolute = realpath(path, NULL);
+    EXPECT(absolute && strcmp(store_info.path, absolute) == 0);
+    free(absolute);
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_store_describe(NULL, &store_info));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_store_describe(store, NULL));
+    weightstore_dlpack_capsule_end(NULL); /* There is no Python here. */
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_resolve(NULL, model, &revision));
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_resolve(store, NULL, &revision));
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_resolve(store, model, NULL));
@@ -196,7 +204,7 @@ static void check_sizes(weightstore_revision *revision) {
     EXPECT(newer.more == 77 && newer.layer.tensors == place.layer.tensors);
 }
 
-static void print_tensors(weightstore_revision *revision) {
+static void print_tensors(weightstore_store *store, weightstore_revision *revision) {
     weightstore_revision_info info = {.struct_size = sizeof info};
     OK(weightstore_revision_describe(revision, &info));
     uint64_t bytes = 0;
@@ -231,6 +239,20 @@ static void print_tensors(weightstore_revision *revision) {
         host = leased(on_host, 0);
         EXPECT(ram.device_type == 1 && host.device_type == 1 && ram.bytes == tensor.bytes);
         EXPECT(strcmp(ram.name, tensor.name) == 0 && ram.rank == tensor.rank);
+        if (tensor.bytes > 0) {
+            /* The blob has the tensor's bytes. */
+            char path[4096];
+            weightstore_store_info store_info = {.struct_size = sizeof store_info};
+            OK(weightstore_store_describe(store, &store_info));
+            snprintf(path, sizeof path, "%s/blobs/%.2s/%s", store_info.path, tensor.shard, tensor.shard);
+            char *copy = malloc(tensor.bytes);
+            FILE *blob = fopen(path, "rb");
+            EXPECT(blob && fseek(blob, (long)tensor.shard_offset, SEEK_SET) == 0);
+            EXPECT(fread(copy, 1, tensor.bytes, blob) == tensor.bytes);
+            EXPECT(memcmp(copy, ram.data, tensor.bytes) == 0 && ram.shard_offset == tensor.shard_offset);
+            fclose(blob);
+            free(copy);
+        }
         EXPECT(tensor.bytes == 0 || (ram.data != host.data && memcmp(ram.data, host.data, tensor.bytes) == 0));
         printf("tensor %s %s ", ram.name, ram.dtype);
         int64_t step = 1;
@@ -333,6 +355,36 @@ static void check_dlpack(weightstore_store *store, weightstore_revision *revisio
     again->deleter(again);
 }
 
+/* Tensors with equal bytes are one memory for readers, and separate ones for writers. */
+static void check_equal_tensors(weightstore_revision *revision) {
+    weightstore_lease *all;
+    weightstore_lease_info info = {.struct_size = sizeof info};
+    DLManagedTensor *one, *two, *again;
+    size_t pairs = 0;
+    OK(weightstore_lease_file(revision, NULL, "ram", &all));
+    OK(weightstore_lease_describe(all, &info));
+    for (size_t i = 0; i < info.tensors; i++) {
+        for (size_t j = i + 1; j < info.tensors; j++) {
+            weightstore_tensor first = leased(all, i), second = leased(all, j);
+            if (first.data != second.data || first.bytes == 0) continue;
+            EXPECT(strcmp(first.shard, second.shard) == 0 && first.bytes == second.bytes);
+            pairs++;
+            OK(weightstore_dlpack(all, i, WEIGHTSTORE_DLPACK_PRIVATE, &one));
+            OK(weightstore_dlpack(all, j, WEIGHTSTORE_DLPACK_PRIVATE, &two));
+            OK(weightstore_dlpack(all, j, WEIGHTSTORE_DLPACK_PRIVATE, &again));
+            EXPECT(again->dl_tensor.data == two->dl_tensor.data);
+            uint64_t sum = fnv(second.data, second.bytes);
+            memset(one->dl_tensor.data, 0x55, first.bytes);
+            EXPECT(fnv(two->dl_tensor.data, second.bytes) == sum && fnv(second.data, second.bytes) == sum);
+            one->deleter(one);
+            two->deleter(two);
+            again->deleter(again);
+        }
+    }
+    EXPECT(pairs == 1);
+    OK(weightstore_lease_release(all));
+}
+
 static weightstore_revision *shared_revision;
 static uint64_t layer_sums[2];
 
@@ -368,6 +420,50 @@ static void check_threads(weightstore_revision *revision) {
     }
     for (size_t i = 0; i < 4; i++) EXPECT(pthread_create(&threads[i], NULL, lease_in_turn, (void *)i) == 0);
     for (size_t i = 0; i < 4; i++) EXPECT(pthread_join(threads[i], NULL) == 0);
+}
+
+static void ignore_line(int32_t level, const char *message, void *context) {
+    (void)level, (void)message, (void)context;
+}
+
+/* A work ends the calls that have to wait, and not those on what is resident. */
+static void check_work(const char *path, const char *model) {
+    weightstore_store *store;
+    weightstore_revision *revision;
+    weightstore_lease *lease, *held;
+    weightstore_work *over, *parent, *inner, *none = NULL;
+    OK(weightstore_open(path, &store));
+    OK(weightstore_resolve(store, model, &revision));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_work_new(NULL, 0, NULL));
+    FAILS(WEIGHTSTORE_INVALID_HANDLE, weightstore_work_new((weightstore_work *)store, 0, &none));
+    FAILS(WEIGHTSTORE_INVALID_HANDLE, weightstore_work_use((weightstore_work *)store));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_work_cancel(NULL));
+    EXPECT(none == NULL);
+    OK(weightstore_work_new(NULL, 0, &over));
+    OK(weightstore_work_new(NULL, 3600000, &parent));
+    OK(weightstore_work_new(parent, -1, &inner));
+    OK(weightstore_work_use(over));
+    FAILS(WEIGHTSTORE_TIMED_OUT, weightstore_lease_layer(revision, NULL, 0, "ram", &lease));
+    OK(weightstore_work_use(inner));
+    OK(weightstore_lease_layer(revision, NULL, 0, "ram", &held));
+    OK(weightstore_work_cancel(parent));
+    FAILS(WEIGHTSTORE_CANCELLED, weightstore_lease_layer(revision, NULL, 1, "ram", &lease));
+    OK(weightstore_lease_layer(revision, NULL, 0, "ram", &lease));
+    OK(weightstore_lease_release(lease));
+    /* The thread keeps its work. */
+    OK(weightstore_work_release(inner));
+    OK(weightstore_work_release(parent));
+    FAILS(WEIGHTSTORE_CANCELLED, weightstore_lease_layer(revision, NULL, 1, "ram", &lease));
+    OK(weightstore_work_use(NULL));
+    OK(weightstore_lease_layer(revision, NULL, 1, "ram", &lease));
+    OK(weightstore_lease_release(lease));
+    OK(weightstore_lease_release(held));
+    OK(weightstore_work_release(over));
+    FAILS(WEIGHTSTORE_INVALID_HANDLE, weightstore_work_release(over));
+    OK(weightstore_set_log(ignore_line, NULL));
+    OK(weightstore_set_log(NULL, NULL));
+    OK(weightstore_revision_release(revision));
+    OK(weightstore_close(store));
 }
 
 static void check_fork(weightstore_store *store, weightstore_revision *revision) {
@@ -439,11 +535,13 @@ int main(int argc, char **argv) {
     OK(weightstore_open(argv[1], &store));
     OK(weightstore_resolve(store, argv[2], &revision));
     check_sizes(revision);
-    print_tensors(revision);
+    print_tensors(store, revision);
     check_files(revision);
     check_leases(store, revision);
     check_dlpack(store, revision);
+    check_equal_tensors(revision);
     check_threads(revision);
+    check_work(argv[1], argv[2]);
     if (argc == 4) check_gpu(store, revision);
     check_fork(store, revision);
     OK(weightstore_revision_release(revision));

@@ -4,16 +4,25 @@ Run by PythonTests.swift: with the package on PYTHONPATH, WEIGHTSTORE_LIBRARY, a
 PyTorch are skipped without it.
 """
 
+import ctypes
 import gc
+import http.server
 import importlib.util
 import json
 import os
+import queue
 import random
+import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import textwrap
 import threading
+import types
 import unittest
+import unittest.mock
 
 import numpy as np
 import safetensors
@@ -24,6 +33,8 @@ import weightstore
 TORCH = importlib.util.find_spec("torch") is not None
 DIRECTORY = tempfile.TemporaryDirectory()
 STORE = os.path.join(DIRECTORY.name, "store")
+# Where transformers keeps remote code.
+os.environ["HF_HOME"] = os.path.join(DIRECTORY.name, "hugging-face")
 
 
 def imported(name, write, *options):
@@ -210,6 +221,85 @@ class Loading(unittest.TestCase):
         self.assertFalse(os.path.exists(f"{STORE}/blobs/{shards[0][:2]}/{shards[0]}"))
         loaded = weightstore.load_file("test/origin", framework="np", store=STORE)
         np.testing.assert_array_equal(loaded["layers.0.weight"], array)
+
+
+class Waiting(unittest.TestCase):
+    """Calls that have to wait for an origin."""
+
+    def evicted(self, name, origin):
+        """A revision whose bytes are at an origin alone."""
+        array = np.random.default_rng(len(name)).standard_normal((600, 512)).astype(np.float32)
+        imported(
+            name, lambda path: safetensors.numpy.save_file({"layers.0.weight": array}, path + "/model.safetensors"),
+            "--origin", origin, "--trust")
+        # Only shards with an origin are evicted.
+        subprocess.run(
+            [os.environ["WEIGHTSTORE_TOOL"], "evict", "--free", "1G", "--store", STORE], check=True,
+            stdout=subprocess.DEVNULL)
+        return weightstore._safetensors._store(STORE).revision(name)
+
+    def test_signals_limits_and_cancellation_end_a_call_that_waits_for_a_silent_origin(self):
+        class Alarm(Exception):
+            pass
+
+        def ring(*_):
+            raise Alarm
+
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            revision = self.evicted("wait/silent", f"http://127.0.0.1:{silent.getsockname()[1]}")
+            before = signal.signal(signal.SIGALRM, ring)
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.3)
+                with self.assertRaises(Alarm):
+                    revision.lease()
+            finally:
+                signal.signal(signal.SIGALRM, before)
+            with self.assertRaises(TimeoutError), weightstore.Limit(0.2):
+                revision.lease_layer(0)
+            with self.assertRaises(weightstore.CancelledError), weightstore.Limit(3600), weightstore.Limit() as limit:
+                threading.Timer(0.2, limit.cancel).start()
+                weightstore.load_file(revision, framework="np")
+            failures = []
+
+            def lease():
+                try:
+                    with weightstore.Limit(0.2):
+                        revision.read("model.safetensors")
+                except weightstore.WeightStoreError as failure:
+                    failures.append(failure)
+
+            thread = threading.Thread(target=lease)
+            thread.start()
+            thread.join()
+            self.assertEqual([type(failure) for failure in failures], [weightstore.TimedOutError])
+        # A limit that is over lets calls through that do not have to wait.
+        with weightstore.open(STORE).revision("test/model") as resident, resident.lease_layer(0), weightstore.Limit(0):
+            self.assertEqual(len(resident.lease_layer(0)), 2)
+        self.assertEqual(leased(), 0)
+
+    def test_log_lines_go_to_a_function(self):
+        class Absent(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_error(404)
+
+            def log_message(self, *_):
+                pass
+
+        lines = queue.SimpleQueue()
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Absent)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        weightstore.set_log(lambda *line: lines.put(line))
+        try:
+            revision = self.evicted("wait/absent", f"http://127.0.0.1:{server.server_port}")
+            with self.assertRaises(weightstore.WeightStoreError):
+                revision.lease()
+            level, message = lines.get()
+            self.assertEqual(level, "WARNING")
+            self.assertIn("404", message)
+        finally:
+            weightstore.set_log(None)
+            server.shutdown()
+            server.server_close()
 
 
 class Repositories(unittest.TestCase):
@@ -427,6 +517,9 @@ class Store(unittest.TestCase):
                 self.assertEqual(revision.read("model.safetensors"), original.read())
             self.assertEqual(json.loads(revision.read("config.json")), {"model_type": "test"})
             self.assertEqual(revision.read("config.json", 2, 5), b"model")
+            for wrong in ((-1, 5), (0, -1)):
+                with self.assertRaises(ValueError):
+                    revision.read("config.json", *wrong)
             found = {tensor.name: (tensor.shape, tensor.layer) for tensor in revision.tensors()}
             self.assertEqual(found["model.layers.2.norm.weight"], ((3, 5, 7), 2))
             self.assertEqual(found["scalar"], ((), None))
@@ -574,7 +667,18 @@ class Store(unittest.TestCase):
                 capsules = [lease["model.layers.0.q_proj.weight"].__dlpack__(max_version=version) for version in (None, (1, 0))]
             gc.collect()
             self.assertGreater(store.statistics("ram").leased, 0)
-            del capsules
+
+            class Holder:
+                def __dlpack_device__(self):
+                    return 1, 0
+
+                def __dlpack__(self, **_):
+                    return capsules[1]
+
+            # A capsule that other frames and lists refer to lives until it is consumed.
+            array = np.from_dlpack(Holder())
+            np.testing.assert_array_equal(array, some_tensors()["model.layers.0.q_proj.weight"])
+            del capsules, array
             gc.collect()
             self.assertEqual(store.statistics("ram").leased, 0)
 
@@ -597,6 +701,34 @@ class Store(unittest.TestCase):
         self.assertEqual(os.waitpid(child, 0)[1], 0)
         np.testing.assert_array_equal(arrays["model.norm.weight"], expected["model.norm.weight"])
 
+    def test_a_reader_that_was_opened_before_a_fork_reads_in_the_child(self):
+        expected = some_tensors()
+        reader = weightstore.safe_open("test/model", "np", store=STORE)
+        part = reader.get_slice("model.embed_tokens.weight")
+
+        def read():
+            for name, array in expected.items():
+                np.testing.assert_array_equal(reader.get_tensor(name), array)
+                assert not reader.get_tensor(name).flags.writeable
+            np.testing.assert_array_equal(part[3:7, 5], expected["model.embed_tokens.weight"][3:7, 5])
+            assert set(reader.get_tensors()) == set(expected)
+            if TORCH:
+                changed = weightstore._frameworks.torch_tensor(weightstore._forked.ForkedTensor(
+                    reader._info("model.embed_tokens.weight"), reader._source.revision.store.path, "ram"))
+                changed.zero_()
+                np.testing.assert_array_equal(part[:], expected["model.embed_tokens.weight"])
+
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                read()
+                status = 0
+            finally:
+                os._exit(status)
+        self.assertEqual(os.waitpid(child, 0)[1], 0)
+        np.testing.assert_array_equal(reader.get_tensor("scalar"), expected["scalar"])
+
     def test_another_program_starts_with_spawn(self):
         import multiprocessing
 
@@ -604,6 +736,105 @@ class Store(unittest.TestCase):
         with multiprocessing.get_context("spawn").Pool(2) as pool:
             sums = pool.map(embedding_sum, ["test/model", "test/model@v1"])
         self.assertEqual(sums, [float(some_tensors()["model.embed_tokens.weight"].sum(dtype=np.float64))] * 2)
+
+    def test_pickled_and_copied_handles_reopen_what_they_stand_for_or_are_refused(self):
+        import copy
+        import multiprocessing
+        import pickle
+
+        name = "model.layers.0.norm.weight"
+        other = imported("test/other", lambda path: safetensors.numpy.save_file({"a": np.ones(3)}, path + "/x.safetensors"))
+        self.assertTrue(other)
+        with weightstore.open(STORE) as store:
+            self.assertEqual(store.path, os.path.realpath(STORE))
+            revision = store.revision("test/model")
+            opened = weightstore.safe_open("test/model", "np", store=STORE)
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                # The numbers of the handles mean another model there.
+                pool.apply(handles_of_another_model, (STORE,))
+                sent = (store, revision, opened, opened.get_slice(name))
+                digest, files, array, row = pool.apply(what_handles_stand_for, (*sent, name))
+            self.assertEqual((digest, files), (revision.digest, [file.path for file in revision.files()]))
+            np.testing.assert_array_equal(array, some_tensors()[name])
+            np.testing.assert_array_equal(row, some_tensors()[name][1])
+            # A copy is a handle of its own.
+            for original in (store, revision, opened):
+                for made in (copy.copy(original), copy.deepcopy(original), pickle.loads(pickle.dumps(original))):
+                    del made
+            gc.collect()
+            self.assertEqual(len(revision.tensors()), len(store.revision("test/model").tensors()))
+            np.testing.assert_array_equal(opened.get_tensor(name), some_tensors()[name])
+            with revision.lease_layer(0) as lease:
+                for memory in (lease, lease[name]):
+                    for make in (copy.copy, copy.deepcopy, pickle.dumps):
+                        with self.assertRaisesRegex(TypeError, "Pickle the Revision"):
+                            make(memory)
+
+    def test_rm_names_the_engine_that_holds_a_model(self):
+        imported("test/held", lambda path: safetensors.numpy.save_file({"a": np.ones(3)}, path + "/x.safetensors"))
+        with weightstore.open(STORE) as store, store.revision("test/held"):
+            refused = subprocess.run(
+                [os.environ["WEIGHTSTORE_TOOL"], "rm", "test/held", "--store", STORE], capture_output=True, text=True)
+        self.assertEqual(refused.returncode, 4)
+        program = os.path.basename(sys.executable)
+        self.assertIn(f"process {os.getpid()} ({program} {os.path.basename(__file__)})", refused.stderr)
+
+    def test_a_store_that_is_made_anew_at_its_path_is_opened_anew(self):
+        with tempfile.TemporaryDirectory() as directory:
+            for value in (1, 2):
+                store, source = f"{directory}/store", f"{directory}/source{value}"
+                shutil.rmtree(store, ignore_errors=True)
+                os.mkdir(source)
+                safetensors.numpy.save_file({"a": np.full(3, value)}, source + "/model.safetensors")
+                subprocess.run(
+                    [os.environ["WEIGHTSTORE_TOOL"], "import", source, "--name", "x/y", "--store", store], check=True,
+                    stdout=subprocess.DEVNULL)
+                loaded = weightstore.load_file("x/y", framework="np", store=store)
+                self.assertEqual(loaded["a"].tolist(), [value] * 3)
+
+    def test_numbers_and_names_that_do_not_fit_are_refused(self):
+        with weightstore.open(STORE) as store, store.revision("test/model") as revision:
+            for call in (
+                    lambda: revision.lease_layer(1 << 70), lambda: revision.lease_layer(-(1 << 70)),
+                    lambda: revision.prefetch(0, 1 << 64), lambda: revision.read("config.json", 1 << 64, 1),
+                    lambda: store.revision("test/model\0x"), lambda: revision.lease_tensor("scalar\0"),
+                    lambda: revision.lease(tier="ram\0"), lambda: store.open_tier("host", budget=1 << 64),
+                    lambda: revision.lease_experts(0, range(-2, 1))):
+                with self.assertRaises((ValueError, ctypes.ArgumentError)):
+                    call()
+
+    def test_a_file_without_tensors_is_an_empty_model(self):
+        import gguf
+
+        def write(path):
+            writer = gguf.GGUFWriter(path + "/vocabulary.gguf", "llama")
+            writer.add_uint32("llama.context_length", 7)
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_tensors_to_file()
+            writer.close()
+
+        imported("test/vocabulary", write, "--any")
+        self.assertEqual(weightstore.load_file("test/vocabulary", framework="np", store=STORE), {})
+        self.assertEqual(
+            weightstore.load_file("test/vocabulary", framework="np", file="vocabulary.gguf", store=STORE), {})
+
+    def test_the_package_has_a_version_and_its_errors_have_its_name(self):
+        project = os.path.join(os.path.dirname(weightstore.__file__), "..", "pyproject.toml")
+        if os.path.exists(project):
+            with open(project) as text:
+                self.assertIn(f'version = "{weightstore.__version__}"', text.read())
+        self.assertEqual(weightstore.NotFoundError.__module__, "weightstore")
+
+    def test_a_wrong_library_is_named(self):
+        with open("/proc/self/maps") as maps:
+            other = next(line.split()[-1] for line in maps if "/libc.so" in line)
+        for path in ("/nowhere/libweightstore.so", other):
+            done = subprocess.run(
+                [sys.executable, "-c", "import weightstore; weightstore.open('/')"], capture_output=True, text=True,
+                env={**os.environ, "WEIGHTSTORE_LIBRARY": path})
+            self.assertIn("ImportError", done.stderr)
+            self.assertIn(path, done.stderr)
 
     def test_the_library_of_another_interface_is_refused(self):
         done = subprocess.run(
@@ -615,6 +846,31 @@ class Store(unittest.TestCase):
 def embedding_sum(model):
     arrays = weightstore.load_file(model, framework="np", store=os.environ["SPAWNED_STORE"])
     return float(arrays["model.embed_tokens.weight"].sum(dtype=np.float64))
+
+
+class Rows:
+    """A dataset of PyTorch: the rows of a tensor."""
+
+    def __init__(self, reader, name):
+        self.reader, self.name = reader, name
+
+    def __len__(self):
+        return 40
+
+    def __getitem__(self, row):
+        return self.reader.get_slice(self.name)[row].clone()
+
+
+kept = []
+
+
+def handles_of_another_model(store):
+    kept.extend(weightstore.open(store).revision("test/other") for _ in range(9))
+
+
+def what_handles_stand_for(store, revision, opened, part, name):
+    assert store.path == revision.store.path
+    return revision.digest, [file.path for file in revision.files()], opened.get_tensor(name).copy(), part[1].copy()
 
 
 os.environ.setdefault("SPAWNED_STORE", STORE)
@@ -656,6 +912,51 @@ class Torch(unittest.TestCase):
         self.assertEqual(float(one["model.embed_tokens.weight"].abs().sum()), 0)
         self.assertTrue(torch.equal(one["model.norm.weight"], torch.from_numpy(expected["model.norm.weight"]) + 1))
 
+    def test_tensors_with_equal_bytes_are_separate_memory(self):
+        import safetensors.torch
+        import torch
+
+        def named(layer):
+            return f"layers.{layer}.proj.weight", f"layers.{layer}.norm.weight"
+
+        tensors = {}
+        for layer in range(3):
+            proj, norm = named(layer)
+            tensors[proj], tensors[norm] = torch.full((1024, 512), 2.0), torch.ones(512)
+        imported("test/equal", lambda path: safetensors.torch.save_file(tensors, path + "/model.safetensors"))
+        ours = weightstore.load_file("test/equal", store=STORE)
+        self.assertEqual(len({tensor.data_ptr() for tensor in ours.values()}), len(tensors))
+        for name in named(1):
+            ours[name].zero_()
+        for name, tensor in tensors.items():
+            expected = torch.zeros_like(tensor) if name in named(1) else tensor
+            self.assertTrue(torch.equal(ours[name], expected), name)
+        safetensors.torch.save_file(ours, os.path.join(DIRECTORY.name, "saved.safetensors"))
+        # Readers share them.
+        views = weightstore.load_file("test/equal", framework="np", store=STORE)
+        self.assertEqual(len({views[named(layer)[0]].ctypes.data for layer in range(3)}), 1)
+
+    def test_a_tensor_that_pytorch_got_by_dlpack_is_writable_and_its_own(self):
+        import torch
+
+        name = "model.embed_tokens.weight"
+        expected = some_tensors()[name]
+        with weightstore.open(STORE) as store, store.revision("test/model").lease_tensor(name) as lease:
+            torch.from_dlpack(lease[name]).zero_()
+            np.testing.assert_array_equal(lease[name].numpy(), expected)
+            self.assertFalse(np.from_dlpack(lease[name]).flags.writeable)
+
+    def test_a_reader_works_in_the_workers_of_a_data_loader(self):
+        import torch.utils.data
+
+        name = "model.embed_tokens.weight"
+        rows = Rows(weightstore.safe_open("test/model", "pt", store=STORE), name)
+        self.assertEqual(rows[0].shape, (512,))
+        expected = torch.from_numpy(some_tensors()[name])[:40]
+        for method in ("fork", "spawn"):
+            loader = torch.utils.data.DataLoader(rows, batch_size=10, num_workers=2, multiprocessing_context=method)
+            self.assertTrue(torch.equal(torch.cat(list(loader)), expected), method)
+
     def test_a_tensor_holds_its_bytes_as_long_as_it_lives(self):
         tensors = weightstore.load_file("test/model", store=STORE)
         view = tensors["model.layers.2.q_proj.weight"][5:9].t()
@@ -673,6 +974,124 @@ class Torch(unittest.TestCase):
                 found, expected = ours.get_slice(name)[index], theirs.get_slice(name)[index]
                 self.assertTrue(torch.equal(found, expected))
                 self.assertEqual(found.stride(), expected.stride())
+
+
+class DefaultModelLoader:
+    """The parts of vLLM's default loader that the store's loader relies on."""
+
+    def __init__(self, load_config):
+        assert set(load_config.model_loader_extra_config) <= {"enable_weights_track"}
+        self.load_config, self.local_expert_ids = load_config, None
+        self.counter_before_loading_weights = 0.0
+
+    def get_all_weights(self, model_config, model):
+        primary = types.SimpleNamespace(
+            model_or_path=model_config.model, revision=model_config.revision, prefix="", subfolder=None,
+            allow_patterns_overrides=getattr(model, "allow_patterns_overrides", None))
+        for source in (primary, *getattr(model, "secondary_weights", ())):
+            yield from self._get_weights_iterator(source)
+
+    def load_weights(self, model, model_config):
+        loaded = model.load_weights(self.get_all_weights(model_config, model))
+        missing = set(model.parameters) - loaded
+        if missing:
+            raise ValueError(f"not initialized from checkpoint: {missing}")
+
+
+@unittest.skipUnless(TORCH, "there is no PyTorch here")
+class VLLMWeights(unittest.TestCase):
+    """The weights that the loader of vLLM passes on."""
+
+    @staticmethod
+    def save(path, tensors, file="model.safetensors"):
+        safetensors.numpy.save_file({name: np.full(shape, value, np.float32) for name, (shape, value) in tensors.items()},
+                                    f"{path}/{file}")
+
+    def found(self, revision, **options):
+        import weightstore.vllm
+
+        return {name: tensor.clone() for name, tensor in weightstore.vllm.weights(revision, **options)}
+
+    def test_a_rank_gets_its_own_experts_and_the_scales_of_all(self):
+        def name(expert, kind):
+            return f"layers.0.mlp.experts.{expert}.up_proj.{kind}"
+
+        tensors = {name(expert, kind): ((64, 64), expert) for expert in range(4) for kind in ("weight", "weight_scale")}
+        tensors["norm.weight"] = ((64,), 9)
+        imported("vllm/scales", lambda path: self.save(path, tensors))
+        with weightstore.open(STORE).revision("vllm/scales") as revision:
+            scales = {name(expert, "weight_scale") for expert in range(4)} | {"norm.weight"}
+            for options, own in (({"experts": range(1, 3)}, (1, 2)), ({"expert_numbers": {0, 3}}, (0, 3))):
+                found = self.found(revision, **options)
+                self.assertEqual(set(found), scales | {name(expert, "weight") for expert in own})
+                for expert in own:
+                    self.assertEqual(float(found[name(expert, "weight")][0, 0]), expert)
+            self.assertEqual(set(self.found(revision, is_unused=lambda one: ".experts." in one)), {"norm.weight"})
+
+    def test_only_the_chosen_files_are_read(self):
+        import weightstore.vllm
+
+        def write(path):
+            self.save(path, {"layers.0.w": ((512, 1024), 1), "norm.w": ((8,), 1)})
+            self.save(path, {"layers.0.w": ((512, 1024), 2), "layers.1.w": ((512, 1024), 3)}, "consolidated.safetensors")
+            self.save(path, {"norm.w": ((8,), 4)}, "other.safetensors")
+
+        imported("vllm/files", write)
+        with weightstore.open(STORE) as store:
+            revision = store.revision("vllm/files")
+            found = self.found(revision)
+            self.assertEqual({name: float(tensor.reshape(-1)[0]) for name, tensor in found.items()}, {"layers.0.w": 1, "norm.w": 1})
+            self.assertLess(store.statistics("ram").loaded, 3 << 20)
+            chosen = weightstore.vllm.chosen_files(revision, patterns=["none*", "consolidated*.safetensors"])
+            self.assertEqual(float(self.found(revision, files=chosen)["layers.1.w"][0, 0]), 3)
+            with self.assertRaisesRegex(weightstore.SafetensorError, "norm.w is in"):
+                self.found(revision, files=["model.safetensors", "other.safetensors"])
+            with self.assertRaises(weightstore.NotFoundError):
+                weightstore.vllm.chosen_files(revision, patterns=["*.bin"])
+
+    def test_a_directory_of_the_hub_s_cache_stands_for_its_model(self):
+        import weightstore.vllm
+
+        with weightstore.open(STORE) as store:
+            name = "/cache/hub/models--test--model/snapshots/0123456789abcdef0123456789abcdef01234567"
+            self.assertEqual(weightstore.vllm.find_revision(store, name).name, "test/model@v1")
+            self.assertEqual(weightstore.vllm.find_revision(store, name, "main").name, "test/model@v1")
+            with self.assertRaises(weightstore.NotFoundError):
+                weightstore.vllm.find_revision(store, "/cache/hub/models--no--model/snapshots/01")
+
+    def test_secondary_weights_and_the_check_of_missing_ones_are_those_of_vllm(self):
+        import weightstore.vllm
+
+        loaders, package = {}, "vllm.model_executor.model_loader"
+        modules = {name: types.ModuleType(name) for name in ("vllm", "vllm.model_executor", package, package + ".default_loader")}
+        modules[package].register_model_loader = lambda name: lambda loader: loaders.setdefault(name, loader)
+        modules[package + ".default_loader"].DefaultModelLoader = DefaultModelLoader
+        with unittest.mock.patch.dict(sys.modules, modules):
+            weightstore.vllm.register()
+
+        class Model:
+            parameters = ["norm.weight", "second.a"]
+            secondary_weights = [types.SimpleNamespace(
+                model_or_path="vllm/second", revision=None, prefix="second.", subfolder=None, allow_patterns_overrides=None)]
+
+            def modules(self):
+                return []
+
+            def load_weights(self, found):
+                return {name for name, _ in found}
+
+        imported("vllm/first", lambda path: self.save(path, {"norm.weight": ((8,), 1)}))
+        imported("vllm/second", lambda path: self.save(path, {"a": ((8,), 2)}))
+        config = types.SimpleNamespace(model_loader_extra_config={"store": STORE, "enable_weights_track": True})
+        loader = loaders["weightstore"](config)
+        model_config = types.SimpleNamespace(model="vllm/first", revision="main")
+        loader.download_model(model_config)
+        loader.load_weights(Model(), model_config)
+        Model.parameters.append("absent")
+        with self.assertRaisesRegex(ValueError, "absent"):
+            loader.load_weights(Model(), model_config)
+        with self.assertRaisesRegex(ValueError, "unknown: nonsense"):
+            loaders["weightstore"](types.SimpleNamespace(model_loader_extra_config={"nonsense": 1}))
 
 
 @unittest.skipUnless(TORCH and importlib.util.find_spec("transformers"), "there is no transformers here")
@@ -697,6 +1116,168 @@ class Transformers(unittest.TestCase):
         self.assertEqual(leased(), 0)
 
 
+    def assert_same(self, ours, theirs, path, name):
+        """The same class, weights and configurations; a name that is the model's instead of the path."""
+        import torch
+
+        self.assertEqual(type(ours).__name__, type(theirs).__name__)
+        self.assertEqual(ours.training, theirs.training)
+        expected = theirs.state_dict()
+        self.assertEqual(set(ours.state_dict()), set(expected))
+        for key, tensor in ours.state_dict().items():
+            self.assertEqual(tensor.dtype, expected[key].dtype, key)
+            self.assertTrue(torch.equal(tensor, expected[key]), key)
+
+        def facts(model):
+            generation = getattr(model, "generation_config", None)
+            return [
+                config.to_dict() | {"_name_or_path": None} for config in (model.config, generation) if config is not None]
+
+        self.assertEqual(facts(ours), facts(theirs))
+        names = [[getattr(module, "name_or_path", None) for module in model.modules()] for model in (ours, theirs)]
+        self.assertEqual(names[0], [name if known == path else known for known in names[1]])
+        self.assertEqual(ours.config.name_or_path, name)
+
+    @staticmethod
+    def save_llama(path):
+        """A small Llama as an instruct model has it: with a configuration of its generation."""
+        import torch
+        import transformers
+
+        torch.manual_seed(3)
+        model = transformers.LlamaForCausalLM(transformers.LlamaConfig(
+            vocab_size=99, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+            num_key_value_heads=2))
+        model.generation_config = transformers.GenerationConfig(
+            do_sample=True, temperature=0.6, top_p=0.9, eos_token_id=[2, 7, 9], pad_token_id=0)
+        model.save_pretrained(path)
+        model.half().save_pretrained(path + "/half")
+        with open(path + "/pytorch_model.bin", "wb") as weights:
+            weights.write(bytes(1 << 20))
+
+    def test_from_pretrained_makes_what_transformers_makes_from_the_files(self):
+        import torch
+        import transformers
+        import weightstore.transformers
+
+        path = imported("test/llama", self.save_llama)
+        for cls in (transformers.AutoModelForCausalLM, transformers.LlamaForCausalLM):
+            for options in ({}, {"num_hidden_layers": 1, "use_cache": False}, {"dtype": torch.bfloat16}, {"subfolder": "half"}):
+                with self.subTest(cls=cls.__name__, **options):
+                    ours = weightstore.transformers.from_pretrained(cls, "test/llama@main", store=STORE, **options)
+                    self.assertEqual(ours.generation_config.eos_token_id, [2, 7, 9])
+                    self.assert_same(ours, cls.from_pretrained(path, **options), path, "test/llama")
+        cls = transformers.AutoModelForSequenceClassification
+        ours = weightstore.transformers.from_pretrained(cls, "test/llama", store=STORE, num_labels=5)
+        self.assertEqual(ours.num_labels, 5)
+        ours.save_pretrained(os.path.join(DIRECTORY.name, "saved-llama"))
+
+    def test_only_small_files_are_copied(self):
+        import weightstore.transformers
+
+        if not os.path.exists(os.path.join(DIRECTORY.name, "test-llama")):
+            imported("test/llama", self.save_llama)
+        with tempfile.TemporaryDirectory() as directory:
+            written = weightstore.transformers.files("test/llama", directory, store=STORE)
+            self.assertEqual(
+                sorted(os.path.relpath(path, directory) for path in written),
+                ["config.json", "generation_config.json", "half/config.json", "half/generation_config.json"])
+            for path in written:
+                with open(path, "rb") as copy, open(path.replace(directory, DIRECTORY.name + "/test-llama"), "rb") as original:
+                    self.assertEqual(copy.read(), original.read())
+
+    def test_remote_code_runs_if_it_is_trusted(self):
+        import transformers
+        import weightstore.transformers
+
+        def write(path):
+            sources = {
+                "configuration_tiny.py": """
+                    from transformers import PretrainedConfig
+                    class TinyConfig(PretrainedConfig):
+                        model_type = "tiny-test"
+                        def __init__(self, width=8, **options):
+                            self.width = width
+                            super().__init__(**options)
+                    """,
+                "modeling_tiny.py": """
+                    import torch
+                    from transformers import PreTrainedModel
+                    from .configuration_tiny import TinyConfig
+                    class TinyModel(PreTrainedModel):
+                        config_class = TinyConfig
+                        def __init__(self, config):
+                            super().__init__(config)
+                            self.linear = torch.nn.Linear(config.width, config.width, bias=False)
+                            self.post_init()
+                    """,
+            }
+            for name, text in sources.items():
+                with open(f"{path}/{name}", "w") as out:
+                    out.write(textwrap.dedent(text))
+            with open(path + "/config.json", "w") as config:
+                json.dump({
+                    "model_type": "tiny-test", "width": 8, "architectures": ["TinyModel"],
+                    "auto_map": {"AutoConfig": "configuration_tiny.TinyConfig", "AutoModel": "modeling_tiny.TinyModel"}}, config)
+            weights = {"linear.weight": np.arange(64, dtype=np.float32).reshape(8, 8)}
+            safetensors.numpy.save_file(weights, path + "/model.safetensors", {"format": "pt"})
+
+        path = imported("test/remote", write)
+        cls = transformers.AutoModel
+        ours = weightstore.transformers.from_pretrained(cls, "test/remote", store=STORE, trust_remote_code=True)
+        self.assert_same(ours, cls.from_pretrained(path, trust_remote_code=True), path, "test/remote")
+        with self.assertRaisesRegex(ValueError, "trust_remote_code"):
+            weightstore.transformers.from_pretrained(cls, "test/remote", store=STORE, trust_remote_code=False)
+
+    def test_tokenizers_and_feature_extractors_are_those_of_the_files(self):
+        import tokenizers
+        import transformers
+        import weightstore.transformers
+
+        words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "b": 1, "?": 2}, "?"))
+
+        def write(path):
+            transformers.PreTrainedTokenizerFast(tokenizer_object=words, unk_token="?").save_pretrained(path)
+            transformers.WhisperFeatureExtractor(feature_size=40).save_pretrained(path)
+
+        path = imported("test/words", write, "--any")
+        ours = weightstore.transformers.load(transformers.PreTrainedTokenizerFast, "test/words", store=STORE)
+        self.assertEqual((ours.name_or_path, ours("b").input_ids), ("test/words", [1]))
+        found = weightstore.transformers.feature_extractor("test/words", store=STORE)
+        self.assertEqual(found.to_dict(), transformers.AutoFeatureExtractor.from_pretrained(path).to_dict())
+        self.assertEqual(found.feature_size, 40)
+
+    @unittest.skipUnless(importlib.util.find_spec("peft"), "there is no PEFT here")
+    def test_an_adapter_is_loaded_into_its_base_model(self):
+        import peft
+        import torch
+        import transformers
+        import weightstore.transformers
+
+        cls = transformers.AutoModelForCausalLM
+        base = imported("test/base", self.save_llama)
+
+        def write(path):
+            made = peft.get_peft_model(
+                cls.from_pretrained(base), peft.LoraConfig(r=4, target_modules=["q_proj"], init_lora_weights=False))
+            made.peft_config["default"].base_model_name_or_path = "test/base"
+            made.save_pretrained(path)
+
+        path = imported("test/adapter", write, "--any")
+        theirs = cls.from_pretrained(base)
+        theirs.load_adapter(path)
+        ours = weightstore.transformers.from_pretrained(cls, "test/adapter", store=STORE)
+        loaded = weightstore.transformers.from_pretrained(cls, "test/base", store=STORE)
+        weightstore.transformers.load_adapter(loaded, "test/adapter", store=STORE)
+        plain = cls.from_pretrained(base)
+        tokens = torch.tensor([[3, 4, 5]])
+        with torch.no_grad():
+            expected = theirs(tokens).logits
+            self.assertFalse(torch.equal(plain(tokens).logits, expected))
+            for model in (ours, loaded):
+                self.assertTrue(torch.equal(model(tokens).logits, expected))
+
+
 @unittest.skipUnless(TORCH and importlib.util.find_spec("vllm"), "there is no vLLM here")
 class VLLM(unittest.TestCase):
     def test_the_loader_gives_a_model_all_weights(self):
@@ -707,7 +1288,7 @@ class VLLM(unittest.TestCase):
         from vllm.model_executor.model_loader.base_loader import BaseModelLoader
 
         class Config:
-            model, revision = "test/model", "main"
+            model, revision, quantization, is_moe, multimodal_config = "test/model", "main", None, False, None
 
         class Model:
             def modules(self):
@@ -721,7 +1302,9 @@ class VLLM(unittest.TestCase):
         self.assertIsInstance(loader, BaseModelLoader)
         loader.download_model(Config)
         model = Model()
-        loader.load_weights(model, Config)
+        # It reads the configuration of the engine, which is not running.
+        with unittest.mock.patch.object(loader, "_init_ep_weight_filter", lambda _: None):
+            loader.load_weights(model, Config)
         self.assertEqual(set(model.seen), set(some_tensors()))
         for name, array in some_tensors().items():
             self.assertTrue(torch.equal(model.seen[name], torch.from_numpy(array)), name)

@@ -1,0 +1,63 @@
+"""Tensors in a forked child, which cannot use the library of its parent: their bytes are mapped from the files of the
+store. The parent's hold on the revision is the child's, too: the kernel ends it when both have ended."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from typing import TYPE_CHECKING, Any
+
+from ._errors import DamagedError, ForkedError
+
+if TYPE_CHECKING:
+    import torch
+
+    from ._store import TensorInfo
+
+
+class ForkedTensor:
+    """A tensor whose bytes are on disk. It has the parts of :class:`LeasedTensor` that arrays are made from."""
+
+    is_in_ram = True
+
+    def __init__(self, info: TensorInfo, store: str, tier: str) -> None:
+        self.info = info
+        advice = "Start the process with \"spawn\", or load the tensor before the fork"
+        if tier != "ram":
+            raise ForkedError(f"{info.name}: a forked process has only the tier ram. {advice}.", 3)
+        if info.bytes == 0:
+            return
+        if info.shard is None:
+            raise ForkedError(f"{info.name}: never fetched, and a forked process cannot fetch. {advice}.", 3)
+        path = os.path.join(store, "blobs", info.shard[:2], info.shard)
+        start = info.shard_offset - info.shard_offset % mmap.ALLOCATIONGRANULARITY
+        self._delta = info.shard_offset - start
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise ForkedError(f"{info.name}: evicted, and a forked process cannot fetch. {advice}.", 3) from None
+        try:
+            end = info.shard_offset + info.bytes
+            if os.fstat(descriptor).st_size < end:
+                raise DamagedError(f"{path}: shorter than {end} bytes.", 5)
+            self._map = mmap.mmap(descriptor, end - start, access=mmap.ACCESS_COPY, offset=start)
+        finally:
+            os.close(descriptor)
+
+    def memory(self) -> memoryview:
+        """The bytes, read-only."""
+        if self.info.bytes == 0:
+            return memoryview(b"")
+        return memoryview(self._map)[self._delta:].toreadonly()
+
+    def torch_bytes(self) -> torch.Tensor:
+        """The bytes as a tensor of one dimension, whose pages become private when they are written."""
+        import torch
+
+        return torch.frombuffer(self._map, dtype=torch.uint8, count=self.info.bytes, offset=self._delta)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0
+
+    def __reduce__(self) -> Any:
+        raise TypeError("ForkedTensor: memory of this process")

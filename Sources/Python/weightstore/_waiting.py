@@ -1,0 +1,182 @@
+"""Calls that may wait: they end at a time limit, when they are cancelled, and when Python has a signal to handle."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import queue
+import threading
+from typing import Any, Callable
+
+from ._library import library
+
+_current = threading.local()
+
+
+class Limit:
+    """Limits the time of the calls of a ``with`` block, and cancels them.
+
+        with weightstore.Limit(30) as limit:          # limit.cancel() on another thread ends them, too
+            weights = weightstore.load_file("org/name")
+
+    It counts for the thread of the block, and for calls that load or fetch: they raise :class:`TimedOutError` and
+    :class:`CancelledError`. What is resident is leased all the same, and fetched bytes stay for the next call. Limits
+    can be nested.
+
+    Args:
+        seconds: from the start of the block; None means no limit.
+    """
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self._milliseconds = -1 if seconds is None else max(0, round(seconds * 1000))
+        self._work: int | None = None
+        self._before: Limit | None = None
+
+    def __enter__(self) -> Limit:
+        if self._work is not None:
+            raise RuntimeError("a Limit is used once")
+        self._before = getattr(_current, "limit", None)
+        self._work = _new_work(self._before, self._milliseconds)
+        _current.limit = self
+        library().work_use(self._work)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _current.limit = self._before
+        library().work_use(self._before._work if self._before is not None else None)
+        work, self._work = self._work, None
+        library().work_release(work)
+
+    def cancel(self) -> None:
+        """Ends the calls of the block, and later ones at once. Any thread can call it; after the block it does
+        nothing."""
+        work = self._work
+        if work is not None:
+            library().work_cancel(work)
+
+
+def _new_work(parent: Limit | None, milliseconds: int) -> int:
+    work = ctypes.c_void_p()
+    library().work_new(parent._work if parent is not None else None, milliseconds, ctypes.byref(work))
+    return work.value or 0
+
+
+class _Job:
+    """A call on the helper's thread."""
+
+    def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...], undo: str | None, work: int) -> None:
+        self.function, self.arguments, self.undo, self.work = function, arguments, undo, work
+        self.failure: BaseException | None = None
+        self.ended = threading.Lock()
+        self.ended.acquire()
+        self._state = threading.Lock()
+        self._is_done = self._is_abandoned = False
+
+    def run(self) -> None:
+        try:
+            library().work_use(self.work)
+            self.function(*self.arguments)
+        except BaseException as failure:
+            self.failure = failure
+        with self._state:
+            self._is_done, abandoned = True, self._is_abandoned
+        library().work_use(None)
+        library().work_release(self.work)
+        if abandoned:
+            self._release()
+        self.ended.release()
+
+    def abandon(self) -> None:
+        """Cancels the call. Its result is released."""
+        with self._state:
+            self._is_abandoned, done = True, self._is_done
+            if not done:
+                library().work_cancel(self.work)
+        if done:
+            self._release()
+
+    def _release(self) -> None:
+        if self.failure is None and self.undo is not None:
+            getattr(library(), self.undo)(self.arguments[-1]._obj.value)
+
+
+class _Helper:
+    """A thread for the calls of the main thread, which alone handles signals, and waits for it."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        threading.Thread(target=self._run, name="weightstore", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            job = self._jobs.get()
+            if job is None:
+                return
+            job.run()
+            del job
+
+    def submit(self, job: _Job | None) -> None:
+        self._jobs.put(job)
+
+
+_helper: _Helper | None = None
+_over = 0
+
+
+def _forget() -> None:
+    global _helper
+    _helper = None
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+def wait(name: str, *arguments: Any, undo: str | None = None, tries: bool = True) -> None:
+    """Calls a function of the library that may wait.
+
+    On the main thread, it is tried without waiting first. If it has to wait, it runs on another thread, because a
+    thread that is inside the library handles no signal. A signal's exception, such as KeyboardInterrupt, cancels it.
+
+    Args:
+        undo: the function that releases the result, a handle that the last argument points to.
+        tries: whether the call can be tried; the others have no work.
+    """
+    global _helper, _over
+    function = getattr(library(), name)
+    if threading.current_thread() is not threading.main_thread():
+        function(*arguments)
+        return
+    limit: Limit | None = getattr(_current, "limit", None)
+    if tries:
+        from ._errors import CancelledError, TimedOutError
+
+        _over = _over or _new_work(None, 0)
+        use = library().work_use
+        try:
+            use(_over)
+            function(*arguments)
+            return
+        except (CancelledError, TimedOutError):
+            pass
+        finally:
+            use(limit._work if limit is not None else None)
+    try:
+        helper = _helper = _helper or _Helper()
+    except RuntimeError:  # The interpreter is shutting down, and starts no thread.
+        function(*arguments)
+        return
+    job = _Job(function, arguments, undo, _new_work(limit, -1))
+    try:
+        helper.submit(job)
+        job.ended.acquire()
+    except BaseException:
+        # The call may need a moment to end. The next one has a thread of its own.
+        _helper = None
+        helper.submit(None)
+        job.abandon()
+        raise
+    if job.failure is not None:
+        try:
+            raise job.failure
+        finally:
+            del job  # Without the cycle of the exception and this frame.
