@@ -106,6 +106,12 @@ enum KnownSequences {
             ]
         ),
         (
+            "a collection deletes the files that a killed eviction has left",
+            [
+                write(0, 1), from(0, "a", origin: 0), write(0, 0), .kill(.evict(nil), call: "unlink", ordinal: 2), collect,
+            ]
+        ),
+        (
             "a merge that is killed continues at the next one",
             [
                 write(0, 0), from(0, "c"), .run(.backUp), .run(.pin("org/c")), write(1, 1), from(1, "b"), from(1, "a"),

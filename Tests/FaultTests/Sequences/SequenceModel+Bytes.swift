@@ -2,9 +2,10 @@ import Storage
 
 /// Which bytes must be readable, and which deletions are allowed.
 extension SequenceModel {
-    /// Whether a shard is stored, or an origin of one of its holders has the whole holder.
+    /// Whether a shard is stored, or an origin of one of its holders has the whole holder. A file that a killed eviction
+    /// has left does not count, because a collection may delete it.
     func isObtainable(_ shard: ContentDigest, in listing: CatalogListing, _ state: SequenceState) -> Bool {
-        if state.isWhole(shard), !suspects.contains(shard) { return true }
+        if state.isWhole(shard), !suspects.contains(shard), !catalog.evicted.contains(shard) { return true }
         return holders(of: shard, in: listing).contains { holder in
             (listing.revisions[holder]?.origins ?? []).contains { state.holds($0, bytes[holder.digest]?.files ?? [:]) }
         }
