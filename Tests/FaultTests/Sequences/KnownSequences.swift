@@ -108,7 +108,8 @@ enum KnownSequences {
         (
             "a collection deletes the files that a killed eviction has left",
             [
-                write(0, 1), from(0, "a", origin: 0), write(0, 0), .kill(.evict(nil), call: "unlink", ordinal: 2), collect,
+                write(0, 1), from(0, "a", origin: 0), write(0, 0), .kill(.evict(nil), call: "unlink", ordinal: 2),
+                collect,
             ]
         ),
         (
