@@ -18,6 +18,8 @@ import Testing
             at: directory("store"), create: true, logger: Logger(label: "test") { _ in LogListener(heard: lines) })
     }
 
+    private func isRunning(_ store: Store) -> Bool { store.background.isRunning.load(ordering: .acquiring) }
+
     private func count(_ text: String) -> Int { heard.lines.withLock { lines in lines.count { $0.contains(text) } } }
 
     @Test("a quota that cannot be read is logged once, and not at every check")
@@ -40,13 +42,13 @@ import Testing
         let write = try FileDescriptor(store.path + "/write.lock", O_RDWR)
         #expect(try write.tryLock())
         store.evictInBackground()
-        #expect(store.background.isRunning.load(ordering: .acquiring))
+        #expect(isRunning(store))
         store.stopEvicting()
-        #expect(!store.background.isRunning.load(ordering: .acquiring))
+        #expect(!isRunning(store))
         write.unlock()
         store.evictInBackground()
         store.evictPeriodically()
-        #expect(!store.background.isRunning.load(ordering: .acquiring))
+        #expect(!isRunning(store))
         #expect(try store.quotaBytes == stored)
     }
 
