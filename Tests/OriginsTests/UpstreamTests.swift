@@ -60,12 +60,12 @@ import WeightStore
         #expect(try get("\(server.url)/org/model/resolve/\(first)/config.json").status == 200)
 
         try fixture.hub.set([.init("down", "", times: 1_000_000)], targets: ["org/model": "org/next"])
-        #expect(
-            try blockUntil {
-                let isServed = try serves(second)
-                #expect(isServed)
-                return try !isServed || metric("weightstore_upstream_stale_requests_total", of: server) > 0
-            })
+        var isServed = true
+        let isCounted = try blockUntil {
+            isServed = try serves(second)
+            return try !isServed || metric("weightstore_upstream_stale_requests_total", of: server) > 0
+        }
+        #expect(isServed && isCounted)
         #expect(server.logText.contains("was not compared with the upstream"))
         #expect(try get(file).body == contents(fixture.directory("hub/org/next/model.safetensors")))
 
