@@ -266,8 +266,9 @@ struct NodeTests {
         let left = proxy.left
         let node = try NodeProcess(fixture, "node")
         try fixture.wait(for: first.digest, on: [node])
-        // Each of the eight concurrent requests may detect it once; there are 40 shards and more.
-        #expect((1...16).contains(left - proxy.left), "\(left - proxy.left) connections")
+        // Each of the eight concurrent requests may detect it once; there are 40 shards and more. There is none if the node
+        // starts so late that the peer's lease has ended.
+        #expect(left - proxy.left <= 16, "\(left - proxy.left) connections")
         hung.signal(SIGCONT)
     }
 

@@ -31,7 +31,7 @@ struct InterruptedMove {
             .filter { ByteText($0.source) == ByteText(source.location) }
         guard let move = moves.first(where: { $0.model == source.model }) else { return nil }
         // An older version has begun a move without rows; it added the files in every case.
-        if try !move.files.isEmpty && !isUnchanged(move.files.filter { $0.digest == nil }) {
+        if try !move.files.isEmpty && !isThere(move.files.filter({ $0.digest == nil }), { $0.isUnchanged($1) }) {
             let isFile = source.files.count == 1 && source.files[0].location == source.location
             let paths = try store.catalog.read { db in try RevisionTable.paths(of: move.revision, db) }
             let stored = Set(paths.map { ByteText(isFile ? source.location : "\(source.location)/\($0)") })
@@ -63,17 +63,20 @@ struct InterruptedMove {
     static func requireNone(of move: MoveTable.Move, in source: String, for model: String?) throws {
         if ByteText(move.source) == ByteText(source), move.model == model ?? move.model { return }
         let isWhole = SourceBounds.contains(source, move.source)
-        guard try isUnchanged(move.files.filter { isWhole || SourceBounds.contains(source, $0.location) }) else {
-            return
-        }
+        let files = move.files.filter { isWhole || SourceBounds.contains(source, $0.location) }
+        // Of a file whose times alone differ the move compares the digest, so it may remove it.
+        guard try isThere(files, { $0.isSameFile($1) }) else { return }
         throw StoreError.moveIntoAnother(source: move.source, model: move.model)
     }
 
-    /// Whether one of the files is there as it was.
-    private static func isUnchanged(_ files: [MoveTable.File]) throws -> Bool {
+    /// Whether one of the files is there.
+    ///
+    /// - Parameter isSame: whether the file at its place is the one of the move.
+    private static func isThere(
+        _ files: [MoveTable.File], _ isSame: (MoveTable.File, FileStatus) -> Bool
+    ) throws -> Bool {
         try files.contains { file in
-            guard let status = try FileSystem.status(file.location, following: false) else { return false }
-            return file.isUnchanged(status)
+            try FileSystem.status(file.location, following: false).map { isSame(file, $0) } ?? false
         }
     }
 
