@@ -8,7 +8,7 @@ struct WeightStoreTool: ParsableCommand {
         commandName: "weightstore",
         abstract: "Stores model weights once, by content, and loads them by layer.",
         discussion: """
-            A revision is written as model@ref, model@v3, model@<commit> or model@<digest>; a model without @ means \
+            A revision is written as model@ref, model@~3, model@<commit> or model@<digest>; a model without @ means \
             its ref main, or its last version if it has no such ref. The store is the directory given by --store or \
             WEIGHTSTORE_HOME (default: ~/.local/share/weightstore).
 

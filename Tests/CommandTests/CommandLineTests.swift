@@ -22,10 +22,10 @@ import Testing
     func importAndExport() throws {
         try importBoth()
         let list = try tool("ls")
-        #expect(list.output.contains("org/base") && list.output.contains("org/tuned"))
+        #expect(list.output.contains("org/base") && list.output.contains("org/tuned") && list.output.contains(" ~1 "))
         #expect(list.errors.isEmpty)
         #expect(try tool("ls", "--quiet", "org/b*").output == "org/base\n")
-        #expect(try tool("show", "org/base").output.contains("v1"))
+        #expect(try tool("show", "org/base").output.contains("\n~1 "))
         #expect(try tool("show", "org/base@main").output.contains("model.layers.1"))
         let file = try contents(directory("base/model.safetensors"))
         #expect(try tool("cat", "org/base", "model.safetensors").bytes == file)
@@ -77,7 +77,7 @@ import Testing
         #expect(
             try tool("import", directory("base"), "--name", "org/base", "--json").object()["written"] as? Int ?? 0 > 0)
         for command in [
-            ["ls"], ["show", "org/base"], ["show", "org/base@v1"], ["files", "org/base"], ["tensors", "org/base"],
+            ["ls"], ["show", "org/base"], ["show", "org/base@~1"], ["files", "org/base"], ["tensors", "org/base"],
             ["tensors", "org/base", "--digests"], ["du"], ["stats"], ["tag", "org/base", "prod"],
             ["untag", "org/base@prod"], ["pin", "org/base"], ["unpin", "org/base"], ["verify"], ["gc"],
             ["prune", "--dry-run"], ["rm", "org/base", "--dry-run"], ["families"],
@@ -204,7 +204,7 @@ import Testing
         #expect(try tool("cat", "org/base", "model.safetensors").status == 3)
         let verify = try tool("verify")
         #expect(verify.status == 3)
-        #expect(verify.errors.contains("org/base@v1") && verify.errors.contains("org/tuned@v1"))
+        #expect(verify.errors.contains("org/base@~1") && verify.errors.contains("org/tuned@~1"))
         #expect(try tool("import", directory("base"), "--name", "org/base").status == 0)
         #expect(try tool("verify").status == 0)
     }
@@ -226,10 +226,10 @@ import Testing
             try tool(
                 "import", directory("tuned"), "--name", "org/base", "--origin", "https://hub.test/x", "--trust"
             ).status == 0)
-        #expect(try tool("tag", "org/base@v1", "prod").status == 0)
-        #expect(try tool("pin", "org/base@v1", "--note", "why").status == 0)
+        #expect(try tool("tag", "org/base@~1", "prod").status == 0)
+        #expect(try tool("pin", "org/base@~1", "--note", "why").status == 0)
         let questions = [
-            ["ls"], ["show", "org/base"], ["show", "org/tuned"], ["files", "org/base@v1"],
+            ["ls"], ["show", "org/base"], ["show", "org/tuned"], ["files", "org/base@~1"],
             ["tensors", "org/base@prod"], ["du"],
         ]
         func answers() throws -> [String] {
@@ -249,7 +249,7 @@ import Testing
         #expect(try answers() == before)
         #expect(try tool("gc", "--grace", "0").output.isEmpty)
         #expect(
-            try tool("cat", "org/base@v1", "model.safetensors").bytes == contents(directory("base/model.safetensors")))
+            try tool("cat", "org/base@~1", "model.safetensors").bytes == contents(directory("base/model.safetensors")))
         #expect(try tool("import", directory("base"), "--json").object()["written"] as? Int == 0)
     }
 
@@ -265,10 +265,10 @@ import Testing
     func prune() throws {
         try importBoth()
         #expect(try tool("import", directory("tuned"), "--name", "org/base").status == 0)
-        #expect(try tool("prune", "--dry-run").output.contains("org/base@v1"))
+        #expect(try tool("prune", "--dry-run").output.contains("org/base@~1"))
         #expect(try tool("show", "org/base", "--json").object()["revisions"].map { ($0 as! [Any]).count } == 2)
         #expect(try tool("prune").output.contains("1 revision removed"))
-        #expect(try tool("show", "org/base@v1").status == 2)
+        #expect(try tool("show", "org/base@~1").status == 2)
         #expect(
             try tool("cat", "org/base", "model.safetensors").bytes == contents(directory("tuned/model.safetensors")))
     }

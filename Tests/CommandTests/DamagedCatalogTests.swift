@@ -38,13 +38,13 @@ import Testing
             ["import", directory("model"), "--name", "org/model", "--origin", "file://" + directory("model")],
             ["import", directory("other"), "--name", "org/other"],
             ["import", directory("other"), "--name", "org/model"],
-            ["tag", "org/model@v1", "prod"], ["pin", "org/other", "--note", "kept"], ["quota", "--set", "1G"],
+            ["tag", "org/model@~1", "prod"], ["pin", "org/other", "--note", "kept"], ["quota", "--set", "1G"],
             ["prompt", "add", "org/model", directory("prompt.json"), "--name", "system"], ["record", "on"],
             [
                 "kv", "put", "org/model", directory("tokens"), directory("blocks"), "--format", "f16",
                 "--block-tokens", "4",
             ],
-            ["load", "org/model@v1"], ["evict", "--free", "1K"],
+            ["load", "org/model@~1"], ["evict", "--free", "1K"],
         ] {
             let result = try maker.run(arguments)
             try #require(result.status == 0, "\(arguments): \(result.errors)")
@@ -81,8 +81,8 @@ import Testing
         [
             ["ls"], ["ls", "--json"], ["show", "org/model"], ["show", "org/model@prod", "--json"],
             ["files", "org/model"], ["tensors", "org/model"], ["du"], ["stats"], ["families"],
-            ["export", "org/model@v1", directory("out"), "--force"], ["cat", "org/model", "model.safetensors"],
-            ["load", "org/model@v1"], ["load", "org/model", "--layers", "0"], ["warm", "--plan"], ["origin", "ls"],
+            ["export", "org/model@~1", directory("out"), "--force"], ["cat", "org/model", "model.safetensors"],
+            ["load", "org/model@~1"], ["load", "org/model", "--layers", "0"], ["warm", "--plan"], ["origin", "ls"],
             ["origin", "check"], ["prompt", "ls"], ["kv", "ls"], ["kv", "stats"], ["policy", "ls"],
             ["kv", "drop", "--all", "--dry-run"], ["policy", "explain", "lru"], ["policy", "simulate"], ["quota"],
             ["quota", "--kind", "kv"], ["verify"], ["gc", "--dry-run"], ["evict", "--free", "1M", "--dry-run"],
@@ -93,9 +93,9 @@ import Testing
                 "4",
             ],
             // Commands that write begin with a read.
-            ["gc"], ["evict", "--free", "1M"], ["rm", "org/model@v1", "--force"], ["tag", "org/model@v1", "next"],
+            ["gc"], ["evict", "--free", "1M"], ["rm", "org/model@~1", "--force"], ["tag", "org/model@~1", "next"],
             ["prompt", "rm", "org/model", "system"], ["import", directory("model"), "--name", "org/model"],
-            ["pin", "org/model@v1"], ["origin", "rm", "org/model", "file://" + directory("model")],
+            ["pin", "org/model@~1"], ["origin", "rm", "org/model", "file://" + directory("model")],
             ["prune", "--keep-last", "1", "--yes"], ["rebuild"],
         ]
     }
@@ -180,7 +180,7 @@ import Testing
             (Damage(table: "revision", column: "bytes", value: "much".databaseValue), ["ls"], "bytes: \"much\""),
             (
                 Damage(table: "file", column: "digest", value: Data([1]).databaseValue),
-                ["export", "org/model@v1", directory("out"), "--force"], "digest"
+                ["export", "org/model@~1", directory("out"), "--force"], "digest"
             ),
             (Damage(table: "setting", column: "value", value: Data([1]).databaseValue), ["quota"], "value"),
             (

@@ -61,7 +61,7 @@ import WeightStore
         #expect(merged.status == 0, "\(merged.errors)")
         #expect(merged.output.contains("2 revisions"), "\(merged.output)")
         #expect(try tool("gc", "--grace", "0").status == 0)
-        for name in ["org/tuned", "org/base@v2"] {
+        for name in ["org/tuned", "org/base@~2"] {
             #expect(try tool("cat", name, "model.safetensors").bytes == contents(directory("tuned/model.safetensors")))
         }
         #expect(try tool("show", "org/tuned").output.contains("why"))
@@ -76,7 +76,7 @@ import WeightStore
         let before = TemporaryDirectory.files(below: directory("store/blobs"))
         for arguments in [["gc", "--discard-newer"], ["gc", "--discard-newer", "--dry-run"]] {
             let result = try tool.run(arguments + ["--grace", "0"])
-            #expect(result.errors.contains("org/tuned@v1"), "\(result.errors)")
+            #expect(result.errors.contains("org/tuned@~1"), "\(result.errors)")
             #expect(result.status == (arguments.count == 2 ? 1 : 0))
             #expect(TemporaryDirectory.files(below: directory("store/blobs")) == before)
         }
@@ -116,7 +116,7 @@ import WeightStore
         try FileManager.default.removeItem(atPath: "\(blobs)/\(manifest)")
         let rebuilt = try tool("rebuild")
         #expect(rebuilt.status == 3)
-        #expect(rebuilt.errors.contains("org/base@v1: lost"), "\(rebuilt.errors)")
+        #expect(rebuilt.errors.contains("org/base@~1: lost"), "\(rebuilt.errors)")
         let kept = try tool("gc", "--grace", "0")
         #expect(kept.status == 0 && kept.errors.contains("kept"), "\(kept.errors)")
         #expect(try tool("import", directory("base"), "--name", "org/base").status == 0)

@@ -18,7 +18,7 @@ import Testing
         let tool = Tool(store: directory("store"))
         let text = try tool("import", directory("home"))
         #expect(text.status == 6)
-        #expect(text.output.contains("org/a@v1") && text.output.contains("org/c@v1"))
+        #expect(text.output.contains("org/a@~1") && text.output.contains("org/c@~1"))
         #expect(text.errors.contains("org/b: not imported: "), "\(text.errors)")
         #expect(text.errors.contains("token: skipped: "), "\(text.errors)")
         let json = try tool("import", directory("home"), "--json")

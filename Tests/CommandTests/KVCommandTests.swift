@@ -42,7 +42,7 @@ import Testing
         #expect(try contents(directory("got")) == contents(directory("blocks")))
         let spaces = try tool("kv", "ls", "--json").list()
         #expect(
-            spaces.count == 1 && spaces[0]["longest"] as? Int == 40 && spaces[0]["revision"] as? String == "org/base@v1"
+            spaces.count == 1 && spaces[0]["longest"] as? Int == 40 && spaces[0]["revision"] as? String == "org/base@~1"
         )
         let listed = try tool("kv", "ls", "org/*")
         #expect(listed.output.contains("f16") && !listed.output.contains("salt"))

@@ -18,18 +18,18 @@ import Testing
     func commands() throws {
         let listed = try tool("origin", "ls", "org/base", "--json").list()
         #expect(listed.count == 1)
-        #expect(listed.first?["revision"] as? String == "org/base@v1" && listed.first?["origin"] as? String == url)
+        #expect(listed.first?["revision"] as? String == "org/base@~1" && listed.first?["origin"] as? String == url)
         #expect(listed.first?["checked"] as? Int != nil)
-        #expect(try tool("origin", "check").output.contains("holds org/base@v1"))
+        #expect(try tool("origin", "check").output.contains("holds org/base@~1"))
 
         try FileManager.default.copyItem(atPath: directory("base"), toPath: directory("copy"))
         let copy = "file://\(directory("copy"))"
         #expect(try tool("origin", "add", "org/base", copy).status == 0)
         #expect(try tool("origin", "ls").output.contains(copy))
         try TestModel(layers: 1, seed: 9).write(to: directory("wrong"))
-        let wrong = try tool("origin", "add", "org/base@v1", "file://\(directory("wrong"))")
-        #expect(wrong.status == 6 && wrong.errors.contains("does not hold org/base@v1"), "\(wrong.errors)")
-        #expect(try tool("origin", "rm", "org/base", url).output.contains("org/base@v1"))
+        let wrong = try tool("origin", "add", "org/base@~1", "file://\(directory("wrong"))")
+        #expect(wrong.status == 6 && wrong.errors.contains("does not hold org/base@~1"), "\(wrong.errors)")
+        #expect(try tool("origin", "rm", "org/base", url).output.contains("org/base@~1"))
         #expect(try tool("origin", "rm", "org/base", url).status == 2)
         try FileManager.default.removeItem(atPath: directory("copy"))
         let gone = try tool("origin", "check", "org/base")
@@ -55,7 +55,7 @@ import Testing
         try #require(try ChildProcess(["python3", "-c", Self.execute, database, sql]).result().status == 0)
         try FileManager.default.moveItem(atPath: directory("base"), toPath: directory("away"))
         let evicted = try tool("evict", "--free", "1T")
-        #expect(evicted.status == 12 && evicted.errors.contains("could not be checked for org/base@v1"))
+        #expect(evicted.status == 12 && evicted.errors.contains("could not be checked for org/base@~1"))
         #expect(
             try tool("cat", "org/base", "model.safetensors").bytes == contents(directory("away/model.safetensors")))
     }
@@ -70,16 +70,16 @@ import Testing
         #expect(verify.status == 0 && !verify.output.contains("intact"), "\(verify.output)")
         #expect(verify.output.contains("not stored: an origin has them"))
         let pinned = try tool("pin", "org/base")
-        #expect(pinned.output.contains("org/base@v1 pinned") && pinned.output.contains("not stored"))
+        #expect(pinned.output.contains("org/base@~1 pinned") && pinned.output.contains("not stored"))
         let fetched = try tool("pin", "org/base", "--fetch")
-        #expect(fetched.output == "org/base@v1 pinned\n", "\(fetched.output)")
+        #expect(fetched.output == "org/base@~1 pinned\n", "\(fetched.output)")
         #expect(try tool("verify").output.contains("all intact"))
 
         #expect(try tool("unpin", "org/base").status == 0)
         #expect(try tool("evict", "--free", "1T").status == 0)
         try TestModel(layers: 1, seed: 9).write(to: directory("base"))
         let lost = try tool("verify", "--origins")
-        #expect(lost.status == 3 && lost.errors.contains("lost") && lost.errors.contains("affects org/base@v1"))
-        #expect(lost.errors.contains("does not hold org/base@v1"))
+        #expect(lost.status == 3 && lost.errors.contains("lost") && lost.errors.contains("affects org/base@~1"))
+        #expect(lost.errors.contains("does not hold org/base@~1"))
     }
 }

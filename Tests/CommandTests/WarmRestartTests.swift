@@ -87,7 +87,7 @@ import WeightStore
         let warm = try #require(once.warm)
         #expect(warm.failed.isEmpty)
         #expect(
-            Set(warm.planned).isSuperset(of: ["base@v1 ", "tuned@v1 "])
+            Set(warm.planned).isSuperset(of: ["base@~1 ", "tuned@~1 "])
                 && !warm.planned.contains { $0.hasPrefix("cold") })
         // Two models; 6 blocks, and 3 of which 2 are among the 6.
         #expect(warm.computed == 2 * 7)
@@ -109,7 +109,7 @@ import WeightStore
         #expect(rewarm.failed.isEmpty && rewarm.computed == 0)
         #expect(
             Set(rewarm.planned).isSuperset(of: [
-                "base@v1 ", "base@v1 system", "base@v1 short", "tuned@v1 ", "tuned@v1 system",
+                "base@~1 ", "base@~1 system", "base@~1 short", "tuned@~1 ", "tuned@~1 system",
             ]))
         #expect(rewarm.bytesRead >= rewarm.warmed)
         try expectHits(again)
@@ -143,7 +143,7 @@ import WeightStore
     func tool() throws {
         _ = try engine("use", store, "1", "base")
         let tool = Tool(store: store)
-        #expect(try tool("warm").output.contains("skipped: base@v1 system: its KV blocks were never computed"))
+        #expect(try tool("warm").output.contains("skipped: base@~1 system: its KV blocks were never computed"))
         _ = try first("warm", "base")
         let plan = try tool("warm", "--plan", "--json").object()
         let items = try #require(plan["items"] as? [[String: Any]])
@@ -154,6 +154,6 @@ import WeightStore
         try TestModel(layers: 4).tuned(seed: 4).write(to: directory("next"))
         #expect(try tool("import", directory("next"), "--name", "base").status == 0)
         let next = try tool("warm", "--plan").output
-        #expect(next.contains("base@v2") && next.contains("skipped: base@v2 system"))
+        #expect(next.contains("base@~2") && next.contains("skipped: base@~2 system"))
     }
 }

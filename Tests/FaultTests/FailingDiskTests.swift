@@ -38,7 +38,7 @@ extension Faults {
                 let revisions = try Inspection.revisions(in: store)
                 let isDone = result.status == 0
                 #expect(
-                    revisions == (isDone ? ["org/base@v1", "org/tuned@v1"] : ["org/base@v1"]),
+                    revisions == (isDone ? ["org/base@~1", "org/tuned@~1"] : ["org/base@~1"]),
                     "\(point): \(result.status) \(result.errors)")
                 try check(result, store, "\(point)")
                 #expect(try Inspection.differences(of: "org/base", from: directory("base"), in: store) == [])

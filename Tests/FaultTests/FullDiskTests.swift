@@ -48,7 +48,7 @@ extension Faults {
             }
             do {
                 let store = try Store(at: disk("store"))
-                #expect(try Inspection.revisions(in: store) == ["org/base@v1", "org/other@v1"])
+                #expect(try Inspection.revisions(in: store) == ["org/base@~1", "org/other@~1"])
                 #expect(try Inspection.differences(of: "org/base", from: directory("base"), in: store) == [])
                 #expect(try Inspection.differences(of: "org/other", from: directory("other"), in: store) == [])
             }
@@ -90,7 +90,7 @@ extension Faults {
             let result = try tool("import", directory("large"), "--name", "org/large")
             #expect(result.status == 5, "\(result.errors)")
             let store = try Store(at: disk("store"))
-            #expect(try Inspection.revisions(in: store) == ["org/base@v1"])
+            #expect(try Inspection.revisions(in: store) == ["org/base@~1"])
             _ = try store.collectGarbage(graceSeconds: 0)
             #expect(try Inspection.leftovers(in: store) == [])
             #expect(try Inspection.differences(of: "org/base", from: directory("base"), in: store) == [])
@@ -159,7 +159,7 @@ extension Faults {
                 #expect(FileSystem.exists(disk("store/reserve")), "\(arguments)")
             }
             let store = try Store(at: disk("store"))
-            #expect(try Inspection.revisions(in: store) == ["org/old@v2"])
+            #expect(try Inspection.revisions(in: store) == ["org/old@~2"])
             // A change that found the disk full may have left its record.
             try store.collectGarbage(graceSeconds: 0)
             #expect(try Inspection.leftovers(in: store) == [])
@@ -180,7 +180,7 @@ extension Faults {
             #expect(result.status == 0, "\(result.errors)")
             #expect(FileSystem.exists(disk("store/reserve")))
             let store = try Store(at: disk("store"))
-            #expect(try Inspection.revisions(in: store) == ["org/other@v1"])
+            #expect(try Inspection.revisions(in: store) == ["org/other@~1"])
             #expect(try Inspection.leftovers(in: store) == [])
             #expect(try store.catalog.read { db in try FileTable.unlinked(db) }.isEmpty)
         }

@@ -31,7 +31,7 @@ extension Faults {
             #expect(TemporaryDirectory.files(below: place + "/staging") == [], "it cleans up behind itself")
 
             let store = try Store(at: place)
-            #expect(try Inspection.revisions(in: store) == ["base@v1"])
+            #expect(try Inspection.revisions(in: store) == ["base@~1"])
             #expect(try Inspection.differences(of: "base", from: directory("base"), in: store) == [])
             _ = try store.importModelBlocking(ImportRequest(source: directory("model"), name: "org/model"))
             #expect(try Inspection.differences(of: "org/model", from: directory("model"), in: store) == [])

@@ -85,8 +85,8 @@ extension Kills {
                 ["import", directory("tuned"), "--name", "org/tuned"], on: directory("template"), most: 3
             ) { place, point, wasKilled in
                 let store = try Store(at: place)
-                let before: Set = ["org/base@v1"]
-                let after = before.union(["org/tuned@v1"])
+                let before: Set = ["org/base@~1"]
+                let after = before.union(["org/tuned@~1"])
                 let revisions = try Inspection.revisions(in: store)
                 #expect(wasKilled ? revisions == before || revisions == after : revisions == after, "\(point)")
                 try expectBase(store, point)
@@ -108,7 +108,7 @@ extension Kills {
                 let again = try Tool(store: place)("import", directory("base"), "--name", "org/base")
                 #expect(again.status == 0, "\(point): \(again.errors)")
                 let store = try Store(at: place)
-                #expect(try Inspection.revisions(in: store) == ["org/base@v1"], "\(point)")
+                #expect(try Inspection.revisions(in: store) == ["org/base@~1"], "\(point)")
                 try expectBase(store, point)
                 try collect(store, point)
             }
@@ -127,7 +127,7 @@ extension Kills {
             try ChildProcess.copy(directory("template"), to: place)
             tool.prefix = Trace.inject("rename", "signal=SIGKILL", when: "\(last.ordinal)")
             #expect(try tool("import", directory("tuned"), "--name", "org/tuned").status == 128 + SIGKILL)
-            #expect(try Inspection.revisions(in: Store(at: place)) == ["org/base@v1"])
+            #expect(try Inspection.revisions(in: Store(at: place)) == ["org/base@~1"])
             tool.prefix = []
             let again = try tool("import", directory("tuned"), "--name", "org/tuned", "--json").object()
             #expect(again["written"] as? Int == 0)
@@ -148,7 +148,7 @@ extension Kills {
             try killing(["rm", "org/tuned"], on: templateOfTwo(), most: 2) { place, point, wasKilled in
                 let store = try Store(at: place)
                 try expectBase(store, point)
-                let isThere = try Inspection.revisions(in: store).contains("org/tuned@v1")
+                let isThere = try Inspection.revisions(in: store).contains("org/tuned@~1")
                 #expect(wasKilled || !isThere, "\(point)")
                 if isThere {
                     #expect(
@@ -194,7 +194,7 @@ extension Kills {
             try killing(["rebuild"], on: template, most: 2) { place, point, _ in
                 do {
                     let store = try Store(at: place)
-                    #expect(try Inspection.revisions(in: store) == ["org/base@v1", "org/tuned@v1"], "\(point)")
+                    #expect(try Inspection.revisions(in: store) == ["org/base@~1", "org/tuned@~1"], "\(point)")
                 } catch StorageError.catalogDamaged {
                     #expect(try Tool(store: place)("ls").status == 7, "\(point)")
                 }
@@ -202,7 +202,7 @@ extension Kills {
                 #expect(again.status == 0, "\(point): \(again.errors)")
                 let store = try Store(at: place)
                 try collect(store, point)
-                #expect(try Inspection.revisions(in: store) == ["org/base@v1", "org/tuned@v1"], "\(point)")
+                #expect(try Inspection.revisions(in: store) == ["org/base@~1", "org/tuned@~1"], "\(point)")
                 try expectBase(store, point)
                 #expect(
                     try Inspection.differences(of: "org/tuned", from: directory("tuned"), in: store) == [], "\(point)")
@@ -229,7 +229,7 @@ extension Kills {
                 #expect(removed.status == 0, "\(point): \(removed.errors)")
                 let rebuilt = try tool("rebuild")
                 #expect(rebuilt.status == 0, "\(point): \(rebuilt.errors)")
-                #expect(try Inspection.revisions(in: Store(at: place)) == ["org/base@v1"], "\(point)")
+                #expect(try Inspection.revisions(in: Store(at: place)) == ["org/base@~1"], "\(point)")
             }
         }
 

@@ -25,7 +25,7 @@ extension Faults {
             try disk.cutPower()
             try disk.mountAgain()
             let store = try Store(at: disk("store"))
-            #expect(try Inspection.revisions(in: store) == ["org/base@v1", "org/tuned@v1"])
+            #expect(try Inspection.revisions(in: store) == ["org/base@~1", "org/tuned@~1"])
             #expect(try Inspection.differences(of: "org/base", from: directory("base"), in: store) == [])
             #expect(try Inspection.differences(of: "org/tuned", from: directory("tuned"), in: store) == [])
             let verified = try store.verifyBlocking()
@@ -49,11 +49,11 @@ extension Faults {
                 try disk.mountAgain()
                 let store = try Store(at: disk("store"))
                 let revisions = try Inspection.revisions(in: store)
-                let before: Set = ["org/base@v1"]
+                let before: Set = ["org/base@~1"]
                 #expect(
                     result.status == 0
-                        ? revisions == before.union(["org/tuned@v1"])
-                        : revisions == before || revisions == before.union(["org/tuned@v1"]),
+                        ? revisions == before.union(["org/tuned@~1"])
+                        : revisions == before || revisions == before.union(["org/tuned@~1"]),
                     "step \(step): \(result.errors)")
                 #expect(try Inspection.differences(of: "org/base", from: directory("base"), in: store) == [])
                 _ = try store.collectGarbage(graceSeconds: 0)
@@ -79,7 +79,7 @@ extension Faults {
             let store = try Store(at: disk("store"))
             let lost = try Inspection.leftovers(in: store).filter { $0.hasPrefix("row without blob") }
             #expect(lost == [])
-            #expect(try Inspection.revisions(in: store) == ["org/base@v1"])
+            #expect(try Inspection.revisions(in: store) == ["org/base@~1"])
             #expect(try Inspection.differences(of: "org/base", from: directory("base"), in: store) == [])
         }
     }

@@ -27,8 +27,8 @@ extension Faults {
                 ["import", directory("tuned"), "--name", "org/model"],
                 ["rm", "org/model@odd"],
                 ["import", directory("other"), "--name", "other"],
-                ["pin", "org/model@v1", "--note", "in production"],
-                ["tag", "org/model@v3", "prod"],
+                ["pin", "org/model@~1", "--note", "in production"],
+                ["tag", "org/model@~3", "prod"],
             ] {
                 let result = try tool.run(arguments)
                 try #require(result.status == 0, "\(arguments): \(result.errors)")
@@ -49,8 +49,8 @@ extension Faults {
         private func listings() throws -> [NSObject] {
             let commands =
                 [["ls"], ["show", "org/model"], ["show", "other"], ["du"]]
-                + ["org/model@v1", "org/model@v3", "org/model@prod", "org/model@first", "org/model", "other"].flatMap {
-                    [["show", $0.contains("@") ? $0 : $0 + "@v1"], ["files", $0], ["tensors", $0]]
+                + ["org/model@~1", "org/model@~3", "org/model@prod", "org/model@first", "org/model", "other"].flatMap {
+                    [["show", $0.contains("@") ? $0 : $0 + "@~1"], ["files", $0], ["tensors", $0]]
                 }
             return try commands.map { arguments in
                 let result = try tool.run(arguments + ["--json"])
@@ -109,13 +109,13 @@ extension Faults {
                 let store = try Store(at: place)
                 #expect(try store.origins(of: "org/model") == ["https://example.org/model", "file:///models"])
                 #expect(try Inspection.leftovers(in: store) == [])
-                #expect(try Inspection.differences(of: "org/model@v1", from: directory("base"), in: store) == [])
+                #expect(try Inspection.differences(of: "org/model@~1", from: directory("base"), in: store) == [])
                 #expect(try Inspection.differences(of: "org/model@prod", from: directory("tuned"), in: store) == [])
                 #expect(try Inspection.differences(of: "other", from: directory("other"), in: store) == [])
                 #expect(try store.verifyBlocking().damage.isEmpty)
             }
             // The store works afterwards: the pin holds, the next version has the next number, nothing is garbage.
-            #expect(try tool("rm", "org/model@v1").status == 4)
+            #expect(try tool("rm", "org/model@~1").status == 4)
             #expect(try tool("gc", "--grace", "0").output == "")
             let next = try tool("import", directory("other"), "--name", "org/model", "--json").object()
             #expect((next["revisions"] as? [[String: Any]])?.first?["version"] as? Int == 4)

@@ -123,7 +123,7 @@ extension Faults {
             #expect(found.status == 3, "\(found.errors)")
             #expect(
                 found.errors.contains("damaged: SHA-256 is") && found.errors.contains("missing: its file")
-                    && found.errors.contains("manifest: SHA-256 is") && found.errors.contains("org/model@v1"))
+                    && found.errors.contains("manifest: SHA-256 is") && found.errors.contains("org/model@~1"))
             #expect(found.output.contains("3 damaged or missing; ") && !found.output.contains("heal"))
             #expect(found.output.contains("nothing was moved or recorded"))
             let report = try bob("verify", "org/model", "--json").object()

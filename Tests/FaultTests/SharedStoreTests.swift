@@ -143,7 +143,7 @@ extension Faults {
             try TestModel(layers: 1, seed: 2).write(to: directory("next"))
             #expect(try tool("import", directory("next"), "--name", "model").status == 0)
             let kept = try tool("prune", "--keep-last", "1", "--json").object()
-            #expect((kept["kept"] as? [[String: Any]])?.first?["revision"] as? String == "model@v1")
+            #expect((kept["kept"] as? [[String: Any]])?.first?["revision"] as? String == "model@~1")
             #expect(try tool("ls", "--quiet").output == "model\n")
 
             holder.signal(SIGKILL)

@@ -119,7 +119,7 @@ extension Faults {
             let summary = try result.object()
             let damage = try #require(summary["damage"] as? [[String: Any]])
             #expect(damage.count == 1)
-            #expect(damage.first?["revisions"] as? [String] == ["org/one@v1", "org/two@v1"])
+            #expect(damage.first?["revisions"] as? [String] == ["org/one@~1", "org/two@~1"])
             #expect((damage.first?["detail"] as? String)?.contains("cannot be read") == true)
             // All others were read, too.
             let shards = TemporaryDirectory.files(below: place + "/blobs").count { !$0.contains(".") }
@@ -136,7 +136,7 @@ extension Faults {
             let result = try failing("pread64", on: shard).run(["cat", "org/one", "model.safetensors"])
             #expect(result.status == 3, "\(result.status) \(result.errors)")
             #expect(result.errors.contains("Input/output error"), "\(result.errors)")
-            #expect(result.errors.contains("org/one@v1, org/two@v1"), "\(result.errors)")
+            #expect(result.errors.contains("org/one@~1, org/two@~1"), "\(result.errors)")
             #expect(!FileSystem.exists(shard))
             let exported = try tool("export", "org/two", directory("out"))
             #expect(exported.status == 3, "\(exported.status) \(exported.errors)")

@@ -24,8 +24,8 @@ struct BucketGarbageTests {
         let base = TestModel(layers: 2)
         let store = try fixture.publisher("publisher", [base, base.tuned(seed: 3)])
         let fleet = try fixture.fleet()
-        let first = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store)
-        let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
+        let first = try fleet.pushBlocking(try store.revision("org/model@~1"), of: store)
+        let second = try fleet.pushBlocking(try store.revision("org/model@~2"), of: store)
         let tool = fixture.tool("publisher")
         #expect(try tool("fleet", "drop", "org/model@v2").status != 0, "main names it")
         #expect(try tool("fleet", "drop", "org/model@v1", "--dry-run").status == 0)
@@ -46,7 +46,7 @@ struct BucketGarbageTests {
         #expect(try fixture.checkVersions().versions.map(\.version) == [2])
         #expect(try fleet.collectGarbage(graceSeconds: 0).shards == 0)
         // A dropped version can be published again, under a new number.
-        #expect(try fleet.pushBlocking(try store.revision("org/model@v1"), of: store).version == 3)
+        #expect(try fleet.pushBlocking(try store.revision("org/model@~1"), of: store).version == 3)
         #expect(try fixture.checkVersions().version(first.digest)?.version == 3)
         #expect(second.digest != first.digest)
     }
@@ -57,7 +57,7 @@ struct BucketGarbageTests {
         let base = TestModel(layers: 1)
         let store = try fixture.publisher("publisher", [base, base.tuned(seed: 3)])
         let fleet = try fixture.fleet()
-        try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
+        try fleet.pushBlocking(try store.revision("org/model@~2"), of: store)
         let isOver = Shared(Atomic<Bool>(false))
         let removed = Shared(Atomic<Int>(0))
         let collector = DispatchGroup()
@@ -76,7 +76,7 @@ struct BucketGarbageTests {
         // The same bytes become garbage and are needed again, several times.
         var rounds = 0
         while rounds < 8 || removed.value.load(ordering: .relaxed) == 0, rounds < 100 {
-            let summary = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store, refs: [])
+            let summary = try fleet.pushBlocking(try store.revision("org/model@~1"), of: store, refs: [])
             _ = try fixture.checkVersions()
             try fleet.drop(summary.version, of: "org/model")
             rounds += 1
@@ -123,7 +123,7 @@ struct BucketGarbageTests {
         let store = try fixture.publisher("publisher", [base, base.tuned(seed: 3), TestModel(layers: 1, seed: 8)])
         let other = try fixture.publisher("other", [TestModel(layers: 1, seed: 9)], as: "org/other")
         let fleet = try fixture.fleet()
-        for version in 1...2 { try fleet.pushBlocking(try store.revision("org/model@v\(version)"), of: store) }
+        for version in 1...2 { try fleet.pushBlocking(try store.revision("org/model@~\(version)"), of: store) }
         try fleet.drop(1, of: "org/model")
         let proxy = try ChildProcess.daemon([
             "/usr/bin/env", "python3", Engines.script("s3-proxy.py"), "\(fixture.objects.port)",
@@ -133,8 +133,8 @@ struct BucketGarbageTests {
         sleep(1)
         // The listings stay as they are now: they contain v1's garbage, and no later object.
         _ = try lagging.collectGarbage(graceSeconds: 0, dryRun: true)
-        #expect(try lagging.pushBlocking(try store.revision("org/model@v1"), of: store).version == 3)
-        try lagging.pushBlocking(try store.revision("org/model@v3"), of: store)
+        #expect(try lagging.pushBlocking(try store.revision("org/model@~1"), of: store).version == 3)
+        try lagging.pushBlocking(try store.revision("org/model@~3"), of: store)
         try lagging.pushBlocking(try other.revision("org/other"), of: other)
         try lagging.collectGarbage(graceSeconds: 0)
         #expect(try fixture.checkVersions().versions.map(\.version) == [2, 3, 4])
@@ -146,6 +146,6 @@ struct BucketGarbageTests {
         try lagging.collectGarbage(graceSeconds: 0)
         #expect(try fixture.checkVersions().versions.map(\.version) == [4])
         let node = try NodeProcess(fixture, "node", port: port)
-        try fixture.wait(for: try store.revision("org/model@v3").digest, on: [node])
+        try fixture.wait(for: try store.revision("org/model@~3").digest, on: [node])
     }
 }

@@ -24,7 +24,7 @@ struct LostObjectTests {
             let base = TestModel(layers: 2)
             store = try fixture.publisher("publisher", [base, base.tuned(seed: 3), base.tuned(seed: 4)])
             fleet = try fixture.fleet()
-            for version in 1...2 { try fleet.pushBlocking(try store.revision("org/model@v\(version)"), of: store) }
+            for version in 1...2 { try fleet.pushBlocking(try store.revision("org/model@~\(version)"), of: store) }
             for number in 0..<20 { try fleet.move("main", of: "org/model", to: 1 + number % 2) }
             sleep(1)
             try fleet.collectGarbage(graceSeconds: 0)
@@ -44,7 +44,7 @@ struct LostObjectTests {
             let before = try objects()
             let tool = fixture.tool("publisher")
             for result in [
-                try tool("push", "org/model@v3"), try tool("push", "org/model@v1", "--dry-run"),
+                try tool("push", "org/model@~3"), try tool("push", "org/model@~1", "--dry-run"),
                 try tool("fleet", "gc", "--grace", "0", "--allow-removing", "100%"),
                 try tool("fleet", "gc", "--grace", "0", "--dry-run"), try tool("sync", "org/model@main"),
             ] {
@@ -69,7 +69,7 @@ struct LostObjectTests {
             #expect(repaired.status == 0, "\(repaired.output)\(repaired.errors)")
             #expect(try tool("fleet", "verify").status == 0)
             #expect(try fixture.checkVersions().versions.map(\.version) == versions)
-            let pushed = try fleet.pushBlocking(try store.revision("org/model@v3"), of: store)
+            let pushed = try fleet.pushBlocking(try store.revision("org/model@~3"), of: store)
             #expect(pushed.version == next && pushed.created)
             let collected = try fleet.collectGarbage(graceSeconds: 0)
             #expect(collected.shards == 0 || versions.isEmpty)
@@ -146,13 +146,13 @@ struct LostObjectTests {
     @Test("a version whose manifest is lost stops a collection, and push --check heals it")
     func manifest() throws {
         let bucket = try Bucket()
-        let digest = try bucket.store.revision("org/model@v1").digest
+        let digest = try bucket.store.revision("org/model@~1").digest
         try bucket.fleet.bucket.delete(S3Origin.manifest(digest))
         let tool = bucket.fixture.tool("publisher")
         let refused = try tool("fleet", "gc", "--grace", "0", "--allow-removing", "100%")
         #expect(refused.status == 3 && refused.errors.contains("org/model@v1 needs it"), "\(refused.errors)")
         #expect(try tool("fleet", "verify").status == 3)
-        #expect(try tool("push", "org/model@v1", "--check").status == 0)
+        #expect(try tool("push", "org/model@~1", "--check").status == 0)
         #expect(try tool("fleet", "verify").status == 0)
         _ = try bucket.fixture.checkVersions()
     }
@@ -161,10 +161,10 @@ struct LostObjectTests {
     func lostShard() throws {
         let bucket = try Bucket()
         let tool = bucket.fixture.tool("publisher")
-        let shards = try bucket.store.shards(of: try bucket.store.revision("org/model@v2").digest)!.shards
+        let shards = try bucket.store.shards(of: try bucket.store.revision("org/model@~2").digest)!.shards
         let digest = try #require(shards.keys.sorted().first)
         #expect(try tool("fleet", "verify", "--deep").status == 0)
-        for command in [["push", "org/model@v2", "--check"], ["push", "org/model@v2"]] {
+        for command in [["push", "org/model@~2", "--check"], ["push", "org/model@~2"]] {
             try bucket.fleet.bucket.delete(S3Origin.shard(digest))
             let verified = try tool("fleet", "verify", "--json")
             #expect(verified.status == 3)
@@ -177,7 +177,7 @@ struct LostObjectTests {
             #expect(healed["version"] as? Int == 2)
             #expect(try tool("fleet", "verify").status == 0)
         }
-        #expect(try tool("push", "org/model@v3", "--check").status == 2, "it is not published")
+        #expect(try tool("push", "org/model@~3", "--check").status == 2, "it is not published")
         #expect(try Ledger.read(bucket.fleet.bucket).pushes.isEmpty)
         _ = try bucket.fixture.checkVersions()
     }
@@ -186,7 +186,7 @@ struct LostObjectTests {
     func damagedShard() throws {
         let bucket = try Bucket()
         let tool = bucket.fixture.tool("publisher")
-        let shards = try bucket.store.shards(of: try bucket.store.revision("org/model@v2").digest)!.shards
+        let shards = try bucket.store.shards(of: try bucket.store.revision("org/model@~2").digest)!.shards
         let (digest, bytes) = try #require(shards.min { $0.key < $1.key })
         try bucket.fleet.bucket.put(S3Origin.shard(digest), [UInt8](repeating: 7, count: bytes))
         #expect(try tool("fleet", "verify").status == 0)
@@ -194,8 +194,8 @@ struct LostObjectTests {
         #expect(verified.status == 3)
         let problems = try #require(try verified.object()["problems"] as? [[String: Any]])
         #expect(problems.count == 1 && problems[0]["kind"] as? String == "damaged")
-        #expect(try tool("push", "org/model@v2", "--check", "--json").object()["uploadedShards"] as? Int == 0)
-        let healed = try tool("push", "org/model@v2", "--check", "--deep", "--json").object()
+        #expect(try tool("push", "org/model@~2", "--check", "--json").object()["uploadedShards"] as? Int == 0)
+        let healed = try tool("push", "org/model@~2", "--check", "--deep", "--json").object()
         #expect(healed["uploadedShards"] as? Int == 1)
         #expect(try tool("fleet", "verify", "--deep").status == 0)
     }
@@ -205,7 +205,7 @@ struct LostObjectTests {
         let fixture = try FleetFixture()
         let store = try fixture.publisher("publisher", [TestModel(layers: 4), TestModel(layers: 4, seed: 9)])
         let fleet = try fixture.fleet()
-        for version in 1...2 { try fleet.pushBlocking(try store.revision("org/model@v\(version)"), of: store) }
+        for version in 1...2 { try fleet.pushBlocking(try store.revision("org/model@~\(version)"), of: store) }
         try fleet.drop(1, of: "org/model")
         sleep(1)
         let tool = fixture.tool("publisher")
@@ -228,8 +228,8 @@ struct LostObjectTests {
         let store = try fixture.publisher(
             "publisher", [TestModel(layers: 1, seed: 9), base, base.tuned(seed: 3)])
         let fleet = try fixture.fleet()
-        try fleet.pushBlocking(try store.revision("org/model@v1"), of: store)
-        try fleet.pushBlocking(try store.revision("org/model@v2"), of: store, refs: [])
+        try fleet.pushBlocking(try store.revision("org/model@~1"), of: store)
+        try fleet.pushBlocking(try store.revision("org/model@~2"), of: store, refs: [])
         let proxy = try ChildProcess.daemon([
             "/usr/bin/env", "python3", Engines.script("s3-proxy.py"), "\(fixture.objects.port)",
         ])
@@ -239,7 +239,7 @@ struct LostObjectTests {
         try startThread {
             // It has read the versions when it announces its shards.
             let result = Result {
-                try fixture.fleet(port: port).pushBlocking(try store.revision("org/model@v3"), of: store)
+                try fixture.fleet(port: port).pushBlocking(try store.revision("org/model@~3"), of: store)
             }
             outcome.value.withLock { $0 = result }
         }

@@ -29,12 +29,12 @@ struct NodeTests {
         try fixture.waitForPeers(nodes)
         let fleet = try fixture.fleet()
         let before = proxy.bytes
-        let first = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store)
+        let first = try fleet.pushBlocking(try store.revision("org/model@~1"), of: store)
         try fixture.wait(for: first.digest, on: nodes)
         let read = proxy.bytes - before
         #expect(read < 2 * first.bytes, "four nodes needed \(first.bytes) bytes, the object store gave \(read)")
 
-        let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
+        let second = try fleet.pushBlocking(try store.revision("org/model@~2"), of: store)
         try fixture.wait(for: second.digest, on: nodes)
         let after = proxy.bytes
         #expect(after - before - read < 4 * second.uploaded)
@@ -71,11 +71,11 @@ struct NodeTests {
         let publisher = try fixture.publisher("publisher", models)
         let files = try models.map { try $0.file($0.tensors) }
         let fleet = try fixture.fleet()
-        let digests = try (1...4).map { try publisher.revision("org/model@v\($0)").digest }
+        let digests = try (1...4).map { try publisher.revision("org/model@~\($0)").digest }
         let expected = Dictionary(uniqueKeysWithValues: zip(digests, files))
         let nodes = try (0..<4).map { try NodeProcess(fixture, "node\($0)") }
         try fixture.waitForPeers(nodes)
-        try fleet.pushBlocking(try publisher.revision("org/model@v1"), of: publisher)
+        try fleet.pushBlocking(try publisher.revision("org/model@~1"), of: publisher)
         try fixture.wait(for: digests[0], on: nodes)
         let isOver = Atomic<Bool>(false)
         let seen = Mutex<[Set<ContentDigest>]>(Array(repeating: [], count: 4))
@@ -104,7 +104,7 @@ struct NodeTests {
             }
         }
         for version in 2...4 {
-            try fleet.pushBlocking(try publisher.revision("org/model@v\(version)"), of: publisher)
+            try fleet.pushBlocking(try publisher.revision("org/model@~\(version)"), of: publisher)
             try fixture.wait(for: digests[version - 1], on: nodes)
             try wait(for: "loads of v\(version)") {
                 shared.value.withLock { $0.allSatisfy { $0.contains(digests[version - 1]) } }
@@ -128,10 +128,10 @@ struct NodeTests {
         let nodes = try (0..<2).map { try NodeProcess(fixture, "node\($0)") }
         try fixture.waitForPeers(nodes)
         let fleet = try fixture.fleet()
-        let first = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store)
+        let first = try fleet.pushBlocking(try store.revision("org/model@~1"), of: store)
         try fixture.wait(for: first.digest, on: nodes)
         try fixture.etcd!.kill()
-        let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
+        let second = try fleet.pushBlocking(try store.revision("org/model@~2"), of: store)
         #expect(!second.isAnnounced)
         try fixture.wait(for: second.digest, on: nodes)
         #expect(nodes.allSatisfy { $0.logText.contains("Polling the bucket") })
@@ -145,7 +145,7 @@ struct NodeTests {
             guard let known = try fleet.etcd!.client.get(fleet.etcd!.models + "org/model") else { return false }
             return try ModelVersions(decoding: known.value, place: "etcd").last == 2
         }
-        let third = try fleet.pushBlocking(try store.revision("org/model@v3"), of: store)
+        let third = try fleet.pushBlocking(try store.revision("org/model@~3"), of: store)
         #expect(third.isAnnounced)
         try fixture.wait(for: third.digest, on: nodes)
     }
@@ -156,13 +156,13 @@ struct NodeTests {
         let store = try fixture.publisher("publisher", [TestModel(layers: 1), TestModel(layers: 1, seed: 2)])
         let node = try NodeProcess(fixture, "node0", ["org/model@prod"])
         let fleet = try fixture.fleet()
-        let first = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store, refs: ["main", "prod"])
+        let first = try fleet.pushBlocking(try store.revision("org/model@~1"), of: store, refs: ["main", "prod"])
         func prod() throws -> ContentDigest? { try Store(at: node.store).refs(of: "org/model")["prod"] }
         try wait(for: "v1") { try prod() == first.digest }
         #expect(node.logText.contains("no etcd: polling the bucket"))
         // This node does not follow the other ref.
-        let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store, refs: ["main"])
-        try fleet.pushBlocking(try store.revision("org/model@v2"), of: store, refs: ["prod"])
+        let second = try fleet.pushBlocking(try store.revision("org/model@~2"), of: store, refs: ["main"])
+        try fleet.pushBlocking(try store.revision("org/model@~2"), of: store, refs: ["prod"])
         try wait(for: "v2") { try prod() == second.digest }
         #expect(try Store(at: node.store).refs(of: "org/model") == ["prod": second.digest])
         #expect(try fixture.tool("publisher")("fleet", "status", "--json").object()["nodes"] == nil)
@@ -173,18 +173,18 @@ struct NodeTests {
         let fixture = try FleetFixture(etcd: true)
         let store = try fixture.publisher("publisher", (1...3).map { TestModel(layers: 1, seed: UInt64($0)) })
         let fleet = try fixture.fleet()
-        let first = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store)
+        let first = try fleet.pushBlocking(try store.revision("org/model@~1"), of: store)
         var node = try NodeProcess(fixture, "node0")
         try fixture.wait(for: first.digest, on: [node])
         node.end(SIGKILL)
         let position = try #require(try FleetTable(try Store(at: node.store), origin: fixture.url()).position())
         // A change that the node can read by resuming its watch at the last revision.
-        let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
+        let second = try fleet.pushBlocking(try store.revision("org/model@~2"), of: store)
         node = try NodeProcess(fixture, "node0")
         try fixture.wait(for: second.digest, on: [node])
         #expect(node.logText.contains("from revision \(position.revision + 1)") && !node.logText.contains("compacted"))
         node.end(SIGKILL)
-        let third = try fleet.pushBlocking(try store.revision("org/model@v3"), of: store)
+        let third = try fleet.pushBlocking(try store.revision("org/model@~3"), of: store)
         let now = try fleet.etcd!.client.range(fleet.etcd!.models).revision
         try fleet.etcd!.client.compact(now)
         node = try NodeProcess(fixture, "node0")
@@ -197,11 +197,11 @@ struct NodeTests {
         let fixture = try FleetFixture(etcd: true)
         let store = try fixture.publisher("publisher", [TestModel(layers: 1, seed: 9), TestModel(layers: 4)])
         let fleet = try fixture.fleet()
-        let first = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store)
+        let first = try fleet.pushBlocking(try store.revision("org/model@~1"), of: store)
         var node = try NodeProcess(fixture, "node0")
         try fixture.wait(for: first.digest, on: [node])
         node.end()
-        let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
+        let second = try fleet.pushBlocking(try store.revision("org/model@~2"), of: store)
         // Every connection stalls behind its first shards.
         let proxy = try FaultProxy(to: fixture.objects.port, Array(repeating: .stall(after: 1_300_000), count: 200))
         node = try NodeProcess(fixture, "node0", port: proxy.port)

@@ -31,11 +31,11 @@ struct PartitionTests {
             fixture, "far", ["org/model", "--host", network.address], prefix: network.prefix, environment: environment)
         try fixture.waitForPeers(near + [far])
         let fleet = try fixture.fleet()
-        let first = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store)
+        let first = try fleet.pushBlocking(try store.revision("org/model@~1"), of: store)
         try fixture.wait(for: first.digest, on: near + [far])
 
         try network.cut()
-        let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
+        let second = try fleet.pushBlocking(try store.revision("org/model@~2"), of: store)
         try fixture.wait(for: second.digest, on: near)
         #expect(try far.main() == first.digest)
         #expect(try Store(at: far.store).verifyBlocking().damage.isEmpty)
@@ -47,7 +47,7 @@ struct PartitionTests {
         try network.restore()
         try fixture.wait(for: second.digest, on: [far])
         try wait(for: "the return of the node") { try fleet.status().nodes!.count == 3 }
-        let third = try fleet.pushBlocking(try store.revision("org/model@v3"), of: store)
+        let third = try fleet.pushBlocking(try store.revision("org/model@~3"), of: store)
         try fixture.wait(for: third.digest, on: near + [far])
     }
 }

@@ -18,19 +18,19 @@ struct PublishTests {
         let base = TestModel(layers: 3)
         let store = try fixture.publisher("publisher", [base, base.tuned(seed: 7)])
         let tool = fixture.tool("publisher")
-        let plan = try tool("push", "org/model@v1", "--dry-run", "--json").object()
+        let plan = try tool("push", "org/model@~1", "--dry-run", "--json").object()
         #expect(plan["created"] as? Bool == true && plan["uploaded"] as? Int == plan["bytes"] as? Int)
         #expect(try fixture.fleet().models().isEmpty, "a plan changes nothing")
 
-        let first = try tool("push", "org/model@v1", "--json").object()
+        let first = try tool("push", "org/model@~1", "--json").object()
         #expect(first["version"] as? Int == 1 && first["created"] as? Bool == true && first["told"] as? Bool == true)
         #expect(first["uploaded"] as? Int == first["bytes"] as? Int)
         let fleet = try fixture.fleet()
-        let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store, refs: ["main", "prod"])
+        let second = try fleet.pushBlocking(try store.revision("org/model@~2"), of: store, refs: ["main", "prod"])
         #expect(second.version == 2 && second.created)
         // Three q_proj of 1 MiB.
         #expect(second.uploadedShards == 3 && second.uploaded == 3 << 20)
-        let third = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
+        let third = try fleet.pushBlocking(try store.revision("org/model@~2"), of: store)
         #expect(third.version == 2 && !third.created && third.uploadedShards == 0)
         let versions = try fixture.checkVersions()
         #expect(versions.versions.map(\.version) == [1, 2] && versions.refs["main"]?.version == 2)
@@ -198,7 +198,7 @@ struct PublishTests {
         let fixture = try FleetFixture(etcd: true)
         let store = try fixture.publisher("publisher", [TestModel(layers: 1), TestModel(layers: 1, seed: 2)])
         let fleet = try fixture.fleet()
-        for version in 1...2 { try fleet.pushBlocking(try store.revision("org/model@v\(version)"), of: store) }
+        for version in 1...2 { try fleet.pushBlocking(try store.revision("org/model@~\(version)"), of: store) }
         let tool = fixture.tool("publisher")
         #expect(try tool("rollback", "org/model", "--dry-run").output.contains("v2 → v1"))
         #expect(try fleet.versions(of: "org/model").refs["main"]?.version == 2)

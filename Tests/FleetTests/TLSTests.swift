@@ -26,10 +26,10 @@ struct TLSTests {
         #expect(nodes.allSatisfy { $0.url.hasPrefix("https://127.0.0.1:") })
         try fixture.waitForPeers(nodes)
         let fleet = try fixture.fleet()
-        let first = try fleet.pushBlocking(try store.revision("org/model@v1"), of: store)
+        let first = try fleet.pushBlocking(try store.revision("org/model@~1"), of: store)
         #expect(first.isAnnounced)
         try fixture.wait(for: first.digest, on: nodes)
-        let second = try fleet.pushBlocking(try store.revision("org/model@v2"), of: store)
+        let second = try fleet.pushBlocking(try store.revision("org/model@~2"), of: store)
         try fixture.wait(for: second.digest, on: nodes)
         try wait(for: "the holdings of all nodes") { try fleet.status().nodes!.allSatisfy { !$0.lags } }
         let status = try fleet.status().nodes!

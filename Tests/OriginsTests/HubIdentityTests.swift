@@ -175,6 +175,6 @@ import WeightStore
         try fixture.directory.write("{\"model_type\": \"new\"}\n", to: "hub/org/model/config.json")
         try fixture.hub.set()
         let moved = try store.pullBlocking(fixture.request())
-        #expect(moved.version == 2 && moved.movedRefs == ["main": "org/model@v1"])
+        #expect(moved.version == 2 && moved.movedRefs == ["main": "org/model@~1"])
     }
 }

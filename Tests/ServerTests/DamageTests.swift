@@ -47,7 +47,7 @@ struct DamageTests {
         #expect(try health.object()["status"] as? String == "degraded")
         let damaged = try #require(try health.object()["damaged"] as? [[String: Any]])
         #expect(damaged.map { $0["digest"] as? String } == [digest.hex])
-        #expect(damaged.first?["revisions"] as? [String] == ["org/large@v1"])
+        #expect(damaged.first?["revisions"] as? [String] == ["org/large@~1"])
         #expect(server.log.lines.contains { $0.hasPrefix("error") && $0.contains(digest.short) })
         // An import restores it.
         _ = try await onThread {

@@ -44,6 +44,9 @@ package struct StoreFixture: Sendable {
         try queue.close()
     }
 
+    /// The name that is shown now of a revision in ``Facts``: version 130ff32 showed `org/name@~3` as `org/name@v3`.
+    package func shown(_ revision: String) -> String { revision.replacingOccurrences(of: "@v", with: "@~") }
+
     /// The URL that stands in the catalog now for one of ``Facts``.
     package func unpacked(_ url: String) -> String {
         url.replacingOccurrences(of: "file://" + facts.root, with: "file://" + directory.path)
@@ -76,7 +79,7 @@ extension StoreFixture {
     }
 
     package struct Revision: Decodable, Sendable {
-        /// `org/name@v3`.
+        /// `org/name@v3`, as that version showed it.
         package let name: String
         package let version: Int
         package let digest: String

@@ -22,7 +22,7 @@ import Testing
     }
 
     private func shards(of name: String) throws -> Set<ContentDigest> {
-        let parts = name.components(separatedBy: "@v")
+        let parts = name.components(separatedBy: "@~")
         return try store.catalog.read { db in
             try Set(
                 ContentDigest.fetchAll(
@@ -105,7 +105,7 @@ import Testing
         try TestModel(layers: 1, seed: 3).write(to: directory("next/base"))
         try store.importModelBlocking(ImportRequest(source: directory("next/base")))
         #expect(try shards(of: "base").count > before.count)
-        #expect(try candidates() == before.subtracting(shards(of: "base@v2")))
+        #expect(try candidates() == before.subtracting(shards(of: "base@~2")))
     }
 
     @Test("a shard is a candidate only if every revision that holds it has a checked origin")

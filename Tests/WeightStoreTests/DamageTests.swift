@@ -79,7 +79,7 @@ import Testing
         #expect(try state(digest) == .quarantined)
         let listed = try store.damagedShards()
         #expect(listed.map(\.digest) == [digest])
-        #expect(listed.first?.revisions == ["local@v1"])
+        #expect(listed.first?.revisions == ["local@~1"])
         try store.importModelBlocking(ImportRequest(source: directory("local")))
         #expect(try read("local") == contents(directory("local/model.safetensors")))
         #expect(try store.damagedShards().isEmpty)

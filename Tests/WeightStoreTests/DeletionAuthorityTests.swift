@@ -248,7 +248,7 @@ import Testing
             try model.tuned(seed: 3).write(to: directory("tuned"))
             try store.importModelBlocking(ImportRequest(source: directory("tuned")))
             try store.importModelBlocking(ImportRequest(source: directory("tuned"), name: "base"))
-            try store.setRef("prod", to: "base@v2")
+            try store.setRef("prod", to: "base@~2")
         }
         for suffix in ["", "-wal", "-shm"] {
             try? FileManager.default.removeItem(atPath: directory("store/store.db\(suffix)"))
@@ -270,7 +270,7 @@ import Testing
         try store.pin("base", note: "still older")
         #expect(performing: { try store.collectGarbage(graceSeconds: 0) }, throws: isOlder)
         #expect(Set(TemporaryDirectory.files(below: store.blobs.root)).isSuperset(of: before))
-        #expect(try Set(store.newerThanCatalog().map(\.revision)) == ["tuned@v1", "base@v2"])
+        #expect(try Set(store.newerThanCatalog().map(\.revision)) == ["tuned@~1", "base@~2"])
 
         let summary = try store.mergeNewerBlocking()
         #expect(summary.revisions == 2 && summary.lost.isEmpty)
@@ -283,10 +283,10 @@ import Testing
                 try contents(directory("out-\(name)/model.safetensors"))
                     == contents(directory("tuned/model.safetensors")))
         }
-        try store.revision("base@v1").exportBlocking(to: directory("v1"))
+        try store.revision("base@~1").exportBlocking(to: directory("v1"))
         #expect(try contents(directory("v1/model.safetensors")) == contents(directory("base/model.safetensors")))
-        try store.unpin("base@v1")
-        #expect(try store.remove(["base@v1"]).revisions == ["base@v1"])
+        try store.unpin("base@~1")
+        #expect(try store.remove(["base@~1"]).revisions == ["base@~1"])
     }
 
     @Test("shards that are newer than an older catalog can be discarded on request")
@@ -476,11 +476,11 @@ import Testing
             try Data("rotten\n".utf8).write(to: URL(filePath: manifest))
         }
         for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: "\(path)/store.db\(suffix)") }
-        #expect(try Store.rebuildBlocking(at: path).lost.map(\.revision) == ["base@v1"])
+        #expect(try Store.rebuildBlocking(at: path).lost.map(\.revision) == ["base@~1"])
         let store = try Store(at: path)
         let summary = try store.collectGarbage(graceSeconds: 0)
         #expect(summary.unreferencedBlobs == 0 && summary.kept > 12)
-        #expect(try store.newerThanCatalog().map(\.revision).first == "base@v1")
+        #expect(try store.newerThanCatalog().map(\.revision).first == "base@~1")
         try expectSettled(store, importsAgain: importsAgain)
     }
 

@@ -87,7 +87,7 @@ import WeightStore
             to: "hub/models--org--name/snapshots/\(commit)/model.safetensors")
         let other = try store.importModelBlocking(ImportRequest(source: directory("hub")))
         #expect(other.revisions.map(\.version) == [2])
-        #expect(other.revisions.first?.movedRefs == ["main": "org/name@v1"])
+        #expect(other.revisions.first?.movedRefs == ["main": "org/name@~1"])
     }
 
     @Test("a cache without a finished download is refused, and the message names its files")

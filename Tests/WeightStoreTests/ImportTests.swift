@@ -258,7 +258,7 @@ import WeightStore
         #expect(summary.revisions.map(\.version) == [2])
         #expect(try store.revision("model").version == 2)
         #expect(try store.revision("model@main").version == 2)
-        #expect(try store.revision("model@v1").version == 1)
+        #expect(try store.revision("model@~1").version == 1)
     }
 
     @Test(

@@ -92,7 +92,7 @@ import Testing
         try kv.put(kv.chain(tokens), fixture.bytes(of: tokens))
         try fixture.addVersion()
         let others = [
-            try fixture.blocks(of: "org/model@v2"), try fixture.blocks(format: "int8"), try fixture.blocks(tenant: "b"),
+            try fixture.blocks(of: "org/model@~2"), try fixture.blocks(format: "int8"), try fixture.blocks(tenant: "b"),
             try fixture.blocks(tenant: ""), try fixture.blocks(length: 8),
             try fixture.blocks(format: "f16a", tenant: ""),
         ]

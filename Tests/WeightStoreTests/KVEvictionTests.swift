@@ -152,7 +152,7 @@ import Testing
         let tokens = fixture.tokens(20, seed: 1)
         try put(tokens, of: fixture.blocks())
         try fixture.addVersion()
-        try put(tokens, of: fixture.blocks(of: "org/model@v2"))
+        try put(tokens, of: fixture.blocks(of: "org/model@~2"))
         // The old ones were used a moment ago, the new ones never.
         try store.catalog.write { db in
             try db.execute(
@@ -167,8 +167,8 @@ import Testing
             request.dryRun = true
             return try store.kvSpaces().filter(\.superseded).map(\.revision)
         }
-        #expect(try first() == ["org/model@v1"])
-        let user = try store.revision("org/model@v1")
+        #expect(try first() == ["org/model@~1"])
+        let user = try store.revision("org/model@~1")
         #expect(try first() == [])
         withExtendedLifetime(user) {}
     }
@@ -192,7 +192,7 @@ import Testing
         let tokens = fixture.tokens(20, seed: 1)
         try put(tokens, of: fixture.blocks())
         try fixture.addVersion()
-        try put(tokens, of: fixture.blocks(of: "org/model@v2"))
+        try put(tokens, of: fixture.blocks(of: "org/model@~2"))
         try store.catalog.write { db in
             try db.execute(
                 sql: "UPDATE shard SET last_access = 10 WHERE id IN (SELECT shard_id FROM kv_block WHERE space_id = 2)")
@@ -201,10 +201,10 @@ import Testing
         let dry = try evict(sizes[0] + 1, "lru", dryRun: true)
         let real = try evict(sizes[0] + 1, "lru")
         #expect(dry.shards == 6 && real.shards == 6 && dry.bytes == real.bytes && dry.stored == real.stored)
-        #expect(try store.kvSpaces().map(\.revision) == ["org/model@v2"])
-        #expect(try fixture.blocks(of: "org/model@v2").longestPrefix(of: tokens).blocks == 4)
+        #expect(try store.kvSpaces().map(\.revision) == ["org/model@~2"])
+        #expect(try fixture.blocks(of: "org/model@~2").longestPrefix(of: tokens).blocks == 4)
         // A ref holds the other one.
-        try store.setRef("prod", to: "org/model@v1")
+        try store.setRef("prod", to: "org/model@~1")
         try put(tokens, of: fixture.blocks())
         #expect(try store.kvSpaces().allSatisfy { !$0.superseded })
     }

@@ -22,7 +22,7 @@ final class KVFixture: Sendable {
     /// A new version of the model, to which the ref `main` moves.
     func addVersion() throws { try add(seed: 2) }
 
-    func blocks(of revision: String = "org/model@v1", format: String = "f16", tenant: String = "a", length: Int = 4)
+    func blocks(of revision: String = "org/model@~1", format: String = "f16", tenant: String = "a", length: Int = 4)
         throws -> KVBlocks
     {
         try store.kvBlocks(of: store.revision(revision), format: format, blockTokens: length, tenant: tenant)

@@ -21,11 +21,11 @@ import Testing
         try put(tokens, of: fixture.blocks())
         try put(tokens, of: fixture.blocks(tenant: "b"))
         try fixture.addVersion()
-        try put(tokens, of: fixture.blocks(of: "org/model@v2"))
+        try put(tokens, of: fixture.blocks(of: "org/model@~2"))
         let user = try fixture.blocks()
-        #expect(throws: StoreError.self) { try fixture.store.remove(["org/model@v1"]) }
+        #expect(throws: StoreError.self) { try fixture.store.remove(["org/model@~1"]) }
         withExtendedLifetime(user) {}
-        #expect(try fixture.store.remove(["org/model@v2"], dryRun: true).kvBlocks == 5)
+        #expect(try fixture.store.remove(["org/model@~2"], dryRun: true).kvBlocks == 5)
         #expect(try fixture.store.kvGauge().blocks == 15)
     }
 
@@ -34,11 +34,11 @@ import Testing
         let tokens = fixture.tokens(20, seed: 1)
         try put(tokens, of: fixture.blocks())
         try fixture.addVersion()
-        try put(tokens, of: fixture.blocks(of: "org/model@v2"))
-        let summary = try fixture.store.remove(["org/model@v1"])
+        try put(tokens, of: fixture.blocks(of: "org/model@~2"))
+        let summary = try fixture.store.remove(["org/model@~1"])
         #expect(summary.kvBlocks == 5)
         #expect(try fixture.store.kvGauge().blocks == 5)
-        #expect(try fixture.blocks(of: "org/model@v2").longestPrefix(of: tokens).blocks == 5)
+        #expect(try fixture.blocks(of: "org/model@~2").longestPrefix(of: tokens).blocks == 5)
         #expect(try fixture.differences() == [])
         try fixture.store.remove(["org/model"])
         #expect(try fixture.store.kvGauge().bytes == 0)
@@ -48,16 +48,16 @@ import Testing
 
     @Test(
         "blocks that two identical models share stay until the last of the two is removed",
-        arguments: [["org/model", "org/copy"], ["org/copy", "org/model"], ["org/model@v1", "org/copy@v1"]])
+        arguments: [["org/model", "org/copy"], ["org/copy", "org/model"], ["org/model@~1", "org/copy@~1"]])
     func shared(order: [String]) throws {
         let tokens = fixture.tokens(20, seed: 1)
         try fixture.add(seed: 1, name: "org/copy")
         try put(tokens, of: fixture.blocks())
-        #expect(try fixture.blocks(of: "org/copy@v1").longestPrefix(of: tokens).blocks == 5)
-        #expect(try fixture.store.kvSpaces().map(\.revision) == ["org/copy@v1", "org/model@v1"])
+        #expect(try fixture.blocks(of: "org/copy@~1").longestPrefix(of: tokens).blocks == 5)
+        #expect(try fixture.store.kvSpaces().map(\.revision) == ["org/copy@~1", "org/model@~1"])
         #expect(try fixture.store.kvGauge().spaces == 1 && fixture.store.kvGauge().blocks == 5)
         #expect(try fixture.store.remove([order[0]]).kvBlocks == 0)
-        let left = String(order[1].prefix { $0 != "@" }) + "@v1"
+        let left = String(order[1].prefix { $0 != "@" }) + "@~1"
         #expect(try fixture.store.kvSpaces().map(\.revision) == [left])
         do {
             let kv = try fixture.blocks(of: left)
@@ -203,7 +203,7 @@ import Testing
         selection = KVSelection()
         selection.revision = "org/nobody"
         #expect(throws: StorageError.self) { try fixture.store.dropKV(selection) }
-        selection.revision = "org/model@v1"
+        selection.revision = "org/model@~1"
         #expect(try fixture.store.dropKV(selection).blocks == 4)
         #expect(try fixture.differences() == [])
     }

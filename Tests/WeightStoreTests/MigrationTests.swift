@@ -28,7 +28,7 @@ import Testing
                 try store.importModelBlocking(request)
             }
             try store.pin("tuned", note: "kept")
-            try store.setRef("prod", to: "base@v1")
+            try store.setRef("prod", to: "base@~1")
             try store.setQuota(Quota(bytes: 1 << 30))
             for name in ["base", "tuned"] { _ = try store.revision(name).layer(1) }
             store.flush()
@@ -63,7 +63,7 @@ import Testing
         }
         // Each revision has the origins of its model, and none of them counts as checked.
         #expect(try store.origins(of: "tuned") == ["file://\(directory("tuned"))"])
-        #expect(try store.revisionOrigins().map(\.revision) == ["base@v1", "tuned@v1"])
+        #expect(try store.revisionOrigins().map(\.revision) == ["base@~1", "tuned@~1"])
         #expect(try store.revisionOrigins().allSatisfy { $0.checked == nil && $0.absent == nil })
         // The triggers exist again.
         #expect(try store.diskGauge().pinned > 0)

@@ -80,11 +80,11 @@ import Testing
     func newVersionElsewhere() throws {
         try add("v1", base, as: "m", origins: [url("v1")])
         try add("v2", base.tuned(seed: 5), as: "m", origins: [url("v2")])
-        #expect(try store.revisionOrigins(of: "m@v1").map(\.origin) == [url("v1")])
-        #expect(try store.revisionOrigins(of: "m@v2").map(\.origin) == [url("v2")])
+        #expect(try store.revisionOrigins(of: "m@~1").map(\.origin) == [url("v1")])
+        #expect(try store.revisionOrigins(of: "m@~2").map(\.origin) == [url("v2")])
         try store.evictBlocking(EvictionRequest(.downTo(0)))
-        #expect(try export("m@v1") == weights("v1"))
-        #expect(try export("m@v2") == weights("v2"))
+        #expect(try export("m@~1") == weights("v1"))
+        #expect(try export("m@~2") == weights("v2"))
     }
 
     @Test("a directory that changed in place is no origin of the version that it held before")
@@ -95,9 +95,9 @@ import Testing
         try age()
         let summary = try store.evictBlocking(EvictionRequest(.downTo(0)))
         #expect(summary.shards > 0 && summary.stored > 0)
-        #expect(try store.revisionOrigins(of: "m@v1").allSatisfy { $0.checked == nil && $0.absent != nil })
-        #expect(try export("m@v1") == first)
-        #expect(try export("m@v2") == weights("dir"))
+        #expect(try store.revisionOrigins(of: "m@~1").allSatisfy { $0.checked == nil && $0.absent != nil })
+        #expect(try export("m@~1") == first)
+        #expect(try export("m@~2") == weights("dir"))
     }
 
     @Test("a directory that is given as the origin of another revision is checked again for the older ones at once")
@@ -106,8 +106,8 @@ import Testing
         let first = try weights("dir")
         try add("dir", base.tuned(seed: 5), as: "m", origins: [url("dir")])
         #expect(try store.evictBlocking(EvictionRequest(.downTo(0))).shards > 0)
-        #expect(try store.revisionOrigins(of: "m@v1").allSatisfy { $0.checked == nil && $0.absent != nil })
-        #expect(try export("m@v1") == first)
+        #expect(try store.revisionOrigins(of: "m@~1").allSatisfy { $0.checked == nil && $0.absent != nil })
+        #expect(try export("m@~1") == first)
     }
 
     @Test("an older catalog that is accepted has no checks of origins, because later ones may have found others")
@@ -170,7 +170,7 @@ import Testing
         try FileManager.default.moveItem(atPath: directory("base"), toPath: directory("away"))
         let summary = try store.evictBlocking(EvictionRequest(.downTo(0)))
         #expect(summary.shards > 0)
-        #expect(summary.unchecked.map(\.revision) == ["base@v1"] && summary.unchecked.map(\.origin) == [url("base")])
+        #expect(summary.unchecked.map(\.revision) == ["base@~1"] && summary.unchecked.map(\.origin) == [url("base")])
         #expect(try export("base") == contents(directory("away/model.safetensors")))
         // It answers again, and is tried after a minute or by a check.
         try FileManager.default.moveItem(atPath: directory("away"), toPath: directory("base"))
@@ -252,7 +252,7 @@ import Testing
         try store.catalog.write { db in try db.execute(sql: "UPDATE revision_origin SET checked_at = NULL") }
         try remove("other")
         #expect(try store.diskGauge().evictable == 0)
-        #expect(try store.evictBlocking(EvictionRequest(.downTo(0))).unchecked.map(\.revision) == ["other@v1"])
+        #expect(try store.evictBlocking(EvictionRequest(.downTo(0))).unchecked.map(\.revision) == ["other@~1"])
         #expect(try export("base") == weights("base"))
         #expect(try !export("other").isEmpty)
     }
@@ -267,9 +267,9 @@ import Testing
         // The import has stored all shards again; an older version would have evicted the shared ones.
         try evictUnchecked("base")
         let planned = try store.remove(["base"], dryRun: true)
-        #expect(planned.fetchedFirst > 3 && planned.neededBy == ["tuned@v1"])
+        #expect(planned.fetchedFirst > 3 && planned.neededBy == ["tuned@~1"])
         let summary = try store.remove(["base"])
-        #expect(summary.fetchedFirst == planned.fetchedFirst && summary.neededBy == ["tuned@v1"])
+        #expect(summary.fetchedFirst == planned.fetchedFirst && summary.neededBy == ["tuned@~1"])
         try remove("base")
         #expect(try export("tuned") == weights("tuned"))
         #expect(try store.verifyBlocking().absent.isEmpty)
@@ -283,7 +283,7 @@ import Testing
         try evictUnchecked("base")
         try FileManager.default.moveItem(atPath: directory("base"), toPath: directory("away"))
         let error = #expect(throws: StoreError.self) { try store.remove(["base"]) }
-        guard case .neededElsewhere("base@v1", ["tuned@v1"], _, _) = error else {
+        guard case .neededElsewhere("base@~1", ["tuned@~1"], _, _) = error else {
             Issue.record("\(String(describing: error))")
             return
         }
@@ -291,12 +291,12 @@ import Testing
         rule.models = "base"
         try store.removeRef("main", of: "base")
         let pruned = try store.prune(rule)
-        #expect(pruned.revisions.isEmpty && pruned.kept.map(\.revision) == ["base@v1"])
-        #expect(try #require(pruned.kept.first).reason.contains("tuned@v1"))
+        #expect(pruned.revisions.isEmpty && pruned.kept.map(\.revision) == ["base@~1"])
+        #expect(try #require(pruned.kept.first).reason.contains("tuned@~1"))
         // Both together may be removed, and so may the one whose bytes are stored again.
         #expect(try store.remove(["base", "tuned"], dryRun: true).fetchedFirst == 0)
         try FileManager.default.moveItem(atPath: directory("away"), toPath: directory("base"))
-        #expect(try store.prune(rule).revisions == ["base@v1"])
+        #expect(try store.prune(rule).revisions == ["base@~1"])
         #expect(try export("tuned") == weights("tuned"))
     }
 
@@ -308,7 +308,7 @@ import Testing
         #expect(try store.revisionOrigins(of: "base").count == 1)
         try FileManager.default.copyItem(atPath: directory("base"), toPath: directory("copy"))
         #expect(try store.addOrigin(url("copy"), to: "base").map(\.state) == [.holds])
-        #expect(try store.removeOrigin(url("base"), from: "base") == ["base@v1"])
+        #expect(try store.removeOrigin(url("base"), from: "base") == ["base@~1"])
         try remove("base")
         #expect(try export("base") == weights("copy"))
         try store.evictBlocking(EvictionRequest(.downTo(0)))
@@ -321,8 +321,8 @@ import Testing
         try add("v1", base, as: "m")
         try add("v2", base.tuned(seed: 5), as: "m")
         #expect(try store.addOrigin(url("v2"), to: "m").map(\.state) == [.lacks, .holds])
-        #expect(try store.revisionOrigins().map(\.revision) == ["m@v2"])
-        #expect(throws: StoreError.self) { try store.addOrigin(url("v2"), to: "m@v1") }
+        #expect(try store.revisionOrigins().map(\.revision) == ["m@~2"])
+        #expect(throws: StoreError.self) { try store.addOrigin(url("v2"), to: "m@~1") }
     }
 
     // MARK: Reports
@@ -342,7 +342,7 @@ import Testing
         #expect(summary.origins.map(\.state) == [.lacks])
         #expect(summary.absent.shards == 0 && summary.absent.lostShards == summary.known.count)
         #expect(Set(summary.known.map(\.problem)) == ["lost"])
-        #expect(summary.known.allSatisfy { $0.revisions == ["base@v1"] })
+        #expect(summary.known.allSatisfy { $0.revisions == ["base@~1"] })
     }
 
     @Test("a rebuild restores the origins of each revision, and marks a shard evicted for any order of its holders")

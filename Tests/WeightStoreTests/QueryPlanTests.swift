@@ -48,7 +48,7 @@ import Testing
     func reading() throws {
         try fill()
         let scans = try scans { store in
-            for name in ["one", "one@v1", "two@main"] {
+            for name in ["one", "one@~1", "one@v1", "two@main"] {
                 let revision = try store.revision(name)
                 for file in try revision.files() { try revision.read(file.path) { _ in } }
                 _ = try revision.layers()
@@ -76,7 +76,7 @@ import Testing
         try TestModel(layers: 3, seed: 7).write(to: directory("four"))
         let scans = try scans { store in
             for _ in 0..<2 { try store.importModelBlocking(ImportRequest(source: directory("four"))) }
-            _ = try store.setRef("prod", to: "four@v1")
+            _ = try store.setRef("prod", to: "four@~1")
             try store.removeRef("prod", of: "four")
             _ = try store.pin("four")
             _ = try store.unpin("four")

@@ -56,15 +56,18 @@ import WeightStore
     func names() throws {
         let revision = try store.revision("org/model")
         let digest = revision.digest.hex
-        for name in ["main", "v1", digest, String(digest.prefix(6)), "sha256:\(digest)", String(digest.prefix(40))] {
+        for name in [
+            "main", "~1", "v1", digest, String(digest.prefix(6)), "sha256:\(digest)", String(digest.prefix(40)),
+        ] {
             #expect(try store.revision("org/model@\(name)").digest == revision.digest, "\(name)")
         }
-        try store.setRef("prod", to: "org/model@v1")
+        try store.setRef("prod", to: "org/model@~1")
         #expect(try store.revision("org/model@prod").digest == revision.digest)
         try store.removeRef("prod", of: "org/model")
         let fullWidth = "org/model@ＡＡＡＡＡＡ"
         for name in [
-            "org/model@prod", "org/model@v2", "org/model@", "org/model@\(digest.prefix(5))", fullWidth, "org/other", "",
+            "org/model@prod", "org/model@~2", "org/model@v2", "org/model@", "org/model@\(digest.prefix(5))", fullWidth,
+            "org/other", "",
         ] {
             let error = #expect(throws: StorageError.self) { try store.revision(name) }
             guard case .notFound = error else {

@@ -63,7 +63,7 @@ import WeightStore
     func pinned() throws {
         try add("base")
         try store.pin("base", note: "in production")
-        #expect(throws: StoreError.pinned(revision: "base@v1", note: "in production")) { try store.remove(["base"]) }
+        #expect(throws: StoreError.pinned(revision: "base@~1", note: "in production")) { try store.remove(["base"]) }
         try check("base")
         #expect(try store.unpin("base").wasPinned)
         #expect(try !store.unpin("base").wasPinned)
@@ -101,7 +101,7 @@ import WeightStore
     func versions() throws {
         try add("base", seed: 1)
         try add("base", seed: 2)
-        try store.remove(["base@v2"])
+        try store.remove(["base@~2"])
         #expect(try add("base", seed: 3).revisions[0].version == 3)
     }
 
@@ -118,19 +118,19 @@ import WeightStore
     @Test("prune removes revisions that no ref names, but not pinned ones")
     func pruneUnreferenced() throws {
         for seed in 1...4 as ClosedRange<UInt64> { try add("base", seed: seed) }
-        try store.pin("base@v2")
+        try store.pin("base@~2")
         let summary = try store.prune(PruneRule())
         #expect(try versions() == [2, 4])
-        #expect(summary.kept.map(\.revision) == ["base@v2"])
-        try check("base@v2", seed: 2)
+        #expect(summary.kept.map(\.revision) == ["base@~2"])
+        try check("base@~2", seed: 2)
         try check("base", seed: 4)
     }
 
     @Test("prune keeps revisions that a ref names; with referenced ones included, it keeps the one that main names")
     func pruneReferenced() throws {
         for seed in 1...4 as ClosedRange<UInt64> { try add("base", seed: seed) }
-        try store.setRef("prod", to: "base@v1")
-        #expect(try store.prune(rule { $0.keepLast = 1 }).revisions == ["base@v2", "base@v3"])
+        try store.setRef("prod", to: "base@~1")
+        #expect(try store.prune(rule { $0.keepLast = 1 }).revisions == ["base@~2", "base@~3"])
         #expect(try versions() == [1, 4])
         try store.prune(rule { $0.keepLast = 0 })
         #expect(try versions() == [1, 4])
@@ -146,24 +146,34 @@ import WeightStore
     @Test("a ref may be called v2: @v2 is the ref, @~2 is version 2, and a removal refuses the name of both")
     func exactVersion() throws {
         for seed in 1...3 as ClosedRange<UInt64> { try add("base", seed: seed) }
-        #expect(try store.setRef("v2", to: "base@v1") == "base@v1")
+        #expect(try store.setRef("v2", to: "base@~1") == "base@~1")
         try check("base@v2", seed: 1)
         try check("base@~2", seed: 2)
         let error = #expect(throws: StorageError.self) { try store.remove(["base@v2"]) }
         #expect(error == .ambiguous(name: "base@v2", matches: ["ref v2: base@~1", "version: base@~2"]))
         #expect(try versions() == [1, 2, 3])
-        #expect(try store.remove(["base@~2"]).revisions == ["base@v2"])
+        #expect(try store.remove(["base@~2"]).revisions == ["base@~2"])
         // Without version 2 only the ref has the name.
-        #expect(try store.remove(["base@v2"]).revisions == ["base@v1"])
+        #expect(try store.remove(["base@v2"]).revisions == ["base@~1"])
         for name in ["base@~0", "base@~03", "base@~", "base@~9", "base@~３"] {
             #expect(throws: StorageError.self, "\(name)") { try store.revision(name) }
         }
     }
 
+    @Test("the name that is shown of a revision means that revision, beside a ref called v1, too")
+    func shownName() throws {
+        let names = try (1...2 as ClosedRange<UInt64>).map { try add("base", seed: $0).revisions[0].name }
+        #expect(names == ["base@~1", "base@~2"])
+        try store.setRef("v1", to: names[1])
+        #expect(try store.revision(names[0]).name == names[0])
+        try check(names[0], seed: 1)
+        #expect(try store.remove([names[0]]).revisions == [names[0]])
+    }
+
     @Test("a model without revisions can be removed")
     func emptied() throws {
         try add("base")
-        try store.remove(["base@v1"])
+        try store.remove(["base@~1"])
         #expect(try store.models().map(\.name) == ["base"])
         try store.remove(["base"])
         #expect(try store.models().isEmpty)
@@ -208,10 +218,10 @@ import WeightStore
         for seed in 1...3 as ClosedRange<UInt64> { try add("base", seed: seed) }
         // The catalog counts in seconds.
         sleep(1)
-        _ = try store.revision("base@v1").layer(0)
+        _ = try store.revision("base@~1").layer(0)
         let stored = try store.usage().stored
         let planned = try store.prune(rule { $0.downToBytes = stored - 1 }, dryRun: true)
-        #expect(planned.revisions == ["base@v2"])
+        #expect(planned.revisions == ["base@~2"])
         try store.prune(rule { $0.downToBytes = stored - 1 })
         #expect(try versions() == [1, 3])
         #expect(try store.usage().stored < stored)

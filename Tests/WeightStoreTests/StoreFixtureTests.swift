@@ -74,7 +74,8 @@ import WeightStore
         // A revision is found by each of its refs, its version, its commit and its digest.
         for expected in facts.models.flatMap(\.revisions) {
             let model = expected.name.prefix { $0 != "@" }
-            for name in expected.refs + ["v\(expected.version)", expected.commit, expected.digest] {
+            let versions = ["~\(expected.version)", "v\(expected.version)"]
+            for name in expected.refs + versions + [expected.commit, expected.digest] {
                 let revision = try store.revision("\(model)@\(name)")
                 #expect(
                     revision.digest.hex == expected.digest && revision.version == expected.version, "\(model)@\(name)")
@@ -180,10 +181,11 @@ import WeightStore
         let spaces = try store.kvSpaces()
         #expect(spaces.count == facts.kvSpaces.count)
         for expected in facts.kvSpaces {
-            let name = "\(expected.revision) \(expected.format) \(expected.tenant)"
+            let revision = fixture.shown(expected.revision)
+            let name = "\(revision) \(expected.format) \(expected.tenant)"
             let space = try #require(
                 spaces.first {
-                    $0.revision == expected.revision && $0.format == expected.format && $0.tenant.hex == expected.tenant
+                    $0.revision == revision && $0.format == expected.format && $0.tenant.hex == expected.tenant
                 }, "\(name)")
             #expect(space.blockTokens == expected.blockTokens, "\(name)")
             #expect(space.blocks == expected.blocks && space.bytes == expected.bytes, "\(name)")
@@ -220,7 +222,8 @@ import WeightStore
         #expect(summary.known.count == facts.damage.count)
         for expected in facts.damage {
             let found = try #require(summary.known.first { $0.digest.hex == expected.digest }, "\(expected.digest)")
-            #expect(found.problem == expected.problem && found.revisions == expected.revisions, "\(expected.digest)")
+            let revisions = expected.revisions.map { fixture.shown($0) }
+            #expect(found.problem == expected.problem && found.revisions == revisions, "\(expected.digest)")
         }
         #expect(Set(summary.known.map(\.problem)) == ["damaged", "missing"])
         let collected = try store.collectGarbage()

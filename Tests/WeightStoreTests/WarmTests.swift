@@ -71,7 +71,7 @@ import Testing
         request.top = 2
         let summary = try await store.warm(request)
         #expect(summary.failed.isEmpty)
-        #expect(summary.plan.items.map(\.revision) == ["base@v1", "tuned@v1"])
+        #expect(summary.plan.items.map(\.revision) == ["base@~1", "tuned@~1"])
         #expect(summary.plan.beyondTop == 1)
         #expect(summary.plan.items[1].shared > 0)
         #expect(abs(summary.plan.items[0].uses - 5) < 0.1 && abs(summary.plan.items[1].uses - 3) < 0.1)
@@ -240,7 +240,7 @@ import Testing
         try store.evictBlocking(EvictionRequest(.downTo(0)))
         try FileManager.default.removeItem(atPath: directory("base/model.safetensors"))
         let summary = try await store.warm(WarmRequest())
-        #expect(summary.failed.map(\.revision) == ["base@v1"])
+        #expect(summary.failed.map(\.revision) == ["base@~1"])
         #expect(summary.failed[0].reason == .failed && summary.failed[0].message.contains("model.safetensors"))
         #expect(summary.failed[0].bytes == summary.plan.bytes - summary.warmed)
         #expect(try resident("other", in: store, .ram).allSatisfy { $0.resident == $0.bytes })
@@ -257,8 +257,8 @@ import Testing
         try FileManager.default.removeItem(atPath: local.blobs.path(digest))
         #expect(try local.verifyBlocking(VerifyRule()).damage.count == 1)
         let summary = try await open(.ram).warm(WarmRequest())
-        #expect(summary.plan.items.map(\.revision) == ["base@v1"])
-        #expect(summary.plan.skipped.map(\.revision) == ["local@v1"])
+        #expect(summary.plan.items.map(\.revision) == ["base@~1"])
+        #expect(summary.plan.skipped.map(\.revision) == ["local@~1"])
         #expect(summary.plan.skipped.map(\.reason) == [.lost])
     }
 
@@ -289,12 +289,12 @@ import Testing
         let store = try open(.ram)
         // The ref moved in the second of the last use, or later.
         let plan = try store.warmPlan(WarmRequest())
-        #expect(plan.items.map(\.revision) == ["base@v2", "other@v1"])
+        #expect(plan.items.map(\.revision) == ["base@~2", "other@~1"])
         #expect(plan.items[0].parts == 4)
         #expect(plan.skipped.isEmpty)
         try await Task.sleep(for: .seconds(1.1))
-        try await use(["base@v1": 1])
-        #expect(try store.warmPlan(WarmRequest()).items.map(\.revision) == ["base@v1", "other@v1"])
+        try await use(["base@~1": 1])
+        #expect(try store.warmPlan(WarmRequest()).items.map(\.revision) == ["base@~1", "other@~1"])
     }
 
     @Test("an unused fine-tune is not popular beside its base, and unused layers are not loaded")
@@ -307,7 +307,7 @@ import Testing
         }
         let store = try open(.ram)
         let summary = try await store.warm(WarmRequest())
-        #expect(summary.plan.items.map(\.revision) == ["base@v1"])
+        #expect(summary.plan.items.map(\.revision) == ["base@~1"])
         #expect(try resident("base", in: store, .ram).map { $0.resident > 0 } == [false, true, false, false])
         // By name, all of it is loaded.
         let named = try await store.warm(request(.ram, "tuned@main"))
@@ -365,7 +365,7 @@ import Testing
             candidate(1, isPresent: true, uses: 5), candidate(2, isPresent: false, uses: 2),
             candidate(3, isPresent: true, uses: 6),
         ])
-        #expect(plan.items.map(\.revision) == ["2@v1", "3@v1"])
-        #expect(plan.skipped.map(\.revision) == ["1@v1"])
+        #expect(plan.items.map(\.revision) == ["2@~1", "3@~1"])
+        #expect(plan.skipped.map(\.revision) == ["1@~1"])
     }
 }

@@ -200,7 +200,7 @@ weightstore_status weightstore_statistics(
 
 /* ---- Revisions ------------------------------------------------------------------------------------------------- */
 
-/* Finds and holds a revision: "model", "model@ref", "model@v3", "model@<commit>", "model@<digest>". Without "@" it is
+/* Finds and holds a revision: "model", "model@ref", "model@~3", "model@<commit>", "model@<digest>". Without "@" it is
  * the ref main, or the last version if there is no such ref. A held revision cannot be removed from the store. */
 weightstore_status weightstore_resolve(
     weightstore_store *store, const char *name, weightstore_revision **revision);
@@ -210,7 +210,7 @@ weightstore_status weightstore_revision_release(weightstore_revision *revision);
 
 typedef struct weightstore_revision_info {
     size_t struct_size;
-    /* "org/name", and "org/name@v3". */
+    /* "org/name", and "org/name@~3". */
     const char *model, *name;
     /* The SHA-256 of the manifest, in hexadecimal. */
     const char *digest;

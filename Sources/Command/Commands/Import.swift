@@ -115,7 +115,7 @@ struct Import: ParsableCommand {
         for revision in summary.revisions {
             let refs = revision.refs.isEmpty ? "" : "  (\(revision.refs.joined(separator: ", ")))"
             text +=
-                "\(revision.model)@v\(revision.version)  \(revision.digest.short)\(refs)  "
+                "\(revision.name)  \(revision.digest.short)\(refs)  "
                 + "\(Quantity.count(revision.files, "file")), \(Quantity.bytes(revision.bytes))"
                 + (revision.wasKnown ? ", already known" : "") + "\n"
             for (ref, old) in revision.movedRefs.sorted(by: { $0.key < $1.key }) {

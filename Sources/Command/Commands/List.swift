@@ -16,7 +16,7 @@ struct List: ParsableCommand {
         var table = Table("MODEL", ">VERSION", ">SIZE", ">TENSORS", ">LAYERS", "REFS", "PINNED", "LAST USED", ">USES")
         for model in models {
             table.add(
-                model.name, (model.version.map { "v\($0)" } ?? "-") + (model.partial == nil ? "" : " (partial)"),
+                model.name, (model.version.map(VersionName.text) ?? "-") + (model.partial == nil ? "" : " (partial)"),
                 Quantity.bytes(model.bytes), "\(model.tensors)",
                 "\(model.layers)", model.refs.joined(separator: ","), model.pinned ? "yes" : "",
                 model.accesses > 0 ? Quantity.age(model.lastAccess) : "never", "\(model.accesses)")

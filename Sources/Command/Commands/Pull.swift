@@ -55,7 +55,7 @@ struct Pull: ParsableCommand {
             .map { "  the ref \($0.key) named \($0.value) before\n" }.joined()
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         try Terminal.write(
-            "\(summary.model)\(summary.version.map { "@v\($0)" } ?? "")  \(summary.digest.short)  \(Quantity.count(summary.files, "file")), "
+            "\(summary.name)  \(summary.digest.short)  \(Quantity.count(summary.files, "file")), "
                 + "\(Quantity.bytes(summary.bytes)); \(Quantity.bytes(summary.fetched)) fetched"
                 + "; \(Quantity.seconds(seconds)) (\(Quantity.bytes(Double(summary.fetched) / max(seconds, 0.001)))/s)"
                 + (summary.complete ? "" : "; the rest is fetched on first use") + "\n"

@@ -84,7 +84,7 @@ struct Show: ParsableCommand {
     }
 
     private static func version(_ revision: RevisionInfo) -> String {
-        revision.version.map { revision.partial == nil ? "v\($0)" : "v\($0) (partial)" } ?? "unfinished"
+        revision.version.map { VersionName.text($0) + (revision.partial == nil ? "" : " (partial)") } ?? "unfinished"
     }
 
     private static func pin(_ revision: RevisionInfo) -> String {

@@ -7,7 +7,7 @@
         rows = file.get_slice("model.embed_tokens.weight")[:100]
 
     store = weightstore.open("/var/lib/weightstore")
-    revision = store.revision("org/name@v3")
+    revision = store.revision("org/name@~3")
     with revision.lease_layer(12) as lease:
         lease["model.layers.12.mlp.up_proj.weight"].numpy()
 

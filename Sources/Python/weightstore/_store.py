@@ -174,7 +174,7 @@ class Store(_Handle):
         return True
 
     def revision(self, name: str) -> Revision:
-        """Finds and holds a revision: ``model``, ``model@ref``, ``model@v3``, ``model@<commit>`` or ``model@<digest>``."""
+        """Finds and holds a revision: ``model``, ``model@ref``, ``model@~3``, ``model@<commit>`` or ``model@<digest>``."""
         handle = c_void_p()
         wait("resolve", self, name.encode(), byref(handle), undo="revision_release", tries=False)
         return Revision(handle.value, self)

@@ -1,4 +1,5 @@
 import Hummingbird
+import WeightStore
 
 extension Hub {
     private struct Refs: Encodable {
@@ -24,9 +25,9 @@ extension Hub {
                 result.branches += revision.refs.map {
                     .init(name: $0, ref: "refs/heads/\($0)", targetCommit: revision.commit)
                 }
-                guard let version = revision.version else { continue }
+                guard let tag = revision.version.map(VersionName.text) else { continue }
                 result.tags.append(
-                    .init(name: "~\(version)", ref: "refs/tags/~\(version)", targetCommit: revision.commit))
+                    .init(name: tag, ref: "refs/tags/\(tag)", targetCommit: revision.commit))
             }
             return try .json(result)
         }
@@ -52,7 +53,8 @@ extension Hub {
             let last = held.revision.version ?? .max
             let commits = try store.revisions(of: model).reversed().compactMap { info -> Commit? in
                 guard let version = info.version, version <= last else { return nil }
-                return Commit(id: info.commit, title: "~\(version)", message: "", date: Self.date(info.created))
+                return Commit(
+                    id: info.commit, title: VersionName.text(version), message: "", date: Self.date(info.created))
             }
             let (page, fields) = paging.page(commits, key: \.id)
             var answer = try Answer.json(Array(page))

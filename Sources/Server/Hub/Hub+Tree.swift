@@ -116,7 +116,7 @@ extension Hub {
             result.lfs = file.pointerBytes.map { .init(oid: entry.digest.hex, size: entry.bytes, pointerSize: $0) }
         }
         if expanded {
-            let title = held.revision.version.map { "~\($0)" } ?? held.commit
+            let title = held.revision.version.map(VersionName.text) ?? held.commit
             result.lastCommit = .init(
                 id: held.commit, title: held.partial == nil ? title : "\(title) (\(Self.partialTag))",
                 date: Self.date(held.created))

@@ -35,7 +35,7 @@ struct Hub: Sendable {
         /// What a client of another hub would not expect.
         var notes: HTTPFields {
             var fields: HTTPFields = [:]
-            if isLocalName, let version = revision.version { fields[.xVersion] = "~\(version)" }
+            if isLocalName, let version = revision.version { fields[.xVersion] = VersionName.text(version) }
             if let partial { fields[.xPartial] = partial }
             return fields
         }

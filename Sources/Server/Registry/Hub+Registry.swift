@@ -126,7 +126,7 @@ extension Hub {
         guard let file = try await threads.run({ try revision.entries().first { $0.digest == digest } }) else {
             return nil
         }
-        return (revision: revision.version.map { "~\($0)" } ?? "main", path: file.path)
+        return (revision: revision.version.map(VersionName.text) ?? "main", path: file.path)
     }
 
     /// The other revisions of a model, the newest first.
@@ -135,7 +135,7 @@ extension Hub {
         for info in try store.revisions(of: current.model).reversed() {
             guard let version = info.version, version != current.version else { continue }
             do {
-                revisions.append(try store.revision("\(current.model)@~\(version)"))
+                revisions.append(try store.revision("\(current.model)@\(VersionName.text(version))"))
             } catch StorageError.notFound {
                 // It was removed meanwhile.
             }

@@ -35,7 +35,10 @@ package enum RefName {
 }
 
 /// A version of a model: `~3`, which no ref can be, or `v3`, which a ref may be, too.
-enum VersionName {
+package enum VersionName {
+    /// The name that is shown, because no ref can have it: `~3`.
+    package static func text(_ version: Int) -> String { "~\(version)" }
+
     /// The number in a name such as `~3`; nil for any other name.
     static func parseExact(_ name: String) -> Int? { number(name, after: "~") }
 
@@ -58,10 +61,10 @@ package enum CommitName {
     }
 }
 
-/// The name of a revision in messages: `org/name@v3`, or `org/name@<digest>` without a version.
+/// The name of a revision in messages: `org/name@~3`, or `org/name@<digest>` without a version.
 package enum RevisionName {
     package static func text(_ model: String, version: Int?, digest: ContentDigest) -> String {
-        "\(model)@\(version.map { "v\($0)" } ?? digest.short)"
+        "\(model)@\(version.map(VersionName.text) ?? digest.short)"
     }
 }
 

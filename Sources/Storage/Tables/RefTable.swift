@@ -54,7 +54,7 @@ package enum RefTable {
             .reduce(into: [:]) { try $0[$1.value("model_id"), default: []].append($1.value("name")) }
     }
 
-    /// The refs of a model with the names of their revisions: `["main": "org/name@v1"]`.
+    /// The refs of a model with the names of their revisions: `["main": "org/name@~1"]`.
     package static func revisions(of model: Int64, _ db: Database) throws -> [String: String] {
         try Row.fetchAll(
             db,

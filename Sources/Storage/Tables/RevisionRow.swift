@@ -12,11 +12,8 @@ package struct RevisionRow: Sendable {
     /// The version; nil while an `import --move` is incomplete.
     package let version: Int?
 
-    /// The name of the revision in messages: `org/name@v3`.
+    /// The name of the revision in messages, which no ref can have: `org/name@~3`.
     package var name: String { RevisionName.text(modelName, version: version, digest: digest) }
-
-    /// The name that no ref can have: `org/name@~3`.
-    package var exactName: String { "\(modelName)@\(version.map { "~\($0)" } ?? digest.short)" }
 
     private static let columns = """
         SELECT revision.id, revision.model_id, model.name AS model, revision.digest, revision.version
@@ -61,7 +58,7 @@ package struct RevisionRow: Sendable {
             else { return found }
             if isExact {
                 throw StorageError.ambiguous(
-                    name: text, matches: ["\(what): \(found.exactName)", "its commit: \(fuller.exactName)"])
+                    name: text, matches: ["\(what): \(found.name)", "its commit: \(fuller.name)"])
             }
             return fuller
         }
@@ -81,7 +78,7 @@ package struct RevisionRow: Sendable {
         if let found = try ref(rev, of: model, db) {
             if isExact, let local, local.id != found.id {
                 throw StorageError.ambiguous(
-                    name: text, matches: ["ref \(rev): \(found.exactName)", "version: \(local.exactName)"])
+                    name: text, matches: ["ref \(rev): \(found.name)", "version: \(local.name)"])
             }
             return try fullest(found, "ref \(rev)")
         }
@@ -93,7 +90,7 @@ package struct RevisionRow: Sendable {
                     ORDER BY revision.version IS NULL, revision.file_count DESC, revision.version DESC
                     """, [model, rev], db)
             if isExact, found.count > 1 {
-                throw StorageError.ambiguous(name: text, matches: found.map(\.exactName))
+                throw StorageError.ambiguous(name: text, matches: found.map(\.name))
             }
             if let most = found.first { return most }
         }

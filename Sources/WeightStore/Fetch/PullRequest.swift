@@ -52,4 +52,7 @@ public struct PullSummary: Sendable, Codable {
     public var warnings: [FileWarning] = []
     /// The refs that named another revision before, with the name of that revision.
     public var movedRefs: [String: String] = [:]
+
+    /// `org/name@~3`, or with a digest while the revision has no version.
+    public var name: String { RevisionName.text(model, version: version, digest: digest) }
 }

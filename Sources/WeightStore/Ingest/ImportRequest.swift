@@ -113,11 +113,11 @@ public struct ImportSummary: Sendable, Codable {
         public var bytes: Int
         /// Whether the store held this revision of the model before.
         public var wasKnown: Bool
-        /// Refs that named another revision before, with its name: `["main": "org/name@v1"]`.
+        /// Refs that named another revision before, with its name: `["main": "org/name@~1"]`.
         public var movedRefs: [String: String] = [:]
 
-        /// `org/name@v3`.
-        var name: String { RevisionName.text(model, version: version, digest: digest) }
+        /// `org/name@~3`.
+        public var name: String { RevisionName.text(model, version: version, digest: digest) }
     }
 
     /// The imported revisions, oldest first.

@@ -5,7 +5,7 @@ import Storage
 public struct KVSpaceInfo: Sendable, Codable {
     /// `org/name`.
     public let model: String
-    /// `org/name@v3`.
+    /// `org/name@~3`.
     public let revision: String
     /// Whether the revision is superseded by a newer version: its blocks are evicted first.
     public let superseded: Bool

@@ -24,7 +24,7 @@ public struct HubComparison: Sendable, Codable {
         public let reason: String?
     }
 
-    /// `org/name@v3`.
+    /// `org/name@~3`.
     public let revision: String
     /// The URL of the hub.
     public let hub: String

@@ -3,7 +3,7 @@ import Storage
 
 /// An origin of a revision, and what is known of it.
 public struct RevisionOrigin: Sendable, Codable {
-    /// `org/name@v3`.
+    /// `org/name@~3`.
     public let revision: String
     /// The SHA-256 of the revision's manifest.
     public let digest: ContentDigest
@@ -29,7 +29,7 @@ public struct OriginCheckOutcome: Sendable, Codable, Equatable {
         case unanswered
     }
 
-    /// `org/name@v3`.
+    /// `org/name@~3`.
     public let revision: String
     /// The URL of the origin.
     public let origin: String

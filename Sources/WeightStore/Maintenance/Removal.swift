@@ -25,7 +25,7 @@ public struct RemovalSummary: Sendable, Codable {
 
 /// A revision that was skipped by a removal, or that a rebuild could not restore; or blobs that no revision holds.
 public struct KeptRevision: Sendable, Codable {
-    /// `org/name@v3`; for a record that a rebuild could not read, its path; for blobs, their number and size.
+    /// `org/name@~3`; for a record that a rebuild could not read, its path; for blobs, their number and size.
     public let revision: String
     /// Why it was skipped or not restored.
     public let reason: String

@@ -26,7 +26,7 @@ public final class Revision: Sendable {
         hold = RevisionHold(LeaseDirectory.Use(model: row.modelName, digest: row.digest), in: store.leases)
     }
 
-    /// `org/name@v3`.
+    /// `org/name@~3`.
     public var name: String { RevisionName.text(model, version: version, digest: digest) }
 }
 

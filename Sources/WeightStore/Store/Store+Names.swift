@@ -61,7 +61,7 @@ extension Store {
     /// - Parameters:
     ///   - ref: the name of the ref.
     ///   - revision: its name, as in ``Store/revision(_:)``.
-    /// - Returns: the revision's name, `org/name@v3`.
+    /// - Returns: the revision's name, `org/name@~3`.
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``, ``StorageError/invalid(what:value:reason:)``.
     @discardableResult
     public func setRef(_ ref: String, to revision: String) throws -> String {
@@ -88,7 +88,7 @@ extension Store {
     /// Pins a revision: until it is unpinned, it is not evicted, ``prune(_:dryRun:work:)`` skips it, and
     /// ``remove(_:force:dryRun:work:)`` refuses to remove it without `force`.
     ///
-    /// - Returns: the revision's name, `org/name@v3`.
+    /// - Returns: the revision's name, `org/name@~3`.
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``, ``StorageError/invalid(what:value:reason:)``.
     @discardableResult
     public func pin(_ revision: String, note: String = "") throws -> String {

@@ -14,7 +14,7 @@ extension Store {
     /// continues.
     ///
     /// - Parameters:
-    ///   - names: revisions or models: `model`, `model@ref`, `model@v3`, `model@<digest>`.
+    ///   - names: revisions or models: `model`, `model@ref`, `model@~3`, `model@<digest>`.
     ///   - force: whether pinned revisions are removed, too.
     ///   - dryRun: whether nothing is removed, and the summary says what would be.
     ///   - work: cancelling it ends the call before it removes anything, or between two slices.

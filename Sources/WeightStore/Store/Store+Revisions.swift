@@ -5,8 +5,9 @@ import Support
 extension Store {
     /// Finds a revision, counts a use of it, and holds it as long as the returned value lives.
     ///
-    /// - Parameter name: `model`, `model@ref`, `model@v3`, `model@<commit>` or `model@<digest>` (6 digits or more).
-    ///   `model` alone means the ref `main` or, without that ref, the last version.
+    /// - Parameter name: `model`, `model@ref`, `model@~3`, `model@<commit>` or `model@<digest>` (6 digits or more).
+    ///   `model` alone means the ref `main` or, without that ref, the last version. `model@v3` is the ref `v3` or,
+    ///   without that ref, version 3.
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``, ``StorageError/ambiguous(name:matches:)``.
     public func revision(_ name: String) throws -> Revision {
         let revision = try heldRevision(name)

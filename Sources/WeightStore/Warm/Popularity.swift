@@ -12,7 +12,7 @@ struct PopularRevision: Sendable {
     /// Of these, the uses of revisions that it replaced, which the heat of its shards does not include.
     var inherited = 0.0
 
-    /// `org/name@v3`.
+    /// `org/name@~3`.
     var name: String { RevisionName.text(model, version: version, digest: digest) }
 }
 

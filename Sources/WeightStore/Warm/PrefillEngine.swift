@@ -24,7 +24,7 @@ public protocol PrefillEngine: Sendable {
 
 /// KV blocks of a prompt that an engine has to compute.
 public struct PlannedPrefill: Sendable, Encodable {
-    /// `org/name@v3`.
+    /// `org/name@~3`.
     public let revision: String
     /// The prompt's name.
     public let prompt: String

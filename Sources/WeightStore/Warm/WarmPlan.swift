@@ -42,7 +42,7 @@ public struct WarmPlan: Sendable, Encodable {
 
 /// An item of a plan: the weights of a revision, or the KV blocks of a prompt. All sizes are bytes.
 public struct WarmItem: Sendable, Encodable {
-    /// `org/name@v3`.
+    /// `org/name@~3`.
     public let revision: String
     /// The digest of the revision.
     public let digest: ContentDigest
@@ -105,7 +105,7 @@ public struct SkippedItem: Sendable, Encodable {
         case failed
     }
 
-    /// `org/name@v3`.
+    /// `org/name@~3`.
     public let revision: String
     /// The prompt's name; nil for weights.
     public let prompt: String?

@@ -482,7 +482,7 @@ class SafeOpen(unittest.TestCase):
             weightstore.safe_open("test/model", "nonsense", store=STORE)
         with self.assertRaisesRegex(safetensors.SafetensorError, "not supported for framework numpy"):
             weightstore.safe_open("test/model", "np", "cuda:0", store=STORE)
-        for wrong in ("no/such", "test/model@v9", "test/model@nothing"):
+        for wrong in ("no/such", "test/model@~9", "test/model@v9", "test/model@nothing"):
             with self.assertRaises(FileNotFoundError):
                 weightstore.safe_open(wrong, "np", store=STORE)
         with self.assertRaises(weightstore.BadStoreError):
@@ -508,8 +508,8 @@ class SafeOpen(unittest.TestCase):
 
 class Store(unittest.TestCase):
     def test_the_contents_of_a_revision_are_listed_and_read(self):
-        with weightstore.open(STORE) as store, store.revision("test/model@v1") as revision:
-            self.assertEqual((revision.model, revision.version, revision.name), ("test/model", 1, "test/model@v1"))
+        with weightstore.open(STORE) as store, store.revision("test/model@~1") as revision:
+            self.assertEqual((revision.model, revision.version, revision.name), ("test/model", 1, "test/model@~1"))
             self.assertEqual([layer.number for layer in revision.layers()], [0, 1, 2])
             self.assertEqual({one.path: one.format for one in revision.files()},
                              {"config.json": "other", "model.safetensors": "safetensors"})
@@ -734,7 +734,7 @@ class Store(unittest.TestCase):
 
         weightstore.load_file("test/model", framework="np", store=STORE)
         with multiprocessing.get_context("spawn").Pool(2) as pool:
-            sums = pool.map(embedding_sum, ["test/model", "test/model@v1"])
+            sums = pool.map(embedding_sum, ["test/model", "test/model@~1"])
         self.assertEqual(sums, [float(some_tensors()["model.embed_tokens.weight"].sum(dtype=np.float64))] * 2)
 
     def test_pickled_and_copied_handles_reopen_what_they_stand_for_or_are_refused(self):
@@ -1054,8 +1054,8 @@ class VLLMWeights(unittest.TestCase):
 
         with weightstore.open(STORE) as store:
             name = "/cache/hub/models--test--model/snapshots/0123456789abcdef0123456789abcdef01234567"
-            self.assertEqual(weightstore.vllm.find_revision(store, name).name, "test/model@v1")
-            self.assertEqual(weightstore.vllm.find_revision(store, name, "main").name, "test/model@v1")
+            self.assertEqual(weightstore.vllm.find_revision(store, name).name, "test/model@~1")
+            self.assertEqual(weightstore.vllm.find_revision(store, name, "main").name, "test/model@~1")
             with self.assertRaises(weightstore.NotFoundError):
                 weightstore.vllm.find_revision(store, "/cache/hub/models--no--model/snapshots/01")
 

@@ -97,7 +97,7 @@ struct CatalogListing: Equatable {
 
 extension CatalogListing.Revision {
     var text: String {
-        "\(version.map { "v\($0)" } ?? "unfinished") refs \(refs.sorted()) \(isPinned ? "pinned " : "")"
+        "\(version.map { "~\($0)" } ?? "unfinished") refs \(refs.sorted()) \(isPinned ? "pinned " : "")"
             + "origins \(origins.sorted().map { $0.suffix(2) })"
     }
 }

@@ -36,12 +36,12 @@ enum Inspection {
         return differences.sorted()
     }
 
-    /// Models and their versions, as `org/name@v3`.
+    /// Models and their versions, as `org/name@~3`.
     static func revisions(in store: Store) throws -> Set<String> {
         var names: Set<String> = []
         for model in try store.models() {
             for revision in try store.revisions(of: model.name) {
-                names.insert("\(model.name)@\(revision.version.map { "v\($0)" } ?? "unfinished")")
+                names.insert("\(model.name)@\(revision.version.map { "~\($0)" } ?? "unfinished")")
             }
         }
         return names
