@@ -44,7 +44,7 @@ struct Hub: Sendable {
     /// Finds and holds a revision; a missing one is pulled. A ref that names a commit of the hub follows the upstream.
     ///
     /// - Parameter name: a ref, a version or a commit. `main` and nil are the last version if there is no ref `main`, and
-    ///   `v3` is version 3 if there is no such ref; but an upstream that has such a ref is asked first.
+    ///   `v3` is version 3 if there is no such ref; but the ref of an upstream precedes both.
     func hold(_ model: String, _ name: String?) async throws -> Held {
         let held: Held
         do {

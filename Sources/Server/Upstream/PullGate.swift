@@ -6,8 +6,9 @@ import WeightStore
 
 /// The pulls behind requests for what the store lacks, and the refs behind an upstream.
 ///
-/// Concurrent pulls of the same revision or file, and completions of the same revision, are one. What the upstream denies or does not have is remembered for some
-/// seconds, so that many requests for a mistyped name are one request to the upstream.
+/// Concurrent pulls of the same revision or file, and completions of the same revision, are one. What the upstream denies
+/// or does not have is remembered for some seconds, so that many requests for a mistyped name are one request to the
+/// upstream.
 final class PullGate: Sendable {
     private struct Key: Hashable {
         let model: ByteText
