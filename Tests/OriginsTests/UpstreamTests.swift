@@ -112,6 +112,12 @@ import WeightStore
         try fixture.directory.write(bytes, to: "hub/org/gguf/Tiny-Q4_K_M.gguf")
         let server = try serve(fixture)
         let digest = bytes.withUnsafeBytes { ContentDigest(of: $0) }.hex
+        #expect(try get("\(server.url)/api/models/org/gguf").status == 200)
+        // A blob that no manifest has is not searched at the upstream.
+        let requests = try fixture.hub.requests().count
+        let none = String(repeating: "0", count: 64)
+        #expect(try get("\(server.url)/v2/org/gguf/blobs/sha256:\(none)").status == 404)
+        #expect(try fixture.hub.requests().count == requests)
         let manifest = try get("\(server.url)/v2/org/gguf/manifests/latest")
         #expect(manifest.status == 200, "\(manifest.head)")
         #expect(String(decoding: manifest.body, as: UTF8.self).contains("sha256:\(digest)"))
