@@ -1108,6 +1108,13 @@ class VLLMWeights(unittest.TestCase):
             with self.assertRaises(weightstore.NotFoundError):
                 weightstore.vllm.find_revision(store, "/cache/hub/models--no--model/snapshots/01")
 
+    def test_a_commit_of_the_hub_s_cache_that_the_store_lacks_is_a_warning(self):
+        import weightstore.vllm
+
+        with weightstore.open(STORE) as store, self.assertLogs("weightstore", "WARNING") as logged:
+            weightstore.vllm.find_revision(store, "/cache/hub/models--test--model/snapshots/0123456789abcdef")
+        self.assertIn("test/model: the store has no commit 0123456789abcdef", logged.output[0])
+
     def test_secondary_weights_and_the_check_of_missing_ones_are_those_of_vllm(self):
         import weightstore.vllm
 
