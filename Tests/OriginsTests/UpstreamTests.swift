@@ -47,6 +47,11 @@ import WeightStore
         let main = "\(server.url)/api/models/org/model/revision/main"
         func serves(_ commit: String) throws -> Bool { try get(main).commit() == commit }
         let first = try #require(try get(main).commit())
+        // A digest is no ref, so it is not compared.
+        let shown = try fixture.tool("middle").run(["show", "org/model@main", "--json"]).object()
+        let digest = try #require((shown["revision"] as? [String: Any])?["digest"] as? String).prefix(50)
+        #expect(try get("\(server.url)/api/models/org/model/revision/\(digest)").status == 200)
+        #expect(try !fixture.hub.requests().contains { $0.path.contains(digest) })
         // The hub gives an entity tag, and later comparisons send it.
         #expect(try blockUntil { try serves(first) && fixture.hub.requests().contains { $0.tag != nil } })
 

@@ -93,10 +93,8 @@ final class PullGate: Sendable {
     /// - Parameters:
     ///   - commit: that of the ref in the store; nil if the store has no such ref.
     ///   - age: the time since the ref was set in the store, if it was.
-    func hasMoved(
-        _ ref: String, of model: String, from commit: String?, age: @escaping @Sendable () async throws -> Duration?
-    ) async throws -> Bool {
-        try await refs?.hasMoved(ref, of: model, from: commit, age: age) ?? false
+    func hasMoved(_ ref: String, of model: String, from commit: String?, age: Duration?) async -> Bool {
+        await refs?.hasMoved(ref, of: model, from: commit, age: age) ?? false
     }
 
     private func remembered(_ key: Key) -> FetchError? {
