@@ -59,9 +59,9 @@ import Testing
         #expect(try tool("import", directory("far"), "--origin", "file://" + directory("far")).status == 0)
         #expect(try tool("show", "far@main", "--json").output.contains("\"others\""))
         #expect(try tool("evict", "--free", "1T").status == 0)
-        let stored = try tool("quota", "--json").output
+        let stored = try tool("quota", "--json").object()["bytes"] as? Int
         let shown = try tool("show", "far@main", "--json")
         #expect(shown.status == 0 && !shown.output.contains("\"others\""))
-        #expect(try tool("quota", "--json").output == stored)
+        #expect(try tool("quota", "--json").object()["bytes"] as? Int == stored)
     }
 }
