@@ -2,6 +2,7 @@ import Files
 import Foundation
 import Logging
 import Server
+import Support
 import Synchronization
 
 /// The access tokens that a server requires: of a file, or of the environment variable `WEIGHTSTORE_TOKEN`.
@@ -54,7 +55,7 @@ final class AccessTokenFile: Sendable {
         guard let path else { return nil }
         do {
             let known = state.withLock { $0.text }
-            guard try InputFile.text(path) != known else {
+            guard try ByteText(InputFile.text(path)) != known.map({ ByteText($0) }) else {
                 state.withLock { $0.failure = nil }
                 return nil
             }
@@ -79,7 +80,7 @@ final class AccessTokenFile: Sendable {
 
     /// Sends the first token that is in the file as it is, and not by its digest.
     private func show(_ text: String, _ path: String) throws {
-        let lines = text.split(whereSeparator: \.isNewline).map { $0.trimmingCharacters(in: .whitespaces) }
+        let lines = text.byteParts("\n").map { $0.trimmingCharacters(in: .whitespacesAndNewlines) }
         let token = try lines.first { try !$0.isEmpty && AccessToken(line: $0, source: path).line == nil }
         guard let token else {
             throw ServerError.token(

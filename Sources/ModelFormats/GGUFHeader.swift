@@ -232,7 +232,7 @@ struct GGUFHeader {
         return (tensors.sorted(by: FileLayout.precedes), unusual.warnings)
     }
 
-    /// What is unusual about the tensors: a warning for each kind, about the first of its tensors.
+    /// What is unusual about the tensors: a warning for each kind, about the first of its tensors, up to a limit.
     private struct Unusual {
         private struct Kind: Hashable {
             var type: UInt32
@@ -242,6 +242,9 @@ struct GGUFHeader {
         private(set) var warnings: [FormatError] = []
         private var isUnaligned = false
         private var types: Set<UInt32> = []
+        /// The most unknown types with a warning. ggml and its forks have fewer; a damaged file may have a type for each
+        /// tensor.
+        private static let mostTypes = 16
         /// The size of the first tensor of each unknown type and shape, with its padding.
         private var sizes: [Kind: Int] = [:]
 
@@ -253,7 +256,7 @@ struct GGUFHeader {
         /// - Returns: the size of the first tensor of this type and shape. Another one differs by its padding at most, so
         ///   that a file that ends within its last tensor is recognized.
         mutating func addUnknown(_ type: UInt32, _ shape: [Int], bytes: Int, _ warning: FormatError) -> Int {
-            if types.insert(type).inserted { warnings.append(warning) }
+            if types.count < Self.mostTypes, types.insert(type).inserted { warnings.append(warning) }
             let kind = Kind(type: type, shape: shape)
             if let first = sizes[kind] { return first }
             sizes[kind] = bytes

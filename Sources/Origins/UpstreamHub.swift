@@ -125,7 +125,7 @@ private final class ComparedCommits: Sendable {
     }
 
     private let state = Mutex(State())
-    /// The time after which a hub that has not answered is asked again.
+    /// The time after which a request to a hub that has not answered is repeated.
     private static let retrySeconds = 30
     /// The most commits that are remembered.
     private static let most = 1 << 16

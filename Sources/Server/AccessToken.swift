@@ -54,7 +54,7 @@ public struct AccessToken: Sendable {
     /// - Throws: ``ServerError/token(source:reason:)``, which contains nothing of the line.
     public init(line: String, source: String) throws(ServerError) {
         let words = line.trimmingCharacters(in: .whitespacesAndNewlines).split(separator: " ").map(String.init)
-        guard words.count > 1, let first = words.first, first.hasBytePrefix("sha256:") else {
+        guard let first = words.first, first.hasBytePrefix("sha256:") else {
             try self.init(line, source: source)
             return
         }

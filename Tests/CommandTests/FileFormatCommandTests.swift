@@ -52,4 +52,16 @@ import Testing
         #expect(try tool("import", directory("once")).status == 0)
         #expect(try !tool("show", "once@main").output.contains("hint"))
     }
+
+    @Test("show fetches nothing: while an index is not stored, it has no hint")
+    func evictedIndex() throws {
+        try TestModel(layers: 1).write(to: directory("far"), files: 2)
+        #expect(try tool("import", directory("far"), "--origin", "file://" + directory("far")).status == 0)
+        #expect(try tool("show", "far@main", "--json").output.contains("\"others\""))
+        #expect(try tool("evict", "--free", "1T").status == 0)
+        let stored = try tool("quota", "--json").object()["bytes"] as? Int
+        let shown = try tool("show", "far@main", "--json")
+        #expect(shown.status == 0 && !shown.output.contains("\"others\""))
+        #expect(try tool("quota", "--json").object()["bytes"] as? Int == stored)
+    }
 }

@@ -109,6 +109,15 @@ struct UnusualFileTests {
         }
     }
 
+    @Test("a file whose tensors all have other unknown types has 16 warnings")
+    func manyUnknownTypes() throws {
+        let types = (0..<40).map { UInt32(1000 + $0) }
+        let tensors = types.map { GGUFBuilder.Tensor(name: "t\($0)", type: $0, shape: [32], bytes: 32) }
+        let layout = try read(GGUFBuilder(tensors: tensors).build().bytes, as: "m.gguf")
+        #expect(layout.tensors.count == 40)
+        #expect(layout.warnings.map(\.problem) == types.prefix(16).map { FormatError.Problem.unknownTypeNumber($0) })
+    }
+
     @Test("a file with unaligned tensors is kept with one warning")
     func unaligned() throws {
         let file = GGUFBuilder(

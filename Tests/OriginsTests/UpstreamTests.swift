@@ -47,6 +47,11 @@ import WeightStore
         let main = "\(server.url)/api/models/org/model/revision/main"
         func serves(_ commit: String) throws -> Bool { try get(main).commit() == commit }
         let first = try #require(try get(main).commit())
+        // A digest is no ref, so it is not compared.
+        let shown = try fixture.tool("middle").run(["show", "org/model@main", "--json"]).object()
+        let digest = try #require((shown["revision"] as? [String: Any])?["digest"] as? String).prefix(50)
+        #expect(try get("\(server.url)/api/models/org/model/revision/\(digest)").status == 200)
+        #expect(try !fixture.hub.requests().contains { $0.path.contains(digest) })
         // The hub gives an entity tag, and later comparisons send it.
         #expect(try blockUntil { try serves(first) && fixture.hub.requests().contains { $0.tag != nil } })
 
@@ -112,6 +117,12 @@ import WeightStore
         try fixture.directory.write(bytes, to: "hub/org/gguf/Tiny-Q4_K_M.gguf")
         let server = try serve(fixture)
         let digest = bytes.withUnsafeBytes { ContentDigest(of: $0) }.hex
+        #expect(try get("\(server.url)/api/models/org/gguf").status == 200)
+        // A blob that no manifest has is not searched at the upstream.
+        let requests = try fixture.hub.requests().count
+        let none = String(repeating: "0", count: 64)
+        #expect(try get("\(server.url)/v2/org/gguf/blobs/sha256:\(none)").status == 404)
+        #expect(try fixture.hub.requests().count == requests)
         let manifest = try get("\(server.url)/v2/org/gguf/manifests/latest")
         #expect(manifest.status == 200, "\(manifest.head)")
         #expect(String(decoding: manifest.body, as: UTF8.self).contains("sha256:\(digest)"))

@@ -118,6 +118,8 @@ struct OperationTests {
         "a line of a token file that is no token is refused, and is not in the message",
         arguments: [
             "two words", "sha256:00 name read", "sha256:\(String(repeating: "0", count: 64)) name write",
+            // It would be a token whose text others can read.
+            "sha256:\(String(repeating: "0", count: 64))",
             "sha256:\(String(repeating: "0", count: 64)) name",
             "sha256:\(String(repeating: "0", count: 64)) na/me read",
             "sha256:\(String(repeating: "0", count: 64)) name read soon",

@@ -124,7 +124,11 @@ struct RegistryTests {
         let server = try await TestServer()
         try await add(files, to: server)
         #expect(try await pull("org/gguf/manifests/latest", from: server).layers["model"] == files["c-Q8_0.gguf"])
-        try await add(files.filter { $0.key != "c-Q8_0.gguf" }, to: server, as: "org/others")
+        // "é" as one code point and as two are two names.
+        let others = files.filter { $0.key != "c-Q8_0.gguf" }.merging(["z\u{E9}.gguf": SmallGGUF.bytes(type: 2)]) { $1 }
+        try await add(others, to: server, as: "org/others")
+        #expect(try await server.get("/v2/org/others/manifests/z%C3%A9").status == 200)
+        #expect(try await server.get("/v2/org/others/manifests/ze%CC%81").status == 400)
         #expect(try await pull("org/others/manifests/latest", from: server).layers["model"] == files["a-Q2_K.gguf"])
         // The bytes decide that it is a GGUF file. Ollama names a model without an organization so.
         try await add(["weights": SmallGGUF.bytes(type: 15)], to: server, as: "unnamed")

@@ -127,8 +127,8 @@ weightstore_status weightstore_set_log(weightstore_log_function function, void *
  *     weightstore_work_use(NULL);
  *     weightstore_work_release(work);
  *
- * It counts for leases and weightstore_read_file. A lease on what is resident succeeds even if the work has ended. Bytes
- * that were fetched until then stay, and the next call reuses them. */
+ * It counts for leases, weightstore_read_file and weightstore_file_is_selected. A call that does not have to wait succeeds
+ * even if the work has ended. Bytes that were fetched until then stay, and the next call reuses them. */
 
 /* Creates a work that ends after some milliseconds; negative for no limit. It also ends with `parent`, which can be
  * NULL. */
@@ -288,7 +288,8 @@ weightstore_status weightstore_file_at(
 
 /* Whether an engine loads the file together with the others of its folder (1), as transformers and diffusers choose
  * them: model.safetensors, or the files of an index; 0 for variants such as model.fp16.safetensors, for copies such as
- * consolidated.safetensors, and for files without tensors. `index` is that of weightstore_file_at. Reads the indexes. */
+ * consolidated.safetensors, and for files without tensors. `index` is that of weightstore_file_at. Reads the indexes, and
+ * fetches those that are not stored. */
 weightstore_status weightstore_file_is_selected(weightstore_revision *revision, size_t index, int32_t *selected);
 
 /* Copies `size` bytes of a file from `offset` on into `buffer`. `count` is the number of bytes copied, which is less

@@ -32,10 +32,12 @@ final class RevisionHandle: HandleValue {
 
     /// For each file, in the order of `files()`, whether an engine loads it.
     func selections() throws -> [Bool] {
-        try fileSelections.get {
-            let selected = Set(try revision.weightSets().flatMap(\.files).map { ByteText($0) })
-            return try revision.entries().map { selected.contains(ByteText($0.path)) }
-        }
+        if let known = fileSelections.known { return known }
+        // Without the lock of the value: an index may have to be fetched, and the work of another thread may end sooner.
+        let sets = try revision.weightSets(work: CurrentWork.handle?.work)
+        let selected = Set(sets.flatMap(\.files).map { ByteText($0) })
+        let selections = try revision.entries().map { selected.contains(ByteText($0.path)) }
+        return fileSelections.get { selections }
     }
 
     /// The format of each file, by path.

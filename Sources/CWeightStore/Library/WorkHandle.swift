@@ -6,7 +6,7 @@ import Synchronization
 /// The value behind C's handle of a work: the cancellation and the time limit of calls.
 final class WorkHandle: HandleValue {
     static let kind = "work"
-    /// Longer limits are none that anyone waits for: a thousand years.
+    /// Longer limits mean this one, so that sums of times do not overflow: a thousand years.
     private static let mostMilliseconds: Int64 = 1000 * 366 * 86_400_000
 
     let work: Work

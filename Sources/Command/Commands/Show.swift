@@ -18,7 +18,7 @@ struct Show: ParsableCommand {
     private struct RevisionAnswer: Encodable {
         let revision: RevisionInfo
         let layers: [LayerInfo]
-        /// nil if an index cannot be read now.
+        /// nil if an index is not stored, or cannot be read.
         let weights: [WeightSet]?
     }
 
@@ -46,10 +46,13 @@ struct Show: ParsableCommand {
 
     private func showRevision(_ store: Store) throws {
         let revision = try store.revision(name)
+        // A cancelled work fetches nothing: an evicted index stays evicted, and an origin that is down delays nothing.
+        let noFetch = Work()
+        noFetch.cancel()
         let answer = RevisionAnswer(
             revision: try revision.info(), layers: try revision.layers(),
-            // The origin of an evicted index may be down: the other facts are shown without it.
-            weights: try? revision.weightSets())
+            // The other facts are shown without it.
+            weights: try? revision.weightSets(work: noFetch))
         if options.json { return try Terminal.write(json: answer) }
         let info = answer.revision
         var text = """

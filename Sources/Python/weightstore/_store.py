@@ -212,7 +212,8 @@ _lock = threading.Lock()
 
 
 def _forget() -> None:
-    # The stores stay: in a child every call raises ForkedError, which gives the reason.
+    # The stores stay: in a child every call raises ForkedError, which gives the reason. So would this one, at its exit.
+    atexit.unregister(set_log)
     global _lock
     _lock = threading.Lock()
 
@@ -324,7 +325,7 @@ class Revision(_Handle):
         selected = c_int32()
         found = []
         for index, file in enumerate(self.files()):
-            library().file_is_selected(self, index, byref(selected))
+            wait("file_is_selected", self, index, byref(selected))
             if selected.value:
                 found.append(file.path)
         folder = "" if subfolder is None else subfolder.strip("/")

@@ -31,6 +31,8 @@ class Limit:
         self._milliseconds = -1 if seconds is None else max(0, round(seconds * 1000))
         self._work: int | None = None
         self._before: Limit | None = None
+        # Held while the work is cancelled, so that it is not released. A signal handler of the same thread may cancel.
+        self._lock = threading.RLock()
 
     def __enter__(self) -> Limit:
         if self._work is not None:
@@ -44,15 +46,16 @@ class Limit:
     def __exit__(self, *_: object) -> None:
         _current.limit = self._before
         library().work_use(self._before._work if self._before is not None else None)
-        work, self._work = self._work, None
+        with self._lock:
+            work, self._work = self._work, None
         library().work_release(work)
 
     def cancel(self) -> None:
         """Ends the calls of the block, and later ones at once. Any thread can call it; after the block it does
         nothing."""
-        work = self._work
-        if work is not None:
-            library().work_cancel(work)
+        with self._lock:
+            if self._work is not None:
+                library().work_cancel(self._work)
 
 
 def _new_work(parent: Limit | None, milliseconds: int) -> int:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import copy
 import fnmatch
+import logging
 import os
 import time
 from collections import deque
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     import torch
 
 LOAD_FORMAT = "weightstore"
+_log = logging.getLogger("weightstore")
 _OPTIONS = ("store", "model", "tier", "budget")
 #: Tensors that are leased one by one: threads, and bytes that are loaded before they are used.
 _THREADS, _AHEAD = 8, 256 << 20
@@ -128,7 +130,7 @@ def find_revision(store: Store, name: str, revision: str | None = None) -> Revis
 
     Args:
         name: a model, or a directory of a Hugging Face cache, ``models--org--name/snapshots/<commit>``: its model at
-            that commit, or if the store does not know the commit, as without the cache.
+            that commit, or if the store does not know the commit, as without the cache, with a warning in the log.
     """
     parts = os.path.normpath(name).split(os.sep)
     if len(parts) >= 3 and parts[-2] == "snapshots" and parts[-3].startswith("models--"):
@@ -137,7 +139,9 @@ def find_revision(store: Store, name: str, revision: str | None = None) -> Revis
             try:
                 return store.revision(f"{name}@{parts[-1]}")
             except NotFoundError:
-                pass
+                _log.warning(
+                    "%s: the store has no commit %s, which vLLM's configuration is of; its own version is loaded", name,
+                    parts[-1])
     return store.revision(name if revision is None else f"{name}@{revision}")
 
 

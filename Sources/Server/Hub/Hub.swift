@@ -1,7 +1,6 @@
 import Foundation
 import HTTPTypes
 import Hummingbird
-import Support
 import WeightStore
 import WireFormats
 
@@ -29,6 +28,8 @@ struct Hub: Sendable {
         let isFromHub: Bool
         /// Whether the client's name means a version of this store, while a hub may mean another revision by it.
         let isLocalName: Bool
+        /// The time since the ref that the client named was set; nil if the name is no ref of the store.
+        let refAge: Duration?
         /// Why files are missing, or may be.
         var partial: String?
 
@@ -44,7 +45,7 @@ struct Hub: Sendable {
     /// Finds and holds a revision; a missing one is pulled. A ref that names a commit of the hub follows the upstream.
     ///
     /// - Parameter name: a ref, a version or a commit. `main` and nil are the last version if there is no ref `main`, and
-    ///   `v3` is version 3 if there is no such ref; but an upstream that has such a ref is asked first.
+    ///   `v3` is version 3 if there is no such ref; but the ref of an upstream precedes both.
     func hold(_ model: String, _ name: String?) async throws -> Held {
         let held: Held
         do {
@@ -63,11 +64,10 @@ struct Hub: Sendable {
         let ref = name ?? "main"
         if held.isLocalName && ref != "main" { return try await tagged(model, ref) ?? held }
         // Without the ref main, the last version stands for it only if the upstream does not name its own.
-        guard held.isLocalName || (held.isFromHub && Self.isRef(ref)) else { return held }
+        // A digest and a commit are no refs: they mean one revision.
+        guard held.isLocalName || (held.isFromHub && held.refAge != nil) else { return held }
         let commit = held.isLocalName ? nil : held.commit
-        let hasMoved = try await pulls.hasMoved(ref, of: model, from: commit) { [store, threads] in
-            try await threads.run { try store.timeSinceChange(of: ref, model: model) }
-        }
+        let hasMoved = await pulls.hasMoved(ref, of: model, from: commit, age: held.refAge)
         return try await hasMoved ? find(model, name) : held
     }
 
@@ -80,11 +80,6 @@ struct Hub: Sendable {
             return nil
         }
         return try await find(model, ref)
-    }
-
-    /// Whether a name of a revision may be a ref of the upstream: not a commit, not an exact version.
-    private static func isRef(_ name: String) -> Bool {
-        !CommitName.isValid(name) && !name.hasBytePrefix("~")
     }
 
     /// As `hold`, for lists of files: the files that the revision lacks are added first.
@@ -119,12 +114,13 @@ struct Hub: Sendable {
 
     private func find(_ model: String, _ name: String?) async throws -> Held {
         try await threads.run { [store] in
-            let name = name == "main" || name == nil ? model : "\(model)@\(name ?? "")"
-            let revision = try store.revision(name)
+            let ref = name ?? "main"
+            let text = ref == "main" ? model : "\(model)@\(ref)"
+            let revision = try store.revision(text)
             let (commit, created) = try revision.origin()
             return Held(
                 revision: revision, commit: commit, created: created, isFromHub: try revision.isOfHub(),
-                isLocalName: try store.isLocalName(name))
+                isLocalName: try store.isLocalName(text), refAge: try store.timeSinceChange(of: ref, model: model))
         }
     }
 

@@ -67,8 +67,8 @@ struct GGUFChoice {
     private static func matches(_ file: FileEntry, _ tag: String) -> Bool {
         let path = file.path.lowercased()
         let stem = stem(path)
-        let folders = path.byteParts("/").dropLast()
-        return tag == path || tag == name(path) || tag == stem || folders.contains(tag)
+        let names = [path, name(path), stem] + path.byteParts("/").dropLast()
+        return names.contains { ByteText($0) == ByteText(tag) }
             || stem.hasByteSuffix("-" + tag) || stem.hasByteSuffix("." + tag)
     }
 

@@ -26,7 +26,7 @@ extension Hub {
             throw HubError.badRequest("the GGUF file of this tag is in parts, which Ollama does not support")
         }
         let layers = RegistryManifest.layers(file, projector: choice.projector, entries)
-        let configuration = try await self.configuration(of: file, layers, held.revision)
+        let configuration = try await self.configuration(of: file, layers, held.revision, mayFetch: true)
         registryCache.add(configuration: configuration)
         let manifest = try RegistryManifest.json(RegistryManifest(configuration: configuration, layers: layers))
         let digest = manifest.digest
@@ -45,10 +45,13 @@ extension Hub {
     }
 
     /// The bytes of the configuration of a manifest.
+    ///
+    /// - Parameter mayFetch: whether a header that is not stored is fetched.
+    /// - Throws: ``RevisionSource/Gap`` if it is not.
     private func configuration(
-        of file: FileEntry, _ layers: [RegistryManifest.Layer], _ revision: Revision
+        of file: FileEntry, _ layers: [RegistryManifest.Layer], _ revision: Revision, mayFetch: Bool
     ) async throws -> [UInt8] {
-        let facts = try await self.facts(of: file, in: revision)
+        let facts = try await self.facts(of: file, in: revision, mayFetch: mayFetch)
         return try RegistryManifest.json(RegistryConfiguration(facts, layers: layers))
     }
 
@@ -57,7 +60,7 @@ extension Hub {
 
     /// Reads the header of a GGUF file if its facts are not cached. What is not stored is fetched as the bytes of every
     /// other file.
-    private func facts(of file: FileEntry, in revision: Revision) async throws -> GGUFFacts {
+    private func facts(of file: FileEntry, in revision: Revision, mayFetch: Bool) async throws -> GGUFFacts {
         if let known = registryCache.facts(of: file.digest) { return known }
         var fetched: [StoredBytes] = []
         while fetched.count < Self.mostParts {
@@ -68,7 +71,7 @@ extension Hub {
                 }
                 registryCache.add(facts, of: file.digest)
                 return facts
-            } catch let gap as RevisionSource.Gap {
+            } catch let gap as RevisionSource.Gap where mayFetch {
                 let part = try await fetches.bytes(
                     of: file, in: gap.range, continuing: gap.range.lowerBound > 0, of: revision, after: gap.lost)
                 fetched.append(part)
@@ -111,9 +114,13 @@ extension Hub {
             let choice = GGUFChoice(entries)
             for file in choice.models where !GGUFChoice.isSplit(file) {
                 let layers = RegistryManifest.layers(file, projector: choice.projector, entries)
-                let bytes = try await configuration(of: file, layers, revision)
-                guard bytes.digest == digest else { continue }
-                return try .memory(bytes, tag: digest.hex, fields: Self.blobFields, for: request)
+                do {
+                    let bytes = try await configuration(of: file, layers, revision, mayFetch: false)
+                    guard bytes.digest == digest else { continue }
+                    return try .memory(bytes, tag: digest.hex, fields: Self.blobFields, for: request)
+                } catch is RevisionSource.Gap {
+                    // A request for any digest must not fetch the headers of all files.
+                }
             }
         }
         throw HubError.noFile(commit: nil)

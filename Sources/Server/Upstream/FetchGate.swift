@@ -21,6 +21,8 @@ actor FetchGate<Key: Hashable & Sendable, Value: Sendable> {
         let body: @Sendable () async throws -> Value
         var task: Task<Void, Never>?
         var callers: [Int: CheckedContinuation<Value, any Error>] = [:]
+        /// The caller that left last.
+        var lastLeft = 0
     }
 
     private let limits: Limits
@@ -110,18 +112,20 @@ actor FetchGate<Key: Hashable & Sendable, Value: Sendable> {
         guard let continuation = fetches[key]?.callers.removeValue(forKey: caller) else { return }
         continuation.resume(throwing: reason)
         guard let fetch = fetches[key], fetch.callers.isEmpty else { return }
-        let number = fetch.number
-        if limits.linger == .zero { return cancel(key, number) }
+        fetches[key]?.lastLeft = caller
+        if limits.linger == .zero { return cancel(key, after: caller) }
         Task {
             // This task is never cancelled, so the sleep does not fail.
             try? await Task.sleep(for: limits.linger)
-            cancel(key, number)
+            cancel(key, after: caller)
         }
     }
 
-    /// Cancels a fetch for which no caller waits. A caller that arrives later begins another one.
-    private func cancel(_ key: Key, _ number: Int) {
-        guard let fetch = fetches[key], fetch.number == number, fetch.callers.isEmpty else { return }
+    /// Cancels a fetch for which no caller waits, unless another one has waited since. A caller that arrives later begins
+    /// another fetch.
+    private func cancel(_ key: Key, after caller: Int) {
+        guard let fetch = fetches[key], fetch.lastLeft == caller, fetch.callers.isEmpty else { return }
+        let number = fetch.number
         fetches[key] = nil
         if let index = queue.firstIndex(where: { $0.number == number }) {
             queue.remove(at: index)

@@ -6,8 +6,9 @@ import WeightStore
 
 /// The pulls behind requests for what the store lacks, and the refs behind an upstream.
 ///
-/// Concurrent pulls of the same revision or file, and completions of the same revision, are one. What the upstream denies or does not have is remembered for some
-/// seconds, so that many requests for a mistyped name are one request to the upstream.
+/// Concurrent pulls of the same revision or file, and completions of the same revision, are one. What the upstream denies
+/// or does not have is remembered for some seconds, so that many requests for a mistyped name are one request to the
+/// upstream.
 final class PullGate: Sendable {
     private struct Key: Hashable {
         let model: ByteText
@@ -92,10 +93,8 @@ final class PullGate: Sendable {
     /// - Parameters:
     ///   - commit: that of the ref in the store; nil if the store has no such ref.
     ///   - age: the time since the ref was set in the store, if it was.
-    func hasMoved(
-        _ ref: String, of model: String, from commit: String?, age: @escaping @Sendable () async throws -> Duration?
-    ) async throws -> Bool {
-        try await refs?.hasMoved(ref, of: model, from: commit, age: age) ?? false
+    func hasMoved(_ ref: String, of model: String, from commit: String?, age: Duration?) async -> Bool {
+        await refs?.hasMoved(ref, of: model, from: commit, age: age) ?? false
     }
 
     private func remembered(_ key: Key) -> FetchError? {

@@ -36,6 +36,7 @@ actor RefRevalidator {
     private let gate: FetchGate<Key, String?>
     private let metrics: FetchMetrics
     private let logger: Logger
+    /// Of names that are refs of the store, and of `main`, so their number is limited.
     private var states: [Key: State] = [:]
     private var lastWarning: ContinuousClock.Instant?
     private var hasFailed = false
@@ -59,13 +60,9 @@ actor RefRevalidator {
     ///   - commit: that of the ref in the store; nil if the store has no such ref.
     ///   - age: the time since the ref was set in the store, if it was: a pull, an import or a person has then said what
     ///     it names.
-    func hasMoved(
-        _ ref: String, of model: String, from commit: String?, age: @Sendable () async throws -> Duration?
-    ) async throws -> Bool {
+    func hasMoved(_ ref: String, of model: String, from commit: String?, age: Duration?) async -> Bool {
         let key = Key(model: ByteText(model), ref: ByteText(ref))
-        if states[key] == nil, let passed = try await age(), states[key] == nil {
-            states[key] = State(due: .now + (interval - passed))
-        }
+        if states[key] == nil, let age { states[key] = State(due: .now + (interval - age)) }
         let known = states[key] ?? State()
         if known.wait == nil, known.due <= .now { begin(key, commit) }
         await states[key]?.wait?.value

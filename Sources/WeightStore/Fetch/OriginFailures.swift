@@ -39,7 +39,7 @@ struct OriginFailures {
     /// An origin that is tried with several revisions has one failure: the first that is not an absence.
     mutating func add(_ error: any Error, of origin: String) {
         let failure = OriginFailure(origin: origin, error: StoreError(error))
-        guard let known = failures.firstIndex(where: { $0.failure.origin == origin }) else {
+        guard let known = failures.firstIndex(where: { ByteText($0.failure.origin) == ByteText(origin) }) else {
             return failures.append((failure, error))
         }
         if failures[known].failure.isAbsence && !failure.isAbsence { failures[known] = (failure, error) }

@@ -22,6 +22,8 @@ struct Importer {
     private(set) var skipped: [SkippedFile] = []
     /// Unusual files of the sources that were imported.
     private(set) var warnings: [FileWarning] = []
+    /// The warnings, to find them by their bytes: a file may be read again.
+    private var knownWarnings: Set<ByteText> = []
     /// The number of warnings before the current source.
     private var earlierWarnings = 0
 
@@ -77,6 +79,7 @@ struct Importer {
         run.committer.flush()
         counts = (written, again, skippedBytes)
         warnings.removeSubrange(earlierWarnings...)
+        knownWarnings = Set(warnings.map(Self.key))
         run = makeRun()
     }
 
@@ -234,10 +237,12 @@ struct Importer {
         for violation in violations { warn(FileWarning(path: path, violation)) }
     }
 
-    /// Adds a warning, once: a file may be read again.
+    /// Adds a warning, once.
     private mutating func warn(_ warning: FileWarning) {
-        if !warnings.contains(warning) { warnings.append(warning) }
+        if knownWarnings.insert(Self.key(warning)).inserted { warnings.append(warning) }
     }
+
+    private static func key(_ warning: FileWarning) -> ByteText { ByteText("\(warning.path)\u{0}\(warning.warning)") }
 
     private func commit(
         _ source: ImportSource, _ contents: [ByteText: FileContent], partial: Bool,

@@ -84,16 +84,17 @@ extension WeightSet {
 
 extension Revision {
     /// For each folder with tensors, the files that an engine loads together, sorted by folder. Reads the indexes, which
-    /// are fetched if they are not in the store.
+    /// are fetched if they are not in the store. Blocks.
     ///
-    /// - Throws: ``StorageError``, ``FetchError``.
-    public func weightSets() throws -> [WeightSet] {
+    /// - Parameter work: cancelling it ends a fetch with `CancellationError`; indexes that are stored are read all the same.
+    /// - Throws: ``StorageError``, ``FetchError``, `CancellationError`.
+    public func weightSets(work: Work? = nil) throws -> [WeightSet] {
         let files = try entries()
         return try WeightSet.all(in: files.map { ($0.path, FileFormat(rawValue: $0.format) ?? .other) }) { path in
             guard let file = files.first(where: { ByteText($0.path) == ByteText(path) }),
                 file.bytes <= SafetensorsIndex.maximumBytes
             else { return nil }
-            let bytes = try self.bytes(of: file, in: 0..<file.bytes).all()
+            let bytes = try self.bytes(of: file, in: 0..<file.bytes, work: work).all()
             do {
                 return try SafetensorsIndex.parse(name: path, bytes: bytes)
             } catch is FormatError {

@@ -42,6 +42,7 @@ extension Store {
     ///
     /// - Returns: the bytes stored after the eviction; nil if another one is running.
     func evictIfIdle(_ request: EvictionRequest) throws -> Int? {
+        try background.work.check()
         let turn = try lockFile(request.kind.setting("evict", "lock"))
         guard try turn.tryLock() else { return nil }
         let summary = try evictInTurn(request, Work(within: background.work))

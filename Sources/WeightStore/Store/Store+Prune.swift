@@ -4,8 +4,9 @@ import Support
 
 extension Store {
     /// Removes revisions by rule. Revisions that a ref names are not candidates, unless the rule includes them; the one
-    /// that `main` names never is. Nor are others of the same commit: the ref means the fullest of them. Pinned revisions and revisions in use are skipped, and listed in
-    /// ``RemovalSummary/kept``. Models stay, so that version numbers are not used twice.
+    /// that `main` names never is. Nor are others of the same commit: the ref means the fullest of them. Pinned revisions
+    /// and revisions in use are skipped, and listed in ``RemovalSummary/kept``. Models stay, so that version numbers are
+    /// not used twice.
     ///
     /// - Parameters:
     ///   - rule: which revisions to remove.

@@ -28,6 +28,8 @@ extension Store {
         let lock = try ShardLock(digest, in: path + "/fetch.lock", waits.until(work))
         defer { withExtendedLifetime(lock) {} }
         guard let wanted = try wanted(digest) else { return }
+        // A small shard may be fetched, and others evicted for it, before anything else looks at the work.
+        try work.check()
         try makeRoomForFetch(wanted.bytes, work)
         try fromNearestOrigin(wanted, work) { source, origin in try fetch(wanted, source, origin, work) }
     }

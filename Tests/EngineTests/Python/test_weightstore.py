@@ -229,9 +229,14 @@ class Waiting(unittest.TestCase):
     def evicted(self, name, origin):
         """A revision whose bytes are at an origin alone."""
         array = np.random.default_rng(len(name)).standard_normal((600, 512)).astype(np.float32)
-        imported(
-            name, lambda path: safetensors.numpy.save_file({"layers.0.weight": array}, path + "/model.safetensors"),
-            "--origin", origin, "--trust")
+
+        def write(path):
+            safetensors.numpy.save_file({"layers.0.weight": array}, path + "/model-1.safetensors")
+            with open(path + "/model.safetensors.index.json", "w") as index:
+                # Bytes that no other revision has.
+                json.dump({"metadata": {"name": name}, "weight_map": {"layers.0.weight": "model-1.safetensors"}}, index)
+
+        imported(name, write, "--origin", origin, "--trust")
         # Only shards with an origin are evicted.
         subprocess.run(
             [os.environ["WEIGHTSTORE_TOOL"], "evict", "--free", "1G", "--store", STORE], check=True,
@@ -264,7 +269,7 @@ class Waiting(unittest.TestCase):
             def lease():
                 try:
                     with weightstore.Limit(0.2):
-                        revision.read("model.safetensors")
+                        revision.read("model-1.safetensors")
                 except weightstore.WeightStoreError as failure:
                     failures.append(failure)
 
@@ -272,10 +277,40 @@ class Waiting(unittest.TestCase):
             thread.start()
             thread.join()
             self.assertEqual([type(failure) for failure in failures], [weightstore.TimedOutError])
+            # The index of the files is at the origin, too.
+            with self.assertRaises(TimeoutError), weightstore.Limit(0.2):
+                revision.selected_files()
         # A limit that is over lets calls through that do not have to wait.
         with weightstore.open(STORE).revision("test/model") as resident, resident.lease_layer(0), weightstore.Limit(0):
             self.assertEqual(len(resident.lease_layer(0)), 2)
         self.assertEqual(leased(), 0)
+
+    def test_a_limit_can_be_cancelled_while_its_block_ends(self):
+        failures, is_over, interval = [], threading.Event(), sys.getswitchinterval()
+        limits = []
+
+        def cancel():
+            while not is_over.is_set():
+                try:
+                    for limit in limits[-1:]:
+                        limit.cancel()
+                except weightstore.WeightStoreError as failure:
+                    failures.append(failure)
+
+        threads = [threading.Thread(target=cancel) for _ in range(4)]
+        sys.setswitchinterval(1e-6)
+        try:
+            for thread in threads:
+                thread.start()
+            for _ in range(500):
+                with weightstore.Limit() as limit:
+                    limits[:] = [limit]
+        finally:
+            is_over.set()
+            for thread in threads:
+                thread.join()
+            sys.setswitchinterval(interval)
+        self.assertEqual(failures, [])
 
     def test_log_lines_go_to_a_function(self):
         class Absent(http.server.BaseHTTPRequestHandler):
@@ -701,6 +736,20 @@ class Store(unittest.TestCase):
         self.assertEqual(os.waitpid(child, 0)[1], 0)
         np.testing.assert_array_equal(arrays["model.norm.weight"], expected["model.norm.weight"])
 
+    def test_a_forked_child_of_a_program_with_a_log_function_ends_without_a_message(self):
+        program = textwrap.dedent(f"""
+            import atexit, os, sys, weightstore
+            store = weightstore.open({STORE!r})
+            weightstore.set_log(print)
+            child = os.fork()
+            if child == 0:
+                atexit._run_exitfuncs()
+                os._exit(0)
+            sys.exit(os.waitpid(child, 0)[1])
+            """)
+        ended = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True)
+        self.assertEqual((ended.returncode, ended.stderr), (0, ""))
+
     def test_a_reader_that_was_opened_before_a_fork_reads_in_the_child(self):
         expected = some_tensors()
         reader = weightstore.safe_open("test/model", "np", store=STORE)
@@ -1058,6 +1107,13 @@ class VLLMWeights(unittest.TestCase):
             self.assertEqual(weightstore.vllm.find_revision(store, name, "main").name, "test/model@~1")
             with self.assertRaises(weightstore.NotFoundError):
                 weightstore.vllm.find_revision(store, "/cache/hub/models--no--model/snapshots/01")
+
+    def test_a_commit_of_the_hub_s_cache_that_the_store_lacks_is_a_warning(self):
+        import weightstore.vllm
+
+        with weightstore.open(STORE) as store, self.assertLogs("weightstore", "WARNING") as logged:
+            weightstore.vllm.find_revision(store, "/cache/hub/models--test--model/snapshots/0123456789abcdef")
+        self.assertIn("test/model: the store has no commit 0123456789abcdef", logged.output[0])
 
     def test_secondary_weights_and_the_check_of_missing_ones_are_those_of_vllm(self):
         import weightstore.vllm
