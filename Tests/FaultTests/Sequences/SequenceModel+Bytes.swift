@@ -2,16 +2,21 @@ import Storage
 
 /// Which bytes must be readable, and which deletions are allowed.
 extension SequenceModel {
-    /// Whether a shard is stored, or an origin of one of its holders has the whole holder. A file that a killed eviction
-    /// has left does not count, because a collection may delete it.
+    /// Whether a shard is stored, or an origin of one of its holders has the whole holder.
     func isObtainable(_ shard: ContentDigest, in listing: CatalogListing, _ state: SequenceState) -> Bool {
-        if state.isWhole(shard), !suspects.contains(shard), !catalog.evicted.contains(shard) { return true }
-        return holders(of: shard, in: listing).contains { holder in
+        if state.isWhole(shard), !suspects.contains(shard) { return true }
+        return isHeld(shard, in: listing, state)
+    }
+
+    /// Whether an origin of one of a shard's holders has the whole holder.
+    private func isHeld(_ shard: ContentDigest, in listing: CatalogListing, _ state: SequenceState) -> Bool {
+        holders(of: shard, in: listing).contains { holder in
             (listing.revisions[holder]?.origins ?? []).contains { state.holds($0, bytes[holder.digest]?.files ?? [:]) }
         }
     }
 
-    /// Whether a revision must be readable.
+    /// Whether a revision must be readable. A file that a killed eviction has left is no stored shard: a collection may
+    /// delete it.
     func isReadable(_ key: Key, _ state: SequenceState) -> Bool {
         guard state.isMounted, let bytes = bytes[key.digest] else { return false }
         if bytes.isPending {
@@ -20,7 +25,9 @@ extension SequenceModel {
             return state.holds(hub.url, bytes.files)
         }
         return bytes.shards.keys.allSatisfy {
-            !suspects.contains($0) && isObtainable($0, in: listing, state)
+            !suspects.contains($0)
+                && (catalog.evicted.contains($0)
+                    ? isHeld($0, in: listing, state) : isObtainable($0, in: listing, state))
         }
     }
 
