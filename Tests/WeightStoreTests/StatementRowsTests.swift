@@ -3,7 +3,7 @@ import Storage
 import Testing
 
 /// Statements that are executed for many rows.
-@Suite struct StatementRowsTests {
+@Suite(.blocking) struct StatementRowsTests {
     @Test("a statement is executed for each row; after a row that is refused, the next statement works")
     func rows() throws {
         try DatabaseQueue().write { db in
