@@ -43,7 +43,8 @@ import WeightStore
                     }
                 ]
             }
-        let (fixture, store, result) = try pull(faults, idle: 0.5)
+        // On a busy machine any response may pause for half a second.
+        let (fixture, store, result) = try pull(faults, idle: kind == "freeze" ? 2 : 30)
         #expect(try result.get().complete)
         // Bytes that a reset discards in the kernels' buffers had been sent.
         if kind != "reset" { #expect(try fixture.hub.served() == fixture.bytes) }
