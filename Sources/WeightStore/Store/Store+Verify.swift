@@ -12,6 +12,9 @@ extension Store {
     /// that cannot be read, is moved to `quarantine/`; importing the same content again restores it. A KV block that
     /// differs is dropped. Shards that are not stored are reported from the catalog: ``VerifySummary/absent``.
     ///
+    /// The file of a shard that no revision holds may be missing: a backup can list shards that a collection has deleted
+    /// since. That is no damage.
+    ///
     /// A shard that was missing or quarantined and whose correct bytes are back becomes present again. Manifests and
     /// records are also compared with their digests, and rewritten from the catalog if they are damaged or missing.
     ///
@@ -48,6 +51,7 @@ extension Store {
         try markVerified(rest, work)
         if let failure { throw failure }
         var summary = found
+        summary.damage.removeAll(where: \.isOfNothing)
         summary.isReadOnly = access.isReadOnly
         summary.reinstated = reinstated
         summary.rewritten = descriptions.restored
@@ -58,7 +62,7 @@ extension Store {
                     + (access.isReadOnly ? "" : "; the catalog does not give it"),
                 revisions: try revisions(describedBy: bad.name))
         }
-        summary.known = try knownDamage(but: Set(found.damage.map(\.digest)))
+        summary.known = try knownDamage(but: Set(found.damage.map(\.digest))).filter { !$0.isOfNothing }
         summary.origins = origins
         try catalog.read { db in
             let revision = try rule.revision.map { try RevisionRow.find($0, db).id }
@@ -181,6 +185,9 @@ extension Store {
 }
 
 extension VerifySummary.Damage {
+    /// Whether it is the absence of a shard that no revision needs.
+    fileprivate var isOfNothing: Bool { problem == "missing" && revisions.isEmpty }
+
     fileprivate init(_ shard: ShardTable.Entry, _ damage: BlobDamage, revisions: [String]) {
         self.init(
             digest: shard.digest, problem: damage.state == .missing ? "missing" : "damaged", detail: damage.detail,

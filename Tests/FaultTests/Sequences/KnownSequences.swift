@@ -113,6 +113,12 @@ enum KnownSequences {
             ]
         ),
         (
+            "the absence of a shard that no revision holds is no damage",
+            [
+                write(3, 7), from(3, "b", origin: 4), .run(.backUp), .run(.discardNewer), .event(.restore),
+            ]
+        ),
+        (
             "a merge that is killed continues at the next one",
             [
                 write(0, 0), from(0, "c"), .run(.backUp), .run(.pin("org/c")), write(1, 1), from(1, "b"), from(1, "a"),
