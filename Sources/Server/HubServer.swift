@@ -22,8 +22,7 @@ import WeightStore
 public final class HubServer: Sendable {
     private let responder: Responder
     private let flush: AccessFlush
-    private let renewal: CertificateRenewal?
-    private let tokenRenewal: TokenRenewal?
+    private let renewals: [Renewal]
     private let options: ServerOptions
     /// For the messages of the frameworks.
     private let logger: Logger
@@ -44,10 +43,10 @@ public final class HubServer: Sendable {
             inFlight: inFlight, logger: logger)
         self.responder = responder
         flush = AccessFlush(store: store, threads: threads)
-        renewal = options.certificate.map { CertificateRenewal(certificate: $0, threads: threads, logger: logger) }
-        tokenRenewal = options.changedTokens.map { changed in
-            TokenRenewal(changed: changed, responder: responder, threads: threads, logger: logger)
-        }
+        renewals = [
+            options.certificate.map { Renewal(of: $0, threads: threads, logger: logger) },
+            options.changedTokens.map { Renewal(ofTokens: $0, of: responder, threads: threads, logger: logger) },
+        ].compactMap(\.self)
         self.options = options
         var quiet = logger
         quiet.logLevel = max(.warning, logger.logLevel)
@@ -60,8 +59,7 @@ public final class HubServer: Sendable {
     /// - Throws: ``ServerError/bind(host:port:reason:)``.
     public func run(listening: @escaping @Sendable (_ port: Int) -> Void = { _ in }) async throws {
         var services: [any Service] = [application(listening), flush]
-        if let renewal { services.append(renewal) }
-        if let tokenRenewal { services.append(tokenRenewal) }
+        services += renewals
         var configuration = ServiceGroupConfiguration(services: services, logger: logger)
         configuration.maximumGracefulShutdownDuration = .seconds(options.drainSeconds)
         let group = ServiceGroup(configuration: configuration)

@@ -10,6 +10,7 @@ import Synchronization
 final class LogLines: Sendable {
     static let all = LogLines()
 
+    /// Sendable because the header requires a function and a context that any thread may use.
     private struct Receiver: @unchecked Sendable {
         let function: @convention(c) (Int32, UnsafePointer<CChar>?, UnsafeMutableRawPointer?) -> Void
         let context: UnsafeMutableRawPointer?
