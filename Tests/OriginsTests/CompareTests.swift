@@ -66,6 +66,20 @@ import WeightStore
         #expect(try files(result)["config.json"] == "differs" && files(result)["model.safetensors"] == "same")
     }
 
+    @Test("the asynchronous form ends when its task is cancelled")
+    func cancelled() async throws {
+        let fixture = try HubFixture()
+        let store = try fixture.store(idle: 60)
+        let url = fixture.hub.url
+        try store.pullBlocking(fixture.request())
+        let comparison = try await store.compare("org/model", with: url)
+        #expect(comparison.files(with: .same) == comparison.files)
+        try fixture.hub.set([.init("hold", "^/api")])
+        let task = Task { try await store.compare("org/model", with: url) }
+        task.cancel()
+        await #expect(throws: CancellationError.self) { try await task.value }
+    }
+
     @Test("files that were never fetched are not compared, and none is fetched")
     func partial() throws {
         let fixture = try HubFixture()
