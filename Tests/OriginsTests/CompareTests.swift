@@ -66,6 +66,21 @@ import WeightStore
         #expect(try files(result)["config.json"] == "differs" && files(result)["model.safetensors"] == "same")
     }
 
+    @Test("a comparison whose connection fails has nothing to resume, and a pull has")
+    func connection() throws {
+        let fixture = try HubFixture()
+        let tool = fixture.tool()
+        #expect(try tool("pull", "org/model").status == 0)
+        // Both repeat their requests for some seconds.
+        try fixture.hub.set([.init("down", "", times: 1_000_000)])
+        let comparing = try tool.start(["verify", "--against", fixture.hub.url, "org/model"])
+        let pull = try fixture.tool("other")("pull", "org/model")
+        let comparison = try comparing.result()
+        #expect(comparison.status == pull.status && comparison.errors.contains("(attempts: 7)"))
+        #expect(!comparison.errors.contains("resume") && !comparison.errors.contains("kept"), "\(comparison.errors)")
+        #expect(pull.errors.contains("run the command again to resume"), "\(pull.errors)")
+    }
+
     @Test("the asynchronous form ends when its task is cancelled")
     func cancelled() async throws {
         let fixture = try HubFixture()

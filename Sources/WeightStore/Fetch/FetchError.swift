@@ -81,9 +81,9 @@ extension FetchError: CustomStringConvertible {
         case .badRedirect(let url, let status, let location):
             "\(url): status \(status): redirect to \(location) rejected: invalid, less secure, or to another host."
         case .stalled(let url, let seconds, let attempts):
-            "\(url): no byte arrived for \(seconds) s (attempts: \(attempts)). Received bytes are kept."
+            "\(url): no byte arrived for \(seconds) s (attempts: \(attempts))."
         case .disconnected(let url, let reason, let attempts):
-            "\(url): \(reason) (attempts: \(attempts)). Received bytes are kept."
+            "\(url): \(reason) (attempts: \(attempts))."
         case .untrusted(let url, let reason):
             "\(url): not trusted: \(reason)."
         case .malformed(let url, let expected, let found):
