@@ -41,9 +41,10 @@ struct WeightStoreTool: ParsableCommand {
             CommandGroup(name: "Demo and test data:", subcommands: [Demo.self, Generate.self]),
         ])
 
-    private static func message(for error: any Error) -> String {
+    private static func message(for error: any Error, of command: (any ParsableCommand)?) -> String {
         if error is CancellationError { return Signals.report }
-        return ["\(error)", Advice.text(for: error)].compactMap(\.self).joined(separator: " ")
+        let sentences = ["\(error)", Advice.text(for: error, of: command) ?? ""]
+        return sentences.filter { !$0.isEmpty }.joined(separator: " ")
     }
 
     /// The report of wrong usage that a command finds while it runs: the same as for wrong usage that the parser finds.
@@ -60,19 +61,21 @@ struct WeightStoreTool: ParsableCommand {
 
     static func main() {
         Signals.own()
-        var running: (any ParsableCommand.Type)?
+        var running: (any ParsableCommand)?
         do {
             var command = try parseAsRoot()
             Signals.setAdvice((command as? any InterruptAdvice)?.interruptAdvice ?? "")
-            running = type(of: command)
+            running = command
             try command.run()
         } catch {
             // Errors of the parser are of another type.
             if let running, let error = error as? ValidationError {
-                Signals.exit(ExitCode.validationFailure.rawValue) { Terminal.writeError(usage(of: running, error)) }
+                Signals.exit(ExitCode.validationFailure.rawValue) {
+                    Terminal.writeError(usage(of: type(of: running), error))
+                }
             }
             guard let status = ExitStatus(error) else { exit(withError: error) }
-            Signals.exit(status.rawValue) { Terminal.printDiagnostic(message(for: error)) }
+            Signals.exit(status.rawValue) { Terminal.printDiagnostic(message(for: error, of: running)) }
         }
     }
 }

@@ -1,3 +1,4 @@
+import CWeightStoreHeader
 import Glibc
 import WeightStore
 
@@ -62,6 +63,18 @@ struct SizedTarget<Value: VersionedStruct> {
             UnsafeMutableRawPointer(pointer).copyMemory(
                 from: bytes.baseAddress!, byteCount: min(size, bytes.count))
         }
+    }
+}
+
+/// The body of a function that fills in a structure about the value of a handle.
+func fill<Owner: HandleValue, Value: VersionedStruct>(
+    _ result: UnsafeMutablePointer<Value>?, _ name: String, of handle: OpaquePointer?,
+    _ value: (Owner) throws -> Value
+) -> weightstore_status {
+    call {
+        let owner: Owner = try Handles.all.find(handle)
+        let target: SizedTarget = try target(result, name)
+        target.fill(try value(owner))
     }
 }
 

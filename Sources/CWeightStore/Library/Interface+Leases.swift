@@ -117,10 +117,9 @@ public func weightstore_prefetch_layers_with_experts(
 public func weightstore_lease_describe(
     _ lease: OpaquePointer?, _ info: UnsafeMutablePointer<weightstore_lease_info>?
 ) -> weightstore_status {
-    call {
-        let lease = try Handles.all.find(lease, LeaseHandle.self).lease
-        let target: SizedTarget = try target(info, "description")
-        target.fill(weightstore_lease_info(struct_size: 0, tensors: lease.tensors.count, bytes: UInt64(lease.bytes)))
+    fill(info, "description", of: lease) { (handle: LeaseHandle) in
+        weightstore_lease_info(
+            struct_size: 0, tensors: handle.lease.tensors.count, bytes: UInt64(handle.lease.bytes))
     }
 }
 
@@ -128,10 +127,8 @@ public func weightstore_lease_describe(
 public func weightstore_lease_tensor_at(
     _ lease: OpaquePointer?, _ index: Int, _ tensor: UnsafeMutablePointer<weightstore_tensor>?
 ) -> weightstore_status {
-    call {
-        let lease = try Handles.all.find(lease, LeaseHandle.self)
-        let target: SizedTarget = try target(tensor, "tensor")
-        target.fill(try element(try lease.tensors(), index, "tensor"))
+    fill(tensor, "tensor", of: lease) { (lease: LeaseHandle) in
+        try element(try lease.tensors(), index, "tensor")
     }
 }
 

@@ -48,11 +48,7 @@ public func weightstore_close(_ store: OpaquePointer?) -> weightstore_status {
 public func weightstore_store_describe(
     _ store: OpaquePointer?, _ info: UnsafeMutablePointer<weightstore_store_info>?
 ) -> weightstore_status {
-    call {
-        let store = try Handles.all.find(store, StoreHandle.self)
-        let target: SizedTarget = try target(info, "description")
-        target.fill(store.info())
-    }
+    fill(info, "description", of: store) { (store: StoreHandle) in store.info() }
 }
 
 @c @implementation

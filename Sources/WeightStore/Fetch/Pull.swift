@@ -13,6 +13,7 @@ struct Pull {
     let origin: any ModelOrigin
     let url: String
     let work: Work
+    private let budget = HeaderBudget()
     /// Bytes that the work had counted before this pull.
     private let fetchedBefore: Int
 
@@ -116,15 +117,15 @@ struct Pull {
                 whole.append(file)
             }
         }
-        let (origin, work, rules) = (origin, work, rules)
+        let (origin, work, rules, budget) = (origin, work, rules, budget)
         try ParallelWork.run(headers.map { (digest: $0.key, files: $0.value) }) { (digest, files) in
             guard let file = files.first else { return }
-            let source = RemoteSource(file, origin, work)
+            let source = RemoteSource(file, origin, work, budget)
             let layout = try FileLayout.read(source, path: file.path, rules: rules)
             let content = FileContent(
                 digest: digest, bytes: file.bytes, format: layout.format, shards: [], extents: [],
                 tensors: layout.tensors, rule: ShardPlan(layout).rule, isPending: true)
-            let result = Described(content: content, prefix: source.prefix, warnings: layout.warnings)
+            let result = Described(content: content, prefix: budget.keep(source.prefix), warnings: layout.warnings)
             described.withLock { described in
                 for file in files { described[ByteText(file.path)] = result }
             }
@@ -159,16 +160,17 @@ struct Pull {
     /// Fetches files without a published SHA-256, and checks their git object id.
     private func fetchWhole(_ files: [RemoteFile]) throws -> [ByteText: Described] {
         var contents: [ByteText: Described] = [:]
-        let (origin, work, rules) = (origin, work, rules)
+        let (origin, work, rules, budget) = (origin, work, rules, budget)
         let fetches = Mutex<[FetchFile]>([])
         try ParallelWork.run(files) { file in
-            let source = RemoteSource(file, origin, work)
+            let source = RemoteSource(file, origin, work, budget)
             let layout = try FileLayout.read(source, path: file.path, rules: rules)
             let plan = ShardPlan(layout)
             fetches.withLock {
                 $0.append(
                     FetchFile(
-                        file, layout, plan, id: nil, wanted: Set(plan.shards.indices), prefix: source.prefix))
+                        file, layout, plan, id: nil, wanted: Set(plan.shards.indices),
+                        prefix: budget.keep(source.prefix)))
             }
         }
         var rest = fetches.withLock { $0 }

@@ -196,7 +196,8 @@ struct ImportSource {
         for path in paths.map(\.text).sorted(by: { ByteText($0) < ByteText($1) })
         where path.hasByteSuffix(indexSuffix) {
             let index = try SafetensorsIndex.parse(name: "\(location)/\(path)", bytes: try read(path))
-            let directory = path.utf8.contains(UInt8(ascii: "/")) ? FileSystem.parent(of: path) + "/" : ""
+            let folder = FileSystem.folder(of: path)
+            let directory = folder.isEmpty ? "" : folder + "/"
             let missing = index.files.filter { !paths.contains(ByteText(directory + $0)) }
             if !missing.isEmpty {
                 throw StoreError.incomplete(path: location, missing: missing.map { directory + $0 })
