@@ -24,6 +24,16 @@ package final class PendingLease: Sendable {
 
         func hold(_ group: ShardGroup) { state.withLock { $0.group = group } }
 
+        /// Holds a group in place of one with the same shards.
+        ///
+        /// - Returns: false, without a change, if its shards are others.
+        func replace(by group: ShardGroup) -> Bool {
+            guard let former = state.withLock({ $0.group }), former.hasShards(of: group) else { return false }
+            // The former group ends outside the lock, as in `consume`.
+            withExtendedLifetime(former) { hold(group) }
+            return true
+        }
+
         /// What the request is for; nil before a group is held.
         var wanted: (tier: MemoryTier, shards: [ResidentShard])? {
             state.withLock { state in state.group.map { ($0.tier, $0.shards) } }
@@ -159,6 +169,12 @@ package final class PendingLease: Sendable {
         guard pending.set(tier, request) else { return outcome.settle(.failure(CancellationError())) }
         tier.start(request)
     }
+
+    /// Makes the lease one on `group`, whose tensors were not known when the load of its shards began. Call it before the
+    /// lease is retrieved.
+    ///
+    /// - Returns: false, without a change, if the shards of the group are others.
+    package func replaceGroup(by group: ShardGroup) -> Bool { outcome.replace(by: group) }
 
     deinit { cancel() }
 

@@ -75,12 +75,17 @@ package final class RevisionView: Sendable {
         self.fetch = fetch
         let model = hold.model
         var last: ResidentShard?
+        // Each shard is looked up once under the tier's lock, which the loads also use.
+        var shards: [ContentDigest: ResidentShard] = [:]
         let tensors = places.map { place in
             guard let digest = place.entry.shard else { return LeasedTensor(entry: place.entry, shard: nil) }
             // Neighbours are often in one shard.
             if let last, last.digest == digest { return LeasedTensor(entry: place.entry, shard: last) }
-            let shard = tier.residentShard(
-                digest, bytes: place.shardBytes, layer: place.entry.layer, kind: place.shardKind, model: model)
+            let shard =
+                shards[digest]
+                ?? tier.residentShard(
+                    digest, bytes: place.shardBytes, layer: place.entry.layer, kind: place.shardKind, model: model)
+            shards[digest] = shard
             last = shard
             return LeasedTensor(entry: place.entry, shard: shard)
         }

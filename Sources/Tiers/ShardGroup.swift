@@ -32,7 +32,7 @@ package final class ShardGroup: Sendable {
         self.shards = shards
     }
 
-    /// The shards of KV blocks, in order, or of a warm-up.
+    /// The shards of KV blocks, in order, of a warm-up, or of a lease whose tensors are not known yet.
     ///
     /// - Parameter shards: the result of `MemoryTier.reference`; the group calls `unreference` in its `deinit`.
     package init(referencing shards: [ResidentShard], in tier: MemoryTier, hold: RevisionHold) {
@@ -50,6 +50,12 @@ package final class ShardGroup: Sendable {
     /// A group of one of the tensors.
     package func one(_ tensor: LeasedTensor) -> ShardGroup {
         ShardGroup([tensor], layer: tensor.entry.layer, in: tier, hold: hold)
+    }
+
+    /// Whether another group has the same shards, in any order.
+    func hasShards(of other: ShardGroup) -> Bool {
+        shards.count == other.shards.count
+            && Set(shards.map(ObjectIdentifier.init)) == Set(other.shards.map(ObjectIdentifier.init))
     }
 
     /// The hit: leases all shards if all are ready; nil otherwise.

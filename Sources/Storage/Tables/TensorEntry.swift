@@ -183,8 +183,8 @@ extension TensorPlacement {
             shards[id] = found
         }
         entry = try TensorEntry(
-            name: row.value(columns.name), dtype: row.value(columns.dtype),
-            shape: Shape.decode(row.value(columns.shape)), bytes: row.size(columns.bytes),
+            name: row.text(columns.name), dtype: row.text(columns.dtype),
+            shape: Shape.decode(row.text(columns.shape)), bytes: row.size(columns.bytes),
             stack: row.value(columns.stack), layer: row.ordinal(columns.layer), expert: row.ordinal(columns.expert),
             file: file, shard: found?.digest, shardOffset: row.size(columns.shardOffset) ?? 0)
         shard = id

@@ -74,11 +74,6 @@ extension Revision {
         try await fetchedGroup(.layers(layers), in: tier).lease()
     }
 
-    /// Leases all tensors of the revision. Throws as ``lease(layer:of:in:)``.
-    public func lease(in tier: Tier) async throws -> Lease {
-        try await fetchedGroup(.all, in: tier).lease()
-    }
-
     /// The blocking form of ``lease(layer:of:in:)``, for threads outside of Swift's cooperative pool. Cancelling
     /// `work` ends it with `CancellationError`.
     public func leaseBlocking(layer: Int, of stack: String? = nil, in tier: Tier, work: Work? = nil) throws -> Lease {
@@ -107,12 +102,6 @@ extension Revision {
         try view(in: tier).part(.layers(layers), missWork(within: work)).leaseBlocking(work)
     }
 
-    /// The blocking form of ``lease(in:)``, for threads outside of Swift's cooperative pool. Cancelling
-    /// `work` ends it with `CancellationError`.
-    public func leaseBlocking(in tier: Tier, work: Work? = nil) throws -> Lease {
-        try view(in: tier).part(.all, missWork(within: work)).leaseBlocking(work)
-    }
-
     /// The blocking form of ``lease(tensor:in:)``, for threads outside of Swift's cooperative pool. Cancelling
     /// `work` ends it with `CancellationError`.
     public func leaseBlocking(tensor name: String, in tier: Tier, work: Work? = nil) throws -> Lease {
@@ -126,12 +115,6 @@ extension Revision {
     {
         try view(in: tier).part(.tensorOfFile(ByteText(name), file: ByteText(file)), missWork(within: work))
             .leaseBlocking(work)
-    }
-
-    /// Leases all tensors of a file. Blocks; for threads outside of Swift's cooperative pool. Cancelling
-    /// `work` ends it with `CancellationError`.
-    public func leaseBlocking(file: String, in tier: Tier, work: Work? = nil) throws -> Lease {
-        try view(in: tier).part(.file(ByteText(file)), missWork(within: work)).leaseBlocking(work)
     }
 
     /// The blocking form of ``leaseRest(in:)``, for threads outside of Swift's cooperative pool. Cancelling
@@ -179,7 +162,7 @@ extension Revision {
     }
 
     /// A part's group. Bytes that were never fetched are fetched on another thread; cancelling the task ends the fetch.
-    private func fetchedGroup(_ part: RevisionView.Part, in tier: Tier) async throws -> ShardGroup {
+    func fetchedGroup(_ part: RevisionView.Part, in tier: Tier) async throws -> ShardGroup {
         let view = try view(in: tier)
         guard view.isPending(part) else { return try view.part(part, store.missWork) }
         let work = Work(within: store.missWork)
