@@ -110,11 +110,17 @@ struct ShardListing {
     var evicted: Set<ContentDigest> = []
     /// The KV blocks.
     var blocks: Set<ContentDigest> = []
-    /// Those that imports have claimed, also ones that were killed.
-    var claimed: Set<ContentDigest> = []
+    /// The claims of imports, also of ones that have ended without a revision.
+    var claims: Set<Claim> = []
     /// Whether collections keep blobs that have no row.
     var holds = false
     var quota: Int?
+
+    /// A shard that an import keeps from collections while it runs.
+    struct Claim: Hashable {
+        let shard: ContentDigest
+        let lease: String
+    }
 
     init() {}
 
@@ -127,7 +133,9 @@ struct ShardListing {
             listing.present = try digests("state = 'present' AND kind <> 'kv'")
             listing.evicted = try digests("state = 'evicted'")
             listing.blocks = try digests("kind = 'kv'")
-            listing.claimed = try digests("id IN (SELECT shard_id FROM claim)")
+            let claims = try Row.fetchAll(
+                db, sql: "SELECT digest, lease FROM claim JOIN shard ON shard.id = claim.shard_id")
+            listing.claims = Set(try claims.map { Claim(shard: try $0.value("digest"), lease: try $0.value("lease")) })
             listing.holds = try RebuildLoss.exists(db)
             listing.quota = try Quota(.weights, db).bytes
             return listing

@@ -233,6 +233,13 @@ enum KnownSequences {
             ]
         ),
         (
+            "a claim of an import that was refused does not start the grace period again",
+            [
+                write(0, 5), from(0, "a", move: true, origin: 2), .event(.expireGracePeriod), write(0, 3),
+                from(0, "b"), .run(.collect(grace: nil, downTo: nil)),
+            ]
+        ),
+        (
             "unreadable blobs are not garbage",
             unreadable
         ),

@@ -61,7 +61,8 @@ extension SequenceModel {
         try checkMissing(command, status, old)
         hasLoss = now.holds
         free.formUnion(shardsBefore.subtracting(shards))
-        if case .importing = command { free.subtract(now.claimed) }
+        // A claim of an earlier import does not start the grace period again.
+        if case .importing = command { free.subtract(now.claims.subtracting(catalog.claims).map(\.shard)) }
         followChecks(command, status, new)
         try followMove(command, status, now, old, new)
         if [0, 3, 12].contains(status) { try followRepair(command, new) }
