@@ -17,7 +17,8 @@ package final class RevisionViewCache: Sendable {
 
     package init() {}
 
-    /// The view in a tier, created by `make` at the first use. If several threads create one, all get the same.
+    /// The view in a tier, created by `make` at the first use, and at the first one after the tier was closed. If several
+    /// threads create one, all get the same.
     package func view(in tier: Tier, make: () throws -> RevisionView) rethrows -> RevisionView {
         var made: Node?
         var node: Node
@@ -28,11 +29,13 @@ package final class RevisionViewCache: Sendable {
             made = new
             node = first.storeIfNil(new)
         }
-        while node.tier != tier {
+        while node.tier != tier || node.view.tier.isClosed {
             if let next = node.next.load() {
                 node = next
             } else {
-                let new = try made ?? Node(tier, make())
+                // One that is in the list already is of a tier that was closed meanwhile.
+                let unused = made.flatMap { $0.view.tier.isClosed ? nil : $0 }
+                let new = try unused ?? Node(tier, make())
                 made = new
                 node = node.next.storeIfNil(new)
             }
