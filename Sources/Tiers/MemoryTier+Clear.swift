@@ -1,5 +1,7 @@
 import Dispatch
+import Files
 import Storage
+import Support
 
 extension MemoryTier {
     /// Whether the tier was closed.
@@ -43,6 +45,20 @@ extension MemoryTier {
         medium?.trim()
         // They are refused.
         retryWaitingRequests()
+        return bytes
+    }
+
+    /// Evicts the shards whose blobs were removed, unless they are leased.
+    ///
+    /// - Returns: the bytes evicted.
+    @discardableResult
+    package func evictRemoved() -> Int {
+        let shards = state.withLock { $0.evictable }
+        var bytes = 0
+        for shard in shards where !FileSystem.exists(path(shard.digest)) {
+            let payload = state.withLock { state in state.evict(Victim(shard: shard, priority: nil)) }
+            if payload != nil { bytes.add(saturating: shard.bytes) }
+        }
         return bytes
     }
 

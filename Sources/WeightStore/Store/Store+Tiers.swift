@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import GRDB
 import Storage
@@ -20,6 +21,23 @@ extension Store {
     /// - Returns: the bytes evicted; 0 if the tier is not open.
     @discardableResult
     public func clear(_ tier: Tier) -> Int { tiers.all.first { $0.tier == tier }?.clear() ?? 0 }
+
+    /// Evicts the shards of `ram` whose files were removed, unless a lease holds them: their mappings keep disk space.
+    func releaseRemovedFiles() {
+        // Without the directory, as on an unmounted disk, no file says that it was removed.
+        guard FileSystem.exists(blobs.root) else { return }
+        tiers.all.first { $0.tier == .ram }?.evictRemoved()
+    }
+
+    /// As `releaseRemovedFiles`, after commits that may have removed files. The background eviction calls it while the
+    /// store is open.
+    func releaseRemovedFilesPeriodically() {
+        do {
+            if removals.isDue(try catalog.read(CommitCounter.value)) { releaseRemovedFiles() }
+        } catch {
+            logger.debug("the commits could not be counted: \(error)")
+        }
+    }
 
     /// Closes a tier: evicts all shards that no lease holds, and the others when their last lease ends. Leases in it are
     /// refused with ``TierError/closed(tier:)`` until ``open(_:_:)`` opens it again, possibly with other options.

@@ -829,6 +829,21 @@ class Store(unittest.TestCase):
         program = os.path.basename(sys.executable)
         self.assertIn(f"process {os.getpid()} ({program} {os.path.basename(__file__)})", refused.stderr)
 
+    def test_rm_says_what_stays_on_disk_until_a_tier_is_cleared(self):
+        imported("test/mapped", lambda path: safetensors.numpy.save_file(
+            {"a": np.arange(1 << 20, dtype=np.int32)}, path + "/x.safetensors"))
+        with weightstore.open(STORE) as store:
+            store.revision("test/mapped").lease().release()
+            gc.collect()
+            removed = subprocess.run(
+                [os.environ["WEIGHTSTORE_TOOL"], "rm", "test/mapped", "--store", STORE], check=True, capture_output=True,
+                text=True)
+            self.assertIn(f"process {os.getpid()} (", removed.stderr)
+            self.assertIn("of deleted files", removed.stderr)
+            store.clear_tier("ram")
+            with open("/proc/self/maps", encoding="utf-8") as maps:
+                self.assertFalse([line for line in maps if STORE in line and "(deleted)" in line])
+
     def test_a_store_that_is_made_anew_at_its_path_is_opened_anew(self):
         with tempfile.TemporaryDirectory() as directory:
             for value in (1, 2):
