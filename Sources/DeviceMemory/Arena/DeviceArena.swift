@@ -122,14 +122,14 @@ package final class DeviceArena: Sendable {
     /// - Parameter inGaps: whether a region that should have a slab of its own may be in a shared one.
     private func allocateFree(_ size: Int, _ bytes: Int, inGaps: Bool = false) -> DeviceRegion? {
         let start = state.withLock { state -> UInt64? in
-            var start: UInt64?
+            var found: UInt64?
             if isWhole(size) {
-                start = state.whole.allocateWhole(size)
-                if start == nil, inGaps { start = state.shared.allocate(size) }
+                found = state.whole.allocateWhole(size)
+                if found == nil, inGaps { found = state.shared.allocate(size) }
             } else {
-                start = state.shared.allocate(size)
+                found = state.shared.allocate(size)
             }
-            guard let start else { return nil }
+            guard let start = found else { return nil }
             // An idle slab is one block, so a region in it begins where the slab does.
             state.slabs[start]?.idleSince = nil
             state.regions += 1
