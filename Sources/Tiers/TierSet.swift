@@ -105,7 +105,7 @@ package final class TierSet: Sendable {
     /// - Returns: the bytes evicted at once.
     @discardableResult
     package func close(_ tier: Tier) -> Int {
-        let known = state.withLock { state in
+        let known = state.withLock { state -> MemoryTier? in
             state.closed.insert(tier)
             return state.open.removeValue(forKey: tier)
         }

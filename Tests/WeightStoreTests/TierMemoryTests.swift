@@ -159,6 +159,18 @@ import Testing
         #expect(!idleness.isOver(at: .max) && !idleness.mustSchedule(at: 0))
     }
 
+    @Test("a GPU tier without a budget has all of the GPU's memory but a tenth, and does not keep what is not used")
+    func defaultBudget() async throws {
+        _ = TierTests.tiers
+        try await store.revision("base").lease(layer: 0, in: .gpu).release()
+        let total = try DeviceName.cuda(0).open().memory().total
+        #expect(store.gauges.map(\.budget) == [(total - total / 10) / 512 * 512])
+        #expect(try store.tiers.open(.gpu).idleness?.milliseconds == 60_000)
+        store.close(.gpu)
+        try store.open(.gpu, TierOptions(budget: 64 << 20))
+        #expect(try store.tiers.open(.gpu).idleness == nil)
+    }
+
     @Test("idle time counts from the last release, and one check is scheduled at a time")
     func idleness() {
         let idleness = Idleness(milliseconds: 2)

@@ -586,6 +586,12 @@ static void check_gpu(weightstore_store *store, weightstore_revision *revision) 
         OK(weightstore_statistics(store, "gpu", &statistics));
     }
     EXPECT(statistics.leased == 0 && statistics.budget == options.budget);
+    uint64_t bytes = 0;
+    OK(weightstore_tier_clear(store, "cuda:0", &bytes));
+    EXPECT(bytes == statistics.bytes && bytes > 0);
+    OK(weightstore_tier_close(store, "gpu", &bytes));
+    EXPECT(bytes == 0);
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_layer(revision, NULL, 1, "gpu", &lease));
 }
 
 int main(int argc, char **argv) {
