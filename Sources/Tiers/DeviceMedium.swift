@@ -10,6 +10,10 @@ package struct DeviceMedium: TierMedium {
 
     package func reserve(bytes: Int) throws -> Reservation { .device(try arena.allocate(bytes: bytes)) }
 
+    package func trim() { arena.trim() }
+
+    package var available: Int? { arena.available }
+
     package func load(
         _ shard: ResidentShard, at path: String, into reservation: Reservation, _ work: Work,
         completion: @escaping @Sendable (Result<Payload, any Error>) -> Void

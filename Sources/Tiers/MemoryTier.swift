@@ -30,6 +30,7 @@ package final class MemoryTier: UseSource {
     /// A load that is about to start.
     private struct PreparedLoad {
         let shard: ResidentShard
+        let medium: any TierMedium
         let reservation: Reservation
         let work: Work
     }
@@ -57,6 +58,8 @@ package final class MemoryTier: UseSource {
         var forgottenUses: [(digest: ContentDigest, count: Int, last: Int64)] = []
         /// Whether shards are being evicted in the background.
         var isTrimming = false
+        /// The memory of the tier; nil once the tier is closed.
+        var medium: (any TierMedium)?
 
         package init(order: EvictionOrder) { self.order = order }
     }
@@ -64,7 +67,6 @@ package final class MemoryTier: UseSource {
     package let tier: Tier
     /// The most bytes of ready and loading shards.
     package let budget: Int
-    private let medium: any TierMedium
     /// The path of a shard's blob.
     package let path: @Sendable (ContentDigest) -> String
     /// Above `high` bytes, shards are evicted in the background, down to `low` bytes.
@@ -79,24 +81,32 @@ package final class MemoryTier: UseSource {
     /// The time, by `StoreClock.coarse`, before which no eviction starts in the background. Releases read it, without
     /// the lock.
     let nextTrim = Atomic<Int64>(0)
+    /// Whether ``close()`` was called. Leases and releases read it, without the lock.
+    let closed = Atomic<Bool>(false)
+    /// What evicts all shards when none was leased for some time; nil if they stay.
+    let idleness: Idleness?
 
     /// - Parameters:
     ///   - watermarks: fractions of the budget.
+    ///   - idleMilliseconds: the time after the last release of a lease after which all shards are evicted; nil if they
+    ///     stay.
     ///   - fetcher: fetches shards without a file; nil reports them as missing.
     ///   - path: returns the path of a shard's blob.
     package init(
         _ tier: Tier, medium: any TierMedium, budget: Int, order: EvictionOrder = .leastRecentlyUsed,
-        watermarks: (high: Double, low: Double)? = nil, fetcher: TierFetcher? = nil, recorder: AccessRecorder? = nil,
-        path: @escaping @Sendable (ContentDigest) -> String
+        watermarks: (high: Double, low: Double)? = nil, idleMilliseconds: Int? = nil, fetcher: TierFetcher? = nil,
+        recorder: AccessRecorder? = nil, path: @escaping @Sendable (ContentDigest) -> String
     ) {
         self.watermarks = watermarks.map {
             (Int(saturating: $0.high * Double(budget)), Int(saturating: $0.low * Double(budget)))
         }
         self.fetcher = fetcher
         self.recorder = recorder
-        state = Mutex(State(order: order))
+        idleness = idleMilliseconds.map { Idleness(milliseconds: $0) }
+        var initial = State(order: order)
+        initial.medium = medium
+        state = Mutex(initial)
         self.tier = tier
-        self.medium = medium
         self.budget = budget
         self.path = path
     }
@@ -220,6 +230,8 @@ package final class MemoryTier: UseSource {
     package func start(_ request: LeaseRequest) {
         var loads: [PreparedLoad] = []
         var garbage: [Payload] = []
+        // What a warm-up loads is not leased, and stays.
+        if request.warming != nil { idleness?.end() }
         // Counted as waiting before the leases are read, so that every later release sees the waiting request.
         if request.waitsForSpace { waiters.add(1, ordering: .sequentiallyConsistent) }
         let failure = state.withLock { state -> (any Error)? in
@@ -230,8 +242,8 @@ package final class MemoryTier: UseSource {
             } catch {
                 let isLate =
                     error is LateSpace && request.retries.add(1, ordering: .relaxed).newValue <= Self.mostRetries
-                let error = (error as? LateSpace)?.full ?? error
-                guard case .full = error as? TierError, isLate || waitingHelps(request, state) else { return error }
+                let error = (error as? LateSpace)?.cause ?? error
+                guard isLate || (Self.isShortage(error) && waitingHelps(request, state)) else { return error }
                 if !request.waitsForSpace { waiters.add(1, ordering: .sequentiallyConsistent) }
                 state.waiting.append(request)
                 if isLate { scheduleRetry() }
@@ -253,7 +265,13 @@ package final class MemoryTier: UseSource {
     /// uses it, such as the one that has uploaded it, has released it. No event reports that, so the request is
     /// retried.
     private struct LateSpace: Error {
-        let full: TierError
+        let cause: any Error
+    }
+
+    /// Whether released leases may help.
+    private static func isShortage(_ error: any Error) -> Bool {
+        if case .full = error as? TierError { return true }
+        return (error as? DeviceError)?.isShortage ?? false
     }
 
     /// For a second, after which the free space counts as fragmented.
@@ -295,6 +313,8 @@ package final class MemoryTier: UseSource {
     /// Releases a lease.
     package func release(_ shard: ResidentShard) {
         guard shard.release() else { return }
+        if isClosed { evictUnleased(shard) }
+        if let idleness, idleness.mustSchedule(at: StoreClock.coarse) { scheduleIdleCheck(idleness) }
         retryWaitingRequests()
         if isAboveWatermark.load(ordering: .relaxed), nextTrim.load(ordering: .relaxed) <= StoreClock.coarse {
             trimIfAboveWatermark()
@@ -347,8 +367,9 @@ package final class MemoryTier: UseSource {
         if let shard = request.wanted.first(where: { $0.leases >= ResidentShard.mostLeases }) {
             throw TierError.tooManyLeases(tier: tier, digest: shard.digest, leases: shard.leases)
         }
+        guard let medium = state.medium else { throw TierError.closed(tier: tier) }
         let missing = request.wanted.filter { $0.phase == .absent }
-        let reservations = try reserveSpace(for: missing, of: request, &state, &garbage)
+        let reservations = try reserveSpace(for: missing, of: request, in: medium, &state, &garbage)
         let now = StoreClock.coarse
         for shard in request.wanted where shard.phase != .absent {
             if request.isUse ? shard.leaseIfReady(at: now) : shard.holdIfReady() {
@@ -367,7 +388,7 @@ package final class MemoryTier: UseSource {
             request.expect()
             let flight = InFlightLoad(shard: shard, requests: [request])
             state.inFlight[shard.key] = flight
-            return PreparedLoad(shard: shard, reservation: reservation, work: flight.work)
+            return PreparedLoad(shard: shard, medium: medium, reservation: reservation, work: flight.work)
         }
     }
 
@@ -375,7 +396,7 @@ package final class MemoryTier: UseSource {
 
     private func startLoad(_ load: PreparedLoad) {
         let shard = load.shard
-        medium.load(
+        load.medium.load(
             shard, at: path(shard.digest), into: load.reservation, load.work
         ) { [self] result in
             guard case .failure(let error as StorageError) = result, error.lostBlob == shard.digest, let fetcher else {
@@ -390,7 +411,7 @@ package final class MemoryTier: UseSource {
         let shard = load.shard
         fetcher.start(shard.digest, after: error, load.work) { [self] fetched in
             if case .failure(let error) = fetched { return finishLoad(load, .failure(error)) }
-            medium.load(shard, at: path(shard.digest), into: load.reservation, load.work) { [self] result in
+            load.medium.load(shard, at: path(shard.digest), into: load.reservation, load.work) { [self] result in
                 finishLoad(load, result)
             }
         }
@@ -408,7 +429,8 @@ package final class MemoryTier: UseSource {
                 // The load was cancelled because no request waited for it, and a new request has joined since.
                 let flight = InFlightLoad(shard: shard, requests: requests)
                 state.inFlight[shard.key] = flight
-                again = PreparedLoad(shard: shard, reservation: load.reservation, work: flight.work)
+                again = PreparedLoad(
+                    shard: shard, medium: load.medium, reservation: load.reservation, work: flight.work)
                 return nil
             }
             state.loading -= shard.bytes
@@ -431,6 +453,7 @@ package final class MemoryTier: UseSource {
             return
         }
         trimIfAboveWatermark()
+        if isClosed { evictUnleased(shard) }
         for request in requests { request.settle(result.map { _ in shard }) }
         // There may be space now: a failed load freed its own, and a shard without requests can be evicted.
         if case .success = result, !requests.isEmpty { return }
@@ -443,9 +466,10 @@ package final class MemoryTier: UseSource {
     ///
     /// - Throws: ``TierError/full(tier:requested:budget:inUse:)`` if the evictable shards do not suffice. Their sizes
     ///   are added up first, so then nothing is evicted, unless leases were added meanwhile or device memory is
-    ///   fragmented.
+    ///   fragmented. ``DeviceError/outOfMemory(_:requested:free:)`` if others use the device's memory.
     private func reserveSpace(
-        for shards: [ResidentShard], of request: LeaseRequest, _ state: inout State, _ garbage: inout [Payload]
+        for shards: [ResidentShard], of request: LeaseRequest, in medium: any TierMedium, _ state: inout State,
+        _ garbage: inout [Payload]
     ) throws -> [Reservation] {
         if shards.isEmpty { return [] }
         let requested = shards.saturatingSum(\.bytes)
@@ -491,37 +515,18 @@ package final class MemoryTier: UseSource {
             while reserved[index] == nil {
                 do {
                     reserved[index] = try medium.reserve(bytes: shards[index].bytes)
-                } catch DeviceError.arenaFull {
+                } catch let error as DeviceError where error.isShortage {
                     // Evicted regions become free only when their values are released, and free space may be
-                    // fragmented.
+                    // fragmented, or the device's memory used by others.
                     if !garbage.isEmpty {
                         garbage = []
                     } else if evictNext() == 0 {
-                        throw LateSpace(full: full())
+                        if case .arenaFull = error { throw LateSpace(cause: full()) }
+                        throw LateSpace(cause: error)
                     }
                 }
             }
         }
         return shards.indices.compactMap { reserved[$0] }
-    }
-
-    /// Evicts all shards without a lease.
-    ///
-    /// - Returns: the bytes evicted.
-    @discardableResult
-    package func clear() -> Int {
-        var garbage: [Payload] = []
-        return state.withLock { state in
-            var bytes = 0
-            for shard in state.table.values {
-                guard let payload = shard.evict() else { continue }
-                garbage.append(payload)
-                bytes.add(saturating: shard.bytes)
-                state.resident -= shard.bytes
-                state.evictions += 1
-                state.removeIfUnused(shard)
-            }
-            return bytes
-        }
     }
 }

@@ -10,6 +10,9 @@ package final class RevisionViewCache: Sendable {
         let next = AtomicLazyReference<Node>()
 
         init(_ tier: Tier) { self.tier = tier }
+
+        /// Whether the view is of a tier that was closed.
+        var isClosed: Bool { view.load()?.tier.isClosed ?? false }
     }
 
     private let first = AtomicLazyReference<Node>()
@@ -19,15 +22,15 @@ package final class RevisionViewCache: Sendable {
     /// Whether the view in a tier exists.
     package func contains(_ tier: Tier) -> Bool {
         var node = first.load()
-        while let known = node, known.tier != tier { node = known.next.load() }
+        while let known = node, known.tier != tier || known.isClosed { node = known.next.load() }
         return node?.view.load() != nil
     }
 
-    /// The view in a tier, created by `make` at the first use. If several threads need it, one creates it, and the others
-    /// wait: to read all tensors twice at the same time would delay both.
+    /// The view in a tier, created by `make` at the first use, and at the first one after the tier was closed. If several
+    /// threads need it, one creates it, and the others wait: to read all tensors twice at the same time would delay both.
     package func view(in tier: Tier, make: () throws -> RevisionView) rethrows -> RevisionView {
         var node = first.load() ?? first.storeIfNil(Node(tier))
-        while node.tier != tier { node = node.next.load() ?? node.next.storeIfNil(Node(tier)) }
+        while node.tier != tier || node.isClosed { node = node.next.load() ?? node.next.storeIfNil(Node(tier)) }
         if let known = node.view.load() { return known }
         return node.view.storeIfNil(try node.creation.get(make))
     }

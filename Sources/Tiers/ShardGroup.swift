@@ -72,6 +72,7 @@ package final class ShardGroup: Sendable {
 
     /// Leases all shards, loading absent ones.
     package func lease() async throws -> Lease {
+        try tier.requireOpen()
         if let lease = leaseIfReady() { return lease }
         return try await PendingLease(self).value()
     }
@@ -80,6 +81,7 @@ package final class ShardGroup: Sendable {
     ///
     /// - Parameter work: cancelling it ends the wait with `CancellationError`. What is resident is leased all the same.
     package func leaseBlocking(_ work: Work? = nil) throws -> Lease {
+        try tier.requireOpen()
         if let lease = leaseIfReady() { return lease }
         try work?.check()
         let pending = PendingLease(self)

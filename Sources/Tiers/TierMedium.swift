@@ -5,10 +5,10 @@ import Support
 /// The memory of a tier: reserves memory for shards, and loads their bytes.
 package protocol TierMedium: Sendable {
     /// Reserves memory for one shard or range; releasing the value frees it. Called under the tier's lock, so it must
-    /// be fast and perform no I/O.
+    /// be fast and perform no I/O. A device may have to allocate a slab for it, which takes up to some milliseconds.
     ///
-    /// - Throws: ``DeviceError/arenaFull(_:requested:free:largest:budget:)`` if no contiguous space is large enough; the
-    ///   tier then evicts more.
+    /// - Throws: ``DeviceError/arenaFull(_:requested:free:largest:budget:)`` if no contiguous space is large enough, and
+    ///   ``DeviceError/outOfMemory(_:requested:free:)`` if others use the device's memory; the tier then evicts more.
     func reserve(bytes: Int) throws -> Reservation
 
     /// Starts to load a shard, or the range of it that is resident. Returns at once.
@@ -20,6 +20,17 @@ package protocol TierMedium: Sendable {
     func load(
         _ shard: ResidentShard, at path: String, into reservation: Reservation, _ work: Work,
         completion: @escaping @Sendable (Result<Payload, any Error>) -> Void)
+
+    /// Returns memory in which nothing is reserved to the system.
+    func trim()
+
+    /// The bytes that can be reserved now; nil if only the budget limits them.
+    var available: Int? { get }
+}
+
+extension TierMedium {
+    package func trim() {}
+    package var available: Int? { nil }
 }
 
 /// Memory that is reserved for a shard before its bytes are read.

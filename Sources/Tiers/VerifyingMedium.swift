@@ -17,6 +17,10 @@ struct VerifyingMedium: TierMedium {
 
     func reserve(bytes: Int) throws -> Reservation { try medium.reserve(bytes: bytes) }
 
+    func trim() { medium.trim() }
+
+    var available: Int? { medium.available }
+
     func load(
         _ shard: ResidentShard, at path: String, into reservation: Reservation, _ work: Work,
         completion: @escaping @Sendable (Result<Payload, any Error>) -> Void

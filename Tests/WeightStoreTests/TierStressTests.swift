@@ -95,7 +95,7 @@ import Testing
         }
         let device = try name.open()
         return DeviceMedium(
-            arena: try DeviceArena(device, budget: budget),
+            arena: DeviceArena(device, budget: budget),
             uploader: try Uploader(device, buffers: 4, bufferBytes: 1 << 20, fillers: 2))
     }
 

@@ -55,7 +55,7 @@ typedef struct weightstore_work weightstore_work;
 
 typedef enum weightstore_status {
     WEIGHTSTORE_OK = 0,
-    /* NULL, out of range, an unknown tier, or an invalid name. */
+    /* NULL, out of range, an unknown or closed tier, or an invalid name. */
     WEIGHTSTORE_INVALID_ARGUMENT = 1,
     /* The handle was released, is of another kind, or never existed. */
     WEIGHTSTORE_INVALID_HANDLE = 2,
@@ -69,7 +69,7 @@ typedef enum weightstore_status {
     WEIGHTSTORE_BAD_STORE = 6,
     /* The disk or the store's quota is full. */
     WEIGHTSTORE_DISK_FULL = 7,
-    /* Leases hold so much of the tier that the tensors do not fit. */
+    /* Leases hold so much of the tier, or others so much of the device's memory, that the tensors do not fit. */
     WEIGHTSTORE_TIER_FULL = 8,
     /* Pinned, in use, or locked by another process. */
     WEIGHTSTORE_BUSY = 9,
@@ -165,8 +165,9 @@ weightstore_status weightstore_store_describe(weightstore_store *store, weightst
 
 typedef struct weightstore_tier_options {
     size_t struct_size;
-    /* The size limit in bytes. 0: of the memory that is available now, within the limits of the container: all in "ram",
-     * half with locked pages or in "host", nine tenths of a GPU's. */
+    /* The size limit in bytes. 0: the environment's (see "Memory of tiers"), or else, of the memory that is available now,
+     * within the limits of the container, all in "ram", and half with locked pages or in "host". On a GPU, what is free
+     * there when a load needs it, except a tenth of its memory; and what no lease has used for a minute is evicted. */
     uint64_t budget;
     /* The name of the eviction policy for a full budget. NULL: lru. */
     const char *policy;
@@ -178,7 +179,7 @@ typedef struct weightstore_tier_options {
 } weightstore_tier_options;
 
 /* Opens a tier with options. The first use of a tier that is not open opens it with the default options. The options of
- * an open tier cannot be changed (WEIGHTSTORE_INVALID_ARGUMENT). */
+ * an open tier cannot be changed (WEIGHTSTORE_INVALID_ARGUMENT): close it first, with weightstore_tier_close. */
 weightstore_status weightstore_open_tier(
     weightstore_store *store, const char *tier, const weightstore_tier_options *options);
 
@@ -394,6 +395,25 @@ weightstore_status weightstore_dlpack_versioned(
  * on no reference count. The library is not linked with Python: it finds PyCapsule_IsValid and PyCapsule_GetPointer
  * among the symbols of the process. */
 void weightstore_dlpack_capsule_end(void *capsule);
+
+/* ---- Memory of tiers ------------------------------------------------------------------------------------------- */
+
+/* A tier uses memory when leases need it, up to its budget, and keeps what was leased for the next lease. The budget of a
+ * tier that is opened without one is that of the environment: WEIGHTSTORE_RAM_BUDGET, WEIGHTSTORE_HOST_BUDGET, or
+ * WEIGHTSTORE_GPU_BUDGET for each GPU, in the form of weightstore_tier_budget. */
+
+/* Evicts what no lease holds, and returns its memory: that of a device to the device, and in "ram" the mappings, which
+ * keep the disk space of files that were removed. `bytes`, which can be NULL, is the size of what was evicted; 0 if the
+ * tier is not open. */
+weightstore_status weightstore_tier_clear(weightstore_store *store, const char *tier, uint64_t *bytes);
+
+/* Closes a tier: evicts what no lease holds, as weightstore_tier_clear, and the rest when its last lease ends. New leases
+ * in it are refused (WEIGHTSTORE_INVALID_ARGUMENT) until weightstore_open_tier opens it again. */
+weightstore_status weightstore_tier_close(weightstore_store *store, const char *tier, uint64_t *bytes);
+
+/* A budget for a tier, in bytes, from its text: "8G" is decimal, "8GiB" binary, and "50%" a share of the memory that is
+ * available now; of a GPU, of all of its memory. WEIGHTSTORE_INVALID_ARGUMENT for any other text, and for 0. */
+weightstore_status weightstore_tier_budget(const char *tier, const char *text, uint64_t *bytes);
 
 #ifdef __cplusplus
 }

@@ -38,7 +38,19 @@ from ._errors import (
     WeightStoreError,
 )
 from ._safetensors import TensorSlice, load_file, safe_open
-from ._store import FileInfo, LayerInfo, Lease, LeasedTensor, Revision, Store, TensorInfo, TierStatistics, open, set_log
+from ._store import (
+    FileInfo,
+    LayerInfo,
+    Lease,
+    LeasedTensor,
+    Revision,
+    Store,
+    TensorInfo,
+    TierStatistics,
+    open,
+    set_log,
+    shared_store,
+)
 from ._waiting import Limit
 
 #: The version of the package, as in pyproject.toml.
@@ -49,4 +61,5 @@ __all__ = [
     "FileInfo", "ForkedError", "InvalidArgumentError", "LayerInfo", "Lease", "LeasedTensor", "Limit", "NotAllowedError",
     "NotFoundError", "Revision", "SafetensorError", "Store", "TensorInfo", "TensorSlice", "TierFullError",
     "TierStatistics", "TimedOutError", "UnreachableError", "WeightStoreError", "load_file", "open", "safe_open", "set_log",
+    "shared_store",
 ]

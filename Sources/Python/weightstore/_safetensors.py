@@ -11,7 +11,7 @@ from . import _frameworks as frameworks
 from ._errors import NotFoundError, SafetensorError
 from ._forked import ForkedTensor
 from ._store import LeasedTensor, Revision, Store, TensorInfo
-from ._store import _shared_store as _store
+from ._store import shared_store as _store
 
 if TYPE_CHECKING:
     import torch
@@ -24,13 +24,14 @@ class _Source:
 
     def __init__(
         self, model: str | os.PathLike[str] | Revision, file: str | None, subfolder: str | None,
-        store: Store | str | os.PathLike[str] | None
+        store: Store | str | os.PathLike[str] | None, tier: str, budget: int | str | None
     ) -> None:
         if file is not None and subfolder is not None:
             raise SafetensorError("file and subfolder exclude each other")
-        self._selection = (file, subfolder)
+        self._selection, self._memory = (file, subfolder), (tier, budget)
         self._process = os.getpid()
         self.revision = model if isinstance(model, Revision) else _store(store).revision(os.fspath(model))
+        self.revision.store._use_budget(tier, budget)
         self.formats = {known.path: known.format for known in self.revision.files()}
         self.files = [file] if file is not None else _files_of_model(self.revision, subfolder)
         chosen = set(self.files)
@@ -65,7 +66,7 @@ class _Source:
         return tensors
 
     def __reduce__(self) -> Any:
-        return _Source, (self.revision, *self._selection, None)
+        return _Source, (self.revision, *self._selection, None, *self._memory)
 
     def header(self, file: str) -> dict[str, Any]:
         """The header of a safetensors file; empty for other files."""
@@ -140,17 +141,19 @@ class safe_open:
             :meth:`Revision.selected_files`).
         subfolder: only the tensors of the files in this folder, such as ``unet``.
         store: an open :class:`Store`, or its directory; None means the default of :func:`open`.
+        budget: the size limit of the tier, as in :meth:`Store.open_tier`, if it is not open yet. A tier that is open with
+            another budget is an error: :meth:`Store.close_tier` of :func:`shared_store` closes it.
     """
 
     def __init__(
         self, model: str | os.PathLike[str] | Revision, framework: str, device: str | int | torch.device | None = "cpu", *,
         backend: str = "mmap", file: str | None = None, subfolder: str | None = None,
-        store: Store | str | os.PathLike[str] | None = None,
+        store: Store | str | os.PathLike[str] | None = None, budget: int | str | None = None,
     ) -> None:
         if backend not in ("mmap", "pread"):
             raise SafetensorError(f"backend \"{backend}\" is invalid (expected one of: \"mmap\", \"pread\")")
         self._target = _Target(framework, device)
-        self._source: _Source | None = _Source(model, file, subfolder, store)
+        self._source: _Source | None = _Source(model, file, subfolder, store, self._target.tier, budget)
 
     def __enter__(self) -> safe_open:
         self._opened()
@@ -274,12 +277,13 @@ def _from_start(part: Any, dimension: int, size: int) -> Any:
 def load_file(
     model: str | os.PathLike[str] | Revision, device: str | int | torch.device = "cpu", *, framework: str = "pt",
     backend: str = "mmap", file: str | None = None, subfolder: str | None = None,
-    store: Store | str | os.PathLike[str] | None = None,
+    store: Store | str | os.PathLike[str] | None = None, budget: int | str | None = None,
 ) -> dict[str, Any]:
     """All tensors of a model, or of one of its files, by name, like ``safetensors.torch.load_file``.
 
     The arguments are those of :class:`safe_open`. With ``framework="pt"`` the values are ``torch.Tensor``, with ``np``
     read-only NumPy arrays. Nothing is copied; each tensor holds only its own bytes, as long as it lives.
     """
-    with safe_open(model, framework, device, backend=backend, file=file, subfolder=subfolder, store=store) as source:
+    with safe_open(
+            model, framework, device, backend=backend, file=file, subfolder=subfolder, store=store, budget=budget) as source:
         return source.get_tensors()

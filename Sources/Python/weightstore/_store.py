@@ -128,9 +128,12 @@ class Store(_Handle):
         library().store_describe(self, byref(info))
         #: The absolute path of the directory.
         self.path: str = os.fsdecode(info.path or b"")
+        # The budgets with which this value has opened tiers, as they were given.
+        self._budgets: dict[str, int | str] = {}
+        self._opening = threading.Lock()
 
     def __reduce__(self) -> Any:
-        return (_shared_store if self._is_shared else Store), (self.path,)
+        return (shared_store if self._is_shared else Store), (self.path,)
 
     def __enter__(self) -> Store:
         return self
@@ -143,21 +146,57 @@ class Store(_Handle):
         self._close()
 
     def open_tier(
-        self, tier: str, *, budget: int = 0, policy: str | None = None, lock_pages: bool = False, verifies: bool = False
+        self, tier: str, *, budget: int | str | None = None, policy: str | None = None, lock_pages: bool = False,
+        verifies: bool = False
     ) -> None:
-        """Opens a tier with options. The first use of a tier that is not open opens it with the default options.
+        """Opens a tier with options, also one that was closed. The first use of a tier that is not open opens it with the
+        default options.
 
-        ``tier`` is ``ram``, ``gpu``, ``cuda:1`` … or ``host``; ``budget`` is the size limit in bytes; 0 means, of
-        the memory that is available within the limits of the container, all in ``ram``, half with locked pages or in
-        ``host``, and nine tenths of a GPU's. With ``verifies``, each blob is hashed before it is loaded; a damaged one
-        is moved to quarantine, and fetched again if it has an origin.
+        Args:
+            tier: ``ram``, ``gpu``, ``cuda:1`` … or ``host``.
+            budget: the size limit: bytes, or a text such as ``8G``, ``8GiB``, or ``50%`` of the memory that is available
+                (of all memory of a GPU). None and 0 mean ``WEIGHTSTORE_RAM_BUDGET``, ``WEIGHTSTORE_HOST_BUDGET`` or
+                ``WEIGHTSTORE_GPU_BUDGET`` of the environment, or else, of the memory that is available within the limits
+                of the container, all in ``ram``, and half with locked pages or in ``host``. On a GPU it is then what is
+                free when a load needs it, except a tenth of its memory, and what was not used for a minute is evicted.
+            verifies: each blob is hashed before it is loaded; a damaged one is moved to quarantine, and fetched again if
+                it has an origin.
         """
         options = c.TierOptions()
-        if not 0 <= budget < 1 << 64:
-            raise ValueError(f"budget {budget}: must be 0 or more bytes, and fit into 64 bits")
-        options.budget, options.policy, options.lock_pages = budget, optional(policy), lock_pages
+        options.budget, options.policy, options.lock_pages = _bytes(budget, tier), optional(policy), lock_pages
         options.verifies = verifies
         library().open_tier(self, tier.encode(), byref(options))
+
+    def clear_tier(self, tier: str) -> int:
+        """Evicts what no lease, array or tensor holds, and returns its memory: that of a GPU to the device, and in ``ram``
+        the mappings, which keep the disk space of files that were removed.
+
+        Returns the bytes evicted; 0 if the tier is not open.
+        """
+        bytes = c_uint64()
+        library().tier_clear(self, tier.encode(), byref(bytes))
+        return bytes.value
+
+    def close_tier(self, tier: str) -> int:
+        """Closes a tier: evicts what no lease, array or tensor holds, and the rest when its last holder ends. The tier
+        refuses leases until :meth:`open_tier` opens it again.
+
+        Returns the bytes evicted now; 0 if the tier was not open.
+        """
+        bytes = c_uint64()
+        with self._opening:
+            self._budgets.pop(_one_name(tier), None)
+            library().tier_close(self, tier.encode(), byref(bytes))
+        return bytes.value
+
+    def _use_budget(self, tier: str, budget: int | str | None) -> None:
+        """Opens a tier with a budget, unless this did so before. A tier with another budget is an error."""
+        if budget is None:
+            return
+        with self._opening:
+            if self._budgets.get(_one_name(tier)) != budget:
+                self.open_tier(tier, budget=budget)
+                self._budgets[_one_name(tier)] = budget
 
     def statistics(self, tier: str) -> TierStatistics:
         """The contents of a tier, and its counters since it was opened."""
@@ -178,6 +217,21 @@ class Store(_Handle):
         handle = c_void_p()
         wait("resolve", self, name.encode(), byref(handle), undo="revision_release", tries=False)
         return Revision(handle.value, self)
+
+
+def _one_name(tier: str) -> str:
+    return "cuda:0" if tier == "gpu" else tier
+
+
+def _bytes(budget: int | str | None, tier: str) -> int:
+    """A budget in bytes; 0 for the default."""
+    if isinstance(budget, str):
+        bytes = c_uint64()
+        library().tier_budget(tier.encode(), budget.encode(), byref(bytes))
+        return bytes.value
+    if budget is not None and not 0 <= budget < 1 << 64:
+        raise ValueError(f"budget {budget}: must be 0 or more bytes, and fit into 64 bits")
+    return budget or 0
 
 
 def open(path: str | os.PathLike[str] | None = None) -> Store:
@@ -231,8 +285,16 @@ def _identity(path: str) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _shared_store(store: Store | str | os.PathLike[str] | None) -> Store:
-    """The store, opened once for each path, so that all callers share its tiers."""
+def shared_store(store: Store | str | os.PathLike[str] | None = None) -> Store:
+    """The store that :func:`load_file`, :func:`safe_open` and the loaders of transformers and vLLM use: opened once for
+    each path, so that all callers share its tiers.
+
+    Its memory can be returned with :meth:`Store.clear_tier` and :meth:`Store.close_tier`. After :meth:`Store.close`, the
+    next caller opens the store again.
+
+    Args:
+        store: the directory, as in :func:`open`; an open store is returned as it is.
+    """
     if isinstance(store, Store):
         return store
     key = "" if store is None else os.path.realpath(os.fspath(store))
@@ -240,7 +302,7 @@ def _shared_store(store: Store | str | os.PathLike[str] | None) -> Store:
         key = "\n".join(os.environ.get(name, "") for name in ("WEIGHTSTORE_HOME", "XDG_DATA_HOME", "HOME"))
     with _lock:
         known, identity = _stores.get(key, (None, None))
-        if known is None or _identity(known.path) != identity:
+        if known is None or known._handle is None or _identity(known.path) != identity:
             known = open(store)
             known._is_shared = True
             _stores[key] = _stores[known.path] = known, _identity(known.path)

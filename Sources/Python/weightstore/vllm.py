@@ -12,7 +12,7 @@ the filter of experts and the check that all weights were loaded are vLLM's own.
 With ``HF_HUB_OFFLINE``, vLLM names a directory of its cache, which stands for the model and commit in its path.
 
 Extra configuration: ``store``, the store's directory; ``model``, the revision, if it is not vLLM's model and revision;
-``tier``, the tier through which the weights are loaded (``ram``), and ``budget``, its size limit in bytes;
+``tier``, the tier through which the weights are loaded (``ram``), and ``budget``, its size limit: bytes, ``8GiB``, ``50%``;
 ``enable_weights_track``, as in vLLM's default loader.
 
 With expert parallelism, each rank reads its own experts alone, and the scales of all of them.
@@ -89,10 +89,7 @@ def register() -> None:
             self._revision(model_config.model, model_config.revision)
 
         def load_weights(self, model: Any, model_config: Any) -> None:
-            if self._budget is not None:
-                store = _store(self._directory)
-                if not store.is_open(self._tier):
-                    store.open_tier(self._tier, budget=self._budget)
+            _store(self._directory)._use_budget(self._tier, self._budget)
             self._begin(model_config)
             revision = self._revision(model_config.model, model_config.revision)
             self._experts = local_experts(model, _number_of_experts(revision))

@@ -21,6 +21,9 @@ public struct RemovalSummary: Sendable, Codable {
     public internal(set) var fetchedFirstBytes = 0
     /// The names of these other revisions.
     public internal(set) var neededBy: [String] = []
+    /// The deleted blobs, of this removal and earlier ones, that processes map, so that their bytes are still on the disk:
+    /// ``Store/deletedMappings()``.
+    public internal(set) var stillMapped: [DeletedMapping] = []
 }
 
 /// A revision that was skipped by a removal, or that a rebuild could not restore; or blobs that no revision holds.

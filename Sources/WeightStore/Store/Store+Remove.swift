@@ -147,6 +147,7 @@ extension Store {
                 }
                 var summary = try finish(removal, spare, work)
                 summary.report(Array(fetched.values))
+                if summary.shards > 0 { reportMappings(&summary) }
                 return summary
             } catch is Outdated {
                 guard round <= Self.mostRounds else {
@@ -209,6 +210,17 @@ extension Store {
         summary.kvBlocks = slices.totals.kvBlocks
         summary.bytes = slices.totals.bytes
         return summary
+    }
+
+    /// Unmaps what was removed, and adds what other processes map to the summary.
+    private func reportMappings(_ summary: inout RemovalSummary) {
+        releaseRemovedFiles()
+        do {
+            summary.stillMapped = try deletedMappings()
+        } catch {
+            // Logged and not thrown: the removal has succeeded.
+            logger.warning("the deleted files that processes map could not be listed: \(error)")
+        }
     }
 
     /// The slices that remove the rows which removed revisions leave behind, and their blobs.

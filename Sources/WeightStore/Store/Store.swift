@@ -43,6 +43,7 @@ public final class Store: Sendable {
     let promptChanges = Atomic<Int>(0)
     let background: BackgroundEviction
     let passing = PassedThrough()
+    let removals = RemovalWatch()
     let logger: Logger
     let cores: Int
     /// Whether opening the store released the reserve, because the disk was full.
@@ -120,7 +121,12 @@ public final class Store: Sendable {
             if let error = error as? StorageError { try setAsideIfDamaged(digest, after: error, work) }
             try refetch(digest, work: work)
         }
-        if !access.isReadOnly { background.start { [weak self] in self?.evictPeriodically() } }
+        if !access.isReadOnly {
+            background.start { [weak self] in
+                self?.evictPeriodically()
+                self?.releaseRemovedFilesPeriodically()
+            }
+        }
     }
 
     deinit {

@@ -466,6 +466,69 @@ static void check_work(const char *path, const char *model) {
     OK(weightstore_close(store));
 }
 
+/* Tiers return their memory: cleared, closed, and opened again with another budget. */
+static void check_memory(const char *path, const char *model) {
+    weightstore_store *store;
+    weightstore_revision *revision;
+    weightstore_lease *held, *lease = NULL;
+    weightstore_tier_statistics statistics = {.struct_size = sizeof statistics};
+    weightstore_tier_options options = {.struct_size = sizeof options};
+    uint64_t bytes = 7;
+    OK(weightstore_open(path, &store));
+    OK(weightstore_resolve(store, model, &revision));
+    OK(weightstore_tier_clear(store, "ram", &bytes));
+    EXPECT(bytes == 0);
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_tier_clear(NULL, "ram", &bytes));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_tier_clear(store, "disk", &bytes));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_tier_close(store, NULL, &bytes));
+    FAILS(WEIGHTSTORE_INVALID_HANDLE, weightstore_tier_close((weightstore_store *)revision, "ram", &bytes));
+    const char *wrong[] = {"", "0", "12X", "101%", "\xff"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_tier_budget("ram", wrong[i], &bytes));
+    }
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_tier_budget("ram", NULL, &bytes));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_tier_budget("disk", "8G", &bytes));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_tier_budget("ram", "8G", NULL));
+    OK(weightstore_tier_budget("ram", "8GiB", &bytes));
+    EXPECT(bytes == (uint64_t)8 << 30);
+    OK(weightstore_tier_budget("host", "50%", &bytes));
+    EXPECT(bytes > 0);
+
+    const char *tiers[] = {"ram", "host"};
+    for (size_t i = 0; i < 2; i++) {
+        OK(weightstore_lease_layer(revision, NULL, 0, tiers[i], &held));
+        OK(weightstore_lease_layer(revision, NULL, 1, tiers[i], &lease));
+        OK(weightstore_lease_release(lease));
+        uint64_t freed = 0;
+        // The thread that loaded the bytes may release them a moment later.
+        for (int tries = 0; tries < 60000; tries++) {
+            OK(weightstore_tier_clear(store, tiers[i], &bytes));
+            OK(weightstore_statistics(store, tiers[i], &statistics));
+            freed += bytes;
+            if (freed > 0 && statistics.bytes == statistics.leased) break;
+            poll(NULL, 0, 1);
+        }
+        EXPECT(freed > 0 && statistics.bytes == statistics.leased && statistics.leased > 0);
+        weightstore_tensor tensor = leased(held, 0);
+        uint64_t sum = fnv(tensor.data, tensor.bytes);
+        OK(weightstore_tier_close(store, tiers[i], NULL));
+        FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_statistics(store, tiers[i], &statistics));
+        FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_layer(revision, NULL, 0, tiers[i], &lease));
+        EXPECT(strstr(weightstore_last_message(), "closed"));
+        EXPECT(fnv(tensor.data, tensor.bytes) == sum);
+        options.budget = (64 << 20) + i;
+        OK(weightstore_open_tier(store, tiers[i], &options));
+        OK(weightstore_lease_layer(revision, NULL, 0, tiers[i], &lease));
+        EXPECT(fnv(leased(lease, 0).data, leased(lease, 0).bytes) == sum);
+        OK(weightstore_statistics(store, tiers[i], &statistics));
+        EXPECT(statistics.budget == options.budget / 512 * 512 || statistics.budget == options.budget);
+        OK(weightstore_lease_release(held));
+        OK(weightstore_lease_release(lease));
+    }
+    OK(weightstore_revision_release(revision));
+    OK(weightstore_close(store));
+}
+
 static void check_fork(weightstore_store *store, weightstore_revision *revision) {
     weightstore_lease *lease, *other;
     DLManagedTensor *managed;
@@ -523,6 +586,12 @@ static void check_gpu(weightstore_store *store, weightstore_revision *revision) 
         OK(weightstore_statistics(store, "gpu", &statistics));
     }
     EXPECT(statistics.leased == 0 && statistics.budget == options.budget);
+    uint64_t bytes = 0;
+    OK(weightstore_tier_clear(store, "cuda:0", &bytes));
+    EXPECT(bytes == statistics.bytes && bytes > 0);
+    OK(weightstore_tier_close(store, "gpu", &bytes));
+    EXPECT(bytes == 0);
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_layer(revision, NULL, 1, "gpu", &lease));
 }
 
 int main(int argc, char **argv) {
@@ -542,6 +611,7 @@ int main(int argc, char **argv) {
     check_equal_tensors(revision);
     check_threads(revision);
     check_work(argv[1], argv[2]);
+    check_memory(argv[1], argv[2]);
     if (argc == 4) check_gpu(store, revision);
     check_fork(store, revision);
     OK(weightstore_revision_release(revision));

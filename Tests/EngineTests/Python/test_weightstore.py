@@ -20,6 +20,7 @@ import sys
 import tempfile
 import textwrap
 import threading
+import time
 import types
 import unittest
 import unittest.mock
@@ -828,6 +829,21 @@ class Store(unittest.TestCase):
         program = os.path.basename(sys.executable)
         self.assertIn(f"process {os.getpid()} ({program} {os.path.basename(__file__)})", refused.stderr)
 
+    def test_rm_says_what_stays_on_disk_until_a_tier_is_cleared(self):
+        imported("test/mapped", lambda path: safetensors.numpy.save_file(
+            {"a": np.arange(1 << 20, dtype=np.int32)}, path + "/x.safetensors"))
+        with weightstore.open(STORE) as store:
+            store.revision("test/mapped").lease().release()
+            gc.collect()
+            removed = subprocess.run(
+                [os.environ["WEIGHTSTORE_TOOL"], "rm", "test/mapped", "--store", STORE], check=True, capture_output=True,
+                text=True)
+            self.assertIn(f"process {os.getpid()} (", removed.stderr)
+            self.assertIn("of deleted files", removed.stderr)
+            store.clear_tier("ram")
+            with open("/proc/self/maps", encoding="utf-8") as maps:
+                self.assertFalse([line for line in maps if STORE in line and "(deleted)" in line])
+
     def test_a_store_that_is_made_anew_at_its_path_is_opened_anew(self):
         with tempfile.TemporaryDirectory() as directory:
             for value in (1, 2):
@@ -840,6 +856,102 @@ class Store(unittest.TestCase):
                     stdout=subprocess.DEVNULL)
                 loaded = weightstore.load_file("x/y", framework="np", store=store)
                 self.assertEqual(loaded["a"].tolist(), [value] * 3)
+
+    def test_tiers_are_cleared_closed_and_opened_again(self):
+        for tier in ("ram", "host"):
+            with self.subTest(tier), weightstore.open(STORE) as store:
+                self.assertEqual(store.clear_tier(tier), 0)
+                revision = store.revision("test/model")
+                store.open_tier(tier, budget="64MiB")
+                self.assertEqual(store.statistics(tier).budget, 64 << 20)
+                lease = revision.lease_layer(1, tier=tier)
+                array = np.from_dlpack(lease["model.layers.1.q_proj.weight"])
+                revision.lease_layer(2, tier=tier).release()
+                self.assertGreater(store.clear_tier(tier), 0)
+                self.assertEqual(store.statistics(tier).bytes, store.statistics(tier).leased)
+                store.close_tier(tier)
+                with self.assertRaisesRegex(weightstore.InvalidArgumentError, "closed"):
+                    revision.lease_layer(1, tier=tier)
+                lease.release()
+                np.testing.assert_array_equal(array, some_tensors()["model.layers.1.q_proj.weight"])
+                store.open_tier(tier, budget=32 << 20)
+                self.assertEqual(store.statistics(tier).budget, 32 << 20)
+                with revision.lease_layer(1, tier=tier) as again:
+                    np.testing.assert_array_equal(np.from_dlpack(again["model.layers.1.q_proj.weight"]), array)
+
+    def test_every_entry_point_has_a_budget_and_so_has_the_environment(self):
+        with weightstore.open(STORE) as store:
+            weightstore.load_file("test/model", framework="np", store=store, budget="40MiB")
+            # The same budget again, and none, are that of the open tier.
+            with weightstore.safe_open("test/model", framework="np", store=store, budget="40MiB") as file:
+                self.assertEqual(file.get_tensor("scalar"), 7.5)
+            weightstore.load_file("test/model", framework="np", store=store)
+            self.assertEqual(store.statistics("ram").budget, 40 << 20)
+            with self.assertRaisesRegex(weightstore.InvalidArgumentError, "already open"):
+                weightstore.load_file("test/model", framework="np", store=store, budget="50%")
+            store.close_tier("ram")
+            weightstore.load_file("test/model", framework="np", store=store, budget="50%")
+            self.assertGreater(store.statistics("ram").budget, 40 << 20)
+            for wrong in ("", "0", "12X", "101%", -1, 1 << 64):
+                with self.subTest(wrong), self.assertRaises(ValueError):
+                    store.open_tier("host", budget=wrong)
+            self.assertFalse(store.is_open("host"))
+        program = textwrap.dedent("""
+            import sys, weightstore
+            store = weightstore.open(sys.argv[1])
+            for tier in ("ram", "host"):
+                store.revision("test/model").lease_layer(0, tier=tier).release()
+                print(store.statistics(tier).budget)
+            store.close_tier("ram")
+            store.open_tier("ram", budget=12345678)
+            print(store.statistics("ram").budget)
+            """)
+        environment = {**os.environ, "WEIGHTSTORE_RAM_BUDGET": "48MiB", "WEIGHTSTORE_HOST_BUDGET": "24MiB"}
+        budgets = subprocess.run(
+            [sys.executable, "-c", program, STORE], env=environment, check=True, capture_output=True, text=True).stdout
+        self.assertEqual(budgets.split(), [str(48 << 20), str(24 << 20), "12345678"])
+        refused = subprocess.run(
+            [sys.executable, "-c", program, STORE], env={**environment, "WEIGHTSTORE_RAM_BUDGET": "much"},
+            capture_output=True, text=True)
+        self.assertIn('WEIGHTSTORE_RAM_BUDGET "much": must be a size of at least 1 byte', refused.stderr)
+        listed = subprocess.run(
+            [os.environ["WEIGHTSTORE_TOOL"], "load", "test/model", "--to", "host", "--json", "--store", STORE],
+            env=environment, check=True, capture_output=True, text=True).stdout
+        self.assertEqual(json.loads(listed)["tier"]["budget"], 24 << 20)
+
+    def test_the_shared_store_of_a_path_gives_its_memory_back(self):
+        with tempfile.TemporaryDirectory() as directory:
+            store = f"{directory}/store"
+            subprocess.run(
+                [os.environ["WEIGHTSTORE_TOOL"], "import", path, "--name", "test/model", "--store", store], check=True,
+                stdout=subprocess.DEVNULL)
+
+            def mapped():
+                with open("/proc/self/maps", encoding="utf-8") as maps:
+                    return sum(f"{store}/blobs/" in line for line in maps)
+
+            def assert_unmapped():
+                gc.collect()
+                for _ in range(6000):  # A thread that has loaded bytes may hold the tier for a moment.
+                    if mapped() == 0:
+                        return
+                    time.sleep(0.01)
+                self.assertEqual(mapped(), 0)
+
+            tensors = weightstore.load_file("test/model", framework="np", store=store)
+            self.assertGreater(mapped(), 0)
+            del tensors
+            gc.collect()
+            shared = weightstore.shared_store(store)
+            self.assertIs(shared, weightstore.shared_store(store))
+            self.assertGreater(shared.clear_tier("ram"), 0)
+            assert_unmapped()
+            weightstore.load_file("test/model", framework="np", store=store)
+            shared.close()
+            assert_unmapped()
+            self.assertIsNot(weightstore.shared_store(store), shared)
+            self.assertEqual(weightstore.load_file("test/model", framework="np", store=store)["scalar"], 7.5)
+            weightstore.shared_store(store).close()
 
     def test_numbers_and_names_that_do_not_fit_are_refused(self):
         with weightstore.open(STORE) as store, store.revision("test/model") as revision:
@@ -1138,11 +1250,14 @@ class VLLMWeights(unittest.TestCase):
 
         imported("vllm/first", lambda path: self.save(path, {"norm.weight": ((8,), 1)}))
         imported("vllm/second", lambda path: self.save(path, {"a": ((8,), 2)}))
-        config = types.SimpleNamespace(model_loader_extra_config={"store": STORE, "enable_weights_track": True})
+        store = weightstore.open(STORE)
+        config = types.SimpleNamespace(model_loader_extra_config={
+            "store": store, "tier": "ram", "budget": "16MiB", "enable_weights_track": True})
         loader = loaders["weightstore"](config)
         model_config = types.SimpleNamespace(model="vllm/first", revision="main")
         loader.download_model(model_config)
         loader.load_weights(Model(), model_config)
+        self.assertEqual(store.statistics("ram").budget, 16 << 20)
         Model.parameters.append("absent")
         with self.assertRaisesRegex(ValueError, "absent"):
             loader.load_weights(Model(), model_config)
