@@ -9,7 +9,8 @@ enum EnginePython {
         [
             "PYTHONPATH": CProgram.sources.appendingPathComponent("../../Sources/Python").standardizedFileURL.path,
             // Beside the build, and not in the sources. `Tests/run` installs the packages uncompiled.
-            "PYTHONPYCACHEPREFIX": CProgram.build + "/python-cache", "WEIGHTSTORE_LIBRARY": CProgram.build + "/libweightstore-c.so",
+            "PYTHONPYCACHEPREFIX": CProgram.build + "/python-cache",
+            "WEIGHTSTORE_LIBRARY": CProgram.build + "/libweightstore-c.so",
             "WEIGHTSTORE_TOOL": Tool.path,
         ]
     }
@@ -19,7 +20,10 @@ enum EnginePython {
     }
 }
 
-@Suite(.blocking, .enabled(if: HubPython.path != nil, "WEIGHTSTORE_HUB_PYTHON is not set; Tests/run sets it"))
+/// Its test lasts longer than most, and so begins with the first.
+@Suite(
+    .blockingInTurn, .serialized,
+    .enabled(if: HubPython.path != nil, "WEIGHTSTORE_HUB_PYTHON is not set; Tests/run sets it"))
 struct PythonTests {
     @Test("the Python package returns the same as safetensors", .timeLimit(.minutes(60)))
     func package() throws {
