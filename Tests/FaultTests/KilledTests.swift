@@ -11,9 +11,9 @@ extension Kills {
 
         /// The calls that change what the next process finds. A kill at another call leaves what a kill at the next change
         /// leaves; `Tests/full` tries these, too.
-        static let calls =
+        static let calls: [String] =
             ["pwrite64", "write", "rename", "renameat2", "unlink", "ftruncate", "mkdir", "fchmod"]
-            + (Trace.factor > 1 ? ["openat", "fdatasync", "fsync", "flock", "mmap"] : [])
+            + (Sweep.isFull ? ["openat", "fdatasync", "fsync", "flock", "mmap"] : [])
 
         /// A store with one model, and the directories `base` and `tuned` with models.
         init() throws {

@@ -48,13 +48,9 @@ enum Trace {
         var description: String { "\(call) \(ordinal)" }
     }
 
-    /// `WEIGHTSTORE_TEST_POINTS`, by which the number of points is multiplied; `Tests/full` sets it.
-    static let factor = min(
-        max(ProcessInfo.processInfo.environment["WEIGHTSTORE_TEST_POINTS"].flatMap { Int($0) } ?? 1, 1), 1_000)
-
-    /// Points of a run, of each kind of call at most `most` times ``factor``, evenly spread, among the calls on `path`.
+    /// Points of a run, of each kind of call at most `most` times ``Sweep/factor``, evenly spread, among the calls on `path`.
     static func points(_ log: String, in path: String, most: Int, of names: [String]) throws -> [Point] {
-        let most = max(2, most * factor)
+        let most = max(2, most * Sweep.factor)
         let path = path.replacingOccurrences(of: "//", with: "/")
         let calls = try calls(log).filter { $0.line.contains(path) }
         return names.flatMap { name in
