@@ -52,8 +52,8 @@
         /// The suite's tests may block their thread.
         package static var blocking: Self { Self(takesSlot: true) }
 
-        /// As ``blocking``, for a serialized suite: one of its tests runs at a time, beside the slots. In the slots' line each
-        /// of them would wait behind all other tests once more, and the last ones would run alone at the end.
+        /// As ``blocking``, for a long serialized suite: one of its tests runs at a time, beside the slots. In the slots' line
+        /// each of them would wait behind all other tests once more, and the last ones would run alone at the end.
         package static var blockingInTurn: Self { Self(takesSlot: false) }
     }
 
