@@ -26,7 +26,6 @@ private struct BucketTemplate: Sendable {
             for number in 0..<20 { try fleet.move("main", of: "org/model", to: 1 + number % 2) }
             try store.catalog.checkpoint()
         }
-        try ChildProcess.check("sh", "-c", "rm -f '\(fixture.directory("publisher"))'/leases/*")
         sleep(1)
         try fleet.collectGarbage(graceSeconds: 0)
         var objects: [(name: String, bytes: [UInt8])] = []

@@ -1,6 +1,8 @@
 import ModelFormats
 import Testing
 
+import TestSupport
+
 @Suite("Plans of shards")
 struct ShardPlanTests {
     /// A layout with the tensors in this order, and gaps between some of them.
@@ -54,7 +56,9 @@ struct ShardPlanTests {
         "model.norm.weight", "blk.0.ffn_up_exps.weight",
     ]
 
-    @Test("a plan covers each byte of a file once, in any order of its tensors, by each rule", arguments: 0..<200)
+    @Test(
+        "a plan covers each byte of a file once, in any order of its tensors, by each rule",
+        arguments: 0..<40 * UInt64(Sweep.factor))
     func covers(seed: UInt64) {
         var random = SeededRandom(seed: seed)
         var tensors: [(name: String, bytes: Int)] = Self.names.map { ($0, 0) }
