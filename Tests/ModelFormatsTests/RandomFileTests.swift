@@ -1,8 +1,7 @@
 import Foundation
 import ModelFormats
-import Testing
-
 import TestSupport
+import Testing
 
 @Suite("Random files")
 struct RandomFileTests {

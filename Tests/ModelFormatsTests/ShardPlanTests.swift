@@ -1,7 +1,6 @@
 import ModelFormats
-import Testing
-
 import TestSupport
+import Testing
 
 @Suite("Plans of shards")
 struct ShardPlanTests {
