@@ -63,7 +63,8 @@ extension Kills {
                 #expect([0, 128 + SIGKILL].contains(killed.status), "\(point): \(killed.errors)")
                 try check(place, "\(arguments[0]) killed at \(point)", killed.status != 0)
             }
-            #expect(kills >= points.count * 3 / 4, "\(kills) of \(points)")
+            // A thread may make fewer calls than its like in the traced run, and so not reach the last of them.
+            #expect(kills >= points.count / 2, "\(kills) of \(points)")
         }
 
         func collect(_ store: Store, _ point: String) throws {
