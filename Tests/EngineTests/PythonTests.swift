@@ -8,8 +8,6 @@ enum EnginePython {
     static var environment: [String: String] {
         [
             "PYTHONPATH": CProgram.sources.appendingPathComponent("../../Sources/Python").standardizedFileURL.path,
-            // Beside the build, and not in the sources. `Tests/run` installs the packages uncompiled.
-            "PYTHONPYCACHEPREFIX": CProgram.build + "/python-cache",
             "WEIGHTSTORE_LIBRARY": CProgram.build + "/libweightstore-c.so",
             "WEIGHTSTORE_TOOL": Tool.path,
         ]
