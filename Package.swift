@@ -128,7 +128,7 @@ let tests: [Target] = [
         ],
         path: "Tests/TestSupport"),
     .testTarget(name: "SupportTests", dependencies: ["Support", "TestSupport"]),
-    .testTarget(name: "ModelFormatsTests", dependencies: ["ModelFormats"]),
+    .testTarget(name: "ModelFormatsTests", dependencies: ["ModelFormats", "TestSupport"]),
     .testTarget(name: "KVCompressionTests", dependencies: ["KVCompression"]),
     .testTarget(name: "DeviceMemoryTests", dependencies: ["Support", "DeviceMemory", "TestSupport"]),
     .testTarget(

@@ -6,7 +6,7 @@ import Testing
 @testable import WeightStore
 
 /// SIGINT, SIGTERM and SIGHUP in every command that may take long, and in every wait for a lock.
-@Suite(.blocking, .serialized) struct SignalTests {
+@Suite(.blockingInTurn, .serialized) struct SignalTests {
     let directory = try! TemporaryDirectory()
     let tool: Tool
 

@@ -8,7 +8,7 @@ enum EnginePython {
     static var environment: [String: String] {
         [
             "PYTHONPATH": CProgram.sources.appendingPathComponent("../../Sources/Python").standardizedFileURL.path,
-            "PYTHONDONTWRITEBYTECODE": "1", "WEIGHTSTORE_LIBRARY": CProgram.build + "/libweightstore-c.so",
+            "WEIGHTSTORE_LIBRARY": CProgram.build + "/libweightstore-c.so",
             "WEIGHTSTORE_TOOL": Tool.path,
         ]
     }
@@ -18,7 +18,10 @@ enum EnginePython {
     }
 }
 
-@Suite(.blocking, .enabled(if: HubPython.path != nil, "WEIGHTSTORE_HUB_PYTHON is not set; Tests/run sets it"))
+/// Its test lasts longer than most, and so begins with the first.
+@Suite(
+    .blockingInTurn, .serialized,
+    .enabled(if: HubPython.path != nil, "WEIGHTSTORE_HUB_PYTHON is not set; Tests/run sets it"))
 struct PythonTests {
     @Test("the Python package returns the same as safetensors", .timeLimit(.minutes(60)))
     func package() throws {

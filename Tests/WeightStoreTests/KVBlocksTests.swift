@@ -136,7 +136,7 @@ import Testing
                 + Array(repeating: 9, count: Int.random(in: 0...3, using: &random))
         }
         func blocks(of tokens: [UInt32]) -> [[UInt32]] { (0..<tokens.count / 4).map { Array(tokens[..<(4 * $0 + 4)]) } }
-        for _ in 0..<400 {
+        for _ in 0..<200 * Sweep.factor {
             let index = Int.random(in: 0..<spaces.count, using: &random)
             let kv = spaces[index]
             let tokens = sequence()
