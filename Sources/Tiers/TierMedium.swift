@@ -20,6 +20,28 @@ package protocol TierMedium: Sendable {
     func load(
         _ shard: ResidentShard, at path: String, into reservation: Reservation, _ work: Work,
         completion: @escaping @Sendable (Result<Payload, any Error>) -> Void)
+
+    /// As `load(_:at:into:_:completion:)`.
+    ///
+    /// - Parameter queued: called at most once, before `completion`, when the copies of the bytes to a device are queued;
+    ///   must return quickly. Media without such copies do not call it.
+    func load(
+        _ shard: ResidentShard, at path: String, into reservation: Reservation, _ work: Work,
+        queued: @escaping @Sendable (Payload) -> Void,
+        completion: @escaping @Sendable (Result<Payload, any Error>) -> Void)
+
+    /// An event behind all copies that are queued now; nil for media without such copies.
+    func mark() throws(DeviceError) -> DeviceEvent?
+}
+
+extension TierMedium {
+    package func load(
+        _ shard: ResidentShard, at path: String, into reservation: Reservation, _ work: Work,
+        queued: @escaping @Sendable (Payload) -> Void,
+        completion: @escaping @Sendable (Result<Payload, any Error>) -> Void
+    ) { load(shard, at: path, into: reservation, work, completion: completion) }
+
+    package func mark() throws(DeviceError) -> DeviceEvent? { nil }
 }
 
 /// Memory that is reserved for a shard before its bytes are read.

@@ -23,12 +23,17 @@ public func weightstore_lease_begin(
         let tier = try tier(name)
         let part = try RevisionView.Part(part)
         let target = try target(pending, "pending lease")
-        let completion = try LeaseCompletion(try optionalGiven(options, "options"))
+        let options = try optionalGiven(options, "options")
+        let completion = try LeaseCompletion(options)
+        // The events of devices in ordinary memory are not CUDA's.
+        let isGPU = if case .device(let device) = tier { !device.kind.isHostMemory } else { false }
+        let whenQueued = isGPU && options.map { $0.when_queued != 0 } ?? false
         let work = CurrentWork.handle
         target.pointee = Handles.all.add(
             PendingLeaseHandle(
-                try revision.revision.beginLease(part, in: tier, work: work?.work), of: revision, within: work,
-                completion))
+                try revision.revision.beginLease(part, in: tier, whenQueued: whenQueued, work: work?.work),
+                of: revision,
+                within: work, completion))
     }
 }
 
@@ -53,4 +58,15 @@ public func weightstore_lease_cancel(_ pending: OpaquePointer?) -> weightstore_s
 @c @implementation
 public func weightstore_pending_release(_ pending: OpaquePointer?) -> weightstore_status {
     call { _ = try Handles.all.remove(pending, PendingLeaseHandle.self) }
+}
+
+@c @implementation
+public func weightstore_lease_event(
+    _ lease: OpaquePointer?, _ event: UnsafeMutablePointer<UnsafeMutableRawPointer?>?
+) -> weightstore_status {
+    call {
+        let lease = try Handles.all.find(lease, LeaseHandle.self)
+        let target = try target(event, "event")
+        target.pointee = lease.lease.arrival.map { UnsafeMutableRawPointer($0.handle) }
+    }
 }

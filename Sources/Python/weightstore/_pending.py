@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 from ctypes import byref, c_void_p
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generator
 
 from . import _library as c
-from ._errors import TimedOutError
+from ._errors import CancelledError, TimedOutError
 from ._library import library
 from ._store import Lease, _Descriptor, _Handle
 from ._waiting import wait
@@ -120,7 +121,8 @@ class PendingLease(_Handle):
             try:
                 library().lease_wait(self, 0, byref(handle))
                 self._lease = Lease(handle.value, self._tier)
-            except TimedOutError as failure:
+            except (CancelledError, TimedOutError) as failure:
+                # Of the wait, and not of the lease.
                 if not self._has_ended():
                     return False
                 self._failure = failure
@@ -149,12 +151,9 @@ class PendingLease(_Handle):
         library().lease_cancel(self)
 
     def _has_ended(self) -> bool:
-        try:
-            counter = os.read(self._event.number, 8)
-        except BlockingIOError:
-            return False
-        os.write(self._event.number, counter)
-        return True
+        poll = select.poll()
+        poll.register(self._event.number, select.POLLIN)
+        return bool(poll.poll(0))
 
     def __await__(self) -> Generator[Any, None, Lease]:
         return self._awaited().__await__()

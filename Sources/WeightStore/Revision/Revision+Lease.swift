@@ -148,12 +148,18 @@ extension Revision {
 
     /// Begins to lease a part, and returns at once. Requests that are begun one after the other load in this order.
     ///
-    /// - Parameter work: cancelling it ends the fetch of bytes that were never fetched.
+    /// - Parameters:
+    ///   - whenQueued: on a device, the lease is ready once the copies of its bytes are queued.
+    ///   - work: cancelling it ends the fetch of bytes that were never fetched.
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``, ``DeviceError``. The request reports other errors.
-    package func beginLease(_ part: RevisionView.Part, in tier: Tier, work: Work? = nil) throws -> PendingLease {
+    package func beginLease(
+        _ part: RevisionView.Part, in tier: Tier, whenQueued: Bool = false, work: Work? = nil
+    ) throws -> PendingLease {
         let view = try view(in: tier)
-        guard view.isPending(part) else { return PendingLease(try view.part(part, store.missWork)) }
-        return PendingLease(within: work) { work in
+        guard view.isPending(part) else {
+            return PendingLease(try view.part(part, store.missWork), whenQueued: whenQueued)
+        }
+        return PendingLease(within: work, whenQueued: whenQueued) { work in
             try self.view(in: tier).part(part, Work(within: self.store.missWork, work))
         }
     }
