@@ -48,14 +48,14 @@ import Testing
         let revision = try store.revision("model")
         let view = RevisionView(try revision.places(), in: memory, name: "model", hold: revision.hold)
         let group = try view.part(.all, Work())
-        let early = try PendingLease(group, whenQueued: true).wait()
+        let early = try await PendingLease(group, whenQueued: true).value()
         let arrival = try #require(early.arrival)
         #expect(try !arrival.isComplete)
         let hasAddresses = early.tensors.allSatisfy { early.address(of: $0) != nil }
         #expect(hasAddresses)
         #expect(memory.isExact && memory.gauge.shards == 0)
         // A second one finds the copies queued; another lease waits for the bytes.
-        let second = try PendingLease(group, whenQueued: true).wait()
+        let second = try await PendingLease(group, whenQueued: true).value()
         let shared = early.share(early.tensors[0])
         let later = PendingLease(group)
         gate.signal()
@@ -63,14 +63,14 @@ import Testing
         try expectBytes(of: early)
         try expectBytes(of: second)
         try expectBytes(of: shared)
-        let whole = try later.wait()
+        let whole = try await later.value()
         #expect(whole.arrival == nil)
         try expectBytes(of: whole)
         for lease in [early, second, shared, whole] { lease.release() }
         try await eventually { memory.gauge.loading == 0 }
         #expect(memory.isExact && memory.gauge.leased == 0 && memory.gauge.loading == 0)
         // The next one is a hit.
-        #expect(try PendingLease(group, whenQueued: true).wait().arrival == nil)
+        #expect(try await PendingLease(group, whenQueued: true).value().arrival == nil)
     }
 
     @Test("shards whose lease was released before the bytes arrived stay in the tier, and can be evicted afterwards")
@@ -79,7 +79,7 @@ import Testing
         let revision = try store.revision("model")
         let view = RevisionView(try revision.places(), in: memory, name: "model", hold: revision.hold)
         let group = try view.part(.layers(0...0), Work())
-        try PendingLease(group, whenQueued: true).wait().release()
+        try await PendingLease(group, whenQueued: true).value().release()
         #expect(memory.clear() == 0)
         gate.signal()
         try await eventually { memory.gauge.shards == group.shards.count }
