@@ -252,7 +252,8 @@ class Management:
         interrupted pull.
 
         Args:
-            origin: the URL of the origin, such as ``hf://`` or ``s3://bucket``; None means the model's own origins.
+            origin: the URL of the origin, such as ``https://huggingface.co`` or ``s3://bucket``; None means the model's
+                own origins.
             layers, experts: fetch only the tensors of these layers, and of these experts. The other bytes are fetched at
                 their first use.
             include: fetch only files that match one of these patterns, such as ``*.json``.
