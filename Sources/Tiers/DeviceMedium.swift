@@ -17,6 +17,14 @@ package struct DeviceMedium: TierMedium {
     package func load(
         _ shard: ResidentShard, at path: String, into reservation: Reservation, _ work: Work,
         completion: @escaping @Sendable (Result<Payload, any Error>) -> Void
+    ) { load(shard, at: path, into: reservation, work, queued: { _ in }, completion: completion) }
+
+    package func mark() throws(DeviceError) -> DeviceEvent? { try uploader.mark() }
+
+    package func load(
+        _ shard: ResidentShard, at path: String, into reservation: Reservation, _ work: Work,
+        queued: @escaping @Sendable (Payload) -> Void,
+        completion: @escaping @Sendable (Result<Payload, any Error>) -> Void
     ) {
         guard case .device(let region) = reservation else { fatalError("a reservation of another medium") }
         do {
@@ -28,8 +36,8 @@ package struct DeviceMedium: TierMedium {
                     try work.check()
                     try blob.populate(offset..<offset + buffer.count)
                     blob.mapping.copy(from: offset, to: buffer)
-                }, bytes: shard.bytes, to: region
-            ) { result in completion(result.map { .device(region) }) }
+                }, bytes: shard.bytes, to: region, queued: { _ in queued(.device(region)) },
+                completion: { result in completion(result.map { .device(region) }) })
         } catch {
             completion(.failure(error))
         }

@@ -200,9 +200,9 @@ package final class MemoryTier: UseSource {
     var isExact: Bool {
         state.withLock { state in
             let ready = state.table.values.saturatingSum { $0.phase == .ready ? $0.bytes : 0 }
-            let loading = state.table.values.saturatingSum { $0.phase == .loading ? $0.bytes : 0 }
+            let loading = state.table.values.saturatingSum { $0.phase.isInFlight ? $0.bytes : 0 }
             return ready == state.resident && loading == state.loading && ready + loading <= budget
-                && state.inFlight.count == state.table.values.count { $0.phase == .loading }
+                && state.inFlight.count == state.table.values.count(where: \.phase.isInFlight)
         }
     }
 
@@ -374,6 +374,10 @@ package final class MemoryTier: UseSource {
         for shard in request.wanted where shard.phase != .absent {
             if request.isUse ? shard.leaseIfReady(at: now) : shard.holdIfReady() {
                 request.hold(shard)
+            } else if request.whenQueued, request.isUse, shard.phase == .arriving {
+                shard.leaseAgain()
+                request.hold(shard)
+                state.misses += 1
             } else {
                 state.inFlight[shard.key]!.requests.append(request)
                 request.expect()
@@ -398,7 +402,9 @@ package final class MemoryTier: UseSource {
         let shard = load.shard
         load.medium.load(
             shard, at: path(shard.digest), into: load.reservation, load.work
-        ) { [self] result in
+        ) { [self] payload in
+            beginArriving(load, payload)
+        } completion: { [self] result in
             guard case .failure(let error as StorageError) = result, error.lostBlob == shard.digest, let fetcher else {
                 return finishLoad(load, result)
             }
@@ -411,10 +417,37 @@ package final class MemoryTier: UseSource {
         let shard = load.shard
         fetcher.start(shard.digest, after: error, load.work) { [self] fetched in
             if case .failure(let error) = fetched { return finishLoad(load, .failure(error)) }
-            load.medium.load(shard, at: path(shard.digest), into: load.reservation, load.work) { [self] result in
+            load.medium.load(
+                shard, at: path(shard.digest), into: load.reservation, load.work
+            ) { [self] payload in
+                beginArriving(load, payload)
+            } completion: { [self] result in
                 finishLoad(load, result)
             }
         }
+    }
+
+    /// Leases a shard whose copies are queued to the requests that need no more.
+    private func beginArriving(_ load: PreparedLoad, _ payload: Payload) {
+        let shard = load.shard
+        let requests = state.withLock { state -> [LeaseRequest] in
+            guard var flight = state.inFlight[shard.key] else { return [] }
+            let queued = flight.requests.filter(\.whenQueued)
+            if queued.isEmpty { return [] }
+            flight.requests.removeAll(where: \.whenQueued)
+            state.inFlight[shard.key] = flight
+            shard.beginArriving(payload, leases: queued.count, uses: queued.count(where: \.isUse))
+            return queued
+        }
+        for request in requests { request.settle(.success(shard)) }
+    }
+
+    /// An event behind all copies to the device that are queued now; nil for RAM.
+    ///
+    /// - Throws: ``TierError/closed(tier:)``, ``DeviceError``.
+    func mark() throws -> DeviceEvent? {
+        guard let medium = state.withLock({ $0.medium }) else { throw TierError.closed(tier: tier) }
+        return try medium.mark()
     }
 
     /// Ends a load.

@@ -14,12 +14,17 @@ import Synchronization
 ///
 /// The highest bit of the leases is never reached: a hit fails when it is set, so a lease cannot change the phase.
 ///
-/// Only the tier changes the phase, under its lock: absent → loading → ready → absent. The step from ready to absent is
+/// Only the tier changes the phase, under its lock: absent → loading (→ arriving) → ready → absent. The step from ready to absent is
 /// one atomic operation that fails if there are leases.
 package final class ResidentShard: Sendable {
     /// The phase of the bytes.
     package enum Phase: UInt64 {
         case absent, loading, ready
+        /// The copies to a device are queued, so that work on the device can be queued behind them.
+        case arriving
+
+        /// Whether a load is in progress.
+        var isInFlight: Bool { self == .loading || self == .arriving }
     }
 
     private static let leaseMask: UInt64 = (1 << 28) - 1
@@ -52,7 +57,7 @@ package final class ResidentShard: Sendable {
     private let word = Atomic<UInt64>(0)
     /// The time of the last use, by `StoreClock.coarse`.
     private let used = Atomic<Int64>(0)
-    /// Written by the tier only in other phases than ready, when there are no readers.
+    /// Written by the tier only in the phases absent and loading, when there are no readers.
     nonisolated(unsafe) private var storage: Payload?
     /// Further facts for eviction. For the tier only, under its lock.
     nonisolated(unsafe) var account: ShardStatistics
@@ -106,6 +111,9 @@ package final class ResidentShard: Sendable {
         return false
     }
 
+    /// Adds a lease while another one is held.
+    func leaseAgain() { word.add(1 &+ Self.useUnit, ordering: .relaxed) }
+
     /// Releases a lease.
     ///
     /// - Returns: whether it was the last lease.
@@ -137,14 +145,26 @@ package final class ResidentShard: Sendable {
 
     /// Makes the shard ready, with `leases` leases, of which `uses` count as uses.
     func finishLoading(_ payload: Payload, leases: Int, uses: Int, at now: Int64) {
-        storage = payload
+        let old = phase
+        // An arriving shard has the payload already, and readers.
+        if old == .loading { storage = payload }
         used.store(now, ordering: .relaxed)
-        let step = Self.phaseUnit * (Phase.ready.rawValue - Phase.loading.rawValue)
+        let step = Self.phaseUnit &* (Phase.ready.rawValue &- old.rawValue)
         word.add(step &+ UInt64(leases) &+ UInt64(uses) &* Self.useUnit, ordering: .releasing)
     }
 
+    /// Makes a loading shard available to work on the device that is queued behind its copies, with `leases` leases, of
+    /// which `uses` count as uses.
+    func beginArriving(_ payload: Payload, leases: Int, uses: Int) {
+        storage = payload
+        let step = Self.phaseUnit * (Phase.arriving.rawValue - Phase.loading.rawValue)
+        word.add(step &+ UInt64(leases) &+ UInt64(uses) &* Self.useUnit, ordering: .releasing)
+    }
+
+    /// Makes the shard absent. If its copies were queued, its memory stays until the next load: the holders of leases may
+    /// read its address.
     func failLoading() {
-        word.subtract(Self.phaseUnit * Phase.loading.rawValue, ordering: .relaxed)
+        word.subtract(Self.phaseUnit * phase.rawValue, ordering: .relaxed)
     }
 
     /// Makes the shard absent and returns its bytes; nil if it is leased or not ready.

@@ -127,7 +127,7 @@ package final class RevisionView: Sendable {
             return LayerResidency(
                 layer: number, bytes: shards.saturatingSum(\.bytes),
                 resident: shards.saturatingSum { $0.phase == .ready ? $0.bytes : 0 },
-                loading: shards.saturatingSum { $0.phase == .loading ? $0.bytes : 0 })
+                loading: shards.saturatingSum { $0.phase.isInFlight ? $0.bytes : 0 })
         }
     }
 

@@ -26,11 +26,31 @@ package protocol TierMedium: Sendable {
 
     /// The bytes that can be reserved now; nil if only the budget limits them.
     var available: Int? { get }
+
+    /// As `load(_:at:into:_:completion:)`.
+    ///
+    /// - Parameter queued: called at most once, before `completion`, when the copies of the bytes to a device are queued;
+    ///   must return quickly. Media without such copies do not call it.
+    func load(
+        _ shard: ResidentShard, at path: String, into reservation: Reservation, _ work: Work,
+        queued: @escaping @Sendable (Payload) -> Void,
+        completion: @escaping @Sendable (Result<Payload, any Error>) -> Void)
+
+    /// An event behind all copies that are queued now; nil for media without such copies.
+    func mark() throws(DeviceError) -> DeviceEvent?
 }
 
 extension TierMedium {
     package func trim() {}
     package var available: Int? { nil }
+
+    package func load(
+        _ shard: ResidentShard, at path: String, into reservation: Reservation, _ work: Work,
+        queued: @escaping @Sendable (Payload) -> Void,
+        completion: @escaping @Sendable (Result<Payload, any Error>) -> Void
+    ) { load(shard, at: path, into: reservation, work, completion: completion) }
+
+    package func mark() throws(DeviceError) -> DeviceEvent? { nil }
 }
 
 /// Memory that is reserved for a shard before its bytes are read.

@@ -16,6 +16,16 @@ final class CMemory {
 
     func string(_ text: String?) -> UnsafePointer<CChar>? { text.map { string($0) } }
 
+    /// - Returns: nil for no strings.
+    func strings(_ texts: [String]) -> UnsafePointer<UnsafePointer<CChar>?>? {
+        if texts.isEmpty { return nil }
+        let block = malloc(texts.count * MemoryLayout<UnsafePointer<CChar>?>.size)!
+        blocks.append(block)
+        let copy = block.bindMemory(to: UnsafePointer<CChar>?.self, capacity: texts.count)
+        for (index, text) in texts.enumerated() { copy[index] = string(text) }
+        return UnsafePointer(copy)
+    }
+
     /// - Returns: nil for no elements.
     func array(_ elements: [Int]) -> UnsafeMutablePointer<Int64>? {
         if elements.isEmpty { return nil }

@@ -49,7 +49,7 @@ func call(_ body: () throws -> Void) -> weightstore_status {
 }
 
 extension weightstore_status {
-    fileprivate init(_ error: any Error) {
+    init(_ error: any Error) {
         self =
             switch error {
             case let error as CallError:

@@ -5,7 +5,7 @@ import WeightStore
 // weightstore.h documents the functions.
 
 /// Creates a handle of a lease.
-private func lease(
+func lease(
     _ revision: OpaquePointer?, _ tierName: UnsafePointer<CChar>?, _ lease: UnsafeMutablePointer<OpaquePointer?>?,
     _ body: (Revision, Tier, Work?) throws -> Lease
 ) -> weightstore_status {
@@ -26,14 +26,6 @@ public func weightstore_lease_layer(
     lease(revision, tier, result) { revision, tier, work in
         try revision.leaseBlocking(layer: Int(layer), of: try optionalText(stack, "stack"), in: tier, work: work)
     }
-}
-
-/// The range between two numbers of a caller.
-private func range(_ name: String, _ first: Int64, _ last: Int64) throws -> ClosedRange<Int> {
-    guard 0 <= first, first <= last else {
-        throw CallError.argument("\(name) \(first) to \(last): must be 0 or more, in ascending order")
-    }
-    return Int(first)...Int(last)
 }
 
 @c @implementation

@@ -9,7 +9,8 @@ public func weightstore_resolve(
     call {
         let store = try Handles.all.find(store, StoreHandle.self).store
         let target = try target(revision, "revision")
-        target.pointee = Handles.all.add(RevisionHandle(try store.revision(try text(name, "name"))))
+        target.pointee = Handles.all.add(
+            RevisionHandle(try store.revision(text(name, "name"), work: CurrentWork.handle?.work)))
     }
 }
 

@@ -12,6 +12,8 @@ final class RevisionHandle: HandleValue {
     private let infoTable = OnDemand<CTable<weightstore_revision_info>>()
     private let fileSelections = OnDemand<[Bool]>()
     private let formatsByFile = OnDemand<[ByteText: String]>()
+    private let entryList = OnDemand<[TensorEntry]>()
+    private let blobPaths = BlobPaths()
 
     init(_ revision: Revision) { self.revision = revision }
 
@@ -69,6 +71,21 @@ final class RevisionHandle: HandleValue {
                 try revision.tensorEntries().map { weightstore_tensor($0, format: formats[ByteText($0.file)], memory) }
             }
         }.rows
+    }
+
+    /// The tensors in the order of `tensors()`.
+    func entries() throws -> [TensorEntry] { try entryList.get { try revision.tensorEntries() } }
+
+    /// Where a tensor of the revision lies. The path is valid as long as the handle.
+    func location(of entry: TensorEntry) -> weightstore_location {
+        var location = weightstore_location()
+        location.file_offset = UInt64(clamping: entry.fileOffset)
+        location.bytes = UInt64(clamping: entry.bytes)
+        if let digest = entry.shard, let path = revision.blobPath(of: entry) {
+            location.path = blobPaths.string(path, of: digest)
+            location.offset = UInt64(clamping: entry.shardOffset)
+        }
+        return location
     }
 
     func info() throws -> weightstore_revision_info {

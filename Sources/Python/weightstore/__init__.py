@@ -37,12 +37,23 @@ from ._errors import (
     UnreachableError,
     WeightStoreError,
 )
+from ._management import (
+    ImportSummary,
+    ModelInfo,
+    Progress,
+    PullSummary,
+    RemovalSummary,
+    RevisionInfo,
+    StoreStatistics,
+    WarmSummary,
+)
 from ._safetensors import TensorSlice, load_file, safe_open
 from ._store import (
     FileInfo,
     LayerInfo,
     Lease,
     LeasedTensor,
+    Location,
     Revision,
     Store,
     TensorInfo,
@@ -51,6 +62,7 @@ from ._store import (
     set_log,
     shared_store,
 )
+from ._pending import Part, PendingLease  # After _store, which it imports.
 from ._waiting import Limit
 
 #: The version of the package, as in pyproject.toml.
@@ -58,8 +70,9 @@ __version__ = "1"
 
 __all__ = [
     "BadAnswerError", "BadStoreError", "BusyError", "CancelledError", "DamagedError", "DeviceError", "DiskFullError",
-    "FileInfo", "ForkedError", "InvalidArgumentError", "LayerInfo", "Lease", "LeasedTensor", "Limit", "NotAllowedError",
-    "NotFoundError", "Revision", "SafetensorError", "Store", "TensorInfo", "TensorSlice", "TierFullError",
-    "TierStatistics", "TimedOutError", "UnreachableError", "WeightStoreError", "load_file", "open", "safe_open", "set_log",
-    "shared_store",
+    "FileInfo", "ForkedError", "ImportSummary", "InvalidArgumentError", "LayerInfo", "Lease", "LeasedTensor", "Limit",
+    "Location", "ModelInfo", "NotAllowedError", "NotFoundError", "Part", "PendingLease", "Progress", "PullSummary",
+    "RemovalSummary", "Revision", "RevisionInfo", "SafetensorError", "Store", "StoreStatistics", "TensorInfo",
+    "TensorSlice", "TierFullError", "TierStatistics", "TimedOutError", "UnreachableError", "WarmSummary",
+    "WeightStoreError", "load_file", "open", "safe_open", "set_log", "shared_store",
 ]

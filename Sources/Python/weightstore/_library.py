@@ -7,7 +7,7 @@ import operator
 import os
 import sys
 from ctypes import POINTER, Structure, c_char_p, c_int, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
-from typing import Any
+from typing import Any, Iterable
 
 from ._errors import WeightStoreError, error
 
@@ -72,6 +72,121 @@ class File(_Sized):
 
 class LeaseInfo(_Sized):
     _fields_ = [("struct_size", c_size_t), ("tensors", c_size_t), ("bytes", c_uint64)]
+
+
+class Part(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("kind", c_int64), ("file", c_char_p), ("name", c_char_p), ("stack", c_char_p),
+        ("first_layer", c_int64), ("last_layer", c_int64), ("first_expert", c_int64), ("last_expert", c_int64),
+    ]
+
+
+#: The status of a lease that was begun, and the context.
+LeaseFunction = ctypes.CFUNCTYPE(None, c_int, c_void_p)
+
+
+class LeaseOptions(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("completion", LeaseFunction), ("context", c_void_p), ("event", c_int32),
+        ("when_queued", c_int32),
+    ]
+
+
+class Location(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("file_offset", c_uint64), ("path", c_char_p), ("offset", c_uint64),
+        ("bytes", c_uint64),
+    ]
+
+
+class Progress(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("total", c_uint64), ("done", c_uint64), ("skipped", c_uint64), ("label", c_char_p),
+    ]
+
+
+ProgressFunction = ctypes.CFUNCTYPE(c_int32, POINTER(Progress), c_void_p)
+
+
+class ImportOptions(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("name", c_char_p), ("refs", POINTER(c_char_p)), ("ref_count", c_size_t),
+        ("origins", POINTER(c_char_p)), ("origin_count", c_size_t), ("move", c_int32), ("partial", c_int32),
+        ("strict", c_int32), ("opaque", c_int32), ("rehash", c_int32), ("progress", ProgressFunction),
+        ("context", c_void_p),
+    ]
+
+
+class ImportSummary(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("bytes", c_uint64), ("written", c_uint64), ("skipped", c_uint64),
+        ("moved", c_size_t), ("skipped_files", c_size_t), ("warnings", c_size_t), ("failures", c_size_t),
+    ]
+
+
+class PullOptions(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("origin", c_char_p), ("layers", POINTER(c_int64)), ("experts", POINTER(c_int64)),
+        ("include", POINTER(c_char_p)), ("include_count", c_size_t), ("opaque", c_int64),
+        ("progress", ProgressFunction), ("context", c_void_p),
+    ]
+
+
+class PullSummary(_Sized):
+    _fields_ = [("struct_size", c_size_t), ("bytes", c_uint64), ("fetched", c_uint64), ("complete", c_int64)]
+
+
+class Model(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("name", c_char_p), ("revisions", c_size_t), ("version", c_int64),
+        ("bytes", c_uint64), ("tensors", c_size_t), ("layers", c_size_t), ("refs", POINTER(c_char_p)),
+        ("ref_count", c_size_t), ("pinned", c_int64), ("missing", c_char_p), ("modified", c_int64),
+        ("last_access", c_int64), ("accesses", c_int64),
+    ]
+
+
+class RevisionEntry(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("model", c_char_p), ("name", c_char_p), ("digest", c_char_p),
+        ("commit", c_char_p), ("source", c_char_p), ("version", c_int64), ("bytes", c_uint64), ("files", c_size_t),
+        ("tensors", c_size_t), ("layers", c_size_t), ("refs", POINTER(c_char_p)), ("ref_count", c_size_t),
+        ("pin", c_char_p), ("missing", c_char_p), ("created", c_int64), ("last_access", c_int64),
+        ("accesses", c_int64),
+    ]
+
+
+class RemovalOptions(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("force", c_int32), ("dry_run", c_int32), ("progress", ProgressFunction),
+        ("context", c_void_p),
+    ]
+
+
+class RemovalSummary(_Sized):
+    _fields_ = [("struct_size", c_size_t), ("revisions", c_size_t), ("shards", c_size_t), ("bytes", c_uint64)]
+
+
+class WarmOptions(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("revisions", POINTER(c_char_p)), ("revision_count", c_size_t), ("top", c_size_t),
+        ("no_fetch", c_int64), ("progress", ProgressFunction), ("context", c_void_p),
+    ]
+
+
+class WarmSummary(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("warmed", c_uint64), ("items", c_size_t), ("skipped", c_size_t),
+        ("failed", c_size_t),
+    ]
+
+
+class StoreTotals(_Sized):
+    _fields_ = [("struct_size", c_size_t)] + [
+        (name, c_uint64)
+        for name in (
+            "models", "revisions", "files", "tensors", "shards", "stored", "kv_blocks", "kv_stored", "damaged", "pins",
+            "accesses", "catalog", "available")
+    ]
 
 
 #: Level, message and context of a line of the log.
@@ -140,6 +255,29 @@ _FUNCTIONS: dict[str, list[Any]] = {
     "work_use": [c_void_p],
     "work_cancel": [c_void_p],
     "work_release": [c_void_p],
+    "lease_part": [c_void_p, POINTER(Part), _Text, POINTER(c_void_p)],
+    "lease_begin": [c_void_p, POINTER(Part), _Text, POINTER(LeaseOptions), POINTER(c_void_p)],
+    "lease_wait": [c_void_p, _Int64, POINTER(c_void_p)],
+    "lease_cancel": [c_void_p],
+    "lease_event": [c_void_p, POINTER(c_void_p)],
+    "pending_release": [c_void_p],
+    "lease_tensor_location": [c_void_p, c_size_t, POINTER(Location)],
+    "tensor_open": [c_void_p, c_size_t, POINTER(Location), POINTER(c_int32)],
+    "lease_tensor_open": [c_void_p, c_size_t, POINTER(Location), POINTER(c_int32)],
+    "create": [_Text, POINTER(c_void_p)],
+    "import": [c_void_p, _Text, POINTER(ImportOptions), POINTER(ImportSummary), POINTER(c_void_p)],
+    "pull": [c_void_p, _Text, POINTER(PullOptions), POINTER(PullSummary), POINTER(c_void_p)],
+    "models": [c_void_p, _Text, POINTER(c_void_p)],
+    "revisions": [c_void_p, _Text, POINTER(c_void_p)],
+    "list_count": [c_void_p, POINTER(c_size_t)],
+    "list_model": [c_void_p, c_size_t, POINTER(Model)],
+    "list_revision": [c_void_p, c_size_t, POINTER(RevisionEntry)],
+    "list_release": [c_void_p],
+    "tag": [c_void_p, _Text, _Text],
+    "untag": [c_void_p, _Text, _Text],
+    "remove": [c_void_p, POINTER(c_char_p), c_size_t, POINTER(RemovalOptions), POINTER(RemovalSummary)],
+    "warm": [c_void_p, _Text, POINTER(WarmOptions), POINTER(WarmSummary)],
+    "store_statistics": [c_void_p, POINTER(StoreTotals)],
     "dlpack": [c_void_p, c_size_t, c_uint32, POINTER(c_void_p)],
     "dlpack_versioned": [c_void_p, c_size_t, c_uint32, POINTER(c_void_p)],
 }
@@ -222,3 +360,21 @@ def text(value: bytes | None) -> str:
 
 def optional(value: str | None) -> bytes | None:
     return None if value is None else value.encode("utf-8")
+
+
+def plain(value: str | None) -> bytes | None:
+    """A string for a field of a structure."""
+    return _Text.from_param(optional(value))
+
+
+def strings(values: Iterable[str]) -> tuple[Any, int]:
+    """Strings for a field of a structure, and their number."""
+    encoded = [plain(value) for value in values]
+    return (c_char_p * len(encoded))(*encoded), len(encoded)
+
+
+def ends(numbers: range) -> tuple[int, int]:
+    """The first and the last number of a range without gaps."""
+    if not numbers or numbers.step != 1:
+        raise ValueError(f"{numbers!r}: must be a range of at least one number, in steps of 1")
+    return _Int64.from_param(numbers[0]).value, _Int64.from_param(numbers[-1]).value

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 from . import _library as c
 from ._errors import ForkedError, NotFoundError, WeightStoreError
-from ._library import library, optional, text
+from ._library import ends, library, optional, text
+from ._management import Management
 from ._waiting import wait
 
 if TYPE_CHECKING:
     import numpy
     import torch
+
+    from ._pending import Part, PendingLease
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,22 @@ class TensorInfo:
             text(tensor.file), text(tensor.stack) if tensor.stack is not None else None,
             tensor.layer if tensor.layer >= 0 else None, tensor.expert if tensor.expert >= 0 else None,
             text(tensor.shard) if tensor.shard is not None else None, tensor.shard_offset)
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where the bytes of a tensor lie: at ``file_offset`` of its file, and at ``offset`` of the blob at ``path`` (None for
+    zero bytes). An eviction can remove the blob; an open descriptor keeps its bytes."""
+
+    path: str | None
+    offset: int
+    bytes: int
+    file_offset: int
+
+    @classmethod
+    def _from(cls, location: c.Location) -> Location:
+        path = None if location.path is None else os.fsdecode(location.path)
+        return cls(path, location.offset, location.bytes, location.file_offset)
 
 
 @dataclass(frozen=True)
@@ -110,7 +129,7 @@ class _Handle:
             pass
 
 
-class Store(_Handle):
+class Store(Management, _Handle):
     """A store, opened by :func:`open`. Threads can share it; a forked process must not use it.
 
     A copy, and a store that is unpickled in another process, is the same directory, opened again.
@@ -120,9 +139,9 @@ class Store(_Handle):
     #: Whether it is one of those that are opened once for each path.
     _is_shared = False
 
-    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str] | None = None, *, create: bool = False) -> None:
         handle = c_void_p()
-        wait("open", None if path is None else os.fsencode(path), byref(handle), undo="close", tries=False)
+        wait("create" if create else "open", None if path is None else os.fsencode(path), byref(handle), undo="close", tries=False)
         super().__init__(handle.value)
         info = c.StoreInfo()
         library().store_describe(self, byref(info))
@@ -234,10 +253,10 @@ def _bytes(budget: int | str | None, tier: str) -> int:
     return budget or 0
 
 
-def open(path: str | os.PathLike[str] | None = None) -> Store:
+def open(path: str | os.PathLike[str] | None = None, *, create: bool = False) -> Store:
     """Opens the store in a directory. None means the default of the command-line tool: ``$WEIGHTSTORE_HOME``, or
-    ``~/.local/share/weightstore``."""
-    return Store(path)
+    ``~/.local/share/weightstore``. With ``create``, the directory and an empty store are created if there is none."""
+    return Store(path, create=create)
 
 
 def set_log(function: Callable[[str, str], None] | None) -> None:
@@ -307,13 +326,6 @@ def shared_store(store: Store | str | os.PathLike[str] | None = None) -> Store:
             known._is_shared = True
             _stores[key] = _stores[known.path] = known, _identity(known.path)
         return known
-
-
-def _ends(numbers: range) -> tuple[int, int]:
-    """The first and the last number of a range without gaps."""
-    if not numbers or numbers.step != 1:
-        raise ValueError(f"{numbers!r}: must be a range of at least one number, in steps of 1")
-    return numbers[0], numbers[-1]
 
 
 class Revision(_Handle):
@@ -417,7 +429,7 @@ class Revision(_Handle):
         if experts is None:
             wait("lease_layer", self, optional(stack), layer, tier.encode(), byref(handle), undo="lease_release")
         elif stack is None:
-            wait("lease_layer_with_experts", self, layer, *_ends(experts), tier.encode(), byref(handle), undo="lease_release")
+            wait("lease_layer_with_experts", self, layer, *ends(experts), tier.encode(), byref(handle), undo="lease_release")
         else:
             raise ValueError("stack and experts exclude each other")
         return Lease(handle.value, tier)
@@ -429,7 +441,7 @@ class Revision(_Handle):
         in ``info.expert``, and a shape without the dimension of experts. Only their bytes are loaded.
         """
         handle = c_void_p()
-        wait("lease_experts", self, layer, *_ends(experts), tier.encode(), byref(handle), undo="lease_release")
+        wait("lease_experts", self, layer, *ends(experts), tier.encode(), byref(handle), undo="lease_release")
         return Lease(handle.value, tier)
 
     def lease_rest(self, *, tier: str = "ram") -> Lease:
@@ -450,6 +462,39 @@ class Revision(_Handle):
         wait("lease_file", self, optional(file), tier.encode(), byref(handle), undo="lease_release")
         return Lease(handle.value, tier)
 
+    def lease_part(self, part: Part, *, tier: str = "ram") -> Lease:
+        """The tensors of a :class:`Part`, such as ``Part.layers(range(4, 8))``."""
+        handle = c_void_p()
+        wait("lease_part", self, byref(part._structure()), tier.encode(), byref(handle), undo="lease_release")
+        return Lease(handle.value, tier)
+
+    def lease_async(self, part: Part, *, tier: str = "ram", when_queued: bool = False) -> PendingLease:
+        """Begins to load a part into a tier, and returns at once. Parts are loaded in the order of the calls.
+
+            pending = revision.lease_async(Part.layers(range(4, 8)), tier="gpu")
+            lease = pending.result(timeout=30)         # or: lease = await pending
+
+        Args:
+            when_queued: on a GPU, the lease is ready when the copies of its bytes are queued: a stream that waits for
+                :attr:`Lease.event` can use them.
+        """
+        from ._pending import PendingLease
+
+        return PendingLease(self, part, tier, when_queued)
+
+    def open_tensor(self, name: str, *, file: str | None = None) -> tuple[int, Location]:
+        """Opens the blob of a tensor for reading, and fetches it if the store lacks it. Loads it into no tier.
+
+        Returns a descriptor, which the caller closes, and the place of the tensor in it. The bytes stay as long as the
+        descriptor is open. If ``file`` is None and several files have the name, it is the first one.
+        """
+        for index, tensor in enumerate(self.tensors()):
+            if tensor.name == name and file in (None, tensor.file):
+                location, descriptor = c.Location(), c_int32()
+                wait("tensor_open", self, index, byref(location), byref(descriptor), tries=False)
+                return descriptor.value, Location._from(location)
+        raise NotFoundError(f"{self.name} {name}: no such tensor.", 4)
+
     def prefetch(self, first: int, last: int, *, experts: range | None = None, tier: str = "ram") -> None:
         """Begins to load layers into a tier, and returns at once.
 
@@ -459,7 +504,7 @@ class Revision(_Handle):
         if experts is None:
             library().prefetch_layers(self, first, last, tier.encode())
         else:
-            library().prefetch_layers_with_experts(self, first, last, *_ends(experts), tier.encode())
+            library().prefetch_layers_with_experts(self, first, last, *ends(experts), tier.encode())
 
     def stream(self, *, tier: str = "ram", ahead: int = 2, experts: range | None = None) -> Iterator[Lease]:
         """The layers in order; the next ``ahead`` are loaded while one is used. Release each before the next one.
@@ -497,6 +542,14 @@ class Lease(_Handle):
         """Releases the lease now. Arrays and tensors that were made from it have leases of their own."""
         self._close()
 
+    @property
+    def event(self) -> int:
+        """The CUDA event (``CUevent``) that completes when the bytes have arrived, for ``cuStreamWaitEvent``, as long as
+        the lease is held. 0 if they are there already: only a lease that was begun with ``when_queued`` has an event."""
+        event = c_void_p()
+        library().lease_event(self, byref(event))
+        return event.value or 0
+
     def __len__(self) -> int:
         return self._count
 
@@ -521,6 +574,16 @@ class Lease(_Handle):
         return Lease(handle.value, self.tier)
 
 
+class _Descriptor:
+    """An open file, closed with the value."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        os.close(self.number)
+
+
 class LeasedTensor:
     """A tensor of a lease. It supports DLPack, and makes NumPy arrays and PyTorch tensors that share its memory."""
 
@@ -535,6 +598,33 @@ class LeasedTensor:
         self.address: int = tensor.data or 0
         self._device = (tensor.device_type, tensor.device_id)
         self.is_in_ram = lease.tier == "ram"
+        self._descriptor: _Descriptor | None = None
+
+    @property
+    def location(self) -> Location:
+        """Where the bytes lie on disk."""
+        location = c.Location()
+        library().lease_tensor_location(self._lease, self._index, byref(location))
+        return Location._from(location)
+
+    @property
+    def path(self) -> str | None:
+        """The path of the blob that has the bytes; None for zero bytes."""
+        return self.location.path
+
+    @property
+    def offset(self) -> int:
+        """The offset of the bytes in the blob."""
+        return self.location.offset
+
+    @property
+    def fd(self) -> int:
+        """A descriptor of the blob for reading, which is closed with this value; ``os.dup`` keeps it longer."""
+        if self._descriptor is None:
+            descriptor = c_int32()
+            wait("lease_tensor_open", self._lease, self._index, None, byref(descriptor), tries=False)
+            self._descriptor = _Descriptor(descriptor.value)
+        return self._descriptor.number
 
     def memory(self) -> memoryview:
         """The bytes, read-only. They stay as long as the view lives."""

@@ -123,6 +123,30 @@ extension Revision {
         try view(in: tier).part(.rest, missWork(within: work)).leaseBlocking(work)
     }
 
+    /// Leases a part. Blocks; for threads outside of Swift's cooperative pool. Cancelling `work` ends it with
+    /// `CancellationError`.
+    package func leaseBlocking(_ part: RevisionView.Part, in tier: Tier, work: Work? = nil) throws -> Lease {
+        try view(in: tier).part(part, missWork(within: work)).leaseBlocking(work)
+    }
+
+    /// Begins to lease a part, and returns at once. Requests that are begun one after the other load in this order.
+    ///
+    /// - Parameters:
+    ///   - whenQueued: on a device, the lease is ready once the copies of its bytes are queued.
+    ///   - work: cancelling it ends the fetch of bytes that were never fetched.
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)``, ``DeviceError``. The request reports other errors.
+    package func beginLease(
+        _ part: RevisionView.Part, in tier: Tier, whenQueued: Bool = false, work: Work? = nil
+    ) throws -> PendingLease {
+        let view = try view(in: tier)
+        guard view.isPending(part) else {
+            return PendingLease(try view.part(part, store.missWork), whenQueued: whenQueued)
+        }
+        return PendingLease(within: work, whenQueued: whenQueued) { work in
+            try self.view(in: tier).part(part, Work(within: self.store.missWork, work))
+        }
+    }
+
     /// Streams layers in order: while one is in use, the next ones are loaded.
     ///
     /// - Parameters:

@@ -55,15 +55,17 @@ public final class Store: Sendable {
     ///   - path: the directory of the store.
     ///   - create: whether the directory and an empty store are created if there is none.
     ///   - logger: receives warnings and errors that no call throws.
-    /// - Throws: ``StorageError/notAStore(path:)``, ``StorageError``, ``FileError``.
-    public convenience init(at path: String, create: Bool = false, logger: Logger = Logger(label: "weightstore")) throws
-    {
-        try self.init(at: path, create: create, logger: logger, trace: nil)
+    ///   - work: cancelling it ends the call, which may wait for the locks of other processes.
+    /// - Throws: ``StorageError/notAStore(path:)``, ``StorageError``, ``FileError``, `CancellationError`.
+    public convenience init(
+        at path: String, create: Bool = false, logger: Logger = Logger(label: "weightstore"), work: Work? = nil
+    ) throws {
+        try self.init(at: path, create: create, logger: logger, work: work, trace: nil)
     }
 
     /// - Parameter trace: receives every SQL statement.
     package init(
-        at path: String, create: Bool, logger: Logger = Logger(label: "weightstore"),
+        at path: String, create: Bool, logger: Logger = Logger(label: "weightstore"), work: Work? = nil,
         trace: (@Sendable (String) -> Void)?
     ) throws {
         // A model has more shards than the usual soft limit allows files.
@@ -94,6 +96,8 @@ public final class Store: Sendable {
         if !access.isReadOnly { try Self.createFolders(path) }
         self.logger = logger
         let missWork = Work()
+        // All waits of this call end with `missWork`. Once the store is open, `work` no longer ends it.
+        var opening = work?.onCancel { missWork.cancel() }
         let waits = LockWait(missWork) { logger.warning("\($0)") }
         (self.missWork, self.waits) = (missWork, waits)
         background = BackgroundEviction(within: missWork)
@@ -121,6 +125,9 @@ public final class Store: Sendable {
             if let error = error as? StorageError { try setAsideIfDamaged(digest, after: error, work) }
             try refetch(digest, work: work)
         }
+        withExtendedLifetime(opening) {}
+        opening = nil
+        try work?.check()
         if !access.isReadOnly {
             background.start { [weak self] in
                 self?.evictPeriodically()

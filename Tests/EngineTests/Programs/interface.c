@@ -559,6 +559,34 @@ static void check_fork(weightstore_store *store, weightstore_revision *revision)
     OK(weightstore_lease_release(lease));
 }
 
+/* A lease that is ready when its copies are queued has addresses, and an event unless the bytes have arrived by then. */
+static void check_queued(weightstore_revision *revision) {
+    weightstore_part part = {.struct_size = sizeof part, .kind = WEIGHTSTORE_PART_LAYERS};
+    weightstore_lease_options options = {.struct_size = sizeof options, .when_queued = 1};
+    weightstore_pending_lease *pending;
+    weightstore_lease *lease, *one;
+    void *event, *again;
+    DLManagedTensor *managed;
+    OK(weightstore_lease_begin(revision, &part, "gpu", &options, &pending));
+    OK(weightstore_lease_wait(pending, -1, &lease));
+    OK(weightstore_pending_release(pending));
+    OK(weightstore_lease_event(lease, &event));
+    OK(weightstore_lease_event(lease, &again));
+    EXPECT(event == again);
+    EXPECT(leased(lease, 0).data != NULL && leased(lease, 0).device_type == 2);
+    OK(weightstore_lease_share(lease, 0, &one));
+    OK(weightstore_dlpack(lease, 0, 0, &managed));
+    EXPECT(managed->dl_tensor.data == leased(one, 0).data);
+    managed->deleter(managed);
+    OK(weightstore_lease_release(one));
+    OK(weightstore_lease_release(lease));
+    /* A later lease waits until the bytes are there. */
+    OK(weightstore_lease_layer(revision, NULL, 0, "gpu", &lease));
+    OK(weightstore_lease_event(lease, &event));
+    EXPECT(event == NULL);
+    OK(weightstore_lease_release(lease));
+}
+
 static void check_gpu(weightstore_store *store, weightstore_revision *revision) {
     weightstore_lease *lease;
     weightstore_tier_statistics statistics = {.struct_size = sizeof statistics};
@@ -566,6 +594,7 @@ static void check_gpu(weightstore_store *store, weightstore_revision *revision) 
     DLManagedTensor *managed;
     DLManagedTensorVersioned *versioned;
     OK(weightstore_open_tier(store, "gpu", &options));
+    check_queued(revision);
     OK(weightstore_lease_layer(revision, NULL, 1, "gpu", &lease));
     weightstore_tensor tensor = leased(lease, 0);
     EXPECT(tensor.data != NULL && tensor.device_type == 2 && tensor.device_id == 0);

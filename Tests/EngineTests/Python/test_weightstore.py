@@ -4,6 +4,7 @@ Run by PythonTests.swift: with the package on PYTHONPATH, WEIGHTSTORE_LIBRARY, a
 PyTorch are skipped without it.
 """
 
+import asyncio
 import ctypes
 import gc
 import http.server
@@ -1007,6 +1008,158 @@ class Store(unittest.TestCase):
 def embedding_sum(model):
     arrays = weightstore.load_file(model, framework="np", store=os.environ["SPAWNED_STORE"])
     return float(arrays["model.embed_tokens.weight"].sum(dtype=np.float64))
+
+
+class Managing(unittest.TestCase):
+    """Stores that are made and filled from Python."""
+
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory(dir=DIRECTORY.name)
+        self.store = weightstore.open(os.path.join(self.directory.name, "store"), create=True)
+
+    def tearDown(self):
+        self.store.close()
+        self.directory.cleanup()
+
+    def test_models_are_imported_listed_tagged_warmed_and_removed(self):
+        reports = []
+        summary = self.store.import_(path, "test/own", refs=["main", "prod"], progress=reports.append)
+        (revision,) = summary.revisions
+        self.assertEqual((revision.name, revision.version, revision.refs), ("test/own@~1", 1, ("main", "prod")))
+        self.assertEqual(summary.bytes, sum(os.path.getsize(os.path.join(path, name)) for name in os.listdir(path)))
+        self.assertGreater(summary.written, 0)
+        self.assertIsInstance(reports[-1], weightstore.Progress)
+        self.assertGreater(reports[-1].done + reports[-1].skipped, 0)
+        again = self.store.import_(path, "test/own")
+        self.assertEqual((again.written, again.skipped), (0, again.bytes))
+        (model,) = self.store.models("test/*")
+        self.assertEqual((model.name, model.version, model.refs, model.missing), ("test/own", 1, ("main", "prod"), None))
+        self.assertEqual(self.store.models("other/*"), [])
+        self.store.tag("test/own@~1", "next")
+        self.assertEqual(self.store.revisions("test/own")[0].refs, ("main", "next", "prod"))
+        self.store.untag("test/own", "next")
+        with self.assertRaises(weightstore.NotFoundError):
+            self.store.untag("test/own", "next")
+        warmed = self.store.warm("test/own", tier="host", timeout=600)
+        self.assertEqual((warmed.items, warmed.failed), (1, 0))
+        self.assertGreater(warmed.warmed, 0)
+        statistics = self.store.stats()
+        self.assertEqual((statistics.models, statistics.revisions, statistics.damaged), (1, 1, 0))
+        with self.store.revision("test/own"), self.assertRaises(weightstore.BusyError):
+            self.store.rm("test/own")
+        self.assertEqual(self.store.rm("test/own", dry_run=True).revisions, 1)
+        self.assertEqual(len(self.store.models()), 1)
+        removed = self.store.rm("test/own")
+        self.assertGreater(removed.bytes, 0)
+        self.assertEqual(removed.revisions, 1)
+        self.assertEqual(self.store.models(), [])
+
+    def test_an_exception_of_a_progress_function_cancels_the_call_and_is_raised(self):
+        class Enough(Exception):
+            pass
+
+        def stop(_):
+            raise Enough
+
+        with self.assertRaises(Enough):
+            self.store.import_(path, "test/stopped", progress=stop)
+        self.assertEqual(self.store.import_(path, "test/stopped").revisions[0].version, 1)
+
+    def test_a_pull_fetches_from_a_server_and_ends_at_its_time(self):
+        served = os.path.join(self.directory.name, "served")
+        with weightstore.open(served, create=True) as other:
+            other.import_(path, "test/served")
+        server = subprocess.Popen(
+            [os.environ["WEIGHTSTORE_TOOL"], "serve", "--port", "0", "--store", served], stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True)
+        try:
+            url = server.stdout.readline().strip()
+            part = self.store.pull("test/served", origin=url, layers=range(0, 1))
+            self.assertFalse(part.complete)
+            reports = []
+            whole = self.store.pull("test/served", origin=url, progress=reports.append)
+            self.assertTrue(whole.complete)
+            self.assertEqual(whole.revision.model, "test/served")
+            self.assertEqual(whole.bytes, whole.revision.bytes)
+            self.assertTrue(reports)
+        finally:
+            server.terminate()
+            server.wait()
+            server.stdout.close()
+        found = weightstore.load_file("test/served", framework="np", store=self.store)
+        for name, array in some_tensors().items():
+            np.testing.assert_array_equal(found[name], array)
+        with socket.create_server(("127.0.0.1", 0)) as silent, self.assertRaises(TimeoutError):
+            self.store.pull("test/silent", origin=f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=0.3)
+        with self.assertRaises(weightstore.NotFoundError):
+            self.store.pull("test/nowhere")
+
+    def test_parts_are_leased_in_the_background_and_awaited(self):
+        self.store.import_(path, "test/own")
+        revision = self.store.revision("test/own")
+        part = weightstore.Part.layers(range(1, 3))
+        with revision.lease_part(part) as lease:
+            names = [tensor.info.name for tensor in lease]
+        self.assertEqual({name.split(".")[2] for name in names}, {"1", "2"})
+        pending = revision.lease_async(part)
+        with pending.result(timeout=600) as lease:
+            self.assertEqual([tensor.info.name for tensor in lease], names)
+            self.assertTrue(pending.done())
+            self.assertEqual(lease.event, 0)
+            np.testing.assert_array_equal(lease[names[0]].numpy(), some_tensors()[names[0]])
+
+        async def awaited():
+            leases = await asyncio.gather(
+                *(revision.lease_async(weightstore.Part.layer(number), tier="host") for number in range(3)))
+            return [lease[f"model.layers.{number}.q_proj.weight"].numpy() for number, lease in enumerate(leases)]
+
+        for number, array in enumerate(asyncio.run(awaited())):
+            np.testing.assert_array_equal(array, some_tensors()[f"model.layers.{number}.q_proj.weight"])
+        with revision.lease_part(weightstore.Part.rest()) as rest:
+            self.assertEqual(len(rest), len(some_tensors()) - 6)
+        for wrong in (weightstore.Part.layers(range(0)), weightstore.Part.layers(range(0, 4, 2))):
+            with self.assertRaises(ValueError):
+                revision.lease_async(wrong)
+        with self.assertRaises(weightstore.NotFoundError):
+            revision.lease_async(weightstore.Part.layer(9))
+        pending = revision.lease_async(weightstore.Part.all())
+        pending.cancel()
+        try:
+            pending.result().release()
+        except weightstore.CancelledError:
+            pass
+
+    def test_the_bytes_of_a_tensor_are_read_from_its_blob_and_its_file(self):
+        self.store.import_(path, "test/own")
+        revision = self.store.revision("test/own")
+        for name, array in some_tensors().items():
+            expected = array.tobytes()
+            with revision.lease_tensor(name) as lease:
+                tensor = lease[name]
+                place = tensor.location
+                self.assertEqual(
+                    revision.read("model.safetensors", place.file_offset, place.bytes), expected)
+                if not expected:
+                    self.assertIsNone(tensor.path)
+                    continue
+                with open(tensor.path, "rb") as blob:
+                    blob.seek(tensor.offset)
+                    self.assertEqual(blob.read(len(expected)), expected)
+                descriptor = tensor.fd
+                self.assertEqual(os.pread(descriptor, len(expected), tensor.offset), expected)
+                self.assertEqual(tensor.fd, descriptor)
+                self.assertFalse(os.get_inheritable(descriptor))
+            del tensor
+            with self.assertRaises(OSError):
+                os.fstat(descriptor)
+        descriptor, place = revision.open_tensor("model.norm.weight")
+        expected = some_tensors()["model.norm.weight"].tobytes()
+        self.assertEqual(os.pread(descriptor, place.bytes, place.offset), expected)
+        revision._close()
+        self.store.rm("test/own")
+        # The descriptor keeps the bytes.
+        self.assertEqual(os.pread(descriptor, place.bytes, place.offset), expected)
+        os.close(descriptor)
 
 
 class Rows:
