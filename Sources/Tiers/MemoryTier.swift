@@ -64,7 +64,7 @@ package final class MemoryTier: UseSource {
     package let tier: Tier
     /// The most bytes of ready and loading shards.
     package let budget: Int
-    private let medium: any TierMedium
+    let medium: any TierMedium
     /// The path of a shard's blob.
     package let path: @Sendable (ContentDigest) -> String
     /// Above `high` bytes, shards are evicted in the background, down to `low` bytes.
@@ -128,6 +128,23 @@ package final class MemoryTier: UseSource {
             resident.account.knownKind = shard.account.knownKind
             resident.account.models.formUnion(shard.account.models)
             return resident
+        }
+    }
+
+    /// The unique value that represents the bytes of another one for holders that map them themselves.
+    package func unmappedShard(of shard: ResidentShard) -> ResidentShard {
+        if shard.isUnmapped { return shard }
+        return state.withLock { state in
+            let key = ResidentShard.Key(shard.digest, range: shard.key.range, isUnmapped: true)
+            let unmapped =
+                state.table[key]
+                ?? ResidentShard(
+                    digest: shard.digest, bytes: shard.shardBytes, range: shard.key.range, isUnmapped: true,
+                    layer: shard.account.layer)
+            state.table[key] = unmapped
+            unmapped.account.knownKind = shard.account.knownKind
+            unmapped.account.models.formUnion(shard.account.models)
+            return unmapped
         }
     }
 
@@ -295,9 +312,18 @@ package final class MemoryTier: UseSource {
     /// Releases a lease.
     package func release(_ shard: ResidentShard) {
         guard shard.release() else { return }
+        if shard.isUnmapped { forget(shard) }
         retryWaitingRequests()
         if isAboveWatermark.load(ordering: .relaxed), nextTrim.load(ordering: .relaxed) <= StoreClock.coarse {
             trimIfAboveWatermark()
+        }
+    }
+
+    /// Makes a shard absent of which the tier has no bytes, so that it uses no budget.
+    private func forget(_ shard: ResidentShard) {
+        state.withLock { state in
+            guard shard.evict() != nil else { return }
+            state.resident -= shard.bytes
         }
     }
 

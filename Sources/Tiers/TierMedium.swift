@@ -20,6 +20,13 @@ package protocol TierMedium: Sendable {
     func load(
         _ shard: ResidentShard, at path: String, into reservation: Reservation, _ work: Work,
         completion: @escaping @Sendable (Result<Payload, any Error>) -> Void)
+
+    /// Reads the files of shards that their holders map themselves; nil if the tier has no such shards.
+    var reader: PageReader? { get }
+}
+
+extension TierMedium {
+    package var reader: PageReader? { nil }
 }
 
 /// Memory that is reserved for a shard before its bytes are read.
@@ -36,4 +43,6 @@ package enum Payload: Sendable {
     case mapped(MappedBlob)
     /// A region of a device's memory.
     case device(DeviceRegion)
+    /// No bytes: the holders of leases map the blob themselves.
+    case unmapped
 }
