@@ -1,3 +1,4 @@
+import Files
 import ModelFormats
 import Storage
 import Support
@@ -179,6 +180,21 @@ package final class RevisionView: Sendable {
             parts[part] = group
             return group
         }
+    }
+
+    /// Whether the bytes of a tensor are on disk, in the file if it is not nil.
+    ///
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)``.
+    package func isStored(tensor name: String, in file: String?) throws -> Bool {
+        let position = named(ByteText(name)).first { position in
+            file.map { ByteText($0) == ByteText(tensors[position].entry.file) } ?? true
+        }
+        guard let position else { throw StorageError.notFound(kind: "tensor", name: "\(self.name) \(name)") }
+        let tensor = tensors[position]
+        guard tensor.entry.bytes > 0 else { return true }
+        // What was fetched since the view was made counts as fetched only for the next view.
+        guard let shard = tensor.shard else { return false }
+        return try FileSystem.status(tier.path(shard.digest))?.bytes == shard.shardBytes
     }
 
     private func named(_ name: ByteText) -> [Int] {
