@@ -5,16 +5,10 @@ import Storage
 import Support
 
 extension Revision {
-    /// Parts of a stored tensor of at least this size are read alone: less is not faster than reading on.
-    private static let leastStoredBytes = 64 << 10
-    /// Parts at an origin of at least this size are requested alone.
-    private static let leastRemoteBytes = 1 << 20
-
     /// Copies parts of a tensor into a buffer, one behind the other, and reads only these bytes.
     ///
     /// Bytes that are not on disk are read from an origin and not stored: a shard has a digest as a whole only, so a part
-    /// cannot be checked. They are stored and checked if the parts are the whole tensor, or if no origin of the model
-    /// gives parts of files. Blocks.
+    /// cannot be checked. They are stored and checked if the parts are the whole tensor. Blocks.
     ///
     ///     // Rows 100 to 199 of a matrix of 4096 BF16 columns.
     ///     try revision.read(TensorParts(819_200..<1_638_400), ofTensor: "lm_head.weight", into: buffer)
@@ -51,7 +45,11 @@ extension Revision {
         do {
             try readStored(parts, place, into: buffer)
         } catch let error as StorageError where error.lostBlob != nil && error.lostBlob == entry.shard {
-            if isPart, case .missing = error, try passThrough(parts, entry, into: buffer, work) { return }
+            if isPart, case .missing(_, let digest) = error,
+                try store.passThrough(parts, at: entry.shardOffset, of: digest, into: buffer, work)
+            {
+                return
+            }
             let memory = try store.recover(from: error, work)
             try readStored(parts, place, at: memory?.path, into: buffer)
             withExtendedLifetime(memory) {}
@@ -85,7 +83,7 @@ extension Revision {
         let path = path ?? store.blobs.path(digest)
         let file = try FileDescriptor.blob(path, digest: digest, bytes: place.shardBytes)
         do {
-            try parts.read(into: buffer, leastBytes: Self.leastStoredBytes) { offset, piece in
+            try parts.read(into: buffer, leastBytes: TensorParts.leastStoredBytes) { offset, piece in
                 let count = try file.read(at: place.entry.shardOffset + offset, into: piece)
                 if count < piece.count { throw FileError.system(operation: "read", path: path, code: EIO) }
             }
@@ -95,9 +93,9 @@ extension Revision {
         if let shard = place.shard { store.accesses.shards([shard]) }
     }
 
-    /// Reads parts from an origin of the model, into the buffer only.
+    /// Reads parts of a tensor that was never fetched from an origin of the model, into the buffer only.
     ///
-    /// - Returns: false if no origin gives parts of the file.
+    /// - Returns: false if no origin gives parts of files.
     private func passThrough(
         _ parts: TensorParts, _ entry: TensorEntry, into buffer: UnsafeMutableRawBufferPointer, _ work: Work
     ) throws -> Bool {
@@ -105,17 +103,13 @@ extension Revision {
         guard let (remote, offset) = found else { return false }
         do {
             try fromNearestModelOrigin { origin in
-                try parts.read(into: buffer, leastBytes: Self.leastRemoteBytes) { position, piece in
+                try parts.read(into: buffer, leastBytes: TensorParts.leastRemoteBytes) { position, piece in
                     try work.check()
                     try origin.read(remote, at: offset + position, into: piece, work)
                 }
             }
             return true
-        } catch let error as CancellationError {
-            throw error
-        } catch {
-            // Another kind of origin, or a peer, may have the whole shard; the failures were logged.
-            store.logger.debug("\(name) \(entry.name): no part was read from an origin: \(error)")
+        } catch FetchError.noOrigin {
             return false
         }
     }

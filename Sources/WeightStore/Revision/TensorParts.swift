@@ -28,6 +28,11 @@ public struct TensorParts: Sendable, Equatable {
     /// The size of all parts, in bytes.
     public var totalBytes: Int { bytes.multiplied(saturating: count) }
 
+    /// Stored parts of at least this size are read alone: less is not faster than reading on.
+    static let leastStoredBytes = 64 << 10
+    /// Parts at an origin of at least this size are requested alone.
+    static let leastRemoteBytes = 1 << 20
+
     /// The bytes that are read at once to find small parts among them.
     private static let scratchBytes = 4 << 20
 
