@@ -1059,30 +1059,37 @@ class Torch(unittest.TestCase):
             self.assertFalse(np.from_dlpack(lease[name]).flags.writeable)
 
     def test_a_load_maps_each_page_once(self):
+        import safetensors.torch
         import torch
 
-        mapped = {os.path.basename(blob) for _, _, names in os.walk(STORE + "/blobs") for blob in names}
+        generator = torch.Generator().manual_seed(71)
+        expected = {
+            f"layers.{layer}.{name}": torch.randn(shape, generator=generator)
+            for layer in range(3) for name, shape in (("w", (512, 1024)), ("norm", (64,)))
+        }
+        imported("test/once", lambda path: safetensors.torch.save_file(expected, path + "/model.safetensors"))
 
         def mappings():
             with open("/proc/self/maps") as maps:
-                return [line.split() for line in maps if os.path.basename(line.split(" ")[-1].strip()) in mapped]
+                return [(line.split()[1], os.path.basename(line.strip())) for line in maps]
 
-        with weightstore.open(STORE) as store, store.revision("test/model") as revision:
+        with weightstore.open(STORE) as store, store.revision("test/once") as revision:
+            infos = revision.tensors()
+            shards = {info.shard for info in infos}
             tensors = weightstore.load_file(revision)
-            large = {info.shard for info in revision.tensors() if info.bytes > 64 << 10}
-            found = [line for line in mappings() if os.path.basename(line[5]) in large]
-            self.assertEqual({line[1] for line in found}, {"rw-p"})
-            self.assertEqual(len({os.path.basename(line[5]) for line in found}), len(large))
-            self.assertEqual(store.statistics("ram").leased, sum(os.path.getsize(
-                f"{STORE}/blobs/{shard[:2]}/{shard}") for shard in {i.shard for i in revision.tensors() if i.shard}))
-            storages = {tensor.untyped_storage().data_ptr() for tensor in tensors.values() if tensor.numel()}
-            self.assertEqual(len(storages), sum(tensor.numel() > 0 for tensor in tensors.values()))
+            self.assertEqual(
+                sorted(one for one in mappings() if one[1] in shards),
+                sorted(("rw-p", info.shard) for info in infos if info.bytes > 64 << 10))
+            self.assertEqual(
+                store.statistics("ram").leased,
+                sum(os.path.getsize(f"{STORE}/blobs/{shard[:2]}/{shard}") for shard in shards))
+            self.assertEqual(len({tensor.untyped_storage().data_ptr() for tensor in tensors.values()}), len(expected))
             for name, tensor in tensors.items():
                 self.assertEqual(tensor.untyped_storage().nbytes(), tensor.numel() * tensor.element_size(), name)
-                self.assertTrue(torch.equal(tensor, torch.from_numpy(some_tensors()[name])), name)
-            del tensors
+                self.assertTrue(torch.equal(tensor, expected[name]), name)
+            del tensor, tensors
             gc.collect()
-            self.assertEqual([line for line in mappings() if line[1] == "rw-p"], [])
+            self.assertEqual([one for one in mappings() if one[1] in shards], [])
             self.assertEqual(store.statistics("ram").leased, 0)
 
     def test_a_reader_works_in_the_workers_of_a_data_loader(self):
@@ -1168,12 +1175,12 @@ class VLLMWeights(unittest.TestCase):
             self.assertEqual(set(self.found(revision, is_unused=lambda one: ".experts." in one)), {"norm.weight"})
 
     def test_a_reader_gets_the_pages_that_all_processes_share(self):
+        import weightstore.vllm
+
         tensors = {f"layers.{layer}.w": ((512, 1024), layer) for layer in range(3)} | {"norm.w": ((8,), 4)}
         imported("vllm/shared", lambda path: self.save(path, tensors))
         with weightstore.open(STORE) as store, store.revision("vllm/shared") as revision:
             shards = {tensor.shard for tensor in revision.tensors()}
-            import weightstore.vllm
-
             for name, tensor in weightstore.vllm.weights(revision):
                 with open("/proc/self/maps") as maps:
                     modes = {line.split()[1] for line in maps if os.path.basename(line.strip()) in shards}
