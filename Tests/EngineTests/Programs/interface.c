@@ -406,7 +406,6 @@ static void check_batches(weightstore_store *store, weightstore_revision *revisi
     OK(weightstore_lease_writable(revision, NULL, NULL, 0, &own));
     OK(weightstore_lease_tensors(own, 0, count, written));
     OK(weightstore_lease_share_tensors(own, 0, count, shared));
-    OK(weightstore_lease_release(own));
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_read(all, 0, 0, 1));
     for (size_t i = 0; i < count; i++) {
         weightstore_tensor one = leased(all, i);
@@ -434,13 +433,14 @@ static void check_batches(weightstore_store *store, weightstore_revision *revisi
         OK(weightstore_lease_release(lazy));
         free(bytes);
     }
-    /* Writable memory is that of one tensor, and the store does not change. */
+    /* Writable memory is that of one tensor, its own lease holds it, and the store does not change. */
+    OK(weightstore_lease_release(own));
     for (size_t i = 0; i < count; i++) memset((void *)written[i].data, (int)i, written[i].bytes);
     for (size_t i = 0; i < count; i++) {
         if (written[i].bytes == 0) continue;
         EXPECT(((const uint8_t *)written[i].data)[0] == (uint8_t)i);
         EXPECT(((const uint8_t *)written[i].data)[written[i].bytes - 1] == (uint8_t)i);
-        OK(weightstore_lease_writable(revision, written[i].file, written[i].name, 0, &lazy));
+        OK(weightstore_lease_writable(revision, read[i].file, read[i].name, 0, &lazy));
         EXPECT(memcmp(leased(lazy, 0).data, read[i].data, read[i].bytes) == 0);
         OK(weightstore_lease_release(lazy));
     }
