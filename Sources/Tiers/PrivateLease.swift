@@ -55,11 +55,10 @@ extension ShardGroup {
         let isSmall = !reads || bytes <= Self.smallBytes
         if !isSmall { try work?.check() }
         let lease = try unmapped().leaseBlocking(work)
-        let work = work ?? Work()
         let memory =
-            isSmall
-            ? try lease.tensors.map { try tier.privateMemory(of: $0, reads: reads) }
-            : try tier.privateMemory(of: lease.tensors, work)
+            try isSmall
+            ? lease.tensors.map { try tier.privateMemory(of: $0, reads: reads) }
+            : tier.privateMemory(of: lease.tensors, work ?? Work())
         return PrivateLease(lease, memory)
     }
 }

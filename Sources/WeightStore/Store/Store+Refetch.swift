@@ -84,7 +84,7 @@ extension Store {
         guard let wanted = try catalog.read({ db in try WantedShard.find(digest, db) }), !wanted.sources.isEmpty else {
             return false
         }
-        try fromNearestOrigin(wanted, Work(within: missWork, work)) { source, origin in
+        try fromNearestOrigin(wanted, work) { source, origin in
             try parts.read(into: buffer, leastBytes: TensorParts.leastRemoteBytes) { position, piece in
                 try work.check()
                 let first = start + position
