@@ -1,7 +1,8 @@
+import TestSupport
 import Testing
 import Tiers
 
-@Suite struct ReadingChoiceTests {
+@Suite(.blocking) struct ReadingChoiceTests {
     private static let second: Int64 = 1_000_000_000
     private static let piece = 4 << 20
 
