@@ -38,7 +38,8 @@ from ._errors import (
     WeightStoreError,
 )
 from ._safetensors import TensorSlice, load_file, safe_open
-from ._store import FileInfo, LayerInfo, Lease, LeasedTensor, Revision, Store, TensorInfo, TierStatistics, open, set_log
+from ._store import FileInfo, LayerInfo, Lease, LeasedTensor, Revision, Store, TierStatistics, open, set_log
+from ._tensors import TensorInfo
 from ._waiting import Limit
 
 #: The version of the package, as in pyproject.toml.

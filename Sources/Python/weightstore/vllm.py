@@ -33,7 +33,8 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator
 from ._errors import NotFoundError, SafetensorError
 from ._frameworks import torch_tensors
 from ._safetensors import _files_of_model, _store
-from ._store import Lease, Revision, Store, TensorInfo
+from ._store import Lease, Revision, Store
+from ._tensors import TensorInfo
 from ._waiting import Limit
 
 if TYPE_CHECKING:
