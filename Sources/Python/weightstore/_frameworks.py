@@ -110,13 +110,17 @@ def torch_tensors(lease: Lease) -> Iterator[tuple[str, torch.Tensor]]:
         for tensor in lease:
             yield tensor.info.name, torch_tensor(tensor)
         return
-    frombuffer, uint8 = torch.frombuffer, torch.uint8
-    dtypes: dict[str, torch.dtype] = {}
+    frombuffer = torch.frombuffer
+    dtypes: dict[str, tuple[torch.dtype, int]] = {}
     for info, memory in lease._blocks():
-        dtype = dtypes.get(info.dtype)
-        if dtype is None:
-            dtype = dtypes[info.dtype] = torch_dtype(info.dtype)
+        known = dtypes.get(info.dtype)
+        if known is None:
+            dtype = torch_dtype(info.dtype)
+            known = dtypes[info.dtype] = dtype, torch.empty(0, dtype=dtype).element_size()
+        shape = info.shape if info.dtype != "F4" else torch_shape(info)
         if memory is None:
-            yield info.name, torch.zeros(torch_shape(info), dtype=dtype)
-        else:
-            yield info.name, frombuffer(memory, dtype=uint8, count=info.bytes).view(dtype).reshape(torch_shape(info))
+            yield info.name, torch.zeros(shape, dtype=known[0])
+            continue
+        made = frombuffer(memory, dtype=known[0], count=info.bytes // known[1])
+        # Faster than reshape, but it has no form for a scalar.
+        yield info.name, made.view(*shape) if shape else made.reshape(())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ._tensors import TensorInfo
@@ -30,7 +30,7 @@ class SlicePlan:
 
     def result(self, info: TensorInfo) -> TensorInfo:
         """The parts as a tensor."""
-        return replace(info, shape=self.shape, bytes=self.size * self.count)
+        return info._replace(shape=self.shape, bytes=self.size * self.count)
 
     @classmethod
     def of(cls, info: TensorInfo, index: Any) -> SlicePlan | None:

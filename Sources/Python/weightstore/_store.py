@@ -488,7 +488,7 @@ class Lease(_Handle):
         handles = bytearray(len(rows) * ctypes.sizeof(c_void_p))
         library().lease_share_tensors(
             self, 0, len(rows), ctypes.addressof(ctypes.c_char.from_buffer(handles)))
-        holds = [_Hold(handle) for handle in memoryview(handles).cast("N")]
+        holds = [_Hold(handle) for handle in memoryview(handles).cast("P")]
         for row, hold in zip(rows, holds):
             yield row.info, block(row.address, hold) if row.info.bytes else None
 

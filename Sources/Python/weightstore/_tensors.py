@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from dataclasses import dataclass
 from typing import Any, Callable, NamedTuple
 
 from . import _library as c
 from ._library import text
 
 
-@dataclass(frozen=True)
-class TensorInfo:
+class TensorInfo(NamedTuple):
     """A tensor's description. ``shape`` has the outermost dimension first; ``dtype`` is spelled as in the file;
     ``shard`` is the SHA-256 of the blob that has its bytes, from ``shard_offset`` on."""
 
@@ -50,21 +48,21 @@ def tensor_rows(fill: Callable[..., Any], handle: Any, count: int, first: int = 
     struct.pack_into("@Q", table, 0, _ROW.size)
     fill(handle, first, count, ctypes.addressof(ctypes.c_char.from_buffer(table)))
     # Many tensors have the same strings, and then the same pointers.
-    known: dict[int, str | None] = {0: None}
-    string = ctypes.string_at
+    known: dict[int, Any] = {0: None}
+    string, numbers = ctypes.c_char_p, ctypes.string_at
 
     def shared(pointer: int) -> Any:
         if pointer not in known:
-            known[pointer] = string(pointer).decode("utf-8")
+            known[pointer] = text(string(pointer).value)
         return known[pointer]
 
     rows = []
     for (_, name, dtype, file, stack, layer, expert, rank, shape, _, size, shard, data, kind, number,
          offset) in _ROW.iter_unpack(table):
         info = TensorInfo(
-            string(name).decode("utf-8"), shared(dtype), struct.unpack(f"@{rank}q", string(shape, rank * 8)) if rank else (),
+            text(string(name).value), shared(dtype), struct.unpack(f"@{rank}q", numbers(shape, rank * 8)) if rank else (),
             size, shared(file), shared(stack), layer if layer >= 0 else None, expert if expert >= 0 else None,
-            string(shard).decode() if shard else None, offset)
+            text(string(shard).value) if shard else None, offset)
         rows.append(TensorRow(info, data, (kind, number)))
     return rows
 
@@ -75,7 +73,7 @@ _Bytes = ctypes.c_ubyte * (1 << 47)
 
 def block(address: int, hold: Any) -> Any:
     """Memory from an address on, of no known end. What is made from it keeps ``hold``."""
-    memory = _Bytes.from_address(address)
+    memory: Any = _Bytes.from_address(address)
     memory._hold = hold
     return memory
 
