@@ -1,5 +1,11 @@
 import CLinux
 import Glibc
+import Synchronization
+
+/// The result of the reads of `touch`, which the compiler would leave out without one.
+private enum Touched {
+    static let sum = Atomic<UInt8>(0)
+}
 
 /// Memory that a file is mapped into.
 package protocol MappedMemory: AnyObject, Sendable {
@@ -34,6 +40,21 @@ extension MappedMemory {
             }
             throw .system(operation: operation, path: path, code: EIO)
         }
+    }
+
+    /// Reads a byte of each page that was populated.
+    ///
+    /// In a virtual machine, the host may back memory only when a processor accesses it: the write of a disk is no such
+    /// access. So the first reader of a page that was just read may wait for the host.
+    package func touch(_ range: Range<Int>) {
+        guard !isCopy, !range.isEmpty, let bytes = UnsafePointer<UInt8>(bitPattern: address) else { return }
+        var sum: UInt8 = 0
+        var offset = range.lowerBound
+        while offset < range.upperBound {
+            sum &+= bytes[offset]
+            offset += FileMapping.pageBytes
+        }
+        Touched.sum.store(sum, ordering: .relaxed)
     }
 
     /// Requests huge pages: where the file system supports them, the kernel reads the file 2 MiB at a time into pages

@@ -13,8 +13,8 @@ package enum ReadingWay: Int, Sendable, CaseIterable {
 ///
 /// Measured with 2.47 GB on ext4 (Linux 6.18) in a virtual machine, four threads, until every page was touched: if the
 /// memory was in use a moment ago, huge pages take 0.8 s and small ones 1.2 s. If the machine reports its free memory to
-/// its host, and the memory was free for some seconds, huge pages take 3.0 s and small ones 1.2 s. A process cannot see
-/// which is the case.
+/// its host, and the memory was free for some seconds, huge pages take 3.0 s and small ones 1.2 s: most of it is the
+/// first access of a processor to each page, so a measurement includes that. A process cannot see which is the case.
 ///
 /// So the first pieces that are not in the page cache are read in both ways, by turns, until each has read
 /// ``measuredBytes``. The way that took less time for a byte is used from then on. After ``pauseSeconds`` without a read
