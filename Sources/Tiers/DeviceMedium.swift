@@ -30,11 +30,13 @@ package struct DeviceMedium: TierMedium {
         do {
             let blob = try MappedBlob(
                 path: path, digest: shard.digest, bytes: shard.shardBytes, range: shard.range)
-            blob.mapping.preferHugePages()
+            let reader = PieceReader(
+                PageReader.Mapped(memory: blob.mapping, digest: shard.digest, blobBytes: shard.shardBytes),
+                0..<blob.count, .process)
             _ = try uploader.start(
                 .filling { buffer, offset in
                     try work.check()
-                    try blob.populate(offset..<offset + buffer.count)
+                    try reader.read(offset..<offset + buffer.count)
                     blob.mapping.copy(from: offset, to: buffer)
                 }, bytes: shard.bytes, to: region, queued: { _ in queued(.device(region)) },
                 completion: { result in completion(result.map { .device(region) }) })

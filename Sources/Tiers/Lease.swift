@@ -105,6 +105,7 @@ extension Payload {
         case .device(let region):
             let bytes = try region.device.read(region.address + range.lowerBound, bytes: range.count)
             return try bytes.withUnsafeBytes(body)
+        case .unmapped: preconditionFailure("the holder of the lease maps the bytes itself")
         }
     }
 
@@ -113,6 +114,7 @@ extension Payload {
         switch self {
         case .mapped(let blob): blob.withUnsafeBytes { UInt64(UInt(bitPattern: $0.baseAddress)) }
         case .device(let region): region.address.raw
+        case .unmapped: preconditionFailure("the holder of the lease maps the bytes itself")
         }
     }
 }

@@ -67,6 +67,8 @@ package final class MemoryTier: UseSource {
     package let tier: Tier
     /// The most bytes of ready and loading shards.
     package let budget: Int
+    /// Reads the files of shards that their holders map themselves; nil if the tier has no such shards.
+    let reader: PageReader?
     /// The path of a shard's blob.
     package let path: @Sendable (ContentDigest) -> String
     /// Above `high` bytes, shards are evicted in the background, down to `low` bytes.
@@ -105,6 +107,7 @@ package final class MemoryTier: UseSource {
         idleness = idleMilliseconds.map { Idleness(milliseconds: $0) }
         var initial = State(order: order)
         initial.medium = medium
+        reader = medium.reader
         state = Mutex(initial)
         self.tier = tier
         self.budget = budget
@@ -138,6 +141,23 @@ package final class MemoryTier: UseSource {
             resident.account.knownKind = shard.account.knownKind
             resident.account.models.formUnion(shard.account.models)
             return resident
+        }
+    }
+
+    /// The unique value that represents the bytes of another one for holders that map them themselves.
+    package func unmappedShard(of shard: ResidentShard) -> ResidentShard {
+        if shard.isUnmapped { return shard }
+        return state.withLock { state in
+            let key = ResidentShard.Key(shard.digest, range: shard.key.range, isUnmapped: true)
+            let unmapped =
+                state.table[key]
+                ?? ResidentShard(
+                    digest: shard.digest, bytes: shard.shardBytes, range: shard.key.range, isUnmapped: true,
+                    layer: shard.account.layer)
+            state.table[key] = unmapped
+            unmapped.account.knownKind = shard.account.knownKind
+            unmapped.account.models.formUnion(shard.account.models)
+            return unmapped
         }
     }
 
@@ -313,11 +333,20 @@ package final class MemoryTier: UseSource {
     /// Releases a lease.
     package func release(_ shard: ResidentShard) {
         guard shard.release() else { return }
+        if shard.isUnmapped { forget(shard) }
         if isClosed { evictUnleased(shard) }
         if let idleness, idleness.mustSchedule(at: StoreClock.coarse) { scheduleIdleCheck(idleness) }
         retryWaitingRequests()
         if isAboveWatermark.load(ordering: .relaxed), nextTrim.load(ordering: .relaxed) <= StoreClock.coarse {
             trimIfAboveWatermark()
+        }
+    }
+
+    /// Makes a shard absent of which the tier has no bytes, so that it uses no budget.
+    private func forget(_ shard: ResidentShard) {
+        state.withLock { state in
+            guard shard.evict() != nil else { return }
+            state.resident -= shard.bytes
         }
     }
 

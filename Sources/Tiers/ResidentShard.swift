@@ -4,7 +4,9 @@ import Synchronization
 /// The state of one shard in one memory tier: its phase, the number of its leases, and its uses.
 ///
 /// A value stands for a whole shard, or for a range of one: an expert in a tensor that stacks all experts of a layer. A
-/// range is loaded, counted and evicted as if it were a shard of its own, beside the whole shard and the other ranges.
+/// range is loaded, counted and evicted as if it were a shard of its own, beside the whole shard and the other ranges. So
+/// is a shard that is leased for consumers that write, which map the blob themselves (`PrivateLease`): the tier then has
+/// no bytes of it.
 ///
 /// All three are in one word, so that a hit is one atomic operation, without a lock:
 ///
@@ -42,10 +44,13 @@ package final class ResidentShard: Sendable {
         package let digest: ContentDigest
         /// The bytes of the shard; nil for all of them.
         package let range: Range<Int>?
+        /// Whether the holders of leases map the bytes themselves.
+        package let isUnmapped: Bool
 
-        package init(_ digest: ContentDigest, range: Range<Int>? = nil) {
+        package init(_ digest: ContentDigest, range: Range<Int>? = nil, isUnmapped: Bool = false) {
             self.digest = digest
             self.range = range
+            self.isUnmapped = isUnmapped
         }
     }
 
@@ -65,18 +70,22 @@ package final class ResidentShard: Sendable {
     /// - Parameters:
     ///   - bytes: the size of the whole shard.
     ///   - range: the bytes of the shard that the value stands for; nil for all of them.
+    ///   - isUnmapped: whether the holders of leases map the bytes themselves.
     package init(
-        digest: ContentDigest, bytes: Int, range: Range<Int>? = nil, layer: Int? = nil, depth: Int? = nil
+        digest: ContentDigest, bytes: Int, range: Range<Int>? = nil, isUnmapped: Bool = false, layer: Int? = nil,
+        depth: Int? = nil
     ) {
-        key = Key(digest, range: range)
+        key = Key(digest, range: range, isUnmapped: isUnmapped)
         self.bytes = range?.count ?? bytes
         shardBytes = bytes
         account = ShardStatistics(layer: layer, depth: depth)
     }
 
     package var digest: ContentDigest { key.digest }
-    /// Whether the value stands for the whole shard.
-    package var isWhole: Bool { key.range == nil }
+    /// Whether the value stands for the whole shard, with its bytes.
+    package var isWhole: Bool { key.range == nil && !key.isUnmapped }
+    /// Whether the holders of leases map the bytes themselves.
+    package var isUnmapped: Bool { key.isUnmapped }
     /// The bytes of the shard that are in the payload.
     package var range: Range<Int> { key.range ?? 0..<shardBytes }
 

@@ -1,3 +1,4 @@
+import Files
 import ModelFormats
 import Storage
 import Support
@@ -41,6 +42,8 @@ package final class RevisionView: Sendable {
     /// Fetches tensors whose bytes were never fetched, and returns their placements.
     private let fetch: @Sendable (_ pending: [TensorEntry], Work) throws -> [TensorPlacement]
     private let layers: [Int: Layer]
+    /// The positions in `tensors`, by name.
+    private let positionsByName = OnDemand<[ByteText: [Int]]>()
     private let parts = Mutex<[Part: ShardGroup]>([:])
     private let numbers = OnDemand<TensorNumbers>()
     private let hold: RevisionHold
@@ -165,7 +168,8 @@ package final class RevisionView: Sendable {
         case .all, .rest, .stackLayer, .expert, .experts, .nonExperts, .tensor, .tensorOfFile, .file: break
         }
         // A model has tens of thousands of experts, so the part of each is found among the tensors of its layer.
-        let candidates = part.layer.flatMap { layers[$0]?.positions }?.map { tensors[$0] } ?? tensors
+        let positions = part.layer.flatMap { layers[$0]?.positions } ?? part.tensorName.map { named($0) }
+        let candidates = positions?.map { tensors[$0] } ?? tensors
         let wanted =
             part == .all ? candidates : candidates.filter { part.contains($0.entry, stacked: stack(in: $0.entry)) }
         let whole = try fetched(wanted, work)
@@ -181,6 +185,27 @@ package final class RevisionView: Sendable {
             parts[part] = group
             return group
         }
+    }
+
+    /// Whether the bytes of a tensor are on disk, in the file if it is not nil.
+    ///
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)``.
+    package func isStored(tensor name: String, in file: String?) throws -> Bool {
+        let position = named(ByteText(name)).first { position in
+            file.map { ByteText($0) == ByteText(tensors[position].entry.file) } ?? true
+        }
+        guard let position else { throw StorageError.notFound(kind: "tensor", name: "\(self.name) \(name)") }
+        let tensor = tensors[position]
+        guard tensor.entry.bytes > 0 else { return true }
+        // What was fetched since the view was made counts as fetched only for the next view.
+        guard let shard = tensor.shard else { return false }
+        return try FileSystem.status(tier.path(shard.digest))?.bytes == shard.shardBytes
+    }
+
+    private func named(_ name: ByteText) -> [Int] {
+        positionsByName.get {
+            Dictionary(grouping: tensors.indices) { ByteText(tensors[$0].entry.name) }
+        }[name] ?? []
     }
 
     /// The experts that a tensor stacks; nil if it is no such tensor.
@@ -279,6 +304,14 @@ extension RevisionView.Part: CustomStringConvertible {
         case .expert(_, let expert): expert...expert
         case .experts(_, let experts): experts
         case .all, .rest, .layers, .stackLayer, .withExperts, .nonExperts, .tensor, .tensorOfFile, .file: nil
+        }
+    }
+
+    /// The name of the tensors, if the part has no others.
+    fileprivate var tensorName: ByteText? {
+        switch self {
+        case .tensor(let name), .tensorOfFile(let name, _): name
+        default: nil
         }
     }
 

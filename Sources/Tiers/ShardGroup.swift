@@ -58,6 +58,19 @@ package final class ShardGroup: Sendable {
             && Set(shards.map(ObjectIdentifier.init)) == Set(other.shards.map(ObjectIdentifier.init))
     }
 
+    /// The same tensors, for a holder that maps the shards itself.
+    package func unmapped() -> ShardGroup {
+        var last: (mapped: ResidentShard, unmapped: ResidentShard)?
+        let unmapped = tensors.map { tensor -> LeasedTensor in
+            guard let shard = tensor.shard else { return tensor }
+            // Neighbours are often in one shard.
+            let known = last.flatMap { $0.mapped === shard ? $0.unmapped : nil } ?? tier.unmappedShard(of: shard)
+            last = (shard, known)
+            return LeasedTensor(entry: tensor.entry, shard: known)
+        }
+        return ShardGroup(unmapped, layer: layer, in: tier, hold: hold)
+    }
+
     /// The hit: leases all shards if all are ready; nil otherwise.
     func leaseIfReady() -> Lease? {
         for shard in shards where shard.phase != .ready { return nil }
@@ -83,7 +96,8 @@ package final class ShardGroup: Sendable {
     package func leaseBlocking(_ work: Work? = nil) throws -> Lease {
         try tier.requireOpen()
         if let lease = leaseIfReady() { return lease }
-        try work?.check()
+        // Shards that are not mapped need only their files, so the request may be over at once.
+        if !shards.allSatisfy(\.isUnmapped) { try work?.check() }
         let pending = PendingLease(self)
         let handler = work?.onCancel { pending.cancel() }
         defer { withExtendedLifetime(handler) {} }

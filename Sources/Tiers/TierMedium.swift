@@ -38,9 +38,13 @@ package protocol TierMedium: Sendable {
 
     /// An event behind all copies that are queued now; nil for media without such copies.
     func mark() throws(DeviceError) -> DeviceEvent?
+
+    /// Reads the files of shards that their holders map themselves; nil if the tier has no such shards.
+    var reader: PageReader? { get }
 }
 
 extension TierMedium {
+    package var reader: PageReader? { nil }
     package func trim() {}
     package var available: Int? { nil }
 
@@ -67,4 +71,6 @@ package enum Payload: Sendable {
     case mapped(MappedBlob)
     /// A region of a device's memory.
     case device(DeviceRegion)
+    /// No bytes: the holders of leases map the blob themselves.
+    case unmapped
 }

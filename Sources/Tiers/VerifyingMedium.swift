@@ -16,6 +16,8 @@ struct VerifyingMedium: TierMedium {
         self.threads = threads
     }
 
+    var reader: PageReader? { medium.reader }
+
     func reserve(bytes: Int) throws -> Reservation { try medium.reserve(bytes: bytes) }
 
     func trim() { medium.trim() }

@@ -129,7 +129,7 @@ weightstore_status weightstore_set_log(weightstore_log_function function, void *
  *     weightstore_work_use(NULL);
  *     weightstore_work_release(work);
  *
- * It counts for leases, for reads and choices of files, for opening a store and resolving a name, and for the calls that
+ * It counts for leases, for reads of files and tensors, for choices of files, for opening a store and resolving a name, and for the calls that
  * manage a store: import, pull, removal, warm-up. A lease that does not have to wait, and a name that is resolved without
  * waiting for a lock, succeed even if the work has ended. Bytes that were fetched until then stay, and the next call
  * reuses them. */
@@ -253,7 +253,8 @@ typedef struct weightstore_tensor {
      * bytes were never fetched. */
     const char *shard;
     /* The address of the bytes: in this process for "ram" and "host", on the device otherwise. Set only for tensors of
-     * a lease, and valid as long as it is held; NULL otherwise, and for zero bytes. Read-only. */
+     * a lease, and valid as long as it is held; NULL otherwise, and for zero bytes. Read-only, except of a writable lease
+     * (weightstore_lease_writable). */
     const void *data;
     /* DLPack's device type (1: this process's memory; 2: CUDA; 0: not in a tier) and the number of the device. */
     int32_t device_type, device_id;
@@ -372,6 +373,68 @@ weightstore_status weightstore_lease_share(
 
 /* Releases the lease. Its tensors must not be read afterwards. */
 weightstore_status weightstore_lease_release(weightstore_lease *lease);
+
+/* ---- Batches --------------------------------------------------------------------------------------------------- */
+
+/* One call for many tensors. */
+
+/* Tensors of the revision, `count` of them from index `first` on, as weightstore_tensor_at gives each. struct_size of the
+ * first element of the array is the size of each. Equal strings in dtype, file and stack are one pointer. */
+weightstore_status weightstore_tensors(
+    weightstore_revision *revision, size_t first, size_t count, weightstore_tensor *tensors);
+
+/* Tensors of the lease, as weightstore_lease_tensor_at gives each. */
+weightstore_status weightstore_lease_tensors(
+    weightstore_lease *lease, size_t first, size_t count, weightstore_tensor *tensors);
+
+/* A separate lease on each of the tensors, as weightstore_lease_share makes one: fills an array of handles, of which each
+ * is to be released. */
+weightstore_status weightstore_lease_share_tensors(
+    weightstore_lease *lease, size_t first, size_t count, weightstore_lease **shared);
+
+/* ---- Writable memory, and parts of tensors ----------------------------------------------------------------------- */
+
+enum {
+    /* The bytes are read when they are accessed, and not by the call. A page that cannot be read raises SIGBUS then. */
+    WEIGHTSTORE_LEASE_LAZY = 1
+};
+
+/* Tensors in RAM for a consumer that may write: `data` of each is writable memory of its own. A page is shared with all
+ * processes until it is written, and then private (copy on write); few bytes are copied at once. The store does not
+ * change, and tensors with equal bytes are separate. Cheaper than a lease in "ram" that is exported with
+ * WEIGHTSTORE_DLPACK_PRIVATE, which maps the bytes twice.
+ *
+ * The tensors are those of a file, or of all files if `file` is NULL; if `name` is not NULL, only those of that name. */
+weightstore_status weightstore_lease_writable(
+    weightstore_revision *revision, const char *file, const char *name, uint32_t flags, weightstore_lease **lease);
+
+/* Reads `size` bytes of a tensor of a lazy lease into memory, from `offset` on, so that accesses do not wait. */
+weightstore_status weightstore_lease_read(weightstore_lease *lease, size_t index, uint64_t offset, uint64_t size);
+
+/* Parts of a tensor, all of one size and at equal distances: rows, or a range of columns. All in bytes. */
+typedef struct weightstore_tensor_parts {
+    size_t struct_size;
+    /* The position of the first part, from the beginning of the tensor. */
+    uint64_t offset;
+    /* The size of each part. */
+    uint64_t bytes;
+    /* From the beginning of a part to that of the next one. */
+    uint64_t stride;
+    /* The number of parts. */
+    uint64_t count;
+} weightstore_tensor_parts;
+
+/* Copies parts of a tensor into a buffer of `size` bytes, one behind the other, and reads only them: parts of at least
+ * 64 KiB alone, smaller ones with what lies between them. Bytes that are not on disk are read from an origin, and neither
+ * checked nor stored, because only whole shards have digests; they are if the parts are the whole tensor. If `file` is
+ * NULL, the tensor is the first one of that name. */
+weightstore_status weightstore_read_tensor(
+    weightstore_revision *revision, const char *file, const char *name, const weightstore_tensor_parts *parts,
+    void *buffer, size_t size);
+
+/* Whether the bytes of a tensor are on disk (1), so that a lease fetches nothing. */
+weightstore_status weightstore_tensor_is_stored(
+    weightstore_revision *revision, const char *file, const char *name, int32_t *stored);
 
 /* ---- DLPack ---------------------------------------------------------------------------------------------------- */
 

@@ -119,6 +119,20 @@ struct SizedTarget<Value: VersionedStruct> {
                 from: bytes.baseAddress!, byteCount: min(size, bytes.count))
         }
     }
+
+    /// Fills in an array of structures, each of the size of the first one.
+    @inline(never) func fill(_ values: ArraySlice<Value>) {
+        let size = pointer.pointee.struct_size
+        var place = UnsafeMutableRawPointer(pointer)
+        for value in values {
+            var value = value
+            value.struct_size = size
+            withUnsafeBytes(of: &value) { bytes in
+                place.copyMemory(from: bytes.baseAddress!, byteCount: min(size, bytes.count))
+            }
+            place += size
+        }
+    }
 }
 
 /// The body of a function that fills in a structure about the value of a handle.

@@ -1,8 +1,10 @@
 import Glibc
+import Support
 
 /// Strings and arrays in C's form, valid as long as the value lives. One owner fills it; afterwards it is only read.
 final class CMemory {
     private var blocks: [UnsafeMutableRawPointer] = []
+    private var shared: [ByteText: UnsafePointer<CChar>] = [:]
 
     deinit {
         for block in blocks { free(block) }
@@ -25,6 +27,17 @@ final class CMemory {
         for (index, text) in texts.enumerated() { copy[index] = string(text) }
         return UnsafePointer(copy)
     }
+
+    /// A string that many structures have: equal ones are one pointer.
+    func sharedString(_ text: String) -> UnsafePointer<CChar> {
+        let key = ByteText(text)
+        if let known = shared[key] { return known }
+        let made = string(text)
+        shared[key] = made
+        return made
+    }
+
+    func sharedString(_ text: String?) -> UnsafePointer<CChar>? { text.map { sharedString($0) } }
 
     /// - Returns: nil for no elements.
     func array(_ elements: [Int]) -> UnsafeMutablePointer<Int64>? {

@@ -143,8 +143,8 @@ public func weightstore_lease_share(
     call {
         let lease = try Handles.all.find(lease, LeaseHandle.self)
         let target = try target(shared, "lease")
-        let tensor = try element(lease.lease.tensors, index, "tensor")
-        target.pointee = Handles.all.add(LeaseHandle(lease.lease.share(tensor), of: lease.revision))
+        _ = try element(lease.lease.tensors, index, "tensor")
+        target.pointee = Handles.all.add(lease.share(index))
     }
 }
 

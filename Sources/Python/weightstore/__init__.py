@@ -56,12 +56,12 @@ from ._store import (
     Location,
     Revision,
     Store,
-    TensorInfo,
     TierStatistics,
     open,
     set_log,
     shared_store,
 )
+from ._tensors import TensorInfo
 from ._pending import Part, PendingLease  # After _store, which it imports.
 from ._waiting import Limit
 

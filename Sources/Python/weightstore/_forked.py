@@ -12,7 +12,7 @@ from ._errors import DamagedError, ForkedError
 if TYPE_CHECKING:
     import torch
 
-    from ._store import TensorInfo
+    from ._tensors import TensorInfo
 
 
 class ForkedTensor:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Iterator
 
 from ._errors import SafetensorError
+from ._tensors import read_only
 
 if TYPE_CHECKING:
     import numpy
     import torch
 
     from ._forked import ForkedTensor
-    from ._store import LeasedTensor
+    from ._store import Lease, LeasedTensor
+    from ._tensors import TensorInfo
 
 _NUMPY = {
     "BOOL": "bool", "I8": "int8", "U8": "uint8", "I16": "int16", "U16": "uint16", "I32": "int32", "U32": "uint32",
@@ -45,14 +47,25 @@ def numpy_dtype(name: str) -> numpy.dtype[Any]:
 
 
 def numpy_array(tensor: LeasedTensor | ForkedTensor) -> numpy.ndarray[Any, Any]:
+    return numpy_view(tensor.info, tensor.memory())
+
+
+def numpy_view(info: TensorInfo, memory: memoryview) -> numpy.ndarray[Any, Any]:
+    """An array over the bytes of a tensor."""
     import numpy
 
-    dtype = numpy_dtype(tensor.info.dtype)
-    if tensor.info.bytes == 0:
-        array = numpy.zeros(tensor.info.shape, dtype)
+    dtype = numpy_dtype(info.dtype)
+    if info.bytes == 0:
+        array = numpy.zeros(info.shape, dtype)
         array.flags.writeable = False
         return array
-    return numpy.frombuffer(tensor.memory(), dtype).reshape(tensor.info.shape)
+    return numpy.frombuffer(memory, dtype).reshape(info.shape)
+
+
+def numpy_arrays(lease: Lease) -> Iterator[tuple[str, numpy.ndarray[Any, Any]]]:
+    """Read-only arrays over the tensors of a lease in this process's memory, by name. Each has a lease of its own."""
+    for info, memory in lease._blocks():
+        yield info.name, numpy_view(info, memoryview(b"") if memory is None else read_only(memory, info.bytes))
 
 
 def torch_dtype(name: str) -> torch.dtype:
@@ -65,18 +78,49 @@ def torch_dtype(name: str) -> torch.dtype:
     return dtype
 
 
-def torch_tensor(tensor: LeasedTensor | ForkedTensor) -> torch.Tensor:
-    import torch
-
-    dtype = torch_dtype(tensor.info.dtype)
-    shape = list(tensor.info.shape)
-    if tensor.info.dtype == "F4":
+def torch_shape(info: TensorInfo) -> list[int]:
+    shape = list(info.shape)
+    if info.dtype == "F4":
         # Two elements in each byte.
         if not shape or shape[-1] % 2:
             raise SafetensorError(f"f4_x2 dtype requires that the last dim be divisible by 2 in torch: got {shape}")
         shape[-1] //= 2
+    return shape
+
+
+def torch_tensor(tensor: LeasedTensor | ForkedTensor) -> torch.Tensor:
+    import torch
+
+    dtype, shape = torch_dtype(tensor.info.dtype), torch_shape(tensor.info)
     kind, number = tensor.__dlpack_device__()
     if tensor.info.bytes == 0:
         return torch.zeros(shape, dtype=dtype, device=f"cuda:{number}" if kind == 2 else "cpu")
     # Always as bytes, because DLPack consumers do not support all types.
     return tensor.torch_bytes().view(dtype).reshape(shape)
+
+
+def torch_tensors(lease: Lease) -> Iterator[tuple[str, torch.Tensor]]:
+    """Tensors over the memory of a lease, by name. Each has a lease and a storage of its own.
+
+    Their memory is that of the lease: it can be written only if the lease's can.
+    """
+    import torch
+
+    if lease.tier not in ("ram", "host"):
+        for tensor in lease:
+            yield tensor.info.name, torch_tensor(tensor)
+        return
+    frombuffer = torch.frombuffer
+    dtypes: dict[str, tuple[torch.dtype, int]] = {}
+    for info, memory in lease._blocks():
+        known = dtypes.get(info.dtype)
+        if known is None:
+            dtype = torch_dtype(info.dtype)
+            known = dtypes[info.dtype] = dtype, torch.empty(0, dtype=dtype).element_size()
+        shape = info.shape if info.dtype != "F4" else torch_shape(info)
+        if memory is None:
+            yield info.name, torch.zeros(shape, dtype=known[0])
+            continue
+        made = frombuffer(memory, dtype=known[0], count=info.bytes // known[1])
+        # Faster than reshape, but it has no form for a scalar.
+        yield info.name, made.view(*shape) if shape else made.reshape(())

@@ -14,6 +14,7 @@ from ._errors import WeightStoreError, error
 ABI = 1
 DLPACK_BYTES = 1
 DLPACK_PRIVATE = 2
+LEASE_LAZY = 1
 
 
 class _Sized(Structure):
@@ -55,6 +56,12 @@ class Tensor(_Sized):
         ("layer", c_int64), ("expert", c_int64), ("rank", c_int64), ("shape", POINTER(c_int64)),
         ("strides", POINTER(c_int64)), ("bytes", c_uint64), ("shard", c_char_p), ("data", c_void_p),
         ("device_type", c_int32), ("device_id", c_int32), ("shard_offset", c_uint64),
+    ]
+
+
+class TensorParts(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("offset", c_uint64), ("bytes", c_uint64), ("stride", c_uint64), ("count", c_uint64),
     ]
 
 
@@ -232,7 +239,7 @@ _FUNCTIONS: dict[str, list[Any]] = {
     "resolve": [c_void_p, _Text, POINTER(c_void_p)],
     "revision_release": [c_void_p],
     "revision_describe": [c_void_p, POINTER(RevisionInfo)],
-    "tensor_at": [c_void_p, c_size_t, POINTER(Tensor)],
+    "tensors": [c_void_p, c_size_t, c_size_t, c_void_p],
     "layer_at": [c_void_p, c_size_t, POINTER(Layer)],
     "file_at": [c_void_p, c_size_t, POINTER(File)],
     "file_is_selected": [c_void_p, c_size_t, POINTER(c_int32)],
@@ -246,7 +253,12 @@ _FUNCTIONS: dict[str, list[Any]] = {
     "prefetch_layers": [c_void_p, _Int64, _Int64, _Text],
     "prefetch_layers_with_experts": [c_void_p, _Int64, _Int64, _Int64, _Int64, _Text],
     "lease_describe": [c_void_p, POINTER(LeaseInfo)],
-    "lease_tensor_at": [c_void_p, c_size_t, POINTER(Tensor)],
+    "lease_tensors": [c_void_p, c_size_t, c_size_t, c_void_p],
+    "lease_share_tensors": [c_void_p, c_size_t, c_size_t, c_void_p],
+    "lease_writable": [c_void_p, _Text, _Text, c_uint32, POINTER(c_void_p)],
+    "lease_read": [c_void_p, c_size_t, _UInt64, _UInt64],
+    "tensor_is_stored": [c_void_p, _Text, _Text, POINTER(c_int32)],
+    "read_tensor": [c_void_p, _Text, _Text, POINTER(TensorParts), c_void_p, c_size_t],
     "lease_find": [c_void_p, _Text, _Text, POINTER(c_size_t)],
     "lease_share": [c_void_p, c_size_t, POINTER(c_void_p)],
     "lease_release": [c_void_p],

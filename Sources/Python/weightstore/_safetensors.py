@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import struct
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Iterator
 
 from . import _frameworks as frameworks
 from ._errors import NotFoundError, SafetensorError
 from ._forked import ForkedTensor
-from ._store import LeasedTensor, Revision, Store, TensorInfo
+from ._slices import SlicePlan
+from ._store import Lease, Revision, Store
 from ._store import shared_store as _store
+from ._tensors import TensorInfo
 
 if TYPE_CHECKING:
     import torch
@@ -50,9 +52,24 @@ class _Source:
     def tensor(self, info: TensorInfo, target: _Target) -> Any:
         """One tensor. A forked child maps it from its file, because it cannot use its parent's store."""
         if self._process != os.getpid():
-            return target.convert(ForkedTensor(info, self.revision.store.path, target.tier))
-        with self.revision.lease_tensor(info.name, file=info.file, tier=target.tier) as lease:
-            return target.convert(lease.tensor(info.name))
+            return target.forked(ForkedTensor(info, self.revision.store.path, target.tier))
+        with target.lease(self.revision, info.file, info.name) as lease:
+            return next(target.tensors(lease))[1]
+
+    def part(self, info: TensorInfo, target: _Target, index: Any) -> Any:
+        """A part of a tensor. Only its bytes are read, or those of the pages that it touches."""
+        plan = SlicePlan.of(info, index) if self._process == os.getpid() else None
+        if plan is None:
+            return self.tensor(info, target)[index]
+        if self.revision.is_stored(info.name, file=info.file):
+            with self.revision.lease_writable(info.name, file=info.file, lazy=True) as lease:
+                if plan.is_one_run:
+                    lease.read(0, plan.offset, plan.size)
+                return target.moved(next(target.views(lease))[1][index])
+        memory = bytearray(plan.size * plan.count)
+        self.revision.read_tensor(
+            info.name, memory, offset=plan.offset, size=plan.size, stride=plan.stride, count=plan.count, file=info.file)
+        return target.moved(target.over(plan.result(info), memory)[plan.rest])
 
     def all_tensors(self, target: _Target) -> dict[str, Any]:
         """All tensors, by file and place in it."""
@@ -61,8 +78,8 @@ class _Source:
         tensors: dict[str, Any] = {}
         filled = {info.file for info in self.tensors.values()}
         for file in (file for file in self.files if file in filled):
-            with self.revision.lease(file=file, tier=target.tier) as lease:
-                tensors.update((tensor.info.name, target.convert(tensor)) for tensor in lease)
+            with target.lease(self.revision, file) as lease:
+                tensors.update(target.tensors(lease))
         return tensors
 
     def __reduce__(self) -> Any:
@@ -109,7 +126,6 @@ class _Target:
         self.tier = name if kind == "cuda" else "ram"
         #: The device to which PyTorch must move tensors, if no tier is on it.
         self.elsewhere = name if kind not in ("cpu", "cuda") else None
-        self.convert: Callable[[LeasedTensor | ForkedTensor], Any] = self._torch if self.framework == "pt" else frameworks.numpy_array
         if self.framework == "pt":
             import torch
 
@@ -121,9 +137,44 @@ class _Target:
         else:
             import numpy  # noqa: F401  A missing NumPy is reported at once.
 
-    def _torch(self, tensor: LeasedTensor | ForkedTensor) -> Any:
-        made = frameworks.torch_tensor(tensor)
-        return made if self.elsewhere is None else made.to(self.elsewhere)
+    def lease(self, revision: Revision, file: str, name: str | None = None) -> Lease:
+        """The tensors of a file, or one of them. PyTorch has no read-only tensors, so theirs can be written."""
+        if self.framework == "pt" and self.tier == "ram":
+            return revision.lease_writable(name, file=file)
+        if name is None:
+            return revision.lease(file=file, tier=self.tier)
+        return revision.lease_tensor(name, file=file, tier=self.tier)
+
+    def tensors(self, lease: Lease) -> Iterator[tuple[str, Any]]:
+        """The tensors of a lease by name, for the framework, on the device."""
+        return ((name, self._elsewhere(tensor)) for name, tensor in self.views(lease))
+
+    def views(self, lease: Lease) -> Iterator[tuple[str, Any]]:
+        """The tensors of a lease by name, for the framework, where they are."""
+        return frameworks.numpy_arrays(lease) if self.framework == "np" else frameworks.torch_tensors(lease)
+
+    def forked(self, tensor: ForkedTensor) -> Any:
+        if self.framework == "np":
+            return frameworks.numpy_array(tensor)
+        return self._elsewhere(frameworks.torch_tensor(tensor))
+
+    def over(self, info: TensorInfo, memory: bytearray) -> Any:
+        """A tensor over memory that has its bytes."""
+        if self.framework == "np":
+            return frameworks.numpy_view(info, memoryview(memory).toreadonly())
+        import torch
+
+        dtype, shape = frameworks.torch_dtype(info.dtype), frameworks.torch_shape(info)
+        if not memory:
+            return torch.zeros(shape, dtype=dtype)
+        return torch.frombuffer(memory, dtype=torch.uint8).view(dtype).reshape(shape)
+
+    def _elsewhere(self, tensor: Any) -> Any:
+        return tensor if self.elsewhere is None else tensor.to(self.elsewhere)
+
+    def moved(self, tensor: Any) -> Any:
+        """A tensor in RAM on the device."""
+        return self._elsewhere(tensor) if self.tier == "ram" else tensor.to(self.tier)
 
 
 class safe_open:
@@ -211,7 +262,8 @@ class safe_open:
 
 
 class TensorSlice:
-    """A tensor that is loaded when it is sliced."""
+    """A tensor of which the slices are loaded alone. What is not on disk is read from an origin, and neither checked nor
+    stored, because only whole shards have digests."""
 
     def __init__(self, file: safe_open, info: TensorInfo, is_strict: bool) -> None:
         self._file, self._info, self._is_strict = file, info, is_strict
@@ -228,7 +280,7 @@ class TensorSlice:
     def __getitem__(self, index: Any) -> Any:
         if self._is_strict:
             index = _checked(index, self._info.shape)
-        return self._source.tensor(self._info, self._file._target)[index]
+        return self._source.part(self._info, self._file._target, index)
 
 
 def _checked(index: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
@@ -282,7 +334,8 @@ def load_file(
     """All tensors of a model, or of one of its files, by name, like ``safetensors.torch.load_file``.
 
     The arguments are those of :class:`safe_open`. With ``framework="pt"`` the values are ``torch.Tensor``, with ``np``
-    read-only NumPy arrays. Nothing is copied; each tensor holds only its own bytes, as long as it lives.
+    read-only NumPy arrays. Tensors of up to 64 KiB are copied, and the pages of others when they are written; each tensor
+    holds only its own bytes, as long as it lives.
     """
     with safe_open(
             model, framework, device, backend=backend, file=file, subfolder=subfolder, store=store, budget=budget) as source:

@@ -14,6 +14,7 @@ from . import _library as c
 from ._errors import ForkedError, NotFoundError, WeightStoreError
 from ._library import ends, library, optional, text
 from ._management import Management
+from ._tensors import TensorInfo, TensorRow, block, read_only, tensor_rows
 from ._waiting import wait
 
 if TYPE_CHECKING:
@@ -21,31 +22,6 @@ if TYPE_CHECKING:
     import torch
 
     from ._pending import Part, PendingLease
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """A tensor's description. ``shape`` has the outermost dimension first; ``dtype`` is spelled as in the file;
-    ``shard`` is the SHA-256 of the blob that has its bytes, from ``shard_offset`` on."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    bytes: int
-    file: str
-    stack: str | None
-    layer: int | None
-    expert: int | None
-    shard: str | None
-    shard_offset: int = 0
-
-    @classmethod
-    def _from(cls, tensor: c.Tensor) -> TensorInfo:
-        return cls(
-            text(tensor.name), text(tensor.dtype), tuple(tensor.shape[i] for i in range(tensor.rank)), tensor.bytes,
-            text(tensor.file), text(tensor.stack) if tensor.stack is not None else None,
-            tensor.layer if tensor.layer >= 0 else None, tensor.expert if tensor.expert >= 0 else None,
-            text(tensor.shard) if tensor.shard is not None else None, tensor.shard_offset)
 
 
 @dataclass(frozen=True)
@@ -361,12 +337,7 @@ class Revision(_Handle):
 
     def tensors(self) -> list[TensorInfo]:
         """All tensors, by file and name. Loads nothing."""
-        tensor = c.Tensor()
-        found = []
-        for index in range(self._counts[0]):
-            library().tensor_at(self, index, byref(tensor))
-            found.append(TensorInfo._from(tensor))
-        return found
+        return [row.info for row in tensor_rows(library().tensors, self, self._counts[0])]
 
     def layers(self) -> list[LayerInfo]:
         """The layers, by stack and number."""
@@ -494,6 +465,56 @@ class Revision(_Handle):
                 wait("tensor_open", self, index, byref(location), byref(descriptor), tries=False)
                 return descriptor.value, Location._from(location)
         raise NotFoundError(f"{self.name} {name}: no such tensor.", 4)
+    def lease_writable(self, name: str | None = None, *, file: str | None = None, lazy: bool = False) -> Lease:
+        """Tensors in RAM for a consumer that may write: each in memory of its own, whose pages become private when they
+        are written. Neither the store nor another tensor changes.
+
+        Args:
+            name: only the tensors of this name.
+            file: only the tensors of this file.
+            lazy: whether the bytes are read when they are accessed, and not now.
+        """
+        handle = c_void_p()
+        flags = c.LEASE_LAZY if lazy else 0
+        wait("lease_writable", self, optional(file), optional(name), flags, byref(handle), undo="lease_release")
+        return Lease(handle.value, "ram", is_writable=True)
+
+    def is_stored(self, name: str, *, file: str | None = None) -> bool:
+        """Whether the bytes of a tensor are on disk, so that a lease fetches nothing."""
+        stored = c_int32()
+        library().tensor_is_stored(self, optional(file), name.encode(), byref(stored))
+        return stored.value != 0
+
+    def read_tensor(
+        self, name: str, buffer: Any, *, offset: int, size: int, stride: int = 0, count: int = 1, file: str | None = None
+    ) -> None:
+        """Copies parts of a tensor into a writable buffer, one behind the other, and reads only them.
+
+        Bytes that are not on disk are read from an origin, and neither checked nor stored, because only whole shards
+        have digests; they are if the parts are the whole tensor.
+
+        Args:
+            buffer: supports the buffer protocol, such as a ``bytearray`` or a NumPy array.
+            offset: the position of the first part, in bytes from the beginning of the tensor.
+            size: the size of each part, in bytes.
+            stride: from the beginning of a part to that of the next one, in bytes.
+            count: the number of parts.
+        """
+        with memoryview(buffer) as view:
+            if view.readonly or not view.c_contiguous:
+                raise ValueError("the buffer must be writable and contiguous")
+            room = view.nbytes
+            memory = ctypes.c_char.from_buffer(view.cast("B")) if room else None
+            parts = c.TensorParts()
+            numbers = (offset, size, stride, count)
+            if min(numbers) < 0 or max(numbers) >= 1 << 63:
+                raise ValueError(f"{numbers}: must be 0 or more, and fit into 64 bits")
+            parts.offset, parts.bytes, parts.stride, parts.count = numbers
+            try:
+                wait("read_tensor", self, optional(file), name.encode(), byref(parts),
+                     byref(memory) if memory is not None else None, room)
+            finally:
+                del memory  # It exports the view, which otherwise cannot be released.
 
     def prefetch(self, first: int, last: int, *, experts: range | None = None, tier: str = "ram") -> None:
         """Begins to load layers into a tier, and returns at once.
@@ -524,9 +545,11 @@ class Lease(_Handle):
 
     _release = "lease_release"
 
-    def __init__(self, handle: int | None, tier: str) -> None:
+    def __init__(self, handle: int | None, tier: str, is_writable: bool = False) -> None:
         super().__init__(handle)
         self.tier = tier
+        #: Whether the memory of its tensors can be written.
+        self.is_writable = is_writable
         info = c.LeaseInfo()
         library().lease_describe(self, byref(info))
         self._count: int = info.tensors
@@ -555,8 +578,8 @@ class Lease(_Handle):
 
     def __iter__(self) -> Iterator[LeasedTensor]:
         """The tensors, by file and name."""
-        for index in range(self._count):
-            yield LeasedTensor(self, index)
+        for index, row in enumerate(self._rows()):
+            yield LeasedTensor(self, index, row)
 
     def __getitem__(self, name: str) -> LeasedTensor:
         return self.tensor(name)
@@ -568,10 +591,35 @@ class Lease(_Handle):
         library().lease_find(self, optional(file), name.encode(), byref(index))
         return LeasedTensor(self, index.value)
 
-    def _share(self, index: int) -> Lease:
+    def _rows(self, first: int = 0, count: int | None = None) -> list[TensorRow]:
+        return tensor_rows(library().lease_tensors, self, self._count if count is None else count, first)
+
+    def _blocks(self) -> Iterator[tuple[TensorInfo, Any]]:
+        """The memory of each tensor in this process, with a lease of its own; None for zero bytes."""
+        rows = self._rows()
+        if not rows:
+            return
+        handles = bytearray(len(rows) * ctypes.sizeof(c_void_p))
+        library().lease_share_tensors(
+            self, 0, len(rows), ctypes.addressof(ctypes.c_char.from_buffer(handles)))
+        holds = [_Hold(handle) for handle in memoryview(handles).cast("P")]
+        for row, hold in zip(rows, holds):
+            yield row.info, block(row.address, hold) if row.info.bytes else None
+
+    def read(self, index: int, offset: int, size: int) -> None:
+        """Reads bytes of a tensor of a lazy lease into memory, so that accesses do not wait."""
+        wait("lease_read", self, index, offset, size)
+
+    def _share(self, index: int) -> _Hold:
         handle = c_void_p()
         library().lease_share(self, index, byref(handle))
-        return Lease(handle.value, self.tier)
+        return _Hold(handle.value)
+
+
+class _Hold(_Handle):
+    """A lease that only holds memory."""
+
+    _release = "lease_release"
 
 
 class _Descriptor:
@@ -589,14 +637,10 @@ class LeasedTensor:
 
     __reduce__ = _Handle.__reduce__
 
-    def __init__(self, lease: Lease, index: int) -> None:
+    def __init__(self, lease: Lease, index: int, row: TensorRow | None = None) -> None:
         self._lease, self._index = lease, index
-        tensor = c.Tensor()
-        library().lease_tensor_at(lease, index, byref(tensor))
-        self.info = TensorInfo._from(tensor)
-        #: The address of the bytes, in this process or on the device. 0 for zero bytes.
-        self.address: int = tensor.data or 0
-        self._device = (tensor.device_type, tensor.device_id)
+        #: The address is that of the bytes, in this process or on the device. 0 for zero bytes.
+        self.info, self.address, self._device = row or lease._rows(index, 1)[0]
         self.is_in_ram = lease.tier == "ram"
         self._descriptor: _Descriptor | None = None
 
@@ -632,9 +676,7 @@ class LeasedTensor:
             raise WeightStoreError(f"{self.info.name}: on a device, not in this process's memory.", 1)
         if self.info.bytes == 0:
             return memoryview(b"")
-        bytes: Any = (ctypes.c_ubyte * self.info.bytes).from_address(self.address)
-        bytes._lease = self._lease._share(self._index)
-        return memoryview(bytes).cast("B").toreadonly()
+        return read_only(block(self.address, self._lease._share(self._index)), self.info.bytes)
 
     def numpy(self) -> numpy.ndarray[Any, Any]:
         """A read-only array."""

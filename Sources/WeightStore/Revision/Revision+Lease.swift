@@ -147,6 +147,26 @@ extension Revision {
         }
     }
 
+    /// Leases tensors in RAM for a consumer that may write: each in memory of its own (``PrivateLease``). Blocks.
+    ///
+    /// - Parameters:
+    ///   - file: the tensors of this file; nil means those of all files.
+    ///   - name: the tensors of this name; nil means all.
+    ///   - reads: whether the bytes are read now, and not when they are accessed.
+    ///   - work: cancelling it ends the call with `CancellationError`.
+    package func leasePrivately(
+        file: String? = nil, tensor name: String? = nil, reads: Bool = true, work: Work? = nil
+    ) throws -> PrivateLease {
+        let part: RevisionView.Part =
+            switch (file, name) {
+            case (nil, nil): .all
+            case (let file?, nil): .file(ByteText(file))
+            case (nil, let name?): .tensor(ByteText(name))
+            case (let file?, let name?): .tensorOfFile(ByteText(name), file: ByteText(file))
+            }
+        return try view(in: .ram).part(part, missWork(within: work)).leasePrivately(reads: reads, work)
+    }
+
     /// Streams layers in order: while one is in use, the next ones are loaded.
     ///
     /// - Parameters:

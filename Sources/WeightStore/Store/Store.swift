@@ -45,7 +45,8 @@ public final class Store: Sendable {
     let passing = PassedThrough()
     let removals = RemovalWatch()
     let logger: Logger
-    let cores: Int
+    /// Counted at the first use: it reads several files of the kernel.
+    var cores: Int { SystemCores.count }
     /// Whether opening the store released the reserve, because the disk was full.
     private let hasReleasedReserve: Bool
 
@@ -105,7 +106,6 @@ public final class Store: Sendable {
         self.blobs = blobs
         recorder = AccessRecorder(path)
         tiers = TierSet(recorder: recorder) { blobs.path($0) }
-        cores = SystemCores.count
         reserve = Reserve(path: path + "/reserve")
         let parts: (LeaseDirectory, Catalog)
         do {
@@ -182,7 +182,7 @@ public final class Store: Sendable {
     /// Writes the marker in `blobs/` at the first open. If that fails, the store opens: a deletion tries again, and is
     /// refused without the marker.
     private static func establishIdentity(_ catalog: Catalog, _ blobs: BlobDirectory, _ logger: Logger) throws {
-        if try catalog.read(StoreIdentity.isMarked) { return }
+        if try catalog.readAtOpening(StoreIdentity.isMarked) { return }
         do {
             try catalog.write(within: .seconds(2)) { db in try StoreIdentity.establish(blobs, db) }
         } catch StorageError.busy {

@@ -385,6 +385,75 @@ static void check_equal_tensors(weightstore_revision *revision) {
     OK(weightstore_lease_release(all));
 }
 
+/* One call for many tensors, writable memory, and parts of tensors. */
+static void check_batches(weightstore_store *store, weightstore_revision *revision) {
+    weightstore_revision_info info = {.struct_size = sizeof info};
+    weightstore_tier_statistics statistics = {.struct_size = sizeof statistics};
+    weightstore_lease *all, *own, *lazy;
+    OK(weightstore_revision_describe(revision, &info));
+    size_t count = info.tensors;
+    weightstore_tensor *known = calloc(count, sizeof *known), *read = calloc(count, sizeof *read);
+    weightstore_tensor *written = calloc(count, sizeof *written);
+    weightstore_lease **shared = calloc(count, sizeof *shared);
+    known[0].struct_size = read[0].struct_size = written[0].struct_size = sizeof *known;
+    OK(weightstore_tensors(revision, 0, count, known));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_tensors(revision, 1, count, known));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_tensors(revision, SIZE_MAX, 1, known));
+    OK(weightstore_tensors(revision, count, 0, NULL));
+    OK(weightstore_lease_file(revision, NULL, "ram", &all));
+    OK(weightstore_lease_tensors(all, 0, count, read));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_writable(revision, NULL, NULL, 2, &own));
+    OK(weightstore_lease_writable(revision, NULL, NULL, 0, &own));
+    OK(weightstore_lease_tensors(own, 0, count, written));
+    OK(weightstore_lease_share_tensors(own, 0, count, shared));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_read(all, 0, 0, 1));
+    for (size_t i = 0; i < count; i++) {
+        weightstore_tensor one = leased(all, i);
+        EXPECT(strcmp(known[i].name, one.name) == 0 && strcmp(written[i].name, one.name) == 0);
+        EXPECT(read[i].data == one.data && read[i].bytes == one.bytes && written[i].bytes == one.bytes);
+        EXPECT(one.bytes == 0 || memcmp(written[i].data, one.data, one.bytes) == 0);
+        /* A whole tensor, and every second byte of 16. */
+        uint8_t *bytes = malloc(one.bytes + 1), few[8];
+        weightstore_tensor_parts whole = {sizeof whole, 0, one.bytes, 0, 1}, odd = {sizeof odd, 1, 1, 2, 8};
+        OK(weightstore_read_tensor(revision, one.file, one.name, &whole, bytes, one.bytes));
+        EXPECT(one.bytes == 0 || memcmp(bytes, one.data, one.bytes) == 0);
+        if (one.bytes > 16) {
+            OK(weightstore_read_tensor(revision, one.file, one.name, &odd, few, sizeof few));
+            for (int j = 0; j < 8; j++) EXPECT(few[j] == bytes[1 + 2 * j]);
+            FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_read_tensor(revision, one.file, one.name, &odd, few, 7));
+        }
+        int32_t stored = 0;
+        OK(weightstore_tensor_is_stored(revision, one.file, one.name, &stored));
+        EXPECT(stored == 1);
+        OK(weightstore_lease_writable(revision, one.file, one.name, WEIGHTSTORE_LEASE_LAZY, &lazy));
+        FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_read(lazy, 0, 0, one.bytes + 1));
+        OK(weightstore_lease_read(lazy, 0, one.bytes / 3, one.bytes - one.bytes / 3));
+        weightstore_tensor late = leased(lazy, 0);
+        EXPECT(one.bytes == 0 || memcmp(late.data, one.data, one.bytes) == 0);
+        OK(weightstore_lease_release(lazy));
+        free(bytes);
+    }
+    /* Writable memory is that of one tensor, its own lease holds it, and the store does not change. */
+    OK(weightstore_lease_release(own));
+    for (size_t i = 0; i < count; i++) memset((void *)written[i].data, (int)i, written[i].bytes);
+    for (size_t i = 0; i < count; i++) {
+        if (written[i].bytes == 0) continue;
+        EXPECT(((const uint8_t *)written[i].data)[0] == (uint8_t)i);
+        EXPECT(((const uint8_t *)written[i].data)[written[i].bytes - 1] == (uint8_t)i);
+        OK(weightstore_lease_writable(revision, read[i].file, read[i].name, 0, &lazy));
+        EXPECT(memcmp(leased(lazy, 0).data, read[i].data, read[i].bytes) == 0);
+        OK(weightstore_lease_release(lazy));
+    }
+    for (size_t i = 0; i < count; i++) OK(weightstore_lease_release(shared[i]));
+    OK(weightstore_lease_release(all));
+    OK(weightstore_statistics(store, "ram", &statistics));
+    EXPECT(statistics.leased == 0);
+    free(known);
+    free(read);
+    free(written);
+    free(shared);
+}
+
 static weightstore_revision *shared_revision;
 static uint64_t layer_sums[2];
 
@@ -638,6 +707,7 @@ int main(int argc, char **argv) {
     check_leases(store, revision);
     check_dlpack(store, revision);
     check_equal_tensors(revision);
+    check_batches(store, revision);
     check_threads(revision);
     check_work(argv[1], argv[2]);
     check_memory(argv[1], argv[2]);

@@ -83,6 +83,19 @@ def leased():
     return weightstore._safetensors._store(STORE).statistics("ram").leased
 
 
+def cached(path):
+    """The bytes of a file that are in the page cache."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        address = libc.mmap(None, ctypes.c_size_t(size), 1, 1, file.fileno(), ctypes.c_long(0))
+    states = (ctypes.c_ubyte * ((size + 4095) // 4096))()
+    assert libc.mincore(ctypes.c_void_p(address), ctypes.c_size_t(size), states) == 0
+    libc.munmap(ctypes.c_void_p(address), ctypes.c_size_t(size))
+    return sum(state & 1 for state in states) * 4096
+
+
 class Loading(unittest.TestCase):
     def test_load_file_returns_the_arrays_of_safetensors_as_read_only_views(self):
         ours = weightstore.load_file("test/model", framework="np", store=STORE)
@@ -503,6 +516,56 @@ class SafeOpen(unittest.TestCase):
                 np.testing.assert_array_equal(found, expected)
                 outcomes["same"] += 1
         self.assertGreater(min(outcomes.values()), 20)
+
+    def test_a_slice_reads_its_bytes_alone(self):
+        rows = np.arange(16 << 20, dtype=np.uint32).reshape(1 << 12, 1 << 12)
+        imported("slice/disk", lambda path: safetensors.numpy.save_file({"layers.0.w": rows}, path + "/model.safetensors"))
+        with weightstore.open(STORE).revision("slice/disk") as revision:
+            [tensor] = revision.tensors()
+            blob = f"{STORE}/blobs/{tensor.shard[:2]}/{tensor.shard}"
+            with open(blob, "rb") as stored:
+                os.fsync(stored.fileno())
+                os.posix_fadvise(stored.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            with weightstore.safe_open(revision, "np") as opened:
+                self.assertEqual(int(opened.get_slice("layers.0.w")[512:1024].sum()), int(rows[512:1024].sum()))
+                np.testing.assert_array_equal(opened.get_slice("layers.0.w")[7, 5:9], rows[7, 5:9])
+            self.assertLess(cached(blob), tensor.bytes // 2)
+            # 8 MiB of columns, and 3 rows.
+            for offset, size, stride, count, expected in (
+                    (1 << 11, 1 << 11, 1 << 14, 1 << 12, rows[:, 512:1024]), (5 << 14, 3 << 14, 0, 1, rows[5:8])):
+                buffer = bytearray(size * count)
+                revision.read_tensor("layers.0.w", buffer, offset=offset, size=size, stride=stride, count=count)
+                self.assertEqual(bytes(buffer), np.ascontiguousarray(expected).tobytes())
+            for wrong in (dict(offset=tensor.bytes, size=1), dict(offset=0, size=8, stride=4, count=2),
+                          dict(offset=0, size=1 << 62, stride=1 << 62, count=8)):
+                with self.assertRaises(weightstore.InvalidArgumentError):
+                    revision.read_tensor("layers.0.w", bytearray(16), **wrong)
+            with self.assertRaises(weightstore.InvalidArgumentError):
+                revision.read_tensor("layers.0.w", bytearray(15), offset=0, size=16)
+            with self.assertRaises(weightstore.NotFoundError):
+                revision.read_tensor("layers.9.w", bytearray(16), offset=0, size=16)
+
+    def test_a_slice_of_an_evicted_tensor_is_read_from_its_origin_and_the_rest_is_not(self):
+        array = np.random.default_rng(5).standard_normal((1024, 1024)).astype(np.float32)
+        path = os.path.join(DIRECTORY.name, "slice-origin")
+        os.mkdir(path)
+        safetensors.numpy.save_file({"layers.0.w": array}, path + "/model.safetensors")
+        tool, end = os.environ["WEIGHTSTORE_TOOL"], ["--store", STORE]
+        subprocess.run([tool, "import", path, "--name", "slice/origin", "--origin", "file://" + path, *end], check=True,
+                       stdout=subprocess.DEVNULL)
+        subprocess.run([tool, "evict", "--free", "1G", *end], check=True, stdout=subprocess.DEVNULL)
+        with weightstore.open(STORE).revision("slice/origin") as revision:
+            self.assertFalse(revision.is_stored("layers.0.w"))
+            for framework in ("np", "pt") if TORCH else ("np",):
+                with weightstore.safe_open(revision, framework) as opened:
+                    part = opened.get_slice("layers.0.w")
+                    for index in (slice(100, 200), (slice(None), slice(256, 512)), (3, slice(7, 9)), (slice(None), 5), 9):
+                        np.testing.assert_array_equal(np.asarray(part[index]), array[index])
+            self.assertFalse(revision.is_stored("layers.0.w"))
+            # The whole tensor is fetched, checked and stored.
+            with weightstore.safe_open(revision, "np") as opened:
+                np.testing.assert_array_equal(opened.get_slice("layers.0.w")[:], array)
+            self.assertTrue(revision.is_stored("layers.0.w"))
 
     def test_errors_are_of_the_kinds_that_safetensors_raises(self):
         with weightstore.safe_open("test/model", "np", store=STORE) as opened:
@@ -1260,6 +1323,40 @@ class Torch(unittest.TestCase):
             np.testing.assert_array_equal(lease[name].numpy(), expected)
             self.assertFalse(np.from_dlpack(lease[name]).flags.writeable)
 
+    def test_a_load_maps_each_page_once(self):
+        import safetensors.torch
+        import torch
+
+        generator = torch.Generator().manual_seed(71)
+        expected = {
+            f"layers.{layer}.{name}": torch.randn(shape, generator=generator)
+            for layer in range(3) for name, shape in (("w", (512, 1024)), ("norm", (64,)))
+        }
+        imported("test/once", lambda path: safetensors.torch.save_file(expected, path + "/model.safetensors"))
+
+        def mappings():
+            with open("/proc/self/maps") as maps:
+                return [(line.split()[1], os.path.basename(line.strip())) for line in maps]
+
+        with weightstore.open(STORE) as store, store.revision("test/once") as revision:
+            infos = revision.tensors()
+            shards = {info.shard for info in infos}
+            tensors = weightstore.load_file(revision)
+            self.assertEqual(
+                sorted(one for one in mappings() if one[1] in shards),
+                sorted(("rw-p", info.shard) for info in infos if info.bytes > 64 << 10))
+            self.assertEqual(
+                store.statistics("ram").leased,
+                sum(os.path.getsize(f"{STORE}/blobs/{shard[:2]}/{shard}") for shard in shards))
+            self.assertEqual(len({tensor.untyped_storage().data_ptr() for tensor in tensors.values()}), len(expected))
+            for name, tensor in tensors.items():
+                self.assertEqual(tensor.untyped_storage().nbytes(), tensor.numel() * tensor.element_size(), name)
+                self.assertTrue(torch.equal(tensor, expected[name]), name)
+            del tensor, tensors
+            gc.collect()
+            self.assertEqual([one for one in mappings() if one[1] in shards], [])
+            self.assertEqual(store.statistics("ram").leased, 0)
+
     def test_a_reader_works_in_the_workers_of_a_data_loader(self):
         import torch.utils.data
 
@@ -1341,6 +1438,23 @@ class VLLMWeights(unittest.TestCase):
                 for expert in own:
                     self.assertEqual(float(found[name(expert, "weight")][0, 0]), expert)
             self.assertEqual(set(self.found(revision, is_unused=lambda one: ".experts." in one)), {"norm.weight"})
+
+    def test_a_reader_gets_the_pages_that_all_processes_share(self):
+        import weightstore.vllm
+
+        tensors = {f"layers.{layer}.w": ((512, 1024), layer) for layer in range(3)} | {"norm.w": ((8,), 4)}
+        imported("vllm/shared", lambda path: self.save(path, tensors))
+        with weightstore.open(STORE) as store, store.revision("vllm/shared") as revision:
+            shards = {tensor.shard for tensor in revision.tensors()}
+            for name, tensor in weightstore.vllm.weights(revision):
+                with open("/proc/self/maps") as maps:
+                    modes = {line.split()[1] for line in maps if os.path.basename(line.strip()) in shards}
+                self.assertEqual(modes, {"r--s"}, name)
+                self.assertEqual(float(tensor.reshape(-1)[0]), tensors[name][1])
+            del tensor
+            self.assertEqual(self.found(revision, lazy=True).keys(), tensors.keys())
+            gc.collect()
+            self.assertEqual(store.statistics("ram").leased, 0)
 
     def test_only_the_chosen_files_are_read(self):
         import weightstore.vllm
