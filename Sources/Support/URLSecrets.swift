@@ -81,7 +81,8 @@ private enum URLText {
             result += [UInt8(ascii: "?")] + items.map { item($0) }.joined(separator: [UInt8(ascii: "&")])
             rest = rest[query.endIndex...]
         }
-        return rest.count > 1 ? result + [UInt8(ascii: "#")] + mask : result
+        // A fragment begins with its number sign.
+        return rest.count > 1 ? result + rest.prefix(1) + mask : result + rest
     }
 
     private static func item(_ item: ArraySlice<UInt8>) -> [UInt8] {
