@@ -26,7 +26,8 @@
  * Fork. A process that was forked after its parent opened a store must not call the library (WEIGHTSTORE_FORKED),
  * because an SQLite connection does not survive a fork. It can still read the memory of the parent's leases in the
  * tier "ram", and the files of shards (shard_offset of weightstore_tensor) while the parent holds the revision. Fork
- * before the first weightstore_open, or start a new program.
+ * before the first weightstore_open, start a new program, or load a copy of the library and of its libsqlite3 with a
+ * state of their own, as the Python package does (_copies.py).
  *
  * Structures begin with struct_size, which the caller sets to sizeof: a later version of the library may have more
  * fields, and fills in only those that fit.

@@ -6,10 +6,12 @@ import ctypes
 import operator
 import os
 import sys
+import threading
 from ctypes import POINTER, Structure, c_char_p, c_int, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
 from typing import Any
 
-from ._errors import WeightStoreError, error
+from ._copies import Copies
+from ._errors import ForkedError, WeightStoreError, error
 
 ABI = 1
 DLPACK_BYTES = 1
@@ -80,7 +82,8 @@ LogFunction = ctypes.CFUNCTYPE(None, c_int32, c_char_p, c_void_p)
 class _Int64:
     """An argument of 64 bits. ctypes itself drops the higher bits of a number without a word."""
 
-    low, high, kind = -(1 << 63), (1 << 63) - 1, c_int64
+    low, high = -(1 << 63), (1 << 63) - 1
+    kind: Any = c_int64
 
     @classmethod
     def from_param(cls, value: Any) -> Any:
@@ -91,7 +94,8 @@ class _Int64:
 
 
 class _UInt64(_Int64):
-    low, high, kind = 0, (1 << 64) - 1, c_uint64
+    low, high = 0, (1 << 64) - 1
+    kind = c_uint64
 
 
 class _Text:
@@ -146,7 +150,7 @@ class _Library:
     """The functions by their names without the prefix. A status other than 0 is raised as an exception."""
 
     def __init__(self, path: str) -> None:
-        library = ctypes.CDLL(path)
+        library = self.loaded = ctypes.CDLL(path)
         if not hasattr(library, "weightstore_abi"):
             raise ImportError(f"{path}: not the library of WeightStore.")
         library.weightstore_abi.restype = c_uint32
@@ -172,6 +176,11 @@ class _Library:
 
     def _check(self, status: int, function: Any, arguments: Any) -> int:
         if status != 0:
+            # A handle of the parent that could not be opened again has the reason.
+            for argument in arguments:
+                failure = getattr(argument, "reopening_failure", None)
+                if failure is not None:
+                    raise failure
             raise error(status, (self._message() or b"").decode("utf-8", "replace"))
         return status
 
@@ -203,14 +212,57 @@ def _find() -> _Library:
 
 
 _loaded: _Library | None = None
+_lock = threading.RLock()
+#: The number of forks since the first process that used the library. Handles of other numbers are not of this process.
+depth = 0
+#: The copies that children of this process load; and those that this process loads. Why there are none.
+_for_children: Copies | None = None
+_for_this: Copies | None = None
+_no_copies = ""
 
 
 def library() -> Any:
     """The library, loaded on first use."""
     global _loaded
     if _loaded is None:
-        _loaded = _find()
+        with _lock:
+            if _loaded is None:
+                _loaded = _find() if depth == 0 else _copy()
     return _loaded
+
+
+def _copy() -> _Library:
+    try:
+        if _for_this is None:
+            raise OSError(_no_copies)
+        return _Library(_for_this.load())
+    except (OSError, ImportError) as failure:
+        raise ForkedError(
+            "This process was forked after its parent had loaded the library, and cannot load a copy of it: "
+            f"{failure}. Start a new program (the start method \"spawn\"), or fork before the library is used.", 3) from None
+
+
+def _before_fork() -> None:
+    global _for_children, _no_copies
+    if _loaded is None:
+        _for_children = _for_this
+    elif _for_children is None or _for_children is _for_this:
+        try:
+            _for_children = Copies.of(_loaded.loaded) if _for_this is None else _for_this.next()
+        except (AttributeError, LookupError, OSError, ValueError) as failure:
+            _for_children, _no_copies = None, f"{type(failure).__name__}: {failure}"
+
+
+def _after_fork() -> None:
+    global depth, _loaded, _lock, _for_children, _for_this
+    _lock = threading.RLock()
+    if _loaded is None and depth == 0:
+        return  # The parent never loaded the library, so that the child can.
+    depth += 1
+    _loaded, _for_this, _for_children = None, _for_children, None
+
+
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
 
 
 def text(value: bytes | None) -> str:

@@ -8,7 +8,7 @@ import struct
 from typing import TYPE_CHECKING, Any, Callable
 
 from . import _frameworks as frameworks
-from ._errors import NotFoundError, SafetensorError
+from ._errors import ForkedError, NotFoundError, SafetensorError
 from ._forked import ForkedTensor
 from ._store import LeasedTensor, Revision, Store, TensorInfo
 from ._store import _shared_store as _store
@@ -47,9 +47,12 @@ class _Source:
             raise NotFoundError(f"{self.revision.name} {file}: no such file.", 4)
 
     def tensor(self, info: TensorInfo, target: _Target) -> Any:
-        """One tensor. A forked child maps it from its file, because it cannot use its parent's store."""
+        """One tensor. A forked child maps it from its file, and opens the store itself if that is not possible."""
         if self._process != os.getpid():
-            return target.convert(ForkedTensor(info, self.revision.store.path, target.tier))
+            try:
+                return target.convert(ForkedTensor(info, self.revision.store.path, target.tier))
+            except ForkedError:
+                pass
         with self.revision.lease_tensor(info.name, file=info.file, tier=target.tier) as lease:
             return target.convert(lease.tensor(info.name))
 
@@ -129,7 +132,7 @@ class safe_open:
     """Opens a model and loads its tensors on demand, like ``safetensors.safe_open``.
 
     It can be pickled, and used in a forked child, such as a worker of a DataLoader: the child maps the tensors from the
-    files of the store, and cannot fetch absent ones.
+    files of the store, and opens the store to fetch absent ones.
 
     Args:
         model: a revision, such as ``org/name@main``, or a :class:`Revision`.

@@ -83,9 +83,12 @@ class TierStatistics:
 
 class _Handle:
     """A handle of the library, released with the value. It is a number of this process, so it is neither copied nor
-    pickled: values that name what they stand for reopen it (``__reduce__``), and others refuse."""
+    pickled: values that name what they stand for reopen it (``__reduce__``, and ``_reopened`` in a forked child), and
+    others refuse."""
 
     _release = ""
+    #: In a forked child, why the handle of the parent could not be opened again.
+    reopening_failure: BaseException | None = None
 
     def __reduce__(self) -> Any:
         raise TypeError(
@@ -93,15 +96,31 @@ class _Handle:
             "Revision, which is resolved again where it is unpickled, and lease there")
 
     def __init__(self, handle: int | None) -> None:
-        self._as_parameter_ = self._handle = handle
+        self._handle, self._depth = handle, c.depth
+
+    def _reopened(self) -> int | None:
+        """A handle of this process, in a child of the process that has the known one."""
+        raise ForkedError(
+            f"{type(self).__name__}: leased before the fork, by the parent of this process. Its arrays in RAM stay readable; "
+            "others must be leased again from the revision.", 3)
+
+    @property
+    def _as_parameter_(self) -> int | None:
+        if self._depth != c.depth and self._handle is not None:
+            # ctypes would wrap an exception. NULL is refused by the library, and then it is raised.
+            try:
+                handle, self.reopening_failure = self._reopened(), None
+            except BaseException as failure:
+                self.reopening_failure = failure
+                return None
+            self._handle, self._depth = handle, c.depth
+        return self._handle
 
     def _close(self) -> None:
-        handle, self._handle, self._as_parameter_ = self._handle, None, None
-        if handle is not None:
-            try:
-                getattr(library(), self._release)(handle)
-            except ForkedError:
-                pass  # The handle belongs to the parent, which still uses it.
+        handle, self._handle = self._handle, None
+        # In a forked child, the handle of the parent stays the parent's.
+        if handle is not None and self._depth == c.depth:
+            getattr(library(), self._release)(handle)
 
     def __del__(self) -> None:
         try:
@@ -111,9 +130,10 @@ class _Handle:
 
 
 class Store(_Handle):
-    """A store, opened by :func:`open`. Threads can share it; a forked process must not use it.
+    """A store, opened by :func:`open`. Threads can share it.
 
-    A copy, and a store that is unpickled in another process, is the same directory, opened again.
+    A copy, a store that is unpickled in another process, and one that is used in a forked child are the same directory,
+    opened again: tiers have their default options there.
     """
 
     _release = "close"
@@ -121,13 +141,14 @@ class Store(_Handle):
     _is_shared = False
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        handle = c_void_p()
-        wait("open", None if path is None else os.fsencode(path), byref(handle), undo="close", tries=False)
-        super().__init__(handle.value)
+        super().__init__(_opened(path))
         info = c.StoreInfo()
         library().store_describe(self, byref(info))
         #: The absolute path of the directory.
         self.path: str = os.fsdecode(info.path or b"")
+
+    def _reopened(self) -> int | None:
+        return _opened(self.path)
 
     def __reduce__(self) -> Any:
         return (_shared_store if self._is_shared else Store), (self.path,)
@@ -175,9 +196,18 @@ class Store(_Handle):
 
     def revision(self, name: str) -> Revision:
         """Finds and holds a revision: ``model``, ``model@ref``, ``model@~3``, ``model@<commit>`` or ``model@<digest>``."""
+        return Revision(self._resolved(name), self)
+
+    def _resolved(self, name: str) -> int | None:
         handle = c_void_p()
         wait("resolve", self, name.encode(), byref(handle), undo="revision_release", tries=False)
-        return Revision(handle.value, self)
+        return handle.value
+
+
+def _opened(path: str | os.PathLike[str] | None) -> int | None:
+    handle = c_void_p()
+    wait("open", None if path is None else os.fsencode(path), byref(handle), undo="close", tries=False)
+    return handle.value
 
 
 def open(path: str | os.PathLike[str] | None = None) -> Store:
@@ -212,10 +242,12 @@ _lock = threading.Lock()
 
 
 def _forget() -> None:
-    # The stores stay: in a child every call raises ForkedError, which gives the reason. So would this one, at its exit.
-    atexit.unregister(set_log)
-    global _lock
+    global _lock, _log
     _lock = threading.Lock()
+    if _log is not None:
+        # The library of the child has no function yet, and its thread is none of the parent's.
+        atexit.unregister(set_log)
+        _log = None
 
 
 os.register_at_fork(after_in_child=_forget)
@@ -257,7 +289,8 @@ def _ends(numbers: range) -> tuple[int, int]:
 class Revision(_Handle):
     """One immutable state of a model. It cannot be removed from the store while the value lives.
 
-    A copy, and a revision that is unpickled in another process, is resolved again by its digest.
+    A copy, a revision that is unpickled in another process, and one that is used in a forked child are resolved again
+    by their digest.
     """
 
     _release = "revision_release"
@@ -281,6 +314,9 @@ class Revision(_Handle):
 
     def __repr__(self) -> str:
         return f"<weightstore.Revision {self.name}>"
+
+    def _reopened(self) -> int | None:
+        return self.store._resolved(f"{self.model}@{self.digest}")
 
     def __reduce__(self) -> Any:
         return Store.revision, (self.store, f"{self.model}@{self.digest}")

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import textwrap
 import threading
+import traceback
 import types
 import unittest
 import unittest.mock
@@ -79,6 +80,21 @@ def setUpModule():
 def leased():
     gc.collect()
     return weightstore._safetensors._store(STORE).statistics("ram").leased
+
+
+def forked(test, body):
+    """Runs a function in a forked child, which must end without an exception."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            body()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    test.assertEqual(os.waitpid(child, 0)[1], 0)
 
 
 class Loading(unittest.TestCase):
@@ -219,6 +235,14 @@ class Loading(unittest.TestCase):
         subprocess.run(tool + ["evict", "--free", "1G"] + end, check=True, stdout=subprocess.DEVNULL)
         shards = [tensor.shard for tensor in weightstore.open(STORE).revision("test/origin").tensors()]
         self.assertFalse(os.path.exists(f"{STORE}/blobs/{shards[0][:2]}/{shards[0]}"))
+        # A forked child can fetch, too: also through a reader that its parent has opened.
+        with weightstore.safe_open("test/origin", "np", store=STORE) as reader:
+            for load in (
+                lambda: reader.get_tensor("layers.0.weight"),
+                lambda: weightstore.load_file("test/origin", framework="np", store=STORE)["layers.0.weight"],
+            ):
+                forked(self, lambda: np.testing.assert_array_equal(load(), array))
+                subprocess.run(tool + ["evict", "--free", "1G"] + end, check=True, stdout=subprocess.DEVNULL)
         loaded = weightstore.load_file("test/origin", framework="np", store=STORE)
         np.testing.assert_array_equal(loaded["layers.0.weight"], array)
 
@@ -717,24 +741,74 @@ class Store(unittest.TestCase):
             gc.collect()
             self.assertEqual(store.statistics("ram").leased, 0)
 
-    def test_a_forked_child_reads_its_arrays_and_its_error_advises_spawn(self):
+    def test_a_forked_child_opens_stores_of_its_own_and_so_does_its_child(self):
         arrays = weightstore.load_file("test/model", framework="np", store=STORE)
+        store = weightstore.open(STORE)
+        revision = store.revision("test/model")
+        lease = revision.lease_layer(1)
+        name = "model.layers.1.q_proj.weight"
         expected = some_tensors()
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                np.testing.assert_array_equal(arrays["model.norm.weight"], expected["model.norm.weight"])
-                arrays.clear()
-                gc.collect()
-                try:
+
+        def in_child(depth):
+            np.testing.assert_array_equal(arrays[name], expected[name])
+            with self.assertRaisesRegex(weightstore.ForkedError, "before the fork"):
+                lease[name]
+            with weightstore.Limit(60):
+                loaded = weightstore.load_file("test/model", framework="np", store=STORE)
+            for key, array in expected.items():
+                np.testing.assert_array_equal(loaded[key], array)
+            # SQLite acquires locks for this process, although its parent has the same files open.
+            catalog = str(os.stat(os.path.join(STORE, "store.db")).st_ino)
+            with open("/proc/locks") as locks:
+                held = [line.split() for line in locks]
+            self.assertTrue([lock for lock in held if str(os.getpid()) in lock and lock[5].endswith(":" + catalog)])
+            # What the parent has opened is opened again.
+            self.assertEqual([layer.number for layer in revision.layers()], [0, 1, 2])
+            own = weightstore._safetensors._store(STORE)
+            del loaded
+            gc.collect()
+            self.assertEqual(own.statistics("ram").leased, 0)
+            with revision.lease_layer(2) as other:
+                self.assertEqual(store.statistics("ram").leased, other.bytes)
+            if depth < 2:
+                forked(self, lambda: in_child(depth + 1))
+
+        for _ in range(2):
+            forked(self, lambda: in_child(1))
+        np.testing.assert_array_equal(lease[name].numpy(), expected[name])
+        with revision.lease_layer(2):
+            self.assertGreater(store.statistics("ram").leased, 0)
+
+    def test_a_fork_within_a_limit_and_a_log_function_leaves_neither_to_the_child(self):
+        lines = []
+        weightstore.set_log(lambda level, message: lines.append(message))
+        with weightstore.Limit(3600):
+            weightstore.load_file("test/model", framework="np", store=STORE)
+
+            def in_child():
+                with weightstore.Limit(60):
                     weightstore.load_file("test/model", framework="np", store=STORE)
+
+            forked(self, in_child)
+        weightstore.set_log(None)
+
+    def test_a_forked_child_without_a_copy_of_the_library_is_advised_to_spawn(self):
+        program = textwrap.dedent(f"""
+            import os, sys, weightstore
+            def refuse(*_): raise OSError("no memory files")
+            weightstore._copies.Copies.of = refuse
+            store = weightstore.open({STORE!r})
+            child = os.fork()
+            if child == 0:
+                try:
+                    store.revision("test/model")
                 except weightstore.ForkedError as refusal:
-                    status = 0 if "spawn" in str(refusal) else 2
-            finally:
-                os._exit(status)
-        self.assertEqual(os.waitpid(child, 0)[1], 0)
-        np.testing.assert_array_equal(arrays["model.norm.weight"], expected["model.norm.weight"])
+                    os._exit(0 if "spawn" in str(refusal) and "no memory files" in str(refusal) else 2)
+                os._exit(3)
+            sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            """)
+        ended = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True)
+        self.assertEqual((ended.returncode, ended.stderr), (0, ""))
 
     def test_a_forked_child_of_a_program_with_a_log_function_ends_without_a_message(self):
         program = textwrap.dedent(f"""
