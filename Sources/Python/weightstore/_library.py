@@ -188,27 +188,45 @@ class _Library:
         raise AttributeError(name)
 
 
+def _load(path: str, name: str) -> _Library:
+    """Loads a library that must be usable.
+
+    Args:
+        name: how messages name it.
+    """
+    try:
+        return _Library(path)
+    except OSError as failure:
+        advice = ""
+        if "libsqlite3" in str(failure):
+            advice = (
+                ". It needs SQLite: install the package libsqlite3-0 (Debian, Ubuntu, openSUSE), sqlite-libs (Fedora, RHEL) "
+                "or sqlite (Arch)")
+        raise ImportError(f"{name}: cannot be loaded: {failure}{advice}.") from None
+
+
 def _find() -> _Library:
     named = os.environ.get("WEIGHTSTORE_LIBRARY")
     if named:
-        try:
-            return _Library(named)
-        except OSError as failure:
-            raise ImportError(f"WEIGHTSTORE_LIBRARY={named}: cannot be loaded: {failure}") from None
+        return _load(named, f"WEIGHTSTORE_LIBRARY={named}")
     file = f"libweightstore.so.{ABI}"
-    places = [os.path.join(sys.prefix, "lib", file), file, "/usr/local/lib/" + file]
-    problem: OSError | None = None
+    # A wheel has the library in the package.
+    places = [os.path.join(folder, file) for folder in (os.path.dirname(__file__), os.path.join(sys.prefix, "lib"))]
     for place in places:
-        if place.startswith("/") and not os.path.exists(place):
-            continue
-        try:
-            return _Library(place)
-        except OSError as failure:
-            problem = failure
-    raise ImportError(
-        f"{file}: not found in {', '.join(places)}. Install it with Sources/CWeightStore/install, or set "
-        f"WEIGHTSTORE_LIBRARY to its path. ({problem})"
-    )
+        if os.path.exists(place):
+            return _load(place, place)
+    try:
+        return _Library(file)
+    except OSError as failure:
+        place = "/usr/local/lib/" + file
+        if os.path.exists(place):
+            return _load(place, place)
+        if "libsqlite3" in str(failure):
+            return _load(file, file)
+        raise ImportError(
+            f"{file}: not found in {', '.join(places)}, by the dynamic linker and in /usr/local/lib. Install a wheel of "
+            f"this package that contains it, or install it with Sources/CWeightStore/install, or set WEIGHTSTORE_LIBRARY "
+            f"to its path. ({failure})") from None
 
 
 _loaded: _Library | None = None
